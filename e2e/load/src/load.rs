@@ -1,0 +1,242 @@
+//! The load engine: clients with one keep-alive HTTP/1.1 connection each, in a closed loop, on a thread of their own.
+//! [`run`] takes [`Settings`] and a [`Scenario`] and returns a [`LoadResult`].
+//!
+//! The loop is small because the generator shares the machine with the system that it measures: requests are prebuilt bytes,
+//! one response is read in place, and in the steady state a request allocates nothing and sets no timer. Everything that is
+//! not a success is counted by kind; a server that fails slows its clients down instead of making them spin.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+
+mod client;
+mod connection;
+mod generator;
+mod outcome;
+mod progress;
+mod random;
+mod recorder;
+mod request;
+mod response;
+mod result;
+mod scenario;
+pub mod scenarios;
+
+pub use outcome::{Failure, Outcome, UnknownOutcome};
+pub use progress::Snapshot;
+pub use random::Random;
+pub use request::{InvalidRequest, RequestHead};
+pub use response::{Decoder, Limits, Progress, Rejected, Response};
+pub use result::{Connections, FirstError, Generator, LoadResult, SATURATED_CPU_SHARE, Second, StepResult, Totals};
+pub use scenario::{Client, Identity, Moment, Next, Phase, Scenario, Step};
+
+use generator::ResultOf;
+use progress::Counters;
+
+/// Where, how many and how long. Start from [`Settings::new`] and change what differs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The server. Clients connect to it by address; the Host header is the scenario's.
+    pub address: SocketAddr,
+    /// How many clients there are, each with one connection.
+    pub clients: u32,
+    /// The measured window.
+    pub duration: Duration,
+    /// The time between the common start and the window, not part of its figures.
+    pub warm_up: Duration,
+    /// How long clients that are ready wait for the others.
+    pub set_up_limit: Duration,
+    /// How long one request may take, connecting included.
+    pub request_timeout: Duration,
+    /// How large a response may be.
+    pub limits: Limits,
+    /// Where all of the clients' data comes from.
+    pub seed: u64,
+}
+
+impl Settings {
+    /// The usual settings: 40 clients for 10 s, no warm-up.
+    pub fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            clients: 40,
+            duration: Duration::from_secs(10),
+            warm_up: Duration::ZERO,
+            // Longer than a client's attempts at registering take together.
+            set_up_limit: Duration::from_secs(60),
+            request_timeout: Duration::from_secs(5),
+            limits: Limits::default(),
+            seed: 0,
+        }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.clients == 0 {
+            return Err(Error::NothingToDo("clients"));
+        }
+        if self.duration.is_zero() {
+            return Err(Error::NothingToDo("duration"));
+        }
+        if self.request_timeout.is_zero() {
+            return Err(Error::NothingToDo("request_timeout"));
+        }
+        allow_connections(self.clients)
+    }
+}
+
+/// Why there is no result. A server that fails is not among these: that is a result.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A setting is 0 that must not be.
+    #[error("load setting `{0}` is 0, set it to more")]
+    NothingToDo(&'static str),
+    /// The process may not open as many connections.
+    #[error(
+        "{clients} clients need {needed} file descriptors, the hard limit is {limit}: raise it (`ulimit -Hn`) or use fewer clients"
+    )]
+    TooManyClients {
+        /// The clients asked for.
+        clients: u32,
+        /// What they need.
+        needed: u64,
+        /// What the process may have.
+        limit: u64,
+    },
+    /// The system refuses a higher limit.
+    #[error("cannot raise the limit of file descriptors to {needed}")]
+    RaiseLimit {
+        /// What is needed.
+        needed: u64,
+        /// The system's reason.
+        source: rustix::io::Errno,
+    },
+    /// The thread could not be started.
+    #[error("cannot start the load generator's thread")]
+    Thread(#[source] std::io::Error),
+    /// The thread's runtime could not be made.
+    #[error("cannot make the load generator's runtime")]
+    Runtime(#[source] std::io::Error),
+    /// A scenario panicked.
+    #[error("the scenario panicked: {0}")]
+    Panicked(String),
+}
+
+impl Error {
+    fn from_panic(error: tokio::task::JoinError) -> Self {
+        match error.try_into_panic() {
+            Ok(panic) => Error::Panicked(panic_text(&*panic)),
+            Err(error) => Error::Panicked(error.to_string()),
+        }
+    }
+}
+
+/// Runs a scenario and returns its result. For a thread that may block, there is [`Run::wait`].
+///
+/// # Errors
+///
+/// When the run could not be made; what the server does is in the result.
+pub async fn run<S: Scenario>(settings: Settings, scenario: S) -> Result<ResultOf<S>, Error> {
+    start(settings, scenario)?.result().await
+}
+
+/// Starts a scenario on a thread of its own, so that its progress can be shown. Needs no runtime.
+///
+/// # Errors
+///
+/// When a setting cannot be, or the system refuses connections or the thread.
+pub fn start<S: Scenario>(settings: Settings, scenario: S) -> Result<Run<ResultOf<S>>, Error> {
+    settings.check()?;
+    let counters = Arc::new(Counters::new(settings.clients));
+    let (stop, stopped) = watch::channel(false);
+    let (sender, done) = oneshot::channel();
+    let counted = counters.clone();
+    let thread = std::thread::Builder::new()
+        .name("load".to_owned())
+        .spawn(move || {
+            let result = generator::generate(&settings, &scenario, counted, stopped);
+            // The receiver is gone when nobody wants the result any more.
+            let _ = sender.send(result);
+        })
+        .map_err(Error::Thread)?;
+    Ok(Run { counters, stop, done, thread })
+}
+
+/// A run under way. Dropping it stops the run.
+#[derive(Debug)]
+pub struct Run<R> {
+    counters: Arc<Counters>,
+    stop: watch::Sender<bool>,
+    done: oneshot::Receiver<Result<R, Error>>,
+    thread: JoinHandle<()>,
+}
+
+impl<R> Run<R> {
+    /// What has happened so far. It costs the generator nothing.
+    pub fn snapshot(&self) -> Snapshot {
+        self.counters.snapshot()
+    }
+
+    /// Ends the window now. Requests in flight are waited for, as at the ordinary end.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Whether the result is there.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits for the result.
+    ///
+    /// # Errors
+    ///
+    /// When the scenario panicked or the runtime could not be made.
+    pub async fn result(self) -> Result<R, Error> {
+        let received = self.done.await;
+        received.unwrap_or_else(|_| Err(join(self.thread)))
+    }
+
+    /// Waits for the result and blocks the thread, which must not be a runtime's.
+    ///
+    /// # Errors
+    ///
+    /// As [`Run::result`].
+    pub fn wait(self) -> Result<R, Error> {
+        let received = self.done.blocking_recv();
+        received.unwrap_or_else(|_| Err(join(self.thread)))
+    }
+}
+
+/// Why a thread ended without a result.
+fn join(thread: JoinHandle<()>) -> Error {
+    let panic = thread.join().err().map(|panic| panic_text(&*panic));
+    Error::Panicked(panic.unwrap_or_else(|| "no result".to_owned()))
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}
+
+/// Besides the connections a process needs descriptors for its runtime, its logs and its tests' own sockets.
+const OTHER_DESCRIPTORS: u64 = 128;
+
+/// Raises the soft limit of file descriptors if that is needed and allowed.
+fn allow_connections(clients: u32) -> Result<(), Error> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let needed = u64::from(clients) + OTHER_DESCRIPTORS;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= needed) {
+        return Ok(());
+    }
+    if let Some(maximum) = limit.maximum
+        && maximum < needed
+    {
+        return Err(Error::TooManyClients { clients, needed, limit: maximum });
+    }
+    let raised = Rlimit { current: Some(needed), maximum: limit.maximum };
+    setrlimit(Resource::Nofile, raised).map_err(|source| Error::RaiseLimit { needed, source })
+}

@@ -1,0 +1,224 @@
+//! The generator's thread: makes the clients, starts and ends the window, measures itself. The entrance is [`generate`].
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+use tokio::runtime::LocalOptions;
+use tokio::sync::watch;
+use tokio::time::sleep_until;
+
+use super::client::{Shared, Stage, Window, drive};
+use super::progress::Counters;
+use super::recorder::Recorder;
+use super::result::{Generator, LoadResult, SATURATED_CPU_SHARE};
+use super::scenario::{Client, Identity, Phase, Scenario};
+use super::{Error, Settings};
+use crate::stats::{milliseconds, rounded};
+
+/// A run's result for a scenario.
+pub(super) type ResultOf<S> = LoadResult<<<S as Scenario>::Client as Client>::Report>;
+
+/// The generator looks this often how late its wake-ups are, for scenarios that never pause.
+const HEARTBEAT: Duration = Duration::from_millis(10);
+
+/// Runs a scenario on this thread, which should do nothing else.
+pub(super) fn generate<S: Scenario>(
+    settings: &Settings,
+    scenario: &S,
+    counters: Arc<Counters>,
+    stop: watch::Receiver<bool>,
+) -> Result<ResultOf<S>, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build_local(LocalOptions::default())
+        .map_err(Error::Runtime)?;
+    runtime.block_on(run(settings, scenario, counters, stop))
+}
+
+async fn run<S: Scenario>(
+    settings: &Settings,
+    scenario: &S,
+    counters: Arc<Counters>,
+    stop: watch::Receiver<bool>,
+) -> Result<ResultOf<S>, Error> {
+    let shared = Rc::new(Shared {
+        address: settings.address,
+        request_timeout: settings.request_timeout,
+        limits: settings.limits,
+        run_start: Instant::now(),
+        window: Cell::new(None),
+        stage: watch::Sender::new(Stage::SetUp),
+        setting_up: watch::Sender::new(settings.clients),
+        recorder: RefCell::new(Recorder::new(scenario.steps())),
+        counters,
+    });
+    let clients: Vec<_> = (0..settings.clients)
+        .map(|index| {
+            let identity = Identity { index, clients: settings.clients, seed: settings.seed };
+            tokio::task::spawn_local(drive(shared.clone(), identity, scenario.client(identity)))
+        })
+        .collect();
+    let conducting = tokio::task::spawn_local(conduct(shared.clone(), settings.clone(), stop));
+    let heart = tokio::task::spawn_local(beat(shared.clone()));
+
+    let mut client_reports = Vec::with_capacity(clients.len());
+    for client in clients {
+        client_reports.push(client.await.map_err(Error::from_panic)?);
+    }
+    shared.stage.send_replace(Stage::Ended);
+    let conducted = conducting.await.map_err(Error::from_panic)?;
+    heart.abort();
+    let _ = heart.await;
+    Ok(collect(&shared, settings, scenario, &conducted, client_reports))
+}
+
+/// What the conductor saw.
+struct Conducted {
+    clients_ready: u32,
+    window: Window,
+    generator: Generator,
+    stopped: bool,
+}
+
+/// Starts the window when all clients are ready, and ends it.
+async fn conduct(shared: Rc<Shared>, settings: Settings, mut stop: watch::Receiver<bool>) -> Conducted {
+    let mut setting_up = shared.setting_up.subscribe();
+    let mut stopped = tokio::select! {
+        // Senders live in `shared` and in the handle; a handle that is dropped means stop as well.
+        _ = setting_up.wait_for(|clients| *clients == 0) => false,
+        () = tokio::time::sleep(settings.set_up_limit) => false,
+        _ = stop.wait_for(|stop| *stop) => true,
+    };
+    let start = Instant::now();
+    let measured_from = start + settings.warm_up;
+    let mut window = Window { start, measured_from, end: measured_from + settings.duration };
+    shared.window.set(Some(window));
+    shared.recorder.borrow_mut().start_series(measured_from);
+    shared.counters.start();
+    let clients_ready = shared.counters.snapshot().clients_ready;
+    // When every client has finished already, the run has ended and stays so.
+    shared.stage.send_if_modified(|stage| {
+        let starts = *stage == Stage::SetUp;
+        if starts {
+            *stage = Stage::Running;
+        }
+        starts
+    });
+
+    stopped = stopped || wait_until(measured_from, &shared, &mut stop).await;
+    let meter = Meter::start();
+    shared.recorder.borrow_mut().lag.clear();
+    stopped = stopped || wait_until(window.end, &shared, &mut stop).await;
+    let mut generator = meter.stop();
+    window.end = window.end.min(Instant::now());
+    window.measured_from = window.measured_from.min(window.end);
+    shared.window.set(Some(window));
+    shared.stage.send_replace(Stage::Ended);
+    generator.lag_ms_p99 = shared.recorder.borrow().lag.quantile_ms(0.99);
+    Conducted { clients_ready, window, generator, stopped }
+}
+
+/// Waits until a time or until every client has finished; true when the run is to stop instead.
+async fn wait_until(time: Instant, shared: &Shared, stop: &mut watch::Receiver<bool>) -> bool {
+    if Instant::now() >= time {
+        // A timer fires only after the tasks that are ready now, which are all the clients.
+        return false;
+    }
+    let mut stage = shared.stage.subscribe();
+    tokio::select! {
+        () = sleep_until(time.into()) => false,
+        _ = stage.wait_for(|stage| *stage == Stage::Ended) => false,
+        _ = stop.wait_for(|stop| *stop) => true,
+    }
+}
+
+/// Records how late the thread's wake-ups are.
+async fn beat(shared: Rc<Shared>) {
+    loop {
+        let wake = Instant::now() + HEARTBEAT;
+        sleep_until(wake.into()).await;
+        shared.recorder.borrow_mut().lag.record(wake.elapsed());
+    }
+}
+
+fn collect<S: Scenario>(
+    shared: &Shared,
+    settings: &Settings,
+    scenario: &S,
+    conducted: &Conducted,
+    client_reports: Vec<<S::Client as Client>::Report>,
+) -> ResultOf<S> {
+    let recorder = shared.recorder.replace(Recorder::new(Vec::new()));
+    let Window { start, measured_from, end } = conducted.window;
+    let duration = end - measured_from;
+    let measured = recorder.totals(Phase::Measured);
+    let mut connections = recorder.connections.clone();
+    connections.connect_ms = recorder.connecting.summary();
+    let (set_up, warm_up) = (recorder.totals(Phase::SetUp), recorder.totals(Phase::WarmUp));
+    let (steps, series, first_errors) = recorder.finish(duration);
+    LoadResult {
+        scenario: scenario.name().to_owned(),
+        clients: settings.clients,
+        clients_ready: conducted.clients_ready,
+        seed: settings.seed,
+        set_up_ms: milliseconds(start - shared.run_start),
+        warm_up_ms: milliseconds(measured_from.saturating_duration_since(start)),
+        duration_ms: milliseconds(duration),
+        stopped: conducted.stopped,
+        set_up,
+        warm_up,
+        succeeded_per_second: (!duration.is_zero())
+            .then(|| rounded(measured.succeeded as f64 / duration.as_secs_f64(), 3)),
+        measured,
+        steps,
+        series,
+        connections,
+        generator: conducted.generator,
+        first_errors,
+        client_reports,
+    }
+}
+
+/// Measures what this thread uses.
+struct Meter {
+    started: Instant,
+    cpu: Duration,
+    cpu_wait: Option<Duration>,
+}
+
+impl Meter {
+    fn start() -> Self {
+        Self { started: Instant::now(), cpu: thread_cpu(), cpu_wait: thread_cpu_wait() }
+    }
+
+    fn stop(self) -> Generator {
+        let wall_seconds = self.started.elapsed().as_secs_f64();
+        let cpu_seconds = thread_cpu().saturating_sub(self.cpu).as_secs_f64();
+        let cpu_share = if wall_seconds > 0.0 { rounded(cpu_seconds / wall_seconds, 4) } else { 0.0 };
+        let waited = thread_cpu_wait().zip(self.cpu_wait).map(|(now, before)| now.saturating_sub(before));
+        Generator {
+            cpu_seconds,
+            wall_seconds,
+            cpu_share,
+            cpu_wait_seconds: waited.map(|waited| waited.as_secs_f64()),
+            lag_ms_p99: None,
+            saturated: cpu_share > SATURATED_CPU_SHARE,
+        }
+    }
+}
+
+fn thread_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    // The clock starts at 0 with the thread and nanoseconds are below a second.
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// How long this thread was runnable without a core: the second figure of schedstat, in nanoseconds.
+fn thread_cpu_wait() -> Option<Duration> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split_ascii_whitespace().nth(1)?.parse().ok().map(Duration::from_nanos)
+}

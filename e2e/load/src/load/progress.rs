@@ -1,0 +1,69 @@
+//! What a run has done so far, readable from any thread while it runs: [`Snapshot`].
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use serde::Serialize;
+
+/// Totals since the run's start, set-up and warm-up included. Take one each second and subtract, for a rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Snapshot {
+    /// Requests that ended.
+    pub requests: u64,
+    /// Those without the expected answer.
+    pub errors: u64,
+    /// Clients that were ready at the common start.
+    pub clients_ready: u32,
+    /// Clients that still set up.
+    pub clients_setting_up: u32,
+    /// Whether the common start has been.
+    pub started: bool,
+}
+
+/// Counters that the generator's thread writes and others read.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    requests: AtomicU64,
+    errors: AtomicU64,
+    ready: AtomicU32,
+    setting_up: AtomicU32,
+    started: AtomicU32,
+}
+
+impl Counters {
+    pub(super) fn new(clients: u32) -> Self {
+        Self { setting_up: AtomicU32::new(clients), ..Self::default() }
+    }
+
+    pub(super) fn count(&self, ok: bool) {
+        add(&self.requests);
+        if !ok {
+            add(&self.errors);
+        }
+    }
+
+    pub(super) fn leave_set_up(&self, ready: bool) {
+        self.setting_up.fetch_sub(1, Ordering::Relaxed);
+        self.ready.fetch_add(u32::from(ready), Ordering::Relaxed);
+    }
+
+    pub(super) fn start(&self) {
+        self.started.store(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        // Errors first: a request is counted before its error, so that errors never exceed requests.
+        let errors = self.errors.load(Ordering::Acquire);
+        Snapshot {
+            requests: self.requests.load(Ordering::Acquire),
+            errors,
+            clients_ready: self.ready.load(Ordering::Relaxed),
+            clients_setting_up: self.setting_up.load(Ordering::Relaxed),
+            started: self.started.load(Ordering::Relaxed) > 0,
+        }
+    }
+}
+
+/// One thread writes, so that a plain load and store do for an increment what a locked instruction would do at ten times the cost.
+fn add(counter: &AtomicU64) {
+    counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Release);
+}

@@ -1,0 +1,170 @@
+//! What a run measured, as plain data. The main type is [`LoadResult`].
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::outcome::Outcome;
+use super::scenario::Phase;
+use crate::stats::{Samples, Summary};
+
+/// The result of one run. `C` is the scenario's own report of one client.
+///
+/// A request belongs to the phase in which it was sent. Requests that are in flight when the window ends are waited for, so
+/// that a stall at the end is in the latencies; they are counted in the window because they were sent in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LoadResult<C> {
+    /// The scenario's name.
+    pub scenario: String,
+    /// How many clients there were, each with a connection of its own.
+    pub clients: u32,
+    /// How many were ready at the common start; the others had finished or were late.
+    pub clients_ready: u32,
+    /// The seed that the clients' data comes from.
+    pub seed: u64,
+    /// From the first client's start to the common start.
+    pub set_up_ms: f64,
+    /// From the common start to the measured window.
+    pub warm_up_ms: f64,
+    /// The measured window. Shorter than asked for only when every client had finished or the run was stopped.
+    pub duration_ms: f64,
+    /// Whether the run was stopped before its end.
+    pub stopped: bool,
+    /// Requests sent before the common start.
+    pub set_up: Totals,
+    /// Requests sent in the warm-up.
+    pub warm_up: Totals,
+    /// Requests sent in the measured window.
+    pub measured: Totals,
+    /// Successful requests per second of the measured window; nothing without a window.
+    pub succeeded_per_second: Option<f64>,
+    /// Latencies per phase, step and outcome, errors included.
+    pub steps: Vec<StepResult>,
+    /// The measured requests by the second in which they ended.
+    pub series: Vec<Second>,
+    /// What happened to connections, in the whole run.
+    pub connections: Connections,
+    /// The generator's own cost, in the measured window.
+    pub generator: Generator,
+    /// The first error of each kind, in the whole run.
+    pub first_errors: Vec<FirstError>,
+    /// One report per client, by index.
+    pub client_reports: Vec<C>,
+}
+
+/// The requests of one phase.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Totals {
+    /// All requests that ended in any way.
+    pub requests: u64,
+    /// Those with the expected answer.
+    pub succeeded: u64,
+    /// Those without.
+    pub errors: u64,
+    /// Whole responses by status code, expected ones included.
+    pub by_status: BTreeMap<u16, u64>,
+    /// Errors by kind.
+    pub by_error: BTreeMap<Outcome, u64>,
+    /// Latency of the successful ones, all steps pooled. Errors' latencies are in [`LoadResult::steps`].
+    pub latency_ms: Option<Summary>,
+}
+
+/// The latencies of one step with one outcome in one phase: from the moment when the client could send, which includes
+/// connecting where that was needed, to the end of the response (service latency; the closed model has no schedule that a
+/// response could be late for).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StepResult {
+    /// The phase.
+    pub phase: Phase,
+    /// The step's name.
+    pub step: String,
+    /// The outcome.
+    pub outcome: Outcome,
+    /// The summary.
+    pub latency_ms: Summary,
+    /// All samples, so that the summary can be checked and runs can be merged exactly.
+    pub samples: Samples,
+}
+
+/// One second of the measured window. After the window come the seconds in which its last requests ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Second {
+    /// Whole seconds since the window's start.
+    pub second: u32,
+    /// Requests that ended with the expected answer.
+    pub succeeded: u64,
+    /// Requests that ended otherwise.
+    pub errors: u64,
+    /// The 99th percentile of the successful ones' latency, within 1%.
+    pub latency_ms_p99: Option<f64>,
+}
+
+/// What happened to connections.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Connections {
+    /// Connections made.
+    pub opened: u64,
+    /// Those of them that replaced an earlier one of the same client.
+    pub reopened: u64,
+    /// Attempts that made no connection.
+    pub failed: u64,
+    /// Connections that the server ended after a whole response or while they were idle, which is its right.
+    pub closed_by_server: u64,
+    /// Connections given up after a request without a whole response.
+    pub abandoned: u64,
+    /// Connections given up because bytes came that belong to no response.
+    pub unsolicited: u64,
+    /// How long connecting took.
+    pub connect_ms: Option<Summary>,
+}
+
+/// What the generator itself used and how late it was. It runs on one thread.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Generator {
+    /// CPU time of its thread.
+    pub cpu_seconds: f64,
+    /// Wall-clock time over which that was measured.
+    pub wall_seconds: f64,
+    /// The share of one core.
+    pub cpu_share: f64,
+    /// How long its thread was ready to run and had no core; nothing where the kernel does not tell.
+    pub cpu_wait_seconds: Option<f64>,
+    /// How late wake-ups were, 99th percentile. The timer's own grain is 1 ms.
+    pub lag_ms_p99: Option<f64>,
+    /// Whether the thread used more than [`SATURATED_CPU_SHARE`] of a core: the figures then tell about the generator.
+    pub saturated: bool,
+}
+
+/// Above this share of a core a single thread has no reserve left for bursts, so that its figures cannot be trusted.
+pub const SATURATED_CPU_SHARE: f64 = 0.9;
+
+/// The first error of a kind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FirstError {
+    /// The kind.
+    pub outcome: Outcome,
+    /// The step's name.
+    pub step: String,
+    /// The client's index.
+    pub client: u32,
+    /// When the request ended, since the run's start.
+    pub at_ms: f64,
+    /// The system's or the parser's words, or the start of an error response's body. Bodies of successes are never quoted,
+    /// because they may hold secrets.
+    pub detail: String,
+}
+
+impl Totals {
+    /// Errors per request; nothing without requests.
+    pub fn error_rate(&self) -> Option<f64> {
+        (self.requests > 0).then(|| self.errors as f64 / self.requests as f64)
+    }
+}
+
+impl<C> LoadResult<C> {
+    /// The samples of one step in the measured window that ended as expected, if there are any.
+    pub fn step(&self, name: &str) -> Option<&StepResult> {
+        self.steps.iter().find(|step| step.phase == Phase::Measured && step.step == name && step.outcome.is_ok())
+    }
+}

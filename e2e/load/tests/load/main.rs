@@ -1,0 +1,8 @@
+//! The load engine against small servers that behave well, badly and not at all. The servers write raw bytes, so that each
+//! case shows exactly what is on the wire.
+
+mod engine;
+mod failures;
+mod parser;
+mod scenarios;
+mod servers;

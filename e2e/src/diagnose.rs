@@ -1,0 +1,183 @@
+//! Records and evidence become findings: what is wrong, proven by which file, and what to do. Pure. Main function: [`findings`].
+
+mod load;
+mod pods;
+mod probes;
+mod suites;
+
+pub(crate) use self::probes::is_failing;
+
+use std::{collections::BTreeMap, fmt};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    environment::Environment,
+    evidence::{DoctorEntry, Resources, Saturation},
+    kubelet::node::Snapshot,
+    record::{Measured, Record},
+    report::{Finding, Request, Severity},
+};
+
+/// Everything that a run directory says, read and not yet judged.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunData {
+    /// What was asked for.
+    pub request: Request,
+    /// How long the run took.
+    pub duration_ms: u64,
+    /// What ran.
+    pub environment: Environment,
+    /// What the tests found.
+    pub records: Vec<Record>,
+    /// Tests as nextest saw them: name and whether it passed.
+    pub tests: BTreeMap<String, bool>,
+    /// Pods at the end of the run.
+    pub snapshot: Snapshot,
+    /// Memory and processor time.
+    pub resources: Resources,
+    /// Use of the resources that `[[saturation]]` names.
+    pub saturation: Vec<Saturation>,
+    /// What the doctor found.
+    pub doctor: Vec<DoctorEntry>,
+    /// Last lines of each container's log, by `pod.container`.
+    pub logs: BTreeMap<String, String>,
+}
+
+/// What kind a finding is. The order is that of the report among findings of one severity: causes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Code {
+    /// An operation that a client was told is committed is not in the database.
+    AcknowledgedOperationMissing,
+    /// An operation is in the database more than once.
+    OperationDuplicated,
+    /// The application refuses the address that a kubelet puts into Host.
+    HostAllowList,
+    /// The probe asks for a path or a method that the application does not serve.
+    MethodOrPath,
+    /// The application answers correctly, but later than the probe's timeout.
+    TooSlow,
+    /// The application answers 503 because something behind it is away.
+    DependencyDown,
+    /// The probe goes to a port on which nobody listens, while another one answers.
+    WrongPort,
+    /// The application needs longer to start than its startup probe allows.
+    NotStarted,
+    /// A container used more memory than its limit.
+    OomKilled,
+    /// Everything that waits for a bounded resource waits because it is used up.
+    PoolExhausted,
+    /// A container is restarted again and again.
+    RestartLoop,
+    /// A container was restarted once.
+    Restarted,
+    /// A component was not ready at the end of the run.
+    ComponentNotReady,
+    /// A component has no replicas, so nobody serves its name.
+    NoReplicas,
+    /// A probe fails.
+    ProbeFailing,
+    /// Clients could not register.
+    RegistrationFailures,
+    /// Operations failed.
+    OperationErrors,
+    /// A check failed.
+    CheckFailed,
+    /// A figure crossed its line.
+    ThresholdCrossed,
+    /// The load generator was the bottleneck, so its figures say nothing about the system.
+    GeneratorSaturated,
+    /// Something that should have been measured was not.
+    NotMeasured,
+    /// A field of the manifests has no effect on this target.
+    ManifestFieldIgnored,
+}
+
+impl Code {
+    /// Whether it says why something is wrong, and not only that it is.
+    pub fn is_cause(self) -> bool {
+        matches!(
+            self,
+            Self::HostAllowList
+                | Self::MethodOrPath
+                | Self::TooSlow
+                | Self::DependencyDown
+                | Self::WrongPort
+                | Self::NotStarted
+                | Self::OomKilled
+                | Self::PoolExhausted
+                | Self::NoReplicas
+        )
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The same word as in JSON.
+        let json = serde_json::to_value(self).map_err(|_| fmt::Error)?;
+        f.pad(json.as_str().unwrap_or_default())
+    }
+}
+
+/// All findings, worst first and causes before what they cause.
+pub fn findings(data: &RunData) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = pods::findings(data)
+        .into_iter()
+        .chain(probes::findings(data))
+        .chain(load::findings(data))
+        .chain(suites::findings(data))
+        .chain(ignored_fields(data))
+        .collect();
+    findings.sort_by(|a, b| (a.severity, a.code, &a.component).cmp(&(b.severity, b.code, &b.component)));
+    findings
+}
+
+fn ignored_fields(data: &RunData) -> Option<Finding> {
+    let warnings = &data.environment.warnings;
+    let fields: Vec<&str> = warnings.iter().map(|warning| warning.subject.as_str()).collect();
+    (!warnings.is_empty()).then(|| Finding {
+        code: Code::ManifestFieldIgnored,
+        severity: Severity::Warning,
+        component: None,
+        claim: format!(
+            "{} fields of the manifests have no effect, or another one, on {}; the table under Environment lists each",
+            fields.len(),
+            data.environment.target
+        ),
+        evidence: vec!["environment.json#/warnings".to_owned()],
+        fix: String::new(),
+        excerpt: None,
+    })
+}
+
+impl RunData {
+    /// The figures of the first record that has some of a kind, with the record's file.
+    fn measured<'a, T>(&'a self, pick: impl Fn(&'a Measured) -> Option<T>) -> Option<(T, String)> {
+        self.records.iter().find_map(|record| Some((pick(&record.measured)?, record.file())))
+    }
+
+    /// The registration scenario's figures.
+    pub(crate) fn registration(&self) -> Option<(&crate::record::Registration, String)> {
+        self.measured(|measured| if let Measured::Registration(figures) = measured { Some(figures) } else { None })
+    }
+
+    /// The throughput scenario's figures.
+    pub(crate) fn throughput(&self) -> Option<(&crate::record::Throughput, String)> {
+        self.measured(|measured| if let Measured::Throughput(figures) = measured { Some(figures) } else { None })
+    }
+
+    /// Acknowledged against stored operations.
+    pub(crate) fn conservation(&self) -> Option<(&crate::record::Conservation, String)> {
+        self.measured(|measured| if let Measured::Conservation(figures) = measured { Some(figures) } else { None })
+    }
+
+    /// The pods of a component that are known, with their names.
+    pub(crate) fn pods_of<'a>(
+        &'a self,
+        component: &'a crate::environment::Component,
+    ) -> impl Iterator<Item = (&'a str, &'a crate::kubelet::node::PodReport)> {
+        component.replicas.iter().filter_map(|replica| Some((replica.name.as_str(), self.snapshot.pod(&replica.name)?)))
+    }
+}

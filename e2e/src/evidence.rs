@@ -1,0 +1,191 @@
+//! What is gathered before anything is torn down, as files in `evidence/`. Main functions: [`watch_resources`], [`gather`].
+
+mod meter;
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
+
+pub use self::meter::Meter;
+use crate::{
+    kubelet::{Which, doctor::Diagnosis, node::Snapshot},
+    provider::{Provider, Usage},
+    run_dir::{self, EVIDENCE, RunDir},
+};
+
+/// Statuses, events and probe counts of every pod.
+pub const PODS: &str = "evidence/pods.json";
+/// Memory and processor time over time.
+pub const RESOURCES: &str = "evidence/resources.json";
+/// Use of the bounded resources that the configuration names.
+pub const SATURATION: &str = "evidence/saturation.json";
+/// What the doctor found for each probe that failed at the end.
+pub const DOCTOR: &str = "evidence/doctor.json";
+
+/// Once a second: a load of a minute gives sixty points, and reading them costs a container engine about 2 ms per container.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Everything that was measured about resources.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Resources {
+    /// In order of time.
+    pub samples: Vec<Sample>,
+}
+
+/// What every pod used at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Milliseconds since 1970.
+    pub at_unix_ms: u64,
+    /// By pod; pods that could not be measured are left out.
+    pub pods: BTreeMap<String, Usage>,
+}
+
+/// What the doctor found for one probe of one pod.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DoctorEntry {
+    /// The component.
+    pub component: String,
+    /// The pod.
+    pub pod: String,
+    /// The container.
+    pub container: String,
+    /// Which probe.
+    pub which: Which,
+    /// What was tried and what follows.
+    pub diagnosis: Diagnosis,
+}
+
+/// How a bounded resource of one pod was used, over all samples.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Saturation {
+    /// The component.
+    pub component: String,
+    /// The pod.
+    pub pod: String,
+    /// The resource, as the configuration names it.
+    pub resource: String,
+    /// How much of it there is.
+    pub limit: u64,
+    /// Largest use.
+    pub used_max: u64,
+    /// Most callers that waited at once.
+    pub waiting_max: u64,
+    /// Samples.
+    pub samples: u64,
+    /// Samples in which all of it was in use and callers waited.
+    pub samples_waiting: u64,
+}
+
+/// Samples until it is dropped.
+#[derive(Debug)]
+pub(crate) struct ResourceWatch {
+    samples: Arc<Mutex<Vec<Sample>>>,
+    saturation: Arc<Mutex<BTreeMap<(String, String), Saturation>>>,
+    tasks: [JoinHandle<()>; 2],
+}
+
+/// Starts to sample what every pod uses, and how far bounded resources are used up.
+pub(crate) fn watch_resources(provider: Arc<Provider>, meters: Vec<(Meter, String, SocketAddr)>) -> ResourceWatch {
+    let samples = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&samples);
+    let usage = tokio::spawn(each_period(move || {
+        let (provider, sink) = (Arc::clone(&provider), Arc::clone(&sink));
+        async move {
+            let pods = provider.usage().await;
+            let sample = Sample { at_unix_ms: unix_ms(), pods };
+            sink.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
+        }
+    }));
+    let saturation = Arc::new(Mutex::new(BTreeMap::new()));
+    let sink = Arc::clone(&saturation);
+    let meters = Arc::new(meters);
+    let metering = tokio::spawn(each_period(move || {
+        let (meters, sink) = (Arc::clone(&meters), Arc::clone(&sink));
+        async move {
+            let readings = meters.iter().map(|(meter, pod, address)| meter::read(meter, pod, *address));
+            for reading in futures_util::future::join_all(readings).await.into_iter().flatten() {
+                reading.add_to(&mut sink.lock().unwrap_or_else(PoisonError::into_inner));
+            }
+        }
+    }));
+    ResourceWatch { samples, saturation, tasks: [usage, metering] }
+}
+
+async fn each_period<F: Future<Output = ()>>(mut work: impl FnMut() -> F) {
+    let mut period = tokio::time::interval(PERIOD);
+    period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        period.tick().await;
+        work().await;
+    }
+}
+
+impl ResourceWatch {
+    fn resources(&self) -> Resources {
+        Resources { samples: self.samples.lock().unwrap_or_else(PoisonError::into_inner).clone() }
+    }
+
+    fn saturation(&self) -> Vec<Saturation> {
+        self.saturation.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}
+
+impl Drop for ResourceWatch {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// Writes statuses, resources and logs. Secret texts are replaced in logs: a component may print what it was given.
+pub(crate) async fn gather(
+    provider: &Provider,
+    snapshot: &Snapshot,
+    resources: &ResourceWatch,
+    secrets: &[String],
+    directory: &RunDir,
+) -> Result<(), run_dir::Error> {
+    directory.write_json(PODS, snapshot)?;
+    directory.write_json(RESOURCES, &resources.resources())?;
+    directory.write_json(SATURATION, &resources.saturation())?;
+    for ((pod, container), text) in provider.logs().await {
+        directory.write(log_file(&pod, &container), &redact(&text, secrets))?;
+    }
+    Ok(())
+}
+
+/// Milliseconds since 1970.
+pub fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Where the log of a container stands.
+pub fn log_file(pod: &str, container: &str) -> String {
+    format!("{EVIDENCE}/logs/{pod}.{container}.log")
+}
+
+/// Text without secrets.
+pub(crate) fn redact(text: &str, secrets: &[String]) -> String {
+    // An empty secret would match everywhere.
+    secrets
+        .iter()
+        .filter(|secret| !secret.is_empty())
+        .fold(text.to_owned(), |text, secret| text.replace(secret, "<secret>"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_do_not_survive() {
+        let secrets = ["s3cret".to_owned(), String::new()];
+        assert_eq!(redact("password s3cret, again s3cret", &secrets), "password <secret>, again <secret>");
+    }
+}

@@ -1,0 +1,231 @@
+//! Makes sure that images are in a Docker engine: already there, or else pulled, or else made here by a [`Recipe`].
+//! Main function: [`ensure`].
+
+mod cargo;
+mod context;
+mod engine;
+mod error;
+mod process;
+mod recipe;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use bollard::Docker;
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, join_all},
+};
+use tokio::sync::OnceCell;
+
+pub use cargo::{CargoError, cargo_binaries};
+pub use error::{Cause, Error, Failure, Refusal};
+pub use process::Failed;
+pub use recipe::{Recipe, Recipes};
+
+/// How an image came to be there, and what that took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The image's name, as it was asked for.
+    pub image: String,
+    /// What was done.
+    pub how: How,
+    /// How long it took, waiting for the images that it needs included.
+    pub took: Duration,
+}
+
+/// What was done for an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// Nothing: the engine had it, and its recipe has not changed since.
+    Present,
+    /// A registry had it.
+    Pulled,
+    /// Its recipe made it.
+    Made,
+}
+
+/// What happens to an image, for people who wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A registry is asked for it.
+    Pulling(String),
+    /// Its recipe is followed.
+    Making(String),
+    /// The engine has an image of this name that was neither pulled nor made by its recipe; it is used as it is.
+    Foreign(String),
+    /// A line that a recipe printed.
+    Line {
+        /// The image's name; `cargo` for the build of all binaries.
+        image: String,
+        /// The line, without its end.
+        line: String,
+    },
+    /// It is there.
+    Done(Outcome),
+}
+
+/// Where [`ensure`] reports to.
+pub type Progress<'a> = &'a (dyn Fn(Event) + Sync);
+
+/// Makes sure that `images` are in the engine, at the same time where they do not need each other.
+///
+/// An image that the engine has is left alone, unless this function made it and its recipe's content has changed since: then
+/// it is made again. Paths in recipes start at `root`. Returns an outcome for every image of `images` and for every image
+/// that had to be there to make one of them, those first that others need.
+pub async fn ensure(
+    docker: &Docker,
+    images: &[String],
+    recipes: &Recipes,
+    root: &Path,
+    progress: Progress<'_>,
+) -> Result<Vec<Outcome>, Error> {
+    let order = recipes.order(images).map_err(Error::Cycle)?;
+    docker.ping().await.map_err(Error::NoEngine)?;
+    let packages = order.iter().filter_map(|image| recipes.0.get(*image)?.package()).map(str::to_owned).collect();
+    let cells = order.iter().map(|image| (*image, OnceCell::new())).collect();
+    let work = Work { docker, recipes, root, progress, packages, binaries: OnceCell::new(), cells };
+
+    join_all(images.iter().map(|image| work.provide(image))).await;
+
+    let Work { mut cells, .. } = work;
+    let results = order.iter().filter_map(|image| cells.remove(image)?.into_inner());
+    let (mut outcomes, mut failures) = (Vec::new(), Vec::new());
+    for result in results {
+        match result {
+            Ok(outcome) => outcomes.push(outcome),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    if failures.is_empty() { Ok(outcomes) } else { Err(Error::Missing(failures)) }
+}
+
+/// One run of [`ensure`]. Every image has a cell, so that two images that need a third one wait for the same work.
+struct Work<'a> {
+    docker: &'a Docker,
+    recipes: &'a Recipes,
+    root: &'a Path,
+    progress: Progress<'a>,
+    packages: Vec<String>,
+    binaries: OnceCell<Result<BTreeMap<String, PathBuf>, CargoError>>,
+    cells: BTreeMap<&'a str, OnceCell<Result<Outcome, Failure>>>,
+}
+
+/// What a recipe comes to: the content that its image is made from.
+enum Content {
+    /// A program that writes a root filesystem to its standard output.
+    Script(PathBuf),
+    /// A build context as a tar.
+    Context(Vec<u8>),
+}
+
+impl Work<'_> {
+    /// Brings one image, and before it those that it needs. Whether that went well; the cell holds the rest.
+    fn provide<'s>(&'s self, image: &'s str) -> BoxFuture<'s, bool> {
+        let work = move || async move {
+            let start = Instant::now();
+            let mut pull = None;
+            match self.find_or_make(image, &mut pull).await {
+                Ok(how) => {
+                    let outcome = Outcome { image: image.to_owned(), how, took: start.elapsed() };
+                    (self.progress)(Event::Done(outcome.clone()));
+                    Ok(outcome)
+                }
+                Err(cause) => Err(Failure { image: image.to_owned(), pull, cause, after: start.elapsed() }),
+            }
+        };
+        async move { self.cells[image].get_or_init(work).await.is_ok() }.boxed()
+    }
+
+    /// Present, else pulled, else made. Why it was not pulled goes to `pull`, for the error if the rest fails too.
+    async fn find_or_make(&self, image: &str, pull: &mut Option<Refusal>) -> Result<How, Cause> {
+        let present = engine::inspect(self.docker, image).await?;
+        let recipe = self.recipes.0.get(image);
+        let ours = present.as_ref().is_some_and(|present| present.recipe.is_some());
+        if present.is_some() && (!ours || recipe.is_none()) {
+            if recipe.is_some_and(|recipe| !recipe.may_pull()) {
+                (self.progress)(Event::Foreign(image.to_owned()));
+            }
+            return Ok(How::Present);
+        }
+        if present.is_none() && recipe.is_none_or(Recipe::may_pull) {
+            (self.progress)(Event::Pulling(image.to_owned()));
+            let start = Instant::now();
+            match engine::pull(self.docker, image).await {
+                Ok(()) => return Ok(How::Pulled),
+                Err(why) => *pull = Some(Refusal { why, after: start.elapsed() }),
+            }
+        }
+        let recipe = recipe.ok_or(Cause::NoRecipe)?;
+        let (content, digest) = self.content(recipe).await?;
+        if present.as_ref().and_then(|present| present.recipe.as_ref()) == Some(&digest) {
+            return Ok(How::Present);
+        }
+        self.make(image, recipe, content, &digest).await?;
+        if let Some(old) = present {
+            engine::remove_if_unused(self.docker, &old.id).await;
+        }
+        Ok(How::Made)
+    }
+
+    async fn make(&self, image: &str, recipe: &Recipe, content: Content, digest: &str) -> Result<(), Cause> {
+        let needs = recipe.needs();
+        let provided = join_all(needs.iter().map(|need| self.provide(need))).await;
+        if let Some((need, _)) = needs.iter().zip(provided).find(|(_, there)| !there) {
+            return Err(Cause::Needs(need.clone()));
+        }
+        (self.progress)(Event::Making(image.to_owned()));
+        let on_line = |line: &str| self.line(image, line);
+        match content {
+            Content::Context(tar) => engine::build(self.docker, image, tar, digest, &on_line).await,
+            Content::Script(path) => {
+                let filesystem = process::run(tokio::process::Command::new(&path).current_dir(self.root), &on_line)
+                    .await
+                    .map_err(|failed| Cause::Script { path, failed })?;
+                engine::import(self.docker, image, filesystem, digest).await
+            }
+        }
+    }
+
+    /// What an image is made from, and a digest of it and of what the images that it needs are made from.
+    fn content<'s>(&'s self, recipe: &'s Recipe) -> BoxFuture<'s, Result<(Content, String), Cause>> {
+        async move {
+            match recipe {
+                Recipe::Script { script, .. } => {
+                    let path = self.root.join(script);
+                    let digest = context::digest(&["script".as_bytes(), &context::read(&path)?]);
+                    Ok((Content::Script(path), digest))
+                }
+                Recipe::Cargo { package } => {
+                    let tar = context::of_binary(package, &context::read(&self.binary(package).await?)?);
+                    let digest = context::digest(&["cargo".as_bytes(), &tar]);
+                    Ok((Content::Context(tar), digest))
+                }
+                Recipe::Build { build, needs, .. } => {
+                    let tar = context::of_directory(&self.root.join(build))?;
+                    let mut digests = vec![context::digest(&["build".as_bytes(), &tar])];
+                    for recipe in needs.iter().filter_map(|need| self.recipes.0.get(need)) {
+                        digests.push(self.content(recipe).await?.1);
+                    }
+                    let parts: Vec<&[u8]> = digests.iter().map(String::as_bytes).collect();
+                    Ok((Content::Context(tar), context::digest(&parts)))
+                }
+            }
+        }
+        .boxed()
+    }
+
+    /// One call of cargo builds the binaries of all images: several would only wait for each other's lock.
+    async fn binary(&self, package: &str) -> Result<PathBuf, Cause> {
+        let build = || async { cargo_binaries(self.root, &self.packages, &|line| self.line("cargo", line)).await };
+        let binaries = self.binaries.get_or_init(build).await.as_ref().map_err(|error| Cause::Cargo(error.clone()))?;
+        Ok(binaries[package].clone())
+    }
+
+    fn line(&self, image: &str, line: &str) {
+        (self.progress)(Event::Line { image: image.to_owned(), line: line.to_owned() });
+    }
+}

@@ -1,0 +1,227 @@
+//! How an image is made that no registry has. Main type: [`Recipe`].
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// How an image is made where it cannot be pulled. In `.config/e2e.toml`, with exactly one of `script`, `build` and `cargo`:
+///
+/// ```toml
+/// [images."debian:bookworm-slim"]
+/// script = "fixtures/images/base/make.sh"
+///
+/// [images."postgres:15"]
+/// build = "fixtures/images/postgres"
+/// needs = ["debian:bookworm-slim"]
+///
+/// [images."e2e-backend:dev"]
+/// cargo = "backend"
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
+pub enum Recipe {
+    /// A program that writes the image's root filesystem to its standard output, as a tar, and what it does to its standard
+    /// error. It runs in the project's root.
+    Script {
+        /// Path of the program, from the project's root.
+        script: PathBuf,
+        /// Whether a registry is asked first; it is unless told otherwise.
+        pull: bool,
+    },
+    /// A directory with a `Dockerfile`. All of it is sent; a `.dockerignore` is not looked at.
+    Build {
+        /// Path of the directory, from the project's root.
+        build: PathBuf,
+        /// The images that its `FROM` lines name; they are brought before.
+        needs: Vec<String>,
+        /// Whether a registry is asked first; it is unless told otherwise. Say `false` for names that only this project uses:
+        /// whoever owns the name in a public registry would be trusted otherwise.
+        pull: bool,
+    },
+    /// A static release binary of a package of this workspace and nothing else, run as user 65534. Never pulled.
+    Cargo {
+        /// The package; its binary has the same name.
+        package: String,
+    },
+}
+
+/// Recipes by image name: the table `images` of `.config/e2e.toml`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Recipes(pub BTreeMap<String, Recipe>);
+
+impl Recipe {
+    /// The images that have to be there before this one can be made.
+    pub fn needs(&self) -> &[String] {
+        match self {
+            Self::Build { needs, .. } => needs,
+            Self::Script { .. } | Self::Cargo { .. } => &[],
+        }
+    }
+
+    /// Whether a registry may be asked for the image.
+    pub fn may_pull(&self) -> bool {
+        match self {
+            Self::Script { pull, .. } | Self::Build { pull, .. } => *pull,
+            Self::Cargo { .. } => false,
+        }
+    }
+
+    /// The workspace's package that the image is made from.
+    pub fn package(&self) -> Option<&str> {
+        match self {
+            Self::Cargo { package } => Some(package),
+            Self::Script { .. } | Self::Build { .. } => None,
+        }
+    }
+}
+
+impl Recipes {
+    /// `images` and all that they need, each once and after its needs; or the names of a circle, the first again at its end.
+    pub fn order<'a>(&'a self, images: &'a [String]) -> Result<Vec<&'a str>, Vec<String>> {
+        let (mut order, mut path) = (Vec::new(), Vec::new());
+        for image in images {
+            self.visit(image, &mut path, &mut order)?;
+        }
+        Ok(order)
+    }
+
+    fn visit<'a>(
+        &'a self,
+        image: &'a str,
+        path: &mut Vec<&'a str>,
+        order: &mut Vec<&'a str>,
+    ) -> Result<(), Vec<String>> {
+        if order.contains(&image) {
+            return Ok(());
+        }
+        if let Some(start) = path.iter().position(|visited| *visited == image) {
+            return Err(path[start..].iter().chain([&image]).map(|name| (*name).to_owned()).collect());
+        }
+        path.push(image);
+        for need in self.0.get(image).map_or(&[][..], Recipe::needs) {
+            self.visit(need, path, order)?;
+        }
+        path.pop();
+        order.push(image);
+        Ok(())
+    }
+}
+
+/// A recipe as people write it.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    script: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    build: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cargo: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    needs: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pull: Option<bool>,
+}
+
+impl TryFrom<Written> for Recipe {
+    type Error = &'static str;
+
+    fn try_from(written: Written) -> Result<Self, Self::Error> {
+        let pull = written.pull.unwrap_or(true);
+        match written {
+            Written { script: Some(script), build: None, cargo: None, needs: None, .. } => {
+                Ok(Self::Script { script, pull })
+            }
+            Written { script: None, build: Some(build), cargo: None, needs, .. } => {
+                Ok(Self::Build { build, needs: needs.unwrap_or_default(), pull })
+            }
+            Written { script: None, build: None, cargo: Some(package), needs: None, pull: None } => {
+                Ok(Self::Cargo { package })
+            }
+            Written { needs: Some(_), build: None, .. } => Err("`needs` goes with `build` only"),
+            Written { pull: Some(_), cargo: Some(_), .. } => {
+                Err("`pull` does not go with `cargo`, which is never pulled")
+            }
+            _ => Err("an image's recipe has exactly one of `script`, `build` and `cargo`"),
+        }
+    }
+}
+
+impl From<Recipe> for Written {
+    fn from(recipe: Recipe) -> Self {
+        // The default is left out, as people do.
+        let told = |pull: bool| (!pull).then_some(false);
+        match recipe {
+            Recipe::Script { script, pull } => Self { script: Some(script), pull: told(pull), ..Self::default() },
+            Recipe::Build { build, needs, pull } => {
+                let needs = (!needs.is_empty()).then_some(needs);
+                Self { build: Some(build), needs, pull: told(pull), ..Self::default() }
+            }
+            Recipe::Cargo { package } => Self { cargo: Some(package), ..Self::default() },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &str = r#"
+        ["base:1"]
+        script = "make.sh"
+
+        ["store:2"]
+        build = "images/store"
+        needs = ["base:1"]
+        pull = false
+
+        ["service:dev"]
+        cargo = "service"
+    "#;
+
+    fn parsed(text: &str) -> Recipes {
+        toml::from_str(text).expect("a valid table")
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn recipes_are_read_and_written_alike() {
+        let recipes = parsed(TABLE);
+        assert_eq!(recipes.0["base:1"], Recipe::Script { script: "make.sh".into(), pull: true });
+        let store = Recipe::Build { build: "images/store".into(), needs: names(&["base:1"]), pull: false };
+        assert_eq!(recipes.0["store:2"], store);
+        assert_eq!(recipes.0["service:dev"], Recipe::Cargo { package: "service".into() });
+        assert_eq!(parsed(&toml::to_string(&recipes).expect("serializable")), recipes);
+    }
+
+    #[test]
+    fn bad_recipes_are_refused_with_the_reason() {
+        let reason = |text: &str| toml::from_str::<Recipes>(text).expect_err("a bad table").to_string();
+        assert!(reason("[a]\n").contains("exactly one of `script`, `build` and `cargo`"));
+        assert!(reason("[a]\nscript = 'x'\nbuild = 'y'").contains("exactly one of"));
+        assert!(reason("[a]\nscript = 'x'\nneeds = ['y']").contains("`needs` goes with `build` only"));
+        assert!(reason("[a]\ncargo = 'x'\npull = true").contains("never pulled"));
+        assert!(reason("[a]\nbild = 'x'").contains("unknown field `bild`"));
+    }
+
+    #[test]
+    fn needs_come_first_and_once() {
+        let recipes = parsed(
+            "[a]\nbuild='a'\nneeds=['c', 'base']\n[b]\nbuild='b'\nneeds=['base']\n[c]\nbuild='c'\nneeds=['base']",
+        );
+        // `base` and `other` have no recipe: they can still be there, or be pulled.
+        assert_eq!(recipes.order(&names(&["b", "a", "other", "a"])), Ok(vec!["base", "b", "c", "a", "other"]));
+    }
+
+    #[test]
+    fn a_circle_is_named() {
+        let recipes = parsed("[a]\nbuild='a'\nneeds=['b']\n[b]\nbuild='b'\nneeds=['c']\n[c]\nbuild='c'\nneeds=['b']");
+        assert_eq!(recipes.order(&names(&["a"])), Err(names(&["b", "c", "b"])));
+        // Nobody asks for the circle here.
+        assert_eq!(recipes.order(&names(&["d"])), Ok(vec!["d"]));
+    }
+}

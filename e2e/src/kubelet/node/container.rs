@@ -1,0 +1,215 @@
+//! One container: carries out what its worker asks for, and tells the worker what came of it.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::watch,
+    task::{JoinError, JoinSet},
+    time::{Instant, sleep_until, timeout},
+};
+
+use super::{ContainerSpec, ExecError, Mode, Runtime, StartError, pod::Context};
+use crate::{
+    kubelet::{
+        Which,
+        http::round_ms,
+        observation::{Kind, Observation, Verdict},
+        probe::{self, Profile},
+        status::Exit,
+        worker::{Action, Input, Policy, Worker},
+    },
+    plan::{Probe, ProbeAction},
+};
+
+/// How much longer than its grace period a container may take to stop before the node ends without it.
+const KILL_SLACK: Duration = Duration::from_secs(5);
+/// How much longer than its timeout a command may take before it counts as timed out here.
+const EXEC_SLACK: Duration = Duration::from_millis(500);
+
+/// Runs a container. `true` when it ended for good by itself, `false` when the node ended.
+pub(super) async fn drive<R: Runtime>(context: Context<R>, pod: String, spec: ContainerSpec, policy: Policy) -> bool {
+    let worker = Worker::new(pod.as_str(), spec.name.as_str(), spec.probes.clone(), policy);
+    let mut driver = Driver { context, pod, spec, worker, work: JoinSet::new(), probes: JoinSet::new(), stop_by: None };
+    let mut input = Input::Tick;
+    loop {
+        driver.tell(input);
+        if driver.worker.is_done() {
+            return driver.stop_by.is_none();
+        }
+        match driver.next().await {
+            Some(next) => input = next,
+            None => return false,
+        }
+    }
+}
+
+struct Driver<R> {
+    context: Context<R>,
+    pod: String,
+    spec: ContainerSpec,
+    worker: Worker,
+    /// Starts, waits and kills. Dropping it ends them.
+    work: JoinSet<Done>,
+    /// Probes in flight, which nothing waits for.
+    probes: JoinSet<Probed>,
+    /// Set once the node is ending: when to give up.
+    stop_by: Option<Instant>,
+}
+
+/// A probe that ended.
+struct Probed {
+    which: Which,
+    run: u32,
+    extra: bool,
+    observation: Observation,
+}
+
+/// What a task of the runtime came to.
+enum Done {
+    Start(Result<(), StartError>),
+    Exit(Exit),
+    Kill,
+}
+
+impl<R: Runtime> Driver<R> {
+    /// Tells the worker what happened, starts what it asks for, and publishes.
+    fn tell(&mut self, input: Input) {
+        match input {
+            Input::Started => self
+                .spawn(|runtime, pod, container| async move { Done::Exit(runtime.wait_exit(&pod, &container).await) }),
+            // What is in flight was meant for an instance that is gone.
+            Input::Exited(_) => self.probes = JoinSet::new(),
+            _ => {}
+        }
+        for action in self.worker.handle(self.context.now(), input) {
+            match action {
+                Action::Start { .. } => self
+                    .spawn(|runtime, pod, container| async move { Done::Start(runtime.start(&pod, &container).await) }),
+                Action::Kill { grace, .. } => self.spawn(move |runtime, pod, container| async move {
+                    runtime.kill(&pod, &container, grace).await;
+                    Done::Kill
+                }),
+                Action::SendProbe { which, run, extra } => self.send(which, run, extra),
+            }
+        }
+        let ip = self.context.runtime.target(&self.pod).map(|target| target.pod_ip);
+        let (status, events) = (self.worker.status(), self.worker.events());
+        self.context.publish(&self.pod, |report| {
+            report.ip = ip.or(report.ip);
+            if let Some(container) = report.container_mut(&self.spec.name) {
+                container.status.clone_from(status);
+                container.events = events.to_vec();
+            }
+        });
+    }
+
+    fn spawn<F, Fut>(&mut self, work: F)
+    where
+        F: FnOnce(Arc<R>, String, String) -> Fut,
+        Fut: Future<Output = Done> + Send + 'static,
+    {
+        let runtime = Arc::clone(&self.context.runtime);
+        self.work.spawn(work(runtime, self.pod.clone(), self.spec.name.clone()));
+    }
+
+    fn send(&mut self, which: Which, run: u32, extra: bool) {
+        let Some(probe) = which.of(&self.spec.probes).cloned() else {
+            return;
+        };
+        let context = self.context.clone();
+        let (pod, container) = (self.pod.clone(), self.spec.name.clone());
+        self.probes.spawn(async move {
+            let observation = observe(&*context.runtime, &context.options.profile, &pod, &container, &probe).await;
+            Probed { which, run, extra, observation }
+        });
+    }
+
+    /// Waits for what happens next; `None` when the node is ending and this container need not be waited for.
+    async fn next(&mut self) -> Option<Input> {
+        loop {
+            let wake = self.worker.next_wake().map(|wake| self.context.instant(wake));
+            let stopping = self.stop_by.is_some();
+            tokio::select! {
+                biased;
+                mode = ending(&mut self.context.mode), if !stopping => {
+                    self.stop_by = Some(Instant::now() + self.longest_grace() + KILL_SLACK);
+                    return (mode == Mode::Terminate).then_some(Input::Stop);
+                }
+                Some(done) = self.work.join_next() => match passed_on(done) {
+                    Done::Start(Ok(())) => return Some(Input::Started),
+                    Done::Start(Err(StartError { reason, message })) => {
+                        return Some(Input::StartFailed { reason, message });
+                    }
+                    Done::Exit(exit) => return Some(Input::Exited(exit)),
+                    Done::Kill => {}
+                },
+                Some(probed) = self.probes.join_next() => return Some(self.probed(passed_on(probed))),
+                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => return Some(Input::Tick),
+                () = sleep_until(self.stop_by.unwrap_or_else(Instant::now)), if stopping => return None,
+            }
+        }
+    }
+
+    fn probed(&self, Probed { which, run, extra, observation }: Probed) -> Input {
+        let message = observation.warning.clone().unwrap_or_else(|| observation.message.clone());
+        let verdict = observation.verdict;
+        // Of a further probe that found nothing, nothing is kept.
+        if !extra || observation.success() {
+            self.context.publish(&self.pod, |report| {
+                let container = report.container_mut(&self.spec.name);
+                if let Some(probe) = container.and_then(|container| container.probes.get_mut(&which)) {
+                    probe.record(&observation);
+                }
+            });
+        }
+        Input::Probed { which, run, verdict, message }
+    }
+
+    /// A kill may be under way with a probe's own grace period.
+    fn longest_grace(&self) -> Duration {
+        let own = Which::ALL.into_iter().filter_map(|which| which.of(&self.spec.probes)?.termination_grace);
+        own.fold(self.worker.grace(), Duration::max)
+    }
+}
+
+/// Waits until the node is ending.
+async fn ending(mode: &mut watch::Receiver<Mode>) -> Mode {
+    // An error means that the node was dropped.
+    mode.wait_for(|mode| *mode != Mode::Keep).await.map_or(Mode::Leave, |mode| *mode)
+}
+
+/// A task that panicked is a bug of the runtime's, which must not look like a container that failed. Tasks are never cancelled
+/// while their result is still awaited, so an error is a panic.
+fn passed_on<T>(joined: Result<T, JoinError>) -> T {
+    match joined {
+        Ok(value) => value,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// Sends one probe to a container as a kubelet does, or has its command run in it.
+pub async fn observe<R: Runtime>(
+    runtime: &R,
+    profile: &Profile,
+    pod: &str,
+    container: &str,
+    probe: &Probe,
+) -> Observation {
+    let ProbeAction::Exec { command } = &probe.action else {
+        return match runtime.target(pod) {
+            Some(target) => probe::send(&probe.action, &target, probe.timeout, profile).await,
+            None => Observation::new(Verdict::Errored, Kind::Unreachable, "the pod has no address yet"),
+        };
+    };
+    let start = Instant::now();
+    let run = runtime.exec(pod, container, command, probe.timeout);
+    let result = timeout(probe.timeout + EXEC_SLACK, run).await.unwrap_or(Err(ExecError::TimedOut));
+    let total_ms = round_ms(start.elapsed());
+    match result {
+        Ok(result) => Observation::of_exec(result.exit_code, &result.output, total_ms),
+        Err(ExecError::TimedOut) => Observation::of_exec_timeout(command, round_ms(probe.timeout)),
+        Err(ExecError::Failed(message)) => {
+            Observation { total_ms, ..Observation::new(Verdict::Errored, Kind::CannotExec, message) }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! One pod: its turn, its init containers one after the other, its containers side by side.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::watch, task::JoinSet, time::Instant};
+
+use super::{ContainerSpec, Mode, Options, PodReport, PodSpec, Runtime, Snapshot, container};
+use crate::kubelet::{
+    status::{Event, EventType},
+    worker::{Policy, RestartPolicy},
+};
+
+/// What the tasks of a node share.
+pub(super) struct Context<R> {
+    pub(super) runtime: Arc<R>,
+    pub(super) options: Arc<Options>,
+    pub(super) mode: watch::Receiver<Mode>,
+    board: Arc<watch::Sender<Snapshot>>,
+}
+
+impl<R> Clone for Context<R> {
+    fn clone(&self) -> Self {
+        Self {
+            runtime: Arc::clone(&self.runtime),
+            options: Arc::clone(&self.options),
+            mode: self.mode.clone(),
+            board: Arc::clone(&self.board),
+        }
+    }
+}
+
+impl<R> Context<R> {
+    pub(super) fn new(
+        runtime: Arc<R>,
+        board: watch::Sender<Snapshot>,
+        mode: watch::Receiver<Mode>,
+        options: Options,
+    ) -> Self {
+        Self { runtime, options: Arc::new(options), mode, board: Arc::new(board) }
+    }
+
+    /// The time since the start of the run.
+    pub(super) fn now(&self) -> Duration {
+        self.options.epoch.elapsed()
+    }
+
+    /// The moment of a time since the start of the run.
+    pub(super) fn instant(&self, time: Duration) -> Instant {
+        self.options.epoch + time
+    }
+
+    /// Changes what is known of a pod, and tells those who watch.
+    pub(super) fn publish(&self, pod: &str, change: impl FnOnce(&mut PodReport)) {
+        self.board.send_modify(|snapshot| {
+            if let Some(report) = snapshot.pods.get_mut(pod) {
+                change(report);
+                report.sum_up();
+            }
+        });
+    }
+}
+
+/// Runs a pod until the node ends.
+pub(super) async fn run<R: Runtime>(mut context: Context<R>, spec: PodSpec) {
+    if !may_start(&mut context, &spec).await {
+        return;
+    }
+    for init in &spec.init_containers {
+        let policy = Policy { restart: RestartPolicy::OnFailure, grace: spec.grace, eager: context.options.eager };
+        if !container::drive(context.clone(), spec.name.clone(), without_probes(init), policy).await {
+            return;
+        }
+    }
+    let mut containers = JoinSet::new();
+    for container in spec.containers {
+        let policy = Policy { restart: RestartPolicy::Always, grace: spec.grace, eager: context.options.eager };
+        containers.spawn(container::drive(context.clone(), spec.name.clone(), container, policy));
+    }
+    while let Some(ended) = containers.join_next().await {
+        if let Err(error) = ended
+            && error.is_panic()
+        {
+            std::panic::resume_unwind(error.into_panic());
+        }
+    }
+}
+
+/// Init containers run to completion, and Kubernetes allows them no probes.
+fn without_probes(spec: &ContainerSpec) -> ContainerSpec {
+    ContainerSpec { name: spec.name.clone(), probes: crate::plan::Probes::default() }
+}
+
+/// Waits for the pod's dependencies, within the bound; `false` when the node ends before.
+async fn may_start<R: Runtime>(context: &mut Context<R>, spec: &PodSpec) -> bool {
+    let bound = context.options.dependency_bound;
+    let mut seen = context.board.subscribe();
+    let missing = |snapshot: &Snapshot| {
+        let started = |name: &&String| snapshot.pods.get(*name).is_some_and(|pod| pod.started);
+        spec.depends_on.iter().filter(|name| !started(name)).cloned().collect::<Vec<_>>()
+    };
+    let all_started = tokio::select! {
+        biased;
+        _ = context.mode.wait_for(|mode| *mode != Mode::Keep) => return false,
+        waited = tokio::time::timeout(bound, seen.wait_for(|snapshot| missing(snapshot).is_empty())) => waited.is_ok(),
+    };
+    if !all_started {
+        let names = missing(&context.board.borrow()).join(", ");
+        let message = format!("started without {names}, which had not started after {} s", bound.as_secs_f64());
+        let at = context.now();
+        let event = Event {
+            kind: EventType::Warning,
+            reason: "DependencyNotStarted".to_owned(),
+            message,
+            count: 1,
+            first: at,
+            last: at,
+        };
+        context.publish(&spec.name, |report| report.events.push(event));
+    }
+    true
+}

@@ -1,0 +1,214 @@
+//! What the node knows of its pods, as plain data. Main type: [`Snapshot`].
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{ContainerSpec, PodSpec};
+use crate::kubelet::{
+    Which,
+    observation::{Observation, Verdict},
+    status::{ContainerState, ContainerStatus, Event},
+};
+
+/// All pods by name.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Snapshot {
+    /// The pods.
+    pub pods: BTreeMap<String, PodReport>,
+}
+
+/// One pod.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PodReport {
+    /// The pod's address as a kubelet would know it, once it has one.
+    pub ip: Option<IpAddr>,
+    /// One word or two, as the STATUS column of `kubectl get pods`: `Running`, `CrashLoopBackOff`, `Init:0/1`.
+    pub status: String,
+    /// Whether Services may send it traffic: every container is ready.
+    pub ready: bool,
+    /// Whether every container has started.
+    pub started: bool,
+    /// Restarts of all containers together.
+    pub restarts: u32,
+    /// The init containers, in order.
+    pub init_containers: Vec<ContainerReport>,
+    /// The containers.
+    pub containers: Vec<ContainerReport>,
+    /// Events of the pod itself; see [`PodReport::all_events`] for those of its containers too.
+    pub events: Vec<Event>,
+}
+
+/// One container.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ContainerReport {
+    /// The container's name.
+    pub name: String,
+    /// What `containerStatuses` says.
+    pub status: ContainerStatus,
+    /// Its events.
+    pub events: Vec<Event>,
+    /// Its probes, those that it declares.
+    pub probes: BTreeMap<Which, ProbeReport>,
+}
+
+/// What came of a probe over all instances of its container.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ProbeReport {
+    /// How often it was sent.
+    pub sent: u32,
+    /// How often it failed.
+    pub failed: u32,
+    /// How often it errored, which counts for nothing.
+    pub errored: u32,
+    /// How often it could not be sent by this program.
+    pub not_measured: u32,
+    /// The longest time that one took.
+    pub max_ms: f64,
+    /// The time that all took together.
+    pub sum_ms: f64,
+    /// The last one that succeeded.
+    pub last_success: Option<Observation>,
+    /// The last one that did not.
+    pub last_failure: Option<Observation>,
+}
+
+impl Snapshot {
+    pub(super) fn of_specs(specs: &[PodSpec]) -> Self {
+        let pods = specs.iter().map(|spec| (spec.name.clone(), PodReport::of_spec(spec))).collect();
+        Self { pods }
+    }
+
+    /// Whether every pod is ready.
+    #[must_use]
+    pub fn all_ready(&self) -> bool {
+        self.pods.values().all(|pod| pod.ready)
+    }
+
+    /// The names of the pods that Services may send traffic to.
+    pub fn ready_pods(&self) -> impl Iterator<Item = &str> {
+        self.pods.iter().filter(|(_, pod)| pod.ready).map(|(name, _)| name.as_str())
+    }
+
+    /// One pod, if it is known.
+    #[must_use]
+    pub fn pod(&self, name: &str) -> Option<&PodReport> {
+        self.pods.get(name)
+    }
+
+    /// What each unready pod is doing, for an error.
+    #[must_use]
+    pub fn unready_lines(&self) -> String {
+        let line = |(name, pod): (&String, &PodReport)| {
+            let last = pod.all_events().into_iter().rfind(|event| event.reason != "Started");
+            let last = last.map_or_else(String::new, |event| format!(", {}: {}", event.reason, event.message));
+            format!("{name} is {} with {} restarts{last}", pod.status, pod.restarts)
+        };
+        let unready: Vec<_> = self.pods.iter().filter(|(_, pod)| !pod.ready).map(line).collect();
+        unready.join("; ")
+    }
+}
+
+impl PodReport {
+    fn of_spec(spec: &PodSpec) -> Self {
+        let reason = if spec.init_containers.is_empty() { "ContainerCreating" } else { "PodInitializing" };
+        let reports = |specs: &[ContainerSpec]| specs.iter().map(|c| ContainerReport::new(c, reason)).collect();
+        let mut report = Self {
+            ip: None,
+            status: String::new(),
+            ready: false,
+            started: false,
+            restarts: 0,
+            init_containers: reports(&spec.init_containers),
+            containers: reports(&spec.containers),
+            events: Vec::new(),
+        };
+        report.sum_up();
+        report
+    }
+
+    /// A container or init container by name.
+    #[must_use]
+    pub fn container(&self, name: &str) -> Option<&ContainerReport> {
+        self.init_containers.iter().chain(&self.containers).find(|container| container.name == name)
+    }
+
+    pub(super) fn container_mut(&mut self, name: &str) -> Option<&mut ContainerReport> {
+        self.init_containers.iter_mut().chain(&mut self.containers).find(|container| container.name == name)
+    }
+
+    /// The events of the pod and of its containers, oldest first.
+    #[must_use]
+    pub fn all_events(&self) -> Vec<&Event> {
+        let containers = self.init_containers.iter().chain(&self.containers);
+        let mut events: Vec<_> = self.events.iter().chain(containers.flat_map(|c| &c.events)).collect();
+        events.sort_by_key(|event| event.last);
+        events
+    }
+
+    /// Derives what is said of the pod from its containers.
+    pub(super) fn sum_up(&mut self) {
+        self.ready = self.containers.iter().all(|container| container.status.ready);
+        self.started = self.containers.iter().all(|container| container.status.started);
+        let all = self.init_containers.iter().chain(&self.containers);
+        self.restarts = all.map(|container| container.status.restart_count).sum();
+        self.status = self.column();
+    }
+
+    /// `printPod` in `pkg/printers/internalversion/printers.go`.
+    fn column(&self) -> String {
+        let completed = |container: &ContainerReport| matches!(&container.status.state, ContainerState::Terminated(end) if end.exit_code == 0);
+        if let Some(index) = self.init_containers.iter().position(|container| !completed(container)) {
+            return match &self.init_containers[index].status.state {
+                ContainerState::Waiting { reason, .. }
+                    if reason != "PodInitializing" && reason != "ContainerCreating" =>
+                {
+                    format!("Init:{reason}")
+                }
+                ContainerState::Terminated(end) => format!("Init:{}", end.reason),
+                ContainerState::Waiting { .. } | ContainerState::Running { .. } => {
+                    format!("Init:{index}/{}", self.init_containers.len())
+                }
+            };
+        }
+        let troubled = self.containers.iter().find(|c| !matches!(c.status.state, ContainerState::Running { .. }));
+        troubled.map_or_else(|| "Running".to_owned(), |container| container.status.state.to_string())
+    }
+}
+
+impl ContainerReport {
+    fn new(spec: &ContainerSpec, reason: &str) -> Self {
+        let declared = Which::ALL.into_iter().filter(|which| which.of(&spec.probes).is_some());
+        Self {
+            name: spec.name.clone(),
+            status: ContainerStatus {
+                state: ContainerState::Waiting { reason: reason.to_owned(), message: String::new() },
+                ready: false,
+                started: false,
+                restart_count: 0,
+                last_termination: None,
+            },
+            events: Vec::new(),
+            probes: declared.map(|which| (which, ProbeReport::default())).collect(),
+        }
+    }
+}
+
+impl ProbeReport {
+    pub(super) fn record(&mut self, observation: &Observation) {
+        self.sent += 1;
+        self.sum_ms += observation.total_ms;
+        self.max_ms = self.max_ms.max(observation.total_ms);
+        match observation.verdict {
+            Verdict::Success => {
+                self.last_success = Some(observation.clone());
+                return;
+            }
+            Verdict::Failure => self.failed += 1,
+            Verdict::Errored => self.errored += 1,
+            Verdict::NotMeasured => self.not_measured += 1,
+        }
+        self.last_failure = Some(observation.clone());
+    }
+}

@@ -1,0 +1,176 @@
+//! The three probes of a running container: when each is due and what its results add up to.
+
+use std::time::Duration;
+
+use crate::{
+    kubelet::{Which, observation::Verdict},
+    plan::{Probe, Probes},
+};
+
+/// A period of zero would send probes without end.
+const MIN_PERIOD: Duration = Duration::from_millis(1);
+
+/// The probes of one container.
+#[derive(Debug, Clone)]
+pub(super) struct Probing {
+    slots: [Option<Slot>; 3],
+    eager: Option<Duration>,
+}
+
+/// One probe (`worker` in `pkg/kubelet/prober/worker.go`).
+#[derive(Debug, Clone)]
+struct Slot {
+    spec: Probe,
+    /// When it is sent next.
+    due: Duration,
+    /// When it may be sent once more than its period has it.
+    extra_due: Duration,
+    in_flight: bool,
+    /// Whether the one in flight is such a further one.
+    extra: bool,
+    /// The last result that counts, and how often in a row it came.
+    last: Option<Verdict>,
+    in_a_row: u32,
+    /// What the results add up to, once a threshold was reached.
+    state: Option<Verdict>,
+    /// It cannot be sent, and the container is treated as if it had no such probe.
+    left_out: bool,
+}
+
+impl Probing {
+    pub(super) fn new(probes: Probes, eager: Option<Duration>) -> Self {
+        let slot = |spec: Option<Probe>| {
+            spec.map(|spec| Slot {
+                spec,
+                due: Duration::ZERO,
+                extra_due: Duration::ZERO,
+                in_flight: false,
+                extra: false,
+                last: None,
+                in_a_row: 0,
+                state: None,
+                left_out: false,
+            })
+        };
+        Self { slots: [slot(probes.startup), slot(probes.readiness), slot(probes.liveness)], eager }
+    }
+
+    /// A new instance runs since `now`: nothing is known of it.
+    pub(super) fn reset(&mut self, now: Duration) {
+        for slot in self.slots.iter_mut().flatten() {
+            slot.due = now + slot.spec.initial_delay;
+            slot.extra_due = slot.due;
+            slot.in_flight = false;
+            slot.last = None;
+            slot.in_a_row = 0;
+            slot.state = None;
+        }
+    }
+
+    /// Whether the startup probe has succeeded, or there is none.
+    pub(super) fn started(&self) -> bool {
+        self.passed(Which::Startup)
+    }
+
+    /// Whether the container has started and its readiness probe has succeeded, or there is none.
+    pub(super) fn ready(&self) -> bool {
+        self.started() && self.passed(Which::Readiness)
+    }
+
+    /// The grace period that a probe declares for the kill that it causes.
+    pub(super) fn grace(&self, which: Which) -> Option<Duration> {
+        self.slot(which).and_then(|slot| slot.spec.termination_grace)
+    }
+
+    /// The probes to send at `now`, and whether each is a further one beside those of its period.
+    pub(super) fn take_due(&mut self, now: Duration, killing: bool) -> Vec<(Which, bool)> {
+        let is_due = |which: &Which| self.waits_for(*which, killing).is_some_and(|due| due <= now);
+        let due: Vec<_> = Which::ALL.into_iter().filter(is_due).collect();
+        let mut taken = Vec::new();
+        for which in due {
+            let Some(slot) = &mut self.slots[which as usize] else {
+                continue;
+            };
+            slot.in_flight = true;
+            slot.extra = slot.due > now;
+            if !slot.extra {
+                // Probes keep to their grid. A tick that fell into a long probe is made up for once, as by Go's ticker with
+                // its one place.
+                let period = slot.spec.period.max(MIN_PERIOD);
+                let steps = (now - slot.due).as_nanos() / period.as_nanos() + 1;
+                slot.due += period.saturating_mul(u32::try_from(steps).unwrap_or(u32::MAX));
+            }
+            taken.push((which, slot.extra));
+        }
+        taken
+    }
+
+    /// When the next probe is due, those in flight aside.
+    pub(super) fn next_due(&self, killing: bool) -> Option<Duration> {
+        Which::ALL.into_iter().filter_map(|which| self.waits_for(which, killing)).min()
+    }
+
+    /// Whether the probe that has not succeeded now is a further one, of which nothing is kept.
+    pub(super) fn drop_extra(&mut self, now: Duration, which: Which) -> bool {
+        let eager = self.eager.unwrap_or_default();
+        match &mut self.slots[which as usize] {
+            Some(slot) if slot.extra => {
+                slot.in_flight = false;
+                slot.extra = false;
+                slot.extra_due = now + eager;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes in a result; `true` when it makes the probe's state a failure.
+    pub(super) fn result(&mut self, now: Duration, which: Which, verdict: Verdict) -> bool {
+        let Some(slot) = &mut self.slots[which as usize] else {
+            return false;
+        };
+        slot.in_flight = false;
+        slot.extra = false;
+        slot.extra_due = now + self.eager.unwrap_or_default();
+        match verdict {
+            Verdict::Errored => return false,
+            Verdict::NotMeasured => {
+                slot.left_out = true;
+                return false;
+            }
+            Verdict::Success | Verdict::Failure => {}
+        }
+        slot.in_a_row = if slot.last == Some(verdict) { slot.in_a_row + 1 } else { 1 };
+        slot.last = Some(verdict);
+        let success = verdict == Verdict::Success;
+        let threshold = if success { slot.spec.success_threshold } else { slot.spec.failure_threshold };
+        if slot.in_a_row < threshold {
+            return false;
+        }
+        slot.state = Some(verdict);
+        !success
+    }
+
+    fn slot(&self, which: Which) -> Option<&Slot> {
+        self.slots[which as usize].as_ref()
+    }
+
+    fn passed(&self, which: Which) -> bool {
+        self.slot(which).is_none_or(|slot| slot.left_out || slot.state == Some(Verdict::Success))
+    }
+
+    /// When a probe may be sent, if it may be at all now. A container that is being killed is asked only whether it is ready.
+    fn waits_for(&self, which: Which, killing: bool) -> Option<Duration> {
+        let allowed = match which {
+            Which::Startup => !self.started() && !killing,
+            Which::Readiness => self.started(),
+            Which::Liveness => self.started() && !killing,
+        };
+        let slot = self.slot(which).filter(|slot| allowed && !slot.in_flight && !slot.left_out)?;
+        let wants_more = which != Which::Liveness && !killing && slot.state != Some(Verdict::Success);
+        match self.eager {
+            Some(_) if wants_more => Some(slot.due.min(slot.extra_due)),
+            _ => Some(slot.due),
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Strategic merge on trees, as kustomize does it for the kinds that are read here
+//! (`sigs.k8s.io/kustomize/kyaml/yaml/merge2`): maps merge, null deletes, lists with a merge key merge by it with the
+//! patch's elements first, other lists are replaced, and `$patch` says otherwise.
+
+use super::{
+    error::{Error, ErrorKind},
+    node::{Entry, FieldPath, Node, Tree},
+};
+
+/// The directive that changes what a patch does to a map or to a list's element.
+const DIRECTIVE: &str = "$patch";
+
+/// The lists whose elements are told apart by a key, with that key.
+const MERGE_KEYS: &[(&str, &str)] = &[
+    ("containers", "name"),
+    ("env", "name"),
+    ("hostAliases", "ip"),
+    ("imagePullSecrets", "name"),
+    ("initContainers", "name"),
+    ("topologySpreadConstraints", "topologyKey"),
+    ("volumeDevices", "devicePath"),
+    ("volumeMounts", "mountPath"),
+    ("volumes", "name"),
+];
+
+/// What remains of a value after a patch.
+enum Outcome {
+    Keep,
+    Delete,
+}
+
+/// Applies a patch to an object. False means that the patch deletes the object.
+pub(crate) fn merge_object(kind: &str, base: &mut Node, patch: &Node) -> Result<bool, Error> {
+    let merge = Merge { is_service: kind == "Service" };
+    Ok(matches!(merge.merge(base, patch, "", &FieldPath::default())?, Outcome::Keep))
+}
+
+/// An object that is new as a whole, without nulls and directives. None if it says to delete itself.
+pub(crate) fn new_object(patch: &Node) -> Result<Option<Node>, Error> {
+    new_value(patch, &FieldPath::default())
+}
+
+struct Merge {
+    is_service: bool,
+}
+
+impl Merge {
+    /// Merges a patch into a value that exists under the key `field`.
+    fn merge(&self, base: &mut Node, patch: &Node, field: &str, path: &FieldPath) -> Result<Outcome, Error> {
+        match (&mut base.tree, &patch.tree) {
+            (_, Tree::Null) => return Ok(Outcome::Delete),
+            (_, Tree::Map(entries)) => match directive(patch, path)? {
+                Directive::Delete => return Ok(Outcome::Delete),
+                Directive::Merge if matches!(base.tree, Tree::Map(_)) => self.merge_maps(base, entries, path)?,
+                Directive::Merge | Directive::Replace => return replace(base, patch, path),
+            },
+            (Tree::List(items), Tree::List(changes)) => match self.merge_key(field) {
+                Some(key) => *items = self.merge_lists(std::mem::take(items), changes, key, path)?,
+                None => return replace(base, patch, path),
+            },
+            _ => return replace(base, patch, path),
+        }
+        Ok(Outcome::Keep)
+    }
+
+    fn merge_maps(&self, base: &mut Node, changes: &[Entry], path: &FieldPath) -> Result<(), Error> {
+        let Tree::Map(entries) = &mut base.tree else { return Ok(()) };
+        for change in changes.iter().filter(|change| change.key != DIRECTIVE) {
+            let path = path.key(&change.key);
+            check_key(change, &path)?;
+            match entries.iter().position(|entry| entry.key == change.key) {
+                Some(index) => {
+                    if let Outcome::Delete = self.merge(&mut entries[index].node, &change.node, &change.key, &path)? {
+                        entries.remove(index);
+                    }
+                }
+                None => {
+                    let node = new_value(&change.node, &path)?;
+                    entries.extend(node.map(|node| Entry { node, ..change.clone() }));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The patch's elements first, in its order, then the others: kustomize prepends.
+    fn merge_lists(
+        &self,
+        mut base: Vec<Node>,
+        changes: &[Node],
+        key: &str,
+        path: &FieldPath,
+    ) -> Result<Vec<Node>, Error> {
+        if let Some(marker) = changes.iter().find(|item| is_marker(item)) {
+            match directive(marker, path)? {
+                Directive::Replace => base.clear(),
+                Directive::Delete => return Ok(Vec::new()),
+                Directive::Merge => {}
+            }
+        }
+        let mut merged = Vec::new();
+        for (index, change) in changes.iter().enumerate().filter(|(_, item)| !is_marker(item)) {
+            let path = path.item(index, change.item_name());
+            if let Directive::Replace = directive(change, &path)? {
+                // kustomize ignores such an element, and Kubernetes drops the others: neither can be meant.
+                let error = Error::new(
+                    ErrorKind::Overlay,
+                    "`$patch: replace` beside other fields of a list's element",
+                    "write `- $patch: replace` as an element of its own",
+                );
+                return Err(error.at(&change.place).in_field(&path));
+            }
+            let Some(value) = change.get(key) else {
+                let message = format!("the element has no `{key}`, by which this list is merged");
+                let error = Error::new(ErrorKind::Overlay, message, format!("add `{key}`"));
+                return Err(error.at(&change.place).in_field(&path));
+            };
+            let found = base
+                .iter()
+                .position(|item| item.get(key).is_some_and(|own| same(own, value)) && same_protocol(item, change));
+            match found {
+                None => merged.extend(new_value(change, &path)?),
+                Some(position) => {
+                    let mut item = base.remove(position);
+                    if let Outcome::Keep = self.merge(&mut item, change, "", &path)? {
+                        merged.push(item);
+                    }
+                }
+            }
+        }
+        merged.append(&mut base);
+        Ok(merged)
+    }
+
+    fn merge_key(&self, field: &str) -> Option<&'static str> {
+        if field == "ports" {
+            return Some(if self.is_service { "port" } else { "containerPort" });
+        }
+        MERGE_KEYS.iter().find(|(list, _)| *list == field).map(|(_, key)| *key)
+    }
+}
+
+fn replace(base: &mut Node, patch: &Node, path: &FieldPath) -> Result<Outcome, Error> {
+    // Whatever stood here, a value that replaces itself by nothing deletes the field.
+    let Some(node) = new_value(patch, path)? else { return Ok(Outcome::Delete) };
+    *base = node;
+    Ok(Outcome::Keep)
+}
+
+/// A value that the patch adds: without nulls, without directives. None if it is null or says to delete itself.
+fn new_value(patch: &Node, path: &FieldPath) -> Result<Option<Node>, Error> {
+    let tree = match &patch.tree {
+        Tree::Null => return Ok(None),
+        Tree::Map(entries) => {
+            if let Directive::Delete = directive(patch, path)? {
+                return Ok(None);
+            }
+            let mut kept = Vec::new();
+            for entry in entries.iter().filter(|entry| entry.key != DIRECTIVE) {
+                let path = path.key(&entry.key);
+                check_key(entry, &path)?;
+                kept.extend(new_value(&entry.node, &path)?.map(|node| Entry { node, ..entry.clone() }));
+            }
+            Tree::Map(kept)
+        }
+        Tree::List(items) => {
+            let mut kept = Vec::new();
+            for (index, item) in items.iter().enumerate().filter(|(_, item)| !is_marker(item)) {
+                kept.extend(new_value(item, &path.item(index, item.item_name()))?);
+            }
+            Tree::List(kept)
+        }
+        other => other.clone(),
+    };
+    Ok(Some(Node::new(tree, &patch.place)))
+}
+
+/// A list's element that is nothing but a directive for the list.
+fn is_marker(item: &Node) -> bool {
+    matches!(item.entries(), [entry] if entry.key == DIRECTIVE)
+}
+
+enum Directive {
+    Merge,
+    Replace,
+    Delete,
+}
+
+fn directive(patch: &Node, path: &FieldPath) -> Result<Directive, Error> {
+    let Some(entry) = patch.entries().iter().find(|entry| entry.key == DIRECTIVE) else { return Ok(Directive::Merge) };
+    match entry.node.text() {
+        Some("merge") => Ok(Directive::Merge),
+        Some("replace") => Ok(Directive::Replace),
+        Some("delete") => Ok(Directive::Delete),
+        _ => {
+            let error = Error::new(ErrorKind::Overlay, "unknown $patch directive", "write merge, replace or delete");
+            Err(error.at(&entry.place).in_field(&path.key(DIRECTIVE)))
+        }
+    }
+}
+
+/// Refuses the directives that tools write for themselves.
+fn check_key(entry: &Entry, path: &FieldPath) -> Result<(), Error> {
+    if entry.key.starts_with('$') {
+        let message = format!("the directive `{}` is not supported", entry.key);
+        let error = Error::new(ErrorKind::Overlay, message, "use `$patch`, or `null` to delete a field");
+        return Err(error.at(&entry.place).in_field(path));
+    }
+    Ok(())
+}
+
+fn same(left: &Node, right: &Node) -> bool {
+    match (&left.tree, &right.tree) {
+        (Tree::Text(left), Tree::Text(right)) => left == right,
+        (Tree::Int(left), Tree::Int(right)) => left == right,
+        _ => false,
+    }
+}
+
+/// Ports are told apart by their protocol too, where both give one.
+fn same_protocol(left: &Node, right: &Node) -> bool {
+    match (left.get("protocol"), right.get("protocol")) {
+        (Some(left), Some(right)) => same(left, right),
+        _ => true,
+    }
+}

@@ -1,0 +1,193 @@
+//! What a component's pods are made of: plain data, the same for every target. Main types: [`Pod`], [`Container`].
+
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+
+use serde::Serialize;
+
+use super::probe::Probes;
+
+/// The pod template.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Pod {
+    /// `metadata.labels` of the pods, which Services select.
+    pub labels: BTreeMap<String, String>,
+    /// Run one after the other, to completion, before the containers.
+    pub init_containers: Vec<Container>,
+    /// Run side by side.
+    pub containers: Vec<Container>,
+    /// Volumes by name.
+    pub volumes: BTreeMap<String, Volume>,
+    /// How long a container may take to stop after SIGTERM; Kubernetes's default is 30 s.
+    pub termination_grace: Duration,
+}
+
+/// What a volume holds when the pod starts.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum Volume {
+    /// Empty and writable by everyone in the pod, as Kubernetes makes it (mode 0777).
+    EmptyDir {
+        /// `medium: Memory`.
+        in_memory: bool,
+        /// `sizeLimit`, in bytes.
+        size_limit_bytes: Option<u64>,
+    },
+    /// Files from a ConfigMap or a Secret, read-only.
+    Files(Vec<File>),
+}
+
+/// One file of a ConfigMap or Secret volume.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct File {
+    /// The path below the mount point.
+    pub path: PathBuf,
+    /// What it holds.
+    pub content: Value,
+    /// Unix permission bits.
+    pub mode: u32,
+}
+
+/// One container of a pod.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Container {
+    /// The container's name, unique in its pod.
+    pub name: String,
+    /// The image reference.
+    pub image: String,
+    /// Replaces the image's entrypoint unless empty.
+    pub command: Vec<String>,
+    /// Replaces the image's arguments unless empty.
+    pub args: Vec<String>,
+    /// `workingDir`.
+    pub working_dir: Option<String>,
+    /// Environment in the order of the manifest (`envFrom` first, as Kubernetes has it).
+    pub env: Vec<EnvVar>,
+    /// Declared ports.
+    pub ports: Vec<Port>,
+    /// Where volumes appear.
+    pub mounts: Vec<Mount>,
+    /// Requests and limits.
+    pub resources: Resources,
+    /// The probes a kubelet sends.
+    pub probes: Probes,
+    /// User, capabilities, root filesystem.
+    pub security: Security,
+}
+
+/// One environment variable.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EnvVar {
+    /// The variable's name.
+    pub name: String,
+    /// Its value.
+    pub value: Value,
+    /// Whether `$(NAME)` in it is replaced: Kubernetes does so in literal values only. See [`Container::resolve`].
+    pub expand: bool,
+}
+
+/// A value whose text is known now, secret, or known once the pod exists.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum Value {
+    /// Literal text, or text from a ConfigMap.
+    Plain(String),
+    /// Text from a Secret.
+    Secret(Secret),
+    /// `valueFrom.fieldRef`.
+    Field(Field),
+}
+
+/// A key of a Secret with its text, which no output shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret {
+    /// `metadata.name` of the Secret.
+    pub name: String,
+    /// The key in it.
+    pub key: String,
+    /// The secret text.
+    pub text: String,
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({}/{})", self.name, self.key)
+    }
+}
+
+impl Serialize for Secret {
+    /// Writes `name/key`, never the text.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}/{}", self.name, self.key))
+    }
+}
+
+/// The fields of a pod that env can refer to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Field {
+    /// `metadata.name`.
+    PodName,
+    /// `metadata.namespace`.
+    Namespace,
+    /// `metadata.uid`.
+    PodUid,
+    /// `status.podIP`.
+    PodIp,
+    /// `status.hostIP`.
+    HostIp,
+    /// `spec.nodeName`.
+    NodeName,
+}
+
+/// A declared container port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Port {
+    /// The name that probes and Services may use.
+    pub name: Option<String>,
+    /// The port number in the pod.
+    pub number: u16,
+    /// `TCP`, `UDP` or `SCTP`.
+    pub protocol: String,
+}
+
+/// A volume at a path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Mount {
+    /// The volume's name in [`Pod::volumes`].
+    pub volume: String,
+    /// Where the container sees it.
+    pub path: String,
+    /// One file or directory of the volume instead of its root.
+    pub sub_path: Option<String>,
+    /// Whether writes are refused.
+    pub read_only: bool,
+}
+
+/// What a container asks for and may use at most.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Resources {
+    /// `requests.memory`.
+    pub memory_request_bytes: Option<u64>,
+    /// `limits.memory`.
+    pub memory_limit_bytes: Option<u64>,
+    /// `requests.cpu`, in thousandths of a core.
+    pub cpu_request_millis: Option<u64>,
+    /// `limits.cpu`, in thousandths of a core.
+    pub cpu_limit_millis: Option<u64>,
+}
+
+/// `securityContext` of a container, the pod's merged in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Security {
+    /// `runAsUser`.
+    pub run_as_user: Option<u32>,
+    /// `runAsGroup`.
+    pub run_as_group: Option<u32>,
+    /// `readOnlyRootFilesystem`.
+    pub read_only_root: bool,
+    /// `privileged`.
+    pub privileged: bool,
+    /// `allowPrivilegeEscalation: false`.
+    pub no_new_privileges: bool,
+    /// `capabilities.drop`.
+    pub drop_capabilities: Vec<String>,
+    /// `capabilities.add`.
+    pub add_capabilities: Vec<String>,
+}

@@ -1,0 +1,360 @@
+//! Objects that contradict themselves or each other, each with the whole message that a person sees. Places are those of
+//! `BASE`'s lines.
+
+use rstest::rstest;
+
+use super::*;
+
+const APP: &str = "Deployment/backend: spec.template.spec.containers[app]";
+
+#[rstest]
+#[case::negative_replicas(
+    "replicas: 2",
+    "replicas: -1",
+    "app.yaml:6:3, document 1: Deployment/backend: spec.replicas: a negative number of replicas; write 0 or more"
+)]
+#[case::selector(
+    "labels: {app: backend}",
+    "labels: {app: front}",
+    "app.yaml:7:3, document 1: Deployment/backend: spec.selector: the selector wants app=backend, which the pods' labels do not have; write the same labels in spec.template.metadata.labels"
+)]
+#[case::no_selector(
+    "    matchLabels: {app: backend}\n",
+    "    matchLabels: {}\n",
+    "app.yaml:7:3, document 1: Deployment/backend: spec.selector: the workload has no selector; add matchLabels with the pods' labels"
+)]
+#[case::container_name(
+    "- name: app\n          image",
+    "- name: my_app\n          image",
+    "app.yaml:19:11, document 1: Deployment/backend: spec.template.spec.containers[my_app].name: `my_app` is not a valid name; use lower-case letters, digits and `-` between them, at most 63 characters"
+)]
+#[case::port_name(
+    "- name: http\n",
+    "- name: http-of-the-backend\n",
+    "app.yaml:32:15, document 1: {APP}.ports[http-of-the-backend].name: `http-of-the-backend` is not a valid name for a port; use at most 15 characters, one of them a letter"
+)]
+#[case::volume_name(
+    "- name: tmp\n",
+    "- name: ../tmp\n",
+    "app.yaml:16:11, document 1: Deployment/backend: spec.template.spec.volumes[../tmp].name: `../tmp` is not a valid name; use lower-case letters, digits and `-` between them, at most 63 characters"
+)]
+#[case::restart_policy(
+    "      volumes:\n",
+    "      restartPolicy: Never\n      volumes:\n",
+    "app.yaml:13:7, document 1: Deployment/backend: spec.template.spec.restartPolicy: restartPolicy `Never` is not allowed in a Deployment; write Always, or remove the field"
+)]
+#[case::no_image(
+    "          image: backend:dev\n",
+    "",
+    "app.yaml:19:11, document 1: {APP}: the container has no image; add `image: <name>:<tag>`"
+)]
+#[case::no_container_name(
+    "- name: app\n          image",
+    "- image",
+    "app.yaml:19:11, document 1: Deployment/backend: spec.template.spec.containers[0]: the container has no name; add one"
+)]
+#[case::same_container(
+    "        - name: app\n",
+    "        - {name: app, image: x}\n        - name: app\n",
+    "app.yaml:20:11, document 1: {APP}: two containers are named `app`; rename one of the two"
+)]
+#[case::same_port(
+    "- name: http\n",
+    "- containerPort: 8000\n            - name: http\n",
+    "app.yaml:33:15, document 1: {APP}.ports[http]: port 8000/TCP is declared twice in the pod, first by container `app`; the containers of a pod share one address: change one of the two"
+)]
+#[case::same_port_name(
+    "- name: http\n",
+    "- {containerPort: 1, name: http}\n            - name: http\n",
+    "app.yaml:33:15, document 1: {APP}.ports[http]: two ports of the pod are named `http`; rename one of the two"
+)]
+#[case::port_range(
+    "containerPort: 8000",
+    "containerPort: 80000",
+    "app.yaml:33:15, document 1: {APP}.ports[http].containerPort: port 80000 does not exist; write a number from 1 to 65535"
+)]
+#[case::protocol(
+    "containerPort: 8000",
+    "containerPort: 8000\n              protocol: tcp",
+    "app.yaml:34:15, document 1: {APP}.ports[http].protocol: protocol `tcp` does not exist; write TCP, UDP or SCTP"
+)]
+#[case::memory(
+    "memory: 128Mi",
+    "memory: 128MB",
+    "app.yaml:36:33, document 1: {APP}.resources.limits.memory: `128MB` is not a quantity; write bytes as `128Mi`, `1G` or `134217728`"
+)]
+#[case::cpu(
+    "cpu: 500m",
+    "cpu: half",
+    "app.yaml:36:22, document 1: {APP}.resources.limits.cpu: `half` is not a quantity; write cores as `500m`, `0.5` or `2`"
+)]
+#[case::request_above_limit(
+    "memory: 64Mi",
+    "memory: 256Mi",
+    "app.yaml:35:35, document 1: {APP}.resources.requests.memory: the memory request 256Mi is above the limit 128Mi; lower the request or raise the limit"
+)]
+#[case::root(
+    "          args: []",
+    "          securityContext: {runAsNonRoot: true, runAsUser: 0}",
+    "app.yaml:21:11, document 1: {APP}.securityContext: runAsNonRoot and runAsUser 0 contradict each other: a kubelet refuses to start the container; write another runAsUser"
+)]
+#[case::user(
+    "          args: []",
+    "          securityContext: {runAsUser: -1}",
+    "app.yaml:21:29, document 1: {APP}.securityContext.runAsUser: not a user or group id; write a number from 0 to 4294967295"
+)]
+#[case::init_probe(
+    "      containers:\n",
+    "      initContainers:\n        - {name: init, image: x, livenessProbe: {exec: {command: [x]}}}\n      containers:\n",
+    "app.yaml:19:34, document 1: Deployment/backend: spec.template.spec.initContainers[init].livenessProbe: an init container cannot have probes; remove the probe: the container runs to completion"
+)]
+#[case::sidecar(
+    "      containers:\n",
+    "      initContainers:\n        - {name: init, image: x, restartPolicy: Always}\n      containers:\n",
+    "app.yaml:19:34, document 1: Deployment/backend: spec.template.spec.initContainers[init].restartPolicy: init containers that keep running are not supported; declare it under containers"
+)]
+#[case::grace(
+    "      volumes:\n",
+    "      terminationGracePeriodSeconds: -1\n      volumes:\n",
+    "app.yaml:13:7, document 1: Deployment/backend: spec.template.spec.terminationGracePeriodSeconds: a negative time; write 0 or more"
+)]
+fn workloads(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
+    assert_eq!(error_of(&base_with(old, new)), expected.replace("{APP}", APP));
+}
+
+#[rstest]
+#[case::unknown_name(
+    "port: http}\n          vol",
+    "port: htpp}\n          vol",
+    "app.yaml:38:37, document 1: {APP}.livenessProbe.httpGet.port: port `htpp` is not declared by the container; declared: 8000 (http); use one of these, or add it to ports"
+)]
+#[case::unknown_number(
+    "port: http}\n          vol",
+    "port: 80}\n          vol",
+    "app.yaml:38:37, document 1: {APP}.livenessProbe.httpGet.port: port 80 is not declared by the container; declared: 8000 (http); use one of these, or add it to ports"
+)]
+#[case::no_action(
+    "            httpGet: {path: /livez, port: http}",
+    "            periodSeconds: 5",
+    "app.yaml:37:11, document 1: {APP}.livenessProbe: the probe does not say what to send; add one of httpGet, tcpSocket, exec, grpc"
+)]
+#[case::two_actions(
+    "            httpGet: {path: /livez, port: http}",
+    "            httpGet: {port: http}\n            tcpSocket: {port: http}",
+    "app.yaml:37:11, document 1: {APP}.livenessProbe: the probe has 2 actions: httpGet, tcpSocket; keep one of them"
+)]
+#[case::grpc(
+    "            httpGet: {path: /livez, port: http}",
+    "            grpc: {port: 9}",
+    "app.yaml:38:20, document 1: {APP}.livenessProbe.grpc.port: port 9 is not declared by the container; declared: 8000 (http); use one of these, or add it to ports"
+)]
+#[case::no_command(
+    "            httpGet: {path: /livez, port: http}",
+    "            exec: {}",
+    "app.yaml:38:13, document 1: {APP}.livenessProbe.exec: the probe has no command; add `command: [...]`"
+)]
+#[case::scheme(
+    "port: http}\n          vol",
+    "port: http, scheme: https}\n          vol",
+    "app.yaml:38:49, document 1: {APP}.livenessProbe.httpGet.scheme: scheme `https` does not exist; write HTTP or HTTPS"
+)]
+#[case::success(
+    "            httpGet: {path: /livez, port: http}",
+    "            httpGet: {port: http}\n            successThreshold: 2",
+    "app.yaml:39:13, document 1: {APP}.livenessProbe.successThreshold: successThreshold 2 is only allowed in a readiness probe; write 1, or remove the field"
+)]
+#[case::negative(
+    "            httpGet: {path: /livez, port: http}",
+    "            httpGet: {port: http}\n            periodSeconds: -1",
+    "app.yaml:39:13, document 1: {APP}.livenessProbe.periodSeconds: -1 is negative; write 1 or more"
+)]
+#[case::grace(
+    "            httpGet: {path: /livez, port: http}",
+    "            httpGet: {port: http}\n            terminationGracePeriodSeconds: 0",
+    "app.yaml:39:13, document 1: {APP}.livenessProbe.terminationGracePeriodSeconds: a probe's grace period is at least 1 s and belongs to startup and liveness probes; correct or remove the field"
+)]
+fn probes(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
+    assert_eq!(error_of(&base_with(old, new)), expected.replace("{APP}", APP));
+}
+
+#[rstest]
+#[case::config_map(
+    "{name: settings, key: level}",
+    "{name: setings, key: level}",
+    "app.yaml:28:27, document 1: {APP}.env[LEVEL].valueFrom.configMapKeyRef: there is no ConfigMap `setings`; did you mean `settings`?"
+)]
+#[case::config_key(
+    "{name: settings, key: level}",
+    "{name: settings, key: log}",
+    "app.yaml:28:27, document 1: {APP}.env[LEVEL].valueFrom.configMapKeyRef: ConfigMap `settings` has no key `log`; keys of `settings`: level"
+)]
+#[case::secret(
+    "{name: keys, key: password}",
+    "{name: pg, key: password}",
+    "app.yaml:30:27, document 1: {APP}.env[PASSWORD].valueFrom.secretKeyRef: there is no Secret `pg`; Secret in the manifests: keys"
+)]
+#[case::secret_key(
+    "{name: keys, key: password}",
+    "{name: keys, key: pasword}",
+    "app.yaml:30:27, document 1: {APP}.env[PASSWORD].valueFrom.secretKeyRef: Secret `keys` has no key `pasword`; did you mean `password`?"
+)]
+#[case::env_from(
+    "          env:\n",
+    "          envFrom: [{secretRef: {name: kyes}}]\n          env:\n",
+    "app.yaml:22:22, document 1: {APP}.envFrom[0].secretRef: there is no Secret `kyes`; did you mean `keys`?"
+)]
+#[case::two_sources(
+    "valueFrom: {configMapKeyRef:",
+    "valueFrom: {fieldRef: {fieldPath: metadata.name}, configMapKeyRef:",
+    "app.yaml:28:15, document 1: {APP}.env[LEVEL].valueFrom: not exactly one source is given; write one of configMapKeyRef, secretKeyRef, fieldRef, resourceFieldRef"
+)]
+#[case::value_and_source(
+    "            - name: LEVEL\n",
+    "            - name: LEVEL\n              value: x\n",
+    "app.yaml:27:15, document 1: {APP}.env[LEVEL]: the variable has both value and valueFrom; keep one of the two"
+)]
+#[case::field(
+    "{configMapKeyRef: {name: settings, key: level}}",
+    "{fieldRef: {fieldPath: status.podIp}}",
+    "app.yaml:28:38, document 1: {APP}.env[LEVEL].valueFrom.fieldRef.fieldPath: `status.podIp` is not a field of the pod; did you mean `status.podIP`?"
+)]
+#[case::resource(
+    "{configMapKeyRef: {name: settings, key: level}}",
+    "{resourceFieldRef: {resource: limits.ephemeral-storage}}",
+    "app.yaml:28:46, document 1: {APP}.env[LEVEL].valueFrom.resourceFieldRef.resource: `limits.ephemeral-storage` has no value in container `app`; set limits.memory, limits.cpu, requests.memory or requests.cpu in its resources and refer to that"
+)]
+#[case::name(
+    "name: EMPTY",
+    "name: A=B",
+    "app.yaml:23:15, document 1: {APP}.env[A=B].name: `A=B` is not a variable's name; write a name without `=`"
+)]
+fn env(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
+    assert_eq!(error_of(&base_with(old, new)), expected.replace("{APP}", APP));
+}
+
+const VOLUMES: &str = "Deployment/backend: spec.template.spec.volumes";
+
+#[rstest]
+#[case::unknown_volume(
+    "{name: tmp, mountPath",
+    "{name: temp, mountPath",
+    "app.yaml:41:16, document 1: {APP}.volumeMounts[temp].name: there is no volume `temp`; did you mean `tmp`?"
+)]
+#[case::same_path(
+    "mountPath: /tmp",
+    "mountPath: /etc/app/",
+    "app.yaml:41:27, document 1: {APP}.volumeMounts[tmp].mountPath: two volumes are mounted at `/etc/app/`; change one of the two"
+)]
+#[case::relative_path(
+    "mountPath: /tmp",
+    "mountPath: tmp",
+    "app.yaml:41:27, document 1: {APP}.volumeMounts[tmp].mountPath: `tmp` is not an absolute path without colons; write a path such as /etc/app"
+)]
+#[case::sub_path(
+    "mountPath: /tmp",
+    "mountPath: /tmp, subPath: ../x",
+    "app.yaml:41:44, document 1: {APP}.volumeMounts[tmp].subPath: subPath leaves the volume; write a relative path without `..`"
+)]
+#[case::sub_path_expr(
+    "mountPath: /tmp",
+    "mountPath: /tmp, subPathExpr: $(POD)",
+    "app.yaml:41:44, document 1: {APP}.volumeMounts[tmp].subPathExpr: subPathExpr is not supported; write subPath"
+)]
+#[case::config_map(
+    "configMap: {name: settings}",
+    "configMap: {name: other}",
+    "app.yaml:15:11, document 1: {VOLUMES}[config].configMap: there is no ConfigMap `other`; ConfigMap in the manifests: settings"
+)]
+#[case::item(
+    "configMap: {name: settings}",
+    "configMap: {name: settings, items: [{key: nginx.conf, path: x}]}",
+    "app.yaml:15:47, document 1: {VOLUMES}[config].configMap.items[nginx.conf]: ConfigMap `settings` has no key `nginx.conf`; keys of `settings`: level"
+)]
+#[case::item_path(
+    "configMap: {name: settings}",
+    "configMap: {name: settings, items: [{key: level, path: /x}]}",
+    "app.yaml:15:47, document 1: {VOLUMES}[config].configMap.items[level]: `/x` is no path inside the volume; write a relative path without `..`"
+)]
+#[case::mode(
+    "configMap: {name: settings}",
+    "configMap: {name: settings, defaultMode: 1000}",
+    "app.yaml:15:11, document 1: {VOLUMES}[config].configMap: the file mode is not allowed; write an octal number up to 0777"
+)]
+#[case::host_path(
+    "emptyDir: {}",
+    "hostPath: {path: /var}",
+    "app.yaml:17:11, document 1: {VOLUMES}[tmp].hostPath: volumes of kind hostPath are not supported; use emptyDir, configMap, secret, downwardAPI, projected or persistentVolumeClaim"
+)]
+#[case::two_sources(
+    "emptyDir: {}",
+    "emptyDir: {}\n          secret: {secretName: keys}",
+    "app.yaml:16:11, document 1: {VOLUMES}[tmp]: the volume has 2 sources: emptyDir, secret; write exactly one, such as `emptyDir: {}`; a patch removes the other with `null`"
+)]
+#[case::no_source(
+    "          emptyDir: {}\n",
+    "",
+    "app.yaml:16:11, document 1: {VOLUMES}[tmp]: the volume has 0 sources; write exactly one, such as `emptyDir: {}`; a patch removes the other with `null`"
+)]
+#[case::same_name(
+    "- name: tmp\n",
+    "- name: config\n",
+    "app.yaml:16:11, document 1: {VOLUMES}[config]: two volumes are named `config`; rename one of the two"
+)]
+#[case::size(
+    "emptyDir: {}",
+    "emptyDir: {sizeLimit: 1Megabyte}",
+    "app.yaml:17:22, document 1: {VOLUMES}[tmp].emptyDir.sizeLimit: `1Megabyte` is not a quantity; write bytes as `64Mi`"
+)]
+#[case::token(
+    "emptyDir: {}",
+    "projected: {sources: [{serviceAccountToken: {path: x}}]}",
+    "app.yaml:17:33, document 1: {VOLUMES}[tmp].projected.sources[0]: this source of a projected volume is not supported; use one configMap, secret or downwardAPI for each source"
+)]
+fn volumes(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
+    assert_eq!(error_of(&base_with(old, new)), expected.replace("{APP}", APP).replace("{VOLUMES}", VOLUMES));
+}
+
+#[rstest]
+#[case::selects_nothing(
+    "  selector: {app: backend}\n",
+    "  selector: {app: backnd}\n",
+    "app.yaml:48:3, document 2: Service/backend: spec.selector: the selector app=backnd matches no pod; nearest: Deployment/backend has app=backend"
+)]
+#[case::no_selector(
+    "  selector: {app: backend}\n",
+    "",
+    "app.yaml:47:1, document 2: Service/backend: spec.selector: the Service has no selector; add the labels of the pods that it should reach"
+)]
+#[case::no_ports(
+    "  ports:\n    - {name: http, port: 80, targetPort: http}\n",
+    "",
+    "app.yaml:47:1, document 2: Service/backend: spec.ports: the Service has no ports; add `- port: <number>`"
+)]
+#[case::target_name(
+    "targetPort: http",
+    "targetPort: web",
+    "app.yaml:50:30, document 2: Service/backend: spec.ports[http].targetPort: Deployment/backend declares no port `web`; declared: 8000 (http)"
+)]
+#[case::target_number(
+    "targetPort: http",
+    "targetPort: 9000",
+    "app.yaml:50:30, document 2: Service/backend: spec.ports[http].targetPort: Deployment/backend declares no port 9000; declared: 8000 (http)"
+)]
+#[case::target_default(
+    ", targetPort: http",
+    "",
+    "app.yaml:50:20, document 2: Service/backend: spec.ports[http].port: Deployment/backend declares no port 80; declared: 8000 (http)"
+)]
+#[case::same_port(
+    "    - {name: http, port: 80",
+    "    - {name: a, port: 80, targetPort: http}\n    - {name: http, port: 80",
+    "app.yaml:51:20, document 2: Service/backend: spec.ports[http].port: port 80 is declared twice; remove or change one of the two"
+)]
+#[case::range(
+    "port: 80,",
+    "port: 0,",
+    "app.yaml:50:20, document 2: Service/backend: spec.ports[http].port: port 0 does not exist; write a number from 1 to 65535"
+)]
+fn services(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
+    assert_eq!(error_of(&base_with(old, new)), expected);
+}

@@ -1,0 +1,118 @@
+//! Which component starts after which.
+
+use super::*;
+
+/// A Deployment with a Service of the same name at port 80, and env.
+fn component(name: &str, env: &str) -> String {
+    format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}}}\nspec:\n  selector: {{matchLabels: {{app: {name}}}}}\n  \
+         template:\n    metadata: {{labels: {{app: {name}}}}}\n    spec:\n      containers:\n        - name: app\n          image: x\n          \
+         ports: [{{containerPort: 80}}]\n          env: [{env}]\n---\napiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec:\n  \
+         selector: {{app: {name}}}\n  ports: [{{port: 80}}]\n---\n"
+    )
+}
+
+fn call(name: &str) -> String {
+    format!("{{name: UP_{name}, value: 'http://{name}/'}}")
+}
+
+fn order(components: &[(&str, &[&str])]) -> Plan {
+    let text: String = components
+        .iter()
+        .map(|(name, calls)| component(name, &calls.iter().map(|name| call(name)).collect::<Vec<_>>().join(", ")))
+        .collect();
+    plan_of(&text)
+}
+
+fn names(plan: &Plan) -> Vec<&str> {
+    plan.components.iter().map(|component| component.name.as_str()).collect()
+}
+
+#[test]
+fn components_without_references_keep_their_order() {
+    assert_eq!(names(&order(&[("c", &[]), ("a", &[]), ("b", &[])])), ["c", "a", "b"]);
+}
+
+#[test]
+fn a_component_comes_after_those_it_calls() {
+    let plan = order(&[
+        ("nginx", &["backend"]),
+        ("backend", &["redis", "postgres"]),
+        ("postgres", &[]),
+        ("redis", &[]),
+        ("alone", &[]),
+    ]);
+    assert_eq!(names(&plan), ["postgres", "redis", "backend", "nginx", "alone"]);
+    assert_eq!(plan.components[2].depends_on, ["postgres", "redis"]);
+    assert_eq!(plan.components[3].depends_on, ["backend"]);
+    assert!(plan.warnings(Target::Docker).is_empty());
+}
+
+#[test]
+fn a_circle_is_broken_at_its_first_component_and_said() {
+    let plan = order(&[("out", &["a"]), ("a", &["b"]), ("b", &["a", "db"]), ("db", &[])]);
+    assert_eq!(names(&plan), ["db", "a", "out", "b"]);
+    assert_eq!(plan.components[1].depends_on, Vec::<String>::new());
+    assert_eq!(plan.components[3].depends_on, ["a", "db"]);
+    let warnings = plan.warnings(Target::Local);
+    assert_eq!(warnings.len(), 1);
+    assert_eq!(warnings[0].object, "Deployment/a");
+    assert_eq!(warnings[0].path, "spec.template.spec");
+    assert_eq!(warnings[0].reason, "refers to b, which refers back to it: it starts before b");
+    assert!(plan.warnings(Target::K8s).is_empty());
+}
+
+#[test]
+fn a_call_to_oneself_is_no_dependency() {
+    let plan = order(&[("a", &["a"])]);
+    assert_eq!(plan.components[0].depends_on, Vec::<String>::new());
+}
+
+#[test]
+fn secrets_config_files_and_arguments_count() {
+    let web = "\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      initContainers:
+        - {name: wait, image: x, command: [sh, -c, 'until nc -z c 80; do sleep 1; done']}
+      containers:
+        - name: app
+          image: x
+          args: [--upstream, d]
+          env:
+            - {name: A, valueFrom: {secretKeyRef: {name: web, key: url}}}
+          volumeMounts: [{name: config, mountPath: /etc/web}]
+      volumes:
+        - {name: config, configMap: {name: web}}
+        - {name: unused, configMap: {name: other}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: web}
+stringData: {url: 'http://user:pw@a'}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: web}
+data:
+  web.conf: |
+    # server e:80;
+    proxy_pass http://b/;
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: other}
+data: {x: 'http://f'}
+---
+";
+    let text: String = ["a", "b", "c", "d", "e", "f"].iter().map(|name| component(name, "")).collect();
+    let plan = plan_of(&format!("{web}{text}"));
+    let web = plan.components.iter().find(|component| component.name == "web").unwrap();
+    assert_eq!(web.depends_on, ["a", "b", "c", "d"]);
+}

@@ -1,0 +1,182 @@
+//! Which fields every target honours, and what happens to the others. `pod` stands for `spec.template.spec`, and init
+//! containers count as containers. A field in neither table has no effect outside a cluster, and is reported so.
+
+/// Fields that every target honours with all that is below them, or that say nothing about what runs.
+pub(super) const HONOURED: &[&str] = &[
+    "apiVersion",
+    "binaryData",
+    "data",
+    "immutable",
+    "kind",
+    "metadata.creationTimestamp",
+    "metadata.labels",
+    "metadata.name",
+    "pod.containers[].args",
+    "pod.containers[].command",
+    "pod.containers[].env",
+    "pod.containers[].envFrom",
+    "pod.containers[].image",
+    "pod.containers[].livenessProbe",
+    "pod.containers[].name",
+    "pod.containers[].ports[].containerPort",
+    "pod.containers[].ports[].name",
+    "pod.containers[].readinessProbe",
+    "pod.containers[].resources.requests.cpu",
+    "pod.containers[].resources.requests.memory",
+    "pod.containers[].startupProbe",
+    "pod.containers[].volumeMounts[].mountPath",
+    "pod.containers[].volumeMounts[].name",
+    "pod.containers[].volumeMounts[].readOnly",
+    "pod.containers[].volumeMounts[].subPath",
+    "pod.containers[].workingDir",
+    "pod.terminationGracePeriodSeconds",
+    "pod.restartPolicy",
+    "pod.volumes[].configMap",
+    "pod.volumes[].downwardAPI",
+    "pod.volumes[].name",
+    "pod.volumes[].projected",
+    "pod.volumes[].secret",
+    "spec.ports[].appProtocol",
+    "spec.ports[].name",
+    "spec.ports[].port",
+    "spec.ports[].protocol",
+    "spec.ports[].targetPort",
+    "spec.replicas",
+    "spec.selector",
+    "spec.template.metadata",
+    "status",
+    "stringData",
+    "type",
+];
+
+/// What becomes of a field on each target; nothing to say where it is honoured.
+pub(super) struct Rule {
+    pub(super) path: &'static str,
+    pub(super) unless: Unless,
+    pub(super) docker: Option<&'static str>,
+    pub(super) local: Option<&'static str>,
+    pub(super) k8s: Option<&'static str>,
+}
+
+/// Values for which the rule says nothing.
+pub(super) enum Unless {
+    Never,
+    Text(&'static [&'static str]),
+    Bool(bool),
+    /// Every container has a `runAsUser`.
+    UserIsSet,
+}
+
+/// A rule for the two targets without a cluster.
+const fn without_cluster(path: &'static str, reason: &'static str) -> Rule {
+    Rule { path, unless: Unless::Never, docker: Some(reason), local: Some(reason), k8s: None }
+}
+
+/// A rule for plain processes.
+const fn local(path: &'static str, reason: &'static str) -> Rule {
+    Rule { path, unless: Unless::Never, docker: None, local: Some(reason), k8s: None }
+}
+
+impl Rule {
+    const fn unless(mut self, unless: Unless) -> Self {
+        self.unless = unless;
+        self
+    }
+}
+
+const ONE_MACHINE: &str = "everything runs on one machine, so nothing is scheduled";
+const NO_API: &str = "there is no Kubernetes API that a pod could talk to";
+const NO_ROLLOUT: &str = "the replicas start together, and nothing is rolled out";
+const OWN_NAMESPACE: &str = "every run has a namespace of its own";
+const CLAIM: &str = "an empty directory stands for the claim, and its data ends with the run";
+const NOT_PUBLISHED: &str = "the Service is reached at a free port of 127.0.0.1 instead";
+const PLAIN_PROCESS: &str = "not enforced for plain processes";
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        path: "metadata.annotations.e2e/generate",
+        unless: Unless::Never,
+        docker: None,
+        local: None,
+        k8s: Some("the values are made up for each run; `kubectl apply` alone leaves the keys without a value"),
+    },
+    Rule {
+        path: "metadata.namespace",
+        unless: Unless::Never,
+        docker: Some(OWN_NAMESPACE),
+        local: Some(OWN_NAMESPACE),
+        k8s: Some(OWN_NAMESPACE),
+    },
+    // Workloads.
+    without_cluster("spec.minReadySeconds", NO_ROLLOUT),
+    without_cluster("spec.paused", NO_ROLLOUT),
+    without_cluster("spec.podManagementPolicy", NO_ROLLOUT).unless(Unless::Text(&["Parallel"])),
+    without_cluster("spec.progressDeadlineSeconds", NO_ROLLOUT),
+    without_cluster("spec.revisionHistoryLimit", NO_ROLLOUT),
+    without_cluster("spec.serviceName", "the pods of a StatefulSet have no names of their own in the network"),
+    without_cluster("spec.strategy", NO_ROLLOUT),
+    without_cluster("spec.updateStrategy", NO_ROLLOUT),
+    without_cluster("spec.volumeClaimTemplates", CLAIM),
+    // Pods.
+    without_cluster("pod.affinity", ONE_MACHINE),
+    without_cluster("pod.automountServiceAccountToken", NO_API).unless(Unless::Bool(false)),
+    without_cluster("pod.enableServiceLinks", "no variables such as BACKEND_SERVICE_HOST are set")
+        .unless(Unless::Bool(false)),
+    without_cluster("pod.nodeName", ONE_MACHINE),
+    without_cluster("pod.nodeSelector", ONE_MACHINE),
+    without_cluster("pod.priorityClassName", ONE_MACHINE),
+    without_cluster("pod.schedulerName", ONE_MACHINE),
+    without_cluster("pod.serviceAccount", NO_API),
+    without_cluster("pod.serviceAccountName", NO_API),
+    without_cluster("pod.tolerations", ONE_MACHINE),
+    without_cluster("pod.topologySpreadConstraints", ONE_MACHINE),
+    Rule {
+        path: "pod.imagePullSecrets",
+        unless: Unless::Never,
+        docker: Some("images are pulled with the docker engine's own login"),
+        local: None,
+        k8s: None,
+    },
+    // Security. Docker's containers have a default seccomp profile of their own.
+    without_cluster("pod.securityContext.fsGroup", "volumes belong to the user of the container"),
+    local("pod.securityContext.runAsGroup", PLAIN_PROCESS),
+    without_cluster("pod.securityContext.runAsNonRoot", "the image's user is not checked").unless(Unless::UserIsSet),
+    local("pod.securityContext.runAsUser", PLAIN_PROCESS),
+    seccomp("pod.securityContext.seccompProfile.type"),
+    local("pod.containers[].securityContext.allowPrivilegeEscalation", PLAIN_PROCESS).unless(Unless::Bool(true)),
+    local("pod.containers[].securityContext.capabilities", PLAIN_PROCESS),
+    local("pod.containers[].securityContext.privileged", PLAIN_PROCESS).unless(Unless::Bool(false)),
+    local("pod.containers[].securityContext.readOnlyRootFilesystem", PLAIN_PROCESS).unless(Unless::Bool(false)),
+    local("pod.containers[].securityContext.runAsGroup", PLAIN_PROCESS),
+    without_cluster("pod.containers[].securityContext.runAsNonRoot", "the image's user is not checked")
+        .unless(Unless::UserIsSet),
+    local("pod.containers[].securityContext.runAsUser", PLAIN_PROCESS),
+    seccomp("pod.containers[].securityContext.seccompProfile.type"),
+    // Containers.
+    Rule {
+        path: "pod.containers[].imagePullPolicy",
+        unless: Unless::Text(&["IfNotPresent"]),
+        docker: Some("an image is pulled when the engine does not have it, and only then"),
+        local: None,
+        k8s: None,
+    },
+    without_cluster("pod.containers[].lifecycle", "hooks are not run"),
+    local("pod.containers[].ports[].protocol", "only TCP is carried between components").unless(Unless::Text(&["TCP"])),
+    local("pod.containers[].resources.limits.cpu", PLAIN_PROCESS),
+    local("pod.containers[].resources.limits.memory", "enforced by sampling, so only approximately"),
+    // Volumes.
+    local("pod.volumes[].emptyDir.medium", "the directory lies on disk").unless(Unless::Text(&[""])),
+    without_cluster("pod.volumes[].emptyDir.sizeLimit", "the directory's size is not limited"),
+    without_cluster("pod.volumes[].persistentVolumeClaim", CLAIM),
+    // Services.
+    without_cluster("spec.clusterIP", "the engine or the system chooses the address")
+        .unless(Unless::Text(&["None", ""])),
+    without_cluster("spec.externalName", "names outside the system are left to the machine's resolver"),
+    without_cluster("spec.ports[].nodePort", NOT_PUBLISHED),
+    without_cluster("spec.sessionAffinity", "each connection is balanced on its own").unless(Unless::Text(&["None"])),
+    without_cluster("spec.type", NOT_PUBLISHED).unless(Unless::Text(&["ClusterIP", "ExternalName"])),
+];
+
+const fn seccomp(path: &'static str) -> Rule {
+    local(path, PLAIN_PROCESS)
+}

@@ -1,0 +1,329 @@
+//! Pods as containers. Each pod has a sandbox, a container that only holds the pod's network and volumes, as in Kubernetes:
+//! a restart of an application container keeps address, Service names and published ports. Main type: [`DockerPods`].
+
+pub(crate) mod engine;
+mod sandbox;
+
+pub(crate) use self::sandbox::IMAGE as SANDBOX_IMAGE;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use bollard::{
+    exec::{CreateExecOptions, StartExecResults},
+    models::{HostConfig, Mount, MountType, MountVolumeOptions},
+    query_parameters::{
+        LogsOptionsBuilder, StatsOptionsBuilder, StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
+    },
+};
+use futures_util::StreamExt;
+use testcontainers::{ContainerAsync, GenericImage, ImageExt, runners::AsyncRunner};
+use tokio::sync::Mutex;
+
+use self::{engine::Engine, sandbox::Sandbox};
+use super::{Error, Usage, pods::PodSpec};
+use crate::{
+    kubelet::{node::ExecResult, probe::Target, status::Exit},
+    plan::{Container, Security, Volume},
+    run_dir::RunDir,
+};
+
+/// How much of a command's output is kept, as a kubelet does.
+const EXEC_OUTPUT_MAX: usize = 10 * 1024;
+
+/// The pods of one run in a Docker engine.
+#[derive(Debug)]
+pub(crate) struct DockerPods {
+    pub(crate) engine: Engine,
+    pods: BTreeMap<String, Pod>,
+    containers: Mutex<BTreeMap<(String, String), Arc<ContainerAsync<GenericImage>>>>,
+}
+
+#[derive(Debug)]
+struct Pod {
+    spec: PodSpec,
+    sandbox: Sandbox,
+    /// Directory with the files of ConfigMap and Secret volumes.
+    files: std::path::PathBuf,
+}
+
+impl DockerPods {
+    /// Makes network, volumes, config files and sandboxes; starts no application container.
+    pub(crate) async fn prepare(
+        engine: Engine,
+        pods: Vec<PodSpec>,
+        services: &[crate::plan::Service],
+        directory: &RunDir,
+    ) -> Result<Self, Error> {
+        let network = engine.create_network().await?;
+        // All are waited for, so that a failure leaves nothing half made behind the clean-up's back.
+        let sandboxes =
+            futures_util::future::join_all(pods.iter().map(|pod| Sandbox::start(&engine, pod, services, &network)))
+                .await;
+        let mut made = BTreeMap::new();
+        for (spec, sandbox) in pods.into_iter().zip(sandboxes) {
+            let files = directory.join(crate::run_dir::WORK).join(&spec.name);
+            super::files::write(&spec.component.pod, &files, str::to_owned)?;
+            made.insert(spec.name.clone(), Pod { spec, sandbox: sandbox?, files });
+        }
+        Ok(Self { engine, pods: made, containers: Mutex::default() })
+    }
+
+    fn pod(&self, name: &str) -> Result<&Pod, Error> {
+        self.pods.get(name).ok_or_else(|| Error::NoSuchPod { pod: name.to_owned() })
+    }
+
+    /// How a pod is reached from here.
+    pub(crate) fn target(&self, pod: &str) -> Option<Target> {
+        let pod = self.pods.get(pod)?;
+        let ports = pod.spec.ports().filter_map(|port| Some((port.number, pod.sandbox.dial(port.number)?)));
+        Some(Target { pod_ip: pod.sandbox.ip, ports: ports.collect() })
+    }
+
+    /// `pod address` where this machine routes to pods, else `published port`.
+    pub(crate) fn path(&self) -> &'static str {
+        match self.pods.values().all(|pod| pod.sandbox.direct) {
+            true => "pod address",
+            false => "published port",
+        }
+    }
+
+    async fn container(&self, pod: &str, container: &str) -> Result<Arc<ContainerAsync<GenericImage>>, Error> {
+        let key = (pod.to_owned(), container.to_owned());
+        let known = self.containers.lock().await.get(&key).cloned();
+        known.ok_or_else(|| Error::NoSuchPod { pod: format!("{pod}/{container}") })
+    }
+
+    /// Starts a container, the first time by making it and later by starting it again.
+    pub(crate) async fn start(&self, pod_name: &str, container: &str) -> Result<(), Error> {
+        if let Ok(existing) = self.container(pod_name, container).await {
+            let failed = |error| Error::engine("start the container", &format!("{pod_name}/{container}"), error);
+            return self.engine.client.start_container(existing.id(), None).await.map_err(failed);
+        }
+        let pod = self.pod(pod_name)?;
+        let spec =
+            pod.spec.container(container).ok_or_else(|| Error::NoSuchPod { pod: format!("{pod_name}/{container}") })?;
+        let request = self.request(pod, spec);
+        let started = request.start().await.map_err(|error| Error::Container {
+            pod: pod_name.to_owned(),
+            image: spec.image.clone(),
+            reason: error.to_string(),
+        })?;
+        let key = (pod_name.to_owned(), container.to_owned());
+        self.containers.lock().await.insert(key, Arc::new(started));
+        Ok(())
+    }
+
+    fn request(&self, pod: &Pod, spec: &Container) -> testcontainers::ContainerRequest<GenericImage> {
+        let resolved = pod.spec.resolve(spec, &self.engine.run_id, pod.sandbox.ip);
+        let (name, tag) =
+            spec.image.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).unwrap_or((&spec.image, "latest"));
+        let mut image = GenericImage::new(name, tag);
+        // Kubernetes's command replaces the entrypoint; the engine takes the rest of it as the first arguments.
+        let mut command = resolved.command.into_iter();
+        if let Some(program) = command.next() {
+            image = image.with_entrypoint(&program);
+        }
+        let arguments: Vec<String> = command.chain(resolved.args).collect();
+        let security = &spec.security;
+        let mut request = image
+            .with_cmd(arguments)
+            .with_container_name(format!("e2e-{}-{}-{}", self.engine.run_id, pod.spec.name, spec.name))
+            .with_labels(self.engine.labels())
+            .with_readonly_rootfs(security.read_only_root)
+            .with_privileged(security.privileged);
+        for (name, value) in resolved.env {
+            request = request.with_env_var(name, value);
+        }
+        for capability in &security.drop_capabilities {
+            request = request.with_cap_drop(capability);
+        }
+        for capability in &security.add_capabilities {
+            request = request.with_cap_add(capability);
+        }
+        if let Some(user) = user(security) {
+            request = request.with_user(user);
+        }
+        if let Some(directory) = &spec.working_dir {
+            request = request.with_working_dir(directory);
+        }
+        let host = HostSettings::of(pod, spec);
+        request.with_host_config_modifier(move |config| host.apply(config))
+    }
+
+    /// Waits for the end of the current instance.
+    pub(crate) async fn wait_exit(&self, pod: &str, container: &str) -> Exit {
+        let Ok(running) = self.container(pod, container).await else { return Exit { code: -1, oom_killed: false } };
+        let client = &self.engine.client;
+        let options = WaitContainerOptionsBuilder::default().condition("not-running").build();
+        // The answer is an error for every exit code but 0; the state says all of it, so it is read there.
+        let _ = client.wait_container(running.id(), Some(options)).next().await;
+        let state = client.inspect_container(running.id(), None).await.ok().and_then(|container| container.state);
+        let (code, oom_killed) = state.map(|state| (state.exit_code, state.oom_killed)).unwrap_or_default();
+        Exit {
+            code: code.and_then(|code| i32::try_from(code).ok()).unwrap_or(-1),
+            oom_killed: oom_killed.unwrap_or(false),
+        }
+    }
+
+    /// Asks a container to stop, and kills it after `grace`.
+    pub(crate) async fn kill(&self, pod: &str, container: &str, grace: Duration) {
+        if let Ok(running) = self.container(pod, container).await {
+            let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
+            let options = StopContainerOptionsBuilder::default().t(seconds).build();
+            // A container that is gone is what was asked for; one that stays shows as running.
+            let _ = self.engine.client.stop_container(running.id(), Some(options)).await;
+        }
+    }
+
+    /// Runs a command in a container.
+    pub(crate) async fn exec(&self, pod: &str, container: &str, command: &[String]) -> Result<ExecResult, Error> {
+        let running = self.container(pod, container).await?;
+        let failed = |error| Error::engine("run a command in", &format!("{pod}/{container}"), error);
+        let client = &self.engine.client;
+        let options = CreateExecOptions {
+            cmd: Some(command.to_vec()),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            ..Default::default()
+        };
+        let exec = client.create_exec(running.id(), options).await.map_err(failed)?;
+        let mut output = Vec::new();
+        if let StartExecResults::Attached { output: mut stream, .. } =
+            client.start_exec(&exec.id, None).await.map_err(failed)?
+        {
+            while let Some(Ok(chunk)) = stream.next().await {
+                // More than a probe keeps is read, so that the command can end, and dropped.
+                if output.len() < EXEC_OUTPUT_MAX {
+                    output.extend_from_slice(&chunk.into_bytes());
+                }
+            }
+        }
+        let exit_code = client.inspect_exec(&exec.id).await.map_err(failed)?.exit_code.unwrap_or(-1);
+        Ok(ExecResult { exit_code: i32::try_from(exit_code).unwrap_or(-1), output })
+    }
+
+    /// What each pod's containers use now.
+    pub(crate) async fn usage(&self) -> BTreeMap<String, Usage> {
+        let containers: Vec<_> =
+            self.containers.lock().await.iter().map(|(key, c)| (key.0.clone(), Arc::clone(c))).collect();
+        let one_shot = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
+        let stats = containers.iter().map(|(pod, container)| async {
+            let stats = self.engine.client.stats(container.id(), Some(one_shot.clone())).next().await?.ok()?;
+            let memory = stats.memory_stats?;
+            // As `docker stats` has it: without the page cache that the kernel gives back when asked.
+            let details = memory.stats.unwrap_or_default();
+            let cache =
+                details.get("inactive_file").or_else(|| details.get("total_inactive_file")).copied().unwrap_or(0);
+            let cpu_nanoseconds = stats.cpu_stats?.cpu_usage?.total_usage?;
+            let memory_bytes = memory.usage?.saturating_sub(cache);
+            Some((pod.clone(), Usage { memory_bytes, cpu_seconds: cpu_nanoseconds as f64 / 1e9 }))
+        });
+        let mut usage: BTreeMap<String, Usage> = BTreeMap::new();
+        for (pod, one) in futures_util::future::join_all(stats).await.into_iter().flatten() {
+            *usage.entry(pod).or_default() += one;
+        }
+        usage
+    }
+
+    /// Output of every container so far, by pod and container.
+    pub(crate) async fn logs(&self) -> BTreeMap<(String, String), String> {
+        let containers: Vec<_> =
+            self.containers.lock().await.iter().map(|(key, c)| (key.clone(), Arc::clone(c))).collect();
+        let mut logs = BTreeMap::new();
+        for (key, container) in containers {
+            let options = LogsOptionsBuilder::default().stdout(true).stderr(true).build();
+            let mut stream = self.engine.client.logs(container.id(), Some(options));
+            let mut text = String::new();
+            while let Some(Ok(chunk)) = stream.next().await {
+                text.push_str(&String::from_utf8_lossy(&chunk.into_bytes()));
+            }
+            logs.insert(key, text);
+        }
+        logs
+    }
+
+    /// Removes everything of this run. Containers are first given up by testcontainers, whose own removal in the background
+    /// would race with this one.
+    pub(crate) async fn teardown(&self) -> Result<(), Error> {
+        let containers = std::mem::take(&mut *self.containers.lock().await);
+        let removals = containers.into_values().filter_map(Arc::into_inner).map(ContainerAsync::rm);
+        // What fails here is tried again by label, and reported there.
+        let _ = futures_util::future::join_all(removals).await;
+        self.engine.remove_run().await.map(drop)
+    }
+}
+
+/// The part of a container's configuration that belongs to the host.
+struct HostSettings {
+    network_mode: String,
+    mounts: Vec<Mount>,
+    tmpfs: HashMap<String, String>,
+    memory_bytes: Option<i64>,
+    nano_cpus: Option<i64>,
+    no_new_privileges: bool,
+}
+
+impl HostSettings {
+    fn of(pod: &Pod, spec: &Container) -> Self {
+        let mut mounts = Vec::new();
+        let mut tmpfs = HashMap::new();
+        for mount in &spec.mounts {
+            let source = match pod.spec.component.pod.volumes.get(&mount.volume) {
+                Some(Volume::EmptyDir { in_memory: true, .. }) => {
+                    tmpfs.insert(mount.path.clone(), "mode=1777".to_owned());
+                    continue;
+                }
+                Some(Volume::EmptyDir { .. }) => (MountType::VOLUME, pod.sandbox.volume(&mount.volume)),
+                Some(Volume::Files(_)) | None => {
+                    let path = super::files::path(&pod.files, mount);
+                    (MountType::BIND, path.to_string_lossy().into_owned())
+                }
+            };
+            mounts.push(Mount {
+                target: Some(mount.path.clone()),
+                source: Some(source.1),
+                typ: Some(source.0.clone()),
+                read_only: Some(mount.read_only || source.0 == MountType::BIND),
+                // As in Kubernetes, an emptyDir starts empty whatever the image has at that path.
+                volume_options: (source.0 == MountType::VOLUME)
+                    .then(|| MountVolumeOptions { no_copy: Some(true), ..Default::default() }),
+                ..Default::default()
+            });
+        }
+        let signed = |value: Option<u64>| value.and_then(|value| i64::try_from(value).ok());
+        Self {
+            network_mode: format!("container:{}", pod.sandbox.id),
+            mounts,
+            tmpfs,
+            memory_bytes: signed(spec.resources.memory_limit_bytes),
+            nano_cpus: signed(spec.resources.cpu_limit_millis.map(|millis| millis * 1_000_000)),
+            no_new_privileges: spec.security.no_new_privileges,
+        }
+    }
+
+    fn apply(&self, config: &mut HostConfig) {
+        config.network_mode = Some(self.network_mode.clone());
+        // The sandbox publishes the pod's ports.
+        config.publish_all_ports = Some(false);
+        config.port_bindings = None;
+        config.extra_hosts = None;
+        config.mounts = Some(self.mounts.clone());
+        config.tmpfs = Some(self.tmpfs.clone());
+        config.memory = self.memory_bytes;
+        // Equal to the memory limit: no swap, as in Kubernetes.
+        config.memory_swap = self.memory_bytes;
+        config.nano_cpus = self.nano_cpus;
+        if self.no_new_privileges {
+            config.security_opt = Some(vec!["no-new-privileges".to_owned()]);
+        }
+    }
+}
+
+fn user(security: &Security) -> Option<String> {
+    let user = security.run_as_user?;
+    Some(security.run_as_group.map_or(user.to_string(), |group| format!("{user}:{group}")))
+}

@@ -1,0 +1,173 @@
+//! The container that holds a pod's network, Service names, published ports and volumes. Main type: [`Sandbox`].
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use bollard::{
+    models::{ContainerCreateBody, EndpointSettings, HostConfig, Mount, MountType, NetworkingConfig, PortBinding},
+    query_parameters::{CreateContainerOptionsBuilder, UploadToContainerOptionsBuilder},
+};
+
+use super::engine::Engine;
+use crate::{
+    plan::{Service, Volume},
+    provider::{Error, pods::PodSpec},
+};
+
+/// The image of sandboxes: a program that waits to be stopped.
+pub(crate) const IMAGE: &str = "e2e-pause:1";
+/// Where a sandbox sees the pod's volumes.
+const VOLUMES: &str = "/volumes";
+
+#[derive(Debug)]
+pub(super) struct Sandbox {
+    /// The container's id.
+    pub(super) id: String,
+    /// The pod's address.
+    pub(super) ip: IpAddr,
+    /// Whether this machine reaches that address itself.
+    pub(super) direct: bool,
+    published: BTreeMap<u16, SocketAddr>,
+    volume_prefix: String,
+}
+
+impl Sandbox {
+    pub(super) async fn start(
+        engine: &Engine,
+        pod: &PodSpec,
+        services: &[Service],
+        network: &str,
+    ) -> Result<Self, Error> {
+        let name = format!("e2e-{}-{}", engine.run_id, pod.name);
+        let failed = |action| {
+            let name = name.clone();
+            move |error| Error::engine(action, &name, error)
+        };
+        let disk_volumes: Vec<&String> = pod
+            .component
+            .pod
+            .volumes
+            .iter()
+            .filter(|(_, volume)| matches!(volume, Volume::EmptyDir { in_memory: false, .. }))
+            .map(|(name, _)| name)
+            .collect();
+        let volume_prefix = format!("{name}-");
+        for volume in &disk_volumes {
+            engine.create_volume(&format!("{volume_prefix}{volume}")).await?;
+        }
+        let body = body(engine, pod, services, network, &volume_prefix, &disk_volumes);
+        let options = CreateContainerOptionsBuilder::default().name(&name).build();
+        let client = &engine.client;
+        let id = client.create_container(Some(options), body).await.map_err(failed("create the sandbox"))?.id;
+        if !disk_volumes.is_empty() {
+            let options = UploadToContainerOptionsBuilder::default().path(VOLUMES).build();
+            let archive = writable_directories(&disk_volumes)
+                .map_err(|error| Error::Volume { pod: pod.name.clone(), reason: error.to_string() })?;
+            let upload = client.upload_to_container(&id, Some(options), bollard::body_full(archive.into()));
+            upload.await.map_err(failed("make the volumes writable in"))?;
+        }
+        client.start_container(&id, None).await.map_err(failed("start the sandbox"))?;
+        let inspected = client.inspect_container(&id, None).await.map_err(failed("inspect the sandbox"))?;
+        let settings = inspected.network_settings.unwrap_or_default();
+        let ip = settings
+            .networks
+            .unwrap_or_default()
+            .remove(network)
+            .and_then(|endpoint| endpoint.ip_address?.parse().ok())
+            .ok_or_else(|| Error::Sandbox {
+                pod: pod.name.clone(),
+                reason: "the engine gave it no address".to_owned(),
+            })?;
+        let published = settings
+            .ports
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|(port, bindings)| {
+                let port = port.split('/').next()?.parse().ok()?;
+                let host_port = bindings?.first()?.host_port.as_ref()?.parse().ok()?;
+                Some((port, SocketAddr::from((Ipv4Addr::LOCALHOST, host_port))))
+            })
+            .collect();
+        Ok(Self { id, ip, direct: is_routed(ip).await, published, volume_prefix })
+    }
+
+    /// Where this machine reaches a port of the pod. The pod's own address is preferred: published ports go through a
+    /// user-space proxy, which would be measured along with the system.
+    pub(super) fn dial(&self, port: u16) -> Option<SocketAddr> {
+        match self.direct {
+            true => Some(SocketAddr::new(self.ip, port)),
+            false => self.published.get(&port).copied(),
+        }
+    }
+
+    /// The engine's name of one of the pod's volumes.
+    pub(super) fn volume(&self, name: &str) -> String {
+        format!("{}{name}", self.volume_prefix)
+    }
+}
+
+fn body(
+    engine: &Engine,
+    pod: &PodSpec,
+    services: &[Service],
+    network: &str,
+    volume_prefix: &str,
+    volumes: &[&String],
+) -> ContainerCreateBody {
+    let selected = services.iter().filter(|service| service.components.contains(&pod.component.name));
+    let aliases = selected.map(|service| service.name.clone()).chain([pod.name.clone()]).collect();
+    let endpoint = EndpointSettings { aliases: Some(aliases), ..Default::default() };
+    let ports: Vec<String> = pod.ports().map(|port| format!("{}/tcp", port.number)).collect();
+    // Any free port, on the loopback address only.
+    let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(String::new()) };
+    let mounts = volumes.iter().map(|volume| Mount {
+        target: Some(format!("{VOLUMES}/{volume}")),
+        source: Some(format!("{volume_prefix}{volume}")),
+        typ: Some(MountType::VOLUME),
+        ..Default::default()
+    });
+    ContainerCreateBody {
+        image: Some(IMAGE.to_owned()),
+        hostname: Some(pod.name.clone()),
+        labels: Some(engine.labels()),
+        exposed_ports: Some(ports.clone()),
+        host_config: Some(HostConfig {
+            port_bindings: Some(ports.into_iter().map(|port| (port, Some(vec![binding.clone()]))).collect()),
+            mounts: Some(mounts.collect()),
+            // Its only program waits for a signal.
+            memory: Some(16 * 1024 * 1024),
+            ..Default::default()
+        }),
+        networking_config: Some(NetworkingConfig {
+            endpoints_config: Some(HashMap::from([(network.to_owned(), endpoint)])),
+        }),
+        ..Default::default()
+    }
+}
+
+/// An archive whose entries give existing directories the mode of an emptyDir, 0777.
+fn writable_directories(names: &[&String]) -> std::io::Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for name in names {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Directory);
+        header.set_mode(0o777);
+        header.set_size(0);
+        archive.append_data(&mut header, format!("{name}/"), std::io::empty())?;
+    }
+    archive.into_inner()
+}
+
+/// Whether this machine routes to a container's address: a closed port then refuses at once, elsewhere nothing answers.
+async fn is_routed(ip: IpAddr) -> bool {
+    // A port that nothing listens on; a refusal takes microseconds on a bridge of this machine.
+    let connect = tokio::net::TcpStream::connect(SocketAddr::new(ip, 9));
+    match tokio::time::timeout(Duration::from_millis(200), connect).await {
+        Ok(Ok(_)) => true,
+        Ok(Err(error)) => error.kind() == std::io::ErrorKind::ConnectionRefused,
+        Err(_) => false,
+    }
+}

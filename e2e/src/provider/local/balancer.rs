@@ -1,0 +1,112 @@
+//! A Service with several replicas, as plain processes see it: one address whose connections go to the ready replicas in turn.
+//! Main type: [`Balancer`].
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+
+/// Replicas that take connections, shared with whoever knows their readiness.
+pub(super) type Ready = Arc<RwLock<Vec<SocketAddr>>>;
+
+/// Listens until it is dropped.
+#[derive(Debug)]
+pub(super) struct Balancer {
+    task: JoinHandle<()>,
+}
+
+impl Balancer {
+    /// Serves `listener`. A connection without a ready replica is closed at once, as a Service without endpoints refuses it.
+    pub(super) fn serve(listener: TcpListener, ready: Ready) -> Self {
+        Self { task: tokio::spawn(accept(listener, ready)) }
+    }
+}
+
+impl Drop for Balancer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, ready: Ready) {
+    let turn = AtomicUsize::new(0);
+    loop {
+        let Ok((client, _)) = listener.accept().await else {
+            // Out of file descriptors: give running connections a moment to end before the next try.
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            continue;
+        };
+        let replica = {
+            let replicas = ready.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let turn = turn.fetch_add(1, Ordering::Relaxed);
+            (!replicas.is_empty()).then(|| replicas[turn % replicas.len()])
+        };
+        match replica {
+            Some(replica) => drop(tokio::spawn(relay(client, replica))),
+            None => reset(&client),
+        }
+    }
+}
+
+async fn relay(mut client: TcpStream, replica: SocketAddr) {
+    let Ok(mut server) = TcpStream::connect(replica).await else { return reset(&client) };
+    // Small messages both ways: waiting to fill a packet would add up to 40 ms to each.
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let _ = copy_bidirectional(&mut client, &mut server).await;
+}
+
+/// Makes the drop of the connection a reset, so that the client sees a refusal and not an empty answer.
+fn reset(client: &TcpStream) {
+    let _ = client.set_zero_linger();
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    async fn answering(answer: &'static [u8]) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                stream.write_all(answer).await.unwrap();
+            }
+        });
+        address
+    }
+
+    async fn ask(address: SocketAddr) -> String {
+        let mut text = String::new();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        match stream.read_to_string(&mut text).await {
+            Ok(_) => text,
+            Err(error) => error.kind().to_string(),
+        }
+    }
+
+    #[tokio::test]
+    async fn only_ready_replicas_get_connections() {
+        let (one, two) = (answering(b"one").await, answering(b"two").await);
+        let ready = Ready::new(RwLock::new(vec![one, two]));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let _balancer = Balancer::serve(listener, Arc::clone(&ready));
+
+        assert_eq!([ask(address).await, ask(address).await], ["one", "two"]);
+        ready.write().unwrap().retain(|replica| *replica == two);
+        assert_eq!([ask(address).await, ask(address).await], ["two", "two"]);
+        ready.write().unwrap().clear();
+        assert_eq!(ask(address).await, "connection reset");
+    }
+}

@@ -1,0 +1,73 @@
+//! The process that owns a run, told apart from a later process with the same number. Main type: [`Owner`].
+
+use std::{fmt, fs};
+
+/// A process on this boot of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pid: u32,
+    /// Clock ticks after boot, from `/proc/PID/stat`; 0 where there is no `/proc`.
+    started: u64,
+}
+
+impl Owner {
+    /// The process that runs this.
+    pub(crate) fn this_process() -> Self {
+        let pid = std::process::id();
+        Self { pid, started: start_of(pid).unwrap_or(0) }
+    }
+
+    /// Reads what `Display` wrote.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (pid, started) = text.split_once('.')?;
+        Some(Self { pid: pid.parse().ok()?, started: started.parse().ok()? })
+    }
+
+    /// Whether that very process still runs.
+    pub(crate) fn is_alive(&self) -> bool {
+        match start_of(self.pid) {
+            Some(started) => started == self.started,
+            None if self.started == 0 => exists(self.pid),
+            None => false,
+        }
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.pid, self.started)
+    }
+}
+
+fn start_of(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields = stat.rsplit_once(')')?.1;
+    // A zombie has ended; nobody asked how yet.
+    let mut fields = fields.split_whitespace();
+    if fields.next()? == "Z" {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
+}
+
+fn exists(pid: u32) -> bool {
+    i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+        .is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_told_from_its_successor() {
+        let owner = Owner::this_process();
+        assert!(owner.is_alive());
+        assert_eq!(Owner::parse(&owner.to_string()), Some(owner.clone()));
+        let successor = Owner { started: owner.started + 1, ..owner };
+        assert!(!successor.is_alive());
+        assert_eq!(Owner::parse("what"), None);
+    }
+}

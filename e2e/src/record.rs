@@ -1,0 +1,263 @@
+//! One record per test: what was checked, how it ended, what was measured. Main type: [`Record`], written by [`check`].
+
+mod figures;
+
+use std::{collections::BTreeMap, fmt::Display, future::Future, time::Instant};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    env_vars,
+    environment::Environment,
+    kubelet::{Which, observation::Observation},
+    load::{Generator, Second},
+    run_dir::{self, RunDir},
+    stats::Summary,
+};
+
+/// What one test found, as a file in `results/`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The suite: `health`, `probes`, `registration`, `throughput`, `conservation` or one of yours.
+    pub suite: String,
+    /// The case, unique in its suite.
+    pub case: String,
+    /// The test that wrote it, as nextest names it.
+    pub test: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What was found, or why it failed, in one line.
+    pub detail: String,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// Figures.
+    pub measured: Measured,
+}
+
+/// How a test ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// What was expected was found.
+    Passed,
+    /// Something else was found.
+    Failed,
+    /// It could not be tried; the detail says why.
+    Skipped,
+}
+
+/// What a test measured, beyond its outcome.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measured {
+    /// Only the outcome.
+    #[default]
+    Nothing,
+    /// Exchanges of one probe, one per replica.
+    Probes(Vec<ProbeExchange>),
+    /// The registration scenario.
+    Registration(Registration),
+    /// The throughput scenario.
+    Throughput(Throughput),
+    /// Acknowledged against stored operations.
+    Conservation(Conservation),
+    /// Figures of your own suites, shown by name.
+    Figures(BTreeMap<String, f64>),
+}
+
+/// One probe sent to one replica.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProbeExchange {
+    /// The component.
+    pub component: String,
+    /// The container.
+    pub container: String,
+    /// The replica.
+    pub replica: String,
+    /// Which probe.
+    pub which: Which,
+    /// What was sent and what came back.
+    pub observation: Observation,
+}
+
+/// What the registration scenario measured.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Registration {
+    /// Clients that tried.
+    pub clients: u64,
+    /// Clients that got an id and a token.
+    pub registered: u64,
+    /// Clients that did not.
+    pub failed: u64,
+    /// `failed / clients`; absent when no client tried.
+    pub failure_rate: Option<f64>,
+    /// Registered clients that needed more than one attempt.
+    pub retried: u64,
+    /// Requests sent, confirmations of a registration included.
+    pub requests: u64,
+    /// Requests that were not answered as expected, by kind, over the whole duration.
+    pub by_error: BTreeMap<String, u64>,
+    /// Latency of successful requests; absent when none succeeded.
+    pub latency_ms: Option<Summary>,
+    /// Clients by outcome: `registered`, `rejected_503`, `timed_out` and others.
+    pub by_outcome: BTreeMap<String, u64>,
+    /// The generator itself.
+    pub generator: Generator,
+}
+
+/// What the throughput scenario measured.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Throughput {
+    /// Clients.
+    pub clients: u64,
+    /// Start of the measured window, milliseconds since 1970.
+    pub window_start_unix_ms: u64,
+    /// Length of the measured window.
+    pub duration_ms: u64,
+    /// Acknowledged operations in the window divided by its length.
+    pub operations_per_second: f64,
+    /// Operations acknowledged in the window.
+    pub acknowledged: u64,
+    /// Requests in the window that were not acknowledged.
+    pub errors: u64,
+    /// The same by kind.
+    pub by_error: BTreeMap<String, u64>,
+    /// Latency of acknowledged operations; absent when none was acknowledged.
+    pub latency_ms: Option<Summary>,
+    /// Each second of the window.
+    pub series: Vec<Second>,
+    /// The generator itself.
+    pub generator: Generator,
+}
+
+/// Operations that clients were told are committed, against those in the database.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Conservation {
+    /// Acknowledged to clients, warm-up included.
+    pub acknowledged: u64,
+    /// Rows in the database.
+    pub stored: u64,
+    /// Acknowledged and not stored: the worst finding there is.
+    pub missing: u64,
+    /// Stored more than once.
+    pub duplicate: u64,
+    /// Stored without an acknowledgement that arrived: the answer was lost or came too late. Harmless.
+    pub unacknowledged: u64,
+}
+
+/// Runs one test's body and writes its record whatever happens to the body, a panic included.
+///
+/// The body gives a line that says what was found, and figures; or an error. An error fails the test after the record is
+/// written.
+///
+/// # Panics
+///
+/// When the body fails or the record cannot be written: this is how a test fails.
+pub async fn check<E: Display>(
+    environment: &Environment,
+    suite: &str,
+    case: &str,
+    body: impl Future<Output = Result<(String, Measured), E>>,
+) {
+    let body = async { body.await.map(|(detail, measured)| (detail, measured, None)) };
+    measure(environment, suite, case, body).await;
+}
+
+/// [`check`] for a body that measured something even though it failed: the third part says why it failed.
+///
+/// # Panics
+///
+/// As [`check`] does.
+pub async fn measure<E: Display>(
+    environment: &Environment,
+    suite: &str,
+    case: &str,
+    body: impl Future<Output = Result<(String, Measured, Option<String>), E>>,
+) {
+    let directory = match environment.run_dir() {
+        Ok(directory) => directory,
+        Err(error) => panic!("no record of {suite}/{case}: {error}"),
+    };
+    let mut guard = Guard { directory, started: Instant::now(), record: Some(Record::unfinished(suite, case)) };
+    let (outcome, detail, measured) = match body.await {
+        Ok((detail, measured, None)) => (Outcome::Passed, detail, measured),
+        Ok((_, measured, Some(failure))) => (Outcome::Failed, failure, measured),
+        Err(error) => (Outcome::Failed, error.to_string(), Measured::Nothing),
+    };
+    guard.finish(outcome, detail.clone(), measured);
+    assert!(outcome == Outcome::Passed, "{suite}/{case}: {detail}");
+}
+
+impl Record {
+    fn unfinished(suite: &str, case: &str) -> Self {
+        Self {
+            suite: suite.to_owned(),
+            case: case.to_owned(),
+            test: test_name(),
+            outcome: Outcome::Failed,
+            detail: "the test panicked; junit.xml has its output".to_owned(),
+            duration_ms: 0,
+            measured: Measured::Nothing,
+        }
+    }
+
+    /// Where the record stands in the run directory: the evidence id of what it says.
+    pub fn file(&self) -> String {
+        let safe = |text: &str| -> String {
+            text.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect()
+        };
+        format!("{}/{}.{}.json", run_dir::RESULTS, safe(&self.suite), safe(&self.case))
+    }
+
+    /// All records of a run, by suite and case.
+    pub fn read_all(directory: &RunDir) -> Result<Vec<Self>, run_dir::Error> {
+        let mut records: Vec<Self> = Vec::new();
+        let results = directory.join(run_dir::RESULTS);
+        for entry in std::fs::read_dir(&results).into_iter().flatten().flatten() {
+            if entry.path().extension().is_some_and(|extension| extension == "json") {
+                records.push(directory.read_json(entry.path())?);
+            }
+        }
+        records.sort_by(|a, b| (&a.suite, &a.case).cmp(&(&b.suite, &b.case)));
+        Ok(records)
+    }
+}
+
+/// The name of the running test: nextest's, or libtest's, which names the thread after it.
+fn test_name() -> String {
+    let nextest = env_vars::read(env_vars::NEXTEST_TEST_NAME).ok().flatten();
+    nextest.or_else(|| std::thread::current().name().map(str::to_owned)).unwrap_or_default()
+}
+
+/// Writes the record as failed when the body panics.
+struct Guard {
+    directory: RunDir,
+    started: Instant,
+    record: Option<Record>,
+}
+
+impl Guard {
+    fn finish(&mut self, outcome: Outcome, detail: String, measured: Measured) {
+        if let Some(record) = self.record.take() {
+            self.write(&Record { outcome, detail, measured, ..record });
+        }
+    }
+
+    fn write(&self, record: &Record) {
+        let duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let record = Record { duration_ms, ..record.clone() };
+        if let Err(error) = self.directory.write_json(record.file(), &record) {
+            // Not a panic: this may run while one is under way. The run finds the missing record by itself.
+            eprintln!("no record of {}/{}: {error}", record.suite, record.case);
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(record) = self.record.take() {
+            self.write(&record);
+        }
+    }
+}

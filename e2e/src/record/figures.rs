@@ -1,0 +1,52 @@
+//! What the load engine measured, as the figures that records and reports show. Pure.
+
+use std::collections::BTreeMap;
+
+use super::{Registration, Throughput};
+use crate::load::{
+    LoadResult,
+    scenarios::{RegistrationOutcome, RegistrationReport, ThroughputReport},
+};
+
+impl From<&LoadResult<RegistrationReport>> for Registration {
+    fn from(load: &LoadResult<RegistrationReport>) -> Self {
+        let clients = load.client_reports.len() as u64;
+        let is_registered = |report: &&RegistrationReport| report.outcome == RegistrationOutcome::Registered;
+        let registered = load.client_reports.iter().filter(is_registered).count() as u64;
+        let mut by_outcome: BTreeMap<String, u64> = BTreeMap::new();
+        for report in &load.client_reports {
+            *by_outcome.entry(report.outcome.label()).or_default() += 1;
+        }
+        Self {
+            clients,
+            registered,
+            failed: clients - registered,
+            failure_rate: (clients > 0).then(|| (clients - registered) as f64 / clients as f64),
+            retried: load.client_reports.iter().filter(is_registered).filter(|report| report.retries > 0).count()
+                as u64,
+            requests: load.measured.requests,
+            by_error: load.measured.by_error.iter().map(|(kind, count)| (String::from(*kind), *count)).collect(),
+            latency_ms: load.measured.latency_ms,
+            by_outcome,
+            generator: load.generator,
+        }
+    }
+}
+
+impl Throughput {
+    /// The figures of a load whose measured window began at `window_start_unix_ms`.
+    pub fn new(load: &LoadResult<ThroughputReport>, window_start_unix_ms: u64) -> Self {
+        Self {
+            clients: load.client_reports.len() as u64,
+            window_start_unix_ms,
+            duration_ms: load.duration_ms as u64,
+            operations_per_second: load.succeeded_per_second.unwrap_or(0.0),
+            acknowledged: load.measured.succeeded,
+            errors: load.measured.errors,
+            by_error: load.measured.by_error.iter().map(|(kind, count)| (String::from(*kind), *count)).collect(),
+            latency_ms: load.measured.latency_ms,
+            series: load.series.clone(),
+            generator: load.generator,
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! A run directory's data becomes a report. Pure. Main function: [`Report::new`].
+
+use std::collections::BTreeMap;
+
+use super::{
+    CaseSection, ComponentSection, EnvironmentSection, Expected, Finding, ProbeSection, Report, SCHEMA, Severity,
+    SuiteSection, ThresholdSection, ThresholdState, Verdict,
+};
+use crate::{
+    diagnose::{RunData, findings},
+    environment::Component,
+    plan::ProbeAction,
+    provider::Usage,
+    record::{Measured, Outcome, Record},
+};
+
+impl Report {
+    /// Judges a run and lays everything out.
+    pub fn new(data: &RunData) -> Self {
+        let findings = findings(data);
+        let (verdict, verdict_reason) = verdict(data, &findings);
+        Self {
+            schema: SCHEMA.to_owned(),
+            run_id: data.environment.run_id.clone(),
+            target: data.environment.target,
+            verdict,
+            verdict_reason,
+            started_at: data.request.started_at.clone(),
+            duration_ms: data.duration_ms,
+            host: data.request.host.clone(),
+            request: data.request.clone(),
+            environment: environment(data),
+            components: data.environment.components.iter().map(|component| section(data, component)).collect(),
+            probes: data.environment.components.iter().flat_map(|component| probes(data, component)).collect(),
+            suites: suites(&data.records),
+            registration: data.registration().map(|(figures, _)| figures.clone()),
+            throughput: data.throughput().map(|(figures, _)| figures.clone()),
+            conservation: data.conservation().map(|(figures, _)| figures.clone()),
+            expected: expected(data),
+            thresholds: thresholds(data),
+            findings,
+        }
+    }
+}
+
+fn verdict(data: &RunData, findings: &[Finding]) -> (Verdict, String) {
+    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    let names = |severity| {
+        let mut names: Vec<String> = findings
+            .iter()
+            .filter(|finding| finding.severity == severity)
+            .map(|finding| finding.code.to_string())
+            .collect();
+        names.dedup();
+        names.join(", ")
+    };
+    let checks = data.records.iter().filter(|record| record.outcome == Outcome::Passed).count();
+    match (count(Severity::Error), count(Severity::Gap)) {
+        (0, 0) => (
+            Verdict::Pass,
+            format!("All {checks} checks passed, every threshold was kept and no container was restarted."),
+        ),
+        (0, gaps) => (
+            Verdict::Incomplete,
+            format!(
+                "Nothing that was measured is wrong, but {gaps} things were not measured: {}.",
+                names(Severity::Gap)
+            ),
+        ),
+        (errors, _) => (Verdict::Fail, format!("{errors} findings are errors: {}.", names(Severity::Error))),
+    }
+}
+
+fn environment(data: &RunData) -> EnvironmentSection {
+    let environment = &data.environment;
+    EnvironmentSection {
+        provider: environment.provider.clone(),
+        up_ms: environment.up_ms,
+        ready: environment.ready,
+        warnings: environment.warnings.clone(),
+        entrance: environment.entrance().map_or_else(
+            |_| environment.entrance.clone(),
+            |endpoint| format!("Service {} port {}, reached by {}", endpoint.service, endpoint.port, endpoint.path),
+        ),
+    }
+}
+
+fn section(data: &RunData, component: &Component) -> ComponentSection {
+    let pods: Vec<_> = data.pods_of(component).collect();
+    let desired = component.desired;
+    let ready = pods.iter().filter(|(_, pod)| pod.ready).count();
+    let restarts = pods.iter().map(|(_, pod)| pod.restarts).sum();
+    let mut states: Vec<&str> = pods.iter().map(|(_, pod)| pod.status.as_str()).collect();
+    states.dedup();
+    let usages: Vec<Vec<Usage>> = component
+        .replicas
+        .iter()
+        .map(|replica| {
+            data.resources.samples.iter().filter_map(|sample| sample.pods.get(&replica.name).copied()).collect()
+        })
+        .collect();
+    let memory_bytes = usages.iter().flatten().map(|usage| usage.memory_bytes).max();
+    let cpu_seconds = memory_bytes.map(|_| usages.iter().map(|samples| cpu_seconds(samples)).sum());
+    let failed_checks = data.records.iter().any(|record| {
+        record.suite == "health" && record.outcome == Outcome::Failed && record.case.starts_with(&component.name)
+    });
+    ComponentSection {
+        name: component.name.clone(),
+        kind: component.kind.clone(),
+        desired,
+        ready: u32::try_from(ready).unwrap_or(u32::MAX),
+        restarts,
+        healthy: desired > 0 && ready == desired as usize && restarts == 0 && !failed_checks,
+        status: if states.is_empty() { "no replicas".to_owned() } else { states.join(", ") },
+        memory_bytes,
+        memory_limit_bytes: component.memory_limit_bytes,
+        cpu_seconds,
+    }
+}
+
+/// Processor time over all instances of a pod: each restart begins to count at 0 again.
+fn cpu_seconds(samples: &[Usage]) -> f64 {
+    let first = samples.first().map_or(0.0, |usage| usage.cpu_seconds);
+    first + samples.windows(2).map(|pair| grown(pair[0].cpu_seconds, pair[1].cpu_seconds)).sum::<f64>()
+}
+
+fn grown(before: f64, after: f64) -> f64 {
+    if after >= before { after - before } else { after }
+}
+
+fn probes(data: &RunData, component: &Component) -> Vec<ProbeSection> {
+    component
+        .probes
+        .iter()
+        .map(|spec| {
+            let reports: Vec<_> = data
+                .pods_of(component)
+                .filter_map(|(_, pod)| pod.container(&spec.container)?.probes.get(&spec.which))
+                .collect();
+            let slowest = reports.iter().filter(|report| report.sent > 0).map(|report| report.max_ms).reduce(f64::max);
+            ProbeSection {
+                component: component.name.clone(),
+                container: spec.container.clone(),
+                which: spec.which.word().to_lowercase(),
+                spec: describe(&spec.probe.action),
+                sent: reports.iter().map(|report| u64::from(report.sent)).sum(),
+                failed: reports.iter().map(|report| u64::from(report.failed)).sum(),
+                last_failure: reports.iter().find_map(|report| Some(report.last_failure.as_ref()?.message.clone())),
+                latency_ms_max: slowest,
+                timeout_ms: u64::try_from(spec.probe.timeout.as_millis()).unwrap_or(u64::MAX),
+            }
+        })
+        .collect()
+}
+
+fn describe(action: &ProbeAction) -> String {
+    match action {
+        ProbeAction::HttpGet { https, host, port, path, headers } => {
+            let scheme = if *https { "https " } else { "" };
+            let host = host.as_deref().unwrap_or_default();
+            let headers: String = headers.iter().map(|(name, value)| format!(" {name}: {value}")).collect();
+            format!("{scheme}GET {host}:{port}{path}{headers}")
+        }
+        ProbeAction::TcpSocket { host, port } => format!("connect {}:{port}", host.as_deref().unwrap_or_default()),
+        ProbeAction::Exec { command } => command.join(" "),
+        ProbeAction::Grpc { port, service } => format!("grpc :{port} {service}"),
+    }
+}
+
+fn suites(records: &[Record]) -> Vec<SuiteSection> {
+    let mut suites: BTreeMap<&str, Vec<&Record>> = BTreeMap::new();
+    for record in records {
+        suites.entry(&record.suite).or_default().push(record);
+    }
+    suites
+        .into_iter()
+        .map(|(name, records)| {
+            let count = |outcome| {
+                u32::try_from(records.iter().filter(|record| record.outcome == outcome).count()).unwrap_or(u32::MAX)
+            };
+            SuiteSection {
+                name: name.to_owned(),
+                passed: count(Outcome::Passed),
+                failed: count(Outcome::Failed),
+                skipped: count(Outcome::Skipped),
+                cases: records.iter().map(|record| case(record)).collect(),
+            }
+        })
+        .collect()
+}
+
+fn case(record: &Record) -> CaseSection {
+    let figures = if let Measured::Figures(figures) = &record.measured { figures.clone() } else { BTreeMap::new() };
+    CaseSection {
+        name: record.case.clone(),
+        outcome: record.outcome,
+        detail: record.detail.clone(),
+        evidence: record.file(),
+        figures,
+    }
+}
+
+/// Every line that is drawn, with its figure.
+pub(crate) fn thresholds(data: &RunData) -> Vec<ThresholdSection> {
+    let lines = &data.request.thresholds;
+    let registration = data.registration();
+    let throughput = data.throughput();
+    let registration_file = registration.as_ref().map_or("results/".to_owned(), |(_, file)| file.clone());
+    let throughput_file = throughput.as_ref().map_or("results/".to_owned(), |(_, file)| file.clone());
+    let restarts: u32 = data.snapshot.pods.values().map(|pod| pod.restarts).sum();
+    let at = |file: &str, pointer: &str| format!("{file}#/measured/{pointer}");
+    [
+        line(
+            "registration_failure_rate_max",
+            lines.registration_failure_rate_max,
+            registration.as_ref().and_then(|(figures, _)| figures.failure_rate),
+            Bound::Max,
+            at(&registration_file, "registration/failure_rate"),
+        ),
+        line(
+            "registration_latency_ms_p99_max",
+            lines.registration_latency_ms_p99_max,
+            registration.as_ref().and_then(|(figures, _)| Some(figures.latency_ms?.p99)),
+            Bound::Max,
+            at(&registration_file, "registration/latency_ms/p99"),
+        ),
+        line(
+            "throughput_operations_per_second_min",
+            lines.throughput_operations_per_second_min,
+            throughput.as_ref().map(|(figures, _)| figures.operations_per_second),
+            Bound::Min,
+            at(&throughput_file, "throughput/operations_per_second"),
+        ),
+        line(
+            "throughput_latency_ms_p99_max",
+            lines.throughput_latency_ms_p99_max,
+            throughput.as_ref().and_then(|(figures, _)| Some(figures.latency_ms?.p99)),
+            Bound::Max,
+            at(&throughput_file, "throughput/latency_ms/p99"),
+        ),
+        line(
+            "throughput_errors_max",
+            lines.throughput_errors_max.map(|errors| errors as f64),
+            throughput.as_ref().map(|(figures, _)| figures.errors as f64),
+            Bound::Max,
+            at(&throughput_file, "throughput/errors"),
+        ),
+        line(
+            "restarts_max",
+            lines.restarts_max.map(f64::from),
+            Some(f64::from(restarts)),
+            Bound::Max,
+            format!("{}#/pods", crate::evidence::PODS),
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+enum Bound {
+    Max,
+    Min,
+}
+
+fn line(
+    name: &str,
+    limit: Option<f64>,
+    measured: Option<f64>,
+    bound: Bound,
+    evidence: String,
+) -> Option<ThresholdSection> {
+    let limit = limit?;
+    let state = match (measured, bound) {
+        (None, _) => ThresholdState::NotMeasured,
+        (Some(measured), Bound::Max) if measured <= limit => ThresholdState::Kept,
+        (Some(measured), Bound::Min) if measured >= limit => ThresholdState::Kept,
+        (Some(_), _) => ThresholdState::Crossed,
+    };
+    Some(ThresholdSection { name: name.to_owned(), limit, measured, state, evidence })
+}
+
+/// What each operation cost in the measured window. Absent when the window holds fewer than two samples.
+fn expected(data: &RunData) -> Option<Expected> {
+    let (throughput, _) = data.throughput()?;
+    if throughput.acknowledged == 0 {
+        return None;
+    }
+    let window = throughput.window_start_unix_ms..=throughput.window_start_unix_ms + throughput.duration_ms;
+    let samples: Vec<_> = data.resources.samples.iter().filter(|sample| window.contains(&sample.at_unix_ms)).collect();
+    let (first, last) = (samples.first()?, samples.last()?);
+    let seconds = last.at_unix_ms.checked_sub(first.at_unix_ms).filter(|span| *span > 0)? as f64 / 1000.0;
+    let operations = throughput.operations_per_second * seconds;
+    let mut cpu_ms_per_operation = BTreeMap::new();
+    let mut replica_bound = BTreeMap::new();
+    for component in &data.environment.components {
+        let used: f64 = component
+            .replicas
+            .iter()
+            .filter_map(|replica| {
+                Some(grown(first.pods.get(&replica.name)?.cpu_seconds, last.pods.get(&replica.name)?.cpu_seconds))
+            })
+            .sum();
+        let demand_ms = used * 1000.0 / operations;
+        cpu_ms_per_operation.insert(component.name.clone(), demand_ms);
+        if demand_ms > 0.0 {
+            replica_bound.insert(component.name.clone(), f64::from(component.desired) * 1000.0 / demand_ms);
+        }
+    }
+    let generator = throughput.generator.cpu_share * 1000.0 / throughput.operations_per_second;
+    cpu_ms_per_operation.insert("(load generator)".to_owned(), generator);
+    let total_ms: f64 = cpu_ms_per_operation.values().sum();
+    let cpus = data.request.host.cpus as f64;
+    Some(Expected {
+        host_bound: cpus * 1000.0 / total_ms,
+        host_utilisation: total_ms * throughput.operations_per_second / (cpus * 1000.0),
+        cpu_ms_per_operation,
+        replica_bound,
+    })
+}

@@ -1,0 +1,347 @@
+//! The report for people: every section of the page that the project was born from, measured. Main function: [`render`].
+
+use std::fmt::Write;
+
+use super::{Finding, Outcome, Report, Severity, ThresholdState, Verdict, table::Table};
+use crate::{duration::human, stats::Summary};
+
+/// Renders a report as Markdown.
+pub fn render(report: &Report) -> String {
+    let mut text = format!("# End-to-end report: {} on {}\n\n", report.verdict.word(), report.target);
+    let _ = writeln!(text, "**{}** {}\n", report.verdict.word().to_uppercase(), report.verdict_reason);
+    for section in [
+        environment(report),
+        health(report),
+        load(report),
+        findings(report),
+        probes(report),
+        root_causes(report),
+        path_forward(report),
+        expected(report),
+        conclusion(report),
+    ] {
+        text += &section;
+    }
+    let _ = writeln!(
+        text,
+        "---\n\nRun `{}`, {}. Evidence ids are files of the run directory, with a JSON pointer where one helps; \
+         `cargo xtask report --check` recomputes this page from them.",
+        report.run_id, report.started_at
+    );
+    text
+}
+
+impl Verdict {
+    /// The word for people.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::Incomplete => "incomplete",
+        }
+    }
+}
+
+fn environment(report: &Report) -> String {
+    let Report { environment, host, request, .. } = report;
+    let mut text = "## Environment\n\n".to_owned();
+    let components: Vec<String> =
+        report.components.iter().map(|component| format!("{} × {}", component.desired, component.name)).collect();
+    let limits: Vec<String> = report
+        .components
+        .iter()
+        .filter_map(|component| Some(format!("{} {}", component.name, mebibytes(component.memory_limit_bytes?))))
+        .collect();
+    let scenario = &request.scenario;
+    let lines = [
+        ("Provider", environment.provider.clone()),
+        ("Machine", format!("{} CPUs, {}, {}", host.cpus, mebibytes(host.memory_bytes), host.kernel)),
+        ("Deployment", components.join(", ")),
+        ("Memory limits", if limits.is_empty() { "none".to_owned() } else { limits.join(", ") }),
+        (
+            "Load pattern",
+            format!(
+                "{} concurrent clients; registration {}, throughput {} after {} of warm-up; seed {}",
+                scenario.clients,
+                human(scenario.registration),
+                human(scenario.throughput),
+                human(scenario.warm_up),
+                scenario.seed
+            ),
+        ),
+        ("Entrance", environment.entrance.clone()),
+        ("Changes", changes(report)),
+        (
+            if environment.ready { "Ready after" } else { "Not ready after" },
+            format!("{} (environment.json#/up_ms)", human_ms(environment.up_ms)),
+        ),
+    ];
+    for (name, value) in lines {
+        let _ = writeln!(text, "- **{name}**: {value}");
+    }
+    text.push('\n');
+    let mut warnings = Table::new(["What ran otherwise than declared", "Field", "What happens instead"]);
+    for warning in &environment.warnings {
+        warnings.row([warning.source.clone(), warning.subject.clone(), warning.message.clone()]);
+    }
+    text + &warnings.markdown()
+}
+
+fn changes(report: &Report) -> String {
+    let changes: Vec<&str> = report.request.overlays.iter().chain(&report.request.sets).map(String::as_str).collect();
+    if changes.is_empty() { "none, the manifests as they are".to_owned() } else { changes.join(", ") }
+}
+
+fn health(report: &Report) -> String {
+    let mut components =
+        Table::new(["Component", "Ready", "State", "Restarts", "Memory (largest replica)", "CPU", "Healthy"]);
+    for component in &report.components {
+        let memory = match (component.memory_bytes, component.memory_limit_bytes) {
+            (Some(used), Some(limit)) => format!("{} of {}", mebibytes(used), mebibytes(limit)),
+            (Some(used), None) => mebibytes(used),
+            (None, _) => "not measured".to_owned(),
+        };
+        components.row([
+            component.name.clone(),
+            format!("{}/{}", component.ready, component.desired),
+            component.status.clone(),
+            component.restarts.to_string(),
+            memory,
+            component.cpu_seconds.map_or("not measured".to_owned(), |seconds| format!("{seconds:.1} s")),
+            mark(component.healthy).to_owned(),
+        ]);
+    }
+    let mut text = format!("## Health checks\n\n{}", components.markdown());
+    for suite in &report.suites {
+        let _ = writeln!(
+            text,
+            "**{}**: {} passed, {} failed, {} skipped\n",
+            suite.name, suite.passed, suite.failed, suite.skipped
+        );
+        let mut cases = Table::new(["", "Check", "Found", "Evidence"]);
+        for case in &suite.cases {
+            let mark = match case.outcome {
+                Outcome::Passed => "✓",
+                Outcome::Failed => "✗",
+                Outcome::Skipped => "skipped",
+            };
+            let figures: String = case.figures.iter().map(|(name, value)| format!("; {name} {value}")).collect();
+            cases.row([mark.to_owned(), case.name.clone(), format!("{}{figures}", case.detail), case.evidence.clone()]);
+        }
+        text += &cases.markdown();
+    }
+    text
+}
+
+fn load(report: &Report) -> String {
+    let mut text = "## Load test results\n\n".to_owned();
+    match &report.registration {
+        None => text += "Registration was not measured.\n\n",
+        Some(registration) => {
+            let rate = registration.failure_rate.map_or("no rate".to_owned(), |rate| format!("{:.1}%", rate * 100.0));
+            let _ = writeln!(
+                text,
+                "**Registration**: {} of {} clients registered, {} failed ({rate}); {} needed more than one attempt. \
+                 {} requests, {} of them not answered as expected{}. Latency {}. (evidence/registration.load.json)\n",
+                registration.registered,
+                registration.clients,
+                registration.failed,
+                registration.retried,
+                registration.requests,
+                registration.by_error.values().sum::<u64>(),
+                kinds(&registration.by_error),
+                latency(registration.latency_ms.as_ref()),
+            );
+            let mut outcomes = Table::new(["Client outcome", "Clients"]);
+            for (outcome, clients) in &registration.by_outcome {
+                outcomes.row([outcome.clone(), clients.to_string()]);
+            }
+            text += &outcomes.markdown();
+        }
+    }
+    match &report.throughput {
+        None => text += "Throughput was not measured.\n\n",
+        Some(throughput) => {
+            let _ = writeln!(
+                text,
+                "**Throughput**: {:.0} acknowledged operations per second ({} in {}), {} errors{}. Latency {}. \
+                 The load generator used {:.0}% of one CPU{}. (evidence/throughput.load.json)\n",
+                throughput.operations_per_second,
+                throughput.acknowledged,
+                human_ms(throughput.duration_ms),
+                throughput.errors,
+                kinds(&throughput.by_error),
+                latency(throughput.latency_ms.as_ref()),
+                throughput.generator.cpu_share * 100.0,
+                if throughput.generator.saturated { " and was the bottleneck" } else { "" },
+            );
+            let per_second: Vec<String> = throughput.series.iter().map(|second| second.succeeded.to_string()).collect();
+            let _ = writeln!(text, "Operations in each second: {}\n", per_second.join(" "));
+        }
+    }
+    match &report.conservation {
+        None => text += "Conservation was not measured.\n\n",
+        Some(conservation) => {
+            let _ = writeln!(
+                text,
+                "**Conservation**: {} operations acknowledged, {} stored: {} missing, {} stored twice, {} stored without an \
+                 acknowledgement that arrived. (results/conservation.operations.json)\n",
+                conservation.acknowledged,
+                conservation.stored,
+                conservation.missing,
+                conservation.duplicate,
+                conservation.unacknowledged
+            );
+        }
+    }
+    let mut thresholds = Table::new(["Threshold", "Line", "Measured", "State", "Evidence"]);
+    for threshold in &report.thresholds {
+        let state = match threshold.state {
+            ThresholdState::Kept => "kept",
+            ThresholdState::Crossed => "**crossed**",
+            ThresholdState::NotMeasured => "**not measured**",
+        };
+        thresholds.row([
+            threshold.name.clone(),
+            threshold.limit.to_string(),
+            threshold.measured.map_or("-".to_owned(), |measured| format!("{measured:.3}")),
+            state.to_owned(),
+            threshold.evidence.clone(),
+        ]);
+    }
+    text + &thresholds.markdown()
+}
+
+fn findings(report: &Report) -> String {
+    let mut text = "## Key findings\n\n".to_owned();
+    if report.findings.is_empty() {
+        text += "None: every check passed, no container was restarted, no figure crossed its line.\n\n";
+    }
+    for (index, finding) in report.findings.iter().enumerate() {
+        let about = finding.component.as_ref().map(|component| format!(" ({component})")).unwrap_or_default();
+        let _ = writeln!(text, "### {}. {}{about}\n\n{}\n", index + 1, finding.code, finding.claim);
+        if let Some(excerpt) = &finding.excerpt {
+            let _ = writeln!(text, "```\n{}\n```\n", excerpt.trim_end());
+        }
+        let _ = writeln!(text, "- Severity: {}", severity(finding.severity));
+        let _ = writeln!(text, "- Evidence: {}\n", finding.evidence.join(", "));
+    }
+    text
+}
+
+fn probes(report: &Report) -> String {
+    let mut probes =
+        Table::new(["Component", "Probe", "Sent as", "Sent", "Failed", "Slowest", "Timeout", "Last failure"]);
+    for probe in &report.probes {
+        probes.row([
+            probe.component.clone(),
+            probe.which.clone(),
+            probe.spec.clone(),
+            probe.sent.to_string(),
+            probe.failed.to_string(),
+            probe.latency_ms_max.map_or("-".to_owned(), |latency| format!("{latency:.1} ms")),
+            format!("{} ms", probe.timeout_ms),
+            probe.last_failure.clone().unwrap_or_default(),
+        ]);
+    }
+    format!(
+        "## Probes\n\nSent as a kubelet sends them, during the whole run (evidence/pods.json).\n\n{}",
+        probes.markdown()
+    )
+}
+
+fn root_causes(report: &Report) -> String {
+    let causes: Vec<&Finding> = report.findings.iter().filter(|finding| finding.code.is_cause()).collect();
+    let mut text = "## Root causes\n\n".to_owned();
+    match (causes.is_empty(), report.verdict) {
+        (true, Verdict::Pass) => text += "Nothing failed, so there is none.\n\n",
+        (true, _) => text += "No cause was proven; the findings above are what was observed.\n\n",
+        (false, _) => {
+            for cause in causes {
+                let _ = writeln!(text, "- **{}**: {} ({})", cause.code, cause.claim, cause.evidence.join(", "));
+            }
+            text.push('\n');
+        }
+    }
+    text
+}
+
+fn path_forward(report: &Report) -> String {
+    let mut text = "## Path forward\n\n".to_owned();
+    let mut fixes: Vec<&str> = Vec::new();
+    // Causes first: what they explain goes away with them.
+    for finding in report.findings.iter().filter(|f| f.code.is_cause()).chain(&report.findings) {
+        if !fixes.contains(&finding.fix.as_str()) && !finding.fix.is_empty() {
+            fixes.push(&finding.fix);
+        }
+    }
+    if fixes.is_empty() {
+        text += "Nothing to fix.\n";
+    }
+    for (index, fix) in fixes.iter().enumerate() {
+        let _ = writeln!(text, "{}. {fix}", index + 1);
+    }
+    text.push('\n');
+    text
+}
+
+fn expected(report: &Report) -> String {
+    let mut text = "## Expected performance\n\n".to_owned();
+    let (Some(expected), Some(throughput)) = (&report.expected, &report.throughput) else {
+        return text + "Not derived: it needs a throughput and the processor time of each component.\n\n";
+    };
+    let mut demands = Table::new(["Component", "CPU per operation", "Bound of one thread per replica"]);
+    for (component, demand) in &expected.cpu_ms_per_operation {
+        let bound =
+            expected.replica_bound.get(component).map_or("-".to_owned(), |bound| format!("{bound:.0} operations/s"));
+        demands.row([component.clone(), format!("{demand:.3} ms"), bound]);
+    }
+    text += &demands.markdown();
+    let _ = writeln!(
+        text,
+        "Measured {:.0} operations per second with {:.0}% of the machine's processors in use; by the utilisation law this machine \
+         carries at most {:.0} with the same cost per operation. (evidence/resources.json)\n",
+        throughput.operations_per_second,
+        expected.host_utilisation * 100.0,
+        expected.host_bound
+    );
+    text
+}
+
+fn conclusion(report: &Report) -> String {
+    format!("## Conclusion\n\n{}\n\n", report.verdict_reason)
+}
+
+fn severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Gap => "gap: something was not measured",
+        Severity::Warning => "warning",
+    }
+}
+
+fn mark(yes: bool) -> &'static str {
+    if yes { "✓" } else { "✗" }
+}
+
+fn latency(latency: Option<&Summary>) -> String {
+    latency.map_or("not measured, nothing succeeded".to_owned(), |Summary { p50, p90, p99, p999, max, .. }| {
+        format!("p50 {p50:.1} ms, p90 {p90:.1} ms, p99 {p99:.1} ms, p99.9 {p999:.1} ms, max {max:.1} ms")
+    })
+}
+
+fn kinds(by_kind: &std::collections::BTreeMap<String, u64>) -> String {
+    if by_kind.is_empty() {
+        return String::new();
+    }
+    let kinds: Vec<String> = by_kind.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+    format!(" ({})", kinds.join(", "))
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", bytes / (1024 * 1024))
+}
+
+fn human_ms(milliseconds: u64) -> String {
+    human(std::time::Duration::from_millis(milliseconds))
+}

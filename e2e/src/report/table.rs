@@ -1,0 +1,51 @@
+//! The one table model that renderers share. Main type: [`Table`].
+
+/// Rows under a header; every row has as many cells.
+pub(super) struct Table {
+    header: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(super) fn new<const N: usize>(header: [&'static str; N]) -> Self {
+        Self { header: header.to_vec(), rows: Vec::new() }
+    }
+
+    pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
+        debug_assert_eq!(N, self.header.len(), "a row has as many cells as the header");
+        self.rows.push(cells.to_vec());
+    }
+
+    /// A Markdown table with a blank line behind it; nothing when there are no rows.
+    pub(super) fn markdown(&self) -> String {
+        if self.rows.is_empty() {
+            return String::new();
+        }
+        let line = |cells: &mut dyn Iterator<Item = String>| format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "));
+        let mut text = line(&mut self.header.iter().map(ToString::to_string));
+        text += &line(&mut self.header.iter().map(|_| "---".to_owned()));
+        for row in &self.rows {
+            text += &line(&mut row.iter().map(|cell| escape(cell)));
+        }
+        text.push('\n');
+        text
+    }
+}
+
+/// A cell on one line whose bars are not column borders.
+fn escape(cell: &str) -> String {
+    cell.replace('|', "\\|").replace(['\n', '\r'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_cannot_break_the_table() {
+        let mut table = Table::new(["a", "b"]);
+        table.row(["x|y".to_owned(), "two\nlines".to_owned()]);
+        assert_eq!(table.markdown(), "| a | b |\n| --- | --- |\n| x\\|y | two lines |\n\n");
+        assert_eq!(Table::new(["a"]).markdown(), "");
+    }
+}

@@ -1,0 +1,245 @@
+//! One run from manifests to report, as a pipeline. Main function: [`run`].
+
+mod bring_up;
+mod collect;
+mod error;
+mod prepare;
+mod suites;
+mod system;
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    panic::AssertUnwindSafe,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use futures_util::FutureExt;
+
+pub use self::{
+    collect::{load, report_again},
+    error::Error,
+    prepare::{Leftovers, collect_garbage, docker_engine, make_images},
+};
+use self::{prepare::Prepared, system::System};
+use crate::{
+    exit::ExitCode,
+    plan::Set,
+    progress::Progress,
+    report::{Report, Verdict},
+    run_dir::RunDir,
+    target::Target,
+};
+
+/// What to run and how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The project's root: paths of the configuration start here.
+    pub root: PathBuf,
+    /// The configuration; `.config/e2e.toml` below the root unless set.
+    pub config: Option<PathBuf>,
+    /// Where; `None` takes docker when an engine answers, else local.
+    pub target: Option<Target>,
+    /// Directories with patches, applied in order.
+    pub overlays: Vec<PathBuf>,
+    /// Single environment variables.
+    pub sets: Vec<Set>,
+    /// Numbers of replicas by component.
+    pub replicas: BTreeMap<String, u32>,
+    /// Overrides `scenario.clients`.
+    pub clients: Option<u32>,
+    /// Overrides the length of both load suites.
+    pub duration: Option<Duration>,
+    /// Overrides `scenario.seed`.
+    pub seed: Option<u64>,
+    /// Accept the snapshot as it is now.
+    pub update_snapshots: bool,
+    /// Only bring the system up, or also run the suites.
+    pub suites: bool,
+    /// Leave the system up at the end, until somebody stops it.
+    pub hold: bool,
+    /// The run's id; a new one unless set.
+    pub run_id: Option<String>,
+}
+
+impl Options {
+    /// A whole run of the project at `root`.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self {
+            root: root.into(),
+            config: None,
+            target: None,
+            overlays: Vec::new(),
+            sets: Vec::new(),
+            replicas: BTreeMap::new(),
+            clients: None,
+            duration: None,
+            seed: None,
+            update_snapshots: false,
+            suites: true,
+            hold: false,
+            run_id: None,
+        }
+    }
+
+    /// Where runs are kept: `e2e` in cargo's target directory.
+    pub fn runs(&self) -> PathBuf {
+        match std::env::var_os("CARGO_TARGET_DIR") {
+            Some(directory) => self.root.join(directory).join("e2e"),
+            None => self.root.join("target/e2e"),
+        }
+    }
+
+    /// The configuration file.
+    fn config_file(&self) -> PathBuf {
+        self.config.clone().unwrap_or_else(|| self.root.join(".config/e2e.toml"))
+    }
+
+    /// Whether the manifests run as they are, which is what snapshots are about.
+    fn is_unchanged(&self) -> bool {
+        self.overlays.is_empty() && self.sets.is_empty() && self.replicas.is_empty()
+    }
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// For the process.
+    pub exit: ExitCode,
+    /// Where everything is.
+    pub directory: RunDir,
+    /// The report; absent when the suites were not asked for.
+    pub report: Option<Report>,
+    /// The difference to the snapshot, when there is one.
+    pub snapshot_difference: Option<String>,
+}
+
+/// Runs everything and removes what was started, whatever happens in between: success, failure, a panic, SIGINT or SIGTERM.
+pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error> {
+    let started = Instant::now();
+    let prepared = prepare::prepare(&options, progress).await?;
+    let directory = prepared.directory.clone();
+    let signal = Signal::install().map_err(Error::Signals)?;
+
+    let (provider, began) = match signal.or(prepare::provide(&prepared, progress)).await {
+        Some(provider) => provider?,
+        None => {
+            prepare::abandon(&prepared).await;
+            return Err(Error::Interrupted { directory: directory.path().to_owned() });
+        }
+    };
+    let system = System::start(provider, &prepared, began).await?;
+    let worked = AssertUnwindSafe(signal.or(work(&system, &prepared, &options, progress))).catch_unwind().await;
+    if matches!(worked, Ok(Some(Ok(())))) && options.hold {
+        hold(&system, &prepared, &options, progress, &signal, started).await?;
+    }
+    progress.live_done();
+    let removed = system.remove(&prepared).await;
+    match worked {
+        Err(panic) => std::panic::resume_unwind(panic),
+        Ok(None) => return Err(Error::Interrupted { directory: directory.path().to_owned() }),
+        Ok(Some(result)) => result?,
+    }
+    removed?;
+    if !options.suites || options.hold {
+        return Ok(Outcome { exit: ExitCode::Pass, directory, report: None, snapshot_difference: None });
+    }
+    finish(&prepared, &options, started).await
+}
+
+/// Everything between "it runs" and "it is removed".
+async fn work(system: &System, prepared: &Prepared, options: &Options, progress: &Progress) -> Result<(), Error> {
+    bring_up::wait(system, prepared, progress).await?;
+    if options.suites {
+        suites::run(system, prepared, progress).await?;
+        collect::gather(system, prepared, progress).await?;
+    }
+    Ok(())
+}
+
+/// Makes the report and compares it with the snapshot.
+async fn finish(prepared: &Prepared, options: &Options, started: Instant) -> Result<Outcome, Error> {
+    let directory = prepared.directory.clone();
+    let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    directory.write_json(collect::DURATION, &duration_ms)?;
+    let report = report_again(&directory)?;
+    let snapshot_difference = match options.is_unchanged() && report.verdict != Verdict::Incomplete {
+        true => suites::compare_snapshot(prepared, options.update_snapshots).await?,
+        false => None,
+    };
+    let exit = match (report.verdict, &snapshot_difference) {
+        (Verdict::Fail, _) | (Verdict::Pass, Some(_)) => ExitCode::Fail,
+        (Verdict::Pass, None) => ExitCode::Pass,
+        (Verdict::Incomplete, _) => ExitCode::Incomplete,
+    };
+    Ok(Outcome { exit, directory, report: Some(report), snapshot_difference })
+}
+
+/// Says that the system is up, lets the starter go, and waits until somebody asks for the end.
+async fn hold(
+    system: &System,
+    prepared: &Prepared,
+    options: &Options,
+    progress: &Progress,
+    signal: &Signal,
+    started: Instant,
+) -> Result<(), Error> {
+    let exit = match options.suites {
+        true => finish(prepared, options, started).await?.exit,
+        false => ExitCode::Pass,
+    };
+    prepared.directory.write(HELD, &(exit as u8).to_string())?;
+    progress.line("the system stays up");
+    let _ = signal.or(system.stopped()).await;
+    Ok(())
+}
+
+/// Written by a run that holds its system, with the exit code that it would have ended with.
+pub const HELD: &str = "held";
+
+/// SIGINT and SIGTERM, from the moment of installation on.
+struct Signal {
+    received: tokio::sync::watch::Receiver<bool>,
+}
+
+impl Signal {
+    fn install() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let (sender, received) = tokio::sync::watch::channel(false);
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            sender.send_replace(true);
+            // Later signals are ignored: the removal of what was started must not be cut short.
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+            }
+        });
+        Ok(Self { received })
+    }
+
+    /// The work's result, or `None` when a signal came first.
+    async fn or<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut received = self.received.clone();
+        tokio::select! {
+            biased;
+            _ = received.wait_for(|received| *received) => None,
+            result = work => Some(result),
+        }
+    }
+}
+
+/// Asks a process to stop, as Ctrl-C does.
+pub fn stop_process(pid: u32) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
+        // It may have ended just now.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+    }
+}

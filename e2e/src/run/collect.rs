@@ -1,0 +1,156 @@
+//! Evidence into the run directory, and a report out of it. Main functions: [`gather`], [`load`], [`report_again`].
+
+use std::collections::BTreeMap;
+
+use super::{Error, prepare::Prepared, system::System};
+use crate::{
+    diagnose::{RunData, is_failing},
+    evidence::{self, DOCTOR, DoctorEntry, PODS, RESOURCES, SATURATION},
+    kubelet::{
+        Which,
+        doctor::{self, Case},
+        node::{Runtime, Snapshot},
+        probe::Profile,
+    },
+    plan::ProbeAction,
+    progress::Progress,
+    record::Record,
+    report::{Report, markdown},
+    run_dir::{self, RunDir},
+};
+
+/// Length of the run in milliseconds.
+pub(super) const DURATION: &str = "duration_ms.json";
+/// Lines of a log that a finding shows: enough for a panic or a refused connection with its context.
+const LOG_LINES: usize = 12;
+
+/// Takes everything that teardown would destroy.
+pub(super) async fn gather(system: &System, prepared: &Prepared, progress: &Progress) -> Result<(), Error> {
+    progress.line("gathering evidence");
+    let snapshot = system.node.snapshot();
+    let diagnoses = diagnose(system, prepared, &snapshot).await;
+    prepared.directory.write_json(DOCTOR, &diagnoses)?;
+    let secrets: Vec<String> = prepared.secrets.values().cloned().collect();
+    evidence::gather(&system.provider, &snapshot, &system.resources, &secrets, &prepared.directory).await?;
+    Ok(())
+}
+
+/// Has the doctor look at each HTTP probe that fails, once per component.
+async fn diagnose(system: &System, prepared: &Prepared, snapshot: &Snapshot) -> Vec<DoctorEntry> {
+    let mut entries: Vec<DoctorEntry> = Vec::new();
+    for pod in &prepared.pods {
+        let Some(report) = snapshot.pod(&pod.name) else { continue };
+        for container in &pod.component.pod.containers {
+            for which in Which::ALL {
+                let Some(probe) = which.of(&container.probes) else { continue };
+                let Some(tally) = report.container(&container.name).and_then(|container| container.probes.get(&which))
+                else {
+                    continue;
+                };
+                let seen = entries.iter().any(|e| e.component == pod.component.name && e.which == which);
+                if seen
+                    || !matches!(probe.action, ProbeAction::HttpGet { .. })
+                    || !is_failing(report, &container.name, which, tally)
+                {
+                    continue;
+                }
+                let Some(target) = system.provider.target(&pod.name) else { continue };
+                let case = Case {
+                    kind: pod.component.kind.clone(),
+                    component: pod.component.name.clone(),
+                    container: container.name.clone(),
+                    which,
+                    probe: probe.clone(),
+                    services: services_of(prepared, &pod.component.name),
+                };
+                entries.push(DoctorEntry {
+                    component: pod.component.name.clone(),
+                    pod: pod.name.clone(),
+                    container: container.name.clone(),
+                    which,
+                    diagnosis: doctor::diagnose(&case, &target, &Profile::default()).await,
+                });
+            }
+        }
+    }
+    entries
+}
+
+fn services_of(prepared: &Prepared, component: &str) -> Vec<String> {
+    let services = prepared.plan.services.iter();
+    services
+        .filter(|service| service.components.iter().any(|name| name == component))
+        .map(|service| service.name.clone())
+        .collect()
+}
+
+/// Reads a run directory.
+pub fn load(directory: &RunDir) -> Result<RunData, run_dir::Error> {
+    let snapshot: Snapshot = directory.read_json(PODS)?;
+    let mut logs = BTreeMap::new();
+    for (pod, report) in &snapshot.pods {
+        for container in report.init_containers.iter().chain(&report.containers) {
+            if let Ok(text) = directory.read(evidence::log_file(pod, &container.name)) {
+                logs.insert(format!("{pod}.{}", container.name), last_lines(&text));
+            }
+        }
+    }
+    Ok(RunData {
+        request: directory.read_json(run_dir::REQUEST)?,
+        duration_ms: directory.read_json_if_there(DURATION)?.unwrap_or(0),
+        environment: directory.read_json(run_dir::ENVIRONMENT)?,
+        records: Record::read_all(directory)?,
+        tests: tests(&directory.read(run_dir::JUNIT)?),
+        snapshot,
+        resources: directory.read_json(RESOURCES)?,
+        saturation: directory.read_json(SATURATION)?,
+        doctor: directory.read_json(DOCTOR)?,
+        logs,
+    })
+}
+
+/// Makes the report of a run directory and writes it there.
+pub fn report_again(directory: &RunDir) -> Result<Report, Error> {
+    let report = Report::new(&load(directory)?);
+    directory.write_json(run_dir::REPORT_JSON, &report)?;
+    directory.write(run_dir::REPORT_MARKDOWN, &markdown::render(&report))?;
+    Ok(report)
+}
+
+fn last_lines(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+}
+
+/// The tests of a JUnit file: name and whether it passed. A file that is cut short gives the tests up to there.
+fn tests(junit: &str) -> BTreeMap<String, bool> {
+    let Ok(document) = roxmltree::Document::parse(junit) else { return BTreeMap::new() };
+    document
+        .descendants()
+        .filter(|node| node.has_tag_name("testcase"))
+        .filter_map(|case| {
+            let failed = case.children().any(|child| child.has_tag_name("failure") || child.has_tag_name("error"));
+            Some((case.attribute("name")?.to_owned(), !failed))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests_of_collect {
+    use super::*;
+
+    #[test]
+    fn junit_names_tests_and_failures() {
+        let junit = r#"<testsuites><testsuite name="e2e::suites">
+            <testcase name="health::a"/><testcase name="probes::b"><failure>x</failure></testcase>
+            </testsuite></testsuites>"#;
+        assert_eq!(tests(junit), BTreeMap::from([("health::a".to_owned(), true), ("probes::b".to_owned(), false)]));
+        assert!(tests("<testsuites>").is_empty());
+    }
+
+    #[test]
+    fn a_log_is_cut_at_its_end() {
+        let text: String = (0..20).map(|line| format!("{line}\n")).collect();
+        assert!(last_lines(&text).starts_with("8\n9\n") && last_lines(&text).ends_with("19"));
+    }
+}

@@ -1,0 +1,71 @@
+//! Why a run has no report, told apart by exit code. Main type: [`Error`].
+
+use std::path::PathBuf;
+
+use crate::{config, environment, exit::ExitCode, manifests, plan, provider, run_dir};
+
+/// Why a run has no report.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration or a flag is wrong.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// The manifests cannot be read.
+    #[error(transparent)]
+    Manifests(#[from] manifests::Error),
+    /// The manifests cannot be a plan.
+    #[error(transparent)]
+    Plan(#[from] plan::Error),
+    /// The target does not exist in this version.
+    #[error("the target k8s is not built yet; use --target docker or --target local")]
+    NoKubernetes,
+    /// The system could not be brought up.
+    #[error(transparent)]
+    Provider(#[from] provider::Error),
+    /// The run directory cannot be used.
+    #[error(transparent)]
+    RunDir(#[from] run_dir::Error),
+    /// An environment cannot be used.
+    #[error(transparent)]
+    Environment(#[from] environment::Error),
+    /// The control address cannot be used.
+    #[error("cannot listen on 127.0.0.1 for the suites: {0}; check the limits on ports and file descriptors")]
+    Control(std::io::Error),
+    /// Signals cannot be caught, so nothing was started that a signal would leave behind.
+    #[error("cannot catch SIGINT and SIGTERM: {0}")]
+    Signals(std::io::Error),
+    /// The suites' command cannot be run.
+    #[error("cannot run the suites with `{command}`: {reason}; {remedy}")]
+    Suites {
+        /// The command.
+        command: String,
+        /// Why.
+        reason: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A signal came; everything that was started has been removed.
+    #[error("interrupted; everything that was started has been removed, what was found so far is in {}", directory.display())]
+    Interrupted {
+        /// The run directory.
+        directory: PathBuf,
+    },
+}
+
+impl Error {
+    /// The exit code that tells it apart.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Config(_) | Self::Manifests(_) | Self::Plan(_) | Self::NoKubernetes | Self::Environment(_) => {
+                ExitCode::BadInput
+            }
+            // Only the manifests know these images, so it is they that have to change.
+            Self::Provider(provider::Error::Program(provider::local::ProgramError::Unknown { .. })) => {
+                ExitCode::BadInput
+            }
+            Self::Provider(_) | Self::RunDir(_) | Self::Control(_) | Self::Signals(_) => ExitCode::NotUp,
+            Self::Suites { .. } => ExitCode::Incomplete,
+            Self::Interrupted { .. } => ExitCode::Interrupted,
+        }
+    }
+}

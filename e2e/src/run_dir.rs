@@ -1,0 +1,200 @@
+//! The run directory: what a run leaves behind, enough to make its report again. Main type: [`RunDir`].
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+/// `target/e2e/runs/<id>/`. Names of files in it are [evidence ids](crate::report::Finding::evidence).
+#[derive(Debug, Clone)]
+pub struct RunDir {
+    path: PathBuf,
+}
+
+/// What is running, for the suites.
+pub const ENVIRONMENT: &str = "environment.json";
+/// What the command line and the configuration asked for.
+pub const REQUEST: &str = "request.json";
+/// One record per test.
+pub const RESULTS: &str = "results";
+/// What was gathered before teardown.
+pub const EVIDENCE: &str = "evidence";
+/// The suites as nextest saw them.
+pub const JUNIT: &str = "junit.xml";
+/// The report as data.
+pub const REPORT_JSON: &str = "report.json";
+/// The report for people.
+pub const REPORT_MARKDOWN: &str = "report.md";
+/// Private data of local processes and container volumes; removed with the system.
+pub const WORK: &str = "work";
+/// Secret texts of this run, mode 0600; removed with the system.
+pub const SECRETS: &str = "secrets.json";
+
+/// A file of the run directory cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}: {reason}{}", path.display(), remedy(reason))]
+pub struct Error {
+    /// `write`, `read`, `create`.
+    pub action: &'static str,
+    /// The file or directory.
+    pub path: PathBuf,
+    /// The system's words.
+    pub reason: String,
+}
+
+fn remedy(reason: &str) -> &'static str {
+    if reason.contains("No space left") {
+        "; free some disk space, `cargo xtask gc` removes what earlier runs left"
+    } else if reason.contains("Permission denied") || reason.contains("Read-only") {
+        "; make it writable, or choose another target directory with CARGO_TARGET_DIR"
+    } else {
+        ""
+    }
+}
+
+impl Error {
+    fn new(action: &'static str, path: &Path, reason: impl ToString) -> Self {
+        Self { action, path: path.to_owned(), reason: reason.to_string() }
+    }
+}
+
+impl RunDir {
+    /// Makes `runs/<id>` below `parent` with its sub-directories, and points `latest` to it.
+    pub fn create(parent: &Path, id: &str) -> Result<Self, Error> {
+        let runs = parent.join("runs");
+        let path = runs.join(id);
+        for directory in [path.join(RESULTS), path.join(EVIDENCE), path.join(WORK)] {
+            fs::create_dir_all(&directory).map_err(|error| Error::new("create", &directory, error))?;
+        }
+        let path = path.canonicalize().map_err(|error| Error::new("read", &path, error))?;
+        point_latest(parent, id)?;
+        Ok(Self { path })
+    }
+
+    /// Opens a run directory that exists.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let path = path.canonicalize().map_err(|error| Error::new("open", path, error))?;
+        Ok(Self { path })
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A file or directory in it.
+    pub fn join(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The run's id: the directory's name.
+    pub fn id(&self) -> String {
+        self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    /// Writes text, whole or not at all: a reader never sees half a file.
+    pub fn write(&self, name: impl AsRef<Path>, text: &str) -> Result<PathBuf, Error> {
+        write_whole(&self.path.join(name), text, 0o644)
+    }
+
+    /// Writes text that only its owner may read.
+    pub fn write_private(&self, name: impl AsRef<Path>, text: &str) -> Result<PathBuf, Error> {
+        write_whole(&self.path.join(name), text, 0o600)
+    }
+
+    /// Writes data as JSON, indented for people.
+    pub fn write_json(&self, name: impl AsRef<Path>, data: &impl Serialize) -> Result<PathBuf, Error> {
+        let path = self.path.join(&name);
+        let mut text = serde_json::to_string_pretty(data).map_err(|error| Error::new("write", &path, error))?;
+        text.push('\n');
+        self.write(name, &text)
+    }
+
+    /// Reads text.
+    pub fn read(&self, name: impl AsRef<Path>) -> Result<String, Error> {
+        let path = self.path.join(name);
+        fs::read_to_string(&path).map_err(|error| Error::new("read", &path, error))
+    }
+
+    /// Reads JSON.
+    pub fn read_json<T: DeserializeOwned>(&self, name: impl AsRef<Path>) -> Result<T, Error> {
+        let text = self.read(&name)?;
+        serde_json::from_str(&text).map_err(|error| Error::new("read", &self.path.join(name), error))
+    }
+
+    /// Reads JSON when the file is there.
+    pub fn read_json_if_there<T: DeserializeOwned>(&self, name: impl AsRef<Path>) -> Result<Option<T>, Error> {
+        if self.path.join(&name).exists() { self.read_json(name).map(Some) } else { Ok(None) }
+    }
+}
+
+fn write_whole(path: &Path, text: &str, mode: u32) -> Result<PathBuf, Error> {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    let fail = |error: std::io::Error| Error::new("write", path, error);
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(fail)?;
+    }
+    let temporary = path.with_extension(format!("tmp{}", std::process::id()));
+    let write = || {
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
+        file.write_all(text.as_bytes())?;
+        fs::rename(&temporary, path)
+    };
+    write().inspect_err(|_| drop(fs::remove_file(&temporary))).map_err(fail)?;
+    Ok(path.to_owned())
+}
+
+fn point_latest(parent: &Path, id: &str) -> Result<(), Error> {
+    let latest = parent.join("latest");
+    // A link beside it and a rename: two runs that start together both leave a valid link.
+    let next = parent.join(format!("latest.{id}"));
+    std::os::unix::fs::symlink(Path::new("runs").join(id), &next)
+        .and_then(|()| fs::rename(&next, &latest))
+        .map_err(|error| Error::new("write", &latest, error))
+}
+
+/// An id that sorts by time and does not collide: `20261123-214501-3f9c`.
+pub fn new_run_id() -> String {
+    let now = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();
+    format!("{now}-{}", &random_hex()[..4])
+}
+
+/// 32 random hexadecimal digits from the system.
+pub fn random_hex() -> String {
+    use std::fmt::Write as _;
+
+    let mut bytes = [0_u8; 16];
+    // A machine whose random source fails cannot make secrets: stopping is right.
+    getrandom::fill(&mut bytes).expect("the system's random source works");
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latest_points_to_the_newest() {
+        let parent = tempfile::tempdir().unwrap();
+        RunDir::create(parent.path(), "one").unwrap();
+        let two = RunDir::create(parent.path(), "two").unwrap();
+        assert_eq!(RunDir::open(&parent.path().join("latest")).unwrap().id(), "two");
+        two.write_json("x/y.json", &[1, 2]).unwrap();
+        assert_eq!(two.read_json::<Vec<u8>>("x/y.json").unwrap(), [1, 2]);
+    }
+
+    #[test]
+    fn an_unwritable_directory_is_named_with_a_remedy() {
+        let error = RunDir::create(Path::new("/proc/nowhere"), "one").unwrap_err().to_string();
+        assert!(error.contains("/proc/nowhere"), "{error}");
+        let full = Error::new("write", Path::new("x"), "No space left on device (os error 28)");
+        assert!(full.to_string().contains("cargo xtask gc"));
+    }
+}

@@ -1,0 +1,69 @@
+//! The project's commands: `cargo xtask <verb>`. Each verb is a file with its `Args` and a `run`.
+
+mod down;
+mod e2e;
+mod gc;
+mod images;
+mod options;
+mod report;
+mod status;
+mod test;
+mod tidy;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// Brings the system of manifests/ up, tests it, and says what is wrong and why.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    E2e(e2e::Args),
+    Up(up::Args),
+    Down(down::Args),
+    Status(status::Args),
+    Images(images::Args),
+    Report(report::Args),
+    Gc(gc::Args),
+    Test(test::Args),
+    Tidy(tidy::Args),
+    /// Print completions for a shell.
+    ///
+    /// Example: cargo xtask completions bash > ~/.local/share/bash-completion/completions/cargo-xtask
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().verb {
+        Verb::E2e(args) => e2e::run(&args),
+        Verb::Up(args) => up::run(&args),
+        Verb::Down(args) => down::run(&args),
+        Verb::Status(args) => status::run(&args),
+        Verb::Images(args) => images::run(&args),
+        Verb::Report(args) => report::run(&args),
+        Verb::Gc(args) => gc::run(&args),
+        Verb::Test(args) => test::run(&args),
+        Verb::Tidy(args) => tidy::run(&args),
+        Verb::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "cargo-xtask", &mut std::io::stdout());
+            Ok(::e2e::exit::ExitCode::Pass)
+        }
+    };
+    match result {
+        Ok(code) => code.into(),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            options::exit_code(&error).into()
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What several verbs share: flags that choose and change the system, the project's root, a runtime, exit codes.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use e2e::{exit::ExitCode, plan::Set, run::Options, target::Target};
+
+/// Flags of every verb that brings a system up.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct SystemArgs {
+    /// Where the system runs: auto takes docker when an engine answers, else local.
+    #[arg(long, default_value = "auto", value_name = "auto|docker|local|k8s", value_parser = parse_target)]
+    target: TargetChoice,
+    /// Directory with patches for the manifests, as kustomize applies them; may be given several times.
+    #[arg(long, value_name = "DIR")]
+    overlay: Vec<PathBuf>,
+    /// One environment variable of one component; may be given several times.
+    #[arg(long, value_name = "COMPONENT.env.NAME=VALUE")]
+    set: Vec<Set>,
+    /// Replicas of one component; may be given several times. A bare number is the backend's.
+    #[arg(long, value_name = "[COMPONENT=]N", value_parser = parse_replicas)]
+    replicas: Vec<(String, u32)>,
+    /// Another configuration than .config/e2e.toml.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Id of the run.
+    #[arg(long, hide = true)]
+    pub(crate) run_id: Option<String>,
+    /// Stay up in this very process.
+    #[arg(long, hide = true)]
+    pub(crate) hold: bool,
+}
+
+/// Flags that change the load.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct LoadArgs {
+    /// Concurrent clients of both load suites.
+    #[arg(long, value_name = "N")]
+    clients: Option<u32>,
+    /// Length of each load suite, such as 30s.
+    #[arg(long, value_name = "DURATION", value_parser = e2e::duration::parse_positive)]
+    duration: Option<Duration>,
+    /// Seed of the clients' data.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+/// A target, or the choice of one.
+#[derive(Debug, Clone, Copy)]
+struct TargetChoice(Option<Target>);
+
+fn parse_target(text: &str) -> Result<TargetChoice, String> {
+    match text {
+        "auto" => Ok(TargetChoice(None)),
+        text => text
+            .parse()
+            .map(|target| TargetChoice(Some(target)))
+            .map_err(|error: e2e::target::UnknownTarget| error.to_string()),
+    }
+}
+
+fn parse_replicas(text: &str) -> Result<(String, u32), String> {
+    let (component, count) = text.split_once('=').unwrap_or(("backend", text));
+    let count = count.parse().map_err(|_| format!("`{count}` is not a number of replicas; write N or COMPONENT=N"))?;
+    Ok((component.to_owned(), count))
+}
+
+impl SystemArgs {
+    /// The options of a run.
+    pub(crate) fn options(&self, load: Option<&LoadArgs>) -> Options {
+        Options {
+            config: self.config.clone(),
+            target: self.target.0,
+            overlays: self.overlay.clone(),
+            sets: self.set.clone(),
+            replicas: self.replicas.iter().cloned().collect::<BTreeMap<_, _>>(),
+            clients: load.and_then(|load| load.clients),
+            duration: load.and_then(|load| load.duration),
+            seed: load.and_then(|load| load.seed),
+            hold: self.hold,
+            run_id: self.run_id.clone(),
+            ..Options::new(root())
+        }
+    }
+}
+
+/// The project's root: the directory above this package.
+pub(crate) fn root() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package).to_owned()
+}
+
+/// Runs asynchronous work to its end.
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> Result<T> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    Ok(runtime.block_on(work))
+}
+
+/// The exit code of an error, by what it is.
+pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
+    error.downcast_ref::<e2e::run::Error>().map_or(ExitCode::BadInput, e2e::run::Error::exit_code)
+}
+
+/// The run directory that a flag names, the latest one without it.
+pub(crate) fn run_directory(run: Option<&Path>) -> Result<e2e::run_dir::RunDir> {
+    let runs = Options::new(root()).runs();
+    let path = match run {
+        None => runs.join("latest"),
+        Some(path) if path.exists() => path.to_owned(),
+        Some(id) => runs.join("runs").join(id),
+    };
+    e2e::run_dir::RunDir::open(&path).context("there is no such run; `cargo xtask e2e` makes one")
+}

@@ -1,0 +1,137 @@
+//! `cargo xtask tidy`: what a reviewer should not have to look for.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use e2e::exit::ExitCode;
+use xshell::{Shell, cmd};
+
+use crate::options::root;
+
+/// Check formatting, lints, documentation, the design's invariants and links.
+#[derive(Debug, Default, clap::Args)]
+#[command(
+    after_help = "Examples:\n  cargo xtask tidy\n  cargo xtask tidy --fix   # format, and write docs/report.schema.json"
+)]
+pub(crate) struct Args {
+    /// Repair what can be repaired.
+    #[arg(long)]
+    fix: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let shell = Shell::new()?;
+    shell.change_dir(root());
+    let check: &[&str] = if args.fix { &[] } else { &["--check"] };
+    cmd!(shell, "cargo fmt --all -- {check...}").run().context("`cargo xtask tidy --fix` formats everything")?;
+    cmd!(shell, "cargo clippy --quiet --workspace --all-targets -- -D warnings").run()?;
+    cmd!(shell, "cargo doc --quiet --workspace --no-deps --document-private-items")
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .run()?;
+    schema(args.fix)?;
+    let mut faults = invariants(&root())?;
+    faults.extend(dead_links(&root())?);
+    if !faults.is_empty() {
+        bail!("{} faults:\n  {}", faults.len(), faults.join("\n  "));
+    }
+    eprintln!("tidy");
+    Ok(ExitCode::Pass)
+}
+
+/// `docs/report.schema.json` is made from the types.
+fn schema(fix: bool) -> Result<()> {
+    let path = root().join("docs/report.schema.json");
+    let schema = e2e::report::schema() + "\n";
+    if fix {
+        return std::fs::write(&path, schema).with_context(|| format!("cannot write {}", path.display()));
+    }
+    if std::fs::read_to_string(&path).unwrap_or_default() != schema {
+        bail!("{} is not the schema of the types; `cargo xtask tidy --fix` writes it", path.display());
+    }
+    Ok(())
+}
+
+/// Modules that are pure, and what a pure module does not name. See docs/architecture.md.
+const PURE: [&str; 8] = [
+    "e2e/src/plan",
+    "e2e/load/src/stats.rs",
+    "e2e/src/diagnose",
+    "e2e/src/report/build.rs",
+    "e2e/src/report/markdown.rs",
+    "e2e/src/kubelet/worker.rs",
+    "e2e/src/kubelet/worker",
+    "e2e/src/kubelet/backoff.rs",
+];
+const IMPURE: [&str; 6] = ["tokio", "kube::", "std::fs", "SystemTime", "Instant", "reqwest"];
+
+fn invariants(root: &Path) -> Result<Vec<String>> {
+    let mut faults = Vec::new();
+    for file in tracked(root, &["*.rs"])? {
+        let text = std::fs::read_to_string(root.join(&file)).with_context(|| format!("cannot read {file}"))?;
+        let is_test = file.contains("/tests/") || file.ends_with("tests.rs");
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        if PURE.iter().any(|pure| file.starts_with(pure)) && !is_test {
+            let named = IMPURE.iter().filter(|impure| uses(code, impure));
+            faults.extend(named.map(|impure| format!("{file}: a pure module names {impure}")));
+        }
+        if file.starts_with("e2e/tests/suites/") && text.contains("e2e::provider") {
+            faults.push(format!("{file}: a suite imports provider; ask e2e::control instead"));
+        }
+        // One idea a file: about 400 lines, with some room for one that reads well.
+        let lines = text.lines().count();
+        if lines > 450 && !is_test {
+            faults.push(format!("{file}: {lines} lines; look for the second idea in it"));
+        }
+    }
+    Ok(faults)
+}
+
+/// Whether code, not a comment, names something.
+fn uses(code: &str, name: &str) -> bool {
+    code.lines().map(|line| line.split("//").next().unwrap_or_default()).any(|line| line.contains(name))
+}
+
+/// Links in Markdown files to files that are not there.
+fn dead_links(root: &Path) -> Result<Vec<String>> {
+    let mut faults = Vec::new();
+    for file in tracked(root, &["*.md"])? {
+        let text = std::fs::read_to_string(root.join(&file)).with_context(|| format!("cannot read {file}"))?;
+        let directory = root.join(&file).parent().unwrap_or(root).to_owned();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let path = link.split('#').next().unwrap_or_default();
+            let is_file = !path.is_empty() && !path.contains("://") && !path.starts_with("mailto:");
+            if is_file && !directory.join(path).exists() {
+                faults.push(format!("{file}: dead link {link}"));
+            }
+        }
+    }
+    Ok(faults)
+}
+
+fn tracked(root: &Path, patterns: &[&str]) -> Result<Vec<String>> {
+    let shell = Shell::new()?;
+    shell.change_dir(root);
+    let files = cmd!(shell, "git ls-files --cached --others --exclude-standard -- {patterns...}").quiet().read()?;
+    Ok(files.lines().map(str::to_owned).filter(|file| root.join(file).exists()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_is_told_from_comments() {
+        assert!(uses("use tokio::time;", "tokio"));
+        assert!(!uses("// no tokio here", "tokio"));
+    }
+
+    #[test]
+    fn a_dead_link_is_found() {
+        let directory = tempfile::tempdir().unwrap();
+        let shell = Shell::new().unwrap();
+        shell.change_dir(directory.path());
+        cmd!(shell, "git init --quiet").run().unwrap();
+        std::fs::write(directory.path().join("a.md"), "[x](b.md) [y](a.md#there) [z](https://e.org/c.md)").unwrap();
+        assert_eq!(dead_links(directory.path()).unwrap(), ["a.md: dead link b.md"]);
+    }
+}
