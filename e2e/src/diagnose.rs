@@ -142,7 +142,7 @@ fn ignored_fields(data: &RunData) -> Option<Finding> {
         severity: Severity::Warning,
         component: None,
         claim: format!(
-            "{} fields of the manifests have no effect, or another one, on {}; the table under Environment lists each",
+            "{} fields of the manifests have no effect, or another one, on {}; the table at the end lists each",
             fields.len(),
             data.environment.target
         ),

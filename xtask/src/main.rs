@@ -1,5 +1,6 @@
 //! The project's commands: `cargo xtask <verb>`. Each verb is a file with its `Args` and a `run`.
 
+mod bench;
 mod down;
 mod e2e;
 mod gc;
@@ -31,6 +32,7 @@ enum Verb {
     Status(status::Args),
     Images(images::Args),
     Report(report::Args),
+    Bench(bench::Args),
     Gc(gc::Args),
     Test(test::Args),
     Tidy(tidy::Args),
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Verb::Status(args) => status::run(&args),
         Verb::Images(args) => images::run(&args),
         Verb::Report(args) => report::run(&args),
+        Verb::Bench(args) => bench::run(&args),
         Verb::Gc(args) => gc::run(&args),
         Verb::Test(args) => test::run(&args),
         Verb::Tidy(args) => tidy::run(&args),

@@ -39,8 +39,11 @@ const EXEC_OUTPUT_MAX: usize = 10 * 1024;
 pub(crate) struct DockerPods {
     pub(crate) engine: Engine,
     pods: BTreeMap<String, Pod>,
-    containers: Mutex<BTreeMap<(String, String), Arc<ContainerAsync<GenericImage>>>>,
+    containers: Mutex<Containers>,
 }
+
+/// Containers that were made, by pod and container.
+type Containers = BTreeMap<(String, String), Arc<ContainerAsync<GenericImage>>>;
 
 #[derive(Debug)]
 struct Pod {
@@ -286,7 +289,7 @@ impl HostSettings {
             mounts.push(Mount {
                 target: Some(mount.path.clone()),
                 source: Some(source.1),
-                typ: Some(source.0.clone()),
+                typ: Some(source.0),
                 read_only: Some(mount.read_only || source.0 == MountType::BIND),
                 // As in Kubernetes, an emptyDir starts empty whatever the image has at that path.
                 volume_options: (source.0 == MountType::VOLUME)

@@ -1,6 +1,6 @@
 //! The report for people: every section of the page that the project was born from, measured. Main function: [`render`].
 
-use std::fmt::Write;
+use std::{collections::BTreeMap, fmt::Write};
 
 use super::{Finding, Outcome, Report, Severity, ThresholdState, Verdict, table::Table};
 use crate::{duration::human, stats::Summary};
@@ -19,6 +19,7 @@ pub fn render(report: &Report) -> String {
         path_forward(report),
         expected(report),
         conclusion(report),
+        fields(report),
     ] {
         text += &section;
     }
@@ -80,11 +81,34 @@ fn environment(report: &Report) -> String {
         let _ = writeln!(text, "- **{name}**: {value}");
     }
     text.push('\n');
-    let mut warnings = Table::new(["What ran otherwise than declared", "Field", "What happens instead"]);
-    for warning in &environment.warnings {
-        warnings.row([warning.source.clone(), warning.subject.clone(), warning.message.clone()]);
+    text
+}
+
+/// One row for each field and consequence; the objects in which the field stands share it.
+fn fields(report: &Report) -> String {
+    let mut rows: BTreeMap<(&str, String), Vec<String>> = BTreeMap::new();
+    for warning in &report.environment.warnings {
+        let (object, path) = warning.subject.split_once(' ').unwrap_or(("", &warning.subject));
+        let place = format!("{} ({object})", warning.source);
+        rows.entry((&warning.message, without_names(path))).or_default().push(place);
     }
-    text + &warnings.markdown()
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut fields = Table::new(["Field", "What happens instead", "Declared in"]);
+    for ((message, path), places) in rows {
+        fields.row([path, message.to_owned(), places.join("; ")]);
+    }
+    let target = report.target;
+    format!("## Fields that act otherwise on {target}\n\n{}", fields.markdown())
+}
+
+/// `containers[backend].resources` is `containers[].resources` for the row that all containers share.
+fn without_names(path: &str) -> String {
+    path.split('[').enumerate().fold(String::new(), |text, (index, part)| match (index, part.split_once(']')) {
+        (0, _) | (_, None) => text + part,
+        (_, Some((_, rest))) => text + "[]" + rest,
+    })
 }
 
 fn changes(report: &Report) -> String {
@@ -330,7 +354,7 @@ fn latency(latency: Option<&Summary>) -> String {
     })
 }
 
-fn kinds(by_kind: &std::collections::BTreeMap<String, u64>) -> String {
+fn kinds(by_kind: &BTreeMap<String, u64>) -> String {
     if by_kind.is_empty() {
         return String::new();
     }
@@ -339,7 +363,9 @@ fn kinds(by_kind: &std::collections::BTreeMap<String, u64>) -> String {
 }
 
 fn mebibytes(bytes: u64) -> String {
-    format!("{} MiB", bytes / (1024 * 1024))
+    const MEBIBYTE: f64 = 1024.0 * 1024.0;
+    let mebibytes = bytes as f64 / MEBIBYTE;
+    if mebibytes < 10.0 { format!("{mebibytes:.1} MiB") } else { format!("{mebibytes:.0} MiB") }
 }
 
 fn human_ms(milliseconds: u64) -> String {
