@@ -19,14 +19,14 @@ pub struct Config {
     pub manifests: PathBuf,
     /// Directory of the snapshots, from the project's root.
     pub snapshots: PathBuf,
-    /// Name of the Service that clients use.
-    pub entrance: String,
+    /// Name of the Service that clients use; unless set, that of the last component in start order that has one.
+    pub entrance: Option<String>,
     /// How long the system may take until all of it is ready.
     #[serde(with = "crate::duration")]
     pub bring_up: Duration,
-    /// The command that runs the suites.
+    /// The command that runs the suites: nextest, with a profile that writes `junit.xml`.
     pub suites: Vec<String>,
-    /// The command that runs the snapshot test.
+    /// The command that runs the snapshot test; none unless set.
     pub snapshot_test: Vec<String>,
     /// What the scenarios do.
     pub scenario: Scenario,
@@ -42,14 +42,13 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        let nextest = |profile: &str| ["cargo", "nextest", "run", "--profile", profile].map(str::to_owned).to_vec();
         Self {
             manifests: "manifests".into(),
             snapshots: "snapshots".into(),
-            entrance: "nginx".to_owned(),
+            entrance: None,
             bring_up: Duration::from_secs(60),
-            suites: nextest("e2e"),
-            snapshot_test: nextest("snapshot"),
+            suites: ["cargo", "nextest", "run", "--profile", "e2e"].map(str::to_owned).to_vec(),
+            snapshot_test: Vec::new(),
             scenario: Scenario::default(),
             thresholds: Thresholds::default(),
             saturation: Vec::new(),
@@ -131,65 +130,107 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The file is not TOML of the expected form.
-    #[error("{}: {message}", path.display())]
+    #[error("{place}: {message}; correct or remove it")]
     Malformed {
-        /// The file.
-        path: PathBuf,
-        /// Line, column, key and what was expected.
+        /// File, line and column.
+        place: String,
+        /// What is wrong and what was expected.
         message: String,
+    },
+    /// A value in the file makes no sense.
+    #[error("{place}: {source}")]
+    InvalidAt {
+        /// File, line and column.
+        place: String,
+        /// What is wrong with it.
+        source: Box<Self>,
     },
     /// A value makes no sense.
     #[error("{key} is {value}; {remedy}")]
     Invalid {
-        /// The key or flag.
+        /// The key.
         key: &'static str,
         /// What it is.
         value: String,
         /// What it should be.
-        remedy: &'static str,
+        remedy: String,
     },
 }
 
 impl Config {
-    /// Reads and checks a file.
-    pub fn read(path: &Path) -> Result<Self, Error> {
+    /// Reads and checks a file, which errors name as `shown`.
+    pub fn read(path: &Path, shown: &Path) -> Result<Self, Error> {
         let text =
-            std::fs::read_to_string(path).map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
-        let config = Self::parse(&text).map_err(|error| Error::Malformed {
-            path: path.to_owned(),
-            message: error.to_string().trim_end().to_owned(),
+            std::fs::read_to_string(path).map_err(|source| Error::Unreadable { path: shown.to_owned(), source })?;
+        Self::parse(&text, shown)
+    }
+
+    /// Reads and checks text; `file` is for errors.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, Error> {
+        let place = |at: usize| {
+            let before = &text[..at.min(text.len())];
+            let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+            let column = before[line_start..].chars().count() + 1;
+            format!("{}:{}:{column}", file.display(), before.matches('\n').count() + 1)
+        };
+        let config: Self = toml::from_str(text).map_err(|error| Error::Malformed {
+            place: place(error.span().map_or(0, |span| span.start)),
+            message: error.message().replace('\n', ", "),
         })?;
-        config.scenario.check()?;
-        config.thresholds.check()?;
+        config.check().map_err(|error| match &error {
+            Error::Invalid { key, .. } => {
+                Error::InvalidAt { place: place(position(text, key).unwrap_or(0)), source: Box::new(error) }
+            }
+            _ => error,
+        })?;
         Ok(config)
     }
 
-    /// Reads text, without the checks of values that flags may still override.
-    pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
-        toml::from_str(text)
+    fn check(&self) -> Result<(), Error> {
+        if self.bring_up.is_zero() {
+            return Err(invalid("bring_up", &"0s", "it must be longer than zero"));
+        }
+        if self.suites.is_empty() {
+            return Err(invalid("suites", &"empty", "name a command, or remove the key"));
+        }
+        self.scenario.check()?;
+        self.thresholds.check()
     }
+}
+
+/// Where a key such as `scenario.clients` stands in a file that has it.
+fn position(text: &str, key: &str) -> Option<usize> {
+    let (tables, key) = key.rsplit_once('.').map_or((None, key), |(tables, key)| (Some(tables), key));
+    let document = toml::de::DeTable::parse(text).ok()?;
+    let mut table = document.get_ref();
+    for name in tables.into_iter().flat_map(|tables| tables.split('.')) {
+        table = table.get(name)?.get_ref().as_table()?;
+    }
+    table.keys().find(|candidate| candidate.get_ref() == key).map(|key| key.span().start)
+}
+
+fn invalid(key: &'static str, value: &dyn std::fmt::Display, remedy: &str) -> Error {
+    Error::Invalid { key, value: value.to_string(), remedy: remedy.to_owned() }
 }
 
 impl Scenario {
     /// Refuses a load that is none, and one that no process could put on.
     pub fn check(&self) -> Result<(), Error> {
-        let invalid =
-            |key, value: &dyn std::fmt::Display, remedy| Err(Error::Invalid { key, value: value.to_string(), remedy });
         // More clients than this need more than one machine's ephemeral ports.
         const CLIENTS_MAX: u32 = 20_000;
         if self.clients == 0 || self.clients > CLIENTS_MAX {
-            return invalid("scenario.clients (--clients)", &self.clients, "it must be from 1 to 20000");
+            return Err(invalid("scenario.clients", &self.clients, "it must be from 1 to 20000"));
         }
         if self.attempts == 0 {
-            return invalid("scenario.attempts", &0, "it must be at least 1");
+            return Err(invalid("scenario.attempts", &0, "it must be at least 1"));
         }
         for (key, duration) in [
-            ("scenario.registration (--duration)", self.registration),
-            ("scenario.throughput (--duration)", self.throughput),
+            ("scenario.registration", self.registration),
+            ("scenario.throughput", self.throughput),
             ("scenario.timeout", self.timeout),
         ] {
             if duration.is_zero() {
-                return invalid(key, &"0s", "it must be longer than zero");
+                return Err(invalid(key, &"0s", "it must be longer than zero"));
             }
         }
         Ok(())
@@ -206,7 +247,7 @@ impl Thresholds {
         ]);
         for (key, value) in figures {
             if let Some(value) = value.filter(|value| !value.is_finite() || *value < 0.0) {
-                return Err(Error::Invalid { key, value: value.to_string(), remedy: "it must be a number from 0 up" });
+                return Err(invalid(key, &value, "it must be a number from 0 up"));
             }
         }
         Ok(())
@@ -217,27 +258,64 @@ impl Thresholds {
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_empty_file_is_the_default() {
-        let config = Config::parse("").unwrap();
-        assert_eq!(config.scenario, Scenario::default());
-        assert_eq!(config.entrance, "nginx");
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(text, Path::new("e2e.toml")).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn an_unknown_key_is_named_with_its_line() {
-        let error = Config::parse("[scenario]\nclients = 40\nclient = 3\n").unwrap_err().to_string();
-        assert!(error.contains("line 3") && error.contains("client") && error.contains("clients"), "{error}");
+    fn an_empty_file_is_the_default() {
+        let config = parse("").unwrap();
+        assert_eq!(config.scenario, Scenario::default());
+        assert_eq!((config.entrance, config.snapshot_test), (None, Vec::new()));
+    }
+
+    #[rstest::rstest]
+    #[case::unknown_key(
+        "[scenario]\nclients = 40\nclient = 3\n",
+        "e2e.toml:3:1: unknown field `client`, expected one of `clients`, "
+    )]
+    #[case::wrong_type(
+        "[scenario]\nclients = 'x'\n",
+        "e2e.toml:2:11: invalid type: string \"x\", expected u32; correct or remove it"
+    )]
+    #[case::no_unit("bring_up = '60'\n", "e2e.toml:1:12: `60` is not a duration; write a number with a unit")]
+    #[case::not_toml("\n[scenario\n", "e2e.toml:2:10: ")]
+    #[case::no_clients(
+        "[scenario]\n  clients = 0\n",
+        "e2e.toml:2:3: scenario.clients is 0; it must be from 1 to 20000"
+    )]
+    #[case::no_time(
+        "scenario = { timeout = '0s' }\n",
+        "e2e.toml:1:14: scenario.timeout is 0s; it must be longer than zero"
+    )]
+    #[case::no_command("suites = []\n", "e2e.toml:1:1: suites is empty; name a command")]
+    #[case::negative(
+        "[thresholds]\nregistration_failure_rate_max = -1.0\n",
+        "e2e.toml:2:1: thresholds.registration_failure_rate_max is -1; "
+    )]
+    fn a_mistake_is_named_with_its_place(#[case] text: &str, #[case] expected: &str) {
+        let error = parse(text).unwrap_err();
+        assert!(error.starts_with(expected) && !error.contains('\n'), "{error}");
     }
 
     #[test]
     fn no_load_is_refused() {
         let scenario = Scenario { clients: 0, ..Scenario::default() };
-        assert_eq!(
-            scenario.check().unwrap_err().to_string(),
-            "scenario.clients (--clients) is 0; it must be from 1 to 20000"
-        );
+        assert_eq!(scenario.check().unwrap_err().to_string(), "scenario.clients is 0; it must be from 1 to 20000");
         let scenario = Scenario { throughput: Duration::ZERO, ..Scenario::default() };
         assert!(scenario.check().unwrap_err().to_string().contains("longer than zero"));
+    }
+
+    proptest::proptest! {
+        /// PROPTEST_CASES=100000 runs as many inputs.
+        #[test]
+        fn no_text_makes_it_panic(text in ".{0,200}", key in "[a-z_.]{0,30}", value in "[ -~]{0,40}") {
+            let _ = Config::parse(&text, Path::new("e2e.toml"));
+            let _ = Config::parse(&format!("[{key}]\n{key} = {value}\n"), Path::new("e2e.toml"));
+            for section in ["scenario", "thresholds", "images", "local", "saturation"] {
+                let _ = Config::parse(&format!("[{section}]\n{key} = {value}\n"), Path::new("e2e.toml"));
+                let _ = Config::parse(&format!("[{section}.\"{key}\"]\ncargo = \"{key}\"\n{value}"), Path::new("e2e.toml"));
+            }
+        }
     }
 }

@@ -53,32 +53,34 @@ pub enum Code {
     AcknowledgedOperationMissing,
     /// An operation is in the database more than once.
     OperationDuplicated,
+    /// A component has no replicas, so nobody serves its name.
+    NoReplicas,
     /// The application refuses the address that a kubelet puts into Host.
     HostAllowList,
     /// The probe asks for a path or a method that the application does not serve.
     MethodOrPath,
     /// The application answers correctly, but later than the probe's timeout.
     TooSlow,
-    /// The application answers 503 because something behind it is away.
-    DependencyDown,
     /// The probe goes to a port on which nobody listens, while another one answers.
     WrongPort,
     /// The application needs longer to start than its startup probe allows.
     NotStarted,
     /// A container used more memory than its limit.
     OomKilled,
+    /// A container's program ended by itself.
+    Crashed,
     /// Everything that waits for a bounded resource waits because it is used up.
     PoolExhausted,
+    /// The application answers 503 because something behind it is away.
+    DependencyDown,
+    /// A probe fails.
+    ProbeFailing,
     /// A container is restarted again and again.
     RestartLoop,
     /// A container was restarted once.
     Restarted,
     /// A component was not ready at the end of the run.
     ComponentNotReady,
-    /// A component has no replicas, so nobody serves its name.
-    NoReplicas,
-    /// A probe fails.
-    ProbeFailing,
     /// Clients could not register.
     RegistrationFailures,
     /// Operations failed.
@@ -107,8 +109,24 @@ impl Code {
                 | Self::WrongPort
                 | Self::NotStarted
                 | Self::OomKilled
+                | Self::Crashed
                 | Self::PoolExhausted
                 | Self::NoReplicas
+        )
+    }
+
+    /// Whether it can follow from another finding, so that it is looked into only when no cause explains it.
+    pub fn is_effect(self) -> bool {
+        matches!(
+            self,
+            Self::ProbeFailing
+                | Self::RestartLoop
+                | Self::Restarted
+                | Self::ComponentNotReady
+                | Self::RegistrationFailures
+                | Self::OperationErrors
+                | Self::CheckFailed
+                | Self::ThresholdCrossed
         )
     }
 }
@@ -132,6 +150,11 @@ pub fn findings(data: &RunData) -> Vec<Finding> {
         .collect();
     findings.sort_by(|a, b| (a.severity, a.code, &a.component).cmp(&(b.severity, b.code, &b.component)));
     findings
+}
+
+/// `1 probe`, `2 probes`.
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 fn ignored_fields(data: &RunData) -> Option<Finding> {

@@ -25,7 +25,7 @@ pub const PODS: &str = "evidence/pods.json";
 pub const RESOURCES: &str = "evidence/resources.json";
 /// Use of the bounded resources that the configuration names.
 pub const SATURATION: &str = "evidence/saturation.json";
-/// What the doctor found for each probe that failed at the end.
+/// What the doctor found for each HTTP probe that fails.
 pub const DOCTOR: &str = "evidence/doctor.json";
 
 /// Once a second: a load of a minute gives sixty points, and reading them costs a container engine about 2 ms per container.
@@ -58,6 +58,8 @@ pub struct DoctorEntry {
     pub container: String,
     /// Which probe.
     pub which: Which,
+    /// When the doctor had looked, in milliseconds since 1970.
+    pub at_unix_ms: u64,
     /// What was tried and what follows.
     pub diagnosis: Diagnosis,
 }

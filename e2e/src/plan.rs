@@ -166,6 +166,8 @@ pub struct Service {
     pub components: Vec<String>,
     /// Ports of the Service.
     pub ports: Vec<ServicePort>,
+    /// Whether it reaches pods that are not ready too.
+    pub publish_not_ready: bool,
     /// Where it is declared.
     pub source: Source,
 }

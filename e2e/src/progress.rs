@@ -105,6 +105,11 @@ impl Progress {
     }
 }
 
+/// Whether standard output is a terminal that wants colour (<https://no-color.org>).
+pub fn wants_colour() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
 impl Default for Progress {
     fn default() -> Self {
         Self::new()

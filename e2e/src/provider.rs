@@ -4,12 +4,14 @@ pub mod docker;
 pub(crate) mod files;
 pub mod local;
 pub(crate) mod owner;
+mod parent;
 pub(crate) mod pods;
 
 use std::{collections::BTreeMap, ops::AddAssign, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::parent::end_with_parent;
 use self::{docker::DockerPods, local::LocalPods, pods::PodSpec};
 use crate::{
     environment::{Endpoint, Replica, ReplicaPort},
@@ -215,6 +217,14 @@ impl Provider {
             // The engine's DNS keeps every replica; a warning of the plan says so.
             Self::Docker(_) => {}
             Self::Local(pods) => pods.set_ready(pod, ready),
+        }
+    }
+
+    /// Makes in the background what later starts will need, so that they need not wait for it.
+    pub(crate) async fn prepare_ahead(&self) {
+        match self {
+            Self::Docker(pods) => pods.prepare_ahead().await,
+            Self::Local(_) => {}
         }
     }
 

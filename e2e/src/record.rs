@@ -21,7 +21,8 @@ use crate::{
 pub struct Record {
     /// The suite: `health`, `probes`, `registration`, `throughput`, `conservation` or one of yours.
     pub suite: String,
-    /// The case, unique in its suite.
+    /// The case, unique in its suite. One that begins with a component's name, such as `backend_answers`, is a check of that
+    /// component, which counts as unhealthy when it fails.
     pub case: String,
     /// The test that wrote it, as nextest names it.
     pub test: String,

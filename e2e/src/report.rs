@@ -3,6 +3,7 @@
 pub mod build;
 pub mod markdown;
 pub mod snapshot;
+pub mod summary;
 mod table;
 
 use std::collections::BTreeMap;
@@ -66,6 +67,13 @@ pub struct Report {
     pub thresholds: Vec<ThresholdSection>,
     /// What is wrong, worst first.
     pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// Whether the project has a suite. What a project does not have was not left unmeasured.
+    pub(crate) fn has_suite(&self, name: &str) -> bool {
+        self.suites.iter().any(|suite| suite.name == name)
+    }
 }
 
 /// The overall result.
@@ -136,7 +144,7 @@ pub struct ComponentSection {
     pub ready: u32,
     /// Container restarts during the run.
     pub restarts: u32,
-    /// Whether it was ready, was never restarted and all its health checks passed.
+    /// Whether it was ready, was never restarted and all checks named after it passed.
     pub healthy: bool,
     /// State of its replicas as Kubernetes words it: `Running`, `CrashLoopBackOff`.
     pub status: String,

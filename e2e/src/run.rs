@@ -3,11 +3,14 @@
 mod bring_up;
 mod collect;
 mod error;
+mod examine;
+mod main;
 mod prepare;
 mod suites;
 mod system;
 
 use std::{
+    any::Any,
     collections::BTreeMap,
     future::Future,
     panic::AssertUnwindSafe,
@@ -20,10 +23,12 @@ use futures_util::FutureExt;
 pub use self::{
     collect::{load, report_again},
     error::Error,
+    main::main,
     prepare::{Leftovers, collect_garbage, docker_engine, make_images},
 };
 use self::{prepare::Prepared, system::System};
 use crate::{
+    config::{self, Config},
     exit::ExitCode,
     plan::Set,
     progress::Progress,
@@ -39,6 +44,8 @@ pub struct Options {
     pub root: PathBuf,
     /// The configuration; `.config/e2e.toml` below the root unless set.
     pub config: Option<PathBuf>,
+    /// Where runs are kept; `e2e` in cargo's target directory unless set.
+    pub runs: Option<PathBuf>,
     /// Where; `None` takes docker when an engine answers, else local.
     pub target: Option<Target>,
     /// Directories with patches, applied in order.
@@ -69,6 +76,7 @@ impl Options {
         Self {
             root: root.into(),
             config: None,
+            runs: None,
             target: None,
             overlays: Vec::new(),
             sets: Vec::new(),
@@ -83,17 +91,18 @@ impl Options {
         }
     }
 
-    /// Where runs are kept: `e2e` in cargo's target directory.
+    /// Where runs are kept.
     pub fn runs(&self) -> PathBuf {
-        match std::env::var_os("CARGO_TARGET_DIR") {
-            Some(directory) => self.root.join(directory).join("e2e"),
-            None => self.root.join("target/e2e"),
+        match &self.runs {
+            Some(runs) => self.root.join(runs),
+            None => suites::target_directory(&self.root).join("e2e"),
         }
     }
 
-    /// The configuration file.
-    fn config_file(&self) -> PathBuf {
-        self.config.clone().unwrap_or_else(|| self.root.join(".config/e2e.toml"))
+    /// The configuration, as errors name it from the project's root.
+    fn read_config(&self) -> Result<Config, config::Error> {
+        let path = self.config.clone().unwrap_or_else(|| self.root.join(".config/e2e.toml"));
+        Config::read(&path, path.strip_prefix(&self.root).unwrap_or(&path))
     }
 
     /// Whether the manifests run as they are, which is what snapshots are about.
@@ -118,54 +127,75 @@ pub struct Outcome {
 /// Runs everything and removes what was started, whatever happens in between: success, failure, a panic, SIGINT or SIGTERM.
 pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error> {
     let started = Instant::now();
-    let prepared = prepare::prepare(&options, progress).await?;
-    let directory = prepared.directory.clone();
+    // Before anything is made: from here on a signal ends the run in order.
     let signal = Signal::install().map_err(Error::Signals)?;
+    let prepared = signal.or(prepare::prepare(&options, progress)).await.ok_or(Error::NotStarted)??;
 
-    let (provider, began) = match signal.or(prepare::provide(&prepared, progress)).await {
-        Some(provider) => provider?,
-        None => {
+    let provided = caught(prepare::provide(&prepared, &signal, progress)).await;
+    let (provider, began) = match provided {
+        Ok(Ok(provided)) => provided,
+        failed => {
             prepare::abandon(&prepared).await;
-            return Err(Error::Interrupted { directory: directory.path().to_owned() });
+            return Err(error_of(failed));
         }
     };
     let system = System::start(provider, &prepared, began).await?;
-    let worked = AssertUnwindSafe(signal.or(work(&system, &prepared, &options, progress))).catch_unwind().await;
-    if matches!(worked, Ok(Some(Ok(())))) && options.hold {
-        hold(&system, &prepared, &options, progress, &signal, started).await?;
+    let mut worked = caught(work(&system, &prepared, &options, &signal, progress)).await;
+    if options.hold && matches!(worked, Ok(Ok(()))) {
+        worked = caught(hold(&system, &prepared, &options, &signal, progress, started)).await;
     }
     progress.live_done();
     let removed = system.remove(&prepared).await;
-    match worked {
-        Err(panic) => std::panic::resume_unwind(panic),
-        Ok(None) => return Err(Error::Interrupted { directory: directory.path().to_owned() }),
-        Ok(Some(result)) => result?,
+    if !matches!(worked, Ok(Ok(()))) {
+        return Err(error_of(worked));
     }
     removed?;
     if !options.suites || options.hold {
+        let directory = prepared.directory.clone();
         return Ok(Outcome { exit: ExitCode::Pass, directory, report: None, snapshot_difference: None });
     }
-    finish(&prepared, &options, started).await
+    finish(&prepared, &options, &signal, started).await
 }
 
 /// Everything between "it runs" and "it is removed".
-async fn work(system: &System, prepared: &Prepared, options: &Options, progress: &Progress) -> Result<(), Error> {
-    bring_up::wait(system, prepared, progress).await?;
+async fn work(
+    system: &System,
+    prepared: &Prepared,
+    options: &Options,
+    signal: &Signal,
+    progress: &Progress,
+) -> Result<(), Error> {
+    let interrupted = || prepared.interrupted();
+    signal.or(bring_up::wait(system, prepared, progress)).await.ok_or_else(interrupted)??;
     if options.suites {
-        suites::run(system, prepared, progress).await?;
-        collect::gather(system, prepared, progress).await?;
+        suites::run(system, prepared, signal, progress).await?;
+        signal.or(collect::gather(system, prepared, progress)).await.ok_or_else(interrupted)??;
     }
     Ok(())
 }
 
+/// The work's result, or the panic that ended it.
+async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Box<dyn Any + Send>> {
+    AssertUnwindSafe(work).catch_unwind().await
+}
+
+/// What ended work that did not succeed; a panic goes on from here, where everything has been removed.
+fn error_of<T>(ended: Result<Result<T, Error>, Box<dyn Any + Send>>) -> Error {
+    match ended {
+        Err(panic) => std::panic::resume_unwind(panic),
+        Ok(Err(error)) => error,
+        Ok(Ok(_)) => unreachable!("only what did not succeed has an error"),
+    }
+}
+
 /// Makes the report and compares it with the snapshot.
-async fn finish(prepared: &Prepared, options: &Options, started: Instant) -> Result<Outcome, Error> {
+async fn finish(prepared: &Prepared, options: &Options, signal: &Signal, started: Instant) -> Result<Outcome, Error> {
     let directory = prepared.directory.clone();
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     directory.write_json(collect::DURATION, &duration_ms)?;
     let report = report_again(&directory)?;
     let snapshot_difference = match options.is_unchanged() && report.verdict != Verdict::Incomplete {
-        true => suites::compare_snapshot(prepared, options.update_snapshots).await?,
+        true => suites::compare_snapshot(prepared, signal, options.update_snapshots).await?,
         false => None,
     };
     let exit = match (report.verdict, &snapshot_difference) {
@@ -181,12 +211,12 @@ async fn hold(
     system: &System,
     prepared: &Prepared,
     options: &Options,
-    progress: &Progress,
     signal: &Signal,
+    progress: &Progress,
     started: Instant,
 ) -> Result<(), Error> {
     let exit = match options.suites {
-        true => finish(prepared, options, started).await?.exit,
+        true => finish(prepared, options, signal, started).await?.exit,
         false => ExitCode::Pass,
     };
     prepared.directory.write(HELD, &(exit as u8).to_string())?;

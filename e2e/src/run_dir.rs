@@ -50,6 +50,8 @@ fn remedy(reason: &str) -> &'static str {
         "; free some disk space, `cargo xtask gc` removes what earlier runs left"
     } else if reason.contains("Permission denied") || reason.contains("Read-only") {
         "; make it writable, or choose another target directory with CARGO_TARGET_DIR"
+    } else if reason.contains("Not a directory") || reason.contains("File exists") {
+        "; something on this path is a file: move it, or choose another target directory with CARGO_TARGET_DIR"
     } else {
         ""
     }
@@ -62,16 +64,21 @@ impl Error {
 }
 
 impl RunDir {
-    /// Makes `runs/<id>` below `parent` with its sub-directories, and points `latest` to it.
-    pub fn create(parent: &Path, id: &str) -> Result<Self, Error> {
-        let runs = parent.join("runs");
-        let path = runs.join(id);
-        for directory in [path.join(RESULTS), path.join(EVIDENCE), path.join(WORK)] {
-            fs::create_dir_all(&directory).map_err(|error| Error::new("create", &directory, error))?;
-        }
-        let path = path.canonicalize().map_err(|error| Error::new("read", &path, error))?;
-        point_latest(parent, id)?;
-        Ok(Self { path })
+    /// Makes `runs/<id>` below `parent` with its sub-directories, writes its first files with `fill`, and points `latest` to
+    /// it; or makes nothing at all.
+    pub fn create(parent: &Path, id: &str, fill: impl FnOnce(&Self) -> Result<(), Error>) -> Result<Self, Error> {
+        let path = parent.join("runs").join(id);
+        let make = || {
+            for directory in [path.join(RESULTS), path.join(EVIDENCE), path.join(WORK)] {
+                fs::create_dir_all(&directory).map_err(|error| Error::new("create", &directory, error))?;
+            }
+            let made = Self { path: path.canonicalize().map_err(|error| Error::new("read", &path, error))? };
+            fill(&made)?;
+            point_latest(parent, id)?;
+            Ok(made)
+        };
+        // What is there is of no use to anybody, and may hold secrets.
+        make().inspect_err(|_| drop(fs::remove_dir_all(&path)))
     }
 
     /// Opens a run directory that exists.
@@ -183,16 +190,31 @@ mod tests {
     #[test]
     fn latest_points_to_the_newest() {
         let parent = tempfile::tempdir().unwrap();
-        RunDir::create(parent.path(), "one").unwrap();
-        let two = RunDir::create(parent.path(), "two").unwrap();
+        let nothing = |_: &RunDir| Ok(());
+        RunDir::create(parent.path(), "one", nothing).unwrap();
+        let two = RunDir::create(parent.path(), "two", nothing).unwrap();
         assert_eq!(RunDir::open(&parent.path().join("latest")).unwrap().id(), "two");
         two.write_json("x/y.json", &[1, 2]).unwrap();
         assert_eq!(two.read_json::<Vec<u8>>("x/y.json").unwrap(), [1, 2]);
     }
 
     #[test]
+    fn a_directory_that_cannot_be_filled_is_not_there() {
+        let parent = tempfile::tempdir().unwrap();
+        let kept = RunDir::create(parent.path(), "one", |_| Ok(())).unwrap();
+        let full = |directory: &RunDir| {
+            directory.write_private(SECRETS, "{}")?;
+            Err(Error::new("write", &directory.join(REQUEST), "No space left on device (os error 28)"))
+        };
+        let error = RunDir::create(parent.path(), "two", full).unwrap_err().to_string();
+        assert!(error.contains("request.json") && error.contains("free some disk space"), "{error}");
+        assert_eq!(fs::read_dir(parent.path().join("runs")).unwrap().count(), 1);
+        assert_eq!(RunDir::open(&parent.path().join("latest")).unwrap().id(), kept.id());
+    }
+
+    #[test]
     fn an_unwritable_directory_is_named_with_a_remedy() {
-        let error = RunDir::create(Path::new("/proc/nowhere"), "one").unwrap_err().to_string();
+        let error = RunDir::create(Path::new("/proc/nowhere"), "one", |_| Ok(())).unwrap_err().to_string();
         assert!(error.contains("/proc/nowhere"), "{error}");
         let full = Error::new("write", Path::new("x"), "No space left on device (os error 28)");
         assert!(full.to_string().contains("cargo xtask gc"));

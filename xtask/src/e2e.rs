@@ -3,8 +3,8 @@
 use anyhow::Result;
 use e2e::{
     exit::ExitCode,
-    progress::Progress,
-    report::{Report, Severity, Verdict},
+    progress::{Progress, wants_colour},
+    report::summary,
     run::Outcome,
 };
 
@@ -62,7 +62,7 @@ fn show(outcome: &Outcome, format: Format, progress: &Progress) -> Result<()> {
     let Some(report) = &outcome.report else { return Ok(()) };
     match format {
         Format::Json => println!("{}", serde_json::to_string_pretty(report)?),
-        Format::Text => println!("{}", summary(report, &progress.elapsed())),
+        Format::Text => println!("{}", summary::render(report, &progress.elapsed(), wants_colour())),
     }
     if let Some(difference) = &outcome.snapshot_difference {
         eprintln!("{difference}");
@@ -72,54 +72,4 @@ fn show(outcome: &Outcome, format: Format, progress: &Progress) -> Result<()> {
     }
     eprintln!("report: {}", outcome.directory.join(e2e::run_dir::REPORT_MARKDOWN).display());
     Ok(())
-}
-
-/// A few lines with the verdict first.
-pub(crate) fn summary(report: &Report, elapsed: &str) -> String {
-    let colour = match report.verdict {
-        Verdict::Pass => "32",
-        Verdict::Fail => "31",
-        Verdict::Incomplete => "33",
-    };
-    let verdict = paint(colour, &report.verdict.word().to_uppercase());
-    let mut lines = vec![format!("{verdict} on {} in {elapsed}: {}", report.target, report.verdict_reason)];
-    for suite in &report.suites {
-        lines.push(format!(
-            "  {:<14} {} passed, {} failed, {} skipped",
-            suite.name, suite.passed, suite.failed, suite.skipped
-        ));
-    }
-    if let Some(figures) = &report.registration {
-        lines.push(format!("  registered     {} of {} clients", figures.registered, figures.clients));
-    }
-    if let Some(figures) = &report.throughput {
-        let p99 = figures.latency_ms.map_or(String::new(), |latency| format!(", p99 {:.1} ms", latency.p99));
-        lines.push(format!(
-            "  throughput     {:.0} operations/s, {} errors{p99}",
-            figures.operations_per_second, figures.errors
-        ));
-    }
-    if let Some(figures) = &report.conservation {
-        lines.push(format!(
-            "  conservation   {} acknowledged, {} missing, {} duplicate",
-            figures.acknowledged, figures.missing, figures.duplicate
-        ));
-    }
-    for finding in report.findings.iter().filter(|finding| finding.severity != Severity::Warning) {
-        lines.push(format!("  {} {}", paint("31", &finding.code.to_string()), finding.claim));
-        if finding.code.is_cause() && !finding.fix.is_empty() {
-            lines.push(format!("    fix: {}", finding.fix));
-        }
-    }
-    lines.join("\n")
-}
-
-/// Colour on a terminal that wants it (https://no-color.org).
-fn paint(colour: &str, text: &str) -> String {
-    use std::io::IsTerminal;
-    if std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
-        format!("\x1b[1;{colour}m{text}\x1b[0m")
-    } else {
-        text.to_owned()
-    }
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use e2e::{
     exit::ExitCode,
-    report::{Report, Verdict, markdown},
+    progress::wants_colour,
+    report::{Report, Verdict, markdown, summary},
     run::{load, report_again},
     run_dir,
 };
@@ -63,7 +64,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Format::Json => println!("{}", serde_json::to_string_pretty(&report)?),
         Format::Summary => {
             let duration = std::time::Duration::from_millis(report.duration_ms);
-            println!("{}", crate::e2e::summary(&report, &e2e::duration::human(duration)));
+            println!("{}", summary::render(&report, &e2e::duration::human(duration), wants_colour()));
         }
     }
     Ok(match report.verdict {

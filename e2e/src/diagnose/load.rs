@@ -4,27 +4,48 @@ use std::collections::BTreeMap;
 
 use super::{Code, RunData};
 use crate::{
-    evidence,
+    evidence::{self, Saturation},
     report::{Finding, Severity, ThresholdState, build::thresholds},
 };
 
 pub(super) fn findings(data: &RunData) -> Vec<Finding> {
-    [registration(data), operations(data), missing(data), duplicated(data), pool(data)]
+    [registration(data), operations(data), missing(data), duplicated(data)]
         .into_iter()
         .flatten()
+        .chain(pools(data))
         .chain(crossed(data))
         .chain(saturated(data))
         .collect()
 }
 
-fn error(code: Code, claim: String, evidence: Vec<String>, fix: &str) -> Finding {
-    Finding { code, severity: Severity::Error, component: None, claim, evidence, fix: fix.to_owned(), excerpt: None }
+fn error(code: Code, claim: String, evidence: Vec<String>, fix: impl Into<String>) -> Finding {
+    Finding { code, severity: Severity::Error, component: None, claim, evidence, fix: fix.into(), excerpt: None }
 }
 
+/// ` (66 × status_503)`, or nothing.
 fn kinds(by_kind: &BTreeMap<String, u64>, but: &str) -> String {
     let kinds: Vec<String> =
         by_kind.iter().filter(|(kind, _)| *kind != but).map(|(kind, count)| format!("{count} × {kind}")).collect();
-    kinds.join(", ")
+    if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) }
+}
+
+/// What kinds of failures say, for those that are there.
+const MEANINGS: [(&str, &str); 5] = [
+    ("502", "502 says that the entrance found nobody behind it who answers"),
+    ("503", "503 that the service had no room"),
+    ("504", "504 that something behind the service did not answer in time"),
+    ("timed_out", "timed_out that no answer came within the client's timeout"),
+    ("connection", "a failed connection that nobody listens"),
+];
+
+fn remedy(by_error: &BTreeMap<String, u64>) -> String {
+    let meant = |word: &str| by_error.keys().any(|kind| kind.contains(word));
+    let meanings: Vec<&str> = MEANINGS.iter().filter(|(word, _)| meant(word)).map(|(_, meaning)| *meaning).collect();
+    if meanings.is_empty() {
+        "Find out why clients fail.".to_owned()
+    } else {
+        format!("Find out why clients fail: {}.", meanings.join(", "))
+    }
 }
 
 fn registration(data: &RunData) -> Option<Finding> {
@@ -33,33 +54,42 @@ fn registration(data: &RunData) -> Option<Finding> {
         error(
             Code::RegistrationFailures,
             format!(
-                "{} of {} clients could not register ({}); requests that failed: {}",
+                "{} of {} could not register{}; {} failed{}",
                 figures.failed,
-                figures.clients,
+                super::counted(figures.clients, "client"),
                 kinds(&figures.by_outcome, "registered"),
+                super::counted(figures.by_error.values().sum(), "request"),
                 kinds(&figures.by_error, "")
             ),
             vec![format!("{file}#/measured/registration/by_outcome"), "evidence/registration.load.json".to_owned()],
-            "Fix the causes above; rejected_503 says that the service had no room, connection failures that nobody served.",
+            remedy(&figures.by_error),
         )
     })
 }
 
 fn operations(data: &RunData) -> Option<Finding> {
     let (figures, file) = data.throughput()?;
-    (figures.errors > 0 || figures.acknowledged == 0).then(|| {
-        error(
-            Code::OperationErrors,
-            format!(
-                "{} operations were acknowledged and {} requests failed ({})",
-                figures.acknowledged,
-                figures.errors,
-                kinds(&figures.by_error, "")
-            ),
-            vec![format!("{file}#/measured/throughput/by_error"), "evidence/throughput.load.json".to_owned()],
-            "Fix the causes above; status_503 is a full queue, status_504 an engine that does not answer, status_502 a backend that is not there.",
-        )
-    })
+    let window = crate::duration::human(std::time::Duration::from_millis(figures.duration_ms));
+    let claim = match (figures.acknowledged, figures.errors) {
+        (0, 0) => format!("no request of the throughput load was answered in the {window} that were measured"),
+        (_, 0) => return None,
+        (acknowledged, errors) => format!(
+            "{} and {} failed in the {window} that were measured{}",
+            match acknowledged {
+                0 => "no operation was acknowledged".to_owned(),
+                1 => "1 operation was acknowledged".to_owned(),
+                _ => format!("{acknowledged} operations were acknowledged"),
+            },
+            super::counted(errors, "request"),
+            kinds(&figures.by_error, "")
+        ),
+    };
+    Some(error(
+        Code::OperationErrors,
+        claim,
+        vec![format!("{file}#/measured/throughput/by_error"), "evidence/throughput.load.json".to_owned()],
+        remedy(&figures.by_error),
+    ))
 }
 
 fn missing(data: &RunData) -> Option<Finding> {
@@ -90,21 +120,37 @@ fn duplicated(data: &RunData) -> Option<Finding> {
 /// waiting at the start of a load is normal.
 const WAITING_SHARE: f64 = 0.2;
 
-fn pool(data: &RunData) -> Option<Finding> {
-    let (index, used_up) = data.saturation.iter().enumerate().find(|(_, resource)| {
-        resource.samples_waiting as f64 >= WAITING_SHARE * resource.samples as f64 && resource.samples_waiting > 1
-    })?;
+fn pools(data: &RunData) -> Vec<Finding> {
+    let used_up = |resource: &&(usize, &Saturation)| {
+        let Saturation { samples, samples_waiting, .. } = resource.1;
+        *samples_waiting > 1 && *samples_waiting as f64 >= WAITING_SHARE * *samples as f64
+    };
+    let all: Vec<(usize, &Saturation)> = data.saturation.iter().enumerate().collect();
+    let mut by_resource: BTreeMap<(&str, &str), Vec<(usize, &Saturation)>> = BTreeMap::new();
+    for (index, resource) in all.iter().filter(used_up) {
+        by_resource.entry((&resource.component, &resource.resource)).or_default().push((*index, resource));
+    }
+    by_resource.into_iter().map(|((component, resource), pods)| pool(component, resource, &pods)).collect()
+}
+
+fn pool(component: &str, resource: &str, pods: &[(usize, &Saturation)]) -> Finding {
+    let each: Vec<String> = pods
+        .iter()
+        .map(|(_, Saturation { pod, limit, samples, samples_waiting, waiting_max, .. })| {
+            format!(
+                "{pod} had all {limit} in use while callers waited in {samples_waiting} of {samples} samples, {} at most",
+                super::counted(*waiting_max, "caller")
+            )
+        })
+        .collect();
     let mut finding = error(
         Code::PoolExhausted,
-        format!(
-            "{} of {} is used up: all {} were in use while callers waited in {} of {} samples, {} callers at most",
-            used_up.resource, used_up.pod, used_up.limit, used_up.samples_waiting, used_up.samples, used_up.waiting_max
-        ),
-        vec![format!("{}#/{index}", evidence::SATURATION)],
-        "Raise the limit of this resource, hold it for a shorter time, or add replicas.",
+        format!("{resource} of {component} is used up: {}", each.join("; ")),
+        pods.iter().map(|(index, _)| format!("{}#/{index}", evidence::SATURATION)).collect(),
+        format!("Raise the limit of {resource} of {component}, hold it for a shorter time, or add replicas."),
     );
-    finding.component = Some(used_up.component.clone());
-    Some(finding)
+    finding.component = Some(component.to_owned());
+    finding
 }
 
 fn crossed(data: &RunData) -> Vec<Finding> {
@@ -115,16 +161,21 @@ fn crossed(data: &RunData) -> Vec<Finding> {
             error(
                 Code::ThresholdCrossed,
                 format!(
-                    "{} is {}, and the measured figure is {:.3}",
+                    "the line {} is {}, and the measured figure is {}",
                     threshold.name,
                     threshold.limit,
-                    threshold.measured.unwrap_or(f64::NAN)
+                    figure(threshold.measured.unwrap_or(f64::NAN))
                 ),
                 vec![threshold.evidence],
-                "Fix the causes above; where there are none, find what changed, or move the line in .config/e2e.toml.",
+                "Find what crossed the line, or move the line in .config/e2e.toml.",
             )
         })
         .collect()
+}
+
+/// Counts without a fraction, other figures with three digits of it.
+fn figure(figure: f64) -> String {
+    if figure.fract() == 0.0 { format!("{figure}") } else { format!("{figure:.3}") }
 }
 
 fn saturated(data: &RunData) -> Vec<Finding> {

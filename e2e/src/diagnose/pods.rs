@@ -1,4 +1,4 @@
-//! Findings about pods: not ready, restarted, out of memory, never started.
+//! Findings about pods: never started, out of memory, ended by themselves, restarted, not ready.
 
 use super::{Code, RunData};
 use crate::{
@@ -8,6 +8,7 @@ use crate::{
         Which,
         node::{ContainerReport, PodReport},
         observation::Kind,
+        status::Termination,
     },
     report::{Finding, Severity},
 };
@@ -22,9 +23,10 @@ fn of_component(data: &RunData, component: &Component) -> Vec<Finding> {
     }
     let pods: Vec<(&str, &PodReport)> = data.pods_of(component).collect();
     [
-        restarts(data, component, &pods),
-        out_of_memory(data, component, &pods),
         not_started(component, &pods),
+        out_of_memory(data, component, &pods),
+        crashed(data, component, &pods),
+        restarts(data, component, &pods),
         not_ready(data, component, &pods),
     ]
     .into_iter()
@@ -54,6 +56,11 @@ fn pointer(pod: &str) -> String {
     format!("{PODS}#/pods/{pod}")
 }
 
+/// `1 time`, `2 times`.
+fn times(count: u64) -> String {
+    super::counted(count, "time")
+}
+
 fn restarts(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -> Option<Finding> {
     let restarts: u32 = pods.iter().map(|(_, pod)| pod.restarts).sum();
     let (worst, pod) = pods.iter().max_by_key(|(_, pod)| pod.restarts)?;
@@ -62,54 +69,70 @@ fn restarts(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) 
     }
     let looping = pod.restarts > 1 || pods.iter().any(|(_, pod)| pod.status.contains("CrashLoopBackOff"));
     let container = pod.init_containers.iter().chain(&pod.containers).max_by_key(|c| c.status.restart_count)?;
+    let each: Vec<String> = pods.iter().map(|(name, pod)| format!("{name} {}", times(pod.restarts.into()))).collect();
     let ended = container.status.last_termination.as_ref().map_or(String::new(), |end| {
-        format!("; the last instance ended with {} (exit code {})", end.reason, end.exit_code)
+        let why = killed_by(container, end).map_or(String::new(), |message| format!(": `{message}`"));
+        format!("; the last instance of {worst} ended with {} (exit code {}){why}", end.reason, end.exit_code)
     });
-    let why = killed_by(container).map_or(String::new(), |message| format!("; {message}"));
-    let (log, excerpt) = log(data, worst, &container.name);
+    // The log of what ended by itself stands with that finding.
+    let (log, excerpt) = match ended_alone(container) {
+        true => (None, None),
+        false => log(data, worst, &container.name),
+    };
     Some(Finding {
         code: if looping { Code::RestartLoop } else { Code::Restarted },
         severity: Severity::Error,
         component: Some(component.name.clone()),
-        claim: format!(
-            "{} was restarted {restarts} times, {worst} {} times, and ended the run as {}{ended}{why}",
-            component.name, pod.restarts, pod.status
-        ),
-        evidence: vec![pointer(worst), log],
-        fix: "Remove what ends the container; the log's last lines and the findings on its probes and memory say what."
-            .to_owned(),
+        claim: format!("{} was restarted {}: {}{ended}", component.name, times(restarts.into()), each.join(", ")),
+        evidence: [Some(pointer(worst)), log].into_iter().flatten().collect(),
+        fix: format!("Remove what ends {}: its probes, its memory limit and its log say what that is.", component.name),
         excerpt,
     })
 }
 
-/// Why the kubelet killed it, in the kubelet's words.
-fn killed_by(container: &ContainerReport) -> Option<&str> {
-    container.events.iter().rfind(|event| event.reason == "Killing").map(|event| event.message.as_str())
+/// Why the kubelet killed an instance, in the kubelet's words.
+fn killed_by<'a>(container: &'a ContainerReport, end: &Termination) -> Option<&'a str> {
+    let killing = |event: &&crate::kubelet::status::Event| {
+        event.reason == "Killing" && event.last >= end.started && event.last <= end.at
+    };
+    container.events.iter().rfind(killing).map(|event| event.message.as_str())
 }
 
+/// Whether the kubelet has killed any instance because of a probe.
+fn was_killed(container: &ContainerReport, probe: &str) -> bool {
+    container.events.iter().any(|event| event.reason == "Killing" && event.message.contains(probe))
+}
+
+const OOM_KILLED: &str = "OOMKilled";
+
 fn out_of_memory(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -> Option<Finding> {
-    let killed: Vec<(&str, &ContainerReport)> = containers(pods)
-        .into_iter()
-        .filter(|(_, container)| {
-            container.events.iter().any(|event| event.message.contains("OOMKilled"))
-                || container.status.last_termination.as_ref().is_some_and(|end| end.reason == "OOMKilled")
-        })
-        .collect();
+    let kills = |container: &ContainerReport| {
+        container.terminations.iter().filter(|termination| termination.reason == OOM_KILLED).count() as u64
+    };
+    let killed: Vec<(&str, &ContainerReport)> =
+        containers(pods).into_iter().filter(|(_, container)| kills(container) > 0).collect();
     let (pod, container) = killed.first()?;
     let limit =
         component.memory_limit_bytes.map_or("its limit".to_owned(), |bytes| format!("{} MiB", bytes / 1_048_576));
-    let (log, _) = log(data, pod, &container.name);
-    let names: Vec<&str> = killed.iter().map(|(pod, _)| *pod).collect();
+    let each: Vec<String> =
+        killed.iter().map(|(pod, container)| format!("{pod} {}", times(kills(container)))).collect();
     Some(Finding {
         code: Code::OomKilled,
         severity: Severity::Error,
         component: Some(component.name.clone()),
         claim: format!(
-            "{} used more than {limit} of memory and was killed (OOMKilled): {}",
+            "{} used more than {limit} of memory and was killed for it ({OOM_KILLED}): {}",
             component.name,
-            names.join(", ")
+            each.join(", ")
         ),
-        evidence: vec![pointer(pod), evidence::RESOURCES.to_owned(), log],
+        evidence: [
+            Some(format!("{}/containers", pointer(pod))),
+            Some(evidence::RESOURCES.to_owned()),
+            log(data, pod, &container.name).0,
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
         fix: format!(
             "Raise resources.limits.memory of container {} in {} {}, or find what makes it grow; {} has its memory over time.",
             container.name,
@@ -121,26 +144,66 @@ fn out_of_memory(data: &RunData, component: &Component, pods: &[(&str, &PodRepor
     })
 }
 
+/// Whether an instance ended although nobody killed it.
+fn is_alone(container: &ContainerReport, end: &Termination) -> bool {
+    // Events of one message are counted in one, so that only the first and the last time are known: with a kill between the
+    // two, an end is not blamed on the program.
+    let between = |event: &crate::kubelet::status::Event| event.first <= end.at && event.last >= end.started;
+    end.reason != OOM_KILLED && !container.events.iter().any(|event| event.reason == "Killing" && between(event))
+}
+
+fn ended_alone(container: &ContainerReport) -> bool {
+    container.status.restart_count > 0 && container.terminations.iter().any(|end| is_alone(container, end))
+}
+
+/// Its program ended by itself, and not for memory.
+fn crashed(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -> Option<Finding> {
+    let (pod, container) = containers(pods).into_iter().find(|(_, container)| ended_alone(container))?;
+    let ends: Vec<&Termination> = container.terminations.iter().filter(|end| is_alone(container, end)).collect();
+    let last = ends.last()?;
+    let how = match last.signal {
+        Some(signal) => format!("signal {signal}, which the kubelet had not sent"),
+        None => format!("exit code {}", last.exit_code),
+    };
+    let (log, excerpt) = log(data, pod, &container.name);
+    Some(Finding {
+        code: Code::Crashed,
+        severity: Severity::Error,
+        component: Some(component.name.clone()),
+        claim: format!(
+            "the program of {} ended by itself, without a kill by the kubelet or for memory: {pod} {}, the last time with {how} \
+             after {}",
+            component.name,
+            times(ends.len() as u64),
+            crate::duration::human(last.at.saturating_sub(last.started))
+        ),
+        evidence: [Some(format!("{}/containers", pointer(pod))), log].into_iter().flatten().collect(),
+        fix: format!("Find in the log of {} why its program ends, and repair that.", component.name),
+        excerpt,
+    })
+}
+
 /// The startup probe killed it and never found the port open.
 fn not_started(component: &Component, pods: &[(&str, &PodReport)]) -> Option<Finding> {
     let (pod, container) = containers(pods).into_iter().find(|(_, container)| {
         let never = container.probes.get(&Which::Startup).is_some_and(|probe| {
             probe.last_success.is_none() && probe.last_failure.as_ref().is_some_and(|last| last.kind == Kind::Refused)
         });
-        never && killed_by(container).is_some_and(|message| message.contains("startup probe"))
+        never && was_killed(container, "startup probe")
     })?;
     let probe =
         &component.probes.iter().find(|spec| spec.container == container.name && spec.which == Which::Startup)?.probe;
-    let allowed = probe.initial_delay + probe.period * probe.failure_threshold;
+    // The first probe is sent at once, so a threshold of n gives n - 1 periods.
+    let allowed = probe.initial_delay + probe.period * probe.failure_threshold.saturating_sub(1);
     Some(Finding {
         code: Code::NotStarted,
         severity: Severity::Error,
         component: Some(component.name.clone()),
         claim: format!(
-            "{} does not listen within the {} that its startup probe allows ({} probes, {} apart), so it is killed before it is up",
+            "{} does not listen within the {} that its startup probe allows ({}, {} apart), so it is killed before it is up",
             component.name,
             crate::duration::human(allowed),
-            probe.failure_threshold,
+            super::counted(probe.failure_threshold.into(), "probe"),
             crate::duration::human(probe.period)
         ),
         evidence: vec![format!("{}/containers", pointer(pod))],
@@ -158,27 +221,28 @@ fn not_ready(data: &RunData, component: &Component, pods: &[(&str, &PodReport)])
     let container = pod.containers.iter().find(|container| !container.status.ready)?;
     let (log, excerpt) = log(data, name, &container.name);
     let states: Vec<String> = unready.iter().map(|(name, pod)| format!("{name} is {}", pod.status)).collect();
+    let count = component.replicas.len() as u64;
     Some(Finding {
         code: Code::ComponentNotReady,
         severity: Severity::Error,
         component: Some(component.name.clone()),
         claim: format!(
-            "{} of {} replicas of {} were not ready at the end of the run: {}",
+            "{} of {} of {} {} not ready at the end of the run: {}",
             unready.len(),
-            component.replicas.len(),
+            super::counted(count, "replica"),
             component.name,
+            if unready.len() == 1 { "was" } else { "were" },
             states.join(", ")
         ),
-        evidence: vec![pointer(name), log],
-        fix: format!(
-            "See the findings on {}'s probes, restarts and dependencies, and the last lines of its log.",
-            component.name
-        ),
-        excerpt,
+        evidence: [Some(pointer(name)), log].into_iter().flatten().collect(),
+        fix: format!("See the findings on the probes and restarts of {}, and its log.", component.name),
+        // What was restarted has its log there.
+        excerpt: excerpt.filter(|_| pods.iter().all(|(_, pod)| pod.restarts == 0)),
     })
 }
 
-fn log(data: &RunData, pod: &str, container: &str) -> (String, Option<String>) {
-    let excerpt = data.logs.get(&format!("{pod}.{container}")).filter(|text| !text.trim().is_empty()).cloned();
-    (evidence::log_file(pod, container), excerpt)
+/// The log's evidence id and last lines, where there is one: a container that was never made has none.
+fn log(data: &RunData, pod: &str, container: &str) -> (Option<String>, Option<String>) {
+    let Some(text) = data.logs.get(&format!("{pod}.{container}")) else { return (None, None) };
+    (Some(evidence::log_file(pod, container)), Some(text.clone()).filter(|text| !text.trim().is_empty()))
 }

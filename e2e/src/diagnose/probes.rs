@@ -2,13 +2,15 @@
 
 use super::{Code, RunData};
 use crate::{
-    environment::Component,
+    environment::{Component, ProbeSpec},
     evidence::{DOCTOR, DoctorEntry, PODS},
     kubelet::{
         Which,
-        doctor::Cause,
+        doctor::{self, Cause, Diagnosis},
         node::{PodReport, ProbeReport},
+        observation::{Observation, Verdict},
     },
+    plan::ProbeAction,
     report::{Finding, Severity},
 };
 
@@ -26,95 +28,162 @@ pub(crate) fn is_failing(pod: &PodReport, container: &str, which: Which, probe: 
         let phrase = format!("{} probe", which.word().to_lowercase());
         container.events.iter().any(|event| event.reason == "Killing" && event.message.contains(&phrase))
     };
+    // A container that waits for its restart is asked nothing: what it never answered well is failing all the same.
+    let unready = || !container.status.ready && (container.status.started || probe.last_success.is_none());
     probe.failed > 0
         && match which {
-            Which::Readiness => container.status.started && !container.status.ready,
+            Which::Readiness => unready(),
             Which::Startup | Which::Liveness => killed(),
         }
 }
 
 fn failing(data: &RunData, component: &Component) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for spec in &component.probes {
-        let failing: Vec<(&str, &ProbeReport)> = data
-            .pods_of(component)
-            .filter_map(|(name, pod)| {
-                let probe = pod.container(&spec.container)?.probes.get(&spec.which)?;
-                is_failing(pod, &spec.container, spec.which, probe).then_some((name, probe))
-            })
-            .collect();
-        let Some((pod, probe)) = failing.first() else { continue };
-        let last = probe.last_failure.as_ref().map_or(String::new(), |last| last.message.clone());
-        findings.push(Finding {
-            code: Code::ProbeFailing,
-            severity: Severity::Error,
-            component: Some(component.name.clone()),
-            claim: format!(
-                "the {} probe of {} fails on {} of {} replicas: {} of {} probes to {pod} failed, the last with `{}`",
-                spec.which.word().to_lowercase(),
-                component.name,
-                failing.len(),
-                component.replicas.len(),
-                probe.failed,
-                probe.sent,
-                last.trim()
-            ),
-            evidence: vec![format!("{PODS}#/pods/{pod}/containers")],
-            fix: format!("See the cause that was proven for this probe; `{DOCTOR}` has every request that was tried."),
-            excerpt: None,
-        });
+    component.probes.iter().filter_map(|spec| failing_probe(data, component, spec)).collect()
+}
+
+fn failing_probe(data: &RunData, component: &Component, spec: &ProbeSpec) -> Option<Finding> {
+    let failing: Vec<(&str, usize, &ProbeReport)> = data
+        .pods_of(component)
+        .filter_map(|(name, pod)| {
+            let probe = pod.container(&spec.container)?.probes.get(&spec.which)?;
+            let index = pod.containers.iter().position(|container| container.name == spec.container)?;
+            is_failing(pod, &spec.container, spec.which, probe).then_some((name, index, probe))
+        })
+        .collect();
+    let (pod, index, probe) = failing.first()?;
+    let last = probe.last_failure.as_ref().map_or(String::new(), |last| last.message.clone());
+    let which = spec.which.word().to_lowercase();
+    let mut evidence = vec![format!("{PODS}#/pods/{pod}/containers/{index}/probes/{which}")];
+    let examined = data.doctor.iter().position(|entry| {
+        entry.component == component.name && entry.container == spec.container && entry.which == spec.which
+    });
+    evidence.extend(examined.map(|index| format!("{DOCTOR}#/{index}")));
+    let cause = examined.and_then(|index| data.doctor[index].diagnosis.cause);
+    let (note, fix) = match (examined, cause) {
+        (Some(_), Some(_)) => {
+            ("", format!("Fix the cause that was proven for the {which} probe of {}.", component.name))
+        }
+        (Some(_), None) => (
+            "; no change of the request made a difference that proves a cause",
+            format!("Compare the requests to {} in {DOCTOR} with what it expects.", component.name),
+        ),
+        (None, _) => ("", format!("Find out what keeps {} from {}.", component.name, wanted(&spec.probe.action))),
+    };
+    Some(Finding {
+        code: Code::ProbeFailing,
+        severity: Severity::Error,
+        component: Some(component.name.clone()),
+        claim: format!(
+            "the {which} probe of {} fails on {} of {}: {} of {} to {pod} failed, the last with `{}`{note}",
+            component.name,
+            failing.len(),
+            super::counted(component.replicas.len() as u64, "replica"),
+            probe.failed,
+            super::counted(probe.sent.into(), "probe"),
+            last.trim()
+        ),
+        evidence,
+        fix,
+        excerpt: None,
+    })
+}
+
+/// What a probe asks of a container, as the end of a sentence.
+fn wanted(action: &ProbeAction) -> String {
+    match action {
+        ProbeAction::HttpGet { port, path, .. } => format!("answering GET {path} on port {port}"),
+        ProbeAction::TcpSocket { port, .. } => format!("listening on port {port}"),
+        ProbeAction::Exec { command } => format!("ending `{}` with exit code 0", command.join(" ")),
+        ProbeAction::Grpc { port, .. } => format!("serving health checks on port {port}"),
     }
-    findings
 }
 
 /// One finding per cause and component: the same cause behind two probes is one thing to fix.
 fn causes(data: &RunData) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = Vec::new();
+    let mut found: Vec<(Cause, Vec<usize>)> = Vec::new();
     for (index, entry) in data.doctor.iter().enumerate() {
-        let Some(code) = entry.diagnosis.cause.and_then(code_of) else { continue };
-        let evidence = format!("{DOCTOR}#/{index}");
-        let same = findings.iter_mut().find(|f| f.code == code && f.component.as_deref() == Some(&entry.component));
-        if let Some(finding) = same {
-            finding.evidence.push(evidence);
-            continue;
+        let Some(cause) = entry.diagnosis.cause else { continue };
+        let same = |(other, indexes): &&mut (Cause, Vec<usize>)| {
+            *other == cause && data.doctor[indexes[0]].component == entry.component
+        };
+        match found.iter_mut().find(same) {
+            Some((_, indexes)) => indexes.push(index),
+            None => found.push((cause, vec![index])),
         }
-        findings.push(Finding {
-            code,
-            severity: Severity::Error,
-            component: Some(entry.component.clone()),
-            claim: claim(entry),
-            evidence: vec![evidence],
-            fix: entry.diagnosis.fix.as_ref().map_or(String::new(), |fix| fix.summary.clone()),
-            excerpt: entry.diagnosis.fix.as_ref().and_then(|fix| fix.patch.clone()),
-        });
     }
-    findings
+    found.into_iter().map(|(cause, indexes)| of_cause(data, cause, &indexes)).collect()
 }
 
-fn code_of(cause: Cause) -> Option<Code> {
-    match cause {
-        Cause::HostAllowList => Some(Code::HostAllowList),
-        Cause::MethodOrPath => Some(Code::MethodOrPath),
-        Cause::TooSlow => Some(Code::TooSlow),
-        Cause::DependencyDown => Some(Code::DependencyDown),
-        Cause::WrongPort => Some(Code::WrongPort),
+fn of_cause(data: &RunData, cause: Cause, indexes: &[usize]) -> Finding {
+    let entries: Vec<&DoctorEntry> = indexes.iter().map(|index| &data.doctor[*index]).collect();
+    let patch = entries.iter().filter_map(|entry| entry.diagnosis.fix.as_ref()?.patch.clone());
+    let patch = patch.reduce(|all, next| doctor::joined(&all, &next).unwrap_or_else(|| format!("{all}---\n{next}")));
+    let component = &entries[0].component;
+    let fields: Vec<&str> = entries.iter().map(|entry| entry.which.field()).collect();
+    let remedy = cause.remedy(&fields.join(" and the "));
+    Finding {
+        code: code_of(cause),
+        severity: Severity::Error,
+        component: Some(component.clone()),
+        claim: entries.iter().map(|entry| claim(entry)).collect::<Vec<_>>().join("; and "),
+        evidence: indexes.iter().map(|index| format!("{DOCTOR}#/{index}")).collect(),
+        fix: match cause {
+            // What is to be brought back is not the component's own.
+            Cause::DependencyDown => format!("Bring back what {component} depends on{}.", named(&entries)),
+            _ if patch.is_some() => format!("For {component}: {remedy}; the patch stands with the finding."),
+            _ => format!("For {component}: {remedy}."),
+        },
+        excerpt: patch,
     }
+}
+
+/// What the answer names as missing.
+fn named(entries: &[&DoctorEntry]) -> String {
+    let body = entries.iter().find_map(|entry| body(&entry.diagnosis.observation));
+    body.map_or(String::new(), |body| format!("; its answer names it: `{body}`"))
+}
+
+fn code_of(cause: Cause) -> Code {
+    match cause {
+        Cause::HostAllowList => Code::HostAllowList,
+        Cause::MethodOrPath => Code::MethodOrPath,
+        Cause::TooSlow => Code::TooSlow,
+        Cause::DependencyDown => Code::DependencyDown,
+        Cause::WrongPort => Code::WrongPort,
+    }
+}
+
+/// Longer bodies are pages for people; `doctor.json` has their beginning.
+const BODY_MAX: usize = 120;
+
+/// A short answer, on one line.
+fn body(observation: &Observation) -> Option<String> {
+    let lines: Vec<&str> = observation.body.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let line = lines.join("; ");
+    (!line.is_empty() && line.len() <= BODY_MAX).then_some(line)
 }
 
 fn claim(entry: &DoctorEntry) -> String {
     let DoctorEntry { component, which, diagnosis, .. } = entry;
+    let Diagnosis { observation, flip, confirmed, explanation, requests, tried, .. } = diagnosis;
     let which = which.word().to_lowercase();
-    let proof = match (&diagnosis.flip, diagnosis.confirmed) {
-        (Some(flip), true) => format!(
-            ": changing {} from `{}` to `{}` makes it succeed, and changing it back makes it fail again ({} requests)",
-            flip.axis, flip.from, flip.to, diagnosis.requests
-        ),
-        (Some(flip), false) => format!(
-            ": changing {} from `{}` to `{}` made it succeed ({} requests)",
-            flip.axis, flip.from, flip.to, diagnosis.requests
-        ),
-        (None, _) => format!(" ({} requests)", diagnosis.requests),
+    let observed = match body(observation) {
+        Some(body) => format!("{}, `{body}`", observation.summary()),
+        None => observation.summary(),
     };
-    let observed = diagnosis.observation.summary();
-    format!("the {which} probe of {component} fails ({observed}) because {}{proof}", diagnosis.explanation)
+    // What a person sees who tries it by hand: the riddle that the cause solves.
+    let plain = tried.iter().find(|trial| trial.change.starts_with(doctor::PLAIN) && trial.verdict == Verdict::Success);
+    let plain = plain.map_or(String::new(), |trial| format!(", and {}, succeeds ({})", trial.change, trial.summary));
+    let requests = super::counted((*requests).into(), "request");
+    let proof = match flip {
+        Some(flip) => {
+            let back = match confirmed {
+                true => " makes it succeed, and changing it back makes it fail again",
+                false => " made it succeed",
+            };
+            format!(": changing {} from `{}` to `{}`{back} ({requests})", flip.axis, flip.from, flip.to)
+        }
+        None => format!(" ({requests})"),
+    };
+    format!("the {which} probe of {component} fails ({observed}){plain}, because {explanation}{proof}")
 }

@@ -21,9 +21,15 @@ fn checks(data: &RunData) -> Option<Finding> {
         code: Code::CheckFailed,
         severity: Severity::Error,
         component: None,
-        claim: format!("{} checks failed: {}; the first says: {}", failed.len(), names.join(", "), first.detail),
+        claim: format!(
+            "{} failed: {}; {}: {}",
+            super::counted(failed.len() as u64, "check"),
+            names.join(", "),
+            if failed.len() == 1 { "it says" } else { "the first says" },
+            first.detail.lines().next().unwrap_or_default()
+        ),
         evidence: failed.iter().map(|record| record.file()).collect(),
-        fix: "Fix the causes above; each failed check's line says what it found.".to_owned(),
+        fix: "See what each failed check found, in the tables of the suites.".to_owned(),
         excerpt: None,
     })
 }
@@ -37,6 +43,14 @@ fn gap(claim: String, evidence: String) -> Finding {
         evidence: vec![evidence],
         fix: "Find out why it was not measured, and run again: an incomplete run proves nothing.".to_owned(),
         excerpt: None,
+    }
+}
+
+/// Whether the load that a threshold is about had no success.
+fn nothing_succeeded(data: &RunData, threshold: &str) -> bool {
+    match threshold.split('_').next() {
+        Some("registration") => data.registration().is_some_and(|(figures, _)| figures.registered == 0),
+        _ => data.throughput().is_some_and(|(figures, _)| figures.acknowledged == 0),
     }
 }
 
@@ -57,7 +71,14 @@ fn gaps(data: &RunData) -> Vec<Finding> {
         gaps.push(gap(format!("{}/{} was skipped: {}", record.suite, record.case, record.detail), record.file()));
     }
     for threshold in thresholds(data).into_iter().filter(|threshold| threshold.state == ThresholdState::NotMeasured) {
-        gaps.push(gap(format!("{} has no figure to compare with", threshold.name), threshold.evidence));
+        // A figure that is absent has no place of its own, only the record that should have it.
+        let record = threshold.evidence.split('#').next().unwrap_or_default().to_owned();
+        let mut gap = gap(format!("{} has no figure to compare with", threshold.name), record);
+        if threshold.name.contains("latency") && nothing_succeeded(data, &threshold.name) {
+            gap.claim += ": no request succeeded, so there is no latency";
+            gap.fix = String::new();
+        }
+        gaps.push(gap);
     }
     for (name, pod) in &data.snapshot.pods {
         for container in &pod.containers {

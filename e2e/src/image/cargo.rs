@@ -52,6 +52,8 @@ pub async fn cargo_binaries(
     command.env("RUSTFLAGS", static_flags(env::var("RUSTFLAGS").ok().as_deref()));
     // It would hide RUSTFLAGS.
     command.env_remove("CARGO_ENCODED_RUSTFLAGS");
+    // Cargo has nothing to clean up, and nobody waits for it any more.
+    command.kill_on_drop(true);
     let output = process::run(&mut command, on_line).await.map_err(|failed| CargoError::Failed {
         command: format!("cargo {}", arguments.join(" ")),
         root: root.to_owned(),

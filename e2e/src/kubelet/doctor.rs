@@ -17,6 +17,8 @@ use super::{
 use crate::plan::Probe;
 
 pub use fix::Fix;
+pub(crate) use fix::joined;
+pub(crate) use lab::PLAIN;
 use lab::{Lab, Patient};
 
 /// The probe in question and where it is declared.

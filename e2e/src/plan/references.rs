@@ -276,6 +276,7 @@ mod tests {
     fn services() -> Vec<Service> {
         let service = |name: &str, port: u16| Service {
             name: name.into(),
+            publish_not_ready: false,
             components: vec![name.into()],
             ports: vec![ServicePort { name: None, port, target_port: port, protocol: "TCP".into() }],
             source: Source { file: "a.yaml".into(), document: 1 },

@@ -52,7 +52,13 @@ fn service(object: &Object, value: &K8sService, components: &[Component]) -> Res
         converted.push(port);
     }
     let components = selected.iter().map(|component| component.name.clone()).collect();
-    Ok(Some(Service { name: object.name.clone(), components, ports: converted, source: object.source.clone() }))
+    Ok(Some(Service {
+        name: object.name.clone(),
+        components,
+        ports: converted,
+        publish_not_ready: spec.publish_not_ready_addresses.unwrap_or(false),
+        source: object.source.clone(),
+    }))
 }
 
 fn selected<'a>(

@@ -21,13 +21,13 @@ use bollard::{
 };
 use futures_util::StreamExt;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt, runners::AsyncRunner};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use self::{engine::Engine, sandbox::Sandbox};
 use super::{Error, Usage, pods::PodSpec};
 use crate::{
     kubelet::{node::ExecResult, probe::Target, status::Exit},
-    plan::{Container, Security, Volume},
+    plan::{Container, Security, Service, Volume},
     run_dir::RunDir,
 };
 
@@ -38,6 +38,10 @@ const EXEC_OUTPUT_MAX: usize = 10 * 1024;
 #[derive(Debug)]
 pub(crate) struct DockerPods {
     pub(crate) engine: Engine,
+    network: String,
+    services: Vec<Service>,
+    /// Pods in start order.
+    order: Vec<String>,
     pods: BTreeMap<String, Pod>,
     containers: Mutex<Containers>,
 }
@@ -48,31 +52,44 @@ type Containers = BTreeMap<(String, String), Arc<ContainerAsync<GenericImage>>>;
 #[derive(Debug)]
 struct Pod {
     spec: PodSpec,
-    sandbox: Sandbox,
+    /// Made when the pod starts, or ahead of that.
+    sandbox: OnceCell<Sandbox>,
     /// Directory with the files of ConfigMap and Secret volumes.
     files: std::path::PathBuf,
 }
 
 impl DockerPods {
-    /// Makes network, volumes, config files and sandboxes; starts no application container.
+    /// Makes the network and config files; starts nothing.
     pub(crate) async fn prepare(
         engine: Engine,
         pods: Vec<PodSpec>,
-        services: &[crate::plan::Service],
+        services: &[Service],
         directory: &RunDir,
     ) -> Result<Self, Error> {
         let network = engine.create_network().await?;
-        // All are waited for, so that a failure leaves nothing half made behind the clean-up's back.
-        let sandboxes =
-            futures_util::future::join_all(pods.iter().map(|pod| Sandbox::start(&engine, pod, services, &network)))
-                .await;
+        let order = pods.iter().map(|pod| pod.name.clone()).collect();
         let mut made = BTreeMap::new();
-        for (spec, sandbox) in pods.into_iter().zip(sandboxes) {
+        for spec in pods {
             let files = directory.join(crate::run_dir::WORK).join(&spec.name);
             super::files::write(&spec.component.pod, &files, str::to_owned)?;
-            made.insert(spec.name.clone(), Pod { spec, sandbox: sandbox?, files });
+            made.insert(spec.name.clone(), Pod { spec, sandbox: OnceCell::new(), files });
         }
-        Ok(Self { engine, pods: made, containers: Mutex::default() })
+        Ok(Self { engine, network, services: services.to_vec(), order, pods: made, containers: Mutex::default() })
+    }
+
+    /// Makes the sandboxes in start order. The engine takes most of a tenth of a second for each, and the first containers,
+    /// which the others wait for, come first.
+    pub(crate) async fn prepare_ahead(&self) {
+        for name in &self.order {
+            if let Some(pod) = self.pods.get(name) {
+                // A failure shows again when the pod starts, where it has a place to be reported.
+                let _ = self.sandbox(pod).await;
+            }
+        }
+    }
+
+    async fn sandbox<'a>(&self, pod: &'a Pod) -> Result<&'a Sandbox, Error> {
+        pod.sandbox.get_or_try_init(|| Sandbox::start(&self.engine, &pod.spec, &self.services, &self.network)).await
     }
 
     fn pod(&self, name: &str) -> Result<&Pod, Error> {
@@ -82,13 +99,14 @@ impl DockerPods {
     /// How a pod is reached from here.
     pub(crate) fn target(&self, pod: &str) -> Option<Target> {
         let pod = self.pods.get(pod)?;
-        let ports = pod.spec.ports().filter_map(|port| Some((port.number, pod.sandbox.dial(port.number)?)));
-        Some(Target { pod_ip: pod.sandbox.ip, ports: ports.collect() })
+        let sandbox = pod.sandbox.get()?;
+        let ports = pod.spec.ports().filter_map(|port| Some((port.number, sandbox.dial(port.number)?)));
+        Some(Target { pod_ip: sandbox.ip, ports: ports.collect() })
     }
 
     /// `pod address` where this machine routes to pods, else `published port`.
     pub(crate) fn path(&self) -> &'static str {
-        match self.pods.values().all(|pod| pod.sandbox.direct) {
+        match self.pods.values().filter_map(|pod| pod.sandbox.get()).all(|sandbox| sandbox.direct) {
             true => "pod address",
             false => "published port",
         }
@@ -109,7 +127,7 @@ impl DockerPods {
         let pod = self.pod(pod_name)?;
         let spec =
             pod.spec.container(container).ok_or_else(|| Error::NoSuchPod { pod: format!("{pod_name}/{container}") })?;
-        let request = self.request(pod, spec);
+        let request = self.request(pod, self.sandbox(pod).await?, spec);
         let started = request.start().await.map_err(|error| Error::Container {
             pod: pod_name.to_owned(),
             image: spec.image.clone(),
@@ -120,8 +138,13 @@ impl DockerPods {
         Ok(())
     }
 
-    fn request(&self, pod: &Pod, spec: &Container) -> testcontainers::ContainerRequest<GenericImage> {
-        let resolved = pod.spec.resolve(spec, &self.engine.run_id, pod.sandbox.ip);
+    fn request(
+        &self,
+        pod: &Pod,
+        sandbox: &Sandbox,
+        spec: &Container,
+    ) -> testcontainers::ContainerRequest<GenericImage> {
+        let resolved = pod.spec.resolve(spec, &self.engine.run_id, sandbox.ip);
         let (name, tag) =
             spec.image.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).unwrap_or((&spec.image, "latest"));
         let mut image = GenericImage::new(name, tag);
@@ -153,7 +176,7 @@ impl DockerPods {
         if let Some(directory) = &spec.working_dir {
             request = request.with_working_dir(directory);
         }
-        let host = HostSettings::of(pod, spec);
+        let host = HostSettings::of(pod, sandbox, spec);
         request.with_host_config_modifier(move |config| host.apply(config))
     }
 
@@ -271,7 +294,7 @@ struct HostSettings {
 }
 
 impl HostSettings {
-    fn of(pod: &Pod, spec: &Container) -> Self {
+    fn of(pod: &Pod, sandbox: &Sandbox, spec: &Container) -> Self {
         let mut mounts = Vec::new();
         let mut tmpfs = HashMap::new();
         for mount in &spec.mounts {
@@ -280,7 +303,7 @@ impl HostSettings {
                     tmpfs.insert(mount.path.clone(), "mode=1777".to_owned());
                     continue;
                 }
-                Some(Volume::EmptyDir { .. }) => (MountType::VOLUME, pod.sandbox.volume(&mount.volume)),
+                Some(Volume::EmptyDir { .. }) => (MountType::VOLUME, sandbox.volume(&mount.volume)),
                 Some(Volume::Files(_)) | None => {
                     let path = super::files::path(&pod.files, mount);
                     (MountType::BIND, path.to_string_lossy().into_owned())
@@ -299,7 +322,7 @@ impl HostSettings {
         }
         let signed = |value: Option<u64>| value.and_then(|value| i64::try_from(value).ok());
         Self {
-            network_mode: format!("container:{}", pod.sandbox.id),
+            network_mode: format!("container:{}", sandbox.id),
             mounts,
             tmpfs,
             memory_bytes: signed(spec.resources.memory_limit_bytes),

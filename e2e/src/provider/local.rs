@@ -75,6 +75,8 @@ struct ServicePort {
     address: SocketAddr,
     /// Replicas by pod, and those that take connections; only where there are several.
     balanced: Option<(BTreeMap<String, SocketAddr>, Ready, Balancer)>,
+    /// Replicas take connections whether they are ready or not.
+    publish_not_ready: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -274,7 +276,7 @@ impl LocalPods {
 
     /// Puts a replica into its Services or takes it out.
     pub(crate) fn set_ready(&self, pod: &str, ready: bool) {
-        for port in self.services.values() {
+        for port in self.services.values().filter(|port| !port.publish_not_ready) {
             let Some((replicas, list, _)) = &port.balanced else { continue };
             let Some(address) = replicas.get(pod) else { continue };
             let mut list = list.write().unwrap_or_else(PoisonError::into_inner);
@@ -367,6 +369,7 @@ fn service_ports(
     ports: &mut Ports,
 ) -> Result<Vec<(u16, ServicePort)>, Error> {
     let mut made = Vec::new();
+    let publish_not_ready = service.publish_not_ready;
     for port in &service.ports {
         let replicas: BTreeMap<String, SocketAddr> = pods
             .values()
@@ -375,14 +378,15 @@ fn service_ports(
             .collect();
         let what = format!("Service {} port {}", service.name, port.port);
         let service_port = match replicas.values().next() {
-            Some(only) if replicas.len() == 1 => ServicePort { address: *only, balanced: None },
+            Some(only) if replicas.len() == 1 => ServicePort { address: *only, balanced: None, publish_not_ready },
             _ => {
                 let listener = ports.listener(&what)?;
                 let taken = |error: std::io::Error| Error::Port { what: what.clone(), reason: error.to_string() };
                 let address = listener.local_addr().map_err(taken)?;
-                let ready: Ready = Arc::new(RwLock::new(Vec::new()));
+                let first = if publish_not_ready { replicas.values().copied().collect() } else { Vec::new() };
+                let ready: Ready = Arc::new(RwLock::new(first));
                 let balancer = Balancer::serve(listener, Arc::clone(&ready));
-                ServicePort { address, balanced: Some((replicas, ready, balancer)) }
+                ServicePort { address, balanced: Some((replicas, ready, balancer)), publish_not_ready }
             }
         };
         made.push((port.port, service_port));

@@ -58,15 +58,20 @@ fn verdict(data: &RunData, findings: &[Finding]) -> (Verdict, String) {
     match (count(Severity::Error), count(Severity::Gap)) {
         (0, 0) => (
             Verdict::Pass,
-            format!("All {checks} checks passed, every threshold was kept and no container was restarted."),
+            format!(
+                "All {checks} checks passed{} and no container was restarted.",
+                if thresholds(data).is_empty() { "" } else { ", every threshold was kept" }
+            ),
         ),
         (0, gaps) => (
             Verdict::Incomplete,
             format!(
-                "Nothing that was measured is wrong, but {gaps} things were not measured: {}.",
+                "Nothing that was measured is wrong, but {} not measured: {}.",
+                if gaps == 1 { "1 thing was".to_owned() } else { format!("{gaps} things were") },
                 names(Severity::Gap)
             ),
         ),
+        (1, _) => (Verdict::Fail, format!("1 finding is an error: {}.", names(Severity::Error))),
         (errors, _) => (Verdict::Fail, format!("{errors} findings are errors: {}.", names(Severity::Error))),
     }
 }
@@ -79,7 +84,7 @@ fn environment(data: &RunData) -> EnvironmentSection {
         ready: environment.ready,
         warnings: environment.warnings.clone(),
         entrance: environment.entrance().map_or_else(
-            |_| environment.entrance.clone(),
+            |_| "none, the system has no Service".to_owned(),
             |endpoint| format!("Service {} port {}, reached by {}", endpoint.service, endpoint.port, endpoint.path),
         ),
     }
@@ -101,8 +106,9 @@ fn section(data: &RunData, component: &Component) -> ComponentSection {
         .collect();
     let memory_bytes = usages.iter().flatten().map(|usage| usage.memory_bytes).max();
     let cpu_seconds = memory_bytes.map(|_| usages.iter().map(|samples| cpu_seconds(samples)).sum());
+    let names: Vec<&str> = data.environment.components.iter().map(|component| component.name.as_str()).collect();
     let failed_checks = data.records.iter().any(|record| {
-        record.suite == "health" && record.outcome == Outcome::Failed && record.case.starts_with(&component.name)
+        record.outcome == Outcome::Failed && subject(&record.case, &names) == Some(component.name.as_str())
     });
     ComponentSection {
         name: component.name.clone(),
@@ -116,6 +122,16 @@ fn section(data: &RunData, component: &Component) -> ComponentSection {
         memory_limit_bytes: component.memory_limit_bytes,
         cpu_seconds,
     }
+}
+
+/// The component that a case is named after: the longest name that it begins with, up to the end of a word. Cases are often
+/// Rust names, so `_` stands for `-` too.
+fn subject<'a>(case: &str, components: &[&'a str]) -> Option<&'a str> {
+    let case = case.replace('_', "-");
+    let named = components.iter().filter(|name| {
+        case.strip_prefix(**name).is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_alphanumeric()))
+    });
+    named.max_by_key(|name| name.len()).copied()
 }
 
 /// Processor time over all instances of a pod: each restart begins to count at 0 again.
@@ -317,4 +333,19 @@ fn expected(data: &RunData) -> Option<Expected> {
         cpu_ms_per_operation,
         replica_bound,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[rstest::rstest]
+    #[case("web_answers", Some("web"))]
+    #[case("web", Some("web"))]
+    #[case("web_admin_answers", Some("web-admin"))]
+    #[case("website_answers", None)]
+    #[case("clients", None)]
+    fn a_case_is_about_the_component_that_it_begins_with(#[case] case: &str, #[case] expected: Option<&str>) {
+        assert_eq!(subject(case, &["web", "web-admin"]), expected);
+    }
 }

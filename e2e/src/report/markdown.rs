@@ -1,8 +1,11 @@
 //! The report for people: every section of the page that the project was born from, measured. Main function: [`render`].
 
+mod judgement;
+
 use std::{collections::BTreeMap, fmt::Write};
 
-use super::{Finding, Outcome, Report, Severity, ThresholdState, Verdict, table::Table};
+use self::judgement::{conclusion, findings, path_forward, root_causes};
+use super::{Outcome, Report, ThresholdState, Verdict, table::Table};
 use crate::{duration::human, stats::Summary};
 
 /// Renders a report as Markdown.
@@ -54,6 +57,7 @@ fn environment(report: &Report) -> String {
         .filter_map(|component| Some(format!("{} {}", component.name, mebibytes(component.memory_limit_bytes?))))
         .collect();
     let scenario = &request.scenario;
+    let has_load = report.has_suite("registration") || report.has_suite("throughput");
     let lines = [
         ("Provider", environment.provider.clone()),
         ("Machine", format!("{} CPUs, {}, {}", host.cpus, mebibytes(host.memory_bytes), host.kernel)),
@@ -77,7 +81,7 @@ fn environment(report: &Report) -> String {
             format!("{} (environment.json#/up_ms)", human_ms(environment.up_ms)),
         ),
     ];
-    for (name, value) in lines {
+    for (name, value) in lines.into_iter().filter(|(name, _)| has_load || *name != "Load pattern") {
         let _ = writeln!(text, "- **{name}**: {value}");
     }
     text.push('\n');
@@ -158,9 +162,10 @@ fn health(report: &Report) -> String {
 }
 
 fn load(report: &Report) -> String {
-    let mut text = "## Load test results\n\n".to_owned();
+    let mut text = String::new();
     match &report.registration {
-        None => text += "Registration was not measured.\n\n",
+        None if report.has_suite("registration") => text += "Registration was not measured.\n\n",
+        None => {}
         Some(registration) => {
             let rate = registration.failure_rate.map_or("no rate".to_owned(), |rate| format!("{:.1}%", rate * 100.0));
             let _ = writeln!(
@@ -184,7 +189,8 @@ fn load(report: &Report) -> String {
         }
     }
     match &report.throughput {
-        None => text += "Throughput was not measured.\n\n",
+        None if report.has_suite("throughput") => text += "Throughput was not measured.\n\n",
+        None => {}
         Some(throughput) => {
             let _ = writeln!(
                 text,
@@ -204,7 +210,8 @@ fn load(report: &Report) -> String {
         }
     }
     match &report.conservation {
-        None => text += "Conservation was not measured.\n\n",
+        None if report.has_suite("conservation") => text += "Conservation was not measured.\n\n",
+        None => {}
         Some(conservation) => {
             let _ = writeln!(
                 text,
@@ -233,24 +240,11 @@ fn load(report: &Report) -> String {
             threshold.evidence.clone(),
         ]);
     }
-    text + &thresholds.markdown()
-}
-
-fn findings(report: &Report) -> String {
-    let mut text = "## Key findings\n\n".to_owned();
-    if report.findings.is_empty() {
-        text += "None: every check passed, no container was restarted, no figure crossed its line.\n\n";
+    text += &thresholds.markdown();
+    if text.is_empty() {
+        text = "No suite of this system puts a load on it, and no threshold is set.\n\n".to_owned();
     }
-    for (index, finding) in report.findings.iter().enumerate() {
-        let about = finding.component.as_ref().map(|component| format!(" ({component})")).unwrap_or_default();
-        let _ = writeln!(text, "### {}. {}{about}\n\n{}\n", index + 1, finding.code, finding.claim);
-        if let Some(excerpt) = &finding.excerpt {
-            let _ = writeln!(text, "```\n{}\n```\n", excerpt.trim_end());
-        }
-        let _ = writeln!(text, "- Severity: {}", severity(finding.severity));
-        let _ = writeln!(text, "- Evidence: {}\n", finding.evidence.join(", "));
-    }
-    text
+    format!("## Load test results\n\n{text}")
 }
 
 fn probes(report: &Report) -> String {
@@ -274,42 +268,10 @@ fn probes(report: &Report) -> String {
     )
 }
 
-fn root_causes(report: &Report) -> String {
-    let causes: Vec<&Finding> = report.findings.iter().filter(|finding| finding.code.is_cause()).collect();
-    let mut text = "## Root causes\n\n".to_owned();
-    match (causes.is_empty(), report.verdict) {
-        (true, Verdict::Pass) => text += "Nothing failed, so there is none.\n\n",
-        (true, _) => text += "No cause was proven; the findings above are what was observed.\n\n",
-        (false, _) => {
-            for cause in causes {
-                let _ = writeln!(text, "- **{}**: {} ({})", cause.code, cause.claim, cause.evidence.join(", "));
-            }
-            text.push('\n');
-        }
-    }
-    text
-}
-
-fn path_forward(report: &Report) -> String {
-    let mut text = "## Path forward\n\n".to_owned();
-    let mut fixes: Vec<&str> = Vec::new();
-    // Causes first: what they explain goes away with them.
-    for finding in report.findings.iter().filter(|f| f.code.is_cause()).chain(&report.findings) {
-        if !fixes.contains(&finding.fix.as_str()) && !finding.fix.is_empty() {
-            fixes.push(&finding.fix);
-        }
-    }
-    if fixes.is_empty() {
-        text += "Nothing to fix.\n";
-    }
-    for (index, fix) in fixes.iter().enumerate() {
-        let _ = writeln!(text, "{}. {fix}", index + 1);
-    }
-    text.push('\n');
-    text
-}
-
 fn expected(report: &Report) -> String {
+    if !report.has_suite("throughput") {
+        return String::new();
+    }
     let mut text = "## Expected performance\n\n".to_owned();
     let (Some(expected), Some(throughput)) = (&report.expected, &report.throughput) else {
         return text + "Not derived: it needs a throughput and the processor time of each component.\n\n";
@@ -330,18 +292,6 @@ fn expected(report: &Report) -> String {
         expected.host_bound
     );
     text
-}
-
-fn conclusion(report: &Report) -> String {
-    format!("## Conclusion\n\n{}\n\n", report.verdict_reason)
-}
-
-fn severity(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Error => "error",
-        Severity::Gap => "gap: something was not measured",
-        Severity::Warning => "warning",
-    }
 }
 
 fn mark(yes: bool) -> &'static str {

@@ -24,8 +24,11 @@ struct Stable<'a> {
     checks: BTreeMap<&'a str, BTreeMap<&'a str, Outcome>>,
     probes: BTreeMap<&'a str, BTreeMap<&'a str, &'a str>>,
     thresholds: BTreeMap<&'a str, StableThreshold>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     clients_that_failed_to_register: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     acknowledged_operations_missing: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     operations_duplicated: Option<u64>,
     findings: Vec<(Severity, Code, Option<&'a str>)>,
     fields_without_effect: Vec<String>,

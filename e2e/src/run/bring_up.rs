@@ -1,7 +1,16 @@
 //! Waits until everything is ready, or until it is clear that it will not be. Main function: [`wait`].
 
+use std::collections::BTreeSet;
+
 use super::{Error, prepare::Prepared, system::System};
-use crate::{kubelet::node::Snapshot, progress::Progress, run_dir};
+use crate::{
+    kubelet::{
+        Which,
+        node::{PodReport, ProbeReport, Snapshot},
+    },
+    progress::Progress,
+    run_dir,
+};
 
 /// Waits and writes `environment.json`. A system that is up but not ready is no error: the suites then say what is wrong with it.
 pub(super) async fn wait(system: &System, prepared: &Prepared, progress: &Progress) -> Result<(), Error> {
@@ -14,6 +23,8 @@ pub(super) async fn wait(system: &System, prepared: &Prepared, progress: &Progre
             }
         }
     };
+    let alone = pods_alone(prepared);
+    let is_settled = |snapshot: &Snapshot| is_settled(snapshot, &alone);
     let settled = system.node.wait_for("not all pods are ready", prepared.config.bring_up, is_settled);
     let settled = tokio::select! {
         () = shown => return Ok(()),
@@ -36,7 +47,99 @@ pub(super) async fn wait(system: &System, prepared: &Prepared, progress: &Progre
 
 /// How many restarts of one pod make it clear that waiting does not help.
 const HOPELESS_RESTARTS: u32 = 2;
+/// How often a program that has started may answer that the request is wrong (4xx) before that is believed. Other failures, such
+/// as 503, may pass.
+const HOPELESS_REFUSALS: u32 = 5;
+/// How often a pod that refers to a component without replicas is asked whether it can do without: the usual failureThreshold.
+const HOPELESS_ALONE: u32 = 3;
 
-fn is_settled(snapshot: &Snapshot) -> bool {
-    snapshot.all_ready() || snapshot.pods.values().any(|pod| !pod.ready && pod.restarts >= HOPELESS_RESTARTS)
+/// Whether every pod is ready or will not be. `alone` are the pods that refer to a component without replicas.
+fn is_settled(snapshot: &Snapshot, alone: &BTreeSet<String>) -> bool {
+    snapshot.pods.iter().all(|(name, pod)| pod.ready || is_hopeless(pod, alone.contains(name)))
+}
+
+fn is_hopeless(pod: &PodReport, is_alone: bool) -> bool {
+    let refused = |probe: &ProbeReport| {
+        let status = probe.last_failure.as_ref().and_then(|last| last.status);
+        let limit = match status {
+            Some(400..500) => HOPELESS_REFUSALS,
+            _ if is_alone => HOPELESS_ALONE,
+            _ => return false,
+        };
+        probe.last_success.is_none() && probe.failed >= limit
+    };
+    pod.restarts >= HOPELESS_RESTARTS
+        || pod.containers.iter().any(|container| container.probes.get(&Which::Readiness).is_some_and(refused))
+}
+
+/// The pods whose component refers to one that has no replicas.
+fn pods_alone(prepared: &Prepared) -> BTreeSet<String> {
+    let nobody =
+        |name: &String| prepared.plan.components.iter().any(|other| other.name == *name && other.replicas == 0);
+    let alone = prepared.pods.iter().filter(|pod| pod.component.depends_on.iter().any(nobody));
+    alone.map(|pod| pod.name.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::kubelet::{
+        node::ContainerReport,
+        observation::{Kind, Observation, Verdict},
+        status::{ContainerState, ContainerStatus},
+    };
+
+    /// A pod whose readiness probe has failed so often, the last time with this status.
+    fn unready(failed: u32, status: u16) -> PodReport {
+        let last = Observation { status: Some(status), ..Observation::new(Verdict::Failure, Kind::Response, "") };
+        let readiness = ProbeReport { sent: failed, failed, last_failure: Some(last), ..ProbeReport::default() };
+        let waiting = ContainerState::Waiting { reason: String::new(), message: String::new() };
+        PodReport {
+            ip: None,
+            status: "Running".to_owned(),
+            ready: false,
+            started: true,
+            restarts: 0,
+            init_containers: Vec::new(),
+            containers: vec![ContainerReport {
+                name: "app".to_owned(),
+                status: ContainerStatus {
+                    state: waiting,
+                    ready: false,
+                    started: true,
+                    restart_count: 0,
+                    last_termination: None,
+                },
+                terminations: Vec::new(),
+                events: Vec::new(),
+                probes: BTreeMap::from([(Which::Readiness, readiness)]),
+            }],
+            events: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_request_that_is_refused_stays_refused_and_a_busy_program_may_recover() {
+        assert!(is_hopeless(&unready(HOPELESS_REFUSALS, 400), false));
+        assert!(!is_hopeless(&unready(HOPELESS_REFUSALS - 1, 404), false));
+        assert!(!is_hopeless(&unready(100, 503), false));
+        assert!(is_hopeless(&unready(HOPELESS_ALONE, 503), true));
+        assert!(is_hopeless(&PodReport { restarts: HOPELESS_RESTARTS, ..unready(0, 503) }, false));
+    }
+
+    #[test]
+    fn one_pod_without_hope_does_not_end_the_wait_for_another() {
+        let ready = PodReport { ready: true, ..unready(0, 503) };
+        let pods = |last: PodReport| Snapshot {
+            pods: BTreeMap::from([
+                ("a".to_owned(), ready.clone()),
+                ("b".to_owned(), unready(HOPELESS_REFUSALS, 400)),
+                ("c".to_owned(), last),
+            ]),
+        };
+        assert!(is_settled(&pods(ready.clone()), &BTreeSet::new()));
+        assert!(!is_settled(&pods(unready(1, 503)), &BTreeSet::new()));
+    }
 }

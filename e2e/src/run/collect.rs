@@ -4,15 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{Error, prepare::Prepared, system::System};
 use crate::{
-    diagnose::{RunData, is_failing},
-    evidence::{self, DOCTOR, DoctorEntry, PODS, RESOURCES, SATURATION},
-    kubelet::{
-        Which,
-        doctor::{self, Case},
-        node::{Runtime, Snapshot},
-        probe::Profile,
-    },
-    plan::ProbeAction,
+    diagnose::RunData,
+    evidence::{self, DOCTOR, PODS, RESOURCES, SATURATION},
+    kubelet::node::Snapshot,
     progress::Progress,
     record::Record,
     report::{Report, markdown},
@@ -28,60 +22,10 @@ const LOG_LINES: usize = 12;
 pub(super) async fn gather(system: &System, prepared: &Prepared, progress: &Progress) -> Result<(), Error> {
     progress.line("gathering evidence");
     let snapshot = system.node.snapshot();
-    let diagnoses = diagnose(system, prepared, &snapshot).await;
-    prepared.directory.write_json(DOCTOR, &diagnoses)?;
+    prepared.directory.write_json(DOCTOR, &system.examinations.finish(&snapshot).await)?;
     let secrets: Vec<String> = prepared.secrets.values().cloned().collect();
     evidence::gather(&system.provider, &snapshot, &system.resources, &secrets, &prepared.directory).await?;
     Ok(())
-}
-
-/// Has the doctor look at each HTTP probe that fails, once per component.
-async fn diagnose(system: &System, prepared: &Prepared, snapshot: &Snapshot) -> Vec<DoctorEntry> {
-    let mut entries: Vec<DoctorEntry> = Vec::new();
-    for pod in &prepared.pods {
-        let Some(report) = snapshot.pod(&pod.name) else { continue };
-        for container in &pod.component.pod.containers {
-            for which in Which::ALL {
-                let Some(probe) = which.of(&container.probes) else { continue };
-                let Some(tally) = report.container(&container.name).and_then(|container| container.probes.get(&which))
-                else {
-                    continue;
-                };
-                let seen = entries.iter().any(|e| e.component == pod.component.name && e.which == which);
-                if seen
-                    || !matches!(probe.action, ProbeAction::HttpGet { .. })
-                    || !is_failing(report, &container.name, which, tally)
-                {
-                    continue;
-                }
-                let Some(target) = system.provider.target(&pod.name) else { continue };
-                let case = Case {
-                    kind: pod.component.kind.clone(),
-                    component: pod.component.name.clone(),
-                    container: container.name.clone(),
-                    which,
-                    probe: probe.clone(),
-                    services: services_of(prepared, &pod.component.name),
-                };
-                entries.push(DoctorEntry {
-                    component: pod.component.name.clone(),
-                    pod: pod.name.clone(),
-                    container: container.name.clone(),
-                    which,
-                    diagnosis: doctor::diagnose(&case, &target, &Profile::default()).await,
-                });
-            }
-        }
-    }
-    entries
-}
-
-fn services_of(prepared: &Prepared, component: &str) -> Vec<String> {
-    let services = prepared.plan.services.iter();
-    services
-        .filter(|service| service.components.iter().any(|name| name == component))
-        .map(|service| service.name.clone())
-        .collect()
 }
 
 /// Reads a run directory.

@@ -42,8 +42,11 @@ pub enum Error {
         /// Why.
         reason: String,
         /// What to do.
-        remedy: &'static str,
+        remedy: String,
     },
+    /// A signal came before anything was made.
+    #[error("interrupted before anything was started")]
+    NotStarted,
     /// A signal came; everything that was started has been removed.
     #[error("interrupted; everything that was started has been removed, what was found so far is in {}", directory.display())]
     Interrupted {
@@ -65,7 +68,7 @@ impl Error {
             }
             Self::Provider(_) | Self::RunDir(_) | Self::Control(_) | Self::Signals(_) => ExitCode::NotUp,
             Self::Suites { .. } => ExitCode::Incomplete,
-            Self::Interrupted { .. } => ExitCode::Interrupted,
+            Self::NotStarted | Self::Interrupted { .. } => ExitCode::Interrupted,
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, fs, path::Path, time::Instant};
 
-use super::{Error, Options};
+use super::{Error, Options, Signal};
 use crate::{
-    config::Config,
+    config::{self, Config},
     control, env_vars,
     environment::Warning,
     host::host,
@@ -37,12 +37,19 @@ pub(super) struct Prepared {
     engine: Option<Engine>,
 }
 
+impl Prepared {
+    /// What a signal makes of the run.
+    pub(super) fn interrupted(&self) -> Error {
+        Error::Interrupted { directory: self.directory.path().to_owned() }
+    }
+}
+
 /// The file that names the process which owns a run.
 const OWNER: &str = "owner";
 
 /// Reads everything, decides everything, starts nothing.
 pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Prepared, Error> {
-    let mut config = Config::read(&options.config_file())?;
+    let mut config = options.read_config()?;
     let scenario = &mut config.scenario;
     scenario.clients = options.clients.unwrap_or(scenario.clients);
     scenario.registration = options.duration.unwrap_or(scenario.registration);
@@ -50,6 +57,15 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
     scenario.seed = options.seed.unwrap_or(scenario.seed);
     scenario.check()?;
     let plan = plan(options, &config)?;
+    config.entrance = entrance(config.entrance, &plan)?;
+    if options.update_snapshots && config.snapshot_test.is_empty() {
+        return Err(config::Error::Invalid {
+            key: "snapshot_test",
+            value: "not set".to_owned(),
+            remedy: "set the command that runs the snapshot test, or leave --update-snapshots out".to_owned(),
+        }
+        .into());
+    }
 
     let id = options.run_id.clone().unwrap_or_else(new_run_id);
     let (target, engine) = choose_target(options.target, &id, progress).await?;
@@ -57,17 +73,20 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
     if removed.any() {
         progress.line(format!("removed what earlier runs left: {removed}"));
     }
-    let directory = RunDir::create(&options.runs(), &id)?;
-    directory.write(OWNER, &Owner::this_process().to_string())?;
     let mut secrets: BTreeMap<String, String> = plan
         .secrets()
         .into_iter()
         .map(|secret| (format!("{}/{}", secret.name, secret.key), secret.text.clone()))
         .collect();
     secrets.insert(control::TOKEN.to_owned(), random_hex());
-    let text = serde_json::to_string_pretty(&secrets).unwrap_or_default();
-    directory.write_private(run_dir::SECRETS, &text)?;
-    directory.write_json(run_dir::REQUEST, &request(options, &config))?;
+    let request = request(options, &config);
+    // The last step, and one that nothing can interrupt: whatever fails before it leaves nothing behind.
+    let directory = RunDir::create(&options.runs(), &id, |directory| {
+        directory.write(OWNER, &Owner::this_process().to_string())?;
+        let text = serde_json::to_string_pretty(&secrets).unwrap_or_default();
+        directory.write_private(run_dir::SECRETS, &text)?;
+        directory.write_json(run_dir::REQUEST, &request).map(drop)
+    })?;
     let warnings = warnings(&plan, target);
     Ok(Prepared {
         pods: pods::of(&plan),
@@ -98,6 +117,24 @@ fn plan(options: &Options, config: &Config) -> Result<Plan, Error> {
         replicas: options.replicas.clone(),
         generate: &mut |_, _| random_hex(),
     })?)
+}
+
+/// The Service that the configuration names, or else that of the component that starts last, since it refers to the others.
+fn entrance(configured: Option<String>, plan: &Plan) -> Result<Option<String>, config::Error> {
+    let names: Vec<&str> = plan.services.iter().map(|service| service.name.as_str()).collect();
+    match configured {
+        Some(name) if names.contains(&name.as_str()) => Ok(Some(name)),
+        Some(name) => Err(config::Error::Invalid {
+            key: "entrance",
+            value: format!("`{name}`"),
+            remedy: format!("name one of the Services of the manifests: {}", names.join(", ")),
+        }),
+        None => {
+            let of = |component: &str| plan.services.iter().find(|s| s.components.iter().any(|name| name == component));
+            let last = plan.components.iter().rev().find_map(|component| of(&component.name));
+            Ok(last.map(|service| service.name.clone()))
+        }
+    }
 }
 
 fn request(options: &Options, config: &Config) -> Request {
@@ -152,39 +189,43 @@ fn warnings(plan: &Plan, target: Target) -> Vec<Warning> {
 
 /// Brings images or programs, which may take minutes the first time; then network, volumes, files and ports, with the moment at
 /// which that began: bring-up is measured from there.
-pub(super) async fn provide(prepared: &Prepared, progress: &Progress) -> Result<(Provider, Instant), Error> {
-    let provided = match &prepared.engine {
-        Some(engine) => docker(prepared, engine, progress).await,
-        None => local(prepared, progress).await,
-    };
-    if provided.is_err() {
-        abandon(prepared).await;
-    }
-    Ok(provided?)
+pub(super) async fn provide(
+    prepared: &Prepared,
+    signal: &Signal,
+    progress: &Progress,
+) -> Result<(Provider, Instant), Error> {
+    let Prepared { config, pods, plan, root, directory, .. } = prepared;
+    let interrupted = || prepared.interrupted();
+    Ok(match &prepared.engine {
+        Some(engine) => {
+            signal.or(images(prepared, engine, progress)).await.ok_or_else(interrupted)??;
+            let started = Instant::now();
+            // A signal waits for the end of this step: a call that is cut short could make something behind the removal's back.
+            (
+                Provider::Docker(DockerPods::prepare(engine.clone(), pods.clone(), &plan.services, directory).await?),
+                started,
+            )
+        }
+        None => {
+            let say = |text| progress.line(text);
+            let found = provider::local::find_programs(&config.local, pods, root, &say);
+            let found = signal.or(found).await.ok_or_else(interrupted)??;
+            let started = Instant::now();
+            (Provider::Local(LocalPods::prepare(plan, pods.clone(), &found, root, directory)?), started)
+        }
+    })
 }
 
-async fn docker(
-    prepared: &Prepared,
-    engine: &Engine,
-    progress: &Progress,
-) -> Result<(Provider, Instant), provider::Error> {
-    let Prepared { config, pods, plan, root, directory, .. } = prepared;
+async fn images(prepared: &Prepared, engine: &Engine, progress: &Progress) -> Result<(), Error> {
+    let Prepared { config, pods, root, .. } = prepared;
     let mut images: Vec<String> =
         pods.iter().flat_map(|pod| pod.all_containers().map(|container| container.image.clone())).collect();
     images.push(SANDBOX_IMAGE.to_owned());
     images.sort();
     images.dedup();
-    image::ensure(engine.client(), &images, &config.images, root, &|event| say(progress, &event)).await?;
-    let started = Instant::now();
-    let pods = DockerPods::prepare(engine.clone(), pods.clone(), &plan.services, directory).await?;
-    Ok((Provider::Docker(pods), started))
-}
-
-async fn local(prepared: &Prepared, progress: &Progress) -> Result<(Provider, Instant), provider::Error> {
-    let Prepared { config, pods, plan, root, directory, .. } = prepared;
-    let found = provider::local::find_programs(&config.local, pods, root, &|text| progress.line(text)).await?;
-    let started = Instant::now();
-    Ok((Provider::Local(LocalPods::prepare(plan, pods.clone(), &found, root, directory)?), started))
+    let say = |event| say(progress, &event);
+    image::ensure(engine.client(), &images, &config.images, root, &say).await.map_err(provider::Error::from)?;
+    Ok(())
 }
 
 /// Name and version of the Docker engine that answers.
@@ -194,7 +235,7 @@ pub async fn docker_engine() -> Result<String, Error> {
 
 /// Makes sure that the engine has every image that the configuration describes.
 pub async fn make_images(options: &Options, progress: &Progress) -> Result<Vec<image::Outcome>, Error> {
-    let config = Config::read(&options.config_file())?;
+    let config = options.read_config()?;
     let engine = Engine::connect("images").await?;
     let images: Vec<String> = config.images.0.keys().cloned().collect();
     let say = |event| say(progress, &event);

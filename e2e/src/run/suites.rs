@@ -1,6 +1,10 @@
 //! Runs the suites and the snapshot test with nextest. Main functions: [`run`], [`compare_snapshot`].
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
@@ -8,23 +12,27 @@ use tokio::{
 };
 
 use super::{
-    Error,
+    Error, Signal,
     prepare::{INHERITED, Prepared},
     system::System,
 };
-use crate::{env_vars, progress::Progress, run_dir};
+use crate::{env_vars, progress::Progress, provider::end_with_parent, run_dir};
 
-/// Where nextest writes the suites' JUnit file, below cargo's target directory; the profile of `.config/nextest.toml` says so.
-const NEXTEST_JUNIT: &str = "nextest/e2e/junit.xml";
 /// nextest's own words for "some tests failed", from its documented list of exit codes.
 const TESTS_FAILED: i32 = 100;
 /// The same for "no test was selected".
 const NO_TESTS: i32 = 4;
 
 /// Runs the suites against the system. Failed tests are no error: their records say what failed.
-pub(super) async fn run(system: &System, prepared: &Prepared, progress: &Progress) -> Result<(), Error> {
+pub(super) async fn run(
+    system: &System,
+    prepared: &Prepared,
+    signal: &Signal,
+    progress: &Progress,
+) -> Result<(), Error> {
     progress.line(format!("running the suites: {}", prepared.config.suites.join(" ")));
-    let junit = target_directory(&prepared.root).join(NEXTEST_JUNIT);
+    let profile = profile(&prepared.config.suites);
+    let junit = target_directory(&prepared.root).join(format!("nextest/{profile}/junit.xml"));
     // An old file must not stand for this run.
     let _ = std::fs::remove_file(&junit);
     let mut command = command(&prepared.config.suites, &prepared.root)?;
@@ -39,14 +47,18 @@ pub(super) async fn run(system: &System, prepared: &Prepared, progress: &Progres
     let show = |line: &str| progress.plain(line);
     let status = tokio::select! {
         () = live => None,
-        status = watch(command, &prepared.config.suites, &show) => status?,
+        status = watch(command, prepared, &prepared.config.suites, signal, &show) => status?,
     };
     progress.live_done();
-    let failed = |reason: String, remedy| Error::Suites { command: prepared.config.suites.join(" "), reason, remedy };
+    let failed = |reason: String, remedy: &str| Error::Suites {
+        command: prepared.config.suites.join(" "),
+        reason,
+        remedy: remedy.to_owned(),
+    };
     match status {
         Some(0 | TESTS_FAILED) => {}
         Some(NO_TESTS) => {
-            return Err(failed("it selected no test".to_owned(), "check the profile in .config/nextest.toml"));
+            return Err(failed("it selected no test".to_owned(), "check its filters and its profile"));
         }
         status => {
             let status = status.map_or("a signal".to_owned(), |code| format!("exit code {code}"));
@@ -56,7 +68,7 @@ pub(super) async fn run(system: &System, prepared: &Prepared, progress: &Progres
     let text = std::fs::read_to_string(&junit).map_err(|error| {
         failed(
             format!("it left no {} ({error})", junit.display()),
-            "set [profile.e2e.junit] path in .config/nextest.toml",
+            &format!("set `path = \"junit.xml\"` under [profile.{profile}.junit] in .config/nextest.toml"),
         )
     })?;
     prepared.directory.write(run_dir::JUNIT, &text)?;
@@ -64,7 +76,14 @@ pub(super) async fn run(system: &System, prepared: &Prepared, progress: &Progres
 }
 
 /// The difference to the snapshot, or `None` when there is none or it was accepted.
-pub(super) async fn compare_snapshot(prepared: &Prepared, update: bool) -> Result<Option<String>, Error> {
+pub(super) async fn compare_snapshot(
+    prepared: &Prepared,
+    signal: &Signal,
+    update: bool,
+) -> Result<Option<String>, Error> {
+    if prepared.config.snapshot_test.is_empty() {
+        return Ok(None);
+    }
     let mut command = command(&prepared.config.snapshot_test, &prepared.root)?;
     command
         .env(env_vars::E2E_RUN, prepared.directory.path())
@@ -79,7 +98,7 @@ pub(super) async fn compare_snapshot(prepared: &Prepared, update: bool) -> Resul
         output.push_str(line);
         output.push('\n');
     };
-    let status = watch(command, &prepared.config.snapshot_test, &keep).await?;
+    let status = watch(command, prepared, &prepared.config.snapshot_test, signal, &keep).await?;
     let output = output.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     match status {
         Some(0) => Ok(None),
@@ -87,7 +106,7 @@ pub(super) async fn compare_snapshot(prepared: &Prepared, update: bool) -> Resul
         _ => Err(Error::Suites {
             command: prepared.config.snapshot_test.join(" "),
             reason: output.lines().last().unwrap_or("no output").to_owned(),
-            remedy: "its output says why",
+            remedy: "its output says why".to_owned(),
         }),
     }
 }
@@ -106,7 +125,7 @@ fn command(words: &[String], root: &Path) -> Result<Command, Error> {
         return Err(Error::Suites {
             command: String::new(),
             reason: "it is empty".to_owned(),
-            remedy: "set suites and snapshot_test in .config/e2e.toml, or remove the keys",
+            remedy: "set suites in .config/e2e.toml, or remove the key".to_owned(),
         });
     };
     let mut command = Command::new(program);
@@ -116,26 +135,41 @@ fn command(words: &[String], root: &Path) -> Result<Command, Error> {
     }
     // A group of its own: on Ctrl-C this process ends it, in order.
     command.process_group(0);
+    end_with_parent(&mut command);
     Ok(command)
 }
 
-/// Runs a command and hands over its lines; its exit code, or `None` when a signal ended it. When the future is dropped the
-/// command is asked to stop, which nextest passes on to its tests.
-async fn watch(mut command: Command, words: &[String], on_line: &dyn Fn(&str)) -> Result<Option<i32>, Error> {
+/// The nextest profile that a command names.
+fn profile(words: &[String]) -> &str {
+    let named = words.iter().enumerate().find_map(|(position, word)| match word.as_str() {
+        "--profile" | "-P" => words.get(position + 1).map(String::as_str),
+        word => word.strip_prefix("--profile="),
+    });
+    named.unwrap_or("default")
+}
+
+/// Runs a command and hands over its lines; its exit code, or `None` when a signal ended it. When this process is to stop,
+/// the command is stopped first.
+async fn watch(
+    mut command: Command,
+    prepared: &Prepared,
+    words: &[String],
+    signal: &Signal,
+    on_line: &dyn Fn(&str),
+) -> Result<Option<i32>, Error> {
     let mut child = command.spawn().map_err(|error| Error::Suites {
         command: words.join(" "),
         reason: error.to_string(),
-        remedy: "install cargo-nextest with `cargo install --locked cargo-nextest`",
+        remedy: format!("install {}, or set another command in .config/e2e.toml", words[0]),
     })?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let mut guard = StopOnDrop(Some(child));
-    tokio::join!(lines(stdout, on_line), lines(stderr, on_line));
-    let status = match guard.0.as_mut() {
-        Some(child) => child.wait().await.ok(),
-        None => None,
-    };
-    guard.0 = None;
-    Ok(status.and_then(|status| status.code()))
+    let mut child = Group(child);
+    let output = async { tokio::join!(lines(stdout, on_line), lines(stderr, on_line)) };
+    if signal.or(output).await.is_none() {
+        child.stop().await;
+        return Err(prepared.interrupted());
+    }
+    Ok(child.0.wait().await.ok().and_then(|status| status.code()))
 }
 
 async fn lines(stream: Option<impl AsyncRead + Unpin>, on_line: &dyn Fn(&str)) {
@@ -149,25 +183,57 @@ async fn lines(stream: Option<impl AsyncRead + Unpin>, on_line: &dyn Fn(&str)) {
 /// How long nextest may take to stop its tests; it gives them 10 s itself.
 const STOP_LIMIT: Duration = Duration::from_secs(12);
 
-struct StopOnDrop(Option<Child>);
+/// A command with what it started in its process group: nextest, and while it builds, cargo and compilers.
+struct Group(Child);
 
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        let Some(mut child) = self.0.take() else { return };
-        let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
-        if let Some(pid) = pid {
-            // It may have ended just now.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+impl Group {
+    /// Asks all of it to stop, which nextest passes on to its tests, and waits for that.
+    async fn stop(&mut self) {
+        self.signal(rustix::process::Signal::TERM);
+        if tokio::time::timeout(STOP_LIMIT, self.0.wait()).await.is_err() {
+            self.signal(rustix::process::Signal::KILL);
+            // It cannot refuse that.
+            let _ = self.0.wait().await;
         }
-        tokio::spawn(async move {
-            if tokio::time::timeout(STOP_LIMIT, child.wait()).await.is_err() {
-                let _ = child.kill().await;
-            }
-        });
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let id = self.0.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+        if let Some(group) = id {
+            // It may have ended just now.
+            let _ = rustix::process::kill_process_group(group, signal);
+        }
     }
 }
 
-/// Where cargo puts what it builds.
-fn target_directory(root: &Path) -> std::path::PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |directory| root.join(directory))
+impl Drop for Group {
+    /// Only a panic comes here before the command has ended.
+    fn drop(&mut self) {
+        self.signal(rustix::process::Signal::TERM);
+    }
+}
+
+/// Where cargo puts what it builds: `CARGO_TARGET_DIR`, else `target` beside the workspace's `Cargo.lock`, which is where
+/// `root` is unless it is a member of a larger workspace.
+pub(super) fn target_directory(root: &Path) -> PathBuf {
+    if let Some(directory) = std::env::var_os("CARGO_TARGET_DIR") {
+        return root.join(directory);
+    }
+    let workspace = root.ancestors().find(|directory| directory.join("Cargo.lock").is_file());
+    workspace.unwrap_or(root).join("target")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[rstest::rstest]
+    #[case("cargo nextest run", "default")]
+    #[case("cargo nextest run --profile e2e", "e2e")]
+    #[case("cargo nextest run -P mine --workspace", "mine")]
+    #[case("cargo nextest run --profile=ci", "ci")]
+    fn a_command_names_its_profile(#[case] command: &str, #[case] expected: &str) {
+        let words: Vec<String> = command.split(' ').map(str::to_owned).collect();
+        assert_eq!(profile(&words), expected);
+    }
 }

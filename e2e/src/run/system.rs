@@ -10,6 +10,7 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
     Error,
+    examine::Examinations,
     prepare::{self, Prepared},
 };
 use crate::{
@@ -23,18 +24,20 @@ use crate::{
 
 /// A kubelet looks again after a period, of one second at least; nobody who waits for a system to come up wants to wait for
 /// that. These further looks count only when they succeed, so the verdicts stay a kubelet's.
-const EAGER: Duration = Duration::from_millis(50);
+const EAGER: Duration = Duration::from_millis(20);
 
 pub(super) struct System {
     pub(super) provider: Arc<Provider>,
     pub(super) node: Node,
     pub(super) resources: ResourceWatch,
+    pub(super) examinations: Examinations,
     pub(super) started: Instant,
     control: Server,
     /// What the suites say about how they go.
     pub(super) said: watch::Receiver<String>,
     stop: watch::Receiver<bool>,
     readiness: JoinHandle<()>,
+    ahead: JoinHandle<()>,
 }
 
 impl System {
@@ -64,7 +67,12 @@ impl System {
         };
         Ok(Self {
             resources: evidence::watch_resources(Arc::clone(&provider), meters(&provider, prepared)),
+            examinations: Examinations::start(Arc::clone(&provider), prepared, &node),
             readiness: tokio::spawn(follow_readiness(Arc::clone(&provider), node.watch())),
+            ahead: tokio::spawn({
+                let (provider, snapshots, first) = (Arc::clone(&provider), node.watch(), first_pods(prepared));
+                async move { prepare_ahead(&provider, snapshots, &first).await }
+            }),
             provider,
             node,
             started,
@@ -86,7 +94,7 @@ impl System {
             target: *target,
             run_dir: directory.path().to_owned(),
             provider: self.provider.description(),
-            entrance: config.entrance.clone(),
+            entrance: config.entrance.clone().unwrap_or_default(),
             services: self.provider.endpoints(plan, pods),
             components,
             scenario: config.scenario.clone(),
@@ -106,9 +114,10 @@ impl System {
 
     /// Stops everything and removes it.
     pub(super) async fn remove(self, prepared: &Prepared) -> Result<(), Error> {
-        let Self { provider, node, resources, control, readiness, .. } = self;
+        let Self { provider, node, resources, examinations, control, readiness, ahead, .. } = self;
         readiness.abort();
-        drop((resources, control));
+        ahead.abort();
+        drop((resources, examinations, control));
         // From here on no exit leads to a restart.
         node.shutdown().await;
         let removed = provider.teardown().await;
@@ -145,6 +154,23 @@ fn meters(provider: &Provider, prepared: &Prepared) -> Vec<(Meter, String, std::
         }
     }
     meters
+}
+
+/// Pods that wait for no other.
+fn first_pods(prepared: &Prepared) -> Vec<String> {
+    let waits = |pod: &&crate::provider::pods::PodSpec| !dependencies(&prepared.plan, prepared, pod).is_empty();
+    prepared.pods.iter().filter(|pod| !waits(pod)).map(|pod| pod.name.clone()).collect()
+}
+
+/// Prepares the other pods while the first ones, which the others wait for, start up; not before they run, since an engine does
+/// one thing after the other.
+async fn prepare_ahead(provider: &Provider, mut snapshots: watch::Receiver<Snapshot>, first: &[String]) {
+    let runs = |snapshot: &Snapshot| {
+        first.iter().filter_map(|name| snapshot.pod(name)).all(|pod| pod.status != "ContainerCreating")
+    };
+    if snapshots.wait_for(runs).await.is_ok() {
+        provider.prepare_ahead().await;
+    }
 }
 
 /// Services follow the readiness of pods, where the target allows.

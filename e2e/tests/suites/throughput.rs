@@ -1,6 +1,6 @@
 //! Clients send operations in a closed loop; afterwards every acknowledged operation must be in the database, once.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, panic::AssertUnwindSafe};
 
 use e2e::{
     environment::Environment,
@@ -12,6 +12,7 @@ use e2e::{
     },
     record::{Conservation, Measured, Throughput, measure},
 };
+use futures_util::FutureExt;
 use rstest::rstest;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -21,7 +22,7 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 async fn operations_are_committed_and_kept(environment: Environment) {
     let prefix = format!("{}-operation", environment.run_id);
     let mut load = None;
-    measure(&environment, "throughput", "operations", async {
+    let throughput = measure(&environment, "throughput", "operations", async {
         let result = operate(&environment, &prefix).await?;
         environment.run_dir()?.write_json("evidence/throughput.load.json", &result)?;
         let ended = unix_ms();
@@ -31,10 +32,15 @@ async fn operations_are_committed_and_kept(environment: Environment) {
             (figures.acknowledged == 0).then(|| format!("no operation was acknowledged: {:?}", figures.by_error));
         load = Some(result);
         Ok::<_, Error>((detail, Measured::Throughput(figures), failure))
-    })
-    .await;
+    });
+    // A load that failed has sent operations too: they are counted before the failure goes on.
+    let throughput = AssertUnwindSafe(throughput).catch_unwind().await;
     measure(&environment, "conservation", "operations", async {
         let load = load.ok_or("there was no load, so there is nothing to count")?;
+        if load.client_reports.iter().all(|report| report.operations == 0) {
+            let nothing = Measured::Conservation(Conservation::default());
+            return Ok(("no operation was sent".to_owned(), nothing, None));
+        }
         let figures = count(&environment, &prefix, &load).await?;
         let detail = format!("{} acknowledged, {} stored", figures.acknowledged, figures.stored);
         let failure = (figures.missing > 0 || figures.duplicate > 0)
@@ -42,6 +48,9 @@ async fn operations_are_committed_and_kept(environment: Environment) {
         Ok::<_, Error>((detail, Measured::Conservation(figures), failure))
     })
     .await;
+    if let Err(panic) = throughput {
+        std::panic::resume_unwind(panic);
+    }
 }
 
 async fn operate(environment: &Environment, prefix: &str) -> Result<LoadResult<ThroughputReport>, Error> {

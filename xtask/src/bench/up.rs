@@ -77,12 +77,10 @@ fn compose_up(shell: &Shell, program: &[&str]) -> Result<Duration> {
     let (first, rest) = (program[0], &program[1..]);
     let project = format!("e2ebench{}", std::process::id());
     let file = "fixtures/compose/docker-compose.yml";
-    let _environment = [
-        shell.push_env("POSTGRES_PASSWORD", random_hex()),
-        shell.push_env("TOKEN_KEY", random_hex()),
-    ];
+    let _environment = [shell.push_env("POSTGRES_PASSWORD", random_hex()), shell.push_env("TOKEN_KEY", random_hex())];
     let started = Instant::now();
-    let up = cmd!(shell, "{first} {rest...} -p {project} -f {file} up -d").quiet().ignore_stdout().ignore_stderr().run();
+    let up =
+        cmd!(shell, "{first} {rest...} -p {project} -f {file} up -d").quiet().ignore_stdout().ignore_stderr().run();
     let ready = up.context("docker-compose could not start the system").and_then(|()| compose_ready(shell, &project));
     let took = started.elapsed();
     cmd!(shell, "{first} {rest...} -p {project} -f {file} down -v -t 5")

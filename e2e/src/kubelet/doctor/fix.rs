@@ -19,35 +19,45 @@ impl Fix {
     /// The fix of a proven cause.
     pub(super) fn of(case: &Case, cause: Cause, flip: Option<&Flip>) -> Self {
         let to = |axis: Axis| flip.filter(|flip| flip.axis == axis).map(|flip| flip.to.as_str());
-        let field = case.which.field();
-        match cause {
-            Cause::HostAllowList => Self {
-                summary: format!(
-                    "exempt the health path from the app's Host check, or send a Host that it knows with httpHeaders of \
-                     the {field}"
-                ),
-                patch: to(Axis::Host).map(|host| merge_patch(case, &http_headers(case, host))),
-            },
-            Cause::TooSlow => Self {
-                summary: format!("make the health path answer at once, or raise timeoutSeconds of the {field}"),
-                patch: to(Axis::Timeout)
-                    .map(|to| merge_patch(case, &[format!("timeoutSeconds: {}", to.trim_end_matches('s'))])),
-            },
-            Cause::WrongPort => Self {
-                summary: format!("let the {field} ask the port on which the app listens"),
-                patch: to(Axis::Port).map(|to| merge_patch(case, &["httpGet:".to_owned(), format!("  port: {to}")])),
-            },
-            Cause::MethodOrPath => {
-                Self { summary: format!("let the {field} ask a path that the app serves to GET"), patch: None }
+        let patch = match cause {
+            Cause::HostAllowList => to(Axis::Host).map(|host| merge_patch(case, &http_headers(case, host))),
+            Cause::TooSlow => to(Axis::Timeout)
+                .map(|to| merge_patch(case, &[format!("timeoutSeconds: {}", to.trim_end_matches('s'))])),
+            Cause::WrongPort => {
+                to(Axis::Port).map(|to| merge_patch(case, &["httpGet:".to_owned(), format!("  port: {to}")]))
             }
-            Cause::DependencyDown => Self {
-                summary: "bring back what the app depends on; a liveness probe should not look at dependencies"
-                    .to_owned(),
-                patch: None,
-            },
+            Cause::MethodOrPath | Cause::DependencyDown => None,
+        };
+        Self { summary: cause.remedy(case.which.field()), patch }
+    }
+}
+
+impl Cause {
+    /// What to do about it, for a probe of the given field or for several.
+    #[must_use]
+    pub fn remedy(self, field: &str) -> String {
+        match self {
+            Self::HostAllowList => format!(
+                "exempt the health path from the app's Host check, or send a Host that it knows with httpHeaders of the {field}"
+            ),
+            Self::TooSlow => format!("make the health path answer at once, or raise timeoutSeconds of the {field}"),
+            Self::WrongPort => format!("let the {field} ask the port on which the app listens"),
+            Self::MethodOrPath => format!("let the {field} ask a path that the app serves to GET"),
+            Self::DependencyDown => {
+                "bring back what the app depends on; a liveness probe should not look at dependencies".to_owned()
+            }
         }
     }
 }
+
+/// Two patches of the same container as one; `None` when they are for different containers.
+pub(crate) fn joined(first: &str, second: &str) -> Option<String> {
+    let probe = second.match_indices('\n').nth(HEADER_LINES - 1).map(|(end, _)| end + 1)?;
+    first.starts_with(&second[..probe]).then(|| format!("{first}{}", &second[probe..]))
+}
+
+/// Lines of a patch up to the container's name; see [`merge_patch`].
+const HEADER_LINES: usize = 9;
 
 /// A list of httpHeaders replaces the old one when it is merged, so it names those that the probe has already.
 fn http_headers(case: &Case, host: &str) -> Vec<String> {

@@ -17,6 +17,8 @@ use crate::{
 
 /// More requests than this are not sent for one probe.
 const MAX_REQUESTS: usize = 14;
+/// How trials of a plain request begin.
+pub(crate) const PLAIN: &str = "a plain request";
 /// What a person's request says of itself; the version is of no matter.
 const CURL: &str = "curl/8.5.0";
 
@@ -109,7 +111,7 @@ impl<'a> Lab<'a> {
         let mut statuses = vec![observation.status];
         for host in self.plain_hosts() {
             let plain = self.plain(&host);
-            let seen = self.send_request(&format!("a plain request, Host {host}"), &plain).await?;
+            let seen = self.send_request(&format!("{PLAIN} as curl sends it, with Host {host}"), &plain).await?;
             if seen.success() {
                 return self.narrow(&plain).await;
             }
@@ -162,7 +164,7 @@ impl<'a> Lab<'a> {
             if !self.send_request(&format!("the probe with {}", named(axis, &to)), &there).await?.success() {
                 continue;
             }
-            let changed = format!("a plain request with {}", named(axis, &from));
+            let changed = format!("{PLAIN} with {}", named(axis, &from));
             if self.send_request(&changed, &back).await?.success() {
                 continue;
             }

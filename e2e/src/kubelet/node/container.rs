@@ -97,8 +97,7 @@ impl<R: Runtime> Driver<R> {
         self.context.publish(&self.pod, |report| {
             report.ip = ip.or(report.ip);
             if let Some(container) = report.container_mut(&self.spec.name) {
-                container.status.clone_from(status);
-                container.events = events.to_vec();
+                container.update(status, events);
             }
         });
     }

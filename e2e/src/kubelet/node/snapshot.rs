@@ -9,7 +9,7 @@ use super::{ContainerSpec, PodSpec};
 use crate::kubelet::{
     Which,
     observation::{Observation, Verdict},
-    status::{ContainerState, ContainerStatus, Event},
+    status::{ContainerState, ContainerStatus, Event, Termination},
 };
 
 /// All pods by name.
@@ -47,6 +47,8 @@ pub struct ContainerReport {
     pub name: String,
     /// What `containerStatuses` says.
     pub status: ContainerStatus,
+    /// How its instances ended, oldest first. Kubernetes keeps only the last one.
+    pub terminations: Vec<Termination>,
     /// Its events.
     pub events: Vec<Event>,
     /// Its probes, those that it declares.
@@ -189,9 +191,25 @@ impl ContainerReport {
                 restart_count: 0,
                 last_termination: None,
             },
+            terminations: Vec::new(),
             events: Vec::new(),
             probes: declared.map(|which| (which, ProbeReport::default())).collect(),
         }
+    }
+}
+
+impl ContainerReport {
+    /// Takes in what its worker says now.
+    pub(super) fn update(&mut self, status: &ContainerStatus, events: &[Event]) {
+        let ended = match &status.state {
+            ContainerState::Terminated(termination) => Some(termination),
+            ContainerState::Waiting { .. } | ContainerState::Running { .. } => status.last_termination.as_ref(),
+        };
+        if let Some(termination) = ended.filter(|ended| self.terminations.last() != Some(ended)) {
+            self.terminations.push(termination.clone());
+        }
+        self.status.clone_from(status);
+        self.events = events.to_vec();
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     kubelet::{Which, observation::Verdict},
-    plan::{Probe, Probes},
+    plan::{Probe, ProbeAction, Probes},
 };
 
 /// A period of zero would send probes without end.
@@ -112,7 +112,7 @@ impl Probing {
 
     /// Whether the probe that has not succeeded now is a further one, of which nothing is kept.
     pub(super) fn drop_extra(&mut self, now: Duration, which: Which) -> bool {
-        let eager = self.eager.unwrap_or_default();
+        let eager = self.eager_pause(which);
         match &mut self.slots[which as usize] {
             Some(slot) if slot.extra => {
                 slot.in_flight = false;
@@ -126,12 +126,13 @@ impl Probing {
 
     /// Takes in a result; `true` when it makes the probe's state a failure.
     pub(super) fn result(&mut self, now: Duration, which: Which, verdict: Verdict) -> bool {
+        let eager = self.eager_pause(which);
         let Some(slot) = &mut self.slots[which as usize] else {
             return false;
         };
         slot.in_flight = false;
         slot.extra = false;
-        slot.extra_due = now + self.eager.unwrap_or_default();
+        slot.extra_due = now + eager;
         match verdict {
             Verdict::Errored => return false,
             Verdict::NotMeasured => {
@@ -149,6 +150,13 @@ impl Probing {
         }
         slot.state = Some(verdict);
         !success
+    }
+
+    /// The pause before a further probe. A command costs a process in the container, which a container that starts up would
+    /// feel: ten times the pause.
+    fn eager_pause(&self, which: Which) -> Duration {
+        let is_exec = self.slot(which).is_some_and(|slot| matches!(slot.spec.action, ProbeAction::Exec { .. }));
+        self.eager.unwrap_or_default() * if is_exec { 10 } else { 1 }
     }
 
     fn slot(&self, which: Which) -> Option<&Slot> {

@@ -104,8 +104,13 @@ fn the_base() {
         source: source(1),
     };
     let port = ServicePort { name: Some("http".into()), port: 80, target_port: 8000, protocol: "TCP".into() };
-    let service =
-        Service { name: "backend".into(), components: vec!["backend".into()], ports: vec![port], source: source(2) };
+    let service = Service {
+        name: "backend".into(),
+        components: vec!["backend".into()],
+        ports: vec![port],
+        publish_not_ready: false,
+        source: source(2),
+    };
     assert_eq!(plan.components, [component]);
     assert_eq!(plan.services, [service]);
     let objects: Vec<_> = plan.objects.iter().map(|object| format!("{}/{}", object.kind, object.name)).collect();

@@ -41,6 +41,7 @@ pub(super) const HONOURED: &[&str] = &[
     "spec.ports[].port",
     "spec.ports[].protocol",
     "spec.ports[].targetPort",
+    "spec.publishNotReadyAddresses",
     "spec.replicas",
     "spec.selector",
     "spec.template.metadata",

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bollard::{
     Docker,
-    models::{NetworkCreateRequest, VolumeCreateRequest},
+    models::NetworkCreateRequest,
     query_parameters::{
         ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
         RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder,
@@ -61,16 +61,23 @@ impl Engine {
         Ok(name)
     }
 
-    pub(super) async fn create_volume(&self, name: &str) -> Result<(), Error> {
-        let request =
-            VolumeCreateRequest { name: Some(name.to_owned()), labels: Some(self.labels()), ..Default::default() };
-        self.client.create_volume(request).await.map_err(|error| Error::engine("create the volume", name, error))?;
-        Ok(())
-    }
-
     /// Removes what belongs to this run. Everything is tried; the first failure is returned.
+    ///
+    /// A call that was under way when its caller was stopped may still make something: it is removed again until there was
+    /// nothing to remove.
     pub(crate) async fn remove_run(&self) -> Result<Removed, Error> {
-        self.remove(|labels| labels.get(RUN) == Some(&self.run_id)).await
+        let mut all = Removed::default();
+        // Three calls at most can be behind another in one engine's queue for one name: sandbox, volume, container.
+        for _ in 0..4 {
+            let removed = self.remove(|labels| labels.get(RUN) == Some(&self.run_id)).await?;
+            if removed == Removed::default() {
+                break;
+            }
+            all.containers += removed.containers;
+            all.networks += removed.networks;
+            all.volumes += removed.volumes;
+        }
+        Ok(all)
     }
 
     /// Removes what belongs to runs whose process is gone.

@@ -7,7 +7,10 @@ use std::{
 };
 
 use bollard::{
-    models::{ContainerCreateBody, EndpointSettings, HostConfig, Mount, MountType, NetworkingConfig, PortBinding},
+    models::{
+        ContainerCreateBody, EndpointSettings, HostConfig, Mount, MountType, MountVolumeOptions, NetworkingConfig,
+        PortBinding,
+    },
     query_parameters::{CreateContainerOptionsBuilder, UploadToContainerOptionsBuilder},
 };
 
@@ -55,9 +58,6 @@ impl Sandbox {
             .map(|(name, _)| name)
             .collect();
         let volume_prefix = format!("{name}-");
-        for volume in &disk_volumes {
-            engine.create_volume(&format!("{volume_prefix}{volume}")).await?;
-        }
         let body = body(engine, pod, services, network, &volume_prefix, &disk_volumes);
         let options = CreateContainerOptionsBuilder::default().name(&name).build();
         let client = &engine.client;
@@ -127,6 +127,8 @@ fn body(
         target: Some(format!("{VOLUMES}/{volume}")),
         source: Some(format!("{volume_prefix}{volume}")),
         typ: Some(MountType::VOLUME),
+        // The engine makes the volume with the container, and labels it.
+        volume_options: Some(MountVolumeOptions { labels: Some(engine.labels()), ..Default::default() }),
         ..Default::default()
     });
     ContainerCreateBody {

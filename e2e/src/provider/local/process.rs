@@ -15,7 +15,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::{process::Command, sync::watch, time::timeout};
 
 use super::usage::Processes;
-use crate::kubelet::{node::ExecResult, status::Exit};
+use crate::{
+    kubelet::{node::ExecResult, status::Exit},
+    provider::end_with_parent,
+};
 
 /// What to run.
 #[derive(Clone)]
@@ -148,18 +151,3 @@ fn is_child_of_init(pid: u32) -> bool {
         .and_then(|stat| Some(stat.rsplit_once(')')?.1.split_whitespace().nth(1)? == "1"))
         .unwrap_or(false)
 }
-
-#[cfg(target_os = "linux")]
-#[expect(unsafe_code, reason = "pre_exec runs between fork and exec; one system call without allocation is safe there")]
-fn end_with_parent(command: &mut Command) {
-    // Runs after the change of user, which would clear it. The signal comes when the starting thread ends: starts happen on
-    // the runtime's worker threads, which live as long as the run.
-    unsafe {
-        command.pre_exec(|| {
-            rustix::process::set_parent_process_death_signal(Some(Signal::TERM)).map_err(std::io::Error::from)
-        });
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn end_with_parent(_command: &mut Command) {}

@@ -1,0 +1,26 @@
+//! The tests of another system: `cargo run -p e2e --example nginx_redis -- local`, or `docker`.
+use e2e::run::{self, Options};
+
+fn main() -> std::process::ExitCode {
+    let target = std::env::args().nth(1).map(|name| name.parse().expect("docker or local"));
+    run::main(Options { target, ..Options::new(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/nginx_redis")) })
+}
+
+#[rstest::rstest]
+#[case(["nginx", "GET / HTTP/1.0\r\n\r\n", "HTTP/1.1 200 OK"])]
+#[case(["redis", "PING\r\n", "+PONG"])]
+#[tokio::test]
+async fn answers(
+    #[from(e2e::fixture::environment)] environment: e2e::environment::Environment,
+    #[case] [name, question, expected]: [&str; 3],
+) {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    e2e::record::measure(&environment, "answers", name, async {
+        let mut stream = tokio::net::TcpStream::connect(environment.service(name)?.address).await?;
+        stream.write_all(question.as_bytes()).await?;
+        let answer = BufReader::new(stream).lines().next_line().await?.unwrap_or_default();
+        let failure = (answer != expected).then(|| format!("{name} answered {answer}"));
+        Ok::<_, Box<dyn std::error::Error>>((answer, e2e::record::Measured::Nothing, failure))
+    })
+    .await;
+}

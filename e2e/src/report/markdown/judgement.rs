@@ -1,0 +1,90 @@
+//! What is wrong, why, and what to do: the sections made from findings. Main function: [`findings`].
+
+use std::fmt::Write;
+
+use crate::report::{Finding, Report, Severity, Verdict};
+
+pub(super) fn findings(report: &Report) -> String {
+    let mut text = "## Key findings\n\n".to_owned();
+    if report.findings.is_empty() {
+        text += "None: every check passed, no container was restarted, no figure crossed its line.\n\n";
+    }
+    for (index, finding) in report.findings.iter().enumerate() {
+        let about = finding.component.as_ref().map(|component| format!(" ({component})")).unwrap_or_default();
+        let _ = writeln!(text, "### {}. {}{about}\n\n{}\n", index + 1, finding.code, finding.claim);
+        if let Some(excerpt) = &finding.excerpt {
+            // What is no log is a patch for the manifests.
+            let language = if excerpt.starts_with("apiVersion:") { "yaml" } else { "" };
+            let _ = writeln!(text, "```{language}\n{}\n```\n", excerpt.trim_end());
+        }
+        let _ = writeln!(text, "- Severity: {}", severity(finding.severity));
+        let _ = writeln!(text, "- Evidence: {}\n", finding.evidence.join(", "));
+    }
+    text
+}
+
+pub(super) fn root_causes(report: &Report) -> String {
+    let causes = report.findings.iter().enumerate().filter(|(_, finding)| finding.code.is_cause());
+    let causes: Vec<String> = causes
+        .map(|(index, cause)| {
+            let evidence = cause.evidence.join(", ");
+            format!("- **{}** is proven by {evidence}: finding {}\n", named(cause), index + 1)
+        })
+        .collect();
+    let text = match (causes.is_empty(), report.verdict) {
+        (true, Verdict::Pass) => "Nothing failed, so there is none.\n".to_owned(),
+        (true, _) => "No cause was proven; the findings above are what was observed.\n".to_owned(),
+        (false, _) => causes.concat(),
+    };
+    format!("## Root causes\n\n{text}\n")
+}
+
+/// A finding in a word or two: `oom-killed (backend)`.
+fn named(finding: &Finding) -> String {
+    match &finding.component {
+        Some(component) => format!("{} ({component})", finding.code),
+        None => finding.code.to_string(),
+    }
+}
+
+/// The fixes of causes and of what stands alone. Where a cause is known, effects are left to the next run, which shows whether
+/// they have gone with it.
+pub(super) fn path_forward(report: &Report) -> String {
+    let has_cause = report.findings.iter().any(|finding| finding.code.is_cause());
+    let (effects, others): (Vec<&Finding>, Vec<&Finding>) =
+        report.findings.iter().partition(|finding| has_cause && finding.code.is_effect());
+    let mut steps: Vec<String> = Vec::new();
+    for finding in others.iter().filter(|finding| !finding.fix.is_empty()) {
+        if !steps.contains(&finding.fix) {
+            steps.push(finding.fix.clone());
+        }
+    }
+    let mut names: Vec<String> = effects.into_iter().map(named).collect();
+    names.dedup();
+    if !names.is_empty() {
+        steps.push(format!(
+            "Run again. What the causes explain goes away with them; what stays has another cause: {}.",
+            names.join(", ")
+        ));
+    }
+    let steps: Vec<String> = steps.iter().enumerate().map(|(index, step)| format!("{}. {step}\n", index + 1)).collect();
+    let text = if steps.is_empty() { "Nothing to fix.\n".to_owned() } else { steps.concat() };
+    format!("## Path forward\n\n{text}\n")
+}
+
+pub(super) fn conclusion(report: &Report) -> String {
+    let causes: Vec<String> = report.findings.iter().filter(|finding| finding.code.is_cause()).map(named).collect();
+    let text = match causes.is_empty() {
+        true => report.verdict_reason.clone(),
+        false => format!("What has to be fixed first: {}.", causes.join(", ")),
+    };
+    format!("## Conclusion\n\n{text}\n\n")
+}
+
+fn severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Gap => "gap: something was not measured",
+        Severity::Warning => "warning",
+    }
+}

@@ -1,0 +1,205 @@
+//! The doctor looks at a probe while it fails: at the end there may be nobody left to ask, since a container in
+//! CrashLoopBackOff does not run. Main type: [`Examinations`].
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::watch, task::JoinHandle};
+
+use super::prepare::Prepared;
+use crate::{
+    diagnose::is_failing,
+    evidence::{DoctorEntry, unix_ms},
+    kubelet::{
+        Which,
+        doctor::{self, Case},
+        node::{ContainerReport, Node, Runtime, Snapshot},
+        probe::Profile,
+        status::ContainerState,
+    },
+    plan::{Probe, ProbeAction, Service},
+    provider::{Provider, pods::PodSpec},
+};
+
+/// Examines probes that fail, until it is dropped.
+pub(super) struct Examinations {
+    surgery: Arc<Surgery>,
+    task: JoinHandle<()>,
+}
+
+impl Examinations {
+    /// Begins to look.
+    pub(super) fn start(provider: Arc<Provider>, prepared: &Prepared, node: &Node) -> Self {
+        let surgery = Arc::new(Surgery {
+            provider,
+            pods: prepared.pods.clone(),
+            services: prepared.plan.services.clone(),
+            snapshots: node.watch(),
+            files: Mutex::default(),
+        });
+        let task = tokio::spawn(follow(Arc::clone(&surgery)));
+        Self { surgery, task }
+    }
+
+    /// What was found of each HTTP probe that fails, once per component. A cause that shows at the end stands above one that
+    /// showed before, which may have gone since.
+    pub(super) async fn finish(&self, snapshot: &Snapshot) -> Vec<DoctorEntry> {
+        self.task.abort();
+        let mut entries: BTreeMap<Key, DoctorEntry> = BTreeMap::new();
+        for patient in self.surgery.patients(snapshot) {
+            let failing = snapshot
+                .pod(&patient.pod.name)
+                .is_some_and(|report| is_failing(report, &patient.container.name, patient.which, patient.tally));
+            if !failing || entries.contains_key(&patient.key()) {
+                continue;
+            }
+            let earlier = self.surgery.earlier(&patient.key());
+            let now = match patient.is_running() {
+                true => self.surgery.examine(&patient).await,
+                false => None,
+            };
+            let has_cause = |entry: &DoctorEntry| entry.diagnosis.cause.is_some();
+            let entry = now.clone().filter(has_cause).or(earlier).or(now);
+            entries.extend(entry.map(|entry| (patient.key(), entry)));
+        }
+        entries.into_values().collect()
+    }
+}
+
+impl Drop for Examinations {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Replicas are copies, so one examination speaks for all: component, container, probe.
+type Key = (String, String, Which);
+
+struct Surgery {
+    provider: Arc<Provider>,
+    pods: Vec<PodSpec>,
+    services: Vec<Service>,
+    snapshots: watch::Receiver<Snapshot>,
+    files: Mutex<BTreeMap<Key, File>>,
+}
+
+/// What is known of one probe.
+#[derive(Default)]
+struct File {
+    /// How many failures there must be before the next look: twice as many each time, so that a probe without a cause that
+    /// can be found does not keep the doctor and the component busy.
+    failures_wanted: u32,
+    entry: Option<DoctorEntry>,
+}
+
+/// A declared HTTP probe of a pod.
+struct Patient<'a> {
+    pod: &'a PodSpec,
+    container: &'a ContainerReport,
+    which: Which,
+    probe: &'a Probe,
+    tally: &'a crate::kubelet::node::ProbeReport,
+}
+
+impl Patient<'_> {
+    fn key(&self) -> Key {
+        (self.pod.component.name.clone(), self.container.name.clone(), self.which)
+    }
+
+    fn is_running(&self) -> bool {
+        instance(self.container).is_some()
+    }
+}
+
+/// Since when the container runs; `None` while it does not, or is being stopped: a program that drains answers otherwise.
+fn instance(container: &ContainerReport) -> Option<Duration> {
+    let ContainerState::Running { since } = container.status.state else { return None };
+    let stopping = container.events.iter().any(|event| event.reason == "Killing" && event.last >= since);
+    (!stopping).then_some(since)
+}
+
+async fn follow(surgery: Arc<Surgery>) {
+    let mut snapshots = surgery.snapshots.clone();
+    loop {
+        let snapshot = snapshots.borrow_and_update().clone();
+        for patient in surgery.patients(&snapshot) {
+            if patient.is_running() && surgery.wants(&patient) {
+                let entry = surgery.examine(&patient).await;
+                surgery.keep(&patient, entry);
+            }
+        }
+        if snapshots.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Surgery {
+    /// Every HTTP probe of every pod.
+    fn patients<'a>(&'a self, snapshot: &'a Snapshot) -> Vec<Patient<'a>> {
+        let mut patients = Vec::new();
+        for pod in &self.pods {
+            let Some(report) = snapshot.pod(&pod.name) else { continue };
+            for declared in &pod.component.pod.containers {
+                let Some(container) = report.container(&declared.name) else { continue };
+                patients.extend(Which::ALL.into_iter().filter_map(|which| {
+                    let probe = which.of(&declared.probes)?;
+                    let tally = container.probes.get(&which)?;
+                    let is_http = matches!(probe.action, ProbeAction::HttpGet { .. });
+                    is_http.then_some(Patient { pod, container, which, probe, tally })
+                }));
+            }
+        }
+        patients
+    }
+
+    fn wants(&self, patient: &Patient<'_>) -> bool {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = files.get(&patient.key());
+        let known = file.and_then(|file| file.entry.as_ref()).is_some_and(|entry| entry.diagnosis.cause.is_some());
+        !known && patient.tally.failed > 0 && patient.tally.failed >= file.map_or(0, |file| file.failures_wanted)
+    }
+
+    fn keep(&self, patient: &Patient<'_>, entry: Option<DoctorEntry>) {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = files.entry(patient.key()).or_default();
+        file.failures_wanted = patient.tally.failed.saturating_mul(2);
+        // A probe that succeeded again has no entry: nothing was found, and nothing is wrong.
+        if let Some(entry) = entry.filter(|entry| !entry.diagnosis.success) {
+            file.entry = Some(entry);
+        }
+    }
+
+    fn earlier(&self, key: &Key) -> Option<DoctorEntry> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).get(key)?.entry.clone()
+    }
+
+    /// Has the doctor look. `None` when the container ended or was stopped meanwhile, for then the answers prove nothing.
+    async fn examine(&self, patient: &Patient<'_>) -> Option<DoctorEntry> {
+        let Patient { pod, container, which, probe, .. } = patient;
+        let target = self.provider.target(&pod.name)?;
+        let component = &pod.component;
+        let in_front = |service: &&Service| service.components.contains(&component.name);
+        let case = Case {
+            kind: component.kind.clone(),
+            component: component.name.clone(),
+            container: container.name.clone(),
+            which: *which,
+            probe: (*probe).clone(),
+            services: self.services.iter().filter(in_front).map(|service| service.name.clone()).collect(),
+        };
+        let diagnosis = doctor::diagnose(&case, &target, &Profile::default()).await;
+        let now = self.snapshots.borrow().pod(&pod.name)?.container(&container.name).and_then(instance);
+        (now == instance(container)).then(|| DoctorEntry {
+            component: component.name.clone(),
+            pod: pod.name.clone(),
+            container: container.name.clone(),
+            which: *which,
+            at_unix_ms: unix_ms(),
+            diagnosis,
+        })
+    }
+}

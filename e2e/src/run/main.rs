@@ -1,0 +1,38 @@
+//! A whole program for projects that have no commands of their own. Main function: [`main`].
+
+use super::{Options, run};
+use crate::{exit::ExitCode, progress::Progress, progress::wants_colour, report::summary, run_dir};
+
+/// Runs the project and says what came of it: the summary on standard output, everything else on standard error. What it
+/// returns is one of the [exit codes](ExitCode).
+///
+/// ```no_run
+/// fn main() -> std::process::ExitCode {
+///     e2e::run::main(e2e::run::Options::new(env!("CARGO_MANIFEST_DIR")))
+/// }
+/// ```
+pub fn main(options: Options) -> std::process::ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start the runtime: {error}; check the limits on threads and file descriptors");
+            return ExitCode::NotUp.into();
+        }
+    };
+    let progress = Progress::new();
+    let outcome = match runtime.block_on(run(options, &progress)) {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return error.exit_code().into();
+        }
+    };
+    if let Some(report) = &outcome.report {
+        println!("{}", summary::render(report, &progress.elapsed(), wants_colour()));
+    }
+    if let Some(difference) = &outcome.snapshot_difference {
+        eprintln!("{difference}\nthe snapshot changed; accept it with `update_snapshots` and review the difference");
+    }
+    eprintln!("report: {}", outcome.directory.join(run_dir::REPORT_MARKDOWN).display());
+    outcome.exit.into()
+}
