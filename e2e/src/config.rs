@@ -19,7 +19,7 @@ pub struct Config {
     pub manifests: PathBuf,
     /// Directory of the snapshots, from the project's root.
     pub snapshots: PathBuf,
-    /// Name of the Service that clients use; unless set, that of the last component in start order that has one.
+    /// Name of the Service that clients use; unless set, that of the only component which no other one refers to.
     pub entrance: Option<String>,
     /// How long the system may take until all of it is ready.
     #[serde(with = "crate::duration")]
@@ -158,6 +158,11 @@ pub enum Error {
 }
 
 impl Config {
+    /// Whether the suites are run by cargo-nextest, and not by a program of the project's own.
+    pub fn needs_nextest(&self) -> bool {
+        self.suites.starts_with(&["cargo".to_owned(), "nextest".to_owned()])
+    }
+
     /// Reads and checks a file, which errors name as `shown`.
     pub fn read(path: &Path, shown: &Path) -> Result<Self, Error> {
         let text =

@@ -1,6 +1,7 @@
 //! Records and evidence become findings: what is wrong, proven by which file, and what to do. Pure. Main function: [`findings`].
 
 mod load;
+mod memory;
 mod pods;
 mod probes;
 mod suites;
@@ -67,6 +68,8 @@ pub enum Code {
     NotStarted,
     /// A container used more memory than its limit.
     OomKilled,
+    /// A component in trouble had used up its memory limit, and was not killed for it.
+    MemoryAtLimit,
     /// A container's program ended by itself.
     Crashed,
     /// Everything that waits for a bounded resource waits because it is used up.
@@ -109,6 +112,7 @@ impl Code {
                 | Self::WrongPort
                 | Self::NotStarted
                 | Self::OomKilled
+                | Self::MemoryAtLimit
                 | Self::Crashed
                 | Self::PoolExhausted
                 | Self::NoReplicas
@@ -204,3 +208,6 @@ impl RunData {
         component.replicas.iter().filter_map(|replica| Some((replica.name.as_str(), self.snapshot.pod(&replica.name)?)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Every environment variable that the framework reads or sets.
 
-/// Path of `environment.json`; set by the run for the suites. Without it the suites are skipped.
+/// Path of `environment.json`; set by the run for the suites. Without it the suites fail, which is why no other profile selects them.
 pub const E2E_ENVIRONMENT: &str = "E2E_ENVIRONMENT";
 
 /// Path of a run directory; set by the run for the snapshot test.

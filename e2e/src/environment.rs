@@ -29,7 +29,7 @@ pub struct Environment {
     /// What runs it, with its version.
     pub provider: String,
     /// Name of the Service that clients use.
-    pub entrance: String,
+    pub entrance: Option<String>,
     /// Every Service port, as reached from this machine.
     pub services: Vec<Endpoint>,
     /// Every component and its replicas.
@@ -149,6 +149,9 @@ pub enum Error {
     /// The file cannot be read.
     #[error(transparent)]
     Unreadable(#[from] run_dir::Error),
+    /// Nothing says which Service clients use.
+    #[error("no entrance is known; name the Service that clients use as `entrance` in .config/e2e.toml")]
+    NoEntrance,
     /// The system has no such part.
     #[error("the environment has no {what} `{name}`; it has {known}")]
     Unknown {
@@ -196,7 +199,7 @@ impl Environment {
 
     /// The first port of the Service that clients use.
     pub fn entrance(&self) -> Result<&Endpoint, Error> {
-        self.service(&self.entrance)
+        self.service(self.entrance.as_deref().ok_or(Error::NoEntrance)?)
     }
 
     /// The text of a component's environment variable, secret ones included.

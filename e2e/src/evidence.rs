@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 pub use self::meter::Meter;
 use crate::{
     kubelet::{Which, doctor::Diagnosis, node::Snapshot},
-    provider::{Provider, Usage},
+    provider::{Provider, Usage, pods::PodSpec},
     run_dir::{self, EVIDENCE, RunDir},
 };
 
@@ -94,11 +94,12 @@ pub(crate) struct ResourceWatch {
 }
 
 /// Starts to sample what every pod uses, and how far bounded resources are used up.
-pub(crate) fn watch_resources(provider: Arc<Provider>, meters: Vec<(Meter, String, SocketAddr)>) -> ResourceWatch {
+pub(crate) fn watch_resources(provider: Arc<Provider>, meters: Vec<Meter>, pods: Vec<PodSpec>) -> ResourceWatch {
     let samples = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&samples);
+    let used = Arc::clone(&provider);
     let usage = tokio::spawn(each_period(move || {
-        let (provider, sink) = (Arc::clone(&provider), Arc::clone(&sink));
+        let (provider, sink) = (Arc::clone(&used), Arc::clone(&sink));
         async move {
             let pods = provider.usage().await;
             let sample = Sample { at_unix_ms: unix_ms(), pods };
@@ -107,17 +108,24 @@ pub(crate) fn watch_resources(provider: Arc<Provider>, meters: Vec<(Meter, Strin
     }));
     let saturation = Arc::new(Mutex::new(BTreeMap::new()));
     let sink = Arc::clone(&saturation);
-    let meters = Arc::new(meters);
     let metering = tokio::spawn(each_period(move || {
-        let (meters, sink) = (Arc::clone(&meters), Arc::clone(&sink));
+        // A pod may get its address only when it starts.
+        let addresses = meters.iter().flat_map(|meter| addresses(&provider, meter, &pods)).collect::<Vec<_>>();
+        let sink = Arc::clone(&sink);
         async move {
-            let readings = meters.iter().map(|(meter, pod, address)| meter::read(meter, pod, *address));
+            let readings = addresses.iter().map(|(meter, pod, address)| meter::read(meter, pod, *address));
             for reading in futures_util::future::join_all(readings).await.into_iter().flatten() {
                 reading.add_to(&mut sink.lock().unwrap_or_else(PoisonError::into_inner));
             }
         }
     }));
     ResourceWatch { samples, saturation, tasks: [usage, metering] }
+}
+
+/// Where each replica of a meter's component is reached.
+fn addresses(provider: &Provider, meter: &Meter, pods: &[PodSpec]) -> Vec<(Meter, String, SocketAddr)> {
+    let replicas = provider.replicas(&meter.component, pods).into_iter();
+    replicas.filter_map(|replica| Some((meter.clone(), replica.name, replica.ports.first()?.address))).collect()
 }
 
 async fn each_period<F: Future<Output = ()>>(mut work: impl FnMut() -> F) {
@@ -130,6 +138,12 @@ async fn each_period<F: Future<Output = ()>>(mut work: impl FnMut() -> F) {
 }
 
 impl ResourceWatch {
+    /// One more sample: a run may be over before the first period is.
+    async fn sample(&self, provider: &Provider) {
+        let sample = Sample { at_unix_ms: unix_ms(), pods: provider.usage().await };
+        self.samples.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
+    }
+
     fn resources(&self) -> Resources {
         Resources { samples: self.samples.lock().unwrap_or_else(PoisonError::into_inner).clone() }
     }
@@ -154,6 +168,7 @@ pub(crate) async fn gather(
     directory: &RunDir,
 ) -> Result<(), run_dir::Error> {
     directory.write_json(PODS, snapshot)?;
+    resources.sample(provider).await;
     directory.write_json(RESOURCES, &resources.resources())?;
     directory.write_json(SATURATION, &resources.saturation())?;
     for ((pod, container), text) in provider.logs().await {
@@ -170,6 +185,26 @@ pub fn unix_ms() -> u64 {
 /// Where the log of a container stands.
 pub fn log_file(pod: &str, container: &str) -> String {
     format!("{EVIDENCE}/logs/{pod}.{container}.log")
+}
+
+/// Replaces secret texts in everything that a report is made from: a probe's body or a test's output may hold one.
+pub(crate) fn scrub(directory: &RunDir, secrets: &[String]) -> Result<(), run_dir::Error> {
+    for folder in [run_dir::RESULTS, EVIDENCE] {
+        for entry in std::fs::read_dir(directory.join(folder)).into_iter().flatten().flatten() {
+            scrub_file(directory, &entry.path(), secrets)?;
+        }
+    }
+    scrub_file(directory, &directory.join(run_dir::JUNIT), secrets)
+}
+
+fn scrub_file(directory: &RunDir, path: &std::path::Path, secrets: &[String]) -> Result<(), run_dir::Error> {
+    // What is not text was written by nobody here and is left alone.
+    let Ok(text) = std::fs::read_to_string(path) else { return Ok(()) };
+    let redacted = redact(&text, secrets);
+    if redacted != text {
+        directory.write(path, &redacted)?;
+    }
+    Ok(())
 }
 
 /// Text without secrets.

@@ -7,6 +7,7 @@ mod engine;
 mod error;
 mod process;
 mod recipe;
+mod sandbox;
 
 use std::{
     collections::BTreeMap,
@@ -24,7 +25,7 @@ use tokio::sync::OnceCell;
 pub use cargo::{CargoError, cargo_binaries};
 pub use error::{Cause, Error, Failure, Refusal};
 pub use process::Failed;
-pub use recipe::{Recipe, Recipes};
+pub use recipe::{Recipe, Recipes, SANDBOX_IMAGE};
 
 /// How an image came to be there, and what that took.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +121,8 @@ enum Content {
     Script(PathBuf),
     /// A build context as a tar.
     Context(Vec<u8>),
+    /// The program of a pod's sandbox, not yet compiled.
+    Sandbox,
 }
 
 impl Work<'_> {
@@ -181,6 +184,9 @@ impl Work<'_> {
         let on_line = |line: &str| self.line(image, line);
         match content {
             Content::Context(tar) => engine::build(self.docker, image, tar, digest, &on_line).await,
+            Content::Sandbox => {
+                engine::build(self.docker, image, sandbox::compile(&on_line).await?, digest, &on_line).await
+            }
             Content::Script(path) => {
                 let filesystem = process::run(tokio::process::Command::new(&path).current_dir(self.root), &on_line)
                     .await
@@ -198,6 +204,9 @@ impl Work<'_> {
                     let path = self.root.join(script);
                     let digest = context::digest(&["script".as_bytes(), &context::read(&path)?]);
                     Ok((Content::Script(path), digest))
+                }
+                Recipe::Sandbox => {
+                    Ok((Content::Sandbox, context::digest(&["sandbox".as_bytes(), sandbox::SOURCE.as_bytes()])))
                 }
                 Recipe::Cargo { package } => {
                     let tar = context::of_binary(package, &context::read(&self.binary(package).await?)?);

@@ -5,6 +5,7 @@ mod collect;
 mod error;
 mod examine;
 mod main;
+mod nextest;
 mod prepare;
 mod suites;
 mod system;
@@ -24,6 +25,7 @@ pub use self::{
     collect::{load, report_again},
     error::Error,
     main::main,
+    nextest::ensure as ensure_nextest,
     prepare::{Leftovers, collect_garbage, docker_engine, make_images},
 };
 use self::{prepare::Prepared, system::System};
@@ -64,7 +66,8 @@ pub struct Options {
     pub update_snapshots: bool,
     /// Only bring the system up, or also run the suites.
     pub suites: bool,
-    /// Leave the system up at the end, until somebody stops it.
+    /// Leave the system up at the end, until somebody stops it. What is said from then on goes to [`HELD_LOG`] in the run
+    /// directory, so that a pipe to which the start was written can end.
     pub hold: bool,
     /// The run's id; a new one unless set.
     pub run_id: Option<String>,
@@ -131,7 +134,13 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error
     let signal = Signal::install().map_err(Error::Signals)?;
     let prepared = signal.or(prepare::prepare(&options, progress)).await.ok_or(Error::NotStarted)??;
 
-    let provided = caught(prepare::provide(&prepared, &signal, progress)).await;
+    let provided = caught(async {
+        if options.suites && prepared.config.needs_nextest() {
+            signal.or(nextest::ensure(progress)).await.ok_or_else(|| prepared.interrupted())??;
+        }
+        prepare::provide(&prepared, &signal, progress).await
+    })
+    .await;
     let (provider, began) = match provided {
         Ok(Ok(provided)) => provided,
         failed => {
@@ -219,14 +228,21 @@ async fn hold(
         true => finish(prepared, options, signal, started).await?.exit,
         false => ExitCode::Pass,
     };
-    prepared.directory.write(HELD, &(exit as u8).to_string())?;
     progress.line("the system stays up");
+    let log = prepared.directory.write(HELD_LOG, "")?;
+    let log = std::fs::OpenOptions::new().append(true).open(log).map_err(Error::Hold)?;
+    rustix::stdio::dup2_stdout(&log)
+        .and_then(|()| rustix::stdio::dup2_stderr(&log))
+        .map_err(|e| Error::Hold(e.into()))?;
+    prepared.directory.write(HELD, &(exit as u8).to_string())?;
     let _ = signal.or(system.stopped()).await;
     Ok(())
 }
 
 /// Written by a run that holds its system, with the exit code that it would have ended with.
 pub const HELD: &str = "held";
+/// What a run that holds its system says from then on.
+pub const HELD_LOG: &str = "held.log";
 
 /// SIGINT and SIGTERM, from the moment of installation on.
 struct Signal {

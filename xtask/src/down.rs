@@ -2,12 +2,13 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use e2e::{
     control::Control,
     environment::Environment,
     exit::ExitCode,
     poll::{Look, until},
+    run::HELD,
     run_dir,
 };
 
@@ -27,6 +28,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let directory = run_directory(args.run.as_deref())?;
     let environment = Environment::read(&directory.join(run_dir::ENVIRONMENT))?;
+    if !directory.join(HELD).exists() {
+        bail!("{} was not left up by `up` or `--keep`; a run that is under way ends with Ctrl-C", environment.run_id);
+    }
     block_on(async {
         let control = Control::of(&environment).context("the system is down already")?;
         control

@@ -1,12 +1,9 @@
 //! `cargo xtask gc`: removes what runs left that were killed.
 
 use anyhow::Result;
-use e2e::{
-    exit::ExitCode,
-    run::{Options, collect_garbage},
-};
+use e2e::{exit::ExitCode, run::collect_garbage};
 
-use crate::options::{block_on, root};
+use crate::options::{block_on, project};
 
 /// Remove what killed runs left: containers, networks and volumes labelled e2e.run, private data, secrets.
 ///
@@ -16,7 +13,7 @@ use crate::options::{block_on, root};
 pub(crate) struct Args {}
 
 pub(crate) fn run(_args: &Args) -> Result<ExitCode> {
-    let removed = block_on(collect_garbage(&Options::new(root()).runs()))??;
+    let removed = block_on(collect_garbage(&project().runs()))??;
     eprintln!("removed {removed}");
     Ok(ExitCode::Pass)
 }

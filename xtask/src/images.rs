@@ -1,13 +1,9 @@
 //! `cargo xtask images`: makes every image that the configuration describes.
 
 use anyhow::Result;
-use e2e::{
-    exit::ExitCode,
-    progress::Progress,
-    run::{Options, make_images},
-};
+use e2e::{exit::ExitCode, progress::Progress, run::make_images};
 
-use crate::options::{block_on, root};
+use crate::options::{block_on, project};
 
 /// Make sure that the Docker engine has every image of .config/e2e.toml: present, else pulled, else made here.
 #[derive(Debug, clap::Args)]
@@ -15,7 +11,7 @@ use crate::options::{block_on, root};
 pub(crate) struct Args {}
 
 pub(crate) fn run(_args: &Args) -> Result<ExitCode> {
-    let outcomes = block_on(make_images(&Options::new(root()), &Progress::new()))??;
+    let outcomes = block_on(make_images(&project(), &Progress::new()))??;
     for outcome in outcomes {
         println!("{:<24} {:?} in {}", outcome.image, outcome.how, e2e::duration::human(outcome.took));
     }

@@ -20,6 +20,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
 struct Cli {
+    #[command(flatten)]
+    project: options::ProjectArgs,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -46,7 +48,19 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().verb {
+    let Cli { project, verb } = Cli::parse();
+    let result = project.set().and_then(|()| run(verb));
+    match result {
+        Ok(code) => code.into(),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            options::exit_code(&error).into()
+        }
+    }
+}
+
+fn run(verb: Verb) -> anyhow::Result<::e2e::exit::ExitCode> {
+    match verb {
         Verb::E2e(args) => e2e::run(&args),
         Verb::Up(args) => up::run(&args),
         Verb::Down(args) => down::run(&args),
@@ -60,13 +74,6 @@ fn main() -> ExitCode {
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "cargo-xtask", &mut std::io::stdout());
             Ok(::e2e::exit::ExitCode::Pass)
-        }
-    };
-    match result {
-        Ok(code) => code.into(),
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            options::exit_code(&error).into()
         }
     }
 }

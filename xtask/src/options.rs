@@ -4,11 +4,45 @@ use std::{
     collections::BTreeMap,
     future::Future,
     path::{Path, PathBuf},
+    sync::OnceLock,
     time::Duration,
 };
 
 use anyhow::{Context, Result};
 use e2e::{exit::ExitCode, plan::Set, run::Options, target::Target};
+
+/// Flags of every verb.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ProjectArgs {
+    /// Another project's root, with its own manifests and .config/e2e.toml.
+    #[arg(long, global = true, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Where runs are kept; target/e2e unless set.
+    #[arg(long, global = true, value_name = "DIR")]
+    runs: Option<PathBuf>,
+}
+
+/// The project that this process works on: set once, before the verb runs.
+static PROJECT: OnceLock<Options> = OnceLock::new();
+
+impl ProjectArgs {
+    /// Makes these the project of all verbs.
+    pub(crate) fn set(self) -> Result<()> {
+        let root = match self.root {
+            None => root(),
+            Some(root) => root.canonicalize().with_context(|| format!("cannot use --root {}", root.display()))?,
+        };
+        let runs = self.runs.map(std::path::absolute).transpose().context("cannot use --runs")?;
+        // The first call wins, and there is only one.
+        let _ = PROJECT.set(Options { runs, ..Options::new(root) });
+        Ok(())
+    }
+}
+
+/// A whole run of the project, before any other flag.
+pub(crate) fn project() -> Options {
+    PROJECT.get().cloned().unwrap_or_else(|| Options::new(root()))
+}
 
 /// Flags of every verb that brings a system up.
 #[derive(Debug, Clone, clap::Args)]
@@ -84,12 +118,12 @@ impl SystemArgs {
             seed: load.and_then(|load| load.seed),
             hold: self.hold,
             run_id: self.run_id.clone(),
-            ..Options::new(root())
+            ..project()
         }
     }
 }
 
-/// The project's root: the directory above this package.
+/// This workspace's root: the directory above this package.
 pub(crate) fn root() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package.parent().unwrap_or(package).to_owned()
@@ -104,12 +138,17 @@ pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> Result<T> {
 
 /// The exit code of an error, by what it is.
 pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
-    error.downcast_ref::<e2e::run::Error>().map_or(ExitCode::BadInput, e2e::run::Error::exit_code)
+    let names_no_run = error.is::<e2e::run_dir::Error>() || error.is::<e2e::environment::Error>();
+    match error.downcast_ref::<e2e::run::Error>() {
+        Some(error) => error.exit_code(),
+        None if names_no_run => ExitCode::BadInput,
+        None => ExitCode::Fail,
+    }
 }
 
 /// The run directory that a flag names, the latest one without it.
 pub(crate) fn run_directory(run: Option<&Path>) -> Result<e2e::run_dir::RunDir> {
-    let runs = Options::new(root()).runs();
+    let runs = project().runs();
     let path = match run {
         None => runs.join("latest"),
         Some(path) if path.exists() => path.to_owned(),

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that a clean machine can check.
 
 use anyhow::Result;
-use e2e::exit::ExitCode;
+use e2e::{exit::ExitCode, progress::Progress};
 use xshell::{Shell, cmd};
 
 use crate::{
@@ -9,15 +9,18 @@ use crate::{
     tidy,
 };
 
-/// Run unit, integration and documentation tests, the example, and tidy.
+/// Run tidy, unit, integration and documentation tests, the example, and one whole run for each fault.
 ///
 /// Tests that need a Docker engine are skipped without one, aloud.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  cargo xtask test\n  cargo xtask test --no-tidy")]
+#[command(after_help = "Examples:\n  cargo xtask test\n  cargo xtask test --no-tidy --no-faults")]
 pub(crate) struct Args {
     /// Leave formatting, lints and documentation out.
     #[arg(long)]
     no_tidy: bool,
+    /// Leave out the whole runs with one fault each, which take half a minute each.
+    #[arg(long)]
+    no_faults: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
@@ -26,28 +29,24 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if !args.no_tidy {
         tidy::run(&tidy::Args::default())?;
     }
-    install_nextest(&shell)?;
+    block_on(e2e::run::ensure_nextest(&Progress::new()))??;
     cmd!(shell, "cargo test --quiet --workspace --doc").run()?;
     let engine = block_on(e2e::run::docker_engine())?;
-    let profile = match &engine {
+    let (profile, faults): (&str, &[&str]) = match &engine {
         Ok(description) => {
             eprintln!("{description} answers: tests that need an engine run too");
-            "all"
+            ("all", &["--test", "faults", "--test", "faults_docker"])
         }
         Err(error) => {
             eprintln!("SKIPPED: the tests that need a Docker engine: {error}");
-            "default"
+            ("local", &["--test", "faults"])
         }
     };
     cmd!(shell, "cargo nextest run --workspace --profile {profile}").run()?;
-    Ok(ExitCode::Pass)
-}
-
-/// Builds nextest when the machine has none.
-fn install_nextest(shell: &Shell) -> Result<()> {
-    if cmd!(shell, "cargo nextest --version").quiet().ignore_stdout().ignore_stderr().run().is_err() {
-        eprintln!("installing cargo-nextest, which is built once");
-        cmd!(shell, "cargo install --locked cargo-nextest").run()?;
+    if args.no_faults {
+        eprintln!("SKIPPED: the faults, as --no-faults says");
+    } else {
+        cmd!(shell, "cargo nextest run --package xtask {faults...} --profile faults").run()?;
     }
-    Ok(())
+    Ok(ExitCode::Pass)
 }

@@ -16,7 +16,7 @@ use e2e::{
     run_dir::{self, new_run_id},
 };
 
-use crate::options::{SystemArgs, block_on, root};
+use crate::options::{SystemArgs, block_on, project};
 
 /// Bring the system up and leave it up.
 #[derive(Debug, clap::Args)]
@@ -38,10 +38,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// Runs this same command in a process of its own that stays when this one ends, and ends once the system is up and, where the
-/// command says so, tested. Ctrl-C before that stops both.
+/// command says so, tested. Ctrl-C or SIGTERM before that stops both.
 pub(crate) fn detach() -> Result<ExitCode> {
     let id = new_run_id();
-    let run = Options::new(root()).runs().join("runs").join(&id);
+    let run = project().runs().join("runs").join(&id);
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let mut arguments: Vec<_> = std::env::args_os().skip(1).collect();
     arguments.extend(["--hold".into(), "--run-id".into(), id.clone().into()]);
@@ -53,7 +53,13 @@ pub(crate) fn detach() -> Result<ExitCode> {
         .spawn()
         .context("cannot start the process that keeps the system")?;
     let held = block_on(async {
-        let interrupted = tokio::signal::ctrl_c();
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        let interrupted = async {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+        };
         let held = until("the system", FOREVER, Duration::from_millis(100), || {
             let look = match (child.try_wait(), std::fs::read_to_string(run.join(HELD))) {
                 (Ok(Some(status)), _) => Look::Done(Err(status.code())),
@@ -62,11 +68,13 @@ pub(crate) fn detach() -> Result<ExitCode> {
             };
             async { look }
         });
-        tokio::select! {
-            _ = interrupted => None,
+        let held = tokio::select! {
+            () = interrupted => None,
             held = held => Some(held),
-        }
-    })?;
+        };
+        anyhow::Ok(held)
+    })?
+    .context("cannot catch SIGTERM")?;
     match held {
         None => {
             e2e::run::stop_process(child.id());

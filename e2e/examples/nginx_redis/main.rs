@@ -7,18 +7,19 @@ fn main() -> std::process::ExitCode {
 }
 
 #[rstest::rstest]
-#[case(["nginx", "GET / HTTP/1.0\r\n\r\n", "HTTP/1.1 200 OK"])]
-#[case(["redis", "PING\r\n", "+PONG"])]
+#[case::nginx("nginx", "GET / HTTP/1.0\r\n\r\n", "HTTP/1.1 200 OK")]
+#[case::redis("redis", "PING\r\nQUIT\r\n", "+PONG")]
 #[tokio::test]
 async fn answers(
     #[from(e2e::fixture::environment)] environment: e2e::environment::Environment,
-    #[case] [name, question, expected]: [&str; 3],
+    #[case] name: &str,
+    #[case] question: &str,
+    #[case] expected: &str,
 ) {
-    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
     e2e::record::measure(&environment, "answers", name, async {
-        let mut stream = tokio::net::TcpStream::connect(environment.service(name)?.address).await?;
-        stream.write_all(question.as_bytes()).await?;
-        let answer = BufReader::new(stream).lines().next_line().await?.unwrap_or_default();
+        let mut stream = std::net::TcpStream::connect(environment.service(name)?.address)?;
+        std::io::Write::write_all(&mut stream, question.as_bytes())?;
+        let answer = std::io::read_to_string(stream)?.lines().next().unwrap_or_default().to_owned();
         let failure = (answer != expected).then(|| format!("{name} answered {answer}"));
         Ok::<_, Box<dyn std::error::Error>>((answer, e2e::record::Measured::Nothing, failure))
     })

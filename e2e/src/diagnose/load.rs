@@ -71,6 +71,9 @@ fn operations(data: &RunData) -> Option<Finding> {
     let (figures, file) = data.throughput()?;
     let window = crate::duration::human(std::time::Duration::from_millis(figures.duration_ms));
     let claim = match (figures.acknowledged, figures.errors) {
+        (0, 0) if figures.duration_ms == 0 => {
+            "every client had given up before the measured time of the throughput load began".to_owned()
+        }
         (0, 0) => format!("no request of the throughput load was answered in the {window} that were measured"),
         (_, 0) => return None,
         (acknowledged, errors) => format!(

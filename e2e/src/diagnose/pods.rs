@@ -1,6 +1,9 @@
 //! Findings about pods: never started, out of memory, ended by themselves, restarted, not ready.
 
-use super::{Code, RunData};
+use super::{
+    Code, RunData,
+    memory::{self, OOM_KILLED},
+};
 use crate::{
     environment::Component,
     evidence::{self, PODS},
@@ -18,13 +21,13 @@ pub(super) fn findings(data: &RunData) -> Vec<Finding> {
 }
 
 fn of_component(data: &RunData, component: &Component) -> Vec<Finding> {
-    if component.replicas.is_empty() {
+    if component.desired == 0 {
         return vec![no_replicas(component)];
     }
     let pods: Vec<(&str, &PodReport)> = data.pods_of(component).collect();
     [
         not_started(component, &pods),
-        out_of_memory(data, component, &pods),
+        memory::finding(data, component, &pods),
         crashed(data, component, &pods),
         restarts(data, component, &pods),
         not_ready(data, component, &pods),
@@ -46,7 +49,7 @@ fn no_replicas(component: &Component) -> Finding {
     }
 }
 
-fn containers<'a>(pods: &[(&'a str, &'a PodReport)]) -> Vec<(&'a str, &'a ContainerReport)> {
+pub(super) fn containers<'a>(pods: &[(&'a str, &'a PodReport)]) -> Vec<(&'a str, &'a ContainerReport)> {
     pods.iter()
         .flat_map(|(name, pod)| pod.init_containers.iter().chain(&pod.containers).map(|container| (*name, container)))
         .collect()
@@ -101,47 +104,6 @@ fn killed_by<'a>(container: &'a ContainerReport, end: &Termination) -> Option<&'
 /// Whether the kubelet has killed any instance because of a probe.
 fn was_killed(container: &ContainerReport, probe: &str) -> bool {
     container.events.iter().any(|event| event.reason == "Killing" && event.message.contains(probe))
-}
-
-const OOM_KILLED: &str = "OOMKilled";
-
-fn out_of_memory(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -> Option<Finding> {
-    let kills = |container: &ContainerReport| {
-        container.terminations.iter().filter(|termination| termination.reason == OOM_KILLED).count() as u64
-    };
-    let killed: Vec<(&str, &ContainerReport)> =
-        containers(pods).into_iter().filter(|(_, container)| kills(container) > 0).collect();
-    let (pod, container) = killed.first()?;
-    let limit =
-        component.memory_limit_bytes.map_or("its limit".to_owned(), |bytes| format!("{} MiB", bytes / 1_048_576));
-    let each: Vec<String> =
-        killed.iter().map(|(pod, container)| format!("{pod} {}", times(kills(container)))).collect();
-    Some(Finding {
-        code: Code::OomKilled,
-        severity: Severity::Error,
-        component: Some(component.name.clone()),
-        claim: format!(
-            "{} used more than {limit} of memory and was killed for it ({OOM_KILLED}): {}",
-            component.name,
-            each.join(", ")
-        ),
-        evidence: [
-            Some(format!("{}/containers", pointer(pod))),
-            Some(evidence::RESOURCES.to_owned()),
-            log(data, pod, &container.name).0,
-        ]
-        .into_iter()
-        .flatten()
-        .collect(),
-        fix: format!(
-            "Raise resources.limits.memory of container {} in {} {}, or find what makes it grow; {} has its memory over time.",
-            container.name,
-            component.kind,
-            component.name,
-            evidence::RESOURCES
-        ),
-        excerpt: None,
-    })
 }
 
 /// Whether an instance ended although nobody killed it.
@@ -216,12 +178,15 @@ fn not_started(component: &Component, pods: &[(&str, &PodReport)]) -> Option<Fin
 }
 
 fn not_ready(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -> Option<Finding> {
+    if pods.is_empty() {
+        return Some(without_address(component));
+    }
     let unready: Vec<&(&str, &PodReport)> = pods.iter().filter(|(_, pod)| !pod.ready).collect();
     let (name, pod) = unready.first()?;
     let container = pod.containers.iter().find(|container| !container.status.ready)?;
     let (log, excerpt) = log(data, name, &container.name);
     let states: Vec<String> = unready.iter().map(|(name, pod)| format!("{name} is {}", pod.status)).collect();
-    let count = component.replicas.len() as u64;
+    let count = u64::from(component.desired);
     Some(Finding {
         code: Code::ComponentNotReady,
         severity: Severity::Error,
@@ -241,8 +206,25 @@ fn not_ready(data: &RunData, component: &Component, pods: &[(&str, &PodReport)])
     })
 }
 
+/// Nothing of it had been made when the suites began.
+fn without_address(component: &Component) -> Finding {
+    Finding {
+        code: Code::ComponentNotReady,
+        severity: Severity::Error,
+        component: Some(component.name.clone()),
+        claim: format!(
+            "none of {} of {} had an address when the suites began",
+            super::counted(component.desired.into(), "replica"),
+            component.name
+        ),
+        evidence: vec!["environment.json#/components".to_owned(), PODS.to_owned()],
+        fix: format!("Find out in {PODS} why {} was not made.", component.name),
+        excerpt: None,
+    }
+}
+
 /// The log's evidence id and last lines, where there is one: a container that was never made has none.
-fn log(data: &RunData, pod: &str, container: &str) -> (Option<String>, Option<String>) {
+pub(super) fn log(data: &RunData, pod: &str, container: &str) -> (Option<String>, Option<String>) {
     let Some(text) = data.logs.get(&format!("{pod}.{container}")) else { return (None, None) };
     (Some(evidence::log_file(pod, container)), Some(text.clone()).filter(|text| !text.trim().is_empty()))
 }

@@ -125,7 +125,7 @@ fn of_cause(data: &RunData, cause: Cause, indexes: &[usize]) -> Finding {
         code: code_of(cause),
         severity: Severity::Error,
         component: Some(component.clone()),
-        claim: entries.iter().map(|entry| claim(entry)).collect::<Vec<_>>().join("; and "),
+        claim: entries[1..].iter().fold(claim(entries[0]), |claim, entry| claim + &same_cause(entry)),
         evidence: indexes.iter().map(|index| format!("{DOCTOR}#/{index}")).collect(),
         fix: match cause {
             // What is to be brought back is not the component's own.
@@ -163,10 +163,17 @@ fn body(observation: &Observation) -> Option<String> {
     (!line.is_empty() && line.len() <= BODY_MAX).then_some(line)
 }
 
+fn same_cause(DoctorEntry { which, diagnosis, .. }: &DoctorEntry) -> String {
+    format!(
+        "; the {which} probe fails for the same cause ({}, {})",
+        diagnosis.explanation,
+        super::counted(diagnosis.requests.into(), "request")
+    )
+}
+
 fn claim(entry: &DoctorEntry) -> String {
     let DoctorEntry { component, which, diagnosis, .. } = entry;
     let Diagnosis { observation, flip, confirmed, explanation, requests, tried, .. } = diagnosis;
-    let which = which.word().to_lowercase();
     let observed = match body(observation) {
         Some(body) => format!("{}, `{body}`", observation.summary()),
         None => observation.summary(),

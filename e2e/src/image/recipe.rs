@@ -43,7 +43,12 @@ pub enum Recipe {
         /// The package; its binary has the same name.
         package: String,
     },
+    /// The program of a pod's sandbox, from a source in this crate. Never pulled, and not for `e2e.toml`: every run has it.
+    Sandbox,
 }
+
+/// The image of sandboxes: a program that waits.
+pub const SANDBOX_IMAGE: &str = "e2e-pause:1";
 
 /// Recipes by image name: the table `images` of `.config/e2e.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +60,7 @@ impl Recipe {
     pub fn needs(&self) -> &[String] {
         match self {
             Self::Build { needs, .. } => needs,
-            Self::Script { .. } | Self::Cargo { .. } => &[],
+            Self::Script { .. } | Self::Cargo { .. } | Self::Sandbox => &[],
         }
     }
 
@@ -63,7 +68,7 @@ impl Recipe {
     pub fn may_pull(&self) -> bool {
         match self {
             Self::Script { pull, .. } | Self::Build { pull, .. } => *pull,
-            Self::Cargo { .. } => false,
+            Self::Cargo { .. } | Self::Sandbox => false,
         }
     }
 
@@ -71,12 +76,19 @@ impl Recipe {
     pub fn package(&self) -> Option<&str> {
         match self {
             Self::Cargo { package } => Some(package),
-            Self::Script { .. } | Self::Build { .. } => None,
+            Self::Script { .. } | Self::Build { .. } | Self::Sandbox => None,
         }
     }
 }
 
 impl Recipes {
+    /// These and the one for the sandbox of pods, which every run needs.
+    pub fn with_sandbox(&self) -> Self {
+        let mut all = self.0.clone();
+        all.insert(SANDBOX_IMAGE.to_owned(), Recipe::Sandbox);
+        Self(all)
+    }
+
     /// `images` and all that they need, each once and after its needs; or the names of a circle, the first again at its end.
     pub fn order<'a>(&'a self, images: &'a [String]) -> Result<Vec<&'a str>, Vec<String>> {
         let (mut order, mut path) = (Vec::new(), Vec::new());
@@ -159,6 +171,8 @@ impl From<Recipe> for Written {
                 Self { build: Some(build), needs, pull: told(pull), ..Self::default() }
             }
             Recipe::Cargo { package } => Self { cargo: Some(package), ..Self::default() },
+            // Nobody writes it: it is added to what was read.
+            Recipe::Sandbox => Self::default(),
         }
     }
 }

@@ -4,8 +4,6 @@
 pub(crate) mod engine;
 mod sandbox;
 
-pub(crate) use self::sandbox::IMAGE as SANDBOX_IMAGE;
-
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,

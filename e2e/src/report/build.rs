@@ -84,7 +84,7 @@ fn environment(data: &RunData) -> EnvironmentSection {
         ready: environment.ready,
         warnings: environment.warnings.clone(),
         entrance: environment.entrance().map_or_else(
-            |_| "none, the system has no Service".to_owned(),
+            |_| "not set in .config/e2e.toml".to_owned(),
             |endpoint| format!("Service {} port {}, reached by {}", endpoint.service, endpoint.port, endpoint.path),
         ),
     }

@@ -1,5 +1,5 @@
 //! The part of a report that is the same on every healthy run, as an insta snapshot for review on pull requests.
-//! Main functions: [`stable`], [`assert`].
+//! Main functions: [`stable`], [`assert()`].
 
 use std::{
     collections::BTreeMap,

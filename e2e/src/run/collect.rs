@@ -25,6 +25,7 @@ pub(super) async fn gather(system: &System, prepared: &Prepared, progress: &Prog
     prepared.directory.write_json(DOCTOR, &system.examinations.finish(&snapshot).await)?;
     let secrets: Vec<String> = prepared.secrets.values().cloned().collect();
     evidence::gather(&system.provider, &snapshot, &system.resources, &secrets, &prepared.directory).await?;
+    evidence::scrub(&prepared.directory, &secrets)?;
     Ok(())
 }
 

@@ -31,6 +31,9 @@ pub enum Error {
     /// The control address cannot be used.
     #[error("cannot listen on 127.0.0.1 for the suites: {0}; check the limits on ports and file descriptors")]
     Control(std::io::Error),
+    /// The output of a system that stays up cannot go to a file.
+    #[error("cannot let go of the terminal: {0}; check the disk's room and the limit on file descriptors")]
+    Hold(std::io::Error),
     /// Signals cannot be caught, so nothing was started that a signal would leave behind.
     #[error("cannot catch SIGINT and SIGTERM: {0}")]
     Signals(std::io::Error),
@@ -66,7 +69,9 @@ impl Error {
             Self::Provider(provider::Error::Program(provider::local::ProgramError::Unknown { .. })) => {
                 ExitCode::BadInput
             }
-            Self::Provider(_) | Self::RunDir(_) | Self::Control(_) | Self::Signals(_) => ExitCode::NotUp,
+            Self::Provider(_) | Self::RunDir(_) | Self::Control(_) | Self::Hold(_) | Self::Signals(_) => {
+                ExitCode::NotUp
+            }
             Self::Suites { .. } => ExitCode::Incomplete,
             Self::NotStarted | Self::Interrupted { .. } => ExitCode::Interrupted,
         }

@@ -13,7 +13,7 @@ use crate::{
     progress::Progress,
     provider::{
         self, Provider,
-        docker::{DockerPods, SANDBOX_IMAGE, engine::Engine},
+        docker::{DockerPods, engine::Engine},
         local::LocalPods,
         owner::Owner,
         pods::{self, PodSpec},
@@ -119,7 +119,7 @@ fn plan(options: &Options, config: &Config) -> Result<Plan, Error> {
     })?)
 }
 
-/// The Service that the configuration names, or else that of the component that starts last, since it refers to the others.
+/// The Service that the configuration names, or else that of the only component which no other one refers to.
 fn entrance(configured: Option<String>, plan: &Plan) -> Result<Option<String>, config::Error> {
     let names: Vec<&str> = plan.services.iter().map(|service| service.name.as_str()).collect();
     match configured {
@@ -130,9 +130,13 @@ fn entrance(configured: Option<String>, plan: &Plan) -> Result<Option<String>, c
             remedy: format!("name one of the Services of the manifests: {}", names.join(", ")),
         }),
         None => {
-            let of = |component: &str| plan.services.iter().find(|s| s.components.iter().any(|name| name == component));
-            let last = plan.components.iter().rev().find_map(|component| of(&component.name));
-            Ok(last.map(|service| service.name.clone()))
+            let is_referred_to = |name: &String| plan.components.iter().any(|other| other.depends_on.contains(name));
+            let mut outermost = plan
+                .services
+                .iter()
+                .filter(|service| !service.components.is_empty() && !service.components.iter().any(is_referred_to));
+            let first = outermost.next();
+            Ok(first.filter(|_| outermost.next().is_none()).map(|service| service.name.clone()))
         }
     }
 }
@@ -220,11 +224,13 @@ async fn images(prepared: &Prepared, engine: &Engine, progress: &Progress) -> Re
     let Prepared { config, pods, root, .. } = prepared;
     let mut images: Vec<String> =
         pods.iter().flat_map(|pod| pod.all_containers().map(|container| container.image.clone())).collect();
-    images.push(SANDBOX_IMAGE.to_owned());
+    images.push(image::SANDBOX_IMAGE.to_owned());
     images.sort();
     images.dedup();
     let say = |event| say(progress, &event);
-    image::ensure(engine.client(), &images, &config.images, root, &say).await.map_err(provider::Error::from)?;
+    image::ensure(engine.client(), &images, &config.images.with_sandbox(), root, &say)
+        .await
+        .map_err(provider::Error::from)?;
     Ok(())
 }
 
@@ -237,11 +243,10 @@ pub async fn docker_engine() -> Result<String, Error> {
 pub async fn make_images(options: &Options, progress: &Progress) -> Result<Vec<image::Outcome>, Error> {
     let config = options.read_config()?;
     let engine = Engine::connect("images").await?;
-    let images: Vec<String> = config.images.0.keys().cloned().collect();
+    let recipes = config.images.with_sandbox();
+    let images: Vec<String> = recipes.0.keys().cloned().collect();
     let say = |event| say(progress, &event);
-    Ok(image::ensure(engine.client(), &images, &config.images, &options.root, &say)
-        .await
-        .map_err(provider::Error::from)?)
+    Ok(image::ensure(engine.client(), &images, &recipes, &options.root, &say).await.map_err(provider::Error::from)?)
 }
 
 /// One line for what took time; nothing for images that were there.
@@ -325,14 +330,16 @@ pub async fn collect_garbage(runs: &Path) -> Result<Leftovers, Error> {
     leftovers(runs, engine.as_ref()).await
 }
 
-/// Removes private data and secrets of a run; `true` when there was some.
+/// Removes private data and secrets of a run; `true` when there was some. The secrets go last: who sees them gone knows that
+/// all is.
 pub(super) fn discard(run: &Path) -> bool {
-    let mut found = fs::remove_file(run.join(run_dir::SECRETS)).is_ok();
+    let mut found = false;
     if let Ok(outside) = fs::read_link(run.join(provider::local::OUTSIDE)) {
         found |= fs::remove_dir_all(outside).is_ok();
         let _ = fs::remove_file(run.join(provider::local::OUTSIDE));
     }
-    found | fs::remove_dir_all(run.join(run_dir::WORK)).is_ok()
+    found |= fs::remove_dir_all(run.join(run_dir::WORK)).is_ok();
+    found | fs::remove_file(run.join(run_dir::SECRETS)).is_ok()
 }
 
 /// The environment of child commands: nothing of a surrounding run must reach them.

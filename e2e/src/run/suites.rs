@@ -115,8 +115,11 @@ pub(super) async fn compare_snapshot(
 fn difference(output: &str) -> String {
     let summary = |line: &&str| line.contains("Snapshot Summary");
     let from = output.lines().position(|line| summary(&line)).unwrap_or(0);
-    let lines: Vec<&str> =
-        output.lines().skip(from).take_while(|line| !line.contains("stopped on the first failure")).collect();
+    let lines: Vec<&str> = output
+        .lines()
+        .skip(from)
+        .take_while(|line| !line.to_lowercase().contains("stopped on the first failure"))
+        .collect();
     lines.join("\n")
 }
 

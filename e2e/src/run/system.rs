@@ -16,7 +16,7 @@ use super::{
 use crate::{
     control::{Answers, Server, TOKEN},
     environment::{self, Environment},
-    evidence::{self, Meter, ResourceWatch},
+    evidence::{self, ResourceWatch},
     kubelet::node::{Node, Options, PodSpec, Snapshot},
     plan::Plan,
     provider::Provider,
@@ -66,7 +66,11 @@ impl System {
             }
         };
         Ok(Self {
-            resources: evidence::watch_resources(Arc::clone(&provider), meters(&provider, prepared)),
+            resources: evidence::watch_resources(
+                Arc::clone(&provider),
+                prepared.config.saturation.clone(),
+                prepared.pods.clone(),
+            ),
             examinations: Examinations::start(Arc::clone(&provider), prepared, &node),
             readiness: tokio::spawn(follow_readiness(Arc::clone(&provider), node.watch())),
             ahead: tokio::spawn({
@@ -94,7 +98,7 @@ impl System {
             target: *target,
             run_dir: directory.path().to_owned(),
             provider: self.provider.description(),
-            entrance: config.entrance.clone().unwrap_or_default(),
+            entrance: config.entrance.clone(),
             services: self.provider.endpoints(plan, pods),
             components,
             scenario: config.scenario.clone(),
@@ -144,16 +148,6 @@ fn dependencies(plan: &Plan, prepared: &Prepared, pod: &crate::provider::pods::P
         .collect();
     let wanted = |name: &str| pod.component.depends_on.iter().any(|wanted| wanted == name) && before.contains(name);
     prepared.pods.iter().filter(|other| wanted(&other.component.name)).map(|other| other.name.clone()).collect()
-}
-
-fn meters(provider: &Provider, prepared: &Prepared) -> Vec<(Meter, String, std::net::SocketAddr)> {
-    let mut meters = Vec::new();
-    for meter in &prepared.config.saturation {
-        for replica in provider.replicas(&meter.component, &prepared.pods) {
-            meters.extend(replica.ports.first().map(|port| (meter.clone(), replica.name.clone(), port.address)));
-        }
-    }
-    meters
 }
 
 /// Pods that wait for no other.

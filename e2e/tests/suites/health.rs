@@ -127,7 +127,11 @@ async fn get(url: String) -> Result<String, Error> {
     let status = response.status();
     let body = response.text().await?;
     if !status.is_success() {
-        return Err(format!("GET {url} answered {status}: {}", body.trim()).into());
+        // A page for people says no more than the status.
+        let said = body.lines().next().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('<'));
+        return Err(
+            format!("GET {url} answered {status}{}", said.map(|said| format!(": {said}")).unwrap_or_default()).into()
+        );
     }
     Ok(body)
 }

@@ -28,8 +28,8 @@ async fn operations_are_committed_and_kept(environment: Environment) {
         let ended = unix_ms();
         let figures = Throughput::new(&result, ended.saturating_sub(result.duration_ms as u64));
         let detail = format!("{} operations acknowledged, {} errors", figures.acknowledged, figures.errors);
-        let failure =
-            (figures.acknowledged == 0).then(|| format!("no operation was acknowledged: {:?}", figures.by_error));
+        let failure = (figures.acknowledged == 0)
+            .then(|| format!("no operation was acknowledged in the measured time: {:?}", figures.by_error));
         load = Some(result);
         Ok::<_, Error>((detail, Measured::Throughput(figures), failure))
     });

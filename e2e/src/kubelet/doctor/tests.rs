@@ -195,3 +195,35 @@ async fn what_cannot_be_sent_is_said() {
     let diagnosis = examine(&case, &[]).await;
     assert_eq!((diagnosis.observation.verdict, diagnosis.requests), (Verdict::NotMeasured, 0));
 }
+
+#[test]
+fn patches_of_two_probes_of_a_container_become_one() {
+    let patch = |which, component: &str| {
+        let case = Case { which, component: component.into(), ..case(&[], Duration::from_secs(1)) };
+        let flip = Flip { axis: Axis::Host, from: "10.244.0.9:8000".into(), to: "localhost:8000".into() };
+        Fix::of(&case, Cause::HostAllowList, Some(&flip)).patch.unwrap()
+    };
+    let both = joined(&patch(Which::Readiness, "backend"), &patch(Which::Liveness, "backend")).unwrap();
+    let expected = r#"apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: backend
+spec:
+  template:
+    spec:
+      containers:
+        - name: app
+          readinessProbe:
+            httpGet:
+              httpHeaders:
+                - name: Host
+                  value: "localhost:8000"
+          livenessProbe:
+            httpGet:
+              httpHeaders:
+                - name: Host
+                  value: "localhost:8000"
+"#;
+    assert_eq!(both, expected);
+    assert_eq!(joined(&patch(Which::Readiness, "backend"), &patch(Which::Liveness, "engine")), None);
+}

@@ -16,12 +16,11 @@ use bollard::{
 
 use super::engine::Engine;
 use crate::{
+    image::SANDBOX_IMAGE,
     plan::{Service, Volume},
     provider::{Error, pods::PodSpec},
 };
 
-/// The image of sandboxes: a program that waits to be stopped.
-pub(crate) const IMAGE: &str = "e2e-pause:1";
 /// Where a sandbox sees the pod's volumes.
 const VOLUMES: &str = "/volumes";
 
@@ -132,7 +131,7 @@ fn body(
         ..Default::default()
     });
     ContainerCreateBody {
-        image: Some(IMAGE.to_owned()),
+        image: Some(SANDBOX_IMAGE.to_owned()),
         hostname: Some(pod.name.clone()),
         labels: Some(engine.labels()),
         exposed_ports: Some(ports.clone()),

@@ -21,9 +21,10 @@ pub struct Programs(BTreeMap<String, Program>);
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Program {
-    /// A package of this workspace whose static binary stands for the image's entrypoint.
+    /// A package of this workspace whose static binary stands for the image's entrypoint and for the container's command; its
+    /// args follow.
     pub cargo: Option<String>,
-    /// Program and first arguments that stand for the image's entrypoint; the container's command and args follow.
+    /// Program and first arguments that stand for the image's entrypoint and for the container's command; its args follow.
     pub run: Vec<String>,
     /// A shell script that stands for the image's entrypoint; the container's command and args are its arguments.
     pub script: Option<String>,
@@ -190,14 +191,24 @@ fn bin_variable(image: &str) -> String {
     format!("{}{name}_BIN", env_vars::E2E_BIN_PREFIX)
 }
 
+/// Directories that a pattern names, the last in order of names first, so that the newest version wins.
 fn expand(pattern: &str) -> Vec<PathBuf> {
     let Some((before, after)) = pattern.split_once('*') else { return vec![pattern.into()] };
-    let after = after.trim_start_matches('/');
-    let mut names: Vec<PathBuf> =
-        std::fs::read_dir(before).into_iter().flatten().flatten().map(|entry| entry.path().join(after)).collect();
-    names.sort();
-    names.reverse();
-    names
+    // `/usr/pgsql-*/bin`: the parent is /usr, and names begin with `pgsql-`.
+    let (parent, prefix) = before.rsplit_once('/').unwrap_or((".", before));
+    let (suffix, rest) = after.split_once('/').unwrap_or((after, ""));
+    let matches =
+        |name: &str| name.len() >= prefix.len() + suffix.len() && name.starts_with(prefix) && name.ends_with(suffix);
+    let mut found: Vec<PathBuf> = std::fs::read_dir(parent)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.file_name().to_str().is_some_and(matches))
+        .map(|entry| entry.path().join(rest))
+        .collect();
+    found.sort();
+    found.reverse();
+    found
 }
 
 #[cfg(test)]
@@ -219,6 +230,17 @@ mod tests {
     fn the_project_s_own_program_wins() {
         let own: Programs = toml::from_str("[redis]\nrun = ['valkey-server']\n").unwrap();
         assert_eq!(own.over(Programs::stock()).for_image("redis:7").unwrap().run, ["valkey-server"]);
+    }
+
+    #[test]
+    fn a_star_stands_for_part_of_a_name() {
+        let directory = tempfile::tempdir().unwrap();
+        for version in ["pgsql-14", "pgsql-15", "mysql-8"] {
+            std::fs::create_dir_all(directory.path().join(version).join("bin")).unwrap();
+        }
+        let pattern = format!("{}/pgsql-*/bin", directory.path().display());
+        let expected = ["pgsql-15/bin", "pgsql-14/bin"].map(|path| directory.path().join(path));
+        assert_eq!(expand(&pattern), expected);
     }
 
     #[test]

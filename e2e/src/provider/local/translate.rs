@@ -9,7 +9,8 @@ use regex::{Captures, Regex};
 #[derive(Debug, Default)]
 pub(super) struct Translation {
     services: Vec<(Regex, SocketAddr)>,
-    paths: Vec<(Regex, String)>,
+    paths: BTreeMap<String, String>,
+    mount: Option<Regex>,
     ports: BTreeMap<u16, u16>,
     work: String,
 }
@@ -38,11 +39,19 @@ impl Translation {
 
     /// A mount point becomes a directory.
     pub(super) fn path(&mut self, mount: &str, directory: &str) {
-        let pattern =
-            format!(r"(^|[\s=:'(\x22]){}(?P<end>[/\s;:,')\x22]|$)", regex::escape(mount.trim_end_matches('/')));
-        self.paths.push((Regex::new(&pattern).expect("a valid pattern"), directory.to_owned()));
+        let mount = mount.trim_end_matches('/');
+        if mount.is_empty() {
+            // The root itself: every path would be meant, those of this machine's programs included.
+            return;
+        }
+        self.paths.insert(mount.to_owned(), directory.to_owned());
         // Longer mount points first, so that a mount inside another one wins.
-        self.paths.sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.as_str().len()));
+        let mut mounts: Vec<&String> = self.paths.keys().collect();
+        mounts.sort_by_key(|mount| std::cmp::Reverse(mount.len()));
+        let mounts: Vec<String> = mounts.into_iter().map(|mount| regex::escape(mount)).collect();
+        let pattern = format!(r"(?:^|[\s=:'(\x22])(?P<mount>{})(?:[/\s;:,')\x22]|$)", mounts.join("|"));
+        // Mount points are escaped, so the pattern is always valid.
+        self.mount = Some(Regex::new(&pattern).expect("a valid pattern"));
     }
 
     /// Text of an env value, an argument or a mounted file.
@@ -51,10 +60,20 @@ impl Translation {
         for (pattern, address) in &self.services {
             text = replace(pattern, &text, &address.to_string());
         }
-        for (pattern, directory) in &self.paths {
-            text = replace(pattern, &text, directory);
+        self.in_directories(&text)
+    }
+
+    /// Every mount point in one pass: a directory that took the place of one may itself begin with another, such as `/tmp`.
+    fn in_directories(&self, text: &str) -> String {
+        let Some(pattern) = &self.mount else { return text.to_owned() };
+        let (mut translated, mut from) = (String::new(), 0);
+        while let Some(mount) = pattern.captures_at(text, from).and_then(|found| found.name("mount")) {
+            translated.push_str(&text[from..mount.start()]);
+            translated.push_str(&self.paths[mount.as_str()]);
+            // What ends one path may begin the next one.
+            from = mount.end();
         }
-        text
+        translated + &text[from..]
     }
 
     /// Text of a [`Program`](super::Program): `{port:N}` and `{work}` are filled in.
@@ -119,6 +138,15 @@ mod tests {
     #[case::longer_path("/tmpfile /var/tmp/x", "/tmpfile /var/tmp/x")]
     fn text_becomes_true(#[case] written: &str, #[case] expected: &str) {
         assert_eq!(translation().text(written), expected);
+    }
+
+    /// Runs are kept below `/tmp` where other users cannot reach the project.
+    #[test]
+    fn a_directory_is_not_translated_again() {
+        let mut translation = Translation::new("/tmp/run".to_owned(), BTreeMap::new());
+        translation.path("/tmp", "/tmp/run/tmp");
+        translation.path("/etc/web", "/tmp/run/web");
+        assert_eq!(translation.text("-c /etc/web/a /tmp:/tmp"), "-c /tmp/run/web/a /tmp/run/tmp:/tmp/run/tmp");
     }
 
     #[test]

@@ -1,0 +1,206 @@
+use std::{collections::BTreeMap, time::Duration};
+
+use serde_json::json;
+
+use super::*;
+use crate::{
+    evidence::Sample,
+    kubelet::{
+        node::{ContainerReport, PodReport},
+        status::{ContainerState, ContainerStatus, Event, EventType, Termination},
+    },
+    provider::Usage,
+};
+
+const MEBIBYTE: u64 = 1024 * 1024;
+
+/// A run with one component `app`: one replica with a limit of 64 MiB, and what is known of its container.
+fn run(container: ContainerReport) -> RunData {
+    let environment = json!({
+        "run_id": "test", "target": "local", "run_dir": "/nowhere", "provider": "none", "entrance": null, "services": [],
+        "components": [{
+            "name": "app", "kind": "Deployment", "desired": 1, "env": {}, "probes": [],
+            "replicas": [{ "name": "app-0", "pod_ip": "10.0.0.1", "ports": [] }],
+            "memory_limit_bytes": 64 * MEBIBYTE,
+        }],
+        "scenario": crate::config::Scenario::default(), "control": "127.0.0.1:1", "up_ms": 0, "ready": true, "warnings": [],
+    });
+    let pod = PodReport {
+        ip: None,
+        status: "Running".to_owned(),
+        ready: container.status.ready,
+        started: true,
+        restarts: container.status.restart_count,
+        init_containers: Vec::new(),
+        containers: vec![container],
+        events: Vec::new(),
+    };
+    RunData {
+        request: Request {
+            started_at: String::new(),
+            scenario: crate::config::Scenario::default(),
+            thresholds: crate::config::Thresholds {
+                registration_failure_rate_max: None,
+                registration_latency_ms_p99_max: None,
+                throughput_operations_per_second_min: None,
+                throughput_latency_ms_p99_max: None,
+                throughput_errors_max: None,
+                restarts_max: None,
+            },
+            overlays: Vec::new(),
+            sets: Vec::new(),
+            host: crate::report::Host { cpus: 1, memory_bytes: 1, kernel: String::new() },
+        },
+        duration_ms: 0,
+        environment: serde_json::from_value(environment).unwrap(),
+        records: Vec::new(),
+        // A run without tests has a gap of its own.
+        tests: BTreeMap::new(),
+        snapshot: Snapshot { pods: BTreeMap::from([("app-0".to_owned(), pod)]) },
+        resources: Resources::default(),
+        saturation: Vec::new(),
+        doctor: Vec::new(),
+        logs: BTreeMap::new(),
+    }
+}
+
+/// A container whose instances ended at these seconds, each two seconds after its start, with these exit codes and reasons.
+fn ended(ends: &[(u64, i32, &str)]) -> ContainerReport {
+    let terminations: Vec<Termination> = ends
+        .iter()
+        .map(|(at, exit_code, reason)| Termination {
+            exit_code: *exit_code,
+            signal: Some(exit_code - 128).filter(|signal| *signal > 0),
+            reason: (*reason).to_owned(),
+            started: Duration::from_secs(at - 2),
+            at: Duration::from_secs(*at),
+        })
+        .collect();
+    ContainerReport {
+        name: "app".to_owned(),
+        status: ContainerStatus {
+            state: ContainerState::Running { since: Duration::from_secs(100) },
+            ready: true,
+            started: true,
+            restart_count: u32::try_from(terminations.len()).unwrap(),
+            last_termination: terminations.last().cloned(),
+        },
+        terminations,
+        events: Vec::new(),
+        probes: BTreeMap::new(),
+    }
+}
+
+/// The same container, killed by the kubelet between these seconds.
+fn killed(mut container: ContainerReport, first: u64, last: u64) -> ContainerReport {
+    container.events.push(Event {
+        kind: EventType::Normal,
+        reason: "Killing".to_owned(),
+        message: "Container app failed liveness probe, will be restarted".to_owned(),
+        count: 2,
+        first: Duration::from_secs(first),
+        last: Duration::from_secs(last),
+    });
+    container
+}
+
+fn codes(data: &RunData) -> Vec<Code> {
+    findings(data)
+        .into_iter()
+        .filter(|finding| finding.severity == Severity::Error)
+        .map(|finding| finding.code)
+        .collect()
+}
+
+fn claim(data: &RunData, code: Code) -> String {
+    findings(data).into_iter().find(|finding| finding.code == code).unwrap().claim
+}
+
+#[test]
+fn a_program_that_nobody_killed_has_crashed() {
+    let data = run(ended(&[(2, 1, "Error"), (4, 1, "Error")]));
+    assert_eq!(codes(&data), [Code::Crashed, Code::RestartLoop]);
+    let claim = claim(&data, Code::Crashed);
+    assert!(claim.ends_with("app-0 2 times, the last time with exit code 1 after 2.0 s"), "{claim}");
+}
+
+#[test]
+fn what_the_kubelet_killed_has_not_crashed() {
+    let data = run(killed(ended(&[(12, 0, "Completed"), (22, 0, "Completed")]), 11, 21));
+    assert_eq!(codes(&data), [Code::RestartLoop]);
+    let claim = claim(&data, Code::RestartLoop);
+    assert!(claim.contains("exit code 0): `Container app failed liveness probe, will be restarted`"), "{claim}");
+}
+
+#[test]
+fn an_end_before_the_first_kill_is_the_programs_own() {
+    let data = run(killed(ended(&[(4, 3, "Error"), (22, 0, "Completed")]), 21, 21));
+    assert_eq!(codes(&data), [Code::Crashed, Code::RestartLoop]);
+    assert!(claim(&data, Code::Crashed).contains("app-0 1 time, the last time with exit code 3"));
+}
+
+#[test]
+fn a_kill_for_memory_is_found_although_a_later_end_had_another_reason() {
+    let data = run(killed(ended(&[(4, 137, "OOMKilled"), (22, 0, "Completed")]), 21, 21));
+    assert_eq!(codes(&data), [Code::OomKilled, Code::RestartLoop]);
+    assert!(
+        claim(&data, Code::OomKilled)
+            .contains("more than 64 MiB of memory and was killed for it (OOMKilled): app-0 1 time")
+    );
+    assert!(!claim(&data, Code::RestartLoop).contains("OOMKilled"), "that was not the last one");
+}
+
+#[test]
+fn a_limit_that_is_used_up_counts_when_the_component_is_in_trouble() {
+    let sample = |mebibytes: u64| Sample {
+        at_unix_ms: 0,
+        pods: BTreeMap::from([("app-0".to_owned(), Usage { memory_bytes: mebibytes * MEBIBYTE, cpu_seconds: 0.0 })]),
+    };
+    let at = |restarted: &[(u64, i32, &str)], samples: &[u64]| {
+        let mut data = run(killed(ended(restarted), 0, 100));
+        data.resources.samples = samples.iter().copied().map(sample).collect();
+        data
+    };
+    let in_trouble: &[(u64, i32, &str)] = &[(12, 0, "Completed")];
+    let data = at(in_trouble, &[10, 61, 62, 63]);
+    assert_eq!(codes(&data), [Code::MemoryAtLimit, Code::Restarted]);
+    assert!(claim(&data, Code::MemoryAtLimit).ends_with("app-0 was at 95% of it or more in 3 of 4 samples"));
+    assert_eq!(codes(&at(in_trouble, &[60, 60, 62, 63])), [Code::Restarted], "60 of 64 is less than 95%");
+    assert_eq!(codes(&at(&[], &[63, 63, 63])), [], "a healthy program may live at its limit");
+}
+
+#[test]
+fn a_component_that_was_not_made_is_not_one_without_replicas() {
+    let mut data = run(ended(&[]));
+    data.environment.components[0].replicas.clear();
+    assert_eq!(codes(&data), [Code::ComponentNotReady]);
+    data.environment.components[0].desired = 0;
+    assert_eq!(codes(&data), [Code::NoReplicas]);
+}
+
+#[test]
+fn causes_are_no_effects_and_stand_before_them() {
+    let all = [
+        Code::NoReplicas,
+        Code::HostAllowList,
+        Code::MethodOrPath,
+        Code::TooSlow,
+        Code::WrongPort,
+        Code::NotStarted,
+        Code::OomKilled,
+        Code::MemoryAtLimit,
+        Code::Crashed,
+        Code::PoolExhausted,
+        Code::DependencyDown,
+        Code::ProbeFailing,
+        Code::RestartLoop,
+        Code::Restarted,
+        Code::ComponentNotReady,
+        Code::RegistrationFailures,
+        Code::OperationErrors,
+        Code::CheckFailed,
+        Code::ThresholdCrossed,
+    ];
+    assert!(all.is_sorted());
+    assert!(all.iter().all(|code| code.is_cause() != code.is_effect()), "each is one of the two");
+}

@@ -1,0 +1,37 @@
+//! cargo-nextest, which runs every test: found, or built once. Main function: [`ensure`].
+
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use super::Error;
+use crate::progress::Progress;
+
+/// The command that builds it; cargo keeps it for every project of this user.
+const INSTALL: [&str; 3] = ["install", "--locked", "cargo-nextest"];
+
+/// Builds cargo-nextest when this machine has none.
+pub async fn ensure(progress: &Progress) -> Result<(), Error> {
+    let version = Command::new("cargo")
+        .args(["nextest", "--version"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .await;
+    if version.is_ok_and(|status| status.success()) {
+        return Ok(());
+    }
+    progress.line("building cargo-nextest, which runs the tests; this is done once and takes some minutes");
+    let failed = |reason: String| Error::Suites {
+        command: format!("cargo {}", INSTALL.join(" ")),
+        reason,
+        remedy: "install cargo-nextest by hand, https://nexte.st says how".to_owned(),
+    };
+    let status = Command::new("cargo").args(INSTALL).stdin(Stdio::null()).kill_on_drop(true).status().await;
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(failed(status.to_string())),
+        Err(error) => Err(failed(error.to_string())),
+    }
+}

@@ -1,0 +1,142 @@
+//! Runs the program with one fault and compares what it finds with the table. Main functions: [`expect_findings`], [`expect_founding_story`].
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use e2e::{
+    diagnose::Code,
+    exit::ExitCode,
+    report::{Finding, Report, Verdict},
+    run::Options,
+    run_dir::RunDir,
+    target::Target,
+};
+
+use crate::fault_cases::{Expected, FAULTS, Fault};
+
+/// Long enough for clients to use up their attempts and for a second restart; 20 clients are more than the faults serve.
+const LOAD: [&str; 4] = ["--duration", "8s", "--clients", "20"];
+
+/// Runs with an overlay and holds the report against [`FAULTS`].
+pub(crate) fn expect_findings(overlay: &str, target: Target) -> Report {
+    let fault = FAULTS.iter().find(|fault| fault.overlay == overlay).expect("the overlay stands in the table");
+    build_suites();
+    let output = run(overlay, target);
+    let context = String::from_utf8_lossy(&output.stderr).into_owned();
+    let report: Report = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("standard output is no report: {error}\n{context}"));
+
+    let context = format!("{}: {}\n{}\n{context}", fault.overlay, fault.wrong, listed(&report.findings));
+    assert_eq!(output.status.code(), Some(ExitCode::Fail as i32), "{context}");
+    assert_eq!((report.verdict, report.target), (Verdict::Fail, target), "{context}");
+    let found: Vec<Expected> = report.findings.iter().map(known).collect();
+    let local = if target == Target::Local { fault.local } else { &[] };
+    for expected in fault.must.iter().chain(local) {
+        assert!(is_shown(&found, expected), "{overlay} on {target} must show {expected:?}\n{context}");
+    }
+    let unexpected: Vec<&Expected> =
+        found.iter().filter(|finding| finding.0.is_cause() && !is_allowed(fault, finding)).collect();
+    assert!(unexpected.is_empty(), "{overlay} on {target} has not these causes: {unexpected:?}\n{context}");
+    assert_order(&report);
+    assert_evidence(&report);
+    report
+}
+
+/// The story that the project was born from: curl gets 200 and the kubelet 400, why that is so, and the patch against it.
+pub(crate) fn expect_founding_story(target: Target) {
+    let report = expect_findings("founding-incident", target);
+    let is_cause = |finding: &&Finding| finding.code == Code::HostAllowList;
+    let cause = report.findings.iter().find(is_cause).expect("the table wants this finding");
+    for part in ["status 400", "`Invalid host header`", "as curl sends it", "status 200", "accepts localhost:8000"] {
+        assert!(cause.claim.contains(part), "`{part}` is not in: {}", cause.claim);
+    }
+    let patch = cause.excerpt.as_deref().expect("the patch stands with the finding");
+    for line in ["kind: Deployment", "readinessProbe:", "livenessProbe:", "- name: Host", "value: \"localhost:8000\""] {
+        assert!(patch.contains(line), "`{line}` is not in:\n{patch}");
+    }
+    let refused = |finding: &Finding| finding.code == Code::ProbeFailing && finding.claim.contains("statuscode: 400");
+    assert!(report.findings.iter().any(refused), "{}", listed(&report.findings));
+}
+
+/// Builds what a run builds after its system is up: the faults go by seconds since then, and a build takes a minute.
+fn build_suites() {
+    let suites = ["nextest", "run", "--package", "e2e", "--test", "suites", "--test", "snapshot", "--profile", "e2e"];
+    let output = command("cargo").args(suites).arg("--no-run").output().expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn run(overlay: &str, target: Target) -> Output {
+    let mut command = command(env!("CARGO_BIN_EXE_xtask"));
+    command
+        .args(["e2e", "--format", "json", "--target", target.as_str(), "--overlay"])
+        .arg(Path::new("fixtures/overlays").join(overlay))
+        .args(LOAD);
+    command.output().expect("the program runs")
+}
+
+fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(root()).stdin(Stdio::null());
+    // The suites run under a nextest of their own, which must not take itself for part of this one.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("NEXTEST")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the workspace is there")
+}
+
+/// A finding as the table has it.
+fn known(finding: &Finding) -> Expected {
+    const COMPONENTS: [&str; 5] = ["backend", "engine", "nginx", "postgres", "redis"];
+    let component = finding.component.as_deref();
+    (finding.code, COMPONENTS.into_iter().find(|known| Some(*known) == component))
+}
+
+/// A run may end after the first of several restarts.
+fn is_shown(found: &[Expected], (code, component): &Expected) -> bool {
+    let once = *code == Code::RestartLoop && found.contains(&(Code::Restarted, *component));
+    once || found.contains(&(*code, *component))
+}
+
+fn is_allowed(fault: &Fault, finding: &Expected) -> bool {
+    fault.must.contains(finding) || fault.may.iter().any(|(expected, _)| expected == finding)
+}
+
+fn listed(findings: &[Finding]) -> String {
+    let line = |finding: &Finding| {
+        format!("{} ({}): {}", finding.code, finding.component.as_deref().unwrap_or("-"), finding.claim)
+    };
+    findings.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Causes stand before effects, and each cause has a fix.
+fn assert_order(report: &Report) {
+    let codes: Vec<_> = report.findings.iter().map(|finding| finding.code).collect();
+    let first_effect = codes.iter().position(|code| code.is_effect()).unwrap_or(codes.len());
+    assert!(codes[first_effect..].iter().all(|code| !code.is_cause()), "{codes:?}");
+    for finding in report.findings.iter().filter(|finding| finding.code.is_cause()) {
+        assert!(!finding.fix.is_empty(), "{finding:?}");
+    }
+}
+
+/// Every evidence id names a file of the run directory and, with a pointer, a value in it.
+fn assert_evidence(report: &Report) {
+    let runs = Options::new(root()).runs().join("runs");
+    let directory = RunDir::open(&runs.join(&report.run_id)).expect("the run directory stays");
+    for finding in &report.findings {
+        assert!(!finding.evidence.is_empty(), "{finding:?}");
+        for id in &finding.evidence {
+            let (file, pointer) = id.split_once('#').unwrap_or((id, ""));
+            let text = directory.read(file).unwrap_or_else(|error| panic!("{}: {error}", finding.code));
+            if !pointer.is_empty() {
+                let json: serde_json::Value = serde_json::from_str(&text).expect("a pointer points into JSON");
+                assert!(json.pointer(pointer).is_some(), "{}: nothing is at {id}", finding.code);
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What teardown promises, checked the same way on every target.
+
+use std::{fs, time::Duration};
+
+use rustix::process::Signal;
+
+use crate::support::{Bench, REFERENCE, SMALL, assert_nothing_left, files_with, labelled, processes_of, wait_until};
+
+/// Longer than a run could take to notice and remove everything, and far shorter than its load lasts.
+const PROMPTLY: Duration = Duration::from_secs(30);
+/// A load that is still under way when the signal comes.
+const LONG: [&str; 2] = ["--duration", "60s"];
+
+/// A signal at some moment ends the run with exit code 4, in order, and nothing of it stays.
+pub(crate) fn interrupt(target: &str, id: &str, moment: &str, signal: Signal) {
+    let bench = Bench::of(REFERENCE);
+    let mut run = bench.start(target, id, &LONG);
+    run.wait_for(moment);
+    // There is something to remove, and the test would see it.
+    let on_docker = target == "docker";
+    assert!(wait_until(PROMPTLY, || !processes_of(id).is_empty() || on_docker && !labelled(id).is_empty()));
+
+    run.signal(signal);
+    let (status, took) = run.wait(PROMPTLY);
+
+    assert_eq!(status.code(), Some(4), "after {took:?}:\n{}", run.said());
+    let last = run.said().lines().last().unwrap_or_default().to_owned();
+    assert!(last.starts_with("error: interrupted; everything that was started has been removed"), "{last}");
+    // Nothing has to be waited for: it was removed before the program ended.
+    assert_eq!(processes_of(id), Vec::<String>::new(), "left by an orderly end");
+    assert_nothing_left(&bench.run_directory(id), on_docker);
+}
+
+/// SIGKILL: what runs ends by itself where the kernel sees to that, and `gc` removes the rest, but nothing of a run that lives.
+pub(crate) fn kill(target: &str, id: &str) {
+    let on_docker = target == "docker";
+    let bench = Bench::of(REFERENCE);
+    let neighbour = format!("{id}-neighbour");
+    let up = bench.command_on(SMALL, &["up", "--target", target]).output().expect("the program starts");
+    let up = String::from_utf8_lossy(&up.stderr).into_owned();
+    let neighbour_id = up.lines().last().and_then(|line| line.rsplit(' ').next()).expect(&neighbour).to_owned();
+
+    let mut run = bench.start(target, id, &LONG);
+    run.wait_for("requests/s");
+    run.signal(Signal::KILL);
+    run.wait(PROMPTLY);
+    // Containers are the engine's, and stay until somebody removes them.
+    let ended = wait_until(PROMPTLY, || processes_of(id).is_empty());
+    assert!(ended || on_docker, "still there: {:#?}", processes_of(id));
+
+    let gc = bench.output(&["gc"]);
+    assert!(gc.status.success(), "{}", String::from_utf8_lossy(&gc.stderr));
+    assert_nothing_left(&bench.run_directory(id), on_docker);
+
+    let status = bench.output(&["status", &neighbour_id]);
+    assert!(status.status.success(), "gc touched a run that lives: {}", String::from_utf8_lossy(&status.stderr));
+    let down = bench.output(&["down", &neighbour_id]);
+    assert!(down.status.success(), "{}", String::from_utf8_lossy(&down.stderr));
+    assert_nothing_left(&bench.run_directory(&neighbour_id), on_docker);
+}
+
+/// `e2e --keep` leaves the system up and says how to look into it and how to remove it; `down` removes it. None of the run's
+/// secret texts is in what stays.
+pub(crate) fn keep(target: &str) {
+    let bench = Bench::of(REFERENCE);
+    let kept = bench.output(&["e2e", "--target", target, "--keep", "--duration", "2s", "--clients", "10"]);
+    let said = String::from_utf8_lossy(&kept.stderr).into_owned();
+    let id =
+        said.lines().last().and_then(|line| line.rsplit(' ').next()).expect("the last line names the run").to_owned();
+    let run = bench.run_directory(&id);
+    // A busy machine may cross a threshold; the report must be there.
+    assert!(matches!(kept.status.code(), Some(0 | 1)), "{:?}\n{said}", kept.status);
+    assert!(said.contains("The system is up") && said.contains(&format!("cargo xtask down {id}")), "{said}");
+    let secrets = fs::read_to_string(run.join("secrets.json")).expect("a run that is up has its secrets");
+    let secrets: std::collections::BTreeMap<String, String> = serde_json::from_str(&secrets).expect("JSON");
+    let secrets: Vec<String> = secrets.into_values().collect();
+    assert!(secrets.len() > 1 && secrets.iter().all(|secret| secret.len() >= 16), "the run generates secrets");
+
+    let status = bench.output(&["status", &id]);
+    let shown = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(status.status.success() && shown.contains("postgres-0") && shown.contains("Running"), "{shown}");
+
+    let down = bench.output(&["down", &id]);
+    assert!(down.status.success(), "{}", String::from_utf8_lossy(&down.stderr));
+    assert_nothing_left(&run, target == "docker");
+
+    for file in ["report.json", "report.md", "junit.xml", "environment.json", "evidence/pods.json", "evidence/logs"] {
+        assert!(run.join(file).exists(), "{file} is missing: there is less to look through than there should be");
+    }
+    assert_eq!(files_with(&run, &secrets), Vec::<std::path::PathBuf>::new(), "these files hold a secret");
+    let said = [kept.stdout, kept.stderr, status.stdout, down.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(!secrets.iter().any(|secret| said.contains(secret)), "a secret was printed");
+
+    let gone = bench.output(&["status", &id]);
+    assert_eq!(gone.status.code(), Some(2), "a system that is down has no status");
+}
