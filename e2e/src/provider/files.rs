@@ -1,4 +1,4 @@
-//! ConfigMap and Secret volumes as files of this machine. Main functions: [`write`], [`path`].
+//! ConfigMap and Secret volumes as files of this machine. Main functions: [`write()`], [`path`].
 
 use std::{
     fs,

@@ -37,6 +37,14 @@ pub enum Error {
     /// Signals cannot be caught, so nothing was started that a signal would leave behind.
     #[error("cannot catch SIGINT and SIGTERM: {0}")]
     Signals(std::io::Error),
+    /// The program that runs the suites is not there.
+    #[error(
+        "the program {program} that runs the suites is nowhere in PATH; install it, or correct suites in .config/e2e.toml"
+    )]
+    NoSuites {
+        /// Its name.
+        program: String,
+    },
     /// The suites' command cannot be run.
     #[error("cannot run the suites with `{command}`: {reason}; {remedy}")]
     Suites {
@@ -69,9 +77,12 @@ impl Error {
             Self::Provider(provider::Error::Program(provider::local::ProgramError::Unknown { .. })) => {
                 ExitCode::BadInput
             }
-            Self::Provider(_) | Self::RunDir(_) | Self::Control(_) | Self::Hold(_) | Self::Signals(_) => {
-                ExitCode::NotUp
-            }
+            Self::Provider(_)
+            | Self::RunDir(_)
+            | Self::Control(_)
+            | Self::Hold(_)
+            | Self::Signals(_)
+            | Self::NoSuites { .. } => ExitCode::NotUp,
             Self::Suites { .. } => ExitCode::Incomplete,
             Self::NotStarted | Self::Interrupted { .. } => ExitCode::Interrupted,
         }

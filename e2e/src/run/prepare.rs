@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path, time::Instant};
 
-use super::{Error, Options, Signal};
+use super::{Error, Options, Signal, suites};
 use crate::{
     config::{self, Config},
     control, env_vars,
@@ -67,6 +67,9 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
         .into());
     }
 
+    if options.suites {
+        suites::check(&config.suites, &options.root)?;
+    }
     let id = options.run_id.clone().unwrap_or_else(new_run_id);
     let (target, engine) = choose_target(options.target, &id, progress).await?;
     let removed = leftovers(&options.runs(), engine.as_ref()).await?;

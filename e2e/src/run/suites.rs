@@ -75,6 +75,20 @@ pub(super) async fn run(
     Ok(())
 }
 
+/// Refuses a command whose program is nowhere, before anything is started for it.
+pub(super) fn check(words: &[String], root: &Path) -> Result<(), Error> {
+    let Some(program) = words.first() else { return Ok(()) };
+    let is_there = match program.contains('/') {
+        true => root.join(program).is_file(),
+        false => std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+            .any(|directory| directory.join(program).is_file()),
+    };
+    match is_there {
+        true => Ok(()),
+        false => Err(Error::NoSuites { program: program.clone() }),
+    }
+}
+
 /// The difference to the snapshot, or `None` when there is none or it was accepted.
 pub(super) async fn compare_snapshot(
     prepared: &Prepared,

@@ -1,4 +1,4 @@
-//! What a process and its descendants use, from `/proc`. Main function: [`of_tree`].
+//! What a process and its descendants use, from `/proc`. Main type: [`Processes`].
 
 use std::{collections::HashMap, fs};
 

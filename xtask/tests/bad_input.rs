@@ -1,0 +1,250 @@
+//! Wrong input and a machine that cannot do it: each is one clear line with the place and the remedy, its own exit code, and
+//! nothing left behind.
+
+mod support;
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use rstest::rstest;
+use support::{has_engine, labelled, private_files, processes_of};
+
+const MANIFEST: &str = "\
+apiVersion: v1
+kind: Service
+metadata: {name: redis}
+spec:
+  selector: {app: redis}
+  ports: [{port: 6379}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: redis}
+spec:
+  selector: {matchLabels: {app: redis}}
+  template:
+    metadata: {labels: {app: redis}}
+    spec:
+      containers:
+        - name: redis
+          image: redis:7
+          ports: [{containerPort: 6379}]
+          readinessProbe: {tcpSocket: {port: 6379}}
+";
+
+/// A project of its own, with Redis alone.
+struct Project {
+    directory: tempfile::TempDir,
+}
+
+impl Project {
+    fn new(config: &str, manifest: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        for (file, text) in [(".config/e2e.toml", config), ("manifests/redis.yaml", manifest)] {
+            let path = directory.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        Self { directory }
+    }
+
+    fn root(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn runs(&self) -> std::path::PathBuf {
+        self.root().join("target/e2e")
+    }
+
+    /// `e2e` on this project, started by another program where `wrapper` names one.
+    fn e2e(&self, wrapper: &[&str], arguments: &[&str]) -> Command {
+        let words: Vec<&str> = wrapper.iter().copied().chain([env!("CARGO_BIN_EXE_xtask")]).collect();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).arg("--root").arg(self.root()).arg("e2e").args(arguments);
+        command.current_dir(self.root()).env_remove("CARGO_TARGET_DIR").env("E2E_NO_INSTALL", "1");
+        command
+    }
+
+    /// One line of error with these phrases, and nothing left.
+    fn expect(&self, output: &Output, code: i32, phrases: &[&str]) {
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(
+            output.stdout.is_empty(),
+            "standard output is for reports: {}",
+            String::from_utf8_lossy(&output.stdout)
+        );
+        let errors: Vec<&str> = said.lines().filter(|line| line.starts_with("error: ")).collect();
+        let [error] = errors[..] else { panic!("not one error but {}:\n{said}", errors.len()) };
+        for phrase in phrases {
+            assert!(error.contains(phrase), "`{phrase}` is not in\n{error}");
+        }
+        let text = error.trim_start_matches("error: ");
+        assert!(!text.starts_with(char::is_uppercase) && !text.ends_with('.'), "{error}");
+        let parts: Vec<&str> = text.split(&[';', ':'][..]).map(str::trim).filter(|part| part.len() > 10).collect();
+        assert_eq!(parts.iter().collect::<BTreeSet<_>>().len(), parts.len(), "a cause is said twice: {error}");
+        self.expect_nothing_left();
+    }
+
+    fn expect_nothing_left(&self) {
+        assert_eq!(processes_of(&self.root().to_string_lossy()), Vec::<String>::new());
+        for run in fs::read_dir(self.runs().join("runs")).into_iter().flatten().flatten() {
+            assert_eq!(private_files(&run.path()), Vec::<std::path::PathBuf>::new());
+        }
+    }
+}
+
+#[rstest]
+#[case::unknown_key("[scenario]\nclient = 3\n", &[".config/e2e.toml:2:1: ", "unknown field `client`", "`clients`", "correct or remove it"])]
+#[case::wrong_type("bring_up = 60\n", &[".config/e2e.toml:1:12: ", "expected a string", "correct or remove it"])]
+#[case::no_unit("bring_up = '60'\n", &[".config/e2e.toml:1:12: ", "`60` is not a duration", "such as 250ms, 60s or 5m"])]
+#[case::not_toml("[scenario\n", &[".config/e2e.toml:1:10: ", "correct or remove it"])]
+#[case::no_clients("[scenario]\nclients = 0\n", &[".config/e2e.toml:2:1: ", "scenario.clients is 0", "from 1 to 20000"])]
+#[case::no_time("[scenario]\nthroughput = '0s'\n", &[".config/e2e.toml:2:1: ", "scenario.throughput is 0s", "longer than zero"])]
+#[case::negative_line("[thresholds]\nthroughput_latency_ms_p99_max = -1.0\n", &[".config/e2e.toml:2:1: ", "from 0 up"])]
+#[case::no_such_service("entrance = 'ngnix'\n", &["entrance is `ngnix`", "Services of the manifests: redis"])]
+#[case::no_such_directory("manifests = 'manifest'\n", &["/manifest: there is no such directory", "check the path"])]
+fn a_configuration_that_makes_no_sense(#[case] config: &str, #[case] phrases: &[&str]) {
+    let project = Project::new(config, MANIFEST);
+    let output = project.e2e(&[], &["--target", "local"]).output().unwrap();
+    project.expect(&output, 2, phrases);
+    assert!(!project.runs().exists(), "nothing was made");
+}
+
+#[rstest]
+#[case::broken_yaml("  ports: [{port: 6379}]\n---", "  ports: [{port: 6379}\n---", &["manifests/redis.yaml:", "not valid YAML", "correct the line"])]
+#[case::misspelt_field("readinessProbe", "readynessProbe", &["manifests/redis.yaml:20:11", "Deployment/redis", "readynessProbe: unknown field", "did you mean `readinessProbe`?"])]
+#[case::selects_nothing("selector: {app: redis}", "selector: {app: rediss}", &["manifests/redis.yaml:5:", "Service/redis", "rediss"])]
+#[case::undeclared_port("tcpSocket: {port: 6379}", "tcpSocket: {port: http}", &["manifests/redis.yaml:20:", "Deployment/redis", "http"])]
+#[case::unknown_kind("kind: Service", "kind: Servce", &["manifests/redis.yaml:2:1", "did you mean `Service`?"])]
+#[case::no_program("image: redis:7", "image: nowhere/none:1", &["no local program stands for the image nowhere/none:1", "[local.\"nowhere/none:1\"]", "--target docker"])]
+fn manifests_that_make_no_sense(#[case] old: &str, #[case] new: &str, #[case] phrases: &[&str]) {
+    assert!(MANIFEST.contains(old));
+    let project = Project::new("", &MANIFEST.replacen(old, new, 1));
+    let output = project.e2e(&[], &["--target", "local"]).output().unwrap();
+    project.expect(&output, 2, phrases);
+}
+
+#[rstest]
+#[case::no_clients(&["--clients", "0"], &["scenario.clients is 0", "from 1 to 20000"])]
+#[case::clients_without_end(&["--clients", "1000000"], &["scenario.clients is 1000000", "from 1 to 20000"])]
+#[case::no_time(&["--duration", "0s"], &["'0s' for '--duration", "longer than zero"])]
+#[case::no_unit(&["--duration", "60"], &["'60' for '--duration", "such as 250ms, 60s or 5m"])]
+#[case::no_such_target(&["--target", "podman"], &["there is no target `podman`", "docker, local or k8s"])]
+#[case::no_such_component(&["--set", "rediss.env.A=b"], &["--set rediss.env.A", "did you mean `redis`?"])]
+#[case::no_such_variable(&["--set", "redis.A=b"], &["`redis.A` does not name an environment variable", "component.env.NAME=value"])]
+#[case::no_such_replicas(&["--replicas", "nginx=2"], &["--replicas nginx=2", "components: redis"])]
+#[case::no_such_overlay(&["--overlay", "overlays/oom"], &["overlays/oom", "no such directory", "check the path"])]
+#[case::no_such_configuration(&["--config", "e2e.tml"], &["cannot read e2e.tml", "create it"])]
+#[case::no_snapshot_test(&["--update-snapshots"], &["snapshot_test is not set", "leave --update-snapshots out"])]
+fn flags_that_make_no_sense(#[case] flags: &[&str], #[case] phrases: &[&str]) {
+    let project = Project::new("", MANIFEST);
+    let target: &[&str] = if flags[0] == "--target" { &[] } else { &["--target", "local"] };
+    let output = project.e2e(&[], &[target, flags].concat()).output().unwrap();
+    project.expect(&output, 2, phrases);
+    assert!(!project.runs().exists(), "nothing was made");
+}
+
+#[rstest]
+#[case::program("[local.'redis:7']\nrun = ['no-such-redis']\nbinaries = ['no-such-redis']\napt = ['no-such-package']\n", &["no-such-redis not found", "redis:7", "E2E_REDIS_BIN", "apt-get install --no-install-recommends no-such-package"])]
+#[case::runner("suites = ['no-such-runner', 'run']\n", &["no-such-runner", "suites in .config/e2e.toml"])]
+#[case::package("[local.'redis:7']\ncargo = 'no-such-package'\n", &["cargo build", "no-such-package"])]
+fn a_program_that_is_missing(#[case] config: &str, #[case] phrases: &[&str]) {
+    let project = Project::new(config, MANIFEST);
+    let output = project.e2e(&[], &["--target", "local"]).output().unwrap();
+    project.expect(&output, 3, phrases);
+}
+
+#[test]
+fn no_engine() {
+    let project = Project::new("", MANIFEST);
+    let mut command = project.e2e(&[], &["--target", "docker"]);
+    let output = command.env("DOCKER_HOST", "unix:///nonexistent.sock").output().unwrap();
+    project.expect(&output, 3, &["no Docker engine answers", "point DOCKER_HOST to one", "--target local"]);
+}
+
+#[test]
+fn an_image_that_is_nowhere() {
+    if !has_engine() {
+        return;
+    }
+    let project = Project::new("", &MANIFEST.replace("redis:7", "nowhere/none:1"));
+    let id = support::unique("nowhere");
+    let output = project.e2e(&[], &["--target", "docker", "--run-id", &id]).output().unwrap();
+    project.expect(&output, 3, &["images are missing: nowhere/none:1", "docker pull", "[images] in .config/e2e.toml"]);
+    assert_eq!(labelled(&id), Vec::<String>::new());
+}
+
+#[test]
+fn a_run_directory_that_cannot_be_made() {
+    let project = Project::new("", MANIFEST);
+    fs::write(project.root().join("target"), "a file").unwrap();
+    let output = project.e2e(&[], &["--target", "local"]).output().unwrap();
+    project.expect(&output, 3, &["cannot create ", "target/e2e", "is a file", "CARGO_TARGET_DIR"]);
+}
+
+/// Runs the rest of its arguments in a mount namespace of its own, with `target` on a tiny disk: nothing has to be unmounted,
+/// whatever happens. The first argument is the directory, the second what is done to it.
+const ON_A_TINY_DISK: &str = r#"
+    mount -t tmpfs -o size=256k,mode=755 tmpfs "$1" || exit 99
+    cd "$1" && eval "$2"
+    shift 2
+    "$@"; code=$?
+    left=$(find . -name secrets.json -o -name work -o -name 'work.link' -o -name '*.tmp*')
+    [ -z "$left" ] || { echo "left behind: $left" >&2; exit 98; }
+    exit $code
+"#;
+
+#[rstest]
+#[case::read_only("mount -o remount,ro .", &["cannot create ", "Read-only file system", "make it writable", "CARGO_TARGET_DIR"])]
+// A page is 4 KiB: with each page more, another write is the first that fails.
+#[case::full("head -c 300k /dev/zero > filler", &["cannot write ", "No space left on device", "free some disk space"])]
+#[case::one_page_left("head -c 252k /dev/zero > filler", &["cannot write ", "No space left on device"])]
+#[case::two_pages_left("head -c 248k /dev/zero > filler", &["cannot write ", "No space left on device"])]
+#[case::three_pages_left("head -c 244k /dev/zero > filler", &["cannot write ", "No space left on device"])]
+fn a_disk_that_takes_nothing(#[case] setting: &str, #[case] phrases: &[&str]) {
+    if !may_unshare("--mount") {
+        return;
+    }
+    // Suites that need nothing: only what the program itself writes counts here.
+    let project = Project::new("suites = ['true']\n", MANIFEST);
+    let disk = project.root().join("target");
+    fs::create_dir(&disk).unwrap();
+    let disk = disk.to_string_lossy();
+    let wrapper = [
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        ON_A_TINY_DISK,
+        "sh",
+        &disk,
+        &format!("{{ {setting}; }} 2>/dev/null || true"),
+    ];
+    let output = project.e2e(&wrapper, &["--target", "local"]).output().unwrap();
+    project.expect(&output, 3, phrases);
+}
+
+/// In a network namespace of its own the loopback address is down, so that none of its ports can be had.
+#[test]
+fn no_port_to_be_had() {
+    if !may_unshare("--net") {
+        return;
+    }
+    let project = Project::new("", MANIFEST);
+    let output = project.e2e(&["unshare", "--net"], &["--target", "local"]).output().unwrap();
+    project.expect(&output, 3, &["no port of 127.0.0.1 can be used for redis-0 port 6379", "ss -ltnp"]);
+}
+
+/// Whether this user may have a namespace of its own; says so when not.
+fn may_unshare(which: &str) -> bool {
+    let may = Command::new("unshare").args([which, "true"]).output().is_ok_and(|output| output.status.success());
+    if !may {
+        eprintln!("SKIPPED: this test needs `unshare {which}`, which only root may use");
+    }
+    may
+}
