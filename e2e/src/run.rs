@@ -136,7 +136,11 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error
 
     let provided = caught(async {
         if options.suites && prepared.config.needs_nextest() {
-            signal.or(nextest::ensure(progress)).await.ok_or_else(|| prepared.interrupted())??;
+            let suites = async {
+                nextest::ensure(progress).await?;
+                nextest::build(&prepared.config.suites, &prepared.root, progress).await
+            };
+            signal.or(suites).await.ok_or_else(|| prepared.interrupted())??;
         }
         prepare::provide(&prepared, &signal, progress).await
     })

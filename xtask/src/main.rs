@@ -53,7 +53,7 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code.into(),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", options::describe(&error));
             options::exit_code(&error).into()
         }
     }

@@ -136,6 +136,19 @@ pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> Result<T> {
     Ok(runtime.block_on(work))
 }
 
+/// An error with its causes, each once: many a message names its cause already.
+pub(crate) fn describe(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        match text.is_empty() {
+            true => text = cause,
+            false if text.contains(&cause) => {}
+            false => text = format!("{text}: {cause}"),
+        }
+    }
+    text
+}
+
 /// The exit code of an error, by what it is.
 pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
     let names_no_run = error.is::<e2e::run_dir::Error>() || error.is::<e2e::environment::Error>();
@@ -155,4 +168,15 @@ pub(crate) fn run_directory(run: Option<&Path>) -> Result<e2e::run_dir::RunDir> 
         Some(id) => runs.join("runs").join(id),
     };
     e2e::run_dir::RunDir::open(&path).context("there is no such run; `cargo xtask e2e` makes one")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_is_said_once() {
+        let error = anyhow::anyhow!("no room").context("cannot write a: no room; free some").context("no report");
+        assert_eq!(describe(&error), "no report: cannot write a: no room; free some");
+    }
 }

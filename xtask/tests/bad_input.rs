@@ -6,11 +6,13 @@ mod support;
 use std::{
     collections::BTreeSet,
     fs,
+    net::TcpListener,
     path::Path,
     process::{Command, Output},
 };
 
 use rstest::rstest;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use support::{has_engine, labelled, private_files, processes_of};
 
 const MANIFEST: &str = "\
@@ -71,23 +73,27 @@ impl Project {
 
     /// One line of error with these phrases, and nothing left.
     fn expect(&self, output: &Output, code: i32, phrases: &[&str]) {
-        let said = String::from_utf8_lossy(&output.stderr);
+        let error = self.expect_lines(output, code, phrases);
+        // The parser of flags adds how they are used.
+        let usage = error.find("\n\nFor more information, try '--help'.").unwrap_or(error.len());
+        assert_eq!(error[..usage].lines().count(), 1, "{error}");
+    }
+
+    /// The same for an error that is a list.
+    fn expect_lines(&self, output: &Output, code: i32, phrases: &[&str]) -> String {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{said}");
-        assert!(
-            output.stdout.is_empty(),
-            "standard output is for reports: {}",
-            String::from_utf8_lossy(&output.stdout)
-        );
-        let errors: Vec<&str> = said.lines().filter(|line| line.starts_with("error: ")).collect();
-        let [error] = errors[..] else { panic!("not one error but {}:\n{said}", errors.len()) };
+        let reported = String::from_utf8_lossy(&output.stdout);
+        assert!(reported.is_empty(), "standard output is for reports: {reported}");
+        let [_, error] = said.split("error: ").collect::<Vec<_>>()[..] else { panic!("not one error:\n{said}") };
         for phrase in phrases {
             assert!(error.contains(phrase), "`{phrase}` is not in\n{error}");
         }
-        let text = error.trim_start_matches("error: ");
-        assert!(!text.starts_with(char::is_uppercase) && !text.ends_with('.'), "{error}");
-        let parts: Vec<&str> = text.split(&[';', ':'][..]).map(str::trim).filter(|part| part.len() > 10).collect();
+        assert!(!error.starts_with(char::is_uppercase), "{error}");
+        let parts: Vec<&str> = error.split(&[';', ':'][..]).map(str::trim).filter(|part| part.len() > 10).collect();
         assert_eq!(parts.iter().collect::<BTreeSet<_>>().len(), parts.len(), "a cause is said twice: {error}");
         self.expect_nothing_left();
+        error.trim_end().to_owned()
     }
 
     fn expect_nothing_left(&self) {
@@ -107,7 +113,7 @@ impl Project {
 #[case::no_time("[scenario]\nthroughput = '0s'\n", &[".config/e2e.toml:2:1: ", "scenario.throughput is 0s", "longer than zero"])]
 #[case::negative_line("[thresholds]\nthroughput_latency_ms_p99_max = -1.0\n", &[".config/e2e.toml:2:1: ", "from 0 up"])]
 #[case::no_such_service("entrance = 'ngnix'\n", &["entrance is `ngnix`", "Services of the manifests: redis"])]
-#[case::no_such_directory("manifests = 'manifest'\n", &["/manifest: there is no such directory", "check the path"])]
+#[case::no_such_directory("manifests = 'manifest'\n", &["/manifest: there is no such file or directory", "check the path"])]
 fn a_configuration_that_makes_no_sense(#[case] config: &str, #[case] phrases: &[&str]) {
     let project = Project::new(config, MANIFEST);
     let output = project.e2e(&[], &["--target", "local"]).output().unwrap();
@@ -138,7 +144,7 @@ fn manifests_that_make_no_sense(#[case] old: &str, #[case] new: &str, #[case] ph
 #[case::no_such_component(&["--set", "rediss.env.A=b"], &["--set rediss.env.A", "did you mean `redis`?"])]
 #[case::no_such_variable(&["--set", "redis.A=b"], &["`redis.A` does not name an environment variable", "component.env.NAME=value"])]
 #[case::no_such_replicas(&["--replicas", "nginx=2"], &["--replicas nginx=2", "components: redis"])]
-#[case::no_such_overlay(&["--overlay", "overlays/oom"], &["overlays/oom", "no such directory", "check the path"])]
+#[case::no_such_overlay(&["--overlay", "overlays/oom"], &["overlays/oom", "no such file or directory", "check the path"])]
 #[case::no_such_configuration(&["--config", "e2e.tml"], &["cannot read e2e.tml", "create it"])]
 #[case::no_snapshot_test(&["--update-snapshots"], &["snapshot_test is not set", "leave --update-snapshots out"])]
 fn flags_that_make_no_sense(#[case] flags: &[&str], #[case] phrases: &[&str]) {
@@ -152,11 +158,24 @@ fn flags_that_make_no_sense(#[case] flags: &[&str], #[case] phrases: &[&str]) {
 #[rstest]
 #[case::program("[local.'redis:7']\nrun = ['no-such-redis']\nbinaries = ['no-such-redis']\napt = ['no-such-package']\n", &["no-such-redis not found", "redis:7", "E2E_REDIS_BIN", "apt-get install --no-install-recommends no-such-package"])]
 #[case::runner("suites = ['no-such-runner', 'run']\n", &["no-such-runner", "suites in .config/e2e.toml"])]
-#[case::package("[local.'redis:7']\ncargo = 'no-such-package'\n", &["cargo build", "no-such-package"])]
 fn a_program_that_is_missing(#[case] config: &str, #[case] phrases: &[&str]) {
     let project = Project::new(config, MANIFEST);
     let output = project.e2e(&[], &["--target", "local"]).output().unwrap();
     project.expect(&output, 3, phrases);
+}
+
+/// Cargo's own words stand in the error.
+#[test]
+fn a_package_that_is_missing() {
+    let project = Project::new("[local.'redis:7']\ncargo = 'no-such-package'\n", MANIFEST);
+    let output = project.e2e(&[], &["--target", "local"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    let error = said.rsplit("\nerror: ").next().unwrap();
+    for phrase in ["`cargo build ", "--package no-such-package", "\n    | error: could not find `Cargo.toml`"] {
+        assert!(error.contains(phrase), "`{phrase}` is not in\n{error}");
+    }
+    project.expect_nothing_left();
 }
 
 #[test]
@@ -175,7 +194,11 @@ fn an_image_that_is_nowhere() {
     let project = Project::new("", &MANIFEST.replace("redis:7", "nowhere/none:1"));
     let id = support::unique("nowhere");
     let output = project.e2e(&[], &["--target", "docker", "--run-id", &id]).output().unwrap();
-    project.expect(&output, 3, &["images are missing: nowhere/none:1", "docker pull", "[images] in .config/e2e.toml"]);
+    project.expect_lines(
+        &output,
+        3,
+        &["images are missing: nowhere/none:1", "docker pull", "[images] in .config/e2e.toml"],
+    );
     assert_eq!(labelled(&id), Vec::<String>::new());
 }
 
@@ -229,15 +252,41 @@ fn a_disk_that_takes_nothing(#[case] setting: &str, #[case] phrases: &[&str]) {
     project.expect(&output, 3, phrases);
 }
 
-/// In a network namespace of its own the loopback address is down, so that none of its ports can be had.
+/// In a network namespace of its own, where nobody else misses the ports.
 #[test]
-fn no_port_to_be_had() {
+fn every_port_is_taken() {
     if !may_unshare("--net") {
         return;
     }
+    let this = std::env::current_exe().unwrap();
+    let mut command = Command::new("unshare");
+    command.arg("--net").arg(this).args(["--ignored", "--exact", "with_every_port_taken", "--nocapture"]);
+    let output = command.output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+    eprintln!("{}", String::from_utf8_lossy(&said));
+}
+
+#[test]
+#[ignore = "takes every port: `every_port_is_taken` runs it where that harms nobody"]
+fn with_every_port_taken() {
+    // The range from which ports for plain processes are chosen.
+    let ports = 15_000..32_000;
+    let wanted = ports.len() as u64 + 100;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.maximum.is_some_and(|maximum| maximum < wanted) {
+        return eprintln!("SKIPPED: this process may not open {wanted} files");
+    }
+    setrlimit(Resource::Nofile, Rlimit { current: limit.current.max(Some(wanted)), ..limit }).unwrap();
+    let _taken: Vec<TcpListener> = ports.map(|port| TcpListener::bind(("127.0.0.1", port)).unwrap()).collect();
+
     let project = Project::new("", MANIFEST);
-    let output = project.e2e(&["unshare", "--net"], &["--target", "local"]).output().unwrap();
-    project.expect(&output, 3, &["no port of 127.0.0.1 can be used for redis-0 port 6379", "ss -ltnp"]);
+    let output = project.e2e(&[], &["--target", "local"]).output().unwrap();
+    project.expect(
+        &output,
+        3,
+        &["no port of 127.0.0.1 can be used for redis-0 port 6379", "15000 to 31999", "ss -ltnp"],
+    );
 }
 
 /// Whether this user may have a namespace of its own; says so when not.

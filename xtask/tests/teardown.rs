@@ -31,6 +31,8 @@ fn a_kept_system_can_be_looked_into_and_removed() {
 fn a_panic_leaves_nothing() {
     let (bench, id) = (Bench::of(SMALL), support::unique("panic"));
     let mut run = bench.start_unread_after("local", &id, "ContainerCreating");
-    run.wait(Duration::from_secs(60));
+    let (status, _) = run.wait(Duration::from_secs(60));
+    // The code of a panic: it went on once everything was removed.
+    assert_eq!(status.code(), Some(101));
     assert_nothing_left(&bench.run_directory(&id), false);
 }

@@ -1,6 +1,6 @@
-//! cargo-nextest, which runs every test: found, or built once. Main function: [`ensure`].
+//! cargo-nextest, which runs every test: found, or built once. Main functions: [`ensure`], [`build`].
 
-use std::process::Stdio;
+use std::{path::Path, process::Stdio};
 
 use tokio::process::Command;
 
@@ -34,4 +34,22 @@ pub async fn ensure(progress: &Progress) -> Result<(), Error> {
         Ok(status) => Err(failed(status.to_string())),
         Err(error) => Err(failed(error.to_string())),
     }
+}
+
+/// Builds the suites, so that they begin as soon as the system is up: a build beside it would be measured with it.
+pub(super) async fn build(suites: &[String], root: &Path, progress: &Progress) -> Result<(), Error> {
+    let Some((program, arguments)) = suites.split_first() else { return Ok(()) };
+    let failed = |reason: String| Error::Suites {
+        command: format!("{} --no-run", suites.join(" ")),
+        reason,
+        remedy: "its output above says why".to_owned(),
+    };
+    let mut command = Command::new(program);
+    command.args(arguments).arg("--no-run").current_dir(root).stdin(Stdio::null()).kill_on_drop(true);
+    let output = command.output().await.map_err(|error| failed(error.to_string()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    String::from_utf8_lossy(&output.stderr).lines().for_each(|line| progress.plain(line));
+    Err(failed(output.status.to_string()))
 }

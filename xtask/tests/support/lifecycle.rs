@@ -93,5 +93,6 @@ pub(crate) fn keep(target: &str) {
     assert!(!secrets.iter().any(|secret| said.contains(secret)), "a secret was printed");
 
     let gone = bench.output(&["status", &id]);
-    assert_eq!(gone.status.code(), Some(2), "a system that is down has no status");
+    let said = String::from_utf8_lossy(&gone.stderr);
+    assert!(gone.status.code() == Some(1) && said.contains("this system is down"), "{:?} {said}", gone.status);
 }
