@@ -135,6 +135,8 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error
     let prepared = signal.or(prepare::prepare(&options, progress)).await.ok_or(Error::NotStarted)??;
 
     let provided = caught(async {
+        let (provider, began) = prepare::provide(&prepared, &signal, progress).await?;
+        let spent = began.elapsed();
         if options.suites && prepared.config.needs_nextest() {
             let suites = async {
                 nextest::ensure(progress).await?;
@@ -142,7 +144,8 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error
             };
             signal.or(suites).await.ok_or_else(|| prepared.interrupted())??;
         }
-        prepare::provide(&prepared, &signal, progress).await
+        // Nothing of the system runs yet: the time for the suites is not its own.
+        Ok((provider, Instant::now().checked_sub(spent).unwrap_or(began)))
     })
     .await;
     let (provider, began) = match provided {

@@ -42,6 +42,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             ("local", &["--test", "faults"])
         }
     };
+    build_ahead(&shell, engine.is_ok())?;
     cmd!(shell, "cargo nextest run --workspace --profile {profile}").run()?;
     if args.no_faults {
         eprintln!("SKIPPED: the faults, as --no-faults says");
@@ -49,4 +50,18 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         cmd!(shell, "cargo nextest run --package xtask {faults...} --profile faults").run()?;
     }
     Ok(ExitCode::Pass)
+}
+
+/// Builds what tests run, so that no test's limit has to allow for a build: the system's binaries and images, and the suites.
+fn build_ahead(shell: &Shell, has_engine: bool) -> Result<()> {
+    let progress = Progress::new();
+    if has_engine {
+        block_on(e2e::run::make_images(&e2e::run::Options::new(root()), &progress))??;
+    } else {
+        let packages = ["backend", "engine"].map(str::to_owned);
+        block_on(e2e::image::cargo_binaries(&root(), &packages, &|line| progress.plain(line)))??;
+    }
+    cmd!(shell, "cargo nextest run --package e2e --test suites --test snapshot --profile e2e --no-run").run()?;
+    cmd!(shell, "cargo nextest run --package e2e --example nginx_redis --no-run").run()?;
+    Ok(())
 }

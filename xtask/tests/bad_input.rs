@@ -38,6 +38,9 @@ spec:
           readinessProbe: {tcpSocket: {port: 6379}}
 ";
 
+/// Suites that need no workspace: what is tested here goes wrong before they run.
+const NO_SUITES: &str = "suites = ['true']\n";
+
 /// A project of its own, with Redis alone.
 struct Project {
     directory: tempfile::TempDir,
@@ -130,7 +133,7 @@ fn a_configuration_that_makes_no_sense(#[case] config: &str, #[case] phrases: &[
 #[case::no_program("image: redis:7", "image: nowhere/none:1", &["no local program stands for the image nowhere/none:1", "[local.\"nowhere/none:1\"]", "--target docker"])]
 fn manifests_that_make_no_sense(#[case] old: &str, #[case] new: &str, #[case] phrases: &[&str]) {
     assert!(MANIFEST.contains(old));
-    let project = Project::new("", &MANIFEST.replacen(old, new, 1));
+    let project = Project::new(NO_SUITES, &MANIFEST.replacen(old, new, 1));
     let output = project.e2e(&[], &["--target", "local"]).output().unwrap();
     project.expect(&output, 2, phrases);
 }
@@ -148,7 +151,7 @@ fn manifests_that_make_no_sense(#[case] old: &str, #[case] new: &str, #[case] ph
 #[case::no_such_configuration(&["--config", "e2e.tml"], &["cannot read e2e.tml", "create it"])]
 #[case::no_snapshot_test(&["--update-snapshots"], &["snapshot_test is not set", "leave --update-snapshots out"])]
 fn flags_that_make_no_sense(#[case] flags: &[&str], #[case] phrases: &[&str]) {
-    let project = Project::new("", MANIFEST);
+    let project = Project::new(NO_SUITES, MANIFEST);
     let target: &[&str] = if flags[0] == "--target" { &[] } else { &["--target", "local"] };
     let output = project.e2e(&[], &[target, flags].concat()).output().unwrap();
     project.expect(&output, 2, phrases);
@@ -156,7 +159,7 @@ fn flags_that_make_no_sense(#[case] flags: &[&str], #[case] phrases: &[&str]) {
 }
 
 #[rstest]
-#[case::program("[local.'redis:7']\nrun = ['no-such-redis']\nbinaries = ['no-such-redis']\napt = ['no-such-package']\n", &["no-such-redis not found", "redis:7", "E2E_REDIS_BIN", "apt-get install --no-install-recommends no-such-package"])]
+#[case::program("suites = ['true']\n[local.'redis:7']\nrun = ['no-such-redis']\nbinaries = ['no-such-redis']\napt = ['no-such-package']\n", &["no-such-redis not found", "redis:7", "E2E_REDIS_BIN", "apt-get install --no-install-recommends no-such-package"])]
 #[case::runner("suites = ['no-such-runner', 'run']\n", &["no-such-runner", "suites in .config/e2e.toml"])]
 fn a_program_that_is_missing(#[case] config: &str, #[case] phrases: &[&str]) {
     let project = Project::new(config, MANIFEST);
@@ -167,7 +170,7 @@ fn a_program_that_is_missing(#[case] config: &str, #[case] phrases: &[&str]) {
 /// Cargo's own words stand in the error.
 #[test]
 fn a_package_that_is_missing() {
-    let project = Project::new("[local.'redis:7']\ncargo = 'no-such-package'\n", MANIFEST);
+    let project = Project::new("suites = ['true']\n[local.'redis:7']\ncargo = 'no-such-package'\n", MANIFEST);
     let output = project.e2e(&[], &["--target", "local"]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{said}");
@@ -180,7 +183,7 @@ fn a_package_that_is_missing() {
 
 #[test]
 fn no_engine() {
-    let project = Project::new("", MANIFEST);
+    let project = Project::new(NO_SUITES, MANIFEST);
     let mut command = project.e2e(&[], &["--target", "docker"]);
     let output = command.env("DOCKER_HOST", "unix:///nonexistent.sock").output().unwrap();
     project.expect(&output, 3, &["no Docker engine answers", "point DOCKER_HOST to one", "--target local"]);
@@ -191,7 +194,7 @@ fn an_image_that_is_nowhere() {
     if !has_engine() {
         return;
     }
-    let project = Project::new("", &MANIFEST.replace("redis:7", "nowhere/none:1"));
+    let project = Project::new(NO_SUITES, &MANIFEST.replace("redis:7", "nowhere/none:1"));
     let id = support::unique("nowhere");
     let output = project.e2e(&[], &["--target", "docker", "--run-id", &id]).output().unwrap();
     project.expect_lines(
@@ -204,7 +207,7 @@ fn an_image_that_is_nowhere() {
 
 #[test]
 fn a_run_directory_that_cannot_be_made() {
-    let project = Project::new("", MANIFEST);
+    let project = Project::new(NO_SUITES, MANIFEST);
     fs::write(project.root().join("target"), "a file").unwrap();
     let output = project.e2e(&[], &["--target", "local"]).output().unwrap();
     project.expect(&output, 3, &["cannot create ", "target/e2e", "is a file", "CARGO_TARGET_DIR"]);
@@ -233,8 +236,7 @@ fn a_disk_that_takes_nothing(#[case] setting: &str, #[case] phrases: &[&str]) {
     if !may_unshare("--mount") {
         return;
     }
-    // Suites that need nothing: only what the program itself writes counts here.
-    let project = Project::new("suites = ['true']\n", MANIFEST);
+    let project = Project::new(NO_SUITES, MANIFEST);
     let disk = project.root().join("target");
     fs::create_dir(&disk).unwrap();
     let disk = disk.to_string_lossy();
@@ -280,7 +282,7 @@ fn with_every_port_taken() {
     setrlimit(Resource::Nofile, Rlimit { current: limit.current.max(Some(wanted)), ..limit }).unwrap();
     let _taken: Vec<TcpListener> = ports.map(|port| TcpListener::bind(("127.0.0.1", port)).unwrap()).collect();
 
-    let project = Project::new("", MANIFEST);
+    let project = Project::new(NO_SUITES, MANIFEST);
     let output = project.e2e(&[], &["--target", "local"]).output().unwrap();
     project.expect(
         &output,
