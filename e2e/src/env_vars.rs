@@ -16,6 +16,12 @@ pub const E2E_BIN_PREFIX: &str = "E2E_";
 /// Set to 1 by an operator to keep the framework from installing missing local programs with apt.
 pub const E2E_NO_INSTALL: &str = "E2E_NO_INSTALL";
 
+/// What a conductor has to know of a load agent; set for the program `e2e-agent` by whoever starts it.
+pub const E2E_AGENT_TOKEN: &str = e2e_load::agent::TOKEN;
+
+/// Where the program `e2e-agent` listens, `0.0.0.0:7070` unless told otherwise.
+pub const E2E_AGENT_LISTEN: &str = e2e_load::agent::LISTEN;
+
 /// How insta treats a changed snapshot; the run sets `always` for `--update-snapshots` and `no` otherwise.
 pub const INSTA_UPDATE: &str = "INSTA_UPDATE";
 

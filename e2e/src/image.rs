@@ -25,7 +25,7 @@ use tokio::sync::OnceCell;
 pub use cargo::{CargoError, cargo_binaries};
 pub use error::{Cause, Error, Failure, Refusal};
 pub use process::Failed;
-pub use recipe::{Recipe, Recipes, SANDBOX_IMAGE};
+pub use recipe::{AGENT_IMAGE, Recipe, Recipes, SANDBOX_IMAGE};
 
 /// How an image came to be there, and what that took.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -208,11 +208,8 @@ impl Work<'_> {
                 Recipe::Sandbox => {
                     Ok((Content::Sandbox, context::digest(&["sandbox".as_bytes(), sandbox::SOURCE.as_bytes()])))
                 }
-                Recipe::Cargo { package } => {
-                    let tar = context::of_binary(package, &context::read(&self.binary(package).await?)?);
-                    let digest = context::digest(&["cargo".as_bytes(), &tar]);
-                    Ok((Content::Context(tar), digest))
-                }
+                Recipe::Cargo { package } => self.program(package, package).await,
+                Recipe::Agent => self.program(recipe::AGENT_PACKAGE, cargo::AGENT_BINARY).await,
                 Recipe::Build { build, needs, .. } => {
                     let tar = context::of_directory(&self.root.join(build))?;
                     let mut digests = vec![context::digest(&["build".as_bytes(), &tar])];
@@ -225,6 +222,13 @@ impl Work<'_> {
             }
         }
         .boxed()
+    }
+
+    /// The content of an image that holds one program of the workspace.
+    async fn program(&self, package: &str, name: &str) -> Result<(Content, String), Cause> {
+        let tar = context::of_binary(name, &context::read(&self.binary(package).await?)?);
+        let digest = context::digest(&["cargo".as_bytes(), &tar]);
+        Ok((Content::Context(tar), digest))
     }
 
     /// One call of cargo builds the binaries of all images: several would only wait for each other's lock.

@@ -3,5 +3,6 @@
 //! A crate of its own because it is the one part whose speed is measured along with the system: it is always optimised, it
 //! depends on little, and a small static program can be made of it.
 
+pub mod agent;
 pub mod load;
 pub mod stats;

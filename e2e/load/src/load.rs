@@ -10,30 +10,37 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
+mod bytes;
 mod client;
 mod connection;
 mod generator;
 mod outcome;
 mod progress;
 mod random;
-mod recorder;
+pub(crate) mod recorder;
 mod request;
 mod response;
 mod result;
 mod scenario;
 pub mod scenarios;
+mod workload;
 
 pub use outcome::{Failure, Outcome, UnknownOutcome};
 pub use progress::Snapshot;
 pub use random::Random;
 pub use request::{InvalidRequest, RequestHead};
 pub use response::{Decoder, Limits, Progress, Rejected, Response};
-pub use result::{Connections, FirstError, Generator, LoadResult, SATURATED_CPU_SHARE, Second, StepResult, Totals};
+pub use result::{
+    AgentCoverage, Connections, FirstError, Generator, LoadResult, SATURATED_CPU_SHARE, Second, StepResult, Totals,
+};
 pub use scenario::{Client, Identity, Moment, Next, Phase, Scenario, Step};
+pub use workload::Workload;
 
-use generator::ResultOf;
+use generator::{ResultOf, Signals};
 use progress::Counters;
 
 /// Where, how many and how long. Start from [`Settings::new`] and change what differs.
@@ -55,6 +62,17 @@ pub struct Settings {
     pub limits: Limits,
     /// Where all of the clients' data comes from.
     pub seed: u64,
+    /// The part of a larger run that this one is; nothing when it is a whole run.
+    pub part: Option<Part>,
+}
+
+/// A part of a run that several generators share: the clients `first` to `first + clients - 1` of `of`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Part {
+    /// The index of the part's first client.
+    pub first: u32,
+    /// How many clients the whole run has.
+    pub of: u32,
 }
 
 impl Settings {
@@ -70,7 +88,14 @@ impl Settings {
             request_timeout: Duration::from_secs(5),
             limits: Limits::default(),
             seed: 0,
+            part: None,
         }
+    }
+
+    /// The identity of the client at a position of this generator's own.
+    fn identity(&self, position: u32) -> Identity {
+        let Part { first, of } = self.part.unwrap_or(Part { first: 0, of: self.clients });
+        Identity { index: first + position, clients: of, seed: self.seed }
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -148,29 +173,59 @@ pub async fn run<S: Scenario>(settings: Settings, scenario: S) -> Result<ResultO
 ///
 /// When a setting cannot be, or the system refuses connections or the thread.
 pub fn start<S: Scenario>(settings: Settings, scenario: S) -> Result<Run<ResultOf<S>>, Error> {
+    let run = start_held(settings, scenario)?;
+    run.release();
+    Ok(run)
+}
+
+/// The same, but clients that are ready wait for [`Run::release`]: that is how several generators start together.
+///
+/// # Errors
+///
+/// As [`start`].
+pub fn start_held<S: Scenario>(settings: Settings, scenario: S) -> Result<Run<ResultOf<S>>, Error> {
     settings.check()?;
     let counters = Arc::new(Counters::new(settings.clients));
-    let (stop, stopped) = watch::channel(false);
+    let (orders, received) = watch::channel(Orders::default());
+    let (ready, told) = watch::channel(false);
     let (sender, done) = oneshot::channel();
     let counted = counters.clone();
     let thread = std::thread::Builder::new()
         .name("load".to_owned())
         .spawn(move || {
-            let result = generator::generate(&settings, &scenario, counted, stopped);
+            let result = generator::generate(&settings, &scenario, counted, Signals { orders: received, ready });
             // The receiver is gone when nobody wants the result any more.
             let _ = sender.send(result);
         })
         .map_err(Error::Thread)?;
-    Ok(Run { counters, stop, done, thread })
+    Ok(Run { counters, orders, ready: told, done, thread })
 }
 
 /// A run under way. Dropping it stops the run.
 #[derive(Debug)]
 pub struct Run<R> {
     counters: Arc<Counters>,
-    stop: watch::Sender<bool>,
+    orders: watch::Sender<Orders>,
+    /// Changes when the clients are ready, and is closed when the run is over.
+    ready: watch::Receiver<bool>,
     done: oneshot::Receiver<Result<R, Error>>,
     thread: JoinHandle<()>,
+}
+
+/// What happens once in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Milestone {
+    /// The clients are ready, or the set-up's limit has passed.
+    Ready,
+    /// The run is over: [`Run::result`] need not wait.
+    Over,
+}
+
+/// What the generator's thread is told while it runs.
+#[derive(Debug, Clone, Copy, Default)]
+struct Orders {
+    released: bool,
+    stopped: bool,
 }
 
 impl<R> Run<R> {
@@ -179,9 +234,22 @@ impl<R> Run<R> {
         self.counters.snapshot()
     }
 
+    /// Lets clients that are ready start.
+    pub fn release(&self) {
+        self.orders.send_modify(|orders| orders.released = true);
+    }
+
     /// Ends the window now. Requests in flight are waited for, as at the ordinary end.
     pub fn stop(&self) {
-        self.stop.send_replace(true);
+        self.orders.send_modify(|orders| orders.stopped = true);
+    }
+
+    /// Waits for the next milestone of the run. Nothing is lost when the future is dropped.
+    pub async fn milestone(&mut self) -> Milestone {
+        match self.ready.changed().await {
+            Ok(()) => Milestone::Ready,
+            Err(_) => Milestone::Over,
+        }
     }
 
     /// Whether the result is there.

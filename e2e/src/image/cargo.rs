@@ -10,7 +10,7 @@ use std::{
 use serde::Deserialize;
 use tokio::process::Command;
 
-use super::{Failed, process};
+use super::{Failed, process, recipe::AGENT_PACKAGE};
 
 /// Why the binaries are not there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,10 +61,18 @@ pub async fn cargo_binaries(
     })?;
     let mut found = binaries(&output);
     let wanted = |package: &String| {
-        let path = found.remove(package).ok_or_else(|| CargoError::NoBinary(package.clone()))?;
+        let path = found.remove(binary_of(package)).ok_or_else(|| CargoError::NoBinary(package.clone()))?;
         Ok((package.clone(), path))
     };
     packages.iter().map(wanted).collect()
+}
+
+/// The load agent's program.
+pub(super) const AGENT_BINARY: &str = "e2e-agent";
+
+/// A package's binary has its name, but for the load generator's crate, which is a library first.
+fn binary_of(package: &str) -> &str {
+    if package == AGENT_PACKAGE { AGENT_BINARY } else { package }
 }
 
 /// The flags that a user has set, and the one that makes a binary static.

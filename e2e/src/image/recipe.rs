@@ -45,10 +45,18 @@ pub enum Recipe {
     },
     /// The program of a pod's sandbox, from a source in this crate. Never pulled, and not for `e2e.toml`: every run has it.
     Sandbox,
+    /// The load agent, a static release binary of the crate `e2e-load`. Never pulled, and not for `e2e.toml`, as the sandbox.
+    Agent,
 }
 
 /// The image of sandboxes: a program that waits.
 pub const SANDBOX_IMAGE: &str = "e2e-pause:1";
+
+/// The image of load agents: see [`e2e_load::agent`].
+pub const AGENT_IMAGE: &str = "e2e-agent:dev";
+
+/// The crate with the agent's program. It is among the dependencies of every project that uses the framework.
+pub(super) const AGENT_PACKAGE: &str = "e2e-load";
 
 /// Recipes by image name: the table `images` of `.config/e2e.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +68,7 @@ impl Recipe {
     pub fn needs(&self) -> &[String] {
         match self {
             Self::Build { needs, .. } => needs,
-            Self::Script { .. } | Self::Cargo { .. } | Self::Sandbox => &[],
+            Self::Script { .. } | Self::Cargo { .. } | Self::Sandbox | Self::Agent => &[],
         }
     }
 
@@ -68,7 +76,7 @@ impl Recipe {
     pub fn may_pull(&self) -> bool {
         match self {
             Self::Script { pull, .. } | Self::Build { pull, .. } => *pull,
-            Self::Cargo { .. } | Self::Sandbox => false,
+            Self::Cargo { .. } | Self::Sandbox | Self::Agent => false,
         }
     }
 
@@ -76,16 +84,18 @@ impl Recipe {
     pub fn package(&self) -> Option<&str> {
         match self {
             Self::Cargo { package } => Some(package),
+            Self::Agent => Some(AGENT_PACKAGE),
             Self::Script { .. } | Self::Build { .. } | Self::Sandbox => None,
         }
     }
 }
 
 impl Recipes {
-    /// These and the one for the sandbox of pods, which every run needs.
-    pub fn with_sandbox(&self) -> Self {
+    /// These and those of the framework's own images.
+    pub fn with_built_in(&self) -> Self {
         let mut all = self.0.clone();
         all.insert(SANDBOX_IMAGE.to_owned(), Recipe::Sandbox);
+        all.insert(AGENT_IMAGE.to_owned(), Recipe::Agent);
         Self(all)
     }
 
@@ -172,7 +182,7 @@ impl From<Recipe> for Written {
             }
             Recipe::Cargo { package } => Self { cargo: Some(package), ..Self::default() },
             // Nobody writes it: it is added to what was read.
-            Recipe::Sandbox => Self::default(),
+            Recipe::Sandbox | Recipe::Agent => Self::default(),
         }
     }
 }

@@ -231,7 +231,7 @@ async fn images(prepared: &Prepared, engine: &Engine, progress: &Progress) -> Re
     images.sort();
     images.dedup();
     let say = |event| say(progress, &event);
-    image::ensure(engine.client(), &images, &config.images.with_sandbox(), root, &say)
+    image::ensure(engine.client(), &images, &config.images.with_built_in(), root, &say)
         .await
         .map_err(provider::Error::from)?;
     Ok(())
@@ -246,7 +246,7 @@ pub async fn docker_engine() -> Result<String, Error> {
 pub async fn make_images(options: &Options, progress: &Progress) -> Result<Vec<image::Outcome>, Error> {
     let config = options.read_config()?;
     let engine = Engine::connect("images").await?;
-    let recipes = config.images.with_sandbox();
+    let recipes = config.images.with_built_in();
     let images: Vec<String> = recipes.0.keys().cloned().collect();
     let say = |event| say(progress, &event);
     Ok(image::ensure(engine.client(), &images, &recipes, &options.root, &say).await.map_err(provider::Error::from)?)

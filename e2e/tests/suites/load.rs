@@ -5,13 +5,13 @@ use std::time::Duration;
 use e2e::{
     control::Control,
     environment::Environment,
-    load::{self, Client, LoadResult, Scenario, Settings},
+    load::{self, Client, LoadResult, Scenario, Settings, Workload},
 };
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// The result of the load, watched while it runs.
-pub(crate) async fn watched<S: Scenario>(
+/// The result of the load, watched while it runs. The scenario is one that could be sent elsewhere, as a [`Workload`].
+pub(crate) async fn watched<S: Scenario + Into<Workload>>(
     environment: &Environment,
     name: &str,
     settings: Settings,

@@ -12,14 +12,22 @@ use tokio::time::sleep_until;
 
 use super::client::{Shared, Stage, Window, drive};
 use super::progress::Counters;
-use super::recorder::Recorder;
+use super::recorder::{Recorded, Recorder};
 use super::result::{Generator, LoadResult, SATURATED_CPU_SHARE};
-use super::scenario::{Client, Identity, Phase, Scenario};
-use super::{Error, Settings};
+use super::scenario::{Client, Scenario};
+use super::{Error, Orders, Settings};
 use crate::stats::{milliseconds, rounded};
 
 /// A run's result for a scenario.
 pub(super) type ResultOf<S> = LoadResult<<<S as Scenario>::Client as Client>::Report>;
+
+/// What the thread hears and tells while it runs.
+pub(super) struct Signals {
+    /// A handle that was dropped means stop as well.
+    pub(super) orders: watch::Receiver<Orders>,
+    /// Set when the clients are ready.
+    pub(super) ready: watch::Sender<bool>,
+}
 
 /// The generator looks this often how late its wake-ups are, for scenarios that never pause.
 const HEARTBEAT: Duration = Duration::from_millis(10);
@@ -29,21 +37,21 @@ pub(super) fn generate<S: Scenario>(
     settings: &Settings,
     scenario: &S,
     counters: Arc<Counters>,
-    stop: watch::Receiver<bool>,
+    signals: Signals,
 ) -> Result<ResultOf<S>, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
         .build_local(LocalOptions::default())
         .map_err(Error::Runtime)?;
-    runtime.block_on(run(settings, scenario, counters, stop))
+    runtime.block_on(run(settings, scenario, counters, signals))
 }
 
 async fn run<S: Scenario>(
     settings: &Settings,
     scenario: &S,
     counters: Arc<Counters>,
-    stop: watch::Receiver<bool>,
+    signals: Signals,
 ) -> Result<ResultOf<S>, Error> {
     let shared = Rc::new(Shared {
         address: settings.address,
@@ -57,12 +65,12 @@ async fn run<S: Scenario>(
         counters,
     });
     let clients: Vec<_> = (0..settings.clients)
-        .map(|index| {
-            let identity = Identity { index, clients: settings.clients, seed: settings.seed };
+        .map(|position| {
+            let identity = settings.identity(position);
             tokio::task::spawn_local(drive(shared.clone(), identity, scenario.client(identity)))
         })
         .collect();
-    let conducting = tokio::task::spawn_local(conduct(shared.clone(), settings.clone(), stop));
+    let conducting = tokio::task::spawn_local(conduct(shared.clone(), settings.clone(), signals));
     let heart = tokio::task::spawn_local(beat(shared.clone()));
 
     let mut client_reports = Vec::with_capacity(clients.len());
@@ -85,14 +93,16 @@ struct Conducted {
 }
 
 /// Starts the window when all clients are ready, and ends it.
-async fn conduct(shared: Rc<Shared>, settings: Settings, mut stop: watch::Receiver<bool>) -> Conducted {
+async fn conduct(shared: Rc<Shared>, settings: Settings, mut signals: Signals) -> Conducted {
     let mut setting_up = shared.setting_up.subscribe();
-    let mut stopped = tokio::select! {
-        // Senders live in `shared` and in the handle; a handle that is dropped means stop as well.
-        _ = setting_up.wait_for(|clients| *clients == 0) => false,
-        () = tokio::time::sleep(settings.set_up_limit) => false,
-        _ = stop.wait_for(|stop| *stop) => true,
-    };
+    tokio::select! {
+        // The sender lives in `shared`, so that an error cannot occur.
+        _ = setting_up.wait_for(|clients| *clients == 0) => {}
+        () = tokio::time::sleep(settings.set_up_limit) => {}
+        () = signals.stopped() => {}
+    }
+    signals.ready.send_replace(true);
+    let mut stopped = signals.released().await;
     let start = Instant::now();
     let measured_from = start + settings.warm_up;
     let mut window = Window { start, measured_from, end: measured_from + settings.duration };
@@ -109,10 +119,10 @@ async fn conduct(shared: Rc<Shared>, settings: Settings, mut stop: watch::Receiv
         starts
     });
 
-    stopped = stopped || wait_until(measured_from, &shared, &mut stop).await;
+    stopped = stopped || wait_until(measured_from, &shared, &mut signals).await;
     let meter = Meter::start();
     shared.recorder.borrow_mut().lag.clear();
-    stopped = stopped || wait_until(window.end, &shared, &mut stop).await;
+    stopped = stopped || wait_until(window.end, &shared, &mut signals).await;
     let mut generator = meter.stop();
     window.end = window.end.min(Instant::now());
     window.measured_from = window.measured_from.min(window.end);
@@ -122,8 +132,20 @@ async fn conduct(shared: Rc<Shared>, settings: Settings, mut stop: watch::Receiv
     Conducted { clients_ready, window, generator, stopped }
 }
 
+impl Signals {
+    /// Waits for the release; true when the run is to stop instead.
+    async fn released(&mut self) -> bool {
+        let told = self.orders.wait_for(|orders| orders.released || orders.stopped).await;
+        told.map_or(true, |orders| orders.stopped)
+    }
+
+    async fn stopped(&mut self) {
+        let _ = self.orders.wait_for(|orders| orders.stopped).await;
+    }
+}
+
 /// Waits until a time or until every client has finished; true when the run is to stop instead.
-async fn wait_until(time: Instant, shared: &Shared, stop: &mut watch::Receiver<bool>) -> bool {
+async fn wait_until(time: Instant, shared: &Shared, signals: &mut Signals) -> bool {
     if Instant::now() >= time {
         // A timer fires only after the tasks that are ready now, which are all the clients.
         return false;
@@ -132,7 +154,7 @@ async fn wait_until(time: Instant, shared: &Shared, stop: &mut watch::Receiver<b
     tokio::select! {
         () = sleep_until(time.into()) => false,
         _ = stage.wait_for(|stage| *stage == Stage::Ended) => false,
-        _ = stop.wait_for(|stop| *stop) => true,
+        () = signals.stopped() => true,
     }
 }
 
@@ -155,11 +177,11 @@ fn collect<S: Scenario>(
     let recorder = shared.recorder.replace(Recorder::new(Vec::new()));
     let Window { start, measured_from, end } = conducted.window;
     let duration = end - measured_from;
-    let measured = recorder.totals(Phase::Measured);
     let mut connections = recorder.connections.clone();
     connections.connect_ms = recorder.connecting.summary();
-    let (set_up, warm_up) = (recorder.totals(Phase::SetUp), recorder.totals(Phase::WarmUp));
-    let (steps, series, first_errors) = recorder.finish(duration);
+    let connecting = recorder.connecting.clone();
+    let Recorded { totals: [set_up, warm_up, measured], steps, series, series_samples, first_errors } =
+        recorder.finish(duration);
     LoadResult {
         scenario: scenario.name().to_owned(),
         clients: settings.clients,
@@ -171,15 +193,17 @@ fn collect<S: Scenario>(
         stopped: conducted.stopped,
         set_up,
         warm_up,
-        succeeded_per_second: (!duration.is_zero())
-            .then(|| rounded(measured.succeeded as f64 / duration.as_secs_f64(), 3)),
+        succeeded_per_second: measured.succeeded_per_second(duration),
         measured,
         steps,
         series,
+        series_samples,
         connections,
+        connecting,
         generator: conducted.generator,
         first_errors,
         client_reports,
+        agents: Vec::new(),
     }
 }
 

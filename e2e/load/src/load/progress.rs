@@ -2,10 +2,10 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Totals since the run's start, set-up and warm-up included. Take one each second and subtract, for a rate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Requests that ended.
     pub requests: u64,
@@ -17,6 +17,17 @@ pub struct Snapshot {
     pub clients_setting_up: u32,
     /// Whether the common start has been.
     pub started: bool,
+}
+
+impl std::ops::AddAssign for Snapshot {
+    /// Several generators' progress together; they have started when one has.
+    fn add_assign(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.errors += other.errors;
+        self.clients_ready += other.clients_ready;
+        self.clients_setting_up += other.clients_setting_up;
+        self.started |= other.started;
+    }
 }
 
 /// Counters that the generator's thread writes and others read.

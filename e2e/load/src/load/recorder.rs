@@ -10,30 +10,30 @@ use crate::stats::{Samples, milliseconds};
 
 /// One request that ended.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sample {
-    pub(super) phase: Phase,
-    pub(super) step: Step,
-    pub(super) outcome: Outcome,
+pub(crate) struct Sample {
+    pub(crate) phase: Phase,
+    pub(crate) step: Step,
+    pub(crate) outcome: Outcome,
     /// The status code, if there was a whole response.
-    pub(super) status: Option<u16>,
+    pub(crate) status: Option<u16>,
     /// When the request should have been sent. In the closed model that is when it was sent.
-    pub(super) intended: Instant,
-    pub(super) completed: Instant,
+    pub(crate) intended: Instant,
+    pub(crate) completed: Instant,
 }
 
 /// Collects samples. One set of histograms serves all clients, because they share a thread.
 #[derive(Debug)]
-pub(super) struct Recorder {
+pub(crate) struct Recorder {
     steps: Vec<String>,
     phases: [Vec<StepTally>; 3],
     series: Series,
     errors: BTreeMap<Outcome, FirstError>,
     /// How late wake-ups were.
-    pub(super) lag: Samples,
+    pub(crate) lag: Samples,
     /// How long connecting took.
-    pub(super) connecting: Samples,
+    pub(crate) connecting: Samples,
     /// What happened to connections.
-    pub(super) connections: Connections,
+    pub(crate) connections: Connections,
 }
 
 /// Latencies of one step in one phase.
@@ -45,7 +45,7 @@ struct StepTally {
 }
 
 impl Recorder {
-    pub(super) fn new(steps: Vec<String>) -> Self {
+    pub(crate) fn new(steps: Vec<String>) -> Self {
         let tallies = || steps.iter().map(|_| StepTally::default()).collect();
         let phases = [tallies(), tallies(), tallies()];
         Self {
@@ -60,12 +60,12 @@ impl Recorder {
     }
 
     /// Starts the per-second series.
-    pub(super) fn start_series(&mut self, at: Instant) {
+    pub(crate) fn start_series(&mut self, at: Instant) {
         self.series.start = Some(at);
     }
 
     /// Counts one request.
-    pub(super) fn record(&mut self, sample: &Sample) {
+    pub(crate) fn record(&mut self, sample: &Sample) {
         let latency = sample.completed.saturating_duration_since(sample.intended);
         let tallies = &mut self.phases[sample.phase as usize];
         let Some(tally) = tallies.get_mut(sample.step.0) else {
@@ -81,7 +81,7 @@ impl Recorder {
     }
 
     /// Keeps the error if it is the first of its kind.
-    pub(super) fn explain(
+    pub(crate) fn explain(
         &mut self,
         sample: &Sample,
         client: u32,
@@ -98,42 +98,36 @@ impl Recorder {
         });
     }
 
-    /// The counts of one phase.
-    pub(super) fn totals(&self, phase: Phase) -> Totals {
-        let mut totals = Totals::default();
-        let mut succeeded = Samples::new();
-        for tally in &self.phases[phase as usize] {
-            for (outcome, samples) in &tally.by_outcome {
-                totals.requests += samples.count();
-                if outcome.is_ok() {
-                    succeeded.merge(samples);
-                } else {
-                    *totals.by_error.entry(*outcome).or_default() += samples.count();
-                }
-            }
-            for (status, count) in &tally.by_status {
-                *totals.by_status.entry(*status).or_default() += count;
-            }
-        }
-        totals.succeeded = succeeded.count();
-        totals.errors = totals.requests - totals.succeeded;
-        totals.latency_ms = succeeded.summary();
-        totals
-    }
-
-    /// The latencies, the series over a window of this length, and the first errors.
-    pub(super) fn finish(self, window: Duration) -> (Vec<StepResult>, Vec<Second>, Vec<FirstError>) {
-        let mut results = Vec::new();
-        for (phase, tallies) in [Phase::SetUp, Phase::WarmUp, Phase::Measured].into_iter().zip(self.phases) {
+    /// Everything that was counted, with the series over a window of this length.
+    pub(crate) fn finish(mut self, window: Duration) -> Recorded {
+        let mut steps = Vec::new();
+        let totals = [Phase::SetUp, Phase::WarmUp, Phase::Measured].map(|phase| {
+            let mut by_status = BTreeMap::<u16, u64>::new();
+            let tallies = std::mem::take(&mut self.phases[phase as usize]);
             for (step, mut tally) in self.steps.iter().zip(tallies) {
+                for (status, count) in tally.by_status {
+                    *by_status.entry(status).or_default() += count;
+                }
                 tally.by_outcome.sort_by_key(|(outcome, _)| *outcome);
-                results.extend(tally.by_outcome.into_iter().filter_map(|(outcome, samples)| {
+                steps.extend(tally.by_outcome.into_iter().filter_map(|(outcome, samples)| {
                     Some(StepResult { phase, step: step.clone(), outcome, latency_ms: samples.summary()?, samples })
                 }));
             }
-        }
-        (results, self.series.finish(window), self.errors.into_values().collect())
+            Totals::pooled(phase, by_status, &steps)
+        });
+        let (series, series_samples) = self.series.finish(window);
+        Recorded { totals, steps, series, series_samples, first_errors: self.errors.into_values().collect() }
     }
+}
+
+/// What a recorder has counted, as parts of a result.
+pub(crate) struct Recorded {
+    /// By phase, in the order of [`Phase`].
+    pub(crate) totals: [Totals; 3],
+    pub(crate) steps: Vec<StepResult>,
+    pub(crate) series: Vec<Second>,
+    pub(crate) series_samples: Vec<Samples>,
+    pub(crate) first_errors: Vec<FirstError>,
 }
 
 /// The measured requests by second. Requests end in the order of time, so that one second at a time is open.
@@ -141,13 +135,20 @@ impl Recorder {
 struct Series {
     start: Option<Instant>,
     seconds: Vec<Second>,
+    samples: Vec<Samples>,
     current: Second,
     latencies: Samples,
 }
 
 impl Default for Series {
     fn default() -> Self {
-        Self { start: None, seconds: Vec::new(), current: Second::default(), latencies: Samples::coarse() }
+        Self {
+            start: None,
+            seconds: Vec::new(),
+            samples: Vec::new(),
+            current: Second::default(),
+            latencies: Samples::coarse(),
+        }
     }
 }
 
@@ -170,10 +171,10 @@ impl Series {
         let next = Second { second: self.current.second + 1, ..Second::default() };
         let closed = std::mem::replace(&mut self.current, next);
         self.seconds.push(Second { latency_ms_p99: self.latencies.quantile_ms(0.99), ..closed });
-        self.latencies.clear();
+        self.samples.push(std::mem::replace(&mut self.latencies, Samples::coarse()));
     }
 
-    fn finish(mut self, window: Duration) -> Vec<Second> {
+    fn finish(mut self, window: Duration) -> (Vec<Second>, Vec<Samples>) {
         if self.current.succeeded + self.current.errors > 0 {
             self.close_second();
         }
@@ -181,7 +182,7 @@ impl Series {
         while f64::from(self.current.second) < window.as_secs_f64() {
             self.close_second();
         }
-        self.seconds
+        (self.seconds, self.samples)
     }
 }
 

@@ -6,6 +6,8 @@
 use std::mem::MaybeUninit;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::outcome::Failure;
 use chunked::{Chunked, Step};
 
@@ -15,7 +17,7 @@ mod head;
 use head::{Framing, Head};
 
 /// How large a response may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Status line and headers. Trailers have the same limit of their own.
     pub head_bytes: usize,

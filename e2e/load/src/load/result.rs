@@ -1,13 +1,14 @@
 //! What a run measured, as plain data. The main type is [`LoadResult`].
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::outcome::Outcome;
 use super::scenario::Phase;
-use crate::stats::{Samples, Summary};
+use crate::stats::{Samples, Summary, rounded};
 
 /// The result of one run. `C` is the scenario's own report of one client.
 ///
@@ -43,14 +44,34 @@ pub struct LoadResult<C> {
     pub steps: Vec<StepResult>,
     /// The measured requests by the second in which they ended.
     pub series: Vec<Second>,
+    /// The latencies of each of these seconds' successful requests, within 1%.
+    pub series_samples: Vec<Samples>,
     /// What happened to connections, in the whole run.
     pub connections: Connections,
+    /// How long each of them took to be made.
+    pub connecting: Samples,
     /// The generator's own cost, in the measured window.
     pub generator: Generator,
     /// The first error of each kind, in the whole run.
     pub first_errors: Vec<FirstError>,
-    /// One report per client, by index.
+    /// One report per client, by index; without those whose agent was lost.
     pub client_reports: Vec<C>,
+    /// The agents that shared the run, and what of it is missing. Empty when one process made the whole load.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub agents: Vec<AgentCoverage>,
+}
+
+/// What one agent was to do, and whether it did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AgentCoverage {
+    /// The agent's number, from 0.
+    pub agent: u32,
+    /// The index of its first client.
+    pub first_client: u32,
+    /// How many clients it had.
+    pub clients: u32,
+    /// Why its figures are missing from the result; nothing when they are in it.
+    pub missing: Option<String>,
 }
 
 /// The requests of one phase.
@@ -156,6 +177,28 @@ pub struct FirstError {
 }
 
 impl Totals {
+    /// The totals of a phase: all but the statuses follow from the steps.
+    pub(crate) fn pooled(phase: Phase, by_status: BTreeMap<u16, u64>, steps: &[StepResult]) -> Self {
+        let mut totals = Totals { by_status, ..Totals::default() };
+        let mut succeeded = Samples::new();
+        for step in steps.iter().filter(|step| step.phase == phase) {
+            totals.requests += step.samples.count();
+            if step.outcome.is_ok() {
+                succeeded.merge(&step.samples);
+            } else {
+                *totals.by_error.entry(step.outcome).or_default() += step.samples.count();
+            }
+        }
+        totals.succeeded = succeeded.count();
+        totals.errors = totals.requests - totals.succeeded;
+        totals.latency_ms = succeeded.summary();
+        totals
+    }
+
+    pub(crate) fn succeeded_per_second(&self, window: Duration) -> Option<f64> {
+        (!window.is_zero()).then(|| rounded(self.succeeded as f64 / window.as_secs_f64(), 3))
+    }
+
     /// Errors per request; nothing without requests.
     pub fn error_rate(&self) -> Option<f64> {
         (self.requests > 0).then(|| self.errors as f64 / self.requests as f64)
@@ -163,6 +206,11 @@ impl Totals {
 }
 
 impl<C> LoadResult<C> {
+    /// The agents whose figures are missing.
+    pub fn missing_agents(&self) -> impl Iterator<Item = &AgentCoverage> {
+        self.agents.iter().filter(|agent| agent.missing.is_some())
+    }
+
     /// The samples of one step in the measured window that ended as expected, if there are any.
     pub fn step(&self, name: &str) -> Option<&StepResult> {
         self.steps.iter().find(|step| step.phase == Phase::Measured && step.step == name && step.outcome.is_ok())

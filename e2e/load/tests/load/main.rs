@@ -1,6 +1,7 @@
 //! The load engine against small servers that behave well, badly and not at all. The servers write raw bytes, so that each
 //! case shows exactly what is on the wire.
 
+mod agents;
 mod engine;
 mod failures;
 mod parser;

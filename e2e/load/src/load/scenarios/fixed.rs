@@ -1,18 +1,23 @@
 //! One request again and again, for any server: [`Fixed`].
 
+use serde::{Deserialize, Serialize};
+
+use crate::load::bytes;
 use crate::load::{Client, Identity, Moment, Next, Outcome, RequestHead, Response, Scenario, Step};
 
 /// Sends the same request in a closed loop. A status below 400 is what it expects, unless told more exactly. Its one step is
 /// called `request`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fixed {
+    #[serde(with = "bytes")]
     request: Vec<u8>,
     status: Option<u16>,
+    #[serde(with = "bytes::optional")]
     body: Option<Vec<u8>>,
 }
 
 /// What one client of [`Fixed`] tells: its figures are all in the result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct FixedReport {}
 
 impl Fixed {

@@ -17,7 +17,7 @@ use crate::stats::milliseconds;
 /// the same key from time to time, and must get the same session each time.
 ///
 /// Steps: `register` until the first success, `keep_session` afterwards.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registration {
     /// How often a client tries before it gives up.
     pub attempts: u32,

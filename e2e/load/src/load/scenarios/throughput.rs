@@ -19,7 +19,7 @@ use crate::load::{
 ///
 /// An operation that is not acknowledged is sent again under the same name, which is harmless, until it is acknowledged or
 /// its attempts are used up. Steps: `register`, `operation`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Throughput {
     /// How often a client tries to register before it gives up.
     pub registration_attempts: u32,

@@ -1,0 +1,153 @@
+//! Load from several processes: an agent [`serve`]s, and whoever wants the load [`conduct`]s any number of them.
+//!
+//! An agent listens on a TCP port and takes one conductor at a time. The conductor connects to it however it can (the loopback
+//! interface, a container's address, a Kubernetes port-forward), so no agent has to reach the conductor. What they say to each
+//! other are lines of JSON:
+//!
+//! ```text
+//! conductor -> agent   hello {token, protocol}, order {what, against which address, which of the clients}
+//! agent -> conductor   progress, once a second, from here on until the end
+//! agent -> conductor   ready: its clients have set up
+//! conductor -> agent   start, once every agent is ready or lost: no clocks are compared
+//! agent -> conductor   result, with its histograms in HDR V2 encoding
+//! ```
+//!
+//! Clients are numbered over all agents, so that keys and data of a run do not depend on how many agents share it. The merged
+//! result is that of one generator with all the clients: counts and percentiles are exact, since histograms are added and
+//! percentiles taken afterwards. An agent that goes away or falls silent leaves a hole, which [`AgentCoverage`] names; the
+//! others go on.
+//!
+//! A run over three agents, from any streams:
+//!
+//! ```no_run
+//! # async fn example(settings: e2e_load::load::Settings, fixed: e2e_load::load::scenarios::Fixed) -> Result<(), Box<dyn std::error::Error>> {
+//! use e2e_load::agent::{Order, conduct};
+//! use e2e_load::load::{LoadResult, scenarios::FixedReport};
+//! use tokio::net::TcpStream;
+//!
+//! let mut streams = Vec::new();
+//! for port in [7070, 7071, 7072] {
+//!     streams.push(TcpStream::connect(("127.0.0.1", port)).await?);
+//! }
+//! // The agents look the name up; `settings.address` is not used.
+//! let order = Order::new("nginx:80", fixed.into(), &settings);
+//! let result: LoadResult<FixedReport> =
+//!     conduct(streams, "the run's token", &order, |snapshot| println!("{} requests", snapshot.requests)).await?;
+//! assert_eq!(result.missing_agents().count(), 0);
+//! # Ok(()) }
+//! ```
+//!
+//! Who only passes a load on takes `conduct::<serde_json::Value, _>`, whose JSON is that of the typed result.
+//!
+//! [`AgentCoverage`]: crate::load::AgentCoverage
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::load::{Limits, Part, Settings, Workload};
+
+mod conduct;
+mod merge;
+mod serve;
+mod wire;
+
+pub use conduct::{ConductError, Lost, conduct};
+pub use merge::merge;
+pub use serve::serve;
+pub use wire::WireError;
+
+/// The variable that tells the program `e2e-agent` where to listen, as `address:port`.
+pub const LISTEN: &str = "E2E_AGENT_LISTEN";
+/// Where it listens otherwise.
+pub const DEFAULT_LISTEN: &str = "0.0.0.0:7070";
+/// The variable with the token that a conductor has to know.
+pub const TOKEN: &str = "E2E_AGENT_TOKEN";
+
+/// A load as a value: what, against which address, how much and how long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// The server as `host:port`; every agent looks the name up for itself.
+    pub target: String,
+    /// What clients do.
+    pub workload: Workload,
+    /// How many clients there are, over all agents.
+    pub clients: u32,
+    /// As in [`Settings`].
+    pub duration: Duration,
+    /// As in [`Settings`].
+    pub warm_up: Duration,
+    /// As in [`Settings`].
+    pub set_up_limit: Duration,
+    /// As in [`Settings`].
+    pub request_timeout: Duration,
+    /// As in [`Settings`].
+    pub limits: Limits,
+    /// As in [`Settings`].
+    pub seed: u64,
+}
+
+impl Order {
+    /// The order that makes the same load as these settings would in this process.
+    pub fn new(target: impl Into<String>, workload: Workload, settings: &Settings) -> Self {
+        Self {
+            target: target.into(),
+            workload,
+            clients: settings.clients,
+            duration: settings.duration,
+            warm_up: settings.warm_up,
+            set_up_limit: settings.set_up_limit,
+            request_timeout: settings.request_timeout,
+            limits: settings.limits,
+            seed: settings.seed,
+        }
+    }
+
+    /// The settings of one agent.
+    fn settings(&self, address: SocketAddr, share: Share) -> Settings {
+        Settings {
+            address,
+            clients: share.clients,
+            duration: self.duration,
+            warm_up: self.warm_up,
+            set_up_limit: self.set_up_limit,
+            request_timeout: self.request_timeout,
+            limits: self.limits,
+            seed: self.seed,
+            part: Some(Part { first: share.first, of: self.clients }),
+        }
+    }
+}
+
+/// The clients of one agent: `first` to `first + clients - 1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Share {
+    first: u32,
+    clients: u32,
+}
+
+/// Splits clients over agents without overlap, as evenly as whole numbers allow.
+fn shares(clients: u32, agents: u32) -> impl Iterator<Item = Share> {
+    // In u64, so that no product of the two overflows.
+    let before = move |agent: u32| (u64::from(clients) * u64::from(agent) / u64::from(agents)) as u32;
+    (0..agents).map(move |agent| Share { first: before(agent), clients: before(agent + 1) - before(agent) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_cover_every_client_once() {
+        for (clients, agents) in [(40, 1), (40, 3), (8, 8), (1_000_000, 1_000), (u32::MAX, 7)] {
+            let mut next = 0;
+            for share in shares(clients, agents) {
+                assert_eq!(share.first, next);
+                assert!(share.clients.abs_diff(clients / agents) <= 1, "{share:?}");
+                next += share.clients;
+            }
+            assert_eq!(next, clients);
+        }
+    }
+}
