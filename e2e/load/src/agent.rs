@@ -46,7 +46,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::load::{Limits, Part, Settings, Workload};
+use crate::load::{Limits, Model, Part, Settings, Turn, Workload};
 
 mod conduct;
 mod merge;
@@ -66,7 +66,7 @@ pub const DEFAULT_LISTEN: &str = "0.0.0.0:7070";
 pub const TOKEN: &str = "E2E_AGENT_TOKEN";
 
 /// A load as a value: what, against which address, how much and how long.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Order {
     /// The server as `host:port`; every agent looks the name up for itself.
     pub target: String,
@@ -74,6 +74,8 @@ pub struct Order {
     pub workload: Workload,
     /// How many clients there are, over all agents.
     pub clients: u32,
+    /// As in [`Settings`], over all agents.
+    pub model: Model,
     /// As in [`Settings`].
     pub duration: Duration,
     /// As in [`Settings`].
@@ -95,6 +97,7 @@ impl Order {
             target: target.into(),
             workload,
             clients: settings.clients,
+            model: settings.model,
             duration: settings.duration,
             warm_up: settings.warm_up,
             set_up_limit: settings.set_up_limit,
@@ -109,13 +112,14 @@ impl Order {
         Settings {
             address,
             clients: share.clients,
+            model: self.model,
             duration: self.duration,
             warm_up: self.warm_up,
             set_up_limit: self.set_up_limit,
             request_timeout: self.request_timeout,
             limits: self.limits,
             seed: self.seed,
-            part: Some(Part { first: share.first, of: self.clients }),
+            part: Some(Part { first: share.first, of: self.clients, turn: share.turn }),
         }
     }
 }
@@ -125,13 +129,18 @@ impl Order {
 struct Share {
     first: u32,
     clients: u32,
+    turn: Turn,
 }
 
 /// Splits clients over agents without overlap, as evenly as whole numbers allow.
 fn shares(clients: u32, agents: u32) -> impl Iterator<Item = Share> {
     // In u64, so that no product of the two overflows.
     let before = move |agent: u32| (u64::from(clients) * u64::from(agent) / u64::from(agents)) as u32;
-    (0..agents).map(move |agent| Share { first: before(agent), clients: before(agent + 1) - before(agent) })
+    (0..agents).map(move |agent| Share {
+        first: before(agent),
+        clients: before(agent + 1) - before(agent),
+        turn: Turn { number: agent, count: agents },
+    })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The load engine: clients with one keep-alive HTTP/1.1 connection each, in a closed loop, on a thread of their own.
+//! The load engine: clients with one keep-alive HTTP/1.1 connection each, on a thread of their own, in a closed loop or by a schedule.
 //! [`run`] takes [`Settings`] and a [`Scenario`] and returns a [`LoadResult`].
 //!
 //! The loop is small because the generator shares the machine with the system that it measures: requests are prebuilt bytes,
@@ -17,6 +17,7 @@ use tokio::sync::{oneshot, watch};
 mod bytes;
 mod client;
 mod connection;
+mod gate;
 mod generator;
 mod outcome;
 mod progress;
@@ -27,6 +28,8 @@ mod response;
 mod result;
 mod scenario;
 pub mod scenarios;
+mod schedule;
+mod timer;
 mod workload;
 
 pub use outcome::{Failure, Outcome, UnknownOutcome};
@@ -35,21 +38,26 @@ pub use random::Random;
 pub use request::{InvalidRequest, RequestHead};
 pub use response::{Decoder, Limits, Progress, Rejected, Response};
 pub use result::{
-    AgentCoverage, Connections, FirstError, Generator, LoadResult, SATURATED_CPU_SHARE, Second, StepResult, Totals,
+    AgentCoverage, Connections, FirstError, Generator, LoadResult, OpenResult, SATURATED_CPU_SHARE, SATURATED_LAG_MS,
+    Second, StepResult, Totals,
 };
 pub use scenario::{Client, Identity, Moment, Next, Phase, Scenario, Step};
+pub use schedule::{Arrivals, Model, Spacing, Turn};
 pub use workload::Workload;
 
 use generator::{ResultOf, Signals};
 use progress::Counters;
+use schedule::Schedule;
 
 /// Where, how many and how long. Start from [`Settings::new`] and change what differs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// The server. Clients connect to it by address; the Host header is the scenario's.
     pub address: SocketAddr,
     /// How many clients there are, each with one connection.
     pub clients: u32,
+    /// What decides when they send.
+    pub model: Model,
     /// The measured window.
     pub duration: Duration,
     /// The time between the common start and the window, not part of its figures.
@@ -73,6 +81,8 @@ pub struct Part {
     pub first: u32,
     /// How many clients the whole run has.
     pub of: u32,
+    /// The part's share of an open model's schedule.
+    pub turn: Turn,
 }
 
 impl Settings {
@@ -81,6 +91,7 @@ impl Settings {
         Self {
             address,
             clients: 40,
+            model: Model::Closed,
             duration: Duration::from_secs(10),
             warm_up: Duration::ZERO,
             // Longer than a client's attempts at registering take together.
@@ -94,8 +105,22 @@ impl Settings {
 
     /// The identity of the client at a position of this generator's own.
     fn identity(&self, position: u32) -> Identity {
-        let Part { first, of } = self.part.unwrap_or(Part { first: 0, of: self.clients });
+        let Part { first, of, .. } = self.part();
         Identity { index: first + position, clients: of, seed: self.seed }
+    }
+
+    fn part(&self) -> Part {
+        self.part.unwrap_or(Part { first: 0, of: self.clients, turn: Turn { number: 0, count: 1 } })
+    }
+
+    /// The times of this generator's requests, in the open model.
+    fn schedule(&self) -> Option<Schedule> {
+        match self.model {
+            Model::Closed => None,
+            Model::Open(arrivals) => {
+                Some(Schedule::new(arrivals, self.warm_up, self.duration, self.seed, self.part().turn))
+            }
+        }
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -108,6 +133,9 @@ impl Settings {
         if self.request_timeout.is_zero() {
             return Err(Error::NothingToDo("request_timeout"));
         }
+        if matches!(self.model, Model::Open(arrivals) if !arrivals.is_valid()) {
+            return Err(Error::Rate);
+        }
         allow_connections(self.clients)
     }
 }
@@ -118,6 +146,9 @@ pub enum Error {
     /// A setting is 0 that must not be.
     #[error("load setting `{0}` is 0, set it to more")]
     NothingToDo(&'static str),
+    /// A rate that no schedule can have.
+    #[error("load setting `rate` must be above 0 and finite")]
+    Rate,
     /// The process may not open as many connections.
     #[error(
         "{clients} clients need {needed} file descriptors, the hard limit is {limit}: raise it (`ulimit -Hn`) or use fewer clients"
@@ -144,6 +175,9 @@ pub enum Error {
     /// The thread's runtime could not be made.
     #[error("cannot make the load generator's runtime")]
     Runtime(#[source] std::io::Error),
+    /// The schedule's timer failed.
+    #[error("cannot use a timer for the schedule of requests")]
+    Timer(#[source] std::io::Error),
     /// A scenario panicked.
     #[error("the scenario panicked: {0}")]
     Panicked(String),

@@ -49,6 +49,13 @@ fn add<C>(merged: &mut LoadResult<C>, part: LoadResult<C>) {
             *totals.by_status.entry(status).or_default() += count;
         }
     }
+    if let (Some(merged), Some(part)) = (&mut merged.open, part.open) {
+        merged.due += part.due;
+        merged.late += part.late;
+        merged.dropped += part.dropped;
+        merged.uncorrected.merge(&part.uncorrected);
+        merged.latency_uncorrected_ms = merged.uncorrected.summary();
+    }
     add_steps(&mut merged.steps, part.steps);
     add_series(merged, part.series, part.series_samples);
     add_connections(&mut merged.connections, &part.connections);

@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::connection::{Connection, Deadline, Fault, Idle};
+use super::gate::Gate;
 use super::outcome::Outcome;
 use super::progress::Counters;
 use super::random::Random;
@@ -28,6 +29,8 @@ pub(super) struct Shared {
     pub(super) setting_up: watch::Sender<u32>,
     pub(super) recorder: RefCell<Recorder>,
     pub(super) counters: std::sync::Arc<Counters>,
+    /// The open model's; the closed model has none.
+    pub(super) gate: Option<Gate>,
 }
 
 /// The run's times, known from the common start on.
@@ -61,8 +64,13 @@ impl Shared {
 }
 
 /// Drives one client to its end and returns its report.
-pub(super) async fn drive<C: Client>(shared: Rc<Shared>, identity: Identity, mut client: C) -> C::Report {
-    let mut driver = Driver::new(shared, identity);
+pub(super) async fn drive<C: Client>(
+    shared: Rc<Shared>,
+    position: u32,
+    identity: Identity,
+    mut client: C,
+) -> C::Report {
+    let mut driver = Driver::new(shared, position, identity);
     let mut request = Vec::new();
     loop {
         let now = Instant::now();
@@ -71,7 +79,10 @@ pub(super) async fn drive<C: Client>(shared: Rc<Shared>, identity: Identity, mut
         }
         request.clear();
         match client.next(&driver.shared.moment(now), &mut request) {
-            Next::Send(step) => driver.send(&mut client, step, &request, now).await,
+            Next::Send(step) => match driver.due(now).await {
+                Some(due) => driver.send(&mut client, step, &request, due).await,
+                None => break,
+            },
             Next::Think(pause) => driver.pause_until(now + pause.min(LONGEST_PAUSE)).await,
             Next::Ready => driver.await_start().await,
             Next::Finish => break,
@@ -97,6 +108,8 @@ const QUOTED_BYTES: usize = 200;
 /// One client's connection and what is kept between requests.
 struct Driver {
     shared: Rc<Shared>,
+    /// Among this generator's clients.
+    position: u32,
     identity: Identity,
     connection: Option<Connection<TcpStream>>,
     has_connected: bool,
@@ -110,8 +123,9 @@ struct Driver {
 }
 
 impl Driver {
-    fn new(shared: Rc<Shared>, identity: Identity) -> Self {
+    fn new(shared: Rc<Shared>, position: u32, identity: Identity) -> Self {
         Self {
+            position,
             identity,
             connection: None,
             has_connected: false,
@@ -126,9 +140,21 @@ impl Driver {
         }
     }
 
-    /// One request that could be sent at `now`, from the connection to the record.
-    async fn send<C: Client>(&mut self, client: &mut C, step: Step, request: &[u8], now: Instant) {
-        let mut sent = now;
+    /// When the next request is due: now, or in the open model when the schedule says; nothing when the run is over before. The
+    /// set-up has no schedule.
+    async fn due(&mut self, now: Instant) -> Option<Instant> {
+        let gate = self.shared.gate.as_ref().filter(|_| self.shared.window.get().is_some());
+        let Some(gate) = gate else {
+            return Some(now);
+        };
+        self.has_paused = true;
+        gate.pass(self.position).await
+    }
+
+    /// One request that was due at a time, from the connection to the record.
+    async fn send<C: Client>(&mut self, client: &mut C, step: Step, request: &[u8], due: Instant) {
+        let is_scheduled = self.shared.gate.is_some() && self.shared.window.get().is_some();
+        let mut sent = if is_scheduled { Instant::now() } else { due };
         if self.failures_in_a_row > 0 {
             self.back_off().await;
             sent = Instant::now();
@@ -137,13 +163,14 @@ impl Driver {
                 return;
             }
         }
-        let at = self.shared.moment(sent);
+        let intended = if is_scheduled { due } else { sent };
+        let at = self.shared.moment(intended);
         self.deadline.set(sent + self.shared.request_timeout);
         let exchanged = self.exchange(request).await;
         let completed = Instant::now();
         let at = Moment { phase: at.phase, ..self.shared.moment(completed) };
         let mut sample =
-            Sample { phase: at.phase, step, outcome: Outcome::Ok, status: None, intended: sent, completed };
+            Sample { phase: at.phase, step, outcome: Outcome::Ok, status: None, intended, sent, completed };
         match exchanged {
             Ok(()) => {
                 self.failures_in_a_row = 0;

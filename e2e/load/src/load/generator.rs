@@ -11,12 +11,13 @@ use tokio::sync::watch;
 use tokio::time::sleep_until;
 
 use super::client::{Shared, Stage, Window, drive};
+use super::gate::Gate;
 use super::progress::Counters;
 use super::recorder::{Recorded, Recorder};
-use super::result::{Generator, LoadResult, SATURATED_CPU_SHARE};
+use super::result::{Generator, LoadResult, OpenResult, SATURATED_CPU_SHARE, SATURATED_LAG_MS, Totals};
 use super::scenario::{Client, Scenario};
-use super::{Error, Orders, Settings};
-use crate::stats::{milliseconds, rounded};
+use super::{Error, Model, Orders, Settings};
+use crate::stats::{Samples, milliseconds, rounded};
 
 /// A run's result for a scenario.
 pub(super) type ResultOf<S> = LoadResult<<<S as Scenario>::Client as Client>::Report>;
@@ -63,11 +64,12 @@ async fn run<S: Scenario>(
         setting_up: watch::Sender::new(settings.clients),
         recorder: RefCell::new(Recorder::new(scenario.steps())),
         counters,
+        gate: settings.schedule().map(|schedule| Gate::new(schedule, settings.clients)),
     });
     let clients: Vec<_> = (0..settings.clients)
         .map(|position| {
             let identity = settings.identity(position);
-            tokio::task::spawn_local(drive(shared.clone(), identity, scenario.client(identity)))
+            tokio::task::spawn_local(drive(shared.clone(), position, identity, scenario.client(identity)))
         })
         .collect();
     let conducting = tokio::task::spawn_local(conduct(shared.clone(), settings.clone(), signals));
@@ -78,7 +80,7 @@ async fn run<S: Scenario>(
         client_reports.push(client.await.map_err(Error::from_panic)?);
     }
     shared.stage.send_replace(Stage::Ended);
-    let conducted = conducting.await.map_err(Error::from_panic)?;
+    let conducted = conducting.await.map_err(Error::from_panic)??;
     heart.abort();
     let _ = heart.await;
     Ok(collect(&shared, settings, scenario, &conducted, client_reports))
@@ -93,7 +95,7 @@ struct Conducted {
 }
 
 /// Starts the window when all clients are ready, and ends it.
-async fn conduct(shared: Rc<Shared>, settings: Settings, mut signals: Signals) -> Conducted {
+async fn conduct(shared: Rc<Shared>, settings: Settings, mut signals: Signals) -> Result<Conducted, Error> {
     let mut setting_up = shared.setting_up.subscribe();
     tokio::select! {
         // The sender lives in `shared`, so that an error cannot occur.
@@ -107,6 +109,10 @@ async fn conduct(shared: Rc<Shared>, settings: Settings, mut signals: Signals) -
     let measured_from = start + settings.warm_up;
     let mut window = Window { start, measured_from, end: measured_from + settings.duration };
     shared.window.set(Some(window));
+    if let Some(gate) = &shared.gate {
+        gate.open(window);
+    }
+    let dispatching = tokio::task::spawn_local(dispatch(shared.clone()));
     shared.recorder.borrow_mut().start_series(measured_from);
     shared.counters.start();
     let clients_ready = shared.counters.snapshot().clients_ready;
@@ -128,8 +134,21 @@ async fn conduct(shared: Rc<Shared>, settings: Settings, mut signals: Signals) -
     window.measured_from = window.measured_from.min(window.end);
     shared.window.set(Some(window));
     shared.stage.send_replace(Stage::Ended);
+    if let Some(gate) = &shared.gate {
+        gate.close();
+    }
+    dispatching.await.map_err(Error::from_panic)?.map_err(Error::Timer)?;
     generator.lag_ms_p99 = shared.recorder.borrow().lag.quantile_ms(0.99);
-    Conducted { clients_ready, window, generator, stopped }
+    generator.saturated |= shared.gate.is_some() && generator.lag_ms_p99 > Some(SATURATED_LAG_MS);
+    Ok(Conducted { clients_ready, window, generator, stopped })
+}
+
+/// Hands the open model's requests out. How late it is tells how busy the thread is.
+async fn dispatch(shared: Rc<Shared>) -> std::io::Result<()> {
+    match &shared.gate {
+        Some(gate) => gate.dispatch(|lag| shared.recorder.borrow_mut().lag.record(lag)).await,
+        None => Ok(()),
+    }
 }
 
 impl Signals {
@@ -158,9 +177,9 @@ async fn wait_until(time: Instant, shared: &Shared, signals: &mut Signals) -> bo
     }
 }
 
-/// Records how late the thread's wake-ups are.
+/// Records how late the thread's wake-ups are, where no schedule does.
 async fn beat(shared: Rc<Shared>) {
-    loop {
+    while shared.gate.is_none() {
         let wake = Instant::now() + HEARTBEAT;
         sleep_until(wake.into()).await;
         shared.recorder.borrow_mut().lag.record(wake.elapsed());
@@ -180,6 +199,7 @@ fn collect<S: Scenario>(
     let mut connections = recorder.connections.clone();
     connections.connect_ms = recorder.connecting.summary();
     let connecting = recorder.connecting.clone();
+    let uncorrected = recorder.uncorrected.clone();
     let Recorded { totals: [set_up, warm_up, measured], steps, series, series_samples, first_errors } =
         recorder.finish(duration);
     LoadResult {
@@ -194,6 +214,7 @@ fn collect<S: Scenario>(
         set_up,
         warm_up,
         succeeded_per_second: measured.succeeded_per_second(duration),
+        open: open(shared, settings, conducted.window, &measured, uncorrected),
         measured,
         steps,
         series,
@@ -205,6 +226,28 @@ fn collect<S: Scenario>(
         client_reports,
         agents: Vec::new(),
     }
+}
+
+/// What became of the open model's schedule.
+fn open(
+    shared: &Shared,
+    settings: &Settings,
+    window: Window,
+    measured: &Totals,
+    uncorrected: Samples,
+) -> Option<OpenResult> {
+    let (Some(gate), Model::Open(arrivals)) = (&shared.gate, settings.model) else {
+        return None;
+    };
+    let (late, dropped) = gate.finish(window.end);
+    Some(OpenResult {
+        arrivals,
+        due: measured.requests + dropped,
+        late,
+        dropped,
+        latency_uncorrected_ms: uncorrected.summary(),
+        uncorrected,
+    })
 }
 
 /// Measures what this thread uses.

@@ -18,6 +18,8 @@ pub(crate) struct Sample {
     pub(crate) status: Option<u16>,
     /// When the request should have been sent. In the closed model that is when it was sent.
     pub(crate) intended: Instant,
+    /// When it was sent.
+    pub(crate) sent: Instant,
     pub(crate) completed: Instant,
 }
 
@@ -28,6 +30,8 @@ pub(crate) struct Recorder {
     phases: [Vec<StepTally>; 3],
     series: Series,
     errors: BTreeMap<Outcome, FirstError>,
+    /// Latencies of measured successes from when they were sent; only the open model fills it, because only there they differ.
+    pub(crate) uncorrected: Samples,
     /// How late wake-ups were.
     pub(crate) lag: Samples,
     /// How long connecting took.
@@ -53,6 +57,7 @@ impl Recorder {
             phases,
             series: Series::default(),
             errors: BTreeMap::new(),
+            uncorrected: Samples::new(),
             lag: Samples::new(),
             connecting: Samples::new(),
             connections: Connections::default(),
@@ -76,6 +81,9 @@ impl Recorder {
             *entry(&mut tally.by_status, status) += 1;
         }
         if sample.phase == Phase::Measured {
+            if sample.intended != sample.sent && sample.outcome.is_ok() {
+                self.uncorrected.record(sample.completed.saturating_duration_since(sample.sent));
+            }
             self.series.record(sample.completed, sample.outcome, latency);
         }
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::outcome::Outcome;
 use super::scenario::Phase;
+use super::schedule::Arrivals;
 use crate::stats::{Samples, Summary, rounded};
 
 /// The result of one run. `C` is the scenario's own report of one client.
@@ -40,6 +41,9 @@ pub struct LoadResult<C> {
     pub measured: Totals,
     /// Successful requests per second of the measured window; nothing without a window.
     pub succeeded_per_second: Option<f64>,
+    /// What became of the schedule; nothing in the closed model, which has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open: Option<OpenResult>,
     /// Latencies per phase, step and outcome, errors included.
     pub steps: Vec<StepResult>,
     /// The measured requests by the second in which they ended.
@@ -91,9 +95,28 @@ pub struct Totals {
     pub latency_ms: Option<Summary>,
 }
 
-/// The latencies of one step with one outcome in one phase: from the moment when the client could send, which includes
-/// connecting where that was needed, to the end of the response (service latency; the closed model has no schedule that a
-/// response could be late for).
+/// What became of the open model's schedule in the measured window. A request belongs to the window if it was due in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct OpenResult {
+    /// The schedule that was asked for.
+    pub arrivals: Arrivals,
+    /// Requests that were due: those sent and those dropped.
+    pub due: u64,
+    /// Those that were sent late, because at their time every client waited for an answer.
+    pub late: u64,
+    /// Those that were never sent, for the same reason. They are in no latency, so the true percentiles are higher than the
+    /// reported ones when there are any.
+    pub dropped: u64,
+    /// Latency of the successful ones from when they were sent, which hides what a slow server made others wait. To compare
+    /// with tools that report nothing else.
+    pub latency_uncorrected_ms: Option<Summary>,
+    /// All samples of that.
+    pub uncorrected: Samples,
+}
+
+/// The latencies of one step with one outcome in one phase, to the end of the response. In the closed model from the moment when
+/// the client could send, which includes connecting where that was needed (service latency; there is no schedule that a
+/// response could be late for); in the open model from the moment when the request was due.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StepResult {
     /// The phase.
@@ -153,12 +176,17 @@ pub struct Generator {
     pub cpu_wait_seconds: Option<f64>,
     /// How late wake-ups were, 99th percentile. The timer's own grain is 1 ms.
     pub lag_ms_p99: Option<f64>,
-    /// Whether the thread used more than [`SATURATED_CPU_SHARE`] of a core: the figures then tell about the generator.
+    /// Whether the thread used more than [`SATURATED_CPU_SHARE`] of a core or, in the open model, was later than
+    /// [`SATURATED_LAG_MS`]: the figures then tell about the generator.
     pub saturated: bool,
 }
 
 /// Above this share of a core a single thread has no reserve left for bursts, so that its figures cannot be trusted.
 pub const SATURATED_CPU_SHARE: f64 = 0.9;
+
+/// Above this 99th percentile of the schedule's lag the generator is no longer on time: it is a tenth of the latencies that
+/// people notice. In the closed model nothing is due, so that lag only delays the next request.
+pub const SATURATED_LAG_MS: f64 = 5.0;
 
 /// The first error of a kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

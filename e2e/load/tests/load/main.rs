@@ -4,6 +4,7 @@
 mod agents;
 mod engine;
 mod failures;
+mod open;
 mod parser;
 mod scenarios;
 mod servers;

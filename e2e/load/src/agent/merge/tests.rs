@@ -25,6 +25,7 @@ fn result(recorder: Recorder, clients: std::ops::Range<u32>) -> LoadResult<u32> 
         warm_up,
         succeeded_per_second: measured.succeeded_per_second(WINDOW),
         measured,
+        open: None,
         steps,
         series,
         series_samples,
@@ -52,7 +53,7 @@ fn sample(random: &mut Random, start: Instant) -> Sample {
     // In the series a request stands where it ended: shortly after, so that the last second is complete here.
     let completed =
         if phase == Phase::Measured { intended + latency.min(Duration::from_millis(1)) } else { intended + latency };
-    Sample { phase, step: Step((random.number() % 2) as usize), outcome, status, intended, completed }
+    Sample { phase, step: Step((random.number() % 2) as usize), outcome, status, intended, sent: intended, completed }
 }
 
 #[test]
