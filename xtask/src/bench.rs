@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: comparisons with other tools, in turns, on this machine.
 
+mod load;
 mod up;
 
 use anyhow::Result;
@@ -7,7 +8,7 @@ use e2e::exit::ExitCode;
 
 /// Compare with other tools, in turns, and print every round.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  cargo xtask bench up --rounds 5")]
+#[command(after_help = "Examples:\n  cargo xtask bench up --rounds 5\n  cargo xtask bench load")]
 pub(crate) struct Args {
     #[command(subcommand)]
     what: What,
@@ -16,10 +17,12 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum What {
     Up(up::Args),
+    Load(load::Args),
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     match &args.what {
         What::Up(args) => up::run(args),
+        What::Load(args) => load::run(args),
     }
 }

@@ -5,8 +5,10 @@ mod down;
 mod e2e;
 mod gc;
 mod images;
+mod load;
 mod options;
 mod report;
+mod scale;
 mod status;
 mod test;
 mod tidy;
@@ -33,7 +35,12 @@ enum Verb {
     Down(down::Args),
     Status(status::Args),
     Images(images::Args),
+    Load(load::Args),
+    /// Make a share of a load for the process that started this one.
+    #[command(hide = true)]
+    Agent,
     Report(report::Args),
+    Scale(scale::Args),
     Bench(bench::Args),
     Gc(gc::Args),
     Test(test::Args),
@@ -66,7 +73,10 @@ fn run(verb: Verb) -> anyhow::Result<::e2e::exit::ExitCode> {
         Verb::Down(args) => down::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::Images(args) => images::run(&args),
+        Verb::Load(args) => load::run(&args),
+        Verb::Agent => load::serve_parent(),
         Verb::Report(args) => report::run(&args),
+        Verb::Scale(args) => scale::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Gc(args) => gc::run(&args),
         Verb::Test(args) => test::run(&args),

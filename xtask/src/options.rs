@@ -86,9 +86,16 @@ pub(crate) struct LoadArgs {
 
 /// A target, or the choice of one.
 #[derive(Debug, Clone, Copy)]
-struct TargetChoice(Option<Target>);
+pub(crate) struct TargetChoice(Option<Target>);
 
-fn parse_target(text: &str) -> Result<TargetChoice, String> {
+impl TargetChoice {
+    /// The target; nothing when it is to be chosen.
+    pub(crate) fn target(self) -> Option<Target> {
+        self.0
+    }
+}
+
+pub(crate) fn parse_target(text: &str) -> Result<TargetChoice, String> {
     match text {
         "auto" => Ok(TargetChoice(None)),
         text => text
@@ -149,12 +156,24 @@ pub(crate) fn describe(error: &anyhow::Error) -> String {
     text
 }
 
+/// Input that no parser of the command line could refuse.
+#[derive(Debug)]
+pub(crate) struct BadInput(pub(crate) String);
+
+impl std::fmt::Display for BadInput {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadInput {}
+
 /// The exit code of an error, by what it is.
 pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
-    let names_no_run = error.is::<e2e::run_dir::Error>() || error.is::<e2e::environment::Error>();
+    let is_input = error.is::<BadInput>() || error.is::<e2e::run_dir::Error>() || error.is::<e2e::environment::Error>();
     match error.downcast_ref::<e2e::run::Error>() {
         Some(error) => error.exit_code(),
-        None if names_no_run => ExitCode::BadInput,
+        None if is_input => ExitCode::BadInput,
         None => ExitCode::Fail,
     }
 }

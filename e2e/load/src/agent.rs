@@ -46,7 +46,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::load::{Limits, Model, Part, Settings, Turn, Workload};
+use crate::load::{Limits, Model, Part, Settings, Tls, Turn, Workload};
 
 mod conduct;
 mod merge;
@@ -77,6 +77,8 @@ pub struct Order {
     /// As in [`Settings`], over all agents.
     pub model: Model,
     /// As in [`Settings`].
+    pub tls: Option<Tls>,
+    /// As in [`Settings`].
     pub duration: Duration,
     /// As in [`Settings`].
     pub warm_up: Duration,
@@ -98,6 +100,7 @@ impl Order {
             workload,
             clients: settings.clients,
             model: settings.model,
+            tls: settings.tls.clone(),
             duration: settings.duration,
             warm_up: settings.warm_up,
             set_up_limit: settings.set_up_limit,
@@ -113,6 +116,7 @@ impl Order {
             address,
             clients: share.clients,
             model: self.model,
+            tls: self.tls.clone(),
             duration: self.duration,
             warm_up: self.warm_up,
             set_up_limit: self.set_up_limit,

@@ -5,4 +5,6 @@
 
 pub mod agent;
 pub mod load;
+pub mod scaling;
+pub mod self_check;
 pub mod stats;

@@ -30,6 +30,7 @@ mod scenario;
 pub mod scenarios;
 mod schedule;
 mod timer;
+mod tls;
 mod workload;
 
 pub use outcome::{Failure, Outcome, UnknownOutcome};
@@ -43,6 +44,7 @@ pub use result::{
 };
 pub use scenario::{Client, Identity, Moment, Next, Phase, Scenario, Step};
 pub use schedule::{Arrivals, Model, Spacing, Turn};
+pub use tls::{Tls, TlsError, Trust};
 pub use workload::Workload;
 
 use generator::{ResultOf, Signals};
@@ -58,6 +60,8 @@ pub struct Settings {
     pub clients: u32,
     /// What decides when they send.
     pub model: Model,
+    /// For HTTPS.
+    pub tls: Option<Tls>,
     /// The measured window.
     pub duration: Duration,
     /// The time between the common start and the window, not part of its figures.
@@ -92,6 +96,7 @@ impl Settings {
             address,
             clients: 40,
             model: Model::Closed,
+            tls: None,
             duration: Duration::from_secs(10),
             warm_up: Duration::ZERO,
             // Longer than a client's attempts at registering take together.
@@ -149,6 +154,9 @@ pub enum Error {
     /// A rate that no schedule can have.
     #[error("load setting `rate` must be above 0 and finite")]
     Rate,
+    /// Connections cannot be encrypted as asked.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The process may not open as many connections.
     #[error(
         "{clients} clients need {needed} file descriptors, the hard limit is {limit}: raise it (`ulimit -Hn`) or use fewer clients"
@@ -219,6 +227,7 @@ pub fn start<S: Scenario>(settings: Settings, scenario: S) -> Result<Run<ResultO
 /// As [`start`].
 pub fn start_held<S: Scenario>(settings: Settings, scenario: S) -> Result<Run<ResultOf<S>>, Error> {
     settings.check()?;
+    let connector = settings.tls.as_ref().map(Tls::connector).transpose()?;
     let counters = Arc::new(Counters::new(settings.clients));
     let (orders, received) = watch::channel(Orders::default());
     let (ready, told) = watch::channel(false);
@@ -227,7 +236,8 @@ pub fn start_held<S: Scenario>(settings: Settings, scenario: S) -> Result<Run<Re
     let thread = std::thread::Builder::new()
         .name("load".to_owned())
         .spawn(move || {
-            let result = generator::generate(&settings, &scenario, counted, Signals { orders: received, ready });
+            let result =
+                generator::generate(&settings, &scenario, connector, counted, Signals { orders: received, ready });
             // The receiver is gone when nobody wants the result any more.
             let _ = sender.send(result);
         })

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::connection::{Connection, Deadline, Fault, Idle};
@@ -16,10 +15,13 @@ use super::random::Random;
 use super::recorder::{Recorder, Sample};
 use super::response::{Decoder, Limits};
 use super::scenario::{Client, Identity, Moment, Next, Phase, Step};
+use super::tls::{Connector, Stream};
 
 /// What all clients of a run share, on one thread.
 pub(super) struct Shared {
     pub(super) address: SocketAddr,
+    /// For HTTPS.
+    pub(super) connector: Option<Connector>,
     pub(super) request_timeout: Duration,
     pub(super) limits: Limits,
     pub(super) run_start: Instant,
@@ -111,7 +113,7 @@ struct Driver {
     /// Among this generator's clients.
     position: u32,
     identity: Identity,
-    connection: Option<Connection<TcpStream>>,
+    connection: Option<Connection<Stream>>,
     has_connected: bool,
     decoder: Decoder,
     deadline: Deadline,
@@ -279,13 +281,9 @@ impl Driver {
     }
 }
 
-async fn connect(
-    shared: &Shared,
-    deadline: &Deadline,
-    has_connected: &mut bool,
-) -> Result<Connection<TcpStream>, Fault> {
+async fn connect(shared: &Shared, deadline: &Deadline, has_connected: &mut bool) -> Result<Connection<Stream>, Fault> {
     let started = Instant::now();
-    let opened = Connection::open(shared.address, deadline).await;
+    let opened = Connection::open(shared.address, shared.connector.as_ref(), deadline).await;
     let mut recorder = shared.recorder.borrow_mut();
     match opened {
         Ok(connection) => {

@@ -13,6 +13,7 @@ use tokio::time::{Sleep, sleep_until};
 
 use super::outcome::Failure;
 use super::response::{Decoder, Progress, Rejected};
+use super::tls::{Connector, Stream};
 
 /// Why there is no response, with words for people.
 #[derive(Debug)]
@@ -48,19 +49,27 @@ pub(super) enum Idle {
     Unsolicited,
 }
 
-impl Connection<TcpStream> {
-    /// Connects before the deadline.
-    pub(super) async fn open(address: SocketAddr, deadline: &Deadline) -> Result<Self, Fault> {
-        let connecting = tokio::time::timeout_at(deadline.at.into(), TcpStream::connect(address));
-        let stream = match connecting.await {
-            Ok(connected) => connected.map_err(|error| Fault::connecting(&error))?,
-            Err(_) => {
-                return Err(Fault::new(Failure::ConnectTimedOut, "no connection in time"));
-            }
-        };
-        // Requests are written whole, so that waiting for more to send would only add latency.
-        stream.set_nodelay(true).map_err(|error| Fault::connecting(&error))?;
+impl Connection<Stream> {
+    /// Connects before the deadline, encrypted when there is a connector.
+    pub(super) async fn open(
+        address: SocketAddr,
+        connector: Option<&Connector>,
+        deadline: &Deadline,
+    ) -> Result<Self, Fault> {
+        let connecting = tokio::time::timeout_at(deadline.at.into(), connect(address, connector));
+        let stream = connecting.await.map_err(|_| Fault::new(Failure::ConnectTimedOut, "no connection in time"))??;
         Ok(Self { stream, is_cut_off: false })
+    }
+}
+
+async fn connect(address: SocketAddr, connector: Option<&Connector>) -> Result<Stream, Fault> {
+    let stream = TcpStream::connect(address).await.map_err(|error| Fault::connecting(&error))?;
+    // Requests are written whole, so that waiting for more to send would only add latency.
+    stream.set_nodelay(true).map_err(|error| Fault::connecting(&error))?;
+    match connector {
+        None => Ok(Stream::Plain(stream)),
+        // The library's words name the cause: an unknown issuer, another name, an expired certificate.
+        Some(connector) => connector.connect(stream).await.map_err(|error| Fault::new(Failure::Tls, error.to_string())),
     }
 }
 
@@ -118,6 +127,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Poll::Ready(Err(error)) if is_closed_by_peer(&error) => self.is_cut_off = true,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Fault::exchanging(&error))),
             }
+        }
+        if let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_flush(context)
+            && !is_closed_by_peer(&error)
+        {
+            return Poll::Ready(Err(Fault::exchanging(&error)));
         }
         loop {
             let mut buffer = ReadBuf::new(decoder.space());
@@ -181,7 +195,12 @@ impl Fault {
     }
 
     fn exchanging(error: &io::Error) -> Self {
-        let failure = if is_closed_by_peer(error) { Failure::ConnectionReset } else { Failure::Io };
+        let failure = match error.kind() {
+            // Only an encrypted stream can tell that it was cut off.
+            io::ErrorKind::UnexpectedEof => Failure::ClosedEarly,
+            _ if is_closed_by_peer(error) => Failure::ConnectionReset,
+            _ => Failure::Io,
+        };
         Self::new(failure, error.to_string())
     }
 }

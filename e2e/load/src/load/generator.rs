@@ -16,6 +16,7 @@ use super::progress::Counters;
 use super::recorder::{Recorded, Recorder};
 use super::result::{Generator, LoadResult, OpenResult, SATURATED_CPU_SHARE, SATURATED_LAG_MS, Totals};
 use super::scenario::{Client, Scenario};
+use super::tls::Connector;
 use super::{Error, Model, Orders, Settings};
 use crate::stats::{Samples, milliseconds, rounded};
 
@@ -33,10 +34,14 @@ pub(super) struct Signals {
 /// The generator looks this often how late its wake-ups are, for scenarios that never pause.
 const HEARTBEAT: Duration = Duration::from_millis(10);
 
+/// Live figures are at most this old.
+const PUBLISHING: Duration = Duration::from_millis(250);
+
 /// Runs a scenario on this thread, which should do nothing else.
 pub(super) fn generate<S: Scenario>(
     settings: &Settings,
     scenario: &S,
+    connector: Option<Connector>,
     counters: Arc<Counters>,
     signals: Signals,
 ) -> Result<ResultOf<S>, Error> {
@@ -45,17 +50,19 @@ pub(super) fn generate<S: Scenario>(
         .enable_time()
         .build_local(LocalOptions::default())
         .map_err(Error::Runtime)?;
-    runtime.block_on(run(settings, scenario, counters, signals))
+    runtime.block_on(run(settings, scenario, connector, counters, signals))
 }
 
 async fn run<S: Scenario>(
     settings: &Settings,
     scenario: &S,
+    connector: Option<Connector>,
     counters: Arc<Counters>,
     signals: Signals,
 ) -> Result<ResultOf<S>, Error> {
     let shared = Rc::new(Shared {
         address: settings.address,
+        connector,
         request_timeout: settings.request_timeout,
         limits: settings.limits,
         run_start: Instant::now(),
@@ -74,6 +81,7 @@ async fn run<S: Scenario>(
         .collect();
     let conducting = tokio::task::spawn_local(conduct(shared.clone(), settings.clone(), signals));
     let heart = tokio::task::spawn_local(beat(shared.clone()));
+    let publisher = tokio::task::spawn_local(publish(shared.clone()));
 
     let mut client_reports = Vec::with_capacity(clients.len());
     for client in clients {
@@ -81,8 +89,10 @@ async fn run<S: Scenario>(
     }
     shared.stage.send_replace(Stage::Ended);
     let conducted = conducting.await.map_err(Error::from_panic)??;
-    heart.abort();
-    let _ = heart.await;
+    for task in [heart, publisher] {
+        task.abort();
+        let _ = task.await;
+    }
     Ok(collect(&shared, settings, scenario, &conducted, client_reports))
 }
 
@@ -183,6 +193,17 @@ async fn beat(shared: Rc<Shared>) {
         let wake = Instant::now() + HEARTBEAT;
         sleep_until(wake.into()).await;
         shared.recorder.borrow_mut().lag.record(wake.elapsed());
+    }
+}
+
+/// Shows the latencies of the last whole second to those who watch.
+async fn publish(shared: Rc<Shared>) {
+    let mut look = tokio::time::interval(PUBLISHING);
+    loop {
+        look.tick().await;
+        if let Some((p50, p99)) = shared.recorder.borrow().last_second() {
+            shared.counters.show(p50, p99);
+        }
     }
 }
 

@@ -31,6 +31,8 @@ pub enum Failure {
     ConnectTimedOut,
     /// The connection could not be made for another reason: no route, no file descriptor or no local port left.
     ConnectFailed,
+    /// The TLS handshake failed: mostly a certificate that does not verify.
+    Tls,
     /// The peer reset the connection.
     ConnectionReset,
     /// The peer closed the connection before the response was whole.
@@ -59,10 +61,11 @@ impl Outcome {
 
 impl Failure {
     /// Every failure, in the order of a request's life.
-    pub const ALL: [Failure; 9] = [
+    pub const ALL: [Failure; 10] = [
         Failure::ConnectionRefused,
         Failure::ConnectTimedOut,
         Failure::ConnectFailed,
+        Failure::Tls,
         Failure::ConnectionReset,
         Failure::ClosedEarly,
         Failure::TimedOut,
@@ -77,6 +80,7 @@ impl Failure {
             Failure::ConnectionRefused => "connection_refused",
             Failure::ConnectTimedOut => "connect_timed_out",
             Failure::ConnectFailed => "connect_failed",
+            Failure::Tls => "tls_failed",
             Failure::ConnectionReset => "connection_reset",
             Failure::ClosedEarly => "closed_early",
             Failure::TimedOut => "timed_out",
@@ -88,7 +92,7 @@ impl Failure {
 
     /// Whether the request certainly never reached the peer, because there was no connection.
     pub fn is_before_sending(self) -> bool {
-        matches!(self, Failure::ConnectionRefused | Failure::ConnectTimedOut | Failure::ConnectFailed)
+        matches!(self, Failure::ConnectionRefused | Failure::ConnectTimedOut | Failure::ConnectFailed | Failure::Tls)
     }
 }
 

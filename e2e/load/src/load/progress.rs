@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
 
 /// Totals since the run's start, set-up and warm-up included. Take one each second and subtract, for a rate.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Requests that ended.
     pub requests: u64,
@@ -17,6 +17,10 @@ pub struct Snapshot {
     pub clients_setting_up: u32,
     /// Whether the common start has been.
     pub started: bool,
+    /// Median latency of the last whole second's successes, in milliseconds; of several generators the highest one.
+    pub latency_ms_p50: Option<f64>,
+    /// The 99th percentile, likewise.
+    pub latency_ms_p99: Option<f64>,
 }
 
 impl std::ops::AddAssign for Snapshot {
@@ -27,6 +31,9 @@ impl std::ops::AddAssign for Snapshot {
         self.clients_ready += other.clients_ready;
         self.clients_setting_up += other.clients_setting_up;
         self.started |= other.started;
+        let highest = |one: Option<f64>, other: Option<f64>| one.into_iter().chain(other).reduce(f64::max);
+        self.latency_ms_p50 = highest(self.latency_ms_p50, other.latency_ms_p50);
+        self.latency_ms_p99 = highest(self.latency_ms_p99, other.latency_ms_p99);
     }
 }
 
@@ -38,6 +45,9 @@ pub(super) struct Counters {
     ready: AtomicU32,
     setting_up: AtomicU32,
     started: AtomicU32,
+    /// Bits of an f64, of which 0 means that there is none.
+    p50: AtomicU64,
+    p99: AtomicU64,
 }
 
 impl Counters {
@@ -61,6 +71,11 @@ impl Counters {
         self.started.store(1, Ordering::Relaxed);
     }
 
+    pub(super) fn show(&self, p50: f64, p99: f64) {
+        self.p50.store(p50.to_bits(), Ordering::Relaxed);
+        self.p99.store(p99.to_bits(), Ordering::Relaxed);
+    }
+
     pub(super) fn snapshot(&self) -> Snapshot {
         // Errors first: a request is counted before its error, so that errors never exceed requests.
         let errors = self.errors.load(Ordering::Acquire);
@@ -70,8 +85,14 @@ impl Counters {
             clients_ready: self.ready.load(Ordering::Relaxed),
             clients_setting_up: self.setting_up.load(Ordering::Relaxed),
             started: self.started.load(Ordering::Relaxed) > 0,
+            latency_ms_p50: shown(&self.p50),
+            latency_ms_p99: shown(&self.p99),
         }
     }
+}
+
+fn shown(bits: &AtomicU64) -> Option<f64> {
+    Some(f64::from_bits(bits.load(Ordering::Relaxed))).filter(|figure| *figure > 0.0)
 }
 
 /// One thread writes, so that a plain load and store do for an increment what a locked instruction would do at ten times the cost.

@@ -106,6 +106,12 @@ impl Recorder {
         });
     }
 
+    /// The median and the 99th percentile of the last whole second's successes, in milliseconds.
+    pub(crate) fn last_second(&self) -> Option<(f64, f64)> {
+        let samples = self.series.samples.last()?;
+        samples.quantile_ms(0.5).zip(samples.quantile_ms(0.99))
+    }
+
     /// Everything that was counted, with the series over a window of this length.
     pub(crate) fn finish(mut self, window: Duration) -> Recorded {
         let mut steps = Vec::new();

@@ -4,7 +4,10 @@
 mod agents;
 mod engine;
 mod failures;
+mod https;
 mod open;
+mod oracles;
 mod parser;
 mod scenarios;
 mod servers;
+mod truth;

@@ -45,7 +45,7 @@ fn whole(bytes: &[u8]) -> Result<Parsed, Rejected> {
 }
 
 /// Bytes that are often nearly a response: pieces of responses in any order, with arbitrary bytes among them.
-fn nearly_http() -> impl Strategy<Value = Vec<u8>> {
+pub(crate) fn nearly_http() -> impl Strategy<Value = Vec<u8>> {
     let pieces = prop_oneof![
         4 => proptest::sample::select(vec![
             &b"HTTP/1.1 200 OK\r\n"[..], b"HTTP/1.1 204 No Content\r\n", b"HTTP/1.0 500 \r\n", b"HTTP/1.1 100 Continue\r\n\r\n",

@@ -54,8 +54,8 @@ pub(super) fn parse(bytes: &[u8], head_only: bool, limits: &Limits) -> Result<Op
     let (Some(status), Some(version)) = (response.code, response.version) else {
         return Err(malformed("no status"));
     };
-    let fields = Fields::collect(response.headers)?;
-    let framing = fields.framing(status, head_only);
+    let fields = Fields::collect(response.headers);
+    let framing = fields.framing(status, head_only)?;
     if matches!(framing, Framing::Length(body) if body > limits.body_bytes) {
         return Err(BODY_TOO_LARGE);
     }
@@ -87,6 +87,8 @@ pub(super) fn too_large(detail: &'static str) -> Rejected {
 #[derive(Default)]
 struct Fields {
     length: Option<u64>,
+    /// What is wrong with the length, which only matters where it decides.
+    length_fault: Option<&'static str>,
     has_transfer_encoding: bool,
     is_chunked: bool,
     close: bool,
@@ -94,16 +96,19 @@ struct Fields {
 }
 
 impl Fields {
-    fn collect(headers: &[httparse::Header<'_>]) -> Result<Self, Rejected> {
+    fn collect(headers: &[httparse::Header<'_>]) -> Self {
         let mut fields = Fields::default();
         for header in headers {
             // The length of the name rules out nearly all headers before any comparison.
             match header.name.len() {
                 14 if header.name.eq_ignore_ascii_case("content-length") => {
                     for element in elements(header.value) {
-                        let length = decimal(element).ok_or(malformed("invalid content-length"))?;
+                        let Some(length) = decimal(element) else {
+                            fields.length_fault = Some("invalid content-length");
+                            continue;
+                        };
                         if fields.length.replace(length).is_some_and(|before| before != length) {
-                            return Err(malformed("several content-lengths"));
+                            fields.length_fault = Some("several content-lengths");
                         }
                     }
                 }
@@ -123,18 +128,19 @@ impl Fields {
                 _ => {}
             }
         }
-        Ok(fields)
+        fields
     }
 
-    fn framing(&self, status: u16, head_only: bool) -> Framing {
+    fn framing(&self, status: u16, head_only: bool) -> Result<Framing, Rejected> {
         if head_only || status < 200 || status == 204 || status == 304 {
-            return Framing::Length(0);
+            return Ok(Framing::Length(0));
         }
-        match (self.has_transfer_encoding, self.length) {
-            (true, _) if self.is_chunked => Framing::Chunked,
-            (true, _) | (false, None) => Framing::UntilClose,
+        match (self.has_transfer_encoding, self.length, self.length_fault) {
+            (true, _, _) if self.is_chunked => Ok(Framing::Chunked),
+            (true, _, _) | (false, None, None) => Ok(Framing::UntilClose),
+            (false, _, Some(fault)) => Err(malformed(fault)),
             // A length above what memory can hold is above every limit as well.
-            (false, Some(length)) => Framing::Length(usize::try_from(length).unwrap_or(usize::MAX)),
+            (false, Some(length), None) => Ok(Framing::Length(usize::try_from(length).unwrap_or(usize::MAX))),
         }
     }
 

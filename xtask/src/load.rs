@@ -1,0 +1,232 @@
+//! `cargo xtask load`: load for any HTTP server, with a live view.
+
+mod agents;
+mod live;
+mod output;
+mod target;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use e2e::{
+    agent::Order,
+    exit::ExitCode,
+    load::{Arrivals, LoadResult, Model, Settings, Spacing, Tls, Trust, scenarios::FixedReport},
+    self_check::{SelfCheck, self_check},
+};
+
+use crate::options::{BadInput, block_on};
+use live::Live;
+use output::Format;
+use target::{Header, Target};
+
+pub(crate) use agents::serve_parent;
+
+/// Send one request again and again to any server and measure how it answers.
+///
+/// Without --rate every client sends its next request when the last one was answered. With --rate requests are due by a schedule,
+/// and latency counts from there, so that a server that stands still cannot hide it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask load --url http://127.0.0.1:8080/health
+  cargo xtask load --url http://127.0.0.1:8080/ --rate 2000 --format json
+  cargo xtask load --url https://localhost:8443/items --method POST --body '{\"n\":1}' --header 'content-type: application/json'
+
+Exit codes: 0 every answer was as expected, 1 some were not, 2 bad input, 3 nothing could be sent,
+4 interrupted (figures up to then are printed), 5 the figures cannot be trusted: the generator was the bottleneck, an agent was lost")]
+pub(crate) struct Args {
+    /// Where requests go: http or https.
+    #[arg(long, value_parser = target::parse)]
+    url: Target,
+    /// The request's method.
+    #[arg(long, default_value = "GET")]
+    method: String,
+    /// The request's body; @FILE for what is in a file.
+    #[arg(long, value_name = "TEXT|@FILE")]
+    body: Option<String>,
+    /// A header; may be given several times.
+    #[arg(long, value_name = "NAME: VALUE")]
+    header: Vec<Header>,
+    /// Clients, each with one connection.
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..))]
+    clients: u32,
+    /// The measured window.
+    #[arg(long, default_value = "10s", value_parser = e2e::duration::parse_positive)]
+    duration: Duration,
+    /// The time before it, in which requests are sent and not counted.
+    #[arg(long, default_value = "0s", value_parser = e2e::duration::parse)]
+    warm_up: Duration,
+    /// Requests per second over all clients, by a schedule.
+    #[arg(long, value_parser = parse_rate)]
+    rate: Option<f64>,
+    /// The rate at the window's end, reached in a straight line.
+    #[arg(long, value_name = "RATE", requires = "rate", value_parser = parse_rate)]
+    ramp_to: Option<f64>,
+    /// Exponentially distributed times between requests, as from many people, instead of even ones.
+    #[arg(long, requires = "rate")]
+    poisson: bool,
+    /// Processes that share the load; 1 is this one.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
+    agents: u32,
+    /// How long one request may take.
+    #[arg(long, default_value = "5s", value_parser = e2e::duration::parse_positive)]
+    timeout: Duration,
+    /// The status that counts as success; every one below 400 unless set.
+    #[arg(long, value_name = "CODE", value_parser = clap::value_parser!(u16).range(100..=999))]
+    expect_status: Option<u16>,
+    /// The body that counts as success.
+    #[arg(long, value_name = "TEXT")]
+    expect_body: Option<String>,
+    /// Trust only the authorities in this PEM file.
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    authorities: Option<std::path::PathBuf>,
+    /// Do not check the server's certificate.
+    #[arg(long)]
+    insecure: bool,
+    /// How the result is printed to standard output.
+    #[arg(long, default_value = "text", value_enum)]
+    format: Format,
+    /// Start at once instead of checking for 3 s that this machine measures truly.
+    #[arg(long)]
+    no_self_check: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let order = args.order()?;
+    let check = (!args.no_self_check).then(self_check).transpose().map_err(describe)?;
+    if let Some(check) = &check {
+        eprintln!("{}", output::self_check(check));
+    }
+    let Measured { result, interrupted } = block_on(measure(args, order))??;
+    println!("{}", output::render(&result, args.format)?);
+    Ok(judge(args, &result, check.as_ref(), interrupted))
+}
+
+/// A result, and whether it was cut short.
+struct Measured {
+    result: LoadResult<FixedReport>,
+    interrupted: bool,
+}
+
+async fn measure(args: &Args, order: Order) -> Result<Measured> {
+    let mut live = Live::new(order.warm_up + order.duration);
+    if args.agents > 1 {
+        return agents::measure(args.agents, &order, &mut live).await;
+    }
+    let e2e::load::Workload::Fixed(scenario) = order.workload.clone() else {
+        unreachable!("the order was made for one request");
+    };
+    let settings = Settings { address: args.url.address()?, ..args.settings()? };
+    let run = e2e::load::start(settings, scenario).map_err(describe)?;
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    let mut interrupted = false;
+    second.tick().await;
+    while !run.is_finished() {
+        tokio::select! {
+            // A tenth of a second is how long the end may go unnoticed.
+            () = tokio::time::sleep(Duration::from_millis(100)) => {}
+            _ = second.tick() => live.show(&run.snapshot()),
+            signal = tokio::signal::ctrl_c(), if !interrupted => {
+                signal.context("cannot listen for interrupts")?;
+                interrupted = true;
+                run.stop();
+            }
+        }
+    }
+    live.end();
+    Ok(Measured { result: run.result().await.map_err(describe)?, interrupted })
+}
+
+/// The exit code, with the reasons on standard error.
+fn judge(args: &Args, result: &LoadResult<FixedReport>, check: Option<&SelfCheck>, interrupted: bool) -> ExitCode {
+    let mut doubts = Vec::new();
+    for agent in result.missing_agents() {
+        let reason = agent.missing.as_deref().unwrap_or_default();
+        doubts.push(format!("the {} clients of agent {} are missing: {reason}", agent.clients, agent.agent));
+    }
+    if result.generator.saturated {
+        let (share, lag) = (result.generator.cpu_share * 100.0, result.generator.lag_ms_p99.unwrap_or_default());
+        doubts.push(format!(
+            "the generator was the bottleneck ({share:.0}% of a core, lag p99 {lag:.1} ms), so its figures tell about itself: \
+             use more --agents or a machine that is less busy"
+        ));
+    }
+    if let Some(check) = check.filter(|check| !check.is_true()) {
+        let off = check.deviation.abs() * 100.0;
+        doubts.push(format!("this machine measured a known latency {off:.1}% wrong: it is too busy for true figures"));
+    }
+    if let Some((check, rate)) = check.zip(args.rate).filter(|(check, rate)| !check.has_head_room(*rate, args.agents)) {
+        let able = check.requests_per_cpu_second.unwrap_or_default();
+        doubts.push(format!("{rate} requests/s leave no head-room, a core makes {able}: use more --agents"));
+    }
+    for doubt in &doubts {
+        eprintln!("warning: {doubt}");
+    }
+    match () {
+        () if interrupted => ExitCode::Interrupted,
+        () if result.measured.requests == 0 => ExitCode::NotUp,
+        () if result.measured.errors > 0 || result.open.as_ref().is_some_and(|open| open.dropped > 0) => ExitCode::Fail,
+        () if !doubts.is_empty() => ExitCode::Incomplete,
+        () => ExitCode::Pass,
+    }
+}
+
+impl Args {
+    /// The load as a value, as agents get it.
+    fn order(&self) -> Result<Order> {
+        if self.agents > self.clients {
+            let text = format!("--agents {} is more than --clients {}: give each a client", self.agents, self.clients);
+            return Err(BadInput(text).into());
+        }
+        let request = target::request(&self.url, &self.method, self.body.as_deref(), &self.header)?;
+        let request = self.expect_status.into_iter().fold(request, |request, status| request.expect_status(status));
+        let request = self.expect_body.iter().fold(request, |request, body| request.expect_body(body.as_bytes()));
+        Ok(Order::new(self.url.host_and_port(), request.into(), &self.settings()?))
+    }
+
+    /// Everything but the address.
+    fn settings(&self) -> Result<Settings> {
+        let spacing = if self.poisson { Spacing::Poisson } else { Spacing::Uniform };
+        let open = |rate| Model::Open(Arrivals { rate, ramp_to: self.ramp_to, spacing });
+        Ok(Settings {
+            clients: self.clients,
+            model: self.rate.map_or(Model::Closed, open),
+            tls: self.tls()?,
+            duration: self.duration,
+            warm_up: self.warm_up,
+            request_timeout: self.timeout,
+            ..Settings::new(([127, 0, 0, 1], 0).into())
+        })
+    }
+
+    fn tls(&self) -> Result<Option<Tls>> {
+        let Some(server_name) = self.url.server_name() else {
+            return Ok(None);
+        };
+        let trust = match &self.authorities {
+            _ if self.insecure => Trust::Anybody,
+            None => Trust::System,
+            Some(path) => Trust::Authorities(
+                std::fs::read_to_string(path)
+                    .map_err(|error| BadInput(format!("cannot read --authorities {}: {error}", path.display())))?,
+            ),
+        };
+        Ok(Some(Tls { server_name, trust }))
+    }
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| format!("`{text}` is not a number of requests per second"))?;
+    if rate.is_finite() && rate > 0.0 { Ok(rate) } else { Err("a rate is above 0 and finite".to_owned()) }
+}
+
+/// Settings that cannot be are the input's fault.
+fn describe(error: e2e::load::Error) -> anyhow::Error {
+    use e2e::load::Error;
+    match error {
+        Error::NothingToDo(_) | Error::Rate | Error::TooManyClients { .. } | Error::Tls(_) => {
+            BadInput(error.to_string()).into()
+        }
+        error => error.into(),
+    }
+}

@@ -1,0 +1,194 @@
+//! `cargo xtask scale`: how the throughput grows with replicas, what limits it, and whether more replicas make it worse.
+
+mod bottleneck;
+mod plot;
+mod text;
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Context, Result};
+use e2e::{
+    exit::ExitCode,
+    load::Random,
+    progress::Progress,
+    report::Report,
+    run::{Options, run as run_once},
+    scaling::{Point, Study, study},
+};
+use serde::Serialize;
+
+use crate::options::{BadInput, TargetChoice, block_on, parse_target, project};
+use bottleneck::Bottleneck;
+
+/// Measure the throughput with different numbers of backends and fit the Universal Scalability Law to it.
+///
+/// Every level is a whole run of its own: up, suites, report, down. Levels take turns in a random order, so that a machine that
+/// gets slower does not look like a law. With fewer than six levels, or measurements that scatter too much, there is no fit,
+/// and the study says so.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask scale --target docker
+  cargo xtask scale --replicas 1,2,4 --repeat 1 --duration 5s   # three levels: measured, not fitted
+
+Exit codes: as those of e2e; 5 when a level could not be measured")]
+pub(crate) struct Args {
+    /// Numbers of replicas of the backend.
+    #[arg(long, value_delimiter = ',', default_value = "1,2,3,4,6,8", value_parser = clap::value_parser!(u32).range(1..=64))]
+    replicas: Vec<u32>,
+    /// How often each level is measured.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=20))]
+    repeat: u32,
+    /// Where the system runs: auto takes docker when an engine answers, else local.
+    #[arg(long, default_value = "auto", value_name = "auto|docker|local|k8s", value_parser = parse_target)]
+    target: TargetChoice,
+    /// Directory with patches for the manifests; may be given several times.
+    #[arg(long, value_name = "DIR")]
+    overlay: Vec<PathBuf>,
+    /// One environment variable of one component; may be given several times.
+    #[arg(long, value_name = "COMPONENT.env.NAME=VALUE")]
+    set: Vec<e2e::plan::Set>,
+    /// Concurrent clients.
+    #[arg(long, value_name = "N")]
+    clients: Option<u32>,
+    /// Length of each load suite.
+    #[arg(long, default_value = "10s", value_parser = e2e::duration::parse_positive)]
+    duration: Duration,
+    /// Decides the order of the levels and the bootstrap.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+/// Everything that the study found: `scale.json`.
+#[derive(Debug, Serialize)]
+struct Found {
+    target: String,
+    /// Each run, in the order in which they were made.
+    runs: Vec<Level>,
+    study: Study,
+}
+
+/// One run.
+#[derive(Debug, Serialize)]
+struct Level {
+    replicas: u32,
+    /// Its directory, where every figure can be checked.
+    run: String,
+    /// Nothing when the throughput could not be measured.
+    operations_per_second: Option<f64>,
+    /// Operations per second at which the machine's processors would be used up, at this level's cost of an operation.
+    host_bound: Option<f64>,
+    bottleneck: Option<Bottleneck>,
+}
+
+impl Level {
+    fn point(&self) -> Option<Point> {
+        self.operations_per_second.map(|throughput| Point { replicas: self.replicas, throughput })
+    }
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let order = order(&args.replicas, args.repeat, args.seed)?;
+    let progress = Progress::new();
+    let mut runs = Vec::new();
+    let mut target = String::new();
+    for (number, replicas) in (1..).zip(&order) {
+        progress.line(format!("scale: run {number} of {} with {replicas} replicas", order.len()));
+        let outcome = block_on(run_once(args.options(*replicas), &progress))??;
+        if outcome.exit == ExitCode::Interrupted {
+            return Ok(outcome.exit);
+        }
+        let report = outcome.report.context("a run without suites has no throughput")?;
+        target.clone_from(&report.environment.provider);
+        let name = outcome.directory.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        runs.push(level(*replicas, name, &report));
+    }
+    let points: Vec<Point> = runs.iter().filter_map(Level::point).collect();
+    let is_complete = points.len() == runs.len();
+    let found = Found { target, runs, study: study(&points, args.seed) };
+    let directory = write(&found, &points)?;
+    println!("{}", text::render(&found, &points));
+    eprintln!("plot: {}", directory.join("scale.svg").display());
+    Ok(if is_complete { ExitCode::Pass } else { ExitCode::Incomplete })
+}
+
+impl Args {
+    fn options(&self, replicas: u32) -> Options {
+        Options {
+            target: self.target.target(),
+            overlays: self.overlay.clone(),
+            sets: self.set.clone(),
+            replicas: [("backend".to_owned(), replicas)].into(),
+            clients: self.clients,
+            duration: Some(self.duration),
+            ..project()
+        }
+    }
+}
+
+/// Each level once per round, every round in an order of its own.
+fn order(levels: &[u32], rounds: u32, seed: u64) -> Result<Vec<u32>> {
+    let mut distinct = levels.to_vec();
+    distinct.sort_unstable();
+    distinct.dedup();
+    if distinct.len() != levels.len() {
+        return Err(BadInput("--replicas names a level twice; --repeat measures all of them again".to_owned()).into());
+    }
+    let mut order = Vec::new();
+    for round in 0..rounds {
+        let mut random = Random::new(seed, round);
+        let mut shuffled = levels.to_vec();
+        // Fisher and Yates.
+        for last in (1..shuffled.len()).rev() {
+            shuffled.swap(last, (random.number() % (last as u64 + 1)) as usize);
+        }
+        order.extend(shuffled);
+    }
+    Ok(order)
+}
+
+fn level(replicas: u32, run: String, report: &Report) -> Level {
+    let operations_per_second =
+        report.throughput.as_ref().map(|throughput| throughput.operations_per_second).filter(|rate| *rate > 0.0);
+    Level {
+        replicas,
+        run,
+        operations_per_second,
+        host_bound: report.expected.as_ref().map(|expected| expected.host_bound),
+        bottleneck: bottleneck::of(report),
+    }
+}
+
+/// Writes `scale.json`, `scale.md` and `scale.svg` beside the runs.
+fn write(found: &Found, points: &[Point]) -> Result<PathBuf> {
+    let last = found.runs.last().map(|run| run.run.as_str()).unwrap_or("none");
+    let directory = project().runs().join("scale").join(last);
+    std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    let host = found.runs.iter().filter_map(|run| run.host_bound).reduce(f64::min);
+    for (file, content) in [
+        ("scale.json", serde_json::to_string_pretty(found)? + "\n"),
+        ("scale.md", format!("{}\n\n![throughput by replicas](scale.svg)\n", text::render(found, points))),
+        ("scale.svg", plot::svg(points, &found.study, host)),
+    ] {
+        let path = directory.join(file);
+        std::fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_take_turns_and_each_round_has_all() {
+        let levels = [1, 2, 3, 4, 6, 8];
+        let order = order(&levels, 3, 1).unwrap();
+        for round in order.chunks(6) {
+            let mut sorted = round.to_vec();
+            sorted.sort_unstable();
+            assert_eq!(sorted, levels);
+        }
+        assert_ne!(order[..6], order[6..12]);
+        assert!(super::order(&[1, 1], 1, 1).is_err());
+    }
+}

@@ -1,0 +1,66 @@
+use e2e::{load::Generator, report::Severity};
+use rstest::rstest;
+
+use super::*;
+
+/// A run at 1,000 operations per second on 2 processors, which are `host` busy in all, with components that could do so much.
+fn named(host: f64, bounds: &[(&str, f64)], finding: Option<Code>, saturated: bool) -> Bottleneck {
+    let throughput = Throughput {
+        clients: 40,
+        operations_per_second: 1000.0,
+        generator: Generator { cpu_share: 0.95, saturated, ..Generator::default() },
+        ..Throughput::default()
+    };
+    let expected = Expected {
+        cpu_ms_per_operation: [("backend".to_owned(), 2.0 * host)].into(),
+        host_bound: 1000.0 / host,
+        host_utilisation: host,
+        replica_bound: bounds.iter().map(|(name, bound)| ((*name).to_owned(), *bound)).collect(),
+    };
+    let finding = finding.map(|code| Finding {
+        code,
+        severity: Severity::Error,
+        component: Some("backend".to_owned()),
+        claim: "what was seen".to_owned(),
+        evidence: Vec::new(),
+        fix: String::new(),
+        excerpt: None,
+    });
+    name(&throughput, Some(&expected), finding.as_slice(), 2).unwrap()
+}
+
+#[rstest]
+// A pool of 1 leaves the processors idle.
+#[case::pool(0.2, &[("backend", 9000.0)], Some(Code::PoolExhausted), false, "a pool of backend")]
+#[case::memory(0.9, &[("backend", 1010.0)], Some(Code::OomKilled), false, "memory of backend")]
+// One thread is used up and the host is not.
+#[case::thread(0.6, &[("backend", 1050.0), ("engine", 4000.0)], None, false, "backend")]
+#[case::engine(0.6, &[("backend", 3000.0), ("engine", 1100.0)], None, false, "engine")]
+#[case::host(0.96, &[("backend", 1050.0)], None, false, "the host")]
+// A lock, or an engine that sleeps: everybody waits and nothing is busy.
+#[case::lock(0.1, &[("backend", 20_000.0)], None, false, "waiting")]
+// Other findings say nothing about the throughput.
+#[case::other(0.96, &[("backend", 5000.0)], Some(Code::ProbeFailing), false, "the host")]
+#[case::generator(0.9, &[("backend", 1010.0)], Some(Code::PoolExhausted), true, "the load generator")]
+fn a_planted_bottleneck_is_named(
+    #[case] host: f64,
+    #[case] bounds: &[(&str, f64)],
+    #[case] finding: Option<Code>,
+    #[case] saturated: bool,
+    #[case] expected: &str,
+) {
+    assert_eq!(named(host, bounds, finding, saturated).name, expected);
+}
+
+#[test]
+fn the_evidence_says_by_how_much() {
+    let host = named(0.96, &[("backend", 5000.0)], None, false).evidence;
+    assert_eq!(host, "its 2 processors were 96% busy; at this cost they carry 1042 operations/s");
+    let thread = named(0.5, &[("backend", 1000.0)], None, false).evidence;
+    assert_eq!(thread, "the one thread of each replica was 100% busy; they carry 1000 operations/s");
+}
+
+#[test]
+fn without_figures_nothing_is_named() {
+    assert_eq!(name(&Throughput::default(), None, &[], 2), None);
+}

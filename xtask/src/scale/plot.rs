@@ -1,0 +1,87 @@
+//! The study as a picture: [`svg`]. Points, the fitted law with its intervals, and the host's limit.
+
+use std::fmt::Write as _;
+
+use e2e::scaling::{Point, Study};
+
+const WIDTH: f64 = 640.0;
+const HEIGHT: f64 = 400.0;
+const MARGIN: f64 = 60.0;
+/// Lines across the plot; four are enough to read a figure off.
+const GRID: u32 = 4;
+
+/// A plot of throughput by replicas. `host` is where the machine's processors are used up.
+pub(super) fn svg(points: &[Point], study: &Study, host: Option<f64>) -> String {
+    let most_replicas = points.iter().map(|point| point.replicas).max().unwrap_or(1);
+    let highest = points.iter().map(|point| point.throughput).chain(host).fold(1.0, f64::max) * 1.1;
+    let x = |replicas: f64| MARGIN + replicas / f64::from(most_replicas) * (WIDTH - 2.0 * MARGIN);
+    let y = |throughput: f64| HEIGHT - MARGIN - throughput / highest * (HEIGHT - 2.0 * MARGIN);
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\">\n\
+         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"white\"/>\n"
+    );
+    let mut add = |line: String| svg.write_fmt(format_args!("{line}\n")).expect("writing to memory does not fail");
+    for line in 0..=GRID {
+        let throughput = highest * f64::from(line) / f64::from(GRID);
+        let height = y(throughput);
+        add(format!("<path d=\"M{MARGIN} {height:.1} H{}\" stroke=\"#ddd\"/>", WIDTH - MARGIN));
+        add(format!(
+            "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{throughput:.0}</text>",
+            MARGIN - 6.0,
+            height + 4.0
+        ));
+    }
+    for level in e2e::scaling::levels(points) {
+        let place = x(f64::from(level));
+        add(format!("<text x=\"{place:.1}\" y=\"{}\" text-anchor=\"middle\">{level}</text>", HEIGHT - MARGIN + 18.0));
+    }
+    add(format!("<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">replicas</text>", WIDTH / 2.0, HEIGHT - 16.0));
+    add(format!("<text x=\"{MARGIN}\" y=\"{}\">operations per second</text>", MARGIN - 20.0));
+    if let Some(host) = host {
+        let height = y(host);
+        add(format!(
+            "<path d=\"M{MARGIN} {height:.1} H{}\" stroke=\"#c33\" stroke-dasharray=\"6 4\"/>",
+            WIDTH - MARGIN
+        ));
+        add(format!(
+            "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#c33\">the host's limit</text>",
+            WIDTH - MARGIN,
+            height - 5.0
+        ));
+    }
+    if let Study::Fitted(fit) = study {
+        let steps = (0..=100).map(|step| 1.0 + f64::from(step) / 100.0 * (f64::from(most_replicas) - 1.0));
+        let curve: Vec<String> =
+            steps.map(|replicas| format!("{:.1},{:.1}", x(replicas), y(fit.law.at(replicas)))).collect();
+        add(format!("<polyline points=\"{}\" fill=\"none\" stroke=\"#36c\" stroke-width=\"2\"/>", curve.join(" ")));
+        for (level, _, interval) in &fit.levels {
+            let place = x(f64::from(*level));
+            add(format!("<path d=\"M{place:.1} {:.1} V{:.1}\" stroke=\"#36c\"/>", y(interval.low), y(interval.high)));
+        }
+    }
+    for point in points {
+        let (place, height) = (x(f64::from(point.replicas)), y(point.throughput));
+        add(format!("<circle cx=\"{place:.1}\" cy=\"{height:.1}\" r=\"4\" fill=\"#222\"/>"));
+    }
+    svg + "</svg>\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_point_the_law_and_the_limit_are_in_the_picture() {
+        let points: Vec<Point> = [1, 2, 3, 4, 6, 8]
+            .into_iter()
+            .map(|replicas| Point { replicas, throughput: 100.0 * f64::from(replicas) })
+            .collect();
+        let picture = svg(&points, &e2e::scaling::study(&points, 1), Some(900.0));
+        assert_eq!((picture.matches("<circle").count(), picture.matches("<polyline").count()), (6, 1));
+        assert!(picture.contains("the host's limit") && picture.starts_with("<svg") && picture.ends_with("</svg>\n"));
+        // 8 replicas are at the right edge; 900 x 1.1 is the top, so that 800 is at 340 - 800 / 990 * 280.
+        assert!(picture.contains("<circle cx=\"580.0\" cy=\"113.7\""), "{picture}");
+        let none = svg(&points[..2], &Study::Abstained("few".to_owned()), None);
+        assert!(!none.contains("<polyline") && !none.contains("limit"));
+    }
+}

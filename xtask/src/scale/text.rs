@@ -1,0 +1,142 @@
+//! The study for people, as Markdown: [`render`].
+
+use e2e::scaling::{Fit, Point, Study, levels, mean};
+
+use super::Found;
+
+/// What the founding report expected, in operations per second: by replicas, from and to.
+const FOUNDING: [(u32, f64, f64); 2] = [(2, 1600.0, 2000.0), (4, 3200.0, 4000.0)];
+
+pub(super) fn render(found: &Found, points: &[Point]) -> String {
+    let mut lines = vec![
+        format!("# Throughput by replicas on {}", found.target),
+        String::new(),
+        "| replicas | measured operations/s | lowest to highest | fitted | linearity | bottleneck |".to_owned(),
+        "| --- | --- | --- | --- | --- | --- |".to_owned(),
+    ];
+    let fit = match &found.study {
+        Study::Fitted(fit) => Some(fit),
+        Study::Abstained(_) => None,
+    };
+    for level in levels(points) {
+        lines.push(row(level, found, points, fit));
+    }
+    lines.push(String::new());
+    match &found.study {
+        Study::Fitted(fit) => lines.extend(law(fit)),
+        Study::Abstained(reason) => lines.push(format!("No law was fitted: {reason}.")),
+    }
+    let unmeasured = found.runs.iter().filter(|run| run.operations_per_second.is_none());
+    lines.extend(unmeasured.map(|run| format!("Not measured: {} replicas in {}.", run.replicas, run.run)));
+    lines.extend(bottlenecks(found));
+    lines.push(String::new());
+    lines.extend(founding(points));
+    lines.join("\n")
+}
+
+fn row(level: u32, found: &Found, points: &[Point], fit: Option<&Fit>) -> String {
+    let of_level = || points.iter().filter(|point| point.replicas == level).map(|point| point.throughput);
+    let (low, high) = (of_level().fold(f64::INFINITY, f64::min), of_level().fold(0.0, f64::max));
+    let measured = mean(points, level).unwrap_or_default();
+    let fitted = fit.and_then(|fit| fit.levels.iter().find(|(replicas, ..)| *replicas == level));
+    let fitted = fitted.map_or("-".to_owned(), |(_, fitted, interval)| {
+        format!("{fitted:.0} ({:.0} to {:.0})", interval.low, interval.high)
+    });
+    let linearity =
+        mean(points, 1).map_or("-".to_owned(), |one| format!("{:.0}%", measured / (one * f64::from(level)) * 100.0));
+    let mut names: Vec<&str> = found
+        .runs
+        .iter()
+        .filter(|run| run.replicas == level)
+        .filter_map(|run| Some(run.bottleneck.as_ref()?.name.as_str()))
+        .collect();
+    names.dedup();
+    format!("| {level} | {measured:.0} | {low:.0} to {high:.0} | {fitted} | {linearity} | {} |", names.join(", "))
+}
+
+fn law(fit: &Fit) -> Vec<String> {
+    let Fit { law, lambda, sigma, kappa, peak, peak_interval, .. } = fit;
+    let peak = match peak {
+        Some(peak) if peak_interval.high.is_finite() => format!(
+            "Throughput is highest at {peak:.1} replicas (95%: {:.1} to {:.1}).",
+            peak_interval.low, peak_interval.high
+        ),
+        Some(_) | None => "The measurements do not say where throughput is highest.".to_owned(),
+    };
+    vec![
+        format!(
+            "Universal Scalability Law: one replica {:.0} operations/s (95%: {:.0} to {:.0}), contention {:.3} ({:.3} to {:.3}), \
+             coherency {:.4} ({:.4} to {:.4}).",
+            law.lambda, lambda.low, lambda.high, law.sigma, sigma.low, sigma.high, law.kappa, kappa.low, kappa.high
+        ),
+        peak,
+    ]
+}
+
+/// Each bottleneck once, with the evidence of the first run that met it.
+fn bottlenecks(found: &Found) -> Vec<String> {
+    let mut lines: Vec<(String, String)> = Vec::new();
+    for run in &found.runs {
+        if let Some(bottleneck) = &run.bottleneck
+            && !lines.iter().any(|(name, _)| *name == bottleneck.name)
+        {
+            let text =
+                format!("- {}: {} ({} replicas, {})", bottleneck.name, bottleneck.evidence, run.replicas, run.run);
+            lines.push((bottleneck.name.clone(), text));
+        }
+    }
+    let heading = ["".to_owned(), "What limited it:".to_owned(), String::new()];
+    heading.into_iter().chain(lines.into_iter().map(|(_, line)| line)).collect()
+}
+
+/// The founding report's expectations, with what was measured.
+fn founding(points: &[Point]) -> Vec<String> {
+    let mut lines =
+        vec!["| the founding report | expected operations/s | measured |".to_owned(), "| --- | --- | --- |".to_owned()];
+    for (replicas, low, high) in FOUNDING {
+        let measured = mean(points, replicas).map_or("not measured".to_owned(), |measured| format!("{measured:.0}"));
+        lines.push(format!("| {replicas} replicas | {low:.0} to {high:.0} | {measured} |"));
+    }
+    lines.push(format!("| 8 replicas regress on Docker's bridge | less than with 4 | {} |", regression(points)));
+    lines
+}
+
+/// Whether 8 replicas do less than 4, and whether the runs of both levels are apart.
+fn regression(points: &[Point]) -> String {
+    let Some((four, eight)) = mean(points, 4).zip(mean(points, 8)) else {
+        return "not measured".to_owned();
+    };
+    let of = |replicas| points.iter().filter(move |point| point.replicas == replicas).map(|point| point.throughput);
+    let ratio = eight / four;
+    let are_apart = of(8).fold(0.0, f64::max) < of(4).fold(f64::INFINITY, f64::min);
+    match () {
+        () if of(4).count() < 2 || of(8).count() < 2 => format!("{ratio:.2} of it, from too few runs to say"),
+        () if are_apart => format!("yes: {ratio:.2} of it in every run"),
+        () if ratio >= 1.0 => format!("no: {ratio:.2} of it"),
+        () => format!("not shown: {ratio:.2} of it, within what runs differ by"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point(replicas: u32, throughput: f64) -> Point {
+        Point { replicas, throughput }
+    }
+
+    #[test]
+    fn a_regression_is_only_claimed_when_runs_are_apart() {
+        assert_eq!(
+            regression(&[point(4, 100.0), point(4, 110.0), point(8, 80.0), point(8, 90.0)]),
+            "yes: 0.81 of it in every run"
+        );
+        assert_eq!(
+            regression(&[point(4, 100.0), point(4, 110.0), point(8, 80.0), point(8, 105.0)]),
+            "not shown: 0.88 of it, within what runs differ by"
+        );
+        assert_eq!(regression(&[point(4, 100.0), point(4, 100.0), point(8, 120.0), point(8, 120.0)]), "no: 1.20 of it");
+        assert_eq!(regression(&[point(4, 100.0), point(8, 80.0)]), "0.80 of it, from too few runs to say");
+        assert_eq!(regression(&[point(4, 100.0)]), "not measured");
+    }
+}
