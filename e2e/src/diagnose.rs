@@ -58,6 +58,37 @@ pub enum Code {
     NoReplicas,
     /// The application refuses the address that a kubelet puts into Host.
     HostAllowList,
+    /// The application refuses the form of the `Host` that the probe sends.
+    HostSyntax,
+    /// The server wants TLS clients to ask for a name, which a kubelet does not do.
+    SniRequired,
+    /// A plain probe goes to a port that speaks TLS.
+    PlainToTls,
+    /// A probe over TLS goes to a port that does not speak it.
+    TlsToPlain,
+    /// A probe of HTTP/1 goes to a port that speaks only HTTP/2.
+    Http1ToHttp2Only,
+    /// The server waits for a PROXY header in front of the request.
+    ProxyProtocolExpected,
+    /// The probe's headers are more than the server takes.
+    HeaderTooLarge,
+    /// The server refuses a header that the probe sends.
+    HeaderRefused,
+    /// The server refuses bytes of the probe's path.
+    MalformedPath,
+    /// The application wants a header, a query or credentials that the probe does not send.
+    MissingHeader,
+    /// The application listens on a loopback address only.
+    BoundToLoopback,
+    /// The application refuses the address that the probe comes from.
+    SourceBlocked,
+    /// A redirect leads in a circle, or hides a broken application.
+    RedirectElsewhere,
+    /// The response ends before it is whole.
+    TruncatedResponse,
+    /// Something between the probe and the application drops `Host`.
+    #[serde(rename = "http10-or-missing-host")]
+    Http10OrMissingHost,
     /// The probe asks for a path or a method that the application does not serve.
     MethodOrPath,
     /// The application answers correctly, but later than the probe's timeout.
@@ -106,6 +137,21 @@ impl Code {
         matches!(
             self,
             Self::HostAllowList
+                | Self::HostSyntax
+                | Self::SniRequired
+                | Self::PlainToTls
+                | Self::TlsToPlain
+                | Self::Http1ToHttp2Only
+                | Self::ProxyProtocolExpected
+                | Self::HeaderTooLarge
+                | Self::HeaderRefused
+                | Self::MalformedPath
+                | Self::MissingHeader
+                | Self::BoundToLoopback
+                | Self::SourceBlocked
+                | Self::RedirectElsewhere
+                | Self::TruncatedResponse
+                | Self::Http10OrMissingHost
                 | Self::MethodOrPath
                 | Self::TooSlow
                 | Self::DependencyDown

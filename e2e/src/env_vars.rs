@@ -22,6 +22,10 @@ pub const E2E_AGENT_TOKEN: &str = e2e_load::agent::TOKEN;
 /// Where the program `e2e-agent` listens, `0.0.0.0:7070` unless told otherwise.
 pub const E2E_AGENT_LISTEN: &str = e2e_load::agent::LISTEN;
 
+/// Set to 1, the test of the kubelet in a box against a real kubelet writes what that one did to
+/// `e2e/tests/differential/recorded.json`.
+pub const E2E_RECORD_KUBELET: &str = "E2E_RECORD_KUBELET";
+
 /// How insta treats a changed snapshot; the run sets `always` for `--update-snapshots` and `no` otherwise.
 pub const INSTA_UPDATE: &str = "INSTA_UPDATE";
 

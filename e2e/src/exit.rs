@@ -18,6 +18,12 @@ pub enum ExitCode {
     Incomplete = 5,
 }
 
+impl ExitCode {
+    /// Of `doctor` alone, which uses the others as they are but for this: 0 the probe succeeds, 1 it fails and the cause is
+    /// known, 4 it fails and no single cause explains it. A signal ends `doctor` as it ends any program.
+    pub const UNEXPLAINED: Self = Self::Interrupted;
+}
+
 impl From<ExitCode> for std::process::ExitCode {
     fn from(code: ExitCode) -> Self {
         Self::from(code as u8)

@@ -3,16 +3,17 @@
 
 mod backoff;
 pub mod doctor;
+mod grpc;
 mod http;
+pub mod lint;
 pub mod node;
 pub mod observation;
+pub mod predict;
 pub mod probe;
 pub mod request;
 mod response;
 pub mod simulate;
 pub mod status;
-#[cfg(test)]
-mod testing;
 pub mod worker;
 
 use std::fmt;
@@ -66,6 +67,15 @@ impl Which {
             Self::Startup => "startupProbe",
             Self::Readiness => "readinessProbe",
             Self::Liveness => "livenessProbe",
+        }
+    }
+
+    /// The place of this probe's declaration.
+    pub(crate) fn of_mut(self, probes: &mut plan::Probes) -> &mut Option<plan::Probe> {
+        match self {
+            Self::Startup => &mut probes.startup,
+            Self::Readiness => &mut probes.readiness,
+            Self::Liveness => &mut probes.liveness,
         }
     }
 

@@ -35,6 +35,8 @@ pub use self::{
     warnings::Warning,
 };
 
+pub(crate) use self::stores::LINT_IGNORE;
+
 /// What a plan is made from.
 pub struct Input<'a> {
     /// The manifests, in the order in which their objects should stand.

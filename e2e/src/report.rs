@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod markdown;
+mod predict;
 pub mod snapshot;
 pub mod summary;
 mod table;
@@ -53,6 +54,8 @@ pub struct Report {
     pub components: Vec<ComponentSection>,
     /// Each probe that a kubelet sends, and how it went.
     pub probes: Vec<ProbeSection>,
+    /// What a kubelet will do with each container whose probe fails.
+    pub predictions: Vec<PredictionSection>,
     /// Each suite.
     pub suites: Vec<SuiteSection>,
     /// The registration scenario; absent when it was not measured.
@@ -171,12 +174,37 @@ pub struct ProbeSection {
     pub sent: u64,
     /// Those that failed.
     pub failed: u64,
+    /// Whether it is what keeps a replica from being ready, or had one killed.
+    pub failing: bool,
     /// The last failure in the kubelet's words.
     pub last_failure: Option<String>,
     /// Longest exchange.
     pub latency_ms_max: Option<f64>,
     /// The probe's `timeoutSeconds`.
     pub timeout_ms: u64,
+}
+
+/// What a kubelet will do with a container whose probe fails, played from what the run measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PredictionSection {
+    /// The component.
+    pub component: String,
+    /// The container.
+    pub container: String,
+    /// What a kubelet will do, in a sentence.
+    pub kubelet: String,
+    /// Seconds after the start at which it waits in CrashLoopBackOff first; absent when it does not within an hour.
+    pub crash_loop_s: Option<f64>,
+    /// Restarts in the first hour.
+    pub restarts_in_an_hour: u32,
+    /// What it will do with the doctor's patches; absent without one that was tried and helped.
+    pub with_fix: Option<String>,
+    /// Requests that the doctor sent to prove these patches.
+    pub requests: u32,
+    /// What the cluster's kubelet did, on k8s.
+    pub observed: Option<String>,
+    /// Evidence ids.
+    pub evidence: Vec<String>,
 }
 
 /// One suite.

@@ -103,7 +103,7 @@ impl Options {
     }
 
     /// The configuration, as errors name it from the project's root.
-    fn read_config(&self) -> Result<Config, config::Error> {
+    pub fn read_config(&self) -> Result<Config, config::Error> {
         let path = self.config.clone().unwrap_or_else(|| self.root.join(".config/e2e.toml"));
         Config::read(&path, path.strip_prefix(&self.root).unwrap_or(&path))
     }

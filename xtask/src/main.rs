@@ -1,6 +1,7 @@
 //! The project's commands: `cargo xtask <verb>`. Each verb is a file with its `Args` and a `run`.
 
 mod bench;
+mod doctor;
 mod down;
 mod e2e;
 mod gc;
@@ -9,6 +10,7 @@ mod load;
 mod options;
 mod report;
 mod scale;
+mod simulate;
 mod status;
 mod test;
 mod tidy;
@@ -41,6 +43,8 @@ enum Verb {
     Agent,
     Report(report::Args),
     Scale(scale::Args),
+    Doctor(doctor::Args),
+    Simulate(simulate::Args),
     Bench(bench::Args),
     Gc(gc::Args),
     Test(test::Args),
@@ -77,6 +81,8 @@ fn run(verb: Verb) -> anyhow::Result<::e2e::exit::ExitCode> {
         Verb::Agent => load::serve_parent(),
         Verb::Report(args) => report::run(&args),
         Verb::Scale(args) => scale::run(&args),
+        Verb::Doctor(args) => doctor::run(&args),
+        Verb::Simulate(args) => simulate::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Gc(args) => gc::run(&args),
         Verb::Test(args) => test::run(&args),

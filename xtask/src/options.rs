@@ -170,7 +170,10 @@ impl std::error::Error for BadInput {}
 
 /// The exit code of an error, by what it is.
 pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
-    let is_input = error.is::<BadInput>() || error.is::<e2e::run_dir::Error>() || error.is::<e2e::environment::Error>();
+    let is_input = error.is::<BadInput>()
+        || error.is::<e2e::run_dir::Error>()
+        || error.is::<e2e::environment::Error>()
+        || error.is::<e2e::kubelet::doctor::AskError>();
     match error.downcast_ref::<e2e::run::Error>() {
         Some(error) => error.exit_code(),
         None if is_input => ExitCode::BadInput,

@@ -150,6 +150,22 @@ fn code_of(cause: Cause) -> Code {
         Cause::TooSlow => Code::TooSlow,
         Cause::DependencyDown => Code::DependencyDown,
         Cause::WrongPort => Code::WrongPort,
+        Cause::NotStarted => Code::NotStarted,
+        Cause::HostSyntax => Code::HostSyntax,
+        Cause::SniRequired => Code::SniRequired,
+        Cause::PlainToTls => Code::PlainToTls,
+        Cause::TlsToPlain => Code::TlsToPlain,
+        Cause::Http1ToHttp2Only => Code::Http1ToHttp2Only,
+        Cause::ProxyProtocolExpected => Code::ProxyProtocolExpected,
+        Cause::HeaderTooLarge => Code::HeaderTooLarge,
+        Cause::HeaderRefused => Code::HeaderRefused,
+        Cause::MalformedPath => Code::MalformedPath,
+        Cause::MissingHeader => Code::MissingHeader,
+        Cause::BoundToLoopback => Code::BoundToLoopback,
+        Cause::SourceBlocked => Code::SourceBlocked,
+        Cause::RedirectElsewhere => Code::RedirectElsewhere,
+        Cause::TruncatedResponse => Code::TruncatedResponse,
+        Cause::Http10OrMissingHost => Code::Http10OrMissingHost,
     }
 }
 
@@ -173,13 +189,14 @@ fn same_cause(DoctorEntry { which, diagnosis, .. }: &DoctorEntry) -> String {
 
 fn claim(entry: &DoctorEntry) -> String {
     let DoctorEntry { component, which, diagnosis, .. } = entry;
-    let Diagnosis { observation, flip, confirmed, explanation, requests, tried, .. } = diagnosis;
+    let Diagnosis { observation, flip, confirmed, explanation, requests, evidence, .. } = diagnosis;
     let observed = match body(observation) {
         Some(body) => format!("{}, `{body}`", observation.summary()),
         None => observation.summary(),
     };
     // What a person sees who tries it by hand: the riddle that the cause solves.
-    let plain = tried.iter().find(|trial| trial.change.starts_with(doctor::PLAIN) && trial.verdict == Verdict::Success);
+    let plain =
+        evidence.iter().find(|trial| trial.change.starts_with(doctor::PLAIN) && trial.verdict == Verdict::Success);
     let plain = plain.map_or(String::new(), |trial| format!(", and {}, succeeds ({})", trial.change, trial.summary));
     let requests = super::counted((*requests).into(), "request");
     let proof = match flip {

@@ -1,25 +1,36 @@
 //! Finds the smallest change to a failing probe's request that turns failure into success, proves it both ways, and names
-//! the cause. Main function: [`diagnose`]. What no experiment shows gets no name.
+//! the cause. Main function: [`diagnose`]. What no experiment shows gets no name; no text of an answer is ever looked at.
 
+mod ask;
+mod cause;
+mod differences;
 mod fix;
 mod lab;
+mod path;
+mod place;
+mod protocol;
+mod redirects;
+mod search;
+mod time;
 
-use std::fmt;
+use std::{net::SocketAddr, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
     Which,
-    observation::{Kind, Observation, Verdict},
+    observation::{Observation, Verdict},
     probe::{Profile, Target},
 };
 use crate::plan::Probe;
 
+pub use ask::{AskError, Asked, EXAMPLE_POD_IP};
+pub use cause::{Axis, Cause};
 pub use fix::Fix;
 pub(crate) use fix::joined;
+use lab::Lab;
 pub(crate) use lab::PLAIN;
-use lab::{Lab, Patient};
 
 /// The probe in question and where it is declared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,58 +45,56 @@ pub struct Case {
     pub which: Which,
     /// The declaration.
     pub probe: Probe,
+    /// What else is known.
+    pub known: Known,
+}
+
+/// What is known of a container beside its probe. All of it may be empty; each part gives the search more to try.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known {
     /// Names of Services in front of the pod, under which others call it.
     pub services: Vec<String>,
+    /// A request that works.
+    pub works: Option<Works>,
+    /// Paths that the container's other probes ask.
+    pub paths: Vec<String>,
+    /// Whether the container may have been started just now, so that it is worth waiting for it.
+    pub may_be_starting: bool,
 }
 
-/// Why a probe fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+/// A request that is said to work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Works {
+    /// Where it goes.
+    pub address: SocketAddr,
+    /// Whether it goes over TLS.
+    pub https: bool,
+    /// Its `Host`.
+    pub host: String,
+    /// Its path and query.
+    pub target: String,
+}
+
+/// Whether a kubelet would count the probe as a success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Cause {
-    /// The app refuses the pod's address as `Host`.
-    HostAllowList,
-    /// The answer is right and comes after the timeout.
-    TooSlow,
-    /// The path does not serve GET.
-    MethodOrPath,
-    /// Nobody listens on the port, and another declared port answers.
-    WrongPort,
-    /// The app answers everyone that something behind it is away.
-    DependencyDown,
+pub enum Outcome {
+    /// It would.
+    Success,
+    /// It would not.
+    Failure,
 }
 
-/// What was changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+/// How sure a cause is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Axis {
-    /// The `Host` header.
-    Host,
-    /// The `User-Agent` header.
-    UserAgent,
-    /// The `Connection` header.
-    Connection,
-    /// The `Accept` header.
-    Accept,
-    /// The other headers that the probe declares.
-    Headers,
-    /// The timeout.
-    Timeout,
-    /// The port.
-    Port,
-}
-
-impl fmt::Display for Axis {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Host => "Host",
-            Self::UserAgent => "User-Agent",
-            Self::Connection => "Connection",
-            Self::Accept => "Accept",
-            Self::Headers => "the headers",
-            Self::Timeout => "the timeout",
-            Self::Port => "the port",
-        })
-    }
+pub enum Confidence {
+    /// One change turned failure into success, and taking it back turned success into failure.
+    Proven,
+    /// Every request came to the same end, and there is one explanation for it. Nothing could be changed to see it succeed.
+    Consistent,
+    /// There is no cause to be sure of.
+    None,
 }
 
 /// The smallest change that turns failure into success.
@@ -114,109 +123,97 @@ pub struct Trial {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Diagnosis {
     /// Whether the probe succeeds now.
-    pub success: bool,
+    pub verdict: Outcome,
     /// The probe itself, as the kubelet sends it.
     pub observation: Observation,
-    /// The proven cause.
+    /// The cause, where experiments name one.
     pub cause: Option<Cause>,
-    /// The change that makes the difference. It can be known where no cause has a name.
+    /// The change that makes the difference.
     pub flip: Option<Flip>,
     /// Whether the change was made back and forth with the same result.
     pub confirmed: bool,
     /// What was found, as a clause that can follow `because`.
     pub explanation: String,
-    /// How many requests were sent.
+    /// How many requests were sent, the check of the fix included.
     pub requests: u32,
-    /// Each of them.
-    pub tried: Vec<Trial>,
+    /// How sure the cause is.
+    pub confidence: Confidence,
     /// What to do.
     pub fix: Option<Fix>,
+    /// Each request in order.
+    pub evidence: Vec<Trial>,
 }
 
 /// Sends the probe and, when it fails, searches for the reason: at most 14 requests within three times the probe's timeout.
 pub async fn diagnose(case: &Case, target: &Target, profile: &Profile) -> Diagnosis {
     let mut lab = match Lab::new(case, target, profile).await {
         Ok(lab) => lab,
-        Err(observation) => return Diagnosis::without_cause(*observation, Vec::new()),
+        Err(observation) => return Diagnosis::of(*observation, None, None, Vec::new()),
     };
-    let (observation, slow) = match lab.probe_patiently().await {
-        Patient::InTime(observation) => (observation, None),
-        Patient::Late { in_time, late } => (in_time, Some(late)),
-    };
-    let found = match (&slow, observation.kind) {
-        _ if observation.success() => None,
-        (Some(late), _) => too_slow(&lab, &observation, late),
-        (None, Kind::Refused) => lab.wrong_port().await,
-        (None, _) => lab.compare(&observation).await,
-    };
-    let base = Diagnosis::without_cause(observation, lab.into_trials());
-    match found {
-        Some(found) => found.into_diagnosis(case, base),
-        None => base,
+    let (observation, mut found) = search::search(&mut lab).await;
+    let mut fix = found.as_ref().and_then(|found| Fix::of(case, found));
+    if let Some(fix) = &mut fix {
+        lab.check(fix).await;
     }
+    if !observation.success() && fix.as_ref().is_some_and(|fix| fix.verified == Some(false)) {
+        // The change that helped does not help any more: whatever it was, it was not the change.
+        (found, fix) = (None, None);
+    }
+    Diagnosis::of(observation, found, fix, lab.into_trials())
 }
 
 /// A result of the search.
 #[derive(Debug)]
 struct Found {
-    cause: Option<Cause>,
+    cause: Cause,
     flip: Option<Flip>,
+    /// A change is made back and forth before it is returned, but for those that time makes.
+    confirmed: bool,
     explanation: String,
-}
-
-impl Found {
-    fn into_diagnosis(self, case: &Case, base: Diagnosis) -> Diagnosis {
-        let fix = self.cause.map(|cause| Fix::of(case, cause, self.flip.as_ref()));
-        // A flip is returned only after it was made back.
-        Diagnosis {
-            confirmed: self.flip.is_some(),
-            cause: self.cause,
-            flip: self.flip,
-            explanation: self.explanation,
-            fix,
-            ..base
-        }
-    }
+    change: Option<fix::Change>,
 }
 
 impl Diagnosis {
-    fn without_cause(observation: Observation, tried: Vec<Trial>) -> Self {
-        let success = observation.success();
-        let explanation = match observation.verdict {
+    /// Whether a kubelet would count the probe as a success.
+    #[must_use]
+    pub fn success(&self) -> bool {
+        self.verdict == Outcome::Success
+    }
+
+    /// What one observation says by itself, of a probe that only the run can send.
+    #[must_use]
+    pub fn of_observation(observation: Observation) -> Self {
+        let summary = observation.summary();
+        let trial = Trial { change: "the probe".to_owned(), verdict: observation.verdict, summary };
+        Self::of(observation, None, None, vec![trial])
+    }
+
+    fn of(observation: Observation, found: Option<Found>, fix: Option<Fix>, evidence: Vec<Trial>) -> Self {
+        let requests = u32::try_from(evidence.len()).unwrap_or(u32::MAX);
+        let verdict = if observation.success() { Outcome::Success } else { Outcome::Failure };
+        let nothing = || match observation.verdict {
             Verdict::Success => "the probe succeeds".to_owned(),
             Verdict::NotMeasured => format!("the probe was not measured: {}", observation.message),
             Verdict::Failure | Verdict::Errored => {
                 "of something that no single change of the request explains".to_owned()
             }
         };
-        let requests = u32::try_from(tried.len()).unwrap_or(u32::MAX);
-        Self {
-            success,
-            observation,
-            cause: None,
-            flip: None,
-            confirmed: false,
-            explanation,
-            requests,
-            tried,
-            fix: None,
-        }
+        let (cause, flip, confirmed, explanation) = match found {
+            Some(found) => (Some(found.cause), found.flip, found.confirmed, found.explanation),
+            None => (None, None, false, nothing()),
+        };
+        let confidence = match (cause, confirmed) {
+            (None, _) => Confidence::None,
+            (Some(_), true) => Confidence::Proven,
+            (Some(_), false) => Confidence::Consistent,
+        };
+        Self { verdict, observation, cause, flip, confirmed, explanation, requests, confidence, fix, evidence }
     }
 }
 
-/// The answer came, and it was right, but the timeout had gone by; and a second try within the timeout failed again.
-fn too_slow(lab: &Lab<'_>, in_time: &Observation, late: &Observation) -> Option<Found> {
-    if in_time.success() || !late.success() {
-        return None;
-    }
-    let seconds = |time: f64| format!("{time:.1} s");
-    let timeout = lab.timeout().as_secs_f64();
-    let took = late.total_ms / 1000.0;
-    let explanation = format!("the right answer takes {}, and the probe waits for {}", seconds(took), seconds(timeout));
-    // Half as long again leaves room for a busier moment; Kubernetes takes whole seconds.
-    let enough = (took * 1.5).ceil().max(timeout.floor() + 1.0);
-    let flip = Flip { axis: Axis::Timeout, from: format!("{timeout}s"), to: format!("{enough}s") };
-    Some(Found { cause: Some(Cause::TooSlow), flip: Some(flip), explanation })
+/// A time in seconds for people, such as `0.7 s`.
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
 }
 
 #[cfg(test)]

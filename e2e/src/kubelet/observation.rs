@@ -30,6 +30,8 @@ pub enum Kind {
     Response,
     /// A TCP connection was made (`tcpSocket`).
     Connected,
+    /// The health service answered (`grpc`).
+    Health,
     /// A command ended (`exec`).
     Exited,
     /// Nobody listens on the port.
@@ -42,6 +44,10 @@ pub enum Kind {
     Closed,
     /// What arrived is not an HTTP/1 response.
     Malformed,
+    /// TLS failed: an alert, or the peer speaks something else.
+    Tls,
+    /// The peer broke or ended HTTP/2.
+    Http2,
     /// The head arrived, and the body ended early, stalled, or broke its framing.
     Truncated,
     /// More redirects than a kubelet follows, or one that cannot be read.
@@ -78,14 +84,22 @@ pub struct Observation {
     pub status: Option<u16>,
     /// The command's exit status (`exec`).
     pub exit_code: Option<i32>,
-    /// The last request, byte for byte except that bytes outside UTF-8 are replaced; empty without HTTP.
+    /// What the health service or gRPC itself answered, such as `SERVING` or `UNIMPLEMENTED` (`grpc`).
+    pub grpc: Option<String>,
+    /// Whether the response came over HTTP/2, which a TLS server may pick.
+    pub http2: bool,
+    /// The last request, byte for byte except that bytes outside UTF-8 are replaced; empty without HTTP. Over HTTP/2 it is
+    /// the list of its header fields, whose bytes are compressed.
     pub request: String,
     /// The headers of the last response, in order.
     pub headers: Vec<Header>,
     /// The first KiB of the body or of the command's output; bytes outside UTF-8 are replaced.
+    #[serde(rename = "body_excerpt")]
     pub body: String,
-    /// Time until the (last) connection stood.
+    /// Time from the start until the (last) connection stood.
     pub connect_ms: Option<f64>,
+    /// Time from the start until the (last) TLS handshake was over.
+    pub tls_ms: Option<f64>,
     /// Time from the start until the (last) response's first byte.
     pub first_byte_ms: Option<f64>,
     /// Time for everything, redirects and retries included.
@@ -94,9 +108,12 @@ pub struct Observation {
     pub redirects: u32,
     /// How often it was sent: a kubelet repeats a probe that errored, three times at most.
     pub attempts: u32,
+    /// The alert with which the server ended TLS, in Go's words.
+    pub tls_alert: Option<String>,
     /// What a kubelet adds to a success, as `ProbeWarning` events say it.
     pub warning: Option<String>,
     /// The kubelet's own words for a failure; empty for a success.
+    #[serde(rename = "error")]
     pub message: String,
 }
 
@@ -115,14 +132,18 @@ impl Observation {
             kind,
             status: None,
             exit_code: None,
+            grpc: None,
+            http2: false,
             request: String::new(),
             headers: Vec::new(),
             body: String::new(),
             connect_ms: None,
+            tls_ms: None,
             first_byte_ms: None,
             total_ms: 0.0,
             redirects: 0,
             attempts: 1,
+            tls_alert: None,
             warning: None,
             message: message.into(),
         }
@@ -157,7 +178,7 @@ impl Observation {
         match (self.status, self.exit_code) {
             (Some(status), _) if self.kind == Kind::Response => format!("status {status}"),
             (None, Some(code)) => format!("exit status {code}"),
-            (_, None) if self.message.is_empty() => "connected".to_owned(),
+            (_, None) if self.message.is_empty() => self.grpc.clone().unwrap_or_else(|| "connected".to_owned()),
             (_, _) => self.message.clone(),
         }
     }

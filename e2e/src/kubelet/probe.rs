@@ -8,7 +8,8 @@ use std::{
 };
 
 use super::{
-    http::{self, Url},
+    grpc,
+    http::{self, Url, Way},
     observation::{Kind, Observation, Verdict},
     request::{HttpRequest, authority, escape_target},
 };
@@ -34,13 +35,21 @@ impl Target {
     pub fn new(pod_ip: IpAddr, port: u16, dial: SocketAddr) -> Self {
         Self { pod_ip, ports: BTreeMap::from([(port, dial)]) }
     }
+
+    /// Where a port can be reached from here, if a way is known. Where one port is reached at the pod's own address, so is
+    /// every other.
+    #[must_use]
+    pub fn address(&self, port: u16) -> Option<SocketAddr> {
+        let is_routed = || self.ports.iter().any(|(&port, &dial)| dial == SocketAddr::new(self.pod_ip, port));
+        let direct = || is_routed().then(|| SocketAddr::new(self.pod_ip, port));
+        self.ports.get(&port).copied().or_else(direct)
+    }
 }
 
 /// Sends one probe. Never fails: what goes wrong is in the [`Observation`].
 ///
 /// `timeout` bounds one exchange; a probe that [errored](Verdict::Errored) is sent again, as a kubelet does.
-/// Exec probes are run by whoever runs the containers (see [`Observation::of_exec`]); gRPC and HTTPS are
-/// [`Verdict::NotMeasured`] for now.
+/// Exec probes are run by whoever runs the containers (see [`Observation::of_exec`]).
 pub async fn send(action: &ProbeAction, target: &Target, timeout: Duration, profile: &Profile) -> Observation {
     let mut total_ms = 0.0;
     let mut attempts = 0;
@@ -63,7 +72,7 @@ pub(super) async fn send_once(
 ) -> Observation {
     match action {
         ProbeAction::HttpGet { .. } => match Prepared::of_probe(action, target, timeout, profile).await {
-            Ok(Prepared { url, request, dial }) => http::get(url, request, dial, target, timeout).await,
+            Ok(Prepared { url, request, way }) => http::get(url, request, way, target, timeout).await,
             Err(observation) => *observation,
         },
         ProbeAction::TcpSocket { host, port } => {
@@ -74,7 +83,13 @@ pub(super) async fn send_once(
             }
         }
         ProbeAction::Exec { .. } => unsupported("exec probes are run in the container, not sent to it"),
-        ProbeAction::Grpc { .. } => unsupported("grpc probes cannot be sent yet"),
+        ProbeAction::Grpc { port, service } => {
+            let shown = authority(&target.pod_ip.to_string(), *port);
+            match dial(None, *port, target, timeout).await {
+                Ok(address) => grpc::check(&Way::to(address), &shown, service, timeout, profile).await,
+                Err(observation) => *observation,
+            }
+        }
     }
 }
 
@@ -83,7 +98,7 @@ pub(super) async fn send_once(
 pub(super) struct Prepared {
     pub(super) url: Url,
     pub(super) request: HttpRequest,
-    pub(super) dial: SocketAddr,
+    pub(super) way: Way,
 }
 
 impl Prepared {
@@ -97,14 +112,12 @@ impl Prepared {
         let ProbeAction::HttpGet { https, host, port, path, headers } = action else {
             return Err(Box::new(unsupported("not an httpGet probe")));
         };
-        if *https {
-            return Err(Box::new(unsupported("httpGet probes over TLS cannot be sent yet")));
-        }
         let dial = dial(host.as_deref(), *port, target, timeout).await?;
         let host = host.clone().unwrap_or_else(|| target.pod_ip.to_string());
-        let url = Url { scheme: "http".to_owned(), host, explicit_port: Some(*port), target: escape_target(path) };
+        let scheme = if *https { "https" } else { "http" };
+        let url = Url { scheme: scheme.to_owned(), host, explicit_port: Some(*port), target: escape_target(path) };
         match HttpRequest::of_probe(&url.host, *port, path, headers, profile) {
-            Ok(request) => Ok(Self { url, request, dial }),
+            Ok(request) => Ok(Self { url, request, way: Way::to(dial) }),
             Err(text) => {
                 let message = format!("Get {:?}: {text}", url.to_string());
                 Err(Box::new(Observation::new(Verdict::Failure, Kind::InvalidRequest, message)))
@@ -128,7 +141,7 @@ async fn dial(
     let own = host.filter(|host| host.parse() != Ok(target.pod_ip));
     let Some(host) = own else {
         let unknown = || Box::new(unsupported(&format!("no way to port {port} of the pod is known")));
-        return target.ports.get(&port).copied().ok_or_else(unknown);
+        return target.address(port).ok_or_else(unknown);
     };
     if let Ok(address) = host.parse() {
         return Ok(SocketAddr::new(address, port));

@@ -16,6 +16,9 @@ pub struct Profile {
     pub accept: bool,
     /// Whether `Accept-Encoding: gzip` is sent (before 1.20).
     pub accept_encoding: bool,
+    /// Whether names of httpHeaders are written in Go's canonical form (1.26 and later). Before, a name stays as it is
+    /// declared, and `host` in lower case is one header more and not the request's Host.
+    pub canonical: bool,
 }
 
 impl Profile {
@@ -23,8 +26,11 @@ impl Profile {
     #[must_use]
     pub fn of_version(version: &str) -> Self {
         let mut parts = version.trim_end_matches('+').split('.').map(str::parse::<u32>);
-        let old = matches!((parts.next(), parts.next()), (Some(Ok(1)), Some(Ok(minor))) if minor < 20);
-        Self { version: version.to_owned(), accept: !old, accept_encoding: old }
+        let minor = match (parts.next(), parts.next()) {
+            (Some(Ok(1)), Some(Ok(minor))) => minor,
+            _ => u32::MAX,
+        };
+        Self { version: version.to_owned(), accept: minor >= 20, accept_encoding: minor < 20, canonical: minor >= 26 }
     }
 }
 
@@ -50,6 +56,8 @@ pub struct HttpRequest {
     pub headers: Vec<(String, String)>,
     /// Headers that Go's transport adds at the end, such as `Connection: close`.
     pub trailing: Vec<(String, String)>,
+    /// Whether `Host` is left out, as only HTTP/1.0 allows. No kubelet does that.
+    pub without_host: bool,
 }
 
 impl HttpRequest {
@@ -65,7 +73,7 @@ impl HttpRequest {
         headers: &[(String, String)],
         profile: &Profile,
     ) -> Result<Self, String> {
-        let headers = canonical(headers);
+        let headers = sorted(headers, profile.canonical);
         for (name, value) in &headers {
             check_header(name, value)?;
         }
@@ -101,13 +109,24 @@ impl HttpRequest {
             })
             .map(|(name, value)| (name, clean(&value)))
             .collect();
-        Ok(Self { target: escape_target(path), host, user_agent, accept, headers: others, trailing })
+        Ok(Self {
+            target: escape_target(path),
+            host,
+            user_agent,
+            accept,
+            headers: others,
+            trailing,
+            without_host: false,
+        })
     }
 
     /// The bytes on the wire.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
-        let mut text = format!("GET {} HTTP/1.1\r\nHost: {}\r\n", self.target, self.host);
+        let mut text = match self.without_host {
+            false => format!("GET {} HTTP/1.1\r\nHost: {}\r\n", self.target, self.host),
+            true => format!("GET {} HTTP/1.0\r\n", self.target),
+        };
         let mut line = |name: &str, value: &str| {
             text.extend([name, ": ", value, "\r\n"]);
         };
@@ -126,6 +145,28 @@ impl HttpRequest {
         }
         text.push_str("\r\n");
         text.into_bytes()
+    }
+
+    /// The headers as HTTP/2 has them: names in lower case, without those that concern one connection
+    /// (`encodeHeaders` in Go's http2/transport.go).
+    pub(super) fn http2_headers(&self) -> Vec<(String, String)> {
+        const OF_A_CONNECTION: [&str; 5] =
+            ["connection", "proxy-connection", "transfer-encoding", "upgrade", "keep-alive"];
+        let own = self.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone()));
+        let mut headers: Vec<_> = own.filter(|(name, _)| !OF_A_CONNECTION.contains(&name.as_str())).collect();
+        headers.extend(self.accept.iter().map(|accept| ("accept".to_owned(), accept.clone())));
+        headers.extend(self.user_agent.iter().map(|agent| ("user-agent".to_owned(), agent.clone())));
+        headers
+    }
+
+    /// The request over HTTP/2 as text, for people: its bytes are compressed.
+    pub(super) fn http2_text(&self, scheme: &str) -> String {
+        let Self { host, target, .. } = self;
+        let mut text = format!(":authority: {host}\r\n:method: GET\r\n:path: {target}\r\n:scheme: {scheme}\r\n");
+        for (name, value) in self.http2_headers() {
+            text.extend([&name, ": ", &value, "\r\n"]);
+        }
+        text
     }
 
     /// Adds a header in its sorted place, in front of none with the same name.
@@ -153,9 +194,11 @@ pub fn pod_authority(pod_ip: IpAddr, port: u16) -> String {
     authority(&pod_ip.to_string(), port)
 }
 
-/// Names in Go's canonical form, sorted by name; values of one name keep their order.
-fn canonical(headers: &[(String, String)]) -> Vec<(String, String)> {
-    let mut headers: Vec<_> = headers.iter().map(|(name, value)| (canonical_name(name), value.clone())).collect();
+/// The headers sorted by name, names in Go's canonical form where the kubelet writes them so; values of one name keep their
+/// order.
+fn sorted(headers: &[(String, String)], canonical: bool) -> Vec<(String, String)> {
+    let name = |name: &str| if canonical { canonical_name(name) } else { name.to_owned() };
+    let mut headers: Vec<_> = headers.iter().map(|(n, value)| (name(n), value.clone())).collect();
     headers.sort_by(|a, b| a.0.cmp(&b.0));
     headers
 }
@@ -257,6 +300,16 @@ mod tests {
         let header = [("X-A".to_owned(), "1\r\nX-B: 2".to_owned())];
         let error = HttpRequest::of_probe("10.0.0.1", 80, "/", &header, &Profile::default()).unwrap_err();
         assert_eq!(error, r#"net/http: invalid header field value for "X-A""#);
+    }
+
+    /// Recorded from a kubelet of 1.20; see `e2e/tests/differential`.
+    #[test]
+    fn before_1_26_names_stay_as_they_are_declared() {
+        let headers = [("host".to_owned(), "localhost:8000".to_owned())];
+        let request = HttpRequest::of_probe("10.0.0.1", 80, "/", &headers, &Profile::of_version("1.20")).unwrap();
+        let expected = "GET / HTTP/1.1\r\nHost: 10.0.0.1:80\r\nUser-Agent: kube-probe/1.20\r\nAccept: */*\r\n\
+                        host: localhost:8000\r\nConnection: close\r\n\r\n";
+        assert_eq!(String::from_utf8(request.bytes()).unwrap(), expected);
     }
 
     #[test]

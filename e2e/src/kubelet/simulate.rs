@@ -38,16 +38,31 @@ pub struct Moment {
 }
 
 /// Runs `worker` against `behaviour` until `until`. Returns each moment at which something happened, and the events.
-pub fn simulate(mut worker: Worker, behaviour: &mut impl Behaviour, until: Duration) -> (Vec<Moment>, Vec<Event>) {
+pub fn simulate(worker: Worker, behaviour: &mut impl Behaviour, until: Duration) -> (Vec<Moment>, Vec<Event>) {
+    let mut moments = Vec::new();
+    let worker = watch(worker, behaviour, until, |at, input, actions, worker| {
+        let (input, actions) = (input.clone(), actions.to_vec());
+        moments.push(Moment { at, input, actions, status: worker.status().clone() });
+    });
+    (moments, worker.events().to_vec())
+}
+
+/// As [`simulate`], for who wants to see each moment and to keep none: an hour has ten thousands. Returns the worker as it is in
+/// the end.
+pub fn watch<B: Behaviour>(
+    mut worker: Worker,
+    behaviour: &mut B,
+    until: Duration,
+    mut seen: impl FnMut(Duration, &Input, &[Action], &Worker),
+) -> Worker {
     // What will happen, by time and then by the order in which it was arranged.
     let mut agenda: BTreeMap<(Duration, u64), (u32, Input)> = BTreeMap::new();
     let (mut order, mut run, mut since) = (0, 0, Duration::ZERO);
-    let mut moments = Vec::new();
     loop {
         let next = agenda.first_key_value().map(|(&(at, _), _)| at);
         let wake = worker.next_wake().filter(|wake| next.is_none_or(|next| *wake < next));
         let Some(at) = wake.or(next).filter(|at| *at <= until) else {
-            return (moments, worker.events().to_vec());
+            return worker;
         };
         let input = match wake {
             Some(_) => Input::Tick,
@@ -85,6 +100,6 @@ pub fn simulate(mut worker: Worker, behaviour: &mut impl Behaviour, until: Durat
                 }
             }
         }
-        moments.push(Moment { at, input, actions, status: worker.status().clone() });
+        seen(at, &input, &actions, &worker);
     }
 }

@@ -365,4 +365,4 @@ fn go_seconds(time: Duration) -> String {
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

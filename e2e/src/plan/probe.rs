@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::kubelet::Which;
+
 /// The three probes of a container.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probes {
@@ -13,6 +15,13 @@ pub struct Probes {
     pub readiness: Option<Probe>,
     /// Restarts the container when it fails.
     pub liveness: Option<Probe>,
+}
+
+impl Probes {
+    /// Those that are declared, in the order in which a kubelet consults them.
+    pub fn all(&self) -> impl Iterator<Item = (Which, &Probe)> {
+        Which::ALL.into_iter().filter_map(|which| Some((which, which.of(self)?)))
+    }
 }
 
 /// One probe with Kubernetes's defaults filled in.

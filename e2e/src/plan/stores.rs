@@ -12,6 +12,8 @@ use super::{
 
 /// The annotation of a Secret that names the keys to make up when they have no value.
 pub(crate) const GENERATE: &str = "e2e/generate";
+/// The annotation of a workload that names lint rules to leave out. See [`crate::kubelet::lint`].
+pub(crate) const LINT_IGNORE: &str = "e2e/lint-ignore";
 /// What every annotation of this program starts with.
 const OWN_PREFIX: &str = "e2e/";
 
@@ -77,8 +79,11 @@ fn check_annotations(object: &Object) -> Result<(), Error> {
     let annotations = object.node.find(&["metadata", "annotations"]).map_or(&[][..], Node::entries);
     for entry in annotations.iter().filter(|entry| entry.key.starts_with(OWN_PREFIX)) {
         let cursor = Cursor::root(object).keys(&["metadata", "annotations", &entry.key]);
+        if entry.key == LINT_IGNORE && role(&object.kind) == Some(Role::Workload) {
+            continue;
+        }
         if entry.key != GENERATE {
-            let remedy = format!("the only annotation of this kind is `{GENERATE}`");
+            let remedy = format!("there are `{GENERATE}` for Secrets and `{LINT_IGNORE}` for workloads");
             return Err(cursor.fail(ErrorKind::UnknownField, "unknown annotation", remedy));
         }
         if role(&object.kind) != Some(Role::Secret) {

@@ -7,7 +7,7 @@ use super::{
     SuiteSection, ThresholdSection, ThresholdState, Verdict,
 };
 use crate::{
-    diagnose::{RunData, findings},
+    diagnose::{RunData, findings, is_failing},
     environment::Component,
     plan::ProbeAction,
     provider::Usage,
@@ -32,6 +32,7 @@ impl Report {
             environment: environment(data),
             components: data.environment.components.iter().map(|component| section(data, component)).collect(),
             probes: data.environment.components.iter().flat_map(|component| probes(data, component)).collect(),
+            predictions: super::predict::predictions(data),
             suites: suites(&data.records),
             registration: data.registration().map(|(figures, _)| figures.clone()),
             throughput: data.throughput().map(|(figures, _)| figures.clone()),
@@ -161,6 +162,10 @@ fn probes(data: &RunData, component: &Component) -> Vec<ProbeSection> {
                 spec: describe(&spec.probe.action),
                 sent: reports.iter().map(|report| u64::from(report.sent)).sum(),
                 failed: reports.iter().map(|report| u64::from(report.failed)).sum(),
+                failing: data.pods_of(component).any(|(_, pod)| {
+                    let report = pod.container(&spec.container).and_then(|container| container.probes.get(&spec.which));
+                    report.is_some_and(|report| is_failing(pod, &spec.container, spec.which, report))
+                }),
                 last_failure: reports.iter().find_map(|report| Some(report.last_failure.as_ref()?.message.clone())),
                 latency_ms_max: slowest,
                 timeout_ms: u64::try_from(spec.probe.timeout.as_millis()).unwrap_or(u64::MAX),

@@ -5,7 +5,7 @@ mod judgement;
 use std::{collections::BTreeMap, fmt::Write};
 
 use self::judgement::{conclusion, findings, path_forward, root_causes};
-use super::{Outcome, Report, ThresholdState, Verdict, table::Table};
+use super::{Outcome, PredictionSection, Report, ThresholdState, Verdict, table::Table};
 use crate::{duration::human, stats::Summary};
 
 /// Renders a report as Markdown.
@@ -248,24 +248,62 @@ fn load(report: &Report) -> String {
 }
 
 fn probes(report: &Report) -> String {
-    let mut probes =
-        Table::new(["Component", "Probe", "Sent as", "Sent", "Failed", "Slowest", "Timeout", "Last failure"]);
+    let mut probes = Table::new([
+        "Component",
+        "Probe",
+        "Sent as",
+        "Verdict",
+        "Sent",
+        "Failed",
+        "Slowest",
+        "Timeout",
+        "Margin",
+        "Last failure",
+    ]);
     for probe in &report.probes {
+        let verdict = match (probe.failing, probe.sent) {
+            (true, _) => "fails",
+            (false, 0) => "not sent",
+            (false, _) => "succeeds",
+        };
+        let margin = probe.latency_ms_max.map(|latency| probe.timeout_ms as f64 - latency);
+        let shown = |ms: Option<f64>| ms.map_or("-".to_owned(), |ms| format!("{ms:.1} ms"));
         probes.row([
             probe.component.clone(),
             probe.which.clone(),
             probe.spec.clone(),
+            verdict.to_owned(),
             probe.sent.to_string(),
             probe.failed.to_string(),
-            probe.latency_ms_max.map_or("-".to_owned(), |latency| format!("{latency:.1} ms")),
+            shown(probe.latency_ms_max),
             format!("{} ms", probe.timeout_ms),
+            shown(margin.map(|margin| margin.max(0.0))),
             probe.last_failure.clone().unwrap_or_default(),
         ]);
     }
     format!(
-        "## Probes\n\nSent as a kubelet sends them, during the whole run (evidence/pods.json).\n\n{}",
-        probes.markdown()
+        "## Probes\n\nSent as a kubelet sends them, during the whole run (evidence/pods.json).\n\n{}{}",
+        probes.markdown(),
+        predictions(report)
     )
+}
+
+/// What a kubelet will do with what fails, and with the patches.
+fn predictions(report: &Report) -> String {
+    let mut text = String::new();
+    for prediction in &report.predictions {
+        let PredictionSection { component, container, kubelet, with_fix, requests, observed, evidence, .. } =
+            prediction;
+        let _ = write!(text, "- **What a kubelet will do with {component}/{container}**: {kubelet}.");
+        if let Some(with_fix) = with_fix {
+            let _ = write!(text, " With the patches of the findings (proven by {requests} requests): {with_fix}.");
+        }
+        if let Some(observed) = observed {
+            let _ = write!(text, " The cluster's kubelet did this during the run: {observed}.");
+        }
+        let _ = writeln!(text, " ({})", evidence.join(", "));
+    }
+    if text.is_empty() { text } else { text + "\n" }
 }
 
 fn expected(report: &Report) -> String {

@@ -15,7 +15,7 @@ use crate::{
     evidence::{DoctorEntry, unix_ms},
     kubelet::{
         Which,
-        doctor::{self, Case},
+        doctor::{self, Case, Known},
         node::{ContainerReport, Node, Runtime, Snapshot},
         probe::Profile,
         status::ContainerState,
@@ -168,7 +168,7 @@ impl Surgery {
         let file = files.entry(patient.key()).or_default();
         file.failures_wanted = patient.tally.failed.saturating_mul(2);
         // A probe that succeeded again has no entry: nothing was found, and nothing is wrong.
-        if let Some(entry) = entry.filter(|entry| !entry.diagnosis.success) {
+        if let Some(entry) = entry.filter(|entry| !entry.diagnosis.success()) {
             file.entry = Some(entry);
         }
     }
@@ -189,7 +189,11 @@ impl Surgery {
             container: container.name.clone(),
             which: *which,
             probe: (*probe).clone(),
-            services: self.services.iter().filter(in_front).map(|service| service.name.clone()).collect(),
+            known: Known {
+                services: self.services.iter().filter(in_front).map(|service| service.name.clone()).collect(),
+                paths: other_paths(pod, &container.name, *which),
+                ..Known::default()
+            },
         };
         let diagnosis = doctor::diagnose(&case, &target, &Profile::default()).await;
         let now = self.snapshots.borrow().pod(&pod.name)?.container(&container.name).and_then(instance);
@@ -202,4 +206,15 @@ impl Surgery {
             diagnosis,
         })
     }
+}
+
+/// Paths that the container's other probes ask.
+fn other_paths(pod: &PodSpec, container: &str, which: Which) -> Vec<String> {
+    let Some(declared) = pod.container(container) else { return Vec::new() };
+    let others = Which::ALL.into_iter().filter(|other| *other != which);
+    let path = |probe: &Probe| match &probe.action {
+        ProbeAction::HttpGet { path, .. } => Some(path.clone()),
+        ProbeAction::TcpSocket { .. } | ProbeAction::Exec { .. } | ProbeAction::Grpc { .. } => None,
+    };
+    others.filter_map(|other| other.of(&declared.probes).and_then(path)).collect()
 }

@@ -5,14 +5,12 @@ use std::{
     time::Duration,
 };
 
+use probed::{Reply, Request, Server, closed_port, header, response};
 use rstest::rstest;
 use tokio::time::Instant;
 
 use super::*;
-use crate::{
-    kubelet::testing::{Reply, Server, closed_port, header, response},
-    plan::ProbeAction,
-};
+use crate::{kubelet::observation::Kind, plan::ProbeAction};
 
 const POD: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 244, 0, 9));
 
@@ -32,7 +30,7 @@ fn case(headers: &[(&str, &str)], timeout: Duration) -> Case {
             failure_threshold: 3,
             termination_grace: None,
         },
-        services: vec!["backend".into()],
+        known: Known { services: vec!["backend".into()], ..Known::default() },
     }
 }
 
@@ -42,14 +40,14 @@ async fn examine(case: &Case, ports: &[(u16, std::net::SocketAddr)]) -> Diagnosi
     let diagnosis = diagnose(case, &target, &Profile::default()).await;
     assert!(start.elapsed() < case.probe.timeout * 3, "{:?}", start.elapsed());
     assert!(diagnosis.requests <= 14);
-    assert_eq!(diagnosis.requests as usize, diagnosis.tried.len());
+    assert_eq!(diagnosis.requests as usize, diagnosis.evidence.len());
     let json = serde_json::to_string(&diagnosis).unwrap();
     assert_eq!(serde_json::from_str::<Diagnosis>(&json).unwrap(), diagnosis);
     diagnosis
 }
 
 /// A diagnosis of a server that answers so, with a timeout of a second.
-async fn of_server(reply: impl Fn(&str) -> Reply + Send + Sync + 'static) -> (Diagnosis, Server) {
+async fn of_server(reply: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> (Diagnosis, Server) {
     let server = Server::start(reply).await;
     let diagnosis = examine(&case(&[], Duration::from_secs(1)), &[(8000, server.address)]).await;
     (diagnosis, server)
@@ -68,9 +66,10 @@ fn host(request: &str) -> &str {
 #[case::no_answer(Reply::Bytes(Vec::new()), "localhost:8000")]
 #[tokio::test]
 async fn a_host_allow_list_is_found_by_experiment(#[case] refusal: Reply, #[case] allowed: &'static str) {
-    let reply = move |request: &str| if host(request) == allowed { Reply::status(200, "OK") } else { refusal.clone() };
+    let reply =
+        move |request: &Request| if host(request) == allowed { Reply::status(200, "OK") } else { refusal.clone() };
     let (diagnosis, server) = of_server(reply).await;
-    assert_eq!((diagnosis.success, diagnosis.cause, diagnosis.confirmed), (false, Some(Cause::HostAllowList), true));
+    assert_eq!((diagnosis.success(), diagnosis.cause, diagnosis.confirmed), (false, Some(Cause::HostAllowList), true));
     let flip = Flip { axis: Axis::Host, from: "10.244.0.9:8000".into(), to: allowed.into() };
     assert_eq!(diagnosis.flip, Some(flip));
     assert_eq!(server.requests().len(), diagnosis.requests as usize);
@@ -99,13 +98,13 @@ async fn headers_that_the_app_wants_are_kept_in_the_search_and_in_the_patch() {
 }
 
 #[rstest]
-#[case::user_agent(|request: &str| request.contains("kube-probe"), Axis::UserAgent)]
-#[case::connection(|request: &str| request.contains("Connection: close"), Axis::Connection)]
+#[case::user_agent(|request: &Request| request.contains("kube-probe"), Axis::UserAgent)]
+#[case::connection(|request: &Request| request.contains("Connection: close"), Axis::Connection)]
 #[tokio::test]
-async fn another_difference_is_shown_without_a_name(#[case] refuses: fn(&str) -> bool, #[case] axis: Axis) {
+async fn a_header_that_is_refused_is_named(#[case] refuses: fn(&Request) -> bool, #[case] axis: Axis) {
     let (diagnosis, _server) =
         of_server(move |request| Reply::status(if refuses(request) { 403 } else { 200 }, "")).await;
-    assert_eq!((diagnosis.cause, diagnosis.confirmed), (None, true));
+    assert_eq!((diagnosis.cause, diagnosis.confirmed), (Some(Cause::HeaderRefused), true));
     assert_eq!(diagnosis.flip.map(|flip| flip.axis), Some(axis));
 }
 
@@ -123,7 +122,7 @@ async fn a_slow_answer_is_found_by_waiting_for_it() {
     let timeout = Duration::from_millis(400);
     let server = Server::start(|_| Reply::After(Duration::from_millis(700), response(200, "OK"))).await;
     let diagnosis = examine(&case(&[], timeout), &[(8000, server.address)]).await;
-    assert_eq!((diagnosis.cause, diagnosis.requests, diagnosis.confirmed), (Some(Cause::TooSlow), 2, true));
+    assert_eq!((diagnosis.cause, diagnosis.confirmed), (Some(Cause::TooSlow), true));
     assert_eq!(diagnosis.explanation, "the right answer takes 0.7 s, and the probe waits for 0.4 s");
     assert!(diagnosis.fix.unwrap().patch.unwrap().ends_with("livenessProbe:\n            timeoutSeconds: 2\n"));
 }
@@ -135,7 +134,7 @@ async fn a_slow_answer_is_found_by_waiting_for_it() {
 async fn a_late_answer_that_is_wrong_is_not_too_slow(#[case] reply: Reply) {
     let server = Server::start(move |_| reply.clone()).await;
     let diagnosis = examine(&case(&[], Duration::from_millis(300)), &[(8000, server.address)]).await;
-    assert_eq!((diagnosis.success, diagnosis.cause), (false, None));
+    assert_eq!((diagnosis.success(), diagnosis.cause), (false, None));
     assert_eq!(diagnosis.observation.kind, Kind::Timeout);
 }
 
@@ -143,7 +142,7 @@ async fn a_late_answer_that_is_wrong_is_not_too_slow(#[case] reply: Reply) {
 async fn a_slow_answer_in_time_is_a_success() {
     let server = Server::start(|_| Reply::After(Duration::from_millis(200), response(200, "OK"))).await;
     let diagnosis = examine(&case(&[], Duration::from_secs(1)), &[(8000, server.address)]).await;
-    assert_eq!((diagnosis.success, diagnosis.cause, diagnosis.requests), (true, None, 1));
+    assert_eq!((diagnosis.success(), diagnosis.cause, diagnosis.requests), (true, None, 1));
 }
 
 #[rstest]
@@ -156,7 +155,7 @@ async fn a_slow_answer_in_time_is_a_success() {
 #[tokio::test]
 async fn what_everyone_gets_is_told_by_its_status(#[case] status: u16, #[case] cause: Option<Cause>) {
     let (diagnosis, _server) = of_server(move |_| Reply::status(status, "Invalid host header")).await;
-    assert_eq!((diagnosis.success, diagnosis.cause, diagnosis.flip), (false, cause, None));
+    assert_eq!((diagnosis.success(), diagnosis.cause, diagnosis.flip), (false, cause, None));
 }
 
 #[tokio::test]
@@ -173,14 +172,14 @@ async fn a_wrong_port_is_found_where_another_one_answers() {
 #[tokio::test]
 async fn a_closed_port_alone_has_no_name() {
     let diagnosis = examine(&case(&[], Duration::from_secs(1)), &[(8000, closed_port())]).await;
-    assert_eq!((diagnosis.cause, diagnosis.observation.kind, diagnosis.requests), (None, Kind::Refused, 1));
+    assert_eq!((diagnosis.cause, diagnosis.observation.kind, diagnosis.requests), (None, Kind::Refused, 2));
 }
 
 #[rstest]
 #[tokio::test]
 async fn one_failure_of_five_gets_no_name(#[values(0, 1, 2, 3, 4)] phase: u32) {
     let count = AtomicU32::new(phase);
-    let reply = move |_: &str| {
+    let reply = move |_: &Request| {
         let fails = count.fetch_add(1, Ordering::Relaxed) % 5 == 4;
         Reply::status(if fails { 400 } else { 200 }, "Invalid host header")
     };
@@ -191,7 +190,7 @@ async fn one_failure_of_five_gets_no_name(#[values(0, 1, 2, 3, 4)] phase: u32) {
 #[tokio::test]
 async fn what_cannot_be_sent_is_said() {
     let mut case = case(&[], Duration::from_secs(1));
-    case.probe.action = ProbeAction::Grpc { port: 8000, service: String::new() };
+    case.probe.action = ProbeAction::Exec { command: vec!["true".into()] };
     let diagnosis = examine(&case, &[]).await;
     assert_eq!((diagnosis.observation.verdict, diagnosis.requests), (Verdict::NotMeasured, 0));
 }
@@ -200,8 +199,10 @@ async fn what_cannot_be_sent_is_said() {
 fn patches_of_two_probes_of_a_container_become_one() {
     let patch = |which, component: &str| {
         let case = Case { which, component: component.into(), ..case(&[], Duration::from_secs(1)) };
-        let flip = Flip { axis: Axis::Host, from: "10.244.0.9:8000".into(), to: "localhost:8000".into() };
-        Fix::of(&case, Cause::HostAllowList, Some(&flip)).patch.unwrap()
+        let change = Some(fix::Change::Host("localhost:8000".into()));
+        let (cause, explanation) = (Cause::HostAllowList, String::new());
+        let found = Found { cause, flip: None, confirmed: true, explanation, change };
+        Fix::of(&case, &found).unwrap().patch.unwrap()
     };
     let both = joined(&patch(Which::Readiness, "backend"), &patch(Which::Liveness, "backend")).unwrap();
     let expected = r#"apiVersion: apps/v1
@@ -227,3 +228,5 @@ spec:
     assert_eq!(both, expected);
     assert_eq!(joined(&patch(Which::Readiness, "backend"), &patch(Which::Liveness, "engine")), None);
 }
+
+mod causes;

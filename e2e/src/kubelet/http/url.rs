@@ -41,6 +41,11 @@ impl Url {
         }
     }
 
+    /// The host and the port that are dialled.
+    pub(in crate::kubelet) fn dialled(&self) -> String {
+        authority(&self.host, self.port())
+    }
+
     /// Reads a Location relative to this URL.
     pub(in crate::kubelet) fn join(&self, location: &str) -> Result<Joined, String> {
         if location.bytes().any(|b| b < 0x20 || b == 0x7f) {

@@ -15,7 +15,7 @@ use crate::{
         http::round_ms,
         observation::{Kind, Observation, Verdict},
         probe::{self, Profile},
-        status::Exit,
+        status::{ContainerState, Exit},
         worker::{Action, Input, Policy, Worker},
     },
     plan::{Probe, ProbeAction},
@@ -154,10 +154,14 @@ impl<R: Runtime> Driver<R> {
         let verdict = observation.verdict;
         // Of a further probe that found nothing, nothing is kept.
         if !extra || observation.success() {
+            let running_for = match self.worker.status().state {
+                ContainerState::Running { since } => self.context.now().saturating_sub(since),
+                ContainerState::Waiting { .. } | ContainerState::Terminated(_) => Duration::ZERO,
+            };
             self.context.publish(&self.pod, |report| {
                 let container = report.container_mut(&self.spec.name);
                 if let Some(probe) = container.and_then(|container| container.probes.get_mut(&which)) {
-                    probe.record(&observation);
+                    probe.record(&observation, running_for);
                 }
             });
         }

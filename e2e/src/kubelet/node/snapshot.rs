@@ -1,6 +1,6 @@
 //! What the node knows of its pods, as plain data. Main type: [`Snapshot`].
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,8 @@ pub struct ProbeReport {
     pub errored: u32,
     /// How often it could not be sent by this program.
     pub not_measured: u32,
+    /// How long after its start an instance first answered it well.
+    pub first_success_ms: Option<u64>,
     /// The longest time that one took.
     pub max_ms: f64,
     /// The time that all took together.
@@ -77,7 +79,7 @@ pub struct ProbeReport {
 }
 
 impl Snapshot {
-    pub(super) fn of_specs(specs: &[PodSpec]) -> Self {
+    pub(in crate::kubelet) fn of_specs(specs: &[PodSpec]) -> Self {
         let pods = specs.iter().map(|spec| (spec.name.clone(), PodReport::of_spec(spec))).collect();
         Self { pods }
     }
@@ -136,7 +138,7 @@ impl PodReport {
         self.init_containers.iter().chain(&self.containers).find(|container| container.name == name)
     }
 
-    pub(super) fn container_mut(&mut self, name: &str) -> Option<&mut ContainerReport> {
+    pub(in crate::kubelet) fn container_mut(&mut self, name: &str) -> Option<&mut ContainerReport> {
         self.init_containers.iter_mut().chain(&mut self.containers).find(|container| container.name == name)
     }
 
@@ -214,12 +216,15 @@ impl ContainerReport {
 }
 
 impl ProbeReport {
-    pub(super) fn record(&mut self, observation: &Observation) {
+    /// Takes in what a probe found, `running_for` after the start of the instance that it was sent to.
+    pub(super) fn record(&mut self, observation: &Observation, running_for: Duration) {
         self.sent += 1;
         self.sum_ms += observation.total_ms;
         self.max_ms = self.max_ms.max(observation.total_ms);
         match observation.verdict {
             Verdict::Success => {
+                let running_for = u64::try_from(running_for.as_millis()).unwrap_or(u64::MAX);
+                self.first_success_ms.get_or_insert(running_for);
                 self.last_success = Some(observation.clone());
                 return;
             }

@@ -1,11 +1,11 @@
 use std::{net::Ipv4Addr, sync::Arc};
 
+use probed::{Reply, Server, Speaks, closed_port, response};
 use proptest::prelude::*;
 use rstest::rstest;
 use tokio::time::Instant;
 
 use super::*;
-use crate::kubelet::testing::{Reply, Server, closed_port, response};
 
 const POD: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 244, 0, 9));
 const SHORT: Duration = Duration::from_millis(300);
@@ -145,8 +145,6 @@ async fn a_host_of_the_probes_own_is_where_it_dials() {
 }
 
 #[rstest]
-#[case::https(ProbeAction::HttpGet { https: true, host: None, port: 8000, path: "/".into(), headers: Vec::new() })]
-#[case::grpc(ProbeAction::Grpc { port: 8000, service: String::new() })]
 #[case::exec(ProbeAction::Exec { command: vec!["true".into()] })]
 #[case::unknown_port(ProbeAction::TcpSocket { host: None, port: 1 })]
 #[tokio::test]
@@ -197,10 +195,149 @@ async fn a_redirect_in_a_circle_ends_after_ten_requests() {
     assert_eq!(observation.message, "Get \"/health\": stopped after 10 redirects");
 }
 
+#[rstest]
+#[case::http1(Speaks::Tls, false)]
+#[case::http2(Speaks::TlsHttp2, true)]
 #[tokio::test]
-async fn a_redirect_to_tls_is_not_measured() {
-    let (observation, _) = seen(Reply::redirect(301, "https://10.244.0.9/health")).await;
-    assert_eq!((observation.verdict, observation.kind), (Verdict::NotMeasured, Kind::Unsupported));
+async fn a_redirect_to_tls_on_the_same_host_is_followed(#[case] speaks: Speaks, #[case] http2: bool) {
+    let plain = Server::start(|_| Reply::redirect(301, "https://10.244.0.9/health")).await;
+    let secured = Server::speaking(speaks, |_| Reply::status(200, "OK")).await;
+    let target = Target { pod_ip: POD, ports: BTreeMap::from([(8000, plain.address), (443, secured.address)]) };
+    let observation = send(&get("/health"), &target, SHORT, &Profile::default()).await;
+    assert_eq!((observation.verdict, observation.status, observation.redirects), (Verdict::Success, Some(200), 1));
+    assert_eq!((observation.http2, observation.warning), (http2, None));
+    assert!(observation.tls_ms.unwrap() > observation.connect_ms.unwrap());
+    assert!(secured.requests()[0].contains("\r\nHost: 10.244.0.9\r\n"), "{:?}", secured.requests());
+}
+
+/// What a probe over TLS sees of a server that speaks so.
+async fn seen_over_tls(speaks: Speaks, reply: Reply) -> (Observation, Vec<String>) {
+    let server = Server::speaking(speaks, move |_| reply.clone()).await;
+    let target = Target::new(POD, 8000, server.address);
+    let headers = vec![("Host".to_owned(), "app.example".to_owned())];
+    let action = ProbeAction::HttpGet { https: true, host: None, port: 8000, path: "/health".into(), headers };
+    let observation = send(&action, &target, SHORT, &Profile::default()).await;
+    (observation, server.requests())
+}
+
+#[rstest]
+#[case::http1(Speaks::Tls, "GET /health HTTP/1.1\r\nHost: app.example\r\n")]
+#[case::http2(Speaks::TlsHttp2, "GET /health HTTP/2\r\nHost: app.example\r\n")]
+#[tokio::test]
+async fn a_certificate_that_nobody_trusts_is_taken(#[case] speaks: Speaks, #[case] start: &str) {
+    let (observation, requests) = seen_over_tls(speaks, Reply::status(200, "OK")).await;
+    assert_eq!((observation.verdict, observation.status), (Verdict::Success, Some(200)), "{observation:?}");
+    assert!(requests[0].starts_with(start), "{requests:?}");
+    let (observation, _) = seen_over_tls(speaks, Reply::status(503, "")).await;
+    assert_eq!(observation.message, "HTTP probe failed with statuscode: 503");
+}
+
+#[tokio::test]
+async fn a_header_named_host_asks_for_no_server_name_and_the_alert_is_kept() {
+    let (observation, _) = seen_over_tls(Speaks::TlsForNames, Reply::status(200, "OK")).await;
+    assert_eq!((observation.verdict, observation.kind), (Verdict::Failure, Kind::Tls));
+    // What rustls's server says to a client for which it has no certificate.
+    assert_eq!(observation.tls_alert.as_deref(), Some("access denied"));
+    assert_eq!(observation.message, "Get \"https://10.244.0.9:8000/health\": remote error: tls: access denied");
+}
+
+#[rstest]
+#[case::http(
+    Reply::status(200, "OK"),
+    Kind::Timeout,
+    "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+)]
+#[tokio::test]
+async fn a_server_that_waits_for_a_plain_request_lets_the_handshake_time_out(
+    #[case] reply: Reply,
+    #[case] kind: Kind,
+    #[case] text: &str,
+) {
+    let (observation, _) = seen_over_tls(Speaks::Http1, reply).await;
+    assert_eq!(observation.kind, kind);
+    assert!(observation.message.ends_with(text), "{}", observation.message);
+}
+
+#[rstest]
+#[case::http("HTTP/1.1 400 Bad Request\r\n\r\n", "http: server gave HTTP response to HTTPS client")]
+#[case::another("-ERR unknown command\r\n", "tls: first record does not look like a TLS handshake")]
+#[tokio::test]
+async fn what_is_no_tls_is_a_failure(#[case] answer: &'static str, #[case] text: &str) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut hello = Vec::new();
+        tokio::io::AsyncReadExt::read_buf(&mut stream, &mut hello).await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut stream, answer.as_bytes()).await.unwrap();
+    });
+    let action = ProbeAction::HttpGet { https: true, host: None, port: 8000, path: "/".into(), headers: Vec::new() };
+    let observation = send(&action, &Target::new(POD, 8000, address), SHORT, &Profile::default()).await;
+    assert_eq!(
+        (observation.kind, observation.message),
+        (Kind::Tls, format!("Get \"https://10.244.0.9:8000/\": {text}"))
+    );
+    server.await.unwrap();
+}
+
+#[rstest]
+#[case::serving(200, "", Some("SERVING"), "")]
+#[case::of_a_service(200, "db", Some("SERVING"), "")]
+#[case::not_serving(503, "", Some("NOT_SERVING"), "service unhealthy (responded with \"NOT_SERVING\")")]
+#[case::no_health_service(
+    404,
+    "",
+    Some("Unimplemented"),
+    "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): unknown service"
+)]
+#[tokio::test]
+async fn grpc_probes_ask_the_health_service(
+    #[case] status: u16,
+    #[case] service: &str,
+    #[case] answer: Option<&str>,
+    #[case] message: &str,
+) {
+    let server = Server::speaking(Speaks::Grpc, move |_| Reply::status(status, "")).await;
+    let target = Target::new(POD, 8000, server.address);
+    let action = ProbeAction::Grpc { port: 8000, service: service.to_owned() };
+    let observation = send(&action, &target, SHORT, &Profile::default()).await;
+    assert_eq!((observation.grpc.as_deref(), observation.message.as_str()), (answer, message));
+    assert_eq!(observation.success(), status == 200);
+    let request = server.requests()[0].clone();
+    assert!(request.starts_with("POST /grpc.health.v1.Health/Check HTTP/2\r\nHost: 10.244.0.9:8000\r\n"), "{request}");
+    assert!(request.contains("user-agent: kube-probe/1.32 grpc-go/"), "{request}");
+}
+
+#[rstest]
+#[case::refused(
+    None,
+    Kind::Refused,
+    "failed to connect service \"10.244.0.9:8000\" within 0.3s: context deadline exceeded"
+)]
+#[case::another_protocol(
+    Some(Speaks::Http1),
+    Kind::Timeout,
+    "failed to connect service \"10.244.0.9:8000\" within 0.3s: context deadline exceeded"
+)]
+#[tokio::test]
+async fn a_grpc_probe_dials_until_its_timeout(#[case] speaks: Option<Speaks>, #[case] kind: Kind, #[case] text: &str) {
+    let server = match speaks {
+        Some(speaks) => Some(Server::speaking(speaks, |_| Reply::ThenNothing(Vec::new())).await),
+        None => None,
+    };
+    let address = server.as_ref().map_or_else(closed_port, |server| server.address);
+    let action = ProbeAction::Grpc { port: 8000, service: String::new() };
+    let observation = send(&action, &Target::new(POD, 8000, address), SHORT, &Profile::default()).await;
+    assert_eq!((observation.kind, observation.message), (kind, format!("timeout: {text}")));
+    assert!(observation.total_ms >= 300.0);
+}
+
+#[tokio::test]
+async fn a_slow_health_service_is_a_timeout_of_its_own() {
+    let server = Server::speaking(Speaks::Grpc, |_| Reply::After(SHORT * 10, response(200, ""))).await;
+    let action = ProbeAction::Grpc { port: 8000, service: String::new() };
+    let observation = send(&action, &Target::new(POD, 8000, server.address), SHORT, &Profile::default()).await;
+    assert_eq!(observation.message, "timeout: health rpc did not complete within 0.3s");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use crate::{
     plan::{Probe, ProbeAction},
 };
 
-pub(super) const fn s(seconds: u64) -> Duration {
+pub(in crate::kubelet) const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
@@ -14,7 +14,12 @@ pub(super) const ALWAYS: Policy = Policy { restart: RestartPolicy::Always, grace
 pub(super) const CRASH: Exit = Exit { code: 1, oom_killed: false };
 pub(super) const DONE: Exit = Exit { code: 0, oom_killed: false };
 
-pub(super) fn probe(initial_delay: u64, period: u64, success_threshold: u32, failure_threshold: u32) -> Probe {
+pub(in crate::kubelet) fn probe(
+    initial_delay: u64,
+    period: u64,
+    success_threshold: u32,
+    failure_threshold: u32,
+) -> Probe {
     Probe {
         action: ProbeAction::TcpSocket { host: None, port: 80 },
         initial_delay: s(initial_delay),

@@ -159,7 +159,7 @@ fn fields(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
 #[case::annotation(
     "  name: keys\n",
     "  name: keys\n  annotations: {e2e/generat: x}\n",
-    "app.yaml:63:17, document 4: Secret/keys: metadata.annotations['e2e/generat']: unknown annotation; the only annotation of this kind is `e2e/generate`"
+    "app.yaml:63:17, document 4: Secret/keys: metadata.annotations['e2e/generat']: unknown annotation; there are `e2e/generate` for Secrets and `e2e/lint-ignore` for workloads"
 )]
 #[case::annotated_config(
     "  name: settings\n",

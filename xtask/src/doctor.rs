@@ -1,0 +1,212 @@
+//! `cargo xtask doctor`: why a probe fails, by experiment.
+
+mod lint;
+mod text;
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use anyhow::{Context, Result};
+use e2e::{
+    control::Control,
+    environment::{Component, Environment, ProbeSpec, Replica},
+    evidence::{DoctorEntry, unix_ms},
+    exit::ExitCode,
+    kubelet::{
+        Which,
+        doctor::{Asked, Case, Diagnosis, Known, diagnose},
+        probe::{Profile, Target},
+    },
+    plan::ProbeAction,
+    run_dir,
+};
+
+use crate::options::{block_on, run_directory};
+
+/// Find out why a probe fails: send it as a kubelet does, and search for the smallest change that makes it succeed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask doctor --url http://127.0.0.1:8000/health --pod-ip 10.244.0.9
+  cargo xtask doctor --url http://10.0.0.7:8443/health --scheme HTTPS --works https://app.example/health
+  cargo xtask doctor --env latest --component backend
+  cargo xtask doctor --lint manifests/
+
+Exit codes: 0 every probe succeeds, 1 one fails and its cause is known, 2 wrong input, 3 the environment is down,
+4 one fails and no single cause explains it.")]
+pub(crate) struct Args {
+    /// Where the probe's port can be reached from here, with the path.
+    #[arg(long, required_unless_present_any = ["env", "lint"], conflicts_with_all = ["env", "lint"])]
+    url: Option<String>,
+    /// What a kubelet would put into Host; the URL's address, or 10.244.0.9 when that is a loopback address.
+    #[arg(long, requires = "url", value_name = "ADDRESS")]
+    pod_ip: Option<IpAddr>,
+    /// A header of the probe's httpHeaders; may be given several times.
+    #[arg(long, requires = "url", value_name = "NAME: VALUE")]
+    header: Vec<String>,
+    /// The probe's timeoutSeconds.
+    #[arg(long, requires = "url", default_value = "1s", value_name = "DURATION", value_parser = e2e::duration::parse_positive)]
+    timeout: Duration,
+    /// The probe's scheme, where it is not that of the URL.
+    #[arg(long, requires = "url", value_enum, ignore_case = true)]
+    scheme: Option<Scheme>,
+    /// A request that works, to compare the probe with.
+    #[arg(long, requires = "url", value_name = "URL")]
+    works: Option<String>,
+    /// Every probe of a running environment: latest, or the id or directory of a run.
+    #[arg(long, value_name = "RUN", conflicts_with = "lint")]
+    env: Option<PathBuf>,
+    /// Only this component's.
+    #[arg(long, requires = "env")]
+    component: Option<String>,
+    /// Look at manifests without running anything.
+    #[arg(long, value_name = "DIR")]
+    lint: Option<PathBuf>,
+    /// A run whose measured latencies and start times --lint compares the manifests with.
+    #[arg(long, requires = "lint", value_name = "RUN")]
+    measured: Option<PathBuf>,
+    /// The version of the kubelet to be.
+    #[arg(long, default_value = "1.32", value_name = "VERSION")]
+    kubelet: String,
+    /// What to print.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "UPPER")]
+enum Scheme {
+    Http,
+    Https,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    if let Some(directory) = &args.lint {
+        return lint::run(directory, args.measured.as_deref(), args.format == Format::Json);
+    }
+    match &args.url {
+        Some(url) => of_url(args, url),
+        None => of_environment(args),
+    }
+}
+
+fn of_url(args: &Args, url: &str) -> Result<ExitCode> {
+    let asked = Asked {
+        url: url.to_owned(),
+        pod_ip: args.pod_ip,
+        headers: args.header.clone(),
+        timeout: args.timeout,
+        https: args.scheme.map(|scheme| scheme == Scheme::Https),
+        works: args.works.clone(),
+    };
+    let profile = Profile::of_version(&args.kubelet);
+    let diagnosis = block_on(async {
+        let (case, target) = asked.case().await?;
+        Ok::<_, anyhow::Error>(diagnose(&case, &target, &profile).await)
+    })??;
+    match args.format {
+        Format::Text => print!("{}", text::render(&diagnosis)),
+        Format::Json => println!("{}", serde_json::to_string_pretty(&diagnosis)?),
+    }
+    Ok(exit_code(&[&diagnosis]))
+}
+
+fn of_environment(args: &Args) -> Result<ExitCode> {
+    let run = args.env.as_deref().filter(|run| run.as_os_str() != "latest");
+    let environment = Environment::read(&run_directory(run)?.join(run_dir::ENVIRONMENT))?;
+    if let Some(component) = &args.component {
+        environment.component(component)?;
+    }
+    let entries = block_on(async {
+        let control = Control::of(&environment).context("this system is down; `cargo xtask up` brings one up")?;
+        if let Err(error) = control.status().await {
+            eprintln!("error: this system is down: {error}; `cargo xtask up` brings one up");
+            return Ok(None);
+        }
+        let mut entries = Vec::new();
+        let wanted = |component: &&Component| args.component.as_ref().is_none_or(|name| *name == component.name);
+        for component in environment.components.iter().filter(wanted) {
+            for replica in &component.replicas {
+                for spec in &component.probes {
+                    let entry = examine(args, &environment, &control, component, replica, spec).await?;
+                    if args.format == Format::Text {
+                        print!("{}", text::render_entry(&entry));
+                    }
+                    entries.push(entry);
+                }
+            }
+        }
+        Ok::<_, anyhow::Error>(Some(entries))
+    })??;
+    let Some(entries) = entries else {
+        return Ok(ExitCode::NotUp);
+    };
+    if args.format == Format::Json {
+        println!("{}", serde_json::to_string_pretty(&entries)?);
+    }
+    Ok(exit_code(&entries.iter().map(|entry| &entry.diagnosis).collect::<Vec<_>>()))
+}
+
+async fn examine(
+    args: &Args,
+    environment: &Environment,
+    control: &Control,
+    component: &Component,
+    replica: &Replica,
+    spec: &ProbeSpec,
+) -> Result<DoctorEntry> {
+    let ProbeSpec { container, which, probe } = spec;
+    let diagnosis = match &probe.action {
+        // A command can be run only by what runs the container.
+        ProbeAction::Exec { .. } => Diagnosis::of_observation(control.probe(&replica.name, container, *which).await?),
+        ProbeAction::HttpGet { .. } | ProbeAction::TcpSocket { .. } | ProbeAction::Grpc { .. } => {
+            let ports = replica.ports.iter().map(|port| (port.number, port.address)).collect();
+            let target = Target { pod_ip: replica.pod_ip, ports };
+            let services = environment.services.iter().map(|endpoint| endpoint.service.clone());
+            let case = Case {
+                kind: component.kind.clone(),
+                component: component.name.clone(),
+                container: container.clone(),
+                which: *which,
+                probe: probe.clone(),
+                known: Known {
+                    services: services.filter(|service| *service == component.name).collect(),
+                    paths: other_paths(component, container, *which),
+                    ..Known::default()
+                },
+            };
+            diagnose(&case, &target, &Profile::of_version(&args.kubelet)).await
+        }
+    };
+    Ok(DoctorEntry {
+        component: component.name.clone(),
+        pod: replica.name.clone(),
+        container: container.clone(),
+        which: *which,
+        at_unix_ms: unix_ms(),
+        diagnosis,
+    })
+}
+
+/// Paths that the container's other probes ask.
+fn other_paths(component: &Component, container: &str, which: Which) -> Vec<String> {
+    let others = component.probes.iter().filter(|spec| spec.container == container && spec.which != which);
+    let path = |spec: &ProbeSpec| match &spec.probe.action {
+        ProbeAction::HttpGet { path, .. } => Some(path.clone()),
+        _ => None,
+    };
+    others.filter_map(path).collect()
+}
+
+fn exit_code(diagnoses: &[&Diagnosis]) -> ExitCode {
+    let failing: Vec<_> = diagnoses.iter().filter(|diagnosis| !diagnosis.success()).collect();
+    match failing.iter().all(|diagnosis| diagnosis.cause.is_some()) {
+        true if failing.is_empty() => ExitCode::Pass,
+        true => ExitCode::Fail,
+        false => ExitCode::UNEXPLAINED,
+    }
+}

@@ -1,0 +1,54 @@
+//! `cargo xtask doctor --lint`: what can be known of probes before anything runs.
+
+use std::{collections::BTreeMap, path::Path};
+
+use anyhow::Result;
+use e2e::{
+    evidence::PODS,
+    exit::ExitCode,
+    kubelet::{
+        lint::{Severity, lint},
+        node::Snapshot,
+    },
+    manifests,
+    plan::{Input, Plan},
+};
+
+use crate::options::run_directory;
+
+pub(super) fn run(directory: &Path, measured: Option<&Path>, json: bool) -> Result<ExitCode> {
+    let snapshot: Option<Snapshot> = match measured {
+        Some(run) => Some(run_directory(Some(run).filter(|run| run.as_os_str() != "latest"))?.read_json(PODS)?),
+        None => None,
+    };
+    let plan = Plan::from_manifests(Input {
+        manifests: manifests::read_dir(directory).map_err(e2e::run::Error::from)?,
+        overlays: Vec::new(),
+        sets: Vec::new(),
+        replicas: BTreeMap::new(),
+        generate: &mut |_, _| String::new(),
+    })
+    .map_err(e2e::run::Error::from)?;
+    let remarks = lint(&plan, snapshot.as_ref());
+    if json {
+        println!("{}", serde_json::to_string_pretty(&remarks)?);
+    } else {
+        for remark in &remarks {
+            println!("{remark}");
+        }
+        let count = |severity| remarks.iter().filter(|remark| remark.severity == severity).count();
+        println!(
+            "{} probes: {} errors, {} warnings, {} notes",
+            plan.components
+                .iter()
+                .flat_map(|component| &component.pod.containers)
+                .map(|container| container.probes.all().count())
+                .sum::<usize>(),
+            count(Severity::Error),
+            count(Severity::Warning),
+            count(Severity::Note)
+        );
+    }
+    let has_errors = remarks.iter().any(|remark| remark.severity == Severity::Error);
+    Ok(if has_errors { ExitCode::Fail } else { ExitCode::Pass })
+}

@@ -1,0 +1,160 @@
+//! The doctor on the command line: exit codes, the shape of its JSON, and input of every bad kind within bounds of time.
+
+use std::{
+    ffi::OsStr,
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener},
+    os::unix::ffi::OsStrExt,
+    process::{Command, Output},
+    time::{Duration, Instant},
+};
+
+use rstest::rstest;
+
+/// Three seconds are promised for the default timeout; the rest is the program's own start on a busy machine.
+const BOUND: Duration = Duration::from_secs(6);
+
+fn doctor<S: AsRef<OsStr>>(arguments: &[S]) -> (Output, i32) {
+    let begun = Instant::now();
+    let output = Command::new(env!("CARGO_BIN_EXE_xtask")).arg("doctor").args(arguments).output().expect("xtask runs");
+    assert!(begun.elapsed() < BOUND, "{:?}", begun.elapsed());
+    let code = output.status.code().unwrap_or(-1);
+    (output, code)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A server that answers each request with what a function makes of it, until the test's process ends.
+fn serve(answer: impl Fn(&str, &mut dyn Write) + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut request = [0; 4096];
+            let count = stream.read(&mut request).unwrap_or(0);
+            answer(&text(&request[..count]), &mut stream);
+        }
+    });
+    address
+}
+
+/// A write to a client that went away is of no matter.
+fn say(stream: &mut dyn Write, bytes: &[u8]) {
+    let _ = stream.write_all(bytes);
+}
+
+#[rstest]
+#[case::no_port(&["--url", "http://127.0.0.1/health"], "it names no port")]
+#[case::no_scheme(&["--url", "127.0.0.1:8000"], "it does not begin with http:// or https://")]
+#[case::newline_in_header(&["--url", "http://127.0.0.1:9/", "--header", "X-A: 1\nX-B: 2"], "invalid header field value for \"X-A\"")]
+#[case::unknown_host(&["--url", "http://nowhere.invalid:8000/"], "the host nowhere.invalid has no address")]
+#[case::no_run(&["--env", "no-such-run"], "there is no such run")]
+#[case::no_manifests(&["--lint", "/no/such/directory"], "there is no such file or directory")]
+#[case::nothing(&[], "required")]
+#[case::both(&["--url", "http://127.0.0.1:9/", "--env", "latest"], "cannot be used with")]
+fn wrong_input_is_named(#[case] arguments: &[&str], #[case] reason: &str) {
+    let (output, code) = doctor(arguments);
+    assert_eq!(code, 2, "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains(reason), "{}", text(&output.stderr));
+}
+
+#[test]
+fn arguments_that_are_no_text_are_wrong_input() {
+    let url = OsStr::from_bytes(b"http://127.0.0.1:8000/\xff");
+    let (output, code) = doctor(&[OsStr::new("--url"), url]);
+    assert_eq!(code, 2, "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_host_allow_list_is_told_as_json_and_as_text() {
+    let address = serve(|request, stream| {
+        let known = request.lines().any(|line| line.starts_with("Host: localhost:"));
+        say(stream, if known { b"HTTP/1.1 200 OK\r\n\r\nOK" } else { b"HTTP/1.1 400 Bad Request\r\n\r\nno" });
+    });
+    let url = format!("http://{address}/health");
+    let (output, code) = doctor(&["--url", &url, "--pod-ip", "10.244.0.9", "--format", "json"]);
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let port = address.port();
+    assert_eq!(code, 1, "{found:#}");
+    assert_eq!(found["verdict"], "failure");
+    assert_eq!(found["observation"]["status"], 400);
+    assert_eq!(found["observation"]["error"], "HTTP probe failed with statuscode: 400");
+    assert_eq!(found["observation"]["body_excerpt"], "no");
+    assert_eq!(found["cause"], "host-allow-list");
+    let (from, to) = (format!("10.244.0.9:{port}"), format!("localhost:{port}"));
+    assert_eq!(found["flip"], serde_json::json!({ "axis": "host", "from": from, "to": to }));
+    assert_eq!((&found["confirmed"], &found["confidence"]), (&true.into(), &"proven".into()));
+    assert_eq!(found["requests"], found["evidence"].as_array().expect("a list").len());
+    assert_eq!(found["fix"]["verified"], true);
+    let patch = found["fix"]["patch"].as_str().expect("a patch");
+    assert!(!patch.lines().any(|line| line.trim_start().starts_with("host:")), "{patch}");
+    let (output, code) = doctor(&["--url", &url]);
+    let told = text(&output.stdout);
+    assert_eq!(code, 1);
+    assert!(told.contains("cause: host-allow-list (proven by"), "{told}");
+    assert!(told.contains("patch (the probe succeeds with it):\napiVersion: apps/v1\n"), "{told}");
+    let (_, code) = doctor(&["--url", &url, "--header", &format!("Host: localhost:{port}")]);
+    assert_eq!(code, 0, "with the header the probe succeeds");
+}
+
+#[test]
+fn what_nothing_explains_ends_with_4() {
+    let broken = serve(|_, stream| say(stream, b"HTTP/1.1 500 Oops\r\n\r\n"));
+    let (output, code) = doctor(&["--url", &format!("http://{broken}/")]);
+    assert_eq!(code, 4, "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("cause: unknown after"), "{}", text(&output.stdout));
+    let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    assert_eq!(doctor(&["--url", &format!("http://{closed}/")]).1, 4);
+    // A net of documentation (RFC 5737): there is no way to it, or nobody answers.
+    assert_eq!(doctor(&["--url", "http://192.0.2.1:8000/"]).1, 4);
+}
+
+#[test]
+fn servers_that_never_end_are_left_in_time() {
+    // Keeps each connection open and says nothing, so a handshake never ends.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = silent.local_addr().expect("an address");
+    let kept = std::thread::spawn(move || silent.incoming().flatten().take(64).collect::<Vec<_>>());
+    let (output, code) = doctor(&["--url", &format!("https://{address}/")]);
+    assert_eq!(code, 4, "{}", text(&output.stdout));
+    drop(kept);
+    let endless = serve(|_, stream| {
+        say(stream, b"HTTP/1.1 200 OK\r\n\r\n");
+        while stream.write_all(&[b'x'; 4096]).is_ok() {}
+    });
+    // A kubelet reads 10 KiB of it and is content.
+    assert_eq!(doctor(&["--url", &format!("http://{endless}/")]).1, 0);
+}
+
+#[test]
+fn bytes_that_are_no_text_are_shown_as_well_as_can_be() {
+    let odd = serve(|_, stream| say(stream, b"HTTP/1.1 503 \xff\xfe\r\nX-\xc3: \xff\r\nX-B: \xff\r\n\r\n\xff\xfe\xfd"));
+    let (output, code) = doctor(&["--url", &format!("http://{odd}/"), "--format", "json"]);
+    assert!(code == 1 || code == 4, "{code}: {}", text(&output.stderr));
+    let found: Result<serde_json::Value, _> = serde_json::from_slice(&output.stdout);
+    assert!(found.is_ok(), "{}", text(&output.stdout));
+}
+
+#[test]
+fn manifests_are_linted() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let write = |probes: &str| {
+        let manifest = format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: app}}\nspec:\n  selector: {{matchLabels: {{app: app}}}}\n  \
+             template:\n    metadata: {{labels: {{app: app}}}}\n    spec: {{containers: [{{name: app, image: app:1, ports: \
+             [{{containerPort: 80}}]{probes}}}]}}\n"
+        );
+        std::fs::write(directory.path().join("app.yaml"), manifest).expect("a manifest");
+    };
+    let lint = || doctor(&[OsStr::new("--lint"), directory.path().as_os_str()]);
+    write("");
+    let (output, code) = lint();
+    assert_eq!((code, text(&output.stdout)), (0, "0 probes: 0 errors, 0 warnings, 0 notes\n".to_owned()));
+    write(", readinessProbe: {httpGet: {path: /, port: 80, host: app.example}}");
+    let (output, code) = lint();
+    let told = text(&output.stdout);
+    assert_eq!(code, 1, "{told}");
+    assert!(told.starts_with("error[host-set] Deployment/app containers[app].readinessProbe.host ("), "{told}");
+}
