@@ -41,7 +41,15 @@ impl Measured {
     /// What a run found of a container.
     #[must_use]
     pub fn of(container: &ContainerReport) -> Self {
-        let answers = container.probes.iter().filter_map(|(which, report)| Some((*which, Answer::of(report)?)));
+        let answers = container.probes.iter().filter_map(|(which, report)| {
+            // It is over with its first success, and readiness tells at the end what it came to.
+            let came_well = match which {
+                Which::Startup => report.last_success.is_some(),
+                Which::Readiness => container.status.ready,
+                Which::Liveness => report.failed * 2 <= report.sent && report.last_success.is_some(),
+            };
+            Some((*which, Answer::of(report, came_well)?))
+        });
         let firsts = container.probes.values().filter_map(|report| report.first_success_ms);
         Self {
             answers: answers.collect(),
@@ -64,17 +72,19 @@ impl Measured {
 }
 
 impl Answer {
-    /// What a probe got in the end: the failure, when none of its latest results is a success.
-    fn of(report: &ProbeReport) -> Option<Self> {
+    /// What a probe got in the end; `None` when it was not sent.
+    fn of(report: &ProbeReport, came_well: bool) -> Option<Self> {
         let mean = report.sum_ms / f64::from(report.sent.max(1));
         let latency = Duration::from_secs_f64(mean.max(0.0) / 1000.0);
-        match (&report.last_success, &report.last_failure) {
-            // More failures than successes: what it got now and then is not what to expect.
-            (success, Some(failure)) if success.is_none() || report.failed * 2 > report.sent => {
+        match &report.last_failure {
+            Some(failure) if !came_well => {
                 Some(Self { verdict: failure.verdict, latency, message: failure.message.clone() })
             }
-            (Some(_), _) => Some(Self { verdict: Verdict::Success, latency, message: String::new() }),
-            _ => None,
+            _ => report.last_success.as_ref().map(|_| Self {
+                verdict: Verdict::Success,
+                latency,
+                message: String::new(),
+            }),
         }
     }
 }

@@ -37,7 +37,7 @@ fn of_component(data: &RunData, component: &Component) -> Vec<PredictionSection>
             failing(pod, &pod.containers[index]).then_some((pod_name, index, &pod.containers[index]))
         })
     };
-    let predicted = containers.iter().filter_map(|name| first(name));
+    let predicted = containers.iter().filter_map(first);
     predicted.map(|(pod, index, container)| of_container(data, component, pod, index, container)).collect()
 }
 
