@@ -1,7 +1,7 @@
 //! The run's address for its suites: what only the run can do, such as a probe inside a container. Main types: [`Control`] asks,
 //! [`Server`] answers. The suites so need no provider, and the same question works on every target.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -11,6 +11,11 @@ use axum::{
     response::Response,
     routing::{get, post},
 };
+use e2e_load::{
+    agent::Order,
+    load::{self, LoadResult},
+};
+use serde::de::DeserializeOwned;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::{
@@ -25,6 +30,9 @@ use crate::{
     provider::{Provider, pods::PodSpec},
 };
 
+/// How long agents may take to start and to hand over what they measured.
+const LOAD_SLACK: Duration = Duration::from_secs(120);
+
 /// Key of the token in `secrets.json`.
 pub(crate) const TOKEN: &str = "e2e/control-token";
 
@@ -35,6 +43,8 @@ pub(crate) struct Answers {
     pub(crate) snapshot: watch::Receiver<Snapshot>,
     /// What a suite says about how it goes.
     pub(crate) progress: watch::Sender<String>,
+    /// How many agents make a load that comes from inside.
+    pub(crate) agents: u32,
     /// Set to ask the run to end.
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) token: String,
@@ -57,6 +67,7 @@ impl Server {
             .route("/status", get(status))
             .route("/probe/{pod}/{container}/{which}", post(probe))
             .route("/progress", post(progress))
+            .route("/load/{name}", post(load))
             .route("/stop", post(stop))
             .layer(middleware::from_fn_with_state(Arc::clone(&answers), authorise))
             .with_state(answers);
@@ -94,6 +105,21 @@ async fn progress(State(answers): State<Arc<Answers>>, text: String) {
 
 async fn stop(State(answers): State<Arc<Answers>>) {
     answers.stop.send_replace(true);
+}
+
+async fn load(
+    State(answers): State<Arc<Answers>>,
+    Path(name): Path<String>,
+    Json(order): Json<Order>,
+) -> Result<Json<LoadResult<serde_json::Value>>, (StatusCode, String)> {
+    let mut before = 0;
+    let watch = |now: &load::Snapshot| {
+        let text = format!("{name}: {} requests/s, {} errors", now.requests.saturating_sub(before), now.errors);
+        before = now.requests;
+        answers.progress.send_replace(text);
+    };
+    let result = answers.provider.load(answers.agents, &order, watch).await;
+    result.map(Json).map_err(|error| (StatusCode::BAD_GATEWAY, error.to_string()))
 }
 
 async fn probe(
@@ -176,6 +202,17 @@ impl Control {
         self.ask(reqwest::Method::POST, "/stop").await.map(drop)
     }
 
+    /// Has the agents of [`LoadFrom::Inside`](crate::environment::LoadFrom::Inside) make a load, and returns what they
+    /// measured. `name` stands before the figures that people see while it goes on.
+    pub async fn load<C: DeserializeOwned>(&self, name: &str, order: &Order) -> Result<LoadResult<C>, Error> {
+        let path = format!("/load/{name}");
+        // Setting up, all requests in flight at the end, and the agents' own start come on top.
+        let limit = order.set_up_limit + order.warm_up + order.duration + order.request_timeout + LOAD_SLACK;
+        let url = format!("{}{path}", self.base);
+        let request = self.client.post(&url).bearer_auth(&self.token).timeout(limit).json(order);
+        self.answer(&path, request).await?.json().await.map_err(|source| self.no_answer(&path, source))
+    }
+
     /// Tells the run how a suite goes, for people who wait.
     pub async fn progress(&self, text: &str) -> Result<(), Error> {
         self.send(reqwest::Method::POST, "/progress", text.to_owned()).await.map(drop)
@@ -187,7 +224,11 @@ impl Control {
 
     async fn send(&self, method: reqwest::Method, path: &str, body: String) -> Result<reqwest::Response, Error> {
         let url = format!("{}{path}", self.base);
-        let request = self.client.request(method, &url).bearer_auth(&self.token).body(body);
+        self.answer(path, self.client.request(method, &url).bearer_auth(&self.token).body(body)).await
+    }
+
+    async fn answer(&self, path: &str, request: reqwest::RequestBuilder) -> Result<reqwest::Response, Error> {
+        let url = format!("{}{path}", self.base);
         let response = request.send().await.map_err(|source| self.no_answer(path, source))?;
         if response.status().is_success() {
             return Ok(response);

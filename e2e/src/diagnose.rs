@@ -1,9 +1,11 @@
 //! Records and evidence become findings: what is wrong, proven by which file, and what to do. Pure. Main function: [`findings`].
 
+mod cluster;
 mod load;
 mod memory;
 mod pods;
 mod probes;
+pub(crate) mod stuck;
 mod suites;
 
 pub(crate) use self::probes::is_failing;
@@ -15,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     environment::Environment,
-    evidence::{DoctorEntry, Resources, Saturation},
+    evidence::{DoctorEntry, Resources, Saturation, cluster::Cluster},
     kubelet::node::Snapshot,
     record::{Measured, Record},
     report::{Finding, Request, Severity},
@@ -40,6 +42,8 @@ pub struct RunData {
     pub resources: Resources,
     /// Use of the resources that `[[saturation]]` names.
     pub saturation: Vec<Saturation>,
+    /// What the cluster says; nothing on other targets.
+    pub cluster: Option<Cluster>,
     /// What the doctor found.
     pub doctor: Vec<DoctorEntry>,
     /// Last lines of each container's log, by `pod.container`.
@@ -103,6 +107,20 @@ pub enum Code {
     MemoryAtLimit,
     /// A container's program ended by itself.
     Crashed,
+    /// The image of a container cannot be had.
+    ImageUnavailable,
+    /// A Secret or ConfigMap that a pod refers to is not there.
+    ConfigMissing,
+    /// A volume cannot be mounted.
+    MountFailed,
+    /// No node can take a pod.
+    Unschedulable,
+    /// A quota or a policy of the cluster refuses a pod.
+    AdmissionRefused,
+    /// A pod was deleted or evicted, and another one took its place.
+    PodReplaced,
+    /// A node does not take pods, or says that something is wrong.
+    NodeTrouble,
     /// Everything that waits for a bounded resource waits because it is used up.
     PoolExhausted,
     /// The application answers 503 because something behind it is away.
@@ -123,6 +141,10 @@ pub enum Code {
     CheckFailed,
     /// A figure crossed its line.
     ThresholdCrossed,
+    /// A connection through the cluster's network did not come about.
+    NetworkCheckFailed,
+    /// All replicas of a component run on one node, although there are others.
+    ReplicasShareNode,
     /// The load generator was the bottleneck, so its figures say nothing about the system.
     GeneratorSaturated,
     /// Something that should have been measured was not.
@@ -160,6 +182,12 @@ impl Code {
                 | Self::OomKilled
                 | Self::MemoryAtLimit
                 | Self::Crashed
+                | Self::ImageUnavailable
+                | Self::ConfigMissing
+                | Self::MountFailed
+                | Self::Unschedulable
+                | Self::AdmissionRefused
+                | Self::PodReplaced
                 | Self::PoolExhausted
                 | Self::NoReplicas
         )
@@ -193,6 +221,7 @@ impl fmt::Display for Code {
 pub fn findings(data: &RunData) -> Vec<Finding> {
     let mut findings: Vec<Finding> = pods::findings(data)
         .into_iter()
+        .chain(cluster::findings(data))
         .chain(probes::findings(data))
         .chain(load::findings(data))
         .chain(suites::findings(data))
@@ -251,7 +280,8 @@ impl RunData {
         &'a self,
         component: &'a crate::environment::Component,
     ) -> impl Iterator<Item = (&'a str, &'a crate::kubelet::node::PodReport)> {
-        component.replicas.iter().filter_map(|replica| Some((replica.name.as_str(), self.snapshot.pod(&replica.name)?)))
+        let pods = component.pod_names().filter_map(|name| self.snapshot.pods.get_key_value(&name));
+        pods.map(|(name, pod)| (name.as_str(), pod))
     }
 }
 

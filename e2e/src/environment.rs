@@ -36,6 +36,9 @@ pub struct Environment {
     pub components: Vec<Component>,
     /// The load that the suites put on.
     pub scenario: Scenario,
+    /// Where it comes from.
+    #[serde(default)]
+    pub load_from: LoadFrom,
     /// Where the run answers the suites' questions. See [`crate::control`].
     pub control: SocketAddr,
     /// From the first call to everything ready, or to the end of waiting.
@@ -44,6 +47,20 @@ pub struct Environment {
     pub ready: bool,
     /// Fields that this target does not honour and other remarks about how it runs.
     pub warnings: Vec<Warning>,
+}
+
+/// Where the load comes from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoadFrom {
+    /// The suites' own process.
+    #[default]
+    Host,
+    /// So many agents where the system runs. [`crate::control::Control::load`] has them make it.
+    Inside {
+        /// How many.
+        agents: u32,
+    },
 }
 
 /// Something that the reader of a report has to know about how the system ran.
@@ -68,7 +85,7 @@ pub struct Endpoint {
     pub port: u16,
     /// Where this machine reaches it.
     pub address: SocketAddr,
-    /// How: `pod address`, `published port`, `process` or `balancer`.
+    /// How: `pod address`, `published port`, `port-forward`, `process` or `balancer`.
     pub path: String,
 }
 
@@ -110,6 +127,12 @@ pub struct Replica {
     pub pod_ip: IpAddr,
     /// Its ports, as reached from this machine.
     pub ports: Vec<ReplicaPort>,
+    /// The pod's name in the cluster; nothing on other targets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
+    /// The node that it runs on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
 }
 
 /// A container port and where this machine reaches it.
@@ -162,6 +185,18 @@ pub enum Error {
         /// What there is.
         known: String,
     },
+}
+
+impl Component {
+    /// Names of its pods, whether they run or not: `backend-0`, `backend-1`.
+    pub fn pod_names(&self) -> impl Iterator<Item = String> {
+        (0..self.desired).map(|index| pod_name(&self.name, index))
+    }
+}
+
+/// The name of a component's pod, the same on every target.
+pub(crate) fn pod_name(component: &str, index: u32) -> String {
+    format!("{component}-{index}")
 }
 
 impl Environment {

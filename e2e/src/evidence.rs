@@ -1,5 +1,6 @@
 //! What is gathered before anything is torn down, as files in `evidence/`. Main functions: [`watch_resources`], [`gather`].
 
+pub mod cluster;
 mod meter;
 
 use std::{
@@ -25,6 +26,8 @@ pub const PODS: &str = "evidence/pods.json";
 pub const RESOURCES: &str = "evidence/resources.json";
 /// Use of the bounded resources that the configuration names.
 pub const SATURATION: &str = "evidence/saturation.json";
+/// What the cluster says of itself and of the run.
+pub const CLUSTER: &str = "evidence/cluster.json";
 /// What the doctor found for each HTTP probe that fails.
 pub const DOCTOR: &str = "evidence/doctor.json";
 
@@ -171,6 +174,13 @@ pub(crate) async fn gather(
     resources.sample(provider).await;
     directory.write_json(RESOURCES, &resources.resources())?;
     directory.write_json(SATURATION, &resources.saturation())?;
+    if let Some((cluster, objects)) = provider.cluster().await {
+        directory.write_json(CLUSTER, &cluster)?;
+        for (kind, objects) in objects {
+            let text = serde_json::to_string_pretty(&objects).unwrap_or_default();
+            directory.write(format!("{EVIDENCE}/objects/{kind}.json"), &redact(&text, secrets))?;
+        }
+    }
     for ((pod, container), text) in provider.logs().await {
         directory.write(log_file(&pod, &container), &redact(&text, secrets))?;
     }

@@ -16,6 +16,8 @@ pub mod simulate;
 pub mod status;
 pub mod worker;
 
+pub(crate) use http::round_ms;
+
 use std::fmt;
 
 use schemars::JsonSchema;

@@ -10,7 +10,7 @@ mod overlay;
 mod overrides;
 mod pod;
 mod probe;
-mod quantity;
+pub(crate) mod quantity;
 mod read;
 pub mod references;
 mod services;
@@ -35,7 +35,7 @@ pub use self::{
     warnings::Warning,
 };
 
-pub(crate) use self::stores::LINT_IGNORE;
+pub(crate) use self::{stores::LINT_IGNORE, suggest::nearest};
 
 /// What a plan is made from.
 pub struct Input<'a> {

@@ -2,6 +2,7 @@
 
 pub mod docker;
 pub(crate) mod files;
+pub mod k8s;
 pub mod local;
 pub(crate) mod owner;
 mod parent;
@@ -9,12 +10,17 @@ pub(crate) mod pods;
 
 use std::{collections::BTreeMap, ops::AddAssign, path::PathBuf, time::Duration};
 
+use e2e_load::{
+    agent::Order,
+    load::{self, LoadResult},
+};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::parent::end_with_parent;
-use self::{docker::DockerPods, local::LocalPods, pods::PodSpec};
+use self::{docker::DockerPods, k8s::K8sPods, local::LocalPods, pods::PodSpec};
 use crate::{
     environment::{Endpoint, Replica, ReplicaPort},
+    evidence::cluster::Cluster,
     kubelet::{
         node::{ExecError, ExecResult, Runtime, StartError},
         probe::Target as ProbeTarget,
@@ -30,6 +36,8 @@ pub(crate) enum Provider {
     Docker(DockerPods),
     /// Processes.
     Local(LocalPods),
+    /// Pods of a cluster.
+    K8s(K8sPods),
 }
 
 /// What a pod uses.
@@ -112,6 +120,12 @@ pub enum Error {
         /// The system's words.
         reason: String,
     },
+    /// Only a cluster has agents of its own.
+    #[error("on this target the load comes from this machine; leave --load-from inside out, or use --target k8s")]
+    LoadFromHost,
+    /// A cluster cannot be used.
+    #[error(transparent)]
+    Cluster(#[from] k8s::Error),
     /// A port is taken.
     #[error("no port of 127.0.0.1 can be used for {what}: {reason}; `ss -ltnp` shows who listens")]
     Port {
@@ -148,6 +162,7 @@ impl Provider {
         match self {
             Self::Docker(pods) => format!("{}, load by {}", pods.engine.description(), pods.path()),
             Self::Local(pods) => pods.description(),
+            Self::K8s(pods) => pods.description(),
         }
     }
 
@@ -160,12 +175,10 @@ impl Provider {
                     Self::Local(local) => {
                         (local.service(&service.name, port.port), local.path(&service.name, port.port))
                     }
-                    Self::Docker(docker) => {
+                    Self::Docker(_) | Self::K8s(_) => {
                         let pod = pods.iter().find(|pod| service.components.contains(&pod.component.name));
-                        (
-                            pod.and_then(|pod| docker.target(&pod.name)?.ports.get(&port.target_port).copied()),
-                            docker.path(),
-                        )
+                        let reached = |pod: &PodSpec| self.target(&pod.name)?.ports.get(&port.target_port).copied();
+                        (pod.and_then(reached), self.path())
                     }
                 };
                 endpoints.extend(address.map(|address| Endpoint {
@@ -180,7 +193,16 @@ impl Provider {
         endpoints
     }
 
-    /// The replicas of a component.
+    /// How this machine reaches pods, where all are reached in the same way.
+    fn path(&self) -> &'static str {
+        match self {
+            Self::Docker(pods) => pods.path(),
+            Self::K8s(pods) => pods.path(),
+            Self::Local(_) => "process",
+        }
+    }
+
+    /// The replicas of a component that have an address.
     pub(crate) fn replicas(&self, component: &str, pods: &[PodSpec]) -> Vec<Replica> {
         pods.iter()
             .filter(|pod| pod.component.name == component)
@@ -190,7 +212,12 @@ impl Provider {
                     let address = *target.ports.get(&port.number)?;
                     Some(ReplicaPort { name: port.name.clone(), number: port.number, address })
                 });
-                Some(Replica { name: pod.name.clone(), pod_ip: target.pod_ip, ports: reached.collect() })
+                let (object, node) = match self {
+                    Self::K8s(pods) => pods.object(&pod.name).unzip(),
+                    Self::Docker(_) | Self::Local(_) => (None, None),
+                };
+                let (name, ports) = (pod.name.clone(), reached.collect());
+                Some(Replica { name, pod_ip: target.pod_ip, ports, object, node: node.flatten() })
             })
             .collect()
     }
@@ -200,6 +227,7 @@ impl Provider {
         match self {
             Self::Docker(pods) => pods.usage().await,
             Self::Local(pods) => pods.usage(),
+            Self::K8s(pods) => pods.usage().await,
         }
     }
 
@@ -208,6 +236,28 @@ impl Provider {
         match self {
             Self::Docker(pods) => pods.logs().await,
             Self::Local(pods) => pods.logs(),
+            Self::K8s(pods) => pods.logs().await,
+        }
+    }
+
+    /// Lets agents where the system runs make a load; `watch` sees how it goes.
+    pub(crate) async fn load(
+        &self,
+        agents: u32,
+        order: &Order,
+        watch: impl FnMut(&load::Snapshot),
+    ) -> Result<LoadResult<serde_json::Value>, Error> {
+        match self {
+            Self::K8s(pods) => Ok(pods.load(agents, order, watch).await?),
+            Self::Docker(_) | Self::Local(_) => Err(Error::LoadFromHost),
+        }
+    }
+
+    /// What the cluster says of itself and of the run, and its objects by kind; nothing on other targets.
+    pub(crate) async fn cluster(&self) -> Option<(Cluster, BTreeMap<&'static str, serde_json::Value>)> {
+        match self {
+            Self::K8s(pods) => Some(pods.evidence().await),
+            Self::Docker(_) | Self::Local(_) => None,
         }
     }
 
@@ -217,6 +267,8 @@ impl Provider {
             // The engine's DNS keeps every replica; a warning of the plan says so.
             Self::Docker(_) => {}
             Self::Local(pods) => pods.set_ready(pod, ready),
+            // The cluster's own Services do.
+            Self::K8s(_) => {}
         }
     }
 
@@ -224,7 +276,7 @@ impl Provider {
     pub(crate) async fn prepare_ahead(&self) {
         match self {
             Self::Docker(pods) => pods.prepare_ahead().await,
-            Self::Local(_) => {}
+            Self::Local(_) | Self::K8s(_) => {}
         }
     }
 
@@ -233,8 +285,14 @@ impl Provider {
         match self {
             Self::Docker(pods) => pods.teardown().await,
             Self::Local(pods) => pods.teardown().await,
+            Self::K8s(pods) => Ok(pods.teardown().await?),
         }
     }
+}
+
+/// What a cluster does by itself is not asked of it here; see [`crate::run`], which runs no node for it.
+fn by_the_cluster() -> Error {
+    Error::NoSuchPod { pod: "that this program may start: the cluster does that".to_owned() }
 }
 
 impl Runtime for Provider {
@@ -242,6 +300,7 @@ impl Runtime for Provider {
         let started = match self {
             Self::Docker(pods) => pods.start(pod, container).await,
             Self::Local(pods) => pods.start(pod, container),
+            Self::K8s(_) => Err(by_the_cluster()),
         };
         started.map_err(|error| StartError::run(error.to_string()))
     }
@@ -250,6 +309,7 @@ impl Runtime for Provider {
         match self {
             Self::Docker(pods) => pods.wait_exit(pod, container).await,
             Self::Local(pods) => pods.wait_exit(pod, container).await,
+            Self::K8s(_) => std::future::pending().await,
         }
     }
 
@@ -257,6 +317,7 @@ impl Runtime for Provider {
         match self {
             Self::Docker(pods) => pods.kill(pod, container, grace).await,
             Self::Local(pods) => pods.kill(pod, container, grace).await,
+            Self::K8s(_) => {}
         }
     }
 
@@ -271,6 +332,7 @@ impl Runtime for Provider {
             match self {
                 Self::Docker(pods) => pods.exec(pod, container, command).await,
                 Self::Local(pods) => pods.exec(pod, container, command).await,
+                Self::K8s(pods) => Ok(pods.exec(pod, container, command).await?),
             }
         };
         match tokio::time::timeout(timeout, run).await {
@@ -283,6 +345,7 @@ impl Runtime for Provider {
         match self {
             Self::Docker(pods) => pods.target(pod),
             Self::Local(pods) => pods.target(pod),
+            Self::K8s(pods) => pods.target(pod),
         }
     }
 }

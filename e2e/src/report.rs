@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::{
     environment::Warning,
+    evidence::cluster::Cluster,
     record::{Conservation, Outcome, Registration, Throughput},
     target::Target,
 };
@@ -66,6 +67,8 @@ pub struct Report {
     pub conservation: Option<Conservation>,
     /// What the throughput cost each component, and the bounds that follow.
     pub expected: Option<Expected>,
+    /// The cluster; absent on other targets.
+    pub cluster: Option<Cluster>,
     /// Figures against lines.
     pub thresholds: Vec<ThresholdSection>,
     /// What is wrong, worst first.

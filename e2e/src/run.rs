@@ -4,8 +4,10 @@ mod bring_up;
 mod collect;
 mod error;
 mod examine;
+mod keeper;
 mod main;
 mod nextest;
+mod place;
 mod prepare;
 mod suites;
 mod system;
@@ -21,19 +23,20 @@ use std::{
 
 use futures_util::FutureExt;
 
+use self::{bring_up::Up, prepare::Prepared, system::System};
 pub use self::{
     collect::{load, report_again},
     error::Error,
     main::main,
     nextest::ensure as ensure_nextest,
-    prepare::{Leftovers, collect_garbage, docker_engine, make_images},
+    prepare::{Leftovers, cluster, collect_garbage, docker_engine, make_images},
 };
-use self::{prepare::Prepared, system::System};
 use crate::{
     config::{self, Config},
     exit::ExitCode,
     plan::Set,
     progress::Progress,
+    provider::k8s,
     report::{Report, Verdict},
     run_dir::RunDir,
     target::Target,
@@ -50,6 +53,12 @@ pub struct Options {
     pub runs: Option<PathBuf>,
     /// Where; `None` takes docker when an engine answers, else local.
     pub target: Option<Target>,
+    /// How many agents make a load that comes from inside.
+    pub agents: u32,
+    /// Whether the load comes from this machine; from inside where there can be agents unless set.
+    pub load_from_host: Option<bool>,
+    /// Which cluster, for the target k8s.
+    pub cluster: k8s::Options,
     /// Directories with patches, applied in order.
     pub overlays: Vec<PathBuf>,
     /// Single environment variables.
@@ -81,6 +90,9 @@ impl Options {
             config: None,
             runs: None,
             target: None,
+            agents: 1,
+            load_from_host: None,
+            cluster: k8s::Options::default(),
             overlays: Vec::new(),
             sets: Vec::new(),
             replicas: BTreeMap::new(),
@@ -135,8 +147,7 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error
     let prepared = signal.or(prepare::prepare(&options, progress)).await.ok_or(Error::NotStarted)??;
 
     let provided = caught(async {
-        let (provider, began) = prepare::provide(&prepared, &signal, progress).await?;
-        let spent = began.elapsed();
+        let programs = signal.or(place::stock(&prepared, progress)).await.ok_or_else(|| prepared.interrupted())??;
         if options.suites && prepared.config.needs_nextest() {
             let suites = async {
                 nextest::ensure(progress).await?;
@@ -144,8 +155,8 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error
             };
             signal.or(suites).await.ok_or_else(|| prepared.interrupted())??;
         }
-        // Nothing of the system runs yet: the time for the suites is not its own.
-        Ok((provider, Instant::now().checked_sub(spent).unwrap_or(began)))
+        let began = Instant::now();
+        Ok((place::provide(&prepared, &programs).await?, began))
     })
     .await;
     let (provider, began) = match provided {
@@ -156,21 +167,26 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error
         }
     };
     let system = System::start(provider, &prepared, began).await?;
-    let mut worked = caught(work(&system, &prepared, &options, &signal, progress)).await;
-    if options.hold && matches!(worked, Ok(Ok(()))) {
-        worked = caught(hold(&system, &prepared, &options, &signal, progress, started)).await;
-    }
+    let worked = caught(async {
+        let up = work(&system, &prepared, &options, &signal, progress).await?;
+        if options.hold {
+            hold(&system, &prepared, &options, &signal, progress, started, up).await?;
+        }
+        Ok(up)
+    });
+    let worked = worked.await;
     progress.live_done();
     let removed = system.remove(&prepared).await;
-    if !matches!(worked, Ok(Ok(()))) {
-        return Err(error_of(worked));
-    }
+    let up = match worked {
+        Ok(Ok(up)) => up,
+        failed => return Err(error_of(failed)),
+    };
     removed?;
     if !options.suites || options.hold {
         let directory = prepared.directory.clone();
         return Ok(Outcome { exit: ExitCode::Pass, directory, report: None, snapshot_difference: None });
     }
-    finish(&prepared, &options, &signal, started).await
+    finish(&prepared, &options, &signal, started, up).await
 }
 
 /// Everything between "it runs" and "it is removed".
@@ -180,14 +196,17 @@ async fn work(
     options: &Options,
     signal: &Signal,
     progress: &Progress,
-) -> Result<(), Error> {
+) -> Result<Up, Error> {
     let interrupted = || prepared.interrupted();
-    signal.or(bring_up::wait(system, prepared, progress)).await.ok_or_else(interrupted)??;
+    let up = signal.or(bring_up::wait(system, prepared, progress)).await.ok_or_else(interrupted)??;
     if options.suites {
-        suites::run(system, prepared, signal, progress).await?;
+        match up {
+            Up::Ready | Up::Unready => suites::run(system, prepared, signal, progress).await?,
+            Up::Stuck => progress.line("the suites are not run: there is no whole system to test"),
+        }
         signal.or(collect::gather(system, prepared, progress)).await.ok_or_else(interrupted)??;
     }
-    Ok(())
+    Ok(up)
 }
 
 /// The work's result, or the panic that ended it.
@@ -205,16 +224,24 @@ fn error_of<T>(ended: Result<Result<T, Error>, Box<dyn Any + Send>>) -> Error {
 }
 
 /// Makes the report and compares it with the snapshot.
-async fn finish(prepared: &Prepared, options: &Options, signal: &Signal, started: Instant) -> Result<Outcome, Error> {
+async fn finish(
+    prepared: &Prepared,
+    options: &Options,
+    signal: &Signal,
+    started: Instant,
+    up: Up,
+) -> Result<Outcome, Error> {
     let directory = prepared.directory.clone();
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     directory.write_json(collect::DURATION, &duration_ms)?;
     let report = report_again(&directory)?;
-    let snapshot_difference = match options.is_unchanged() && report.verdict != Verdict::Incomplete {
+    let is_comparable = options.is_unchanged() && report.verdict != Verdict::Incomplete && up != Up::Stuck;
+    let snapshot_difference = match is_comparable {
         true => suites::compare_snapshot(prepared, signal, options.update_snapshots).await?,
         false => None,
     };
     let exit = match (report.verdict, &snapshot_difference) {
+        _ if up == Up::Stuck => ExitCode::NotUp,
         (Verdict::Fail, _) | (Verdict::Pass, Some(_)) => ExitCode::Fail,
         (Verdict::Pass, None) => ExitCode::Pass,
         (Verdict::Incomplete, _) => ExitCode::Incomplete,
@@ -230,10 +257,12 @@ async fn hold(
     signal: &Signal,
     progress: &Progress,
     started: Instant,
+    up: Up,
 ) -> Result<(), Error> {
-    let exit = match options.suites {
-        true => finish(prepared, options, signal, started).await?.exit,
-        false => ExitCode::Pass,
+    let exit = match (options.suites, up) {
+        (true, _) => finish(prepared, options, signal, started, up).await?.exit,
+        (false, Up::Ready | Up::Unready) => ExitCode::Pass,
+        (false, Up::Stuck) => ExitCode::NotUp,
     };
     progress.line("the system stays up");
     let log = prepared.directory.write(HELD_LOG, "")?;

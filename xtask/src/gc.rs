@@ -1,19 +1,27 @@
 //! `cargo xtask gc`: removes what runs left that were killed.
 
 use anyhow::Result;
-use e2e::{exit::ExitCode, run::collect_garbage};
+use e2e::{
+    exit::ExitCode,
+    run::{Options, collect_garbage},
+};
 
-use crate::options::{block_on, project};
+use crate::options::{ClusterArgs, block_on, project};
 
-/// Remove what killed runs left: containers, networks and volumes labelled e2e.run, private data, secrets.
+/// Remove what killed runs left: containers, networks, volumes and namespaces labelled e2e.run, private data, secrets.
 ///
-/// Nothing of a run that is alive is touched, and nothing that is not ours.
+/// Nothing of a run that is alive is touched, and nothing that is not ours. A namespace that another machine made is removed
+/// when it is older than six hours.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  cargo xtask gc")]
-pub(crate) struct Args {}
+#[command(after_help = "Examples:\n  cargo xtask gc\n  cargo xtask gc --context kind-dev")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
 
-pub(crate) fn run(_args: &Args) -> Result<ExitCode> {
-    let removed = block_on(collect_garbage(&project().runs()))??;
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let options = Options { cluster: args.cluster.options(), ..project() };
+    let removed = block_on(collect_garbage(&options))??;
     eprintln!("removed {removed}");
     Ok(ExitCode::Pass)
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use e2e::{exit::ExitCode, plan::Set, run::Options, target::Target};
+use e2e::{exit::ExitCode, plan::Set, provider::k8s, run::Options, target::Target};
 
 /// Flags of every verb.
 #[derive(Debug, Clone, clap::Args)]
@@ -62,12 +62,41 @@ pub(crate) struct SystemArgs {
     /// Another configuration than .config/e2e.toml.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// Name of the namespace that the run makes in the cluster; `e2e-RUN_ID` unless set.
+    #[arg(long, value_name = "NAME")]
+    namespace: Option<String>,
+    /// Wait at the end until the namespace is gone.
+    #[arg(long)]
+    wait: bool,
     /// Id of the run.
     #[arg(long, hide = true)]
     pub(crate) run_id: Option<String>,
     /// Stay up in this very process.
     #[arg(long, hide = true)]
     pub(crate) hold: bool,
+}
+
+/// Flags that choose a cluster.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ClusterArgs {
+    /// Context of the kubeconfig; the current one unless set.
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// The context that may be used although it does not look like a cluster of this machine.
+    #[arg(long, value_name = "CONTEXT")]
+    allow_remote: Option<String>,
+}
+
+impl ClusterArgs {
+    pub(crate) fn options(&self) -> k8s::Options {
+        k8s::Options {
+            context: self.context.clone(),
+            allow_remote: self.allow_remote.clone(),
+            ..k8s::Options::default()
+        }
+    }
 }
 
 /// Flags that change the load.
@@ -79,9 +108,22 @@ pub(crate) struct LoadArgs {
     /// Length of each load suite, such as 30s.
     #[arg(long, value_name = "DURATION", value_parser = e2e::duration::parse_positive)]
     duration: Option<Duration>,
+    /// Agents that share the load where it comes from inside the cluster.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    agents: u32,
+    /// Where the load comes from: inside the cluster (k8s only, and its default) or this machine.
+    #[arg(long, value_name = "inside|host")]
+    load_from: Option<LoadFrom>,
     /// Seed of the clients' data.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+}
+
+/// Where the load comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum LoadFrom {
+    Inside,
+    Host,
 }
 
 /// A target, or the choice of one.
@@ -117,12 +159,15 @@ impl SystemArgs {
         Options {
             config: self.config.clone(),
             target: self.target.0,
+            cluster: k8s::Options { namespace: self.namespace.clone(), wait: self.wait, ..self.cluster.options() },
             overlays: self.overlay.clone(),
             sets: self.set.clone(),
             replicas: self.replicas.iter().cloned().collect::<BTreeMap<_, _>>(),
             clients: load.and_then(|load| load.clients),
             duration: load.and_then(|load| load.duration),
             seed: load.and_then(|load| load.seed),
+            agents: load.map_or(1, |load| load.agents),
+            load_from_host: load.and_then(|load| load.load_from).map(|from| from == LoadFrom::Host),
             hold: self.hold,
             run_id: self.run_id.clone(),
             ..project()

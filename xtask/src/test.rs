@@ -5,13 +5,13 @@ use e2e::{exit::ExitCode, progress::Progress};
 use xshell::{Shell, cmd};
 
 use crate::{
-    options::{block_on, root},
+    options::{block_on, project, root},
     tidy,
 };
 
 /// Run tidy, unit, integration and documentation tests, the example, and one whole run for each fault.
 ///
-/// Tests that need a Docker engine are skipped without one, aloud.
+/// Tests that need a Docker engine or a cluster are skipped without one, aloud.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  cargo xtask test\n  cargo xtask test --no-tidy --no-faults")]
 pub(crate) struct Args {
@@ -44,6 +44,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     };
     build_ahead(&shell, engine.is_ok())?;
     cmd!(shell, "cargo nextest run --workspace --profile {profile}").run()?;
+    match block_on(e2e::run::cluster(&project()))? {
+        Ok(description) => {
+            eprintln!("{description} answers: tests that need a cluster run too");
+            let chosen = if args.no_faults { "not binary(=faults_k8s)" } else { "all()" };
+            cmd!(shell, "cargo nextest run --workspace --profile k8s -E {chosen}").run()?;
+        }
+        Err(error) => eprintln!("SKIPPED: the tests that need a cluster: {error}"),
+    }
     if args.no_faults {
         eprintln!("SKIPPED: the faults, as --no-faults says");
     } else {

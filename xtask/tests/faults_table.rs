@@ -12,21 +12,22 @@ fn root() -> &'static Path {
 }
 
 fn findings(fault: &Fault, target: Target) -> String {
-    let local = if target == Target::Local { fault.local } else { &[] };
+    let gated = if target == Target::Docker { &[] } else { fault.gated };
     let named = |(code, component): &Expected| match component {
         Some(component) => format!("`{code}` {component}"),
         None => format!("`{code}`"),
     };
-    fault.must.iter().chain(local).map(named).collect::<Vec<_>>().join(", ")
+    fault.must.iter().chain(gated).map(named).collect::<Vec<_>>().join(", ")
 }
 
 /// The rows as the document has them.
 fn rows() -> String {
     let mut rows = String::new();
     for fault in FAULTS {
-        for target in [Target::Local, Target::Docker] {
+        for target in fault.targets {
             let Fault { overlay, wrong, .. } = fault;
-            rows += &format!("| `{overlay}` | {wrong} | {target} | {} |\n", findings(fault, target));
+            let end = if fault.comes_up { "" } else { "; exit code 3, without suites" };
+            rows += &format!("| `{overlay}` | {wrong} | {target} | {}{end} |\n", findings(fault, *target));
         }
         for ((code, component), reason) in fault.may {
             rows += &format!("| | | | may come too: `{code}` {}, {reason} |\n", component.unwrap_or_default());

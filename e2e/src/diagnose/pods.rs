@@ -145,42 +145,47 @@ fn crashed(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -
     })
 }
 
-/// The startup probe killed it and never found the port open.
+/// A probe killed it that never found the port open: the startup probe, or a liveness probe where nothing waits for the start.
 fn not_started(component: &Component, pods: &[(&str, &PodReport)]) -> Option<Finding> {
-    let (pod, container) = containers(pods).into_iter().find(|(_, container)| {
-        let never = container.probes.get(&Which::Startup).is_some_and(|probe| {
-            probe.last_success.is_none() && probe.last_failure.as_ref().is_some_and(|last| last.kind == Kind::Refused)
-        });
-        never && was_killed(container, "startup probe")
+    let (pod, container, which) = containers(pods).into_iter().find_map(|(pod, container)| {
+        let which = [Which::Startup, Which::Liveness].into_iter().find(|which| container.probes.contains_key(which))?;
+        let probe = container.probes.get(&which)?;
+        let never =
+            probe.last_success.is_none() && probe.last_failure.as_ref().is_some_and(|last| last.kind == Kind::Refused);
+        let killed = was_killed(container, &format!("{which} probe"));
+        (never && killed).then_some((pod, container, which))
     })?;
-    let probe =
-        &component.probes.iter().find(|spec| spec.container == container.name && spec.which == Which::Startup)?.probe;
+    let declared = component.probes.iter().find(|spec| spec.container == container.name && spec.which == which)?;
+    let probe = &declared.probe;
     // The first probe is sent at once, so a threshold of n gives n - 1 periods.
     let allowed = probe.initial_delay + probe.period * probe.failure_threshold.saturating_sub(1);
+    let place = format!("container {} in {} {}", container.name, component.kind, component.name);
+    let fix = match which {
+        Which::Liveness => {
+            format!("Give {place} a startupProbe that allows for the slowest start: until it succeeds, liveness waits.")
+        }
+        Which::Startup | Which::Readiness => format!(
+            "Raise startupProbe.failureThreshold of {place} until it allows for the slowest start, or make the start faster."
+        ),
+    };
     Some(Finding {
         code: Code::NotStarted,
         severity: Severity::Error,
         component: Some(component.name.clone()),
         claim: format!(
-            "{} does not listen within the {} that its startup probe allows ({}, {} apart), so it is killed before it is up",
+            "{} does not listen within the {} that its {which} probe allows ({}, {} apart), so it is killed before it is up",
             component.name,
             crate::duration::human(allowed),
             super::counted(probe.failure_threshold.into(), "probe"),
             crate::duration::human(probe.period)
         ),
         evidence: vec![format!("{}/containers", pointer(pod))],
-        fix: format!(
-            "Raise startupProbe.failureThreshold of container {} in {} {} until it allows for the slowest start, or make the start faster.",
-            container.name, component.kind, component.name
-        ),
+        fix,
         excerpt: None,
     })
 }
 
 fn not_ready(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -> Option<Finding> {
-    if pods.is_empty() {
-        return Some(without_address(component));
-    }
     let unready: Vec<&(&str, &PodReport)> = pods.iter().filter(|(_, pod)| !pod.ready).collect();
     let (name, pod) = unready.first()?;
     let container = pod.containers.iter().find(|container| !container.status.ready)?;
@@ -204,23 +209,6 @@ fn not_ready(data: &RunData, component: &Component, pods: &[(&str, &PodReport)])
         // What was restarted has its log there.
         excerpt: excerpt.filter(|_| pods.iter().all(|(_, pod)| pod.restarts == 0)),
     })
-}
-
-/// Nothing of it had been made when the suites began.
-fn without_address(component: &Component) -> Finding {
-    Finding {
-        code: Code::ComponentNotReady,
-        severity: Severity::Error,
-        component: Some(component.name.clone()),
-        claim: format!(
-            "none of {} of {} had an address when the suites began",
-            super::counted(component.desired.into(), "replica"),
-            component.name
-        ),
-        evidence: vec!["environment.json#/components".to_owned(), PODS.to_owned()],
-        fix: format!("Find out in {PODS} why {} was not made.", component.name),
-        excerpt: None,
-    }
 }
 
 /// The log's evidence id and last lines, where there is one: a container that was never made has none.

@@ -77,7 +77,7 @@ fn failing_probe(data: &RunData, component: &Component, spec: &ProbeSpec) -> Opt
             "the {which} probe of {} fails on {} of {}: {} of {} to {pod} failed, the last with `{}`{note}",
             component.name,
             failing.len(),
-            super::counted(component.replicas.len() as u64, "replica"),
+            super::counted(component.desired.into(), "replica"),
             probe.failed,
             super::counted(probe.sent.into(), "probe"),
             last.trim()

@@ -34,6 +34,7 @@ fn run(container: ContainerReport) -> RunData {
         init_containers: Vec::new(),
         containers: vec![container],
         events: Vec::new(),
+        object: None,
     };
     RunData {
         request: Request {
@@ -59,6 +60,7 @@ fn run(container: ContainerReport) -> RunData {
         snapshot: Snapshot { pods: BTreeMap::from([("app-0".to_owned(), pod)]) },
         resources: Resources::default(),
         saturation: Vec::new(),
+        cluster: None,
         doctor: Vec::new(),
         logs: BTreeMap::new(),
     }
@@ -171,7 +173,10 @@ fn a_limit_that_is_used_up_counts_when_the_component_is_in_trouble() {
 
 #[test]
 fn a_component_that_was_not_made_is_not_one_without_replicas() {
-    let mut data = run(ended(&[]));
+    let mut container = ended(&[]);
+    container.status = ContainerStatus::waiting("ContainerCreating");
+    let mut data = run(container);
+    // It has no address, and is known all the same.
     data.environment.components[0].replicas.clear();
     assert_eq!(codes(&data), [Code::ComponentNotReady]);
     data.environment.components[0].desired = 0;

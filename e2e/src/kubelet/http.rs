@@ -172,6 +172,6 @@ pub(super) async fn connect_only(dial: SocketAddr, shown: &str, timeout: Duratio
 }
 
 /// Milliseconds with three decimals: finer would be noise, and three survive JSON unchanged.
-pub(super) fn round_ms(time: Duration) -> f64 {
+pub(crate) fn round_ms(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }

@@ -17,7 +17,7 @@ use super::{
 use crate::plan;
 
 pub use container::observe;
-pub use snapshot::{ContainerReport, PodReport, ProbeReport, Snapshot};
+pub use snapshot::{ClusterPod, ContainerReport, PodReport, ProbeReport, Snapshot};
 
 /// What can run containers. Calls for one container never overlap, but for `exec`, `kill` and `wait_exit`.
 ///
@@ -159,6 +159,26 @@ pub struct NotReached {
     pub snapshot: Box<Snapshot>,
 }
 
+/// Waits until `reached` is true of what is known of pods, whoever looks after them. `missing` says for the error what is not so
+/// then.
+///
+/// # Errors
+///
+/// When `limit` goes by.
+pub async fn wait_for(
+    mut seen: watch::Receiver<Snapshot>,
+    missing: &str,
+    limit: Duration,
+    reached: impl FnMut(&Snapshot) -> bool,
+) -> Result<Snapshot, NotReached> {
+    // A closed channel means that no pod is looked after any more: nothing will change.
+    if let Ok(Ok(snapshot)) = tokio::time::timeout(limit, seen.wait_for(reached)).await {
+        return Ok(snapshot.clone());
+    }
+    let snapshot = Box::new(seen.borrow().clone());
+    Err(NotReached { what: missing.to_owned(), after: limit, last: snapshot.unready_lines(), snapshot })
+}
+
 /// Whether the pods are to be kept running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
@@ -222,13 +242,7 @@ impl Node {
         limit: Duration,
         reached: impl FnMut(&Snapshot) -> bool,
     ) -> Result<Snapshot, NotReached> {
-        let mut seen = self.snapshot.clone();
-        // A closed channel means that no pod is looked after any more: nothing will change.
-        if let Ok(Ok(snapshot)) = tokio::time::timeout(limit, seen.wait_for(reached)).await {
-            return Ok(snapshot.clone());
-        }
-        let snapshot = Box::new(self.snapshot());
-        Err(NotReached { what: missing.to_owned(), after: limit, last: snapshot.unready_lines(), snapshot })
+        wait_for(self.snapshot.clone(), missing, limit, reached).await
     }
 
     /// Stops every container with its pod's grace period, all at the same time, and returns what was known at the end.

@@ -20,6 +20,15 @@ pub struct ContainerStatus {
     pub last_termination: Option<Termination>,
 }
 
+impl ContainerStatus {
+    /// A container that has never run, waiting for a reason such as `ContainerCreating`.
+    #[must_use]
+    pub fn waiting(reason: &str) -> Self {
+        let state = ContainerState::Waiting { reason: reason.to_owned(), message: String::new() };
+        Self { state, ready: false, started: false, restart_count: 0, last_termination: None }
+    }
+}
+
 /// The state of a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "kebab-case")]

@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use crate::plan::{Component, Container, Identity, Plan, ResolvedContainer};
+use crate::{
+    environment::pod_name,
+    plan::{Component, Container, Identity, Plan, ResolvedContainer},
+};
 
 /// One pod that should run.
 #[derive(Debug, Clone)]
@@ -19,7 +22,7 @@ pub(crate) fn of(plan: &Plan) -> Vec<PodSpec> {
         .iter()
         .flat_map(|component| {
             (0..component.replicas)
-                .map(|index| PodSpec { name: format!("{}-{index}", component.name), component: component.clone() })
+                .map(|index| PodSpec { name: pod_name(&component.name, index), component: component.clone() })
         })
         .collect()
 }

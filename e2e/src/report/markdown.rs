@@ -1,5 +1,6 @@
 //! The report for people: every section of the page that the project was born from, measured. Main function: [`render`].
 
+mod cluster;
 mod judgement;
 
 use std::{collections::BTreeMap, fmt::Write};
@@ -15,7 +16,9 @@ pub fn render(report: &Report) -> String {
     for section in [
         environment(report),
         health(report),
+        cluster::nodes(report),
         load(report),
+        cluster::network(report),
         findings(report),
         probes(report),
         root_causes(report),

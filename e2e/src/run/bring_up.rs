@@ -1,9 +1,12 @@
 //! Waits until everything is ready, or until it is clear that it will not be. Main function: [`wait`].
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
+
+use tokio::time::Instant;
 
 use super::{Error, prepare::Prepared, system::System};
 use crate::{
+    diagnose::stuck,
     kubelet::{
         Which,
         node::{PodReport, ProbeReport, Snapshot},
@@ -12,9 +15,20 @@ use crate::{
     run_dir,
 };
 
-/// Waits and writes `environment.json`. A system that is up but not ready is no error: the suites then say what is wrong with it.
-pub(super) async fn wait(system: &System, prepared: &Prepared, progress: &Progress) -> Result<(), Error> {
-    let mut snapshots = system.node.watch();
+/// How a bring-up ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Up {
+    /// Everything is ready.
+    Ready,
+    /// Something is not ready. The suites say what is wrong with it.
+    Unready,
+    /// Some pods cannot start at all, so that there is no system to test.
+    Stuck,
+}
+
+/// Waits and writes `environment.json`. A system that is not ready is no error: the report says what is wrong with it.
+pub(super) async fn wait(system: &System, prepared: &Prepared, progress: &Progress) -> Result<Up, Error> {
+    let mut snapshots = system.keeper.watch();
     let shown = async {
         loop {
             progress.pods(&snapshots.borrow_and_update());
@@ -23,26 +37,62 @@ pub(super) async fn wait(system: &System, prepared: &Prepared, progress: &Progre
             }
         }
     };
-    let alone = pods_alone(prepared);
-    let is_settled = |snapshot: &Snapshot| is_settled(snapshot, &alone);
-    let settled = system.node.wait_for("not all pods are ready", prepared.config.bring_up, is_settled);
     let settled = tokio::select! {
-        () = shown => return Ok(()),
-        settled = settled => settled,
+        () = shown => return Ok(Up::Unready),
+        settled = settle(system, prepared) => settled,
     };
-    progress.pods(&system.node.snapshot());
+    let snapshot = system.keeper.snapshot();
+    progress.pods(&snapshot);
     progress.pods_done();
-    let snapshot = system.node.snapshot();
-    let ready = snapshot.all_ready();
-    let environment = system.environment(prepared, ready);
+    let up = match (snapshot.all_ready(), is_stuck(&snapshot)) {
+        (true, _) => Up::Ready,
+        (false, true) => Up::Stuck,
+        (false, false) => Up::Unready,
+    };
+    let environment = system.environment(prepared, up == Up::Ready);
     prepared.directory.write_json(run_dir::ENVIRONMENT, &environment)?;
     let took = crate::duration::human(std::time::Duration::from_millis(environment.up_ms));
-    match (ready, settled) {
-        (true, _) => progress.line(format!("all {} pods are ready after {took}", snapshot.pods.len())),
-        (false, Ok(_)) => progress.line(format!("will not become ready: {}", snapshot.unready_lines())),
-        (false, Err(_)) => progress.line(format!("not ready after {took}: {}", snapshot.unready_lines())),
+    match (up, settled) {
+        (Up::Ready, _) => progress.line(format!("all {} pods are ready after {took}", snapshot.pods.len())),
+        (Up::Stuck, _) => stuck_lines(&snapshot).iter().for_each(|line| progress.line(line)),
+        (Up::Unready, true) => progress.line(format!("will not become ready: {}", snapshot.unready_lines())),
+        (Up::Unready, false) => progress.line(format!("not ready after {took}: {}", snapshot.unready_lines())),
     }
-    Ok(())
+    Ok(up)
+}
+
+/// How long a cluster may say that a pod cannot start before that is believed: objects that refer to each other are made at the
+/// same time, and the first look may come between the two.
+const STUCK_FOR: Duration = Duration::from_secs(2);
+
+/// Waits until it is clear what becomes of every pod, or until the time is over; whether it is clear.
+async fn settle(system: &System, prepared: &Prepared) -> bool {
+    let deadline = Instant::now() + prepared.config.bring_up;
+    let alone = pods_alone(prepared);
+    loop {
+        let is_clear = |snapshot: &Snapshot| is_settled(snapshot, &alone) || is_stuck(snapshot);
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Ok(snapshot) = system.keeper.wait_for("not all pods are ready", left, is_clear).await else { return false };
+        if !is_stuck(&snapshot) {
+            return true;
+        }
+        let moved_on = system.keeper.wait_for("pods are stuck", STUCK_FOR, |snapshot| !is_stuck(snapshot)).await;
+        if moved_on.is_err() {
+            return true;
+        }
+    }
+}
+
+fn is_stuck(snapshot: &Snapshot) -> bool {
+    snapshot.pods.values().any(|pod| stuck::of_pod(pod).is_some())
+}
+
+fn stuck_lines(snapshot: &Snapshot) -> Vec<String> {
+    let line = |(name, pod)| {
+        let stuck = stuck::of_pod(pod)?;
+        Some(format!("{name} cannot start ({}): {}", stuck.code, stuck.words.trim()))
+    };
+    snapshot.pods.iter().filter_map(line).collect()
 }
 
 /// How many restarts of one pod make it clear that waiting does not help.
@@ -97,6 +147,7 @@ mod tests {
         let readiness = ProbeReport { sent: failed, failed, last_failure: Some(last), ..ProbeReport::default() };
         let waiting = ContainerState::Waiting { reason: String::new(), message: String::new() };
         PodReport {
+            object: None,
             ip: None,
             status: "Running".to_owned(),
             ready: false,

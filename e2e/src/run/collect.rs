@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Error, prepare::Prepared, system::System};
 use crate::{
     diagnose::RunData,
-    evidence::{self, DOCTOR, PODS, RESOURCES, SATURATION},
+    evidence::{self, CLUSTER, DOCTOR, PODS, RESOURCES, SATURATION},
     kubelet::node::Snapshot,
     progress::Progress,
     record::Record,
@@ -21,7 +21,7 @@ const LOG_LINES: usize = 12;
 /// Takes everything that teardown would destroy.
 pub(super) async fn gather(system: &System, prepared: &Prepared, progress: &Progress) -> Result<(), Error> {
     progress.line("gathering evidence");
-    let snapshot = system.node.snapshot();
+    let snapshot = system.keeper.snapshot();
     prepared.directory.write_json(DOCTOR, &system.examinations.finish(&snapshot).await)?;
     let secrets: Vec<String> = prepared.secrets.values().cloned().collect();
     evidence::gather(&system.provider, &snapshot, &system.resources, &secrets, &prepared.directory).await?;
@@ -40,15 +40,21 @@ pub fn load(directory: &RunDir) -> Result<RunData, run_dir::Error> {
             }
         }
     }
+    // A system that did not come up was not tested.
+    let junit = match directory.join(run_dir::JUNIT).exists() {
+        true => directory.read(run_dir::JUNIT)?,
+        false => String::new(),
+    };
     Ok(RunData {
         request: directory.read_json(run_dir::REQUEST)?,
         duration_ms: directory.read_json_if_there(DURATION)?.unwrap_or(0),
         environment: directory.read_json(run_dir::ENVIRONMENT)?,
         records: Record::read_all(directory)?,
-        tests: tests(&directory.read(run_dir::JUNIT)?),
+        tests: tests(&junit),
         snapshot,
         resources: directory.read_json(RESOURCES)?,
         saturation: directory.read_json(SATURATION)?,
+        cluster: directory.read_json_if_there(CLUSTER)?,
         doctor: directory.read_json(DOCTOR)?,
         logs,
     })

@@ -16,9 +16,6 @@ pub enum Error {
     /// The manifests cannot be a plan.
     #[error(transparent)]
     Plan(#[from] plan::Error),
-    /// The target does not exist in this version.
-    #[error("the target k8s is not built yet; use --target docker or --target local")]
-    NoKubernetes,
     /// The system could not be brought up.
     #[error(transparent)]
     Provider(#[from] provider::Error),
@@ -70,9 +67,8 @@ impl Error {
     /// The exit code that tells it apart.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) | Self::Manifests(_) | Self::Plan(_) | Self::NoKubernetes | Self::Environment(_) => {
-                ExitCode::BadInput
-            }
+            Self::Config(_) | Self::Manifests(_) | Self::Plan(_) | Self::Environment(_) => ExitCode::BadInput,
+            Self::Provider(provider::Error::Cluster(error)) if error.is_bad_input() => ExitCode::BadInput,
             // Only the manifests know these images, so it is they that have to change.
             Self::Provider(provider::Error::Program(provider::local::ProgramError::Unknown { .. })) => {
                 ExitCode::BadInput

@@ -16,7 +16,7 @@ use crate::{
     kubelet::{
         Which,
         doctor::{self, Case, Known},
-        node::{ContainerReport, Node, Runtime, Snapshot},
+        node::{ContainerReport, Runtime, Snapshot},
         probe::Profile,
         status::ContainerState,
     },
@@ -32,12 +32,12 @@ pub(super) struct Examinations {
 
 impl Examinations {
     /// Begins to look.
-    pub(super) fn start(provider: Arc<Provider>, prepared: &Prepared, node: &Node) -> Self {
+    pub(super) fn start(provider: Arc<Provider>, prepared: &Prepared, snapshots: watch::Receiver<Snapshot>) -> Self {
         let surgery = Arc::new(Surgery {
             provider,
             pods: prepared.pods.clone(),
             services: prepared.plan.services.clone(),
-            snapshots: node.watch(),
+            snapshots,
             files: Mutex::default(),
         });
         let task = tokio::spawn(follow(Arc::clone(&surgery)));

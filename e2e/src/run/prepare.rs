@@ -1,20 +1,25 @@
-//! From flags to a provider: configuration, plan, run directory, and what earlier runs left. Main functions: [`prepare`], [`provide`].
+//! What is decided before anything starts: configuration, plan, place, run directory; and what earlier runs left.
+//! Main function: [`prepare`].
 
-use std::{collections::BTreeMap, fs, path::Path, time::Instant};
+use std::{collections::BTreeMap, fs, path::Path};
 
-use super::{Error, Options, Signal, suites};
+use super::{
+    Error, Options,
+    place::{self, Place},
+    suites,
+};
 use crate::{
     config::{self, Config},
     control, env_vars,
-    environment::Warning,
+    environment::{LoadFrom, Warning},
     host::host,
     image, manifests,
     plan::{Input, Plan},
     progress::Progress,
     provider::{
-        self, Provider,
-        docker::{DockerPods, engine::Engine},
-        local::LocalPods,
+        self,
+        docker::engine::Engine,
+        k8s::{self, Cluster},
         owner::Owner,
         pods::{self, PodSpec},
     },
@@ -28,16 +33,23 @@ pub(super) struct Prepared {
     pub(super) config: Config,
     pub(super) plan: Plan,
     pub(super) pods: Vec<PodSpec>,
-    pub(super) target: Target,
     pub(super) directory: RunDir,
     pub(super) root: std::path::PathBuf,
     /// By `name/key`.
     pub(super) secrets: BTreeMap<String, String>,
     pub(super) warnings: Vec<Warning>,
-    engine: Option<Engine>,
+    /// How many agents make the load that comes from inside.
+    pub(super) agents: u32,
+    pub(super) load_from: LoadFrom,
+    pub(super) place: Place,
 }
 
 impl Prepared {
+    /// Where the run goes.
+    pub(super) fn target(&self) -> Target {
+        self.place.target()
+    }
+
     /// What a signal makes of the run.
     pub(super) fn interrupted(&self) -> Error {
         Error::Interrupted { directory: self.directory.path().to_owned() }
@@ -71,8 +83,9 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
         suites::check(&config.suites, &options.root)?;
     }
     let id = options.run_id.clone().unwrap_or_else(new_run_id);
-    let (target, engine) = choose_target(options.target, &id, progress).await?;
-    let removed = leftovers(&options.runs(), engine.as_ref()).await?;
+    let place = place::choose(options, &id, progress).await?;
+    let load_from = place::load_from(options, &place)?;
+    let removed = leftovers(&options.runs(), &place).await?;
     if removed.any() {
         progress.line(format!("removed what earlier runs left: {removed}"));
     }
@@ -90,17 +103,18 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
         directory.write_private(run_dir::SECRETS, &text)?;
         directory.write_json(run_dir::REQUEST, &request).map(drop)
     })?;
-    let warnings = warnings(&plan, target);
+    let warnings = warnings(&plan, place.target());
     Ok(Prepared {
         pods: pods::of(&plan),
         config,
         plan,
-        target,
         directory,
         root: options.root.clone(),
         secrets,
         warnings,
-        engine,
+        agents: options.agents,
+        load_from,
+        place,
     })
 }
 
@@ -157,29 +171,6 @@ fn request(options: &Options, config: &Config) -> Request {
     }
 }
 
-/// Docker when an engine answers, else local; says which and why.
-async fn choose_target(
-    asked: Option<Target>,
-    run_id: &str,
-    progress: &Progress,
-) -> Result<(Target, Option<Engine>), Error> {
-    match asked {
-        Some(Target::K8s) => Err(Error::NoKubernetes),
-        Some(Target::Local) => Ok((Target::Local, None)),
-        Some(Target::Docker) => Ok((Target::Docker, Some(Engine::connect(run_id).await?))),
-        None => match Engine::connect(run_id).await {
-            Ok(engine) => {
-                progress.line(format!("target docker: {} answers", engine.description()));
-                Ok((Target::Docker, Some(engine)))
-            }
-            Err(error) => {
-                progress.line(format!("target local: {error}"));
-                Ok((Target::Local, None))
-            }
-        },
-    }
-}
-
 fn warnings(plan: &Plan, target: Target) -> Vec<Warning> {
     let mut warnings: Vec<Warning> = plan
         .warnings(target)
@@ -194,52 +185,14 @@ fn warnings(plan: &Plan, target: Target) -> Vec<Warning> {
     warnings
 }
 
-/// Brings images or programs, which may take minutes the first time; then network, volumes, files and ports, with the moment at
-/// which that began: bring-up is measured from there.
-pub(super) async fn provide(
-    prepared: &Prepared,
-    signal: &Signal,
-    progress: &Progress,
-) -> Result<(Provider, Instant), Error> {
-    let Prepared { config, pods, plan, root, directory, .. } = prepared;
-    let interrupted = || prepared.interrupted();
-    Ok(match &prepared.engine {
-        Some(engine) => {
-            signal.or(images(prepared, engine, progress)).await.ok_or_else(interrupted)??;
-            let started = Instant::now();
-            // A signal waits for the end of this step: a call that is cut short could make something behind the removal's back.
-            (
-                Provider::Docker(DockerPods::prepare(engine.clone(), pods.clone(), &plan.services, directory).await?),
-                started,
-            )
-        }
-        None => {
-            let say = |text| progress.line(text);
-            let found = provider::local::find_programs(&config.local, pods, root, &say);
-            let found = signal.or(found).await.ok_or_else(interrupted)??;
-            let started = Instant::now();
-            (Provider::Local(LocalPods::prepare(plan, pods.clone(), &found, root, directory)?), started)
-        }
-    })
-}
-
-async fn images(prepared: &Prepared, engine: &Engine, progress: &Progress) -> Result<(), Error> {
-    let Prepared { config, pods, root, .. } = prepared;
-    let mut images: Vec<String> =
-        pods.iter().flat_map(|pod| pod.all_containers().map(|container| container.image.clone())).collect();
-    images.push(image::SANDBOX_IMAGE.to_owned());
-    images.sort();
-    images.dedup();
-    let say = |event| say(progress, &event);
-    image::ensure(engine.client(), &images, &config.images.with_built_in(), root, &say)
-        .await
-        .map_err(provider::Error::from)?;
-    Ok(())
-}
-
 /// Name and version of the Docker engine that answers.
 pub async fn docker_engine() -> Result<String, Error> {
     Ok(Engine::connect("probe").await?.description().to_owned())
+}
+
+/// Name and version of the cluster that answers.
+pub async fn cluster(options: &Options) -> Result<String, Error> {
+    Ok(Cluster::connect(&options.cluster, "probe").await.map_err(provider::Error::from)?.description())
 }
 
 /// Makes sure that the engine has every image that the configuration describes.
@@ -248,33 +201,17 @@ pub async fn make_images(options: &Options, progress: &Progress) -> Result<Vec<i
     let engine = Engine::connect("images").await?;
     let recipes = config.images.with_built_in();
     let images: Vec<String> = recipes.0.keys().cloned().collect();
-    let say = |event| say(progress, &event);
+    let say = |event| place::say(progress, &event);
     Ok(image::ensure(engine.client(), &images, &recipes, &options.root, &say).await.map_err(provider::Error::from)?)
-}
-
-/// One line for what took time; nothing for images that were there.
-fn say(progress: &Progress, event: &image::Event) {
-    match event {
-        image::Event::Pulling(_) | image::Event::Line { .. } => {}
-        image::Event::Making(image) => {
-            progress.line(format!("making the image {image}, which this engine does not have"))
-        }
-        image::Event::Foreign(image) => {
-            progress.line(format!("using the image {image} that the engine has, although its recipe did not make it"));
-        }
-        image::Event::Done(outcome) if outcome.how == image::How::Present => {}
-        image::Event::Done(outcome) => {
-            let how = if outcome.how == image::How::Pulled { "pulled" } else { "made" };
-            progress.line(format!("{how} {} in {}", outcome.image, crate::duration::human(outcome.took)));
-        }
-    }
 }
 
 /// Removes what a preparation that did not finish has made.
 pub(super) async fn abandon(prepared: &Prepared) {
-    if let Some(engine) = &prepared.engine {
-        // What cannot be removed now is removed by the next run, by its label.
-        let _ = engine.remove_run().await;
+    // What cannot be removed now is removed by the next run, by its label.
+    match &prepared.place {
+        Place::Docker(engine) => drop(engine.remove_run().await),
+        Place::K8s(cluster) => drop(k8s::remove(cluster).await),
+        Place::Local => {}
     }
     discard(prepared.directory.path());
 }
@@ -288,6 +225,8 @@ pub struct Leftovers {
     pub networks: usize,
     /// Volumes.
     pub volumes: usize,
+    /// Namespaces of a cluster.
+    pub namespaces: usize,
     /// Private directories of runs.
     pub directories: usize,
 }
@@ -301,22 +240,25 @@ impl Leftovers {
 
 impl std::fmt::Display for Leftovers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { containers, networks, volumes, directories } = self;
-        write!(f, "{containers} containers, {networks} networks, {volumes} volumes, {directories} private directories")
+        let Self { containers, networks, volumes, namespaces, directories } = self;
+        write!(f, "{containers} containers, {networks} networks, {volumes} volumes, ")?;
+        write!(f, "{namespaces} namespaces, {directories} private directories")
     }
 }
 
-/// Removes what runs left whose process is gone, in the engine and below `runs`. Nothing that is not ours is touched.
-async fn leftovers(runs: &Path, engine: Option<&Engine>) -> Result<Leftovers, Error> {
+/// Removes what runs left whose process is gone, where this run goes and below `runs`. Nothing that is not ours is touched.
+async fn leftovers(runs: &Path, place: &Place) -> Result<Leftovers, Error> {
     let mut leftovers = Leftovers::default();
-    if let Some(engine) = engine {
-        let removed = engine.remove_orphans().await?;
-        leftovers = Leftovers {
-            containers: removed.containers,
-            networks: removed.networks,
-            volumes: removed.volumes,
-            directories: 0,
-        };
+    match place {
+        Place::Docker(engine) => {
+            let removed = engine.remove_orphans().await?;
+            (leftovers.containers, leftovers.networks) = (removed.containers, removed.networks);
+            leftovers.volumes = removed.volumes;
+        }
+        Place::K8s(cluster) => {
+            leftovers.namespaces = k8s::leftovers::remove_orphans(cluster).await.map_err(provider::Error::from)?;
+        }
+        Place::Local => {}
     }
     for run in fs::read_dir(runs.join("runs")).into_iter().flatten().flatten() {
         let owner = fs::read_to_string(run.path().join(OWNER)).ok();
@@ -327,10 +269,18 @@ async fn leftovers(runs: &Path, engine: Option<&Engine>) -> Result<Leftovers, Er
     Ok(leftovers)
 }
 
-/// [`leftovers`] for the command that does nothing else; an engine that does not answer is passed over.
-pub async fn collect_garbage(runs: &Path) -> Result<Leftovers, Error> {
-    let engine = Engine::connect("gc").await.ok();
-    leftovers(runs, engine.as_ref()).await
+/// [`leftovers`] for the command that does nothing else: in the engine and in the cluster, if they answer.
+pub async fn collect_garbage(options: &Options) -> Result<Leftovers, Error> {
+    let runs = options.runs();
+    let mut all = leftovers(&runs, &Place::Local).await?;
+    if let Ok(engine) = Engine::connect("gc").await {
+        let removed = leftovers(&runs, &Place::Docker(engine)).await?;
+        (all.containers, all.networks, all.volumes) = (removed.containers, removed.networks, removed.volumes);
+    }
+    if let Ok(cluster) = Cluster::connect(&options.cluster, "gc").await {
+        all.namespaces = leftovers(&runs, &Place::K8s(Box::new(cluster))).await?.namespaces;
+    }
+    Ok(all)
 }
 
 /// Removes private data and secrets of a run; `true` when there was some. The secrets go last: who sees them gone knows that

@@ -11,11 +11,13 @@ use tokio::{sync::watch, task::JoinHandle};
 use super::{
     Error,
     examine::Examinations,
+    keeper::Keeper,
     prepare::{self, Prepared},
 };
 use crate::{
     control::{Answers, Server, TOKEN},
-    environment::{self, Environment},
+    diagnose::counted,
+    environment::{self, Environment, LoadFrom},
     evidence::{self, ResourceWatch},
     kubelet::node::{Node, Options, PodSpec, Snapshot},
     plan::Plan,
@@ -28,7 +30,7 @@ const EAGER: Duration = Duration::from_millis(20);
 
 pub(super) struct System {
     pub(super) provider: Arc<Provider>,
-    pub(super) node: Node,
+    pub(super) keeper: Keeper,
     pub(super) resources: ResourceWatch,
     pub(super) examinations: Examinations,
     pub(super) started: Instant,
@@ -44,22 +46,28 @@ impl System {
     /// Starts every pod, as parallel as what they refer to allows.
     pub(super) async fn start(provider: Provider, prepared: &Prepared, started: Instant) -> Result<Self, Error> {
         let provider = Arc::new(provider);
-        let options = Options { eager: Some(EAGER), ..Options::default() };
-        let node = Node::run(Arc::clone(&provider), node_pods(prepared), options);
+        let keeper = match &*provider {
+            Provider::K8s(pods) => Keeper::Cluster(pods.snapshots()),
+            Provider::Docker(_) | Provider::Local(_) => {
+                let options = Options { eager: Some(EAGER), ..Options::default() };
+                Keeper::Node(Node::run(Arc::clone(&provider), node_pods(prepared), options))
+            }
+        };
         let (stop, stopped) = watch::channel(false);
         let (progress, said) = watch::channel(String::new());
         let control = Server::start(Answers {
             provider: Arc::clone(&provider),
             pods: prepared.pods.clone(),
-            snapshot: node.watch(),
+            snapshot: keeper.watch(),
             progress,
+            agents: prepared.agents,
             stop,
             token: prepared.secrets.get(TOKEN).cloned().unwrap_or_default(),
         });
         let control = match control.await {
             Ok(control) => control,
             Err(error) => {
-                node.shutdown().await;
+                keeper.shutdown().await;
                 let _ = provider.teardown().await;
                 prepare::discard(prepared.directory.path());
                 return Err(Error::Control(error));
@@ -71,14 +79,14 @@ impl System {
                 prepared.config.saturation.clone(),
                 prepared.pods.clone(),
             ),
-            examinations: Examinations::start(Arc::clone(&provider), prepared, &node),
-            readiness: tokio::spawn(follow_readiness(Arc::clone(&provider), node.watch())),
+            examinations: Examinations::start(Arc::clone(&provider), prepared, keeper.watch()),
+            readiness: tokio::spawn(follow_readiness(Arc::clone(&provider), keeper.watch())),
             ahead: tokio::spawn({
-                let (provider, snapshots, first) = (Arc::clone(&provider), node.watch(), first_pods(prepared));
+                let (provider, snapshots, first) = (Arc::clone(&provider), keeper.watch(), first_pods(prepared));
                 async move { prepare_ahead(&provider, snapshots, &first).await }
             }),
             provider,
-            node,
+            keeper,
             started,
             control,
             said,
@@ -88,20 +96,26 @@ impl System {
 
     /// What the suites are told.
     pub(super) fn environment(&self, prepared: &Prepared, ready: bool) -> Environment {
-        let Prepared { plan, pods, config, target, directory, warnings, .. } = prepared;
+        let Prepared { plan, pods, config, directory, warnings, .. } = prepared;
         let mut components = environment::components(plan);
         for component in &mut components {
             component.replicas = self.provider.replicas(&component.name, pods);
         }
         Environment {
             run_id: directory.id(),
-            target: *target,
+            target: prepared.target(),
             run_dir: directory.path().to_owned(),
-            provider: self.provider.description(),
+            provider: match prepared.load_from {
+                LoadFrom::Host => self.provider.description(),
+                LoadFrom::Inside { agents } => {
+                    format!("{}, load from {} inside", self.provider.description(), counted(agents.into(), "agent"))
+                }
+            },
             entrance: config.entrance.clone(),
             services: self.provider.endpoints(plan, pods),
             components,
             scenario: config.scenario.clone(),
+            load_from: prepared.load_from,
             control: self.control.address,
             up_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             ready,
@@ -118,12 +132,11 @@ impl System {
 
     /// Stops everything and removes it.
     pub(super) async fn remove(self, prepared: &Prepared) -> Result<(), Error> {
-        let Self { provider, node, resources, examinations, control, readiness, ahead, .. } = self;
+        let Self { provider, keeper, resources, examinations, control, readiness, ahead, .. } = self;
         readiness.abort();
         ahead.abort();
         drop((resources, examinations, control));
-        // From here on no exit leads to a restart.
-        node.shutdown().await;
+        keeper.shutdown().await;
         let removed = provider.teardown().await;
         prepare::discard(prepared.directory.path());
         Ok(removed?)

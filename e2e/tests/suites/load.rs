@@ -3,21 +3,31 @@
 use std::time::Duration;
 
 use e2e::{
+    agent::Order,
     control::Control,
-    environment::Environment,
+    environment::{Environment, LoadFrom},
     load::{self, Client, LoadResult, Scenario, Settings, Workload},
 };
+use serde::de::DeserializeOwned;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// The result of the load, watched while it runs. The scenario is one that could be sent elsewhere, as a [`Workload`].
+/// The result of the load, watched while it runs: made by this process, or where the system runs.
 pub(crate) async fn watched<S: Scenario + Into<Workload>>(
     environment: &Environment,
     name: &str,
     settings: Settings,
     scenario: S,
-) -> Result<LoadResult<<S::Client as Client>::Report>, Error> {
+) -> Result<LoadResult<<S::Client as Client>::Report>, Error>
+where
+    <S::Client as Client>::Report: DeserializeOwned,
+{
     let control = Control::of(environment)?;
+    if let LoadFrom::Inside { .. } = environment.load_from {
+        let entrance = environment.entrance()?;
+        let order = Order::new(format!("{}:{}", entrance.service, entrance.port), scenario.into(), &settings);
+        return Ok(control.load(name, &order).await?);
+    }
     let run = load::start(settings, scenario)?;
     let mut before = run.snapshot();
     let mut second = tokio::time::interval(Duration::from_secs(1));

@@ -3,6 +3,7 @@
 
 mod health;
 mod load;
+mod network;
 mod probes;
 mod registration;
 mod throughput;

@@ -1,6 +1,9 @@
 //! The table of faults: each overlay with what its report must say. Main constant: [`FAULTS`].
 
-use e2e::diagnose::Code::{self, *};
+use e2e::{
+    diagnose::Code::{self, *},
+    target::Target,
+};
 
 /// A finding: its code and, when it is about one, its component.
 pub(crate) type Expected = (Code, Option<&'static str>);
@@ -13,11 +16,18 @@ pub(crate) struct Fault {
     pub(crate) wrong: &'static str,
     /// What every target finds. No other code that names a cause may come, but those of `may`.
     pub(crate) must: &'static [Expected],
-    /// What only plain processes must find as well.
-    pub(crate) local: &'static [Expected],
+    /// What must be found as well where clients do not reach pods that are not ready.
+    pub(crate) gated: &'static [Expected],
     /// Causes that may come as well, with the reason.
     pub(crate) may: &'static [(Expected, &'static str)],
+    /// Where it can be shown.
+    pub(crate) targets: &'static [Target],
+    /// Whether there is a system to test at all; if not, a run ends with [`ExitCode::NotUp`](e2e::exit::ExitCode::NotUp).
+    pub(crate) comes_up: bool,
 }
+
+const EVERYWHERE: &[Target] = &[Target::Local, Target::Docker, Target::K8s];
+const IN_A_CLUSTER: &[Target] = &[Target::K8s];
 
 const BACKEND: Option<&str> = Some("backend");
 const ENGINE: Option<&str> = Some("engine");
@@ -35,29 +45,37 @@ pub(crate) const FAULTS: &[Fault] = &[
             (ComponentNotReady, BACKEND),
             (RegistrationFailures, None),
         ],
-        local: &[],
+        gated: &[],
         may: &[],
+        targets: EVERYWHERE,
+        comes_up: true,
     },
     Fault {
         overlay: "oom",
         wrong: "the backend keeps memory of each request and reaches its limit",
         must: &[(OomKilled, BACKEND), (RestartLoop, BACKEND), (OperationErrors, None)],
-        local: &[],
+        gated: &[],
         may: &[],
+        targets: EVERYWHERE,
+        comes_up: true,
     },
     Fault {
         overlay: "pool-exhausted",
         wrong: "each backend has one database connection, which a registration keeps for a second",
         must: &[(PoolExhausted, BACKEND), (RegistrationFailures, None)],
-        local: &[],
+        gated: &[],
         may: &[],
+        targets: EVERYWHERE,
+        comes_up: true,
     },
     Fault {
         overlay: "engine-down",
         wrong: "the engine ends by itself two seconds after each start",
         must: &[(Crashed, ENGINE), (RestartLoop, ENGINE), (OperationErrors, None)],
-        local: &[],
+        gated: &[],
         may: &[],
+        targets: EVERYWHERE,
+        comes_up: true,
     },
     Fault {
         overlay: "redis-down",
@@ -69,15 +87,19 @@ pub(crate) const FAULTS: &[Fault] = &[
             (ProbeFailing, BACKEND),
             (ComponentNotReady, BACKEND),
         ],
-        local: &[(RegistrationFailures, None)],
+        gated: &[(RegistrationFailures, None)],
         may: &[],
+        targets: EVERYWHERE,
+        comes_up: true,
     },
     Fault {
         overlay: "wrong-probe-path",
         wrong: "the kubelet asks the backend for paths that it does not serve",
         must: &[(MethodOrPath, BACKEND), (ProbeFailing, BACKEND), (RestartLoop, BACKEND), (ComponentNotReady, BACKEND)],
-        local: &[(RegistrationFailures, None)],
+        gated: &[(RegistrationFailures, None)],
         may: &[],
+        targets: EVERYWHERE,
+        comes_up: true,
     },
     Fault {
         overlay: "founding-incident",
@@ -92,7 +114,63 @@ pub(crate) const FAULTS: &[Fault] = &[
             (RegistrationFailures, None),
             (OperationErrors, None),
         ],
-        local: &[],
+        gated: &[],
         may: &[],
+        targets: EVERYWHERE,
+        comes_up: true,
+    },
+    Fault {
+        overlay: "host-allow-list",
+        wrong: "the app refuses requests that name the pod's address, which is what a kubelet sends",
+        must: &[(HostAllowList, BACKEND), (ProbeFailing, BACKEND), (ComponentNotReady, BACKEND)],
+        gated: &[(RegistrationFailures, None)],
+        may: &[],
+        targets: EVERYWHERE,
+        comes_up: true,
+    },
+    Fault {
+        overlay: "probe-timeout",
+        wrong: "health checks are answered correctly, and later than the probes wait",
+        must: &[(TooSlow, BACKEND), (ProbeFailing, BACKEND), (ComponentNotReady, BACKEND)],
+        gated: &[(RegistrationFailures, None)],
+        may: &[],
+        targets: EVERYWHERE,
+        comes_up: true,
+    },
+    Fault {
+        overlay: "liveness-too-early",
+        wrong: "the backend needs twenty seconds to start, and only a liveness probe waits for it",
+        must: &[(NotStarted, BACKEND), (ProbeFailing, BACKEND), (RestartLoop, BACKEND), (ComponentNotReady, BACKEND)],
+        gated: &[(RegistrationFailures, None)],
+        may: &[],
+        targets: EVERYWHERE,
+        comes_up: true,
+    },
+    Fault {
+        overlay: "image-missing",
+        wrong: "the backend's image is nowhere",
+        must: &[(ImageUnavailable, BACKEND), (ComponentNotReady, BACKEND)],
+        gated: &[],
+        may: &[],
+        targets: IN_A_CLUSTER,
+        comes_up: false,
+    },
+    Fault {
+        overlay: "request-too-large",
+        wrong: "the backend asks for more processors than any node has",
+        must: &[(Unschedulable, BACKEND), (ComponentNotReady, BACKEND)],
+        gated: &[],
+        may: &[],
+        targets: IN_A_CLUSTER,
+        comes_up: false,
+    },
+    Fault {
+        overlay: "quota-exceeded",
+        wrong: "the namespace's quota leaves no room for all pods",
+        must: &[(AdmissionRefused, None)],
+        gated: &[],
+        may: &[],
+        targets: IN_A_CLUSTER,
+        comes_up: false,
     },
 ];

@@ -23,6 +23,11 @@ pub(crate) const REFERENCE: &str = "..";
 /// Nginx and Redis alone: up in a moment.
 pub(crate) const SMALL: &str = "../e2e/examples/nginx_redis";
 
+/// The workspace.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(REFERENCE)
+}
+
 /// A place for runs that is gone when the test ends.
 pub(crate) struct Bench {
     project: &'static str,

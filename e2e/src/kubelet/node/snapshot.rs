@@ -6,10 +6,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ContainerSpec, PodSpec};
-use crate::kubelet::{
-    Which,
-    observation::{Observation, Verdict},
-    status::{ContainerState, ContainerStatus, Event, Termination},
+use crate::{
+    kubelet::{
+        Which,
+        observation::{Observation, Verdict},
+        status::{ContainerState, ContainerStatus, Event, Termination},
+    },
+    plan::Probes,
 };
 
 /// All pods by name.
@@ -20,7 +23,7 @@ pub struct Snapshot {
 }
 
 /// One pod.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PodReport {
     /// The pod's address as a kubelet would know it, once it has one.
     pub ip: Option<IpAddr>,
@@ -38,6 +41,22 @@ pub struct PodReport {
     pub containers: Vec<ContainerReport>,
     /// Events of the pod itself; see [`PodReport::all_events`] for those of its containers too.
     pub events: Vec<Event>,
+    /// The object in the cluster; nothing where the framework itself looks after the pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<ClusterPod>,
+}
+
+/// A pod as an object of a cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ClusterPod {
+    /// Its name there; empty while there is none.
+    pub name: String,
+    /// The node that it was given to.
+    pub node: Option<String>,
+    /// Its conditions that are not `True`, as `PodScheduled=False (Unschedulable: ...)`.
+    pub conditions: Vec<String>,
+    /// Names of the pods that stood in its place before it.
+    pub replaced: Vec<String>,
 }
 
 /// One container.
@@ -117,7 +136,9 @@ impl Snapshot {
 impl PodReport {
     fn of_spec(spec: &PodSpec) -> Self {
         let reason = if spec.init_containers.is_empty() { "ContainerCreating" } else { "PodInitializing" };
-        let reports = |specs: &[ContainerSpec]| specs.iter().map(|c| ContainerReport::new(c, reason)).collect();
+        let reports = |specs: &[ContainerSpec]| {
+            specs.iter().map(|c| ContainerReport::declared(&c.name, &c.probes, reason)).collect()
+        };
         let mut report = Self {
             ip: None,
             status: String::new(),
@@ -127,6 +148,7 @@ impl PodReport {
             init_containers: reports(&spec.init_containers),
             containers: reports(&spec.containers),
             events: Vec::new(),
+            object: None,
         };
         report.sum_up();
         report
@@ -152,7 +174,7 @@ impl PodReport {
     }
 
     /// Derives what is said of the pod from its containers.
-    pub(super) fn sum_up(&mut self) {
+    pub(crate) fn sum_up(&mut self) {
         self.ready = self.containers.iter().all(|container| container.status.ready);
         self.started = self.containers.iter().all(|container| container.status.started);
         let all = self.init_containers.iter().chain(&self.containers);
@@ -182,27 +204,20 @@ impl PodReport {
 }
 
 impl ContainerReport {
-    fn new(spec: &ContainerSpec, reason: &str) -> Self {
-        let declared = Which::ALL.into_iter().filter(|which| which.of(&spec.probes).is_some());
+    /// A container that nothing has happened to yet.
+    pub(crate) fn declared(name: &str, probes: &Probes, reason: &str) -> Self {
+        let declared = Which::ALL.into_iter().filter(|which| which.of(probes).is_some());
         Self {
-            name: spec.name.clone(),
-            status: ContainerStatus {
-                state: ContainerState::Waiting { reason: reason.to_owned(), message: String::new() },
-                ready: false,
-                started: false,
-                restart_count: 0,
-                last_termination: None,
-            },
+            name: name.to_owned(),
+            status: ContainerStatus::waiting(reason),
             terminations: Vec::new(),
             events: Vec::new(),
             probes: declared.map(|which| (which, ProbeReport::default())).collect(),
         }
     }
-}
 
-impl ContainerReport {
     /// Takes in what its worker says now.
-    pub(super) fn update(&mut self, status: &ContainerStatus, events: &[Event]) {
+    pub(crate) fn update(&mut self, status: &ContainerStatus, events: &[Event]) {
         let ended = match &status.state {
             ContainerState::Terminated(termination) => Some(termination),
             ContainerState::Waiting { .. } | ContainerState::Running { .. } => status.last_termination.as_ref(),

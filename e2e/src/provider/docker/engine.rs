@@ -25,6 +25,7 @@ pub(crate) struct Engine {
     pub(super) run_id: String,
     /// Name and version, for the report.
     description: String,
+    version: String,
 }
 
 impl Engine {
@@ -35,13 +36,19 @@ impl Engine {
             testcontainers::core::client::docker_client_instance().await.map_err(|error| unreachable(&error))?;
         let version = client.version().await.map_err(|error| unreachable(&error))?;
         let part = |part: Option<String>| part.unwrap_or_else(|| "of unknown version".to_owned());
-        let description = format!("Docker {} (API {})", part(version.version), part(version.api_version));
-        Ok(Self { client, run_id: run_id.to_owned(), description })
+        let engine = part(version.version);
+        let description = format!("Docker {engine} (API {})", part(version.api_version));
+        Ok(Self { client, run_id: run_id.to_owned(), description, version: engine })
     }
 
     /// Name and version, for the report.
     pub(crate) fn description(&self) -> &str {
         &self.description
+    }
+
+    /// The version alone.
+    pub(crate) fn version(&self) -> &str {
+        &self.version
     }
 
     /// The engine's API.

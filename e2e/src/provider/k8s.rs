@@ -1,0 +1,315 @@
+//! Pods in a Kubernetes cluster: the cluster's own controllers and kubelets look after them, and this follows what they say.
+//! Main type: [`K8sPods`].
+
+mod agents;
+mod apply;
+pub(crate) mod cluster;
+pub(crate) mod error;
+mod evidence;
+mod forward;
+pub(crate) mod images;
+pub(crate) mod leftovers;
+mod network;
+mod places;
+pub(crate) mod preflight;
+mod status;
+#[cfg(test)]
+mod testing;
+mod usage;
+mod watch;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use e2e_load::{
+    agent::Order,
+    load::{self, LoadResult},
+};
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::{
+    Api,
+    api::{AttachParams, LogParams},
+    runtime::wait::{await_condition, conditions::is_deleted},
+};
+use tokio::{
+    io::AsyncReadExt,
+    sync::{OnceCell, watch as channel},
+    task::JoinHandle,
+};
+
+pub(crate) use self::cluster::Cluster;
+use self::{agents::Agents, forward::Forward, watch::Watch};
+pub use self::{cluster::Options, error::Error};
+use super::{Usage, pods::PodSpec};
+use crate::{
+    evidence::cluster::{Cluster as ClusterEvidence, NetworkCheck},
+    kubelet::{
+        node::{ExecResult, Snapshot},
+        probe::Target,
+    },
+    plan::Plan,
+};
+
+/// How much of a command's output is kept, as a kubelet does.
+const EXEC_OUTPUT_MAX: u64 = 10 * 1024;
+/// How long one attempt to reach a pod by its own address may take: a route that exists answers in a tenth of that.
+const ROUTE_LIMIT: Duration = Duration::from_millis(500);
+/// How long a namespace may take to go: the longest grace period of a pod, and the cluster's own work after it.
+const GONE_LIMIT: Duration = Duration::from_secs(120);
+/// How long the API server may take for one log or one summary of it.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// The pods of one run in a cluster.
+#[derive(Debug)]
+pub(crate) struct K8sPods {
+    cluster: Cluster,
+    specs: Vec<PodSpec>,
+    /// Every Service's ports, as `name:port`.
+    services: Vec<String>,
+    watch: Arc<Watch>,
+    forward: Forward,
+    /// Whether this machine reaches pods by their own addresses; unset until one was tried.
+    routed: Arc<OnceLock<bool>>,
+    route: JoinHandle<()>,
+    /// Started for the first load.
+    agents: OnceCell<Agents>,
+}
+
+impl K8sPods {
+    /// Makes the namespace and applies everything. What fails here leaves no namespace behind.
+    pub(crate) async fn prepare(cluster: Cluster, specs: Vec<PodSpec>, plan: &Plan) -> Result<Self, Error> {
+        let (objects, _) = apply::resolve(&cluster, &plan.objects).await?;
+        let started = Instant::now();
+        let epoch = apply::create_namespace(&cluster, apply::pod_security_level(&plan.objects)).await?;
+        let watch = Arc::new(Watch::start(&cluster, &specs, started, epoch));
+        let made = async {
+            let forward = Forward::start(&cluster, &specs, &watch).await?;
+            apply::apply(&cluster, &objects).await?;
+            Ok(forward)
+        };
+        let forward = match made.await {
+            Ok(forward) => forward,
+            Err(error) => {
+                // The first error is the one that tells; what is left is removed by the next run, by its label.
+                let _ = apply::delete_namespace(&cluster).await;
+                return Err(error);
+            }
+        };
+        let routed = Arc::new(OnceLock::new());
+        let route = tokio::spawn(find_route(specs.clone(), watch.snapshots(), Arc::clone(&routed)));
+        let services = plan.services.iter().flat_map(|service| {
+            service
+                .ports
+                .iter()
+                .filter(|port| port.protocol == "TCP")
+                .map(|port| format!("{}:{}", service.name, port.port))
+        });
+        let services = services.collect();
+        Ok(Self { cluster, specs, services, watch, forward, routed, route, agents: OnceCell::new() })
+    }
+
+    /// What runs it, with its version, and how it is reached.
+    pub(crate) fn description(&self) -> String {
+        format!("{}, reached by {}", self.cluster.description(), self.path())
+    }
+
+    /// What the cluster says of every pod, as it changes.
+    pub(crate) fn snapshots(&self) -> channel::Receiver<Snapshot> {
+        self.watch.snapshots()
+    }
+
+    /// What the cluster says of itself and of the run, and its objects as they are, by kind.
+    pub(crate) async fn evidence(&self) -> (ClusterEvidence, BTreeMap<&'static str, serde_json::Value>) {
+        evidence::gather(self).await
+    }
+
+    /// Tries what there is of the network.
+    async fn network(&self) -> Vec<NetworkCheck> {
+        network::checks(self).await
+    }
+
+    fn ip(&self, place: &str) -> Option<IpAddr> {
+        self.watch.pod(place)?.status?.pod_ip?.parse().ok()
+    }
+
+    /// How this machine reaches pods.
+    pub(crate) fn path(&self) -> &'static str {
+        if self.is_routed() { "pod address" } else { "port-forward" }
+    }
+
+    fn is_routed(&self) -> bool {
+        self.routed.get().copied().unwrap_or(false)
+    }
+
+    /// How a pod is reached from here.
+    pub(crate) fn target(&self, place: &str) -> Option<Target> {
+        let spec = self.specs.iter().find(|spec| spec.name == place)?;
+        let pod_ip = self.ip(place)?;
+        let dial = |port: u16| match self.is_routed() {
+            true => Some(SocketAddr::new(pod_ip, port)),
+            false => self.forward.address(place, port),
+        };
+        let ports = spec.ports().filter_map(|port| Some((port.number, dial(port.number)?)));
+        Some(Target { pod_ip, ports: ports.collect() })
+    }
+
+    /// The pod's name in the cluster, and its node.
+    pub(crate) fn object(&self, place: &str) -> Option<(String, Option<String>)> {
+        let pod = self.watch.pod(place)?;
+        Some((pod.metadata.name?, pod.spec.and_then(|spec| spec.node_name)))
+    }
+
+    fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.cluster.client.clone(), &self.cluster.namespace)
+    }
+
+    /// Runs a command in a container.
+    pub(crate) async fn exec(&self, place: &str, container: &str, command: &[String]) -> Result<ExecResult, Error> {
+        let Some((name, _)) = self.object(place) else {
+            let (name, reason) = (format!("{place}/{container}"), "there is no such pod".to_owned());
+            return Err(Error::Request { action: "run a command in", name, reason });
+        };
+        self.run_in(&name, container, command).await
+    }
+
+    /// Runs a command in a container of a pod, by the cluster's name of it.
+    async fn run_in(&self, pod: &str, container: &str, command: &[String]) -> Result<ExecResult, Error> {
+        let parameters = AttachParams::default().container(container).stdout(true).stderr(true);
+        let failed =
+            |error: kube::Error| self.cluster.failed("run a command in", &format!("{pod}/{container}"), &error);
+        let mut process = self.pods().exec(pod, command, &parameters).await.map_err(failed)?;
+        let status = process.take_status();
+        let mut output = Vec::new();
+        for stream in [process.stdout(), process.stderr()].into_iter().flatten() {
+            let mut stream = stream;
+            // A stream that breaks has given what there was.
+            let _ = (&mut stream).take(EXEC_OUTPUT_MAX).read_to_end(&mut output).await;
+        }
+        let status = match status {
+            Some(status) => status.await,
+            None => None,
+        };
+        Ok(ExecResult { exit_code: exit_code(status.as_ref()), output })
+    }
+
+    /// What each pod uses now, by its place.
+    pub(crate) async fn usage(&self) -> BTreeMap<String, Usage> {
+        let objects: Vec<(String, String, Option<String>)> = self
+            .specs
+            .iter()
+            .filter_map(|spec| self.object(&spec.name).map(|(name, node)| (spec.name.clone(), name, node)))
+            .collect();
+        let nodes: BTreeSet<String> = objects.iter().filter_map(|(.., node)| node.clone()).collect();
+        let asked = tokio::time::timeout(ANSWER_LIMIT, usage::of_nodes(&self.cluster, &nodes));
+        let by_name = asked.await.unwrap_or_default();
+        objects.into_iter().filter_map(|(place, name, _)| Some((place, *by_name.get(&name)?))).collect()
+    }
+
+    /// Output of every container, with that of the instance before where there was one.
+    pub(crate) async fn logs(&self) -> BTreeMap<(String, String), String> {
+        let containers = self.specs.iter().flat_map(|spec| {
+            let (name, _) = self.object(&spec.name).unzip();
+            spec.all_containers()
+                .filter_map(move |container| Some(((spec.name.clone(), container.name.clone()), name.clone()?)))
+        });
+        let snapshot = self.watch.snapshots().borrow().clone();
+        let logs = containers.map(|((place, container), name)| {
+            let restarted = snapshot
+                .pod(&place)
+                .and_then(|pod| pod.container(&container))
+                .is_some_and(|c| c.status.restart_count > 0);
+            async move {
+                let before = if restarted { self.log(&name, &container, true).await } else { None };
+                let now = self.log(&name, &container, false).await;
+                let text = match (before, now) {
+                    (Some(before), now) => format!("{before}--- restarted ---\n{}", now.unwrap_or_default()),
+                    (None, now) => now?,
+                };
+                Some(((place, container), text))
+            }
+        });
+        futures_util::future::join_all(logs).await.into_iter().flatten().collect()
+    }
+
+    async fn log(&self, pod: &str, container: &str, previous: bool) -> Option<String> {
+        let parameters = LogParams { container: Some(container.to_owned()), previous, ..LogParams::default() };
+        let pods = self.pods();
+        let log = tokio::time::timeout(ANSWER_LIMIT, pods.logs(pod, &parameters)).await.ok()?.ok()?;
+        // The client takes a container that never ran for an answer of its own.
+        Some(log)
+    }
+
+    /// Lets agents inside the cluster make a load; `watch` sees how it goes.
+    pub(crate) async fn load(
+        &self,
+        agents: u32,
+        order: &Order,
+        watch: impl FnMut(&load::Snapshot),
+    ) -> Result<LoadResult<serde_json::Value>, Error> {
+        let agents = self.agents.get_or_try_init(|| agents::start(&self.cluster, agents)).await?;
+        agents::conduct(&self.cluster, agents, order, watch).await
+    }
+
+    /// Removes the namespace, in the background unless the run is to wait for it.
+    pub(crate) async fn teardown(&self) -> Result<(), Error> {
+        self.route.abort();
+        remove(&self.cluster).await
+    }
+}
+
+/// Removes the run's namespace.
+pub(crate) async fn remove(cluster: &Cluster) -> Result<(), Error> {
+    apply::delete_namespace(cluster).await?;
+    if cluster.wait {
+        let api: Api<Namespace> = Api::all(cluster.client.clone());
+        let uid = api.get_opt(&cluster.namespace).await.ok().flatten().and_then(|namespace| namespace.metadata.uid);
+        if let Some(uid) = uid {
+            let gone = await_condition(api, &cluster.namespace, is_deleted(&uid));
+            let still_there = || Error::Request {
+                action: "remove the namespace",
+                name: cluster.namespace.clone(),
+                reason: format!("it is still there after {}", crate::duration::human(GONE_LIMIT)),
+            };
+            tokio::time::timeout(GONE_LIMIT, gone).await.map_err(|_| still_there())?.map_err(|_| still_there())?;
+        }
+    }
+    Ok(())
+}
+
+/// The exit status that the API server reports of a command (`Status.details.causes` with the reason `ExitCode`).
+fn exit_code(status: Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::Status>) -> i32 {
+    let Some(status) = status else { return -1 };
+    if status.status.as_deref() == Some("Success") {
+        return 0;
+    }
+    let causes = status.details.as_ref().and_then(|details| details.causes.as_ref());
+    let code = causes.into_iter().flatten().find(|cause| cause.reason.as_deref() == Some("ExitCode"));
+    code.and_then(|code| code.message.as_deref()?.parse().ok()).unwrap_or(-1)
+}
+
+/// Tries the addresses of ready pods until one answers, or each has been tried.
+async fn find_route(specs: Vec<PodSpec>, mut snapshots: channel::Receiver<Snapshot>, routed: Arc<OnceLock<bool>>) {
+    let ports: BTreeMap<&str, u16> =
+        specs.iter().filter_map(|spec| Some((spec.name.as_str(), spec.ports().next()?.number))).collect();
+    loop {
+        let ready = snapshots.borrow_and_update().clone();
+        let mut addresses = ready
+            .pods
+            .iter()
+            .filter(|(_, pod)| pod.ready)
+            .filter_map(|(name, pod)| Some(SocketAddr::new(pod.ip?, *ports.get(name.as_str())?)));
+        if let Some(address) = addresses.next() {
+            let connected = tokio::time::timeout(ROUTE_LIMIT, tokio::net::TcpStream::connect(address)).await;
+            // Set once, and only here.
+            let _ = routed.set(matches!(connected, Ok(Ok(_))));
+            return;
+        }
+        if snapshots.changed().await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Ports of 127.0.0.1 that lead to pods through the API server, as `kubectl port-forward` makes them. Main type: [`Forward`].
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
+};
+
+use super::{cluster::Cluster, error::Error, watch::Watch};
+use crate::provider::pods::PodSpec;
+
+/// Forwards until it is dropped. Each connection goes to the pod that stands in its place at that moment.
+#[derive(Debug, Default)]
+pub(super) struct Forward {
+    ports: BTreeMap<(String, u16), SocketAddr>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Forward {
+    /// A port for each port that each pod declares.
+    pub(super) async fn start(cluster: &Cluster, specs: &[PodSpec], watch: &Arc<Watch>) -> Result<Self, Error> {
+        let mut forward = Self::default();
+        for spec in specs {
+            for port in spec.ports() {
+                let failed = |error: std::io::Error| Error::Port { pod: spec.name.clone(), reason: error.to_string() };
+                let listener = TcpListener::bind("127.0.0.1:0").await.map_err(failed)?;
+                forward.ports.insert((spec.name.clone(), port.number), listener.local_addr().map_err(failed)?);
+                let (cluster, watch) = (cluster.clone(), Arc::clone(watch));
+                forward.tasks.push(tokio::spawn(serve(listener, cluster, watch, spec.name.clone(), port.number)));
+            }
+        }
+        Ok(forward)
+    }
+
+    /// Where a pod's port is reached.
+    pub(super) fn address(&self, place: &str, port: u16) -> Option<SocketAddr> {
+        self.ports.get(&(place.to_owned(), port)).copied()
+    }
+}
+
+impl Drop for Forward {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+async fn serve(listener: TcpListener, cluster: Cluster, watch: Arc<Watch>, place: String, port: u16) {
+    // Ends what is under way when it is dropped itself.
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        while connections.try_join_next().is_some() {}
+        let name = watch.pod(&place).and_then(|pod| pod.metadata.name);
+        let cluster = cluster.clone();
+        // Without a pod the connection is closed, which is what a port without a listener looks like through a forward.
+        connections.spawn(async move {
+            if let Some(name) = name {
+                forward(stream, &cluster, &name, port).await;
+            }
+        });
+    }
+}
+
+/// What goes wrong here shows to whoever connected as a closed connection.
+async fn forward(mut local: TcpStream, cluster: &Cluster, pod: &str, port: u16) {
+    let api: Api<Pod> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    let Ok(mut forwarder) = api.portforward(pod, &[port]).await else { return };
+    let Some(mut remote) = forwarder.take_stream(port) else { return };
+    let refused = forwarder.take_error(port);
+    let copied = copy_bidirectional(&mut local, &mut remote);
+    match refused {
+        // The API server says when the pod does not take the connection; the copy alone would wait for ever.
+        Some(refused) => tokio::select! {
+            _ = copied => {}
+            _ = async { if refused.await.is_none() { std::future::pending::<()>().await } } => {}
+        },
+        None => drop(copied.await),
+    }
+    forwarder.abort();
+}

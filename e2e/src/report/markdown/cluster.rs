@@ -1,0 +1,106 @@
+//! What only a cluster has: nodes, placement, the split of the bring-up; and the network, which other targets have less of.
+
+use std::{collections::BTreeMap, fmt::Write};
+
+use super::{human_ms, mark};
+use crate::report::{Outcome, Report, table::Table};
+
+/// Nodes and what runs on them.
+pub(super) fn nodes(report: &Report) -> String {
+    let Some(cluster) = &report.cluster else { return String::new() };
+    let mut text = format!(
+        "## Cluster\n\nKubernetes {}, context {}, namespace {}. (evidence/cluster.json)\n\n",
+        cluster.version, cluster.context, cluster.namespace
+    );
+    let mut nodes =
+        Table::new(["Node", "Ready", "CPUs", "Memory", "Kubelet", "Runtime", "Pods of this run", "Troubles"]);
+    for node in &cluster.nodes {
+        let of = |name: &str| node.allocatable.get(name).cloned().unwrap_or_default();
+        let pods = cluster.placement.iter().filter(|place| place.node.as_ref() == Some(&node.name));
+        nodes.row([
+            node.name.clone(),
+            mark(node.ready).to_owned(),
+            of("cpu"),
+            of("memory"),
+            node.kubelet.clone(),
+            node.runtime.clone(),
+            pods.map(|place| place.pod.as_str()).collect::<Vec<_>>().join(", "),
+            node.troubles.join("; "),
+        ]);
+    }
+    text += &nodes.markdown();
+    let mut workloads = Table::new(["Workload", "Desired", "Up to date", "Ready", "Pods in the cluster"]);
+    for rollout in &cluster.rollouts {
+        let component = rollout.object.split_once('/').map_or(rollout.object.as_str(), |(_, name)| name);
+        let objects = cluster.placement.iter().filter(|place| place.component == component);
+        workloads.row([
+            rollout.object.clone(),
+            rollout.desired.to_string(),
+            rollout.updated.to_string(),
+            rollout.ready.to_string(),
+            objects.map(|place| place.object.as_str()).collect::<Vec<_>>().join(", "),
+        ]);
+    }
+    text += &workloads.markdown();
+    if let Some(up) = &cluster.bring_up {
+        let _ = writeln!(
+            text,
+            "The last pod to become ready was {}: {} until the cluster had made it, {} until it had a node, {} until its containers \
+             ran, {} until its probes found it ready.\n",
+            up.slowest,
+            human_ms(up.api_ms),
+            human_ms(up.schedule_ms),
+            human_ms(up.start_ms),
+            human_ms(up.probe_ms)
+        );
+    }
+    for missing in &cluster.missing {
+        let _ = writeln!(text, "Not known: {missing}\n");
+    }
+    text
+}
+
+/// Each way that was tried, by the suites and, in a cluster, by the run itself.
+pub(super) fn network(report: &Report) -> String {
+    let mut rows = Table::new(["", "What", "Way", "Seen", "Evidence"]);
+    for case in report.suites.iter().filter(|suite| suite.name == "network").flat_map(|suite| &suite.cases) {
+        let passed = mark(case.outcome == Outcome::Passed).to_owned();
+        rows.row([
+            passed,
+            case.name.clone(),
+            "between components".to_owned(),
+            case.detail.clone(),
+            case.evidence.clone(),
+        ]);
+    }
+    if let Some(cluster) = &report.cluster {
+        for (index, check) in cluster.network.iter().enumerate() {
+            rows.row([
+                mark(check.passed).to_owned(),
+                check.what.clone(),
+                check.path.clone(),
+                format!("{} ({:.0} ms)", check.detail, check.took_ms),
+                format!("evidence/cluster.json#/network/{index}"),
+            ]);
+        }
+        let endpoints: BTreeMap<&str, String> = cluster
+            .endpoints
+            .iter()
+            .map(|of| {
+                let unready = if of.not_ready.is_empty() {
+                    String::new()
+                } else {
+                    format!("; not ready: {}", of.not_ready.join(", "))
+                };
+                (of.service.as_str(), format!("{}{unready}", of.ready.join(", ")))
+            })
+            .collect();
+        for (service, addresses) in endpoints {
+            let leads = addresses.starts_with(|c: char| c.is_ascii_hexdigit());
+            let (what, way) = ("Service endpoints".to_owned(), format!("{service} -> pods"));
+            rows.row([mark(leads).to_owned(), what, way, addresses, "evidence/cluster.json#/endpoints".to_owned()]);
+        }
+    }
+    let table = rows.markdown();
+    if table.is_empty() { table } else { format!("## Network\n\n{table}") }
+}

@@ -1,0 +1,47 @@
+//! Who looks after the pods: the kubelet in a box, or a cluster's own. Main type: [`Keeper`].
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::kubelet::node::{Node, NotReached, Snapshot, wait_for};
+
+/// Who looks after the pods.
+pub(super) enum Keeper {
+    /// This program.
+    Node(Node),
+    /// A cluster, which tells what it does.
+    Cluster(watch::Receiver<Snapshot>),
+}
+
+impl Keeper {
+    /// What is known, as it changes.
+    pub(super) fn watch(&self) -> watch::Receiver<Snapshot> {
+        match self {
+            Self::Node(node) => node.watch(),
+            Self::Cluster(snapshots) => snapshots.clone(),
+        }
+    }
+
+    /// What is known now.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        self.watch().borrow().clone()
+    }
+
+    /// Waits until `reached` is true of what is known, for `limit` at most.
+    pub(super) async fn wait_for(
+        &self,
+        missing: &str,
+        limit: Duration,
+        reached: impl FnMut(&Snapshot) -> bool,
+    ) -> Result<Snapshot, NotReached> {
+        wait_for(self.watch(), missing, limit, reached).await
+    }
+
+    /// Ends the looking after; from here on no exit leads to a restart by this program.
+    pub(super) async fn shutdown(self) {
+        if let Self::Node(node) = self {
+            node.shutdown().await;
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Where a run goes, and what it needs there: images, programs, a cluster that can take it. Main type: [`Place`]; the steps are
+//! [`choose`], [`stock`] and [`provide`].
+
+use std::collections::BTreeSet;
+
+use super::{Error, Options, prepare::Prepared};
+use crate::{
+    environment::LoadFrom,
+    image,
+    progress::Progress,
+    provider::{
+        self, Provider,
+        docker::{DockerPods, engine::Engine},
+        k8s::{self, Cluster, K8sPods},
+        local::{FoundPrograms, LocalPods},
+        pods::PodSpec,
+    },
+    target::Target,
+};
+
+/// Where a run goes, with the connection to what runs it.
+pub(super) enum Place {
+    Docker(Engine),
+    Local,
+    K8s(Box<Cluster>),
+}
+
+impl Place {
+    /// Its name.
+    pub(super) fn target(&self) -> Target {
+        match self {
+            Self::Docker(_) => Target::Docker,
+            Self::Local => Target::Local,
+            Self::K8s(_) => Target::K8s,
+        }
+    }
+}
+
+/// From inside where there are agents, unless something else was asked for.
+pub(super) fn load_from(options: &Options, place: &Place) -> Result<LoadFrom, Error> {
+    let inside = LoadFrom::Inside { agents: options.agents };
+    match (options.load_from_host, place) {
+        (Some(true), _) | (None, Place::Docker(_) | Place::Local) => Ok(LoadFrom::Host),
+        (Some(false) | None, Place::K8s(_)) => Ok(inside),
+        (Some(false), Place::Docker(_) | Place::Local) => Err(provider::Error::LoadFromHost.into()),
+    }
+}
+
+/// What was asked for; else docker when an engine answers, else local, and says which and why.
+pub(super) async fn choose(options: &Options, run_id: &str, progress: &Progress) -> Result<Place, Error> {
+    match options.target {
+        Some(Target::K8s) => {
+            let cluster = Cluster::connect(&options.cluster, run_id).await.map_err(provider::Error::from)?;
+            progress.line(format!("target k8s: {}, namespace {}", cluster.description(), cluster.namespace));
+            Ok(Place::K8s(Box::new(cluster)))
+        }
+        Some(Target::Local) => Ok(Place::Local),
+        Some(Target::Docker) => Ok(Place::Docker(Engine::connect(run_id).await?)),
+        None => match Engine::connect(run_id).await {
+            Ok(engine) => {
+                progress.line(format!("target docker: {} answers", engine.description()));
+                Ok(Place::Docker(engine))
+            }
+            Err(error) => {
+                progress.line(format!("target local: {error}"));
+                Ok(Place::Local)
+            }
+        },
+    }
+}
+
+/// Brings images, or programs that stand for them, which may take minutes the first time. Returns the programs.
+pub(super) async fn stock(prepared: &Prepared, progress: &Progress) -> Result<FoundPrograms, Error> {
+    let Prepared { config, pods, root, .. } = prepared;
+    match &prepared.place {
+        Place::Docker(engine) => {
+            let mut images = all_images(pods);
+            images.push(image::SANDBOX_IMAGE.to_owned());
+            ensure(prepared, engine, &images, progress).await?;
+        }
+        Place::Local => {
+            let say = |text| progress.line(text);
+            return Ok(provider::local::find_programs(&config.local, pods, root, &say).await?);
+        }
+        Place::K8s(cluster) => stock_cluster(prepared, cluster, progress).await?,
+    }
+    Ok(FoundPrograms::new())
+}
+
+/// Makes networks, volumes, files and ports; in a cluster, everything. It must not be cut short: a call under way could make
+/// something behind the removal's back.
+pub(super) async fn provide(prepared: &Prepared, programs: &FoundPrograms) -> Result<Provider, Error> {
+    let Prepared { plan, root, directory, .. } = prepared;
+    let pods = prepared.pods.clone();
+    Ok(match &prepared.place {
+        Place::Docker(engine) => {
+            Provider::Docker(DockerPods::prepare(engine.clone(), pods, &plan.services, directory).await?)
+        }
+        Place::Local => Provider::Local(LocalPods::prepare(plan, pods, programs, root, directory)?),
+        Place::K8s(cluster) => {
+            let pods = K8sPods::prepare((**cluster).clone(), pods, plan).await;
+            Provider::K8s(pods.map_err(provider::Error::from)?)
+        }
+    })
+}
+
+/// Asks the cluster whether it can run the system, and brings it the images.
+async fn stock_cluster(prepared: &Prepared, cluster: &Cluster, progress: &Progress) -> Result<(), Error> {
+    let preflight = k8s::preflight::check(cluster, &prepared.plan, &prepared.pods);
+    let (preflight, engine) = tokio::join!(preflight, Engine::connect(&cluster.run_id));
+    let preflight = preflight.map_err(provider::Error::from)?;
+    progress.line(&preflight.summary);
+    preflight.warnings.iter().for_each(|warning| progress.line(format!("warning: {warning}")));
+    let engine = engine.ok();
+    let way = k8s::images::Way::of(&cluster.context, &preflight.nodes, engine.as_ref().map(Engine::version));
+    let Some(engine) = engine.filter(|_| way != k8s::images::Way::Registry) else {
+        progress.line("the cluster's nodes pull the images that they do not have");
+        return Ok(());
+    };
+    // An image that nobody here can make is the nodes' affair: a registry that they know may have it.
+    let known = prepared.config.images.with_built_in();
+    let mut images = all_images(&prepared.pods);
+    if prepared.load_from != LoadFrom::Host {
+        images.push(image::AGENT_IMAGE.to_owned());
+    }
+    let ours: Vec<String> = images.into_iter().filter(|image| known.0.contains_key(image)).collect();
+    ensure(prepared, &engine, &ours, progress).await?;
+    if let Some(command) = way.command(&ours) {
+        progress.line(format!("bringing images into the cluster: {}", command.join(" ")));
+        k8s::images::copy(&command).await.map_err(provider::Error::from)?;
+    }
+    Ok(())
+}
+
+/// Every image of the pods, each once.
+fn all_images(pods: &[PodSpec]) -> Vec<String> {
+    let images = pods.iter().flat_map(|pod| pod.all_containers().map(|container| container.image.clone()));
+    images.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// Makes sure that the engine has images.
+async fn ensure(prepared: &Prepared, engine: &Engine, images: &[String], progress: &Progress) -> Result<(), Error> {
+    let Prepared { config, root, .. } = prepared;
+    let say = |event| say(progress, &event);
+    image::ensure(engine.client(), images, &config.images.with_built_in(), root, &say)
+        .await
+        .map_err(provider::Error::from)?;
+    Ok(())
+}
+
+/// One line for what took time; nothing for images that were there.
+pub(super) fn say(progress: &Progress, event: &image::Event) {
+    match event {
+        image::Event::Pulling(_) | image::Event::Line { .. } => {}
+        image::Event::Making(image) => {
+            progress.line(format!("making the image {image}, which this engine does not have"))
+        }
+        image::Event::Foreign(image) => {
+            progress.line(format!("using the image {image} that the engine has, although its recipe did not make it"));
+        }
+        image::Event::Done(outcome) if outcome.how == image::How::Present => {}
+        image::Event::Done(outcome) => {
+            let how = if outcome.how == image::How::Pulled { "pulled" } else { "made" };
+            progress.line(format!("{how} {} in {}", outcome.image, crate::duration::human(outcome.took)));
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The way from the entrance to the backends carries traffic to every one of them. That they reach their stores is what their
+//! readiness says, a case of `health`.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use e2e::{
+    environment::{Environment, Replica},
+    fixture::environment,
+    record::{Measured, check},
+};
+use rstest::rstest;
+
+/// Enough that every replica gets its turn many times over, however the entrance chooses.
+const REQUESTS: u64 = 40;
+/// Bound on one request; a healthy component needs a hundredth of it.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+#[rstest]
+#[tokio::test]
+async fn entrance_reaches_every_backend(environment: Environment) {
+    check(&environment, "network", "entrance_reaches_every_backend", async {
+        let client = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build()?;
+        let replicas = &environment.component("backend")?.replicas;
+        let before = served(&client, replicas).await?;
+        let url = format!("http://{}/health", environment.entrance()?.address);
+        // At the same time: an entrance that keeps its connections open would serve one request after the other from the first.
+        let requests = (0..REQUESTS).map(|_| async { client.get(&url).send().await?.error_for_status() });
+        futures_util::future::try_join_all(requests).await?;
+        let after = served(&client, replicas).await?;
+        let grown = |(name, count): (&String, &u64)| (name.clone(), count - before.get(name).copied().unwrap_or(0));
+        let hits: BTreeMap<String, u64> = after.iter().map(grown).collect();
+        let listed: Vec<String> = hits.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        let detail = format!("{REQUESTS} requests through the entrance: {}", listed.join(", "));
+        if hits.is_empty() || hits.values().any(|count| *count == 0) {
+            return Err::<_, Error>(format!("not every replica was reached; {detail}").into());
+        }
+        let figures = hits.into_iter().map(|(name, count)| (name, count as f64));
+        Ok((detail, Measured::Figures(figures.collect())))
+    })
+    .await;
+}
+
+/// How many requests for `/health` each replica has answered, by its own count.
+async fn served(client: &reqwest::Client, replicas: &[Replica]) -> Result<BTreeMap<String, u64>, Error> {
+    let mut served = BTreeMap::new();
+    for replica in replicas {
+        let metrics = client.get(url(replica, "/metrics")?).send().await?.error_for_status()?.text().await?;
+        let samples = metrics.lines().filter(|line| line.starts_with("backend_requests_total{route=\"/health\""));
+        let count = samples.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum();
+        served.insert(replica.name.clone(), count);
+    }
+    Ok(served)
+}
+
+fn url(replica: &Replica, path: &str) -> Result<String, Error> {
+    let port = replica.ports.first().ok_or_else(|| format!("{} declares no port", replica.name))?;
+    Ok(format!("http://{}{path}", port.address))
+}

@@ -1,0 +1,164 @@
+//! The target k8s on a real cluster: what a run needs, what ends it, and that nothing of it stays. Only the nextest profile `k8s`
+//! runs these, where KUBECONFIG names a cluster.
+
+mod support;
+
+use std::{process::Output, time::Duration};
+
+use rstest::rstest;
+use rustix::process::Signal;
+use support::{Bench, REFERENCE, SMALL, unique, wait_until};
+
+/// Longer than the cluster takes for anything that is waited for here.
+const PROMPTLY: Duration = Duration::from_secs(60);
+
+fn kubectl(arguments: &[&str]) -> String {
+    let output = std::process::Command::new("kubectl").args(arguments).output().expect("kubectl is installed");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The namespaces of a run that nobody has begun to remove.
+fn namespaces(id: &str) -> Vec<String> {
+    let selector = format!("e2e.run={id}");
+    let columns = "custom-columns=NAME:.metadata.name,GONE:.metadata.deletionTimestamp";
+    let list = kubectl(&["get", "namespaces", "--selector", &selector, "--no-headers", "--output", columns]);
+    list.lines().filter(|line| line.contains("<none>")).map(|line| line.trim().to_owned()).collect()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[rstest]
+#[case::while_it_comes_up("k-up", "ContainerCreating", Signal::TERM)]
+#[case::under_load("k-load", "requests/s", Signal::INT)]
+fn a_signal_leaves_nothing(#[case] id: &str, #[case] moment: &str, #[case] signal: Signal) {
+    let id = unique(id);
+    let bench = Bench::of(REFERENCE);
+    let mut run = bench.start("k8s", &id, &["--duration", "60s"]);
+    run.wait_for(moment);
+    assert!(!namespaces(&id).is_empty(), "there is something to remove, and the test would see it");
+    run.signal(signal);
+    let (status, took) = run.wait(PROMPTLY);
+    assert_eq!(status.code(), Some(4), "after {took:?}:\n{}", run.said());
+    assert_eq!(namespaces(&id), Vec::<String>::new());
+}
+
+/// Moments of a run, from the first request to the last, at which it is killed; `gc` removes what is left each time.
+#[test]
+fn twenty_kills_leave_nothing_that_gc_does_not_find() {
+    let bench = Bench::of(SMALL);
+    for round in 0..20 {
+        let id = unique(&format!("k-kill-{round}"));
+        let mut run = bench.start("k8s", &id, &[]);
+        run.wait_for("target k8s");
+        // Spread over the bring-up and the suites of the small system.
+        std::thread::sleep(Duration::from_millis(400 * round));
+        run.signal(Signal::KILL);
+        run.wait(PROMPTLY);
+        let gc = bench.output(&["gc"]);
+        assert!(gc.status.success(), "{}", said(&gc));
+        assert_eq!(namespaces(&id), Vec::<String>::new(), "after a kill in round {round}");
+    }
+}
+
+#[test]
+fn a_namespace_that_is_not_ours_is_left_alone() {
+    let bench = Bench::of(SMALL);
+    let output = bench.output(&["up", "--target", "k8s", "--namespace", "default"]);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("the namespace default exists already and is not ours"), "{}", said(&output));
+    assert!(kubectl(&["get", "namespace", "default", "--output", "jsonpath={.status.phase}"]) == "Active");
+}
+
+#[test]
+fn a_user_without_a_permission_is_told_which() {
+    let (kubeconfig, _guard) = service_account("bare", None);
+    let bench = Bench::of(SMALL);
+    let output =
+        bench.command(&["up", "--target", "k8s"]).env("KUBECONFIG", &kubeconfig).output().expect("the program runs");
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    for phrase in ["may not create namespaces", "may not list pods", "manifests/rbac"] {
+        assert!(said(&output).contains(phrase), "`{phrase}` is not in {}", said(&output));
+    }
+}
+
+/// With exactly what `manifests/rbac` grants, a whole run passes.
+#[test]
+fn the_least_role_is_enough() {
+    let rules = support::root().join("manifests/rbac");
+    kubectl(&["apply", "--filename", &rules.to_string_lossy(), "--dry-run=client"]);
+    let (kubeconfig, _guard) = service_account("least", Some(&rules));
+    let bench = Bench::of(SMALL);
+    let output =
+        bench.command(&["e2e", "--target", "k8s"]).env("KUBECONFIG", &kubeconfig).output().expect("the program runs");
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(!said(&output).contains("forbidden"), "{}", said(&output));
+}
+
+/// Removes what a test gave to the cluster.
+struct Guard(Vec<Vec<String>>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        for command in &self.0 {
+            let words: Vec<&str> = command.iter().map(String::as_str).collect();
+            // What is gone already is what was asked for.
+            let _ = std::process::Command::new("kubectl").args(words).output();
+        }
+    }
+}
+
+/// A kubeconfig for a service account, alone or with the project's rules.
+fn service_account(name: &str, rules: Option<&std::path::Path>) -> (std::path::PathBuf, Guard) {
+    let namespace = "e2e-runner";
+    let account = if rules.is_some() { "e2e" } else { name };
+    let remove = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let mut guard =
+        Guard(vec![remove(&["delete", "serviceaccount", account, "--namespace", namespace, "--ignore-not-found"])]);
+    let _ = std::process::Command::new("kubectl").args(["create", "namespace", namespace]).output();
+    match rules {
+        Some(rules) => {
+            kubectl(&["apply", "--filename", &rules.to_string_lossy()]);
+            guard.0.push(remove(&["delete", "--filename", &rules.to_string_lossy(), "--ignore-not-found"]));
+        }
+        None => drop(kubectl(&["create", "serviceaccount", account, "--namespace", namespace])),
+    }
+    // A Secret of this type is filled with a token by every version of Kubernetes.
+    let secret = format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}-token, namespace: {namespace}, annotations: \
+         {{kubernetes.io/service-account.name: {account}}}}}\ntype: kubernetes.io/service-account-token\n"
+    );
+    let directory = tempfile::tempdir().expect("a directory").keep();
+    let file = directory.join("secret.yaml");
+    std::fs::write(&file, secret).expect("a file");
+    kubectl(&["apply", "--filename", &file.to_string_lossy()]);
+    let path = format!("{name}-token");
+    let token = || {
+        let asked = ["get", "secret", &path, "--namespace", namespace, "--output", "jsonpath={.data.token}"];
+        kubectl(&asked)
+    };
+    assert!(wait_until(PROMPTLY, || !token().is_empty()), "the cluster makes a token");
+    let kubeconfig = directory.join("kubeconfig");
+    std::fs::write(&kubeconfig, kubectl(&["config", "view", "--raw", "--minify", "--flatten"])).expect("a file");
+    let at = format!("--kubeconfig={}", kubeconfig.display());
+    let decoded = base64(&token());
+    kubectl(&[&at, "config", "set-credentials", account, &format!("--token={decoded}")]);
+    kubectl(&[&at, "config", "set-context", "--current", &format!("--user={account}")]);
+    (kubeconfig, guard)
+}
+
+/// Decodes what `kubectl` prints of a Secret.
+fn base64(text: &str) -> String {
+    let mut child = std::process::Command::new("base64")
+        .arg("--decode")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("base64 is installed");
+    std::io::Write::write_all(child.stdin.as_mut().expect("a pipe"), text.as_bytes()).expect("it reads");
+    drop(child.stdin.take());
+    let output = child.wait_with_output().expect("it ends");
+    String::from_utf8(output.stdout).expect("a token is text")
+}
