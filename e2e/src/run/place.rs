@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::{Error, Options, prepare::Prepared};
 use crate::{
+    diagnose::counted,
     environment::LoadFrom,
     image,
     progress::Progress,
@@ -111,6 +112,10 @@ async fn stock_cluster(prepared: &Prepared, cluster: &Cluster, progress: &Progre
     let preflight = preflight.map_err(provider::Error::from)?;
     progress.line(&preflight.summary);
     preflight.warnings.iter().for_each(|warning| progress.line(format!("warning: {warning}")));
+    let orphans = k8s::leftovers::remove_orphans(cluster).await.map_err(provider::Error::from)?;
+    if orphans > 0 {
+        progress.line(format!("removed what earlier runs left: {}", counted(orphans as u64, "namespace")));
+    }
     let engine = engine.ok();
     let way = k8s::images::Way::of(&cluster.context, &preflight.nodes, engine.as_ref().map(Engine::version));
     let Some(engine) = engine.filter(|_| way != k8s::images::Way::Registry) else {

@@ -85,7 +85,9 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
     let id = options.run_id.clone().unwrap_or_else(new_run_id);
     let place = place::choose(options, &id, progress).await?;
     let load_from = place::load_from(options, &place)?;
-    let removed = leftovers(&options.runs(), &place).await?;
+    // In a cluster the preflight comes first: it says all at once what this user may not do.
+    let cleaned = if matches!(place, Place::K8s(_)) { &Place::Local } else { &place };
+    let removed = leftovers(&options.runs(), cleaned).await?;
     if removed.any() {
         progress.line(format!("removed what earlier runs left: {removed}"));
     }
