@@ -22,6 +22,7 @@ pub mod record;
 
 pub use e2e_load::{agent, load, scaling, self_check, stats};
 
+pub mod compare;
 pub mod diagnose;
 pub mod evidence;
 pub mod report;

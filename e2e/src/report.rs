@@ -1,11 +1,12 @@
 //! The report as plain data, the only thing that renderers see. Main type: [`Report`], made by [`Report::new`].
 
 pub mod build;
+pub mod html;
 pub mod markdown;
 mod predict;
 pub mod snapshot;
 pub mod summary;
-mod table;
+pub(crate) mod table;
 
 use std::collections::BTreeMap;
 

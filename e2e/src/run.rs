@@ -9,6 +9,7 @@ mod main;
 mod nextest;
 mod place;
 mod prepare;
+pub mod several;
 mod suites;
 mod system;
 

@@ -28,6 +28,8 @@ pub const JUNIT: &str = "junit.xml";
 pub const REPORT_JSON: &str = "report.json";
 /// The report for people.
 pub const REPORT_MARKDOWN: &str = "report.md";
+/// The same page for a browser.
+pub const REPORT_HTML: &str = "report.html";
 /// Private data of local processes and container volumes; removed with the system.
 pub const WORK: &str = "work";
 /// Secret texts of this run, mode 0600; removed with the system.
@@ -58,7 +60,7 @@ fn remedy(reason: &str) -> &'static str {
 }
 
 impl Error {
-    fn new(action: &'static str, path: &Path, reason: impl ToString) -> Self {
+    pub(crate) fn new(action: &'static str, path: &Path, reason: impl ToString) -> Self {
         Self { action, path: path.to_owned(), reason: reason.to_string() }
     }
 }

@@ -5,7 +5,7 @@ use e2e::{
     exit::ExitCode,
     progress::{Progress, wants_colour},
     report::summary,
-    run::Outcome,
+    run::{Options, Outcome, several},
 };
 
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
   cargo xtask e2e --target local --duration 10s --clients 10
   cargo xtask e2e --overlay fixtures/overlays/founding-incident
   cargo xtask e2e --set backend.env.BACKEND_POOL_SIZE=1 --keep
+  cargo xtask e2e --target docker,local --duration 20s   # 3 runs of each, in turns, and a comparison
   cargo xtask e2e --update-snapshots   # accept what changed, then review with git diff snapshots/")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -32,6 +33,9 @@ pub(crate) struct Args {
     /// Leave the system up, and say how to look into it and how to remove it.
     #[arg(long)]
     keep: bool,
+    /// How often each target runs, in turns; 3 unless set where there are several, because one run says nothing of noise.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000), conflicts_with = "keep")]
+    repeat: Option<u32>,
     /// Accept the snapshot as it is now.
     #[arg(long)]
     update_snapshots: bool,
@@ -48,14 +52,40 @@ enum Format {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if args.keep && !args.system.hold {
+        args.system.one_target("--keep");
         return detach();
     }
-    let options =
-        e2e::run::Options { update_snapshots: args.update_snapshots, ..args.system.options(Some(&args.load)) };
+    let options = Options { update_snapshots: args.update_snapshots, ..args.system.options(Some(&args.load)) };
     let progress = Progress::new();
+    let targets = args.system.targets();
+    let repeat = args.repeat.unwrap_or(if targets.len() > 1 { REPEAT } else { 1 });
+    if targets.len() > 1 || repeat > 1 {
+        return in_turns(args, &options, repeat, &progress);
+    }
     let outcome = block_on(e2e::run::run(options, &progress))??;
     show(&outcome, args.format, &progress)?;
     Ok(outcome.exit)
+}
+
+/// Enough runs for an interval of each figure; more runs make it narrower.
+const REPEAT: u32 = 3;
+
+/// Several runs, in turns, and one comparison of them.
+fn in_turns(args: &Args, options: &Options, repeat: u32, progress: &Progress) -> Result<ExitCode> {
+    let show = |outcome: &Outcome| {
+        if let Err(error) = show(outcome, Format::Text, progress) {
+            progress.line(format!("the run cannot be shown: {error}"));
+        }
+    };
+    let compared = block_on(several::in_turns(options, args.system.targets(), repeat, progress, &show))??;
+    match args.format {
+        Format::Json => println!("{}", serde_json::to_string_pretty(&compared.comparison)?),
+        Format::Text => {
+            print!("\n{}", std::fs::read_to_string(compared.directory.join(several::COMPARISON_MARKDOWN))?);
+        }
+    }
+    eprintln!("comparison: {}", compared.directory.join(several::COMPARISON_HTML).display());
+    Ok(compared.exit)
 }
 
 fn show(outcome: &Outcome, format: Format, progress: &Progress) -> Result<()> {

@@ -1,6 +1,7 @@
 //! The project's commands: `cargo xtask <verb>`. Each verb is a file with its `Args` and a `run`.
 
 mod bench;
+mod compare;
 mod doctor;
 mod down;
 mod e2e;
@@ -42,6 +43,7 @@ enum Verb {
     #[command(hide = true)]
     Agent,
     Report(report::Args),
+    Compare(compare::Args),
     Scale(scale::Args),
     Doctor(doctor::Args),
     Simulate(simulate::Args),
@@ -80,6 +82,7 @@ fn run(verb: Verb) -> anyhow::Result<::e2e::exit::ExitCode> {
         Verb::Load(args) => load::run(&args),
         Verb::Agent => load::serve_parent(),
         Verb::Report(args) => report::run(&args),
+        Verb::Compare(args) => compare::run(&args),
         Verb::Scale(args) => scale::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Simulate(args) => simulate::run(&args),

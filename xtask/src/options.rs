@@ -47,9 +47,10 @@ pub(crate) fn project() -> Options {
 /// Flags of every verb that brings a system up.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct SystemArgs {
-    /// Where the system runs: auto takes docker when an engine answers, else local.
-    #[arg(long, default_value = "auto", value_name = "auto|docker|local|k8s", value_parser = parse_target)]
-    target: TargetChoice,
+    /// Where the system runs: auto takes docker when an engine answers, else local. `e2e` takes several with commas between,
+    /// and compares them.
+    #[arg(long, default_value = "auto", value_name = "auto|docker|local|k8s", value_parser = parse_targets)]
+    target: Targets,
     /// Directory with patches for the manifests, as kustomize applies them; may be given several times.
     #[arg(long, value_name = "DIR")]
     overlay: Vec<PathBuf>,
@@ -147,6 +148,22 @@ pub(crate) fn parse_target(text: &str) -> Result<TargetChoice, String> {
     }
 }
 
+/// Targets as they were named; none leaves the choice to the run.
+#[derive(Debug, Clone)]
+struct Targets(Vec<Target>);
+
+fn parse_targets(text: &str) -> Result<Targets, String> {
+    let mut targets = Vec::new();
+    for name in text.split(',').filter(|_| text != "auto") {
+        let target = name.parse().map_err(|error: e2e::target::UnknownTarget| error.to_string())?;
+        if targets.contains(&target) {
+            return Err(format!("`{name}` stands there twice; --repeat runs a target more than once"));
+        }
+        targets.push(target);
+    }
+    Ok(Targets(targets))
+}
+
 fn parse_replicas(text: &str) -> Result<(String, u32), String> {
     let (component, count) = text.split_once('=').unwrap_or(("backend", text));
     let count = count.parse().map_err(|_| format!("`{count}` is not a number of replicas; write N or COMPONENT=N"))?;
@@ -154,11 +171,24 @@ fn parse_replicas(text: &str) -> Result<(String, u32), String> {
 }
 
 impl SystemArgs {
-    /// The options of a run.
+    /// The targets that were named.
+    pub(crate) fn targets(&self) -> &[Target] {
+        &self.target.0
+    }
+
+    /// Ends the program when several targets were named for what needs one.
+    pub(crate) fn one_target(&self, what: &str) {
+        if self.target.0.len() > 1 {
+            let text = format!("{what} leaves one system up, so it takes one target\n");
+            clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, text).exit();
+        }
+    }
+
+    /// The options of a run, on the first target.
     pub(crate) fn options(&self, load: Option<&LoadArgs>) -> Options {
         Options {
             config: self.config.clone(),
-            target: self.target.0,
+            target: self.target.0.first().copied(),
             cluster: k8s::Options { namespace: self.namespace.clone(), wait: self.wait, ..self.cluster.options() },
             overlays: self.overlay.clone(),
             sets: self.set.clone(),

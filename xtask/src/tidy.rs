@@ -11,7 +11,7 @@ use crate::options::root;
 /// Check formatting, lints, documentation, the design's invariants and links.
 #[derive(Debug, Default, clap::Args)]
 #[command(
-    after_help = "Examples:\n  cargo xtask tidy\n  cargo xtask tidy --fix   # format, and write docs/report.schema.json"
+    after_help = "Examples:\n  cargo xtask tidy\n  cargo xtask tidy --fix   # format, and write the schemas in docs/"
 )]
 pub(crate) struct Args {
     /// Repair what can be repaired.
@@ -41,21 +41,23 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 /// Private items are documented too, so links to them resolve here; that is who reads them.
 const RUSTDOC: &str = "-D warnings -A rustdoc::private_intra_doc_links";
 
-/// `docs/report.schema.json` is made from the types.
+/// The schemas in `docs/` are made from the types.
 fn schema(fix: bool) -> Result<()> {
-    let path = root().join("docs/report.schema.json");
-    let schema = e2e::report::schema() + "\n";
-    if fix {
-        return std::fs::write(&path, schema).with_context(|| format!("cannot write {}", path.display()));
-    }
-    if std::fs::read_to_string(&path).unwrap_or_default() != schema {
-        bail!("{} is not the schema of the types; `cargo xtask tidy --fix` writes it", path.display());
+    let schemas = [("report.schema.json", e2e::report::schema()), ("comparison.schema.json", e2e::compare::schema())];
+    for (name, schema) in schemas {
+        let (path, schema) = (root().join("docs").join(name), schema + "\n");
+        if fix {
+            std::fs::write(&path, schema).with_context(|| format!("cannot write {}", path.display()))?;
+        } else if std::fs::read_to_string(&path).unwrap_or_default() != schema {
+            bail!("{} is not the schema of the types; `cargo xtask tidy --fix` writes it", path.display());
+        }
     }
     Ok(())
 }
 
 /// Modules that are pure, and what a pure module does not name. See docs/architecture.md.
-const PURE: [&str; 24] = [
+const PURE: [&str; 26] = [
+    "e2e/src/compare",
     "e2e/src/plan",
     "e2e/load/src/stats.rs",
     "e2e/load/src/agent/merge.rs",
@@ -66,6 +68,7 @@ const PURE: [&str; 24] = [
     "xtask/src/scale/text.rs",
     "e2e/src/diagnose",
     "e2e/src/report/build.rs",
+    "e2e/src/report/html.rs",
     "e2e/src/report/markdown.rs",
     "e2e/src/report/predict.rs",
     "e2e/src/kubelet/worker.rs",

@@ -264,9 +264,9 @@ fn every_port_is_taken() {
     let mut command = Command::new("unshare");
     command.arg("--net").arg(this).args(["--ignored", "--exact", "with_every_port_taken", "--nocapture"]);
     let output = command.output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
-    eprintln!("{}", String::from_utf8_lossy(&said));
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "{said}");
+    said.lines().filter(|line| line.contains("SKIPPED")).for_each(|line| eprintln!("{line}"));
 }
 
 #[test]

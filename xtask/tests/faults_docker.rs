@@ -5,21 +5,5 @@ mod fault_cases;
 mod fault_run;
 
 use e2e::target::Target;
-use fault_run::{expect_findings, expect_founding_story};
-use rstest::rstest;
 
-#[rstest]
-#[case::slow_start("slow-start")]
-#[case::oom("oom")]
-#[case::pool_exhausted("pool-exhausted")]
-#[case::engine_down("engine-down")]
-#[case::redis_down("redis-down")]
-#[case::wrong_probe_path("wrong-probe-path")]
-fn docker_names_the_fault(#[case] overlay: &str) {
-    expect_findings(overlay, Target::Docker);
-}
-
-#[test]
-fn docker_tells_the_founding_story() {
-    expect_founding_story(Target::Docker);
-}
+fault_run::fault_tests!(docker_names_the_fault, docker_tells_the_founding_story, Target::Docker);

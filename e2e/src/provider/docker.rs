@@ -2,6 +2,7 @@
 //! a restart of an application container keeps address, Service names and published ports. Main type: [`DockerPods`].
 
 pub(crate) mod engine;
+mod network;
 mod sandbox;
 
 use std::{
@@ -21,7 +22,7 @@ use futures_util::StreamExt;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt, runners::AsyncRunner};
 use tokio::sync::{Mutex, OnceCell};
 
-use self::{engine::Engine, sandbox::Sandbox};
+use self::{engine::Engine, network::Network, sandbox::Sandbox};
 use super::{Error, Usage, pods::PodSpec};
 use crate::{
     kubelet::{node::ExecResult, probe::Target, status::Exit},
@@ -36,7 +37,7 @@ const EXEC_OUTPUT_MAX: usize = 10 * 1024;
 #[derive(Debug)]
 pub(crate) struct DockerPods {
     pub(crate) engine: Engine,
-    network: String,
+    network: Network,
     services: Vec<Service>,
     /// Pods in start order.
     order: Vec<String>,
@@ -64,7 +65,7 @@ impl DockerPods {
         services: &[Service],
         directory: &RunDir,
     ) -> Result<Self, Error> {
-        let network = engine.create_network().await?;
+        let network = Network::create(&engine).await?;
         let order = pods.iter().map(|pod| pod.name.clone()).collect();
         let mut made = BTreeMap::new();
         for spec in pods {
@@ -75,15 +76,14 @@ impl DockerPods {
         Ok(Self { engine, network, services: services.to_vec(), order, pods: made, containers: Mutex::default() })
     }
 
-    /// Makes the sandboxes in start order. The engine takes most of a tenth of a second for each, and the first containers,
-    /// which the others wait for, come first.
+    /// Makes the sandboxes, two at a time and in start order: the engine takes half a second for each, most of it waiting, and
+    /// those whose containers the others wait for come first.
     pub(crate) async fn prepare_ahead(&self) {
-        for name in &self.order {
-            if let Some(pod) = self.pods.get(name) {
-                // A failure shows again when the pod starts, where it has a place to be reported.
-                let _ = self.sandbox(pod).await;
-            }
-        }
+        let pods = self.order.iter().filter_map(|name| self.pods.get(name));
+        let sandboxes: Vec<_> = pods.map(|pod| self.sandbox(pod)).collect();
+        let mut made = futures_util::stream::iter(sandboxes).buffer_unordered(2);
+        // A failure shows again when the pod starts, where it has a place to be reported.
+        while made.next().await.is_some() {}
     }
 
     async fn sandbox<'a>(&self, pod: &'a Pod) -> Result<&'a Sandbox, Error> {

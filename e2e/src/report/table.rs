@@ -1,28 +1,34 @@
 //! The one table model that renderers share. Main type: [`Table`].
 
 /// Rows under a header; every row has as many cells.
-pub(super) struct Table {
-    header: Vec<&'static str>,
+pub(crate) struct Table {
+    header: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(super) fn new<const N: usize>(header: [&'static str; N]) -> Self {
-        Self { header: header.to_vec(), rows: Vec::new() }
+    pub(crate) fn new<const N: usize>(header: [&str; N]) -> Self {
+        Self::with_header(header.map(str::to_owned).to_vec())
     }
 
-    pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        debug_assert_eq!(N, self.header.len(), "a row has as many cells as the header");
-        self.rows.push(cells.to_vec());
+    /// For as many columns as there are at run time.
+    pub(crate) fn with_header(header: Vec<String>) -> Self {
+        Self { header, rows: Vec::new() }
+    }
+
+    pub(crate) fn row(&mut self, cells: impl Into<Vec<String>>) {
+        let cells = cells.into();
+        debug_assert_eq!(cells.len(), self.header.len(), "a row has as many cells as the header");
+        self.rows.push(cells);
     }
 
     /// A Markdown table with a blank line behind it; nothing when there are no rows.
-    pub(super) fn markdown(&self) -> String {
+    pub(crate) fn markdown(&self) -> String {
         if self.rows.is_empty() {
             return String::new();
         }
         let line = |cells: &mut dyn Iterator<Item = String>| format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "));
-        let mut text = line(&mut self.header.iter().map(ToString::to_string));
+        let mut text = line(&mut self.header.iter().map(|name| escape(name)));
         text += &line(&mut self.header.iter().map(|_| "---".to_owned()));
         for row in &self.rows {
             text += &line(&mut row.iter().map(|cell| escape(cell)));

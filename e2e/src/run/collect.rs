@@ -9,7 +9,7 @@ use crate::{
     kubelet::node::Snapshot,
     progress::Progress,
     record::Record,
-    report::{Report, markdown},
+    report::{Report, html, markdown},
     run_dir::{self, RunDir},
 };
 
@@ -65,6 +65,7 @@ pub fn report_again(directory: &RunDir) -> Result<Report, Error> {
     let report = Report::new(&load(directory)?);
     directory.write_json(run_dir::REPORT_JSON, &report)?;
     directory.write(run_dir::REPORT_MARKDOWN, &markdown::render(&report))?;
+    directory.write(run_dir::REPORT_HTML, &html::render(&report))?;
     Ok(report)
 }
 

@@ -52,6 +52,19 @@ pub enum Error {
         /// What to do.
         remedy: String,
     },
+    /// No side, or a side without a run.
+    #[error("there is nothing to compare: every side needs a run that has a report")]
+    NothingToCompare,
+    /// A run without a report.
+    #[error(
+        "the run {run} cannot be compared: {reason}; `cargo xtask report {run}` makes its report where its evidence is whole"
+    )]
+    NoReport {
+        /// Its id.
+        run: String,
+        /// Why its report cannot be read.
+        reason: run_dir::Error,
+    },
     /// A signal came before anything was made.
     #[error("interrupted before anything was started")]
     NotStarted,
@@ -67,7 +80,12 @@ impl Error {
     /// The exit code that tells it apart.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) | Self::Manifests(_) | Self::Plan(_) | Self::Environment(_) => ExitCode::BadInput,
+            Self::Config(_)
+            | Self::Manifests(_)
+            | Self::Plan(_)
+            | Self::Environment(_)
+            | Self::NothingToCompare
+            | Self::NoReport { .. } => ExitCode::BadInput,
             Self::Provider(provider::Error::Cluster(error)) if error.is_bad_input() => ExitCode::BadInput,
             // Only the manifests know these images, so it is they that have to change.
             Self::Provider(provider::Error::Program(provider::local::ProgramError::Unknown { .. })) => {

@@ -19,6 +19,28 @@ use crate::fault_cases::{Expected, FAULTS, Fault};
 /// Long enough for clients to use up their attempts and for a second restart; 20 clients are more than the faults serve.
 const LOAD: [&str; 4] = ["--duration", "8s", "--clients", "20"];
 
+/// The tests of one target: a test for each overlay, by name, so that one of them can be run alone.
+macro_rules! fault_tests {
+    ($names_the_fault:ident, $tells_the_story:ident, $target:expr) => {
+        #[rstest::rstest]
+        #[case::slow_start("slow-start")]
+        #[case::oom("oom")]
+        #[case::pool_exhausted("pool-exhausted")]
+        #[case::engine_down("engine-down")]
+        #[case::redis_down("redis-down")]
+        #[case::wrong_probe_path("wrong-probe-path")]
+        fn $names_the_fault(#[case] overlay: &str) {
+            $crate::fault_run::expect_findings(overlay, $target);
+        }
+
+        #[test]
+        fn $tells_the_story() {
+            $crate::fault_run::expect_founding_story($target);
+        }
+    };
+}
+pub(crate) use fault_tests;
+
 /// Runs with an overlay and holds the report against [`FAULTS`].
 pub(crate) fn expect_findings(overlay: &str, target: Target) -> Report {
     let fault = FAULTS.iter().find(|fault| fault.overlay == overlay).expect("the overlay stands in the table");

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use bollard::{
     Docker,
-    models::NetworkCreateRequest,
     query_parameters::{
         ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
         RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder,
@@ -59,13 +58,6 @@ impl Engine {
     /// Labels of everything that this run makes.
     pub(super) fn labels(&self) -> HashMap<String, String> {
         HashMap::from([(RUN.to_owned(), self.run_id.clone()), (OWNER.to_owned(), Owner::this_process().to_string())])
-    }
-
-    pub(super) async fn create_network(&self) -> Result<String, Error> {
-        let name = format!("e2e-{}", self.run_id);
-        let request = NetworkCreateRequest { name: name.clone(), labels: Some(self.labels()), ..Default::default() };
-        self.client.create_network(request).await.map_err(|error| Error::engine("create the network", &name, error))?;
-        Ok(name)
     }
 
     /// Removes what belongs to this run. Everything is tried; the first failure is returned.

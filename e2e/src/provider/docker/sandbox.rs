@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, HashMap},
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    time::Duration,
 };
 
 use bollard::{
@@ -11,10 +10,10 @@ use bollard::{
         ContainerCreateBody, EndpointSettings, HostConfig, Mount, MountType, MountVolumeOptions, NetworkingConfig,
         PortBinding,
     },
-    query_parameters::{CreateContainerOptionsBuilder, UploadToContainerOptionsBuilder},
+    query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, UploadToContainerOptionsBuilder},
 };
 
-use super::engine::Engine;
+use super::{engine::Engine, network::Network};
 use crate::{
     image::SANDBOX_IMAGE,
     plan::{Service, Volume},
@@ -37,11 +36,32 @@ pub(super) struct Sandbox {
 }
 
 impl Sandbox {
+    /// Starts a sandbox. Its ports are published where this machine does not route to pods: publishing costs a tenth of a second
+    /// and a process for each port.
     pub(super) async fn start(
         engine: &Engine,
         pod: &PodSpec,
         services: &[Service],
-        network: &str,
+        network: &Network,
+    ) -> Result<Self, Error> {
+        let is_guess = network.is_routed();
+        let sandbox = Self::create(engine, pod, services, network, !is_guess).await?;
+        if sandbox.direct || !is_guess {
+            return Ok(sandbox);
+        }
+        // Another machine's engine whose network looks like one of this machine's.
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        let removed = engine.client.remove_container(&sandbox.id, Some(options)).await;
+        removed.map_err(|error| Error::engine("remove the sandbox", &pod.name, error))?;
+        Self::create(engine, pod, services, network, true).await
+    }
+
+    async fn create(
+        engine: &Engine,
+        pod: &PodSpec,
+        services: &[Service],
+        network: &Network,
+        publish: bool,
     ) -> Result<Self, Error> {
         let name = format!("e2e-{}-{}", engine.run_id, pod.name);
         let failed = |action| {
@@ -57,7 +77,10 @@ impl Sandbox {
             .map(|(name, _)| name)
             .collect();
         let volume_prefix = format!("{name}-");
-        let body = body(engine, pod, services, network, &volume_prefix, &disk_volumes);
+        let mut body = body(engine, pod, services, network, &volume_prefix, &disk_volumes);
+        if !publish && let Some(host) = &mut body.host_config {
+            host.port_bindings = None;
+        }
         let options = CreateContainerOptionsBuilder::default().name(&name).build();
         let client = &engine.client;
         let id = client.create_container(Some(options), body).await.map_err(failed("create the sandbox"))?.id;
@@ -74,7 +97,7 @@ impl Sandbox {
         let ip = settings
             .networks
             .unwrap_or_default()
-            .remove(network)
+            .remove(&network.name)
             .and_then(|endpoint| endpoint.ip_address?.parse().ok())
             .ok_or_else(|| Error::Sandbox {
                 pod: pod.name.clone(),
@@ -90,7 +113,7 @@ impl Sandbox {
                 Some((port, SocketAddr::from((Ipv4Addr::LOCALHOST, host_port))))
             })
             .collect();
-        Ok(Self { id, ip, direct: is_routed(ip).await, published, volume_prefix })
+        Ok(Self { id, ip, direct: network.is_reached(ip).await, published, volume_prefix })
     }
 
     /// Where this machine reaches a port of the pod. The pod's own address is preferred: published ports go through a
@@ -112,7 +135,7 @@ fn body(
     engine: &Engine,
     pod: &PodSpec,
     services: &[Service],
-    network: &str,
+    network: &Network,
     volume_prefix: &str,
     volumes: &[&String],
 ) -> ContainerCreateBody {
@@ -143,7 +166,7 @@ fn body(
             ..Default::default()
         }),
         networking_config: Some(NetworkingConfig {
-            endpoints_config: Some(HashMap::from([(network.to_owned(), endpoint)])),
+            endpoints_config: Some(HashMap::from([(network.name.clone(), endpoint)])),
         }),
         ..Default::default()
     }
@@ -160,15 +183,4 @@ fn writable_directories(names: &[&String]) -> std::io::Result<Vec<u8>> {
         archive.append_data(&mut header, format!("{name}/"), std::io::empty())?;
     }
     archive.into_inner()
-}
-
-/// Whether this machine routes to a container's address: a closed port then refuses at once, elsewhere nothing answers.
-async fn is_routed(ip: IpAddr) -> bool {
-    // A port that nothing listens on; a refusal takes microseconds on a bridge of this machine.
-    let connect = tokio::net::TcpStream::connect(SocketAddr::new(ip, 9));
-    match tokio::time::timeout(Duration::from_millis(200), connect).await {
-        Ok(Ok(_)) => true,
-        Ok(Err(error)) => error.kind() == std::io::ErrorKind::ConnectionRefused,
-        Err(_) => false,
-    }
 }

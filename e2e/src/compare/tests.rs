@@ -1,0 +1,99 @@
+//! Comparisons of reports whose figures are set by hand.
+
+use serde_json::json;
+
+use super::*;
+
+/// A report of a run of 4 whole seconds with these operations in each, and this 99th percentile.
+fn report(target: &str, verdict: &str, each_second: [u64; 4], p99: f64) -> Report {
+    let series = each_second
+        .map(|succeeded| json!({ "second": 0, "succeeded": succeeded, "errors": 0, "latency_ms_p99": null }));
+    let generator = json!({ "cpu_seconds": 1.0, "wall_seconds": 4.0, "cpu_share": 0.25, "cpu_wait_seconds": null,
+        "lag_ms_p99": null, "saturated": false });
+    let scenario = serde_json::to_value(crate::config::Scenario::default()).unwrap();
+    let thresholds = serde_json::to_value(crate::config::Thresholds::default()).unwrap();
+    let host = json!({ "cpus": 2, "memory_bytes": 1, "kernel": "Linux" });
+    let latency =
+        json!({ "count": 1, "min": 1.0, "mean": 2.0, "p50": 2.0, "p90": 3.0, "p99": p99, "p999": p99, "max": p99 });
+    serde_json::from_value(json!({
+        "schema": crate::report::SCHEMA, "run_id": format!("{target}-{p99}"), "target": target, "verdict": verdict,
+        "verdict_reason": "", "started_at": "", "duration_ms": 1, "host": host,
+        "request": { "started_at": "", "scenario": scenario, "thresholds": thresholds, "overlays": [], "sets": [], "host": host },
+        "environment": { "provider": "none", "up_ms": 1500, "ready": true, "warnings": [], "entrance": "nginx" },
+        "components": [], "probes": [], "suites": [],
+        "registration": null, "conservation": null, "expected": null, "thresholds": [], "findings": [],
+        "throughput": {
+            "clients": 1, "window_start_unix_ms": 0, "duration_ms": 4000, "acknowledged": 1, "errors": 0, "by_error": {},
+            "operations_per_second": each_second.iter().sum::<u64>() as f64 / 4.0, "latency_ms": latency,
+            "series": series, "generator": generator,
+        },
+    }))
+    .unwrap()
+}
+
+fn side(name: &str, reports: &[Report]) -> (String, Vec<Report>) {
+    (name.to_owned(), reports.to_vec())
+}
+
+fn figure<'a>(comparison: &'a Comparison, name: &str) -> &'a Figure {
+    comparison.rows.iter().flat_map(|row| &row.figures).find(|figure| figure.name == name).unwrap()
+}
+
+#[test]
+fn a_difference_is_told_from_noise() {
+    let docker = [report("docker", "pass", [100; 4], 10.0), report("docker", "pass", [102; 4], 14.0)];
+    let k8s = [report("k8s", "pass", [200; 4], 11.0), report("k8s", "fail", [202; 4], 13.0)];
+    let comparison = Comparison::new(&[side("docker", &docker), side("k8s", &k8s)]).unwrap();
+    assert_eq!(comparison.verdict, Verdict::Fail);
+
+    // Means 101 and 201, standard errors 1 and 1, 2 degrees of freedom: 100 ± 9.925 * sqrt(2), as shares of 101.
+    let [rate] = figure(&comparison, "operations/s").differences.as_slice() else { panic!("one other side") };
+    assert_eq!((rate.judgement, rate.noise, rate.relative), (Judgement::Larger, Noise::Runs, Some(0.990099)));
+    let [low, high] = rate.relative_interval.unwrap();
+    assert!((low - 0.85113).abs() < 1e-5 && (high - 1.12907).abs() < 1e-5, "{low} {high}");
+    assert_eq!(figure(&comparison, "operation latency p99 ms").differences[0].judgement, Judgement::Within);
+    assert_eq!(figure(&comparison, "operation errors").differences[0].judgement, Judgement::Same);
+
+    let page = render(&comparison, "../../runs");
+    assert!(page.contains("operations/s 99.0% more (85.1% more to 112.9% more) on k8s"), "{page}");
+    assert!(page.contains("| Results | 101 operations/s, p99 12.0 ms, 0 errors | 201 operations/s"), "{page}");
+    assert!(page.contains("[k8s-13](../../runs/k8s-13/report.md)"), "{page}");
+}
+
+#[test]
+fn one_run_of_each_has_only_the_noise_within_it() {
+    let one = [report("local", "pass", [100, 102, 98, 100], 10.0)];
+    let other = [report("local", "pass", [300, 302, 298, 300], 11.0)];
+    let comparison = Comparison::new(&[side("a", &one), side("b", &other)]).unwrap();
+    let rate = &figure(&comparison, "operations/s").differences[0];
+    assert_eq!((rate.judgement, rate.noise), (Judgement::Larger, Noise::Stretches));
+    let latency = &figure(&comparison, "operation latency p99 ms").differences[0];
+    assert_eq!((latency.judgement, latency.relative, latency.relative_interval), (Judgement::Unknown, Some(0.1), None));
+    assert!(
+        render(&comparison, "").contains("unknown, one run says nothing of noise: operation latency p99 ms 10.0% more")
+    );
+}
+
+#[test]
+fn what_else_differs_is_said() {
+    let one = report("local", "pass", [100; 4], 10.0);
+    let mut other = one.clone();
+    other.request.scenario.clients = 5;
+    other.request.overlays = vec!["slow".to_owned()];
+    let comparison = Comparison::new(&[side("a", &[one.clone()]), side("b", &[other])]).unwrap();
+    let unlike = comparison.unlike.join("; ");
+    assert_eq!(unlike, "clients: 40 and 5; changes to the manifests: none and slow");
+}
+
+#[test]
+fn one_side_shows_its_spread_and_none_is_nothing() {
+    let runs = [report("local", "pass", [100; 4], 10.0), report("local", "pass", [104; 4], 10.0)];
+    let comparison = Comparison::new(&[side("local", &runs)]).unwrap();
+    let page = render(&comparison, "");
+    assert!(
+        page.contains("| operations/s | 102 (100 to 104) |\n") && !page.contains("larger than the noise"),
+        "{page}"
+    );
+    assert_eq!(Comparison::new(&[]), None);
+    assert_eq!(Comparison::new(&[side("a", &runs), side("b", &[])]), None);
+}

@@ -1,0 +1,64 @@
+//! The network of a run's pods, and whether this machine routes to it. Main type: [`Network`].
+
+use std::{
+    net::{IpAddr, SocketAddr, TcpListener},
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use bollard::models::NetworkCreateRequest;
+
+use super::engine::Engine;
+use crate::provider::Error;
+
+#[derive(Debug)]
+pub(super) struct Network {
+    /// Its name.
+    pub(super) name: String,
+    routed: AtomicBool,
+}
+
+impl Network {
+    pub(super) async fn create(engine: &Engine) -> Result<Self, Error> {
+        let name = format!("e2e-{}", engine.run_id);
+        let labels = Some(engine.labels());
+        let request = NetworkCreateRequest { name: name.clone(), labels, ..Default::default() };
+        let failed = |error| Error::engine("create the network", &name, error);
+        engine.client.create_network(request).await.map_err(failed)?;
+        let network = engine.client.inspect_network(&name, None).await.map_err(failed)?;
+        let configs = network.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+        let gateway = configs.into_iter().find_map(|config| config.gateway?.parse().ok());
+        Ok(Self { name, routed: AtomicBool::new(gateway.is_some_and(is_here)) })
+    }
+
+    /// Whether this machine reaches pods by their own addresses, so that no port has to be published for them. A guess until a
+    /// pod was tried; see [`Self::is_reached`].
+    pub(super) fn is_routed(&self) -> bool {
+        self.routed.load(Ordering::Relaxed)
+    }
+
+    /// Tries whether this machine reaches a pod's address, and remembers when it does not.
+    pub(super) async fn is_reached(&self, pod: IpAddr) -> bool {
+        let reached = answers(pod).await;
+        if !reached {
+            self.routed.store(false, Ordering::Relaxed);
+        }
+        reached
+    }
+}
+
+/// Whether an address is one of this machine's own: the gateway of a bridge is, where the engine is no other machine.
+fn is_here(address: IpAddr) -> bool {
+    TcpListener::bind((address, 0)).is_ok()
+}
+
+/// Whether packets reach an address: a closed port then refuses at once, elsewhere nothing answers.
+async fn answers(ip: IpAddr) -> bool {
+    // A port that nothing listens on; a refusal takes microseconds on a bridge of this machine.
+    let connect = tokio::net::TcpStream::connect(SocketAddr::new(ip, 9));
+    match tokio::time::timeout(Duration::from_millis(200), connect).await {
+        Ok(Ok(_)) => true,
+        Ok(Err(error)) => error.kind() == std::io::ErrorKind::ConnectionRefused,
+        Err(_) => false,
+    }
+}

@@ -1,0 +1,73 @@
+//! `cargo xtask compare` on reports that runs left behind.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use e2e::{
+    config::{Scenario, Thresholds},
+    report::SCHEMA,
+};
+use serde_json::json;
+
+fn xtask(runs: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_xtask")).arg("--runs").arg(runs).args(arguments).output().unwrap()
+}
+
+/// The report of a run that came up after so many milliseconds, where `compare` looks for it.
+fn leave_report(runs: &Path, id: &str, target: &str, up_ms: u64) {
+    let host = json!({ "cpus": 2, "memory_bytes": 1, "kernel": "Linux" });
+    let request = json!({
+        "started_at": "", "scenario": Scenario::default(), "thresholds": Thresholds::default(), "overlays": [], "sets": [], "host": host,
+    });
+    let report = json!({
+        "schema": SCHEMA, "run_id": id, "target": target, "verdict": "pass", "verdict_reason": "", "started_at": "",
+        "duration_ms": 1, "host": host, "request": request,
+        "environment": { "provider": "none", "up_ms": up_ms, "ready": true, "warnings": [], "entrance": "nginx" },
+        "components": [], "probes": [], "suites": [], "registration": null, "throughput": null, "conservation": null,
+        "expected": null, "thresholds": [], "findings": [],
+    });
+    let directory = runs.join("runs").join(id);
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join("report.json"), report.to_string()).unwrap();
+}
+
+#[test]
+fn sets_of_runs_are_compared_and_kept() {
+    let runs = tempfile::tempdir().unwrap();
+    for (id, target, up_ms) in
+        [("a", "docker", 4000), ("b", "docker", 4100), ("c", "local", 1000), ("d", "local", 1100)]
+    {
+        leave_report(runs.path(), id, target, up_ms);
+    }
+    let output = xtask(runs.path(), &["compare", "a,b", "c,d"]);
+    let (page, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}");
+    // Means 4050 and 1050, standard errors 50 and 50, 2 degrees of freedom: -3000 ± 9.925 * 70.71, as shares of 4050.
+    assert!(page.contains("ready after ms 74.1% less (91.4% less to 56.7% less) on local"), "{page}");
+    let html = said.lines().find_map(|line| line.strip_prefix("comparison: ")).unwrap();
+    assert!(fs::read_to_string(html).unwrap().contains("<h1>End-to-end comparison: docker against local</h1>"));
+    assert!(Path::new(html).with_file_name("comparison.json").exists());
+}
+
+#[test]
+fn what_cannot_be_compared_is_named() {
+    let runs = tempfile::tempdir().unwrap();
+    leave_report(runs.path(), "a", "docker", 1);
+    fs::create_dir_all(runs.path().join("runs/unfinished")).unwrap();
+    let cases: [(&[&str], &str); 5] = [
+        (&["compare", "a", "nowhere"], "there is no such run"),
+        (&["compare", "a", "unfinished"], "unfinished cannot be compared"),
+        (&["compare", "a", ","], "every side needs a run"),
+        (&["e2e", "--target", "docker,docker"], "stands there twice"),
+        (&["e2e", "--target", "docker,local", "--keep"], "takes one target"),
+    ];
+    for (arguments, expected) in cases {
+        let output = xtask(runs.path(), arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+    }
+}
