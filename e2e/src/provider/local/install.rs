@@ -2,10 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
+    process::Command,
 };
-
-use tokio::process::Command;
 
 use super::{FoundProgram, FoundPrograms, Program, ProgramError, Programs};
 use crate::{
@@ -59,12 +59,22 @@ fn may_install(program: &Program) -> bool {
         && Path::new("/usr/bin/apt-get").exists()
 }
 
-/// Installs without recommendations, and without starting the services that the packages bring.
+/// A package manager that is cut off leaves a broken machine. So it has a process group of its own, which Ctrl-C does not reach,
+/// and it is blocking work, whose end the runtime waits for when a signal ends everything else.
 async fn apt_install(program: &Program, image: &str) -> Result<(), ProgramError> {
-    let failed =
-        |reason: String| ProgramError::Install { image: image.to_owned(), packages: program.apt.join(" "), reason };
+    let packages = program.apt.clone();
+    let installed = tokio::task::spawn_blocking(move || install(&packages)).await;
+    installed.unwrap_or_else(|error| Err(error.to_string())).map_err(|reason| ProgramError::Install {
+        image: image.to_owned(),
+        packages: program.apt.join(" "),
+        reason,
+    })
+}
+
+/// Installs without recommendations, and without starting the services that the packages bring.
+fn install(packages: &[String]) -> Result<(), String> {
     // The package lists of a fresh machine are empty or old; apt says itself when it cannot get new ones.
-    run(&["update", "-qq"]).await.map_err(failed)?;
+    apt_get(&["update", "-qq"])?;
     // invoke-rc.d asks this file whether it may start a service; 101 is no (Debian policy 9.3.3.1).
     let policy = Path::new("/usr/sbin/policy-rc.d");
     let ours = !policy.exists();
@@ -73,24 +83,21 @@ async fn apt_install(program: &Program, image: &str) -> Result<(), ProgramError>
             use std::os::unix::fs::PermissionsExt;
             std::fs::set_permissions(policy, std::fs::Permissions::from_mode(0o755))
         });
-        write.map_err(|error| failed(format!("cannot write {}: {error}", policy.display())))?;
+        write.map_err(|error| format!("cannot write {}: {error}", policy.display()))?;
     }
     let mut arguments = vec!["install", "-y", "-qq", "--no-install-recommends"];
-    arguments.extend(program.apt.iter().map(String::as_str));
-    let installed = run(&arguments).await.map_err(failed);
+    arguments.extend(packages.iter().map(String::as_str));
+    let installed = apt_get(&arguments);
     if ours {
         let _ = std::fs::remove_file(policy);
     }
     installed
 }
 
-async fn run(arguments: &[&str]) -> Result<(), String> {
-    let output = Command::new("apt-get")
-        .args(arguments)
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .output()
-        .await
-        .map_err(|error| error.to_string())?;
+fn apt_get(arguments: &[&str]) -> Result<(), String> {
+    let mut command = Command::new("apt-get");
+    command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").process_group(0);
+    let output = command.output().map_err(|error| error.to_string())?;
     if output.status.success() {
         return Ok(());
     }
