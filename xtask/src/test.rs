@@ -21,6 +21,10 @@ pub(crate) struct Args {
     /// Leave out the whole runs with one fault each, which take half a minute each.
     #[arg(long)]
     no_faults: bool,
+    /// Where a cluster answers, also run each fault, twenty kills and the comparison of probes with its kubelet, which take a
+    /// quarter of an hour.
+    #[arg(long)]
+    whole_cluster: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
@@ -47,8 +51,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     match block_on(e2e::run::cluster(&project()))? {
         Ok(description) => {
             eprintln!("{description} answers: tests that need a cluster run too");
-            let chosen = if args.no_faults { "not binary(=faults_k8s)" } else { "all()" };
+            let short = "binary(=k8s) and not test(twenty_kills)";
+            let chosen = if args.whole_cluster { "all()" } else { short };
             cmd!(shell, "cargo nextest run --workspace --profile k8s -E {chosen}").run()?;
+            if !args.whole_cluster {
+                eprintln!(
+                    "SKIPPED: faults, kills and the comparison of probes in the cluster, which --whole-cluster runs"
+                );
+            }
         }
         Err(error) => eprintln!("SKIPPED: the tests that need a cluster: {error}"),
     }

@@ -20,7 +20,7 @@ fn report(target: &str, verdict: &str, each_second: [u64; 4], p99: f64) -> Repor
         "verdict_reason": "", "started_at": "", "duration_ms": 1, "host": host,
         "request": { "started_at": "", "scenario": scenario, "thresholds": thresholds, "overlays": [], "sets": [], "host": host },
         "environment": { "provider": "none", "up_ms": 1500, "ready": true, "warnings": [], "entrance": "nginx" },
-        "components": [], "probes": [], "suites": [],
+        "components": [], "probes": [], "predictions": [], "suites": [],
         "registration": null, "conservation": null, "expected": null, "thresholds": [], "findings": [],
         "throughput": {
             "clients": 1, "window_start_unix_ms": 0, "duration_ms": 4000, "acknowledged": 1, "errors": 0, "by_error": {},
@@ -80,7 +80,7 @@ fn what_else_differs_is_said() {
     let mut other = one.clone();
     other.request.scenario.clients = 5;
     other.request.overlays = vec!["slow".to_owned()];
-    let comparison = Comparison::new(&[side("a", &[one.clone()]), side("b", &[other])]).unwrap();
+    let comparison = Comparison::new(&[side("a", std::slice::from_ref(&one)), side("b", &[other])]).unwrap();
     let unlike = comparison.unlike.join("; ");
     assert_eq!(unlike, "clients: 40 and 5; changes to the manifests: none and slow");
 }

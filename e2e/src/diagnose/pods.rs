@@ -111,7 +111,13 @@ fn is_alone(container: &ContainerReport, end: &Termination) -> bool {
     // Events of one message are counted in one, so that only the first and the last time are known: with a kill between the
     // two, an end is not blamed on the program.
     let between = |event: &crate::kubelet::status::Event| event.first <= end.at && event.last >= end.started;
-    end.reason != OOM_KILLED && !container.events.iter().any(|event| event.reason == "Killing" && between(event))
+    // A cluster drops events when there are many: where a probe is known to have had the container killed, an end that looks like a
+    // kill is taken for one.
+    let by_probe = ["startup probe", "liveness probe"].iter().any(|probe| was_killed(container, probe));
+    let looks_killed = by_probe && matches!(end.exit_code, 0 | 137 | 143);
+    end.reason != OOM_KILLED
+        && !looks_killed
+        && !container.events.iter().any(|event| event.reason == "Killing" && between(event))
 }
 
 fn ended_alone(container: &ContainerReport) -> bool {

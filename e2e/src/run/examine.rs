@@ -126,6 +126,9 @@ async fn follow(surgery: Arc<Surgery>) {
     loop {
         let snapshot = snapshots.borrow_and_update().clone();
         for patient in surgery.patients(&snapshot) {
+            if patient.container.status.ready {
+                surgery.forget(&patient.key());
+            }
             if patient.is_running() && surgery.wants(&patient) {
                 let entry = surgery.examine(&patient).await;
                 surgery.keep(&patient, entry);
@@ -170,6 +173,14 @@ impl Surgery {
         // A probe that succeeded again has no entry: nothing was found, and nothing is wrong.
         if let Some(entry) = entry.filter(|entry| !entry.diagnosis.success()) {
             file.entry = Some(entry);
+        }
+    }
+
+    /// What was found before a container became ready has gone since: in a cluster all pods start at once, and most have to wait
+    /// for another at first.
+    fn forget(&self, key: &Key) {
+        if let Some(file) = self.files.lock().unwrap_or_else(PoisonError::into_inner).get_mut(key) {
+            file.entry = None;
         }
     }
 

@@ -1,4 +1,4 @@
-//! Several runs, in turns, and one comparison of them. Main functions: [`in_turns`], [`compare`].
+//! Several runs, in turns, and one comparison of them. Main functions: [`in_turns`], [`compare()`].
 
 use std::{fs, path::PathBuf};
 
@@ -84,7 +84,7 @@ pub fn compare(options: &Options, sides: &[Vec<RunDir>]) -> Result<(Comparison, 
 fn turns(targets: usize, repeat: u32) -> Vec<usize> {
     let round = |round: u32| {
         let forth = 0..targets;
-        if round % 2 == 0 { forth.collect::<Vec<_>>() } else { forth.rev().collect() }
+        if round.is_multiple_of(2) { forth.collect::<Vec<_>>() } else { forth.rev().collect() }
     };
     (0..repeat).flat_map(round).collect()
 }
