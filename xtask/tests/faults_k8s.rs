@@ -9,11 +9,14 @@ use rstest::rstest;
 
 fault_run::fault_tests!(k8s_names_the_fault, k8s_tells_the_founding_story, Target::K8s);
 
-/// What only a cluster can refuse: the run ends before its suites.
+/// What is tried in a cluster only; the last three end before their suites, because the cluster refuses the pods.
 #[rstest]
+#[case::host_allow_list("host-allow-list")]
+#[case::probe_timeout("probe-timeout")]
+#[case::liveness_too_early("liveness-too-early")]
 #[case::image_missing("image-missing")]
 #[case::request_too_large("request-too-large")]
 #[case::quota_exceeded("quota-exceeded")]
-fn k8s_names_what_cannot_start(#[case] overlay: &str) {
+fn k8s_names_what_else_is_wrong(#[case] overlay: &str) {
     fault_run::expect_findings(overlay, Target::K8s);
 }
