@@ -26,7 +26,7 @@ fn leave_report(runs: &Path, id: &str, target: &str, up_ms: u64) {
         "schema": SCHEMA, "run_id": id, "target": target, "verdict": "pass", "verdict_reason": "", "started_at": "",
         "duration_ms": 1, "host": host, "request": request,
         "environment": { "provider": "none", "up_ms": up_ms, "ready": true, "warnings": [], "entrance": "nginx" },
-        "components": [], "probes": [], "suites": [], "registration": null, "throughput": null, "conservation": null,
+        "components": [], "probes": [], "predictions": [], "suites": [], "registration": null, "throughput": null, "conservation": null,
         "expected": null, "thresholds": [], "findings": [],
     });
     let directory = runs.join("runs").join(id);
