@@ -32,7 +32,8 @@ pub(super) async fn run(
 ) -> Result<(), Error> {
     progress.line(format!("running the suites: {}", prepared.config.suites.join(" ")));
     let profile = profile(&prepared.config.suites);
-    let junit = target_directory(&prepared.root).join(format!("nextest/{profile}/junit.xml"));
+    // nextest keeps its store there wherever cargo builds to: `store.dir` is `target/nextest` of the workspace.
+    let junit = workspace(&prepared.root).join(format!("target/nextest/{profile}/junit.xml"));
     // An old file must not stand for this run.
     let _ = std::fs::remove_file(&junit);
     let mut command = command(&prepared.config.suites, &prepared.root)?;
@@ -230,14 +231,17 @@ impl Drop for Group {
     }
 }
 
-/// Where cargo puts what it builds: `CARGO_TARGET_DIR`, else `target` beside the workspace's `Cargo.lock`, which is where
-/// `root` is unless it is a member of a larger workspace.
+/// Where cargo puts what it builds: `CARGO_TARGET_DIR`, else `target` of the workspace.
 pub(super) fn target_directory(root: &Path) -> PathBuf {
-    if let Some(directory) = std::env::var_os("CARGO_TARGET_DIR") {
-        return root.join(directory);
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(directory) => root.join(directory),
+        None => workspace(root).join("target"),
     }
-    let workspace = root.ancestors().find(|directory| directory.join("Cargo.lock").is_file());
-    workspace.unwrap_or(root).join("target")
+}
+
+/// The directory of the workspace's `Cargo.lock`, which is `root` unless that is a member of a larger workspace.
+fn workspace(root: &Path) -> &Path {
+    root.ancestors().find(|directory| directory.join("Cargo.lock").is_file()).unwrap_or(root)
 }
 
 #[cfg(test)]
