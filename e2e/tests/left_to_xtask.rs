@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// The suites in the order in which they are run.
-const SUITES: [&str; 4] = ["health", "probes", "registration", "throughput"];
+const SUITES: [&str; 5] = ["health", "probes", "network", "registration", "throughput"];
 
 #[test]
 fn the_suites_are_left_to_cargo_xtask_e2e() {
