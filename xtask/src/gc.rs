@@ -21,7 +21,10 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let options = Options { cluster: args.cluster.options(), ..project() };
-    let removed = block_on(collect_garbage(&options))??;
+    let (removed, unseen) = block_on(collect_garbage(&options))??;
+    for reason in unseen {
+        eprintln!("not looked at: {reason}");
+    }
     eprintln!("removed {removed}");
     Ok(ExitCode::Pass)
 }

@@ -47,13 +47,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         }
     };
     build_ahead(&shell, engine.is_ok())?;
-    cmd!(shell, "cargo nextest run --workspace --profile {profile}").run()?;
+    // One stage that fails must not hide what the next ones would say.
+    let mut stages = vec![cmd!(shell, "cargo nextest run --workspace --profile {profile}").run()];
     match block_on(e2e::run::cluster(&project()))? {
         Ok(description) => {
             eprintln!("{description} answers: tests that need a cluster run too");
             let short = "binary(=k8s) and not test(twenty_kills)";
             let chosen = if args.whole_cluster { "all()" } else { short };
-            cmd!(shell, "cargo nextest run --workspace --profile k8s -E {chosen}").run()?;
+            stages.push(cmd!(shell, "cargo nextest run --workspace --profile k8s -E {chosen}").run());
             if !args.whole_cluster {
                 eprintln!(
                     "SKIPPED: faults, kills and the comparison of probes in the cluster, which --whole-cluster runs"
@@ -65,8 +66,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if args.no_faults {
         eprintln!("SKIPPED: the faults, as --no-faults says");
     } else {
-        cmd!(shell, "cargo nextest run --package xtask {faults...} --profile faults").run()?;
+        stages.push(cmd!(shell, "cargo nextest run --package xtask {faults...} --profile faults").run());
     }
+    let failed: Vec<String> = stages.into_iter().filter_map(Result::err).map(|error| error.to_string()).collect();
+    anyhow::ensure!(failed.is_empty(), "{}", failed.join("\n"));
     Ok(ExitCode::Pass)
 }
 

@@ -1,9 +1,13 @@
 //! The target k8s on a real cluster: what a run needs, what ends it, and that nothing of it stays. Only the nextest profile `k8s`
 //! runs these, where KUBECONFIG names a cluster.
 
+mod road;
 mod support;
 
-use std::{process::Output, time::Duration};
+use std::{fs, path::Path, process::Output, time::Duration};
+
+use e2e::{diagnose::Code, report::Report};
+use road::Road;
 
 use rstest::rstest;
 use rustix::process::Signal;
@@ -95,6 +99,100 @@ fn the_least_role_is_enough() {
         bench.command(&["e2e", "--target", "k8s"]).env("KUBECONFIG", &kubeconfig).output().expect("the program runs");
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     assert!(!said(&output).contains("forbidden"), "{}", said(&output));
+}
+
+/// A run that cannot reach its cluster any more ends by itself, says so and what to do, and what it left is found later.
+#[test]
+fn a_lost_api_server_ends_the_run() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let road =
+        Road::to(&kubectl(&["config", "view", "--minify", "--output", "jsonpath={.clusters[0].cluster.server}"]));
+    let kubeconfig = directory.path().join("kubeconfig");
+    fs::write(&kubeconfig, kubectl(&["config", "view", "--raw", "--minify", "--flatten"])).expect("a file");
+    let at = format!("--kubeconfig={}", kubeconfig.display());
+    let cluster = kubectl(&[&at, "config", "view", "--output", "jsonpath={.clusters[0].name}"]);
+    let server = format!("--server=https://{}", road.address);
+    // A name that every API server's certificate has.
+    kubectl(&[&at, "config", "set-cluster", &cluster, &server, "--tls-server-name=kubernetes"]);
+
+    let id = unique("k-lost");
+    let bench = Bench::of(REFERENCE);
+    let mut run = bench.start_in(&kubeconfig, &id, &["--duration", "60s"]);
+    run.wait_for("requests/s");
+    road.cut();
+    let (status, took) = run.wait(PROMPTLY);
+    assert_eq!(status.code(), Some(5), "after {took:?}:\n{}", run.said());
+    assert!(run.said().contains("cargo xtask gc"), "{}", run.said());
+
+    assert_eq!(namespaces(&id).len(), 1, "nobody could remove it");
+    let gc = bench.output(&["gc"]);
+    assert!(gc.status.success(), "{}", said(&gc));
+    assert_eq!(namespaces(&id), Vec::<String>::new());
+}
+
+/// What was acknowledged is lost with the pod's volume: the report says so, and why.
+#[test]
+fn a_database_that_is_deleted_under_load_is_named() {
+    let id = unique("k-gone");
+    let bench = Bench::of(REFERENCE);
+    let mut run = bench.start("k8s", &id, &["--duration", "10s"]);
+    run.wait_for("requests/s");
+    kubectl(&[
+        "delete",
+        "pod",
+        "--namespace",
+        &format!("e2e-{id}"),
+        "--selector",
+        "app.kubernetes.io/name=postgres",
+        "--wait=false",
+    ]);
+    let (status, took) = run.wait(2 * PROMPTLY);
+    assert_eq!(status.code(), Some(1), "after {took:?}:\n{}", run.said());
+    let text = fs::read_to_string(bench.run_directory(&id).join("report.json")).expect("a report");
+    let report: Report = serde_json::from_str(&text).expect("a report");
+    let found = |code: Code, component: Option<&str>| {
+        report.findings.iter().any(|finding| finding.code == code && finding.component.as_deref() == component)
+    };
+    assert!(found(Code::PodReplaced, Some("postgres")), "{:#?}", report.findings);
+    let causes = report.findings.iter().filter(|finding| finding.code.is_cause());
+    let others: Vec<_> = causes.filter(|finding| finding.code != Code::PodReplaced).collect();
+    assert!(others.is_empty(), "nothing else was wrong: {others:#?}");
+}
+
+#[rstest]
+#[case::a_kind_that_the_cluster_does_not_know(
+    "apiVersion: example.org/v1\nkind: Gadget\nmetadata: {name: g}\n",
+    &["extra.yaml", "the cluster knows no example.org/v1 Gadget"]
+)]
+#[case::a_kind_outside_of_namespaces(
+    "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: c}\nrules: []\n",
+    &["extra.yaml", "ClusterRole c is not part of a namespace"]
+)]
+fn what_cannot_be_applied(#[case] manifest: &str, #[case] phrases: &[&str]) {
+    let project = tempfile::tempdir().expect("a directory");
+    copy(&support::root().join("e2e/examples/nginx_redis"), project.path());
+    fs::write(project.path().join("manifests/extra.yaml"), manifest).expect("a file");
+    let id = unique("k-kind");
+    let bench = Bench::of(SMALL);
+    let mut command = bench.command_on(&project.path().to_string_lossy(), &["up", "--target", "k8s", "--run-id", &id]);
+    let output = command.output().expect("the program runs");
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    for phrase in phrases {
+        assert!(said(&output).contains(phrase), "`{phrase}` is not in {}", said(&output));
+    }
+    assert_eq!(namespaces(&id), Vec::<String>::new());
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a directory");
+    for entry in fs::read_dir(from).expect("a directory").flatten() {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            fs::copy(&from, &to).expect("a file");
+        }
+    }
 }
 
 /// Removes what a test gave to the cluster.

@@ -224,3 +224,21 @@ fn causes_are_no_effects_and_stand_before_them() {
     assert!(all.is_sorted());
     assert!(all.iter().all(|code| code.is_cause() != code.is_effect()), "each is one of the two");
 }
+
+/// `docs/report.md` has a row for each code, which says whether it is a cause.
+#[test]
+fn every_code_is_in_the_documentation() {
+    let schema = schemars::schema_for!(Code);
+    let codes: Vec<Code> = schema.as_value()["oneOf"]
+        .as_array()
+        .expect("an enum whose variants have descriptions")
+        .iter()
+        .map(|variant| serde_json::from_value(variant["const"].clone()).unwrap())
+        .collect();
+    assert!(codes.contains(&Code::HostAllowList) && codes.contains(&Code::ManifestFieldIgnored), "{codes:?}");
+    let page = include_str!("../../../docs/report.md");
+    for code in codes {
+        let row = if code.is_cause() { format!("\n| `{code}` (cause) | ") } else { format!("\n| `{code}` | ") };
+        assert!(page.contains(&row), "docs/report.md has no row that begins with {}", row.trim());
+    }
+}

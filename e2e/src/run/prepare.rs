@@ -271,18 +271,26 @@ async fn leftovers(runs: &Path, place: &Place) -> Result<Leftovers, Error> {
     Ok(leftovers)
 }
 
-/// [`leftovers`] for the command that does nothing else: in the engine and in the cluster, if they answer.
-pub async fn collect_garbage(options: &Options) -> Result<Leftovers, Error> {
+/// [`leftovers`] for the command that does nothing else: in the engine and in the cluster, if they answer. Tells with them where
+/// nobody looked, and why.
+pub async fn collect_garbage(options: &Options) -> Result<(Leftovers, Vec<String>), Error> {
     let runs = options.runs();
     let mut all = leftovers(&runs, &Place::Local).await?;
-    if let Ok(engine) = Engine::connect("gc").await {
-        let removed = leftovers(&runs, &Place::Docker(engine)).await?;
-        (all.containers, all.networks, all.volumes) = (removed.containers, removed.networks, removed.volumes);
+    let mut unseen = Vec::new();
+    match Engine::connect("gc").await {
+        Ok(engine) => {
+            let removed = leftovers(&runs, &Place::Docker(engine)).await?;
+            (all.containers, all.networks, all.volumes) = (removed.containers, removed.networks, removed.volumes);
+        }
+        Err(error) => unseen.push(error.to_string()),
     }
-    if let Ok(cluster) = Cluster::connect(&options.cluster, "gc").await {
-        all.namespaces = leftovers(&runs, &Place::K8s(Box::new(cluster))).await?.namespaces;
+    match Cluster::connect(&options.cluster, "gc").await {
+        Ok(cluster) => all.namespaces = leftovers(&runs, &Place::K8s(Box::new(cluster))).await?.namespaces,
+        // A cluster that was asked for by name must be there.
+        Err(error) if options.cluster.context.is_some() => return Err(provider::Error::from(error).into()),
+        Err(error) => unseen.push(error.to_string()),
     }
-    Ok(all)
+    Ok((all, unseen))
 }
 
 /// Removes private data and secrets of a run; `true` when there was some. The secrets go last: who sees them gone knows that

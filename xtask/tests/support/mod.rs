@@ -68,6 +68,12 @@ impl Bench {
         Running::of(command.args(more), None)
     }
 
+    /// The same in the cluster of a kubeconfig.
+    pub(crate) fn start_in(&self, kubeconfig: &Path, id: &str, more: &[&str]) -> Running {
+        let mut command = self.command(&["e2e", "--target", "k8s", "--run-id", id]);
+        Running::of(command.args(more).env("KUBECONFIG", kubeconfig), None)
+    }
+
     /// The same, and stops to read what it says after a line with `text`.
     pub(crate) fn start_unread_after(&self, target: &str, id: &str, text: &'static str) -> Running {
         Running::of(&mut self.command(&["e2e", "--target", target, "--run-id", id]), Some(text))

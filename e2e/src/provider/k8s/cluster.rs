@@ -1,6 +1,9 @@
 //! Which cluster a run goes to, and the client for it. Main type: [`Cluster`].
 
-use std::net::{IpAddr, UdpSocket};
+use std::{
+    net::{IpAddr, UdpSocket},
+    time::Duration,
+};
 
 use kube::{
     Client, Config,
@@ -9,6 +12,9 @@ use kube::{
 
 use super::error::{Error, reason};
 use crate::plan::nearest;
+
+/// How long a server may take to tell its version, which it knows without looking anything up.
+const FIRST_ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// What the command line says about the cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,7 +73,10 @@ impl Cluster {
         }
         let client = Client::try_from(config)
             .map_err(|error| Error::Kubeconfig { reason: reason(&error), remedy: "correct it".to_owned() })?;
-        let version = client.apiserver_version().await.map_err(|error| Error::answer(&context, &server, &error))?;
+        let asked = tokio::time::timeout(FIRST_ANSWER_LIMIT, client.apiserver_version()).await;
+        let version = asked
+            .map_err(|_| Error::silent(&context, &server, FIRST_ANSWER_LIMIT))?
+            .map_err(|error| Error::answer(&context, &server, &error))?;
         let namespace = options.namespace.clone().unwrap_or_else(|| format!("e2e-{run_id}"));
         Ok(Self {
             client,

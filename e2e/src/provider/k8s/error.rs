@@ -1,5 +1,7 @@
 //! What can go wrong between a run and a cluster, each with a remedy. Main type: [`Error`].
 
+use std::time::Duration;
+
 use crate::plan::Source;
 
 /// Why a cluster cannot be used, or could not do what was asked.
@@ -119,6 +121,9 @@ pub enum Error {
     },
 }
 
+/// The remedy where nothing is known of a server.
+const START_IT: &str = "start the cluster, or choose another context with --context";
+
 impl Error {
     /// A request that failed.
     pub(crate) fn request(action: &'static str, name: &str, error: &kube::Error) -> Self {
@@ -133,10 +138,18 @@ impl Error {
             kube::Error::Api(status) if status.code == 401 => "log in again, or renew the credentials of this context",
             _ if lower.contains("expired") => "renew the certificate of this context",
             _ if lower.contains("certificate") => "check certificate-authority-data of this cluster in the kubeconfig",
-            _ => "start the cluster, or choose another context with --context",
+            _ => START_IT,
         };
-        let (context, server) = (context.to_owned(), server.to_owned());
-        Self::NoAnswer { context, server, reason, remedy: remedy.to_owned() }
+        Self::no_answer(context, server, reason, remedy)
+    }
+
+    /// The first request, to a server that says nothing.
+    pub(crate) fn silent(context: &str, server: &str, limit: Duration) -> Self {
+        Self::no_answer(context, server, format!("nothing came within {}", crate::duration::human(limit)), START_IT)
+    }
+
+    fn no_answer(context: &str, server: &str, reason: String, remedy: &str) -> Self {
+        Self::NoAnswer { context: context.to_owned(), server: server.to_owned(), reason, remedy: remedy.to_owned() }
     }
 
     /// Whether the user has to change an input, rather than the cluster.
