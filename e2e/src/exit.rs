@@ -10,7 +10,7 @@ pub enum ExitCode {
     Fail = 1,
     /// The input is wrong: a flag, `e2e.toml`, a manifest.
     BadInput = 2,
-    /// The environment could not be brought up: no engine, no image, no binary, no port, no disk.
+    /// The environment could not be brought up, or not be removed: no engine, no image, no binary, no port, no disk.
     NotUp = 3,
     /// A signal stopped the run; everything that was started has been removed.
     Interrupted = 4,

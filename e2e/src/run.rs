@@ -177,17 +177,28 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error
     });
     let worked = worked.await;
     progress.live_done();
-    let removed = system.remove(&prepared).await;
+    let removed = system.remove(&prepared).await.map_err(|error| prepared.not_removed(&error));
     let up = match worked {
         Ok(Ok(up)) => up,
-        failed => return Err(error_of(failed)),
+        failed => return Err(both(error_of(failed), removed, progress)),
     };
-    removed?;
-    if !options.suites || options.hold {
+    let outcome = if !options.suites || options.hold {
         let directory = prepared.directory.clone();
-        return Ok(Outcome { exit: ExitCode::Pass, directory, report: None, snapshot_difference: None });
+        Outcome { exit: ExitCode::Pass, directory, report: None, snapshot_difference: None }
+    } else {
+        // What was measured is told, whatever became of the removal.
+        finish(&prepared, &options, &signal, started, up).await?
+    };
+    removed.map(|()| outcome)
+}
+
+/// Of two errors, the one that leaves something behind; the other one is said before it, unless it claims the contrary.
+fn both(error: Error, removed: Result<(), Error>, progress: &Progress) -> Error {
+    let Err(removed) = removed else { return error };
+    if !matches!(error, Error::Interrupted { .. }) {
+        progress.line(&error.to_string());
     }
-    finish(&prepared, &options, &signal, started, up).await
+    removed
 }
 
 /// Everything between "it runs" and "it is removed".

@@ -6,7 +6,10 @@ mod support;
 
 use std::{fs, path::Path, process::Output, time::Duration};
 
-use e2e::{diagnose::Code, report::Report};
+use e2e::{
+    diagnose::Code,
+    report::{Report, Verdict},
+};
 use road::Road;
 
 use rstest::rstest;
@@ -121,8 +124,12 @@ fn a_lost_api_server_ends_the_run() {
     run.wait_for("requests/s");
     road.cut();
     let (status, took) = run.wait(PROMPTLY);
-    assert_eq!(status.code(), Some(5), "after {took:?}:\n{}", run.said());
-    assert!(run.said().contains("cargo xtask gc"), "{}", run.said());
+    assert_eq!(status.code(), Some(3), "after {took:?}:\n{}", run.said());
+    let last = run.said().lines().last().unwrap_or_default().to_owned();
+    assert!(last.contains("not everything could be removed") && last.contains("`cargo xtask gc`"), "{}", run.said());
+    let text = fs::read_to_string(bench.run_directory(&id).join("report.json")).expect("what was measured is not lost");
+    let report: Report = serde_json::from_str(&text).expect("a report");
+    assert_ne!(report.verdict, Verdict::Pass, "{:#?}", report.findings);
 
     assert_eq!(namespaces(&id).len(), 1, "nobody could remove it");
     let gc = bench.output(&["gc"]);
@@ -174,7 +181,7 @@ fn what_cannot_be_applied(#[case] manifest: &str, #[case] phrases: &[&str]) {
     fs::write(project.path().join("manifests/extra.yaml"), manifest).expect("a file");
     let id = unique("k-kind");
     let bench = Bench::of(SMALL);
-    let mut command = bench.command_on(&project.path().to_string_lossy(), &["up", "--target", "k8s", "--run-id", &id]);
+    let mut command = bench.command_on(&project.path().to_string_lossy(), &["e2e", "--target", "k8s", "--run-id", &id]);
     let output = command.output().expect("the program runs");
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
     for phrase in phrases {

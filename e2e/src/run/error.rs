@@ -74,6 +74,18 @@ pub enum Error {
         /// The run directory.
         directory: PathBuf,
     },
+    /// The work is done, and what was started could not be removed.
+    #[error(
+        "not everything could be removed: {reason}; `cargo xtask gc` removes the rest once that works again, what \
+         was found is in {}",
+        directory.display()
+    )]
+    NotRemoved {
+        /// Why.
+        reason: String,
+        /// The run directory.
+        directory: PathBuf,
+    },
 }
 
 impl Error {
@@ -96,6 +108,7 @@ impl Error {
             | Self::Control(_)
             | Self::Hold(_)
             | Self::Signals(_)
+            | Self::NotRemoved { .. }
             | Self::NoSuites { .. } => ExitCode::NotUp,
             Self::Suites { .. } => ExitCode::Incomplete,
             Self::NotStarted | Self::Interrupted { .. } => ExitCode::Interrupted,

@@ -54,6 +54,11 @@ impl Prepared {
     pub(super) fn interrupted(&self) -> Error {
         Error::Interrupted { directory: self.directory.path().to_owned() }
     }
+
+    /// The error for what is still there after the removal.
+    pub(super) fn not_removed(&self, reason: &Error) -> Error {
+        Error::NotRemoved { reason: reason.to_string(), directory: self.directory.path().to_owned() }
+    }
 }
 
 /// The file that names the process which owns a run.
