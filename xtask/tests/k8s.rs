@@ -167,9 +167,9 @@ fn a_database_that_is_deleted_under_load_is_named() {
 }
 
 #[rstest]
-#[case::a_kind_that_the_cluster_does_not_know(
+#[case::a_kind_that_nobody_knows(
     "apiVersion: example.org/v1\nkind: Gadget\nmetadata: {name: g}\n",
-    &["extra.yaml", "the cluster knows no example.org/v1 Gadget"]
+    &["extra.yaml", "kind `Gadget` is not supported"]
 )]
 #[case::a_kind_outside_of_namespaces(
     "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: c}\nrules: []\n",

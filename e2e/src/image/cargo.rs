@@ -30,16 +30,29 @@ pub enum CargoError {
     NoBinary(String),
 }
 
-/// Builds packages of the workspace at `root` as static release binaries, with one call of cargo, which does nothing when they
+/// Builds packages of the workspace at `root` as static release binaries, with cargo, which does nothing when they
 /// are fresh. Returns the path of each package's binary, by package. A static binary runs on any Linux and in an empty image.
 pub async fn cargo_binaries(
     root: &Path,
     packages: &[String],
     on_line: &(dyn Fn(&str) + Sync),
 ) -> Result<BTreeMap<String, PathBuf>, CargoError> {
-    if packages.is_empty() {
-        return Ok(BTreeMap::new());
+    // Cargo makes no binaries of dependencies, and for other projects the agent's package is one.
+    let (agent, own): (Vec<&String>, Vec<&String>) = packages.iter().partition(|package| *package == AGENT_PACKAGE);
+    let mut found = BTreeMap::new();
+    for (root, packages) in [(Path::new(env!("CARGO_MANIFEST_DIR")), agent), (root, own)] {
+        if !packages.is_empty() {
+            found.extend(build(root, &packages, on_line).await?);
+        }
     }
+    Ok(found)
+}
+
+async fn build(
+    root: &Path,
+    packages: &[&String],
+    on_line: &(dyn Fn(&str) + Sync),
+) -> Result<BTreeMap<String, PathBuf>, CargoError> {
     // Naming the target, even the machine's own, keeps the flag from build scripts and procedural macros, which cannot be
     // static, and keeps these artifacts apart from the other builds.
     let target = format!("{}-unknown-linux-gnu", env::consts::ARCH);
@@ -60,9 +73,9 @@ pub async fn cargo_binaries(
         failed,
     })?;
     let mut found = binaries(&output);
-    let wanted = |package: &String| {
-        let path = found.remove(binary_of(package)).ok_or_else(|| CargoError::NoBinary(package.clone()))?;
-        Ok((package.clone(), path))
+    let wanted = |package: &&String| {
+        let path = found.remove(binary_of(package)).ok_or_else(|| CargoError::NoBinary((*package).clone()))?;
+        Ok(((*package).clone(), path))
     };
     packages.iter().map(wanted).collect()
 }

@@ -15,7 +15,7 @@ use kube::{
     api::{ListParams, PostParams},
 };
 
-use super::{cluster::Cluster, error::Error};
+use super::{apply, cluster::Cluster, error::Error};
 use crate::{
     plan::{Plan, quantity},
     provider::pods::PodSpec,
@@ -66,6 +66,8 @@ const PERMISSIONS: &[Permission] = &[
 /// Asks everything side by side and fails with all that is missing at once.
 pub(crate) async fn check(cluster: &Cluster, plan: &Plan, pods: &[PodSpec]) -> Result<Preflight, Error> {
     let started = Instant::now();
+    // What the manifests ask of the cluster comes first: nobody should wait for images to learn of a kind that it does not know.
+    apply::resolve(cluster, &plan.objects).await?;
     let all_nodes: Api<Node> = Api::all(cluster.client.clone());
     let all_pods: Api<Pod> = Api::all(cluster.client.clone());
     let everything = ListParams::default();
