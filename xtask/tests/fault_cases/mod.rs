@@ -125,7 +125,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         must: &[(HostAllowList, BACKEND), (ProbeFailing, BACKEND), (ComponentNotReady, BACKEND)],
         gated: &[(RegistrationFailures, None)],
         may: &[],
-        targets: IN_A_CLUSTER,
+        targets: EVERYWHERE,
         comes_up: true,
     },
     Fault {
@@ -134,7 +134,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         must: &[(TooSlow, BACKEND), (ProbeFailing, BACKEND), (ComponentNotReady, BACKEND)],
         gated: &[(RegistrationFailures, None)],
         may: &[],
-        targets: IN_A_CLUSTER,
+        targets: EVERYWHERE,
         comes_up: true,
     },
     Fault {
@@ -143,7 +143,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         must: &[(NotStarted, BACKEND), (ProbeFailing, BACKEND), (RestartLoop, BACKEND), (ComponentNotReady, BACKEND)],
         gated: &[(RegistrationFailures, None)],
         may: &[],
-        targets: IN_A_CLUSTER,
+        targets: EVERYWHERE,
         comes_up: true,
     },
     Fault {

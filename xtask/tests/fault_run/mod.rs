@@ -29,6 +29,9 @@ macro_rules! fault_tests {
         #[case::engine_down("engine-down")]
         #[case::redis_down("redis-down")]
         #[case::wrong_probe_path("wrong-probe-path")]
+        #[case::host_allow_list("host-allow-list")]
+        #[case::probe_timeout("probe-timeout")]
+        #[case::liveness_too_early("liveness-too-early")]
         fn $names_the_fault(#[case] overlay: &str) {
             $crate::fault_run::expect_findings(overlay, $target);
         }

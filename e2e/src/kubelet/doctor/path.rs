@@ -1,10 +1,16 @@
 //! Experiments with the path and the query: other spellings of odd bytes, other paths, and headers that an app may want.
 
 use super::{Axis, Cause, Flip, Found, fix::Change, lab::Lab};
-use crate::kubelet::{observation::Observation, probe::Prepared, request::escape_target};
+use crate::kubelet::{Which, observation::Observation, probe::Prepared, request::escape_target};
 
-/// Where apps serve their health, by custom.
-const USUAL: [&str; 2] = ["/healthz", "/health"];
+/// Where apps serve their health, by custom: first what fits the probe's question.
+fn usual(which: Which) -> [&'static str; 3] {
+    let own = if which == Which::Readiness { "/readyz" } else { "/livez" };
+    [own, "/healthz", "/health"]
+}
+
+/// How many other paths are tried: what the pod's other probes ask, the same path with or without its last slash, the usual ones.
+const OTHER_PATHS: usize = 5;
 
 /// Headers that apps and what stands in front of them ask for. No value is a secret, so that none can open anything.
 const WANTED: [(&str, &str); 8] = [
@@ -51,11 +57,11 @@ impl Lab<'_> {
             None => format!("{target}/"),
         };
         let known = self.case.known.paths.iter().map(|path| escape_target(path));
-        let usual = USUAL.map(str::to_owned);
+        let usual = usual(self.case.which).map(str::to_owned);
         let mut candidates: Vec<String> = known.chain([toggled]).chain(usual).collect();
         let mut seen = std::collections::BTreeSet::from([target.clone(), String::new()]);
         candidates.retain(|candidate| seen.insert(candidate.clone()));
-        for candidate in candidates.into_iter().take(4) {
+        for candidate in candidates.into_iter().take(OTHER_PATHS) {
             let changed = with_target(prepared, &candidate);
             if !self.flips(&format!("the probe with the path {candidate}"), &changed).await {
                 continue;
