@@ -2,6 +2,7 @@
 
 mod lint;
 mod text;
+mod under_load;
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
@@ -28,6 +29,7 @@ use crate::options::{block_on, run_directory};
   cargo xtask doctor --url http://127.0.0.1:8000/health --pod-ip 10.244.0.9
   cargo xtask doctor --url http://10.0.0.7:8443/health --scheme HTTPS --works https://app.example/health
   cargo xtask doctor --env latest --component backend
+  cargo xtask doctor --env latest --component backend --under-load /health
   cargo xtask doctor --lint manifests/
 
 Exit codes: 0 every probe succeeds, 1 one fails and its cause is known, 2 wrong input, 3 the environment is down,
@@ -57,6 +59,10 @@ pub(crate) struct Args {
     /// Only this component's.
     #[arg(long, requires = "env")]
     component: Option<String>,
+    /// Send each HTTP probe that succeeds again while as many clients as the run's scenario has ask the same port for PATH, five
+    /// seconds per probe; without PATH they ask what the probe asks.
+    #[arg(long, requires = "env", value_name = "PATH", num_args = 0..=1, default_missing_value = "")]
+    under_load: Option<String>,
     /// Look at manifests without running anything.
     #[arg(long, value_name = "DIR")]
     lint: Option<PathBuf>,
@@ -179,7 +185,11 @@ async fn examine(
                     ..Known::default()
                 },
             };
-            diagnose(&case, &target, &Profile::of_version(&args.kubelet)).await
+            let profile = Profile::of_version(&args.kubelet);
+            match &args.under_load {
+                Some(path) => under_load::diagnose(&case, &target, &profile, environment, path).await?,
+                None => diagnose(&case, &target, &profile).await,
+            }
         }
     };
     Ok(DoctorEntry {

@@ -61,6 +61,7 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
+    ::e2e::run::leave_cargo();
     let Cli { project, verb } = Cli::parse();
     let result = project.set().and_then(|()| run(verb));
     match result {

@@ -1,8 +1,8 @@
-//! The tests of another system: `cargo run -p e2e --example nginx_redis -- local`, or `docker`.
+//! The tests of another system: `cargo run -p e2e --example nginx_redis -- local`, or `docker`, or `k8s`.
 use e2e::run::{self, Options};
 
 fn main() -> std::process::ExitCode {
-    let target = std::env::args().nth(1).map(|name| name.parse().expect("docker or local"));
+    let target = std::env::args().nth(1).map(|name| name.parse().expect("docker, k8s or local"));
     run::main(Options { target, ..Options::new(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/nginx_redis")) })
 }
 

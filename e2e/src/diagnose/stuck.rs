@@ -27,13 +27,15 @@ pub(crate) fn of_pod(pod: &PodReport) -> Option<Stuck> {
 /// them: it is what a first failure is called before the kubelet waits for the next try.
 const IMAGE: [&str; 4] = ["ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError"];
 const CONFIG: [&str; 1] = ["CreateContainerConfigError"];
+/// What a kubelet says of a Secret or ConfigMap that it has not heard of yet (`pkg/kubelet/util/manager`); it tries again.
+const NOT_YET: &str = "failed to sync";
 
 fn container(pod: &PodReport) -> Option<Stuck> {
     pod.init_containers.iter().chain(&pod.containers).find_map(|container| {
         let ContainerState::Waiting { reason, message } = &container.status.state else { return None };
         let code = match reason.as_str() {
             reason if IMAGE.contains(&reason) => Code::ImageUnavailable,
-            reason if CONFIG.contains(&reason) => Code::ConfigMissing,
+            reason if CONFIG.contains(&reason) && !message.contains(NOT_YET) => Code::ConfigMissing,
             _ => return None,
         };
         // Back-off says only that it waits; the failure before it says why.
@@ -152,6 +154,8 @@ mod tests {
         let pod = waiting("CreateContainerConfigError", "secret \"db\" not found");
         let words = "CreateContainerConfigError: secret \"db\" not found".to_owned();
         assert_eq!(stuck(&pod), Some((Code::ConfigMissing, words)));
+        let slow = "failed to sync secret cache: timed out waiting for the condition";
+        assert_eq!(stuck(&waiting("CreateContainerConfigError", slow)), None, "the kubelet will try again");
         let mut pod = waiting("ContainerCreating", "");
         pod.events.push(event("FailedMount", "MountVolume.SetUp failed: secret \"db\" not found"));
         assert_eq!(stuck(&pod).map(|(code, _)| code), Some(Code::ConfigMissing));

@@ -12,6 +12,7 @@ mod protocol;
 mod redirects;
 mod search;
 mod time;
+mod under_load;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -31,6 +32,7 @@ pub use fix::Fix;
 pub(crate) use fix::joined;
 use lab::Lab;
 pub(crate) use lab::PLAIN;
+pub use under_load::diagnose_under_load;
 
 /// The probe in question and where it is declared.
 #[derive(Debug, Clone, PartialEq, Eq)]

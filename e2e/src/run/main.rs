@@ -3,6 +3,25 @@
 use super::{Options, run};
 use crate::{exit::ExitCode, progress::Progress, progress::wants_colour, report::summary, run_dir};
 
+/// Starts this program anew without the variables that `cargo run` sets for a program's package, if there are any.
+///
+/// Build scripts ask for some of them (ring's does), and a cargo that this program calls hands its own environment on: each change
+/// between `cargo build` and a call from here would have those crates and all above them built again. To be called first. Where
+/// starting anew fails, everything works as well, and builds take longer.
+pub fn leave_cargo() {
+    use std::{env, os::unix::process::CommandExt, process::Command};
+    let is_cargos = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    let variables = env::vars_os().map(|(name, _)| name);
+    let cargos: Vec<_> = variables.filter(|name| name.to_str().is_some_and(is_cargos)).collect();
+    if let (false, Ok(program)) = (cargos.is_empty(), env::current_exe()) {
+        let mut anew = Command::new(program);
+        anew.args(env::args_os().skip(1));
+        cargos.iter().for_each(|name| drop(anew.env_remove(name)));
+        // Comes back only where it failed.
+        let _ = anew.exec();
+    }
+}
+
 /// Runs the project and says what came of it: the summary on standard output, everything else on standard error. What it
 /// returns is one of the [exit codes](ExitCode).
 ///
@@ -12,6 +31,7 @@ use crate::{exit::ExitCode, progress::Progress, progress::wants_colour, report::
 /// }
 /// ```
 pub fn main(options: Options) -> std::process::ExitCode {
+    leave_cargo();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -168,6 +168,8 @@ pub enum Axis {
     Timeout,
     /// How long the container has run.
     Time,
+    /// What else the app has to do.
+    Load,
     /// The port.
     Port,
     /// HTTP or HTTPS.
@@ -195,6 +197,7 @@ impl fmt::Display for Axis {
             Self::Path => "the path",
             Self::Timeout => "the timeout",
             Self::Time => "the time since the start",
+            Self::Load => "the load",
             Self::Port => "the port",
             Self::Scheme => "the scheme",
             Self::Protocol => "the protocol",

@@ -12,9 +12,9 @@ use tokio::time::Instant;
 use super::*;
 use crate::{kubelet::observation::Kind, plan::ProbeAction};
 
-const POD: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 244, 0, 9));
+pub(super) const POD: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 244, 0, 9));
 
-fn case(headers: &[(&str, &str)], timeout: Duration) -> Case {
+pub(super) fn case(headers: &[(&str, &str)], timeout: Duration) -> Case {
     let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Case {
         kind: "Deployment".into(),
