@@ -9,7 +9,12 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{evidence::Meter, image::Recipes, provider::local::Programs};
+use crate::{
+    evidence::Meter,
+    image::Recipes,
+    load::scenarios::{InvalidSteps, StepSpec, Steps},
+    provider::local::Programs,
+};
 
 /// The whole file. Every key has a default, so an empty file is a valid one.
 #[derive(Debug, Clone, Deserialize)]
@@ -38,6 +43,26 @@ pub struct Config {
     pub images: Recipes,
     /// Which program stands for which image on `--target local`, over those that the framework knows.
     pub local: Programs,
+    /// Scenarios of `cargo xtask load --scenario`, by name.
+    pub load: BTreeMap<String, LoadScenario>,
+}
+
+/// Steps for `cargo xtask load --scenario`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoadScenario {
+    /// The pause before each step but the first.
+    #[serde(with = "crate::duration", default)]
+    pub think: Duration,
+    /// The steps, in order.
+    pub steps: Vec<StepSpec>,
+}
+
+impl LoadScenario {
+    /// The steps for a server's Host header, with the text that `${run}` stands for.
+    pub fn steps(&self, host: &str, run: &str) -> Steps {
+        Steps { host: host.to_owned(), run: run.to_owned(), think: self.think, steps: self.steps.clone() }
+    }
 }
 
 impl Default for Config {
@@ -54,6 +79,7 @@ impl Default for Config {
             saturation: Vec::new(),
             images: Recipes::default(),
             local: Programs::default(),
+            load: BTreeMap::new(),
         }
     }
 }
@@ -145,6 +171,14 @@ pub enum Error {
         /// What is wrong with it.
         source: Box<Self>,
     },
+    /// A scenario's steps cannot be taken.
+    #[error("load.{name}: {reason}")]
+    Load {
+        /// The scenario.
+        name: String,
+        /// What is wrong and what to do.
+        reason: String,
+    },
     /// A value makes no sense.
     #[error("{key} is {value}; {remedy}")]
     Invalid {
@@ -186,6 +220,10 @@ impl Config {
             Error::Invalid { key, .. } => {
                 Error::InvalidAt { place: place(position(text, key).unwrap_or(0)), source: Box::new(error) }
             }
+            Error::Load { name, .. } => {
+                let at = position(text, &format!("load.{name}")).unwrap_or(0);
+                Error::InvalidAt { place: place(at), source: Box::new(error) }
+            }
             _ => error,
         })?;
         Ok(config)
@@ -197,6 +235,10 @@ impl Config {
         }
         if self.suites.is_empty() {
             return Err(invalid("suites", &"empty", "name a command, or remove the key"));
+        }
+        for (name, load) in &self.load {
+            let named = |error: InvalidSteps| Error::Load { name: name.clone(), reason: error.to_string() };
+            load.steps("localhost", "run").check().map_err(named)?;
         }
         self.scenario.check()?;
         self.thresholds.check()

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use e2e::{
     agent::Order,
     exit::ExitCode,
-    load::{Arrivals, LoadResult, Model, Settings, Spacing, Tls, Trust, scenarios::FixedReport},
+    load::{Arrivals, LoadResult, Model, Settings, Spacing, Tls, Trust, Workload, scenarios::FixedReport},
     self_check::{SelfCheck, self_check},
 };
 
@@ -30,6 +30,7 @@ pub(crate) use agents::serve_parent;
 #[command(after_help = "Examples:
   cargo xtask load --url http://127.0.0.1:8080/health
   cargo xtask load --url http://127.0.0.1:8080/ --rate 2000 --format json
+  cargo xtask load --url http://127.0.0.1:8080 --scenario operations
   cargo xtask load --url https://localhost:8443/items --method POST --body '{\"n\":1}' --header 'content-type: application/json'
 
 Exit codes: 0 every answer was as expected, 1 some were not, 2 bad input, 3 nothing could be sent,
@@ -38,6 +39,9 @@ pub(crate) struct Args {
     /// Where requests go: http or https.
     #[arg(long, value_parser = target::parse)]
     url: Target,
+    /// Take the steps of [load.NAME] in .config/e2e.toml in place of one request.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["method", "body", "header", "expect_status", "expect_body", "rate"])]
+    scenario: Option<String>,
     /// The request's method.
     #[arg(long, default_value = "GET")]
     method: String,
@@ -65,6 +69,9 @@ pub(crate) struct Args {
     /// Exponentially distributed times between requests, as from many people, instead of even ones.
     #[arg(long, requires = "rate")]
     poisson: bool,
+    /// Where all of the clients' data comes from.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
     /// Processes that share the load; 1 is this one.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     agents: u32,
@@ -113,11 +120,13 @@ async fn measure(args: &Args, order: Order) -> Result<Measured> {
     if args.agents > 1 {
         return agents::measure(args.agents, &order, &mut live).await;
     }
-    let e2e::load::Workload::Fixed(scenario) = order.workload.clone() else {
-        unreachable!("the order was made for one request");
-    };
     let settings = Settings { address: args.url.address()?, ..args.settings()? };
-    let run = e2e::load::start(settings, scenario).map_err(describe)?;
+    let run = match order.workload {
+        Workload::Fixed(scenario) => e2e::load::start(settings, scenario),
+        Workload::Steps(scenario) => e2e::load::start(settings, scenario),
+        Workload::Registration(_) | Workload::Throughput(_) => unreachable!("no flag asks for them"),
+    };
+    let run = run.map_err(describe)?;
     let mut second = tokio::time::interval(Duration::from_secs(1));
     let mut interrupted = false;
     second.tick().await;
@@ -178,6 +187,10 @@ impl Args {
             let text = format!("--agents {} is more than --clients {}: give each a client", self.agents, self.clients);
             return Err(BadInput(text).into());
         }
+        if let Some(name) = &self.scenario {
+            let steps = target::steps(&self.url, name)?;
+            return Ok(Order::new(self.url.host_and_port(), steps.into(), &self.settings()?));
+        }
         let request = target::request(&self.url, &self.method, self.body.as_deref(), &self.header)?;
         let request = self.expect_status.into_iter().fold(request, |request, status| request.expect_status(status));
         let request = self.expect_body.iter().fold(request, |request, body| request.expect_body(body.as_bytes()));
@@ -195,6 +208,7 @@ impl Args {
             duration: self.duration,
             warm_up: self.warm_up,
             request_timeout: self.timeout,
+            seed: self.seed,
             ..Settings::new(([127, 0, 0, 1], 0).into())
         })
     }

@@ -1,13 +1,19 @@
-//! What is sent where: a URL, headers and a body become a [`Fixed`] request.
+//! What is sent where: a URL, headers and a body become a [`Fixed`] request, or a scenario's name its [`Steps`].
 
 use std::net::SocketAddr;
 use std::str::FromStr;
 
 use anyhow::{Context, Result};
-use e2e::load::{RequestHead, scenarios::Fixed};
+use e2e::{
+    load::{
+        RequestHead,
+        scenarios::{Fixed, Steps},
+    },
+    run_dir::new_run_id,
+};
 use reqwest::Url;
 
-use crate::options::BadInput;
+use crate::options::{BadInput, project};
 
 /// An http or https URL.
 #[derive(Debug, Clone)]
@@ -95,6 +101,25 @@ pub(super) fn request(target: &Target, method: &str, body: Option<&str>, headers
         Some((text, None)) => Some(text.as_bytes().to_vec()),
     };
     Ok(Fixed::new(&head, body.as_deref()))
+}
+
+/// The steps of a scenario in the configuration, for the URL's host.
+pub(super) fn steps(target: &Target, name: &str) -> Result<Steps> {
+    if target.path_and_query() != "/" {
+        return Err(
+            BadInput("the steps of a --scenario have paths of their own: leave the URL's out".to_owned()).into()
+        );
+    }
+    let config = project().read_config()?;
+    let scenarios = &config.load;
+    let Some(scenario) = scenarios.get(name) else {
+        let names: Vec<&str> = scenarios.keys().map(String::as_str).collect();
+        let there =
+            if names.is_empty() { "there is none".to_owned() } else { format!("there is {}", names.join(", ")) };
+        return Err(BadInput(format!("no scenario [load.{name}] in .config/e2e.toml; {there}")).into());
+    };
+    // No other run has registered under such a name.
+    Ok(scenario.steps(&target.authority(), &new_run_id()))
 }
 
 #[cfg(test)]

@@ -120,6 +120,7 @@ where
         Workload::Registration(scenario) => generate(wire, settings, scenario).await,
         Workload::Throughput(scenario) => generate(wire, settings, scenario).await,
         Workload::Fixed(scenario) => generate(wire, settings, scenario).await,
+        Workload::Steps(scenario) => generate(wire, settings, scenario).await,
     }
 }
 

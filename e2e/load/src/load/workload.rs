@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::scenarios::{Fixed, Registration, Throughput};
+use super::scenarios::{Fixed, Registration, Steps, Throughput};
 
 /// A built-in scenario. It makes the same load wherever it is read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Workload {
     /// Clients that register at once and keep their sessions.
@@ -14,6 +14,14 @@ pub enum Workload {
     Throughput(Throughput),
     /// One request again and again.
     Fixed(Fixed),
+    /// Steps that a file describes.
+    Steps(Steps),
+}
+
+impl From<Steps> for Workload {
+    fn from(scenario: Steps) -> Self {
+        Self::Steps(scenario)
+    }
 }
 
 impl From<Registration> for Workload {

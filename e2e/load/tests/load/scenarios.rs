@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use e2e_load::load::scenarios::{Registration, RegistrationOutcome, RegistrationReport, Throughput, ThroughputReport};
+use e2e_load::load::scenarios::{
+    Registration, RegistrationOutcome, RegistrationReport, Steps, Throughput, ThroughputReport,
+};
 use e2e_load::load::{self, Failure, LoadResult, Outcome, Settings};
 use serde_json::Value;
 
@@ -225,4 +227,50 @@ async fn a_client_that_cannot_register_has_no_operations() {
     assert_eq!((first.registered, first.registration_attempts, first.operations), (false, 10, 0));
     assert!(second.registered && second.operations > 0);
     assert_eq!((result.clients, result.clients_ready), (2, 1));
+}
+
+/// What the reference system's own scenario does, as data.
+fn as_data() -> Steps {
+    let steps = serde_json::json!([
+        {
+            "name": "register", "once": true, "method": "POST", "path": "/register", "attempts": 10,
+            "body": r#"{"client":"${run}-${client}"}"#, "status": 200, "capture": {"id": "/id", "token": "/token"},
+        },
+        {
+            "name": "operation", "method": "POST", "path": "/ops", "attempts": 10, "fields": {"/committed": true},
+            "headers": {"authorization": "Bearer ${id}.${token}"}, "body": r#"{"operation":"op-${client}-${round}"}"#,
+        },
+    ]);
+    let steps = Steps {
+        host: "test".to_owned(),
+        run: "key".to_owned(),
+        think: Duration::ZERO,
+        steps: serde_json::from_value(steps).unwrap(),
+    };
+    steps.check().unwrap();
+    steps
+}
+
+#[tokio::test]
+async fn steps_from_a_file_register_and_operate() {
+    let system = system(|number, _| if number % 50 == 7 { refused("Retry-After: 0\r\n") } else { None }).await;
+    let result = load::run(settings(system.address, 8, 400), as_data()).await.unwrap();
+
+    let store = system.store.lock().unwrap();
+    assert_eq!((store.clients.len(), result.clients_ready), (8, 8));
+    let succeeded = result.step("operation").unwrap().latency_ms.count;
+    // Those that the window's end cut off are stored too.
+    assert!((succeeded..=succeeded + 8).contains(&(store.operations.len() as u64)), "{succeeded}");
+    assert!(succeeded > 50, "{succeeded}");
+    let refused: Vec<_> = result.first_errors.iter().map(|error| error.outcome).collect();
+    assert!(refused.iter().all(|outcome| *outcome == Outcome::Status(503)) && !refused.is_empty(), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_step_with_another_answer_is_an_error() {
+    let answer = || Some(Fault { stores: true, answer: response(200, "", r#"{"committed":false}"#) });
+    let system = system(move |_, name| if name.starts_with("op-") { answer() } else { None }).await;
+    let result = load::run(settings(system.address, 1, 300), as_data()).await.unwrap();
+    assert_eq!(result.first_errors[0].outcome, Outcome::UnexpectedBody);
+    assert!(result.step("operation").is_none_or(|step| step.latency_ms.count == 0));
 }

@@ -218,7 +218,13 @@ mod tests {
     #[case::turned_away(one_worker(Some(WORK * 2)), CLIENTS, false)]
     #[case::hardly_busy(one_worker(None), 2, true)]
     #[tokio::test]
-    async fn no_cause_is_guessed(#[future] #[case] server: Server, #[case] clients: u32, #[case] success: bool) {
+    async fn no_cause_is_guessed(
+        #[future]
+        #[case]
+        server: Server,
+        #[case] clients: u32,
+        #[case] success: bool,
+    ) {
         let found = examine(&server.await, clients).await;
         assert_eq!((found.success(), found.cause), (success, None), "{found:#?}");
         assert!(found.explanation.contains(WHO), "{}", found.explanation);
