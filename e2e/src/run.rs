@@ -28,7 +28,7 @@ use self::{bring_up::Up, prepare::Prepared, system::System};
 pub use self::{
     collect::{load, report_again},
     error::Error,
-    main::main,
+    main::{leave_cargo, main},
     nextest::ensure as ensure_nextest,
     prepare::{Leftovers, cluster, collect_garbage, docker_engine, make_images},
 };

@@ -16,7 +16,9 @@ pub fn leave_cargo() {
     if let (false, Ok(program)) = (cargos.is_empty(), env::current_exe()) {
         let mut anew = Command::new(program);
         anew.args(env::args_os().skip(1));
-        cargos.iter().for_each(|name| drop(anew.env_remove(name)));
+        for name in &cargos {
+            anew.env_remove(name);
+        }
         // Comes back only where it failed.
         let _ = anew.exec();
     }
