@@ -45,3 +45,12 @@ pub fn read(name: &'static str) -> Result<Option<String>, BadValue> {
 #[derive(Debug, thiserror::Error)]
 #[error("the environment variable {0} is not UTF-8; set it to plain text or unset it")]
 pub struct BadValue(&'static str);
+
+/// Names of the variables that `cargo run` and cargo's tests have set for a program's package.
+///
+/// Build scripts ask for some of them (ring's does), and a cargo that is called hands its own environment on: whoever calls cargo takes
+/// them away first, or those crates and all above them are built again with each change between `cargo build` and such a call.
+pub fn of_cargo() -> Vec<std::ffi::OsString> {
+    let is_cargos = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_str().is_some_and(is_cargos)).collect()
+}

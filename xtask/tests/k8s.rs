@@ -220,7 +220,7 @@ fn service_account(name: &str, rules: Option<&std::path::Path>) -> (std::path::P
     let namespace = "e2e-runner";
     let account = if rules.is_some() { "e2e" } else { name };
     let remove = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-    let mut guard = Guard(vec![remove(&["delete", "namespace", namespace, "--ignore-not-found", "--wait=false"])]);
+    let mut guard = Guard(vec![remove(&["delete", "namespace", namespace, "--ignore-not-found"])]);
     let _ = std::process::Command::new("kubectl").args(["create", "namespace", namespace]).output();
     match rules {
         Some(rules) => {

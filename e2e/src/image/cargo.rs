@@ -11,6 +11,7 @@ use serde::Deserialize;
 use tokio::process::Command;
 
 use super::{Failed, process, recipe::AGENT_PACKAGE};
+use crate::env_vars;
 
 /// Why the binaries are not there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -65,6 +66,9 @@ async fn build(
     command.env("RUSTFLAGS", static_flags(env::var("RUSTFLAGS").ok().as_deref()));
     // It would hide RUSTFLAGS.
     command.env_remove("CARGO_ENCODED_RUSTFLAGS");
+    for name in env_vars::of_cargo() {
+        command.env_remove(name);
+    }
     // Cargo has nothing to clean up, and nobody waits for it any more.
     command.kill_on_drop(true);
     let output = process::run(&mut command, on_line).await.map_err(|failed| CargoError::Failed {

@@ -1,18 +1,14 @@
 //! A whole program for projects that have no commands of their own. Main function: [`main`].
 
 use super::{Options, run};
-use crate::{exit::ExitCode, progress::Progress, progress::wants_colour, report::summary, run_dir};
+use crate::{env_vars, exit::ExitCode, progress::Progress, progress::wants_colour, report::summary, run_dir};
 
 /// Starts this program anew without the variables that `cargo run` sets for a program's package, if there are any.
 ///
-/// Build scripts ask for some of them (ring's does), and a cargo that this program calls hands its own environment on: each change
-/// between `cargo build` and a call from here would have those crates and all above them built again. To be called first. Where
-/// starting anew fails, everything works as well, and builds take longer.
+/// See [`env_vars::of_cargo`]. To be called first. Where starting anew fails, everything works as well, and builds take longer.
 pub fn leave_cargo() {
     use std::{env, os::unix::process::CommandExt, process::Command};
-    let is_cargos = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
-    let variables = env::vars_os().map(|(name, _)| name);
-    let cargos: Vec<_> = variables.filter(|name| name.to_str().is_some_and(is_cargos)).collect();
+    let cargos = env_vars::of_cargo();
     if let (false, Ok(program)) = (cargos.is_empty(), env::current_exe()) {
         let mut anew = Command::new(program);
         anew.args(env::args_os().skip(1));

@@ -106,6 +106,9 @@ fn run(overlay: &str, target: Target) -> Output {
 fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     command.current_dir(root()).stdin(Stdio::null());
+    for name in e2e::env_vars::of_cargo() {
+        command.env_remove(name);
+    }
     // The suites run under a nextest of their own, which must not take itself for part of this one.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("NEXTEST")) {
         command.env_remove(name);
