@@ -193,6 +193,18 @@ impl Code {
         )
     }
 
+    /// Whether it says that a pod cannot start without a change from outside.
+    pub(crate) fn keeps_from_starting(self) -> bool {
+        matches!(
+            self,
+            Self::ImageUnavailable
+                | Self::ConfigMissing
+                | Self::MountFailed
+                | Self::Unschedulable
+                | Self::AdmissionRefused
+        )
+    }
+
     /// Whether it can follow from another finding, so that it is looked into only when no cause explains it.
     pub fn is_effect(self) -> bool {
         matches!(
@@ -227,6 +239,10 @@ pub fn findings(data: &RunData) -> Vec<Finding> {
         .chain(suites::findings(data))
         .chain(ignored_fields(data))
         .collect();
+    // A run that ended because a pod cannot start waited for nothing else: who had not found its stores by then may yet.
+    if data.tests.is_empty() && findings.iter().any(|finding| finding.code.keeps_from_starting()) {
+        findings.retain(|finding| finding.code != Code::DependencyDown);
+    }
     findings.sort_by(|a, b| (a.severity, a.code, &a.component).cmp(&(b.severity, b.code, &b.component)));
     findings
 }

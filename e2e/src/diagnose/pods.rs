@@ -126,8 +126,15 @@ fn ended_alone(container: &ContainerReport) -> bool {
 
 /// Its program ended by itself, and not for memory.
 fn crashed(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -> Option<Finding> {
-    let (pod, container) = containers(pods).into_iter().find(|(_, container)| ended_alone(container))?;
-    let ends: Vec<&Termination> = container.terminations.iter().filter(|end| is_alone(container, end)).collect();
+    // Some container runtimes miss some of the kernel's kills for memory: where one of a component's is known, another SIGKILL that
+    // nobody sent is taken for the same.
+    let all = containers(pods);
+    let short_of_memory = all.iter().flat_map(|(_, c)| &c.terminations).any(|end| end.reason == OOM_KILLED);
+    let own_ends = all.into_iter().filter(|(_, container)| ended_alone(container)).map(|(pod, container)| {
+        let is_own = |end: &&Termination| is_alone(container, end) && !(short_of_memory && end.exit_code == 137);
+        (pod, container, container.terminations.iter().filter(is_own).collect::<Vec<_>>())
+    });
+    let (pod, container, ends) = own_ends.into_iter().find(|(.., ends)| !ends.is_empty())?;
     let last = ends.last()?;
     let how = match last.signal {
         Some(signal) => format!("signal {signal}, which the kubelet had not sent"),

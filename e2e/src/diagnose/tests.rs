@@ -142,6 +142,14 @@ fn an_end_before_the_first_kill_is_the_programs_own() {
 }
 
 #[test]
+fn a_kill_for_memory_that_the_runtime_missed_is_no_crash() {
+    let data = run(ended(&[(4, 137, "OOMKilled"), (22, 137, "Error")]));
+    assert_eq!(codes(&data), [Code::OomKilled, Code::RestartLoop]);
+    let data = run(ended(&[(4, 137, "OOMKilled"), (22, 3, "Error")]));
+    assert_eq!(codes(&data), [Code::OomKilled, Code::Crashed, Code::RestartLoop], "an exit code is the program's own");
+}
+
+#[test]
 fn a_kill_for_memory_is_found_although_a_later_end_had_another_reason() {
     let data = run(killed(ended(&[(4, 137, "OOMKilled"), (22, 0, "Completed")]), 21, 21));
     assert_eq!(codes(&data), [Code::OomKilled, Code::RestartLoop]);

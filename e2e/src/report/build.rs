@@ -12,6 +12,7 @@ use crate::{
     plan::ProbeAction,
     provider::Usage,
     record::{Measured, Outcome, Record},
+    run_dir,
 };
 
 impl Report {
@@ -228,10 +229,15 @@ pub(crate) fn thresholds(data: &RunData) -> Vec<ThresholdSection> {
     let lines = &data.request.thresholds;
     let registration = data.registration();
     let throughput = data.throughput();
-    let registration_file = registration.as_ref().map_or("results/".to_owned(), |(_, file)| file.clone());
-    let throughput_file = throughput.as_ref().map_or("results/".to_owned(), |(_, file)| file.clone());
+    // Without a record there is only the line.
+    let asked_for = || run_dir::REQUEST.to_owned();
+    let registration_file = registration.as_ref().map_or_else(asked_for, |(_, file)| file.clone());
+    let throughput_file = throughput.as_ref().map_or_else(asked_for, |(_, file)| file.clone());
     let restarts: u32 = data.snapshot.pods.values().map(|pod| pod.restarts).sum();
-    let at = |file: &str, pointer: &str| format!("{file}#/measured/{pointer}");
+    let at = |file: &str, pointer: &str| match file {
+        run_dir::REQUEST => format!("{file}#/thresholds"),
+        _ => format!("{file}#/measured/{pointer}"),
+    };
     [
         line(
             "registration_failure_rate_max",
