@@ -30,6 +30,8 @@ use crate::{
 
 /// How long one connection may take; one that works takes a hundredth of it.
 const LIMIT: Duration = Duration::from_secs(5);
+/// How long kube-proxy may take to hear of a new Service: on a machine that is still busy from a load it has taken six seconds.
+const PROXY_LIMIT: Duration = Duration::from_secs(30);
 /// Name of the Service that is made for the check of NodePorts, and removed after it.
 const NODE_PORT: &str = "e2e-node-port";
 
@@ -38,12 +40,15 @@ pub(super) async fn checks(pods: &K8sPods) -> Vec<NetworkCheck> {
     // Plans stand in start order, so that the last component is the one that nobody waits for.
     let outermost = pods.specs.iter().rev().find_map(|spec| Some((spec, knock(spec)?)));
     let Some((spec, (port, action))) = outermost else { return Vec::new() };
-    let (names, forwarded, node_port) = tokio::join!(
-        service_names(pods),
-        port_forward(pods, spec, port, &action),
-        node_port(pods, spec, port, &action)
-    );
-    names.into_iter().chain([forwarded, node_port]).collect()
+    let outside = async {
+        let forwarded = port_forward(pods, spec, port, &action).await;
+        // Who does not answer there will not answer elsewhere, however long one waits.
+        let limit = if forwarded.passed { PROXY_LIMIT } else { Duration::from_secs(1) };
+        let node_port = node_port(pods, spec, port, &action, limit).await;
+        [forwarded, node_port]
+    };
+    let (names, outside) = tokio::join!(service_names(pods), outside);
+    names.into_iter().chain(outside).collect()
 }
 
 /// Each Service by its name, from inside a pod: the load's agent looks, where there is one.
@@ -100,9 +105,9 @@ async fn send(action: &ProbeAction, pod_ip: IpAddr, port: u16, address: SocketAd
     probe::send(action, &Target::new(pod_ip, port, address), LIMIT, &Profile::default()).await
 }
 
-async fn node_port(pods: &K8sPods, spec: &PodSpec, port: u16, action: &ProbeAction) -> NetworkCheck {
+async fn node_port(pods: &K8sPods, spec: &PodSpec, port: u16, action: &ProbeAction, limit: Duration) -> NetworkCheck {
     let started = Instant::now();
-    let tried = try_node_port(pods, spec, port, action).await;
+    let tried = try_node_port(pods, spec, port, action, limit).await;
     // Its namespace goes soon; until then it must not stand in anybody's way.
     let services = services(pods);
     let _ = services.delete(NODE_PORT, &DeleteParams::default()).await;
@@ -123,6 +128,7 @@ async fn try_node_port(
     spec: &PodSpec,
     port: u16,
     action: &ProbeAction,
+    limit: Duration,
 ) -> Result<(String, Observation), String> {
     let said = |error: kube::Error| error::reason(&error);
     let nodes: Api<Node> = Api::all(pods.cluster.client.clone());
@@ -150,8 +156,7 @@ async fn try_node_port(
     let given = made.spec.and_then(|spec| spec.ports?.first()?.node_port).and_then(|port| u16::try_from(port).ok());
     let address = SocketAddr::new(node_ip, given.ok_or("the cluster gave it no port")?);
     let pod_ip = pods.ip(&spec.name).ok_or_else(|| format!("{} has no address", spec.name))?;
-    // kube-proxy needs a moment to hear of a new Service.
-    let seen = until("an answer", LIMIT, Duration::from_millis(100), || async {
+    let seen = until("an answer", limit, Duration::from_millis(100), || async {
         let seen = send(action, pod_ip, port, address).await;
         if seen.success() { Look::Done(seen) } else { Look::NotYet(seen.summary()) }
     });
