@@ -104,7 +104,6 @@ pub(super) async fn compare_snapshot(
         .env(env_vars::E2E_RUN, prepared.directory.path())
         .env(env_vars::E2E_SNAPSHOTS, prepared.root.join(&prepared.config.snapshots))
         .env(env_vars::INSTA_UPDATE, if update { "always" } else { "no" })
-        .env("INSTA_WORKSPACE_ROOT", &prepared.root)
         // The difference is the message; where the comparison stands in the code is none.
         .env("RUST_BACKTRACE", "0");
     let output = std::sync::Mutex::new(String::new());
