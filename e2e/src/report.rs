@@ -242,6 +242,14 @@ pub struct CaseSection {
     pub figures: BTreeMap<String, f64>,
 }
 
+impl CaseSection {
+    /// What was found, with the figures.
+    pub(crate) fn found(&self) -> String {
+        let figures = self.figures.iter().map(|(name, value)| format!("; {name} {value}"));
+        std::iter::once(self.detail.clone()).chain(figures).collect()
+    }
+}
+
 /// Upper bounds of the throughput, derived from what each operation cost.
 ///
 /// Utilisation law (Denning and Buzen, The Operational Analysis of Queueing Network Models, 1978): with service demand D per

@@ -148,14 +148,16 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error
     let prepared = signal.or(prepare::prepare(&options, progress)).await.ok_or(Error::NotStarted)??;
 
     let provided = caught(async {
-        let programs = signal.or(place::stock(&prepared, progress)).await.ok_or_else(|| prepared.interrupted())??;
-        if options.suites && prepared.config.needs_nextest() {
-            let suites = async {
+        // Side by side: what the system runs and what the suites run do not wait for one another.
+        let suites = async {
+            if options.suites && prepared.config.needs_nextest() {
                 nextest::ensure(progress).await?;
-                nextest::build(&prepared.config.suites, &prepared.root, progress).await
-            };
-            signal.or(suites).await.ok_or_else(|| prepared.interrupted())??;
-        }
+                nextest::build(&prepared.config.suites, &prepared.root, progress).await?;
+            }
+            Ok(())
+        };
+        let stocked = async { tokio::try_join!(place::stock(&prepared, progress), suites) };
+        let (programs, ()) = signal.or(stocked).await.ok_or_else(|| prepared.interrupted())??;
         let began = Instant::now();
         Ok((place::provide(&prepared, &programs).await?, began))
     })
@@ -196,7 +198,7 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error
 fn both(error: Error, removed: Result<(), Error>, progress: &Progress) -> Error {
     let Err(removed) = removed else { return error };
     if !matches!(error, Error::Interrupted { .. }) {
-        progress.line(&error.to_string());
+        progress.line(error.to_string());
     }
     removed
 }

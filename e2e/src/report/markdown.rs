@@ -156,8 +156,7 @@ fn health(report: &Report) -> String {
                 Outcome::Failed => "✗",
                 Outcome::Skipped => "skipped",
             };
-            let figures: String = case.figures.iter().map(|(name, value)| format!("; {name} {value}")).collect();
-            cases.row([mark.to_owned(), case.name.clone(), format!("{}{figures}", case.detail), case.evidence.clone()]);
+            cases.row([mark.to_owned(), case.name.clone(), case.found(), case.evidence.clone()]);
         }
         text += &cases.markdown();
     }

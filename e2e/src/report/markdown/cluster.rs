@@ -65,13 +65,7 @@ pub(super) fn network(report: &Report) -> String {
     let mut rows = Table::new(["", "What", "Way", "Seen", "Evidence"]);
     for case in report.suites.iter().filter(|suite| suite.name == "network").flat_map(|suite| &suite.cases) {
         let passed = mark(case.outcome == Outcome::Passed).to_owned();
-        rows.row([
-            passed,
-            case.name.clone(),
-            "between components".to_owned(),
-            case.detail.clone(),
-            case.evidence.clone(),
-        ]);
+        rows.row([passed, case.name.clone(), "between components".to_owned(), case.found(), case.evidence.clone()]);
     }
     if let Some(cluster) = &report.cluster {
         for (index, check) in cluster.network.iter().enumerate() {
