@@ -15,6 +15,8 @@ use rstest::rstest;
 
 /// Enough that every replica gets its turn many times over, however the entrance chooses.
 const REQUESTS: u64 = 40;
+/// More than an entrance is likely to keep open, and far below the limits on file descriptors.
+const MOST_AT_ONCE: u64 = 400;
 /// How long a replica that is ready may be left out: each node of a cluster has to hear of it, and a busy one takes seconds.
 const SPREAD: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(500);
@@ -31,12 +33,14 @@ async fn entrance_reaches_every_backend(environment: Environment) {
         let replicas = &environment.component("backend")?.replicas;
         let before = served(&client, replicas).await?;
         let url = format!("http://{}/health", environment.entrance()?.address);
-        let (mut sent, begun) = (0, Instant::now());
+        let (mut sent, mut at_once, begun) = (0, REQUESTS, Instant::now());
         let hits = loop {
             // At the same time: an entrance that keeps its connections open would serve one request after the other from the first.
-            let requests = (0..REQUESTS).map(|_| async { client.get(&url).send().await?.error_for_status() });
+            let requests = (0..at_once).map(|_| async { client.get(&url).send().await?.error_for_status() });
             futures_util::future::try_join_all(requests).await?;
-            sent += REQUESTS;
+            sent += at_once;
+            // What the entrance keeps open may all lead to the replica that was ready first; more at once make it open others.
+            at_once = (at_once * 2).min(MOST_AT_ONCE);
             let after = served(&client, replicas).await?;
             let grown = |(name, count): (&String, &u64)| (name.clone(), count - before.get(name).copied().unwrap_or(0));
             let hits: BTreeMap<String, u64> = after.iter().map(grown).collect();
