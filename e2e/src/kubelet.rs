@@ -73,7 +73,7 @@ impl Which {
     }
 
     /// The place of this probe's declaration.
-    pub(crate) fn of_mut(self, probes: &mut plan::Probes) -> &mut Option<plan::Probe> {
+    pub fn of_mut(self, probes: &mut plan::Probes) -> &mut Option<plan::Probe> {
         match self {
             Self::Startup => &mut probes.startup,
             Self::Readiness => &mut probes.readiness,

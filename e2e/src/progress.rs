@@ -4,17 +4,22 @@ use std::{
     collections::BTreeMap,
     io::IsTerminal,
     sync::{Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::{duration::human, kubelet::node::Snapshot};
 
+/// After so long a silence people ask themselves whether anything still goes on.
+const SILENCE: Duration = Duration::from_secs(15);
+
 /// Shows what happens.
 #[derive(Debug)]
 pub struct Progress {
     started: Instant,
+    /// When a line was printed last.
+    said: Mutex<Instant>,
     bars: Option<MultiProgress>,
     pods: Mutex<BTreeMap<String, (ProgressBar, String)>>,
     live: Mutex<Option<ProgressBar>>,
@@ -24,7 +29,8 @@ impl Progress {
     /// Bars when standard error is a terminal.
     pub fn new() -> Self {
         let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
-        Self { started: Instant::now(), bars, pods: Mutex::default(), live: Mutex::default() }
+        let started = Instant::now();
+        Self { started, said: Mutex::new(started), bars, pods: Mutex::default(), live: Mutex::default() }
     }
 
     /// One line that stays.
@@ -35,6 +41,7 @@ impl Progress {
 
     /// One line that stays, as it is.
     pub fn plain(&self, line: &str) {
+        *self.said.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         match &self.bars {
             Some(bars) => bars.suspend(|| eprintln!("{line}")),
             None => eprintln!("{line}"),
@@ -82,6 +89,15 @@ impl Progress {
         live.get_or_insert_with(|| self.spinner()).set_message(text.to_owned());
     }
 
+    /// What a long step is at, such as a build: a line that changes on a terminal, and elsewhere a line whenever nothing was said
+    /// for a while.
+    pub fn step(&self, text: &str) {
+        let silent = || self.said.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+        if self.bars.is_some() || silent() >= SILENCE {
+            self.live(text);
+        }
+    }
+
     /// Takes the changing figure away.
     pub fn live_done(&self) {
         if let Some(bar) = self.live.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -100,7 +116,7 @@ impl Progress {
         bar.set_style(
             ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
         );
-        bar.enable_steady_tick(std::time::Duration::from_millis(100));
+        bar.enable_steady_tick(Duration::from_millis(100));
         bar
     }
 }

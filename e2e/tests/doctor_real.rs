@@ -1,5 +1,5 @@
-//! The doctor against real software: Uvicorn with Starlette's TrustedHostMiddleware as in the founding story, Django, and Nginx
-//! with TLS and with the PROXY protocol. What is not on this machine is fetched from its package index; a test that cannot have
+//! The doctor against real software: Uvicorn with Starlette's TrustedHostMiddleware as in the founding story, Django, Nginx with
+//! TLS and with the PROXY protocol, and Tomcat. What is not on this machine is fetched from its package index; a test that cannot have
 //! its software says so and proves nothing.
 
 use std::{
@@ -90,15 +90,11 @@ async fn listening(mut command: Command, address: SocketAddr) -> Running {
     running
 }
 
-async fn examined(url: &str, works: Option<&str>, https: Option<bool>) -> Diagnosis {
-    let asked = Asked {
-        url: url.to_owned(),
-        pod_ip: None,
-        headers: Vec::new(),
-        timeout: Duration::from_secs(1),
-        https,
-        works: works.map(str::to_owned),
-    };
+fn asked(url: String) -> Asked {
+    Asked { url, pod_ip: None, headers: Vec::new(), timeout: Duration::from_secs(1), https: None, works: None }
+}
+
+async fn examined(asked: Asked) -> Diagnosis {
     let (case, target) = asked.case().await.expect("a URL");
     diagnose(&case, &target, &Profile::default()).await
 }
@@ -129,7 +125,7 @@ async fn uvicorn_with_trusted_hosts_is_the_founding_story() {
     command.args(["-m", "uvicorn", "app:app", "--host", "127.0.0.1", "--port", &address.port().to_string()]);
     command.current_dir(place);
     let _running = listening(command, address).await;
-    let diagnosis = examined(&format!("http://{address}/health"), None, None).await;
+    let diagnosis = examined(asked(format!("http://{address}/health"))).await;
     assert_host_allow_list(&diagnosis, &format!("localhost:{}", address.port()));
 }
 
@@ -148,7 +144,7 @@ async fn django_with_allowed_hosts_is_the_same() {
     let mut command = Command::new(python);
     command.args(["app.py", "runserver", "--noreload", &address.to_string()]).current_dir(place);
     let _running = listening(command, address).await;
-    let diagnosis = examined(&format!("http://{address}/health"), None, None).await;
+    let diagnosis = examined(asked(format!("http://{address}/health"))).await;
     assert_host_allow_list(&diagnosis, &format!("localhost:{}", address.port()));
 }
 
@@ -192,10 +188,10 @@ async fn nginx_with_tls_answers_400_to_a_plain_probe() {
         )
     };
     let Some((_running, address)) = nginx_with("nginx-tls", tls).await else { return };
-    let diagnosis = examined(&format!("http://{address}/health"), None, None).await;
+    let diagnosis = examined(asked(format!("http://{address}/health"))).await;
     assert_eq!((diagnosis.cause, diagnosis.observation.status), (Some(Cause::PlainToTls), Some(400)), "{diagnosis:#?}");
     assert_eq!(diagnosis.fix.as_ref().and_then(|fix| fix.verified), Some(true));
-    let diagnosis = examined(&format!("http://{address}/health"), None, Some(true)).await;
+    let diagnosis = examined(Asked { https: Some(true), ..asked(format!("http://{address}/health")) }).await;
     assert!(diagnosis.success(), "{diagnosis:#?}");
 }
 
@@ -203,7 +199,7 @@ async fn nginx_with_tls_answers_400_to_a_plain_probe() {
 async fn nginx_without_tls_breaks_a_handshake() {
     let plain = |_: &Path, address: SocketAddr| format!("listen {address};");
     let Some((_running, address)) = nginx_with("nginx-plain", plain).await else { return };
-    let diagnosis = examined(&format!("https://{address}/health"), None, None).await;
+    let diagnosis = examined(asked(format!("https://{address}/health"))).await;
     assert_eq!(diagnosis.cause, Some(Cause::TlsToPlain), "{diagnosis:#?}");
     assert_eq!(diagnosis.fix.as_ref().and_then(|fix| fix.verified), Some(true));
 }
@@ -212,6 +208,71 @@ async fn nginx_without_tls_breaks_a_handshake() {
 async fn nginx_behind_the_proxy_protocol_wants_its_header() {
     let proxied = |_: &Path, address: SocketAddr| format!("listen {address} proxy_protocol;");
     let Some((_running, address)) = nginx_with("nginx-proxy", proxied).await else { return };
-    let diagnosis = examined(&format!("http://{address}/health"), None, None).await;
+    let diagnosis = examined(asked(format!("http://{address}/health"))).await;
     assert_eq!((diagnosis.cause, diagnosis.confirmed), (Some(Cause::ProxyProtocolExpected), true), "{diagnosis:#?}");
+}
+
+/// Java and Tomcat, taken out of Debian's packages without installing them, once.
+const TOMCAT: &str = r#"
+set -e
+java=$(apt-cache depends default-jre-headless | grep -o -m1 'openjdk-[0-9]*-jre-headless')
+apt-get download "$java" libtomcat10-java tomcat10-common
+for package in *.deb; do dpkg -x "$package" .; done
+# What links into the machine's /etc links into the packages' own.
+find usr/lib/jvm -lname '/etc/*' | while read -r link; do ln -sfn "$PWD$(readlink "$link")" "$link"; done
+touch installed
+"#;
+
+/// A Tomcat that serves `/health`.
+async fn tomcat() -> Option<(Running, SocketAddr)> {
+    let place = directory("tomcat");
+    if !place.join("installed").exists() {
+        let made = Command::new("sh").args(["-c", TOMCAT]).current_dir(&place).output().expect("there is a shell");
+        if !made.status.success() {
+            let why = String::from_utf8_lossy(&made.stderr);
+            eprintln!("SKIPPED: Tomcat's packages cannot be had, so nothing was proved: {why}");
+            return None;
+        }
+    }
+    let address = probed::closed_port();
+    let server = format!(
+        r#"<Server port="-1"><Service name="s"><Connector address="127.0.0.1" port="{}"/>
+        <Engine name="e" defaultHost="h"><Host name="h" appBase="webapps"/></Engine></Service></Server>"#,
+        address.port()
+    );
+    let files = r#"<web-app xmlns="https://jakarta.ee/xml/ns/jakartaee" version="6.0">
+        <servlet><servlet-name>d</servlet-name><servlet-class>org.apache.catalina.servlets.DefaultServlet</servlet-class></servlet>
+        <servlet-mapping><servlet-name>d</servlet-name><url-pattern>/</url-pattern></servlet-mapping></web-app>"#;
+    for (file, text) in
+        [("conf/server.xml", server.as_str()), ("webapps/ROOT/WEB-INF/web.xml", files), ("webapps/ROOT/health", "OK")]
+    {
+        let path = place.join(file);
+        std::fs::create_dir_all(path.parent().expect("a file in a directory")).expect("a directory below target/");
+        std::fs::write(path, text).expect("a file below target/");
+    }
+    let machines = std::fs::read_dir(place.join("usr/lib/jvm")).expect("Java's packages").flatten();
+    let java = machines.map(|entry| entry.path().join("bin/java")).find(|java| java.exists()).expect("a java");
+    let mut command = Command::new(java);
+    command.args(["-Dcatalina.home=.", "-Dcatalina.base=.", "-Djava.io.tmpdir=."]).current_dir(&place);
+    command.args([
+        "-cp",
+        "usr/share/java/*:usr/share/tomcat10/bin/*",
+        "org.apache.catalina.startup.Bootstrap",
+        "start",
+    ]);
+    Some((listening(command, address).await, address))
+}
+
+#[tokio::test]
+async fn tomcat_refuses_the_form_of_hosts_and_paths() {
+    let Some((_running, address)) = tomcat().await else { return };
+    let url = format!("http://{address}/health");
+    let diagnosis = examined(asked(url.clone())).await;
+    assert!(diagnosis.success(), "{diagnosis:#?}");
+    let underscore = Asked { headers: vec!["Host: my_app".to_owned()], ..asked(url.clone()) };
+    for (asked, cause) in [(underscore, Cause::HostSyntax), (asked(format!("{url}?a=|")), Cause::MalformedPath)] {
+        let diagnosis = examined(asked).await;
+        assert_eq!((diagnosis.cause, diagnosis.confirmed), (Some(cause), true), "{diagnosis:#?}");
+        assert_eq!(diagnosis.observation.status, Some(400));
+    }
 }

@@ -14,7 +14,8 @@ use e2e::{
     exit::ExitCode,
     kubelet::{
         Which,
-        doctor::{Asked, Case, Diagnosis, Known, diagnose},
+        doctor::{Asked, Case, Diagnosis, Known, diagnose, with_history},
+        node::Snapshot,
         probe::{Profile, Target},
     },
     plan::ProbeAction,
@@ -129,16 +130,19 @@ fn of_environment(args: &Args) -> Result<ExitCode> {
     }
     let entries = block_on(async {
         let control = Control::of(&environment).context("this system is down; `cargo xtask up` brings one up")?;
-        if let Err(error) = control.status().await {
-            eprintln!("error: this system is down: {error}; `cargo xtask up` brings one up");
-            return Ok(None);
-        }
+        let seen = match control.status().await {
+            Ok(seen) => seen,
+            Err(error) => {
+                eprintln!("error: this system is down: {error}; `cargo xtask up` brings one up");
+                return Ok(None);
+            }
+        };
         let mut entries = Vec::new();
         let wanted = |component: &&Component| args.component.as_ref().is_none_or(|name| *name == component.name);
         for component in environment.components.iter().filter(wanted) {
             for replica in &component.replicas {
                 for spec in &component.probes {
-                    let entry = examine(args, &environment, &control, component, replica, spec).await?;
+                    let entry = examine(args, &environment, &control, &seen, component, replica, spec).await?;
                     if args.format == Format::Text {
                         print!("{}", text::render_entry(&entry));
                     }
@@ -161,6 +165,7 @@ async fn examine(
     args: &Args,
     environment: &Environment,
     control: &Control,
+    seen: &Snapshot,
     component: &Component,
     replica: &Replica,
     spec: &ProbeSpec,
@@ -186,9 +191,13 @@ async fn examine(
                 },
             };
             let profile = Profile::of_version(&args.kubelet);
-            match &args.under_load {
+            let now = match &args.under_load {
                 Some(path) => under_load::diagnose(&case, &target, &profile, environment, path).await?,
                 None => diagnose(&case, &target, &profile).await,
+            };
+            match seen.pod(&replica.name).and_then(|pod| pod.container(container)) {
+                Some(seen) => with_history(&case, now, seen),
+                None => now,
             }
         }
     };

@@ -73,6 +73,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let snapshot: Snapshot = directory
         .read_json(PODS)
         .context("this run measured no pods; `cargo xtask e2e` makes a run that does, and --run names another one")?;
+    let reports =
+        snapshot.pods.values().flat_map(|pod| &pod.containers).flat_map(|container| container.probes.values());
+    if reports.map(|report| report.first_success_ms).all(|first| first.is_none()) {
+        println!(
+            "a cluster does not tell when its probes first succeeded, so that starts take no time in what follows"
+        );
+    }
     let begun = Instant::now();
     let played: Vec<(String, Timeline)> =
         plan.components.iter().flat_map(|component| of_component(args, component, &snapshot)).collect();

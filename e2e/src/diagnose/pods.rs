@@ -10,7 +10,6 @@ use crate::{
     kubelet::{
         Which,
         node::{ContainerReport, PodReport},
-        observation::Kind,
         status::Termination,
     },
     report::{Finding, Severity},
@@ -101,11 +100,6 @@ fn killed_by<'a>(container: &'a ContainerReport, end: &Termination) -> Option<&'
     container.events.iter().rfind(killing).map(|event| event.message.as_str())
 }
 
-/// Whether the kubelet has killed any instance because of a probe.
-fn was_killed(container: &ContainerReport, probe: &str) -> bool {
-    container.events.iter().any(|event| event.reason == "Killing" && event.message.contains(probe))
-}
-
 /// Whether an instance ended although nobody killed it.
 fn is_alone(container: &ContainerReport, end: &Termination) -> bool {
     // Events of one message are counted in one, so that only the first and the last time are known: with a kill between the
@@ -113,7 +107,7 @@ fn is_alone(container: &ContainerReport, end: &Termination) -> bool {
     let between = |event: &crate::kubelet::status::Event| event.first <= end.at && event.last >= end.started;
     // A cluster drops events when there are many: where a probe is known to have had the container killed, an end that looks like a
     // kill is taken for one.
-    let by_probe = ["startup probe", "liveness probe"].iter().any(|probe| was_killed(container, probe));
+    let by_probe = [Which::Startup, Which::Liveness].into_iter().any(|which| container.was_killed_by(which));
     let looks_killed = by_probe && matches!(end.exit_code, 0 | 137 | 143);
     end.reason != OOM_KILLED
         && !looks_killed
@@ -158,16 +152,11 @@ fn crashed(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -
     })
 }
 
-/// A probe killed it that never found the port open: the startup probe, or a liveness probe where nothing waits for the start.
+/// A probe killed it that never found the port open.
 fn not_started(component: &Component, pods: &[(&str, &PodReport)]) -> Option<Finding> {
-    let (pod, container, which) = containers(pods).into_iter().find_map(|(pod, container)| {
-        let which = [Which::Startup, Which::Liveness].into_iter().find(|which| container.probes.contains_key(which))?;
-        let probe = container.probes.get(&which)?;
-        let never =
-            probe.last_success.is_none() && probe.last_failure.as_ref().is_some_and(|last| last.kind == Kind::Refused);
-        let killed = was_killed(container, &format!("{which} probe"));
-        (never && killed).then_some((pod, container, which))
-    })?;
+    let (pod, container, which) = containers(pods)
+        .into_iter()
+        .find_map(|(pod, container)| Some((pod, container, container.killed_before_it_listened()?)))?;
     let declared = component.probes.iter().find(|spec| spec.container == container.name && spec.which == which)?;
     let probe = &declared.probe;
     // The first probe is sent at once, so a threshold of n gives n - 1 periods.

@@ -24,16 +24,12 @@ pub(super) fn findings(data: &RunData) -> Vec<Finding> {
 /// Whether a probe is what keeps a container from being ready, or had it killed.
 pub(crate) fn is_failing(pod: &PodReport, container: &str, which: Which, probe: &ProbeReport) -> bool {
     let Some(container) = pod.container(container) else { return false };
-    let killed = || {
-        let phrase = format!("{} probe", which.word().to_lowercase());
-        container.events.iter().any(|event| event.reason == "Killing" && event.message.contains(&phrase))
-    };
     // A container that waits for its restart is asked nothing: what it never answered well is failing all the same.
     let unready = || !container.status.ready && (container.status.started || probe.last_success.is_none());
     probe.failed > 0
         && match which {
             Which::Readiness => unready(),
-            Which::Startup | Which::Liveness => killed(),
+            Which::Startup | Which::Liveness => container.was_killed_by(which),
         }
 }
 

@@ -5,6 +5,7 @@ mod ask;
 mod cause;
 mod differences;
 mod fix;
+mod history;
 mod lab;
 mod path;
 mod place;
@@ -30,6 +31,7 @@ pub use ask::{AskError, Asked, EXAMPLE_POD_IP};
 pub use cause::{Axis, Cause};
 pub use fix::Fix;
 pub(crate) use fix::joined;
+pub use history::with_history;
 use lab::Lab;
 pub(crate) use lab::PLAIN;
 pub use under_load::diagnose_under_load;
@@ -134,7 +136,7 @@ pub struct Diagnosis {
     pub flip: Option<Flip>,
     /// Whether the change was made back and forth with the same result.
     pub confirmed: bool,
-    /// What was found, as a clause that can follow `because`.
+    /// What was found, as a clause that can follow `because`; empty where there is nothing to say of a success.
     pub explanation: String,
     /// How many requests were sent, the check of the fix included.
     pub requests: u32,
@@ -194,7 +196,7 @@ impl Diagnosis {
         let requests = u32::try_from(evidence.len()).unwrap_or(u32::MAX);
         let verdict = if observation.success() { Outcome::Success } else { Outcome::Failure };
         let nothing = || match observation.verdict {
-            Verdict::Success => "the probe succeeds".to_owned(),
+            Verdict::Success => String::new(),
             Verdict::NotMeasured => format!("the probe was not measured: {}", observation.message),
             Verdict::Failure | Verdict::Errored => {
                 "of something that no single change of the request explains".to_owned()

@@ -41,12 +41,15 @@ impl Measured {
     /// What a run found of a container.
     #[must_use]
     pub fn of(container: &ContainerReport) -> Self {
+        let status = &container.status;
         let answers = container.probes.iter().filter_map(|(which, report)| {
-            // It is over with its first success, and readiness tells at the end what it came to.
+            // A cluster tells of failures alone: that a probe succeeded shows in what became of the container.
             let came_well = match which {
-                Which::Startup => report.last_success.is_some(),
-                Which::Readiness => container.status.ready,
-                Which::Liveness => report.failed * 2 <= report.sent && report.last_success.is_some(),
+                // It is over with its first success, and readiness tells at the end what it came to.
+                Which::Startup => status.started || report.last_success.is_some(),
+                Which::Readiness => status.ready,
+                Which::Liveness if report.last_success.is_none() => status.started && !container.was_killed_by(*which),
+                Which::Liveness => report.failed * 2 <= report.sent,
             };
             Some((*which, Answer::of(report, came_well)?))
         });
@@ -72,19 +75,15 @@ impl Measured {
 }
 
 impl Answer {
-    /// What a probe got in the end; `None` when it was not sent.
+    /// What a probe got in the end; `None` when nothing is known of it.
     fn of(report: &ProbeReport, came_well: bool) -> Option<Self> {
         let mean = report.sum_ms / f64::from(report.sent.max(1));
         let latency = Duration::from_secs_f64(mean.max(0.0) / 1000.0);
+        let success = || Self { verdict: Verdict::Success, latency, message: String::new() };
         match &report.last_failure {
-            Some(failure) if !came_well => {
-                Some(Self { verdict: failure.verdict, latency, message: failure.message.clone() })
-            }
-            _ => report.last_success.as_ref().map(|_| Self {
-                verdict: Verdict::Success,
-                latency,
-                message: String::new(),
-            }),
+            _ if came_well => Some(success()),
+            Some(failure) => Some(Self { verdict: failure.verdict, latency, message: failure.message.clone() }),
+            None => report.last_success.as_ref().map(|_| success()),
         }
     }
 }
@@ -252,7 +251,10 @@ fn seconds(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kubelet::worker::tests::{probe, s};
+    use crate::kubelet::{
+        observation::{Kind, Observation},
+        worker::tests::{probe, s},
+    };
 
     fn answer(verdict: Verdict, message: &str) -> Answer {
         Answer { verdict, latency: Duration::from_millis(2), message: message.to_owned() }
@@ -274,6 +276,23 @@ mod tests {
         let fixed = play("backend-0", "app", &probes, s(30), &mut measured.with_success(Which::Liveness), s(3600));
         assert_eq!((fixed.restarts, &fixed.killed_at, fixed.ready), (0, &None, true));
         assert_eq!(fixed.summary(), "ready at 0 s; 0 restarts, Running at the end");
+    }
+
+    #[test]
+    fn a_cluster_tells_of_failures_alone() {
+        let probes =
+            Probes { readiness: Some(probe(0, 2, 1, 3)), liveness: Some(probe(0, 5, 1, 3)), ..Probes::default() };
+        let mut seen = ContainerReport::declared("app", &probes, "");
+        let early = Observation::new(Verdict::Failure, Kind::Response, "HTTP probe failed with statuscode: 503");
+        let readiness = ProbeReport { sent: 4, failed: 4, last_failure: Some(early), ..ProbeReport::default() };
+        seen.probes.insert(Which::Readiness, readiness);
+        (seen.status.started, seen.status.ready) = (true, true);
+        let verdict = |seen: &ContainerReport, which| Measured::of(seen).answers.get(&which).map(|a| a.verdict);
+        assert_eq!(verdict(&seen, Which::Readiness), Some(Verdict::Success), "it is ready in the end");
+        assert_eq!(verdict(&seen, Which::Liveness), Some(Verdict::Success), "nobody killed it");
+        (seen.status.started, seen.status.ready) = (false, false);
+        assert_eq!(verdict(&seen, Which::Readiness), Some(Verdict::Failure));
+        assert_eq!(verdict(&seen, Which::Liveness), None, "nothing is known of it");
     }
 
     #[test]

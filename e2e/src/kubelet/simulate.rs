@@ -1,7 +1,7 @@
 //! Plays a container's life in virtual time: the worker of [`super::worker`] against a behaviour that is given as a function.
 //! Main function: [`simulate`].
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use super::{
     Which,
@@ -55,51 +55,51 @@ pub fn watch<B: Behaviour>(
     until: Duration,
     mut seen: impl FnMut(Duration, &Input, &[Action], &Worker),
 ) -> Worker {
-    // What will happen, by time and then by the order in which it was arranged.
-    let mut agenda: BTreeMap<(Duration, u64), (u32, Input)> = BTreeMap::new();
-    let (mut order, mut run, mut since) = (0, 0, Duration::ZERO);
+    // A handful: an answer for each probe and an end.
+    let mut agenda: Vec<Entry> = Vec::new();
+    let mut since = Duration::ZERO;
     loop {
-        let next = agenda.first_key_value().map(|(&(at, _), _)| at);
-        let wake = worker.next_wake().filter(|wake| next.is_none_or(|next| *wake < next));
-        let Some(at) = wake.or(next).filter(|at| *at <= until) else {
+        // Of several at the same time, the one that was arranged first.
+        let next = agenda.iter().enumerate().min_by_key(|(_, entry)| entry.at).map(|(index, entry)| (index, entry.at));
+        let wake = worker.next_wake().filter(|wake| next.is_none_or(|(_, next)| *wake < next));
+        let Some(at) = wake.or(next.map(|(_, at)| at)).filter(|at| *at <= until) else {
             return worker;
         };
-        let input = match wake {
-            Some(_) => Input::Tick,
-            None => match agenda.pop_first() {
-                // An exit that belongs to an instance which has ended otherwise.
-                Some((_, (of_run, _))) if of_run != run => continue,
-                Some((_, (_, input))) => input,
-                None => continue,
-            },
-        };
-        let mut arrange = |delay: Duration, run: u32, input: Input| {
-            order += 1;
-            agenda.insert((at + delay, order), (run, input));
+        let input = match next {
+            Some((index, _)) if wake.is_none() => agenda.remove(index).input,
+            _ => Input::Tick,
         };
         if input == Input::Started {
             since = at;
             if let Some((exit_at, exit)) = behaviour.exit(since) {
-                arrange(exit_at.saturating_sub(at), run, Input::Exited(exit));
+                agenda.push(Entry { at: exit_at.max(at), input: Input::Exited(exit) });
             }
+        }
+        if matches!(input, Input::Exited(_)) {
+            // What belongs to an instance ends with it.
+            agenda.clear();
         }
         let actions = worker.handle(at, input.clone());
         for action in &actions {
-            match action {
-                Action::Start { run: new } => {
-                    run = *new;
-                    arrange(behaviour.start(at), run, Input::Started);
-                }
+            let (delay, input) = match action {
+                Action::Start { .. } => (behaviour.start(at), Input::Started),
                 Action::SendProbe { which, run, .. } => {
                     let (delay, verdict, message) = behaviour.probe(at, since, *which);
-                    arrange(delay, *run, Input::Probed { which: *which, run: *run, verdict, message });
+                    (delay, Input::Probed { which: *which, run: *run, verdict, message })
                 }
                 Action::Kill { grace, .. } => {
                     let (delay, exit) = behaviour.kill(*grace);
-                    arrange(delay, run, Input::Exited(exit));
+                    (delay, Input::Exited(exit))
                 }
-            }
+            };
+            agenda.push(Entry { at: at + delay, input });
         }
         seen(at, &input, &actions, &worker);
     }
+}
+
+/// What will happen.
+struct Entry {
+    at: Duration,
+    input: Input,
 }

@@ -170,14 +170,14 @@ impl Worker {
                 self.start_failed(now, reason, &message);
             }
             Input::Probed { which, run, verdict, message } if run == self.run && self.is_up() => {
-                actions.extend(self.probed(now, which, verdict, &message));
+                self.probed(now, which, verdict, &message, &mut actions);
             }
             Input::Exited(exit) if self.is_up() => self.exited(now, exit),
             Input::Stop => self.stopping = true,
             // An answer to nothing that was asked, or to an earlier run.
             Input::Started | Input::StartFailed { .. } | Input::Probed { .. } | Input::Exited(_) | Input::Tick => {}
         }
-        actions.extend(self.tick(now));
+        self.tick(now, &mut actions);
         self.status.started = self.is_up() && self.probing.started();
         self.status.ready = self.is_up() && self.probing.ready();
         actions
@@ -224,31 +224,29 @@ impl Worker {
     }
 
     /// What is due at `now`.
-    fn tick(&mut self, now: Duration) -> Vec<Action> {
+    fn tick(&mut self, now: Duration, actions: &mut Vec<Action>) {
         match self.phase {
-            Phase::Due { .. } if self.stopping => {
-                self.phase = Phase::Done;
-                Vec::new()
-            }
+            Phase::Due { .. } if self.stopping => self.phase = Phase::Done,
             Phase::Due { at, lengthens } if at <= now => {
                 if lengthens {
                     self.back_off.next(now);
                 }
                 self.phase = Phase::Starting;
                 self.run += 1;
-                vec![Action::Start { run: self.run }]
+                actions.push(Action::Start { run: self.run });
             }
             Phase::Running(since) if self.stopping => {
                 let message = format!("Stopping container {}", self.container);
-                self.kill(now, since, self.policy.grace, message)
+                actions.push(self.kill(now, since, self.policy.grace, message));
             }
             Phase::Running(_) | Phase::Killing(_) if !self.stopping => {
                 let killing = matches!(self.phase, Phase::Killing(_));
                 let run = self.run;
-                let due = self.probing.take_due(now, killing);
-                due.into_iter().map(|(which, extra)| Action::SendProbe { which, run, extra }).collect()
+                self.probing.take_due(now, killing, |which, extra| {
+                    actions.push(Action::SendProbe { which, run, extra });
+                });
             }
-            _ => Vec::new(),
+            _ => {}
         }
     }
 
@@ -276,10 +274,10 @@ impl Worker {
         };
     }
 
-    fn probed(&mut self, now: Duration, which: Which, verdict: Verdict, message: &str) -> Vec<Action> {
+    fn probed(&mut self, now: Duration, which: Which, verdict: Verdict, message: &str, actions: &mut Vec<Action>) {
         let word = which.word();
         if verdict != Verdict::Success && self.probing.drop_extra(now, which) {
-            return Vec::new();
+            return;
         }
         match verdict {
             Verdict::Success if message.is_empty() => {}
@@ -298,22 +296,19 @@ impl Worker {
             }
         }
         let failed = self.probing.result(now, which, verdict);
-        match self.phase {
-            Phase::Running(since) if failed && which != Which::Readiness && !self.stopping => {
-                let grace = self.probing.grace(which).unwrap_or(self.policy.grace);
-                let restarts = self.policy.restart != RestartPolicy::Never;
-                let suffix = if restarts { ", will be restarted" } else { "" };
-                let word = word.to_lowercase();
-                self.kill(now, since, grace, format!("Container {} failed {word} probe{suffix}", self.container))
-            }
-            _ => Vec::new(),
+        if let (true, Phase::Running(since)) = (failed && which != Which::Readiness && !self.stopping, self.phase) {
+            let grace = self.probing.grace(which).unwrap_or(self.policy.grace);
+            let restarts = self.policy.restart != RestartPolicy::Never;
+            let suffix = if restarts { ", will be restarted" } else { "" };
+            let reason = format!("Container {} failed {} probe{suffix}", self.container, word.to_lowercase());
+            actions.push(self.kill(now, since, grace, reason));
         }
     }
 
-    fn kill(&mut self, now: Duration, since: Duration, grace: Duration, reason: String) -> Vec<Action> {
+    fn kill(&mut self, now: Duration, since: Duration, grace: Duration, reason: String) -> Action {
         self.events.add(now, EventType::Normal, "Killing", &reason);
         self.phase = Phase::Killing(since);
-        vec![Action::Kill { grace: grace.max(MIN_GRACE), reason }]
+        Action::Kill { grace: grace.max(MIN_GRACE), reason }
     }
 
     fn exited(&mut self, now: Duration, exit: Exit) {

@@ -48,8 +48,9 @@ use super::{Usage, pods::PodSpec};
 use crate::{
     evidence::cluster::{Cluster as ClusterEvidence, NetworkCheck},
     kubelet::{
-        node::{ExecResult, Snapshot},
+        node::{ContainerReport, ExecResult, Snapshot},
         probe::Target,
+        status::ContainerState,
     },
     plan::Plan,
 };
@@ -88,7 +89,8 @@ impl K8sPods {
         let watch = Arc::new(Watch::start(&cluster, &specs, started, epoch));
         let made = async {
             let forward = Forward::start(&cluster, &specs, &watch).await?;
-            apply::apply(&cluster, &objects).await?;
+            let first: Vec<&str> = waited_for(plan).collect();
+            apply::apply(&cluster, &objects, &first, head_start(&specs, &first, watch.snapshots())).await?;
             Ok(forward)
         };
         let forward = match made.await {
@@ -289,6 +291,29 @@ fn exit_code(status: Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::Sta
     let causes = status.details.as_ref().and_then(|details| details.causes.as_ref());
     let code = causes.into_iter().flatten().find(|cause| cause.reason.as_deref() == Some("ExitCode"));
     code.and_then(|code| code.message.as_deref()?.parse().ok()).unwrap_or(-1)
+}
+
+/// How long the pods that others wait for have a node's kubelet for themselves, if they do not start earlier.
+const HEAD_START: Duration = Duration::from_secs(2);
+
+/// Names of the components that wait for no other, where others wait for them.
+fn waited_for(plan: &Plan) -> impl Iterator<Item = &str> {
+    let waits = |name: &String| plan.components.iter().any(|other| other.depends_on.contains(name));
+    let first = plan.components.iter().filter(move |one| one.depends_on.is_empty() && waits(&one.name));
+    first.map(|component| component.name.as_str())
+}
+
+/// Until the pods of components run. A kubelet starts all of its pods at the same time, and as slowly as the processors make it;
+/// what is on the way of all others comes first.
+async fn head_start(specs: &[PodSpec], components: &[&str], mut snapshots: channel::Receiver<Snapshot>) {
+    let pods = specs.iter().filter(|spec| components.contains(&spec.component.name.as_str()));
+    let names: Vec<&str> = pods.map(|spec| spec.name.as_str()).collect();
+    let is_running = |container: &ContainerReport| matches!(container.status.state, ContainerState::Running { .. });
+    let run = |snapshot: &Snapshot| {
+        names.iter().filter_map(|name| snapshot.pod(name)).all(|pod| pod.containers.iter().all(is_running))
+    };
+    // A pod that does not start is told by the wait for all of them.
+    let _ = tokio::time::timeout(HEAD_START, snapshots.wait_for(run)).await;
 }
 
 /// Tries the addresses of ready pods until one answers, or each has been tried.

@@ -1,9 +1,9 @@
 //! Where a run goes, and what it needs there: images, programs, a cluster that can take it. Main type: [`Place`]; the steps are
-//! [`choose`], [`stock`] and [`provide`].
+//! [`choose`], [`stock`] beside [`lay`], and [`provide`].
 
 use std::collections::BTreeSet;
 
-use super::{Error, Options, prepare::Prepared};
+use super::{Error, Options, prepare::Prepared, system};
 use crate::{
     diagnose::counted,
     environment::LoadFrom,
@@ -75,9 +75,7 @@ pub(super) async fn stock(prepared: &Prepared, progress: &Progress) -> Result<Fo
     let Prepared { config, pods, root, .. } = prepared;
     match &prepared.place {
         Place::Docker(engine) => {
-            let mut images = all_images(pods);
-            images.push(image::SANDBOX_IMAGE.to_owned());
-            ensure(prepared, engine, &images, progress).await?;
+            ensure(prepared, engine, &all_images(pods), progress).await?;
         }
         Place::Local => {
             let say = |text| progress.line(text);
@@ -88,18 +86,38 @@ pub(super) async fn stock(prepared: &Prepared, progress: &Progress) -> Result<Fo
     Ok(FoundPrograms::new())
 }
 
-/// Makes networks, volumes, files and ports; in a cluster, everything. It must not be cut short: a call under way could make
-/// something behind the removal's back.
-pub(super) async fn provide(prepared: &Prepared, programs: &FoundPrograms) -> Result<Provider, Error> {
+/// Makes what needs none of the images and programs that [`stock`] brings, beside which it goes on: on docker the network, and the
+/// sandboxes of the pods that wait for no other. It must not be cut short, as [`provide`] must not.
+pub(super) async fn lay<'a>(prepared: &'a Prepared, progress: &Progress) -> Result<Laid<'a>, Error> {
+    let Prepared { plan, directory, pods, .. } = prepared;
+    let engine = match &prepared.place {
+        Place::Docker(engine) => engine,
+        Place::Local => return Ok(Laid::Local),
+        Place::K8s(cluster) => return Ok(Laid::K8s(cluster)),
+    };
+    ensure(prepared, engine, &[image::SANDBOX_IMAGE.to_owned()], progress).await?;
+    let docker = DockerPods::prepare(engine.clone(), pods.clone(), &plan.services, directory).await?;
+    docker.prepare_ahead(&system::first_pods(prepared)).await;
+    Ok(Laid::Docker(Box::new(docker)))
+}
+
+/// What [`lay`] has made.
+pub(super) enum Laid<'a> {
+    Docker(Box<DockerPods>),
+    Local,
+    K8s(&'a Cluster),
+}
+
+/// Makes volumes, files and ports; in a cluster, everything. It must not be cut short: a call under way could make something
+/// behind the removal's back.
+pub(super) async fn provide(prepared: &Prepared, laid: Laid<'_>, programs: &FoundPrograms) -> Result<Provider, Error> {
     let Prepared { plan, root, directory, .. } = prepared;
     let pods = prepared.pods.clone();
-    Ok(match &prepared.place {
-        Place::Docker(engine) => {
-            Provider::Docker(DockerPods::prepare(engine.clone(), pods, &plan.services, directory).await?)
-        }
-        Place::Local => Provider::Local(LocalPods::prepare(plan, pods, programs, root, directory)?),
-        Place::K8s(cluster) => {
-            let pods = K8sPods::prepare((**cluster).clone(), pods, plan).await;
+    Ok(match laid {
+        Laid::Docker(docker) => Provider::Docker(*docker),
+        Laid::Local => Provider::Local(LocalPods::prepare(plan, pods, programs, root, directory)?),
+        Laid::K8s(cluster) => {
+            let pods = K8sPods::prepare(cluster.clone(), pods, plan).await;
             Provider::K8s(pods.map_err(provider::Error::from)?)
         }
     })
@@ -147,16 +165,16 @@ fn all_images(pods: &[PodSpec]) -> Vec<String> {
 async fn ensure(prepared: &Prepared, engine: &Engine, images: &[String], progress: &Progress) -> Result<(), Error> {
     let Prepared { config, root, .. } = prepared;
     let say = |event| say(progress, &event);
-    image::ensure(engine.client(), images, &config.images.with_built_in(), root, &say)
-        .await
-        .map_err(provider::Error::from)?;
-    Ok(())
+    let ensured = image::ensure(engine.client(), images, &config.images.with_built_in(), root, &say).await;
+    progress.live_done();
+    ensured.map(drop).map_err(|error| provider::Error::from(error).into())
 }
 
-/// One line for what took time; nothing for images that were there.
+/// One line for what took time, and now and then what a build is at; nothing for images that were there.
 pub(super) fn say(progress: &Progress, event: &image::Event) {
     match event {
-        image::Event::Pulling(_) | image::Event::Line { .. } => {}
+        image::Event::Pulling(_) => {}
+        image::Event::Line { image, line } => progress.step(&format!("{image}: {}", line.trim())),
         image::Event::Making(image) => {
             progress.line(format!("making the image {image}, which this engine does not have"))
         }

@@ -209,7 +209,9 @@ pub async fn make_images(options: &Options, progress: &Progress) -> Result<Vec<i
     let recipes = config.images.with_built_in();
     let images: Vec<String> = recipes.0.keys().cloned().collect();
     let say = |event| place::say(progress, &event);
-    Ok(image::ensure(engine.client(), &images, &recipes, &options.root, &say).await.map_err(provider::Error::from)?)
+    let ensured = image::ensure(engine.client(), &images, &recipes, &options.root, &say).await;
+    progress.live_done();
+    ensured.map_err(|error| provider::Error::from(error).into())
 }
 
 /// Removes what a preparation that did not finish has made.

@@ -29,8 +29,14 @@ pub(super) fn render(diagnosis: &Diagnosis) -> String {
             let _ = writeln!(text, "cause: unknown after {requests} requests");
         }
     }
-    if !diagnosis.success() || cause.is_some() {
-        let _ = writeln!(text, "  because {explanation}");
+    match (diagnosis.success(), cause) {
+        (true, None) if !explanation.is_empty() => {
+            let _ = writeln!(text, "  {explanation}");
+        }
+        (true, None) => {}
+        _ => {
+            let _ = writeln!(text, "  because {explanation}");
+        }
     }
     if let Some(flip) = flip {
         let _ = writeln!(text, "  what was changed: {}, from `{}` to `{}`", flip.axis, flip.from, flip.to);

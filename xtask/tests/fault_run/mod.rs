@@ -87,6 +87,12 @@ pub(crate) fn expect_founding_story(target: Target) {
     assert!(report.findings.iter().any(refused), "{}", listed(&report.findings));
 }
 
+/// Where the run of a report left everything.
+pub(crate) fn directory(report: &Report) -> RunDir {
+    let runs = Options::new(root()).runs().join("runs");
+    RunDir::open(&runs.join(&report.run_id)).expect("the run directory stays")
+}
+
 /// Builds what a run builds after its system is up: the faults go by seconds since then, and a build takes a minute.
 fn build_suites() {
     let suites = ["nextest", "run", "--package", "e2e", "--test", "suites", "--test", "snapshot", "--profile", "e2e"];
@@ -161,8 +167,7 @@ fn assert_order(report: &Report) {
 
 /// Every evidence id names a file of the run directory and, with a pointer, a value in it.
 fn assert_evidence(report: &Report) {
-    let runs = Options::new(root()).runs().join("runs");
-    let directory = RunDir::open(&runs.join(&report.run_id)).expect("the run directory stays");
+    let directory = directory(report);
     for finding in &report.findings {
         assert!(!finding.evidence.is_empty(), "{finding:?}");
         for id in &finding.evidence {

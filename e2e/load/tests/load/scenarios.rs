@@ -274,3 +274,18 @@ async fn a_step_with_another_answer_is_an_error() {
     assert_eq!(result.first_errors[0].outcome, Outcome::UnexpectedBody);
     assert!(result.step("operation").is_none_or(|step| step.latency_ms.count == 0));
 }
+
+#[tokio::test]
+async fn a_step_without_what_it_needs_is_left_out_until_there_is_a_new_one() {
+    let system = system(|number, _| if number == 3 { refused("Retry-After: 0\r\n") } else { None }).await;
+    let mut scenario = as_data();
+    let register = &mut scenario.steps[0];
+    (register.once, register.attempts) = (false, 1);
+    scenario.check().unwrap();
+    let result = load::run(settings(system.address, 1, 400), scenario).await.unwrap();
+
+    assert_eq!(result.first_errors.iter().map(|error| error.outcome).collect::<Vec<_>>(), [Outcome::Status(503)]);
+    let stored = &system.store.lock().unwrap().operations;
+    assert!(!stored.contains("op-0-2"), "its round began with a registration that was refused");
+    assert!(stored.contains("op-0-1") && stored.contains("op-0-3"), "{stored:?}");
+}

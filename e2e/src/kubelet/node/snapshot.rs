@@ -9,7 +9,7 @@ use super::{ContainerSpec, PodSpec};
 use crate::{
     kubelet::{
         Which,
-        observation::{Observation, Verdict},
+        observation::{Kind, Observation, Verdict},
         status::{ContainerState, ContainerStatus, Event, Termination},
     },
     plan::Probes,
@@ -214,6 +214,24 @@ impl ContainerReport {
             events: Vec::new(),
             probes: declared.map(|which| (which, ProbeReport::default())).collect(),
         }
+    }
+
+    /// Whether the kubelet has killed any instance because of this probe.
+    #[must_use]
+    pub fn was_killed_by(&self, which: Which) -> bool {
+        let phrase = format!("{which} probe");
+        self.events.iter().any(|event| event.reason == "Killing" && event.message.contains(&phrase))
+    }
+
+    /// The probe that had instances killed before they listened: the startup probe, or a liveness probe where nothing waits for the
+    /// start.
+    #[must_use]
+    pub fn killed_before_it_listened(&self) -> Option<Which> {
+        let which = [Which::Startup, Which::Liveness].into_iter().find(|which| self.probes.contains_key(which))?;
+        let probe = &self.probes[&which];
+        let refused = |last: &Observation| last.kind == Kind::Refused;
+        let never_listened = probe.last_success.is_none() && probe.last_failure.as_ref().is_some_and(refused);
+        (never_listened && self.was_killed_by(which)).then_some(which)
     }
 
     /// Takes in what its worker says now.

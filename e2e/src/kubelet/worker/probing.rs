@@ -82,12 +82,12 @@ impl Probing {
         self.slot(which).and_then(|slot| slot.spec.termination_grace)
     }
 
-    /// The probes to send at `now`, and whether each is a further one beside those of its period.
-    pub(super) fn take_due(&mut self, now: Duration, killing: bool) -> Vec<(Which, bool)> {
-        let is_due = |which: &Which| self.waits_for(*which, killing).is_some_and(|due| due <= now);
-        let due: Vec<_> = Which::ALL.into_iter().filter(is_due).collect();
-        let mut taken = Vec::new();
-        for which in due {
+    /// Calls `send` for each probe to send at `now`, and says whether it is a further one beside those of its period.
+    pub(super) fn take_due(&mut self, now: Duration, killing: bool, mut send: impl FnMut(Which, bool)) {
+        for which in Which::ALL {
+            if self.waits_for(which, killing).is_none_or(|due| due > now) {
+                continue;
+            }
             let Some(slot) = &mut self.slots[which as usize] else {
                 continue;
             };
@@ -100,9 +100,8 @@ impl Probing {
                 let steps = (now - slot.due).as_nanos() / period.as_nanos() + 1;
                 slot.due += period.saturating_mul(u32::try_from(steps).unwrap_or(u32::MAX));
             }
-            taken.push((which, slot.extra));
+            send(which, slot.extra);
         }
-        taken
     }
 
     /// When the next probe is due, those in flight aside.

@@ -161,13 +161,21 @@ pub(super) async fn create_namespace(cluster: &Cluster, level: &str) -> Result<T
     Ok(created.metadata.creation_timestamp.map_or_else(Timestamp::now, |time| time.0))
 }
 
-/// Applies what pods refer to, and then the workloads, each side by side.
-pub(super) async fn apply(cluster: &Cluster, objects: &[Resolved]) -> Result<(), Error> {
+/// Applies what pods refer to, then the workloads called `first`, and after their `head_start` the other ones, each side by side.
+pub(super) async fn apply(
+    cluster: &Cluster,
+    objects: &[Resolved],
+    first: &[&str],
+    head_start: impl Future<Output = ()>,
+) -> Result<(), Error> {
     let (workloads, others): (Vec<_>, Vec<_>) = objects.iter().partition(|object| object.is_workload);
-    for batch in [others, workloads] {
-        try_join_all(batch.into_iter().map(|object| apply_one(cluster, object))).await?;
-    }
-    Ok(())
+    let (first, last): (Vec<_>, Vec<_>) =
+        workloads.into_iter().partition(|object| first.contains(&object.name.as_str()));
+    let side_by_side = |batch: Vec<_>| try_join_all(batch.into_iter().map(|object| apply_one(cluster, object)));
+    side_by_side(others).await?;
+    side_by_side(first).await?;
+    head_start.await;
+    side_by_side(last).await.map(drop)
 }
 
 async fn apply_one(cluster: &Cluster, object: &Resolved) -> Result<(), Error> {

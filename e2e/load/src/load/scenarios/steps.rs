@@ -13,7 +13,8 @@ use crate::load::{
     Client, Failure, Identity, InvalidRequest, Moment, Next, Outcome, Random, RequestHead, Response, Scenario, Step,
 };
 
-/// Every client takes the steps that are marked `once`, waits for the others, and then takes the rest in turn again and again.
+/// Every client takes the steps that are marked `once`, waits for the others, and then takes the rest in turn again and again. A step
+/// that is given up is an error in the result; steps that need what it would have captured are left out until it succeeds again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Steps {
     /// The Host header.
@@ -289,6 +290,9 @@ impl StepsClient {
         // Without its set-up a client can do nothing; one step of many may fail.
         if self.attempts >= self.steps[step.0].attempts && !self.steps[step.0].once {
             let pause = self.pause;
+            for name in self.steps[step.0].capture.keys() {
+                self.values.remove(name);
+            }
             self.advance();
             self.pause = pause;
         }
@@ -299,23 +303,27 @@ impl Client for StepsClient {
     type Report = FixedReport;
 
     fn next(&mut self, _at: &Moment, request: &mut Vec<u8>) -> Next {
-        if let Some(pause) = self.pause.take() {
-            return Next::Think(pause);
-        }
-        if !self.ready && self.at == self.once.len() {
-            (self.ready, self.at) = (true, 0);
-            return Next::Ready;
-        }
-        let order = if self.ready { &self.repeated } else { &self.once };
-        let Some(index) = order.get(self.at).copied() else { return Next::Finish };
-        let step = &self.steps[index];
-        if step.once && self.attempts >= step.attempts {
-            return Next::Finish;
-        }
-        // A step that was given up leaves its captures empty; those who need them cannot go on.
-        match step.write(&self.host, &self.values, request) {
-            Ok(()) => Next::Send(Step(index)),
-            Err(_) => Next::Finish,
+        loop {
+            if let Some(pause) = self.pause.take() {
+                return Next::Think(pause);
+            }
+            if !self.ready && self.at == self.once.len() {
+                (self.ready, self.at) = (true, 0);
+                return Next::Ready;
+            }
+            let order = if self.ready { &self.repeated } else { &self.once };
+            let Some(index) = order.get(self.at).copied() else { return Next::Finish };
+            let step = &self.steps[index];
+            if step.once && self.attempts >= step.attempts {
+                return Next::Finish;
+            }
+            match step.write(&self.host, &self.values, request) {
+                Ok(()) => return Next::Send(Step(index)),
+                // Only steps that nobody has checked need something that nothing before them gives.
+                Err(_) if self.at == 0 => return Next::Finish,
+                // It needs what a step of this round that was given up would have captured.
+                Err(_) => self.advance(),
+            }
         }
     }
 

@@ -1,0 +1,117 @@
+//! A probe that fails only while its container starts: asking now repeats nothing of that, but the run has asked each instance
+//! from its start on. Main function: [`with_history`].
+
+use std::time::Duration;
+
+use super::{Axis, Case, Cause, Diagnosis, Fix, Flip, Found, Trial, seconds};
+use crate::kubelet::node::ContainerReport;
+
+/// Adds to what was found `now` what the run has seen of the container since its first start. A cause that was found stands.
+#[must_use]
+pub fn with_history(case: &Case, now: Diagnosis, seen: &ContainerReport) -> Diagnosis {
+    let (None, true, Some(report)) = (now.cause, seen.was_killed_by(case.which), seen.probes.get(&case.which)) else {
+        return now;
+    };
+    let which = case.which;
+    let (explanation, flip) = match report.first_success_ms.map(Duration::from_millis) {
+        Some(first) if now.success() => {
+            let flip = Flip { axis: Axis::Time, from: seconds(Duration::ZERO), to: seconds(first) };
+            let when = seconds(first);
+            (
+                format!(
+                    "the app answers from {when} after a start on, and the {which} probe had it killed before that"
+                ),
+                Some(flip),
+            )
+        }
+        None if seen.killed_before_it_listened() == Some(which) => {
+            let failed = report.failed;
+            (
+                format!("in no instance has anybody listened before the {which} probe had it killed ({failed} failed)"),
+                None,
+            )
+        }
+        _ => return now,
+    };
+    // Nobody has seen it succeed with a change, so this is no proof.
+    let change = Some(super::fix::Change::Startup);
+    let found = Found { cause: Cause::NotStarted, flip, confirmed: false, explanation, change };
+    let mut evidence = now.evidence;
+    evidence.extend(report.last_failure.as_ref().map(|last| Trial {
+        change: "the probe as the run sent it, the last time that it failed".to_owned(),
+        verdict: last.verdict,
+        summary: last.summary(),
+    }));
+    let fix = Fix::of(case, &found);
+    Diagnosis::of(now.observation, Some(found), fix, evidence)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use rstest::rstest;
+
+    use super::*;
+    use crate::{
+        kubelet::{
+            Which,
+            doctor::{Confidence, tests::case},
+            node::ProbeReport,
+            observation::{Kind, Observation, Verdict},
+            status::{ContainerStatus, Event, EventType},
+        },
+        plan::Probes,
+    };
+
+    fn observed(verdict: Verdict, kind: Kind) -> Observation {
+        Observation::new(verdict, kind, "")
+    }
+
+    /// A container whose liveness probe was refused twice, and first succeeded after so long, in ms.
+    fn seen(first_success_ms: Option<u64>, killed: bool) -> ContainerReport {
+        let mut report = ContainerReport::declared("app", &Probes::default(), "");
+        report.status = ContainerStatus::waiting("");
+        let refused = observed(Verdict::Failure, Kind::Refused);
+        let success = first_success_ms.map(|_| observed(Verdict::Success, Kind::Response));
+        let probe = ProbeReport {
+            sent: 3,
+            failed: 2,
+            first_success_ms,
+            last_success: success,
+            last_failure: Some(refused),
+            ..ProbeReport::default()
+        };
+        report.probes = BTreeMap::from([(Which::Liveness, probe)]);
+        let (first, last) = (Duration::ZERO, Duration::from_secs(10));
+        let message = "Container app failed liveness probe, will be restarted".to_owned();
+        let killing = Event { kind: EventType::Normal, reason: "Killing".to_owned(), message, count: 1, first, last };
+        report.events = Vec::from_iter(killed.then_some(killing));
+        report
+    }
+
+    #[rstest]
+    #[case::late(true, seen(Some(20_000), true), Some("from 20.0 s after a start on"))]
+    #[case::never(false, seen(None, true), Some("in no instance has anybody listened"))]
+    #[case::slow_and_spared(true, seen(Some(20_000), false), None)]
+    #[case::something_else_since(false, seen(Some(20_000), true), None)]
+    fn what_was_killed_in_its_start_has_not_started(
+        #[case] succeeds: bool,
+        #[case] seen: ContainerReport,
+        #[case] explanation: Option<&str>,
+    ) {
+        let mut case = case(&[], Duration::from_secs(1));
+        case.which = Which::Liveness;
+        let now = match succeeds {
+            true => observed(Verdict::Success, Kind::Response),
+            false => observed(Verdict::Failure, Kind::Refused),
+        };
+        let found = with_history(&case, Diagnosis::of_observation(now), &seen);
+        assert_eq!((found.success(), found.cause), (succeeds, explanation.map(|_| Cause::NotStarted)), "{found:#?}");
+        if let Some(explanation) = explanation {
+            assert!(found.explanation.contains(explanation), "{}", found.explanation);
+            assert_eq!(found.confidence, Confidence::Consistent);
+            assert!(found.fix.and_then(|fix| fix.patch).is_some_and(|patch| patch.contains("startupProbe:")));
+        }
+    }
+}
