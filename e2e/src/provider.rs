@@ -272,10 +272,10 @@ impl Provider {
         }
     }
 
-    /// Makes what the starts of these pods will need, so that they need not wait for it.
-    pub(crate) async fn prepare_ahead(&self, pods: &[String]) {
+    /// Makes in the background what later starts will need, so that they need not wait for it.
+    pub(crate) async fn prepare_ahead(&self) {
         match self {
-            Self::Docker(docker) => docker.prepare_ahead(pods).await,
+            Self::Docker(pods) => pods.prepare_ahead().await,
             Self::Local(_) | Self::K8s(_) => {}
         }
     }

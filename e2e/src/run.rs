@@ -148,7 +148,7 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error
     let prepared = signal.or(prepare::prepare(&options, progress)).await.ok_or(Error::NotStarted)??;
 
     let provided = caught(async {
-        // Side by side: what the system runs, what it runs in, and what the suites run do not wait for one another.
+        // Side by side: what the system runs and what the suites run do not wait for one another.
         let suites = async {
             if options.suites && prepared.config.needs_nextest() {
                 nextest::ensure(progress).await?;
@@ -157,10 +157,9 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error
             Ok(())
         };
         let stocked = async { tokio::try_join!(place::stock(&prepared, progress), suites) };
-        let (stocked, laid) = tokio::join!(signal.or(stocked), place::lay(&prepared, progress));
-        let (programs, ()) = stocked.ok_or_else(|| prepared.interrupted())??;
+        let (programs, ()) = signal.or(stocked).await.ok_or_else(|| prepared.interrupted())??;
         let began = Instant::now();
-        Ok((place::provide(&prepared, laid?, &programs).await?, began))
+        Ok((place::provide(&prepared, &programs).await?, began))
     })
     .await;
     let (provider, began) = match provided {

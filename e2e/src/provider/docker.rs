@@ -39,6 +39,8 @@ pub(crate) struct DockerPods {
     pub(crate) engine: Engine,
     network: Network,
     services: Vec<Service>,
+    /// Pods in start order.
+    order: Vec<String>,
     pods: BTreeMap<String, Pod>,
     containers: Mutex<Containers>,
 }
@@ -64,18 +66,20 @@ impl DockerPods {
         directory: &RunDir,
     ) -> Result<Self, Error> {
         let network = Network::create(&engine).await?;
+        let order = pods.iter().map(|pod| pod.name.clone()).collect();
         let mut made = BTreeMap::new();
         for spec in pods {
             let files = directory.join(crate::run_dir::WORK).join(&spec.name);
             super::files::write(&spec.component.pod, &files, str::to_owned)?;
             made.insert(spec.name.clone(), Pod { spec, sandbox: OnceCell::new(), files });
         }
-        Ok(Self { engine, network, services: services.to_vec(), pods: made, containers: Mutex::default() })
+        Ok(Self { engine, network, services: services.to_vec(), order, pods: made, containers: Mutex::default() })
     }
 
-    /// Makes the sandboxes of pods, two at a time: the engine takes half a second for each, most of it waiting.
-    pub(crate) async fn prepare_ahead(&self, names: &[String]) {
-        let pods = names.iter().filter_map(|name| self.pods.get(name));
+    /// Makes the sandboxes, two at a time and in start order: the engine takes half a second for each, most of it waiting, and
+    /// those whose containers the others wait for come first.
+    pub(crate) async fn prepare_ahead(&self) {
+        let pods = self.order.iter().filter_map(|name| self.pods.get(name));
         let sandboxes: Vec<_> = pods.map(|pod| self.sandbox(pod)).collect();
         let mut made = futures_util::stream::iter(sandboxes).buffer_unordered(2);
         // A failure shows again when the pod starts, where it has a place to be reported.

@@ -1,9 +1,9 @@
 //! Where a run goes, and what it needs there: images, programs, a cluster that can take it. Main type: [`Place`]; the steps are
-//! [`choose`], [`stock`] beside [`lay`], and [`provide`].
+//! [`choose`], [`stock`] and [`provide`].
 
 use std::collections::BTreeSet;
 
-use super::{Error, Options, prepare::Prepared, system};
+use super::{Error, Options, prepare::Prepared};
 use crate::{
     diagnose::counted,
     environment::LoadFrom,
@@ -75,7 +75,9 @@ pub(super) async fn stock(prepared: &Prepared, progress: &Progress) -> Result<Fo
     let Prepared { config, pods, root, .. } = prepared;
     match &prepared.place {
         Place::Docker(engine) => {
-            ensure(prepared, engine, &all_images(pods), progress).await?;
+            let mut images = all_images(pods);
+            images.push(image::SANDBOX_IMAGE.to_owned());
+            ensure(prepared, engine, &images, progress).await?;
         }
         Place::Local => {
             let say = |text| progress.line(text);
@@ -86,38 +88,18 @@ pub(super) async fn stock(prepared: &Prepared, progress: &Progress) -> Result<Fo
     Ok(FoundPrograms::new())
 }
 
-/// Makes what needs none of the images and programs that [`stock`] brings, beside which it goes on: on docker the network, and the
-/// sandboxes of the pods that wait for no other. It must not be cut short, as [`provide`] must not.
-pub(super) async fn lay<'a>(prepared: &'a Prepared, progress: &Progress) -> Result<Laid<'a>, Error> {
-    let Prepared { plan, directory, pods, .. } = prepared;
-    let engine = match &prepared.place {
-        Place::Docker(engine) => engine,
-        Place::Local => return Ok(Laid::Local),
-        Place::K8s(cluster) => return Ok(Laid::K8s(cluster)),
-    };
-    ensure(prepared, engine, &[image::SANDBOX_IMAGE.to_owned()], progress).await?;
-    let docker = DockerPods::prepare(engine.clone(), pods.clone(), &plan.services, directory).await?;
-    docker.prepare_ahead(&system::first_pods(prepared)).await;
-    Ok(Laid::Docker(Box::new(docker)))
-}
-
-/// What [`lay`] has made.
-pub(super) enum Laid<'a> {
-    Docker(Box<DockerPods>),
-    Local,
-    K8s(&'a Cluster),
-}
-
-/// Makes volumes, files and ports; in a cluster, everything. It must not be cut short: a call under way could make something
-/// behind the removal's back.
-pub(super) async fn provide(prepared: &Prepared, laid: Laid<'_>, programs: &FoundPrograms) -> Result<Provider, Error> {
+/// Makes networks, volumes, files and ports; in a cluster, everything. It must not be cut short: a call under way could make
+/// something behind the removal's back.
+pub(super) async fn provide(prepared: &Prepared, programs: &FoundPrograms) -> Result<Provider, Error> {
     let Prepared { plan, root, directory, .. } = prepared;
     let pods = prepared.pods.clone();
-    Ok(match laid {
-        Laid::Docker(docker) => Provider::Docker(*docker),
-        Laid::Local => Provider::Local(LocalPods::prepare(plan, pods, programs, root, directory)?),
-        Laid::K8s(cluster) => {
-            let pods = K8sPods::prepare(cluster.clone(), pods, plan).await;
+    Ok(match &prepared.place {
+        Place::Docker(engine) => {
+            Provider::Docker(DockerPods::prepare(engine.clone(), pods, &plan.services, directory).await?)
+        }
+        Place::Local => Provider::Local(LocalPods::prepare(plan, pods, programs, root, directory)?),
+        Place::K8s(cluster) => {
+            let pods = K8sPods::prepare((**cluster).clone(), pods, plan).await;
             Provider::K8s(pods.map_err(provider::Error::from)?)
         }
     })

@@ -83,9 +83,7 @@ impl System {
             readiness: tokio::spawn(follow_readiness(Arc::clone(&provider), keeper.watch())),
             ahead: tokio::spawn({
                 let (provider, snapshots, first) = (Arc::clone(&provider), keeper.watch(), first_pods(prepared));
-                let all = prepared.pods.iter().map(|pod| pod.name.clone());
-                let others: Vec<String> = all.filter(|name| !first.contains(name)).collect();
-                async move { prepare_ahead(&provider, snapshots, &first, &others).await }
+                async move { prepare_ahead(&provider, snapshots, &first).await }
             }),
             provider,
             keeper,
@@ -166,24 +164,19 @@ fn dependencies(plan: &Plan, prepared: &Prepared, pod: &crate::provider::pods::P
 }
 
 /// Pods that wait for no other.
-pub(super) fn first_pods(prepared: &Prepared) -> Vec<String> {
+fn first_pods(prepared: &Prepared) -> Vec<String> {
     let waits = |pod: &&crate::provider::pods::PodSpec| !dependencies(&prepared.plan, prepared, pod).is_empty();
     prepared.pods.iter().filter(|pod| !waits(pod)).map(|pod| pod.name.clone()).collect()
 }
 
 /// Prepares the other pods while the first ones, which the others wait for, start up; not before they run, since an engine does
 /// one thing after the other.
-async fn prepare_ahead(
-    provider: &Provider,
-    mut snapshots: watch::Receiver<Snapshot>,
-    first: &[String],
-    others: &[String],
-) {
+async fn prepare_ahead(provider: &Provider, mut snapshots: watch::Receiver<Snapshot>, first: &[String]) {
     let runs = |snapshot: &Snapshot| {
         first.iter().filter_map(|name| snapshot.pod(name)).all(|pod| pod.status != "ContainerCreating")
     };
     if snapshots.wait_for(runs).await.is_ok() {
-        provider.prepare_ahead(others).await;
+        provider.prepare_ahead().await;
     }
 }
 
