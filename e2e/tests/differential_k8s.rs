@@ -45,9 +45,10 @@ async fn our_kubelet_agrees_with_a_real_one() {
     let object = serde_json::from_value(object).expect("a namespace");
     namespaces.create(&PostParams::default(), &object).await.expect("a new namespace");
     // What was made is removed whatever comes of the rest.
-    let (kubelet, ours) = tokio::join!(tokio::spawn(observe(client, namespace.clone())), ours::verdicts());
+    let (kubelet, ours) =
+        tokio::join!(tokio::spawn(observe(client, namespace.clone())), tokio::spawn(ours::verdicts()));
     let removed = namespaces.delete(&namespace, &DeleteParams::default()).await;
-    let kubelet = kubelet.expect("the cluster answers");
+    let (kubelet, ours) = (kubelet.expect("the cluster answers"), ours.expect("this kubelet's verdicts"));
     removed.expect("the namespace is removed");
     let faults = disagreements(&kubelet, &ours);
     let faulty: std::collections::BTreeSet<_> = faults.iter().filter_map(|fault| fault.split(':').next()).collect();

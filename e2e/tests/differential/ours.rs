@@ -17,6 +17,7 @@ use e2e::{
         status::Exit,
     },
     plan::{Input, Manifest, Plan},
+    poll::{self, Look},
 };
 use probed::{Server, behaviour};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
@@ -102,6 +103,18 @@ impl InProcess {
     }
 }
 
+/// A listener at the pod's own address. The servers of the instance before may be on their way out still.
+async fn listener_at(address: SocketAddr) -> TcpListener {
+    let bind = || async move {
+        match TcpListener::bind(address).await {
+            Ok(listener) => Look::Done(listener),
+            Err(error) => Look::NotYet(error.to_string()),
+        }
+    };
+    let (limit, pause) = (Duration::from_secs(5), Duration::from_millis(1));
+    poll::until("a port of the pod's own", limit, pause, bind).await.expect("nobody else listens there")
+}
+
 impl Runtime for InProcess {
     async fn start(&self, _pod: &str, _container: &str) -> Result<(), StartError> {
         self.ended.send_replace(false);
@@ -117,7 +130,7 @@ impl Runtime for InProcess {
             };
             // What is not late listens when the container runs, as a kubelet finds it: its first probe comes later still.
             let bound = match late.is_zero() {
-                true => Some(TcpListener::bind(address).await.expect("a port of the pod's own")),
+                true => Some(listener_at(address).await),
                 false => None,
             };
             tasks.spawn(async move {
@@ -125,7 +138,7 @@ impl Runtime for InProcess {
                     Some(listener) => listener,
                     None => {
                         tokio::time::sleep(late).await;
-                        TcpListener::bind(address).await.expect("a port of the pod's own")
+                        listener_at(address).await
                     }
                 };
                 let _server = listen(listener);
