@@ -7,7 +7,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
 
 use super::prepare::Prepared;
 use crate::{
@@ -92,6 +96,8 @@ struct File {
     /// How many failures there must be before the next look: twice as many each time, so that a probe without a cause that
     /// can be found does not keep the doctor and the component busy.
     failures_wanted: u32,
+    /// Since when its container runs and is not ready, and after how long of that the next look comes.
+    unready: Option<(Instant, Duration)>,
     entry: Option<DoctorEntry>,
 }
 
@@ -112,7 +118,17 @@ impl Patient<'_> {
     fn is_running(&self) -> bool {
         instance(self.container).is_some()
     }
+
+    /// Whether it may be what keeps its container from being ready, although nobody has told of a failure: a cluster's events come
+    /// late, and of many some never do.
+    fn is_suspect(&self) -> bool {
+        let status = &self.container.status;
+        !status.ready && (self.which == Which::Readiness || status.restart_count > 0)
+    }
 }
+
+/// How often the doctor looks round while nothing is heard.
+const ROUND: Duration = Duration::from_secs(1);
 
 /// Since when the container runs; `None` while it does not, or is being stopped: a program that drains answers otherwise.
 fn instance(container: &ContainerReport) -> Option<Duration> {
@@ -134,7 +150,7 @@ async fn follow(surgery: Arc<Surgery>) {
                 surgery.keep(&patient, entry);
             }
         }
-        if snapshots.changed().await.is_err() {
+        if let Ok(Err(_)) = timeout(ROUND, snapshots.changed()).await {
             return;
         }
     }
@@ -160,16 +176,25 @@ impl Surgery {
     }
 
     fn wants(&self, patient: &Patient<'_>) -> bool {
-        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let file = files.get(&patient.key());
-        let known = file.and_then(|file| file.entry.as_ref()).is_some_and(|entry| entry.diagnosis.cause.is_some());
-        !known && patient.tally.failed > 0 && patient.tally.failed >= file.map_or(0, |file| file.failures_wanted)
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = files.entry(patient.key()).or_default();
+        if file.entry.as_ref().is_some_and(|entry| entry.diagnosis.cause.is_some()) {
+            return false;
+        }
+        let told = patient.tally.failed > 0 && patient.tally.failed >= file.failures_wanted;
+        // Two periods: a probe that is about to succeed is no trouble.
+        let patience = patient.probe.initial_delay + patient.probe.period * 2;
+        let late = |(since, limit): &mut (Instant, Duration)| since.elapsed() >= *limit;
+        told || patient.is_suspect() && late(file.unready.get_or_insert((Instant::now(), patience)))
     }
 
     fn keep(&self, patient: &Patient<'_>, entry: Option<DoctorEntry>) {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let file = files.entry(patient.key()).or_default();
         file.failures_wanted = patient.tally.failed.saturating_mul(2);
+        if let Some((_, limit)) = &mut file.unready {
+            *limit *= 2;
+        }
         // A probe that succeeded again has no entry: nothing was found, and nothing is wrong.
         if let Some(entry) = entry.filter(|entry| !entry.diagnosis.success()) {
             file.entry = Some(entry);
@@ -180,7 +205,7 @@ impl Surgery {
     /// for another at first.
     fn forget(&self, key: &Key) {
         if let Some(file) = self.files.lock().unwrap_or_else(PoisonError::into_inner).get_mut(key) {
-            file.entry = None;
+            (file.entry, file.unready) = (None, None);
         }
     }
 
