@@ -1,23 +1,28 @@
-//! `cargo xtask bench load`: requests per CPU-second of the load generator, against wrk, hey, ab and oha, in turns.
+//! `cargo xtask bench load`: what the load generator costs, against wrk, hey, ab and oha, in turns.
+
+mod peers;
+mod server;
 
 use std::{
-    net::SocketAddr,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use e2e::exit::ExitCode;
 use regex::Regex;
 
 use super::up::median;
 use crate::options::BadInput;
+use peers::{PEERS, Peer};
+use server::{ANSWER, Nginx};
 
-/// Requests per second of CPU time: this generator and every peer that is installed, in turns, against one nginx.
+/// Requests per second of CPU time: this generator and every peer that is installed, in turns, with GET and POST of JSON; and what
+/// many connections cost.
 ///
 /// Requests per second would measure the server here; what a generator costs is part of every figure of a system that shares the
-/// machine with it. The server is pinned to the first processor and generators to the second. Peers: apt install wrk hey
+/// machine with it. The server, nginx, is pinned to the first processor and generators to the second. Peers: apt install wrk hey
 /// apache2-utils, cargo install oha.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -30,61 +35,50 @@ pub(crate) struct Args {
     /// Connections.
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     connections: u32,
-}
-
-/// A generator: how it is called, and how it says how many requests it made.
-struct Peer {
-    name: &'static str,
-    arguments: fn(&Args, &str) -> Vec<String>,
-    count: &'static str,
-}
-
-const PEERS: [Peer; 4] = [
-    Peer {
-        name: "wrk",
-        arguments: |args, url| words(&format!("-t1 -c{} -d{}s {url}", args.connections, args.seconds)),
-        count: r"(\d+) requests in",
-    },
-    Peer {
-        name: "ab",
-        arguments: |args, url| words(&format!("-q -k -c {} -t {} -n 100000000 {url}", args.connections, args.seconds)),
-        count: r"Complete requests:\s+(\d+)",
-    },
-    Peer {
-        name: "hey",
-        arguments: |args, url| words(&format!("-c {} -z {}s {url}", args.connections, args.seconds)),
-        count: r"\[200\]\s+(\d+) responses",
-    },
-    Peer {
-        name: "oha",
-        arguments: |args, url| words(&format!("--no-tui -c {} -z {}s {url}", args.connections, args.seconds)),
-        count: r"\[200\] (\d+) responses",
-    },
-];
-
-fn words(text: &str) -> Vec<String> {
-    text.split_ascii_whitespace().map(str::to_owned).collect()
+    /// Connections of the comparison with many.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=15_000))]
+    many: u32,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let nginx = Nginx::start()?;
-    let url = format!("http://{}/", nginx.address);
     let peers: Vec<&Peer> = PEERS.iter().filter(|peer| find(peer.name).is_some()).collect();
     if peers.is_empty() {
         return Err(BadInput("no peer is installed: apt install wrk hey apache2-utils".to_owned()).into());
     }
-    let names: Vec<&str> = peers.iter().map(|peer| peer.name).collect();
+    let directory = Scratch::new()?;
+    peers::write_files(&directory.0)?;
+    let nginx = Nginx::start(&directory.0)?;
+    let get = format!("http://{}/", nginx.address);
+    let post = format!("{get}post");
     println!(
         "requests per CPU-second, {} connections; in brackets this generator's ratio to the peer",
         args.connections
     );
-    println!("{:<6} {:>10} {}", "round", "e2e", names.iter().map(|name| format!("{name:>18}")).collect::<String>());
+    compare(args, "GET", &peers, || ours(args, &get, &["--expect-body", "OK"]), |peer| peer.get(args, &get))?;
+    let body = format!("@{}", directory.0.join(peers::BODY).display());
+    let ours_posts = ["--method", "POST", "--body", &body, "--header", "content-type: application/json"];
+    let ours_posts = [&ours_posts[..], &["--expect-body", ANSWER]].concat();
+    compare(args, "POST", &peers, || ours(args, &post, &ours_posts), |peer| peer.post(args, &post, &directory.0))?;
+    connections(args, &get)?;
+    Ok(ExitCode::Pass)
+}
+
+/// A line for each round, and the medians of the ratios.
+fn compare(
+    args: &Args,
+    what: &str,
+    peers: &[&Peer],
+    ours: impl Fn() -> Result<f64>,
+    arguments: impl Fn(&Peer) -> Vec<String>,
+) -> Result<()> {
+    let names: Vec<&str> = peers.iter().map(|peer| peer.name).collect();
+    println!("{what:<6} {:>10} {}", "e2e", names.iter().map(|name| format!("{name:>18}")).collect::<String>());
     let mut ratios = vec![Vec::new(); peers.len()];
     for round in 1..=args.rounds {
-        let ours = ours(args, &url)?;
+        let ours = ours()?;
         let mut line = format!("{round:<6} {ours:>10.0} ");
         for (peer, ratios) in peers.iter().zip(&mut ratios) {
-            let theirs = measure(Command::new(peer.name).args((peer.arguments)(args, &url)), peer.count)?;
+            let theirs = measure(Command::new(peer.name).args(arguments(peer)), peer.count)?;
             ratios.push(ours / theirs);
             line += &format!("{:>18}", format!("{theirs:.0} ({:.2})", ours / theirs));
         }
@@ -92,18 +86,21 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     let medians: Vec<String> =
         names.iter().zip(&mut ratios).map(|(name, ratios)| format!("{:.2} x {name}", median(ratios))).collect();
-    println!("median of {} rounds: {}", args.rounds, medians.join(", "));
-    Ok(ExitCode::Pass)
+    println!("{what}, median of {} rounds: {}", args.rounds, medians.join(", "));
+    Ok(())
 }
 
 /// This generator, with histograms, outcomes and a check of each body.
-fn ours(args: &Args, url: &str) -> Result<f64> {
-    let program = std::env::current_exe().context("cannot find this program's own file")?;
-    let (clients, duration) = (args.connections.to_string(), format!("{}s", args.seconds));
-    let mut command = Command::new(program);
-    command.args(["load", "--no-self-check", "--format", "json", "--expect-status", "200", "--expect-body", "OK"]);
+fn ours(args: &Args, url: &str, arguments: &[&str]) -> Result<f64> {
+    measure(generator(args, url, args.connections)?.args(arguments), r#""requests": (\d+)"#)
+}
+
+fn generator(args: &Args, url: &str, connections: u32) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
+    let (clients, duration) = (connections.to_string(), format!("{}s", args.seconds));
+    command.args(["load", "--no-self-check", "--format", "json", "--expect-status", "200"]);
     command.args(["--url", url, "--clients", &clients, "--duration", &duration]);
-    measure(&mut command, r#""requests": (\d+)"#)
+    Ok(command)
 }
 
 /// Runs a generator on the second processor. Requests per second of its CPU time, as the shell counts it.
@@ -115,14 +112,65 @@ fn measure(generator: &mut Command, count: &str) -> Result<f64> {
     command.arg(generator.get_program()).args(generator.get_args());
     let output = command.output().context("cannot run bash")?;
     let (text, times) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let count =
-        Regex::new(count)?.captures(&text).with_context(|| format!("{name} does not say how many requests: {text}"))?;
-    let requests: f64 = count[1].parse()?;
+    let requests: f64 =
+        figure(&text, count).with_context(|| format!("{name} does not say how many requests: {text}"))?;
     let times =
         Regex::new(r"cpu (\d+\.\d+) (\d+\.\d+)")?.captures(&times).with_context(|| format!("no times: {times}"))?;
     let cpu = times[1].parse::<f64>()? + times[2].parse::<f64>()?;
     ensure!(requests > 0.0 && cpu > 0.0, "{name} made {requests} requests in {cpu} s of CPU");
     Ok(requests / cpu)
+}
+
+/// The first match of a pattern's group, as a number.
+fn figure(text: &str, pattern: &str) -> Option<f64> {
+    Regex::new(pattern).ok()?.captures(text)?.get(1)?.as_str().parse().ok()
+}
+
+/// The same load over few and over many connections, in turns.
+fn connections(args: &Args, url: &str) -> Result<()> {
+    let few = args.connections;
+    println!("{:<6} {:>14} {:>14} {:>8} {:>12}", "round", few, args.many, "ratio", "peak MiB");
+    let (mut ratios, mut peaks) = (Vec::new(), Vec::new());
+    for round in 1..=args.rounds {
+        let (rate, _) = rate_and_memory(args, url, few)?;
+        let (many, peak) = rate_and_memory(args, url, args.many)?;
+        println!("{round:<6} {rate:>12.0}/s {many:>12.0}/s {:>8.2} {peak:>12.0}", many / rate);
+        ratios.push(many / rate);
+        peaks.push(peak);
+    }
+    println!(
+        "{} connections, median of {} rounds: {:.2} x the rate of {few}, at most {:.0} MiB",
+        args.many,
+        args.rounds,
+        median(&mut ratios),
+        peaks.into_iter().fold(0.0, f64::max)
+    );
+    Ok(())
+}
+
+/// Requests per second, and the most memory that the generator held, in MiB.
+fn rate_and_memory(args: &Args, url: &str, connections: u32) -> Result<(f64, f64)> {
+    let mut command = generator(args, url, connections)?;
+    // Opening connections is not what is compared.
+    let mut child = command.args(["--warm-up", "2s"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    let status = PathBuf::from(format!("/proc/{}/status", child.id()));
+    let peak = std::thread::spawn(move || {
+        let mut peak = 0.0;
+        // The file is there for as long as the process is, and says nothing of memory once it has ended.
+        while let Some(held) = std::fs::read_to_string(&status).ok().and_then(|text| figure(&text, r"VmHWM:\s+(\d+)")) {
+            peak = held / 1024.0;
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        peak
+    });
+    let mut text = String::new();
+    if let Some(mut stdout) = child.stdout.take() {
+        std::io::Read::read_to_string(&mut stdout, &mut text)?;
+    }
+    child.wait()?;
+    let rate = figure(&text, r#""requests_per_second": ([\d.]+)"#)
+        .with_context(|| format!("no rate over {connections} connections: {text}"))?;
+    Ok((rate, peak.join().unwrap_or_default()))
 }
 
 fn find(program: &str) -> Option<PathBuf> {
@@ -133,66 +181,27 @@ fn find(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// An nginx that answers `OK`, on the first processor.
-struct Nginx {
-    child: Child,
-    address: SocketAddr,
-    directory: PathBuf,
-}
+/// A directory that goes with the bench.
+struct Scratch(PathBuf);
 
-impl Nginx {
-    fn start() -> Result<Self> {
-        let program =
-            find("nginx").ok_or_else(|| BadInput("nginx is not installed: apt install nginx-light".to_owned()))?;
+impl Scratch {
+    fn new() -> Result<Self> {
         let directory = std::env::temp_dir().join(format!("e2e-bench-{}", e2e::run_dir::random_hex()));
         std::fs::create_dir(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
-        // Free now; nginx takes it at once.
-        let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        std::fs::write(directory.join("nginx.conf"), configuration(address))?;
-        let child = Command::new("taskset")
-            .args(["-c", "0"])
-            .arg(program)
-            .args(["-e", "stderr", "-c", "nginx.conf", "-p"])
-            .arg(&directory)
-            .stdout(Stdio::null())
-            .spawn()
-            .context("cannot start nginx with taskset (util-linux)")?;
-        let nginx = Self { child, address, directory };
-        nginx.wait()?;
-        Ok(nginx)
-    }
-
-    fn wait(&self) -> Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while std::net::TcpStream::connect(self.address).is_err() {
-            if Instant::now() > deadline {
-                bail!("nginx does not answer at {} within 5 s", self.address);
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
+        Ok(Self(directory))
     }
 }
 
-impl Drop for Nginx {
+impl Drop for Scratch {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        // It holds what this function's owner wrote and nginx's empty directories.
-        let _ = std::fs::remove_dir_all(&self.directory);
+        // It holds what the bench wrote and nginx's empty directories.
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
-fn configuration(address: SocketAddr) -> String {
-    let temporary =
-        ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|kind| format!("{kind}_temp_path {kind};"));
-    format!(
-        "daemon off; master_process off; pid nginx.pid; error_log stderr crit;\n\
-         events {{ worker_connections 20000; }}\n\
-         http {{ access_log off; keepalive_requests 1000000000; {}\n\
-         server {{ listen {address} backlog=16384; location / {{ return 200 \"OK\"; }} }} }}\n",
-        temporary.join(" ")
-    )
+/// Where a file of [`Scratch`] is, as an argument.
+fn file(directory: &Path, name: &str) -> String {
+    directory.join(name).display().to_string()
 }
 
 #[cfg(test)]

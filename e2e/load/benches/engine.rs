@@ -1,0 +1,96 @@
+//! What the parts of a request cost the generator. `cargo bench -p e2e-load`.
+
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
+
+use criterion::{Criterion, Throughput as Per, criterion_group, criterion_main};
+use e2e_load::{
+    load::{
+        Client, Decoder, Identity, Limits, Moment, Next, Phase, Progress, Response, Scenario, Step,
+        scenarios::Throughput,
+    },
+    stats::Samples,
+};
+
+/// A response as the reference system gives it.
+fn response(body: &str) -> Vec<u8> {
+    let head =
+        "HTTP/1.1 200 OK\r\nserver: nginx\r\ndate: Wed, 25 Nov 2026 00:00:00 GMT\r\ncontent-type: application/json\r\n";
+    format!("{head}content-length: {}\r\nconnection: keep-alive\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+/// Hands the bytes to the decoder as one read, and what comes out of it to `seen`.
+fn decode<T>(decoder: &mut Decoder, bytes: &[u8], seen: impl FnOnce(&Response<'_>) -> T) -> T {
+    decoder.begin(false);
+    decoder.space()[..bytes.len()].copy_from_slice(bytes);
+    assert_eq!(decoder.advance(bytes.len()), Ok(Progress::Complete));
+    seen(&decoder.response().expect("a whole response"))
+}
+
+fn parser(criterion: &mut Criterion) {
+    let mut decoder = Decoder::new(Limits::default());
+    let mut group = criterion.benchmark_group("response parser");
+    for (name, body) in [("2 bytes", "OK".to_owned()), ("200 bytes", "x".repeat(200)), ("3 KiB", "x".repeat(3072))] {
+        let bytes = response(&body);
+        group.throughput(Per::Bytes(bytes.len() as u64));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| decode(&mut decoder, black_box(&bytes), |response| response.status));
+        });
+    }
+    group.finish();
+}
+
+/// Latencies between 1 and 9 ms, none like another.
+fn samples(count: u64) -> Samples {
+    let mut samples = Samples::new();
+    (0..count).for_each(|number| samples.record(Duration::from_nanos(1_000_000 + number * 7919 % 8_000_000)));
+    samples
+}
+
+fn histograms(criterion: &mut Criterion) {
+    let part = samples(100_000);
+    criterion.bench_function("histogram merge", |bencher| {
+        let mut whole = samples(100_000);
+        bencher.iter(|| whole.merge(black_box(&part)));
+    });
+    criterion.bench_function("a million samples recorded and summarised", |bencher| {
+        bencher.iter(|| samples(black_box(1_000_000)).summary());
+    });
+    let million = samples(1_000_000);
+    criterion.bench_function("a million samples summarised", |bencher| bencher.iter(|| black_box(&million).summary()));
+}
+
+/// One operation of the throughput scenario: its request, and the judgement of its answer.
+fn scenario_step(criterion: &mut Criterion) {
+    let scenario = Throughput::new("test", "key", "op").expect("a host");
+    let mut client = scenario.client(Identity { index: 0, clients: 1, seed: 0 });
+    let at = Moment { phase: Phase::Measured, now: Instant::now(), since_start: Duration::ZERO };
+    let (mut request, mut decoder) = (Vec::new(), Decoder::new(Limits::default()));
+    let mut operations = 0;
+    let mut step = move || {
+        request.clear();
+        match client.next(&at, &mut request) {
+            Next::Send(step) => {
+                let answer = match step {
+                    Step(0) => response(r#"{"id":1,"token":"t1"}"#),
+                    Step(_) => {
+                        operations += 1;
+                        response(&format!(r#"{{"operation":"op-0-{operations}","committed":true}}"#))
+                    }
+                };
+                let outcome = decode(&mut decoder, &answer, |response| client.receive(&at, step, response));
+                assert!(outcome.is_ok(), "{outcome:?}");
+            }
+            Next::Ready => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    // Registers, and is ready.
+    (0..2).for_each(|_| step());
+    criterion.bench_function("scenario step, its server's answer included", |bencher| bencher.iter(&mut step));
+}
+
+criterion_group!(engine, parser, histograms, scenario_step);
+criterion_main!(engine);

@@ -1,0 +1,83 @@
+//! The generators that `bench load` compares with: how each is called, and how it says how many requests it made.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::{Args, file};
+
+/// A generator.
+pub(super) struct Peer {
+    pub(super) name: &'static str,
+    /// Connections, seconds.
+    load: fn(u32, u32) -> String,
+    /// What makes it a POST of the files of [`write_files`].
+    post: fn(&Path) -> Vec<String>,
+    pub(super) count: &'static str,
+}
+
+pub(super) const PEERS: [Peer; 4] = [
+    Peer {
+        name: "wrk",
+        load: |connections, seconds| format!("-t1 -c{connections} -d{seconds}s"),
+        post: |directory| vec!["-s".to_owned(), file(directory, SCRIPT)],
+        count: r"(\d+) requests in",
+    },
+    Peer {
+        name: "ab",
+        load: |connections, seconds| format!("-q -k -c {connections} -t {seconds} -n 100000000"),
+        post: |directory| {
+            ["-T", "application/json", "-p"].map(str::to_owned).into_iter().chain([file(directory, BODY)]).collect()
+        },
+        count: r"Complete requests:\s+(\d+)",
+    },
+    Peer {
+        name: "hey",
+        load: |connections, seconds| format!("-c {connections} -z {seconds}s"),
+        post: post_file,
+        count: r"\[200\]\s+(\d+) responses",
+    },
+    Peer {
+        name: "oha",
+        load: |connections, seconds| format!("--no-tui -c {connections} -z {seconds}s"),
+        post: post_file,
+        count: r"\[200\] (\d+) responses",
+    },
+];
+
+/// hey and oha agree on this.
+fn post_file(directory: &Path) -> Vec<String> {
+    let flags = ["-m", "POST", "-T", "application/json", "-D"].map(str::to_owned);
+    flags.into_iter().chain([file(directory, BODY)]).collect()
+}
+
+/// The body, and wrk's script.
+pub(super) const BODY: &str = "body.json";
+const SCRIPT: &str = "post.lua";
+
+/// Writes what peers read.
+pub(super) fn write_files(directory: &Path) -> Result<()> {
+    let body = format!(r#"{{"operation":"op-0-1","amount":5,"padding":"{}"}}"#, "0123456789".repeat(15));
+    let script =
+        format!("wrk.method = \"POST\"\nwrk.body = [[{body}]]\nwrk.headers[\"Content-Type\"] = \"application/json\"\n");
+    for (name, text) in [(BODY, body), (SCRIPT, script)] {
+        let path = directory.join(name);
+        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+impl Peer {
+    pub(super) fn get(&self, args: &Args, url: &str) -> Vec<String> {
+        let load = (self.load)(args.connections, args.seconds);
+        load.split_ascii_whitespace().chain([url]).map(str::to_owned).collect()
+    }
+
+    pub(super) fn post(&self, args: &Args, url: &str, directory: &Path) -> Vec<String> {
+        let mut arguments = self.get(args, url);
+        // Before the URL, which comes last.
+        let at = arguments.len() - 1;
+        arguments.splice(at..at, (self.post)(directory));
+        arguments
+    }
+}
