@@ -1,6 +1,7 @@
 //! Records and evidence become findings: what is wrong, proven by which file, and what to do. Pure. Main function: [`findings`].
 
 mod cluster;
+mod cpu;
 mod load;
 mod memory;
 mod pods;
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     environment::Environment,
-    evidence::{DoctorEntry, Resources, Saturation, cluster::Cluster},
+    evidence::{DoctorEntry, Resources, Saturation, Throttling, cluster::Cluster},
     kubelet::node::Snapshot,
     record::{Measured, Record},
     report::{Finding, Request, Severity},
@@ -42,6 +43,8 @@ pub struct RunData {
     pub resources: Resources,
     /// Use of the resources that `[[saturation]]` names.
     pub saturation: Vec<Saturation>,
+    /// How often pods were held back at their CPU limits, by pod.
+    pub throttling: BTreeMap<String, Throttling>,
     /// What the cluster says; nothing on other targets.
     pub cluster: Option<Cluster>,
     /// What the doctor found.
@@ -105,6 +108,8 @@ pub enum Code {
     OomKilled,
     /// A component in trouble had used up its memory limit, and was not killed for it.
     MemoryAtLimit,
+    /// The kernel held a component back at its CPU limit.
+    CpuThrottled,
     /// A container's program ended by itself.
     Crashed,
     /// The image of a container cannot be had.
@@ -181,6 +186,7 @@ impl Code {
                 | Self::NotStarted
                 | Self::OomKilled
                 | Self::MemoryAtLimit
+                | Self::CpuThrottled
                 | Self::Crashed
                 | Self::ImageUnavailable
                 | Self::ConfigMissing

@@ -26,6 +26,8 @@ pub const PODS: &str = "evidence/pods.json";
 pub const RESOURCES: &str = "evidence/resources.json";
 /// Use of the bounded resources that the configuration names.
 pub const SATURATION: &str = "evidence/saturation.json";
+/// How often the kernel held containers back at their CPU limits.
+pub const THROTTLING: &str = "evidence/throttling.json";
 /// What the cluster says of itself and of the run.
 pub const CLUSTER: &str = "evidence/cluster.json";
 /// What the doctor found for each HTTP probe that fails.
@@ -48,6 +50,23 @@ pub struct Sample {
     pub at_unix_ms: u64,
     /// By pod; pods that could not be measured are left out.
     pub pods: BTreeMap<String, Usage>,
+}
+
+/// How often the kernel held a pod's containers back at their CPU limits, since the last start of each. A period is 100 ms in which
+/// something wanted to run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Throttling {
+    /// Periods.
+    pub periods: u64,
+    /// Periods in which the limit was used up before their end.
+    pub throttled: u64,
+}
+
+impl std::ops::AddAssign for Throttling {
+    fn add_assign(&mut self, other: Self) {
+        self.periods += other.periods;
+        self.throttled += other.throttled;
+    }
 }
 
 /// What the doctor found for one probe of one pod.
@@ -174,6 +193,7 @@ pub(crate) async fn gather(
     resources.sample(provider).await;
     directory.write_json(RESOURCES, &resources.resources())?;
     directory.write_json(SATURATION, &resources.saturation())?;
+    directory.write_json(THROTTLING, &provider.throttling().await)?;
     if let Some((cluster, objects)) = provider.cluster().await {
         directory.write_json(CLUSTER, &cluster)?;
         for (kind, objects) in objects {

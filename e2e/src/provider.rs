@@ -20,7 +20,7 @@ pub(crate) use self::parent::end_with_parent;
 use self::{docker::DockerPods, k8s::K8sPods, local::LocalPods, pods::PodSpec};
 use crate::{
     environment::{Endpoint, Replica, ReplicaPort},
-    evidence::cluster::Cluster,
+    evidence::{Throttling, cluster::Cluster},
     kubelet::{
         node::{ExecError, ExecResult, Runtime, StartError},
         probe::Target as ProbeTarget,
@@ -228,6 +228,16 @@ impl Provider {
             Self::Docker(pods) => pods.usage().await,
             Self::Local(pods) => pods.usage(),
             Self::K8s(pods) => pods.usage().await,
+        }
+    }
+
+    /// How often each pod with a CPU limit was held back; pods of which nothing is known are left out.
+    pub(crate) async fn throttling(&self) -> BTreeMap<String, Throttling> {
+        match self {
+            Self::Docker(pods) => pods.throttling().await,
+            // CPU limits are not enforced there, as a warning of the plan says.
+            Self::Local(_) => BTreeMap::new(),
+            Self::K8s(pods) => pods.throttling().await,
         }
     }
 

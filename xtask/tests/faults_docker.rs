@@ -7,3 +7,8 @@ mod fault_run;
 use e2e::target::Target;
 
 fault_run::fault_tests!(docker_names_the_fault, docker_tells_the_founding_story, Target::Docker);
+
+#[test]
+fn docker_names_the_cpu_limit() {
+    fault_run::expect_findings("cpu-limit", Target::Docker);
+}

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use criterion::{Criterion, Throughput as Per, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput as Per};
 use e2e_load::{
     load::{
         Client, Decoder, Identity, Limits, Moment, Next, Phase, Progress, Response, Scenario, Step,
@@ -92,5 +92,10 @@ fn scenario_step(criterion: &mut Criterion) {
     criterion.bench_function("scenario step, its server's answer included", |bencher| bencher.iter(&mut step));
 }
 
-criterion_group!(engine, parser, histograms, scenario_step);
-criterion_main!(engine);
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    parser(&mut criterion);
+    histograms(&mut criterion);
+    scenario_step(&mut criterion);
+    criterion.final_summary();
+}

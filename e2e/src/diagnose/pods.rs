@@ -1,7 +1,7 @@
 //! Findings about pods: never started, out of memory, ended by themselves, restarted, not ready.
 
 use super::{
-    Code, RunData,
+    Code, RunData, cpu,
     memory::{self, OOM_KILLED},
 };
 use crate::{
@@ -27,6 +27,7 @@ fn of_component(data: &RunData, component: &Component) -> Vec<Finding> {
     [
         not_started(component, &pods),
         memory::finding(data, component, &pods),
+        cpu::finding(data, component),
         crashed(data, component, &pods),
         restarts(data, component, &pods),
         not_ready(data, component, &pods),

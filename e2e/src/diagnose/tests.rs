@@ -9,6 +9,7 @@ use crate::{
         node::{ContainerReport, PodReport},
         status::{ContainerState, ContainerStatus, Event, EventType, Termination},
     },
+    plan::Probes,
     provider::Usage,
 };
 
@@ -60,9 +61,32 @@ fn run(container: ContainerReport) -> RunData {
         snapshot: Snapshot { pods: BTreeMap::from([("app-0".to_owned(), pod)]) },
         resources: Resources::default(),
         saturation: Vec::new(),
+        throttling: BTreeMap::new(),
         cluster: None,
         doctor: Vec::new(),
         logs: BTreeMap::new(),
+    }
+}
+
+#[rstest::rstest]
+#[case::often(100, 25, true)]
+#[case::seldom(100, 24, false)]
+#[case::hardly_ran(19, 19, false)]
+fn a_component_is_held_back_from_a_quarter_of_its_periods_on(
+    #[case] periods: u64,
+    #[case] throttled: u64,
+    #[case] found: bool,
+) {
+    let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+    data.throttling.insert("app-0".to_owned(), Throttling { periods, throttled });
+    let findings = findings(&data);
+    let held_back = findings.iter().find(|finding| finding.code == Code::CpuThrottled);
+    assert_eq!(held_back.is_some(), found, "{findings:#?}");
+    if let Some(finding) = held_back {
+        assert_eq!(
+            finding.claim,
+            "the kernel held app back at its CPU limit: app-0 in 25 of 100 periods of 100 ms (25%)"
+        );
     }
 }
 

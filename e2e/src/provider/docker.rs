@@ -13,7 +13,7 @@ use std::{
 
 use bollard::{
     exec::{CreateExecOptions, StartExecResults},
-    models::{HostConfig, Mount, MountType, MountVolumeOptions},
+    models::{ContainerStatsResponse, HostConfig, Mount, MountType, MountVolumeOptions},
     query_parameters::{
         LogsOptionsBuilder, StatsOptionsBuilder, StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
     },
@@ -25,6 +25,7 @@ use tokio::sync::{Mutex, OnceCell};
 use self::{engine::Engine, network::Network, sandbox::Sandbox};
 use super::{Error, Usage, pods::PodSpec};
 use crate::{
+    evidence::Throttling,
     kubelet::{node::ExecResult, probe::Target, status::Exit},
     plan::{Container, Security, Service, Volume},
     run_dir::RunDir,
@@ -232,25 +233,39 @@ impl DockerPods {
 
     /// What each pod's containers use now.
     pub(crate) async fn usage(&self) -> BTreeMap<String, Usage> {
+        let mut usage: BTreeMap<String, Usage> = BTreeMap::new();
+        for (pod, stats) in self.stats().await {
+            *usage.entry(pod).or_default() += match used(stats) {
+                Some(used) => used,
+                None => continue,
+            };
+        }
+        usage
+    }
+
+    /// How often each pod's containers were held back at their CPU limits.
+    pub(crate) async fn throttling(&self) -> BTreeMap<String, Throttling> {
+        let mut throttling: BTreeMap<String, Throttling> = BTreeMap::new();
+        for (pod, stats) in self.stats().await {
+            if let Some(data) = stats.cpu_stats.and_then(|cpu| cpu.throttling_data) {
+                let (periods, throttled) = (data.periods.unwrap_or(0), data.throttled_periods.unwrap_or(0));
+                *throttling.entry(pod).or_default() += Throttling { periods, throttled };
+            }
+        }
+        throttling.retain(|_, throttling| throttling.periods > 0);
+        throttling
+    }
+
+    /// What the engine says of each running container, with its pod.
+    async fn stats(&self) -> Vec<(String, ContainerStatsResponse)> {
         let containers: Vec<_> =
             self.containers.lock().await.iter().map(|(key, c)| (key.0.clone(), Arc::clone(c))).collect();
         let one_shot = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
         let stats = containers.iter().map(|(pod, container)| async {
             let stats = self.engine.client.stats(container.id(), Some(one_shot.clone())).next().await?.ok()?;
-            let memory = stats.memory_stats?;
-            // As `docker stats` has it: without the page cache that the kernel gives back when asked.
-            let details = memory.stats.unwrap_or_default();
-            let cache =
-                details.get("inactive_file").or_else(|| details.get("total_inactive_file")).copied().unwrap_or(0);
-            let cpu_nanoseconds = stats.cpu_stats?.cpu_usage?.total_usage?;
-            let memory_bytes = memory.usage?.saturating_sub(cache);
-            Some((pod.clone(), Usage { memory_bytes, cpu_seconds: cpu_nanoseconds as f64 / 1e9 }))
+            Some((pod.clone(), stats))
         });
-        let mut usage: BTreeMap<String, Usage> = BTreeMap::new();
-        for (pod, one) in futures_util::future::join_all(stats).await.into_iter().flatten() {
-            *usage.entry(pod).or_default() += one;
-        }
-        usage
+        futures_util::future::join_all(stats).await.into_iter().flatten().collect()
     }
 
     /// Output of every container so far, by pod and container.
@@ -345,6 +360,16 @@ impl HostSettings {
             config.security_opt = Some(vec!["no-new-privileges".to_owned()]);
         }
     }
+}
+
+/// As `docker stats` has it: without the page cache that the kernel gives back when asked.
+fn used(stats: ContainerStatsResponse) -> Option<Usage> {
+    let memory = stats.memory_stats?;
+    let details = memory.stats.unwrap_or_default();
+    let cache = details.get("inactive_file").or_else(|| details.get("total_inactive_file")).copied().unwrap_or(0);
+    let cpu_nanoseconds = stats.cpu_stats?.cpu_usage?.total_usage?;
+    let memory_bytes = memory.usage?.saturating_sub(cache);
+    Some(Usage { memory_bytes, cpu_seconds: cpu_nanoseconds as f64 / 1e9 })
 }
 
 fn user(security: &Security) -> Option<String> {

@@ -46,7 +46,10 @@ use self::{agents::Agents, forward::Forward, watch::Watch};
 pub use self::{cluster::Options, error::Error};
 use super::{Usage, pods::PodSpec};
 use crate::{
-    evidence::cluster::{Cluster as ClusterEvidence, NetworkCheck},
+    evidence::{
+        Throttling,
+        cluster::{Cluster as ClusterEvidence, NetworkCheck},
+    },
     kubelet::{
         node::{ContainerReport, ExecResult, Snapshot},
         probe::Target,
@@ -200,14 +203,34 @@ impl K8sPods {
 
     /// What each pod uses now, by its place.
     pub(crate) async fn usage(&self) -> BTreeMap<String, Usage> {
+        self.asked_of_nodes(|nodes| async move {
+            let asked = usage::of_nodes(&self.cluster, &nodes);
+            tokio::time::timeout(ANSWER_LIMIT, asked).await.unwrap_or_default()
+        })
+        .await
+    }
+
+    /// How often each pod was held back at its CPU limit, by its place.
+    pub(crate) async fn throttling(&self) -> BTreeMap<String, Throttling> {
+        self.asked_of_nodes(|nodes| async move {
+            let asked = usage::throttling_of_nodes(&self.cluster, &nodes);
+            tokio::time::timeout(usage::NEXT_LOOK + ANSWER_LIMIT, asked).await.unwrap_or_default()
+        })
+        .await
+    }
+
+    /// What the run's nodes tell of pods by the cluster's names of them, by the places of the pods.
+    async fn asked_of_nodes<T: Copy, F: Future<Output = BTreeMap<String, T>>>(
+        &self,
+        ask: impl FnOnce(BTreeSet<String>) -> F,
+    ) -> BTreeMap<String, T> {
         let objects: Vec<(String, String, Option<String>)> = self
             .specs
             .iter()
             .filter_map(|spec| self.object(&spec.name).map(|(name, node)| (spec.name.clone(), name, node)))
             .collect();
         let nodes: BTreeSet<String> = objects.iter().filter_map(|(.., node)| node.clone()).collect();
-        let asked = tokio::time::timeout(ANSWER_LIMIT, usage::of_nodes(&self.cluster, &nodes));
-        let by_name = asked.await.unwrap_or_default();
+        let by_name = ask(nodes).await;
         objects.into_iter().filter_map(|(place, name, _)| Some((place, *by_name.get(&name)?))).collect()
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Error, prepare::Prepared, system::System};
 use crate::{
     diagnose::RunData,
-    evidence::{self, CLUSTER, DOCTOR, PODS, RESOURCES, SATURATION},
+    evidence::{self, CLUSTER, DOCTOR, PODS, RESOURCES, SATURATION, THROTTLING},
     kubelet::node::Snapshot,
     progress::Progress,
     record::Record,
@@ -54,6 +54,8 @@ pub fn load(directory: &RunDir) -> Result<RunData, run_dir::Error> {
         snapshot,
         resources: directory.read_json(RESOURCES)?,
         saturation: directory.read_json(SATURATION)?,
+        // Runs of earlier versions did not look.
+        throttling: directory.read_json_if_there(THROTTLING)?.unwrap_or_default(),
         cluster: directory.read_json_if_there(CLUSTER)?,
         doctor: directory.read_json(DOCTOR)?,
         logs,

@@ -34,8 +34,12 @@ fn name(throughput: &Throughput, expected: Option<&Expected>, findings: &[Findin
         let share = throughput.generator.cpu_share * 100.0;
         return named("the load generator", format!("it used {share:.0}% of a core"));
     }
-    for (code, name) in [(Code::PoolExhausted, "a pool"), (Code::OomKilled, "memory"), (Code::MemoryAtLimit, "memory")]
-    {
+    for (code, name) in [
+        (Code::PoolExhausted, "a pool"),
+        (Code::OomKilled, "memory"),
+        (Code::MemoryAtLimit, "memory"),
+        (Code::CpuThrottled, "the CPU limit"),
+    ] {
         if let Some(finding) = findings.iter().find(|finding| finding.code == code) {
             let component = finding.component.as_deref().unwrap_or("the system");
             return named(&format!("{name} of {component}"), finding.claim.clone());

@@ -2,6 +2,7 @@
 
 use e2e::{
     diagnose::Code::{self, *},
+    exit::ExitCode,
     target::Target,
 };
 
@@ -22,12 +23,13 @@ pub(crate) struct Fault {
     pub(crate) may: &'static [(Expected, &'static str)],
     /// Where it can be shown.
     pub(crate) targets: &'static [Target],
-    /// Whether there is a system to test at all; if not, a run ends with [`ExitCode::NotUp`](e2e::exit::ExitCode::NotUp).
-    pub(crate) comes_up: bool,
+    /// How its runs end.
+    pub(crate) end: ExitCode,
 }
 
 const EVERYWHERE: &[Target] = &[Target::Local, Target::Docker, Target::K8s];
 const IN_A_CLUSTER: &[Target] = &[Target::K8s];
+const WITH_CPU_LIMITS: &[Target] = &[Target::Docker, Target::K8s];
 
 const BACKEND: Option<&str> = Some("backend");
 const ENGINE: Option<&str> = Some("engine");
@@ -48,7 +50,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         gated: &[],
         may: &[],
         targets: EVERYWHERE,
-        comes_up: true,
+        end: ExitCode::Fail,
     },
     Fault {
         overlay: "oom",
@@ -57,7 +59,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         gated: &[],
         may: &[],
         targets: EVERYWHERE,
-        comes_up: true,
+        end: ExitCode::Fail,
     },
     Fault {
         overlay: "pool-exhausted",
@@ -66,7 +68,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         gated: &[],
         may: &[],
         targets: EVERYWHERE,
-        comes_up: true,
+        end: ExitCode::Fail,
     },
     Fault {
         overlay: "engine-down",
@@ -75,7 +77,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         gated: &[],
         may: &[],
         targets: EVERYWHERE,
-        comes_up: true,
+        end: ExitCode::Fail,
     },
     Fault {
         overlay: "redis-down",
@@ -90,7 +92,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         gated: &[(RegistrationFailures, None)],
         may: &[],
         targets: EVERYWHERE,
-        comes_up: true,
+        end: ExitCode::Fail,
     },
     Fault {
         overlay: "wrong-probe-path",
@@ -99,7 +101,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         gated: &[(RegistrationFailures, None)],
         may: &[],
         targets: EVERYWHERE,
-        comes_up: true,
+        end: ExitCode::Fail,
     },
     Fault {
         overlay: "founding-incident",
@@ -117,7 +119,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         gated: &[],
         may: &[],
         targets: EVERYWHERE,
-        comes_up: true,
+        end: ExitCode::Fail,
     },
     Fault {
         overlay: "host-allow-list",
@@ -126,7 +128,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         gated: &[(RegistrationFailures, None)],
         may: &[],
         targets: EVERYWHERE,
-        comes_up: true,
+        end: ExitCode::Fail,
     },
     Fault {
         overlay: "probe-timeout",
@@ -135,7 +137,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         gated: &[(RegistrationFailures, None)],
         may: &[],
         targets: EVERYWHERE,
-        comes_up: true,
+        end: ExitCode::Fail,
     },
     Fault {
         overlay: "liveness-too-early",
@@ -144,7 +146,16 @@ pub(crate) const FAULTS: &[Fault] = &[
         gated: &[(RegistrationFailures, None)],
         may: &[],
         targets: EVERYWHERE,
-        comes_up: true,
+        end: ExitCode::Fail,
+    },
+    Fault {
+        overlay: "cpu-limit",
+        wrong: "the backend may use a twentieth of a processor, and needs more under load",
+        must: &[(CpuThrottled, BACKEND)],
+        gated: &[],
+        may: &[],
+        targets: WITH_CPU_LIMITS,
+        end: ExitCode::Pass,
     },
     Fault {
         overlay: "image-missing",
@@ -153,7 +164,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         gated: &[],
         may: &[],
         targets: IN_A_CLUSTER,
-        comes_up: false,
+        end: ExitCode::NotUp,
     },
     Fault {
         overlay: "request-too-large",
@@ -162,7 +173,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         gated: &[],
         may: &[],
         targets: IN_A_CLUSTER,
-        comes_up: false,
+        end: ExitCode::NotUp,
     },
     Fault {
         overlay: "quota-exceeded",
@@ -171,6 +182,6 @@ pub(crate) const FAULTS: &[Fault] = &[
         gated: &[],
         may: &[],
         targets: IN_A_CLUSTER,
-        comes_up: false,
+        end: ExitCode::NotUp,
     },
 ];

@@ -55,9 +55,9 @@ pub(crate) fn expect_findings(overlay: &str, target: Target) -> Report {
         .unwrap_or_else(|error| panic!("standard output is no report: {error}\n{context}"));
 
     let context = format!("{}: {}\n{}\n{context}", fault.overlay, fault.wrong, listed(&report.findings));
-    let exit = if fault.comes_up { ExitCode::Fail } else { ExitCode::NotUp };
-    assert_eq!(output.status.code(), Some(exit as i32), "{context}");
-    assert_eq!((report.verdict, report.target), (Verdict::Fail, target), "{context}");
+    assert_eq!(output.status.code(), Some(fault.end as i32), "{context}");
+    let verdict = if fault.end == ExitCode::Pass { Verdict::Pass } else { Verdict::Fail };
+    assert_eq!((report.verdict, report.target), (verdict, target), "{context}");
     let found: Vec<Expected> = report.findings.iter().map(known).collect();
     let gated = if target == Target::Docker { &[] } else { fault.gated };
     for expected in fault.must.iter().chain(gated) {

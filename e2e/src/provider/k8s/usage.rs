@@ -1,11 +1,14 @@
-//! What pods use, from the kubelets' own summaries. Main function: [`of_nodes`].
+//! What pods use, from the kubelets' own summaries and metrics. Main functions: [`of_nodes`], [`throttling_of_nodes`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
 
 use serde::Deserialize;
 
 use super::cluster::Cluster;
-use crate::provider::Usage;
+use crate::{evidence::Throttling, provider::Usage};
 
 /// One node's summary (`/stats/summary`, `k8s.io/kubelet/pkg/apis/stats/v1alpha1`), as far as it is used.
 #[derive(Debug, Default, Deserialize)]
@@ -67,6 +70,79 @@ async fn of_node(cluster: &Cluster, node: &str) -> Option<Summary> {
     cluster.client.request::<Summary>(request).await.ok()
 }
 
+/// How often the pods of the run's namespace were held back at their CPU limits, by the cluster's names of them, from what cAdvisor
+/// counts in each kubelet (`/metrics/cadvisor`). Nodes that do not tell are left out, and so are pods without a limit.
+///
+/// cAdvisor looks every 10 to 15 s, so this waits until it has looked again.
+pub(super) async fn throttling_of_nodes(cluster: &Cluster, nodes: &BTreeSet<String>) -> BTreeMap<String, Throttling> {
+    let begun = Instant::now();
+    let first = counters(cluster, nodes).await;
+    let mut now = first.clone();
+    let is_old = |now: &BTreeMap<String, Counters>| {
+        first.iter().any(|(pod, before)| now.get(pod).is_some_and(|now| now.at_ms == before.at_ms))
+    };
+    while is_old(&now) && begun.elapsed() < NEXT_LOOK {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        now = counters(cluster, nodes).await;
+    }
+    now.into_iter().map(|(pod, counters)| (pod, counters.throttling)).collect()
+}
+
+/// cAdvisor's longest interval, and some time for the answers.
+pub(super) const NEXT_LOOK: Duration = Duration::from_secs(17);
+
+/// What was counted of a pod, and when cAdvisor looked last; 0 where it does not say.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Counters {
+    throttling: Throttling,
+    at_ms: u64,
+}
+
+async fn counters(cluster: &Cluster, nodes: &BTreeSet<String>) -> BTreeMap<String, Counters> {
+    let metrics = nodes.iter().map(|node| metrics_of_node(cluster, node));
+    let mut all: BTreeMap<String, Counters> = BTreeMap::new();
+    for text in futures_util::future::join_all(metrics).await.into_iter().flatten() {
+        for (pod, of_container) in counters_in(&text, &cluster.namespace) {
+            let counters = all.entry(pod).or_default();
+            counters.throttling += of_container.throttling;
+            counters.at_ms = counters.at_ms.max(of_container.at_ms);
+        }
+    }
+    all
+}
+
+async fn metrics_of_node(cluster: &Cluster, node: &str) -> Option<String> {
+    let path = format!("/api/v1/nodes/{node}/proxy/metrics/cadvisor");
+    let request = axum::http::Request::get(path).body(Vec::new()).ok()?;
+    cluster.client.request_text(request).await.ok()
+}
+
+/// What one node's metrics in Prometheus's text format say of the containers of a namespace's pods.
+fn counters_in(text: &str, namespace: &str) -> Vec<(String, Counters)> {
+    let label = |labels: &str, name: &str| {
+        let (_, value) = labels.split_once(&format!("{name}=\""))?;
+        value.split_once('"').map(|(value, _)| value.to_owned())
+    };
+    let line = |line: &str| {
+        let (metric, rest) = line.split_once('{')?;
+        let (labels, value) = rest.rsplit_once('}')?;
+        // A value may be followed by the time at which it was measured, in milliseconds since 1970.
+        let mut numbers = value.split_ascii_whitespace();
+        let value = numbers.next()?.parse::<f64>().ok()? as u64;
+        let at_ms = numbers.next().and_then(|at| at.parse().ok()).unwrap_or(0);
+        let throttling = match metric {
+            "container_cpu_cfs_periods_total" => Throttling { periods: value, throttled: 0 },
+            "container_cpu_cfs_throttled_periods_total" => Throttling { periods: 0, throttled: value },
+            _ => return None,
+        };
+        // Without a container's name it is the sum of the pod, or its sandbox.
+        let is_container = !matches!(label(labels, "container")?.as_str(), "" | "POD");
+        (is_container && label(labels, "namespace")? == namespace)
+            .then_some((label(labels, "pod")?, Counters { throttling, at_ms }))
+    };
+    text.lines().filter_map(line).collect()
+}
+
 impl Summary {
     fn usage(self, namespace: &str) -> Vec<(String, Usage)> {
         let ours = self.pods.into_iter().filter(|pod| pod.pod_ref.namespace == namespace);
@@ -85,6 +161,25 @@ impl Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn throttling_is_read_by_pod() {
+        let text = concat!(
+            "# TYPE container_cpu_cfs_periods_total counter\n",
+            r#"container_cpu_cfs_periods_total{container="app",id="/a",namespace="ours",pod="x"} 1.5e+02 1606312800000"#,
+            "\n",
+            r#"container_cpu_cfs_throttled_periods_total{container="app",id="/a",namespace="ours",pod="x"} 40"#,
+            "\n",
+            r#"container_cpu_cfs_periods_total{container="",id="/b",namespace="ours",pod="x"} 999"#,
+            "\n",
+            r#"container_cpu_cfs_periods_total{container="app",id="/c",namespace="theirs",pod="y"} 7"#,
+            "\n",
+        );
+        let counted = |periods, throttled, at_ms| {
+            ("x".to_owned(), Counters { throttling: Throttling { periods, throttled }, at_ms })
+        };
+        assert_eq!(counters_in(text, "ours"), [counted(150, 0, 1_606_312_800_000), counted(0, 40, 0)]);
+    }
 
     #[test]
     fn a_pod_is_the_sum_of_its_containers() {
