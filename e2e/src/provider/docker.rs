@@ -235,10 +235,8 @@ impl DockerPods {
     pub(crate) async fn usage(&self) -> BTreeMap<String, Usage> {
         let mut usage: BTreeMap<String, Usage> = BTreeMap::new();
         for (pod, stats) in self.stats().await {
-            *usage.entry(pod).or_default() += match used(stats) {
-                Some(used) => used,
-                None => continue,
-            };
+            let Some(used) = used(stats) else { continue };
+            *usage.entry(pod).or_default() += used;
         }
         usage
     }

@@ -96,9 +96,16 @@ struct File {
     /// How many failures there must be before the next look: twice as many each time, so that a probe without a cause that
     /// can be found does not keep the doctor and the component busy.
     failures_wanted: u32,
-    /// Since when its container runs and is not ready, and after how long of that the next look comes.
-    unready: Option<(Instant, Duration)>,
+    unready: Option<Unready>,
     entry: Option<DoctorEntry>,
+}
+
+/// A replica whose container runs and is not ready.
+struct Unready {
+    pod: String,
+    since: Instant,
+    /// After how long of that the next look comes.
+    limit: Duration,
 }
 
 /// A declared HTTP probe of a pod.
@@ -143,7 +150,7 @@ async fn follow(surgery: Arc<Surgery>) {
         let snapshot = snapshots.borrow_and_update().clone();
         for patient in surgery.patients(&snapshot) {
             if patient.container.status.ready {
-                surgery.forget(&patient.key());
+                surgery.forget(&patient);
             }
             if patient.is_running() && surgery.wants(&patient) {
                 let entry = surgery.examine(&patient).await;
@@ -184,16 +191,18 @@ impl Surgery {
         let told = patient.tally.failed > 0 && patient.tally.failed >= file.failures_wanted;
         // Two periods: a probe that is about to succeed is no trouble.
         let patience = patient.probe.initial_delay + patient.probe.period * 2;
-        let late = |(since, limit): &mut (Instant, Duration)| since.elapsed() >= *limit;
-        told || patient.is_suspect() && late(file.unready.get_or_insert((Instant::now(), patience)))
+        let pod = &patient.pod.name;
+        let now_unready = || Unready { pod: pod.clone(), since: Instant::now(), limit: patience };
+        let is_late = |unready: &mut Unready| unready.pod == *pod && unready.since.elapsed() >= unready.limit;
+        told || patient.is_suspect() && is_late(file.unready.get_or_insert_with(now_unready))
     }
 
     fn keep(&self, patient: &Patient<'_>, entry: Option<DoctorEntry>) {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let file = files.entry(patient.key()).or_default();
         file.failures_wanted = patient.tally.failed.saturating_mul(2);
-        if let Some((_, limit)) = &mut file.unready {
-            *limit *= 2;
+        if let Some(unready) = &mut file.unready {
+            unready.limit *= 2;
         }
         // A probe that succeeded again has no entry: nothing was found, and nothing is wrong.
         if let Some(entry) = entry.filter(|entry| !entry.diagnosis.success()) {
@@ -201,11 +210,13 @@ impl Surgery {
         }
     }
 
-    /// What was found before a container became ready has gone since: in a cluster all pods start at once, and most have to wait
-    /// for another at first.
-    fn forget(&self, key: &Key) {
-        if let Some(file) = self.files.lock().unwrap_or_else(PoisonError::into_inner).get_mut(key) {
-            (file.entry, file.unready) = (None, None);
+    /// What was found of a replica before its container became ready has gone since: in a cluster all pods start at once, and most
+    /// have to wait for another at first.
+    fn forget(&self, patient: &Patient<'_>) {
+        let pod = &patient.pod.name;
+        if let Some(file) = self.files.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&patient.key()) {
+            file.entry = file.entry.take().filter(|entry| entry.pod != *pod);
+            file.unready = file.unready.take().filter(|unready| unready.pod != *pod);
         }
     }
 
