@@ -3,38 +3,27 @@
 
 use std::time::Duration;
 
-use super::{Axis, Case, Cause, Diagnosis, Fix, Flip, Found, Trial, seconds};
+use super::{Axis, Case, Cause, Diagnosis, Fix, Flip, Found, Trial, fix::Change, seconds};
 use crate::kubelet::node::ContainerReport;
 
 /// Adds to what was found `now` what the run has seen of the container since its first start. A cause that was found stands.
 #[must_use]
 pub fn with_history(case: &Case, now: Diagnosis, seen: &ContainerReport) -> Diagnosis {
-    let (None, true, Some(report)) = (now.cause, seen.was_killed_by(case.which), seen.probes.get(&case.which)) else {
-        return now;
-    };
-    let which = case.which;
-    let (explanation, flip) = match report.first_success_ms.map(Duration::from_millis) {
-        Some(first) if now.success() => {
-            let flip = Flip { axis: Axis::Time, from: seconds(Duration::ZERO), to: seconds(first) };
-            let when = seconds(first);
-            (
-                format!(
-                    "the app answers from {when} after a start on, and the {which} probe had it killed before that"
-                ),
-                Some(flip),
-            )
+    let (None, Some(report)) = (now.cause, seen.probes.get(&case.which)) else { return now };
+    let (explanation, flip, killer) = match (report.first_success_ms, seen.killed_before_it_listened()) {
+        (Some(first), _) if now.success() && seen.was_killed_by(case.which) => {
+            let (which, first) = (case.which, seconds(Duration::from_millis(first)));
+            let flip = Flip { axis: Axis::Time, from: seconds(Duration::ZERO), to: first.clone() };
+            let when = format!("the app answers from {first} after a start on");
+            (format!("{when}, and the {which} probe had it killed before that"), Some(flip), which)
         }
-        None if seen.killed_before_it_listened() == Some(which) => {
-            let failed = report.failed;
-            (
-                format!("in no instance has anybody listened before the {which} probe had it killed ({failed} failed)"),
-                None,
-            )
+        (None, Some(killer)) if !now.success() => {
+            (format!("in no instance has anybody listened before the {killer} probe had it killed"), None, killer)
         }
         _ => return now,
     };
     // Nobody has seen it succeed with a change, so this is no proof.
-    let change = Some(super::fix::Change::Startup);
+    let change = (killer == case.which).then_some(Change::Startup);
     let found = Found { cause: Cause::NotStarted, flip, confirmed: false, explanation, change };
     let mut evidence = now.evidence;
     evidence.extend(report.last_failure.as_ref().map(|last| Trial {
