@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::Saturation;
+use crate::prometheus::samples;
 
 /// One resource of one component: which metrics say how far it is used up. `[[saturation]]` in `.config/e2e.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +76,7 @@ impl Reading {
 
 /// A metric without labels in Prometheus's text format.
 fn value(text: &str, metric: &str) -> Option<u64> {
-    let value: f64 = text.lines().find_map(|line| line.strip_prefix(metric)?.strip_prefix(' ')?.trim().parse().ok())?;
+    let value = samples(text).find(|sample| sample.name == metric && !sample.has_labels())?.value;
     (value >= 0.0).then_some(value as u64)
 }
 

@@ -4,7 +4,7 @@ mod peers;
 mod server;
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -197,11 +197,6 @@ impl Drop for Scratch {
         // It holds what the bench wrote and nginx's empty directories.
         let _ = std::fs::remove_dir_all(&self.0);
     }
-}
-
-/// Where a file of [`Scratch`] is, as an argument.
-fn file(directory: &Path, name: &str) -> String {
-    directory.join(name).display().to_string()
 }
 
 #[cfg(test)]

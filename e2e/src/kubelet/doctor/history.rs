@@ -10,8 +10,13 @@ use crate::kubelet::node::ContainerReport;
 #[must_use]
 pub fn with_history(case: &Case, now: Diagnosis, seen: &ContainerReport) -> Diagnosis {
     let (None, Some(report)) = (now.cause, seen.probes.get(&case.which)) else { return now };
+    // An instance that lived on after that had answered before it was killed, so that its kill had another reason.
+    let ended_before = |first: u64| {
+        let lives = seen.terminations.iter().map(|end| end.at.saturating_sub(end.started));
+        !seen.terminations.is_empty() && lives.into_iter().all(|life| life < Duration::from_millis(first))
+    };
     let (explanation, flip, killer) = match (report.first_success_ms, seen.killed_before_it_listened()) {
-        (Some(first), _) if now.success() && seen.was_killed_by(case.which) => {
+        (Some(first), _) if now.success() && seen.was_killed_by(case.which) && ended_before(first) => {
             let (which, first) = (case.which, seconds(Duration::from_millis(first)));
             let flip = Flip { axis: Axis::Time, from: seconds(Duration::ZERO), to: first.clone() };
             let when = format!("the app answers from {first} after a start on");
@@ -48,7 +53,7 @@ mod tests {
             doctor::{Confidence, tests::case},
             node::ProbeReport,
             observation::{Kind, Observation, Verdict},
-            status::{ContainerStatus, Event, EventType},
+            status::{ContainerStatus, Event, EventType, Termination},
         },
         plan::Probes,
     };
@@ -57,7 +62,8 @@ mod tests {
         Observation::new(verdict, kind, "")
     }
 
-    /// A container whose liveness probe was refused twice, and first succeeded after so long, in ms.
+    /// A container whose liveness probe was refused twice, and first succeeded after so long, in ms; if it was killed, then after
+    /// 11 s of an instance's life.
     fn seen(first_success_ms: Option<u64>, killed: bool) -> ContainerReport {
         let mut report = ContainerReport::declared("app", &Probes::default(), "");
         report.status = ContainerStatus::waiting("");
@@ -76,12 +82,16 @@ mod tests {
         let message = "Container app failed liveness probe, will be restarted".to_owned();
         let killing = Event { kind: EventType::Normal, reason: "Killing".to_owned(), message, count: 1, first, last };
         report.events = Vec::from_iter(killed.then_some(killing));
+        let (started, at) = (Duration::ZERO, Duration::from_secs(11));
+        let ended = Termination { exit_code: 0, signal: None, reason: "Completed".to_owned(), started, at };
+        report.terminations = Vec::from_iter(killed.then_some(ended));
         report
     }
 
     #[rstest]
     #[case::late(true, seen(Some(20_000), true), Some("from 20.0 s after a start on"))]
     #[case::never(false, seen(None, true), Some("in no instance has anybody listened"))]
+    #[case::killed_once_it_had_answered(true, seen(Some(1_000), true), None)]
     #[case::slow_and_spared(true, seen(Some(20_000), false), None)]
     #[case::something_else_since(false, seen(Some(20_000), true), None)]
     fn what_was_killed_in_its_start_has_not_started(

@@ -8,7 +8,11 @@ use std::{
 use serde::Deserialize;
 
 use super::cluster::Cluster;
-use crate::{evidence::Throttling, provider::Usage};
+use crate::{
+    evidence::Throttling,
+    prometheus::{Sample, samples},
+    provider::Usage,
+};
 
 /// One node's summary (`/stats/summary`, `k8s.io/kubelet/pkg/apis/stats/v1alpha1`), as far as it is used.
 #[derive(Debug, Default, Deserialize)]
@@ -119,28 +123,19 @@ async fn metrics_of_node(cluster: &Cluster, node: &str) -> Option<String> {
 
 /// What one node's metrics in Prometheus's text format say of the containers of a namespace's pods.
 fn counters_in(text: &str, namespace: &str) -> Vec<(String, Counters)> {
-    let label = |labels: &str, name: &str| {
-        let (_, value) = labels.split_once(&format!("{name}=\""))?;
-        value.split_once('"').map(|(value, _)| value.to_owned())
-    };
-    let line = |line: &str| {
-        let (metric, rest) = line.split_once('{')?;
-        let (labels, value) = rest.rsplit_once('}')?;
-        // A value may be followed by the time at which it was measured, in milliseconds since 1970.
-        let mut numbers = value.split_ascii_whitespace();
-        let value = numbers.next()?.parse::<f64>().ok()? as u64;
-        let at_ms = numbers.next().and_then(|at| at.parse().ok()).unwrap_or(0);
-        let throttling = match metric {
+    let counted = |sample: Sample<'_>| {
+        let value = sample.value as u64;
+        let throttling = match sample.name {
             "container_cpu_cfs_periods_total" => Throttling { periods: value, throttled: 0 },
             "container_cpu_cfs_throttled_periods_total" => Throttling { periods: 0, throttled: value },
             _ => return None,
         };
         // Without a container's name it is the sum of the pod, or its sandbox.
-        let is_container = !matches!(label(labels, "container")?.as_str(), "" | "POD");
-        (is_container && label(labels, "namespace")? == namespace)
-            .then_some((label(labels, "pod")?, Counters { throttling, at_ms }))
+        let is_container = !matches!(sample.label("container")?, "" | "POD");
+        let counters = Counters { throttling, at_ms: sample.at_ms.unwrap_or(0) };
+        (is_container && sample.label("namespace")? == namespace).then_some((sample.label("pod")?.to_owned(), counters))
     };
-    text.lines().filter_map(line).collect()
+    samples(text).filter_map(counted).collect()
 }
 
 impl Summary {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::{Args, file};
+use super::Args;
 
 /// A generator.
 pub(super) struct Peer {
@@ -54,6 +54,10 @@ fn post_file(directory: &Path) -> Vec<String> {
 /// The body, and wrk's script.
 pub(super) const BODY: &str = "body.json";
 const SCRIPT: &str = "post.lua";
+
+fn file(directory: &Path, name: &str) -> String {
+    directory.join(name).display().to_string()
+}
 
 /// Writes what peers read.
 pub(super) fn write_files(directory: &Path) -> Result<()> {
