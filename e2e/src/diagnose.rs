@@ -1,5 +1,6 @@
 //! Records and evidence become findings: what is wrong, proven by which file, and what to do. Pure. Main function: [`findings`].
 
+pub(crate) mod bottleneck;
 mod cluster;
 mod cpu;
 mod load;

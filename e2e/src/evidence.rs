@@ -50,6 +50,17 @@ pub struct Sample {
     pub at_unix_ms: u64,
     /// By pod; pods that could not be measured are left out.
     pub pods: BTreeMap<String, Usage>,
+    /// Processor seconds that the machine, or the nodes together, have been busy since they started, whoever with; absent where that
+    /// is not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine_cpu_seconds: Option<f64>,
+}
+
+impl Sample {
+    async fn take(provider: &Provider) -> Self {
+        let (pods, machine_cpu_seconds) = provider.usage().await;
+        Self { at_unix_ms: unix_ms(), pods, machine_cpu_seconds }
+    }
 }
 
 /// How often the kernel held a pod's containers back at their CPU limits, since the last start of each. A period is 100 ms in which
@@ -123,8 +134,7 @@ pub(crate) fn watch_resources(provider: Arc<Provider>, meters: Vec<Meter>, pods:
     let usage = tokio::spawn(each_period(move || {
         let (provider, sink) = (Arc::clone(&used), Arc::clone(&sink));
         async move {
-            let pods = provider.usage().await;
-            let sample = Sample { at_unix_ms: unix_ms(), pods };
+            let sample = Sample::take(&provider).await;
             sink.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
         }
     }));
@@ -162,7 +172,7 @@ async fn each_period<F: Future<Output = ()>>(mut work: impl FnMut() -> F) {
 impl ResourceWatch {
     /// One more sample: a run may be over before the first period is.
     async fn sample(&self, provider: &Provider) {
-        let sample = Sample { at_unix_ms: unix_ms(), pods: provider.usage().await };
+        let sample = Sample::take(provider).await;
         self.samples.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
     }
 

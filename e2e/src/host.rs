@@ -17,3 +17,32 @@ pub(crate) fn kernel() -> String {
     let name = rustix::system::uname();
     format!("{} {}", name.sysname().to_string_lossy(), name.release().to_string_lossy())
 }
+
+/// Processor seconds that this machine has been busy since it started, whoever with: time that its hypervisor gave to others counts,
+/// since nobody here could use it. Nothing where there is no `/proc`.
+pub(crate) fn busy_seconds() -> Option<f64> {
+    let ticks = busy_ticks(&std::fs::read_to_string("/proc/stat").ok()?)?;
+    Some(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+}
+
+/// Of the line of all processors: user, nice, system, idle, iowait, irq, softirq, steal; guests are counted within user and nice
+/// (`proc_stat(5)`).
+fn busy_ticks(stat: &str) -> Option<u64> {
+    const IDLE_AND_IOWAIT: std::ops::RangeInclusive<usize> = 3..=4;
+    let all = stat.lines().next()?.strip_prefix("cpu ")?.split_ascii_whitespace().take(8);
+    all.enumerate()
+        .filter(|(index, _)| !IDLE_AND_IOWAIT.contains(index))
+        .map(|(_, ticks)| ticks.parse::<u64>().ok())
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idle_time_and_guests_do_not_count() {
+        assert_eq!(busy_ticks("cpu  1 2 4 1000 1000 8 16 32 5000 5000\ncpu0 1 1 1 1\n"), Some(63));
+        assert_eq!(busy_ticks("intr 5"), None);
+    }
+}

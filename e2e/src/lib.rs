@@ -36,4 +36,4 @@ pub mod exit;
 pub mod host;
 pub mod poll;
 pub mod progress;
-mod prometheus;
+pub mod prometheus;

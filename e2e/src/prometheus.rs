@@ -3,17 +3,19 @@
 
 /// One line that holds a value.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Sample<'a> {
-    pub(crate) name: &'a str,
+pub struct Sample<'a> {
+    /// The metric.
+    pub name: &'a str,
     /// What stands between the braces; empty without any.
     labels: &'a str,
-    pub(crate) value: f64,
+    /// The value.
+    pub value: f64,
     /// When it was measured, in milliseconds since 1970, where that is told.
-    pub(crate) at_ms: Option<u64>,
+    pub at_ms: Option<u64>,
 }
 
 /// Every value of a text; comments and lines that are none are left out.
-pub(crate) fn samples(text: &str) -> impl Iterator<Item = Sample<'_>> {
+pub fn samples(text: &str) -> impl Iterator<Item = Sample<'_>> {
     text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
         let (name, labels, rest) = match line.split_once('{') {
             // A label's text may have braces.
@@ -27,12 +29,13 @@ pub(crate) fn samples(text: &str) -> impl Iterator<Item = Sample<'_>> {
 }
 
 impl<'a> Sample<'a> {
-    pub(crate) fn has_labels(&self) -> bool {
+    /// Whether it has any.
+    pub fn has_labels(&self) -> bool {
         !self.labels.is_empty()
     }
 
     /// The text of a label, where it has no quotes of its own.
-    pub(crate) fn label(&self, name: &str) -> Option<&'a str> {
+    pub fn label(&self, name: &str) -> Option<&'a str> {
         let begins = |(at, _): &(usize, &str)| *at == 0 || self.labels[..*at].ends_with(',');
         let (at, _) = self
             .labels

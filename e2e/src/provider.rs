@@ -21,6 +21,7 @@ use self::{docker::DockerPods, k8s::K8sPods, local::LocalPods, pods::PodSpec};
 use crate::{
     environment::{Endpoint, Replica, ReplicaPort},
     evidence::{Throttling, cluster::Cluster},
+    host,
     kubelet::{
         node::{ExecError, ExecResult, Runtime, StartError},
         probe::Target as ProbeTarget,
@@ -222,11 +223,12 @@ impl Provider {
             .collect()
     }
 
-    /// What each pod uses now; pods that cannot be measured are left out.
-    pub(crate) async fn usage(&self) -> BTreeMap<String, Usage> {
+    /// What each pod uses now, where pods that cannot be measured are left out, and for how many processor seconds the machine or the
+    /// nodes have been busy.
+    pub(crate) async fn usage(&self) -> (BTreeMap<String, Usage>, Option<f64>) {
         match self {
-            Self::Docker(pods) => pods.usage().await,
-            Self::Local(pods) => pods.usage(),
+            Self::Docker(pods) => (pods.usage().await, host::busy_seconds()),
+            Self::Local(pods) => (pods.usage(), host::busy_seconds()),
             Self::K8s(pods) => pods.usage().await,
         }
     }

@@ -1,6 +1,7 @@
 //! The report as plain data, the only thing that renderers see. Main type: [`Report`], made by [`Report::new`].
 
 pub mod build;
+mod expected;
 pub mod html;
 pub mod markdown;
 mod predict;
@@ -68,6 +69,9 @@ pub struct Report {
     pub conservation: Option<Conservation>,
     /// What the throughput cost each component, and the bounds that follow.
     pub expected: Option<Expected>,
+    /// What limited the throughput; absent when too little was measured to say.
+    #[serde(default)]
+    pub bottleneck: Option<Bottleneck>,
     /// The cluster; absent on other targets.
     pub cluster: Option<Cluster>,
     /// Figures against lines.
@@ -256,7 +260,11 @@ impl CaseSection {
 /// operation, a resource of capacity c carries at most c / D.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Expected {
-    /// Processor time per operation, the load generator included, by component.
+    /// Processors of the machine that ran the system, or of the nodes.
+    #[serde(default)]
+    pub cpus: f64,
+    /// Processor time per operation by component, with the load generator where it ran on the same machine, and all else that kept the
+    /// machine busy where it tells.
     pub cpu_ms_per_operation: BTreeMap<String, f64>,
     /// Operations per second at which the machine's processors are used up.
     pub host_bound: f64,
@@ -264,6 +272,15 @@ pub struct Expected {
     pub host_utilisation: f64,
     /// Operations per second at which one replica's one thread is used up, by component.
     pub replica_bound: BTreeMap<String, f64>,
+}
+
+/// What limited a throughput.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Bottleneck {
+    /// In a few words: `the host`, `a pool of backend`, or the name of a component.
+    pub name: String,
+    /// The figures that say so.
+    pub evidence: String,
 }
 
 /// A figure against a line.

@@ -1,6 +1,5 @@
 //! `cargo xtask scale`: how the throughput grows with replicas, what limits it, and whether more replicas make it worse.
 
-mod bottleneck;
 mod plot;
 mod text;
 
@@ -11,14 +10,13 @@ use e2e::{
     exit::ExitCode,
     load::Random,
     progress::Progress,
-    report::Report,
+    report::{Bottleneck, Report},
     run::{Options, run as run_once},
     scaling::{Point, Study, study},
 };
 use serde::Serialize;
 
 use crate::options::{BadInput, TargetChoice, block_on, parse_target, project};
-use bottleneck::Bottleneck;
 
 /// Measure the throughput with different numbers of backends and fit the Universal Scalability Law to it.
 ///
@@ -154,7 +152,7 @@ fn level(replicas: u32, run: String, report: &Report) -> Level {
         run,
         operations_per_second,
         host_bound: report.expected.as_ref().map(|expected| expected.host_bound),
-        bottleneck: bottleneck::of(report),
+        bottleneck: report.bottleneck.clone(),
     }
 }
 

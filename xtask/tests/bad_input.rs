@@ -38,8 +38,9 @@ spec:
           readinessProbe: {tcpSocket: {port: 6379}}
 ";
 
-/// Suites that need no workspace: what is tested here goes wrong before they run.
-const NO_SUITES: &str = "suites = ['true']\n";
+/// Suites that need no workspace, and a program that every machine has in place of Redis: what is tested here goes wrong before either
+/// runs.
+const NO_SUITES: &str = "suites = ['true']\n[local.'redis:7']\nrun = ['sleep', '60']\nbinaries = ['sleep']\n";
 
 /// A project of its own, with Redis alone.
 struct Project {

@@ -189,6 +189,7 @@ fn a_limit_that_is_used_up_counts_when_the_component_is_in_trouble() {
     let sample = |mebibytes: u64| Sample {
         at_unix_ms: 0,
         pods: BTreeMap::from([("app-0".to_owned(), Usage { memory_bytes: mebibytes * MEBIBYTE, cpu_seconds: 0.0 })]),
+        machine_cpu_seconds: None,
     };
     let at = |restarted: &[(u64, i32, &str)], samples: &[u64]| {
         let mut data = run(killed(ended(restarted), 0, 100));

@@ -201,18 +201,22 @@ impl K8sPods {
         Ok(ExecResult { exit_code: exit_code(status.as_ref()), output })
     }
 
-    /// What each pod uses now, by its place.
-    pub(crate) async fn usage(&self) -> BTreeMap<String, Usage> {
-        self.asked_of_nodes(|nodes| async move {
+    /// What each pod uses now, by its place, and for how many processor seconds its nodes have been busy.
+    pub(crate) async fn usage(&self) -> (BTreeMap<String, Usage>, Option<f64>) {
+        let mut busy_seconds = None;
+        let pods = self.asked_of_nodes(async |nodes| {
             let asked = usage::of_nodes(&self.cluster, &nodes);
-            tokio::time::timeout(ANSWER_LIMIT, asked).await.unwrap_or_default()
-        })
-        .await
+            let (pods, busy) = tokio::time::timeout(ANSWER_LIMIT, asked).await.unwrap_or_default();
+            busy_seconds = busy;
+            pods
+        });
+        let pods = pods.await;
+        (pods, busy_seconds)
     }
 
     /// How often each pod was held back at its CPU limit, by its place.
     pub(crate) async fn throttling(&self) -> BTreeMap<String, Throttling> {
-        self.asked_of_nodes(|nodes| async move {
+        self.asked_of_nodes(async |nodes| {
             let asked = usage::throttling_of_nodes(&self.cluster, &nodes);
             tokio::time::timeout(usage::NEXT_LOOK + ANSWER_LIMIT, asked).await.unwrap_or_default()
         })
@@ -220,9 +224,9 @@ impl K8sPods {
     }
 
     /// What the run's nodes tell of pods by the cluster's names of them, by the places of the pods.
-    async fn asked_of_nodes<T: Copy, F: Future<Output = BTreeMap<String, T>>>(
+    async fn asked_of_nodes<T: Copy>(
         &self,
-        ask: impl FnOnce(BTreeSet<String>) -> F,
+        ask: impl AsyncFnOnce(BTreeSet<String>) -> BTreeMap<String, T>,
     ) -> BTreeMap<String, T> {
         let objects: Vec<(String, String, Option<String>)> = self
             .specs

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::{
-    CaseSection, ComponentSection, EnvironmentSection, Expected, Finding, ProbeSection, Report, SCHEMA, Severity,
-    SuiteSection, ThresholdSection, ThresholdState, Verdict,
+    CaseSection, ComponentSection, EnvironmentSection, Finding, ProbeSection, Report, SCHEMA, Severity, SuiteSection,
+    ThresholdSection, ThresholdState, Verdict,
+    expected::{expected, grown},
 };
 use crate::{
-    diagnose::{RunData, findings, is_failing},
+    diagnose::{RunData, bottleneck, findings, is_failing},
     environment::Component,
     plan::ProbeAction,
     provider::Usage,
@@ -19,6 +20,10 @@ impl Report {
     /// Judges a run and lays everything out.
     pub fn new(data: &RunData) -> Self {
         let findings = findings(data);
+        let throughput = data.throughput().map(|(figures, _)| figures.clone());
+        let expected = expected(data);
+        let bottleneck =
+            throughput.as_ref().and_then(|figures| bottleneck::name(figures, expected.as_ref(), &findings));
         let (verdict, verdict_reason) = verdict(data, &findings);
         Self {
             schema: SCHEMA.to_owned(),
@@ -36,9 +41,10 @@ impl Report {
             predictions: super::predict::predictions(data),
             suites: suites(&data.records),
             registration: data.registration().map(|(figures, _)| figures.clone()),
-            throughput: data.throughput().map(|(figures, _)| figures.clone()),
+            throughput,
             conservation: data.conservation().map(|(figures, _)| figures.clone()),
-            expected: expected(data),
+            expected,
+            bottleneck,
             cluster: data.cluster.clone(),
             thresholds: thresholds(data),
             findings,
@@ -141,10 +147,6 @@ fn subject<'a>(case: &str, components: &[&'a str]) -> Option<&'a str> {
 fn cpu_seconds(samples: &[Usage]) -> f64 {
     let first = samples.first().map_or(0.0, |usage| usage.cpu_seconds);
     first + samples.windows(2).map(|pair| grown(pair[0].cpu_seconds, pair[1].cpu_seconds)).sum::<f64>()
-}
-
-fn grown(before: f64, after: f64) -> f64 {
-    if after >= before { after - before } else { after }
 }
 
 fn probes(data: &RunData, component: &Component) -> Vec<ProbeSection> {
@@ -309,85 +311,9 @@ fn line(
     Some(ThresholdSection { name: name.to_owned(), limit, measured, state, evidence })
 }
 
-/// What each operation cost in the measured window. Absent when the window holds fewer than two samples.
-/// Two changes have one span between them, whose length is off by as much as a sample is old; with three it is off by half.
-const FEWEST_CHANGES: usize = 3;
-
-/// The samples that show another figure than the one before: the moments at which it was measured anew.
-fn changes(curve: &[(u64, f64)]) -> Vec<(u64, f64)> {
-    curve.windows(2).filter(|pair| pair[0].1 != pair[1].1).map(|pair| pair[1]).collect()
-}
-
-/// Processors in use over a curve of (milliseconds since 1970, processor seconds), from its first change to its last where it
-/// has two.
-fn cpu_share(curve: &[(u64, f64)]) -> Option<f64> {
-    let changes = changes(curve);
-    let curve = if changes.len() < 2 { curve } else { &changes };
-    let (first, last) = (curve.first()?, curve.last()?);
-    let seconds = last.0.checked_sub(first.0).filter(|span| *span > 0)? as f64 / 1000.0;
-    let used: f64 = curve.windows(2).map(|pair| grown(pair[0].1, pair[1].1)).sum();
-    Some(used / seconds)
-}
-
-fn expected(data: &RunData) -> Option<Expected> {
-    let (throughput, _) = data.throughput()?;
-    if throughput.acknowledged == 0 {
-        return None;
-    }
-    let window = throughput.window_start_unix_ms..=throughput.window_start_unix_ms + throughput.duration_ms;
-    let samples: Vec<_> = data.resources.samples.iter().filter(|sample| window.contains(&sample.at_unix_ms)).collect();
-    let curve = |replica: &str| -> Vec<(u64, f64)> {
-        samples.iter().filter_map(|sample| Some((sample.at_unix_ms, sample.pods.get(replica)?.cpu_seconds))).collect()
-    };
-    let curves: BTreeMap<&str, Vec<(u64, f64)>> = data
-        .environment
-        .components
-        .iter()
-        .flat_map(|component| &component.replicas)
-        .map(|replica| (replica.name.as_str(), curve(&replica.name)))
-        .collect();
-    // A cluster measures every ten seconds or so: a window that sees too few of its figures tells nothing.
-    if curves.values().map(|curve| changes(curve).len()).max()? < FEWEST_CHANGES {
-        return None;
-    }
-    let mut cpu_ms_per_operation = BTreeMap::new();
-    let mut replica_bound = BTreeMap::new();
-    for component in &data.environment.components {
-        let shares = component.replicas.iter().filter_map(|replica| cpu_share(curves.get(replica.name.as_str())?));
-        let demand_ms = shares.sum::<f64>() * 1000.0 / throughput.operations_per_second;
-        cpu_ms_per_operation.insert(component.name.clone(), demand_ms);
-        if demand_ms > 0.0 {
-            replica_bound.insert(component.name.clone(), f64::from(component.desired) * 1000.0 / demand_ms);
-        }
-    }
-    let generator = throughput.generator.cpu_share * 1000.0 / throughput.operations_per_second;
-    cpu_ms_per_operation.insert("(load generator)".to_owned(), generator);
-    let total_ms: f64 = cpu_ms_per_operation.values().sum();
-    let cpus = data.request.host.cpus as f64;
-    Some(Expected {
-        host_bound: cpus * 1000.0 / total_ms,
-        host_utilisation: total_ms * throughput.operations_per_second / (cpus * 1000.0),
-        cpu_ms_per_operation,
-        replica_bound,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn processors_in_use_are_those_between_two_measurements() {
-        // Measured anew every ten seconds, looked at every five: one processor in use.
-        let coarse =
-            [(0, 3.0), (5_000, 10.0), (10_000, 10.0), (15_000, 20.0), (20_000, 20.0), (25_000, 30.0), (30_000, 30.0)];
-        assert_eq!(cpu_share(&coarse), Some(1.0));
-        assert_eq!(changes(&coarse).len(), 3);
-        // A restart begins to count at 0 again.
-        assert_eq!(cpu_share(&[(0, 4.0), (1_000, 5.0), (2_000, 0.5), (3_000, 1.0)]), Some(0.5));
-        assert_eq!(cpu_share(&[(0, 1.0), (1_000, 1.0)]), Some(0.0));
-        assert_eq!(cpu_share(&[(0, 1.0)]), None);
-    }
 
     #[rstest::rstest]
     #[case("web_answers", Some("web"))]

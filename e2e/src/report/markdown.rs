@@ -6,8 +6,12 @@ mod judgement;
 use std::{collections::BTreeMap, fmt::Write};
 
 use self::judgement::{conclusion, findings, path_forward, root_causes};
-use super::{Outcome, PredictionSection, Report, ThresholdState, Verdict, table::Table};
-use crate::{duration::human, stats::Summary};
+use super::{Bottleneck, Outcome, PredictionSection, Report, ThresholdState, Verdict, table::Table};
+use crate::{
+    duration::human,
+    record::{Activity, Throughput},
+    stats::Summary,
+};
 
 /// Renders a report as Markdown.
 pub fn render(report: &Report) -> String {
@@ -209,6 +213,7 @@ fn load(report: &Report) -> String {
             );
             let per_second: Vec<String> = throughput.series.iter().map(|second| second.succeeded.to_string()).collect();
             let _ = writeln!(text, "Operations in each second: {}\n", per_second.join(" "));
+            text += &way(throughput);
         }
     }
     match &report.conservation {
@@ -247,6 +252,28 @@ fn load(report: &Report) -> String {
         text = "No suite of this system puts a load on it, and no threshold is set.\n\n".to_owned();
     }
     format!("## Load test results\n\n{text}")
+}
+
+/// Where the time of an operation goes, and what the database's sessions did.
+fn way(throughput: &Throughput) -> String {
+    const RECORD: &str = "results/throughput.operations.json#/measured/throughput";
+    let mut text = String::new();
+    let parts: Vec<String> =
+        throughput.parts.iter().map(|part| format!("{} {:.2} ms", part.name, part.mean_ms)).collect();
+    if !parts.is_empty() {
+        let _ =
+            writeln!(text, "**Where an operation's time goes**, in the mean: {}. ({RECORD}/parts)\n", parts.join(", "));
+    }
+    for activity in &throughput.activity {
+        let Activity { component, samples, commits_per_second, .. } = activity;
+        let _ = writeln!(
+            text,
+            "**Sessions of {component}** at work at once, in the mean of {samples} looks, by what they wait for: {}; \
+             {commits_per_second:.0} commits per second. ({RECORD}/activity)\n",
+            activity.described()
+        );
+    }
+    text
 }
 
 fn probes(report: &Report) -> String {
@@ -331,6 +358,9 @@ fn expected(report: &Report) -> String {
         expected.host_utilisation * 100.0,
         expected.host_bound
     );
+    if let Some(Bottleneck { name, evidence }) = &report.bottleneck {
+        let _ = writeln!(text, "**What limited it**: {name}: {evidence}.\n");
+    }
     text
 }
 

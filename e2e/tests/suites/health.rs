@@ -116,7 +116,8 @@ async fn redis(environment: &Environment) -> Result<redis::aio::MultiplexedConne
         .map_err(|_| format!("no connection to Redis at {address} within {TIMEOUT:?}"))??)
 }
 
-fn replica_url(replica: &Replica, path: &str) -> Result<String, Error> {
+/// A path on a replica's first port.
+pub(crate) fn replica_url(replica: &Replica, path: &str) -> Result<String, Error> {
     let port = replica.ports.first().ok_or_else(|| format!("{} declares no port", replica.name))?;
     Ok(format!("http://{}{path}", port.address))
 }

@@ -23,10 +23,12 @@ async fn operations_are_committed_and_kept(environment: Environment) {
     let prefix = format!("{}-operation", environment.run_id);
     let mut load = None;
     let throughput = measure(&environment, "throughput", "operations", async {
-        let result = operate(&environment, &prefix).await?;
+        let (result, seen) = crate::activity::watched(&environment, operate(&environment, &prefix)).await;
+        let result = result?;
         environment.run_dir()?.write_json("evidence/throughput.load.json", &result)?;
         let ended = unix_ms();
-        let figures = Throughput::new(&result, ended.saturating_sub(result.duration_ms as u64));
+        let mut figures = Throughput::new(&result, ended.saturating_sub(result.duration_ms as u64));
+        seen.add_to(&mut figures);
         let detail = format!("{} operations acknowledged, {} errors", figures.acknowledged, figures.errors);
         let failure = (figures.acknowledged == 0)
             .then(|| format!("no operation was acknowledged in the measured time: {:?}", figures.by_error));

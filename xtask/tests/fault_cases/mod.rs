@@ -25,6 +25,8 @@ pub(crate) struct Fault {
     pub(crate) targets: &'static [Target],
     /// How its runs end.
     pub(crate) end: ExitCode,
+    /// What must be named as the throughput's bottleneck.
+    pub(crate) bottleneck: Option<&'static str>,
 }
 
 const EVERYWHERE: &[Target] = &[Target::Local, Target::Docker, Target::K8s];
@@ -51,6 +53,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         may: &[],
         targets: EVERYWHERE,
         end: ExitCode::Fail,
+        bottleneck: None,
     },
     Fault {
         overlay: "oom",
@@ -60,6 +63,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         may: &[],
         targets: EVERYWHERE,
         end: ExitCode::Fail,
+        bottleneck: None,
     },
     Fault {
         overlay: "pool-exhausted",
@@ -69,6 +73,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         may: &[],
         targets: EVERYWHERE,
         end: ExitCode::Fail,
+        bottleneck: Some("a pool of backend"),
     },
     Fault {
         overlay: "engine-down",
@@ -78,6 +83,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         may: &[],
         targets: EVERYWHERE,
         end: ExitCode::Fail,
+        bottleneck: None,
     },
     Fault {
         overlay: "redis-down",
@@ -93,6 +99,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         may: &[],
         targets: EVERYWHERE,
         end: ExitCode::Fail,
+        bottleneck: None,
     },
     Fault {
         overlay: "wrong-probe-path",
@@ -102,6 +109,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         may: &[],
         targets: EVERYWHERE,
         end: ExitCode::Fail,
+        bottleneck: None,
     },
     Fault {
         overlay: "founding-incident",
@@ -120,6 +128,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         may: &[],
         targets: EVERYWHERE,
         end: ExitCode::Fail,
+        bottleneck: None,
     },
     Fault {
         overlay: "host-allow-list",
@@ -129,6 +138,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         may: &[],
         targets: EVERYWHERE,
         end: ExitCode::Fail,
+        bottleneck: None,
     },
     Fault {
         overlay: "probe-timeout",
@@ -138,6 +148,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         may: &[],
         targets: EVERYWHERE,
         end: ExitCode::Fail,
+        bottleneck: None,
     },
     Fault {
         overlay: "liveness-too-early",
@@ -147,6 +158,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         may: &[],
         targets: EVERYWHERE,
         end: ExitCode::Fail,
+        bottleneck: None,
     },
     Fault {
         overlay: "cpu-limit",
@@ -156,6 +168,27 @@ pub(crate) const FAULTS: &[Fault] = &[
         may: &[],
         targets: WITH_CPU_LIMITS,
         end: ExitCode::Pass,
+        bottleneck: Some("the CPU limit of backend"),
+    },
+    Fault {
+        overlay: "lock",
+        wrong: "each transaction of the engine locks the whole table and keeps the lock",
+        must: &[],
+        gated: &[],
+        may: &[],
+        targets: EVERYWHERE,
+        end: ExitCode::Pass,
+        bottleneck: Some("a lock in postgres"),
+    },
+    Fault {
+        overlay: "slow-engine",
+        wrong: "the engine waits before it applies a batch",
+        must: &[],
+        gated: &[],
+        may: &[],
+        targets: EVERYWHERE,
+        end: ExitCode::Pass,
+        bottleneck: Some("engine"),
     },
     Fault {
         overlay: "image-missing",
@@ -165,6 +198,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         may: &[],
         targets: IN_A_CLUSTER,
         end: ExitCode::NotUp,
+        bottleneck: None,
     },
     Fault {
         overlay: "request-too-large",
@@ -174,6 +208,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         may: &[],
         targets: IN_A_CLUSTER,
         end: ExitCode::NotUp,
+        bottleneck: None,
     },
     Fault {
         overlay: "quota-exceeded",
@@ -183,5 +218,6 @@ pub(crate) const FAULTS: &[Fault] = &[
         may: &[],
         targets: IN_A_CLUSTER,
         end: ExitCode::NotUp,
+        bottleneck: None,
     },
 ];

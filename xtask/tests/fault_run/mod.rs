@@ -16,8 +16,12 @@ use e2e::{
 
 use crate::fault_cases::{Expected, FAULTS, Fault};
 
-/// Long enough for clients to use up their attempts and for a second restart; 20 clients are more than the faults serve.
-const LOAD: [&str; 4] = ["--duration", "8s", "--clients", "20"];
+/// More than the faults serve.
+const CLIENTS: &str = "20";
+/// Long enough for clients to use up their attempts and for a second restart.
+const DURATION: &str = "8s";
+/// A cluster measures its processors every ten seconds or so, and a bottleneck is named from three of these figures.
+const DURATION_OF_FIGURES: &str = "45s";
 
 /// The tests of one target: a test for each overlay, by name, so that one of them can be run alone.
 macro_rules! fault_tests {
@@ -32,6 +36,8 @@ macro_rules! fault_tests {
         #[case::host_allow_list("host-allow-list")]
         #[case::probe_timeout("probe-timeout")]
         #[case::liveness_too_early("liveness-too-early")]
+        #[case::lock("lock")]
+        #[case::slow_engine("slow-engine")]
         fn $names_the_fault(#[case] overlay: &str) {
             $crate::fault_run::expect_findings(overlay, $target);
         }
@@ -49,7 +55,7 @@ pub(crate) fn expect_findings(overlay: &str, target: Target) -> Report {
     let fault = FAULTS.iter().find(|fault| fault.overlay == overlay).expect("the overlay stands in the table");
     assert!(fault.targets.contains(&target), "the table says that {target} cannot show {overlay}");
     build_suites();
-    let output = run(overlay, target);
+    let output = run(fault, target);
     let context = String::from_utf8_lossy(&output.stderr).into_owned();
     let report: Report = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("standard output is no report: {error}\n{context}"));
@@ -66,6 +72,10 @@ pub(crate) fn expect_findings(overlay: &str, target: Target) -> Report {
     let unexpected: Vec<&Expected> =
         found.iter().filter(|finding| finding.0.is_cause() && !is_allowed(fault, finding)).collect();
     assert!(unexpected.is_empty(), "{overlay} on {target} has not these causes: {unexpected:?}\n{context}");
+    if fault.bottleneck.is_some() {
+        let bottleneck = report.bottleneck.as_ref().map(|bottleneck| bottleneck.name.as_str());
+        assert_eq!(bottleneck, fault.bottleneck, "{:?}\n{context}", report.bottleneck);
+    }
     assert_order(&report);
     assert_evidence(&report);
     report
@@ -100,12 +110,13 @@ fn build_suites() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn run(overlay: &str, target: Target) -> Output {
+fn run(fault: &Fault, target: Target) -> Output {
+    let needs_figures = target == Target::K8s && fault.must.is_empty();
     let mut command = command(env!("CARGO_BIN_EXE_xtask"));
     command
         .args(["e2e", "--format", "json", "--target", target.as_str(), "--overlay"])
-        .arg(Path::new("fixtures/overlays").join(overlay))
-        .args(LOAD);
+        .arg(Path::new("fixtures/overlays").join(fault.overlay))
+        .args(["--clients", CLIENTS, "--duration", if needs_figures { DURATION_OF_FIGURES } else { DURATION }]);
     command.output().expect("the program runs")
 }
 

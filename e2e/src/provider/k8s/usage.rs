@@ -19,7 +19,14 @@ use crate::{
 #[serde(rename_all = "camelCase")]
 pub(super) struct Summary {
     #[serde(default)]
+    node: NodeStats,
+    #[serde(default)]
     pods: Vec<PodStats>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct NodeStats {
+    cpu: Option<CpuStats>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -48,6 +55,12 @@ struct CpuStats {
     usage_core_nano_seconds: Option<u64>,
 }
 
+impl CpuStats {
+    fn seconds(&self) -> Option<f64> {
+        Some(self.usage_core_nano_seconds? as f64 / 1e9)
+    }
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct MemoryStats {
@@ -56,16 +69,19 @@ struct MemoryStats {
 }
 
 /// What the pods of the run's namespace use, by the cluster's names of them. Nodes that do not tell are left out, and so is a
-/// container of which one of the figures is missing, as it is in its first seconds.
-pub(super) async fn of_nodes(cluster: &Cluster, nodes: &BTreeSet<String>) -> BTreeMap<String, Usage> {
+/// container of which one of the figures is missing, as it is in its first seconds. The second part is for how many processor seconds
+/// the nodes have been busy, with whatever; nothing unless all of them tell.
+pub(super) async fn of_nodes(cluster: &Cluster, nodes: &BTreeSet<String>) -> (BTreeMap<String, Usage>, Option<f64>) {
     let summaries = nodes.iter().map(|node| of_node(cluster, node));
+    let summaries = futures_util::future::join_all(summaries).await;
+    let busy = summaries.iter().map(|summary| summary.as_ref()?.node.cpu.as_ref()?.seconds()).sum();
     let mut usage: BTreeMap<String, Usage> = BTreeMap::new();
-    for summary in futures_util::future::join_all(summaries).await.into_iter().flatten() {
+    for summary in summaries.into_iter().flatten() {
         for (pod, used) in summary.usage(&cluster.namespace) {
             *usage.entry(pod).or_default() += used;
         }
     }
-    usage
+    (usage, busy)
 }
 
 async fn of_node(cluster: &Cluster, node: &str) -> Option<Summary> {
@@ -145,7 +161,7 @@ impl Summary {
             let name = pod.pod_ref.name;
             pod.containers.into_iter().filter_map(move |container| {
                 let memory_bytes = container.memory?.working_set_bytes?;
-                let cpu_seconds = container.cpu?.usage_core_nano_seconds? as f64 / 1e9;
+                let cpu_seconds = container.cpu?.seconds()?;
                 Some((name.clone(), Usage { memory_bytes, cpu_seconds }))
             })
         });

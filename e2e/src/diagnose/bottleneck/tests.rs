@@ -1,7 +1,7 @@
-use e2e::{load::Generator, report::Severity};
 use rstest::rstest;
 
 use super::*;
+use crate::{load::Generator, record::Part, report::Severity};
 
 /// A run at 1,000 operations per second on 2 processors, which are `host` busy in all, with components that could do so much.
 fn named(host: f64, bounds: &[(&str, f64)], finding: Option<Code>, saturated: bool) -> Bottleneck {
@@ -12,6 +12,7 @@ fn named(host: f64, bounds: &[(&str, f64)], finding: Option<Code>, saturated: bo
         ..Throughput::default()
     };
     let expected = Expected {
+        cpus: 2.0,
         cpu_ms_per_operation: [("backend".to_owned(), 2.0 * host)].into(),
         host_bound: 1000.0 / host,
         host_utilisation: host,
@@ -26,7 +27,26 @@ fn named(host: f64, bounds: &[(&str, f64)], finding: Option<Code>, saturated: bo
         fix: String::new(),
         excerpt: None,
     });
-    name(&throughput, Some(&expected), finding.as_slice(), 2).unwrap()
+    name(&throughput, Some(&expected), finding.as_slice()).unwrap()
+}
+
+/// A run whose processors are `host` busy, by what its sessions do and where an operation's time goes.
+fn named_by_waits(host: f64, sessions: &[(&str, f64)], parts: &[(&str, f64)]) -> Bottleneck {
+    let sessions = sessions.iter().map(|(event, count)| ((*event).to_owned(), *count)).collect();
+    let throughput = Throughput {
+        operations_per_second: 1000.0,
+        parts: parts.iter().map(|(name, mean_ms)| Part { name: (*name).to_owned(), mean_ms: *mean_ms }).collect(),
+        activity: vec![Activity { component: "postgres".to_owned(), samples: 50, sessions, commits_per_second: 9.0 }],
+        ..Throughput::default()
+    };
+    let expected = Expected {
+        cpus: 2.0,
+        cpu_ms_per_operation: [].into(),
+        host_bound: 1000.0 / host,
+        host_utilisation: host,
+        replica_bound: [].into(),
+    };
+    name(&throughput, Some(&expected), &[]).unwrap()
 }
 
 #[rstest]
@@ -37,8 +57,8 @@ fn named(host: f64, bounds: &[(&str, f64)], finding: Option<Code>, saturated: bo
 #[case::thread(0.6, &[("backend", 1050.0), ("engine", 4000.0)], None, false, "backend")]
 #[case::engine(0.6, &[("backend", 3000.0), ("engine", 1100.0)], None, false, "engine")]
 #[case::host(0.96, &[("backend", 1050.0)], None, false, "the host")]
-// A lock, or an engine that sleeps: everybody waits and nothing is busy.
-#[case::lock(0.1, &[("backend", 20_000.0)], None, false, "waiting")]
+// Everybody waits, nothing is busy, and nobody said where the time goes.
+#[case::nobody(0.1, &[("backend", 20_000.0)], None, false, "waiting")]
 // Other findings say nothing about the throughput.
 #[case::other(0.96, &[("backend", 5000.0)], Some(Code::ProbeFailing), false, "the host")]
 #[case::generator(0.9, &[("backend", 1010.0)], Some(Code::PoolExhausted), true, "the load generator")]
@@ -52,6 +72,24 @@ fn a_planted_bottleneck_is_named(
     assert_eq!(named(host, bounds, finding, saturated).name, expected);
 }
 
+#[rstest]
+#[case::lock(0.2, &[("Lock:relation", 2.9), ("running", 0.2)], &[("postgres", 80.0), ("engine", 1.0)], "a lock in postgres")]
+// A short wait for a lock now and then is no queue.
+#[case::some_lock(0.2, &[("Lock:relation", 0.6), ("running", 0.2)], &[("postgres", 8.0), ("engine", 1.0)], "postgres")]
+#[case::disk(0.2, &[("IO:WALSync", 1.8), ("running", 0.2)], &[("postgres", 30.0), ("engine", 1.0)], "postgres")]
+#[case::slow_engine(0.1, &[("running", 0.1)], &[("postgres", 2.0), ("engine", 52.0), ("nginx", 1.0)], "engine")]
+#[case::nobody(0.1, &[], &[("postgres", 2.0), ("engine", 2.0), ("nginx", 2.0)], "waiting")]
+// Where processors are used up, everything waits for them.
+#[case::host(0.95, &[("running", 1.5)], &[("postgres", 8.0), ("engine", 1.0)], "the host")]
+fn what_operations_wait_for_is_named(
+    #[case] host: f64,
+    #[case] sessions: &[(&str, f64)],
+    #[case] parts: &[(&str, f64)],
+    #[case] expected: &str,
+) {
+    assert_eq!(named_by_waits(host, sessions, parts).name, expected);
+}
+
 #[test]
 fn the_evidence_says_by_how_much() {
     let host = named(0.96, &[("backend", 5000.0)], None, false).evidence;
@@ -62,5 +100,5 @@ fn the_evidence_says_by_how_much() {
 
 #[test]
 fn without_figures_nothing_is_named() {
-    assert_eq!(name(&Throughput::default(), None, &[], 2), None);
+    assert_eq!(name(&Throughput::default(), None, &[]), None);
 }

@@ -1,0 +1,110 @@
+//! What limited the throughput of a run, by the run's own evidence. Pure. Main function: [`name`].
+
+use super::Code;
+use crate::{
+    record::{Activity, Throughput},
+    report::{Bottleneck, Expected, Finding},
+};
+
+/// From this utilisation on, queues in front of a resource grow faster than its use: at 0.85 a request already waits about six times as
+/// long as it is served (M/M/1: 1 / (1 - 0.85)).
+const USED_UP: f64 = 0.85;
+/// What takes most of something is what is left to improve: everything else together is less.
+const MOST: f64 = 0.5;
+
+/// What makes other figures untrue comes first, then what is certain, and last what is left when no processor is used up. Nothing
+/// where too little was measured.
+pub(crate) fn name(throughput: &Throughput, expected: Option<&Expected>, findings: &[Finding]) -> Option<Bottleneck> {
+    generator(throughput)
+        .or_else(|| found(findings))
+        .or_else(|| throughput.activity.iter().find_map(lock))
+        .or_else(|| host(expected?))
+        .or_else(|| thread(throughput, expected?))
+        .or_else(|| waiting(throughput, expected?))
+}
+
+fn named(name: impl Into<String>, evidence: String) -> Option<Bottleneck> {
+    Some(Bottleneck { name: name.into(), evidence })
+}
+
+fn generator(throughput: &Throughput) -> Option<Bottleneck> {
+    let share = throughput.generator.cpu_share * 100.0;
+    throughput.generator.saturated.then(|| named("the load generator", format!("it used {share:.0}% of a core")))?
+}
+
+/// Findings that say so by themselves.
+fn found(findings: &[Finding]) -> Option<Bottleneck> {
+    [
+        (Code::PoolExhausted, "a pool"),
+        (Code::OomKilled, "memory"),
+        (Code::MemoryAtLimit, "memory"),
+        (Code::CpuThrottled, "the CPU limit"),
+    ]
+    .into_iter()
+    .find_map(|(code, what)| {
+        let finding = findings.iter().find(|finding| finding.code == code)?;
+        let component = finding.component.as_deref().unwrap_or("the system");
+        named(format!("{what} of {component}"), finding.claim.clone())
+    })
+}
+
+/// Sessions that work on each other's locks. A single one is no queue, so that one waits in the mean at least.
+fn lock(activity: &Activity) -> Option<Bottleneck> {
+    let Activity { component, samples, sessions, .. } = activity;
+    let all: f64 = sessions.values().sum();
+    let locked: f64 =
+        sessions.iter().filter(|(event, _)| event.starts_with("Lock:")).map(|(_, sessions)| sessions).sum();
+    (locked >= 1.0 && locked >= MOST * all).then(|| {
+        let evidence = format!(
+            "of {all:.1} sessions at work in the mean {locked:.1} waited for one ({samples} samples: {})",
+            activity.described()
+        );
+        named(format!("a lock in {component}"), evidence)
+    })?
+}
+
+fn host(expected: &Expected) -> Option<Bottleneck> {
+    let Expected { cpus, host_utilisation, host_bound, .. } = expected;
+    let used = host_utilisation * 100.0;
+    (*host_utilisation >= USED_UP).then(|| {
+        let text =
+            format!("its {cpus} processors were {used:.0}% busy; at this cost they carry {host_bound:.0} operations/s");
+        named("the host", text)
+    })?
+}
+
+fn thread(throughput: &Throughput, expected: &Expected) -> Option<Bottleneck> {
+    let utilisation = |bound: &f64| throughput.operations_per_second / bound;
+    let busiest = expected.replica_bound.iter().max_by(|(_, a), (_, b)| utilisation(a).total_cmp(&utilisation(b)));
+    let (component, bound) = busiest.filter(|(_, bound)| utilisation(bound) >= USED_UP)?;
+    let used = utilisation(bound) * 100.0;
+    let text = format!("the one thread of each replica was {used:.0}% busy; they carry {bound:.0} operations/s");
+    named(component, text)
+}
+
+/// Whoever an operation waits for most, although no processor is used up.
+fn waiting(throughput: &Throughput, expected: &Expected) -> Option<Bottleneck> {
+    let used = expected.host_utilisation * 100.0;
+    let all: f64 = throughput.parts.iter().map(|part| part.mean_ms).sum();
+    let longest = throughput.parts.iter().max_by(|a, b| a.mean_ms.total_cmp(&b.mean_ms));
+    match longest.filter(|part| part.mean_ms >= MOST * all) {
+        Some(part) => named(
+            &part.name,
+            format!(
+                "of the {all:.1} ms that an operation takes, {:.1} ms pass in {}, and no processor was used up (host {used:.0}%)",
+                part.mean_ms, part.name
+            ),
+        ),
+        None => named(
+            "waiting",
+            format!(
+                "no processor was used up (host {used:.0}%): {} clients wait {:.1} ms in the median for something that is not a processor",
+                throughput.clients,
+                throughput.latency_ms.map_or(0.0, |latency| latency.p50)
+            ),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests;
