@@ -106,6 +106,9 @@ pub struct Component {
     pub probes: Vec<ProbeSpec>,
     /// Memory limit of one replica.
     pub memory_limit_bytes: Option<u64>,
+    /// Sum of the CPU limits of one replica's containers, in thousandths of a processor; absent when none has one.
+    #[serde(default)]
+    pub cpu_limit_millis: Option<u64>,
 }
 
 /// The text of an environment variable, or the name of the secret that holds it.
@@ -299,6 +302,12 @@ pub(crate) fn components(plan: &Plan) -> Vec<Component> {
                 .iter()
                 .map(|container| container.resources.memory_limit_bytes)
                 .sum::<Option<u64>>(),
+            cpu_limit_millis: component
+                .pod
+                .containers
+                .iter()
+                .filter_map(|container| container.resources.cpu_limit_millis)
+                .reduce(u64::saturating_add),
         })
         .collect()
 }

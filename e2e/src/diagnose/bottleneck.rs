@@ -2,7 +2,7 @@
 
 use super::Code;
 use crate::{
-    record::{Activity, Throughput},
+    record::{Activity, Part, Throughput},
     report::{Bottleneck, Expected, Finding},
 };
 
@@ -11,6 +11,8 @@ use crate::{
 const USED_UP: f64 = 0.85;
 /// What takes most of something is what is left to improve: everything else together is less.
 const MOST: f64 = 0.5;
+/// Three quarters: without it, an operation would take a quarter of its time.
+const NEARLY_ALL: f64 = 0.75;
 
 /// What makes other figures untrue comes first, then what is certain, and last what is left when no processor is used up. Nothing
 /// where too little was measured.
@@ -82,27 +84,22 @@ fn thread(throughput: &Throughput, expected: &Expected) -> Option<Bottleneck> {
     named(component, text)
 }
 
-/// Whoever an operation waits for most, although no processor is used up.
+/// Where nearly all of an operation's time goes, although no processor is used up. Several places that share it are many waits in a row,
+/// of which none is the one to improve.
 fn waiting(throughput: &Throughput, expected: &Expected) -> Option<Bottleneck> {
     let used = expected.host_utilisation * 100.0;
     let all: f64 = throughput.parts.iter().map(|part| part.mean_ms).sum();
     let longest = throughput.parts.iter().max_by(|a, b| a.mean_ms.total_cmp(&b.mean_ms));
-    match longest.filter(|part| part.mean_ms >= MOST * all) {
-        Some(part) => named(
-            &part.name,
-            format!(
-                "of the {all:.1} ms that an operation takes, {:.1} ms pass in {}, and no processor was used up (host {used:.0}%)",
-                part.mean_ms, part.name
-            ),
-        ),
-        None => named(
-            "waiting",
-            format!(
-                "no processor was used up (host {used:.0}%): {} clients wait {:.1} ms in the median for something that is not a processor",
-                throughput.clients,
-                throughput.latency_ms.map_or(0.0, |latency| latency.p50)
-            ),
-        ),
+    let most = longest
+        .map(|Part { name, mean_ms }| format!("{mean_ms:.1} ms of the {all:.1} ms of an operation pass in {name}"));
+    let idle = format!("no processor was used up (host {used:.0}%)");
+    match longest.zip(most) {
+        Some((part, most)) if part.mean_ms >= NEARLY_ALL * all => named(&part.name, format!("{most}, and {idle}")),
+        Some((_, most)) => named("waiting", format!("{idle} and no part takes nearly all of the time: {most}")),
+        None => {
+            let median = throughput.latency_ms.map_or(0.0, |latency| latency.p50);
+            named("waiting", format!("{idle}, and {} clients wait {median:.1} ms in the median", throughput.clients))
+        }
     }
 }
 

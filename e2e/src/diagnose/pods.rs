@@ -27,7 +27,8 @@ fn of_component(data: &RunData, component: &Component) -> Vec<Finding> {
     [
         not_started(component, &pods),
         memory::finding(data, component, &pods),
-        cpu::finding(data, component),
+        cpu::held_back(data, component),
+        cpu::not_known(data, component),
         crashed(data, component, &pods),
         restarts(data, component, &pods),
         not_ready(data, component, &pods),

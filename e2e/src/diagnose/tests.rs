@@ -11,6 +11,7 @@ use crate::{
     },
     plan::Probes,
     provider::Usage,
+    target::Target,
 };
 
 const MEBIBYTE: u64 = 1024 * 1024;
@@ -88,6 +89,20 @@ fn a_component_is_held_back_from_a_quarter_of_its_periods_on(
             "the kernel held app back at its CPU limit: app-0 in 25 of 100 periods of 100 ms (25%)"
         );
     }
+}
+
+#[test]
+fn a_limit_of_which_nobody_tells_is_no_silence() {
+    let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+    data.tests.insert("a test".to_owned(), true);
+    let unknown =
+        |data: &RunData| findings(data).into_iter().any(|finding| finding.claim.starts_with("nobody told how often"));
+    assert!(!unknown(&data), "there is no limit");
+    data.environment.components[0].cpu_limit_millis = Some(50);
+    data.environment.target = Target::Docker;
+    assert!(unknown(&data));
+    data.throttling.insert("app-0".to_owned(), Throttling::default());
+    assert!(!unknown(&data));
 }
 
 /// A container whose instances ended at these seconds, each two seconds after its start, with these exit codes and reasons.
