@@ -15,14 +15,14 @@ use e2e_load::{
     agent::Order,
     load::{self, LoadResult},
 };
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::{
     environment::{self, Environment},
     kubelet::{
         Which,
-        node::{Snapshot, observe},
+        node::{Restart, Restarter, Snapshot, observe},
         observation::Observation,
         probe::Profile,
     },
@@ -41,6 +41,8 @@ pub(crate) struct Answers {
     pub(crate) provider: Arc<Provider>,
     pub(crate) pods: Vec<PodSpec>,
     pub(crate) snapshot: watch::Receiver<Snapshot>,
+    /// Where this program looks after the pods.
+    pub(crate) restarter: Option<Restarter>,
     /// What a suite says about how it goes.
     pub(crate) progress: watch::Sender<String>,
     /// How many agents make a load that comes from inside.
@@ -66,6 +68,7 @@ impl Server {
         let router = Router::new()
             .route("/status", get(status))
             .route("/probe/{pod}/{container}/{which}", post(probe))
+            .route("/restart", post(restart))
             .route("/progress", post(progress))
             .route("/load/{name}", post(load))
             .route("/stop", post(stop))
@@ -131,8 +134,32 @@ async fn probe(
     Ok(Json(observe(&*answers.provider, &Profile::default(), &pod, &container, probe).await))
 }
 
+async fn restart(
+    State(answers): State<Arc<Answers>>,
+    Json(RestartOrder { pod, container, spare_ms }): Json<RestartOrder>,
+) -> Result<(), (StatusCode, String)> {
+    let restarter = answers.restarter.as_ref().ok_or_else(|| {
+        let text = "a cluster restarts its containers by itself; docker and local can be asked to";
+        (StatusCode::NOT_IMPLEMENTED, text.to_owned())
+    })?;
+    let is_there = answers.pods.iter().any(|spec| spec.name == pod && spec.container(&container).is_some());
+    if !is_there {
+        return Err((StatusCode::NOT_FOUND, format!("there is no container {pod}/{container}")));
+    }
+    restarter.restart(Restart { pod, container, spare: Duration::from_millis(spare_ms) });
+    Ok(())
+}
+
 fn declared<'a>(pods: &'a [PodSpec], pod: &str, container: &str, which: Which) -> Option<&'a Probe> {
     which.of(&pods.iter().find(|candidate| candidate.name == pod)?.container(container)?.probes)
+}
+
+/// A container that is to be started again.
+#[derive(Debug, Serialize, Deserialize)]
+struct RestartOrder {
+    pod: String,
+    container: String,
+    spare_ms: u64,
 }
 
 /// Asks the run that an environment belongs to.
@@ -195,6 +222,18 @@ impl Control {
     pub async fn probe(&self, pod: &str, container: &str, which: Which) -> Result<Observation, Error> {
         let path = format!("/probe/{pod}/{container}/{}", which.word().to_lowercase());
         self.ask(reqwest::Method::POST, &path).await?.json().await.map_err(|source| self.no_answer(&path, source))
+    }
+
+    /// Has a container started again, at once. Failures of its probes count for nothing in its first `spare`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such container, or a cluster looks after it.
+    pub async fn restart(&self, pod: &str, container: &str, spare: Duration) -> Result<(), Error> {
+        let spare_ms = u64::try_from(spare.as_millis()).unwrap_or(u64::MAX);
+        let order = RestartOrder { pod: pod.to_owned(), container: container.to_owned(), spare_ms };
+        let request = self.client.post(format!("{}/restart", self.base)).bearer_auth(&self.token).json(&order);
+        self.answer("/restart", request).await.map(drop)
     }
 
     /// Asks the run to end and remove everything.

@@ -1,10 +1,16 @@
 //! `cargo xtask doctor`: why a probe fails, by experiment.
 
+mod from_start;
 mod lint;
 mod text;
 mod under_load;
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    path::PathBuf,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use e2e::{
@@ -14,15 +20,16 @@ use e2e::{
     exit::ExitCode,
     kubelet::{
         Which,
-        doctor::{Asked, Case, Diagnosis, Known, diagnose, with_history},
+        doctor::{Answers, Asked, Case, Diagnosis, Known, diagnose, with_history, with_start},
         node::Snapshot,
-        probe::{Profile, Target},
+        probe::{Profile, Target as ProbeTarget},
     },
     plan::ProbeAction,
     run_dir,
+    target::Target,
 };
 
-use crate::options::{block_on, run_directory};
+use crate::options::{BadInput, block_on, run_directory};
 
 /// Find out why a probe fails: send it as a kubelet does, and search for the smallest change that makes it succeed.
 #[derive(Debug, clap::Args)]
@@ -31,6 +38,7 @@ use crate::options::{block_on, run_directory};
   cargo xtask doctor --url http://10.0.0.7:8443/health --scheme HTTPS --works https://app.example/health
   cargo xtask doctor --env latest --component backend
   cargo xtask doctor --env latest --component backend --under-load /health
+  cargo xtask doctor --env latest --component backend --from-start
   cargo xtask doctor --lint manifests/
 
 Exit codes: 0 every probe succeeds, 1 one fails and its cause is known, 2 wrong input, 3 the environment is down,
@@ -58,12 +66,17 @@ pub(crate) struct Args {
     #[arg(long, value_name = "RUN", conflicts_with = "lint")]
     env: Option<PathBuf>,
     /// Only this component's.
-    #[arg(long, requires = "env")]
+    #[arg(long, requires = "env", conflicts_with_all = ["url", "lint"])]
     component: Option<String>,
     /// Send each HTTP probe that succeeds again while as many clients as the run's scenario has ask the same port for PATH, five
     /// seconds per probe; without PATH they ask what the probe asks.
-    #[arg(long, requires = "env", value_name = "PATH", num_args = 0..=1, default_missing_value = "")]
+    #[arg(long, requires = "env", conflicts_with_all = ["url", "lint"], value_name = "PATH", num_args = 0..=1, default_missing_value = "")]
     under_load: Option<String>,
+    /// Start each container again, without killing it for its probes, and send them from then on until they succeed, for LIMIT at most.
+    /// Not in a cluster, whose kubelets cannot be asked to.
+    #[arg(long, requires = "env", conflicts_with_all = ["url", "lint", "under_load"], value_name = "LIMIT", num_args = 0..=1,
+        default_missing_value = "60s", value_parser = e2e::duration::parse_positive)]
+    from_start: Option<Duration>,
     /// Look at manifests without running anything.
     #[arg(long, value_name = "DIR")]
     lint: Option<PathBuf>,
@@ -128,6 +141,10 @@ fn of_environment(args: &Args) -> Result<ExitCode> {
     if let Some(component) = &args.component {
         environment.component(component)?;
     }
+    if args.from_start.is_some() && environment.target == Target::K8s {
+        let text = "--from-start: a cluster's kubelets start containers again by their own rules; docker and local can be asked to";
+        return Err(BadInput(text.to_owned()).into());
+    }
     let entries = block_on(async {
         let control = Control::of(&environment).context("this system is down; `cargo xtask up` brings one up")?;
         let seen = match control.status().await {
@@ -137,12 +154,14 @@ fn of_environment(args: &Args) -> Result<ExitCode> {
                 return Ok(None);
             }
         };
+        let examined = Examined { args, environment: &environment, control, seen };
         let mut entries = Vec::new();
         let wanted = |component: &&Component| args.component.as_ref().is_none_or(|name| *name == component.name);
         for component in environment.components.iter().filter(wanted) {
             for replica in &component.replicas {
+                let started = starts(args, &examined.control, component, replica).await?;
                 for spec in &component.probes {
-                    let entry = examine(args, &environment, &control, &seen, component, replica, spec).await?;
+                    let entry = examined.examine(component, replica, spec, &started).await?;
                     if args.format == Format::Text {
                         print!("{}", text::render_entry(&entry));
                     }
@@ -161,54 +180,91 @@ fn of_environment(args: &Args) -> Result<ExitCode> {
     Ok(exit_code(&entries.iter().map(|entry| &entry.diagnosis).collect::<Vec<_>>()))
 }
 
-async fn examine(
-    args: &Args,
-    environment: &Environment,
-    control: &Control,
-    seen: &Snapshot,
-    component: &Component,
-    replica: &Replica,
-    spec: &ProbeSpec,
-) -> Result<DoctorEntry> {
-    let ProbeSpec { container, which, probe } = spec;
-    let diagnosis = match &probe.action {
-        // A command can be run only by what runs the container.
-        ProbeAction::Exec { .. } => Diagnosis::of_observation(control.probe(&replica.name, container, *which).await?),
-        ProbeAction::HttpGet { .. } | ProbeAction::TcpSocket { .. } | ProbeAction::Grpc { .. } => {
-            let ports = replica.ports.iter().map(|port| (port.number, port.address)).collect();
-            let target = Target { pod_ip: replica.pod_ip, ports };
-            let services = environment.services.iter().map(|endpoint| endpoint.service.clone());
-            let case = Case {
-                kind: component.kind.clone(),
-                component: component.name.clone(),
-                container: container.clone(),
-                which: *which,
-                probe: probe.clone(),
-                known: Known {
-                    services: services.filter(|service| *service == component.name).collect(),
-                    paths: other_paths(component, container, *which),
-                    ..Known::default()
-                },
-            };
-            let profile = Profile::of_version(&args.kubelet);
-            let now = match &args.under_load {
-                Some(path) => under_load::diagnose(&case, &target, &profile, environment, path).await?,
-                None => diagnose(&case, &target, &profile).await,
-            };
-            match seen.pod(&replica.name).and_then(|pod| pod.container(container)) {
+/// What the containers of a replica answer from a new start on, where that was asked for.
+async fn starts(args: &Args, control: &Control, component: &Component, replica: &Replica) -> Result<Starts> {
+    let mut starts = Starts::new();
+    let Some(limit) = args.from_start else { return Ok(starts) };
+    let containers: BTreeSet<&str> = component.probes.iter().map(|spec| spec.container.as_str()).collect();
+    for container in containers {
+        let specs: Vec<&ProbeSpec> = component.probes.iter().filter(|spec| spec.container == container).collect();
+        eprintln!("{}/{container} is started again and asked for {limit:?} at most", replica.name);
+        let answers = from_start::watch(control, &replica.name, container, &specs, limit).await?;
+        starts.insert(container.to_owned(), answers);
+    }
+    Ok(starts)
+}
+
+/// By container.
+type Starts = BTreeMap<String, BTreeMap<Which, Answers>>;
+
+/// The system that is examined.
+struct Examined<'a> {
+    args: &'a Args,
+    environment: &'a Environment,
+    control: Control,
+    seen: Snapshot,
+}
+
+impl Examined<'_> {
+    async fn examine(
+        &self,
+        component: &Component,
+        replica: &Replica,
+        spec: &ProbeSpec,
+        starts: &Starts,
+    ) -> Result<DoctorEntry> {
+        let ProbeSpec { container, which, probe } = spec;
+        let services = self.environment.services.iter().map(|endpoint| endpoint.service.clone());
+        let case = Case {
+            kind: component.kind.clone(),
+            component: component.name.clone(),
+            container: container.clone(),
+            which: *which,
+            probe: probe.clone(),
+            known: Known {
+                services: services.filter(|service| *service == component.name).collect(),
+                paths: other_paths(component, container, *which),
+                ..Known::default()
+            },
+        };
+        let now = match &probe.action {
+            // A command can be run only by what runs the container.
+            ProbeAction::Exec { .. } => {
+                Diagnosis::of_observation(self.control.probe(&replica.name, container, *which).await?)
+            }
+            ProbeAction::HttpGet { .. } | ProbeAction::TcpSocket { .. } | ProbeAction::Grpc { .. } => {
+                let ports = replica.ports.iter().map(|port| (port.number, port.address)).collect();
+                let target = ProbeTarget { pod_ip: replica.pod_ip, ports };
+                let profile = Profile::of_version(&self.args.kubelet);
+                match &self.args.under_load {
+                    Some(path) => under_load::diagnose(&case, &target, &profile, self.environment, path).await?,
+                    None => diagnose(&case, &target, &profile).await,
+                }
+            }
+        };
+        let diagnosis = match starts.get(container).and_then(|answers| Some((answers, answers.get(which)?))) {
+            Some((answers, own)) => {
+                let startup = answers.get(&Which::Startup).filter(|_| *which != Which::Startup);
+                with_start(&case, now, own, startup.and_then(first_success).unwrap_or_default())
+            }
+            None => match self.seen.pod(&replica.name).and_then(|pod| pod.container(container)) {
                 Some(seen) => with_history(&case, now, seen),
                 None => now,
-            }
-        }
-    };
-    Ok(DoctorEntry {
-        component: component.name.clone(),
-        pod: replica.name.clone(),
-        container: container.clone(),
-        which: *which,
-        at_unix_ms: unix_ms(),
-        diagnosis,
-    })
+            },
+        };
+        Ok(DoctorEntry {
+            component: component.name.clone(),
+            pod: replica.name.clone(),
+            container: container.clone(),
+            which: *which,
+            at_unix_ms: unix_ms(),
+            diagnosis,
+        })
+    }
+}
+
+fn first_success(answers: &Answers) -> Option<Duration> {
+    answers.iter().find(|(_, answer)| answer.success()).map(|(at, _)| *at)
 }
 
 /// Paths that the container's other probes ask.

@@ -3,7 +3,52 @@
 
 mod fault_cases;
 mod fault_run;
+mod support;
 
-use e2e::target::Target;
+use e2e::{
+    evidence::DoctorEntry,
+    kubelet::{
+        Which,
+        doctor::{Cause, Confidence},
+    },
+    target::Target,
+};
+use support::{Bench, REFERENCE};
 
 fault_run::fault_tests!(local_names_the_fault, local_tells_the_founding_story, Target::Local);
+
+/// A backend that its liveness probe never lets start, started again and left alone: the doctor sees it answer and knows how long it needs.
+#[test]
+fn local_doctor_sees_a_slow_start() {
+    let bench = Bench::of(REFERENCE);
+    let overlay = support::root().join("fixtures/overlays/liveness-too-early");
+    let overlay = overlay.to_str().expect("a path of letters");
+    let up = bench.output(&["up", "--target", "local", "--overlay", overlay]);
+    let said = String::from_utf8_lossy(&up.stderr).into_owned();
+    let id = said.lines().last().and_then(|line| line.rsplit(' ').next()).expect("the last line names the run");
+    let run = bench.run_directory(id);
+
+    let run = run.to_str().expect("a path of letters");
+    let found = bench.output(&["doctor", "--env", run, "--component", "backend", "--from-start", "--format", "json"]);
+    let down = bench.output(&["down", id]);
+    assert!(down.status.success(), "{}", String::from_utf8_lossy(&down.stderr));
+
+    let said = String::from_utf8_lossy(&found.stderr).into_owned();
+    let entries: Vec<DoctorEntry> = serde_json::from_slice(&found.stdout).expect(&said);
+    assert_eq!(found.status.code(), Some(1), "{entries:#?}");
+    let killers: Vec<&DoctorEntry> = entries.iter().filter(|entry| entry.which == Which::Liveness).collect();
+    assert_eq!(killers.len(), 2, "one of each replica");
+    for DoctorEntry { diagnosis, .. } in killers {
+        assert_eq!(
+            (diagnosis.cause, diagnosis.confidence),
+            (Some(Cause::NotStarted), Confidence::Proven),
+            "{diagnosis:#?}"
+        );
+        assert!(
+            diagnosis.explanation.contains("and the liveness probe has it killed after 4.0 s"),
+            "{}",
+            diagnosis.explanation
+        );
+        assert_eq!(diagnosis.fix.as_ref().and_then(|fix| fix.verified), Some(true));
+    }
+}

@@ -8,7 +8,11 @@ mod snapshot;
 use std::{future::Future, sync::Arc, time::Duration};
 
 use thiserror::Error;
-use tokio::{sync::watch, task::JoinSet, time::Instant};
+use tokio::{
+    sync::{broadcast, watch},
+    task::JoinSet,
+    time::Instant,
+};
 
 use super::{
     probe::{Profile, Target},
@@ -189,11 +193,38 @@ enum Mode {
     Leave,
 }
 
+/// A container that is to be started again; see [`Input::Restart`](super::worker::Input::Restart).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restart {
+    /// The pod.
+    pub pod: String,
+    /// The container.
+    pub container: String,
+    /// How long failures of its probes count for nothing.
+    pub spare: Duration,
+}
+
+/// Asks a node for restarts. It may outlive the node, and then asks for nothing.
+#[derive(Debug, Clone)]
+pub struct Restarter(broadcast::Sender<Restart>);
+
+impl Restarter {
+    /// Has a container started again.
+    pub fn restart(&self, restart: Restart) {
+        // Fails only when no container is looked after any more.
+        let _ = self.0.send(restart);
+    }
+}
+
+/// Restarts that are asked for before a container is told of the first: people ask for one after the other.
+const RESTARTS_WAITING: usize = 64;
+
 /// Pods that are being looked after. Dropping it stops that at once and leaves the containers as they are.
 #[derive(Debug)]
 pub struct Node {
     snapshot: watch::Receiver<Snapshot>,
     mode: watch::Sender<Mode>,
+    restarts: broadcast::Sender<Restart>,
     pods: JoinSet<()>,
 }
 
@@ -202,12 +233,19 @@ impl Node {
     pub fn run<R: Runtime>(runtime: Arc<R>, pods: Vec<PodSpec>, options: Options) -> Self {
         let (board, snapshot) = watch::channel(Snapshot::of_specs(&pods));
         let (mode, mode_seen) = watch::channel(Mode::Keep);
-        let context = pod::Context::new(runtime, board, mode_seen, options);
+        let (restarts, _) = broadcast::channel(RESTARTS_WAITING);
+        let context = pod::Context::new(runtime, board, mode_seen, restarts.clone(), options);
         let mut tasks = JoinSet::new();
         for spec in pods {
             tasks.spawn(pod::run(context.clone(), spec));
         }
-        Self { snapshot, mode, pods: tasks }
+        Self { snapshot, mode, restarts, pods: tasks }
+    }
+
+    /// Through which containers can be started again.
+    #[must_use]
+    pub fn restarter(&self) -> Restarter {
+        Restarter(self.restarts.clone())
     }
 
     /// What is known now.

@@ -73,6 +73,11 @@ pub enum Input {
     },
     /// The container's process ended.
     Exited(Exit),
+    /// Somebody asks for a new instance: at once, without a back-off, and not killed for what it answers in its first `spare`.
+    Restart {
+        /// How long failures of its probes count for nothing.
+        spare: Duration,
+    },
     /// Time went by; see [`Worker::next_wake`].
     Tick,
     /// The pod is being deleted: kill, and start nothing any more.
@@ -130,6 +135,9 @@ pub struct Worker {
     run: u32,
     probing: Probing,
     back_off: BackOff,
+    /// How long the next instance is spared, since somebody asked for it.
+    spare: Option<Duration>,
+    spared_until: Duration,
     /// When the newest instance that ended did so, or a start failed.
     finished: Option<Duration>,
     status: ContainerStatus,
@@ -149,6 +157,8 @@ impl Worker {
             run: 0,
             probing: Probing::new(probes, policy.eager),
             back_off: BackOff::default(),
+            spare: None,
+            spared_until: Duration::ZERO,
             finished: None,
             status: ContainerStatus {
                 state: ContainerState::Waiting { reason: "ContainerCreating".to_owned(), message: String::new() },
@@ -173,9 +183,17 @@ impl Worker {
                 self.probed(now, which, verdict, &message, &mut actions);
             }
             Input::Exited(exit) if self.is_up() => self.exited(now, exit),
+            Input::Restart { spare } if self.policy.restart == RestartPolicy::Always => {
+                self.restart(now, spare, &mut actions);
+            }
             Input::Stop => self.stopping = true,
             // An answer to nothing that was asked, or to an earlier run.
-            Input::Started | Input::StartFailed { .. } | Input::Probed { .. } | Input::Exited(_) | Input::Tick => {}
+            Input::Started
+            | Input::StartFailed { .. }
+            | Input::Probed { .. }
+            | Input::Exited(_)
+            | Input::Restart { .. }
+            | Input::Tick => {}
         }
         self.tick(now, &mut actions);
         self.status.started = self.is_up() && self.probing.started();
@@ -250,7 +268,22 @@ impl Worker {
         }
     }
 
+    fn restart(&mut self, now: Duration, spare: Duration, actions: &mut Vec<Action>) {
+        self.spare = Some(spare);
+        match &mut self.phase {
+            Phase::Running(since) => {
+                let (since, reason) =
+                    (*since, format!("Container {} is started again, as somebody asked", self.container));
+                actions.push(self.kill(now, since, self.policy.grace, reason));
+            }
+            Phase::Due { at, .. } => *at = now,
+            // The instance that comes next, or is being started, is the new one.
+            Phase::Starting | Phase::Killing(_) | Phase::Done => {}
+        }
+    }
+
     fn started(&mut self, now: Duration) {
+        self.spared_until = self.spare.take().map_or(Duration::ZERO, |spare| now + spare);
         if self.status.last_termination.is_some() {
             self.status.restart_count += 1;
         }
@@ -295,7 +328,8 @@ impl Worker {
                 self.events.add(now, EventType::Warning, "ProbeNotMeasured", &text);
             }
         }
-        let failed = self.probing.result(now, which, verdict);
+        let counted = if now < self.spared_until && verdict == Verdict::Failure { Verdict::Errored } else { verdict };
+        let failed = self.probing.result(now, which, counted);
         if let (true, Phase::Running(since)) = (failed && which != Which::Readiness && !self.stopping, self.phase) {
             let grace = self.probing.grace(which).unwrap_or(self.policy.grace);
             let restarts = self.policy.restart != RestartPolicy::Never;
@@ -329,6 +363,10 @@ impl Worker {
         };
         if self.stopping || !restarts {
             self.phase = Phase::Done;
+            return;
+        }
+        if self.spare.is_some() {
+            self.phase = Phase::Due { at: now, lengthens: false };
             return;
         }
         // A kill and the restart after it are one pass of `SyncPod`, which looks at statuses from before the kill: the wait

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::kubelet::node::{Node, NotReached, Snapshot, wait_for};
+use crate::kubelet::node::{Node, NotReached, Restarter, Snapshot, wait_for};
 
 /// Who looks after the pods.
 pub(super) enum Keeper {
@@ -20,6 +20,14 @@ impl Keeper {
         match self {
             Self::Node(node) => node.watch(),
             Self::Cluster(snapshots) => snapshots.clone(),
+        }
+    }
+
+    /// Through which containers can be started again; nothing where a cluster decides that.
+    pub(super) fn restarter(&self) -> Option<Restarter> {
+        match self {
+            Self::Node(node) => Some(node.restarter()),
+            Self::Cluster(_) => None,
         }
     }
 

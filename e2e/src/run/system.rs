@@ -59,6 +59,7 @@ impl System {
             provider: Arc::clone(&provider),
             pods: prepared.pods.clone(),
             snapshot: keeper.watch(),
+            restarter: keeper.restarter(),
             progress,
             agents: prepared.agents,
             stop,

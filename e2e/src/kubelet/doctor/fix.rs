@@ -39,9 +39,12 @@ pub(super) enum Change {
     Path(String),
     /// A grpc probe of the same port instead.
     Grpc,
-    /// A startup probe that asks the same.
-    Startup,
+    /// A startup probe that asks the same for so long.
+    Startup(Duration),
 }
+
+/// A minute and a half: as many seconds as slow frameworks take, and a failure still shows within two minutes.
+pub(super) const USUAL_START: Duration = Duration::from_secs(90);
 
 impl Fix {
     /// The fix of a cause.
@@ -111,10 +114,14 @@ impl Change {
                 lines.extend(under("grpc", format!("port: {}", port(&case.probe.action))));
                 lines
             }
-            // A minute and a half: as many seconds as slow frameworks take, and a failure still shows within two minutes.
-            Self::Startup if case.which == Which::Startup => vec!["failureThreshold: 90".to_owned()],
-            Self::Startup => {
-                let mut lines = vec!["periodSeconds: 1".to_owned(), "failureThreshold: 90".to_owned()];
+            Self::Startup(start) if case.which == Which::Startup => {
+                let periods = start.as_secs_f64() / case.probe.period.as_secs_f64().max(1.0);
+                // More than there are now, whatever the period.
+                let threshold = (periods.ceil() as u32).max(case.probe.failure_threshold.saturating_add(1));
+                vec![format!("failureThreshold: {threshold}")]
+            }
+            Self::Startup(start) => {
+                let mut lines = vec!["periodSeconds: 1".to_owned(), format!("failureThreshold: {}", start.as_secs())];
                 lines.push(format!("{handler}: {}", action(&case.probe.action)[handler]));
                 return (Which::Startup.field(), lines);
             }

@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
-use super::{Axis, Case, Cause, Diagnosis, Fix, Flip, Found, Trial, fix::Change, seconds};
+use super::{
+    Axis, Case, Cause, Diagnosis, Fix, Flip, Found, Trial,
+    fix::{Change, USUAL_START},
+    seconds,
+};
 use crate::kubelet::node::ContainerReport;
 
 /// Adds to what was found `now` what the run has seen of the container since its first start. A cause that was found stands.
@@ -28,7 +32,7 @@ pub fn with_history(case: &Case, now: Diagnosis, seen: &ContainerReport) -> Diag
         _ => return now,
     };
     // Nobody has seen it succeed with a change, so this is no proof.
-    let change = (killer == case.which).then_some(Change::Startup);
+    let change = (killer == case.which).then_some(Change::Startup(USUAL_START));
     let found = Found { cause: Cause::NotStarted, flip, confirmed: false, explanation, change };
     let mut evidence = now.evidence;
     evidence.extend(report.last_failure.as_ref().map(|last| Trial {

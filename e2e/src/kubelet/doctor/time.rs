@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     Axis, Cause, Flip, Found,
-    fix::Change,
+    fix::{Change, USUAL_START},
     lab::{Lab, exchange},
     seconds,
 };
@@ -90,7 +90,7 @@ impl Lab<'_> {
             let explanation = format!("the app began to answer {} after the doctor's first request", seconds(after));
             let flip = Flip { axis: Axis::Time, from: seconds(Duration::ZERO), to: seconds(after) };
             // Nobody knows from here when it was started.
-            let change = Some(Change::Startup);
+            let change = Some(Change::Startup(USUAL_START));
             return Some(Found { cause: Cause::NotStarted, flip: Some(flip), confirmed: false, explanation, change });
         }
     }

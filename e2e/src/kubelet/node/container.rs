@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    sync::watch,
+    sync::{broadcast, watch},
     task::{JoinError, JoinSet},
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{ContainerSpec, ExecError, Mode, Runtime, StartError, pod::Context};
+use super::{ContainerSpec, ExecError, Mode, Restart, Runtime, StartError, pod::Context};
 use crate::{
     kubelet::{
         Which,
@@ -29,7 +29,9 @@ const EXEC_SLACK: Duration = Duration::from_millis(500);
 /// Runs a container. `true` when it ended for good by itself, `false` when the node ended.
 pub(super) async fn drive<R: Runtime>(context: Context<R>, pod: String, spec: ContainerSpec, policy: Policy) -> bool {
     let worker = Worker::new(pod.as_str(), spec.name.as_str(), spec.probes.clone(), policy);
-    let mut driver = Driver { context, pod, spec, worker, work: JoinSet::new(), probes: JoinSet::new(), stop_by: None };
+    let restarts = context.restarts.subscribe();
+    let (work, probes) = (JoinSet::new(), JoinSet::new());
+    let mut driver = Driver { context, pod, spec, worker, restarts, work, probes, stop_by: None };
     let mut input = Input::Tick;
     loop {
         driver.tell(input);
@@ -48,6 +50,7 @@ struct Driver<R> {
     pod: String,
     spec: ContainerSpec,
     worker: Worker,
+    restarts: broadcast::Receiver<Restart>,
     /// Starts, waits and kills. Dropping it ends them.
     work: JoinSet<Done>,
     /// Probes in flight, which nothing waits for.
@@ -141,6 +144,13 @@ impl<R: Runtime> Driver<R> {
                     }
                     Done::Exit(exit) => return Some(Input::Exited(exit)),
                     Done::Kill => {}
+                },
+                restart = self.restarts.recv() => match restart {
+                    Ok(Restart { pod, container, spare }) if pod == self.pod && container == self.spec.name => {
+                        return Some(Input::Restart { spare });
+                    }
+                    // Somebody else's; the sender is in the context, so that the channel does not close.
+                    Ok(_) | Err(_) => {}
                 },
                 Some(probed) = self.probes.join_next() => return Some(self.probed(passed_on(probed))),
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => return Some(Input::Tick),

@@ -2,9 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::watch, task::JoinSet, time::Instant};
+use tokio::{
+    sync::{broadcast, watch},
+    task::JoinSet,
+    time::Instant,
+};
 
-use super::{ContainerSpec, Mode, Options, PodReport, PodSpec, Runtime, Snapshot, container};
+use super::{ContainerSpec, Mode, Options, PodReport, PodSpec, Restart, Runtime, Snapshot, container};
 use crate::kubelet::{
     status::{Event, EventType},
     worker::{Policy, RestartPolicy},
@@ -15,6 +19,7 @@ pub(super) struct Context<R> {
     pub(super) runtime: Arc<R>,
     pub(super) options: Arc<Options>,
     pub(super) mode: watch::Receiver<Mode>,
+    pub(super) restarts: broadcast::Sender<Restart>,
     board: Arc<watch::Sender<Snapshot>>,
 }
 
@@ -24,6 +29,7 @@ impl<R> Clone for Context<R> {
             runtime: Arc::clone(&self.runtime),
             options: Arc::clone(&self.options),
             mode: self.mode.clone(),
+            restarts: self.restarts.clone(),
             board: Arc::clone(&self.board),
         }
     }
@@ -34,9 +40,10 @@ impl<R> Context<R> {
         runtime: Arc<R>,
         board: watch::Sender<Snapshot>,
         mode: watch::Receiver<Mode>,
+        restarts: broadcast::Sender<Restart>,
         options: Options,
     ) -> Self {
-        Self { runtime, options: Arc::new(options), mode, board: Arc::new(board) }
+        Self { runtime, options: Arc::new(options), mode, restarts, board: Arc::new(board) }
     }
 
     /// The time since the start of the run.

@@ -283,3 +283,21 @@ async fn shutdown_leaves_the_containers_and_waits_for_nothing() {
     assert_eq!(before.elapsed(), s(0));
     assert_eq!(fake.log(epoch), [("start a-c".to_owned(), 0)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_is_of_the_container_that_was_asked_for() {
+    // It needs half a minute, for which its liveness probe has no patience.
+    let script = || Script { healthy_after: s(30), ..Script::default() };
+    let fake = Fake::with(vec![("a-c", script()), ("b-c", Script::default())]);
+    let probes = Probes { liveness: Some(probe(5, 3)), ..Probes::default() };
+    let (options, epoch) = options();
+    let node = Node::run(Arc::clone(&fake), vec![pod("a", probes), pod("b", Probes::default())], options);
+    sleep(s(3)).await;
+    node.restarter().restart(Restart { pod: "a".to_owned(), container: "a-c".to_owned(), spare: s(60) });
+    sleep(s(90)).await;
+    let of_a: Vec<_> = fake.log(epoch).into_iter().filter(|(text, _)| !text.contains("b-c")).collect();
+    let expected = [("start a-c", 0), ("kill a-c 30", 3), ("start a-c", 4)];
+    assert_eq!(of_a, expected.map(|(text, at)| (text.to_owned(), at)), "spared until it answers");
+    assert_eq!(node.snapshot().pods["b"].restarts, 0);
+    node.shutdown().await;
+}

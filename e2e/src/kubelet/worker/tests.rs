@@ -266,3 +266,42 @@ fn an_oom_kill_has_its_word() {
     let end = worker.status().last_termination.clone().unwrap();
     assert_eq!((end.reason.as_str(), end.exit_code, end.signal), ("OOMKilled", 137, Some(9)));
 }
+
+/// A container whose liveness probe may fail once every 10 s, running since 0, and asked for a new instance at 5.
+fn asked_again() -> Worker {
+    let probes = Probes { liveness: Some(probe(0, 10, 1, 1)), ..Probes::default() };
+    let mut worker = running(probes, ALWAYS);
+    worker.handle(s(0), Input::Started);
+    let actions = worker.handle(s(5), Input::Restart { spare: s(60) });
+    assert!(matches!(actions[..], [Action::Kill { .. }]), "{actions:?}");
+    assert_eq!(worker.handle(s(6), Input::Exited(DONE)), [Action::Start { run: 2 }], "without a back-off");
+    worker.handle(s(6), Input::Started);
+    worker
+}
+
+fn failed_liveness(run: u32) -> Input {
+    Input::Probed { which: Which::Liveness, run, verdict: Verdict::Failure, message: "no".to_owned() }
+}
+
+#[test]
+fn an_instance_that_somebody_asked_for_is_spared_for_a_while() {
+    let mut worker = asked_again();
+    assert_eq!(worker.status().restart_count, 1);
+    let kills = |actions: Vec<Action>| actions.iter().any(|action| matches!(action, Action::Kill { .. }));
+    assert!(!kills(worker.handle(s(65), failed_liveness(2))));
+    assert!(kills(worker.handle(s(66), failed_liveness(2))), "60 s after its start it is one like any other");
+}
+
+#[test]
+fn the_instance_after_a_spared_one_is_not_spared() {
+    let mut worker = asked_again();
+    worker.handle(s(20), Input::Exited(CRASH));
+    worker.handle(s(20), Input::Started);
+    worker.handle(s(21), Input::Exited(CRASH));
+    assert_eq!(worker.status().state.to_string(), "CrashLoopBackOff");
+    // Whoever asks does not wait for the back-off.
+    assert_eq!(worker.handle(s(22), Input::Restart { spare: Duration::ZERO }), [Action::Start { run: 4 }]);
+    worker.handle(s(22), Input::Started);
+    let actions = worker.handle(s(23), failed_liveness(4));
+    assert!(actions.iter().any(|action| matches!(action, Action::Kill { .. })), "{actions:?}");
+}
