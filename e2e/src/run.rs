@@ -58,6 +58,8 @@ pub struct Options {
     pub agents: u32,
     /// Whether the load comes from this machine; from inside where there can be agents unless set.
     pub load_from_host: Option<bool>,
+    /// On docker, publish ports and reach pods through them although this machine routes to pods, as clients elsewhere have to.
+    pub published_ports: bool,
     /// Which cluster, for the target k8s.
     pub cluster: k8s::Options,
     /// Directories with patches, applied in order.
@@ -93,6 +95,7 @@ impl Options {
             target: None,
             agents: 1,
             load_from_host: None,
+            published_ports: false,
             cluster: k8s::Options::default(),
             overlays: Vec::new(),
             sets: Vec::new(),

@@ -1,5 +1,6 @@
 //! `cargo xtask scale`: how the throughput grows with replicas, what limits it, and whether more replicas make it worse.
 
+mod control;
 mod plot;
 mod text;
 
@@ -13,10 +14,12 @@ use e2e::{
     report::{Bottleneck, Report},
     run::{Options, run as run_once},
     scaling::{Point, Study, study},
+    target::Target,
 };
 use serde::Serialize;
 
 use crate::options::{BadInput, TargetChoice, block_on, parse_target, project};
+use control::Control;
 
 /// Measure the throughput with different numbers of backends and fit the Universal Scalability Law to it.
 ///
@@ -26,6 +29,7 @@ use crate::options::{BadInput, TargetChoice, block_on, parse_target, project};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask scale --target docker
+  cargo xtask scale --target docker --controls   # and what a regression comes from
   cargo xtask scale --replicas 1,2,4 --repeat 1 --duration 5s   # three levels: measured, not fitted
 
 Exit codes: as those of e2e; 5 when a level could not be measured")]
@@ -51,6 +55,10 @@ pub(crate) struct Args {
     /// Length of each load suite.
     #[arg(long, default_value = "10s", value_parser = e2e::duration::parse_positive)]
     duration: Duration,
+    /// On docker, measure 4 and 8 replicas also through published ports, and with the same CPU for each replica: whether more replicas
+    /// make it worse because of the bridge, its proxy, or the processors that they share.
+    #[arg(long)]
+    controls: bool,
     /// Decides the order of the levels and the bootstrap.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -69,6 +77,8 @@ struct Found {
 #[derive(Debug, Serialize)]
 struct Level {
     replicas: u32,
+    /// What was changed; such a run is no part of the study.
+    control: Option<Control>,
     /// Its directory, where every figure can be checked.
     run: String,
     /// Nothing when the throughput could not be measured.
@@ -79,29 +89,32 @@ struct Level {
 }
 
 impl Level {
-    fn point(&self) -> Option<Point> {
-        self.operations_per_second.map(|throughput| Point { replicas: self.replicas, throughput })
+    /// The run's measurement, when it is one of `control`.
+    fn point(&self, control: Option<Control>) -> Option<Point> {
+        let throughput = self.operations_per_second.filter(|_| self.control == control)?;
+        Some(Point { replicas: self.replicas, throughput })
     }
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let order = order(&args.replicas, args.repeat, args.seed)?;
+    let order = order(&args.levels()?, args.repeat, args.seed);
     let progress = Progress::new();
     let mut runs = Vec::new();
     let mut target = String::new();
-    for (number, replicas) in (1..).zip(&order) {
-        progress.line(format!("scale: run {number} of {} with {replicas} replicas", order.len()));
-        let outcome = block_on(run_once(args.options(*replicas), &progress))??;
+    for (number, (replicas, control)) in (1..).zip(&order) {
+        let how = control.map(|control| format!(", {}", control.described())).unwrap_or_default();
+        progress.line(format!("scale: run {number} of {} with {replicas} replicas{how}", order.len()));
+        let outcome = block_on(run_once(args.options(*replicas, *control)?, &progress))??;
         if outcome.exit == ExitCode::Interrupted {
             return Ok(outcome.exit);
         }
         let report = outcome.report.context("a run without suites has no throughput")?;
         target.clone_from(&report.environment.provider);
         let name = outcome.directory.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
-        runs.push(level(*replicas, name, &report));
+        runs.push(level(*replicas, *control, name, &report));
     }
-    let points: Vec<Point> = runs.iter().filter_map(Level::point).collect();
-    let is_complete = points.len() == runs.len();
+    let points: Vec<Point> = runs.iter().filter_map(|run| run.point(None)).collect();
+    let is_complete = runs.iter().all(|run| run.operations_per_second.is_some());
     let found = Found { target, runs, study: study(&points, args.seed) };
     let directory = write(&found, &points)?;
     println!("{}", text::render(&found, &points));
@@ -110,8 +123,26 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 impl Args {
-    fn options(&self, replicas: u32) -> Options {
-        Options {
+    /// What is measured in each round.
+    fn levels(&self) -> Result<Vec<(u32, Option<Control>)>> {
+        let mut distinct = self.replicas.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        if distinct.len() != self.replicas.len() {
+            let text = "--replicas names a level twice; --repeat measures all of them again";
+            return Err(BadInput(text.to_owned()).into());
+        }
+        if self.controls && self.target.target().is_some_and(|target| target != Target::Docker) {
+            return Err(BadInput("--controls is about Docker's bridge, so it needs --target docker".to_owned()).into());
+        }
+        let own = self.replicas.iter().map(|replicas| (*replicas, None));
+        let controls = Control::ALL.into_iter().filter(|_| self.controls);
+        let controls = controls.flat_map(|control| control::LEVELS.map(|replicas| (replicas, Some(control))));
+        Ok(own.chain(controls).collect())
+    }
+
+    fn options(&self, replicas: u32, control: Option<Control>) -> Result<Options> {
+        let mut options = Options {
             target: self.target.target(),
             overlays: self.overlay.clone(),
             sets: self.set.clone(),
@@ -119,18 +150,21 @@ impl Args {
             clients: self.clients,
             duration: Some(self.duration),
             ..project()
+        };
+        if let Some(control) = control {
+            control.apply(&mut options, &studies().join("controls"))?;
         }
+        Ok(options)
     }
 }
 
+/// Where studies are kept.
+fn studies() -> PathBuf {
+    project().runs().join("scale")
+}
+
 /// Each level once per round, every round in an order of its own.
-fn order(levels: &[u32], rounds: u32, seed: u64) -> Result<Vec<u32>> {
-    let mut distinct = levels.to_vec();
-    distinct.sort_unstable();
-    distinct.dedup();
-    if distinct.len() != levels.len() {
-        return Err(BadInput("--replicas names a level twice; --repeat measures all of them again".to_owned()).into());
-    }
+fn order<T: Copy>(levels: &[T], rounds: u32, seed: u64) -> Vec<T> {
     let mut order = Vec::new();
     for round in 0..rounds {
         let mut random = Random::new(seed, round);
@@ -141,14 +175,15 @@ fn order(levels: &[u32], rounds: u32, seed: u64) -> Result<Vec<u32>> {
         }
         order.extend(shuffled);
     }
-    Ok(order)
+    order
 }
 
-fn level(replicas: u32, run: String, report: &Report) -> Level {
+fn level(replicas: u32, control: Option<Control>, run: String, report: &Report) -> Level {
     let operations_per_second =
         report.throughput.as_ref().map(|throughput| throughput.operations_per_second).filter(|rate| *rate > 0.0);
     Level {
         replicas,
+        control,
         run,
         operations_per_second,
         host_bound: report.expected.as_ref().map(|expected| expected.host_bound),
@@ -159,7 +194,7 @@ fn level(replicas: u32, run: String, report: &Report) -> Level {
 /// Writes `scale.json`, `scale.md` and `scale.svg` beside the runs.
 fn write(found: &Found, points: &[Point]) -> Result<PathBuf> {
     let last = found.runs.last().map(|run| run.run.as_str()).unwrap_or("none");
-    let directory = project().runs().join("scale").join(last);
+    let directory = studies().join(last);
     std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
     let host = found.runs.iter().filter_map(|run| run.host_bound).reduce(f64::min);
     for (file, content) in [
@@ -175,18 +210,39 @@ fn write(found: &Found, points: &[Point]) -> Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
 
     #[test]
     fn levels_take_turns_and_each_round_has_all() {
         let levels = [1, 2, 3, 4, 6, 8];
-        let order = order(&levels, 3, 1).unwrap();
+        let order = order(&levels, 3, 1);
         for round in order.chunks(6) {
             let mut sorted = round.to_vec();
             sorted.sort_unstable();
             assert_eq!(sorted, levels);
         }
         assert_ne!(order[..6], order[6..12]);
-        assert!(super::order(&[1, 1], 1, 1).is_err());
+    }
+
+    #[test]
+    fn controls_are_measured_in_every_round_beside_the_levels() {
+        let mut args =
+            Line::try_parse_from(["scale", "--target", "docker", "--replicas", "4,8", "--controls"]).unwrap();
+        let levels = args.args.levels().unwrap();
+        let of =
+            |control| levels.iter().filter(|(_, of)| *of == control).map(|(replicas, _)| *replicas).collect::<Vec<_>>();
+        for control in [None, Some(Control::PublishedPorts), Some(Control::FixedCpu)] {
+            assert_eq!(of(control), [4, 8]);
+        }
+        args.args.replicas = vec![1, 1];
+        assert!(args.args.levels().unwrap_err().to_string().contains("a level twice"));
     }
 }

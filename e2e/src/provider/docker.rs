@@ -59,14 +59,15 @@ struct Pod {
 }
 
 impl DockerPods {
-    /// Makes the network and config files; starts nothing.
+    /// Makes the network and config files; starts nothing. With `published_ports` pods are reached through these alone.
     pub(crate) async fn prepare(
         engine: Engine,
         pods: Vec<PodSpec>,
         services: &[Service],
         directory: &RunDir,
+        published_ports: bool,
     ) -> Result<Self, Error> {
-        let network = Network::create(&engine).await?;
+        let network = Network::create(&engine, published_ports).await?;
         let order = pods.iter().map(|pod| pod.name.clone()).collect();
         let mut made = BTreeMap::new();
         for spec in pods {

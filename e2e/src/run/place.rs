@@ -94,9 +94,9 @@ pub(super) async fn provide(prepared: &Prepared, programs: &FoundPrograms) -> Re
     let Prepared { plan, root, directory, .. } = prepared;
     let pods = prepared.pods.clone();
     Ok(match &prepared.place {
-        Place::Docker(engine) => {
-            Provider::Docker(DockerPods::prepare(engine.clone(), pods, &plan.services, directory).await?)
-        }
+        Place::Docker(engine) => Provider::Docker(
+            DockerPods::prepare(engine.clone(), pods, &plan.services, directory, prepared.published_ports).await?,
+        ),
         Place::Local => Provider::Local(LocalPods::prepare(plan, pods, programs, root, directory)?),
         Place::K8s(cluster) => {
             let pods = K8sPods::prepare((**cluster).clone(), pods, plan).await;

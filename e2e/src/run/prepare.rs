@@ -41,6 +41,8 @@ pub(super) struct Prepared {
     /// How many agents make the load that comes from inside.
     pub(super) agents: u32,
     pub(super) load_from: LoadFrom,
+    /// Whether pods on docker are reached through published ports alone.
+    pub(super) published_ports: bool,
     pub(super) place: Place,
 }
 
@@ -121,6 +123,7 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
         warnings,
         agents: options.agents,
         load_from,
+        published_ports: options.published_ports,
         place,
     })
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask bench load`: what the load generator costs, against wrk, hey, ab and oha, in turns.
 
 mod peers;
+mod rate;
 mod server;
 
 use std::{
@@ -18,8 +19,8 @@ use crate::options::BadInput;
 use peers::{PEERS, Peer};
 use server::{ANSWER, Nginx};
 
-/// Requests per second of CPU time: this generator and every peer that is installed, in turns, with GET and POST of JSON; and what
-/// many connections cost.
+/// Requests per second of CPU time: this generator and every peer that is installed, in turns, with GET and POST of JSON; what many
+/// connections cost; and how exactly a fixed rate is kept.
 ///
 /// Requests per second would measure the server here; what a generator costs is part of every figure of a system that shares the
 /// machine with it. The server, nginx, is pinned to the first processor and generators to the second. Peers: apt install wrk hey
@@ -60,6 +61,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let ours_posts = [&ours_posts[..], &["--expect-body", ANSWER]].concat();
     compare(args, "POST", &peers, || ours(args, &post, &ours_posts), |peer| peer.post(args, &post, &directory.0))?;
     connections(args, &get)?;
+    drop(nginx);
+    rate::compare(args)?;
     Ok(ExitCode::Pass)
 }
 

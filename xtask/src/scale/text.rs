@@ -2,7 +2,7 @@
 
 use e2e::scaling::{Fit, Point, Study, levels, mean};
 
-use super::Found;
+use super::{Found, Level, control::Control};
 
 /// What the founding report expected, in operations per second: by replicas, from and to.
 const FOUNDING: [(u32, f64, f64); 2] = [(2, 1600.0, 2000.0), (4, 3200.0, 4000.0)];
@@ -31,6 +31,7 @@ pub(super) fn render(found: &Found, points: &[Point]) -> String {
     lines.extend(bottlenecks(found));
     lines.push(String::new());
     lines.extend(founding(points));
+    lines.extend(controls(found));
     lines.join("\n")
 }
 
@@ -47,7 +48,7 @@ fn row(level: u32, found: &Found, points: &[Point], fit: Option<&Fit>) -> String
     let mut names: Vec<&str> = found
         .runs
         .iter()
-        .filter(|run| run.replicas == level)
+        .filter(|run| run.replicas == level && run.control.is_none())
         .filter_map(|run| Some(run.bottleneck.as_ref()?.name.as_str()))
         .collect();
     names.dedup();
@@ -78,6 +79,7 @@ fn bottlenecks(found: &Found) -> Vec<String> {
     let mut lines: Vec<(String, String)> = Vec::new();
     for run in &found.runs {
         if let Some(bottleneck) = &run.bottleneck
+            && run.control.is_none()
             && !lines.iter().any(|(name, _)| *name == bottleneck.name)
         {
             let text =
@@ -99,6 +101,27 @@ fn founding(points: &[Point]) -> Vec<String> {
     }
     lines.push(format!("| 8 replicas regress on Docker's bridge | less than with 4 | {} |", regression(points)));
     lines
+}
+
+/// The same comparison with one thing changed, where that was measured.
+fn controls(found: &Found) -> Vec<String> {
+    let row = |control: Control| {
+        let points: Vec<Point> = found.runs.iter().filter_map(|run| run.point(Some(control))).collect();
+        let bottlenecks: Vec<&str> =
+            found.runs.iter().filter(|run| run.control == Some(control)).filter_map(limit).collect();
+        let [four, eight] = [4, 8].map(|replicas| mean(&points, replicas));
+        let (four, eight) = four.zip(eight)?;
+        let measured = format!("{}: {eight:.0} against {four:.0} operations/s", regression(&points));
+        let mut distinct = bottlenecks;
+        distinct.sort_unstable();
+        distinct.dedup();
+        Some(format!("| the same {} | | {measured}; limited by {} |", control.described(), distinct.join(", ")))
+    };
+    Control::ALL.into_iter().filter_map(row).collect()
+}
+
+fn limit(run: &Level) -> Option<&str> {
+    Some(run.bottleneck.as_ref()?.name.as_str())
 }
 
 /// Whether 8 replicas do less than 4, and whether the runs of both levels are apart.

@@ -15,11 +15,12 @@ use crate::provider::Error;
 pub(super) struct Network {
     /// Its name.
     pub(super) name: String,
+    published_ports: bool,
     routed: AtomicBool,
 }
 
 impl Network {
-    pub(super) async fn create(engine: &Engine) -> Result<Self, Error> {
+    pub(super) async fn create(engine: &Engine, published_ports: bool) -> Result<Self, Error> {
         let name = format!("e2e-{}", engine.run_id);
         let labels = Some(engine.labels());
         let request = NetworkCreateRequest { name: name.clone(), labels, ..Default::default() };
@@ -28,7 +29,8 @@ impl Network {
         let network = engine.client.inspect_network(&name, None).await.map_err(failed)?;
         let configs = network.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
         let gateway = configs.into_iter().find_map(|config| config.gateway?.parse().ok());
-        Ok(Self { name, routed: AtomicBool::new(gateway.is_some_and(is_here)) })
+        let routed = AtomicBool::new(!published_ports && gateway.is_some_and(is_here));
+        Ok(Self { name, published_ports, routed })
     }
 
     /// Whether this machine reaches pods by their own addresses, so that no port has to be published for them. A guess until a
@@ -37,9 +39,9 @@ impl Network {
         self.routed.load(Ordering::Relaxed)
     }
 
-    /// Tries whether this machine reaches a pod's address, and remembers when it does not.
+    /// Tries whether this machine reaches a pod's address, and remembers when it does not; it does not when it must not.
     pub(super) async fn is_reached(&self, pod: IpAddr) -> bool {
-        let reached = answers(pod).await;
+        let reached = !self.published_ports && answers(pod).await;
         if !reached {
             self.routed.store(false, Ordering::Relaxed);
         }
