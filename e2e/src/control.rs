@@ -142,6 +142,7 @@ async fn restart(
         let text = "a cluster restarts its containers by itself; docker and local can be asked to";
         (StatusCode::NOT_IMPLEMENTED, text.to_owned())
     })?;
+    // Init containers run once and are none of them.
     let is_there = answers.pods.iter().any(|spec| spec.name == pod && spec.container(&container).is_some());
     if !is_there {
         return Err((StatusCode::NOT_FOUND, format!("there is no container {pod}/{container}")));
@@ -224,7 +225,8 @@ impl Control {
         self.ask(reqwest::Method::POST, &path).await?.json().await.map_err(|source| self.no_answer(&path, source))
     }
 
-    /// Has a container started again, at once. Failures of its probes count for nothing in its first `spare`.
+    /// Has a container started again, at once. Failures of its startup and liveness probes count for nothing in its
+    /// first `spare`.
     ///
     /// # Errors
     ///

@@ -50,16 +50,25 @@ pub struct Sample {
     pub at_unix_ms: u64,
     /// By pod; pods that could not be measured are left out.
     pub pods: BTreeMap<String, Usage>,
-    /// Processor seconds that the machine, or the nodes together, have been busy since they started, whoever with; absent where that
-    /// is not told.
+    /// The machines that run the pods, by the names of nodes, or this one; those that do not tell are left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub machines: BTreeMap<String, Machine>,
+}
+
+/// How busy a machine has been, whoever with.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Processor seconds since it started.
+    pub busy_seconds: f64,
+    /// How many processors that is about; absent where the cluster says it at another place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub machine_cpu_seconds: Option<f64>,
+    pub cpus: Option<u64>,
 }
 
 impl Sample {
     async fn take(provider: &Provider) -> Self {
-        let (pods, machine_cpu_seconds) = provider.usage().await;
-        Self { at_unix_ms: unix_ms(), pods, machine_cpu_seconds }
+        let (pods, machines) = provider.usage().await;
+        Self { at_unix_ms: unix_ms(), pods, machines }
     }
 }
 

@@ -1,6 +1,6 @@
-//! The machine that runs this. Main function: [`host`].
+//! The machine that runs this. Main functions: [`host`], [`machine`].
 
-use crate::report::Host;
+use crate::{evidence::Machine, report::Host};
 
 /// Processors, memory and kernel.
 pub fn host() -> Host {
@@ -18,11 +18,13 @@ pub(crate) fn kernel() -> String {
     format!("{} {}", name.sysname().to_string_lossy(), name.release().to_string_lossy())
 }
 
-/// Processor seconds that this machine has been busy since it started, whoever with: time that its hypervisor gave to others counts,
-/// since nobody here could use it. Nothing where there is no `/proc`.
-pub(crate) fn busy_seconds() -> Option<f64> {
-    let ticks = busy_ticks(&std::fs::read_to_string("/proc/stat").ok()?)?;
-    Some(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+/// How busy this machine has been since it started, whoever with: time that its hypervisor gave to others counts, since nobody here
+/// could use it. Nothing where there is no `/proc`.
+pub(crate) fn machine() -> Option<Machine> {
+    let stat = std::fs::read_to_string("/proc/stat").ok()?;
+    let (ticks, cpus) = (busy_ticks(&stat)?, cpus(&stat));
+    let busy_seconds = ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
+    Some(Machine { busy_seconds, cpus: Some(cpus) })
 }
 
 /// Of the line of all processors: user, nice, system, idle, iowait, irq, softirq, steal; guests are counted within user and nice
@@ -36,13 +38,21 @@ fn busy_ticks(stat: &str) -> Option<u64> {
         .sum()
 }
 
+/// The processors that the line of all is about, which may be more than this process may use.
+fn cpus(stat: &str) -> u64 {
+    let is_one =
+        |line: &&str| line.strip_prefix("cpu").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    stat.lines().filter(is_one).count() as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn idle_time_and_guests_do_not_count() {
-        assert_eq!(busy_ticks("cpu  1 2 4 1000 1000 8 16 32 5000 5000\ncpu0 1 1 1 1\n"), Some(63));
+        let stat = "cpu  1 2 4 1000 1000 8 16 32 5000 5000\ncpu0 1 1 1 1\ncpu11 1 1\nctxt 5\n";
+        assert_eq!((busy_ticks(stat), cpus(stat)), (Some(63), 2));
         assert_eq!(busy_ticks("intr 5"), None);
     }
 }

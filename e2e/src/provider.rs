@@ -20,7 +20,7 @@ pub(crate) use self::parent::end_with_parent;
 use self::{docker::DockerPods, k8s::K8sPods, local::LocalPods, pods::PodSpec};
 use crate::{
     environment::{Endpoint, Replica, ReplicaPort},
-    evidence::{Throttling, cluster::Cluster},
+    evidence::{Machine, Throttling, cluster::Cluster},
     host,
     kubelet::{
         node::{ExecError, ExecResult, Runtime, StartError},
@@ -223,12 +223,13 @@ impl Provider {
             .collect()
     }
 
-    /// What each pod uses now, where pods that cannot be measured are left out, and for how many processor seconds the machine or the
-    /// nodes have been busy.
-    pub(crate) async fn usage(&self) -> (BTreeMap<String, Usage>, Option<f64>) {
+    /// What each pod uses now, and how busy the machines are that run them. What cannot be measured is left out.
+    pub(crate) async fn usage(&self) -> (BTreeMap<String, Usage>, BTreeMap<String, Machine>) {
+        let this_machine = || host::machine().map(|machine| ("this machine".to_owned(), machine)).into_iter().collect();
         match self {
-            Self::Docker(pods) => (pods.usage().await, host::busy_seconds()),
-            Self::Local(pods) => (pods.usage(), host::busy_seconds()),
+            Self::Docker(pods) if pods.engine.is_here() => (pods.usage().await, this_machine()),
+            Self::Docker(pods) => (pods.usage().await, BTreeMap::new()),
+            Self::Local(pods) => (pods.usage(), this_machine()),
             Self::K8s(pods) => pods.usage().await,
         }
     }

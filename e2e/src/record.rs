@@ -141,13 +141,13 @@ pub struct Throughput {
 /// The time that operations spend in a part of their way, that of the parts behind it not counted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Part {
-    /// The component, or several that were not told apart. What waits in front of the next one belongs to the one before.
+    /// The component, or several that were not told apart. The queue in front of it belongs to it.
     pub name: String,
     /// In the mean, in milliseconds.
     pub mean_ms: f64,
 }
 
-/// What the sessions of one component did, looked at many times while the load ran.
+/// What the sessions of one component did, looked at many times in the measured window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Activity {
     /// The component.
@@ -157,8 +157,8 @@ pub struct Activity {
     /// Sessions at work at once, in the mean, by what they wait for: `running` for nothing, else `type:event` as in PostgreSQL's
     /// `pg_stat_activity`.
     pub sessions: BTreeMap<String, f64>,
-    /// Transactions per second.
-    pub commits_per_second: f64,
+    /// Transactions per second; absent when the database started anew meanwhile.
+    pub commits_per_second: Option<f64>,
 }
 
 impl Activity {

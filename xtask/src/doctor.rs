@@ -20,7 +20,7 @@ use e2e::{
     exit::ExitCode,
     kubelet::{
         Which,
-        doctor::{Answers, Asked, Case, Diagnosis, Known, diagnose, with_history, with_start},
+        doctor::{Answers, Asked, Case, Diagnosis, Known, Start, diagnose, with_history, with_start},
         node::Snapshot,
         probe::{Profile, Target as ProbeTarget},
     },
@@ -242,15 +242,16 @@ impl Examined<'_> {
                 }
             }
         };
-        let diagnosis = match starts.get(container).and_then(|answers| Some((answers, answers.get(which)?))) {
-            Some((answers, own)) => {
-                let startup = answers.get(&Which::Startup).filter(|_| *which != Which::Startup);
-                with_start(&case, now, own, startup.and_then(first_success).unwrap_or_default())
-            }
-            None => match self.seen.pod(&replica.name).and_then(|pod| pod.container(container)) {
-                Some(seen) => with_history(&case, now, seen),
-                None => now,
-            },
+        let seen = self.seen.pod(&replica.name).and_then(|pod| pod.container(container));
+        let has_killed = seen.is_some_and(|seen| seen.was_killed_by(*which));
+        let now = match starts.get(container).and_then(|answers| Some((answers.get(which)?, startup(answers, *which)?)))
+        {
+            Some((answers, startup)) => with_start(&case, now, answers, Start { startup, has_killed }),
+            None => now,
+        };
+        let diagnosis = match seen {
+            Some(seen) => with_history(&case, now, seen),
+            None => now,
         };
         Ok(DoctorEntry {
             component: component.name.clone(),
@@ -263,8 +264,12 @@ impl Examined<'_> {
     }
 }
 
-fn first_success(answers: &Answers) -> Option<Duration> {
-    answers.iter().find(|(_, answer)| answer.success()).map(|(at, _)| *at)
+/// When a container's startup probe succeeded first, which other probes wait for: zero without one, and nothing when it never did.
+fn startup(answers: &BTreeMap<Which, Answers>, which: Which) -> Option<Duration> {
+    match answers.get(&Which::Startup).filter(|_| which != Which::Startup) {
+        Some(answers) => answers.iter().find(|(_, answer)| answer.success()).map(|(at, _)| *at),
+        None => Some(Duration::ZERO),
+    }
 }
 
 /// Paths that the container's other probes ask.

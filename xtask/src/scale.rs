@@ -109,7 +109,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             return Ok(outcome.exit);
         }
         let report = outcome.report.context("a run without suites has no throughput")?;
-        target.clone_from(&report.environment.provider);
+        if control.is_none() {
+            target.clone_from(&report.environment.provider);
+        }
         let name = outcome.directory.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
         runs.push(level(*replicas, *control, name, &report));
     }
@@ -132,7 +134,7 @@ impl Args {
             let text = "--replicas names a level twice; --repeat measures all of them again";
             return Err(BadInput(text.to_owned()).into());
         }
-        if self.controls && self.target.target().is_some_and(|target| target != Target::Docker) {
+        if self.controls && self.target.target() != Some(Target::Docker) {
             return Err(BadInput("--controls is about Docker's bridge, so it needs --target docker".to_owned()).into());
         }
         let own = self.replicas.iter().map(|replicas| (*replicas, None));
@@ -152,7 +154,7 @@ impl Args {
             ..project()
         };
         if let Some(control) = control {
-            control.apply(&mut options, &studies().join("controls"))?;
+            control.apply(&mut options);
         }
         Ok(options)
     }

@@ -9,6 +9,8 @@ use crate::{
 /// From this utilisation on, queues in front of a resource grow faster than its use: at 0.85 a request already waits about six times as
 /// long as it is served (M/M/1: 1 / (1 - 0.85)).
 const USED_UP: f64 = 0.85;
+/// Above one processor by more than measuring is off by.
+const MORE_THAN_ONE: f64 = 1.1;
 /// What takes most of something is what is left to improve: everything else together is less.
 const MOST: f64 = 0.5;
 /// Three quarters: without it, an operation would take a quarter of its time.
@@ -75,13 +77,17 @@ fn host(expected: &Expected) -> Option<Bottleneck> {
     })?
 }
 
+/// A component whose replicas use all of one processor each, which is all that a program of one thread can. What uses more has several
+/// threads, and so no such bound.
 fn thread(throughput: &Throughput, expected: &Expected) -> Option<Bottleneck> {
-    let utilisation = |bound: &f64| throughput.operations_per_second / bound;
-    let busiest = expected.replica_bound.iter().max_by(|(_, a), (_, b)| utilisation(a).total_cmp(&utilisation(b)));
-    let (component, bound) = busiest.filter(|(_, bound)| utilisation(bound) >= USED_UP)?;
-    let used = utilisation(bound) * 100.0;
-    let text = format!("the one thread of each replica was {used:.0}% busy; they carry {bound:.0} operations/s");
-    named(component, text)
+    let used = |bound: &f64| throughput.operations_per_second / bound;
+    let bounded = expected.replica_bound.iter().filter(|(_, bound)| used(bound) <= MORE_THAN_ONE);
+    let (component, bound) = bounded.max_by(|(_, a), (_, b)| used(a).total_cmp(&used(b)))?;
+    let share = used(bound) * 100.0;
+    let text = format!(
+        "each replica used {share:.0}% of one processor, as much as one thread can; they carry {bound:.0} operations/s"
+    );
+    (used(bound) >= USED_UP).then(|| named(component, text))?
 }
 
 /// Where nearly all of an operation's time goes, although no processor is used up. Several places that share it are many waits in a row,

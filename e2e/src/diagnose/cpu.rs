@@ -41,19 +41,27 @@ pub(super) fn held_back(data: &RunData, component: &Component) -> Option<Finding
     })
 }
 
-/// A component with a limit of which nobody told whether it was held back.
+/// A component with a limit, and running pods of which nobody told whether they were held back.
 pub(super) fn not_known(data: &RunData, component: &Component) -> Option<Finding> {
-    component.cpu_limit_millis.filter(|_| component.desired > 0 && !data.tests.is_empty())?;
-    // Limits have no effect on plain processes, as the table of fields says.
-    let is_told = component.pod_names().any(|pod| data.throttling.contains_key(&pod));
-    (data.environment.target != Target::Local && !is_told).then(|| Finding {
+    component.cpu_limit_millis.filter(|_| !data.tests.is_empty())?;
+    let remedy = match data.environment.target {
+        // Limits have no effect there, as the table of fields says.
+        Target::Local => return None,
+        Target::Docker => "Give the engine the kernel's CPU controller, which an engine without root may lack.",
+        Target::K8s => {
+            "Let this user read nodes/proxy, from where kubelets tell it, or look at container_cpu_cfs_throttled_periods_total."
+        }
+    };
+    // The kernel forgets a container that has ended.
+    let pods = data.pods_of(component).filter(|(_, pod)| pod.ready);
+    let untold: Vec<&str> = pods.map(|(name, _)| name).filter(|name| !data.throttling.contains_key(*name)).collect();
+    (!untold.is_empty()).then(|| Finding {
         code: Code::NotMeasured,
         severity: Severity::Warning,
         component: Some(component.name.clone()),
-        claim: format!("nobody told how often the kernel held {} back at its CPU limit", component.name),
+        claim: format!("nobody told how often the kernel held {} back at their CPU limits", untold.join(", ")),
         evidence: vec![THROTTLING.to_owned()],
-        fix: "Let this user read nodes/proxy, from where kubelets tell it, or look at container_cpu_cfs_throttled_periods_total."
-            .to_owned(),
+        fix: remedy.to_owned(),
         excerpt: None,
     })
 }

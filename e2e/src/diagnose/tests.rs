@@ -93,16 +93,22 @@ fn a_component_is_held_back_from_a_quarter_of_its_periods_on(
 
 #[test]
 fn a_limit_of_which_nobody_tells_is_no_silence() {
-    let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+    let mut data = run(ended(&[]));
     data.tests.insert("a test".to_owned(), true);
-    let unknown =
-        |data: &RunData| findings(data).into_iter().any(|finding| finding.claim.starts_with("nobody told how often"));
-    assert!(!unknown(&data), "there is no limit");
+    let remedy = |data: &RunData| {
+        let unknown =
+            |finding: &Finding| finding.claim == "nobody told how often the kernel held app-0 back at their CPU limits";
+        findings(data).into_iter().find(unknown).map(|finding| finding.fix)
+    };
+    assert_eq!(remedy(&data), None, "there is no limit");
     data.environment.components[0].cpu_limit_millis = Some(50);
-    data.environment.target = Target::Docker;
-    assert!(unknown(&data));
+    assert_eq!(remedy(&data), None, "plain processes have none");
+    for (target, word) in [(Target::Docker, "engine"), (Target::K8s, "nodes/proxy")] {
+        data.environment.target = target;
+        assert!(remedy(&data).unwrap().contains(word));
+    }
     data.throttling.insert("app-0".to_owned(), Throttling::default());
-    assert!(!unknown(&data));
+    assert_eq!(remedy(&data), None);
 }
 
 /// A container whose instances ended at these seconds, each two seconds after its start, with these exit codes and reasons.
@@ -204,7 +210,7 @@ fn a_limit_that_is_used_up_counts_when_the_component_is_in_trouble() {
     let sample = |mebibytes: u64| Sample {
         at_unix_ms: 0,
         pods: BTreeMap::from([("app-0".to_owned(), Usage { memory_bytes: mebibytes * MEBIBYTE, cpu_seconds: 0.0 })]),
-        machine_cpu_seconds: None,
+        machines: BTreeMap::new(),
     };
     let at = |restarted: &[(u64, i32, &str)], samples: &[u64]| {
         let mut data = run(killed(ended(restarted), 0, 100));

@@ -39,6 +39,9 @@ pub struct Node {
     pub ready: bool,
     /// Conditions that say that something is wrong, with their messages.
     pub troubles: Vec<String>,
+    /// What it has, as the cluster writes it: `cpu`, `memory`.
+    #[serde(default)]
+    pub capacity: BTreeMap<String, String>,
     /// What pods may use of it, as the cluster writes it: `cpu`, `memory`.
     pub allocatable: BTreeMap<String, String>,
     /// The kubelet's version.

@@ -32,7 +32,7 @@ pub use ask::{AskError, Asked, EXAMPLE_POD_IP};
 pub use cause::{Axis, Cause};
 pub use fix::Fix;
 pub(crate) use fix::joined;
-pub use from_start::{Answers, SUCCESSES, has_started, with_start};
+pub use from_start::{Answers, SUCCESSES, Start, has_started, with_start};
 pub use history::with_history;
 use lab::Lab;
 pub(crate) use lab::PLAIN;

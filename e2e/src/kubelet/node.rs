@@ -200,7 +200,7 @@ pub struct Restart {
     pub pod: String,
     /// The container.
     pub container: String,
-    /// How long failures of its probes count for nothing.
+    /// How long failures of its startup and liveness probes count for nothing.
     pub spare: Duration,
 }
 

@@ -75,7 +75,7 @@ pub enum Input {
     Exited(Exit),
     /// Somebody asks for a new instance: at once, without a back-off, and not killed for what it answers in its first `spare`.
     Restart {
-        /// How long failures of its probes count for nothing.
+        /// How long failures of its startup and liveness probes count for nothing.
         spare: Duration,
     },
     /// Time went by; see [`Worker::next_wake`].
@@ -187,7 +187,7 @@ impl Worker {
                 self.restart(now, spare, &mut actions);
             }
             Input::Stop => self.stopping = true,
-            // An answer to nothing that was asked, or to an earlier run.
+            // An answer to nothing that was asked, or to an earlier run; or a new instance of what runs once.
             Input::Started
             | Input::StartFailed { .. }
             | Input::Probed { .. }
@@ -328,7 +328,8 @@ impl Worker {
                 self.events.add(now, EventType::Warning, "ProbeNotMeasured", &text);
             }
         }
-        let counted = if now < self.spared_until && verdict == Verdict::Failure { Verdict::Errored } else { verdict };
+        let is_spared = now < self.spared_until && which != Which::Readiness && verdict == Verdict::Failure;
+        let counted = if is_spared { Verdict::Errored } else { verdict };
         let failed = self.probing.result(now, which, counted);
         if let (true, Phase::Running(since)) = (failed && which != Which::Readiness && !self.stopping, self.phase) {
             let grace = self.probing.grace(which).unwrap_or(self.policy.grace);

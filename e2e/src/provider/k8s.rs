@@ -47,7 +47,7 @@ pub use self::{cluster::Options, error::Error};
 use super::{Usage, pods::PodSpec};
 use crate::{
     evidence::{
-        Throttling,
+        Machine, Throttling,
         cluster::{Cluster as ClusterEvidence, NetworkCheck},
     },
     kubelet::{
@@ -201,17 +201,17 @@ impl K8sPods {
         Ok(ExecResult { exit_code: exit_code(status.as_ref()), output })
     }
 
-    /// What each pod uses now, by its place, and for how many processor seconds its nodes have been busy.
-    pub(crate) async fn usage(&self) -> (BTreeMap<String, Usage>, Option<f64>) {
-        let mut busy_seconds = None;
+    /// What each pod uses now, by its place, and how busy the nodes are, by their names.
+    pub(crate) async fn usage(&self) -> (BTreeMap<String, Usage>, BTreeMap<String, Machine>) {
+        let mut machines = BTreeMap::new();
         let pods = self.asked_of_nodes(async |nodes| {
             let asked = usage::of_nodes(&self.cluster, &nodes);
-            let (pods, busy) = tokio::time::timeout(ANSWER_LIMIT, asked).await.unwrap_or_default();
-            busy_seconds = busy;
+            let (pods, nodes) = tokio::time::timeout(ANSWER_LIMIT, asked).await.unwrap_or_default();
+            machines = nodes;
             pods
         });
         let pods = pods.await;
-        (pods, busy_seconds)
+        (pods, machines)
     }
 
     /// How often each pod was held back at its CPU limit, by its place.

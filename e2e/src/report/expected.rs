@@ -1,9 +1,15 @@
 //! What an operation cost, and the throughput that machines carry at that cost. Pure. Main function: [`expected`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Expected;
-use crate::{diagnose::RunData, environment::LoadFrom, evidence::cluster::Cluster, plan::quantity, target::Target};
+use crate::{
+    diagnose::RunData,
+    environment::LoadFrom,
+    evidence::{Sample, cluster::Cluster},
+    plan::quantity,
+    target::Target,
+};
 
 /// Two changes have one span between them, whose length is off by as much as a sample is old; with three it is off by half.
 const FEWEST_CHANGES: usize = 3;
@@ -44,15 +50,19 @@ pub(super) fn expected(data: &RunData) -> Option<Expected> {
     if data.environment.target != Target::K8s || data.environment.load_from != LoadFrom::Host {
         cpu_ms_per_operation.insert("(load generator)".to_owned(), per_operation(throughput.generator.cpu_share));
     }
-    let machine: Vec<(u64, f64)> =
-        samples.iter().filter_map(|sample| Some((sample.at_unix_ms, sample.machine_cpu_seconds?))).collect();
-    if let Some(machine) = cpu_share(&machine) {
+    let machines: BTreeSet<&String> = samples.iter().flat_map(|sample| sample.machines.keys()).collect();
+    let busy = machines.iter().map(|name| busy_processors(&samples, name)).sum::<Option<f64>>();
+    if let Some(busy) = busy.filter(|_| !machines.is_empty()) {
         // The network's share of the kernel, the container engine, kubelets and neighbours.
         let known: f64 = cpu_ms_per_operation.values().sum();
-        cpu_ms_per_operation.insert("(all else there)".to_owned(), (per_operation(machine) - known).max(0.0));
+        cpu_ms_per_operation.insert("(all else there)".to_owned(), (per_operation(busy) - known).max(0.0));
     }
     let total_ms: f64 = cpu_ms_per_operation.values().sum();
-    let cpus = data.cluster.as_ref().map_or(data.request.host.cpus as f64, cpus_of_nodes);
+    let told = samples.iter().rev().find_map(|sample| sample.machines.values().next()?.cpus);
+    let cpus = match &data.cluster {
+        Some(cluster) => cpus_of_nodes(cluster),
+        None => told.unwrap_or(data.request.host.cpus) as f64,
+    };
     if cpus <= 0.0 {
         return None;
     }
@@ -65,11 +75,18 @@ pub(super) fn expected(data: &RunData) -> Option<Expected> {
     })
 }
 
-/// Processors of the nodes on which the run's pods are.
+/// How many processors of a machine were busy; nothing with too few figures of it.
+fn busy_processors(samples: &[&Sample], machine: &str) -> Option<f64> {
+    let figure = |sample: &&Sample| Some((sample.at_unix_ms, sample.machines.get(machine)?.busy_seconds));
+    let curve: Vec<(u64, f64)> = samples.iter().filter_map(figure).collect();
+    cpu_share(&curve).filter(|_| changes(&curve).len() >= FEWEST_CHANGES)
+}
+
+/// Processors of the nodes on which the run's pods are: all of them, since all that keeps them busy is counted.
 fn cpus_of_nodes(cluster: &Cluster) -> f64 {
     let is_used = |name: &str| cluster.placement.iter().any(|place| place.node.as_deref() == Some(name));
     let used = cluster.nodes.iter().filter(|node| is_used(&node.name));
-    let millis = used.filter_map(|node| quantity::millis(node.allocatable.get("cpu")?).ok());
+    let millis = used.filter_map(|node| quantity::millis(node.capacity.get("cpu")?).ok());
     millis.sum::<u64>() as f64 / 1000.0
 }
 
@@ -116,7 +133,7 @@ mod tests {
     fn only_nodes_that_run_something_carry_it() {
         let node = |name: &str, cpu: &str| Node {
             name: name.to_owned(),
-            allocatable: BTreeMap::from([("cpu".to_owned(), cpu.to_owned())]),
+            capacity: BTreeMap::from([("cpu".to_owned(), cpu.to_owned())]),
             ..Node::default()
         };
         let on = |name: &str| Placement { node: Some(name.to_owned()), ..Placement::default() };

@@ -266,10 +266,11 @@ fn way(throughput: &Throughput) -> String {
     }
     for activity in &throughput.activity {
         let Activity { component, samples, commits_per_second, .. } = activity;
+        let commits = commits_per_second.map_or(String::new(), |commits| format!("; {commits:.0} commits per second"));
         let _ = writeln!(
             text,
-            "**Sessions of {component}** at work at once, in the mean of {samples} looks, by what they wait for: {}; \
-             {commits_per_second:.0} commits per second. ({RECORD}/activity)\n",
+            "**Sessions of {component}** at work at once, in the mean of {samples} looks, by what they wait for: {}{commits}. \
+             ({RECORD}/activity)\n",
             activity.described()
         );
     }
@@ -340,8 +341,12 @@ fn expected(report: &Report) -> String {
         return String::new();
     }
     let mut text = "## Expected performance\n\n".to_owned();
+    let limited = match &report.bottleneck {
+        Some(Bottleneck { name, evidence }) => format!("**What limited it**: {name}: {evidence}.\n\n"),
+        None => String::new(),
+    };
     let (Some(expected), Some(throughput)) = (&report.expected, &report.throughput) else {
-        return text + "Not derived: it needs a throughput and the processor time of each component.\n\n";
+        return text + "Not derived: it needs a throughput and the processor time of each component.\n\n" + &limited;
     };
     let mut demands = Table::new(["Component", "CPU per operation", "Bound of one thread per replica"]);
     for (component, demand) in &expected.cpu_ms_per_operation {
@@ -358,10 +363,7 @@ fn expected(report: &Report) -> String {
         expected.host_utilisation * 100.0,
         expected.host_bound
     );
-    if let Some(Bottleneck { name, evidence }) = &report.bottleneck {
-        let _ = writeln!(text, "**What limited it**: {name}: {evidence}.\n");
-    }
-    text
+    text + &limited
 }
 
 fn mark(yes: bool) -> &'static str {

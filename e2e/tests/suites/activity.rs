@@ -1,21 +1,27 @@
 //! What the system does while the throughput load runs: where the time of an operation goes, by the components' own metrics, and what
 //! PostgreSQL's sessions wait for. Main function: [`watched`].
+//!
+//! Everything is looked at from before the load to its end, and cut to the measured window afterwards: only the load knows when its
+//! clients were set up and warm.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, ops::RangeInclusive, time::Duration};
 
 use e2e::{
     environment::Environment,
+    evidence::unix_ms,
     prometheus,
     record::{Activity, Part, Throughput},
 };
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Interval, MissedTickBehavior};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Ten looks a second cost PostgreSQL about a thousandth of a processor and see each wait of a load of some seconds many times.
-const PERIOD: Duration = Duration::from_millis(100);
+const SESSIONS_PERIOD: Duration = Duration::from_millis(100);
+/// A window of some seconds has a reading near its start and one near its end.
+const COUNTERS_PERIOD: Duration = Duration::from_secs(1);
 /// Bound on reading a component's metrics.
-const TIMEOUT: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_millis(500);
 
 const SESSIONS: &str = "SELECT coalesce(wait_event_type || ':' || wait_event, 'running'), count(*)
     FROM pg_stat_activity
@@ -23,104 +29,109 @@ const SESSIONS: &str = "SELECT coalesce(wait_event_type || ':' || wait_event, 'r
     GROUP BY 1";
 const COMMITS: &str = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()";
 
-/// What was seen. A look that failed leaves its part out: the load's own figures do not depend on it, and the components that do not
-/// answer are found by others.
+/// What was seen, each with the time in milliseconds since 1970. Nothing that could not be seen fails the load: who does not answer is
+/// found by others.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    before: Spent,
-    after: Spent,
-    activity: Option<Activity>,
+    /// Sessions of PostgreSQL at work, by what they wait for.
+    sessions: Vec<(u64, BTreeMap<String, u64>)>,
+    /// Transactions of PostgreSQL since it started.
+    commits: Vec<(u64, i64)>,
+    /// What the replicas say of durations since they started.
+    spent: Vec<(u64, Spent)>,
 }
 
-/// Does the work and looks on from the end of the warm-up.
+/// Does the work and looks on.
 pub(crate) async fn watched<T>(environment: &Environment, work: impl Future<Output = T>) -> (T, Seen) {
     let mut seen = Seen::default();
-    let mut sampled = Sampled::default();
-    let look_on = async {
-        tokio::time::sleep(environment.scenario.warm_up).await;
-        seen.before = Spent::read(environment).await;
-        if let Err(error) = sampled.go_on(environment).await {
-            eprintln!("PostgreSQL's sessions could not be looked at: {error}");
-        }
-        std::future::pending().await
-    };
+    let Seen { sessions, commits, spent } = &mut seen;
     let result = tokio::select! {
         result = work => result,
-        never = look_on => never,
+        never = look_at_postgres(environment, sessions, commits) => match never {},
+        never = look_at_metrics(environment, spent) => match never {},
     };
-    seen.after = Spent::read(environment).await;
-    seen.activity = sampled.finish(environment).await;
     (result, seen)
 }
 
 impl Seen {
-    /// Adds what was seen to the load's figures.
+    /// Adds what was seen in the measured window to the load's figures.
     pub(crate) fn add_to(self, figures: &mut Throughput) {
-        let mean = figures.latency_ms.map(|latency| latency.mean);
-        figures.parts = mean.and_then(|mean| parts(mean, &self.before, &self.after)).unwrap_or_default();
-        figures.activity = self.activity.into_iter().collect();
+        let start = figures.window_start_unix_ms;
+        let window = start..=start + figures.duration_ms;
+        let mean_ms = figures.latency_ms.map(|latency| latency.mean);
+        figures.parts = mean_ms.and_then(|mean_ms| parts(mean_ms, &cut(&self.spent, &window))).unwrap_or_default();
+        figures.activity = activity(&cut(&self.sessions, &window), &cut(&self.commits, &window)).into_iter().collect();
     }
 }
 
-/// The metrics that say where an operation is, with the component that has each.
+fn cut<'a, T>(seen: &'a [(u64, T)], window: &RangeInclusive<u64>) -> Vec<&'a (u64, T)> {
+    seen.iter().filter(|(at, _)| window.contains(at)).collect()
+}
+
+fn every(period: Duration) -> Interval {
+    let mut interval = tokio::time::interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+/// The metrics that say where an operation is, with the component that has each. Every one counts each operation.
 const METRICS: [(&str, &str); 3] = [("backend", ENGINE_WAIT), ("backend", APPEND), ("engine", APPLY)];
 const ENGINE_WAIT: &str = "backend_engine_wait_seconds";
 const APPEND: &str = "backend_append_seconds";
 const APPLY: &str = "engine_apply_seconds";
 
-/// Seconds and how often, by metric, over all replicas since they started.
-#[derive(Debug, Default)]
-struct Spent(BTreeMap<&'static str, (f64, f64)>);
+/// Seconds and how many operations, by replica and metric.
+type Spent = BTreeMap<(String, &'static str), (f64, f64)>;
 
-impl Spent {
-    async fn read(environment: &Environment) -> Self {
-        let mut spent = BTreeMap::new();
-        for component in ["backend", "engine"] {
-            let metrics = METRICS.iter().filter(|(of, _)| *of == component).map(|(_, metric)| *metric);
-            match read_all(environment, component).await {
-                Ok(texts) => spent.extend(metrics.map(|metric| (metric, total(&texts, metric)))),
-                Err(error) => eprintln!("the metrics of {component} could not be read: {error}"),
+async fn look_at_metrics(environment: &Environment, seen: &mut Vec<(u64, Spent)>) -> Infallible {
+    let mut period = every(COUNTERS_PERIOD);
+    let mut is_said = false;
+    loop {
+        period.tick().await;
+        match read_metrics(environment).await {
+            Ok(spent) => seen.push((unix_ms(), spent)),
+            Err(error) if !is_said => {
+                eprintln!("metrics could not be read: {error}");
+                is_said = true;
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+async fn read_metrics(environment: &Environment) -> Result<Spent, Error> {
+    let client = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build()?;
+    let mut spent = Spent::new();
+    for component in ["backend", "engine"] {
+        for replica in &environment.component(component)?.replicas {
+            let url = crate::health::replica_url(replica, "/metrics")?;
+            // A component that refuses its own address is measured all the same.
+            let request = client.get(url).header(reqwest::header::HOST, crate::registration::HOST);
+            let text = request.send().await?.error_for_status()?.text().await?;
+            let value =
+                |name: String| prometheus::samples(&text).find(|sample| sample.name == name).map(|sample| sample.value);
+            for (_, metric) in METRICS.iter().filter(|(of, _)| *of == component) {
+                let seconds_and_count = value(format!("{metric}_sum")).zip(value(format!("{metric}_count")));
+                let figures = seconds_and_count.ok_or_else(|| format!("{} has no metric {metric}", replica.name))?;
+                spent.insert((replica.name.clone(), metric), figures);
             }
         }
-        Self(spent)
     }
-
-    /// The mean duration since an earlier reading, in milliseconds; nothing when a replica has started anew since.
-    fn mean_ms(&self, before: &Self, metric: &str) -> Option<f64> {
-        let ((sum, count), (sum_before, count_before)) = (self.0.get(metric)?, before.0.get(metric)?);
-        let (seconds, count) = (sum - sum_before, count - count_before);
-        (seconds >= 0.0 && count > 0.0).then(|| seconds * 1000.0 / count)
-    }
+    Ok(spent)
 }
 
-async fn read_all(environment: &Environment, component: &str) -> Result<Vec<String>, Error> {
-    let client = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build()?;
-    let mut texts = Vec::new();
-    for replica in &environment.component(component)?.replicas {
-        let url = crate::health::replica_url(replica, "/metrics")?;
-        // A component that refuses its own address is measured all the same.
-        let request = client.get(url).header(reqwest::header::HOST, crate::registration::HOST);
-        texts.push(request.send().await?.error_for_status()?.text().await?);
-    }
-    Ok(texts)
-}
-
-fn total(texts: &[String], metric: &str) -> (f64, f64) {
-    let sum = |suffix: &str| -> f64 {
-        let name = format!("{metric}{suffix}");
-        texts
-            .iter()
-            .flat_map(|text| prometheus::samples(text))
-            .filter(|sample| sample.name == name)
-            .map(|sample| sample.value)
-            .sum()
+/// Where the time of an operation went whose client waited so long; nothing when a replica has started anew meanwhile.
+fn parts(client_ms: f64, spent: &[&(u64, Spent)]) -> Option<Vec<Part>> {
+    let ((_, before), (_, after)) = (spent.first()?, spent.last()?);
+    let mean_ms = |metric: &str| {
+        let (mut seconds, mut count) = (0.0, 0.0);
+        for (key, (seconds_after, count_after)) in after.iter().filter(|((_, of), _)| *of == metric) {
+            let (seconds_before, count_before) = before.get(key)?;
+            seconds += Some(seconds_after - seconds_before).filter(|grown| *grown >= 0.0)?;
+            count += Some(count_after - count_before).filter(|grown| *grown >= 0.0)?;
+        }
+        (count > 0.0).then(|| seconds * 1000.0 / count)
     };
-    (sum("_sum"), sum("_count"))
-}
-
-/// Where the time of an operation went whose client waited so long.
-fn parts(client_ms: f64, before: &Spent, after: &Spent) -> Option<Vec<Part>> {
-    let mean_ms = |metric| after.mean_ms(before, metric);
     let (engine_wait, append, apply) = (mean_ms(ENGINE_WAIT)?, mean_ms(APPEND)?, mean_ms(APPLY)?);
     // Redis has an operation until it is in the stream, and the engine from there until the transaction begins.
     let way = [
@@ -132,47 +143,56 @@ fn parts(client_ms: f64, before: &Spent, after: &Spent) -> Option<Vec<Part>> {
     Some(Part::of_way(&way))
 }
 
-/// PostgreSQL's sessions over many looks.
-#[derive(Debug, Default)]
-struct Sampled {
-    samples: u64,
-    sessions: BTreeMap<String, u64>,
-    /// When the first look was, and how many transactions had been committed by then.
-    start: Option<(Instant, i64)>,
+async fn look_at_postgres(
+    environment: &Environment,
+    sessions: &mut Vec<(u64, BTreeMap<String, u64>)>,
+    commits: &mut Vec<(u64, i64)>,
+) -> Infallible {
+    loop {
+        let Err(error) = look_while_it_answers(environment, sessions, commits).await;
+        eprintln!("PostgreSQL's sessions could not be looked at: {error}");
+        tokio::time::sleep(COUNTERS_PERIOD).await;
+    }
 }
 
-impl Sampled {
-    /// Looks until it is dropped.
-    async fn go_on(&mut self, environment: &Environment) -> Result<(), Error> {
-        let client = crate::throughput::postgres(environment).await?;
-        let statement = client.prepare(SESSIONS).await?;
-        let commits: i64 = client.query_one(COMMITS, &[]).await?.get(0);
-        self.start = Some((Instant::now(), commits));
-        let mut period = tokio::time::interval(PERIOD);
-        period.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            period.tick().await;
-            for row in client.query(&statement, &[]).await? {
-                let (event, sessions): (String, i64) = (row.get(0), row.get(1));
-                *self.sessions.entry(event).or_default() += sessions.unsigned_abs();
+async fn look_while_it_answers(
+    environment: &Environment,
+    sessions: &mut Vec<(u64, BTreeMap<String, u64>)>,
+    commits: &mut Vec<(u64, i64)>,
+) -> Result<Infallible, Error> {
+    let client = crate::throughput::postgres(environment).await?;
+    let statement = client.prepare(SESSIONS).await?;
+    let (mut look, mut count) = (every(SESSIONS_PERIOD), every(COUNTERS_PERIOD));
+    loop {
+        tokio::select! {
+            _ = look.tick() => {
+                let rows = client.query(&statement, &[]).await?;
+                let at_work = rows.iter().map(|row| (row.get(0), row.get::<_, i64>(1).unsigned_abs())).collect();
+                sessions.push((unix_ms(), at_work));
             }
-            self.samples += 1;
+            _ = count.tick() => commits.push((unix_ms(), client.query_one(COMMITS, &[]).await?.get(0))),
         }
     }
+}
 
-    /// The means.
-    async fn finish(self, environment: &Environment) -> Option<Activity> {
-        let (began, before) = self.start.filter(|_| self.samples > 0)?;
-        let seconds = began.elapsed().as_secs_f64();
-        let client = crate::throughput::postgres(environment).await.ok()?;
-        let after: i64 = client.query_one(COMMITS, &[]).await.ok()?.get(0);
-        let mean = |sessions: u64| sessions as f64 / self.samples as f64;
-        Some(Activity {
-            component: "postgres".to_owned(),
-            samples: self.samples,
-            sessions: self.sessions.into_iter().map(|(event, sessions)| (event, mean(sessions))).collect(),
-            // Each look is a transaction too.
-            commits_per_second: ((after - before) as f64 - self.samples as f64).max(0.0) / seconds,
-        })
+/// The means over all looks; nothing without a look.
+fn activity(sessions: &[&(u64, BTreeMap<String, u64>)], commits: &[&(u64, i64)]) -> Option<Activity> {
+    let samples = sessions.len() as u64;
+    let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+    for (event, count) in sessions.iter().flat_map(|(_, at_work)| at_work) {
+        *sums.entry(event.clone()).or_default() += count;
     }
+    (samples > 0).then(|| Activity {
+        component: "postgres".to_owned(),
+        samples,
+        sessions: sums.into_iter().map(|(event, sum)| (event, sum as f64 / samples as f64)).collect(),
+        commits_per_second: per_second(commits),
+    })
+}
+
+/// How fast a counter grew; nothing when it began anew or was seen once.
+fn per_second(counter: &[&(u64, i64)]) -> Option<f64> {
+    let ((start, before), (end, after)) = (counter.first()?, counter.last()?);
+    let grown = u64::try_from(after - before).ok()?;
+    (end > start).then(|| grown as f64 * 1000.0 / (end - start) as f64)
 }

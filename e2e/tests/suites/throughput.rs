@@ -23,10 +23,10 @@ async fn operations_are_committed_and_kept(environment: Environment) {
     let prefix = format!("{}-operation", environment.run_id);
     let mut load = None;
     let throughput = measure(&environment, "throughput", "operations", async {
-        let (result, seen) = crate::activity::watched(&environment, operate(&environment, &prefix)).await;
+        let load_and_end = async { (operate(&environment, &prefix).await, unix_ms()) };
+        let ((result, ended), seen) = crate::activity::watched(&environment, load_and_end).await;
         let result = result?;
         environment.run_dir()?.write_json("evidence/throughput.load.json", &result)?;
-        let ended = unix_ms();
         let mut figures = Throughput::new(&result, ended.saturating_sub(result.duration_ms as u64));
         seen.add_to(&mut figures);
         let detail = format!("{} operations acknowledged, {} errors", figures.acknowledged, figures.errors);

@@ -30,13 +30,14 @@ pub(super) async fn watch(
     specs: &[&ProbeSpec],
     limit: Duration,
 ) -> Result<BTreeMap<Which, Answers>> {
-    let before = report(control, pod, container).await?.status.restart_count;
+    let before = running_since(&report(control, pod, container).await?.status.state);
     control.restart(pod, container, limit + SLACK).await?;
     let asked = Instant::now();
-    loop {
+    let instance = loop {
         let status = report(control, pod, container).await?.status;
-        if status.restart_count > before && matches!(status.state, ContainerState::Running { .. }) {
-            break;
+        match running_since(&status.state) {
+            since if since.is_some() && since != before => break since,
+            _ => {}
         }
         ensure!(
             asked.elapsed() < RESTART_LIMIT,
@@ -44,7 +45,7 @@ pub(super) async fn watch(
             status.state
         );
         sleep(Duration::from_millis(20)).await;
-    }
+    };
     let started = Instant::now();
     let mut answers: BTreeMap<Which, Answers> = specs.iter().map(|spec| (spec.which, Vec::new())).collect();
     while started.elapsed() < limit && !answers.values().all(|answers| has_started(answers)) {
@@ -54,11 +55,18 @@ pub(super) async fn watch(
         }
         sleep(PAUSE).await;
     }
-    let restarts = report(control, pod, container).await?.status.restart_count;
-    if restarts != before + 1 {
-        bail!("{pod}/{container} ended by itself while it was watched; `cargo xtask status` and its log say more");
+    // What it answered says that it has not started, or that it had before.
+    if running_since(&report(control, pod, container).await?.status.state) != instance {
+        eprintln!("{pod}/{container} ended by itself while it was asked; `cargo xtask status` and its log say more");
     }
     Ok(answers)
+}
+
+fn running_since(state: &ContainerState) -> Option<Duration> {
+    match state {
+        ContainerState::Running { since } => Some(*since),
+        ContainerState::Waiting { .. } | ContainerState::Terminated(_) => None,
+    }
 }
 
 async fn report(control: &Control, pod: &str, container: &str) -> Result<ContainerReport> {

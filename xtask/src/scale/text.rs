@@ -1,5 +1,7 @@
 //! The study for people, as Markdown: [`render`].
 
+use std::collections::BTreeSet;
+
 use e2e::scaling::{Fit, Point, Study, levels, mean};
 
 use super::{Found, Level, control::Control};
@@ -45,14 +47,8 @@ fn row(level: u32, found: &Found, points: &[Point], fit: Option<&Fit>) -> String
     });
     let linearity =
         mean(points, 1).map_or("-".to_owned(), |one| format!("{:.0}%", measured / (one * f64::from(level)) * 100.0));
-    let mut names: Vec<&str> = found
-        .runs
-        .iter()
-        .filter(|run| run.replicas == level && run.control.is_none())
-        .filter_map(|run| Some(run.bottleneck.as_ref()?.name.as_str()))
-        .collect();
-    names.dedup();
-    format!("| {level} | {measured:.0} | {low:.0} to {high:.0} | {fitted} | {linearity} | {} |", names.join(", "))
+    let names = limits(found, |run| run.replicas == level && run.control.is_none());
+    format!("| {level} | {measured:.0} | {low:.0} to {high:.0} | {fitted} | {linearity} | {names} |")
 }
 
 fn law(fit: &Fit) -> Vec<String> {
@@ -105,23 +101,24 @@ fn founding(points: &[Point]) -> Vec<String> {
 
 /// The same comparison with one thing changed, where that was measured.
 fn controls(found: &Found) -> Vec<String> {
-    let row = |control: Control| {
-        let points: Vec<Point> = found.runs.iter().filter_map(|run| run.point(Some(control))).collect();
-        let bottlenecks: Vec<&str> =
-            found.runs.iter().filter(|run| run.control == Some(control)).filter_map(limit).collect();
-        let [four, eight] = [4, 8].map(|replicas| mean(&points, replicas));
-        let (four, eight) = four.zip(eight)?;
-        let measured = format!("{}: {eight:.0} against {four:.0} operations/s", regression(&points));
-        let mut distinct = bottlenecks;
-        distinct.sort_unstable();
-        distinct.dedup();
-        Some(format!("| the same {} | | {measured}; limited by {} |", control.described(), distinct.join(", ")))
+    let row = |control: &Control| {
+        let points: Vec<Point> = found.runs.iter().filter_map(|run| run.point(Some(*control))).collect();
+        let measured = match mean(&points, 4).zip(mean(&points, 8)) {
+            Some((four, eight)) => format!("{}: {eight:.0} against {four:.0} operations/s", regression(&points)),
+            None => "not measured".to_owned(),
+        };
+        let limits = limits(found, |run| run.control == Some(*control));
+        format!("| the same {} | | {measured}; limited by {limits} |", control.described())
     };
-    Control::ALL.into_iter().filter_map(row).collect()
+    let was_asked = |control: &&Control| found.runs.iter().any(|run| run.control == Some(**control));
+    Control::ALL.iter().filter(was_asked).map(row).collect()
 }
 
-fn limit(run: &Level) -> Option<&str> {
-    Some(run.bottleneck.as_ref()?.name.as_str())
+/// What limited some of the runs, each name once.
+fn limits(found: &Found, of: impl Fn(&Level) -> bool) -> String {
+    let runs = found.runs.iter().filter(|run| of(run));
+    let names: BTreeSet<&str> = runs.filter_map(|run| Some(run.bottleneck.as_ref()?.name.as_str())).collect();
+    names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 /// Whether 8 replicas do less than 4, and whether the runs of both levels are apart.

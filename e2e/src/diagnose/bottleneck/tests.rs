@@ -36,7 +36,7 @@ fn named_by_waits(host: f64, sessions: &[(&str, f64)], parts: &[(&str, f64)]) ->
     let throughput = Throughput {
         operations_per_second: 1000.0,
         parts: parts.iter().map(|(name, mean_ms)| Part { name: (*name).to_owned(), mean_ms: *mean_ms }).collect(),
-        activity: vec![Activity { component: "postgres".to_owned(), samples: 50, sessions, commits_per_second: 9.0 }],
+        activity: vec![Activity { component: "postgres".to_owned(), samples: 50, sessions, commits_per_second: None }],
         ..Throughput::default()
     };
     let expected = Expected {
@@ -56,6 +56,8 @@ fn named_by_waits(host: f64, sessions: &[(&str, f64)], parts: &[(&str, f64)]) ->
 // One thread is used up and the host is not.
 #[case::thread(0.6, &[("backend", 1050.0), ("engine", 4000.0)], None, false, "backend")]
 #[case::engine(0.6, &[("backend", 3000.0), ("engine", 1100.0)], None, false, "engine")]
+// Three processors are no thread that is used up.
+#[case::many_threads(0.6, &[("postgres", 333.0), ("engine", 2000.0)], None, false, "waiting")]
 #[case::host(0.96, &[("backend", 1050.0)], None, false, "the host")]
 // Everybody waits, nothing is busy, and nobody said where the time goes.
 #[case::nobody(0.1, &[("backend", 20_000.0)], None, false, "waiting")]
@@ -95,7 +97,10 @@ fn the_evidence_says_by_how_much() {
     let host = named(0.96, &[("backend", 5000.0)], None, false).evidence;
     assert_eq!(host, "its 2 processors were 96% busy; at this cost they carry 1042 operations/s");
     let thread = named(0.5, &[("backend", 1000.0)], None, false).evidence;
-    assert_eq!(thread, "the one thread of each replica was 100% busy; they carry 1000 operations/s");
+    assert_eq!(
+        thread,
+        "each replica used 100% of one processor, as much as one thread can; they carry 1000 operations/s"
+    );
 }
 
 #[test]

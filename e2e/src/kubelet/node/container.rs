@@ -149,7 +149,8 @@ impl<R: Runtime> Driver<R> {
                     Ok(Restart { pod, container, spare }) if pod == self.pod && container == self.spec.name => {
                         return Some(Input::Restart { spare });
                     }
-                    // Somebody else's; the sender is in the context, so that the channel does not close.
+                    // Somebody else's. An error means that more were asked for than wait: whoever asks sees that nothing comes of
+                    // it. The sender is in the context, so that the channel does not close.
                     Ok(_) | Err(_) => {}
                 },
                 Some(probed) = self.probes.join_next() => return Some(self.probed(passed_on(probed))),

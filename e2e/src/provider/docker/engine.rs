@@ -25,6 +25,8 @@ pub(crate) struct Engine {
     /// Name and version, for the report.
     description: String,
     version: String,
+    /// The kernel that its containers share.
+    kernel: Option<String>,
 }
 
 impl Engine {
@@ -37,7 +39,13 @@ impl Engine {
         let part = |part: Option<String>| part.unwrap_or_else(|| "of unknown version".to_owned());
         let engine = part(version.version);
         let description = format!("Docker {engine} (API {})", part(version.api_version));
-        Ok(Self { client, run_id: run_id.to_owned(), description, version: engine })
+        let kernel = version.kernel_version;
+        Ok(Self { client, run_id: run_id.to_owned(), description, version: engine, kernel })
+    }
+
+    /// Whether its containers run on this machine's kernel, and not in a virtual machine or elsewhere.
+    pub(crate) fn is_here(&self) -> bool {
+        self.kernel.as_ref().is_some_and(|kernel| crate::host::kernel().ends_with(kernel))
     }
 
     /// Name and version, for the report.

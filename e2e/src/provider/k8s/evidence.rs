@@ -8,6 +8,7 @@ use k8s_openapi::{
         apps::v1::{Deployment, ReplicaSet, StatefulSet},
         core::v1::{Endpoints, Event, Node as ClusterNode, Pod},
     },
+    apimachinery::pkg::api::resource::Quantity,
 };
 use kube::{Api, Resource, ResourceExt, api::ListParams};
 use serde::{Serialize, de::DeserializeOwned};
@@ -93,12 +94,16 @@ fn node(node: &ClusterNode) -> Node {
     let cordoned = node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false);
     let cordon = cordoned.then(|| "it is cordoned (spec.unschedulable)".to_owned());
     let info = status.node_info.unwrap_or_default();
-    let allocatable = status.allocatable.unwrap_or_default().into_iter();
+    let cpu_and_memory = |all: Option<BTreeMap<String, Quantity>>| {
+        let all = all.unwrap_or_default().into_iter();
+        all.filter(|(name, _)| name == "cpu" || name == "memory").map(|(name, quantity)| (name, quantity.0)).collect()
+    };
     Node {
         name: node.name_any(),
         ready: !cordoned && conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True"),
         troubles: trouble.chain(cordon).collect(),
-        allocatable: allocatable.filter(|(name, _)| name == "cpu" || name == "memory").map(|(n, q)| (n, q.0)).collect(),
+        capacity: cpu_and_memory(status.capacity),
+        allocatable: cpu_and_memory(status.allocatable),
         kubelet: info.kubelet_version,
         runtime: info.container_runtime_version,
     }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::cluster::Cluster;
 use crate::{
-    evidence::Throttling,
+    evidence::{Machine, Throttling},
     prometheus::{Sample, samples},
     provider::Usage,
 };
@@ -25,7 +25,10 @@ pub(super) struct Summary {
 }
 
 #[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct NodeStats {
+    #[serde(default)]
+    node_name: String,
     cpu: Option<CpuStats>,
 }
 
@@ -69,19 +72,26 @@ struct MemoryStats {
 }
 
 /// What the pods of the run's namespace use, by the cluster's names of them. Nodes that do not tell are left out, and so is a
-/// container of which one of the figures is missing, as it is in its first seconds. The second part is for how many processor seconds
-/// the nodes have been busy, with whatever; nothing unless all of them tell.
-pub(super) async fn of_nodes(cluster: &Cluster, nodes: &BTreeSet<String>) -> (BTreeMap<String, Usage>, Option<f64>) {
+/// container of which one of the figures is missing, as it is in its first seconds. The second part is how
+/// busy the nodes are, with whatever, by their names.
+pub(super) async fn of_nodes(
+    cluster: &Cluster,
+    nodes: &BTreeSet<String>,
+) -> (BTreeMap<String, Usage>, BTreeMap<String, Machine>) {
     let summaries = nodes.iter().map(|node| of_node(cluster, node));
     let summaries = futures_util::future::join_all(summaries).await;
-    let busy = summaries.iter().map(|summary| summary.as_ref()?.node.cpu.as_ref()?.seconds()).sum();
+    let machine = |summary: &Summary| {
+        let busy_seconds = summary.node.cpu.as_ref()?.seconds()?;
+        Some((summary.node.node_name.clone(), Machine { busy_seconds, cpus: None }))
+    };
+    let machines = summaries.iter().flatten().filter_map(machine).collect();
     let mut usage: BTreeMap<String, Usage> = BTreeMap::new();
     for summary in summaries.into_iter().flatten() {
         for (pod, used) in summary.usage(&cluster.namespace) {
             *usage.entry(pod).or_default() += used;
         }
     }
-    (usage, busy)
+    (usage, machines)
 }
 
 async fn of_node(cluster: &Cluster, node: &str) -> Option<Summary> {
