@@ -11,6 +11,8 @@ use crate::{
     },
     plan::Probes,
     provider::Usage,
+    record::{Activity, Outcome, Throughput},
+    report::{Report, markdown::render},
     target::Target,
 };
 
@@ -295,4 +297,33 @@ fn every_code_is_in_the_documentation() {
         let row = if code.is_cause() { format!("\n| `{code}` (cause) | ") } else { format!("\n| `{code}` | ") };
         assert!(page.contains(&row), "docs/report.md has no row that begins with {}", row.trim());
     }
+}
+
+#[test]
+fn what_limited_a_throughput_is_shown_without_processor_times() {
+    let mut data = run(ended(&[]));
+    let waiting = Activity {
+        component: "app".to_owned(),
+        samples: 80,
+        sessions: BTreeMap::from([("Lock:relation".to_owned(), 2.5), ("running".to_owned(), 0.1)]),
+        commits_per_second: Some(50.0),
+    };
+    let throughput = Throughput { acknowledged: 1, activity: vec![waiting], ..Throughput::default() };
+    data.records = vec![Record {
+        suite: "throughput".to_owned(),
+        case: "operations".to_owned(),
+        test: "a test".to_owned(),
+        outcome: Outcome::Passed,
+        detail: String::new(),
+        duration_ms: 1,
+        measured: Measured::Throughput(throughput),
+    }];
+    let report = Report::new(&data);
+    assert_eq!((report.expected.as_ref(), report.bottleneck.as_ref().unwrap().name.as_str()), (None, "a lock in app"));
+    let page = render(&report);
+    assert!(
+        page.contains("**What limited it**: a lock in app: of 2.6 sessions at work in the mean 2.5 waited for one"),
+        "{page}"
+    );
+    assert!(page.contains("Lock:relation 2.50, running 0.10; 50 commits per second."), "{page}");
 }
