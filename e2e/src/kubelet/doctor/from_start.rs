@@ -8,7 +8,7 @@ use super::{
     fix::{Change, USUAL_START},
     seconds,
 };
-use crate::{kubelet::Which, kubelet::observation::Observation};
+use crate::kubelet::{Which, observation::Observation};
 
 /// Successes in a row with which an instance counts as started.
 pub const SUCCESSES: usize = 3;
