@@ -40,7 +40,8 @@ spec:
 
 /// Suites that need no workspace, and a program that every machine has in place of Redis: what is tested here goes wrong before either
 /// runs.
-const NO_SUITES: &str = "suites = ['true']\n[local.'redis:7']\nrun = ['sleep', '60']\nbinaries = ['sleep']\n";
+const NO_SUITES: &str =
+    "suites = ['true']\nbring_up = '3s'\n[local.'redis:7']\nrun = ['sleep', '60']\nbinaries = ['sleep']\n";
 
 /// A project of its own, with Redis alone.
 struct Project {

@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Mutex},
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -84,6 +84,7 @@ impl Bench {
 pub(crate) struct Running {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
+    reader: JoinHandle<()>,
 }
 
 impl Running {
@@ -92,7 +93,7 @@ impl Running {
         let stderr = child.stderr.take().expect("a pipe");
         let lines = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&lines);
-        thread::spawn(move || {
+        let reader = thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 let is_last = unread_after.is_some_and(|text| line.contains(text));
                 sink.lock().expect("no panic").push(line);
@@ -101,7 +102,7 @@ impl Running {
                 }
             }
         });
-        Self { child, lines }
+        Self { child, lines, reader }
     }
 
     pub(crate) fn said(&self) -> String {
@@ -130,7 +131,10 @@ impl Running {
             status.is_some()
         });
         let status = status.unwrap_or_else(|| panic!("it did not end within {limit:?}:\n{}", self.said()));
-        (status, started.elapsed())
+        let took = started.elapsed();
+        // What it said last may still be in the pipe, which what a killed program leaves holds open for longer.
+        wait_until(Duration::from_secs(5), || self.reader.is_finished());
+        (status, took)
     }
 }
 
