@@ -114,11 +114,11 @@ fn controls(found: &Found) -> Vec<String> {
     Control::ALL.iter().filter(was_asked).map(row).collect()
 }
 
-/// What limited some of the runs, each name once.
+/// What limited some of the runs, each name once; a run of too few figures leaves it open.
 fn limits(found: &Found, of: impl Fn(&Level) -> bool) -> String {
     let runs = found.runs.iter().filter(|run| of(run));
     let names: BTreeSet<&str> = runs.filter_map(|run| Some(run.bottleneck.as_ref()?.name.as_str())).collect();
-    names.into_iter().collect::<Vec<_>>().join(", ")
+    if names.is_empty() { "not measured".to_owned() } else { names.into_iter().collect::<Vec<_>>().join(", ") }
 }
 
 /// Whether 8 replicas do less than 4, and whether the runs of both levels are apart.
