@@ -24,16 +24,16 @@ pub(crate) fn name(throughput: &Throughput, expected: Option<&Expected>, finding
         .or_else(|| throughput.activity.iter().find_map(lock))
         .or_else(|| host(expected?))
         .or_else(|| thread(throughput, expected?))
-        .or_else(|| waiting(throughput, expected?))
+        .or_else(|| Some(waiting(throughput, expected?)))
 }
 
-fn named(name: impl Into<String>, evidence: String) -> Option<Bottleneck> {
-    Some(Bottleneck { name: name.into(), evidence })
+fn named(name: impl Into<String>, evidence: String) -> Bottleneck {
+    Bottleneck { name: name.into(), evidence }
 }
 
 fn generator(throughput: &Throughput) -> Option<Bottleneck> {
     let share = throughput.generator.cpu_share * 100.0;
-    throughput.generator.saturated.then(|| named("the load generator", format!("it used {share:.0}% of a core")))?
+    throughput.generator.saturated.then(|| named("the load generator", format!("it used {share:.0}% of a core")))
 }
 
 /// Findings that say so by themselves.
@@ -48,7 +48,7 @@ fn found(findings: &[Finding]) -> Option<Bottleneck> {
     .find_map(|(code, what)| {
         let finding = findings.iter().find(|finding| finding.code == code)?;
         let component = finding.component.as_deref().unwrap_or("the system");
-        named(format!("{what} of {component}"), finding.claim.clone())
+        Some(named(format!("{what} of {component}"), finding.claim.clone()))
     })
 }
 
@@ -64,7 +64,7 @@ fn lock(activity: &Activity) -> Option<Bottleneck> {
             activity.described()
         );
         named(format!("a lock in {component}"), evidence)
-    })?
+    })
 }
 
 fn host(expected: &Expected) -> Option<Bottleneck> {
@@ -74,7 +74,7 @@ fn host(expected: &Expected) -> Option<Bottleneck> {
         let text =
             format!("its {cpus} processors were {used:.0}% busy; at this cost they carry {host_bound:.0} operations/s");
         named("the host", text)
-    })?
+    })
 }
 
 /// A component whose replicas use all of one processor each, which is all that a program of one thread can. What uses more has several
@@ -87,12 +87,12 @@ fn thread(throughput: &Throughput, expected: &Expected) -> Option<Bottleneck> {
     let text = format!(
         "each replica used {share:.0}% of one processor, as much as one thread can; they carry {bound:.0} operations/s"
     );
-    (used(bound) >= USED_UP).then(|| named(component, text))?
+    (used(bound) >= USED_UP).then(|| named(component, text))
 }
 
 /// Where nearly all of an operation's time goes, although no processor is used up. Several places that share it are many waits in a row,
 /// of which none is the one to improve.
-fn waiting(throughput: &Throughput, expected: &Expected) -> Option<Bottleneck> {
+fn waiting(throughput: &Throughput, expected: &Expected) -> Bottleneck {
     let used = expected.host_utilisation * 100.0;
     let all: f64 = throughput.parts.iter().map(|part| part.mean_ms).sum();
     let longest = throughput.parts.iter().max_by(|a, b| a.mean_ms.total_cmp(&b.mean_ms));
