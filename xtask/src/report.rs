@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use e2e::{
+    evidence::PODS,
     exit::ExitCode,
     progress::wants_colour,
     report::{Report, Verdict, markdown, summary},
@@ -11,7 +12,7 @@ use e2e::{
     run_dir,
 };
 
-use crate::options::run_directory;
+use crate::options::{BadInput, run_directory};
 
 /// Make the report of a run again from its evidence, or check that it follows from it.
 #[derive(Debug, clap::Args)]
@@ -46,6 +47,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         return Ok(ExitCode::Pass);
     }
     let directory = run_directory(args.run.as_deref())?;
+    if !directory.join(PODS).exists() {
+        let text =
+            "left no evidence; `cargo xtask e2e` makes a run that does, and `cargo xtask report RUN` names another one";
+        return Err(BadInput(format!("the run {} {text}", directory.id())).into());
+    }
     if args.check {
         let report = Report::new(&load(&directory)?);
         let written: Report = directory.read_json(run_dir::REPORT_JSON)?;
