@@ -7,4 +7,5 @@ pub mod agent;
 pub mod load;
 pub mod scaling;
 pub mod self_check;
+pub mod stall;
 pub mod stats;

@@ -54,12 +54,15 @@ pub(crate) async fn watched<T>(environment: &Environment, work: impl Future<Outp
 }
 
 impl Seen {
-    /// Adds what was seen in the measured window to the load's figures.
-    pub(crate) fn add_to(self, figures: &mut Throughput) {
+    /// Adds what was seen in the measured window to the load's figures, with how long the entrance waited for the backends.
+    pub(crate) fn add_to(self, figures: &mut Throughput, upstream_mean_ms: Option<f64>) {
         let start = figures.window_start_unix_ms;
         let window = start..=start + figures.duration_ms;
-        let mean_ms = figures.latency_ms.map(|latency| latency.mean);
-        figures.parts = mean_ms.and_then(|mean_ms| parts(mean_ms, &cut(&self.spent, &window))).unwrap_or_default();
+        let client_mean_ms = figures.latency_ms.map(|latency| latency.mean);
+        figures.parts = client_mean_ms
+            .zip(upstream_mean_ms)
+            .and_then(|(client, upstream)| parts(client, upstream, &cut(&self.spent, &window)))
+            .unwrap_or_default();
         figures.activity = activity(&cut(&self.sessions, &window), &cut(&self.commits, &window)).into_iter().collect();
     }
 }
@@ -120,8 +123,9 @@ async fn read_metrics(environment: &Environment) -> Result<Spent, Error> {
     Ok(spent)
 }
 
-/// Where the time of an operation went whose client waited so long; nothing when a replica has started anew meanwhile.
-fn parts(client_ms: f64, spent: &[&(u64, Spent)]) -> Option<Vec<Part>> {
+/// Where the time of an operation went for which its client and the entrance waited so long; nothing when a replica has started anew
+/// meanwhile.
+fn parts(client_ms: f64, upstream_ms: f64, spent: &[&(u64, Spent)]) -> Option<Vec<Part>> {
     let ((_, before), (_, after)) = (spent.first()?, spent.last()?);
     let mean_ms = |metric: &str| {
         let (mut seconds, mut count) = (0.0, 0.0);
@@ -135,7 +139,8 @@ fn parts(client_ms: f64, spent: &[&(u64, Spent)]) -> Option<Vec<Part>> {
     let (engine_wait, append, apply) = (mean_ms(ENGINE_WAIT)?, mean_ms(APPEND)?, mean_ms(APPLY)?);
     // Redis has an operation until it is in the stream, and the engine from there until the transaction begins.
     let way = [
-        ("nginx and backend", client_ms),
+        ("nginx", client_ms),
+        ("backend", upstream_ms),
         ("redis", engine_wait),
         ("engine", engine_wait - append),
         ("postgres", apply),

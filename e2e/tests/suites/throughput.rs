@@ -28,7 +28,7 @@ async fn operations_are_committed_and_kept(environment: Environment) {
         let result = result?;
         environment.run_dir()?.write_json("evidence/throughput.load.json", &result)?;
         let mut figures = Throughput::new(&result, ended.saturating_sub(result.duration_ms as u64));
-        seen.add_to(&mut figures);
+        seen.add_to(&mut figures, result.upstream_mean_ms());
         let detail = format!("{} operations acknowledged, {} errors", figures.acknowledged, figures.errors);
         let failure = (figures.acknowledged == 0)
             .then(|| format!("no operation was acknowledged in the measured time: {:?}", figures.by_error));

@@ -60,7 +60,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let ours_posts = ["--method", "POST", "--body", &body, "--header", "content-type: application/json"];
     let ours_posts = [&ours_posts[..], &["--expect-body", ANSWER]].concat();
     compare(args, "POST", &peers, || ours(args, &post, &ours_posts), |peer| peer.post(args, &post, &directory.0))?;
-    connections(args, &get)?;
+    connections(args, &peers, &get)?;
     drop(nginx);
     rate::compare(args)?;
     Ok(ExitCode::Pass)
@@ -129,26 +129,42 @@ fn figure(text: &str, pattern: &str) -> Option<f64> {
     Regex::new(pattern).ok()?.captures(text)?.get(1)?.as_str().parse().ok()
 }
 
-/// The same load over few and over many connections, in turns.
-fn connections(args: &Args, url: &str) -> Result<()> {
+/// The same load over few and over many connections, in turns. What wrk loses shows what the machine and the server lose by themselves.
+fn connections(args: &Args, peers: &[&Peer], url: &str) -> Result<()> {
     let few = args.connections;
-    println!("{:<6} {:>14} {:>14} {:>8} {:>12}", "round", few, args.many, "ratio", "peak MiB");
-    let (mut ratios, mut peaks) = (Vec::new(), Vec::new());
+    let wrk = peers.iter().find(|peer| peer.name == "wrk");
+    println!("{:<6} {:>14} {:>14} {:>8} {:>12} {:>10}", "round", few, args.many, "ratio", "peak MiB", "wrk ratio");
+    let (mut ratios, mut peaks, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=args.rounds {
         let (rate, _) = rate_and_memory(args, url, few)?;
         let (many, peak) = rate_and_memory(args, url, args.many)?;
-        println!("{round:<6} {rate:>12.0}/s {many:>12.0}/s {:>8.2} {peak:>12.0}", many / rate);
+        let wrk = wrk
+            .map(|wrk| Ok::<_, anyhow::Error>(wrk_rate(wrk, args, url, args.many)? / wrk_rate(wrk, args, url, few)?));
+        let wrk = wrk.transpose()?;
+        let shown = wrk.map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
+        println!("{round:<6} {rate:>12.0}/s {many:>12.0}/s {:>8.2} {peak:>12.0} {shown:>10}", many / rate);
         ratios.push(many / rate);
         peaks.push(peak);
+        theirs.extend(wrk);
     }
+    let theirs = if theirs.is_empty() { String::new() } else { format!(" (wrk: {:.2})", median(&mut theirs)) };
     println!(
-        "{} connections, median of {} rounds: {:.2} x the rate of {few}, at most {:.0} MiB",
+        "{} connections, median of {} rounds: {:.2} x the rate of {few}{theirs}, at most {:.0} MiB",
         args.many,
         args.rounds,
         median(&mut ratios),
         peaks.into_iter().fold(0.0, f64::max)
     );
     Ok(())
+}
+
+/// Requests per second, those in which it opens its connections included: it has no warm-up.
+fn wrk_rate(wrk: &Peer, args: &Args, url: &str, connections: u32) -> Result<f64> {
+    let mut command = Command::new("taskset");
+    command.args(["-c", "1", wrk.name]).args(wrk.get_with(connections, args.seconds, url));
+    let output = command.output().context("cannot run taskset (util-linux)")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    figure(&text, r"Requests/sec:\s+([\d.]+)").with_context(|| format!("wrk does not say its rate: {text}"))
 }
 
 /// Requests per second, and the most memory that the generator held, in MiB.

@@ -11,4 +11,4 @@ mod throughput;
 pub use fixed::{Fixed, FixedClient, FixedReport};
 pub use registration::{Registration, RegistrationClient, RegistrationOutcome, RegistrationReport};
 pub use steps::{InvalidSteps, StepSpec, Steps, StepsClient};
-pub use throughput::{Throughput, ThroughputClient, ThroughputReport};
+pub use throughput::{Throughput, ThroughputClient, ThroughputReport, Upstream};

@@ -175,6 +175,24 @@ async fn acknowledged_operations_are_exactly_the_stored_ones() {
 }
 
 #[tokio::test]
+async fn what_the_entrance_says_of_its_upstream_is_added_up() {
+    let said = ["X-Upstream-Time: 0.002\r\n", "X-Upstream-Time: 0.004, 0.006\r\n", "X-Upstream-Time: -\r\n", ""];
+    let system = system(move |number, name| {
+        let body = format!(r#"{{"operation":"{name}","committed":true}}"#);
+        let answer = || response(200, said[number % said.len()], &body);
+        name.starts_with("op-").then(|| Fault { stores: true, answer: answer() })
+    })
+    .await;
+    let result = operate(&system, 1, 300).await;
+
+    let report = &result.client_reports[0];
+    // Half of the answers say it: 2 ms and 10 ms in turns.
+    assert!(report.acknowledged_measured.abs_diff(report.upstream.responses * 2) <= 2, "{report:?}");
+    let mean = result.upstream_mean_ms().unwrap();
+    assert!((mean - 6.0).abs() <= 4.0 / report.upstream.responses as f64 + 1e-9, "{mean} {report:?}");
+}
+
+#[tokio::test]
 async fn faults_do_not_upset_the_books() {
     // Each seventh request is refused; each eleventh is stored, and answered with 504 as if that were not known.
     let system = system(|number, _| match number {

@@ -73,7 +73,11 @@ pub(super) fn write_files(directory: &Path) -> Result<()> {
 
 impl Peer {
     pub(super) fn get(&self, args: &Args, url: &str) -> Vec<String> {
-        let load = (self.load)(args.connections, args.seconds);
+        self.get_with(args.connections, args.seconds, url)
+    }
+
+    pub(super) fn get_with(&self, connections: u32, seconds: u32, url: &str) -> Vec<String> {
+        let load = (self.load)(connections, seconds);
         load.split_ascii_whitespace().chain([url]).map(str::to_owned).collect()
     }
 

@@ -47,12 +47,38 @@ pub struct ThroughputReport {
     pub acknowledged: u64,
     /// How many of these were sent in the measured window.
     pub acknowledged_measured: u64,
+    /// What the entrance said of those.
+    pub upstream: Upstream,
     /// How often an operation was sent again.
     pub retries: u64,
     /// Numbers of operations whose fate is unknown: they may be stored, at most once.
     pub unknown: Vec<u64>,
     /// Numbers of operations that the server refused each time: they must not be stored.
     pub refused: Vec<u64>,
+}
+
+/// How long a load balancer waited for its upstream, as its responses say in the header [`Upstream::HEADER`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Upstream {
+    /// Responses that said it.
+    pub responses: u64,
+    /// In all of them, each to the millisecond.
+    pub seconds: f64,
+}
+
+impl Upstream {
+    /// In seconds; with a comma between several tries. What nginx's variable `$upstream_header_time` has.
+    pub const HEADER: &str = "x-upstream-time";
+
+    fn count(&mut self, response: &Response<'_>) {
+        let text = response.header(Self::HEADER).and_then(|value| std::str::from_utf8(value).ok());
+        // A try that had no answer is `-` and took what is not known.
+        let tries = |text: &str| text.split([',', ':']).map(|one| one.trim().parse::<f64>()).sum::<Result<f64, _>>();
+        if let Some(Ok(seconds)) = text.map(tries) {
+            self.responses += 1;
+            self.seconds += seconds;
+        }
+    }
 }
 
 impl ThroughputReport {
@@ -66,6 +92,15 @@ impl LoadResult<ThroughputReport> {
     /// How many operations were acknowledged in the whole run, warm-up included: what the database must contain at least.
     pub fn acknowledged(&self) -> u64 {
         self.client_reports.iter().map(|client| client.acknowledged).sum()
+    }
+
+    /// How long the entrance waited for its upstream in the mean, in milliseconds, for the measured window's operations. Nothing when
+    /// it does not say so.
+    pub fn upstream_mean_ms(&self) -> Option<f64> {
+        let said = self.client_reports.iter().map(|client| client.upstream);
+        let (responses, seconds) =
+            said.fold((0, 0.0), |(responses, seconds), one| (responses + one.responses, seconds + one.seconds));
+        (responses > 0).then(|| seconds * 1000.0 / responses as f64)
     }
 }
 
@@ -219,7 +254,10 @@ impl ThroughputClient {
         if outcome.is_ok() {
             self.current = None;
             self.report.acknowledged += 1;
-            self.report.acknowledged_measured += u64::from(at.phase == Phase::Measured);
+            if at.phase == Phase::Measured {
+                self.report.acknowledged_measured += 1;
+                self.report.upstream.count(response);
+            }
         } else {
             // 503 and 4xx say that nothing was done. After anything else the operation may be stored.
             self.not_acknowledged(!matches!(outcome, Outcome::Status(400..=499 | 503)));
