@@ -18,7 +18,7 @@ use std::{
 use bollard::Docker;
 use futures_util::{
     FutureExt,
-    future::{BoxFuture, join_all},
+    future::{BoxFuture, join_all, try_join_all},
 };
 use tokio::sync::OnceCell;
 
@@ -102,6 +102,13 @@ pub async fn ensure(
         }
     }
     if failures.is_empty() { Ok(outcomes) } else { Err(Error::Missing(failures)) }
+}
+
+/// Those of the images that the engine has.
+pub(crate) async fn present(docker: &Docker, images: &[String]) -> Result<Vec<String>, Error> {
+    let looks =
+        try_join_all(images.iter().map(|image| engine::inspect(docker, image))).await.map_err(Error::NoEngine)?;
+    Ok(images.iter().zip(looks).filter(|(_, found)| found.is_some()).map(|(image, _)| image.clone()).collect())
 }
 
 /// One run of [`ensure`]. Every image has a cell, so that two images that need a third one wait for the same work.

@@ -4,7 +4,7 @@
 mod road;
 mod support;
 
-use std::{fs, path::Path, process::Output, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Output, time::Duration};
 
 use e2e::{
     diagnose::Code,
@@ -102,6 +102,115 @@ fn the_least_role_is_enough() {
         bench.command(&["e2e", "--target", "k8s"]).env("KUBECONFIG", &kubeconfig).output().expect("the program runs");
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     assert!(!said(&output).contains("forbidden"), "{}", said(&output));
+}
+
+/// The cluster under the name that its tool would give to the context, and a program of the tool's name that notes how it is called and
+/// then does as `script` says, if there is one. The nodes have the images already.
+fn under_the_name_of(tool: &str, context: &str, script: Option<&str>, bench: &Bench, id: &str) -> (Output, String) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let kubeconfig = directory.path().join("kubeconfig");
+    fs::write(&kubeconfig, kubectl(&["config", "view", "--raw", "--minify", "--flatten"])).expect("a file");
+    let at = format!("--kubeconfig={}", kubeconfig.display());
+    let before = kubectl(&[&at, "config", "current-context"]);
+    kubectl(&[&at, "config", "rename-context", before.trim(), context]);
+
+    let (program, calls) = (directory.path().join(tool), directory.path().join("calls"));
+    if let Some(script) = script {
+        fs::write(&program, format!("#!/bin/sh\necho \"$*\" >> '{}'\n{script}\n", calls.display())).expect("a file");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("a mode");
+    }
+    let path = format!("{}:{}", directory.path().display(), std::env::var("PATH").unwrap_or_default());
+    let output = bench
+        .command(&["e2e", "--target", "k8s", "--run-id", id])
+        .env("KUBECONFIG", &kubeconfig)
+        .env("PATH", path)
+        .output()
+        .expect("the program runs");
+    (output, fs::read_to_string(&calls).unwrap_or_default())
+}
+
+#[rstest]
+#[case::kind("kind", "kind-dev", "load docker-image --name dev nginx:1.22 redis:7 e2e-agent:dev")]
+#[case::k3d("k3d", "k3d-dev", "image import --cluster dev nginx:1.22 redis:7 e2e-agent:dev")]
+#[case::minikube("minikube", "minikube", "image load nginx:1.22 redis:7 e2e-agent:dev")]
+fn the_clusters_own_tool_brings_the_images(#[case] tool: &str, #[case] context: &str, #[case] call: &str) {
+    let (output, calls) = under_the_name_of(tool, context, Some(""), &Bench::of(SMALL), &unique("k-tool"));
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    // One call for those of the system, for which this project has no recipe, and the load's.
+    assert_eq!(calls, format!("{call}\n"));
+    assert!(said(&output).contains(&format!("bringing images into the cluster: {tool} {call}")), "{}", said(&output));
+}
+
+#[rstest]
+#[case::says_why(Some("echo 'ERROR: no nodes found for cluster \"dev\"' >&2; exit 1"), "no nodes found for cluster")]
+#[case::says_nothing(Some("exit 1"), "no output")]
+#[case::is_not_there(None, "kind is not installed here")]
+fn a_tool_that_fails_ends_the_run(#[case] script: Option<&str>, #[case] reason: &str) {
+    let id = unique("k-tool");
+    let (output, _) = under_the_name_of("kind", "kind-dev", script, &Bench::of(SMALL), &id);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    for phrase in ["`kind load docker-image --name dev", reason, "run it by hand"] {
+        assert!(said(&output).contains(phrase), "`{phrase}` is not in {}", said(&output));
+    }
+    assert_eq!(namespaces(&id), Vec::<String>::new());
+}
+
+/// A node without a machine: the cluster knows it, and nothing can be placed there.
+fn node(name: &str, ready: bool) -> Guard {
+    let manifest = serde_json::json!({
+        "apiVersion": "v1", "kind": "Node",
+        "metadata": { "name": name, "labels": { "kubernetes.io/hostname": name } },
+    });
+    let status = serde_json::json!({
+        "allocatable": { "cpu": "0", "memory": "0", "pods": "0" }, "capacity": { "cpu": "1", "memory": "1Gi", "pods": "0" },
+        "conditions": [{
+            "type": "Ready", "status": if ready { "True" } else { "False" }, "reason": "Test", "message": "as the test says",
+            "lastHeartbeatTime": null, "lastTransitionTime": null,
+        }],
+    });
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("node.json");
+    let guard = Guard(vec![["delete", "node", name, "--ignore-not-found"].map(str::to_owned).to_vec()]);
+    fs::write(&file, manifest.to_string()).expect("a file");
+    kubectl(&["create", "--filename", &file.to_string_lossy()]);
+    let mut whole: serde_json::Value =
+        serde_json::from_str(&kubectl(&["get", "node", name, "--output", "json"])).expect("a node");
+    whole["status"] = status;
+    fs::write(&file, whole.to_string()).expect("a file");
+    let path = format!("/api/v1/nodes/{name}/status");
+    kubectl(&["replace", "--raw", &path, "--filename", &file.to_string_lossy()]);
+    guard
+}
+
+#[test]
+fn nodes_of_mixed_readiness_are_reported() {
+    let (full, broken) = (unique("k-full"), unique("k-broken"));
+    let _guards = (node(&full, true), node(&broken, false));
+    let bench = Bench::of(SMALL);
+    let id = unique("k-nodes");
+    let output = bench.output(&["e2e", "--target", "k8s", "--run-id", &id, "--replicas", "nginx=2"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let text = fs::read_to_string(bench.run_directory(&id).join("report.json")).expect("a report");
+    let report: Report = serde_json::from_str(&text).expect("a report");
+    let claim = |code: Code| {
+        let finding = report.findings.iter().find(|finding| finding.code == code);
+        finding.map(|finding| finding.claim.clone()).unwrap_or_default()
+    };
+    assert!(
+        claim(Code::NodeTrouble).starts_with(&format!("the node {broken} takes no pods")),
+        "{:#?}",
+        report.findings
+    );
+    let shared = claim(Code::ReplicasShareNode);
+    assert!(
+        shared.contains("all 2 replicas of nginx") && shared.contains("2 nodes are ready"),
+        "{:#?}",
+        report.findings
+    );
+    let page = fs::read_to_string(bench.run_directory(&id).join("report.md")).expect("a report");
+    for name in [full, broken] {
+        assert!(page.contains(&name), "{page}");
+    }
 }
 
 /// A run that cannot reach its cluster any more ends by itself, says so and what to do, and what it left is found later.

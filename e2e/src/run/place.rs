@@ -128,9 +128,11 @@ async fn stock_cluster(prepared: &Prepared, cluster: &Cluster, progress: &Progre
     if prepared.load_from != LoadFrom::Host {
         images.push(image::AGENT_IMAGE.to_owned());
     }
-    let ours: Vec<String> = images.into_iter().filter(|image| known.0.contains_key(image)).collect();
+    let ours: Vec<String> = images.iter().filter(|image| known.0.contains_key(*image)).cloned().collect();
     ensure(prepared, &engine, &ours, progress).await?;
-    if let Some(command) = way.command(&ours) {
+    // With what the engine has besides, such as an image that somebody built by hand.
+    let here = image::present(engine.client(), &images).await.map_err(provider::Error::from)?;
+    if let Some(command) = way.command(&here) {
         progress.line(format!("bringing images into the cluster: {}", command.join(" ")));
         k8s::images::copy(&command).await.map_err(provider::Error::from)?;
     }

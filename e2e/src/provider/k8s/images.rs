@@ -57,7 +57,10 @@ pub(crate) async fn copy(words: &[String]) -> Result<(), Error> {
     let failed = |reason: String| Error::Images { command: words.join(" "), reason };
     let Some((program, arguments)) = words.split_first() else { return Ok(()) };
     let output = Command::new(program).args(arguments).kill_on_drop(true).output().await;
-    let output = output.map_err(|error| failed(error.to_string()))?;
+    let output = output.map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => failed(format!("{program} is not installed here, or not in PATH")),
+        _ => failed(error.to_string()),
+    })?;
     let said = String::from_utf8_lossy(&output.stderr);
     match output.status.success() {
         true => Ok(()),
