@@ -242,6 +242,7 @@ fn unlike(sides: &[&[Report]]) -> Vec<String> {
             report.request.overlays.iter().chain(&report.request.sets).map(String::as_str).collect();
         if changes.is_empty() { "none".to_owned() } else { changes.join(", ") }
     });
+    note("checks", &|report| report.request.filter.clone().unwrap_or_else(|| "all".to_owned()));
     unlike
 }
 

@@ -123,6 +123,9 @@ pub struct Request {
     pub overlays: Vec<String>,
     /// One-off changes, as they were written.
     pub sets: Vec<String>,
+    /// Which checks were chosen, in nextest's language; all of them when there is none.
+    #[serde(default)]
+    pub filter: Option<String>,
     /// The machine.
     pub host: Host,
 }

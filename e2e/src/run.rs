@@ -74,6 +74,8 @@ pub struct Options {
     pub duration: Option<Duration>,
     /// Overrides `scenario.seed`.
     pub seed: Option<u64>,
+    /// Only the checks that match, in nextest's language of filtersets; all of them unless set.
+    pub filter: Option<String>,
     /// Accept the snapshot as it is now.
     pub update_snapshots: bool,
     /// Only bring the system up, or also run the suites.
@@ -103,6 +105,7 @@ impl Options {
             clients: None,
             duration: None,
             seed: None,
+            filter: None,
             update_snapshots: false,
             suites: true,
             hold: false,
@@ -124,9 +127,9 @@ impl Options {
         Config::read(&path, path.strip_prefix(&self.root).unwrap_or(&path))
     }
 
-    /// Whether the manifests run as they are, which is what snapshots are about.
+    /// Whether the manifests run as they are and all checks run, which is what snapshots are about.
     fn is_unchanged(&self) -> bool {
-        self.overlays.is_empty() && self.sets.is_empty() && self.replicas.is_empty()
+        self.overlays.is_empty() && self.sets.is_empty() && self.replicas.is_empty() && self.filter.is_none()
     }
 }
 

@@ -24,6 +24,7 @@ use crate::{
   cargo xtask e2e --overlay fixtures/overlays/founding-incident
   cargo xtask e2e --set backend.env.BACKEND_POOL_SIZE=1 --keep
   cargo xtask e2e --target docker,local --duration 20s   # 3 runs of each, in turns, and a comparison
+  cargo xtask e2e --duration 10s --filter 'test(probe) + test(health)'   # only these checks, in nextest's language
   cargo xtask e2e --update-snapshots   # accept what changed, then review with git diff snapshots/")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -36,6 +37,9 @@ pub(crate) struct Args {
     /// How often each target runs, in turns; 3 unless set where there are several, because one run says nothing of noise.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000), conflicts_with = "keep")]
     repeat: Option<u32>,
+    /// Run only the checks that match, in nextest's language of filtersets; such a run is not compared with the snapshot.
+    #[arg(long, value_name = "FILTERSET", conflicts_with = "update_snapshots")]
+    filter: Option<String>,
     /// Accept the snapshot as it is now.
     #[arg(long)]
     update_snapshots: bool,
@@ -55,7 +59,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         args.system.one_target("--keep");
         return detach();
     }
-    let options = Options { update_snapshots: args.update_snapshots, ..args.system.options(Some(&args.load)) };
+    let options = Options {
+        filter: args.filter.clone(),
+        update_snapshots: args.update_snapshots,
+        ..args.system.options(Some(&args.load))
+    };
     let progress = Progress::new();
     let targets = args.system.targets();
     let repeat = args.repeat.unwrap_or(if targets.len() > 1 { REPEAT } else { 1 });

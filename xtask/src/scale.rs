@@ -59,6 +59,9 @@ pub(crate) struct Args {
     /// make it worse because of the bridge, its proxy, or the processors that they share.
     #[arg(long)]
     controls: bool,
+    /// Run only the checks that match, in nextest's language of filtersets; one that measures the throughput must be among them.
+    #[arg(long, value_name = "FILTERSET")]
+    filter: Option<String>,
     /// Decides the order of the levels and the bootstrap.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -151,6 +154,7 @@ impl Args {
             replicas: [("backend".to_owned(), replicas)].into(),
             clients: self.clients,
             duration: Some(self.duration),
+            filter: self.filter.clone(),
             ..project()
         };
         if let Some(control) = control {

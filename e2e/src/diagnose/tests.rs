@@ -54,6 +54,7 @@ fn run(container: ContainerReport) -> RunData {
             },
             overlays: Vec::new(),
             sets: Vec::new(),
+            filter: None,
             host: crate::report::Host { cpus: 1, memory_bytes: 1, kernel: String::new() },
         },
         duration_ms: 0,
@@ -91,6 +92,23 @@ fn a_component_is_held_back_from_a_quarter_of_its_periods_on(
             "the kernel held app back at its CPU limit: app-0 in 25 of 100 periods of 100 ms (25%)"
         );
     }
+}
+
+/// A line without its record is a gap, unless the record's suite was left out on purpose.
+#[rstest::rstest]
+#[case::all_checks(None, 1)]
+#[case::chosen_checks(Some("test(health)"), 0)]
+fn a_line_that_nothing_measures(#[case] filter: Option<&str>, #[case] gaps: usize) {
+    let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+    data.tests.insert("a test".to_owned(), true);
+    data.request.thresholds.throughput_errors_max = Some(0);
+    data.request.thresholds.restarts_max = Some(0);
+    data.request.filter = filter.map(str::to_owned);
+    let about_lines = |finding: &&Finding| finding.claim.starts_with("throughput_errors_max has no figure");
+    assert_eq!(findings(&data).iter().filter(about_lines).count(), gaps);
+    let report = Report::new(&data);
+    // What any run measures keeps its line.
+    assert_eq!(report.thresholds.len(), 1 + gaps);
 }
 
 #[test]

@@ -68,7 +68,8 @@ fn verdict(data: &RunData, findings: &[Finding]) -> (Verdict, String) {
         (0, 0) => (
             Verdict::Pass,
             format!(
-                "All {checks} checks passed{} and no container was restarted.",
+                "All {checks} checks{} passed{} and no container was restarted.",
+                if data.request.filter.is_some() { " that `--filter` chose" } else { "" },
                 if thresholds(data).is_empty() { "" } else { ", every threshold was kept" }
             ),
         ),
@@ -286,6 +287,8 @@ pub(crate) fn thresholds(data: &RunData) -> Vec<ThresholdSection> {
     ]
     .into_iter()
     .flatten()
+    // What a filter leaves out is not asked for.
+    .filter(|threshold| data.request.filter.is_none() || !threshold.evidence.starts_with(run_dir::REQUEST))
     .collect()
 }
 

@@ -83,12 +83,18 @@ fn environment(report: &Report) -> String {
         ),
         ("Entrance", environment.entrance.clone()),
         ("Changes", changes(report)),
+        ("Checks", request.filter.as_ref().map_or(String::new(), |filter| format!("those that match `{filter}`"))),
         (
             if environment.ready { "Ready after" } else { "Not ready after" },
             format!("{} (environment.json#/up_ms)", human_ms(environment.up_ms)),
         ),
     ];
-    for (name, value) in lines.into_iter().filter(|(name, _)| has_load || *name != "Load pattern") {
+    let is_shown = |name: &str| match name {
+        "Load pattern" => has_load,
+        "Checks" => request.filter.is_some(),
+        _ => true,
+    };
+    for (name, value) in lines.into_iter().filter(|(name, _)| is_shown(name)) {
         let _ = writeln!(text, "- **{name}**: {value}");
     }
     text.push('\n');
@@ -249,7 +255,10 @@ fn load(report: &Report) -> String {
     }
     text += &thresholds.markdown();
     if text.is_empty() {
-        text = "No suite of this system puts a load on it, and no threshold is set.\n\n".to_owned();
+        text = match report.request.filter {
+            None => "No suite of this system puts a load on it, and no threshold is set.\n\n".to_owned(),
+            Some(_) => "None of the chosen checks puts a load on the system.\n\n".to_owned(),
+        };
     }
     format!("## Load test results\n\n{text}")
 }

@@ -42,6 +42,23 @@ pub enum Error {
         /// Its name.
         program: String,
     },
+    /// A filter where it means nothing.
+    #[error(
+        "--filter is in nextest's language, and `{suites}` runs the suites; leave it out, or set suites in .config/e2e.toml to a \
+         `cargo nextest run`"
+    )]
+    FilterWithoutNextest {
+        /// The command.
+        suites: String,
+    },
+    /// A filter that nextest does not understand; what it says of it was shown.
+    #[error(
+        "--filter {filter} is no filterset, as nextest says above; https://nexte.st/docs/filtersets has the language"
+    )]
+    Filter {
+        /// The filter.
+        filter: String,
+    },
     /// The suites' command cannot be run.
     #[error("cannot run the suites with `{command}`: {reason}; {remedy}")]
     Suites {
@@ -96,6 +113,8 @@ impl Error {
             | Self::Manifests(_)
             | Self::Plan(_)
             | Self::Environment(_)
+            | Self::FilterWithoutNextest { .. }
+            | Self::Filter { .. }
             | Self::NothingToCompare
             | Self::NoReport { .. } => ExitCode::BadInput,
             Self::Provider(provider::Error::Cluster(error)) if error.is_bad_input() => ExitCode::BadInput,

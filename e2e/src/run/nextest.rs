@@ -10,6 +10,9 @@ use crate::progress::Progress;
 /// The command that builds it; cargo keeps it for every project of this user.
 const INSTALL: [&str; 3] = ["install", "--locked", "cargo-nextest"];
 
+/// nextest's exit code for a filterset that it cannot read, from its documented list.
+const INVALID_FILTERSET: i32 = 94;
+
 /// Builds cargo-nextest when this machine has none.
 pub async fn ensure(progress: &Progress) -> Result<(), Error> {
     let version = Command::new("cargo")
@@ -51,5 +54,11 @@ pub(super) async fn build(suites: &[String], root: &Path, progress: &Progress) -
         return Ok(());
     }
     String::from_utf8_lossy(&output.stderr).lines().for_each(|line| progress.plain(line));
-    Err(failed(output.status.to_string()))
+    match suites.last() {
+        // A filter comes last.
+        Some(filter) if output.status.code() == Some(INVALID_FILTERSET) => {
+            Err(Error::Filter { filter: filter.clone() })
+        }
+        _ => Err(failed(output.status.to_string())),
+    }
 }

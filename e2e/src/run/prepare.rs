@@ -75,6 +75,12 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
     scenario.throughput = options.duration.unwrap_or(scenario.throughput);
     scenario.seed = options.seed.unwrap_or(scenario.seed);
     scenario.check()?;
+    if let Some(filter) = &options.filter {
+        if !config.needs_nextest() {
+            return Err(Error::FilterWithoutNextest { suites: config.suites.join(" ") });
+        }
+        config.suites.extend(["--filterset".to_owned(), filter.clone()]);
+    }
     let plan = plan(options, &config)?;
     config.entrance = entrance(config.entrance, &plan)?;
     if options.update_snapshots && config.snapshot_test.is_empty() {
@@ -177,6 +183,7 @@ fn request(options: &Options, config: &Config) -> Request {
         thresholds: config.thresholds.clone(),
         overlays: options.overlays.iter().map(|path| path.display().to_string()).collect(),
         sets: options.sets.iter().map(set).chain(replicas).collect(),
+        filter: options.filter.clone(),
         host: host(),
     }
 }
