@@ -12,6 +12,7 @@ pub(crate) mod leftovers;
 mod network;
 mod places;
 pub(crate) mod preflight;
+pub(crate) mod room;
 mod status;
 #[cfg(test)]
 mod testing;

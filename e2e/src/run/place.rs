@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use k8s_openapi::api::core::v1::Node;
+
 use super::{Error, Options, prepare::Prepared};
 use crate::{
     diagnose::counted,
@@ -105,7 +107,7 @@ pub(super) async fn provide(prepared: &Prepared, programs: &FoundPrograms) -> Re
     })
 }
 
-/// Asks the cluster whether it can run the system, and brings it the images.
+/// Asks the cluster whether it can run the system, brings it the images, and lets what is leaving make room.
 async fn stock_cluster(prepared: &Prepared, cluster: &Cluster, progress: &Progress) -> Result<(), Error> {
     let preflight = k8s::preflight::check(cluster, &prepared.plan, &prepared.pods);
     let (preflight, engine) = tokio::join!(preflight, Engine::connect(&cluster.run_id));
@@ -116,8 +118,24 @@ async fn stock_cluster(prepared: &Prepared, cluster: &Cluster, progress: &Progre
     if orphans > 0 {
         progress.line(format!("removed what earlier runs left: {}", counted(orphans as u64, "namespace")));
     }
-    let engine = engine.ok();
-    let way = k8s::images::Way::of(&cluster.context, &preflight.nodes, engine.as_ref().map(Engine::version));
+    bring_images(prepared, cluster, &preflight.nodes, engine.ok(), progress).await?;
+    let waited = k8s::room::wait(cluster, &preflight.nodes, &prepared.pods, |text| progress.line(text)).await;
+    if let Err(still_held) = waited {
+        // The scheduler decides, and its words are in the report.
+        progress.line(format!("warning: {still_held}"));
+    }
+    Ok(())
+}
+
+/// Brings the cluster's nodes the images that they cannot pull.
+async fn bring_images(
+    prepared: &Prepared,
+    cluster: &Cluster,
+    nodes: &[Node],
+    engine: Option<Engine>,
+    progress: &Progress,
+) -> Result<(), Error> {
+    let way = k8s::images::Way::of(&cluster.context, nodes, engine.as_ref().map(Engine::version));
     let Some(engine) = engine.filter(|_| way != k8s::images::Way::Registry) else {
         progress.line("the cluster's nodes pull the images that they do not have");
         return Ok(());

@@ -12,10 +12,11 @@ use k8s_openapi::{
         batch::v1::{Job, JobSpec},
         core::v1::{
             Capabilities, Container, ContainerPort, EnvVar, EnvVarSource, Pod, PodSecurityContext, PodSpec,
-            PodTemplateSpec, Probe, SeccompProfile, Secret, SecretKeySelector, SecurityContext, TCPSocketAction,
+            PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, Secret, SecretKeySelector, SecurityContext,
+            TCPSocketAction,
         },
     },
-    apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
+    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
 use kube::{
     Api, ResourceExt,
@@ -25,7 +26,7 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{cluster::Cluster, error::Error, leftovers};
+use super::{cluster::Cluster, error::Error, leftovers, room::Free};
 use crate::{
     image::AGENT_IMAGE,
     poll::{Look, until},
@@ -122,6 +123,17 @@ where
     created.map(drop).map_err(|error| cluster.failed("create", &object.name_any(), &error))
 }
 
+/// What an agent asks of a node.
+pub(super) const REQUEST: Free = Free { cpu_millis: 200, memory_bytes: 64 << 20 };
+
+/// Without a request of its own an agent would get only what all other pods leave, and measure its own wait for a processor.
+fn requests() -> ResourceRequirements {
+    let Free { cpu_millis, memory_bytes } = REQUEST;
+    let quantities = [("cpu", format!("{cpu_millis}m")), ("memory", memory_bytes.to_string())];
+    let requests = quantities.map(|(name, text)| (name.to_owned(), Quantity(text)));
+    ResourceRequirements { requests: Some(requests.into()), ..ResourceRequirements::default() }
+}
+
 fn job(cluster: &Cluster, count: u32) -> Job {
     let count = i32::try_from(count).unwrap_or(i32::MAX);
     let mut labels: BTreeMap<String, String> = leftovers::labels(&cluster.run_id).into();
@@ -142,6 +154,7 @@ fn job(cluster: &Cluster, count: u32) -> Job {
             period_seconds: Some(1),
             ..Probe::default()
         }),
+        resources: Some(requests()),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
             read_only_root_filesystem: Some(true),

@@ -3,23 +3,22 @@
 use std::{collections::BTreeSet, time::Instant};
 
 use futures_util::future::join_all;
-use k8s_openapi::{
-    api::{
-        authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
-        core::v1::{Node, Pod},
-    },
-    apimachinery::pkg::api::resource::Quantity,
+use k8s_openapi::api::{
+    authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
+    core::v1::Node,
 };
 use kube::{
     Api,
     api::{ListParams, PostParams},
 };
 
-use super::{apply, cluster::Cluster, error::Error};
-use crate::{
-    plan::{Plan, quantity},
-    provider::pods::PodSpec,
+use super::{
+    apply,
+    cluster::Cluster,
+    error::Error,
+    room::{self, Leaving, is_ready},
 };
+use crate::{plan::Plan, provider::pods::PodSpec};
 
 /// What was found.
 #[derive(Debug, Clone)]
@@ -69,10 +68,9 @@ pub(crate) async fn check(cluster: &Cluster, plan: &Plan, pods: &[PodSpec]) -> R
     // What the manifests ask of the cluster comes first: nobody should wait for images to learn of a kind that it does not know.
     apply::resolve(cluster, &plan.objects).await?;
     let all_nodes: Api<Node> = Api::all(cluster.client.clone());
-    let all_pods: Api<Pod> = Api::all(cluster.client.clone());
     let everything = ListParams::default();
-    let (missing, nodes, running) =
-        tokio::join!(missing_permissions(cluster, plan), all_nodes.list(&everything), all_pods.list(&everything));
+    let (missing, nodes, held) =
+        tokio::join!(missing_permissions(cluster, plan), all_nodes.list(&everything), room::held(cluster));
     let mut lacks = missing?;
     lacks.extend(too_old(&cluster.version));
     // Without the right to list nodes there is nothing to compare with; that is among what is missing then.
@@ -80,9 +78,7 @@ pub(crate) async fn check(cluster: &Cluster, plan: &Plan, pods: &[PodSpec]) -> R
     if !nodes.is_empty() && !nodes.iter().any(is_ready) {
         lacks.push("none of its nodes is ready; `kubectl describe nodes` says why".to_owned());
     }
-    // Who may not see the pods of others learns from the scheduler what they leave.
-    let running = running.map(|pods| pods.items).unwrap_or_default();
-    let free = free(&nodes, &running);
+    let free = room::free(&nodes, &held, Leaving::Counted);
     if !lacks.is_empty() {
         return Err(Error::Preflight { lacks });
     }
@@ -94,7 +90,9 @@ pub(crate) async fn check(cluster: &Cluster, plan: &Plan, pods: &[PodSpec]) -> R
         free.iter().map(|free| free.cpu_millis).sum::<i64>() as f64 / 1000.0,
         free.iter().map(|free| free.memory_bytes).sum::<i64>() / (1 << 20),
     );
-    Ok(Preflight { warnings: too_large(pods, &free), nodes, summary })
+    // What is leaving is waited for, so that it keeps nothing from being scheduled.
+    let warnings = room::lacks(pods, &room::free(&nodes, &held, Leaving::Left));
+    Ok(Preflight { warnings, nodes, summary })
 }
 
 fn too_old(version: &str) -> Option<String> {
@@ -166,115 +164,11 @@ fn resource_of(object: &serde_json::Value) -> Option<(String, String)> {
     Some((group.to_owned(), plural))
 }
 
-/// What a node can still take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Free {
-    cpu_millis: i64,
-    memory_bytes: i64,
-}
-
-fn is_ready(node: &Node) -> bool {
-    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
-    let cordoned = node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false);
-    !cordoned && conditions.into_iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True")
-}
-
-/// What each ready node has beyond the requests of the pods that are there.
-fn free(nodes: &[Node], running: &[Pod]) -> Vec<Free> {
-    let of = |node: &Node| {
-        let allocatable = node.status.as_ref()?.allocatable.as_ref()?;
-        let mut free = Free {
-            cpu_millis: read(allocatable.get("cpu"), quantity::millis),
-            memory_bytes: read(allocatable.get("memory"), quantity::bytes),
-        };
-        let here =
-            |pod: &&Pod| pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref()) == node.metadata.name.as_ref();
-        for pod in running.iter().filter(here).filter(|pod| !is_over(pod)) {
-            for container in pod.spec.iter().flat_map(|spec| &spec.containers) {
-                let requests = container.resources.as_ref().and_then(|resources| resources.requests.as_ref());
-                free.cpu_millis -= read(requests.and_then(|requests| requests.get("cpu")), quantity::millis);
-                free.memory_bytes -= read(requests.and_then(|requests| requests.get("memory")), quantity::bytes);
-            }
-        }
-        Some(free)
-    };
-    nodes.iter().filter(|node| is_ready(node)).filter_map(of).collect()
-}
-
-fn is_over(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Succeeded" | "Failed"))
-}
-
-/// A quantity; 0 for none, or for one that cannot be read.
-fn read(quantity: Option<&Quantity>, unit: fn(&str) -> Result<u64, String>) -> i64 {
-    quantity.and_then(|quantity| unit(&quantity.0).ok()).and_then(|value| i64::try_from(value).ok()).unwrap_or(0)
-}
-
-/// What the nodes together cannot take, with the remedy. The scheduler decides; its words are in the report.
-fn too_large(pods: &[PodSpec], free: &[Free]) -> Vec<String> {
-    if free.is_empty() {
-        return Vec::new();
-    }
-    let requests = |pod: &PodSpec| {
-        let containers = || pod.component.pod.containers.iter().map(|container| &container.resources);
-        let cpu: u64 = containers().filter_map(|resources| resources.cpu_request_millis).sum();
-        let memory: u64 = containers().filter_map(|resources| resources.memory_request_bytes).sum();
-        (i64::try_from(cpu).unwrap_or(i64::MAX), i64::try_from(memory).unwrap_or(i64::MAX))
-    };
-    let (cpu, memory) = pods.iter().map(requests).fold((0i64, 0i64), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-    let (free_cpu, free_memory) =
-        free.iter().fold((0i64, 0i64), |sum, free| (sum.0 + free.cpu_millis, sum.1 + free.memory_bytes));
-    let mut lacks = Vec::new();
-    if cpu > free_cpu {
-        lacks.push(format!(
-            "the pods request {:.2} CPUs and {:.2} are free; lower resources.requests.cpu or add a node",
-            cpu as f64 / 1000.0,
-            free_cpu as f64 / 1000.0
-        ));
-    }
-    if memory > free_memory {
-        let mib = |bytes: i64| bytes / (1 << 20);
-        lacks.push(format!(
-            "the pods request {} MiB of memory and {} are free; lower resources.requests.memory or add a node",
-            mib(memory),
-            mib(free_memory)
-        ));
-    }
-    lacks
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn what_is_free_is_what_nobody_requests_on_ready_nodes() {
-        let node = |name: &str, ready: &str| -> Node {
-            serde_json::from_value(json!({
-                "metadata": { "name": name },
-                "status": {
-                    "allocatable": { "cpu": "2", "memory": "1Gi" },
-                    "conditions": [{ "type": "Ready", "status": ready }],
-                },
-            }))
-            .unwrap()
-        };
-        let pod = |node: &str, phase: &str| -> Pod {
-            let requests = json!({ "cpu": "250m", "memory": "256Mi" });
-            serde_json::from_value(json!({
-                "metadata": { "name": "x" },
-                "spec": { "nodeName": node, "containers": [{ "name": "app", "resources": { "requests": requests } }] },
-                "status": { "phase": phase },
-            }))
-            .unwrap()
-        };
-        let nodes = [node("a", "True"), node("b", "False")];
-        let running = [pod("a", "Running"), pod("a", "Succeeded"), pod("b", "Running")];
-        assert_eq!(free(&nodes, &running), [Free { cpu_millis: 1750, memory_bytes: 768 << 20 }]);
-    }
 
     #[test]
     fn kinds_have_the_plurals_that_the_api_gives_them() {

@@ -1,0 +1,235 @@
+//! Whether a cluster's nodes have room for a run's pods, and the wait for pods that are leaving. Main functions: [`lacks`], [`wait`].
+
+use std::time::Duration;
+
+use futures_util::future::try_join;
+use k8s_openapi::{
+    api::core::v1::{Namespace, Node, Pod},
+    apimachinery::pkg::api::resource::Quantity,
+};
+use kube::{Api, api::ListParams};
+
+use super::cluster::Cluster;
+use crate::{
+    plan::quantity,
+    poll::{Look, TimedOut, until},
+    provider::pods::PodSpec,
+};
+
+/// What a node can still take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Free {
+    pub(super) cpu_millis: i64,
+    pub(super) memory_bytes: i64,
+}
+
+/// A pod that holds room on a node.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Held {
+    node: String,
+    room: Free,
+    /// It is being removed, or its namespace is, as that of a run that has just ended.
+    is_leaving: bool,
+}
+
+/// What becomes of pods that are leaving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leaving {
+    /// They are still there.
+    Counted,
+    /// They are gone.
+    Left,
+}
+
+/// The longest wait: twice the time that a pod has by default to end.
+const LIMIT: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What the cluster's pods hold. Nothing for who may not see the pods of others, and learns from the scheduler what they leave.
+pub(super) async fn held(cluster: &Cluster) -> Vec<Held> {
+    let everything = ListParams::default();
+    let pods: Api<Pod> = Api::all(cluster.client.clone());
+    let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
+    let Ok((pods, namespaces)) = try_join(pods.list(&everything), namespaces.list(&everything)).await else {
+        return Vec::new();
+    };
+    pods.items.iter().filter_map(|pod| hold(pod, &namespaces.items)).collect()
+}
+
+fn hold(pod: &Pod, namespaces: &[Namespace]) -> Option<Held> {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    if matches!(phase, Some("Succeeded" | "Failed")) {
+        return None;
+    }
+    let spec = pod.spec.as_ref()?;
+    let sum = |key: &str, unit: fn(&str) -> Result<u64, String>| {
+        let requests = spec.containers.iter().filter_map(|container| container.resources.as_ref()?.requests.as_ref());
+        requests.map(|requests| read(requests.get(key), unit)).sum()
+    };
+    let is_leaving = |namespace: &Namespace| {
+        namespace.metadata.name == pod.metadata.namespace && namespace.metadata.deletion_timestamp.is_some()
+    };
+    Some(Held {
+        node: spec.node_name.clone()?,
+        room: Free { cpu_millis: sum("cpu", quantity::millis), memory_bytes: sum("memory", quantity::bytes) },
+        is_leaving: pod.metadata.deletion_timestamp.is_some() || namespaces.iter().any(is_leaving),
+    })
+}
+
+/// Whether it takes pods.
+pub(super) fn is_ready(node: &Node) -> bool {
+    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let cordoned = node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false);
+    !cordoned && conditions.into_iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True")
+}
+
+/// What each ready node has beyond the requests of the pods that are there.
+pub(super) fn free(nodes: &[Node], held: &[Held], leaving: Leaving) -> Vec<Free> {
+    let of = |node: &Node| {
+        let allocatable = node.status.as_ref()?.allocatable.as_ref()?;
+        let mut free = Free {
+            cpu_millis: read(allocatable.get("cpu"), quantity::millis),
+            memory_bytes: read(allocatable.get("memory"), quantity::bytes),
+        };
+        let here = held.iter().filter(|held| Some(&held.node) == node.metadata.name.as_ref());
+        for held in here.filter(|held| leaving == Leaving::Counted || !held.is_leaving) {
+            free.cpu_millis -= held.room.cpu_millis;
+            free.memory_bytes -= held.room.memory_bytes;
+        }
+        Some(free)
+    };
+    nodes.iter().filter(|node| is_ready(node)).filter_map(of).collect()
+}
+
+/// A quantity; 0 for none, or for one that cannot be read.
+fn read(quantity: Option<&Quantity>, unit: fn(&str) -> Result<u64, String>) -> i64 {
+    quantity.and_then(|quantity| unit(&quantity.0).ok()).and_then(|value| i64::try_from(value).ok()).unwrap_or(0)
+}
+
+/// What the nodes together cannot take, with the remedy. The scheduler decides; its words are in the report.
+pub(super) fn lacks(pods: &[PodSpec], free: &[Free]) -> Vec<String> {
+    if free.is_empty() {
+        return Vec::new();
+    }
+    let requests = |pod: &PodSpec| {
+        let containers = || pod.component.pod.containers.iter().map(|container| &container.resources);
+        let cpu: u64 = containers().filter_map(|resources| resources.cpu_request_millis).sum();
+        let memory: u64 = containers().filter_map(|resources| resources.memory_request_bytes).sum();
+        (i64::try_from(cpu).unwrap_or(i64::MAX), i64::try_from(memory).unwrap_or(i64::MAX))
+    };
+    let (cpu, memory) = pods.iter().map(requests).fold((0i64, 0i64), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    let (free_cpu, free_memory) =
+        free.iter().fold((0i64, 0i64), |sum, free| (sum.0 + free.cpu_millis, sum.1 + free.memory_bytes));
+    let mut lacks = Vec::new();
+    if cpu > free_cpu {
+        lacks.push(format!(
+            "the pods request {:.2} CPUs and {:.2} are free; lower resources.requests.cpu or add a node",
+            cpu as f64 / 1000.0,
+            free_cpu as f64 / 1000.0
+        ));
+    }
+    if memory > free_memory {
+        let mib = |bytes: i64| bytes / (1 << 20);
+        lacks.push(format!(
+            "the pods request {} MiB of memory and {} are free; lower resources.requests.memory or add a node",
+            mib(memory),
+            mib(free_memory)
+        ));
+    }
+    lacks
+}
+
+/// Whether there is no room only because of pods that are leaving.
+fn is_held_by_leaving(nodes: &[Node], held: &[Held], pods: &[PodSpec]) -> bool {
+    let lacks = |leaving| !lacks(pods, &free(nodes, held, leaving)).is_empty();
+    lacks(Leaving::Counted) && !lacks(Leaving::Left)
+}
+
+/// Waits until pods that are leaving, such as those of a run that has just ended, hold nothing that this run's pods request.
+///
+/// # Errors
+///
+/// They are still there after a minute.
+pub(crate) async fn wait(
+    cluster: &Cluster,
+    nodes: &[Node],
+    pods: &[PodSpec],
+    say: impl Fn(&str),
+) -> Result<(), TimedOut> {
+    let is_held = async || is_held_by_leaving(nodes, &held(cluster).await, pods);
+    if !is_held().await {
+        return Ok(());
+    }
+    say("waiting for room: pods that are being removed hold what this run requests");
+    until("room for the pods", LIMIT, LOOK, async || match is_held().await {
+        true => Look::NotYet("pods that are being removed hold it".to_owned()),
+        false => Look::Done(()),
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn node(name: &str, ready: &str) -> Node {
+        serde_json::from_value(json!({
+            "metadata": { "name": name },
+            "status": {
+                "allocatable": { "cpu": "2", "memory": "1Gi" },
+                "conditions": [{ "type": "Ready", "status": ready }],
+            },
+        }))
+        .unwrap()
+    }
+
+    fn pod(node: &str, phase: &str, metadata: serde_json::Value) -> Pod {
+        let requests = json!({ "cpu": "250m", "memory": "256Mi" });
+        serde_json::from_value(json!({
+            "metadata": metadata,
+            "spec": { "nodeName": node, "containers": [{ "name": "app", "resources": { "requests": requests } }] },
+            "status": { "phase": phase },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_is_free_is_what_nobody_requests_on_ready_nodes() {
+        let of = |pod: Pod| hold(&pod, &[]);
+        let x = || json!({ "name": "x" });
+        let held = [of(pod("a", "Running", x())), of(pod("a", "Succeeded", x())), of(pod("b", "Running", x()))];
+        let held: Vec<Held> = held.into_iter().flatten().collect();
+        let nodes = [node("a", "True"), node("b", "False")];
+        assert_eq!(free(&nodes, &held, Leaving::Counted), [Free { cpu_millis: 1750, memory_bytes: 768 << 20 }]);
+    }
+
+    #[test]
+    fn what_is_leaving_is_waited_for_when_nothing_else_is_in_the_way() {
+        let gone = "2026-01-01T00:00:00Z";
+        let namespace: Namespace =
+            serde_json::from_value(json!({ "metadata": { "name": "e2e-old", "deletionTimestamp": gone } })).unwrap();
+        let held = |metadata: serde_json::Value| hold(&pod("a", "Running", metadata), std::slice::from_ref(&namespace));
+        let stays = || held(json!({ "name": "x", "namespace": "other" }));
+        let leaves = || held(json!({ "name": "x", "namespace": "other", "deletionTimestamp": gone }));
+        let goes_with_its_namespace = || held(json!({ "name": "x", "namespace": "e2e-old" }));
+
+        let nodes = [node("a", "True")];
+        // 1 GiB: four pods of 256 MiB.
+        let is_held = |held: [Option<Held>; 4]| {
+            let held: Vec<Held> = held.into_iter().flatten().collect();
+            is_held_by_leaving(&nodes, &held, &[requests_memory(256)])
+        };
+        assert!(is_held([stays(), stays(), stays(), leaves()]));
+        assert!(is_held([stays(), stays(), stays(), goes_with_its_namespace()]));
+        assert!(!is_held([stays(), stays(), stays(), stays()]), "nobody leaves");
+        assert!(!is_held([stays(), stays(), leaves(), None]), "there is room already");
+    }
+
+    fn requests_memory(mebibytes: u64) -> PodSpec {
+        let mut component = super::super::testing::component("new", 1);
+        component.pod.containers[0].resources.memory_request_bytes = Some(mebibytes << 20);
+        PodSpec { name: "new-0".to_owned(), component }
+    }
+}
