@@ -155,6 +155,39 @@ fn a_tool_that_fails_ends_the_run(#[case] script: Option<&str>, #[case] reason: 
     assert_eq!(namespaces(&id), Vec::<String>::new());
 }
 
+/// A run that has just ended holds its room until its pods are gone: the next one waits for that. The ten seconds that they take are
+/// enough where the image of the agents is there, as the tests before this one leave it.
+#[test]
+fn pods_that_are_leaving_are_waited_for() {
+    let namespace = unique("k-leaving");
+    let _guard = Guard(vec![["delete", "namespace", &namespace, "--ignore-not-found"].map(str::to_owned).to_vec()]);
+    kubectl(&["create", "namespace", &namespace]);
+    // More than the node can take of pods that are slow to end.
+    let filler = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: filler}\nspec:\n  replicas: 40\n  \
+        selector: {matchLabels: {app: filler}}\n  template:\n    metadata: {labels: {app: filler}}\n    spec:\n      \
+        terminationGracePeriodSeconds: 10\n      containers:\n        - name: app\n          image: nginx:1.22\n          \
+        command: [sh, -c, \"trap '' TERM; while :; do sleep 1; done\"]\n          resources: {requests: {cpu: 100m}}\n";
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("filler.yaml");
+    fs::write(&file, filler).expect("a file");
+    kubectl(&["apply", "--namespace", &namespace, "--filename", &file.to_string_lossy()]);
+    let pods = |phase: &str| {
+        let selector = format!("status.phase={phase}");
+        kubectl(&["get", "pods", "--namespace", &namespace, "--field-selector", &selector, "--output", "name"])
+    };
+    let is_full = || {
+        let messages = "jsonpath={.items[*].status.conditions[*].message}";
+        kubectl(&["get", "pods", "--namespace", &namespace, "--output", messages]).contains("Insufficient cpu")
+            && !pods("Running").is_empty()
+    };
+    assert!(wait_until(PROMPTLY, is_full), "the node is full");
+    kubectl(&["delete", "namespace", &namespace, "--wait=false"]);
+
+    let output = Bench::of(SMALL).output(&["e2e", "--target", "k8s"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("waiting for room: pods that are being removed"), "{}", said(&output));
+}
+
 /// A node without a machine: the cluster knows it, and nothing can be placed there.
 fn node(name: &str, ready: bool) -> Guard {
     let manifest = serde_json::json!({

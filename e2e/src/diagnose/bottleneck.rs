@@ -32,8 +32,8 @@ fn named(name: impl Into<String>, evidence: String) -> Bottleneck {
 }
 
 fn generator(throughput: &Throughput) -> Option<Bottleneck> {
-    let share = throughput.generator.cpu_share * 100.0;
-    throughput.generator.saturated.then(|| named("the load generator", format!("it used {share:.0}% of a core")))
+    let generator = throughput.generator;
+    generator.saturated.then(|| named("the load generator", format!("it {}", generator.described())))
 }
 
 /// Findings that say so by themselves.

@@ -193,11 +193,12 @@ fn saturated(data: &RunData) -> Vec<Finding> {
             severity: Severity::Gap,
             component: None,
             claim: format!(
-                "the load generator used {:.0}% of its processor in {suite}, so its figures say nothing about the system",
-                generator.cpu_share * 100.0
+                "the load generator {} in {suite}, so its figures say nothing about the system",
+                generator.described()
             ),
             evidence: vec![file],
-            fix: "Run with fewer clients, on a machine with more processors, or generate the load elsewhere.".to_owned(),
+            fix: "Run with fewer clients, on a machine with more processors, or generate the load elsewhere."
+                .to_owned(),
             excerpt: None,
         })
         .collect()

@@ -207,15 +207,15 @@ fn load(report: &Report) -> String {
             let _ = writeln!(
                 text,
                 "**Throughput**: {:.0} acknowledged operations per second ({} in {}), {} errors{}. Latency {}. \
-                 The load generator used {:.0}% of one CPU{}. (evidence/throughput.load.json)\n",
+                 The load generator {}{}. (evidence/throughput.load.json)\n",
                 throughput.operations_per_second,
                 throughput.acknowledged,
                 human_ms(throughput.duration_ms),
                 throughput.errors,
                 kinds(&throughput.by_error),
                 latency(throughput.latency_ms.as_ref()),
-                throughput.generator.cpu_share * 100.0,
-                if throughput.generator.saturated { " and was the bottleneck" } else { "" },
+                throughput.generator.described(),
+                if throughput.generator.saturated { ", and was the bottleneck" } else { "" },
             );
             let per_second: Vec<String> = throughput.series.iter().map(|second| second.succeeded.to_string()).collect();
             let _ = writeln!(text, "Operations in each second: {}\n", per_second.join(" "));

@@ -109,7 +109,9 @@ pub(super) async fn provide(prepared: &Prepared, programs: &FoundPrograms) -> Re
 
 /// Asks the cluster whether it can run the system, brings it the images, and lets what is leaving make room.
 async fn stock_cluster(prepared: &Prepared, cluster: &Cluster, progress: &Progress) -> Result<(), Error> {
-    let preflight = k8s::preflight::check(cluster, &prepared.plan, &prepared.pods);
+    let agents = if prepared.load_from == LoadFrom::Host { 0 } else { prepared.agents };
+    let requested = k8s::room::Room::requested(&prepared.pods, agents);
+    let preflight = k8s::preflight::check(cluster, &prepared.plan, requested);
     let (preflight, engine) = tokio::join!(preflight, Engine::connect(&cluster.run_id));
     let preflight = preflight.map_err(provider::Error::from)?;
     progress.line(&preflight.summary);
@@ -119,7 +121,7 @@ async fn stock_cluster(prepared: &Prepared, cluster: &Cluster, progress: &Progre
         progress.line(format!("removed what earlier runs left: {}", counted(orphans as u64, "namespace")));
     }
     bring_images(prepared, cluster, &preflight.nodes, engine.ok(), progress).await?;
-    let waited = k8s::room::wait(cluster, &preflight.nodes, &prepared.pods, |text| progress.line(text)).await;
+    let waited = k8s::room::wait(requested, cluster, &preflight.nodes, |text| progress.line(text)).await;
     if let Err(still_held) = waited {
         // The scheduler decides, and its words are in the report.
         progress.line(format!("warning: {still_held}"));

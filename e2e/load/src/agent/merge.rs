@@ -122,8 +122,9 @@ fn add_generator(merged: &mut Generator, added: &Generator) {
     merged.wall_seconds = merged.wall_seconds.max(added.wall_seconds);
     merged.cpu_share = merged.cpu_share.max(added.cpu_share);
     merged.cpu_wait_seconds = merged.cpu_wait_seconds.zip(added.cpu_wait_seconds).map(|(merged, added)| merged + added);
-    let lags = merged.lag_ms_p99.into_iter().chain(added.lag_ms_p99);
-    merged.lag_ms_p99 = lags.reduce(f64::max);
+    let worst = |a: Option<f64>, b: Option<f64>| a.into_iter().chain(b).reduce(f64::max);
+    merged.wait_share = worst(merged.wait_share, added.wait_share);
+    merged.lag_ms_p99 = worst(merged.lag_ms_p99, added.lag_ms_p99);
     merged.saturated |= added.saturated;
 }
 

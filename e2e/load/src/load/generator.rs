@@ -14,7 +14,9 @@ use super::client::{Shared, Stage, Window, drive};
 use super::gate::Gate;
 use super::progress::Counters;
 use super::recorder::{Recorded, Recorder};
-use super::result::{Generator, LoadResult, OpenResult, SATURATED_CPU_SHARE, SATURATED_LAG_MS, Totals};
+use super::result::{
+    Generator, LoadResult, OpenResult, SATURATED_CPU_SHARE, SATURATED_LAG_MS, SATURATED_WAIT_SHARE, Totals,
+};
 use super::scenario::{Client, Scenario};
 use super::tls::Connector;
 use super::{Error, Model, Orders, Settings};
@@ -286,15 +288,19 @@ impl Meter {
     fn stop(self) -> Generator {
         let wall_seconds = self.started.elapsed().as_secs_f64();
         let cpu_seconds = thread_cpu().saturating_sub(self.cpu).as_secs_f64();
-        let cpu_share = if wall_seconds > 0.0 { rounded(cpu_seconds / wall_seconds, 4) } else { 0.0 };
+        let share = |seconds: f64| if wall_seconds > 0.0 { rounded(seconds / wall_seconds, 4) } else { 0.0 };
+        let cpu_share = share(cpu_seconds);
         let waited = thread_cpu_wait().zip(self.cpu_wait).map(|(now, before)| now.saturating_sub(before));
+        let cpu_wait_seconds = waited.map(|waited| waited.as_secs_f64());
+        let wait_share = cpu_wait_seconds.map(share);
         Generator {
             cpu_seconds,
             wall_seconds,
             cpu_share,
-            cpu_wait_seconds: waited.map(|waited| waited.as_secs_f64()),
+            cpu_wait_seconds,
+            wait_share,
             lag_ms_p99: None,
-            saturated: cpu_share > SATURATED_CPU_SHARE,
+            saturated: cpu_share > SATURATED_CPU_SHARE || wait_share > Some(SATURATED_WAIT_SHARE),
         }
     }
 }

@@ -174,15 +174,32 @@ pub struct Generator {
     pub cpu_share: f64,
     /// How long its thread was ready to run and had no core; nothing where the kernel does not tell.
     pub cpu_wait_seconds: Option<f64>,
+    /// The same as a share of the time.
+    #[serde(default)]
+    pub wait_share: Option<f64>,
     /// How late wake-ups were, 99th percentile. The timer's own grain is 1 ms.
     pub lag_ms_p99: Option<f64>,
-    /// Whether the thread used more than [`SATURATED_CPU_SHARE`] of a core or, in the open model, was later than
-    /// [`SATURATED_LAG_MS`]: the figures then tell about the generator.
+    /// Whether the thread used more than [`SATURATED_CPU_SHARE`] of a core, waited for one for more than [`SATURATED_WAIT_SHARE`] of
+    /// the time or, in the open model, was later than [`SATURATED_LAG_MS`]: the figures then tell about the generator.
     pub saturated: bool,
+}
+
+impl Generator {
+    /// What it used and waited for, as the end of a sentence that begins with it.
+    pub fn described(&self) -> String {
+        let used = format!("used {:.0}% of one CPU", self.cpu_share * 100.0);
+        match self.wait_share {
+            Some(share) => format!("{used} and waited for one {:.0}% of the time", share * 100.0),
+            None => used,
+        }
+    }
 }
 
 /// Above this share of a core a single thread has no reserve left for bursts, so that its figures cannot be trusted.
 pub const SATURATED_CPU_SHARE: f64 = 0.9;
+
+/// Above this share of the time without a core although there was something to do, most of a latency may be the generator's own wait.
+pub const SATURATED_WAIT_SHARE: f64 = 0.5;
 
 /// Above this 99th percentile of the schedule's lag the generator is no longer on time: it is a tenth of the latencies that
 /// people notice. In the closed model nothing is due, so that lag only delays the next request.

@@ -26,7 +26,7 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{cluster::Cluster, error::Error, leftovers, room::Free};
+use super::{cluster::Cluster, error::Error, leftovers, room::Room};
 use crate::{
     image::AGENT_IMAGE,
     poll::{Look, until},
@@ -124,11 +124,11 @@ where
 }
 
 /// What an agent asks of a node.
-pub(super) const REQUEST: Free = Free { cpu_millis: 200, memory_bytes: 64 << 20 };
+pub(super) const REQUEST: Room = Room { cpu_millis: 200, memory_bytes: 64 << 20 };
 
 /// Without a request of its own an agent would get only what all other pods leave, and measure its own wait for a processor.
 fn requests() -> ResourceRequirements {
-    let Free { cpu_millis, memory_bytes } = REQUEST;
+    let Room { cpu_millis, memory_bytes } = REQUEST;
     let quantities = [("cpu", format!("{cpu_millis}m")), ("memory", memory_bytes.to_string())];
     let requests = quantities.map(|(name, text)| (name.to_owned(), Quantity(text)));
     ResourceRequirements { requests: Some(requests.into()), ..ResourceRequirements::default() }

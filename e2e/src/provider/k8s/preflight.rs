@@ -16,9 +16,9 @@ use super::{
     apply,
     cluster::Cluster,
     error::Error,
-    room::{self, Leaving, is_ready},
+    room::{self, Leaving, Room, is_ready},
 };
-use crate::{plan::Plan, provider::pods::PodSpec};
+use crate::plan::Plan;
 
 /// What was found.
 #[derive(Debug, Clone)]
@@ -63,7 +63,7 @@ const PERMISSIONS: &[Permission] = &[
 ];
 
 /// Asks everything side by side and fails with all that is missing at once.
-pub(crate) async fn check(cluster: &Cluster, plan: &Plan, pods: &[PodSpec]) -> Result<Preflight, Error> {
+pub(crate) async fn check(cluster: &Cluster, plan: &Plan, requested: Room) -> Result<Preflight, Error> {
     let started = Instant::now();
     // What the manifests ask of the cluster comes first: nobody should wait for images to learn of a kind that it does not know.
     apply::resolve(cluster, &plan.objects).await?;
@@ -91,7 +91,7 @@ pub(crate) async fn check(cluster: &Cluster, plan: &Plan, pods: &[PodSpec]) -> R
         free.iter().map(|free| free.memory_bytes).sum::<i64>() / (1 << 20),
     );
     // What is leaving is waited for, so that it keeps nothing from being scheduled.
-    let warnings = room::lacks(pods, &room::free(&nodes, &held, Leaving::Left));
+    let warnings = requested.lacks(&room::free(&nodes, &held, Leaving::Left));
     Ok(Preflight { warnings, nodes, summary })
 }
 

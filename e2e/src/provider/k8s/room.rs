@@ -1,6 +1,7 @@
-//! Whether a cluster's nodes have room for a run's pods, and the wait for pods that are leaving. Main functions: [`lacks`], [`wait`].
+//! Whether a cluster's nodes have room for a run's pods, and the wait for pods that are leaving. Main type: [`Room`];
+//! main function: [`wait`].
 
-use std::time::Duration;
+use std::{iter::Sum, time::Duration};
 
 use futures_util::future::try_join;
 use k8s_openapi::{
@@ -9,16 +10,16 @@ use k8s_openapi::{
 };
 use kube::{Api, api::ListParams};
 
-use super::cluster::Cluster;
+use super::{agents, cluster::Cluster};
 use crate::{
     plan::quantity,
     poll::{Look, TimedOut, until},
     provider::pods::PodSpec,
 };
 
-/// What a node can still take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Free {
+/// Processors and memory of nodes, or as much as pods request of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Room {
     pub(super) cpu_millis: i64,
     pub(super) memory_bytes: i64,
 }
@@ -27,7 +28,7 @@ pub(super) struct Free {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Held {
     node: String,
-    room: Free,
+    room: Room,
     /// It is being removed, or its namespace is, as that of a run that has just ended.
     is_leaving: bool,
 }
@@ -71,7 +72,7 @@ fn hold(pod: &Pod, namespaces: &[Namespace]) -> Option<Held> {
     };
     Some(Held {
         node: spec.node_name.clone()?,
-        room: Free { cpu_millis: sum("cpu", quantity::millis), memory_bytes: sum("memory", quantity::bytes) },
+        room: Room { cpu_millis: sum("cpu", quantity::millis), memory_bytes: sum("memory", quantity::bytes) },
         is_leaving: pod.metadata.deletion_timestamp.is_some() || namespaces.iter().any(is_leaving),
     })
 }
@@ -84,10 +85,10 @@ pub(super) fn is_ready(node: &Node) -> bool {
 }
 
 /// What each ready node has beyond the requests of the pods that are there.
-pub(super) fn free(nodes: &[Node], held: &[Held], leaving: Leaving) -> Vec<Free> {
+pub(super) fn free(nodes: &[Node], held: &[Held], leaving: Leaving) -> Vec<Room> {
     let of = |node: &Node| {
         let allocatable = node.status.as_ref()?.allocatable.as_ref()?;
-        let mut free = Free {
+        let mut free = Room {
             cpu_millis: read(allocatable.get("cpu"), quantity::millis),
             memory_bytes: read(allocatable.get("memory"), quantity::bytes),
         };
@@ -106,57 +107,72 @@ fn read(quantity: Option<&Quantity>, unit: fn(&str) -> Result<u64, String>) -> i
     quantity.and_then(|quantity| unit(&quantity.0).ok()).and_then(|value| i64::try_from(value).ok()).unwrap_or(0)
 }
 
-/// What the nodes together cannot take, with the remedy. The scheduler decides; its words are in the report.
-pub(super) fn lacks(pods: &[PodSpec], free: &[Free]) -> Vec<String> {
-    if free.is_empty() {
-        return Vec::new();
+impl Room {
+    /// What a run requests: its pods, and as many agents of the load.
+    pub(crate) fn requested(pods: &[PodSpec], agents: u32) -> Self {
+        let containers = pods.iter().flat_map(|pod| &pod.component.pod.containers);
+        let requests = containers.map(|container| {
+            let amount = |request: Option<u64>| request.and_then(|amount| i64::try_from(amount).ok()).unwrap_or(0);
+            let resources = &container.resources;
+            Self {
+                cpu_millis: amount(resources.cpu_request_millis),
+                memory_bytes: amount(resources.memory_request_bytes),
+            }
+        });
+        requests.chain((0..agents).map(|_| agents::REQUEST)).sum()
     }
-    let requests = |pod: &PodSpec| {
-        let containers = || pod.component.pod.containers.iter().map(|container| &container.resources);
-        let cpu: u64 = containers().filter_map(|resources| resources.cpu_request_millis).sum();
-        let memory: u64 = containers().filter_map(|resources| resources.memory_request_bytes).sum();
-        (i64::try_from(cpu).unwrap_or(i64::MAX), i64::try_from(memory).unwrap_or(i64::MAX))
-    };
-    let (cpu, memory) = pods.iter().map(requests).fold((0i64, 0i64), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-    let (free_cpu, free_memory) =
-        free.iter().fold((0i64, 0i64), |sum, free| (sum.0 + free.cpu_millis, sum.1 + free.memory_bytes));
-    let mut lacks = Vec::new();
-    if cpu > free_cpu {
-        lacks.push(format!(
-            "the pods request {:.2} CPUs and {:.2} are free; lower resources.requests.cpu or add a node",
-            cpu as f64 / 1000.0,
-            free_cpu as f64 / 1000.0
-        ));
+
+    /// What is requested and not there, with the remedy. The scheduler decides; its words are in the report.
+    pub(super) fn lacks(self, free: &[Self]) -> Vec<String> {
+        if free.is_empty() {
+            return Vec::new();
+        }
+        let free: Self = free.iter().copied().sum();
+        let cpus = |room: Self| room.cpu_millis as f64 / 1000.0;
+        let mib = |room: Self| room.memory_bytes / (1 << 20);
+        let cpu = (self.cpu_millis > free.cpu_millis).then(|| {
+            let (asked, free) = (cpus(self), cpus(free));
+            format!(
+                "the pods request {asked:.2} CPUs and {free:.2} are free; lower resources.requests.cpu or add a node"
+            )
+        });
+        let memory = (self.memory_bytes > free.memory_bytes).then(|| {
+            let (asked, free) = (mib(self), mib(free));
+            format!(
+                "the pods request {asked} MiB of memory and {free} are free; lower resources.requests.memory or add a node"
+            )
+        });
+        cpu.into_iter().chain(memory).collect()
     }
-    if memory > free_memory {
-        let mib = |bytes: i64| bytes / (1 << 20);
-        lacks.push(format!(
-            "the pods request {} MiB of memory and {} are free; lower resources.requests.memory or add a node",
-            mib(memory),
-            mib(free_memory)
-        ));
+}
+
+impl Sum for Room {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            cpu_millis: sum.cpu_millis.saturating_add(one.cpu_millis),
+            memory_bytes: sum.memory_bytes.saturating_add(one.memory_bytes),
+        })
     }
-    lacks
 }
 
 /// Whether there is no room only because of pods that are leaving.
-fn is_held_by_leaving(nodes: &[Node], held: &[Held], pods: &[PodSpec]) -> bool {
-    let lacks = |leaving| !lacks(pods, &free(nodes, held, leaving)).is_empty();
+fn is_held_by_leaving(requested: Room, nodes: &[Node], held: &[Held]) -> bool {
+    let lacks = |leaving| !requested.lacks(&free(nodes, held, leaving)).is_empty();
     lacks(Leaving::Counted) && !lacks(Leaving::Left)
 }
 
-/// Waits until pods that are leaving, such as those of a run that has just ended, hold nothing that this run's pods request.
+/// Waits until pods that are leaving, such as those of a run that has just ended, hold nothing that this run requests.
 ///
 /// # Errors
 ///
 /// They are still there after a minute.
 pub(crate) async fn wait(
+    requested: Room,
     cluster: &Cluster,
     nodes: &[Node],
-    pods: &[PodSpec],
     say: impl Fn(&str),
 ) -> Result<(), TimedOut> {
-    let is_held = async || is_held_by_leaving(nodes, &held(cluster).await, pods);
+    let is_held = async || is_held_by_leaving(requested, nodes, &held(cluster).await);
     if !is_held().await {
         return Ok(());
     }
@@ -202,7 +218,7 @@ mod tests {
         let held = [of(pod("a", "Running", x())), of(pod("a", "Succeeded", x())), of(pod("b", "Running", x()))];
         let held: Vec<Held> = held.into_iter().flatten().collect();
         let nodes = [node("a", "True"), node("b", "False")];
-        assert_eq!(free(&nodes, &held, Leaving::Counted), [Free { cpu_millis: 1750, memory_bytes: 768 << 20 }]);
+        assert_eq!(free(&nodes, &held, Leaving::Counted), [Room { cpu_millis: 1750, memory_bytes: 768 << 20 }]);
     }
 
     #[test]
@@ -217,9 +233,10 @@ mod tests {
 
         let nodes = [node("a", "True")];
         // 1 GiB: four pods of 256 MiB.
+        let new = Room { cpu_millis: 0, memory_bytes: 256 << 20 };
         let is_held = |held: [Option<Held>; 4]| {
             let held: Vec<Held> = held.into_iter().flatten().collect();
-            is_held_by_leaving(&nodes, &held, &[requests_memory(256)])
+            is_held_by_leaving(new, &nodes, &held)
         };
         assert!(is_held([stays(), stays(), stays(), leaves()]));
         assert!(is_held([stays(), stays(), stays(), goes_with_its_namespace()]));
@@ -227,9 +244,23 @@ mod tests {
         assert!(!is_held([stays(), stays(), leaves(), None]), "there is room already");
     }
 
-    fn requests_memory(mebibytes: u64) -> PodSpec {
+    #[test]
+    fn a_run_requests_its_pods_and_its_agents() {
         let mut component = super::super::testing::component("new", 1);
-        component.pod.containers[0].resources.memory_request_bytes = Some(mebibytes << 20);
-        PodSpec { name: "new-0".to_owned(), component }
+        component.pod.containers[0].resources.memory_request_bytes = Some(256 << 20);
+        let pods = [PodSpec { name: "new-0".to_owned(), component }];
+        assert_eq!(Room::requested(&pods, 0), Room { cpu_millis: 0, memory_bytes: 256 << 20 });
+        assert_eq!(Room::requested(&pods, 2), Room { cpu_millis: 400, memory_bytes: (256 + 128) << 20 });
+
+        let free = [Room { cpu_millis: 100, memory_bytes: 300 << 20 }, Room { cpu_millis: 200, memory_bytes: 0 }];
+        assert_eq!(
+            Room::requested(&pods, 1).lacks(&free),
+            ["the pods request 320 MiB of memory and 300 are free; lower resources.requests.memory or add a node"]
+        );
+        assert!(Room::requested(&pods, 2).lacks(&free)[0].starts_with("the pods request 0.40 CPUs and 0.30 are free"));
+        assert!(
+            Room::requested(&pods, 2).lacks(&[]).is_empty(),
+            "nothing is known of a cluster whose nodes may not be seen"
+        );
     }
 }

@@ -95,21 +95,30 @@ fn eight_merged_agents_equal_one_pooled_recorder_bit_for_bit() {
 
 #[test]
 fn the_worst_generator_stands_for_all() {
-    let part = |cpu_share, lag, saturated| {
+    let part = |cpu_share, lag: Option<f64>, saturated| {
         let mut part = result(Recorder::new(Vec::new()), 0..1);
         part.generator = Generator {
             cpu_seconds: 2.0,
             wall_seconds: 4.0,
             cpu_share,
             cpu_wait_seconds: Some(0.5),
+            wait_share: lag.map(|lag| lag / 10.0),
             lag_ms_p99: lag,
             saturated,
         };
         part
     };
     let merged = merge([part(0.5, Some(1.0), false), part(0.95, Some(3.0), true), part(0.1, None, false)]).unwrap();
-    let Generator { cpu_seconds, wall_seconds, cpu_share, cpu_wait_seconds, lag_ms_p99, saturated } = merged.generator;
-    assert_eq!((cpu_seconds, wall_seconds, cpu_share), (6.0, 4.0, 0.95));
-    assert_eq!((cpu_wait_seconds, lag_ms_p99, saturated), (Some(1.5), Some(3.0), true));
+    let worst = Generator {
+        cpu_seconds: 6.0,
+        wall_seconds: 4.0,
+        cpu_share: 0.95,
+        cpu_wait_seconds: Some(1.5),
+        wait_share: Some(0.3),
+        lag_ms_p99: Some(3.0),
+        saturated: true,
+    };
+    assert_eq!(merged.generator, worst);
+    assert_eq!(worst.described(), "used 95% of one CPU and waited for one 30% of the time");
     assert_eq!(merge(Vec::<LoadResult<u32>>::new()), None);
 }
