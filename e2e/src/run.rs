@@ -113,6 +113,13 @@ impl Options {
         }
     }
 
+    /// The same run, which ends only when everything of it is gone: for runs that are measured one after the other.
+    #[must_use]
+    pub fn waiting(mut self) -> Self {
+        self.cluster.wait = true;
+        self
+    }
+
     /// Where runs are kept.
     pub fn runs(&self) -> PathBuf {
         match &self.runs {

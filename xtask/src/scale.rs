@@ -160,7 +160,7 @@ impl Args {
         if let Some(control) = control {
             control.apply(&mut options);
         }
-        Ok(options)
+        Ok(options.waiting())
     }
 }
 

@@ -54,6 +54,8 @@ pub async fn in_turns(
     };
     let mut sides: Vec<Vec<Report>> = vec![Vec::new(); targets.len()];
     let mut exit = ExitCode::Pass;
+    // What a run leaves to end in the background would be measured with the next one.
+    let options = &options.clone().waiting();
     for (number, turn) in turns(targets.len(), repeat).into_iter().enumerate() {
         let target = targets[turn];
         let name = target.map_or("auto", Target::as_str);
