@@ -2,15 +2,11 @@
 
 mod support;
 
-use std::{collections::BTreeSet, fs, process::Output};
+use std::{collections::BTreeSet, fs};
 
 use e2e::report::{Report, Verdict};
 use rstest::rstest;
-use support::{Bench, SMALL, unique};
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
+use support::{Bench, SMALL, said, unique};
 
 #[test]
 fn only_the_chosen_checks_run() {

@@ -14,7 +14,7 @@ use road::Road;
 
 use rstest::rstest;
 use rustix::process::Signal;
-use support::{Bench, REFERENCE, SMALL, unique, wait_until};
+use support::{Bench, REFERENCE, SMALL, said, unique, wait_until};
 
 /// Longer than the cluster takes for anything that is waited for here.
 const PROMPTLY: Duration = Duration::from_secs(60);
@@ -31,10 +31,6 @@ fn namespaces(id: &str) -> Vec<String> {
     let columns = "custom-columns=NAME:.metadata.name,GONE:.metadata.deletionTimestamp";
     let list = kubectl(&["get", "namespaces", "--selector", &selector, "--no-headers", "--output", columns]);
     list.lines().filter(|line| line.contains("<none>")).map(|line| line.trim().to_owned()).collect()
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 #[rstest]

@@ -23,6 +23,11 @@ pub(crate) const REFERENCE: &str = "..";
 /// Nginx and Redis alone: up in a moment.
 pub(crate) const SMALL: &str = "../e2e/examples/nginx_redis";
 
+/// What a program said to people.
+pub(crate) fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
 /// The workspace.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(REFERENCE)
