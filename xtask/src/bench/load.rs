@@ -13,6 +13,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use e2e::exit::ExitCode;
 use regex::Regex;
+use xshell::Shell;
 
 use super::up::median;
 use crate::options::BadInput;
@@ -46,9 +47,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if peers.is_empty() {
         return Err(BadInput("no peer is installed: apt install wrk hey apache2-utils".to_owned()).into());
     }
-    let directory = Scratch::new()?;
-    peers::write_files(&directory.0)?;
-    let nginx = Nginx::start(&directory.0)?;
+    // It goes with the bench.
+    let directory = Shell::new()?.create_temp_dir()?;
+    peers::write_files(directory.path())?;
+    let nginx = Nginx::start(directory.path())?;
     let get = format!("http://{}/", nginx.address);
     let post = format!("{get}post");
     println!(
@@ -56,10 +58,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         args.connections
     );
     compare(args, "GET", &peers, || ours(args, &get, &["--expect-body", "OK"]), |peer| peer.get(args, &get))?;
-    let body = format!("@{}", directory.0.join(peers::BODY).display());
+    let body = format!("@{}", directory.path().join(peers::BODY).display());
     let ours_posts = ["--method", "POST", "--body", &body, "--header", "content-type: application/json"];
     let ours_posts = [&ours_posts[..], &["--expect-body", ANSWER]].concat();
-    compare(args, "POST", &peers, || ours(args, &post, &ours_posts), |peer| peer.post(args, &post, &directory.0))?;
+    compare(args, "POST", &peers, || ours(args, &post, &ours_posts), |peer| peer.post(args, &post, directory.path()))?;
     connections(args, &peers, &get)?;
     drop(nginx);
     rate::compare(args)?;
@@ -198,24 +200,6 @@ fn find(program: &str) -> Option<PathBuf> {
         .chain(["/usr/sbin".into()])
         .map(|directory| directory.join(program))
         .find(|file| file.is_file())
-}
-
-/// A directory that goes with the bench.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Result<Self> {
-        let directory = std::env::temp_dir().join(format!("e2e-bench-{}", e2e::run_dir::random_hex()));
-        std::fs::create_dir(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
-        Ok(Self(directory))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // It holds what the bench wrote and nginx's empty directories.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! `cargo xtask bench up`: from nothing to all-healthy, against docker-compose with health conditions.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail};
 use e2e::{
@@ -34,12 +37,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     shell.change_dir(root());
     let compose = compose_program(&shell)?;
     block_on(make_images(&Options::new(root()), &Progress::new()))??;
+    // Apart from the runs that people make, of which the latest one stays what it was.
+    let runs = shell.create_temp_dir()?;
     println!("{:<6} {:>12} {:>12} {:>12} {:>15}", "round", "compose s", "docker s", "local s", "docker/compose");
     let (mut ratios, mut locals, mut dockers) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=args.rounds {
         let compose = compose_up(&shell, &compose)?.as_secs_f64();
-        let docker = framework_up("docker")?.as_secs_f64();
-        let local = framework_up("local")?.as_secs_f64();
+        let docker = framework_up("docker", runs.path())?.as_secs_f64();
+        let local = framework_up("local", runs.path())?.as_secs_f64();
         println!("{round:<6} {compose:>12.2} {docker:>12.2} {local:>12.2} {:>15.2}", docker / compose);
         ratios.push(docker / compose);
         dockers.push(docker);
@@ -128,12 +133,13 @@ fn readiness_url(line: &str) -> Option<String> {
 }
 
 /// From the call of the program to `environment.json`, images and programs being there; the system is removed again.
-fn framework_up(target: &str) -> Result<Duration> {
+fn framework_up(target: &str, runs: &Path) -> Result<Duration> {
     let id = new_run_id();
-    let environment = Options::new(root()).runs().join("runs").join(&id).join(run_dir::ENVIRONMENT);
+    let environment = runs.join("runs").join(&id).join(run_dir::ENVIRONMENT);
     let started = Instant::now();
     let mut child = std::process::Command::new(std::env::current_exe()?)
-        .args(["up", "--target", target, "--hold", "--run-id", &id])
+        .args(["up", "--target", target, "--hold", "--run-id", &id, "--runs"])
+        .arg(runs)
         .stderr(std::process::Stdio::null())
         .spawn()?;
     let up = block_on(until("the system", LIMIT, Duration::from_millis(10), || {

@@ -123,19 +123,28 @@ where
     created.map(drop).map_err(|error| cluster.failed("create", &object.name_any(), &error))
 }
 
-/// What an agent asks of a node.
-pub(super) const REQUEST: Room = Room { cpu_millis: 200, memory_bytes: 64 << 20 };
+/// What all agents together ask for: 10,000 requests/s take two thirds of it.
+const CPU_MILLIS: i64 = 200;
+/// What each asks for at least, so that many of them still stand in line with the pods that they ask.
+const LEAST_CPU_MILLIS: i64 = 20;
+/// What each asks for: a result of a long load is some megabytes.
+const MEMORY_BYTES: i64 = 64 << 20;
 
-/// Without a request of its own an agent would get only what all other pods leave, and measure its own wait for a processor.
-fn requests() -> ResourceRequirements {
-    let Room { cpu_millis, memory_bytes } = REQUEST;
+/// What each of so many agents asks of a node. Without a request it would get only what all other pods leave, and measure its own wait
+/// for a processor.
+pub(super) fn request(count: u32) -> Room {
+    let share = CPU_MILLIS / i64::from(count.max(1));
+    Room { cpu_millis: share.max(LEAST_CPU_MILLIS), memory_bytes: MEMORY_BYTES }
+}
+
+fn resources(count: u32) -> ResourceRequirements {
+    let Room { cpu_millis, memory_bytes } = request(count);
     let quantities = [("cpu", format!("{cpu_millis}m")), ("memory", memory_bytes.to_string())];
     let requests = quantities.map(|(name, text)| (name.to_owned(), Quantity(text)));
     ResourceRequirements { requests: Some(requests.into()), ..ResourceRequirements::default() }
 }
 
 fn job(cluster: &Cluster, count: u32) -> Job {
-    let count = i32::try_from(count).unwrap_or(i32::MAX);
     let mut labels: BTreeMap<String, String> = leftovers::labels(&cluster.run_id).into();
     labels.insert(ROLE.to_owned(), NAME.to_owned());
     let token = SecretKeySelector { name: NAME.to_owned(), key: "token".to_owned(), optional: None };
@@ -154,7 +163,7 @@ fn job(cluster: &Cluster, count: u32) -> Job {
             period_seconds: Some(1),
             ..Probe::default()
         }),
-        resources: Some(requests()),
+        resources: Some(resources(count)),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
             read_only_root_filesystem: Some(true),
@@ -176,11 +185,12 @@ fn job(cluster: &Cluster, count: u32) -> Job {
         }),
         ..PodSpec::default()
     };
+    let pods = i32::try_from(count).unwrap_or(i32::MAX);
     Job {
         metadata: metadata(cluster),
         spec: Some(JobSpec {
-            parallelism: Some(count),
-            completions: Some(count),
+            parallelism: Some(pods),
+            completions: Some(pods),
             // An agent that ends is a hole in the figures, which the result names; another one could not fill it.
             backoff_limit: Some(0),
             template: PodTemplateSpec {

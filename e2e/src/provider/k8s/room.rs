@@ -119,7 +119,7 @@ impl Room {
                 memory_bytes: amount(resources.memory_request_bytes),
             }
         });
-        requests.chain((0..agents).map(|_| agents::REQUEST)).sum()
+        requests.chain((0..agents).map(|_| agents::request(agents))).sum()
     }
 
     /// What is requested and not there, with the remedy. The scheduler decides; its words are in the report.
@@ -250,14 +250,15 @@ mod tests {
         component.pod.containers[0].resources.memory_request_bytes = Some(256 << 20);
         let pods = [PodSpec { name: "new-0".to_owned(), component }];
         assert_eq!(Room::requested(&pods, 0), Room { cpu_millis: 0, memory_bytes: 256 << 20 });
-        assert_eq!(Room::requested(&pods, 2), Room { cpu_millis: 400, memory_bytes: (256 + 128) << 20 });
+        assert_eq!(Room::requested(&pods, 2), Room { cpu_millis: 200, memory_bytes: (256 + 128) << 20 });
+        assert_eq!(Room::requested(&pods, 20), Room { cpu_millis: 400, memory_bytes: (256 + 1280) << 20 });
 
         let free = [Room { cpu_millis: 100, memory_bytes: 300 << 20 }, Room { cpu_millis: 200, memory_bytes: 0 }];
         assert_eq!(
             Room::requested(&pods, 1).lacks(&free),
             ["the pods request 320 MiB of memory and 300 are free; lower resources.requests.memory or add a node"]
         );
-        assert!(Room::requested(&pods, 2).lacks(&free)[0].starts_with("the pods request 0.40 CPUs and 0.30 are free"));
+        assert!(Room::requested(&pods, 20).lacks(&free)[0].starts_with("the pods request 0.40 CPUs and 0.30 are free"));
         assert!(
             Room::requested(&pods, 2).lacks(&[]).is_empty(),
             "nothing is known of a cluster whose nodes may not be seen"
