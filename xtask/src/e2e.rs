@@ -57,7 +57,7 @@ enum Format {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if args.keep && !args.system.hold {
         args.system.one_target("--keep");
-        return detach();
+        return detach(args.system.run_id.as_deref());
     }
     let options = Options {
         filter: args.filter.clone(),

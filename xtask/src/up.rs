@@ -32,7 +32,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     args.system.one_target("up");
     if !args.system.hold {
-        return detach();
+        return detach(args.system.run_id.as_deref());
     }
     let options = Options { suites: false, ..args.system.options(None) };
     Ok(block_on(e2e::run::run(options, &Progress::new()))??.exit)
@@ -40,12 +40,15 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 /// Runs this same command in a process of its own that stays when this one ends, and ends once the system is up and, where the
 /// command says so, tested. Ctrl-C or SIGTERM before that stops both.
-pub(crate) fn detach() -> Result<ExitCode> {
-    let id = new_run_id();
+pub(crate) fn detach(run_id: Option<&str>) -> Result<ExitCode> {
+    let id = run_id.map_or_else(new_run_id, str::to_owned);
     let run = project().runs().join("runs").join(&id);
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let mut arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    arguments.extend(["--hold".into(), "--run-id".into(), id.clone().into()]);
+    arguments.push("--hold".into());
+    if run_id.is_none() {
+        arguments.extend(["--run-id".into(), id.clone().into()]);
+    }
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())

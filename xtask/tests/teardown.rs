@@ -36,3 +36,13 @@ fn a_panic_leaves_nothing() {
     assert_eq!(status.code(), Some(101));
     assert_nothing_left(&bench.run_directory(&id), false);
 }
+
+#[test]
+fn a_system_has_the_id_that_was_asked_for() {
+    let (bench, id) = (Bench::of(SMALL), support::unique("asked"));
+    let up = bench.output(&["up", "--target", "local", "--run-id", &id]);
+    assert!(up.status.success(), "{}", support::said(&up));
+    let down = bench.output(&["down", &id]);
+    assert!(down.status.success(), "{}", support::said(&down));
+    assert_nothing_left(&bench.run_directory(&id), false);
+}
