@@ -154,9 +154,9 @@ fn judge(args: &Args, result: &LoadResult<FixedReport>, check: Option<&SelfCheck
         doubts.push(format!("the {} clients of agent {} are missing: {reason}", agent.clients, agent.agent));
     }
     if result.generator.saturated {
-        let (share, lag) = (result.generator.cpu_share * 100.0, result.generator.lag_ms_p99.unwrap_or_default());
+        let (described, lag) = (result.generator.described(), result.generator.lag_ms_p99.unwrap_or_default());
         doubts.push(format!(
-            "the generator was the bottleneck ({share:.0}% of a core, lag p99 {lag:.1} ms), so its figures tell about itself: \
+            "the generator was the bottleneck (it {described}, lag p99 {lag:.1} ms), so its figures tell about itself: \
              use more --agents or a machine that is less busy"
         ));
     }

@@ -157,11 +157,7 @@ fn text(result: &LoadResult<FixedReport>, figures: &Figures<'_>) -> String {
     let generator = &result.generator;
     let lag = generator.lag_ms_p99.map_or_else(String::new, |lag| format!(", lag p99 {lag:.2} ms"));
     let saturated = if generator.saturated { ", saturated" } else { "" };
-    lines.push(format!(
-        "generator    {:.2} s of CPU, {:.0}% of a core{lag}{saturated}",
-        generator.cpu_seconds,
-        generator.cpu_share * 100.0
-    ));
+    lines.push(format!("generator    {}{lag}{saturated}", generator.described()));
     lines.join("\n")
 }
 
