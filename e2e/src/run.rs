@@ -165,7 +165,7 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error
         let suites = async {
             if options.suites && prepared.config.needs_nextest() {
                 nextest::ensure(progress).await?;
-                nextest::build(&prepared.config.suites, &prepared.root, progress).await?;
+                nextest::build(&prepared.config.suites, options.filter.as_deref(), &prepared.root, progress).await?;
             }
             Ok(())
         };

@@ -40,7 +40,13 @@ pub async fn ensure(progress: &Progress) -> Result<(), Error> {
 }
 
 /// Builds the suites, so that they begin as soon as the system is up: a build beside it would be measured with it.
-pub(super) async fn build(suites: &[String], root: &Path, progress: &Progress) -> Result<(), Error> {
+/// `filter` is what was added to the command.
+pub(super) async fn build(
+    suites: &[String],
+    filter: Option<&str>,
+    root: &Path,
+    progress: &Progress,
+) -> Result<(), Error> {
     let Some((program, arguments)) = suites.split_first() else { return Ok(()) };
     let failed = |reason: String| Error::Suites {
         command: format!("{} --no-run", suites.join(" ")),
@@ -54,10 +60,9 @@ pub(super) async fn build(suites: &[String], root: &Path, progress: &Progress) -
         return Ok(());
     }
     String::from_utf8_lossy(&output.stderr).lines().for_each(|line| progress.plain(line));
-    match suites.last() {
-        // A filter comes last.
+    match filter {
         Some(filter) if output.status.code() == Some(INVALID_FILTERSET) => {
-            Err(Error::Filter { filter: filter.clone() })
+            Err(Error::Filter { filter: filter.to_owned() })
         }
         _ => Err(failed(output.status.to_string())),
     }

@@ -78,6 +78,8 @@ pub(crate) async fn check(cluster: &Cluster, plan: &Plan, requested: Room) -> Re
     if !nodes.is_empty() && !nodes.iter().any(is_ready) {
         lacks.push("none of its nodes is ready; `kubectl describe nodes` says why".to_owned());
     }
+    // Who may not see the pods of others learns from the scheduler what they leave.
+    let held = held.unwrap_or_default();
     let free = room::free(&nodes, &held, Leaving::Counted);
     if !lacks.is_empty() {
         return Err(Error::Preflight { lacks });

@@ -46,15 +46,13 @@ pub(super) enum Leaving {
 const LIMIT: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(500);
 
-/// What the cluster's pods hold. Nothing for who may not see the pods of others, and learns from the scheduler what they leave.
-pub(super) async fn held(cluster: &Cluster) -> Vec<Held> {
+/// What the cluster's pods hold; nothing when it does not say, as to who may not see the pods of others.
+pub(super) async fn held(cluster: &Cluster) -> Option<Vec<Held>> {
     let everything = ListParams::default();
     let pods: Api<Pod> = Api::all(cluster.client.clone());
     let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
-    let Ok((pods, namespaces)) = try_join(pods.list(&everything), namespaces.list(&everything)).await else {
-        return Vec::new();
-    };
-    pods.items.iter().filter_map(|pod| hold(pod, &namespaces.items)).collect()
+    let (pods, namespaces) = try_join(pods.list(&everything), namespaces.list(&everything)).await.ok()?;
+    Some(pods.items.iter().filter_map(|pod| hold(pod, &namespaces.items)).collect())
 }
 
 fn hold(pod: &Pod, namespaces: &[Namespace]) -> Option<Held> {
@@ -172,14 +170,16 @@ pub(crate) async fn wait(
     nodes: &[Node],
     say: impl Fn(&str),
 ) -> Result<(), TimedOut> {
-    let is_held = async || is_held_by_leaving(requested, nodes, &held(cluster).await);
-    if !is_held().await {
+    let is_held = async || Some(is_held_by_leaving(requested, nodes, &held(cluster).await?));
+    if is_held().await != Some(true) {
+        // There is room, or the scheduler alone knows.
         return Ok(());
     }
     say("waiting for room: pods that are being removed hold what this run requests");
     until("room for the pods", LIMIT, LOOK, async || match is_held().await {
-        true => Look::NotYet("pods that are being removed hold it".to_owned()),
-        false => Look::Done(()),
+        Some(true) => Look::NotYet("pods that are being removed hold it".to_owned()),
+        Some(false) => Look::Done(()),
+        None => Look::NotYet("the cluster does not say what its pods hold".to_owned()),
     })
     .await
 }
