@@ -26,6 +26,7 @@ pub use cargo::{CargoError, cargo_binaries};
 pub use error::{Cause, Error, Failure, Refusal};
 pub use process::Failed;
 pub use recipe::{AGENT_IMAGE, Recipe, Recipes, SANDBOX_IMAGE};
+pub(crate) use sandbox::volume_path;
 
 /// How an image came to be there, and what that took.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -212,9 +213,7 @@ impl Work<'_> {
                     let digest = context::digest(&["script".as_bytes(), &context::read(&path)?]);
                     Ok((Content::Script(path), digest))
                 }
-                Recipe::Sandbox => {
-                    Ok((Content::Sandbox, context::digest(&["sandbox".as_bytes(), sandbox::SOURCE.as_bytes()])))
-                }
+                Recipe::Sandbox => Ok((Content::Sandbox, sandbox::digest())),
                 Recipe::Cargo { package } => self.program(package, package).await,
                 Recipe::Agent => self.program(recipe::AGENT_PACKAGE, cargo::AGENT_BINARY).await,
                 Recipe::Build { build, needs, .. } => {
@@ -233,7 +232,7 @@ impl Work<'_> {
 
     /// The content of an image that holds one program of the workspace.
     async fn program(&self, package: &str, name: &str) -> Result<(Content, String), Cause> {
-        let tar = context::of_binary(name, &context::read(&self.binary(package).await?)?);
+        let tar = context::of_binary(name, &context::read(&self.binary(package).await?)?, &[]);
         let digest = context::digest(&["cargo".as_bytes(), &tar]);
         Ok((Content::Context(tar), digest))
     }

@@ -94,14 +94,6 @@ pub enum Error {
         /// Why.
         reason: String,
     },
-    /// A volume cannot be made.
-    #[error("the volumes of {pod} cannot be made: {reason}")]
-    Volume {
-        /// The pod.
-        pod: String,
-        /// Why.
-        reason: String,
-    },
     /// An image is nowhere.
     #[error(transparent)]
     Image(#[from] crate::image::Error),

@@ -24,7 +24,7 @@ use std::{
 
 use futures_util::FutureExt;
 
-use self::{bring_up::Up, prepare::Prepared, system::System};
+use self::{bring_up::Up, place::LaidOut, prepare::Prepared, system::System};
 pub use self::{
     collect::{load, report_again},
     error::Error,
@@ -37,7 +37,7 @@ use crate::{
     exit::ExitCode,
     plan::Set,
     progress::Progress,
-    provider::k8s,
+    provider::{Provider, k8s},
     report::{Report, Verdict},
     run_dir::RunDir,
     target::Target,
@@ -160,21 +160,7 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error
     let signal = Signal::install().map_err(Error::Signals)?;
     let prepared = signal.or(prepare::prepare(&options, progress)).await.ok_or(Error::NotStarted)??;
 
-    let provided = caught(async {
-        // Side by side: what the system runs and what the suites run do not wait for one another.
-        let suites = async {
-            if options.suites && prepared.config.needs_nextest() {
-                nextest::ensure(progress).await?;
-                nextest::build(&prepared.config.suites, options.filter.as_deref(), &prepared.root, progress).await?;
-            }
-            Ok(())
-        };
-        let stocked = async { tokio::try_join!(place::stock(&prepared, progress), suites) };
-        let (programs, ()) = signal.or(stocked).await.ok_or_else(|| prepared.interrupted())??;
-        let began = Instant::now();
-        Ok((place::provide(&prepared, &programs).await?, began))
-    })
-    .await;
+    let provided = caught(provide(&prepared, &options, &signal, progress)).await;
     let (provider, began) = match provided {
         Ok(Ok(provided)) => provided,
         failed => {
@@ -205,6 +191,33 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error
         finish(&prepared, &options, &signal, started, up).await?
     };
     removed.map(|()| outcome)
+}
+
+/// Builds what the suites run and what the system runs, side by side since they do not wait for one another, and makes the place
+/// for the system's pods. Returns it with the moment from which on the bring-up counts.
+async fn provide(
+    prepared: &Prepared,
+    options: &Options,
+    signal: &Signal,
+    progress: &Progress,
+) -> Result<(Provider, Instant), Error> {
+    let suites = async {
+        if options.suites && prepared.config.needs_nextest() {
+            nextest::ensure(progress).await?;
+            nextest::build(&prepared.config.suites, options.filter.as_deref(), &prepared.root, progress).await?;
+        }
+        Ok(())
+    };
+    let built = async { tokio::try_join!(place::stock(prepared, progress), suites) };
+    let built = async { signal.or(built).await.ok_or_else(|| prepared.interrupted())? };
+    let (built, laid_out) = tokio::join!(built, place::lay_out(prepared, signal, progress));
+    let ((programs, ()), laid_out) = (built?, laid_out?);
+    let now = Instant::now();
+    Ok(match laid_out {
+        // That counts, although it went on beside what does not.
+        Some(LaidOut { provider, took }) => (provider, now.checked_sub(took).unwrap_or(now)),
+        None => (place::provide(prepared, &programs).await?, now),
+    })
 }
 
 /// Of two errors, the one that leaves something behind; the other one is said before it, unless it claims the contrary.

@@ -17,13 +17,15 @@ pub(super) fn of_directory(directory: &Path) -> Result<Vec<u8>, Cause> {
     finish(tar).map_err(|error| unreadable(directory, error))
 }
 
-/// The context of an image that holds one static binary and nothing else.
-pub(super) fn of_binary(name: &str, binary: &[u8]) -> Vec<u8> {
+/// The context of an image that holds one static binary and nothing else but empty directories, which everybody may write to.
+pub(super) fn of_binary(name: &str, binary: &[u8], directories: &[String]) -> Vec<u8> {
     // The name stays, so that process lists and manifests show what runs. 65534 is the user without any rights.
-    let dockerfile = format!("FROM scratch\nCOPY {name} /{name}\nUSER 65534:65534\nENTRYPOINT [\"/{name}\"]\n");
+    let dockerfile = format!("FROM scratch\nCOPY root /\nUSER 65534:65534\nENTRYPOINT [\"/{name}\"]\n");
+    let root = Path::new("root");
     let mut tar = tar::Builder::new(Vec::new());
     append_file(&mut tar, Path::new("Dockerfile"), dockerfile.as_bytes(), 0o644)
-        .and_then(|()| append_file(&mut tar, Path::new(name), binary, 0o755))
+        .and_then(|()| append_file(&mut tar, &root.join(name), binary, 0o755))
+        .and_then(|()| directories.iter().try_for_each(|path| append_empty(&mut tar, &root.join(path), 0o777)))
         .and_then(|()| finish(tar))
         .expect("writing to memory does not fail")
 }
@@ -61,13 +63,12 @@ fn append_entry(tar: &mut tar::Builder<Vec<u8>>, path: &Path, name: &Path) -> io
         let mode = if metadata.permissions().mode() & 0o111 == 0 { 0o644 } else { 0o755 };
         return append_file(tar, name, &fs::read(path)?, mode);
     }
-    let mut header = header(0, 0o755);
     if metadata.is_symlink() {
+        let mut header = header(0, 0o755);
         header.set_entry_type(tar::EntryType::Symlink);
         tar.append_link(&mut header, name, fs::read_link(path)?)
     } else if metadata.is_dir() {
-        header.set_entry_type(tar::EntryType::Directory);
-        tar.append_data(&mut header, name, io::empty())
+        append_empty(tar, name, 0o755)
     } else {
         Err(io::Error::new(io::ErrorKind::InvalidInput, "neither a file nor a directory nor a link"))
     }
@@ -75,6 +76,12 @@ fn append_entry(tar: &mut tar::Builder<Vec<u8>>, path: &Path, name: &Path) -> io
 
 fn append_file(tar: &mut tar::Builder<Vec<u8>>, name: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     tar.append_data(&mut header(content.len() as u64, mode), name, content)
+}
+
+fn append_empty(tar: &mut tar::Builder<Vec<u8>>, name: &Path, mode: u32) -> io::Result<()> {
+    let mut header = header(0, mode);
+    header.set_entry_type(tar::EntryType::Directory);
+    tar.append_data(&mut header, name, io::empty())
 }
 
 fn header(size: u64, mode: u32) -> tar::Header {

@@ -6,9 +6,30 @@ use tokio::process::Command;
 use super::{Cause, context, process};
 
 /// The source.
-pub(super) const SOURCE: &str = include_str!("sandbox/pause.rs");
+const SOURCE: &str = include_str!("sandbox/pause.rs");
 /// The program's name in the image.
 const NAME: &str = "pause";
+/// How many volumes a pod can have.
+const VOLUMES: usize = 64;
+
+/// Where a pod's volume of that index is mounted in its sandbox. An engine gives a new volume the mode of the image's directory
+/// that it is mounted over: everybody may write to it, as to an emptyDir. `None` where there are too many.
+pub(crate) fn volume_path(index: usize) -> Option<String> {
+    (index < VOLUMES).then(|| format!("/{}", directory(index)))
+}
+
+fn directories() -> Vec<String> {
+    (0..VOLUMES).map(directory).collect()
+}
+
+fn directory(index: usize) -> String {
+    format!("volumes/{index}")
+}
+
+/// What the image is made from: it changes with the program and with its surroundings.
+pub(super) fn digest() -> String {
+    context::digest(&["sandbox".as_bytes(), &context::of_binary(NAME, SOURCE.as_bytes(), &directories())])
+}
 
 /// The context of an image with the program, a static binary that rustc makes in half a second.
 pub(super) async fn compile(on_line: &(dyn Fn(&str) + Sync)) -> Result<Vec<u8>, Cause> {
@@ -29,5 +50,32 @@ async fn in_directory(directory: &std::path::Path, on_line: &(dyn Fn(&str) + Syn
         .arg("-o")
         .args([&binary, &source]);
     process::run(&mut command, on_line).await.map_err(|failed| Cause::Script { path: "rustc".into(), failed })?;
-    Ok(context::of_binary(NAME, &context::read(&binary)?))
+    Ok(context::of_binary(NAME, &context::read(&binary)?, &directories()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_is_mounted_over_a_directory_that_everybody_may_write_to() {
+        let context = context::of_binary(NAME, b"", &directories());
+        let mut archive = tar::Archive::new(context.as_slice());
+        let modes: std::collections::BTreeMap<String, u32> = archive
+            .entries()
+            .and_then(|entries| {
+                entries
+                    .map(|entry| {
+                        let entry = entry?;
+                        Ok((entry.path()?.to_string_lossy().into_owned(), entry.header().mode()?))
+                    })
+                    .collect()
+            })
+            .expect("a tar from memory");
+        for index in 0..VOLUMES {
+            let path = volume_path(index).expect("a place for it");
+            assert_eq!(modes.get(&format!("root{path}")), Some(&0o777), "{path}: {modes:?}");
+        }
+        assert_eq!(volume_path(VOLUMES), None);
+    }
 }

@@ -1,11 +1,14 @@
 //! Where a run goes, and what it needs there: images, programs, a cluster that can take it. Main type: [`Place`]; the steps are
-//! [`choose`], [`stock`] and [`provide`].
+//! [`choose`], [`stock`] with [`lay_out`] beside it, and [`provide`].
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use k8s_openapi::api::core::v1::Node;
 
-use super::{Error, Options, prepare::Prepared};
+use super::{Error, Options, Signal, prepare::Prepared};
 use crate::{
     diagnose::counted,
     environment::LoadFrom,
@@ -77,9 +80,7 @@ pub(super) async fn stock(prepared: &Prepared, progress: &Progress) -> Result<Fo
     let Prepared { config, pods, root, .. } = prepared;
     match &prepared.place {
         Place::Docker(engine) => {
-            let mut images = all_images(pods);
-            images.push(image::SANDBOX_IMAGE.to_owned());
-            ensure(prepared, engine, &images, progress).await?;
+            ensure(prepared, engine, &all_images(pods), progress).await?;
         }
         Place::Local => {
             let say = |text| progress.line(text);
@@ -90,21 +91,46 @@ pub(super) async fn stock(prepared: &Prepared, progress: &Progress) -> Result<Fo
     Ok(FoundPrograms::new())
 }
 
+/// A provider that was made beside [`stock`], and how long that took.
+pub(super) struct LaidOut {
+    pub(super) provider: Provider,
+    pub(super) took: Duration,
+}
+
+/// Makes what needs neither images nor programs, beside [`stock`]: the network of pods in an engine, and the first pod's place in
+/// it. `None` where there is no such thing, or where a signal came first. As [`provide`], it must not be cut short.
+pub(super) async fn lay_out(
+    prepared: &Prepared,
+    signal: &Signal,
+    progress: &Progress,
+) -> Result<Option<LaidOut>, Error> {
+    let Place::Docker(engine) = &prepared.place else { return Ok(None) };
+    let sandbox = [image::SANDBOX_IMAGE.to_owned()];
+    let Some(ensured) = signal.or(ensure(prepared, engine, &sandbox, progress)).await else { return Ok(None) };
+    ensured?;
+    let began = Instant::now();
+    let pods = docker_pods(prepared, engine).await?;
+    pods.prepare_first().await;
+    Ok(Some(LaidOut { provider: Provider::Docker(pods), took: began.elapsed() }))
+}
+
 /// Makes networks, volumes, files and ports; in a cluster, everything. It must not be cut short: a call under way could make
 /// something behind the removal's back.
 pub(super) async fn provide(prepared: &Prepared, programs: &FoundPrograms) -> Result<Provider, Error> {
-    let Prepared { plan, root, directory, .. } = prepared;
-    let pods = prepared.pods.clone();
+    let Prepared { plan, pods, root, directory, .. } = prepared;
     Ok(match &prepared.place {
-        Place::Docker(engine) => Provider::Docker(
-            DockerPods::prepare(engine.clone(), pods, &plan.services, directory, prepared.published_ports).await?,
-        ),
-        Place::Local => Provider::Local(LocalPods::prepare(plan, pods, programs, root, directory)?),
+        Place::Docker(engine) => Provider::Docker(docker_pods(prepared, engine).await?),
+        Place::Local => Provider::Local(LocalPods::prepare(plan, pods.clone(), programs, root, directory)?),
         Place::K8s(cluster) => {
-            let pods = K8sPods::prepare((**cluster).clone(), pods, plan).await;
+            let pods = K8sPods::prepare((**cluster).clone(), pods.clone(), plan).await;
             Provider::K8s(pods.map_err(provider::Error::from)?)
         }
     })
+}
+
+async fn docker_pods(prepared: &Prepared, engine: &Engine) -> Result<DockerPods, Error> {
+    let Prepared { plan, pods, directory, published_ports, .. } = prepared;
+    Ok(DockerPods::prepare(engine.clone(), pods.clone(), &plan.services, directory, *published_ports).await?)
 }
 
 /// Asks the cluster whether it can run the system, brings it the images, and lets what is leaving make room.

@@ -83,8 +83,8 @@ impl System {
             examinations: Examinations::start(Arc::clone(&provider), prepared, keeper.watch()),
             readiness: tokio::spawn(follow_readiness(Arc::clone(&provider), keeper.watch())),
             ahead: tokio::spawn({
-                let (provider, snapshots, first) = (Arc::clone(&provider), keeper.watch(), first_pods(prepared));
-                async move { prepare_ahead(&provider, snapshots, &first).await }
+                let provider = Arc::clone(&provider);
+                async move { provider.prepare_ahead().await }
             }),
             provider,
             keeper,
@@ -162,23 +162,6 @@ fn dependencies(plan: &Plan, prepared: &Prepared, pod: &crate::provider::pods::P
         .collect();
     let wanted = |name: &str| pod.component.depends_on.iter().any(|wanted| wanted == name) && before.contains(name);
     prepared.pods.iter().filter(|other| wanted(&other.component.name)).map(|other| other.name.clone()).collect()
-}
-
-/// Pods that wait for no other.
-fn first_pods(prepared: &Prepared) -> Vec<String> {
-    let waits = |pod: &&crate::provider::pods::PodSpec| !dependencies(&prepared.plan, prepared, pod).is_empty();
-    prepared.pods.iter().filter(|pod| !waits(pod)).map(|pod| pod.name.clone()).collect()
-}
-
-/// Prepares the other pods while the first ones, which the others wait for, start up; not before they run, since an engine does
-/// one thing after the other.
-async fn prepare_ahead(provider: &Provider, mut snapshots: watch::Receiver<Snapshot>, first: &[String]) {
-    let runs = |snapshot: &Snapshot| {
-        first.iter().filter_map(|name| snapshot.pod(name)).all(|pod| pod.status != "ContainerCreating")
-    };
-    if snapshots.wait_for(runs).await.is_ok() {
-        provider.prepare_ahead().await;
-    }
 }
 
 /// Services follow the readiness of pods, where the target allows.

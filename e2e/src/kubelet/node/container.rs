@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use tokio::{
     sync::{broadcast, watch},
     task::{JoinError, JoinSet},
@@ -12,9 +13,9 @@ use super::{ContainerSpec, ExecError, Mode, Restart, Runtime, StartError, pod::C
 use crate::{
     kubelet::{
         Which,
-        http::round_ms,
+        http::{connect_only, round_ms},
         observation::{Kind, Observation, Verdict},
-        probe::{self, Profile},
+        probe::{self, Profile, Target},
         status::{ContainerState, Exit},
         worker::{Action, Input, Policy, Worker},
     },
@@ -25,6 +26,8 @@ use crate::{
 const KILL_SLACK: Duration = Duration::from_secs(5);
 /// How much longer than its timeout a command may take before it counts as timed out here.
 const EXEC_SLACK: Duration = Duration::from_millis(500);
+/// How long a look at whether a port is open may take; a refusal takes microseconds.
+const PORT_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Runs a container. `true` when it ended for good by itself, `false` when the node ended.
 pub(super) async fn drive<R: Runtime>(context: Context<R>, pod: String, spec: ContainerSpec, policy: Policy) -> bool {
@@ -121,7 +124,12 @@ impl<R: Runtime> Driver<R> {
         let context = self.context.clone();
         let (pod, container) = (self.pod.clone(), self.spec.name.clone());
         self.probes.spawn(async move {
-            let observation = observe(&*context.runtime, &context.options.profile, &pod, &container, &probe).await;
+            let (runtime, profile) = (&*context.runtime, &context.options.profile);
+            let is_worth_it = !extra || may_answer(&probe.action, runtime.target(&pod)).await;
+            let observation = match is_worth_it {
+                true => observe(runtime, profile, &pod, &container, &probe).await,
+                false => Observation::new(Verdict::Failure, Kind::Refused, "no port of the pod is open yet"),
+            };
             Probed { which, run, extra, observation }
         });
     }
@@ -201,6 +209,14 @@ fn passed_on<T>(joined: Result<T, JoinError>) -> T {
     }
 }
 
+/// Whether a further probe is worth sending. A command takes a process in the container, which a container that starts up feels:
+/// as long as every port of its pod refuses, it is not.
+async fn may_answer(action: &ProbeAction, target: Option<Target>) -> bool {
+    let (ProbeAction::Exec { .. }, Some(target)) = (action, target) else { return true };
+    let looks = join_all(target.ports.values().map(|port| connect_only(*port, "", PORT_TIMEOUT))).await;
+    looks.is_empty() || looks.iter().any(|look| look.kind != Kind::Refused)
+}
+
 /// Sends one probe to a container as a kubelet does, or has its command run in it.
 pub async fn observe<R: Runtime>(
     runtime: &R,
@@ -225,5 +241,34 @@ pub async fn observe<R: Runtime>(
         Err(ExecError::Failed(message)) => {
             Observation { total_ms, ..Observation::new(Verdict::Errored, Kind::CannotExec, message) }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr, TcpListener};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_further_command_waits_until_a_port_is_open() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let open = listener.local_addr().expect("an address");
+        let target = |ports: &[u16]| {
+            let ports = ports.iter().map(|port| (*port, (Ipv4Addr::LOCALHOST, *port).into()));
+            Some(Target { pod_ip: IpAddr::from(Ipv4Addr::LOCALHOST), ports: ports.collect() })
+        };
+        let command = ProbeAction::Exec { command: vec!["check".to_owned()] };
+        let socket = ProbeAction::TcpSocket { host: None, port: open.port() };
+        for (action, target, expected) in [
+            (&command, target(&[open.port()]), true),
+            (&command, target(&[]), true),
+            (&command, None, true),
+            (&socket, target(&[]), true),
+        ] {
+            assert_eq!(may_answer(action, target.clone()).await, expected, "{action:?} {target:?}");
+        }
+        drop(listener);
+        assert!(!may_answer(&command, target(&[open.port()])).await);
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     kubelet::{Which, observation::Verdict},
-    plan::{Probe, ProbeAction, Probes},
+    plan::{Probe, Probes},
 };
 
 /// A period of zero would send probes without end.
@@ -23,6 +23,8 @@ struct Slot {
     spec: Probe,
     /// When it is sent next.
     due: Duration,
+    /// When it was sent last.
+    sent: Duration,
     /// When it may be sent once more than its period has it.
     extra_due: Duration,
     in_flight: bool,
@@ -37,12 +39,27 @@ struct Slot {
     left_out: bool,
 }
 
+/// A container that starts up would feel it if it were asked all the time: between two further probes it has this many times
+/// what the last one took.
+const REST: u32 = 2;
+
+impl Slot {
+    /// The probe in flight has ended; a further one comes after the pause at the earliest.
+    fn end(&mut self, now: Duration, eager: Option<Duration>) {
+        let took = now.saturating_sub(self.sent);
+        self.in_flight = false;
+        self.extra = false;
+        self.extra_due = now + eager.unwrap_or_default().max(took * REST);
+    }
+}
+
 impl Probing {
     pub(super) fn new(probes: Probes, eager: Option<Duration>) -> Self {
         let slot = |spec: Option<Probe>| {
             spec.map(|spec| Slot {
                 spec,
                 due: Duration::ZERO,
+                sent: Duration::ZERO,
                 extra_due: Duration::ZERO,
                 in_flight: false,
                 extra: false,
@@ -92,6 +109,7 @@ impl Probing {
                 continue;
             };
             slot.in_flight = true;
+            slot.sent = now;
             slot.extra = slot.due > now;
             if !slot.extra {
                 // Probes keep to their grid. A tick that fell into a long probe is made up for once, as by Go's ticker with
@@ -111,12 +129,10 @@ impl Probing {
 
     /// Whether the probe that has not succeeded now is a further one, of which nothing is kept.
     pub(super) fn drop_extra(&mut self, now: Duration, which: Which) -> bool {
-        let eager = self.eager_pause(which);
+        let eager = self.eager;
         match &mut self.slots[which as usize] {
             Some(slot) if slot.extra => {
-                slot.in_flight = false;
-                slot.extra = false;
-                slot.extra_due = now + eager;
+                slot.end(now, eager);
                 true
             }
             _ => false,
@@ -125,13 +141,11 @@ impl Probing {
 
     /// Takes in a result; `true` when it makes the probe's state a failure.
     pub(super) fn result(&mut self, now: Duration, which: Which, verdict: Verdict) -> bool {
-        let eager = self.eager_pause(which);
+        let eager = self.eager;
         let Some(slot) = &mut self.slots[which as usize] else {
             return false;
         };
-        slot.in_flight = false;
-        slot.extra = false;
-        slot.extra_due = now + eager;
+        slot.end(now, eager);
         match verdict {
             Verdict::Errored => return false,
             Verdict::NotMeasured => {
@@ -149,13 +163,6 @@ impl Probing {
         }
         slot.state = Some(verdict);
         !success
-    }
-
-    /// The pause before a further probe. A command costs a process in the container, which a container that starts up would
-    /// feel: ten times the pause.
-    fn eager_pause(&self, which: Which) -> Duration {
-        let is_exec = self.slot(which).is_some_and(|slot| matches!(slot.spec.action, ProbeAction::Exec { .. }));
-        self.eager.unwrap_or_default() * if is_exec { 10 } else { 1 }
     }
 
     fn slot(&self, which: Which) -> Option<&Slot> {

@@ -238,6 +238,15 @@ fn eager_probes_shorten_the_wait_and_their_failures_count_for_nothing() {
 }
 
 #[test]
+fn eager_probes_leave_a_container_twice_the_time_that_they_take() {
+    let probes = Probes { startup: Some(probe(0, 10, 1, 2)), ..Probes::default() };
+    let mut worker = running(probes, Policy { eager: Some(Duration::from_millis(100)), ..ALWAYS });
+    worker.handle(s(0), Input::Started);
+    worker.handle(s(1), probed(Which::Startup, Verdict::Failure));
+    assert_eq!(worker.next_wake(), Some(s(3)), "it took one second");
+}
+
+#[test]
 fn an_init_container_that_succeeds_is_done() {
     let mut worker = running(Probes::default(), Policy { restart: RestartPolicy::OnFailure, ..ALWAYS });
     worker.handle(s(0), Input::Started);

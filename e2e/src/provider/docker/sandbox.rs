@@ -10,18 +10,15 @@ use bollard::{
         ContainerCreateBody, EndpointSettings, HostConfig, Mount, MountType, MountVolumeOptions, NetworkingConfig,
         PortBinding,
     },
-    query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, UploadToContainerOptionsBuilder},
+    query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder},
 };
 
 use super::{engine::Engine, network::Network};
 use crate::{
-    image::SANDBOX_IMAGE,
+    image::{SANDBOX_IMAGE, volume_path},
     plan::{Service, Volume},
     provider::{Error, pods::PodSpec},
 };
-
-/// Where a sandbox sees the pod's volumes.
-const VOLUMES: &str = "/volumes";
 
 #[derive(Debug)]
 pub(super) struct Sandbox {
@@ -77,20 +74,19 @@ impl Sandbox {
             .map(|(name, _)| name)
             .collect();
         let volume_prefix = format!("{name}-");
-        let mut body = body(engine, pod, services, network, &volume_prefix, &disk_volumes);
+        let volumes = volumes(engine, &volume_prefix, &disk_volumes);
+        let too_many = || Error::Sandbox {
+            pod: pod.name.clone(),
+            reason: format!("the pod has {} emptyDir volumes on disk; use fewer", disk_volumes.len()),
+        };
+        let volumes = volumes.ok_or_else(too_many)?;
+        let mut body = body(engine, pod, services, network, volumes);
         if !publish && let Some(host) = &mut body.host_config {
             host.port_bindings = None;
         }
         let options = CreateContainerOptionsBuilder::default().name(&name).build();
         let client = &engine.client;
         let id = client.create_container(Some(options), body).await.map_err(failed("create the sandbox"))?.id;
-        if !disk_volumes.is_empty() {
-            let options = UploadToContainerOptionsBuilder::default().path(VOLUMES).build();
-            let archive = writable_directories(&disk_volumes)
-                .map_err(|error| Error::Volume { pod: pod.name.clone(), reason: error.to_string() })?;
-            let upload = client.upload_to_container(&id, Some(options), bollard::body_full(archive.into()));
-            upload.await.map_err(failed("make the volumes writable in"))?;
-        }
         client.start_container(&id, None).await.map_err(failed("start the sandbox"))?;
         let inspected = client.inspect_container(&id, None).await.map_err(failed("inspect the sandbox"))?;
         let settings = inspected.network_settings.unwrap_or_default();
@@ -136,8 +132,7 @@ fn body(
     pod: &PodSpec,
     services: &[Service],
     network: &Network,
-    volume_prefix: &str,
-    volumes: &[&String],
+    volumes: Vec<Mount>,
 ) -> ContainerCreateBody {
     let selected = services.iter().filter(|service| service.components.contains(&pod.component.name));
     let aliases = selected.map(|service| service.name.clone()).chain([pod.name.clone()]).collect();
@@ -145,14 +140,6 @@ fn body(
     let ports: Vec<String> = pod.ports().map(|port| format!("{}/tcp", port.number)).collect();
     // Any free port, on the loopback address only.
     let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(String::new()) };
-    let mounts = volumes.iter().map(|volume| Mount {
-        target: Some(format!("{VOLUMES}/{volume}")),
-        source: Some(format!("{volume_prefix}{volume}")),
-        typ: Some(MountType::VOLUME),
-        // The engine makes the volume with the container, and labels it.
-        volume_options: Some(MountVolumeOptions { labels: Some(engine.labels()), ..Default::default() }),
-        ..Default::default()
-    });
     ContainerCreateBody {
         image: Some(SANDBOX_IMAGE.to_owned()),
         hostname: Some(pod.name.clone()),
@@ -160,7 +147,7 @@ fn body(
         exposed_ports: Some(ports.clone()),
         host_config: Some(HostConfig {
             port_bindings: Some(ports.into_iter().map(|port| (port, Some(vec![binding.clone()]))).collect()),
-            mounts: Some(mounts.collect()),
+            mounts: Some(volumes),
             // Its only program waits for a signal.
             memory: Some(16 * 1024 * 1024),
             ..Default::default()
@@ -172,15 +159,16 @@ fn body(
     }
 }
 
-/// An archive whose entries give existing directories the mode of an emptyDir, 0777.
-fn writable_directories(names: &[&String]) -> std::io::Result<Vec<u8>> {
-    let mut archive = tar::Builder::new(Vec::new());
-    for name in names {
-        let mut header = tar::Header::new_gnu();
-        header.set_entry_type(tar::EntryType::Directory);
-        header.set_mode(0o777);
-        header.set_size(0);
-        archive.append_data(&mut header, format!("{name}/"), std::io::empty())?;
-    }
-    archive.into_inner()
+/// The pod's volumes, which the engine makes with the sandbox and labels; `None` when there are too many.
+fn volumes(engine: &Engine, prefix: &str, names: &[&String]) -> Option<Vec<Mount>> {
+    let mount = |(index, name): (usize, &&String)| {
+        Some(Mount {
+            target: Some(volume_path(index)?),
+            source: Some(format!("{prefix}{name}")),
+            typ: Some(MountType::VOLUME),
+            volume_options: Some(MountVolumeOptions { labels: Some(engine.labels()), ..Default::default() }),
+            ..Default::default()
+        })
+    };
+    names.iter().enumerate().map(mount).collect()
 }
