@@ -15,7 +15,11 @@ struct Parsed {
 
 /// Feeds the bytes in pieces, each at most as long as the next of `sizes`, and then the end of the stream.
 fn parse(bytes: &[u8], sizes: &[usize], head_only: bool) -> Result<Parsed, Rejected> {
-    let mut decoder = Decoder::new(LIMITS);
+    parse_with(&mut Decoder::new(LIMITS), bytes, sizes, head_only)
+}
+
+/// [`parse`] with a decoder that may have read responses before.
+fn parse_with(decoder: &mut Decoder, bytes: &[u8], sizes: &[usize], head_only: bool) -> Result<Parsed, Rejected> {
     decoder.begin(head_only);
     let mut rest = bytes;
     for size in sizes.iter().cycle() {
@@ -71,6 +75,19 @@ proptest! {
         let at_once = parse(&bytes, &[bytes.len().max(1)], head_only);
         prop_assert_eq!(&parse(&bytes, &sizes, head_only), &at_once);
         prop_assert_eq!(&parse(&bytes, &[1], head_only), &at_once);
+    }
+
+    #[test]
+    fn responses_before_change_nothing(
+        kinds in proptest::collection::vec(nearly_http(), 1..4),
+        order in proptest::collection::vec((any::<proptest::sample::Index>(), any::<bool>()), 1..12),
+        sizes in proptest::collection::vec(1..64usize, 1..8),
+    ) {
+        let mut decoder = Decoder::new(LIMITS);
+        for (index, head_only) in order {
+            let bytes = index.get(&kinds);
+            prop_assert_eq!(parse_with(&mut decoder, bytes, &sizes, head_only), parse(bytes, &sizes, head_only));
+        }
     }
 
     #[test]
