@@ -60,6 +60,9 @@ pub struct Sample {
 pub struct Machine {
     /// Processor seconds since it started.
     pub busy_seconds: f64,
+    /// When that was, as in [`Usage`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured_unix_ms: Option<u64>,
     /// How many processors that is about; absent where the cluster says it at another place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpus: Option<u64>,

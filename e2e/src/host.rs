@@ -24,7 +24,7 @@ pub(crate) fn machine() -> Option<Machine> {
     let stat = std::fs::read_to_string("/proc/stat").ok()?;
     let (ticks, cpus) = (busy_ticks(&stat)?, cpus(&stat));
     let busy_seconds = ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
-    Some(Machine { busy_seconds, cpus: Some(cpus) })
+    Some(Machine { busy_seconds, measured_unix_ms: None, cpus: Some(cpus) })
 }
 
 /// Of the line of all processors: user, nice, system, idle, iowait, irq, softirq, steal; guests are counted within user and nice

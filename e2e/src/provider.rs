@@ -48,12 +48,16 @@ pub struct Usage {
     pub memory_bytes: u64,
     /// Processor time since the start.
     pub cpu_seconds: f64,
+    /// When that was, in milliseconds since 1970 by the clock of whoever measured it; absent where it is measured when it is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured_unix_ms: Option<u64>,
 }
 
 impl AddAssign for Usage {
     fn add_assign(&mut self, other: Self) {
         self.memory_bytes += other.memory_bytes;
         self.cpu_seconds += other.cpu_seconds;
+        self.measured_unix_ms = self.measured_unix_ms.max(other.measured_unix_ms);
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) fn name(throughput: &Throughput, expected: Option<&Expected>, finding
         .or_else(|| throughput.activity.iter().find_map(lock))
         .or_else(|| host(expected?))
         .or_else(|| thread(throughput, expected?))
-        .or_else(|| Some(waiting(throughput, expected?)))
+        .or_else(|| waiting(throughput, expected?))
 }
 
 fn named(name: impl Into<String>, evidence: String) -> Bottleneck {
@@ -91,22 +91,25 @@ fn thread(throughput: &Throughput, expected: &Expected) -> Option<Bottleneck> {
 }
 
 /// Where nearly all of an operation's time goes, although no processor is used up. Several places that share it are many waits in a row,
-/// of which none is the one to improve.
-fn waiting(throughput: &Throughput, expected: &Expected) -> Bottleneck {
+/// of which none is the one to improve. Nothing while a component could be used up that was not measured.
+fn waiting(throughput: &Throughput, expected: &Expected) -> Option<Bottleneck> {
+    if !expected.not_measured.is_empty() {
+        return None;
+    }
     let used = expected.host_utilisation * 100.0;
     let all: f64 = throughput.parts.iter().map(|part| part.mean_ms).sum();
     let longest = throughput.parts.iter().max_by(|a, b| a.mean_ms.total_cmp(&b.mean_ms));
     let most = longest
         .map(|Part { name, mean_ms }| format!("{mean_ms:.1} ms of the {all:.1} ms of an operation pass in {name}"));
     let idle = format!("no processor was used up (host {used:.0}%)");
-    match longest.zip(most) {
+    Some(match longest.zip(most) {
         Some((part, most)) if part.mean_ms >= NEARLY_ALL * all => named(&part.name, format!("{most}, and {idle}")),
         Some((_, most)) => named("waiting", format!("{idle} and no part takes nearly all of the time: {most}")),
         None => {
             let median = throughput.latency_ms.map_or(0.0, |latency| latency.p50);
             named("waiting", format!("{idle}, and {} clients wait {median:.1} ms in the median", throughput.clients))
         }
-    }
+    })
 }
 
 #[cfg(test)]

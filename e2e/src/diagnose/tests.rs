@@ -229,7 +229,7 @@ fn a_kill_for_memory_is_found_although_a_later_end_had_another_reason() {
 fn a_limit_that_is_used_up_counts_when_the_component_is_in_trouble() {
     let sample = |mebibytes: u64| Sample {
         at_unix_ms: 0,
-        pods: BTreeMap::from([("app-0".to_owned(), Usage { memory_bytes: mebibytes * MEBIBYTE, cpu_seconds: 0.0 })]),
+        pods: BTreeMap::from([("app-0".to_owned(), Usage { memory_bytes: mebibytes * MEBIBYTE, ..Usage::default() })]),
         machines: BTreeMap::new(),
     };
     let at = |restarted: &[(u64, i32, &str)], samples: &[u64]| {

@@ -378,7 +378,7 @@ fn used(stats: ContainerStatsResponse) -> Option<Usage> {
     let cache = details.get("inactive_file").or_else(|| details.get("total_inactive_file")).copied().unwrap_or(0);
     let cpu_nanoseconds = stats.cpu_stats?.cpu_usage?.total_usage?;
     let memory_bytes = memory.usage?.saturating_sub(cache);
-    Some(Usage { memory_bytes, cpu_seconds: cpu_nanoseconds as f64 / 1e9 })
+    Some(Usage { memory_bytes, cpu_seconds: cpu_nanoseconds as f64 / 1e9, measured_unix_ms: None })
 }
 
 fn user(security: &Security) -> Option<String> {

@@ -352,7 +352,8 @@ fn expected(report: &Report) -> String {
     let mut text = "## Expected performance\n\n".to_owned();
     let limited = match &report.bottleneck {
         Some(Bottleneck { name, evidence }) => format!("**What limited it**: {name}: {evidence}.\n\n"),
-        None => String::new(),
+        None => "**What limited it** was not measured: the load was too short; a cluster's kubelets need 45 s.\n\n"
+            .to_owned(),
     };
     let (Some(expected), Some(throughput)) = (&report.expected, &report.throughput) else {
         return text + "Not derived: it needs a throughput and the processor time of each component.\n\n" + &limited;
@@ -362,6 +363,9 @@ fn expected(report: &Report) -> String {
         let bound =
             expected.replica_bound.get(component).map_or("-".to_owned(), |bound| format!("{bound:.0} operations/s"));
         demands.row([component.clone(), format!("{demand:.3} ms"), bound]);
+    }
+    for component in &expected.not_measured {
+        demands.row([component.clone(), "measured too seldom".to_owned(), "-".to_owned()]);
     }
     text += &demands.markdown();
     let _ = writeln!(

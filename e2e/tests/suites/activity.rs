@@ -38,7 +38,7 @@ pub(crate) struct Seen {
     /// Transactions of PostgreSQL since it started.
     commits: Vec<(u64, i64)>,
     /// What the replicas say of durations since they started.
-    spent: Vec<(u64, Spent)>,
+    spent: Vec<(u64, Reading)>,
 }
 
 /// Does the work and looks on.
@@ -77,22 +77,33 @@ fn every(period: Duration) -> Interval {
     interval
 }
 
-/// The metrics that say where an operation is, with the component that has each. Every one counts each operation.
-const METRICS: [(&str, &str); 3] = [("backend", ENGINE_WAIT), ("backend", APPEND), ("engine", APPLY)];
+/// The metrics that say where an operation is, with the component that has each. Every one but the last counts each operation.
+const METRICS: [(&str, &str); 4] =
+    [("backend", ENGINE_WAIT), ("backend", APPEND), ("engine", APPLY), ("engine", BATCH)];
 const ENGINE_WAIT: &str = "backend_engine_wait_seconds";
 const APPEND: &str = "backend_append_seconds";
 const APPLY: &str = "engine_apply_seconds";
+/// Counts each transaction.
+const BATCH: &str = "engine_batch_seconds";
+/// How many transactions the engine has at most at once.
+const LANES: &str = "engine_lanes";
 
-/// Seconds and how many operations, by replica and metric.
-type Spent = BTreeMap<(String, &'static str), (f64, f64)>;
+/// What the replicas say.
+#[derive(Debug, Default)]
+struct Reading {
+    /// Seconds and how many they are about, by replica and metric.
+    spent: BTreeMap<(String, &'static str), (f64, f64)>,
+    /// Lanes of all engines.
+    lanes: f64,
+}
 
-async fn look_at_metrics(environment: &Environment, seen: &mut Vec<(u64, Spent)>) -> Infallible {
+async fn look_at_metrics(environment: &Environment, seen: &mut Vec<(u64, Reading)>) -> Infallible {
     let mut period = every(COUNTERS_PERIOD);
     let mut is_said = false;
     loop {
         period.tick().await;
         match read_metrics(environment).await {
-            Ok(spent) => seen.push((unix_ms(), spent)),
+            Ok(reading) => seen.push((unix_ms(), reading)),
             Err(error) if !is_said => {
                 eprintln!("metrics could not be read: {error}");
                 is_said = true;
@@ -102,9 +113,9 @@ async fn look_at_metrics(environment: &Environment, seen: &mut Vec<(u64, Spent)>
     }
 }
 
-async fn read_metrics(environment: &Environment) -> Result<Spent, Error> {
+async fn read_metrics(environment: &Environment) -> Result<Reading, Error> {
     let client = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build()?;
-    let mut spent = Spent::new();
+    let mut reading = Reading::default();
     for component in ["backend", "engine"] {
         for replica in &environment.component(component)?.replicas {
             let url = crate::health::replica_url(replica, "/metrics")?;
@@ -112,40 +123,47 @@ async fn read_metrics(environment: &Environment) -> Result<Spent, Error> {
             let request = client.get(url).header(reqwest::header::HOST, crate::registration::HOST);
             let text = request.send().await?.error_for_status()?.text().await?;
             let value =
-                |name: String| prometheus::samples(&text).find(|sample| sample.name == name).map(|sample| sample.value);
+                |name: &str| prometheus::samples(&text).find(|sample| sample.name == name).map(|sample| sample.value);
+            reading.lanes += value(LANES).unwrap_or_default();
             for (_, metric) in METRICS.iter().filter(|(of, _)| *of == component) {
-                let seconds_and_count = value(format!("{metric}_sum")).zip(value(format!("{metric}_count")));
+                let seconds_and_count = value(&format!("{metric}_sum")).zip(value(&format!("{metric}_count")));
                 let figures = seconds_and_count.ok_or_else(|| format!("{} has no metric {metric}", replica.name))?;
-                spent.insert((replica.name.clone(), metric), figures);
+                reading.spent.insert((replica.name.clone(), metric), figures);
             }
         }
     }
-    Ok(spent)
+    Ok(reading)
 }
 
 /// Where the time of an operation went for which its client and the entrance waited so long; nothing when a replica has started anew
 /// meanwhile.
-fn parts(client_ms: f64, upstream_ms: f64, spent: &[&(u64, Spent)]) -> Option<Vec<Part>> {
-    let ((_, before), (_, after)) = (spent.first()?, spent.last()?);
-    let mean_ms = |metric: &str| {
+fn parts(client_ms: f64, upstream_ms: f64, readings: &[&(u64, Reading)]) -> Option<Vec<Part>> {
+    let ((began, before), (ended, after)) = (readings.first()?, readings.last()?);
+    let grown = |metric: &str| {
         let (mut seconds, mut count) = (0.0, 0.0);
-        for (key, (seconds_after, count_after)) in after.iter().filter(|((_, of), _)| *of == metric) {
-            let (seconds_before, count_before) = before.get(key)?;
+        for (key, (seconds_after, count_after)) in after.spent.iter().filter(|((_, of), _)| *of == metric) {
+            let (seconds_before, count_before) = before.spent.get(key)?;
             seconds += Some(seconds_after - seconds_before).filter(|grown| *grown >= 0.0)?;
             count += Some(count_after - count_before).filter(|grown| *grown >= 0.0)?;
         }
-        (count > 0.0).then(|| seconds * 1000.0 / count)
+        (count > 0.0).then_some((seconds, count))
     };
+    let mean_ms = |metric: &str| grown(metric).map(|(seconds, count)| seconds * 1000.0 / count);
     let (engine_wait, append, apply) = (mean_ms(ENGINE_WAIT)?, mean_ms(APPEND)?, mean_ms(APPLY)?);
-    // Redis has an operation until it is in the stream, and the engine from there until the transaction begins.
+    // Redis has an operation until it is in the stream, and the engine from there until the transaction begins. Meanwhile it waits for a
+    // lane, and as far as the lanes wait for PostgreSQL, so does it.
+    let engine = engine_wait - append;
+    let (in_transactions, _) = grown(BATCH)?;
+    let available = after.lanes * (ended - began) as f64 / 1000.0;
+    let postgres = apply + (engine - apply).max(0.0) * (in_transactions / available).min(1.0);
     let way = [
         ("nginx", client_ms),
         ("backend", upstream_ms),
         ("redis", engine_wait),
-        ("engine", engine_wait - append),
-        ("postgres", apply),
+        ("engine", engine),
+        ("postgres", postgres),
     ];
-    Some(Part::of_way(&way))
+    (available > 0.0).then(|| Part::of_way(&way))
 }
 
 async fn look_at_postgres(

@@ -191,6 +191,16 @@ pub(crate) const FAULTS: &[Fault] = &[
         bottleneck: Some("engine"),
     },
     Fault {
+        overlay: "slow-commits",
+        wrong: "PostgreSQL takes 50 ms for each commit",
+        must: &[],
+        gated: &[],
+        may: &[],
+        targets: EVERYWHERE,
+        end: ExitCode::Pass,
+        bottleneck: Some("postgres"),
+    },
+    Fault {
         overlay: "image-missing",
         wrong: "the backend's image is nowhere",
         must: &[(ImageUnavailable, BACKEND), (ComponentNotReady, BACKEND)],

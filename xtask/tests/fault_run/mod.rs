@@ -20,7 +20,7 @@ use crate::fault_cases::{Expected, FAULTS, Fault};
 const CLIENTS: &str = "20";
 /// Long enough for clients to use up their attempts and for a second restart.
 const DURATION: &str = "8s";
-/// A cluster measures its processors every ten seconds or so, and a bottleneck is named from three of these figures.
+/// A cluster measures each pod every 10 to 19 seconds, and a bottleneck is named from two of these figures.
 const DURATION_OF_FIGURES: &str = "45s";
 
 /// The tests of one target: a test for each overlay, by name, so that one of them can be run alone.
@@ -38,6 +38,7 @@ macro_rules! fault_tests {
         #[case::liveness_too_early("liveness-too-early")]
         #[case::lock("lock")]
         #[case::slow_engine("slow-engine")]
+        #[case::slow_commits("slow-commits")]
         fn $names_the_fault(#[case] overlay: &str) {
             $crate::fault_run::expect_findings(overlay, $target);
         }

@@ -17,6 +17,7 @@ fn named(host: f64, bounds: &[(&str, f64)], finding: Option<Code>, saturated: bo
         host_bound: 1000.0 / host,
         host_utilisation: host,
         replica_bound: bounds.iter().map(|(name, bound)| ((*name).to_owned(), *bound)).collect(),
+        not_measured: Vec::new(),
     };
     let finding = finding.map(|code| Finding {
         code,
@@ -45,6 +46,7 @@ fn named_by_waits(host: f64, sessions: &[(&str, f64)], parts: &[(&str, f64)]) ->
         host_bound: 1000.0 / host,
         host_utilisation: host,
         replica_bound: [].into(),
+        not_measured: Vec::new(),
     };
     name(&throughput, Some(&expected), &[]).unwrap()
 }
@@ -101,6 +103,24 @@ fn the_evidence_says_by_how_much() {
         thread,
         "each replica used 100% of one processor, as much as one thread can; they carry 1000 operations/s"
     );
+}
+
+#[rstest]
+#[case::host(0.95, Some("the host"))]
+// The backend could be used up.
+#[case::nobody(0.6, None)]
+fn a_component_that_was_not_measured_leaves_what_is_certain(#[case] host: f64, #[case] expected: Option<&str>) {
+    let throughput = Throughput { operations_per_second: 1000.0, ..Throughput::default() };
+    let figures = Expected {
+        cpus: 2.0,
+        cpu_ms_per_operation: [].into(),
+        host_bound: 1000.0 / host,
+        host_utilisation: host,
+        replica_bound: [].into(),
+        not_measured: vec!["backend".to_owned()],
+    };
+    let named = name(&throughput, Some(&figures), &[]);
+    assert_eq!(named.map(|bottleneck| bottleneck.name).as_deref(), expected);
 }
 
 #[test]

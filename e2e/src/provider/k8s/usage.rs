@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::cluster::Cluster;
@@ -56,11 +57,17 @@ struct ContainerStats {
 #[serde(rename_all = "camelCase")]
 struct CpuStats {
     usage_core_nano_seconds: Option<u64>,
+    /// When that was measured.
+    time: Option<Timestamp>,
 }
 
 impl CpuStats {
     fn seconds(&self) -> Option<f64> {
         Some(self.usage_core_nano_seconds? as f64 / 1e9)
+    }
+
+    fn measured_unix_ms(&self) -> Option<u64> {
+        u64::try_from(self.time?.as_millisecond()).ok()
     }
 }
 
@@ -81,8 +88,9 @@ pub(super) async fn of_nodes(
     let summaries = nodes.iter().map(|node| of_node(cluster, node));
     let summaries = futures_util::future::join_all(summaries).await;
     let machine = |summary: &Summary| {
-        let busy_seconds = summary.node.cpu.as_ref()?.seconds()?;
-        Some((summary.node.node_name.clone(), Machine { busy_seconds, cpus: None }))
+        let cpu = summary.node.cpu.as_ref()?;
+        let (busy_seconds, measured_unix_ms) = (cpu.seconds()?, cpu.measured_unix_ms());
+        Some((summary.node.node_name.clone(), Machine { busy_seconds, measured_unix_ms, cpus: None }))
     };
     let machines = summaries.iter().flatten().filter_map(machine).collect();
     let mut usage: BTreeMap<String, Usage> = BTreeMap::new();
@@ -171,8 +179,9 @@ impl Summary {
             let name = pod.pod_ref.name;
             pod.containers.into_iter().filter_map(move |container| {
                 let memory_bytes = container.memory?.working_set_bytes?;
-                let cpu_seconds = container.cpu?.seconds()?;
-                Some((name.clone(), Usage { memory_bytes, cpu_seconds }))
+                let cpu = container.cpu?;
+                let (cpu_seconds, measured_unix_ms) = (cpu.seconds()?, cpu.measured_unix_ms());
+                Some((name.clone(), Usage { memory_bytes, cpu_seconds, measured_unix_ms }))
             })
         });
         used.collect()
@@ -206,8 +215,8 @@ mod tests {
     fn a_pod_is_the_sum_of_its_containers() {
         let text = r#"{"node": {"nodeName": "a"}, "pods": [
             {"podRef": {"name": "x", "namespace": "ours", "uid": "1"}, "containers": [
-                {"name": "app", "cpu": {"usageCoreNanoSeconds": 1500000000}, "memory": {"workingSetBytes": 1000, "rssBytes": 1}},
-                {"name": "helper", "cpu": {"usageCoreNanoSeconds": 500000000}, "memory": {"workingSetBytes": 24}},
+                {"name": "app", "cpu": {"time": "2020-11-25T14:00:00Z", "usageCoreNanoSeconds": 1500000000}, "memory": {"workingSetBytes": 1000, "rssBytes": 1}},
+                {"name": "helper", "cpu": {"time": "2020-11-25T14:00:07Z", "usageCoreNanoSeconds": 500000000}, "memory": {"workingSetBytes": 24}},
                 {"name": "starting"}
             ]},
             {"podRef": {"name": "y", "namespace": "theirs", "uid": "2"}, "containers": [
@@ -220,6 +229,7 @@ mod tests {
             assert_eq!(pod, "x");
             sum += used;
         }
-        assert_eq!(sum, Usage { memory_bytes: 1024, cpu_seconds: 2.0 });
+        // The last figure of one of them is the last one of the sum.
+        assert_eq!(sum, Usage { memory_bytes: 1024, cpu_seconds: 2.0, measured_unix_ms: Some(1_606_312_807_000) });
     }
 }
