@@ -26,7 +26,7 @@ pub use cargo::{CargoError, cargo_binaries};
 pub use error::{Cause, Error, Failure, Refusal};
 pub use process::Failed;
 pub use recipe::{AGENT_IMAGE, Recipe, Recipes, SANDBOX_IMAGE};
-pub(crate) use sandbox::volume_path;
+pub(crate) use sandbox::{SANDBOX_VOLUMES, volume_path};
 
 /// How an image came to be there, and what that took.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,17 +9,17 @@ use super::{Cause, context, process};
 const SOURCE: &str = include_str!("sandbox/pause.rs");
 /// The program's name in the image.
 const NAME: &str = "pause";
-/// How many volumes a pod can have.
-const VOLUMES: usize = 64;
+/// How many volumes a sandbox has room for.
+pub(crate) const SANDBOX_VOLUMES: usize = 64;
 
-/// Where a pod's volume of that index is mounted in its sandbox. An engine gives a new volume the mode of the image's directory
-/// that it is mounted over: everybody may write to it, as to an emptyDir. `None` where there are too many.
-pub(crate) fn volume_path(index: usize) -> Option<String> {
-    (index < VOLUMES).then(|| format!("/{}", directory(index)))
+/// Where the volume of an index below [`SANDBOX_VOLUMES`] is mounted in its pod's sandbox. An engine gives a new volume the mode of the
+/// image's directory that it is mounted over: everybody may write to it, as to an emptyDir.
+pub(crate) fn volume_path(index: usize) -> String {
+    format!("/{}", directory(index))
 }
 
 fn directories() -> Vec<String> {
-    (0..VOLUMES).map(directory).collect()
+    (0..SANDBOX_VOLUMES).map(directory).collect()
 }
 
 fn directory(index: usize) -> String {
@@ -72,10 +72,8 @@ mod tests {
                     .collect()
             })
             .expect("a tar from memory");
-        for index in 0..VOLUMES {
-            let path = volume_path(index).expect("a place for it");
+        for path in (0..SANDBOX_VOLUMES).map(volume_path) {
             assert_eq!(modes.get(&format!("root{path}")), Some(&0o777), "{path}: {modes:?}");
         }
-        assert_eq!(volume_path(VOLUMES), None);
     }
 }

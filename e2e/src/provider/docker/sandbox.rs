@@ -15,7 +15,7 @@ use bollard::{
 
 use super::{engine::Engine, network::Network};
 use crate::{
-    image::{SANDBOX_IMAGE, volume_path},
+    image::{SANDBOX_IMAGE, SANDBOX_VOLUMES, volume_path},
     plan::{Service, Volume},
     provider::{Error, pods::PodSpec},
 };
@@ -74,13 +74,13 @@ impl Sandbox {
             .map(|(name, _)| name)
             .collect();
         let volume_prefix = format!("{name}-");
-        let volumes = volumes(engine, &volume_prefix, &disk_volumes);
-        let too_many = || Error::Sandbox {
-            pod: pod.name.clone(),
-            reason: format!("the pod has {} emptyDir volumes on disk; use fewer", disk_volumes.len()),
-        };
-        let volumes = volumes.ok_or_else(too_many)?;
-        let mut body = body(engine, pod, services, network, volumes);
+        if disk_volumes.len() > SANDBOX_VOLUMES {
+            let (pod, count) = (pod.name.clone(), disk_volumes.len());
+            let reason =
+                format!("{count} emptyDir volumes on disk are more than the {SANDBOX_VOLUMES} it has room for");
+            return Err(Error::Sandbox { pod, reason });
+        }
+        let mut body = body(engine, pod, services, network, volumes(engine, &volume_prefix, &disk_volumes));
         if !publish && let Some(host) = &mut body.host_config {
             host.port_bindings = None;
         }
@@ -159,16 +159,14 @@ fn body(
     }
 }
 
-/// The pod's volumes, which the engine makes with the sandbox and labels; `None` when there are too many.
-fn volumes(engine: &Engine, prefix: &str, names: &[&String]) -> Option<Vec<Mount>> {
-    let mount = |(index, name): (usize, &&String)| {
-        Some(Mount {
-            target: Some(volume_path(index)?),
-            source: Some(format!("{prefix}{name}")),
-            typ: Some(MountType::VOLUME),
-            volume_options: Some(MountVolumeOptions { labels: Some(engine.labels()), ..Default::default() }),
-            ..Default::default()
-        })
+/// The pod's volumes, which the engine makes with the sandbox and labels.
+fn volumes(engine: &Engine, prefix: &str, names: &[&String]) -> Vec<Mount> {
+    let mount = |(index, name): (usize, &&String)| Mount {
+        target: Some(volume_path(index)),
+        source: Some(format!("{prefix}{name}")),
+        typ: Some(MountType::VOLUME),
+        volume_options: Some(MountVolumeOptions { labels: Some(engine.labels()), ..Default::default() }),
+        ..Default::default()
     };
     names.iter().enumerate().map(mount).collect()
 }
