@@ -275,7 +275,8 @@ pub struct Expected {
     pub host_utilisation: f64,
     /// Operations per second at which one replica's one thread is used up, by component.
     pub replica_bound: BTreeMap<String, f64>,
-    /// Components whose processor time the cluster measured too seldom. What they used is part of all else that kept the machine busy.
+    /// Components whose processor time was measured too seldom, or not at all. What they used is part of all else that kept the machine
+    /// busy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_measured: Vec<String>,
 }

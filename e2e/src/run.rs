@@ -164,8 +164,8 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error
     let (provider, began) = match provided {
         Ok(Ok(provided)) => provided,
         failed => {
-            prepare::abandon(&prepared).await;
-            return Err(error_of(failed));
+            let removed = prepare::abandon(&prepared).await.map_err(|error| prepared.not_removed(&error));
+            return Err(both(error_of(failed), removed, progress));
         }
     };
     let system = System::start(provider, &prepared, began).await?;
@@ -210,8 +210,9 @@ async fn provide(
     };
     let built = async { tokio::try_join!(place::stock(prepared, progress), suites) };
     let built = async { signal.or(built).await.ok_or_else(|| prepared.interrupted())? };
-    let (built, laid_out) = tokio::join!(built, place::lay_out(prepared, signal, progress));
-    let ((programs, ()), laid_out) = (built?, laid_out?);
+    // A panic of the one must not cut the other short.
+    let (built, laid_out) = tokio::join!(caught(built), place::lay_out(prepared, signal, progress));
+    let ((programs, ()), laid_out) = (built.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?, laid_out?);
     let now = Instant::now();
     Ok(match laid_out {
         // That counts, although it went on beside what does not.

@@ -45,7 +45,7 @@ pub struct Policy {
     /// How long after a startup or readiness probe that found nothing a further one is sent, beside those of the period, until
     /// the container has started and is ready. Failures of these count for nothing and successes count, so that the verdicts
     /// stay a kubelet's and only the waiting gets shorter. It rests for twice the time that a probe took at least, and whoever sends
-    /// probes may leave out commands that cannot succeed yet. `None` is what a kubelet does.
+    /// probes may leave out further commands that are not likely to succeed yet. `None` is what a kubelet does.
     pub eager: Option<Duration>,
 }
 

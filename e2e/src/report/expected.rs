@@ -12,16 +12,16 @@ use crate::{
     target::Target,
 };
 
-/// Between the first and the last figure of a window, where each is measured when it is asked for: the answer takes a tenth of a second
-/// at worst, and a share of the processors is off by a twentieth.
+/// Between the first and the last look of a window, where processor time is measured when it is asked for: the answer takes a tenth of a
+/// second at worst, and a share of the processors is off by a twentieth.
 const LEAST_SPAN_MS: u64 = 2_000;
-/// The same where a cluster measures by itself, every ten seconds or so, and says when in whole seconds: it is off by an eighth at worst.
+/// The same between two figures that a cluster measured by itself, every ten seconds or so, and dated in whole seconds: the share of a pod
+/// of one container is off by an eighth at worst.
 const LEAST_SPAN_OF_SECONDS_MS: u64 = 8_000;
 
 /// What one look at a counter of processor time saw.
 #[derive(Debug, Clone, Copy)]
 struct Look {
-    at_ms: u64,
     /// When that was measured, if not at the moment of the look.
     measured_ms: Option<u64>,
     seconds: f64,
@@ -30,12 +30,12 @@ struct Look {
 impl Look {
     fn at_pod(sample: &Sample, pod: &str) -> Option<Self> {
         let Usage { cpu_seconds: seconds, measured_unix_ms: measured_ms, .. } = *sample.pods.get(pod)?;
-        Some(Self { at_ms: sample.at_unix_ms, measured_ms, seconds })
+        Some(Self { measured_ms, seconds })
     }
 
     fn at_machine(sample: &Sample, machine: &str) -> Option<Self> {
         let Machine { busy_seconds: seconds, measured_unix_ms: measured_ms, .. } = *sample.machines.get(machine)?;
-        Some(Self { at_ms: sample.at_unix_ms, measured_ms, seconds })
+        Some(Self { measured_ms, seconds })
     }
 }
 
@@ -49,10 +49,13 @@ pub(super) fn expected(data: &RunData) -> Option<Expected> {
     let samples: Vec<_> = data.resources.samples.iter().filter(|sample| window.contains(&sample.at_unix_ms)).collect();
     // Some clusters and engines tell nothing.
     samples.iter().find(|sample| !sample.pods.is_empty())?;
-    // Where others were seen, a replica that was not used nothing.
+    let is_cluster = data.environment.target == Target::K8s;
+    let (first, last) = (samples.first()?.at_unix_ms, samples.last()?.at_unix_ms);
+    let span = Some(last.checked_sub(first)?).filter(|span| *span >= LEAST_SPAN_MS);
+    let cpu_share =
+        |looks: &[Look]| if is_cluster { told_share(looks) } else { Some(used(looks) / (span? as f64 / 1000.0)) };
     let share = |replica: &Replica| {
-        let looks: Vec<Look> = samples.iter().filter_map(|sample| Look::at_pod(sample, &replica.name)).collect();
-        if looks.is_empty() { Some(0.0) } else { cpu_share(&looks) }
+        cpu_share(&samples.iter().filter_map(|sample| Look::at_pod(sample, &replica.name)).collect::<Vec<_>>())
     };
     let per_operation = |processors: f64| processors * 1000.0 / throughput.operations_per_second;
     let mut cpu_ms_per_operation = BTreeMap::new();
@@ -71,7 +74,9 @@ pub(super) fn expected(data: &RunData) -> Option<Expected> {
     if data.environment.target != Target::K8s || data.environment.load_from != LoadFrom::Host {
         cpu_ms_per_operation.insert("(load generator)".to_owned(), per_operation(throughput.generator.cpu_share));
     }
-    let machines: BTreeSet<&String> = samples.iter().flat_map(|sample| sample.machines.keys()).collect();
+    // Of a cluster all nodes that run something must tell, since the processors of all are counted.
+    let seen = samples.iter().flat_map(|sample| sample.machines.keys().map(String::as_str));
+    let machines: BTreeSet<&str> = seen.chain(data.cluster.iter().flat_map(used_nodes)).collect();
     if machines.is_empty() && !not_measured.is_empty() {
         return None;
     }
@@ -101,32 +106,32 @@ pub(super) fn expected(data: &RunData) -> Option<Expected> {
     })
 }
 
+/// The nodes on which the run's pods are.
+fn used_nodes(cluster: &Cluster) -> BTreeSet<&str> {
+    cluster.placement.iter().filter_map(|place| place.node.as_deref()).collect()
+}
+
 /// Processors of the nodes on which the run's pods are: all of them, since all that keeps them busy is counted.
 fn cpus_of_nodes(cluster: &Cluster) -> f64 {
-    let is_used = |name: &str| cluster.placement.iter().any(|place| place.node.as_deref() == Some(name));
-    let used = cluster.nodes.iter().filter(|node| is_used(&node.name));
+    let used = used_nodes(cluster);
+    let used = cluster.nodes.iter().filter(|node| used.contains(node.name.as_str()));
     let millis = used.filter_map(|node| quantity::millis(node.capacity.get("cpu")?).ok());
     millis.sum::<u64>() as f64 / 1000.0
 }
 
-/// Processors in use between the first and the last figure; nothing where too little time is between them.
-fn cpu_share(looks: &[Look]) -> Option<f64> {
-    let is_told = looks.iter().any(|look| look.measured_ms.is_some());
-    let (figures, least) = match is_told {
-        true => (told_anew(looks), LEAST_SPAN_OF_SECONDS_MS),
-        false => (looks.iter().map(|look| (look.at_ms, look.seconds)).collect(), LEAST_SPAN_MS),
-    };
-    let (first, last) = (figures.first()?, figures.last()?);
-    let span = last.0.checked_sub(first.0).filter(|span| *span >= least)? as f64 / 1000.0;
-    let used: f64 = figures.windows(2).map(|pair| grown(pair[0].1, pair[1].1)).sum();
-    Some(used / span)
+/// Processor seconds between the first look and the last.
+fn used(looks: &[Look]) -> f64 {
+    looks.windows(2).map(|pair| grown(pair[0].seconds, pair[1].seconds)).sum()
 }
 
-/// The figures that were measured since the first look, each once and with the time at which it was measured: the clock of who measures
-/// may differ from this one.
-fn told_anew(looks: &[Look]) -> Vec<(u64, f64)> {
-    let anew = looks.windows(2).filter(|pair| pair[0].measured_ms != pair[1].measured_ms);
-    anew.filter_map(|pair| Some((pair[1].measured_ms?, pair[1].seconds))).collect()
+/// Processors in use between the first and the last figure that was measured since the first look, by the times at which they were
+/// measured: the clock of who measures may differ from this one. Nothing where too little time is between them.
+fn told_share(looks: &[Look]) -> Option<f64> {
+    let anew = looks.windows(2).filter(|pair| pair[0].measured_ms != pair[1].measured_ms).map(|pair| pair[1]);
+    let anew: Vec<Look> = anew.collect();
+    let span = anew.last()?.measured_ms?.checked_sub(anew.first()?.measured_ms?);
+    let span = span.filter(|span| *span >= LEAST_SPAN_OF_SECONDS_MS)? as f64 / 1000.0;
+    Some(used(&anew) / span)
 }
 
 /// How far a counter went on, which a restart lets begin at 0 again.
@@ -140,34 +145,21 @@ mod tests {
     use crate::evidence::cluster::{Node, Placement};
 
     #[test]
-    fn processors_in_use_are_those_between_two_figures() {
-        let looks = |looks: &[(u64, f64)]| -> Vec<Look> {
-            looks.iter().map(|&(at_ms, seconds)| Look { at_ms, measured_ms: None, seconds }).collect()
-        };
-        assert_eq!(cpu_share(&looks(&[(0, 4.0), (1_000, 5.0), (2_000, 6.0)])), Some(1.0));
-        // A restart begins to count at 0 again.
-        assert_eq!(cpu_share(&looks(&[(0, 4.0), (1_000, 5.0), (2_000, 0.5), (3_000, 1.0)])), Some(2.0 / 3.0));
-        assert_eq!(cpu_share(&looks(&[(0, 1.0), (2_000, 1.0)])), Some(0.0));
-        assert_eq!(cpu_share(&looks(&[(0, 1.0), (1_000, 2.0)])), None, "too short");
-        assert_eq!(cpu_share(&[]), None);
+    fn a_restart_begins_to_count_at_0_again() {
+        let looks = [4.0, 5.0, 0.5, 1.0].map(|seconds| Look { measured_ms: None, seconds });
+        assert_eq!(used(&looks), 2.0);
     }
 
     #[test]
     fn figures_of_a_cluster_count_from_the_times_at_which_they_were_measured() {
         // Its clock is an hour ahead; the first figure is from before, and nobody knows how busy it was until then.
         let clock = 3_600_000;
-        let look =
-            |at_ms: u64, measured_ms: u64, seconds| Look { at_ms, measured_ms: Some(clock + measured_ms), seconds };
-        let looks = [
-            look(10_000, 1_000, 3.0),
-            look(11_000, 11_000, 10.0),
-            look(12_000, 11_000, 10.0),
-            look(23_000, 22_000, 21.0),
-            look(24_000, 22_000, 21.0),
-        ];
-        assert_eq!(cpu_share(&looks), Some(1.0));
-        assert_eq!(cpu_share(&looks[..3]), None, "one figure has no span");
-        assert_eq!(cpu_share(&[look(0, 0, 1.0), look(1_000, 1_000, 2.0), look(8_000, 8_000, 9.0)]), None, "7 s");
+        let look = |measured_ms: u64, seconds| Look { measured_ms: Some(clock + measured_ms), seconds };
+        let looks = [look(1_000, 3.0), look(11_000, 10.0), look(11_000, 10.0), look(22_000, 21.0), look(22_000, 21.0)];
+        assert_eq!(told_share(&looks), Some(1.0));
+        assert_eq!(told_share(&looks[..3]), None, "one figure has no span");
+        assert_eq!(told_share(&[look(0, 1.0), look(1_000, 2.0), look(8_000, 9.0)]), None, "7 s");
+        assert_eq!(told_share(&[1.0, 2.0, 3.0].map(|seconds| Look { measured_ms: None, seconds })), None);
     }
 
     #[test]

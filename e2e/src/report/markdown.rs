@@ -352,8 +352,11 @@ fn expected(report: &Report) -> String {
     let mut text = "## Expected performance\n\n".to_owned();
     let limited = match &report.bottleneck {
         Some(Bottleneck { name, evidence }) => format!("**What limited it**: {name}: {evidence}.\n\n"),
-        None => "**What limited it** was not measured: the load was too short; a cluster's kubelets need 45 s.\n\n"
-            .to_owned(),
+        None if report.expected.as_ref().is_some_and(|expected| !expected.not_measured.is_empty()) => {
+            "**What limited it** was not measured: the load was too short; a cluster's kubelets need 45 s.\n\n"
+                .to_owned()
+        }
+        None => String::new(),
     };
     let (Some(expected), Some(throughput)) = (&report.expected, &report.throughput) else {
         return text + "Not derived: it needs a throughput and the processor time of each component.\n\n" + &limited;
@@ -365,7 +368,7 @@ fn expected(report: &Report) -> String {
         demands.row([component.clone(), format!("{demand:.3} ms"), bound]);
     }
     for component in &expected.not_measured {
-        demands.row([component.clone(), "measured too seldom".to_owned(), "-".to_owned()]);
+        demands.row([component.clone(), "not measured".to_owned(), "-".to_owned()]);
     }
     text += &demands.markdown();
     let _ = writeln!(

@@ -224,15 +224,19 @@ pub async fn make_images(options: &Options, progress: &Progress) -> Result<Vec<i
     ensured.map_err(|error| provider::Error::from(error).into())
 }
 
-/// Removes what a preparation that did not finish has made.
-pub(super) async fn abandon(prepared: &Prepared) {
-    // What cannot be removed now is removed by the next run, by its label.
-    match &prepared.place {
-        Place::Docker(engine) => drop(engine.remove_run().await),
-        Place::K8s(cluster) => drop(k8s::remove(cluster).await),
-        Place::Local => {}
-    }
+/// Removes what a preparation that did not finish has made. What cannot be removed now is removed by the next run, by its label.
+pub(super) async fn abandon(prepared: &Prepared) -> Result<(), Error> {
+    let removed = match &prepared.place {
+        Place::Docker(engine) => engine.remove_run().await.map(drop),
+        Place::K8s(cluster) => {
+            // A cluster that refuses the run may refuse this as well, and mostly nothing was made there.
+            let _ = k8s::remove(cluster).await;
+            Ok(())
+        }
+        Place::Local => Ok(()),
+    };
     discard(prepared.directory.path());
+    Ok(removed?)
 }
 
 /// What earlier runs left.

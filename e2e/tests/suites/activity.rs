@@ -154,7 +154,7 @@ fn parts(client_ms: f64, upstream_ms: f64, readings: &[&(u64, Reading)]) -> Opti
     // lane, and as far as the lanes wait for PostgreSQL, so does it.
     let engine = engine_wait - append;
     let (in_transactions, _) = grown(BATCH)?;
-    let available = after.lanes * (ended - began) as f64 / 1000.0;
+    let available = after.lanes * ended.saturating_sub(*began) as f64 / 1000.0;
     let postgres = apply + (engine - apply).max(0.0) * (in_transactions / available).min(1.0);
     let way = [
         ("nginx", client_ms),

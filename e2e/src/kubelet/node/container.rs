@@ -210,7 +210,7 @@ fn passed_on<T>(joined: Result<T, JoinError>) -> T {
 }
 
 /// Whether a further probe is worth sending. A command takes a process in the container, which a container that starts up feels:
-/// as long as every port of its pod refuses, it is not.
+/// as long as every port of its pod refuses, it is not, and only the probes of its period are sent.
 async fn may_answer(action: &ProbeAction, target: Option<Target>) -> bool {
     let (ProbeAction::Exec { .. }, Some(target)) = (action, target) else { return true };
     let looks = join_all(target.ports.values().map(|port| connect_only(*port, "", PORT_TIMEOUT))).await;

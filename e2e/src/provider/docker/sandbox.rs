@@ -47,9 +47,7 @@ impl Sandbox {
             return Ok(sandbox);
         }
         // Another machine's engine whose network looks like one of this machine's.
-        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        let removed = engine.client.remove_container(&sandbox.id, Some(options)).await;
-        removed.map_err(|error| Error::engine("remove the sandbox", &pod.name, error))?;
+        remove(engine, pod, &sandbox.id).await?;
         Self::create(engine, pod, services, network, true).await
     }
 
@@ -87,8 +85,18 @@ impl Sandbox {
         let options = CreateContainerOptionsBuilder::default().name(&name).build();
         let client = &engine.client;
         let id = client.create_container(Some(options), body).await.map_err(failed("create the sandbox"))?.id;
-        client.start_container(&id, None).await.map_err(failed("start the sandbox"))?;
-        let inspected = client.inspect_container(&id, None).await.map_err(failed("inspect the sandbox"))?;
+        let started = match client.start_container(&id, None).await {
+            Ok(()) => client.inspect_container(&id, None).await.map_err(failed("inspect the sandbox")),
+            Err(error) => Err(failed("start the sandbox")(error)),
+        };
+        let inspected = match started {
+            Ok(inspected) => inspected,
+            Err(error) => {
+                // Whoever tries again needs the name, and the first cause is the one to tell.
+                let _ = remove(engine, pod, &id).await;
+                return Err(error);
+            }
+        };
         let settings = inspected.network_settings.unwrap_or_default();
         let ip = settings
             .networks
@@ -125,6 +133,12 @@ impl Sandbox {
     pub(super) fn volume(&self, name: &str) -> String {
         format!("{}{name}", self.volume_prefix)
     }
+}
+
+async fn remove(engine: &Engine, pod: &PodSpec, id: &str) -> Result<(), Error> {
+    let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+    let removed = engine.client.remove_container(id, Some(options)).await;
+    removed.map_err(|error| Error::engine("remove the sandbox", &pod.name, error))
 }
 
 fn body(
