@@ -48,10 +48,12 @@ pub(super) fn expected(data: &RunData) -> Option<Expected> {
     let window = throughput.window_start_unix_ms..=throughput.window_start_unix_ms + throughput.duration_ms;
     let samples: Vec<_> = data.resources.samples.iter().filter(|sample| window.contains(&sample.at_unix_ms)).collect();
     // Some clusters and engines tell nothing.
-    samples.iter().find(|sample| !sample.pods.is_empty())?;
+    if samples.iter().all(|sample| sample.pods.is_empty()) {
+        return None;
+    }
     let is_cluster = data.environment.target == Target::K8s;
     let (first, last) = (samples.first()?.at_unix_ms, samples.last()?.at_unix_ms);
-    let span = Some(last.checked_sub(first)?).filter(|span| *span >= LEAST_SPAN_MS);
+    let span = last.checked_sub(first).filter(|span| *span >= LEAST_SPAN_MS);
     let cpu_share =
         |looks: &[Look]| if is_cluster { told_share(looks) } else { Some(used(looks) / (span? as f64 / 1000.0)) };
     let share = |replica: &Replica| {
