@@ -270,8 +270,11 @@ fn way(throughput: &Throughput) -> String {
     let parts: Vec<String> =
         throughput.parts.iter().map(|part| format!("{} {:.2} ms", part.name, part.mean_ms)).collect();
     if !parts.is_empty() {
-        let _ =
-            writeln!(text, "**Where an operation's time goes**, in the mean: {}. ({RECORD}/parts)\n", parts.join(", "));
+        let _ = writeln!(
+            text,
+            "**Where an operation's time goes**, in the mean, the queue in front of each part included: {}. ({RECORD}/parts)\n",
+            parts.join(", ")
+        );
     }
     for activity in &throughput.activity {
         let Activity { component, samples, commits_per_second, .. } = activity;

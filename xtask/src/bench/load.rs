@@ -18,13 +18,13 @@ use xshell::Shell;
 use super::up::median;
 use crate::options::BadInput;
 use peers::{PEERS, Peer};
-use server::{ANSWER, Nginx};
+use server::{ANSWER, Server};
 
 /// Requests per second of CPU time: this generator and every peer that is installed, in turns, with GET and POST of JSON; what many
 /// connections cost; and how exactly a fixed rate is kept.
 ///
 /// Requests per second would measure the server here; what a generator costs is part of every figure of a system that shares the
-/// machine with it. The server, nginx, is pinned to the first processor and generators to the second. Peers: apt install wrk hey
+/// machine with it. Servers, nginx for GET and hyper for POST, are pinned to the first processor and generators to the second. Peers: apt install wrk hey
 /// apache2-utils, cargo install oha.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -50,9 +50,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     // It goes with the bench.
     let directory = Shell::new()?.create_temp_dir()?;
     peers::write_files(directory.path())?;
-    let nginx = Nginx::start(directory.path())?;
-    let get = format!("http://{}/", nginx.address);
-    let post = format!("{get}post");
+    let (nginx, hyper) = (Server::nginx(directory.path())?, Server::hyper()?);
+    let (get, post) = (format!("http://{}/", nginx.address), format!("http://{}/", hyper.address));
     println!(
         "requests per CPU-second, {} connections; in brackets this generator's ratio to the peer",
         args.connections
@@ -63,7 +62,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let ours_posts = [&ours_posts[..], &["--expect-body", ANSWER]].concat();
     compare(args, "POST", &peers, || ours(args, &post, &ours_posts), |peer| peer.post(args, &post, directory.path()))?;
     connections(args, &peers, &get)?;
-    drop(nginx);
+    drop((nginx, hyper));
     rate::compare(args)?;
     Ok(ExitCode::Pass)
 }

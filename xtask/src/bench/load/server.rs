@@ -1,15 +1,18 @@
-//! The server of `bench load`. Main type: [`Nginx`].
+//! The servers of `bench load`. Main type: [`Server`].
 
 use std::{
     net::{SocketAddr, TcpListener, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
-use super::find;
-use crate::options::BadInput;
 use anyhow::{Context, Result, bail};
+use e2e::run::Options;
+use xshell::{Shell, cmd};
+
+use super::find;
+use crate::options::{BadInput, root};
 
 /// JSON of 200 bytes, the answer to a POST.
 pub(super) const ANSWER: &str = concat!(
@@ -17,38 +20,51 @@ pub(super) const ANSWER: &str = concat!(
     r#"012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567"}"#
 );
 
-/// An nginx on the first processor that answers `OK` at `/`, and at `/post`, once it has read a body, [`ANSWER`].
-pub(super) struct Nginx {
+/// A server on the first processor, for as long as this lives.
+pub(super) struct Server {
     child: Child,
     pub(super) address: SocketAddr,
 }
 
-impl Nginx {
-    /// `directory` is for its files.
-    pub(super) fn start(directory: &Path) -> Result<Self> {
+impl Server {
+    /// An nginx that answers `OK`. `directory` is for its files.
+    pub(super) fn nginx(directory: &Path) -> Result<Self> {
         let program =
             find("nginx").ok_or_else(|| BadInput("nginx is not installed: apt install nginx-light".to_owned()))?;
-        // Free now; nginx takes it at once.
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let address = free_address()?;
         std::fs::write(directory.join("nginx.conf"), configuration(address))?;
+        Self::start(program, &["-e", "stderr", "-c", "nginx.conf", "-p", &directory.to_string_lossy()], address)
+    }
+
+    /// A hyper that reads the body of each request and answers [`ANSWER`], built for release.
+    pub(super) fn hyper() -> Result<Self> {
+        let shell = Shell::new()?;
+        shell.change_dir(root());
+        let built = cmd!(shell, "cargo build --release --package e2e-load --example hyper --message-format short");
+        built.quiet().run().context("cannot build the server")?;
+        let program = Options::new(root()).runs().join("../release/examples/hyper");
+        let address = free_address()?;
+        Self::start(program, &[&address.to_string(), ANSWER], address)
+    }
+
+    fn start(program: PathBuf, arguments: &[&str], address: SocketAddr) -> Result<Self> {
         let child = Command::new("taskset")
             .args(["-c", "0"])
             .arg(program)
-            .args(["-e", "stderr", "-c", "nginx.conf", "-p"])
-            .arg(directory)
+            .args(arguments)
             .stdout(Stdio::null())
             .spawn()
-            .context("cannot start nginx with taskset (util-linux)")?;
-        let nginx = Self { child, address };
-        nginx.wait()?;
-        Ok(nginx)
+            .context("cannot start a server with taskset (util-linux)")?;
+        let server = Self { child, address };
+        server.wait()?;
+        Ok(server)
     }
 
     fn wait(&self) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(5);
         while TcpStream::connect(self.address).is_err() {
             if Instant::now() > deadline {
-                bail!("nginx does not answer at {} within 5 s", self.address);
+                bail!("no server answers at {} within 5 s", self.address);
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -56,11 +72,16 @@ impl Nginx {
     }
 }
 
-impl Drop for Nginx {
+impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Free now; the server takes it at once.
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
 fn configuration(address: SocketAddr) -> String {
@@ -70,8 +91,7 @@ fn configuration(address: SocketAddr) -> String {
         "daemon off; master_process off; pid nginx.pid; error_log stderr crit; worker_rlimit_nofile 30000;\n\
          events {{ worker_connections 20000; }}\n\
          http {{ access_log off; keepalive_requests 1000000000; {}\n\
-         server {{ listen {address} backlog=16384; location / {{ return 200 \"OK\"; }}\n\
-         location /post {{ default_type application/json; return 200 '{ANSWER}'; }} }} }}\n",
+         server {{ listen {address} backlog=16384; location / {{ return 200 \"OK\"; }} }} }}\n",
         temporary.join(" ")
     )
 }
