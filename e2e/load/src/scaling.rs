@@ -6,9 +6,11 @@
 //! something that only one can have, `kappa` the cost of replicas that have to agree with each other. With `kappa` above 0 there
 //! is a peak, at `sqrt((1 - sigma) / kappa)`.
 //!
-//! The fit minimises the squared distances of the throughput by Levenberg and Marquardt's method with no parameter below 0
-//! (Press et al., Numerical Recipes, 2007, section 15.5). Intervals are percentiles of a bootstrap of residuals (Efron and
+//! The fit minimises the squared distances of the throughput by Levenberg and Marquardt's method within bounds: no parameter is
+//! below 0 and `sigma` not above 1 (Press et al., Numerical Recipes, 2007, section 15.5). Intervals are percentiles of a bootstrap of residuals (Efron and
 //! Tibshirani, An Introduction to the Bootstrap, 1993, section 9.4), which assumes no distribution.
+
+use std::array::from_fn;
 
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +80,8 @@ pub const FEWEST_LEVELS: usize = 6;
 const RESAMPLES: usize = 1000;
 /// A level that may do a quarter more or a quarter less than the law says is not described by it.
 const WIDEST: f64 = 0.5;
+/// The lowest and the highest value of `lambda`, `sigma` and `kappa`.
+const BOUNDS: [(f64, f64); 3] = [(f64::MIN_POSITIVE, f64::INFINITY), (0.0, 1.0), (0.0, f64::INFINITY)];
 /// Steps of the fit; it ends earlier when nothing changes.
 const STEPS: usize = 200;
 
@@ -95,6 +99,19 @@ impl Law {
 
     fn parameters(&self) -> [f64; 3] {
         [self.lambda, self.sigma, self.kappa]
+    }
+
+    /// With other parameters, as far as the bounds allow.
+    fn moved(&self, step: [f64; 3]) -> Self {
+        let parameters = self.parameters();
+        let [lambda, sigma, kappa] = from_fn(|of| (parameters[of] + step[of]).clamp(BOUNDS[of].0, BOUNDS[of].1));
+        Self { lambda, sigma, kappa }
+    }
+
+    /// Whether a parameter lies on the bound beyond which a step in this direction would take it.
+    fn is_held(&self, parameter: usize, direction: f64) -> bool {
+        let (value, (lowest, highest)) = (self.parameters()[parameter], BOUNDS[parameter]);
+        value <= lowest && direction < 0.0 || value >= highest && direction > 0.0
     }
 
     /// The slopes of the throughput by each parameter.
@@ -162,12 +179,7 @@ fn fit(points: &[Point]) -> Law {
     let mut damping = 1e-3;
     for _ in 0..STEPS {
         let Some(step) = newton_step(points, &law, damping) else { break };
-        let [lambda, sigma, kappa] = law.parameters();
-        let next = Law {
-            lambda: (lambda + step[0]).max(f64::MIN_POSITIVE),
-            sigma: (sigma + step[1]).clamp(0.0, 1.0),
-            kappa: (kappa + step[2]).max(0.0),
-        };
+        let next = law.moved(step);
         let next_error = squares(points, &next);
         if next_error < error {
             let gained = error - next_error;
@@ -189,8 +201,8 @@ fn squares(points: &[Point], law: &Law) -> f64 {
     points.iter().map(|point| (point.throughput - law.at(f64::from(point.replicas))).powi(2)).sum()
 }
 
-/// The damped step of Gauss and Newton. A parameter that lies on its bound and would leave it stays.
-fn newton_step(points: &[Point], law: &Law, damping: f64) -> Option<[f64; 3]> {
+/// Half the downhill slope of the squared distances by each parameter, and Gauss and Newton's matrix.
+fn normal_equations(points: &[Point], law: &Law) -> ([[f64; 3]; 3], [f64; 3]) {
     let (mut matrix, mut vector) = ([[0.0; 3]; 3], [0.0; 3]);
     for point in points {
         let replicas = f64::from(point.replicas);
@@ -202,8 +214,14 @@ fn newton_step(points: &[Point], law: &Law, damping: f64) -> Option<[f64; 3]> {
             }
         }
     }
-    for fixed in 1..3 {
-        if law.parameters()[fixed] <= 0.0 && vector[fixed] < 0.0 {
+    (matrix, vector)
+}
+
+/// The damped step of Gauss and Newton. A parameter that lies on its bound and would leave it stays.
+fn newton_step(points: &[Point], law: &Law, damping: f64) -> Option<[f64; 3]> {
+    let (mut matrix, mut vector) = normal_equations(points, law);
+    for fixed in 0..3 {
+        if law.is_held(fixed, vector[fixed]) {
             (matrix[fixed], vector[fixed]) = ([0.0; 3], 0.0);
             (0..3).for_each(|row| matrix[row][fixed] = 0.0);
             matrix[fixed][fixed] = 1.0;
