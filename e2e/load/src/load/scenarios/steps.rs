@@ -151,8 +151,9 @@ impl Unwritten {
 
 impl StepSpec {
     fn write(&self, host: &str, values: &BTreeMap<String, String>, request: &mut Vec<u8>) -> Result<(), Unwritten> {
-        let fill = |text: &str| filled(text, values).map_err(Unwritten::Placeholder);
-        let mut head = RequestHead::new(&self.method, &fill(&self.path)?, host).map_err(Unwritten::Request)?;
+        let fill = |text: &str| filled(text, values, str::to_owned).map_err(Unwritten::Placeholder);
+        let path = filled(&self.path, values, in_path).map_err(Unwritten::Placeholder)?;
+        let mut head = RequestHead::new(&self.method, &path, host).map_err(Unwritten::Request)?;
         for (name, value) in &self.headers {
             head = head.header(name, &fill(value)?).map_err(Unwritten::Request)?;
         }
@@ -178,7 +179,7 @@ impl StepSpec {
         }
         for (name, pointer) in &self.capture {
             match body.pointer(pointer) {
-                Some(Value::String(text)) if !text.chars().any(char::is_control) => {
+                Some(Value::String(text)) if !text.is_empty() && !text.chars().any(char::is_control) => {
                     values.insert(name.clone(), text.clone());
                 }
                 Some(Value::Number(number)) => {
@@ -191,14 +192,23 @@ impl StepSpec {
     }
 }
 
+/// A captured value as it may stand in a path: spaces and other languages' letters are encoded (RFC 3986, section 2.1).
+fn in_path(value: &str) -> String {
+    let encoded = value.bytes().map(|byte| match byte {
+        byte if byte.is_ascii_graphic() => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    });
+    encoded.collect()
+}
+
 /// A text with its placeholders replaced; the name of one that has no value.
-fn filled(text: &str, values: &BTreeMap<String, String>) -> Result<String, String> {
+fn filled(text: &str, values: &BTreeMap<String, String>, encode: impl Fn(&str) -> String) -> Result<String, String> {
     let mut filled = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
         let Some((name, behind)) = after.split_once('}') else { break };
         filled.push_str(before);
-        filled.push_str(values.get(name).ok_or_else(|| name.to_owned())?);
+        filled.push_str(&encode(values.get(name).ok_or_else(|| name.to_owned())?));
         rest = behind;
     }
     filled.push_str(rest);
@@ -353,11 +363,13 @@ mod tests {
 
     #[test]
     fn placeholders_are_filled() {
-        let values = BTreeMap::from([("client".to_owned(), "3".to_owned())]);
-        assert_eq!(filled("a-${client}-${client}", &values), Ok("a-3-3".to_owned()));
-        assert_eq!(filled("${nobody}", &values), Err("nobody".to_owned()));
-        assert_eq!(filled("no ${end", &values), Ok("no ${end".to_owned()));
-        assert_eq!(filled("{\"plain\": 1}", &values), Ok("{\"plain\": 1}".to_owned()));
+        let values = BTreeMap::from([("client", "3"), ("name", "Jo é")].map(|(a, b)| (a.to_owned(), b.to_owned())));
+        let fill = |text| filled(text, &values, str::to_owned);
+        assert_eq!(fill("a-${client}-${client}"), Ok("a-3-3".to_owned()));
+        assert_eq!(fill("${nobody}"), Err("nobody".to_owned()));
+        assert_eq!(fill("no ${end"), Ok("no ${end".to_owned()));
+        assert_eq!(fill("{\"plain\": 1}"), Ok("{\"plain\": 1}".to_owned()));
+        assert_eq!(filled("/of/${name}?a=1", &values, in_path), Ok("/of/Jo%20%C3%A9?a=1".to_owned()));
     }
 
     #[test]
