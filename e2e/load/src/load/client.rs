@@ -161,7 +161,10 @@ impl Driver {
             self.back_off().await;
             sent = Instant::now();
             if self.shared.is_over(sent) {
-                // The back-off has lasted until the end: nothing is sent or counted, and the client hears nothing.
+                // The back-off has lasted until the end: nothing is sent, and the client hears nothing.
+                if let Some(gate) = self.shared.gate.as_ref().filter(|_| is_scheduled) {
+                    gate.drop_request(due);
+                }
                 return;
             }
         }

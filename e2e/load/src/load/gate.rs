@@ -29,6 +29,8 @@ struct State {
     /// Positions of the clients that are free, the longest free one first, so that all connections are used.
     free: VecDeque<u32>,
     late: u64,
+    /// Requests that were handed out and never sent.
+    dropped: u64,
 }
 
 /// What a client that waits has been given.
@@ -47,7 +49,7 @@ impl Gate {
     pub(super) fn new(schedule: Schedule, clients: u32) -> Self {
         let waiting = (0..clients).map(|_| Waiting::Nothing).collect();
         let free = VecDeque::with_capacity(clients as usize);
-        let state = State { schedule, window: None, closed: false, clients: waiting, free, late: 0 };
+        let state = State { schedule, window: None, closed: false, clients: waiting, free, late: 0, dropped: 0 };
         Self { state: RefCell::new(state), freed: Notify::new() }
     }
 
@@ -60,12 +62,19 @@ impl Gate {
     pub(super) fn close(&self) {
         let mut state = self.state.borrow_mut();
         state.closed = true;
-        for client in &mut state.clients {
-            if let Waiting::For(waker) = std::mem::take(client) {
-                waker.wake();
+        for position in 0..state.clients.len() {
+            match std::mem::take(&mut state.clients[position]) {
+                Waiting::For(waker) => waker.wake(),
+                Waiting::Given(due) => state.drop_request(due),
+                Waiting::Nothing => {}
             }
         }
         self.freed.notify_one();
+    }
+
+    /// A client that was given a request has not sent it before the end.
+    pub(super) fn drop_request(&self, due: Instant) {
+        self.state.borrow_mut().drop_request(due);
     }
 
     /// Waits for the time of the request that this client is to send now; nothing when the gate is closed.
@@ -106,7 +115,11 @@ impl Gate {
                 None => return Ok(()),
                 Some(_) if !somebody_is_free => self.freed.notified().await,
                 Some(next) => {
-                    timer.sleep_until(next.max(last + BATCH)).await?;
+                    tokio::select! {
+                        slept = timer.sleep_until(next.max(last + BATCH)) => slept?,
+                        // Closed, perhaps long before the next request.
+                        () = self.freed.notified() => continue,
+                    }
                     last = Instant::now();
                     while let Some(due) = self.hand_out(last) {
                         handed(last - due);
@@ -119,7 +132,7 @@ impl Gate {
     /// How many requests of the window were late because no client was free, and how many were never sent.
     pub(super) fn finish(&self, end: Instant) -> (u64, u64) {
         let mut state = self.state.borrow_mut();
-        let mut dropped = 0;
+        let mut dropped = state.dropped;
         while let Some(next) = state.next().filter(|next| *next < end) {
             state.schedule.advance();
             dropped += u64::from(state.is_measured(next));
@@ -157,6 +170,10 @@ impl State {
         // With free clients the dispatcher was about to hand it out.
         self.late += u64::from(self.free.is_empty() && self.is_measured(due));
         Some(due)
+    }
+
+    fn drop_request(&mut self, due: Instant) {
+        self.dropped += u64::from(self.is_measured(due));
     }
 
     fn hand_out(&mut self, now: Instant) -> Option<Instant> {

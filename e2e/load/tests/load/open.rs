@@ -113,6 +113,26 @@ async fn parts_of_a_schedule_are_the_whole() {
 }
 
 #[tokio::test]
+async fn every_request_that_was_due_is_sent_or_dropped_when_nobody_answers() {
+    // Nobody listens: clients wait longer after each failure, and most of them wait when the window ends.
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let result = load::run(open(settings(address, 20, 1000), 100.0), get()).await.unwrap();
+    let outcome = result.open.unwrap();
+    assert_eq!((outcome.due, result.measured.requests + outcome.dropped), (100, 100), "{outcome:?}");
+    assert!(outcome.dropped > 0 && result.measured.errors > 0, "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_run_is_stopped_long_before_its_next_request() {
+    let address = answering(|_, _| OK.to_owned()).await;
+    let run = load::start(open(settings(address, 1, 60_000), 0.01), get()).unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    run.stop();
+    let result = tokio::time::timeout(Duration::from_secs(5), run.result()).await.expect("it ends at once").unwrap();
+    assert!(result.stopped);
+}
+
+#[tokio::test]
 async fn rates_that_cannot_be_are_refused() {
     let address = "127.0.0.1:1".parse().unwrap();
     for rate in [0.0, -1.0, f64::NAN, f64::INFINITY] {
