@@ -2,6 +2,7 @@
 
 pub(crate) mod bottleneck;
 mod cluster;
+mod coverage;
 mod cpu;
 mod load;
 mod memory;
@@ -243,6 +244,7 @@ pub fn findings(data: &RunData) -> Vec<Finding> {
         .chain(cluster::findings(data))
         .chain(probes::findings(data))
         .chain(load::findings(data))
+        .chain(coverage::findings(data))
         .chain(suites::findings(data))
         .chain(ignored_fields(data))
         .collect();

@@ -191,6 +191,12 @@ pub enum Error {
 }
 
 impl Component {
+    /// Processors that the kernel lets one replica use; nothing where it has no limit, or where limits have no effect.
+    pub(crate) fn enforced_cpu_limit(&self, target: Target) -> Option<f64> {
+        let millis = self.cpu_limit_millis.filter(|_| target != Target::Local)?;
+        Some(millis as f64 / 1000.0)
+    }
+
     /// Names of its pods, whether they run or not: `backend-0`, `backend-1`.
     pub fn pod_names(&self) -> impl Iterator<Item = String> {
         (0..self.desired).map(|index| pod_name(&self.name, index))

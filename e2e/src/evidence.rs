@@ -6,8 +6,9 @@ mod meter;
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    ops::RangeBounds,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use serde::{Deserialize, Serialize};
@@ -109,7 +110,7 @@ pub struct DoctorEntry {
     pub diagnosis: Diagnosis,
 }
 
-/// How a bounded resource of one pod was used, over all samples.
+/// How a bounded resource of one pod was used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Saturation {
     /// The component.
@@ -120,14 +121,28 @@ pub struct Saturation {
     pub resource: String,
     /// How much of it there is.
     pub limit: u64,
-    /// Largest use.
-    pub used_max: u64,
-    /// Most callers that waited at once.
-    pub waiting_max: u64,
-    /// Samples.
-    pub samples: u64,
-    /// Samples in which all of it was in use and callers waited.
-    pub samples_waiting: u64,
+    /// In order of time, about one a second.
+    pub samples: Vec<InUse>,
+}
+
+/// How much of a bounded resource was in use at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InUse {
+    /// Milliseconds since 1970.
+    pub at_unix_ms: u64,
+    /// How much was in use.
+    pub used: u64,
+    /// How many callers waited for some.
+    pub waiting: u64,
+}
+
+impl Saturation {
+    /// In how many of the samples of a time all of it was in use and callers waited, and how many there are.
+    pub fn used_up(&self, time: impl RangeBounds<u64>) -> (usize, usize) {
+        let samples: Vec<&InUse> = self.samples.iter().filter(|sample| time.contains(&sample.at_unix_ms)).collect();
+        let used_up = samples.iter().filter(|sample| sample.used >= self.limit && sample.waiting > 0);
+        (used_up.count(), samples.len())
+    }
 }
 
 /// Samples until it is dropped.
@@ -231,7 +246,7 @@ pub(crate) async fn gather(
 
 /// Milliseconds since 1970.
 pub fn unix_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+    crate::stats::unix_ms(SystemTime::now())
 }
 
 /// Where the log of a container stands.

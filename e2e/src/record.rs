@@ -85,13 +85,16 @@ pub struct ProbeExchange {
 /// What the registration scenario measured.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Registration {
-    /// Clients that tried.
+    /// Clients that were asked for.
     pub clients: u64,
+    /// Those of which nothing is known, since the agent that made their requests was lost. They are in no figure below.
+    #[serde(default)]
+    pub lost: u64,
     /// Clients that got an id and a token.
     pub registered: u64,
     /// Clients that did not.
     pub failed: u64,
-    /// `failed / clients`; absent when no client tried.
+    /// `failed / (registered + failed)`; absent when there is nobody of whom that is known.
     pub failure_rate: Option<f64>,
     /// Registered clients that needed more than one attempt.
     pub retried: u64,
@@ -110,8 +113,14 @@ pub struct Registration {
 /// What the throughput scenario measured.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Throughput {
-    /// Clients.
+    /// Clients that were asked for.
     pub clients: u64,
+    /// Those of which nothing is known, since the agent that made their requests was lost. They are in no figure below.
+    #[serde(default)]
+    pub lost: u64,
+    /// Those that took no part, because they were not registered when the load began.
+    #[serde(default)]
+    pub idle: u64,
     /// Start of the measured window, milliseconds since 1970.
     pub window_start_unix_ms: u64,
     /// Length of the measured window.

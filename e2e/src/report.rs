@@ -273,7 +273,7 @@ pub struct Expected {
     pub host_bound: f64,
     /// Share of the machine's processors that was in use during the measurement, 0 to 1.
     pub host_utilisation: f64,
-    /// Operations per second at which one replica's one thread is used up, by component.
+    /// Operations per second at which each replica's one thread, or its CPU limit where that is less, is used up, by component.
     pub replica_bound: BTreeMap<String, f64>,
     /// Components whose processor time was measured too seldom, or not at all. What they used is part of all else that kept the machine
     /// busy.

@@ -250,7 +250,7 @@ pub fn start_held<S: Scenario>(settings: Settings, scenario: S) -> Result<Run<Re
 pub struct Run<R> {
     counters: Arc<Counters>,
     orders: watch::Sender<Orders>,
-    /// Changes when the clients are ready, and is closed when the run is over.
+    /// Changes when the clients are ready, and is closed when the last of them has ended.
     ready: watch::Receiver<bool>,
     done: oneshot::Receiver<Result<R, Error>>,
     thread: JoinHandle<()>,
@@ -261,7 +261,7 @@ pub struct Run<R> {
 pub enum Milestone {
     /// The clients are ready, or the set-up's limit has passed.
     Ready,
-    /// The run is over: [`Run::result`] need not wait.
+    /// Every client has ended, after the window: [`Run::result`] waits no longer than summing up takes.
     Over,
 }
 

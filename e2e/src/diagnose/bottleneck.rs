@@ -1,7 +1,8 @@
 //! What limited the throughput of a run, by the run's own evidence. Pure. Main function: [`name`].
 
-use super::Code;
+use super::{Code, RunData};
 use crate::{
+    evidence::Saturation,
     record::{Activity, Part, Throughput},
     report::{Bottleneck, Expected, Finding},
 };
@@ -15,15 +16,23 @@ const MORE_THAN_ONE: f64 = 1.1;
 const MOST: f64 = 0.5;
 /// Three quarters: without it, an operation would take a quarter of its time.
 const NEARLY_ALL: f64 = 0.75;
+const CPU_LIMIT: &str = "the CPU limit";
 
 /// What makes other figures untrue comes first, then what is certain, and last what is left when no processor is used up. Nothing
 /// where too little was measured.
-pub(crate) fn name(throughput: &Throughput, expected: Option<&Expected>, findings: &[Finding]) -> Option<Bottleneck> {
+pub(crate) fn name(
+    data: &RunData,
+    throughput: &Throughput,
+    expected: Option<&Expected>,
+    findings: &[Finding],
+) -> Option<Bottleneck> {
     generator(throughput)
-        .or_else(|| found(findings))
+        .or_else(|| data.saturation.iter().find_map(|saturation| pool(throughput, saturation)))
+        .or_else(|| found(findings, [Code::OomKilled, Code::MemoryAtLimit], "memory"))
         .or_else(|| throughput.activity.iter().find_map(lock))
         .or_else(|| host(expected?))
-        .or_else(|| thread(throughput, expected?))
+        .or_else(|| processor(data, throughput, expected?))
+        .or_else(|| throttled(expected, findings))
         .or_else(|| waiting(throughput, expected?))
 }
 
@@ -36,20 +45,33 @@ fn generator(throughput: &Throughput) -> Option<Bottleneck> {
     generator.saturated.then(|| named("the load generator", format!("it {}", generator.described())))
 }
 
-/// Findings that say so by themselves.
-fn found(findings: &[Finding]) -> Option<Bottleneck> {
-    [
-        (Code::PoolExhausted, "a pool"),
-        (Code::OomKilled, "memory"),
-        (Code::MemoryAtLimit, "memory"),
-        (Code::CpuThrottled, "the CPU limit"),
-    ]
-    .into_iter()
-    .find_map(|(code, what)| {
-        let finding = findings.iter().find(|finding| finding.code == code)?;
-        let component = finding.component.as_deref().unwrap_or("the system");
-        Some(named(format!("{what} of {component}"), finding.claim.clone()))
+/// A bounded resource that callers waited for during most of the measured window.
+fn pool(throughput: &Throughput, saturation: &Saturation) -> Option<Bottleneck> {
+    let start = throughput.window_start_unix_ms;
+    let (used_up, samples) = saturation.used_up(start..=start + throughput.duration_ms);
+    (used_up > 0 && used_up as f64 >= MOST * samples as f64).then(|| {
+        let Saturation { component, pod, resource, limit, .. } = saturation;
+        let text = format!(
+            "all {limit} of {resource} of {pod} were in use while callers waited in {used_up} of the {samples} samples of the \
+             measured window"
+        );
+        named(format!("a pool of {component}"), text)
     })
+}
+
+/// Findings that say so by themselves.
+fn found<const N: usize>(findings: &[Finding], codes: [Code; N], what: &str) -> Option<Bottleneck> {
+    let finding = findings.iter().find(|finding| codes.contains(&finding.code))?;
+    let component = finding.component.as_deref().unwrap_or("the system");
+    Some(named(format!("{what} of {component}"), finding.claim.clone()))
+}
+
+/// A component that was held back at its CPU limit at some time, where nobody told how much it used in the measured window.
+fn throttled(expected: Option<&Expected>, findings: &[Finding]) -> Option<Bottleneck> {
+    let is_measured = |component: &str| expected.is_some_and(|expected| expected.replica_bound.contains_key(component));
+    let unmeasured = findings.iter().filter(|finding| !finding.component.as_deref().is_some_and(is_measured));
+    let unmeasured: Vec<Finding> = unmeasured.cloned().collect();
+    found(&unmeasured, [Code::CpuThrottled], CPU_LIMIT)
 }
 
 /// Sessions that work on each other's locks. A single one is no queue, so that one waits in the mean at least.
@@ -77,17 +99,31 @@ fn host(expected: &Expected) -> Option<Bottleneck> {
     })
 }
 
-/// A component whose replicas use all of one processor each, which is all that a program of one thread can. What uses more has several
-/// threads, and so no such bound.
-fn thread(throughput: &Throughput, expected: &Expected) -> Option<Bottleneck> {
-    let used = |bound: &f64| throughput.operations_per_second / bound;
-    let bounded = expected.replica_bound.iter().filter(|(_, bound)| used(bound) <= MORE_THAN_ONE);
-    let (component, bound) = bounded.max_by(|(_, a), (_, b)| used(a).total_cmp(&used(b)))?;
+/// A component whose replicas use all of what they can: their CPU limit, or one processor, which is all that a program of one thread can.
+/// What uses more than one processor has several threads, and so no such bound.
+fn processor(data: &RunData, throughput: &Throughput, expected: &Expected) -> Option<Bottleneck> {
+    let used = |bound: f64| throughput.operations_per_second / bound;
+    let target = data.environment.target;
+    let limit =
+        |name: &str| data.environment.component(name).ok()?.enforced_cpu_limit(target).filter(|limit| *limit <= 1.0);
+    let bounded = expected.replica_bound.iter().map(|(name, bound)| (name, *bound, limit(name)));
+    let bounded = bounded.filter(|(_, bound, limit)| limit.is_some() || used(*bound) <= MORE_THAN_ONE);
+    let (component, bound, limit) = bounded.max_by(|(_, a, _), (_, b, _)| used(*a).total_cmp(&used(*b)))?;
     let share = used(bound) * 100.0;
-    let text = format!(
-        "each replica used {share:.0}% of one processor, as much as one thread can; they carry {bound:.0} operations/s"
-    );
-    (used(bound) >= USED_UP).then(|| named(component, text))
+    (used(bound) >= USED_UP).then(|| match limit {
+        Some(limit) => {
+            let text = format!(
+                "each replica used {share:.0}% of the {limit} processors that its limit allows; they carry {bound:.0} operations/s"
+            );
+            named(format!("{CPU_LIMIT} of {component}"), text)
+        }
+        None => {
+            let text = format!(
+                "each replica used {share:.0}% of one processor, as much as one thread can; they carry {bound:.0} operations/s"
+            );
+            named(component, text)
+        }
+    })
 }
 
 /// Where nearly all of an operation's time goes, although no processor is used up. Several places that share it are many waits in a row,

@@ -125,8 +125,8 @@ const WAITING_SHARE: f64 = 0.2;
 
 fn pools(data: &RunData) -> Vec<Finding> {
     let used_up = |resource: &&(usize, &Saturation)| {
-        let Saturation { samples, samples_waiting, .. } = resource.1;
-        *samples_waiting > 1 && *samples_waiting as f64 >= WAITING_SHARE * *samples as f64
+        let (used_up, samples) = resource.1.used_up(..);
+        used_up > 1 && used_up as f64 >= WAITING_SHARE * samples as f64
     };
     let all: Vec<(usize, &Saturation)> = data.saturation.iter().enumerate().collect();
     let mut by_resource: BTreeMap<(&str, &str), Vec<(usize, &Saturation)>> = BTreeMap::new();
@@ -139,10 +139,13 @@ fn pools(data: &RunData) -> Vec<Finding> {
 fn pool(component: &str, resource: &str, pods: &[(usize, &Saturation)]) -> Finding {
     let each: Vec<String> = pods
         .iter()
-        .map(|(_, Saturation { pod, limit, samples, samples_waiting, waiting_max, .. })| {
+        .map(|(_, saturation)| {
+            let Saturation { pod, limit, .. } = saturation;
+            let (used_up, samples) = saturation.used_up(..);
+            let waiting = saturation.samples.iter().map(|sample| sample.waiting).max().unwrap_or(0);
             format!(
-                "{pod} had all {limit} in use while callers waited in {samples_waiting} of {samples} samples, {} at most",
-                super::counted(*waiting_max, "caller")
+                "{pod} had all {limit} in use while callers waited in {used_up} of {samples} samples, {} at most",
+                super::counted(waiting, "caller")
             )
         })
         .collect();

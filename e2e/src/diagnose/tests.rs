@@ -19,7 +19,7 @@ use crate::{
 const MEBIBYTE: u64 = 1024 * 1024;
 
 /// A run with one component `app`: one replica with a limit of 64 MiB, and what is known of its container.
-fn run(container: ContainerReport) -> RunData {
+pub(crate) fn run(container: ContainerReport) -> RunData {
     let environment = json!({
         "run_id": "test", "target": "local", "run_dir": "/nowhere", "provider": "none", "entrance": null, "services": [],
         "components": [{
@@ -69,6 +69,19 @@ fn run(container: ContainerReport) -> RunData {
         cluster: None,
         doctor: Vec::new(),
         logs: BTreeMap::new(),
+    }
+}
+
+/// A record of what a test measured.
+pub(crate) fn recorded(measured: Measured) -> Record {
+    Record {
+        suite: "throughput".to_owned(),
+        case: "operations".to_owned(),
+        test: "a test".to_owned(),
+        outcome: Outcome::Passed,
+        detail: String::new(),
+        duration_ms: 1,
+        measured,
     }
 }
 
@@ -327,15 +340,7 @@ fn what_limited_a_throughput_is_shown_without_processor_times() {
         commits_per_second: Some(50.0),
     };
     let throughput = Throughput { acknowledged: 1, activity: vec![waiting], ..Throughput::default() };
-    data.records = vec![Record {
-        suite: "throughput".to_owned(),
-        case: "operations".to_owned(),
-        test: "a test".to_owned(),
-        outcome: Outcome::Passed,
-        detail: String::new(),
-        duration_ms: 1,
-        measured: Measured::Throughput(throughput),
-    }];
+    data.records = vec![recorded(Measured::Throughput(throughput))];
     let report = Report::new(&data);
     assert_eq!((report.expected.as_ref(), report.bottleneck.as_ref().unwrap().name.as_str()), (None, "a lock in app"));
     let page = render(&report);

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::Saturation;
+use super::{InUse, Saturation, unix_ms};
 use crate::prometheus::samples;
 
 /// One resource of one component: which metrics say how far it is used up. `[[saturation]]` in `.config/e2e.toml`.
@@ -32,8 +32,7 @@ pub(super) struct Reading {
     pod: String,
     resource: String,
     limit: u64,
-    used: u64,
-    waiting: u64,
+    sample: InUse,
 }
 
 /// Looks once; `None` when the component does not answer or does not report these metrics.
@@ -48,29 +47,21 @@ pub(super) async fn read(meter: &Meter, pod: &str, address: SocketAddr) -> Optio
         pod: pod.to_owned(),
         resource: meter.resource.clone(),
         limit: value(&text, &meter.limit)?,
-        used: value(&text, &meter.used)?,
-        waiting: value(&text, &meter.waiting)?,
+        sample: InUse {
+            at_unix_ms: unix_ms(),
+            used: value(&text, &meter.used)?,
+            waiting: value(&text, &meter.waiting)?,
+        },
     })
 }
 
 impl Reading {
     pub(super) fn add_to(self, all: &mut BTreeMap<(String, String), Saturation>) {
-        let Self { component, pod, resource, limit, used, waiting } = self;
-        let entry = all.entry((pod.clone(), resource.clone())).or_insert(Saturation {
-            component,
-            pod,
-            resource,
-            limit,
-            used_max: 0,
-            waiting_max: 0,
-            samples: 0,
-            samples_waiting: 0,
-        });
-        entry.limit = limit;
-        entry.used_max = entry.used_max.max(used);
-        entry.waiting_max = entry.waiting_max.max(waiting);
-        entry.samples += 1;
-        entry.samples_waiting += u64::from(used >= limit && waiting > 0);
+        let Self { component, pod, resource, limit, sample } = self;
+        let key = (pod.clone(), resource.clone());
+        let known = all.entry(key).or_insert(Saturation { component, pod, resource, limit, samples: Vec::new() });
+        known.limit = limit;
+        known.samples.push(sample);
     }
 }
 
@@ -94,19 +85,21 @@ mod tests {
 
     #[test]
     fn only_waiting_for_a_full_resource_counts() {
-        let reading = |used, waiting| Reading {
+        let reading = |at_unix_ms, used, waiting| Reading {
             component: "backend".into(),
             pod: "backend-0".into(),
             resource: "pool".into(),
             limit: 2,
-            used,
-            waiting,
+            sample: InUse { at_unix_ms, used, waiting },
         };
         let mut all = BTreeMap::new();
-        for (used, waiting) in [(1, 0), (2, 0), (2, 5), (1, 1)] {
-            reading(used, waiting).add_to(&mut all);
+        for (at, used, waiting) in [(1, 1, 0), (2, 2, 0), (3, 2, 5), (4, 1, 1)] {
+            reading(at, used, waiting).add_to(&mut all);
         }
         let saturation = all.values().next().unwrap();
-        assert_eq!((saturation.samples, saturation.samples_waiting, saturation.waiting_max), (4, 1, 5));
+        assert_eq!(
+            (saturation.used_up(..), saturation.used_up(2..=3), saturation.used_up(..3)),
+            ((1, 4), (1, 2), (0, 2))
+        );
     }
 }

@@ -23,7 +23,7 @@ impl Report {
         let throughput = data.throughput().map(|(figures, _)| figures.clone());
         let expected = expected(data);
         let bottleneck =
-            throughput.as_ref().and_then(|figures| bottleneck::name(figures, expected.as_ref(), &findings));
+            throughput.as_ref().and_then(|figures| bottleneck::name(data, figures, expected.as_ref(), &findings));
         let (verdict, verdict_reason) = verdict(data, &findings);
         Self {
             schema: SCHEMA.to_owned(),

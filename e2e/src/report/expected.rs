@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Expected;
 use crate::{
     diagnose::RunData,
-    environment::{LoadFrom, Replica},
+    environment::{Component, LoadFrom, Replica},
     evidence::{Machine, Sample, cluster::Cluster},
     plan::quantity,
     provider::Usage,
@@ -70,7 +70,8 @@ pub(super) fn expected(data: &RunData) -> Option<Expected> {
         };
         cpu_ms_per_operation.insert(component.name.clone(), demand_ms);
         if demand_ms > 0.0 {
-            replica_bound.insert(component.name.clone(), f64::from(component.desired) * 1000.0 / demand_ms);
+            let processors = f64::from(component.desired) * processors_of_replica(data.environment.target, component);
+            replica_bound.insert(component.name.clone(), processors * 1000.0 / demand_ms);
         }
     }
     if data.environment.target != Target::K8s || data.environment.load_from != LoadFrom::Host {
@@ -106,6 +107,11 @@ pub(super) fn expected(data: &RunData) -> Option<Expected> {
         replica_bound,
         not_measured,
     })
+}
+
+/// What a replica can use: one processor, as a program of one thread, or less where a limit says so.
+fn processors_of_replica(target: Target, component: &Component) -> f64 {
+    component.enforced_cpu_limit(target).map_or(1.0, |limit| limit.min(1.0))
 }
 
 /// The nodes on which the run's pods are.

@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, panic::AssertUnwindSafe};
 
 use e2e::{
     environment::Environment,
-    evidence::unix_ms,
     fixture::environment,
     load::{
         LoadResult, Settings,
@@ -23,11 +22,10 @@ async fn operations_are_committed_and_kept(environment: Environment) {
     let prefix = format!("{}-operation", environment.run_id);
     let mut load = None;
     let throughput = measure(&environment, "throughput", "operations", async {
-        let load_and_end = async { (operate(&environment, &prefix).await, unix_ms()) };
-        let ((result, ended), seen) = crate::activity::watched(&environment, load_and_end).await;
+        let (result, seen) = crate::activity::watched(&environment, operate(&environment, &prefix)).await;
         let result = result?;
         environment.run_dir()?.write_json("evidence/throughput.load.json", &result)?;
-        let mut figures = Throughput::new(&result, ended.saturating_sub(result.duration_ms as u64));
+        let mut figures = Throughput::new(&result);
         seen.add_to(&mut figures, result.upstream_mean_ms());
         let detail = format!("{} operations acknowledged, {} errors", figures.acknowledged, figures.errors);
         let failure = (figures.acknowledged == 0)

@@ -73,6 +73,17 @@ pub(crate) const FAULTS: &[Fault] = &[
         may: &[],
         targets: EVERYWHERE,
         end: ExitCode::Fail,
+        // Registrations alone need the pool.
+        bottleneck: None,
+    },
+    Fault {
+        overlay: "session-lookup",
+        wrong: "each backend has one database connection, which each operation keeps for 20 ms",
+        must: &[(PoolExhausted, BACKEND)],
+        gated: &[],
+        may: &[],
+        targets: EVERYWHERE,
+        end: ExitCode::Fail,
         bottleneck: Some("a pool of backend"),
     },
     Fault {

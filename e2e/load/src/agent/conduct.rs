@@ -1,7 +1,7 @@
 //! The conductor's side: [`conduct`].
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::wire::{FromAgent, FromConductor, PROTOCOL, SILENCE, Wire, WireError};
 use super::{Order, Share, merge, shares};
 use crate::load::{AgentCoverage, LoadResult, Snapshot};
+use crate::stats::unix_ms;
 
 /// A result grows with the clients' reports: a thousand operations whose fate is unknown take ten kilobytes.
 const LONGEST_RESULT: usize = 256 * 1024 * 1024;
@@ -78,10 +79,14 @@ where
     drop(waiting);
 
     let mut parts = Vec::new();
+    let mut window_start = SystemTime::now();
     let mut second = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {
-            _ = all_ready.recv(), if !*start.borrow() => { start.send_replace(true); }
+            _ = all_ready.recv(), if !*start.borrow() => {
+                window_start = SystemTime::now() + order.warm_up;
+                start.send_replace(true);
+            }
             ended = tasks.join_next() => match ended {
                 Some(ended) => parts.push(ended.expect("a task that follows an agent neither panics nor is aborted")),
                 None => break,
@@ -91,7 +96,7 @@ where
     }
     watch(&total(&lock(&snapshots)));
     parts.sort_by_key(|(agent, ..)| *agent);
-    collect(order, parts)
+    collect(order, unix_ms(window_start), parts)
 }
 
 fn greeting(token: &str, order: &Order, share: Share) -> (FromConductor, FromConductor) {
@@ -161,9 +166,10 @@ fn text(error: WireError) -> String {
     error.to_string()
 }
 
-/// The merged result, with a hole for every agent that was lost.
+/// The merged result, with a hole for every agent that was lost. Its window is dated by this process, since agents' clocks may differ.
 fn collect<C>(
     order: &Order,
+    window_start_unix_ms: u64,
     parts: Vec<(u32, Share, Result<LoadResult<C>, String>)>,
 ) -> Result<LoadResult<C>, ConductError> {
     let (mut results, mut agents, mut lost) = (Vec::new(), Vec::new(), Vec::new());
@@ -181,5 +187,5 @@ fn collect<C>(
         agents.push(AgentCoverage { agent, first_client: share.first, clients: share.clients, missing });
     }
     let merged = merge(results).ok_or(ConductError::AllLost(lost))?;
-    Ok(LoadResult { clients: order.clients, agents, ..merged })
+    Ok(LoadResult { clients: order.clients, window_start_unix_ms, agents, ..merged })
 }

@@ -12,7 +12,7 @@ use super::{Order, Share};
 use crate::load::{LoadResult, Snapshot};
 
 /// Raised when messages change: an agent's image may be older than the conductor.
-pub(super) const PROTOCOL: u32 = 1;
+pub(super) const PROTOCOL: u32 = 2;
 
 /// Agents tell their progress each second, so that ten silent seconds mean that one is gone, or that its machine stands still.
 pub(super) const SILENCE: Duration = Duration::from_secs(10);

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::LocalOptions;
@@ -20,7 +20,7 @@ use super::result::{
 use super::scenario::{Client, Scenario};
 use super::tls::Connector;
 use super::{Error, Model, Orders, Settings};
-use crate::stats::{Samples, milliseconds, rounded};
+use crate::stats::{Samples, milliseconds, rounded, unix_ms};
 
 /// A run's result for a scenario.
 pub(super) type ResultOf<S> = LoadResult<<<S as Scenario>::Client as Client>::Report>;
@@ -81,6 +81,8 @@ async fn run<S: Scenario>(
             tokio::task::spawn_local(drive(shared.clone(), position, identity, scenario.client(identity)))
         })
         .collect();
+    // Lives until every client has ended, which may be later than the window: that is what closes the channel.
+    let _running = signals.ready.clone();
     let conducting = tokio::task::spawn_local(conduct(shared.clone(), settings.clone(), signals));
     let heart = tokio::task::spawn_local(beat(shared.clone()));
     let publisher = tokio::task::spawn_local(publish(shared.clone()));
@@ -102,6 +104,7 @@ async fn run<S: Scenario>(
 struct Conducted {
     clients_ready: u32,
     window: Window,
+    window_start_unix_ms: u64,
     generator: Generator,
     stopped: bool,
 }
@@ -118,6 +121,7 @@ async fn conduct(shared: Rc<Shared>, settings: Settings, mut signals: Signals) -
     signals.ready.send_replace(true);
     let mut stopped = signals.released().await;
     let start = Instant::now();
+    let window_start_unix_ms = unix_ms(SystemTime::now() + settings.warm_up);
     let measured_from = start + settings.warm_up;
     let mut window = Window { start, measured_from, end: measured_from + settings.duration };
     shared.window.set(Some(window));
@@ -152,7 +156,7 @@ async fn conduct(shared: Rc<Shared>, settings: Settings, mut signals: Signals) -
     dispatching.await.map_err(Error::from_panic)?.map_err(Error::Timer)?;
     generator.lag_ms_p99 = shared.recorder.borrow().lag.quantile_ms(0.99);
     generator.saturated |= shared.gate.is_some() && generator.lag_ms_p99 > Some(SATURATED_LAG_MS);
-    Ok(Conducted { clients_ready, window, generator, stopped })
+    Ok(Conducted { clients_ready, window, window_start_unix_ms, generator, stopped })
 }
 
 /// Hands the open model's requests out. How late it is tells how busy the thread is.
@@ -232,6 +236,7 @@ fn collect<S: Scenario>(
         seed: settings.seed,
         set_up_ms: milliseconds(start - shared.run_start),
         warm_up_ms: milliseconds(measured_from.saturating_duration_since(start)),
+        window_start_unix_ms: conducted.window_start_unix_ms,
         duration_ms: milliseconds(duration),
         stopped: conducted.stopped,
         set_up,

@@ -29,6 +29,9 @@ pub struct LoadResult<C> {
     pub set_up_ms: f64,
     /// From the common start to the measured window.
     pub warm_up_ms: f64,
+    /// When the measured window began, or would have, in milliseconds since 1970 by the clock of the process that started the run,
+    /// which need not be a generator's.
+    pub window_start_unix_ms: u64,
     /// The measured window. Shorter than asked for only when every client had finished or the run was stopped.
     pub duration_ms: f64,
     /// Whether the run was stopped before its end.

@@ -1,13 +1,14 @@
 //! What the engine does with servers that behave.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use e2e_load::load::scenarios::{Fixed, FixedReport};
 use e2e_load::load::{
-    self, Client, Error, Identity, LoadResult, Moment, Next, Outcome, Phase, RequestHead, Response, Scenario, Settings,
-    Step,
+    self, Client, Error, Failure, Identity, LoadResult, Milestone, Moment, Next, Outcome, Phase, RequestHead, Response,
+    Scenario, Settings, Step,
 };
+use e2e_load::stats::unix_ms;
 
 use crate::servers::{OK, answering, response, server};
 
@@ -33,6 +34,29 @@ async fn counts_every_request_once() {
     assert_eq!(result.step("request").unwrap().samples.count(), result.measured.succeeded);
     assert_eq!(result.duration_ms, 300.0);
     assert!(result.generator.cpu_seconds > 0.0 && result.generator.lag_ms_p99.is_some(), "{:?}", result.generator);
+}
+
+#[tokio::test]
+async fn a_run_is_over_when_its_last_request_is() {
+    // The window ends while every client waits for an answer that never comes.
+    let address = server(|mut peer, _| async move {
+        peer.request().await;
+        std::future::pending().await
+    })
+    .await;
+    let begun = unix_ms(SystemTime::now());
+    let timeout = Duration::from_secs(1);
+    let settings = Settings { request_timeout: timeout, ..settings(address, 2, 100) };
+    let mut run = load::start_held(settings, get()).unwrap();
+    assert_eq!(run.milestone().await, Milestone::Ready);
+    run.release();
+    let released = Instant::now();
+    assert_eq!(run.milestone().await, Milestone::Over);
+    assert!(released.elapsed() >= timeout, "{:?}", released.elapsed());
+    let result = tokio::time::timeout(Duration::from_millis(500), run.result()).await.expect("a result").unwrap();
+    assert_eq!(result.measured.by_error[&Outcome::Failure(Failure::TimedOut)], 2);
+    let window = result.window_start_unix_ms;
+    assert!((begun..begun + 1000).contains(&window), "{window}, begun at {begun}");
 }
 
 #[tokio::test]

@@ -1,7 +1,15 @@
 use rstest::rstest;
 
 use super::*;
-use crate::{load::Generator, report::Severity};
+use crate::{
+    diagnose::tests::run, evidence::InUse, kubelet::node::ContainerReport, load::Generator, plan::Probes,
+    report::Severity, target::Target,
+};
+
+/// A run of one component, `app`, without anything special.
+fn data() -> RunData {
+    run(ContainerReport::declared("app", &Probes::default(), ""))
+}
 
 /// A run at 1,000 operations per second on 2 processors, which are `host` busy in all, with components that could do so much.
 fn named(host: f64, bounds: &[(&str, f64)], finding: Option<Code>, saturated: bool) -> Bottleneck {
@@ -28,7 +36,7 @@ fn named(host: f64, bounds: &[(&str, f64)], finding: Option<Code>, saturated: bo
         fix: String::new(),
         excerpt: None,
     });
-    name(&throughput, Some(&expected), finding.as_slice()).unwrap()
+    name(&data(), &throughput, Some(&expected), finding.as_slice()).unwrap()
 }
 
 /// A run whose processors are `host` busy, by what its sessions do and where an operation's time goes.
@@ -48,12 +56,10 @@ fn named_by_waits(host: f64, sessions: &[(&str, f64)], parts: &[(&str, f64)]) ->
         replica_bound: [].into(),
         not_measured: Vec::new(),
     };
-    name(&throughput, Some(&expected), &[]).unwrap()
+    name(&data(), &throughput, Some(&expected), &[]).unwrap()
 }
 
 #[rstest]
-// A pool of 1 leaves the processors idle.
-#[case::pool(0.2, &[("backend", 9000.0)], Some(Code::PoolExhausted), false, "a pool of backend")]
 #[case::memory(0.9, &[("backend", 1010.0)], Some(Code::OomKilled), false, "memory of backend")]
 // One thread is used up and the host is not.
 #[case::thread(0.6, &[("backend", 1050.0), ("engine", 4000.0)], None, false, "backend")]
@@ -63,6 +69,11 @@ fn named_by_waits(host: f64, sessions: &[(&str, f64)], parts: &[(&str, f64)]) ->
 #[case::host(0.96, &[("backend", 1050.0)], None, false, "the host")]
 // Everybody waits, nothing is busy, and nobody said where the time goes.
 #[case::nobody(0.1, &[("backend", 20_000.0)], None, false, "waiting")]
+// At some time callers waited for a pool, or a component was held back at its limit, but not in the measured window.
+#[case::pool_before(0.96, &[("backend", 5000.0)], Some(Code::PoolExhausted), false, "the host")]
+#[case::throttled_before(0.96, &[("backend", 5000.0)], Some(Code::CpuThrottled), false, "the host")]
+// Nobody told how much of its limit it used then.
+#[case::throttled(0.6, &[], Some(Code::CpuThrottled), false, "the CPU limit of backend")]
 // Other findings say nothing about the throughput.
 #[case::other(0.96, &[("backend", 5000.0)], Some(Code::ProbeFailing), false, "the host")]
 #[case::generator(0.9, &[("backend", 1010.0)], Some(Code::PoolExhausted), true, "the load generator")]
@@ -74,6 +85,53 @@ fn a_planted_bottleneck_is_named(
     #[case] expected: &str,
 ) {
     assert_eq!(named(host, bounds, finding, saturated).name, expected);
+}
+
+/// Ten seconds from 1000 on, with a sample each second; a pool of 1 was used up between two of them.
+fn named_by_pool(used_up: std::ops::Range<u64>) -> Option<String> {
+    let sample = |second| InUse { at_unix_ms: second * 1000, used: 1, waiting: u64::from(used_up.contains(&second)) };
+    let mut data = data();
+    data.saturation.push(Saturation {
+        component: "app".to_owned(),
+        pod: "app-0".to_owned(),
+        resource: "the database pool".to_owned(),
+        limit: 1,
+        samples: (991..1020).map(sample).collect(),
+    });
+    let window = Throughput { window_start_unix_ms: 1_000_000, duration_ms: 9_999, ..Throughput::default() };
+    name(&data, &window, None, &[]).map(|Bottleneck { name, evidence }| format!("{name}: {evidence}"))
+}
+
+#[test]
+fn a_pool_counts_in_the_measured_window() {
+    let said = "a pool of app: all 1 of the database pool of app-0 were in use while callers waited in 5 of the 10 samples of \
+                the measured window";
+    assert_eq!(named_by_pool(1005..1015).as_deref(), Some(said));
+    assert_eq!(named_by_pool(1006..1015), None, "less than most of the time");
+    assert_eq!(named_by_pool(990..1000), None, "before");
+}
+
+#[rstest]
+#[case::used_up(Target::Docker, 48.0, Some("the CPU limit of app"))]
+#[case::left(Target::Docker, 42.0, None)]
+// A limit has no effect there: the same time is a twentieth of a processor.
+#[case::no_limit(Target::Local, 48.0, None)]
+fn a_cpu_limit_counts_by_its_use(#[case] target: Target, #[case] used_millis: f64, #[case] expected: Option<&str>) {
+    let mut data = data();
+    data.environment.target = target;
+    data.environment.components[0].cpu_limit_millis = Some(50);
+    let processors = data.environment.components[0].enforced_cpu_limit(target).unwrap_or(1.0);
+    let throughput = Throughput { operations_per_second: 1000.0, ..Throughput::default() };
+    let figures = Expected {
+        cpus: 2.0,
+        cpu_ms_per_operation: [].into(),
+        host_bound: 10_000.0,
+        host_utilisation: 0.1,
+        // Nothing else is named for a run in which something was not measured.
+        replica_bound: [("app".to_owned(), 1000.0 * processors / (used_millis / 1000.0))].into(),
+        not_measured: vec!["other".to_owned()],
+    };
+    assert_eq!(name(&data, &throughput, Some(&figures), &[]).map(|named| named.name).as_deref(), expected);
 }
 
 #[rstest]
@@ -119,11 +177,11 @@ fn a_component_that_was_not_measured_leaves_what_is_certain(#[case] host: f64, #
         replica_bound: [].into(),
         not_measured: vec!["backend".to_owned()],
     };
-    let named = name(&throughput, Some(&figures), &[]);
+    let named = name(&data(), &throughput, Some(&figures), &[]);
     assert_eq!(named.map(|bottleneck| bottleneck.name).as_deref(), expected);
 }
 
 #[test]
 fn without_figures_nothing_is_named() {
-    assert_eq!(name(&Throughput::default(), None, &[]), None);
+    assert_eq!(name(&data(), &Throughput::default(), None, &[]), None);
 }

@@ -19,6 +19,7 @@ fn result(recorder: Recorder, clients: std::ops::Range<u32>) -> LoadResult<u32> 
         seed: 1,
         set_up_ms: 10.0,
         warm_up_ms: 20.0,
+        window_start_unix_ms: 1,
         duration_ms: 4000.0,
         stopped: false,
         set_up,

@@ -1,0 +1,79 @@
+//! Findings about clients that a load was to have and that took no part, or of which nothing is known.
+
+use super::{Code, RunData, counted};
+use crate::report::{Finding, Severity};
+
+pub(super) fn findings(data: &RunData) -> Vec<Finding> {
+    let registration =
+        data.registration().and_then(|(figures, file)| lost("registration", figures.lost, figures.clients, file));
+    let throughput = data.throughput();
+    let lost_ones =
+        throughput.clone().and_then(|(figures, file)| lost("throughput", figures.lost, figures.clients, file));
+    let idle_ones = throughput.and_then(|(figures, file)| idle(figures.idle, figures.clients, file));
+    registration.into_iter().chain(lost_ones).chain(idle_ones).collect()
+}
+
+/// Clients whose agent went away with what it had measured.
+fn lost(load: &str, lost: u64, clients: u64, file: String) -> Option<Finding> {
+    (lost > 0).then(|| Finding {
+        code: Code::NotMeasured,
+        severity: Severity::Gap,
+        component: None,
+        claim: format!(
+            "nothing is known of {lost} of the {} of the {load} load: the agent that made their requests was lost, so every figure is \
+             that of the others",
+            counted(clients, "client")
+        ),
+        evidence: vec![format!("{file}#/measured/{load}/lost")],
+        fix: "Find out what ended the agent: the load file under evidence/ says for each what was seen of it last.".to_owned(),
+        excerpt: None,
+    })
+}
+
+/// Clients that had no part in the throughput load.
+fn idle(idle: u64, clients: u64, file: String) -> Option<Finding> {
+    (idle > 0).then(|| Finding {
+        code: Code::RegistrationFailures,
+        severity: Severity::Error,
+        component: None,
+        claim: format!(
+            "{idle} of the {} of the throughput load had no session when it began",
+            counted(clients, "client")
+        ),
+        evidence: vec![format!("{file}#/measured/throughput/idle")],
+        fix: "Find out why clients cannot register; the load file under evidence/ has the first error of each kind."
+            .to_owned(),
+        excerpt: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        diagnose::tests::{recorded, run},
+        kubelet::node::ContainerReport,
+        plan::Probes,
+        record::{Measured, Registration, Throughput},
+    };
+
+    #[test]
+    fn a_lost_agent_is_a_gap_and_a_client_that_took_no_part_an_error() {
+        let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+        let registration = Registration { clients: 40, registered: 30, lost: 10, ..Registration::default() };
+        let throughput = Throughput { clients: 40, idle: 1, ..Throughput::default() };
+        data.records = vec![recorded(Measured::Registration(registration)), recorded(Measured::Throughput(throughput))];
+        let found: Vec<_> =
+            findings(&data).into_iter().map(|found| (found.code, found.severity, found.claim)).collect();
+        let lost = "nothing is known of 10 of the 40 clients of the registration load: the agent that made their requests was \
+                    lost, so every figure is that of the others";
+        let idle = "1 of the 40 clients of the throughput load had no session when it began";
+        assert_eq!(
+            found,
+            [
+                (Code::NotMeasured, Severity::Gap, lost.to_owned()),
+                (Code::RegistrationFailures, Severity::Error, idle.to_owned()),
+            ]
+        );
+    }
+}
