@@ -149,9 +149,17 @@ async fn measure(args: &Args, order: Order) -> Result<Measured> {
 /// The exit code, with the reasons on standard error.
 fn judge(args: &Args, result: &LoadResult<FixedReport>, check: Option<&SelfCheck>, interrupted: bool) -> ExitCode {
     let mut doubts = Vec::new();
+    let mut present = result.clients;
     for agent in result.missing_agents() {
         let reason = agent.missing.as_deref().unwrap_or_default();
         doubts.push(format!("the {} clients of agent {} are missing: {reason}", agent.clients, agent.agent));
+        present -= agent.clients;
+    }
+    if result.clients_ready < present {
+        doubts.push(format!(
+            "{} of {present} clients ready when the load began: the figures are those of a smaller load",
+            result.clients_ready
+        ));
     }
     if result.generator.saturated {
         let (described, lag) = (result.generator.described(), result.generator.lag_ms_p99.unwrap_or_default());
@@ -174,7 +182,8 @@ fn judge(args: &Args, result: &LoadResult<FixedReport>, check: Option<&SelfCheck
     match () {
         () if interrupted => ExitCode::Interrupted,
         () if result.measured.requests == 0 => ExitCode::NotUp,
-        () if result.measured.errors > 0 || result.open.as_ref().is_some_and(|open| open.dropped > 0) => ExitCode::Fail,
+        () if result.set_up.errors + result.measured.errors > 0 => ExitCode::Fail,
+        () if result.open.as_ref().is_some_and(|open| open.dropped > 0) => ExitCode::Fail,
         () if !doubts.is_empty() => ExitCode::Incomplete,
         () => ExitCode::Pass,
     }

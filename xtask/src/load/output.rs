@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use e2e::{
-    load::{LoadResult, scenarios::FixedReport},
+    load::{LoadResult, Totals, scenarios::FixedReport},
     self_check::SelfCheck,
     stats::Summary,
 };
@@ -22,6 +22,11 @@ pub(super) enum Format {
 /// The object of `--format json`. Its keys are what other programs rely on.
 #[derive(Debug, Serialize)]
 struct Figures<'a> {
+    /// Those that could begin; the others had given their set-up up, or were late.
+    clients_ready: u32,
+    clients: u32,
+    /// Answers before the load that were not as expected: steps that are taken `once`.
+    set_up_errors: u64,
     requests: u64,
     errors: u64,
     by_status: &'a BTreeMap<u16, u64>,
@@ -75,6 +80,9 @@ impl<'a> Figures<'a> {
         let uncorrected = open.map_or(measured.latency_ms, |open| open.latency_uncorrected_ms);
         let seconds = result.duration_ms / 1000.0;
         Self {
+            clients_ready: result.clients_ready,
+            clients: result.clients,
+            set_up_errors: result.set_up.errors,
             requests: measured.requests,
             errors: measured.errors,
             by_status: &measured.by_status,
@@ -124,10 +132,22 @@ pub(super) fn self_check(check: &SelfCheck) -> String {
 
 fn text(result: &LoadResult<FixedReport>, figures: &Figures<'_>) -> String {
     let seconds = result.duration_ms / 1000.0;
+    let clients = match figures.clients_ready < figures.clients {
+        true => format!("{} of {} clients ready", figures.clients_ready, figures.clients),
+        false => format!("{} clients", figures.clients),
+    };
     let mut lines = vec![format!(
-        "requests     {} in {seconds:.1} s, {:.1}/s, {} errors, {} clients",
-        figures.requests, figures.requests_per_second, figures.errors, result.clients
+        "requests     {} in {seconds:.1} s, {:.1}/s, {} errors, {clients}",
+        figures.requests, figures.requests_per_second, figures.errors
     )];
+    if figures.set_up_errors > 0 {
+        lines.push(format!(
+            "set-up       {} requests, {} errors: {}",
+            result.set_up.requests,
+            figures.set_up_errors,
+            by_kind(&result.set_up)
+        ));
+    }
     if let Some(latency) = &figures.latency_ms {
         lines.push(format!("latency      {}", percentiles(latency)));
     }
@@ -141,12 +161,10 @@ fn text(result: &LoadResult<FixedReport>, figures: &Figures<'_>) -> String {
             open.due, open.late, open.dropped
         ));
     }
-    let join = |entries: Vec<String>| entries.join(", ");
-    let statuses = figures.by_status.iter().map(|(status, count)| format!("{status}: {count}")).collect();
-    lines.push(format!("by status    {}", join(statuses)));
+    let statuses = figures.by_status.iter().map(|(status, count)| format!("{status}: {count}"));
+    lines.push(format!("by status    {}", statuses.collect::<Vec<_>>().join(", ")));
     if !result.measured.by_error.is_empty() {
-        let errors = result.measured.by_error.iter().map(|(error, count)| format!("{error}: {count}")).collect();
-        lines.push(format!("errors       {}", join(errors)));
+        lines.push(format!("errors       {}", by_kind(&result.measured)));
     }
     for error in &result.first_errors {
         lines.push(format!(
@@ -159,6 +177,11 @@ fn text(result: &LoadResult<FixedReport>, figures: &Figures<'_>) -> String {
     let saturated = if generator.saturated { ", saturated" } else { "" };
     lines.push(format!("generator    {}{lag}{saturated}", generator.described()));
     lines.join("\n")
+}
+
+fn by_kind(totals: &Totals) -> String {
+    let errors = totals.by_error.iter().map(|(error, count)| format!("{error}: {count}"));
+    errors.collect::<Vec<_>>().join(", ")
 }
 
 fn percentiles(latency: &Percentiles) -> String {
