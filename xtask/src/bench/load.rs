@@ -5,8 +5,9 @@ mod rate;
 mod server;
 
 use std::{
+    ffi::OsStr,
     path::PathBuf,
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
     time::Duration,
 };
 
@@ -42,7 +43,26 @@ pub(crate) struct Args {
     many: u32,
 }
 
+/// How a generator says what it did.
+struct Says {
+    /// A pattern of how many requests it made.
+    count: &'static str,
+    /// A pattern of how many answers were wrong.
+    errors: &'static str,
+    /// Exit codes of a measurement that counts.
+    codes: &'static [i32],
+}
+
+/// This generator. It ends with 5 when it used its processor up, which is what is wanted here.
+const OURS: Says = Says { count: r#""requests": (\d+)"#, errors: r#""errors": (\d+)"#, codes: &[0, 5] };
+
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    if processors < 2 {
+        let text =
+            "servers have the first processor and generators the second, and there is one: give this machine more";
+        return Err(BadInput(text.to_owned()).into());
+    }
     let peers: Vec<&Peer> = PEERS.iter().filter(|peer| find(peer.name).is_some()).collect();
     if peers.is_empty() {
         return Err(BadInput("no peer is installed: apt install wrk hey apache2-utils".to_owned()).into());
@@ -82,7 +102,7 @@ fn compare(
         let ours = ours()?;
         let mut line = format!("{round:<6} {ours:>10.0} ");
         for (peer, ratios) in peers.iter().zip(&mut ratios) {
-            let theirs = measure(Command::new(peer.name).args(arguments(peer)), peer.count)?;
+            let theirs = measure(on_second(peer.name).args(arguments(peer)), peer.name, &peer.says)?;
             ratios.push(ours / theirs);
             line += &format!("{:>18}", format!("{theirs:.0} ({:.2})", ours / theirs));
         }
@@ -96,33 +116,52 @@ fn compare(
 
 /// This generator, with histograms, outcomes and a check of each body.
 fn ours(args: &Args, url: &str, arguments: &[&str]) -> Result<f64> {
-    measure(generator(args, url, args.connections)?.args(arguments), r#""requests": (\d+)"#)
+    measure(generator(args, url, args.connections)?.args(arguments), "this generator", &OURS)
 }
 
 fn generator(args: &Args, url: &str, connections: u32) -> Result<Command> {
-    let mut command = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
+    let mut command = on_second(std::env::current_exe().context("cannot find this program's own file")?);
     let (clients, duration) = (connections.to_string(), format!("{}s", args.seconds));
     command.args(["load", "--no-self-check", "--format", "json", "--expect-status", "200"]);
     command.args(["--url", url, "--clients", &clients, "--duration", &duration]);
     Ok(command)
 }
 
-/// Runs a generator on the second processor. Requests per second of its CPU time, as the shell counts it.
-fn measure(generator: &mut Command, count: &str) -> Result<f64> {
-    let name = generator.get_program().to_string_lossy().into_owned();
+/// A program on the second processor, which taskset (util-linux) becomes.
+fn on_second(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["-c", "1"]).arg(program);
+    command
+}
+
+/// Runs a generator. Requests per second of its CPU time, as the shell counts it.
+fn measure(generator: &mut Command, name: &str, says: &Says) -> Result<f64> {
     let mut command = Command::new("bash");
     // `time` is the shell's own, which gives milliseconds.
-    command.args(["-c", r#"TIMEFORMAT="cpu %3U %3S"; time taskset -c 1 "$@" 2>/dev/null"#, "bash"]);
+    command.args(["-c", r#"TIMEFORMAT="cpu %3U %3S"; time "$@""#, "bash"]);
     command.arg(generator.get_program()).args(generator.get_args());
     let output = command.output().context("cannot run bash")?;
-    let (text, times) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text = answered(name, &output, says)?;
     let requests: f64 =
-        figure(&text, count).with_context(|| format!("{name} does not say how many requests: {text}"))?;
+        figure(&text, says.count).with_context(|| format!("{name} does not say how many requests: {text}"))?;
+    // They stand behind what the generator said.
+    let times = String::from_utf8_lossy(&output.stderr);
     let times =
-        Regex::new(r"cpu (\d+\.\d+) (\d+\.\d+)")?.captures(&times).with_context(|| format!("no times: {times}"))?;
+        Regex::new(r"cpu (\d+\.\d+) (\d+\.\d+)\s*$")?.captures(&times).with_context(|| format!("no times: {times}"))?;
     let cpu = times[1].parse::<f64>()? + times[2].parse::<f64>()?;
     ensure!(requests > 0.0 && cpu > 0.0, "{name} made {requests} requests in {cpu} s of CPU");
     Ok(requests / cpu)
+}
+
+/// What a generator printed, when it measured right answers alone: others are made faster, or are not made at all.
+fn answered(name: &str, output: &Output, says: &Says) -> Result<String> {
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let is_expected = output.status.code().is_some_and(|code| says.codes.contains(&code));
+    ensure!(is_expected, "{name} ended with {}: {}", output.status, said.trim());
+    let errors = figure(&text, says.errors).unwrap_or_default();
+    ensure!(errors == 0.0, "{name} got {errors} wrong answers: {text}");
+    Ok(text)
 }
 
 /// The first match of a pattern's group, as a number.
@@ -161,10 +200,8 @@ fn connections(args: &Args, peers: &[&Peer], url: &str) -> Result<()> {
 
 /// Requests per second, those in which it opens its connections included: it has no warm-up.
 fn wrk_rate(wrk: &Peer, args: &Args, url: &str, connections: u32) -> Result<f64> {
-    let mut command = Command::new("taskset");
-    command.args(["-c", "1", wrk.name]).args(wrk.get_with(connections, args.seconds, url));
-    let output = command.output().context("cannot run taskset (util-linux)")?;
-    let text = String::from_utf8_lossy(&output.stdout);
+    let output = on_second(wrk.name).args(wrk.get_with(connections, args.seconds, url)).output();
+    let text = answered(wrk.name, &output.context("cannot run taskset (util-linux)")?, &wrk.says)?;
     figure(&text, r"Requests/sec:\s+([\d.]+)").with_context(|| format!("wrk does not say its rate: {text}"))
 }
 
@@ -172,7 +209,9 @@ fn wrk_rate(wrk: &Peer, args: &Args, url: &str, connections: u32) -> Result<f64>
 fn rate_and_memory(args: &Args, url: &str, connections: u32) -> Result<(f64, f64)> {
     let mut command = generator(args, url, connections)?;
     // Opening connections is not what is compared.
-    let mut child = command.args(["--warm-up", "2s"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    command.args(["--warm-up", "2s"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().context("cannot run taskset (util-linux)")?;
+    // taskset becomes the generator, so that this is its own.
     let status = PathBuf::from(format!("/proc/{}/status", child.id()));
     let peak = std::thread::spawn(move || {
         let mut peak = 0.0;
@@ -183,11 +222,8 @@ fn rate_and_memory(args: &Args, url: &str, connections: u32) -> Result<(f64, f64
         }
         peak
     });
-    let mut text = String::new();
-    if let Some(mut stdout) = child.stdout.take() {
-        std::io::Read::read_to_string(&mut stdout, &mut text)?;
-    }
-    child.wait()?;
+    let name = format!("this generator with {connections} connections");
+    let text = answered(&name, &child.wait_with_output()?, &OURS)?;
     let rate = figure(&text, r#""requests_per_second": ([\d.]+)"#)
         .with_context(|| format!("no rate over {connections} connections: {text}"))?;
     Ok((rate, peak.join().unwrap_or_default()))
@@ -205,11 +241,30 @@ fn find(program: &str) -> Option<PathBuf> {
 mod tests {
     use super::*;
 
+    fn bash(script: &str) -> Command {
+        let mut command = Command::new("bash");
+        command.args(["-c", script]);
+        command
+    }
+
     #[test]
     fn a_generators_count_and_cpu_time_are_read() {
-        let mut command = Command::new("bash");
-        command.args(["-c", "for i in {1..20000}; do :; done; echo '  \"requests\": 5000,'"]);
-        assert!(measure(&mut command, r#""requests": (\d+)"#).unwrap() > 1000.0);
-        assert!(measure(Command::new("bash").args(["-c", "echo nothing"]), r"(\d+) requests").is_err());
+        let busy =
+            "for i in {1..20000}; do :; done; echo cpu 0.001 0.001 >&2; echo '\"requests\": 5000, \"errors\": 0'";
+        let rate = measure(&mut bash(busy), "it", &OURS).unwrap();
+        assert!((1000.0..2_000_000.0).contains(&rate), "{rate}");
+    }
+
+    #[test]
+    fn what_is_no_measurement_says_why() {
+        for (script, expected) in [
+            ("echo nothing", "it does not say how many requests: nothing"),
+            ("echo '\"requests\": 5000, \"errors\": 3'", "it got 3 wrong answers"),
+            ("echo 'raise the limit' >&2; exit 2", "it ended with exit status: 2: raise the limit"),
+            ("kill -9 $$", "it ended with"),
+        ] {
+            let error = measure(&mut bash(script), "it", &OURS).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{script}: {error}");
+        }
     }
 }

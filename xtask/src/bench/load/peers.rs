@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::Args;
+use super::{Args, Says};
 
 /// A generator.
 pub(super) struct Peer {
@@ -13,7 +13,7 @@ pub(super) struct Peer {
     load: fn(u32, u32) -> String,
     /// What makes it a POST of the files of [`write_files`].
     post: fn(&Path) -> Vec<String>,
-    pub(super) count: &'static str,
+    pub(super) says: Says,
 }
 
 pub(super) const PEERS: [Peer; 4] = [
@@ -21,7 +21,7 @@ pub(super) const PEERS: [Peer; 4] = [
         name: "wrk",
         load: |connections, seconds| format!("-t1 -c{connections} -d{seconds}s"),
         post: |directory| vec!["-s".to_owned(), file(directory, SCRIPT)],
-        count: r"(\d+) requests in",
+        says: Says { count: r"(\d+) requests in", errors: r"Non-2xx or 3xx responses: (\d+)", codes: &[0] },
     },
     Peer {
         name: "ab",
@@ -29,19 +29,19 @@ pub(super) const PEERS: [Peer; 4] = [
         post: |directory| {
             ["-T", "application/json", "-p"].map(str::to_owned).into_iter().chain([file(directory, BODY)]).collect()
         },
-        count: r"Complete requests:\s+(\d+)",
+        says: Says { count: r"Complete requests:\s+(\d+)", errors: r"Non-2xx responses:\s+(\d+)", codes: &[0] },
     },
     Peer {
         name: "hey",
         load: |connections, seconds| format!("-c {connections} -z {seconds}s"),
         post: post_file,
-        count: r"\[200\]\s+(\d+) responses",
+        says: Says { count: r"\[200\]\s+(\d+) responses", errors: r"\[[^2]\d\d\]\s+(\d+) responses", codes: &[0] },
     },
     Peer {
         name: "oha",
         load: |connections, seconds| format!("--no-tui -c {connections} -z {seconds}s"),
         post: post_file,
-        count: r"\[200\] (\d+) responses",
+        says: Says { count: r"\[200\] (\d+) responses", errors: r"\[[^2]\d\d\] (\d+) responses", codes: &[0] },
     },
 ];
 

@@ -3,7 +3,6 @@
 
 use std::{
     net::SocketAddr,
-    process::Command,
     time::{Duration, Instant},
 };
 
@@ -11,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use e2e::stall::{self, StallingServer};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-use super::{Args, figure, median};
+use super::{Args, OURS, Says, answered, figure, median, on_second};
 
 /// Requests per second, as the figures of peers in docs/load.md have it.
 const RATE: f64 = 2000.0;
@@ -74,8 +73,7 @@ pub(super) fn compare(args: &Args) -> Result<()> {
 fn generate(args: &Args, address: SocketAddr, pattern: &str) -> Result<f64> {
     let (rate, duration, clients) =
         (RATE.to_string(), format!("{}s", DURATION.as_secs()), args.connections.to_string());
-    let mut command = Command::new("taskset");
-    command.args(["-c", "1"]).arg(std::env::current_exe().context("cannot find this program's own file")?);
+    let mut command = on_second(std::env::current_exe().context("cannot find this program's own file")?);
     command.args(["load", "--no-self-check", "--format", "json", "--expect-status", "200"]);
     command.args([
         "--url",
@@ -88,8 +86,9 @@ fn generate(args: &Args, address: SocketAddr, pattern: &str) -> Result<f64> {
         &clients,
     ]);
     let output = command.output().context("cannot run taskset (util-linux)")?;
-    let (text, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     // It ends with 1 when something was dropped, which is a figure here.
+    let text = answered("this generator", &output, &Says { codes: &[0, 1, 5], ..OURS })?;
+    let said = String::from_utf8_lossy(&output.stderr);
     figure(&text, pattern)
         .with_context(|| format!("no figure {pattern} from a generator that ended with {}: {said}", output.status))
 }

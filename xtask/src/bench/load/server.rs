@@ -42,7 +42,8 @@ impl Server {
         shell.change_dir(root());
         let built = cmd!(shell, "cargo build --release --package e2e-load --example hyper --message-format short");
         built.quiet().run().context("cannot build the server")?;
-        let program = Options::new(root()).runs().join("../release/examples/hyper");
+        // Beside the place for runs, which need not be there.
+        let program = Options::new(root()).runs().with_file_name("release").join("examples/hyper");
         let address = free_address()?;
         Self::start(program, &[&address.to_string(), ANSWER], address)
     }
@@ -50,21 +51,25 @@ impl Server {
     fn start(program: PathBuf, arguments: &[&str], address: SocketAddr) -> Result<Self> {
         let child = Command::new("taskset")
             .args(["-c", "0"])
-            .arg(program)
+            .arg(&program)
             .args(arguments)
             .stdout(Stdio::null())
             .spawn()
             .context("cannot start a server with taskset (util-linux)")?;
-        let server = Self { child, address };
-        server.wait()?;
+        let mut server = Self { child, address };
+        server.wait(&program)?;
         Ok(server)
     }
 
-    fn wait(&self) -> Result<()> {
+    /// Until it answers. What it says goes to standard error as it comes.
+    fn wait(&mut self, program: &Path) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(5);
         while TcpStream::connect(self.address).is_err() {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("{} ended with {status} before it answered at {}", program.display(), self.address);
+            }
             if Instant::now() > deadline {
-                bail!("no server answers at {} within 5 s", self.address);
+                bail!("{} does not answer at {} within 5 s", program.display(), self.address);
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -94,4 +99,18 @@ fn configuration(address: SocketAddr) -> String {
          server {{ listen {address} backlog=16384; location / {{ return 200 \"OK\"; }} }} }}\n",
         temporary.join(" ")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_ends_is_not_waited_for() {
+        let started = Instant::now();
+        let ended = Server::start("/nowhere/hyper".into(), &[], free_address().unwrap());
+        let error = ended.map(drop).unwrap_err().to_string();
+        assert!(error.starts_with("/nowhere/hyper ended with exit status: "), "{error}");
+        assert!(started.elapsed() < Duration::from_secs(5));
+    }
 }
