@@ -11,7 +11,9 @@ use anyhow::{Context, Result};
 use e2e::{
     agent::Order,
     exit::ExitCode,
-    load::{Arrivals, LoadResult, Model, Settings, Spacing, Tls, Trust, Workload, scenarios::FixedReport},
+    load::{
+        Arrivals, LoadResult, Model, Outcome, Settings, Spacing, Tls, Totals, Trust, Workload, scenarios::FixedReport,
+    },
     self_check::{SelfCheck, self_check},
 };
 
@@ -34,7 +36,7 @@ pub(crate) use agents::serve_parent;
   cargo xtask load --url https://localhost:8443/items --method POST --body '{\"n\":1}' --header 'content-type: application/json'
 
 Exit codes: 0 every answer was as expected, 1 some were not, 2 bad input, 3 nothing could be sent,
-4 interrupted (figures up to then are printed), 5 the figures cannot be trusted: the generator was the bottleneck, an agent was lost")]
+4 interrupted (figures up to then are printed, but for --agents, which give theirs at the end), 5 the figures cannot be trusted: the generator was the bottleneck, an agent was lost")]
 pub(crate) struct Args {
     /// Where requests go: http or https.
     #[arg(long, value_parser = target::parse)]
@@ -99,12 +101,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let order = args.order()?;
+    let workload = args.workload()?;
+    let settings = args.settings()?;
+    let order = Order::new(settings.address.to_string(), workload, &settings);
     let check = (!args.no_self_check).then(self_check).transpose().map_err(describe)?;
     if let Some(check) = &check {
         eprintln!("{}", output::self_check(check));
     }
-    let Measured { result, interrupted } = block_on(measure(args, order))??;
+    let Measured { result, interrupted } = block_on(measure(args, settings, order))??;
     println!("{}", output::render(&result, args.format)?);
     Ok(judge(args, &result, check.as_ref(), interrupted))
 }
@@ -115,12 +119,12 @@ struct Measured {
     interrupted: bool,
 }
 
-async fn measure(args: &Args, order: Order) -> Result<Measured> {
+async fn measure(args: &Args, settings: Settings, order: Order) -> Result<Measured> {
     let mut live = Live::new(order.warm_up + order.duration);
     if args.agents > 1 {
+        agents::check(args.agents, settings).map_err(describe)?;
         return agents::measure(args.agents, &order, &mut live).await;
     }
-    let settings = Settings { address: args.url.address()?, ..args.settings()? };
     let run = match order.workload {
         Workload::Fixed(scenario) => e2e::load::start(settings, scenario),
         Workload::Steps(scenario) => e2e::load::start(settings, scenario),
@@ -181,7 +185,7 @@ fn judge(args: &Args, result: &LoadResult<FixedReport>, check: Option<&SelfCheck
     }
     match () {
         () if interrupted => ExitCode::Interrupted,
-        () if result.measured.requests == 0 => ExitCode::NotUp,
+        () if nothing_was_sent(result) => ExitCode::NotUp,
         () if result.set_up.errors + result.measured.errors > 0 => ExitCode::Fail,
         () if result.open.as_ref().is_some_and(|open| open.dropped > 0) => ExitCode::Fail,
         () if !doubts.is_empty() => ExitCode::Incomplete,
@@ -189,24 +193,35 @@ fn judge(args: &Args, result: &LoadResult<FixedReport>, check: Option<&SelfCheck
     }
 }
 
+/// Whether no request has left: nobody listens, or the connection cannot be encrypted.
+fn nothing_was_sent(result: &LoadResult<FixedReport>) -> bool {
+    let sent = |totals: &Totals| {
+        let unsent = totals.by_error.iter().filter_map(|(outcome, count)| match outcome {
+            Outcome::Failure(failure) if failure.is_before_sending() => Some(count),
+            _ => None,
+        });
+        totals.requests - unsent.sum::<u64>()
+    };
+    [&result.set_up, &result.warm_up, &result.measured].into_iter().map(sent).sum::<u64>() == 0
+}
+
 impl Args {
-    /// The load as a value, as agents get it.
-    fn order(&self) -> Result<Order> {
+    /// What clients do.
+    fn workload(&self) -> Result<Workload> {
         if self.agents > self.clients {
             let text = format!("--agents {} is more than --clients {}: give each a client", self.agents, self.clients);
             return Err(BadInput(text).into());
         }
         if let Some(name) = &self.scenario {
-            let steps = target::steps(&self.url, name)?;
-            return Ok(Order::new(self.url.host_and_port(), steps.into(), &self.settings()?));
+            return Ok(target::steps(&self.url, name)?.into());
         }
         let request = target::request(&self.url, &self.method, self.body.as_deref(), &self.header)?;
         let request = self.expect_status.into_iter().fold(request, |request, status| request.expect_status(status));
         let request = self.expect_body.iter().fold(request, |request, body| request.expect_body(body.as_bytes()));
-        Ok(Order::new(self.url.host_and_port(), request.into(), &self.settings()?))
+        Ok(request.into())
     }
 
-    /// Everything but the address.
+    /// Everything but what is sent. The address is that of a server that is there.
     fn settings(&self) -> Result<Settings> {
         let spacing = if self.poisson { Spacing::Poisson } else { Spacing::Uniform };
         let open = |rate| Model::Open(Arrivals { rate, ramp_to: self.ramp_to, spacing });
@@ -218,7 +233,7 @@ impl Args {
             warm_up: self.warm_up,
             request_timeout: self.timeout,
             seed: self.seed,
-            ..Settings::new(([127, 0, 0, 1], 0).into())
+            ..Settings::new(self.url.address(self.timeout)?)
         })
     }
 
@@ -238,9 +253,16 @@ impl Args {
     }
 }
 
+/// One request in eleven days; the times of a schedule far below do not fit into a clock.
+const LOWEST_RATE: f64 = 0.000_001;
+
 fn parse_rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| format!("`{text}` is not a number of requests per second"))?;
-    if rate.is_finite() && rate > 0.0 { Ok(rate) } else { Err("a rate is above 0 and finite".to_owned()) }
+    if rate.is_finite() && rate >= LOWEST_RATE {
+        Ok(rate)
+    } else {
+        Err(format!("a rate is finite and at least {LOWEST_RATE} requests per second"))
+    }
 }
 
 /// Settings that cannot be are the input's fault.

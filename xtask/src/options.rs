@@ -243,12 +243,27 @@ impl std::fmt::Display for BadInput {
 
 impl std::error::Error for BadInput {}
 
+/// An error that ends the command with an exit code of its own.
+#[derive(Debug)]
+pub(crate) struct Ended(pub(crate) ExitCode, pub(crate) String);
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.1)
+    }
+}
+
+impl std::error::Error for Ended {}
+
 /// The exit code of an error, by what it is.
 pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
     let is_input = error.is::<BadInput>()
         || error.is::<e2e::run_dir::Error>()
         || error.is::<e2e::environment::Error>()
         || error.is::<e2e::kubelet::doctor::AskError>();
+    if let Some(Ended(code, _)) = error.downcast_ref() {
+        return *code;
+    }
     match error.downcast_ref::<e2e::run::Error>() {
         Some(error) => error.exit_code(),
         None if is_input => ExitCode::BadInput,

@@ -6,11 +6,15 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     net::{SocketAddr, TcpListener, TcpStream},
+    os::unix::process::CommandExt,
     process::{Command, Output},
     thread,
+    time::Duration,
 };
 
-use support::said;
+use rstest::rstest;
+use rustix::process::Signal;
+use support::{Running, processes_of, said, unique};
 
 /// Answers each request with the status that `answer` gives for its path, for as long as the test runs.
 fn serve(answer: fn(&str) -> u16) -> SocketAddr {
@@ -41,7 +45,7 @@ fn converse(mut stream: &TcpStream, answer: fn(&str) -> u16) {
 /// Load for half a second, without the check before it: a test shares the machine with others.
 fn load(more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command.args(["load", "--no-self-check", "--duration", "500ms", "--clients", "4"]).args(more);
+    command.args(["load", "--no-self-check", "--duration", "500ms"]).args(more);
     command
 }
 
@@ -66,7 +70,7 @@ fn clients_whose_set_up_failed_are_told() {
     let address = serve(|path| if path.starts_with("/register/") && path != "/register/0" { 500 } else { 200 });
     let project = project("attempts = 1");
     let (root, url) = (project.path().to_string_lossy(), format!("http://{address}/"));
-    let arguments = ["--root", &root, "--url", &url, "--scenario", "two"];
+    let arguments = ["--root", &root, "--url", &url, "--scenario", "two", "--clients", "4"];
 
     let output = load(&arguments).output().unwrap();
     let shown = printed(&output);
@@ -82,4 +86,63 @@ fn clients_whose_set_up_failed_are_told() {
         [1, 4, 3, 0],
         "{figures}"
     );
+}
+
+/// An address at which nobody listens.
+fn nobody() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+#[rstest]
+#[case::all_well(0, &["http://SERVER/"], "0 errors")]
+#[case::all_well_with_agents(0, &["http://SERVER/", "--agents", "2"], "0 errors")]
+#[case::another_status(1, &["http://SERVER/", "--expect-status", "204"], "status_200")]
+#[case::another_body(1, &["http://SERVER/", "--expect-body", "KO", "--agents", "2"], "unexpected_body")]
+#[case::too_slow_a_rate(2, &["http://SERVER/", "--rate", "1e-19"], "'1e-19' for '--rate <RATE>': a rate is finite and at least 0.000001")]
+#[case::too_slow_a_ramp(2, &["http://SERVER/", "--rate", "9", "--ramp-to", "1e-19"], "for '--ramp-to <RATE>'")]
+#[case::no_host(2, &["http://nobody.invalid/"], "cannot look up nobody.invalid:80")]
+#[case::no_host_for_agents(2, &["http://nobody.invalid/", "--agents", "2"], "cannot look up nobody.invalid:80")]
+#[case::no_certificate(2, &["https://SERVER/", "--authorities", "Cargo.toml"], "the given PEM text")]
+#[case::no_certificate_for_agents(2, &["https://SERVER/", "--authorities", "Cargo.toml", "--agents", "2"], "the given PEM text")]
+#[case::too_many_clients(2, &["http://SERVER/", "--clients", "4000000000"], "use fewer clients")]
+#[case::too_many_clients_for_agents(2, &["http://SERVER/", "--clients", "4000000000", "--agents", "2"], "use fewer clients")]
+#[case::more_agents_than_clients(2, &["http://NOBODY/", "--agents", "41"], "--agents 41 is more than --clients 40")]
+#[case::no_such_scenario(2, &["http://NOBODY/", "--scenario", "three"], "no scenario [load.three]")]
+#[case::down(3, &["http://NOBODY/"], "no server at NOBODY (NOBODY: Connection refused (os error 111)): start it")]
+#[case::down_with_agents(3, &["http://NOBODY/", "--agents", "2"], "no server at NOBODY")]
+#[case::no_tls(3, &["https://SERVER/", "--insecure"], "tls_failed")]
+fn each_end_has_its_exit_code(#[case] code: i32, #[case] arguments: &[&str], #[case] expected: &str) {
+    let project = project("attempts = 1");
+    let (server, nobody) = (serve(|_| 200).to_string(), nobody().to_string());
+    let named = |text: &str| text.replace("SERVER", &server).replace("NOBODY", &nobody);
+    let mut command = load(&["--root", &project.path().to_string_lossy(), "--url"]);
+    let output = command.args(arguments.iter().map(|text| named(text))).output().unwrap();
+    let told = printed(&output) + &said(&output);
+    assert_eq!(output.status.code(), Some(code), "{told}");
+    assert!(told.contains(&named(expected)), "{told}");
+}
+
+#[test]
+fn a_configuration_with_a_typo_is_bad_input() {
+    let project = project("attempt = 1");
+    let url = format!("http://{}/", nobody());
+    let arguments = ["--root", &project.path().to_string_lossy(), "--url", &url, "--scenario", "two"];
+    let output = load(&arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains(".config/e2e.toml:") && said(&output).contains("`attempt`"), "{}", said(&output));
+}
+
+#[rstest]
+#[case::alone(&[])]
+#[case::with_agents(&["--agents", "2"])]
+fn an_interrupt_ends_it_in_order(#[case] agents: &[&str]) {
+    let (url, id) = (format!("http://{}/", serve(|_| 200)), unique("interrupted"));
+    let mut command = load(&["--url", &url, "--warm-up", "60s"]);
+    // As a terminal does it, the signal goes to all of the group.
+    let mut run = Running::of(command.args(agents).env("E2E_TEST_ID", &id).process_group(0), None);
+    run.wait_for(" requests/s");
+    run.signal_group(Signal::INT);
+    let (status, _) = run.wait(Duration::from_secs(20));
+    assert_eq!(status.code(), Some(4), "{}", run.said());
+    assert!(support::wait_until(Duration::from_secs(5), || processes_of(&id).is_empty()), "{:?}", processes_of(&id));
 }

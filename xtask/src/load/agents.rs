@@ -2,10 +2,11 @@
 
 use std::{io::Read, process::Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use e2e::{
     agent::{self, Order, conduct},
     exit::ExitCode,
+    load::{self, Client, Identity, Moment, Next, Outcome, Response, Scenario, Settings, Step},
 };
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -14,7 +15,7 @@ use tokio::{
 };
 
 use super::{Measured, live::Live};
-use crate::options::block_on;
+use crate::options::{Ended, block_on};
 
 /// The load over this many processes.
 pub(super) async fn measure(count: u32, order: &Order, live: &mut Live) -> Result<Measured> {
@@ -38,8 +39,54 @@ pub(super) async fn measure(count: u32, order: &Order, live: &mut Live) -> Resul
     live.end();
     match result {
         Some(result) => Ok(Measured { result, interrupted: false }),
-        None => bail!("interrupted: agents give their figures at the end only, so there are none"),
+        None => {
+            let text = "interrupted: agents give their figures at the end only, so there are none";
+            Err(Ended(ExitCode::Interrupted, text.to_owned()).into())
+        }
     }
+}
+
+/// Refuses settings that every agent would refuse, before any is started.
+///
+/// # Errors
+///
+/// Those of an agent with its share of the clients.
+pub(super) fn check(count: u32, settings: Settings) -> Result<(), load::Error> {
+    let settings = Settings { clients: settings.clients.div_ceil(count), ..settings };
+    load::start(settings, Idle).map(drop)
+}
+
+/// Clients that send nothing.
+struct Idle;
+
+impl Scenario for Idle {
+    type Client = Self;
+
+    fn name(&self) -> &str {
+        "idle"
+    }
+
+    fn steps(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn client(&self, _: Identity) -> Self {
+        Self
+    }
+}
+
+impl Client for Idle {
+    type Report = ();
+
+    fn next(&mut self, _: &Moment, _: &mut Vec<u8>) -> Next {
+        Next::Finish
+    }
+
+    fn receive(&mut self, _: &Moment, _: Step, _: &Response<'_>) -> Outcome {
+        Outcome::Ok
+    }
+
+    fn finish(self, _: &Moment) {}
 }
 
 async fn start(token: &str) -> Result<(Child, String)> {
@@ -47,6 +94,8 @@ async fn start(token: &str) -> Result<(Child, String)> {
     let mut command = Command::new(program);
     command.arg("agent").env(agent::TOKEN, token).env(agent::LISTEN, "127.0.0.1:0");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    // Ctrl-C reaches the whole group of a terminal, and it is this program that ends its agents.
+    command.process_group(0);
     let mut child = command.spawn().context("cannot start an agent")?;
     let output = child.stdout.take().context("an agent has no standard output")?;
     let line = BufReader::new(output).lines().next_line().await?.context("an agent ended before it listened")?;

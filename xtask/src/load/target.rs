@@ -1,10 +1,12 @@
 //! What is sent where: a URL, headers and a body become a [`Fixed`] request, or a scenario's name its [`Steps`].
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::str::FromStr;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use e2e::{
+    exit::ExitCode,
     load::{
         RequestHead,
         scenarios::{Fixed, Steps},
@@ -13,7 +15,7 @@ use e2e::{
 };
 use reqwest::Url;
 
-use crate::options::{BadInput, project};
+use crate::options::{BadInput, Ended, project};
 
 /// An http or https URL.
 #[derive(Debug, Clone)]
@@ -48,15 +50,22 @@ impl FromStr for Header {
 }
 
 impl Target {
-    /// The first address of the host.
-    pub(super) fn address(&self) -> Result<SocketAddr> {
+    /// The first address of the host at which somebody listens: `localhost` has two, and a server is mostly at one of them. Each
+    /// is given this long.
+    pub(super) fn address(&self, limit: Duration) -> Result<SocketAddr> {
         let unknown = |error| BadInput(format!("cannot look up {}: {error}", self.host_and_port()));
-        let addresses = self.0.socket_addrs(|| None).map_err(unknown)?;
-        addresses.first().copied().with_context(|| format!("{} has no address", self.host_and_port()))
+        let mut refusals = Vec::new();
+        for address in self.0.socket_addrs(|| None).map_err(unknown)? {
+            match TcpStream::connect_timeout(&address, limit) {
+                Ok(_) => return Ok(address),
+                Err(error) => refusals.push(format!("{address}: {error}")),
+            }
+        }
+        let (server, refusals) = (self.host_and_port(), refusals.join("; "));
+        Err(Ended(ExitCode::NotUp, format!("no server at {server} ({refusals}): start it, or correct --url")).into())
     }
 
-    /// As agents look it up.
-    pub(super) fn host_and_port(&self) -> String {
+    fn host_and_port(&self) -> String {
         format!("{}:{}", self.host(), self.0.port_or_known_default().unwrap_or(80))
     }
 
@@ -110,7 +119,7 @@ pub(super) fn steps(target: &Target, name: &str) -> Result<Steps> {
             BadInput("the steps of a --scenario have paths of their own: leave the URL's out".to_owned()).into()
         );
     }
-    let config = project().read_config()?;
+    let config = project().read_config().map_err(e2e::run::Error::from)?;
     let scenarios = &config.load;
     let Some(scenario) = scenarios.get(name) else {
         let names: Vec<&str> = scenarios.keys().map(String::as_str).collect();
@@ -137,7 +146,18 @@ mod tests {
         let target = parse("http://[::1]").unwrap();
         assert_eq!((target.host_and_port(), target.authority()), ("[::1]:80".into(), "[::1]".into()));
         assert_eq!((target.path_and_query(), target.server_name()), ("/".into(), None));
-        assert_eq!(target.address().unwrap().to_string(), "[::1]:80");
+    }
+
+    #[test]
+    fn a_server_is_looked_for_where_somebody_listens() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let target = parse(&format!("http://localhost:{}/", address.port())).unwrap();
+        assert_eq!(target.address(Duration::from_secs(5)).unwrap(), address);
+        drop(listener);
+        let error = target.address(Duration::from_secs(5)).unwrap_err();
+        assert!(error.to_string().contains(&format!("{address}: Connection refused")), "{error}");
+        assert_eq!(crate::options::exit_code(&error), ExitCode::NotUp);
     }
 
     #[test]

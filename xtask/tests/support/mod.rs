@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// The reference system, whose load suites last long enough to be interrupted.
 pub(crate) const REFERENCE: &str = "..";
@@ -31,6 +31,25 @@ pub(crate) fn said(output: &Output) -> String {
 /// The workspace.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(REFERENCE)
+}
+
+/// Makes a project of one component that is up at once, since nothing is asked of it, with suites that check nothing for so long.
+pub(crate) fn leave_project(root: &Path, component: &str, suites_seconds: u32) {
+    let config = "suites = ['sh', 'suites.sh']\n[local.'sleep:1']\nrun = ['sleep', '600']\nbinaries = ['sleep']\n";
+    let manifest = format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {component}}}\nspec:\n  selector: {{matchLabels: {{app: {component}}}}}\n  \
+         template:\n    metadata: {{labels: {{app: {component}}}}}\n    spec: {{containers: [{{name: {component}, image: 'sleep:1'}}]}}\n"
+    );
+    let suites = format!(
+        "sleep {suites_seconds}\nmkdir -p target/nextest/default\necho '<testsuites name=\"none\" tests=\"0\" failures=\"0\" errors=\"0\"></testsuites>' \
+         > target/nextest/default/junit.xml\n"
+    );
+    let files = [(".config/e2e.toml", config), ("manifests/one.yaml", &manifest), ("suites.sh", &suites)];
+    for (file, text) in files {
+        let path = root.join(file);
+        fs::create_dir_all(path.parent().expect("a directory")).expect("it can be made");
+        fs::write(path, text).expect("it can be written");
+    }
 }
 
 /// A place for runs that is gone when the test ends.
@@ -93,7 +112,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    fn of(command: &mut Command, unread_after: Option<&'static str>) -> Self {
+    pub(crate) fn of(command: &mut Command, unread_after: Option<&'static str>) -> Self {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let stderr = child.stderr.take().expect("a pipe");
         let lines = Arc::new(Mutex::new(Vec::new()));
@@ -125,6 +144,12 @@ impl Running {
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
         kill_process(pid, signal).expect("it runs");
+    }
+
+    /// The same for its process group, which it must lead.
+    pub(crate) fn signal_group(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
+        kill_process_group(pid, signal).expect("it runs");
     }
 
     /// Waits for its end, and says how long that took.
