@@ -14,7 +14,7 @@ use e2e::{
     load::{
         Arrivals, LoadResult, Model, Outcome, Settings, Spacing, Tls, Totals, Trust, Workload, scenarios::FixedReport,
     },
-    self_check::{SelfCheck, self_check},
+    self_check::{SelfCheck, SelfCheckError, highest_rate, self_check},
 };
 
 use crate::options::{BadInput, block_on};
@@ -104,7 +104,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let workload = args.workload()?;
     let settings = args.settings()?;
     let order = Order::new(settings.address.to_string(), workload, &settings);
-    let check = (!args.no_self_check).then(self_check).transpose().map_err(describe)?;
+    let check = (!args.no_self_check).then(self_check).transpose().map_err(of_check)?;
     if let Some(check) = &check {
         eprintln!("{}", output::self_check(check));
     }
@@ -176,9 +176,16 @@ fn judge(args: &Args, result: &LoadResult<FixedReport>, check: Option<&SelfCheck
         let off = check.deviation.abs() * 100.0;
         doubts.push(format!("this machine measured a known latency {off:.1}% wrong: it is too busy for true figures"));
     }
-    if let Some((check, rate)) = check.zip(args.rate).filter(|(check, rate)| !check.has_head_room(*rate, args.agents)) {
-        let able = check.requests_per_cpu_second.unwrap_or_default();
-        doubts.push(format!("{rate} requests/s leave no head-room, a core makes {able}: use more --agents"));
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let arrivals = result.open.as_ref().map(|open| &open.arrivals);
+    if let Some((check, arrivals)) = check.zip(arrivals)
+        && !check.has_head_room(arrivals, args.agents, processors)
+    {
+        let (able, highest) = (check.requests_per_cpu_second.unwrap_or_default(), highest_rate(arrivals));
+        doubts.push(format!(
+            "{highest} requests/s leave no head-room, a core makes {able} and there are {processors}: use more --agents, \
+             or a machine with more cores"
+        ));
     }
     for doubt in &doubts {
         eprintln!("warning: {doubt}");
@@ -262,6 +269,13 @@ fn parse_rate(text: &str) -> Result<f64, String> {
         Ok(rate)
     } else {
         Err(format!("a rate is finite and at least {LOWEST_RATE} requests per second"))
+    }
+}
+
+fn of_check(error: SelfCheckError) -> anyhow::Error {
+    match error {
+        SelfCheckError::Load(error) => describe(error),
+        error => error.into(),
     }
 }
 

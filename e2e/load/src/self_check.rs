@@ -1,6 +1,7 @@
 //! Whether the generator tells the truth on this machine, now: [`self_check`] measures a server whose stalls are known and compares
 //! with what they must come to.
 
+use std::io;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -46,19 +47,40 @@ impl SelfCheck {
         self.deviation.abs() <= ALLOWED_DEVIATION
     }
 
-    /// Whether this many generators can make this many requests per second with some reserve; true when that is not known.
-    pub fn has_head_room(&self, rate: f64, generators: u32) -> bool {
-        self.requests_per_cpu_second.is_none_or(|able| rate <= able * f64::from(generators) * ALLOWED_LOAD)
+    /// Whether this many generators on this many processors can make these arrivals with some reserve, at their highest rate; true
+    /// when that is not known. More generators than processors make no more, since each can use one processor.
+    pub fn has_head_room(&self, arrivals: &Arrivals, generators: u32, processors: usize) -> bool {
+        let highest = highest_rate(arrivals);
+        let cores = (generators as usize).min(processors) as f64;
+        self.requests_per_cpu_second.is_none_or(|able| highest <= able * cores * ALLOWED_LOAD)
     }
+}
+
+/// Requests per second at one end of the ramp, whichever has more.
+pub fn highest_rate(arrivals: &Arrivals) -> f64 {
+    arrivals.ramp_to.map_or(arrivals.rate, |last| last.max(arrivals.rate))
+}
+
+/// Why nothing could be found out.
+#[derive(Debug, thiserror::Error)]
+pub enum SelfCheckError {
+    /// The built-in server cannot listen, or has no thread.
+    #[error(
+        "the self-check's server cannot start on 127.0.0.1: {0}; free ports or file descriptors, or leave the check out"
+    )]
+    Server(io::Error),
+    /// The generator could not run against it.
+    #[error(transparent)]
+    Load(#[from] Error),
 }
 
 /// Takes less than 3 s and blocks the thread, which must not be a runtime's.
 ///
 /// # Errors
 ///
-/// As [`load::start`]; or when the built-in server cannot listen on the loopback interface.
-pub fn self_check() -> Result<SelfCheck, Error> {
-    let server = StallingServer::start().map_err(Error::Thread)?;
+/// See [`SelfCheckError`].
+pub fn self_check() -> Result<SelfCheck, SelfCheckError> {
+    let server = StallingServer::start().map_err(SelfCheckError::Server)?;
     let head = RequestHead::new("GET", "/", "self-check").expect("a fixed request is valid");
     let request = Fixed::new(&head, None).expect_status(200).expect_body("OK");
     let settings = Settings {
@@ -97,8 +119,14 @@ mod tests {
             deviation: 0.011,
             requests_per_cpu_second: Some(1000.0),
         };
-        assert!(check.is_true() && check.has_head_room(700.0, 1) && !check.has_head_room(701.0, 1));
-        assert!(check.has_head_room(1400.0, 2));
+        let has_room = |rate, generators| check.has_head_room(&Arrivals::constant(rate), generators, 2);
+        assert!(check.is_true() && has_room(700.0, 1) && !has_room(701.0, 1));
+        assert!(has_room(1400.0, 2));
+        // They share two processors.
+        assert!(has_room(1400.0, 8) && !has_room(1401.0, 8));
+        let ramp = |rate, last| Arrivals { ramp_to: Some(last), ..Arrivals::constant(rate) };
+        assert!(!check.has_head_room(&ramp(10.0, 701.0), 1, 2) && !check.has_head_room(&ramp(701.0, 10.0), 1, 2));
+        assert!(check.has_head_room(&ramp(10.0, 700.0), 1, 2));
         assert!(!SelfCheck { deviation: -0.03, ..check }.is_true());
     }
 }
