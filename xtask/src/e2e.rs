@@ -43,7 +43,7 @@ pub(crate) struct Args {
     /// Accept the snapshot as it is now.
     #[arg(long)]
     update_snapshots: bool,
-    /// What standard output gets: a summary, or the whole report as JSON.
+    /// What standard output gets: a summary, or the whole report as JSON; of several runs, their comparison.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
@@ -81,8 +81,14 @@ const REPEAT: u32 = 3;
 /// Several runs, in turns, and one comparison of them.
 fn in_turns(args: &Args, options: &Options, repeat: u32, progress: &Progress) -> Result<ExitCode> {
     let show = |outcome: &Outcome| {
-        if let Err(error) = show(outcome, Format::Text, progress) {
-            progress.line(format!("the run cannot be shown: {error}"));
+        if let Some(report) = &outcome.report {
+            let summary = summary::render(report, &progress.elapsed(), wants_colour());
+            match args.format {
+                // Standard output is for the comparison.
+                Format::Json => eprintln!("{summary}"),
+                Format::Text => println!("{summary}"),
+            }
+            say_where(outcome);
         }
     };
     let compared = block_on(several::in_turns(options, args.system.targets(), repeat, progress, &show))??;
@@ -102,6 +108,12 @@ fn show(outcome: &Outcome, format: Format, progress: &Progress) -> Result<()> {
         Format::Json => println!("{}", serde_json::to_string_pretty(report)?),
         Format::Text => println!("{}", summary::render(report, &progress.elapsed(), wants_colour())),
     }
+    say_where(outcome);
+    Ok(())
+}
+
+/// What else there is to see of a run.
+fn say_where(outcome: &Outcome) {
     if let Some(difference) = &outcome.snapshot_difference {
         eprintln!("{difference}");
         eprintln!(
@@ -109,5 +121,4 @@ fn show(outcome: &Outcome, format: Format, progress: &Progress) -> Result<()> {
         );
     }
     eprintln!("report: {}", outcome.directory.join(e2e::run_dir::REPORT_MARKDOWN).display());
-    Ok(())
 }

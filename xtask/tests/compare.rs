@@ -1,5 +1,7 @@
 //! `cargo xtask compare` on reports that runs left behind.
 
+mod support;
+
 use std::{
     fs,
     path::Path,
@@ -70,4 +72,19 @@ fn what_cannot_be_compared_is_named() {
         assert!(said.contains(expected), "{arguments:?}: {said}");
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
     }
+}
+
+#[test]
+fn several_runs_with_json_print_their_comparison_alone() {
+    let project = tempfile::tempdir().unwrap();
+    support::leave_project(project.path(), "redis", 0);
+    let root = project.path().to_string_lossy().into_owned();
+    let arguments = ["--root", &root, "e2e", "--target", "local", "--repeat", "2", "--format", "json"];
+    let output = xtask(&project.path().join("runs"), &arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let comparison: serde_json::Value =
+        serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}\n{said}"));
+    assert!(comparison.is_object(), "{comparison}");
+    assert_eq!(said.matches("\nreport: ").count(), 2, "{said}");
 }
