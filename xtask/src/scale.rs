@@ -11,14 +11,14 @@ use e2e::{
     exit::ExitCode,
     load::Random,
     progress::Progress,
-    report::{Bottleneck, Report},
+    report::{Bottleneck, Report, Verdict},
     run::{Options, run as run_once},
     scaling::{Point, Study, study},
     target::Target,
 };
 use serde::Serialize;
 
-use crate::options::{BadInput, TargetChoice, block_on, parse_target, project};
+use crate::options::{BadInput, TargetChoice, block_on, describe, parse_target, project};
 use control::Control;
 
 /// Measure the throughput with different numbers of backends and fit the Universal Scalability Law to it.
@@ -32,7 +32,8 @@ use control::Control;
   cargo xtask scale --target docker --controls   # and what a regression comes from
   cargo xtask scale --replicas 1,2,4 --repeat 1 --duration 5s   # three levels: measured, not fitted
 
-Exit codes: as those of e2e; 5 when a level could not be measured")]
+Exit codes: as those of e2e, the worst of all runs; 5 when a level could not be measured. A run that cannot be made, or an interrupt,
+ends the study, and what was measured up to then is written")]
 pub(crate) struct Args {
     /// Numbers of replicas of the backend.
     #[arg(long, value_delimiter = ',', default_value = "1,2,3,4,6,8", value_parser = clap::value_parser!(u32).range(1..=64))]
@@ -73,7 +74,17 @@ struct Found {
     target: String,
     /// Each run, in the order in which they were made.
     runs: Vec<Level>,
+    /// The run that ended the study before its time, if one did.
+    ended_by: Option<Unmade>,
     study: Study,
+}
+
+/// A run that gave no report.
+#[derive(Debug, Serialize)]
+struct Unmade {
+    replicas: u32,
+    control: Option<Control>,
+    reason: String,
 }
 
 /// One run.
@@ -84,6 +95,9 @@ struct Level {
     control: Option<Control>,
     /// Its directory, where every figure can be checked.
     run: String,
+    /// What the run found of the system; the throughput of one that did not pass counts as well.
+    verdict: Verdict,
+    verdict_reason: String,
     /// Nothing when the throughput could not be measured.
     operations_per_second: Option<f64>,
     /// Operations per second at which the machine's processors would be used up, at this level's cost of an operation.
@@ -102,29 +116,50 @@ impl Level {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let order = order(&args.levels()?, args.repeat, args.seed);
     let progress = Progress::new();
-    let mut runs = Vec::new();
-    let mut target = String::new();
+    let (mut runs, mut exits, mut target) = (Vec::new(), Vec::new(), String::new());
+    let mut failed = None;
     for (number, (replicas, control)) in (1..).zip(&order) {
         let how = control.map(|control| format!(", {}", control.described())).unwrap_or_default();
         progress.line(format!("scale: run {number} of {} with {replicas} replicas{how}", order.len()));
-        let outcome = block_on(run_once(args.options(*replicas, *control)?, &progress))??;
-        if outcome.exit == ExitCode::Interrupted {
-            return Ok(outcome.exit);
+        match one(args.options(*replicas, *control)?, &progress) {
+            Ok((run, exit, report)) => {
+                if control.is_none() {
+                    target.clone_from(&report.environment.provider);
+                }
+                runs.push(level(*replicas, *control, run, &report));
+                exits.push(exit);
+            }
+            // There is nothing to keep.
+            Err(error) if runs.is_empty() => return Err(error),
+            Err(error) => {
+                let ended_by = Unmade { replicas: *replicas, control: *control, reason: describe(&error) };
+                failed = Some((ended_by, error));
+                break;
+            }
         }
-        let report = outcome.report.context("a run without suites has no throughput")?;
-        if control.is_none() {
-            target.clone_from(&report.environment.provider);
-        }
-        let name = outcome.directory.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
-        runs.push(level(*replicas, *control, name, &report));
     }
     let points: Vec<Point> = runs.iter().filter_map(|run| run.point(None)).collect();
-    let is_complete = runs.iter().all(|run| run.operations_per_second.is_some());
-    let found = Found { target, runs, study: study(&points, args.seed) };
+    let (ended_by, error) = failed.unzip();
+    let found = Found { target, runs, ended_by, study: study(&points, args.seed) };
     let directory = write(&found, &points)?;
     println!("{}", text::render(&found, &points));
     eprintln!("plot: {}", directory.join("scale.svg").display());
-    Ok(if is_complete { ExitCode::Pass } else { ExitCode::Incomplete })
+    error.map_or_else(|| Ok(worst(&exits, &found.runs)), Err)
+}
+
+/// One run: its name, how it ended and its report.
+fn one(options: Options, progress: &Progress) -> Result<(String, ExitCode, Report)> {
+    let outcome = block_on(run_once(options, progress))??;
+    let report = outcome.report.context("a run without suites has no throughput")?;
+    Ok((outcome.directory.id(), outcome.exit, report))
+}
+
+/// A fault of the system says more than a figure that is missing.
+fn worst(exits: &[ExitCode], runs: &[Level]) -> ExitCode {
+    let is_complete = runs.iter().all(|run| run.operations_per_second.is_some());
+    let incomplete = (!is_complete).then_some(ExitCode::Incomplete);
+    let order = [ExitCode::Fail, ExitCode::NotUp, ExitCode::Incomplete];
+    order.into_iter().find(|code| exits.contains(code) || incomplete == Some(*code)).unwrap_or(ExitCode::Pass)
 }
 
 impl Args {
@@ -191,6 +226,8 @@ fn level(replicas: u32, control: Option<Control>, run: String, report: &Report) 
         replicas,
         control,
         run,
+        verdict: report.verdict,
+        verdict_reason: report.verdict_reason.clone(),
         operations_per_second,
         host_bound: report.expected.as_ref().map(|expected| expected.host_bound),
         bottleneck: report.bottleneck.clone(),

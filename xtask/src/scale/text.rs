@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use e2e::scaling::{Fit, Point, Study, levels, mean};
+use e2e::{
+    report::Verdict,
+    scaling::{Fit, Point, Study, levels, mean},
+};
 
 use super::{Found, Level, control::Control};
 
@@ -13,8 +16,9 @@ pub(super) fn render(found: &Found, points: &[Point]) -> String {
     let mut lines = vec![
         format!("# Throughput by replicas on {}", found.target),
         String::new(),
-        "| replicas | measured operations/s | lowest to highest | fitted | linearity | bottleneck |".to_owned(),
-        "| --- | --- | --- | --- | --- | --- |".to_owned(),
+        "| replicas | measured operations/s | lowest to highest | fitted | linearity | bottleneck | verdicts |"
+            .to_owned(),
+        "| --- | --- | --- | --- | --- | --- | --- |".to_owned(),
     ];
     let fit = match &found.study {
         Study::Fitted(fit) => Some(fit),
@@ -30,6 +34,13 @@ pub(super) fn render(found: &Found, points: &[Point]) -> String {
     }
     let unmeasured = found.runs.iter().filter(|run| run.operations_per_second.is_none());
     lines.extend(unmeasured.map(|run| format!("Not measured: {} replicas in {}.", run.replicas, run.run)));
+    lines.extend(found.ended_by.iter().map(|run| {
+        let how = run.control.map_or_else(String::new, |control| format!(", {}", control.described()));
+        format!("The run with {} replicas{how} ended the study, and was not measured: {}.", run.replicas, run.reason)
+    }));
+    lines.extend(found.runs.iter().filter(|run| run.verdict != Verdict::Pass).map(|run| {
+        format!("Verdict {}: {} replicas in {} ({}).", word(run.verdict), run.replicas, run.run, run.verdict_reason)
+    }));
     lines.extend(bottlenecks(found));
     lines.push(String::new());
     lines.extend(founding(points));
@@ -48,7 +59,27 @@ fn row(level: u32, found: &Found, points: &[Point], fit: Option<&Fit>) -> String
     let linearity =
         mean(points, 1).map_or("-".to_owned(), |one| format!("{:.0}%", measured / (one * f64::from(level)) * 100.0));
     let names = limits(found, |run| run.replicas == level && run.control.is_none());
-    format!("| {level} | {measured:.0} | {low:.0} to {high:.0} | {fitted} | {linearity} | {names} |")
+    let verdicts = verdicts(found, level);
+    format!("| {level} | {measured:.0} | {low:.0} to {high:.0} | {fitted} | {linearity} | {names} | {verdicts} |")
+}
+
+/// How many runs of a level came to which verdict.
+fn verdicts(found: &Found, level: u32) -> String {
+    let count = |verdict| {
+        let of_level = |run: &&Level| run.replicas == level && run.control.is_none() && run.verdict == verdict;
+        Some(found.runs.iter().filter(of_level).count()).filter(|count| *count > 0)
+    };
+    let verdicts = [Verdict::Pass, Verdict::Fail, Verdict::Incomplete].into_iter();
+    let counts = verdicts.filter_map(|verdict| Some(format!("{} {}", count(verdict)?, word(verdict))));
+    counts.collect::<Vec<_>>().join(", ")
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "pass",
+        Verdict::Fail => "fail",
+        Verdict::Incomplete => "incomplete",
+    }
 }
 
 fn law(fit: &Fit) -> Vec<String> {
@@ -140,6 +171,31 @@ fn regression(points: &[Point]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn run(replicas: u32, verdict: Verdict) -> Level {
+        Level {
+            replicas,
+            control: None,
+            run: "a".to_owned(),
+            verdict,
+            verdict_reason: "a finding".to_owned(),
+            operations_per_second: Some(10.0),
+            host_bound: None,
+            bottleneck: None,
+        }
+    }
+
+    #[test]
+    fn runs_that_did_not_pass_are_marked() {
+        let runs = [(1, Verdict::Pass), (2, Verdict::Fail), (1, Verdict::Incomplete), (1, Verdict::Pass)];
+        let runs: Vec<Level> = runs.map(|(replicas, verdict)| run(replicas, verdict)).into();
+        let points: Vec<Point> = runs.iter().filter_map(|run| run.point(None)).collect();
+        let study = Study::Abstained("few".to_owned());
+        let text = render(&Found { target: "local".to_owned(), runs, ended_by: None, study }, &points);
+        assert!(text.contains("| not measured | 2 pass, 1 incomplete |"), "{text}");
+        assert!(text.contains("| not measured | 1 fail |"), "{text}");
+        assert!(text.contains("Verdict fail: 2 replicas in a (a finding)."), "{text}");
+    }
 
     fn point(replicas: u32, throughput: f64) -> Point {
         Point { replicas, throughput }

@@ -1,0 +1,71 @@
+//! `cargo xtask scale` as a person runs it, on a project whose runs have no throughput: what is kept of a study, and how it ends.
+
+mod support;
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use rustix::process::Signal;
+use support::{Running, leave_project, said, wait_until};
+
+fn scale(root: &Path, more: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command.arg("--root").arg(root).arg("--runs").arg(root.join("runs"));
+    command.args(["scale", "--target", "local", "--replicas", "1,2", "--repeat", "1"]).args(more);
+    command.env_remove("CARGO_TARGET_DIR").stdin(Stdio::null());
+    command
+}
+
+/// What the study left: its data and its page.
+fn study(root: &Path) -> (serde_json::Value, String) {
+    let directories: Vec<_> = fs::read_dir(root.join("runs/scale")).unwrap().collect();
+    let [Ok(directory)] = &directories[..] else { panic!("not one study: {directories:?}") };
+    let read = |file| fs::read_to_string(directory.path().join(file)).unwrap();
+    assert!(read("scale.svg").starts_with("<svg"));
+    (serde_json::from_str(&read("scale.json")).unwrap(), read("scale.md"))
+}
+
+#[test]
+fn levels_without_a_throughput_and_their_verdicts_are_told() {
+    let project = tempfile::tempdir().unwrap();
+    leave_project(project.path(), "backend", 0);
+    let output = scale(project.path(), &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(5), "{}", said(&output));
+    let (found, page) = study(project.path());
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().next(), page.lines().next());
+    for (at, replicas) in (0..2).zip([1, 2]) {
+        assert!(page.contains(&format!("Not measured: {replicas} replicas in ")), "{page}");
+        assert!(page.contains(&format!("Verdict incomplete: {replicas} replicas in ")), "{page}");
+        assert_eq!(found["runs"][at]["verdict"], "incomplete", "{found}");
+    }
+}
+
+#[test]
+fn an_interrupt_keeps_what_was_measured() {
+    let project = tempfile::tempdir().unwrap();
+    leave_project(project.path(), "backend", 3);
+    let mut run = Running::of(&mut scale(project.path(), &[]), None);
+    let in_second = || run.said().matches("running the suites").count() == 2;
+    assert!(wait_until(Duration::from_secs(60), in_second), "{}", run.said());
+    run.signal(Signal::INT);
+    let (status, _) = run.wait(Duration::from_secs(30));
+    assert_eq!(status.code(), Some(4), "{}", run.said());
+    let (found, page) = study(project.path());
+    assert_eq!(found["runs"].as_array().map(Vec::len), Some(1), "{found}");
+    assert!(page.contains("replicas ended the study, and was not measured: interrupted"), "{page}");
+}
+
+#[test]
+fn what_no_study_can_be_made_of_is_bad_input() {
+    let project = tempfile::tempdir().unwrap();
+    leave_project(project.path(), "redis", 0);
+    for (more, expected) in [(&["--controls"][..], "needs --target docker"), (&[], "--replicas backend=")] {
+        let output = scale(project.path(), more).output().unwrap();
+        assert!(output.status.code() == Some(2) && said(&output).contains(expected), "{}", said(&output));
+        assert!(!project.path().join("runs/scale").exists());
+    }
+}
