@@ -7,6 +7,7 @@ mod down;
 mod e2e;
 mod gc;
 mod images;
+mod interrupts;
 mod load;
 mod options;
 mod report;

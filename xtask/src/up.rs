@@ -16,7 +16,10 @@ use e2e::{
     run_dir::{self, new_run_id},
 };
 
-use crate::options::{SystemArgs, block_on, project};
+use crate::{
+    interrupts::Interrupts,
+    options::{SystemArgs, block_on, project},
+};
 
 /// Bring the system up and leave it up.
 #[derive(Debug, clap::Args)]
@@ -57,13 +60,7 @@ pub(crate) fn detach(run_id: Option<&str>) -> Result<ExitCode> {
         .spawn()
         .context("cannot start the process that keeps the system")?;
     let held = block_on(async {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        let interrupted = async {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-        };
+        let mut interrupts = Interrupts::install()?;
         let held = until("the system", FOREVER, Duration::from_millis(100), || {
             let look = match (child.try_wait(), std::fs::read_to_string(run.join(HELD))) {
                 (Ok(Some(status)), _) => Look::Done(Err(status.code())),
@@ -73,12 +70,11 @@ pub(crate) fn detach(run_id: Option<&str>) -> Result<ExitCode> {
             async { look }
         });
         let held = tokio::select! {
-            () = interrupted => None,
+            () = interrupts.come() => None,
             held = held => Some(held),
         };
         anyhow::Ok(held)
-    })?
-    .context("cannot catch SIGTERM")?;
+    })??;
     match held {
         None => {
             e2e::run::stop_process(child.id());

@@ -2,21 +2,30 @@
 
 use std::{
     path::Path,
+    process::Stdio,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use e2e::{
     environment::Environment,
     exit::ExitCode,
     poll::{Look, until},
     progress::Progress,
-    run::{Options, make_images, stop_process},
+    run::{Options, make_images},
     run_dir::{self, new_run_id, random_hex},
+};
+use tokio::{
+    io::AsyncReadExt,
+    process::{Child, Command},
+    time::timeout,
 };
 use xshell::{Shell, cmd};
 
-use crate::options::{block_on, root};
+use crate::{
+    interrupts::{Interrupts, stop},
+    options::{Ended, block_on, root},
+};
 
 /// Time from nothing to all-healthy: docker-compose, this framework on docker, this framework on local, in turns.
 ///
@@ -32,6 +41,9 @@ pub(crate) struct Args {
 /// Longer than any of them takes, short enough to notice one that hangs.
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// Removing a system takes seconds; one that takes longer than this hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let shell = Shell::new()?;
     shell.change_dir(root());
@@ -39,12 +51,18 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     block_on(make_images(&Options::new(root()), &Progress::new()))??;
     // Apart from the runs that people make, of which the latest one stays what it was.
     let runs = shell.create_temp_dir()?;
+    block_on(rounds(args, &compose, runs.path()))?
+}
+
+/// A line for each round, and the medians.
+async fn rounds(args: &Args, compose: &[&str], runs: &Path) -> Result<ExitCode> {
+    let mut interrupts = Interrupts::install()?;
     println!("{:<6} {:>12} {:>12} {:>12} {:>15}", "round", "compose s", "docker s", "local s", "docker/compose");
     let (mut ratios, mut locals, mut dockers) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=args.rounds {
-        let compose = compose_up(&shell, &compose)?.as_secs_f64();
-        let docker = framework_up("docker", runs.path())?.as_secs_f64();
-        let local = framework_up("local", runs.path())?.as_secs_f64();
+        let compose = compose_up(compose, interrupts.come()).await?.as_secs_f64();
+        let docker = framework_up("docker", runs, interrupts.come()).await?.as_secs_f64();
+        let local = framework_up("local", runs, interrupts.come()).await?.as_secs_f64();
         println!("{round:<6} {compose:>12.2} {docker:>12.2} {local:>12.2} {:>15.2}", docker / compose);
         ratios.push(docker / compose);
         dockers.push(docker);
@@ -58,6 +76,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         median(&mut locals)
     );
     Ok(ExitCode::Pass)
+}
+
+fn interrupted() -> anyhow::Error {
+    Ended(ExitCode::Interrupted, "interrupted; what was started has been removed".to_owned()).into()
 }
 
 pub(super) fn median(values: &mut [f64]) -> f64 {
@@ -77,31 +99,60 @@ fn compose_program(shell: &Shell) -> Result<Vec<&'static str>> {
     bail!("neither `docker compose` nor `docker-compose` is there; install one of them")
 }
 
-/// From the call to the last answer of /readyz; everything is removed again, whatever happens.
-fn compose_up(shell: &Shell, program: &[&str]) -> Result<Duration> {
-    let (first, rest) = (program[0], &program[1..]);
+/// From the call to the last answer of /readyz. When `interrupted` comes to its end, so does this; everything is removed again,
+/// whatever happens.
+async fn compose_up(program: &[&str], interrupted: impl Future<Output = ()>) -> Result<Duration> {
     let project = format!("e2ebench{}", std::process::id());
-    let file = "fixtures/compose/docker-compose.yml";
-    let _environment = [shell.push_env("POSTGRES_PASSWORD", random_hex()), shell.push_env("TOKEN_KEY", random_hex())];
+    let secrets = [("POSTGRES_PASSWORD", random_hex()), ("TOKEN_KEY", random_hex())];
+    let compose = |arguments: &[&str]| {
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]).args(["-p", &project, "-f", "fixtures/compose/docker-compose.yml"]).args(arguments);
+        command.current_dir(root()).envs(secrets.clone());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        // Ctrl-C in a terminal is for this program, which then removes what there is.
+        command.process_group(0);
+        command
+    };
     let started = Instant::now();
-    let up =
-        cmd!(shell, "{first} {rest...} -p {project} -f {file} up -d").quiet().ignore_stdout().ignore_stderr().run();
-    let ready = up.context("docker-compose could not start the system").and_then(|()| compose_ready(shell, &project));
+    let mut up = compose(&["up", "-d"]).spawn().with_context(|| format!("cannot run {}", program.join(" ")))?;
+    let ready = async {
+        well(&mut up).await.context("docker-compose could not start the system")?;
+        compose_ready(&project).await
+    };
+    let ready = tokio::select! {
+        ready = ready => ready,
+        () = interrupted => {
+            // Killed or not, what it has made is removed next.
+            let _ = stop(&mut up, PATIENCE).await;
+            Err(self::interrupted())
+        }
+    };
     let took = started.elapsed();
-    cmd!(shell, "{first} {rest...} -p {project} -f {file} down -v -t 5")
-        .quiet()
-        .ignore_stdout()
-        .ignore_stderr()
-        .run()
-        .with_context(|| format!("cannot remove the compose project {project}"))?;
+    let mut down = compose(&["down", "-v", "-t", "5"]).spawn().context("cannot run docker-compose")?;
+    let removed = timeout(PATIENCE, well(&mut down)).await.context("it takes longer than a minute").flatten();
+    removed.with_context(|| {
+        format!("cannot remove the compose project {project}: `{} -p {project} down -v` does that", program.join(" "))
+    })?;
     ready.map(|()| took)
 }
 
+/// Waits for a program that ends well; the error of another one has what it said.
+async fn well(child: &mut Child) -> Result<()> {
+    let mut said = String::new();
+    if let Some(stderr) = &mut child.stderr {
+        stderr.read_to_string(&mut said).await?;
+    }
+    let status = child.wait().await?;
+    ensure!(status.success(), "it ended with {status}: {}", said.trim());
+    Ok(())
+}
+
 /// Every backend and, through nginx, the whole system answers.
-fn compose_ready(shell: &Shell, project: &str) -> Result<()> {
+async fn compose_ready(project: &str) -> Result<()> {
     // One call of the quick client: docker-compose's own `port` takes half a second each, which is not bring-up.
     let filter = format!("label=com.docker.compose.project={project}");
     let format = r#"{{.Label "com.docker.compose.service"}} {{.Ports}}"#;
+    let shell = Shell::new()?;
     let ports = cmd!(shell, "docker ps --filter {filter} --format {format}").quiet().read()?;
     let urls: Vec<String> = ports.lines().filter_map(readiness_url).collect();
     // Two backends and nginx.
@@ -109,19 +160,17 @@ fn compose_ready(shell: &Shell, project: &str) -> Result<()> {
         bail!("docker-compose published other ports than 8000, 8000 and 8080: {ports}");
     }
     let client = reqwest::Client::builder().no_proxy().timeout(LIMIT).build()?;
-    block_on(async {
-        for url in &urls {
-            until(url, LIMIT, Duration::from_millis(20), || async {
-                match client.get(url).send().await {
-                    Ok(answer) if answer.status().is_success() => Look::Done(()),
-                    Ok(answer) => Look::NotYet(answer.status().to_string()),
-                    Err(error) => Look::NotYet(error.to_string()),
-                }
-            })
-            .await?;
-        }
-        Ok(())
-    })?
+    for url in &urls {
+        until(url, LIMIT, Duration::from_millis(20), || async {
+            match client.get(url).send().await {
+                Ok(answer) if answer.status().is_success() => Look::Done(()),
+                Ok(answer) => Look::NotYet(answer.status().to_string()),
+                Err(error) => Look::NotYet(error.to_string()),
+            }
+        })
+        .await?;
+    }
+    Ok(())
 }
 
 /// `backend-1 127.0.0.1:49153->8000/tcp` is `http://127.0.0.1:49153/readyz`; the engine and the stores have none.
@@ -133,28 +182,71 @@ fn readiness_url(line: &str) -> Option<String> {
 }
 
 /// From the call of the program to `environment.json`, images and programs being there; the system is removed again.
-fn framework_up(target: &str, runs: &Path) -> Result<Duration> {
+async fn framework_up(target: &str, runs: &Path, interrupted: impl Future<Output = ()>) -> Result<Duration> {
     let id = new_run_id();
     let environment = runs.join("runs").join(&id).join(run_dir::ENVIRONMENT);
     let started = Instant::now();
-    let mut child = std::process::Command::new(std::env::current_exe()?)
+    let mut child = Command::new(std::env::current_exe()?)
         .args(["up", "--target", target, "--hold", "--run-id", &id, "--runs"])
         .arg(runs)
-        .stderr(std::process::Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
         .spawn()?;
-    let up = block_on(until("the system", LIMIT, Duration::from_millis(10), || {
+    let up = until("the system", LIMIT, Duration::from_millis(10), || {
         let look = match (environment.exists(), child.try_wait()) {
             (true, _) => Look::Done(true),
             (false, Ok(Some(_))) => Look::Done(false),
             _ => Look::NotYet("it is being brought up".to_owned()),
         };
         async { look }
-    }))?;
+    });
+    let up = tokio::select! {
+        up = up => up.map_err(anyhow::Error::from),
+        () = interrupted => Err(self::interrupted()),
+    };
     let took = started.elapsed();
-    stop_process(child.id());
-    child.wait()?;
+    stop(&mut child, PATIENCE)
+        .await
+        .with_context(|| format!("the system on {target} was not removed; `cargo xtask gc` removes the rest"))?;
     if !up? || !Environment::read(&environment)?.ready {
         bail!("`cargo xtask up --target {target}` did not become ready; run it to see why");
     }
     Ok(took)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    use super::*;
+    use crate::options::exit_code;
+
+    /// A docker-compose that notes how it is called; `up` does as it is told.
+    fn compose(directory: &Path, up: &str) -> String {
+        let path = directory.join("compose");
+        let log = directory.join("log");
+        let script = format!("#!/bin/sh\necho $5 >> {}\ncase $5 in up) {up};; esac\n", log.display());
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path.display().to_string()
+    }
+
+    #[tokio::test]
+    async fn an_interrupt_and_a_failure_remove_the_compose_project() {
+        let cases = [
+            ("exec sleep 60", Duration::from_millis(500), ExitCode::Interrupted, "interrupted"),
+            ("echo no room >&2; exit 1", Duration::from_secs(60), ExitCode::Fail, "no room"),
+        ];
+        for (script, interrupt, code, said) in cases {
+            let directory = tempfile::tempdir().unwrap();
+            let program = compose(directory.path(), script);
+            let started = Instant::now();
+            let error = compose_up(&[&program], tokio::time::sleep(interrupt)).await.unwrap_err();
+            assert!(exit_code(&error) == code && format!("{error:#}").contains(said), "{error:#}");
+            let log = fs::read_to_string(directory.path().join("log")).unwrap();
+            let calls: Vec<&str> = log.lines().collect();
+            assert_eq!(calls, ["up", "down"]);
+            assert!(started.elapsed() < Duration::from_secs(30));
+        }
+    }
 }
