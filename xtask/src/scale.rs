@@ -111,6 +111,12 @@ impl Level {
         let throughput = self.operations_per_second.filter(|_| self.control == control)?;
         Some(Point { replicas: self.replicas, throughput })
     }
+
+    /// Where the run would have used the machine up, when it is one of the study: a control costs something else.
+    fn host(&self) -> Option<Point> {
+        let throughput = self.host_bound.filter(|_| self.control.is_none())?;
+        Some(Point { replicas: self.replicas, throughput })
+    }
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
@@ -239,11 +245,11 @@ fn write(found: &Found, points: &[Point]) -> Result<PathBuf> {
     let last = found.runs.last().map(|run| run.run.as_str()).unwrap_or("none");
     let directory = studies().join(last);
     std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
-    let host = found.runs.iter().filter_map(|run| run.host_bound).reduce(f64::min);
+    let hosts: Vec<Point> = found.runs.iter().filter_map(Level::host).collect();
     for (file, content) in [
         ("scale.json", serde_json::to_string_pretty(found)? + "\n"),
         ("scale.md", format!("{}\n\n![throughput by replicas](scale.svg)\n", text::render(found, points))),
-        ("scale.svg", plot::svg(points, &found.study, host)),
+        ("scale.svg", plot::svg(points, &found.study, &hosts)),
     ] {
         let path = directory.join(file);
         std::fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;

@@ -1,19 +1,24 @@
-//! The study as a picture: [`svg`]. Points, the fitted law with its intervals, and the host's limit.
+//! The study as a picture: [`svg`]. Points, the fitted law with its intervals, and the host's limit at each level.
 
 use std::fmt::Write as _;
 
-use e2e::scaling::{Point, Study};
+use e2e::scaling::{Point, Study, levels, mean};
 
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 400.0;
 const MARGIN: f64 = 60.0;
 /// Lines across the plot; four are enough to read a figure off.
 const GRID: u32 = 4;
+/// Half of the length of a level's mark: longer than a point is wide, and shorter than levels are apart.
+const MARK: f64 = 14.0;
 
-/// A plot of throughput by replicas. `host` is where the machine's processors are used up.
-pub(super) fn svg(points: &[Point], study: &Study, host: Option<f64>) -> String {
+/// A plot of throughput by replicas. `hosts` are where each run would have used the machine's processors up: what an operation costs
+/// them differs by level, so each level has a limit of its own.
+pub(super) fn svg(points: &[Point], study: &Study, hosts: &[Point]) -> String {
     let most_replicas = points.iter().map(|point| point.replicas).max().unwrap_or(1);
-    let highest = points.iter().map(|point| point.throughput).chain(host).fold(1.0, f64::max) * 1.1;
+    let highest =
+        points.iter().map(|point| point.throughput).chain(hosts.iter().map(|host| host.throughput)).fold(1.0, f64::max)
+            * 1.1;
     let x = |replicas: f64| MARGIN + replicas / f64::from(most_replicas) * (WIDTH - 2.0 * MARGIN);
     let y = |throughput: f64| HEIGHT - MARGIN - throughput / highest * (HEIGHT - 2.0 * MARGIN);
     let mut svg = format!(
@@ -31,22 +36,22 @@ pub(super) fn svg(points: &[Point], study: &Study, host: Option<f64>) -> String 
             height + 4.0
         ));
     }
-    for level in e2e::scaling::levels(points) {
+    for level in levels(points) {
         let place = x(f64::from(level));
         add(format!("<text x=\"{place:.1}\" y=\"{}\" text-anchor=\"middle\">{level}</text>", HEIGHT - MARGIN + 18.0));
     }
     add(format!("<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">replicas</text>", WIDTH / 2.0, HEIGHT - 16.0));
     add(format!("<text x=\"{MARGIN}\" y=\"{}\">operations per second</text>", MARGIN - 20.0));
-    if let Some(host) = host {
-        let height = y(host);
+    for (level, limit) in levels(hosts).into_iter().filter_map(|level| Some((level, mean(hosts, level)?))) {
+        let (place, height) = (x(f64::from(level)), y(limit));
+        let (from, to) = (place - MARK, place + MARK);
+        add(format!("<path d=\"M{from:.1} {height:.1} H{to:.1}\" stroke=\"#c33\" stroke-width=\"2\"/>"));
+    }
+    if !hosts.is_empty() {
         add(format!(
-            "<path d=\"M{MARGIN} {height:.1} H{}\" stroke=\"#c33\" stroke-dasharray=\"6 4\"/>",
-            WIDTH - MARGIN
-        ));
-        add(format!(
-            "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#c33\">the host's limit</text>",
+            "<text x=\"{}\" y=\"{}\" text-anchor=\"end\" fill=\"#c33\">\u{2013} the host's limit at each level</text>",
             WIDTH - MARGIN,
-            height - 5.0
+            MARGIN - 20.0
         ));
     }
     if let Study::Fitted(fit) = study {
@@ -76,12 +81,18 @@ mod tests {
             .into_iter()
             .map(|replicas| Point { replicas, throughput: 100.0 * f64::from(replicas) })
             .collect();
-        let picture = svg(&points, &e2e::scaling::study(&points, 1), Some(900.0));
+        let host = |replicas, throughput| Point { replicas, throughput };
+        // Two runs with 8 replicas: their mean is drawn.
+        let hosts = [host(1, 400.0), host(8, 850.0), host(8, 900.0)];
+        let picture = svg(&points, &e2e::scaling::study(&points, 1), &hosts);
         assert_eq!((picture.matches("<circle").count(), picture.matches("<polyline").count()), (6, 1));
         assert!(picture.contains("the host's limit") && picture.starts_with("<svg") && picture.ends_with("</svg>\n"));
         // 8 replicas are at the right edge; 900 x 1.1 is the top, so that 800 is at 340 - 800 / 990 * 280.
         assert!(picture.contains("<circle cx=\"580.0\" cy=\"113.7\""), "{picture}");
-        let none = svg(&points[..2], &Study::Abstained("few".to_owned()), None);
+        // 340 - 400 / 990 * 280 and 340 - 875 / 990 * 280.
+        assert!(picture.contains("M111.0 226.9 H139.0") && picture.contains("M566.0 92.5 H594.0"), "{picture}");
+        assert_eq!(picture.matches("#c33").count(), 3, "two marks and what they are");
+        let none = svg(&points[..2], &Study::Abstained("few".to_owned()), &[]);
         assert!(!none.contains("<polyline") && !none.contains("limit"));
     }
 }
