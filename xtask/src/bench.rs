@@ -8,7 +8,12 @@ use e2e::exit::ExitCode;
 
 /// Compare with other tools, in turns, and print every round.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  cargo xtask bench up --rounds 5\n  cargo xtask bench load")]
+#[command(after_help = "Examples:
+  cargo xtask bench up --rounds 5
+  cargo xtask bench load
+
+Exit codes: 0 every round was measured, 1 one could not be, 2 bad input, 3 a program or an engine that this needs is not there,
+4 interrupted (up)")]
 pub(crate) struct Args {
     #[command(subcommand)]
     what: What,

@@ -17,7 +17,7 @@ use regex::Regex;
 use xshell::Shell;
 
 use super::up::median;
-use crate::options::BadInput;
+use crate::options::Ended;
 use peers::{PEERS, Peer};
 use server::{ANSWER, Server};
 
@@ -61,11 +61,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if processors < 2 {
         let text =
             "servers have the first processor and generators the second, and there is one: give this machine more";
-        return Err(BadInput(text.to_owned()).into());
+        return Err(Ended(ExitCode::NotUp, text.to_owned()).into());
     }
     let peers: Vec<&Peer> = PEERS.iter().filter(|peer| find(peer.name).is_some()).collect();
     if peers.is_empty() {
-        return Err(BadInput("no peer is installed: apt install wrk hey apache2-utils".to_owned()).into());
+        let text = "no peer is installed: apt install wrk hey apache2-utils";
+        return Err(Ended(ExitCode::NotUp, text.to_owned()).into());
     }
     // It goes with the bench.
     let directory = Shell::new()?.create_temp_dir()?;

@@ -96,7 +96,8 @@ fn compose_program(shell: &Shell) -> Result<Vec<&'static str>> {
             return Ok(program.to_vec());
         }
     }
-    bail!("neither `docker compose` nor `docker-compose` is there; install one of them")
+    let text = "neither `docker compose` nor `docker-compose` is there; install one of them";
+    Err(Ended(ExitCode::NotUp, text.to_owned()).into())
 }
 
 /// From the call to the last answer of /readyz. When `interrupted` comes to its end, so does this; everything is removed again,

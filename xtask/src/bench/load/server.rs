@@ -8,11 +8,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use e2e::run::Options;
+use e2e::{exit::ExitCode, run::Options};
 use xshell::{Shell, cmd};
 
 use super::find;
-use crate::options::{BadInput, root};
+use crate::options::{Ended, root};
 
 /// JSON of 200 bytes, the answer to a POST.
 pub(super) const ANSWER: &str = concat!(
@@ -29,8 +29,8 @@ pub(super) struct Server {
 impl Server {
     /// An nginx that answers `OK`. `directory` is for its files.
     pub(super) fn nginx(directory: &Path) -> Result<Self> {
-        let program =
-            find("nginx").ok_or_else(|| BadInput("nginx is not installed: apt install nginx-light".to_owned()))?;
+        let missing = || Ended(ExitCode::NotUp, "nginx is not installed: apt install nginx-light".to_owned());
+        let program = find("nginx").ok_or_else(missing)?;
         let address = free_address()?;
         std::fs::write(directory.join("nginx.conf"), configuration(address))?;
         Self::start(program, &["-e", "stderr", "-c", "nginx.conf", "-p", &directory.to_string_lossy()], address)
