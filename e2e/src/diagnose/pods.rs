@@ -189,12 +189,14 @@ fn not_started(component: &Component, pods: &[(&str, &PodReport)]) -> Option<Fin
     })
 }
 
+/// A pod may be unready while its containers are ready: it is being deleted, or waits for a readiness gate. There is no log then.
 fn not_ready(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -> Option<Finding> {
-    let unready: Vec<&(&str, &PodReport)> = pods.iter().filter(|(_, pod)| !pod.ready).collect();
-    let (name, pod) = unready.first()?;
-    let container = pod.containers.iter().find(|container| !container.status.ready)?;
-    let (log, excerpt) = log(data, name, &container.name);
-    let states: Vec<String> = unready.iter().map(|(name, pod)| format!("{name} is {}", pod.status)).collect();
+    let unready: Vec<(&str, &PodReport)> = pods.iter().filter(|(_, pod)| !pod.ready).copied().collect();
+    let (first, _) = unready.first()?;
+    let waiting = unready.iter().find_map(|(name, pod)| Some((*name, unready_container(pod)?)));
+    let (log, excerpt) = waiting.map_or((None, None), |(name, container)| log(data, name, &container.name));
+    let states: Vec<String> =
+        unready.iter().map(|(name, pod)| format!("{name} is {}{}", pod.status, unmet(pod))).collect();
     let count = u64::from(component.desired);
     Some(Finding {
         code: Code::ComponentNotReady,
@@ -208,11 +210,30 @@ fn not_ready(data: &RunData, component: &Component, pods: &[(&str, &PodReport)])
             if unready.len() == 1 { "was" } else { "were" },
             states.join(", ")
         ),
-        evidence: [Some(pointer(name)), log].into_iter().flatten().collect(),
-        fix: format!("See the findings on the probes and restarts of {}, and its log.", component.name),
+        evidence: [Some(pointer(waiting.map_or(*first, |(name, _)| name))), log].into_iter().flatten().collect(),
+        fix: match waiting {
+            Some(_) => format!("See the findings on the probes and restarts of {}, and its log.", component.name),
+            None => format!(
+                "Find out who deletes the pods of {}, or what does not meet their readiness gates: their containers are ready.",
+                component.name
+            ),
+        },
         // What was restarted has its log there.
         excerpt: excerpt.filter(|_| pods.iter().all(|(_, pod)| pod.restarts == 0)),
     })
+}
+
+fn unready_container(pod: &PodReport) -> Option<&ContainerReport> {
+    pod.containers.iter().find(|container| !container.status.ready)
+}
+
+/// The conditions that keep a pod from being ready whose containers are; of others the containers tell more.
+fn unmet(pod: &PodReport) -> String {
+    let conditions = pod.object.as_ref().map_or(&[][..], |object| &object.conditions);
+    if conditions.is_empty() || unready_container(pod).is_some() {
+        return String::new();
+    }
+    format!(", although its containers are ready: {}", conditions.join("; "))
 }
 
 /// The log's evidence id and last lines, where there is one: a container that was never made has none.

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     evidence::Sample,
     kubelet::{
-        node::{ContainerReport, PodReport},
+        node::{ClusterPod, ContainerReport, PodReport},
         status::{ContainerState, ContainerStatus, Event, EventType, Termination},
     },
     plan::Probes,
@@ -268,6 +268,30 @@ fn a_component_that_was_not_made_is_not_one_without_replicas() {
     assert_eq!(codes(&data), [Code::ComponentNotReady]);
     data.environment.components[0].desired = 0;
     assert_eq!(codes(&data), [Code::NoReplicas]);
+}
+
+#[test]
+fn a_pod_that_is_not_ready_is_found_although_its_containers_are() {
+    let mut data = run(ended(&[]));
+    data.environment.components[0].desired = 2;
+    data.logs.insert("app-1.app".to_owned(), "no database".to_owned());
+    let conditions = vec!["Ready=False (ReadinessGatesNotReady: the gate example.org/live is closed)".to_owned()];
+    let gated = data.snapshot.pods.get_mut("app-0").unwrap();
+    gated.ready = false;
+    gated.object = Some(ClusterPod { conditions, ..ClusterPod::default() });
+    let gated = gated.clone();
+    assert_eq!(codes(&data), [Code::ComponentNotReady]);
+    let claim = claim(&data, Code::ComponentNotReady);
+    assert!(claim.contains("the gate example.org/live is closed"), "{claim}");
+    assert_eq!(Report::new(&data).verdict, crate::report::Verdict::Fail);
+
+    // Where another replica's container is not ready, its log is shown.
+    let mut waiting = gated;
+    waiting.containers[0].status.ready = false;
+    data.snapshot.pods.insert("app-1".to_owned(), waiting);
+    let finding = findings(&data).into_iter().find(|finding| finding.code == Code::ComponentNotReady).unwrap();
+    assert_eq!(finding.evidence, ["evidence/pods.json#/pods/app-1", "evidence/logs/app-1.app.log"]);
+    assert_eq!(finding.excerpt.as_deref(), Some("no database"));
 }
 
 #[test]
