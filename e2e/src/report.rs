@@ -181,8 +181,8 @@ pub struct ProbeSection {
     pub which: String,
     /// What is sent, in short: `GET :8000/livez`.
     pub spec: String,
-    /// Probes sent during the run.
-    pub sent: u64,
+    /// Probes sent during the run; absent where that is not known: a cluster's kubelets report failures alone.
+    pub sent: Option<u64>,
     /// Those that failed.
     pub failed: u64,
     /// Whether it is what keeps a replica from being ready, or had one killed.

@@ -70,18 +70,25 @@ fn failing_probe(data: &RunData, component: &Component, spec: &ProbeSpec) -> Opt
         severity: Severity::Error,
         component: Some(component.name.clone()),
         claim: format!(
-            "the {which} probe of {} fails on {} of {}: {} of {} to {pod} failed, the last with `{}`{note}",
+            "the {which} probe of {} fails on {} of {}: {}, the last with `{}`{note}",
             component.name,
             failing.len(),
             super::counted(component.desired.into(), "replica"),
-            probe.failed,
-            super::counted(probe.sent.into(), "probe"),
+            failures(probe, pod),
             last.trim()
         ),
         evidence,
         fix,
         excerpt: None,
     })
+}
+
+/// `3 of 12 probes to app-0 failed`.
+fn failures(ProbeReport { sent, failed, .. }: &ProbeReport, pod: &str) -> String {
+    match sent {
+        Some(sent) => format!("{failed} of {} to {pod} failed", super::counted((*sent).into(), "probe")),
+        None => format!("{} of {pod} reported", super::counted((*failed).into(), "failure")),
+    }
 }
 
 /// What a probe asks of a container, as the end of a sentence.

@@ -4,12 +4,14 @@ use serde_json::json;
 
 use super::*;
 use crate::{
+    environment::ProbeSpec,
     evidence::Sample,
     kubelet::{
-        node::{ClusterPod, ContainerReport, PodReport},
+        Which,
+        node::{ClusterPod, ContainerReport, PodReport, ProbeReport},
         status::{ContainerState, ContainerStatus, Event, EventType, Termination},
     },
-    plan::Probes,
+    plan::{Probe, ProbeAction, Probes},
     provider::Usage,
     record::{Activity, Outcome, Throughput},
     report::{Report, markdown::render},
@@ -292,6 +294,57 @@ fn a_pod_that_is_not_ready_is_found_although_its_containers_are() {
     let finding = findings(&data).into_iter().find(|finding| finding.code == Code::ComponentNotReady).unwrap();
     assert_eq!(finding.evidence, ["evidence/pods.json#/pods/app-1", "evidence/logs/app-1.app.log"]);
     assert_eq!(finding.excerpt.as_deref(), Some("no database"));
+}
+
+/// A run whose container declares a readiness probe, of which this is known.
+fn probed(container_ready: bool, probe: ProbeReport) -> RunData {
+    let mut container = ended(&[]);
+    container.status.ready = container_ready;
+    container.probes.insert(Which::Readiness, probe);
+    let mut data = run(container);
+    let declared = Probe {
+        action: ProbeAction::TcpSocket { host: None, port: 80 },
+        initial_delay: Duration::ZERO,
+        period: Duration::from_secs(1),
+        timeout: Duration::from_secs(1),
+        success_threshold: 1,
+        failure_threshold: 3,
+        termination_grace: None,
+    };
+    let spec = ProbeSpec { container: "app".to_owned(), which: Which::Readiness, probe: declared };
+    data.environment.components[0].probes.push(spec);
+    data
+}
+
+#[rstest::rstest]
+#[case::counted(Some(20), 0, true, "| succeeds | 20 | 0 |", "Sent as a kubelet sends them")]
+#[case::not_sent(Some(0), 0, true, "| not sent | 0 | 0 |", "Sent as a kubelet sends them")]
+#[case::no_failure(
+    None,
+    0,
+    true,
+    "| no failure reported | - | 0 |",
+    "kubelets, which report failures and no successes"
+)]
+#[case::recovered(None, 1, true, "| 1 failure reported | - | 1 |", "kubelets, which report failures and no successes")]
+#[case::fails(None, 12, false, "| fails | - | 12 |", "kubelets, which report failures and no successes")]
+fn what_is_known_of_a_probe_is_said(
+    #[case] sent: Option<u32>,
+    #[case] failed: u32,
+    #[case] ready: bool,
+    #[case] row: &str,
+    #[case] how: &str,
+) {
+    let page = render(&Report::new(&probed(ready, ProbeReport { sent, failed, ..ProbeReport::default() })));
+    assert!(page.contains(row) && page.contains(how), "{page}");
+}
+
+#[rstest::rstest]
+#[case(Some(20), "on 1 of 1 replica: 12 of 20 probes to app-0 failed, the last")]
+#[case(None, "on 1 of 1 replica: 12 failures of app-0 reported, the last")]
+fn a_failing_probe_is_counted_as_far_as_that_is_known(#[case] sent: Option<u32>, #[case] words: &str) {
+    let claim = claim(&probed(false, ProbeReport { sent, failed: 12, ..ProbeReport::default() }), Code::ProbeFailing);
+    assert!(claim.contains(words), "{claim}");
 }
 
 #[test]

@@ -275,7 +275,7 @@ impl Findings<'_> {
 
     fn slowest<'s>(&self, snapshot: &'s Snapshot, container: &'s str, which: Which) -> Option<&'s ProbeReport> {
         let reports = self.reports(snapshot, container).filter_map(|probes| probes.get(&which));
-        reports.filter(|report| report.sent > 0).max_by(|a, b| a.max_ms.total_cmp(&b.max_ms))
+        reports.filter(|report| report.sent.is_some_and(|sent| sent > 0)).max_by(|a, b| a.max_ms.total_cmp(&b.max_ms))
     }
 }
 

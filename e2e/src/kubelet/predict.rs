@@ -49,7 +49,7 @@ impl Measured {
                 Which::Startup => status.started || report.last_success.is_some(),
                 Which::Readiness => status.ready,
                 Which::Liveness if report.last_success.is_none() => status.started && !container.was_killed_by(*which),
-                Which::Liveness => report.failed * 2 <= report.sent,
+                Which::Liveness => report.sent.is_some_and(|sent| report.failed * 2 <= sent),
             };
             Some((*which, Answer::of(report, came_well)?))
         });
@@ -77,7 +77,7 @@ impl Measured {
 impl Answer {
     /// What a probe got in the end; `None` when nothing is known of it.
     fn of(report: &ProbeReport, came_well: bool) -> Option<Self> {
-        let mean = report.sum_ms / f64::from(report.sent.max(1));
+        let mean = report.sum_ms / f64::from(report.sent.unwrap_or(0).max(1));
         let latency = Duration::from_secs_f64(mean.max(0.0) / 1000.0);
         let success = || Self { verdict: Verdict::Success, latency, message: String::new() };
         match &report.last_failure {
@@ -284,7 +284,7 @@ mod tests {
             Probes { readiness: Some(probe(0, 2, 1, 3)), liveness: Some(probe(0, 5, 1, 3)), ..Probes::default() };
         let mut seen = ContainerReport::declared("app", &probes, "");
         let early = Observation::new(Verdict::Failure, Kind::Response, "HTTP probe failed with statuscode: 503");
-        let readiness = ProbeReport { sent: 4, failed: 4, last_failure: Some(early), ..ProbeReport::default() };
+        let readiness = ProbeReport { failed: 4, last_failure: Some(early), ..ProbeReport::default() };
         seen.probes.insert(Which::Readiness, readiness);
         (seen.status.started, seen.status.ready) = (true, true);
         let verdict = |seen: &ContainerReport, which| Measured::of(seen).answers.get(&which).map(|a| a.verdict);

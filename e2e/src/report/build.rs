@@ -166,7 +166,7 @@ fn probes(data: &RunData, component: &Component) -> Vec<ProbeSection> {
                 container: spec.container.clone(),
                 which: spec.which.word().to_lowercase(),
                 spec: describe(&spec.probe.action),
-                sent: reports.iter().map(|report| u64::from(report.sent)).sum(),
+                sent: reports.iter().map(|report| report.sent.map(u64::from)).sum(),
                 failed: reports.iter().map(|report| u64::from(report.failed)).sum(),
                 failing: data.pods_of(component).any(|(_, pod)| {
                     let report = pod.container(&spec.container).and_then(|container| container.probes.get(&spec.which));

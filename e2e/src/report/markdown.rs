@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, fmt::Write};
 use self::judgement::{conclusion, findings, path_forward, root_causes};
 use super::{Bottleneck, Outcome, PredictionSection, Report, ThresholdState, Verdict, table::Table};
 use crate::{
+    diagnose::counted,
     duration::human,
     record::{Activity, Throughput},
     stats::Summary,
@@ -303,10 +304,12 @@ fn probes(report: &Report) -> String {
         "Last failure",
     ]);
     for probe in &report.probes {
-        let verdict = match (probe.failing, probe.sent) {
-            (true, _) => "fails",
-            (false, 0) => "not sent",
-            (false, _) => "succeeds",
+        let verdict = match (probe.failing, probe.sent, probe.failed) {
+            (true, ..) => "fails".to_owned(),
+            (false, Some(0), _) => "not sent".to_owned(),
+            (false, Some(_), _) => "succeeds".to_owned(),
+            (false, None, 0) => "no failure reported".to_owned(),
+            (false, None, failed) => format!("{} reported", counted(failed, "failure")),
         };
         let margin = probe.latency_ms_max.map(|latency| probe.timeout_ms as f64 - latency);
         let shown = |ms: Option<f64>| ms.map_or("-".to_owned(), |ms| format!("{ms:.1} ms"));
@@ -314,8 +317,8 @@ fn probes(report: &Report) -> String {
             probe.component.clone(),
             probe.which.clone(),
             probe.spec.clone(),
-            verdict.to_owned(),
-            probe.sent.to_string(),
+            verdict,
+            probe.sent.map_or("-".to_owned(), |sent| sent.to_string()),
             probe.failed.to_string(),
             shown(probe.latency_ms_max),
             format!("{} ms", probe.timeout_ms),
@@ -323,11 +326,11 @@ fn probes(report: &Report) -> String {
             probe.last_failure.clone().unwrap_or_default(),
         ]);
     }
-    format!(
-        "## Probes\n\nSent as a kubelet sends them, during the whole run (evidence/pods.json).\n\n{}{}",
-        probes.markdown(),
-        predictions(report)
-    )
+    let how = match report.probes.iter().any(|probe| probe.sent.is_none()) {
+        true => "Sent by the cluster's kubelets, which report failures and no successes",
+        false => "Sent as a kubelet sends them, during the whole run",
+    };
+    format!("## Probes\n\n{how} (evidence/pods.json).\n\n{}{}", probes.markdown(), predictions(report))
 }
 
 /// What a kubelet will do with what fails, and with the patches.

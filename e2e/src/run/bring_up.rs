@@ -144,7 +144,7 @@ mod tests {
     /// A pod whose readiness probe has failed so often, the last time with this status.
     fn unready(failed: u32, status: u16) -> PodReport {
         let last = Observation { status: Some(status), ..Observation::new(Verdict::Failure, Kind::Response, "") };
-        let readiness = ProbeReport { sent: failed, failed, last_failure: Some(last), ..ProbeReport::default() };
+        let readiness = ProbeReport { failed, last_failure: Some(last), ..ProbeReport::default() };
         let waiting = ContainerState::Waiting { reason: String::new(), message: String::new() };
         PodReport {
             object: None,

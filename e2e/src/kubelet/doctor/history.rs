@@ -74,7 +74,7 @@ mod tests {
         let refused = observed(Verdict::Failure, Kind::Refused);
         let success = first_success_ms.map(|_| observed(Verdict::Success, Kind::Response));
         let probe = ProbeReport {
-            sent: 3,
+            sent: Some(3),
             failed: 2,
             first_success_ms,
             last_success: success,

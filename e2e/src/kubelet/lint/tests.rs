@@ -97,7 +97,7 @@ fn what_was_measured_is_compared() {
     let measure = |snapshot: &mut Snapshot, max_ms, start_ms| {
         let container = snapshot.pods.get_mut("app-0").unwrap().container_mut("app").unwrap();
         let probe = container.probes.get_mut(&Which::Readiness).unwrap();
-        (probe.sent, probe.max_ms, probe.first_success_ms) = (1, max_ms, Some(start_ms));
+        (probe.sent, probe.max_ms, probe.first_success_ms) = (Some(1), max_ms, Some(start_ms));
     };
     measure(&mut snapshot, 3.0, 200);
     assert_eq!(codes(&plan, Some(&snapshot)), []);

@@ -77,8 +77,9 @@ pub struct ContainerReport {
 /// What came of a probe over all instances of its container.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProbeReport {
-    /// How often it was sent.
-    pub sent: u32,
+    /// How often it was sent; absent where that is not known: a cluster's kubelets report failures alone.
+    #[serde(default)]
+    pub sent: Option<u32>,
     /// How often it failed.
     pub failed: u32,
     /// How often it errored, which counts for nothing.
@@ -212,7 +213,7 @@ impl ContainerReport {
             status: ContainerStatus::waiting(reason),
             terminations: Vec::new(),
             events: Vec::new(),
-            probes: declared.map(|which| (which, ProbeReport::default())).collect(),
+            probes: declared.map(|which| (which, ProbeReport { sent: Some(0), ..ProbeReport::default() })).collect(),
         }
     }
 
@@ -251,7 +252,7 @@ impl ContainerReport {
 impl ProbeReport {
     /// Takes in what a probe found, `running_for` after the start of the instance that it was sent to.
     pub(super) fn record(&mut self, observation: &Observation, running_for: Duration) {
-        self.sent += 1;
+        *self.sent.get_or_insert(0) += 1;
         self.sum_ms += observation.total_ms;
         self.max_ms = self.max_ms.max(observation.total_ms);
         match observation.verdict {

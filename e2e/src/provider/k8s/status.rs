@@ -174,7 +174,6 @@ fn probe_report(which: Which, events: &[Event]) -> ProbeReport {
         let Some((failed, text)) = probe_event(which, event) else { continue };
         let counted = if failed { &mut report.failed } else { &mut report.errored };
         *counted += event.count;
-        report.sent += event.count;
         if report.last_failure.is_none() || event.last >= latest {
             latest = event.last;
             report.last_failure = Some(observation(failed, text));

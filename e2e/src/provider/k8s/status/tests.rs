@@ -82,6 +82,7 @@ fn a_probes_failures_are_read_from_events(#[case] message: &str, #[case] kind: K
     let probe = &report.containers[0].probes[&Which::Liveness];
     let last = probe.last_failure.as_ref().unwrap();
     assert_eq!((probe.failed, last.kind, last.status, last.verdict), (3, kind, status, Verdict::Failure));
+    assert_eq!(probe.sent, None, "a kubelet does not tell");
     assert_eq!(report.containers[0].events.len(), 2);
     assert_eq!((report.containers[0].events[0].first, report.containers[0].events[0].last), {
         (Duration::from_secs(5), Duration::from_secs(9))
