@@ -336,6 +336,13 @@ pub struct Finding {
     pub excerpt: Option<String>,
 }
 
+impl Finding {
+    /// Whether it says why the run failed. A warning of the same kind is advice: whoever made the system may want it so.
+    pub(crate) fn is_proven_cause(&self) -> bool {
+        self.severity == Severity::Error && self.code.is_cause()
+    }
+}
+
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

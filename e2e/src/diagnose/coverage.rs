@@ -51,7 +51,7 @@ fn idle(idle: u64, clients: u64, file: String) -> Option<Finding> {
 mod tests {
     use super::*;
     use crate::{
-        diagnose::tests::{recorded, run},
+        diagnose::tests::{record, run},
         kubelet::node::ContainerReport,
         plan::Probes,
         record::{Measured, Registration, Throughput},
@@ -62,7 +62,10 @@ mod tests {
         let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
         let registration = Registration { clients: 40, registered: 30, lost: 10, ..Registration::default() };
         let throughput = Throughput { clients: 40, idle: 1, ..Throughput::default() };
-        data.records = vec![recorded(Measured::Registration(registration)), recorded(Measured::Throughput(throughput))];
+        data.records = vec![
+            record("registration", "clients", Measured::Registration(registration)),
+            record("throughput", "operations", Measured::Throughput(throughput)),
+        ];
         let found: Vec<_> =
             findings(&data).into_iter().map(|found| (found.code, found.severity, found.claim)).collect();
         let lost = "nothing is known of 10 of the 40 clients of the registration load: the agent that made their requests was \

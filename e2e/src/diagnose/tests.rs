@@ -74,19 +74,6 @@ pub(crate) fn run(container: ContainerReport) -> RunData {
     }
 }
 
-/// A record of what a test measured.
-pub(crate) fn recorded(measured: Measured) -> Record {
-    Record {
-        suite: "throughput".to_owned(),
-        case: "operations".to_owned(),
-        test: "a test".to_owned(),
-        outcome: Outcome::Passed,
-        detail: String::new(),
-        duration_ms: 1,
-        measured,
-    }
-}
-
 #[rstest::rstest]
 #[case::often(100, 25, true)]
 #[case::seldom(100, 24, false)]
@@ -107,6 +94,47 @@ fn a_component_is_held_back_from_a_quarter_of_its_periods_on(
             "the kernel held app back at its CPU limit: app-0 in 25 of 100 periods of 100 ms (25%)"
         );
     }
+}
+
+/// What a test found that passed.
+pub(crate) fn record(suite: &str, case: &str, measured: Measured) -> Record {
+    Record {
+        suite: suite.to_owned(),
+        case: case.to_owned(),
+        test: "a test".to_owned(),
+        outcome: Outcome::Passed,
+        detail: String::new(),
+        duration_ms: 1,
+        measured,
+    }
+}
+
+/// The part of a page under a heading.
+fn part<'a>(page: &'a str, heading: &str) -> &'a str {
+    let (_, rest) = page.split_once(&format!("## {heading}\n")).unwrap();
+    rest.split_once("\n## ").map_or(rest, |(part, _)| part)
+}
+
+#[test]
+fn a_warning_is_advice_and_no_root_cause() {
+    let mut data = run(ended(&[]));
+    data.tests.insert("a test".to_owned(), true);
+    data.records = vec![record("health", "app_answers", Measured::Nothing)];
+    data.throttling.insert("app-0".to_owned(), Throttling { periods: 100, throttled: 25 });
+    let page = render(&Report::new(&data));
+    assert!(part(&page, "Root causes").contains("Nothing failed, so there is none."), "{page}");
+    assert!(
+        part(&page, "Path forward")
+            .contains("Nothing to fix.\n\nAdvice, on which the verdict does not depend:\n\n- Raise")
+    );
+    assert!(part(&page, "Conclusion").contains("no container was restarted"), "{page}");
+
+    // What failed is not explained by it, and is looked into now.
+    data.snapshot.pods.get_mut("app-0").unwrap().ready = false;
+    let page = render(&Report::new(&data));
+    assert!(part(&page, "Root causes").contains("No cause was proven"), "{page}");
+    let forward = part(&page, "Path forward");
+    assert!(forward.contains("1. Find out who deletes") && !forward.contains("Run again"), "{page}");
 }
 
 /// A line without its record is a gap, unless the record's suite was left out on purpose.
@@ -417,7 +445,7 @@ fn what_limited_a_throughput_is_shown_without_processor_times() {
         commits_per_second: Some(50.0),
     };
     let throughput = Throughput { acknowledged: 1, activity: vec![waiting], ..Throughput::default() };
-    data.records = vec![recorded(Measured::Throughput(throughput))];
+    data.records = vec![record("throughput", "operations", Measured::Throughput(throughput))];
     let report = Report::new(&data);
     assert_eq!((report.expected.as_ref(), report.bottleneck.as_ref().unwrap().name.as_str()), (None, "a lock in app"));
     let page = render(&report);

@@ -24,7 +24,7 @@ pub(super) fn findings(report: &Report) -> String {
 }
 
 pub(super) fn root_causes(report: &Report) -> String {
-    let causes = report.findings.iter().enumerate().filter(|(_, finding)| finding.code.is_cause());
+    let causes = report.findings.iter().enumerate().filter(|(_, finding)| finding.is_proven_cause());
     let causes: Vec<String> = causes
         .map(|(index, cause)| {
             let evidence = cause.evidence.join(", ");
@@ -48,17 +48,14 @@ fn named(finding: &Finding) -> String {
 }
 
 /// The fixes of causes and of what stands alone. Where a cause is known, effects are left to the next run, which shows whether
-/// they have gone with it.
+/// they have gone with it. What the verdict does not depend on is advice.
 pub(super) fn path_forward(report: &Report) -> String {
-    let has_cause = report.findings.iter().any(|finding| finding.code.is_cause());
+    let (advice, wrong): (Vec<&Finding>, Vec<&Finding>) =
+        report.findings.iter().partition(|finding| finding.severity == Severity::Warning);
+    let has_cause = wrong.iter().any(|finding| finding.is_proven_cause());
     let (effects, others): (Vec<&Finding>, Vec<&Finding>) =
-        report.findings.iter().partition(|finding| has_cause && finding.code.is_effect());
-    let mut steps: Vec<String> = Vec::new();
-    for finding in others.iter().filter(|finding| !finding.fix.is_empty()) {
-        if !steps.contains(&finding.fix) {
-            steps.push(finding.fix.clone());
-        }
-    }
+        wrong.into_iter().partition(|finding| has_cause && finding.code.is_effect());
+    let mut steps = fixes(&others);
     let mut names: Vec<String> = effects.into_iter().map(named).collect();
     names.dedup();
     if !names.is_empty() {
@@ -69,11 +66,27 @@ pub(super) fn path_forward(report: &Report) -> String {
     }
     let steps: Vec<String> = steps.iter().enumerate().map(|(index, step)| format!("{}. {step}\n", index + 1)).collect();
     let text = if steps.is_empty() { "Nothing to fix.\n".to_owned() } else { steps.concat() };
-    format!("## Path forward\n\n{text}\n")
+    let advice: String = fixes(&advice).iter().map(|fix| format!("- {fix}\n")).collect();
+    let advice = match advice.is_empty() {
+        true => advice,
+        false => format!("Advice, on which the verdict does not depend:\n\n{advice}\n"),
+    };
+    format!("## Path forward\n\n{text}\n{advice}")
+}
+
+/// What to do, each thing once.
+fn fixes(findings: &[&Finding]) -> Vec<String> {
+    let mut fixes: Vec<String> = Vec::new();
+    for finding in findings.iter().filter(|finding| !finding.fix.is_empty()) {
+        if !fixes.contains(&finding.fix) {
+            fixes.push(finding.fix.clone());
+        }
+    }
+    fixes
 }
 
 pub(super) fn conclusion(report: &Report) -> String {
-    let causes: Vec<String> = report.findings.iter().filter(|finding| finding.code.is_cause()).map(named).collect();
+    let causes: Vec<String> = report.findings.iter().filter(|finding| finding.is_proven_cause()).map(named).collect();
     let text = match causes.is_empty() {
         true => report.verdict_reason.clone(),
         false => format!("What has to be fixed first: {}.", causes.join(", ")),
