@@ -297,6 +297,10 @@ impl Thresholds {
                 return Err(invalid(key, &value, "it must be a number from 0 up"));
             }
         }
+        if let Some(rate) = self.registration_failure_rate_max.filter(|rate| *rate > 1.0) {
+            let remedy = "it is a share, from 0 to 1: write 0.25 for a quarter";
+            return Err(invalid("thresholds.registration_failure_rate_max", &rate, remedy));
+        }
         Ok(())
     }
 }
@@ -339,6 +343,10 @@ mod tests {
     #[case::negative(
         "[thresholds]\nregistration_failure_rate_max = -1.0\n",
         "e2e.toml:2:1: thresholds.registration_failure_rate_max is -1; "
+    )]
+    #[case::percent(
+        "[thresholds]\nregistration_failure_rate_max = 25\n",
+        "e2e.toml:2:1: thresholds.registration_failure_rate_max is 25; it is a share, from 0 to 1"
     )]
     fn a_mistake_is_named_with_its_place(#[case] text: &str, #[case] expected: &str) {
         let error = parse(text).unwrap_err();

@@ -10,6 +10,7 @@ mod pods;
 mod probes;
 pub(crate) mod stuck;
 mod suites;
+mod tolerated;
 
 pub(crate) use self::probes::is_failing;
 
@@ -252,6 +253,7 @@ pub fn findings(data: &RunData) -> Vec<Finding> {
     if data.tests.is_empty() && findings.iter().any(|finding| finding.code.keeps_from_starting()) {
         findings.retain(|finding| finding.code != Code::DependencyDown);
     }
+    tolerated::soften(data, &mut findings);
     findings.sort_by(|a, b| (a.severity, a.code, &a.component).cmp(&(b.severity, b.code, &b.component)));
     findings
 }

@@ -13,8 +13,8 @@ use crate::{
     },
     plan::{Probe, ProbeAction, Probes},
     provider::Usage,
-    record::{Activity, Outcome, Throughput},
-    report::{Report, markdown::render},
+    record::{Activity, Outcome, Registration, Throughput},
+    report::{Report, Verdict, markdown::render},
     target::Target,
 };
 
@@ -135,6 +135,66 @@ fn a_warning_is_advice_and_no_root_cause() {
     assert!(part(&page, "Root causes").contains("No cause was proven"), "{page}");
     let forward = part(&page, "Path forward");
     assert!(forward.contains("1. Find out who deletes") && !forward.contains("Run again"), "{page}");
+}
+
+/// Failures are errors, and warnings where a line allows them.
+#[rstest::rstest]
+#[case::no_line(None, 3, 5, Severity::Error)]
+#[case::within(Some(10), 3, 5, Severity::Warning)]
+#[case::on_the_line(Some(3), 3, 5, Severity::Warning)]
+#[case::beyond(Some(2), 3, 5, Severity::Error)]
+#[case::nothing_works(Some(10), 3, 0, Severity::Error)]
+#[case::nothing_answered(Some(10), 0, 0, Severity::Error)]
+fn operations_that_a_line_allows(
+    #[case] line: Option<u64>,
+    #[case] errors: u64,
+    #[case] acknowledged: u64,
+    #[case] expected: Severity,
+) {
+    let mut data = run(ended(&[]));
+    data.tests.insert("a test".to_owned(), true);
+    data.request.thresholds.throughput_errors_max = line;
+    let figures = Throughput { acknowledged, errors, ..Throughput::default() };
+    data.records = vec![record("throughput", "operations", Measured::Throughput(figures))];
+    let severity = |code| findings(&data).into_iter().find(|finding| finding.code == code).map(|found| found.severity);
+    assert_eq!(severity(Code::OperationErrors), Some(expected));
+    let passes = Report::new(&data).verdict == Verdict::Pass;
+    assert_eq!(passes, expected == Severity::Warning);
+}
+
+#[rstest::rstest]
+#[case::no_line(None, Severity::Error)]
+#[case::within(Some(0.25), Severity::Warning)]
+#[case::beyond(Some(0.2), Severity::Error)]
+fn clients_that_a_line_allows(#[case] line: Option<f64>, #[case] expected: Severity) {
+    let mut data = run(ended(&[]));
+    data.request.thresholds.registration_failure_rate_max = line;
+    let figures = Registration { clients: 4, failed: 1, failure_rate: Some(0.25), ..Registration::default() };
+    data.records = vec![record("registration", "clients", Measured::Registration(figures))];
+    let found = findings(&data).into_iter().find(|finding| finding.code == Code::RegistrationFailures).unwrap();
+    assert_eq!(found.severity, expected);
+}
+
+/// A restart that a line allows is allowed with its cause, as long as the component is back.
+#[test]
+fn restarts_that_a_line_allows() {
+    let mut data = run(ended(&[(4, 1, "Error")]));
+    data.tests.insert("a test".to_owned(), true);
+    data.records = vec![record("health", "app_answers", Measured::Nothing)];
+    assert_eq!(codes(&data), [Code::Crashed, Code::Restarted]);
+    data.request.thresholds.restarts_max = Some(1);
+    assert_eq!(codes(&data), []);
+    let report = Report::new(&data);
+    let reason = "All 1 checks passed, every threshold was kept and 1 restart of containers stayed within the line.";
+    assert_eq!((report.verdict, report.verdict_reason.as_str()), (Verdict::Pass, reason));
+    let warnings: Vec<Code> = report.findings.iter().map(|finding| finding.code).collect();
+    assert_eq!(warnings, [Code::Crashed, Code::Restarted]);
+    data.request.thresholds.restarts_max = Some(0);
+    assert_eq!(codes(&data), [Code::Crashed, Code::Restarted, Code::ThresholdCrossed]);
+
+    data.request.thresholds.restarts_max = Some(1);
+    data.snapshot.pods.get_mut("app-0").unwrap().ready = false;
+    assert_eq!(codes(&data), [Code::Crashed, Code::Restarted, Code::ComponentNotReady]);
 }
 
 /// A line without its record is a gap, unless the record's suite was left out on purpose.
@@ -313,7 +373,7 @@ fn a_pod_that_is_not_ready_is_found_although_its_containers_are() {
     assert_eq!(codes(&data), [Code::ComponentNotReady]);
     let claim = claim(&data, Code::ComponentNotReady);
     assert!(claim.contains("the gate example.org/live is closed"), "{claim}");
-    assert_eq!(Report::new(&data).verdict, crate::report::Verdict::Fail);
+    assert_eq!(Report::new(&data).verdict, Verdict::Fail);
 
     // Where another replica's container is not ready, its log is shown.
     let mut waiting = gated;

@@ -8,7 +8,7 @@ use super::{
     expected::{expected, grown},
 };
 use crate::{
-    diagnose::{RunData, bottleneck, findings, is_failing},
+    diagnose::{RunData, bottleneck, counted, findings, is_failing},
     environment::Component,
     plan::ProbeAction,
     provider::Usage,
@@ -63,14 +63,19 @@ fn verdict(data: &RunData, findings: &[Finding]) -> (Verdict, String) {
         names.dedup();
         names.join(", ")
     };
+    let restarts: u32 = data.snapshot.pods.values().map(|pod| pod.restarts).sum();
     let checks = data.records.iter().filter(|record| record.outcome == Outcome::Passed).count();
     match (count(Severity::Error), count(Severity::Gap)) {
         (0, 0) => (
             Verdict::Pass,
             format!(
-                "All {checks} checks{} passed{} and no container was restarted.",
+                "All {checks} checks{} passed{} and {}.",
                 if data.request.filter.is_some() { " that `--filter` chose" } else { "" },
-                if thresholds(data).is_empty() { "" } else { ", every threshold was kept" }
+                if thresholds(data).is_empty() { "" } else { ", every threshold was kept" },
+                match restarts {
+                    0 => "no container was restarted".to_owned(),
+                    _ => format!("{} of containers stayed within the line", counted(restarts.into(), "restart")),
+                }
             ),
         ),
         (0, gaps) => (
