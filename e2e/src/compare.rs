@@ -4,12 +4,17 @@ mod figures;
 pub mod noise;
 mod page;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::{figures::Aspect, page::render};
 use crate::{
-    report::{Host, Report, Verdict},
+    config::Scenario,
+    diagnose::Code,
+    duration::human,
+    report::{Finding, Host, Report, Severity, Verdict},
     target::Target,
 };
 
@@ -50,7 +55,8 @@ pub struct Side {
     pub provider: String,
     /// Its runs, in the order in which they were made.
     pub runs: Vec<Run>,
-    /// Errors and gaps that any of its runs found, worst first, each code and component once.
+    /// Errors and gaps that any of its runs found, worst first, each once: two are one when they are about the same
+    /// thing, such as a line, whatever the figures.
     pub findings: Vec<Found>,
 }
 
@@ -71,7 +77,7 @@ pub struct Run {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Found {
     /// What kind.
-    pub code: crate::diagnose::Code,
+    pub code: Code,
     /// The component, when it is about one.
     pub component: Option<String>,
     /// The claim of the first run that has it.
@@ -201,24 +207,38 @@ fn side(name: &str, reports: &[Report]) -> Option<Side> {
     })
 }
 
+/// The findings of all runs, worst first, each once.
 fn findings(reports: &[Report]) -> Vec<Found> {
-    let mut found: Vec<Found> = Vec::new();
-    for finding in reports.iter().flat_map(|report| report.findings.iter()) {
-        if finding.severity == crate::report::Severity::Warning {
-            continue;
-        }
-        match found.iter_mut().find(|found| found.code == finding.code && found.component == finding.component) {
-            Some(found) => found.runs += 1,
-            None => found.push(Found {
-                code: finding.code,
-                component: finding.component.clone(),
-                claim: finding.claim.clone(),
-                fix: finding.fix.clone(),
-                runs: 1,
-            }),
+    let mut found: BTreeMap<_, (&Finding, BTreeSet<usize>)> = BTreeMap::new();
+    for (run, report) in reports.iter().enumerate() {
+        for finding in report.findings.iter().filter(|finding| finding.severity != Severity::Warning) {
+            let key = (finding.severity, finding.code, &finding.component, subject(finding));
+            found.entry(key).or_insert_with(|| (finding, BTreeSet::new())).1.insert(run);
         }
     }
-    found
+    let found = found.into_values().map(|(first, runs)| Found {
+        code: first.code,
+        component: first.component.clone(),
+        claim: first.claim.clone(),
+        fix: first.fix.clone(),
+        runs: runs.len(),
+    });
+    found.collect()
+}
+
+/// What tells findings of one kind and component apart, in words that are the same in every run: claims have figures.
+fn subject(finding: &Finding) -> &str {
+    let place = finding.evidence.first().map_or("", String::as_str);
+    match finding.code {
+        // Where the figure stands, and whose generator it was.
+        Code::ThresholdCrossed | Code::GeneratorSaturated => place,
+        // The container and the probe, of whichever replica.
+        Code::ProbeFailing => place.split_once("/containers/").map_or("", |(_, probe)| probe),
+        // It names the resource, or the container.
+        Code::PoolExhausted | Code::OomKilled => &finding.fix,
+        Code::NotMeasured => &finding.claim,
+        _ => "",
+    }
 }
 
 /// What the sides were asked for and do not share.
@@ -233,10 +253,9 @@ fn unlike(sides: &[&[Report]]) -> Vec<String> {
         }
     };
     note("machine", &|report| format!("{} CPUs, {}", report.host.cpus, report.host.kernel));
-    note("clients", &|report| report.request.scenario.clients.to_string());
-    note("length of the registration", &|report| crate::duration::human(report.request.scenario.registration));
-    note("length of the throughput", &|report| crate::duration::human(report.request.scenario.throughput));
-    note("seed", &|report| report.request.scenario.seed.to_string());
+    for (index, (what, _)) in load(&Scenario::default()).iter().enumerate() {
+        note(what, &|report| load(&report.request.scenario)[index].1.clone());
+    }
     note("changes to the manifests", &|report| {
         let changes: Vec<&str> =
             report.request.overlays.iter().chain(&report.request.sets).map(String::as_str).collect();
@@ -244,6 +263,21 @@ fn unlike(sides: &[&[Report]]) -> Vec<String> {
     });
     note("checks", &|report| report.request.filter.clone().unwrap_or_else(|| "all".to_owned()));
     unlike
+}
+
+/// All of a scenario, by what it is called.
+fn load(scenario: &Scenario) -> [(&'static str, String); 7] {
+    // Without `..`, so that a new field is not forgotten.
+    let Scenario { clients, registration, throughput, warm_up, timeout, attempts, seed } = scenario;
+    [
+        ("clients", clients.to_string()),
+        ("length of the registration", human(*registration)),
+        ("length of the throughput", human(*throughput)),
+        ("warm-up", human(*warm_up)),
+        ("timeout of a request", human(*timeout)),
+        ("attempts to register", attempts.to_string()),
+        ("seed", seed.to_string()),
+    ]
 }
 
 #[cfg(test)]

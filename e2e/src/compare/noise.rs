@@ -64,9 +64,12 @@ fn student_t(freedom: f64) -> f64 {
 
 /// Means of consecutive stretches of a series, as equally long as can be: neighbours of a series resemble each other, stretches
 /// much less (method of batch means: A. M. Law, Simulation Modeling and Analysis, chapter 9).
+///
+/// `count` of them, or each value where there are fewer.
 pub fn stretches(series: &[f64], count: usize) -> Vec<f64> {
-    let length = (series.len() / count.max(1)).max(1);
-    series.chunks_exact(length).filter_map(mean).collect()
+    let count = count.min(series.len());
+    let start = |index: usize| index * series.len() / count;
+    (0..count).filter_map(|index| mean(&series[start(index)..start(index + 1)])).collect()
 }
 
 #[cfg(test)]
@@ -102,8 +105,10 @@ mod tests {
     }
 
     #[test]
-    fn stretches_leave_a_rest_out() {
-        assert_eq!(stretches(&[1.0, 3.0, 5.0, 7.0, 100.0], 2), [2.0, 6.0]);
+    fn stretches_are_as_many_as_asked_for() {
+        assert_eq!(stretches(&[1.0, 3.0, 5.0, 7.0, 9.0], 2), [2.0, 7.0]);
+        let series: Vec<f64> = (0..19).map(f64::from).collect();
+        assert_eq!(stretches(&series, 10).len(), 10);
         assert_eq!(stretches(&[1.0, 3.0], 10), [1.0, 3.0]);
         assert!(stretches(&[], 10).is_empty());
     }

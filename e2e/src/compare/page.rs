@@ -163,7 +163,7 @@ fn method(comparison: &Comparison) -> String {
     );
     let of_stretches = |figure: &Figure| figure.differences.iter().any(|with| with.noise == Noise::Stretches);
     if comparison.rows.iter().flat_map(|row| &row.figures).any(of_stretches) {
-        text += " Where each side has one run, ten stretches of its series stand for runs (method of batch means, Law, Simulation \
+        text += " Where each side has one run, ten stretches of its series (seconds, where it has fewer than ten) stand for runs (method of batch means, Law, Simulation \
                  Modeling and Analysis): whole runs vary more than that, so repeat them before you believe a small difference.";
     }
     text + "\n"

@@ -79,10 +79,17 @@ fn what_else_differs_is_said() {
     let one = report("local", "pass", [100; 4], 10.0);
     let mut other = one.clone();
     other.request.scenario.clients = 5;
+    other.request.scenario.warm_up = std::time::Duration::from_secs(1);
+    other.request.scenario.timeout = std::time::Duration::from_secs(9);
+    other.request.scenario.attempts = 2;
     other.request.overlays = vec!["slow".to_owned()];
     let comparison = Comparison::new(&[side("a", std::slice::from_ref(&one)), side("b", &[other])]).unwrap();
     let unlike = comparison.unlike.join("; ");
-    assert_eq!(unlike, "clients: 40 and 5; changes to the manifests: none and slow");
+    assert_eq!(
+        unlike,
+        "clients: 40 and 5; warm-up: 1.0 s and 3.0 s; timeout of a request: 5.0 s and 9.0 s; attempts to register: 2 and 5; changes to the \
+                 manifests: none and slow"
+    );
 }
 
 #[test]
@@ -96,4 +103,58 @@ fn one_side_shows_its_spread_and_none_is_nothing() {
     );
     assert_eq!(Comparison::new(&[]), None);
     assert_eq!(Comparison::new(&[side("a", &runs), side("b", &[])]), None);
+}
+
+fn finding(code: Code, severity: Severity, component: Option<&str>, claim: &str, evidence: &str) -> Finding {
+    Finding {
+        code,
+        severity,
+        component: component.map(str::to_owned),
+        claim: claim.to_owned(),
+        evidence: vec![evidence.to_owned()],
+        fix: String::new(),
+        excerpt: None,
+    }
+}
+
+#[test]
+fn findings_are_counted_by_run_and_told_apart_by_what_they_are_about() {
+    let line = |claim: &str, figure: &str| {
+        finding(Code::ThresholdCrossed, Severity::Error, None, claim, &format!("results/a.json#/measured/{figure}"))
+    };
+    let readiness = |pod: &str| {
+        let place = format!("evidence/pods.json#/pods/{pod}/containers/0/probes/readiness");
+        finding(Code::ProbeFailing, Severity::Error, Some("app"), &format!("5 probes to {pod} failed"), &place)
+    };
+    let mut liveness = readiness("app-0");
+    liveness.evidence = vec!["evidence/pods.json#/pods/app-0/containers/0/probes/liveness".to_owned()];
+    let gap = finding(Code::NotMeasured, Severity::Gap, None, "the test t left no record", "junit.xml");
+    let mut runs = [
+        report("local", "fail", [100; 4], 10.0),
+        report("local", "fail", [100; 4], 11.0),
+        report("local", "fail", [100; 4], 12.0),
+    ];
+    runs[0].findings = vec![line("p99 is 7", "p99"), line("errors are 3", "errors"), gap];
+    runs[1].findings = vec![readiness("app-0"), liveness, line("p99 is 8", "p99"), line("errors are 4", "errors")];
+    runs[2].findings = vec![
+        finding(Code::OomKilled, Severity::Error, Some("app"), "killed", "evidence/pods.json"),
+        readiness("app-1"),
+        finding(Code::CpuThrottled, Severity::Warning, Some("app"), "held back", "evidence/throttling.json"),
+    ];
+    let comparison = Comparison::new(&[side("local", &runs)]).unwrap();
+    let found: Vec<(Code, &str, usize)> =
+        comparison.sides[0].findings.iter().map(|found| (found.code, found.claim.as_str(), found.runs)).collect();
+    assert_eq!(
+        found,
+        [
+            (Code::OomKilled, "killed", 1),
+            (Code::ProbeFailing, "5 probes to app-0 failed", 1),
+            (Code::ProbeFailing, "5 probes to app-0 failed", 2),
+            (Code::ThresholdCrossed, "errors are 3", 2),
+            (Code::ThresholdCrossed, "p99 is 7", 2),
+            (Code::NotMeasured, "the test t left no record", 1),
+        ]
+    );
+    let page = render(&comparison, "");
+    assert!(page.contains("| local | 2 of 3 | threshold-crossed |  | p99 is 7 |  |"), "{page}");
 }
