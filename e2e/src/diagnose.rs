@@ -202,6 +202,12 @@ impl Code {
         )
     }
 
+    /// Whether a warning of this kind follows from the manifests and the target alone. Others depend on where the cluster puts pods, on
+    /// its nodes, on what the machine tells or on the load, so that a healthy run may have them or not.
+    pub(crate) fn follows_from_manifests(self) -> bool {
+        self == Self::ManifestFieldIgnored
+    }
+
     /// Whether it says that a pod cannot start without a change from outside.
     pub(crate) fn keeps_from_starting(self) -> bool {
         matches!(

@@ -8,7 +8,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{Outcome, Report, Severity, Target, ThresholdState, Verdict};
+use super::{Outcome, ProbeSection, Report, Severity, Target, ThresholdState, Verdict};
 use crate::{
     diagnose::Code,
     env_vars,
@@ -22,7 +22,7 @@ struct Stable<'a> {
     verdict: Verdict,
     components: BTreeMap<&'a str, StableComponent<'a>>,
     checks: BTreeMap<&'a str, BTreeMap<&'a str, Outcome>>,
-    probes: BTreeMap<&'a str, BTreeMap<&'a str, &'a str>>,
+    probes: BTreeMap<&'a str, BTreeMap<String, &'a str>>,
     thresholds: BTreeMap<&'a str, StableThreshold>,
     #[serde(skip_serializing_if = "Option::is_none")]
     clients_that_failed_to_register: Option<u64>,
@@ -39,7 +39,8 @@ struct StableComponent<'a> {
     kind: &'a str,
     replicas: String,
     status: &'a str,
-    restarts: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restarts: Option<u32>,
     memory_limit_bytes: Option<u64>,
 }
 
@@ -58,10 +59,8 @@ pub fn stable(report: &Report) -> String {
             .or_default()
             .extend(suite.cases.iter().map(|case| (case.name.as_str(), case.outcome)));
     }
-    let mut probes: BTreeMap<&str, BTreeMap<&str, &str>> = BTreeMap::new();
-    for probe in &report.probes {
-        probes.entry(&probe.component).or_default().insert(&probe.which, &probe.spec);
-    }
+    // Where a line allows some, every healthy run may have another number of them.
+    let is_exact = |line: &str| !report.thresholds.iter().any(|drawn| drawn.name == line && drawn.limit > 0.0);
     let stable = Stable {
         target: report.target,
         verdict: report.verdict,
@@ -73,14 +72,14 @@ pub fn stable(report: &Report) -> String {
                     kind: &component.kind,
                     replicas: format!("{} of {} ready", component.ready, component.desired),
                     status: &component.status,
-                    restarts: component.restarts,
+                    restarts: is_exact("restarts_max").then_some(component.restarts),
                     memory_limit_bytes: component.memory_limit_bytes,
                 };
                 (component.name.as_str(), stable)
             })
             .collect(),
         checks,
-        probes,
+        probes: probes(report),
         thresholds: report
             .thresholds
             .iter()
@@ -88,12 +87,17 @@ pub fn stable(report: &Report) -> String {
                 (threshold.name.as_str(), StableThreshold { limit: threshold.limit, state: threshold.state })
             })
             .collect(),
-        clients_that_failed_to_register: report.registration.as_ref().map(|figures| figures.failed),
+        clients_that_failed_to_register: report
+            .registration
+            .as_ref()
+            .filter(|_| is_exact("registration_failure_rate_max"))
+            .map(|figures| figures.failed),
         acknowledged_operations_missing: report.conservation.as_ref().map(|figures| figures.missing),
         operations_duplicated: report.conservation.as_ref().map(|figures| figures.duplicate),
         findings: report
             .findings
             .iter()
+            .filter(|finding| finding.severity != Severity::Warning || finding.code.follows_from_manifests())
             .map(|finding| (finding.severity, finding.code, finding.component.as_deref()))
             .collect(),
         fields_without_effect: report
@@ -105,6 +109,20 @@ pub fn stable(report: &Report) -> String {
     };
     // Plain data with string keys: there is nothing that JSON cannot hold.
     serde_json::to_string_pretty(&stable).expect("plain data serialises")
+}
+
+/// What each probe sends, by component. Where several containers of a component have probes, their names stand before.
+fn probes(report: &Report) -> BTreeMap<&str, BTreeMap<String, &str>> {
+    let mut probes: BTreeMap<&str, BTreeMap<String, &str>> = BTreeMap::new();
+    for probe in &report.probes {
+        let is_other = |other: &ProbeSection| other.component == probe.component && other.container != probe.container;
+        let name = match report.probes.iter().any(is_other) {
+            true => format!("{} {}", probe.container, probe.which),
+            false => probe.which.clone(),
+        };
+        probes.entry(&probe.component).or_default().insert(name, &probe.spec);
+    }
+    probes
 }
 
 /// What the snapshot test compares, from `E2E_RUN` and `E2E_SNAPSHOTS`.
@@ -132,4 +150,76 @@ fn assert_in(report: &Report, directory: &Path) {
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     settings.bind(|| insta::assert_snapshot!("report", stable(report)));
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::report::Finding;
+
+    /// The stable part of the report of a run on k8s with one component and these probes, thresholds and findings.
+    fn stable_of(probes: &[(&str, &str)], restarts_max: f64, findings: &[(Severity, Code)]) -> serde_json::Value {
+        let probes = probes.iter().map(|(container, spec)| {
+            json!({ "component": "app", "container": container, "which": "readiness", "spec": spec, "sent": 1, "failed": 0,
+                "failing": false, "last_failure": null, "latency_ms_max": null, "timeout_ms": 1000 })
+        });
+        let findings = findings.iter().map(|(severity, code)| Finding {
+            code: *code,
+            severity: *severity,
+            component: None,
+            claim: String::new(),
+            evidence: Vec::new(),
+            fix: String::new(),
+            excerpt: None,
+        });
+        let host = json!({ "cpus": 2, "memory_bytes": 1, "kernel": "Linux" });
+        let report = json!({
+            "schema": crate::report::SCHEMA, "run_id": "", "target": "k8s", "verdict": "pass", "verdict_reason": "",
+            "started_at": "", "duration_ms": 1, "host": host,
+            "request": {
+                "started_at": "", "scenario": crate::config::Scenario::default(),
+                "thresholds": crate::config::Thresholds::default(), "overlays": [], "sets": [], "host": host
+            },
+            "environment": { "provider": "", "up_ms": 1, "ready": true, "warnings": [], "entrance": "" },
+            "components": [{ "name": "app", "kind": "Deployment", "desired": 1, "ready": 1, "restarts": 1, "healthy": false,
+                "status": "Running", "memory_bytes": null, "memory_limit_bytes": null, "cpu_seconds": null }],
+            "probes": probes.collect::<Vec<_>>(), "predictions": [], "suites": [], "registration": null, "throughput": null,
+            "conservation": null, "expected": null, "cluster": null,
+            "thresholds": [{ "name": "restarts_max", "limit": restarts_max, "measured": 1.0, "state": "kept", "evidence": "" }],
+            "findings": findings.collect::<Vec<_>>(),
+        });
+        serde_json::from_str(&stable(&serde_json::from_value(report).unwrap())).unwrap()
+    }
+
+    /// On three nodes, both replicas may land on one.
+    #[test]
+    fn what_the_scheduler_decides_is_left_out() {
+        let warning = |code| (Severity::Warning, code);
+        let found = [
+            (Severity::Error, Code::Crashed),
+            warning(Code::CpuThrottled),
+            warning(Code::NodeTrouble),
+            warning(Code::NetworkCheckFailed),
+            warning(Code::ReplicasShareNode),
+            warning(Code::ManifestFieldIgnored),
+        ];
+        let findings = &stable_of(&[], 0.0, &found)["findings"];
+        assert_eq!(*findings, json!([["error", "crashed", null], ["warning", "manifest-field-ignored", null]]));
+    }
+
+    #[test]
+    fn each_container_keeps_its_probes() {
+        let alone = &stable_of(&[("app", "GET :80/")], 0.0, &[])["probes"]["app"];
+        assert_eq!(*alone, json!({ "readiness": "GET :80/" }));
+        let two = &stable_of(&[("app", "GET :80/"), ("proxy", "connect :81")], 0.0, &[])["probes"]["app"];
+        assert_eq!(*two, json!({ "app readiness": "GET :80/", "proxy readiness": "connect :81" }));
+    }
+
+    #[test]
+    fn a_number_that_may_vary_is_left_out() {
+        assert_eq!(stable_of(&[], 0.0, &[])["components"]["app"]["restarts"], 1);
+        assert_eq!(stable_of(&[], 2.0, &[])["components"]["app"].get("restarts"), None);
+    }
 }
