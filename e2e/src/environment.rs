@@ -104,8 +104,11 @@ pub struct Component {
     pub env: BTreeMap<String, EnvText>,
     /// Every declared probe.
     pub probes: Vec<ProbeSpec>,
-    /// Memory limit of one replica.
+    /// Memory limit of one replica: the sum of its containers'; absent when one of them has none.
     pub memory_limit_bytes: Option<u64>,
+    /// Memory limit of each container that has one, init containers included.
+    #[serde(default)]
+    pub container_memory_limit_bytes: BTreeMap<String, u64>,
     /// Sum of the CPU limits of one replica's containers, in thousandths of a processor; absent when none has one.
     #[serde(default)]
     pub cpu_limit_millis: Option<u64>,
@@ -308,6 +311,13 @@ pub(crate) fn components(plan: &Plan) -> Vec<Component> {
                 .iter()
                 .map(|container| container.resources.memory_limit_bytes)
                 .sum::<Option<u64>>(),
+            container_memory_limit_bytes: component
+                .pod
+                .init_containers
+                .iter()
+                .chain(&component.pod.containers)
+                .filter_map(|container| Some((container.name.clone(), container.resources.memory_limit_bytes?)))
+                .collect(),
             cpu_limit_millis: component
                 .pod
                 .containers

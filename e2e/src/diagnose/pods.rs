@@ -26,7 +26,6 @@ fn of_component(data: &RunData, component: &Component) -> Vec<Finding> {
     let pods: Vec<(&str, &PodReport)> = data.pods_of(component).collect();
     [
         not_started(component, &pods),
-        memory::finding(data, component, &pods),
         cpu::held_back(data, component),
         cpu::not_known(data, component),
         crashed(data, component, &pods),
@@ -35,6 +34,7 @@ fn of_component(data: &RunData, component: &Component) -> Vec<Finding> {
     ]
     .into_iter()
     .flatten()
+    .chain(memory::findings(data, component, &pods))
     .collect()
 }
 

@@ -328,6 +328,57 @@ fn a_kill_for_memory_is_found_although_a_later_end_had_another_reason() {
     assert!(!claim(&data, Code::RestartLoop).contains("OOMKilled"), "that was not the last one");
 }
 
+/// The sum of the limits of a pod is nobody's limit.
+#[rstest::rstest]
+#[case::known(&[("app", 128), ("sidecar", 64)], "container app of app used more than 128 MiB of memory")]
+#[case::not_known(&[], "container app of app used more than the limit of container app of memory")]
+fn a_kill_is_measured_at_the_limit_of_its_container(#[case] limits: &[(&str, u64)], #[case] words: &str) {
+    let mut data = run(ended(&[(4, 137, "OOMKilled")]));
+    data.snapshot.pods.get_mut("app-0").unwrap().containers.push(sidecar());
+    let component = &mut data.environment.components[0];
+    component.memory_limit_bytes = Some(192 * MEBIBYTE);
+    component.container_memory_limit_bytes =
+        limits.iter().map(|(name, limit)| ((*name).to_owned(), limit * MEBIBYTE)).collect();
+    let claim = claim(&data, Code::OomKilled);
+    assert!(claim.starts_with(words), "{claim}");
+}
+
+#[test]
+fn each_container_that_was_killed_has_its_own_finding() {
+    let mut data = run(ended(&[(4, 137, "OOMKilled")]));
+    let other =
+        ContainerReport { name: "sidecar".to_owned(), ..ended(&[(5, 137, "OOMKilled"), (9, 137, "OOMKilled")]) };
+    data.snapshot.pods.get_mut("app-0").unwrap().containers.push(other);
+    let kills = findings(&data).into_iter().filter(|finding| finding.code == Code::OomKilled);
+    let fixes: Vec<String> = kills.map(|finding| format!("{} {}", finding.claim, finding.fix)).collect();
+    let [app, sidecar] = fixes.as_slice() else { panic!("{fixes:#?}") };
+    assert!(app.contains("app-0 1 time") && app.contains("of container app in Deployment app"), "{app}");
+    assert!(
+        sidecar.contains("app-0 2 times") && sidecar.contains("of container sidecar in Deployment app"),
+        "{sidecar}"
+    );
+}
+
+fn sidecar() -> ContainerReport {
+    ContainerReport { name: "sidecar".to_owned(), ..ended(&[]) }
+}
+
+/// The samples do not say which of several containers it was.
+#[test]
+fn a_limit_that_is_used_up_by_several_containers_blames_none() {
+    let mut data = run(killed(ended(&[(12, 0, "Completed")]), 0, 100));
+    let usage = Usage { memory_bytes: 63 * MEBIBYTE, ..Usage::default() };
+    let pods = BTreeMap::from([("app-0".to_owned(), usage)]);
+    data.resources.samples = vec![Sample { at_unix_ms: 0, pods, machines: BTreeMap::new() }; 3];
+    let fix = |data: &RunData| {
+        let found = findings(data).into_iter().find(|finding| finding.code == Code::MemoryAtLimit);
+        found.unwrap().fix
+    };
+    assert!(fix(&data).starts_with("Raise resources.limits.memory of container app in Deployment app"));
+    data.snapshot.pods.get_mut("app-0").unwrap().containers.push(sidecar());
+    assert!(fix(&data).starts_with("Raise resources.limits.memory of the containers in Deployment app"));
+}
+
 #[test]
 fn a_limit_that_is_used_up_counts_when_the_component_is_in_trouble() {
     let sample = |mebibytes: u64| Sample {
