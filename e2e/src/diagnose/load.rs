@@ -30,17 +30,23 @@ fn kinds(by_kind: &BTreeMap<String, u64>, but: &str) -> String {
 }
 
 /// What kinds of failures say, for those that are there.
-const MEANINGS: [(&str, &str); 5] = [
-    ("502", "502 says that the entrance found nobody behind it who answers"),
-    ("503", "503 that the service had no room"),
-    ("504", "504 that something behind the service did not answer in time"),
-    ("timed_out", "timed_out that no answer came within the client's timeout"),
-    ("connection", "a failed connection that nobody listens"),
+const MEANINGS: [(&str, &str); 8] = [
+    ("status_502", "502 says that the entrance found nobody behind it who answers"),
+    ("status_503", "503 says that the service had no room"),
+    ("status_504", "504 says that something behind the service did not answer in time"),
+    ("timed_out", "timed_out says that no answer came within the client's timeout"),
+    ("connect_timed_out", "connect_timed_out says that no connection came about within the client's timeout"),
+    ("connection_refused", "connection_refused says that nobody listens"),
+    (
+        "connection_reset",
+        "connection_reset says that the other side broke connections off, as one that is killed or overloaded does",
+    ),
+    ("closed_early", "closed_early says that the other side ended connections before the answer was whole"),
 ];
 
 fn remedy(by_error: &BTreeMap<String, u64>) -> String {
-    let meant = |word: &str| by_error.keys().any(|kind| kind.contains(word));
-    let meanings: Vec<&str> = MEANINGS.iter().filter(|(word, _)| meant(word)).map(|(_, meaning)| *meaning).collect();
+    let meanings = MEANINGS.iter().filter(|(kind, _)| by_error.contains_key(*kind));
+    let meanings: Vec<&str> = meanings.map(|(_, meaning)| *meaning).collect();
     if meanings.is_empty() {
         "Find out why clients fail.".to_owned()
     } else {
@@ -205,4 +211,29 @@ fn saturated(data: &RunData) -> Vec<Finding> {
             excerpt: None,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::Outcome;
+
+    #[rstest::rstest]
+    #[case::refused("connection_refused", &["nobody listens"])]
+    #[case::reset("connection_reset", &["broke connections off"])]
+    #[case::late("timed_out", &["no answer came"])]
+    #[case::never_connected("connect_timed_out", &["no connection came about"])]
+    #[case::no_room("status_503", &["no room"])]
+    #[case::unknown("unexpected_body", &[])]
+    fn a_kind_of_failure_means_one_thing(#[case] kind: &str, #[case] meanings: &[&str]) {
+        let said = remedy(&BTreeMap::from([(kind.to_owned(), 1)]));
+        assert_eq!(said.matches(" says that ").count(), meanings.len(), "{said}");
+        assert!(meanings.iter().all(|meaning| said.contains(meaning)), "{said}");
+    }
+
+    /// A kind that no load has would never be explained.
+    #[test]
+    fn every_meaning_is_of_a_kind_that_there_is() {
+        assert!(MEANINGS.iter().all(|(kind, _)| kind.parse::<Outcome>().is_ok()), "{MEANINGS:?}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use e2e::{
-    environment::{Environment, Replica},
+    environment::{Component, Environment, Replica},
     fixture::environment,
     record::{Measured, check},
 };
@@ -83,14 +83,16 @@ async fn backend_replica_answers(
 ) {
     let case = format!("backend_replicas_answer_{}", path.trim_start_matches('/'));
     check(&environment, "health", &case, async {
-        let replicas = &environment.component("backend")?.replicas;
+        let Component { replicas, desired, .. } = environment.component("backend")?;
         for replica in replicas {
             get(replica_url(replica, path)?).await.map_err(|error| format!("{}: {error}", replica.name))?;
         }
-        if replicas.is_empty() {
-            return Err("there are no replicas".into());
+        let found = format!("{} of {desired} replicas answered 200", replicas.len());
+        match replicas.len() {
+            0 => Err("there is no replica to ask".into()),
+            some if some < *desired as usize => Err(format!("{found}; there is no way to the others").into()),
+            _ => Ok::<_, Error>((found, Measured::Nothing)),
         }
-        Ok::<_, Error>((format!("{} of {} replicas answered 200", replicas.len(), replicas.len()), Measured::Nothing))
     })
     .await;
 }

@@ -20,7 +20,8 @@ async fn probe_succeeds(
         let control = Control::of(&environment)?;
         let declared = environment.component(component)?;
         let mut exchanges = Vec::new();
-        for spec in declared.probes.iter().filter(|spec| spec.which == which) {
+        let specs: Vec<_> = declared.probes.iter().filter(|spec| spec.which == which).collect();
+        for spec in &specs {
             for replica in &declared.replicas {
                 exchanges.push(ProbeExchange {
                     component: component.to_owned(),
@@ -31,17 +32,26 @@ async fn probe_succeeds(
                 });
             }
         }
-        let failed: Vec<String> = exchanges
+        let mut failed: Vec<String> = exchanges
             .iter()
             .filter(|exchange| !exchange.observation.success())
             .map(|exchange| format!("{}: {}", exchange.replica, exchange.observation.message))
             .collect();
-        let failure = match (exchanges.is_empty(), failed.is_empty()) {
-            (true, _) => Some(format!("{component} declares no {} probe", which.word())),
-            (false, false) => Some(failed.join("; ")),
-            (false, true) => None,
+        let detail = format!(
+            "{} of {} probes succeeded",
+            exchanges.len() - failed.len(),
+            specs.len() * declared.desired as usize
+        );
+        let without_way = (declared.desired as usize).saturating_sub(declared.replicas.len());
+        if without_way > 0 {
+            failed.push(format!("there is no way to {without_way} of {} replicas", declared.desired));
+        }
+        let failure = match (specs.is_empty(), declared.replicas.is_empty(), failed.is_empty()) {
+            (true, ..) => Some(format!("{component} declares no {} probe", which.word())),
+            (false, true, _) => Some(format!("{component} has no replica to ask")),
+            (false, false, false) => Some(failed.join("; ")),
+            (false, false, true) => None,
         };
-        let detail = format!("{} of {} replicas succeeded", exchanges.len() - failed.len(), exchanges.len());
         Ok::<_, Box<dyn std::error::Error + Send + Sync>>((detail, Measured::Probes(exchanges), failure))
     })
     .await;
