@@ -14,17 +14,20 @@ mod tolerated;
 
 pub(crate) use self::probes::is_failing;
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     environment::Environment,
-    evidence::{DoctorEntry, Resources, Saturation, Throttling, cluster::Cluster},
+    evidence::{DoctorEntry, Resources, Saturation, Throttling, cluster::Cluster, load_file},
     kubelet::node::Snapshot,
     record::{Measured, Record},
-    report::{Finding, Request, Severity},
+    report::{Finding, Request, Severity, Source},
 };
 
 /// Everything that a run directory says, read and not yet judged.
@@ -52,6 +55,8 @@ pub struct RunData {
     pub cluster: Option<Cluster>,
     /// What the doctor found.
     pub doctor: Vec<DoctorEntry>,
+    /// The files of what load generators counted that suites wrote: see [`crate::evidence::load_file`].
+    pub load_files: BTreeSet<String>,
     /// Last lines of each container's log, by `pod.container`.
     pub logs: BTreeMap<String, String>,
 }
@@ -288,23 +293,26 @@ fn ignored_fields(data: &RunData) -> Option<Finding> {
 }
 
 impl RunData {
-    /// The figures of the first record that has some of a kind, with the record's file.
-    fn measured<'a, T>(&'a self, pick: impl Fn(&'a Measured) -> Option<T>) -> Option<(T, String)> {
-        self.records.iter().find_map(|record| Some((pick(&record.measured)?, record.file())))
+    /// The figures of the first record that has some of a kind, and where they stand.
+    fn measured<'a, T>(&'a self, pick: impl Fn(&'a Measured) -> Option<T>) -> Option<(T, Source)> {
+        self.records.iter().find_map(|record| {
+            let load = Some(load_file(&record.suite)).filter(|file| self.load_files.contains(file));
+            Some((pick(&record.measured)?, Source { record: record.file(), load }))
+        })
     }
 
     /// The registration scenario's figures.
-    pub(crate) fn registration(&self) -> Option<(&crate::record::Registration, String)> {
+    pub(crate) fn registration(&self) -> Option<(&crate::record::Registration, Source)> {
         self.measured(|measured| if let Measured::Registration(figures) = measured { Some(figures) } else { None })
     }
 
     /// The throughput scenario's figures.
-    pub(crate) fn throughput(&self) -> Option<(&crate::record::Throughput, String)> {
+    pub(crate) fn throughput(&self) -> Option<(&crate::record::Throughput, Source)> {
         self.measured(|measured| if let Measured::Throughput(figures) = measured { Some(figures) } else { None })
     }
 
     /// Acknowledged against stored operations.
-    pub(crate) fn conservation(&self) -> Option<(&crate::record::Conservation, String)> {
+    pub(crate) fn conservation(&self) -> Option<(&crate::record::Conservation, Source)> {
         self.measured(|measured| if let Measured::Conservation(figures) = measured { Some(figures) } else { None })
     }
 

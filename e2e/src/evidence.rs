@@ -254,6 +254,11 @@ pub fn log_file(pod: &str, container: &str) -> String {
     format!("{EVIDENCE}/logs/{pod}.{container}.log")
 }
 
+/// Where a suite writes everything that its load generator counted.
+pub fn load_file(suite: &str) -> String {
+    format!("{EVIDENCE}/{suite}.load.json")
+}
+
 /// Replaces secret texts in everything that a report is made from: a probe's body or a test's output may hold one.
 pub(crate) fn scrub(directory: &RunDir, secrets: &[String]) -> Result<(), run_dir::Error> {
     for folder in [run_dir::RESULTS, EVIDENCE] {

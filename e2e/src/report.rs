@@ -67,6 +67,9 @@ pub struct Report {
     pub throughput: Option<Throughput>,
     /// Acknowledged against stored operations; absent when they were not counted.
     pub conservation: Option<Conservation>,
+    /// Where the figures of these three stand.
+    #[serde(default)]
+    pub sources: Sources,
     /// What the throughput cost each component, and the bounds that follow.
     pub expected: Option<Expected>,
     /// What limited the throughput; absent when too little was measured to say.
@@ -84,6 +87,33 @@ impl Report {
     /// Whether the project has a suite. What a project does not have was not left unmeasured.
     pub(crate) fn has_suite(&self, name: &str) -> bool {
         self.suites.iter().any(|suite| suite.name == name)
+    }
+}
+
+/// Where the figures of the load stand; a part is absent when it was not measured.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Sources {
+    /// Of `registration`.
+    pub registration: Option<Source>,
+    /// Of `throughput`.
+    pub throughput: Option<Source>,
+    /// Of `conservation`.
+    pub conservation: Option<Source>,
+}
+
+/// The files of a run directory that hold measured figures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Source {
+    /// The test's record.
+    pub record: String,
+    /// Everything that the load generator counted; absent when the suite wrote no such file.
+    pub load: Option<String>,
+}
+
+impl Source {
+    /// The file that says most.
+    pub(crate) fn fullest(&self) -> &str {
+        self.load.as_ref().unwrap_or(&self.record)
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Code, RunData};
 use crate::{
     evidence::{self, Saturation},
-    report::{Finding, Severity, ThresholdState, build::thresholds},
+    report::{Finding, Severity, Source, ThresholdState, build::thresholds},
 };
 
 pub(super) fn findings(data: &RunData) -> Vec<Finding> {
@@ -55,7 +55,7 @@ fn remedy(by_error: &BTreeMap<String, u64>) -> String {
 }
 
 fn registration(data: &RunData) -> Option<Finding> {
-    let (figures, file) = data.registration()?;
+    let (figures, Source { record, load }) = data.registration()?;
     (figures.failed > 0).then(|| {
         error(
             Code::RegistrationFailures,
@@ -67,14 +67,14 @@ fn registration(data: &RunData) -> Option<Finding> {
                 super::counted(figures.by_error.values().sum(), "request"),
                 kinds(&figures.by_error, "")
             ),
-            vec![format!("{file}#/measured/registration/by_outcome"), "evidence/registration.load.json".to_owned()],
+            [format!("{record}#/measured/registration/by_outcome")].into_iter().chain(load).collect(),
             remedy(&figures.by_error),
         )
     })
 }
 
 fn operations(data: &RunData) -> Option<Finding> {
-    let (figures, file) = data.throughput()?;
+    let (figures, Source { record, load }) = data.throughput()?;
     let window = crate::duration::human(std::time::Duration::from_millis(figures.duration_ms));
     let claim = match (figures.acknowledged, figures.errors) {
         (0, 0) if figures.duration_ms == 0 => {
@@ -96,30 +96,30 @@ fn operations(data: &RunData) -> Option<Finding> {
     Some(error(
         Code::OperationErrors,
         claim,
-        vec![format!("{file}#/measured/throughput/by_error"), "evidence/throughput.load.json".to_owned()],
+        [format!("{record}#/measured/throughput/by_error")].into_iter().chain(load).collect(),
         remedy(&figures.by_error),
     ))
 }
 
 fn missing(data: &RunData) -> Option<Finding> {
-    let (figures, file) = data.conservation()?;
+    let (figures, Source { record, .. }) = data.conservation()?;
     (figures.missing > 0).then(|| {
         error(
             Code::AcknowledgedOperationMissing,
             format!("{} of {} acknowledged operations are not in the database", figures.missing, figures.acknowledged),
-            vec![format!("{file}#/measured/conservation/missing")],
+            vec![format!("{record}#/measured/conservation/missing")],
             "Acknowledge an operation only once its transaction is committed, and keep synchronous_commit and fsync on.",
         )
     })
 }
 
 fn duplicated(data: &RunData) -> Option<Finding> {
-    let (figures, file) = data.conservation()?;
+    let (figures, Source { record, .. }) = data.conservation()?;
     (figures.duplicate > 0).then(|| {
         error(
             Code::OperationDuplicated,
             format!("{} operations are in the database more than once", figures.duplicate),
-            vec![format!("{file}#/measured/conservation/duplicate")],
+            vec![format!("{record}#/measured/conservation/duplicate")],
             "Make the operation's id unique in the database, so that applying it twice changes nothing.",
         )
     })
@@ -191,8 +191,8 @@ fn figure(figure: f64) -> String {
 }
 
 fn saturated(data: &RunData) -> Vec<Finding> {
-    let registration = data.registration().map(|(figures, file)| ("registration", figures.generator, file));
-    let throughput = data.throughput().map(|(figures, file)| ("throughput", figures.generator, file));
+    let registration = data.registration().map(|(figures, source)| ("registration", figures.generator, source.record));
+    let throughput = data.throughput().map(|(figures, source)| ("throughput", figures.generator, source.record));
     [registration, throughput]
         .into_iter()
         .flatten()

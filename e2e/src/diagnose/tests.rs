@@ -1,4 +1,7 @@
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde_json::json;
 
@@ -13,7 +16,7 @@ use crate::{
     },
     plan::{Probe, ProbeAction, Probes},
     provider::Usage,
-    record::{Activity, Outcome, Registration, Throughput},
+    record::{Activity, Conservation, Outcome, Part, Registration, Throughput},
     report::{Report, Verdict, markdown::render},
     target::Target,
 };
@@ -70,6 +73,7 @@ pub(crate) fn run(container: ContainerReport) -> RunData {
         throttling: BTreeMap::new(),
         cluster: None,
         doctor: Vec::new(),
+        load_files: BTreeSet::new(),
         logs: BTreeMap::new(),
     }
 }
@@ -544,6 +548,36 @@ fn every_code_is_in_the_documentation() {
         let row = if code.is_cause() { format!("\n| `{code}` (cause) | ") } else { format!("\n| `{code}` | ") };
         assert!(page.contains(&row), "docs/report.md has no row that begins with {}", row.trim());
     }
+}
+
+/// A project may call its suites as it likes, and need not write what its load generator counted.
+#[rstest::rstest]
+#[case::no_load_file(&[], &["results/perf.run.json#/measured/throughput/by_error"], "(results/perf.run.json)")]
+#[case::load_file(
+    &["evidence/perf.load.json"],
+    &["results/perf.run.json#/measured/throughput/by_error", "evidence/perf.load.json"],
+    "(evidence/perf.load.json)"
+)]
+fn figures_cite_the_files_of_their_own_suite(#[case] written: &[&str], #[case] evidence: &[&str], #[case] cited: &str) {
+    let mut data = run(ended(&[]));
+    let parts = Part::of_way(&[("app", 2.0)]);
+    let throughput = Throughput { acknowledged: 1, errors: 1, parts, ..Throughput::default() };
+    let conservation = Conservation { missing: 1, ..Conservation::default() };
+    data.records = vec![
+        record("perf", "kept", Measured::Conservation(conservation)),
+        record("perf", "run", Measured::Throughput(throughput)),
+    ];
+    data.load_files = written.iter().map(|file| (*file).to_owned()).collect();
+    let report = Report::new(&data);
+    let of = |code| &report.findings.iter().find(|finding| finding.code == code).unwrap().evidence;
+    assert_eq!(of(Code::OperationErrors), evidence);
+    assert_eq!(of(Code::AcknowledgedOperationMissing), &["results/perf.kept.json#/measured/conservation/missing"]);
+
+    let page = render(&report);
+    let parts = "(results/perf.run.json#/measured/throughput/parts)";
+    assert!(page.contains(cited) && page.contains(parts) && page.contains("Load pattern"), "{page}");
+    assert!(page.contains("## Expected performance"), "{page}");
+    assert!(!page.contains("throughput.load.json") && !page.contains("throughput.operations.json"), "{page}");
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    CaseSection, ComponentSection, EnvironmentSection, Finding, ProbeSection, Report, SCHEMA, Severity, SuiteSection,
-    ThresholdSection, ThresholdState, Verdict,
+    CaseSection, ComponentSection, EnvironmentSection, Finding, ProbeSection, Report, SCHEMA, Severity, Sources,
+    SuiteSection, ThresholdSection, ThresholdState, Verdict,
     expected::{expected, grown},
 };
 use crate::{
@@ -43,6 +43,11 @@ impl Report {
             registration: data.registration().map(|(figures, _)| figures.clone()),
             throughput,
             conservation: data.conservation().map(|(figures, _)| figures.clone()),
+            sources: Sources {
+                registration: data.registration().map(|(_, source)| source),
+                throughput: data.throughput().map(|(_, source)| source),
+                conservation: data.conservation().map(|(_, source)| source),
+            },
             expected,
             bottleneck,
             cluster: data.cluster.clone(),
@@ -239,8 +244,8 @@ pub(crate) fn thresholds(data: &RunData) -> Vec<ThresholdSection> {
     let throughput = data.throughput();
     // Without a record there is only the line.
     let asked_for = || run_dir::REQUEST.to_owned();
-    let registration_file = registration.as_ref().map_or_else(asked_for, |(_, file)| file.clone());
-    let throughput_file = throughput.as_ref().map_or_else(asked_for, |(_, file)| file.clone());
+    let registration_file = registration.as_ref().map_or_else(asked_for, |(_, source)| source.record.clone());
+    let throughput_file = throughput.as_ref().map_or_else(asked_for, |(_, source)| source.record.clone());
     let restarts: u32 = data.snapshot.pods.values().map(|pod| pod.restarts).sum();
     let at = |file: &str, pointer: &str| match file {
         run_dir::REQUEST => format!("{file}#/thresholds"),

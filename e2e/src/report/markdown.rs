@@ -6,7 +6,7 @@ mod judgement;
 use std::{collections::BTreeMap, fmt::Write};
 
 use self::judgement::{conclusion, findings, path_forward, root_causes};
-use super::{Bottleneck, Outcome, PredictionSection, Report, ThresholdState, Verdict, table::Table};
+use super::{Bottleneck, Outcome, PredictionSection, Report, Source, ThresholdState, Verdict, table::Table};
 use crate::{
     diagnose::counted,
     duration::human,
@@ -65,7 +65,8 @@ fn environment(report: &Report) -> String {
         .filter_map(|component| Some(format!("{} {}", component.name, mebibytes(component.memory_limit_bytes?))))
         .collect();
     let scenario = &request.scenario;
-    let has_load = report.has_suite("registration") || report.has_suite("throughput");
+    let measured = report.registration.is_some() || report.throughput.is_some();
+    let has_load = measured || report.has_suite("registration") || report.has_suite("throughput");
     let lines = [
         ("Provider", environment.provider.clone()),
         ("Machine", format!("{} CPUs, {}, {}", host.cpus, mebibytes(host.memory_bytes), host.kernel)),
@@ -184,7 +185,7 @@ fn load(report: &Report) -> String {
             let _ = writeln!(
                 text,
                 "**Registration**: {} of {} clients registered, {} failed ({rate}); {} needed more than one attempt. \
-                 {} requests, {} of them not answered as expected{}. Latency {}. (evidence/registration.load.json)\n",
+                 {} requests, {} of them not answered as expected{}. Latency {}.{}\n",
                 registration.registered,
                 registration.clients,
                 registration.failed,
@@ -193,6 +194,7 @@ fn load(report: &Report) -> String {
                 registration.by_error.values().sum::<u64>(),
                 kinds(&registration.by_error),
                 latency(registration.latency_ms.as_ref()),
+                cited(report.sources.registration.as_ref()),
             );
             let mut outcomes = Table::new(["Client outcome", "Clients"]);
             for (outcome, clients) in &registration.by_outcome {
@@ -208,7 +210,7 @@ fn load(report: &Report) -> String {
             let _ = writeln!(
                 text,
                 "**Throughput**: {:.0} acknowledged operations per second ({} in {}), {} errors{}. Latency {}. \
-                 The load generator {}{}. (evidence/throughput.load.json)\n",
+                 The load generator {}{}.{}\n",
                 throughput.operations_per_second,
                 throughput.acknowledged,
                 human_ms(throughput.duration_ms),
@@ -217,10 +219,11 @@ fn load(report: &Report) -> String {
                 latency(throughput.latency_ms.as_ref()),
                 throughput.generator.described(),
                 if throughput.generator.saturated { ", and was the bottleneck" } else { "" },
+                cited(report.sources.throughput.as_ref()),
             );
             let per_second: Vec<String> = throughput.series.iter().map(|second| second.succeeded.to_string()).collect();
             let _ = writeln!(text, "Operations in each second: {}\n", per_second.join(" "));
-            text += &way(throughput);
+            text += &way(throughput, report.sources.throughput.as_ref());
         }
     }
     match &report.conservation {
@@ -230,12 +233,13 @@ fn load(report: &Report) -> String {
             let _ = writeln!(
                 text,
                 "**Conservation**: {} operations acknowledged, {} stored: {} missing, {} stored twice, {} stored without an \
-                 acknowledgement that arrived. (results/conservation.operations.json)\n",
+                 acknowledgement that arrived.{}\n",
                 conservation.acknowledged,
                 conservation.stored,
                 conservation.missing,
                 conservation.duplicate,
-                conservation.unacknowledged
+                conservation.unacknowledged,
+                cited(report.sources.conservation.as_ref())
             );
         }
     }
@@ -265,16 +269,18 @@ fn load(report: &Report) -> String {
 }
 
 /// Where the time of an operation goes, and what the database's sessions did.
-fn way(throughput: &Throughput) -> String {
-    const RECORD: &str = "results/throughput.operations.json#/measured/throughput";
+fn way(throughput: &Throughput, source: Option<&Source>) -> String {
+    let cited =
+        |part| source.map_or(String::new(), |source| format!(" ({}#/measured/throughput/{part})", source.record));
     let mut text = String::new();
     let parts: Vec<String> =
         throughput.parts.iter().map(|part| format!("{} {:.2} ms", part.name, part.mean_ms)).collect();
     if !parts.is_empty() {
         let _ = writeln!(
             text,
-            "**Where an operation's time goes**, in the mean, the queue in front of each part included: {}. ({RECORD}/parts)\n",
-            parts.join(", ")
+            "**Where an operation's time goes**, in the mean, the queue in front of each part included: {}.{}\n",
+            parts.join(", "),
+            cited("parts")
         );
     }
     for activity in &throughput.activity {
@@ -282,9 +288,9 @@ fn way(throughput: &Throughput) -> String {
         let commits = commits_per_second.map_or(String::new(), |commits| format!("; {commits:.0} commits per second"));
         let _ = writeln!(
             text,
-            "**Sessions of {component}** at work at once, in the mean of {samples} looks, by what they wait for: {}{commits}. \
-             ({RECORD}/activity)\n",
-            activity.described()
+            "**Sessions of {component}** at work at once, in the mean of {samples} looks, by what they wait for: {}{commits}.{}\n",
+            activity.described(),
+            cited("activity")
         );
     }
     text
@@ -352,7 +358,7 @@ fn predictions(report: &Report) -> String {
 }
 
 fn expected(report: &Report) -> String {
-    if !report.has_suite("throughput") {
+    if report.throughput.is_none() && !report.has_suite("throughput") {
         return String::new();
     }
     let mut text = "## Expected performance\n\n".to_owned();
@@ -386,6 +392,11 @@ fn expected(report: &Report) -> String {
         expected.host_bound
     );
     text + &limited
+}
+
+/// Where figures stand, behind the sentence that tells them.
+fn cited(source: Option<&Source>) -> String {
+    source.map_or(String::new(), |source| format!(" ({})", source.fullest()))
 }
 
 fn mark(yes: bool) -> &'static str {

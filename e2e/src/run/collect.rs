@@ -45,11 +45,14 @@ pub fn load(directory: &RunDir) -> Result<RunData, run_dir::Error> {
         true => directory.read(run_dir::JUNIT)?,
         false => String::new(),
     };
+    let records = Record::read_all(directory)?;
+    let load_files = records.iter().map(|record| evidence::load_file(&record.suite));
     Ok(RunData {
+        load_files: load_files.filter(|file| directory.join(file).exists()).collect(),
         request: directory.read_json(run_dir::REQUEST)?,
         duration_ms: directory.read_json_if_there(DURATION)?.unwrap_or(0),
         environment: directory.read_json(run_dir::ENVIRONMENT)?,
-        records: Record::read_all(directory)?,
+        records,
         tests: tests(&junit),
         snapshot,
         resources: directory.read_json(RESOURCES)?,
