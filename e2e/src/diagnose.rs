@@ -270,7 +270,7 @@ pub fn findings(data: &RunData) -> Vec<Finding> {
 }
 
 /// `1 probe`, `2 probes`.
-pub(crate) fn counted(count: u64, what: &str) -> String {
+pub fn counted(count: u64, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 

@@ -160,4 +160,5 @@ fn manifests_are_linted() {
     let told = text(&output.stdout);
     assert_eq!(code, 1, "{told}");
     assert!(told.starts_with("error[host-set] Deployment/app containers[app].readinessProbe.host ("), "{told}");
+    assert!(told.ends_with("\n1 probe: 1 error, 0 warnings, 0 notes\n"), "{told}");
 }

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use anyhow::Result;
 use e2e::{
+    diagnose::counted,
     evidence::PODS,
     exit::ExitCode,
     kubelet::{
@@ -36,17 +37,15 @@ pub(super) fn run(directory: &Path, measured: Option<&Path>, json: bool) -> Resu
         for remark in &remarks {
             println!("{remark}");
         }
-        let count = |severity| remarks.iter().filter(|remark| remark.severity == severity).count();
+        let count =
+            |severity, word| counted(remarks.iter().filter(|remark| remark.severity == severity).count() as u64, word);
+        let containers = plan.components.iter().flat_map(|component| &component.pod.containers);
         println!(
-            "{} probes: {} errors, {} warnings, {} notes",
-            plan.components
-                .iter()
-                .flat_map(|component| &component.pod.containers)
-                .map(|container| container.probes.all().count())
-                .sum::<usize>(),
-            count(Severity::Error),
-            count(Severity::Warning),
-            count(Severity::Note)
+            "{}: {}, {}, {}",
+            counted(containers.map(|container| container.probes.all().count() as u64).sum(), "probe"),
+            count(Severity::Error, "error"),
+            count(Severity::Warning, "warning"),
+            count(Severity::Note, "note")
         );
     }
     let has_errors = remarks.iter().any(|remark| remark.severity == Severity::Error);
