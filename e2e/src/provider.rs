@@ -7,6 +7,8 @@ pub mod local;
 pub(crate) mod owner;
 mod parent;
 pub(crate) mod pods;
+#[cfg(test)]
+mod testing;
 
 use std::{collections::BTreeMap, ops::AddAssign, path::PathBuf, time::Duration};
 

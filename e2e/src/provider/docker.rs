@@ -138,14 +138,24 @@ impl DockerPods {
         let spec =
             pod.spec.container(container).ok_or_else(|| Error::NoSuchPod { pod: format!("{pod_name}/{container}") })?;
         let request = self.request(pod, self.sandbox(pod).await?, spec);
-        let started = request.start().await.map_err(|error| Error::Container {
-            pod: pod_name.to_owned(),
-            image: spec.image.clone(),
-            reason: error.to_string(),
-        })?;
+        let started = match request.start().await {
+            Ok(started) => started,
+            Err(error) => {
+                // It may have been made before it could not be started: whoever tries again needs the name, and the first cause
+                // is the one to tell.
+                let _ = self.engine.remove_container(&self.container_name(pod, spec)).await;
+                let (pod, image) = (pod_name.to_owned(), spec.image.clone());
+                return Err(Error::Container { pod, image, reason: error.to_string() });
+            }
+        };
         let key = (pod_name.to_owned(), container.to_owned());
         self.containers.lock().await.insert(key, Arc::new(started));
         Ok(())
+    }
+
+    /// The engine's name of a container.
+    fn container_name(&self, pod: &Pod, spec: &Container) -> String {
+        format!("e2e-{}-{}-{}", self.engine.run_id, pod.spec.name, spec.name)
     }
 
     fn request(
@@ -167,7 +177,7 @@ impl DockerPods {
         let security = &spec.security;
         let mut request = image
             .with_cmd(arguments)
-            .with_container_name(format!("e2e-{}-{}-{}", self.engine.run_id, pod.spec.name, spec.name))
+            .with_container_name(self.container_name(pod, spec))
             .with_labels(self.engine.labels())
             .with_readonly_rootfs(security.read_only_root)
             .with_privileged(security.privileged);
@@ -385,3 +395,6 @@ fn user(security: &Security) -> Option<String> {
     let user = security.run_as_user?;
     Some(security.run_as_group.map_or(user.to_string(), |group| format!("{user}:{group}")))
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bollard::{
     Docker,
     query_parameters::{
-        ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
+        ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptions,
         RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder,
     },
 };
@@ -68,6 +68,14 @@ impl Engine {
         HashMap::from([(RUN.to_owned(), self.run_id.clone()), (OWNER.to_owned(), Owner::this_process().to_string())])
     }
 
+    /// Removes a container, by name or id, with what only it used. One that is gone already is no failure.
+    pub(super) async fn remove_container(&self, name: &str) -> Result<(), Error> {
+        let (mut count, mut failure) = (0, None);
+        let removed = self.client.remove_container(name, Some(forced())).await;
+        note(removed, "remove the container", name, &mut count, &mut failure);
+        failure.map_or(Ok(()), Err)
+    }
+
     /// Removes what belongs to this run. Everything is tried; the first failure is returned.
     ///
     /// A call that was under way when its caller was stopped may still make something: it is removed again until there was
@@ -107,10 +115,8 @@ impl Engine {
         let containers: Vec<String> =
             containers.into_iter().filter(|c| c.labels.as_ref().is_some_and(&ours)).filter_map(|c| c.id).collect();
         // Side by side: each takes the engine a tenth of a second.
-        let removals = futures_util::future::join_all(containers.iter().map(|id| {
-            let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-            self.client.remove_container(id, Some(options))
-        }));
+        let removals = containers.iter().map(|id| self.client.remove_container(id, Some(forced())));
+        let removals = futures_util::future::join_all(removals);
         for (id, result) in containers.iter().zip(removals.await) {
             note(result, "remove the container", id, &mut removed.containers, &mut failure);
         }
@@ -132,6 +138,11 @@ impl Engine {
         }
         failure.map_or(Ok(removed), Err)
     }
+}
+
+/// Kills what runs, and takes the volumes without a name along.
+fn forced() -> RemoveContainerOptions {
+    RemoveContainerOptionsBuilder::default().force(true).v(true).build()
 }
 
 /// How many things were removed.

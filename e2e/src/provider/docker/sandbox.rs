@@ -10,7 +10,7 @@ use bollard::{
         ContainerCreateBody, EndpointSettings, HostConfig, Mount, MountType, MountVolumeOptions, NetworkingConfig,
         PortBinding,
     },
-    query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder},
+    query_parameters::CreateContainerOptionsBuilder,
 };
 
 use super::{engine::Engine, network::Network};
@@ -47,7 +47,7 @@ impl Sandbox {
             return Ok(sandbox);
         }
         // Another machine's engine whose network looks like one of this machine's.
-        remove(engine, pod, &sandbox.id).await?;
+        engine.remove_container(&sandbox.id).await?;
         Self::create(engine, pod, services, network, true).await
     }
 
@@ -85,31 +85,25 @@ impl Sandbox {
         let options = CreateContainerOptionsBuilder::default().name(&name).build();
         let client = &engine.client;
         let id = client.create_container(Some(options), body).await.map_err(failed("create the sandbox"))?.id;
-        let started = match client.start_container(&id, None).await {
-            Ok(()) => client.inspect_container(&id, None).await.map_err(failed("inspect the sandbox")),
-            Err(error) => Err(failed("start the sandbox")(error)),
+        let started = async {
+            client.start_container(&id, None).await.map_err(failed("start the sandbox"))?;
+            let inspected = client.inspect_container(&id, None).await.map_err(failed("inspect the sandbox"))?;
+            let settings = inspected.network_settings.unwrap_or_default();
+            let endpoint = settings.networks.as_ref().and_then(|networks| networks.get(&network.name));
+            let ip = endpoint.and_then(|endpoint| endpoint.ip_address.as_ref()?.parse().ok());
+            let no_address =
+                || Error::Sandbox { pod: pod.name.clone(), reason: "the engine gave it no address".to_owned() };
+            Ok((ip.ok_or_else(no_address)?, settings.ports.unwrap_or_default()))
         };
-        let inspected = match started {
-            Ok(inspected) => inspected,
+        let (ip, ports) = match started.await {
+            Ok(started) => started,
             Err(error) => {
                 // Whoever tries again needs the name, and the first cause is the one to tell.
-                let _ = remove(engine, pod, &id).await;
+                let _ = engine.remove_container(&id).await;
                 return Err(error);
             }
         };
-        let settings = inspected.network_settings.unwrap_or_default();
-        let ip = settings
-            .networks
-            .unwrap_or_default()
-            .remove(&network.name)
-            .and_then(|endpoint| endpoint.ip_address?.parse().ok())
-            .ok_or_else(|| Error::Sandbox {
-                pod: pod.name.clone(),
-                reason: "the engine gave it no address".to_owned(),
-            })?;
-        let published = settings
-            .ports
-            .unwrap_or_default()
+        let published = ports
             .into_iter()
             .filter_map(|(port, bindings)| {
                 let port = port.split('/').next()?.parse().ok()?;
@@ -133,12 +127,6 @@ impl Sandbox {
     pub(super) fn volume(&self, name: &str) -> String {
         format!("{}{name}", self.volume_prefix)
     }
-}
-
-async fn remove(engine: &Engine, pod: &PodSpec, id: &str) -> Result<(), Error> {
-    let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-    let removed = engine.client.remove_container(id, Some(options)).await;
-    removed.map_err(|error| Error::engine("remove the sandbox", &pod.name, error))
 }
 
 fn body(
