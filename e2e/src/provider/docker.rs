@@ -2,6 +2,7 @@
 //! a restart of an application container keeps address, Service names and published ports. Main type: [`DockerPods`].
 
 pub(crate) mod engine;
+mod exit;
 mod network;
 mod sandbox;
 
@@ -14,9 +15,7 @@ use std::{
 use bollard::{
     exec::{CreateExecOptions, StartExecResults},
     models::{ContainerStatsResponse, HostConfig, Mount, MountType, MountVolumeOptions},
-    query_parameters::{
-        LogsOptionsBuilder, StatsOptionsBuilder, StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
-    },
+    query_parameters::{LogsOptionsBuilder, StatsOptionsBuilder, StopContainerOptionsBuilder},
 };
 use futures_util::StreamExt;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt, runners::AsyncRunner};
@@ -202,16 +201,9 @@ impl DockerPods {
 
     /// Waits for the end of the current instance.
     pub(crate) async fn wait_exit(&self, pod: &str, container: &str) -> Exit {
-        let Ok(running) = self.container(pod, container).await else { return Exit { code: -1, oom_killed: false } };
-        let client = &self.engine.client;
-        let options = WaitContainerOptionsBuilder::default().condition("not-running").build();
-        // The answer is an error for every exit code but 0; the state says all of it, so it is read there.
-        let _ = client.wait_container(running.id(), Some(options)).next().await;
-        let state = client.inspect_container(running.id(), None).await.ok().and_then(|container| container.state);
-        let (code, oom_killed) = state.map(|state| (state.exit_code, state.oom_killed)).unwrap_or_default();
-        Exit {
-            code: code.and_then(|code| i32::try_from(code).ok()).unwrap_or(-1),
-            oom_killed: oom_killed.unwrap_or(false),
+        match self.container(pod, container).await {
+            Ok(running) => exit::exit_of(&self.engine.client, running.id()).await,
+            Err(_) => exit::UNKNOWN,
         }
     }
 
@@ -296,8 +288,11 @@ impl DockerPods {
             let options = LogsOptionsBuilder::default().stdout(true).stderr(true).build();
             let mut stream = self.engine.client.logs(container.id(), Some(options));
             let mut text = String::new();
-            while let Some(Ok(chunk)) = stream.next().await {
-                text.push_str(&String::from_utf8_lossy(&chunk.into_bytes()));
+            while let Some(chunk) = stream.next().await {
+                match chunk {
+                    Ok(chunk) => text.push_str(&String::from_utf8_lossy(&chunk.into_bytes())),
+                    Err(error) => text.push_str(&format!("--- the rest could not be read: {error} ---\n")),
+                }
             }
             logs.insert(key, text);
         }
