@@ -25,7 +25,7 @@ use crate::{
     evidence::{Machine, Throttling, cluster::Cluster},
     host,
     kubelet::{
-        node::{ExecError, ExecResult, Runtime, StartError},
+        node::{ExecError, ExecResult, KillError, Runtime, StartError},
         probe::Target as ProbeTarget,
         status::Exit,
     },
@@ -324,11 +324,14 @@ impl Runtime for Provider {
         }
     }
 
-    async fn kill(&self, pod: &str, container: &str, grace: Duration) {
+    async fn kill(&self, pod: &str, container: &str, grace: Duration) -> Result<(), KillError> {
         match self {
-            Self::Docker(pods) => pods.kill(pod, container, grace).await,
-            Self::Local(pods) => pods.kill(pod, container, grace).await,
-            Self::K8s(_) => {}
+            Self::Docker(pods) => pods.kill(pod, container, grace).await.map_err(|error| KillError(error.to_string())),
+            Self::Local(pods) => {
+                pods.kill(pod, container, grace).await;
+                Ok(())
+            }
+            Self::K8s(_) => Ok(()),
         }
     }
 

@@ -33,8 +33,9 @@ pub trait Runtime: Send + Sync + 'static {
     /// Ready once the container's process has ended, at once if it already has.
     fn wait_exit(&self, pod: &str, container: &str) -> impl Future<Output = Exit> + Send;
 
-    /// Asks the process to stop (SIGTERM) and makes it stop (SIGKILL) after `grace`. Ready once it has ended.
-    fn kill(&self, pod: &str, container: &str, grace: Duration) -> impl Future<Output = ()> + Send;
+    /// Asks the process to stop (SIGTERM) and makes it stop (SIGKILL) after `grace`. Ready once it has ended. Called again, a while
+    /// after an error, as long as the process runs.
+    fn kill(&self, pod: &str, container: &str, grace: Duration) -> impl Future<Output = Result<(), KillError>> + Send;
 
     /// Runs a command in the container, without a shell, for `timeout` at most.
     fn exec(
@@ -67,6 +68,11 @@ impl StartError {
         Self { reason: "RunContainerError".to_owned(), message: message.into() }
     }
 }
+
+/// A container could not be stopped; the text says what went wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct KillError(pub String);
 
 /// What a command in a container came to.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -158,22 +158,27 @@ const MAX_EVENTS: usize = 200;
 
 impl Events {
     pub(super) fn add(&mut self, now: Duration, kind: EventType, reason: &str, message: &str) {
-        let same = |event: &&mut Event| event.kind == kind && event.reason == reason && event.message == message;
-        if let Some(event) = self.all.iter_mut().find(same) {
-            event.count += 1;
-            event.last = now;
-            return;
-        }
-        if self.all.len() == MAX_EVENTS {
-            self.all.remove(0);
-        }
-        let (reason, message) = (reason.to_owned(), message.to_owned());
-        self.all.push(Event { kind, reason, message, count: 1, first: now, last: now });
+        add_event(&mut self.all, now, kind, reason, message);
     }
 
     pub(super) fn all(&self) -> &[Event] {
         &self.all
     }
+}
+
+/// Adds an event, or counts it where an equal one is there.
+pub(super) fn add_event(all: &mut Vec<Event>, now: Duration, kind: EventType, reason: &str, message: &str) {
+    let same = |event: &&mut Event| event.kind == kind && event.reason == reason && event.message == message;
+    if let Some(event) = all.iter_mut().find(same) {
+        event.count += 1;
+        event.last = now;
+        return;
+    }
+    if all.len() == MAX_EVENTS {
+        all.remove(0);
+    }
+    let (reason, message) = (reason.to_owned(), message.to_owned());
+    all.push(Event { kind, reason, message, count: 1, first: now, last: now });
 }
 
 /// A time in whole milliseconds.

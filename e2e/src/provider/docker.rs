@@ -13,6 +13,7 @@ use std::{
 };
 
 use bollard::{
+    errors::Error as BollardError,
     exec::{CreateExecOptions, StartExecResults},
     models::{ContainerStatsResponse, HostConfig, Mount, MountType, MountVolumeOptions},
     query_parameters::{LogsOptionsBuilder, StatsOptionsBuilder, StopContainerOptionsBuilder},
@@ -207,13 +208,14 @@ impl DockerPods {
         }
     }
 
-    /// Asks a container to stop, and kills it after `grace`.
-    pub(crate) async fn kill(&self, pod: &str, container: &str, grace: Duration) {
-        if let Ok(running) = self.container(pod, container).await {
-            let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
-            let options = StopContainerOptionsBuilder::default().t(seconds).build();
-            // A container that is gone is what was asked for; one that stays shows as running.
-            let _ = self.engine.client.stop_container(running.id(), Some(options)).await;
+    /// Asks a container to stop, and kills it after `grace`. One that has ended or is gone is what was asked for.
+    pub(crate) async fn kill(&self, pod: &str, container: &str, grace: Duration) -> Result<(), Error> {
+        let Ok(running) = self.container(pod, container).await else { return Ok(()) };
+        let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
+        let options = StopContainerOptionsBuilder::default().t(seconds).build();
+        match self.engine.client.stop_container(running.id(), Some(options)).await {
+            Ok(()) | Err(BollardError::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
+            Err(error) => Err(Error::engine("stop the container", &format!("{pod}/{container}"), error)),
         }
     }
 

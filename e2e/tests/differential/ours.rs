@@ -12,7 +12,7 @@ use std::{
 
 use e2e::{
     kubelet::{
-        node::{ExecError, ExecResult, Node, Options, PodSpec, Runtime, StartError},
+        node::{ExecError, ExecResult, KillError, Node, Options, PodSpec, Runtime, StartError},
         probe::{Profile, Target},
         status::Exit,
     },
@@ -155,10 +155,11 @@ impl Runtime for InProcess {
         Exit { code: 0, oom_killed: false }
     }
 
-    async fn kill(&self, _pod: &str, _container: &str, _grace: Duration) {
+    async fn kill(&self, _pod: &str, _container: &str, _grace: Duration) -> Result<(), KillError> {
         let mut tasks = std::mem::take(&mut *self.running.lock().expect("no panic holds it"));
         tasks.shutdown().await;
         self.ended.send_replace(true);
+        Ok(())
     }
 
     async fn exec(

@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{ContainerSpec, ExecError, Mode, Restart, Runtime, StartError, pod::Context};
+use super::{ContainerSpec, ExecError, KillError, Mode, Restart, Runtime, StartError, pod::Context};
 use crate::{
     kubelet::{
         Which,
@@ -24,6 +24,9 @@ use crate::{
 
 /// How much longer than its grace period a container may take to stop before the node ends without it.
 const KILL_SLACK: Duration = Duration::from_secs(5);
+/// How long after a kill that failed the next one follows: a kubelet lets a pod rest for so long when a sync of it failed
+/// (`backOffPeriod`).
+const KILL_AGAIN: Duration = Duration::from_secs(10);
 /// How much longer than its timeout a command may take before it counts as timed out here.
 const EXEC_SLACK: Duration = Duration::from_millis(500);
 /// How long a look at whether a port is open may take; a refusal takes microseconds.
@@ -34,7 +37,7 @@ pub(super) async fn drive<R: Runtime>(context: Context<R>, pod: String, spec: Co
     let worker = Worker::new(pod.as_str(), spec.name.as_str(), spec.probes.clone(), policy);
     let restarts = context.restarts.subscribe();
     let (work, probes) = (JoinSet::new(), JoinSet::new());
-    let mut driver = Driver { context, pod, spec, worker, restarts, work, probes, stop_by: None };
+    let mut driver = Driver { context, pod, spec, worker, restarts, work, probes, kill_again: None, stop_by: None };
     let mut input = Input::Tick;
     loop {
         driver.tell(input);
@@ -58,6 +61,8 @@ struct Driver<R> {
     work: JoinSet<Done>,
     /// Probes in flight, which nothing waits for.
     probes: JoinSet<Probed>,
+    /// When to repeat a kill that failed, and its grace period.
+    kill_again: Option<(Instant, Duration)>,
     /// Set once the node is ending: when to give up.
     stop_by: Option<Instant>,
 }
@@ -74,7 +79,7 @@ struct Probed {
 enum Done {
     Start(Result<(), StartError>),
     Exit(Exit),
-    Kill,
+    Kill { grace: Duration, killed: Result<(), KillError> },
 }
 
 impl<R: Runtime> Driver<R> {
@@ -84,17 +89,17 @@ impl<R: Runtime> Driver<R> {
             Input::Started => self
                 .spawn(|runtime, pod, container| async move { Done::Exit(runtime.wait_exit(&pod, &container).await) }),
             // What is in flight was meant for an instance that is gone.
-            Input::Exited(_) => self.probes = JoinSet::new(),
+            Input::Exited(_) => {
+                self.probes = JoinSet::new();
+                self.kill_again = None;
+            }
             _ => {}
         }
         for action in self.worker.handle(self.context.now(), input) {
             match action {
                 Action::Start { .. } => self
                     .spawn(|runtime, pod, container| async move { Done::Start(runtime.start(&pod, &container).await) }),
-                Action::Kill { grace, .. } => self.spawn(move |runtime, pod, container| async move {
-                    runtime.kill(&pod, &container, grace).await;
-                    Done::Kill
-                }),
+                Action::Kill { grace, .. } => self.kill(grace),
                 Action::SendProbe { which, run, extra } => self.send(which, run, extra),
             }
         }
@@ -106,6 +111,23 @@ impl<R: Runtime> Driver<R> {
                 container.update(status, events);
             }
         });
+    }
+
+    fn kill(&mut self, grace: Duration) {
+        self.spawn(move |runtime, pod, container| async move {
+            Done::Kill { grace, killed: runtime.kill(&pod, &container, grace).await }
+        });
+    }
+
+    /// Says, in a kubelet's words, that the container could not be killed, and plans the next try if it still runs.
+    fn kill_failed(&mut self, grace: Duration, KillError(error): &KillError) {
+        if !matches!(self.worker.status().state, ContainerState::Running { .. }) {
+            return;
+        }
+        let container = &self.spec.name;
+        let failed = format!("failed to \"KillContainer\" for {container:?} with KillContainerError: {error:?}");
+        self.context.warn(&self.pod, "FailedSync", &format!("Error syncing pod, skipping: {failed}"));
+        self.kill_again = Some((Instant::now() + KILL_AGAIN, grace));
     }
 
     fn spawn<F, Fut>(&mut self, work: F)
@@ -139,6 +161,7 @@ impl<R: Runtime> Driver<R> {
         loop {
             let wake = self.worker.next_wake().map(|wake| self.context.instant(wake));
             let stopping = self.stop_by.is_some();
+            let kill_again = self.kill_again;
             tokio::select! {
                 biased;
                 mode = ending(&mut self.context.mode), if !stopping => {
@@ -151,7 +174,8 @@ impl<R: Runtime> Driver<R> {
                         return Some(Input::StartFailed { reason, message });
                     }
                     Done::Exit(exit) => return Some(Input::Exited(exit)),
-                    Done::Kill => {}
+                    Done::Kill { killed: Ok(()), .. } => {}
+                    Done::Kill { grace, killed: Err(error) } => self.kill_failed(grace, &error),
                 },
                 restart = self.restarts.recv() => match restart {
                     Ok(Restart { pod, container, spare }) if pod == self.pod && container == self.spec.name => {
@@ -162,6 +186,11 @@ impl<R: Runtime> Driver<R> {
                     Ok(_) | Err(_) => {}
                 },
                 Some(probed) = self.probes.join_next() => return Some(self.probed(passed_on(probed))),
+                () = sleep_until(kill_again.map_or_else(Instant::now, |(at, _)| at)), if kill_again.is_some() => {
+                    if let Some((_, grace)) = self.kill_again.take() {
+                        self.kill(grace);
+                    }
+                }
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => return Some(Input::Tick),
                 () = sleep_until(self.stop_by.unwrap_or_else(Instant::now)), if stopping => return None,
             }

@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{ContainerSpec, Mode, Options, PodReport, PodSpec, Restart, Runtime, Snapshot, container};
 use crate::kubelet::{
-    status::{Event, EventType},
+    status::{EventType, add_event},
     worker::{Policy, RestartPolicy},
 };
 
@@ -65,6 +65,12 @@ impl<R> Context<R> {
             }
         });
     }
+
+    /// Adds a warning to the events of the pod itself.
+    pub(super) fn warn(&self, pod: &str, reason: &str, message: &str) {
+        let now = self.now();
+        self.publish(pod, |report| add_event(&mut report.events, now, EventType::Warning, reason, message));
+    }
 }
 
 /// Runs a pod until the node ends.
@@ -113,16 +119,7 @@ async fn may_start<R: Runtime>(context: &mut Context<R>, spec: &PodSpec) -> bool
     if !all_started {
         let names = missing(&context.board.borrow()).join(", ");
         let message = format!("started without {names}, which had not started after {} s", bound.as_secs_f64());
-        let at = context.now();
-        let event = Event {
-            kind: EventType::Warning,
-            reason: "DependencyNotStarted".to_owned(),
-            message,
-            count: 1,
-            first: at,
-            last: at,
-        };
-        context.publish(&spec.name, |report| report.events.push(event));
+        context.warn(&spec.name, "DependencyNotStarted", &message);
     }
     true
 }

@@ -31,6 +31,7 @@ struct Fake {
 #[derive(Default)]
 struct Script {
     start_errors: VecDeque<String>,
+    kill_errors: VecDeque<String>,
     /// How long each instance lives, and its exit status; the last entry is for all further ones. `None` lives on.
     lives: VecDeque<Option<(Duration, i32)>>,
     /// From when on an instance answers its probes with 0.
@@ -103,11 +104,15 @@ impl Runtime for Fake {
         }
     }
 
-    async fn kill(&self, _pod: &str, container: &str, grace: Duration) {
+    async fn kill(&self, _pod: &str, container: &str, grace: Duration) -> Result<(), KillError> {
         self.note(format!("kill {container} {}", grace.as_secs()));
         sleep(s(1)).await;
+        if let Some(error) = self.table().get_mut(container).unwrap().kill_errors.pop_front() {
+            return Err(KillError(error));
+        }
         self.table().get_mut(container).unwrap().exited = Some(143);
         self.changed.notify_waiters();
+        Ok(())
     }
 
     async fn exec(&self, _: &str, container: &str, _: &[String], _: Duration) -> Result<ExecResult, ExecError> {
@@ -299,5 +304,42 @@ async fn a_restart_is_of_the_container_that_was_asked_for() {
     let expected = [("start a-c", 0), ("kill a-c 30", 3), ("start a-c", 4)];
     assert_eq!(of_a, expected.map(|(text, at)| (text.to_owned(), at)), "spared until it answers");
     assert_eq!(node.snapshot().pods["b"].restarts, 0);
+    node.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kill_that_fails_is_said_and_repeated() {
+    let kill_errors = VecDeque::from(["it does not answer".to_owned(), "it does not answer".to_owned()]);
+    let script = Script { kill_errors, sick_after: Some(s(0)), ..Script::default() };
+    let fake = Fake::with(vec![("a-c", script)]);
+    let probes = Probes { liveness: Some(probe(1, 3)), ..Probes::default() };
+    let (options, epoch) = options();
+    let node = Node::run(Arc::clone(&fake), vec![pod("a", probes)], options);
+    let restarted = |snapshot: &Snapshot| snapshot.pods["a"].restarts == 1;
+    let snapshot = node.wait_for("no restart", s(60), restarted).await.unwrap();
+    // Each try takes a second, and ten pass between two of them.
+    let expected = [("start a-c", 0), ("kill a-c 30", 2), ("kill a-c 30", 13), ("kill a-c 30", 24), ("start a-c", 25)];
+    assert_eq!(fake.log(epoch), expected.map(|(text, at)| (text.to_owned(), at)));
+    assert_eq!(
+        snapshot.pods["a"].events[0].to_string(),
+        "Warning FailedSync: Error syncing pod, skipping: failed to \"KillContainer\" for \"a-c\" with KillContainerError: \"it does \
+         not answer\" (x2)"
+    );
+    node.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kill_that_failed_does_not_meet_the_next_instance() {
+    // It ends by itself before the next try.
+    let lives = VecDeque::from([Some((s(6), 1)), None]);
+    let script = Script { kill_errors: VecDeque::from(["no".to_owned()]), lives, ..Script::default() };
+    let fake = Fake::with(vec![("a-c", script)]);
+    let (options, epoch) = options();
+    let node = Node::run(Arc::clone(&fake), vec![pod("a", Probes::default())], options);
+    sleep(s(3)).await;
+    node.restarter().restart(Restart { pod: "a".to_owned(), container: "a-c".to_owned(), spare: s(0) });
+    sleep(s(60)).await;
+    let expected = [("start a-c", 0), ("kill a-c 30", 3), ("start a-c", 6)];
+    assert_eq!(fake.log(epoch), expected.map(|(text, at)| (text.to_owned(), at)));
     node.shutdown().await;
 }
