@@ -47,7 +47,8 @@ impl fmt::Display for Owner {
     }
 }
 
-fn start_of(pid: u32) -> Option<u64> {
+/// When a process was started, in clock ticks after boot; `None` where it has ended, or where there is no `/proc`.
+pub(super) fn start_of(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let fields = stat.rsplit_once(')')?.1;
     // A zombie has ended; nobody asked how yet.
