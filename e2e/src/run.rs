@@ -168,7 +168,7 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error
             return Err(both(error_of(failed), removed, progress));
         }
     };
-    let system = System::start(provider, &prepared, began).await?;
+    let system = System::start(provider, &prepared, began, progress).await?;
     let worked = caught(async {
         let up = work(&system, &prepared, &options, &signal, progress).await?;
         if options.hold {

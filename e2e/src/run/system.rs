@@ -9,7 +9,7 @@ use std::{
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
-    Error,
+    Error, both, caught,
     examine::Examinations,
     keeper::Keeper,
     prepare::{self, Prepared},
@@ -21,6 +21,7 @@ use crate::{
     evidence::{self, ResourceWatch},
     kubelet::node::{Node, Options, PodSpec, Snapshot},
     plan::Plan,
+    progress::Progress,
     provider::Provider,
 };
 
@@ -44,7 +45,12 @@ pub(super) struct System {
 
 impl System {
     /// Starts every pod, as parallel as what they refer to allows.
-    pub(super) async fn start(provider: Provider, prepared: &Prepared, started: Instant) -> Result<Self, Error> {
+    pub(super) async fn start(
+        provider: Provider,
+        prepared: &Prepared,
+        started: Instant,
+        progress: &Progress,
+    ) -> Result<Self, Error> {
         let provider = Arc::new(provider);
         let keeper = match &*provider {
             Provider::K8s(pods) => Keeper::Cluster(pods.snapshots()),
@@ -54,13 +60,13 @@ impl System {
             }
         };
         let (stop, stopped) = watch::channel(false);
-        let (progress, said) = watch::channel(String::new());
+        let (says, said) = watch::channel(String::new());
         let control = Server::start(Answers {
             provider: Arc::clone(&provider),
             pods: prepared.pods.clone(),
             snapshot: keeper.watch(),
             restarter: keeper.restarter(),
-            progress,
+            progress: says,
             agents: prepared.agents,
             stop,
             token: prepared.secrets.get(TOKEN).cloned().unwrap_or_default(),
@@ -68,10 +74,9 @@ impl System {
         let control = match control.await {
             Ok(control) => control,
             Err(error) => {
-                keeper.shutdown().await;
-                let _ = provider.teardown().await;
-                prepare::discard(prepared.directory.path());
-                return Err(Error::Control(error));
+                let removed = ended_by(keeper.shutdown(), removal(&provider, prepared)).await;
+                let removed = removed.map_err(|error| prepared.not_removed(&error));
+                return Err(both(Error::Control(error), removed, progress));
             }
         };
         Ok(Self {
@@ -137,11 +142,26 @@ impl System {
         readiness.abort();
         ahead.abort();
         drop((resources, examinations, control));
-        keeper.shutdown().await;
-        let removed = provider.teardown().await;
-        prepare::discard(prepared.directory.path());
-        Ok(removed?)
+        ended_by(keeper.shutdown(), removal(&provider, prepared)).await
     }
+}
+
+/// Removes everything that was started, with the private data of the run.
+async fn removal(provider: &Provider, prepared: &Prepared) -> Result<(), Error> {
+    let removed = provider.teardown().await;
+    prepare::discard(prepared.directory.path());
+    Ok(removed?)
+}
+
+/// The removal once pods are no longer looked after, whatever that comes to: a panic of a pod's task goes on from here, where
+/// nothing is left of the run.
+async fn ended_by<T>(keeping: impl Future<Output = ()>, removal: impl Future<Output = T>) -> T {
+    let kept = caught(keeping).await;
+    let removed = removal.await;
+    if let Err(panic) = kept {
+        std::panic::resume_unwind(panic);
+    }
+    removed
 }
 
 fn node_pods(prepared: &Prepared) -> Vec<PodSpec> {
@@ -178,5 +198,66 @@ async fn follow_readiness(provider: Arc<Provider>, mut snapshots: watch::Receive
         if snapshots.changed().await.is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::{
+        kubelet::{
+            node::{ContainerSpec, ExecError, ExecResult, KillError, Runtime, StartError},
+            probe::Target,
+            status::Exit,
+        },
+        plan::Probes,
+    };
+
+    /// A runtime whose starts are a bug.
+    struct Buggy;
+
+    impl Runtime for Buggy {
+        async fn start(&self, _: &str, _: &str) -> Result<(), StartError> {
+            panic!("a bug of the runtime's");
+        }
+
+        async fn wait_exit(&self, _: &str, _: &str) -> Exit {
+            std::future::pending().await
+        }
+
+        async fn kill(&self, _: &str, _: &str, _: Duration) -> Result<(), KillError> {
+            Ok(())
+        }
+
+        async fn exec(&self, _: &str, _: &str, _: &[String], _: Duration) -> Result<ExecResult, ExecError> {
+            Err(ExecError::TimedOut)
+        }
+
+        fn target(&self, _: &str) -> Option<Target> {
+            None
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_a_pods_task_leaves_nothing() {
+        let pod = PodSpec {
+            name: "a-0".to_owned(),
+            init_containers: Vec::new(),
+            containers: vec![ContainerSpec { name: "a".to_owned(), probes: Probes::default() }],
+            grace: Duration::ZERO,
+            depends_on: Vec::new(),
+        };
+        let keeper = Keeper::Node(Node::run(Arc::new(Buggy), vec![pod], Options::default()));
+        // What is known of the pod ends with its task.
+        while keeper.watch().has_changed().is_ok() {
+            tokio::task::yield_now().await;
+        }
+        let is_removed = AtomicBool::new(false);
+        let ended = ended_by(keeper.shutdown(), async { is_removed.store(true, Ordering::Relaxed) });
+        let panic = caught(ended).await.expect_err("the bug is not hidden");
+        assert_eq!(panic.downcast_ref(), Some(&"a bug of the runtime's"));
+        assert!(is_removed.load(Ordering::Relaxed));
     }
 }
