@@ -1,49 +1,99 @@
-//! The process that owns a run, told apart from a later process with the same number. Main type: [`Owner`].
+//! The process that owns a run, told apart from a later process with the same number and from those of other machines.
+//! Main type: [`Owner`].
 
-use std::{fmt, fs};
+use std::{fmt, fs, time::Duration};
 
-/// A process on this boot of this machine.
+/// What belongs to a process that cannot be asked after from here counts as left behind after this long. It is longer than any
+/// run that nobody watches.
+const UNSEEN_AGE: Duration = Duration::from_secs(6 * 3600);
+
+/// A process of some machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Owner {
     pid: u32,
     /// Clock ticks after boot, from `/proc/PID/stat`; 0 where there is no `/proc`.
     started: u64,
-    /// The process namespace, in which the number means something; 0 where there is none. Several containers may share an
-    /// engine, and each has a process 1.
+    place: Place,
+}
+
+/// Where the number of a process means something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    /// The inode of the process namespace; 0 where there is none. Several containers may share an engine, and each has a
+    /// process 1.
     namespace: u64,
+    /// What tells this boot of this machine from others, for an engine or a directory that several machines share; 0 where the
+    /// system does not say. The first namespace of every Linux has the same inode.
+    boot: String,
+}
+
+/// What can be said of an owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Alive,
+    Ended,
+    /// It is, or was, on another machine, in an earlier boot of this one, or in another namespace.
+    Unseen,
 }
 
 impl Owner {
     /// The process that runs this.
     pub(crate) fn this_process() -> Self {
         let pid = std::process::id();
-        Self { pid, started: start_of(pid).unwrap_or(0), namespace: namespace() }
+        Self { pid, started: start_of(pid).unwrap_or(0), place: Place::here() }
     }
 
     /// Reads what `Display` wrote.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split('.').map(str::parse);
-        let (pid, started, namespace) = (parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?);
-        Some(Self { pid: u32::try_from(pid).ok()?, started, namespace })
+        let mut parts = text.trim().split('.');
+        let (pid, started) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        let namespace = parts.next()?.parse().ok()?;
+        let boot = parts.next().unwrap_or_default().to_owned();
+        Some(Self { pid, started, place: Place { namespace, boot } })
     }
 
-    /// Whether that very process still runs. One of another namespace cannot be seen from here, so it counts as running: its
-    /// own `gc` knows better.
-    pub(crate) fn is_alive(&self) -> bool {
-        if self.namespace != namespace() {
-            return true;
+    fn state(&self, here: &Place) -> State {
+        if self.place != *here {
+            return State::Unseen;
         }
-        match start_of(self.pid) {
+        let is_alive = match start_of(self.pid) {
             Some(started) => started == self.started,
-            None if self.started == 0 => exists(self.pid),
-            None => false,
-        }
+            None => self.started == 0 && exists(self.pid),
+        };
+        if is_alive { State::Alive } else { State::Ended }
+    }
+}
+
+/// Whether nobody will use a thing any more that names its owner, or should, and that is so old.
+pub(crate) fn is_left_behind(owner: Option<&str>, age: Duration) -> bool {
+    is_left_behind_from(&Place::here(), owner, age)
+}
+
+fn is_left_behind_from(here: &Place, owner: Option<&str>, age: Duration) -> bool {
+    match owner.and_then(Owner::parse).map(|owner| owner.state(here)) {
+        Some(State::Alive) => false,
+        Some(State::Ended) | None => true,
+        Some(State::Unseen) => age > UNSEEN_AGE,
     }
 }
 
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.pid, self.started, self.namespace)
+        let Self { pid, started, place: Place { namespace, boot } } = self;
+        write!(f, "{pid}.{started}.{namespace}.{boot}")
+    }
+}
+
+impl Place {
+    fn here() -> Self {
+        // As in `pid:[4026531836]`.
+        let link = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+        let digits: String = link.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        // Half of its digits: a label of Kubernetes takes 63 characters, and the whole owner is one.
+        let boot: String = boot.chars().filter(char::is_ascii_hexdigit).take(16).collect();
+        let boot = if boot.is_empty() { "0".to_owned() } else { boot };
+        Self { namespace: digits.parse().unwrap_or(0), boot }
     }
 }
 
@@ -59,12 +109,6 @@ pub(super) fn start_of(pid: u32) -> Option<u64> {
     fields.nth(18)?.parse().ok()
 }
 
-/// The inode that names this process's namespace, as in `pid:[4026531836]`.
-fn namespace() -> u64 {
-    let link = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
-    link.to_string_lossy().chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0)
-}
-
 fn exists(pid: u32) -> bool {
     i32::try_from(pid)
         .ok()
@@ -76,15 +120,55 @@ fn exists(pid: u32) -> bool {
 mod tests {
     use super::*;
 
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn is_left(owner: &Owner, age: Duration) -> bool {
+        is_left_behind(Some(&owner.to_string()), age)
+    }
+
     #[test]
     fn a_process_is_told_from_its_successor() {
         let owner = Owner::this_process();
-        assert!(owner.is_alive());
         assert_eq!(Owner::parse(&owner.to_string()), Some(owner.clone()));
-        let successor = Owner { started: owner.started + 1, ..owner.clone() };
-        assert!(!successor.is_alive());
-        let elsewhere = Owner { namespace: 1, ..successor };
-        assert!(elsewhere.is_alive(), "it may be; who could tell?");
-        assert_eq!(Owner::parse("what"), None);
+        assert!(!is_left(&owner, DAY), "this process lives, however long it takes");
+        let predecessor = Owner { started: owner.started + 1, ..owner };
+        assert!(is_left(&predecessor, Duration::ZERO));
+    }
+
+    #[test]
+    fn what_cannot_be_seen_counts_as_alive_for_a_while() {
+        let owner = Owner { started: 1, ..Owner::this_process() };
+        let other =
+            |boot: &str, namespace: u64| Owner { place: Place { boot: boot.to_owned(), namespace }, ..owner.clone() };
+        let Place { namespace, boot } = Place::here();
+        for (case, unseen) in [
+            ("another machine, whose first namespace has the same number", other("00", namespace)),
+            ("another container of this machine, alive or not", other(&boot, namespace + 1)),
+            ("a version that did not name the boot", other("", namespace)),
+        ] {
+            assert!(!is_left(&unseen, HOUR) && is_left(&unseen, DAY), "{case}");
+        }
+    }
+
+    #[test]
+    fn where_the_system_says_nothing_the_number_decides() {
+        let here = Place { namespace: 0, boot: "0".to_owned() };
+        let owner = Owner { place: here.clone(), ..Owner::this_process() };
+        assert!(!is_left_behind_from(&here, Some(&owner.to_string()), DAY));
+        let ended = Owner { started: owner.started + 1, ..owner };
+        assert!(is_left_behind_from(&here, Some(&ended.to_string()), Duration::ZERO));
+    }
+
+    #[test]
+    fn what_names_no_owner_is_left_behind() {
+        assert!(is_left_behind(None, Duration::ZERO) && is_left_behind(Some("what"), Duration::ZERO));
+    }
+
+    #[test]
+    fn an_owner_is_a_label() {
+        let longest = Owner { pid: 4_194_304, started: 999_999_999_999, place: Place::here() };
+        let text = longest.to_string();
+        assert!(text.len() <= 63 && text.ends_with(|end: char| end.is_ascii_alphanumeric()), "{text}");
     }
 }

@@ -20,7 +20,7 @@ use crate::{
         self,
         docker::engine::Engine,
         k8s::{self, Cluster},
-        owner::Owner,
+        owner::{Owner, is_left_behind},
         pods::{self, PodSpec},
     },
     report::Request,
@@ -284,8 +284,11 @@ async fn leftovers(runs: &Path, place: &Place) -> Result<Leftovers, Error> {
         Place::Local => {}
     }
     for run in fs::read_dir(runs.join("runs")).into_iter().flatten().flatten() {
-        let owner = fs::read_to_string(run.path().join(OWNER)).ok();
-        if !owner.and_then(|owner| Owner::parse(&owner)).is_some_and(|owner| owner.is_alive()) {
+        let file = run.path().join(OWNER);
+        let owner = fs::read_to_string(&file).ok();
+        let written = fs::metadata(&file).and_then(|metadata| metadata.modified()).ok();
+        let age = written.and_then(|written| written.elapsed().ok()).unwrap_or_default();
+        if is_left_behind(owner.as_deref(), age) {
             leftovers.directories += usize::from(discard(&run.path()));
         }
     }

@@ -1,16 +1,21 @@
 //! What is ours in a Docker engine: labels, owners, and the removal of what no living run owns. Main type: [`Engine`].
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use bollard::{
     Docker,
+    models::ContainerSummary,
     query_parameters::{
         ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptions,
         RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder,
     },
 };
+use jiff::Timestamp;
 
-use crate::provider::{Error, owner::Owner};
+use crate::provider::{
+    Error,
+    owner::{Owner, is_left_behind},
+};
 
 /// Label of everything that a run starts: the run's id.
 pub(crate) const RUN: &str = "e2e.run";
@@ -84,7 +89,7 @@ impl Engine {
         let mut all = Removed::default();
         // Three calls at most can be behind another in one engine's queue for one name: sandbox, volume, container.
         for _ in 0..4 {
-            let removed = self.remove(|labels| labels.get(RUN) == Some(&self.run_id)).await?;
+            let removed = self.remove(|labels, _| labels.get(RUN) == Some(&self.run_id)).await?;
             if removed == Removed::default() {
                 break;
             }
@@ -97,14 +102,11 @@ impl Engine {
 
     /// Removes what belongs to runs whose process is gone.
     pub(crate) async fn remove_orphans(&self) -> Result<Removed, Error> {
-        self.remove(|labels| match labels.get(OWNER) {
-            Some(owner) => !Owner::parse(owner).is_some_and(|owner| owner.is_alive()),
-            None => true,
-        })
-        .await
+        self.remove(|labels, age| is_left_behind(labels.get(OWNER).map(String::as_str), age)).await
     }
 
-    async fn remove(&self, ours: impl Fn(&HashMap<String, String>) -> bool) -> Result<Removed, Error> {
+    /// Removes what `is_due` by its labels and its age.
+    async fn remove(&self, is_due: impl Fn(&HashMap<String, String>, Duration) -> bool) -> Result<Removed, Error> {
         let filters = HashMap::from([("label", vec![RUN])]);
         let list = |error| Error::engine("list what belongs to", RUN, error);
         let mut removed = Removed::default();
@@ -112,8 +114,11 @@ impl Engine {
 
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let containers = self.client.list_containers(Some(options)).await.map_err(list)?;
+        let is_due_container = |container: &ContainerSummary| {
+            container.labels.as_ref().is_some_and(|labels| is_due(labels, age(container.created)))
+        };
         let containers: Vec<String> =
-            containers.into_iter().filter(|c| c.labels.as_ref().is_some_and(&ours)).filter_map(|c| c.id).collect();
+            containers.into_iter().filter(is_due_container).filter_map(|container| container.id).collect();
         // Side by side: each takes the engine a tenth of a second.
         let removals = containers.iter().map(|id| self.client.remove_container(id, Some(forced())));
         let removals = futures_util::future::join_all(removals);
@@ -123,7 +128,8 @@ impl Engine {
 
         let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
         for network in self.client.list_networks(Some(options)).await.map_err(list)? {
-            if let (Some(id), Some(true)) = (network.id, network.labels.as_ref().map(&ours)) {
+            let age = age(network.created.map(|created| created.unix_timestamp()));
+            if let (Some(id), Some(true)) = (network.id, network.labels.map(|labels| is_due(&labels, age))) {
                 let result = self.client.remove_network(&id).await;
                 note(result, "remove the network", &id, &mut removed.networks, &mut failure);
             }
@@ -131,13 +137,23 @@ impl Engine {
 
         let options = ListVolumesOptionsBuilder::default().filters(&filters).build();
         let volumes = self.client.list_volumes(Some(options)).await.map_err(list)?.volumes.unwrap_or_default();
-        for volume in volumes.into_iter().filter(|volume| ours(&volume.labels)) {
+        for volume in volumes {
+            let age = age(volume.created_at.map(|created| created.unix_timestamp()));
+            if !is_due(&volume.labels, age) {
+                continue;
+            }
             let options = RemoveVolumeOptionsBuilder::default().force(true).build();
             let result = self.client.remove_volume(&volume.name, Some(options)).await;
             note(result, "remove the volume", &volume.name, &mut removed.volumes, &mut failure);
         }
         failure.map_or(Ok(removed), Err)
     }
+}
+
+/// How old something is that was made so many seconds after 1970. What has no date counts as new.
+fn age(created: Option<i64>) -> Duration {
+    let created = created.and_then(|seconds| Timestamp::from_second(seconds).ok());
+    created.and_then(|created| Timestamp::now().duration_since(created).try_into().ok()).unwrap_or_default()
 }
 
 /// Kills what runs, and takes the volumes without a name along.

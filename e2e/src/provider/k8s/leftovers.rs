@@ -10,30 +10,21 @@ use kube::{
 };
 
 use super::{cluster::Cluster, error::Error};
-use crate::provider::{docker::engine::RUN, owner::Owner};
+use crate::provider::{
+    docker::engine::RUN,
+    owner::{Owner, is_left_behind},
+};
 
 /// Label that names the process which owns the run.
 const OWNER: &str = "e2e.owner";
-/// Label with the boot of the machine on which that process runs: a cluster may serve several machines.
-const BOOT: &str = "e2e.boot";
-/// A run of another machine, whose process cannot be asked after from here, counts as over after this long. It is longer than
-/// any run that nobody watches.
-const FOREIGN_AGE: Duration = Duration::from_secs(6 * 3600);
 
 /// Labels of everything that a run makes.
-pub(super) fn labels(run_id: &str) -> [(String, String); 4] {
+pub(super) fn labels(run_id: &str) -> [(String, String); 3] {
     [
         ("app.kubernetes.io/managed-by".to_owned(), "e2e".to_owned()),
         (RUN.to_owned(), run_id.to_owned()),
         (OWNER.to_owned(), Owner::this_process().to_string()),
-        (BOOT.to_owned(), boot()),
     ]
-}
-
-/// What tells this boot of this machine from others; empty where the system does not say.
-fn boot() -> String {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    id.trim().to_owned()
 }
 
 /// Whether nobody will use a namespace any more.
@@ -42,11 +33,9 @@ fn is_orphan(namespace: &Namespace, now: Timestamp) -> bool {
     if label(RUN).is_empty() || namespace.metadata.deletion_timestamp.is_some() {
         return false;
     }
-    if label(BOOT) == boot() {
-        return !Owner::parse(label(OWNER)).is_some_and(|owner| owner.is_alive());
-    }
     let created = namespace.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0);
-    Duration::try_from(now.duration_since(created)).is_ok_and(|age| age > FOREIGN_AGE)
+    let age = Duration::try_from(now.duration_since(created)).unwrap_or_default();
+    is_left_behind(Some(label(OWNER)), age)
 }
 
 /// Removes the namespaces of runs whose process is gone, and says how many.
@@ -106,13 +95,12 @@ mod tests {
         let own = labels("a");
         assert!(!orphan(&own, day), "this process lives, however old its namespace is");
         assert!(!orphan(&[], day), "what has no label is not ours");
-        let mut dead = own.clone();
-        dead[2].1 = "1.1.1".to_owned();
-        let namespace_of_owner = Owner::this_process().to_string();
-        dead[2].1 = format!("1.1.{}", namespace_of_owner.rsplit('.').next().unwrap());
-        assert!(orphan(&dead, Duration::ZERO), "process 1 was not started one tick after boot by us");
+        let mut nobodys = own.clone();
+        nobodys[2].1 = "nobody".to_owned();
+        assert!(orphan(&nobodys, Duration::ZERO));
         let mut foreign = own;
-        foreign[3].1 = "another-boot".to_owned();
+        // The owner's boot stands last in it.
+        foreign[2].1.push('0');
         assert!(!orphan(&foreign, Duration::from_secs(3600)) && orphan(&foreign, day));
     }
 }
