@@ -23,6 +23,7 @@ use futures_util::{
 use tokio::sync::OnceCell;
 
 pub use cargo::{CargoError, cargo_binaries};
+pub(crate) use context::directories;
 pub use error::{Cause, Error, Failure, Refusal};
 pub use process::Failed;
 pub use recipe::{AGENT_IMAGE, Recipe, Recipes, SANDBOX_IMAGE};

@@ -30,6 +30,14 @@ pub(super) fn of_binary(name: &str, binary: &[u8], directories: &[String]) -> Ve
         .expect("writing to memory does not fail")
 }
 
+/// A tar of a directory that everybody may write to, with those above it. `path` is relative.
+pub(crate) fn directories(path: &str) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    let above: Vec<&Path> = Path::new(path).ancestors().filter(|path| !path.as_os_str().is_empty()).collect();
+    let appended = above.into_iter().rev().try_for_each(|path| append_empty(&mut tar, path, 0o777));
+    appended.and_then(|()| finish(tar)).expect("writing to memory does not fail")
+}
+
 /// SHA-256 of parts, in hexadecimal. The parts' lengths count, so that moving a byte from one to the next shows.
 pub(super) fn digest(parts: &[&[u8]]) -> String {
     let mut hash = Sha256::new();

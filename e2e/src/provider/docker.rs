@@ -3,31 +3,32 @@
 
 pub(crate) mod engine;
 mod exit;
+mod host;
 mod network;
 mod sandbox;
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
 use bollard::{
     errors::Error as BollardError,
     exec::{CreateExecOptions, StartExecResults},
-    models::{ContainerStatsResponse, HostConfig, Mount, MountType, MountVolumeOptions},
+    models::ContainerStatsResponse,
     query_parameters::{LogsOptionsBuilder, StatsOptionsBuilder, StopContainerOptionsBuilder},
 };
 use futures_util::StreamExt;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt, runners::AsyncRunner};
 use tokio::sync::{Mutex, OnceCell};
 
-use self::{engine::Engine, network::Network, sandbox::Sandbox};
+use self::{engine::Engine, host::HostSettings, network::Network, sandbox::Sandbox};
 use super::{Error, Usage, pods::PodSpec};
 use crate::{
     evidence::Throttling,
     kubelet::{node::ExecResult, probe::Target, status::Exit},
-    plan::{Container, Security, Service, Volume},
+    plan::{Container, Security, Service},
     run_dir::RunDir,
 };
 
@@ -52,10 +53,19 @@ type Containers = BTreeMap<(String, String), Arc<ContainerAsync<GenericImage>>>;
 #[derive(Debug)]
 struct Pod {
     spec: PodSpec,
-    /// Made when the pod starts, or ahead of that.
-    sandbox: OnceCell<Sandbox>,
+    /// Made when the pod starts, or ahead of that, and anew once it has ended.
+    sandbox: RwLock<Arc<OnceCell<Arc<Sandbox>>>>,
+    /// Held by whoever looks whether the sandbox has ended.
+    repair: Mutex<()>,
     /// Directory with the files of ConfigMap and Secret volumes.
     files: std::path::PathBuf,
+}
+
+impl Pod {
+    /// The sandbox, where it was made.
+    fn made_sandbox(&self) -> Option<Arc<Sandbox>> {
+        self.sandbox.read().unwrap_or_else(PoisonError::into_inner).get().cloned()
+    }
 }
 
 impl DockerPods {
@@ -72,8 +82,9 @@ impl DockerPods {
         let mut made = BTreeMap::new();
         for spec in pods {
             let files = directory.join(crate::run_dir::WORK).join(&spec.name);
-            super::files::write(&spec.component.pod, &files, str::to_owned)?;
-            made.insert(spec.name.clone(), Pod { spec, sandbox: OnceCell::new(), files });
+            super::files::write(&spec, &engine.run_id, &files, |_, text| text.to_owned())?;
+            let (sandbox, repair) = (RwLock::default(), Mutex::default());
+            made.insert(spec.name.clone(), Pod { spec, sandbox, repair, files });
         }
         Ok(Self { engine, network, services: services.to_vec(), order, pods: made, containers: Mutex::default() })
     }
@@ -98,8 +109,10 @@ impl DockerPods {
         while made.next().await.is_some() {}
     }
 
-    async fn sandbox<'a>(&self, pod: &'a Pod) -> Result<&'a Sandbox, Error> {
-        pod.sandbox.get_or_try_init(|| Sandbox::start(&self.engine, &pod.spec, &self.services, &self.network)).await
+    async fn sandbox(&self, pod: &Pod) -> Result<Arc<Sandbox>, Error> {
+        let place = Arc::clone(&pod.sandbox.read().unwrap_or_else(PoisonError::into_inner));
+        let make = async || Sandbox::start(&self.engine, &pod.spec, &self.services, &self.network).await.map(Arc::new);
+        place.get_or_try_init(make).await.cloned()
     }
 
     fn pod(&self, name: &str) -> Result<&Pod, Error> {
@@ -109,14 +122,14 @@ impl DockerPods {
     /// How a pod is reached from here.
     pub(crate) fn target(&self, pod: &str) -> Option<Target> {
         let pod = self.pods.get(pod)?;
-        let sandbox = pod.sandbox.get()?;
+        let sandbox = pod.made_sandbox()?;
         let ports = pod.spec.ports().filter_map(|port| Some((port.number, sandbox.dial(port.number)?)));
         Some(Target { pod_ip: sandbox.ip, ports: ports.collect() })
     }
 
     /// `pod address` where this machine routes to pods, else `published port`.
     pub(crate) fn path(&self) -> &'static str {
-        match self.pods.values().filter_map(|pod| pod.sandbox.get()).all(|sandbox| sandbox.direct) {
+        match self.pods.values().filter_map(Pod::made_sandbox).all(|sandbox| sandbox.direct) {
             true => "pod address",
             false => "published port",
         }
@@ -128,8 +141,37 @@ impl DockerPods {
         known.ok_or_else(|| Error::NoSuchPod { pod: format!("{pod}/{container}") })
     }
 
-    /// Starts a container, the first time by making it and later by starting it again.
-    pub(crate) async fn start(&self, pod_name: &str, container: &str) -> Result<(), Error> {
+    /// Starts a container, the first time by making it and later by starting it again. Where the pod's sandbox has ended, the next
+    /// start makes everything of the pod anew.
+    pub(crate) async fn start(&self, pod: &str, container: &str) -> Result<(), Error> {
+        let Err(error) = self.try_to_start(pod, container).await else { return Ok(()) };
+        match self.forget_ended_sandbox(self.pod(pod)?).await? {
+            true => Err(Error::Sandbox {
+                pod: pod.to_owned(),
+                reason: "it had ended; the next start of a container of this pod makes another one".to_owned(),
+            }),
+            false => Err(error),
+        }
+    }
+
+    /// Removes what is left of a pod whose sandbox has ended, as all do when an engine starts again; whether that was so. As in
+    /// Kubernetes, the pod's containers end with it: each of them would go on in a network of its own.
+    async fn forget_ended_sandbox(&self, pod: &Pod) -> Result<bool, Error> {
+        let _one_at_a_time = pod.repair.lock().await;
+        let Some(sandbox) = pod.made_sandbox() else { return Ok(false) };
+        if sandbox.is_running(&self.engine).await {
+            return Ok(false);
+        }
+        for container in pod.spec.all_containers() {
+            self.containers.lock().await.remove(&(pod.spec.name.clone(), container.name.clone()));
+            self.engine.remove_container(&self.container_name(pod, container)).await?;
+        }
+        self.engine.remove_container(&sandbox.id).await?;
+        *pod.sandbox.write().unwrap_or_else(PoisonError::into_inner) = Arc::default();
+        Ok(true)
+    }
+
+    async fn try_to_start(&self, pod_name: &str, container: &str) -> Result<(), Error> {
         if let Ok(existing) = self.container(pod_name, container).await {
             let failed = |error| Error::engine("start the container", &format!("{pod_name}/{container}"), error);
             return self.engine.client.start_container(existing.id(), None).await.map_err(failed);
@@ -137,7 +179,9 @@ impl DockerPods {
         let pod = self.pod(pod_name)?;
         let spec =
             pod.spec.container(container).ok_or_else(|| Error::NoSuchPod { pod: format!("{pod_name}/{container}") })?;
-        let request = self.request(pod, self.sandbox(pod).await?, spec);
+        let sandbox = self.sandbox(pod).await?;
+        let host = HostSettings::of(&self.engine, &pod.spec, &pod.files, &sandbox, spec).await?;
+        let request = self.request(pod, &sandbox, spec, host);
         let started = match request.start().await {
             Ok(started) => started,
             Err(error) => {
@@ -163,6 +207,7 @@ impl DockerPods {
         pod: &Pod,
         sandbox: &Sandbox,
         spec: &Container,
+        host: HostSettings,
     ) -> testcontainers::ContainerRequest<GenericImage> {
         let resolved = pod.spec.resolve(spec, &self.engine.run_id, sandbox.ip);
         let (name, tag) =
@@ -196,7 +241,6 @@ impl DockerPods {
         if let Some(directory) = &spec.working_dir {
             request = request.with_working_dir(directory);
         }
-        let host = HostSettings::of(pod, sandbox, spec);
         request.with_host_config_modifier(move |config| host.apply(config))
     }
 
@@ -309,72 +353,6 @@ impl DockerPods {
         // What fails here is tried again by label, and reported there.
         let _ = futures_util::future::join_all(removals).await;
         self.engine.remove_run().await.map(drop)
-    }
-}
-
-/// The part of a container's configuration that belongs to the host.
-struct HostSettings {
-    network_mode: String,
-    mounts: Vec<Mount>,
-    tmpfs: HashMap<String, String>,
-    memory_bytes: Option<i64>,
-    nano_cpus: Option<i64>,
-    no_new_privileges: bool,
-}
-
-impl HostSettings {
-    fn of(pod: &Pod, sandbox: &Sandbox, spec: &Container) -> Self {
-        let mut mounts = Vec::new();
-        let mut tmpfs = HashMap::new();
-        for mount in &spec.mounts {
-            let source = match pod.spec.component.pod.volumes.get(&mount.volume) {
-                Some(Volume::EmptyDir { in_memory: true, .. }) => {
-                    tmpfs.insert(mount.path.clone(), "mode=1777".to_owned());
-                    continue;
-                }
-                Some(Volume::EmptyDir { .. }) => (MountType::VOLUME, sandbox.volume(&mount.volume)),
-                Some(Volume::Files(_)) | None => {
-                    let path = super::files::path(&pod.files, mount);
-                    (MountType::BIND, path.to_string_lossy().into_owned())
-                }
-            };
-            mounts.push(Mount {
-                target: Some(mount.path.clone()),
-                source: Some(source.1),
-                typ: Some(source.0),
-                read_only: Some(mount.read_only || source.0 == MountType::BIND),
-                // As in Kubernetes, an emptyDir starts empty whatever the image has at that path.
-                volume_options: (source.0 == MountType::VOLUME)
-                    .then(|| MountVolumeOptions { no_copy: Some(true), ..Default::default() }),
-                ..Default::default()
-            });
-        }
-        let signed = |value: Option<u64>| value.and_then(|value| i64::try_from(value).ok());
-        Self {
-            network_mode: format!("container:{}", sandbox.id),
-            mounts,
-            tmpfs,
-            memory_bytes: signed(spec.resources.memory_limit_bytes),
-            nano_cpus: signed(spec.resources.cpu_limit_millis.map(|millis| millis * 1_000_000)),
-            no_new_privileges: spec.security.no_new_privileges,
-        }
-    }
-
-    fn apply(&self, config: &mut HostConfig) {
-        config.network_mode = Some(self.network_mode.clone());
-        // The sandbox publishes the pod's ports.
-        config.publish_all_ports = Some(false);
-        config.port_bindings = None;
-        config.extra_hosts = None;
-        config.mounts = Some(self.mounts.clone());
-        config.tmpfs = Some(self.tmpfs.clone());
-        config.memory = self.memory_bytes;
-        // Equal to the memory limit: no swap, as in Kubernetes.
-        config.memory_swap = self.memory_bytes;
-        config.nano_cpus = self.nano_cpus;
-        if self.no_new_privileges {
-            config.security_opt = Some(vec!["no-new-privileges".to_owned()]);
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! ConfigMap and Secret volumes as files of this machine. Main functions: [`write()`], [`path`].
+//! Volumes of ConfigMaps, Secrets and fields of the pod as files of this machine. Main functions: [`write()`], [`path`].
 
 use std::{
     fs,
@@ -6,19 +6,26 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Error;
-use crate::plan::{Mount, Pod, Value, Volume};
+use super::{Error, pods::PodSpec};
+use crate::plan::{Mount, Value, Volume};
 
-/// Writes every file of a pod below `directory`, one directory per volume, its text changed by `change`.
+/// Writes every file of a pod below `directory`, one directory per volume, its text changed by `change`, which is told the volume.
 ///
-/// The files must be readable by whatever user the container has, so they carry their mode; their directory is closed to
-/// other users of this machine.
-pub(super) fn write(pod: &Pod, directory: &Path, change: impl Fn(&str) -> String) -> Result<(), Error> {
+/// The files must be readable by whatever user the container has, so they carry their mode; the directory of all pods is closed
+/// to other users of this machine.
+pub(super) fn write(
+    pod: &PodSpec,
+    run_id: &str,
+    directory: &Path,
+    change: impl Fn(&str, &str) -> String,
+) -> Result<(), Error> {
+    // Kubernetes gives files no fields that are known only once the pod runs, such as its address.
+    let identity = pod.identity(run_id, None);
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |error: std::io::Error| Error::File { path: path.clone(), reason: error.to_string() }
     };
-    for (volume, files) in pod.volumes.iter().filter_map(|(name, volume)| match volume {
+    for (volume, files) in pod.component.pod.volumes.iter().filter_map(|(name, volume)| match volume {
         Volume::Files(files) => Some((name, files)),
         Volume::EmptyDir { .. } => None,
     }) {
@@ -30,9 +37,8 @@ pub(super) fn write(pod: &Pod, directory: &Path, change: impl Fn(&str) -> String
                 fs::create_dir_all(parent).map_err(failed(parent))?;
             }
             let text = match &file.content {
-                Value::Plain(text) => change(text),
-                Value::Secret(secret) => secret.text.clone(),
-                Value::Field(_) => String::new(),
+                Value::Plain(text) => change(volume, text),
+                Value::Secret(_) | Value::Field(_) => file.content.text(&identity).to_owned(),
             };
             fs::write(&path, text).map_err(failed(&path))?;
             fs::set_permissions(&path, fs::Permissions::from_mode(file.mode)).map_err(failed(&path))?;

@@ -33,7 +33,7 @@ pub(crate) use self::{install::find_programs, workspace::OUTSIDE};
 use super::{Error, Usage, pods::PodSpec};
 use crate::{
     kubelet::{node::ExecResult, probe::Target, status::Exit},
-    plan::{Plan, Service, Volume},
+    plan::{Container, Plan, Service, Volume},
     run_dir::RunDir,
 };
 
@@ -51,7 +51,7 @@ pub(crate) struct LocalPods {
 #[derive(Debug)]
 struct Pod {
     spec: PodSpec,
-    /// What a cluster would give it; the processes listen on 127.0.0.1.
+    /// What a cluster would give it: what probes and the pod itself call it. The processes listen on 127.0.0.1.
     simulated_ip: IpAddr,
     ports: BTreeMap<u16, SocketAddr>,
     directory: PathBuf,
@@ -123,10 +123,16 @@ impl LocalPods {
     }
 
     fn write_files(&self, pod: &Pod, root: &Path) -> Result<(), Error> {
-        let translation = self.translation(pod);
         let rewrites: Vec<Rewrite> =
             pod.programs.values().flat_map(|found| found.program.rewrite.iter().cloned()).collect();
-        super::files::write(&pod.spec.component.pod, &pod.directory, |text| translation.file(text, &rewrites))?;
+        // A file speaks of the paths of the first container that sees it.
+        let seen_by = |volume: &str| {
+            pod.spec.all_containers().find(|container| container.mounts.iter().any(|mount| mount.volume == volume))
+        };
+        super::files::write(&pod.spec, &self.run_id, &pod.directory, |volume, text| match seen_by(volume) {
+            Some(container) => self.translation(pod, container).file(text, &rewrites),
+            None => text.to_owned(),
+        })?;
         for (name, volume) in &pod.spec.component.pod.volumes {
             if matches!(volume, Volume::EmptyDir { .. }) {
                 self.workspace.private_directory(&pod.directory.join(name))?;
@@ -145,26 +151,25 @@ impl LocalPods {
         Ok(())
     }
 
-    fn translation(&self, pod: &Pod) -> Translation {
+    fn translation(&self, pod: &Pod, container: &Container) -> Translation {
         let ports = pod.ports.iter().map(|(number, address)| (*number, address.port())).collect();
         let mut translation = Translation::new(pod.directory.join(PRIVATE).display().to_string(), ports);
         for ((service, port), service_port) in &self.services {
             translation.service(service, *port, service_port.address);
         }
-        for container in pod.spec.all_containers() {
-            for mount in &container.mounts {
-                translation.path(&mount.path, &super::files::path(&pod.directory, mount).display().to_string());
-            }
+        for mount in &container.mounts {
+            translation.path(&mount.path, &super::files::path(&pod.directory, mount).display().to_string());
         }
         translation
     }
 
     fn process_spec(&self, pod: &Pod, container_name: &str) -> Result<Spec, Error> {
+        let container = self.spec(&pod.spec.name, container_name)?;
         let missing = || Error::NoSuchPod { pod: format!("{}/{container_name}", pod.spec.name) };
-        let container = pod.spec.container(container_name).ok_or_else(missing)?;
         let found = pod.programs.get(container_name).ok_or_else(missing)?;
-        let translation = self.translation(pod);
-        let resolved = pod.spec.resolve(container, &self.run_id, IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let translation = self.translation(pod, container);
+        // The address that probes name too: an allow-list made from it must know them, as on the other targets.
+        let resolved = pod.spec.resolve(container, &self.run_id, pod.simulated_ip);
         let translated = |texts: Vec<String>| texts.into_iter().map(|text| translation.text(&text)).collect::<Vec<_>>();
 
         let mut argv: Vec<String> = Vec::new();
@@ -204,6 +209,24 @@ impl LocalPods {
         self.pods.get(name).ok_or_else(|| Error::NoSuchPod { pod: name.to_owned() })
     }
 
+    fn spec(&self, pod: &str, container: &str) -> Result<&Container, Error> {
+        let spec = self.pod(pod)?.spec.container(container);
+        spec.ok_or_else(|| Error::NoSuchPod { pod: format!("{pod}/{container}") })
+    }
+
+    /// Makes the directories inside of volumes that a container mounts, where none before it has.
+    fn make_sub_paths(&self, pod: &Pod, container: &Container) -> Result<(), Error> {
+        for mount in container.mounts.iter().filter(|mount| mount.sub_path.is_some()) {
+            let path = super::files::path(&pod.directory, mount);
+            let is_directory =
+                matches!(pod.spec.component.pod.volumes.get(&mount.volume), Some(Volume::EmptyDir { .. }));
+            if is_directory && !path.exists() {
+                self.workspace.private_directory(&path)?;
+            }
+        }
+        Ok(())
+    }
+
     fn running(&self, pod: &str, container: &str) -> Option<Running> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.get(&(pod.to_owned(), container.to_owned())).cloned()
@@ -213,13 +236,13 @@ impl LocalPods {
     pub(crate) fn start(&self, pod_name: &str, container: &str) -> Result<(), Error> {
         let pod = self.pod(pod_name)?;
         let spec = self.process_spec(pod, container)?;
+        self.make_sub_paths(pod, self.spec(pod_name, container)?)?;
         let process = spec.spawn().map_err(|error| Error::Process {
             pod: pod_name.to_owned(),
             program: spec.argv.first().cloned().unwrap_or_default(),
             reason: error.to_string(),
         })?;
-        let memory_limit_bytes =
-            pod.spec.container(container).and_then(|container| container.resources.memory_limit_bytes);
+        let memory_limit_bytes = self.spec(pod_name, container)?.resources.memory_limit_bytes;
         let running = Running { process, memory_limit_bytes };
         let key = (pod_name.to_owned(), container.to_owned());
         self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(key, running);
@@ -243,8 +266,8 @@ impl LocalPods {
 
     /// Runs a command with a container's environment.
     pub(crate) async fn exec(&self, pod: &str, container: &str, command: &[String]) -> Result<ExecResult, Error> {
-        let pod = self.pod(pod)?;
-        let translation = self.translation(pod);
+        let (pod, spec) = (self.pod(pod)?, self.spec(pod, container)?);
+        let translation = self.translation(pod, spec);
         let command: Vec<String> = command.iter().map(|part| translation.text(part)).collect();
         self.process_spec(pod, container)?.exec(&command).await.map_err(|error| Error::Process {
             pod: pod.spec.name.clone(),
@@ -393,3 +416,6 @@ fn service_ports(
     }
     Ok(made)
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,14 +40,19 @@ impl PodSpec {
 
     /// A container with everything that depends on the pod filled in.
     pub(crate) fn resolve(&self, container: &Container, run_id: &str, pod_ip: IpAddr) -> ResolvedContainer {
-        container.resolve(&Identity {
+        container.resolve(&self.identity(run_id, Some(pod_ip)))
+    }
+
+    /// What the pod knows about itself; its address only once it has one.
+    pub(crate) fn identity(&self, run_id: &str, pod_ip: Option<IpAddr>) -> Identity {
+        Identity {
             pod_name: self.name.clone(),
             namespace: format!("e2e-{run_id}"),
             pod_uid: format!("{run_id}-{}", self.name),
-            pod_ip: pod_ip.to_string(),
+            pod_ip: pod_ip.map(|ip| ip.to_string()).unwrap_or_default(),
             host_ip: "127.0.0.1".to_owned(),
             node_name: "e2e".to_owned(),
-        })
+        }
     }
 
     /// TCP ports that the pod's containers declare.

@@ -11,8 +11,9 @@ use crate::kubelet::status::Exit;
 /// that one takes to start.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What is said of a container that somebody removed.
-pub(super) const UNKNOWN: Exit = Exit { code: -1, oom_killed: false };
+/// What is said of a container that somebody removed: a kubelet says so of one that it cannot find any more
+/// (`ContainerStatusUnknown`).
+pub(super) const UNKNOWN: Exit = Exit { code: 137, oom_killed: false };
 
 /// Waits for the end of a container, through all that may befall the connection to its engine in the meantime.
 pub(super) async fn exit_of(client: &Docker, id: &str) -> Exit {

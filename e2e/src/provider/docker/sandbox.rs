@@ -6,16 +6,20 @@ use std::{
 };
 
 use bollard::{
+    body_full,
+    errors::Error::DockerResponseServerError,
     models::{
-        ContainerCreateBody, EndpointSettings, HostConfig, Mount, MountType, MountVolumeOptions, NetworkingConfig,
-        PortBinding,
+        ContainerCreateBody, EndpointSettings, HostConfig, Mount, MountType, MountVolumeOptions,
+        MountVolumeOptionsDriverConfig, NetworkingConfig, PortBinding,
     },
-    query_parameters::CreateContainerOptionsBuilder,
+    query_parameters::{
+        ContainerArchiveInfoOptionsBuilder, CreateContainerOptionsBuilder, UploadToContainerOptionsBuilder,
+    },
 };
 
 use super::{engine::Engine, network::Network};
 use crate::{
-    image::{SANDBOX_IMAGE, SANDBOX_VOLUMES, volume_path},
+    image::{SANDBOX_IMAGE, SANDBOX_VOLUMES, directories, volume_path},
     plan::{Service, Volume},
     provider::{Error, pods::PodSpec},
 };
@@ -29,6 +33,8 @@ pub(super) struct Sandbox {
     /// Whether this machine reaches that address itself.
     pub(super) direct: bool,
     published: BTreeMap<u16, SocketAddr>,
+    /// The pod's names of the volumes that it holds, in the order of their places in it.
+    volumes: Vec<String>,
     volume_prefix: String,
 }
 
@@ -63,22 +69,23 @@ impl Sandbox {
             let name = name.clone();
             move |error| Error::engine(action, &name, error)
         };
-        let disk_volumes: Vec<&String> = pod
+        let directories: Vec<(String, bool)> = pod
             .component
             .pod
             .volumes
             .iter()
-            .filter(|(_, volume)| matches!(volume, Volume::EmptyDir { in_memory: false, .. }))
-            .map(|(name, _)| name)
+            .filter_map(|(name, volume)| match volume {
+                Volume::EmptyDir { in_memory, .. } => Some((name.clone(), *in_memory)),
+                Volume::Files(_) => None,
+            })
             .collect();
         let volume_prefix = format!("{name}-");
-        if disk_volumes.len() > SANDBOX_VOLUMES {
-            let (pod, count) = (pod.name.clone(), disk_volumes.len());
-            let reason =
-                format!("{count} emptyDir volumes on disk are more than the {SANDBOX_VOLUMES} it has room for");
+        if directories.len() > SANDBOX_VOLUMES {
+            let (pod, count) = (pod.name.clone(), directories.len());
+            let reason = format!("{count} emptyDir volumes are more than the {SANDBOX_VOLUMES} it has room for");
             return Err(Error::Sandbox { pod, reason });
         }
-        let mut body = body(engine, pod, services, network, volumes(engine, &volume_prefix, &disk_volumes));
+        let mut body = body(engine, pod, services, network, volumes(engine, &volume_prefix, &directories));
         if !publish && let Some(host) = &mut body.host_config {
             host.port_bindings = None;
         }
@@ -111,7 +118,8 @@ impl Sandbox {
                 Some((port, SocketAddr::from((Ipv4Addr::LOCALHOST, host_port))))
             })
             .collect();
-        Ok(Self { id, ip, direct: network.is_reached(ip).await, published, volume_prefix })
+        let volumes = directories.into_iter().map(|(name, _)| name).collect();
+        Ok(Self { id, ip, direct: network.is_reached(ip).await, published, volumes, volume_prefix })
     }
 
     /// Where this machine reaches a port of the pod. The pod's own address is preferred: published ports go through a
@@ -126,6 +134,35 @@ impl Sandbox {
     /// The engine's name of one of the pod's volumes.
     pub(super) fn volume(&self, name: &str) -> String {
         format!("{}{name}", self.volume_prefix)
+    }
+
+    /// A directory of one of the pod's volumes, as the engine's machine names it. Where it is not there it is made, and everybody may
+    /// write to it.
+    pub(super) async fn directory(&self, engine: &Engine, volume: &str, sub_path: &str) -> Result<String, Error> {
+        let name = self.volume(volume);
+        let failed = |action| {
+            let name = format!("{name}/{sub_path}");
+            move |error| Error::engine(action, &name, error)
+        };
+        let index = self.volumes.iter().position(|held| held == volume).unwrap_or_default();
+        let path = ContainerArchiveInfoOptionsBuilder::default().path(&format!("{}/{sub_path}", volume_path(index)));
+        // A container before this one may have made it, with a mode of its own, or a file in its place.
+        if engine.client.get_container_archive_info(&self.id, Some(path.build())).await.is_err() {
+            let place = UploadToContainerOptionsBuilder::default().path(&volume_path(index)).build();
+            let archive = body_full(directories(sub_path).into());
+            let uploaded = engine.client.upload_to_container(&self.id, Some(place), archive).await;
+            uploaded.map_err(failed("make the directory"))?;
+        }
+        let inspected = engine.client.inspect_volume(&name).await.map_err(failed("inspect the volume of"))?;
+        Ok(format!("{}/{sub_path}", inspected.mountpoint))
+    }
+
+    /// Whether it runs, as far as can be told: an engine that does not answer has ended nothing.
+    pub(super) async fn is_running(&self, engine: &Engine) -> bool {
+        match engine.client.inspect_container(&self.id, None).await {
+            Ok(inspected) => inspected.state.and_then(|state| state.running).unwrap_or(false),
+            Err(error) => !matches!(error, DockerResponseServerError { status_code: 404, .. }),
+        }
     }
 }
 
@@ -162,13 +199,24 @@ fn body(
 }
 
 /// The pod's volumes, which the engine makes with the sandbox and labels.
-fn volumes(engine: &Engine, prefix: &str, names: &[&String]) -> Vec<Mount> {
-    let mount = |(index, name): (usize, &&String)| Mount {
+fn volumes(engine: &Engine, prefix: &str, directories: &[(String, bool)]) -> Vec<Mount> {
+    let mount = |(index, (name, in_memory)): (usize, &(String, bool))| Mount {
         target: Some(volume_path(index)),
         source: Some(format!("{prefix}{name}")),
         typ: Some(MountType::VOLUME),
-        volume_options: Some(MountVolumeOptions { labels: Some(engine.labels()), ..Default::default() }),
+        volume_options: Some(MountVolumeOptions {
+            labels: Some(engine.labels()),
+            driver_config: in_memory.then(memory),
+            ..Default::default()
+        }),
         ..Default::default()
     };
-    names.iter().enumerate().map(mount).collect()
+    directories.iter().enumerate().map(mount).collect()
+}
+
+/// A volume in memory, which lasts as long as a container has it mounted.
+fn memory() -> MountVolumeOptionsDriverConfig {
+    let options = [("type", "tmpfs"), ("device", "tmpfs"), ("o", "mode=0777")];
+    let options = options.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    MountVolumeOptionsDriverConfig { name: Some("local".to_owned()), options: Some(HashMap::from(options)) }
 }

@@ -53,6 +53,11 @@ impl Bench {
 
     /// Copies `/pause` of the sandbox into one of its directories.
     async fn copy_pause(&self, to: &str) {
+        self.copy_pause_into(&self.sandbox().await, to).await;
+    }
+
+    /// Copies `/pause` of the sandbox into a directory of a container.
+    async fn copy_pause_into(&self, container: &str, to: &str) {
         let (client, sandbox) = (&self.pods.engine.client, self.sandbox().await);
         let from = DownloadFromContainerOptionsBuilder::default().path("/pause").build();
         let mut archive = Vec::new();
@@ -61,7 +66,7 @@ impl Bench {
             archive.extend_from_slice(&chunk.expect("an archive"));
         }
         let to = UploadToContainerOptionsBuilder::default().path(to).build();
-        client.upload_to_container(&sandbox, Some(to), body_full(archive.into())).await.expect("a copy");
+        client.upload_to_container(container, Some(to), body_full(archive.into())).await.expect("a copy");
     }
 
     async fn remove(self) {
@@ -89,5 +94,55 @@ async fn a_container_starts_once_what_it_lacked_is_there() {
     assert!(error.contains("/tools/pause"), "{error}");
     bench.copy_pause(&image::volume_path(0)).await;
     assert_eq!(bench.start("app").await, Ok(()));
+    bench.remove().await;
+}
+
+#[tokio::test]
+async fn a_pod_whose_sandbox_has_ended_is_made_anew() {
+    let spec = "{ containers: [{ name: app, image: IMAGE }, { name: other, image: IMAGE }] }";
+    let Some(bench) = Bench::new("again", spec).await else { return };
+    bench.start("app").await.expect("a start");
+    bench.start("other").await.expect("a start");
+    let client = &bench.pods.engine.client;
+    // As when the engine starts again, but for the other container, which must not stay in a network of its own.
+    let (ended, app) = (bench.sandbox().await, bench.pods.container(POD, "app").await.expect("a container"));
+    client.kill_container(app.id(), None).await.expect("its end");
+    client.kill_container(&ended, None).await.expect("its end");
+    assert_eq!(bench.pods.wait_exit(POD, "app").await.code, 137);
+
+    let error = bench.start("app").await.expect_err("there is no network to join");
+    assert!(error.contains("the sandbox of app-0") && error.contains("makes another one"), "{error}");
+    assert_eq!(bench.pods.wait_exit(POD, "other").await, exit::UNKNOWN);
+    bench.start("app").await.expect("a start in another sandbox");
+    bench.start("other").await.expect("a start in another sandbox");
+    assert_ne!(bench.sandbox().await, ended);
+    bench.remove().await;
+}
+
+#[tokio::test]
+async fn volumes_in_memory_and_directories_in_volumes_are_the_pods() {
+    let mount = |name: &str| {
+        format!(
+            "{{ name: {name}, image: IMAGE, command: [/tools/pause], volumeMounts: [{{ name: memory, mountPath: /tools }}, \
+             {{ name: disk, mountPath: /data, subPath: deep/inside }}] }}"
+        )
+    };
+    let spec = format!(
+        "{{ containers: [{}, {}], volumes: [{{ name: disk, emptyDir: {{}} }}, {{ name: memory, emptyDir: {{ medium: Memory }} }}] }}",
+        mount("one"),
+        mount("two")
+    );
+    let Some(bench) = Bench::new("volumes", &spec).await else { return };
+    // The sandbox alone has it mounted now, at the place of the second volume.
+    bench.copy_pause(&image::volume_path(1)).await;
+    bench.start("one").await.expect("a program from the volume in memory");
+    let one = bench.pods.container(POD, "one").await.expect("a container");
+    bench.copy_pause_into(one.id(), "/data").await;
+    bench.start("two").await.expect("the same program");
+    let client = &bench.pods.engine.client;
+    let path = format!("{}/deep/inside/pause", image::volume_path(0));
+    let path = DownloadFromContainerOptionsBuilder::default().path(&path).build();
+    let chunk = client.download_from_container(&bench.sandbox().await, Some(path)).next().await;
+    chunk.expect("an answer").expect("what `one` has in its /data is in the volume");
     bench.remove().await;
 }
