@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::Write,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
@@ -71,8 +72,11 @@ impl RunDir {
     pub fn create(parent: &Path, id: &str, fill: impl FnOnce(&Self) -> Result<(), Error>) -> Result<Self, Error> {
         let path = parent.join("runs").join(id);
         let make = || {
-            for directory in [path.join(RESULTS), path.join(EVIDENCE), path.join(WORK)] {
-                fs::create_dir_all(&directory).map_err(|error| Error::new("create", &directory, error))?;
+            // The last one holds the files of Secrets.
+            for (name, mode) in [(RESULTS, 0o755), (EVIDENCE, 0o755), (WORK, 0o700)] {
+                let directory = path.join(name);
+                let made = fs::DirBuilder::new().recursive(true).mode(mode).create(&directory);
+                made.map_err(|error| Error::new("create", &directory, error))?;
             }
             let made = Self { path: path.canonicalize().map_err(|error| Error::new("read", &path, error))? };
             fill(&made)?;
@@ -198,6 +202,15 @@ mod tests {
         assert_eq!(RunDir::open(&parent.path().join("latest")).unwrap().id(), "two");
         two.write_json("x/y.json", &[1, 2]).unwrap();
         assert_eq!(two.read_json::<Vec<u8>>("x/y.json").unwrap(), [1, 2]);
+    }
+
+    #[test]
+    fn private_data_is_closed_to_others() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let parent = tempfile::tempdir().unwrap();
+        let run = RunDir::create(parent.path(), "one", |_| Ok(())).unwrap();
+        assert_eq!(fs::metadata(run.join(WORK)).unwrap().permissions().mode() & 0o777, 0o700);
     }
 
     #[test]

@@ -37,7 +37,8 @@ async fn watch(running: Arc<Mutex<BTreeMap<(String, String), Running>>>) {
     period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         period.tick().await;
-        let Some(processes) = Processes::read() else { return };
+        // There may be no file left to open for the moment.
+        let Some(processes) = Processes::read() else { continue };
         let limited: Vec<Running> = running.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         for Running { process, memory_limit_bytes } in limited {
             let Some(limit) = memory_limit_bytes.filter(|_| process.is_running()) else { continue };

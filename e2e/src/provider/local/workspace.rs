@@ -42,10 +42,11 @@ impl Workspace {
             inside
         };
         let logs = path.join("logs");
-        for new in [&path, &logs] {
-            fs::DirBuilder::new().recursive(true).mode(0o755).create(new).map_err(|error| failed(new, &error))?;
-        }
-        Ok(Self { path, logs, user: is_root.then_some(NOBODY) })
+        let workspace = Self { path, logs, user: is_root.then_some(NOBODY) };
+        // It holds the files of Secrets.
+        workspace.private_directory(&workspace.path)?;
+        fs::create_dir(&workspace.logs).map_err(|error| failed(&workspace.logs, &error))?;
+        Ok(workspace)
     }
 
     pub(super) fn path(&self) -> &Path {
