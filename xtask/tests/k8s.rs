@@ -66,13 +66,61 @@ fn twenty_kills_leave_nothing_that_gc_does_not_find() {
     }
 }
 
+/// A namespace of somebody's, with something in it.
+fn somebodys_namespace(name: &str) -> Guard {
+    let guard = Guard(vec![["delete", "namespace", name, "--ignore-not-found"].map(str::to_owned).to_vec()]);
+    kubectl(&["create", "namespace", name]);
+    kubectl(&["create", "configmap", "precious", "--namespace", name, "--from-literal=key=value"]);
+    guard
+}
+
+fn is_untouched(name: &str) -> bool {
+    let phase = kubectl(&["get", "namespace", name, "--output", "jsonpath={.status.phase}"]);
+    let value = kubectl(&["get", "configmap", "precious", "--namespace", name, "--output", "jsonpath={.data.key}"]);
+    (phase.as_str(), value.as_str()) == ("Active", "value")
+}
+
 #[test]
 fn a_namespace_that_is_not_ours_is_left_alone() {
+    let namespace = unique("k-somebodys");
+    let _guard = somebodys_namespace(&namespace);
     let bench = Bench::of(SMALL);
-    let output = bench.output(&["up", "--target", "k8s", "--namespace", "default"]);
+    let output = bench.output(&["up", "--target", "k8s", "--namespace", &namespace]);
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
-    assert!(said(&output).contains("the namespace default exists already and is not ours"), "{}", said(&output));
-    assert!(kubectl(&["get", "namespace", "default", "--output", "jsonpath={.status.phase}"]) == "Active");
+    let words = format!("the namespace {namespace} exists already and is not ours");
+    assert!(said(&output).contains(&words), "{}", said(&output));
+    assert!(is_untouched(&namespace), "{}", said(&output));
+}
+
+/// What fails before a namespace would be made removes none either, and what carries one label of ours is not ours yet.
+#[test]
+fn a_failed_preparation_and_gc_remove_nothing_of_somebody() {
+    let namespace = unique("k-somebodys");
+    let _guard = somebodys_namespace(&namespace);
+    kubectl(&["label", "namespace", &namespace, "e2e.run=theirs"]);
+    let (kubeconfig, _account) = service_account("bare", None);
+    let bench = Bench::of(SMALL);
+    let mut refused = bench.command(&["up", "--target", "k8s", "--namespace", &namespace]);
+    let output = refused.env("KUBECONFIG", &kubeconfig).output().expect("the program runs");
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    let gc = bench.output(&["gc"]);
+    assert!(gc.status.success(), "{}", said(&gc));
+    assert!(is_untouched(&namespace), "{}", said(&gc));
+}
+
+/// A namespace of the run's name that somebody makes while the run is up is not the run's.
+#[test]
+fn a_namespace_that_somebody_made_anew_is_left_alone() {
+    let (id, namespace) = (unique("k-anew"), unique("k-somebodys"));
+    let bench = Bench::of(SMALL);
+    let up = bench.output(&["up", "--target", "k8s", "--run-id", &id, "--namespace", &namespace]);
+    // Whether its pods can start is no matter here.
+    assert!(said(&up).contains("the system stays up"), "{}", said(&up));
+    kubectl(&["delete", "namespace", &namespace]);
+    let _guard = somebodys_namespace(&namespace);
+    let down = bench.output(&["down", &id]);
+    assert!(down.status.success(), "{}", said(&down));
+    assert!(is_untouched(&namespace), "{}", said(&down));
 }
 
 #[test]

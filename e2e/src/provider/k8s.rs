@@ -30,11 +30,10 @@ use e2e_load::{
     agent::Order,
     load::{self, LoadResult},
 };
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api,
     api::{AttachParams, LogParams},
-    runtime::wait::{await_condition, conditions::is_deleted},
 };
 use tokio::{
     io::AsyncReadExt,
@@ -63,8 +62,6 @@ use crate::{
 const EXEC_OUTPUT_MAX: u64 = 10 * 1024;
 /// How long one attempt to reach a pod by its own address may take: a route that exists answers in a tenth of that.
 const ROUTE_LIMIT: Duration = Duration::from_millis(500);
-/// How long a namespace may take to go: the longest grace period of a pod, and the cluster's own work after it.
-const GONE_LIMIT: Duration = Duration::from_secs(120);
 /// How long the API server may take for one log or one summary of it.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
@@ -85,26 +82,15 @@ pub(crate) struct K8sPods {
 }
 
 impl K8sPods {
-    /// Makes the namespace and applies everything. What fails here leaves no namespace behind.
+    /// Makes the namespace and applies everything. Where that fails, [`leftovers::remove`] removes what was made.
     pub(crate) async fn prepare(cluster: Cluster, specs: Vec<PodSpec>, plan: &Plan) -> Result<Self, Error> {
         let (objects, _) = apply::resolve(&cluster, &plan.objects).await?;
         let started = Instant::now();
         let epoch = apply::create_namespace(&cluster, apply::pod_security_level(&plan.objects)).await?;
         let watch = Arc::new(Watch::start(&cluster, &specs, started, epoch));
-        let made = async {
-            let forward = Forward::start(&cluster, &specs, &watch).await?;
-            let first: Vec<&str> = waited_for(plan).collect();
-            apply::apply(&cluster, &objects, &first, head_start(&specs, &first, watch.snapshots())).await?;
-            Ok(forward)
-        };
-        let forward = match made.await {
-            Ok(forward) => forward,
-            Err(error) => {
-                // The first error is the one that tells; what is left is removed by the next run, by its label.
-                let _ = apply::delete_namespace(&cluster).await;
-                return Err(error);
-            }
-        };
+        let forward = Forward::start(&cluster, &specs, &watch).await?;
+        let first: Vec<&str> = waited_for(plan).collect();
+        apply::apply(&cluster, &objects, &first, head_start(&specs, &first, watch.snapshots())).await?;
         let routed = Arc::new(OnceLock::new());
         let route = tokio::spawn(find_route(specs.clone(), watch.snapshots(), Arc::clone(&routed)));
         let services = plan.services.iter().flat_map(|service| {
@@ -287,27 +273,8 @@ impl K8sPods {
     /// Removes the namespace, in the background unless the run is to wait for it.
     pub(crate) async fn teardown(&self) -> Result<(), Error> {
         self.route.abort();
-        remove(&self.cluster).await
+        leftovers::remove(&self.cluster).await
     }
-}
-
-/// Removes the run's namespace.
-pub(crate) async fn remove(cluster: &Cluster) -> Result<(), Error> {
-    apply::delete_namespace(cluster).await?;
-    if cluster.wait {
-        let api: Api<Namespace> = Api::all(cluster.client.clone());
-        let uid = api.get_opt(&cluster.namespace).await.ok().flatten().and_then(|namespace| namespace.metadata.uid);
-        if let Some(uid) = uid {
-            let gone = await_condition(api, &cluster.namespace, is_deleted(&uid));
-            let still_there = || Error::Request {
-                action: "remove the namespace",
-                name: cluster.namespace.clone(),
-                reason: format!("it is still there after {}", crate::duration::human(GONE_LIMIT)),
-            };
-            tokio::time::timeout(GONE_LIMIT, gone).await.map_err(|_| still_there())?.map_err(|_| still_there())?;
-        }
-    }
-    Ok(())
 }
 
 /// The exit status that the API server reports of a command (`Status.details.causes` with the reason `ExitCode`).

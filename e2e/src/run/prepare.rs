@@ -224,15 +224,11 @@ pub async fn make_images(options: &Options, progress: &Progress) -> Result<Vec<i
     ensured.map_err(|error| provider::Error::from(error).into())
 }
 
-/// Removes what a preparation that did not finish has made. What cannot be removed now is removed by the next run, by its label.
+/// Removes what a preparation that did not finish has made, and nothing else. What cannot be removed now is removed by the next run, by its label.
 pub(super) async fn abandon(prepared: &Prepared) -> Result<(), Error> {
     let removed = match &prepared.place {
         Place::Docker(engine) => engine.remove_run().await.map(drop),
-        Place::K8s(cluster) => {
-            // A cluster that refuses the run may refuse this as well, and mostly nothing was made there.
-            let _ = k8s::remove(cluster).await;
-            Ok(())
-        }
+        Place::K8s(cluster) => k8s::leftovers::remove(cluster).await.map_err(provider::Error::from),
         Place::Local => Ok(()),
     };
     discard(prepared.directory.path());

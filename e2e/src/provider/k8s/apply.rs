@@ -17,9 +17,6 @@ use serde_json::{Value, json};
 use super::{cluster::Cluster, error::Error, leftovers, places::COMPONENT};
 use crate::plan::Object;
 
-/// The field manager of everything that is applied.
-const MANAGER: &str = "e2e";
-
 /// An object, ready to be applied.
 #[derive(Debug)]
 pub(super) struct Resolved {
@@ -141,7 +138,7 @@ fn label(metadata: &mut Value, labels: &[(String, String)]) {
     }
 }
 
-/// Makes the namespace; returns the moment of it by the cluster's clock, in whole seconds.
+/// Makes the namespace, and notes that it is this run's; returns the moment of it by the cluster's clock, in whole seconds.
 pub(super) async fn create_namespace(cluster: &Cluster, level: &str) -> Result<Timestamp, Error> {
     let api: Api<Namespace> = Api::all(cluster.client.clone());
     let name = &cluster.namespace;
@@ -158,6 +155,9 @@ pub(super) async fn create_namespace(cluster: &Cluster, level: &str) -> Result<T
         }
         Err(error) => return Err(cluster.failed("create the namespace", name, &error)),
     };
+    if let Some(uid) = created.metadata.uid {
+        cluster.note_made(uid);
+    }
     Ok(created.metadata.creation_timestamp.map_or_else(Timestamp::now, |time| time.0))
 }
 
@@ -180,7 +180,7 @@ pub(super) async fn apply(
 
 async fn apply_one(cluster: &Cluster, object: &Resolved) -> Result<(), Error> {
     let api: Api<DynamicObject> = Api::namespaced_with(cluster.client.clone(), &cluster.namespace, &object.resource);
-    let parameters = PatchParams::apply(MANAGER).force();
+    let parameters = PatchParams::apply(leftovers::MANAGER).force();
     let applied = api.patch(&object.name, &parameters, &Patch::Apply(&object.object)).await;
     let name = || format!("{}/{}", object.resource.kind, object.name);
     applied.map(drop).map_err(|error| cluster.failed("apply", &name(), &error))
@@ -241,17 +241,6 @@ fn is_restricted(spec: &Value) -> bool {
                 && either(container, |security| security["runAsNonRoot"].as_bool())
                 && either(container, profile)
         })
-}
-
-/// Deletes the namespace and with it everything of the run; the cluster goes on with that in the background.
-pub(super) async fn delete_namespace(cluster: &Cluster) -> Result<(), Error> {
-    let api: Api<Namespace> = Api::all(cluster.client.clone());
-    match api.delete(&cluster.namespace, &kube::api::DeleteParams::background()).await {
-        Ok(_) => Ok(()),
-        // Gone, or going already.
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-        Err(error) => Err(cluster.failed("delete the namespace", &cluster.namespace, &error)),
-    }
 }
 
 #[cfg(test)]

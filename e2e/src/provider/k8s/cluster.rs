@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, UdpSocket},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -37,6 +38,8 @@ pub(crate) struct Cluster {
     pub(crate) context: String,
     /// The namespace of this run.
     pub(crate) namespace: String,
+    /// The uid of that namespace, once this run has made it; every clone knows it. Only what has this uid may be removed.
+    made: Arc<OnceLock<String>>,
     /// Id of this run.
     pub(crate) run_id: String,
     /// Such as `v1.32.0`.
@@ -82,6 +85,7 @@ impl Cluster {
             client,
             context,
             namespace,
+            made: Arc::default(),
             run_id: run_id.to_owned(),
             version: version.git_version,
             wait: options.wait,
@@ -91,6 +95,17 @@ impl Cluster {
     /// Name and version, for the report.
     pub(crate) fn description(&self) -> String {
         format!("Kubernetes {}, context {}", self.version, self.context)
+    }
+
+    /// Notes that this run made its namespace, which got this uid.
+    pub(super) fn note_made(&self, uid: String) {
+        // A run makes one namespace.
+        let _ = self.made.set(uid);
+    }
+
+    /// The uid of the namespace that this run made; nothing before it did.
+    pub(super) fn made(&self) -> Option<&str> {
+        self.made.get().map(String::as_str)
     }
 
     /// A failure of something that was asked of the cluster.

@@ -1,4 +1,5 @@
-//! What is ours in a cluster, and the removal of what no living run owns. Main functions: [`labels`], [`remove_orphans`].
+//! What is ours in a cluster, and its removal: that of this run's namespace, and of those that no living run owns. Main functions:
+//! [`labels`], [`remove`], [`remove_orphans`].
 
 use std::time::Duration;
 
@@ -6,22 +7,37 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, ListParams},
+    api::{DeleteParams, ListParams, Preconditions},
 };
 
-use super::{cluster::Cluster, error::Error};
-use crate::provider::{
-    docker::engine::RUN,
-    owner::{Owner, is_left_behind},
+use super::{
+    cluster::Cluster,
+    error::{Error, reason},
+};
+use crate::{
+    poll::{Look, until},
+    provider::{
+        docker::engine::RUN,
+        owner::{Owner, is_left_behind},
+    },
 };
 
+/// Label that says which program looks after an object
+/// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/>).
+const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// This program in that label, and as the field manager of everything that is applied.
+pub(super) const MANAGER: &str = "e2e";
 /// Label that names the process which owns the run.
 const OWNER: &str = "e2e.owner";
+/// How long a namespace may take to go: the longest grace period of a pod, and the cluster's own work after it.
+const GONE_LIMIT: Duration = Duration::from_secs(120);
+/// How often to look: the pods of a small system take two seconds to go.
+const GONE_LOOK: Duration = Duration::from_millis(250);
 
 /// Labels of everything that a run makes.
 pub(super) fn labels(run_id: &str) -> [(String, String); 3] {
     [
-        ("app.kubernetes.io/managed-by".to_owned(), "e2e".to_owned()),
+        (MANAGED_BY.to_owned(), MANAGER.to_owned()),
         (RUN.to_owned(), run_id.to_owned()),
         (OWNER.to_owned(), Owner::this_process().to_string()),
     ]
@@ -30,7 +46,8 @@ pub(super) fn labels(run_id: &str) -> [(String, String); 3] {
 /// Whether nobody will use a namespace any more.
 fn is_orphan(namespace: &Namespace, now: Timestamp) -> bool {
     let label = |name: &str| namespace.labels().get(name).map(String::as_str).unwrap_or_default();
-    if label(RUN).is_empty() || namespace.metadata.deletion_timestamp.is_some() {
+    let is_ours = label(MANAGED_BY) == MANAGER && !label(RUN).is_empty();
+    if !is_ours || namespace.metadata.deletion_timestamp.is_some() {
         return false;
     }
     let created = namespace.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0);
@@ -44,15 +61,48 @@ pub(crate) async fn remove_orphans(cluster: &Cluster) -> Result<usize, Error> {
     let ours = ListParams::default().labels(RUN);
     let list = api.list(&ours).await.map_err(|error| cluster.failed("list the namespaces labelled", RUN, &error))?;
     let orphans = list.items.iter().filter(|namespace| is_orphan(namespace, Timestamp::now()));
-    let names: Vec<String> = orphans.map(ResourceExt::name_any).collect();
-    for name in &names {
-        match api.delete(name, &DeleteParams::background()).await {
-            Ok(_) => {}
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
-            Err(error) => return Err(cluster.failed("delete the namespace", name, &error)),
-        }
+    let orphans: Vec<(String, String)> =
+        orphans.filter_map(|namespace| Some((namespace.name_any(), namespace.uid()?))).collect();
+    for (name, uid) in &orphans {
+        delete(cluster, name, uid).await?;
     }
-    Ok(names.len())
+    Ok(orphans.len())
+}
+
+/// Removes the namespace that this run made, and with it everything of the run; nothing where it made none. The cluster goes on
+/// with that in the background, unless the run is to wait for it.
+pub(crate) async fn remove(cluster: &Cluster) -> Result<(), Error> {
+    let Some(uid) = cluster.made() else { return Ok(()) };
+    delete(cluster, &cluster.namespace, uid).await?;
+    if cluster.wait { wait_until_gone(cluster, uid).await } else { Ok(()) }
+}
+
+/// Deletes the namespace that has this name and this uid. One of the same name that somebody else made has another uid.
+async fn delete(cluster: &Cluster, name: &str, uid: &str) -> Result<(), Error> {
+    let api: Api<Namespace> = Api::all(cluster.client.clone());
+    let only_this = Preconditions { uid: Some(uid.to_owned()), ..Preconditions::default() };
+    match api.delete(name, &DeleteParams::background().preconditions(only_this)).await {
+        Ok(_) => Ok(()),
+        // Gone or going already, or another one has its name by now.
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        Err(error) => Err(cluster.failed("delete the namespace", name, &error)),
+    }
+}
+
+async fn wait_until_gone(cluster: &Cluster, uid: &str) -> Result<(), Error> {
+    let api: Api<Namespace> = Api::all(cluster.client.clone());
+    let gone = until("the end of the namespace", GONE_LIMIT, GONE_LOOK, || async {
+        match api.get_metadata_opt(&cluster.namespace).await {
+            Ok(Some(namespace)) if namespace.uid().as_deref() == Some(uid) => Look::NotYet("it is there".to_owned()),
+            Ok(_) => Look::Done(()),
+            Err(error) => Look::NotYet(reason(&error)),
+        }
+    });
+    gone.await.map_err(|still_there| Error::Request {
+        action: "remove the namespace",
+        name: cluster.namespace.clone(),
+        reason: still_there.to_string(),
+    })
 }
 
 /// The error for a namespace that exists already.
@@ -95,6 +145,8 @@ mod tests {
         let own = labels("a");
         assert!(!orphan(&own, day), "this process lives, however old its namespace is");
         assert!(!orphan(&[], day), "what has no label is not ours");
+        let of_somebody = [(RUN.to_owned(), "a".to_owned()), (OWNER.to_owned(), "nobody".to_owned())];
+        assert!(!orphan(&of_somebody, day), "a label alone that somebody else may use does not make it ours");
         let mut nobodys = own.clone();
         nobodys[2].1 = "nobody".to_owned();
         assert!(orphan(&nobodys, Duration::ZERO));
