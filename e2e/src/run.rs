@@ -160,12 +160,14 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error
     let signal = Signal::install().map_err(Error::Signals)?;
     let prepared = signal.or(prepare::prepare(&options, progress)).await.ok_or(Error::NotStarted)??;
 
-    let provided = caught(provide(&prepared, &options, &signal, progress)).await;
+    let provided = signal.insisted(&prepared, caught(provide(&prepared, &options, &signal, progress))).await;
     let (provider, began) = match provided {
-        Ok(Ok(provided)) => provided,
-        failed => {
-            let removed = prepare::abandon(&prepared).await.map_err(|error| prepared.not_removed(&error));
-            return Err(both(error_of(failed), removed, progress));
+        Some(Ok(Ok(provided))) => provided,
+        ended => {
+            let failed = ended.map_or_else(|| prepared.interrupted(), error_of);
+            prepared.removing().iter().for_each(|line| progress.line(line));
+            let removed = signal.insisted(&prepared, prepare::abandon(&prepared)).await;
+            return Err(both(failed, prepared.removed(removed), progress));
         }
     };
     let system = System::start(provider, &prepared, began, progress).await?;
@@ -178,7 +180,8 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error
     });
     let worked = worked.await;
     progress.live_done();
-    let removed = system.remove(&prepared).await.map_err(|error| prepared.not_removed(&error));
+    prepared.removing().iter().for_each(|line| progress.line(line));
+    let removed = prepared.removed(signal.insisted(&prepared, system.remove(&prepared)).await);
     let up = match worked {
         Ok(Ok(up)) => up,
         failed => return Err(both(error_of(failed), removed, progress)),
@@ -321,28 +324,26 @@ pub const HELD: &str = "held";
 /// What a run that holds its system says from then on.
 pub const HELD_LOG: &str = "held.log";
 
-/// SIGINT and SIGTERM, from the moment of installation on.
+/// Who presses Ctrl-C twice in a hurry still gets what a cluster does at once: a request to one that is well takes a tenth of this.
+const IN_A_HURRY: Duration = Duration::from_secs(2);
+
+/// SIGINT and SIGTERM, from the moment of installation on: how many have come.
 struct Signal {
-    received: tokio::sync::watch::Receiver<bool>,
+    received: tokio::sync::watch::Receiver<u32>,
 }
 
 impl Signal {
     fn install() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        let (sender, received) = tokio::sync::watch::channel(false);
+        let (sender, received) = tokio::sync::watch::channel(0);
         tokio::spawn(async move {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            sender.send_replace(true);
-            // Later signals are ignored: the removal of what was started must not be cut short.
             loop {
                 tokio::select! {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
                 }
+                sender.send_modify(|received| *received += 1);
             }
         });
         Ok(Self { received })
@@ -350,12 +351,37 @@ impl Signal {
 
     /// The work's result, or `None` when a signal came first.
     async fn or<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        let mut received = self.received.clone();
         tokio::select! {
             biased;
-            _ = received.wait_for(|received| *received) => None,
+            () = self.come(1) => None,
             result = work => Some(result),
         }
+    }
+
+    /// The result of work that one signal must not cut short, or `None` when a second one ended the wait for a cluster: what it
+    /// was told to do, it does without this process. On other targets later signals are ignored, since there this process is who
+    /// has to remove what was started.
+    async fn insisted<T>(&self, prepared: &Prepared, work: impl Future<Output = T>) -> Option<T> {
+        if prepared.target() != Target::K8s {
+            return Some(work.await);
+        }
+        let begun = tokio::time::Instant::now();
+        let insists = async {
+            self.come(2).await;
+            tokio::time::sleep_until(begun + IN_A_HURRY).await;
+        };
+        tokio::select! {
+            biased;
+            () = insists => None,
+            result = work => Some(result),
+        }
+    }
+
+    /// Ready once so many signals have come.
+    async fn come(&self, signals: u32) {
+        let mut received = self.received.clone();
+        // The sender lives as long as the process.
+        let _ = received.wait_for(|received| *received >= signals).await;
     }
 }
 

@@ -100,6 +100,21 @@ async fn a_certificate_that_does_not_hold(#[case] speaks: Speaks, #[case] author
     expect(&kubeconfig(directory.path(), &address, Some(&authority)), &[], ExitCode::NotUp, phrases);
 }
 
+/// It tells its version, and then takes every request and says nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_falls_silent() {
+    let version = r#"{"major":"1","minor":"30","gitVersion":"v1.30.0","gitCommit":"","gitTreeState":"","buildDate":"","goVersion":"","compiler":"","platform":""}"#;
+    let answer = move |request: &probed::Request| match request.text.starts_with("GET /version ") {
+        true => Reply::status(200, version),
+        false => Reply::ThenNothing(Vec::new()),
+    };
+    let server = Server::start(answer).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let address = format!("http://{}", server.address);
+    let words = format!("{address} did not answer within 10.0 s");
+    expect(&kubeconfig(directory.path(), &address, None), &[], ExitCode::NotUp, &[&words]);
+}
+
 /// It answers, and does not know who asks.
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_that_are_not_valid_any_more() {

@@ -4,7 +4,13 @@
 mod road;
 mod support;
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Output, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Output,
+    time::Duration,
+};
 
 use e2e::{
     diagnose::Code,
@@ -292,20 +298,58 @@ fn nodes_of_mixed_readiness_are_reported() {
     }
 }
 
-/// A run that cannot reach its cluster any more ends by itself, says so and what to do, and what it left is found later.
-#[test]
-fn a_lost_api_server_ends_the_run() {
-    let directory = tempfile::tempdir().expect("a directory");
+/// A road to the cluster, and a kubeconfig in `directory` that takes it.
+fn road(directory: &Path) -> (Road, PathBuf) {
     let road =
         Road::to(&kubectl(&["config", "view", "--minify", "--output", "jsonpath={.clusters[0].cluster.server}"]));
-    let kubeconfig = directory.path().join("kubeconfig");
+    let kubeconfig = directory.join("kubeconfig");
     fs::write(&kubeconfig, kubectl(&["config", "view", "--raw", "--minify", "--flatten"])).expect("a file");
     let at = format!("--kubeconfig={}", kubeconfig.display());
     let cluster = kubectl(&[&at, "config", "view", "--output", "jsonpath={.clusters[0].name}"]);
     let server = format!("--server=https://{}", road.address);
     // A name that every API server's certificate has.
     kubectl(&[&at, "config", "set-cluster", &cluster, &server, "--tls-server-name=kubernetes"]);
+    (road, kubeconfig)
+}
 
+/// A cluster that takes connections and says nothing does not hold a run that is to end, and what it left is found later.
+#[rstest]
+#[case::by_itself("k-mute", 1, "did not answer within 30.0 s", Duration::from_secs(45))]
+#[case::at_the_second_signal("k-insist", 2, "a second signal ended the wait", Duration::from_secs(10))]
+fn an_api_server_that_says_nothing_holds_no_run(
+    #[case] id: &str,
+    #[case] signals: u32,
+    #[case] reason: &str,
+    #[case] limit: Duration,
+) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (road, kubeconfig) = road(directory.path());
+    let id = unique(id);
+    let bench = Bench::of(REFERENCE);
+    let mut run = bench.start_in(&kubeconfig, &id, &[]);
+    run.wait_for("ContainerCreating");
+    road.block();
+    for _ in 0..signals {
+        run.signal(Signal::INT);
+        run.wait_for("removing the namespace");
+    }
+    let (status, took) = run.wait(limit);
+    assert_eq!(status.code(), Some(3), "after {took:?}:\n{}", run.said());
+    let last = run.said().lines().last().unwrap_or_default().to_owned();
+    for phrase in ["not everything could be removed", reason, "`cargo xtask gc`"] {
+        assert!(last.contains(phrase), "`{phrase}` is not in {last}");
+    }
+    assert_eq!(namespaces(&id).len(), 1, "nobody could remove it");
+    let gc = bench.output(&["gc"]);
+    assert!(gc.status.success(), "{}", said(&gc));
+    assert_eq!(namespaces(&id), Vec::<String>::new());
+}
+
+/// A run that cannot reach its cluster any more ends by itself, says so and what to do, and what it left is found later.
+#[test]
+fn a_lost_api_server_ends_the_run() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (road, kubeconfig) = road(directory.path());
     let id = unique("k-lost");
     let bench = Bench::of(REFERENCE);
     let mut run = bench.start_in(&kubeconfig, &id, &["--duration", "60s"]);

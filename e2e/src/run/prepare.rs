@@ -57,9 +57,22 @@ impl Prepared {
         Error::Interrupted { directory: self.directory.path().to_owned() }
     }
 
-    /// The error for what is still there after the removal.
-    pub(super) fn not_removed(&self, reason: &Error) -> Error {
-        Error::NotRemoved { reason: reason.to_string(), directory: self.directory.path().to_owned() }
+    /// How a removal ended; `None` for one that somebody did not want to wait for.
+    pub(super) fn removed(&self, ended: Option<Result<(), Error>>) -> Result<(), Error> {
+        let reason = match ended {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(error)) => error.to_string(),
+            None => "a second signal ended the wait for it".to_owned(),
+        };
+        Err(Error::NotRemoved { reason, directory: self.directory.path().to_owned() })
+    }
+
+    /// What is said before the removal, which may take a while; nothing where there is nothing to remove.
+    pub(super) fn removing(&self) -> Option<String> {
+        match &self.place {
+            Place::K8s(cluster) => cluster.made().map(|_| format!("removing the namespace {}", cluster.namespace)),
+            Place::Docker(_) | Place::Local => Some("removing what was started".to_owned()),
+        }
     }
 }
 

@@ -1,9 +1,12 @@
-//! A way to a server that can be cut while it is in use. Main type: [`Road`].
+//! A way to a server that can be cut while it is in use, or be blocked. Main type: [`Road`].
 
 use std::{
-    io,
+    io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
@@ -13,6 +16,7 @@ pub(crate) struct Road {
     pub(crate) address: SocketAddr,
     /// Every connection's two ends; nothing once the road is cut.
     streams: Arc<Mutex<Option<Vec<TcpStream>>>>,
+    blocked: Arc<AtomicBool>,
 }
 
 impl Road {
@@ -22,17 +26,23 @@ impl Road {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let address = listener.local_addr().expect("its port");
         let streams = Arc::new(Mutex::new(Some(Vec::new())));
-        let open = Arc::clone(&streams);
+        let (open, blocked) = (Arc::clone(&streams), Arc::new(AtomicBool::new(false)));
+        let is_blocked = Arc::clone(&blocked);
         thread::spawn(move || {
             for near in listener.incoming().flatten() {
                 let Some(open) = &mut *open.lock().unwrap_or_else(PoisonError::into_inner) else { return };
                 let far = TcpStream::connect(&server).expect("the server answers");
                 open.extend([near.try_clone().expect("a handle"), far.try_clone().expect("a handle")]);
-                join(&near, &far);
-                join(&far, &near);
+                join(&near, &far, &is_blocked);
+                join(&far, &near, &is_blocked);
             }
         });
-        Self { address, streams }
+        Self { address, streams, blocked }
+    }
+
+    /// From now on connections are taken and kept, and nothing comes through them.
+    pub(crate) fn block(&self) {
+        self.blocked.store(true, Ordering::Relaxed);
     }
 
     /// Ends every connection, and takes no new one.
@@ -45,11 +55,17 @@ impl Road {
     }
 }
 
-fn join(from: &TcpStream, to: &TcpStream) {
+fn join(from: &TcpStream, to: &TcpStream, blocked: &Arc<AtomicBool>) {
     let (mut from, mut to) = (from.try_clone().expect("a handle"), to.try_clone().expect("a handle"));
+    let blocked = Arc::clone(blocked);
     thread::spawn(move || {
+        let mut bytes = vec![0; 64 << 10];
+        while let Ok(length @ 1..) = from.read(&mut bytes) {
+            if !blocked.load(Ordering::Relaxed) && to.write_all(&bytes[..length]).is_err() {
+                break;
+            }
+        }
         // However it ends, the other side learns of it.
-        let _ = io::copy(&mut from, &mut to);
         let _ = to.shutdown(Shutdown::Write);
     });
 }

@@ -64,14 +64,17 @@ pub(super) async fn resolve(cluster: &Cluster, objects: &[Object]) -> Result<(Ve
 async fn look_up(cluster: &Cluster, api_version: &str, object: &Object) -> Result<(ApiResource, Scope), Error> {
     let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
     let gvk = GroupVersionKind::gvk(group, version, &object.kind);
-    if let Ok((resource, capabilities)) = discovery::pinned_kind(&cluster.client, &gvk).await {
+    let failed =
+        |error: kube::Error| cluster.failed("say how it serves", &format!("{api_version} {}", object.kind), &error);
+    let found = known(discovery::pinned_kind(&cluster.client, &gvk).await).map_err(failed)?;
+    if let Some((resource, capabilities)) = found {
         return Ok((resource, capabilities.scope));
     }
     let other = match group {
         "" => None,
-        group => {
-            discovery::group(&cluster.client, group).await.ok().and_then(|group| group.recommended_kind(&object.kind))
-        }
+        group => known(discovery::group(&cluster.client, group).await)
+            .map_err(failed)?
+            .and_then(|group| group.recommended_kind(&object.kind)),
     };
     let (resource, capabilities) = other.ok_or_else(|| Error::UnknownKind {
         place: object.source.clone(),
@@ -80,6 +83,16 @@ async fn look_up(cluster: &Cluster, api_version: &str, object: &Object) -> Resul
         name: object.name.clone(),
     })?;
     Ok((resource, capabilities.scope))
+}
+
+/// What the cluster says of a kind or a group; nothing of one that it does not know.
+fn known<T>(answer: kube::Result<T>) -> kube::Result<Option<T>> {
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(kube::Error::Discovery(_)) => Ok(None),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The object in the run's namespace, with the run's labels; pods also with their component's.

@@ -3,7 +3,6 @@
 use std::{
     net::{IpAddr, UdpSocket},
     sync::{Arc, OnceLock},
-    time::Duration,
 };
 
 use kube::{
@@ -11,11 +10,11 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
 
-use super::error::{Error, reason};
+use super::{
+    error::{Error, reason},
+    limit::limited,
+};
 use crate::plan::nearest;
-
-/// How long a server may take to tell its version, which it knows without looking anything up.
-const FIRST_ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// What the command line says about the cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -76,10 +75,8 @@ impl Cluster {
         }
         let client = Client::try_from(config)
             .map_err(|error| Error::Kubeconfig { reason: reason(&error), remedy: "correct it".to_owned() })?;
-        let asked = tokio::time::timeout(FIRST_ANSWER_LIMIT, client.apiserver_version()).await;
-        let version = asked
-            .map_err(|_| Error::silent(&context, &server, FIRST_ANSWER_LIMIT))?
-            .map_err(|error| Error::answer(&context, &server, &error))?;
+        let client = limited(client, &server);
+        let version = client.apiserver_version().await.map_err(|error| Error::answer(&context, &server, &error))?;
         let namespace = options.namespace.clone().unwrap_or_else(|| format!("e2e-{run_id}"));
         Ok(Self {
             client,
@@ -104,7 +101,7 @@ impl Cluster {
     }
 
     /// The uid of the namespace that this run made; nothing before it did.
-    pub(super) fn made(&self) -> Option<&str> {
+    pub(crate) fn made(&self) -> Option<&str> {
         self.made.get().map(String::as_str)
     }
 

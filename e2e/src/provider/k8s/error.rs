@@ -1,7 +1,5 @@
 //! What can go wrong between a run and a cluster, each with a remedy. Main type: [`Error`].
 
-use std::time::Duration;
-
 use crate::plan::Source;
 
 /// Why a cluster cannot be used, or could not do what was asked.
@@ -141,11 +139,6 @@ impl Error {
             _ => START_IT,
         };
         Self::no_answer(context, server, reason, remedy)
-    }
-
-    /// The first request, to a server that says nothing.
-    pub(crate) fn silent(context: &str, server: &str, limit: Duration) -> Self {
-        Self::no_answer(context, server, format!("nothing came within {}", crate::duration::human(limit)), START_IT)
     }
 
     fn no_answer(context: &str, server: &str, reason: String, remedy: &str) -> Self {
