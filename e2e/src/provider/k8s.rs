@@ -37,7 +37,7 @@ use kube::{
     api::{AttachParams, LogParams},
 };
 use tokio::{
-    io::AsyncReadExt,
+    io::{AsyncRead, AsyncReadExt},
     sync::{OnceCell, watch as channel},
     task::JoinHandle,
 };
@@ -60,7 +60,7 @@ use crate::{
 };
 
 /// How much of a command's output is kept, as a kubelet does.
-const EXEC_OUTPUT_MAX: u64 = 10 * 1024;
+const EXEC_OUTPUT_MAX: usize = 10 * 1024;
 /// How long one attempt to reach a pod by its own address may take: a route that exists answers in a tenth of that.
 const ROUTE_LIMIT: Duration = Duration::from_millis(500);
 
@@ -174,12 +174,7 @@ impl K8sPods {
             |error: kube::Error| self.cluster.failed("run a command in", &format!("{pod}/{container}"), &error);
         let mut process = self.pods().exec(pod, command, &parameters).await.map_err(failed)?;
         let status = process.take_status();
-        let mut output = Vec::new();
-        for stream in [process.stdout(), process.stderr()].into_iter().flatten() {
-            let mut stream = stream;
-            // A stream that breaks has given what there was.
-            let _ = (&mut stream).take(EXEC_OUTPUT_MAX).read_to_end(&mut output).await;
-        }
+        let output = both_outputs(process.stdout(), process.stderr()).await;
         let status = match status {
             Some(status) => status.await,
             None => None,
@@ -275,6 +270,28 @@ impl K8sPods {
     }
 }
 
+/// The beginning of a command's two outputs. They come over one connection that waits for whichever is not read, so they are read
+/// side by side.
+async fn both_outputs(stdout: Option<impl AsyncRead + Unpin>, stderr: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
+    let (mut output, errors) = tokio::join!(beginning(stdout), beginning(stderr));
+    output.extend(errors);
+    output.truncate(EXEC_OUTPUT_MAX);
+    output
+}
+
+/// What a probe keeps of a stream. The rest is read as well, so that the command can end, and dropped.
+async fn beginning(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
+    let mut kept = Vec::new();
+    let Some(mut stream) = stream else { return kept };
+    let mut chunk = [0; 4096];
+    // A stream that breaks has given what there was.
+    while let Ok(length @ 1..) = stream.read(&mut chunk).await {
+        let room = EXEC_OUTPUT_MAX - kept.len();
+        kept.extend_from_slice(&chunk[..length.min(room)]);
+    }
+    kept
+}
+
 /// The exit status that the API server reports of a command (`Status.details.causes` with the reason `ExitCode`).
 fn exit_code(status: Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::Status>) -> i32 {
     let Some(status) = status else { return -1 };
@@ -309,7 +326,7 @@ async fn head_start(specs: &[PodSpec], components: &[&str], mut snapshots: chann
     let _ = tokio::time::timeout(HEAD_START, snapshots.wait_for(run)).await;
 }
 
-/// Tries the addresses of ready pods until one answers, or each has been tried.
+/// Tries the address of the first pod that is ready: a cluster's network leads to all of its pods or to none.
 async fn find_route(specs: Vec<PodSpec>, mut snapshots: channel::Receiver<Snapshot>, routed: Arc<OnceLock<bool>>) {
     let ports: BTreeMap<&str, u16> =
         specs.iter().filter_map(|spec| Some((spec.name.as_str(), spec.ports().next()?.number))).collect();
@@ -329,5 +346,34 @@ async fn find_route(specs: Vec<PodSpec>, mut snapshots: channel::Receiver<Snapsh
         if snapshots.changed().await.is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncWriteExt, duplex};
+
+    use super::*;
+
+    /// As the client does it: one loop writes both, into buffers of this size.
+    const BUFFER: usize = 1024;
+
+    #[rstest::rstest]
+    #[case::much_on_stderr_first(&[(false, 3 * BUFFER), (true, 5)])]
+    #[case::more_than_is_kept(&[(true, 2 * EXEC_OUTPUT_MAX), (false, 2 * EXEC_OUTPUT_MAX)])]
+    #[tokio::test]
+    async fn no_output_keeps_a_command_from_ending(#[case] writes: &'static [(bool, usize)]) {
+        let ((mut to_stdout, stdout), (mut to_stderr, stderr)) = (duplex(BUFFER), duplex(BUFFER));
+        let writer = tokio::spawn(async move {
+            for (is_stdout, length) in writes {
+                let stream = if *is_stdout { &mut to_stdout } else { &mut to_stderr };
+                stream.write_all(&vec![b'x'; *length]).await.expect("somebody reads");
+            }
+        });
+        let output = tokio::time::timeout(Duration::from_secs(5), both_outputs(Some(stdout), Some(stderr)));
+        let output = output.await.expect("it ends");
+        writer.await.expect("everything was read");
+        let written: usize = writes.iter().map(|(_, length)| length).sum();
+        assert_eq!(output.len(), written.min(EXEC_OUTPUT_MAX));
     }
 }
