@@ -1,5 +1,6 @@
 //! What runs a plan: containers or processes. Main type: [`Provider`].
 
+mod accept;
 pub mod docker;
 pub(crate) mod files;
 pub mod k8s;

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{cluster::Cluster, error::Error, watch::Watch};
-use crate::provider::pods::PodSpec;
+use crate::provider::{accept, pods::PodSpec};
 
 /// Forwards until it is dropped. Each connection goes to the pod that stands in its place at that moment.
 #[derive(Debug, Default)]
@@ -51,7 +51,8 @@ impl Drop for Forward {
 async fn serve(listener: TcpListener, cluster: Cluster, watch: Arc<Watch>, place: String, port: u16) {
     // Ends what is under way when it is dropped itself.
     let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
+    loop {
+        let stream = accept::next(&listener).await;
         while connections.try_join_next().is_some() {}
         let name = watch.pod(&place).and_then(|pod| pod.metadata.name);
         let cluster = cluster.clone();

@@ -15,6 +15,8 @@ use tokio::{
     task::JoinHandle,
 };
 
+use crate::provider::accept;
+
 /// Replicas that take connections, shared with whoever knows their readiness.
 pub(super) type Ready = Arc<RwLock<Vec<SocketAddr>>>;
 
@@ -27,7 +29,7 @@ pub(super) struct Balancer {
 impl Balancer {
     /// Serves `listener`. A connection without a ready replica is closed at once, as a Service without endpoints refuses it.
     pub(super) fn serve(listener: TcpListener, ready: Ready) -> Self {
-        Self { task: tokio::spawn(accept(listener, ready)) }
+        Self { task: tokio::spawn(serve(listener, ready)) }
     }
 }
 
@@ -37,14 +39,10 @@ impl Drop for Balancer {
     }
 }
 
-async fn accept(listener: TcpListener, ready: Ready) {
+async fn serve(listener: TcpListener, ready: Ready) {
     let turn = AtomicUsize::new(0);
     loop {
-        let Ok((client, _)) = listener.accept().await else {
-            // Out of file descriptors: give running connections a moment to end before the next try.
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-            continue;
-        };
+        let client = accept::next(&listener).await;
         let replica = {
             let replicas = ready.read().unwrap_or_else(std::sync::PoisonError::into_inner);
             let turn = turn.fetch_add(1, Ordering::Relaxed);
