@@ -2,8 +2,8 @@
 
 use super::Code;
 use crate::kubelet::{
-    node::PodReport,
-    status::{ContainerState, Event, EventType},
+    node::{ContainerReport, PodReport},
+    status::{ContainerState, ContainerStatus, Event, EventType},
 };
 
 /// What keeps a pod from starting.
@@ -50,20 +50,40 @@ fn container(pod: &PodReport) -> Option<Stuck> {
 }
 
 /// How often a mount may fail before that is believed: a kubelet that has just been given a pod may not know its ConfigMaps yet,
-/// and tries again after half a second, one and two.
+/// and a namespace that has just been made gets `kube-root-ca.crt` a moment later. It tries again after half a second, one and two.
 const MOUNT_FAILURES: u32 = 3;
+/// How a container is called while its pod's volumes are mounted (`pkg/kubelet/kubelet_pods.go`).
+const BEFORE_START: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
-/// A volume that cannot be mounted while no container has started.
+/// A volume that cannot be mounted, which keeps all containers from starting.
 fn mount(pod: &PodReport) -> Option<Stuck> {
-    if pod.started || pod.containers.iter().any(|container| container.status.restart_count > 0) {
+    let mut containers = pod.init_containers.iter().chain(&pod.containers);
+    if pod.started || containers.any(|container| has_begun(container)) {
         return None;
     }
-    let event = warning(&pod.events, |reason| matches!(reason, "FailedMount" | "FailedAttachVolume"))?;
-    let code = if event.message.contains("not found") { Code::ConfigMissing } else { Code::MountFailed };
-    if code == Code::MountFailed && event.count < MOUNT_FAILURES {
-        return None;
-    }
+    let failed = |event: &&Event| {
+        event.kind == EventType::Warning
+            && matches!(event.reason.as_str(), "FailedMount" | "FailedAttachVolume")
+            && event.count >= MOUNT_FAILURES
+    };
+    let event = pod.events.iter().rfind(failed)?;
+    let code = if misses_an_object(&event.message) { Code::ConfigMissing } else { Code::MountFailed };
     Some(Stuck { code, words: event.message.clone() })
+}
+
+/// Whether a kubelet has done something for a container, which it does once all volumes are mounted.
+fn has_begun(container: &ContainerReport) -> bool {
+    let ContainerStatus { state, restart_count, .. } = &container.status;
+    let waits = matches!(state, ContainerState::Waiting { reason, .. } if BEFORE_START.contains(&reason.as_str()));
+    !waits || *restart_count > 0 || container.events.iter().any(|event| event.kind == EventType::Normal)
+}
+
+/// Whether a message says `secret "db" not found`, or the same of a ConfigMap. Much else may be "not found", such as a driver.
+fn misses_an_object(message: &str) -> bool {
+    ["secret \"", "configmap \""].iter().any(|kind| {
+        let names = message.split(kind).skip(1).filter_map(|rest| rest.split_once('"'));
+        names.into_iter().any(|(_, after)| after.starts_with(" not found"))
+    })
 }
 
 /// No node takes it, and nothing that could add a node has said that it does.
@@ -109,10 +129,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{
-        kubelet::node::{ClusterPod, ContainerReport},
-        plan::Probes,
-    };
+    use crate::{kubelet::node::ClusterPod, plan::Probes};
 
     fn event(reason: &str, message: &str) -> Event {
         Event {
@@ -156,14 +173,29 @@ mod tests {
         assert_eq!(stuck(&pod), Some((Code::ConfigMissing, words)));
         let slow = "failed to sync secret cache: timed out waiting for the condition";
         assert_eq!(stuck(&waiting("CreateContainerConfigError", slow)), None, "the kubelet will try again");
+    }
+
+    #[rstest::rstest]
+    #[case::secret("MountVolume.SetUp failed for volume \"v\" : secret \"db\" not found", Code::ConfigMissing)]
+    #[case::config_map("MountVolume.SetUp failed for volume \"v\" : configmap \"app\" not found", Code::ConfigMissing)]
+    #[case::driver("driver name ebs.csi.aws.com not found in the list of registered CSI drivers", Code::MountFailed)]
+    #[case::claim("secret \"db\" is empty, persistentvolumeclaim \"data\" not found", Code::MountFailed)]
+    #[case::no_words("timed out waiting for the condition", Code::MountFailed)]
+    fn a_volume_that_cannot_be_mounted(#[case] message: &str, #[case] code: Code) {
         let mut pod = waiting("ContainerCreating", "");
-        pod.events.push(event("FailedMount", "MountVolume.SetUp failed: secret \"db\" not found"));
-        assert_eq!(stuck(&pod).map(|(code, _)| code), Some(Code::ConfigMissing));
-        pod.events[0].message = "timed out waiting for the condition".to_owned();
+        pod.events.push(event("FailedMount", message));
         assert_eq!(stuck(&pod), None, "it may be a matter of a second");
-        pod.events[0].count = 3;
-        assert_eq!(stuck(&pod).map(|(code, _)| code), Some(Code::MountFailed));
-        pod.ready = true;
+        pod.events[0].count = MOUNT_FAILURES;
+        assert_eq!(stuck(&pod), Some((code, message.to_owned())));
+        // Another one that failed once does not hide it.
+        pod.events.push(event("FailedMount", "object \"x\"/\"kube-root-ca.crt\" not registered"));
+        assert_eq!(stuck(&pod), Some((code, message.to_owned())));
+
+        let pulling = Event { kind: EventType::Normal, ..event("Pulling", "Pulling image") };
+        pod.containers[0].events.push(pulling);
+        assert_eq!(stuck(&pod), None, "images are pulled once volumes are mounted");
+        pod.containers[0].events.clear();
+        pod.containers[0].status.state = ContainerState::Running { since: Duration::ZERO };
         assert_eq!(stuck(&pod), None, "it was mounted in the end");
     }
 
