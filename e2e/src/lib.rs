@@ -34,6 +34,7 @@ pub mod duration;
 pub mod env_vars;
 pub mod exit;
 pub mod host;
+mod lines;
 pub mod poll;
 pub mod progress;
 pub mod prometheus;

@@ -2,10 +2,9 @@
 
 use std::{fmt, process::Stdio};
 
-use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader},
-    process::Command,
-};
+use tokio::{io::AsyncReadExt, process::Command};
+
+use crate::lines;
 
 /// How much of an output an error shows: enough for a compiler's or package manager's last message.
 const LAST_LINES: usize = 20;
@@ -46,7 +45,12 @@ pub(super) async fn run(command: &mut Command, on_line: &(dyn Fn(&str) + Sync)) 
             None => Ok(bytes),
         }
     };
-    let (output, last_lines) = tokio::join!(read, lines(stderr, on_line));
+    let mut last_lines = Vec::new();
+    let said = lines::each(stderr, |line| {
+        on_line(line);
+        keep(&mut last_lines, line);
+    });
+    let (output, ()) = tokio::join!(read, said);
     let status = child.wait().await.map_err(|error| failed(format!("cannot wait for it: {error}")))?;
     if !status.success() {
         return Err(Failed { problem: status.to_string(), last_lines });
@@ -60,20 +64,6 @@ pub(super) fn keep(last_lines: &mut Vec<String>, line: &str) {
         last_lines.remove(0);
     }
     last_lines.push(line.to_owned());
-}
-
-async fn lines(stream: Option<impl AsyncRead + Unpin>, on_line: &(dyn Fn(&str) + Sync)) -> Vec<String> {
-    let mut last_lines = Vec::new();
-    let Some(stream) = stream else { return last_lines };
-    let (mut stream, mut bytes) = (BufReader::new(stream), Vec::new());
-    while stream.read_until(b'\n', &mut bytes).await.is_ok_and(|length| length > 0) {
-        let line = String::from_utf8_lossy(&bytes);
-        let line = line.trim_end();
-        on_line(line);
-        keep(&mut last_lines, line);
-        bytes.clear();
-    }
-    last_lines
 }
 
 #[cfg(test)]

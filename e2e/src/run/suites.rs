@@ -2,21 +2,19 @@
 
 use std::{
     path::{Path, PathBuf},
+    pin::pin,
     process::Stdio,
     time::Duration,
 };
 
-use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, BufReader},
-    process::{Child, Command},
-};
+use tokio::process::{Child, Command};
 
 use super::{
     Error, Signal,
     prepare::{INHERITED, Prepared},
     system::System,
 };
-use crate::{env_vars, progress::Progress, provider::end_with_parent, run_dir};
+use crate::{env_vars, lines, progress::Progress, provider::end_with_parent, run_dir};
 
 /// nextest's own words for "some tests failed", from its documented list of exit codes.
 const TESTS_FAILED: i32 = 100;
@@ -179,22 +177,30 @@ async fn watch(
         reason: error.to_string(),
         remedy: format!("install {}, or set another command in .config/e2e.toml", words[0]),
     })?;
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let mut child = Group(child);
-    let output = async { tokio::join!(lines(stdout, on_line), lines(stderr, on_line)) };
-    if signal.or(output).await.is_none() {
+    let ended = signal.or(end(&mut child.0, on_line)).await;
+    if ended.is_none() {
         child.stop().await;
-        return Err(prepared.interrupted());
     }
-    Ok(child.0.wait().await.ok().and_then(|status| status.code()))
+    ended.ok_or_else(|| prepared.interrupted())
 }
 
-async fn lines(stream: Option<impl AsyncRead + Unpin>, on_line: &dyn Fn(&str)) {
-    let Some(stream) = stream else { return };
-    let mut lines = BufReader::new(stream).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        on_line(&line);
-    }
+/// How long what a command said last may be on its way once it has ended. A program that it leaves behind may hold its output open
+/// for ever.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Hands over a command's lines until it has ended; its exit code, or `None` when a signal ended it.
+async fn end(child: &mut Child, on_line: &dyn Fn(&str)) -> Option<i32> {
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let mut said = pin!(async { tokio::join!(lines::each(stdout, on_line), lines::each(stderr, on_line)) });
+    let status = tokio::select! {
+        _ = &mut said => child.wait().await,
+        status = child.wait() => {
+            let _ = tokio::time::timeout(LAST_WORDS, &mut said).await;
+            status
+        }
+    };
+    status.ok().and_then(|status| status.code())
 }
 
 /// How long nextest may take to stop its tests; it gives them 10 s itself.
@@ -245,7 +251,38 @@ fn workspace(root: &Path) -> &Path {
 
 #[cfg(test)]
 mod tests {
+    use std::{cell::RefCell, time::Instant};
+
     use super::*;
+
+    async fn shell(script: &str) -> (Option<i32>, Vec<String>, Duration) {
+        let words = ["sh", "-c", script].map(str::to_owned);
+        let mut child = command(&words, Path::new("/")).expect("words").spawn().expect("a shell");
+        let (lines, started) = (RefCell::new(Vec::new()), Instant::now());
+        let code = end(&mut child, &|line| lines.borrow_mut().push(line.to_owned())).await;
+        (code, lines.into_inner(), started.elapsed())
+    }
+
+    #[tokio::test]
+    async fn output_that_is_no_text_is_read_to_its_end() {
+        // More than a pipe holds comes after it: a command whose output nobody reads would be ended by a signal, or wait.
+        let script = "printf '\\377\\n'; yes | head -n 100000 >&2; yes | head -n 100000; echo last; exit 100";
+        let (code, lines, _) = shell(script).await;
+        assert_eq!((code, lines.len(), lines[0].as_str()), (Some(100), 200_002, "\u{fffd}"));
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_left_behind_does_not_hold_the_run() {
+        let (code, lines, took) = shell("sleep 20 & echo last; exit 3").await;
+        assert_eq!((code, lines), (Some(3), vec!["last".to_owned()]));
+        assert!(took < Duration::from_secs(10), "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn a_command_that_closes_its_output_is_waited_for() {
+        let (code, ..) = shell("exec >&- 2>&-; sleep 0.3; exit 7").await;
+        assert_eq!(code, Some(7));
+    }
 
     #[rstest::rstest]
     #[case("cargo nextest run", "default")]

@@ -1,0 +1,26 @@
+//! What another program says, line by line. Main function: [`each`].
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+
+/// Hands over each line of a stream until its end, without what white space it ends with. What is no UTF-8 is replaced: a stream
+/// that nobody reads any more would stop who writes it.
+pub(crate) async fn each(stream: Option<impl AsyncRead + Unpin>, mut on_line: impl FnMut(&str)) {
+    let Some(stream) = stream else { return };
+    let (mut stream, mut bytes) = (BufReader::new(stream), Vec::new());
+    while stream.read_until(b'\n', &mut bytes).await.is_ok_and(|length| length > 0) {
+        on_line(String::from_utf8_lossy(&bytes).trim_end());
+        bytes.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_no_text_does_not_end_the_reading() {
+        let mut lines = Vec::new();
+        each(Some(&b"one \xff\r\n\n  two\nthree"[..]), |line| lines.push(line.to_owned())).await;
+        assert_eq!(lines, ["one \u{fffd}", "", "  two", "three"]);
+    }
+}
