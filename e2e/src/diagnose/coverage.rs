@@ -1,37 +1,38 @@
 //! Findings about clients that a load was to have and that took no part, or of which nothing is known.
 
 use super::{Code, RunData, counted};
-use crate::report::{Finding, Severity};
+use crate::report::{Finding, Severity, Source};
 
 pub(super) fn findings(data: &RunData) -> Vec<Finding> {
-    let registration =
-        data.registration().and_then(|(figures, file)| lost("registration", figures.lost, figures.clients, file));
+    let registration = data.registration();
     let throughput = data.throughput();
-    let lost_ones =
-        throughput.clone().and_then(|(figures, file)| lost("throughput", figures.lost, figures.clients, file));
-    let idle_ones = throughput.and_then(|(figures, file)| idle(figures.idle, figures.clients, file));
-    registration.into_iter().chain(lost_ones).chain(idle_ones).collect()
+    let lost_of_registration =
+        registration.and_then(|(figures, source)| lost("registration", figures.lost, figures.clients, &source));
+    let lost_of_throughput =
+        throughput.as_ref().and_then(|(figures, source)| lost("throughput", figures.lost, figures.clients, source));
+    let idle = throughput.as_ref().and_then(|(figures, source)| idle(figures.idle, figures.clients, source));
+    lost_of_registration.into_iter().chain(lost_of_throughput).chain(idle).collect()
 }
 
 /// Clients whose agent went away with what it had measured.
-fn lost(load: &str, lost: u64, clients: u64, file: String) -> Option<Finding> {
+fn lost(measured: &str, lost: u64, clients: u64, source: &Source) -> Option<Finding> {
     (lost > 0).then(|| Finding {
         code: Code::NotMeasured,
         severity: Severity::Gap,
         component: None,
         claim: format!(
-            "nothing is known of {lost} of the {} of the {load} load: the agent that made their requests was lost, so every figure is \
-             that of the others",
+            "nothing is known of {lost} of the {} of the {measured} load: the agent that made their requests was lost, so every figure \
+             is that of the others",
             counted(clients, "client")
         ),
-        evidence: vec![format!("{file}#/measured/{load}/lost")],
-        fix: "Find out what ended the agent: the load file under evidence/ says for each what was seen of it last.".to_owned(),
+        evidence: evidence(source, &format!("measured/{measured}/lost")),
+        fix: "Find out what ended the agent; the load's file says what was seen of it last.".to_owned(),
         excerpt: None,
     })
 }
 
 /// Clients that had no part in the throughput load.
-fn idle(idle: u64, clients: u64, file: String) -> Option<Finding> {
+fn idle(idle: u64, clients: u64, source: &Source) -> Option<Finding> {
     (idle > 0).then(|| Finding {
         code: Code::RegistrationFailures,
         severity: Severity::Error,
@@ -40,11 +41,15 @@ fn idle(idle: u64, clients: u64, file: String) -> Option<Finding> {
             "{idle} of the {} of the throughput load had no session when it began",
             counted(clients, "client")
         ),
-        evidence: vec![format!("{file}#/measured/throughput/idle")],
-        fix: "Find out why clients cannot register; the load file under evidence/ has the first error of each kind."
-            .to_owned(),
+        evidence: evidence(source, "measured/throughput/idle"),
+        fix: "Find out why clients cannot register; the load's file has the first error of each kind.".to_owned(),
         excerpt: None,
     })
+}
+
+/// The figure, and everything that the load counted where that was written.
+fn evidence(source: &Source, pointer: &str) -> Vec<String> {
+    std::iter::once(format!("{}#/{pointer}", source.record)).chain(source.load.clone()).collect()
 }
 
 #[cfg(test)]

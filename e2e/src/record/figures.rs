@@ -82,6 +82,7 @@ impl Throughput {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::Generator;
 
     #[test]
     fn each_part_is_what_the_ones_behind_do_not_take() {

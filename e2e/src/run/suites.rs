@@ -172,7 +172,7 @@ async fn watch(
     signal: &Signal,
     on_line: &dyn Fn(&str),
 ) -> Result<Option<i32>, Error> {
-    let mut child = command.spawn().map_err(|error| Error::Suites {
+    let child = command.spawn().map_err(|error| Error::Suites {
         command: words.join(" "),
         reason: error.to_string(),
         remedy: format!("install {}, or set another command in .config/e2e.toml", words[0]),

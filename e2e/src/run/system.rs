@@ -75,8 +75,7 @@ impl System {
             Ok(control) => control,
             Err(error) => {
                 let removed = ended_by(keeper.shutdown(), removal(&provider, prepared)).await;
-                let removed = removed.map_err(|error| prepared.not_removed(&error));
-                return Err(both(Error::Control(error), removed, progress));
+                return Err(both(Error::Control(error), prepared.removed(Some(removed)), progress));
             }
         };
         Ok(Self {
