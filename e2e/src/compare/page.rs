@@ -81,6 +81,7 @@ fn amount(difference: &Difference) -> String {
     let interval = difference.relative_interval.map(|[low, high]| format!(" ({} to {})", share(low), share(high)));
     match difference.relative {
         _ if difference.judgement == Judgement::Same => "none".to_owned(),
+        _ if difference.judgement == Judgement::NotMeasured => "-".to_owned(),
         Some(relative) => share(relative) + &interval.unwrap_or_default(),
         // A share of nothing.
         None => "against 0".to_owned(),

@@ -75,6 +75,14 @@ fn one_run_of_each_has_only_the_noise_within_it() {
 }
 
 #[test]
+fn what_a_side_did_not_measure_has_no_difference() {
+    let one = report("local", "pass", [100; 4], 10.0);
+    let other = Report { throughput: None, ..one.clone() };
+    let page = render(&Comparison::new(&[side("a", &[one]), side("b", &[other])]).unwrap(), "");
+    assert!(page.contains("| operations/s | 100 | not measured | - | not measured |"), "{page}");
+}
+
+#[test]
 fn what_else_differs_is_said() {
     let one = report("local", "pass", [100; 4], 10.0);
     let mut other = one.clone();

@@ -2,6 +2,7 @@
 
 use e2e::{
     control::Control,
+    diagnose::counted,
     environment::Environment,
     fixture::environment,
     kubelet::Which,
@@ -37,14 +38,11 @@ async fn probe_succeeds(
             .filter(|exchange| !exchange.observation.success())
             .map(|exchange| format!("{}: {}", exchange.replica, exchange.observation.message))
             .collect();
-        let detail = format!(
-            "{} of {} probes succeeded",
-            exchanges.len() - failed.len(),
-            specs.len() * declared.desired as usize
-        );
+        let asked = counted((specs.len() * declared.desired as usize) as u64, "probe");
+        let detail = format!("{} of {asked} succeeded", exchanges.len() - failed.len());
         let without_way = (declared.desired as usize).saturating_sub(declared.replicas.len());
         if without_way > 0 {
-            failed.push(format!("there is no way to {without_way} of {} replicas", declared.desired));
+            failed.push(format!("there is no way to {without_way} of {}", counted(declared.desired.into(), "replica")));
         }
         let failure = match (specs.is_empty(), declared.replicas.is_empty(), failed.is_empty()) {
             (true, ..) => Some(format!("{component} declares no {} probe", which.word())),
