@@ -49,7 +49,7 @@ pub(super) fn svg(points: &[Point], study: &Study, hosts: &[Point]) -> String {
     }
     if !hosts.is_empty() {
         add(format!(
-            "<text x=\"{}\" y=\"{}\" text-anchor=\"end\" fill=\"#c33\">\u{2013} the host's limit at each level</text>",
+            "<text x=\"{}\" y=\"{}\" text-anchor=\"end\" fill=\"#c33\">\u{2013} the host's limit, mean of each level</text>",
             WIDTH - MARGIN,
             MARGIN - 20.0
         ));
