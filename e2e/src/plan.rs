@@ -79,7 +79,7 @@ impl Plan {
             return Err(Error::new(ErrorKind::Missing, "the manifests declare nothing to run", remedy));
         }
         let services = services::services(&typed, &components)?;
-        let mut fields = warnings::fields(&objects);
+        let mut fields = warnings::fields(&objects, &services);
         let components = references::order(components, &services, &mut fields);
         let objects = objects.iter().map(Object::new).collect();
         Ok(Self { components, services, fields, objects })

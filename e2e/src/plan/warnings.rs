@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use self::table::{HONOURED, RULES, Rule};
 use super::{
-    FieldUse, Plan, Source,
+    FieldUse, Plan, Service, Source,
     node::{FieldPath, Node, Tree},
     read::{Object, Role, role},
 };
@@ -82,7 +82,7 @@ fn pattern(path: &str) -> String {
 }
 
 /// The fields that some target does not honour, in the order of the objects.
-pub(crate) fn fields(objects: &[Object]) -> Vec<FieldUse> {
+pub(crate) fn fields(objects: &[Object], services: &[Service]) -> Vec<FieldUse> {
     let mut fields = Vec::new();
     for object in objects {
         if role(&object.kind) == Some(Role::Ignored) {
@@ -92,8 +92,22 @@ pub(crate) fn fields(objects: &[Object]) -> Vec<FieldUse> {
             continue;
         }
         Walk { object, fields: &mut fields }.visit(&object.node, &FieldPath::default());
+        let service = services.iter().find(|service| service.source == object.source && service.name == object.name);
+        fields.extend(service.into_iter().flat_map(|service| translated_ports(object, service)));
     }
     fields
+}
+
+/// The ports of a Service that its pods listen on under another number. A Service without an address leads to the pods themselves, in
+/// a cluster too.
+fn translated_ports<'a>(object: &'a Object, service: &'a Service) -> impl Iterator<Item = FieldUse> + 'a {
+    let is_headless = object.node.find(&["spec", "clusterIP"]).and_then(Node::text) == Some("None");
+    let ports = service.ports.iter().enumerate().filter(move |(_, port)| !is_headless && port.port != port.target_port);
+    ports.map(|(index, port)| {
+        let list = FieldPath::default().key("spec").key("ports");
+        let path = list.item(index, port.name.as_deref()).key("targetPort").to_string();
+        FieldUse { source: object.source.clone(), object: object.label(), path, note: None }
+    })
 }
 
 struct Walk<'a> {
@@ -137,6 +151,8 @@ impl Walk<'_> {
         match rule.unless {
             table::Unless::Never => true,
             table::Unless::Text(values) => !node.text().is_some_and(|text| values.contains(&text)),
+            table::Unless::TextIsNot(values) => node.text().is_some_and(|text| values.contains(&text)),
+            table::Unless::PortsAgree => false,
             table::Unless::Bool(value) => !matches!(node.tree, Tree::Bool(own) if own == value),
             table::Unless::UserIsSet => matches!(node.tree, Tree::Bool(true)) && !user_is_set(self.object),
         }

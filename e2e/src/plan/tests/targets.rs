@@ -11,6 +11,12 @@ fn warnings(text: &str, target: Target) -> Vec<(String, String)> {
     plan_of(text).warnings(target).into_iter().map(pair).collect()
 }
 
+/// The same without those about the base itself.
+fn added(text: &str, target: Target) -> Vec<(String, String)> {
+    let base = warnings(BASE, target);
+    warnings(text, target).into_iter().filter(|warning| !base.contains(warning)).collect()
+}
+
 /// A line in the Deployment's `spec`, in the pod's, in the container, or in the Service's.
 fn with(place: &str, line: &str) -> String {
     match place {
@@ -26,18 +32,13 @@ fn with(place: &str, line: &str) -> String {
     }
 }
 
-/// What the base itself is warned about on local, besides what a test adds.
-const LIMITS: [&str; 2] = [
-    "spec.template.spec.containers[app].resources.limits.cpu",
-    "spec.template.spec.containers[app].resources.limits.memory",
-];
-
 #[test]
 fn the_base() {
-    assert_eq!(warnings(BASE, Target::Docker), []);
-    assert_eq!(warnings(BASE, Target::K8s), []);
-    let paths: Vec<_> = warnings(BASE, Target::Local).into_iter().map(|(path, _)| path).collect();
-    assert_eq!(paths, LIMITS);
+    let paths = |target| warnings(BASE, target).into_iter().map(|(path, _)| path).collect::<Vec<_>>();
+    assert_eq!(paths(Target::Docker), ["spec.ports[http].targetPort"]);
+    assert_eq!(paths(Target::K8s), [""; 0]);
+    let limits = ["cpu", "memory"].map(|kind| format!("spec.template.spec.containers[app].resources.limits.{kind}"));
+    assert_eq!(paths(Target::Local), limits);
 }
 
 #[rstest]
@@ -89,8 +90,7 @@ fn the_base() {
 fn not_outside_a_cluster(#[case] place: &str, #[case] line: &str, #[case] path: &str) {
     let text = with(place, line);
     for target in [Target::Docker, Target::Local] {
-        let mut found: Vec<_> = warnings(&text, target).into_iter().map(|(path, _)| path).collect();
-        found.retain(|path| !LIMITS.contains(&path.as_str()));
+        let found: Vec<_> = added(&text, target).into_iter().map(|(path, _)| path).collect();
         assert_eq!(found, [path], "{target}");
     }
     assert_eq!(warnings(&text, Target::K8s), []);
@@ -121,9 +121,8 @@ fn not_outside_a_cluster(#[case] place: &str, #[case] line: &str, #[case] path: 
 #[case("volume", "emptyDir: {medium: Memory}", "spec.template.spec.volumes[tmp].emptyDir.medium")]
 fn not_for_processes(#[case] place: &str, #[case] line: &str, #[case] path: &str) {
     let text = with(place, line);
-    assert_eq!(warnings(&text, Target::Docker), []);
-    let mut found: Vec<_> = warnings(&text, Target::Local).into_iter().map(|(path, _)| path).collect();
-    found.retain(|path| !LIMITS.contains(&path.as_str()));
+    assert_eq!(added(&text, Target::Docker), []);
+    let found: Vec<_> = added(&text, Target::Local).into_iter().map(|(path, _)| path).collect();
     assert_eq!(found, [path]);
 }
 
@@ -145,8 +144,8 @@ fn not_for_processes(#[case] place: &str, #[case] line: &str, #[case] path: &str
 #[case("service", "sessionAffinity: None")]
 fn nothing_to_say(#[case] place: &str, #[case] line: &str) {
     let text = with(place, line);
-    assert_eq!(warnings(&text, Target::Docker), []);
-    assert_eq!(warnings(&text, Target::Local).len(), LIMITS.len());
+    assert_eq!(added(&text, Target::Docker), []);
+    assert_eq!(added(&text, Target::Local), []);
 }
 
 #[test]
@@ -158,14 +157,14 @@ fn a_warning_in_full() {
         path: "spec.strategy".into(),
         reason: "the replicas start together, and nothing is rolled out".into(),
     };
-    assert_eq!(plan_of(&text).warnings(Target::Docker), [expected]);
+    assert_eq!(plan_of(&text).warnings(Target::Docker)[0], expected);
 }
 
 #[test]
 fn a_field_in_no_table_has_a_reason_too() {
     let text = with("pod", "hostPID: true");
     assert_eq!(
-        warnings(&text, Target::Docker),
+        added(&text, Target::Docker),
         [("spec.template.spec.hostPID".to_owned(), "has no effect on docker".to_owned())]
     );
 }
@@ -177,8 +176,9 @@ fn kinds_without_a_part_in_a_plan() {
     );
     let plan = plan_of(&text);
     let warnings = plan.warnings(Target::Docker);
-    assert_eq!(warnings[0].object, "PodDisruptionBudget/backend");
-    assert_eq!(warnings[0].reason, "objects of kind PodDisruptionBudget exist in a cluster only");
+    let last = warnings.last().expect("a warning");
+    assert_eq!(last.object, "PodDisruptionBudget/backend");
+    assert_eq!(last.reason, "objects of kind PodDisruptionBudget exist in a cluster only");
     assert_eq!(plan.warnings(Target::K8s), []);
 }
 
@@ -187,7 +187,8 @@ fn a_service_for_a_name_outside() {
     let service = "---\napiVersion: v1\nkind: Service\nmetadata: {name: mail}\nspec: {type: ExternalName, externalName: mail.example.org}\n";
     let plan = plan_of(&format!("{BASE}{service}"));
     assert_eq!(plan.services.len(), 1);
-    assert_eq!(plan.warnings(Target::Docker)[0].path, "spec.externalName");
+    let paths: Vec<_> = plan.warnings(Target::Docker).into_iter().map(|warning| warning.path).collect();
+    assert_eq!(paths, ["spec.ports[http].targetPort", "spec.externalName"]);
 }
 
 #[test]
@@ -195,5 +196,36 @@ fn generated_secrets_concern_kubectl() {
     let text = base_with("  name: keys\n", "  name: keys\n  annotations: {e2e/generate: password}\n");
     let found = warnings(&text, Target::K8s);
     assert_eq!(found[0].0, "metadata.annotations['e2e/generate']");
-    assert_eq!(warnings(&text, Target::Docker), []);
+    assert_eq!(added(&text, Target::Docker), []);
+}
+
+#[rstest]
+#[case::another_number("{name: http, port: 80, targetPort: 8000}", &["spec.ports[http].targetPort"])]
+#[case::the_name_of_another_number("{name: http, port: 80, targetPort: http}", &["spec.ports[http].targetPort"])]
+#[case::the_same("{name: http, port: 8000, targetPort: http}", &[])]
+#[case::none_of_its_own("{name: http, port: 8000}", &[])]
+fn a_port_that_is_translated(#[case] port: &str, #[case] expected: &[&str]) {
+    let text = base_with("{name: http, port: 80, targetPort: http}", port);
+    let paths = |text: &str, target| warnings(text, target).into_iter().map(|(path, _)| path).collect::<Vec<_>>();
+    assert_eq!(paths(&text, Target::Docker), expected);
+    assert_eq!(added(&text, Target::Local), [], "names and ports are replaced together");
+    let headless =
+        text.replace("  selector: {app: backend}\n  ports", "  clusterIP: None\n  selector: {app: backend}\n  ports");
+    assert_eq!(paths(&headless, Target::Docker), [""; 0], "nothing translates there in a cluster either");
+}
+
+#[test]
+fn an_address_that_is_made_up() {
+    let with_field = |field: &str| {
+        let line = format!("            - {{name: FIELD, valueFrom: {{fieldRef: {{fieldPath: {field}}}}}}}\n");
+        base_with(
+            "          ports:\n            - name: http\n",
+            &format!("{line}          ports:\n            - name: http\n"),
+        )
+    };
+    let found = added(&with_field("status.podIP"), Target::Local);
+    assert_eq!(found[0].0, "spec.template.spec.containers[app].env[FIELD].valueFrom.fieldRef.fieldPath");
+    assert_eq!(found.len(), 1);
+    assert_eq!(added(&with_field("status.podIP"), Target::Docker), []);
+    assert_eq!(added(&with_field("metadata.name"), Target::Local), []);
 }

@@ -13,7 +13,12 @@ pub(super) const HONOURED: &[&str] = &[
     "metadata.name",
     "pod.containers[].args",
     "pod.containers[].command",
-    "pod.containers[].env",
+    "pod.containers[].env[].name",
+    "pod.containers[].env[].value",
+    "pod.containers[].env[].valueFrom.configMapKeyRef",
+    "pod.containers[].env[].valueFrom.fieldRef.apiVersion",
+    "pod.containers[].env[].valueFrom.resourceFieldRef",
+    "pod.containers[].env[].valueFrom.secretKeyRef",
     "pod.containers[].envFrom",
     "pod.containers[].image",
     "pod.containers[].livenessProbe",
@@ -40,7 +45,6 @@ pub(super) const HONOURED: &[&str] = &[
     "spec.ports[].name",
     "spec.ports[].port",
     "spec.ports[].protocol",
-    "spec.ports[].targetPort",
     "spec.publishNotReadyAddresses",
     "spec.replicas",
     "spec.selector",
@@ -63,7 +67,11 @@ pub(super) struct Rule {
 pub(super) enum Unless {
     Never,
     Text(&'static [&'static str]),
+    /// Every text but these.
+    TextIsNot(&'static [&'static str]),
     Bool(bool),
+    /// The Service has no port of its own for the pods' one; the walk, which sees one field, leaves that to `translated_ports`.
+    PortsAgree,
     /// Every container has a `runAsUser`.
     UserIsSet,
 }
@@ -134,7 +142,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         path: "pod.imagePullSecrets",
         unless: Unless::Never,
-        docker: Some("images are pulled with the docker engine's own login"),
+        docker: Some("images are pulled without a login; `docker pull` brings a private one beforehand"),
         local: None,
         k8s: None,
     },
@@ -162,6 +170,11 @@ pub(super) const RULES: &[Rule] = &[
         k8s: None,
     },
     without_cluster("pod.containers[].lifecycle", "hooks are not run"),
+    local(
+        "pod.containers[].env[].valueFrom.fieldRef.fieldPath",
+        "the address is made up: probes name it, and nothing can listen on it or connect to it",
+    )
+    .unless(Unless::TextIsNot(&["status.podIP", "status.podIPs"])),
     local("pod.containers[].ports[].protocol", "only TCP is carried between components").unless(Unless::Text(&["TCP"])),
     local("pod.containers[].resources.limits.cpu", PLAIN_PROCESS),
     local("pod.containers[].resources.limits.memory", "enforced by sampling, so only approximately"),
@@ -174,6 +187,15 @@ pub(super) const RULES: &[Rule] = &[
         .unless(Unless::Text(&["None", ""])),
     without_cluster("spec.externalName", "names outside the system are left to the machine's resolver"),
     without_cluster("spec.ports[].nodePort", NOT_PUBLISHED),
+    Rule {
+        path: "spec.ports[].targetPort",
+        unless: Unless::PortsAgree,
+        docker: Some(
+            "nothing translates ports between pods: under the Service's name they find its pods, at the target port",
+        ),
+        local: None,
+        k8s: None,
+    },
     without_cluster("spec.sessionAffinity", "each connection is balanced on its own").unless(Unless::Text(&["None"])),
     without_cluster("spec.type", NOT_PUBLISHED).unless(Unless::Text(&["ClusterIP", "ExternalName"])),
 ];
