@@ -1,6 +1,7 @@
 //! What runs a plan: containers or processes. Main type: [`Provider`].
 
 mod accept;
+mod balancer;
 pub mod docker;
 pub(crate) mod files;
 pub mod k8s;
@@ -175,6 +176,9 @@ impl Provider {
                     Self::Local(local) => {
                         (local.service(&service.name, port.port), local.path(&service.name, port.port))
                     }
+                    Self::Docker(docker) if docker.balanced(&service.name, port.port).is_some() => {
+                        (docker.balanced(&service.name, port.port), "balancer")
+                    }
                     Self::Docker(_) | Self::K8s(_) => {
                         let pod = pods.iter().find(|pod| service.components.contains(&pod.component.name));
                         let reached = |pod: &PodSpec| self.target(&pod.name)?.ports.get(&port.target_port).copied();
@@ -276,8 +280,8 @@ impl Provider {
     /// A pod became ready or ceased to be: Services with several replicas follow where the target allows.
     pub(crate) fn set_ready(&self, pod: &str, ready: bool) {
         match self {
-            // The engine's DNS keeps every replica; a warning of the plan says so.
-            Self::Docker(_) => {}
+            // For this machine's connections: the engine's DNS keeps every replica.
+            Self::Docker(pods) => pods.set_ready(pod, ready),
             Self::Local(pods) => pods.set_ready(pod, ready),
             // The cluster's own Services do.
             Self::K8s(_) => {}

@@ -1,10 +1,10 @@
-//! A Service with several replicas, as plain processes see it: one address whose connections go to the ready replicas in turn.
-//! Main type: [`Balancer`].
+//! A Service with several replicas, as plain processes and this machine see it: one address whose connections go to the ready
+//! replicas in turn. Main type: [`Balancer`].
 
 use std::{
     net::SocketAddr,
     sync::{
-        Arc, RwLock,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -33,6 +33,15 @@ impl Balancer {
     }
 }
 
+/// Puts a replica among those that take connections, or takes it out.
+pub(super) fn set_ready(list: &Ready, replica: SocketAddr, ready: bool) {
+    let mut list = list.write().unwrap_or_else(PoisonError::into_inner);
+    list.retain(|listed| *listed != replica);
+    if ready {
+        list.push(replica);
+    }
+}
+
 impl Drop for Balancer {
     fn drop(&mut self) {
         self.task.abort();
@@ -44,7 +53,7 @@ async fn serve(listener: TcpListener, ready: Ready) {
     loop {
         let client = accept::next(&listener).await;
         let replica = {
-            let replicas = ready.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let replicas = ready.read().unwrap_or_else(PoisonError::into_inner);
             let turn = turn.fetch_add(1, Ordering::Relaxed);
             (!replicas.is_empty()).then(|| replicas[turn % replicas.len()])
         };
@@ -102,9 +111,9 @@ mod tests {
         let _balancer = Balancer::serve(listener, Arc::clone(&ready));
 
         assert_eq!([ask(address).await, ask(address).await], ["one", "two"]);
-        ready.write().unwrap().retain(|replica| *replica == two);
+        set_ready(&ready, one, false);
         assert_eq!([ask(address).await, ask(address).await], ["two", "two"]);
-        ready.write().unwrap().clear();
+        set_ready(&ready, two, false);
         assert_eq!(ask(address).await, "connection reset");
     }
 }

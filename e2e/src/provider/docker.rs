@@ -2,6 +2,7 @@
 //! a restart of an application container keeps address, Service names and published ports. Main type: [`DockerPods`].
 
 pub(crate) mod engine;
+mod entrance;
 mod exit;
 mod host;
 mod network;
@@ -9,6 +10,7 @@ mod sandbox;
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -23,7 +25,7 @@ use futures_util::StreamExt;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt, runners::AsyncRunner};
 use tokio::sync::{Mutex, OnceCell};
 
-use self::{engine::Engine, host::HostSettings, network::Network, sandbox::Sandbox};
+use self::{engine::Engine, entrance::Entrance, host::HostSettings, network::Network, sandbox::Sandbox};
 use super::{Error, Usage, pods::PodSpec};
 use crate::{
     evidence::Throttling,
@@ -41,6 +43,7 @@ pub(crate) struct DockerPods {
     pub(crate) engine: Engine,
     network: Network,
     services: Vec<Service>,
+    entrances: Vec<Entrance>,
     /// Pods in start order.
     order: Vec<String>,
     pods: BTreeMap<String, Pod>,
@@ -77,6 +80,7 @@ impl DockerPods {
         directory: &RunDir,
         published_ports: bool,
     ) -> Result<Self, Error> {
+        let entrances = entrance::open(services, &pods).await?;
         let network = Network::create(&engine, published_ports).await?;
         let order = pods.iter().map(|pod| pod.name.clone()).collect();
         let mut made = BTreeMap::new();
@@ -86,7 +90,8 @@ impl DockerPods {
             let (sandbox, repair) = (RwLock::default(), Mutex::default());
             made.insert(spec.name.clone(), Pod { spec, sandbox, repair, files });
         }
-        Ok(Self { engine, network, services: services.to_vec(), order, pods: made, containers: Mutex::default() })
+        let (services, containers) = (services.to_vec(), Mutex::default());
+        Ok(Self { engine, network, services, entrances, order, pods: made, containers })
     }
 
     /// Makes the sandbox of the pod that starts first and that the others wait for: alone it takes the engine half the time that
@@ -125,6 +130,19 @@ impl DockerPods {
         let sandbox = pod.made_sandbox()?;
         let ports = pod.spec.ports().filter_map(|port| Some((port.number, sandbox.dial(port.number)?)));
         Some(Target { pod_ip: sandbox.ip, ports: ports.collect() })
+    }
+
+    /// Where this machine reaches a port of a Service with several replicas.
+    pub(crate) fn balanced(&self, service: &str, port: u16) -> Option<SocketAddr> {
+        let found = self.entrances.iter().find(|entrance| entrance.service == service && entrance.port == port);
+        found.map(|entrance| entrance.address)
+    }
+
+    /// Lets this machine's connections to a pod's Services reach it, or no longer.
+    pub(crate) fn set_ready(&self, pod: &str, ready: bool) {
+        if let Some(target) = self.target(pod) {
+            self.entrances.iter().for_each(|entrance| entrance.set_ready(pod, &target, ready));
+        }
     }
 
     /// `pod address` where this machine routes to pods, else `published port`.

@@ -1,7 +1,6 @@
 //! Pods as plain processes, for a machine without containers: the same plan, with Service names, mount paths and ports made
 //! true for this machine. Main type: [`LocalPods`].
 
-mod balancer;
 mod install;
 mod memory;
 mod ports;
@@ -22,15 +21,18 @@ use std::{
 use rustix::process::Signal;
 
 pub use self::program::{Error as ProgramError, Program, Programs, Rewrite, StopSignal};
+pub(crate) use self::{install::find_programs, workspace::OUTSIDE};
 use self::{
-    balancer::{Balancer, Ready},
     ports::Ports,
     process::{Process, Spec},
     translate::Translation,
     workspace::Workspace,
 };
-pub(crate) use self::{install::find_programs, workspace::OUTSIDE};
-use super::{Error, Usage, pods::PodSpec};
+use super::{
+    Error, Usage,
+    balancer::{Balancer, Ready, set_ready},
+    pods::PodSpec,
+};
 use crate::{
     kubelet::{node::ExecResult, probe::Target, status::Exit},
     plan::{Container, Plan, Service, Volume},
@@ -302,11 +304,7 @@ impl LocalPods {
         for port in self.services.values().filter(|port| !port.publish_not_ready) {
             let Some((replicas, list, _)) = &port.balanced else { continue };
             let Some(address) = replicas.get(pod) else { continue };
-            let mut list = list.write().unwrap_or_else(PoisonError::into_inner);
-            list.retain(|listed| listed != address);
-            if ready {
-                list.push(*address);
-            }
+            set_ready(list, *address, ready);
         }
     }
 
