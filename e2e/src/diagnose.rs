@@ -41,8 +41,10 @@ pub struct RunData {
     pub environment: Environment,
     /// What the tests found.
     pub records: Vec<Record>,
-    /// Tests as nextest saw them: name and whether it passed.
-    pub tests: BTreeMap<String, bool>,
+    /// Tests as nextest saw them.
+    pub tests: Vec<Test>,
+    /// How the suites' command ended, where it did not end as it should.
+    pub suites: Option<OddEnd>,
     /// Pods at the end of the run.
     pub snapshot: Snapshot,
     /// Memory and processor time.
@@ -59,6 +61,30 @@ pub struct RunData {
     pub load_files: BTreeSet<String>,
     /// Last lines of each container's log, by `pod.container`.
     pub logs: BTreeMap<String, String>,
+}
+
+/// A test as nextest saw it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Test {
+    /// The test binary: two may have a test of the same name.
+    pub binary: String,
+    /// Its name.
+    pub name: String,
+    /// Whether it passed.
+    pub passed: bool,
+    /// What nextest says of a failure, such as `test timeout`.
+    pub failure: Option<String>,
+}
+
+/// How a command of suites ended that did not end as it should.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OddEnd {
+    /// The command.
+    pub command: String,
+    /// What was odd.
+    pub reason: String,
+    /// What to do.
+    pub remedy: String,
 }
 
 /// What kind a finding is. The order is that of the report among findings of one severity: causes first.

@@ -39,7 +39,7 @@ use crate::{
     progress::Progress,
     provider::{Provider, k8s},
     report::{Report, Verdict},
-    run_dir::RunDir,
+    run_dir::{self, RunDir},
     target::Target,
 };
 
@@ -244,11 +244,20 @@ async fn work(
     let interrupted = || prepared.interrupted();
     let up = signal.or(bring_up::wait(system, prepared, progress)).await.ok_or_else(interrupted)??;
     if options.suites {
-        match up {
+        let odd = match up {
             Up::Ready | Up::Unready => suites::run(system, prepared, signal, progress).await?,
-            Up::Stuck => progress.line("the suites are not run: there is no whole system to test"),
+            Up::Stuck => {
+                progress.line("the suites are not run: there is no whole system to test");
+                None
+            }
+        };
+        if let Some(odd) = &odd {
+            progress.line(format!("`{}` did not end as it should: {}; {}", odd.command, odd.reason, odd.remedy));
         }
         signal.or(collect::gather(system, prepared, progress)).await.ok_or_else(interrupted)??;
+        if let Some(odd) = &odd {
+            prepared.directory.write_json(run_dir::SUITES, odd)?;
+        }
     }
     Ok(up)
 }

@@ -25,6 +25,8 @@ pub const RESULTS: &str = "results";
 pub const EVIDENCE: &str = "evidence";
 /// The suites as nextest saw them.
 pub const JUNIT: &str = "junit.xml";
+/// How the suites' command ended, where it did not end as it should.
+pub const SUITES: &str = "suites.json";
 /// The report as data.
 pub const REPORT_JSON: &str = "report.json";
 /// The report for people.

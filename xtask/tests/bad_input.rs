@@ -11,6 +11,7 @@ use std::{
     process::{Command, Output},
 };
 
+use e2e::exit::ExitCode;
 use rstest::rstest;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use support::{has_engine, labelled, private_files, processes_of};
@@ -181,6 +182,34 @@ fn a_package_that_is_missing() {
     for phrase in ["`cargo build ", "--package no-such-package", "\n    | error: could not find `Cargo.toml`"] {
         assert!(error.contains(phrase), "`{phrase}` is not in\n{error}");
     }
+    project.expect_nothing_left();
+}
+
+/// What was seen of the system is not lost with suites that end oddly, and the report says that they did.
+#[rstest]
+#[case::another_exit_code("echo some >&2; exit 3", "it ended with exit code 3")]
+#[case::no_list_of_tests("exit 0", "it left no ")]
+fn suites_that_end_oddly(#[case] script: &str, #[case] reason: &str) {
+    // A program without a probe is ready at once.
+    let manifest = MANIFEST.replace("          readinessProbe: {tcpSocket: {port: 6379}}\n", "");
+    let config = NO_SUITES.replace("['true']", &format!("['sh', '-c', '{script}']"));
+    let project = Project::new(&config, &manifest);
+    let output = project.e2e(&[], &["--target", "local"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(ExitCode::Incomplete as i32), "{said}");
+    let run = project.runs().join("latest");
+    for text in [&*said, &fs::read_to_string(run.join("report.md")).unwrap()] {
+        assert!(text.contains(reason), "`{reason}` is not in\n{text}");
+    }
+    assert!(run.join("evidence/pods.json").exists());
+    let again = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(["report", "--check"])
+        .arg(&run)
+        .arg("--root")
+        .arg(project.root())
+        .output()
+        .unwrap();
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
     project.expect_nothing_left();
 }
 

@@ -1,11 +1,13 @@
 //! Findings about the suites themselves: checks that failed, and what was not measured.
 
-use super::{Code, RunData};
+use std::collections::BTreeSet;
+
+use super::{Code, OddEnd, RunData, Test};
 use crate::{
     evidence::PODS,
     record::Outcome,
     report::{Finding, Severity, ThresholdState, build::thresholds},
-    run_dir::JUNIT,
+    run_dir::{JUNIT, SUITES},
 };
 
 pub(super) fn findings(data: &RunData) -> Vec<Finding> {
@@ -54,20 +56,89 @@ fn nothing_succeeded(data: &RunData, threshold: &str) -> bool {
     }
 }
 
-fn gaps(data: &RunData) -> Vec<Finding> {
-    let mut gaps = Vec::new();
-    if data.tests.is_empty() {
-        // Everything else that is missing follows from it.
-        return vec![gap("no test of the suites ran".to_owned(), "environment.json#/ready".to_owned())];
-    }
-    for (test, passed) in &data.tests {
-        let records: Vec<_> = data.records.iter().filter(|record| record.test == *test).collect();
-        if records.is_empty() {
-            gaps.push(gap(format!("the test {test} left no record"), JUNIT.to_owned()));
-        } else if !passed && records.iter().all(|record| record.outcome == Outcome::Passed) {
-            gaps.push(gap(format!("the test {test} failed after its record was written"), JUNIT.to_owned()));
+/// A command of suites that did not end as it should may have left out anything.
+fn odd_end(data: &RunData) -> Option<Finding> {
+    let OddEnd { command, reason, remedy } = data.suites.as_ref()?;
+    let claim = format!("`{command}`, which runs the suites, did not end as it should: {reason}");
+    Some(Finding { fix: format!("{}.", capitalised(remedy)), ..gap(claim, SUITES.to_owned()) })
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// No test at all.
+fn no_tests(data: &RunData) -> Finding {
+    match data.records.len() {
+        0 => gap("no test of the suites ran".to_owned(), "environment.json#/ready".to_owned()),
+        records => {
+            let there = if records == 1 { "there is" } else { "there are" };
+            let records = super::counted(records as u64, "record");
+            gap(format!("{JUNIT} names no test, although {there} {records}"), JUNIT.to_owned())
         }
     }
+}
+
+/// What the records of the tests of one name leave open. Such tests are counted, since a record does not say which binary wrote it.
+fn unrecorded(data: &RunData, name: &str) -> Vec<Finding> {
+    let tests: Vec<&Test> = data.tests.iter().filter(|test| test.name == name).collect();
+    let failed: Vec<&Test> = tests.iter().copied().filter(|test| !test.passed).collect();
+    let records: Vec<_> = data.records.iter().filter(|record| record.test == name).collect();
+    let told = records.iter().filter(|record| record.outcome == Outcome::Failed).count();
+    let binaries = |tests: &[&Test]| tests.iter().map(|test| test.binary.as_str()).collect::<Vec<_>>().join(", ");
+    let mut claims = Vec::new();
+    match (&tests[..], records.len()) {
+        ([test], 0) => return vec![no_record(test)],
+        (tests, records) if records < tests.len() => claims.push(format!(
+            "{} tests are called {name} (in {}) and left {}",
+            tests.len(),
+            binaries(tests),
+            super::counted(records as u64, "record")
+        )),
+        _ => {}
+    }
+    match &failed[..] {
+        failed if failed.len() <= told => {}
+        [test] => claims.push(format!("{} failed, and no record says so", described(test))),
+        failed => claims.push(format!(
+            "{} tests called {name} failed (in {}), and {} so",
+            failed.len(),
+            binaries(failed),
+            if told == 1 { "1 record says".to_owned() } else { format!("{told} records say") }
+        )),
+    }
+    claims.into_iter().map(|claim| gap(claim, JUNIT.to_owned())).collect()
+}
+
+fn described(test: &Test) -> String {
+    match test.binary.as_str() {
+        "" => format!("the test {}", test.name),
+        binary => format!("the test {} of {binary}", test.name),
+    }
+}
+
+/// nextest's word for a test that it ended because it took too long.
+const TIMED_OUT: &str = "test timeout";
+
+fn no_record(test: &Test) -> Finding {
+    let why = test.failure.as_ref().map_or_else(String::new, |failure| format!(": {failure}"));
+    let mut gap = gap(format!("{} left no record{why}", described(test)), JUNIT.to_owned());
+    if test.failure.as_deref() == Some(TIMED_OUT) {
+        gap.fix = "Raise slow-timeout in the suites' profile in .config/nextest.toml, or let the load last less long."
+            .to_owned();
+    }
+    gap
+}
+
+fn gaps(data: &RunData) -> Vec<Finding> {
+    let mut gaps: Vec<Finding> = odd_end(data).into_iter().collect();
+    if data.tests.is_empty() {
+        // Everything else that is missing follows from it.
+        return if gaps.is_empty() { vec![no_tests(data)] } else { gaps };
+    }
+    let names: BTreeSet<&str> = data.tests.iter().map(|test| test.name.as_str()).collect();
+    gaps.extend(names.into_iter().flat_map(|name| unrecorded(data, name)));
     for record in data.records.iter().filter(|record| record.outcome == Outcome::Skipped) {
         gaps.push(gap(format!("{}/{} was skipped: {}", record.suite, record.case, record.detail), record.file()));
     }

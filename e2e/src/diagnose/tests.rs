@@ -66,7 +66,8 @@ pub(crate) fn run(container: ContainerReport) -> RunData {
         environment: serde_json::from_value(environment).unwrap(),
         records: Vec::new(),
         // A run without tests has a gap of its own.
-        tests: BTreeMap::new(),
+        tests: Vec::new(),
+        suites: None,
         snapshot: Snapshot { pods: BTreeMap::from([("app-0".to_owned(), pod)]) },
         resources: Resources::default(),
         saturation: Vec::new(),
@@ -76,6 +77,81 @@ pub(crate) fn run(container: ContainerReport) -> RunData {
         load_files: BTreeSet::new(),
         logs: BTreeMap::new(),
     }
+}
+
+fn test(binary: &str, name: &str, passed: bool) -> Test {
+    Test { binary: binary.to_owned(), name: name.to_owned(), passed, failure: None }
+}
+
+fn record(case: &str, test: &str, outcome: crate::record::Outcome) -> Record {
+    Record {
+        suite: "own".to_owned(),
+        case: case.to_owned(),
+        test: test.to_owned(),
+        outcome,
+        detail: String::new(),
+        duration_ms: 0,
+        measured: Measured::Nothing,
+    }
+}
+
+fn gap_claims(data: &RunData) -> Vec<String> {
+    let gaps = findings(data).into_iter().filter(|finding| finding.severity == Severity::Gap);
+    gaps.map(|finding| finding.claim).collect()
+}
+
+/// Two binaries may have a test of one name, and the record of the one must not stand for the other.
+#[test]
+fn a_failed_test_does_not_vanish_behind_another_of_its_name() {
+    use crate::record::Outcome::{Failed, Passed, Skipped};
+    let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+    data.tests = vec![test("e2e::a", "works", false), test("e2e::b", "works", true)];
+    data.records = vec![record("works", "works", Passed)];
+    let claims = gap_claims(&data);
+    assert_eq!(
+        claims,
+        [
+            "2 tests are called works (in e2e::a, e2e::b) and left 1 record",
+            "the test works of e2e::a failed, and no record says so"
+        ]
+    );
+
+    data.records = vec![record("works", "works", Passed), record("works_too", "works", Failed)];
+    assert_eq!(gap_claims(&data), Vec::<String>::new());
+    data.tests[1].passed = false;
+    assert_eq!(gap_claims(&data), ["2 tests called works failed (in e2e::a, e2e::b), and 1 record says so"]);
+
+    data.tests = vec![test("e2e::a", "works", false)];
+    data.records = vec![record("works", "works", Skipped)];
+    assert!(gap_claims(&data).contains(&"the test works of e2e::a failed, and no record says so".to_owned()));
+}
+
+#[test]
+fn a_test_that_was_ended_says_by_what() {
+    let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+    data.tests =
+        vec![Test { failure: Some("test timeout".to_owned()), ..test("e2e::suites", "throughput::load", false) }];
+    let found = findings(&data).into_iter().find(|finding| finding.severity == Severity::Gap).expect("a gap");
+    assert_eq!(found.claim, "the test throughput::load of e2e::suites left no record: test timeout");
+    assert!(found.fix.contains("slow-timeout"), "{}", found.fix);
+}
+
+#[test]
+fn suites_that_ended_oddly_are_a_gap_whatever_was_recorded() {
+    let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+    data.suites = Some(OddEnd {
+        command: "cargo nextest run".to_owned(),
+        reason: "it ended with exit code 101".to_owned(),
+        remedy: "see its output".to_owned(),
+    });
+    let words = "`cargo nextest run`, which runs the suites, did not end as it should: it ended with exit code 101";
+    assert_eq!(gap_claims(&data), [words]);
+    data.tests = vec![test("e2e::a", "works", true)];
+    data.records = vec![record("works", "works", crate::record::Outcome::Passed)];
+    assert_eq!(gap_claims(&data), [words]);
+    data.suites = None;
+    data.tests.clear();
+    assert_eq!(gap_claims(&data), ["junit.xml names no test, although there is 1 record"]);
 }
 
 #[rstest::rstest]
@@ -207,7 +283,7 @@ fn restarts_that_a_line_allows() {
 #[case::chosen_checks(Some("test(health)"), 0)]
 fn a_line_that_nothing_measures(#[case] filter: Option<&str>, #[case] gaps: usize) {
     let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
-    data.tests.insert("a test".to_owned(), true);
+    data.tests.push(test("", "a test", true));
     data.request.thresholds.throughput_errors_max = Some(0);
     data.request.thresholds.restarts_max = Some(0);
     data.request.filter = filter.map(str::to_owned);
@@ -221,7 +297,7 @@ fn a_line_that_nothing_measures(#[case] filter: Option<&str>, #[case] gaps: usiz
 #[test]
 fn a_limit_of_which_nobody_tells_is_no_silence() {
     let mut data = run(ended(&[]));
-    data.tests.insert("a test".to_owned(), true);
+    data.tests.push(test("", "a test", true));
     let remedy = |data: &RunData| {
         let unknown =
             |finding: &Finding| finding.claim == "nobody told how often the kernel held app-0 back at their CPU limits";

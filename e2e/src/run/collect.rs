@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Error, prepare::Prepared, system::System};
 use crate::{
-    diagnose::RunData,
+    diagnose::{RunData, Test},
     evidence::{self, CLUSTER, DOCTOR, PODS, RESOURCES, SATURATION, THROTTLING},
     kubelet::node::Snapshot,
     progress::Progress,
@@ -54,6 +54,7 @@ pub fn load(directory: &RunDir) -> Result<RunData, run_dir::Error> {
         environment: directory.read_json(run_dir::ENVIRONMENT)?,
         records,
         tests: tests(&junit),
+        suites: directory.read_json_if_there(run_dir::SUITES)?,
         snapshot,
         resources: directory.read_json(RESOURCES)?,
         saturation: directory.read_json(SATURATION)?,
@@ -79,17 +80,20 @@ fn last_lines(text: &str) -> String {
     lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
 }
 
-/// The tests of a JUnit file: name and whether it passed. A file that is cut short gives the tests up to there.
-fn tests(junit: &str) -> BTreeMap<String, bool> {
-    let Ok(document) = roxmltree::Document::parse(junit) else { return BTreeMap::new() };
-    document
-        .descendants()
-        .filter(|node| node.has_tag_name("testcase"))
-        .filter_map(|case| {
-            let failed = case.children().any(|child| child.has_tag_name("failure") || child.has_tag_name("error"));
-            Some((case.attribute("name")?.to_owned(), !failed))
+/// The tests of a JUnit file. One that is cut short gives none: who knows what stood in the rest.
+fn tests(junit: &str) -> Vec<Test> {
+    let Ok(document) = roxmltree::Document::parse(junit) else { return Vec::new() };
+    let cases = document.descendants().filter(|node| node.has_tag_name("testcase"));
+    let test = |case: roxmltree::Node<'_, '_>| {
+        let failure = case.children().find(|child| child.has_tag_name("failure") || child.has_tag_name("error"));
+        Some(Test {
+            binary: case.attribute("classname").unwrap_or_default().to_owned(),
+            name: case.attribute("name")?.to_owned(),
+            passed: failure.is_none(),
+            failure: failure.and_then(|failure| failure.attribute("type")).map(str::to_owned),
         })
-        .collect()
+    };
+    cases.filter_map(test).collect()
 }
 
 #[cfg(test)]
@@ -99,10 +103,25 @@ mod tests_of_collect {
     #[test]
     fn junit_names_tests_and_failures() {
         let junit = r#"<testsuites><testsuite name="e2e::suites">
-            <testcase name="health::a"/><testcase name="probes::b"><failure>x</failure></testcase>
+            <testcase name="health::a" classname="e2e::suites"/>
+            <testcase name="probes::b" classname="e2e::suites"><failure type="test timeout">x</failure></testcase>
+            <testcase name="health::a" classname="e2e::more"><failure>x</failure></testcase>
             </testsuite></testsuites>"#;
-        assert_eq!(tests(junit), BTreeMap::from([("health::a".to_owned(), true), ("probes::b".to_owned(), false)]));
-        assert!(tests("<testsuites>").is_empty());
+        let test = |binary: &str, name: &str, passed, failure: Option<&str>| Test {
+            binary: binary.to_owned(),
+            name: name.to_owned(),
+            passed,
+            failure: failure.map(str::to_owned),
+        };
+        assert_eq!(
+            tests(junit),
+            [
+                test("e2e::suites", "health::a", true, None),
+                test("e2e::suites", "probes::b", false, Some("test timeout")),
+                test("e2e::more", "health::a", false, None),
+            ]
+        );
+        assert!(tests(&junit[..junit.len() / 2]).is_empty());
     }
 
     #[test]

@@ -14,20 +14,21 @@ use super::{
     prepare::{INHERITED, Prepared},
     system::System,
 };
-use crate::{env_vars, lines, progress::Progress, provider::end_with_parent, run_dir};
+use crate::{diagnose::OddEnd, env_vars, lines, progress::Progress, provider::end_with_parent, run_dir};
 
 /// nextest's own words for "some tests failed", from its documented list of exit codes.
 const TESTS_FAILED: i32 = 100;
 /// The same for "no test was selected".
 const NO_TESTS: i32 = 4;
 
-/// Runs the suites against the system. Failed tests are no error: their records say what failed.
+/// Runs the suites against the system. Failed tests are no error: their records say what failed. Neither is an odd end, which is
+/// returned: what was measured until then is not lost.
 pub(super) async fn run(
     system: &System,
     prepared: &Prepared,
     signal: &Signal,
     progress: &Progress,
-) -> Result<(), Error> {
+) -> Result<Option<OddEnd>, Error> {
     progress.line(format!("running the suites: {}", prepared.config.suites.join(" ")));
     let profile = profile(&prepared.config.suites);
     // nextest keeps its store there wherever cargo builds to: `store.dir` is `target/nextest` of the workspace.
@@ -49,29 +50,33 @@ pub(super) async fn run(
         status = watch(command, prepared, &prepared.config.suites, signal, &show) => status?,
     };
     progress.live_done();
-    let failed = |reason: String, remedy: &str| Error::Suites {
-        command: prepared.config.suites.join(" "),
-        reason,
-        remedy: remedy.to_owned(),
-    };
-    match status {
-        Some(0 | TESTS_FAILED) => {}
-        Some(NO_TESTS) => {
-            return Err(failed("it selected no test".to_owned(), "check its filters and its profile"));
-        }
-        status => {
-            let status = status.map_or("a signal".to_owned(), |code| format!("exit code {code}"));
-            return Err(failed(format!("it ended with {status}"), "its output above says why"));
-        }
+    let command = prepared.config.suites.join(" ");
+    if status == Some(NO_TESTS) {
+        let (reason, remedy) = ("it selected no test".to_owned(), "check its filters and its profile".to_owned());
+        return Err(Error::Suites { command, reason, remedy });
     }
-    let text = std::fs::read_to_string(&junit).map_err(|error| {
-        failed(
-            format!("it left no {} ({error})", junit.display()),
-            &format!("set `path = \"junit.xml\"` under [profile.{profile}.junit] in .config/nextest.toml"),
-        )
+    let kept = keep_list(&junit, profile, prepared);
+    Ok(oddity(status).or(kept.err()).map(|(reason, remedy)| OddEnd { command, reason, remedy }))
+}
+
+/// What is odd about an exit code, and what to do.
+fn oddity(status: Option<i32>) -> Option<(String, String)> {
+    let status = match status {
+        Some(0 | TESTS_FAILED) => return None,
+        Some(code) => format!("exit code {code}"),
+        None => "a signal".to_owned(),
+    };
+    Some((format!("it ended with {status}"), "see what it said".to_owned()))
+}
+
+/// Takes the list of tests into the run directory; or says why not, and what to do.
+fn keep_list(junit: &Path, profile: &str, prepared: &Prepared) -> Result<(), (String, String)> {
+    let text = std::fs::read_to_string(junit).map_err(|error| {
+        let remedy = format!("set `path = \"junit.xml\"` under [profile.{profile}.junit] in .config/nextest.toml");
+        (format!("it left no {} ({error})", junit.display()), remedy)
     })?;
-    prepared.directory.write(run_dir::JUNIT, &text)?;
-    Ok(())
+    let written = prepared.directory.write(run_dir::JUNIT, &text);
+    written.map(drop).map_err(|error| (error.to_string(), "run again once it can be written".to_owned()))
 }
 
 /// Refuses a command whose program is nowhere, before anything is started for it.
