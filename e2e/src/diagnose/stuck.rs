@@ -58,7 +58,7 @@ const BEFORE_START: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 /// A volume that cannot be mounted, which keeps all containers from starting.
 fn mount(pod: &PodReport) -> Option<Stuck> {
     let mut containers = pod.init_containers.iter().chain(&pod.containers);
-    if pod.started || containers.any(|container| has_begun(container)) {
+    if pod.started || containers.any(has_begun) {
         return None;
     }
     let failed = |event: &&Event| {
