@@ -20,7 +20,7 @@ use road::Road;
 
 use rstest::rstest;
 use rustix::process::Signal;
-use support::{Bench, REFERENCE, SMALL, said, unique, wait_until};
+use support::{Bench, REFERENCE, Running, SMALL, said, unique, wait_until};
 
 /// Longer than the cluster takes for anything that is waited for here.
 const PROMPTLY: Duration = Duration::from_secs(60);
@@ -324,9 +324,18 @@ fn an_api_server_that_says_nothing_holds_no_run(
 ) {
     let directory = tempfile::tempdir().expect("a directory");
     let (road, kubeconfig) = road(directory.path());
+    let project = directory.path().join("project");
+    copy(&support::root().join("e2e/examples/nginx_redis"), &project);
+    // Nothing has to be built: what is tested comes before suites and load.
+    let config = project.join(".config/e2e.toml");
+    let text = fs::read_to_string(&config).expect("a file");
+    let others: Vec<&str> = text.lines().filter(|line| !line.starts_with("suites")).collect();
+    fs::write(&config, format!("suites = ['true']\n{}\n", others.join("\n"))).expect("a file");
     let id = unique(id);
-    let bench = Bench::of(REFERENCE);
-    let mut run = bench.start_in(&kubeconfig, &id, &[]);
+    let bench = Bench::of(SMALL);
+    let arguments = ["e2e", "--target", "k8s", "--run-id", &id, "--load-from", "host"];
+    let mut command = bench.command_on(&project.to_string_lossy(), &arguments);
+    let mut run = Running::of(command.env("KUBECONFIG", &kubeconfig), None);
     run.wait_for("ContainerCreating");
     road.block();
     for _ in 0..signals {
