@@ -83,16 +83,8 @@ fn test(binary: &str, name: &str, passed: bool) -> Test {
     Test { binary: binary.to_owned(), name: name.to_owned(), passed, failure: None }
 }
 
-fn record(case: &str, test: &str, outcome: crate::record::Outcome) -> Record {
-    Record {
-        suite: "own".to_owned(),
-        case: case.to_owned(),
-        test: test.to_owned(),
-        outcome,
-        detail: String::new(),
-        duration_ms: 0,
-        measured: Measured::Nothing,
-    }
+fn ended_as(case: &str, test: &str, outcome: Outcome) -> Record {
+    Record { test: test.to_owned(), outcome, ..record("own", case, Measured::Nothing) }
 }
 
 fn gap_claims(data: &RunData) -> Vec<String> {
@@ -106,7 +98,7 @@ fn a_failed_test_does_not_vanish_behind_another_of_its_name() {
     use crate::record::Outcome::{Failed, Passed, Skipped};
     let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
     data.tests = vec![test("e2e::a", "works", false), test("e2e::b", "works", true)];
-    data.records = vec![record("works", "works", Passed)];
+    data.records = vec![ended_as("works", "works", Passed)];
     let claims = gap_claims(&data);
     assert_eq!(
         claims,
@@ -116,13 +108,13 @@ fn a_failed_test_does_not_vanish_behind_another_of_its_name() {
         ]
     );
 
-    data.records = vec![record("works", "works", Passed), record("works_too", "works", Failed)];
+    data.records = vec![ended_as("works", "works", Passed), ended_as("works_too", "works", Failed)];
     assert_eq!(gap_claims(&data), Vec::<String>::new());
     data.tests[1].passed = false;
     assert_eq!(gap_claims(&data), ["2 tests called works failed (in e2e::a, e2e::b), and 1 record says so"]);
 
     data.tests = vec![test("e2e::a", "works", false)];
-    data.records = vec![record("works", "works", Skipped)];
+    data.records = vec![ended_as("works", "works", Skipped)];
     assert!(gap_claims(&data).contains(&"the test works of e2e::a failed, and no record says so".to_owned()));
 }
 
@@ -147,7 +139,7 @@ fn suites_that_ended_oddly_are_a_gap_whatever_was_recorded() {
     let words = "`cargo nextest run`, which runs the suites, did not end as it should: it ended with exit code 101";
     assert_eq!(gap_claims(&data), [words]);
     data.tests = vec![test("e2e::a", "works", true)];
-    data.records = vec![record("works", "works", crate::record::Outcome::Passed)];
+    data.records = vec![ended_as("works", "works", crate::record::Outcome::Passed)];
     assert_eq!(gap_claims(&data), [words]);
     data.suites = None;
     data.tests.clear();
@@ -198,7 +190,7 @@ fn part<'a>(page: &'a str, heading: &str) -> &'a str {
 #[test]
 fn a_warning_is_advice_and_no_root_cause() {
     let mut data = run(ended(&[]));
-    data.tests.insert("a test".to_owned(), true);
+    data.tests.push(test("suites", "a test", true));
     data.records = vec![record("health", "app_answers", Measured::Nothing)];
     data.throttling.insert("app-0".to_owned(), Throttling { periods: 100, throttled: 25 });
     let page = render(&Report::new(&data));
@@ -232,7 +224,7 @@ fn operations_that_a_line_allows(
     #[case] expected: Severity,
 ) {
     let mut data = run(ended(&[]));
-    data.tests.insert("a test".to_owned(), true);
+    data.tests.push(test("suites", "a test", true));
     data.request.thresholds.throughput_errors_max = line;
     let figures = Throughput { acknowledged, errors, ..Throughput::default() };
     data.records = vec![record("throughput", "operations", Measured::Throughput(figures))];
@@ -259,7 +251,7 @@ fn clients_that_a_line_allows(#[case] line: Option<f64>, #[case] expected: Sever
 #[test]
 fn restarts_that_a_line_allows() {
     let mut data = run(ended(&[(4, 1, "Error")]));
-    data.tests.insert("a test".to_owned(), true);
+    data.tests.push(test("suites", "a test", true));
     data.records = vec![record("health", "app_answers", Measured::Nothing)];
     assert_eq!(codes(&data), [Code::Crashed, Code::Restarted]);
     data.request.thresholds.restarts_max = Some(1);
