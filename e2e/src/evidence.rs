@@ -246,7 +246,7 @@ pub(crate) async fn gather(
 
 /// Milliseconds since 1970.
 pub fn unix_ms() -> u64 {
-    crate::stats::unix_ms(SystemTime::now())
+    crate::clock::unix_ms(SystemTime::now())
 }
 
 /// Where the log of a container stands.

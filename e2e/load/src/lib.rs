@@ -4,6 +4,7 @@
 //! depends on little, and a small static program can be made of it.
 
 pub mod agent;
+pub mod clock;
 pub mod load;
 pub mod scaling;
 pub mod self_check;

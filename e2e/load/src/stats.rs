@@ -5,7 +5,7 @@
 //! definition. Buckets are at most 0.1% wide, so each figure is at most 0.1% above the sample that it stands for.
 
 use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -62,11 +62,6 @@ pub enum DecodeError {
 /// A duration in milliseconds for a report. Whole nanoseconds, so that it is written in few digits and read back exactly.
 pub fn milliseconds(duration: Duration) -> f64 {
     from_nanoseconds(duration.as_nanos() as u64)
-}
-
-/// A time in milliseconds since 1970; 0 before.
-pub fn unix_ms(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// A figure for a report, rounded to a number of decimals, so that it is written in few digits and read back exactly.

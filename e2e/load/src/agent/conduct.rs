@@ -11,8 +11,8 @@ use tokio::time::timeout;
 
 use super::wire::{FromAgent, FromConductor, PROTOCOL, SILENCE, Wire, WireError};
 use super::{Order, Share, merge, shares};
+use crate::clock::unix_ms;
 use crate::load::{AgentCoverage, LoadResult, Snapshot};
-use crate::stats::unix_ms;
 
 /// A result grows with the clients' reports: a thousand operations whose fate is unknown take ten kilobytes.
 const LONGEST_RESULT: usize = 256 * 1024 * 1024;

@@ -20,7 +20,8 @@ use super::result::{
 use super::scenario::{Client, Scenario};
 use super::tls::Connector;
 use super::{Error, Model, Orders, Settings};
-use crate::stats::{Samples, milliseconds, rounded, unix_ms};
+use crate::clock::unix_ms;
+use crate::stats::{Samples, milliseconds, rounded};
 
 /// A run's result for a scenario.
 pub(super) type ResultOf<S> = LoadResult<<<S as Scenario>::Client as Client>::Report>;

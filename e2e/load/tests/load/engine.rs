@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
+use e2e_load::clock::unix_ms;
 use e2e_load::load::scenarios::{Fixed, FixedReport};
 use e2e_load::load::{
     self, Client, Error, Failure, Identity, LoadResult, Milestone, Moment, Next, Outcome, Phase, RequestHead, Response,
     Scenario, Settings, Step,
 };
-use e2e_load::stats::unix_ms;
 
 use crate::servers::{OK, answering, response, server};
 
