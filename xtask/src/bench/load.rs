@@ -32,7 +32,8 @@ pub(crate) struct Args {
     /// How often each is measured. wrk differs from itself by a tenth, so that fewer than five say little.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
-    /// Seconds of each measurement.
+    /// Seconds of each measurement. Where generators are compared they take turns of two seconds, since a machine that others share may be
+    /// a third slower a moment later.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=60))]
     seconds: u32,
     /// Connections.
@@ -88,22 +89,53 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::Pass)
 }
 
+/// How long a generator runs before another one does.
+const TURN_SECONDS: u32 = 2;
+
+/// What requests cost.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cost {
+    requests: f64,
+    cpu_seconds: f64,
+}
+
+impl Cost {
+    /// Of the generator's CPU time.
+    fn requests_per_second(&self) -> f64 {
+        self.requests / self.cpu_seconds
+    }
+}
+
+impl std::ops::AddAssign for Cost {
+    fn add_assign(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.cpu_seconds += other.cpu_seconds;
+    }
+}
+
 /// A line for each round, and the medians of the ratios.
 fn compare(
     args: &Args,
     what: &str,
     peers: &[&Peer],
-    ours: impl Fn() -> Result<f64>,
+    ours: impl Fn() -> Result<Cost>,
     arguments: impl Fn(&Peer) -> Vec<String>,
 ) -> Result<()> {
     let names: Vec<&str> = peers.iter().map(|peer| peer.name).collect();
     println!("{what:<6} {:>10} {}", "e2e", names.iter().map(|name| format!("{name:>18}")).collect::<String>());
     let mut ratios = vec![Vec::new(); peers.len()];
     for round in 1..=args.rounds {
-        let ours = ours()?;
+        let mut of_ours = Cost::default();
+        let mut of_peers = vec![Cost::default(); peers.len()];
+        for _ in 0..args.seconds.div_ceil(TURN_SECONDS) {
+            of_ours += ours()?;
+            for (peer, cost) in peers.iter().zip(&mut of_peers) {
+                *cost += measure(on_second(peer.name).args(arguments(peer)), peer.name, &peer.says)?;
+            }
+        }
+        let ours = of_ours.requests_per_second();
         let mut line = format!("{round:<6} {ours:>10.0} ");
-        for (peer, ratios) in peers.iter().zip(&mut ratios) {
-            let theirs = measure(on_second(peer.name).args(arguments(peer)), peer.name, &peer.says)?;
+        for (theirs, ratios) in of_peers.iter().map(Cost::requests_per_second).zip(&mut ratios) {
             ratios.push(ours / theirs);
             line += &format!("{:>18}", format!("{theirs:.0} ({:.2})", ours / theirs));
         }
@@ -116,13 +148,13 @@ fn compare(
 }
 
 /// This generator, with histograms, outcomes and a check of each body.
-fn ours(args: &Args, url: &str, arguments: &[&str]) -> Result<f64> {
-    measure(generator(args, url, args.connections)?.args(arguments), "this generator", &OURS)
+fn ours(args: &Args, url: &str, arguments: &[&str]) -> Result<Cost> {
+    measure(generator(url, args.connections, TURN_SECONDS)?.args(arguments), "this generator", &OURS)
 }
 
-fn generator(args: &Args, url: &str, connections: u32) -> Result<Command> {
+fn generator(url: &str, connections: u32, seconds: u32) -> Result<Command> {
     let mut command = on_second(std::env::current_exe().context("cannot find this program's own file")?);
-    let (clients, duration) = (connections.to_string(), format!("{}s", args.seconds));
+    let (clients, duration) = (connections.to_string(), format!("{seconds}s"));
     command.args(["load", "--no-self-check", "--format", "json", "--expect-status", "200"]);
     command.args(["--url", url, "--clients", &clients, "--duration", &duration]);
     Ok(command)
@@ -135,8 +167,8 @@ fn on_second(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Runs a generator. Requests per second of its CPU time, as the shell counts it.
-fn measure(generator: &mut Command, name: &str, says: &Says) -> Result<f64> {
+/// Runs a generator. Its CPU time is as the shell counts it.
+fn measure(generator: &mut Command, name: &str, says: &Says) -> Result<Cost> {
     let mut command = Command::new("bash");
     // `time` is the shell's own, which gives milliseconds.
     command.args(["-c", r#"TIMEFORMAT="cpu %3U %3S"; time "$@""#, "bash"]);
@@ -149,9 +181,9 @@ fn measure(generator: &mut Command, name: &str, says: &Says) -> Result<f64> {
     let times = String::from_utf8_lossy(&output.stderr);
     let times =
         Regex::new(r"cpu (\d+\.\d+) (\d+\.\d+)\s*$")?.captures(&times).with_context(|| format!("no times: {times}"))?;
-    let cpu = times[1].parse::<f64>()? + times[2].parse::<f64>()?;
-    ensure!(requests > 0.0 && cpu > 0.0, "{name} made {requests} requests in {cpu} s of CPU");
-    Ok(requests / cpu)
+    let cpu_seconds = times[1].parse::<f64>()? + times[2].parse::<f64>()?;
+    ensure!(requests > 0.0 && cpu_seconds > 0.0, "{name} made {requests} requests in {cpu_seconds} s of CPU");
+    Ok(Cost { requests, cpu_seconds })
 }
 
 /// What a generator printed, when it measured right answers alone: others are made faster, or are not made at all.
@@ -208,7 +240,7 @@ fn wrk_rate(wrk: &Peer, args: &Args, url: &str, connections: u32) -> Result<f64>
 
 /// Requests per second, and the most memory that the generator held, in MiB.
 fn rate_and_memory(args: &Args, url: &str, connections: u32) -> Result<(f64, f64)> {
-    let mut command = generator(args, url, connections)?;
+    let mut command = generator(url, connections, args.seconds)?;
     // Opening connections is not what is compared.
     command.args(["--warm-up", "2s"]).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().context("cannot run taskset (util-linux)")?;
@@ -252,7 +284,7 @@ mod tests {
     fn a_generators_count_and_cpu_time_are_read() {
         let busy =
             "for i in {1..20000}; do :; done; echo cpu 0.001 0.001 >&2; echo '\"requests\": 5000, \"errors\": 0'";
-        let rate = measure(&mut bash(busy), "it", &OURS).unwrap();
+        let rate = measure(&mut bash(busy), "it", &OURS).unwrap().requests_per_second();
         assert!((1000.0..2_000_000.0).contains(&rate), "{rate}");
     }
 

@@ -73,7 +73,7 @@ pub(super) fn write_files(directory: &Path) -> Result<()> {
 
 impl Peer {
     pub(super) fn get(&self, args: &Args, url: &str) -> Vec<String> {
-        self.get_with(args.connections, args.seconds, url)
+        self.get_with(args.connections, super::TURN_SECONDS, url)
     }
 
     pub(super) fn get_with(&self, connections: u32, seconds: u32, url: &str) -> Vec<String> {
