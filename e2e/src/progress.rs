@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::IsTerminal,
+    io::{IsTerminal, Write as _},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -33,10 +33,25 @@ impl Progress {
         Self { started, said: Mutex::new(started), bars, pods: Mutex::default(), live: Mutex::default() }
     }
 
-    /// One line that stays.
+    /// One line that stays. A panic when nobody can read it any more, which ends a run as it does other programs.
     pub fn line(&self, text: impl AsRef<str>) {
-        let line = format!("[{:>6.1} s] {}", self.started.elapsed().as_secs_f64(), text.as_ref());
-        self.plain(&line);
+        self.plain(&self.timed(text.as_ref()));
+    }
+
+    /// The same for what is said while things are removed, which goes on whether somebody can read it or not.
+    pub fn parting_line(&self, text: impl AsRef<str>) {
+        let line = self.timed(text.as_ref());
+        let write = || {
+            let _ = writeln!(std::io::stderr(), "{line}");
+        };
+        match &self.bars {
+            Some(bars) => bars.suspend(write),
+            None => write(),
+        }
+    }
+
+    fn timed(&self, text: &str) -> String {
+        format!("[{:>6.1} s] {text}", self.started.elapsed().as_secs_f64())
     }
 
     /// One line that stays, as it is.

@@ -165,7 +165,7 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error
         Some(Ok(Ok(provided))) => provided,
         ended => {
             let failed = ended.map_or_else(|| prepared.interrupted(), error_of);
-            prepared.removing().iter().for_each(|line| progress.line(line));
+            prepared.removing().iter().for_each(|line| progress.parting_line(line));
             let removed = signal.insisted(&prepared, prepare::abandon(&prepared)).await;
             return Err(both(failed, prepared.removed(removed), progress));
         }
@@ -180,7 +180,7 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error
     });
     let worked = worked.await;
     progress.live_done();
-    prepared.removing().iter().for_each(|line| progress.line(line));
+    prepared.removing().iter().for_each(|line| progress.parting_line(line));
     let removed = prepared.removed(signal.insisted(&prepared, system.remove(&prepared)).await);
     let up = match worked {
         Ok(Ok(up)) => up,

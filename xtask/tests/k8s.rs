@@ -336,7 +336,8 @@ fn an_api_server_that_says_nothing_holds_no_run(
     let arguments = ["e2e", "--target", "k8s", "--run-id", &id, "--load-from", "host"];
     let mut command = bench.command_on(&project.to_string_lossy(), &arguments);
     let mut run = Running::of(command.env("KUBECONFIG", &kubeconfig), None);
-    run.wait_for("ContainerCreating");
+    // A quick pod is not seen to be created.
+    run.wait_for(" Pending");
     road.block();
     for _ in 0..signals {
         run.signal(Signal::INT);

@@ -7,8 +7,8 @@ use e2e::scaling::{Point, Study, levels, mean};
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 400.0;
 const MARGIN: f64 = 60.0;
-/// Lines across the plot; four are enough to read a figure off.
-const GRID: u32 = 4;
+/// Lines across the plot, at most: enough to read a figure off.
+const GRID: f64 = 5.0;
 /// Half of the length of a level's mark: longer than a point is wide, and shorter than levels are apart.
 const MARK: f64 = 14.0;
 
@@ -16,9 +16,10 @@ const MARK: f64 = 14.0;
 /// them differs by level, so each level has a limit of its own.
 pub(super) fn svg(points: &[Point], study: &Study, hosts: &[Point]) -> String {
     let most_replicas = points.iter().map(|point| point.replicas).max().unwrap_or(1);
-    let highest =
-        points.iter().map(|point| point.throughput).chain(hosts.iter().map(|host| host.throughput)).fold(1.0, f64::max)
-            * 1.1;
+    let highest = points.iter().chain(hosts).map(|point| point.throughput).fold(1.0, f64::max);
+    let step = round_up(highest / GRID);
+    let lines = (highest / step).ceil();
+    let highest = step * lines;
     let x = |replicas: f64| MARGIN + replicas / f64::from(most_replicas) * (WIDTH - 2.0 * MARGIN);
     let y = |throughput: f64| HEIGHT - MARGIN - throughput / highest * (HEIGHT - 2.0 * MARGIN);
     let mut svg = format!(
@@ -26,8 +27,8 @@ pub(super) fn svg(points: &[Point], study: &Study, hosts: &[Point]) -> String {
          <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"white\"/>\n"
     );
     let mut add = |line: String| svg.write_fmt(format_args!("{line}\n")).expect("writing to memory does not fail");
-    for line in 0..=GRID {
-        let throughput = highest * f64::from(line) / f64::from(GRID);
+    for line in 0..=lines as u32 {
+        let throughput = step * f64::from(line);
         let height = y(throughput);
         add(format!("<path d=\"M{MARGIN} {height:.1} H{}\" stroke=\"#ddd\"/>", WIDTH - MARGIN));
         add(format!(
@@ -71,9 +72,25 @@ pub(super) fn svg(points: &[Point], study: &Study, hosts: &[Point]) -> String {
     svg + "</svg>\n"
 }
 
+/// The next of 1, 2, 5, 10, 20, ... that is no less.
+fn round_up(figure: f64) -> f64 {
+    let power = 10f64.powf(figure.log10().floor());
+    let digit = [1.0, 2.0, 5.0].into_iter().find(|digit| digit * power >= figure);
+    digit.unwrap_or(10.0) * power
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_stand_at_round_figures() {
+        for (figure, round) in
+            [(1.0, 1.0), (1.2, 2.0), (4257.0, 5000.0), (5000.0, 5000.0), (7000.0, 10_000.0), (0.3, 0.5)]
+        {
+            assert!((round_up(figure) / round - 1.0).abs() < 1e-9, "{figure}: {}", round_up(figure));
+        }
+    }
 
     #[test]
     fn every_point_the_law_and_the_limit_are_in_the_picture() {
@@ -87,10 +104,10 @@ mod tests {
         let picture = svg(&points, &e2e::scaling::study(&points, 1), &hosts);
         assert_eq!((picture.matches("<circle").count(), picture.matches("<polyline").count()), (6, 1));
         assert!(picture.contains("the host's limit") && picture.starts_with("<svg") && picture.ends_with("</svg>\n"));
-        // 8 replicas are at the right edge; 900 x 1.1 is the top, so that 800 is at 340 - 800 / 990 * 280.
-        assert!(picture.contains("<circle cx=\"580.0\" cy=\"113.7\""), "{picture}");
-        // 340 - 400 / 990 * 280 and 340 - 875 / 990 * 280.
-        assert!(picture.contains("M111.0 226.9 H139.0") && picture.contains("M566.0 92.5 H594.0"), "{picture}");
+        // 8 replicas are at the right edge; the highest line is that of 1000, so that 800 is at 340 - 800 / 1000 * 280.
+        assert!(picture.contains("<circle cx=\"580.0\" cy=\"116.0\""), "{picture}");
+        // 340 - 400 / 1000 * 280 and 340 - 875 / 1000 * 280.
+        assert!(picture.contains("M111.0 228.0 H139.0") && picture.contains("M566.0 95.0 H594.0"), "{picture}");
         assert_eq!(picture.matches("#c33").count(), 3, "two marks and what they are");
         let none = svg(&points[..2], &Study::Abstained("few".to_owned()), &[]);
         assert!(!none.contains("<polyline") && !none.contains("limit"));

@@ -126,7 +126,7 @@ fn founding(points: &[Point]) -> Vec<String> {
         let measured = mean(points, replicas).map_or("not measured".to_owned(), |measured| format!("{measured:.0}"));
         lines.push(format!("| {replicas} replicas | {low:.0} to {high:.0} | {measured} |"));
     }
-    lines.push(format!("| 8 replicas regress on Docker's bridge | less than with 4 | {} |", regression(points)));
+    lines.push(format!("| 8 replicas regress, there on Docker's bridge | less than with 4 | {} |", regression(points)));
     lines
 }
 

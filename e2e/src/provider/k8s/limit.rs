@@ -27,7 +27,7 @@ impl fmt::Display for Silent {
 impl std::error::Error for Silent {}
 
 /// The same client, whose requests fail when they are not answered in time. Of what goes on for long (watches, and connections
-/// to pods) only the begin has to come.
+/// to pods) only the beginning has to come.
 pub(super) fn limited(client: Client, server: &str) -> Client {
     let (server, namespace) = (server.trim_end_matches('/').to_owned(), client.default_namespace().to_owned());
     let service = tower::service_fn(move |request: Request<Body>| {
