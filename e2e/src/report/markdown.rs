@@ -373,7 +373,8 @@ fn expected(report: &Report) -> String {
     let (Some(expected), Some(throughput)) = (&report.expected, &report.throughput) else {
         return text + "Not derived: it needs a throughput and the processor time of each component.\n\n" + &limited;
     };
-    let mut demands = Table::new(["Component", "CPU per operation", "Bound of one thread, or of the CPU limit, per replica"]);
+    let mut demands =
+        Table::new(["Component", "CPU per operation", "Bound of one thread, or of the CPU limit, per replica"]);
     for (component, demand) in &expected.cpu_ms_per_operation {
         let bound =
             expected.replica_bound.get(component).map_or("-".to_owned(), |bound| format!("{bound:.0} operations/s"));
