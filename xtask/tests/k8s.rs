@@ -312,6 +312,14 @@ fn road(directory: &Path) -> (Road, PathBuf) {
     (road, kubeconfig)
 }
 
+/// What a run had to leave behind is there, and `gc` removes it.
+fn assert_found_by_gc(bench: &Bench, id: &str) {
+    assert_eq!(namespaces(id).len(), 1, "nobody could remove it");
+    let gc = bench.output(&["gc"]);
+    assert!(gc.status.success(), "{}", said(&gc));
+    assert_eq!(namespaces(id), Vec::<String>::new());
+}
+
 /// A cluster that takes connections and says nothing does not hold a run that is to end, and what it left is found later.
 #[rstest]
 #[case::by_itself("k-mute", 1, "did not answer within 30.0 s", Duration::from_secs(45))]
@@ -349,10 +357,7 @@ fn an_api_server_that_says_nothing_holds_no_run(
     for phrase in ["not everything could be removed", reason, "`cargo xtask gc`"] {
         assert!(last.contains(phrase), "`{phrase}` is not in {last}");
     }
-    assert_eq!(namespaces(&id).len(), 1, "nobody could remove it");
-    let gc = bench.output(&["gc"]);
-    assert!(gc.status.success(), "{}", said(&gc));
-    assert_eq!(namespaces(&id), Vec::<String>::new());
+    assert_found_by_gc(&bench, &id);
 }
 
 /// A run that cannot reach its cluster any more ends by itself, says so and what to do, and what it left is found later.
@@ -373,10 +378,7 @@ fn a_lost_api_server_ends_the_run() {
     let report: Report = serde_json::from_str(&text).expect("a report");
     assert_ne!(report.verdict, Verdict::Pass, "{:#?}", report.findings);
 
-    assert_eq!(namespaces(&id).len(), 1, "nobody could remove it");
-    let gc = bench.output(&["gc"]);
-    assert!(gc.status.success(), "{}", said(&gc));
-    assert_eq!(namespaces(&id), Vec::<String>::new());
+    assert_found_by_gc(&bench, &id);
 }
 
 /// What was acknowledged is lost with the pod's volume: the report says so, and why.

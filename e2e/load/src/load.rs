@@ -128,7 +128,17 @@ impl Settings {
         }
     }
 
-    fn check(&self) -> Result<(), Error> {
+    /// Refuses settings that no run can have, before anything is started.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`start`] but for its thread's.
+    pub fn check(&self) -> Result<(), Error> {
+        self.checked().map(drop)
+    }
+
+    /// What connections are encrypted with, once the settings are found to be possible.
+    fn checked(&self) -> Result<Option<tls::Connector>, Error> {
         if self.clients == 0 {
             return Err(Error::NothingToDo("clients"));
         }
@@ -141,7 +151,8 @@ impl Settings {
         if matches!(self.model, Model::Open(arrivals) if !arrivals.is_valid()) {
             return Err(Error::Rate);
         }
-        allow_connections(self.clients)
+        allow_connections(self.clients)?;
+        Ok(self.tls.as_ref().map(Tls::connector).transpose()?)
     }
 }
 
@@ -226,8 +237,7 @@ pub fn start<S: Scenario>(settings: Settings, scenario: S) -> Result<Run<ResultO
 ///
 /// As [`start`].
 pub fn start_held<S: Scenario>(settings: Settings, scenario: S) -> Result<Run<ResultOf<S>>, Error> {
-    settings.check()?;
-    let connector = settings.tls.as_ref().map(Tls::connector).transpose()?;
+    let connector = settings.checked()?;
     let counters = Arc::new(Counters::new(settings.clients));
     let (orders, received) = watch::channel(Orders::default());
     let (ready, told) = watch::channel(false);

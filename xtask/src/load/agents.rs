@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use e2e::{
     agent::{self, Order, conduct},
     exit::ExitCode,
-    load::{self, Client, Identity, Moment, Next, Outcome, Response, Scenario, Settings, Step},
+    load::{self, Settings},
 };
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -53,40 +53,7 @@ pub(super) async fn measure(count: u32, order: &Order, live: &mut Live) -> Resul
 /// Those of an agent with its share of the clients.
 pub(super) fn check(count: u32, settings: Settings) -> Result<(), load::Error> {
     let settings = Settings { clients: settings.clients.div_ceil(count), ..settings };
-    load::start(settings, Idle).map(drop)
-}
-
-/// Clients that send nothing.
-struct Idle;
-
-impl Scenario for Idle {
-    type Client = Self;
-
-    fn name(&self) -> &str {
-        "idle"
-    }
-
-    fn steps(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn client(&self, _: Identity) -> Self {
-        Self
-    }
-}
-
-impl Client for Idle {
-    type Report = ();
-
-    fn next(&mut self, _: &Moment, _: &mut Vec<u8>) -> Next {
-        Next::Finish
-    }
-
-    fn receive(&mut self, _: &Moment, _: Step, _: &Response<'_>) -> Outcome {
-        Outcome::Ok
-    }
-
-    fn finish(self, _: &Moment) {}
+    settings.check()
 }
 
 async fn start(token: &str) -> Result<(Child, String)> {
