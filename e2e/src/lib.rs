@@ -20,7 +20,7 @@ pub mod environment;
 pub mod fixture;
 pub mod record;
 
-pub use e2e_load::{agent, clock, load, scaling, self_check, stall, stats};
+pub use e2e_load::{agent, clock, load, scaling, scenario, self_check, stall, stats};
 
 pub mod compare;
 pub mod diagnose;

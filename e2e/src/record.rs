@@ -16,6 +16,8 @@ use crate::{
     stats::Summary,
 };
 
+pub use e2e_load::scenario::{Activity, Part};
+
 /// What one test found, as a file in `results/`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
@@ -145,39 +147,6 @@ pub struct Throughput {
     /// What the sessions of databases did while the load ran.
     #[serde(default)]
     pub activity: Vec<Activity>,
-}
-
-/// The time that operations spend in a part of their way, that of the parts behind it not counted.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Part {
-    /// The component, or several that were not told apart. The queue in front of it belongs to it.
-    pub name: String,
-    /// In the mean, in milliseconds.
-    pub mean_ms: f64,
-}
-
-/// What the sessions of one component did, looked at many times in the measured window.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Activity {
-    /// The component.
-    pub component: String,
-    /// How many looks there were.
-    pub samples: u64,
-    /// Sessions at work at once, in the mean, by what they wait for: `running` for nothing, else `type:event` as in PostgreSQL's
-    /// `pg_stat_activity`.
-    pub sessions: BTreeMap<String, f64>,
-    /// Transactions per second; absent when the database started anew meanwhile.
-    pub commits_per_second: Option<f64>,
-}
-
-impl Activity {
-    /// `IO:WALSync 0.8, running 0.3`: those that are seen at all, most first.
-    pub(crate) fn described(&self) -> String {
-        let mut seen: Vec<(&String, f64)> = self.sessions.iter().map(|(event, sessions)| (event, *sessions)).collect();
-        seen.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let seen: Vec<String> = seen.into_iter().map(|(event, sessions)| format!("{event} {sessions:.2}")).collect();
-        if seen.is_empty() { "none".to_owned() } else { seen.join(", ") }
-    }
 }
 
 /// Operations that clients were told are committed, against those in the database.

@@ -7,6 +7,7 @@ pub mod agent;
 pub mod clock;
 pub mod load;
 pub mod scaling;
+pub mod scenario;
 pub mod self_check;
 pub mod stall;
 pub mod stats;

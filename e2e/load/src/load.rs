@@ -17,12 +17,15 @@ use tokio::sync::{oneshot, watch};
 mod bytes;
 mod client;
 mod connection;
+mod figures;
 mod gate;
 mod generator;
+mod ledger;
 mod outcome;
 mod progress;
 mod random;
 pub(crate) mod recorder;
+mod report;
 mod request;
 mod response;
 mod result;
@@ -33,9 +36,12 @@ mod timer;
 mod tls;
 mod workload;
 
+pub use figures::StepLabel;
+pub use ledger::{ClientLedger, Fate, Keys, StoredKeys};
 pub use outcome::{Failure, Outcome, UnknownOutcome};
 pub use progress::Snapshot;
 pub use random::Random;
+pub use report::{ClientOutcome, ClientReport, ServerTime};
 pub use request::{InvalidRequest, RequestHead};
 pub use response::{Decoder, Limits, Progress, Rejected, Response};
 pub use result::{

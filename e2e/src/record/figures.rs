@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Part, Registration, Throughput};
+use super::{Registration, Throughput};
 use crate::load::{
     LoadResult,
     scenarios::{RegistrationOutcome, RegistrationReport, ThroughputReport},
@@ -37,16 +37,6 @@ impl From<&LoadResult<RegistrationReport>> for Registration {
 /// How many clients went with their agents.
 fn lost<C>(load: &LoadResult<C>) -> u64 {
     load.missing_agents().map(|agent| u64::from(agent.clients)).sum()
-}
-
-impl Part {
-    /// The parts of a way, of which each was measured together with all behind it: name and milliseconds, the outermost first.
-    pub fn of_way(way: &[(&str, f64)]) -> Vec<Self> {
-        let behind = way.iter().skip(1).map(|(_, ms)| *ms).chain([0.0]);
-        // Means of different moments may cross by a little.
-        let own = way.iter().zip(behind).map(|((name, ms), behind)| (name, (ms - behind).max(0.0)));
-        own.map(|(name, mean_ms)| Self { name: (*name).to_owned(), mean_ms }).collect()
-    }
 }
 
 impl Throughput {
@@ -84,12 +74,6 @@ mod tests {
     use super::*;
     use crate::load::Generator;
 
-    #[test]
-    fn each_part_is_what_the_ones_behind_do_not_take() {
-        let parts = Part::of_way(&[("nginx", 10.0), ("backend", 8.0), ("redis", 8.5), ("postgres", 3.0)]);
-        let shown: Vec<(&str, f64)> = parts.iter().map(|part| (part.name.as_str(), part.mean_ms)).collect();
-        assert_eq!(shown, [("nginx", 2.0), ("backend", 0.0), ("redis", 5.5), ("postgres", 3.0)]);
-    }
     #[test]
     fn clients_that_are_lost_or_idle_are_in_no_figure_of_the_others() {
         let samples = serde_json::json!(crate::stats::Samples::default());

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::outcome::Outcome;
 use super::scenario::Phase;
 use super::schedule::Arrivals;
-use crate::stats::{Samples, Summary, rounded};
+use crate::scenario::per_second;
+use crate::stats::{Samples, Summary, milliseconds};
 
 /// The result of one run. `C` is the scenario's own report of one client.
 ///
@@ -244,7 +245,7 @@ impl Totals {
     }
 
     pub(crate) fn succeeded_per_second(&self, window: Duration) -> Option<f64> {
-        (!window.is_zero()).then(|| rounded(self.succeeded as f64 / window.as_secs_f64(), 3))
+        per_second(self.succeeded, milliseconds(window))
     }
 
     /// Errors per request; nothing without requests.
