@@ -24,7 +24,6 @@ use crate::{
         Which,
         node::{Restart, Restarter, Snapshot, observe},
         observation::Observation,
-        probe::Profile,
     },
     plan::Probe,
     provider::{Provider, pods::PodSpec},
@@ -131,7 +130,7 @@ async fn probe(
 ) -> Result<Json<Observation>, (StatusCode, String)> {
     let probe = declared(&answers.pods, &pod, &container, which)
         .ok_or_else(|| (StatusCode::NOT_FOUND, format!("{pod}/{container} declares no {} probe", which.word())))?;
-    Ok(Json(observe(&*answers.provider, &Profile::default(), &pod, &container, probe).await))
+    Ok(Json(observe(&*answers.provider, &answers.provider.profile(), &pod, &container, probe).await))
 }
 
 async fn restart(

@@ -23,7 +23,7 @@ pub const E2E_AGENT_TOKEN: &str = e2e_load::agent::TOKEN;
 pub const E2E_AGENT_LISTEN: &str = e2e_load::agent::LISTEN;
 
 /// Set to 1, the test of the kubelet in a box against a real kubelet writes what that one did to
-/// `e2e/tests/differential/recorded.json`.
+/// `e2e/tests/differential/recorded/<version>.json`.
 pub const E2E_RECORD_KUBELET: &str = "E2E_RECORD_KUBELET";
 
 /// How insta treats a changed snapshot; the run sets `always` for `--update-snapshots` and `no` otherwise.

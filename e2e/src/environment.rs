@@ -28,6 +28,8 @@ pub struct Environment {
     pub run_dir: PathBuf,
     /// What runs it, with its version.
     pub provider: String,
+    /// The version of the kubelet that sends the probes: the cluster's, or that of the kubelet in the box.
+    pub kubelet: String,
     /// Name of the Service that clients use.
     pub entrance: Option<String>,
     /// Every Service port, as reached from this machine.

@@ -10,6 +10,7 @@ pub mod node;
 pub mod observation;
 pub mod predict;
 pub mod probe;
+mod profile;
 pub mod request;
 mod response;
 pub mod simulate;

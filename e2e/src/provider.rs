@@ -28,7 +28,7 @@ use crate::{
     host,
     kubelet::{
         node::{ExecError, ExecResult, KillError, Runtime, StartError},
-        probe::Target as ProbeTarget,
+        probe::{Profile, Target as ProbeTarget},
         status::Exit,
     },
     plan::Plan,
@@ -119,6 +119,12 @@ pub enum Error {
         /// The program.
         program: String,
         /// The system's words.
+        reason: String,
+    },
+    /// A command could not be started in a container.
+    #[error("{reason}")]
+    Exec {
+        /// The runtime's words.
         reason: String,
     },
     /// Only a cluster has agents of its own.
@@ -224,6 +230,14 @@ impl Provider {
                 Some(Replica { name, pod_ip: target.pod_ip, ports, object, node: node.flatten() })
             })
             .collect()
+    }
+
+    /// The kubelet that sends the pods' probes: the cluster's, or the one in the box.
+    pub(crate) fn profile(&self) -> Profile {
+        match self {
+            Self::K8s(pods) => pods.profile(),
+            Self::Docker(_) | Self::Local(_) => Profile::default(),
+        }
     }
 
     /// What each pod uses now, and how busy the machines are that run them. What cannot be measured is left out.

@@ -17,17 +17,18 @@ use std::{
 use cases::{CASES, Case};
 use e2e::{
     image::{Recipe, Recipes, ensure},
+    kubelet::probe::Profile,
     poll::{self, Look},
     run_dir::random_hex,
 };
 use futures_util::future::join_all;
-use k8s_openapi::api::core::v1::{ContainerStatus, Event, Namespace, Pod};
+use k8s_openapi::api::core::v1::{ContainerStatus, Event, Namespace, Node, Pod};
 use kube::{
     Api, Client,
     api::{DeleteParams, ListParams, LogParams, PostParams},
 };
 use serde_json::json;
-use verdict::{RECORD, SYNCED_LATE, Verdict, Verdicts, WINDOW, disagreements, event, request};
+use verdict::{RECORD, Verdict, Verdicts, WINDOW, disagreements, event, faulty, request};
 
 const IMAGE: &str = "e2e-probed:dev";
 /// A kubelet of a small machine keeps to its periods with so many pods that fail, and not with all of them.
@@ -39,27 +40,25 @@ const START: Duration = Duration::from_secs(150);
 async fn our_kubelet_agrees_with_a_real_one() {
     let Some(client) = client().await else { return };
     image().await;
+    let profile = profile(&client).await;
+    let version = profile.version.clone();
     let namespace = format!("e2e-differential-{}", &random_hex()[..8]);
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let object = json!({ "metadata": { "name": namespace, "labels": { "e2e.run": namespace } } });
     let object = serde_json::from_value(object).expect("a namespace");
     namespaces.create(&PostParams::default(), &object).await.expect("a new namespace");
     // What was made is removed whatever comes of the rest.
-    let (kubelet, ours) =
-        tokio::join!(tokio::spawn(observe(client, namespace.clone())), tokio::spawn(ours::verdicts()));
+    let ours = tokio::spawn(async move { ours::verdicts(&profile).await });
+    let (kubelet, ours) = tokio::join!(tokio::spawn(observe(client, namespace.clone())), ours);
     let removed = namespaces.delete(&namespace, &DeleteParams::default()).await;
     let (kubelet, ours) = (kubelet.expect("the cluster answers"), ours.expect("this kubelet's verdicts"));
     removed.expect("the namespace is removed");
     let faults = disagreements(&kubelet, &ours);
-    let faulty: std::collections::BTreeSet<_> = faults.iter().filter_map(|fault| fault.split(':').next()).collect();
-    println!(
-        "{} of {} cases agree with a real kubelet, and {} differ by its version",
-        CASES.len() - SYNCED_LATE.len() - faulty.len(),
-        CASES.len(),
-        SYNCED_LATE.len()
-    );
+    let count = CASES.len();
+    println!("{} of {count} cases agree with this kubelet of {version}", count - faulty(&faults));
     if std::env::var(RECORD).is_ok_and(|value| value == "1") {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential/recorded.json");
+        let file = format!("tests/differential/recorded/{version}.json");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
         let text = serde_json::to_string_pretty(&kubelet).expect("plain data") + "\n";
         std::fs::write(&path, text).expect("the record can be written");
         println!("wrote {}", path.display());
@@ -86,6 +85,14 @@ async fn client() -> Option<Client> {
             None
         }
     }
+}
+
+/// The kubelet to be: that of the cluster's first node.
+async fn profile(client: &Client) -> Profile {
+    let nodes: Api<Node> = Api::all(client.clone());
+    let nodes = nodes.list(&ListParams::default()).await.expect("the nodes");
+    let kubelet = |node: &Node| Some(node.status.as_ref()?.node_info.as_ref()?.kubelet_version.clone());
+    Profile::of_version(&nodes.items.iter().find_map(kubelet).expect("a node that tells its version"))
 }
 
 /// The image of the servers, in the engine that the node uses.

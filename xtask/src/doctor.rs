@@ -83,9 +83,9 @@ pub(crate) struct Args {
     /// A run whose measured latencies and start times --lint compares the manifests with.
     #[arg(long, requires = "lint", value_name = "RUN")]
     measured: Option<PathBuf>,
-    /// The version of the kubelet to be.
-    #[arg(long, default_value = "1.32", value_name = "VERSION")]
-    kubelet: String,
+    /// The version of the kubelet to be; that of the environment's cluster, or a current one, unless set.
+    #[arg(long, value_name = "VERSION")]
+    kubelet: Option<String>,
     /// What to print.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -123,7 +123,7 @@ fn of_url(args: &Args, url: &str) -> Result<ExitCode> {
         https: args.scheme.map(|scheme| scheme == Scheme::Https),
         works: args.works.clone(),
     };
-    let profile = Profile::of_version(&args.kubelet);
+    let profile = args.kubelet.as_deref().map_or_else(Profile::default, Profile::of_version);
     let diagnosis = block_on(async {
         let (case, target) = asked.case().await?;
         Ok::<_, anyhow::Error>(diagnose(&case, &target, &profile).await)
@@ -235,7 +235,7 @@ impl Examined<'_> {
             ProbeAction::HttpGet { .. } | ProbeAction::TcpSocket { .. } | ProbeAction::Grpc { .. } => {
                 let ports = replica.ports.iter().map(|port| (port.number, port.address)).collect();
                 let target = ProbeTarget { pod_ip: replica.pod_ip, ports };
-                let profile = Profile::of_version(&self.args.kubelet);
+                let profile = Profile::of_version(self.args.kubelet.as_ref().unwrap_or(&self.environment.kubelet));
                 match &self.args.under_load {
                     Some(path) => under_load::diagnose(&case, &target, &profile, self.environment, path).await?,
                     None => diagnose(&case, &target, &profile).await,

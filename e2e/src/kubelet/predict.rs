@@ -8,8 +8,8 @@ use super::{
     node::{ContainerReport, ProbeReport},
     observation::Verdict,
     simulate::{Behaviour, watch},
-    status::{ContainerState, ContainerStatus, Event, Exit, Termination},
-    worker::{Action, Policy, RestartPolicy, Worker},
+    status::{ContainerState, ContainerStatus, Event, Exit},
+    worker::{Action, Policy, RestartPolicy, Timing, Worker},
 };
 use crate::plan::Probes;
 
@@ -90,21 +90,15 @@ impl Answer {
 
 /// An end that no probe and no stop asked for.
 fn life(container: &ContainerReport) -> Option<(Duration, Exit)> {
-    let kills: Vec<Duration> = container.events.iter().filter(|e| e.reason == "Killing").map(|e| e.last).collect();
-    let was_killed = |end: &Termination| kills.iter().any(|kill| *kill >= end.started && *kill <= end.at);
-    let end = container.terminations.iter().rfind(|end| !was_killed(end))?;
+    let end = container.own_ends().pop()?;
     let exit = Exit { code: end.exit_code, oom_killed: end.reason == "OOMKilled" };
     Some((end.at.saturating_sub(end.started), exit))
 }
 
 /// The time from the last kill to the end that followed it.
 fn stop(container: &ContainerReport) -> Duration {
-    let kill = container.events.iter().rfind(|event| event.reason == "Killing").map(|event| event.last);
-    let end = container.terminations.last().map(|end| end.at);
-    match (kill, end) {
-        (Some(kill), Some(end)) => end.saturating_sub(kill),
-        _ => Duration::ZERO,
-    }
+    let last = container.kills().into_iter().max_by_key(|(_, at, _)| *at);
+    last.map_or(Duration::ZERO, |(_, at, end)| end.at.saturating_sub(at))
 }
 
 impl Behaviour for Measured {
@@ -165,7 +159,7 @@ pub fn play(
     behaviour: &mut impl Behaviour,
     until: Duration,
 ) -> Timeline {
-    let policy = Policy { restart: RestartPolicy::Always, grace, eager: None };
+    let policy = Policy { restart: RestartPolicy::Always, grace, eager: None, timing: Timing::CURRENT };
     let worker = Worker::new(pod, container, probes.clone(), policy);
     let mut timeline = Timeline {
         ready_at: None,
@@ -253,6 +247,7 @@ mod tests {
     use super::*;
     use crate::kubelet::{
         observation::{Kind, Observation},
+        status::{EventType, Termination},
         worker::tests::{probe, s},
     };
 
@@ -293,6 +288,38 @@ mod tests {
         (seen.status.started, seen.status.ready) = (false, false);
         assert_eq!(verdict(&seen, Which::Readiness), Some(Verdict::Failure));
         assert_eq!(verdict(&seen, Which::Liveness), None, "nothing is known of it");
+    }
+
+    /// As a cluster tells of five liveness kills: one event, with the times of the first and of the last.
+    #[test]
+    fn kills_that_are_counted_in_one_event_are_no_ends_of_the_programs_own() {
+        let mut seen = ContainerReport::declared("app", &Probes::default(), "");
+        let end = |started: u64, at: u64, exit_code: i32| Termination {
+            exit_code,
+            signal: None,
+            reason: "Error".to_owned(),
+            started: s(started),
+            at: s(at),
+        };
+        seen.terminations = (0..5).map(|run| end(run * 30, run * 30 + 22, 137)).collect();
+        seen.events = vec![Event {
+            kind: EventType::Normal,
+            reason: "Killing".to_owned(),
+            message: "Container app failed liveness probe, will be restarted".to_owned(),
+            count: 5,
+            first: s(20),
+            last: s(140),
+        }];
+        let measured = Measured::of(&seen);
+        assert_eq!((measured.life, measured.stop), (None, s(2)));
+
+        // A sixth end is more than the kills account for.
+        seen.terminations.insert(3, end(84, 89, 1));
+        assert_eq!(Measured::of(&seen).life, Some((s(5), Exit { code: 1, oom_killed: false })));
+        // Two kills are the first and the last: what lies between is the program's own, whatever it looks like.
+        seen.events[0].count = 2;
+        seen.events[0].message = "Stopping container app".to_owned();
+        assert_eq!(Measured::of(&seen).life, Some((s(22), Exit { code: 137, oom_killed: false })));
     }
 
     #[test]

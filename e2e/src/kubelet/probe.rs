@@ -15,7 +15,7 @@ use super::{
 };
 use crate::plan::ProbeAction;
 
-pub use super::request::Profile;
+pub use super::profile::Profile;
 
 /// A kubelet repeats a probe that errored (`maxProbeRetries` in `pkg/kubelet/prober/prober.go`).
 const MAX_ATTEMPTS: u32 = 3;

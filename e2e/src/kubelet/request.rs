@@ -5,41 +5,9 @@ mod path;
 
 use std::net::IpAddr;
 
+use super::profile::Profile;
+
 pub(super) use path::escape_target;
-
-/// Differences between kubelet versions that a server can see.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Profile {
-    /// `<major>.<minor>` of the kubelet for `User-Agent: kube-probe/...`; the minor may end in `+`.
-    pub version: String,
-    /// Whether `Accept: */*` is sent (1.20 and later).
-    pub accept: bool,
-    /// Whether `Accept-Encoding: gzip` is sent (before 1.20).
-    pub accept_encoding: bool,
-    /// Whether names of httpHeaders are written in Go's canonical form (1.26 and later). Before, a name stays as it is
-    /// declared, and `host` in lower case is one header more and not the request's Host.
-    pub canonical: bool,
-}
-
-impl Profile {
-    /// The profile of a kubelet's version such as `1.32` or `1.20+`.
-    #[must_use]
-    pub fn of_version(version: &str) -> Self {
-        let mut parts = version.trim_end_matches('+').split('.').map(str::parse::<u32>);
-        let minor = match (parts.next(), parts.next()) {
-            (Some(Ok(1)), Some(Ok(minor))) => minor,
-            _ => u32::MAX,
-        };
-        Self { version: version.to_owned(), accept: minor >= 20, accept_encoding: minor < 20, canonical: minor >= 26 }
-    }
-}
-
-impl Default for Profile {
-    /// A kubelet of 1.32, for which a recorded request exists.
-    fn default() -> Self {
-        Self::of_version("1.32")
-    }
-}
 
 /// A GET request before it is bytes. A field that is `None` is a header that is not sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -261,7 +229,7 @@ mod tests {
 
     fn bytes(host: &str, port: u16, path: &str, headers: &[(&str, &str)]) -> String {
         let headers: Vec<_> = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        let request = HttpRequest::of_probe(host, port, path, &headers, &Profile::default()).unwrap();
+        let request = HttpRequest::of_probe(host, port, path, &headers, &Profile::of_version("1.32")).unwrap();
         String::from_utf8(request.bytes()).unwrap()
     }
 

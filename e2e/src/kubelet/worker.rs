@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::plan::Probes;
 
+pub use super::profile::Timing;
 use super::{
     Which,
     backoff::BackOff,
@@ -47,6 +48,8 @@ pub struct Policy {
     /// stay a kubelet's and only the waiting gets shorter. It rests for twice the time that a probe took at least, and whoever sends
     /// probes may leave out further commands that are not likely to succeed yet. `None` is what a kubelet does.
     pub eager: Option<Duration>,
+    /// When probes are sent and acted on.
+    pub timing: Timing,
 }
 
 /// What the worker is told.
@@ -69,7 +72,8 @@ pub enum Input {
         run: u32,
         /// What a kubelet makes of it.
         verdict: Verdict,
-        /// What the observation says of it: its message, or its warning for a success.
+        /// What the observation says of it: its message, or its warning for a success. Of a probe that errored it is all that
+        /// the event says after `Readiness probe `, since kubelets word that in two ways.
         message: String,
     },
     /// The container's process ended.
@@ -156,7 +160,7 @@ impl Worker {
             phase: Phase::Due { at: Duration::ZERO, lengthens: false },
             stopping: false,
             run: 0,
-            probing: Probing::new(probes, policy.eager),
+            probing: Probing::new(probes, policy.eager, policy.timing),
             back_off: BackOff::default(),
             spare: None,
             spared_until: Duration::ZERO,
@@ -258,6 +262,9 @@ impl Worker {
                 let message = format!("Stopping container {}", self.container);
                 actions.push(self.kill(now, since, self.policy.grace, message));
             }
+            Phase::Running(since) if self.probing.take_overdue_failure(now) => {
+                actions.push(self.kill_for(now, since, Which::Startup));
+            }
             Phase::Running(_) | Phase::Killing(_) if !self.stopping => {
                 let killing = matches!(self.phase, Phase::Killing(_));
                 let run = self.run;
@@ -322,7 +329,7 @@ impl Worker {
                 self.events.add(now, EventType::Warning, "Unhealthy", &format!("{word} probe failed: {message}"));
             }
             Verdict::Errored => {
-                self.events.add(now, EventType::Warning, "Unhealthy", &format!("{word} probe errored: {message}"));
+                self.events.add(now, EventType::Warning, "Unhealthy", &format!("{word} probe {message}"));
             }
             Verdict::NotMeasured => {
                 let text = format!("{word} probe left out: {message}");
@@ -333,12 +340,17 @@ impl Worker {
         let counted = if is_spared { Verdict::Errored } else { verdict };
         let failed = self.probing.result(now, which, counted);
         if let (true, Phase::Running(since)) = (failed && which != Which::Readiness && !self.stopping, self.phase) {
-            let grace = self.probing.grace(which).unwrap_or(self.policy.grace);
-            let restarts = self.policy.restart != RestartPolicy::Never;
-            let suffix = if restarts { ", will be restarted" } else { "" };
-            let reason = format!("Container {} failed {} probe{suffix}", self.container, word.to_lowercase());
-            actions.push(self.kill(now, since, grace, reason));
+            actions.push(self.kill_for(now, since, which));
         }
+    }
+
+    /// Kills the instance because a probe failed.
+    fn kill_for(&mut self, now: Duration, since: Duration, which: Which) -> Action {
+        let grace = self.probing.grace(which).unwrap_or(self.policy.grace);
+        let restarts = self.policy.restart != RestartPolicy::Never;
+        let suffix = if restarts { ", will be restarted" } else { "" };
+        let reason = format!("Container {} failed {which} probe{suffix}", self.container);
+        self.kill(now, since, grace, reason)
     }
 
     fn kill(&mut self, now: Duration, since: Duration, grace: Duration, reason: String) -> Action {

@@ -305,7 +305,10 @@ impl DockerPods {
             }
         }
         let exit_code = client.inspect_exec(&exec.id).await.map_err(failed)?.exit_code.unwrap_or(-1);
-        Ok(ExecResult { exit_code: i32::try_from(exit_code).unwrap_or(-1), output })
+        match not_started(exit_code, &output) {
+            Some(reason) => Err(Error::Exec { reason }),
+            None => Ok(ExecResult { exit_code: i32::try_from(exit_code).unwrap_or(-1), output }),
+        }
     }
 
     /// What each pod's containers use now.
@@ -372,6 +375,14 @@ impl DockerPods {
         let _ = futures_util::future::join_all(removals).await;
         self.engine.remove_run().await.map(drop)
     }
+}
+
+/// The engine's words for a command that it could not start: it gives them as the command's own output, with an exit status of its own.
+fn not_started(exit_code: i64, output: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(output);
+    let words = text.trim_end();
+    let is_the_engines = matches!(exit_code, 126 | 127) && words.starts_with("OCI runtime exec failed: ");
+    is_the_engines.then(|| words.to_owned())
 }
 
 /// As `docker stats` has it: without the page cache that the kernel gives back when asked.

@@ -31,7 +31,7 @@ use e2e_load::{
     agent::Order,
     load::{self, LoadResult},
 };
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Status};
 use kube::{
     Api,
     api::{AttachParams, LogParams},
@@ -53,7 +53,7 @@ use crate::{
     },
     kubelet::{
         node::{ContainerReport, ExecResult, Snapshot},
-        probe::Target,
+        probe::{Profile, Target},
         status::ContainerState,
     },
     plan::Plan,
@@ -106,6 +106,11 @@ impl K8sPods {
     /// What runs it, with its version, and how it is reached.
     pub(crate) fn description(&self) -> String {
         format!("{}, reached by {}", self.cluster.description(), self.path())
+    }
+
+    /// A kubelet of the cluster's version.
+    pub(crate) fn profile(&self) -> Profile {
+        Profile::of_version(&self.cluster.version)
     }
 
     /// What the cluster says of every pod, as it changes.
@@ -179,7 +184,10 @@ impl K8sPods {
             Some(status) => status.await,
             None => None,
         };
-        Ok(ExecResult { exit_code: exit_code(status.as_ref()), output })
+        match exit_code(status) {
+            Ok(exit_code) => Ok(ExecResult { exit_code, output }),
+            Err(reason) => Err(Error::Exec { reason }),
+        }
     }
 
     /// What each pod uses now, by its place, and how busy the nodes are, by their names.
@@ -293,14 +301,19 @@ async fn beginning(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
 }
 
 /// The exit status that the API server reports of a command (`Status.details.causes` with the reason `ExitCode`).
-fn exit_code(status: Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::Status>) -> i32 {
-    let Some(status) = status else { return -1 };
+///
+/// # Errors
+///
+/// The runtime's words, when the command could not be started.
+fn exit_code(status: Option<Status>) -> Result<i32, String> {
+    let status = status.ok_or("the connection ended before the command did")?;
     if status.status.as_deref() == Some("Success") {
-        return 0;
+        return Ok(0);
     }
     let causes = status.details.as_ref().and_then(|details| details.causes.as_ref());
     let code = causes.into_iter().flatten().find(|cause| cause.reason.as_deref() == Some("ExitCode"));
-    code.and_then(|code| code.message.as_deref()?.parse().ok()).unwrap_or(-1)
+    let code = code.and_then(|code| code.message.as_deref()?.parse().ok());
+    code.ok_or_else(|| status.message.unwrap_or_else(|| "the cluster does not say how the command ended".to_owned()))
 }
 
 /// How long the pods that others wait for have a node's kubelet for themselves, if they do not start earlier.

@@ -271,11 +271,9 @@ impl LocalPods {
         let (pod, spec) = (self.pod(pod)?, self.spec(pod, container)?);
         let translation = self.translation(pod, spec);
         let command: Vec<String> = command.iter().map(|part| translation.text(part)).collect();
-        self.process_spec(pod, container)?.exec(&command).await.map_err(|error| Error::Process {
-            pod: pod.spec.name.clone(),
-            program: command.first().cloned().unwrap_or_default(),
-            reason: error.to_string(),
-        })
+        let program = command.first().map_or("", String::as_str);
+        let failed = |error: std::io::Error| Error::Exec { reason: format!("exec: {program:?}: {error}") };
+        self.process_spec(pod, container)?.exec(&command).await.map_err(failed)
     }
 
     /// How a pod is reached from here.

@@ -116,6 +116,7 @@ impl System {
                     format!("{}, load from {} inside", self.provider.description(), counted(agents.into(), "agent"))
                 }
             },
+            kubelet: self.provider.profile().version,
             entrance: config.entrance.clone(),
             services: self.provider.endpoints(plan, pods),
             components,

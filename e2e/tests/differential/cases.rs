@@ -1,4 +1,4 @@
-//! Server behaviour times probe, one line each. What a real kubelet makes of them stands in `recorded.json`.
+//! Server behaviour times probe, one line each. What real kubelets make of them stands in `recorded`.
 
 /// A pod: what it serves and what it declares.
 pub(crate) struct Case {

@@ -30,19 +30,21 @@ use crate::{
 const POD: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 244, 0, 9));
 
 /// Judges all cases at the same time.
-pub(crate) async fn verdicts() -> Verdicts {
+pub(crate) async fn verdicts(profile: &Profile) -> Verdicts {
+    // A network for each version: the tests of two may run side by side.
+    let network = if profile.timing.readiness_at_once { 77 } else { 78 };
     let judged = CASES.iter().zip(1..).map(|(case, number)| async move {
-        (case.name.to_owned(), verdict(case, Ipv4Addr::new(127, 77, 0, number)).await)
+        (case.name.to_owned(), verdict(case, Ipv4Addr::new(127, network, 0, number), profile).await)
     });
     futures_util::future::join_all(judged).await.into_iter().collect()
 }
 
 /// `address` is where the pod's ports are: all of 127.0.0.0/8 is this machine's, so no two pods share one.
-async fn verdict(case: &Case, address: Ipv4Addr) -> Verdict {
-    let pod = InProcess::new(case, address);
+async fn verdict(case: &Case, address: Ipv4Addr, profile: &Profile) -> Verdict {
+    let pod = InProcess::new(case, address, profile);
     let runtime = Arc::new(pod);
     let spec = PodSpec::of_plan("case-0", &plan(case).components[0].pod, Vec::new());
-    let options = Options { profile: Profile::of_version("1.20"), ..Options::default() };
+    let options = Options { profile: profile.clone(), ..Options::default() };
     let node = Node::run(Arc::clone(&runtime), vec![spec], options);
     // Nothing is waited for: a case is judged at the end of its window, as a kubelet's is.
     tokio::time::sleep(WINDOW).await;
@@ -84,10 +86,15 @@ struct InProcess {
     seen: Arc<Mutex<Vec<String>>>,
     running: Mutex<JoinSet<()>>,
     ended: watch::Sender<bool>,
+    /// How long after its start a program listens.
+    late: Duration,
 }
 
+/// How long a program needs to listen. Who hears of a container's start and sends a probe at once is refused.
+const LISTENS_AFTER: Duration = Duration::from_millis(50);
+
 impl InProcess {
-    fn new(case: &Case, address: Ipv4Addr) -> Self {
+    fn new(case: &Case, address: Ipv4Addr, profile: &Profile) -> Self {
         let serves = case.serves.split(' ').map(|server| {
             let (port, behaviour) = server.split_once('=').expect("PORT=BEHAVIOUR");
             (port.parse().expect("a port"), behaviour.replace(POD_IP, &POD.to_string()))
@@ -99,6 +106,11 @@ impl InProcess {
             seen: Arc::default(),
             running: Mutex::default(),
             ended: watch::Sender::new(false),
+            // Other probes come with a tick of their period, when a program listens; here that tick is the start (see `worker`).
+            late: match profile.timing.readiness_at_once && case.probes.contains("readinessProbe") {
+                true => LISTENS_AFTER,
+                false => Duration::ZERO,
+            },
         }
     }
 }
@@ -121,6 +133,7 @@ impl Runtime for InProcess {
         let mut tasks = JoinSet::new();
         for (port, text) in &self.serves {
             let behaviour::Behaviour { speaks, late, reply } = behaviour::parse(text).expect("a behaviour");
+            let late = late + self.late;
             let (address, seen) = (self.addresses[port], Arc::clone(&self.seen));
             let listen = move |listener| {
                 Server::on(listener, speaks, move |request| {
@@ -128,7 +141,6 @@ impl Runtime for InProcess {
                     reply(request)
                 })
             };
-            // What is not late listens when the container runs, as a kubelet finds it: its first probe comes later still.
             let bound = match late.is_zero() {
                 true => Some(listener_at(address).await),
                 false => None,

@@ -53,11 +53,6 @@ pub(crate) fn request(text: &str, pod_ip: &str) -> String {
     lines.join("\r\n")
 }
 
-/// Cases in which the recorded kubelet, of 1.20, differs from later ones: it was seen to act on the results of a startup probe
-/// only when it syncs the pod the next time. Later kubelets listen to them (`startupManager.Updates()` in `syncLoopIteration`,
-/// `pkg/kubelet/kubelet.go`), and this project does as they do.
-pub(crate) const SYNCED_LATE: [&str; 2] = ["startup-in-time", "startup-too-slow"];
-
 /// What two verdicts disagree in; restarts may differ by one, since a kubelet's probes tick from the pod's creation.
 pub(crate) fn disagreements(kubelet: &Verdicts, ours: &Verdicts) -> Vec<String> {
     let mut found = Vec::new();
@@ -66,9 +61,6 @@ pub(crate) fn disagreements(kubelet: &Verdicts, ours: &Verdicts) -> Vec<String> 
             found.push(format!("{name}: there is no such case any more"));
             continue;
         };
-        if SYNCED_LATE.contains(&name.as_str()) {
-            continue;
-        }
         // A pod that is being restarted without a readiness probe is ready while it runs: at one moment, that is chance.
         let is_steady = kubelet.restarts == 0 && ours.restarts == 0;
         if is_steady && kubelet.ready != ours.ready {
@@ -92,5 +84,10 @@ pub(crate) fn disagreements(kubelet: &Verdicts, ours: &Verdicts) -> Vec<String> 
     found
 }
 
-/// Set to 1, the test against a real kubelet writes what it saw to `recorded.json`.
+/// How many cases faults are about.
+pub(crate) fn faulty(faults: &[String]) -> usize {
+    faults.iter().filter_map(|fault| fault.split(':').next()).collect::<BTreeSet<_>>().len()
+}
+
+/// Set to 1, the test against a real kubelet writes what it saw to `recorded/<version>.json`.
 pub(crate) const RECORD: &str = e2e::env_vars::E2E_RECORD_KUBELET;

@@ -198,7 +198,11 @@ impl<R: Runtime> Driver<R> {
     }
 
     fn probed(&self, Probed { which, run, extra, observation }: Probed) -> Input {
-        let message = observation.warning.clone().unwrap_or_else(|| observation.message.clone());
+        let message = match (&observation.warning, observation.verdict) {
+            (Some(warning), _) => warning.clone(),
+            (None, Verdict::Errored) => self.context.options.profile.errored(&observation),
+            (None, _) => observation.message.clone(),
+        };
         let verdict = observation.verdict;
         // Of a further probe that found nothing, nothing is kept.
         if !extra || observation.success() {
@@ -268,7 +272,8 @@ pub async fn observe<R: Runtime>(
         Ok(result) => Observation::of_exec(result.exit_code, &result.output, total_ms),
         Err(ExecError::TimedOut) => Observation::of_exec_timeout(command, round_ms(probe.timeout)),
         Err(ExecError::Failed(message)) => {
-            Observation { total_ms, ..Observation::new(Verdict::Errored, Kind::CannotExec, message) }
+            let verdict = if profile.missing_command_fails { Verdict::Failure } else { Verdict::Errored };
+            Observation { total_ms, ..Observation::new(verdict, Kind::CannotExec, message) }
         }
     }
 }

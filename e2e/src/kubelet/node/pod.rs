@@ -78,16 +78,17 @@ pub(super) async fn run<R: Runtime>(mut context: Context<R>, spec: PodSpec) {
     if !may_start(&mut context, &spec).await {
         return;
     }
+    let Options { eager, profile, .. } = &*context.options;
+    let always = Policy { restart: RestartPolicy::Always, grace: spec.grace, eager: *eager, timing: profile.timing };
     for init in &spec.init_containers {
-        let policy = Policy { restart: RestartPolicy::OnFailure, grace: spec.grace, eager: context.options.eager };
+        let policy = Policy { restart: RestartPolicy::OnFailure, ..always };
         if !container::drive(context.clone(), spec.name.clone(), without_probes(init), policy).await {
             return;
         }
     }
     let mut containers = JoinSet::new();
     for container in spec.containers {
-        let policy = Policy { restart: RestartPolicy::Always, grace: spec.grace, eager: context.options.eager };
-        containers.spawn(container::drive(context.clone(), spec.name.clone(), container, policy));
+        containers.spawn(container::drive(context.clone(), spec.name.clone(), container, always));
     }
     while let Some(ended) = containers.join_next().await {
         if let Err(error) = ended

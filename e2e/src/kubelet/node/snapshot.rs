@@ -224,6 +224,50 @@ impl ContainerReport {
         self.events.iter().any(|event| event.reason == "Killing" && event.message.contains(&phrase))
     }
 
+    /// Each kill whose time is known, and the end that it led to.
+    ///
+    /// Events of one message are counted in one, so that the times of the first and of the last are known.
+    pub(crate) fn kills(&self) -> Vec<(&Event, Duration, &Termination)> {
+        let mut ends: Vec<&Termination> = self.terminations.iter().collect();
+        let mut kills = Vec::new();
+        for event in self.killings() {
+            for at in [Some(event.first), (event.count > 1).then_some(event.last)].into_iter().flatten() {
+                let followed = ends.iter().position(|end| end.started <= at && at <= end.at);
+                kills.extend(followed.map(|index| (event, at, ends.remove(index))));
+            }
+        }
+        kills
+    }
+
+    /// The ends that nobody brought about: no kill accounts for them.
+    pub(crate) fn own_ends(&self) -> Vec<&Termination> {
+        let killed: Vec<_> = self.kills().into_iter().map(|(.., end)| end).collect();
+        let mut ends: Vec<_> = self.terminations.iter().filter(|end| !killed.contains(end)).collect();
+        let is_kernels = |end: &Termination| end.reason == "OOMKilled";
+        let looks_killed = |end: &Termination| !is_kernels(end) && matches!(end.exit_code, 0 | 137 | 143);
+        for event in self.killings() {
+            // Of the kills between the first and the last only the number is known. What looks like one is taken for one first; where
+            // that leaves some over, nobody can tell which ends they were.
+            let mut untold = event.count.saturating_sub(2) as usize;
+            let is_between = |end: &Termination| event.first <= end.at && end.started <= event.last;
+            ends.retain(|end| {
+                let is_taken = untold > 0 && is_between(end) && looks_killed(end);
+                untold -= usize::from(is_taken);
+                !is_taken
+            });
+            ends.retain(|end| untold == 0 || !is_between(end) || is_kernels(end));
+        }
+        // A cluster drops events when there are many: where a probe is known to have had the container killed, an end that looks like
+        // a kill is taken for one.
+        let by_probe = [Which::Startup, Which::Liveness].into_iter().any(|which| self.was_killed_by(which));
+        ends.retain(|end| !(by_probe && looks_killed(end)));
+        ends
+    }
+
+    fn killings(&self) -> impl Iterator<Item = &Event> {
+        self.events.iter().filter(|event| event.reason == "Killing")
+    }
+
     /// The probe that had instances killed before they listened: the startup probe, or a liveness probe where nothing waits for the
     /// start.
     #[must_use]

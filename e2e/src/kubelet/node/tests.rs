@@ -39,6 +39,8 @@ struct Script {
     /// From when on it answers with 1 again.
     sick_after: Option<Duration>,
     exec_takes: Duration,
+    /// The image has no such command.
+    lacks_command: bool,
     started: Option<Instant>,
     exited: Option<i32>,
     instance: u64,
@@ -119,6 +121,9 @@ impl Runtime for Fake {
         let (code, takes) = {
             let table = self.table();
             let script = &table[container];
+            if script.lacks_command {
+                return Err(ExecError::Failed("no such file or directory".to_owned()));
+            }
             let age = script.started.unwrap().elapsed();
             let sick = age < script.healthy_after || script.sick_after.is_some_and(|after| age >= after);
             (i32::from(sick), script.exec_takes)
@@ -197,6 +202,35 @@ async fn a_failing_liveness_probe_kills_and_crash_loops() {
         ]
     );
     node.shutdown().await;
+}
+
+/// Where Docker ran the containers, the engine gave a missing command an exit status; every other runtime gives an error.
+#[rstest::rstest]
+#[case::current(
+    "1.36",
+    0,
+    "Warning Unhealthy: Liveness probe errored and resulted in unknown state: no such file or directory (x3)"
+)]
+#[case::before_1_33("1.32", 0, "Warning Unhealthy: Liveness probe errored: no such file or directory (x3)")]
+#[case::of_docker("1.20", 1, "Warning Unhealthy: Liveness probe failed: no such file or directory (x3)")]
+#[tokio::test(start_paused = true)]
+async fn a_liveness_command_that_is_missing_kills_by_version(
+    #[case] version: &str,
+    #[case] kills: usize,
+    #[case] event: &str,
+) {
+    let fake = Fake::with(vec![("a-c", Script { lacks_command: true, ..Script::default() })]);
+    let probes = Probes { liveness: Some(probe(1, 3)), ..Probes::default() };
+    let (options, epoch) = options();
+    let options = Options { profile: Profile::of_version(version), ..options };
+    let node = Node::run(Arc::clone(&fake), vec![pod("a", probes)], options);
+    sleep(Duration::from_millis(2500)).await;
+    let killed = fake.log(epoch).iter().filter(|(text, _)| text.starts_with("kill")).count();
+    assert_eq!(killed, kills);
+    let snapshot = node.shutdown().await;
+    let container = &snapshot.pods["a"].containers[0];
+    let events: Vec<_> = container.events.iter().map(ToString::to_string).collect();
+    assert!(events.contains(&event.to_owned()), "{events:?}");
 }
 
 #[tokio::test(start_paused = true)]

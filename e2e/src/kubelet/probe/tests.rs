@@ -25,7 +25,7 @@ async fn seen(reply: Reply) -> (Observation, Vec<String>) {
 #[tokio::test]
 async fn the_request_names_the_pod_and_not_where_it_is_dialled() {
     let (observation, requests) = seen(Reply::status(200, "OK")).await;
-    let request = "GET /health HTTP/1.1\r\nHost: 10.244.0.9:8000\r\nUser-Agent: kube-probe/1.32\r\nAccept: */*\r\n\
+    let request = "GET /health HTTP/1.1\r\nHost: 10.244.0.9:8000\r\nUser-Agent: kube-probe/1.36\r\nAccept: */*\r\n\
                    Connection: close\r\n\r\n";
     assert_eq!(requests, [request]);
     assert_eq!(observation.request, request);
@@ -170,7 +170,7 @@ async fn redirects_to_the_same_host_are_followed() {
     let observation = send(&action, &target, SHORT, &Profile::default()).await;
     assert_eq!((observation.status, observation.redirects, observation.warning), (Some(204), 3, None));
     let requests = server.requests();
-    let rest = "User-Agent: kube-probe/1.32\r\nAccept: */*\r\nReferer: http://10.244.0.9:8000";
+    let rest = "User-Agent: kube-probe/1.36\r\nAccept: */*\r\nReferer: http://10.244.0.9:8000";
     assert!(
         requests[1].contains(&format!("GET /a/b?x=1 HTTP/1.1\r\nHost: app.example\r\n{rest}/health\r\nConnection"))
     );
@@ -305,7 +305,7 @@ async fn grpc_probes_ask_the_health_service(
     assert_eq!(observation.success(), status == 200);
     let request = server.requests()[0].clone();
     assert!(request.starts_with("POST /grpc.health.v1.Health/Check HTTP/2\r\nHost: 10.244.0.9:8000\r\n"), "{request}");
-    assert!(request.contains("user-agent: kube-probe/1.32 grpc-go/"), "{request}");
+    assert!(request.contains("user-agent: kube-probe/1.36 grpc-go/"), "{request}");
 }
 
 #[rstest]

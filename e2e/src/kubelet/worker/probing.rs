@@ -3,18 +3,26 @@
 use std::time::Duration;
 
 use crate::{
-    kubelet::{Which, observation::Verdict},
+    kubelet::{Which, observation::Verdict, profile::Timing},
     plan::{Probe, Probes},
 };
 
 /// A period of zero would send probes without end.
 const MIN_PERIOD: Duration = Duration::from_millis(1);
 
+/// How long after a container's start, and after each other, a kubelet syncs a pod that nothing happens to (`syncFrequency`).
+const SYNC: Duration = Duration::from_secs(60);
+
 /// The probes of one container.
 #[derive(Debug, Clone)]
 pub(super) struct Probing {
     slots: [Option<Slot>; 3],
     eager: Option<Duration>,
+    timing: Timing,
+    /// When the instance was started.
+    since: Duration,
+    /// When the kubelet will act on what the startup probe came to, if it only does with the next sync of the pod.
+    startup_heard_at: Option<Duration>,
 }
 
 /// One probe (`worker` in `pkg/kubelet/prober/worker.go`).
@@ -54,7 +62,7 @@ impl Slot {
 }
 
 impl Probing {
-    pub(super) fn new(probes: Probes, eager: Option<Duration>) -> Self {
+    pub(super) fn new(probes: Probes, eager: Option<Duration>, timing: Timing) -> Self {
         let slot = |spec: Option<Probe>| {
             spec.map(|spec| Slot {
                 spec,
@@ -69,14 +77,22 @@ impl Probing {
                 left_out: false,
             })
         };
-        Self { slots: [slot(probes.startup), slot(probes.readiness), slot(probes.liveness)], eager }
+        let slots = [slot(probes.startup), slot(probes.readiness), slot(probes.liveness)];
+        Self { slots, eager, timing, since: Duration::ZERO, startup_heard_at: None }
     }
 
     /// A new instance runs since `now`: nothing is known of it.
     pub(super) fn reset(&mut self, now: Duration) {
-        for slot in self.slots.iter_mut().flatten() {
-            slot.due = now + slot.spec.initial_delay;
-            slot.extra_due = slot.due;
+        self.since = now;
+        self.startup_heard_at = None;
+        for (which, slot) in Which::ALL.into_iter().zip(&mut self.slots) {
+            let Some(slot) = slot else { continue };
+            slot.extra_due = now + slot.spec.initial_delay;
+            slot.due = slot.extra_due;
+            if which == Which::Readiness && !self.timing.readiness_at_once {
+                // Until its tick comes, a period at most: half of one, in the mean.
+                slot.due += slot.spec.period / 2;
+            }
             slot.in_flight = false;
             slot.last = None;
             slot.in_a_row = 0;
@@ -91,7 +107,15 @@ impl Probing {
 
     /// Whether the container has started and its readiness probe has succeeded, or there is none.
     pub(super) fn ready(&self) -> bool {
-        self.started() && self.passed(Which::Readiness)
+        // Who has no readiness probe is ready with the sync that sees the start.
+        let is_heard = self.startup_heard_at.is_none() || self.slot(Which::Readiness).is_some();
+        self.started() && is_heard && self.passed(Which::Readiness)
+    }
+
+    /// Whether the sync has come with which the kubelet acts on a startup probe that failed.
+    pub(super) fn take_overdue_failure(&mut self, now: Duration) -> bool {
+        let is_heard = self.startup_heard_at.take_if(|at| *at <= now).is_some();
+        is_heard && !self.started()
     }
 
     /// The grace period that a probe declares for the kill that it causes.
@@ -124,7 +148,8 @@ impl Probing {
 
     /// When the next probe is due, those in flight aside.
     pub(super) fn next_due(&self, killing: bool) -> Option<Duration> {
-        Which::ALL.into_iter().filter_map(|which| self.waits_for(which, killing)).min()
+        let probes = Which::ALL.into_iter().filter_map(|which| self.waits_for(which, killing));
+        probes.chain(self.startup_heard_at).min()
     }
 
     /// Whether the probe that has not succeeded now is a further one, of which nothing is kept.
@@ -162,6 +187,11 @@ impl Probing {
             return false;
         }
         slot.state = Some(verdict);
+        if which == Which::Startup && !self.timing.startup_at_once {
+            let syncs = now.saturating_sub(self.since).as_secs() / SYNC.as_secs() + 1;
+            self.startup_heard_at = Some(self.since + SYNC * u32::try_from(syncs).unwrap_or(u32::MAX));
+            return false;
+        }
         !success
     }
 
@@ -176,7 +206,7 @@ impl Probing {
     /// When a probe may be sent, if it may be at all now. A container that is being killed is asked only whether it is ready.
     fn waits_for(&self, which: Which, killing: bool) -> Option<Duration> {
         let allowed = match which {
-            Which::Startup => !self.started() && !killing,
+            Which::Startup => !self.started() && !killing && self.startup_heard_at.is_none(),
             Which::Readiness => self.started(),
             Which::Liveness => self.started() && !killing,
         };

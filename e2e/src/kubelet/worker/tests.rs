@@ -10,7 +10,8 @@ pub(in crate::kubelet) const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-pub(super) const ALWAYS: Policy = Policy { restart: RestartPolicy::Always, grace: s(30), eager: None };
+pub(super) const ALWAYS: Policy =
+    Policy { restart: RestartPolicy::Always, grace: s(30), eager: None, timing: Timing::CURRENT };
 pub(super) const CRASH: Exit = Exit { code: 1, oom_killed: false };
 pub(super) const DONE: Exit = Exit { code: 0, oom_killed: false };
 
@@ -313,4 +314,38 @@ fn the_instance_after_a_spared_one_is_not_spared() {
     worker.handle(s(22), Input::Started);
     let actions = worker.handle(s(23), failed_liveness(4));
     assert!(actions.iter().any(|action| matches!(action, Action::Kill { .. })), "{actions:?}");
+}
+
+/// Recorded from a kubelet of 1.20; see `e2e/tests/differential`.
+#[test]
+fn an_old_kubelet_acts_on_startup_probes_with_the_next_sync() {
+    let old = Policy { timing: Timing { readiness_at_once: false, startup_at_once: false }, ..ALWAYS };
+    let probes = || Probes { startup: Some(probe(0, 1, 1, 1)), ..Probes::default() };
+    let mut worker = running(probes(), old);
+    worker.handle(s(0), Input::Started);
+    assert_eq!(worker.handle(s(1), probed(Which::Startup, Verdict::Failure)), []);
+    assert_eq!(worker.next_wake(), Some(s(60)), "nothing is sent any more");
+    let actions = worker.handle(s(60), Input::Tick);
+    assert!(matches!(&actions[..], [Action::Kill { reason, .. }] if reason.contains("failed startup probe")));
+
+    let mut worker = running(probes(), old);
+    worker.handle(s(0), Input::Started);
+    worker.handle(s(1), probed(Which::Startup, Verdict::Success));
+    assert!(worker.status().started && !worker.status().ready);
+    assert_eq!(worker.handle(s(60), Input::Tick), []);
+    assert!(worker.status().ready);
+}
+
+#[test]
+fn an_old_kubelet_sends_readiness_probes_with_a_tick() {
+    let first = |readiness_at_once| {
+        let timing = Timing { readiness_at_once, ..Timing::CURRENT };
+        let probes = Probes { readiness: Some(probe(0, 10, 1, 1)), ..Probes::default() };
+        let mut worker = running(probes, Policy { timing, ..ALWAYS });
+        match worker.handle(s(0), Input::Started).is_empty() {
+            true => worker.next_wake(),
+            false => Some(s(0)),
+        }
+    };
+    assert_eq!((first(true), first(false)), (Some(s(0)), Some(s(5))));
 }

@@ -146,3 +146,13 @@ async fn volumes_in_memory_and_directories_in_volumes_are_the_pods() {
     chunk.expect("an answer").expect("what `one` has in its /data is in the volume");
     bench.remove().await;
 }
+
+#[tokio::test]
+async fn a_command_that_the_image_lacks_is_no_exit_status() {
+    let spec = "{ containers: [{ name: app, image: IMAGE }] }";
+    let Some(bench) = Bench::new("exec", spec).await else { return };
+    bench.start("app").await.expect("a start");
+    let error = bench.pods.exec(POD, "app", &["backendd".to_owned()]).await.expect_err("there is no such program");
+    assert!(error.to_string().contains("executable file not found"), "{error}");
+    bench.remove().await;
+}

@@ -109,6 +109,12 @@ pub enum Error {
         /// What was seen last.
         reason: String,
     },
+    /// A command could not be started in a container.
+    #[error("{reason}")]
+    Exec {
+        /// The runtime's words.
+        reason: String,
+    },
     /// A local port for forwarding could not be had.
     #[error("no port of 127.0.0.1 can be used to reach {pod}: {reason}; `ss -ltnp` shows who listens")]
     Port {
@@ -159,6 +165,7 @@ impl Error {
             | Self::Preflight { .. }
             | Self::Images { .. }
             | Self::Agents { .. }
+            | Self::Exec { .. }
             | Self::Port { .. } => false,
         }
     }

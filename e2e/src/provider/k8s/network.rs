@@ -21,7 +21,7 @@ use crate::{
     kubelet::{
         Which,
         observation::Observation,
-        probe::{self, Profile, Target},
+        probe::{self, Target},
     },
     plan::ProbeAction,
     poll::{Look, until},
@@ -97,12 +97,12 @@ async fn port_forward(pods: &K8sPods, spec: &PodSpec, port: u16, action: &ProbeA
     let Some((address, pod_ip)) = pods.forward.address(&spec.name, port).zip(pods.ip(&spec.name)) else {
         return check(false, format!("{} has no address", spec.name), 0.0);
     };
-    let seen = send(action, pod_ip, port, address).await;
+    let seen = send(pods, action, pod_ip, port, address).await;
     check(seen.success(), seen.summary(), seen.total_ms)
 }
 
-async fn send(action: &ProbeAction, pod_ip: IpAddr, port: u16, address: SocketAddr) -> Observation {
-    probe::send(action, &Target::new(pod_ip, port, address), LIMIT, &Profile::default()).await
+async fn send(pods: &K8sPods, action: &ProbeAction, pod_ip: IpAddr, port: u16, address: SocketAddr) -> Observation {
+    probe::send(action, &Target::new(pod_ip, port, address), LIMIT, &pods.profile()).await
 }
 
 async fn node_port(pods: &K8sPods, spec: &PodSpec, port: u16, action: &ProbeAction, limit: Duration) -> NetworkCheck {
@@ -157,7 +157,7 @@ async fn try_node_port(
     let address = SocketAddr::new(node_ip, given.ok_or("the cluster gave it no port")?);
     let pod_ip = pods.ip(&spec.name).ok_or_else(|| format!("{} has no address", spec.name))?;
     let seen = until("an answer", limit, Duration::from_millis(100), || async {
-        let seen = send(action, pod_ip, port, address).await;
+        let seen = send(pods, action, pod_ip, port, address).await;
         if seen.success() { Look::Done(seen) } else { Look::NotYet(seen.summary()) }
     });
     let path = format!("this machine -> node {address} -> {}", spec.component.name);

@@ -150,11 +150,17 @@ pub(super) fn to_event(event: &ClusterEvent, epoch: Timestamp) -> Event {
     Event {
         kind: if event.type_.as_deref() == Some("Warning") { EventType::Warning } else { EventType::Normal },
         reason: event.reason.clone().unwrap_or_default(),
-        message: event.message.clone().unwrap_or_default(),
+        message: words(event).to_owned(),
         count: u32::try_from(count).unwrap_or(1),
         first,
         last: last.unwrap_or(first).max(first),
     }
+}
+
+/// What an event says. Where many differ in their words alone, a cluster counts them in one and puts this before those of the last.
+fn words(event: &ClusterEvent) -> &str {
+    let message = event.message.as_deref().unwrap_or_default();
+    message.strip_prefix("(combined from similar events): ").unwrap_or(message)
 }
 
 fn since(time: Option<&Time>, epoch: Timestamp) -> Duration {
@@ -189,7 +195,14 @@ fn probe_event(which: Which, event: &Event) -> Option<(bool, &str)> {
     }
     let rest = event.message.strip_prefix(which.word())?.strip_prefix(" probe ")?;
     let failed = rest.strip_prefix("failed: ").map(|text| (true, text));
-    failed.or_else(|| rest.strip_prefix("errored: ").map(|text| (false, text)))
+    failed.or_else(|| Some((false, errored(rest)?)))
+}
+
+/// The text after `errored: `, or since 1.33 after `errored and resulted in unknown state: `.
+fn errored(rest: &str) -> Option<&str> {
+    let rest = rest.strip_prefix("errored")?;
+    let (state, text) = rest.split_once(": ")?;
+    (state.is_empty() || state.starts_with(" and resulted in ")).then_some(text)
 }
 
 /// An exchange of which only the kubelet's sentence is known.
@@ -203,6 +216,7 @@ fn observation(failed: bool, text: &str) -> Observation {
         }
         None if text.contains("connection reset") => Kind::Reset,
         None if text.contains("EOF") => Kind::Closed,
+        None if !failed => Kind::CannotExec,
         None => Kind::Exited,
     };
     let verdict = if failed { Verdict::Failure } else { Verdict::Errored };

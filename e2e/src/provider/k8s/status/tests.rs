@@ -89,6 +89,25 @@ fn a_probes_failures_are_read_from_events(#[case] message: &str, #[case] kind: K
     });
 }
 
+#[rstest]
+#[case::old("Readiness probe errored: rpc error: no such file", "rpc error: no such file")]
+#[case::since_1_33("Readiness probe errored and resulted in unknown state: exec: no such file", "exec: no such file")]
+#[case::broken_off("Readiness probe errored and resulted in failure state: unexpected EOF", "unexpected EOF")]
+#[case::combined(
+    "(combined from similar events): Readiness probe errored and resulted in unknown state: id 7: no such file",
+    "id 7: no such file"
+)]
+fn a_probe_that_errors_is_read_as_each_version_words_it(#[case] message: &str, #[case] text: &str) {
+    let unhealthy = event("Unhealthy", message, 5, Some("app"));
+    let mut declared = declared();
+    declared.containers[0].probes.readiness = declared.containers[0].probes.liveness.clone();
+    let pod = running(0, json!({}));
+    let report = pod_report(&declared, Some(&pod), &[&unhealthy], None, epoch());
+    let probe = &report.containers[0].probes[&Which::Readiness];
+    let last = probe.last_failure.as_ref().unwrap();
+    assert_eq!((probe.failed, probe.errored, last.verdict, last.message.as_str()), (0, 5, Verdict::Errored, text));
+}
+
 #[test]
 fn pods_without_containers_have_the_words_of_kubectl() {
     let pending = pod(json!({ "phase": "Pending" }));
