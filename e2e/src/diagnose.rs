@@ -12,7 +12,7 @@ pub(crate) mod stuck;
 mod suites;
 mod tolerated;
 
-pub(crate) use self::probes::is_failing;
+pub(crate) use self::probes::{Trouble, trouble};
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -138,6 +138,8 @@ pub enum Code {
     WrongPort,
     /// The application needs longer to start than its startup probe allows.
     NotStarted,
+    /// A probe cannot be carried out, or its answer breaks off, and a kubelet counts that for nothing.
+    ProbeErrored,
     /// A container used more memory than its limit.
     OomKilled,
     /// A component in trouble had used up its memory limit, and was not killed for it.
@@ -218,6 +220,7 @@ impl Code {
                 | Self::DependencyDown
                 | Self::WrongPort
                 | Self::NotStarted
+                | Self::ProbeErrored
                 | Self::OomKilled
                 | Self::MemoryAtLimit
                 | Self::CpuThrottled

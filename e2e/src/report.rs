@@ -215,7 +215,10 @@ pub struct ProbeSection {
     pub sent: Option<u64>,
     /// Those that failed.
     pub failed: u64,
-    /// Whether it is what keeps a replica from being ready, or had one killed.
+    /// Those that errored, which counts for nothing.
+    #[serde(default)]
+    pub errored: u64,
+    /// Whether its failures are what keeps a replica from being ready, or had one killed.
     pub failing: bool,
     /// The last failure in the kubelet's words.
     pub last_failure: Option<String>,

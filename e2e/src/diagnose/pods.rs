@@ -79,9 +79,9 @@ fn restarts(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) 
         format!("; the last instance of {worst} ended with {} (exit code {}){why}", end.reason, end.exit_code)
     });
     // The log of what ended by itself stands with that finding.
-    let (log, excerpt) = match ended_alone(container) {
-        true => (None, None),
-        false => log(data, worst, &container.name),
+    let (log, excerpt) = match own_ends(container).is_empty() {
+        false => (None, None),
+        true => log(data, worst, &container.name),
     };
     Some(Finding {
         code: if looping { Code::RestartLoop } else { Code::Restarted },
@@ -96,28 +96,15 @@ fn restarts(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) 
 
 /// Why the kubelet killed an instance, in the kubelet's words.
 fn killed_by<'a>(container: &'a ContainerReport, end: &Termination) -> Option<&'a str> {
-    let killing = |event: &&crate::kubelet::status::Event| {
-        event.reason == "Killing" && event.last >= end.started && event.last <= end.at
-    };
-    container.events.iter().rfind(killing).map(|event| event.message.as_str())
+    let kill = container.kills().into_iter().find(|(.., killed)| *killed == end);
+    kill.map(|(event, ..)| event.message.as_str())
 }
 
-/// Whether an instance ended although nobody killed it.
-fn is_alone(container: &ContainerReport, end: &Termination) -> bool {
-    // Events of one message are counted in one, so that only the first and the last time are known: with a kill between the
-    // two, an end is not blamed on the program.
-    let between = |event: &crate::kubelet::status::Event| event.first <= end.at && event.last >= end.started;
-    // A cluster drops events when there are many: where a probe is known to have had the container killed, an end that looks like a
-    // kill is taken for one.
-    let by_probe = [Which::Startup, Which::Liveness].into_iter().any(|which| container.was_killed_by(which));
-    let looks_killed = by_probe && matches!(end.exit_code, 0 | 137 | 143);
-    end.reason != OOM_KILLED
-        && !looks_killed
-        && !container.events.iter().any(|event| event.reason == "Killing" && between(event))
-}
-
-fn ended_alone(container: &ContainerReport) -> bool {
-    container.status.restart_count > 0 && container.terminations.iter().any(|end| is_alone(container, end))
+/// The ends of a program that ended by itself, and not for memory.
+fn own_ends(container: &ContainerReport) -> Vec<&Termination> {
+    let mut ends = container.own_ends();
+    ends.retain(|end| container.status.restart_count > 0 && end.reason != OOM_KILLED);
+    ends
 }
 
 /// Its program ended by itself, and not for memory.
@@ -126,11 +113,12 @@ fn crashed(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -
     // nobody sent is taken for the same.
     let all = containers(pods);
     let short_of_memory = all.iter().flat_map(|(_, c)| &c.terminations).any(|end| end.reason == OOM_KILLED);
-    let own_ends = all.into_iter().filter(|(_, container)| ended_alone(container)).map(|(pod, container)| {
-        let is_own = |end: &&Termination| is_alone(container, end) && !(short_of_memory && end.exit_code == 137);
-        (pod, container, container.terminations.iter().filter(is_own).collect::<Vec<_>>())
+    let own = all.into_iter().map(|(pod, container)| {
+        let mut ends = own_ends(container);
+        ends.retain(|end| !(short_of_memory && end.exit_code == 137));
+        (pod, container, ends)
     });
-    let (pod, container, ends) = own_ends.into_iter().find(|(.., ends)| !ends.is_empty())?;
+    let (pod, container, ends) = own.into_iter().find(|(.., ends)| !ends.is_empty())?;
     let last = ends.last()?;
     let how = match last.signal {
         Some(signal) => format!("signal {signal}, which the kubelet had not sent"),

@@ -10,84 +10,167 @@ use crate::{
         node::{PodReport, ProbeReport},
         observation::{Observation, Verdict},
     },
-    plan::ProbeAction,
+    plan::{Probe, ProbeAction},
     report::{Finding, Severity},
 };
 
 pub(super) fn findings(data: &RunData) -> Vec<Finding> {
     let mut findings: Vec<Finding> =
-        data.environment.components.iter().flat_map(|component| failing(data, component)).collect();
+        data.environment.components.iter().flat_map(|component| troubled(data, component)).collect();
     findings.extend(causes(data));
     findings
 }
 
-/// Whether a probe is what keeps a container from being ready, or had it killed.
-pub(crate) fn is_failing(pod: &PodReport, container: &str, which: Which, probe: &ProbeReport) -> bool {
-    let Some(container) = pod.container(container) else { return false };
+/// What a probe does to a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// It fails, which keeps the container from being ready, or had it killed.
+    Fails,
+    /// It errors, which counts for nothing: neither for the success that the container waits for, nor as a failure.
+    Errors,
+}
+
+/// What is wrong with a probe, if something is.
+pub(crate) fn trouble(
+    pod: &PodReport,
+    container: &str,
+    probe: &Probe,
+    which: Which,
+    report: &ProbeReport,
+) -> Option<Trouble> {
+    let status = &pod.container(container)?.status;
+    let never = report.last_success.is_none();
     // A container that waits for its restart is asked nothing: what it never answered well is failing all the same.
-    let unready = || !container.status.ready && (container.status.started || probe.last_success.is_none());
-    probe.failed > 0
+    let unready = !status.ready && (status.started || never);
+    let fails = report.failed > 0
         && match which {
-            Which::Readiness => unready(),
-            Which::Startup | Which::Liveness => container.was_killed_by(which),
+            Which::Readiness => unready,
+            Which::Startup | Which::Liveness => pod.container(container)?.was_killed_by(which),
+        };
+    let errors = report.errored > 0
+        && match which {
+            Which::Readiness => unready,
+            Which::Startup => !status.started && never,
+            // Had these been failures, they would have had it killed.
+            Which::Liveness => never && report.failed == 0 && report.errored >= probe.failure_threshold,
+        };
+    let last_errored = report.last_failure.as_ref().is_some_and(|last| last.verdict == Verdict::Errored);
+    match (fails, errors) {
+        (true, false) => Some(Trouble::Fails),
+        (true, true) if !last_errored => Some(Trouble::Fails),
+        (_, true) => Some(Trouble::Errors),
+        (false, false) => None,
+    }
+}
+
+fn troubled(data: &RunData, component: &Component) -> Vec<Finding> {
+    component.probes.iter().filter_map(|spec| troubled_probe(data, component, spec)).collect()
+}
+
+/// A replica whose probe does not succeed.
+struct Case<'a> {
+    pod: &'a str,
+    /// The container's place in the pod.
+    index: usize,
+    report: &'a ProbeReport,
+    trouble: Trouble,
+}
+
+impl Case<'_> {
+    /// `3 of 12 probes to app-0 failed`.
+    fn tally(&self) -> String {
+        let Self { pod, report, trouble, .. } = self;
+        let (count, verb, noun) = match trouble {
+            Trouble::Fails => (report.failed, "failed", "failure"),
+            Trouble::Errors => (report.errored, "errored", "error"),
+        };
+        match report.sent {
+            Some(sent) => format!("{count} of {} to {pod} {verb}", super::counted(sent.into(), "probe")),
+            None => format!("{} of {pod} reported", super::counted(count.into(), noun)),
         }
+    }
 }
 
-fn failing(data: &RunData, component: &Component) -> Vec<Finding> {
-    component.probes.iter().filter_map(|spec| failing_probe(data, component, spec)).collect()
-}
-
-fn failing_probe(data: &RunData, component: &Component, spec: &ProbeSpec) -> Option<Finding> {
-    let failing: Vec<(&str, usize, &ProbeReport)> = data
+fn troubled_probe(data: &RunData, component: &Component, spec: &ProbeSpec) -> Option<Finding> {
+    let cases: Vec<Case<'_>> = data
         .pods_of(component)
         .filter_map(|(name, pod)| {
-            let probe = pod.container(&spec.container)?.probes.get(&spec.which)?;
+            let report = pod.container(&spec.container)?.probes.get(&spec.which)?;
             let index = pod.containers.iter().position(|container| container.name == spec.container)?;
-            is_failing(pod, &spec.container, spec.which, probe).then_some((name, index, probe))
+            let trouble = trouble(pod, &spec.container, &spec.probe, spec.which, report)?;
+            Some(Case { pod: name, index, report, trouble })
         })
         .collect();
-    let (pod, index, probe) = failing.first()?;
-    let last = probe.last_failure.as_ref().map_or(String::new(), |last| last.message.clone());
-    let which = spec.which.word().to_lowercase();
+    let first = cases.first()?;
+    let last = first.report.last_failure.as_ref().map_or(String::new(), |last| last.message.clone());
+    let which = spec.which;
+    let Case { pod, index, trouble, .. } = first;
     let mut evidence = vec![format!("{PODS}#/pods/{pod}/containers/{index}/probes/{which}")];
     let examined = data.doctor.iter().position(|entry| {
-        entry.component == component.name && entry.container == spec.container && entry.which == spec.which
+        entry.component == component.name && entry.container == spec.container && entry.which == which
     });
     evidence.extend(examined.map(|index| format!("{DOCTOR}#/{index}")));
     let cause = examined.and_then(|index| data.doctor[index].diagnosis.cause);
-    let (note, fix) = match (examined, cause) {
-        (Some(_), Some(_)) => {
-            ("", format!("Fix the cause that was proven for the {which} probe of {}.", component.name))
-        }
-        (Some(_), None) => (
-            "; no change of the request made a difference that proves a cause",
-            format!("Compare the requests to {} in {DOCTOR} with what it expects.", component.name),
-        ),
-        (None, _) => ("", format!("Find out what keeps {} from {}.", component.name, wanted(&spec.probe.action))),
+    let same = cases.iter().filter(|case| case.trouble == *trouble).count();
+    let claim = format!(
+        "the {which} probe of {} {} on {same} of {}: {}, the last with `{}`",
+        component.name,
+        match trouble {
+            Trouble::Fails => "fails",
+            Trouble::Errors => "errors",
+        },
+        super::counted(component.desired.into(), "replica"),
+        first.tally(),
+        last.trim()
+    );
+    let finding = |code, severity, claim, fix| {
+        Some(Finding { code, severity, component: Some(component.name.clone()), claim, evidence, fix, excerpt: None })
     };
-    Some(Finding {
-        code: Code::ProbeFailing,
-        severity: Severity::Error,
-        component: Some(component.name.clone()),
-        claim: format!(
-            "the {which} probe of {} fails on {} of {}: {}, the last with `{}`{note}",
-            component.name,
-            failing.len(),
-            super::counted(component.desired.into(), "replica"),
-            failures(probe, pod),
-            last.trim()
-        ),
-        evidence,
-        fix,
-        excerpt: None,
-    })
+    match (trouble, examined, cause) {
+        // What was proven says it all.
+        (Trouble::Errors, _, Some(_)) => None,
+        (Trouble::Errors, _, None) => {
+            // Nothing is kept from working by a liveness probe that never counts.
+            let severity = if which == Which::Liveness { Severity::Warning } else { Severity::Error };
+            let claim = format!("{claim}; a kubelet counts that for nothing, so {}", consequence(which));
+            finding(Code::ProbeErrored, severity, claim, repair(component, which, &spec.probe.action))
+        }
+        (Trouble::Fails, Some(_), Some(_)) => {
+            let fix = format!("Fix the cause that was proven for the {which} probe of {}.", component.name);
+            finding(Code::ProbeFailing, Severity::Error, claim, fix)
+        }
+        (Trouble::Fails, Some(_), None) => {
+            let claim = format!("{claim}; no change of the request made a difference that proves a cause");
+            let fix = format!("Compare the requests to {} in {DOCTOR} with what it expects.", component.name);
+            finding(Code::ProbeFailing, Severity::Error, claim, fix)
+        }
+        (Trouble::Fails, None, _) => {
+            let fix = format!("Find out what keeps {} from {}.", component.name, wanted(&spec.probe.action));
+            finding(Code::ProbeFailing, Severity::Error, claim, fix)
+        }
+    }
 }
 
-/// `3 of 12 probes to app-0 failed`.
-fn failures(ProbeReport { sent, failed, .. }: &ProbeReport, pod: &str) -> String {
-    match sent {
-        Some(sent) => format!("{failed} of {} to {pod} failed", super::counted((*sent).into(), "probe")),
-        None => format!("{} of {pod} reported", super::counted((*failed).into(), "failure")),
+/// What comes of a probe whose result never counts.
+fn consequence(which: Which) -> &'static str {
+    match which {
+        Which::Startup => "the container never counts as started: it becomes neither ready nor restarted",
+        Which::Readiness => "the pod never becomes ready",
+        Which::Liveness => "a container that hangs is not restarted",
+    }
+}
+
+/// What makes a probe that errors one that counts.
+fn repair(component: &Component, which: Which, action: &ProbeAction) -> String {
+    let name = &component.name;
+    match action {
+        ProbeAction::Exec { command } => {
+            let program = command.first().map_or("", String::as_str);
+            format!(
+                "Add `{program}` to the image of {name}, or have the {which} probe run a command that the image has."
+            )
+        }
+        other => format!("Find out what keeps {name} from {}.", wanted(other)),
     }
 }
 

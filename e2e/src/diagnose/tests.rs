@@ -26,7 +26,7 @@ const MEBIBYTE: u64 = 1024 * 1024;
 /// A run with one component `app`: one replica with a limit of 64 MiB, and what is known of its container.
 pub(crate) fn run(container: ContainerReport) -> RunData {
     let environment = json!({
-        "run_id": "test", "target": "local", "run_dir": "/nowhere", "provider": "none", "entrance": null, "services": [],
+        "run_id": "test", "target": "local", "run_dir": "/nowhere", "provider": "none", "kubelet": "1.36", "entrance": null, "services": [],
         "components": [{
             "name": "app", "kind": "Deployment", "desired": 1, "env": {}, "probes": [],
             "replicas": [{ "name": "app-0", "pod_ip": "10.0.0.1", "ports": [] }],
@@ -667,4 +667,45 @@ fn what_limited_a_throughput_is_shown_without_processor_times() {
         "{page}"
     );
     assert!(page.contains("Lock:relation 2.50, running 0.10; 50 commits per second."), "{page}");
+}
+
+/// A command that the image lacks, as a current kubelet tells of it: as an error each time, and nothing counts.
+#[rstest::rstest]
+#[case::readiness(Which::Readiness, false, Severity::Error, "so the pod never becomes ready")]
+#[case::startup(Which::Startup, false, Severity::Error, "so the container never counts as started")]
+#[case::liveness(Which::Liveness, true, Severity::Warning, "so a container that hangs is not restarted")]
+fn a_probe_that_only_errors_has_a_finding_of_its_own(
+    #[case] which: Which,
+    #[case] ready: bool,
+    #[case] severity: Severity,
+    #[case] consequence: &str,
+) {
+    use crate::kubelet::observation::{Kind, Observation};
+    let missing = Observation::new(
+        crate::kubelet::observation::Verdict::Errored,
+        Kind::CannotExec,
+        "exec: \"check\": executable file not found in $PATH",
+    );
+    let report = |sent| ProbeReport { sent, errored: 7, last_failure: Some(missing.clone()), ..ProbeReport::default() };
+    for (sent, tally, row) in [
+        (Some(7), "7 of 7 probes to app-0 errored", "| errors | 7 | 0, 7 errored |"),
+        (None, "7 errors of app-0 reported", "| 7 errors reported | - | 0, 7 errored |"),
+    ] {
+        let mut data = probed(ready, ProbeReport::default());
+        let container = &mut data.snapshot.pods.get_mut("app-0").unwrap().containers[0];
+        container.probes = BTreeMap::from([(which, report(sent))]);
+        container.status.started = which != Which::Startup;
+        let spec = &mut data.environment.components[0].probes[0];
+        (spec.which, spec.probe.action) = (which, ProbeAction::Exec { command: vec!["check".to_owned()] });
+        let report = Report::new(&data);
+        let found = report.findings.iter().find(|finding| finding.code == Code::ProbeErrored).expect("a finding");
+        assert_eq!(found.severity, severity);
+        let words =
+            format!("the {which} probe of app errors on 1 of 1 replica: {tally}, the last with `exec: \"check\"");
+        assert!(found.claim.starts_with(&words) && found.claim.contains(consequence), "{}", found.claim);
+        assert!(found.fix.starts_with("Add `check` to the image of app"), "{}", found.fix);
+        assert!(report.findings.iter().all(|finding| finding.code != Code::ProbeFailing), "{:#?}", report.findings);
+        let page = render(&report);
+        assert!(page.contains(row), "{page}");
+    }
 }

@@ -8,7 +8,7 @@ use super::{
     expected::{expected, grown},
 };
 use crate::{
-    diagnose::{RunData, bottleneck, counted, findings, is_failing},
+    diagnose::{RunData, Trouble, bottleneck, counted, findings, trouble},
     environment::Component,
     plan::ProbeAction,
     provider::Usage,
@@ -178,9 +178,12 @@ fn probes(data: &RunData, component: &Component) -> Vec<ProbeSection> {
                 spec: describe(&spec.probe.action),
                 sent: reports.iter().map(|report| report.sent.map(u64::from)).sum(),
                 failed: reports.iter().map(|report| u64::from(report.failed)).sum(),
+                errored: reports.iter().map(|report| u64::from(report.errored)).sum(),
                 failing: data.pods_of(component).any(|(_, pod)| {
                     let report = pod.container(&spec.container).and_then(|container| container.probes.get(&spec.which));
-                    report.is_some_and(|report| is_failing(pod, &spec.container, spec.which, report))
+                    let found =
+                        report.and_then(|report| trouble(pod, &spec.container, &spec.probe, spec.which, report));
+                    found == Some(Trouble::Fails)
                 }),
                 last_failure: reports.iter().find_map(|report| Some(report.last_failure.as_ref()?.message.clone())),
                 latency_ms_max: slowest,

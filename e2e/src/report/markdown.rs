@@ -6,7 +6,9 @@ mod judgement;
 use std::{collections::BTreeMap, fmt::Write};
 
 use self::judgement::{conclusion, findings, path_forward, root_causes};
-use super::{Bottleneck, Outcome, PredictionSection, Report, Source, ThresholdState, Verdict, table::Table};
+use super::{
+    Bottleneck, Outcome, PredictionSection, ProbeSection, Report, Source, ThresholdState, Verdict, table::Table,
+};
 use crate::{
     diagnose::counted,
     duration::human,
@@ -310,13 +312,7 @@ fn probes(report: &Report) -> String {
         "Last failure",
     ]);
     for probe in &report.probes {
-        let verdict = match (probe.failing, probe.sent, probe.failed) {
-            (true, ..) => "fails".to_owned(),
-            (false, Some(0), _) => "not sent".to_owned(),
-            (false, Some(_), _) => "succeeds".to_owned(),
-            (false, None, 0) => "no failure reported".to_owned(),
-            (false, None, failed) => format!("{} reported", counted(failed, "failure")),
-        };
+        let verdict = verdict(probe);
         let margin = probe.latency_ms_max.map(|latency| probe.timeout_ms as f64 - latency);
         let shown = |ms: Option<f64>| ms.map_or("-".to_owned(), |ms| format!("{ms:.1} ms"));
         probes.row([
@@ -325,7 +321,10 @@ fn probes(report: &Report) -> String {
             probe.spec.clone(),
             verdict,
             probe.sent.map_or("-".to_owned(), |sent| sent.to_string()),
-            probe.failed.to_string(),
+            match probe.errored {
+                0 => probe.failed.to_string(),
+                errored => format!("{}, {errored} errored", probe.failed),
+            },
             shown(probe.latency_ms_max),
             format!("{} ms", probe.timeout_ms),
             shown(margin.map(|margin| margin.max(0.0))),
@@ -337,6 +336,21 @@ fn probes(report: &Report) -> String {
         false => "Sent as a kubelet sends them, during the whole run",
     };
     format!("## Probes\n\n{how} (evidence/pods.json).\n\n{}{}", probes.markdown(), predictions(report))
+}
+
+fn verdict(probe: &ProbeSection) -> String {
+    let ProbeSection { failing, sent, failed, errored, .. } = probe;
+    match (failing, sent) {
+        (true, _) => "fails".to_owned(),
+        (false, Some(0)) => "not sent".to_owned(),
+        (false, Some(sent)) if errored == sent => "errors".to_owned(),
+        (false, Some(_)) => "succeeds".to_owned(),
+        (false, None) => match (failed, errored) {
+            (0, 0) => "no failure reported".to_owned(),
+            (0, errored) => format!("{} reported", counted(*errored, "error")),
+            (failed, _) => format!("{} reported", counted(*failed, "failure")),
+        },
+    }
 }
 
 /// What a kubelet will do with what fails, and with the patches.

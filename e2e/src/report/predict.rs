@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{PredictionSection, Target};
 use crate::{
-    diagnose::{RunData, is_failing},
+    diagnose::{RunData, trouble},
     environment::Component,
     evidence::{DOCTOR, PODS},
     kubelet::{
@@ -20,7 +20,7 @@ const AHEAD: Duration = Duration::from_secs(3600);
 /// Kubernetes's default. What a manifest says instead changes the end of a kill, not whether there is one.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// One for each container with a failing probe, from the first replica that has it.
+/// One for each container with a probe that fails or errors, from the first replica that has it.
 pub(super) fn predictions(data: &RunData) -> Vec<PredictionSection> {
     data.environment.components.iter().flat_map(|component| of_component(data, component)).collect()
 }
@@ -29,7 +29,10 @@ fn of_component(data: &RunData, component: &Component) -> Vec<PredictionSection>
     let mut containers: Vec<&str> = component.probes.iter().map(|spec| spec.container.as_str()).collect();
     containers.dedup();
     let failing = |pod: &PodReport, container: &ContainerReport| {
-        container.probes.iter().any(|(which, probe)| is_failing(pod, &container.name, *which, probe))
+        component.probes.iter().filter(|spec| spec.container == container.name).any(|spec| {
+            let report = container.probes.get(&spec.which);
+            report.is_some_and(|report| trouble(pod, &container.name, &spec.probe, spec.which, report).is_some())
+        })
     };
     let first = |name: &&str| {
         data.pods_of(component).find_map(|(pod_name, pod)| {

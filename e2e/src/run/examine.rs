@@ -15,13 +15,12 @@ use tokio::{
 
 use super::prepare::Prepared;
 use crate::{
-    diagnose::is_failing,
+    diagnose::trouble,
     evidence::{DoctorEntry, unix_ms},
     kubelet::{
         Which,
         doctor::{self, Case, Known},
         node::{ContainerReport, Runtime, Snapshot},
-        probe::Profile,
         status::ContainerState,
     },
     plan::{Probe, ProbeAction, Service},
@@ -54,10 +53,10 @@ impl Examinations {
         self.task.abort();
         let mut entries: BTreeMap<Key, DoctorEntry> = BTreeMap::new();
         for patient in self.surgery.patients(snapshot) {
-            let failing = snapshot
-                .pod(&patient.pod.name)
-                .is_some_and(|report| is_failing(report, &patient.container.name, patient.which, patient.tally));
-            if !failing || entries.contains_key(&patient.key()) {
+            let Patient { pod, container, which, probe, tally } = &patient;
+            let report = snapshot.pod(&pod.name);
+            let troubled = report.and_then(|report| trouble(report, &container.name, probe, *which, tally));
+            if troubled.is_none() || entries.contains_key(&patient.key()) {
                 continue;
             }
             let earlier = self.surgery.earlier(&patient.key());
@@ -120,6 +119,11 @@ struct Patient<'a> {
 impl Patient<'_> {
     fn key(&self) -> Key {
         (self.pod.component.name.clone(), self.container.name.clone(), self.which)
+    }
+
+    /// How many probes have not been answered as they should.
+    fn unanswered(&self) -> u32 {
+        self.tally.failed.saturating_add(self.tally.errored)
     }
 
     fn is_running(&self) -> bool {
@@ -188,7 +192,7 @@ impl Surgery {
         if file.entry.as_ref().is_some_and(|entry| entry.diagnosis.cause.is_some()) {
             return false;
         }
-        let told = patient.tally.failed > 0 && patient.tally.failed >= file.failures_wanted;
+        let told = patient.unanswered() > 0 && patient.unanswered() >= file.failures_wanted;
         // Two periods: a probe that is about to succeed is no trouble.
         let patience = patient.probe.initial_delay + patient.probe.period * 2;
         let pod = &patient.pod.name;
@@ -200,7 +204,7 @@ impl Surgery {
     fn keep(&self, patient: &Patient<'_>, entry: Option<DoctorEntry>) {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let file = files.entry(patient.key()).or_default();
-        file.failures_wanted = patient.tally.failed.saturating_mul(2);
+        file.failures_wanted = patient.unanswered().saturating_mul(2);
         if let Some(unready) = &mut file.unready {
             unready.limit *= 2;
         }
@@ -242,7 +246,7 @@ impl Surgery {
                 ..Known::default()
             },
         };
-        let diagnosis = doctor::diagnose(&case, &target, &Profile::default()).await;
+        let diagnosis = doctor::diagnose(&case, &target, &self.provider.profile()).await;
         let now = self.snapshots.borrow().pod(&pod.name)?.container(&container.name).and_then(instance);
         (now == instance(container)).then(|| DoctorEntry {
             component: component.name.clone(),
