@@ -14,9 +14,7 @@ use super::client::{Shared, Stage, Window, drive};
 use super::gate::Gate;
 use super::progress::Counters;
 use super::recorder::{Recorded, Recorder};
-use super::result::{
-    Generator, LoadResult, OpenResult, SATURATED_CPU_SHARE, SATURATED_LAG_MS, SATURATED_WAIT_SHARE, Totals,
-};
+use super::result::{Generator, LoadResult, OpenResult, Totals};
 use super::scenario::{Client, Scenario};
 use super::tls::Connector;
 use super::{Error, Model, Orders, Settings};
@@ -156,7 +154,6 @@ async fn conduct(shared: Rc<Shared>, settings: Settings, mut signals: Signals) -
     }
     dispatching.await.map_err(Error::from_panic)?.map_err(Error::Timer)?;
     generator.lag_ms_p99 = shared.recorder.borrow().lag.quantile_ms(0.99);
-    generator.saturated |= shared.gate.is_some() && generator.lag_ms_p99 > Some(SATURATED_LAG_MS);
     Ok(Conducted { clients_ready, window, window_start_unix_ms, generator, stopped })
 }
 
@@ -230,6 +227,10 @@ fn collect<S: Scenario>(
     let uncorrected = recorder.uncorrected.clone();
     let Recorded { totals: [set_up, warm_up, measured], steps, series, series_samples, first_errors } =
         recorder.finish(duration);
+    let open = open(shared, settings, conducted.window, &measured, uncorrected);
+    let mut generator = conducted.generator;
+    generator.saturated =
+        generator.is_saturated(open.as_ref().map_or(measured.requests, |open| open.due), open.is_some());
     LoadResult {
         scenario: scenario.name().to_owned(),
         clients: settings.clients,
@@ -243,14 +244,14 @@ fn collect<S: Scenario>(
         set_up,
         warm_up,
         succeeded_per_second: measured.succeeded_per_second(duration),
-        open: open(shared, settings, conducted.window, &measured, uncorrected),
+        open,
         measured,
         steps,
         series,
         series_samples,
         connections,
         connecting,
-        generator: conducted.generator,
+        generator,
         first_errors,
         client_reports,
         agents: Vec::new(),
@@ -306,7 +307,8 @@ impl Meter {
             cpu_wait_seconds,
             wait_share,
             lag_ms_p99: None,
-            saturated: cpu_share > SATURATED_CPU_SHARE || wait_share > Some(SATURATED_WAIT_SHARE),
+            // Whether that is much shows with what was asked for: `collect`.
+            saturated: false,
         }
     }
 }
