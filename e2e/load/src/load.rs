@@ -45,8 +45,8 @@ pub use report::{ClientOutcome, ClientReport, ServerTime};
 pub use request::{InvalidRequest, RequestHead};
 pub use response::{Decoder, Limits, Progress, Rejected, Response};
 pub use result::{
-    AgentCoverage, Connections, FirstError, Generator, LoadResult, OpenResult, SATURATED_CPU_SHARE, SATURATED_LAG_MS,
-    SATURATED_WAIT_SHARE, Second, StepResult, Totals,
+    AgentCoverage, Connections, FirstError, Generator, JUDGED_REQUESTS, JUDGED_SECONDS, LoadResult, OpenResult,
+    SATURATED_CPU_SHARE, SATURATED_LAG_MS, SATURATED_WAIT_SHARE, Second, StepResult, Totals,
 };
 pub use scenario::{Client, Identity, Moment, Next, Phase, Scenario, Step};
 pub use schedule::{Arrivals, Model, Spacing, Turn};

@@ -14,6 +14,7 @@ mod network;
 mod places;
 pub(crate) mod preflight;
 pub(crate) mod room;
+mod security;
 mod status;
 #[cfg(test)]
 mod testing;
@@ -85,7 +86,7 @@ impl K8sPods {
     pub(crate) async fn prepare(cluster: Cluster, specs: Vec<PodSpec>, plan: &Plan) -> Result<Self, Error> {
         let (objects, _) = apply::resolve(&cluster, &plan.objects).await?;
         let started = Instant::now();
-        let epoch = apply::create_namespace(&cluster, apply::pod_security_level(&plan.objects)).await?;
+        let epoch = apply::create_namespace(&cluster, security::level(&plan.objects)).await?;
         let watch = Arc::new(Watch::start(&cluster, &specs, started, epoch));
         let forward = Forward::start(&cluster, &specs, &watch).await?;
         let first: Vec<&str> = waited_for(plan).collect();

@@ -14,7 +14,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{cluster::Cluster, error::Error, leftovers, places::COMPONENT};
+use super::{cluster::Cluster, error::Error, leftovers, places::COMPONENT, security};
 use crate::plan::Object;
 
 /// An object, ready to be applied.
@@ -160,7 +160,8 @@ pub(super) async fn create_namespace(cluster: &Cluster, level: &str) -> Result<T
     namespace.metadata.labels = Some(leftovers::labels(&cluster.run_id).into());
     // What the pods need, and no more: a cluster's stricter default must not refuse them, nor a looser one hide anything.
     let labels = namespace.metadata.labels.get_or_insert_default();
-    labels.insert("pod-security.kubernetes.io/enforce".to_owned(), level.to_owned());
+    let security = |what: &str, value: &str| (format!("pod-security.kubernetes.io/{what}"), value.to_owned());
+    labels.extend([security("enforce", level), security("enforce-version", security::VERSION)]);
     let created = match api.create(&PostParams::default(), &namespace).await {
         Ok(created) => created,
         Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
@@ -199,72 +200,9 @@ async fn apply_one(cluster: &Cluster, object: &Resolved) -> Result<(), Error> {
     applied.map(drop).map_err(|error| cluster.failed("apply", &name(), &error))
 }
 
-/// The strictest level of the Pod Security Standards that every pod of the plan keeps: `restricted`, `baseline` or
-/// `privileged` (<https://kubernetes.io/docs/concepts/security/pod-security-standards/>), as far as fields that manifests of
-/// services use are concerned.
-pub(super) fn pod_security_level(objects: &[Object]) -> &'static str {
-    let specs =
-        || objects.iter().map(|object| &object.json["spec"]["template"]["spec"]).filter(|spec| spec.is_object());
-    match () {
-        () if specs().all(is_restricted) => "restricted",
-        () if specs().all(is_baseline) => "baseline",
-        () => "privileged",
-    }
-}
-
-fn containers(spec: &Value) -> impl Iterator<Item = &Value> {
-    let list = |key: &str| spec[key].as_array().into_iter().flatten();
-    list("initContainers").chain(list("containers"))
-}
-
-fn is_baseline(spec: &Value) -> bool {
-    let is_set = |value: &Value| value.as_bool() == Some(true);
-    let shares_host = ["hostNetwork", "hostPID", "hostIPC"].iter().any(|key| is_set(&spec[*key]));
-    let mounts_host = spec["volumes"].as_array().into_iter().flatten().any(|volume| !volume["hostPath"].is_null());
-    let host_port = |container: &Value| {
-        container["ports"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .any(|port| port["hostPort"].as_u64().is_some_and(|port| port > 0))
-    };
-    let is_free = |container: &Value| {
-        let security = &container["securityContext"];
-        let adds = security["capabilities"]["add"].as_array().is_some_and(|added| !added.is_empty());
-        is_set(&security["privileged"]) || adds || host_port(container)
-    };
-    !shares_host && !mounts_host && !containers(spec).any(is_free)
-}
-
-fn is_restricted(spec: &Value) -> bool {
-    let pod = &spec["securityContext"];
-    // A container's own setting stands above the pod's.
-    let either = |container: &Value, read: fn(&Value) -> Option<bool>| {
-        read(&container["securityContext"]).or_else(|| read(pod)) == Some(true)
-    };
-    let profile = |security: &Value| {
-        security["seccompProfile"]["type"].as_str().map(|kind| matches!(kind, "RuntimeDefault" | "Localhost"))
-    };
-    is_baseline(spec)
-        && containers(spec).all(|container| {
-            let security = &container["securityContext"];
-            let drops = security["capabilities"]["drop"].as_array().into_iter().flatten().any(|name| name == "ALL");
-            security["allowPrivilegeEscalation"].as_bool() == Some(false)
-                && drops
-                && either(container, |security| security["runAsNonRoot"].as_bool())
-                && either(container, profile)
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn object(spec: Value) -> Object {
-        let json = json!({ "spec": { "template": { "spec": spec } } });
-        let source = crate::plan::Source { file: "x.yaml".into(), document: 1 };
-        Object { kind: "Deployment".to_owned(), name: "x".to_owned(), source, json }
-    }
 
     #[test]
     fn every_port_says_its_protocol() {
@@ -281,18 +219,5 @@ mod tests {
         for list in ["initContainers", "containers"] {
             assert_eq!(workload["spec"]["template"]["spec"][list][0]["ports"][0]["protocol"], "TCP");
         }
-    }
-
-    #[test]
-    fn the_level_is_the_strictest_that_all_pods_keep() {
-        let strict = json!({
-            "securityContext": { "runAsNonRoot": true, "seccompProfile": { "type": "RuntimeDefault" } },
-            "containers": [{ "securityContext": { "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } } }],
-        });
-        let loose = json!({ "containers": [{ "name": "app" }] });
-        let free = json!({ "hostNetwork": true, "containers": [] });
-        assert_eq!(pod_security_level(&[object(strict.clone())]), "restricted");
-        assert_eq!(pod_security_level(&[object(strict.clone()), object(loose)]), "baseline");
-        assert_eq!(pod_security_level(&[object(strict), object(free)]), "privileged");
     }
 }
