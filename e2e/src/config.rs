@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     evidence::Meter,
     image::Recipes,
-    load::scenarios::{InvalidSteps, StepSpec, Steps},
+    load::scenarios::{InvalidSteps, StepSpec, Steps, StepsScenario},
     provider::local::Programs,
 };
 
@@ -60,8 +60,15 @@ pub struct LoadScenario {
 
 impl LoadScenario {
     /// The steps for a server's Host header, with the text that `${run}` stands for.
-    pub fn steps(&self, host: &str, run: &str) -> Steps {
-        Steps { host: host.to_owned(), run: run.to_owned(), think: self.think, steps: self.steps.clone() }
+    pub fn steps(&self, name: &str, host: &str, run: &str) -> Steps {
+        Steps {
+            name: name.to_owned(),
+            host: host.to_owned(),
+            run: run.to_owned(),
+            think: self.think,
+            steps: self.steps.clone(),
+            ledger: None,
+        }
     }
 }
 
@@ -238,7 +245,7 @@ impl Config {
         }
         for (name, load) in &self.load {
             let named = |error: InvalidSteps| Error::Load { name: name.clone(), reason: error.to_string() };
-            load.steps("localhost", "run").check().map_err(named)?;
+            StepsScenario::new(&load.steps(name, "localhost", "run")).map_err(named)?;
         }
         self.scenario.check()?;
         self.thresholds.check()

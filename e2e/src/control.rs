@@ -13,9 +13,9 @@ use axum::{
 };
 use e2e_load::{
     agent::Order,
-    load::{self, LoadResult},
+    load::{self, ClientReport, LoadResult},
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::{
@@ -113,7 +113,7 @@ async fn load(
     State(answers): State<Arc<Answers>>,
     Path(name): Path<String>,
     Json(order): Json<Order>,
-) -> Result<Json<LoadResult<serde_json::Value>>, (StatusCode, String)> {
+) -> Result<Json<LoadResult<ClientReport>>, (StatusCode, String)> {
     let mut before = 0;
     let watch = |now: &load::Snapshot| {
         let text = format!("{name}: {} requests/s, {} errors", now.requests.saturating_sub(before), now.errors);
@@ -244,7 +244,7 @@ impl Control {
 
     /// Has the agents of [`LoadFrom::Inside`](crate::environment::LoadFrom::Inside) make a load, and returns what they
     /// measured. `name` stands before the figures that people see while it goes on.
-    pub async fn load<C: DeserializeOwned>(&self, name: &str, order: &Order) -> Result<LoadResult<C>, Error> {
+    pub async fn load(&self, name: &str, order: &Order) -> Result<LoadResult<ClientReport>, Error> {
         let path = format!("/load/{name}");
         // Setting up, all requests in flight at the end, and the agents' own start come on top.
         let limit = order.set_up_limit + order.warm_up + order.duration + order.request_timeout + LOAD_SLACK;

@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, ops::AddAssign, path::PathBuf, time::Duration};
 
 use e2e_load::{
     agent::Order,
-    load::{self, LoadResult},
+    load::{self, ClientReport, LoadResult},
 };
 use serde::{Deserialize, Serialize};
 
@@ -276,7 +276,7 @@ impl Provider {
         agents: u32,
         order: &Order,
         watch: impl FnMut(&load::Snapshot),
-    ) -> Result<LoadResult<serde_json::Value>, Error> {
+    ) -> Result<LoadResult<ClientReport>, Error> {
         match self {
             Self::K8s(pods) => Ok(pods.load(agents, order, watch).await?),
             Self::Docker(_) | Self::Local(_) => Err(Error::LoadFromHost),

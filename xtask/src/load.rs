@@ -12,7 +12,8 @@ use e2e::{
     agent::Order,
     exit::ExitCode,
     load::{
-        Arrivals, LoadResult, Model, Outcome, Settings, Spacing, Tls, Totals, Trust, Workload, scenarios::FixedReport,
+        Arrivals, ClientReport, LoadResult, Model, Outcome, Registry, Settings, Spacing, Tls, Totals, Trust, Workload,
+        WorkloadError,
     },
     self_check::{SelfCheck, SelfCheckError, highest_rate, self_check},
 };
@@ -115,7 +116,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 /// A result, and whether it was cut short.
 struct Measured {
-    result: LoadResult<FixedReport>,
+    result: LoadResult<ClientReport>,
     interrupted: bool,
 }
 
@@ -125,12 +126,11 @@ async fn measure(args: &Args, settings: Settings, order: Order) -> Result<Measur
         agents::check(args.agents, settings).map_err(describe)?;
         return agents::measure(args.agents, &order, &mut live).await;
     }
-    let run = match order.workload {
-        Workload::Fixed(scenario) => e2e::load::start(settings, scenario),
-        Workload::Steps(scenario) => e2e::load::start(settings, scenario),
-        Workload::Registration(_) | Workload::Throughput(_) => unreachable!("no flag asks for them"),
-    };
-    let run = run.map_err(describe)?;
+    let run = order.workload.start_held(settings, &Registry::default()).map_err(|error| match error {
+        WorkloadError::Load(error) => describe(error),
+        error => BadInput(error.to_string()).into(),
+    })?;
+    run.release();
     let mut second = tokio::time::interval(Duration::from_secs(1));
     let mut interrupted = false;
     second.tick().await;
@@ -151,7 +151,7 @@ async fn measure(args: &Args, settings: Settings, order: Order) -> Result<Measur
 }
 
 /// The exit code, with the reasons on standard error.
-fn judge(args: &Args, result: &LoadResult<FixedReport>, check: Option<&SelfCheck>, interrupted: bool) -> ExitCode {
+fn judge(args: &Args, result: &LoadResult<ClientReport>, check: Option<&SelfCheck>, interrupted: bool) -> ExitCode {
     let mut doubts = Vec::new();
     let mut present = result.clients;
     for agent in result.missing_agents() {
@@ -201,7 +201,7 @@ fn judge(args: &Args, result: &LoadResult<FixedReport>, check: Option<&SelfCheck
 }
 
 /// Whether no request has left: nobody listens, or the connection cannot be encrypted.
-fn nothing_was_sent(result: &LoadResult<FixedReport>) -> bool {
+fn nothing_was_sent(result: &LoadResult<ClientReport>) -> bool {
     let sent = |totals: &Totals| {
         let unsent = totals.by_error.iter().filter_map(|(outcome, count)| match outcome {
             Outcome::Failure(failure) if failure.is_before_sending() => Some(count),

@@ -9,7 +9,7 @@ use criterion::{Criterion, Throughput as Per};
 use e2e_load::{
     load::{
         Client, Decoder, Identity, Limits, Moment, Next, Phase, Progress, Response, Scenario, Step,
-        scenarios::Throughput,
+        scenarios::{LedgerSpec, Steps, StepsScenario},
     },
     stats::Samples,
 };
@@ -72,9 +72,34 @@ fn histograms(criterion: &mut Criterion) {
     criterion.bench_function("a million samples summarised", |bencher| bencher.iter(|| black_box(&million).summary()));
 }
 
+/// What the reference system's throughput scenario declares.
+fn throughput() -> StepsScenario {
+    let steps = serde_json::json!([
+        {
+            "name": "register", "once": true, "method": "POST", "path": "/register", "status": 200, "attempts": 10,
+            "body": r#"{"client":"${run}-${client}"}"#, "capture": {"id": "/id", "token": "/token"},
+        },
+        {
+            "name": "operation", "method": "POST", "path": "/ops", "status": 200, "attempts": 10,
+            "headers": {"authorization": "Bearer ${id}.${token}"},
+            "body": r#"{"operation":"${run}-${client}-${round}","amount":5}"#,
+            "fields": {"/operation": "${run}-${client}-${round}", "/committed": true},
+        },
+    ]);
+    let steps = Steps {
+        name: "throughput".to_owned(),
+        host: "test".to_owned(),
+        run: "op".to_owned(),
+        think: Duration::ZERO,
+        steps: serde_json::from_value(steps).expect("steps"),
+        ledger: Some(LedgerSpec { key: "${run}-${client}-${round}".to_owned(), step: None }),
+    };
+    StepsScenario::new(&steps).expect("steps")
+}
+
 /// One operation of the throughput scenario: its request, and the judgement of its answer.
 fn scenario_step(criterion: &mut Criterion) {
-    let scenario = Throughput::new("test", "key", "op").expect("a host");
+    let scenario = throughput();
     let mut client = scenario.client(Identity { index: 0, clients: 1, seed: 0 });
     let at = Moment { phase: Phase::Measured, now: Instant::now(), since_start: Duration::ZERO };
     let (mut request, mut decoder) = (Vec::new(), Decoder::new(Limits::default()));

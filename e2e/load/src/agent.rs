@@ -22,7 +22,6 @@
 //! ```no_run
 //! # async fn example(settings: e2e_load::load::Settings, fixed: e2e_load::load::scenarios::Fixed) -> Result<(), Box<dyn std::error::Error>> {
 //! use e2e_load::agent::{Order, conduct};
-//! use e2e_load::load::{LoadResult, scenarios::FixedReport};
 //! use tokio::net::TcpStream;
 //!
 //! let mut streams = Vec::new();
@@ -31,13 +30,14 @@
 //! }
 //! // The agents look the name up; `settings.address` is not used.
 //! let order = Order::new("nginx:80", fixed.into(), &settings);
-//! let result: LoadResult<FixedReport> =
+//! let result =
 //!     conduct(streams, "the run's token", &order, |snapshot| println!("{} requests", snapshot.requests)).await?;
 //! assert_eq!(result.missing_agents().count(), 0);
 //! # Ok(()) }
 //! ```
 //!
-//! Who only passes a load on takes `conduct::<serde_json::Value, _>`, whose JSON is that of the typed result.
+//! A project with scenarios in Rust builds an agent of its own, which knows them by name ([`main()`] has an example); a conductor
+//! orders one with [`Workload::Named`].
 //!
 //! [`AgentCoverage`]: crate::load::AgentCoverage
 
@@ -50,11 +50,13 @@ use crate::load::{Limits, Model, Part, Settings, Tls, Turn, Workload};
 
 mod conduct;
 mod merge;
+mod program;
 mod serve;
 mod wire;
 
 pub use conduct::{ConductError, Lost, conduct};
 pub use merge::merge;
+pub use program::main;
 pub use serve::serve;
 pub use wire::WireError;
 

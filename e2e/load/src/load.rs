@@ -51,7 +51,7 @@ pub use result::{
 pub use scenario::{Client, Identity, Moment, Next, Phase, Scenario, Step};
 pub use schedule::{Arrivals, Model, Spacing, Turn};
 pub use tls::{Tls, TlsError, Trust};
-pub use workload::Workload;
+pub use workload::{Registry, Workload, WorkloadError};
 
 use generator::{ResultOf, Signals};
 use progress::Counters;

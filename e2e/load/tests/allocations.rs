@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use e2e_load::load::scenarios::Throughput;
+use e2e_load::load::scenarios::{LedgerSpec, Steps, StepsScenario};
 use e2e_load::load::{self, Client, Identity, Moment, Next, Outcome, Phase, Response, Scenario, Settings, Step};
 
 thread_local! {
@@ -50,6 +50,32 @@ fn count() {
 static AT_WINDOW: AtomicU64 = AtomicU64::new(0);
 static AT_END: AtomicU64 = AtomicU64::new(0);
 
+/// Steps with captures and a ledger, whose key is made of `key` and, in another run, of what each answer gives.
+fn steps(key: &str, capture: serde_json::Value) -> StepsScenario {
+    let steps = serde_json::json!([
+        {
+            "name": "register", "once": true, "method": "POST", "path": "/register", "status": 200, "attempts": 10,
+            "body": r#"{"client":"${run}-${client}"}"#, "capture": {"id": "/id", "token": "/token"},
+        },
+        {
+            "name": "operation", "method": "POST", "path": "/ops", "status": 200, "attempts": 10,
+            "headers": {"authorization": "Bearer ${id}.${token}"},
+            "body": r#"{"operation":"${run}-${client}-${round}","amount":5}"#,
+            "fields": {"/operation": "${run}-${client}-${round}", "/committed": true},
+            "capture": capture,
+        },
+    ]);
+    let steps = Steps {
+        name: "throughput".to_owned(),
+        host: "test".to_owned(),
+        run: "op".to_owned(),
+        think: Duration::ZERO,
+        steps: serde_json::from_value(steps).expect("steps"),
+        ledger: Some(LedgerSpec { key: key.to_owned(), step: None }),
+    };
+    StepsScenario::new(&steps).expect("steps")
+}
+
 #[test]
 fn a_request_allocates_nothing() {
     let settings = Settings {
@@ -58,15 +84,23 @@ fn a_request_allocates_nothing() {
         duration: Duration::from_millis(1000),
         ..Settings::new(serve())
     };
-    let scenario = Watched(Throughput::new("test", "key", "op").unwrap());
-    let result = load::start(settings, scenario).unwrap().wait().unwrap();
+    let derived = ("${run}-${client}-${round}", serde_json::json!({}), 20);
+    // Keys that answers give are kept: the text of each client grows by doubling, 10 times up to 20,000 keys of 50 bytes.
+    let given = ("${given}", serde_json::json!({"given": "/operation"}), 20 + 4 * 10);
+    for (key, capture, most) in [derived, given] {
+        AT_WINDOW.store(0, Ordering::Relaxed);
+        let result = load::start(settings.clone(), Watched(steps(key, capture))).unwrap().wait().unwrap();
 
-    assert_eq!(result.measured.errors, 0, "{:?}", result.first_errors);
-    let allocations = AT_END.load(Ordering::Relaxed) - AT_WINDOW.load(Ordering::Relaxed);
-    assert!(result.measured.requests > 500, "{:?}", result.measured);
-    // The window's own: histograms of a phase are made at its first request, the clients and the series grow a little. None
-    // of that depends on the number of requests, which is at least 25 times as large.
-    assert!(allocations < 20, "{allocations} allocations in {} requests", result.measured.requests);
+        assert_eq!(result.measured.errors, 0, "{:?}", result.first_errors);
+        let ledgers = result.client_reports.iter().filter_map(|report| report.ledger.as_ref());
+        let acknowledged: u64 = ledgers.map(|ledger| ledger.acknowledged.count).sum();
+        assert_eq!(acknowledged, result.warm_up.succeeded + result.measured.succeeded);
+        let allocations = AT_END.load(Ordering::Relaxed) - AT_WINDOW.load(Ordering::Relaxed);
+        assert!(result.measured.requests > 10 * most, "{:?}", result.measured);
+        // The window's own: histograms of a phase are made at its first request, the clients and the series grow a little. None
+        // of that depends on the number of requests, which is at least ten times as large.
+        assert!(allocations < most, "{allocations} allocations in {} requests", result.measured.requests);
+    }
 }
 
 /// A model of the reference system on blocking threads, which have allocation counts of their own.
@@ -96,13 +130,13 @@ fn serve() -> std::net::SocketAddr {
     address
 }
 
-/// The throughput scenario, with a look at the allocations when the window begins and ends.
-struct Watched(Throughput);
+/// The steps, with a look at the allocations when the window begins and ends.
+struct Watched(StepsScenario);
 
 struct WatchedClient<C>(C);
 
 impl Scenario for Watched {
-    type Client = WatchedClient<<Throughput as Scenario>::Client>;
+    type Client = WatchedClient<<StepsScenario as Scenario>::Client>;
 
     fn name(&self) -> &str {
         self.0.name()

@@ -30,7 +30,7 @@ use std::{
 
 use e2e_load::{
     agent::Order,
-    load::{self, LoadResult},
+    load::{self, ClientReport, LoadResult},
 };
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Status};
 use kube::{
@@ -267,7 +267,7 @@ impl K8sPods {
         agents: u32,
         order: &Order,
         watch: impl FnMut(&load::Snapshot),
-    ) -> Result<LoadResult<serde_json::Value>, Error> {
+    ) -> Result<LoadResult<ClientReport>, Error> {
         let agents = self.agents.get_or_try_init(|| agents::start(&self.cluster, agents)).await?;
         agents::conduct(&self.cluster, agents, order, watch).await
     }

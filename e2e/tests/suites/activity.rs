@@ -10,7 +10,7 @@ use e2e::{
     environment::Environment,
     evidence::unix_ms,
     prometheus,
-    record::{Activity, Part, Throughput},
+    scenario::{Activity, Part, ScenarioResult},
 };
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -54,8 +54,10 @@ pub(crate) async fn watched<T>(environment: &Environment, work: impl Future<Outp
 }
 
 impl Seen {
-    /// Adds what was seen in the measured window to the load's figures, with how long the entrance waited for the backends.
-    pub(crate) fn add_to(self, figures: &mut Throughput, upstream_mean_ms: Option<f64>) {
+    /// Adds what was seen in the measured window to the load's figures, of which the step says how long the entrance waited for the
+    /// backends.
+    pub(crate) fn add_to(self, figures: &mut ScenarioResult, step: &str) {
+        let upstream_mean_ms = figures.step(step).and_then(|step| step.server_time_ms_mean);
         let start = figures.window_start_unix_ms;
         let window = start..=start + figures.duration_ms;
         let client_mean_ms = figures.latency_ms.map(|latency| latency.mean);
@@ -120,7 +122,7 @@ async fn read_metrics(environment: &Environment) -> Result<Reading, Error> {
         for replica in &environment.component(component)?.replicas {
             let url = crate::health::replica_url(replica, "/metrics")?;
             // A component that refuses its own address is measured all the same.
-            let request = client.get(url).header(reqwest::header::HOST, crate::registration::HOST);
+            let request = client.get(url).header(reqwest::header::HOST, crate::steps::HOST);
             let text = request.send().await?.error_for_status()?.text().await?;
             let value =
                 |name: &str| prometheus::samples(&text).find(|sample| sample.name == name).map(|sample| sample.value);

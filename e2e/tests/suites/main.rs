@@ -7,4 +7,5 @@ mod load;
 mod network;
 mod probes;
 mod registration;
+mod steps;
 mod throughput;

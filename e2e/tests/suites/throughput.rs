@@ -1,32 +1,33 @@
 //! Clients send operations in a closed loop; afterwards every acknowledged operation must be in the database, once.
 
-use std::{collections::BTreeMap, panic::AssertUnwindSafe};
+use std::panic::AssertUnwindSafe;
 
 use e2e::{
     environment::Environment,
     fixture::environment,
     load::{
-        LoadResult, Settings,
-        scenarios::{self, ThroughputReport},
+        ClientReport, LoadResult, Settings, StoredKeys,
+        scenarios::{Steps, StepsScenario},
     },
     record::{Conservation, Measured, Throughput, measure},
+    scenario::ScenarioResult,
 };
-use futures_util::FutureExt;
+use futures_util::{FutureExt, TryStreamExt};
 use rstest::rstest;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
+type Load = LoadResult<ClientReport>;
 
 #[rstest]
 #[tokio::test]
 async fn operations_are_committed_and_kept(environment: Environment) {
-    let prefix = format!("{}-operation", environment.run_id);
+    let steps = crate::steps::throughput(&environment);
     let mut load = None;
     let throughput = measure(&environment, "throughput", "operations", async {
-        let (result, seen) = crate::activity::watched(&environment, operate(&environment, &prefix)).await;
-        let result = result?;
-        environment.run_dir()?.write_json("evidence/throughput.load.json", &result)?;
-        let mut figures = Throughput::new(&result);
-        seen.add_to(&mut figures, result.upstream_mean_ms());
+        let (result, seen) = crate::activity::watched(&environment, operate(&environment, &steps)).await;
+        let (result, mut figures) = result?;
+        seen.add_to(&mut figures, "operation");
+        let figures = Throughput::from(&figures);
         let detail = format!("{} operations acknowledged, {} errors", figures.acknowledged, figures.errors);
         let failure = (figures.acknowledged == 0)
             .then(|| format!("no operation was acknowledged in the measured time: {:?}", figures.by_error));
@@ -37,11 +38,12 @@ async fn operations_are_committed_and_kept(environment: Environment) {
     let throughput = AssertUnwindSafe(throughput).catch_unwind().await;
     measure(&environment, "conservation", "operations", async {
         let load = load.ok_or("there was no load, so there is nothing to count")?;
-        if load.client_reports.iter().all(|report| report.operations == 0) {
+        let ledgers = load.client_reports.iter().filter_map(|report| report.ledger.as_ref());
+        if ledgers.into_iter().all(|ledger| ledger.is_empty()) {
             let nothing = Measured::Conservation(Conservation::default());
             return Ok(("no operation was sent".to_owned(), nothing, None));
         }
-        let figures = count(&environment, &prefix, &load).await?;
+        let figures = count(&environment, &steps, &load).await?;
         let detail = format!("{} acknowledged, {} stored", figures.acknowledged, figures.stored);
         let failure = (figures.missing > 0 || figures.duplicate > 0)
             .then(|| format!("{detail}, {} missing, {} stored twice", figures.missing, figures.duplicate));
@@ -53,11 +55,8 @@ async fn operations_are_committed_and_kept(environment: Environment) {
     }
 }
 
-async fn operate(environment: &Environment, prefix: &str) -> Result<LoadResult<ThroughputReport>, Error> {
+async fn operate(environment: &Environment, steps: &Steps) -> Result<(Load, ScenarioResult), Error> {
     let wanted = &environment.scenario;
-    let mut scenario =
-        scenarios::Throughput::new(crate::registration::HOST, format!("{}-throughput", environment.run_id), prefix)?;
-    scenario.registration_attempts = wanted.attempts;
     let settings = Settings {
         clients: wanted.clients,
         duration: wanted.throughput,
@@ -66,37 +65,22 @@ async fn operate(environment: &Environment, prefix: &str) -> Result<LoadResult<T
         seed: wanted.seed,
         ..Settings::new(environment.entrance()?.address)
     };
-    crate::load::watched(environment, "throughput", settings, scenario).await
+    crate::load::watched(environment, settings, steps).await
 }
 
 /// Counts each operation of the run in the database against what the clients were told.
-async fn count(
-    environment: &Environment,
-    prefix: &str,
-    load: &LoadResult<ThroughputReport>,
-) -> Result<Conservation, Error> {
+async fn count(environment: &Environment, steps: &Steps, load: &Load) -> Result<Conservation, Error> {
+    let scenario = StepsScenario::new(steps)?;
     let client = postgres(environment).await?;
-    let rows = client
-        .query(
-            "SELECT operation, count(*) FROM operations WHERE operation LIKE $1 GROUP BY operation",
-            &[&format!("{prefix}-%")],
-        )
-        .await?;
-    let stored: BTreeMap<String, i64> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-    let mut figures = Conservation {
-        stored: stored.values().map(|count| count.unsigned_abs()).sum(),
-        duplicate: stored.values().filter(|count| **count > 1).count() as u64,
-        ..Conservation::default()
-    };
-    for report in &load.client_reports {
-        for number in (1..=report.operations).filter(|number| report.is_acknowledged(*number)) {
-            figures.acknowledged += 1;
-            let name = scenarios::Throughput::operation(prefix, report.client, number);
-            figures.missing += u64::from(!stored.contains_key(&name));
-        }
+    let query = "SELECT operation, count(*) FROM operations WHERE operation LIKE $1 GROUP BY operation";
+    let rows = client.query_raw(query, [scenario.key_pattern()]).await?;
+    let mut rows = std::pin::pin!(rows);
+    let mut stored = StoredKeys::default();
+    while let Some(row) = rows.try_next().await? {
+        stored.add(row.try_get(0)?, row.try_get::<_, i64>(1)?.unsigned_abs());
     }
-    figures.unacknowledged = (stored.len() as u64 + figures.missing).saturating_sub(figures.acknowledged);
-    Ok(figures)
+    let ledger = stored.check(load, |client, round, key| scenario.write_key(client, round, key));
+    Ok(Conservation::from(&ledger))
 }
 
 /// A connection to the system's PostgreSQL, made as its manifest says.

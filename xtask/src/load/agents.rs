@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use e2e::{
     agent::{self, Order, conduct},
     exit::ExitCode,
-    load::{self, Settings},
+    load::{self, Registry, Settings},
 };
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -81,7 +81,7 @@ pub(crate) fn serve_parent() -> Result<ExitCode> {
             let _ = std::io::stdin().read(&mut [0]);
             std::process::exit(0)
         });
-        agent::serve(listener, &token, |_| {}).await.context("cannot accept connections")?;
+        agent::serve(listener, &token, &Registry::default(), |_| {}).await.context("cannot accept connections")?;
         Ok(ExitCode::Pass)
     })?
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use e2e::{
-    load::{LoadResult, Totals, scenarios::FixedReport},
+    load::{ClientReport, LoadResult, Totals},
     self_check::SelfCheck,
     stats::Summary,
 };
@@ -74,7 +74,7 @@ impl From<Summary> for Percentiles {
 }
 
 impl<'a> Figures<'a> {
-    fn new(result: &'a LoadResult<FixedReport>) -> Self {
+    fn new(result: &'a LoadResult<ClientReport>) -> Self {
         let measured = &result.measured;
         let open = result.open.as_ref();
         let uncorrected = open.map_or(measured.latency_ms, |open| open.latency_uncorrected_ms);
@@ -110,7 +110,7 @@ impl<'a> Figures<'a> {
     }
 }
 
-pub(super) fn render(result: &LoadResult<FixedReport>, format: Format) -> Result<String> {
+pub(super) fn render(result: &LoadResult<ClientReport>, format: Format) -> Result<String> {
     let figures = Figures::new(result);
     match format {
         Format::Json => Ok(serde_json::to_string_pretty(&figures)?),
@@ -130,7 +130,7 @@ pub(super) fn self_check(check: &SelfCheck) -> String {
     )
 }
 
-fn text(result: &LoadResult<FixedReport>, figures: &Figures<'_>) -> String {
+fn text(result: &LoadResult<ClientReport>, figures: &Figures<'_>) -> String {
     let seconds = result.duration_ms / 1000.0;
     let clients = match figures.clients_ready < figures.clients {
         true => format!("{} of {} clients ready", figures.clients_ready, figures.clients),

@@ -128,7 +128,7 @@ pub(super) fn steps(target: &Target, name: &str) -> Result<Steps> {
         return Err(BadInput(format!("no scenario [load.{name}] in .config/e2e.toml; {there}")).into());
     };
     // No other run has registered under such a name.
-    Ok(scenario.steps(&target.authority(), &new_run_id()))
+    Ok(scenario.steps(name, &target.authority(), &new_run_id()))
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -12,7 +11,7 @@ use tokio::time::timeout;
 use super::wire::{FromAgent, FromConductor, PROTOCOL, SILENCE, Wire, WireError};
 use super::{Order, Share, merge, shares};
 use crate::clock::unix_ms;
-use crate::load::{AgentCoverage, LoadResult, Snapshot};
+use crate::load::{AgentCoverage, ClientReport, LoadResult, Snapshot};
 
 /// A result grows with the clients' reports: a thousand operations whose fate is unknown take ten kilobytes.
 const LONGEST_RESULT: usize = 256 * 1024 * 1024;
@@ -49,14 +48,13 @@ pub struct Lost {
 /// # Errors
 ///
 /// When no agent gave a result. When only some did not, the result says so in [`LoadResult::agents`].
-pub async fn conduct<C, S>(
+pub async fn conduct<S>(
     streams: Vec<S>,
     token: &str,
     order: &Order,
     mut watch: impl FnMut(&Snapshot),
-) -> Result<LoadResult<C>, ConductError>
+) -> Result<LoadResult<ClientReport>, ConductError>
 where
-    C: DeserializeOwned + Send + 'static,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let agents = u32::try_from(streams.len()).ok().filter(|agents| (1..=order.clients).contains(agents));
@@ -122,14 +120,13 @@ struct Barrier {
 }
 
 /// Talks to one agent, from the greeting to its result; otherwise the reason why there is none.
-async fn follow<C, S>(
+async fn follow<S>(
     mut wire: Wire<S>,
     greeting: [FromConductor; 2],
     barrier: Barrier,
     report: impl Fn(Snapshot),
-) -> Result<LoadResult<C>, String>
+) -> Result<LoadResult<ClientReport>, String>
 where
-    C: DeserializeOwned,
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let Barrier { waiting, mut start } = barrier;
@@ -167,11 +164,11 @@ fn text(error: WireError) -> String {
 }
 
 /// The merged result, with a hole for every agent that was lost. Its window is dated by this process, since agents' clocks may differ.
-fn collect<C>(
+fn collect(
     order: &Order,
     window_start_unix_ms: u64,
-    parts: Vec<(u32, Share, Result<LoadResult<C>, String>)>,
-) -> Result<LoadResult<C>, ConductError> {
+    parts: Vec<(u32, Share, Result<LoadResult<ClientReport>, String>)>,
+) -> Result<LoadResult<ClientReport>, ConductError> {
     let (mut results, mut agents, mut lost) = (Vec::new(), Vec::new(), Vec::new());
     for (agent, share, result) in parts {
         let missing = match result {

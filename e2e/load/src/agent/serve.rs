@@ -4,14 +4,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, lookup_host};
 use tokio::time::timeout;
 
 use super::wire::{FromAgent, FromConductor, PROTOCOL, SILENCE, Wire, WireError};
 use super::{Order, Share};
-use crate::load::{self, Client, LoadResult, Milestone, Run, Scenario, Workload};
+use crate::load::{ClientReport, LoadResult, Milestone, Registry, Run};
 
 /// Who does not know the token may make the agent read this much.
 const LONGEST_HELLO: usize = 4 * 1024;
@@ -19,17 +18,23 @@ const LONGEST_HELLO: usize = 4 * 1024;
 const LONGEST_ORDER: usize = 16 * 1024 * 1024;
 
 /// Serves one conductor after the other, for ever. Whoever knows the token can make this process send requests to any address,
-/// so a token belongs to one run. `say` gets a line for people about each conductor.
+/// so a token belongs to one run. `registry` has the scenarios in Rust that a conductor may name. `say` gets a line for people about each
+/// conductor.
 ///
 /// # Errors
 ///
 /// When the listener fails; what a conductor does wrong ends its connection only.
-pub async fn serve(listener: TcpListener, token: &str, mut say: impl FnMut(String)) -> io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    token: &str,
+    registry: &Registry,
+    mut say: impl FnMut(String),
+) -> io::Result<()> {
     loop {
         let (stream, peer) = listener.accept().await?;
         // Messages are written whole.
         stream.set_nodelay(true)?;
-        match attend(Wire::new(stream), token, &mut say).await {
+        match attend(Wire::new(stream), token, registry, &mut say).await {
             Ok(()) => {}
             // That is how a TCP probe looks.
             Err(Ended::Wire(WireError::Closed)) => {}
@@ -48,7 +53,12 @@ enum Ended {
     Refused(String),
 }
 
-async fn attend<S>(mut wire: Wire<S>, token: &str, say: &mut impl FnMut(String)) -> Result<(), Ended>
+async fn attend<S>(
+    mut wire: Wire<S>,
+    token: &str,
+    registry: &Registry,
+    say: &mut impl FnMut(String),
+) -> Result<(), Ended>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -56,7 +66,7 @@ where
         Ok((order, share)) => {
             say(format!("{} clients against {}", share.clients, order.target));
             match lookup(&order.target).await {
-                Ok(address) => return work(wire, order, share, address).await,
+                Ok(address) => return work(wire, order, share, address, registry).await,
                 Err(reason) => reason,
             }
         }
@@ -70,7 +80,7 @@ async fn refuse<S>(wire: &mut Wire<S>, reason: String) -> Result<(), Ended>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    wire.send(&FromAgent::<()>::Failed { reason: reason.clone() }).await?;
+    wire.send(&FromAgent::Failed { reason: reason.clone() }).await?;
     Err(Ended::Refused(reason))
 }
 
@@ -111,30 +121,22 @@ async fn lookup(target: &str) -> Result<SocketAddr, String> {
     addresses.next().ok_or_else(|| format!("{target} has no address"))
 }
 
-async fn work<S>(wire: Wire<S>, order: Order, share: Share, address: SocketAddr) -> Result<(), Ended>
+async fn work<S>(
+    mut wire: Wire<S>,
+    order: Order,
+    share: Share,
+    address: SocketAddr,
+    registry: &Registry,
+) -> Result<(), Ended>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let settings = order.settings(address, share);
-    match order.workload {
-        Workload::Registration(scenario) => generate(wire, settings, scenario).await,
-        Workload::Throughput(scenario) => generate(wire, settings, scenario).await,
-        Workload::Fixed(scenario) => generate(wire, settings, scenario).await,
-        Workload::Steps(scenario) => generate(wire, settings, scenario).await,
-    }
-}
-
-/// Makes the load. When the conductor goes away the run is dropped, which stops it.
-async fn generate<S, C>(mut wire: Wire<S>, settings: load::Settings, scenario: C) -> Result<(), Ended>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-    C: Scenario,
-    <C::Client as Client>::Report: Serialize,
-{
-    let mut run = match load::start_held(settings, scenario) {
+    let mut run = match order.workload.start_held(settings, registry) {
         Ok(run) => run,
         Err(error) => return refuse(&mut wire, error.to_string()).await,
     };
+    // When the conductor goes away the run is dropped, which stops it.
     watch(&mut wire, &mut run).await?;
     match run.result().await {
         Ok(result) => Ok(wire.send(&FromAgent::Result(Box::new(result))).await?),
@@ -143,24 +145,23 @@ where
 }
 
 /// Tells how the run goes until it is over, and starts it when told.
-async fn watch<S, C>(wire: &mut Wire<S>, run: &mut Run<LoadResult<C>>) -> Result<(), Ended>
+async fn watch<S>(wire: &mut Wire<S>, run: &mut Run<LoadResult<ClientReport>>) -> Result<(), Ended>
 where
     S: AsyncRead + AsyncWrite + Unpin,
-    C: Serialize,
 {
     let mut second = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {
             biased;
             milestone = run.milestone() => match milestone {
-                Milestone::Ready => wire.send(&FromAgent::<C>::Ready).await?,
+                Milestone::Ready => wire.send(&FromAgent::Ready).await?,
                 Milestone::Over => return Ok(()),
             },
             received = wire.receive(LONGEST_HELLO) => match received? {
                 FromConductor::Start => run.release(),
                 _ => return refuse(wire, "expected the start".to_owned()).await,
             },
-            _ = second.tick() => wire.send(&FromAgent::<C>::Progress(run.snapshot())).await?,
+            _ = second.tick() => wire.send(&FromAgent::Progress(run.snapshot())).await?,
         }
     }
 }

@@ -9,10 +9,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::{Order, Share};
-use crate::load::{LoadResult, Snapshot};
+use crate::load::{ClientReport, LoadResult, Snapshot};
 
 /// Raised when messages change: an agent's image may be older than the conductor.
-pub(super) const PROTOCOL: u32 = 2;
+pub(super) const PROTOCOL: u32 = 3;
 
 /// Agents tell their progress each second, so that ten silent seconds mean that one is gone, or that its machine stands still.
 pub(super) const SILENCE: Duration = Duration::from_secs(10);
@@ -26,13 +26,13 @@ pub(super) enum FromConductor {
     Start,
 }
 
-/// What an agent says. `C` is the scenario's report of one client.
+/// What an agent says.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum FromAgent<C> {
+pub(super) enum FromAgent {
     Progress(Snapshot),
     Ready,
-    Result(Box<LoadResult<C>>),
+    Result(Box<LoadResult<ClientReport>>),
     Failed { reason: String },
 }
 

@@ -31,6 +31,13 @@ pub struct ClientLedger {
     pub unknown: Keys,
 }
 
+impl ClientLedger {
+    /// Whether the client sent nothing that has a key.
+    pub fn is_empty(&self) -> bool {
+        self.acknowledged.is_empty() && self.refused.is_empty() && self.unknown.is_empty()
+    }
+}
+
 /// What an answer says of its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {

@@ -57,9 +57,14 @@ impl RequestHead {
     /// Appends a whole request with a body.
     pub fn write_with_body(&self, body: &[u8], request: &mut Vec<u8>) {
         request.extend_from_slice(&self.0);
-        write!(request, "content-length: {}\r\n\r\n", body.len()).expect("writing to memory does not fail");
-        request.extend_from_slice(body);
+        write_body(body, request);
     }
+}
+
+/// Appends the rest of a request after a head without its end.
+pub(in crate::load) fn write_body(body: &[u8], request: &mut Vec<u8>) {
+    write!(request, "content-length: {}\r\n\r\n", body.len()).expect("writing to memory does not fail");
+    request.extend_from_slice(body);
 }
 
 impl fmt::Debug for RequestHead {

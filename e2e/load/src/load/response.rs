@@ -46,9 +46,18 @@ impl<'buffer> Response<'buffer> {
     /// The first header of this name, whatever its case. The head is searched again for each call, because most requests need
     /// no header.
     pub fn header(&self, name: &str) -> Option<&'buffer [u8]> {
+        let mut first = None;
+        self.each_header(name, |value| first = first.or(Some(value)));
+        first
+    }
+
+    /// Shows every header of this name, such as `set-cookie`, which may be there several times.
+    pub fn each_header(&self, name: &str, mut see: impl FnMut(&'buffer [u8])) {
         let mut storage = [const { MaybeUninit::uninit() }; head::MOST_HEADERS];
-        let headers = head::headers(self.head, &mut storage)?;
-        headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
+        let headers = head::headers(self.head, &mut storage).unwrap_or_default();
+        for header in headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name)) {
+            see(header.value);
+        }
     }
 
     /// The delay that `Retry-After` asks for in seconds; nothing for its other form, a date.

@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use e2e_load::agent::{ConductError, LISTEN, Order, TOKEN, conduct, serve};
-use e2e_load::load::scenarios::{FixedReport, Registration, RegistrationOutcome, RegistrationReport};
-use e2e_load::load::{LoadResult, Snapshot};
+use e2e_load::load::scenarios::Fixed;
+use e2e_load::load::{ClientOutcome, ClientReport, LoadResult, Registry, RequestHead, Snapshot, Workload};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::engine::{get, settings};
+use crate::scenarios::registration;
 use crate::servers::{OK, answering, response};
 
 const SECRET: &str = "a token of this run";
@@ -24,9 +25,13 @@ async fn agents(count: usize) -> Vec<TcpStream> {
     for _ in 0..count {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         streams.push(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap());
-        tokio::spawn(serve(listener, SECRET, |_| {}));
+        spawn_agent(listener, Registry::default());
     }
     streams
+}
+
+fn spawn_agent(listener: TcpListener, registry: Registry) {
+    tokio::spawn(async move { serve(listener, SECRET, &registry, |_| {}).await });
 }
 
 fn order(target: SocketAddr, clients: u32, milliseconds: u64) -> Order {
@@ -42,22 +47,43 @@ async fn eight_agents_share_the_clients_and_are_one_result() {
         response(200, "", r#"{"id":1,"token":"t"}"#)
     })
     .await;
-    let scenario = Registration::new("test", "key").unwrap();
-    let order = Order::new(address.to_string(), scenario.into(), &settings(address, 20, 1500));
+    let order = Order::new(address.to_string(), registration(3).into(), &settings(address, 20, 1500));
     let mut last = Snapshot::default();
-    let result: LoadResult<RegistrationReport> =
+    let result: LoadResult<ClientReport> =
         conduct(agents(8).await, SECRET, &order, |snapshot| last = *snapshot).await.unwrap();
 
     assert_eq!((result.clients, result.clients_ready, result.missing_agents().count()), (20, 20, 0));
     assert_eq!(seen.lock().unwrap().len(), 20, "every client has a key of its own");
     let indices: Vec<u32> = result.client_reports.iter().map(|report| report.client).collect();
     assert_eq!(indices, (0..20).collect::<Vec<_>>());
-    assert!(result.client_reports.iter().all(|report| report.outcome == RegistrationOutcome::Registered));
+    assert!(result.client_reports.iter().all(|report| report.outcome == Some(ClientOutcome::Succeeded)));
     assert_eq!(result.step("register").unwrap().samples.count(), 20);
     assert_eq!(result.connections.opened, 20);
     assert_eq!(last.clients_ready, 20, "{last:?}");
     let by_agent: Vec<(u32, u32)> = result.agents.iter().map(|agent| (agent.first_client, agent.clients)).collect();
     assert_eq!(by_agent, [(0, 2), (2, 3), (5, 2), (7, 3), (10, 2), (12, 3), (15, 2), (17, 3)]);
+}
+
+#[tokio::test]
+async fn an_agent_of_a_project_knows_its_scenarios_in_rust() {
+    let address = answering(|_, _| OK.to_owned()).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stream = || TcpStream::connect(listener.local_addr().unwrap());
+    let (first, second, third) = (stream().await.unwrap(), stream().await.unwrap(), stream().await.unwrap());
+    let ping = |path: String| RequestHead::new("GET", &path, "test").map(|head| Fixed::new(&head, None));
+    spawn_agent(listener, Registry::default().with("ping", ping));
+    let named = |name: &str, path: &str| {
+        let workload = Workload::Named { name: name.to_owned(), parameters: path.into() };
+        Order::new(address.to_string(), workload, &settings(address, 2, 200))
+    };
+
+    let result = conduct(vec![first], SECRET, &named("ping", "/"), |_| {}).await.unwrap();
+    assert!(result.measured.succeeded > 0 && result.measured.errors == 0, "{:?}", result.measured);
+    let refused = |error: ConductError| error.to_string();
+    let unknown = conduct(vec![second], SECRET, &named("pong", "/"), |_| {}).await.map_err(refused).unwrap_err();
+    assert!(unknown.contains("no scenario `pong` in this program; it has ping"), "{unknown}");
+    let invalid = conduct(vec![third], SECRET, &named("ping", "/a b"), |_| {}).await.map_err(refused).unwrap_err();
+    assert!(invalid.contains("scenario `ping`: target \"/a b\" cannot stand in an HTTP request"), "{invalid}");
 }
 
 #[tokio::test]
@@ -81,7 +107,7 @@ async fn agents_start_together() {
     let mut other = streams.pop().unwrap();
     tokio::spawn(async move { tokio::io::copy_bidirectional(&mut passed, &mut other).await });
     let before = std::time::Instant::now();
-    let result: LoadResult<FixedReport> =
+    let result: LoadResult<ClientReport> =
         conduct(vec![early, near], SECRET, &order(address, 2, 200), |_| {}).await.unwrap();
     assert_eq!(result.clients_ready, 2);
     let first = *starts.lock().unwrap().first().unwrap();
@@ -92,15 +118,15 @@ async fn agents_start_together() {
 async fn what_an_agent_refuses_is_said() {
     let address = answering(|_, _| OK.to_owned()).await;
     let mut streams = agents(1).await;
-    let stranger = conduct::<FixedReport, _>(streams.split_off(0), "a guess", &order(address, 1, 100), |_| {}).await;
+    let stranger = conduct(streams.split_off(0), "a guess", &order(address, 1, 100), |_| {}).await;
     let text = stranger.unwrap_err().to_string();
     assert_eq!(text, "no agent gave a result: agent 0: the token is not this agent's");
 
     let nowhere = Order { target: "no.such.host.invalid:80".to_owned(), ..order(address, 1, 100) };
-    let text = conduct::<FixedReport, _>(agents(1).await, SECRET, &nowhere, |_| {}).await.unwrap_err().to_string();
+    let text = conduct(agents(1).await, SECRET, &nowhere, |_| {}).await.unwrap_err().to_string();
     assert!(text.starts_with("no agent gave a result: agent 0: cannot look up no.such.host.invalid:80: "), "{text}");
 
-    let few = conduct::<FixedReport, _>(agents(2).await, SECRET, &order(address, 1, 100), |_| {}).await;
+    let few = conduct(agents(2).await, SECRET, &order(address, 1, 100), |_| {}).await;
     assert!(matches!(few, Err(ConductError::Agents { agents: 2, clients: 1 })), "{few:?}");
 }
 
@@ -108,7 +134,7 @@ async fn what_an_agent_refuses_is_said() {
 async fn nonsense_ends_its_connection_and_not_the_agent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let agent = listener.local_addr().unwrap();
-    tokio::spawn(serve(listener, SECRET, |_| {}));
+    spawn_agent(listener, Registry::default());
     let lines = [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\n", b"\"start\"\n", b"", &[b'x'; 100_000]];
     for line in lines {
         let mut stream = TcpStream::connect(agent).await.unwrap();
@@ -120,7 +146,8 @@ async fn nonsense_ends_its_connection_and_not_the_agent() {
     }
     let address = answering(|_, _| OK.to_owned()).await;
     let stream = TcpStream::connect(agent).await.unwrap();
-    let result: LoadResult<FixedReport> = conduct(vec![stream], SECRET, &order(address, 1, 100), |_| {}).await.unwrap();
+    let result: LoadResult<ClientReport> =
+        conduct(vec![stream], SECRET, &order(address, 1, 100), |_| {}).await.unwrap();
     assert!(result.measured.succeeded > 0);
 }
 
@@ -128,7 +155,7 @@ async fn nonsense_ends_its_connection_and_not_the_agent() {
 async fn a_silent_agent_is_given_up() {
     let (stream, _silent) = tokio::io::duplex(64 * 1024);
     let order = order("127.0.0.1:1".parse().unwrap(), 1, 100);
-    let text = conduct::<FixedReport, _>(vec![stream], SECRET, &order, |_| {}).await.unwrap_err().to_string();
+    let text = conduct(vec![stream], SECRET, &order, |_| {}).await.unwrap_err().to_string();
     assert_eq!(text, "no agent gave a result: agent 0: silent for 10 s");
 }
 
@@ -174,7 +201,7 @@ async fn a_killed_agent_shows_as_missing_coverage() {
             let _ = programs[1].child.kill();
         }
     };
-    let result: LoadResult<FixedReport> = conduct(streams, SECRET, &order(address, 6, 4000), watch).await.unwrap();
+    let result: LoadResult<ClientReport> = conduct(streams, SECRET, &order(address, 6, 4000), watch).await.unwrap();
 
     let missing: Vec<_> = result.missing_agents().collect();
     assert_eq!(missing.len(), 1, "{:?}", result.agents);

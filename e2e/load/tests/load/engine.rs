@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use e2e_load::clock::unix_ms;
-use e2e_load::load::scenarios::{Fixed, FixedReport};
+use e2e_load::load::scenarios::Fixed;
 use e2e_load::load::{
-    self, Client, Error, Failure, Identity, LoadResult, Milestone, Moment, Next, Outcome, Phase, RequestHead, Response,
-    Scenario, Settings, Step,
+    self, Client, ClientReport, Error, Failure, Identity, LoadResult, Milestone, Moment, Next, Outcome, Phase,
+    RequestHead, Response, Scenario, Settings, Step,
 };
 
 use crate::servers::{OK, answering, response, server};
@@ -68,7 +68,7 @@ async fn a_result_survives_json() {
 
     let json = serde_json::to_string(&result).unwrap();
     assert!(json.contains(r#""by_error":{"status_500":"#), "{json}");
-    assert_eq!(serde_json::from_str::<LoadResult<FixedReport>>(&json).unwrap(), result);
+    assert_eq!(serde_json::from_str::<LoadResult<ClientReport>>(&json).unwrap(), result);
 }
 
 #[tokio::test]

@@ -3,14 +3,14 @@
 use std::future::pending;
 use std::time::{Duration, Instant};
 
-use e2e_load::load::scenarios::{Fixed, FixedReport};
-use e2e_load::load::{self, Failure, LoadResult, Outcome, RequestHead, Settings};
+use e2e_load::load::scenarios::Fixed;
+use e2e_load::load::{self, ClientReport, Failure, LoadResult, Outcome, RequestHead, Settings};
 
 use crate::engine::{get, settings};
 use crate::servers::{OK, server};
 
 /// Runs 3 clients for 300 ms against a server that does the same to each connection, after its first request.
-async fn against(answer: &'static [u8]) -> LoadResult<FixedReport> {
+async fn against(answer: &'static [u8]) -> LoadResult<ClientReport> {
     let address = server(move |mut peer, _| async move {
         peer.request().await;
         peer.write(answer).await;
@@ -21,7 +21,7 @@ async fn against(answer: &'static [u8]) -> LoadResult<FixedReport> {
 
 /// The only error of the run is this one. Between 3 clients' first requests and what the back-off allows: in 300 ms each
 /// client sends at most 1 + 6 requests, with waits of at least 5, 10, 20, 40, 80 and 160 ms between them.
-fn assert_only(result: &LoadResult<FixedReport>, failure: Failure) {
+fn assert_only(result: &LoadResult<ClientReport>, failure: Failure) {
     let errors: Vec<_> = result.measured.by_error.keys().copied().collect();
     assert_eq!(errors, [Outcome::Failure(failure)], "{:?}", result.first_errors);
     assert_eq!(result.measured.succeeded, 0);

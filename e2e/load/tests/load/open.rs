@@ -4,8 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use e2e_load::agent::{Order, merge};
-use e2e_load::load::scenarios::FixedReport;
-use e2e_load::load::{self, Arrivals, LoadResult, Model, Part, Settings, Spacing, Turn};
+use e2e_load::load::{self, Arrivals, ClientReport, LoadResult, Model, Part, Settings, Spacing, Turn};
 
 use crate::engine::{get, settings};
 use crate::servers::{OK, answering, server};
@@ -103,7 +102,7 @@ async fn parts_of_a_schedule_are_the_whole() {
     for run in runs {
         parts.push(run.result().await.unwrap());
     }
-    let merged: LoadResult<FixedReport> = merge(parts).unwrap();
+    let merged: LoadResult<ClientReport> = merge(parts).unwrap();
     let alone = load::run(whole.clone(), get()).await.unwrap();
     assert_eq!(merged.open.unwrap().due, alone.open.unwrap().due);
     assert_eq!((merged.clients, merged.client_reports.len()), (6, 6));

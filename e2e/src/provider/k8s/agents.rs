@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use e2e_load::{
     agent::{self, Order},
-    load::{LoadResult, Snapshot},
+    load::{ClientReport, LoadResult, Snapshot},
 };
 use k8s_openapi::{
     api::{
@@ -87,7 +87,7 @@ pub(super) async fn conduct(
     agents: &Agents,
     order: &Order,
     watch: impl FnMut(&Snapshot),
-) -> Result<LoadResult<serde_json::Value>, Error> {
+) -> Result<LoadResult<ClientReport>, Error> {
     let streams = agents.pods.iter().map(|pod| connect(cluster, pod));
     let streams = futures_util::future::try_join_all(streams).await?;
     let result = agent::conduct(streams, &agents.token, order, watch).await;

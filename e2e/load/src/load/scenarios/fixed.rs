@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::load::bytes;
-use crate::load::{Client, Identity, Moment, Next, Outcome, RequestHead, Response, Scenario, Step};
+use crate::load::{Client, ClientReport, Identity, Moment, Next, Outcome, RequestHead, Response, Scenario, Step};
 
 /// Sends the same request in a closed loop. A status below 400 is what it expects, unless told more exactly. Its one step is
 /// called `request`.
@@ -15,10 +15,6 @@ pub struct Fixed {
     #[serde(with = "bytes::optional")]
     body: Option<Vec<u8>>,
 }
-
-/// What one client of [`Fixed`] tells: its figures are all in the result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct FixedReport {}
 
 impl Fixed {
     /// A request, with a body if there is one.
@@ -53,8 +49,8 @@ impl Scenario for Fixed {
         vec!["request".to_owned()]
     }
 
-    fn client(&self, _identity: Identity) -> FixedClient {
-        FixedClient { fixed: self.clone(), ready: false }
+    fn client(&self, identity: Identity) -> FixedClient {
+        FixedClient { fixed: self.clone(), client: identity.index, ready: false }
     }
 }
 
@@ -62,11 +58,12 @@ impl Scenario for Fixed {
 #[derive(Debug)]
 pub struct FixedClient {
     fixed: Fixed,
+    client: u32,
     ready: bool,
 }
 
 impl Client for FixedClient {
-    type Report = FixedReport;
+    type Report = ClientReport;
 
     fn next(&mut self, _at: &Moment, request: &mut Vec<u8>) -> Next {
         if !std::mem::replace(&mut self.ready, true) {
@@ -85,7 +82,7 @@ impl Client for FixedClient {
         }
     }
 
-    fn finish(self, _at: &Moment) -> FixedReport {
-        FixedReport {}
+    fn finish(self, _at: &Moment) -> ClientReport {
+        ClientReport { client: self.client, ..ClientReport::default() }
     }
 }

@@ -1,35 +1,49 @@
-//! A scenario that is data: steps with placeholders, as they stand in a file. Main type: [`Steps`].
+//! A scenario that is data: steps with placeholders, as they stand in a file. Main types: [`Steps`], which is what the file says, and
+//! [`StepsScenario`], which is what clients take.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use super::{FixedReport, retry::Retry};
-use crate::load::{
-    Client, Failure, Identity, InvalidRequest, Moment, Next, Outcome, Random, RequestHead, Response, Scenario, Step,
-};
+use crate::load::{ClientReport, Identity, LoadResult, Scenario, StepLabel};
+use crate::scenario::{ScenarioResult, Thresholds};
+
+mod answer;
+mod client;
+mod compiled;
+mod template;
+
+pub use client::StepsClient;
+
+use compiled::Compiled;
+use template::{Encoding, Names, Template};
 
 /// Every client takes the steps that are marked `once`, waits for the others, and then takes the rest in turn again and again. A step
 /// that is given up is an error in the result; steps that need what it would have captured are left out until it succeeds again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Steps {
+    /// The scenario's name.
+    pub name: String,
     /// The Host header.
     pub host: String,
     /// What `${run}` stands for: a text that no other run has.
     pub run: String,
-    /// The pause before each step but the first.
+    /// The pause before each step but a client's first.
     pub think: Duration,
     /// The steps, in order.
     pub steps: Vec<StepSpec>,
+    /// What the system must keep of what it acknowledged.
+    pub ledger: Option<LedgerSpec>,
 }
 
 /// One request, and what its answer must be. Texts may have placeholders: `${client}` (from 0), `${round}` (from 1, counted by each
-/// client), `${random}` (a whole number below a million, from the seed), `${run}`, and what earlier steps captured.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// client), `${random}` (a whole number below a million, from the seed), `${run}`, and what earlier steps captured. `$${` stands for
+/// `${` itself.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StepSpec {
     /// Its name in the result.
@@ -37,27 +51,53 @@ pub struct StepSpec {
     /// Whether each client takes it once, before the measured window.
     #[serde(default)]
     pub once: bool,
+    /// With `once`: all clients take it together at the window's start, and it is measured.
+    #[serde(default)]
+    pub measured: bool,
+    /// With `once`: what a client is called that has taken it, such as `registered`.
+    pub outcome: Option<String>,
     /// The method.
     #[serde(default = "get")]
     pub method: String,
     /// Path and query.
     pub path: String,
-    /// More headers.
+    /// More headers. A body that is JSON has its `content-type` unless it is among them.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// The body.
+    /// The body. What is filled into JSON is escaped.
     pub body: Option<String>,
-    /// The status that it must have; any below 400 unless set.
-    pub status: Option<u16>,
-    /// Values that the body must have, by JSON pointer.
+    /// The status that it must have, one or several; any below 400 unless set.
+    #[serde(default, deserialize_with = "one_or_several")]
+    pub status: Vec<u16>,
+    /// A text that the body must contain.
+    pub contains: Option<String>,
+    /// Values that the body must have, by JSON pointer. A text with placeholders stands for a number as well.
     #[serde(default)]
     pub fields: BTreeMap<String, Value>,
-    /// Texts and numbers of the body that later steps use, by the placeholder's name: where they stand, as a JSON pointer.
+    /// What later steps use, by the placeholder's name: where it stands, as a JSON pointer to a text, a number or a truth value, as
+    /// `header:NAME`, `cookie:NAME`, or `body` for the whole.
     #[serde(default)]
     pub capture: BTreeMap<String, String>,
     /// How often it is tried until it succeeds, with pauses that grow, or that the server asks for with Retry-After.
     #[serde(default = "one")]
     pub attempts: u32,
+    /// The pause before it; the scenario's unless set.
+    #[serde(default, with = "pause")]
+    pub think: Option<Duration>,
+    /// A header in which answers say how many seconds the server took, such as nginx's `$upstream_header_time`. Its mean is in the result.
+    pub server_time: Option<String>,
+    /// Lines that its figures must not cross.
+    #[serde(default)]
+    pub thresholds: Thresholds,
+}
+
+/// The keys that the system must store once they are acknowledged.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerSpec {
+    /// The key, with placeholders. One of `${run}`, `${client}` and `${round}` alone costs no memory; any other is kept as text.
+    pub key: String,
+    /// The step whose answer acknowledges it; the only repeated one unless set.
+    pub step: Option<String>,
 }
 
 fn get() -> String {
@@ -71,336 +111,161 @@ fn one() -> u32 {
 /// Why steps cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSteps {
-    /// There is nothing to repeat.
-    #[error("no step is repeated: leave `once` away from one of them")]
-    NothingToRepeat,
+    /// There is nothing to measure.
+    #[error(
+        "every step is taken once, before the measured window: leave `once` away from one of them, or add `measured = true`"
+    )]
+    NothingMeasured,
     /// Two steps have one name.
     #[error("two steps are called `{0}`: rename one")]
     SameName(String),
-    /// A placeholder that nothing fills.
-    #[error("step `{step}`: nothing gives `${{{name}}}` a value before it; there is {known}")]
-    UnknownPlaceholder {
-        /// The step.
-        step: String,
-        /// The placeholder.
-        name: String,
-        /// Those that have a value.
-        known: String,
-    },
-    /// It is no HTTP.
+    /// One step makes no sense.
     #[error("step `{step}`: {reason}")]
-    Request {
+    Step {
         /// The step.
         step: String,
-        /// Why.
+        /// What is wrong and what to do.
         reason: String,
     },
-    /// No attempt.
-    #[error("step `{0}`: attempts is 0; it must be at least 1")]
-    NoAttempt(String),
+    /// The ledger makes no sense.
+    #[error("ledger: {0}")]
+    Ledger(String),
 }
 
-const OWN: [&str; 4] = ["client", "round", "random", "run"];
+/// The values that each client has of its own; slots from here on are what it captures.
+const OWN: [&str; 3] = ["client", "round", "random"];
+const CLIENT: usize = 0;
+const ROUND: usize = 1;
+const RANDOM: usize = 2;
 
-impl Steps {
-    /// Refuses steps that no client could take.
+impl StepSpec {
+    fn invalid(&self, reason: impl Into<String>) -> InvalidSteps {
+        InvalidSteps::Step { step: self.name.clone(), reason: reason.into() }
+    }
+
+    fn template(&self, text: &str, encoding: Encoding, names: &Names) -> Result<Template, InvalidSteps> {
+        Template::parse(text, encoding, names).map_err(|name| {
+            self.invalid(format!("nothing gives `${{{name}}}` a value before it; there is {}", names.listed()))
+        })
+    }
+}
+
+/// Steps that clients can take.
+#[derive(Debug, Clone)]
+pub struct StepsScenario {
+    name: String,
+    labels: Vec<StepLabel>,
+    success: String,
+    compiled: Arc<Compiled>,
+}
+
+impl StepsScenario {
+    /// Makes a scenario of what a file says.
     ///
     /// # Errors
     ///
-    /// See [`InvalidSteps`].
-    pub fn check(&self) -> Result<(), InvalidSteps> {
-        let mut known: BTreeMap<String, String> = OWN.map(|name| (name.to_owned(), "0".to_owned())).into();
-        let mut names = BTreeSet::new();
-        // In the order in which clients take them.
-        let (once, repeated): (Vec<_>, Vec<_>) = self.steps.iter().partition(|step| step.once);
-        if repeated.is_empty() {
-            return Err(InvalidSteps::NothingToRepeat);
+    /// When no client could take the steps: see [`InvalidSteps`].
+    pub fn new(spec: &Steps) -> Result<Self, InvalidSteps> {
+        let compiled = Compiled::new(spec)?;
+        let once = spec.steps.iter().filter(|step| step.once);
+        Ok(Self {
+            name: spec.name.clone(),
+            labels: spec.steps.iter().map(|step| StepLabel { name: step.name.clone(), once: step.once }).collect(),
+            success: once.filter_map(|step| step.outcome.clone()).next_back().unwrap_or_else(|| "succeeded".to_owned()),
+            compiled: Arc::new(compiled),
+        })
+    }
+
+    /// A load's result as figures of these steps.
+    pub fn figures(&self, load: &LoadResult<ClientReport>) -> ScenarioResult {
+        load.figures(&self.labels, &self.success)
+    }
+
+    /// Writes the key of a client's round, for those that follow from them.
+    pub fn write_key(&self, client: u32, round: u64, key: &mut String) {
+        if let Some(ledger) = &self.compiled.ledger {
+            ledger.write(client, round, key);
         }
-        for step in once.into_iter().chain(repeated) {
-            if !names.insert(&step.name) {
-                return Err(InvalidSteps::SameName(step.name.clone()));
-            }
-            if step.attempts == 0 {
-                return Err(InvalidSteps::NoAttempt(step.name.clone()));
-            }
-            step.write(&self.host, &known, &mut Vec::new()).map_err(|error| error.of(step, &known))?;
-            known.extend(step.capture.keys().map(|name| (name.clone(), "0".to_owned())));
-        }
-        Ok(())
+    }
+
+    /// What all keys of this run look like, as SQL's LIKE writes it; nothing without a ledger.
+    pub fn key_pattern(&self) -> Option<String> {
+        self.compiled.ledger.as_ref().map(compiled::Key::pattern)
     }
 }
 
-/// Why a request could not be written.
-enum Unwritten {
-    Placeholder(String),
-    Request(InvalidRequest),
-}
-
-impl Unwritten {
-    fn of(self, step: &StepSpec, known: &BTreeMap<String, String>) -> InvalidSteps {
-        let step = step.name.clone();
-        match self {
-            Self::Placeholder(name) => {
-                let known: Vec<String> = known.keys().map(|name| format!("${{{name}}}")).collect();
-                InvalidSteps::UnknownPlaceholder { step, name, known: known.join(", ") }
-            }
-            Self::Request(error) => InvalidSteps::Request { step, reason: error.to_string() },
-        }
-    }
-}
-
-impl StepSpec {
-    fn write(&self, host: &str, values: &BTreeMap<String, String>, request: &mut Vec<u8>) -> Result<(), Unwritten> {
-        let fill = |text: &str| filled(text, values, str::to_owned).map_err(Unwritten::Placeholder);
-        let path = filled(&self.path, values, in_path).map_err(Unwritten::Placeholder)?;
-        let mut head = RequestHead::new(&self.method, &path, host).map_err(Unwritten::Request)?;
-        for (name, value) in &self.headers {
-            head = head.header(name, &fill(value)?).map_err(Unwritten::Request)?;
-        }
-        match &self.body {
-            Some(body) => head.write_with_body(fill(body)?.as_bytes(), request),
-            None => head.write(request),
-        }
-        Ok(())
-    }
-
-    /// Judges an answer, and takes from it what later steps need.
-    fn judge(&self, response: &Response<'_>, values: &mut BTreeMap<String, String>) -> Outcome {
-        if !self.status.map_or(response.status < 400, |status| status == response.status) {
-            return Outcome::Status(response.status);
-        }
-        if self.fields.is_empty() && self.capture.is_empty() {
-            return Outcome::Ok;
-        }
-        let Ok(body) = serde_json::from_slice::<Value>(response.body) else { return Outcome::UnexpectedBody };
-        let as_wanted = |(pointer, wanted): (&String, &Value)| body.pointer(pointer) == Some(wanted);
-        if !self.fields.iter().all(as_wanted) {
-            return Outcome::UnexpectedBody;
-        }
-        for (name, pointer) in &self.capture {
-            match body.pointer(pointer) {
-                Some(Value::String(text)) if !text.is_empty() && !text.chars().any(char::is_control) => {
-                    values.insert(name.clone(), text.clone());
-                }
-                Some(Value::Number(number)) => {
-                    values.insert(name.clone(), number.to_string());
-                }
-                _ => return Outcome::UnexpectedBody,
-            }
-        }
-        Outcome::Ok
-    }
-}
-
-/// A captured value as it may stand in a path: spaces and other languages' letters are encoded (RFC 3986, section 2.1).
-fn in_path(value: &str) -> String {
-    let encoded = value.bytes().map(|byte| match byte {
-        byte if byte.is_ascii_graphic() => char::from(byte).to_string(),
-        byte => format!("%{byte:02X}"),
-    });
-    encoded.collect()
-}
-
-/// A text with its placeholders replaced; the name of one that has no value.
-fn filled(text: &str, values: &BTreeMap<String, String>, encode: impl Fn(&str) -> String) -> Result<String, String> {
-    let mut filled = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("${") {
-        let Some((name, behind)) = after.split_once('}') else { break };
-        filled.push_str(before);
-        filled.push_str(&encode(values.get(name).ok_or_else(|| name.to_owned())?));
-        rest = behind;
-    }
-    filled.push_str(rest);
-    Ok(filled)
-}
-
-impl Scenario for Steps {
+impl Scenario for StepsScenario {
     type Client = StepsClient;
 
     fn name(&self) -> &str {
-        "steps"
+        &self.name
     }
 
     fn steps(&self) -> Vec<String> {
-        self.steps.iter().map(|step| step.name.clone()).collect()
+        self.labels.iter().map(|step| step.name.clone()).collect()
     }
 
     fn client(&self, identity: Identity) -> StepsClient {
-        let (once, repeated) = (0..self.steps.len()).partition(|index| self.steps[*index].once);
-        let values = [("client", identity.index.to_string()), ("run", self.run.clone())];
-        let mut client = StepsClient {
-            host: self.host.clone(),
-            think: self.think,
-            steps: self.steps.clone(),
-            once,
-            repeated,
-            at: 0,
-            round: 0,
-            attempts: 0,
-            ready: false,
-            pause: None,
-            random: identity.random(),
-            retry: Retry::new(identity.random()),
-            values: values.map(|(name, value)| (name.to_owned(), value)).into(),
-        };
-        client.begin_round();
-        client
+        StepsClient::new(self.compiled.clone(), identity)
     }
 }
 
-/// A client of [`Steps`].
-#[derive(Debug)]
-pub struct StepsClient {
-    host: String,
-    think: Duration,
-    steps: Vec<StepSpec>,
-    /// Indices of the steps of the set-up, then of the rest.
-    once: Vec<usize>,
-    repeated: Vec<usize>,
-    /// The position in the one of the two that is being taken.
-    at: usize,
-    round: u64,
-    attempts: u32,
-    ready: bool,
-    pause: Option<Duration>,
-    random: Random,
-    retry: Retry,
-    values: BTreeMap<String, String>,
+/// Reads `200` and `[200, 201]`.
+fn one_or_several<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<u16>, D::Error> {
+    struct OneOrSeveral;
+
+    fn status<E: serde::de::Error>(number: i64) -> Result<u16, E> {
+        let status = u16::try_from(number).ok().filter(|status| (100..=999).contains(status));
+        status.ok_or_else(|| E::custom(format!("{number} is no status; it has three digits, such as 200")))
+    }
+
+    impl<'de> Visitor<'de> for OneOrSeveral {
+        type Value = Vec<u16>;
+
+        fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            formatter.write_str("a status such as 200, or a list of them")
+        }
+
+        fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Vec<u16>, E> {
+            Ok(vec![status(number)?])
+        }
+
+        fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Vec<u16>, E> {
+            self.visit_i64(i64::try_from(number).unwrap_or(i64::MAX))
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<u16>, A::Error> {
+            let mut several = Vec::new();
+            while let Some(number) = list.next_element()? {
+                several.push(status(number)?);
+            }
+            Ok(several)
+        }
+    }
+    value.deserialize_any(OneOrSeveral)
 }
 
-impl StepsClient {
-    fn begin_round(&mut self) {
-        self.round += 1;
-        self.values.insert("round".to_owned(), self.round.to_string());
-        self.values.insert("random".to_owned(), (self.random.number() % 1_000_000).to_string());
-    }
+/// A pause as people write it: `250ms`.
+mod pause {
+    use super::{Deserialize, Deserializer, Duration};
+    use serde::Serializer;
 
-    /// Goes on to the next step.
-    fn advance(&mut self) {
-        (self.at, self.attempts) = (self.at + 1, 0);
-        if self.ready && self.at == self.repeated.len() {
-            self.at = 0;
-            self.begin_round();
-        }
-        if !self.think.is_zero() {
-            self.pause = Some(self.think);
+    #[expect(clippy::ref_option, reason = "serde passes a reference")]
+    pub(super) fn serialize<S: Serializer>(pause: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        match pause {
+            Some(pause) => serializer.collect_str(&format_args!("{}ms", pause.as_millis())),
+            None => serializer.serialize_none(),
         }
     }
 
-    /// What comes of an answer, or of none.
-    fn settle(&mut self, step: Step, outcome: Outcome, response: Option<&Response<'_>>) {
-        if outcome.is_ok() {
-            self.retry.reset();
-            self.advance();
-            return;
-        }
-        self.attempts += 1;
-        self.pause = Some(self.retry.delay(response));
-        // Without its set-up a client can do nothing; one step of many may fail.
-        if self.attempts >= self.steps[step.0].attempts && !self.steps[step.0].once {
-            let pause = self.pause;
-            for name in self.steps[step.0].capture.keys() {
-                self.values.remove(name);
-            }
-            self.advance();
-            self.pause = pause;
-        }
-    }
-}
-
-impl Client for StepsClient {
-    type Report = FixedReport;
-
-    fn next(&mut self, _at: &Moment, request: &mut Vec<u8>) -> Next {
-        loop {
-            if let Some(pause) = self.pause.take() {
-                return Next::Think(pause);
-            }
-            if !self.ready && self.at == self.once.len() {
-                (self.ready, self.at) = (true, 0);
-                return Next::Ready;
-            }
-            let order = if self.ready { &self.repeated } else { &self.once };
-            let Some(index) = order.get(self.at).copied() else { return Next::Finish };
-            let step = &self.steps[index];
-            if step.once && self.attempts >= step.attempts {
-                return Next::Finish;
-            }
-            match step.write(&self.host, &self.values, request) {
-                Ok(()) => return Next::Send(Step(index)),
-                // Only steps that nobody has checked need something that nothing before them gives.
-                Err(_) if self.at == 0 => return Next::Finish,
-                // It needs what a step of this round that was given up would have captured.
-                Err(_) => self.advance(),
-            }
-        }
-    }
-
-    fn receive(&mut self, _at: &Moment, step: Step, response: &Response<'_>) -> Outcome {
-        let outcome = self.steps[step.0].judge(response, &mut self.values);
-        self.settle(step, outcome, Some(response));
-        outcome
-    }
-
-    fn failed(&mut self, _at: &Moment, step: Step, failure: Failure) {
-        self.settle(step, Outcome::Failure(failure), None);
-    }
-
-    fn finish(self, _at: &Moment) -> FixedReport {
-        FixedReport {}
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(pause: D) -> Result<Option<Duration>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(pause)? else { return Ok(None) };
+        let parsed: Result<jiff::SignedDuration, _> = text.trim().parse();
+        let pause = parsed.ok().and_then(|pause| Duration::try_from(pause).ok());
+        let remedy = "write a number with a unit, such as 250ms, 60s or 5m";
+        pause.map(Some).ok_or_else(|| serde::de::Error::custom(format!("`{text}` is not a duration; {remedy}")))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn steps(toml_like: Value) -> Steps {
-        let steps = serde_json::from_value(toml_like).expect("steps");
-        Steps { host: "localhost".to_owned(), run: "r".to_owned(), think: Duration::ZERO, steps }
-    }
-
-    #[test]
-    fn placeholders_are_filled() {
-        let values = BTreeMap::from([("client", "3"), ("name", "Jo é")].map(|(a, b)| (a.to_owned(), b.to_owned())));
-        let fill = |text| filled(text, &values, str::to_owned);
-        assert_eq!(fill("a-${client}-${client}"), Ok("a-3-3".to_owned()));
-        assert_eq!(fill("${nobody}"), Err("nobody".to_owned()));
-        assert_eq!(fill("no ${end"), Ok("no ${end".to_owned()));
-        assert_eq!(fill("{\"plain\": 1}"), Ok("{\"plain\": 1}".to_owned()));
-        assert_eq!(filled("/of/${name}?a=1", &values, in_path), Ok("/of/Jo%20%C3%A9?a=1".to_owned()));
-    }
-
-    #[test]
-    fn steps_that_cannot_be_taken_say_why() {
-        let of = |value: Value| steps(value).check().map_err(|error| error.to_string());
-        let known = "there is ${client}, ${random}, ${round}, ${run}";
-        for (value, said) in [
-            (serde_json::json!([]), "no step is repeated: leave `once` away from one of them".to_owned()),
-            (
-                serde_json::json!([{"name": "a", "path": "/${token}"}]),
-                format!("step `a`: nothing gives `${{token}}` a value before it; {known}"),
-            ),
-            (
-                serde_json::json!([{"name": "a", "path": "/"}, {"name": "a", "path": "/"}]),
-                "two steps are called `a`: rename one".to_owned(),
-            ),
-            (
-                serde_json::json!([{"name": "a", "path": "/", "attempts": 0}]),
-                "step `a`: attempts is 0; it must be at least 1".to_owned(),
-            ),
-            (
-                serde_json::json!([{"name": "a", "path": "/a b"}]),
-                "step `a`: target \"/a b\" cannot stand in an HTTP request".to_owned(),
-            ),
-        ] {
-            assert_eq!(of(value), Err(said));
-        }
-        let captured = serde_json::json!([
-            {"name": "use", "path": "/${token}"},
-            {"name": "get", "path": "/", "once": true, "capture": {"token": "/token"}},
-        ]);
-        assert_eq!(of(captured), Ok(()), "what is done once comes first");
-    }
-}
+mod tests;

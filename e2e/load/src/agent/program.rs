@@ -1,0 +1,95 @@
+//! The program around an agent: [`main()`].
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
+
+use super::{DEFAULT_LISTEN, LISTEN, TOKEN, serve};
+use crate::load::Registry;
+
+const USAGE: &str = "\
+Makes the share of a load that a conductor orders, or says what it can reach.
+
+Usage: e2e-agent
+       e2e-agent look HOST:PORT...   looks each name up and connects; a line for each, exit code 1 when one fails
+
+Environment:
+  E2E_AGENT_TOKEN   what a conductor has to know; whoever knows it can make this process send requests to any address
+  E2E_AGENT_LISTEN  where to listen, 0.0.0.0:7070 unless told otherwise";
+
+/// The program `e2e-agent`, for a binary that knows more scenarios than the framework's own.
+///
+/// ```no_run
+/// use e2e_load::{agent, load::{Registry, RequestHead, scenarios::Fixed}};
+///
+/// fn main() -> std::process::ExitCode {
+///     let ping = |path: String| RequestHead::new("GET", &path, "localhost").map(|head| Fixed::new(&head, None));
+///     agent::main(&Registry::default().with("ping", ping))
+/// }
+/// ```
+pub fn main(registry: &Registry) -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("e2e-agent: cannot make a runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match arguments.split_first() {
+        None => match runtime.block_on(run(registry)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("e2e-agent: {error}");
+                ExitCode::FAILURE
+            }
+        },
+        Some((verb, targets)) if verb == "look" && !targets.is_empty() => runtime.block_on(look(targets)),
+        Some(_) => {
+            println!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// How long a name or a connection may take.
+const LOOK_LIMIT: Duration = Duration::from_secs(3);
+
+/// Prints `HOST:PORT ok ADDRESS in N ms` or `HOST:PORT failed REASON` for each target.
+async fn look(targets: &[String]) -> ExitCode {
+    let mut code = ExitCode::SUCCESS;
+    for target in targets {
+        let started = Instant::now();
+        let connected = timeout(LOOK_LIMIT, TcpStream::connect(target)).await;
+        let connected = connected.unwrap_or_else(|elapsed| Err(elapsed.into())).and_then(|stream| stream.peer_addr());
+        match connected {
+            Ok(address) => println!("{target} ok {address} in {:.1} ms", started.elapsed().as_secs_f64() * 1000.0),
+            Err(error) => {
+                println!("{target} failed {error}");
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    code
+}
+
+async fn run(registry: &Registry) -> Result<(), String> {
+    let token = std::env::var(TOKEN).ok().filter(|token| !token.is_empty());
+    let token = token.ok_or_else(|| format!("{TOKEN} is not set, set it to the run's token"))?;
+    let address = std::env::var(LISTEN).unwrap_or_else(|_| DEFAULT_LISTEN.to_owned());
+    let listener = TcpListener::bind(&address).await;
+    let listener = listener.map_err(|error| format!("cannot listen on {address} ({LISTEN}): {error}"))?;
+    let local = listener.local_addr().map_err(|error| error.to_string())?;
+    println!("listening on {local}");
+    // The first process of a container has no default handler for it.
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+    tokio::select! {
+        served = serve(listener, &token, registry, |line| println!("{line}")) => {
+            served.map_err(|error| format!("cannot accept connections: {error}"))
+        }
+        _ = terminate.recv() => Ok(()),
+    }
+}
