@@ -1,8 +1,7 @@
 //! The running system as an rstest fixture. Main function: [`environment`].
 
+use e2e_report::environment::Environment;
 use rstest::fixture;
-
-use crate::environment::Environment;
 
 /// The system that `cargo xtask e2e` brought up, for `#[rstest] fn case(environment: Environment)`.
 ///

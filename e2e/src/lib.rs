@@ -1,40 +1,24 @@
-//! A test framework for systems that run on Docker and on Kubernetes.
+//! What a suite imports: the running system as a fixture, checks that leave records, and the run's control address.
 //!
-//! One set of Kubernetes manifests is the only description of a system. [`run::run`] brings it up as containers or as plain
-//! processes, runs suites against it, gathers evidence, and writes a report that says what works, what does not, and why.
+//! ```no_run
+//! use e2e::{environment::Environment, fixture::environment, record::{Measured, check}};
 //!
-//! The modules in reading order follow the flow of a run: manifests and configuration become a plan, a provider makes it run,
-//! suites leave records, records and evidence become findings, findings become a report.
-
-pub mod config;
-pub mod manifests;
-pub mod plan;
-pub mod target;
-
-pub mod image;
-pub mod kubelet;
-pub mod provider;
+//! #[rstest::rstest]
+//! #[tokio::test]
+//! async fn web_answers(environment: Environment) {
+//!     check(&environment, "web", "web_answers", async {
+//!         let url = format!("http://{}/", environment.entrance()?.address);
+//!         let status = reqwest::get(url).await?.status();
+//!         Ok::<_, Box<dyn std::error::Error>>((format!("{status}"), Measured::Nothing))
+//!     })
+//!     .await;
+//! }
+//! ```
 
 pub mod control;
-pub mod environment;
 pub mod fixture;
 pub mod record;
 
 pub use e2e_load::{agent, clock, load, scaling, scenario, self_check, stall, stats};
-
-pub mod compare;
-pub mod diagnose;
-pub mod evidence;
-pub mod report;
-pub mod run_dir;
-
-pub mod run;
-
-pub mod duration;
-pub mod env_vars;
-pub mod exit;
-pub mod host;
-mod lines;
-pub mod poll;
-pub mod progress;
-pub mod prometheus;
+pub use e2e_plan::Which;
+pub use e2e_report::{environment, prometheus};

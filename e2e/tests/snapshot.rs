@@ -2,5 +2,5 @@
 
 #[test]
 fn report() {
-    e2e::report::snapshot::assert();
+    e2e_report::report::snapshot::assert();
 }

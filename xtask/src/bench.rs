@@ -4,7 +4,7 @@ mod load;
 mod up;
 
 use anyhow::Result;
-use e2e::exit::ExitCode;
+use e2e_run::exit::ExitCode;
 
 /// Compare with other tools, in turns, and print every round.
 #[derive(Debug, clap::Args)]

@@ -1,13 +1,11 @@
 //! `cargo xtask test`: everything that a clean machine can check.
 
 use anyhow::Result;
-use e2e::{exit::ExitCode, progress::Progress};
+use e2e_cli::options::{block_on, project};
+use e2e_run::{exit::ExitCode, progress::Progress};
 use xshell::{Shell, cmd};
 
-use crate::{
-    options::{block_on, project, root},
-    tidy,
-};
+use crate::{root, tidy};
 
 /// Run tidy, unit, integration and documentation tests, the example, and one whole run for each fault.
 ///
@@ -33,9 +31,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if !args.no_tidy {
         tidy::run(&tidy::Args::default())?;
     }
-    block_on(e2e::run::ensure_nextest(&Progress::new()))??;
+    block_on(e2e_run::run::ensure_nextest(&Progress::new()))??;
     cmd!(shell, "cargo test --quiet --workspace --doc").run()?;
-    let engine = block_on(e2e::run::docker_engine())?;
+    let engine = block_on(e2e_run::run::docker_engine())?;
     let (profile, faults): (&str, &[&str]) = match &engine {
         Ok(description) => {
             eprintln!("{description} answers: tests that need an engine run too");
@@ -49,7 +47,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     build_ahead(&shell, engine.is_ok())?;
     // One stage that fails must not hide what the next ones would say.
     let mut stages = vec![cmd!(shell, "cargo nextest run --workspace --profile {profile}").run()];
-    match block_on(e2e::run::cluster(&project()))? {
+    match block_on(e2e_run::run::cluster(&project()))? {
         Ok(description) => {
             eprintln!("{description} answers: tests that need a cluster run too");
             let short = "binary(=k8s) and not test(twenty_kills)";
@@ -77,12 +75,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 fn build_ahead(shell: &Shell, has_engine: bool) -> Result<()> {
     let progress = Progress::new();
     if has_engine {
-        block_on(e2e::run::make_images(&e2e::run::Options::new(root()), &progress))??;
+        block_on(e2e_run::run::make_images(&e2e_run::run::Options::new(root()), &progress))??;
     } else {
         let packages = ["backend", "engine"].map(str::to_owned);
-        block_on(e2e::image::cargo_binaries(&root(), &packages, &|line| progress.plain(line)))??;
+        block_on(e2e_run::image::cargo_binaries(&root(), &packages, &|line| progress.plain(line)))??;
     }
     cmd!(shell, "cargo nextest run --package e2e --test suites --test snapshot --profile e2e --no-run").run()?;
-    cmd!(shell, "cargo nextest run --package e2e --example nginx_redis --no-run").run()?;
+    cmd!(shell, "cargo nextest run --package e2e-run --example nginx_redis --no-run").run()?;
     Ok(())
 }

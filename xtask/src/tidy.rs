@@ -3,15 +3,15 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use e2e::exit::ExitCode;
+use e2e_run::exit::ExitCode;
 use xshell::{Shell, cmd};
 
-use crate::options::root;
+use crate::{root, walls};
 
-/// Check formatting, lints, documentation, the design's invariants and links.
+/// Check formatting, lints, documentation, the length of files and links.
 #[derive(Debug, Default, clap::Args)]
 #[command(
-    after_help = "Examples:\n  cargo xtask tidy\n  cargo xtask tidy --fix   # format, and write the schemas in docs/"
+    after_help = "Examples:\n  cargo xtask tidy\n  cargo xtask tidy --fix   # format, and write the schemas and the picture of the crates in docs/"
 )]
 pub(crate) struct Args {
     /// Repair what can be repaired.
@@ -29,7 +29,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         .env("RUSTDOCFLAGS", RUSTDOC)
         .run()?;
     schema(args.fix)?;
-    let mut faults = invariants(&root())?;
+    picture(&shell, args.fix)?;
+    let mut faults = long_files(&root())?;
     faults.extend(dead_links(&root())?);
     if !faults.is_empty() {
         bail!("{} faults:\n  {}", faults.len(), faults.join("\n  "));
@@ -43,7 +44,10 @@ const RUSTDOC: &str = "-D warnings -A rustdoc::private_intra_doc_links";
 
 /// The schemas in `docs/` are made from the types.
 fn schema(fix: bool) -> Result<()> {
-    let schemas = [("report.schema.json", e2e::report::schema()), ("comparison.schema.json", e2e::compare::schema())];
+    let schemas = [
+        ("report.schema.json", e2e_report::report::schema()),
+        ("comparison.schema.json", e2e_report::compare::schema()),
+    ];
     for (name, schema) in schemas {
         let (path, schema) = (root().join("docs").join(name), schema + "\n");
         if fix {
@@ -55,55 +59,29 @@ fn schema(fix: bool) -> Result<()> {
     Ok(())
 }
 
-/// Modules that are pure, and what a pure module does not name. See docs/architecture.md.
-const PURE: [&str; 27] = [
-    "e2e/src/compare",
-    "e2e/src/plan",
-    "e2e/load/src/stats.rs",
-    "e2e/load/src/agent/merge.rs",
-    "e2e/load/src/load/schedule.rs",
-    "e2e/load/src/scaling.rs",
-    "xtask/src/scale/plot.rs",
-    "xtask/src/scale/text.rs",
-    "e2e/src/diagnose",
-    "e2e/src/report/build.rs",
-    "e2e/src/report/expected.rs",
-    "e2e/src/report/html.rs",
-    "e2e/src/report/markdown.rs",
-    "e2e/src/report/predict.rs",
-    "e2e/src/kubelet/worker.rs",
-    "e2e/src/kubelet/worker",
-    "e2e/src/kubelet/backoff.rs",
-    "e2e/src/kubelet/lint",
-    "e2e/src/kubelet/predict.rs",
-    "e2e/src/kubelet/simulate.rs",
-    "e2e/src/kubelet/doctor/fix.rs",
-    "e2e/src/kubelet/doctor/from_start.rs",
-    "e2e/src/kubelet/request.rs",
-    "e2e/src/kubelet/response.rs",
-    "e2e/src/provider/pods.rs",
-    "e2e/src/provider/local/translate.rs",
-    "e2e/src/record/figures.rs",
-];
-const IMPURE: [&str; 6] = ["tokio", "kube::", "fs::", "SystemTime", "Instant", "reqwest"];
+/// The picture of the crates in docs/architecture.md is made from `cargo metadata`.
+fn picture(shell: &Shell, fix: bool) -> Result<()> {
+    let path = root().join("docs/architecture.md");
+    let page = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let (before, after) = page
+        .split_once("```mermaid\n")
+        .and_then(|(before, rest)| Some((before, rest.split_once("```")?.1)))
+        .with_context(|| format!("{} has no block that begins with ```mermaid", path.display()))?;
+    let made = format!("{before}```mermaid\n{}\n```{after}", walls::picture(shell)?);
+    if fix {
+        std::fs::write(&path, made).with_context(|| format!("cannot write {}", path.display()))?;
+    } else if page != made {
+        bail!("{} does not show the crates as they are; `cargo xtask tidy --fix` draws them", path.display());
+    }
+    Ok(())
+}
 
-fn invariants(root: &Path) -> Result<Vec<String>> {
+fn long_files(root: &Path) -> Result<Vec<String>> {
     let mut faults = Vec::new();
     let files = tracked(root, &["*.rs"])?;
-    // A rule about what has moved away holds nothing.
-    let gone = PURE.iter().filter(|pure| !files.iter().any(|file| file.starts_with(**pure)));
-    faults.extend(gone.map(|pure| format!("xtask/src/tidy.rs: PURE names {pure}, which is not there")));
     for file in files {
         let text = std::fs::read_to_string(root.join(&file)).with_context(|| format!("cannot read {file}"))?;
         let is_test = file.contains("/tests/") || file.ends_with("tests.rs");
-        if PURE.iter().any(|pure| file.starts_with(pure)) && !is_test {
-            let code = without_tests(&text);
-            let named = IMPURE.iter().filter(|impure| uses(&code, impure));
-            faults.extend(named.map(|impure| format!("{file}: a pure module names {impure}")));
-        }
-        if file.starts_with("e2e/tests/suites/") && text.contains("e2e::provider") {
-            faults.push(format!("{file}: a suite imports provider; ask e2e::control instead"));
-        }
         // One idea a file: about 400 lines, with some room for one that reads well.
         let lines = text.lines().count();
         if lines > 450 && !is_test {
@@ -111,33 +89,6 @@ fn invariants(root: &Path) -> Result<Vec<String>> {
         }
     }
     Ok(faults)
-}
-
-/// The code without the items that only tests have. Formatted code ends an item where its last line has the indent of its first.
-fn without_tests(text: &str) -> String {
-    let mut code = String::new();
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        if line.trim() != "#[cfg(test)]" {
-            code += line;
-            code.push('\n');
-            continue;
-        }
-        let indent = &line[..line.len() - line.trim_start().len()];
-        let is_last = |line: &str| {
-            let rest = line.strip_prefix(indent).unwrap_or_default();
-            rest.starts_with('}') || (!rest.starts_with([' ', '#', '/']) && rest.ends_with([';', ',', '}']))
-        };
-        lines.by_ref().find(|line| is_last(line));
-    }
-    code
-}
-
-/// Whether code, not a comment, names something: `fs::` is no part of `defs::`.
-fn uses(code: &str, name: &str) -> bool {
-    let is_word = |before: &str| before.ends_with(|last: char| last.is_alphanumeric() || last == '_');
-    let names = |line: &str| line.match_indices(name).any(|(at, _)| !is_word(&line[..at]));
-    code.lines().map(|line| line.split("//").next().unwrap_or_default()).any(names)
 }
 
 /// Links in Markdown files to files that are not there.
@@ -167,25 +118,6 @@ fn tracked(root: &Path, patterns: &[&str]) -> Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn code_is_told_from_comments() {
-        assert!(uses("use tokio::time;", "tokio"));
-        assert!(!uses("// no tokio here", "tokio"));
-    }
-
-    #[test]
-    fn a_module_is_named_however_it_was_imported() {
-        assert!(uses("use std::{env, fs};\nlet text = fs::read(path);", "fs::"));
-        assert!(uses("std::fs::read(path)", "fs::") && !uses("defs::read()", "fs::"));
-    }
-
-    #[test]
-    fn only_what_tests_have_is_left_out() {
-        let text = "#[cfg(test)]\nmod tests;\nuse a;\nimpl A {\n    #[cfg(test)]\n    #[must_use]\n    fn b() {\n        c();\n    }\n\n    \
-                    fn d() {}\n}\n#[cfg(test)]\nmod more {\n    use e;\n}\nfn f() {}\n";
-        assert_eq!(without_tests(text), "use a;\nimpl A {\n\n    fn d() {}\n}\nfn f() {}\n");
-    }
 
     #[test]
     fn a_dead_link_is_found() {

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use e2e::exit::ExitCode;
+use e2e_run::exit::ExitCode;
 use probed::{Reply, Server, Speaks};
 use rstest::rstest;
 use support::{Bench, SMALL};

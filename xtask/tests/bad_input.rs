@@ -11,7 +11,7 @@ use std::{
     process::{Command, Output},
 };
 
-use e2e::exit::ExitCode;
+use e2e_run::exit::ExitCode;
 use rstest::rstest;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use support::{has_engine, labelled, private_files, processes_of};

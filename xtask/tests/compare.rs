@@ -8,9 +8,9 @@ use std::{
     process::{Command, Output},
 };
 
-use e2e::{
-    config::{Scenario, Thresholds},
+use e2e_report::{
     report::SCHEMA,
+    request::{Scenario, Thresholds},
 };
 use serde_json::json;
 

@@ -5,14 +5,9 @@ mod fault_cases;
 mod fault_run;
 mod support;
 
-use e2e::{
-    evidence::DoctorEntry,
-    kubelet::{
-        Which,
-        doctor::{Cause, Confidence},
-    },
-    target::Target,
-};
+use e2e_kubelet::diagnosis::{Cause, Confidence};
+use e2e_plan::{Which, target::Target};
+use e2e_report::evidence::DoctorEntry;
 use support::{Bench, REFERENCE};
 
 fault_run::fault_tests!(local_names_the_fault, local_tells_the_founding_story, Target::Local);

@@ -4,7 +4,7 @@
 mod fault_cases;
 mod fault_run;
 
-use e2e::target::Target;
+use e2e_plan::target::Target;
 
 fault_run::fault_tests!(docker_names_the_fault, docker_tells_the_founding_story, Target::Docker);
 

@@ -6,19 +6,13 @@ mod fault_run;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use e2e::{
-    environment::Environment,
-    evidence::PODS,
-    kubelet::{
-        node::{ContainerReport, Snapshot},
-        predict::{Measured, Timeline, play},
-        status::{ContainerState, Event},
-    },
-    plan::Probes,
-    report::Report,
-    run_dir,
-    target::Target,
+use e2e_kubelet::{
+    predict::{Measured, Timeline, play},
+    snapshot::{ContainerReport, Snapshot},
+    status::{ContainerState, Event},
 };
+use e2e_plan::{Probes, target::Target};
+use e2e_report::{environment::Environment, evidence::PODS, report::Report, run_dir};
 use rstest::rstest;
 
 fault_run::fault_tests!(k8s_names_the_fault, k8s_tells_the_founding_story, Target::K8s);

@@ -4,7 +4,8 @@ mod fault_cases;
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use e2e::{exit::ExitCode, target::Target};
+use e2e_plan::target::Target;
+use e2e_run::exit::ExitCode;
 use fault_cases::{Expected, FAULTS, Fault};
 
 fn root() -> &'static Path {

@@ -4,7 +4,7 @@ mod support;
 
 use std::{collections::BTreeSet, fs};
 
-use e2e::report::{Report, Verdict};
+use e2e_report::report::{Report, Verdict};
 use rstest::rstest;
 use support::{Bench, SMALL, said, unique};
 

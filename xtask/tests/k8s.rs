@@ -12,12 +12,11 @@ use std::{
     time::Duration,
 };
 
-use e2e::{
+use e2e_report::{
     diagnose::Code,
     report::{Report, Verdict},
 };
 use road::Road;
-
 use rstest::rstest;
 use rustix::process::Signal;
 use support::{Bench, REFERENCE, Running, SMALL, said, unique, wait_until};
@@ -333,7 +332,7 @@ fn an_api_server_that_says_nothing_holds_no_run(
     let directory = tempfile::tempdir().expect("a directory");
     let (road, kubeconfig) = road(directory.path());
     let project = directory.path().join("project");
-    copy(&support::root().join("e2e/examples/nginx_redis"), &project);
+    copy(&support::root().join("e2e/run/examples/nginx_redis"), &project);
     // Nothing has to be built: what is tested comes before suites and load.
     let config = project.join(".config/e2e.toml");
     let text = fs::read_to_string(&config).expect("a file");
@@ -421,7 +420,7 @@ fn a_database_that_is_deleted_under_load_is_named() {
 )]
 fn what_cannot_be_applied(#[case] manifest: &str, #[case] phrases: &[&str]) {
     let project = tempfile::tempdir().expect("a directory");
-    copy(&support::root().join("e2e/examples/nginx_redis"), project.path());
+    copy(&support::root().join("e2e/run/examples/nginx_redis"), project.path());
     fs::write(project.path().join("manifests/extra.yaml"), manifest).expect("a file");
     let id = unique("k-kind");
     let bench = Bench::of(SMALL);

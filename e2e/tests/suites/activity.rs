@@ -7,8 +7,8 @@
 use std::{collections::BTreeMap, convert::Infallible, ops::RangeInclusive, time::Duration};
 
 use e2e::{
+    clock::now_unix_ms,
     environment::Environment,
-    evidence::unix_ms,
     prometheus,
     scenario::{Activity, Part, ScenarioResult},
 };
@@ -105,7 +105,7 @@ async fn look_at_metrics(environment: &Environment, seen: &mut Vec<(u64, Reading
     loop {
         period.tick().await;
         match read_metrics(environment).await {
-            Ok(reading) => seen.push((unix_ms(), reading)),
+            Ok(reading) => seen.push((now_unix_ms(), reading)),
             Err(error) if !is_said => {
                 eprintln!("metrics could not be read: {error}");
                 is_said = true;
@@ -193,9 +193,9 @@ async fn look_while_it_answers(
             _ = look.tick() => {
                 let rows = client.query(&statement, &[]).await?;
                 let at_work = rows.iter().map(|row| (row.get(0), row.get::<_, i64>(1).unsigned_abs())).collect();
-                sessions.push((unix_ms(), at_work));
+                sessions.push((now_unix_ms(), at_work));
             }
-            _ = count.tick() => commits.push((unix_ms(), client.query_one(COMMITS, &[]).await?.get(0))),
+            _ = count.tick() => commits.push((now_unix_ms(), client.query_one(COMMITS, &[]).await?.get(0))),
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Every declared probe is sent as a kubelet sends it, to every replica, and judged as a kubelet judges it.
 
 use e2e::{
+    Which,
     control::Control,
-    diagnose::counted,
     environment::Environment,
     fixture::environment,
-    kubelet::Which,
     record::{Measured, ProbeExchange, measure},
 };
+use e2e_plan::words::counted;
 use rstest::rstest;
 
 #[rstest]

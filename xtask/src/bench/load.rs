@@ -12,14 +12,14 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use e2e::exit::ExitCode;
+use e2e_cli::options::Ended;
+use e2e_run::exit::ExitCode;
+use peers::{PEERS, Peer};
 use regex::Regex;
+use server::{ANSWER, Server};
 use xshell::Shell;
 
 use super::up::median;
-use crate::options::Ended;
-use peers::{PEERS, Peer};
-use server::{ANSWER, Server};
 
 /// Requests per second of CPU time: this generator and every peer that is installed, in turns, with GET and POST of JSON; what many
 /// connections cost; and how exactly a fixed rate is kept.

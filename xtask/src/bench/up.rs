@@ -7,13 +7,19 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use e2e::{
+use e2e_cli::{
+    interrupts::{Interrupts, stop},
+    options::{Ended, block_on},
+};
+use e2e_node::poll::{Look, until};
+use e2e_report::{
     environment::Environment,
+    run_dir::{self, new_run_id, random_hex},
+};
+use e2e_run::{
     exit::ExitCode,
-    poll::{Look, until},
     progress::Progress,
     run::{Options, make_images},
-    run_dir::{self, new_run_id, random_hex},
 };
 use tokio::{
     io::AsyncReadExt,
@@ -22,10 +28,7 @@ use tokio::{
 };
 use xshell::{Shell, cmd};
 
-use crate::{
-    interrupts::{Interrupts, stop},
-    options::{Ended, block_on, root},
-};
+use crate::root;
 
 /// Time from nothing to all-healthy: docker-compose, this framework on docker, this framework on local, in turns.
 ///
@@ -219,8 +222,9 @@ async fn framework_up(target: &str, runs: &Path, interrupted: impl Future<Output
 mod tests {
     use std::{fs, os::unix::fs::PermissionsExt};
 
+    use e2e_cli::options::exit_code;
+
     use super::*;
-    use crate::options::exit_code;
 
     /// A docker-compose that notes how it is called; `up` does as it is told.
     fn compose(directory: &Path, up: &str) -> String {

@@ -1,10 +1,8 @@
 //! The table of faults: each overlay with what its report must say. Main constant: [`FAULTS`].
 
-use e2e::{
-    diagnose::Code::{self, *},
-    exit::ExitCode,
-    target::Target,
-};
+use e2e_plan::target::Target;
+use e2e_report::diagnose::Code::{self, *};
+use e2e_run::exit::ExitCode;
 
 /// A finding: its code and, when it is about one, its component.
 pub(crate) type Expected = (Code, Option<&'static str>);

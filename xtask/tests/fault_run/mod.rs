@@ -5,14 +5,13 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use e2e::{
+use e2e_plan::target::Target;
+use e2e_report::{
     diagnose::Code,
-    exit::ExitCode,
     report::{Finding, Report, Verdict},
-    run::Options,
     run_dir::RunDir,
-    target::Target,
 };
+use e2e_run::{exit::ExitCode, run::Options};
 
 use crate::fault_cases::{Expected, FAULTS, Fault};
 
@@ -124,7 +123,7 @@ fn run(fault: &Fault, target: Target) -> Output {
 fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     command.current_dir(root()).stdin(Stdio::null());
-    for name in e2e::env_vars::of_cargo() {
+    for name in e2e_report::env_vars::of_cargo() {
         command.env_remove(name);
     }
     // The suites run under a nextest of their own, which must not take itself for part of this one.

@@ -21,7 +21,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 /// The reference system, whose load suites last long enough to be interrupted.
 pub(crate) const REFERENCE: &str = "..";
 /// Nginx and Redis alone: up in a moment.
-pub(crate) const SMALL: &str = "../e2e/examples/nginx_redis";
+pub(crate) const SMALL: &str = "../e2e/run/examples/nginx_redis";
 
 /// What a program said to people.
 pub(crate) fn said(output: &Output) -> String {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use e2e::stall::{self, StallingServer};
+use e2e_load::stall::{self, StallingServer};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use super::{Args, OURS, Says, answered, figure, median, on_second};

@@ -8,11 +8,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use e2e::{exit::ExitCode, run::Options};
+use e2e_cli::options::Ended;
+use e2e_run::{exit::ExitCode, run::Options};
 use xshell::{Shell, cmd};
 
 use super::find;
-use crate::options::{Ended, root};
+use crate::root;
 
 /// JSON of 200 bytes, the answer to a POST.
 pub(super) const ANSWER: &str = concat!(

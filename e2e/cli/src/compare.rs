@@ -1,0 +1,61 @@
+//! `cargo xtask compare`: runs that were made before, side by side.
+
+use std::path::Path;
+
+use anyhow::Result;
+use e2e_report::compare;
+use e2e_run::{
+    exit::ExitCode,
+    run::several::{self, COMPARISON_HTML, COMPARISON_MARKDOWN},
+};
+
+use crate::options::{project, run_directory};
+
+/// Compare runs, and say which figures differ by more than the noise of these runs.
+///
+/// Each argument is one side: the id or the directory of a run, or several of them with commas between. With one run on each side
+/// only the operations per second have a noise that is known, that within the run.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask compare 20261123-214501-3f9c 20261123-215203-b1e0
+  cargo xtask compare before-1,before-2,before-3 after-1,after-2,after-3
+  cargo xtask e2e --target docker,local   # makes the runs, in turns, and compares them")]
+pub(crate) struct Args {
+    /// The side that the others are compared with.
+    #[arg(value_name = "RUN_A[,RUN..]", required_unless_present = "schema")]
+    first: Option<String>,
+    /// The others.
+    #[arg(value_name = "RUN_B[,RUN..]", required_unless_present = "schema")]
+    others: Vec<String>,
+    /// What to print.
+    #[arg(long, value_enum, default_value_t = Format::Markdown)]
+    format: Format,
+    /// Print the JSON Schema of comparison.json instead.
+    #[arg(long)]
+    schema: bool,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Format {
+    Markdown,
+    Json,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    if args.schema {
+        println!("{}", compare::schema());
+        return Ok(ExitCode::Pass);
+    }
+    let mut sides = Vec::new();
+    for side in args.first.iter().chain(&args.others) {
+        let runs = side.split(',').filter(|run| !run.is_empty());
+        sides.push(runs.map(|run| run_directory(Some(Path::new(run)))).collect::<Result<Vec<_>>>()?);
+    }
+    let (comparison, directory) = several::compare(&project(), &sides)?;
+    match args.format {
+        Format::Markdown => print!("{}", std::fs::read_to_string(directory.join(COMPARISON_MARKDOWN))?),
+        Format::Json => println!("{}", serde_json::to_string_pretty(&comparison)?),
+    }
+    eprintln!("comparison: {}", directory.join(COMPARISON_HTML).display());
+    Ok(ExitCode::Pass)
+}

@@ -1,0 +1,291 @@
+//! `cargo xtask doctor`: why a probe fails, by experiment.
+
+mod from_start;
+mod lint;
+mod text;
+mod under_load;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    path::PathBuf,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use e2e::control::Control;
+use e2e_kubelet::{diagnosis::Diagnosis, snapshot::Snapshot};
+use e2e_load::clock::now_unix_ms;
+use e2e_node::{
+    doctor::{Answers, Asked, Case, Known, Start, diagnose, with_history, with_start},
+    probe::{Profile, Target as ProbeTarget},
+};
+use e2e_plan::{ProbeAction, Which, target::Target};
+use e2e_report::{
+    environment::{Component, Environment, ProbeSpec, Replica},
+    evidence::DoctorEntry,
+    run_dir,
+};
+use e2e_run::exit::ExitCode;
+
+use crate::options::{BadInput, block_on, run_directory};
+
+/// Find out why a probe fails: send it as a kubelet does, and search for the smallest change that makes it succeed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask doctor --url http://127.0.0.1:8000/health --pod-ip 10.244.0.9
+  cargo xtask doctor --url http://10.0.0.7:8443/health --scheme HTTPS --works https://app.example/health
+  cargo xtask doctor --env latest --component backend
+  cargo xtask doctor --env latest --component backend --under-load /health
+  cargo xtask doctor --env latest --component backend --from-start
+  cargo xtask doctor --lint manifests/
+
+Exit codes: 0 every probe succeeds, 1 one fails and its cause is known, 2 wrong input, 3 the environment is down,
+4 one fails and no single cause explains it.")]
+pub(crate) struct Args {
+    /// Where the probe's port can be reached from here, with the path.
+    #[arg(long, required_unless_present_any = ["env", "lint"], conflicts_with_all = ["env", "lint"])]
+    url: Option<String>,
+    /// What a kubelet would put into Host; the URL's address, or 10.244.0.9 when that is a loopback address.
+    #[arg(long, requires = "url", value_name = "ADDRESS")]
+    pod_ip: Option<IpAddr>,
+    /// A header of the probe's httpHeaders; may be given several times.
+    #[arg(long, requires = "url", value_name = "NAME: VALUE")]
+    header: Vec<String>,
+    /// The probe's timeoutSeconds.
+    #[arg(long, requires = "url", default_value = "1s", value_name = "DURATION", value_parser = e2e_plan::duration::parse_positive)]
+    timeout: Duration,
+    /// The probe's scheme, where it is not that of the URL.
+    #[arg(long, requires = "url", value_enum, ignore_case = true)]
+    scheme: Option<Scheme>,
+    /// A request that works, to compare the probe with.
+    #[arg(long, requires = "url", value_name = "URL")]
+    works: Option<String>,
+    /// Every probe of a running environment: latest, or the id or directory of a run.
+    #[arg(long, value_name = "RUN", conflicts_with = "lint")]
+    env: Option<PathBuf>,
+    /// Only this component's.
+    #[arg(long, requires = "env", conflicts_with_all = ["url", "lint"])]
+    component: Option<String>,
+    /// Send each HTTP probe that succeeds again while as many clients as the run's scenario has ask the same port for PATH, five
+    /// seconds per probe; without PATH they ask what the probe asks.
+    #[arg(long, requires = "env", conflicts_with_all = ["url", "lint"], value_name = "PATH", num_args = 0..=1, default_missing_value = "")]
+    under_load: Option<String>,
+    /// Start each container again, without killing it for its probes, and send them from then on until they succeed, for LIMIT at most.
+    /// Not in a cluster, whose kubelets cannot be asked to.
+    #[arg(long, requires = "env", conflicts_with_all = ["url", "lint", "under_load"], value_name = "LIMIT", num_args = 0..=1,
+        default_missing_value = "60s", value_parser = e2e_plan::duration::parse_positive)]
+    from_start: Option<Duration>,
+    /// Look at manifests without running anything.
+    #[arg(long, value_name = "DIR")]
+    lint: Option<PathBuf>,
+    /// A run whose measured latencies and start times --lint compares the manifests with.
+    #[arg(long, requires = "lint", value_name = "RUN")]
+    measured: Option<PathBuf>,
+    /// The version of the kubelet to be; that of the environment's cluster, or a current one, unless set.
+    #[arg(long, value_name = "VERSION")]
+    kubelet: Option<String>,
+    /// What to print.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "UPPER")]
+enum Scheme {
+    Http,
+    Https,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    if let Some(directory) = &args.lint {
+        return lint::run(directory, args.measured.as_deref(), args.format == Format::Json);
+    }
+    match &args.url {
+        Some(url) => of_url(args, url),
+        None => of_environment(args),
+    }
+}
+
+fn of_url(args: &Args, url: &str) -> Result<ExitCode> {
+    let asked = Asked {
+        url: url.to_owned(),
+        pod_ip: args.pod_ip,
+        headers: args.header.clone(),
+        timeout: args.timeout,
+        https: args.scheme.map(|scheme| scheme == Scheme::Https),
+        works: args.works.clone(),
+    };
+    let profile = args.kubelet.as_deref().map_or_else(Profile::default, Profile::of_version);
+    let diagnosis = block_on(async {
+        let (case, target) = asked.case().await?;
+        Ok::<_, anyhow::Error>(diagnose(&case, &target, &profile).await)
+    })??;
+    match args.format {
+        Format::Text => print!("{}", text::render(&diagnosis)),
+        Format::Json => println!("{}", serde_json::to_string_pretty(&diagnosis)?),
+    }
+    Ok(exit_code(&[&diagnosis]))
+}
+
+fn of_environment(args: &Args) -> Result<ExitCode> {
+    let run = args.env.as_deref().filter(|run| run.as_os_str() != "latest");
+    let environment = Environment::read(&run_directory(run)?.join(run_dir::ENVIRONMENT))?;
+    if let Some(component) = &args.component {
+        environment.component(component)?;
+    }
+    if args.from_start.is_some() && environment.target == Target::K8s {
+        let text = "--from-start: a cluster's kubelets start containers again by their own rules; docker and local can be asked to";
+        return Err(BadInput(text.to_owned()).into());
+    }
+    let entries = block_on(async {
+        let control = Control::of(&environment).context("this system is down; `cargo xtask up` brings one up")?;
+        let seen = match control.status().await {
+            Ok(seen) => seen,
+            Err(error) => {
+                eprintln!("error: this system is down: {error}; `cargo xtask up` brings one up");
+                return Ok(None);
+            }
+        };
+        let examined = Examined { args, environment: &environment, control, seen };
+        let mut entries = Vec::new();
+        let wanted = |component: &&Component| args.component.as_ref().is_none_or(|name| *name == component.name);
+        for component in environment.components.iter().filter(wanted) {
+            for replica in &component.replicas {
+                let started = starts(args, &examined.control, component, replica).await?;
+                for spec in &component.probes {
+                    let entry = examined.examine(component, replica, spec, &started).await?;
+                    if args.format == Format::Text {
+                        print!("{}", text::render_entry(&entry));
+                    }
+                    entries.push(entry);
+                }
+            }
+        }
+        Ok::<_, anyhow::Error>(Some(entries))
+    })??;
+    let Some(entries) = entries else {
+        return Ok(ExitCode::NotUp);
+    };
+    if args.format == Format::Json {
+        println!("{}", serde_json::to_string_pretty(&entries)?);
+    }
+    Ok(exit_code(&entries.iter().map(|entry| &entry.diagnosis).collect::<Vec<_>>()))
+}
+
+/// What the containers of a replica answer from a new start on, where that was asked for.
+async fn starts(args: &Args, control: &Control, component: &Component, replica: &Replica) -> Result<Starts> {
+    let mut starts = Starts::new();
+    let Some(limit) = args.from_start else { return Ok(starts) };
+    let containers: BTreeSet<&str> = component.probes.iter().map(|spec| spec.container.as_str()).collect();
+    for container in containers {
+        let specs: Vec<&ProbeSpec> = component.probes.iter().filter(|spec| spec.container == container).collect();
+        eprintln!("{}/{container} is started again and asked for {limit:?} at most", replica.name);
+        let answers = from_start::watch(control, &replica.name, container, &specs, limit).await?;
+        starts.insert(container.to_owned(), answers);
+    }
+    Ok(starts)
+}
+
+/// By container.
+type Starts = BTreeMap<String, BTreeMap<Which, Answers>>;
+
+/// The system that is examined.
+struct Examined<'a> {
+    args: &'a Args,
+    environment: &'a Environment,
+    control: Control,
+    seen: Snapshot,
+}
+
+impl Examined<'_> {
+    async fn examine(
+        &self,
+        component: &Component,
+        replica: &Replica,
+        spec: &ProbeSpec,
+        starts: &Starts,
+    ) -> Result<DoctorEntry> {
+        let ProbeSpec { container, which, probe } = spec;
+        let services = self.environment.services.iter().map(|endpoint| endpoint.service.clone());
+        let case = Case {
+            kind: component.kind.clone(),
+            component: component.name.clone(),
+            container: container.clone(),
+            which: *which,
+            probe: probe.clone(),
+            known: Known {
+                services: services.filter(|service| *service == component.name).collect(),
+                paths: other_paths(component, container, *which),
+                ..Known::default()
+            },
+        };
+        let now = match &probe.action {
+            // A command can be run only by what runs the container.
+            ProbeAction::Exec { .. } => {
+                e2e_node::doctor::of_observation(self.control.probe(&replica.name, container, *which).await?)
+            }
+            ProbeAction::HttpGet { .. } | ProbeAction::TcpSocket { .. } | ProbeAction::Grpc { .. } => {
+                let ports = replica.ports.iter().map(|port| (port.number, port.address)).collect();
+                let target = ProbeTarget { pod_ip: replica.pod_ip, ports };
+                let profile = Profile::of_version(self.args.kubelet.as_ref().unwrap_or(&self.environment.kubelet));
+                match &self.args.under_load {
+                    Some(path) => under_load::diagnose(&case, &target, &profile, self.environment, path).await?,
+                    None => diagnose(&case, &target, &profile).await,
+                }
+            }
+        };
+        let seen = self.seen.pod(&replica.name).and_then(|pod| pod.container(container));
+        let has_killed = seen.is_some_and(|seen| seen.was_killed_by(*which));
+        let now = match starts.get(container).and_then(|answers| Some((answers.get(which)?, startup(answers, *which)?)))
+        {
+            Some((answers, startup)) => with_start(&case, now, answers, Start { startup, has_killed }),
+            None => now,
+        };
+        let diagnosis = match seen {
+            Some(seen) => with_history(&case, now, seen),
+            None => now,
+        };
+        Ok(DoctorEntry {
+            component: component.name.clone(),
+            pod: replica.name.clone(),
+            container: container.clone(),
+            which: *which,
+            at_unix_ms: now_unix_ms(),
+            diagnosis,
+        })
+    }
+}
+
+/// When a container's startup probe succeeded first, which other probes wait for: zero without one, and nothing when it never did.
+fn startup(answers: &BTreeMap<Which, Answers>, which: Which) -> Option<Duration> {
+    match answers.get(&Which::Startup).filter(|_| which != Which::Startup) {
+        Some(answers) => answers.iter().find(|(_, answer)| answer.success()).map(|(at, _)| *at),
+        None => Some(Duration::ZERO),
+    }
+}
+
+/// Paths that the container's other probes ask.
+fn other_paths(component: &Component, container: &str, which: Which) -> Vec<String> {
+    let others = component.probes.iter().filter(|spec| spec.container == container && spec.which != which);
+    let path = |spec: &ProbeSpec| match &spec.probe.action {
+        ProbeAction::HttpGet { path, .. } => Some(path.clone()),
+        _ => None,
+    };
+    others.filter_map(path).collect()
+}
+
+fn exit_code(diagnoses: &[&Diagnosis]) -> ExitCode {
+    let failing: Vec<_> = diagnoses.iter().filter(|diagnosis| !diagnosis.success()).collect();
+    match failing.iter().all(|diagnosis| diagnosis.cause.is_some()) {
+        true if failing.is_empty() => ExitCode::Pass,
+        true => ExitCode::Fail,
+        false => ExitCode::UNEXPLAINED,
+    }
+}

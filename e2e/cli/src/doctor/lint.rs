@@ -1,0 +1,49 @@
+//! `cargo xtask doctor --lint`: what can be known of probes before anything runs.
+
+use std::{collections::BTreeMap, path::Path};
+
+use anyhow::Result;
+use e2e_kubelet::{
+    lint::{Severity, lint},
+    snapshot::Snapshot,
+};
+use e2e_plan::{Input, Plan, manifests, words::counted};
+use e2e_report::evidence::PODS;
+use e2e_run::exit::ExitCode;
+
+use crate::options::run_directory;
+
+pub(super) fn run(directory: &Path, measured: Option<&Path>, json: bool) -> Result<ExitCode> {
+    let snapshot: Option<Snapshot> = match measured {
+        Some(run) => Some(run_directory(Some(run).filter(|run| run.as_os_str() != "latest"))?.read_json(PODS)?),
+        None => None,
+    };
+    let plan = Plan::from_manifests(Input {
+        manifests: manifests::read_dir(directory).map_err(e2e_run::run::Error::from)?,
+        overlays: Vec::new(),
+        sets: Vec::new(),
+        replicas: BTreeMap::new(),
+        generate: &mut |_, _| String::new(),
+    })
+    .map_err(e2e_run::run::Error::from)?;
+    let remarks = lint(&plan, snapshot.as_ref());
+    if json {
+        println!("{}", serde_json::to_string_pretty(&remarks)?);
+    } else {
+        for remark in &remarks {
+            println!("{remark}");
+        }
+        let count =
+            |severity, word| counted(remarks.iter().filter(|remark| remark.severity == severity).count() as u64, word);
+        let containers = plan.components.iter().flat_map(|component| &component.pod.containers);
+        println!(
+            "{}: {}, {}, {}",
+            counted(containers.map(|container| container.probes.all().count() as u64).sum(), "probe"),
+            count(Severity::Error, "error"),
+            count(Severity::Warning, "warning"),
+            count(Severity::Note, "note")
+        );
+    }
+    let has_errors = remarks.iter().any(|remark| remark.severity == Severity::Error);
+    Ok(if has_errors { ExitCode::Fail } else { ExitCode::Pass })
+}

@@ -1,0 +1,41 @@
+//! The load of `cargo xtask doctor --under-load`. Main function: [`diagnose`].
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use e2e_kubelet::diagnosis::Diagnosis;
+use e2e_load::load::{self, RequestHead, Settings, scenarios::Fixed};
+use e2e_node::{
+    doctor::{self, Case, diagnose_under_load},
+    probe::{Profile, Target},
+};
+use e2e_plan::ProbeAction;
+use e2e_report::environment::Environment;
+
+/// How long clients keep the app busy: a dozen probes fit.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Examines a probe at rest and, where it is one of HTTP, while clients ask its port for `path`, or for its own path.
+pub(super) async fn diagnose(
+    case: &Case,
+    target: &Target,
+    profile: &Profile,
+    environment: &Environment,
+    path: &str,
+) -> Result<Diagnosis> {
+    let at_rest = doctor::diagnose(case, target, profile).await;
+    let ProbeAction::HttpGet { https: false, port, path: own, .. } = &case.probe.action else { return Ok(at_rest) };
+    let (true, Some(address)) = (at_rest.success(), target.ports.get(port)) else { return Ok(at_rest) };
+    let path = if path.is_empty() { own } else { path };
+    let head = RequestHead::new("GET", path, "localhost").context("--under-load")?;
+    let clients = environment.scenario.clients;
+    let settings = Settings { clients, duration: BUSY, ..Settings::new(*address) };
+    let running = load::start(settings, Fixed::new(&head, None))?;
+    let who = format!("{clients} clients that ask GET {path}");
+    let mut result = None;
+    let load = async { result = Some(running.result().await) };
+    let found = diagnose_under_load(case, target, profile, at_rest, &who, load).await;
+    // What the clients got is not the question, but whether they asked is.
+    result.context("the load did not end")??;
+    Ok(found)
+}

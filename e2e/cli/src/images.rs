@@ -1,0 +1,19 @@
+//! `cargo xtask images`: makes every image that the configuration describes.
+
+use anyhow::Result;
+use e2e_run::{exit::ExitCode, progress::Progress, run::make_images};
+
+use crate::options::{block_on, project};
+
+/// Make sure that the Docker engine has every image of .config/e2e.toml: present, else pulled, else made here.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  cargo xtask images")]
+pub(crate) struct Args {}
+
+pub(crate) fn run(_args: &Args) -> Result<ExitCode> {
+    let outcomes = block_on(make_images(&project(), &Progress::new()))??;
+    for outcome in outcomes {
+        println!("{:<24} {:?} in {}", outcome.image, outcome.how, e2e_plan::duration::human(outcome.took));
+    }
+    Ok(ExitCode::Pass)
+}

@@ -1,0 +1,68 @@
+//! SIGINT and SIGTERM, for verbs that have something to remove before they end. Main type: [`Interrupts`].
+
+use std::{process::ExitStatus, time::Duration};
+
+use anyhow::{Context, Result};
+use e2e_run::run::stop_process;
+use tokio::{
+    process::Child,
+    signal::unix::{Signal, SignalKind, signal},
+    time::timeout,
+};
+
+/// From when this is made, the two signals no longer end this process; whoever has it looks out for them.
+#[derive(Debug)]
+pub struct Interrupts {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Interrupts {
+    /// Needs a runtime.
+    pub fn install() -> Result<Self> {
+        let of = |kind| signal(kind).context("cannot catch SIGINT and SIGTERM");
+        Ok(Self { interrupt: of(SignalKind::interrupt())?, terminate: of(SignalKind::terminate())? })
+    }
+
+    /// Waits for one of them.
+    pub async fn come(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Asks a child to stop and waits for its end; one that takes longer than this is killed.
+///
+/// # Errors
+///
+/// When it had to be killed.
+pub async fn stop(child: &mut Child, patience: Duration) -> Result<ExitStatus> {
+    if let Some(pid) = child.id() {
+        stop_process(pid);
+    }
+    if let Ok(ended) = timeout(patience, child.wait()).await {
+        return ended.context("cannot wait for a process");
+    }
+    child.kill().await.context("cannot kill a process")?;
+    anyhow::bail!("it did not end within {} s of SIGINT and was killed", patience.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_does_not_stop_is_killed() {
+        let start = |script| tokio::process::Command::new("sh").args(["-c", script]).spawn().unwrap();
+        let mut obedient = start("exec sleep 60");
+        assert!(stop(&mut obedient, Duration::from_secs(10)).await.is_ok());
+        let mut deaf = start("trap '' INT; while :; do sleep 0.1; done");
+        // The trap is set within a moment.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let error = stop(&mut deaf, Duration::from_millis(100)).await.unwrap_err();
+        assert!(error.to_string().contains("was killed"), "{error}");
+        assert!(deaf.try_wait().unwrap().is_some());
+    }
+}

@@ -1,0 +1,164 @@
+//! The product's verbs, one file each with its `Args` and a `run`. The program `e2e` is [`main`] over [`Product`]; `cargo xtask` is the
+//! same with the repository's chores beside them.
+
+mod compare;
+mod doctor;
+mod down;
+mod gc;
+mod images;
+pub mod interrupts;
+mod load;
+pub mod options;
+mod report;
+mod run;
+mod scale;
+mod simulate;
+mod status;
+mod up;
+
+use std::{path::PathBuf, process::ExitCode as ProcessExitCode};
+
+use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use e2e_run::exit::ExitCode;
+
+/// How a program that has these verbs is called, and which project it works on unless told otherwise.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// What people type: `e2e`, `cargo xtask`.
+    pub name: &'static str,
+    /// The project's root.
+    pub root: PathBuf,
+}
+
+/// The verbs of a program.
+pub trait Verbs: Subcommand {
+    /// Does what a verb says.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps it from being done; [`main`] prints it and chooses the exit code.
+    fn run(self) -> anyhow::Result<ExitCode>;
+}
+
+/// The product's verbs.
+#[derive(Debug, Subcommand)]
+#[expect(missing_docs, reason = "each verb's help is the documentation of its arguments")]
+#[expect(private_interfaces, reason = "only clap makes them")]
+pub enum Product {
+    #[command(visible_alias = "e2e")]
+    Run(run::Args),
+    Up(up::Args),
+    Down(down::Args),
+    Status(status::Args),
+    Images(images::Args),
+    Load(load::Args),
+    /// Make a share of a load for the process that started this one.
+    #[command(hide = true)]
+    Agent,
+    Report(report::Args),
+    Compare(compare::Args),
+    Scale(scale::Args),
+    Doctor(doctor::Args),
+    Simulate(simulate::Args),
+    Gc(gc::Args),
+}
+
+impl Verbs for Product {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Run(args) => run::run(&args),
+            Self::Up(args) => up::run(&args),
+            Self::Down(args) => down::run(&args),
+            Self::Status(args) => status::run(&args),
+            Self::Images(args) => images::run(&args),
+            Self::Load(args) => load::run(&args),
+            Self::Agent => load::serve_parent(),
+            Self::Report(args) => report::run(&args),
+            Self::Compare(args) => compare::run(&args),
+            Self::Scale(args) => scale::run(&args),
+            Self::Doctor(args) => doctor::run(&args),
+            Self::Simulate(args) => simulate::run(&args),
+            Self::Gc(args) => gc::run(&args),
+        }
+    }
+}
+
+/// Brings the system of a project's manifests up, tests it, and says what is wrong and why.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli<V: Verbs> {
+    #[command(flatten)]
+    project: options::ProjectArgs,
+    #[command(subcommand)]
+    verb: VerbOrCompletions<V>,
+}
+
+#[derive(Debug, Subcommand)]
+enum VerbOrCompletions<V: Verbs> {
+    #[command(flatten)]
+    Verb(V),
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Parses the command line and runs its verb.
+#[must_use]
+pub fn main<V: Verbs>(program: &Program) -> ProcessExitCode {
+    e2e_run::run::leave_cargo();
+    let matches = command::<V>(program).get_matches();
+    let Cli { project, verb } = Cli::<V>::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let run = || match verb {
+        VerbOrCompletions::Verb(verb) => verb.run(),
+        VerbOrCompletions::Completions { shell } => {
+            let file = program.name.replace(' ', "-");
+            clap_complete::generate(shell, &mut command::<V>(program), file, &mut std::io::stdout());
+            Ok(ExitCode::Pass)
+        }
+    };
+    match project.set(&program.root).and_then(|()| run()) {
+        Ok(code) => code.into(),
+        Err(error) => {
+            eprintln!("error: {}", options::describe(&error));
+            options::exit_code(&error).into()
+        }
+    }
+}
+
+/// What examples are written for.
+const XTASK: &str = "cargo xtask";
+
+/// The command line, with examples as people type them for this program.
+fn command<V: Verbs>(program: &Program) -> Command {
+    let examples = |help: String| match program.name {
+        XTASK => help,
+        name => help.replace(&format!("{XTASK} e2e"), &format!("{name} run")).replace(XTASK, name),
+    };
+    let command = Cli::<V>::command().name(program.name).bin_name(program.name);
+    let verbs: Vec<String> = command.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
+    verbs.into_iter().fold(command, |command, verb| {
+        command.mut_subcommand(verb, |verb| match verb.get_after_help().map(ToString::to_string) {
+            Some(help) => verb.after_help(examples(help)),
+            None => verb,
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        command::<Product>(&Program { name: "e2e", root: ".".into() }).debug_assert();
+    }
+
+    #[test]
+    fn examples_use_the_programs_own_name() {
+        let mut command = command::<Product>(&Program { name: "e2e", root: ".".into() });
+        let help = command.find_subcommand_mut("run").expect("the main verb").render_long_help().to_string();
+        assert!(help.contains("e2e run --target local") && !help.contains("cargo xtask"), "{help}");
+    }
+}

@@ -1,0 +1,87 @@
+//! Several local processes share the load: each is this program again, as an agent.
+
+use std::{io::Read, process::Stdio};
+
+use anyhow::{Context, Result};
+use e2e_load::{
+    agent::{self, Order, conduct},
+    load::{self, Registry, Settings},
+};
+use e2e_run::exit::ExitCode;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    net::{TcpListener, TcpStream},
+    process::{Child, Command},
+};
+
+use super::{Measured, live::Live};
+use crate::options::{Ended, block_on};
+
+/// The load over this many processes.
+pub(super) async fn measure(count: u32, order: &Order, live: &mut Live) -> Result<Measured> {
+    let token = e2e_report::run_dir::random_hex();
+    // Killed when they are dropped.
+    let mut children = Vec::new();
+    let mut streams = Vec::new();
+    for _ in 0..count {
+        let (child, address) = start(&token).await?;
+        children.push(child);
+        streams.push(TcpStream::connect(&address).await.with_context(|| format!("cannot connect to {address}"))?);
+    }
+    let conducted = conduct(streams, &token, order, |snapshot| live.show(snapshot));
+    let result = tokio::select! {
+        result = conducted => Some(result?),
+        signal = tokio::signal::ctrl_c() => {
+            signal.context("cannot listen for interrupts")?;
+            None
+        }
+    };
+    live.end();
+    match result {
+        Some(result) => Ok(Measured { result, interrupted: false }),
+        None => {
+            let text = "interrupted: agents give their figures at the end only, so there are none";
+            Err(Ended(ExitCode::Interrupted, text.to_owned()).into())
+        }
+    }
+}
+
+/// Refuses settings that every agent would refuse, before any is started.
+///
+/// # Errors
+///
+/// Those of an agent with its share of the clients.
+pub(super) fn check(count: u32, settings: Settings) -> Result<(), load::Error> {
+    let settings = Settings { clients: settings.clients.div_ceil(count), ..settings };
+    settings.check()
+}
+
+async fn start(token: &str) -> Result<(Child, String)> {
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let mut command = Command::new(program);
+    command.arg("agent").env(agent::TOKEN, token).env(agent::LISTEN, "127.0.0.1:0");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    // Ctrl-C reaches the whole group of a terminal, and it is this program that ends its agents.
+    command.process_group(0);
+    let mut child = command.spawn().context("cannot start an agent")?;
+    let output = child.stdout.take().context("an agent has no standard output")?;
+    let line = BufReader::new(output).lines().next_line().await?.context("an agent ended before it listened")?;
+    let address = line.strip_prefix("listening on ").with_context(|| format!("an agent said `{line}`"))?;
+    Ok((child, address.to_owned()))
+}
+
+/// The hidden verb `agent`: serves its parent until that goes away, which closes standard input.
+pub(crate) fn serve_parent() -> Result<ExitCode> {
+    let token = std::env::var(agent::TOKEN).with_context(|| format!("{} is not set", agent::TOKEN))?;
+    let address = std::env::var(agent::LISTEN).unwrap_or_else(|_| agent::DEFAULT_LISTEN.to_owned());
+    block_on(async {
+        let listener = TcpListener::bind(&address).await.with_context(|| format!("cannot listen on {address}"))?;
+        println!("listening on {}", listener.local_addr()?);
+        std::thread::spawn(|| {
+            let _ = std::io::stdin().read(&mut [0]);
+            std::process::exit(0)
+        });
+        agent::serve(listener, &token, &Registry::default(), |_| {}).await.context("cannot accept connections")?;
+        Ok(ExitCode::Pass)
+    })?
+}

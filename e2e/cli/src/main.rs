@@ -1,0 +1,7 @@
+//! The program `e2e`: the product's verbs for the project in the current directory.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    e2e_cli::main::<e2e_cli::Product>(&e2e_cli::Program { name: "e2e", root: ".".into() })
+}

@@ -1,0 +1,287 @@
+//! What several verbs share: flags that choose and change the system, the project's root, a runtime, exit codes.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use e2e_plan::{Set, target::Target};
+use e2e_run::{exit::ExitCode, provider::k8s, run::Options};
+
+/// Flags of every verb.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ProjectArgs {
+    /// Another project's root, with its own manifests and .config/e2e.toml.
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Project")]
+    root: Option<PathBuf>,
+    /// Where runs are kept; target/e2e unless set.
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Project")]
+    runs: Option<PathBuf>,
+}
+
+/// The project that this process works on: set once, before the verb runs.
+static PROJECT: OnceLock<Options> = OnceLock::new();
+
+impl ProjectArgs {
+    /// Makes these the project of all verbs.
+    pub(crate) fn set(self, otherwise: &Path) -> Result<()> {
+        let root = self.root.as_deref().unwrap_or(otherwise);
+        let root = root.canonicalize().with_context(|| format!("cannot use --root {}", root.display()))?;
+        let runs = self.runs.map(std::path::absolute).transpose().context("cannot use --runs")?;
+        // The first call wins, and there is only one.
+        let _ = PROJECT.set(Options { runs, ..Options::new(root) });
+        Ok(())
+    }
+}
+
+/// A whole run of the project, before any other flag.
+pub fn project() -> Options {
+    PROJECT.get().cloned().unwrap_or_else(|| Options::new("."))
+}
+
+/// Flags of every verb that brings a system up.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct SystemArgs {
+    /// Where the system runs: auto takes docker when an engine answers, else local. `e2e` takes several with commas between,
+    /// and compares them.
+    #[arg(long, default_value = "auto", value_name = "auto|docker|local|k8s", value_parser = parse_targets)]
+    target: Targets,
+    /// Directory with patches for the manifests, as kustomize applies them; may be given several times.
+    #[arg(long, value_name = "DIR")]
+    overlay: Vec<PathBuf>,
+    /// One environment variable of one component; may be given several times.
+    #[arg(long, value_name = "COMPONENT.env.NAME=VALUE")]
+    set: Vec<Set>,
+    /// Replicas of one component; may be given several times. A bare number is the backend's.
+    #[arg(long, value_name = "[COMPONENT=]N", value_parser = parse_replicas)]
+    replicas: Vec<(String, u32)>,
+    /// Another configuration than .config/e2e.toml.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// Name of the namespace that the run makes in the cluster; `e2e-RUN_ID` unless set.
+    #[arg(long, value_name = "NAME")]
+    namespace: Option<String>,
+    /// Wait at the end until the namespace is gone.
+    #[arg(long)]
+    wait: bool,
+    /// Id of the run.
+    #[arg(long, hide = true)]
+    pub(crate) run_id: Option<String>,
+    /// Stay up in this very process.
+    #[arg(long, hide = true)]
+    pub(crate) hold: bool,
+}
+
+/// Flags that choose a cluster.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ClusterArgs {
+    /// Context of the kubeconfig; the current one unless set.
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// The context that may be used although it does not look like a cluster of this machine.
+    #[arg(long, value_name = "CONTEXT")]
+    allow_remote: Option<String>,
+}
+
+impl ClusterArgs {
+    pub(crate) fn options(&self) -> k8s::Options {
+        k8s::Options {
+            context: self.context.clone(),
+            allow_remote: self.allow_remote.clone(),
+            ..k8s::Options::default()
+        }
+    }
+}
+
+/// Flags that change the load.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct LoadArgs {
+    /// Concurrent clients of both load suites.
+    #[arg(long, value_name = "N")]
+    clients: Option<u32>,
+    /// Length of each load suite, such as 30s.
+    #[arg(long, value_name = "DURATION", value_parser = e2e_plan::duration::parse_positive)]
+    duration: Option<Duration>,
+    /// Agents that share the load where it comes from inside the cluster.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    agents: u32,
+    /// Where the load comes from: inside the cluster (k8s only, and its default) or this machine.
+    #[arg(long, value_name = "inside|host")]
+    load_from: Option<LoadFrom>,
+    /// Seed of the clients' data.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+/// Where the load comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum LoadFrom {
+    Inside,
+    Host,
+}
+
+/// A target, or the choice of one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TargetChoice(Option<Target>);
+
+impl TargetChoice {
+    /// The target; nothing when it is to be chosen.
+    pub(crate) fn target(self) -> Option<Target> {
+        self.0
+    }
+}
+
+pub(crate) fn parse_target(text: &str) -> Result<TargetChoice, String> {
+    match text {
+        "auto" => Ok(TargetChoice(None)),
+        text => text
+            .parse()
+            .map(|target| TargetChoice(Some(target)))
+            .map_err(|error: e2e_plan::target::UnknownTarget| error.to_string()),
+    }
+}
+
+/// Targets as they were named; none leaves the choice to the run.
+#[derive(Debug, Clone)]
+struct Targets(Vec<Target>);
+
+fn parse_targets(text: &str) -> Result<Targets, String> {
+    let mut targets = Vec::new();
+    for name in text.split(',').filter(|_| text != "auto") {
+        let target = name.parse().map_err(|error: e2e_plan::target::UnknownTarget| error.to_string())?;
+        if targets.contains(&target) {
+            return Err(format!("`{name}` stands there twice; --repeat runs a target more than once"));
+        }
+        targets.push(target);
+    }
+    Ok(Targets(targets))
+}
+
+fn parse_replicas(text: &str) -> Result<(String, u32), String> {
+    let (component, count) = text.split_once('=').unwrap_or(("backend", text));
+    let count = count.parse().map_err(|_| format!("`{count}` is not a number of replicas; write N or COMPONENT=N"))?;
+    Ok((component.to_owned(), count))
+}
+
+impl SystemArgs {
+    /// The targets that were named.
+    pub(crate) fn targets(&self) -> &[Target] {
+        &self.target.0
+    }
+
+    /// Ends the program when several targets were named for what needs one.
+    pub(crate) fn one_target(&self, what: &str) {
+        if self.target.0.len() > 1 {
+            let text = format!("{what} leaves one system up, so it takes one target\n");
+            clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, text).exit();
+        }
+    }
+
+    /// The options of a run, on the first target.
+    pub(crate) fn options(&self, load: Option<&LoadArgs>) -> Options {
+        Options {
+            config: self.config.clone(),
+            target: self.target.0.first().copied(),
+            cluster: k8s::Options { namespace: self.namespace.clone(), wait: self.wait, ..self.cluster.options() },
+            overlays: self.overlay.clone(),
+            sets: self.set.clone(),
+            replicas: self.replicas.iter().cloned().collect::<BTreeMap<_, _>>(),
+            clients: load.and_then(|load| load.clients),
+            duration: load.and_then(|load| load.duration),
+            seed: load.and_then(|load| load.seed),
+            agents: load.map_or(1, |load| load.agents),
+            load_from_host: load.and_then(|load| load.load_from).map(|from| from == LoadFrom::Host),
+            hold: self.hold,
+            run_id: self.run_id.clone(),
+            ..project()
+        }
+    }
+}
+
+/// Runs asynchronous work to its end.
+pub fn block_on<T>(work: impl Future<Output = T>) -> Result<T> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    Ok(runtime.block_on(work))
+}
+
+/// An error with its causes, each once: many a message names its cause already.
+pub(crate) fn describe(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        match text.is_empty() {
+            true => text = cause,
+            false if text.contains(&cause) => {}
+            false => text = format!("{text}: {cause}"),
+        }
+    }
+    text
+}
+
+/// Input that no parser of the command line could refuse.
+#[derive(Debug)]
+pub(crate) struct BadInput(pub(crate) String);
+
+impl std::fmt::Display for BadInput {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadInput {}
+
+/// An error that ends the command with an exit code of its own.
+#[derive(Debug)]
+pub struct Ended(pub ExitCode, pub String);
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.1)
+    }
+}
+
+impl std::error::Error for Ended {}
+
+/// The exit code of an error, by what it is.
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let is_input = error.is::<BadInput>()
+        || error.is::<e2e_report::run_dir::Error>()
+        || error.is::<e2e_report::environment::Error>()
+        || error.is::<e2e_node::doctor::AskError>();
+    if let Some(Ended(code, _)) = error.downcast_ref() {
+        return *code;
+    }
+    match error.downcast_ref::<e2e_run::run::Error>() {
+        Some(error) => error.exit_code(),
+        None if is_input => ExitCode::BadInput,
+        None => ExitCode::Fail,
+    }
+}
+
+/// The run directory that a flag names, the latest one without it.
+pub(crate) fn run_directory(run: Option<&Path>) -> Result<e2e_report::run_dir::RunDir> {
+    let runs = project().runs();
+    let path = match run {
+        None => runs.join("latest"),
+        Some(path) if path.exists() => path.to_owned(),
+        Some(id) => runs.join("runs").join(id),
+    };
+    e2e_report::run_dir::RunDir::open(&path).context("there is no such run; `cargo xtask e2e` makes one")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_is_said_once() {
+        let error = anyhow::anyhow!("no room").context("cannot write a: no room; free some").context("no report");
+        assert_eq!(describe(&error), "no report: cannot write a: no room; free some");
+    }
+}

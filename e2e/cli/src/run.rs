@@ -1,0 +1,124 @@
+//! `cargo xtask e2e`: the main job.
+
+use anyhow::Result;
+use e2e_report::report::summary;
+use e2e_run::{
+    exit::ExitCode,
+    progress::{Progress, wants_colour},
+    run::{Options, Outcome, several},
+};
+
+use crate::{
+    options::{LoadArgs, SystemArgs, block_on},
+    up::detach,
+};
+
+/// Bring the system up, run the suites, write a report, take everything down.
+///
+/// Exit codes: 0 pass, 1 the verdict is fail, 2 bad input, 3 the environment did not come up, 4 interrupted,
+/// 5 incomplete (something was not measured).
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask e2e
+  cargo xtask e2e --target local --duration 10s --clients 10
+  cargo xtask e2e --overlay fixtures/overlays/founding-incident
+  cargo xtask e2e --set backend.env.BACKEND_POOL_SIZE=1 --keep
+  cargo xtask e2e --target docker,local --duration 20s   # 3 runs of each, in turns, and a comparison
+  cargo xtask e2e --duration 10s --filter 'test(probe) + test(health)'   # only these checks, in nextest's language
+  cargo xtask e2e --update-snapshots   # accept what changed, then review with git diff snapshots/")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    system: SystemArgs,
+    #[command(flatten)]
+    load: LoadArgs,
+    /// Leave the system up, and say how to look into it and how to remove it.
+    #[arg(long)]
+    keep: bool,
+    /// How often each target runs, in turns; 3 unless set where there are several, because one run says nothing of noise.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000), conflicts_with = "keep")]
+    repeat: Option<u32>,
+    /// Run only the checks that match, in nextest's language of filtersets; such a run is not compared with the snapshot.
+    #[arg(long, value_name = "FILTERSET", conflicts_with = "update_snapshots")]
+    filter: Option<String>,
+    /// Accept the snapshot as it is now.
+    #[arg(long)]
+    update_snapshots: bool,
+    /// What standard output gets: a summary, or the whole report as JSON; of several runs, their comparison.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    if args.keep && !args.system.hold {
+        args.system.one_target("--keep");
+        return detach(args.system.run_id.as_deref());
+    }
+    let options = Options {
+        filter: args.filter.clone(),
+        update_snapshots: args.update_snapshots,
+        ..args.system.options(Some(&args.load))
+    };
+    let progress = Progress::new();
+    let targets = args.system.targets();
+    let repeat = args.repeat.unwrap_or(if targets.len() > 1 { REPEAT } else { 1 });
+    if targets.len() > 1 || repeat > 1 {
+        return in_turns(args, &options, repeat, &progress);
+    }
+    let outcome = block_on(e2e_run::run::run(options, &progress))??;
+    show(&outcome, args.format, &progress)?;
+    Ok(outcome.exit)
+}
+
+/// Enough runs for an interval of each figure; more runs make it narrower.
+const REPEAT: u32 = 3;
+
+/// Several runs, in turns, and one comparison of them.
+fn in_turns(args: &Args, options: &Options, repeat: u32, progress: &Progress) -> Result<ExitCode> {
+    let show = |outcome: &Outcome| {
+        if let Some(report) = &outcome.report {
+            let summary = summary::render(report, &progress.elapsed(), wants_colour());
+            match args.format {
+                // Standard output is for the comparison.
+                Format::Json => eprintln!("{summary}"),
+                Format::Text => println!("{summary}"),
+            }
+            say_where(outcome);
+        }
+    };
+    let compared = block_on(several::in_turns(options, args.system.targets(), repeat, progress, &show))??;
+    match args.format {
+        Format::Json => println!("{}", serde_json::to_string_pretty(&compared.comparison)?),
+        Format::Text => {
+            print!("\n{}", std::fs::read_to_string(compared.directory.join(several::COMPARISON_MARKDOWN))?);
+        }
+    }
+    eprintln!("comparison: {}", compared.directory.join(several::COMPARISON_HTML).display());
+    Ok(compared.exit)
+}
+
+fn show(outcome: &Outcome, format: Format, progress: &Progress) -> Result<()> {
+    let Some(report) = &outcome.report else { return Ok(()) };
+    match format {
+        Format::Json => println!("{}", serde_json::to_string_pretty(report)?),
+        Format::Text => println!("{}", summary::render(report, &progress.elapsed(), wants_colour())),
+    }
+    say_where(outcome);
+    Ok(())
+}
+
+/// What else there is to see of a run.
+fn say_where(outcome: &Outcome) {
+    if let Some(difference) = &outcome.snapshot_difference {
+        eprintln!("{difference}");
+        eprintln!(
+            "the snapshot changed; accept it with `cargo xtask e2e --update-snapshots` and review `git diff snapshots/`"
+        );
+    }
+    eprintln!("report: {}", outcome.directory.join(e2e_report::run_dir::REPORT_MARKDOWN).display());
+}

@@ -1,0 +1,216 @@
+//! The study for people, as Markdown: [`render`].
+
+use std::collections::BTreeSet;
+
+use e2e_load::scaling::{Fit, Point, Study, levels, mean};
+use e2e_report::report::Verdict;
+
+use super::{Found, Level, control::Control};
+
+/// What the founding report expected, in operations per second: by replicas, from and to.
+const FOUNDING: [(u32, f64, f64); 2] = [(2, 1600.0, 2000.0), (4, 3200.0, 4000.0)];
+
+pub(super) fn render(found: &Found, points: &[Point]) -> String {
+    let mut lines = vec![
+        format!("# Throughput by replicas on {}", found.target),
+        String::new(),
+        "| replicas | measured operations/s | lowest to highest | fitted | linearity | bottleneck | verdicts |"
+            .to_owned(),
+        "| --- | --- | --- | --- | --- | --- | --- |".to_owned(),
+    ];
+    let fit = match &found.study {
+        Study::Fitted(fit) => Some(fit),
+        Study::Abstained(_) => None,
+    };
+    for level in levels(points) {
+        lines.push(row(level, found, points, fit));
+    }
+    lines.push(String::new());
+    match &found.study {
+        Study::Fitted(fit) => lines.extend(law(fit)),
+        Study::Abstained(reason) => lines.push(format!("No law was fitted: {reason}.")),
+    }
+    let unmeasured = found.runs.iter().filter(|run| run.operations_per_second.is_none());
+    lines.extend(unmeasured.map(|run| format!("Not measured: {} replicas in {}.", run.replicas, run.run)));
+    lines.extend(found.ended_by.iter().map(|run| {
+        let how = run.control.map_or_else(String::new, |control| format!(", {}", control.described()));
+        format!("The run with {} replicas{how} ended the study, and was not measured: {}.", run.replicas, run.reason)
+    }));
+    lines.extend(found.runs.iter().filter(|run| run.verdict != Verdict::Pass).map(|run| {
+        format!("Verdict {}: {} replicas in {} ({}).", word(run.verdict), run.replicas, run.run, run.verdict_reason)
+    }));
+    lines.extend(bottlenecks(found));
+    lines.push(String::new());
+    lines.extend(founding(points));
+    lines.extend(controls(found));
+    lines.join("\n")
+}
+
+fn row(level: u32, found: &Found, points: &[Point], fit: Option<&Fit>) -> String {
+    let of_level = || points.iter().filter(|point| point.replicas == level).map(|point| point.throughput);
+    let (low, high) = (of_level().fold(f64::INFINITY, f64::min), of_level().fold(0.0, f64::max));
+    let measured = mean(points, level).unwrap_or_default();
+    let fitted = fit.and_then(|fit| fit.levels.iter().find(|(replicas, ..)| *replicas == level));
+    let fitted = fitted.map_or("-".to_owned(), |(_, fitted, interval)| {
+        format!("{fitted:.0} ({:.0} to {:.0})", interval.low, interval.high)
+    });
+    let linearity =
+        mean(points, 1).map_or("-".to_owned(), |one| format!("{:.0}%", measured / (one * f64::from(level)) * 100.0));
+    let names = limits(found, |run| run.replicas == level && run.control.is_none());
+    let verdicts = verdicts(found, level);
+    format!("| {level} | {measured:.0} | {low:.0} to {high:.0} | {fitted} | {linearity} | {names} | {verdicts} |")
+}
+
+/// How many runs of a level came to which verdict.
+fn verdicts(found: &Found, level: u32) -> String {
+    let count = |verdict| {
+        let of_level = |run: &&Level| run.replicas == level && run.control.is_none() && run.verdict == verdict;
+        Some(found.runs.iter().filter(of_level).count()).filter(|count| *count > 0)
+    };
+    let verdicts = [Verdict::Pass, Verdict::Fail, Verdict::Incomplete].into_iter();
+    let counts = verdicts.filter_map(|verdict| Some(format!("{} {}", count(verdict)?, word(verdict))));
+    counts.collect::<Vec<_>>().join(", ")
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "pass",
+        Verdict::Fail => "fail",
+        Verdict::Incomplete => "incomplete",
+    }
+}
+
+fn law(fit: &Fit) -> Vec<String> {
+    let Fit { law, lambda, sigma, kappa, peak, peak_interval, .. } = fit;
+    let peak = match peak {
+        Some(peak) if peak_interval.high.is_finite() => format!(
+            "Throughput is highest at {peak:.1} replicas (95%: {:.1} to {:.1}).",
+            peak_interval.low, peak_interval.high
+        ),
+        Some(_) | None => "The measurements do not say where throughput is highest.".to_owned(),
+    };
+    vec![
+        format!(
+            "Universal Scalability Law: one replica {:.0} operations/s (95%: {:.0} to {:.0}), contention {:.3} ({:.3} to {:.3}), \
+             coherency {:.4} ({:.4} to {:.4}).",
+            law.lambda, lambda.low, lambda.high, law.sigma, sigma.low, sigma.high, law.kappa, kappa.low, kappa.high
+        ),
+        peak,
+    ]
+}
+
+/// Each bottleneck once, with the evidence of the first run that met it.
+fn bottlenecks(found: &Found) -> Vec<String> {
+    let mut lines: Vec<(String, String)> = Vec::new();
+    for run in &found.runs {
+        if let Some(bottleneck) = &run.bottleneck
+            && run.control.is_none()
+            && !lines.iter().any(|(name, _)| *name == bottleneck.name)
+        {
+            let text =
+                format!("- {}: {} ({} replicas, {})", bottleneck.name, bottleneck.evidence, run.replicas, run.run);
+            lines.push((bottleneck.name.clone(), text));
+        }
+    }
+    let heading = ["".to_owned(), "What limited it:".to_owned(), String::new()];
+    heading.into_iter().chain(lines.into_iter().map(|(_, line)| line)).collect()
+}
+
+/// The founding report's expectations, with what was measured.
+fn founding(points: &[Point]) -> Vec<String> {
+    let mut lines =
+        vec!["| the founding report | expected operations/s | measured |".to_owned(), "| --- | --- | --- |".to_owned()];
+    for (replicas, low, high) in FOUNDING {
+        let measured = mean(points, replicas).map_or("not measured".to_owned(), |measured| format!("{measured:.0}"));
+        lines.push(format!("| {replicas} replicas | {low:.0} to {high:.0} | {measured} |"));
+    }
+    lines.push(format!("| 8 replicas regress, there on Docker's bridge | less than with 4 | {} |", regression(points)));
+    lines
+}
+
+/// The same comparison with one thing changed, where that was measured.
+fn controls(found: &Found) -> Vec<String> {
+    let row = |control: &Control| {
+        let points: Vec<Point> = found.runs.iter().filter_map(|run| run.point(Some(*control))).collect();
+        let measured = match mean(&points, 4).zip(mean(&points, 8)) {
+            Some((four, eight)) => format!("{}: {eight:.0} against {four:.0} operations/s", regression(&points)),
+            None => "not measured".to_owned(),
+        };
+        let limits = limits(found, |run| run.control == Some(*control));
+        format!("| the same {} | | {measured}; limited by {limits} |", control.described())
+    };
+    let was_asked = |control: &&Control| found.runs.iter().any(|run| run.control == Some(**control));
+    Control::ALL.iter().filter(was_asked).map(row).collect()
+}
+
+/// What limited some of the runs, each name once; a run of too few figures leaves it open.
+fn limits(found: &Found, of: impl Fn(&Level) -> bool) -> String {
+    let runs = found.runs.iter().filter(|run| of(run));
+    let names: BTreeSet<&str> = runs.filter_map(|run| Some(run.bottleneck.as_ref()?.name.as_str())).collect();
+    if names.is_empty() { "not measured".to_owned() } else { names.into_iter().collect::<Vec<_>>().join(", ") }
+}
+
+/// Whether 8 replicas do less than 4, and whether the runs of both levels are apart.
+fn regression(points: &[Point]) -> String {
+    let Some((four, eight)) = mean(points, 4).zip(mean(points, 8)) else {
+        return "not measured".to_owned();
+    };
+    let of = |replicas| points.iter().filter(move |point| point.replicas == replicas).map(|point| point.throughput);
+    let ratio = eight / four;
+    let are_apart = of(8).fold(0.0, f64::max) < of(4).fold(f64::INFINITY, f64::min);
+    match () {
+        () if of(4).count() < 2 || of(8).count() < 2 => format!("{ratio:.2} of it, from too few runs to say"),
+        () if are_apart => format!("yes: {ratio:.2} of it in every run"),
+        () if ratio >= 1.0 => format!("no: {ratio:.2} of it"),
+        () => format!("not shown: {ratio:.2} of it, within what runs differ by"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(replicas: u32, verdict: Verdict) -> Level {
+        Level {
+            replicas,
+            control: None,
+            run: "a".to_owned(),
+            verdict,
+            verdict_reason: "a finding".to_owned(),
+            operations_per_second: Some(10.0),
+            host_bound: None,
+            bottleneck: None,
+        }
+    }
+
+    #[test]
+    fn runs_that_did_not_pass_are_marked() {
+        let runs = [(1, Verdict::Pass), (2, Verdict::Fail), (1, Verdict::Incomplete), (1, Verdict::Pass)];
+        let runs: Vec<Level> = runs.map(|(replicas, verdict)| run(replicas, verdict)).into();
+        let points: Vec<Point> = runs.iter().filter_map(|run| run.point(None)).collect();
+        let study = Study::Abstained("few".to_owned());
+        let text = render(&Found { target: "local".to_owned(), runs, ended_by: None, study }, &points);
+        assert!(text.contains("| not measured | 2 pass, 1 incomplete |"), "{text}");
+        assert!(text.contains("| not measured | 1 fail |"), "{text}");
+        assert!(text.contains("Verdict fail: 2 replicas in a (a finding)."), "{text}");
+    }
+
+    fn point(replicas: u32, throughput: f64) -> Point {
+        Point { replicas, throughput }
+    }
+
+    #[test]
+    fn a_regression_is_only_claimed_when_runs_are_apart() {
+        assert_eq!(
+            regression(&[point(4, 100.0), point(4, 110.0), point(8, 80.0), point(8, 90.0)]),
+            "yes: 0.81 of it in every run"
+        );
+        assert_eq!(
+            regression(&[point(4, 100.0), point(4, 110.0), point(8, 80.0), point(8, 105.0)]),
+            "not shown: 0.88 of it, within what runs differ by"
+        );
+        assert_eq!(regression(&[point(4, 100.0), point(4, 100.0), point(8, 120.0), point(8, 120.0)]), "no: 1.20 of it");
+        assert_eq!(regression(&[point(4, 100.0), point(8, 80.0)]), "0.80 of it, from too few runs to say");
+        assert_eq!(regression(&[point(4, 100.0)]), "not measured");
+    }
+}

@@ -1,0 +1,142 @@
+//! `cargo xtask simulate`: what a kubelet will do with the manifests' containers, in virtual time.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use e2e_kubelet::{
+    observation::Verdict,
+    predict::{Answer, Measured, Timeline, play},
+    snapshot::{ContainerReport, Snapshot},
+};
+use e2e_plan::{Component, Input, Plan, Which, duration::human, manifests};
+use e2e_report::evidence::PODS;
+use e2e_run::exit::ExitCode;
+
+use crate::options::{project, run_directory};
+
+/// Play the manifests against what a run measured, and print when each pod becomes ready, is killed, crash-loops.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask simulate                                    # an hour, as the latest run behaved
+  cargo xtask simulate --overlay fixtures/overlays/founding-incident --for 10m
+  cargo xtask simulate --answer backend.liveness=400      # what if it answered so?
+
+Times are those of a kubelet that looks as often as the manifests say; a run looks more often until all is ready.")]
+pub(crate) struct Args {
+    /// How long to play.
+    #[arg(long = "for", default_value = "1h", value_name = "DURATION", value_parser = e2e_plan::duration::parse_positive)]
+    length: Duration,
+    /// Id or directory of the run that measured; the latest one unless given.
+    #[arg(long, value_name = "RUN")]
+    run: Option<PathBuf>,
+    /// Directory with patches for the manifests; may be given several times.
+    #[arg(long, value_name = "DIR")]
+    overlay: Vec<PathBuf>,
+    /// What a probe gets instead of what was measured: ok, or a status; may be given several times.
+    #[arg(long, value_name = "COMPONENT.PROBE=ok|STATUS", value_parser = parse_answer)]
+    answer: Vec<(String, Which, Answer)>,
+}
+
+fn parse_answer(text: &str) -> Result<(String, Which, Answer), String> {
+    let wrong = || format!("`{text}` is no answer; write it as backend.liveness=400 or backend.readiness=ok");
+    let (place, what) = text.split_once('=').ok_or_else(wrong)?;
+    let (component, which) = place.rsplit_once('.').ok_or_else(wrong)?;
+    let which = Which::ALL.into_iter().find(|w| w.to_string() == which).ok_or_else(wrong)?;
+    let (verdict, message) = match what {
+        "ok" => (Verdict::Success, String::new()),
+        status => match status.parse::<u16>().map_err(|_| wrong())? {
+            200..=399 => (Verdict::Success, String::new()),
+            status => (Verdict::Failure, format!("HTTP probe failed with statuscode: {status}")),
+        },
+    };
+    Ok((component.to_owned(), which, Answer { verdict, latency: Duration::from_millis(1), message }))
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let plan = plan(args)?;
+    for (component, ..) in &args.answer {
+        if !plan.components.iter().any(|known| known.name == *component) {
+            let names: Vec<&str> = plan.components.iter().map(|component| component.name.as_str()).collect();
+            bail!("--answer: there is no component `{component}`; there are {}", names.join(", "));
+        }
+    }
+    let directory = run_directory(args.run.as_deref())?;
+    let snapshot: Snapshot = directory
+        .read_json(PODS)
+        .context("this run measured no pods; `cargo xtask e2e` makes a run that does, and --run names another one")?;
+    let reports =
+        snapshot.pods.values().flat_map(|pod| &pod.containers).flat_map(|container| container.probes.values());
+    if reports.map(|report| report.first_success_ms).all(|first| first.is_none()) {
+        println!(
+            "a cluster does not tell when its probes first succeeded, so that starts take no time in what follows"
+        );
+    }
+    let begun = Instant::now();
+    let played: Vec<(String, Timeline)> =
+        plan.components.iter().flat_map(|component| of_component(args, component, &snapshot)).collect();
+    let took = begun.elapsed();
+    for (name, timeline) in &played {
+        println!("{name}: {}", timeline.summary());
+        for (at, what) in timeline.moments.iter().take(SHOWN) {
+            println!("    {:>9.1} s  {what}", at.as_secs_f64());
+        }
+        if timeline.moments.len() > SHOWN {
+            println!("    ... and {} more moments", timeline.moments.len() - SHOWN);
+        }
+    }
+    println!(
+        "{} of {} pods in {:.1} ms, as run {} measured them",
+        human(args.length),
+        played.len(),
+        took.as_secs_f64() * 1000.0,
+        directory.id()
+    );
+    let well = played.iter().all(|(_, timeline)| timeline.ready && timeline.restarts == 0);
+    Ok(if well { ExitCode::Pass } else { ExitCode::Fail })
+}
+
+/// A pod that crash-loops for an hour has hundreds of moments that are all alike.
+const SHOWN: usize = 24;
+
+fn plan(args: &Args) -> Result<Plan> {
+    let project = project();
+    let config = project.read_config().map_err(e2e_run::run::Error::from)?;
+    let overlays = args.overlay.iter().map(|directory| manifests::read_overlay(directory));
+    let read = |error| anyhow::Error::from(e2e_run::run::Error::from(error));
+    let manifests = manifests::read_dir(&project.root.join(&config.manifests)).map_err(read)?;
+    let overlays = overlays.collect::<Result<_, _>>().map_err(read)?;
+    let generate = &mut |_: &str, _: &str| String::new();
+    let input = Input { manifests, overlays, sets: Vec::new(), replicas: BTreeMap::new(), generate };
+    Ok(Plan::from_manifests(input).map_err(e2e_run::run::Error::from)?)
+}
+
+fn of_component(args: &Args, component: &Component, snapshot: &Snapshot) -> Vec<(String, Timeline)> {
+    let prefix = format!("{}-", component.name);
+    let pods: Vec<_> = snapshot.pods.iter().filter(|(name, _)| name.starts_with(&prefix)).collect();
+    let mut played = Vec::new();
+    for (name, pod) in pods {
+        for container in &component.pod.containers {
+            let Some(report) = pod.container(&container.name) else {
+                println!("{name}/{}: the run did not measure it", container.name);
+                continue;
+            };
+            let mut measured = measured(args, component, report);
+            let grace = component.pod.termination_grace;
+            let timeline = play(name, &container.name, &container.probes, grace, &mut measured, args.length);
+            played.push((format!("{name}/{}", container.name), timeline));
+        }
+    }
+    played
+}
+
+fn measured(args: &Args, component: &Component, report: &ContainerReport) -> Measured {
+    let mut measured = Measured::of(report);
+    for (_, which, answer) in args.answer.iter().filter(|(name, ..)| *name == component.name) {
+        measured.answers.insert(*which, answer.clone());
+    }
+    measured
+}

@@ -1,0 +1,47 @@
+//! `cargo xtask status`: what runs now.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use e2e::control::Control;
+use e2e_report::{environment::Environment, run_dir};
+use e2e_run::exit::ExitCode;
+
+use crate::options::{block_on, run_directory};
+
+/// Show the pods of a running system as `kubectl get pods` would.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  cargo xtask status\n  cargo xtask status --events")]
+pub(crate) struct Args {
+    /// Id or directory of the run; the latest one unless given.
+    run: Option<PathBuf>,
+    /// Also show what happened.
+    #[arg(long)]
+    events: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let directory = run_directory(args.run.as_deref())?;
+    let environment = Environment::read(&directory.join(run_dir::ENVIRONMENT))?;
+    let snapshot = block_on(async {
+        let control = Control::of(&environment).context("this system is down; `cargo xtask up` brings one up")?;
+        control.status().await.context("this system is down; `cargo xtask gc` removes what is left of it")
+    })??;
+    println!("{:<16} {:<6} {:<20} {:<9} IP", "NAME", "READY", "STATUS", "RESTARTS");
+    for (name, pod) in &snapshot.pods {
+        let ready = pod.containers.iter().filter(|container| container.status.ready).count();
+        let ip = pod.ip.map_or("<none>".to_owned(), |ip| ip.to_string());
+        println!(
+            "{name:<16} {:<6} {:<20} {:<9} {ip}",
+            format!("{ready}/{}", pod.containers.len()),
+            pod.status,
+            pod.restarts
+        );
+        if args.events {
+            for event in pod.all_events() {
+                println!("    {event}");
+            }
+        }
+    }
+    Ok(if snapshot.all_ready() { ExitCode::Pass } else { ExitCode::Fail })
+}

@@ -1,0 +1,14 @@
+//! What a kubelet decides and says, as pure code: [`worker`] decides what follows from each probe, [`snapshot`] is what is known of
+//! pods, [`simulate`] and [`predict`] play a container's life in virtual time, [`lint`] looks at manifests alone.
+
+mod backoff;
+mod cause;
+pub mod diagnosis;
+pub mod lint;
+pub mod observation;
+pub mod predict;
+pub mod profile;
+pub mod simulate;
+pub mod snapshot;
+pub mod status;
+pub mod worker;

@@ -1,0 +1,280 @@
+//! What can be known of probes before anything runs. Pure. Main function: [`lint`].
+//!
+//! A rule is left out for a workload whose annotation [`IGNORE`] lists its code.
+
+use std::{fmt, time::Duration};
+
+use e2e_plan::{Component, Container, Object, Plan, Probe, ProbeAction, Which};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::snapshot::{ProbeReport, Snapshot};
+
+mod drain;
+
+/// The annotation of a workload or of its pod template that lists rules to leave out, with commas between.
+pub const IGNORE: &str = e2e_plan::LINT_IGNORE;
+
+/// A liveness probe without a startup probe that gives up sooner than this leaves a slow start no chance: frameworks and
+/// databases take as long on a busy node.
+const SLOW_START: Duration = Duration::from_secs(30);
+/// A command costs a process in the container, so one that is started more often than this shows in its CPU time.
+const OFTEN: Duration = Duration::from_secs(5);
+/// More of the timeout than this was used: a busier moment uses the rest.
+const NEARLY: f64 = 0.5;
+
+/// How bad a remark is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// It will do harm.
+    Error,
+    /// It may do harm.
+    Warning,
+    /// Worth knowing.
+    Note,
+}
+
+/// Something about a probe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Remark {
+    /// The rule's code, such as `identical-probes`.
+    pub code: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The workload, as `kind/name`.
+    pub workload: String,
+    /// Where it is declared.
+    pub source: String,
+    /// The field in the pod.
+    pub field: String,
+    /// What is so, and what follows from it.
+    pub reason: String,
+    /// What to do.
+    pub fix: String,
+}
+
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        };
+        let Self { code, workload, source, field, reason, fix, .. } = self;
+        write!(f, "{severity}[{code}] {workload} {field} ({source})\n    {reason}\n    fix: {fix}")
+    }
+}
+
+/// Remarks on every probe of a plan, worst first; `measured` is what a run found of the same components.
+#[must_use]
+pub fn lint(plan: &Plan, measured: Option<&Snapshot>) -> Vec<Remark> {
+    let mut remarks = Vec::new();
+    for component in &plan.components {
+        let object = plan.objects.iter().find(|o| o.kind == component.kind && o.name == component.name);
+        let ignored = object.map(ignored).unwrap_or_default();
+        let has_service = plan.services.iter().any(|service| service.components.contains(&component.name));
+        let mut found = Findings { component, remarks: Vec::new() };
+        for container in &component.pod.containers {
+            found.container(container, has_service, object, measured);
+        }
+        remarks.extend(found.remarks.into_iter().filter(|remark| !ignored.contains(&remark.code)));
+    }
+    remarks.sort_by_key(|remark| remark.severity);
+    remarks
+}
+
+fn ignored(object: &Object) -> Vec<String> {
+    let annotations = ["/metadata/annotations", "/spec/template/metadata/annotations"];
+    let texts = annotations.iter().filter_map(|place| object.json.pointer(place)?.get(IGNORE)?.as_str());
+    texts.flat_map(|text| text.split(',')).map(|code| code.trim().to_owned()).collect()
+}
+
+struct Findings<'a> {
+    component: &'a Component,
+    remarks: Vec<Remark>,
+}
+
+impl Findings<'_> {
+    fn add(&mut self, code: &str, severity: Severity, field: String, reason: String, fix: impl Into<String>) {
+        self.remarks.push(Remark {
+            code: code.to_owned(),
+            severity,
+            workload: format!("{}/{}", self.component.kind, self.component.name),
+            source: self.component.source.to_string(),
+            field,
+            reason,
+            fix: fix.into(),
+        });
+    }
+
+    fn container(
+        &mut self,
+        container: &Container,
+        has_service: bool,
+        object: Option<&Object>,
+        measured: Option<&Snapshot>,
+    ) {
+        self.identical(container);
+        self.no_startup(container, measured);
+        if has_service && container.probes.readiness.is_none() && !container.ports.is_empty() {
+            let reason = "Services send traffic to it from its start, whether it can serve or not".to_owned();
+            let field = format!("containers[{}]", container.name);
+            self.add("no-readiness", Severity::Warning, field, reason, "add a readinessProbe");
+        }
+        for (which, probe) in container.probes.all() {
+            let field = format!("containers[{}].{}", container.name, which.field());
+            self.probe(which, probe, &field);
+            if let Some(report) = measured.and_then(|snapshot| self.slowest(snapshot, &container.name, which)) {
+                self.timeout(probe, &field, report.max_ms);
+            }
+        }
+        if let Some(drain) = drain::longest(container, object)
+            && drain.time >= self.component.pod.termination_grace
+        {
+            let grace = self.component.pod.termination_grace.as_secs();
+            let reason = format!(
+                "{} takes {} s of the {grace} s after which a kubelet sends SIGKILL: requests in flight are cut off",
+                drain.what,
+                drain.time.as_secs_f64()
+            );
+            let fix = format!("raise terminationGracePeriodSeconds above {} and some spare", drain.time.as_secs());
+            self.add("grace-too-short", Severity::Error, "terminationGracePeriodSeconds".to_owned(), reason, fix);
+        }
+    }
+
+    /// Liveness must not ask what readiness asks where that depends on others: a dependency that is away would have every
+    /// replica restarted.
+    fn identical(&mut self, container: &Container) {
+        let (Some(liveness), Some(readiness)) = (&container.probes.liveness, &container.probes.readiness) else {
+            return;
+        };
+        if liveness.action != readiness.action {
+            return;
+        }
+        let field = format!("containers[{}].livenessProbe", container.name);
+        let asks = match &liveness.action {
+            ProbeAction::HttpGet { path, .. } => path.clone(),
+            ProbeAction::TcpSocket { .. } | ProbeAction::Exec { .. } | ProbeAction::Grpc { .. } => String::new(),
+        };
+        let word = ["ready", "depend", "deep", "db"].into_iter().find(|word| asks.to_lowercase().contains(word));
+        match (word, &liveness.action) {
+            (Some(word), _) => {
+                let reason = format!(
+                    "liveness asks {asks} as readiness does, and `{word}` in it says that it looks at dependencies: when one is \
+                     away, every replica is restarted, which brings nothing back"
+                );
+                let fix = "let liveness ask a path that looks at nothing but the process";
+                self.add("identical-probes", Severity::Error, field, reason, fix);
+            }
+            (None, ProbeAction::HttpGet { .. }) if liveness.failure_threshold <= readiness.failure_threshold => {
+                let reason = format!(
+                    "liveness asks {asks} as readiness does and is as impatient: whatever makes a replica unready for a moment \
+                     has it restarted too"
+                );
+                let fix = "let liveness ask a path of its own, or give it a higher failureThreshold";
+                self.add("identical-probes", Severity::Warning, field, reason, fix);
+            }
+            _ => {}
+        }
+    }
+
+    /// A start that takes longer than liveness waits is a restart loop.
+    fn no_startup(&mut self, container: &Container, measured: Option<&Snapshot>) {
+        let probes = &container.probes;
+        let Some(liveness) = probes.liveness.as_ref().filter(|_| probes.startup.is_none()) else {
+            return;
+        };
+        let patience = liveness.initial_delay + liveness.period * liveness.failure_threshold.saturating_sub(1);
+        let field = format!("containers[{}].livenessProbe", container.name);
+        let start = measured.and_then(|snapshot| {
+            let reports = self.reports(snapshot, &container.name);
+            reports.filter_map(|probes| probes.values().filter_map(|probe| probe.first_success_ms).max()).max()
+        });
+        let fix = "add a startupProbe with as much failureThreshold times periodSeconds as a slow start takes";
+        match start {
+            Some(ms) if Duration::from_millis(ms) * 2 > patience => {
+                let (ms, patience) = (ms as f64 / 1000.0, patience.as_secs());
+                let reason = format!("a start was measured with {ms:.1} s, and liveness gives up after {patience} s");
+                let severity = if ms > patience as f64 { Severity::Error } else { Severity::Warning };
+                self.add("no-startup", severity, field, reason, fix);
+            }
+            // Measured, and far away from trouble.
+            Some(_) => {}
+            None if patience < SLOW_START => {
+                let reason = format!(
+                    "without a startup probe liveness gives up {} s after the start: a slower start on a busy node ends in a \
+                     restart loop",
+                    patience.as_secs()
+                );
+                self.add("no-startup", Severity::Warning, field, reason, fix);
+            }
+            None => {}
+        }
+    }
+
+    fn probe(&mut self, which: Which, probe: &Probe, field: &str) {
+        match &probe.action {
+            ProbeAction::HttpGet { host: Some(host), .. } | ProbeAction::TcpSocket { host: Some(host), .. } => {
+                let reason = format!(
+                    "host: {host} is where the kubelet dials instead of the pod, from the node; it sets no Host header, and \
+                     Pod Security's baseline forbids it"
+                );
+                let fix = "remove it; a Host header is set with httpHeaders";
+                self.add("host-set", Severity::Error, format!("{field}.host"), reason, fix);
+            }
+            ProbeAction::Exec { .. } if probe.period < OFTEN => {
+                let reason = format!(
+                    "a process is started in the container every {} s, within its CPU and memory limits",
+                    probe.period.as_secs_f64()
+                );
+                let severity = if probe.period <= Duration::from_secs(1) && which != Which::Startup {
+                    Severity::Warning
+                } else {
+                    Severity::Note
+                };
+                let fix = "use httpGet, tcpSocket or grpc, or a longer periodSeconds";
+                self.add("exec-often", severity, field.to_owned(), reason, fix);
+            }
+            _ => {}
+        }
+        if probe.timeout > probe.period {
+            let reason = format!(
+                "timeoutSeconds {} is more than periodSeconds {}: a probe that hangs keeps the next ones from being sent",
+                probe.timeout.as_secs(),
+                probe.period.as_secs()
+            );
+            self.add("timeout-over-period", Severity::Note, field.to_owned(), reason, "raise periodSeconds");
+        }
+    }
+
+    fn timeout(&mut self, probe: &Probe, field: &str, max_ms: f64) {
+        let timeout_ms = probe.timeout.as_secs_f64() * 1000.0;
+        if max_ms <= timeout_ms * NEARLY {
+            return;
+        }
+        let severity = if max_ms >= timeout_ms { Severity::Error } else { Severity::Warning };
+        let reason = format!("it was measured with {max_ms:.0} ms at most, and its timeout is {timeout_ms:.0} ms");
+        let fix = format!("raise timeoutSeconds to {} or make the answer quicker", (max_ms * 3.0 / 1000.0).ceil());
+        self.add("timeout-too-short", severity, format!("{field}.timeoutSeconds"), reason, fix);
+    }
+
+    /// What is known of the probes of a container in each replica.
+    fn reports<'s>(
+        &self,
+        snapshot: &'s Snapshot,
+        container: &'s str,
+    ) -> impl Iterator<Item = &'s std::collections::BTreeMap<Which, ProbeReport>> {
+        let prefix = format!("{}-", self.component.name);
+        let pods = snapshot.pods.iter().filter(move |(name, _)| name.starts_with(&prefix));
+        pods.filter_map(move |(_, pod)| pod.container(container)).map(|container| &container.probes)
+    }
+
+    fn slowest<'s>(&self, snapshot: &'s Snapshot, container: &'s str, which: Which) -> Option<&'s ProbeReport> {
+        let reports = self.reports(snapshot, container).filter_map(|probes| probes.get(&which));
+        reports.filter(|report| report.sent.is_some_and(|sent| sent > 0)).max_by(|a, b| a.max_ms.total_cmp(&b.max_ms))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,53 @@
+//! How long a container says that it takes to stop.
+
+use std::time::Duration;
+
+use e2e_plan::{Container, Object, Value};
+
+/// Words in names of variables that hold how long a program drains.
+const WORDS: [&str; 3] = ["DRAIN", "SHUTDOWN", "GRACEFUL"];
+
+/// A time that passes between the start of a termination and the end of the program.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Drain {
+    pub(super) time: Duration,
+    /// What says so.
+    pub(super) what: String,
+}
+
+/// The longest that is declared: a preStop hook that sleeps, or a variable whose name says so.
+pub(super) fn longest(container: &Container, object: Option<&Object>) -> Option<Drain> {
+    let hook = object.and_then(|object| pre_stop(object, &container.name));
+    let hook = hook.map(|time| Drain { time, what: "the preStop hook".to_owned() });
+    let variables = container.env.iter().filter_map(|variable| {
+        let Value::Plain(text) = &variable.value else { return None };
+        let is_drain = WORDS.iter().any(|word| variable.name.to_uppercase().contains(word));
+        let time = is_drain.then(|| duration(&variable.name, text)).flatten()?;
+        Some(Drain { time, what: format!("{} in the environment", variable.name) })
+    });
+    variables.chain(hook).max_by_key(|drain| drain.time)
+}
+
+/// `sleep` of a preStop hook, or its command `sleep N`.
+fn pre_stop(object: &Object, container: &str) -> Option<Duration> {
+    let containers = object.json.pointer("/spec/template/spec/containers")?.as_array()?;
+    let named = containers.iter().find(|c| c.get("name").and_then(|name| name.as_str()) == Some(container))?;
+    let hook = named.pointer("/lifecycle/preStop")?;
+    if let Some(seconds) = hook.pointer("/sleep/seconds").and_then(serde_json::Value::as_u64) {
+        return Some(Duration::from_secs(seconds));
+    }
+    let command = hook.pointer("/exec/command")?.as_array()?;
+    let line: Vec<&str> = command.iter().filter_map(|word| word.as_str()).collect();
+    let line = line.join(" ");
+    let mut words = line.split_whitespace().skip_while(|word| *word != "sleep").skip(1);
+    duration("", words.next()?)
+}
+
+/// `10s`, `500ms`, `1m`, or a number of seconds, or of milliseconds where the name ends so.
+fn duration(name: &str, text: &str) -> Option<Duration> {
+    if let Ok(number) = text.parse::<u64>() {
+        let is_millis = ["_MS", "_MILLIS", "_MILLISECONDS"].iter().any(|end| name.to_uppercase().ends_with(end));
+        return Some(if is_millis { Duration::from_millis(number) } else { Duration::from_secs(number) });
+    }
+    e2e_plan::duration::parse_positive(text).ok()
+}

@@ -1,0 +1,108 @@
+use std::{collections::BTreeMap, path::PathBuf};
+
+use e2e_plan::{Input, Manifest};
+use rstest::rstest;
+
+use super::*;
+use crate::snapshot::{PodSpec, Snapshot};
+
+fn plan(pod: &str, metadata: &str) -> Plan {
+    let text = format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: app}}\nspec: {{selector: {{app: app}}, ports: [{{port: 80}}]}}\n---\n\
+         apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: app{metadata}}}\nspec:\n  selector: {{matchLabels: {{app: app}}}}\n  \
+         template:\n    metadata: {{labels: {{app: app}}}}\n    spec: {{containers: [{{name: app, image: app:1, \
+         ports: [{{containerPort: 80}}], {pod}"
+    );
+    Plan::from_manifests(Input {
+        manifests: vec![Manifest { file: PathBuf::from("app.yaml"), text }],
+        overlays: Vec::new(),
+        sets: Vec::new(),
+        replicas: BTreeMap::new(),
+        generate: &mut |_, _| String::new(),
+    })
+    .unwrap()
+}
+
+fn codes(plan: &Plan, measured: Option<&Snapshot>) -> Vec<(String, Severity)> {
+    lint(plan, measured).into_iter().map(|remark| (remark.code, remark.severity)).collect()
+}
+
+const READY: &str = "readinessProbe: {httpGet: {path: /a, port: 80}}";
+
+#[rstest]
+#[case::good(
+    "readinessProbe: {httpGet: {path: /a, port: 80}}, startupProbe: {tcpSocket: {port: 80}}, livenessProbe: {httpGet: {path: /b, port: 80}}}]}",
+    "",
+    Severity::Note
+)]
+#[case::identical(
+    "livenessProbe: {initialDelaySeconds: 60, httpGet: {path: /a, port: 80}}, readinessProbe: {httpGet: {path: /a, port: 80}}}]}",
+    "identical-probes",
+    Severity::Warning
+)]
+#[case::of_dependencies(
+    "livenessProbe: {initialDelaySeconds: 60, failureThreshold: 9, httpGet: {path: /readyz, port: 80}}, readinessProbe: {httpGet: {path: /readyz, port: 80}}}]}",
+    "identical-probes",
+    Severity::Error
+)]
+#[case::patient(
+    "livenessProbe: {initialDelaySeconds: 60, failureThreshold: 9, httpGet: {path: /a, port: 80}}, readinessProbe: {httpGet: {path: /a, port: 80}}}]}",
+    "",
+    Severity::Note
+)]
+#[case::no_startup(
+    "readinessProbe: {httpGet: {path: /a, port: 80}}, livenessProbe: {httpGet: {path: /b, port: 80}}}]}",
+    "no-startup",
+    Severity::Warning
+)]
+#[case::no_readiness("startupProbe: {tcpSocket: {port: 80}}}]}", "no-readiness", Severity::Warning)]
+#[case::host("readinessProbe: {httpGet: {path: /a, port: 80, host: app.example}}}]}", "host-set", Severity::Error)]
+#[case::exec("readinessProbe: {periodSeconds: 1, exec: {command: [\"true\"]}}}]}", "exec-often", Severity::Warning)]
+#[case::exec_seldom("readinessProbe: {periodSeconds: 10, exec: {command: [\"true\"]}}}]}", "", Severity::Note)]
+#[case::timeout(
+    "readinessProbe: {periodSeconds: 2, timeoutSeconds: 3, httpGet: {path: /a, port: 80}}}]}",
+    "timeout-over-period",
+    Severity::Note
+)]
+#[case::pre_stop(
+    "readinessProbe: {httpGet: {path: /a, port: 80}}, lifecycle: {preStop: {exec: {command: [sh, -c, \"sleep 30\"]}}}}]}",
+    "grace-too-short",
+    Severity::Error
+)]
+#[case::drain(
+    "readinessProbe: {httpGet: {path: /a, port: 80}}, env: [{name: APP_DRAIN_DELAY, value: 20s}]}], terminationGracePeriodSeconds: 15}",
+    "grace-too-short",
+    Severity::Error
+)]
+#[case::drain_in_time(
+    "readinessProbe: {httpGet: {path: /a, port: 80}}, env: [{name: APP_DRAIN_MS, value: \"9000\"}]}], terminationGracePeriodSeconds: 15}",
+    "",
+    Severity::Note
+)]
+fn a_rule_says_what_it_is_for(#[case] pod: &str, #[case] code: &str, #[case] severity: Severity) {
+    let expected: Vec<(String, Severity)> =
+        (!code.is_empty()).then(|| (code.to_owned(), severity)).into_iter().collect();
+    assert_eq!(codes(&plan(pod, ""), None), expected);
+    let ignoring = format!(", annotations: {{{IGNORE}: \"other, {code}\"}}");
+    assert_eq!(codes(&plan(pod, &ignoring), None), [], "an annotation leaves it out");
+}
+
+#[test]
+fn what_was_measured_is_compared() {
+    let plan = plan(&format!("{READY}, livenessProbe: {{periodSeconds: 1, httpGet: {{path: /b, port: 80}}}}}}]}}"), "");
+    let specs = [PodSpec::of_plan("app-0", &plan.components[0].pod, Vec::new())];
+    let mut snapshot = Snapshot::of_specs(&specs);
+    let measure = |snapshot: &mut Snapshot, max_ms, start_ms| {
+        let container = snapshot.pods.get_mut("app-0").unwrap().container_mut("app").unwrap();
+        let probe = container.probes.get_mut(&Which::Readiness).unwrap();
+        (probe.sent, probe.max_ms, probe.first_success_ms) = (Some(1), max_ms, Some(start_ms));
+    };
+    measure(&mut snapshot, 3.0, 200);
+    assert_eq!(codes(&plan, Some(&snapshot)), []);
+    measure(&mut snapshot, 700.0, 1500);
+    let warned = |code: &str| (code.to_owned(), Severity::Warning);
+    assert_eq!(codes(&plan, Some(&snapshot)), [warned("no-startup"), warned("timeout-too-short")]);
+    measure(&mut snapshot, 1200.0, 9000);
+    let failed = |code: &str| (code.to_owned(), Severity::Error);
+    assert_eq!(codes(&plan, Some(&snapshot)), [failed("no-startup"), failed("timeout-too-short")]);
+}

@@ -1,0 +1,344 @@
+//! What a kubelet will do with a container that behaves as a run measured it. Pure.
+//! Main types: [`Measured`], which is a behaviour for [`super::simulate`], and [`Timeline`], what comes of it.
+
+use std::{collections::BTreeMap, fmt::Write, time::Duration};
+
+use e2e_plan::{Probes, Which};
+
+use crate::{
+    observation::Verdict,
+    simulate::{Behaviour, watch},
+    snapshot::{ContainerReport, ProbeReport},
+    status::{ContainerState, ContainerStatus, Event, Exit},
+    worker::{Action, Policy, RestartPolicy, Timing, Worker},
+};
+
+/// How a container behaves.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Measured {
+    /// What each probe gets, once the program answers.
+    pub answers: BTreeMap<Which, Answer>,
+    /// How long after a start the program begins to answer.
+    pub start: Duration,
+    /// How long it runs before it ends by itself, and how; `None` when it does not.
+    pub life: Option<(Duration, Exit)>,
+    /// How long it takes to stop when it is asked to.
+    pub stop: Duration,
+}
+
+/// What a probe gets.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// What a kubelet makes of it.
+    pub verdict: Verdict,
+    /// How long it takes.
+    pub latency: Duration,
+    /// The kubelet's words for a failure.
+    pub message: String,
+}
+
+impl Measured {
+    /// What a run found of a container.
+    #[must_use]
+    pub fn of(container: &ContainerReport) -> Self {
+        let status = &container.status;
+        let answers = container.probes.iter().filter_map(|(which, report)| {
+            // A cluster tells of failures alone: that a probe succeeded shows in what became of the container.
+            let came_well = match which {
+                // It is over with its first success, and readiness tells at the end what it came to.
+                Which::Startup => status.started || report.last_success.is_some(),
+                Which::Readiness => status.ready,
+                Which::Liveness if report.last_success.is_none() => status.started && !container.was_killed_by(*which),
+                Which::Liveness => report.sent.is_some_and(|sent| report.failed * 2 <= sent),
+            };
+            Some((*which, Answer::of(report, came_well)?))
+        });
+        let firsts = container.probes.values().filter_map(|report| report.first_success_ms);
+        Self {
+            answers: answers.collect(),
+            // The first of its probes that succeeds is the program's start; what comes later looks at more than that.
+            start: firsts.min().map_or(Duration::ZERO, Duration::from_millis),
+            life: life(container),
+            stop: stop(container),
+        }
+    }
+
+    /// The same container with a probe that succeeds, as a fix makes it.
+    #[must_use]
+    pub fn with_success(mut self, which: Which) -> Self {
+        if let Some(answer) = self.answers.get_mut(&which) {
+            answer.verdict = Verdict::Success;
+            answer.message = String::new();
+        }
+        self
+    }
+}
+
+impl Answer {
+    /// What a probe got in the end; `None` when nothing is known of it.
+    fn of(report: &ProbeReport, came_well: bool) -> Option<Self> {
+        let mean = report.sum_ms / f64::from(report.sent.unwrap_or(0).max(1));
+        let latency = Duration::from_secs_f64(mean.max(0.0) / 1000.0);
+        let success = || Self { verdict: Verdict::Success, latency, message: String::new() };
+        match &report.last_failure {
+            _ if came_well => Some(success()),
+            Some(failure) => Some(Self { verdict: failure.verdict, latency, message: failure.message.clone() }),
+            None => report.last_success.as_ref().map(|_| success()),
+        }
+    }
+}
+
+/// An end that no probe and no stop asked for.
+fn life(container: &ContainerReport) -> Option<(Duration, Exit)> {
+    let end = container.own_ends().pop()?;
+    let exit = Exit { code: end.exit_code, oom_killed: end.reason == "OOMKilled" };
+    Some((end.at.saturating_sub(end.started), exit))
+}
+
+/// The time from the last kill to the end that followed it.
+fn stop(container: &ContainerReport) -> Duration {
+    let last = container.kills().into_iter().max_by_key(|(_, at, _)| *at);
+    last.map_or(Duration::ZERO, |(_, at, end)| end.at.saturating_sub(at))
+}
+
+impl Behaviour for Measured {
+    fn start(&mut self, _now: Duration) -> Duration {
+        Duration::ZERO
+    }
+
+    fn exit(&mut self, since: Duration) -> Option<(Duration, Exit)> {
+        self.life.map(|(life, exit)| (since + life, exit))
+    }
+
+    fn probe(&mut self, now: Duration, since: Duration, which: Which) -> (Duration, Verdict, String) {
+        if now < since + self.start {
+            return (Duration::ZERO, Verdict::Failure, "connect: connection refused".to_owned());
+        }
+        match self.answers.get(&which) {
+            Some(answer) => (answer.latency, answer.verdict, answer.message.clone()),
+            None => (Duration::ZERO, Verdict::NotMeasured, "the run measured no such probe".to_owned()),
+        }
+    }
+
+    fn kill(&mut self, grace: Duration) -> (Duration, Exit) {
+        match self.stop >= grace {
+            true => (grace, Exit { code: 137, oom_killed: false }),
+            false => (self.stop, Exit { code: 0, oom_killed: false }),
+        }
+    }
+}
+
+/// What a kubelet does with a container over some time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Timeline {
+    /// When it is ready first.
+    pub ready_at: Option<Duration>,
+    /// When a probe has it killed first, and which one.
+    pub killed_at: Option<(Duration, String)>,
+    /// When it waits in CrashLoopBackOff first.
+    pub crash_loop_at: Option<Duration>,
+    /// How often it was started again.
+    pub restarts: u32,
+    /// Whether it is ready at the end.
+    pub ready: bool,
+    /// Its state at the end, in a word.
+    pub state: String,
+    /// When each thing happened first, in order: starts, readiness, kills, exits, waits.
+    pub moments: Vec<(Duration, String)>,
+    /// Its events.
+    pub events: Vec<Event>,
+}
+
+/// Plays a container from its start until `until`.
+#[must_use]
+pub fn play(
+    pod: &str,
+    container: &str,
+    probes: &Probes,
+    grace: Duration,
+    behaviour: &mut impl Behaviour,
+    until: Duration,
+) -> Timeline {
+    let policy = Policy { restart: RestartPolicy::Always, grace, eager: None, timing: Timing::CURRENT };
+    let worker = Worker::new(pod, container, probes.clone(), policy);
+    let mut timeline = Timeline {
+        ready_at: None,
+        killed_at: None,
+        crash_loop_at: None,
+        restarts: 0,
+        ready: false,
+        state: String::new(),
+        moments: Vec::new(),
+        events: Vec::new(),
+    };
+    let mut state = worker.status().state.clone();
+    let worker = watch(worker, behaviour, until, |at, _, actions, worker| {
+        timeline.take_in(at, actions, worker.status(), &state);
+        if worker.status().state != state {
+            state.clone_from(&worker.status().state);
+        }
+    });
+    timeline.events = worker.events().to_vec();
+    timeline.state = worker.status().state.to_string();
+    timeline
+}
+
+impl Timeline {
+    fn take_in(&mut self, at: Duration, actions: &[Action], status: &ContainerStatus, before: &ContainerState) {
+        if status.ready != self.ready {
+            self.moments.push((at, if status.ready { "ready" } else { "not ready" }.to_owned()));
+            self.ready = status.ready;
+        }
+        if status.ready {
+            self.ready_at.get_or_insert(at);
+        }
+        for action in actions {
+            if let Action::Kill { reason, .. } = action {
+                self.killed_at.get_or_insert((at, reason.clone()));
+                self.moments.push((at, format!("killed: {reason}")));
+            }
+        }
+        self.restarts = status.restart_count;
+        if status.state == *before {
+            return;
+        }
+        let text = match &status.state {
+            ContainerState::Running { .. } if status.restart_count > 0 => {
+                format!("running again, restart {}", status.restart_count)
+            }
+            ContainerState::Running { .. } => "running".to_owned(),
+            ContainerState::Waiting { reason, message } => {
+                if reason == "CrashLoopBackOff" {
+                    self.crash_loop_at.get_or_insert(at);
+                }
+                format!("{reason}: {message}")
+            }
+            ContainerState::Terminated(end) => format!("ended with {} ({})", end.exit_code, end.reason),
+        };
+        self.moments.push((at, text));
+    }
+
+    /// In one sentence, the verdict.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let mut text = match self.ready_at {
+            Some(at) => format!("ready at {}", seconds(at)),
+            None => "never ready".to_owned(),
+        };
+        if let Some((at, reason)) = &self.killed_at {
+            let _ = write!(text, "; at {}: {reason}", seconds(*at));
+        }
+        if let Some(at) = self.crash_loop_at {
+            let _ = write!(text, "; in CrashLoopBackOff at t = {}", seconds(at));
+        }
+        let _ = write!(text, "; {} restarts, {} at the end", self.restarts, self.state);
+        text
+    }
+}
+
+/// `12.5 s`, or `61 s` without a fraction that says nothing.
+fn seconds(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    if seconds.fract() < 0.05 { format!("{seconds:.0} s") } else { format!("{seconds:.1} s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        observation::{Kind, Observation},
+        status::{EventType, Termination},
+        worker::tests::{probe, s},
+    };
+
+    fn answer(verdict: Verdict, message: &str) -> Answer {
+        Answer { verdict, latency: Duration::from_millis(2), message: message.to_owned() }
+    }
+
+    #[test]
+    fn the_founding_incident_is_foretold() {
+        let probes = Probes { liveness: Some(probe(0, 10, 1, 3)), ..Probes::default() };
+        let refused = answer(Verdict::Failure, "HTTP probe failed with statuscode: 400");
+        let mut measured =
+            Measured { answers: BTreeMap::from([(Which::Liveness, refused)]), stop: s(1), ..Measured::default() };
+        let timeline = play("backend-0", "app", &probes, s(30), &mut measured, s(3600));
+        let killed = "Container app failed liveness probe, will be restarted".to_owned();
+        // Probes at 0, 10 and 20 s; the third failure in a row kills.
+        assert_eq!(timeline.killed_at, Some((Duration::from_millis(20_002), killed)));
+        // The first restart waits for nothing, and each further one for longer.
+        assert!(timeline.crash_loop_at.is_some_and(|at| at < s(120)), "{:?}", timeline.crash_loop_at);
+        assert!(timeline.restarts >= 9, "{}", timeline.summary());
+        let fixed = play("backend-0", "app", &probes, s(30), &mut measured.with_success(Which::Liveness), s(3600));
+        assert_eq!((fixed.restarts, &fixed.killed_at, fixed.ready), (0, &None, true));
+        assert_eq!(fixed.summary(), "ready at 0 s; 0 restarts, Running at the end");
+    }
+
+    #[test]
+    fn a_cluster_tells_of_failures_alone() {
+        let probes =
+            Probes { readiness: Some(probe(0, 2, 1, 3)), liveness: Some(probe(0, 5, 1, 3)), ..Probes::default() };
+        let mut seen = ContainerReport::declared("app", &probes, "");
+        let early = Observation::new(Verdict::Failure, Kind::Response, "HTTP probe failed with statuscode: 503");
+        let readiness = ProbeReport { failed: 4, last_failure: Some(early), ..ProbeReport::default() };
+        seen.probes.insert(Which::Readiness, readiness);
+        (seen.status.started, seen.status.ready) = (true, true);
+        let verdict = |seen: &ContainerReport, which| Measured::of(seen).answers.get(&which).map(|a| a.verdict);
+        assert_eq!(verdict(&seen, Which::Readiness), Some(Verdict::Success), "it is ready in the end");
+        assert_eq!(verdict(&seen, Which::Liveness), Some(Verdict::Success), "nobody killed it");
+        (seen.status.started, seen.status.ready) = (false, false);
+        assert_eq!(verdict(&seen, Which::Readiness), Some(Verdict::Failure));
+        assert_eq!(verdict(&seen, Which::Liveness), None, "nothing is known of it");
+    }
+
+    /// As a cluster tells of five liveness kills: one event, with the times of the first and of the last.
+    #[test]
+    fn kills_that_are_counted_in_one_event_are_no_ends_of_the_programs_own() {
+        let mut seen = ContainerReport::declared("app", &Probes::default(), "");
+        let end = |started: u64, at: u64, exit_code: i32| Termination {
+            exit_code,
+            signal: None,
+            reason: "Error".to_owned(),
+            started: s(started),
+            at: s(at),
+        };
+        seen.terminations = (0..5).map(|run| end(run * 30, run * 30 + 22, 137)).collect();
+        seen.events = vec![Event {
+            kind: EventType::Normal,
+            reason: "Killing".to_owned(),
+            message: "Container app failed liveness probe, will be restarted".to_owned(),
+            count: 5,
+            first: s(20),
+            last: s(140),
+        }];
+        let measured = Measured::of(&seen);
+        assert_eq!((measured.life, measured.stop), (None, s(2)));
+
+        // A sixth end is more than the kills account for.
+        seen.terminations.insert(3, end(84, 89, 1));
+        assert_eq!(Measured::of(&seen).life, Some((s(5), Exit { code: 1, oom_killed: false })));
+        // Two kills are the first and the last: what lies between is the program's own, whatever it looks like.
+        seen.events[0].count = 2;
+        seen.events[0].message = "Stopping container app".to_owned();
+        assert_eq!(Measured::of(&seen).life, Some((s(22), Exit { code: 137, oom_killed: false })));
+    }
+
+    #[test]
+    fn an_hour_of_a_system_takes_milliseconds() {
+        let probes = Probes {
+            startup: Some(probe(0, 1, 1, 30)),
+            readiness: Some(probe(0, 2, 1, 3)),
+            liveness: Some(probe(0, 5, 1, 3)),
+        };
+        let well = |which| (which, answer(Verdict::Success, ""));
+        let answers = BTreeMap::from(Which::ALL.map(well));
+        let begun = std::time::Instant::now();
+        for pod in 0..6 {
+            let mut measured = Measured { answers: answers.clone(), ..Measured::default() };
+            let timeline = play(&format!("app-{pod}"), "app", &probes, s(30), &mut measured, s(3600));
+            assert!(timeline.ready);
+        }
+        // 50 ms is what is promised of an optimised build; this one is not, and its machine has more to do.
+        let limit = Duration::from_millis(if cfg!(debug_assertions) { 500 } else { 50 });
+        assert!(begun.elapsed() < limit, "{:?}", begun.elapsed());
+    }
+}

@@ -1,0 +1,109 @@
+//! What differs between versions of the kubelet, as data. Pure. Main type: [`Profile`].
+
+use crate::observation::{Kind, Observation};
+
+/// A kubelet of one version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// `<major>.<minor>` of the kubelet for `User-Agent: kube-probe/...`; the minor may end in `+`.
+    pub version: String,
+    /// Whether `Accept: */*` is sent (1.20 and later).
+    pub accept: bool,
+    /// Whether `Accept-Encoding: gzip` is sent (before 1.20).
+    pub accept_encoding: bool,
+    /// Whether names of httpHeaders are written in Go's canonical form (1.26 and later). Before, a name stays as it is
+    /// declared, and `host` in lower case is one header more and not the request's Host.
+    pub canonical: bool,
+    /// Whether the event of a probe that errored names the state that it resulted in (1.33 and later).
+    pub names_state: bool,
+    /// Whether a command that the container does not have counts as a failure. Docker, which kubelets drove up to 1.23, gives
+    /// it an exit status; every other runtime gives an error, which counts for nothing.
+    pub missing_command_fails: bool,
+    /// When it sends probes and acts on them.
+    pub timing: Timing,
+}
+
+/// When a kubelet sends probes and acts on their results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// Whether a readiness probe is sent as soon as the container runs (1.21 and later), and not with the next tick of its
+    /// period.
+    pub readiness_at_once: bool,
+    /// Whether the results of startup probes are acted on at once (1.21 and later), and not with the pod's next sync.
+    pub startup_at_once: bool,
+}
+
+impl Timing {
+    /// That of current kubelets.
+    pub const CURRENT: Self = Self { readiness_at_once: true, startup_at_once: true };
+}
+
+impl Profile {
+    /// The newest version of which a recording exists: what a kubelet is unless somebody says otherwise.
+    pub const CURRENT: &str = "1.36";
+
+    /// The profile of a kubelet's version such as `1.32`, `1.20+` or `v1.36.2`.
+    #[must_use]
+    pub fn of_version(version: &str) -> Self {
+        let mut parts = version.trim_start_matches('v').split('.');
+        let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let number = match (major, minor.trim_end_matches('+').parse()) {
+            ("1", Ok(number)) => number,
+            _ => u32::MAX,
+        };
+        Self {
+            version: if minor.is_empty() { version.to_owned() } else { format!("{major}.{minor}") },
+            accept: number >= 20,
+            accept_encoding: number < 20,
+            canonical: number >= 26,
+            names_state: number >= 33,
+            missing_command_fails: number < 24,
+            timing: Timing { readiness_at_once: number >= 21, startup_at_once: number >= 21 },
+        }
+    }
+
+    /// What an event says of a probe that errored, after `Readiness probe `.
+    pub fn errored(&self, observation: &Observation) -> String {
+        let message = &observation.message;
+        // An answer that breaks off is a failure (`DoHTTPProbe`); where nobody was asked, nothing is known.
+        let state = match observation.kind {
+            Kind::CannotExec | Kind::Unreachable => "unknown",
+            _ => "failure",
+        };
+        match self.names_state {
+            true => format!("errored and resulted in {state} state: {message}"),
+            false => format!("errored: {message}"),
+        }
+    }
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        Self::of_version(Self::CURRENT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observation::Verdict;
+
+    #[test]
+    fn a_version_is_read_as_clusters_and_people_write_it() {
+        let of = |version| Profile::of_version(version).version;
+        assert_eq!(["1.32", "1.20+", "v1.36.2", "v1.33.1+k3s1"].map(of), ["1.32", "1.20+", "1.36", "1.33"]);
+        let (old, new) = (Profile::of_version("v1.20.2"), Profile::of_version("v1.36.2"));
+        assert!(old.missing_command_fails && !old.canonical && !old.timing.readiness_at_once);
+        assert!(!new.missing_command_fails && new.canonical && new.timing == Timing::CURRENT);
+    }
+
+    #[test]
+    fn a_probe_that_errored_is_worded_by_version() {
+        let missing = Observation::new(Verdict::Errored, Kind::CannotExec, "no such file");
+        let short = Observation::new(Verdict::Errored, Kind::Truncated, "unexpected EOF");
+        let said = |version, observation| Profile::of_version(version).errored(observation);
+        assert_eq!(said("1.32", &missing), "errored: no such file");
+        assert_eq!(said("1.36", &missing), "errored and resulted in unknown state: no such file");
+        assert_eq!(said("1.36", &short), "errored and resulted in failure state: unexpected EOF");
+    }
+}

@@ -1,0 +1,353 @@
+//! What the node knows of its pods, as plain data. Main type: [`Snapshot`].
+
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+
+use e2e_plan::{Container, Pod, Probes, Which};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    observation::{Kind, Observation, Verdict},
+    status::{ContainerState, ContainerStatus, Event, Termination},
+};
+
+/// A pod for the node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodSpec {
+    /// The pod's name, such as `backend-0`.
+    pub name: String,
+    /// Run one after the other, to completion, before the containers.
+    pub init_containers: Vec<ContainerSpec>,
+    /// Run side by side.
+    pub containers: Vec<ContainerSpec>,
+    /// How long a container may take to stop.
+    pub grace: Duration,
+    /// Names of pods that should have started first. Kubernetes knows no such order; see `e2e_node::node::Options`.
+    pub depends_on: Vec<String>,
+}
+
+/// A container for the node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerSpec {
+    /// The container's name, unique in its pod.
+    pub name: String,
+    /// The probes to send.
+    pub probes: Probes,
+}
+
+impl PodSpec {
+    /// A pod of the plan under a name.
+    #[must_use]
+    pub fn of_plan(name: impl Into<String>, pod: &Pod, depends_on: Vec<String>) -> Self {
+        let spec = |c: &Container| ContainerSpec { name: c.name.clone(), probes: c.probes.clone() };
+        Self {
+            name: name.into(),
+            init_containers: pod.init_containers.iter().map(spec).collect(),
+            containers: pod.containers.iter().map(spec).collect(),
+            grace: pod.termination_grace,
+            depends_on,
+        }
+    }
+}
+
+/// All pods by name.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Snapshot {
+    /// The pods.
+    pub pods: BTreeMap<String, PodReport>,
+}
+
+/// One pod.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PodReport {
+    /// The pod's address as a kubelet would know it, once it has one.
+    pub ip: Option<IpAddr>,
+    /// One word or two, as the STATUS column of `kubectl get pods`: `Running`, `CrashLoopBackOff`, `Init:0/1`.
+    pub status: String,
+    /// Whether Services may send it traffic: every container is ready.
+    pub ready: bool,
+    /// Whether every container has started.
+    pub started: bool,
+    /// Restarts of all containers together.
+    pub restarts: u32,
+    /// The init containers, in order.
+    pub init_containers: Vec<ContainerReport>,
+    /// The containers.
+    pub containers: Vec<ContainerReport>,
+    /// Events of the pod itself; see [`PodReport::all_events`] for those of its containers too.
+    pub events: Vec<Event>,
+    /// The object in the cluster; nothing where the framework itself looks after the pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<ClusterPod>,
+}
+
+/// A pod as an object of a cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ClusterPod {
+    /// Its name there; empty while there is none.
+    pub name: String,
+    /// The node that it was given to.
+    pub node: Option<String>,
+    /// Its conditions that are not `True`, as `PodScheduled=False (Unschedulable: ...)`.
+    pub conditions: Vec<String>,
+    /// Names of the pods that stood in its place before it.
+    pub replaced: Vec<String>,
+}
+
+/// One container.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ContainerReport {
+    /// The container's name.
+    pub name: String,
+    /// What `containerStatuses` says.
+    pub status: ContainerStatus,
+    /// How its instances ended, oldest first. Kubernetes keeps only the last one.
+    pub terminations: Vec<Termination>,
+    /// Its events.
+    pub events: Vec<Event>,
+    /// Its probes, those that it declares.
+    pub probes: BTreeMap<Which, ProbeReport>,
+}
+
+/// What came of a probe over all instances of its container.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ProbeReport {
+    /// How often it was sent; absent where that is not known: a cluster's kubelets report failures alone.
+    #[serde(default)]
+    pub sent: Option<u32>,
+    /// How often it failed.
+    pub failed: u32,
+    /// How often it errored, which counts for nothing.
+    pub errored: u32,
+    /// How often it could not be sent by this program.
+    pub not_measured: u32,
+    /// How long after its start an instance first answered it well.
+    pub first_success_ms: Option<u64>,
+    /// The longest time that one took.
+    pub max_ms: f64,
+    /// The time that all took together.
+    pub sum_ms: f64,
+    /// The last one that succeeded.
+    pub last_success: Option<Observation>,
+    /// The last one that did not.
+    pub last_failure: Option<Observation>,
+}
+
+impl Snapshot {
+    /// Pods to which nothing has happened yet.
+    #[must_use]
+    pub fn of_specs(specs: &[PodSpec]) -> Self {
+        let pods = specs.iter().map(|spec| (spec.name.clone(), PodReport::of_spec(spec))).collect();
+        Self { pods }
+    }
+
+    /// Whether every pod is ready.
+    #[must_use]
+    pub fn all_ready(&self) -> bool {
+        self.pods.values().all(|pod| pod.ready)
+    }
+
+    /// The names of the pods that Services may send traffic to.
+    pub fn ready_pods(&self) -> impl Iterator<Item = &str> {
+        self.pods.iter().filter(|(_, pod)| pod.ready).map(|(name, _)| name.as_str())
+    }
+
+    /// One pod, if it is known.
+    #[must_use]
+    pub fn pod(&self, name: &str) -> Option<&PodReport> {
+        self.pods.get(name)
+    }
+
+    /// What each unready pod is doing, for an error.
+    #[must_use]
+    pub fn unready_lines(&self) -> String {
+        let line = |(name, pod): (&String, &PodReport)| {
+            let last = pod.all_events().into_iter().rfind(|event| event.reason != "Started");
+            let last = last.map_or_else(String::new, |event| format!(", {}: {}", event.reason, event.message));
+            format!("{name} is {} with {} restarts{last}", pod.status, pod.restarts)
+        };
+        let unready: Vec<_> = self.pods.iter().filter(|(_, pod)| !pod.ready).map(line).collect();
+        unready.join("; ")
+    }
+}
+
+impl PodReport {
+    fn of_spec(spec: &PodSpec) -> Self {
+        let reason = if spec.init_containers.is_empty() { "ContainerCreating" } else { "PodInitializing" };
+        let reports = |specs: &[ContainerSpec]| {
+            specs.iter().map(|c| ContainerReport::declared(&c.name, &c.probes, reason)).collect()
+        };
+        let mut report = Self {
+            ip: None,
+            status: String::new(),
+            ready: false,
+            started: false,
+            restarts: 0,
+            init_containers: reports(&spec.init_containers),
+            containers: reports(&spec.containers),
+            events: Vec::new(),
+            object: None,
+        };
+        report.sum_up();
+        report
+    }
+
+    /// A container or init container by name.
+    #[must_use]
+    pub fn container(&self, name: &str) -> Option<&ContainerReport> {
+        self.init_containers.iter().chain(&self.containers).find(|container| container.name == name)
+    }
+
+    /// A container or init container by name, to change it.
+    pub fn container_mut(&mut self, name: &str) -> Option<&mut ContainerReport> {
+        self.init_containers.iter_mut().chain(&mut self.containers).find(|container| container.name == name)
+    }
+
+    /// The events of the pod and of its containers, oldest first.
+    #[must_use]
+    pub fn all_events(&self) -> Vec<&Event> {
+        let containers = self.init_containers.iter().chain(&self.containers);
+        let mut events: Vec<_> = self.events.iter().chain(containers.flat_map(|c| &c.events)).collect();
+        events.sort_by_key(|event| event.last);
+        events
+    }
+
+    /// Derives what is said of the pod from its containers.
+    pub fn sum_up(&mut self) {
+        self.ready = self.containers.iter().all(|container| container.status.ready);
+        self.started = self.containers.iter().all(|container| container.status.started);
+        let all = self.init_containers.iter().chain(&self.containers);
+        self.restarts = all.map(|container| container.status.restart_count).sum();
+        self.status = self.column();
+    }
+
+    /// `printPod` in `pkg/printers/internalversion/printers.go`.
+    fn column(&self) -> String {
+        let completed = |container: &ContainerReport| matches!(&container.status.state, ContainerState::Terminated(end) if end.exit_code == 0);
+        if let Some(index) = self.init_containers.iter().position(|container| !completed(container)) {
+            return match &self.init_containers[index].status.state {
+                ContainerState::Waiting { reason, .. }
+                    if reason != "PodInitializing" && reason != "ContainerCreating" =>
+                {
+                    format!("Init:{reason}")
+                }
+                ContainerState::Terminated(end) => format!("Init:{}", end.reason),
+                ContainerState::Waiting { .. } | ContainerState::Running { .. } => {
+                    format!("Init:{index}/{}", self.init_containers.len())
+                }
+            };
+        }
+        let troubled = self.containers.iter().find(|c| !matches!(c.status.state, ContainerState::Running { .. }));
+        troubled.map_or_else(|| "Running".to_owned(), |container| container.status.state.to_string())
+    }
+}
+
+impl ContainerReport {
+    /// A container that nothing has happened to yet.
+    pub fn declared(name: &str, probes: &Probes, reason: &str) -> Self {
+        let declared = Which::ALL.into_iter().filter(|which| which.of(probes).is_some());
+        Self {
+            name: name.to_owned(),
+            status: ContainerStatus::waiting(reason),
+            terminations: Vec::new(),
+            events: Vec::new(),
+            probes: declared.map(|which| (which, ProbeReport { sent: Some(0), ..ProbeReport::default() })).collect(),
+        }
+    }
+
+    /// Whether the kubelet has killed any instance because of this probe.
+    #[must_use]
+    pub fn was_killed_by(&self, which: Which) -> bool {
+        let phrase = format!("{which} probe");
+        self.events.iter().any(|event| event.reason == "Killing" && event.message.contains(&phrase))
+    }
+
+    /// Each kill whose time is known, and the end that it led to.
+    ///
+    /// Events of one message are counted in one, so that the times of the first and of the last are known.
+    pub fn kills(&self) -> Vec<(&Event, Duration, &Termination)> {
+        let mut ends: Vec<&Termination> = self.terminations.iter().collect();
+        let mut kills = Vec::new();
+        for event in self.killings() {
+            for at in [Some(event.first), (event.count > 1).then_some(event.last)].into_iter().flatten() {
+                let followed = ends.iter().position(|end| end.started <= at && at <= end.at);
+                kills.extend(followed.map(|index| (event, at, ends.remove(index))));
+            }
+        }
+        kills
+    }
+
+    /// The ends that nobody brought about: no kill accounts for them.
+    pub fn own_ends(&self) -> Vec<&Termination> {
+        let killed: Vec<_> = self.kills().into_iter().map(|(.., end)| end).collect();
+        let mut ends: Vec<_> = self.terminations.iter().filter(|end| !killed.contains(end)).collect();
+        let is_kernels = |end: &Termination| end.reason == "OOMKilled";
+        let looks_killed = |end: &Termination| !is_kernels(end) && matches!(end.exit_code, 0 | 137 | 143);
+        for event in self.killings() {
+            // Of the kills between the first and the last only the number is known. What looks like one is taken for one first; where
+            // that leaves some over, nobody can tell which ends they were.
+            let mut untold = event.count.saturating_sub(2) as usize;
+            let is_between = |end: &Termination| event.first <= end.at && end.started <= event.last;
+            ends.retain(|end| {
+                let is_taken = untold > 0 && is_between(end) && looks_killed(end);
+                untold -= usize::from(is_taken);
+                !is_taken
+            });
+            ends.retain(|end| untold == 0 || !is_between(end) || is_kernels(end));
+        }
+        // A cluster drops events when there are many: where a probe is known to have had the container killed, an end that looks like
+        // a kill is taken for one.
+        let by_probe = [Which::Startup, Which::Liveness].into_iter().any(|which| self.was_killed_by(which));
+        ends.retain(|end| !(by_probe && looks_killed(end)));
+        ends
+    }
+
+    fn killings(&self) -> impl Iterator<Item = &Event> {
+        self.events.iter().filter(|event| event.reason == "Killing")
+    }
+
+    /// The probe that had instances killed before they listened: the startup probe, or a liveness probe where nothing waits for the
+    /// start.
+    #[must_use]
+    pub fn killed_before_it_listened(&self) -> Option<Which> {
+        let which = [Which::Startup, Which::Liveness].into_iter().find(|which| self.probes.contains_key(which))?;
+        let probe = &self.probes[&which];
+        let refused = |last: &Observation| last.kind == Kind::Refused;
+        let never_listened = probe.last_success.is_none() && probe.last_failure.as_ref().is_some_and(refused);
+        (never_listened && self.was_killed_by(which)).then_some(which)
+    }
+
+    /// Takes in what its worker says now.
+    pub fn update(&mut self, status: &ContainerStatus, events: &[Event]) {
+        let ended = match &status.state {
+            ContainerState::Terminated(termination) => Some(termination),
+            ContainerState::Waiting { .. } | ContainerState::Running { .. } => status.last_termination.as_ref(),
+        };
+        if let Some(termination) = ended.filter(|ended| self.terminations.last() != Some(ended)) {
+            self.terminations.push(termination.clone());
+        }
+        self.status.clone_from(status);
+        self.events = events.to_vec();
+    }
+}
+
+impl ProbeReport {
+    /// Takes in what a probe found, `running_for` after the start of the instance that it was sent to.
+    pub fn record(&mut self, observation: &Observation, running_for: Duration) {
+        *self.sent.get_or_insert(0) += 1;
+        self.sum_ms += observation.total_ms;
+        self.max_ms = self.max_ms.max(observation.total_ms);
+        match observation.verdict {
+            Verdict::Success => {
+                let running_for = u64::try_from(running_for.as_millis()).unwrap_or(u64::MAX);
+                self.first_success_ms.get_or_insert(running_for);
+                self.last_success = Some(observation.clone());
+                return;
+            }
+            Verdict::Failure => self.failed += 1,
+            Verdict::Errored => self.errored += 1,
+            Verdict::NotMeasured => self.not_measured += 1,
+        }
+        self.last_failure = Some(observation.clone());
+    }
+}

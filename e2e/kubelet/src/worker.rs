@@ -1,0 +1,415 @@
+//! What a kubelet decides for one container, in virtual time: no clock, no threads, no network.
+//! Main type: [`Worker`]; time is a [`Duration`] since the start of the run, given by the caller.
+//!
+//! Sources: `doProbe` in `pkg/kubelet/prober/worker.go` for thresholds and delays, `UpdatePodStatus` in
+//! `prober_manager.go` for readiness, `computePodActions`, `SyncPod` and `doBackOff` in
+//! `pkg/kubelet/kuberuntime/kuberuntime_manager.go` for kills and restarts. Two times are idealised: a kubelet notices an
+//! exit up to a second later, and its probes tick from the pod's creation, so that a container's first probe comes up to one
+//! period later than here, where it comes as soon as the initial delay allows.
+
+mod probing;
+
+use std::time::Duration;
+
+use e2e_plan::{Probes, Which};
+use probing::Probing;
+
+use crate::{
+    backoff::BackOff,
+    observation::Verdict,
+    status::{ContainerState, ContainerStatus, Event, EventType, Events, Exit, Termination},
+};
+
+pub use crate::profile::Timing;
+
+/// A container is given at least this long to stop (`minimumGracePeriodInSeconds`).
+const MIN_GRACE: Duration = Duration::from_secs(2);
+
+/// What happens when a container ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RestartPolicy {
+    /// It is started again: containers of a Deployment or StatefulSet.
+    Always,
+    /// It is started again unless its exit status is 0: init containers.
+    OnFailure,
+    /// It stays ended.
+    Never,
+}
+
+/// How a container is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// What happens when it ends.
+    pub restart: RestartPolicy,
+    /// How long it may take to stop, where its probe says nothing else.
+    pub grace: Duration,
+    /// How long after a startup or readiness probe that found nothing a further one is sent, beside those of the period, until
+    /// the container has started and is ready. Failures of these count for nothing and successes count, so that the verdicts
+    /// stay a kubelet's and only the waiting gets shorter. It rests for twice the time that a probe took at least, and whoever sends
+    /// probes may leave out further commands that are not likely to succeed yet. `None` is what a kubelet does.
+    pub eager: Option<Duration>,
+    /// When probes are sent and acted on.
+    pub timing: Timing,
+}
+
+/// What the worker is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// The container that [`Action::Start`] asked for runs.
+    Started,
+    /// It could not be started.
+    StartFailed {
+        /// `RunContainerError`, `CreateContainerError`, `ErrImagePull`.
+        reason: String,
+        /// What went wrong.
+        message: String,
+    },
+    /// The probe that [`Action::SendProbe`] asked for ended.
+    Probed {
+        /// Which probe.
+        which: Which,
+        /// The `run` of the action; results of an earlier run are dropped.
+        run: u32,
+        /// What a kubelet makes of it.
+        verdict: Verdict,
+        /// What the observation says of it: its message, or its warning for a success. Of a probe that errored it is all that
+        /// the event says after `Readiness probe `, since kubelets word that in two ways.
+        message: String,
+    },
+    /// The container's process ended.
+    Exited(Exit),
+    /// Somebody asks for a new instance: at once, without a back-off, and not killed for what it answers in its first `spare`.
+    Restart {
+        /// How long failures of its startup and liveness probes count for nothing.
+        spare: Duration,
+    },
+    /// Time went by; see [`Worker::next_wake`].
+    Tick,
+    /// The pod is being deleted: kill, and start nothing any more.
+    Stop,
+}
+
+/// What the worker asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Start the container; answer with [`Input::Started`] or [`Input::StartFailed`].
+    Start {
+        /// Counts the starts of this container, from 1.
+        run: u32,
+    },
+    /// Send a probe; answer with [`Input::Probed`].
+    SendProbe {
+        /// Which probe.
+        which: Which,
+        /// The run that it is meant for.
+        run: u32,
+        /// Whether it is one more than a kubelet would send; see [`Policy::eager`].
+        extra: bool,
+    },
+    /// Stop the container: SIGTERM, and SIGKILL after `grace`. Answer with [`Input::Exited`] once it has ended.
+    Kill {
+        /// How long it may take.
+        grace: Duration,
+        /// Why, as the `Killing` event has it.
+        reason: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// To be started at this time, after which the wait for a further start is longer or is not.
+    Due { at: Duration, lengthens: bool },
+    /// [`Action::Start`] is under way.
+    Starting,
+    /// Runs since this time.
+    Running(Duration),
+    /// Runs since this time, and [`Action::Kill`] is under way.
+    Killing(Duration),
+    /// Ended for good.
+    Done,
+}
+
+/// The state of one container and of its probes.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    pod: String,
+    container: String,
+    policy: Policy,
+    phase: Phase,
+    stopping: bool,
+    run: u32,
+    probing: Probing,
+    back_off: BackOff,
+    /// How long the next instance is spared, since somebody asked for it.
+    spare: Option<Duration>,
+    spared_until: Duration,
+    /// When the newest instance that ended did so, or a start failed.
+    finished: Option<Duration>,
+    status: ContainerStatus,
+    events: Events,
+}
+
+impl Worker {
+    /// A container that waits to be started with the first [`Input::Tick`].
+    #[must_use]
+    pub fn new(pod: impl Into<String>, container: impl Into<String>, probes: Probes, policy: Policy) -> Self {
+        Self {
+            pod: pod.into(),
+            container: container.into(),
+            policy,
+            phase: Phase::Due { at: Duration::ZERO, lengthens: false },
+            stopping: false,
+            run: 0,
+            probing: Probing::new(probes, policy.eager, policy.timing),
+            back_off: BackOff::default(),
+            spare: None,
+            spared_until: Duration::ZERO,
+            finished: None,
+            status: ContainerStatus {
+                state: ContainerState::Waiting { reason: "ContainerCreating".to_owned(), message: String::new() },
+                ready: false,
+                started: false,
+                restart_count: 0,
+                last_termination: None,
+            },
+            events: Events::default(),
+        }
+    }
+
+    /// Takes in what happened at `now` and says what to do. Times must not go back.
+    pub fn handle(&mut self, now: Duration, input: Input) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match input {
+            Input::Started if self.phase == Phase::Starting => self.started(now),
+            Input::StartFailed { reason, message } if self.phase == Phase::Starting => {
+                self.start_failed(now, reason, &message);
+            }
+            Input::Probed { which, run, verdict, message } if run == self.run && self.is_up() => {
+                self.probed(now, which, verdict, &message, &mut actions);
+            }
+            Input::Exited(exit) if self.is_up() => self.exited(now, exit),
+            Input::Restart { spare } if self.policy.restart == RestartPolicy::Always => {
+                self.restart(now, spare, &mut actions);
+            }
+            Input::Stop => self.stopping = true,
+            // An answer to nothing that was asked, or to an earlier run; or a new instance of what runs once.
+            Input::Started
+            | Input::StartFailed { .. }
+            | Input::Probed { .. }
+            | Input::Exited(_)
+            | Input::Restart { .. }
+            | Input::Tick => {}
+        }
+        self.tick(now, &mut actions);
+        self.status.started = self.is_up() && self.probing.started();
+        self.status.ready = self.is_up() && self.probing.ready();
+        actions
+    }
+
+    /// When the next [`Input::Tick`] is due, if time alone changes anything.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Duration> {
+        match self.phase {
+            Phase::Due { at, .. } => Some(at),
+            Phase::Running(_) | Phase::Killing(_) if self.stopping => None,
+            Phase::Running(_) => self.probing.next_due(false),
+            Phase::Killing(_) => self.probing.next_due(true),
+            Phase::Starting | Phase::Done => None,
+        }
+    }
+
+    /// What `containerStatuses` would say.
+    #[must_use]
+    pub fn status(&self) -> &ContainerStatus {
+        &self.status
+    }
+
+    /// What `kubectl describe` would list, oldest first.
+    #[must_use]
+    pub fn events(&self) -> &[Event] {
+        self.events.all()
+    }
+
+    /// The pod's grace period, where a probe declares none of its own.
+    #[must_use]
+    pub fn grace(&self) -> Duration {
+        self.policy.grace.max(MIN_GRACE)
+    }
+
+    /// Whether it has ended and will not be started again.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.phase == Phase::Done
+    }
+
+    fn is_up(&self) -> bool {
+        matches!(self.phase, Phase::Running(_) | Phase::Killing(_))
+    }
+
+    /// What is due at `now`.
+    fn tick(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        match self.phase {
+            Phase::Due { .. } if self.stopping => self.phase = Phase::Done,
+            Phase::Due { at, lengthens } if at <= now => {
+                if lengthens {
+                    self.back_off.next(now);
+                }
+                self.phase = Phase::Starting;
+                self.run += 1;
+                actions.push(Action::Start { run: self.run });
+            }
+            Phase::Running(since) if self.stopping => {
+                let message = format!("Stopping container {}", self.container);
+                actions.push(self.kill(now, since, self.policy.grace, message));
+            }
+            Phase::Running(since) if self.probing.take_overdue_failure(now) => {
+                actions.push(self.kill_for(now, since, Which::Startup));
+            }
+            Phase::Running(_) | Phase::Killing(_) if !self.stopping => {
+                let killing = matches!(self.phase, Phase::Killing(_));
+                let run = self.run;
+                self.probing.take_due(now, killing, |which, extra| {
+                    actions.push(Action::SendProbe { which, run, extra });
+                });
+            }
+            _ => {}
+        }
+    }
+
+    fn restart(&mut self, now: Duration, spare: Duration, actions: &mut Vec<Action>) {
+        self.spare = Some(spare);
+        match &mut self.phase {
+            Phase::Running(since) => {
+                let (since, reason) =
+                    (*since, format!("Container {} is started again, as somebody asked", self.container));
+                actions.push(self.kill(now, since, self.policy.grace, reason));
+            }
+            Phase::Due { at, .. } => *at = now,
+            // The instance that comes next, or is being started, is the new one.
+            Phase::Starting | Phase::Killing(_) | Phase::Done => {}
+        }
+    }
+
+    fn started(&mut self, now: Duration) {
+        self.spared_until = self.spare.take().map_or(Duration::ZERO, |spare| now + spare);
+        if self.status.last_termination.is_some() {
+            self.status.restart_count += 1;
+        }
+        self.phase = Phase::Running(now);
+        self.status.state = ContainerState::Running { since: now };
+        self.probing.reset(now);
+        let message = format!("Started container {}", self.container);
+        self.events.add(now, EventType::Normal, "Started", &message);
+    }
+
+    fn start_failed(&mut self, now: Duration, reason: String, message: &str) {
+        self.events.add(now, EventType::Warning, "Failed", &format!("Error: {message}"));
+        self.status.state = ContainerState::Waiting { reason, message: message.to_owned() };
+        self.finished = Some(now);
+        self.phase = match self.policy.restart {
+            _ if self.stopping => Phase::Done,
+            RestartPolicy::Never => Phase::Done,
+            RestartPolicy::Always | RestartPolicy::OnFailure => {
+                Phase::Due { at: self.back_off.allowed_at(now), lengthens: true }
+            }
+        };
+    }
+
+    fn probed(&mut self, now: Duration, which: Which, verdict: Verdict, message: &str, actions: &mut Vec<Action>) {
+        let word = which.word();
+        if verdict != Verdict::Success && self.probing.drop_extra(now, which) {
+            return;
+        }
+        match verdict {
+            Verdict::Success if message.is_empty() => {}
+            Verdict::Success => {
+                self.events.add(now, EventType::Warning, "ProbeWarning", &format!("{word} probe warning: {message}"));
+            }
+            Verdict::Failure => {
+                self.events.add(now, EventType::Warning, "Unhealthy", &format!("{word} probe failed: {message}"));
+            }
+            Verdict::Errored => {
+                self.events.add(now, EventType::Warning, "Unhealthy", &format!("{word} probe {message}"));
+            }
+            Verdict::NotMeasured => {
+                let text = format!("{word} probe left out: {message}");
+                self.events.add(now, EventType::Warning, "ProbeNotMeasured", &text);
+            }
+        }
+        let is_spared = now < self.spared_until && which != Which::Readiness && verdict == Verdict::Failure;
+        let counted = if is_spared { Verdict::Errored } else { verdict };
+        let failed = self.probing.result(now, which, counted);
+        if let (true, Phase::Running(since)) = (failed && which != Which::Readiness && !self.stopping, self.phase) {
+            actions.push(self.kill_for(now, since, which));
+        }
+    }
+
+    /// Kills the instance because a probe failed.
+    fn kill_for(&mut self, now: Duration, since: Duration, which: Which) -> Action {
+        let grace = self.probing.grace(which).unwrap_or(self.policy.grace);
+        let restarts = self.policy.restart != RestartPolicy::Never;
+        let suffix = if restarts { ", will be restarted" } else { "" };
+        let reason = format!("Container {} failed {which} probe{suffix}", self.container);
+        self.kill(now, since, grace, reason)
+    }
+
+    fn kill(&mut self, now: Duration, since: Duration, grace: Duration, reason: String) -> Action {
+        self.events.add(now, EventType::Normal, "Killing", &reason);
+        self.phase = Phase::Killing(since);
+        Action::Kill { grace: grace.max(MIN_GRACE), reason }
+    }
+
+    fn exited(&mut self, now: Duration, exit: Exit) {
+        let (started, was_killed) = match self.phase {
+            Phase::Killing(since) => (since, true),
+            Phase::Running(since) => (since, false),
+            Phase::Due { .. } | Phase::Starting | Phase::Done => return,
+        };
+        let previous = self.finished.replace(now);
+        let reason = exit.reason().to_owned();
+        let termination = Termination { exit_code: exit.code, signal: exit.signal(), reason, started, at: now };
+        self.status.last_termination = Some(termination.clone());
+        self.status.state = ContainerState::Terminated(termination);
+        let restarts = match self.policy.restart {
+            RestartPolicy::Always => true,
+            RestartPolicy::OnFailure => exit.code != 0,
+            RestartPolicy::Never => false,
+        };
+        if self.stopping || !restarts {
+            self.phase = Phase::Done;
+            return;
+        }
+        if self.spare.is_some() {
+            self.phase = Phase::Due { at: now, lengthens: false };
+            return;
+        }
+        // A kill and the restart after it are one pass of `SyncPod`, which looks at statuses from before the kill: the wait
+        // counts from the end of the instance before, and without one there is neither a wait nor an entry. Hence a
+        // container that fails its liveness probe is restarted some times before CrashLoopBackOff shows.
+        let counted_from = if was_killed { previous } else { Some(now) };
+        let allowed = counted_from.map_or(now, |from| self.back_off.allowed_at(from));
+        if allowed <= now {
+            self.phase = Phase::Due { at: now, lengthens: counted_from.is_some() };
+            return;
+        }
+        // The next pass sees the instance that has just ended.
+        self.phase = Phase::Due { at: self.back_off.allowed_at(now), lengthens: true };
+        let (container, pod) = (&self.container, &self.pod);
+        let text = format!("Back-off restarting failed container {container} in pod {pod}");
+        self.events.add(now, EventType::Warning, "BackOff", &text);
+        let delay = go_seconds(self.back_off.delay());
+        let message = format!("back-off {delay} restarting failed container={container} pod={pod}");
+        self.status.state = ContainerState::Waiting { reason: "CrashLoopBackOff".to_owned(), message };
+    }
+}
+
+/// `10s`, `1m20s`, `5m0s`: as Go prints a duration.
+fn go_seconds(time: Duration) -> String {
+    let seconds = time.as_secs();
+    if seconds < 60 { format!("{seconds}s") } else { format!("{}m{}s", seconds / 60, seconds % 60) }
+}
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,0 +1,220 @@
+//! The three probes of a running container: when each is due and what its results add up to.
+
+use std::time::Duration;
+
+use crate::profile::Timing;
+use e2e_plan::{Probe, Probes, Which};
+
+use crate::observation::Verdict;
+
+/// A period of zero would send probes without end.
+const MIN_PERIOD: Duration = Duration::from_millis(1);
+
+/// How long after a container's start, and after each other, a kubelet syncs a pod that nothing happens to (`syncFrequency`).
+const SYNC: Duration = Duration::from_secs(60);
+
+/// The probes of one container.
+#[derive(Debug, Clone)]
+pub(super) struct Probing {
+    slots: [Option<Slot>; 3],
+    eager: Option<Duration>,
+    timing: Timing,
+    /// When the instance was started.
+    since: Duration,
+    /// When the kubelet will act on what the startup probe came to, if it only does with the next sync of the pod.
+    startup_heard_at: Option<Duration>,
+}
+
+/// One probe (`worker` in `pkg/kubelet/prober/worker.go`).
+#[derive(Debug, Clone)]
+struct Slot {
+    spec: Probe,
+    /// When it is sent next.
+    due: Duration,
+    /// When it was sent last.
+    sent: Duration,
+    /// When it may be sent once more than its period has it.
+    extra_due: Duration,
+    in_flight: bool,
+    /// Whether the one in flight is such a further one.
+    extra: bool,
+    /// The last result that counts, and how often in a row it came.
+    last: Option<Verdict>,
+    in_a_row: u32,
+    /// What the results add up to, once a threshold was reached.
+    state: Option<Verdict>,
+    /// It cannot be sent, and the container is treated as if it had no such probe.
+    left_out: bool,
+}
+
+/// A container that starts up would feel it if it were asked all the time: between two further probes it has this many times
+/// what the last one took.
+const REST: u32 = 2;
+
+impl Slot {
+    /// The probe in flight has ended; a further one comes after the pause at the earliest.
+    fn end(&mut self, now: Duration, eager: Option<Duration>) {
+        let took = now.saturating_sub(self.sent);
+        self.in_flight = false;
+        self.extra = false;
+        self.extra_due = now + eager.unwrap_or_default().max(took * REST);
+    }
+}
+
+impl Probing {
+    pub(super) fn new(probes: Probes, eager: Option<Duration>, timing: Timing) -> Self {
+        let slot = |spec: Option<Probe>| {
+            spec.map(|spec| Slot {
+                spec,
+                due: Duration::ZERO,
+                sent: Duration::ZERO,
+                extra_due: Duration::ZERO,
+                in_flight: false,
+                extra: false,
+                last: None,
+                in_a_row: 0,
+                state: None,
+                left_out: false,
+            })
+        };
+        let slots = [slot(probes.startup), slot(probes.readiness), slot(probes.liveness)];
+        Self { slots, eager, timing, since: Duration::ZERO, startup_heard_at: None }
+    }
+
+    /// A new instance runs since `now`: nothing is known of it.
+    pub(super) fn reset(&mut self, now: Duration) {
+        self.since = now;
+        self.startup_heard_at = None;
+        for (which, slot) in Which::ALL.into_iter().zip(&mut self.slots) {
+            let Some(slot) = slot else { continue };
+            slot.extra_due = now + slot.spec.initial_delay;
+            slot.due = slot.extra_due;
+            if which == Which::Readiness && !self.timing.readiness_at_once {
+                // Until its tick comes, a period at most: half of one, in the mean.
+                slot.due += slot.spec.period / 2;
+            }
+            slot.in_flight = false;
+            slot.last = None;
+            slot.in_a_row = 0;
+            slot.state = None;
+        }
+    }
+
+    /// Whether the startup probe has succeeded, or there is none.
+    pub(super) fn started(&self) -> bool {
+        self.passed(Which::Startup)
+    }
+
+    /// Whether the container has started and its readiness probe has succeeded, or there is none.
+    pub(super) fn ready(&self) -> bool {
+        // Who has no readiness probe is ready with the sync that sees the start.
+        let is_heard = self.startup_heard_at.is_none() || self.slot(Which::Readiness).is_some();
+        self.started() && is_heard && self.passed(Which::Readiness)
+    }
+
+    /// Whether the sync has come with which the kubelet acts on a startup probe that failed.
+    pub(super) fn take_overdue_failure(&mut self, now: Duration) -> bool {
+        let is_heard = self.startup_heard_at.take_if(|at| *at <= now).is_some();
+        is_heard && !self.started()
+    }
+
+    /// The grace period that a probe declares for the kill that it causes.
+    pub(super) fn grace(&self, which: Which) -> Option<Duration> {
+        self.slot(which).and_then(|slot| slot.spec.termination_grace)
+    }
+
+    /// Calls `send` for each probe to send at `now`, and says whether it is a further one beside those of its period.
+    pub(super) fn take_due(&mut self, now: Duration, killing: bool, mut send: impl FnMut(Which, bool)) {
+        for which in Which::ALL {
+            if self.waits_for(which, killing).is_none_or(|due| due > now) {
+                continue;
+            }
+            let Some(slot) = &mut self.slots[which as usize] else {
+                continue;
+            };
+            slot.in_flight = true;
+            slot.sent = now;
+            slot.extra = slot.due > now;
+            if !slot.extra {
+                // Probes keep to their grid. A tick that fell into a long probe is made up for once, as by Go's ticker with
+                // its one place.
+                let period = slot.spec.period.max(MIN_PERIOD);
+                let steps = (now - slot.due).as_nanos() / period.as_nanos() + 1;
+                slot.due += period.saturating_mul(u32::try_from(steps).unwrap_or(u32::MAX));
+            }
+            send(which, slot.extra);
+        }
+    }
+
+    /// When the next probe is due, those in flight aside.
+    pub(super) fn next_due(&self, killing: bool) -> Option<Duration> {
+        let probes = Which::ALL.into_iter().filter_map(|which| self.waits_for(which, killing));
+        probes.chain(self.startup_heard_at).min()
+    }
+
+    /// Whether the probe that has not succeeded now is a further one, of which nothing is kept.
+    pub(super) fn drop_extra(&mut self, now: Duration, which: Which) -> bool {
+        let eager = self.eager;
+        match &mut self.slots[which as usize] {
+            Some(slot) if slot.extra => {
+                slot.end(now, eager);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes in a result; `true` when it makes the probe's state a failure.
+    pub(super) fn result(&mut self, now: Duration, which: Which, verdict: Verdict) -> bool {
+        let eager = self.eager;
+        let Some(slot) = &mut self.slots[which as usize] else {
+            return false;
+        };
+        slot.end(now, eager);
+        match verdict {
+            Verdict::Errored => return false,
+            Verdict::NotMeasured => {
+                slot.left_out = true;
+                return false;
+            }
+            Verdict::Success | Verdict::Failure => {}
+        }
+        slot.in_a_row = if slot.last == Some(verdict) { slot.in_a_row + 1 } else { 1 };
+        slot.last = Some(verdict);
+        let success = verdict == Verdict::Success;
+        let threshold = if success { slot.spec.success_threshold } else { slot.spec.failure_threshold };
+        if slot.in_a_row < threshold {
+            return false;
+        }
+        slot.state = Some(verdict);
+        if which == Which::Startup && !self.timing.startup_at_once {
+            let syncs = now.saturating_sub(self.since).as_secs() / SYNC.as_secs() + 1;
+            self.startup_heard_at = Some(self.since + SYNC * u32::try_from(syncs).unwrap_or(u32::MAX));
+            return false;
+        }
+        !success
+    }
+
+    fn slot(&self, which: Which) -> Option<&Slot> {
+        self.slots[which as usize].as_ref()
+    }
+
+    fn passed(&self, which: Which) -> bool {
+        self.slot(which).is_none_or(|slot| slot.left_out || slot.state == Some(Verdict::Success))
+    }
+
+    /// When a probe may be sent, if it may be at all now. A container that is being killed is asked only whether it is ready.
+    fn waits_for(&self, which: Which, killing: bool) -> Option<Duration> {
+        let allowed = match which {
+            Which::Startup => !self.started() && !killing && self.startup_heard_at.is_none(),
+            Which::Readiness => self.started(),
+            Which::Liveness => self.started() && !killing,
+        };
+        let slot = self.slot(which).filter(|slot| allowed && !slot.in_flight && !slot.left_out)?;
+        let wants_more = which != Which::Liveness && !killing && slot.state != Some(Verdict::Success);
+        match self.eager {
+            Some(_) if wants_more => Some(slot.due.min(slot.extra_due)),
+            _ => Some(slot.due),
+        }
+    }
+}

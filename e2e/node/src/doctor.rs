@@ -1,0 +1,141 @@
+//! Finds the smallest change to a failing probe's request that turns failure into success, proves it both ways, and names
+//! the cause. Main function: [`diagnose`]. What no experiment shows gets no name; no text of an answer is ever looked at.
+
+mod ask;
+mod differences;
+mod fix;
+mod from_start;
+mod history;
+mod lab;
+mod path;
+mod place;
+mod protocol;
+mod redirects;
+mod search;
+mod time;
+mod under_load;
+
+use std::{net::SocketAddr, time::Duration};
+
+use e2e_kubelet::{
+    diagnosis::{Cause, Confidence, Diagnosis, Fix, Flip, Outcome, Trial},
+    observation::{Observation, Verdict},
+};
+use e2e_plan::{Probe, Which};
+use lab::Lab;
+
+use crate::probe::{Profile, Target};
+
+pub use ask::{AskError, Asked, EXAMPLE_POD_IP};
+pub use from_start::{Answers, SUCCESSES, Start, has_started, with_start};
+pub use history::with_history;
+pub use under_load::diagnose_under_load;
+
+/// The probe in question and where it is declared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Case {
+    /// `Deployment` or `StatefulSet`.
+    pub kind: String,
+    /// The workload's name.
+    pub component: String,
+    /// The container's name.
+    pub container: String,
+    /// Which of its probes.
+    pub which: Which,
+    /// The declaration.
+    pub probe: Probe,
+    /// What else is known.
+    pub known: Known,
+}
+
+/// What is known of a container beside its probe. All of it may be empty; each part gives the search more to try.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known {
+    /// Names of Services in front of the pod, under which others call it.
+    pub services: Vec<String>,
+    /// A request that works.
+    pub works: Option<Works>,
+    /// Paths that the container's other probes ask.
+    pub paths: Vec<String>,
+    /// Whether the container may have been started just now, so that it is worth waiting for it.
+    pub may_be_starting: bool,
+}
+
+/// A request that is said to work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Works {
+    /// Where it goes.
+    pub address: SocketAddr,
+    /// Whether it goes over TLS.
+    pub https: bool,
+    /// Its `Host`.
+    pub host: String,
+    /// Its path and query.
+    pub target: String,
+}
+
+/// Sends the probe and, when it fails, searches for the reason: at most 14 requests within three times the probe's timeout.
+pub async fn diagnose(case: &Case, target: &Target, profile: &Profile) -> Diagnosis {
+    let mut lab = match Lab::new(case, target, profile).await {
+        Ok(lab) => lab,
+        Err(observation) => return concluded(*observation, None, None, Vec::new()),
+    };
+    let (observation, mut found) = search::search(&mut lab).await;
+    let mut fix = found.as_ref().and_then(|found| fix::of(case, found));
+    if let Some(fix) = &mut fix {
+        lab.check(fix).await;
+    }
+    if !observation.success() && fix.as_ref().is_some_and(|fix| fix.verified == Some(false)) {
+        // The change that helped does not help any more: whatever it was, it was not the change.
+        (found, fix) = (None, None);
+    }
+    concluded(observation, found, fix, lab.into_trials())
+}
+
+/// A result of the search.
+#[derive(Debug)]
+struct Found {
+    cause: Cause,
+    flip: Option<Flip>,
+    /// A change is made back and forth before it is returned, but for those that time makes.
+    confirmed: bool,
+    explanation: String,
+    change: Option<fix::Change>,
+}
+
+/// What one observation says by itself, of a probe that only the run can send.
+#[must_use]
+pub fn of_observation(observation: Observation) -> Diagnosis {
+    let summary = observation.summary();
+    let trial = Trial { change: "the probe".to_owned(), verdict: observation.verdict, summary };
+    concluded(observation, None, None, vec![trial])
+}
+
+/// What a search came to.
+fn concluded(observation: Observation, found: Option<Found>, fix: Option<Fix>, evidence: Vec<Trial>) -> Diagnosis {
+    let requests = u32::try_from(evidence.len()).unwrap_or(u32::MAX);
+    let verdict = if observation.success() { Outcome::Success } else { Outcome::Failure };
+    let nothing = || match observation.verdict {
+        Verdict::Success => String::new(),
+        Verdict::NotMeasured => format!("the probe was not measured: {}", observation.message),
+        Verdict::Failure | Verdict::Errored => "of something that no single change of the request explains".to_owned(),
+    };
+    let (cause, flip, confirmed, explanation) = match found {
+        Some(found) => (Some(found.cause), found.flip, found.confirmed, found.explanation),
+        None => (None, None, false, nothing()),
+    };
+    let confidence = match (cause, confirmed) {
+        (None, _) => Confidence::None,
+        (Some(_), true) => Confidence::Proven,
+        (Some(_), false) => Confidence::Consistent,
+    };
+    Diagnosis { verdict, observation, cause, flip, confirmed, explanation, requests, confidence, fix, evidence }
+}
+
+/// A time in seconds for people, such as `0.7 s`.
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,202 @@
+//! A case from a URL, as people name it on a command line. Main type: [`Asked`].
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use e2e_plan::{Probe, ProbeAction, Which};
+
+use super::{Case, Known, Works};
+use crate::{
+    http::Url,
+    probe::{Profile, Target},
+    request::HttpRequest,
+};
+
+/// What stands for a pod's address where nobody says one: an address as pods have it.
+pub const EXAMPLE_POD_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 244, 0, 9));
+
+/// A probe by its URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Where the port can be reached from here, with the path: `http://127.0.0.1:8000/health`.
+    pub url: String,
+    /// What a kubelet would put into `Host`; without it the URL's address, or an example when that is a loopback address.
+    pub pod_ip: Option<IpAddr>,
+    /// `httpHeaders`, each `Name: value`.
+    pub headers: Vec<String>,
+    /// `timeoutSeconds`.
+    pub timeout: Duration,
+    /// `scheme`, where it is not that of the URL.
+    pub https: Option<bool>,
+    /// A URL that works.
+    pub works: Option<String>,
+}
+
+/// Why a URL or a flag is no probe.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// A URL is none, or none of HTTP.
+    #[error("`{url}`: {reason}; write it as http://127.0.0.1:8000/health")]
+    Url {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A host has no address.
+    #[error("`{url}`: the host {host} has no address; write an address, or correct the name")]
+    Host {
+        /// The URL.
+        url: String,
+        /// Its host.
+        host: String,
+    },
+    /// A header cannot be sent.
+    #[error("--header {header:?}: {reason}; write it as `Name: value`")]
+    Header {
+        /// What was given.
+        header: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Asked {
+    /// The case and how it is reached. Names are looked up.
+    ///
+    /// # Errors
+    ///
+    /// The URL, a header or the other URL cannot be used.
+    pub async fn case(&self) -> Result<(Case, Target), AskError> {
+        let url = parse(&self.url)?;
+        let port = url.explicit_port.ok_or_else(|| AskError::Url {
+            url: self.url.clone(),
+            reason: "it names no port, and a probe always does".to_owned(),
+        })?;
+        let address = look_up(&self.url, &url.host, port, None).await?;
+        let pod_ip = self.pod_ip.unwrap_or(match address.ip() {
+            ip if ip.is_loopback() => EXAMPLE_POD_IP,
+            ip => ip,
+        });
+        let works = match &self.works {
+            Some(works) => Some(working(works, address).await?),
+            None => None,
+        };
+        let action = ProbeAction::HttpGet {
+            https: self.https.unwrap_or(url.scheme == "https"),
+            host: None,
+            port,
+            path: url.target.clone(),
+            headers: self.headers()?,
+        };
+        let probe = Probe {
+            action,
+            initial_delay: Duration::ZERO,
+            period: Duration::from_secs(10),
+            timeout: self.timeout,
+            success_threshold: 1,
+            failure_threshold: 3,
+            termination_grace: None,
+        };
+        let case = Case {
+            kind: "Deployment".to_owned(),
+            component: "app".to_owned(),
+            container: "app".to_owned(),
+            which: Which::Liveness,
+            probe,
+            known: Known { works, may_be_starting: true, ..Known::default() },
+        };
+        Ok((case, Target { pod_ip, ports: BTreeMap::from([(port, address)]) }))
+    }
+
+    fn headers(&self) -> Result<Vec<(String, String)>, AskError> {
+        let header = |text: &String| {
+            let wrong = |reason: &str| AskError::Header { header: text.clone(), reason: reason.to_owned() };
+            let (name, value) = text.split_once(':').ok_or_else(|| wrong("it has no colon"))?;
+            let header = (name.trim().to_owned(), value.trim_matches([' ', '\t']).to_owned());
+            // What no kubelet could send either.
+            HttpRequest::of_probe("127.0.0.1", 80, "/", std::slice::from_ref(&header), &Profile::default())
+                .map_err(|error| wrong(&error))?;
+            Ok(header)
+        };
+        self.headers.iter().map(header).collect()
+    }
+}
+
+async fn working(text: &str, near: SocketAddr) -> Result<Works, AskError> {
+    let url = parse(text)?;
+    let address = look_up(text, &url.host, url.port(), Some(near.ip())).await?;
+    let https = url.scheme == "https";
+    // A client leaves the default port out.
+    let is_default = url.port() == if https { 443 } else { 80 };
+    let host = if is_default { Url { explicit_port: None, ..url.clone() }.authority() } else { url.authority() };
+    Ok(Works { address, https, host, target: url.target })
+}
+
+fn parse(text: &str) -> Result<Url, AskError> {
+    let wrong = |reason: &str| AskError::Url { url: text.to_owned(), reason: reason.to_owned() };
+    let none = Url { scheme: String::new(), host: String::new(), explicit_port: None, target: "/".to_owned() };
+    let joined = none.join(text).map_err(|reason| wrong(&reason))?;
+    match joined.url {
+        url if !joined.absolute || !matches!(url.scheme.as_str(), "http" | "https") => {
+            Err(wrong("it does not begin with http:// or https://"))
+        }
+        url if url.host.is_empty() => Err(wrong("it names no host")),
+        url => Ok(url),
+    }
+}
+
+/// The address of a host: `near` where that is one of them, IPv4 where there is a choice.
+async fn look_up(url: &str, host: &str, port: u16, near: Option<IpAddr>) -> Result<SocketAddr, AskError> {
+    let unknown = || AskError::Host { url: url.to_owned(), host: host.to_owned() };
+    let found: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await.map_err(|_| unknown())?.collect();
+    let is_near = |address: &&SocketAddr| Some(address.ip()) == near;
+    let first = found.iter().find(is_near).or_else(|| found.iter().find(|address| address.is_ipv4()));
+    first.or(found.first()).copied().ok_or_else(unknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn asked(url: &str) -> Asked {
+        let timeout = Duration::from_secs(1);
+        Asked { url: url.to_owned(), pod_ip: None, headers: Vec::new(), timeout, https: None, works: None }
+    }
+
+    #[rstest]
+    #[case("127.0.0.1:8000/health", "it does not begin with http:// or https://")]
+    #[case("/health", "it does not begin with http:// or https://")]
+    #[case("http://127.0.0.1/health", "it names no port, and a probe always does")]
+    #[case("http://127.0.0.1:port/", "invalid port \":port\" after host")]
+    #[case("http://:8000/", "it names no host")]
+    #[case("http://127.0.0.1:8000/a\nb", "net/url: invalid control character in URL")]
+    #[tokio::test]
+    async fn a_url_that_is_none_is_named(#[case] url: &str, #[case] reason: &str) {
+        let error = asked(url).case().await.unwrap_err();
+        assert_eq!(error, AskError::Url { url: url.to_owned(), reason: reason.to_owned() });
+    }
+
+    #[rstest]
+    #[case("X-A", "it has no colon")]
+    #[case("X A: 1", "net/http: invalid header field name \"X A\"")]
+    #[case("X-A: 1\nX-B: 2", "net/http: invalid header field value for \"X-A\"")]
+    #[tokio::test]
+    async fn a_header_that_cannot_be_sent_is_named(#[case] header: &str, #[case] reason: &str) {
+        let asked = Asked { headers: vec![header.to_owned()], ..asked("http://127.0.0.1:8000/") };
+        let error = asked.case().await.unwrap_err();
+        assert_eq!(error, AskError::Header { header: header.to_owned(), reason: reason.to_owned() });
+    }
+
+    #[tokio::test]
+    async fn a_loopback_address_is_no_pods() {
+        let (case, target) = asked("http://127.0.0.1:8000/a?b").case().await.unwrap();
+        assert_eq!((target.pod_ip, target.address(8000)), (EXAMPLE_POD_IP, Some(([127, 0, 0, 1], 8000).into())));
+        assert!(matches!(case.probe.action, ProbeAction::HttpGet { ref path, .. } if path == "/a?b"));
+    }
+}

@@ -1,0 +1,209 @@
+//! A probe that fails only while its container starts, by starting it again: one instance is asked from its start on, and nobody kills it
+//! for what it answers. Main function: [`with_start`]. Pure.
+
+use std::time::Duration;
+
+use e2e_kubelet::{
+    diagnosis::{Axis, Cause, Diagnosis, Flip, Trial},
+    observation::Observation,
+};
+use e2e_plan::Which;
+
+use super::{
+    Case, Found, concluded,
+    fix::{self, Change, USUAL_START},
+    seconds,
+};
+
+/// Successes in a row with which an instance counts as started.
+pub const SUCCESSES: usize = 3;
+
+/// What one instance answered, each with the time since its start, in order.
+pub type Answers = Vec<(Duration, Observation)>;
+
+/// Whether the last answers are successes, and enough of them.
+#[must_use]
+pub fn has_started(answers: &[(Duration, Observation)]) -> bool {
+    answers.len() >= SUCCESSES && answers[answers.len() - SUCCESSES..].iter().all(|(_, answer)| answer.success())
+}
+
+/// What is known beside the answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Start {
+    /// When the startup probe succeeded first, before which a kubelet sends no other; zero without one.
+    pub startup: Duration,
+    /// Whether the run has seen the probe have an instance killed.
+    pub has_killed: bool,
+}
+
+/// Adds to what was found `now` what an instance answered that was spared. A cause that was found stands.
+#[must_use]
+pub fn with_start(case: &Case, now: Diagnosis, answers: &[(Duration, Observation)], start: Start) -> Diagnosis {
+    if now.cause.is_some() {
+        return now;
+    }
+    let Some(answers) = until_started(answers) else { return not_yet(now, answers) };
+    // Before the successes that end it.
+    let Some(last) = answers.iter().rposition(|(_, answer)| !answer.success()) else {
+        let explanation = "it succeeds from the container's start on".to_owned();
+        return Diagnosis { explanation, ..now };
+    };
+    let (last_failure, first) = (&answers[last].1, answers[last + 1].0);
+    let evidence = turns(answers);
+    let requests = u32::try_from(answers.len()).unwrap_or(u32::MAX);
+    let probe = &case.probe;
+    // The last of the probes that a kubelet sends before it gives up.
+    let patience = start.startup.max(probe.initial_delay) + probe.period * probe.failure_threshold.saturating_sub(1);
+    let fails = format!("it fails in the first {} after a start", seconds(first));
+    if case.which == Which::Readiness || first <= patience {
+        let explanation = match case.which {
+            Which::Readiness => format!("{fails}, in which no Service sends the pod anything"),
+            Which::Startup | Which::Liveness => format!("{fails}, and a kubelet waits for {}", seconds(patience)),
+        };
+        return Diagnosis { explanation, requests, evidence, ..now };
+    }
+    let explanation = format!(
+        "the app answers from {} after a start on, and the {} probe has it killed after {}; an instance that was spared went on answering",
+        seconds(first),
+        case.which,
+        seconds(patience)
+    );
+    let found = Found {
+        cause: Cause::NotStarted,
+        flip: Some(Flip { axis: Axis::Time, from: seconds(patience), to: seconds(first) }),
+        // Killed it has not answered, and spared it has.
+        confirmed: start.has_killed,
+        explanation,
+        change: Some(Change::Startup(USUAL_START.max(first * 2))),
+    };
+    let fix = fix::of(case, &found);
+    Diagnosis { requests, ..concluded(last_failure.clone(), Some(found), fix, evidence) }
+}
+
+/// The answers up to the successes with which the instance counts as started: what fails later has nothing to do with the start.
+fn until_started(answers: &[(Duration, Observation)]) -> Option<&[(Duration, Observation)]> {
+    (SUCCESSES..=answers.len()).map(|end| &answers[..end]).find(|answers| has_started(answers))
+}
+
+/// Nothing can be said of a start that was not seen to its end, but that.
+fn not_yet(now: Diagnosis, answers: &[(Duration, Observation)]) -> Diagnosis {
+    let Some((asked_for, last)) = answers.last() else { return now };
+    let explanation = format!(
+        "it has not succeeded {SUCCESSES} times in a row within {} of a new start; --from-start takes a longer limit",
+        seconds(*asked_for)
+    );
+    let requests = u32::try_from(answers.len()).unwrap_or(u32::MAX);
+    let observation = if last.success() { now.observation } else { last.clone() };
+    Diagnosis { explanation, requests, ..concluded(observation, None, None, turns(answers)) }
+}
+
+/// The answers at which something changed: a start of a minute is hundreds of equal refusals.
+fn turns(answers: &[(Duration, Observation)]) -> Vec<Trial> {
+    let mut turns: Vec<Trial> = Vec::new();
+    let mut before = None;
+    for (at, answer) in answers {
+        let kind = (answer.verdict, answer.kind, answer.status);
+        if before != Some(kind) {
+            let change = format!("the probe, {} after the start", seconds(*at));
+            turns.push(Trial { change, verdict: answer.verdict, summary: answer.summary() });
+        }
+        before = Some(kind);
+    }
+    turns
+}
+
+#[cfg(test)]
+mod tests {
+    use e2e_kubelet::{
+        diagnosis::Confidence,
+        observation::{Kind, Verdict},
+    };
+    use rstest::rstest;
+
+    use super::*;
+    use crate::doctor::tests::case;
+
+    /// An instance that is asked every quarter of a second for `limit` seconds, and answers from `first` on.
+    fn answers(first: u64, limit: u64) -> Answers {
+        let refused = Observation::new(Verdict::Failure, Kind::Refused, "");
+        let success = Observation::new(Verdict::Success, Kind::Response, "");
+        let at = (0..limit * 4).map(|quarter| Duration::from_millis(quarter * 250));
+        at.map(|at| (at, if at < Duration::from_secs(first) { refused.clone() } else { success.clone() })).collect()
+    }
+
+    #[rstest]
+    // Three failures, 10 s apart: the last one after 20 s.
+    #[case::killed(
+        Which::Liveness,
+        0,
+        21,
+        0,
+        Some(Cause::NotStarted),
+        "answers from 21.0 s after a start on, and the liveness probe has it killed after 20.0 s"
+    )]
+    #[case::spared(
+        Which::Liveness,
+        0,
+        19,
+        0,
+        None,
+        "in the first 19.0 s after a start, and a kubelet waits for 20.0 s"
+    )]
+    #[case::behind_a_startup_probe(Which::Liveness, 0, 21, 15, None, "a kubelet waits for 35.0 s")]
+    // The delay counts from the start too.
+    #[case::delay_within_the_startup(Which::Liveness, 10, 36, 15, Some(Cause::NotStarted), "killed after 35.0 s")]
+    #[case::longer_delay(Which::Liveness, 30, 36, 15, None, "a kubelet waits for 50.0 s")]
+    #[case::readiness(Which::Readiness, 0, 50, 0, None, "no Service sends the pod anything")]
+    #[case::at_once(Which::Liveness, 0, 0, 0, None, "from the container's start on")]
+    #[case::never(Which::Liveness, 0, 60, 0, None, "has not succeeded 3 times in a row within 59.8 s of a new start")]
+    fn a_slow_start_is_held_against_what_a_kubelet_waits(
+        #[case] which: Which,
+        #[case] delay: u64,
+        #[case] first: u64,
+        #[case] startup: u64,
+        #[case] cause: Option<Cause>,
+        #[case] explanation: &str,
+    ) {
+        let mut case = case(&[], Duration::from_secs(1));
+        (case.which, case.probe.initial_delay) = (which, Duration::from_secs(delay));
+        let start = Start { startup: Duration::from_secs(startup), has_killed: true };
+        let found = with_start(&case, succeeds(), &answers(first, 60), start);
+        assert_eq!((found.cause, found.success()), (cause, cause.is_none() && first < 60), "{found:#?}");
+        assert!(found.explanation.contains(explanation), "{}", found.explanation);
+        if cause.is_some() {
+            assert_eq!((found.confidence, found.evidence.len()), (Confidence::Proven, 2));
+            let fix = found.fix.unwrap();
+            assert!(
+                fix.patch
+                    .is_some_and(|patch| patch.contains("startupProbe:") && patch.contains("failureThreshold: 90"))
+            );
+        }
+    }
+
+    #[test]
+    fn what_fails_once_it_has_started_is_no_slow_start() {
+        let mut answers = answers(0, 60);
+        answers[200].1 = Observation::new(Verdict::Failure, Kind::Refused, "");
+        let found = with_start(&case(&[], Duration::from_secs(1)), succeeds(), &answers, Start::default());
+        assert_eq!(found.explanation, "it succeeds from the container's start on");
+    }
+
+    #[test]
+    fn without_a_kill_there_is_one_half_of_a_proof() {
+        let found = with_start(&case(&[], Duration::from_secs(1)), succeeds(), &answers(21, 60), Start::default());
+        assert_eq!((found.cause, found.confidence), (Some(Cause::NotStarted), Confidence::Consistent));
+    }
+
+    #[test]
+    fn a_start_of_minutes_gets_a_patch_that_waits_twice_as_long() {
+        let mut case = case(&[], Duration::from_secs(1));
+        case.which = Which::Startup;
+        let found = with_start(&case, succeeds(), &answers(100, 110), Start::default());
+        // Periods of ten seconds.
+        assert!(found.fix.unwrap().patch.unwrap().ends_with("failureThreshold: 20\n"));
+    }
+
+    fn succeeds() -> Diagnosis {
+        crate::doctor::of_observation(Observation::new(Verdict::Success, Kind::Response, ""))
+    }
+}

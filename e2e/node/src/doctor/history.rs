@@ -1,0 +1,122 @@
+//! A probe that fails only while its container starts: asking now repeats nothing of that, but the run has asked each instance
+//! from its start on. Main function: [`with_history`].
+
+use std::time::Duration;
+
+use e2e_kubelet::{
+    diagnosis::{Axis, Cause, Diagnosis, Flip, Trial},
+    snapshot::ContainerReport,
+};
+
+use super::{
+    Case, Found, concluded,
+    fix::{self, Change, USUAL_START},
+    seconds,
+};
+
+/// Adds to what was found `now` what the run has seen of the container since its first start. A cause that was found stands.
+#[must_use]
+pub fn with_history(case: &Case, now: Diagnosis, seen: &ContainerReport) -> Diagnosis {
+    let (None, Some(report)) = (now.cause, seen.probes.get(&case.which)) else { return now };
+    // An instance that lived on after that had answered before it was killed, so that its kill had another reason.
+    let ended_before = |first: u64| {
+        let lives = seen.terminations.iter().map(|end| end.at.saturating_sub(end.started));
+        !seen.terminations.is_empty() && lives.into_iter().all(|life| life < Duration::from_millis(first))
+    };
+    let (explanation, flip, killer) = match (report.first_success_ms, seen.killed_before_it_listened()) {
+        (Some(first), _) if now.success() && seen.was_killed_by(case.which) && ended_before(first) => {
+            let (which, first) = (case.which, seconds(Duration::from_millis(first)));
+            let flip = Flip { axis: Axis::Time, from: seconds(Duration::ZERO), to: first.clone() };
+            let when = format!("the app answers from {first} after a start on");
+            (format!("{when}, and the {which} probe had it killed before that"), Some(flip), which)
+        }
+        (None, Some(killer)) if !now.success() => {
+            (format!("in no instance has anybody listened before the {killer} probe had it killed"), None, killer)
+        }
+        _ => return now,
+    };
+    // Nobody has seen it succeed with a change, so this is no proof.
+    let change = (killer == case.which).then_some(Change::Startup(USUAL_START));
+    let found = Found { cause: Cause::NotStarted, flip, confirmed: false, explanation, change };
+    let mut evidence = now.evidence;
+    evidence.extend(report.last_failure.as_ref().map(|last| Trial {
+        change: "the probe as the run sent it, the last time that it failed".to_owned(),
+        verdict: last.verdict,
+        summary: last.summary(),
+    }));
+    let fix = fix::of(case, &found);
+    concluded(now.observation, Some(found), fix, evidence)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use e2e_kubelet::{
+        diagnosis::Confidence,
+        observation::{Kind, Observation, Verdict},
+        snapshot::ProbeReport,
+        status::{ContainerStatus, Event, EventType, Termination},
+    };
+    use e2e_plan::{Probes, Which};
+    use rstest::rstest;
+
+    use super::*;
+    use crate::doctor::tests::case;
+
+    fn observed(verdict: Verdict, kind: Kind) -> Observation {
+        Observation::new(verdict, kind, "")
+    }
+
+    /// A container whose liveness probe was refused twice, and first succeeded after so long, in ms; if it was killed, then after
+    /// 11 s of an instance's life.
+    fn seen(first_success_ms: Option<u64>, killed: bool) -> ContainerReport {
+        let mut report = ContainerReport::declared("app", &Probes::default(), "");
+        report.status = ContainerStatus::waiting("");
+        let refused = observed(Verdict::Failure, Kind::Refused);
+        let success = first_success_ms.map(|_| observed(Verdict::Success, Kind::Response));
+        let probe = ProbeReport {
+            sent: Some(3),
+            failed: 2,
+            first_success_ms,
+            last_success: success,
+            last_failure: Some(refused),
+            ..ProbeReport::default()
+        };
+        report.probes = BTreeMap::from([(Which::Liveness, probe)]);
+        let (first, last) = (Duration::ZERO, Duration::from_secs(10));
+        let message = "Container app failed liveness probe, will be restarted".to_owned();
+        let killing = Event { kind: EventType::Normal, reason: "Killing".to_owned(), message, count: 1, first, last };
+        report.events = Vec::from_iter(killed.then_some(killing));
+        let (started, at) = (Duration::ZERO, Duration::from_secs(11));
+        let ended = Termination { exit_code: 0, signal: None, reason: "Completed".to_owned(), started, at };
+        report.terminations = Vec::from_iter(killed.then_some(ended));
+        report
+    }
+
+    #[rstest]
+    #[case::late(true, seen(Some(20_000), true), Some("from 20.0 s after a start on"))]
+    #[case::never(false, seen(None, true), Some("in no instance has anybody listened"))]
+    #[case::killed_once_it_had_answered(true, seen(Some(1_000), true), None)]
+    #[case::slow_and_spared(true, seen(Some(20_000), false), None)]
+    #[case::something_else_since(false, seen(Some(20_000), true), None)]
+    fn what_was_killed_in_its_start_has_not_started(
+        #[case] succeeds: bool,
+        #[case] seen: ContainerReport,
+        #[case] explanation: Option<&str>,
+    ) {
+        let mut case = case(&[], Duration::from_secs(1));
+        case.which = Which::Liveness;
+        let now = match succeeds {
+            true => observed(Verdict::Success, Kind::Response),
+            false => observed(Verdict::Failure, Kind::Refused),
+        };
+        let found = with_history(&case, crate::doctor::of_observation(now), &seen);
+        assert_eq!((found.success(), found.cause), (succeeds, explanation.map(|_| Cause::NotStarted)), "{found:#?}");
+        if let Some(explanation) = explanation {
+            assert!(found.explanation.contains(explanation), "{}", found.explanation);
+            assert_eq!(found.confidence, Confidence::Consistent);
+            assert!(found.fix.and_then(|fix| fix.patch).is_some_and(|patch| patch.contains("startupProbe:")));
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Experiments with the path and the query: other spellings of odd bytes, other paths, and headers that an app may want.
+
+use e2e_kubelet::{
+    diagnosis::{Axis, Cause, Flip},
+    observation::Observation,
+};
+use e2e_plan::Which;
+
+use super::{Found, fix::Change, lab::Lab};
+use crate::{probe::Prepared, request::escape_target};
+
+/// Where apps serve their health, by custom: first what fits the probe's question.
+fn usual(which: Which) -> [&'static str; 3] {
+    let own = if which == Which::Readiness { "/readyz" } else { "/livez" };
+    [own, "/healthz", "/health"]
+}
+
+/// How many other paths are tried: what the pod's other probes ask, the same path with or without its last slash, the usual ones.
+const OTHER_PATHS: usize = 5;
+
+/// Headers that apps and what stands in front of them ask for. No value is a secret, so that none can open anything.
+const WANTED: [(&str, &str); 8] = [
+    ("X-Forwarded-Proto", "https"),
+    ("Authorization", "Bearer probe"),
+    ("X-Api-Key", "probe"),
+    ("Accept", "application/json"),
+    ("Content-Type", "application/json"),
+    ("X-Requested-With", "XMLHttpRequest"),
+    ("Accept-Language", "en"),
+    ("Cookie", "probe=1"),
+];
+
+impl Lab<'_> {
+    /// Bytes that some servers refuse, spelt otherwise.
+    pub(super) async fn odd_path(&mut self, prepared: &Prepared, observation: &Observation) -> Option<Found> {
+        let target = prepared.request.target.clone();
+        if !is_odd(&target) || matches!(observation.status, Some(404 | 405)) {
+            return None;
+        }
+        let mut tried = vec![target.clone()];
+        for spelt in [escaped(&target), unescaped(&target), harmless(&target)] {
+            if tried.contains(&spelt) {
+                continue;
+            }
+            tried.push(spelt.clone());
+            let changed = with_target(prepared, &spelt);
+            if !self.flips(&format!("the probe with the path {spelt}"), &changed).await {
+                continue;
+            }
+            let explanation = format!("the server refuses bytes of the path {target} and takes {spelt}");
+            let flip = Flip { axis: Axis::Path, from: target, to: spelt.clone() };
+            let (cause, change) = (Cause::MalformedPath, Some(Change::Path(spelt)));
+            return Some(Found { cause, flip: Some(flip), confirmed: true, explanation, change });
+        }
+        None
+    }
+
+    /// Paths that may be the one that is meant.
+    pub(super) async fn another_path(&mut self, prepared: &Prepared) -> Option<Found> {
+        let target = prepared.request.target.clone();
+        let toggled = match target.strip_suffix('/') {
+            Some(without) => without.to_owned(),
+            None => format!("{target}/"),
+        };
+        let known = self.case.known.paths.iter().map(|path| escape_target(path));
+        let usual = usual(self.case.which).map(str::to_owned);
+        let mut candidates: Vec<String> = known.chain([toggled]).chain(usual).collect();
+        let mut seen = std::collections::BTreeSet::from([target.clone(), String::new()]);
+        candidates.retain(|candidate| seen.insert(candidate.clone()));
+        for candidate in candidates.into_iter().take(OTHER_PATHS) {
+            let changed = with_target(prepared, &candidate);
+            if !self.flips(&format!("the probe with the path {candidate}"), &changed).await {
+                continue;
+            }
+            let explanation = format!("the app does not serve GET {target}, and it serves GET {candidate}");
+            let flip = Flip { axis: Axis::Path, from: target, to: candidate.clone() };
+            let (cause, change) = (Cause::MethodOrPath, Some(Change::Path(candidate)));
+            return Some(Found { cause, flip: Some(flip), confirmed: true, explanation, change });
+        }
+        None
+    }
+
+    /// All headers that an app may want at once, and when that helps, half of them, until one is left.
+    pub(super) async fn wanted_header(&mut self, prepared: &Prepared) -> Option<Found> {
+        let missing = |(name, _): &&(&str, &str)| {
+            *name == "Accept" || !prepared.request.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name))
+        };
+        let mut wanted: Vec<(&str, &str)> = WANTED.iter().filter(missing).copied().collect();
+        let change = format!("the probe with {} more headers", wanted.len());
+        if !self.send(&change, with_headers(prepared, &wanted)).await?.success() {
+            return None;
+        }
+        while wanted.len() > 1 {
+            let second = wanted.split_off(wanted.len() / 2);
+            let names: Vec<&str> = wanted.iter().map(|(name, _)| *name).collect();
+            let change = format!("the probe with {}", names.join(", "));
+            if !self.send(&change, with_headers(prepared, &wanted)).await?.success() {
+                wanted = second;
+            }
+        }
+        let (name, value) = *wanted.first()?;
+        let change = format!("the probe with {name}: {value}");
+        if !self.holds(&change, &with_headers(prepared, &wanted)).await {
+            return None;
+        }
+        let explanation = format!("the app refuses requests without {name} and takes them with `{name}: {value}`");
+        let flip = Flip { axis: Axis::Headers, from: format!("no {name}"), to: format!("{name}: {value}") };
+        let change = Some(Change::Header { name: name.to_owned(), value: value.to_owned() });
+        Some(Found { cause: Cause::MissingHeader, flip: Some(flip), confirmed: true, explanation, change })
+    }
+}
+
+fn with_headers(prepared: &Prepared, headers: &[(&str, &str)]) -> Prepared {
+    let mut changed = prepared.clone();
+    for (name, value) in headers {
+        match *name {
+            "Accept" => changed.request.accept = Some((*value).to_owned()),
+            _ => changed.request.set(name, (*value).to_owned()),
+        }
+    }
+    changed
+}
+
+fn with_target(prepared: &Prepared, target: &str) -> Prepared {
+    let mut changed = prepared.clone();
+    changed.request.target = target.to_owned();
+    changed.url.target = target.to_owned();
+    changed
+}
+
+/// Whether two targets differ in their queries alone.
+pub(super) fn same_path(a: &str, b: &str) -> bool {
+    a.split('?').next() == b.split('?').next()
+}
+
+/// Whether a target has bytes that some servers refuse: RFC 3986 does not allow them, or they hide what they stand for.
+pub(super) fn is_odd(target: &str) -> bool {
+    target.contains('%') || target.bytes().any(is_refused_by_some)
+}
+
+fn is_refused_by_some(byte: u8) -> bool {
+    b"{}[]|\\^`\"<>".contains(&byte) || !byte.is_ascii_graphic()
+}
+
+fn escaped(target: &str) -> String {
+    target
+        .bytes()
+        .map(|b| if is_refused_by_some(b) { format!("%{b:02X}") } else { char::from(b).to_string() })
+        .collect()
+}
+
+/// Escapes of printable characters as those characters.
+fn unescaped(target: &str) -> String {
+    replaced(target, |byte| byte.is_ascii_graphic().then(|| char::from(byte).to_string()))
+}
+
+/// The same without anything odd.
+fn harmless(target: &str) -> String {
+    let plain = replaced(target, |_| Some("x".to_owned()));
+    plain.chars().map(|c| if c.is_ascii() && !is_refused_by_some(c as u8) { c } else { 'x' }).collect()
+}
+
+/// Escapes replaced by what a function makes of their byte, where it makes anything of it.
+fn replaced(target: &str, of: impl Fn(u8) -> Option<String>) -> String {
+    let mut text = String::new();
+    let mut rest = target;
+    while let Some(at) = rest.find('%') {
+        text.push_str(&rest[..at]);
+        let escape = rest.get(at..at + 3);
+        let byte = escape.and_then(|escape| u8::from_str_radix(&escape[1..], 16).ok());
+        match byte.and_then(&of) {
+            Some(plain) => {
+                text.push_str(&plain);
+                rest = &rest[at + 3..];
+            }
+            None => {
+                text.push('%');
+                rest = &rest[at + 1..];
+            }
+        }
+    }
+    text + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_bytes_are_spelt_otherwise() {
+        let target = "/a%2Fb[1]?x={y}";
+        assert_eq!(escaped(target), "/a%2Fb%5B1%5D?x=%7By%7D");
+        assert_eq!(unescaped(target), "/a/b[1]?x={y}");
+        assert_eq!(harmless(target), "/axbx1x?x=xyx");
+        assert!(is_odd(target) && !is_odd("/health?x=1"));
+        assert_eq!(unescaped("/%zz%2"), "/%zz%2");
+    }
+}

@@ -1,0 +1,236 @@
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use e2e_kubelet::{
+    diagnosis::{Axis, joined},
+    observation::Kind,
+};
+use e2e_plan::ProbeAction;
+use probed::{Reply, Request, Server, closed_port, header, response};
+use rstest::rstest;
+use tokio::time::Instant;
+
+use super::*;
+
+pub(super) const POD: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 244, 0, 9));
+
+pub(super) fn case(headers: &[(&str, &str)], timeout: Duration) -> Case {
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Case {
+        kind: "Deployment".into(),
+        component: "backend".into(),
+        container: "app".into(),
+        which: Which::Liveness,
+        probe: Probe {
+            action: ProbeAction::HttpGet { https: false, host: None, port: 8000, path: "/health".into(), headers },
+            initial_delay: Duration::ZERO,
+            period: Duration::from_secs(10),
+            timeout,
+            success_threshold: 1,
+            failure_threshold: 3,
+            termination_grace: None,
+        },
+        known: Known { services: vec!["backend".into()], ..Known::default() },
+    }
+}
+
+async fn examine(case: &Case, ports: &[(u16, std::net::SocketAddr)]) -> Diagnosis {
+    let target = Target { pod_ip: POD, ports: ports.iter().copied().collect::<BTreeMap<_, _>>() };
+    let start = Instant::now();
+    let diagnosis = diagnose(case, &target, &Profile::default()).await;
+    assert!(start.elapsed() < case.probe.timeout * 3, "{:?}", start.elapsed());
+    assert!(diagnosis.requests <= 14);
+    assert_eq!(diagnosis.requests as usize, diagnosis.evidence.len());
+    let json = serde_json::to_string(&diagnosis).unwrap();
+    assert_eq!(serde_json::from_str::<Diagnosis>(&json).unwrap(), diagnosis);
+    diagnosis
+}
+
+/// A diagnosis of a server that answers so, with a timeout of a second.
+async fn of_server(reply: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> (Diagnosis, Server) {
+    let server = Server::start(reply).await;
+    let diagnosis = examine(&case(&[], Duration::from_secs(1)), &[(8000, server.address)]).await;
+    (diagnosis, server)
+}
+
+fn host(request: &str) -> &str {
+    header(request, "Host").unwrap_or_default()
+}
+
+#[rstest]
+#[case::starlette(Reply::status(400, "Invalid host header"), "localhost:8000")]
+#[case::empty_body(Reply::status(400, ""), "localhost:8000")]
+#[case::translated_body(Reply::status(403, "Unbekannter Rechnername"), "127.0.0.1:8000")]
+#[case::misdirected(Reply::status(421, ""), "backend:8000")]
+#[case::another_site(Reply::status(404, "no such site"), "localhost:8000")]
+#[case::no_answer(Reply::Bytes(Vec::new()), "localhost:8000")]
+#[tokio::test]
+async fn a_host_allow_list_is_found_by_experiment(#[case] refusal: Reply, #[case] allowed: &'static str) {
+    let reply =
+        move |request: &Request| if host(request) == allowed { Reply::status(200, "OK") } else { refusal.clone() };
+    let (diagnosis, server) = of_server(reply).await;
+    assert_eq!((diagnosis.success(), diagnosis.cause, diagnosis.confirmed), (false, Some(Cause::HostAllowList), true));
+    let flip = Flip { axis: Axis::Host, from: "10.244.0.9:8000".into(), to: allowed.into() };
+    assert_eq!(diagnosis.flip, Some(flip));
+    assert_eq!(server.requests().len(), diagnosis.requests as usize);
+    let patch = format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: backend\nspec:\n  template:\n    spec:\n      \
+         containers:\n        - name: app\n          livenessProbe:\n            httpGet:\n              httpHeaders:\n                \
+         - name: Host\n                  value: \"{allowed}\"\n"
+    );
+    assert_eq!(diagnosis.fix.unwrap().patch.unwrap(), patch);
+}
+
+#[tokio::test]
+async fn headers_that_the_app_wants_are_kept_in_the_search_and_in_the_patch() {
+    let server = Server::start(|request| match (host(request), header(request, "X-Token")) {
+        ("localhost:8000", Some("t")) => Reply::status(200, "OK"),
+        _ => Reply::status(400, ""),
+    })
+    .await;
+    let case = case(&[("x-token", "t"), ("Host", "wrong")], Duration::from_secs(1));
+    let diagnosis = examine(&case, &[(8000, server.address)]).await;
+    assert_eq!((diagnosis.cause, diagnosis.confirmed), (Some(Cause::HostAllowList), true));
+    let patch = diagnosis.fix.unwrap().patch.unwrap();
+    assert!(patch.ends_with(
+        "- name: Host\n                  value: \"localhost:8000\"\n                - name: x-token\n                  value: t\n"
+    ));
+}
+
+#[rstest]
+#[case::user_agent(|request: &Request| request.contains("kube-probe"), Axis::UserAgent)]
+#[case::connection(|request: &Request| request.contains("Connection: close"), Axis::Connection)]
+#[tokio::test]
+async fn a_header_that_is_refused_is_named(#[case] refuses: fn(&Request) -> bool, #[case] axis: Axis) {
+    let (diagnosis, _server) =
+        of_server(move |request| Reply::status(if refuses(request) { 403 } else { 200 }, "")).await;
+    assert_eq!((diagnosis.cause, diagnosis.confirmed), (Some(Cause::HeaderRefused), true));
+    assert_eq!(diagnosis.flip.map(|flip| flip.axis), Some(axis));
+}
+
+#[tokio::test]
+async fn a_header_that_does_harm_is_shown() {
+    let server =
+        Server::start(|request| Reply::status(if header(request, "X-Odd").is_some() { 400 } else { 200 }, "")).await;
+    let diagnosis = examine(&case(&[("X-Odd", "1")], Duration::from_secs(1)), &[(8000, server.address)]).await;
+    let flip = Flip { axis: Axis::Headers, from: "X-Odd: 1".into(), to: String::new() };
+    assert_eq!(diagnosis.flip, Some(flip));
+}
+
+#[tokio::test]
+async fn a_slow_answer_is_found_by_waiting_for_it() {
+    let timeout = Duration::from_millis(400);
+    let server = Server::start(|_| Reply::After(Duration::from_millis(700), response(200, "OK"))).await;
+    let diagnosis = examine(&case(&[], timeout), &[(8000, server.address)]).await;
+    assert_eq!((diagnosis.cause, diagnosis.confirmed), (Some(Cause::TooSlow), true));
+    assert_eq!(diagnosis.explanation, "the right answer takes 0.7 s, and the probe waits for 0.4 s");
+    assert!(diagnosis.fix.unwrap().patch.unwrap().ends_with("livenessProbe:\n            timeoutSeconds: 2\n"));
+}
+
+#[rstest]
+#[case::slow_and_wrong(Reply::After(Duration::from_millis(500), response(500, "")))]
+#[case::never(Reply::ThenNothing(Vec::new()))]
+#[tokio::test]
+async fn a_late_answer_that_is_wrong_is_not_too_slow(#[case] reply: Reply) {
+    let server = Server::start(move |_| reply.clone()).await;
+    let diagnosis = examine(&case(&[], Duration::from_millis(300)), &[(8000, server.address)]).await;
+    assert_eq!((diagnosis.success(), diagnosis.cause), (false, None));
+    assert_eq!(diagnosis.observation.kind, Kind::Timeout);
+}
+
+#[tokio::test]
+async fn a_slow_answer_in_time_is_a_success() {
+    let server = Server::start(|_| Reply::After(Duration::from_millis(200), response(200, "OK"))).await;
+    let diagnosis = examine(&case(&[], Duration::from_secs(1)), &[(8000, server.address)]).await;
+    assert_eq!((diagnosis.success(), diagnosis.cause, diagnosis.requests), (true, None, 1));
+}
+
+#[rstest]
+#[case::path(404, Some(Cause::MethodOrPath))]
+#[case::method(405, Some(Cause::MethodOrPath))]
+#[case::dependency(503, Some(Cause::DependencyDown))]
+#[case::broken(500, None)]
+#[case::refused_to_all(400, None)]
+#[case::forbidden_to_all(403, None)]
+#[tokio::test]
+async fn what_everyone_gets_is_told_by_its_status(#[case] status: u16, #[case] cause: Option<Cause>) {
+    let (diagnosis, _server) = of_server(move |_| Reply::status(status, "Invalid host header")).await;
+    assert_eq!((diagnosis.success(), diagnosis.cause, diagnosis.flip), (false, cause, None));
+}
+
+#[tokio::test]
+async fn a_wrong_port_is_found_where_another_one_answers() {
+    let (metrics, app) =
+        (Server::start(|_| Reply::status(404, "")).await, Server::start(|_| Reply::status(200, "")).await);
+    let ports = [(8000, closed_port()), (8080, metrics.address), (9000, app.address)];
+    let diagnosis = examine(&case(&[], Duration::from_secs(1)), &ports).await;
+    assert_eq!((diagnosis.cause, diagnosis.confirmed), (Some(Cause::WrongPort), true));
+    assert_eq!(diagnosis.flip.unwrap().to, "9000");
+    assert!(diagnosis.fix.unwrap().patch.unwrap().ends_with("httpGet:\n              port: 9000\n"));
+}
+
+#[tokio::test]
+async fn a_closed_port_alone_has_no_name() {
+    let diagnosis = examine(&case(&[], Duration::from_secs(1)), &[(8000, closed_port())]).await;
+    assert_eq!((diagnosis.cause, diagnosis.observation.kind, diagnosis.requests), (None, Kind::Refused, 2));
+}
+
+#[rstest]
+#[tokio::test]
+async fn one_failure_of_five_gets_no_name(#[values(0, 1, 2, 3, 4)] phase: u32) {
+    let count = AtomicU32::new(phase);
+    let reply = move |_: &Request| {
+        let fails = count.fetch_add(1, Ordering::Relaxed) % 5 == 4;
+        Reply::status(if fails { 400 } else { 200 }, "Invalid host header")
+    };
+    let (diagnosis, _server) = of_server(reply).await;
+    assert_eq!((diagnosis.cause, diagnosis.flip), (None, None));
+}
+
+#[tokio::test]
+async fn what_cannot_be_sent_is_said() {
+    let mut case = case(&[], Duration::from_secs(1));
+    case.probe.action = ProbeAction::Exec { command: vec!["true".into()] };
+    let diagnosis = examine(&case, &[]).await;
+    assert_eq!((diagnosis.observation.verdict, diagnosis.requests), (Verdict::NotMeasured, 0));
+}
+
+#[test]
+fn patches_of_two_probes_of_a_container_become_one() {
+    let patch = |which, component: &str| {
+        let case = Case { which, component: component.into(), ..case(&[], Duration::from_secs(1)) };
+        let change = Some(fix::Change::Host("localhost:8000".into()));
+        let (cause, explanation) = (Cause::HostAllowList, String::new());
+        let found = Found { cause, flip: None, confirmed: true, explanation, change };
+        fix::of(&case, &found).unwrap().patch.unwrap()
+    };
+    let both = joined(&patch(Which::Readiness, "backend"), &patch(Which::Liveness, "backend")).unwrap();
+    let expected = r#"apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: backend
+spec:
+  template:
+    spec:
+      containers:
+        - name: app
+          readinessProbe:
+            httpGet:
+              httpHeaders:
+                - name: Host
+                  value: "localhost:8000"
+          livenessProbe:
+            httpGet:
+              httpHeaders:
+                - name: Host
+                  value: "localhost:8000"
+"#;
+    assert_eq!(both, expected);
+    assert_eq!(joined(&patch(Which::Readiness, "backend"), &patch(Which::Liveness, "engine")), None);
+}
+
+mod causes;

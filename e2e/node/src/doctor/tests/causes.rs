@@ -1,0 +1,397 @@
+//! The doctor's score: every cause with servers that really behave so, and what must not get a name. Each is met three times,
+//! with an English, an empty and a translated body, since no text may decide.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    pin::Pin,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use e2e_kubelet::diagnosis::{Cause, Diagnosis, Trial};
+use e2e_plan::ProbeAction;
+use futures_util::StreamExt;
+use probed::{Reply, Request, Server, Speaks, closed_port, header, response};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    task::JoinSet,
+};
+
+use super::{POD, case};
+use crate::{
+    doctor::{Case, Known, Works, diagnose},
+    probe::{Profile, Target},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// What is said with a refusal.
+const WORDS: [&str; 3] = ["Invalid host header", "", "Der Rechnername ist unbekannt"];
+
+/// A probe and what it meets.
+struct Patient {
+    case: Case,
+    target: Target,
+    /// Dropped when the examination is over.
+    _servers: Vec<Server>,
+    _tasks: JoinSet<()>,
+}
+
+type Making = Pin<Box<dyn Future<Output = Patient>>>;
+type Make = fn(&'static str) -> Making;
+
+impl Patient {
+    fn of(server: Server) -> Self {
+        let target = Target::new(POD, 8000, server.address);
+        Self { case: case(&[], SECOND), target, _servers: vec![server], _tasks: JoinSet::new() }
+    }
+
+    async fn serving(speaks: Speaks, reply: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        Self::of(Server::speaking(speaks, reply).await)
+    }
+
+    fn changed(mut self, change: impl FnOnce(&mut Case)) -> Self {
+        change(&mut self.case);
+        self
+    }
+
+    fn known(self, known: Known) -> Self {
+        self.changed(|case| case.known = known)
+    }
+
+    fn https(self) -> Self {
+        self.changed(|case| match &mut case.probe.action {
+            ProbeAction::HttpGet { https, .. } => *https = true,
+            _ => unreachable!("every case is an httpGet probe"),
+        })
+    }
+
+    fn asking(self, asked: &str) -> Self {
+        self.changed(|case| match &mut case.probe.action {
+            ProbeAction::HttpGet { path, .. } => *path = asked.to_owned(),
+            _ => unreachable!("every case is an httpGet probe"),
+        })
+    }
+
+    fn sending(self, name: &str, value: &str) -> Self {
+        self.changed(|case| match &mut case.probe.action {
+            ProbeAction::HttpGet { headers, .. } => headers.push((name.to_owned(), value.to_owned())),
+            _ => unreachable!("every case is an httpGet probe"),
+        })
+    }
+
+    fn dialling(mut self, address: SocketAddr) -> Self {
+        self.target.ports.insert(8000, address);
+        self
+    }
+}
+
+/// A fixture from its name and an expression for the patient, in which the words of refusals can be used.
+macro_rules! fixtures {
+    ($($name:literal => $cause:expr, |$words:ident| $patient:expr;)*) => {
+        [$(($name, $cause, (|$words| Box::pin(async move { let _ = $words; $patient })) as Make)),*]
+    };
+}
+
+fn ok_if(good: bool, otherwise: u16, words: &str) -> Reply {
+    if good { Reply::status(200, "OK") } else { Reply::status(otherwise, words) }
+}
+
+fn host(request: &Request) -> &str {
+    header(request, "Host").unwrap_or_default()
+}
+
+fn path(request: &Request) -> &str {
+    request.split(' ').nth(1).unwrap_or_default()
+}
+
+fn causes() -> Vec<(&'static str, Cause, Make)> {
+    fixtures! {
+        "400 for an unknown Host" => Cause::HostAllowList, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(host(r) == "localhost:8000", 400, words)).await;
+        "403 for an unknown Host" => Cause::HostAllowList, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(host(r) == "127.0.0.1:8000", 403, words)).await;
+        "421 for an unknown Host" => Cause::HostAllowList, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(host(r) == "backend:8000", 421, words)).await;
+        "404 from the default of name-based hosts" => Cause::HostAllowList, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(host(r).starts_with("localhost"), 404, words)).await;
+        "a closed connection for an unknown Host" => Cause::HostAllowList, |words|
+            Patient::serving(Speaks::Http1, |r| match host(r) == "localhost:8000" {
+                true => Reply::status(200, "OK"),
+                false => Reply::Bytes(Vec::new()),
+            }).await;
+        "a Host with an underscore" => Cause::HostSyntax, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(!host(r).contains('_'), 400, words)).await
+                .sending("Host", "my_upstream");
+        "400 without the certificate's name" => Cause::SniRequired, |words|
+            Patient::serving(Speaks::Tls, move |r| ok_if(r.server_name.as_deref() == Some("app.example"), 400, words))
+                .await.https();
+        "an alert without a name" => Cause::SniRequired, |words|
+            Patient::serving(Speaks::TlsForNames, |_| Reply::status(200, "OK")).await.https();
+        "a TLS port that answers 400 in plain text" => Cause::PlainToTls, |words|
+            Patient::serving(Speaks::Tls, |_| Reply::status(200, "OK")).await;
+        "a plain port that waits for the rest of a request" => Cause::TlsToPlain, |words|
+            Patient::serving(Speaks::Http1, |_| Reply::status(200, "OK")).await.https();
+        "a plain port that answers 400 to a handshake" => Cause::TlsToPlain, |words|
+            answers_anything(words).await;
+        "HTTP/2 without TLS" => Cause::Http1ToHttp2Only, |words|
+            Patient::serving(Speaks::Http2, |_| Reply::status(200, "OK")).await;
+        "a gRPC server" => Cause::Http1ToHttp2Only, |words|
+            Patient::serving(Speaks::Grpc, |_| Reply::status(200, "OK")).await;
+        "a PROXY header is expected" => Cause::ProxyProtocolExpected, |words|
+            Patient::serving(Speaks::ProxyThenHttp1, |_| Reply::status(200, "OK")).await;
+        "431 for a long cookie" => Cause::HeaderTooLarge, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(r.len() < 1000, 431, words)).await
+                .sending("Cookie", &"c".repeat(2000));
+        "403 for the kubelet's User-Agent" => Cause::HeaderRefused, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(!r.contains("kube-probe"), 403, words)).await;
+        "400 for a header of the probe" => Cause::HeaderRefused, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(header(r, "X-Odd").is_none(), 400, words)).await
+                .sending("X-Odd", "1");
+        "braces in the query" => Cause::MalformedPath, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(!path(r).contains('{'), 400, words)).await
+                .asking("/health?of={db}");
+        "an escaped slash" => Cause::MalformedPath, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(!path(r).contains("%2F"), 400, words)).await
+                .asking("/health%2Fdb");
+        "403 without X-Forwarded-Proto" => Cause::MissingHeader, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(header(r, "X-Forwarded-Proto").is_some(), 403, words)).await;
+        "400 without Accept-Language" => Cause::MissingHeader, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(header(r, "Accept-Language").is_some(), 400, words)).await;
+        "401 without a token that nobody knows" => Cause::MissingHeader, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(header(r, "Authorization") == Some("Bearer s3cret"), 401, words)).await;
+        "403 without the token of a request that works" => Cause::MissingHeader, |words| {
+            let patient = Patient::serving(Speaks::Http1, move |r| ok_if(path(r).contains("token="), 403, words)).await;
+            let address = patient.target.ports[&8000];
+            let (host, target) = ("localhost:8000".to_owned(), "/health?token=t".to_owned());
+            patient.known(Known { works: Some(Works { address, https: false, host, target }), ..Known::default() })
+        };
+        "404 for everyone" => Cause::MethodOrPath, |words|
+            Patient::serving(Speaks::Http1, move |_| Reply::status(404, words)).await;
+        "405 for everyone" => Cause::MethodOrPath, |words|
+            Patient::serving(Speaks::Http1, move |_| Reply::status(405, words)).await;
+        "404 beside the right path" => Cause::MethodOrPath, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(path(r) == "/healthz", 404, words)).await;
+        "nobody listens, and another port answers" => Cause::WrongPort, |words| {
+            let mut patient = Patient::serving(Speaks::Http1, |_| Reply::status(200, "OK")).await;
+            let address = patient.target.ports[&8000];
+            patient.target.ports.insert(9000, address);
+            patient.dialling(closed_port())
+        };
+        "a listener on 127.0.0.1 alone" => Cause::BoundToLoopback, |words| {
+            let patient = Patient::serving(Speaks::Http1, |_| Reply::status(200, "OK")).await;
+            // All of 127.0.0.0/8 is this machine's, and the listener has one address of it.
+            let other = SocketAddr::from(([127, 0, 0, 9], patient.target.ports[&8000].port()));
+            patient.dialling(other)
+        };
+        "403 by the client's address" => Cause::SourceBlocked, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(r.peer == Ipv4Addr::new(127, 0, 0, 2), 403, words)).await;
+        "a redirect in a circle" => Cause::RedirectElsewhere, |words|
+            Patient::serving(Speaks::Http1, |_| Reply::redirect(302, "/health")).await;
+        "a redirect to itself until a proxy says TLS" => Cause::RedirectElsewhere, |words|
+            Patient::serving(Speaks::Http1, |r| match header(r, "X-Forwarded-Proto") {
+                Some(_) => Reply::status(200, "OK"),
+                None => Reply::redirect(301, "/health"),
+            }).await;
+        "a redirect to another host that hides a broken app" => Cause::RedirectElsewhere, |words|
+            Patient::serving(Speaks::Http1, move |r| match host(r) {
+                "app.example" => Reply::status(500, words),
+                _ => Reply::redirect(301, "http://app.example/health"),
+            }).await;
+        "an answer after the timeout" => Cause::TooSlow, |words|
+            Patient::serving(Speaks::Http1, move |_| Reply::After(SECOND * 3 / 2, response(200, words))).await;
+        "a port that opens after a while" => Cause::NotStarted, |words| opens_later().await;
+        "503 for everyone" => Cause::DependencyDown, |words|
+            Patient::serving(Speaks::Http1, move |_| Reply::status(503, words)).await;
+        "a body that ends early" => Cause::TruncatedResponse, |words|
+            Patient::serving(Speaks::Http1, |_| Reply::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf".into())).await;
+        "a body that stalls" => Cause::TruncatedResponse, |words|
+            Patient::serving(Speaks::Http1, |_| Reply::ThenNothing(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf".into())).await;
+        "a middlebox that drops Host" => Cause::Http10OrMissingHost, |words| behind_a_middlebox(words).await;
+    }
+    .to_vec()
+}
+
+fn confounders() -> Vec<(&'static str, bool, Make)> {
+    fixtures! {
+        "a redirect to TLS on the same host, with a certificate that nobody trusts" => true, |words| {
+            let secured = Server::speaking(Speaks::Tls, |_| Reply::status(200, "OK")).await;
+            let mut patient = Patient::serving(Speaks::Http1, |_| Reply::redirect(301, "https://10.244.0.9/health")).await;
+            patient.target.ports.insert(443, secured.address);
+            patient._servers.push(secured);
+            patient
+        };
+        "a body over 10 KiB" => true, |words|
+            Patient::serving(Speaks::Http1, |_| Reply::status(200, &"x".repeat(20_000))).await;
+        "a slow answer in time" => true, |words|
+            Patient::serving(Speaks::Http1, move |_| Reply::After(SECOND * 7 / 10, response(200, words))).await;
+        "a redirect to another host, behind which the app is well" => true, |words|
+            Patient::serving(Speaks::Http1, |r| match host(r) {
+                "app.example" => Reply::status(200, "OK"),
+                _ => Reply::redirect(301, "http://app.example/health"),
+            }).await;
+        "500 for everyone" => false, |words| Patient::serving(Speaks::Http1, move |_| Reply::status(500, words)).await;
+        "400 for everyone" => false, |words| Patient::serving(Speaks::Http1, move |_| Reply::status(400, words)).await;
+        "403 for everyone" => false, |words| Patient::serving(Speaks::Http1, move |_| Reply::status(403, words)).await;
+        "silence for everyone" => false, |words|
+            Patient::serving(Speaks::Http1, |_| Reply::ThenNothing(Vec::new())).await;
+        "a late answer that is wrong" => false, |words|
+            Patient::serving(Speaks::Http1, move |_| Reply::After(SECOND * 3 / 2, response(500, words))).await;
+        "resets for everyone" => false, |words| Patient::serving(Speaks::Http1, |_| Reply::Reset).await;
+        "nobody listens anywhere" => false, |words|
+            Patient::serving(Speaks::Http1, |_| Reply::Reset).await.dialling(closed_port());
+        "the first of five fails" => false, |words| now_and_then(words, 5, 0).await;
+        "the fifth of five fails" => true, |words| now_and_then(words, 5, 4).await;
+        "every other one fails" => false, |words| now_and_then(words, 2, 0).await;
+        "the first two of three fail" => false, |words| {
+            let count = AtomicU32::new(0);
+            Patient::serving(Speaks::Http1, move |_| {
+                ok_if(count.fetch_add(1, Ordering::Relaxed) % 3 == 2, 400, words)
+            }).await
+        };
+    }
+    .to_vec()
+}
+
+async fn now_and_then(words: &'static str, of: u32, which: u32) -> Patient {
+    let count = AtomicU32::new(0);
+    let fails = move |_: &Request| ok_if(count.fetch_add(1, Ordering::Relaxed) % of != which, 400, words);
+    Patient::serving(Speaks::Http1, fails).await
+}
+
+/// A plain server that answers whatever comes with 400, handshakes included, and a plain request with 200.
+async fn answers_anything(words: &'static str) -> Patient {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let unused = Server::start(|_| Reply::Reset).await;
+    let mut patient = Patient::of(unused).https().dialling(listener.local_addr().unwrap());
+    patient._tasks.spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut bytes = Vec::new();
+            let _ = stream.read_buf(&mut bytes).await;
+            let status = if bytes.starts_with(b"GET ") { 200 } else { 400 };
+            let _ = stream.write_all(&response(status, words)).await;
+        }
+    });
+    patient
+}
+
+async fn opens_later() -> Patient {
+    let address = closed_port();
+    let unused = Server::start(|_| Reply::Reset).await;
+    let mut patient = Patient::of(unused).dialling(address);
+    patient.case.known.may_be_starting = true;
+    patient._tasks.spawn(async move {
+        tokio::time::sleep(SECOND * 7 / 10).await;
+        let listener = TcpListener::bind(address).await.unwrap();
+        let server = Server::on(listener, Speaks::Http1, |_| Reply::status(200, "OK"));
+        std::future::pending::<()>().await;
+        drop(server);
+    });
+    patient
+}
+
+/// An app that refuses requests without Host, and in front of it something that drops it.
+async fn behind_a_middlebox(words: &'static str) -> Patient {
+    let app = Server::start(move |r| ok_if(header(r, "Host").is_some(), 400, words)).await;
+    let direct = app.address;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut patient = Patient::of(app).dialling(listener.local_addr().unwrap());
+    let (host, target) = ("localhost:8000".to_owned(), "/health".to_owned());
+    patient.case.known.works = Some(Works { address: direct, https: false, host, target });
+    patient._tasks.spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    if client.read_buf(&mut request).await.unwrap_or(0) == 0 {
+                        return;
+                    }
+                }
+                let text = String::from_utf8_lossy(&request).replace("HTTP/1.1", "HTTP/1.0");
+                let kept: Vec<&str> = text.split("\r\n").filter(|line| !line.starts_with("Host:")).collect();
+                let mut app = tokio::net::TcpStream::connect(direct).await.unwrap();
+                app.write_all(kept.join("\r\n").as_bytes()).await.unwrap();
+                let _ = tokio::io::copy(&mut app, &mut client).await;
+            });
+        }
+    });
+    patient
+}
+
+/// A diagnosis, and what is wrong with it whatever its cause.
+async fn examine(patient: &Patient) -> (Diagnosis, Vec<String>) {
+    let start = tokio::time::Instant::now();
+    let diagnosis = diagnose(&patient.case, &patient.target, &Profile::default()).await;
+    let took = start.elapsed();
+    let mut faults = Vec::new();
+    // Three seconds are promised, and the machine that runs the test has more to do.
+    if took > SECOND * 33 / 10 || diagnosis.requests > 14 {
+        faults.push(format!("{took:?} and {} requests", diagnosis.requests));
+    }
+    if let Some(fix) = diagnosis.fix.as_ref().filter(|fix| fix.patch.is_some()) {
+        let ports: Vec<u16> = patient.target.ports.keys().copied().collect();
+        if let Err(error) = crate::doctor::fix::patched(fix, &patient.case, &ports) {
+            faults.push(format!("{error} for the patch {:?}", fix.patch));
+        }
+        // A patch that reveals a broken app makes the probe fail, which is its purpose.
+        if fix.verified != Some(!diagnosis.success()) {
+            faults.push(format!("the check of the patch came to {:?}: {:?}", fix.verified, fix.patch));
+        }
+    }
+    (diagnosis, faults)
+}
+
+/// Meets every fixture, a few at a time: what is late here must be late by itself.
+async fn meet<T: Copy + 'static>(
+    fixtures: Vec<(&'static str, T, Make)>,
+    faults: &mut Vec<String>,
+) -> Vec<(String, T, Diagnosis)> {
+    let mut met = Vec::new();
+    for words in WORDS {
+        let patients = fixtures.iter().map(|(name, expected, make)| async move {
+            (format!("{name} (with `{words}`)"), *expected, examine(&make(words).await).await)
+        });
+        let patients = futures_util::stream::iter(patients).buffered(4);
+        for (name, expected, (diagnosis, wrong)) in patients.collect::<Vec<_>>().await {
+            faults.extend(wrong.into_iter().map(|fault| format!("{name}: {fault}{}", tried(&diagnosis))));
+            met.push((name, expected, diagnosis));
+        }
+    }
+    met
+}
+
+fn tried(diagnosis: &Diagnosis) -> String {
+    let line = |trial: &Trial| format!("\n    {}: {}", trial.change, trial.summary);
+    diagnosis.evidence.iter().map(line).collect()
+}
+
+#[tokio::test]
+async fn the_score() {
+    let mut faults = Vec::new();
+    let causes = meet(causes(), &mut faults).await;
+    let confounders = meet(confounders(), &mut faults).await;
+    let wrong = |(_, expected, diagnosis): &&(String, Cause, Diagnosis)| diagnosis.cause != Some(*expected);
+    let wrong: Vec<_> = causes.iter().filter(wrong).collect();
+    let false_names: Vec<_> = confounders.iter().filter(|(_, _, diagnosis)| diagnosis.cause.is_some()).collect();
+    println!(
+        "causes named {}/{}, false names on confounders {}/{}",
+        causes.len() - wrong.len(),
+        causes.len(),
+        false_names.len(),
+        confounders.len()
+    );
+    for (name, expected, diagnosis) in wrong {
+        faults.push(format!("{name}: {:?} instead of {expected}{}", diagnosis.cause, tried(diagnosis)));
+    }
+    for (name, _, diagnosis) in false_names {
+        faults.push(format!("{name}: {:?} is a false name{}", diagnosis.cause, tried(diagnosis)));
+    }
+    for (name, success, diagnosis) in confounders.iter().filter(|(_, success, d)| d.success() != *success) {
+        faults.push(format!("{name}: success should be {success}{}", tried(diagnosis)));
+    }
+    assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
+    let covered: std::collections::BTreeSet<Cause> = causes.iter().map(|(_, cause, _)| *cause).collect();
+    assert_eq!(covered.len(), Cause::ALL.len(), "every cause has a fixture");
+}

@@ -1,0 +1,238 @@
+//! A probe that succeeds while nobody else asks, and fails while the app is busy. Main function: [`diagnose_under_load`].
+
+use std::time::Duration;
+
+use e2e_kubelet::{
+    diagnosis::{Axis, Cause, Diagnosis, Fix, Flip, Trial},
+    observation::Observation,
+};
+use futures_util::future::{Either, select};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{
+    Case, Found, concluded,
+    fix::{self, Change},
+    lab::exchange,
+    seconds,
+};
+use crate::probe::{Prepared, Profile, Target};
+
+/// From one probe to the next: often enough for a dozen in a few seconds, rarely enough to be no load itself.
+const PAUSE: Duration = Duration::from_millis(200);
+/// How much longer than the probe every second request waits, to learn how late the answer is.
+const PATIENCE: u32 = 10;
+/// How long an app gets to finish what it was given, and then how many probes have to succeed again.
+const RECOVERY: (Duration, usize) = (Duration::from_secs(10), 3);
+/// One failure may be an accident.
+const FAILURES: usize = 2;
+
+/// Sends a probe of HTTP that succeeded `at_rest` again and again until `load` ends, and after that. `who` says who makes the load,
+/// such as `40 clients that ask GET /`. A probe that fails at rest needs no load to be explained, and keeps its diagnosis.
+pub async fn diagnose_under_load(
+    case: &Case,
+    target: &Target,
+    profile: &Profile,
+    at_rest: Diagnosis,
+    who: &str,
+    load: impl Future<Output = ()>,
+) -> Diagnosis {
+    let prepared = Prepared::of_probe(&case.probe.action, target, case.probe.timeout, profile).await;
+    let (true, Ok(prepared)) = (at_rest.success(), prepared) else { return at_rest };
+    let mut busy = Busy { within: case.probe.timeout, ..Busy::default() };
+    {
+        let probing = std::pin::pin!(busy.probe(target, &prepared));
+        match select(std::pin::pin!(load), probing).await {
+            // The probe that was under way belongs to neither side.
+            Either::Left(((), _)) => {}
+            Either::Right((never, _)) => match never {},
+        }
+    }
+    busy.recover(target, &prepared).await;
+    busy.judge(case, at_rest, who)
+}
+
+/// What was seen while the app was busy, and after it.
+#[derive(Default)]
+struct Busy {
+    within: Duration,
+    /// As a kubelet sends it.
+    strict: Vec<Observation>,
+    /// The same with more time.
+    patient: Vec<Observation>,
+    trials: Vec<Trial>,
+    recovered: bool,
+}
+
+/// Never made: probing goes on until the load ends.
+enum Never {}
+
+impl Busy {
+    async fn probe(&mut self, target: &Target, prepared: &Prepared) -> Never {
+        loop {
+            let strict = exchange(target, prepared.clone(), self.within).await;
+            self.note("the probe under load", &strict);
+            self.strict.push(strict);
+            let patient = exchange(target, prepared.clone(), self.within * PATIENCE).await;
+            self.note("the probe under load, waiting on for the answer", &patient);
+            self.patient.push(patient);
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Waits until the probe succeeds again several times in a row.
+    async fn recover(&mut self, target: &Target, prepared: &Prepared) {
+        let (limit, wanted) = RECOVERY;
+        let deadline = Instant::now() + limit;
+        let mut in_a_row = 0;
+        while in_a_row < wanted && Instant::now() < deadline {
+            let answer = timeout(limit, exchange(target, prepared.clone(), self.within)).await;
+            let Ok(answer) = answer else { return };
+            self.note("the probe after the load", &answer);
+            in_a_row = if answer.success() { in_a_row + 1 } else { 0 };
+            sleep(PAUSE).await;
+        }
+        self.recovered = in_a_row == wanted;
+    }
+
+    fn note(&mut self, change: &str, observation: &Observation) {
+        let (change, summary) = (change.to_owned(), observation.summary());
+        self.trials.push(Trial { change, verdict: observation.verdict, summary });
+    }
+
+    fn judge(self, case: &Case, at_rest: Diagnosis, who: &str) -> Diagnosis {
+        let failed: Vec<&Observation> = self.strict.iter().filter(|one| !one.success()).collect();
+        let (sent, failures) = (self.strict.len(), failed.len());
+        let slowest = self.patient.iter().map(|one| one.total_ms / 1000.0).fold(0.0, f64::max);
+        let rest = at_rest.observation.total_ms / 1000.0;
+        let mut evidence = at_rest.evidence;
+        evidence.extend(self.trials);
+        let (Some(first), true) = (failed.first().copied().cloned(), failures >= FAILURES) else {
+            let explanation = format!("{sent} probes were sent beside {who}, and {failures} failed");
+            return Diagnosis { explanation, ..concluded(at_rest.observation, None, None, evidence) };
+        };
+        let comes_late = self.patient.iter().all(Observation::success) && slowest > self.within.as_secs_f64();
+        let times = |time: f64| seconds(Duration::from_secs_f64(time));
+        if !(comes_late && self.recovered) {
+            let explanation = format!(
+                "of load: {failures} of {sent} probes failed beside {who}, and {}",
+                if self.recovered { "none before and after it" } else { "they go on to fail after it" }
+            );
+            return Diagnosis { explanation, ..concluded(first, None, None, evidence) };
+        }
+        let explanation = format!(
+            "the right answer takes up to {} beside {who}, and {:.3} s without: {failures} of {sent} probes, which wait for {}, failed",
+            times(slowest),
+            rest,
+            seconds(self.within)
+        );
+        let enough = (slowest * 1.5).ceil().max(self.within.as_secs_f64().floor() + 1.0);
+        let found = Found {
+            cause: Cause::TooSlow,
+            flip: Some(Flip { axis: Axis::Load, from: who.to_owned(), to: "no load".to_owned() }),
+            confirmed: true,
+            explanation,
+            change: Some(Change::Timeout(Duration::from_secs_f64(enough))),
+        };
+        let fix = fix::of(case, &found).map(|fix| Fix {
+            summary: format!("{}; or give the app a worker that is never busy with other requests", fix.summary),
+            // Every patient request was the probe as patched, and succeeded.
+            verified: Some(Duration::from_secs_f64(enough) <= self.within * PATIENCE),
+            ..fix
+        });
+        concluded(first, Some(found), fix, evidence)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::BTreeMap,
+        sync::{Arc, Mutex},
+        time::Instant as Clock,
+    };
+
+    use probed::{Reply, Server, response};
+    use rstest::rstest;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+        task::JoinSet,
+    };
+
+    use super::*;
+    use crate::doctor::{
+        diagnose,
+        tests::{POD, case},
+    };
+
+    const CLIENTS: u32 = 40;
+    /// How long the one worker is busy with a request.
+    const WORK: Duration = Duration::from_millis(15);
+    const WHO: &str = "40 clients";
+
+    /// The requests that are waiting make each new one wait; `too_many` of them are turned away.
+    async fn one_worker(too_many: Option<Duration>) -> Server {
+        let free_at = Arc::new(Mutex::new(Clock::now()));
+        Server::start(move |_| {
+            let (mut free_at, now) = (free_at.lock().unwrap(), Clock::now());
+            let waits = free_at.saturating_duration_since(now);
+            if too_many.is_some_and(|limit| waits > limit) {
+                return Reply::status(503, "");
+            }
+            *free_at = now.max(*free_at) + WORK;
+            Reply::After(*free_at - now, response(200, "OK"))
+        })
+        .await
+    }
+
+    /// Clients that each ask again and again.
+    async fn load(server: &Server, clients: u32) {
+        let address = server.address;
+        let mut asking = JoinSet::new();
+        for _ in 0..clients {
+            asking.spawn(async move {
+                loop {
+                    let mut stream = TcpStream::connect(address).await.unwrap();
+                    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+                    stream.read_to_end(&mut Vec::new()).await.unwrap();
+                }
+            });
+        }
+        sleep(Duration::from_secs(4)).await;
+    }
+
+    async fn examine(server: &Server, clients: u32) -> Diagnosis {
+        let case = case(&[], Duration::from_millis(300));
+        let target = Target { pod_ip: POD, ports: BTreeMap::from([(8000, server.address)]) };
+        let profile = Profile::default();
+        let at_rest = diagnose(&case, &target, &profile).await;
+        diagnose_under_load(&case, &target, &profile, at_rest, WHO, load(server, clients)).await
+    }
+
+    #[tokio::test]
+    async fn a_busy_worker_is_too_slow() {
+        let found = examine(&one_worker(None).await, CLIENTS).await;
+        assert_eq!((found.success(), found.cause, found.confirmed), (false, Some(Cause::TooSlow), true), "{found:#?}");
+        let flip = Flip { axis: Axis::Load, from: WHO.to_owned(), to: "no load".to_owned() };
+        assert_eq!(found.flip, Some(flip));
+        let fix = found.fix.unwrap();
+        assert!(fix.patch.as_ref().is_some_and(|patch| patch.contains("timeoutSeconds: 1")), "{fix:?}");
+        assert_eq!(fix.verified, Some(true));
+    }
+
+    #[rstest]
+    #[case::turned_away(one_worker(Some(WORK * 2)), CLIENTS, false)]
+    #[case::hardly_busy(one_worker(None), 2, true)]
+    #[tokio::test]
+    async fn no_cause_is_guessed(
+        #[future]
+        #[case]
+        server: Server,
+        #[case] clients: u32,
+        #[case] success: bool,
+    ) {
+        let found = examine(&server.await, clients).await;
+        assert_eq!((found.success(), found.cause), (success, None), "{found:#?}");
+        assert!(found.explanation.contains(WHO), "{}", found.explanation);
+    }
+}

@@ -1,0 +1,347 @@
+//! gRPC probes: the health service, asked over HTTP/2 without TLS (`pkg/probe/grpc/grpc.go`). Main function: [`check`].
+
+use std::time::Duration;
+
+use ::http::{HeaderMap, Method, Request, Version};
+use e2e_kubelet::observation::{Kind, Observation, Verdict};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, timeout_at},
+};
+
+use crate::{
+    http::{self, Clock, Failure, Heard, Way, round_ms},
+    probe::Profile,
+};
+
+/// A client of gRPC dials again after about this long (`backoff.DefaultConfig`); a kubelet waits for it to succeed.
+const REDIAL: Duration = Duration::from_secs(1);
+/// The version that a kubelet of 1.32 is built with. Servers hardly look at it.
+const GRPC_GO: &str = "grpc-go/1.65.0";
+/// Where the health service is.
+const PATH: &str = "/grpc.health.v1.Health/Check";
+/// An answer is a few bytes; more than this is none.
+const MAX_MESSAGE: usize = 4096;
+
+/// Asks the health service for `service` at `way`, within `timeout`. `shown` is the address that a kubelet would dial.
+pub(super) async fn check(way: &Way, shown: &str, service: &str, timeout: Duration, profile: &Profile) -> Observation {
+    let clock = Clock::start(timeout);
+    let mut call = Call { phases: Phases::default(), heard: Heard::default(), request: String::new(), answer: None };
+    let ended = timeout_at(clock.deadline, call.run(way, shown, service, profile, clock)).await;
+    let seconds = timeout.as_secs_f64();
+    let (verdict, kind, message) = match (ended, &call.answer) {
+        (Ok(Ok(())), Some(Answer::Status(status))) => match health(*status) {
+            "SERVING" => (Verdict::Success, Kind::Health, String::new()),
+            other => (Verdict::Failure, Kind::Health, format!("service unhealthy (responded with {other:?})")),
+        },
+        (Ok(Ok(())), Some(Answer::Error { code: 12, message })) => {
+            let text =
+                "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): ".to_owned();
+            (Verdict::Failure, Kind::Health, text + message)
+        }
+        (Ok(Ok(())), Some(Answer::Error { code, message })) => {
+            let text = format!("rpc error: code = {} desc = {message}", code_word(*code));
+            (Verdict::Failure, Kind::Health, format!("error: health rpc probe failed: {text}"))
+        }
+        (Ok(Ok(())), None) => (Verdict::Failure, Kind::Closed, unavailable("error reading from server: EOF")),
+        (Ok(Err(failure)), _) => (Verdict::Failure, failure.kind, failure.text),
+        (Err(_), _) if call.speaks_http2() => {
+            (Verdict::Failure, Kind::Timeout, format!("timeout: health rpc did not complete within {seconds}s"))
+        }
+        (Err(_), _) => {
+            let kind = call.phases.refused.unwrap_or(Kind::Timeout);
+            let text =
+                format!("timeout: failed to connect service {shown:?} within {seconds}s: context deadline exceeded");
+            (Verdict::Failure, kind, text)
+        }
+    };
+    let http2 = call.speaks_http2();
+    let Phases { connect, first_byte, .. } = call.phases;
+    Observation {
+        grpc: call.answer.map(|answer| answer.word()),
+        http2,
+        request: call.request,
+        connect_ms: connect.map(round_ms),
+        first_byte_ms: first_byte.map(round_ms),
+        total_ms: round_ms(clock.start.elapsed()),
+        ..Observation::new(verdict, kind, message)
+    }
+}
+
+struct Call {
+    phases: Phases,
+    heard: Heard,
+    request: String,
+    answer: Option<Answer>,
+}
+
+#[derive(Default)]
+struct Phases {
+    connect: Option<Duration>,
+    first_byte: Option<Duration>,
+    /// Why the last dial came to nothing.
+    refused: Option<Kind>,
+}
+
+/// What the server said.
+enum Answer {
+    /// The health service's status.
+    Status(u64),
+    /// gRPC's own status, other than OK.
+    Error { code: u32, message: String },
+}
+
+impl Answer {
+    fn word(&self) -> String {
+        match self {
+            Self::Status(status) => health(*status).to_owned(),
+            Self::Error { code, .. } => code_word(*code).to_owned(),
+        }
+    }
+}
+
+impl Call {
+    /// Dials until the server speaks HTTP/2, as a client that blocks does, and asks once.
+    async fn run(
+        &mut self,
+        way: &Way,
+        shown: &str,
+        service: &str,
+        profile: &Profile,
+        clock: Clock,
+    ) -> Result<(), Failure> {
+        loop {
+            match self.dial_and_ask(way, shown, service, profile, clock.start).await {
+                Err(failure) if !self.speaks_http2() && failure.kind != Kind::InvalidRequest => {
+                    self.phases.refused = Some(failure.kind);
+                    sleep(REDIAL).await;
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    async fn dial_and_ask(
+        &mut self,
+        way: &Way,
+        shown: &str,
+        service: &str,
+        profile: &Profile,
+        start: Instant,
+    ) -> Result<(), Failure> {
+        let wire = http::connect(way, shown).await?;
+        self.phases.connect = Some(start.elapsed());
+        self.heard = wire.heard();
+        let broken = |error: &h2::Error| Failure::new(Kind::Http2, unavailable(&error.to_string()));
+        let (sender, connection) = h2::client::handshake(wire).await.map_err(|error| broken(&error))?;
+        let mut driver = JoinSet::new();
+        driver.spawn(async move {
+            // What ends the connection ends the call too, which tells of it.
+            let _ = connection.await;
+        });
+        let mut sender = sender.ready().await.map_err(|error| broken(&error))?;
+        let message = self.message(shown, profile)?;
+        let (response, mut body) = sender.send_request(message, false).map_err(|error| broken(&error))?;
+        body.send_data(encode(service).into(), true).map_err(|error| broken(&error))?;
+        let response = response.await.map_err(|error| broken(&error))?;
+        self.phases.first_byte = Some(start.elapsed());
+        self.answer = self.read(response).await.map_err(|error| broken(&error))?;
+        Ok(())
+    }
+
+    /// Whether the server's first frame is its SETTINGS, with which a kubelet's client counts as connected: the fourth byte
+    /// of a frame is its type.
+    fn speaks_http2(&self) -> bool {
+        matches!(self.heard.bytes().as_slice(), [_, _, _, 4, ..])
+    }
+
+    fn message(&mut self, authority: &str, profile: &Profile) -> Result<Request<()>, Failure> {
+        let user_agent = format!("kube-probe/{} {GRPC_GO}", profile.version);
+        self.request = format!(
+            ":method: POST\r\n:scheme: http\r\n:path: {PATH}\r\n:authority: {authority}\r\n\
+             content-type: application/grpc\r\nuser-agent: {user_agent}\r\nte: trailers\r\n"
+        );
+        Request::builder()
+            .method(Method::POST)
+            .version(Version::HTTP_2)
+            .uri(format!("http://{authority}{PATH}"))
+            .header("content-type", "application/grpc")
+            .header("user-agent", user_agent)
+            .header("te", "trailers")
+            .body(())
+            .map_err(|error| Failure::new(Kind::InvalidRequest, error.to_string()))
+    }
+
+    async fn read(&self, response: ::http::Response<h2::RecvStream>) -> Result<Option<Answer>, h2::Error> {
+        let (head, mut body) = response.into_parts();
+        if head.status != 200 {
+            let message = format!("unexpected HTTP status code received from server: {}", head.status);
+            return Ok(Some(Answer::Error { code: of_http(head.status.as_u16()), message }));
+        }
+        if let Some(error) = error_of(&head.headers) {
+            return Ok(Some(error));
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) = body.data().await {
+            let chunk = chunk?;
+            let _ = body.flow_control().release_capacity(chunk.len());
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > MAX_MESSAGE {
+                let message = format!("received message larger than max ({} vs. {MAX_MESSAGE})", bytes.len());
+                return Ok(Some(Answer::Error { code: 8, message }));
+            }
+        }
+        let trailers = body.trailers().await?.unwrap_or_default();
+        if let Some(error) = error_of(&trailers) {
+            return Ok(Some(error));
+        }
+        let broken = || Answer::Error { code: 13, message: "the message cannot be decoded".to_owned() };
+        Ok(Some(decode(&bytes).map_or_else(broken, Answer::Status)))
+    }
+}
+
+/// `HealthCheckRequest { service }`, in gRPC's frame: not compressed, and its length.
+fn encode(service: &str) -> Vec<u8> {
+    let mut message = Vec::new();
+    if !service.is_empty() {
+        // Field 1, of wire type 2.
+        message.push(0x0a);
+        varint(service.len() as u64, &mut message);
+        message.extend_from_slice(service.as_bytes());
+    }
+    let length = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
+    [&[0], length.as_slice(), &message].concat()
+}
+
+fn varint(mut value: u64, bytes: &mut Vec<u8>) {
+    while value >= 0x80 {
+        bytes.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+}
+
+/// The status of a `HealthCheckResponse` in gRPC's frame; one that is absent is 0. Other fields are skipped, as a client of an
+/// older version would. `None` when it is no such message.
+fn decode(frame: &[u8]) -> Option<u64> {
+    let (&[0, a, b, c, d], message) = frame.split_first_chunk::<5>()? else {
+        return None;
+    };
+    let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?;
+    let mut rest = message.get(..length)?;
+    let mut status = 0;
+    while !rest.is_empty() {
+        let (key, after) = read_varint(rest)?;
+        rest = match key & 7 {
+            0 => {
+                let (value, after) = read_varint(after)?;
+                if key >> 3 == 1 {
+                    status = value;
+                }
+                after
+            }
+            1 => after.get(8..)?,
+            2 => {
+                let (length, after) = read_varint(after)?;
+                after.get(usize::try_from(length).ok()?..)?
+            }
+            5 => after.get(4..)?,
+            _ => return None,
+        };
+    }
+    Some(status)
+}
+
+fn read_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let mut value = 0;
+    for (index, &byte) in bytes.iter().enumerate().take(10) {
+        value |= u64::from(byte & 0x7f).checked_shl(7 * u32::try_from(index).ok()?)?;
+        if byte < 0x80 {
+            return Some((value, &bytes[index + 1..]));
+        }
+    }
+    None
+}
+
+/// `ServingStatus` of grpc.health.v1.
+fn health(status: u64) -> &'static str {
+    match status {
+        0 => "UNKNOWN",
+        1 => "SERVING",
+        2 => "NOT_SERVING",
+        3 => "SERVICE_UNKNOWN",
+        _ => "UNRECOGNIZED",
+    }
+}
+
+/// `grpc-status` and `grpc-message`, when they tell of an error.
+fn error_of(headers: &HeaderMap) -> Option<Answer> {
+    let text = |name: &str| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let code = text("grpc-status")?.parse().unwrap_or(2);
+    (code != 0).then(|| Answer::Error { code, message: text("grpc-message").unwrap_or_default() })
+}
+
+/// gRPC's code for an HTTP status (`HTTPStatusConvTab` in grpc-go's internal/transport/http_util.go).
+fn of_http(status: u16) -> u32 {
+    match status {
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 502..=504 => 14,
+        _ => 2,
+    }
+}
+
+fn code_word(code: u32) -> &'static str {
+    const WORDS: [&str; 17] = [
+        "OK",
+        "Canceled",
+        "Unknown",
+        "InvalidArgument",
+        "DeadlineExceeded",
+        "NotFound",
+        "AlreadyExists",
+        "PermissionDenied",
+        "ResourceExhausted",
+        "FailedPrecondition",
+        "Aborted",
+        "OutOfRange",
+        "Unimplemented",
+        "Internal",
+        "Unavailable",
+        "DataLoss",
+        "Unauthenticated",
+    ];
+    WORDS.get(code as usize).copied().unwrap_or("Unknown")
+}
+
+fn unavailable(what: &str) -> String {
+    format!("error: health rpc probe failed: rpc error: code = Unavailable desc = {what}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_those_of_the_health_protocol() {
+        assert_eq!(encode(""), [0, 0, 0, 0, 0]);
+        assert_eq!(encode("db"), [0, 0, 0, 0, 4, 0x0a, 2, b'd', b'b']);
+        assert_eq!(decode(&[0, 0, 0, 0, 2, 0x08, 1]), Some(1));
+        assert_eq!(decode(&[0, 0, 0, 0, 0]), Some(0));
+        // Field 2, of wire type 2, is none of ours.
+        assert_eq!(decode(&[0, 0, 0, 0, 5, 0x12, 1, 7, 0x08, 2]), Some(2));
+        assert_eq!(decode(&[1, 0, 0, 0, 2, 0x08, 1]), None);
+        assert_eq!(decode(&[0, 0, 0, 0, 9, 0x08, 1]), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_decoded_or_refused(bytes: Vec<u8>) {
+            let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
+            decode(&[&[0], length.as_slice(), &bytes].concat());
+            decode(&bytes);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! One GET over HTTP on a connection of its own, redirects as a kubelet follows them. Main function: [`get`].
+
+mod exchange;
+mod http2;
+mod tls;
+mod url;
+mod wire;
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use e2e_kubelet::observation::{Kind, Observation, Verdict};
+use exchange::Exchange;
+use tokio::time::{Instant, timeout_at};
+use url::Joined;
+
+use crate::{probe::Target, request::HttpRequest};
+
+pub(super) use tls::names_in_certificate;
+pub(super) use url::Url;
+pub(super) use wire::{Failure, Heard, connect};
+
+/// A client that has sent this many requests follows no further redirect (`RedirectChecker` in `pkg/probe/http/http.go`).
+const MAX_REQUESTS: u32 = 10;
+
+/// How the server is reached. A kubelet knows nothing but an address; the rest is for the doctor's experiments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Way {
+    /// Where to connect.
+    pub(super) address: SocketAddr,
+    /// The address to connect from, where it is not the system's choice.
+    pub(super) source: Option<IpAddr>,
+    /// Bytes in front of everything else, such as a PROXY header.
+    pub(super) preamble: Vec<u8>,
+    /// The name that the TLS handshake asks for, where it is not that of the URL.
+    pub(super) server_name: Option<String>,
+    /// Whether HTTP/2 is spoken without TLS, and without asking first.
+    pub(super) http2: bool,
+}
+
+impl Way {
+    /// The way of a kubelet.
+    pub(super) fn to(address: SocketAddr) -> Self {
+        Self { address, source: None, preamble: Vec::new(), server_name: None, http2: false }
+    }
+}
+
+/// When an exchange began and when it has to be over.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clock {
+    pub(super) start: Instant,
+    pub(super) deadline: Instant,
+}
+
+impl Clock {
+    pub(super) fn start(timeout: Duration) -> Self {
+        let start = Instant::now();
+        Self { start, deadline: start + timeout }
+    }
+}
+
+/// Sends `request` to `url`, follows redirects to the same host name, and judges the end as a kubelet does.
+/// `way` is how the first request goes; ports of later ones are looked up in `target`. `timeout` bounds everything.
+pub(super) async fn get(
+    url: Url,
+    mut request: HttpRequest,
+    way: Way,
+    target: &Target,
+    timeout: Duration,
+) -> Observation {
+    let clock = Clock::start(timeout);
+    let first_host = url.host.clone();
+    let (mut url, mut way, mut sent) = (url, way, 0);
+    loop {
+        let exchange = Exchange::run(&way, &url, &request, clock).await;
+        sent += 1;
+        let observation = Observation { redirects: sent - 1, ..exchange.observation(&request, &url, clock.start) };
+        let Some(location) = exchange.location() else {
+            return observation;
+        };
+        let hop = match Hop::to(&location, &url, &first_host, sent, target) {
+            Ok(hop) => hop,
+            // Not followed is a success with a warning, which the observation already says.
+            Err(NoHop::AnotherHost) => return observation,
+            Err(NoHop::Failed(message)) => {
+                return Observation {
+                    verdict: Verdict::Failure,
+                    kind: Kind::Redirects,
+                    message,
+                    warning: None,
+                    ..observation
+                };
+            }
+            Err(NoHop::NotMeasured(message)) => {
+                return Observation {
+                    verdict: Verdict::NotMeasured,
+                    kind: Kind::Unsupported,
+                    message,
+                    warning: None,
+                    ..observation
+                };
+            }
+        };
+        // A Host of one's own outlives relative redirects only (`Client.do` in net/http/client.go).
+        if hop.absolute || request.host == url.authority() {
+            request.host = hop.url.authority();
+        }
+        // A URL of https is no Referer for one of http (`refererForURL`).
+        if !(url.scheme == "https" && hop.url.scheme == "http") {
+            request.set("Referer", url.to_string());
+        }
+        request.target.clone_from(&hop.url.target);
+        url = hop.url;
+        way.address = hop.dial;
+    }
+}
+
+/// Where a redirect that is followed leads.
+struct Hop {
+    url: Url,
+    absolute: bool,
+    dial: SocketAddr,
+}
+
+/// Why a redirect is not followed.
+enum NoHop {
+    AnotherHost,
+    Failed(String),
+    NotMeasured(String),
+}
+
+impl Hop {
+    fn to(location: &str, from: &Url, first_host: &str, sent: u32, target: &Target) -> Result<Self, NoHop> {
+        let Joined { url, absolute } = from.join(location).map_err(|error| {
+            NoHop::Failed(format!("Get {:?}: failed to parse Location header {location:?}: {error}", from.to_string()))
+        })?;
+        if url.host != first_host {
+            return Err(NoHop::AnotherHost);
+        }
+        if sent >= MAX_REQUESTS {
+            return Err(NoHop::Failed(format!("Get {location:?}: stopped after 10 redirects")));
+        }
+        if !matches!(url.scheme.as_str(), "http" | "https") {
+            let message = format!("Get {location:?}: unsupported protocol scheme {:?}", url.scheme);
+            return Err(NoHop::Failed(message));
+        }
+        let unknown =
+            || NoHop::NotMeasured(format!("redirected to {url}: no way to port {} of the pod is known", url.port()));
+        let dial = target.address(url.port()).ok_or_else(unknown)?;
+        Ok(Self { url, absolute, dial })
+    }
+}
+
+/// Connects and closes: a tcpSocket probe (`pkg/probe/tcp/tcp.go`).
+pub(super) async fn connect_only(dial: SocketAddr, shown: &str, timeout: Duration) -> Observation {
+    let clock = Clock::start(timeout);
+    let result = timeout_at(clock.deadline, connect(&Way::to(dial), shown)).await;
+    let total_ms = round_ms(clock.start.elapsed());
+    let observation = match result {
+        Ok(Ok(_wire)) => {
+            Observation { connect_ms: Some(total_ms), ..Observation::new(Verdict::Success, Kind::Connected, "") }
+        }
+        Ok(Err(failure)) => Observation::new(Verdict::Failure, failure.kind, failure.text),
+        Err(_) => Observation::new(Verdict::Failure, Kind::Timeout, format!("dial tcp {shown}: i/o timeout")),
+    };
+    Observation { total_ms, ..observation }
+}
+
+/// Milliseconds with three decimals: finer would be noise, and three survive JSON unchanged.
+pub fn round_ms(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}

@@ -1,0 +1,227 @@
+//! One request and what came back, judged as a kubelet judges it. Main type: [`Exchange`].
+
+use std::time::Duration;
+
+use e2e_kubelet::observation::{Kind, Observation, Verdict, excerpt};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    Clock, Failure, Url, Way, connect, http2, round_ms,
+    tls::{self, Secured},
+};
+use crate::{
+    request::HttpRequest,
+    response::{Broken, Head, Reader},
+};
+
+/// One request and what came back.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    received: Received,
+    phases: Phases,
+    end: Result<(), Failure>,
+}
+
+/// What has arrived, kept from the first byte on so that a timeout does not lose it.
+#[derive(Debug)]
+enum Received {
+    Http1(Reader),
+    Http2(http2::Arrived),
+}
+
+/// How long it took from the start until each phase was over.
+#[derive(Debug, Default, Clone, Copy)]
+struct Phases {
+    connect: Option<Duration>,
+    tls: Option<Duration>,
+    first_byte: Option<Duration>,
+}
+
+impl Received {
+    fn head(&self) -> Option<&Head> {
+        match self {
+            Self::Http1(reader) => reader.head(),
+            Self::Http2(arrived) => arrived.head.as_ref(),
+        }
+    }
+
+    fn body(&self) -> &[u8] {
+        match self {
+            Self::Http1(reader) => reader.body(),
+            Self::Http2(arrived) => &arrived.body,
+        }
+    }
+}
+
+impl Exchange {
+    pub(super) async fn run(way: &Way, url: &Url, request: &HttpRequest, clock: Clock) -> Self {
+        let mut exchange =
+            Self { received: Received::Http1(Reader::default()), phases: Phases::default(), end: Ok(()) };
+        let ended = timeout_at(clock.deadline, exchange.talk(way, url, request, clock.start)).await;
+        exchange.end = ended.unwrap_or_else(|_| Err(exchange.timed_out(&url.dialled())));
+        exchange
+    }
+
+    async fn talk(&mut self, way: &Way, url: &Url, request: &HttpRequest, start: Instant) -> Result<(), Failure> {
+        let shown = url.dialled();
+        let wire = connect(way, &shown).await?;
+        self.phases.connect = Some(start.elapsed());
+        if url.scheme != "https" {
+            return match way.http2 {
+                true => self.read_http2(wire, url, request, start).await,
+                false => self.read_http1(wire, request, &shown, start).await,
+            };
+        }
+        let name = way.server_name.as_deref().unwrap_or(&url.host);
+        let Secured { stream, http2 } = tls::handshake(wire, name, &shown).await?;
+        self.phases.tls = Some(start.elapsed());
+        match http2 {
+            true => self.read_http2(stream, url, request, start).await,
+            false => self.read_http1(stream, request, &shown, start).await,
+        }
+    }
+
+    async fn read_http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &mut self,
+        stream: S,
+        url: &Url,
+        request: &HttpRequest,
+        start: Instant,
+    ) -> Result<(), Failure> {
+        self.received = Received::Http2(http2::Arrived::default());
+        let Self { received: Received::Http2(arrived), phases, .. } = self else {
+            return Ok(());
+        };
+        http2::exchange(stream, url, request, arrived, || phases.first_byte = Some(start.elapsed())).await
+    }
+
+    /// Writes the request and reads until the response is whole.
+    async fn read_http1<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        mut stream: S,
+        request: &HttpRequest,
+        shown: &str,
+        start: Instant,
+    ) -> Result<(), Failure> {
+        let Self { received: Received::Http1(reader), phases, .. } = self else {
+            return Ok(());
+        };
+        // A server may answer and close before it has read the request: what it said still counts.
+        let written = match stream.write_all(&request.bytes()).await {
+            Ok(()) => stream.flush().await,
+            failed => failed,
+        };
+        let mut buffer = [0; 4096];
+        loop {
+            let count = match stream.read(&mut buffer).await {
+                Ok(count) => count,
+                // A TLS peer that closes without saying so has still closed.
+                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => 0,
+                Err(error) if reader.head().is_some() => {
+                    let failure = Failure::of_tls(&error, &[], shown);
+                    return Err(Failure { kind: Kind::Truncated, ..failure });
+                }
+                Err(error) => {
+                    return Err(match written.err() {
+                        Some(write) if write.get_ref().is_none() => Failure::of_io("write", shown, &write),
+                        _ => Failure::of_tls(&error, &[], shown),
+                    });
+                }
+            };
+            if count > 0 && phases.first_byte.is_none() {
+                phases.first_byte = Some(start.elapsed());
+            }
+            if count == 0 {
+                return reader.end().map_err(Failure::of_broken_end);
+            }
+            if reader.push(&buffer[..count]).map_err(Failure::of_broken)? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn timed_out(&self, shown: &str) -> Failure {
+        if self.phases.connect.is_none() {
+            let text = format!("dial tcp {shown}: i/o timeout (Client.Timeout exceeded while awaiting headers)");
+            return Failure::new(Kind::Timeout, text);
+        }
+        let (kind, phase) = match self.received.head() {
+            Some(_) => (Kind::Truncated, "(Client.Timeout or context cancellation while reading body)"),
+            None => (Kind::Timeout, "(Client.Timeout exceeded while awaiting headers)"),
+        };
+        Failure::new(kind, format!("context deadline exceeded {phase}"))
+    }
+
+    /// Where a redirect leads, if this is one that Go's client follows.
+    pub(super) fn location(&self) -> Option<String> {
+        let head = self.received.head().filter(|head| matches!(head.status, 301 | 302 | 303 | 307 | 308))?;
+        head.values("location").next().filter(|location| !location.is_empty()).map(str::to_owned)
+    }
+
+    pub(super) fn observation(&self, request: &HttpRequest, url: &Url, start: Instant) -> Observation {
+        let (verdict, kind, message, warning) = self.judge(url);
+        let head = self.received.head();
+        let sent = match self.received {
+            Received::Http1(_) => request.bytes(),
+            Received::Http2(_) => request.http2_text(&url.scheme).into_bytes(),
+        };
+        let Phases { connect, tls, first_byte } = self.phases;
+        Observation {
+            status: head.map(|head| head.status),
+            http2: matches!(self.received, Received::Http2(_)),
+            request: String::from_utf8_lossy(&sent).into_owned(),
+            headers: head.map(|head| head.headers.clone()).unwrap_or_default(),
+            body: excerpt(self.received.body()),
+            connect_ms: connect.map(round_ms),
+            tls_ms: tls.map(round_ms),
+            first_byte_ms: first_byte.map(round_ms),
+            total_ms: round_ms(start.elapsed()),
+            tls_alert: self.end.as_ref().err().and_then(|failure| failure.alert.clone()),
+            warning,
+            ..Observation::new(verdict, kind, message)
+        }
+    }
+
+    /// `DoHTTPProbe` in `pkg/probe/http/http.go`: errors before the head are failures, errors in the body are errors of the
+    /// prober, and then the status decides.
+    fn judge(&self, url: &Url) -> (Verdict, Kind, String, Option<String>) {
+        let status = self.received.head().map(|head| head.status);
+        let failed = |kind, text: &str| (Verdict::Failure, kind, format!("Get {:?}: {text}", url.to_string()), None);
+        match (&self.end, status) {
+            (Err(failure), Some(_)) if failure.kind == Kind::Truncated => {
+                (Verdict::Errored, failure.kind, failure.text.clone(), None)
+            }
+            (Err(failure), _) => failed(failure.kind, &failure.text),
+            (Ok(()), None) => failed(Kind::Closed, "EOF"),
+            (Ok(()), Some(status @ 200..=399)) => {
+                let body = String::from_utf8_lossy(self.received.body());
+                let warning = (status >= 300).then(|| format!("Probe terminated redirects, Response body: {body}"));
+                (Verdict::Success, Kind::Response, String::new(), warning)
+            }
+            (Ok(()), Some(status)) => {
+                (Verdict::Failure, Kind::Response, format!("HTTP probe failed with statuscode: {status}"), None)
+            }
+        }
+    }
+}
+
+impl Failure {
+    fn of_broken(broken: Broken) -> Self {
+        match broken {
+            Broken::Head(text) => Self::new(Kind::Malformed, text),
+            Broken::Empty => Self::new(Kind::Closed, "EOF"),
+            Broken::Body(text) => Self::new(Kind::Truncated, text),
+        }
+    }
+
+    /// As [`Self::of_broken`], where the end of the connection is what broke the head.
+    fn of_broken_end(broken: Broken) -> Self {
+        match broken {
+            Broken::Head(text) if text == "unexpected EOF" => Self::new(Kind::Closed, text),
+            other => Self::of_broken(other),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! As much of a URL as redirects need. Main type: [`Url`].
+
+use std::fmt;
+
+use crate::request::{authority, escape_target};
+
+/// A URL, of http as a rule; a redirect may lead to any other scheme.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Url {
+    /// The scheme, in lower case.
+    pub(crate) scheme: String,
+    /// The host name or address, without brackets.
+    pub(crate) host: String,
+    /// The port, when it is written.
+    pub(crate) explicit_port: Option<u16>,
+    /// Path and query, escaped.
+    pub(crate) target: String,
+}
+
+/// What a Location leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Joined {
+    /// The new URL.
+    pub(crate) url: Url,
+    /// Whether the Location had a scheme.
+    pub(crate) absolute: bool,
+}
+
+impl Url {
+    /// The port that is written or that the scheme implies.
+    pub(crate) fn port(&self) -> u16 {
+        self.explicit_port.unwrap_or(if self.scheme == "https" { 443 } else { 80 })
+    }
+
+    /// The host and the port as they are written, which is what `Host` says.
+    pub(crate) fn authority(&self) -> String {
+        match self.explicit_port {
+            Some(port) => authority(&self.host, port),
+            None if self.host.contains(':') => format!("[{}]", self.host),
+            None => self.host.clone(),
+        }
+    }
+
+    /// The host and the port that are dialled.
+    pub(crate) fn dialled(&self) -> String {
+        authority(&self.host, self.port())
+    }
+
+    /// Reads a Location relative to this URL.
+    pub(crate) fn join(&self, location: &str) -> Result<Joined, String> {
+        if location.bytes().any(|b| b < 0x20 || b == 0x7f) {
+            return Err("net/url: invalid control character in URL".to_owned());
+        }
+        let location = location.split('#').next().unwrap_or_default();
+        let (scheme, rest, absolute) = match scheme_of(location) {
+            Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest, true),
+            None => (self.scheme.clone(), location, false),
+        };
+        let url = match rest.strip_prefix("//") {
+            Some(rest) => {
+                let end = rest.find(['/', '?']).unwrap_or(rest.len());
+                let (host, explicit_port) = split_authority(&rest[..end])?;
+                Self { scheme, host, explicit_port, target: escape_target(&rest[end..]) }
+            }
+            // `mailto:` and the like lead to no host at all.
+            None if absolute => Self { scheme, host: String::new(), explicit_port: None, target: rest.to_owned() },
+            None => Self { scheme, target: escape_target(&self.resolve(rest)), ..self.clone() },
+        };
+        Ok(Joined { url, absolute })
+    }
+
+    /// A path or query relative to this URL's path, dots taken away.
+    fn resolve(&self, reference: &str) -> String {
+        let base = self.target.split('?').next().unwrap_or_default();
+        let (path, query) = match reference.split_once('?') {
+            Some((path, query)) => (path, format!("?{query}")),
+            None => (reference, String::new()),
+        };
+        if path.is_empty() {
+            let same = if query.is_empty() { self.target.as_str() } else { base };
+            return format!("{same}{query}");
+        }
+        let directory = &base[..base.rfind('/').map_or(0, |slash| slash + 1)];
+        let joined = if path.starts_with('/') { path.to_owned() } else { format!("{directory}{path}") };
+        let mut segments = Vec::new();
+        for segment in joined.split('/').skip(1) {
+            match segment {
+                "." => {}
+                ".." => {
+                    segments.pop();
+                }
+                other => segments.push(other),
+            }
+        }
+        if matches!(joined.rsplit('/').next(), Some("." | "..")) {
+            segments.push("");
+        }
+        format!("/{}{query}", segments.join("/"))
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}{}", self.scheme, self.authority(), self.target)
+    }
+}
+
+/// The scheme in front of a colon, if the text begins with one.
+fn scheme_of(text: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = text.split_once(':')?;
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+    is_scheme.then_some((scheme, rest))
+}
+
+fn split_authority(text: &str) -> Result<(String, Option<u16>), String> {
+    let text = text.rsplit_once('@').map_or(text, |(_, host)| host);
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').ok_or("missing ']' in host")?,
+        None => text.find(':').map_or((text, ""), |colon| text.split_at(colon)),
+    };
+    let port = match port.strip_prefix(':') {
+        None | Some("") if port.len() <= 1 => None,
+        Some(digits) => Some(digits.parse().map_err(|_| format!("invalid port {port:?} after host"))?),
+        None => return Err(format!("invalid port {port:?} after host")),
+    };
+    Ok((host.to_owned(), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("/other", "http://10.0.0.9:8080/other", false)]
+    #[case("other?x=1", "http://10.0.0.9:8080/a/other?x=1", false)]
+    #[case("../up/./here", "http://10.0.0.9:8080/up/here", false)]
+    #[case("..", "http://10.0.0.9:8080/", false)]
+    #[case("?x=1", "http://10.0.0.9:8080/a/b?x=1", false)]
+    #[case("//10.0.0.9/x", "http://10.0.0.9/x", false)]
+    #[case("HTTPS://10.0.0.9/x#y", "https://10.0.0.9/x", true)]
+    #[case("http://[fd00::1]:81", "http://[fd00::1]:81/", true)]
+    #[case("ftp://10.0.0.9/x", "ftp://10.0.0.9/x", true)]
+    fn locations_are_read_against_the_url(#[case] location: &str, #[case] expected: &str, #[case] absolute: bool) {
+        let url =
+            Url { scheme: "http".into(), host: "10.0.0.9".into(), explicit_port: Some(8080), target: "/a/b?q".into() };
+        let joined = url.join(location).unwrap();
+        assert_eq!((joined.url.to_string().as_str(), joined.absolute), (expected, absolute));
+    }
+
+    #[rstest]
+    #[case("http://10.0.0.9:port/")]
+    #[case("http://[fd00::1/")]
+    fn what_is_no_url_is_an_error(#[case] location: &str) {
+        let url = Url { scheme: "http".into(), host: "10.0.0.9".into(), explicit_port: None, target: "/".into() };
+        assert!(url.join(location).is_err());
+    }
+}

@@ -1,0 +1,135 @@
+//! A TCP connection that remembers the first bytes it heard, and failures in Go's words. Main type: [`Wire`].
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, ready},
+};
+
+use e2e_kubelet::observation::Kind;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    net::{TcpSocket, TcpStream},
+};
+
+use super::Way;
+
+/// As many bytes as Go looks at to see that a server answers HTTP to a TLS handshake: a record's header.
+const REMEMBERED: usize = 5;
+
+/// A connection.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    tcp: TcpStream,
+    heard: Heard,
+}
+
+/// The first bytes that came from the server; they outlive the connection.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Heard(Arc<Mutex<Vec<u8>>>);
+
+impl Heard {
+    /// The bytes.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn add(&self, bytes: &[u8]) {
+        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = REMEMBERED - heard.len().min(REMEMBERED);
+        heard.extend_from_slice(&bytes[..room.min(bytes.len())]);
+    }
+}
+
+impl Wire {
+    /// What is heard on it.
+    pub(crate) fn heard(&self) -> Heard {
+        self.heard.clone()
+    }
+}
+
+/// Why an exchange ended without a whole response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) kind: Kind,
+    pub(crate) text: String,
+    /// The alert with which the server ended TLS.
+    pub(crate) alert: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(kind: Kind, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into(), alert: None }
+    }
+
+    /// A failure to read or write. Go also names the local port, which differs each time; it is left out so that equal
+    /// failures have equal words.
+    pub(crate) fn of_io(verb: &str, shown: &str, error: &io::Error) -> Self {
+        Self::new(kind_of(error), format!("{verb} tcp {shown}: {verb}: {}", words_of(error)))
+    }
+}
+
+/// Connects, with a failure worded as Go words it. `shown` is the address that a kubelet would dial.
+pub(crate) async fn connect(way: &Way, shown: &str) -> Result<Wire, Failure> {
+    match open(way).await {
+        Ok(tcp) => Ok(Wire { tcp, heard: Heard::default() }),
+        Err(error) => Err(Failure::new(kind_of(&error), format!("dial tcp {shown}: connect: {}", words_of(&error)))),
+    }
+}
+
+async fn open(way: &Way) -> io::Result<TcpStream> {
+    let mut stream = match way.source {
+        None => TcpStream::connect(way.address).await?,
+        Some(source) => {
+            let socket = if source.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+            socket.bind((source, 0).into())?;
+            socket.connect(way.address).await?
+        }
+    };
+    // A probe is one small write; waiting for more to send would only add to its time. Failing to say so is harmless.
+    let _ = stream.set_nodelay(true);
+    stream.write_all(&way.preamble).await?;
+    Ok(stream)
+}
+
+fn kind_of(error: &io::Error) -> Kind {
+    use io::ErrorKind;
+    match error.kind() {
+        ErrorKind::ConnectionRefused => Kind::Refused,
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => Kind::Reset,
+        ErrorKind::TimedOut => Kind::Timeout,
+        ErrorKind::UnexpectedEof => Kind::Closed,
+        _ => Kind::Unreachable,
+    }
+}
+
+/// The system's words as Go prints them: without Rust's `(os error N)`, in lower case.
+fn words_of(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    text.to_lowercase()
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.tcp).poll_read(cx, buf))?;
+        self.heard.add(&buf.filled()[before..]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,308 @@
+//! One container: carries out what its worker asks for, and tells the worker what came of it.
+
+use std::{sync::Arc, time::Duration};
+
+use e2e_kubelet::{
+    observation::{Kind, Observation, Verdict},
+    snapshot::ContainerSpec,
+    status::{ContainerState, Exit},
+    worker::{Action, Input, Policy, Worker},
+};
+use e2e_plan::{Probe, ProbeAction, Which};
+use futures_util::future::join_all;
+use tokio::{
+    sync::{broadcast, watch},
+    task::{JoinError, JoinSet},
+    time::{Instant, sleep_until, timeout},
+};
+
+use super::{ExecError, KillError, Mode, Restart, Runtime, StartError, pod::Context};
+use crate::{
+    http::{connect_only, round_ms},
+    probe::{self, Profile, Target},
+};
+
+/// How much longer than its grace period a container may take to stop before the node ends without it.
+const KILL_SLACK: Duration = Duration::from_secs(5);
+/// How long after a kill that failed the next one follows: a kubelet lets a pod rest for so long when a sync of it failed
+/// (`backOffPeriod`).
+const KILL_AGAIN: Duration = Duration::from_secs(10);
+/// How much longer than its timeout a command may take before it counts as timed out here.
+const EXEC_SLACK: Duration = Duration::from_millis(500);
+/// How long a look at whether a port is open may take; a refusal takes microseconds.
+const PORT_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// Runs a container. `true` when it ended for good by itself, `false` when the node ended.
+pub(super) async fn drive<R: Runtime>(context: Context<R>, pod: String, spec: ContainerSpec, policy: Policy) -> bool {
+    let worker = Worker::new(pod.as_str(), spec.name.as_str(), spec.probes.clone(), policy);
+    let restarts = context.restarts.subscribe();
+    let (work, probes) = (JoinSet::new(), JoinSet::new());
+    let mut driver = Driver { context, pod, spec, worker, restarts, work, probes, kill_again: None, stop_by: None };
+    let mut input = Input::Tick;
+    loop {
+        driver.tell(input);
+        if driver.worker.is_done() {
+            return driver.stop_by.is_none();
+        }
+        match driver.next().await {
+            Some(next) => input = next,
+            None => return false,
+        }
+    }
+}
+
+struct Driver<R> {
+    context: Context<R>,
+    pod: String,
+    spec: ContainerSpec,
+    worker: Worker,
+    restarts: broadcast::Receiver<Restart>,
+    /// Starts, waits and kills. Dropping it ends them.
+    work: JoinSet<Done>,
+    /// Probes in flight, which nothing waits for.
+    probes: JoinSet<Probed>,
+    /// When to repeat a kill that failed, and its grace period.
+    kill_again: Option<(Instant, Duration)>,
+    /// Set once the node is ending: when to give up.
+    stop_by: Option<Instant>,
+}
+
+/// A probe that ended.
+struct Probed {
+    which: Which,
+    run: u32,
+    extra: bool,
+    observation: Observation,
+}
+
+/// What a task of the runtime came to.
+enum Done {
+    Start(Result<(), StartError>),
+    Exit(Exit),
+    Kill { grace: Duration, killed: Result<(), KillError> },
+}
+
+impl<R: Runtime> Driver<R> {
+    /// Tells the worker what happened, starts what it asks for, and publishes.
+    fn tell(&mut self, input: Input) {
+        match input {
+            Input::Started => self
+                .spawn(|runtime, pod, container| async move { Done::Exit(runtime.wait_exit(&pod, &container).await) }),
+            // What is in flight was meant for an instance that is gone.
+            Input::Exited(_) => {
+                self.probes = JoinSet::new();
+                self.kill_again = None;
+            }
+            _ => {}
+        }
+        for action in self.worker.handle(self.context.now(), input) {
+            match action {
+                Action::Start { .. } => self
+                    .spawn(|runtime, pod, container| async move { Done::Start(runtime.start(&pod, &container).await) }),
+                Action::Kill { grace, .. } => self.kill(grace),
+                Action::SendProbe { which, run, extra } => self.send(which, run, extra),
+            }
+        }
+        let ip = self.context.runtime.target(&self.pod).map(|target| target.pod_ip);
+        let (status, events) = (self.worker.status(), self.worker.events());
+        self.context.publish(&self.pod, |report| {
+            report.ip = ip.or(report.ip);
+            if let Some(container) = report.container_mut(&self.spec.name) {
+                container.update(status, events);
+            }
+        });
+    }
+
+    fn kill(&mut self, grace: Duration) {
+        self.spawn(move |runtime, pod, container| async move {
+            Done::Kill { grace, killed: runtime.kill(&pod, &container, grace).await }
+        });
+    }
+
+    /// Says, in a kubelet's words, that the container could not be killed, and plans the next try if it still runs.
+    fn kill_failed(&mut self, grace: Duration, KillError(error): &KillError) {
+        if !matches!(self.worker.status().state, ContainerState::Running { .. }) {
+            return;
+        }
+        let container = &self.spec.name;
+        let failed = format!("failed to \"KillContainer\" for {container:?} with KillContainerError: {error:?}");
+        self.context.warn(&self.pod, "FailedSync", &format!("Error syncing pod, skipping: {failed}"));
+        self.kill_again = Some((Instant::now() + KILL_AGAIN, grace));
+    }
+
+    fn spawn<F, Fut>(&mut self, work: F)
+    where
+        F: FnOnce(Arc<R>, String, String) -> Fut,
+        Fut: Future<Output = Done> + Send + 'static,
+    {
+        let runtime = Arc::clone(&self.context.runtime);
+        self.work.spawn(work(runtime, self.pod.clone(), self.spec.name.clone()));
+    }
+
+    fn send(&mut self, which: Which, run: u32, extra: bool) {
+        let Some(probe) = which.of(&self.spec.probes).cloned() else {
+            return;
+        };
+        let context = self.context.clone();
+        let (pod, container) = (self.pod.clone(), self.spec.name.clone());
+        self.probes.spawn(async move {
+            let (runtime, profile) = (&*context.runtime, &context.options.profile);
+            let is_worth_it = !extra || may_answer(&probe.action, runtime.target(&pod)).await;
+            let observation = match is_worth_it {
+                true => observe(runtime, profile, &pod, &container, &probe).await,
+                false => Observation::new(Verdict::Failure, Kind::Refused, "no port of the pod is open yet"),
+            };
+            Probed { which, run, extra, observation }
+        });
+    }
+
+    /// Waits for what happens next; `None` when the node is ending and this container need not be waited for.
+    async fn next(&mut self) -> Option<Input> {
+        loop {
+            let wake = self.worker.next_wake().map(|wake| self.context.instant(wake));
+            let stopping = self.stop_by.is_some();
+            let kill_again = self.kill_again;
+            tokio::select! {
+                biased;
+                mode = ending(&mut self.context.mode), if !stopping => {
+                    self.stop_by = Some(Instant::now() + self.longest_grace() + KILL_SLACK);
+                    return (mode == Mode::Terminate).then_some(Input::Stop);
+                }
+                Some(done) = self.work.join_next() => match passed_on(done) {
+                    Done::Start(Ok(())) => return Some(Input::Started),
+                    Done::Start(Err(StartError { reason, message })) => {
+                        return Some(Input::StartFailed { reason, message });
+                    }
+                    Done::Exit(exit) => return Some(Input::Exited(exit)),
+                    Done::Kill { killed: Ok(()), .. } => {}
+                    Done::Kill { grace, killed: Err(error) } => self.kill_failed(grace, &error),
+                },
+                restart = self.restarts.recv() => match restart {
+                    Ok(Restart { pod, container, spare }) if pod == self.pod && container == self.spec.name => {
+                        return Some(Input::Restart { spare });
+                    }
+                    // Somebody else's. An error means that more were asked for than wait: whoever asks sees that nothing comes of
+                    // it. The sender is in the context, so that the channel does not close.
+                    Ok(_) | Err(_) => {}
+                },
+                Some(probed) = self.probes.join_next() => return Some(self.probed(passed_on(probed))),
+                () = sleep_until(kill_again.map_or_else(Instant::now, |(at, _)| at)), if kill_again.is_some() => {
+                    if let Some((_, grace)) = self.kill_again.take() {
+                        self.kill(grace);
+                    }
+                }
+                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => return Some(Input::Tick),
+                () = sleep_until(self.stop_by.unwrap_or_else(Instant::now)), if stopping => return None,
+            }
+        }
+    }
+
+    fn probed(&self, Probed { which, run, extra, observation }: Probed) -> Input {
+        let message = match (&observation.warning, observation.verdict) {
+            (Some(warning), _) => warning.clone(),
+            (None, Verdict::Errored) => self.context.options.profile.errored(&observation),
+            (None, _) => observation.message.clone(),
+        };
+        let verdict = observation.verdict;
+        // Of a further probe that found nothing, nothing is kept.
+        if !extra || observation.success() {
+            let running_for = match self.worker.status().state {
+                ContainerState::Running { since } => self.context.now().saturating_sub(since),
+                ContainerState::Waiting { .. } | ContainerState::Terminated(_) => Duration::ZERO,
+            };
+            self.context.publish(&self.pod, |report| {
+                let container = report.container_mut(&self.spec.name);
+                if let Some(probe) = container.and_then(|container| container.probes.get_mut(&which)) {
+                    probe.record(&observation, running_for);
+                }
+            });
+        }
+        Input::Probed { which, run, verdict, message }
+    }
+
+    /// A kill may be under way with a probe's own grace period.
+    fn longest_grace(&self) -> Duration {
+        let own = Which::ALL.into_iter().filter_map(|which| which.of(&self.spec.probes)?.termination_grace);
+        own.fold(self.worker.grace(), Duration::max)
+    }
+}
+
+/// Waits until the node is ending.
+async fn ending(mode: &mut watch::Receiver<Mode>) -> Mode {
+    // An error means that the node was dropped.
+    mode.wait_for(|mode| *mode != Mode::Keep).await.map_or(Mode::Leave, |mode| *mode)
+}
+
+/// A task that panicked is a bug of the runtime's, which must not look like a container that failed. Tasks are never cancelled
+/// while their result is still awaited, so an error is a panic.
+fn passed_on<T>(joined: Result<T, JoinError>) -> T {
+    match joined {
+        Ok(value) => value,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// Whether a further probe is worth sending. A command takes a process in the container, which a container that starts up feels:
+/// as long as every port of its pod refuses, it is not, and only the probes of its period are sent.
+async fn may_answer(action: &ProbeAction, target: Option<Target>) -> bool {
+    let (ProbeAction::Exec { .. }, Some(target)) = (action, target) else { return true };
+    let looks = join_all(target.ports.values().map(|port| connect_only(*port, "", PORT_TIMEOUT))).await;
+    looks.is_empty() || looks.iter().any(|look| look.kind != Kind::Refused)
+}
+
+/// Sends one probe to a container as a kubelet does, or has its command run in it.
+pub async fn observe<R: Runtime>(
+    runtime: &R,
+    profile: &Profile,
+    pod: &str,
+    container: &str,
+    probe: &Probe,
+) -> Observation {
+    let ProbeAction::Exec { command } = &probe.action else {
+        return match runtime.target(pod) {
+            Some(target) => probe::send(&probe.action, &target, probe.timeout, profile).await,
+            None => Observation::new(Verdict::Errored, Kind::Unreachable, "the pod has no address yet"),
+        };
+    };
+    let start = Instant::now();
+    let run = runtime.exec(pod, container, command, probe.timeout);
+    let result = timeout(probe.timeout + EXEC_SLACK, run).await.unwrap_or(Err(ExecError::TimedOut));
+    let total_ms = round_ms(start.elapsed());
+    match result {
+        Ok(result) => Observation::of_exec(result.exit_code, &result.output, total_ms),
+        Err(ExecError::TimedOut) => Observation::of_exec_timeout(command, round_ms(probe.timeout)),
+        Err(ExecError::Failed(message)) => {
+            let verdict = if profile.missing_command_fails { Verdict::Failure } else { Verdict::Errored };
+            Observation { total_ms, ..Observation::new(verdict, Kind::CannotExec, message) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr, TcpListener};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_further_command_waits_until_a_port_is_open() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let open = listener.local_addr().expect("an address");
+        let target = |ports: &[u16]| {
+            let ports = ports.iter().map(|port| (*port, (Ipv4Addr::LOCALHOST, *port).into()));
+            Some(Target { pod_ip: IpAddr::from(Ipv4Addr::LOCALHOST), ports: ports.collect() })
+        };
+        let command = ProbeAction::Exec { command: vec!["check".to_owned()] };
+        let socket = ProbeAction::TcpSocket { host: None, port: open.port() };
+        for (action, target, expected) in [
+            (&command, target(&[open.port()]), true),
+            (&command, target(&[]), true),
+            (&command, None, true),
+            (&socket, target(&[]), true),
+        ] {
+            assert_eq!(may_answer(action, target.clone()).await, expected, "{action:?} {target:?}");
+        }
+        drop(listener);
+        assert!(!may_answer(&command, target(&[open.port()])).await);
+    }
+}

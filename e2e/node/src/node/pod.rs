@@ -1,0 +1,127 @@
+//! One pod: its turn, its init containers one after the other, its containers side by side.
+
+use std::{sync::Arc, time::Duration};
+
+use e2e_kubelet::{
+    snapshot::{ContainerSpec, PodReport, PodSpec, Snapshot},
+    status::{EventType, add_event},
+    worker::{Policy, RestartPolicy},
+};
+use tokio::{
+    sync::{broadcast, watch},
+    task::JoinSet,
+    time::Instant,
+};
+
+use super::{Mode, Options, Restart, Runtime, container};
+
+/// What the tasks of a node share.
+pub(super) struct Context<R> {
+    pub(super) runtime: Arc<R>,
+    pub(super) options: Arc<Options>,
+    pub(super) mode: watch::Receiver<Mode>,
+    pub(super) restarts: broadcast::Sender<Restart>,
+    board: Arc<watch::Sender<Snapshot>>,
+}
+
+impl<R> Clone for Context<R> {
+    fn clone(&self) -> Self {
+        Self {
+            runtime: Arc::clone(&self.runtime),
+            options: Arc::clone(&self.options),
+            mode: self.mode.clone(),
+            restarts: self.restarts.clone(),
+            board: Arc::clone(&self.board),
+        }
+    }
+}
+
+impl<R> Context<R> {
+    pub(super) fn new(
+        runtime: Arc<R>,
+        board: watch::Sender<Snapshot>,
+        mode: watch::Receiver<Mode>,
+        restarts: broadcast::Sender<Restart>,
+        options: Options,
+    ) -> Self {
+        Self { runtime, options: Arc::new(options), mode, restarts, board: Arc::new(board) }
+    }
+
+    /// The time since the start of the run.
+    pub(super) fn now(&self) -> Duration {
+        self.options.epoch.elapsed()
+    }
+
+    /// The moment of a time since the start of the run.
+    pub(super) fn instant(&self, time: Duration) -> Instant {
+        self.options.epoch + time
+    }
+
+    /// Changes what is known of a pod, and tells those who watch.
+    pub(super) fn publish(&self, pod: &str, change: impl FnOnce(&mut PodReport)) {
+        self.board.send_modify(|snapshot| {
+            if let Some(report) = snapshot.pods.get_mut(pod) {
+                change(report);
+                report.sum_up();
+            }
+        });
+    }
+
+    /// Adds a warning to the events of the pod itself.
+    pub(super) fn warn(&self, pod: &str, reason: &str, message: &str) {
+        let now = self.now();
+        self.publish(pod, |report| add_event(&mut report.events, now, EventType::Warning, reason, message));
+    }
+}
+
+/// Runs a pod until the node ends.
+pub(super) async fn run<R: Runtime>(mut context: Context<R>, spec: PodSpec) {
+    if !may_start(&mut context, &spec).await {
+        return;
+    }
+    let Options { eager, profile, .. } = &*context.options;
+    let always = Policy { restart: RestartPolicy::Always, grace: spec.grace, eager: *eager, timing: profile.timing };
+    for init in &spec.init_containers {
+        let policy = Policy { restart: RestartPolicy::OnFailure, ..always };
+        if !container::drive(context.clone(), spec.name.clone(), without_probes(init), policy).await {
+            return;
+        }
+    }
+    let mut containers = JoinSet::new();
+    for container in spec.containers {
+        containers.spawn(container::drive(context.clone(), spec.name.clone(), container, always));
+    }
+    while let Some(ended) = containers.join_next().await {
+        if let Err(error) = ended
+            && error.is_panic()
+        {
+            std::panic::resume_unwind(error.into_panic());
+        }
+    }
+}
+
+/// Init containers run to completion, and Kubernetes allows them no probes.
+fn without_probes(spec: &ContainerSpec) -> ContainerSpec {
+    ContainerSpec { name: spec.name.clone(), probes: e2e_plan::Probes::default() }
+}
+
+/// Waits for the pod's dependencies, within the bound; `false` when the node ends before.
+async fn may_start<R: Runtime>(context: &mut Context<R>, spec: &PodSpec) -> bool {
+    let bound = context.options.dependency_bound;
+    let mut seen = context.board.subscribe();
+    let missing = |snapshot: &Snapshot| {
+        let started = |name: &&String| snapshot.pods.get(*name).is_some_and(|pod| pod.started);
+        spec.depends_on.iter().filter(|name| !started(name)).cloned().collect::<Vec<_>>()
+    };
+    let all_started = tokio::select! {
+        biased;
+        _ = context.mode.wait_for(|mode| *mode != Mode::Keep) => return false,
+        waited = tokio::time::timeout(bound, seen.wait_for(|snapshot| missing(snapshot).is_empty())) => waited.is_ok(),
+    };
+    if !all_started {
+        let names = missing(&context.board.borrow()).join(", ");
+        let message = format!("started without {names}, which had not started after {} s", bound.as_secs_f64());
+        context.warn(&spec.name, "DependencyNotStarted", &message);
+    }
+    true
+}

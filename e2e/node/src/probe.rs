@@ -1,0 +1,162 @@
+//! Sends one probe as a kubelet sends it: the connection goes to where the pod can be reached from here, while the request
+//! says what a kubelet would say. Main function: [`send`].
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use e2e_kubelet::observation::{Kind, Observation, Verdict};
+use e2e_plan::ProbeAction;
+
+use crate::{
+    grpc,
+    http::{self, Url, Way},
+    request::{HttpRequest, authority, escape_target},
+};
+
+pub use e2e_kubelet::profile::Profile;
+
+/// A kubelet repeats a probe that errored (`maxProbeRetries` in `pkg/kubelet/prober/prober.go`).
+const MAX_ATTEMPTS: u32 = 3;
+
+/// A pod as probes see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The address that a kubelet would dial and name in `Host`.
+    pub pod_ip: IpAddr,
+    /// For each port of the pod, where it can be reached from here.
+    pub ports: BTreeMap<u16, SocketAddr>,
+}
+
+impl Target {
+    /// A pod with one port.
+    #[must_use]
+    pub fn new(pod_ip: IpAddr, port: u16, dial: SocketAddr) -> Self {
+        Self { pod_ip, ports: BTreeMap::from([(port, dial)]) }
+    }
+
+    /// Where a port can be reached from here, if a way is known. Where one port is reached at the pod's own address, so is
+    /// every other.
+    #[must_use]
+    pub fn address(&self, port: u16) -> Option<SocketAddr> {
+        let is_routed = || self.ports.iter().any(|(&port, &dial)| dial == SocketAddr::new(self.pod_ip, port));
+        let direct = || is_routed().then(|| SocketAddr::new(self.pod_ip, port));
+        self.ports.get(&port).copied().or_else(direct)
+    }
+}
+
+/// Sends one probe. Never fails: what goes wrong is in the [`Observation`].
+///
+/// `timeout` bounds one exchange; a probe that [errored](Verdict::Errored) is sent again, as a kubelet does.
+/// Exec probes are run by whoever runs the containers (see [`Observation::of_exec`]).
+pub async fn send(action: &ProbeAction, target: &Target, timeout: Duration, profile: &Profile) -> Observation {
+    let mut total_ms = 0.0;
+    let mut attempts = 0;
+    loop {
+        let observation = send_once(action, target, timeout, profile).await;
+        attempts += 1;
+        total_ms += observation.total_ms;
+        if observation.verdict != Verdict::Errored || attempts == MAX_ATTEMPTS {
+            return Observation { attempts, total_ms, ..observation };
+        }
+    }
+}
+
+/// Sends one probe once.
+pub(super) async fn send_once(
+    action: &ProbeAction,
+    target: &Target,
+    timeout: Duration,
+    profile: &Profile,
+) -> Observation {
+    match action {
+        ProbeAction::HttpGet { .. } => match Prepared::of_probe(action, target, timeout, profile).await {
+            Ok(Prepared { url, request, way }) => http::get(url, request, way, target, timeout).await,
+            Err(observation) => *observation,
+        },
+        ProbeAction::TcpSocket { host, port } => {
+            let shown = authority(&host.clone().unwrap_or_else(|| target.pod_ip.to_string()), *port);
+            match dial(host.as_deref(), *port, target, timeout).await {
+                Ok(dial) => http::connect_only(dial, &shown, timeout).await,
+                Err(observation) => *observation,
+            }
+        }
+        ProbeAction::Exec { .. } => unsupported("exec probes are run in the container, not sent to it"),
+        ProbeAction::Grpc { port, service } => {
+            let shown = authority(&target.pod_ip.to_string(), *port);
+            match dial(None, *port, target, timeout).await {
+                Ok(address) => grpc::check(&Way::to(address), &shown, service, timeout, profile).await,
+                Err(observation) => *observation,
+            }
+        }
+    }
+}
+
+/// An httpGet probe, ready to be sent.
+#[derive(Debug, Clone)]
+pub(super) struct Prepared {
+    pub(super) url: Url,
+    pub(super) request: HttpRequest,
+    pub(super) way: Way,
+}
+
+impl Prepared {
+    /// The request of an httpGet probe, or the observation that there is none.
+    pub(super) async fn of_probe(
+        action: &ProbeAction,
+        target: &Target,
+        timeout: Duration,
+        profile: &Profile,
+    ) -> Result<Self, Box<Observation>> {
+        let ProbeAction::HttpGet { https, host, port, path, headers } = action else {
+            return Err(Box::new(unsupported("not an httpGet probe")));
+        };
+        let dial = dial(host.as_deref(), *port, target, timeout).await?;
+        let host = host.clone().unwrap_or_else(|| target.pod_ip.to_string());
+        let scheme = if *https { "https" } else { "http" };
+        let url = Url { scheme: scheme.to_owned(), host, explicit_port: Some(*port), target: escape_target(path) };
+        match HttpRequest::of_probe(&url.host, *port, path, headers, profile) {
+            Ok(request) => Ok(Self { url, request, way: Way::to(dial) }),
+            Err(text) => {
+                let message = format!("Get {:?}: {text}", url.to_string());
+                Err(Box::new(Observation::new(Verdict::Failure, Kind::InvalidRequest, message)))
+            }
+        }
+    }
+}
+
+fn unsupported(text: &str) -> Observation {
+    Observation::new(Verdict::NotMeasured, Kind::Unsupported, text)
+}
+
+/// Where to connect. A `host` of the probe's own is dialled as it is, because a kubelet dials it from the node, which is
+/// this machine.
+async fn dial(
+    host: Option<&str>,
+    port: u16,
+    target: &Target,
+    timeout: Duration,
+) -> Result<SocketAddr, Box<Observation>> {
+    let own = host.filter(|host| host.parse() != Ok(target.pod_ip));
+    let Some(host) = own else {
+        let unknown = || Box::new(unsupported(&format!("no way to port {port} of the pod is known")));
+        return target.address(port).ok_or_else(unknown);
+    };
+    if let Ok(address) = host.parse() {
+        return Ok(SocketAddr::new(address, port));
+    }
+    let failed = |kind, text: &str| {
+        let message = format!("dial tcp: lookup {host}: {text}");
+        Box::new(Observation::new(Verdict::Failure, kind, message))
+    };
+    match tokio::time::timeout(timeout, tokio::net::lookup_host((host, port))).await {
+        Ok(Ok(mut addresses)) => addresses.next().ok_or_else(|| failed(Kind::Dns, "no such host")),
+        Ok(Err(_)) => Err(failed(Kind::Dns, "no such host")),
+        Err(_) => Err(failed(Kind::Timeout, "i/o timeout")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

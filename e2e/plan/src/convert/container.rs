@@ -1,0 +1,181 @@
+//! One container: image, ports, mounts, resources and security.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::core::v1::{Container as K8sContainer, ContainerPort, PodSecurityContext, SecurityContext},
+    apimachinery::pkg::api::resource::Quantity,
+};
+
+use super::{Context, env::env, probe::probes, volume::mounts};
+use crate::{
+    error::{Cursor, Error, ErrorKind},
+    pod::{Container, Port, Resources, Security, Volume},
+    quantity,
+    read::check_name,
+};
+
+pub(super) fn container(
+    context: &Context<'_>,
+    cursor: &Cursor<'_>,
+    value: &K8sContainer,
+    volumes: &BTreeMap<String, Volume>,
+    is_init: bool,
+) -> Result<Container, Error> {
+    if value.name.is_empty() {
+        return Err(cursor.fail(ErrorKind::Missing, "the container has no name", "add one"));
+    }
+    check_name(&cursor.key("name"), &value.name, false)?;
+    let image = value.image.clone().filter(|image| !image.trim().is_empty());
+    let Some(image) = image else {
+        return Err(cursor.fail(ErrorKind::Missing, "the container has no image", "add `image: <name>:<tag>`"));
+    };
+    if is_init {
+        check_init(cursor, value)?;
+    }
+    let ports = ports(&cursor.key("ports"), value.ports.as_deref().unwrap_or_default())?;
+    Ok(Container {
+        name: value.name.clone(),
+        image,
+        command: value.command.clone().unwrap_or_default(),
+        args: value.args.clone().unwrap_or_default(),
+        working_dir: value.working_dir.clone().filter(|path| !path.is_empty()),
+        env: env(context, cursor, value)?,
+        mounts: mounts(cursor, value.volume_mounts.as_deref().unwrap_or_default(), volumes)?,
+        resources: resources(&cursor.key("resources"), value)?,
+        probes: probes(context, cursor, value)?,
+        security: security(cursor, value.security_context.as_ref(), context.spec.security_context.as_ref())?,
+        ports,
+    })
+}
+
+fn check_init(cursor: &Cursor<'_>, value: &K8sContainer) -> Result<(), Error> {
+    if value.restart_policy.is_some() {
+        let message = "init containers that keep running are not supported";
+        return Err(cursor.key("restartPolicy").fail(ErrorKind::Unsupported, message, "declare it under containers"));
+    }
+    let probes = [
+        ("startupProbe", &value.startup_probe),
+        ("readinessProbe", &value.readiness_probe),
+        ("livenessProbe", &value.liveness_probe),
+    ];
+    if let Some((field, _)) = probes.iter().find(|(_, probe)| probe.is_some()) {
+        let message = "an init container cannot have probes";
+        return Err(cursor.key(field).fail(
+            ErrorKind::Value,
+            message,
+            "remove the probe: the container runs to completion",
+        ));
+    }
+    Ok(())
+}
+
+fn ports(cursor: &Cursor<'_>, values: &[ContainerPort]) -> Result<Vec<Port>, Error> {
+    let mut ports = Vec::new();
+    for (index, value) in values.iter().enumerate() {
+        let cursor = cursor.item(index, value.name.as_deref().unwrap_or_default());
+        let number = port_number(&cursor.key("containerPort"), value.container_port)?;
+        let protocol = value.protocol.clone().unwrap_or_else(|| "TCP".into());
+        if !["TCP", "UDP", "SCTP"].contains(&protocol.as_str()) {
+            let message = format!("protocol `{protocol}` does not exist");
+            return Err(cursor.key("protocol").fail(ErrorKind::Value, message, "write TCP, UDP or SCTP"));
+        }
+        if let Some(name) = value.name.as_deref().filter(|name| !name.is_empty()) {
+            check_port_name(&cursor.key("name"), name)?;
+        }
+        ports.push(Port { name: value.name.clone().filter(|name| !name.is_empty()), number, protocol });
+    }
+    Ok(ports)
+}
+
+/// Kubernetes's rule for the names of ports (RFC 6335).
+fn check_port_name(cursor: &Cursor<'_>, name: &str) -> Result<(), Error> {
+    check_name(cursor, name, false)?;
+    if name.len() > 15 || !name.contains(|c: char| c.is_ascii_lowercase()) {
+        let message = format!("`{name}` is not a valid name for a port");
+        return Err(cursor.fail(ErrorKind::Value, message, "use at most 15 characters, one of them a letter"));
+    }
+    Ok(())
+}
+
+/// A port in the range that exists.
+pub(crate) fn port_number(cursor: &Cursor<'_>, value: i32) -> Result<u16, Error> {
+    u16::try_from(value).ok().filter(|number| *number > 0).ok_or_else(|| {
+        cursor.fail(ErrorKind::Value, format!("port {value} does not exist"), "write a number from 1 to 65535")
+    })
+}
+
+fn resources(cursor: &Cursor<'_>, value: &K8sContainer) -> Result<Resources, Error> {
+    let empty = BTreeMap::new();
+    let given = value.resources.as_ref();
+    let requests = given.and_then(|resources| resources.requests.as_ref()).unwrap_or(&empty);
+    let limits = given.and_then(|resources| resources.limits.as_ref()).unwrap_or(&empty);
+    let read = |field: &str, map: &BTreeMap<String, Quantity>, name: &str| {
+        let parse = if name == "cpu" { quantity::millis } else { quantity::bytes };
+        let amount = map.get(name).map(|text| parse(&text.0)).transpose();
+        amount.map_err(|message| {
+            let remedy = if name == "cpu" {
+                "write cores as `500m`, `0.5` or `2`"
+            } else {
+                "write bytes as `128Mi`, `1G` or `134217728`"
+            };
+            cursor.key(field).key(name).fail(ErrorKind::Value, message, remedy)
+        })
+    };
+    let resources = Resources {
+        memory_request_bytes: read("requests", requests, "memory")?,
+        memory_limit_bytes: read("limits", limits, "memory")?,
+        cpu_request_millis: read("requests", requests, "cpu")?,
+        cpu_limit_millis: read("limits", limits, "cpu")?,
+    };
+    let pairs = [
+        ("memory", resources.memory_request_bytes, resources.memory_limit_bytes),
+        ("cpu", resources.cpu_request_millis, resources.cpu_limit_millis),
+    ];
+    for (name, request, limit) in pairs {
+        if let (Some(request), Some(limit)) = (request, limit)
+            && request > limit
+        {
+            let text = |map: &BTreeMap<String, Quantity>| map.get(name).map(|text| text.0.clone()).unwrap_or_default();
+            let message = format!("the {name} request {} is above the limit {}", text(requests), text(limits));
+            return Err(cursor.key("requests").key(name).fail(
+                ErrorKind::Value,
+                message,
+                "lower the request or raise the limit",
+            ));
+        }
+    }
+    Ok(resources)
+}
+
+/// The container's settings win over the pod's.
+fn security(
+    cursor: &Cursor<'_>,
+    own: Option<&SecurityContext>,
+    pod: Option<&PodSecurityContext>,
+) -> Result<Security, Error> {
+    let cursor = cursor.key("securityContext");
+    let own = own.cloned().unwrap_or_default();
+    let pod = pod.cloned().unwrap_or_default();
+    let id = |field: &str, value: Option<i64>| {
+        let id = value.map(u32::try_from).transpose();
+        id.map_err(|_| {
+            cursor.key(field).fail(ErrorKind::Value, "not a user or group id", "write a number from 0 to 4294967295")
+        })
+    };
+    let run_as_user = id("runAsUser", own.run_as_user.or(pod.run_as_user))?;
+    if own.run_as_non_root.or(pod.run_as_non_root) == Some(true) && run_as_user == Some(0) {
+        let message = "runAsNonRoot and runAsUser 0 contradict each other: a kubelet refuses to start the container";
+        return Err(cursor.fail(ErrorKind::Value, message, "write another runAsUser"));
+    }
+    let capabilities = own.capabilities.unwrap_or_default();
+    Ok(Security {
+        run_as_user,
+        run_as_group: id("runAsGroup", own.run_as_group.or(pod.run_as_group))?,
+        read_only_root: own.read_only_root_filesystem.unwrap_or(false),
+        privileged: own.privileged.unwrap_or(false),
+        no_new_privileges: own.allow_privilege_escalation == Some(false),
+        drop_capabilities: capabilities.drop.unwrap_or_default(),
+        add_capabilities: capabilities.add.unwrap_or_default(),
+    })
+}

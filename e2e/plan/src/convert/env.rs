@@ -1,0 +1,163 @@
+//! The environment of a container: literals, ConfigMaps, Secrets, fields of the pod, and the container's own limits.
+
+use k8s_openapi::api::core::v1::{Container as K8sContainer, EnvVarSource, ResourceFieldSelector};
+
+use super::Context;
+use crate::{
+    error::{Cursor, Error, ErrorKind},
+    pod::{EnvVar, Field, Value},
+    quantity,
+    stores::StoreKind,
+    suggest::hint,
+};
+
+/// The fields of a pod that are known only once it exists.
+const POD_FIELDS: &[(&str, Field)] = &[
+    ("metadata.name", Field::PodName),
+    ("metadata.namespace", Field::Namespace),
+    ("metadata.uid", Field::PodUid),
+    ("status.podIP", Field::PodIp),
+    ("status.podIPs", Field::PodIp),
+    ("status.hostIP", Field::HostIp),
+    ("status.hostIPs", Field::HostIp),
+    ("spec.nodeName", Field::NodeName),
+];
+
+pub(super) fn env(context: &Context<'_>, cursor: &Cursor<'_>, container: &K8sContainer) -> Result<Vec<EnvVar>, Error> {
+    let mut env = env_from(context, &cursor.key("envFrom"), container)?;
+    for (index, variable) in container.env.iter().flatten().enumerate() {
+        let cursor = cursor.key("env").item(index, &variable.name);
+        if variable.name.is_empty() || variable.name.contains(['=', '\0']) {
+            let message = format!("`{}` is not a variable's name", variable.name.escape_default());
+            return Err(cursor.key("name").fail(ErrorKind::Value, message, "write a name without `=`"));
+        }
+        let literal = variable.value.clone().unwrap_or_default();
+        let (value, expand) = match &variable.value_from {
+            Some(_) if !literal.is_empty() => {
+                let message = "the variable has both value and valueFrom";
+                return Err(cursor.fail(ErrorKind::Value, message, "keep one of the two"));
+            }
+            Some(source) => match value_from(context, &cursor.key("valueFrom"), container, source)? {
+                Some(value) => (value, false),
+                None => continue,
+            },
+            None => (Value::Plain(literal), true),
+        };
+        env.push(EnvVar { name: variable.name.clone(), value, expand });
+    }
+    Ok(env)
+}
+
+fn env_from(context: &Context<'_>, cursor: &Cursor<'_>, container: &K8sContainer) -> Result<Vec<EnvVar>, Error> {
+    let mut env: Vec<EnvVar> = Vec::new();
+    for (index, source) in container.env_from.iter().flatten().enumerate() {
+        let cursor = cursor.item(index, "");
+        let (kind, name, optional, cursor) = match (&source.config_map_ref, &source.secret_ref) {
+            (Some(map), None) => (StoreKind::ConfigMap, &map.name, map.optional, cursor.key("configMapRef")),
+            (None, Some(secret)) => (StoreKind::Secret, &secret.name, secret.optional, cursor.key("secretRef")),
+            _ => return Err(one_of(&cursor, "configMapRef, secretRef")),
+        };
+        let prefix = source.prefix.as_deref().unwrap_or_default();
+        let values = context.stores.values(&cursor, kind, name, optional.unwrap_or(false))?;
+        for (key, value) in values.unwrap_or_default() {
+            env.push(EnvVar { name: format!("{prefix}{key}"), value, expand: false });
+        }
+    }
+    Ok(env)
+}
+
+fn one_of(cursor: &Cursor<'_>, choices: &str) -> Error {
+    cursor.fail(ErrorKind::Value, "not exactly one source is given", format!("write one of {choices}"))
+}
+
+fn value_from(
+    context: &Context<'_>,
+    cursor: &Cursor<'_>,
+    container: &K8sContainer,
+    source: &EnvVarSource,
+) -> Result<Option<Value>, Error> {
+    let from_store = |field: &str, kind, name: &str, key: &str, optional: Option<bool>| {
+        context.stores.value(&cursor.key(field), kind, (name, key), optional.unwrap_or(false))
+    };
+    match (&source.config_map_key_ref, &source.secret_key_ref, &source.field_ref, &source.resource_field_ref) {
+        (Some(map), None, None, None) => {
+            from_store("configMapKeyRef", StoreKind::ConfigMap, &map.name, &map.key, map.optional)
+        }
+        (None, Some(secret), None, None) => {
+            from_store("secretKeyRef", StoreKind::Secret, &secret.name, &secret.key, secret.optional)
+        }
+        (None, None, Some(field), None) => {
+            pod_field(context, &cursor.keys(&["fieldRef", "fieldPath"]), &field.field_path).map(Some)
+        }
+        (None, None, None, Some(resource)) => {
+            resource_field(context, &cursor.key("resourceFieldRef"), Some(container), resource).map(Some)
+        }
+        _ => Err(one_of(cursor, "configMapKeyRef, secretKeyRef, fieldRef, resourceFieldRef")),
+    }
+}
+
+/// A field of the pod: its value when the manifest says it, else which field it is.
+pub(super) fn pod_field(context: &Context<'_>, cursor: &Cursor<'_>, path: &str) -> Result<Value, Error> {
+    if let Some((_, field)) = POD_FIELDS.iter().find(|(known, _)| *known == path) {
+        return Ok(Value::Field(*field));
+    }
+    if path == "spec.serviceAccountName" {
+        let name = context.spec.service_account_name.clone().unwrap_or_else(|| "default".into());
+        return Ok(Value::Plain(name));
+    }
+    let subscript = |map: &str| path.strip_prefix(map)?.strip_prefix("['")?.strip_suffix("']");
+    let text = |map: &std::collections::BTreeMap<String, String>, key: &str| map.get(key).cloned().unwrap_or_default();
+    if let Some(key) = subscript("metadata.labels") {
+        return Ok(Value::Plain(text(context.labels, key)));
+    }
+    if let Some(key) = subscript("metadata.annotations") {
+        return Ok(Value::Plain(text(&context.annotations, key)));
+    }
+    let known =
+        POD_FIELDS.iter().map(|(known, _)| *known).chain(["spec.serviceAccountName", "metadata.labels['<key>']"]);
+    Err(cursor.fail(
+        ErrorKind::Value,
+        format!("`{path}` is not a field of the pod"),
+        hint(path, known, "the fields are"),
+    ))
+}
+
+/// A request or limit divided by the divisor and rounded up, as the kubelet computes it.
+pub(super) fn resource_field(
+    context: &Context<'_>,
+    cursor: &Cursor<'_>,
+    own: Option<&K8sContainer>,
+    field: &ResourceFieldSelector,
+) -> Result<Value, Error> {
+    let named = field.container_name.as_deref().filter(|name| !name.is_empty());
+    let container = match named {
+        Some(name) => context.spec.containers.iter().find(|container| container.name == name),
+        None => own,
+    };
+    let Some(container) = container else {
+        let names = context.spec.containers.iter().map(|container| container.name.as_str());
+        let remedy = hint(named.unwrap_or_default(), names, "containers of the pod");
+        return Err(cursor.key("containerName").fail(ErrorKind::Missing, "there is no such container", remedy));
+    };
+    let resources = container.resources.clone().unwrap_or_default();
+    let (map, name) = match field.resource.split_once('.') {
+        Some(("limits", name)) => (resources.limits, name),
+        Some(("requests", name)) => (resources.requests, name),
+        _ => (None, ""),
+    };
+    let amount = map.unwrap_or_default().get(name).cloned();
+    let (Some(amount), "memory" | "cpu") = (amount, name) else {
+        let message = format!("`{}` has no value in container `{}`", field.resource, container.name);
+        let remedy =
+            "set limits.memory, limits.cpu, requests.memory or requests.cpu in its resources and refer to that";
+        return Err(cursor.key("resource").fail(ErrorKind::Missing, message, remedy));
+    };
+    let divisor =
+        field.divisor.clone().map(|divisor| divisor.0).filter(|text| text != "0").unwrap_or_else(|| "1".into());
+    let parse = |text: &str| {
+        let parsed = if name == "cpu" { quantity::millis(text) } else { quantity::bytes(text) };
+        parsed.map_err(|message| cursor.fail(ErrorKind::Value, message, "correct the quantity"))
+    };
+    let (amount, divisor) = (parse(&amount.0)?, parse(&divisor)?.max(1));
+    Ok(Value::Plain(amount.div_ceil(divisor).to_string()))
+}

@@ -1,0 +1,182 @@
+//! Probes with Kubernetes's defaults and its rules.
+
+use std::time::Duration;
+
+use k8s_openapi::{
+    api::core::v1::{Container as K8sContainer, HTTPGetAction, Probe as K8sProbe},
+    apimachinery::pkg::util::intstr::IntOrString,
+};
+
+use super::{Context, container::port_number};
+use crate::{
+    error::{Cursor, Error, ErrorKind},
+    probe::{Probe, ProbeAction, Probes},
+};
+
+/// Kubernetes's default for `periodSeconds`.
+const DEFAULT_PERIOD_SECONDS: i32 = 10;
+/// Kubernetes's default for `timeoutSeconds`.
+const DEFAULT_TIMEOUT_SECONDS: i32 = 1;
+/// Kubernetes's default for `successThreshold`.
+const DEFAULT_SUCCESS_THRESHOLD: i32 = 1;
+/// Kubernetes's default for `failureThreshold`.
+const DEFAULT_FAILURE_THRESHOLD: i32 = 3;
+
+pub(super) fn probes(context: &Context<'_>, cursor: &Cursor<'_>, container: &K8sContainer) -> Result<Probes, Error> {
+    let convert = |field: &str, value: &Option<K8sProbe>| {
+        let convert = |value| probe(context, &cursor.key(field), container, value, field);
+        value.as_ref().map(convert).transpose()
+    };
+    Ok(Probes {
+        startup: convert("startupProbe", &container.startup_probe)?,
+        readiness: convert("readinessProbe", &container.readiness_probe)?,
+        liveness: convert("livenessProbe", &container.liveness_probe)?,
+    })
+}
+
+fn probe(
+    context: &Context<'_>,
+    cursor: &Cursor<'_>,
+    container: &K8sContainer,
+    value: &K8sProbe,
+    field: &str,
+) -> Result<Probe, Error> {
+    // The API server reads 0 as "not set".
+    let number = |field: &str, value: Option<i32>, default: i32| {
+        let value = value.filter(|value| *value != 0).unwrap_or(default);
+        u32::try_from(value)
+            .map_err(|_| cursor.key(field).fail(ErrorKind::Value, format!("{value} is negative"), "write 1 or more"))
+    };
+    let seconds =
+        |field, value, default| number(field, value, default).map(|seconds| Duration::from_secs(seconds.into()));
+    let success_threshold = number("successThreshold", value.success_threshold, DEFAULT_SUCCESS_THRESHOLD)?;
+    if success_threshold != 1 && field != "readinessProbe" {
+        let message = format!("successThreshold {success_threshold} is only allowed in a readiness probe");
+        return Err(cursor.key("successThreshold").fail(ErrorKind::Value, message, "write 1, or remove the field"));
+    }
+    let termination_grace = match value.termination_grace_period_seconds {
+        None => None,
+        Some(seconds) if seconds > 0 && field != "readinessProbe" => Some(Duration::from_secs(seconds.unsigned_abs())),
+        Some(_) => {
+            let message = "a probe's grace period is at least 1 s and belongs to startup and liveness probes";
+            let cursor = cursor.key("terminationGracePeriodSeconds");
+            return Err(cursor.fail(ErrorKind::Value, message, "correct or remove the field"));
+        }
+    };
+    Ok(Probe {
+        action: action(context, cursor, container, value)?,
+        initial_delay: seconds("initialDelaySeconds", value.initial_delay_seconds, 0)?,
+        period: seconds("periodSeconds", value.period_seconds, DEFAULT_PERIOD_SECONDS)?,
+        timeout: seconds("timeoutSeconds", value.timeout_seconds, DEFAULT_TIMEOUT_SECONDS)?,
+        success_threshold,
+        failure_threshold: number("failureThreshold", value.failure_threshold, DEFAULT_FAILURE_THRESHOLD)?,
+        termination_grace,
+    })
+}
+
+fn action(
+    context: &Context<'_>,
+    cursor: &Cursor<'_>,
+    container: &K8sContainer,
+    value: &K8sProbe,
+) -> Result<ProbeAction, Error> {
+    let given = [
+        value.http_get.as_ref().map(|_| "httpGet"),
+        value.tcp_socket.as_ref().map(|_| "tcpSocket"),
+        value.exec.as_ref().map(|_| "exec"),
+        value.grpc.as_ref().map(|_| "grpc"),
+    ];
+    let given: Vec<&str> = given.into_iter().flatten().collect();
+    match (&value.http_get, &value.tcp_socket, &value.exec, &value.grpc) {
+        (Some(http), None, None, None) => http_get(context, &cursor.key("httpGet"), container, http),
+        (None, Some(tcp), None, None) => Ok(ProbeAction::TcpSocket {
+            host: tcp.host.clone().filter(|host| !host.is_empty()),
+            port: port(context, &cursor.keys(&["tcpSocket", "port"]), container, &tcp.port)?,
+        }),
+        (None, None, Some(exec), None) => {
+            let command = exec.command.clone().unwrap_or_default();
+            if command.is_empty() {
+                return Err(cursor.key("exec").fail(
+                    ErrorKind::Missing,
+                    "the probe has no command",
+                    "add `command: [...]`",
+                ));
+            }
+            Ok(ProbeAction::Exec { command })
+        }
+        (None, None, None, Some(grpc)) => Ok(ProbeAction::Grpc {
+            port: port(context, &cursor.keys(&["grpc", "port"]), container, &IntOrString::Int(grpc.port))?,
+            service: grpc.service.clone().unwrap_or_default(),
+        }),
+        (None, None, None, None) => {
+            let remedy = "add one of httpGet, tcpSocket, exec, grpc";
+            Err(cursor.fail(ErrorKind::Missing, "the probe does not say what to send", remedy))
+        }
+        _ => {
+            let message = format!("the probe has {} actions: {}", given.len(), given.join(", "));
+            Err(cursor.fail(ErrorKind::Value, message, "keep one of them"))
+        }
+    }
+}
+
+fn http_get(
+    context: &Context<'_>,
+    cursor: &Cursor<'_>,
+    container: &K8sContainer,
+    http: &HTTPGetAction,
+) -> Result<ProbeAction, Error> {
+    let https = match http.scheme.as_deref() {
+        None | Some("" | "HTTP") => false,
+        Some("HTTPS") => true,
+        Some(other) => {
+            let message = format!("scheme `{other}` does not exist");
+            return Err(cursor.key("scheme").fail(ErrorKind::Value, message, "write HTTP or HTTPS"));
+        }
+    };
+    let headers = http.http_headers.iter().flatten().map(|header| (header.name.clone(), header.value.clone()));
+    Ok(ProbeAction::HttpGet {
+        https,
+        host: http.host.clone().filter(|host| !host.is_empty()),
+        port: port(context, &cursor.key("port"), container, &http.port)?,
+        path: http.path.clone().filter(|path| !path.is_empty()).unwrap_or_else(|| "/".into()),
+        headers: headers.collect(),
+    })
+}
+
+/// A name must be one of the container's ports; a number may also be a neighbour's, because a pod has one address.
+fn port(
+    context: &Context<'_>,
+    cursor: &Cursor<'_>,
+    container: &K8sContainer,
+    value: &IntOrString,
+) -> Result<u16, Error> {
+    let own = || container.ports.iter().flatten();
+    let found = match value {
+        IntOrString::Int(number) => {
+            let mut all = context.spec.containers.iter().flat_map(|container| container.ports.iter().flatten());
+            all.find(|port| port.container_port == *number).map(|port| port.container_port)
+        }
+        IntOrString::String(name) => {
+            own().find(|port| port.name.as_deref() == Some(name)).map(|port| port.container_port)
+        }
+    };
+    if let Some(number) = found {
+        return port_number(cursor, number);
+    }
+    let shown = match value {
+        IntOrString::Int(number) => number.to_string(),
+        IntOrString::String(name) => format!("`{name}`"),
+    };
+    let declared: Vec<String> = own()
+        .map(|port| match &port.name {
+            Some(name) => format!("{} ({name})", port.container_port),
+            None => port.container_port.to_string(),
+        })
+        .collect();
+    let remedy = if declared.is_empty() {
+        "the container declares no ports: add it to ports".to_owned()
+    } else {
+        format!("declared: {}; use one of these, or add it to ports", declared.join(", "))
+    };
+    Err(cursor.fail(ErrorKind::Missing, format!("port {shown} is not declared by the container"), remedy))
+}

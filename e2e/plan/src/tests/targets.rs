@@ -1,0 +1,231 @@
+//! What each target is said not to honour.
+
+use rstest::rstest;
+
+use super::*;
+use crate::warnings::Warning;
+
+/// Path and reason of the warnings about a changed base.
+fn warnings(text: &str, target: Target) -> Vec<(String, String)> {
+    let pair = |warning: Warning| (warning.path, warning.reason);
+    plan_of(text).warnings(target).into_iter().map(pair).collect()
+}
+
+/// The same without those about the base itself.
+fn added(text: &str, target: Target) -> Vec<(String, String)> {
+    let base = warnings(BASE, target);
+    warnings(text, target).into_iter().filter(|warning| !base.contains(warning)).collect()
+}
+
+/// A line in the Deployment's `spec`, in the pod's, in the container, or in the Service's.
+fn with(place: &str, line: &str) -> String {
+    match place {
+        "workload" => base_with("  replicas: 2\n", &format!("  {line}\n")),
+        "pod" => base_with("      volumes:\n", &format!("      {line}\n      volumes:\n")),
+        "container" => base_with("          args: []\n", &format!("          {line}\n")),
+        "volume" => base_with("emptyDir: {}", line),
+        "service" => base_with(
+            "  selector: {app: backend}\n  ports",
+            &format!("  {line}\n  selector: {{app: backend}}\n  ports"),
+        ),
+        _ => panic!("{place}"),
+    }
+}
+
+#[test]
+fn the_base() {
+    let paths = |target| warnings(BASE, target).into_iter().map(|(path, _)| path).collect::<Vec<_>>();
+    assert_eq!(paths(Target::Docker), ["spec.ports[http].targetPort"]);
+    assert_eq!(paths(Target::K8s), [""; 0]);
+    let limits = ["cpu", "memory"].map(|kind| format!("spec.template.spec.containers[app].resources.limits.{kind}"));
+    assert_eq!(paths(Target::Local), limits);
+}
+
+#[rstest]
+#[case::strategy("workload", "strategy: {type: Recreate}", "spec.strategy")]
+#[case::min_ready("workload", "minReadySeconds: 5", "spec.minReadySeconds")]
+#[case::affinity(
+    "pod",
+    "affinity: {podAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 1, podAffinityTerm: {topologyKey: a}}]}}",
+    "spec.template.spec.affinity"
+)]
+#[case::node_selector("pod", "nodeSelector: {a: b}", "spec.template.spec.nodeSelector")]
+#[case::service_account("pod", "serviceAccountName: app", "spec.template.spec.serviceAccountName")]
+#[case::token("pod", "automountServiceAccountToken: true", "spec.template.spec.automountServiceAccountToken")]
+#[case::host_network("pod", "hostNetwork: true", "spec.template.spec.hostNetwork")]
+#[case::host_aliases("pod", "hostAliases: [{ip: 1.2.3.4}]", "spec.template.spec.hostAliases")]
+#[case::spread(
+    "pod",
+    "topologySpreadConstraints: [{maxSkew: 1, topologyKey: a, whenUnsatisfiable: DoNotSchedule}]",
+    "spec.template.spec.topologySpreadConstraints"
+)]
+#[case::group("pod", "securityContext: {fsGroup: 5}", "spec.template.spec.securityContext.fsGroup")]
+#[case::non_root("pod", "securityContext: {runAsNonRoot: true}", "spec.template.spec.securityContext.runAsNonRoot")]
+#[case::sysctls(
+    "pod",
+    "securityContext: {sysctls: [{name: a, value: b}]}",
+    "spec.template.spec.securityContext.sysctls"
+)]
+#[case::lifecycle(
+    "container",
+    "lifecycle: {preStop: {sleep: {seconds: 5}}}",
+    "spec.template.spec.containers[app].lifecycle"
+)]
+#[case::host_port("container", "tty: true", "spec.template.spec.containers[app].tty")]
+#[case::pull_policy(
+    "container",
+    "securityContext: {procMount: Default}",
+    "spec.template.spec.containers[app].securityContext.procMount"
+)]
+#[case::size("volume", "emptyDir: {sizeLimit: 1Mi}", "spec.template.spec.volumes[tmp].emptyDir.sizeLimit")]
+#[case::claim(
+    "volume",
+    "persistentVolumeClaim: {claimName: a}",
+    "spec.template.spec.volumes[tmp].persistentVolumeClaim"
+)]
+#[case::node_port("service", "type: NodePort", "spec.type")]
+#[case::load_balancer("service", "type: LoadBalancer", "spec.type")]
+#[case::affinity_of_a_service("service", "sessionAffinity: ClientIP", "spec.sessionAffinity")]
+#[case::external_policy("service", "externalTrafficPolicy: Local", "spec.externalTrafficPolicy")]
+fn not_outside_a_cluster(#[case] place: &str, #[case] line: &str, #[case] path: &str) {
+    let text = with(place, line);
+    for target in [Target::Docker, Target::Local] {
+        let found: Vec<_> = added(&text, target).into_iter().map(|(path, _)| path).collect();
+        assert_eq!(found, [path], "{target}");
+    }
+    assert_eq!(warnings(&text, Target::K8s), []);
+}
+
+#[rstest]
+#[case("pod", "securityContext: {runAsUser: 5, runAsNonRoot: true}", "spec.template.spec.securityContext.runAsUser")]
+#[case(
+    "pod",
+    "securityContext: {seccompProfile: {type: RuntimeDefault}}",
+    "spec.template.spec.securityContext.seccompProfile.type"
+)]
+#[case(
+    "container",
+    "securityContext: {readOnlyRootFilesystem: true}",
+    "spec.template.spec.containers[app].securityContext.readOnlyRootFilesystem"
+)]
+#[case(
+    "container",
+    "securityContext: {capabilities: {drop: [ALL]}}",
+    "spec.template.spec.containers[app].securityContext.capabilities"
+)]
+#[case(
+    "container",
+    "securityContext: {allowPrivilegeEscalation: false}",
+    "spec.template.spec.containers[app].securityContext.allowPrivilegeEscalation"
+)]
+#[case("volume", "emptyDir: {medium: Memory}", "spec.template.spec.volumes[tmp].emptyDir.medium")]
+fn not_for_processes(#[case] place: &str, #[case] line: &str, #[case] path: &str) {
+    let text = with(place, line);
+    assert_eq!(added(&text, Target::Docker), []);
+    let found: Vec<_> = added(&text, Target::Local).into_iter().map(|(path, _)| path).collect();
+    assert_eq!(found, [path]);
+}
+
+#[rstest]
+#[case("workload", "strategy: {}")]
+#[case("workload", "replicas: 3")]
+#[case("pod", "affinity: null")]
+#[case("pod", "tolerations: []")]
+#[case("pod", "automountServiceAccountToken: false")]
+#[case("pod", "enableServiceLinks: false")]
+#[case("pod", "restartPolicy: Always")]
+#[case("container", "imagePullPolicy: IfNotPresent")]
+#[case(
+    "container",
+    "securityContext: {privileged: false, readOnlyRootFilesystem: false, allowPrivilegeEscalation: true}"
+)]
+#[case("service", "type: ClusterIP")]
+#[case("service", "clusterIP: None")]
+#[case("service", "sessionAffinity: None")]
+fn nothing_to_say(#[case] place: &str, #[case] line: &str) {
+    let text = with(place, line);
+    assert_eq!(added(&text, Target::Docker), []);
+    assert_eq!(added(&text, Target::Local), []);
+}
+
+#[test]
+fn a_warning_in_full() {
+    let text = format!("# A comment.\n---\n{}", with("workload", "strategy: {type: Recreate}"));
+    let expected = Warning {
+        source: Source { file: "app.yaml".into(), document: 1 },
+        object: "Deployment/backend".into(),
+        path: "spec.strategy".into(),
+        reason: "the replicas start together, and nothing is rolled out".into(),
+    };
+    assert_eq!(plan_of(&text).warnings(Target::Docker)[0], expected);
+}
+
+#[test]
+fn a_field_in_no_table_has_a_reason_too() {
+    let text = with("pod", "hostPID: true");
+    assert_eq!(
+        added(&text, Target::Docker),
+        [("spec.template.spec.hostPID".to_owned(), "has no effect on docker".to_owned())]
+    );
+}
+
+#[test]
+fn kinds_without_a_part_in_a_plan() {
+    let text = format!(
+        "{BASE}---\napiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {{name: backend}}\nspec: {{minAvailable: 1}}\n"
+    );
+    let plan = plan_of(&text);
+    let warnings = plan.warnings(Target::Docker);
+    let last = warnings.last().expect("a warning");
+    assert_eq!(last.object, "PodDisruptionBudget/backend");
+    assert_eq!(last.reason, "objects of kind PodDisruptionBudget exist in a cluster only");
+    assert_eq!(plan.warnings(Target::K8s), []);
+}
+
+#[test]
+fn a_service_for_a_name_outside() {
+    let service = "---\napiVersion: v1\nkind: Service\nmetadata: {name: mail}\nspec: {type: ExternalName, externalName: mail.example.org}\n";
+    let plan = plan_of(&format!("{BASE}{service}"));
+    assert_eq!(plan.services.len(), 1);
+    let paths: Vec<_> = plan.warnings(Target::Docker).into_iter().map(|warning| warning.path).collect();
+    assert_eq!(paths, ["spec.ports[http].targetPort", "spec.externalName"]);
+}
+
+#[test]
+fn generated_secrets_concern_kubectl() {
+    let text = base_with("  name: keys\n", "  name: keys\n  annotations: {e2e/generate: password}\n");
+    let found = warnings(&text, Target::K8s);
+    assert_eq!(found[0].0, "metadata.annotations['e2e/generate']");
+    assert_eq!(added(&text, Target::Docker), []);
+}
+
+#[rstest]
+#[case::another_number("{name: http, port: 80, targetPort: 8000}", &["spec.ports[http].targetPort"])]
+#[case::the_name_of_another_number("{name: http, port: 80, targetPort: http}", &["spec.ports[http].targetPort"])]
+#[case::the_same("{name: http, port: 8000, targetPort: http}", &[])]
+#[case::none_of_its_own("{name: http, port: 8000}", &[])]
+fn a_port_that_is_translated(#[case] port: &str, #[case] expected: &[&str]) {
+    let text = base_with("{name: http, port: 80, targetPort: http}", port);
+    let paths = |text: &str, target| warnings(text, target).into_iter().map(|(path, _)| path).collect::<Vec<_>>();
+    assert_eq!(paths(&text, Target::Docker), expected);
+    assert_eq!(added(&text, Target::Local), [], "names and ports are replaced together");
+    let headless =
+        text.replace("  selector: {app: backend}\n  ports", "  clusterIP: None\n  selector: {app: backend}\n  ports");
+    assert_eq!(paths(&headless, Target::Docker), [""; 0], "nothing translates there in a cluster either");
+}
+
+#[test]
+fn an_address_that_is_made_up() {
+    let with_field = |field: &str| {
+        let line = format!("            - {{name: FIELD, valueFrom: {{fieldRef: {{fieldPath: {field}}}}}}}\n");
+        base_with(
+            "          ports:\n            - name: http\n",
+            &format!("{line}          ports:\n            - name: http\n"),
+        )
+    };
+    let found = added(&with_field("status.podIP"), Target::Local);
+    assert_eq!(found[0].0, "spec.template.spec.containers[app].env[FIELD].valueFrom.fieldRef.fieldPath");
+    assert_eq!(found.len(), 1);
+    assert_eq!(added(&with_field("status.podIP"), Target::Docker), []);
+    assert_eq!(added(&with_field("metadata.name"), Target::Local), []);
+}

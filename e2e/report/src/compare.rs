@@ -1,0 +1,284 @@
+//! Runs side by side: which figures differ by more than the runs vary by themselves. Pure. Main type: [`Comparison`].
+
+mod figures;
+pub mod noise;
+mod page;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use e2e_plan::{duration::human, target::Target};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    diagnose::Code,
+    report::{Finding, Host, Report, Severity, Verdict},
+    request::Scenario,
+};
+
+pub use self::{figures::Aspect, page::render};
+
+/// Version of the form of `comparison.json`; it changes when a field is renamed or removed.
+pub const SCHEMA: &str = "e2e-comparison/1";
+
+/// The JSON Schema of `comparison.json`, made from the types.
+pub fn schema() -> String {
+    // A schema is plain data: there is nothing that JSON cannot hold.
+    serde_json::to_string_pretty(&schemars::schema_for!(Comparison)).expect("plain data serialises")
+}
+
+/// Sides, each with what the reports of its runs say.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Comparison {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The worst verdict of all runs.
+    pub verdict: Verdict,
+    /// The machine of the first run.
+    pub host: Host,
+    /// What is compared; the first one is what the others are compared with.
+    pub sides: Vec<Side>,
+    /// What else differs between the sides, so that a difference need not come from what is compared.
+    pub unlike: Vec<String>,
+    /// The figures by aspect.
+    pub rows: Vec<Row>,
+}
+
+/// One side.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Side {
+    /// What it is called: a target, or the id of a run.
+    pub name: String,
+    /// Where its system ran.
+    pub target: Target,
+    /// What ran it, with its version.
+    pub provider: String,
+    /// Its runs, in the order in which they were made.
+    pub runs: Vec<Run>,
+    /// Errors and gaps that any of its runs found, worst first, each once: two are one when they are about the same
+    /// thing, such as a line, whatever the figures.
+    pub findings: Vec<Found>,
+}
+
+/// One run of a side.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Run {
+    /// Its id: the name of its run directory.
+    pub run_id: String,
+    /// Its verdict.
+    pub verdict: Verdict,
+    /// One sentence that says why.
+    pub verdict_reason: String,
+    /// Its start, RFC 3339, UTC.
+    pub started_at: String,
+}
+
+/// A finding of a side.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Found {
+    /// What kind.
+    pub code: Code,
+    /// The component, when it is about one.
+    pub component: Option<String>,
+    /// The claim of the first run that has it.
+    pub claim: String,
+    /// What to do.
+    pub fix: String,
+    /// In how many of the side's runs it was found.
+    pub runs: usize,
+}
+
+/// One aspect of the founding report's comparison.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Row {
+    /// Which.
+    pub aspect: Aspect,
+    /// A few words with figures for each side, in the order of the sides.
+    pub words: Vec<String>,
+    /// Its figures.
+    pub figures: Vec<Figure>,
+}
+
+/// One figure of every run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Figure {
+    /// Its name, with its unit where it has one.
+    pub name: String,
+    /// The runs' values by side; a run that did not measure it has none.
+    pub values: Vec<Vec<f64>>,
+    /// Each side but the first against the first.
+    pub differences: Vec<Difference>,
+}
+
+/// One side's figure against the first side's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Difference {
+    /// How much larger the mean is than the first side's, as a share of that; absent when that is 0 or there is none.
+    pub relative: Option<f64>,
+    /// The interval of the same share by [`noise::difference`]; absent where it cannot be made.
+    pub relative_interval: Option<[f64; 2]>,
+    /// What the noise was taken from.
+    pub noise: Noise,
+    /// What follows.
+    pub judgement: Judgement,
+}
+
+/// What tells how much a figure varies by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Noise {
+    /// The runs of each side.
+    Runs,
+    /// Stretches of the only run of each side: they vary less than whole runs do.
+    Stretches,
+    /// Nothing: one run of a side, and a figure without a course.
+    Unknown,
+}
+
+/// What follows from a difference and its noise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Judgement {
+    /// Every run of both sides has the same value.
+    Same,
+    /// The interval does not hold 0.
+    Larger,
+    /// The interval holds 0.
+    Within,
+    /// There is a difference, and nothing says how large the noise is.
+    Unknown,
+    /// A side has no value.
+    NotMeasured,
+}
+
+impl Comparison {
+    /// Compares the runs of each side, given with its name; one side alone shows how much its figures vary. Nothing without a
+    /// side, or with a side that has no runs.
+    pub fn new(sides: &[(String, Vec<Report>)]) -> Option<Self> {
+        let first = sides.first().and_then(|(_, reports)| reports.first())?;
+        if sides.iter().any(|(_, reports)| reports.is_empty()) {
+            return None;
+        }
+        let reports: Vec<&[Report]> = sides.iter().map(|(_, reports)| reports.as_slice()).collect();
+        Some(Self {
+            schema: SCHEMA.to_owned(),
+            verdict: worst(reports.iter().flat_map(|reports| reports.iter())),
+            host: first.host.clone(),
+            sides: sides.iter().filter_map(|(name, reports)| side(name, reports)).collect(),
+            unlike: unlike(&reports),
+            rows: Aspect::ALL.iter().map(|aspect| aspect.row(&reports)).collect(),
+        })
+    }
+
+    /// Figures whose difference is larger than the noise, with the name of the side and the difference.
+    pub fn larger(&self) -> impl Iterator<Item = (&Figure, &Side, &Difference)> {
+        self.rows.iter().flat_map(|row| &row.figures).flat_map(|figure| {
+            let differences = self.sides.iter().skip(1).zip(&figure.differences);
+            differences
+                .filter(|(_, difference)| difference.judgement == Judgement::Larger)
+                .map(move |(side, difference)| (figure, side, difference))
+        })
+    }
+}
+
+fn worst<'a>(reports: impl Iterator<Item = &'a Report>) -> Verdict {
+    let rank = |verdict: &Verdict| match verdict {
+        Verdict::Pass => 0,
+        Verdict::Incomplete => 1,
+        Verdict::Fail => 2,
+    };
+    reports.map(|report| report.verdict).max_by_key(rank).unwrap_or(Verdict::Incomplete)
+}
+
+fn side(name: &str, reports: &[Report]) -> Option<Side> {
+    let first = reports.first()?;
+    let run = |report: &Report| Run {
+        run_id: report.run_id.clone(),
+        verdict: report.verdict,
+        verdict_reason: report.verdict_reason.clone(),
+        started_at: report.started_at.clone(),
+    };
+    Some(Side {
+        name: name.to_owned(),
+        target: first.target,
+        provider: first.environment.provider.clone(),
+        runs: reports.iter().map(run).collect(),
+        findings: findings(reports),
+    })
+}
+
+/// The findings of all runs, worst first, each once.
+fn findings(reports: &[Report]) -> Vec<Found> {
+    let mut found: BTreeMap<_, (&Finding, BTreeSet<usize>)> = BTreeMap::new();
+    for (run, report) in reports.iter().enumerate() {
+        for finding in report.findings.iter().filter(|finding| finding.severity != Severity::Warning) {
+            let key = (finding.severity, finding.code, &finding.component, subject(finding));
+            found.entry(key).or_insert_with(|| (finding, BTreeSet::new())).1.insert(run);
+        }
+    }
+    let found = found.into_values().map(|(first, runs)| Found {
+        code: first.code,
+        component: first.component.clone(),
+        claim: first.claim.clone(),
+        fix: first.fix.clone(),
+        runs: runs.len(),
+    });
+    found.collect()
+}
+
+/// What tells findings of one kind and component apart, in words that are the same in every run: claims have figures.
+fn subject(finding: &Finding) -> &str {
+    let place = finding.evidence.first().map_or("", String::as_str);
+    match finding.code {
+        // Where the figure stands, and whose generator it was.
+        Code::ThresholdCrossed | Code::GeneratorSaturated => place,
+        // The container and the probe, of whichever replica.
+        Code::ProbeFailing => place.split_once("/containers/").map_or("", |(_, probe)| probe),
+        // It names the resource, or the container.
+        Code::PoolExhausted | Code::OomKilled => &finding.fix,
+        Code::NotMeasured => &finding.claim,
+        _ => "",
+    }
+}
+
+/// What the sides were asked for and do not share.
+fn unlike(sides: &[&[Report]]) -> Vec<String> {
+    let mut unlike = Vec::new();
+    let mut note = |what: &str, value: &dyn Fn(&Report) -> String| {
+        let mut values: Vec<String> = sides.iter().flat_map(|reports| reports.iter()).map(value).collect();
+        values.sort();
+        values.dedup();
+        if values.len() > 1 {
+            unlike.push(format!("{what}: {}", values.join(" and ")));
+        }
+    };
+    note("machine", &|report| format!("{} CPUs, {}", report.host.cpus, report.host.kernel));
+    for (index, (what, _)) in load(&Scenario::default()).iter().enumerate() {
+        note(what, &|report| load(&report.request.scenario)[index].1.clone());
+    }
+    note("changes to the manifests", &|report| {
+        let changes: Vec<&str> =
+            report.request.overlays.iter().chain(&report.request.sets).map(String::as_str).collect();
+        if changes.is_empty() { "none".to_owned() } else { changes.join(", ") }
+    });
+    note("checks", &|report| report.request.filter.clone().unwrap_or_else(|| "all".to_owned()));
+    unlike
+}
+
+/// All of a scenario, by what it is called.
+fn load(scenario: &Scenario) -> [(&'static str, String); 7] {
+    // Without `..`, so that a new field is not forgotten.
+    let Scenario { clients, registration, throughput, warm_up, timeout, attempts, seed } = scenario;
+    [
+        ("clients", clients.to_string()),
+        ("length of the registration", human(*registration)),
+        ("length of the throughput", human(*throughput)),
+        ("warm-up", human(*warm_up)),
+        ("timeout of a request", human(*timeout)),
+        ("attempts to register", attempts.to_string()),
+        ("seed", seed.to_string()),
+    ]
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+use e2e_kubelet::snapshot::ContainerReport;
+use e2e_load::load::Generator;
+use e2e_plan::{Probes, target::Target};
+use rstest::rstest;
+
+use super::*;
+use crate::{diagnose::tests::run, evidence::InUse, report::Severity};
+
+/// A run of one component, `app`, without anything special.
+fn data() -> RunData {
+    run(ContainerReport::declared("app", &Probes::default(), ""))
+}
+
+/// A run at 1,000 operations per second on 2 processors, which are `host` busy in all, with components that could do so much.
+fn named(host: f64, bounds: &[(&str, f64)], finding: Option<Code>, saturated: bool) -> Bottleneck {
+    let throughput = Throughput {
+        clients: 40,
+        operations_per_second: 1000.0,
+        generator: Generator { cpu_share: 0.95, saturated, ..Generator::default() },
+        ..Throughput::default()
+    };
+    let expected = Expected {
+        cpus: 2.0,
+        cpu_ms_per_operation: [("backend".to_owned(), 2.0 * host)].into(),
+        host_bound: 1000.0 / host,
+        host_utilisation: host,
+        replica_bound: bounds.iter().map(|(name, bound)| ((*name).to_owned(), *bound)).collect(),
+        not_measured: Vec::new(),
+    };
+    let finding = finding.map(|code| Finding {
+        code,
+        severity: Severity::Error,
+        component: Some("backend".to_owned()),
+        claim: "what was seen".to_owned(),
+        evidence: Vec::new(),
+        fix: String::new(),
+        excerpt: None,
+    });
+    name(&data(), &throughput, Some(&expected), finding.as_slice()).unwrap()
+}
+
+/// A run whose processors are `host` busy, by what its sessions do and where an operation's time goes.
+fn named_by_waits(host: f64, sessions: &[(&str, f64)], parts: &[(&str, f64)]) -> Bottleneck {
+    let sessions = sessions.iter().map(|(event, count)| ((*event).to_owned(), *count)).collect();
+    let throughput = Throughput {
+        operations_per_second: 1000.0,
+        parts: parts.iter().map(|(name, mean_ms)| Part { name: (*name).to_owned(), mean_ms: *mean_ms }).collect(),
+        activity: vec![Activity { component: "postgres".to_owned(), samples: 50, sessions, commits_per_second: None }],
+        ..Throughput::default()
+    };
+    let expected = Expected {
+        cpus: 2.0,
+        cpu_ms_per_operation: [].into(),
+        host_bound: 1000.0 / host,
+        host_utilisation: host,
+        replica_bound: [].into(),
+        not_measured: Vec::new(),
+    };
+    name(&data(), &throughput, Some(&expected), &[]).unwrap()
+}
+
+#[rstest]
+#[case::memory(0.9, &[("backend", 1010.0)], Some(Code::OomKilled), false, "memory of backend")]
+// One thread is used up and the host is not.
+#[case::thread(0.6, &[("backend", 1050.0), ("engine", 4000.0)], None, false, "backend")]
+#[case::engine(0.6, &[("backend", 3000.0), ("engine", 1100.0)], None, false, "engine")]
+// Three processors are no thread that is used up.
+#[case::many_threads(0.6, &[("postgres", 333.0), ("engine", 2000.0)], None, false, "waiting")]
+#[case::host(0.96, &[("backend", 1050.0)], None, false, "the host")]
+// Everybody waits, nothing is busy, and nobody said where the time goes.
+#[case::nobody(0.1, &[("backend", 20_000.0)], None, false, "waiting")]
+// At some time callers waited for a pool, or a component was held back at its limit, but not in the measured window.
+#[case::pool_before(0.96, &[("backend", 5000.0)], Some(Code::PoolExhausted), false, "the host")]
+#[case::throttled_before(0.96, &[("backend", 5000.0)], Some(Code::CpuThrottled), false, "the host")]
+// Nobody told how much of its limit it used then.
+#[case::throttled(0.6, &[], Some(Code::CpuThrottled), false, "the CPU limit of backend")]
+// Other findings say nothing about the throughput.
+#[case::other(0.96, &[("backend", 5000.0)], Some(Code::ProbeFailing), false, "the host")]
+#[case::generator(0.9, &[("backend", 1010.0)], Some(Code::PoolExhausted), true, "the load generator")]
+fn a_planted_bottleneck_is_named(
+    #[case] host: f64,
+    #[case] bounds: &[(&str, f64)],
+    #[case] finding: Option<Code>,
+    #[case] saturated: bool,
+    #[case] expected: &str,
+) {
+    assert_eq!(named(host, bounds, finding, saturated).name, expected);
+}
+
+/// Ten seconds from 1000 on, with a sample each second; a pool of 1 was used up between two of them.
+fn named_by_pool(used_up: std::ops::Range<u64>) -> Option<String> {
+    let sample = |second| InUse { at_unix_ms: second * 1000, used: 1, waiting: u64::from(used_up.contains(&second)) };
+    let mut data = data();
+    data.saturation.push(Saturation {
+        component: "app".to_owned(),
+        pod: "app-0".to_owned(),
+        resource: "the database pool".to_owned(),
+        limit: 1,
+        samples: (991..1020).map(sample).collect(),
+    });
+    let window = Throughput { window_start_unix_ms: 1_000_000, duration_ms: 9_999, ..Throughput::default() };
+    name(&data, &window, None, &[]).map(|Bottleneck { name, evidence }| format!("{name}: {evidence}"))
+}
+
+#[test]
+fn a_pool_counts_in_the_measured_window() {
+    let said = "a pool of app: all 1 of the database pool of app-0 were in use while callers waited in 5 of the 10 samples of \
+                the measured window";
+    assert_eq!(named_by_pool(1005..1015).as_deref(), Some(said));
+    assert_eq!(named_by_pool(1006..1015), None, "less than most of the time");
+    assert_eq!(named_by_pool(990..1000), None, "before");
+}
+
+#[rstest]
+#[case::used_up(Target::Docker, 48.0, Some("the CPU limit of app"))]
+#[case::left(Target::Docker, 42.0, None)]
+// A limit has no effect there: the same time is a twentieth of a processor.
+#[case::no_limit(Target::Local, 48.0, None)]
+fn a_cpu_limit_counts_by_its_use(#[case] target: Target, #[case] used_millis: f64, #[case] expected: Option<&str>) {
+    let mut data = data();
+    data.environment.target = target;
+    data.environment.components[0].cpu_limit_millis = Some(50);
+    let processors = data.environment.components[0].enforced_cpu_limit(target).unwrap_or(1.0);
+    let throughput = Throughput { operations_per_second: 1000.0, ..Throughput::default() };
+    let figures = Expected {
+        cpus: 2.0,
+        cpu_ms_per_operation: [].into(),
+        host_bound: 10_000.0,
+        host_utilisation: 0.1,
+        // Nothing else is named for a run in which something was not measured.
+        replica_bound: [("app".to_owned(), 1000.0 * processors / (used_millis / 1000.0))].into(),
+        not_measured: vec!["other".to_owned()],
+    };
+    assert_eq!(name(&data, &throughput, Some(&figures), &[]).map(|named| named.name).as_deref(), expected);
+}
+
+#[rstest]
+#[case::lock(0.2, &[("Lock:relation", 2.9), ("running", 0.2)], &[("postgres", 80.0), ("engine", 1.0)], "a lock in postgres")]
+// A short wait for a lock now and then is no queue.
+#[case::some_lock(0.2, &[("Lock:relation", 0.6), ("running", 0.2)], &[("postgres", 8.0), ("engine", 1.0)], "postgres")]
+#[case::disk(0.2, &[("IO:WALSync", 1.8), ("running", 0.2)], &[("postgres", 30.0), ("engine", 1.0)], "postgres")]
+#[case::slow_engine(0.1, &[("running", 0.1)], &[("postgres", 2.0), ("engine", 52.0), ("nginx", 1.0)], "engine")]
+#[case::nobody(0.1, &[], &[("postgres", 1.0), ("engine", 2.0), ("nginx", 0.9)], "waiting")]
+// Where processors are used up, everything waits for them.
+#[case::host(0.95, &[("running", 1.5)], &[("postgres", 8.0), ("engine", 1.0)], "the host")]
+fn what_operations_wait_for_is_named(
+    #[case] host: f64,
+    #[case] sessions: &[(&str, f64)],
+    #[case] parts: &[(&str, f64)],
+    #[case] expected: &str,
+) {
+    assert_eq!(named_by_waits(host, sessions, parts).name, expected);
+}
+
+#[test]
+fn the_evidence_says_by_how_much() {
+    let host = named(0.96, &[("backend", 5000.0)], None, false).evidence;
+    assert_eq!(host, "its 2 processors were 96% busy; at this cost they carry 1042 operations/s");
+    let thread = named(0.5, &[("backend", 1000.0)], None, false).evidence;
+    assert_eq!(
+        thread,
+        "each replica used 100% of one processor, as much as one thread can; they carry 1000 operations/s"
+    );
+}
+
+#[rstest]
+#[case::host(0.95, Some("the host"))]
+// The backend could be used up.
+#[case::nobody(0.6, None)]
+fn a_component_that_was_not_measured_leaves_what_is_certain(#[case] host: f64, #[case] expected: Option<&str>) {
+    let throughput = Throughput { operations_per_second: 1000.0, ..Throughput::default() };
+    let figures = Expected {
+        cpus: 2.0,
+        cpu_ms_per_operation: [].into(),
+        host_bound: 1000.0 / host,
+        host_utilisation: host,
+        replica_bound: [].into(),
+        not_measured: vec!["backend".to_owned()],
+    };
+    let named = name(&data(), &throughput, Some(&figures), &[]);
+    assert_eq!(named.map(|bottleneck| bottleneck.name).as_deref(), expected);
+}
+
+#[test]
+fn without_figures_nothing_is_named() {
+    assert_eq!(name(&data(), &Throughput::default(), None, &[]), None);
+}

@@ -1,0 +1,133 @@
+//! Findings about memory: containers that were killed at their limit, or stood at it.
+
+use std::collections::BTreeMap;
+
+use e2e_kubelet::snapshot::PodReport;
+use e2e_plan::words::counted;
+
+use super::{Code, RunData};
+use crate::{
+    environment::Component,
+    evidence::{self, PODS},
+    report::{Finding, Severity},
+};
+
+/// Kubernetes's word for a kill at the memory limit.
+pub(super) const OOM_KILLED: &str = "OOMKilled";
+
+/// Kills for memory, or else a limit that was reached.
+pub(super) fn findings(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -> Vec<Finding> {
+    let mut killed: BTreeMap<&str, Vec<(&str, u64)>> = BTreeMap::new();
+    for (pod, container) in super::pods::containers(pods) {
+        let kills = container.terminations.iter().filter(|termination| termination.reason == OOM_KILLED).count();
+        if kills > 0 {
+            killed.entry(&container.name).or_default().push((pod, kills as u64));
+        }
+    }
+    let killed: Vec<Finding> =
+        killed.into_iter().map(|(container, kills)| of_kills(data, component, pods, container, &kills)).collect();
+    if killed.is_empty() { Vec::from_iter(at_limit(data, component, pods)) } else { killed }
+}
+
+/// Kills of one container in the pods that had some.
+fn of_kills(
+    data: &RunData,
+    component: &Component,
+    pods: &[(&str, &PodReport)],
+    container: &str,
+    kills: &[(&str, u64)],
+) -> Finding {
+    let is_alone = is_alone(pods);
+    // What the environment of an older run says is the limit of all together.
+    let whole = component.memory_limit_bytes.filter(|_| is_alone);
+    let limit = component.container_memory_limit_bytes.get(container).copied().or(whole);
+    let limit = limit.map_or_else(|| format!("the limit of container {container}"), mebibytes);
+    let who = match is_alone {
+        true => component.name.clone(),
+        false => format!("container {container} of {}", component.name),
+    };
+    let each: Vec<String> = kills.iter().map(|(pod, kills)| format!("{pod} {}", counted(*kills, "time"))).collect();
+    let largest = component.replicas.iter().flat_map(|replica| samples(data, &replica.name)).max();
+    // Memory that grows within a second is not in the samples, which must not look like a contradiction.
+    let largest = largest.map_or(String::new(), |bytes| {
+        let of = if is_alone { "" } else { " of a pod" };
+        format!("; the largest of the samples{of}, a second apart, is {}", mebibytes(bytes))
+    });
+    let first = kills.first().map_or("", |(pod, _)| pod);
+    let proof = [format!("{PODS}#/pods/{first}/containers"), evidence::RESOURCES.to_owned()];
+    Finding {
+        code: Code::OomKilled,
+        severity: Severity::Error,
+        component: Some(component.name.clone()),
+        claim: format!(
+            "{who} used more than {limit} of memory and was killed for it ({OOM_KILLED}): {}{largest}",
+            each.join(", ")
+        ),
+        evidence: proof.into_iter().chain(super::pods::log(data, first, container).0).collect(),
+        fix: remedy(component, &format!("container {container}")),
+        excerpt: None,
+    }
+}
+
+/// Whether each pod has one container and nothing else that has a limit.
+fn is_alone(pods: &[(&str, &PodReport)]) -> bool {
+    pods.iter().all(|(_, pod)| pod.init_containers.len() + pod.containers.len() == 1)
+}
+
+/// From this share of the limit on nothing is left to work with: Linux takes back file pages long before.
+const FULL: f64 = 0.95;
+/// A single sample may be a moment before memory is given back.
+const FULL_SAMPLES: usize = 3;
+
+/// A program at its limit may stand still for long before it is killed, if ever. Healthy ones may live at it, with caches.
+fn at_limit(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -> Option<Finding> {
+    let limit = component.memory_limit_bytes?;
+    let is_full = |bytes: &u64| *bytes as f64 >= FULL * limit as f64;
+    let (pod, report, full, all) = pods
+        .iter()
+        .filter(|(_, report)| !report.ready || report.restarts > 0)
+        .map(|(pod, report)| (*pod, *report, samples(data, pod).filter(is_full).count(), samples(data, pod).count()))
+        .max_by_key(|(.., full, _)| *full)?;
+    if full < FULL_SAMPLES {
+        return None;
+    }
+    // What a pod uses is known of all its containers together.
+    let whose = match report.containers.as_slice() {
+        [only] => format!("container {}", only.name),
+        _ => "the containers".to_owned(),
+    };
+    Some(Finding {
+        code: Code::MemoryAtLimit,
+        severity: Severity::Error,
+        component: Some(component.name.clone()),
+        claim: format!(
+            "{} had used up its memory limit of {} without being killed for it: {pod} was at {:.0}% of it or more in {full} of {}",
+            component.name,
+            mebibytes(limit),
+            FULL * 100.0,
+            counted(all as u64, "sample")
+        ),
+        evidence: vec![evidence::RESOURCES.to_owned()],
+        fix: remedy(component, &whose),
+        excerpt: None,
+    })
+}
+
+fn remedy(component: &Component, whose: &str) -> String {
+    format!(
+        "Raise resources.limits.memory of {whose} in {} {}, or find what makes it grow; {} has its memory over \
+         time.",
+        component.kind,
+        component.name,
+        evidence::RESOURCES
+    )
+}
+
+/// What a pod used in each sample.
+fn samples<'a>(data: &'a RunData, pod: &'a str) -> impl Iterator<Item = u64> + 'a {
+    data.resources.samples.iter().filter_map(move |sample| Some(sample.pods.get(pod)?.memory_bytes))
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{:.0} MiB", bytes as f64 / 1_048_576.0)
+}

@@ -1,0 +1,232 @@
+//! Findings about pods: never started, out of memory, ended by themselves, restarted, not ready.
+
+use e2e_kubelet::{
+    snapshot::{ContainerReport, PodReport},
+    status::Termination,
+};
+use e2e_plan::{Which, words::counted};
+
+use super::{
+    Code, RunData, cpu,
+    memory::{self, OOM_KILLED},
+};
+use crate::{
+    environment::Component,
+    evidence::{self, PODS},
+    report::{Finding, Severity},
+};
+
+pub(super) fn findings(data: &RunData) -> Vec<Finding> {
+    data.environment.components.iter().flat_map(|component| of_component(data, component)).collect()
+}
+
+fn of_component(data: &RunData, component: &Component) -> Vec<Finding> {
+    if component.desired == 0 {
+        return vec![no_replicas(component)];
+    }
+    let pods: Vec<(&str, &PodReport)> = data.pods_of(component).collect();
+    [
+        not_started(component, &pods),
+        cpu::held_back(data, component),
+        cpu::not_known(data, component),
+        crashed(data, component, &pods),
+        restarts(data, component, &pods),
+        not_ready(data, component, &pods),
+    ]
+    .into_iter()
+    .flatten()
+    .chain(memory::findings(data, component, &pods))
+    .collect()
+}
+
+fn no_replicas(component: &Component) -> Finding {
+    Finding {
+        code: Code::NoReplicas,
+        severity: Severity::Error,
+        component: Some(component.name.clone()),
+        claim: format!("{} is declared with 0 replicas, so nobody serves its name", component.name),
+        evidence: vec!["environment.json#/components".to_owned()],
+        fix: format!("Set spec.replicas of {} {} to at least 1.", component.kind, component.name),
+        excerpt: None,
+    }
+}
+
+pub(super) fn containers<'a>(pods: &[(&'a str, &'a PodReport)]) -> Vec<(&'a str, &'a ContainerReport)> {
+    pods.iter()
+        .flat_map(|(name, pod)| pod.init_containers.iter().chain(&pod.containers).map(|container| (*name, container)))
+        .collect()
+}
+
+fn pointer(pod: &str) -> String {
+    format!("{PODS}#/pods/{pod}")
+}
+
+/// `1 time`, `2 times`.
+fn times(count: u64) -> String {
+    counted(count, "time")
+}
+
+fn restarts(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -> Option<Finding> {
+    let restarts: u32 = pods.iter().map(|(_, pod)| pod.restarts).sum();
+    let (worst, pod) = pods.iter().max_by_key(|(_, pod)| pod.restarts)?;
+    if restarts == 0 {
+        return None;
+    }
+    let looping = pod.restarts > 1 || pods.iter().any(|(_, pod)| pod.status.contains("CrashLoopBackOff"));
+    let container = pod.init_containers.iter().chain(&pod.containers).max_by_key(|c| c.status.restart_count)?;
+    let each: Vec<String> = pods.iter().map(|(name, pod)| format!("{name} {}", times(pod.restarts.into()))).collect();
+    let ended = container.status.last_termination.as_ref().map_or(String::new(), |end| {
+        let why = killed_by(container, end).map_or(String::new(), |message| format!(": `{message}`"));
+        format!("; the last instance of {worst} ended with {} (exit code {}){why}", end.reason, end.exit_code)
+    });
+    // The log of what ended by itself stands with that finding.
+    let (log, excerpt) = match own_ends(container).is_empty() {
+        false => (None, None),
+        true => log(data, worst, &container.name),
+    };
+    Some(Finding {
+        code: if looping { Code::RestartLoop } else { Code::Restarted },
+        severity: Severity::Error,
+        component: Some(component.name.clone()),
+        claim: format!("{} was restarted {}: {}{ended}", component.name, times(restarts.into()), each.join(", ")),
+        evidence: [Some(pointer(worst)), log].into_iter().flatten().collect(),
+        fix: format!("Remove what ends {}: its probes, its memory limit and its log say what that is.", component.name),
+        excerpt,
+    })
+}
+
+/// Why the kubelet killed an instance, in the kubelet's words.
+fn killed_by<'a>(container: &'a ContainerReport, end: &Termination) -> Option<&'a str> {
+    let kill = container.kills().into_iter().find(|(.., killed)| *killed == end);
+    kill.map(|(event, ..)| event.message.as_str())
+}
+
+/// The ends of a program that ended by itself, and not for memory.
+fn own_ends(container: &ContainerReport) -> Vec<&Termination> {
+    let mut ends = container.own_ends();
+    ends.retain(|end| container.status.restart_count > 0 && end.reason != OOM_KILLED);
+    ends
+}
+
+/// Its program ended by itself, and not for memory.
+fn crashed(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -> Option<Finding> {
+    // Some container runtimes miss some of the kernel's kills for memory: where one of a component's is known, another SIGKILL that
+    // nobody sent is taken for the same.
+    let all = containers(pods);
+    let short_of_memory = all.iter().flat_map(|(_, c)| &c.terminations).any(|end| end.reason == OOM_KILLED);
+    let own = all.into_iter().map(|(pod, container)| {
+        let mut ends = own_ends(container);
+        ends.retain(|end| !(short_of_memory && end.exit_code == 137));
+        (pod, container, ends)
+    });
+    let (pod, container, ends) = own.into_iter().find(|(.., ends)| !ends.is_empty())?;
+    let last = ends.last()?;
+    let how = match last.signal {
+        Some(signal) => format!("signal {signal}, which the kubelet had not sent"),
+        None => format!("exit code {}", last.exit_code),
+    };
+    let (log, excerpt) = log(data, pod, &container.name);
+    Some(Finding {
+        code: Code::Crashed,
+        severity: Severity::Error,
+        component: Some(component.name.clone()),
+        claim: format!(
+            "the program of {} ended by itself, without a kill by the kubelet or for memory: {pod} {}, the last time with {how} \
+             after {}",
+            component.name,
+            times(ends.len() as u64),
+            e2e_plan::duration::human(last.at.saturating_sub(last.started))
+        ),
+        evidence: [Some(format!("{}/containers", pointer(pod))), log].into_iter().flatten().collect(),
+        fix: format!("Find in the log of {} why its program ends, and repair that.", component.name),
+        excerpt,
+    })
+}
+
+/// A probe killed it that never found the port open.
+fn not_started(component: &Component, pods: &[(&str, &PodReport)]) -> Option<Finding> {
+    let (pod, container, which) = containers(pods)
+        .into_iter()
+        .find_map(|(pod, container)| Some((pod, container, container.killed_before_it_listened()?)))?;
+    let declared = component.probes.iter().find(|spec| spec.container == container.name && spec.which == which)?;
+    let probe = &declared.probe;
+    // The first probe is sent at once, so a threshold of n gives n - 1 periods.
+    let allowed = probe.initial_delay + probe.period * probe.failure_threshold.saturating_sub(1);
+    let place = format!("container {} in {} {}", container.name, component.kind, component.name);
+    let fix = match which {
+        Which::Liveness => {
+            format!("Give {place} a startupProbe that allows for the slowest start: until it succeeds, liveness waits.")
+        }
+        Which::Startup | Which::Readiness => format!(
+            "Raise startupProbe.failureThreshold of {place} until it allows for the slowest start, or make the start faster."
+        ),
+    };
+    Some(Finding {
+        code: Code::NotStarted,
+        severity: Severity::Error,
+        component: Some(component.name.clone()),
+        claim: format!(
+            "{} does not listen within the {} that its {which} probe allows ({}, {} apart), so it is killed before it is up",
+            component.name,
+            e2e_plan::duration::human(allowed),
+            counted(probe.failure_threshold.into(), "probe"),
+            e2e_plan::duration::human(probe.period)
+        ),
+        evidence: vec![format!("{}/containers", pointer(pod))],
+        fix,
+        excerpt: None,
+    })
+}
+
+/// A pod may be unready while its containers are ready: it is being deleted, or waits for a readiness gate. There is no log then.
+fn not_ready(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -> Option<Finding> {
+    let unready: Vec<(&str, &PodReport)> = pods.iter().filter(|(_, pod)| !pod.ready).copied().collect();
+    let (first, _) = unready.first()?;
+    let waiting = unready.iter().find_map(|(name, pod)| Some((*name, unready_container(pod)?)));
+    let (log, excerpt) = waiting.map_or((None, None), |(name, container)| log(data, name, &container.name));
+    let states: Vec<String> =
+        unready.iter().map(|(name, pod)| format!("{name} is {}{}", pod.status, unmet(pod))).collect();
+    let count = u64::from(component.desired);
+    Some(Finding {
+        code: Code::ComponentNotReady,
+        severity: Severity::Error,
+        component: Some(component.name.clone()),
+        claim: format!(
+            "{} of {} of {} {} not ready at the end of the run: {}",
+            unready.len(),
+            counted(count, "replica"),
+            component.name,
+            if unready.len() == 1 { "was" } else { "were" },
+            states.join(", ")
+        ),
+        evidence: [Some(pointer(waiting.map_or(*first, |(name, _)| name))), log].into_iter().flatten().collect(),
+        fix: match waiting {
+            Some(_) => format!("See the findings on the probes and restarts of {}, and its log.", component.name),
+            None => format!(
+                "Find out who deletes the pods of {}, or what does not meet their readiness gates: their containers are ready.",
+                component.name
+            ),
+        },
+        // What was restarted has its log there.
+        excerpt: excerpt.filter(|_| pods.iter().all(|(_, pod)| pod.restarts == 0)),
+    })
+}
+
+fn unready_container(pod: &PodReport) -> Option<&ContainerReport> {
+    pod.containers.iter().find(|container| !container.status.ready)
+}
+
+/// The conditions that keep a pod from being ready whose containers are; of others the containers tell more.
+fn unmet(pod: &PodReport) -> String {
+    let conditions = pod.object.as_ref().map_or(&[][..], |object| &object.conditions);
+    if conditions.is_empty() || unready_container(pod).is_some() {
+        return String::new();
+    }
+    format!(", although its containers are ready: {}", conditions.join("; "))
+}
+
+/// The log's evidence id and last lines, where there is one: a container that was never made has none.
+pub(super) fn log(data: &RunData, pod: &str, container: &str) -> (Option<String>, Option<String>) {
+    let Some(text) = data.logs.get(&format!("{pod}.{container}")) else { return (None, None) };
+    (Some(evidence::log_file(pod, container)), Some(text.clone()).filter(|text| !text.trim().is_empty()))
+}

@@ -1,0 +1,293 @@
+//! Findings about probes: which fail, and the cause that the doctor proved.
+
+use e2e_kubelet::{
+    diagnosis::{self, Cause, Diagnosis},
+    observation::{Observation, Verdict},
+    snapshot::{PodReport, ProbeReport},
+};
+use e2e_plan::{Probe, ProbeAction, Which, words::counted};
+
+use super::{Code, RunData};
+use crate::{
+    environment::{Component, ProbeSpec},
+    evidence::{DOCTOR, DoctorEntry, PODS},
+    report::{Finding, Severity},
+};
+
+pub(super) fn findings(data: &RunData) -> Vec<Finding> {
+    let mut findings: Vec<Finding> =
+        data.environment.components.iter().flat_map(|component| troubled(data, component)).collect();
+    findings.extend(causes(data));
+    findings
+}
+
+/// What a probe does to a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// It fails, which keeps the container from being ready, or had it killed.
+    Fails,
+    /// It errors, which counts for nothing: neither for the success that the container waits for, nor as a failure.
+    Errors,
+}
+
+/// What is wrong with a probe, if something is.
+pub fn trouble(pod: &PodReport, container: &str, probe: &Probe, which: Which, report: &ProbeReport) -> Option<Trouble> {
+    let status = &pod.container(container)?.status;
+    let never = report.last_success.is_none();
+    // A container that waits for its restart is asked nothing: what it never answered well is failing all the same.
+    let unready = !status.ready && (status.started || never);
+    let fails = report.failed > 0
+        && match which {
+            Which::Readiness => unready,
+            Which::Startup | Which::Liveness => pod.container(container)?.was_killed_by(which),
+        };
+    let errors = report.errored > 0
+        && match which {
+            Which::Readiness => unready,
+            Which::Startup => !status.started && never,
+            // Had these been failures, they would have had it killed.
+            Which::Liveness => never && report.failed == 0 && report.errored >= probe.failure_threshold,
+        };
+    let last_errored = report.last_failure.as_ref().is_some_and(|last| last.verdict == Verdict::Errored);
+    match (fails, errors) {
+        (true, false) => Some(Trouble::Fails),
+        (true, true) if !last_errored => Some(Trouble::Fails),
+        (_, true) => Some(Trouble::Errors),
+        (false, false) => None,
+    }
+}
+
+fn troubled(data: &RunData, component: &Component) -> Vec<Finding> {
+    component.probes.iter().filter_map(|spec| troubled_probe(data, component, spec)).collect()
+}
+
+/// A replica whose probe does not succeed.
+struct Case<'a> {
+    pod: &'a str,
+    /// The container's place in the pod.
+    index: usize,
+    report: &'a ProbeReport,
+    trouble: Trouble,
+}
+
+impl Case<'_> {
+    /// `3 of 12 probes to app-0 failed`.
+    fn tally(&self) -> String {
+        let Self { pod, report, trouble, .. } = self;
+        let (count, verb, noun) = match trouble {
+            Trouble::Fails => (report.failed, "failed", "failure"),
+            Trouble::Errors => (report.errored, "errored", "error"),
+        };
+        match report.sent {
+            Some(sent) => format!("{count} of {} to {pod} {verb}", counted(sent.into(), "probe")),
+            None => format!("{} of {pod} reported", counted(count.into(), noun)),
+        }
+    }
+}
+
+fn troubled_probe(data: &RunData, component: &Component, spec: &ProbeSpec) -> Option<Finding> {
+    let cases: Vec<Case<'_>> = data
+        .pods_of(component)
+        .filter_map(|(name, pod)| {
+            let report = pod.container(&spec.container)?.probes.get(&spec.which)?;
+            let index = pod.containers.iter().position(|container| container.name == spec.container)?;
+            let trouble = trouble(pod, &spec.container, &spec.probe, spec.which, report)?;
+            Some(Case { pod: name, index, report, trouble })
+        })
+        .collect();
+    let first = cases.first()?;
+    let last = first.report.last_failure.as_ref().map_or(String::new(), |last| last.message.clone());
+    let which = spec.which;
+    let Case { pod, index, trouble, .. } = first;
+    let mut evidence = vec![format!("{PODS}#/pods/{pod}/containers/{index}/probes/{which}")];
+    let examined = data.doctor.iter().position(|entry| {
+        entry.component == component.name && entry.container == spec.container && entry.which == which
+    });
+    evidence.extend(examined.map(|index| format!("{DOCTOR}#/{index}")));
+    let cause = examined.and_then(|index| data.doctor[index].diagnosis.cause);
+    let same = cases.iter().filter(|case| case.trouble == *trouble).count();
+    let claim = format!(
+        "the {which} probe of {} {} on {same} of {}: {}, the last with `{}`",
+        component.name,
+        match trouble {
+            Trouble::Fails => "fails",
+            Trouble::Errors => "errors",
+        },
+        counted(component.desired.into(), "replica"),
+        first.tally(),
+        last.trim()
+    );
+    let finding = |code, severity, claim, fix| {
+        Some(Finding { code, severity, component: Some(component.name.clone()), claim, evidence, fix, excerpt: None })
+    };
+    match (trouble, examined, cause) {
+        // What was proven says it all.
+        (Trouble::Errors, _, Some(_)) => None,
+        (Trouble::Errors, _, None) => {
+            // Nothing is kept from working by a liveness probe that never counts.
+            let severity = if which == Which::Liveness { Severity::Warning } else { Severity::Error };
+            let claim = format!("{claim}; a kubelet counts that for nothing, so {}", consequence(which));
+            finding(Code::ProbeErrored, severity, claim, repair(component, which, &spec.probe.action))
+        }
+        (Trouble::Fails, Some(_), Some(_)) => {
+            let fix = format!("Fix the cause that was proven for the {which} probe of {}.", component.name);
+            finding(Code::ProbeFailing, Severity::Error, claim, fix)
+        }
+        (Trouble::Fails, Some(_), None) => {
+            let claim = format!("{claim}; no change of the request made a difference that proves a cause");
+            let fix = format!("Compare the requests to {} in {DOCTOR} with what it expects.", component.name);
+            finding(Code::ProbeFailing, Severity::Error, claim, fix)
+        }
+        (Trouble::Fails, None, _) => {
+            let fix = format!("Find out what keeps {} from {}.", component.name, wanted(&spec.probe.action));
+            finding(Code::ProbeFailing, Severity::Error, claim, fix)
+        }
+    }
+}
+
+/// What comes of a probe whose result never counts.
+fn consequence(which: Which) -> &'static str {
+    match which {
+        Which::Startup => "the container never counts as started: it becomes neither ready nor restarted",
+        Which::Readiness => "the pod never becomes ready",
+        Which::Liveness => "a container that hangs is not restarted",
+    }
+}
+
+/// What makes a probe that errors one that counts.
+fn repair(component: &Component, which: Which, action: &ProbeAction) -> String {
+    let name = &component.name;
+    match action {
+        ProbeAction::Exec { command } => {
+            let program = command.first().map_or("", String::as_str);
+            format!(
+                "Add `{program}` to the image of {name}, or have the {which} probe run a command that the image has."
+            )
+        }
+        other => format!("Find out what keeps {name} from {}.", wanted(other)),
+    }
+}
+
+/// What a probe asks of a container, as the end of a sentence.
+fn wanted(action: &ProbeAction) -> String {
+    match action {
+        ProbeAction::HttpGet { port, path, .. } => format!("answering GET {path} on port {port}"),
+        ProbeAction::TcpSocket { port, .. } => format!("listening on port {port}"),
+        ProbeAction::Exec { command } => format!("ending `{}` with exit code 0", command.join(" ")),
+        ProbeAction::Grpc { port, .. } => format!("serving health checks on port {port}"),
+    }
+}
+
+/// One finding per cause and component: the same cause behind two probes is one thing to fix.
+fn causes(data: &RunData) -> Vec<Finding> {
+    let mut found: Vec<(Cause, Vec<usize>)> = Vec::new();
+    for (index, entry) in data.doctor.iter().enumerate() {
+        let Some(cause) = entry.diagnosis.cause else { continue };
+        let same = |(other, indexes): &&mut (Cause, Vec<usize>)| {
+            *other == cause && data.doctor[indexes[0]].component == entry.component
+        };
+        match found.iter_mut().find(same) {
+            Some((_, indexes)) => indexes.push(index),
+            None => found.push((cause, vec![index])),
+        }
+    }
+    found.into_iter().map(|(cause, indexes)| of_cause(data, cause, &indexes)).collect()
+}
+
+fn of_cause(data: &RunData, cause: Cause, indexes: &[usize]) -> Finding {
+    let entries: Vec<&DoctorEntry> = indexes.iter().map(|index| &data.doctor[*index]).collect();
+    let patch = entries.iter().filter_map(|entry| entry.diagnosis.fix.as_ref()?.patch.clone());
+    let patch = patch.reduce(|all, next| diagnosis::joined(&all, &next).unwrap_or_else(|| format!("{all}---\n{next}")));
+    let component = &entries[0].component;
+    let fields: Vec<&str> = entries.iter().map(|entry| entry.which.field()).collect();
+    let remedy = cause.remedy(&fields.join(" and the "));
+    Finding {
+        code: code_of(cause),
+        severity: Severity::Error,
+        component: Some(component.clone()),
+        claim: entries[1..].iter().fold(claim(entries[0]), |claim, entry| claim + &same_cause(entry)),
+        evidence: indexes.iter().map(|index| format!("{DOCTOR}#/{index}")).collect(),
+        fix: match cause {
+            // What is to be brought back is not the component's own.
+            Cause::DependencyDown => format!("Bring back what {component} depends on{}.", named(&entries)),
+            _ if patch.is_some() => format!("For {component}: {remedy}; the patch stands with the finding."),
+            _ => format!("For {component}: {remedy}."),
+        },
+        excerpt: patch,
+    }
+}
+
+/// What the answer names as missing.
+fn named(entries: &[&DoctorEntry]) -> String {
+    let body = entries.iter().find_map(|entry| body(&entry.diagnosis.observation));
+    body.map_or(String::new(), |body| format!("; its answer names it: `{body}`"))
+}
+
+fn code_of(cause: Cause) -> Code {
+    match cause {
+        Cause::HostAllowList => Code::HostAllowList,
+        Cause::MethodOrPath => Code::MethodOrPath,
+        Cause::TooSlow => Code::TooSlow,
+        Cause::DependencyDown => Code::DependencyDown,
+        Cause::WrongPort => Code::WrongPort,
+        Cause::NotStarted => Code::NotStarted,
+        Cause::HostSyntax => Code::HostSyntax,
+        Cause::SniRequired => Code::SniRequired,
+        Cause::PlainToTls => Code::PlainToTls,
+        Cause::TlsToPlain => Code::TlsToPlain,
+        Cause::Http1ToHttp2Only => Code::Http1ToHttp2Only,
+        Cause::ProxyProtocolExpected => Code::ProxyProtocolExpected,
+        Cause::HeaderTooLarge => Code::HeaderTooLarge,
+        Cause::HeaderRefused => Code::HeaderRefused,
+        Cause::MalformedPath => Code::MalformedPath,
+        Cause::MissingHeader => Code::MissingHeader,
+        Cause::BoundToLoopback => Code::BoundToLoopback,
+        Cause::SourceBlocked => Code::SourceBlocked,
+        Cause::RedirectElsewhere => Code::RedirectElsewhere,
+        Cause::TruncatedResponse => Code::TruncatedResponse,
+        Cause::Http10OrMissingHost => Code::Http10OrMissingHost,
+    }
+}
+
+/// Longer bodies are pages for people; `doctor.json` has their beginning.
+const BODY_MAX: usize = 120;
+
+/// A short answer, on one line.
+fn body(observation: &Observation) -> Option<String> {
+    let lines: Vec<&str> = observation.body.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let line = lines.join("; ");
+    (!line.is_empty() && line.len() <= BODY_MAX).then_some(line)
+}
+
+fn same_cause(DoctorEntry { which, diagnosis, .. }: &DoctorEntry) -> String {
+    format!(
+        "; the {which} probe fails for the same cause ({}, {})",
+        diagnosis.explanation,
+        counted(diagnosis.requests.into(), "request")
+    )
+}
+
+fn claim(entry: &DoctorEntry) -> String {
+    let DoctorEntry { component, which, diagnosis, .. } = entry;
+    let Diagnosis { observation, flip, confirmed, explanation, requests, evidence, .. } = diagnosis;
+    let observed = match body(observation) {
+        Some(body) => format!("{}, `{body}`", observation.summary()),
+        None => observation.summary(),
+    };
+    // What a person sees who tries it by hand: the riddle that the cause solves.
+    let plain =
+        evidence.iter().find(|trial| trial.change.starts_with(diagnosis::PLAIN) && trial.verdict == Verdict::Success);
+    let plain = plain.map_or(String::new(), |trial| format!(", and {}, succeeds ({})", trial.change, trial.summary));
+    let requests = counted((*requests).into(), "request");
+    let proof = match flip {
+        Some(flip) => {
+            let back = match confirmed {
+                true => " makes it succeed, and changing it back makes it fail again",
+                false => " made it succeed",
+            };
+            format!(": changing {} from `{}` to `{}`{back} ({requests})", flip.axis, flip.from, flip.to)
+        }
+        None => format!(" ({requests})"),
+    };
+    format!("the {which} probe of {component} fails ({observed}){plain}, because {explanation}{proof}")
+}

@@ -1,0 +1,224 @@
+//! Pods that will not start however long one waits, because the cluster says why. Main function: [`of_pod`].
+
+use e2e_kubelet::{
+    snapshot::{ContainerReport, PodReport},
+    status::{ContainerState, ContainerStatus, Event, EventType},
+};
+
+use super::Code;
+
+/// What keeps a pod from starting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stuck {
+    /// Which cause.
+    pub code: Code,
+    /// The cluster's own words.
+    pub words: String,
+}
+
+/// What keeps a pod from starting, if it cannot start without a change from outside.
+pub fn of_pod(pod: &PodReport) -> Option<Stuck> {
+    if pod.ready {
+        return None;
+    }
+    container(pod).or_else(|| mount(pod)).or_else(|| unschedulable(pod)).or_else(|| refused(pod))
+}
+
+/// Words of a waiting container (`pkg/kubelet/images/types.go`, `pkg/kubelet/kuberuntime`). `ErrImagePull` alone is not among
+/// them: it is what a first failure is called before the kubelet waits for the next try.
+const IMAGE: [&str; 4] = ["ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError"];
+const CONFIG: [&str; 1] = ["CreateContainerConfigError"];
+/// What a kubelet says of a Secret or ConfigMap that it has not heard of yet (`pkg/kubelet/util/manager`); it tries again.
+const NOT_YET: &str = "failed to sync";
+
+fn container(pod: &PodReport) -> Option<Stuck> {
+    pod.init_containers.iter().chain(&pod.containers).find_map(|container| {
+        let ContainerState::Waiting { reason, message } = &container.status.state else { return None };
+        let code = match reason.as_str() {
+            reason if IMAGE.contains(&reason) => Code::ImageUnavailable,
+            reason if CONFIG.contains(&reason) && !message.contains(NOT_YET) => Code::ConfigMissing,
+            _ => return None,
+        };
+        // Back-off says only that it waits; the failure before it says why.
+        let failed =
+            container.events.iter().rfind(|event| event.reason == "Failed" && !event.message.contains("Error: "));
+        let words = match (code, failed) {
+            (Code::ImageUnavailable, Some(event)) => event.message.clone(),
+            _ => format!("{reason}: {message}"),
+        };
+        Some(Stuck { code, words })
+    })
+}
+
+/// How often a mount may fail before that is believed: a kubelet that has just been given a pod may not know its ConfigMaps yet,
+/// and a namespace that has just been made gets `kube-root-ca.crt` a moment later. It tries again after half a second, one and two.
+const MOUNT_FAILURES: u32 = 3;
+/// How a container is called while its pod's volumes are mounted (`pkg/kubelet/kubelet_pods.go`).
+const BEFORE_START: [&str; 2] = ["ContainerCreating", "PodInitializing"];
+
+/// A volume that cannot be mounted, which keeps all containers from starting.
+fn mount(pod: &PodReport) -> Option<Stuck> {
+    let mut containers = pod.init_containers.iter().chain(&pod.containers);
+    if pod.started || containers.any(has_begun) {
+        return None;
+    }
+    let failed = |event: &&Event| {
+        event.kind == EventType::Warning
+            && matches!(event.reason.as_str(), "FailedMount" | "FailedAttachVolume")
+            && event.count >= MOUNT_FAILURES
+    };
+    let event = pod.events.iter().rfind(failed)?;
+    let code = if misses_an_object(&event.message) { Code::ConfigMissing } else { Code::MountFailed };
+    Some(Stuck { code, words: event.message.clone() })
+}
+
+/// Whether a kubelet has done something for a container, which it does once all volumes are mounted.
+fn has_begun(container: &ContainerReport) -> bool {
+    let ContainerStatus { state, restart_count, .. } = &container.status;
+    let waits = matches!(state, ContainerState::Waiting { reason, .. } if BEFORE_START.contains(&reason.as_str()));
+    !waits || *restart_count > 0 || container.events.iter().any(|event| event.kind == EventType::Normal)
+}
+
+/// Whether a message says `secret "db" not found`, or the same of a ConfigMap. Much else may be "not found", such as a driver.
+fn misses_an_object(message: &str) -> bool {
+    ["secret \"", "configmap \""].iter().any(|kind| {
+        let names = message.split(kind).skip(1).filter_map(|rest| rest.split_once('"'));
+        names.into_iter().any(|(_, after)| after.starts_with(" not found"))
+    })
+}
+
+/// No node takes it, and nothing that could add a node has said that it does.
+fn unschedulable(pod: &PodReport) -> Option<Stuck> {
+    let condition = pod.object.as_ref()?.conditions.iter().find(|condition| condition.contains("(Unschedulable: "))?;
+    let is_growing = pod.events.iter().any(|event| event.reason == "TriggeredScaleUp");
+    let words = condition.split_once("(Unschedulable: ").map(|(_, words)| words.trim_end_matches(')').to_owned())?;
+    (!is_growing).then_some(Stuck { code: Code::Unschedulable, words })
+}
+
+/// The cluster does not even make it.
+fn refused(pod: &PodReport) -> Option<Stuck> {
+    if !pod.object.as_ref()?.name.is_empty() {
+        return None;
+    }
+    let event = warning(&pod.events, |reason| reason == "FailedCreate")?;
+    Some(Stuck { code: Code::AdmissionRefused, words: event.message.clone() })
+}
+
+fn warning(events: &[Event], is_wanted: impl Fn(&str) -> bool) -> Option<&Event> {
+    events.iter().rfind(|event| event.kind == EventType::Warning && is_wanted(&event.reason))
+}
+
+/// What to do about it.
+pub(super) fn fix(code: Code, kind: &str, component: &str) -> String {
+    match code {
+        Code::ImageUnavailable => {
+            format!("Correct the image of {kind} {component}, or bring it to the cluster's nodes.")
+        }
+        Code::ConfigMissing => {
+            format!("Create the Secret or ConfigMap that {kind} {component} refers to, or correct the reference.")
+        }
+        Code::MountFailed => format!("Correct the volumes of {kind} {component}."),
+        Code::Unschedulable => {
+            format!("Lower resources.requests of {kind} {component}, or add a node that can take it.")
+        }
+        _ => format!("Raise the quota, or change {kind} {component} so that the cluster's policies admit it."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use e2e_kubelet::snapshot::ClusterPod;
+    use e2e_plan::Probes;
+
+    use super::*;
+
+    fn event(reason: &str, message: &str) -> Event {
+        Event {
+            kind: EventType::Warning,
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            count: 1,
+            first: Duration::ZERO,
+            last: Duration::ZERO,
+        }
+    }
+
+    fn waiting(reason: &str, message: &str) -> PodReport {
+        let mut container = ContainerReport::declared("app", &Probes::default(), reason);
+        container.status.state = ContainerState::Waiting { reason: reason.to_owned(), message: message.to_owned() };
+        let object = ClusterPod { name: "app-1".to_owned(), ..ClusterPod::default() };
+        PodReport { containers: vec![container], object: Some(object), ..PodReport::default() }
+    }
+
+    fn stuck(pod: &PodReport) -> Option<(Code, String)> {
+        of_pod(pod).map(|stuck| (stuck.code, stuck.words))
+    }
+
+    #[test]
+    fn an_image_that_cannot_be_pulled() {
+        let mut pod = waiting("ImagePullBackOff", "Back-off pulling image \"x:1\"");
+        pod.containers[0].events.push(event("Failed", "Failed to pull image \"x:1\": no such host"));
+        pod.containers[0].events.push(event("Failed", "Error: ErrImagePull"));
+        assert_eq!(
+            stuck(&pod),
+            Some((Code::ImageUnavailable, "Failed to pull image \"x:1\": no such host".to_owned()))
+        );
+        assert_eq!(stuck(&waiting("ErrImagePull", "")), None, "the kubelet will try again");
+        assert_eq!(stuck(&waiting("ContainerCreating", "")), None);
+    }
+
+    #[test]
+    fn a_secret_that_is_not_there() {
+        let pod = waiting("CreateContainerConfigError", "secret \"db\" not found");
+        let words = "CreateContainerConfigError: secret \"db\" not found".to_owned();
+        assert_eq!(stuck(&pod), Some((Code::ConfigMissing, words)));
+        let slow = "failed to sync secret cache: timed out waiting for the condition";
+        assert_eq!(stuck(&waiting("CreateContainerConfigError", slow)), None, "the kubelet will try again");
+    }
+
+    #[rstest::rstest]
+    #[case::secret("MountVolume.SetUp failed for volume \"v\" : secret \"db\" not found", Code::ConfigMissing)]
+    #[case::config_map("MountVolume.SetUp failed for volume \"v\" : configmap \"app\" not found", Code::ConfigMissing)]
+    #[case::driver("driver name ebs.csi.aws.com not found in the list of registered CSI drivers", Code::MountFailed)]
+    #[case::claim("secret \"db\" is empty, persistentvolumeclaim \"data\" not found", Code::MountFailed)]
+    #[case::no_words("timed out waiting for the condition", Code::MountFailed)]
+    fn a_volume_that_cannot_be_mounted(#[case] message: &str, #[case] code: Code) {
+        let mut pod = waiting("ContainerCreating", "");
+        pod.events.push(event("FailedMount", message));
+        assert_eq!(stuck(&pod), None, "it may be a matter of a second");
+        pod.events[0].count = MOUNT_FAILURES;
+        assert_eq!(stuck(&pod), Some((code, message.to_owned())));
+        // Another one that failed once does not hide it.
+        pod.events.push(event("FailedMount", "object \"x\"/\"kube-root-ca.crt\" not registered"));
+        assert_eq!(stuck(&pod), Some((code, message.to_owned())));
+
+        let pulling = Event { kind: EventType::Normal, ..event("Pulling", "Pulling image") };
+        pod.containers[0].events.push(pulling);
+        assert_eq!(stuck(&pod), None, "images are pulled once volumes are mounted");
+        pod.containers[0].events.clear();
+        pod.containers[0].status.state = ContainerState::Running { since: Duration::ZERO };
+        assert_eq!(stuck(&pod), None, "it was mounted in the end");
+    }
+
+    #[test]
+    fn no_node_takes_it() {
+        let mut pod = waiting("Pending", "");
+        let unmet = "PodScheduled=False (Unschedulable: 0/1 nodes are available: 1 Insufficient cpu.)";
+        pod.object.as_mut().unwrap().conditions.push(unmet.to_owned());
+        let words = "0/1 nodes are available: 1 Insufficient cpu.".to_owned();
+        assert_eq!(stuck(&pod), Some((Code::Unschedulable, words)));
+        pod.events.push(event("TriggeredScaleUp", "pod triggered scale-up"));
+        assert_eq!(stuck(&pod), None, "a node is on its way");
+    }
+
+    #[test]
+    fn the_cluster_refuses_to_make_it() {
+        let mut pod = waiting("ContainerCreating", "");
+        pod.object.as_mut().unwrap().name.clear();
+        assert_eq!(stuck(&pod), None);
+        pod.events.push(event("FailedCreate", "pods is forbidden: exceeded quota: tight"));
+        assert_eq!(stuck(&pod).map(|(code, _)| code), Some(Code::AdmissionRefused));
+    }
+}

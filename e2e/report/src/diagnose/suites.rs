@@ -1,0 +1,168 @@
+//! Findings about the suites themselves: checks that failed, and what was not measured.
+
+use std::collections::BTreeSet;
+
+use e2e_plan::words::counted;
+
+use super::{Code, OddEnd, RunData, Test};
+use crate::{
+    evidence::PODS,
+    record::Outcome,
+    report::{Finding, Severity, ThresholdState, build::thresholds},
+    run_dir::{JUNIT, SUITES},
+};
+
+pub(super) fn findings(data: &RunData) -> Vec<Finding> {
+    checks(data).into_iter().chain(gaps(data)).collect()
+}
+
+/// One finding for all failed checks: each stands in the table of its suite.
+fn checks(data: &RunData) -> Option<Finding> {
+    let failed: Vec<_> = data.records.iter().filter(|record| record.outcome == Outcome::Failed).collect();
+    let first = failed.first()?;
+    let names: Vec<String> = failed.iter().map(|record| format!("{}/{}", record.suite, record.case)).collect();
+    Some(Finding {
+        code: Code::CheckFailed,
+        severity: Severity::Error,
+        component: None,
+        claim: format!(
+            "{} failed: {}; {}: {}",
+            counted(failed.len() as u64, "check"),
+            names.join(", "),
+            if failed.len() == 1 { "it says" } else { "the first says" },
+            first.detail.lines().next().unwrap_or_default()
+        ),
+        evidence: failed.iter().map(|record| record.file()).collect(),
+        fix: "See what each failed check found, in the tables of the suites.".to_owned(),
+        excerpt: None,
+    })
+}
+
+fn gap(claim: String, evidence: String) -> Finding {
+    Finding {
+        code: Code::NotMeasured,
+        severity: Severity::Gap,
+        component: None,
+        claim,
+        evidence: vec![evidence],
+        fix: "Find out why it was not measured, and run again: an incomplete run proves nothing.".to_owned(),
+        excerpt: None,
+    }
+}
+
+/// Whether the load that a threshold is about had no success.
+fn nothing_succeeded(data: &RunData, threshold: &str) -> bool {
+    match threshold.split('_').next() {
+        Some("registration") => data.registration().is_some_and(|(figures, _)| figures.registered == 0),
+        _ => data.throughput().is_some_and(|(figures, _)| figures.acknowledged == 0),
+    }
+}
+
+/// A command of suites that did not end as it should may have left out anything.
+fn odd_end(data: &RunData) -> Option<Finding> {
+    let OddEnd { command, reason, remedy } = data.suites.as_ref()?;
+    let claim = format!("`{command}`, which runs the suites, did not end as it should: {reason}");
+    Some(Finding { fix: format!("{}.", capitalised(remedy)), ..gap(claim, SUITES.to_owned()) })
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// No test at all.
+fn no_tests(data: &RunData) -> Finding {
+    match data.records.len() {
+        0 => gap("no test of the suites ran".to_owned(), "environment.json#/ready".to_owned()),
+        records => {
+            let there = if records == 1 { "there is" } else { "there are" };
+            let records = counted(records as u64, "record");
+            gap(format!("{JUNIT} names no test, although {there} {records}"), JUNIT.to_owned())
+        }
+    }
+}
+
+/// What the records of the tests of one name leave open. Such tests are counted, since a record does not say which binary wrote it.
+fn unrecorded(data: &RunData, name: &str) -> Vec<Finding> {
+    let tests: Vec<&Test> = data.tests.iter().filter(|test| test.name == name).collect();
+    let failed: Vec<&Test> = tests.iter().copied().filter(|test| !test.passed).collect();
+    let records: Vec<_> = data.records.iter().filter(|record| record.test == name).collect();
+    let told = records.iter().filter(|record| record.outcome == Outcome::Failed).count();
+    let binaries = |tests: &[&Test]| tests.iter().map(|test| test.binary.as_str()).collect::<Vec<_>>().join(", ");
+    let mut claims = Vec::new();
+    match (&tests[..], records.len()) {
+        ([test], 0) => return vec![no_record(test)],
+        (tests, records) if records < tests.len() => claims.push(format!(
+            "{} tests are called {name} (in {}) and left {}",
+            tests.len(),
+            binaries(tests),
+            counted(records as u64, "record")
+        )),
+        _ => {}
+    }
+    match &failed[..] {
+        failed if failed.len() <= told => {}
+        [test] => claims.push(format!("{} failed, and no record says so", described(test))),
+        failed => claims.push(format!(
+            "{} tests called {name} failed (in {}), and {} so",
+            failed.len(),
+            binaries(failed),
+            if told == 1 { "1 record says".to_owned() } else { format!("{told} records say") }
+        )),
+    }
+    claims.into_iter().map(|claim| gap(claim, JUNIT.to_owned())).collect()
+}
+
+fn described(test: &Test) -> String {
+    match test.binary.as_str() {
+        "" => format!("the test {}", test.name),
+        binary => format!("the test {} of {binary}", test.name),
+    }
+}
+
+/// nextest's word for a test that it ended because it took too long.
+const TIMED_OUT: &str = "test timeout";
+
+fn no_record(test: &Test) -> Finding {
+    let why = test.failure.as_ref().map_or_else(String::new, |failure| format!(": {failure}"));
+    let mut gap = gap(format!("{} left no record{why}", described(test)), JUNIT.to_owned());
+    if test.failure.as_deref() == Some(TIMED_OUT) {
+        gap.fix = "Raise slow-timeout in the suites' profile in .config/nextest.toml, or let the load last less long."
+            .to_owned();
+    }
+    gap
+}
+
+fn gaps(data: &RunData) -> Vec<Finding> {
+    let mut gaps: Vec<Finding> = odd_end(data).into_iter().collect();
+    if data.tests.is_empty() {
+        // Everything else that is missing follows from it.
+        return if gaps.is_empty() { vec![no_tests(data)] } else { gaps };
+    }
+    let names: BTreeSet<&str> = data.tests.iter().map(|test| test.name.as_str()).collect();
+    gaps.extend(names.into_iter().flat_map(|name| unrecorded(data, name)));
+    for record in data.records.iter().filter(|record| record.outcome == Outcome::Skipped) {
+        gaps.push(gap(format!("{}/{} was skipped: {}", record.suite, record.case, record.detail), record.file()));
+    }
+    for threshold in thresholds(data).into_iter().filter(|threshold| threshold.state == ThresholdState::NotMeasured) {
+        // A figure that is absent has no place of its own, only the record that should have it.
+        let record = threshold.evidence.split('#').next().unwrap_or_default().to_owned();
+        let mut gap = gap(format!("{} has no figure to compare with", threshold.name), record);
+        if threshold.name.contains("latency") && nothing_succeeded(data, &threshold.name) {
+            gap.claim += ": no request succeeded, so there is no latency";
+            gap.fix = String::new();
+        }
+        gaps.push(gap);
+    }
+    for (name, pod) in &data.snapshot.pods {
+        for container in &pod.containers {
+            for (which, probe) in container.probes.iter().filter(|(_, probe)| probe.not_measured > 0) {
+                let why = probe.last_failure.as_ref().map_or(String::new(), |last| last.message.clone());
+                let claim =
+                    format!("the {} probe of {name}/{} cannot be sent here: {why}", which.word(), container.name);
+                gaps.push(gap(claim, format!("{PODS}#/pods/{name}/containers")));
+            }
+        }
+    }
+    gaps
+}

@@ -1,0 +1,708 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use e2e_kubelet::{
+    snapshot::{ClusterPod, ContainerReport, PodReport, ProbeReport},
+    status::{ContainerState, ContainerStatus, Event, EventType, Termination},
+};
+use e2e_plan::{Probe, ProbeAction, Probes, Which, target::Target};
+use serde_json::json;
+
+use super::*;
+use crate::{
+    environment::ProbeSpec,
+    evidence::{Sample, Usage},
+    record::{Activity, Conservation, Outcome, Part, Registration, Throughput},
+    report::{Report, Verdict, markdown::render},
+};
+
+const MEBIBYTE: u64 = 1024 * 1024;
+
+/// A run with one component `app`: one replica with a limit of 64 MiB, and what is known of its container.
+pub(crate) fn run(container: ContainerReport) -> RunData {
+    let environment = json!({
+        "run_id": "test", "target": "local", "run_dir": "/nowhere", "provider": "none", "kubelet": "1.36", "entrance": null, "services": [],
+        "components": [{
+            "name": "app", "kind": "Deployment", "desired": 1, "env": {}, "probes": [],
+            "replicas": [{ "name": "app-0", "pod_ip": "10.0.0.1", "ports": [] }],
+            "memory_limit_bytes": 64 * MEBIBYTE,
+        }],
+        "scenario": crate::request::Scenario::default(), "control": "127.0.0.1:1", "up_ms": 0, "ready": true, "warnings": [],
+    });
+    let pod = PodReport {
+        ip: None,
+        status: "Running".to_owned(),
+        ready: container.status.ready,
+        started: true,
+        restarts: container.status.restart_count,
+        init_containers: Vec::new(),
+        containers: vec![container],
+        events: Vec::new(),
+        object: None,
+    };
+    RunData {
+        request: Request {
+            started_at: String::new(),
+            scenario: crate::request::Scenario::default(),
+            thresholds: crate::request::Thresholds {
+                registration_failure_rate_max: None,
+                registration_latency_ms_p99_max: None,
+                throughput_operations_per_second_min: None,
+                throughput_latency_ms_p99_max: None,
+                throughput_errors_max: None,
+                restarts_max: None,
+            },
+            overlays: Vec::new(),
+            sets: Vec::new(),
+            filter: None,
+            host: crate::report::Host { cpus: 1, memory_bytes: 1, kernel: String::new() },
+        },
+        duration_ms: 0,
+        environment: serde_json::from_value(environment).unwrap(),
+        records: Vec::new(),
+        // A run without tests has a gap of its own.
+        tests: Vec::new(),
+        suites: None,
+        snapshot: Snapshot { pods: BTreeMap::from([("app-0".to_owned(), pod)]) },
+        resources: Resources::default(),
+        saturation: Vec::new(),
+        throttling: BTreeMap::new(),
+        cluster: None,
+        doctor: Vec::new(),
+        load_files: BTreeSet::new(),
+        logs: BTreeMap::new(),
+    }
+}
+
+fn test(binary: &str, name: &str, passed: bool) -> Test {
+    Test { binary: binary.to_owned(), name: name.to_owned(), passed, failure: None }
+}
+
+fn ended_as(case: &str, test: &str, outcome: Outcome) -> Record {
+    Record { test: test.to_owned(), outcome, ..record("own", case, Measured::Nothing) }
+}
+
+fn gap_claims(data: &RunData) -> Vec<String> {
+    let gaps = findings(data).into_iter().filter(|finding| finding.severity == Severity::Gap);
+    gaps.map(|finding| finding.claim).collect()
+}
+
+/// Two binaries may have a test of one name, and the record of the one must not stand for the other.
+#[test]
+fn a_failed_test_does_not_vanish_behind_another_of_its_name() {
+    use crate::record::Outcome::{Failed, Passed, Skipped};
+    let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+    data.tests = vec![test("e2e::a", "works", false), test("e2e::b", "works", true)];
+    data.records = vec![ended_as("works", "works", Passed)];
+    let claims = gap_claims(&data);
+    assert_eq!(
+        claims,
+        [
+            "2 tests are called works (in e2e::a, e2e::b) and left 1 record",
+            "the test works of e2e::a failed, and no record says so"
+        ]
+    );
+
+    data.records = vec![ended_as("works", "works", Passed), ended_as("works_too", "works", Failed)];
+    assert_eq!(gap_claims(&data), Vec::<String>::new());
+    data.tests[1].passed = false;
+    assert_eq!(gap_claims(&data), ["2 tests called works failed (in e2e::a, e2e::b), and 1 record says so"]);
+
+    data.tests = vec![test("e2e::a", "works", false)];
+    data.records = vec![ended_as("works", "works", Skipped)];
+    assert!(gap_claims(&data).contains(&"the test works of e2e::a failed, and no record says so".to_owned()));
+}
+
+#[test]
+fn a_test_that_was_ended_says_by_what() {
+    let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+    data.tests =
+        vec![Test { failure: Some("test timeout".to_owned()), ..test("e2e::suites", "throughput::load", false) }];
+    let found = findings(&data).into_iter().find(|finding| finding.severity == Severity::Gap).expect("a gap");
+    assert_eq!(found.claim, "the test throughput::load of e2e::suites left no record: test timeout");
+    assert!(found.fix.contains("slow-timeout"), "{}", found.fix);
+}
+
+#[test]
+fn suites_that_ended_oddly_are_a_gap_whatever_was_recorded() {
+    let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+    data.suites = Some(OddEnd {
+        command: "cargo nextest run".to_owned(),
+        reason: "it ended with exit code 101".to_owned(),
+        remedy: "see its output".to_owned(),
+    });
+    let words = "`cargo nextest run`, which runs the suites, did not end as it should: it ended with exit code 101";
+    assert_eq!(gap_claims(&data), [words]);
+    data.tests = vec![test("e2e::a", "works", true)];
+    data.records = vec![ended_as("works", "works", crate::record::Outcome::Passed)];
+    assert_eq!(gap_claims(&data), [words]);
+    data.suites = None;
+    data.tests.clear();
+    assert_eq!(gap_claims(&data), ["junit.xml names no test, although there is 1 record"]);
+}
+
+#[rstest::rstest]
+#[case::often(100, 25, true)]
+#[case::seldom(100, 24, false)]
+#[case::hardly_ran(19, 19, false)]
+fn a_component_is_held_back_from_a_quarter_of_its_periods_on(
+    #[case] periods: u64,
+    #[case] throttled: u64,
+    #[case] found: bool,
+) {
+    let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+    data.throttling.insert("app-0".to_owned(), Throttling { periods, throttled });
+    let findings = findings(&data);
+    let held_back = findings.iter().find(|finding| finding.code == Code::CpuThrottled);
+    assert_eq!(held_back.is_some(), found, "{findings:#?}");
+    if let Some(finding) = held_back {
+        assert_eq!(
+            finding.claim,
+            "the kernel held app back at its CPU limit: app-0 in 25 of 100 periods of 100 ms (25%)"
+        );
+    }
+}
+
+/// What a test found that passed.
+pub(crate) fn record(suite: &str, case: &str, measured: Measured) -> Record {
+    Record {
+        suite: suite.to_owned(),
+        case: case.to_owned(),
+        test: "a test".to_owned(),
+        outcome: Outcome::Passed,
+        detail: String::new(),
+        duration_ms: 1,
+        measured,
+    }
+}
+
+/// The part of a page under a heading.
+fn part<'a>(page: &'a str, heading: &str) -> &'a str {
+    let (_, rest) = page.split_once(&format!("## {heading}\n")).unwrap();
+    rest.split_once("\n## ").map_or(rest, |(part, _)| part)
+}
+
+#[test]
+fn a_warning_is_advice_and_no_root_cause() {
+    let mut data = run(ended(&[]));
+    data.tests.push(test("suites", "a test", true));
+    data.records = vec![record("health", "app_answers", Measured::Nothing)];
+    data.throttling.insert("app-0".to_owned(), Throttling { periods: 100, throttled: 25 });
+    let page = render(&Report::new(&data));
+    assert!(part(&page, "Root causes").contains("Nothing failed, so there is none."), "{page}");
+    assert!(
+        part(&page, "Path forward")
+            .contains("Nothing to fix.\n\nAdvice, on which the verdict does not depend:\n\n- Raise")
+    );
+    assert!(part(&page, "Conclusion").contains("no container was restarted"), "{page}");
+
+    // What failed is not explained by it, and is looked into now.
+    data.snapshot.pods.get_mut("app-0").unwrap().ready = false;
+    let page = render(&Report::new(&data));
+    assert!(part(&page, "Root causes").contains("No cause was proven"), "{page}");
+    let forward = part(&page, "Path forward");
+    assert!(forward.contains("1. Find out who deletes") && !forward.contains("Run again"), "{page}");
+}
+
+/// Failures are errors, and warnings where a line allows them.
+#[rstest::rstest]
+#[case::no_line(None, 3, 5, Severity::Error)]
+#[case::within(Some(10), 3, 5, Severity::Warning)]
+#[case::on_the_line(Some(3), 3, 5, Severity::Warning)]
+#[case::beyond(Some(2), 3, 5, Severity::Error)]
+#[case::nothing_works(Some(10), 3, 0, Severity::Error)]
+#[case::nothing_answered(Some(10), 0, 0, Severity::Error)]
+fn operations_that_a_line_allows(
+    #[case] line: Option<u64>,
+    #[case] errors: u64,
+    #[case] acknowledged: u64,
+    #[case] expected: Severity,
+) {
+    let mut data = run(ended(&[]));
+    data.tests.push(test("suites", "a test", true));
+    data.request.thresholds.throughput_errors_max = line;
+    let figures = Throughput { acknowledged, errors, ..Throughput::default() };
+    data.records = vec![record("throughput", "operations", Measured::Throughput(figures))];
+    let severity = |code| findings(&data).into_iter().find(|finding| finding.code == code).map(|found| found.severity);
+    assert_eq!(severity(Code::OperationErrors), Some(expected));
+    let passes = Report::new(&data).verdict == Verdict::Pass;
+    assert_eq!(passes, expected == Severity::Warning);
+}
+
+#[rstest::rstest]
+#[case::no_line(None, Severity::Error)]
+#[case::within(Some(0.25), Severity::Warning)]
+#[case::beyond(Some(0.2), Severity::Error)]
+fn clients_that_a_line_allows(#[case] line: Option<f64>, #[case] expected: Severity) {
+    let mut data = run(ended(&[]));
+    data.request.thresholds.registration_failure_rate_max = line;
+    let figures = Registration { clients: 4, failed: 1, failure_rate: Some(0.25), ..Registration::default() };
+    data.records = vec![record("registration", "clients", Measured::Registration(figures))];
+    let found = findings(&data).into_iter().find(|finding| finding.code == Code::RegistrationFailures).unwrap();
+    assert_eq!(found.severity, expected);
+}
+
+/// A restart that a line allows is allowed with its cause, as long as the component is back.
+#[test]
+fn restarts_that_a_line_allows() {
+    let mut data = run(ended(&[(4, 1, "Error")]));
+    data.tests.push(test("suites", "a test", true));
+    data.records = vec![record("health", "app_answers", Measured::Nothing)];
+    assert_eq!(codes(&data), [Code::Crashed, Code::Restarted]);
+    data.request.thresholds.restarts_max = Some(1);
+    assert_eq!(codes(&data), []);
+    let report = Report::new(&data);
+    let reason = "All 1 checks passed, every threshold was kept and 1 restart of containers stayed within the line.";
+    assert_eq!((report.verdict, report.verdict_reason.as_str()), (Verdict::Pass, reason));
+    let warnings: Vec<Code> = report.findings.iter().map(|finding| finding.code).collect();
+    assert_eq!(warnings, [Code::Crashed, Code::Restarted]);
+    data.request.thresholds.restarts_max = Some(0);
+    assert_eq!(codes(&data), [Code::Crashed, Code::Restarted, Code::ThresholdCrossed]);
+
+    data.request.thresholds.restarts_max = Some(1);
+    data.snapshot.pods.get_mut("app-0").unwrap().ready = false;
+    assert_eq!(codes(&data), [Code::Crashed, Code::Restarted, Code::ComponentNotReady]);
+}
+
+/// A line without its record is a gap, unless the record's suite was left out on purpose.
+#[rstest::rstest]
+#[case::all_checks(None, 1)]
+#[case::chosen_checks(Some("test(health)"), 0)]
+fn a_line_that_nothing_measures(#[case] filter: Option<&str>, #[case] gaps: usize) {
+    let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+    data.tests.push(test("", "a test", true));
+    data.request.thresholds.throughput_errors_max = Some(0);
+    data.request.thresholds.restarts_max = Some(0);
+    data.request.filter = filter.map(str::to_owned);
+    let about_lines = |finding: &&Finding| finding.claim.starts_with("throughput_errors_max has no figure");
+    assert_eq!(findings(&data).iter().filter(about_lines).count(), gaps);
+    let report = Report::new(&data);
+    // What any run measures keeps its line.
+    assert_eq!(report.thresholds.len(), 1 + gaps);
+}
+
+#[test]
+fn a_limit_of_which_nobody_tells_is_no_silence() {
+    let mut data = run(ended(&[]));
+    data.tests.push(test("", "a test", true));
+    let remedy = |data: &RunData| {
+        let unknown =
+            |finding: &Finding| finding.claim == "nobody told how often the kernel held app-0 back at their CPU limits";
+        findings(data).into_iter().find(unknown).map(|finding| finding.fix)
+    };
+    assert_eq!(remedy(&data), None, "there is no limit");
+    data.environment.components[0].cpu_limit_millis = Some(50);
+    assert_eq!(remedy(&data), None, "plain processes have none");
+    for (target, word) in [(Target::Docker, "engine"), (Target::K8s, "nodes/proxy")] {
+        data.environment.target = target;
+        assert!(remedy(&data).unwrap().contains(word));
+    }
+    data.throttling.insert("app-0".to_owned(), Throttling::default());
+    assert_eq!(remedy(&data), None);
+}
+
+/// A container whose instances ended at these seconds, each two seconds after its start, with these exit codes and reasons.
+fn ended(ends: &[(u64, i32, &str)]) -> ContainerReport {
+    let terminations: Vec<Termination> = ends
+        .iter()
+        .map(|(at, exit_code, reason)| Termination {
+            exit_code: *exit_code,
+            signal: Some(exit_code - 128).filter(|signal| *signal > 0),
+            reason: (*reason).to_owned(),
+            started: Duration::from_secs(at - 2),
+            at: Duration::from_secs(*at),
+        })
+        .collect();
+    ContainerReport {
+        name: "app".to_owned(),
+        status: ContainerStatus {
+            state: ContainerState::Running { since: Duration::from_secs(100) },
+            ready: true,
+            started: true,
+            restart_count: u32::try_from(terminations.len()).unwrap(),
+            last_termination: terminations.last().cloned(),
+        },
+        terminations,
+        events: Vec::new(),
+        probes: BTreeMap::new(),
+    }
+}
+
+/// The same container, killed by the kubelet between these seconds.
+fn killed(mut container: ContainerReport, first: u64, last: u64) -> ContainerReport {
+    container.events.push(Event {
+        kind: EventType::Normal,
+        reason: "Killing".to_owned(),
+        message: "Container app failed liveness probe, will be restarted".to_owned(),
+        count: 2,
+        first: Duration::from_secs(first),
+        last: Duration::from_secs(last),
+    });
+    container
+}
+
+fn codes(data: &RunData) -> Vec<Code> {
+    findings(data)
+        .into_iter()
+        .filter(|finding| finding.severity == Severity::Error)
+        .map(|finding| finding.code)
+        .collect()
+}
+
+fn claim(data: &RunData, code: Code) -> String {
+    findings(data).into_iter().find(|finding| finding.code == code).unwrap().claim
+}
+
+#[test]
+fn a_program_that_nobody_killed_has_crashed() {
+    let data = run(ended(&[(2, 1, "Error"), (4, 1, "Error")]));
+    assert_eq!(codes(&data), [Code::Crashed, Code::RestartLoop]);
+    let claim = claim(&data, Code::Crashed);
+    assert!(claim.ends_with("app-0 2 times, the last time with exit code 1 after 2.0 s"), "{claim}");
+}
+
+#[test]
+fn what_the_kubelet_killed_has_not_crashed() {
+    let data = run(killed(ended(&[(12, 0, "Completed"), (22, 0, "Completed")]), 11, 21));
+    assert_eq!(codes(&data), [Code::RestartLoop]);
+    let claim = claim(&data, Code::RestartLoop);
+    assert!(claim.contains("exit code 0): `Container app failed liveness probe, will be restarted`"), "{claim}");
+}
+
+#[test]
+fn an_end_before_the_first_kill_is_the_programs_own() {
+    let data = run(killed(ended(&[(4, 3, "Error"), (22, 0, "Completed")]), 21, 21));
+    assert_eq!(codes(&data), [Code::Crashed, Code::RestartLoop]);
+    assert!(claim(&data, Code::Crashed).contains("app-0 1 time, the last time with exit code 3"));
+}
+
+#[test]
+fn a_kill_for_memory_that_the_runtime_missed_is_no_crash() {
+    let data = run(ended(&[(4, 137, "OOMKilled"), (22, 137, "Error")]));
+    assert_eq!(codes(&data), [Code::OomKilled, Code::RestartLoop]);
+    let data = run(ended(&[(4, 137, "OOMKilled"), (22, 3, "Error")]));
+    assert_eq!(codes(&data), [Code::OomKilled, Code::Crashed, Code::RestartLoop], "an exit code is the program's own");
+}
+
+#[test]
+fn a_kill_for_memory_is_found_although_a_later_end_had_another_reason() {
+    let data = run(killed(ended(&[(4, 137, "OOMKilled"), (22, 0, "Completed")]), 21, 21));
+    assert_eq!(codes(&data), [Code::OomKilled, Code::RestartLoop]);
+    assert!(
+        claim(&data, Code::OomKilled)
+            .contains("more than 64 MiB of memory and was killed for it (OOMKilled): app-0 1 time")
+    );
+    assert!(!claim(&data, Code::RestartLoop).contains("OOMKilled"), "that was not the last one");
+}
+
+/// The sum of the limits of a pod is nobody's limit.
+#[rstest::rstest]
+#[case::known(&[("app", 128), ("sidecar", 64)], "container app of app used more than 128 MiB of memory")]
+#[case::not_known(&[], "container app of app used more than the limit of container app of memory")]
+fn a_kill_is_measured_at_the_limit_of_its_container(#[case] limits: &[(&str, u64)], #[case] words: &str) {
+    let mut data = run(ended(&[(4, 137, "OOMKilled")]));
+    data.snapshot.pods.get_mut("app-0").unwrap().containers.push(sidecar());
+    let component = &mut data.environment.components[0];
+    component.memory_limit_bytes = Some(192 * MEBIBYTE);
+    component.container_memory_limit_bytes =
+        limits.iter().map(|(name, limit)| ((*name).to_owned(), limit * MEBIBYTE)).collect();
+    let claim = claim(&data, Code::OomKilled);
+    assert!(claim.starts_with(words), "{claim}");
+}
+
+#[test]
+fn each_container_that_was_killed_has_its_own_finding() {
+    let mut data = run(ended(&[(4, 137, "OOMKilled")]));
+    let other =
+        ContainerReport { name: "sidecar".to_owned(), ..ended(&[(5, 137, "OOMKilled"), (9, 137, "OOMKilled")]) };
+    data.snapshot.pods.get_mut("app-0").unwrap().containers.push(other);
+    let kills = findings(&data).into_iter().filter(|finding| finding.code == Code::OomKilled);
+    let fixes: Vec<String> = kills.map(|finding| format!("{} {}", finding.claim, finding.fix)).collect();
+    let [app, sidecar] = fixes.as_slice() else { panic!("{fixes:#?}") };
+    assert!(app.contains("app-0 1 time") && app.contains("of container app in Deployment app"), "{app}");
+    assert!(
+        sidecar.contains("app-0 2 times") && sidecar.contains("of container sidecar in Deployment app"),
+        "{sidecar}"
+    );
+}
+
+fn sidecar() -> ContainerReport {
+    ContainerReport { name: "sidecar".to_owned(), ..ended(&[]) }
+}
+
+/// The samples do not say which of several containers it was.
+#[test]
+fn a_limit_that_is_used_up_by_several_containers_blames_none() {
+    let mut data = run(killed(ended(&[(12, 0, "Completed")]), 0, 100));
+    let usage = Usage { memory_bytes: 63 * MEBIBYTE, ..Usage::default() };
+    let pods = BTreeMap::from([("app-0".to_owned(), usage)]);
+    data.resources.samples = vec![Sample { at_unix_ms: 0, pods, machines: BTreeMap::new() }; 3];
+    let fix = |data: &RunData| {
+        let found = findings(data).into_iter().find(|finding| finding.code == Code::MemoryAtLimit);
+        found.unwrap().fix
+    };
+    assert!(fix(&data).starts_with("Raise resources.limits.memory of container app in Deployment app"));
+    data.snapshot.pods.get_mut("app-0").unwrap().containers.push(sidecar());
+    assert!(fix(&data).starts_with("Raise resources.limits.memory of the containers in Deployment app"));
+}
+
+#[test]
+fn a_limit_that_is_used_up_counts_when_the_component_is_in_trouble() {
+    let sample = |mebibytes: u64| Sample {
+        at_unix_ms: 0,
+        pods: BTreeMap::from([("app-0".to_owned(), Usage { memory_bytes: mebibytes * MEBIBYTE, ..Usage::default() })]),
+        machines: BTreeMap::new(),
+    };
+    let at = |restarted: &[(u64, i32, &str)], samples: &[u64]| {
+        let mut data = run(killed(ended(restarted), 0, 100));
+        data.resources.samples = samples.iter().copied().map(sample).collect();
+        data
+    };
+    let in_trouble: &[(u64, i32, &str)] = &[(12, 0, "Completed")];
+    let data = at(in_trouble, &[10, 61, 62, 63]);
+    assert_eq!(codes(&data), [Code::MemoryAtLimit, Code::Restarted]);
+    assert!(claim(&data, Code::MemoryAtLimit).ends_with("app-0 was at 95% of it or more in 3 of 4 samples"));
+    assert_eq!(codes(&at(in_trouble, &[60, 60, 62, 63])), [Code::Restarted], "60 of 64 is less than 95%");
+    assert_eq!(codes(&at(&[], &[63, 63, 63])), [], "a healthy program may live at its limit");
+}
+
+#[test]
+fn a_component_that_was_not_made_is_not_one_without_replicas() {
+    let mut container = ended(&[]);
+    container.status = ContainerStatus::waiting("ContainerCreating");
+    let mut data = run(container);
+    // It has no address, and is known all the same.
+    data.environment.components[0].replicas.clear();
+    assert_eq!(codes(&data), [Code::ComponentNotReady]);
+    data.environment.components[0].desired = 0;
+    assert_eq!(codes(&data), [Code::NoReplicas]);
+}
+
+#[test]
+fn a_pod_that_is_not_ready_is_found_although_its_containers_are() {
+    let mut data = run(ended(&[]));
+    data.environment.components[0].desired = 2;
+    data.logs.insert("app-1.app".to_owned(), "no database".to_owned());
+    let conditions = vec!["Ready=False (ReadinessGatesNotReady: the gate example.org/live is closed)".to_owned()];
+    let gated = data.snapshot.pods.get_mut("app-0").unwrap();
+    gated.ready = false;
+    gated.object = Some(ClusterPod { conditions, ..ClusterPod::default() });
+    let gated = gated.clone();
+    assert_eq!(codes(&data), [Code::ComponentNotReady]);
+    let claim = claim(&data, Code::ComponentNotReady);
+    assert!(claim.contains("the gate example.org/live is closed"), "{claim}");
+    assert_eq!(Report::new(&data).verdict, Verdict::Fail);
+
+    // Where another replica's container is not ready, its log is shown.
+    let mut waiting = gated;
+    waiting.containers[0].status.ready = false;
+    data.snapshot.pods.insert("app-1".to_owned(), waiting);
+    let finding = findings(&data).into_iter().find(|finding| finding.code == Code::ComponentNotReady).unwrap();
+    assert_eq!(finding.evidence, ["evidence/pods.json#/pods/app-1", "evidence/logs/app-1.app.log"]);
+    assert_eq!(finding.excerpt.as_deref(), Some("no database"));
+}
+
+/// A run whose container declares a readiness probe, of which this is known.
+fn probed(container_ready: bool, probe: ProbeReport) -> RunData {
+    let mut container = ended(&[]);
+    container.status.ready = container_ready;
+    container.probes.insert(Which::Readiness, probe);
+    let mut data = run(container);
+    let declared = Probe {
+        action: ProbeAction::TcpSocket { host: None, port: 80 },
+        initial_delay: Duration::ZERO,
+        period: Duration::from_secs(1),
+        timeout: Duration::from_secs(1),
+        success_threshold: 1,
+        failure_threshold: 3,
+        termination_grace: None,
+    };
+    let spec = ProbeSpec { container: "app".to_owned(), which: Which::Readiness, probe: declared };
+    data.environment.components[0].probes.push(spec);
+    data
+}
+
+#[rstest::rstest]
+#[case::counted(Some(20), 0, true, "| succeeds | 20 | 0 |", "Sent as a kubelet sends them")]
+#[case::not_sent(Some(0), 0, true, "| not sent | 0 | 0 |", "Sent as a kubelet sends them")]
+#[case::no_failure(
+    None,
+    0,
+    true,
+    "| no failure reported | - | 0 |",
+    "kubelets, which report failures and no successes"
+)]
+#[case::recovered(None, 1, true, "| 1 failure reported | - | 1 |", "kubelets, which report failures and no successes")]
+#[case::fails(None, 12, false, "| fails | - | 12 |", "kubelets, which report failures and no successes")]
+fn what_is_known_of_a_probe_is_said(
+    #[case] sent: Option<u32>,
+    #[case] failed: u32,
+    #[case] ready: bool,
+    #[case] row: &str,
+    #[case] how: &str,
+) {
+    let page = render(&Report::new(&probed(ready, ProbeReport { sent, failed, ..ProbeReport::default() })));
+    assert!(page.contains(row) && page.contains(how), "{page}");
+}
+
+#[rstest::rstest]
+#[case(Some(20), "on 1 of 1 replica: 12 of 20 probes to app-0 failed, the last")]
+#[case(None, "on 1 of 1 replica: 12 failures of app-0 reported, the last")]
+fn a_failing_probe_is_counted_as_far_as_that_is_known(#[case] sent: Option<u32>, #[case] words: &str) {
+    let claim = claim(&probed(false, ProbeReport { sent, failed: 12, ..ProbeReport::default() }), Code::ProbeFailing);
+    assert!(claim.contains(words), "{claim}");
+}
+
+#[test]
+fn causes_are_no_effects_and_stand_before_them() {
+    let all = [
+        Code::NoReplicas,
+        Code::HostAllowList,
+        Code::HostSyntax,
+        Code::SniRequired,
+        Code::PlainToTls,
+        Code::TlsToPlain,
+        Code::Http1ToHttp2Only,
+        Code::ProxyProtocolExpected,
+        Code::HeaderTooLarge,
+        Code::HeaderRefused,
+        Code::MalformedPath,
+        Code::MissingHeader,
+        Code::BoundToLoopback,
+        Code::SourceBlocked,
+        Code::RedirectElsewhere,
+        Code::TruncatedResponse,
+        Code::Http10OrMissingHost,
+        Code::MethodOrPath,
+        Code::TooSlow,
+        Code::WrongPort,
+        Code::NotStarted,
+        Code::OomKilled,
+        Code::MemoryAtLimit,
+        Code::Crashed,
+        Code::PoolExhausted,
+        Code::DependencyDown,
+        Code::ProbeFailing,
+        Code::RestartLoop,
+        Code::Restarted,
+        Code::ComponentNotReady,
+        Code::RegistrationFailures,
+        Code::OperationErrors,
+        Code::CheckFailed,
+        Code::ThresholdCrossed,
+    ];
+    assert!(all.is_sorted());
+    assert!(all.iter().all(|code| code.is_cause() != code.is_effect()), "each is one of the two");
+}
+
+/// `docs/report.md` has a row for each code, which says whether it is a cause.
+#[test]
+fn every_code_is_in_the_documentation() {
+    let schema = schemars::schema_for!(Code);
+    let codes: Vec<Code> = schema.as_value()["oneOf"]
+        .as_array()
+        .expect("an enum whose variants have descriptions")
+        .iter()
+        .map(|variant| serde_json::from_value(variant["const"].clone()).unwrap())
+        .collect();
+    assert!(codes.contains(&Code::HostAllowList) && codes.contains(&Code::ManifestFieldIgnored), "{codes:?}");
+    let page = include_str!("../../../../docs/report.md");
+    for code in codes {
+        let row = if code.is_cause() { format!("\n| `{code}` (cause) | ") } else { format!("\n| `{code}` | ") };
+        assert!(page.contains(&row), "docs/report.md has no row that begins with {}", row.trim());
+    }
+}
+
+/// A project may call its suites as it likes, and need not write what its load generator counted.
+#[rstest::rstest]
+#[case::no_load_file(&[], &["results/perf.run.json#/measured/throughput/by_error"], "(results/perf.run.json)")]
+#[case::load_file(
+    &["evidence/perf.load.json"],
+    &["results/perf.run.json#/measured/throughput/by_error", "evidence/perf.load.json"],
+    "(evidence/perf.load.json)"
+)]
+fn figures_cite_the_files_of_their_own_suite(#[case] written: &[&str], #[case] evidence: &[&str], #[case] cited: &str) {
+    let mut data = run(ended(&[]));
+    let parts = Part::of_way(&[("app", 2.0)]);
+    let throughput = Throughput { acknowledged: 1, errors: 1, parts, ..Throughput::default() };
+    let conservation = Conservation { missing: 1, ..Conservation::default() };
+    data.records = vec![
+        record("perf", "kept", Measured::Conservation(conservation)),
+        record("perf", "run", Measured::Throughput(throughput)),
+    ];
+    data.load_files = written.iter().map(|file| (*file).to_owned()).collect();
+    let report = Report::new(&data);
+    let of = |code| &report.findings.iter().find(|finding| finding.code == code).unwrap().evidence;
+    assert_eq!(of(Code::OperationErrors), evidence);
+    assert_eq!(of(Code::AcknowledgedOperationMissing), &["results/perf.kept.json#/measured/conservation/missing"]);
+
+    let page = render(&report);
+    let parts = "(results/perf.run.json#/measured/throughput/parts)";
+    assert!(page.contains(cited) && page.contains(parts) && page.contains("Load pattern"), "{page}");
+    assert!(page.contains("## Expected performance"), "{page}");
+    assert!(!page.contains("throughput.load.json") && !page.contains("throughput.operations.json"), "{page}");
+}
+
+#[test]
+fn what_limited_a_throughput_is_shown_without_processor_times() {
+    let mut data = run(ended(&[]));
+    let waiting = Activity {
+        component: "app".to_owned(),
+        samples: 80,
+        sessions: BTreeMap::from([("Lock:relation".to_owned(), 2.5), ("running".to_owned(), 0.1)]),
+        commits_per_second: Some(50.0),
+    };
+    let throughput = Throughput { acknowledged: 1, activity: vec![waiting], ..Throughput::default() };
+    data.records = vec![record("throughput", "operations", Measured::Throughput(throughput))];
+    let report = Report::new(&data);
+    assert_eq!((report.expected.as_ref(), report.bottleneck.as_ref().unwrap().name.as_str()), (None, "a lock in app"));
+    let page = render(&report);
+    assert!(
+        page.contains("**What limited it**: a lock in app: of 2.6 sessions at work in the mean 2.5 waited for one"),
+        "{page}"
+    );
+    assert!(page.contains("Lock:relation 2.50, running 0.10; 50 commits per second."), "{page}");
+}
+
+/// A command that the image lacks, as a current kubelet tells of it: as an error each time, and nothing counts.
+#[rstest::rstest]
+#[case::readiness(Which::Readiness, false, Severity::Error, "so the pod never becomes ready")]
+#[case::startup(Which::Startup, false, Severity::Error, "so the container never counts as started")]
+#[case::liveness(Which::Liveness, true, Severity::Warning, "so a container that hangs is not restarted")]
+fn a_probe_that_only_errors_has_a_finding_of_its_own(
+    #[case] which: Which,
+    #[case] ready: bool,
+    #[case] severity: Severity,
+    #[case] consequence: &str,
+) {
+    use e2e_kubelet::observation::{Kind, Observation};
+    let missing = Observation::new(
+        e2e_kubelet::observation::Verdict::Errored,
+        Kind::CannotExec,
+        "exec: \"check\": executable file not found in $PATH",
+    );
+    let report = |sent| ProbeReport { sent, errored: 7, last_failure: Some(missing.clone()), ..ProbeReport::default() };
+    for (sent, tally, row) in [
+        (Some(7), "7 of 7 probes to app-0 errored", "| errors | 7 | 0, 7 errored |"),
+        (None, "7 errors of app-0 reported", "| 7 errors reported | - | 0, 7 errored |"),
+    ] {
+        let mut data = probed(ready, ProbeReport::default());
+        let container = &mut data.snapshot.pods.get_mut("app-0").unwrap().containers[0];
+        container.probes = BTreeMap::from([(which, report(sent))]);
+        container.status.started = which != Which::Startup;
+        let spec = &mut data.environment.components[0].probes[0];
+        (spec.which, spec.probe.action) = (which, ProbeAction::Exec { command: vec!["check".to_owned()] });
+        let report = Report::new(&data);
+        let found = report.findings.iter().find(|finding| finding.code == Code::ProbeErrored).expect("a finding");
+        assert_eq!(found.severity, severity);
+        let words =
+            format!("the {which} probe of app errors on 1 of 1 replica: {tally}, the last with `exec: \"check\"");
+        assert!(found.claim.starts_with(&words) && found.claim.contains(consequence), "{}", found.claim);
+        assert!(found.fix.starts_with("Add `check` to the image of app"), "{}", found.fix);
+        assert!(report.findings.iter().all(|finding| finding.code != Code::ProbeFailing), "{:#?}", report.findings);
+        let page = render(&report);
+        assert!(page.contains(row), "{page}");
+    }
+}

@@ -1,0 +1,56 @@
+//! Every environment variable that the framework reads or sets.
+
+/// Path of `environment.json`; set by the run for the suites. Without it the suites fail, which is why no other profile selects them.
+pub const E2E_ENVIRONMENT: &str = "E2E_ENVIRONMENT";
+
+/// Path of a run directory; set by the run for the snapshot test.
+pub const E2E_RUN: &str = "E2E_RUN";
+
+/// Directory of the insta snapshots; set by the run for the snapshot test.
+pub const E2E_SNAPSHOTS: &str = "E2E_SNAPSHOTS";
+
+/// Prefix of the variables that say where a local program's binaries are: `E2E_POSTGRES_BIN=/opt/pg/bin`,
+/// `E2E_REDIS_BIN`, `E2E_NGINX_BIN`. Searched before `PATH`.
+pub const E2E_BIN_PREFIX: &str = "E2E_";
+
+/// Set to 1 by an operator to keep the framework from installing missing local programs with apt.
+pub const E2E_NO_INSTALL: &str = "E2E_NO_INSTALL";
+
+/// What a conductor has to know of a load agent; set for the program `e2e-agent` by whoever starts it.
+pub const E2E_AGENT_TOKEN: &str = e2e_load::agent::TOKEN;
+
+/// Where the program `e2e-agent` listens, `0.0.0.0:7070` unless told otherwise.
+pub const E2E_AGENT_LISTEN: &str = e2e_load::agent::LISTEN;
+
+/// Set to 1, the test of the kubelet in a box against a real kubelet writes what that one did to
+/// `e2e/run/tests/differential/recorded/<version>.json`.
+pub const E2E_RECORD_KUBELET: &str = "E2E_RECORD_KUBELET";
+
+/// How insta treats a changed snapshot; the run sets `always` for `--update-snapshots` and `no` otherwise.
+pub const INSTA_UPDATE: &str = "INSTA_UPDATE";
+
+/// Set by nextest: the name of the running test.
+pub const NEXTEST_TEST_NAME: &str = "NEXTEST_TEST_NAME";
+
+/// Reads a variable: `None` when unset, an error naming it when it is not UTF-8, so that a bad value is never taken for none.
+pub fn read(name: &'static str) -> Result<Option<String>, BadValue> {
+    match std::env::var(name) {
+        Ok(value) => Ok(Some(value)),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => Err(BadValue(name)),
+    }
+}
+
+/// A variable that is set to something that is not UTF-8.
+#[derive(Debug, thiserror::Error)]
+#[error("the environment variable {0} is not UTF-8; set it to plain text or unset it")]
+pub struct BadValue(&'static str);
+
+/// Names of the variables that `cargo run` and cargo's tests have set for a program's package.
+///
+/// Build scripts ask for some of them (ring's does), and a cargo that is called hands its own environment on: whoever calls cargo takes
+/// them away first, or those crates and all above them are built again with each change between `cargo build` and such a call.
+pub fn of_cargo() -> Vec<std::ffi::OsString> {
+    let is_cargos = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_str().is_some_and(is_cargos)).collect()
+}

@@ -1,0 +1,329 @@
+//! What is running and where it can be reached, written as `environment.json` for the suites. Main type: [`Environment`].
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use e2e_plan::{Plan, Probe, Secret, Value, Which, target::Target};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    env_vars,
+    request::Scenario,
+    run_dir::{self, RunDir},
+};
+
+/// A running system.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Environment {
+    /// Id of the run; everything that was started carries it.
+    pub run_id: String,
+    /// Where it runs.
+    pub target: Target,
+    /// The run directory.
+    pub run_dir: PathBuf,
+    /// What runs it, with its version.
+    pub provider: String,
+    /// The version of the kubelet that sends the probes: the cluster's, or that of the kubelet in the box.
+    pub kubelet: String,
+    /// Name of the Service that clients use.
+    pub entrance: Option<String>,
+    /// Every Service port, as reached from this machine.
+    pub services: Vec<Endpoint>,
+    /// Every component and its replicas.
+    pub components: Vec<Component>,
+    /// The load that the suites put on.
+    pub scenario: Scenario,
+    /// Where it comes from.
+    #[serde(default)]
+    pub load_from: LoadFrom,
+    /// Where the run answers the suites' questions. See `e2e::control`.
+    pub control: SocketAddr,
+    /// From the first call to everything ready, or to the end of waiting.
+    pub up_ms: u64,
+    /// Whether everything became ready in time.
+    pub ready: bool,
+    /// Fields that this target does not honour and other remarks about how it runs.
+    pub warnings: Vec<Warning>,
+}
+
+/// Where the load comes from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoadFrom {
+    /// The suites' own process.
+    #[default]
+    Host,
+    /// So many agents where the system runs. `e2e::control::Control::load` has them make it.
+    Inside {
+        /// How many.
+        agents: u32,
+    },
+}
+
+/// Something that the reader of a report has to know about how the system ran.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Warning {
+    /// File and document of the manifest, or the part of the provider.
+    pub source: String,
+    /// The field's path, or the subject.
+    pub subject: String,
+    /// What happens instead.
+    pub message: String,
+}
+
+/// One port of a Service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// The Service.
+    pub service: String,
+    /// The port's name.
+    pub port_name: Option<String>,
+    /// The port's number in the manifests.
+    pub port: u16,
+    /// Where this machine reaches it.
+    pub address: SocketAddr,
+    /// How: `pod address`, `published port`, `port-forward`, `process` or `balancer`.
+    pub path: String,
+}
+
+/// One component.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Component {
+    /// Its name.
+    pub name: String,
+    /// The workload's kind.
+    pub kind: String,
+    /// How many replicas should run.
+    pub desired: u32,
+    /// The replicas that run.
+    pub replicas: Vec<Replica>,
+    /// Environment variables of its containers: plain text, or `secret` with the key's name. See [`Environment::env`].
+    pub env: BTreeMap<String, EnvText>,
+    /// Every declared probe.
+    pub probes: Vec<ProbeSpec>,
+    /// Memory limit of one replica: the sum of its containers'; absent when one of them has none.
+    pub memory_limit_bytes: Option<u64>,
+    /// Memory limit of each container that has one, init containers included.
+    #[serde(default)]
+    pub container_memory_limit_bytes: BTreeMap<String, u64>,
+    /// Sum of the CPU limits of one replica's containers, in thousandths of a processor; absent when none has one.
+    #[serde(default)]
+    pub cpu_limit_millis: Option<u64>,
+}
+
+/// The text of an environment variable, or the name of the secret that holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EnvText {
+    /// The text.
+    Plain(String),
+    /// `name/key` in `secrets.json`.
+    Secret(String),
+}
+
+/// One pod, container or process group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replica {
+    /// The pod's name.
+    pub name: String,
+    /// The address that a kubelet would put into a probe's Host header.
+    pub pod_ip: IpAddr,
+    /// Its ports, as reached from this machine.
+    pub ports: Vec<ReplicaPort>,
+    /// The pod's name in the cluster; nothing on other targets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
+    /// The node that it runs on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+}
+
+/// A container port and where this machine reaches it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaPort {
+    /// The port's name.
+    pub name: Option<String>,
+    /// The number in the pod.
+    pub number: u16,
+    /// Where this machine reaches it.
+    pub address: SocketAddr,
+}
+
+/// A declared probe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeSpec {
+    /// The container that declares it.
+    pub container: String,
+    /// Which probe.
+    pub which: Which,
+    /// What it says.
+    pub probe: Probe,
+}
+
+/// Why an environment cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is none.
+    #[error(
+        "{} is not set: no system is running; `cargo xtask e2e` brings one up and runs the suites against it",
+        env_vars::E2E_ENVIRONMENT
+    )]
+    NotSet,
+    /// The variable is not UTF-8.
+    #[error(transparent)]
+    BadValue(#[from] env_vars::BadValue),
+    /// The file cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] run_dir::Error),
+    /// Nothing says which Service clients use.
+    #[error("no entrance is known; name the Service that clients use as `entrance` in .config/e2e.toml")]
+    NoEntrance,
+    /// The system has no such part.
+    #[error("the environment has no {what} `{name}`; it has {known}")]
+    Unknown {
+        /// `component`, `service`, `secret`, `variable`.
+        what: &'static str,
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+}
+
+impl Component {
+    /// Processors that the kernel lets one replica use; nothing where it has no limit, or where limits have no effect.
+    pub(crate) fn enforced_cpu_limit(&self, target: Target) -> Option<f64> {
+        let millis = self.cpu_limit_millis.filter(|_| target != Target::Local)?;
+        Some(millis as f64 / 1000.0)
+    }
+
+    /// Names of its pods, whether they run or not: `backend-0`, `backend-1`.
+    pub fn pod_names(&self) -> impl Iterator<Item = String> {
+        (0..self.desired).map(|index| pod_name(&self.name, index))
+    }
+}
+
+/// The name of a component's pod, the same on every target.
+pub fn pod_name(component: &str, index: u32) -> String {
+    format!("{component}-{index}")
+}
+
+impl Environment {
+    /// Reads the environment that `E2E_ENVIRONMENT` names.
+    pub fn from_env() -> Result<Self, Error> {
+        let path = env_vars::read(env_vars::E2E_ENVIRONMENT)?.ok_or(Error::NotSet)?;
+        Self::read(Path::new(&path))
+    }
+
+    /// Reads an `environment.json`.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let directory = RunDir::open(path.parent().unwrap_or(Path::new(".")))?;
+        Ok(directory.read_json(path.file_name().unwrap_or(run_dir::ENVIRONMENT.as_ref()))?)
+    }
+
+    /// The run directory.
+    pub fn run_dir(&self) -> Result<RunDir, Error> {
+        Ok(RunDir::open(&self.run_dir)?)
+    }
+
+    /// A component by name.
+    pub fn component(&self, name: &str) -> Result<&Component, Error> {
+        let known = || self.components.iter().map(|component| component.name.as_str());
+        self.components
+            .iter()
+            .find(|component| component.name == name)
+            .ok_or_else(|| unknown("component", name, known()))
+    }
+
+    /// The first port of a Service.
+    pub fn service(&self, name: &str) -> Result<&Endpoint, Error> {
+        let known = || self.services.iter().map(|endpoint| endpoint.service.as_str());
+        self.services.iter().find(|endpoint| endpoint.service == name).ok_or_else(|| unknown("service", name, known()))
+    }
+
+    /// The first port of the Service that clients use.
+    pub fn entrance(&self) -> Result<&Endpoint, Error> {
+        self.service(self.entrance.as_deref().ok_or(Error::NoEntrance)?)
+    }
+
+    /// The text of a component's environment variable, secret ones included.
+    pub fn env(&self, component: &str, variable: &str) -> Result<String, Error> {
+        let env = &self.component(component)?.env;
+        match env.get(variable) {
+            Some(EnvText::Plain(text)) => Ok(text.clone()),
+            Some(EnvText::Secret(key)) => self.secret(key),
+            None => Err(unknown("variable", variable, env.keys().map(String::as_str))),
+        }
+    }
+
+    /// A secret's text, by `name/key`.
+    pub fn secret(&self, key: &str) -> Result<String, Error> {
+        let secrets: BTreeMap<String, String> = self.run_dir()?.read_json(run_dir::SECRETS)?;
+        secrets.get(key).cloned().ok_or_else(|| unknown("secret", key, secrets.keys().map(String::as_str)))
+    }
+}
+
+fn unknown<'a>(what: &'static str, name: &str, known: impl Iterator<Item = &'a str>) -> Error {
+    let known: Vec<&str> = known.collect();
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    Error::Unknown { what, name: name.to_owned(), known }
+}
+
+/// The parts of components that the plan knows; replicas are filled in by the provider.
+pub fn components(plan: &Plan) -> Vec<Component> {
+    plan.components
+        .iter()
+        .map(|component| Component {
+            name: component.name.clone(),
+            kind: component.kind.clone(),
+            desired: component.replicas,
+            replicas: Vec::new(),
+            env: component
+                .pod
+                .containers
+                .iter()
+                .flat_map(|container| &container.env)
+                .filter_map(|variable| match &variable.value {
+                    Value::Plain(text) => Some((variable.name.clone(), EnvText::Plain(text.clone()))),
+                    Value::Secret(Secret { name, key, .. }) => {
+                        Some((variable.name.clone(), EnvText::Secret(format!("{name}/{key}"))))
+                    }
+                    Value::Field(_) => None,
+                })
+                .collect(),
+            probes: component
+                .pod
+                .containers
+                .iter()
+                .flat_map(|container| {
+                    Which::ALL.into_iter().filter_map(|which| {
+                        let probe = which.of(&container.probes)?.clone();
+                        Some(ProbeSpec { container: container.name.clone(), which, probe })
+                    })
+                })
+                .collect(),
+            memory_limit_bytes: component
+                .pod
+                .containers
+                .iter()
+                .map(|container| container.resources.memory_limit_bytes)
+                .sum::<Option<u64>>(),
+            container_memory_limit_bytes: component
+                .pod
+                .init_containers
+                .iter()
+                .chain(&component.pod.containers)
+                .filter_map(|container| Some((container.name.clone(), container.resources.memory_limit_bytes?)))
+                .collect(),
+            cpu_limit_millis: component
+                .pod
+                .containers
+                .iter()
+                .filter_map(|container| container.resources.cpu_limit_millis)
+                .reduce(u64::saturating_add),
+        })
+        .collect()
+}

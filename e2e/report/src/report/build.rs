@@ -1,0 +1,344 @@
+//! A run directory's data becomes a report. Pure. Main function: [`Report::new`].
+
+use std::collections::BTreeMap;
+
+use e2e_plan::{ProbeAction, words::counted};
+
+use super::{
+    CaseSection, ComponentSection, EnvironmentSection, Finding, ProbeSection, Report, SCHEMA, Severity, Sources,
+    SuiteSection, ThresholdSection, ThresholdState, Verdict,
+    expected::{expected, grown},
+};
+use crate::{
+    diagnose::{RunData, Trouble, bottleneck, findings, trouble},
+    environment::Component,
+    evidence::Usage,
+    record::{Measured, Outcome, Record},
+    run_dir,
+};
+
+impl Report {
+    /// Judges a run and lays everything out.
+    pub fn new(data: &RunData) -> Self {
+        let findings = findings(data);
+        let throughput = data.throughput().map(|(figures, _)| figures.clone());
+        let expected = expected(data);
+        let bottleneck =
+            throughput.as_ref().and_then(|figures| bottleneck::name(data, figures, expected.as_ref(), &findings));
+        let (verdict, verdict_reason) = verdict(data, &findings);
+        Self {
+            schema: SCHEMA.to_owned(),
+            run_id: data.environment.run_id.clone(),
+            target: data.environment.target,
+            verdict,
+            verdict_reason,
+            started_at: data.request.started_at.clone(),
+            duration_ms: data.duration_ms,
+            host: data.request.host.clone(),
+            request: data.request.clone(),
+            environment: environment(data),
+            components: data.environment.components.iter().map(|component| section(data, component)).collect(),
+            probes: data.environment.components.iter().flat_map(|component| probes(data, component)).collect(),
+            predictions: super::predict::predictions(data),
+            suites: suites(&data.records),
+            registration: data.registration().map(|(figures, _)| figures.clone()),
+            throughput,
+            conservation: data.conservation().map(|(figures, _)| figures.clone()),
+            sources: Sources {
+                registration: data.registration().map(|(_, source)| source),
+                throughput: data.throughput().map(|(_, source)| source),
+                conservation: data.conservation().map(|(_, source)| source),
+            },
+            expected,
+            bottleneck,
+            cluster: data.cluster.clone(),
+            thresholds: thresholds(data),
+            findings,
+        }
+    }
+}
+
+fn verdict(data: &RunData, findings: &[Finding]) -> (Verdict, String) {
+    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    let names = |severity| {
+        let mut names: Vec<String> = findings
+            .iter()
+            .filter(|finding| finding.severity == severity)
+            .map(|finding| finding.code.to_string())
+            .collect();
+        names.dedup();
+        names.join(", ")
+    };
+    let restarts: u32 = data.snapshot.pods.values().map(|pod| pod.restarts).sum();
+    let checks = data.records.iter().filter(|record| record.outcome == Outcome::Passed).count();
+    match (count(Severity::Error), count(Severity::Gap)) {
+        (0, 0) => (
+            Verdict::Pass,
+            format!(
+                "All {checks} checks{} passed{} and {}.",
+                if data.request.filter.is_some() { " that `--filter` chose" } else { "" },
+                if thresholds(data).is_empty() { "" } else { ", every threshold was kept" },
+                match restarts {
+                    0 => "no container was restarted".to_owned(),
+                    _ => format!("{} of containers stayed within the line", counted(restarts.into(), "restart")),
+                }
+            ),
+        ),
+        (0, gaps) => (
+            Verdict::Incomplete,
+            format!(
+                "Nothing that was measured is wrong, but {} not measured: {}.",
+                if gaps == 1 { "1 thing was".to_owned() } else { format!("{gaps} things were") },
+                names(Severity::Gap)
+            ),
+        ),
+        (1, _) => (Verdict::Fail, format!("1 finding is an error: {}.", names(Severity::Error))),
+        (errors, _) => (Verdict::Fail, format!("{errors} findings are errors: {}.", names(Severity::Error))),
+    }
+}
+
+fn environment(data: &RunData) -> EnvironmentSection {
+    let environment = &data.environment;
+    EnvironmentSection {
+        provider: environment.provider.clone(),
+        up_ms: environment.up_ms,
+        ready: environment.ready,
+        warnings: environment.warnings.clone(),
+        entrance: environment.entrance().map_or_else(
+            |_| "not set in .config/e2e.toml".to_owned(),
+            |endpoint| format!("Service {} port {}, reached by {}", endpoint.service, endpoint.port, endpoint.path),
+        ),
+    }
+}
+
+fn section(data: &RunData, component: &Component) -> ComponentSection {
+    let pods: Vec<_> = data.pods_of(component).collect();
+    let desired = component.desired;
+    let ready = pods.iter().filter(|(_, pod)| pod.ready).count();
+    let restarts = pods.iter().map(|(_, pod)| pod.restarts).sum();
+    let mut states: Vec<&str> = pods.iter().map(|(_, pod)| pod.status.as_str()).collect();
+    states.dedup();
+    let usages: Vec<Vec<Usage>> = component
+        .replicas
+        .iter()
+        .map(|replica| {
+            data.resources.samples.iter().filter_map(|sample| sample.pods.get(&replica.name).copied()).collect()
+        })
+        .collect();
+    let memory_bytes = usages.iter().flatten().map(|usage| usage.memory_bytes).max();
+    let cpu_seconds = memory_bytes.map(|_| usages.iter().map(|samples| cpu_seconds(samples)).sum());
+    let names: Vec<&str> = data.environment.components.iter().map(|component| component.name.as_str()).collect();
+    let failed_checks = data.records.iter().any(|record| {
+        record.outcome == Outcome::Failed && subject(&record.case, &names) == Some(component.name.as_str())
+    });
+    ComponentSection {
+        name: component.name.clone(),
+        kind: component.kind.clone(),
+        desired,
+        ready: u32::try_from(ready).unwrap_or(u32::MAX),
+        restarts,
+        healthy: desired > 0 && ready == desired as usize && restarts == 0 && !failed_checks,
+        status: if states.is_empty() { "no replicas".to_owned() } else { states.join(", ") },
+        memory_bytes,
+        memory_limit_bytes: component.memory_limit_bytes,
+        cpu_seconds,
+    }
+}
+
+/// The component that a case is named after: the longest name that it begins with, up to the end of a word. Cases are often
+/// Rust names, so `_` stands for `-` too.
+fn subject<'a>(case: &str, components: &[&'a str]) -> Option<&'a str> {
+    let case = case.replace('_', "-");
+    let named = components.iter().filter(|name| {
+        case.strip_prefix(**name).is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_alphanumeric()))
+    });
+    named.max_by_key(|name| name.len()).copied()
+}
+
+/// Processor time over all instances of a pod: each restart begins to count at 0 again.
+fn cpu_seconds(samples: &[Usage]) -> f64 {
+    let first = samples.first().map_or(0.0, |usage| usage.cpu_seconds);
+    first + samples.windows(2).map(|pair| grown(pair[0].cpu_seconds, pair[1].cpu_seconds)).sum::<f64>()
+}
+
+fn probes(data: &RunData, component: &Component) -> Vec<ProbeSection> {
+    component
+        .probes
+        .iter()
+        .map(|spec| {
+            let reports: Vec<_> = data
+                .pods_of(component)
+                .filter_map(|(_, pod)| pod.container(&spec.container)?.probes.get(&spec.which))
+                .collect();
+            let slowest =
+                reports.iter().filter(|report| report.max_ms > 0.0).map(|report| report.max_ms).reduce(f64::max);
+            ProbeSection {
+                component: component.name.clone(),
+                container: spec.container.clone(),
+                which: spec.which.word().to_lowercase(),
+                spec: describe(&spec.probe.action),
+                sent: reports.iter().map(|report| report.sent.map(u64::from)).sum(),
+                failed: reports.iter().map(|report| u64::from(report.failed)).sum(),
+                errored: reports.iter().map(|report| u64::from(report.errored)).sum(),
+                failing: data.pods_of(component).any(|(_, pod)| {
+                    let report = pod.container(&spec.container).and_then(|container| container.probes.get(&spec.which));
+                    let found =
+                        report.and_then(|report| trouble(pod, &spec.container, &spec.probe, spec.which, report));
+                    found == Some(Trouble::Fails)
+                }),
+                last_failure: reports.iter().find_map(|report| Some(report.last_failure.as_ref()?.message.clone())),
+                latency_ms_max: slowest,
+                timeout_ms: u64::try_from(spec.probe.timeout.as_millis()).unwrap_or(u64::MAX),
+            }
+        })
+        .collect()
+}
+
+fn describe(action: &ProbeAction) -> String {
+    match action {
+        ProbeAction::HttpGet { https, host, port, path, headers } => {
+            let scheme = if *https { "https " } else { "" };
+            let host = host.as_deref().unwrap_or_default();
+            let headers: String = headers.iter().map(|(name, value)| format!(" {name}: {value}")).collect();
+            format!("{scheme}GET {host}:{port}{path}{headers}")
+        }
+        ProbeAction::TcpSocket { host, port } => format!("connect {}:{port}", host.as_deref().unwrap_or_default()),
+        ProbeAction::Exec { command } => command.join(" "),
+        ProbeAction::Grpc { port, service } => format!("grpc :{port} {service}"),
+    }
+}
+
+fn suites(records: &[Record]) -> Vec<SuiteSection> {
+    let mut suites: BTreeMap<&str, Vec<&Record>> = BTreeMap::new();
+    for record in records {
+        suites.entry(&record.suite).or_default().push(record);
+    }
+    suites
+        .into_iter()
+        .map(|(name, records)| {
+            let count = |outcome| {
+                u32::try_from(records.iter().filter(|record| record.outcome == outcome).count()).unwrap_or(u32::MAX)
+            };
+            SuiteSection {
+                name: name.to_owned(),
+                passed: count(Outcome::Passed),
+                failed: count(Outcome::Failed),
+                skipped: count(Outcome::Skipped),
+                cases: records.iter().map(|record| case(record)).collect(),
+            }
+        })
+        .collect()
+}
+
+fn case(record: &Record) -> CaseSection {
+    let figures = if let Measured::Figures(figures) = &record.measured { figures.clone() } else { BTreeMap::new() };
+    CaseSection {
+        name: record.case.clone(),
+        outcome: record.outcome,
+        detail: record.detail.clone(),
+        evidence: record.file(),
+        figures,
+    }
+}
+
+/// Every line that is drawn, with its figure.
+pub(crate) fn thresholds(data: &RunData) -> Vec<ThresholdSection> {
+    let lines = &data.request.thresholds;
+    let registration = data.registration();
+    let throughput = data.throughput();
+    // Without a record there is only the line.
+    let asked_for = || run_dir::REQUEST.to_owned();
+    let registration_file = registration.as_ref().map_or_else(asked_for, |(_, source)| source.record.clone());
+    let throughput_file = throughput.as_ref().map_or_else(asked_for, |(_, source)| source.record.clone());
+    let restarts: u32 = data.snapshot.pods.values().map(|pod| pod.restarts).sum();
+    let at = |file: &str, pointer: &str| match file {
+        run_dir::REQUEST => format!("{file}#/thresholds"),
+        _ => format!("{file}#/measured/{pointer}"),
+    };
+    [
+        line(
+            "registration_failure_rate_max",
+            lines.registration_failure_rate_max,
+            registration.as_ref().and_then(|(figures, _)| figures.failure_rate),
+            Bound::Max,
+            at(&registration_file, "registration/failure_rate"),
+        ),
+        line(
+            "registration_latency_ms_p99_max",
+            lines.registration_latency_ms_p99_max,
+            registration.as_ref().and_then(|(figures, _)| Some(figures.latency_ms?.p99)),
+            Bound::Max,
+            at(&registration_file, "registration/latency_ms/p99"),
+        ),
+        line(
+            "throughput_operations_per_second_min",
+            lines.throughput_operations_per_second_min,
+            throughput.as_ref().map(|(figures, _)| figures.operations_per_second),
+            Bound::Min,
+            at(&throughput_file, "throughput/operations_per_second"),
+        ),
+        line(
+            "throughput_latency_ms_p99_max",
+            lines.throughput_latency_ms_p99_max,
+            throughput.as_ref().and_then(|(figures, _)| Some(figures.latency_ms?.p99)),
+            Bound::Max,
+            at(&throughput_file, "throughput/latency_ms/p99"),
+        ),
+        line(
+            "throughput_errors_max",
+            lines.throughput_errors_max.map(|errors| errors as f64),
+            throughput.as_ref().map(|(figures, _)| figures.errors as f64),
+            Bound::Max,
+            at(&throughput_file, "throughput/errors"),
+        ),
+        line(
+            "restarts_max",
+            lines.restarts_max.map(f64::from),
+            Some(f64::from(restarts)),
+            Bound::Max,
+            format!("{}#/pods", crate::evidence::PODS),
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    // What a filter leaves out is not asked for.
+    .filter(|threshold| data.request.filter.is_none() || !threshold.evidence.starts_with(run_dir::REQUEST))
+    .collect()
+}
+
+enum Bound {
+    Max,
+    Min,
+}
+
+fn line(
+    name: &str,
+    limit: Option<f64>,
+    measured: Option<f64>,
+    bound: Bound,
+    evidence: String,
+) -> Option<ThresholdSection> {
+    let limit = limit?;
+    let state = match (measured, bound) {
+        (None, _) => ThresholdState::NotMeasured,
+        (Some(measured), Bound::Max) if measured <= limit => ThresholdState::Kept,
+        (Some(measured), Bound::Min) if measured >= limit => ThresholdState::Kept,
+        (Some(_), _) => ThresholdState::Crossed,
+    };
+    Some(ThresholdSection { name: name.to_owned(), limit, measured, state, evidence })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[rstest::rstest]
+    #[case("web_answers", Some("web"))]
+    #[case("web", Some("web"))]
+    #[case("web_admin_answers", Some("web-admin"))]
+    #[case("website_answers", None)]
+    #[case("clients", None)]
+    fn a_case_is_about_the_component_that_it_begins_with(#[case] case: &str, #[case] expected: Option<&str>) {
+        assert_eq!(subject(case, &["web", "web-admin"]), expected);
+    }
+}

@@ -1,0 +1,187 @@
+//! What an operation cost, and the throughput that machines carry at that cost. Pure. Main function: [`expected`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use e2e_plan::{quantity, target::Target};
+
+use super::Expected;
+use crate::{
+    diagnose::RunData,
+    environment::{Component, LoadFrom, Replica},
+    evidence::{Machine, Sample, Usage, cluster::Cluster},
+};
+
+/// Between the first and the last look of a window, where processor time is measured when it is asked for: the answer takes a tenth of a
+/// second at worst, and a share of the processors is off by a twentieth.
+const LEAST_SPAN_MS: u64 = 2_000;
+/// The same between two figures that a cluster measured by itself, every ten seconds or so, and dated in whole seconds: the share of a pod
+/// of one container is off by an eighth at worst.
+const LEAST_SPAN_OF_SECONDS_MS: u64 = 8_000;
+
+/// What one look at a counter of processor time saw.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    /// When that was measured, if not at the moment of the look.
+    measured_ms: Option<u64>,
+    seconds: f64,
+}
+
+impl Look {
+    fn at_pod(sample: &Sample, pod: &str) -> Option<Self> {
+        let Usage { cpu_seconds: seconds, measured_unix_ms: measured_ms, .. } = *sample.pods.get(pod)?;
+        Some(Self { measured_ms, seconds })
+    }
+
+    fn at_machine(sample: &Sample, machine: &str) -> Option<Self> {
+        let Machine { busy_seconds: seconds, measured_unix_ms: measured_ms, .. } = *sample.machines.get(machine)?;
+        Some(Self { measured_ms, seconds })
+    }
+}
+
+/// What each operation cost in the measured window. Absent when the window holds too few samples.
+pub(super) fn expected(data: &RunData) -> Option<Expected> {
+    let (throughput, _) = data.throughput()?;
+    if throughput.acknowledged == 0 {
+        return None;
+    }
+    let window = throughput.window_start_unix_ms..=throughput.window_start_unix_ms + throughput.duration_ms;
+    let samples: Vec<_> = data.resources.samples.iter().filter(|sample| window.contains(&sample.at_unix_ms)).collect();
+    // Some clusters and engines tell nothing.
+    if samples.iter().all(|sample| sample.pods.is_empty()) {
+        return None;
+    }
+    let is_cluster = data.environment.target == Target::K8s;
+    let (first, last) = (samples.first()?.at_unix_ms, samples.last()?.at_unix_ms);
+    let span = last.checked_sub(first).filter(|span| *span >= LEAST_SPAN_MS);
+    let cpu_share =
+        |looks: &[Look]| if is_cluster { told_share(looks) } else { Some(used(looks) / (span? as f64 / 1000.0)) };
+    let share = |replica: &Replica| {
+        cpu_share(&samples.iter().filter_map(|sample| Look::at_pod(sample, &replica.name)).collect::<Vec<_>>())
+    };
+    let per_operation = |processors: f64| processors * 1000.0 / throughput.operations_per_second;
+    let mut cpu_ms_per_operation = BTreeMap::new();
+    let mut replica_bound = BTreeMap::new();
+    let mut not_measured = Vec::new();
+    for component in &data.environment.components {
+        let Some(demand_ms) = component.replicas.iter().map(share).sum::<Option<f64>>().map(per_operation) else {
+            not_measured.push(component.name.clone());
+            continue;
+        };
+        cpu_ms_per_operation.insert(component.name.clone(), demand_ms);
+        if demand_ms > 0.0 {
+            let processors = f64::from(component.desired) * processors_of_replica(data.environment.target, component);
+            replica_bound.insert(component.name.clone(), processors * 1000.0 / demand_ms);
+        }
+    }
+    if data.environment.target != Target::K8s || data.environment.load_from != LoadFrom::Host {
+        cpu_ms_per_operation.insert("(load generator)".to_owned(), per_operation(throughput.generator.cpu_share));
+    }
+    // Of a cluster all nodes that run something must tell, since the processors of all are counted.
+    let seen = samples.iter().flat_map(|sample| sample.machines.keys().map(String::as_str));
+    let machines: BTreeSet<&str> = seen.chain(data.cluster.iter().flat_map(used_nodes)).collect();
+    if machines.is_empty() && !not_measured.is_empty() {
+        return None;
+    }
+    if !machines.is_empty() {
+        let looks = |name: &str| samples.iter().filter_map(|sample| Look::at_machine(sample, name)).collect::<Vec<_>>();
+        let busy = machines.iter().map(|name| cpu_share(&looks(name))).sum::<Option<f64>>()?;
+        // The network's share of the kernel, the container engine, kubelets and neighbours.
+        let known: f64 = cpu_ms_per_operation.values().sum();
+        cpu_ms_per_operation.insert("(all else there)".to_owned(), (per_operation(busy) - known).max(0.0));
+    }
+    let total_ms: f64 = cpu_ms_per_operation.values().sum();
+    let told = samples.iter().rev().find_map(|sample| sample.machines.values().next()?.cpus);
+    let cpus = match &data.cluster {
+        Some(cluster) => cpus_of_nodes(cluster),
+        None => told.unwrap_or(data.request.host.cpus) as f64,
+    };
+    if cpus <= 0.0 {
+        return None;
+    }
+    Some(Expected {
+        cpus,
+        host_bound: cpus * 1000.0 / total_ms,
+        host_utilisation: total_ms * throughput.operations_per_second / (cpus * 1000.0),
+        cpu_ms_per_operation,
+        replica_bound,
+        not_measured,
+    })
+}
+
+/// What a replica can use: one processor, as a program of one thread, or less where a limit says so.
+fn processors_of_replica(target: Target, component: &Component) -> f64 {
+    component.enforced_cpu_limit(target).map_or(1.0, |limit| limit.min(1.0))
+}
+
+/// The nodes on which the run's pods are.
+fn used_nodes(cluster: &Cluster) -> BTreeSet<&str> {
+    cluster.placement.iter().filter_map(|place| place.node.as_deref()).collect()
+}
+
+/// Processors of the nodes on which the run's pods are: all of them, since all that keeps them busy is counted.
+fn cpus_of_nodes(cluster: &Cluster) -> f64 {
+    let used = used_nodes(cluster);
+    let used = cluster.nodes.iter().filter(|node| used.contains(node.name.as_str()));
+    let millis = used.filter_map(|node| quantity::millis(node.capacity.get("cpu")?).ok());
+    millis.sum::<u64>() as f64 / 1000.0
+}
+
+/// Processor seconds between the first look and the last.
+fn used(looks: &[Look]) -> f64 {
+    looks.windows(2).map(|pair| grown(pair[0].seconds, pair[1].seconds)).sum()
+}
+
+/// Processors in use between the first and the last figure that was measured since the first look, by the times at which they were
+/// measured: the clock of who measures may differ from this one. Nothing where too little time is between them.
+fn told_share(looks: &[Look]) -> Option<f64> {
+    let anew = looks.windows(2).filter(|pair| pair[0].measured_ms != pair[1].measured_ms).map(|pair| pair[1]);
+    let anew: Vec<Look> = anew.collect();
+    let span = anew.last()?.measured_ms?.checked_sub(anew.first()?.measured_ms?);
+    let span = span.filter(|span| *span >= LEAST_SPAN_OF_SECONDS_MS)? as f64 / 1000.0;
+    Some(used(&anew) / span)
+}
+
+/// How far a counter went on, which a restart lets begin at 0 again.
+pub(super) fn grown(before: f64, after: f64) -> f64 {
+    if after >= before { after - before } else { after }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::cluster::{Node, Placement};
+
+    #[test]
+    fn a_restart_begins_to_count_at_0_again() {
+        let looks = [4.0, 5.0, 0.5, 1.0].map(|seconds| Look { measured_ms: None, seconds });
+        assert_eq!(used(&looks), 2.0);
+    }
+
+    #[test]
+    fn figures_of_a_cluster_count_from_the_times_at_which_they_were_measured() {
+        // Its clock is an hour ahead; the first figure is from before, and nobody knows how busy it was until then.
+        let clock = 3_600_000;
+        let look = |measured_ms: u64, seconds| Look { measured_ms: Some(clock + measured_ms), seconds };
+        let looks = [look(1_000, 3.0), look(11_000, 10.0), look(11_000, 10.0), look(22_000, 21.0), look(22_000, 21.0)];
+        assert_eq!(told_share(&looks), Some(1.0));
+        assert_eq!(told_share(&looks[..3]), None, "one figure has no span");
+        assert_eq!(told_share(&[look(0, 1.0), look(1_000, 2.0), look(8_000, 9.0)]), None, "7 s");
+        assert_eq!(told_share(&[1.0, 2.0, 3.0].map(|seconds| Look { measured_ms: None, seconds })), None);
+    }
+
+    #[test]
+    fn only_nodes_that_run_something_carry_it() {
+        let node = |name: &str, cpu: &str| Node {
+            name: name.to_owned(),
+            capacity: BTreeMap::from([("cpu".to_owned(), cpu.to_owned())]),
+            ..Node::default()
+        };
+        let on = |name: &str| Placement { node: Some(name.to_owned()), ..Placement::default() };
+        let cluster = Cluster {
+            nodes: vec![node("a", "2"), node("b", "1930m"), node("idle", "64")],
+            placement: vec![on("a"), on("b"), on("b")],
+            ..Cluster::default()
+        };
+        assert_eq!(cpus_of_nodes(&cluster), 3.93);
+    }
+}

@@ -1,0 +1,87 @@
+//! What a kubelet will do with the containers whose probes fail, from what the run measured of them. Pure.
+//! Main function: [`predictions`].
+
+use std::time::Duration;
+
+use e2e_kubelet::{
+    predict::{Measured, play},
+    snapshot::{ContainerReport, PodReport},
+};
+use e2e_plan::Probes;
+
+use super::{PredictionSection, Target};
+use crate::{
+    diagnose::{RunData, trouble},
+    environment::Component,
+    evidence::{DOCTOR, PODS},
+};
+
+/// How far a kubelet is played: a back-off reaches its longest wait within half of it.
+const AHEAD: Duration = Duration::from_secs(3600);
+/// Kubernetes's default. What a manifest says instead changes the end of a kill, not whether there is one.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// One for each container with a probe that fails or errors, from the first replica that has it.
+pub(super) fn predictions(data: &RunData) -> Vec<PredictionSection> {
+    data.environment.components.iter().flat_map(|component| of_component(data, component)).collect()
+}
+
+fn of_component(data: &RunData, component: &Component) -> Vec<PredictionSection> {
+    let mut containers: Vec<&str> = component.probes.iter().map(|spec| spec.container.as_str()).collect();
+    containers.dedup();
+    let failing = |pod: &PodReport, container: &ContainerReport| {
+        component.probes.iter().filter(|spec| spec.container == container.name).any(|spec| {
+            let report = container.probes.get(&spec.which);
+            report.is_some_and(|report| trouble(pod, &container.name, &spec.probe, spec.which, report).is_some())
+        })
+    };
+    let first = |name: &&str| {
+        data.pods_of(component).find_map(|(pod_name, pod)| {
+            let index = pod.containers.iter().position(|container| container.name == **name)?;
+            failing(pod, &pod.containers[index]).then_some((pod_name, index, &pod.containers[index]))
+        })
+    };
+    let predicted = containers.iter().filter_map(first);
+    predicted.map(|(pod, index, container)| of_container(data, component, pod, index, container)).collect()
+}
+
+fn of_container(
+    data: &RunData,
+    component: &Component,
+    pod: &str,
+    index: usize,
+    container: &ContainerReport,
+) -> PredictionSection {
+    let mut probes = Probes::default();
+    for spec in component.probes.iter().filter(|spec| spec.container == container.name) {
+        *spec.which.of_mut(&mut probes) = Some(spec.probe.clone());
+    }
+    let measured = Measured::of(container);
+    let mut fixed = measured.clone();
+    let mut evidence = vec![format!("{PODS}#/pods/{pod}/containers/{index}")];
+    let mut requests = 0;
+    for (index, entry) in data.doctor.iter().enumerate() {
+        let is_same = entry.component == component.name && entry.container == container.name;
+        let is_verified = entry.diagnosis.fix.as_ref().is_some_and(|fix| fix.verified == Some(true));
+        if is_same && is_verified {
+            fixed = fixed.with_success(entry.which);
+            requests += entry.diagnosis.requests;
+            evidence.push(format!("{DOCTOR}#/{index}"));
+        }
+    }
+    let timeline = play(pod, &container.name, &probes, GRACE, &mut measured.clone(), AHEAD);
+    let with_fix = (fixed != measured).then(|| play(pod, &container.name, &probes, GRACE, &mut fixed, AHEAD).summary());
+    let observed = (data.environment.target == Target::K8s)
+        .then(|| format!("{} restarts, {}", container.status.restart_count, container.status.state));
+    PredictionSection {
+        component: component.name.clone(),
+        container: container.name.clone(),
+        kubelet: timeline.summary(),
+        crash_loop_s: timeline.crash_loop_at.map(|at| at.as_secs_f64()),
+        restarts_in_an_hour: timeline.restarts,
+        with_fix,
+        requests,
+        observed,
+        evidence,
+    }
+}

@@ -1,0 +1,225 @@
+//! The part of a report that is the same on every healthy run, as an insta snapshot for review on pull requests.
+//! Main functions: [`stable`], [`assert()`].
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+
+use super::{Outcome, ProbeSection, Report, Severity, Target, ThresholdState, Verdict};
+use crate::{
+    diagnose::Code,
+    env_vars,
+    run_dir::{self, RunDir},
+};
+
+/// What a snapshot shows: topology, checks, outcomes, findings; figures only as the side of their line that they are on.
+#[derive(Debug, Serialize)]
+struct Stable<'a> {
+    target: Target,
+    verdict: Verdict,
+    components: BTreeMap<&'a str, StableComponent<'a>>,
+    checks: BTreeMap<&'a str, BTreeMap<&'a str, Outcome>>,
+    probes: BTreeMap<&'a str, BTreeMap<String, &'a str>>,
+    thresholds: BTreeMap<&'a str, StableThreshold>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clients_that_failed_to_register: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acknowledged_operations_missing: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operations_duplicated: Option<u64>,
+    findings: Vec<(Severity, Code, Option<&'a str>)>,
+    fields_without_effect: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct StableComponent<'a> {
+    kind: &'a str,
+    replicas: String,
+    status: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restarts: Option<u32>,
+    memory_limit_bytes: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct StableThreshold {
+    limit: f64,
+    state: ThresholdState,
+}
+
+/// The stable part as indented JSON.
+pub fn stable(report: &Report) -> String {
+    let mut checks: BTreeMap<&str, BTreeMap<&str, Outcome>> = BTreeMap::new();
+    for suite in &report.suites {
+        checks
+            .entry(&suite.name)
+            .or_default()
+            .extend(suite.cases.iter().map(|case| (case.name.as_str(), case.outcome)));
+    }
+    // Where a line allows some, every healthy run may have another number of them.
+    let is_exact = |line: &str| !report.thresholds.iter().any(|drawn| drawn.name == line && drawn.limit > 0.0);
+    let stable = Stable {
+        target: report.target,
+        verdict: report.verdict,
+        components: report
+            .components
+            .iter()
+            .map(|component| {
+                let stable = StableComponent {
+                    kind: &component.kind,
+                    replicas: format!("{} of {} ready", component.ready, component.desired),
+                    status: &component.status,
+                    restarts: is_exact("restarts_max").then_some(component.restarts),
+                    memory_limit_bytes: component.memory_limit_bytes,
+                };
+                (component.name.as_str(), stable)
+            })
+            .collect(),
+        checks,
+        probes: probes(report),
+        thresholds: report
+            .thresholds
+            .iter()
+            .map(|threshold| {
+                (threshold.name.as_str(), StableThreshold { limit: threshold.limit, state: threshold.state })
+            })
+            .collect(),
+        clients_that_failed_to_register: report
+            .registration
+            .as_ref()
+            .filter(|_| is_exact("registration_failure_rate_max"))
+            .map(|figures| figures.failed),
+        acknowledged_operations_missing: report.conservation.as_ref().map(|figures| figures.missing),
+        operations_duplicated: report.conservation.as_ref().map(|figures| figures.duplicate),
+        findings: report
+            .findings
+            .iter()
+            .filter(|finding| finding.severity != Severity::Warning || finding.code.follows_from_manifests())
+            .map(|finding| (finding.severity, finding.code, finding.component.as_deref()))
+            .collect(),
+        fields_without_effect: report
+            .environment
+            .warnings
+            .iter()
+            .map(|warning| format!("{}: {}", warning.source, warning.subject))
+            .collect(),
+    };
+    // Plain data with string keys: there is nothing that JSON cannot hold.
+    serde_json::to_string_pretty(&stable).expect("plain data serialises")
+}
+
+/// What each probe sends, by component. Where several containers of a component have probes, their names stand before.
+fn probes(report: &Report) -> BTreeMap<&str, BTreeMap<String, &str>> {
+    let mut probes: BTreeMap<&str, BTreeMap<String, &str>> = BTreeMap::new();
+    for probe in &report.probes {
+        let is_other = |other: &ProbeSection| other.component == probe.component && other.container != probe.container;
+        let name = match report.probes.iter().any(is_other) {
+            true => format!("{} {}", probe.container, probe.which),
+            false => probe.which.clone(),
+        };
+        probes.entry(&probe.component).or_default().insert(name, &probe.spec);
+    }
+    probes
+}
+
+/// What the snapshot test compares, from `E2E_RUN` and `E2E_SNAPSHOTS`.
+///
+/// # Panics
+///
+/// When the variables are not set, the report cannot be read, or the snapshot differs: this is how a test fails.
+pub fn assert() {
+    let variable = |name| match env_vars::read(name) {
+        Ok(Some(path)) => PathBuf::from(path),
+        Ok(None) => panic!("{name} is not set; `cargo xtask e2e` makes a report and runs this test on it"),
+        Err(error) => panic!("{error}"),
+    };
+    let (run, snapshots) = (variable(env_vars::E2E_RUN), variable(env_vars::E2E_SNAPSHOTS));
+    let report = RunDir::open(&run).and_then(|directory| directory.read_json::<Report>(run_dir::REPORT_JSON));
+    match report {
+        Ok(report) => assert_in(&report, &snapshots.join(report.target.as_str())),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn assert_in(report: &Report, directory: &Path) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(directory);
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!("report", stable(report)));
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::report::Finding;
+
+    /// The stable part of the report of a run on k8s with one component and these probes, thresholds and findings.
+    fn stable_of(probes: &[(&str, &str)], restarts_max: f64, findings: &[(Severity, Code)]) -> serde_json::Value {
+        let probes = probes.iter().map(|(container, spec)| {
+            json!({ "component": "app", "container": container, "which": "readiness", "spec": spec, "sent": 1, "failed": 0,
+                "failing": false, "last_failure": null, "latency_ms_max": null, "timeout_ms": 1000 })
+        });
+        let findings = findings.iter().map(|(severity, code)| Finding {
+            code: *code,
+            severity: *severity,
+            component: None,
+            claim: String::new(),
+            evidence: Vec::new(),
+            fix: String::new(),
+            excerpt: None,
+        });
+        let host = json!({ "cpus": 2, "memory_bytes": 1, "kernel": "Linux" });
+        let report = json!({
+            "schema": crate::report::SCHEMA, "run_id": "", "target": "k8s", "verdict": "pass", "verdict_reason": "",
+            "started_at": "", "duration_ms": 1, "host": host,
+            "request": {
+                "started_at": "", "scenario": crate::request::Scenario::default(),
+                "thresholds": crate::request::Thresholds::default(), "overlays": [], "sets": [], "host": host
+            },
+            "environment": { "provider": "", "up_ms": 1, "ready": true, "warnings": [], "entrance": "" },
+            "components": [{ "name": "app", "kind": "Deployment", "desired": 1, "ready": 1, "restarts": 1, "healthy": false,
+                "status": "Running", "memory_bytes": null, "memory_limit_bytes": null, "cpu_seconds": null }],
+            "probes": probes.collect::<Vec<_>>(), "predictions": [], "suites": [], "registration": null, "throughput": null,
+            "conservation": null, "expected": null, "cluster": null,
+            "thresholds": [{ "name": "restarts_max", "limit": restarts_max, "measured": 1.0, "state": "kept", "evidence": "" }],
+            "findings": findings.collect::<Vec<_>>(),
+        });
+        serde_json::from_str(&stable(&serde_json::from_value(report).unwrap())).unwrap()
+    }
+
+    /// On three nodes, both replicas may land on one.
+    #[test]
+    fn what_the_scheduler_decides_is_left_out() {
+        let warning = |code| (Severity::Warning, code);
+        let found = [
+            (Severity::Error, Code::Crashed),
+            warning(Code::CpuThrottled),
+            warning(Code::NodeTrouble),
+            warning(Code::NetworkCheckFailed),
+            warning(Code::ReplicasShareNode),
+            warning(Code::ManifestFieldIgnored),
+        ];
+        let findings = &stable_of(&[], 0.0, &found)["findings"];
+        assert_eq!(*findings, json!([["error", "crashed", null], ["warning", "manifest-field-ignored", null]]));
+    }
+
+    #[test]
+    fn each_container_keeps_its_probes() {
+        let alone = &stable_of(&[("app", "GET :80/")], 0.0, &[])["probes"]["app"];
+        assert_eq!(*alone, json!({ "readiness": "GET :80/" }));
+        let two = &stable_of(&[("app", "GET :80/"), ("proxy", "connect :81")], 0.0, &[])["probes"]["app"];
+        assert_eq!(*two, json!({ "app readiness": "GET :80/", "proxy readiness": "connect :81" }));
+    }
+
+    #[test]
+    fn a_number_that_may_vary_is_left_out() {
+        assert_eq!(stable_of(&[], 0.0, &[])["components"]["app"]["restarts"], 1);
+        assert_eq!(stable_of(&[], 2.0, &[])["components"]["app"].get("restarts"), None);
+    }
+}

@@ -1,0 +1,240 @@
+//! The run directory: what a run leaves behind, enough to make its report again. Main type: [`RunDir`].
+
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+/// `target/e2e/runs/<id>/`. Names of files in it are [evidence ids](crate::report::Finding::evidence).
+#[derive(Debug, Clone)]
+pub struct RunDir {
+    path: PathBuf,
+}
+
+/// What is running, for the suites.
+pub const ENVIRONMENT: &str = "environment.json";
+/// What the command line and the configuration asked for.
+pub const REQUEST: &str = "request.json";
+/// One record per test.
+pub const RESULTS: &str = "results";
+/// What was gathered before teardown.
+pub const EVIDENCE: &str = "evidence";
+/// The suites as nextest saw them.
+pub const JUNIT: &str = "junit.xml";
+/// How the suites' command ended, where it did not end as it should.
+pub const SUITES: &str = "suites.json";
+/// The report as data.
+pub const REPORT_JSON: &str = "report.json";
+/// The report for people.
+pub const REPORT_MARKDOWN: &str = "report.md";
+/// The same page for a browser.
+pub const REPORT_HTML: &str = "report.html";
+/// Private data of local processes and container volumes; removed with the system.
+pub const WORK: &str = "work";
+/// Secret texts of this run, mode 0600; removed with the system.
+pub const SECRETS: &str = "secrets.json";
+
+/// A file of the run directory cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}: {reason}{}", path.display(), remedy(reason))]
+pub struct Error {
+    /// `write`, `read`, `create`.
+    pub action: &'static str,
+    /// The file or directory.
+    pub path: PathBuf,
+    /// The system's words.
+    pub reason: String,
+}
+
+fn remedy(reason: &str) -> &'static str {
+    if reason.contains("No space left") {
+        "; free some disk space, `cargo xtask gc` removes what earlier runs left"
+    } else if reason.contains("Permission denied") || reason.contains("Read-only") {
+        "; make it writable, or choose another target directory with CARGO_TARGET_DIR"
+    } else if reason.contains("Not a directory") || reason.contains("File exists") {
+        "; something on this path is a file: move it, or choose another target directory with CARGO_TARGET_DIR"
+    } else {
+        ""
+    }
+}
+
+impl Error {
+    /// What went wrong with a file or directory.
+    pub fn new(action: &'static str, path: &Path, reason: impl ToString) -> Self {
+        Self { action, path: path.to_owned(), reason: reason.to_string() }
+    }
+}
+
+impl RunDir {
+    /// Makes `runs/<id>` below `parent` with its sub-directories, writes its first files with `fill`, and points `latest` to
+    /// it; or makes nothing at all.
+    pub fn create(parent: &Path, id: &str, fill: impl FnOnce(&Self) -> Result<(), Error>) -> Result<Self, Error> {
+        let path = parent.join("runs").join(id);
+        let make = || {
+            // The last one holds the files of Secrets.
+            for (name, mode) in [(RESULTS, 0o755), (EVIDENCE, 0o755), (WORK, 0o700)] {
+                let directory = path.join(name);
+                let made = fs::DirBuilder::new().recursive(true).mode(mode).create(&directory);
+                made.map_err(|error| Error::new("create", &directory, error))?;
+            }
+            let made = Self { path: path.canonicalize().map_err(|error| Error::new("read", &path, error))? };
+            fill(&made)?;
+            point_latest(parent, id)?;
+            Ok(made)
+        };
+        // What is there is of no use to anybody, and may hold secrets.
+        make().inspect_err(|_| drop(fs::remove_dir_all(&path)))
+    }
+
+    /// Opens a run directory that exists.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let path = path.canonicalize().map_err(|error| Error::new("open", path, error))?;
+        Ok(Self { path })
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A file or directory in it.
+    pub fn join(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The run's id: the directory's name.
+    pub fn id(&self) -> String {
+        self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    /// Writes text, whole or not at all: a reader never sees half a file.
+    pub fn write(&self, name: impl AsRef<Path>, text: &str) -> Result<PathBuf, Error> {
+        write_whole(&self.path.join(name), text, 0o644)
+    }
+
+    /// Writes text that only its owner may read.
+    pub fn write_private(&self, name: impl AsRef<Path>, text: &str) -> Result<PathBuf, Error> {
+        write_whole(&self.path.join(name), text, 0o600)
+    }
+
+    /// Writes data as JSON, indented for people.
+    pub fn write_json(&self, name: impl AsRef<Path>, data: &impl Serialize) -> Result<PathBuf, Error> {
+        let path = self.path.join(&name);
+        let mut text = serde_json::to_string_pretty(data).map_err(|error| Error::new("write", &path, error))?;
+        text.push('\n');
+        self.write(name, &text)
+    }
+
+    /// Reads text.
+    pub fn read(&self, name: impl AsRef<Path>) -> Result<String, Error> {
+        let path = self.path.join(name);
+        fs::read_to_string(&path).map_err(|error| Error::new("read", &path, error))
+    }
+
+    /// Reads JSON.
+    pub fn read_json<T: DeserializeOwned>(&self, name: impl AsRef<Path>) -> Result<T, Error> {
+        let text = self.read(&name)?;
+        serde_json::from_str(&text).map_err(|error| Error::new("read", &self.path.join(name), error))
+    }
+
+    /// Reads JSON when the file is there.
+    pub fn read_json_if_there<T: DeserializeOwned>(&self, name: impl AsRef<Path>) -> Result<Option<T>, Error> {
+        if self.path.join(&name).exists() { self.read_json(name).map(Some) } else { Ok(None) }
+    }
+}
+
+fn write_whole(path: &Path, text: &str, mode: u32) -> Result<PathBuf, Error> {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    let fail = |error: std::io::Error| Error::new("write", path, error);
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(fail)?;
+    }
+    let temporary = path.with_extension(format!("tmp{}", std::process::id()));
+    let write = || {
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
+        file.write_all(text.as_bytes())?;
+        fs::rename(&temporary, path)
+    };
+    write().inspect_err(|_| drop(fs::remove_file(&temporary))).map_err(fail)?;
+    Ok(path.to_owned())
+}
+
+fn point_latest(parent: &Path, id: &str) -> Result<(), Error> {
+    let latest = parent.join("latest");
+    // A link beside it and a rename: two runs that start together both leave a valid link.
+    let next = parent.join(format!("latest.{id}"));
+    std::os::unix::fs::symlink(Path::new("runs").join(id), &next)
+        .and_then(|()| fs::rename(&next, &latest))
+        .map_err(|error| Error::new("write", &latest, error))
+}
+
+/// An id that sorts by time and does not collide: `20261123-214501-3f9c`.
+pub fn new_run_id() -> String {
+    let now = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();
+    format!("{now}-{}", &random_hex()[..4])
+}
+
+/// 32 random hexadecimal digits from the system.
+pub fn random_hex() -> String {
+    use std::fmt::Write as _;
+
+    let mut bytes = [0_u8; 16];
+    // A machine whose random source fails cannot make secrets: stopping is right.
+    getrandom::fill(&mut bytes).expect("the system's random source works");
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latest_points_to_the_newest() {
+        let parent = tempfile::tempdir().unwrap();
+        let nothing = |_: &RunDir| Ok(());
+        RunDir::create(parent.path(), "one", nothing).unwrap();
+        let two = RunDir::create(parent.path(), "two", nothing).unwrap();
+        assert_eq!(RunDir::open(&parent.path().join("latest")).unwrap().id(), "two");
+        two.write_json("x/y.json", &[1, 2]).unwrap();
+        assert_eq!(two.read_json::<Vec<u8>>("x/y.json").unwrap(), [1, 2]);
+    }
+
+    #[test]
+    fn private_data_is_closed_to_others() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let parent = tempfile::tempdir().unwrap();
+        let run = RunDir::create(parent.path(), "one", |_| Ok(())).unwrap();
+        assert_eq!(fs::metadata(run.join(WORK)).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_filled_is_not_there() {
+        let parent = tempfile::tempdir().unwrap();
+        let kept = RunDir::create(parent.path(), "one", |_| Ok(())).unwrap();
+        let full = |directory: &RunDir| {
+            directory.write_private(SECRETS, "{}")?;
+            Err(Error::new("write", &directory.join(REQUEST), "No space left on device (os error 28)"))
+        };
+        let error = RunDir::create(parent.path(), "two", full).unwrap_err().to_string();
+        assert!(error.contains("request.json") && error.contains("free some disk space"), "{error}");
+        assert_eq!(fs::read_dir(parent.path().join("runs")).unwrap().count(), 1);
+        assert_eq!(RunDir::open(&parent.path().join("latest")).unwrap().id(), kept.id());
+    }
+
+    #[test]
+    fn an_unwritable_directory_is_named_with_a_remedy() {
+        let error = RunDir::create(Path::new("/proc/nowhere"), "one", |_| Ok(())).unwrap_err().to_string();
+        assert!(error.contains("/proc/nowhere"), "{error}");
+        let full = Error::new("write", Path::new("x"), "No space left on device (os error 28)");
+        assert!(full.to_string().contains("cargo xtask gc"));
+    }
+}

@@ -1,0 +1,142 @@
+//! Answers what the suites ask of the run, such as a probe inside a container. Main type: [`Server`].
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{Path, Request, State},
+    http::{StatusCode, header},
+    middleware::{self, Next},
+    response::Response,
+    routing::{get, post},
+};
+use e2e::control::RestartOrder;
+use e2e_kubelet::{observation::Observation, snapshot::Snapshot};
+use e2e_load::{
+    agent::Order,
+    load::{self, ClientReport, LoadResult},
+};
+use e2e_node::node::{Restart, Restarter, observe};
+use e2e_plan::{Probe, Which};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+
+use crate::provider::{Provider, pods::PodSpec};
+
+/// What the server answers from.
+pub(crate) struct Answers {
+    pub(crate) provider: Arc<Provider>,
+    pub(crate) pods: Vec<PodSpec>,
+    pub(crate) snapshot: watch::Receiver<Snapshot>,
+    /// Where this program looks after the pods.
+    pub(crate) restarter: Option<Restarter>,
+    /// What a suite says about how it goes.
+    pub(crate) progress: watch::Sender<String>,
+    /// How many agents make a load that comes from inside.
+    pub(crate) agents: u32,
+    /// Set to ask the run to end.
+    pub(crate) stop: watch::Sender<bool>,
+    pub(crate) token: String,
+}
+
+/// Answers until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// Where it listens, on the loopback address.
+    pub(crate) address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    pub(crate) async fn start(answers: Answers) -> std::io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let answers = Arc::new(answers);
+        let router = Router::new()
+            .route("/status", get(status))
+            .route("/probe/{pod}/{container}/{which}", post(probe))
+            .route("/restart", post(restart))
+            .route("/progress", post(progress))
+            .route("/load/{name}", post(load))
+            .route("/stop", post(stop))
+            .layer(middleware::from_fn_with_state(Arc::clone(&answers), authorise))
+            .with_state(answers);
+        let task = tokio::spawn(async move {
+            // Ends when the listener fails, which it does not while the process lives.
+            let _ = axum::serve(listener, router).await;
+        });
+        Ok(Self { address, task })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Every process of this machine can connect, so the token that only this user can read decides.
+async fn authorise(State(answers): State<Arc<Answers>>, request: Request, next: Next) -> Result<Response, StatusCode> {
+    let expected = format!("Bearer {}", answers.token);
+    match request.headers().get(header::AUTHORIZATION) {
+        Some(given) if given.as_bytes() == expected.as_bytes() => Ok(next.run(request).await),
+        _ => Err(StatusCode::UNAUTHORIZED),
+    }
+}
+
+async fn status(State(answers): State<Arc<Answers>>) -> Json<Snapshot> {
+    let snapshot = answers.snapshot.borrow().clone();
+    Json(snapshot)
+}
+
+async fn progress(State(answers): State<Arc<Answers>>, text: String) {
+    answers.progress.send_replace(text);
+}
+
+async fn stop(State(answers): State<Arc<Answers>>) {
+    answers.stop.send_replace(true);
+}
+
+async fn load(
+    State(answers): State<Arc<Answers>>,
+    Path(name): Path<String>,
+    Json(order): Json<Order>,
+) -> Result<Json<LoadResult<ClientReport>>, (StatusCode, String)> {
+    let mut before = 0;
+    let watch = |now: &load::Snapshot| {
+        let text = format!("{name}: {} requests/s, {} errors", now.requests.saturating_sub(before), now.errors);
+        before = now.requests;
+        answers.progress.send_replace(text);
+    };
+    let result = answers.provider.load(answers.agents, &order, watch).await;
+    result.map(Json).map_err(|error| (StatusCode::BAD_GATEWAY, error.to_string()))
+}
+
+async fn probe(
+    State(answers): State<Arc<Answers>>,
+    Path((pod, container, which)): Path<(String, String, Which)>,
+) -> Result<Json<Observation>, (StatusCode, String)> {
+    let probe = declared(&answers.pods, &pod, &container, which)
+        .ok_or_else(|| (StatusCode::NOT_FOUND, format!("{pod}/{container} declares no {} probe", which.word())))?;
+    Ok(Json(observe(&*answers.provider, &answers.provider.profile(), &pod, &container, probe).await))
+}
+
+async fn restart(
+    State(answers): State<Arc<Answers>>,
+    Json(RestartOrder { pod, container, spare_ms }): Json<RestartOrder>,
+) -> Result<(), (StatusCode, String)> {
+    let restarter = answers.restarter.as_ref().ok_or_else(|| {
+        let text = "a cluster restarts its containers by itself; docker and local can be asked to";
+        (StatusCode::NOT_IMPLEMENTED, text.to_owned())
+    })?;
+    // Init containers run once and are none of them.
+    let is_there = answers.pods.iter().any(|spec| spec.name == pod && spec.container(&container).is_some());
+    if !is_there {
+        return Err((StatusCode::NOT_FOUND, format!("there is no container {pod}/{container}")));
+    }
+    restarter.restart(Restart { pod, container, spare: Duration::from_millis(spare_ms) });
+    Ok(())
+}
+
+fn declared<'a>(pods: &'a [PodSpec], pod: &str, container: &str, which: Which) -> Option<&'a Probe> {
+    which.of(&pods.iter().find(|candidate| candidate.name == pod)?.container(container)?.probes)
+}

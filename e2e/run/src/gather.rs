@@ -1,0 +1,169 @@
+//! What is gathered before anything is torn down, as files in `evidence/`. Main functions: [`watch_resources`], [`gather`].
+
+mod meter;
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use e2e_kubelet::snapshot::Snapshot;
+use e2e_load::clock::now_unix_ms;
+use e2e_report::{
+    evidence::{CLUSTER, PODS, RESOURCES, Resources, SATURATION, Sample, Saturation, THROTTLING, log_file},
+    run_dir::{self, EVIDENCE, RunDir},
+};
+use tokio::task::JoinHandle;
+
+use crate::provider::{Provider, pods::PodSpec};
+
+pub use self::meter::Meter;
+
+/// Once a second: a load of a minute gives sixty points, and reading them costs a container engine about 2 ms per container.
+const PERIOD: Duration = Duration::from_secs(1);
+
+async fn sample_of(provider: &Provider) -> Sample {
+    let (pods, machines) = provider.usage().await;
+    Sample { at_unix_ms: now_unix_ms(), pods, machines }
+}
+
+/// Samples until it is dropped.
+#[derive(Debug)]
+pub(crate) struct ResourceWatch {
+    samples: Arc<Mutex<Vec<Sample>>>,
+    saturation: Arc<Mutex<BTreeMap<(String, String), Saturation>>>,
+    tasks: [JoinHandle<()>; 2],
+}
+
+/// Starts to sample what every pod uses, and how far bounded resources are used up.
+pub(crate) fn watch_resources(provider: Arc<Provider>, meters: Vec<Meter>, pods: Vec<PodSpec>) -> ResourceWatch {
+    let samples = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&samples);
+    let used = Arc::clone(&provider);
+    let usage = tokio::spawn(each_period(move || {
+        let (provider, sink) = (Arc::clone(&used), Arc::clone(&sink));
+        async move {
+            let sample = sample_of(&provider).await;
+            sink.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
+        }
+    }));
+    let saturation = Arc::new(Mutex::new(BTreeMap::new()));
+    let sink = Arc::clone(&saturation);
+    let metering = tokio::spawn(each_period(move || {
+        // A pod may get its address only when it starts.
+        let addresses = meters.iter().flat_map(|meter| addresses(&provider, meter, &pods)).collect::<Vec<_>>();
+        let sink = Arc::clone(&sink);
+        async move {
+            let readings = addresses.iter().map(|(meter, pod, address)| meter::read(meter, pod, *address));
+            for reading in futures_util::future::join_all(readings).await.into_iter().flatten() {
+                reading.add_to(&mut sink.lock().unwrap_or_else(PoisonError::into_inner));
+            }
+        }
+    }));
+    ResourceWatch { samples, saturation, tasks: [usage, metering] }
+}
+
+/// Where each replica of a meter's component is reached.
+fn addresses(provider: &Provider, meter: &Meter, pods: &[PodSpec]) -> Vec<(Meter, String, SocketAddr)> {
+    let replicas = provider.replicas(&meter.component, pods).into_iter();
+    replicas.filter_map(|replica| Some((meter.clone(), replica.name, replica.ports.first()?.address))).collect()
+}
+
+async fn each_period<F: Future<Output = ()>>(mut work: impl FnMut() -> F) {
+    let mut period = tokio::time::interval(PERIOD);
+    period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        period.tick().await;
+        work().await;
+    }
+}
+
+impl ResourceWatch {
+    /// One more sample: a run may be over before the first period is.
+    async fn sample(&self, provider: &Provider) {
+        let sample = sample_of(provider).await;
+        self.samples.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
+    }
+
+    fn resources(&self) -> Resources {
+        Resources { samples: self.samples.lock().unwrap_or_else(PoisonError::into_inner).clone() }
+    }
+
+    fn saturation(&self) -> Vec<Saturation> {
+        self.saturation.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}
+
+impl Drop for ResourceWatch {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// Writes statuses, resources and logs. Secret texts are replaced in logs: a component may print what it was given.
+pub(crate) async fn gather(
+    provider: &Provider,
+    snapshot: &Snapshot,
+    resources: &ResourceWatch,
+    secrets: &[String],
+    directory: &RunDir,
+) -> Result<(), run_dir::Error> {
+    directory.write_json(PODS, snapshot)?;
+    resources.sample(provider).await;
+    directory.write_json(RESOURCES, &resources.resources())?;
+    directory.write_json(SATURATION, &resources.saturation())?;
+    directory.write_json(THROTTLING, &provider.throttling().await)?;
+    if let Some((cluster, objects)) = provider.cluster().await {
+        directory.write_json(CLUSTER, &cluster)?;
+        for (kind, objects) in objects {
+            let text = serde_json::to_string_pretty(&objects).unwrap_or_default();
+            directory.write(format!("{EVIDENCE}/objects/{kind}.json"), &redact(&text, secrets))?;
+        }
+    }
+    for ((pod, container), text) in provider.logs().await {
+        directory.write(log_file(&pod, &container), &redact(&text, secrets))?;
+    }
+    Ok(())
+}
+
+/// Replaces secret texts in everything that a report is made from: a probe's body or a test's output may hold one.
+pub(crate) fn scrub(directory: &RunDir, secrets: &[String]) -> Result<(), run_dir::Error> {
+    for folder in [run_dir::RESULTS, EVIDENCE] {
+        for entry in std::fs::read_dir(directory.join(folder)).into_iter().flatten().flatten() {
+            scrub_file(directory, &entry.path(), secrets)?;
+        }
+    }
+    scrub_file(directory, &directory.join(run_dir::JUNIT), secrets)
+}
+
+fn scrub_file(directory: &RunDir, path: &std::path::Path, secrets: &[String]) -> Result<(), run_dir::Error> {
+    // What is not text was written by nobody here and is left alone.
+    let Ok(text) = std::fs::read_to_string(path) else { return Ok(()) };
+    let redacted = redact(&text, secrets);
+    if redacted != text {
+        directory.write(path, &redacted)?;
+    }
+    Ok(())
+}
+
+/// Text without secrets.
+pub(crate) fn redact(text: &str, secrets: &[String]) -> String {
+    // An empty secret would match everywhere.
+    secrets
+        .iter()
+        .filter(|secret| !secret.is_empty())
+        .fold(text.to_owned(), |text, secret| text.replace(secret, "<secret>"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_do_not_survive() {
+        let secrets = ["s3cret".to_owned(), String::new()];
+        assert_eq!(redact("password s3cret, again s3cret", &secrets), "password <secret>, again <secret>");
+    }
+}

@@ -1,0 +1,58 @@
+//! The machine that runs this. Main functions: [`host`], [`machine`].
+
+use e2e_report::{evidence::Machine, report::Host};
+
+/// Processors, memory and kernel.
+pub fn host() -> Host {
+    let info = rustix::system::sysinfo();
+    Host {
+        cpus: std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u64),
+        memory_bytes: info.totalram as u64 * u64::from(info.mem_unit),
+        kernel: kernel(),
+    }
+}
+
+/// Kernel and its version.
+pub(crate) fn kernel() -> String {
+    let name = rustix::system::uname();
+    format!("{} {}", name.sysname().to_string_lossy(), name.release().to_string_lossy())
+}
+
+/// How busy this machine has been since it started, whoever with: time that its hypervisor gave to others counts, since nobody here
+/// could use it. Nothing where there is no `/proc`.
+pub(crate) fn machine() -> Option<Machine> {
+    let stat = std::fs::read_to_string("/proc/stat").ok()?;
+    let (ticks, cpus) = (busy_ticks(&stat)?, cpus(&stat));
+    let busy_seconds = ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
+    Some(Machine { busy_seconds, measured_unix_ms: None, cpus: Some(cpus) })
+}
+
+/// Of the line of all processors: user, nice, system, idle, iowait, irq, softirq, steal; guests are counted within user and nice
+/// (`proc_stat(5)`).
+fn busy_ticks(stat: &str) -> Option<u64> {
+    const IDLE_AND_IOWAIT: std::ops::RangeInclusive<usize> = 3..=4;
+    let all = stat.lines().next()?.strip_prefix("cpu ")?.split_ascii_whitespace().take(8);
+    all.enumerate()
+        .filter(|(index, _)| !IDLE_AND_IOWAIT.contains(index))
+        .map(|(_, ticks)| ticks.parse::<u64>().ok())
+        .sum()
+}
+
+/// The processors that the line of all is about, which may be more than this process may use.
+fn cpus(stat: &str) -> u64 {
+    let is_one =
+        |line: &&str| line.strip_prefix("cpu").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    stat.lines().filter(is_one).count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idle_time_and_guests_do_not_count() {
+        let stat = "cpu  1 2 4 1000 1000 8 16 32 5000 5000\ncpu0 1 1 1 1\ncpu11 1 1\nctxt 5\n";
+        assert_eq!((busy_ticks(stat), cpus(stat)), (Some(63), 2));
+        assert_eq!(busy_ticks("intr 5"), None);
+    }
+}

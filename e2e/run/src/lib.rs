@@ -1,0 +1,13 @@
+//! One run from manifests to report: providers make a plan run, suites run against it, evidence is gathered, a report is written.
+//! Main function: [`run::run`].
+
+pub mod config;
+pub mod control;
+pub mod exit;
+pub mod gather;
+pub mod host;
+pub mod image;
+mod lines;
+pub mod progress;
+pub mod provider;
+pub mod run;

@@ -1,0 +1,364 @@
+//! What runs a plan: containers or processes. Main type: [`Provider`].
+
+mod accept;
+mod balancer;
+pub mod docker;
+pub(crate) mod files;
+pub mod k8s;
+pub mod local;
+pub(crate) mod owner;
+mod parent;
+pub(crate) mod pods;
+#[cfg(test)]
+mod testing;
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use e2e_kubelet::status::Exit;
+use e2e_load::{
+    agent::Order,
+    load::{self, ClientReport, LoadResult},
+};
+use e2e_node::{
+    node::{ExecError, ExecResult, KillError, Runtime, StartError},
+    probe::{Profile, Target as ProbeTarget},
+};
+use e2e_plan::Plan;
+use e2e_report::{
+    environment::{Endpoint, Replica, ReplicaPort},
+    evidence::{Machine, Throttling, Usage, cluster::Cluster},
+};
+
+use self::{docker::DockerPods, k8s::K8sPods, local::LocalPods, pods::PodSpec};
+use crate::host;
+
+pub(crate) use self::parent::end_with_parent;
+
+/// The pods of one run, wherever they run. One variant per target; `match` finds every place that a new one concerns.
+#[derive(Debug)]
+pub(crate) enum Provider {
+    /// Containers.
+    Docker(DockerPods),
+    /// Processes.
+    Local(LocalPods),
+    /// Pods of a cluster.
+    K8s(K8sPods),
+}
+
+/// Why a system could not be brought up. Each message says what was tried and what to do next.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No Docker engine answers.
+    #[error("no Docker engine answers: {reason}; start one, point DOCKER_HOST to one, or use --target local")]
+    NoEngine {
+        /// What was tried.
+        reason: String,
+    },
+    /// The engine refused something.
+    #[error("the Docker engine could not {action} {name}: {reason}")]
+    Engine {
+        /// What was asked for, as a verb phrase.
+        action: &'static str,
+        /// The thing.
+        name: String,
+        /// The engine's words.
+        reason: String,
+    },
+    /// A container could not be started.
+    #[error("the container of {pod} (image {image}) could not be started: {reason}")]
+    Container {
+        /// The pod.
+        pod: String,
+        /// The image.
+        image: String,
+        /// The engine's words.
+        reason: String,
+    },
+    /// A sandbox is unusable.
+    #[error("the sandbox of {pod} cannot be used: {reason}")]
+    Sandbox {
+        /// The pod.
+        pod: String,
+        /// Why.
+        reason: String,
+    },
+    /// An image is nowhere.
+    #[error(transparent)]
+    Image(#[from] crate::image::Error),
+    /// A binary of the workspace could not be built.
+    #[error(transparent)]
+    Cargo(#[from] crate::image::CargoError),
+    /// No program stands for an image.
+    #[error(transparent)]
+    Program(#[from] local::ProgramError),
+    /// A process could not be started.
+    #[error("{pod} could not start {program}: {reason}")]
+    Process {
+        /// The pod.
+        pod: String,
+        /// The program.
+        program: String,
+        /// The system's words.
+        reason: String,
+    },
+    /// A command could not be started in a container.
+    #[error("{reason}")]
+    Exec {
+        /// The runtime's words.
+        reason: String,
+    },
+    /// Only a cluster has agents of its own.
+    #[error("on this target the load comes from this machine; leave --load-from inside out, or use --target k8s")]
+    LoadFromHost,
+    /// A cluster cannot be used.
+    #[error(transparent)]
+    Cluster(#[from] k8s::Error),
+    /// A port is taken.
+    #[error("no port of 127.0.0.1 can be used for {what}: {reason}; `ss -ltnp` shows who listens")]
+    Port {
+        /// What it is for.
+        what: String,
+        /// The system's words.
+        reason: String,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {}: {reason}; check the disk's room and the directory's permissions", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        reason: String,
+    },
+    /// Somebody asked for a pod that is not there.
+    #[error("there is no pod or container {pod}")]
+    NoSuchPod {
+        /// Its name.
+        pod: String,
+    },
+}
+
+impl Error {
+    pub(crate) fn engine(action: &'static str, name: &str, error: bollard::errors::Error) -> Self {
+        Self::Engine { action, name: name.to_owned(), reason: error.to_string() }
+    }
+}
+
+impl Provider {
+    /// What runs it, with its version.
+    pub(crate) fn description(&self) -> String {
+        match self {
+            Self::Docker(pods) => format!("{}, load by {}", pods.engine.description(), pods.path()),
+            Self::Local(pods) => pods.description(),
+            Self::K8s(pods) => pods.description(),
+        }
+    }
+
+    /// Every Service port, as reached from this machine.
+    pub(crate) fn endpoints(&self, plan: &Plan, pods: &[PodSpec]) -> Vec<Endpoint> {
+        let mut endpoints = Vec::new();
+        for service in &plan.services {
+            for port in &service.ports {
+                let (address, path) = match self {
+                    Self::Local(local) => {
+                        (local.service(&service.name, port.port), local.path(&service.name, port.port))
+                    }
+                    Self::Docker(docker) if docker.balanced(&service.name, port.port).is_some() => {
+                        (docker.balanced(&service.name, port.port), "balancer")
+                    }
+                    Self::Docker(_) | Self::K8s(_) => {
+                        let pod = pods.iter().find(|pod| service.components.contains(&pod.component.name));
+                        let reached = |pod: &PodSpec| self.target(&pod.name)?.ports.get(&port.target_port).copied();
+                        (pod.and_then(reached), self.path())
+                    }
+                };
+                endpoints.extend(address.map(|address| Endpoint {
+                    service: service.name.clone(),
+                    port_name: port.name.clone(),
+                    port: port.port,
+                    address,
+                    path: path.to_owned(),
+                }));
+            }
+        }
+        endpoints
+    }
+
+    /// How this machine reaches pods, where all are reached in the same way.
+    fn path(&self) -> &'static str {
+        match self {
+            Self::Docker(pods) => pods.path(),
+            Self::K8s(pods) => pods.path(),
+            Self::Local(_) => "process",
+        }
+    }
+
+    /// The replicas of a component that have an address.
+    pub(crate) fn replicas(&self, component: &str, pods: &[PodSpec]) -> Vec<Replica> {
+        pods.iter()
+            .filter(|pod| pod.component.name == component)
+            .filter_map(|pod| {
+                let target = self.target(&pod.name)?;
+                let reached = pod.ports().filter_map(|port| {
+                    let address = *target.ports.get(&port.number)?;
+                    Some(ReplicaPort { name: port.name.clone(), number: port.number, address })
+                });
+                let (object, node) = match self {
+                    Self::K8s(pods) => pods.object(&pod.name).unzip(),
+                    Self::Docker(_) | Self::Local(_) => (None, None),
+                };
+                let (name, ports) = (pod.name.clone(), reached.collect());
+                Some(Replica { name, pod_ip: target.pod_ip, ports, object, node: node.flatten() })
+            })
+            .collect()
+    }
+
+    /// The kubelet that sends the pods' probes: the cluster's, or the one in the box.
+    pub(crate) fn profile(&self) -> Profile {
+        match self {
+            Self::K8s(pods) => pods.profile(),
+            Self::Docker(_) | Self::Local(_) => Profile::default(),
+        }
+    }
+
+    /// What each pod uses now, and how busy the machines are that run them. What cannot be measured is left out.
+    pub(crate) async fn usage(&self) -> (BTreeMap<String, Usage>, BTreeMap<String, Machine>) {
+        let this_machine = || host::machine().map(|machine| ("this machine".to_owned(), machine)).into_iter().collect();
+        match self {
+            Self::Docker(pods) if pods.engine.is_here() => (pods.usage().await, this_machine()),
+            Self::Docker(pods) => (pods.usage().await, BTreeMap::new()),
+            Self::Local(pods) => (pods.usage(), this_machine()),
+            Self::K8s(pods) => pods.usage().await,
+        }
+    }
+
+    /// How often each pod with a CPU limit was held back; pods of which nothing is known are left out.
+    pub(crate) async fn throttling(&self) -> BTreeMap<String, Throttling> {
+        match self {
+            Self::Docker(pods) => pods.throttling().await,
+            // CPU limits are not enforced there, as a warning of the plan says.
+            Self::Local(_) => BTreeMap::new(),
+            Self::K8s(pods) => pods.throttling().await,
+        }
+    }
+
+    /// Output of every container so far, by pod and container.
+    pub(crate) async fn logs(&self) -> BTreeMap<(String, String), String> {
+        match self {
+            Self::Docker(pods) => pods.logs().await,
+            Self::Local(pods) => pods.logs(),
+            Self::K8s(pods) => pods.logs().await,
+        }
+    }
+
+    /// Lets agents where the system runs make a load; `watch` sees how it goes.
+    pub(crate) async fn load(
+        &self,
+        agents: u32,
+        order: &Order,
+        watch: impl FnMut(&load::Snapshot),
+    ) -> Result<LoadResult<ClientReport>, Error> {
+        match self {
+            Self::K8s(pods) => Ok(pods.load(agents, order, watch).await?),
+            Self::Docker(_) | Self::Local(_) => Err(Error::LoadFromHost),
+        }
+    }
+
+    /// What the cluster says of itself and of the run, and its objects by kind; nothing on other targets.
+    pub(crate) async fn cluster(&self) -> Option<(Cluster, BTreeMap<&'static str, serde_json::Value>)> {
+        match self {
+            Self::K8s(pods) => Some(pods.evidence().await),
+            Self::Docker(_) | Self::Local(_) => None,
+        }
+    }
+
+    /// A pod became ready or ceased to be: Services with several replicas follow where the target allows.
+    pub(crate) fn set_ready(&self, pod: &str, ready: bool) {
+        match self {
+            // For this machine's connections: the engine's DNS keeps every replica.
+            Self::Docker(pods) => pods.set_ready(pod, ready),
+            Self::Local(pods) => pods.set_ready(pod, ready),
+            // The cluster's own Services do.
+            Self::K8s(_) => {}
+        }
+    }
+
+    /// Makes in the background what later starts will need, so that they need not wait for it.
+    pub(crate) async fn prepare_ahead(&self) {
+        match self {
+            Self::Docker(pods) => pods.prepare_ahead().await,
+            Self::Local(_) | Self::K8s(_) => {}
+        }
+    }
+
+    /// Removes everything that was started.
+    pub(crate) async fn teardown(&self) -> Result<(), Error> {
+        match self {
+            Self::Docker(pods) => pods.teardown().await,
+            Self::Local(pods) => pods.teardown().await,
+            Self::K8s(pods) => Ok(pods.teardown().await?),
+        }
+    }
+}
+
+/// What a cluster does by itself is not asked of it here; see [`crate::run`], which runs no node for it.
+fn by_the_cluster() -> Error {
+    Error::NoSuchPod { pod: "that this program may start: the cluster does that".to_owned() }
+}
+
+impl Runtime for Provider {
+    async fn start(&self, pod: &str, container: &str) -> Result<(), StartError> {
+        let started = match self {
+            Self::Docker(pods) => pods.start(pod, container).await,
+            Self::Local(pods) => pods.start(pod, container),
+            Self::K8s(_) => Err(by_the_cluster()),
+        };
+        started.map_err(|error| StartError::run(error.to_string()))
+    }
+
+    async fn wait_exit(&self, pod: &str, container: &str) -> Exit {
+        match self {
+            Self::Docker(pods) => pods.wait_exit(pod, container).await,
+            Self::Local(pods) => pods.wait_exit(pod, container).await,
+            Self::K8s(_) => std::future::pending().await,
+        }
+    }
+
+    async fn kill(&self, pod: &str, container: &str, grace: Duration) -> Result<(), KillError> {
+        match self {
+            Self::Docker(pods) => pods.kill(pod, container, grace).await.map_err(|error| KillError(error.to_string())),
+            Self::Local(pods) => {
+                pods.kill(pod, container, grace).await;
+                Ok(())
+            }
+            Self::K8s(_) => Ok(()),
+        }
+    }
+
+    async fn exec(
+        &self,
+        pod: &str,
+        container: &str,
+        command: &[String],
+        timeout: Duration,
+    ) -> Result<ExecResult, ExecError> {
+        let run = async {
+            match self {
+                Self::Docker(pods) => pods.exec(pod, container, command).await,
+                Self::Local(pods) => pods.exec(pod, container, command).await,
+                Self::K8s(pods) => Ok(pods.exec(pod, container, command).await?),
+            }
+        };
+        match tokio::time::timeout(timeout, run).await {
+            Ok(result) => result.map_err(|error| ExecError::Failed(error.to_string())),
+            Err(_) => Err(ExecError::TimedOut),
+        }
+    }
+
+    fn target(&self, pod: &str) -> Option<ProbeTarget> {
+        match self {
+            Self::Docker(pods) => pods.target(pod),
+            Self::Local(pods) => pods.target(pod),
+            Self::K8s(pods) => pods.target(pod),
+        }
+    }
+}

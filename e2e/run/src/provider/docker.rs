@@ -1,0 +1,405 @@
+//! Pods as containers. Each pod has a sandbox, a container that only holds the pod's network and volumes, as in Kubernetes:
+//! a restart of an application container keeps address, Service names and published ports. Main type: [`DockerPods`].
+
+pub(crate) mod engine;
+mod entrance;
+mod exit;
+mod host;
+mod network;
+mod sandbox;
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use bollard::{
+    errors::Error as BollardError,
+    exec::{CreateExecOptions, StartExecResults},
+    models::ContainerStatsResponse,
+    query_parameters::{LogsOptionsBuilder, StatsOptionsBuilder, StopContainerOptionsBuilder},
+};
+use e2e_kubelet::status::Exit;
+use e2e_node::{node::ExecResult, probe::Target};
+use e2e_plan::{Container, Security, Service};
+use e2e_report::{
+    evidence::{Throttling, Usage},
+    run_dir::RunDir,
+};
+use futures_util::StreamExt;
+use testcontainers::{ContainerAsync, GenericImage, ImageExt, runners::AsyncRunner};
+use tokio::sync::{Mutex, OnceCell};
+
+use self::{engine::Engine, entrance::Entrance, host::HostSettings, network::Network, sandbox::Sandbox};
+use super::{Error, pods::PodSpec};
+
+/// How much of a command's output is kept, as a kubelet does.
+const EXEC_OUTPUT_MAX: usize = 10 * 1024;
+
+/// The pods of one run in a Docker engine.
+#[derive(Debug)]
+pub(crate) struct DockerPods {
+    pub(crate) engine: Engine,
+    network: Network,
+    services: Vec<Service>,
+    entrances: Vec<Entrance>,
+    /// Pods in start order.
+    order: Vec<String>,
+    pods: BTreeMap<String, Pod>,
+    containers: Mutex<Containers>,
+}
+
+/// Containers that were made, by pod and container.
+type Containers = BTreeMap<(String, String), Arc<ContainerAsync<GenericImage>>>;
+
+#[derive(Debug)]
+struct Pod {
+    spec: PodSpec,
+    /// Made when the pod starts, or ahead of that, and anew once it has ended.
+    sandbox: RwLock<Arc<OnceCell<Arc<Sandbox>>>>,
+    /// Held by whoever looks whether the sandbox has ended.
+    repair: Mutex<()>,
+    /// Directory with the files of ConfigMap and Secret volumes.
+    files: std::path::PathBuf,
+}
+
+impl Pod {
+    /// The sandbox, where it was made.
+    fn made_sandbox(&self) -> Option<Arc<Sandbox>> {
+        self.sandbox.read().unwrap_or_else(PoisonError::into_inner).get().cloned()
+    }
+}
+
+impl DockerPods {
+    /// Makes the network and config files; starts nothing. With `published_ports` pods are reached through these alone.
+    pub(crate) async fn prepare(
+        engine: Engine,
+        pods: Vec<PodSpec>,
+        services: &[Service],
+        directory: &RunDir,
+        published_ports: bool,
+    ) -> Result<Self, Error> {
+        let entrances = entrance::open(services, &pods).await?;
+        let network = Network::create(&engine, published_ports).await?;
+        let order = pods.iter().map(|pod| pod.name.clone()).collect();
+        let mut made = BTreeMap::new();
+        for spec in pods {
+            let files = directory.join(e2e_report::run_dir::WORK).join(&spec.name);
+            super::files::write(&spec, &engine.run_id, &files, |_, text| text.to_owned())?;
+            let (sandbox, repair) = (RwLock::default(), Mutex::default());
+            made.insert(spec.name.clone(), Pod { spec, sandbox, repair, files });
+        }
+        let (services, containers) = (services.to_vec(), Mutex::default());
+        Ok(Self { engine, network, services, entrances, order, pods: made, containers })
+    }
+
+    /// Makes the sandbox of the pod that starts first and that the others wait for: alone it takes the engine half the time that
+    /// it takes beside another.
+    pub(crate) async fn prepare_first(&self) {
+        self.make_sandboxes(1, 1).await;
+    }
+
+    /// Makes the sandboxes, two at a time and in start order: the engine takes a quarter of a second for each, most of it waiting.
+    pub(crate) async fn prepare_ahead(&self) {
+        self.make_sandboxes(self.order.len(), 2).await;
+    }
+
+    /// Makes the first so many sandboxes, some at a time.
+    async fn make_sandboxes(&self, count: usize, at_a_time: usize) {
+        let pods = self.order.iter().take(count).filter_map(|name| self.pods.get(name));
+        let sandboxes: Vec<_> = pods.map(|pod| self.sandbox(pod)).collect();
+        let mut made = futures_util::stream::iter(sandboxes).buffer_unordered(at_a_time);
+        // A failure shows again when the pod starts, where it has a place to be reported.
+        while made.next().await.is_some() {}
+    }
+
+    async fn sandbox(&self, pod: &Pod) -> Result<Arc<Sandbox>, Error> {
+        let place = Arc::clone(&pod.sandbox.read().unwrap_or_else(PoisonError::into_inner));
+        let make = async || Sandbox::start(&self.engine, &pod.spec, &self.services, &self.network).await.map(Arc::new);
+        place.get_or_try_init(make).await.cloned()
+    }
+
+    fn pod(&self, name: &str) -> Result<&Pod, Error> {
+        self.pods.get(name).ok_or_else(|| Error::NoSuchPod { pod: name.to_owned() })
+    }
+
+    /// How a pod is reached from here.
+    pub(crate) fn target(&self, pod: &str) -> Option<Target> {
+        let pod = self.pods.get(pod)?;
+        let sandbox = pod.made_sandbox()?;
+        let ports = pod.spec.ports().filter_map(|port| Some((port.number, sandbox.dial(port.number)?)));
+        Some(Target { pod_ip: sandbox.ip, ports: ports.collect() })
+    }
+
+    /// Where this machine reaches a port of a Service with several replicas.
+    pub(crate) fn balanced(&self, service: &str, port: u16) -> Option<SocketAddr> {
+        let found = self.entrances.iter().find(|entrance| entrance.service == service && entrance.port == port);
+        found.map(|entrance| entrance.address)
+    }
+
+    /// Lets this machine's connections to a pod's Services reach it, or no longer.
+    pub(crate) fn set_ready(&self, pod: &str, ready: bool) {
+        if let Some(target) = self.target(pod) {
+            self.entrances.iter().for_each(|entrance| entrance.set_ready(pod, &target, ready));
+        }
+    }
+
+    /// `pod address` where this machine routes to pods, else `published port`.
+    pub(crate) fn path(&self) -> &'static str {
+        match self.pods.values().filter_map(Pod::made_sandbox).all(|sandbox| sandbox.direct) {
+            true => "pod address",
+            false => "published port",
+        }
+    }
+
+    async fn container(&self, pod: &str, container: &str) -> Result<Arc<ContainerAsync<GenericImage>>, Error> {
+        let key = (pod.to_owned(), container.to_owned());
+        let known = self.containers.lock().await.get(&key).cloned();
+        known.ok_or_else(|| Error::NoSuchPod { pod: format!("{pod}/{container}") })
+    }
+
+    /// Starts a container, the first time by making it and later by starting it again. Where the pod's sandbox has ended, the next
+    /// start makes everything of the pod anew.
+    pub(crate) async fn start(&self, pod: &str, container: &str) -> Result<(), Error> {
+        let Err(error) = self.try_to_start(pod, container).await else { return Ok(()) };
+        match self.forget_ended_sandbox(self.pod(pod)?).await? {
+            true => Err(Error::Sandbox {
+                pod: pod.to_owned(),
+                reason: "it had ended; the next start of a container of this pod makes another one".to_owned(),
+            }),
+            false => Err(error),
+        }
+    }
+
+    /// Removes what is left of a pod whose sandbox has ended, as all do when an engine starts again; whether that was so. As in
+    /// Kubernetes, the pod's containers end with it: each of them would go on in a network of its own.
+    async fn forget_ended_sandbox(&self, pod: &Pod) -> Result<bool, Error> {
+        let _one_at_a_time = pod.repair.lock().await;
+        let Some(sandbox) = pod.made_sandbox() else { return Ok(false) };
+        if sandbox.is_running(&self.engine).await {
+            return Ok(false);
+        }
+        for container in pod.spec.all_containers() {
+            self.containers.lock().await.remove(&(pod.spec.name.clone(), container.name.clone()));
+            self.engine.remove_container(&self.container_name(pod, container)).await?;
+        }
+        self.engine.remove_container(&sandbox.id).await?;
+        *pod.sandbox.write().unwrap_or_else(PoisonError::into_inner) = Arc::default();
+        Ok(true)
+    }
+
+    async fn try_to_start(&self, pod_name: &str, container: &str) -> Result<(), Error> {
+        if let Ok(existing) = self.container(pod_name, container).await {
+            let failed = |error| Error::engine("start the container", &format!("{pod_name}/{container}"), error);
+            return self.engine.client.start_container(existing.id(), None).await.map_err(failed);
+        }
+        let pod = self.pod(pod_name)?;
+        let spec =
+            pod.spec.container(container).ok_or_else(|| Error::NoSuchPod { pod: format!("{pod_name}/{container}") })?;
+        let sandbox = self.sandbox(pod).await?;
+        let host = HostSettings::of(&self.engine, &pod.spec, &pod.files, &sandbox, spec).await?;
+        let request = self.request(pod, &sandbox, spec, host);
+        let started = match request.start().await {
+            Ok(started) => started,
+            Err(error) => {
+                // It may have been made before it could not be started: whoever tries again needs the name, and the first cause
+                // is the one to tell.
+                let _ = self.engine.remove_container(&self.container_name(pod, spec)).await;
+                let (pod, image) = (pod_name.to_owned(), spec.image.clone());
+                return Err(Error::Container { pod, image, reason: error.to_string() });
+            }
+        };
+        let key = (pod_name.to_owned(), container.to_owned());
+        self.containers.lock().await.insert(key, Arc::new(started));
+        Ok(())
+    }
+
+    /// The engine's name of a container.
+    fn container_name(&self, pod: &Pod, spec: &Container) -> String {
+        format!("e2e-{}-{}-{}", self.engine.run_id, pod.spec.name, spec.name)
+    }
+
+    fn request(
+        &self,
+        pod: &Pod,
+        sandbox: &Sandbox,
+        spec: &Container,
+        host: HostSettings,
+    ) -> testcontainers::ContainerRequest<GenericImage> {
+        let resolved = pod.spec.resolve(spec, &self.engine.run_id, sandbox.ip);
+        let (name, tag) =
+            spec.image.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).unwrap_or((&spec.image, "latest"));
+        let mut image = GenericImage::new(name, tag);
+        // Kubernetes's command replaces the entrypoint; the engine takes the rest of it as the first arguments.
+        let mut command = resolved.command.into_iter();
+        if let Some(program) = command.next() {
+            image = image.with_entrypoint(&program);
+        }
+        let arguments: Vec<String> = command.chain(resolved.args).collect();
+        let security = &spec.security;
+        let mut request = image
+            .with_cmd(arguments)
+            .with_container_name(self.container_name(pod, spec))
+            .with_labels(self.engine.labels())
+            .with_readonly_rootfs(security.read_only_root)
+            .with_privileged(security.privileged);
+        for (name, value) in resolved.env {
+            request = request.with_env_var(name, value);
+        }
+        for capability in &security.drop_capabilities {
+            request = request.with_cap_drop(capability);
+        }
+        for capability in &security.add_capabilities {
+            request = request.with_cap_add(capability);
+        }
+        if let Some(user) = user(security) {
+            request = request.with_user(user);
+        }
+        if let Some(directory) = &spec.working_dir {
+            request = request.with_working_dir(directory);
+        }
+        request.with_host_config_modifier(move |config| host.apply(config))
+    }
+
+    /// Waits for the end of the current instance.
+    pub(crate) async fn wait_exit(&self, pod: &str, container: &str) -> Exit {
+        match self.container(pod, container).await {
+            Ok(running) => exit::exit_of(&self.engine.client, running.id()).await,
+            Err(_) => exit::UNKNOWN,
+        }
+    }
+
+    /// Asks a container to stop, and kills it after `grace`. One that has ended or is gone is what was asked for.
+    pub(crate) async fn kill(&self, pod: &str, container: &str, grace: Duration) -> Result<(), Error> {
+        let Ok(running) = self.container(pod, container).await else { return Ok(()) };
+        let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
+        let options = StopContainerOptionsBuilder::default().t(seconds).build();
+        match self.engine.client.stop_container(running.id(), Some(options)).await {
+            Ok(()) | Err(BollardError::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
+            Err(error) => Err(Error::engine("stop the container", &format!("{pod}/{container}"), error)),
+        }
+    }
+
+    /// Runs a command in a container.
+    pub(crate) async fn exec(&self, pod: &str, container: &str, command: &[String]) -> Result<ExecResult, Error> {
+        let running = self.container(pod, container).await?;
+        let failed = |error| Error::engine("run a command in", &format!("{pod}/{container}"), error);
+        let client = &self.engine.client;
+        let options = CreateExecOptions {
+            cmd: Some(command.to_vec()),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            ..Default::default()
+        };
+        let exec = client.create_exec(running.id(), options).await.map_err(failed)?;
+        let mut output = Vec::new();
+        if let StartExecResults::Attached { output: mut stream, .. } =
+            client.start_exec(&exec.id, None).await.map_err(failed)?
+        {
+            while let Some(Ok(chunk)) = stream.next().await {
+                // More than a probe keeps is read, so that the command can end, and dropped.
+                if output.len() < EXEC_OUTPUT_MAX {
+                    output.extend_from_slice(&chunk.into_bytes());
+                }
+            }
+        }
+        let exit_code = client.inspect_exec(&exec.id).await.map_err(failed)?.exit_code.unwrap_or(-1);
+        match not_started(exit_code, &output) {
+            Some(reason) => Err(Error::Exec { reason }),
+            None => Ok(ExecResult { exit_code: i32::try_from(exit_code).unwrap_or(-1), output }),
+        }
+    }
+
+    /// What each pod's containers use now.
+    pub(crate) async fn usage(&self) -> BTreeMap<String, Usage> {
+        let mut usage: BTreeMap<String, Usage> = BTreeMap::new();
+        for (pod, stats) in self.stats().await {
+            let Some(used) = used(stats) else { continue };
+            *usage.entry(pod).or_default() += used;
+        }
+        usage
+    }
+
+    /// How often each pod's containers were held back at their CPU limits.
+    pub(crate) async fn throttling(&self) -> BTreeMap<String, Throttling> {
+        let mut throttling: BTreeMap<String, Throttling> = BTreeMap::new();
+        for (pod, stats) in self.stats().await {
+            if let Some(data) = stats.cpu_stats.and_then(|cpu| cpu.throttling_data) {
+                let (periods, throttled) = (data.periods.unwrap_or(0), data.throttled_periods.unwrap_or(0));
+                *throttling.entry(pod).or_default() += Throttling { periods, throttled };
+            }
+        }
+        throttling.retain(|_, throttling| throttling.periods > 0);
+        throttling
+    }
+
+    /// What the engine says of each running container, with its pod.
+    async fn stats(&self) -> Vec<(String, ContainerStatsResponse)> {
+        let containers: Vec<_> =
+            self.containers.lock().await.iter().map(|(key, c)| (key.0.clone(), Arc::clone(c))).collect();
+        let one_shot = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
+        let stats = containers.iter().map(|(pod, container)| async {
+            let stats = self.engine.client.stats(container.id(), Some(one_shot.clone())).next().await?.ok()?;
+            Some((pod.clone(), stats))
+        });
+        futures_util::future::join_all(stats).await.into_iter().flatten().collect()
+    }
+
+    /// Output of every container so far, by pod and container.
+    pub(crate) async fn logs(&self) -> BTreeMap<(String, String), String> {
+        let containers: Vec<_> =
+            self.containers.lock().await.iter().map(|(key, c)| (key.clone(), Arc::clone(c))).collect();
+        let mut logs = BTreeMap::new();
+        for (key, container) in containers {
+            let options = LogsOptionsBuilder::default().stdout(true).stderr(true).build();
+            let mut stream = self.engine.client.logs(container.id(), Some(options));
+            let mut text = String::new();
+            while let Some(chunk) = stream.next().await {
+                match chunk {
+                    Ok(chunk) => text.push_str(&String::from_utf8_lossy(&chunk.into_bytes())),
+                    Err(error) => text.push_str(&format!("--- the rest could not be read: {error} ---\n")),
+                }
+            }
+            logs.insert(key, text);
+        }
+        logs
+    }
+
+    /// Removes everything of this run. Containers are first given up by testcontainers, whose own removal in the background
+    /// would race with this one.
+    pub(crate) async fn teardown(&self) -> Result<(), Error> {
+        let containers = std::mem::take(&mut *self.containers.lock().await);
+        let removals = containers.into_values().filter_map(Arc::into_inner).map(ContainerAsync::rm);
+        // What fails here is tried again by label, and reported there.
+        let _ = futures_util::future::join_all(removals).await;
+        self.engine.remove_run().await.map(drop)
+    }
+}
+
+/// The engine's words for a command that it could not start: it gives them as the command's own output, with an exit status of its own.
+fn not_started(exit_code: i64, output: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(output);
+    let words = text.trim_end();
+    let is_the_engines = matches!(exit_code, 126 | 127) && words.starts_with("OCI runtime exec failed: ");
+    is_the_engines.then(|| words.to_owned())
+}
+
+/// As `docker stats` has it: without the page cache that the kernel gives back when asked.
+fn used(stats: ContainerStatsResponse) -> Option<Usage> {
+    let memory = stats.memory_stats?;
+    let details = memory.stats.unwrap_or_default();
+    let cache = details.get("inactive_file").or_else(|| details.get("total_inactive_file")).copied().unwrap_or(0);
+    let cpu_nanoseconds = stats.cpu_stats?.cpu_usage?.total_usage?;
+    let memory_bytes = memory.usage?.saturating_sub(cache);
+    Some(Usage { memory_bytes, cpu_seconds: cpu_nanoseconds as f64 / 1e9, measured_unix_ms: None })
+}
+
+fn user(security: &Security) -> Option<String> {
+    let user = security.run_as_user?;
+    Some(security.run_as_group.map_or(user.to_string(), |group| format!("{user}:{group}")))
+}
+
+#[cfg(test)]
+mod tests;

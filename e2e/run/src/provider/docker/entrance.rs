@@ -1,0 +1,120 @@
+//! Services with several replicas, as this machine reaches them: the engine's DNS is for containers only.
+//! Main type: [`Entrance`].
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+
+use e2e_node::probe::Target;
+use e2e_plan::Service;
+use tokio::net::TcpListener;
+
+use crate::provider::{
+    Error,
+    balancer::{Balancer, Ready, set_ready},
+    pods::PodSpec,
+};
+
+/// One port of a Service.
+#[derive(Debug)]
+pub(super) struct Entrance {
+    pub(super) service: String,
+    pub(super) port: u16,
+    pub(super) address: SocketAddr,
+    target_port: u16,
+    replicas: Vec<String>,
+    ready: Ready,
+    _balancer: Balancer,
+}
+
+/// An entrance for each port of the Services that have several replicas. One that takes connections whether its pods are ready or
+/// not has none: when a pod has an address is known here by its readiness only.
+pub(super) async fn open(services: &[Service], pods: &[PodSpec]) -> Result<Vec<Entrance>, Error> {
+    let mut entrances = Vec::new();
+    for service in services.iter().filter(|service| !service.publish_not_ready) {
+        let replicas = pods.iter().filter(|pod| service.components.contains(&pod.component.name));
+        let replicas: Vec<String> = replicas.map(|pod| pod.name.clone()).collect();
+        for port in service.ports.iter().filter(|_| replicas.len() > 1) {
+            let failed = |error: std::io::Error| Error::Port {
+                what: format!("Service {} port {}", service.name, port.port),
+                reason: error.to_string(),
+            };
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
+            let ready = Ready::default();
+            entrances.push(Entrance {
+                service: service.name.clone(),
+                port: port.port,
+                address: listener.local_addr().map_err(failed)?,
+                target_port: port.target_port,
+                replicas: replicas.clone(),
+                ready: Arc::clone(&ready),
+                _balancer: Balancer::serve(listener, ready),
+            });
+        }
+    }
+    Ok(entrances)
+}
+
+impl Entrance {
+    /// A pod that is reached in this way became ready or ceased to be.
+    pub(super) fn set_ready(&self, pod: &str, target: &Target, ready: bool) {
+        if self.replicas.iter().any(|replica| replica == pod)
+            && let Some(address) = target.ports.get(&self.target_port)
+        {
+            set_ready(&self.ready, *address, ready);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+
+    use super::*;
+    use crate::provider::{pods, testing::plan};
+
+    /// A server that says its name.
+    async fn replica(name: &'static str) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                stream.write_all(name.as_bytes()).await.expect("an answer");
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn every_ready_replica_gets_connections() {
+        let plan = plan(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: app }\nspec:\n  replicas: 3\n  \
+             selector: { matchLabels: { app: app } }\n  template:\n    metadata: { labels: { app: app } }\n    spec:\n      \
+             containers: [{ name: app, image: x, ports: [{ containerPort: 8080 }] }]\n---\n\
+             apiVersion: v1\nkind: Service\nmetadata: { name: api }\n\
+             spec: { selector: { app: app }, ports: [{ port: 80, targetPort: 8080 }] }\n",
+        );
+        let entrances = open(&plan.services, &pods::of(&plan)).await.expect("a port");
+        let [entrance] = &entrances[..] else { panic!("{entrances:?}") };
+        assert_eq!((entrance.service.as_str(), entrance.port), ("api", 80));
+        for (pod, name) in [("app-0", "zero"), ("app-2", "two")] {
+            let address = replica(name).await;
+            let target = Target { pod_ip: address.ip(), ports: BTreeMap::from([(8080, address)]) };
+            entrance.set_ready(pod, &target, true);
+        }
+        let mut said = Vec::new();
+        for _ in 0..4 {
+            let mut text = String::new();
+            let mut stream = TcpStream::connect(entrance.address).await.expect("a connection");
+            stream.read_to_string(&mut text).await.expect("a name");
+            said.push(text);
+        }
+        assert_eq!(said, ["zero", "two", "zero", "two"]);
+    }
+}

@@ -1,0 +1,222 @@
+//! The container that holds a pod's network, Service names, published ports and volumes. Main type: [`Sandbox`].
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+};
+
+use bollard::{
+    body_full,
+    errors::Error::DockerResponseServerError,
+    models::{
+        ContainerCreateBody, EndpointSettings, HostConfig, Mount, MountType, MountVolumeOptions,
+        MountVolumeOptionsDriverConfig, NetworkingConfig, PortBinding,
+    },
+    query_parameters::{
+        ContainerArchiveInfoOptionsBuilder, CreateContainerOptionsBuilder, UploadToContainerOptionsBuilder,
+    },
+};
+use e2e_plan::{Service, Volume};
+
+use super::{engine::Engine, network::Network};
+use crate::{
+    image::{SANDBOX_IMAGE, SANDBOX_VOLUMES, directories, volume_path},
+    provider::{Error, pods::PodSpec},
+};
+
+#[derive(Debug)]
+pub(super) struct Sandbox {
+    /// The container's id.
+    pub(super) id: String,
+    /// The pod's address.
+    pub(super) ip: IpAddr,
+    /// Whether this machine reaches that address itself.
+    pub(super) direct: bool,
+    published: BTreeMap<u16, SocketAddr>,
+    /// The pod's names of the volumes that it holds, in the order of their places in it.
+    volumes: Vec<String>,
+    volume_prefix: String,
+}
+
+impl Sandbox {
+    /// Starts a sandbox. Its ports are published where this machine does not route to pods: publishing costs a tenth of a second
+    /// and a process for each port.
+    pub(super) async fn start(
+        engine: &Engine,
+        pod: &PodSpec,
+        services: &[Service],
+        network: &Network,
+    ) -> Result<Self, Error> {
+        let is_guess = network.is_routed();
+        let sandbox = Self::create(engine, pod, services, network, !is_guess).await?;
+        if sandbox.direct || !is_guess {
+            return Ok(sandbox);
+        }
+        // Another machine's engine whose network looks like one of this machine's.
+        engine.remove_container(&sandbox.id).await?;
+        Self::create(engine, pod, services, network, true).await
+    }
+
+    async fn create(
+        engine: &Engine,
+        pod: &PodSpec,
+        services: &[Service],
+        network: &Network,
+        publish: bool,
+    ) -> Result<Self, Error> {
+        let name = format!("e2e-{}-{}", engine.run_id, pod.name);
+        let failed = |action| {
+            let name = name.clone();
+            move |error| Error::engine(action, &name, error)
+        };
+        let directories: Vec<(String, bool)> = pod
+            .component
+            .pod
+            .volumes
+            .iter()
+            .filter_map(|(name, volume)| match volume {
+                Volume::EmptyDir { in_memory, .. } => Some((name.clone(), *in_memory)),
+                Volume::Files(_) => None,
+            })
+            .collect();
+        let volume_prefix = format!("{name}-");
+        if directories.len() > SANDBOX_VOLUMES {
+            let (pod, count) = (pod.name.clone(), directories.len());
+            let reason = format!("{count} emptyDir volumes are more than the {SANDBOX_VOLUMES} it has room for");
+            return Err(Error::Sandbox { pod, reason });
+        }
+        let mut body = body(engine, pod, services, network, volumes(engine, &volume_prefix, &directories));
+        if !publish && let Some(host) = &mut body.host_config {
+            host.port_bindings = None;
+        }
+        let options = CreateContainerOptionsBuilder::default().name(&name).build();
+        let client = &engine.client;
+        let id = client.create_container(Some(options), body).await.map_err(failed("create the sandbox"))?.id;
+        let started = async {
+            client.start_container(&id, None).await.map_err(failed("start the sandbox"))?;
+            let inspected = client.inspect_container(&id, None).await.map_err(failed("inspect the sandbox"))?;
+            let settings = inspected.network_settings.unwrap_or_default();
+            let endpoint = settings.networks.as_ref().and_then(|networks| networks.get(&network.name));
+            let ip = endpoint.and_then(|endpoint| endpoint.ip_address.as_ref()?.parse().ok());
+            let no_address =
+                || Error::Sandbox { pod: pod.name.clone(), reason: "the engine gave it no address".to_owned() };
+            Ok((ip.ok_or_else(no_address)?, settings.ports.unwrap_or_default()))
+        };
+        let (ip, ports) = match started.await {
+            Ok(started) => started,
+            Err(error) => {
+                // Whoever tries again needs the name, and the first cause is the one to tell.
+                let _ = engine.remove_container(&id).await;
+                return Err(error);
+            }
+        };
+        let published = ports
+            .into_iter()
+            .filter_map(|(port, bindings)| {
+                let port = port.split('/').next()?.parse().ok()?;
+                let host_port = bindings?.first()?.host_port.as_ref()?.parse().ok()?;
+                Some((port, SocketAddr::from((Ipv4Addr::LOCALHOST, host_port))))
+            })
+            .collect();
+        let volumes = directories.into_iter().map(|(name, _)| name).collect();
+        Ok(Self { id, ip, direct: network.is_reached(ip).await, published, volumes, volume_prefix })
+    }
+
+    /// Where this machine reaches a port of the pod. The pod's own address is preferred: published ports go through a
+    /// user-space proxy, which would be measured along with the system.
+    pub(super) fn dial(&self, port: u16) -> Option<SocketAddr> {
+        match self.direct {
+            true => Some(SocketAddr::new(self.ip, port)),
+            false => self.published.get(&port).copied(),
+        }
+    }
+
+    /// The engine's name of one of the pod's volumes.
+    pub(super) fn volume(&self, name: &str) -> String {
+        format!("{}{name}", self.volume_prefix)
+    }
+
+    /// A directory of one of the pod's volumes, as the engine's machine names it. Where it is not there it is made, and everybody may
+    /// write to it.
+    pub(super) async fn directory(&self, engine: &Engine, volume: &str, sub_path: &str) -> Result<String, Error> {
+        let name = self.volume(volume);
+        let failed = |action| {
+            let name = format!("{name}/{sub_path}");
+            move |error| Error::engine(action, &name, error)
+        };
+        let index = self.volumes.iter().position(|held| held == volume).unwrap_or_default();
+        let path = ContainerArchiveInfoOptionsBuilder::default().path(&format!("{}/{sub_path}", volume_path(index)));
+        // A container before this one may have made it, with a mode of its own, or a file in its place.
+        if engine.client.get_container_archive_info(&self.id, Some(path.build())).await.is_err() {
+            let place = UploadToContainerOptionsBuilder::default().path(&volume_path(index)).build();
+            let archive = body_full(directories(sub_path).into());
+            let uploaded = engine.client.upload_to_container(&self.id, Some(place), archive).await;
+            uploaded.map_err(failed("make the directory"))?;
+        }
+        let inspected = engine.client.inspect_volume(&name).await.map_err(failed("inspect the volume of"))?;
+        Ok(format!("{}/{sub_path}", inspected.mountpoint))
+    }
+
+    /// Whether it runs, as far as can be told: an engine that does not answer has ended nothing.
+    pub(super) async fn is_running(&self, engine: &Engine) -> bool {
+        match engine.client.inspect_container(&self.id, None).await {
+            Ok(inspected) => inspected.state.and_then(|state| state.running).unwrap_or(false),
+            Err(error) => !matches!(error, DockerResponseServerError { status_code: 404, .. }),
+        }
+    }
+}
+
+fn body(
+    engine: &Engine,
+    pod: &PodSpec,
+    services: &[Service],
+    network: &Network,
+    volumes: Vec<Mount>,
+) -> ContainerCreateBody {
+    let selected = services.iter().filter(|service| service.components.contains(&pod.component.name));
+    let aliases = selected.map(|service| service.name.clone()).chain([pod.name.clone()]).collect();
+    let endpoint = EndpointSettings { aliases: Some(aliases), ..Default::default() };
+    let ports: Vec<String> = pod.ports().map(|port| format!("{}/tcp", port.number)).collect();
+    // Any free port, on the loopback address only.
+    let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(String::new()) };
+    ContainerCreateBody {
+        image: Some(SANDBOX_IMAGE.to_owned()),
+        hostname: Some(pod.name.clone()),
+        labels: Some(engine.labels()),
+        exposed_ports: Some(ports.clone()),
+        host_config: Some(HostConfig {
+            port_bindings: Some(ports.into_iter().map(|port| (port, Some(vec![binding.clone()]))).collect()),
+            mounts: Some(volumes),
+            // Its only program waits for a signal.
+            memory: Some(16 * 1024 * 1024),
+            ..Default::default()
+        }),
+        networking_config: Some(NetworkingConfig {
+            endpoints_config: Some(HashMap::from([(network.name.clone(), endpoint)])),
+        }),
+        ..Default::default()
+    }
+}
+
+/// The pod's volumes, which the engine makes with the sandbox and labels.
+fn volumes(engine: &Engine, prefix: &str, directories: &[(String, bool)]) -> Vec<Mount> {
+    let mount = |(index, (name, in_memory)): (usize, &(String, bool))| Mount {
+        target: Some(volume_path(index)),
+        source: Some(format!("{prefix}{name}")),
+        typ: Some(MountType::VOLUME),
+        volume_options: Some(MountVolumeOptions {
+            labels: Some(engine.labels()),
+            driver_config: in_memory.then(memory),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    directories.iter().enumerate().map(mount).collect()
+}
+
+/// A volume in memory, which lasts as long as a container has it mounted.
+fn memory() -> MountVolumeOptionsDriverConfig {
+    let options = [("type", "tmpfs"), ("device", "tmpfs"), ("o", "mode=0777")];
+    let options = options.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    MountVolumeOptionsDriverConfig { name: Some("local".to_owned()), options: Some(HashMap::from(options)) }
+}

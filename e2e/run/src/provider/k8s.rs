@@ -1,0 +1,395 @@
+//! Pods in a Kubernetes cluster: the cluster's own controllers and kubelets look after them, and this follows what they say.
+//! Main type: [`K8sPods`].
+
+mod agents;
+mod apply;
+pub(crate) mod cluster;
+pub(crate) mod error;
+mod evidence;
+mod forward;
+pub(crate) mod images;
+pub(crate) mod leftovers;
+mod limit;
+mod network;
+mod places;
+pub(crate) mod preflight;
+pub(crate) mod room;
+mod security;
+mod status;
+#[cfg(test)]
+mod testing;
+mod usage;
+mod watch;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use e2e_kubelet::{
+    snapshot::{ContainerReport, Snapshot},
+    status::ContainerState,
+};
+use e2e_load::{
+    agent::Order,
+    load::{self, ClientReport, LoadResult},
+};
+use e2e_node::{
+    node::ExecResult,
+    probe::{Profile, Target},
+};
+use e2e_plan::Plan;
+use e2e_report::evidence::{
+    Machine, Throttling, Usage,
+    cluster::{Cluster as ClusterEvidence, NetworkCheck},
+};
+use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Status};
+use kube::{
+    Api,
+    api::{AttachParams, LogParams},
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    sync::{OnceCell, watch as channel},
+    task::JoinHandle,
+};
+
+use self::{agents::Agents, forward::Forward, limit::ANSWER_LIMIT, watch::Watch};
+use super::pods::PodSpec;
+
+pub(crate) use self::cluster::Cluster;
+pub use self::{cluster::Options, error::Error};
+
+/// How much of a command's output is kept, as a kubelet does.
+const EXEC_OUTPUT_MAX: usize = 10 * 1024;
+/// How long one attempt to reach a pod by its own address may take: a route that exists answers in a tenth of that.
+const ROUTE_LIMIT: Duration = Duration::from_millis(500);
+
+/// The pods of one run in a cluster.
+#[derive(Debug)]
+pub(crate) struct K8sPods {
+    cluster: Cluster,
+    specs: Vec<PodSpec>,
+    /// Every Service's ports, as `name:port`.
+    services: Vec<String>,
+    watch: Arc<Watch>,
+    forward: Forward,
+    /// Whether this machine reaches pods by their own addresses; unset until one was tried.
+    routed: Arc<OnceLock<bool>>,
+    route: JoinHandle<()>,
+    /// Started for the first load.
+    agents: OnceCell<Agents>,
+}
+
+impl K8sPods {
+    /// Makes the namespace and applies everything. Where that fails, [`leftovers::remove`] removes what was made.
+    pub(crate) async fn prepare(cluster: Cluster, specs: Vec<PodSpec>, plan: &Plan) -> Result<Self, Error> {
+        let (objects, _) = apply::resolve(&cluster, &plan.objects).await?;
+        let started = Instant::now();
+        let epoch = apply::create_namespace(&cluster, security::level(&plan.objects)).await?;
+        let watch = Arc::new(Watch::start(&cluster, &specs, started, epoch));
+        let forward = Forward::start(&cluster, &specs, &watch).await?;
+        let first: Vec<&str> = waited_for(plan).collect();
+        apply::apply(&cluster, &objects, &first, head_start(&specs, &first, watch.snapshots())).await?;
+        let routed = Arc::new(OnceLock::new());
+        let route = tokio::spawn(find_route(specs.clone(), watch.snapshots(), Arc::clone(&routed)));
+        let services = plan.services.iter().flat_map(|service| {
+            service
+                .ports
+                .iter()
+                .filter(|port| port.protocol == "TCP")
+                .map(|port| format!("{}:{}", service.name, port.port))
+        });
+        let services = services.collect();
+        Ok(Self { cluster, specs, services, watch, forward, routed, route, agents: OnceCell::new() })
+    }
+
+    /// What runs it, with its version, and how it is reached.
+    pub(crate) fn description(&self) -> String {
+        format!("{}, reached by {}", self.cluster.description(), self.path())
+    }
+
+    /// A kubelet of the cluster's version.
+    pub(crate) fn profile(&self) -> Profile {
+        Profile::of_version(&self.cluster.version)
+    }
+
+    /// What the cluster says of every pod, as it changes.
+    pub(crate) fn snapshots(&self) -> channel::Receiver<Snapshot> {
+        self.watch.snapshots()
+    }
+
+    /// What the cluster says of itself and of the run, and its objects as they are, by kind.
+    pub(crate) async fn evidence(&self) -> (ClusterEvidence, BTreeMap<&'static str, serde_json::Value>) {
+        evidence::gather(self).await
+    }
+
+    /// Tries what there is of the network.
+    async fn network(&self) -> Vec<NetworkCheck> {
+        network::checks(self).await
+    }
+
+    fn ip(&self, place: &str) -> Option<IpAddr> {
+        self.watch.pod(place)?.status?.pod_ip?.parse().ok()
+    }
+
+    /// How this machine reaches pods.
+    pub(crate) fn path(&self) -> &'static str {
+        if self.is_routed() { "pod address" } else { "port-forward" }
+    }
+
+    fn is_routed(&self) -> bool {
+        self.routed.get().copied().unwrap_or(false)
+    }
+
+    /// How a pod is reached from here.
+    pub(crate) fn target(&self, place: &str) -> Option<Target> {
+        let spec = self.specs.iter().find(|spec| spec.name == place)?;
+        let pod_ip = self.ip(place)?;
+        let dial = |port: u16| match self.is_routed() {
+            true => Some(SocketAddr::new(pod_ip, port)),
+            false => self.forward.address(place, port),
+        };
+        let ports = spec.ports().filter_map(|port| Some((port.number, dial(port.number)?)));
+        Some(Target { pod_ip, ports: ports.collect() })
+    }
+
+    /// The pod's name in the cluster, and its node.
+    pub(crate) fn object(&self, place: &str) -> Option<(String, Option<String>)> {
+        let pod = self.watch.pod(place)?;
+        Some((pod.metadata.name?, pod.spec.and_then(|spec| spec.node_name)))
+    }
+
+    fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.cluster.client.clone(), &self.cluster.namespace)
+    }
+
+    /// Runs a command in a container.
+    pub(crate) async fn exec(&self, place: &str, container: &str, command: &[String]) -> Result<ExecResult, Error> {
+        let Some((name, _)) = self.object(place) else {
+            let (name, reason) = (format!("{place}/{container}"), "there is no such pod".to_owned());
+            return Err(Error::Request { action: "run a command in", name, reason });
+        };
+        self.run_in(&name, container, command).await
+    }
+
+    /// Runs a command in a container of a pod, by the cluster's name of it.
+    async fn run_in(&self, pod: &str, container: &str, command: &[String]) -> Result<ExecResult, Error> {
+        let parameters = AttachParams::default().container(container).stdout(true).stderr(true);
+        let failed =
+            |error: kube::Error| self.cluster.failed("run a command in", &format!("{pod}/{container}"), &error);
+        let mut process = self.pods().exec(pod, command, &parameters).await.map_err(failed)?;
+        let status = process.take_status();
+        let output = both_outputs(process.stdout(), process.stderr()).await;
+        let status = match status {
+            Some(status) => status.await,
+            None => None,
+        };
+        match exit_code(status) {
+            Ok(exit_code) => Ok(ExecResult { exit_code, output }),
+            Err(reason) => Err(Error::Exec { reason }),
+        }
+    }
+
+    /// What each pod uses now, by its place, and how busy the nodes are, by their names.
+    pub(crate) async fn usage(&self) -> (BTreeMap<String, Usage>, BTreeMap<String, Machine>) {
+        let mut machines = BTreeMap::new();
+        let pods = self.asked_of_nodes(async |nodes| {
+            let asked = usage::of_nodes(&self.cluster, &nodes);
+            let (pods, nodes) = tokio::time::timeout(ANSWER_LIMIT, asked).await.unwrap_or_default();
+            machines = nodes;
+            pods
+        });
+        let pods = pods.await;
+        (pods, machines)
+    }
+
+    /// How often each pod was held back at its CPU limit, by its place.
+    pub(crate) async fn throttling(&self) -> BTreeMap<String, Throttling> {
+        self.asked_of_nodes(async |nodes| {
+            let asked = usage::throttling_of_nodes(&self.cluster, &nodes);
+            tokio::time::timeout(usage::NEXT_LOOK + ANSWER_LIMIT, asked).await.unwrap_or_default()
+        })
+        .await
+    }
+
+    /// What the run's nodes tell of pods by the cluster's names of them, by the places of the pods.
+    async fn asked_of_nodes<T: Copy>(
+        &self,
+        ask: impl AsyncFnOnce(BTreeSet<String>) -> BTreeMap<String, T>,
+    ) -> BTreeMap<String, T> {
+        let objects: Vec<(String, String, Option<String>)> = self
+            .specs
+            .iter()
+            .filter_map(|spec| self.object(&spec.name).map(|(name, node)| (spec.name.clone(), name, node)))
+            .collect();
+        let nodes: BTreeSet<String> = objects.iter().filter_map(|(.., node)| node.clone()).collect();
+        let by_name = ask(nodes).await;
+        objects.into_iter().filter_map(|(place, name, _)| Some((place, *by_name.get(&name)?))).collect()
+    }
+
+    /// Output of every container, with that of the instance before where there was one.
+    pub(crate) async fn logs(&self) -> BTreeMap<(String, String), String> {
+        let containers = self.specs.iter().flat_map(|spec| {
+            let (name, _) = self.object(&spec.name).unzip();
+            spec.all_containers()
+                .filter_map(move |container| Some(((spec.name.clone(), container.name.clone()), name.clone()?)))
+        });
+        let snapshot = self.watch.snapshots().borrow().clone();
+        let logs = containers.map(|((place, container), name)| {
+            let restarted = snapshot
+                .pod(&place)
+                .and_then(|pod| pod.container(&container))
+                .is_some_and(|c| c.status.restart_count > 0);
+            async move {
+                let before = if restarted { self.log(&name, &container, true).await } else { None };
+                let now = self.log(&name, &container, false).await;
+                let text = match (before, now) {
+                    (Some(before), now) => format!("{before}--- restarted ---\n{}", now.unwrap_or_default()),
+                    (None, now) => now?,
+                };
+                Some(((place, container), text))
+            }
+        });
+        futures_util::future::join_all(logs).await.into_iter().flatten().collect()
+    }
+
+    async fn log(&self, pod: &str, container: &str, previous: bool) -> Option<String> {
+        let parameters = LogParams { container: Some(container.to_owned()), previous, ..LogParams::default() };
+        let pods = self.pods();
+        // The client takes a container that never ran for an answer of its own.
+        pods.logs(pod, &parameters).await.ok()
+    }
+
+    /// Lets agents inside the cluster make a load; `watch` sees how it goes.
+    pub(crate) async fn load(
+        &self,
+        agents: u32,
+        order: &Order,
+        watch: impl FnMut(&load::Snapshot),
+    ) -> Result<LoadResult<ClientReport>, Error> {
+        let agents = self.agents.get_or_try_init(|| agents::start(&self.cluster, agents)).await?;
+        agents::conduct(&self.cluster, agents, order, watch).await
+    }
+
+    /// Removes the namespace, in the background unless the run is to wait for it.
+    pub(crate) async fn teardown(&self) -> Result<(), Error> {
+        self.route.abort();
+        leftovers::remove(&self.cluster).await
+    }
+}
+
+/// The beginning of a command's two outputs. They come over one connection that waits for whichever is not read, so they are read
+/// side by side.
+async fn both_outputs(stdout: Option<impl AsyncRead + Unpin>, stderr: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
+    let (mut output, errors) = tokio::join!(beginning(stdout), beginning(stderr));
+    output.extend(errors);
+    output.truncate(EXEC_OUTPUT_MAX);
+    output
+}
+
+/// What a probe keeps of a stream. The rest is read as well, so that the command can end, and dropped.
+async fn beginning(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
+    let mut kept = Vec::new();
+    let Some(mut stream) = stream else { return kept };
+    let mut chunk = [0; 4096];
+    // A stream that breaks has given what there was.
+    while let Ok(length @ 1..) = stream.read(&mut chunk).await {
+        let room = EXEC_OUTPUT_MAX - kept.len();
+        kept.extend_from_slice(&chunk[..length.min(room)]);
+    }
+    kept
+}
+
+/// The exit status that the API server reports of a command (`Status.details.causes` with the reason `ExitCode`).
+///
+/// # Errors
+///
+/// The runtime's words, when the command could not be started.
+fn exit_code(status: Option<Status>) -> Result<i32, String> {
+    let status = status.ok_or("the connection ended before the command did")?;
+    if status.status.as_deref() == Some("Success") {
+        return Ok(0);
+    }
+    let causes = status.details.as_ref().and_then(|details| details.causes.as_ref());
+    let code = causes.into_iter().flatten().find(|cause| cause.reason.as_deref() == Some("ExitCode"));
+    let code = code.and_then(|code| code.message.as_deref()?.parse().ok());
+    code.ok_or_else(|| status.message.unwrap_or_else(|| "the cluster does not say how the command ended".to_owned()))
+}
+
+/// How long the pods that others wait for have a node's kubelet for themselves, if they do not start earlier.
+const HEAD_START: Duration = Duration::from_secs(2);
+
+/// Names of the components that wait for no other, where others wait for them.
+fn waited_for(plan: &Plan) -> impl Iterator<Item = &str> {
+    let waits = |name: &String| plan.components.iter().any(|other| other.depends_on.contains(name));
+    let first = plan.components.iter().filter(move |one| one.depends_on.is_empty() && waits(&one.name));
+    first.map(|component| component.name.as_str())
+}
+
+/// Until the pods of components run. A kubelet starts all of its pods at the same time, and as slowly as the processors make it;
+/// what is on the way of all others comes first.
+async fn head_start(specs: &[PodSpec], components: &[&str], mut snapshots: channel::Receiver<Snapshot>) {
+    let pods = specs.iter().filter(|spec| components.contains(&spec.component.name.as_str()));
+    let names: Vec<&str> = pods.map(|spec| spec.name.as_str()).collect();
+    let is_running = |container: &ContainerReport| matches!(container.status.state, ContainerState::Running { .. });
+    let run = |snapshot: &Snapshot| {
+        names.iter().filter_map(|name| snapshot.pod(name)).all(|pod| pod.containers.iter().all(is_running))
+    };
+    // A pod that does not start is told by the wait for all of them.
+    let _ = tokio::time::timeout(HEAD_START, snapshots.wait_for(run)).await;
+}
+
+/// Tries the address of the first pod that is ready: a cluster's network leads to all of its pods or to none.
+async fn find_route(specs: Vec<PodSpec>, mut snapshots: channel::Receiver<Snapshot>, routed: Arc<OnceLock<bool>>) {
+    let ports: BTreeMap<&str, u16> =
+        specs.iter().filter_map(|spec| Some((spec.name.as_str(), spec.ports().next()?.number))).collect();
+    loop {
+        let ready = snapshots.borrow_and_update().clone();
+        let mut addresses = ready
+            .pods
+            .iter()
+            .filter(|(_, pod)| pod.ready)
+            .filter_map(|(name, pod)| Some(SocketAddr::new(pod.ip?, *ports.get(name.as_str())?)));
+        if let Some(address) = addresses.next() {
+            let connected = tokio::time::timeout(ROUTE_LIMIT, tokio::net::TcpStream::connect(address)).await;
+            // Set once, and only here.
+            let _ = routed.set(matches!(connected, Ok(Ok(_))));
+            return;
+        }
+        if snapshots.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncWriteExt, duplex};
+
+    use super::*;
+
+    /// As the client does it: one loop writes both, into buffers of this size.
+    const BUFFER: usize = 1024;
+
+    #[rstest::rstest]
+    #[case::much_on_stderr_first(&[(false, 3 * BUFFER), (true, 5)])]
+    #[case::more_than_is_kept(&[(true, 2 * EXEC_OUTPUT_MAX), (false, 2 * EXEC_OUTPUT_MAX)])]
+    #[tokio::test]
+    async fn no_output_keeps_a_command_from_ending(#[case] writes: &'static [(bool, usize)]) {
+        let ((mut to_stdout, stdout), (mut to_stderr, stderr)) = (duplex(BUFFER), duplex(BUFFER));
+        let writer = tokio::spawn(async move {
+            for (is_stdout, length) in writes {
+                let stream = if *is_stdout { &mut to_stdout } else { &mut to_stderr };
+                stream.write_all(&vec![b'x'; *length]).await.expect("somebody reads");
+            }
+        });
+        let output = tokio::time::timeout(Duration::from_secs(5), both_outputs(Some(stdout), Some(stderr)));
+        let output = output.await.expect("it ends");
+        writer.await.expect("everything was read");
+        let written: usize = writes.iter().map(|(_, length)| length).sum();
+        assert_eq!(output.len(), written.min(EXEC_OUTPUT_MAX));
+    }
+}

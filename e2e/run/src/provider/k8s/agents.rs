@@ -1,0 +1,202 @@
+//! The load's agents as a Job of the run's namespace: the cluster schedules and places them, and this machine reaches them through
+//! the API server. Main function: [`conduct`].
+
+use std::{collections::BTreeMap, time::Duration};
+
+use e2e_load::{
+    agent::{self, Order},
+    load::{ClientReport, LoadResult, Snapshot},
+};
+use e2e_node::poll::{Look, until};
+use e2e_report::run_dir::random_hex;
+use k8s_openapi::{
+    api::{
+        batch::v1::{Job, JobSpec},
+        core::v1::{
+            Capabilities, Container, ContainerPort, EnvVar, EnvVarSource, Pod, PodSecurityContext, PodSpec,
+            PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, Secret, SecretKeySelector, SecurityContext,
+            TCPSocketAction,
+        },
+    },
+    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
+};
+use kube::{
+    Api, ResourceExt,
+    api::{ListParams, PostParams},
+    core::NamespaceResourceScope,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{cluster::Cluster, error::Error, leftovers, room::Room};
+use crate::image::AGENT_IMAGE;
+
+/// Name of the Job and its Secret, and value of the label that its pods carry.
+const NAME: &str = "e2e-load";
+/// Label of the agents' pods.
+const ROLE: &str = "e2e.role";
+/// Where agents listen.
+const PORT: u16 = 7070;
+/// An agent's pod is up in two seconds; a node that has to be given its image takes longer.
+const UP_LIMIT: Duration = Duration::from_secs(60);
+/// nobody, as for the other programs without a user of their own.
+const USER: i64 = 65534;
+
+/// The agents that wait for loads.
+#[derive(Debug, Clone)]
+pub(super) struct Agents {
+    token: String,
+    /// Their pods.
+    pub(super) pods: Vec<String>,
+}
+
+/// Starts so many agents and waits until each listens.
+pub(super) async fn start(cluster: &Cluster, count: u32) -> Result<Agents, Error> {
+    let token = random_hex();
+    let secret = Secret {
+        metadata: metadata(cluster),
+        string_data: Some(BTreeMap::from([("token".to_owned(), token.clone())])),
+        ..Secret::default()
+    };
+    create(cluster, &secret).await?;
+    create(cluster, &job(cluster, count)).await?;
+    let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    let ours = ListParams::default().labels(&format!("{ROLE}={NAME}"));
+    let listening = until("the load's agents are", UP_LIMIT, Duration::from_millis(200), || async {
+        match pods.list(&ours).await {
+            Err(error) => Look::NotYet(super::error::reason(&error)),
+            Ok(list) => {
+                let ready: Vec<String> =
+                    list.items.iter().filter(|pod| is_ready(pod)).map(ResourceExt::name_any).collect();
+                match ready.len() >= count as usize {
+                    true => Look::Done(ready),
+                    false => Look::NotYet(format!("{} of {count} listen", ready.len())),
+                }
+            }
+        }
+    });
+    let pods = listening.await.map_err(|timed_out| Error::Agents { reason: timed_out.to_string() })?;
+    Ok(Agents { token, pods })
+}
+
+/// Lets the agents make a load, and returns what they measured as one result.
+pub(super) async fn conduct(
+    cluster: &Cluster,
+    agents: &Agents,
+    order: &Order,
+    watch: impl FnMut(&Snapshot),
+) -> Result<LoadResult<ClientReport>, Error> {
+    let streams = agents.pods.iter().map(|pod| connect(cluster, pod));
+    let streams = futures_util::future::try_join_all(streams).await?;
+    let result = agent::conduct(streams, &agents.token, order, watch).await;
+    result.map_err(|error| Error::Agents { reason: error.to_string() })
+}
+
+async fn connect(cluster: &Cluster, pod: &str) -> Result<impl AsyncRead + AsyncWrite + Unpin + Send + use<>, Error> {
+    let api: Api<Pod> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    let forwarder = api.portforward(pod, &[PORT]).await;
+    let mut forwarder = forwarder.map_err(|error| cluster.failed("forward a port to", pod, &error))?;
+    forwarder.take_stream(PORT).ok_or_else(|| Error::Agents { reason: format!("no stream to {pod}") })
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    super::status::condition(Some(pod), "Ready").is_some_and(|ready| ready.status == "True")
+}
+
+fn metadata(cluster: &Cluster) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(NAME.to_owned()),
+        labels: Some(leftovers::labels(&cluster.run_id).into()),
+        ..ObjectMeta::default()
+    }
+}
+
+async fn create<K>(cluster: &Cluster, object: &K) -> Result<(), Error>
+where
+    K: kube::Resource<Scope = NamespaceResourceScope> + Clone + Serialize + DeserializeOwned + std::fmt::Debug,
+    K::DynamicType: Default,
+{
+    let api = Api::<K>::namespaced(cluster.client.clone(), &cluster.namespace);
+    let created = api.create(&PostParams::default(), object).await;
+    created.map(drop).map_err(|error| cluster.failed("create", &object.name_any(), &error))
+}
+
+/// What all agents together ask for: 10,000 requests/s take two thirds of it.
+const CPU_MILLIS: i64 = 200;
+/// What each asks for at least, so that many of them still stand in line with the pods that they ask.
+const LEAST_CPU_MILLIS: i64 = 20;
+/// What each asks for: a result of a long load is some megabytes.
+const MEMORY_BYTES: i64 = 64 << 20;
+
+/// What each of so many agents asks of a node. Without a request it would get only what all other pods leave, and measure its own wait
+/// for a processor.
+pub(super) fn request(count: u32) -> Room {
+    let share = CPU_MILLIS / i64::from(count.max(1));
+    Room { cpu_millis: share.max(LEAST_CPU_MILLIS), memory_bytes: MEMORY_BYTES }
+}
+
+fn resources(count: u32) -> ResourceRequirements {
+    let Room { cpu_millis, memory_bytes } = request(count);
+    let quantities = [("cpu", format!("{cpu_millis}m")), ("memory", memory_bytes.to_string())];
+    let requests = quantities.map(|(name, text)| (name.to_owned(), Quantity(text)));
+    ResourceRequirements { requests: Some(requests.into()), ..ResourceRequirements::default() }
+}
+
+fn job(cluster: &Cluster, count: u32) -> Job {
+    let mut labels: BTreeMap<String, String> = leftovers::labels(&cluster.run_id).into();
+    labels.insert(ROLE.to_owned(), NAME.to_owned());
+    let token = SecretKeySelector { name: NAME.to_owned(), key: "token".to_owned(), optional: None };
+    let container = Container {
+        name: "agent".to_owned(),
+        image: Some(AGENT_IMAGE.to_owned()),
+        image_pull_policy: Some("IfNotPresent".to_owned()),
+        env: Some(vec![EnvVar {
+            name: agent::TOKEN.to_owned(),
+            value_from: Some(EnvVarSource { secret_key_ref: Some(token), ..EnvVarSource::default() }),
+            ..EnvVar::default()
+        }]),
+        ports: Some(vec![ContainerPort { container_port: PORT.into(), ..ContainerPort::default() }]),
+        readiness_probe: Some(Probe {
+            tcp_socket: Some(TCPSocketAction { port: IntOrString::Int(PORT.into()), host: None }),
+            period_seconds: Some(1),
+            ..Probe::default()
+        }),
+        resources: Some(resources(count)),
+        security_context: Some(SecurityContext {
+            allow_privilege_escalation: Some(false),
+            read_only_root_filesystem: Some(true),
+            capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
+            ..SecurityContext::default()
+        }),
+        ..Container::default()
+    };
+    let spec = PodSpec {
+        containers: vec![container],
+        restart_policy: Some("Never".to_owned()),
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        security_context: Some(PodSecurityContext {
+            run_as_non_root: Some(true),
+            run_as_user: Some(USER),
+            seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None }),
+            ..PodSecurityContext::default()
+        }),
+        ..PodSpec::default()
+    };
+    let pods = i32::try_from(count).unwrap_or(i32::MAX);
+    Job {
+        metadata: metadata(cluster),
+        spec: Some(JobSpec {
+            parallelism: Some(pods),
+            completions: Some(pods),
+            // An agent that ends is a hole in the figures, which the result names; another one could not fill it.
+            backoff_limit: Some(0),
+            template: PodTemplateSpec {
+                metadata: Some(ObjectMeta { labels: Some(labels), ..ObjectMeta::default() }),
+                spec: Some(spec),
+            },
+            ..JobSpec::default()
+        }),
+        ..Job::default()
+    }
+}

@@ -1,0 +1,223 @@
+//! Gives the plan's objects to the cluster, in a namespace of the run's own, by server-side apply. Main functions:
+//! [`resolve`], [`create_namespace`], [`apply`].
+
+use std::collections::BTreeMap;
+
+use e2e_plan::Object;
+use futures_util::future::try_join_all;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Api,
+    api::{Patch, PatchParams, PostParams},
+    core::{ApiResource, DynamicObject, GroupVersionKind},
+    discovery::{self, Scope},
+};
+use serde_json::{Value, json};
+
+use super::{cluster::Cluster, error::Error, leftovers, places::COMPONENT, security};
+
+/// An object, ready to be applied.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    resource: ApiResource,
+    object: Value,
+    name: String,
+    is_workload: bool,
+}
+
+/// Finds out how the cluster serves each kind, before anything is made. An API version that it does not serve is replaced by one
+/// of the same group that it does; what was replaced is told as `policy/v1 PodDisruptionBudget -> policy/v1beta1`.
+pub(super) async fn resolve(cluster: &Cluster, objects: &[Object]) -> Result<(Vec<Resolved>, Vec<String>), Error> {
+    let mut served: BTreeMap<(String, String), (ApiResource, Scope)> = BTreeMap::new();
+    let mut replaced = Vec::new();
+    let mut resolved = Vec::new();
+    for object in objects {
+        // A run has a namespace of its own, whatever the manifests would call it.
+        if object.kind == "Namespace" {
+            continue;
+        }
+        let api_version = object.json["apiVersion"].as_str().unwrap_or_default().to_owned();
+        let key = (api_version.clone(), object.kind.clone());
+        if !served.contains_key(&key) {
+            let found = look_up(cluster, &api_version, object).await?;
+            if found.0.api_version != api_version {
+                replaced.push(format!("{api_version} {} -> {}", object.kind, found.0.api_version));
+            }
+            served.insert(key.clone(), found);
+        }
+        let Some((resource, scope)) = served.get(&key) else { continue };
+        if *scope == Scope::Cluster {
+            let (place, kind, name) = (object.source.clone(), object.kind.clone(), object.name.clone());
+            return Err(Error::ClusterScoped { place, kind, name });
+        }
+        resolved.push(Resolved {
+            object: labelled(object, resource, cluster),
+            resource: resource.clone(),
+            name: object.name.clone(),
+            is_workload: matches!(object.kind.as_str(), "Deployment" | "StatefulSet"),
+        });
+    }
+    Ok((resolved, replaced))
+}
+
+async fn look_up(cluster: &Cluster, api_version: &str, object: &Object) -> Result<(ApiResource, Scope), Error> {
+    let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
+    let gvk = GroupVersionKind::gvk(group, version, &object.kind);
+    let failed =
+        |error: kube::Error| cluster.failed("say how it serves", &format!("{api_version} {}", object.kind), &error);
+    let found = known(discovery::pinned_kind(&cluster.client, &gvk).await).map_err(failed)?;
+    if let Some((resource, capabilities)) = found {
+        return Ok((resource, capabilities.scope));
+    }
+    let other = match group {
+        "" => None,
+        group => known(discovery::group(&cluster.client, group).await)
+            .map_err(failed)?
+            .and_then(|group| group.recommended_kind(&object.kind)),
+    };
+    let (resource, capabilities) = other.ok_or_else(|| Error::UnknownKind {
+        place: object.source.clone(),
+        api_version: api_version.to_owned(),
+        kind: object.kind.clone(),
+        name: object.name.clone(),
+    })?;
+    Ok((resource, capabilities.scope))
+}
+
+/// What the cluster says of a kind or a group; nothing of one that it does not know.
+fn known<T>(answer: kube::Result<T>) -> kube::Result<Option<T>> {
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(kube::Error::Discovery(_)) => Ok(None),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The object in the run's namespace, with the run's labels; pods also with their component's.
+fn labelled(object: &Object, resource: &ApiResource, cluster: &Cluster) -> Value {
+    let mut json = object.json.clone();
+    json["apiVersion"] = resource.api_version.clone().into();
+    let declared = json["metadata"]["namespace"].as_str().map(str::to_owned);
+    json["metadata"]["namespace"] = cluster.namespace.clone().into();
+    label(&mut json["metadata"], &leftovers::labels(&cluster.run_id));
+    if json["spec"]["template"].is_object() {
+        let template = &mut json["spec"]["template"]["metadata"];
+        label(template, &leftovers::labels(&cluster.run_id));
+        label(template, &[(COMPONENT.to_owned(), object.name.clone())]);
+    }
+    name_protocols(&mut json);
+    // A binding that means its own namespace goes on doing so.
+    for subject in json.get_mut("subjects").and_then(Value::as_array_mut).into_iter().flatten() {
+        if subject["kind"] == "ServiceAccount" && subject["namespace"].as_str().map(str::to_owned) == declared {
+            subject["namespace"] = cluster.namespace.clone().into();
+        }
+    }
+    json
+}
+
+/// Says `TCP` where a port leaves its protocol out: it is a key of the list, and clusters before 1.21 do not know its default
+/// when they merge lists.
+fn name_protocols(json: &mut Value) {
+    let mut lists: Vec<&mut Value> = Vec::new();
+    if let Some(spec) = json.get_mut("spec").and_then(Value::as_object_mut) {
+        for (key, value) in spec {
+            match key.as_str() {
+                "ports" => lists.push(value),
+                "template" => {
+                    let pod = value.get_mut("spec").and_then(Value::as_object_mut);
+                    let containers = pod.into_iter().flatten().filter(|(key, _)| key.ends_with("ontainers"));
+                    let containers = containers.flat_map(|(_, list)| list.as_array_mut().into_iter().flatten());
+                    lists.extend(containers.filter_map(|container| container.get_mut("ports")));
+                }
+                _ => {}
+            }
+        }
+    }
+    for port in lists.into_iter().flat_map(|list| list.as_array_mut().into_iter().flatten()) {
+        if let Some(port) = port.as_object_mut() {
+            port.entry("protocol").or_insert_with(|| "TCP".into());
+        }
+    }
+}
+
+fn label(metadata: &mut Value, labels: &[(String, String)]) {
+    if !metadata["labels"].is_object() {
+        metadata["labels"] = json!({});
+    }
+    for (name, value) in labels {
+        metadata["labels"][name] = value.clone().into();
+    }
+}
+
+/// Makes the namespace, and notes that it is this run's; returns the moment of it by the cluster's clock, in whole seconds.
+pub(super) async fn create_namespace(cluster: &Cluster, level: &str) -> Result<Timestamp, Error> {
+    let api: Api<Namespace> = Api::all(cluster.client.clone());
+    let name = &cluster.namespace;
+    let mut namespace = Namespace::default();
+    namespace.metadata.name = Some(name.clone());
+    namespace.metadata.labels = Some(leftovers::labels(&cluster.run_id).into());
+    // What the pods need, and no more: a cluster's stricter default must not refuse them, nor a looser one hide anything.
+    let labels = namespace.metadata.labels.get_or_insert_default();
+    let security = |what: &str, value: &str| (format!("pod-security.kubernetes.io/{what}"), value.to_owned());
+    labels.extend([security("enforce", level), security("enforce-version", security::VERSION)]);
+    let created = match api.create(&PostParams::default(), &namespace).await {
+        Ok(created) => created,
+        Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
+            return Err(leftovers::taken(cluster).await);
+        }
+        Err(error) => return Err(cluster.failed("create the namespace", name, &error)),
+    };
+    if let Some(uid) = created.metadata.uid {
+        cluster.note_made(uid);
+    }
+    Ok(created.metadata.creation_timestamp.map_or_else(Timestamp::now, |time| time.0))
+}
+
+/// Applies what pods refer to, then the workloads called `first`, and after their `head_start` the other ones, each side by side.
+pub(super) async fn apply(
+    cluster: &Cluster,
+    objects: &[Resolved],
+    first: &[&str],
+    head_start: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    let (workloads, others): (Vec<_>, Vec<_>) = objects.iter().partition(|object| object.is_workload);
+    let (first, last): (Vec<_>, Vec<_>) =
+        workloads.into_iter().partition(|object| first.contains(&object.name.as_str()));
+    let side_by_side = |batch: Vec<_>| try_join_all(batch.into_iter().map(|object| apply_one(cluster, object)));
+    side_by_side(others).await?;
+    side_by_side(first).await?;
+    head_start.await;
+    side_by_side(last).await.map(drop)
+}
+
+async fn apply_one(cluster: &Cluster, object: &Resolved) -> Result<(), Error> {
+    let api: Api<DynamicObject> = Api::namespaced_with(cluster.client.clone(), &cluster.namespace, &object.resource);
+    let parameters = PatchParams::apply(leftovers::MANAGER).force();
+    let applied = api.patch(&object.name, &parameters, &Patch::Apply(&object.object)).await;
+    let name = || format!("{}/{}", object.resource.kind, object.name);
+    applied.map(drop).map_err(|error| cluster.failed("apply", &name(), &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_port_says_its_protocol() {
+        let mut service =
+            json!({ "kind": "Service", "spec": { "ports": [{ "port": 80 }, { "port": 53, "protocol": "UDP" }] } });
+        name_protocols(&mut service);
+        assert_eq!(
+            service["spec"]["ports"],
+            json!([{ "port": 80, "protocol": "TCP" }, { "port": 53, "protocol": "UDP" }])
+        );
+        let pod = json!({ "initContainers": [{ "ports": [{ "containerPort": 1 }] }], "containers": [{ "ports": [{ "containerPort": 2 }] }] });
+        let mut workload = json!({ "spec": { "template": { "spec": pod } } });
+        name_protocols(&mut workload);
+        for list in ["initContainers", "containers"] {
+            assert_eq!(workload["spec"]["template"]["spec"][list][0]["ports"][0]["protocol"], "TCP");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Which cluster a run goes to, and the client for it. Main type: [`Cluster`].
+
+use std::{
+    net::{IpAddr, UdpSocket},
+    sync::{Arc, OnceLock},
+};
+
+use e2e_plan::nearest;
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
+};
+
+use super::{
+    error::{Error, reason},
+    limit::limited,
+};
+
+/// What the command line says about the cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// The kubeconfig context; the current one unless set.
+    pub context: Option<String>,
+    /// Name of the namespace that the run makes; `e2e-<run id>` unless set.
+    pub namespace: Option<String>,
+    /// The context that may be used although it does not look local.
+    pub allow_remote: Option<String>,
+    /// Wait until the namespace is gone.
+    pub wait: bool,
+}
+
+/// A cluster that answers.
+#[derive(Clone)]
+pub(crate) struct Cluster {
+    pub(crate) client: Client,
+    /// The context's name.
+    pub(crate) context: String,
+    /// The namespace of this run.
+    pub(crate) namespace: String,
+    /// The uid of that namespace, once this run has made it; every clone knows it. Only what has this uid may be removed.
+    made: Arc<OnceLock<String>>,
+    /// Id of this run.
+    pub(crate) run_id: String,
+    /// Such as `v1.32.0`.
+    pub(crate) version: String,
+    /// Whether the end of the run waits until the namespace is gone.
+    pub(crate) wait: bool,
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster")
+            .field("context", &self.context)
+            .field("namespace", &self.namespace)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Cluster {
+    /// Chooses the context, refuses one that does not look local, and asks the server for its version.
+    ///
+    /// # Errors
+    ///
+    /// No kubeconfig, no such context, a context that looks remote, a server that does not answer or does not know this user.
+    pub(crate) async fn connect(options: &Options, run_id: &str) -> Result<Self, Error> {
+        let kubeconfig = Kubeconfig::read().map_err(unreadable)?;
+        let context = choose(options.context.as_deref(), &kubeconfig)?;
+        let chosen = KubeConfigOptions { context: Some(context.clone()), ..KubeConfigOptions::default() };
+        let config = Config::from_custom_kubeconfig(kubeconfig, &chosen).await.map_err(unreadable)?;
+        let server = config.cluster_url.to_string();
+        let host = config.cluster_url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        if !looks_local(&context, &host) && options.allow_remote.as_deref() != Some(&context) {
+            return Err(Error::NotLocal { context, server });
+        }
+        let client = Client::try_from(config)
+            .map_err(|error| Error::Kubeconfig { reason: reason(&error), remedy: "correct it".to_owned() })?;
+        let client = limited(client, &server);
+        let version = client.apiserver_version().await.map_err(|error| Error::answer(&context, &server, &error))?;
+        let namespace = options.namespace.clone().unwrap_or_else(|| format!("e2e-{run_id}"));
+        Ok(Self {
+            client,
+            context,
+            namespace,
+            made: Arc::default(),
+            run_id: run_id.to_owned(),
+            version: version.git_version,
+            wait: options.wait,
+        })
+    }
+
+    /// Name and version, for the report.
+    pub(crate) fn description(&self) -> String {
+        format!("Kubernetes {}, context {}", self.version, self.context)
+    }
+
+    /// Notes that this run made its namespace, which got this uid.
+    pub(super) fn note_made(&self, uid: String) {
+        // A run makes one namespace.
+        let _ = self.made.set(uid);
+    }
+
+    /// The uid of the namespace that this run made; nothing before it did.
+    pub(crate) fn made(&self) -> Option<&str> {
+        self.made.get().map(String::as_str)
+    }
+
+    /// A failure of something that was asked of the cluster.
+    pub(crate) fn failed(&self, action: &'static str, name: &str, error: &kube::Error) -> Error {
+        Error::request(action, name, error)
+    }
+}
+
+fn unreadable(error: KubeconfigError) -> Error {
+    let remedy = match &error {
+        KubeconfigError::FindPath | KubeconfigError::ReadConfig(..) => {
+            "set KUBECONFIG to a file, start a local cluster (`kind create cluster`), or use --target docker"
+        }
+        _ => "correct the file that KUBECONFIG names, or ~/.kube/config",
+    };
+    Error::Kubeconfig { reason: reason(&error), remedy: remedy.to_owned() }
+}
+
+/// The context that was asked for, or the current one.
+fn choose(asked: Option<&str>, kubeconfig: &Kubeconfig) -> Result<String, Error> {
+    let names: Vec<&str> = kubeconfig.contexts.iter().map(|context| context.name.as_str()).collect();
+    let Some(name) = asked.or(kubeconfig.current_context.as_deref()) else {
+        let remedy = format!("name one with --context: {}", names.join(", "));
+        return Err(Error::Kubeconfig { reason: "it sets no current-context".to_owned(), remedy });
+    };
+    if names.contains(&name) {
+        return Ok(name.to_owned());
+    }
+    let remedy = match nearest(name, names.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if names.is_empty() => "the kubeconfig has no contexts".to_owned(),
+        None => format!("there is {}", names.join(", ")),
+    };
+    Err(Error::UnknownContext { context: name.to_owned(), remedy })
+}
+
+/// Contexts that the usual tools for a cluster on a developer's machine make.
+const LOCAL_CONTEXTS: [&str; 5] = ["orbstack", "docker-desktop", "minikube", "rancher-desktop", "microk8s"];
+/// What such names begin with, where there may be several clusters.
+const LOCAL_PREFIXES: [&str; 3] = ["kind-", "k3d-", "colima"];
+
+/// Whether a run may go there without further questions: the server is an address of this machine, or the context has the name
+/// that a tool for local clusters gives it and the address is not a public one.
+fn looks_local(context: &str, host: &str) -> bool {
+    let Ok(ip) = host.parse::<IpAddr>() else {
+        return host == "localhost" || host.ends_with(".localhost") || host.ends_with(".docker.internal");
+    };
+    let named = LOCAL_CONTEXTS.contains(&context) || LOCAL_PREFIXES.iter().any(|prefix| context.starts_with(prefix));
+    let private = match ip {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local(),
+    };
+    // Only an address of this machine can be bound to.
+    ip.is_loopback() || (named && private) || UdpSocket::bind((ip, 0)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::config::NamedContext;
+    use rstest::rstest;
+
+    use super::*;
+
+    fn kubeconfig(names: &[&str], current: Option<&str>) -> Kubeconfig {
+        let named = |name: &&str| NamedContext { name: (*name).to_owned(), ..NamedContext::default() };
+        Kubeconfig {
+            contexts: names.iter().map(named).collect(),
+            current_context: current.map(str::to_owned),
+            ..Kubeconfig::default()
+        }
+    }
+
+    #[test]
+    fn a_typo_is_met_with_the_nearest_name() {
+        let config = kubeconfig(&["kind-dev", "production"], Some("production"));
+        assert_eq!(choose(None, &config).ok().as_deref(), Some("production"));
+        assert_eq!(choose(Some("kind-dev"), &config).ok().as_deref(), Some("kind-dev"));
+        let error = choose(Some("kind-dve"), &config).map_err(|error| error.to_string());
+        assert_eq!(error, Err("the kubeconfig has no context `kind-dve`; did you mean `kind-dev`?".to_owned()));
+        let error = choose(None, &kubeconfig(&["a"], None)).map_err(|error| error.to_string());
+        assert!(error.is_err_and(|text| text.contains("--context: a")));
+    }
+
+    #[rstest]
+    #[case::loopback("anything", "127.0.0.1", true)]
+    #[case::kind("kind-dev", "127.0.0.1", true)]
+    #[case::minikube("minikube", "192.168.49.2", true)]
+    #[case::orbstack("orbstack", "127.0.0.1", true)]
+    #[case::docker_desktop("docker-desktop", "kubernetes.docker.internal", true)]
+    // Documentation addresses (RFC 5737), which are no machine's.
+    #[case::public("production", "203.0.113.7", false)]
+    #[case::a_local_name_alone("minikube", "203.0.113.7", false)]
+    #[case::a_private_network("staging", "192.0.2.1", false)]
+    #[case::a_name("production", "k8s.example.com", false)]
+    fn only_local_contexts_are_taken_unasked(#[case] context: &str, #[case] host: &str, #[case] local: bool) {
+        assert_eq!(looks_local(context, host), local);
+    }
+}

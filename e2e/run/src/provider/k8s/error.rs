@@ -1,0 +1,186 @@
+//! What can go wrong between a run and a cluster, each with a remedy. Main type: [`Error`].
+
+use e2e_plan::Source;
+
+/// Why a cluster cannot be used, or could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no kubeconfig, or it cannot be used.
+    #[error("the kubeconfig cannot be used: {reason}; {remedy}")]
+    Kubeconfig {
+        /// What is wrong with it.
+        reason: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// The context does not exist.
+    #[error("the kubeconfig has no context `{context}`; {remedy}")]
+    UnknownContext {
+        /// Its name.
+        context: String,
+        /// The nearest name, or all of them.
+        remedy: String,
+    },
+    /// The context may be somebody's production.
+    #[error(
+        "the context {context} ({server}) does not look like a cluster of this machine, so nothing is started there; \
+         choose another with --context, or allow this one with --allow-remote {context}"
+    )]
+    NotLocal {
+        /// Its name.
+        context: String,
+        /// Its server.
+        server: String,
+    },
+    /// The server does not answer.
+    #[error("the cluster of context {context} does not answer at {server}: {reason}; {remedy}")]
+    NoAnswer {
+        /// The context.
+        context: String,
+        /// The server's address.
+        server: String,
+        /// The last cause.
+        reason: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// The server refused something.
+    #[error("the cluster could not {action} {name}: {reason}")]
+    Request {
+        /// What was asked for, as a verb phrase.
+        action: &'static str,
+        /// The thing.
+        name: String,
+        /// The cluster's words.
+        reason: String,
+    },
+    /// The namespace exists already.
+    #[error("the namespace {namespace} exists already and {whose}; choose another with --namespace, or remove it")]
+    NamespaceTaken {
+        /// Its name.
+        namespace: String,
+        /// Whose it is.
+        whose: String,
+    },
+    /// The manifests have something that does not go into a namespace.
+    #[error(
+        "{place}: {kind} {name} is not part of a namespace, and a run makes nothing outside of its own; apply it to the \
+         cluster yourself and move it out of the manifests"
+    )]
+    ClusterScoped {
+        /// File and document.
+        place: Source,
+        /// The kind.
+        kind: String,
+        /// The object's name.
+        name: String,
+    },
+    /// The cluster does not know a kind.
+    #[error(
+        "{place}: the cluster knows no {api_version} {kind}; write an API version that it serves, or leave {name} out"
+    )]
+    UnknownKind {
+        /// File and document.
+        place: Source,
+        /// As the manifest has it.
+        api_version: String,
+        /// The kind.
+        kind: String,
+        /// The object's name.
+        name: String,
+    },
+    /// The preflight found what makes a run impossible.
+    #[error("the cluster cannot run this system: {}", lacks.join("; "))]
+    Preflight {
+        /// Each with its remedy.
+        lacks: Vec<String>,
+    },
+    /// Images could not be brought into the cluster.
+    #[error("`{command}` could not bring images into the cluster: {reason}; run it by hand to see more")]
+    Images {
+        /// The command.
+        command: String,
+        /// Its words.
+        reason: String,
+    },
+    /// The load could not be made from inside.
+    #[error("the load from inside the cluster failed: {reason}; `--load-from host` makes it from this machine")]
+    Agents {
+        /// What was seen last.
+        reason: String,
+    },
+    /// A command could not be started in a container.
+    #[error("{reason}")]
+    Exec {
+        /// The runtime's words.
+        reason: String,
+    },
+    /// A local port for forwarding could not be had.
+    #[error("no port of 127.0.0.1 can be used to reach {pod}: {reason}; `ss -ltnp` shows who listens")]
+    Port {
+        /// The pod.
+        pod: String,
+        /// The system's words.
+        reason: String,
+    },
+}
+
+/// The remedy where nothing is known of a server.
+const START_IT: &str = "start the cluster, or choose another context with --context";
+
+impl Error {
+    /// A request that failed.
+    pub(crate) fn request(action: &'static str, name: &str, error: &kube::Error) -> Self {
+        Self::Request { action, name: name.to_owned(), reason: reason(error) }
+    }
+
+    /// The first request, to a server that may not be there.
+    pub(crate) fn answer(context: &str, server: &str, error: &kube::Error) -> Self {
+        let reason = reason(error);
+        let lower = reason.to_lowercase();
+        let remedy = match error {
+            kube::Error::Api(status) if status.code == 401 => "log in again, or renew the credentials of this context",
+            _ if lower.contains("expired") => "renew the certificate of this context",
+            _ if lower.contains("certificate") => "check certificate-authority-data of this cluster in the kubeconfig",
+            _ => START_IT,
+        };
+        Self::no_answer(context, server, reason, remedy)
+    }
+
+    fn no_answer(context: &str, server: &str, reason: String, remedy: &str) -> Self {
+        Self::NoAnswer { context: context.to_owned(), server: server.to_owned(), reason, remedy: remedy.to_owned() }
+    }
+
+    /// Whether the user has to change an input, rather than the cluster.
+    pub(crate) fn is_bad_input(&self) -> bool {
+        match self {
+            Self::Kubeconfig { .. }
+            | Self::UnknownContext { .. }
+            | Self::NotLocal { .. }
+            | Self::NamespaceTaken { .. }
+            | Self::ClusterScoped { .. }
+            | Self::UnknownKind { .. } => true,
+            Self::NoAnswer { .. }
+            | Self::Request { .. }
+            | Self::Preflight { .. }
+            | Self::Images { .. }
+            | Self::Agents { .. }
+            | Self::Exec { .. }
+            | Self::Port { .. } => false,
+        }
+    }
+}
+
+/// The API server's own words, or else the innermost cause: what stands around it says `ServiceError` and the like.
+pub(crate) fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+    if let Some(kube::Error::Api(status)) = error.downcast_ref::<kube::Error>()
+        && !status.message.is_empty()
+    {
+        return status.message.clone();
+    }
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}

@@ -1,0 +1,151 @@
+//! Asks the cluster for what its objects say, before they are removed. Main function: [`gather`].
+
+use std::collections::BTreeMap;
+
+use e2e_report::evidence::cluster::{Cluster, Node, Placement, Rollout, ServiceEndpoints};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::{Deployment, ReplicaSet, StatefulSet},
+        core::v1::{Endpoints, Event, Node as ClusterNode, Pod},
+    },
+    apimachinery::pkg::api::resource::Quantity,
+};
+use kube::{Api, Resource, ResourceExt, api::ListParams};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{K8sPods, cluster::Cluster as Connection, error};
+
+/// What the cluster says, and its objects as they are, by the name of the file for each kind.
+pub(super) async fn gather(pods: &K8sPods) -> (Cluster, BTreeMap<&'static str, serde_json::Value>) {
+    let connection = &pods.cluster;
+    let mut reader = Reader { connection, missing: Vec::new(), raw: BTreeMap::new() };
+    let nodes: Vec<ClusterNode> = reader.read(Api::all(connection.client.clone()), "nodes").await;
+    let deployments: Vec<Deployment> = reader.namespaced("deployments").await;
+    let stateful_sets: Vec<StatefulSet> = reader.namespaced("statefulsets").await;
+    let endpoints: Vec<Endpoints> = reader.namespaced("endpoints").await;
+    // They are not summed up, but a person may want to see them.
+    let _: Vec<ReplicaSet> = reader.namespaced("replicasets").await;
+    let _: Vec<Pod> = reader.namespaced("pods").await;
+    let _: Vec<Event> = reader.namespaced("events").await;
+    if let Some((since, reason)) = pods.watch.lost() {
+        reader.missing.push(format!("news of pods for the last {}: {reason}", e2e_plan::duration::human(since)));
+    }
+    let cluster = Cluster {
+        version: connection.version.clone(),
+        context: connection.context.clone(),
+        namespace: connection.namespace.clone(),
+        nodes: nodes.iter().map(node).collect(),
+        placement: placement(pods),
+        rollouts: deployments.iter().map(deployment).chain(stateful_sets.iter().map(stateful_set)).collect(),
+        endpoints: endpoints.iter().map(service).collect(),
+        bring_up: pods.watch.bring_up(),
+        network: pods.network().await,
+        missing: reader.missing,
+    };
+    (cluster, reader.raw)
+}
+
+struct Reader<'a> {
+    connection: &'a Connection,
+    missing: Vec<String>,
+    raw: BTreeMap<&'static str, serde_json::Value>,
+}
+
+impl Reader<'_> {
+    async fn namespaced<K>(&mut self, name: &'static str) -> Vec<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Serialize + std::fmt::Debug,
+        K::DynamicType: Default,
+    {
+        let api = Api::namespaced(self.connection.client.clone(), &self.connection.namespace);
+        self.read(api, name).await
+    }
+
+    async fn read<K>(&mut self, api: Api<K>, name: &'static str) -> Vec<K>
+    where
+        K: Clone + DeserializeOwned + Serialize + std::fmt::Debug,
+    {
+        match api.list(&ListParams::default()).await {
+            Ok(list) => {
+                self.raw.insert(name, serde_json::to_value(&list.items).unwrap_or_default());
+                list.items
+            }
+            Err(error) => {
+                self.missing.push(format!("{name}: {}", error::reason(&error)));
+                Vec::new()
+            }
+        }
+    }
+}
+
+fn node(node: &ClusterNode) -> Node {
+    let status = node.status.clone().unwrap_or_default();
+    let conditions = status.conditions.unwrap_or_default();
+    // Of all conditions only `Ready` is well when it is true.
+    let is_well = |kind: &str, status: &str| (kind == "Ready") == (status == "True");
+    let trouble = conditions.iter().filter(|c| !is_well(&c.type_, &c.status)).map(|c| {
+        format!("{}={}: {}", c.type_, c.status, c.message.as_deref().or(c.reason.as_deref()).unwrap_or_default())
+    });
+    let cordoned = node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false);
+    let cordon = cordoned.then(|| "it is cordoned (spec.unschedulable)".to_owned());
+    let info = status.node_info.unwrap_or_default();
+    let cpu_and_memory = |all: Option<BTreeMap<String, Quantity>>| {
+        let all = all.unwrap_or_default().into_iter();
+        all.filter(|(name, _)| name == "cpu" || name == "memory").map(|(name, quantity)| (name, quantity.0)).collect()
+    };
+    Node {
+        name: node.name_any(),
+        ready: !cordoned && conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True"),
+        troubles: trouble.chain(cordon).collect(),
+        capacity: cpu_and_memory(status.capacity),
+        allocatable: cpu_and_memory(status.allocatable),
+        kubelet: info.kubelet_version,
+        runtime: info.container_runtime_version,
+    }
+}
+
+fn placement(pods: &K8sPods) -> Vec<Placement> {
+    let of = |spec: &crate::provider::pods::PodSpec| {
+        let (object, node) = pods.object(&spec.name).unzip();
+        Placement {
+            component: spec.component.name.clone(),
+            pod: spec.name.clone(),
+            object: object.unwrap_or_default(),
+            node: node.flatten(),
+        }
+    };
+    pods.specs.iter().map(of).collect()
+}
+
+fn deployment(deployment: &Deployment) -> Rollout {
+    let status = deployment.status.clone().unwrap_or_default();
+    Rollout {
+        object: format!("Deployment/{}", deployment.name_any()),
+        desired: deployment.spec.replicas.unwrap_or(1),
+        updated: status.updated_replicas.unwrap_or(0),
+        ready: status.ready_replicas.unwrap_or(0),
+    }
+}
+
+fn stateful_set(set: &StatefulSet) -> Rollout {
+    let status = set.status.clone().unwrap_or_default();
+    Rollout {
+        object: format!("StatefulSet/{}", set.name_any()),
+        desired: set.spec.replicas.unwrap_or(1),
+        updated: status.updated_replicas.unwrap_or(0),
+        ready: status.ready_replicas.unwrap_or(0),
+    }
+}
+
+fn service(endpoints: &Endpoints) -> ServiceEndpoints {
+    let subsets = || endpoints.subsets.iter().flatten();
+    let addresses = |ready: bool| {
+        let of = move |subset: &k8s_openapi::api::core::v1::EndpointSubset| {
+            let addresses = if ready { &subset.addresses } else { &subset.not_ready_addresses };
+            addresses.iter().flatten().map(|address| address.ip.clone()).collect::<Vec<_>>()
+        };
+        subsets().flat_map(of).collect()
+    };
+    ServiceEndpoints { service: endpoints.name_any(), ready: addresses(true), not_ready: addresses(false) }
+}

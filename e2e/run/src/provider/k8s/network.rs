@@ -1,0 +1,162 @@
+//! What is tried of the cluster's network, each a real connection. Main function: [`checks`].
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use e2e_kubelet::observation::Observation;
+use e2e_node::{
+    poll::{Look, until},
+    probe::{self, Target},
+};
+use e2e_plan::{ProbeAction, Which};
+use e2e_report::evidence::cluster::NetworkCheck;
+use k8s_openapi::{
+    api::core::v1::{Node, Service, ServicePort, ServiceSpec},
+    apimachinery::pkg::util::intstr::IntOrString,
+};
+use kube::{
+    Api,
+    api::{DeleteParams, ListParams, PostParams},
+};
+
+use super::{K8sPods, error, places::COMPONENT};
+use crate::provider::pods::PodSpec;
+
+/// How long one connection may take; one that works takes a hundredth of it.
+const LIMIT: Duration = Duration::from_secs(5);
+/// How long kube-proxy may take to hear of a new Service: on a machine that is still busy from a load it has taken six seconds.
+const PROXY_LIMIT: Duration = Duration::from_secs(30);
+/// Name of the Service that is made for the check of NodePorts, and removed after it.
+const NODE_PORT: &str = "e2e-node-port";
+
+/// Tries what leads from this machine to the outermost component: a forward through the API server, and a NodePort.
+pub(super) async fn checks(pods: &K8sPods) -> Vec<NetworkCheck> {
+    // Plans stand in start order, so that the last component is the one that nobody waits for.
+    let outermost = pods.specs.iter().rev().find_map(|spec| Some((spec, knock(spec)?)));
+    let Some((spec, (port, action))) = outermost else { return Vec::new() };
+    let outside = async {
+        let forwarded = port_forward(pods, spec, port, &action).await;
+        // Who does not answer there will not answer elsewhere, however long one waits.
+        let limit = if forwarded.passed { PROXY_LIMIT } else { Duration::from_secs(1) };
+        let node_port = node_port(pods, spec, port, &action, limit).await;
+        [forwarded, node_port]
+    };
+    let (names, outside) = tokio::join!(service_names(pods), outside);
+    names.into_iter().chain(outside).collect()
+}
+
+/// Each Service by its name, from inside a pod: the load's agent looks, where there is one.
+async fn service_names(pods: &K8sPods) -> Vec<NetworkCheck> {
+    let Some(agent) = pods.agents.get().and_then(|agents| agents.pods.first()) else { return Vec::new() };
+    let look = |target: String| async move {
+        let started = Instant::now();
+        let command = ["/e2e-agent".to_owned(), "look".to_owned(), target.clone()];
+        let looked = tokio::time::timeout(LIMIT, pods.run_in(agent, "agent", &command)).await;
+        let (passed, detail) = match looked {
+            Err(_) => (false, "no answer in time".to_owned()),
+            Ok(Err(error)) => (false, error.to_string()),
+            Ok(Ok(result)) => {
+                let said = String::from_utf8_lossy(&result.output).trim().to_owned();
+                (result.exit_code == 0, said.strip_prefix(&format!("{target} ")).unwrap_or(&said).to_owned())
+            }
+        };
+        let took_ms = e2e_node::round_ms(started.elapsed());
+        NetworkCheck {
+            what: "Service DNS".to_owned(),
+            path: format!("pod {agent} -> {target}"),
+            passed,
+            detail,
+            took_ms,
+        }
+    };
+    futures_util::future::join_all(pods.services.iter().cloned().map(look)).await
+}
+
+/// A probe of the pod that can be sent from outside, and its port.
+fn knock(spec: &PodSpec) -> Option<(u16, ProbeAction)> {
+    spec.component.pod.containers.iter().find_map(|container| {
+        Which::ALL.into_iter().rev().find_map(|which| match &which.of(&container.probes)?.action {
+            action @ (ProbeAction::HttpGet { port, host: None, .. } | ProbeAction::TcpSocket { port, host: None }) => {
+                Some((*port, action.clone()))
+            }
+            _ => None,
+        })
+    })
+}
+
+async fn port_forward(pods: &K8sPods, spec: &PodSpec, port: u16, action: &ProbeAction) -> NetworkCheck {
+    let path = format!("this machine -> API server -> {}:{port}", spec.name);
+    let check =
+        |passed, detail, took_ms| NetworkCheck { what: "port-forward".to_owned(), path, passed, detail, took_ms };
+    let Some((address, pod_ip)) = pods.forward.address(&spec.name, port).zip(pods.ip(&spec.name)) else {
+        return check(false, format!("{} has no address", spec.name), 0.0);
+    };
+    let seen = send(pods, action, pod_ip, port, address).await;
+    check(seen.success(), seen.summary(), seen.total_ms)
+}
+
+async fn send(pods: &K8sPods, action: &ProbeAction, pod_ip: IpAddr, port: u16, address: SocketAddr) -> Observation {
+    probe::send(action, &Target::new(pod_ip, port, address), LIMIT, &pods.profile()).await
+}
+
+async fn node_port(pods: &K8sPods, spec: &PodSpec, port: u16, action: &ProbeAction, limit: Duration) -> NetworkCheck {
+    let started = Instant::now();
+    let tried = try_node_port(pods, spec, port, action, limit).await;
+    // Its namespace goes soon; until then it must not stand in anybody's way.
+    let services = services(pods);
+    let _ = services.delete(NODE_PORT, &DeleteParams::default()).await;
+    let (path, passed, detail) = match tried {
+        Ok((path, seen)) => (path, seen.success(), seen.summary()),
+        Err(reason) => (format!("this machine -> NodePort -> {}:{port}", spec.name), false, reason),
+    };
+    let took_ms = e2e_node::round_ms(started.elapsed());
+    NetworkCheck { what: "NodePort".to_owned(), path, passed, detail, took_ms }
+}
+
+fn services(pods: &K8sPods) -> Api<Service> {
+    Api::namespaced(pods.cluster.client.clone(), &pods.cluster.namespace)
+}
+
+async fn try_node_port(
+    pods: &K8sPods,
+    spec: &PodSpec,
+    port: u16,
+    action: &ProbeAction,
+    limit: Duration,
+) -> Result<(String, Observation), String> {
+    let said = |error: kube::Error| error::reason(&error);
+    let nodes: Api<Node> = Api::all(pods.cluster.client.clone());
+    let nodes = nodes.list(&ListParams::default()).await.map_err(said)?;
+    let addresses =
+        nodes.items.iter().flat_map(|node| node.status.iter().flat_map(|status| status.addresses.iter().flatten()));
+    let node_ip: IpAddr = addresses
+        .filter(|address| address.type_ == "InternalIP")
+        .find_map(|address| address.address.parse().ok())
+        .ok_or("no node has an address")?;
+
+    let mut service = Service::default();
+    service.metadata.name = Some(NODE_PORT.to_owned());
+    service.spec = Some(ServiceSpec {
+        type_: Some("NodePort".to_owned()),
+        selector: Some(BTreeMap::from([(COMPONENT.to_owned(), spec.component.name.clone())])),
+        ports: Some(vec![ServicePort {
+            port: port.into(),
+            target_port: Some(IntOrString::Int(port.into())),
+            ..ServicePort::default()
+        }]),
+        ..ServiceSpec::default()
+    });
+    let made = services(pods).create(&PostParams::default(), &service).await.map_err(said)?;
+    let given = made.spec.and_then(|spec| spec.ports?.first()?.node_port).and_then(|port| u16::try_from(port).ok());
+    let address = SocketAddr::new(node_ip, given.ok_or("the cluster gave it no port")?);
+    let pod_ip = pods.ip(&spec.name).ok_or_else(|| format!("{} has no address", spec.name))?;
+    let seen = until("an answer", limit, Duration::from_millis(100), || async {
+        let seen = send(pods, action, pod_ip, port, address).await;
+        if seen.success() { Look::Done(seen) } else { Look::NotYet(seen.summary()) }
+    });
+    let path = format!("this machine -> node {address} -> {}", spec.component.name);
+    Ok((path, seen.await.map_err(|timed_out| timed_out.last)?))
+}

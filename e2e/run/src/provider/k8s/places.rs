@@ -1,0 +1,237 @@
+//! Which pod of the cluster stands in which place of the plan: a cluster makes up its pods' names, and replaces pods, while
+//! `backend-0` stays `backend-0` in records and reports. Pure. Main type: [`Places`].
+
+use std::collections::BTreeMap;
+
+use e2e_kubelet::snapshot::{ClusterPod, PodReport, Snapshot};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Event as ClusterEvent, Pod};
+
+use super::status::{self, pod_report};
+use crate::provider::pods::PodSpec;
+
+/// Label of pods: the component that they are of.
+pub(super) const COMPONENT: &str = "e2e.component";
+
+/// The places of a plan's pods.
+#[derive(Debug)]
+pub(super) struct Places {
+    epoch: Timestamp,
+    places: Vec<Place>,
+    /// By uid.
+    pods: BTreeMap<String, Pod>,
+    /// By uid.
+    events: BTreeMap<String, ClusterEvent>,
+}
+
+#[derive(Debug)]
+struct Place {
+    spec: PodSpec,
+    /// Uid and name of the pod that stands there.
+    holder: Option<(String, String)>,
+    /// Names of those that stood there before it.
+    replaced: Vec<String>,
+    report: PodReport,
+}
+
+impl Places {
+    /// A place for each pod of the plan. Times count from `epoch`, by the cluster's clock.
+    pub(super) fn new(specs: &[PodSpec], epoch: Timestamp) -> Self {
+        let place = |spec: &PodSpec| Place {
+            spec: spec.clone(),
+            holder: None,
+            replaced: Vec::new(),
+            report: pod_report(&spec.component.pod, None, &[], None, epoch),
+        };
+        Self { epoch, places: specs.iter().map(place).collect(), pods: BTreeMap::new(), events: BTreeMap::new() }
+    }
+
+    /// All pods of the namespace, when the cluster has told all of them.
+    pub(super) fn set_pods(&mut self, pods: BTreeMap<String, Pod>) {
+        self.pods = pods;
+    }
+
+    /// All events of the namespace.
+    pub(super) fn set_events(&mut self, events: BTreeMap<String, ClusterEvent>) {
+        self.events = events;
+    }
+
+    /// A pod as it is now.
+    pub(super) fn pod(&self, place: &str) -> Option<&Pod> {
+        let place = self.places.iter().find(|candidate| candidate.spec.name == place)?;
+        self.pods.get(&place.holder.as_ref()?.0)
+    }
+
+    /// What is known of every place now.
+    pub(super) fn snapshot(&mut self) -> Snapshot {
+        self.assign();
+        for place in &mut self.places {
+            let pod = place.holder.as_ref().and_then(|(uid, _)| self.pods.get(uid));
+            let events: Vec<&ClusterEvent> = match pod {
+                Some(pod) => {
+                    self.events.values().filter(|event| event.involved_object.uid == pod.metadata.uid).collect()
+                }
+                None => self.events.values().filter(|event| makes_pods_of(event, &place.spec.component.name)).collect(),
+            };
+            let spec = &place.spec.component.pod;
+            let mut report = pod_report(spec, pod, &events, Some(&place.report), self.epoch);
+            report.object = Some(cluster_pod(pod, &place.replaced));
+            place.report = report;
+        }
+        let reports = self.places.iter().map(|place| (place.spec.name.clone(), place.report.clone()));
+        Snapshot { pods: reports.collect() }
+    }
+
+    /// Gives pods without a place a free one. A pod that is being deleted, or has failed for good, keeps its place until
+    /// another pod of its component needs it.
+    fn assign(&mut self) {
+        let mut new: Vec<(&String, &Pod)> = self
+            .pods
+            .iter()
+            .filter(|(uid, pod)| is_staying(pod) && !self.places.iter().any(|place| place.is_held_by(uid)))
+            .collect();
+        new.sort_by_key(|(_, pod)| (pod.metadata.creation_timestamp.clone(), pod.metadata.name.clone()));
+        for (uid, pod) in new {
+            let component = pod.metadata.labels.as_ref().and_then(|labels| labels.get(COMPONENT));
+            let is_free = |place: &&mut Place| {
+                Some(&place.spec.component.name) == component
+                    && !place.holder.as_ref().and_then(|(uid, _)| self.pods.get(uid)).is_some_and(is_staying)
+            };
+            let Some(place) = self.places.iter_mut().find(is_free) else { continue };
+            let name = pod.metadata.name.clone().unwrap_or_default();
+            if let Some((_, before)) = place.holder.replace((uid.clone(), name)) {
+                place.replaced.push(before);
+                // Another pod's containers have ended otherwise than this one's.
+                place.report = PodReport::default();
+            }
+        }
+    }
+}
+
+impl Place {
+    fn is_held_by(&self, uid: &str) -> bool {
+        self.holder.as_ref().is_some_and(|(holder, _)| holder == uid)
+    }
+}
+
+fn is_staying(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    pod.metadata.deletion_timestamp.is_none() && phase != Some("Failed")
+}
+
+/// Whether an event is about what makes the pods of a component: its Deployment or StatefulSet, or a ReplicaSet of it.
+fn makes_pods_of(event: &ClusterEvent, component: &str) -> bool {
+    let object = &event.involved_object;
+    let name = object.name.as_deref().unwrap_or_default();
+    match object.kind.as_deref() {
+        Some("Deployment" | "StatefulSet") => name == component,
+        Some("ReplicaSet") => name.rsplit_once('-').is_some_and(|(owner, _)| owner == component),
+        _ => false,
+    }
+}
+
+fn cluster_pod(pod: Option<&Pod>, replaced: &[String]) -> ClusterPod {
+    let conditions = pod.and_then(|pod| pod.status.as_ref()?.conditions.as_ref()).into_iter().flatten();
+    let unmet = conditions.filter(|condition| condition.status != "True").map(|condition| {
+        let part = |part: &Option<String>| part.clone().unwrap_or_default();
+        format!("{}={} ({}: {})", condition.type_, condition.status, part(&condition.reason), part(&condition.message))
+    });
+    ClusterPod {
+        name: pod.and_then(|pod| pod.metadata.name.clone()).unwrap_or_default(),
+        node: pod.and_then(|pod| pod.spec.as_ref()?.node_name.clone()),
+        conditions: unmet.collect(),
+        replaced: replaced.to_vec(),
+    }
+}
+
+/// How far a pod has come, in the order in which that happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    Created,
+    Scheduled,
+    Running,
+    Ready,
+}
+
+/// How far a pod is.
+pub(super) fn stage(pod: Option<&Pod>, report: &PodReport) -> Option<Stage> {
+    let is = |kind| status::condition(pod, kind).is_some_and(|condition| condition.status == "True");
+    pod?;
+    Some(match () {
+        () if report.ready => Stage::Ready,
+        () if report.containers.iter().all(|container| is_running(&container.status)) => Stage::Running,
+        () if is("PodScheduled") => Stage::Scheduled,
+        () => Stage::Created,
+    })
+}
+
+fn is_running(status: &e2e_kubelet::status::ContainerStatus) -> bool {
+    matches!(status.state, e2e_kubelet::status::ContainerState::Running { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::provider::k8s::testing::component;
+
+    fn specs(count: u32) -> Vec<PodSpec> {
+        let component = component("app", count);
+        (0..count).map(|index| PodSpec { name: format!("app-{index}"), component: component.clone() }).collect()
+    }
+
+    fn pod(name: &str, second: u32, leaving: bool) -> (String, Pod) {
+        let time = |second| format!("2026-01-01T00:00:{second:02}Z");
+        let pod = json!({ "metadata": {
+            "name": name, "uid": name, "labels": { COMPONENT: "app" }, "creationTimestamp": time(second),
+            "deletionTimestamp": leaving.then(|| time(59)),
+        }});
+        (name.to_owned(), serde_json::from_value(pod).unwrap())
+    }
+
+    fn names(places: &mut Places) -> Vec<String> {
+        places
+            .snapshot()
+            .pods
+            .into_values()
+            .map(|pod| pod.object.map(|object| object.name).unwrap_or_default())
+            .collect()
+    }
+
+    #[test]
+    fn a_pod_keeps_its_place_and_its_successor_takes_it() {
+        let mut places = Places::new(&specs(2), Timestamp::UNIX_EPOCH);
+        assert_eq!(names(&mut places), ["", ""]);
+        places.set_pods([pod("b", 2, false), pod("a", 1, false)].into());
+        assert_eq!(names(&mut places), ["a", "b"]);
+        // The first one is deleted; until it has a successor it stays.
+        places.set_pods([pod("b", 2, false), pod("a", 1, true)].into());
+        assert_eq!(names(&mut places), ["a", "b"]);
+        places.set_pods([pod("b", 2, false), pod("a", 1, true), pod("c", 3, false)].into());
+        assert_eq!(names(&mut places), ["c", "b"]);
+        let replaced = places.snapshot().pods["app-0"].object.clone().unwrap().replaced;
+        assert_eq!(replaced, ["a"]);
+        // A pod that is gone leaves its place empty.
+        places.set_pods([pod("b", 2, false)].into());
+        assert_eq!(names(&mut places), ["", "b"]);
+        places.set_pods([pod("b", 2, false), pod("d", 4, false)].into());
+        assert_eq!(places.snapshot().pods["app-0"].object.clone().unwrap().replaced, ["a", "c"]);
+    }
+
+    #[test]
+    fn what_cannot_be_made_is_told_by_what_makes_it() {
+        let mut places = Places::new(&specs(1), Timestamp::UNIX_EPOCH);
+        let event = |kind: &str, name: &str| -> ClusterEvent {
+            serde_json::from_value(json!({
+                "metadata": { "name": "x" }, "involvedObject": { "kind": kind, "name": name },
+                "reason": "FailedCreate", "message": "exceeded quota", "type": "Warning",
+            }))
+            .unwrap()
+        };
+        places.set_events([("1".to_owned(), event("ReplicaSet", "other-5d9"))].into());
+        assert!(places.snapshot().pods["app-0"].events.is_empty());
+        places.set_events([("1".to_owned(), event("ReplicaSet", "app-5d9"))].into());
+        assert_eq!(places.snapshot().pods["app-0"].events[0].message, "exceeded quota");
+    }
+}

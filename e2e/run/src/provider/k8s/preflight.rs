@@ -1,0 +1,196 @@
+//! What a run needs of a cluster, asked before anything is made. Main function: [`check`].
+
+use std::{collections::BTreeSet, time::Instant};
+
+use e2e_plan::{Plan, words::counted};
+use futures_util::future::join_all;
+use k8s_openapi::api::{
+    authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
+    core::v1::Node,
+};
+use kube::{
+    Api,
+    api::{ListParams, PostParams},
+};
+
+use super::{
+    apply,
+    cluster::Cluster,
+    error::Error,
+    room::{self, Leaving, Room, is_ready},
+};
+
+/// What was found.
+#[derive(Debug, Clone)]
+pub(crate) struct Preflight {
+    pub(crate) nodes: Vec<Node>,
+    /// What may keep pods from being scheduled, each with its remedy.
+    pub(crate) warnings: Vec<String>,
+    /// One line for people.
+    pub(crate) summary: String,
+}
+
+/// The oldest version that is tried: server-side apply came of age there.
+const OLDEST_MINOR: u32 = 18;
+
+/// A permission: verb, API group, resource with its subresource, whether in the run's namespace or for the cluster, and what
+/// it is for.
+struct Permission(&'static str, &'static str, &'static str, bool, &'static str);
+
+/// Everything that a run does; `manifests/rbac` grants exactly this.
+#[rustfmt::skip]
+const PERMISSIONS: &[Permission] = &[
+    Permission("create", "", "namespaces", false, "a namespace for the run"),
+    Permission("delete", "", "namespaces", false, "its removal"),
+    Permission("get", "", "namespaces", false, "asking whether it is gone"),
+    Permission("list", "", "namespaces", false, "finding what earlier runs left"),
+    Permission("list", "", "nodes", false, "what nodes can carry"),
+    Permission("list", "", "pods", true, "the state of pods"),
+    Permission("watch", "", "pods", true, "the state of pods"),
+    Permission("list", "", "events", true, "what happens to pods"),
+    Permission("watch", "", "events", true, "what happens to pods"),
+    Permission("get", "", "pods/log", true, "logs"),
+    Permission("create", "", "pods/exec", true, "exec probes"),
+    Permission("create", "", "pods/portforward", true, "reaching pods from this machine"),
+    Permission("list", "", "endpoints", true, "what Services lead to"),
+    Permission("list", "apps", "deployments", true, "the state of rollouts"),
+    Permission("list", "apps", "statefulsets", true, "the state of rollouts"),
+    Permission("list", "apps", "replicasets", true, "the state of rollouts"),
+    Permission("create", "batch", "jobs", true, "the load's agents"),
+    Permission("create", "", "secrets", true, "the load's agents"),
+    Permission("create", "", "services", true, "the check of NodePorts"),
+    Permission("delete", "", "services", true, "the check of NodePorts"),
+];
+
+/// Asks everything side by side and fails with all that is missing at once.
+pub(crate) async fn check(cluster: &Cluster, plan: &Plan, requested: Room) -> Result<Preflight, Error> {
+    let started = Instant::now();
+    // What the manifests ask of the cluster comes first: nobody should wait for images to learn of a kind that it does not know.
+    apply::resolve(cluster, &plan.objects).await?;
+    let all_nodes: Api<Node> = Api::all(cluster.client.clone());
+    let everything = ListParams::default();
+    let (missing, nodes, held) =
+        tokio::join!(missing_permissions(cluster, plan), all_nodes.list(&everything), room::held(cluster));
+    let mut lacks = missing?;
+    lacks.extend(too_old(&cluster.version));
+    // Without the right to list nodes there is nothing to compare with; that is among what is missing then.
+    let nodes = nodes.map(|nodes| nodes.items).unwrap_or_default();
+    if !nodes.is_empty() && !nodes.iter().any(is_ready) {
+        lacks.push("none of its nodes is ready; `kubectl describe nodes` says why".to_owned());
+    }
+    // Who may not see the pods of others learns from the scheduler what they leave.
+    let held = held.unwrap_or_default();
+    let free = room::free(&nodes, &held, Leaving::Counted);
+    if !lacks.is_empty() {
+        return Err(Error::Preflight { lacks });
+    }
+    let summary = format!(
+        "preflight in {}: {} ready of {}, {:.1} CPUs and {} MiB free",
+        e2e_plan::duration::human(started.elapsed()),
+        nodes.iter().filter(|node| is_ready(node)).count(),
+        counted(nodes.len() as u64, "node"),
+        free.iter().map(|free| free.cpu_millis).sum::<i64>() as f64 / 1000.0,
+        free.iter().map(|free| free.memory_bytes).sum::<i64>() / (1 << 20),
+    );
+    // What is leaving is waited for, so that it keeps nothing from being scheduled.
+    let warnings = requested.lacks(&room::free(&nodes, &held, Leaving::Left));
+    Ok(Preflight { warnings, nodes, summary })
+}
+
+fn too_old(version: &str) -> Option<String> {
+    let mut parts = version.trim_start_matches('v').split('.').map(str::parse::<u32>);
+    match (parts.next(), parts.next()) {
+        (Some(Ok(1)), Some(Ok(minor))) if minor < OLDEST_MINOR => {
+            Some(format!("it is Kubernetes {version}, and 1.{OLDEST_MINOR} is needed; use a newer cluster"))
+        }
+        _ => None,
+    }
+}
+
+/// Each permission that is missing, with the remedy.
+async fn missing_permissions(cluster: &Cluster, plan: &Plan) -> Result<Vec<String>, Error> {
+    // Applying means patching; each kind of the manifests is one more permission.
+    let kinds: BTreeSet<(String, String)> =
+        plan.objects.iter().filter_map(|object| resource_of(&object.json)).collect();
+    let fixed = PERMISSIONS.iter().map(|Permission(verb, group, resource, namespaced, purpose)| {
+        (*verb, (*group).to_owned(), (*resource).to_owned(), *namespaced, (*purpose).to_owned())
+    });
+    let applied = kinds.into_iter().flat_map(|(group, resource)| {
+        ["create", "patch"]
+            .map(|verb| (verb, group.clone(), resource.clone(), true, "applying the manifests".to_owned()))
+    });
+    let reviews: Api<SelfSubjectAccessReview> = Api::all(cluster.client.clone());
+    let asked = fixed.chain(applied).map(|(verb, group, resource, namespaced, purpose)| {
+        let reviews = reviews.clone();
+        async move {
+            let review = review(cluster, verb, &group, &resource, namespaced);
+            let answer = reviews.create(&PostParams::default(), &review).await;
+            let answer = answer.map_err(|error| cluster.failed("say whether this user may", verb, &error))?;
+            let allowed = answer.status.is_some_and(|status| status.allowed);
+            Ok((!allowed).then(|| {
+                let resource = if group.is_empty() { resource } else { format!("{resource}.{group}") };
+                format!("this user may not {verb} {resource} ({purpose}); grant it as manifests/rbac does")
+            }))
+        }
+    });
+    let answers: Result<Vec<_>, Error> = join_all(asked).await.into_iter().collect();
+    Ok(answers?.into_iter().flatten().collect())
+}
+
+fn review(cluster: &Cluster, verb: &str, group: &str, resource: &str, namespaced: bool) -> SelfSubjectAccessReview {
+    let (resource, subresource) = match resource.split_once('/') {
+        Some((resource, subresource)) => (resource, Some(subresource.to_owned())),
+        None => (resource, None),
+    };
+    let attributes = ResourceAttributes {
+        verb: Some(verb.to_owned()),
+        group: Some(group.to_owned()),
+        resource: Some(resource.to_owned()),
+        subresource,
+        namespace: namespaced.then(|| cluster.namespace.clone()),
+        ..ResourceAttributes::default()
+    };
+    let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..Default::default() };
+    SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() }
+}
+
+/// API group and resource of an object: a kind's resource is its plural, which is regular for all that a plan knows.
+fn resource_of(object: &serde_json::Value) -> Option<(String, String)> {
+    let kind = object["kind"].as_str().filter(|kind| *kind != "Namespace")?.to_lowercase();
+    let group = object["apiVersion"].as_str()?.rsplit_once('/').map_or("", |(group, _)| group);
+    let plural = match kind.strip_suffix('y') {
+        Some(stem) => format!("{stem}ies"),
+        None if kind.ends_with('s') => format!("{kind}es"),
+        None => format!("{kind}s"),
+    };
+    Some((group.to_owned(), plural))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn kinds_have_the_plurals_that_the_api_gives_them() {
+        let resource = |api_version: &str, kind: &str| {
+            resource_of(&json!({ "apiVersion": api_version, "kind": kind }))
+                .map(|(group, name)| format!("{group}/{name}"))
+        };
+        assert_eq!(resource("v1", "ConfigMap").as_deref(), Some("/configmaps"));
+        assert_eq!(resource("apps/v1", "Deployment").as_deref(), Some("apps/deployments"));
+        assert_eq!(
+            resource("networking.k8s.io/v1", "NetworkPolicy").as_deref(),
+            Some("networking.k8s.io/networkpolicies")
+        );
+        assert_eq!(resource("networking.k8s.io/v1", "Ingress").as_deref(), Some("networking.k8s.io/ingresses"));
+        assert_eq!(resource("v1", "Namespace"), None);
+    }
+
+    #[test]
+    fn old_clusters_are_told_apart() {
+        assert!(too_old("v1.17.4").is_some());
+        assert!(too_old("v1.20.2").is_none() && too_old("v1.33.1+k3s1").is_none());
+    }
+}

@@ -1,0 +1,22 @@
+//! A component for tests, made as every other one is.
+
+use e2e_plan::{Component, Input, Manifest, Plan};
+
+/// A Deployment with so many replicas of one container with its own name, which has a liveness probe.
+pub(super) fn component(name: &str, replicas: u32) -> Component {
+    let text = format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{ name: {name} }}\nspec:\n  replicas: {replicas}\n  \
+         selector: {{ matchLabels: {{ app: {name} }} }}\n  template:\n    metadata: {{ labels: {{ app: {name} }} }}\n    spec:\n      \
+         containers:\n        - name: {name}\n          image: x\n          ports: [{{ containerPort: 80 }}]\n          \
+         livenessProbe: {{ tcpSocket: {{ port: 80 }} }}\n"
+    );
+    let input = Input {
+        manifests: vec![Manifest { file: "app.yaml".into(), text }],
+        overlays: Vec::new(),
+        sets: Vec::new(),
+        replicas: std::collections::BTreeMap::new(),
+        generate: &mut |_, _| String::new(),
+    };
+    let mut plan = Plan::from_manifests(input).expect("the manifest is right");
+    plan.components.remove(0)
+}

@@ -1,0 +1,417 @@
+//! Pods as plain processes, for a machine without containers: the same plan, with Service names, mount paths and ports made
+//! true for this machine. Main type: [`LocalPods`].
+
+mod install;
+mod memory;
+mod ports;
+mod process;
+mod program;
+mod translate;
+mod usage;
+mod workspace;
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Duration,
+};
+
+use e2e_kubelet::status::Exit;
+use e2e_node::{node::ExecResult, probe::Target};
+use e2e_plan::{Container, Plan, Service, Volume};
+use e2e_report::{evidence::Usage, run_dir::RunDir};
+use rustix::process::Signal;
+
+use self::{
+    ports::Ports,
+    process::{Process, Spec},
+    translate::Translation,
+    workspace::Workspace,
+};
+use super::{
+    Error,
+    balancer::{Balancer, Ready, set_ready},
+    pods::PodSpec,
+};
+
+pub use self::program::{Error as ProgramError, Program, Programs, Rewrite, StopSignal};
+pub(crate) use self::{install::find_programs, workspace::OUTSIDE};
+
+/// The pods of one run as processes of this machine.
+#[derive(Debug)]
+pub(crate) struct LocalPods {
+    run_id: String,
+    workspace: Workspace,
+    pods: BTreeMap<String, Pod>,
+    services: BTreeMap<(String, u16), ServicePort>,
+    running: Arc<Mutex<BTreeMap<(String, String), Running>>>,
+    _memory: memory::Watch,
+}
+
+#[derive(Debug)]
+struct Pod {
+    spec: PodSpec,
+    /// What a cluster would give it: what probes and the pod itself call it. The processes listen on 127.0.0.1.
+    simulated_ip: IpAddr,
+    ports: BTreeMap<u16, SocketAddr>,
+    directory: PathBuf,
+    programs: BTreeMap<String, FoundProgram>,
+}
+
+/// The programs that stand for the images of all pods, by image.
+pub(crate) type FoundPrograms = BTreeMap<String, FoundProgram>;
+
+/// A program with what it needs from this machine.
+#[derive(Debug, Clone)]
+pub(crate) struct FoundProgram {
+    program: Program,
+    directories: Vec<PathBuf>,
+    /// The binary of a workspace package.
+    binary: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+struct ServicePort {
+    address: SocketAddr,
+    /// Replicas by pod, and those that take connections; only where there are several.
+    balanced: Option<(BTreeMap<String, SocketAddr>, Ready, Balancer)>,
+    /// Replicas take connections whether they are ready or not.
+    publish_not_ready: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Running {
+    process: Process,
+    memory_limit_bytes: Option<u64>,
+}
+
+impl LocalPods {
+    /// Chooses ports, writes files and starts balancers; starts no process of the system.
+    pub(crate) fn prepare(
+        plan: &Plan,
+        pods: Vec<PodSpec>,
+        found: &FoundPrograms,
+        root: &Path,
+        directory: &RunDir,
+    ) -> Result<Self, Error> {
+        let workspace = Workspace::create(directory)?;
+        let mut ports = Ports::new();
+        let mut made = BTreeMap::new();
+        for (position, spec) in pods.into_iter().enumerate() {
+            let pod = Pod::new(spec, position, found, &workspace, &mut ports)?;
+            made.insert(pod.spec.name.clone(), pod);
+        }
+        let mut services = BTreeMap::new();
+        for service in &plan.services {
+            for (port, service_port) in service_ports(service, &made, &mut ports)? {
+                services.insert((service.name.clone(), port), service_port);
+            }
+        }
+        let running = Arc::new(Mutex::new(BTreeMap::new()));
+        let local = Self {
+            run_id: directory.id(),
+            workspace,
+            pods: made,
+            services,
+            _memory: memory::Watch::start(Arc::clone(&running)),
+            running,
+        };
+        for pod in local.pods.values() {
+            local.write_files(pod, root)?;
+        }
+        Ok(local)
+    }
+
+    fn write_files(&self, pod: &Pod, root: &Path) -> Result<(), Error> {
+        let rewrites: Vec<Rewrite> =
+            pod.programs.values().flat_map(|found| found.program.rewrite.iter().cloned()).collect();
+        // A file speaks of the paths of the first container that sees it.
+        let seen_by = |volume: &str| {
+            pod.spec.all_containers().find(|container| container.mounts.iter().any(|mount| mount.volume == volume))
+        };
+        super::files::write(&pod.spec, &self.run_id, &pod.directory, |volume, text| match seen_by(volume) {
+            Some(container) => self.translation(pod, container).file(text, &rewrites),
+            None => text.to_owned(),
+        })?;
+        for (name, volume) in &pod.spec.component.pod.volumes {
+            if matches!(volume, Volume::EmptyDir { .. }) {
+                self.workspace.private_directory(&pod.directory.join(name))?;
+            }
+        }
+        self.workspace.private_directory(&pod.directory.join(PRIVATE))?;
+        for (container, found) in &pod.programs {
+            let script = found.program.script_text(root).map_err(|error| Error::File {
+                path: found.program.script.clone().unwrap_or_default().into(),
+                reason: error.to_string(),
+            })?;
+            if let Some(script) = script {
+                self.workspace.write(&script_path(pod, container), &script)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn translation(&self, pod: &Pod, container: &Container) -> Translation {
+        let ports = pod.ports.iter().map(|(number, address)| (*number, address.port())).collect();
+        let mut translation = Translation::new(pod.directory.join(PRIVATE).display().to_string(), ports);
+        for ((service, port), service_port) in &self.services {
+            translation.service(service, *port, service_port.address);
+        }
+        for mount in &container.mounts {
+            translation.path(&mount.path, &super::files::path(&pod.directory, mount).display().to_string());
+        }
+        translation
+    }
+
+    fn process_spec(&self, pod: &Pod, container_name: &str) -> Result<Spec, Error> {
+        let container = self.spec(&pod.spec.name, container_name)?;
+        let missing = || Error::NoSuchPod { pod: format!("{}/{container_name}", pod.spec.name) };
+        let found = pod.programs.get(container_name).ok_or_else(missing)?;
+        let translation = self.translation(pod, container);
+        // The address that probes name too: an allow-list made from it must know them, as on the other targets.
+        let resolved = pod.spec.resolve(container, &self.run_id, pod.simulated_ip);
+        let translated = |texts: Vec<String>| texts.into_iter().map(|text| translation.text(&text)).collect::<Vec<_>>();
+
+        let mut argv: Vec<String> = Vec::new();
+        if let Some(binary) = &found.binary {
+            argv.push(binary.display().to_string());
+        } else if found.program.script.is_some() {
+            argv.extend(["sh".to_owned(), script_path(pod, container_name).display().to_string()]);
+            argv.extend(translated(resolved.command));
+        } else {
+            argv.extend(found.program.run.iter().map(|part| translation.template(part)));
+        }
+        argv.extend(translated(resolved.args));
+
+        let mut env: BTreeMap<String, String> = BTreeMap::new();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths(found.directories.iter().cloned().chain(std::env::split_paths(&path)));
+        env.insert("PATH".to_owned(), path.unwrap_or_default().to_string_lossy().into_owned());
+        env.insert("HOME".to_owned(), pod.directory.join(PRIVATE).display().to_string());
+        env.extend(resolved.env.into_iter().map(|(name, value)| (name, translation.text(&value))));
+        env.extend(found.program.env.iter().map(|(name, value)| (name.clone(), translation.template(value))));
+
+        Ok(Spec {
+            argv,
+            env: env.into_iter().collect(),
+            directory: pod.directory.join(PRIVATE),
+            user: self.workspace.user(),
+            log: self.workspace.log(&pod.spec.name, container_name),
+            stop_signal: match found.program.stop_signal {
+                Some(StopSignal::Interrupt) => Signal::INT,
+                Some(StopSignal::Quit) => Signal::QUIT,
+                Some(StopSignal::Terminate) | None => Signal::TERM,
+            },
+        })
+    }
+
+    fn pod(&self, name: &str) -> Result<&Pod, Error> {
+        self.pods.get(name).ok_or_else(|| Error::NoSuchPod { pod: name.to_owned() })
+    }
+
+    fn spec(&self, pod: &str, container: &str) -> Result<&Container, Error> {
+        let spec = self.pod(pod)?.spec.container(container);
+        spec.ok_or_else(|| Error::NoSuchPod { pod: format!("{pod}/{container}") })
+    }
+
+    /// Makes the directories inside of volumes that a container mounts, where none before it has.
+    fn make_sub_paths(&self, pod: &Pod, container: &Container) -> Result<(), Error> {
+        for mount in container.mounts.iter().filter(|mount| mount.sub_path.is_some()) {
+            let path = super::files::path(&pod.directory, mount);
+            let is_directory =
+                matches!(pod.spec.component.pod.volumes.get(&mount.volume), Some(Volume::EmptyDir { .. }));
+            if is_directory && !path.exists() {
+                self.workspace.private_directory(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn running(&self, pod: &str, container: &str) -> Option<Running> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.get(&(pod.to_owned(), container.to_owned())).cloned()
+    }
+
+    /// Starts a container's process.
+    pub(crate) fn start(&self, pod_name: &str, container: &str) -> Result<(), Error> {
+        let pod = self.pod(pod_name)?;
+        let spec = self.process_spec(pod, container)?;
+        self.make_sub_paths(pod, self.spec(pod_name, container)?)?;
+        let process = spec.spawn().map_err(|error| Error::Process {
+            pod: pod_name.to_owned(),
+            program: spec.argv.first().cloned().unwrap_or_default(),
+            reason: error.to_string(),
+        })?;
+        let memory_limit_bytes = self.spec(pod_name, container)?.resources.memory_limit_bytes;
+        let running = Running { process, memory_limit_bytes };
+        let key = (pod_name.to_owned(), container.to_owned());
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(key, running);
+        Ok(())
+    }
+
+    /// Waits for the end of the current process.
+    pub(crate) async fn wait_exit(&self, pod: &str, container: &str) -> Exit {
+        match self.running(pod, container) {
+            Some(running) => running.process.wait().await,
+            None => Exit { code: -1, oom_killed: false },
+        }
+    }
+
+    /// Asks a process to stop, and kills it after `grace`.
+    pub(crate) async fn kill(&self, pod: &str, container: &str, grace: Duration) {
+        if let Some(running) = self.running(pod, container) {
+            running.process.stop(grace).await;
+        }
+    }
+
+    /// Runs a command with a container's environment.
+    pub(crate) async fn exec(&self, pod: &str, container: &str, command: &[String]) -> Result<ExecResult, Error> {
+        let (pod, spec) = (self.pod(pod)?, self.spec(pod, container)?);
+        let translation = self.translation(pod, spec);
+        let command: Vec<String> = command.iter().map(|part| translation.text(part)).collect();
+        let program = command.first().map_or("", String::as_str);
+        let failed = |error: std::io::Error| Error::Exec { reason: format!("exec: {program:?}: {error}") };
+        self.process_spec(pod, container)?.exec(&command).await.map_err(failed)
+    }
+
+    /// How a pod is reached from here.
+    pub(crate) fn target(&self, pod: &str) -> Option<Target> {
+        self.pods.get(pod).map(|pod| Target { pod_ip: pod.simulated_ip, ports: pod.ports.clone() })
+    }
+
+    pub(crate) fn service(&self, name: &str, port: u16) -> Option<SocketAddr> {
+        self.services.get(&(name.to_owned(), port)).map(|port| port.address)
+    }
+
+    /// `balancer` or `process`.
+    pub(crate) fn path(&self, name: &str, port: u16) -> &'static str {
+        match self.services.get(&(name.to_owned(), port)) {
+            Some(ServicePort { balanced: Some(_), .. }) => "balancer",
+            _ => "process",
+        }
+    }
+
+    pub(crate) fn description(&self) -> String {
+        format!("plain processes on {}", crate::host::kernel())
+    }
+
+    /// Puts a replica into its Services or takes it out.
+    pub(crate) fn set_ready(&self, pod: &str, ready: bool) {
+        for port in self.services.values().filter(|port| !port.publish_not_ready) {
+            let Some((replicas, list, _)) = &port.balanced else { continue };
+            let Some(address) = replicas.get(pod) else { continue };
+            set_ready(list, *address, ready);
+        }
+    }
+
+    pub(crate) fn usage(&self) -> BTreeMap<String, Usage> {
+        let Some(processes) = usage::Processes::read() else { return BTreeMap::new() };
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut by_pod: BTreeMap<String, Usage> = BTreeMap::new();
+        for ((pod, _), running) in running.iter().filter(|(_, running)| running.process.is_running()) {
+            let usage = processes.usage(running.process.pid());
+            *by_pod.entry(pod.clone()).or_default() +=
+                Usage { memory_bytes: usage.memory_bytes, cpu_seconds: usage.cpu_seconds, measured_unix_ms: None };
+        }
+        by_pod
+    }
+
+    pub(crate) fn logs(&self) -> BTreeMap<(String, String), String> {
+        self.pods
+            .values()
+            .flat_map(|pod| pod.spec.all_containers().map(|container| (pod.spec.name.clone(), container.name.clone())))
+            .map(|(pod, container)| {
+                let bytes = std::fs::read(self.workspace.log(&pod, &container)).unwrap_or_default();
+                ((pod, container), String::from_utf8_lossy(&bytes).into_owned())
+            })
+            .collect()
+    }
+
+    /// Stops what still runs, side by side, and removes private data.
+    pub(crate) async fn teardown(&self) -> Result<(), Error> {
+        let running: Vec<_> = {
+            let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *running).into_iter().collect()
+        };
+        let stops = running.into_iter().map(|((pod, _), running)| async move {
+            let grace = self.pods.get(&pod).map_or(Duration::ZERO, |pod| pod.spec.component.pod.termination_grace);
+            running.process.stop(grace).await;
+        });
+        futures_util::future::join_all(stops).await;
+        self.workspace.remove()
+    }
+}
+
+/// Directory of a pod for what no volume holds: sockets, scripts, the working directory.
+const PRIVATE: &str = ".private";
+
+fn script_path(pod: &Pod, container: &str) -> PathBuf {
+    pod.directory.join(format!("{container}.sh"))
+}
+
+impl Pod {
+    fn new(
+        spec: PodSpec,
+        position: usize,
+        found: &FoundPrograms,
+        workspace: &Workspace,
+        ports: &mut Ports,
+    ) -> Result<Self, Error> {
+        let mut addresses = BTreeMap::new();
+        for port in spec.ports() {
+            addresses.insert(port.number, ports.next(&format!("{} port {}", spec.name, port.number))?);
+        }
+        let mut programs = BTreeMap::new();
+        for container in spec.all_containers() {
+            if let Some(program) = found.get(&container.image) {
+                let program = workspace.reachable(program.clone())?;
+                programs.insert(container.name.clone(), program);
+            }
+        }
+        // 10.244.0.0/16 is what many clusters give to pods; .1 is the bridge.
+        let last = u8::try_from(position + 2).unwrap_or(u8::MAX);
+        Ok(Self {
+            simulated_ip: IpAddr::V4(Ipv4Addr::new(10, 244, 0, last)),
+            directory: workspace.path().join(&spec.name),
+            ports: addresses,
+            programs,
+            spec,
+        })
+    }
+}
+
+fn service_ports(
+    service: &Service,
+    pods: &BTreeMap<String, Pod>,
+    ports: &mut Ports,
+) -> Result<Vec<(u16, ServicePort)>, Error> {
+    let mut made = Vec::new();
+    let publish_not_ready = service.publish_not_ready;
+    for port in &service.ports {
+        let replicas: BTreeMap<String, SocketAddr> = pods
+            .values()
+            .filter(|pod| service.components.contains(&pod.spec.component.name))
+            .filter_map(|pod| Some((pod.spec.name.clone(), *pod.ports.get(&port.target_port)?)))
+            .collect();
+        let what = format!("Service {} port {}", service.name, port.port);
+        let service_port = match replicas.values().next() {
+            Some(only) if replicas.len() == 1 => ServicePort { address: *only, balanced: None, publish_not_ready },
+            _ => {
+                let listener = ports.listener(&what)?;
+                let taken = |error: std::io::Error| Error::Port { what: what.clone(), reason: error.to_string() };
+                let address = listener.local_addr().map_err(taken)?;
+                let first = if publish_not_ready { replicas.values().copied().collect() } else { Vec::new() };
+                let ready: Ready = Arc::new(RwLock::new(first));
+                let balancer = Balancer::serve(listener, Arc::clone(&ready));
+                ServicePort { address, balanced: Some((replicas, ready, balancer)), publish_not_ready }
+            }
+        };
+        made.push((port.port, service_port));
+    }
+    Ok(made)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,242 @@
+//! One container as a plain process: its log, its user, its end. Main type: [`Process`].
+
+use std::{
+    fs::File,
+    os::unix::process::ExitStatusExt,
+    path::PathBuf,
+    process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use e2e_kubelet::status::Exit;
+use e2e_node::node::ExecResult;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use tokio::{process::Command, sync::watch, time::timeout};
+
+use super::usage::Processes;
+use crate::provider::{end_with_parent, owner::start_of};
+
+/// What to run.
+#[derive(Clone)]
+pub(super) struct Spec {
+    /// Program and arguments.
+    pub(super) argv: Vec<String>,
+    /// The whole environment.
+    pub(super) env: Vec<(String, String)>,
+    /// Working directory.
+    pub(super) directory: PathBuf,
+    /// User and group to change to, when this process may.
+    pub(super) user: Option<(u32, u32)>,
+    /// Where its output goes, appended.
+    pub(super) log: PathBuf,
+    /// What asks it to stop.
+    pub(super) stop_signal: Signal,
+}
+
+/// A process that was started; it ends with this program, whatever ends this program.
+#[derive(Debug, Clone)]
+pub(super) struct Process {
+    pid: u32,
+    stop_signal: Signal,
+    oom_killed: Arc<AtomicBool>,
+    exit: watch::Receiver<Option<Exit>>,
+}
+
+impl Spec {
+    fn command(&self) -> std::io::Result<Command> {
+        let Some((program, arguments)) = self.argv.split_first() else {
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "no program to run"));
+        };
+        let mut command = Command::new(program);
+        command.args(arguments).env_clear().envs(self.env.iter().cloned()).current_dir(&self.directory);
+        // A group of its own: Ctrl-C in the terminal is for the run, which then stops everything in order.
+        command.process_group(0);
+        if let Some((user, group)) = self.user {
+            command.uid(user).gid(group);
+        }
+        end_with_parent(&mut command);
+        Ok(command)
+    }
+
+    /// Starts it.
+    pub(super) fn spawn(&self) -> std::io::Result<Process> {
+        let log = File::options().create(true).append(true).open(&self.log)?;
+        let mut child = self.command()?.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
+        let pid = child.id().unwrap_or_default();
+        let oom_killed = Arc::new(AtomicBool::new(false));
+        let (sender, exit) = watch::channel(None);
+        let oom = Arc::clone(&oom_killed);
+        tokio::spawn(async move {
+            let code = match child.wait().await {
+                // As a shell and Kubernetes have it: 128 + signal.
+                Ok(status) => status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)),
+                Err(_) => -1,
+            };
+            // With its first process a container ends, whatever that one has started.
+            kill_group(pid);
+            let _ = sender.send(Some(Exit { code, oom_killed: oom.load(Ordering::Relaxed) }));
+        });
+        Ok(Process { pid, stop_signal: self.stop_signal, oom_killed, exit })
+    }
+
+    /// Runs another command the same way, for an exec probe. What it has started ends with it, and all of it when the future is
+    /// dropped.
+    pub(super) async fn exec(&self, command: &[String]) -> std::io::Result<ExecResult> {
+        let spec = Self { argv: command.to_vec(), ..self.clone() };
+        let child = spec.command()?.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let _group = Group(child.id().unwrap_or_default());
+        let output = child.wait_with_output().await?;
+        let exit_code = output.status.code().unwrap_or_else(|| 128 + output.status.signal().unwrap_or(0));
+        Ok(ExecResult { exit_code, output: [output.stdout, output.stderr].concat() })
+    }
+}
+
+/// A group of processes that ends when this is dropped.
+struct Group(u32);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        kill_group(self.0);
+    }
+}
+
+impl Process {
+    /// Its process id.
+    pub(super) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// How it ended, once it has.
+    pub(super) async fn wait(&self) -> Exit {
+        let mut exit = self.exit.clone();
+        match exit.wait_for(Option::is_some).await {
+            Ok(exit) => exit.unwrap_or(Exit { code: -1, oom_killed: false }),
+            Err(_) => Exit { code: -1, oom_killed: false },
+        }
+    }
+
+    /// Whether it still runs.
+    pub(super) fn is_running(&self) -> bool {
+        self.exit.borrow().is_none()
+    }
+
+    /// Asks it to stop, and after `grace` kills it; then kills what it has started, also what is in groups of its own.
+    pub(super) async fn stop(&self, grace: Duration) {
+        if !self.is_running() {
+            return;
+        }
+        let tree = Processes::read().map(|processes| processes.tree(self.pid)).unwrap_or_default();
+        // Read before the main process can end, with what tells each from a stranger that gets its number later.
+        let below: Vec<_> = tree.into_iter().skip(1).map(|pid| (pid, start_of(pid))).collect();
+        if !grace.is_zero() {
+            signal(self.pid, self.stop_signal);
+            let _ = timeout(grace, self.wait()).await;
+        }
+        if self.is_running() {
+            signal(self.pid, Signal::KILL);
+            self.wait().await;
+        }
+        for (pid, started) in below {
+            if started.is_some() && start_of(pid) == started {
+                signal(pid, Signal::KILL);
+            }
+        }
+    }
+
+    /// Ends it as the kernel ends what uses too much memory.
+    pub(super) fn kill_out_of_memory(&self) {
+        self.oom_killed.store(true, Ordering::Relaxed);
+        let tree = Processes::read().map(|processes| processes.tree(self.pid)).unwrap_or_else(|| vec![self.pid]);
+        tree.into_iter().for_each(|pid| signal(pid, Signal::KILL));
+    }
+}
+
+fn signal(pid: u32, signal: Signal) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        // It may have ended just now; that is what the signal is for.
+        let _ = kill_process(pid, signal);
+    }
+}
+
+/// Kills what is left of a group, which is named by the process that it began with. A number stays taken as long as its group has
+/// members, and Linux gives away all others before it gives away one again, so no stranger is met.
+fn kill_group(leader: u32) {
+    if let Some(leader) = i32::try_from(leader).ok().and_then(Pid::from_raw) {
+        // Mostly nothing is left.
+        let _ = kill_process_group(leader, Signal::KILL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use e2e_node::poll::{Look, until};
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(5);
+
+    /// Runs a script of `sh`, which can write numbers of processes into `pids`.
+    fn script(directory: &tempfile::TempDir, text: &str) -> Spec {
+        Spec {
+            argv: ["sh", "-c", text].map(str::to_owned).to_vec(),
+            env: vec![("PATH".to_owned(), std::env::var("PATH").expect("a PATH"))],
+            directory: directory.path().to_owned(),
+            user: None,
+            log: directory.path().join("log"),
+            stop_signal: Signal::TERM,
+        }
+    }
+
+    /// Waits until a script has written so many numbers, and returns them.
+    async fn pids(directory: &tempfile::TempDir, count: usize) -> Vec<u32> {
+        let look = || async {
+            let text = std::fs::read_to_string(directory.path().join("pids")).unwrap_or_default();
+            let pids: Vec<u32> = text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+            if pids.len() == count { Look::Done(pids) } else { Look::NotYet(text) }
+        };
+        until("the numbers", SOON, Duration::from_millis(10), look).await.expect("the script has started")
+    }
+
+    /// A process that was killed stays in the table until whoever inherited it has looked.
+    async fn assert_gone(pids: &[u32]) {
+        let look = || async {
+            let left: Vec<&u32> = pids.iter().filter(|pid| start_of(**pid).is_some()).collect();
+            if left.is_empty() { Look::Done(()) } else { Look::NotYet(format!("{left:?} still run")) }
+        };
+        until("their end", SOON, Duration::from_millis(10), look).await.expect("nothing is left");
+    }
+
+    #[tokio::test]
+    async fn what_a_process_has_started_ends_with_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let process = script(&directory, "sleep 1000 & echo $! > pids; exit 1").spawn().expect("a process");
+        assert_eq!(process.wait().await.code, 1);
+        assert_gone(&pids(&directory, 1).await).await;
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_what_left_the_group() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let text = "setsid sh -c 'echo $$ >> pids; trap \"\" TERM; sleep 1000 & echo $! >> pids; wait' & \
+                    trap 'exit 0' TERM; wait";
+        let process = script(&directory, text).spawn().expect("a process");
+        let pids = pids(&directory, 2).await;
+        process.stop(SOON).await;
+        assert_gone(&pids).await;
+    }
+
+    #[tokio::test]
+    async fn a_command_that_is_given_up_leaves_nothing() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let spec = script(&directory, "");
+        let text = "sh -c 'echo $$ >> pids; exec sleep 1000' | sh -c 'echo $$ >> pids; exec cat'";
+        let command = ["sh", "-c", text].map(str::to_owned);
+        let (given_up, pids) = tokio::join!(timeout(Duration::from_secs(1), spec.exec(&command)), pids(&directory, 2));
+        given_up.expect_err("it never ends by itself");
+        assert_gone(&pids).await;
+    }
+}

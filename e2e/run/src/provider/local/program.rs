@@ -1,0 +1,254 @@
+//! Which program on this machine stands for an image, as data. Main types: [`Programs`], [`Program`].
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use e2e_report::env_vars;
+use serde::{Deserialize, Serialize};
+
+/// Programs by image: `name:tag`, or `name` for every tag.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Programs(BTreeMap<String, Program>);
+
+/// How an image's container is run as a plain process.
+///
+/// In `run`, `env` and `rewrite`, `{port:N}` is the port of this machine that stands for container port N, and `{work}`
+/// is a private directory of the process.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Program {
+    /// A package of this workspace whose static binary stands for the image's entrypoint and for the container's command; its
+    /// args follow.
+    pub cargo: Option<String>,
+    /// Program and first arguments that stand for the image's entrypoint and for the container's command; its args follow.
+    pub run: Vec<String>,
+    /// A shell script that stands for the image's entrypoint; the container's command and args are its arguments.
+    pub script: Option<String>,
+    /// Programs that must be found.
+    pub binaries: Vec<String>,
+    /// Directories searched after `PATH`; one `*` stands for any name, and the last match in order of names is taken.
+    pub search: Vec<String>,
+    /// Debian packages that hold the binaries.
+    pub apt: Vec<String>,
+    /// Environment variables set over those of the manifest.
+    pub env: BTreeMap<String, String>,
+    /// Text replaced in mounted files, for each declared container port.
+    pub rewrite: Vec<Rewrite>,
+    /// The signal that asks the program to stop; SIGTERM unless set.
+    pub stop_signal: Option<StopSignal>,
+}
+
+/// A replacement in mounted files; `{container_port}` stands for each declared port in turn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rewrite {
+    /// The text to find.
+    pub find: String,
+    /// What stands there instead.
+    pub replace: String,
+}
+
+/// Signals that programs take for "stop".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StopSignal {
+    /// Stop now, politely.
+    #[serde(rename = "SIGINT")]
+    Interrupt,
+    /// Finish what is under way.
+    #[serde(rename = "SIGQUIT")]
+    Quit,
+    /// The default.
+    #[serde(rename = "SIGTERM")]
+    Terminate,
+}
+
+/// Why no program can stand for an image.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing is known about the image.
+    #[error(
+        "no local program stands for the image {image}; describe one in .config/e2e.toml under [local.\"{image}\"], or use --target docker"
+    )]
+    Unknown {
+        /// The image.
+        image: String,
+    },
+    /// Programs are missing and cannot be installed here.
+    #[error("{} not found for the image {image} (searched ${variable}, PATH{searched}){install}", binaries.join(", "))]
+    Missing {
+        /// The image.
+        image: String,
+        /// Which programs.
+        binaries: Vec<String>,
+        /// The variable that can name their directory.
+        variable: String,
+        /// Further directories.
+        searched: String,
+        /// What to install.
+        install: String,
+    },
+    /// apt could not install them.
+    #[error("apt-get could not install {packages} for the image {image}: {reason}")]
+    Install {
+        /// The image.
+        image: String,
+        /// The packages.
+        packages: String,
+        /// The last line that apt printed.
+        reason: String,
+    },
+}
+
+impl Programs {
+    /// Those that the framework knows: the official postgres, redis and nginx images.
+    pub fn stock() -> Self {
+        // The file is part of the build and a test reads it.
+        toml::from_str(include_str!("stock/programs.toml")).expect("stock/programs.toml is valid")
+    }
+
+    /// These, over `others` where both name an image.
+    pub fn over(&self, others: Self) -> Self {
+        let mut all = others.0;
+        all.extend(self.0.clone());
+        Self(all)
+    }
+
+    /// The program that stands for an image.
+    pub fn for_image(&self, image: &str) -> Result<&Program, Error> {
+        self.0
+            .get(image)
+            .or_else(|| self.0.get(without_tag(image)))
+            .ok_or_else(|| Error::Unknown { image: image.to_owned() })
+    }
+}
+
+/// `docker.io/library/postgres:15` and `postgres:15` are `postgres`.
+fn without_tag(image: &str) -> &str {
+    let name = image.split('@').next().unwrap_or(image);
+    let name = name.strip_prefix("docker.io/library/").unwrap_or(name);
+    match name.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => name,
+        _ => name,
+    }
+}
+
+impl Program {
+    /// The script's text, a stock one or a file of the project.
+    pub(super) fn script_text(&self, root: &Path) -> std::io::Result<Option<String>> {
+        Ok(match self.script.as_deref() {
+            None => None,
+            Some("stock:postgres") => Some(include_str!("stock/postgres.sh").to_owned()),
+            Some("stock:redis") => Some(include_str!("stock/redis.sh").to_owned()),
+            Some("stock:nginx") => Some(include_str!("stock/nginx.sh").to_owned()),
+            Some(path) => Some(std::fs::read_to_string(root.join(path))?),
+        })
+    }
+
+    /// Directories that hold the binaries, or what is missing.
+    pub(super) fn find(&self, image: &str) -> Result<Vec<PathBuf>, Error> {
+        let variable = bin_variable(image);
+        let mut directories: Vec<PathBuf> = std::env::var_os(&variable).map(PathBuf::from).into_iter().collect();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        directories.extend(std::env::split_paths(&path));
+        directories.extend(self.search.iter().flat_map(|pattern| expand(pattern)));
+        let mut found = Vec::new();
+        let mut missing = Vec::new();
+        for binary in &self.binaries {
+            // All binaries of one program come from the first directory that has them all, if there is one.
+            match directories.iter().find(|directory| directory.join(binary).is_file()) {
+                Some(directory) if !found.contains(directory) => found.push(directory.clone()),
+                Some(_) => {}
+                None => missing.push(binary.clone()),
+            }
+        }
+        if let Some(whole) =
+            directories.iter().find(|directory| self.binaries.iter().all(|binary| directory.join(binary).is_file()))
+        {
+            return Ok(vec![whole.clone()]);
+        }
+        if missing.is_empty() {
+            return Ok(found);
+        }
+        let searched = self.search.iter().map(|directory| format!(", {directory}")).collect();
+        let install = if self.apt.is_empty() {
+            String::new()
+        } else {
+            format!("; install them with: apt-get install --no-install-recommends {}", self.apt.join(" "))
+        };
+        Err(Error::Missing { image: image.to_owned(), binaries: missing, variable, searched, install })
+    }
+}
+
+/// `postgres:15` is looked up in `E2E_POSTGRES_BIN`.
+fn bin_variable(image: &str) -> String {
+    let name = without_tag(image).rsplit('/').next().unwrap_or_default();
+    let name: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+    format!("{}{name}_BIN", env_vars::E2E_BIN_PREFIX)
+}
+
+/// Directories that a pattern names, the last in order of names first, so that the newest version wins.
+fn expand(pattern: &str) -> Vec<PathBuf> {
+    let Some((before, after)) = pattern.split_once('*') else { return vec![pattern.into()] };
+    // `/usr/pgsql-*/bin`: the parent is /usr, and names begin with `pgsql-`.
+    let (parent, prefix) = before.rsplit_once('/').unwrap_or((".", before));
+    let (suffix, rest) = after.split_once('/').unwrap_or((after, ""));
+    let matches =
+        |name: &str| name.len() >= prefix.len() + suffix.len() && name.starts_with(prefix) && name.ends_with(suffix);
+    let mut found: Vec<PathBuf> = std::fs::read_dir(parent)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.file_name().to_str().is_some_and(matches))
+        .map(|entry| entry.path().join(rest))
+        .collect();
+    found.sort();
+    found.reverse();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stock_programs_are_readable_and_found_by_any_tag() {
+        let stock = Programs::stock();
+        for image in ["postgres:15", "docker.io/library/redis:7-alpine", "nginx"] {
+            let program = stock.for_image(image).unwrap();
+            assert!(program.script_text(Path::new("/")).unwrap().is_some(), "{image}");
+        }
+        let error = stock.for_image("mongo:7").unwrap_err().to_string();
+        assert!(error.contains("mongo:7") && error.contains("[local."), "{error}");
+    }
+
+    #[test]
+    fn the_project_s_own_program_wins() {
+        let own: Programs = toml::from_str("[redis]\nrun = ['valkey-server']\n").unwrap();
+        assert_eq!(own.over(Programs::stock()).for_image("redis:7").unwrap().run, ["valkey-server"]);
+    }
+
+    #[test]
+    fn a_star_stands_for_part_of_a_name() {
+        let directory = tempfile::tempdir().unwrap();
+        for version in ["pgsql-14", "pgsql-15", "mysql-8"] {
+            std::fs::create_dir_all(directory.path().join(version).join("bin")).unwrap();
+        }
+        let pattern = format!("{}/pgsql-*/bin", directory.path().display());
+        let expected = ["pgsql-15/bin", "pgsql-14/bin"].map(|path| directory.path().join(path));
+        assert_eq!(expand(&pattern), expected);
+    }
+
+    #[test]
+    fn missing_binaries_are_named_with_the_remedy() {
+        let program =
+            Program { binaries: vec!["no-such-binary".into()], apt: vec!["thing".into()], ..Program::default() };
+        let error = program.find("team/thing-db:1").unwrap_err().to_string();
+        assert!(
+            error.contains("no-such-binary") && error.contains("E2E_THING_DB_BIN") && error.contains("apt-get install")
+        );
+    }
+}

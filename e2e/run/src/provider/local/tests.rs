@@ -1,0 +1,71 @@
+//! Pods as processes, with programs that every machine has.
+
+use e2e_node::poll::{Look, until};
+
+use super::*;
+use crate::provider::{pods, testing::plan_of_pod};
+
+const POD: &str = "app-0";
+
+/// The pods of a plan, whose images `IMAGE` are a shell that runs the argument of each container.
+fn local(directory: &tempfile::TempDir, spec: &str) -> LocalPods {
+    let plan = plan_of_pod(&spec.replace("IMAGE", "sh:1"));
+    let run = RunDir::create(directory.path(), "one", |_| Ok(())).expect("a run directory");
+    let program = Program { run: vec!["sh".to_owned(), "-c".to_owned()], ..Program::default() };
+    let found = FoundProgram { program, directories: Vec::new(), binary: None };
+    let found = FoundPrograms::from([("sh:1".to_owned(), found)]);
+    LocalPods::prepare(&plan, pods::of(&plan), &found, directory.path(), &run).expect("places for pods")
+}
+
+/// What a container has written when it has ended.
+async fn output(pods: &LocalPods, container: &str) -> String {
+    pods.start(POD, container).expect("a shell");
+    pods.wait_exit(POD, container).await;
+    pods.logs().remove(&(POD.to_owned(), container.to_owned())).expect("a log").trim().to_owned()
+}
+
+#[tokio::test]
+async fn a_pod_knows_the_address_that_probes_name() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let spec = "{ containers: [{ name: app, image: IMAGE, args: ['echo allowed: $ALLOWED_HOSTS'], env: [\
+                { name: POD_IP, valueFrom: { fieldRef: { fieldPath: status.podIP } } },\
+                { name: ALLOWED_HOSTS, value: 'api,$(POD_IP)' }] }] }";
+    let pods = local(&directory, spec);
+    let named = pods.target(POD).expect("the pod").pod_ip;
+    assert_eq!(output(&pods, "app").await, format!("allowed: api,{named}"));
+    pods.teardown().await.expect("everything is removed");
+}
+
+#[tokio::test]
+async fn volumes_are_what_each_container_mounts() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let spec = "{ containers: [\
+                { name: one, image: IMAGE, args: ['echo one > /data/sub/x; cat /podinfo/name /podinfo/namespace'], volumeMounts: [\
+                  { name: a, mountPath: /data }, { name: a, mountPath: /data/sub, subPath: deep/inside },\
+                  { name: info, mountPath: /podinfo }] },\
+                { name: two, image: IMAGE, args: ['ls /data; cat /other/deep/inside/x'], volumeMounts: [\
+                  { name: b, mountPath: /data }, { name: a, mountPath: /other }] }],\
+                volumes: [{ name: a, emptyDir: {} }, { name: b, emptyDir: {} }, { name: info, downwardAPI: { items: [\
+                  { path: name, fieldRef: { fieldPath: metadata.name } },\
+                  { path: namespace, fieldRef: { fieldPath: metadata.namespace } }] } }] }";
+    let pods = local(&directory, spec);
+    assert_eq!(output(&pods, "one").await, "app-0e2e-one");
+    assert_eq!(output(&pods, "two").await, "one", "its own /data is empty");
+    pods.teardown().await.expect("everything is removed");
+}
+
+#[tokio::test]
+async fn a_container_that_ends_leaves_no_process() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let pods =
+        local(&directory, "{ containers: [{ name: app, image: IMAGE, args: ['sleep 1000 & echo $!; exit 1'] }] }");
+    let left: u32 = output(&pods, "app").await.parse().expect("a number");
+    let look = || async {
+        match super::super::owner::start_of(left) {
+            None => Look::Done(()),
+            Some(_) => Look::NotYet(format!("{left} runs")),
+        }
+    };
+    until("its end", Duration::from_secs(5), Duration::from_millis(10), look).await.expect("nothing is left");
+    pods.teardown().await.expect("everything is removed");
+}

@@ -1,0 +1,105 @@
+//! Directories, user and logs of plain processes. Main type: [`Workspace`].
+
+use std::{
+    fs,
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown},
+    path::{Path, PathBuf},
+};
+
+use e2e_report::run_dir::{RunDir, WORK};
+
+use super::FoundProgram;
+use crate::provider::Error;
+
+/// `nobody` on Linux: PostgreSQL refuses to run as root, and no server needs to.
+const NOBODY: (u32, u32) = (65_534, 65_534);
+
+/// The link in a run directory to a workspace that had to be elsewhere.
+pub(crate) const OUTSIDE: &str = "work.link";
+
+/// Where the processes of one run keep their data.
+#[derive(Debug)]
+pub(super) struct Workspace {
+    path: PathBuf,
+    logs: PathBuf,
+    user: Option<(u32, u32)>,
+}
+
+impl Workspace {
+    /// `work` in the run directory; or, when this is root and another user could not get there, a directory in the system's
+    /// temporary one.
+    pub(super) fn create(directory: &RunDir) -> Result<Self, Error> {
+        let is_root = rustix::process::geteuid().is_root();
+        let inside = directory.join(WORK);
+        let path = if is_root && !traversable(&inside) {
+            let outside = std::env::temp_dir().join(format!("e2e-{}", directory.id()));
+            // Left for `gc`, which follows it when the run could not clean up.
+            let link = directory.join(OUTSIDE);
+            std::os::unix::fs::symlink(&outside, &link).map_err(|error| failed(&link, &error))?;
+            outside
+        } else {
+            inside
+        };
+        let logs = path.join("logs");
+        let workspace = Self { path, logs, user: is_root.then_some(NOBODY) };
+        // It holds the files of Secrets.
+        workspace.private_directory(&workspace.path)?;
+        fs::create_dir(&workspace.logs).map_err(|error| failed(&workspace.logs, &error))?;
+        Ok(workspace)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whom processes run as, when this process may choose.
+    pub(super) fn user(&self) -> Option<(u32, u32)> {
+        self.user
+    }
+
+    pub(super) fn log(&self, pod: &str, container: &str) -> PathBuf {
+        self.logs.join(format!("{pod}.{container}.log"))
+    }
+
+    /// A directory that only the processes can use.
+    pub(super) fn private_directory(&self, path: &Path) -> Result<(), Error> {
+        fs::DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(|error| failed(path, &error))?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(|error| failed(path, &error))?;
+        self.user
+            .map_or(Ok(()), |(user, group)| chown(path, Some(user), Some(group)).map_err(|error| failed(path, &error)))
+    }
+
+    pub(super) fn write(&self, path: &Path, text: &str) -> Result<(), Error> {
+        fs::write(path, text).map_err(|error| failed(path, &error))
+    }
+
+    /// A program whose binary the processes' user can reach; where it cannot, a copy.
+    pub(super) fn reachable(&self, mut found: FoundProgram) -> Result<FoundProgram, Error> {
+        if let (Some(binary), Some(_)) = (&found.binary, self.user)
+            && !traversable(binary)
+        {
+            let copy = self.path.join(binary.file_name().unwrap_or_default());
+            if !copy.exists() {
+                fs::copy(binary, &copy).map_err(|error| failed(&copy, &error))?;
+            }
+            found.binary = Some(copy);
+        }
+        Ok(found)
+    }
+
+    pub(super) fn remove(&self) -> Result<(), Error> {
+        match fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(&self.path, &error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether every user can pass through all directories above.
+fn traversable(path: &Path) -> bool {
+    path.ancestors().skip(1).all(|directory| fs::metadata(directory).is_ok_and(|metadata| metadata.mode() & 0o001 != 0))
+}
+
+fn failed(path: &Path, error: &std::io::Error) -> Error {
+    Error::File { path: path.to_owned(), reason: error.to_string() }
+}

@@ -1,0 +1,405 @@
+//! One run from manifests to report, as a pipeline. Main function: [`run`].
+
+mod bring_up;
+mod collect;
+mod error;
+mod examine;
+mod keeper;
+mod main;
+mod nextest;
+mod place;
+mod prepare;
+pub mod several;
+mod suites;
+mod system;
+
+use std::{
+    any::Any,
+    collections::BTreeMap,
+    future::Future,
+    panic::AssertUnwindSafe,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use e2e_plan::{Set, target::Target};
+use e2e_report::{
+    report::{Report, Verdict},
+    run_dir::{self, RunDir},
+};
+use futures_util::FutureExt;
+
+use self::{bring_up::Up, place::LaidOut, prepare::Prepared, system::System};
+use crate::{
+    config::{self, Config},
+    exit::ExitCode,
+    progress::Progress,
+    provider::{Provider, k8s},
+};
+
+pub use self::{
+    collect::{load, report_again},
+    error::Error,
+    main::{leave_cargo, main},
+    nextest::ensure as ensure_nextest,
+    prepare::{Leftovers, cluster, collect_garbage, docker_engine, make_images},
+};
+
+/// What to run and how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The project's root: paths of the configuration start here.
+    pub root: PathBuf,
+    /// The configuration; `.config/e2e.toml` below the root unless set.
+    pub config: Option<PathBuf>,
+    /// Where runs are kept; `e2e` in cargo's target directory unless set.
+    pub runs: Option<PathBuf>,
+    /// Where; `None` takes docker when an engine answers, else local.
+    pub target: Option<Target>,
+    /// How many agents make a load that comes from inside.
+    pub agents: u32,
+    /// Whether the load comes from this machine; from inside where there can be agents unless set.
+    pub load_from_host: Option<bool>,
+    /// On docker, publish ports and reach pods through them although this machine routes to pods, as clients elsewhere have to.
+    pub published_ports: bool,
+    /// Which cluster, for the target k8s.
+    pub cluster: k8s::Options,
+    /// Directories with patches, applied in order.
+    pub overlays: Vec<PathBuf>,
+    /// Single environment variables.
+    pub sets: Vec<Set>,
+    /// Numbers of replicas by component.
+    pub replicas: BTreeMap<String, u32>,
+    /// Overrides `scenario.clients`.
+    pub clients: Option<u32>,
+    /// Overrides the length of both load suites.
+    pub duration: Option<Duration>,
+    /// Overrides `scenario.seed`.
+    pub seed: Option<u64>,
+    /// Only the checks that match, in nextest's language of filtersets; all of them unless set.
+    pub filter: Option<String>,
+    /// Accept the snapshot as it is now.
+    pub update_snapshots: bool,
+    /// Only bring the system up, or also run the suites.
+    pub suites: bool,
+    /// Leave the system up at the end, until somebody stops it. What is said from then on goes to [`HELD_LOG`] in the run
+    /// directory, so that a pipe to which the start was written can end.
+    pub hold: bool,
+    /// The run's id; a new one unless set.
+    pub run_id: Option<String>,
+}
+
+impl Options {
+    /// A whole run of the project at `root`.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self {
+            root: root.into(),
+            config: None,
+            runs: None,
+            target: None,
+            agents: 1,
+            load_from_host: None,
+            published_ports: false,
+            cluster: k8s::Options::default(),
+            overlays: Vec::new(),
+            sets: Vec::new(),
+            replicas: BTreeMap::new(),
+            clients: None,
+            duration: None,
+            seed: None,
+            filter: None,
+            update_snapshots: false,
+            suites: true,
+            hold: false,
+            run_id: None,
+        }
+    }
+
+    /// The same run, which ends only when everything of it is gone: for runs that are measured one after the other.
+    #[must_use]
+    pub fn waiting(mut self) -> Self {
+        self.cluster.wait = true;
+        self
+    }
+
+    /// Where runs are kept.
+    pub fn runs(&self) -> PathBuf {
+        match &self.runs {
+            Some(runs) => self.root.join(runs),
+            None => suites::target_directory(&self.root).join("e2e"),
+        }
+    }
+
+    /// The configuration, as errors name it from the project's root.
+    pub fn read_config(&self) -> Result<Config, config::Error> {
+        let path = self.config.clone().unwrap_or_else(|| self.root.join(".config/e2e.toml"));
+        Config::read(&path, path.strip_prefix(&self.root).unwrap_or(&path))
+    }
+
+    /// Whether the manifests run as they are and all checks run, which is what snapshots are about.
+    fn is_unchanged(&self) -> bool {
+        self.overlays.is_empty() && self.sets.is_empty() && self.replicas.is_empty() && self.filter.is_none()
+    }
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// For the process.
+    pub exit: ExitCode,
+    /// Where everything is.
+    pub directory: RunDir,
+    /// The report; absent when the suites were not asked for.
+    pub report: Option<Report>,
+    /// The difference to the snapshot, when there is one.
+    pub snapshot_difference: Option<String>,
+}
+
+/// Runs everything and removes what was started, whatever happens in between: success, failure, a panic, SIGINT or SIGTERM.
+pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error> {
+    let started = Instant::now();
+    // Before anything is made: from here on a signal ends the run in order.
+    let signal = Signal::install().map_err(Error::Signals)?;
+    let prepared = signal.or(prepare::prepare(&options, progress)).await.ok_or(Error::NotStarted)??;
+
+    let provided = signal.insisted(&prepared, caught(provide(&prepared, &options, &signal, progress))).await;
+    let (provider, began) = match provided {
+        Some(Ok(Ok(provided))) => provided,
+        ended => {
+            let failed = ended.map_or_else(|| prepared.interrupted(), error_of);
+            prepared.removing().iter().for_each(|line| progress.parting_line(line));
+            let removed = signal.insisted(&prepared, prepare::abandon(&prepared)).await;
+            return Err(both(failed, prepared.removed(removed), progress));
+        }
+    };
+    let system = System::start(provider, &prepared, began, progress).await?;
+    let worked = caught(async {
+        let up = work(&system, &prepared, &options, &signal, progress).await?;
+        if options.hold {
+            hold(&system, &prepared, &options, &signal, progress, started, up).await?;
+        }
+        Ok(up)
+    });
+    let worked = worked.await;
+    progress.live_done();
+    prepared.removing().iter().for_each(|line| progress.parting_line(line));
+    let removed = prepared.removed(signal.insisted(&prepared, system.remove(&prepared)).await);
+    let up = match worked {
+        Ok(Ok(up)) => up,
+        failed => return Err(both(error_of(failed), removed, progress)),
+    };
+    let outcome = if !options.suites || options.hold {
+        let directory = prepared.directory.clone();
+        Outcome { exit: ExitCode::Pass, directory, report: None, snapshot_difference: None }
+    } else {
+        // What was measured is told, whatever became of the removal.
+        finish(&prepared, &options, &signal, started, up).await?
+    };
+    removed.map(|()| outcome)
+}
+
+/// Builds what the suites run and what the system runs, side by side since they do not wait for one another, and makes the place
+/// for the system's pods. Returns it with the moment from which on the bring-up counts.
+async fn provide(
+    prepared: &Prepared,
+    options: &Options,
+    signal: &Signal,
+    progress: &Progress,
+) -> Result<(Provider, Instant), Error> {
+    let suites = async {
+        if options.suites && prepared.config.needs_nextest() {
+            nextest::ensure(progress).await?;
+            nextest::build(&prepared.config.suites, options.filter.as_deref(), &prepared.root, progress).await?;
+        }
+        Ok(())
+    };
+    let built = async { tokio::try_join!(place::stock(prepared, progress), suites) };
+    let built = async { signal.or(built).await.ok_or_else(|| prepared.interrupted())? };
+    // A panic of the one must not cut the other short.
+    let (built, laid_out) = tokio::join!(caught(built), place::lay_out(prepared, signal, progress));
+    let ((programs, ()), laid_out) = (built.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?, laid_out?);
+    let now = Instant::now();
+    Ok(match laid_out {
+        // That counts, although it went on beside what does not.
+        Some(LaidOut { provider, took }) => (provider, now.checked_sub(took).unwrap_or(now)),
+        None => (place::provide(prepared, &programs).await?, now),
+    })
+}
+
+/// Of two errors, the one that leaves something behind; the other one is said before it, unless it claims the contrary.
+fn both(error: Error, removed: Result<(), Error>, progress: &Progress) -> Error {
+    let Err(removed) = removed else { return error };
+    if !matches!(error, Error::Interrupted { .. }) {
+        progress.line(error.to_string());
+    }
+    removed
+}
+
+/// Everything between "it runs" and "it is removed".
+async fn work(
+    system: &System,
+    prepared: &Prepared,
+    options: &Options,
+    signal: &Signal,
+    progress: &Progress,
+) -> Result<Up, Error> {
+    let interrupted = || prepared.interrupted();
+    let up = signal.or(bring_up::wait(system, prepared, progress)).await.ok_or_else(interrupted)??;
+    if options.suites {
+        let odd = match up {
+            Up::Ready | Up::Unready => suites::run(system, prepared, signal, progress).await?,
+            Up::Stuck => {
+                progress.line("the suites are not run: there is no whole system to test");
+                None
+            }
+        };
+        if let Some(odd) = &odd {
+            progress.line(format!("`{}` did not end as it should: {}; {}", odd.command, odd.reason, odd.remedy));
+        }
+        signal.or(collect::gather(system, prepared, progress)).await.ok_or_else(interrupted)??;
+        if let Some(odd) = &odd {
+            prepared.directory.write_json(run_dir::SUITES, odd)?;
+        }
+    }
+    Ok(up)
+}
+
+/// The work's result, or the panic that ended it.
+async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Box<dyn Any + Send>> {
+    AssertUnwindSafe(work).catch_unwind().await
+}
+
+/// What ended work that did not succeed; a panic goes on from here, where everything has been removed.
+fn error_of<T>(ended: Result<Result<T, Error>, Box<dyn Any + Send>>) -> Error {
+    match ended {
+        Err(panic) => std::panic::resume_unwind(panic),
+        Ok(Err(error)) => error,
+        Ok(Ok(_)) => unreachable!("only what did not succeed has an error"),
+    }
+}
+
+/// Makes the report and compares it with the snapshot.
+async fn finish(
+    prepared: &Prepared,
+    options: &Options,
+    signal: &Signal,
+    started: Instant,
+    up: Up,
+) -> Result<Outcome, Error> {
+    let directory = prepared.directory.clone();
+    let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    directory.write_json(collect::DURATION, &duration_ms)?;
+    let report = report_again(&directory)?;
+    let is_comparable = options.is_unchanged() && report.verdict != Verdict::Incomplete && up != Up::Stuck;
+    let snapshot_difference = match is_comparable {
+        true => suites::compare_snapshot(prepared, signal, options.update_snapshots).await?,
+        false => None,
+    };
+    let exit = match (report.verdict, &snapshot_difference) {
+        _ if up == Up::Stuck => ExitCode::NotUp,
+        (Verdict::Fail, _) | (Verdict::Pass, Some(_)) => ExitCode::Fail,
+        (Verdict::Pass, None) => ExitCode::Pass,
+        (Verdict::Incomplete, _) => ExitCode::Incomplete,
+    };
+    Ok(Outcome { exit, directory, report: Some(report), snapshot_difference })
+}
+
+/// Says that the system is up, lets the starter go, and waits until somebody asks for the end.
+async fn hold(
+    system: &System,
+    prepared: &Prepared,
+    options: &Options,
+    signal: &Signal,
+    progress: &Progress,
+    started: Instant,
+    up: Up,
+) -> Result<(), Error> {
+    let exit = match (options.suites, up) {
+        (true, _) => finish(prepared, options, signal, started, up).await?.exit,
+        (false, Up::Ready | Up::Unready) => ExitCode::Pass,
+        (false, Up::Stuck) => ExitCode::NotUp,
+    };
+    progress.line("the system stays up");
+    let log = prepared.directory.write(HELD_LOG, "")?;
+    let log = std::fs::OpenOptions::new().append(true).open(log).map_err(Error::Hold)?;
+    rustix::stdio::dup2_stdout(&log)
+        .and_then(|()| rustix::stdio::dup2_stderr(&log))
+        .map_err(|e| Error::Hold(e.into()))?;
+    prepared.directory.write(HELD, &(exit as u8).to_string())?;
+    let _ = signal.or(system.stopped()).await;
+    Ok(())
+}
+
+/// Written by a run that holds its system, with the exit code that it would have ended with.
+pub const HELD: &str = "held";
+/// What a run that holds its system says from then on.
+pub const HELD_LOG: &str = "held.log";
+
+/// Who presses Ctrl-C twice in a hurry still gets what a cluster does at once: a request to one that is well takes a tenth of this.
+const IN_A_HURRY: Duration = Duration::from_secs(2);
+
+/// SIGINT and SIGTERM, from the moment of installation on: how many have come.
+struct Signal {
+    received: tokio::sync::watch::Receiver<u32>,
+}
+
+impl Signal {
+    fn install() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let (sender, received) = tokio::sync::watch::channel(0);
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                sender.send_modify(|received| *received += 1);
+            }
+        });
+        Ok(Self { received })
+    }
+
+    /// The work's result, or `None` when a signal came first.
+    async fn or<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.come(1) => None,
+            result = work => Some(result),
+        }
+    }
+
+    /// The result of work that one signal must not cut short, or `None` when a second one ended the wait for a cluster: what it
+    /// was told to do, it does without this process. On other targets later signals are ignored, since there this process is who
+    /// has to remove what was started.
+    async fn insisted<T>(&self, prepared: &Prepared, work: impl Future<Output = T>) -> Option<T> {
+        if prepared.target() != Target::K8s {
+            return Some(work.await);
+        }
+        let begun = tokio::time::Instant::now();
+        let insists = async {
+            self.come(2).await;
+            tokio::time::sleep_until(begun + IN_A_HURRY).await;
+        };
+        tokio::select! {
+            biased;
+            () = insists => None,
+            result = work => Some(result),
+        }
+    }
+
+    /// Ready once so many signals have come.
+    async fn come(&self, signals: u32) {
+        let mut received = self.received.clone();
+        // The sender lives as long as the process.
+        let _ = received.wait_for(|received| *received >= signals).await;
+    }
+}
+
+/// Asks a process to stop, as Ctrl-C does.
+pub fn stop_process(pid: u32) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
+        // It may have ended just now.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+    }
+}

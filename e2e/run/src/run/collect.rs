@@ -1,0 +1,133 @@
+//! Evidence into the run directory, and a report out of it. Main functions: [`gather()`], [`load`], [`report_again`].
+
+use std::collections::BTreeMap;
+
+use e2e_kubelet::snapshot::Snapshot;
+use e2e_report::{
+    diagnose::{RunData, Test},
+    evidence::{self, CLUSTER, DOCTOR, PODS, RESOURCES, SATURATION, THROTTLING},
+    record::Record,
+    report::{Report, html, markdown},
+    run_dir::{self, RunDir},
+};
+
+use super::{Error, prepare::Prepared, system::System};
+use crate::{gather, progress::Progress};
+
+/// Length of the run in milliseconds.
+pub(super) const DURATION: &str = "duration_ms.json";
+/// Lines of a log that a finding shows: enough for a panic or a refused connection with its context.
+const LOG_LINES: usize = 12;
+
+/// Takes everything that teardown would destroy.
+pub(super) async fn gather(system: &System, prepared: &Prepared, progress: &Progress) -> Result<(), Error> {
+    progress.line("gathering evidence");
+    let snapshot = system.keeper.snapshot();
+    prepared.directory.write_json(DOCTOR, &system.examinations.finish(&snapshot).await)?;
+    let secrets: Vec<String> = prepared.secrets.values().cloned().collect();
+    gather::gather(&system.provider, &snapshot, &system.resources, &secrets, &prepared.directory).await?;
+    gather::scrub(&prepared.directory, &secrets)?;
+    Ok(())
+}
+
+/// Reads a run directory.
+pub fn load(directory: &RunDir) -> Result<RunData, run_dir::Error> {
+    let snapshot: Snapshot = directory.read_json(PODS)?;
+    let mut logs = BTreeMap::new();
+    for (pod, report) in &snapshot.pods {
+        for container in report.init_containers.iter().chain(&report.containers) {
+            if let Ok(text) = directory.read(evidence::log_file(pod, &container.name)) {
+                logs.insert(format!("{pod}.{}", container.name), last_lines(&text));
+            }
+        }
+    }
+    // A system that did not come up was not tested.
+    let junit = match directory.join(run_dir::JUNIT).exists() {
+        true => directory.read(run_dir::JUNIT)?,
+        false => String::new(),
+    };
+    let records = Record::read_all(directory)?;
+    let load_files = records.iter().map(|record| evidence::load_file(&record.suite));
+    Ok(RunData {
+        load_files: load_files.filter(|file| directory.join(file).exists()).collect(),
+        request: directory.read_json(run_dir::REQUEST)?,
+        duration_ms: directory.read_json_if_there(DURATION)?.unwrap_or(0),
+        environment: directory.read_json(run_dir::ENVIRONMENT)?,
+        records,
+        tests: tests(&junit),
+        suites: directory.read_json_if_there(run_dir::SUITES)?,
+        snapshot,
+        resources: directory.read_json(RESOURCES)?,
+        saturation: directory.read_json(SATURATION)?,
+        // Runs of earlier versions did not look.
+        throttling: directory.read_json_if_there(THROTTLING)?.unwrap_or_default(),
+        cluster: directory.read_json_if_there(CLUSTER)?,
+        doctor: directory.read_json(DOCTOR)?,
+        logs,
+    })
+}
+
+/// Makes the report of a run directory and writes it there.
+pub fn report_again(directory: &RunDir) -> Result<Report, Error> {
+    let report = Report::new(&load(directory)?);
+    directory.write_json(run_dir::REPORT_JSON, &report)?;
+    directory.write(run_dir::REPORT_MARKDOWN, &markdown::render(&report))?;
+    directory.write(run_dir::REPORT_HTML, &html::render(&report))?;
+    Ok(report)
+}
+
+fn last_lines(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+}
+
+/// The tests of a JUnit file. One that is cut short gives none: who knows what stood in the rest.
+fn tests(junit: &str) -> Vec<Test> {
+    let Ok(document) = roxmltree::Document::parse(junit) else { return Vec::new() };
+    let cases = document.descendants().filter(|node| node.has_tag_name("testcase"));
+    let test = |case: roxmltree::Node<'_, '_>| {
+        let failure = case.children().find(|child| child.has_tag_name("failure") || child.has_tag_name("error"));
+        Some(Test {
+            binary: case.attribute("classname").unwrap_or_default().to_owned(),
+            name: case.attribute("name")?.to_owned(),
+            passed: failure.is_none(),
+            failure: failure.and_then(|failure| failure.attribute("type")).map(str::to_owned),
+        })
+    };
+    cases.filter_map(test).collect()
+}
+
+#[cfg(test)]
+mod tests_of_collect {
+    use super::*;
+
+    #[test]
+    fn junit_names_tests_and_failures() {
+        let junit = r#"<testsuites><testsuite name="e2e::suites">
+            <testcase name="health::a" classname="e2e::suites"/>
+            <testcase name="probes::b" classname="e2e::suites"><failure type="test timeout">x</failure></testcase>
+            <testcase name="health::a" classname="e2e::more"><failure>x</failure></testcase>
+            </testsuite></testsuites>"#;
+        let test = |binary: &str, name: &str, passed, failure: Option<&str>| Test {
+            binary: binary.to_owned(),
+            name: name.to_owned(),
+            passed,
+            failure: failure.map(str::to_owned),
+        };
+        assert_eq!(
+            tests(junit),
+            [
+                test("e2e::suites", "health::a", true, None),
+                test("e2e::suites", "probes::b", false, Some("test timeout")),
+                test("e2e::more", "health::a", false, None),
+            ]
+        );
+        assert!(tests(&junit[..junit.len() / 2]).is_empty());
+    }
+
+    #[test]
+    fn a_log_is_cut_at_its_end() {
+        let text: String = (0..20).map(|line| format!("{line}\n")).collect();
+        assert!(last_lines(&text).starts_with("8\n9\n") && last_lines(&text).ends_with("19"));
+    }
+}

@@ -1,0 +1,139 @@
+//! Why a run has no report, told apart by exit code. Main type: [`Error`].
+
+use std::path::PathBuf;
+
+use e2e_plan::{self, manifests};
+use e2e_report::{environment, run_dir};
+
+use crate::{config, exit::ExitCode, provider};
+
+/// Why a run has no report.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration or a flag is wrong.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// The manifests cannot be read.
+    #[error(transparent)]
+    Manifests(#[from] manifests::Error),
+    /// The manifests cannot be a plan.
+    #[error(transparent)]
+    Plan(#[from] e2e_plan::Error),
+    /// The system could not be brought up.
+    #[error(transparent)]
+    Provider(#[from] provider::Error),
+    /// The run directory cannot be used.
+    #[error(transparent)]
+    RunDir(#[from] run_dir::Error),
+    /// An environment cannot be used.
+    #[error(transparent)]
+    Environment(#[from] environment::Error),
+    /// The control address cannot be used.
+    #[error("cannot listen on 127.0.0.1 for the suites: {0}; check the limits on ports and file descriptors")]
+    Control(std::io::Error),
+    /// The output of a system that stays up cannot go to a file.
+    #[error("cannot let go of the terminal: {0}; check the disk's room and the limit on file descriptors")]
+    Hold(std::io::Error),
+    /// Signals cannot be caught, so nothing was started that a signal would leave behind.
+    #[error("cannot catch SIGINT and SIGTERM: {0}")]
+    Signals(std::io::Error),
+    /// The program that runs the suites is not there.
+    #[error(
+        "the program {program} that runs the suites is nowhere in PATH; install it, or correct suites in .config/e2e.toml"
+    )]
+    NoSuites {
+        /// Its name.
+        program: String,
+    },
+    /// A filter where it means nothing.
+    #[error(
+        "--filter is in nextest's language, and `{suites}` runs the suites; leave it out, or set suites in .config/e2e.toml to a \
+         `cargo nextest run`"
+    )]
+    FilterWithoutNextest {
+        /// The command.
+        suites: String,
+    },
+    /// A filter that nextest does not understand; what it says of it was shown.
+    #[error(
+        "--filter {filter} is no filterset, as nextest says above; https://nexte.st/docs/filtersets has the language"
+    )]
+    Filter {
+        /// The filter.
+        filter: String,
+    },
+    /// The suites' command cannot be run.
+    #[error("cannot run the suites with `{command}`: {reason}; {remedy}")]
+    Suites {
+        /// The command.
+        command: String,
+        /// Why.
+        reason: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// No side, or a side without a run.
+    #[error("there is nothing to compare: every side needs a run that has a report")]
+    NothingToCompare,
+    /// A run without a report.
+    #[error(
+        "the run {run} cannot be compared: {reason}; `cargo xtask report {run}` makes its report where its evidence is whole"
+    )]
+    NoReport {
+        /// Its id.
+        run: String,
+        /// Why its report cannot be read.
+        reason: run_dir::Error,
+    },
+    /// A signal came before anything was made.
+    #[error("interrupted before anything was started")]
+    NotStarted,
+    /// A signal came; everything that was started has been removed.
+    #[error("interrupted; everything that was started has been removed, what was found so far is in {}", directory.display())]
+    Interrupted {
+        /// The run directory.
+        directory: PathBuf,
+    },
+    /// The work is done, and what was started could not be removed.
+    #[error(
+        "not everything could be removed: {reason}; `cargo xtask gc` removes the rest once that works again, what \
+         was found is in {}",
+        directory.display()
+    )]
+    NotRemoved {
+        /// Why.
+        reason: String,
+        /// The run directory.
+        directory: PathBuf,
+    },
+}
+
+impl Error {
+    /// The exit code that tells it apart.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Config(_)
+            | Self::Manifests(_)
+            | Self::Plan(_)
+            | Self::Environment(_)
+            | Self::FilterWithoutNextest { .. }
+            | Self::Filter { .. }
+            | Self::NothingToCompare
+            | Self::NoReport { .. } => ExitCode::BadInput,
+            Self::Provider(provider::Error::Cluster(error)) if error.is_bad_input() => ExitCode::BadInput,
+            // Only the manifests know these images, so it is they that have to change.
+            Self::Provider(provider::Error::Program(provider::local::ProgramError::Unknown { .. })) => {
+                ExitCode::BadInput
+            }
+            Self::Provider(_)
+            | Self::RunDir(_)
+            | Self::Control(_)
+            | Self::Hold(_)
+            | Self::Signals(_)
+            | Self::NotRemoved { .. }
+            | Self::NoSuites { .. } => ExitCode::NotUp,
+            Self::Suites { .. } => ExitCode::Incomplete,
+            Self::NotStarted | Self::Interrupted { .. } => ExitCode::Interrupted,
+        }
+    }
+}

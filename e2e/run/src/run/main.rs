@@ -1,0 +1,61 @@
+//! A whole program for projects that have no commands of their own. Main function: [`main`].
+
+use e2e_report::{env_vars, report::summary, run_dir};
+
+use super::{Options, run};
+use crate::{
+    exit::ExitCode,
+    progress::{Progress, wants_colour},
+};
+
+/// Starts this program anew without the variables that `cargo run` sets for a program's package, if there are any.
+///
+/// See [`env_vars::of_cargo`]. To be called first. Where starting anew fails, everything works as well, and builds take longer.
+pub fn leave_cargo() {
+    use std::{env, os::unix::process::CommandExt, process::Command};
+    let cargos = env_vars::of_cargo();
+    if let (false, Ok(program)) = (cargos.is_empty(), env::current_exe()) {
+        let mut anew = Command::new(program);
+        anew.args(env::args_os().skip(1));
+        for name in &cargos {
+            anew.env_remove(name);
+        }
+        // Comes back only where it failed.
+        let _ = anew.exec();
+    }
+}
+
+/// Runs the project and says what came of it: the summary on standard output, everything else on standard error. What it
+/// returns is one of the [exit codes](ExitCode).
+///
+/// ```no_run
+/// fn main() -> std::process::ExitCode {
+///     e2e::run::main(e2e::run::Options::new(env!("CARGO_MANIFEST_DIR")))
+/// }
+/// ```
+pub fn main(options: Options) -> std::process::ExitCode {
+    leave_cargo();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start the runtime: {error}; check the limits on threads and file descriptors");
+            return ExitCode::NotUp.into();
+        }
+    };
+    let progress = Progress::new();
+    let outcome = match runtime.block_on(run(options, &progress)) {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return error.exit_code().into();
+        }
+    };
+    if let Some(report) = &outcome.report {
+        println!("{}", summary::render(report, &progress.elapsed(), wants_colour()));
+    }
+    if let Some(difference) = &outcome.snapshot_difference {
+        eprintln!("{difference}\nthe snapshot changed; accept it with `update_snapshots` and review the difference");
+    }
+    eprintln!("report: {}", outcome.directory.join(run_dir::REPORT_MARKDOWN).display());
+    outcome.exit.into()
+}

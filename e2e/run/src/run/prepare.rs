@@ -1,0 +1,345 @@
+//! What is decided before anything starts: configuration, plan, place, run directory; and what earlier runs left.
+//! Main function: [`prepare`].
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use e2e::control;
+use e2e_plan::{Input, Plan, manifests, target::Target};
+use e2e_report::{
+    env_vars,
+    environment::{LoadFrom, Warning},
+    report::Request,
+    run_dir::{self, RunDir, new_run_id, random_hex},
+};
+
+use super::{
+    Error, Options,
+    place::{self, Place},
+    suites,
+};
+use crate::{
+    config::{self, Config},
+    host::host,
+    image,
+    progress::Progress,
+    provider::{
+        self,
+        docker::engine::Engine,
+        k8s::{self, Cluster},
+        owner::{Owner, is_left_behind},
+        pods::{self, PodSpec},
+    },
+};
+
+/// All that is decided before anything starts.
+pub(super) struct Prepared {
+    pub(super) config: Config,
+    pub(super) plan: Plan,
+    pub(super) pods: Vec<PodSpec>,
+    pub(super) directory: RunDir,
+    pub(super) root: std::path::PathBuf,
+    /// By `name/key`.
+    pub(super) secrets: BTreeMap<String, String>,
+    pub(super) warnings: Vec<Warning>,
+    /// How many agents make the load that comes from inside.
+    pub(super) agents: u32,
+    pub(super) load_from: LoadFrom,
+    /// Whether pods on docker are reached through published ports alone.
+    pub(super) published_ports: bool,
+    pub(super) place: Place,
+}
+
+impl Prepared {
+    /// Where the run goes.
+    pub(super) fn target(&self) -> Target {
+        self.place.target()
+    }
+
+    /// What a signal makes of the run.
+    pub(super) fn interrupted(&self) -> Error {
+        Error::Interrupted { directory: self.directory.path().to_owned() }
+    }
+
+    /// How a removal ended; `None` for one that somebody did not want to wait for.
+    pub(super) fn removed(&self, ended: Option<Result<(), Error>>) -> Result<(), Error> {
+        let reason = match ended {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(error)) => error.to_string(),
+            None => "a second signal ended the wait for it".to_owned(),
+        };
+        Err(Error::NotRemoved { reason, directory: self.directory.path().to_owned() })
+    }
+
+    /// What is said before the removal, which may take a while; nothing where there is nothing to remove.
+    pub(super) fn removing(&self) -> Option<String> {
+        match &self.place {
+            Place::K8s(cluster) => cluster.made().map(|_| format!("removing the namespace {}", cluster.namespace)),
+            Place::Docker(_) | Place::Local => Some("removing what was started".to_owned()),
+        }
+    }
+}
+
+/// The file that names the process which owns a run.
+const OWNER: &str = "owner";
+
+/// Reads everything, decides everything, starts nothing.
+pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Prepared, Error> {
+    let mut config = options.read_config()?;
+    let scenario = &mut config.scenario;
+    scenario.clients = options.clients.unwrap_or(scenario.clients);
+    scenario.registration = options.duration.unwrap_or(scenario.registration);
+    scenario.throughput = options.duration.unwrap_or(scenario.throughput);
+    scenario.seed = options.seed.unwrap_or(scenario.seed);
+    config::check_scenario(scenario)?;
+    if let Some(filter) = &options.filter {
+        if !config.needs_nextest() {
+            return Err(Error::FilterWithoutNextest { suites: config.suites.join(" ") });
+        }
+        config.suites.extend(["--filterset".to_owned(), filter.clone()]);
+    }
+    let plan = plan(options, &config)?;
+    config.entrance = entrance(config.entrance, &plan)?;
+    if options.update_snapshots && config.snapshot_test.is_empty() {
+        return Err(config::Error::Invalid {
+            key: "snapshot_test",
+            value: "not set".to_owned(),
+            remedy: "set the command that runs the snapshot test, or leave --update-snapshots out".to_owned(),
+        }
+        .into());
+    }
+
+    if options.suites {
+        suites::check(&config.suites, &options.root)?;
+    }
+    let id = options.run_id.clone().unwrap_or_else(new_run_id);
+    let place = place::choose(options, &id, progress).await?;
+    let load_from = place::load_from(options, &place)?;
+    // In a cluster the preflight comes first: it says all at once what this user may not do.
+    let cleaned = if matches!(place, Place::K8s(_)) { &Place::Local } else { &place };
+    let removed = leftovers(&options.runs(), cleaned).await?;
+    if removed.any() {
+        progress.line(format!("removed what earlier runs left: {removed}"));
+    }
+    let mut secrets: BTreeMap<String, String> = plan
+        .secrets()
+        .into_iter()
+        .map(|secret| (format!("{}/{}", secret.name, secret.key), secret.text.clone()))
+        .collect();
+    secrets.insert(control::TOKEN.to_owned(), random_hex());
+    let request = request(options, &config);
+    // The last step, and one that nothing can interrupt: whatever fails before it leaves nothing behind.
+    let directory = RunDir::create(&options.runs(), &id, |directory| {
+        directory.write(OWNER, &Owner::this_process().to_string())?;
+        let text = serde_json::to_string_pretty(&secrets).unwrap_or_default();
+        directory.write_private(run_dir::SECRETS, &text)?;
+        directory.write_json(run_dir::REQUEST, &request).map(drop)
+    })?;
+    let warnings = warnings(&plan, place.target());
+    Ok(Prepared {
+        pods: pods::of(&plan),
+        config,
+        plan,
+        directory,
+        root: options.root.clone(),
+        secrets,
+        warnings,
+        agents: options.agents,
+        load_from,
+        published_ports: options.published_ports,
+        place,
+    })
+}
+
+fn plan(options: &Options, config: &Config) -> Result<Plan, Error> {
+    let overlays = options.overlays.iter().map(|directory| manifests::read_overlay(directory));
+    let mut manifests = manifests::read_dir(&options.root.join(&config.manifests))?;
+    for manifest in &mut manifests {
+        // As people name it; also the same on every machine, which snapshots need.
+        if let Ok(short) = manifest.file.strip_prefix(&options.root) {
+            manifest.file = short.to_owned();
+        }
+    }
+    Ok(Plan::from_manifests(Input {
+        manifests,
+        overlays: overlays.collect::<Result<_, _>>()?,
+        sets: options.sets.clone(),
+        replicas: options.replicas.clone(),
+        generate: &mut |_, _| random_hex(),
+    })?)
+}
+
+/// The Service that the configuration names, or else that of the only component which no other one refers to.
+fn entrance(configured: Option<String>, plan: &Plan) -> Result<Option<String>, config::Error> {
+    let names: Vec<&str> = plan.services.iter().map(|service| service.name.as_str()).collect();
+    match configured {
+        Some(name) if names.contains(&name.as_str()) => Ok(Some(name)),
+        Some(name) => Err(config::Error::Invalid {
+            key: "entrance",
+            value: format!("`{name}`"),
+            remedy: format!("name one of the Services of the manifests: {}", names.join(", ")),
+        }),
+        None => {
+            let is_referred_to = |name: &String| plan.components.iter().any(|other| other.depends_on.contains(name));
+            let mut outermost = plan
+                .services
+                .iter()
+                .filter(|service| !service.components.is_empty() && !service.components.iter().any(is_referred_to));
+            let first = outermost.next();
+            Ok(first.filter(|_| outermost.next().is_none()).map(|service| service.name.clone()))
+        }
+    }
+}
+
+fn request(options: &Options, config: &Config) -> Request {
+    let set = |set: &e2e_plan::Set| format!("{}.env.{}={}", set.component, set.name, set.value);
+    let replicas = options.replicas.iter().map(|(component, count)| format!("{component}.replicas={count}"));
+    Request {
+        started_at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        scenario: config.scenario.clone(),
+        thresholds: config.thresholds.clone(),
+        overlays: options.overlays.iter().map(|path| path.display().to_string()).collect(),
+        sets: options.sets.iter().map(set).chain(replicas).collect(),
+        filter: options.filter.clone(),
+        host: host(),
+    }
+}
+
+fn warnings(plan: &Plan, target: Target) -> Vec<Warning> {
+    let mut warnings: Vec<Warning> = plan
+        .warnings(target)
+        .into_iter()
+        .map(|warning| Warning {
+            source: warning.source.to_string(),
+            subject: format!("{} {}", warning.object, warning.path),
+            message: warning.reason.to_string(),
+        })
+        .collect();
+    warnings.sort();
+    warnings
+}
+
+/// Name and version of the Docker engine that answers.
+pub async fn docker_engine() -> Result<String, Error> {
+    Ok(Engine::connect("probe").await?.description().to_owned())
+}
+
+/// Name and version of the cluster that answers.
+pub async fn cluster(options: &Options) -> Result<String, Error> {
+    Ok(Cluster::connect(&options.cluster, "probe").await.map_err(provider::Error::from)?.description())
+}
+
+/// Makes sure that the engine has every image that the configuration describes.
+pub async fn make_images(options: &Options, progress: &Progress) -> Result<Vec<image::Outcome>, Error> {
+    let config = options.read_config()?;
+    let engine = Engine::connect("images").await?;
+    let recipes = config.images.with_built_in();
+    let images: Vec<String> = recipes.0.keys().cloned().collect();
+    let say = |event| place::say(progress, &event);
+    let ensured = image::ensure(engine.client(), &images, &recipes, &options.root, &say).await;
+    progress.live_done();
+    ensured.map_err(|error| provider::Error::from(error).into())
+}
+
+/// Removes what a preparation that did not finish has made, and nothing else. What cannot be removed now is removed by the next run, by its label.
+pub(super) async fn abandon(prepared: &Prepared) -> Result<(), Error> {
+    let removed = match &prepared.place {
+        Place::Docker(engine) => engine.remove_run().await.map(drop),
+        Place::K8s(cluster) => k8s::leftovers::remove(cluster).await.map_err(provider::Error::from),
+        Place::Local => Ok(()),
+    };
+    discard(prepared.directory.path());
+    Ok(removed?)
+}
+
+/// What earlier runs left.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Leftovers {
+    /// Containers.
+    pub containers: usize,
+    /// Networks.
+    pub networks: usize,
+    /// Volumes.
+    pub volumes: usize,
+    /// Namespaces of a cluster.
+    pub namespaces: usize,
+    /// Private directories of runs.
+    pub directories: usize,
+}
+
+impl Leftovers {
+    /// Whether there was anything.
+    pub fn any(&self) -> bool {
+        *self != Self::default()
+    }
+}
+
+impl std::fmt::Display for Leftovers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { containers, networks, volumes, namespaces, directories } = self;
+        write!(f, "{containers} containers, {networks} networks, {volumes} volumes, ")?;
+        write!(f, "{namespaces} namespaces, {directories} private directories")
+    }
+}
+
+/// Removes what runs left whose process is gone, where this run goes and below `runs`. Nothing that is not ours is touched.
+async fn leftovers(runs: &Path, place: &Place) -> Result<Leftovers, Error> {
+    let mut leftovers = Leftovers::default();
+    match place {
+        Place::Docker(engine) => {
+            let removed = engine.remove_orphans().await?;
+            (leftovers.containers, leftovers.networks) = (removed.containers, removed.networks);
+            leftovers.volumes = removed.volumes;
+        }
+        Place::K8s(cluster) => {
+            leftovers.namespaces = k8s::leftovers::remove_orphans(cluster).await.map_err(provider::Error::from)?;
+        }
+        Place::Local => {}
+    }
+    for run in fs::read_dir(runs.join("runs")).into_iter().flatten().flatten() {
+        let file = run.path().join(OWNER);
+        let owner = fs::read_to_string(&file).ok();
+        let written = fs::metadata(&file).and_then(|metadata| metadata.modified()).ok();
+        let age = written.and_then(|written| written.elapsed().ok()).unwrap_or_default();
+        if is_left_behind(owner.as_deref(), age) {
+            leftovers.directories += usize::from(discard(&run.path()));
+        }
+    }
+    Ok(leftovers)
+}
+
+/// [`leftovers`] for the command that does nothing else: in the engine and in the cluster, if they answer. Tells with them where
+/// nobody looked, and why.
+pub async fn collect_garbage(options: &Options) -> Result<(Leftovers, Vec<String>), Error> {
+    let runs = options.runs();
+    let mut all = leftovers(&runs, &Place::Local).await?;
+    let mut unseen = Vec::new();
+    match Engine::connect("gc").await {
+        Ok(engine) => {
+            let removed = leftovers(&runs, &Place::Docker(engine)).await?;
+            (all.containers, all.networks, all.volumes) = (removed.containers, removed.networks, removed.volumes);
+        }
+        Err(error) => unseen.push(error.to_string()),
+    }
+    match Cluster::connect(&options.cluster, "gc").await {
+        Ok(cluster) => all.namespaces = leftovers(&runs, &Place::K8s(Box::new(cluster))).await?.namespaces,
+        // A cluster that was asked for by name must be there.
+        Err(error) if options.cluster.context.is_some() => return Err(provider::Error::from(error).into()),
+        Err(error) => unseen.push(error.to_string()),
+    }
+    Ok((all, unseen))
+}
+
+/// Removes private data and secrets of a run; `true` when there was some. The secrets go last: who sees them gone knows that
+/// all is.
+pub(super) fn discard(run: &Path) -> bool {
+    let mut found = false;
+    if let Ok(outside) = fs::read_link(run.join(provider::local::OUTSIDE)) {
+        found |= fs::remove_dir_all(outside).is_ok();
+        let _ = fs::remove_file(run.join(provider::local::OUTSIDE));
+    }
+    found |= fs::remove_dir_all(run.join(run_dir::WORK)).is_ok();
+    found | fs::remove_file(run.join(run_dir::SECRETS)).is_ok()
+}
+
+/// The environment of child commands: nothing of a surrounding run must reach them.
+pub(super) const INHERITED: [&str; 3] = [env_vars::E2E_ENVIRONMENT, env_vars::E2E_RUN, env_vars::INSTA_UPDATE];

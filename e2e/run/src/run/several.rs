@@ -1,0 +1,150 @@
+//! Several runs, in turns, and one comparison of them. Main functions: [`in_turns`], [`compare()`].
+
+use std::{fs, path::PathBuf};
+
+use e2e_plan::target::Target;
+use e2e_report::{
+    compare::{self, Comparison},
+    report::{Report, html},
+    run_dir::{self, RunDir, new_run_id},
+};
+
+use super::{Error, Options, Outcome, run};
+use crate::{exit::ExitCode, progress::Progress};
+
+/// Where comparisons are kept, beside the runs.
+pub const COMPARISONS: &str = "comparisons";
+/// A comparison as data.
+pub const COMPARISON_JSON: &str = "comparison.json";
+/// A comparison for people.
+pub const COMPARISON_MARKDOWN: &str = "comparison.md";
+/// The same page for a browser.
+pub const COMPARISON_HTML: &str = "comparison.html";
+
+/// What several runs came to.
+#[derive(Debug)]
+pub struct Compared {
+    /// The worst exit code of the runs.
+    pub exit: ExitCode,
+    /// The runs side by side.
+    pub comparison: Comparison,
+    /// The directory that holds the comparison.
+    pub directory: PathBuf,
+}
+
+/// Runs every target `repeat` times and compares them. `show` gets each run as soon as it has ended.
+///
+/// A machine gets slower and faster while it works, so the targets take turns, and every second round goes backwards: what
+/// drifts meets all of them alike.
+///
+/// # Errors
+///
+/// The first run that has no report ends it. The reports of the runs before stay where they are, and can be compared.
+pub async fn in_turns(
+    options: &Options,
+    targets: &[Target],
+    repeat: u32,
+    progress: &Progress,
+    show: &dyn Fn(&Outcome),
+) -> Result<Compared, Error> {
+    // Without a target, each run chooses as one run alone does.
+    let targets: Vec<Option<Target>> = match targets {
+        [] => vec![options.target],
+        targets => targets.iter().copied().map(Some).collect(),
+    };
+    let mut sides: Vec<Vec<Report>> = vec![Vec::new(); targets.len()];
+    let mut exit = ExitCode::Pass;
+    // What a run leaves to end in the background would be measured with the next one.
+    let options = &options.clone().waiting();
+    for (number, turn) in turns(targets.len(), repeat).into_iter().enumerate() {
+        let target = targets[turn];
+        let name = target.map_or("auto", Target::as_str);
+        progress.line(format!("run {} of {}: {name}", number + 1, targets.len() * repeat as usize));
+        let outcome = run(Options { target, ..options.clone() }, progress).await?;
+        show(&outcome);
+        exit = worse(exit, outcome.exit);
+        sides[turn].extend(outcome.report);
+    }
+    let (comparison, directory) = write(options, sides)?;
+    Ok(Compared { exit, comparison, directory })
+}
+
+/// Compares runs that were made before, one list for each side.
+pub fn compare(options: &Options, sides: &[Vec<RunDir>]) -> Result<(Comparison, PathBuf), Error> {
+    let read = |directory: &RunDir| {
+        let report = directory.read_json::<Report>(run_dir::REPORT_JSON);
+        report.map_err(|reason| Error::NoReport { run: directory.id(), reason })
+    };
+    let mut read_sides = Vec::new();
+    for side in sides {
+        read_sides.push(side.iter().map(read).collect::<Result<Vec<_>, _>>()?);
+    }
+    write(options, read_sides)
+}
+
+/// The index of the target of each run.
+fn turns(targets: usize, repeat: u32) -> Vec<usize> {
+    let round = |round: u32| {
+        let forth = 0..targets;
+        if round.is_multiple_of(2) { forth.collect::<Vec<_>>() } else { forth.rev().collect() }
+    };
+    (0..repeat).flat_map(round).collect()
+}
+
+/// A failed verdict says more than one that is incomplete.
+fn worse(a: ExitCode, b: ExitCode) -> ExitCode {
+    match (a, b) {
+        (ExitCode::Pass, other) | (other, ExitCode::Pass) => other,
+        (ExitCode::Fail, _) | (_, ExitCode::Fail) => ExitCode::Fail,
+        (first, _) => first,
+    }
+}
+
+/// Sides by their targets where these tell them apart, else by the first of their runs.
+fn names(sides: &[Vec<Report>]) -> Vec<String> {
+    let target = |side: &Vec<Report>| {
+        let mut targets: Vec<Target> = side.iter().map(|report| report.target).collect();
+        targets.dedup();
+        (targets.len() == 1).then(|| targets[0])
+    };
+    let targets: Vec<Option<Target>> = sides.iter().map(target).collect();
+    let are_apart = targets.iter().enumerate().all(|(at, name)| name.is_some() && !targets[..at].contains(name));
+    let name = |(side, target): (&Vec<Report>, &Option<Target>)| match (are_apart, target) {
+        (true, Some(target)) => target.to_string(),
+        _ => side.first().map(|report| report.run_id.clone()).unwrap_or_default(),
+    };
+    sides.iter().zip(&targets).map(name).collect()
+}
+
+fn write(options: &Options, sides: Vec<Vec<Report>>) -> Result<(Comparison, PathBuf), Error> {
+    let sides: Vec<_> = names(&sides).into_iter().zip(sides).collect();
+    let comparison = Comparison::new(&sides).ok_or(Error::NothingToCompare)?;
+    let path = options.runs().join(COMPARISONS).join(new_run_id());
+    fs::create_dir_all(&path).map_err(|error| run_dir::Error::new("create", &path, error))?;
+    let directory = RunDir::open(&path)?;
+    let markdown = compare::render(&comparison, "../../runs");
+    let names: Vec<&str> = comparison.sides.iter().map(|side| side.name.as_str()).collect();
+    directory.write_json(COMPARISON_JSON, &comparison)?;
+    directory.write(COMPARISON_MARKDOWN, &markdown)?;
+    directory.write(COMPARISON_HTML, &html::page(&names.join(" against "), comparison.verdict, "", &markdown))?;
+    Ok((comparison, directory.path().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_second_round_goes_backwards() {
+        assert_eq!(turns(2, 3), [0, 1, 1, 0, 0, 1]);
+        assert_eq!(turns(3, 2), [0, 1, 2, 2, 1, 0]);
+        assert_eq!(turns(1, 2), [0, 0]);
+    }
+
+    #[test]
+    fn a_failure_says_more_than_a_gap() {
+        assert_eq!(worse(ExitCode::Pass, ExitCode::Incomplete), ExitCode::Incomplete);
+        assert_eq!(worse(ExitCode::Incomplete, ExitCode::Fail), ExitCode::Fail);
+        assert_eq!(worse(ExitCode::Fail, ExitCode::Pass), ExitCode::Fail);
+    }
+}

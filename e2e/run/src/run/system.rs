@@ -1,0 +1,263 @@
+//! A system that runs: its provider, the kubelet that keeps it, the samplers and the control address. Main type: [`System`].
+
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use e2e::control::TOKEN;
+use e2e_kubelet::snapshot::{PodSpec, Snapshot};
+use e2e_node::node::{Node, Options};
+use e2e_plan::{Plan, words::counted};
+use e2e_report::environment::{self, Environment, LoadFrom};
+use tokio::{sync::watch, task::JoinHandle};
+
+use super::{
+    Error, both, caught,
+    examine::Examinations,
+    keeper::Keeper,
+    prepare::{self, Prepared},
+};
+use crate::{
+    control::{Answers, Server},
+    gather::{self, ResourceWatch},
+    progress::Progress,
+    provider::Provider,
+};
+
+/// A kubelet looks again after a period, of one second at least; nobody who waits for a system to come up wants to wait for
+/// that. These further looks count only when they succeed, so the verdicts stay a kubelet's.
+const EAGER: Duration = Duration::from_millis(20);
+
+pub(super) struct System {
+    pub(super) provider: Arc<Provider>,
+    pub(super) keeper: Keeper,
+    pub(super) resources: ResourceWatch,
+    pub(super) examinations: Examinations,
+    pub(super) started: Instant,
+    control: Server,
+    /// What the suites say about how they go.
+    pub(super) said: watch::Receiver<String>,
+    stop: watch::Receiver<bool>,
+    readiness: JoinHandle<()>,
+    ahead: JoinHandle<()>,
+}
+
+impl System {
+    /// Starts every pod, as parallel as what they refer to allows.
+    pub(super) async fn start(
+        provider: Provider,
+        prepared: &Prepared,
+        started: Instant,
+        progress: &Progress,
+    ) -> Result<Self, Error> {
+        let provider = Arc::new(provider);
+        let keeper = match &*provider {
+            Provider::K8s(pods) => Keeper::Cluster(pods.snapshots()),
+            Provider::Docker(_) | Provider::Local(_) => {
+                let options = Options { eager: Some(EAGER), ..Options::default() };
+                Keeper::Node(Node::run(Arc::clone(&provider), node_pods(prepared), options))
+            }
+        };
+        let (stop, stopped) = watch::channel(false);
+        let (says, said) = watch::channel(String::new());
+        let control = Server::start(Answers {
+            provider: Arc::clone(&provider),
+            pods: prepared.pods.clone(),
+            snapshot: keeper.watch(),
+            restarter: keeper.restarter(),
+            progress: says,
+            agents: prepared.agents,
+            stop,
+            token: prepared.secrets.get(TOKEN).cloned().unwrap_or_default(),
+        });
+        let control = match control.await {
+            Ok(control) => control,
+            Err(error) => {
+                let removed = ended_by(keeper.shutdown(), removal(&provider, prepared)).await;
+                return Err(both(Error::Control(error), prepared.removed(Some(removed)), progress));
+            }
+        };
+        Ok(Self {
+            resources: gather::watch_resources(
+                Arc::clone(&provider),
+                prepared.config.saturation.clone(),
+                prepared.pods.clone(),
+            ),
+            examinations: Examinations::start(Arc::clone(&provider), prepared, keeper.watch()),
+            readiness: tokio::spawn(follow_readiness(Arc::clone(&provider), keeper.watch())),
+            ahead: tokio::spawn({
+                let provider = Arc::clone(&provider);
+                async move { provider.prepare_ahead().await }
+            }),
+            provider,
+            keeper,
+            started,
+            control,
+            said,
+            stop: stopped,
+        })
+    }
+
+    /// What the suites are told.
+    pub(super) fn environment(&self, prepared: &Prepared, ready: bool) -> Environment {
+        let Prepared { plan, pods, config, directory, warnings, .. } = prepared;
+        let mut components = environment::components(plan);
+        for component in &mut components {
+            component.replicas = self.provider.replicas(&component.name, pods);
+        }
+        Environment {
+            run_id: directory.id(),
+            target: prepared.target(),
+            run_dir: directory.path().to_owned(),
+            provider: match prepared.load_from {
+                LoadFrom::Host => self.provider.description(),
+                LoadFrom::Inside { agents } => {
+                    format!("{}, load from {} inside", self.provider.description(), counted(agents.into(), "agent"))
+                }
+            },
+            kubelet: self.provider.profile().version,
+            entrance: config.entrance.clone(),
+            services: self.provider.endpoints(plan, pods),
+            components,
+            scenario: config.scenario.clone(),
+            load_from: prepared.load_from,
+            control: self.control.address,
+            up_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            ready,
+            warnings: warnings.clone(),
+        }
+    }
+
+    /// Ready once somebody asked for the end.
+    pub(super) async fn stopped(&self) {
+        let mut stop = self.stop.clone();
+        // An error means that nobody can ask any more.
+        let _ = stop.wait_for(|stop| *stop).await;
+    }
+
+    /// Stops everything and removes it.
+    pub(super) async fn remove(self, prepared: &Prepared) -> Result<(), Error> {
+        let Self { provider, keeper, resources, examinations, control, readiness, ahead, .. } = self;
+        readiness.abort();
+        ahead.abort();
+        drop((resources, examinations, control));
+        ended_by(keeper.shutdown(), removal(&provider, prepared)).await
+    }
+}
+
+/// Removes everything that was started, with the private data of the run.
+async fn removal(provider: &Provider, prepared: &Prepared) -> Result<(), Error> {
+    let removed = provider.teardown().await;
+    prepare::discard(prepared.directory.path());
+    Ok(removed?)
+}
+
+/// The removal once pods are no longer looked after, whatever that comes to: a panic of a pod's task goes on from here, where
+/// nothing is left of the run.
+async fn ended_by<T>(keeping: impl Future<Output = ()>, removal: impl Future<Output = T>) -> T {
+    let kept = caught(keeping).await;
+    let removed = removal.await;
+    if let Err(panic) = kept {
+        std::panic::resume_unwind(panic);
+    }
+    removed
+}
+
+fn node_pods(prepared: &Prepared) -> Vec<PodSpec> {
+    prepared
+        .pods
+        .iter()
+        .map(|pod| PodSpec::of_plan(&pod.name, &pod.component.pod, dependencies(&prepared.plan, prepared, pod)))
+        .collect()
+}
+
+/// Names of the pods of the components that a pod's component refers to, where those do not come after it.
+fn dependencies(plan: &Plan, prepared: &Prepared, pod: &crate::provider::pods::PodSpec) -> Vec<String> {
+    let before: BTreeSet<&str> = plan
+        .components
+        .iter()
+        .take_while(|component| component.name != pod.component.name)
+        .map(|component| component.name.as_str())
+        .collect();
+    let wanted = |name: &str| pod.component.depends_on.iter().any(|wanted| wanted == name) && before.contains(name);
+    prepared.pods.iter().filter(|other| wanted(&other.component.name)).map(|other| other.name.clone()).collect()
+}
+
+/// Services follow the readiness of pods, where the target allows.
+async fn follow_readiness(provider: Arc<Provider>, mut snapshots: watch::Receiver<Snapshot>) {
+    let mut known = BTreeSet::new();
+    loop {
+        let ready: BTreeSet<String> = {
+            let snapshot = snapshots.borrow_and_update();
+            snapshot.pods.iter().filter(|(_, pod)| pod.ready).map(|(name, _)| name.clone()).collect()
+        };
+        ready.difference(&known).for_each(|pod| provider.set_ready(pod, true));
+        known.difference(&ready).for_each(|pod| provider.set_ready(pod, false));
+        known = ready;
+        if snapshots.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use e2e_kubelet::{snapshot::ContainerSpec, status::Exit};
+    use e2e_node::{
+        node::{ExecError, ExecResult, KillError, Runtime, StartError},
+        probe::Target,
+    };
+    use e2e_plan::Probes;
+
+    use super::*;
+
+    /// A runtime whose starts are a bug.
+    struct Buggy;
+
+    impl Runtime for Buggy {
+        async fn start(&self, _: &str, _: &str) -> Result<(), StartError> {
+            panic!("a bug of the runtime's");
+        }
+
+        async fn wait_exit(&self, _: &str, _: &str) -> Exit {
+            std::future::pending().await
+        }
+
+        async fn kill(&self, _: &str, _: &str, _: Duration) -> Result<(), KillError> {
+            Ok(())
+        }
+
+        async fn exec(&self, _: &str, _: &str, _: &[String], _: Duration) -> Result<ExecResult, ExecError> {
+            Err(ExecError::TimedOut)
+        }
+
+        fn target(&self, _: &str) -> Option<Target> {
+            None
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_a_pods_task_leaves_nothing() {
+        let pod = PodSpec {
+            name: "a-0".to_owned(),
+            init_containers: Vec::new(),
+            containers: vec![ContainerSpec { name: "a".to_owned(), probes: Probes::default() }],
+            grace: Duration::ZERO,
+            depends_on: Vec::new(),
+        };
+        let keeper = Keeper::Node(Node::run(Arc::new(Buggy), vec![pod], Options::default()));
+        // What is known of the pod ends with its task.
+        while keeper.watch().has_changed().is_ok() {
+            tokio::task::yield_now().await;
+        }
+        let is_removed = AtomicBool::new(false);
+        let ended = ended_by(keeper.shutdown(), async { is_removed.store(true, Ordering::Relaxed) });
+        let panic = caught(ended).await.expect_err("the bug is not hidden");
+        assert_eq!(panic.downcast_ref(), Some(&"a bug of the runtime's"));
+        assert!(is_removed.load(Ordering::Relaxed));
+    }
+}
