@@ -8,10 +8,11 @@ use serde::Deserialize;
 use xshell::{Shell, cmd};
 
 /// The family from the ground up, each with what it says of itself in one line. A crate may depend only on those above it here.
-const FAMILY: [(&str, &str); 9] = [
+const FAMILY: [(&str, &str); 10] = [
     ("e2e-plan", "manifests become a plan"),
     ("e2e-kubelet", "what a kubelet decides and says"),
     ("e2e-node", "what a kubelet does; the doctor"),
+    ("e2e-figures", "what a load measured; statistics"),
     ("e2e-load", "the load engine"),
     ("e2e-report", "evidence, findings, the report"),
     ("e2e", "what a suite imports"),
@@ -149,6 +150,8 @@ mod tests {
     #[rstest::rstest]
     #[case::the_plan_is_pure("e2e-plan", false, &["tokio", "kube", "bollard", "reqwest", "testcontainers"])]
     #[case::the_kubelet_is_pure("e2e-kubelet", false, &["tokio", "kube", "bollard", "reqwest", "testcontainers"])]
+    #[case::the_figures_are_pure("e2e-figures", false, &["tokio", "kube", "bollard", "reqwest", "testcontainers"])]
+    #[case::the_report_is_pure("e2e-report", false, &["tokio", "kube", "bollard", "reqwest", "testcontainers"])]
     #[case::a_suite_has_no_clients("e2e", true, &["kube", "bollard", "testcontainers"])]
     #[case::the_load_engine_is_small("e2e-load", false, &["kube", "bollard", "reqwest", "testcontainers", "e2e-plan"])]
     fn a_crate_does_without(#[case] name: &str, #[case] tests: bool, #[case] without: &[&str]) {

@@ -1,4 +1,4 @@
-//! The load engine and its statistics, re-exported by the `e2e` crate.
+//! The load engine. What it measures is plain data of `e2e-figures`.
 //!
 //! A crate of its own because it is the one part whose speed is measured along with the system: it is always optimised, it
 //! depends on little, and a small static program can be made of it.
@@ -6,8 +6,7 @@
 pub mod agent;
 pub mod clock;
 pub mod load;
-pub mod scaling;
-pub mod scenario;
 pub mod self_check;
 pub mod stall;
-pub mod stats;
+
+pub use e2e_figures::{scaling, scenario, stats};

@@ -21,9 +21,7 @@ mod figures;
 mod gate;
 mod generator;
 mod ledger;
-mod outcome;
 mod progress;
-mod random;
 pub(crate) mod recorder;
 mod report;
 mod request;
@@ -36,18 +34,17 @@ mod timer;
 mod tls;
 mod workload;
 
+pub use e2e_figures::{
+    Failure, Generator, Outcome, Random, Second, UnknownOutcome,
+    generator::{JUDGED_REQUESTS, JUDGED_SECONDS, SATURATED_CPU_SHARE, SATURATED_LAG_MS, SATURATED_WAIT_SHARE},
+};
 pub use figures::StepLabel;
 pub use ledger::{ClientLedger, Fate, Keys, StoredKeys};
-pub use outcome::{Failure, Outcome, UnknownOutcome};
 pub use progress::Snapshot;
-pub use random::Random;
 pub use report::{ClientOutcome, ClientReport, ServerTime};
 pub use request::{InvalidRequest, RequestHead};
 pub use response::{Decoder, Limits, Progress, Rejected, Response};
-pub use result::{
-    AgentCoverage, Connections, FirstError, Generator, JUDGED_REQUESTS, JUDGED_SECONDS, LoadResult, OpenResult,
-    SATURATED_CPU_SHARE, SATURATED_LAG_MS, SATURATED_WAIT_SHARE, Second, StepResult, Totals,
-};
+pub use result::{AgentCoverage, Connections, FirstError, LoadResult, OpenResult, StepResult, Totals};
 pub use scenario::{Client, Identity, Moment, Next, Phase, Scenario, Step};
 pub use schedule::{Arrivals, Model, Spacing, Turn};
 pub use tls::{Tls, TlsError, Trust};

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::load::scenarios::Fixed;
 use crate::load::{self, Arrivals, Error, Model, RequestHead, Settings};
 use crate::stall::{self, StallingServer};
-use crate::stats::rounded;
+use e2e_figures::stats::rounded;
 
 /// What the check found.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

@@ -17,10 +17,10 @@ pub const E2E_BIN_PREFIX: &str = "E2E_";
 pub const E2E_NO_INSTALL: &str = "E2E_NO_INSTALL";
 
 /// What a conductor has to know of a load agent; set for the program `e2e-agent` by whoever starts it.
-pub const E2E_AGENT_TOKEN: &str = e2e_load::agent::TOKEN;
+pub const E2E_AGENT_TOKEN: &str = "E2E_AGENT_TOKEN";
 
 /// Where the program `e2e-agent` listens, `0.0.0.0:7070` unless told otherwise.
-pub const E2E_AGENT_LISTEN: &str = e2e_load::agent::LISTEN;
+pub const E2E_AGENT_LISTEN: &str = "E2E_AGENT_LISTEN";
 
 /// Set to 1, the test of the kubelet in a box against a real kubelet writes what that one did to
 /// `e2e/run/tests/differential/recorded/<version>.json`.

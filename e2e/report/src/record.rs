@@ -4,18 +4,15 @@ mod figures;
 
 use std::collections::BTreeMap;
 
+use e2e_figures::{Generator, Second, stats::Summary};
 use e2e_kubelet::observation::Observation;
-use e2e_load::{
-    load::{Generator, Second},
-    stats::Summary,
-};
 use e2e_plan::Which;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::run_dir::{self, RunDir};
 
-pub use e2e_load::scenario::{Activity, Part};
+pub use e2e_figures::scenario::{Activity, Part};
 
 /// What one test found, as a file in `results/`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

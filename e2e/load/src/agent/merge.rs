@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::load::{Connections, FirstError, Generator, LoadResult, Phase, Second, StepResult, Totals};
-use crate::stats::Samples;
+use e2e_figures::stats::Samples;
 
 /// Merges the results of one scenario's parts, in the order of their clients; nothing when there are none.
 ///

@@ -9,13 +9,13 @@ use tokio::sync::watch;
 
 use super::connection::{Connection, Deadline, Fault, Idle};
 use super::gate::Gate;
-use super::outcome::Outcome;
 use super::progress::Counters;
-use super::random::Random;
 use super::recorder::{Recorder, Sample};
 use super::response::{Decoder, Limits};
 use super::scenario::{Client, Identity, Moment, Next, Phase, Step};
 use super::tls::{Connector, Stream};
+use e2e_figures::Outcome;
+use e2e_figures::Random;
 
 /// What all clients of a run share, on one thread.
 pub(super) struct Shared {

@@ -11,9 +11,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep_until};
 
-use super::outcome::Failure;
 use super::response::{Decoder, Progress, Rejected};
 use super::tls::{Connector, Stream};
+use e2e_figures::Failure;
 
 /// Why there is no response, with words for people.
 #[derive(Debug)]

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::report::{ClientOutcome, ClientReport, ServerTime};
 use super::result::LoadResult;
 use super::scenario::Phase;
-use crate::scenario::{ModelKind, ScenarioResult, StepFigures, per_second};
-use crate::stats::Samples;
+use e2e_figures::scenario::{ModelKind, ScenarioResult, StepFigures, per_second};
+use e2e_figures::stats::Samples;
 
 /// A step as it is declared.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,16 +10,18 @@ use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
+use e2e_figures::Generator;
+
 use super::client::{Shared, Stage, Window, drive};
 use super::gate::Gate;
 use super::progress::Counters;
 use super::recorder::{Recorded, Recorder};
-use super::result::{Generator, LoadResult, OpenResult, Totals};
+use super::result::{LoadResult, OpenResult, Totals};
 use super::scenario::{Client, Scenario};
 use super::tls::Connector;
 use super::{Error, Model, Orders, Settings};
 use crate::clock::unix_ms;
-use crate::stats::{Samples, milliseconds, rounded};
+use e2e_figures::stats::{Samples, milliseconds, rounded};
 
 /// A run's result for a scenario.
 pub(super) type ResultOf<S> = LoadResult<<<S as Scenario>::Client as Client>::Report>;

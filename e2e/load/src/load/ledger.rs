@@ -12,9 +12,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::LoadResult;
-use super::outcome::Outcome;
 use super::report::ClientReport;
-use crate::scenario::LedgerResult;
+use e2e_figures::Outcome;
+use e2e_figures::scenario::LedgerResult;
 
 /// The keys of one client, by what it was told of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -195,8 +195,8 @@ fn hash(key: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::outcome::Failure;
     use super::*;
+    use e2e_figures::Failure;
 
     #[test]
     fn rounds_are_kept_as_ranges() {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::outcome::Outcome;
-use super::result::{Connections, FirstError, Second, StepResult, Totals};
+use super::result::{Connections, FirstError, StepResult, Totals};
 use super::scenario::{Phase, Step};
-use crate::stats::{Samples, milliseconds};
+use e2e_figures::stats::{Samples, milliseconds};
+use e2e_figures::{Outcome, Second};
 
 /// One request that ended.
 #[derive(Debug, Clone, Copy)]

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ledger::ClientLedger;
-use super::outcome::{Failure, Outcome};
+use e2e_figures::{Failure, Outcome};
 
 /// What became of one client. Scenarios whose results stand in a report, and those that run on agents, report this.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

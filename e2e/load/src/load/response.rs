@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::outcome::Failure;
 use chunked::{Chunked, Step};
+use e2e_figures::Failure;
 
 mod chunked;
 mod head;

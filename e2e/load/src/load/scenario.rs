@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::outcome::{Failure, Outcome};
-use super::random::Random;
 use super::response::Response;
+use e2e_figures::Random;
+use e2e_figures::{Failure, Outcome};
 
 /// A kind of load. The engine takes it to its own thread and makes the clients there.
 pub trait Scenario: Send + 'static {

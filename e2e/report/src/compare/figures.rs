@@ -1,6 +1,6 @@
 //! Which figures of a report are compared, by aspect of the founding report's table. Main type: [`Aspect`].
 
-use e2e_load::load::Outcome as Answer;
+use e2e_figures::Outcome as Answer;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -169,7 +169,7 @@ impl Measure {
             Some(_) => Judgement::Larger,
             None => Judgement::Unknown,
         };
-        let share = |difference: f64| e2e_load::stats::rounded(difference / mean_a, 6);
+        let share = |difference: f64| e2e_figures::stats::rounded(difference / mean_a, 6);
         let has_share = mean_a != 0.0;
         Difference {
             relative: has_share.then(|| share(mean_b - mean_a)),

@@ -217,7 +217,7 @@ fn saturated(data: &RunData) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use e2e_load::load::Outcome;
+    use e2e_figures::Outcome;
 
     use super::*;
 

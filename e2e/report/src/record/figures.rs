@@ -1,7 +1,7 @@
 //! A scenario's figures as those that the reference system's records have. Pure.
 
 use super::{Conservation, Registration, Throughput};
-use e2e_load::scenario::{LedgerResult, ScenarioResult};
+use e2e_figures::scenario::{LedgerResult, ScenarioResult};
 
 fn by_kind(figures: &ScenarioResult) -> std::collections::BTreeMap<String, u64> {
     figures.by_error.iter().map(|(kind, count)| (String::from(*kind), *count)).collect()

@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn a_chart_has_a_bar_for_each_whole_second() {
         let second =
-            |second, succeeded, errors| e2e_load::load::Second { second, succeeded, errors, latency_ms_p99: None };
+            |second, succeeded, errors| e2e_figures::Second { second, succeeded, errors, latency_ms_p99: None };
         let series = vec![second(0, 50, 50), second(1, 25, 0), second(2, 3, 0)];
         let chart = chart(&Throughput { duration_ms: 2000, series, ..Throughput::default() });
         assert_eq!(chart.matches("<title>").count(), 2);

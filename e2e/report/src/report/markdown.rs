@@ -5,7 +5,7 @@ mod judgement;
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use e2e_load::stats::Summary;
+use e2e_figures::stats::Summary;
 use e2e_plan::{duration::human, words::counted};
 
 use self::judgement::{conclusion, findings, path_forward, root_causes};

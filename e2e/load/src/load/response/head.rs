@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 
 use super::{Limits, Rejected};
-use crate::load::outcome::Failure;
+use e2e_figures::Failure;
 
 /// More headers than this are refused, as hyper does.
 pub(super) const MOST_HEADERS: usize = 100;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::load::{ClientReport, Identity, LoadResult, Scenario, StepLabel};
-use crate::scenario::{ScenarioResult, Thresholds};
+use e2e_figures::scenario::{ScenarioResult, Thresholds};
 
 mod answer;
 mod client;

@@ -1,5 +1,5 @@
+use e2e_figures::Generator;
 use e2e_kubelet::snapshot::ContainerReport;
-use e2e_load::load::Generator;
 use e2e_plan::{Probes, target::Target};
 use rstest::rstest;
 

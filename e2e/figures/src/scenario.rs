@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::load::{Generator, Outcome, Second};
 use crate::stats::{Summary, rounded};
+use crate::{Generator, Outcome, Second};
 
 /// What one scenario measured. Counts are of the measured window unless they say otherwise.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -234,7 +234,7 @@ impl ScenarioResult {
 }
 
 /// Events per second of a window; nothing without a window.
-pub(crate) fn per_second(count: u64, window_ms: f64) -> Option<f64> {
+pub fn per_second(count: u64, window_ms: f64) -> Option<f64> {
     (window_ms > 0.0).then(|| rounded(count as f64 * 1000.0 / window_ms, 3))
 }
 

@@ -14,7 +14,7 @@ use std::array::from_fn;
 
 use serde::{Deserialize, Serialize};
 
-use crate::load::Random;
+use crate::Random;
 
 /// One measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
