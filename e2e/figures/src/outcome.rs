@@ -41,7 +41,7 @@ pub enum Failure {
     TimedOut,
     /// What came is not HTTP/1.1.
     MalformedResponse,
-    /// The head or the body is larger than [`Limits`](super::Limits) allow.
+    /// The head or the body is larger than the load engine's limits allow.
     ResponseTooLarge,
     /// Any other error of the operating system.
     Io,
