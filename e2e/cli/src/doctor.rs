@@ -58,9 +58,18 @@ pub(crate) struct Args {
     /// The probe's scheme, where it is not that of the URL.
     #[arg(long, requires = "url", value_enum, ignore_case = true)]
     scheme: Option<Scheme>,
-    /// A request that works, to compare the probe with.
+    /// A request that works, to compare the probe with; it may hold user:password@.
     #[arg(long, requires = "url", value_name = "URL")]
     works: Option<String>,
+    /// A header of the request that works, as curl takes it; may be given several times.
+    #[arg(short = 'H', long, requires = "works", value_name = "NAME: VALUE")]
+    works_header: Vec<String>,
+    /// User and password of the request that works, as curl takes them.
+    #[arg(short = 'u', long, requires = "works", value_name = "USER:PASSWORD")]
+    works_user: Option<String>,
+    /// Which probe it is; the patch and what is advised differ.
+    #[arg(long, requires = "url", value_enum, default_value_t = AskedProbe::Liveness)]
+    probe: AskedProbe,
     /// Every probe of a running environment: latest, or the id or directory of a run.
     #[arg(long, value_name = "RUN", conflicts_with = "lint")]
     env: Option<PathBuf>,
@@ -98,6 +107,23 @@ enum Scheme {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum AskedProbe {
+    Startup,
+    Readiness,
+    Liveness,
+}
+
+impl From<AskedProbe> for Which {
+    fn from(asked: AskedProbe) -> Self {
+        match asked {
+            AskedProbe::Startup => Self::Startup,
+            AskedProbe::Readiness => Self::Readiness,
+            AskedProbe::Liveness => Self::Liveness,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
     Text,
     Json,
@@ -121,6 +147,9 @@ fn of_url(args: &Args, url: &str) -> Result<ExitCode> {
         timeout: args.timeout,
         https: args.scheme.map(|scheme| scheme == Scheme::Https),
         works: args.works.clone(),
+        works_headers: args.works_header.clone(),
+        works_user: args.works_user.clone(),
+        which: args.probe.into(),
     };
     let profile = args.kubelet.as_deref().map_or_else(Profile::default, Profile::of_version);
     let diagnosis = block_on(async {
@@ -233,7 +262,7 @@ impl Examined<'_> {
             }
             ProbeAction::HttpGet { .. } | ProbeAction::TcpSocket { .. } | ProbeAction::Grpc { .. } => {
                 let ports = replica.ports.iter().map(|port| (port.number, port.address)).collect();
-                let target = ProbeTarget { pod_ip: replica.pod_ip, ports };
+                let target = ProbeTarget { pod_ip: replica.pod_ip, ports, host: None };
                 let profile = Profile::of_version(self.args.kubelet.as_ref().unwrap_or(&self.environment.kubelet));
                 match &self.args.under_load {
                     Some(path) => under_load::diagnose(&case, &target, &profile, self.environment, path).await?,

@@ -33,7 +33,7 @@ pub enum Cause {
     MissingHeader,
     /// The path does not serve GET.
     MethodOrPath,
-    /// Nobody listens on the port, and another one answers.
+    /// The port does not give the answer, and another one does.
     WrongPort,
     /// The app listens on a loopback address only.
     BoundToLoopback,
@@ -45,10 +45,32 @@ pub enum Cause {
     TooSlow,
     /// The answer is right a while after the start, for which the probe does not wait.
     NotStarted,
-    /// The app answers everyone that something behind it is away.
+    /// The app answers everyone that it cannot serve, and something that it is configured with is away.
     DependencyDown,
     /// The response ends before the length that it announces.
     TruncatedResponse,
+    /// The app redirects plain requests to HTTPS, where the probe gets no answer.
+    RedirectToHttps,
+    /// The server wants a client certificate, and a kubelet has none.
+    ClientCertificateRequired,
+    /// The port speaks another protocol than HTTP.
+    NotHttp,
+    /// The app listens on IPv6 addresses only, and the pod's address is one of IPv4.
+    Ipv6Only,
+    /// Everyone gets 429: requests come more often than the app allows.
+    RateLimited,
+    /// The app answers everyone that it cannot serve.
+    Unavailable,
+    /// The same request fails and succeeds by turns.
+    Flaky,
+    /// The response announces no length and does not end.
+    EndlessResponse,
+    /// gRPC's health service does not know the service that the probe names.
+    UnknownService,
+    /// A gRPC server without the health service.
+    NoHealthService,
+    /// gRPC is spoken over TLS, which a kubelet's grpc probe does not do.
+    GrpcOverTls,
     /// Something between drops `Host`, without which the app refuses a request.
     #[serde(rename = "http10-or-missing-host")]
     Http10OrMissingHost,
@@ -56,7 +78,7 @@ pub enum Cause {
 
 impl Cause {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 32] = [
         Self::HostAllowList,
         Self::HostSyntax,
         Self::SniRequired,
@@ -77,6 +99,17 @@ impl Cause {
         Self::NotStarted,
         Self::DependencyDown,
         Self::TruncatedResponse,
+        Self::RedirectToHttps,
+        Self::ClientCertificateRequired,
+        Self::NotHttp,
+        Self::Ipv6Only,
+        Self::RateLimited,
+        Self::Unavailable,
+        Self::Flaky,
+        Self::EndlessResponse,
+        Self::UnknownService,
+        Self::NoHealthService,
+        Self::GrpcOverTls,
         Self::Http10OrMissingHost,
     ];
 
@@ -87,6 +120,13 @@ impl Cause {
             Ok(serde_json::Value::String(code)) => code,
             _ => String::new(),
         }
+    }
+
+    /// Whether the probe has to succeed with what the patch changes, or else the change was not what helped. A patch for gRPC or for a port
+    /// that is not one of HTTP asks something new, to which the app may say no.
+    #[must_use]
+    pub fn is_helped(self) -> bool {
+        !matches!(self, Self::Http1ToHttp2Only | Self::NotHttp)
     }
 
     /// What to do about it, for a probe of the given field or for several.
@@ -134,6 +174,34 @@ impl Cause {
                 "bring back what the app depends on; a liveness probe should not look at dependencies".to_owned()
             }
             Self::TruncatedResponse => "let the app send the whole body that it announces".to_owned(),
+            Self::RedirectToHttps => format!(
+                "let the app answer its health path without a redirect, or let the {field} ask the port that speaks TLS, with scheme: HTTPS"
+            ),
+            Self::ClientCertificateRequired => format!(
+                "let the app serve its health path to clients without a certificate, on a port of its own if need be, and let the \
+                 {field} ask that: a kubelet presents none"
+            ),
+            Self::NotHttp => format!(
+                "let the {field} ask the port on which the app speaks HTTP, or use a tcpSocket probe, or an exec probe with the \
+                 protocol's own client"
+            ),
+            Self::Ipv6Only => "let the app listen on 0.0.0.0 as well, or on [::] without the option IPV6_V6ONLY".to_owned(),
+            Self::RateLimited => "exempt the health path from the app's limit of requests".to_owned(),
+            Self::Unavailable => {
+                "find out from the app's log why it refuses to serve; a liveness probe should not look at dependencies".to_owned()
+            }
+            Self::Flaky => {
+                "compare what serves the requests that fail with what serves the others: workers, replicas, connections of a pool"
+                    .to_owned()
+            }
+            Self::EndlessResponse => format!("let the {field} ask a path whose answer ends"),
+            Self::UnknownService => format!("let the {field} name a service that the app registers with its health service, or none"),
+            Self::NoHealthService => {
+                format!("register gRPC's health service (grpc.health.v1.Health) in the app, or use a tcpSocket probe as the {field}")
+            }
+            Self::GrpcOverTls => format!(
+                "serve gRPC's health service on a plain port and let the {field} ask that, or use an exec probe with a client that speaks TLS"
+            ),
             Self::Http10OrMissingHost => {
                 "let what stands between pass Host on; a kubelet always sends it, so no change of the probe helps".to_owned()
             }
@@ -184,6 +252,8 @@ pub enum Axis {
     Source,
     /// The address that the request goes to.
     Destination,
+    /// The service that a grpc probe names.
+    Service,
 }
 
 impl fmt::Display for Axis {
@@ -205,6 +275,7 @@ impl fmt::Display for Axis {
             Self::ServerName => "the server name",
             Self::Source => "the source address",
             Self::Destination => "the address",
+            Self::Service => "the service",
         })
     }
 }

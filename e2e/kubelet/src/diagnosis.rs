@@ -20,7 +20,8 @@ pub enum Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Confidence {
-    /// One change turned failure into success, and taking it back turned success into failure.
+    /// One change turned failure into success and taking it back turned success into failure, so often that chance is out of the
+    /// question.
     Proven,
     /// Every request came to the same end, and there is one explanation for it. Nothing could be changed to see it succeed.
     Consistent,
@@ -49,8 +50,14 @@ pub struct Trial {
     pub change: String,
     /// What a kubelet would make of the answer.
     pub verdict: Verdict,
-    /// What came back and after how long.
+    /// What came back first and after how long.
     pub summary: String,
+    /// How often it was sent.
+    #[serde(default)]
+    pub sent: u32,
+    /// How often the app answered it well.
+    #[serde(default)]
+    pub succeeded: u32,
 }
 
 /// What the doctor found.
@@ -64,11 +71,11 @@ pub struct Diagnosis {
     pub cause: Option<Cause>,
     /// The change that makes the difference.
     pub flip: Option<Flip>,
-    /// Whether the change was made back and forth with the same result.
+    /// Whether the change was made back and forth with the same result, so often that chance is out of the question.
     pub confirmed: bool,
     /// What was found, as a clause that can follow `because`; empty where there is nothing to say of a success.
     pub explanation: String,
-    /// How many requests were sent, the check of the fix included.
+    /// How many different requests were sent, the check of the fix included; `evidence` has how often each was.
     pub requests: u32,
     /// How sure the cause is.
     pub confidence: Confidence,

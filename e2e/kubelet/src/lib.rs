@@ -8,6 +8,7 @@ pub mod lint;
 pub mod observation;
 pub mod predict;
 pub mod profile;
+pub mod protocol;
 pub mod simulate;
 pub mod snapshot;
 pub mod status;

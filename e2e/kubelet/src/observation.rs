@@ -1,5 +1,6 @@
 //! What one probe saw and how a kubelet judges it. Main type: [`Observation`].
 
+use crate::protocol::Protocol;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -106,10 +107,22 @@ pub struct Observation {
     pub total_ms: f64,
     /// How many redirects were followed.
     pub redirects: u32,
+    /// Where the redirects led that a kubelet follows, in order; the last one may have come to nothing.
+    #[serde(default)]
+    pub followed: Vec<String>,
     /// How often it was sent: a kubelet repeats a probe that errored, three times at most.
     pub attempts: u32,
     /// The alert with which the server ended TLS, in Go's words.
     pub tls_alert: Option<String>,
+    /// The DNS names in the certificate that the server showed.
+    #[serde(default)]
+    pub certificate_names: Vec<String>,
+    /// Whether the server asked for a client certificate.
+    #[serde(default)]
+    pub wants_certificate: bool,
+    /// What the first bytes say that the server speaks, where that is not what was asked.
+    #[serde(default)]
+    pub spoke: Option<Protocol>,
     /// What a kubelet adds to a success, as `ProbeWarning` events say it.
     pub warning: Option<String>,
     /// The kubelet's own words for a failure; empty for a success.
@@ -122,6 +135,18 @@ impl Observation {
     #[must_use]
     pub fn success(&self) -> bool {
         self.verdict == Verdict::Success
+    }
+
+    /// Whether the app itself answered well. A redirect that a kubelet does not follow counts as a success and answers nothing.
+    #[must_use]
+    pub fn answered(&self) -> bool {
+        self.success() && self.warning.is_none()
+    }
+
+    /// The value of a header of the last response.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value.as_str())
     }
 
     /// An observation of `kind` with `verdict` and `message`, and nothing else yet.
@@ -142,8 +167,12 @@ impl Observation {
             first_byte_ms: None,
             total_ms: 0.0,
             redirects: 0,
+            followed: Vec::new(),
             attempts: 1,
             tls_alert: None,
+            certificate_names: Vec::new(),
+            wants_certificate: false,
+            spoke: None,
             warning: None,
             message: message.into(),
         }

@@ -1,5 +1,5 @@
 //! Finds the smallest change to a failing probe's request that turns failure into success, proves it both ways, and names
-//! the cause. Main function: [`diagnose`]. What no experiment shows gets no name; no text of an answer is ever looked at.
+//! the cause. Main function: [`diagnose`]. What no experiment shows gets no name; no text of a response is ever looked at.
 
 mod ask;
 mod differences;
@@ -11,15 +11,17 @@ mod path;
 mod place;
 mod protocol;
 mod redirects;
+mod rounds;
 mod search;
 mod time;
 mod under_load;
+mod words;
 
 use std::{net::SocketAddr, time::Duration};
 
 use e2e_kubelet::{
     diagnosis::{Cause, Confidence, Diagnosis, Fix, Flip, Outcome, Trial},
-    observation::{Observation, Verdict},
+    observation::Observation,
 };
 use e2e_plan::{Probe, Which};
 use lab::Lab;
@@ -59,6 +61,8 @@ pub struct Known {
     pub paths: Vec<String>,
     /// Whether the container may have been started just now, so that it is worth waiting for it.
     pub may_be_starting: bool,
+    /// Components that the container is configured with and of which nobody is ready.
+    pub away: Vec<String>,
 }
 
 /// A request that is said to work.
@@ -72,20 +76,29 @@ pub struct Works {
     pub host: String,
     /// Its path and query.
     pub target: String,
+    /// Its other headers.
+    pub headers: Vec<(String, String)>,
 }
 
-/// Sends the probe and, when it fails, searches for the reason: at most 14 requests within three times the probe's timeout.
+/// Sends the probe and, when it fails, searches for the reason: at most 14 different requests within four times the probe's timeout.
 pub async fn diagnose(case: &Case, target: &Target, profile: &Profile) -> Diagnosis {
-    let mut lab = match Lab::new(case, target, profile).await {
-        Ok(lab) => lab,
-        Err(observation) => return concluded(*observation, None, None, Vec::new()),
-    };
-    let (observation, mut found) = search::search(&mut lab).await;
-    let mut fix = found.as_ref().and_then(|found| fix::of(case, found));
-    if let Some(fix) = &mut fix {
-        lab.check(fix).await;
+    match Lab::new(case, target, profile).await {
+        Ok(lab) => examine(lab).await,
+        Err(observation) => concluded(*observation, None, None, Vec::new()),
     }
-    if !observation.success() && fix.as_ref().is_some_and(|fix| fix.verified == Some(false)) {
+}
+
+async fn examine(mut lab: Lab<'_>) -> Diagnosis {
+    let case = lab.case;
+    let (observation, mut found) = search::search(&mut lab).await;
+    let mut fix = found.as_ref().map(|found| fix::of(case, found));
+    if let (Some(found), Some(fix)) = (&found, &mut fix)
+        && let Some(patch) = fix::applied(case, found)
+    {
+        fix.verified = lab.check(&patch).await;
+    }
+    let helped = found.as_ref().is_some_and(|found| found.confirmed && found.cause.is_helped());
+    if !observation.success() && helped && fix.as_ref().is_some_and(|fix| fix.verified == Some(false)) {
         // The change that helped does not help any more: whatever it was, it was not the change.
         (found, fix) = (None, None);
     }
@@ -97,32 +110,62 @@ pub async fn diagnose(case: &Case, target: &Target, profile: &Profile) -> Diagno
 struct Found {
     cause: Cause,
     flip: Option<Flip>,
-    /// A change is made back and forth before it is returned, but for those that time makes.
+    /// Set by [`Lab::prove`] alone, and by what waits for an app to change by itself.
     confirmed: bool,
     explanation: String,
-    change: Option<fix::Change>,
+    /// Together they make the probe succeed.
+    changes: Vec<fix::Change>,
+}
+
+impl Found {
+    /// Something that every request came to, with nothing to change.
+    fn of_everyone(cause: Cause, explanation: impl Into<String>) -> Self {
+        Self { cause, flip: None, confirmed: false, explanation: explanation.into(), changes: Vec::new() }
+    }
+
+    /// What one change explains, once it is proven.
+    fn of_flip(cause: Cause, flip: Flip, explanation: impl Into<String>, changes: Vec<fix::Change>) -> Self {
+        Self { cause, flip: Some(flip), confirmed: false, explanation: explanation.into(), changes }
+    }
+}
+
+/// A result that is still to be proven.
+struct Claim {
+    found: Found,
+    /// Requests that fail, beside the probe.
+    fails: Vec<lab::Experiment>,
+    /// Requests that succeed.
+    succeeds: Vec<lab::Experiment>,
+}
+
+impl Claim {
+    /// One change and what comes of it.
+    fn of(found: Found, succeeds: lab::Experiment) -> Self {
+        Self { found, fails: Vec::new(), succeeds: vec![succeeds] }
+    }
 }
 
 /// What one observation says by itself, of a probe that only the run can send.
 #[must_use]
 pub fn of_observation(observation: Observation) -> Diagnosis {
-    let summary = observation.summary();
-    let trial = Trial { change: "the probe".to_owned(), verdict: observation.verdict, summary };
+    let trial = tried(lab::PROBE, &observation);
     concluded(observation, None, None, vec![trial])
+}
+
+/// A request that was sent once.
+fn tried(change: impl Into<String>, observation: &Observation) -> Trial {
+    let (change, summary) = (change.into(), observation.summary());
+    Trial { change, verdict: observation.verdict, summary, sent: 1, succeeded: observation.answered().into() }
 }
 
 /// What a search came to.
 fn concluded(observation: Observation, found: Option<Found>, fix: Option<Fix>, evidence: Vec<Trial>) -> Diagnosis {
     let requests = u32::try_from(evidence.len()).unwrap_or(u32::MAX);
     let verdict = if observation.success() { Outcome::Success } else { Outcome::Failure };
-    let nothing = || match observation.verdict {
-        Verdict::Success => String::new(),
-        Verdict::NotMeasured => format!("the probe was not measured: {}", observation.message),
-        Verdict::Failure | Verdict::Errored => "of something that no single change of the request explains".to_owned(),
-    };
+    let fix = fix.or_else(|| found.is_none().then(|| fix::of_nothing(&observation)).flatten());
     let (cause, flip, confirmed, explanation) = match found {
         Some(found) => (Some(found.cause), found.flip, found.confirmed, found.explanation),
-        None => (None, None, false, nothing()),
+        None => (None, None, false, words::of_nothing(&observation)),
     };
     let confidence = match (cause, confirmed) {
         (None, _) => Confidence::None,

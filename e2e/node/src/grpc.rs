@@ -3,14 +3,20 @@
 use std::time::Duration;
 
 use ::http::{HeaderMap, Method, Request, Version};
-use e2e_kubelet::observation::{Kind, Observation, Verdict};
+use e2e_kubelet::{
+    observation::{Kind, Observation, Verdict},
+    protocol::Protocol,
+};
+use prost::Message;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     task::JoinSet,
     time::{Instant, sleep, timeout_at},
 };
 
 use crate::{
-    http::{self, Clock, Failure, Heard, Way, round_ms},
+    greeting,
+    http::{self, Clock, Failure, Heard, Secured, Way, round_ms},
     probe::Profile,
 };
 
@@ -23,11 +29,28 @@ const PATH: &str = "/grpc.health.v1.Health/Check";
 /// An answer is a few bytes; more than this is none.
 const MAX_MESSAGE: usize = 4096;
 
-/// Asks the health service for `service` at `way`, within `timeout`. `shown` is the address that a kubelet would dial.
-pub(super) async fn check(way: &Way, shown: &str, service: &str, timeout: Duration, profile: &Profile) -> Observation {
+/// Asks the health service for `service` at `way`, within `timeout`. `shown` is the address that a kubelet would dial. A kubelet never
+/// does so over TLS.
+pub(super) async fn check(
+    way: &Way,
+    shown: &str,
+    service: &str,
+    secured: bool,
+    timeout: Duration,
+    profile: &Profile,
+) -> Observation {
     let clock = Clock::start(timeout);
-    let mut call = Call { phases: Phases::default(), heard: Heard::default(), request: String::new(), answer: None };
-    let ended = timeout_at(clock.deadline, call.run(way, shown, service, profile, clock)).await;
+    let mut call = Call {
+        shown: shown.to_owned(),
+        service: service.to_owned(),
+        user_agent: format!("kube-probe/{} {GRPC_GO}", profile.version),
+        secured,
+        phases: Phases::default(),
+        heard: Heard::default(),
+        request: String::new(),
+        answer: None,
+    };
+    let ended = timeout_at(clock.deadline, call.run(way, clock)).await;
     let seconds = timeout.as_secs_f64();
     let (verdict, kind, message) = match (ended, &call.answer) {
         (Ok(Ok(())), Some(Answer::Status(status))) => match health(*status) {
@@ -56,10 +79,13 @@ pub(super) async fn check(way: &Way, shown: &str, service: &str, timeout: Durati
         }
     };
     let http2 = call.speaks_http2();
+    let spoke =
+        greeting::recognised(&call.heard.bytes()).filter(|spoke| !(http2 || secured && *spoke == Protocol::Tls));
     let Phases { connect, first_byte, .. } = call.phases;
     Observation {
         grpc: call.answer.map(|answer| answer.word()),
         http2,
+        spoke,
         request: call.request,
         connect_ms: connect.map(round_ms),
         first_byte_ms: first_byte.map(round_ms),
@@ -69,6 +95,10 @@ pub(super) async fn check(way: &Way, shown: &str, service: &str, timeout: Durati
 }
 
 struct Call {
+    shown: String,
+    service: String,
+    user_agent: String,
+    secured: bool,
     phases: Phases,
     heard: Heard,
     request: String,
@@ -102,16 +132,9 @@ impl Answer {
 
 impl Call {
     /// Dials until the server speaks HTTP/2, as a client that blocks does, and asks once.
-    async fn run(
-        &mut self,
-        way: &Way,
-        shown: &str,
-        service: &str,
-        profile: &Profile,
-        clock: Clock,
-    ) -> Result<(), Failure> {
+    async fn run(&mut self, way: &Way, clock: Clock) -> Result<(), Failure> {
         loop {
-            match self.dial_and_ask(way, shown, service, profile, clock.start).await {
+            match self.dial_and_ask(way, clock.start).await {
                 Err(failure) if !self.speaks_http2() && failure.kind != Kind::InvalidRequest => {
                     self.phases.refused = Some(failure.kind);
                     sleep(REDIAL).await;
@@ -121,52 +144,66 @@ impl Call {
         }
     }
 
-    async fn dial_and_ask(
-        &mut self,
-        way: &Way,
-        shown: &str,
-        service: &str,
-        profile: &Profile,
-        start: Instant,
-    ) -> Result<(), Failure> {
-        let wire = http::connect(way, shown).await?;
+    async fn dial_and_ask(&mut self, way: &Way, start: Instant) -> Result<(), Failure> {
+        let wire = http::connect(way, &self.shown).await?;
         self.phases.connect = Some(start.elapsed());
         self.heard = wire.heard();
+        if !self.secured {
+            return self.ask(wire, start).await;
+        }
+        let name = way.address.ip().to_string();
+        let (_, secured) = http::handshake(wire, &name, &[b"h2"], &self.shown).await;
+        let Secured { stream, http2, .. } = secured?;
+        match http2 {
+            true => self.ask(stream, start).await,
+            false => Err(Failure::new(Kind::Tls, "the server does not pick HTTP/2")),
+        }
+    }
+
+    async fn ask<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &mut self,
+        stream: S,
+        start: Instant,
+    ) -> Result<(), Failure> {
         let broken = |error: &h2::Error| Failure::new(Kind::Http2, unavailable(&error.to_string()));
-        let (sender, connection) = h2::client::handshake(wire).await.map_err(|error| broken(&error))?;
+        let (sender, connection) = h2::client::handshake(stream).await.map_err(|error| broken(&error))?;
         let mut driver = JoinSet::new();
         driver.spawn(async move {
             // What ends the connection ends the call too, which tells of it.
             let _ = connection.await;
         });
         let mut sender = sender.ready().await.map_err(|error| broken(&error))?;
-        let message = self.message(shown, profile)?;
+        let message = self.message()?;
         let (response, mut body) = sender.send_request(message, false).map_err(|error| broken(&error))?;
-        body.send_data(encode(service).into(), true).map_err(|error| broken(&error))?;
+        body.send_data(encode(&self.service).into(), true).map_err(|error| broken(&error))?;
         let response = response.await.map_err(|error| broken(&error))?;
         self.phases.first_byte = Some(start.elapsed());
         self.answer = self.read(response).await.map_err(|error| broken(&error))?;
         Ok(())
     }
 
-    /// Whether the server's first frame is its SETTINGS, with which a kubelet's client counts as connected: the fourth byte
-    /// of a frame is its type.
+    /// Whether the server's first frame is its SETTINGS, with which a kubelet's client counts as connected.
     fn speaks_http2(&self) -> bool {
-        matches!(self.heard.bytes().as_slice(), [_, _, _, 4, ..])
+        match self.secured {
+            // Inside TLS nobody hears.
+            true => self.phases.first_byte.is_some(),
+            false => greeting::recognised(&self.heard.bytes()) == Some(Protocol::Http2),
+        }
     }
 
-    fn message(&mut self, authority: &str, profile: &Profile) -> Result<Request<()>, Failure> {
-        let user_agent = format!("kube-probe/{} {GRPC_GO}", profile.version);
+    fn message(&mut self) -> Result<Request<()>, Failure> {
+        let Self { user_agent, shown: authority, .. } = self;
+        let scheme = if self.secured { "https" } else { "http" };
         self.request = format!(
-            ":method: POST\r\n:scheme: http\r\n:path: {PATH}\r\n:authority: {authority}\r\n\
+            ":method: POST\r\n:scheme: {scheme}\r\n:path: {PATH}\r\n:authority: {authority}\r\n\
              content-type: application/grpc\r\nuser-agent: {user_agent}\r\nte: trailers\r\n"
         );
         Request::builder()
             .method(Method::POST)
             .version(Version::HTTP_2)
-            .uri(format!("http://{authority}{PATH}"))
+            .uri(format!("{scheme}://{authority}{PATH}"))
             .header("content-type", "application/grpc")
-            .header("user-agent", user_agent)
+            .header("user-agent", user_agent.as_str())
             .header("te", "trailers")
             .body(())
             .map_err(|error| Failure::new(Kind::InvalidRequest, error.to_string()))
@@ -200,67 +237,34 @@ impl Call {
     }
 }
 
-/// `HealthCheckRequest { service }`, in gRPC's frame: not compressed, and its length.
+/// `HealthCheckRequest` of grpc.health.v1.
+#[derive(Clone, PartialEq, prost::Message)]
+struct HealthCheckRequest {
+    #[prost(string, tag = "1")]
+    service: String,
+}
+
+/// `HealthCheckResponse` of grpc.health.v1.
+#[derive(Clone, PartialEq, prost::Message)]
+struct HealthCheckResponse {
+    #[prost(uint64, tag = "1")]
+    status: u64,
+}
+
+/// The request in gRPC's frame: not compressed, and its length.
 fn encode(service: &str) -> Vec<u8> {
-    let mut message = Vec::new();
-    if !service.is_empty() {
-        // Field 1, of wire type 2.
-        message.push(0x0a);
-        varint(service.len() as u64, &mut message);
-        message.extend_from_slice(service.as_bytes());
-    }
+    let message = HealthCheckRequest { service: service.to_owned() }.encode_to_vec();
     let length = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
     [&[0], length.as_slice(), &message].concat()
 }
 
-fn varint(mut value: u64, bytes: &mut Vec<u8>) {
-    while value >= 0x80 {
-        bytes.push((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-}
-
-/// The status of a `HealthCheckResponse` in gRPC's frame; one that is absent is 0. Other fields are skipped, as a client of an
-/// older version would. `None` when it is no such message.
+/// The status of a response in gRPC's frame. `None` when it is no such message.
 fn decode(frame: &[u8]) -> Option<u64> {
     let (&[0, a, b, c, d], message) = frame.split_first_chunk::<5>()? else {
         return None;
     };
     let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?;
-    let mut rest = message.get(..length)?;
-    let mut status = 0;
-    while !rest.is_empty() {
-        let (key, after) = read_varint(rest)?;
-        rest = match key & 7 {
-            0 => {
-                let (value, after) = read_varint(after)?;
-                if key >> 3 == 1 {
-                    status = value;
-                }
-                after
-            }
-            1 => after.get(8..)?,
-            2 => {
-                let (length, after) = read_varint(after)?;
-                after.get(usize::try_from(length).ok()?..)?
-            }
-            5 => after.get(4..)?,
-            _ => return None,
-        };
-    }
-    Some(status)
-}
-
-fn read_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let mut value = 0;
-    for (index, &byte) in bytes.iter().enumerate().take(10) {
-        value |= u64::from(byte & 0x7f).checked_shl(7 * u32::try_from(index).ok()?)?;
-        if byte < 0x80 {
-            return Some((value, &bytes[index + 1..]));
-        }
-    }
-    None
+    HealthCheckResponse::decode(message.get(..length)?).ok().map(|response| response.status)
 }
 
 /// `ServingStatus` of grpc.health.v1.

@@ -18,7 +18,7 @@ use url::Joined;
 
 use crate::{probe::Target, request::HttpRequest};
 
-pub(super) use tls::names_in_certificate;
+pub(super) use tls::{Secured, handshake};
 pub(super) use url::Url;
 pub(super) use wire::{Failure, Heard, connect};
 
@@ -73,10 +73,12 @@ pub(super) async fn get(
     let clock = Clock::start(timeout);
     let first_host = url.host.clone();
     let (mut url, mut way, mut sent) = (url, way, 0);
+    let mut followed = Vec::new();
     loop {
         let exchange = Exchange::run(&way, &url, &request, clock).await;
         sent += 1;
-        let observation = Observation { redirects: sent - 1, ..exchange.observation(&request, &url, clock.start) };
+        let mut observation = exchange.observation(&request, &url, clock.start);
+        (observation.redirects, observation.followed) = (sent - 1, followed.clone());
         let Some(location) = exchange.location() else {
             return observation;
         };
@@ -93,8 +95,10 @@ pub(super) async fn get(
                     ..observation
                 };
             }
-            Err(NoHop::NotMeasured(message)) => {
+            Err(NoHop::NotMeasured(message, to)) => {
+                followed.push(to.to_string());
                 return Observation {
+                    followed,
                     verdict: Verdict::NotMeasured,
                     kind: Kind::Unsupported,
                     message,
@@ -112,6 +116,7 @@ pub(super) async fn get(
             request.set("Referer", url.to_string());
         }
         request.target.clone_from(&hop.url.target);
+        followed.push(hop.url.to_string());
         url = hop.url;
         way.address = hop.dial;
     }
@@ -128,7 +133,7 @@ struct Hop {
 enum NoHop {
     AnotherHost,
     Failed(String),
-    NotMeasured(String),
+    NotMeasured(String, Url),
 }
 
 impl Hop {
@@ -146,8 +151,10 @@ impl Hop {
             let message = format!("Get {location:?}: unsupported protocol scheme {:?}", url.scheme);
             return Err(NoHop::Failed(message));
         }
-        let unknown =
-            || NoHop::NotMeasured(format!("redirected to {url}: no way to port {} of the pod is known", url.port()));
+        let unknown = || {
+            let text = format!("redirected to {url}: no way to port {} of the pod is known", url.port());
+            NoHop::NotMeasured(text, url.clone())
+        };
         let dial = target.address(url.port()).ok_or_else(unknown)?;
         Ok(Self { url, absolute, dial })
     }

@@ -2,6 +2,7 @@
 //! containers, [`doctor`] explains why a probe fails. What follows from a probe is decided by [`e2e_kubelet`].
 
 pub mod doctor;
+mod greeting;
 mod grpc;
 mod http;
 pub mod node;

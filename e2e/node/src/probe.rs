@@ -28,13 +28,15 @@ pub struct Target {
     pub pod_ip: IpAddr,
     /// For each port of the pod, where it can be reached from here.
     pub ports: BTreeMap<u16, SocketAddr>,
+    /// Where every port can be reached under its own number, if there is such an address beside the pod's.
+    pub host: Option<IpAddr>,
 }
 
 impl Target {
     /// A pod with one port.
     #[must_use]
     pub fn new(pod_ip: IpAddr, port: u16, dial: SocketAddr) -> Self {
-        Self { pod_ip, ports: BTreeMap::from([(port, dial)]) }
+        Self { pod_ip, ports: BTreeMap::from([(port, dial)]), host: None }
     }
 
     /// Where a port can be reached from here, if a way is known. Where one port is reached at the pod's own address, so is
@@ -42,7 +44,8 @@ impl Target {
     #[must_use]
     pub fn address(&self, port: u16) -> Option<SocketAddr> {
         let is_routed = || self.ports.iter().any(|(&port, &dial)| dial == SocketAddr::new(self.pod_ip, port));
-        let direct = || is_routed().then(|| SocketAddr::new(self.pod_ip, port));
+        let direct =
+            || self.host.or_else(|| is_routed().then_some(self.pod_ip)).map(|host| SocketAddr::new(host, port));
         self.ports.get(&port).copied().or_else(direct)
     }
 }
@@ -87,7 +90,7 @@ pub(super) async fn send_once(
         ProbeAction::Grpc { port, service } => {
             let shown = authority(&target.pod_ip.to_string(), *port);
             match dial(None, *port, target, timeout).await {
-                Ok(address) => grpc::check(&Way::to(address), &shown, service, timeout, profile).await,
+                Ok(address) => grpc::check(&Way::to(address), &shown, service, false, timeout, profile).await,
                 Err(observation) => *observation,
             }
         }
@@ -95,7 +98,7 @@ pub(super) async fn send_once(
 }
 
 /// An httpGet probe, ready to be sent.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Prepared {
     pub(super) url: Url,
     pub(super) request: HttpRequest,

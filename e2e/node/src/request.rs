@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use e2e_kubelet::profile::Profile;
 
-pub(super) use path::escape_target;
+pub(super) use path::{escape_target, unescape};
 
 /// A GET request before it is bytes. A field that is `None` is a header that is not sent.
 #[derive(Debug, Clone, PartialEq, Eq)]

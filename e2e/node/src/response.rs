@@ -10,8 +10,8 @@ pub(super) use head::Head;
 
 /// How much of a body a kubelet reads (`maxRespBodyLength` in `pkg/probe/http/http.go`); reaching it ends the exchange.
 pub(super) const MAX_BODY: usize = 10 * 1024;
-/// A head that is longer is refused. Go's own bound is 10 MiB; this one keeps a probe cheap.
-const MAX_HEAD: usize = 256 * 1024;
+/// A head that is longer is refused (`maxHeaderResponseSize` in net/http/transport.go).
+const MAX_HEAD: usize = 10 << 20;
 /// Go skips this many 1xx responses before it gives up.
 const MAX_INFORMATIONAL: u32 = 5;
 

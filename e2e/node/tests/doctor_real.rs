@@ -89,10 +89,6 @@ async fn listening(mut command: Command, address: SocketAddr) -> Running {
     running
 }
 
-fn asked(url: String) -> Asked {
-    Asked { url, pod_ip: None, headers: Vec::new(), timeout: Duration::from_secs(1), https: None, works: None }
-}
-
 async fn examined(asked: Asked) -> Diagnosis {
     let (case, target) = asked.case().await.expect("a URL");
     diagnose(&case, &target, &Profile::default()).await
@@ -124,7 +120,7 @@ async fn uvicorn_with_trusted_hosts_is_the_founding_story() {
     command.args(["-m", "uvicorn", "app:app", "--host", "127.0.0.1", "--port", &address.port().to_string()]);
     command.current_dir(place);
     let _running = listening(command, address).await;
-    let diagnosis = examined(asked(format!("http://{address}/health"))).await;
+    let diagnosis = examined(Asked::of(format!("http://{address}/health"))).await;
     assert_host_allow_list(&diagnosis, &format!("localhost:{}", address.port()));
 }
 
@@ -143,7 +139,7 @@ async fn django_with_allowed_hosts_is_the_same() {
     let mut command = Command::new(python);
     command.args(["app.py", "runserver", "--noreload", &address.to_string()]).current_dir(place);
     let _running = listening(command, address).await;
-    let diagnosis = examined(asked(format!("http://{address}/health"))).await;
+    let diagnosis = examined(Asked::of(format!("http://{address}/health"))).await;
     assert_host_allow_list(&diagnosis, &format!("localhost:{}", address.port()));
 }
 
@@ -187,10 +183,10 @@ async fn nginx_with_tls_answers_400_to_a_plain_probe() {
         )
     };
     let Some((_running, address)) = nginx_with("nginx-tls", tls).await else { return };
-    let diagnosis = examined(asked(format!("http://{address}/health"))).await;
+    let diagnosis = examined(Asked::of(format!("http://{address}/health"))).await;
     assert_eq!((diagnosis.cause, diagnosis.observation.status), (Some(Cause::PlainToTls), Some(400)), "{diagnosis:#?}");
     assert_eq!(diagnosis.fix.as_ref().and_then(|fix| fix.verified), Some(true));
-    let diagnosis = examined(Asked { https: Some(true), ..asked(format!("http://{address}/health")) }).await;
+    let diagnosis = examined(Asked { https: Some(true), ..Asked::of(format!("http://{address}/health")) }).await;
     assert!(diagnosis.success(), "{diagnosis:#?}");
 }
 
@@ -198,7 +194,7 @@ async fn nginx_with_tls_answers_400_to_a_plain_probe() {
 async fn nginx_without_tls_breaks_a_handshake() {
     let plain = |_: &Path, address: SocketAddr| format!("listen {address};");
     let Some((_running, address)) = nginx_with("nginx-plain", plain).await else { return };
-    let diagnosis = examined(asked(format!("https://{address}/health"))).await;
+    let diagnosis = examined(Asked::of(format!("https://{address}/health"))).await;
     assert_eq!(diagnosis.cause, Some(Cause::TlsToPlain), "{diagnosis:#?}");
     assert_eq!(diagnosis.fix.as_ref().and_then(|fix| fix.verified), Some(true));
 }
@@ -207,7 +203,7 @@ async fn nginx_without_tls_breaks_a_handshake() {
 async fn nginx_behind_the_proxy_protocol_wants_its_header() {
     let proxied = |_: &Path, address: SocketAddr| format!("listen {address} proxy_protocol;");
     let Some((_running, address)) = nginx_with("nginx-proxy", proxied).await else { return };
-    let diagnosis = examined(asked(format!("http://{address}/health"))).await;
+    let diagnosis = examined(Asked::of(format!("http://{address}/health"))).await;
     assert_eq!((diagnosis.cause, diagnosis.confirmed), (Some(Cause::ProxyProtocolExpected), true), "{diagnosis:#?}");
 }
 
@@ -266,10 +262,10 @@ async fn tomcat() -> Option<(Running, SocketAddr)> {
 async fn tomcat_refuses_the_form_of_hosts_and_paths() {
     let Some((_running, address)) = tomcat().await else { return };
     let url = format!("http://{address}/health");
-    let diagnosis = examined(asked(url.clone())).await;
+    let diagnosis = examined(Asked::of(url.clone())).await;
     assert!(diagnosis.success(), "{diagnosis:#?}");
-    let underscore = Asked { headers: vec!["Host: my_app".to_owned()], ..asked(url.clone()) };
-    for (asked, cause) in [(underscore, Cause::HostSyntax), (asked(format!("{url}?a=|")), Cause::MalformedPath)] {
+    let underscore = Asked { headers: vec!["Host: my_app".to_owned()], ..Asked::of(url.clone()) };
+    for (asked, cause) in [(underscore, Cause::HostSyntax), (Asked::of(format!("{url}?a=|")), Cause::MalformedPath)] {
         let diagnosis = examined(asked).await;
         assert_eq!((diagnosis.cause, diagnosis.confirmed), (Some(cause), true), "{diagnosis:#?}");
         assert_eq!(diagnosis.observation.status, Some(400));

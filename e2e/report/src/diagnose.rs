@@ -127,6 +127,28 @@ pub enum Code {
     RedirectElsewhere,
     /// The response ends before it is whole.
     TruncatedResponse,
+    /// The application redirects the probe to HTTPS, where it gets no answer.
+    RedirectToHttps,
+    /// The server wants a client certificate, and a kubelet has none.
+    ClientCertificateRequired,
+    /// The port speaks another protocol than HTTP.
+    NotHttp,
+    /// The application listens on IPv6 addresses only, and the pod's address is one of IPv4.
+    Ipv6Only,
+    /// The probe gets 429: requests come more often than the application allows.
+    RateLimited,
+    /// The application answers everyone that it cannot serve.
+    Unavailable,
+    /// The same probe fails and succeeds by turns.
+    Flaky,
+    /// The response announces no length and does not end.
+    EndlessResponse,
+    /// gRPC's health service does not know the service that the probe names.
+    UnknownService,
+    /// A gRPC server has no health service.
+    NoHealthService,
+    /// The port speaks gRPC over TLS, and a kubelet's grpc probe does not.
+    GrpcOverTls,
     /// Something between the probe and the application drops `Host`.
     #[serde(rename = "http10-or-missing-host")]
     Http10OrMissingHost,
@@ -164,7 +186,7 @@ pub enum Code {
     NodeTrouble,
     /// Everything that waits for a bounded resource waits because it is used up.
     PoolExhausted,
-    /// The application answers 503 because something behind it is away.
+    /// The application answers everyone that it cannot serve, and something that it is configured with is away.
     DependencyDown,
     /// A probe fails.
     ProbeFailing,
@@ -214,6 +236,17 @@ impl Code {
                 | Self::SourceBlocked
                 | Self::RedirectElsewhere
                 | Self::TruncatedResponse
+                | Self::RedirectToHttps
+                | Self::ClientCertificateRequired
+                | Self::NotHttp
+                | Self::Ipv6Only
+                | Self::RateLimited
+                | Self::Unavailable
+                | Self::Flaky
+                | Self::EndlessResponse
+                | Self::UnknownService
+                | Self::NoHealthService
+                | Self::GrpcOverTls
                 | Self::Http10OrMissingHost
                 | Self::MethodOrPath
                 | Self::TooSlow

@@ -2,61 +2,74 @@
 
 use std::fmt::Write;
 
-use e2e_kubelet::diagnosis::{Confidence, Diagnosis};
+use e2e_kubelet::diagnosis::{Confidence, Diagnosis, Flip, Trial};
 use e2e_report::evidence::DoctorEntry;
 
-/// One examination.
+/// One examination: first what is wrong, then what to do, then how that is known.
 pub(super) fn render(diagnosis: &Diagnosis) -> String {
-    let Diagnosis { observation, cause, flip, explanation, requests, confidence, fix, evidence, .. } = diagnosis;
-    let mut text = match diagnosis.success() {
-        true => format!("the probe succeeds ({})\n", observation.summary()),
-        false => format!("the probe fails: {} ({})\n", observation.message, observation.summary()),
+    let Diagnosis { observation, cause, flip, explanation, confidence, fix, evidence, .. } = diagnosis;
+    let mut text = match (diagnosis.success(), explanation.is_empty()) {
+        (true, true) => format!("the probe succeeds ({})\n", observation.summary()),
+        (true, false) => format!("the probe succeeds ({}): {explanation}\n", observation.summary()),
+        (false, _) => format!("the probe fails: {}\n", shortened(explanation)),
     };
-    if let Some(warning) = &observation.warning {
-        let _ = writeln!(text, "  with a warning: {}", warning.trim_end());
-    }
-    match (cause, confidence) {
-        (Some(cause), Confidence::Proven) => {
-            let _ = writeln!(text, "cause: {cause} (proven by {requests} requests)");
-        }
-        (Some(cause), _) => {
-            let _ = writeln!(text, "cause: {cause} (the one explanation of {requests} requests)");
-        }
-        (None, _) if diagnosis.success() => {}
-        (None, _) => {
-            let _ = writeln!(text, "cause: unknown after {requests} requests");
-        }
-    }
-    match (diagnosis.success(), cause) {
-        (true, None) if !explanation.is_empty() => {
-            let _ = writeln!(text, "  {explanation}");
-        }
-        (true, None) => {}
-        _ => {
-            let _ = writeln!(text, "  because {explanation}");
-        }
-    }
-    if let Some(flip) = flip {
-        let _ = writeln!(text, "  what was changed: {}, from `{}` to `{}`", flip.axis, flip.from, flip.to);
-    }
     if let Some(fix) = fix {
-        let _ = writeln!(text, "fix: {}", fix.summary);
-        if let Some(patch) = &fix.patch {
-            let checked = match fix.verified {
-                Some(true) => " (the probe succeeds with it)",
-                Some(false) => " (the probe fails with it too)",
-                None => "",
-            };
-            let _ = writeln!(text, "patch{checked}:\n{patch}");
-        }
+        let _ = writeln!(text, "what to do: {}", fix.summary);
     }
-    if !diagnosis.success() || cause.is_some() {
+    let sent: u32 = evidence.iter().map(|trial| trial.sent).sum();
+    let counted = format!("{} different requests, {sent} in all", evidence.len());
+    let cause = match (cause, confidence) {
+        (Some(cause), Confidence::Proven) => Some(format!("{cause} (proven back and forth by {counted})")),
+        (Some(cause), _) => Some(format!("{cause} (the one explanation of {counted})")),
+        (None, _) if diagnosis.success() => None,
+        (None, _) => Some(format!("unknown after {counted}")),
+    };
+    if let Some(cause) = cause {
+        let _ = writeln!(text, "cause: {cause}");
+    }
+    if !observation.message.is_empty() {
+        let _ = writeln!(text, "a kubelet says: {}", shortened(&observation.message));
+    }
+    if let Some(warning) = &observation.warning {
+        let _ = writeln!(text, "a kubelet warns: {}", shortened(warning.trim_end()));
+    }
+    if let Some(Flip { axis, from, to }) = flip {
+        let _ = writeln!(text, "what was changed: {axis}, from `{}` to `{}`", shortened(from), shortened(to));
+    }
+    if let Some((fix, patch)) = fix.as_ref().and_then(|fix| Some((fix, fix.patch.as_ref()?))) {
+        let checked = match fix.verified {
+            Some(true) => " (the probe succeeds with it)",
+            Some(false) => " (the probe fails with it too)",
+            None => "",
+        };
+        let _ = writeln!(text, "patch{checked}:\n{patch}");
+    }
+    if !diagnosis.success() || diagnosis.cause.is_some() {
         let _ = writeln!(text, "what was sent:");
         for (index, trial) in evidence.iter().enumerate() {
-            let _ = writeln!(text, "  {:>2}. {}: {}", index + 1, trial.change, trial.summary);
+            let _ = writeln!(text, "  {:>2}. {}", index + 1, line(trial));
         }
     }
     text
+}
+
+/// A request and what came of it, each time.
+fn line(Trial { change, summary, sent, succeeded, .. }: &Trial) -> String {
+    let again = match sent {
+        0 | 1 => String::new(),
+        _ => format!(" (sent {sent} times, {succeeded} succeeded)"),
+    };
+    format!("{}: {}{again}", shortened(change), shortened(summary))
+}
+
+/// More of a text than this is not read; JSON has it whole.
+const SHOWN: usize = 200;
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}... ({} characters)", &text[..end], text.chars().count()),
+        None => text.to_owned(),
+    }
 }
 
 /// One probe of an environment: a line when it succeeds.

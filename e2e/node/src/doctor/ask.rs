@@ -6,13 +6,14 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use e2e_plan::{Probe, ProbeAction, Which};
 
 use super::{Case, Known, Works};
 use crate::{
     http::Url,
     probe::{Profile, Target},
-    request::HttpRequest,
+    request::{HttpRequest, unescape},
 };
 
 /// What stands for a pod's address where nobody says one: an address as pods have it.
@@ -31,8 +32,14 @@ pub struct Asked {
     pub timeout: Duration,
     /// `scheme`, where it is not that of the URL.
     pub https: Option<bool>,
-    /// A URL that works.
+    /// A URL that works; it may hold `user:password@`.
     pub works: Option<String>,
+    /// Headers of the request that works, each `Name: value`.
+    pub works_headers: Vec<String>,
+    /// Its `user:password`.
+    pub works_user: Option<String>,
+    /// Which probe is asked about.
+    pub which: Which,
 }
 
 /// Why a URL or a flag is no probe.
@@ -55,8 +62,10 @@ pub enum AskError {
         host: String,
     },
     /// A header cannot be sent.
-    #[error("--header {header:?}: {reason}; write it as `Name: value`")]
+    #[error("{flag} {header:?}: {reason}; write it as `Name: value`")]
     Header {
+        /// The flag that it was given with.
+        flag: &'static str,
         /// What was given.
         header: String,
         /// What is wrong with it.
@@ -65,6 +74,22 @@ pub enum AskError {
 }
 
 impl Asked {
+    /// A liveness probe of a URL with Kubernetes' defaults.
+    #[must_use]
+    pub fn of(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            pod_ip: None,
+            headers: Vec::new(),
+            timeout: Duration::from_secs(1),
+            https: None,
+            works: None,
+            works_headers: Vec::new(),
+            works_user: None,
+            which: Which::Liveness,
+        }
+    }
+
     /// The case and how it is reached. Names are looked up.
     ///
     /// # Errors
@@ -82,7 +107,7 @@ impl Asked {
             ip => ip,
         });
         let works = match &self.works {
-            Some(works) => Some(working(works, address).await?),
+            Some(works) => Some(self.working(works, address).await?),
             None => None,
         };
         let action = ProbeAction::HttpGet {
@@ -90,7 +115,7 @@ impl Asked {
             host: None,
             port,
             path: url.target.clone(),
-            headers: self.headers()?,
+            headers: headers("--header", &self.headers)?,
         };
         let probe = Probe {
             action,
@@ -105,35 +130,48 @@ impl Asked {
             kind: "Deployment".to_owned(),
             component: "app".to_owned(),
             container: "app".to_owned(),
-            which: Which::Liveness,
+            which: self.which,
             probe,
             known: Known { works, may_be_starting: true, ..Known::default() },
         };
-        Ok((case, Target { pod_ip, ports: BTreeMap::from([(port, address)]) }))
+        let host = Some(address.ip());
+        Ok((case, Target { pod_ip, ports: BTreeMap::from([(port, address)]), host }))
     }
 
-    fn headers(&self) -> Result<Vec<(String, String)>, AskError> {
-        let header = |text: &String| {
-            let wrong = |reason: &str| AskError::Header { header: text.clone(), reason: reason.to_owned() };
-            let (name, value) = text.split_once(':').ok_or_else(|| wrong("it has no colon"))?;
-            let header = (name.trim().to_owned(), value.trim_matches([' ', '\t']).to_owned());
-            // What no kubelet could send either.
-            HttpRequest::of_probe("127.0.0.1", 80, "/", std::slice::from_ref(&header), &Profile::default())
-                .map_err(|error| wrong(&error))?;
-            Ok(header)
-        };
-        self.headers.iter().map(header).collect()
+    async fn working(&self, text: &str, near: SocketAddr) -> Result<Works, AskError> {
+        let url = parse(text)?;
+        let address = look_up(text, &url.host, url.port(), Some(near.ip())).await?;
+        let https = url.scheme == "https";
+        // A client leaves the default port out.
+        let is_default = url.port() == if https { 443 } else { 80 };
+        let host = if is_default { Url { explicit_port: None, ..url.clone() }.authority() } else { url.authority() };
+        let mut headers = headers("-H", &self.works_headers)?;
+        if let Some(user) = self.works_user.clone().map(String::into_bytes).or_else(|| user_of(text)) {
+            headers.push(("Authorization".to_owned(), format!("Basic {}", STANDARD.encode(user))));
+        }
+        Ok(Works { address, https, host, target: url.target, headers })
     }
 }
 
-async fn working(text: &str, near: SocketAddr) -> Result<Works, AskError> {
-    let url = parse(text)?;
-    let address = look_up(text, &url.host, url.port(), Some(near.ip())).await?;
-    let https = url.scheme == "https";
-    // A client leaves the default port out.
-    let is_default = url.port() == if https { 443 } else { 80 };
-    let host = if is_default { Url { explicit_port: None, ..url.clone() }.authority() } else { url.authority() };
-    Ok(Works { address, https, host, target: url.target })
+fn headers(flag: &'static str, headers: &[String]) -> Result<Vec<(String, String)>, AskError> {
+    let header = |text: &String| {
+        let wrong = |reason: &str| AskError::Header { flag, header: text.clone(), reason: reason.to_owned() };
+        let (name, value) = text.split_once(':').ok_or_else(|| wrong("it has no colon"))?;
+        let header = (name.trim().to_owned(), value.trim_matches([' ', '\t']).to_owned());
+        // What no kubelet could send either.
+        HttpRequest::of_probe("127.0.0.1", 80, "/", std::slice::from_ref(&header), &Profile::default())
+            .map_err(|error| wrong(&error))?;
+        Ok(header)
+    };
+    headers.iter().map(header).collect()
+}
+
+/// `user:password` of a URL, unescaped.
+fn user_of(url: &str) -> Option<Vec<u8>> {
+    let (_, rest) = url.split_once("//")?;
+    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    let (user, _) = authority.rsplit_once('@')?;
+    unescape(user.as_bytes())
 }
 
 fn parse(text: &str) -> Result<Url, AskError> {
@@ -164,11 +202,6 @@ mod tests {
 
     use super::*;
 
-    fn asked(url: &str) -> Asked {
-        let timeout = Duration::from_secs(1);
-        Asked { url: url.to_owned(), pod_ip: None, headers: Vec::new(), timeout, https: None, works: None }
-    }
-
     #[rstest]
     #[case("127.0.0.1:8000/health", "it does not begin with http:// or https://")]
     #[case("/health", "it does not begin with http:// or https://")]
@@ -178,7 +211,7 @@ mod tests {
     #[case("http://127.0.0.1:8000/a\nb", "net/url: invalid control character in URL")]
     #[tokio::test]
     async fn a_url_that_is_none_is_named(#[case] url: &str, #[case] reason: &str) {
-        let error = asked(url).case().await.unwrap_err();
+        let error = Asked::of(url).case().await.unwrap_err();
         assert_eq!(error, AskError::Url { url: url.to_owned(), reason: reason.to_owned() });
     }
 
@@ -188,14 +221,32 @@ mod tests {
     #[case("X-A: 1\nX-B: 2", "net/http: invalid header field value for \"X-A\"")]
     #[tokio::test]
     async fn a_header_that_cannot_be_sent_is_named(#[case] header: &str, #[case] reason: &str) {
-        let asked = Asked { headers: vec![header.to_owned()], ..asked("http://127.0.0.1:8000/") };
+        let asked = Asked { headers: vec![header.to_owned()], ..Asked::of("http://127.0.0.1:8000/") };
         let error = asked.case().await.unwrap_err();
-        assert_eq!(error, AskError::Header { header: header.to_owned(), reason: reason.to_owned() });
+        assert_eq!(error, AskError::Header { flag: "--header", header: header.to_owned(), reason: reason.to_owned() });
+    }
+
+    #[rstest]
+    #[case("http://us%40er:p%3Aw@localhost:8000/x", None, "Basic dXNAZXI6cDp3")]
+    #[case("http://localhost:8000/x@y", Some("admin:test"), "Basic YWRtaW46dGVzdA==")]
+    #[tokio::test]
+    async fn credentials_of_the_request_that_works_are_kept(
+        #[case] works: &str,
+        #[case] user: Option<&str>,
+        #[case] expected: &str,
+    ) {
+        let works_headers = vec!["X-A: b".to_owned()];
+        let (works, works_user) = (Some(works.to_owned()), user.map(str::to_owned));
+        let asked = Asked { works, works_user, works_headers, ..Asked::of("http://127.0.0.1:8000/") };
+        let (case, _) = asked.case().await.unwrap();
+        let works = case.known.works.unwrap();
+        let expected = [("X-A".to_owned(), "b".to_owned()), ("Authorization".to_owned(), expected.to_owned())];
+        assert_eq!((works.host.as_str(), works.headers.as_slice()), ("localhost:8000", expected.as_slice()));
     }
 
     #[tokio::test]
     async fn a_loopback_address_is_no_pods() {
-        let (case, target) = asked("http://127.0.0.1:8000/a?b").case().await.unwrap();
+        let (case, target) = Asked::of("http://127.0.0.1:8000/a?b").case().await.unwrap();
         assert_eq!((target.pod_ip, target.address(8000)), (EXAMPLE_POD_IP, Some(([127, 0, 0, 1], 8000).into())));
         assert!(matches!(case.probe.action, ProbeAction::HttpGet { ref path, .. } if path == "/a?b"));
     }

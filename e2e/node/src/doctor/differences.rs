@@ -6,9 +6,9 @@ use e2e_kubelet::{
 };
 
 use super::{
-    Found, Works,
+    Claim, Found, Works,
     fix::Change,
-    lab::Lab,
+    lab::{Experiment, Lab},
     path::{is_odd, same_path},
 };
 use crate::{
@@ -19,6 +19,11 @@ use crate::{
 
 /// A name that no allow-list has: RFC 2606 keeps `.invalid` from ever being one.
 const UNLISTED: &str = "unlisted.invalid";
+/// What stands in a patch for credentials.
+const CREDENTIALS: &str = "Basic <base64 of user:password>";
+
+/// The parts of a request that are exchanged.
+const PARTS: [Axis; 6] = [Axis::Host, Axis::Path, Axis::Headers, Axis::UserAgent, Axis::Connection, Axis::Accept];
 
 impl Lab<'_> {
     /// The request that is said to work, as curl sends it.
@@ -27,48 +32,49 @@ impl Lab<'_> {
         plain.request.target.clone_from(&works.target);
         plain.url.target.clone_from(&works.target);
         plain.url.scheme = if works.https { "https" } else { "http" }.to_owned();
+        plain.url.explicit_port = Some(works.address.port());
         plain.way = Way::to(works.address);
+        if works.https {
+            let name = works.host.split(':').next().unwrap_or_default();
+            plain.way.server_name = (name.parse::<std::net::IpAddr>().is_err()).then(|| name.to_owned());
+        }
+        for (name, value) in &works.headers {
+            match name.to_ascii_lowercase().as_str() {
+                "host" => plain.request.host.clone_from(value),
+                "user-agent" => plain.request.user_agent = Some(value.clone()),
+                "accept" => plain.request.accept = Some(value.clone()),
+                _ => plain.request.set(name, value.clone()),
+            }
+        }
         plain
     }
 
-    /// A plain request succeeds: which one of its differences does it?
+    /// A request succeeds where the probe fails: which one of its differences does it?
     pub(super) async fn narrow(
         &mut self,
         prepared: &Prepared,
-        plain: &Prepared,
+        works: &Prepared,
         observation: &Observation,
     ) -> Option<Found> {
-        if self.again().await?.success() {
-            // It fails now and then; nothing can be told from single requests.
-            return None;
-        }
-        if plain.way.address != prepared.way.address {
-            let mut elsewhere = prepared.clone();
-            elsewhere.way = plain.way.clone();
-            elsewhere.url.scheme.clone_from(&plain.url.scheme);
-            if let Some(found) = self.of_destination(prepared, &elsewhere, observation).await {
+        let elsewhere = self.in_the_place_of(prepared, works);
+        if elsewhere != *prepared {
+            if let Some(found) = self.of_place(prepared, &elsewhere, observation).await {
                 return Some(found);
             }
+            return self.of_place_and_part(prepared, &elsewhere, works).await;
         }
-        for axis in [Axis::Host, Axis::Path, Axis::UserAgent, Axis::Connection, Axis::Accept, Axis::Headers] {
-            let (mut there, mut back) = (prepared.clone(), plain.clone());
-            let Some((from, to)) = swap(axis, &mut there.request, &mut back.request) else {
-                continue;
-            };
-            there.url.target.clone_from(&there.request.target);
-            back.url.target.clone_from(&back.request.target);
-            if !self.send(&format!("the probe with {}", named(axis, &to)), there).await?.success() {
+        for axis in PARTS {
+            let mut there = prepared.clone();
+            let Some((from, to)) = take(axis, &mut there, works) else { continue };
+            let to = if axis == Axis::Headers && !to.is_empty() { names_of(&works.request.headers) } else { to };
+            let experiment = Experiment::new(format!("the probe with {}", named(axis, &to)), there);
+            if !self.ask(experiment.clone()).await?.answered() {
                 continue;
             }
-            let changed = format!("{PLAIN} with {}", named(axis, &from));
-            if self.send(&changed, back).await?.success() {
-                continue;
+            let flip = Flip { axis, from, to };
+            if let Some(found) = self.of_difference(prepared, works, observation, flip, experiment).await {
+                return Some(found);
             }
-            // Two failures in a row tell this from an app that fails every other time.
-            if self.again().await?.success() {
-                return None;
-            }
-            return self.of_difference(prepared, plain, observation, Flip { axis, from, to }).await;
         }
         None
     }
@@ -77,27 +83,58 @@ impl Lab<'_> {
     async fn of_difference(
         &mut self,
         prepared: &Prepared,
-        plain: &Prepared,
+        works: &Prepared,
         observation: &Observation,
         flip: Flip,
+        experiment: Experiment,
     ) -> Option<Found> {
         let Flip { axis, from, to } = &flip;
         let explanation = format!("it fails with {} and succeeds with {}", named(*axis, from), named(*axis, to));
-        let header = |name: &str| Change::Header { name: name.to_owned(), value: to.clone() };
-        let (cause, change) = match axis {
-            Axis::Host => return self.of_host(prepared, to.clone()).await,
-            Axis::Path => (of_path(from, to, observation.status)?, Some(Change::Path(to.clone()))),
-            Axis::Headers => match self.is_too_large(prepared, plain).await {
-                true => (Cause::HeaderTooLarge, Some(Change::WithoutLongestHeader)),
-                false => (Cause::HeaderRefused, Some(Change::WithoutHeaders)),
+        let header = |name: &str| vec![Change::Header { name: name.to_owned(), value: to.clone(), placeholder: None }];
+        let (cause, changes) = match axis {
+            Axis::Host => return self.of_host(prepared, to.clone(), None).await,
+            Axis::Path => (of_path(from, to, observation.status)?, vec![Change::Path(to.clone())]),
+            Axis::Headers if works.request.headers.is_empty() => match self.is_too_large(prepared, works).await {
+                true => (Cause::HeaderTooLarge, vec![Change::WithoutLongestHeader]),
+                false => (Cause::HeaderRefused, vec![Change::WithoutHeaders]),
             },
-            Axis::UserAgent => (Cause::HeaderRefused, Some(header("User-Agent"))),
-            Axis::Accept => (Cause::HeaderRefused, Some(header("Accept"))),
+            Axis::Headers => return self.of_headers(prepared, &works.request.headers, experiment).await,
+            Axis::UserAgent => (Cause::HeaderRefused, header("User-Agent")),
+            Axis::Accept => (Cause::HeaderRefused, header("Accept")),
             // Go adds it to whatever httpHeaders say.
-            Axis::Connection => (Cause::HeaderRefused, None),
+            Axis::Connection => (Cause::HeaderRefused, Vec::new()),
             _ => return None,
         };
-        Some(Found { cause, flip: Some(flip), confirmed: true, explanation, change })
+        self.prove(Claim::of(Found::of_flip(cause, flip, explanation, changes), experiment)).await
+    }
+
+    /// The probe wants headers of the request that works: one of them, if one is enough.
+    async fn of_headers(
+        &mut self,
+        prepared: &Prepared,
+        headers: &[(String, String)],
+        all: Experiment,
+    ) -> Option<Found> {
+        let (mut wanted, mut experiment) = (headers.to_vec(), all);
+        for header in headers.iter().filter(|_| headers.len() > 1) {
+            let mut changed = prepared.clone();
+            changed.request.set(&header.0, header.1.clone());
+            let alone = Experiment::new(format!("the probe with {}", header.0), changed);
+            if self.ask(alone.clone()).await?.answered() {
+                (wanted, experiment) = (vec![header.clone()], alone);
+                break;
+            }
+        }
+        let names = names_of(&wanted);
+        let explanation = format!("the app refuses requests without {names} and takes them with it");
+        let flip = Flip { axis: Axis::Headers, from: format!("no {names}"), to: names };
+        let change = |(name, value): (String, String)| {
+            let is_secret = name.eq_ignore_ascii_case("authorization") || name.eq_ignore_ascii_case("cookie");
+            let shown = if value.starts_with("Basic ") { CREDENTIALS } else { "<the app's own>" };
+            Change::Header { name, value, placeholder: is_secret.then(|| shown.to_owned()) }
+        };
+        let changes = wanted.into_iter().map(change).collect();
+        self.prove(Claim::of(Found::of_flip(Cause::MissingHeader, flip, explanation, changes), experiment)).await
     }
 
     /// Other Hosts with the probe's own headers: an app that wants one of those refuses plain requests.
@@ -107,53 +144,108 @@ impl Lab<'_> {
         hosts: &[String],
         seen: &mut Vec<Option<u16>>,
     ) -> Option<Found> {
-        // Without headers of its own the probe with the first Host is next to the plain request, which failed.
-        let is_tried = usize::from(prepared.request.headers.is_empty());
-        for host in hosts.iter().skip(is_tried) {
-            let changed = with_host(prepared, host);
-            let answer = self.send(&format!("the probe with Host {host}"), changed).await?;
-            if answer.success() {
-                let holds = self.holds(&format!("the probe with Host {host}"), &with_host(prepared, host)).await;
-                return if holds { self.of_host(prepared, host.clone()).await } else { None };
+        for host in hosts {
+            let answer = self.ask(of_this_host(prepared, host, None)).await?;
+            if answer.answered() {
+                return self.of_host(prepared, host.clone(), None).await;
+            }
+            // The Host is taken, and the app sends the client on to TLS: what stands in front of it in production ends that.
+            let leads_to_tls = answer.header("location").is_some_and(|location| location.starts_with("https://"));
+            if answer.success() && leads_to_tls && self.ask(of_this_host(prepared, host, SAID_TLS)).await?.answered() {
+                return self.of_host(prepared, host.clone(), SAID_TLS).await;
             }
             seen.push(answer.status);
         }
         None
     }
 
-    /// Another Host makes the probe succeed. A name that nobody knows tells a list of names from a rule about their form.
-    async fn of_host(&mut self, prepared: &Prepared, to: String) -> Option<Found> {
+    /// Another Host makes the probe succeed, where need be with a header more. A name that nobody knows tells a list of names from a rule
+    /// about their form.
+    async fn of_host(&mut self, prepared: &Prepared, to: String, with: Option<(&str, &str)>) -> Option<Found> {
         let unlisted = authority(UNLISTED, self.port());
-        let stranger = self.send(&format!("the probe with Host {unlisted}"), with_host(prepared, &unlisted)).await;
         let from = prepared.request.host.clone();
-        let (cause, explanation) = match stranger.is_some_and(|stranger| stranger.success()) {
+        let (known, stranger) = (of_this_host(prepared, &to, with), of_this_host(prepared, &unlisted, with));
+        let takes_any = self.ask(stranger.clone()).await?.answered();
+        let (cause, explanation) = match takes_any {
             true => (Cause::HostSyntax, format!("the app refuses the form of Host {from} and takes even {unlisted}")),
             false => (Cause::HostAllowList, format!("the app refuses Host {from} and accepts {to}")),
         };
-        let change = Some(Change::Host(to.clone()));
-        let flip = Some(Flip { axis: Axis::Host, from, to });
-        Some(Found { cause, flip, confirmed: true, explanation, change })
+        let mut changes = vec![Change::Host(to.clone())];
+        changes.extend(with.map(|(name, value)| Change::Header {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            placeholder: None,
+        }));
+        let explanation = match with {
+            None => explanation,
+            Some((name, value)) => format!("{explanation}, for which it also wants {name}: {value}"),
+        };
+        let found = Found::of_flip(cause, Flip { axis: Axis::Host, from, to }, explanation, changes);
+        let (fails, succeeds) = match takes_any {
+            true => (Vec::new(), vec![known, stranger]),
+            false => (vec![stranger], vec![known]),
+        };
+        self.prove(Claim { found, fails, succeeds }).await
     }
 
     /// Whether the headers are refused for their length alone: another one that is as long as all of them is refused too.
-    async fn is_too_large(&mut self, prepared: &Prepared, plain: &Prepared) -> bool {
+    async fn is_too_large(&mut self, prepared: &Prepared, works: &Prepared) -> bool {
         let length = prepared.request.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>();
-        let mut padded = plain.clone();
+        let mut padded = works.clone();
         padded.request.headers = vec![("X-Padding".to_owned(), "x".repeat(length))];
         let change = format!("{PLAIN} with {length} bytes in another header");
-        self.send(&change, padded).await.is_some_and(|answer| !answer.success())
+        self.ask(Experiment::new(change, padded)).await.is_some_and(|answer| !answer.answered())
+    }
+
+    /// The place of the request that works answers the probe as soon as one part of it is changed too.
+    pub(super) async fn of_place_and_part(
+        &mut self,
+        prepared: &Prepared,
+        there: &Prepared,
+        works: &Prepared,
+    ) -> Option<Found> {
+        for axis in [Axis::Path, Axis::Headers, Axis::Host] {
+            let mut both = there.clone();
+            let Some((_, to)) = take(axis, &mut both, works) else { continue };
+            let change = format!("the probe sent to {} with {}", both.way.address, named(axis, &to));
+            let experiment = Experiment::new(change, both);
+            if !self.ask(experiment.clone()).await?.answered() {
+                continue;
+            }
+            let more = match axis {
+                Axis::Path => Change::Path(to.clone()),
+                Axis::Host => Change::Host(to.clone()),
+                _ => return None,
+            };
+            return self.of_another_place(prepared, there, experiment, Some((named(axis, &to), more))).await;
+        }
+        None
     }
 }
+
+/// What a proxy that ends TLS says of the client.
+pub(super) const SAID_TLS: Option<(&str, &str)> = Some(("X-Forwarded-Proto", "https"));
 
 /// Another path or query succeeds.
 fn of_path(from: &str, to: &str, status: Option<u16>) -> Option<Cause> {
     match status {
         Some(404 | 405) => Some(Cause::MethodOrPath),
-        Some(503) => Some(Cause::DependencyDown),
         Some(400..=499) | None if is_odd(from) => Some(Cause::MalformedPath),
         Some(400..=499) if same_path(from, to) => Some(Cause::MissingHeader),
+        // The app refuses or fails at this path, which is no reason to ask another one.
         _ => None,
     }
+}
+
+/// The probe with another Host, and with a header more where one is given.
+pub(super) fn of_this_host(prepared: &Prepared, host: &str, with: Option<(&str, &str)>) -> Experiment {
+    let mut changed = with_host(prepared, host);
+    let mut change = format!("the probe with Host {host}");
+    if let Some((name, value)) = with {
+        changed.request.set(name, value.to_owned());
+        change += &format!(" and {name}: {value}");
+    }
+    Experiment::new(change, changed)
 }
 
 pub(super) fn with_host(prepared: &Prepared, host: &str) -> Prepared {
@@ -161,9 +253,9 @@ pub(super) fn with_host(prepared: &Prepared, host: &str) -> Prepared {
     Prepared { request, ..prepared.clone() }
 }
 
-/// Exchanges what two requests say on one axis, and returns what the first said and what the second said. `None` when they
-/// say the same.
-fn swap(axis: Axis, probe: &mut HttpRequest, plain: &mut HttpRequest) -> Option<(String, String)> {
+/// Takes one part of a request over from another, and returns what the first said and what the second says. `None` when they say the
+/// same.
+fn take(axis: Axis, probe: &mut Prepared, works: &Prepared) -> Option<(String, String)> {
     let optional = |value: &Option<String>| value.clone().unwrap_or_default();
     let listed = |headers: &[(String, String)]| {
         let lines: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
@@ -178,17 +270,33 @@ fn swap(axis: Axis, probe: &mut HttpRequest, plain: &mut HttpRequest) -> Option<
         Axis::Headers => listed(&request.headers),
         _ => String::new(),
     };
-    let (from, to) = (said(probe), said(plain));
+    let (from, to) = (said(&probe.request), said(&works.request));
+    let request = &mut probe.request;
     match axis {
-        Axis::Host => std::mem::swap(&mut probe.host, &mut plain.host),
-        Axis::Path => std::mem::swap(&mut probe.target, &mut plain.target),
-        Axis::UserAgent => std::mem::swap(&mut probe.user_agent, &mut plain.user_agent),
-        Axis::Accept => std::mem::swap(&mut probe.accept, &mut plain.accept),
-        Axis::Connection => std::mem::swap(&mut probe.trailing, &mut plain.trailing),
-        Axis::Headers => std::mem::swap(&mut probe.headers, &mut plain.headers),
+        Axis::Host => request.host.clone_from(&works.request.host),
+        Axis::Path => {
+            request.target.clone_from(&works.request.target);
+            probe.url.target.clone_from(&works.request.target);
+        }
+        Axis::UserAgent => request.user_agent.clone_from(&works.request.user_agent),
+        Axis::Accept => request.accept.clone_from(&works.request.accept),
+        Axis::Connection => request.trailing.clone_from(&works.request.trailing),
+        Axis::Headers if works.request.headers.is_empty() => request.headers.clear(),
+        // The probe's own stay: what is asked is whether more of them help.
+        Axis::Headers => {
+            for (name, value) in &works.request.headers {
+                request.set(name, value.clone());
+            }
+        }
         _ => {}
     }
     (from != to).then_some((from, to))
+}
+
+/// Values may be secrets, names are not.
+fn names_of(headers: &[(String, String)]) -> String {
+    let names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
+    names.join(" and ")
 }
 
 /// A longer value is cut in sentences; the flip has it whole.

@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use e2e_kubelet::diagnosis::Fix;
+use e2e_kubelet::{diagnosis::Fix, observation::Observation};
 use e2e_plan::{Input, Manifest, Overlay, Part, PartRole, Plan, Probe, ProbeAction, Which};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Case, Found};
+use super::{Case, Found, words};
 
 /// A change of the manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub(super) enum Change {
     Header {
         name: String,
         value: String,
+        /// What stands in the patch, where the value is not for everyone's eyes or only an example.
+        placeholder: Option<String>,
     },
     WithoutLongestHeader,
     WithoutHeaders,
@@ -24,6 +26,10 @@ pub(super) enum Change {
     Path(String),
     /// A grpc probe of the same port instead.
     Grpc,
+    /// The service of a grpc probe.
+    Service(String),
+    /// A tcpSocket probe of the same port instead.
+    TcpSocket,
     /// A startup probe that asks the same for so long.
     Startup(Duration),
 }
@@ -32,27 +38,33 @@ pub(super) enum Change {
 pub(super) const USUAL_START: Duration = Duration::from_secs(90);
 
 /// The fix of a cause.
-pub(super) fn of(case: &Case, found: &Found) -> Option<Fix> {
-    let patch = found.change.as_ref().map(|change| {
-        let (field, lines) = change.lines(case);
-        merge_patch(case, field, &lines)
-    });
-    let summary = found.cause.remedy(case.which.field());
-    Some(Fix { summary, patch, verified: None })
+pub(super) fn of(case: &Case, found: &Found) -> Fix {
+    let changes: Vec<Change> = found.changes.iter().map(Change::shown).collect();
+    let patch = (!changes.is_empty()).then(|| merge_patch(case, &changes));
+    Fix { summary: found.cause.remedy(case.which.field()), patch, verified: None }
 }
 
-/// The probe as the patch makes it: the patch is applied to the workload, whose container has these ports, as
-/// `kubectl patch` would.
+/// What to look at where no cause is known.
+pub(super) fn of_nothing(observation: &Observation) -> Option<Fix> {
+    let summary = words::advice(observation)?.to_owned();
+    Some(Fix { summary, patch: None, verified: None })
+}
+
+/// The patch with the values that were tried, which may not be for everyone's eyes.
+pub(super) fn applied(case: &Case, found: &Found) -> Option<String> {
+    (!found.changes.is_empty()).then(|| merge_patch(case, &found.changes))
+}
+
+/// The probe as a patch makes it: the patch is applied to the workload, whose container has these ports, as `kubectl patch` would.
 ///
 /// # Errors
 ///
-/// Says why it cannot be applied, which a test holds to be impossible, or that there is no patch.
-pub(super) fn patched(fix: &Fix, case: &Case, ports: &[u16]) -> Result<Probe, String> {
-    let patch = fix.patch.as_ref().ok_or("there is no patch")?;
+/// Says why it cannot be applied, which a test holds to be impossible.
+pub(super) fn patched(patch: &str, case: &Case, ports: &[u16]) -> Result<Probe, String> {
     let manifest = |file: &str, text: String| Manifest { file: PathBuf::from(file), text };
     let overlay = Overlay {
         label: "fix".to_owned(),
-        parts: vec![Part { role: PartRole::Patch, manifest: manifest("fix.yaml", patch.clone()) }],
+        parts: vec![Part { role: PartRole::Patch, manifest: manifest("fix.yaml", patch.to_owned()) }],
     };
     let input = Input {
         manifests: vec![manifest("case.yaml", workload(case, ports))],
@@ -69,14 +81,22 @@ pub(super) fn patched(fix: &Fix, case: &Case, ports: &[u16]) -> Result<Probe, St
 }
 
 impl Change {
-    /// The field of the container that it changes, and the lines under that.
-    fn lines(&self, case: &Case) -> (&'static str, Vec<String>) {
-        let field = case.which.field();
-        let under = |parent: &str, line: String| vec![format!("{parent}:"), format!("  {line}")];
-        let (http_get, handler) = ("httpGet", handler(&case.probe.action));
-        let lines = match self {
+    /// As it stands in a patch for people.
+    fn shown(&self) -> Self {
+        match self {
+            Self::Header { name, placeholder: Some(shown), .. } => {
+                Self::Header { name: name.clone(), value: shown.clone(), placeholder: Some(shown.clone()) }
+            }
+            other => other.clone(),
+        }
+    }
+
+    /// The field of the container that it changes, and what it puts there.
+    fn fields(&self, case: &Case) -> (&'static str, Value) {
+        let handler = handler(&case.probe.action);
+        let fields = match self {
             Self::Host(host) => headers(case, "Host", host),
-            Self::Header { name, value } => headers(case, name, value),
+            Self::Header { name, value, .. } => headers(case, name, value),
             Self::WithoutLongestHeader => {
                 let mut declared = declared(case).to_vec();
                 if let Some(longest) = (0..declared.len()).max_by_key(|index| declared[*index].1.len()) {
@@ -88,28 +108,26 @@ impl Change {
                 let is_host = |header: &&(String, String)| header.0.eq_ignore_ascii_case("host");
                 list(&declared(case).iter().filter(is_host).cloned().collect::<Vec<_>>())
             }
-            Self::Timeout(timeout) => vec![format!("timeoutSeconds: {}", timeout.as_secs())],
-            Self::Port(port) => under(handler, format!("port: {port}")),
-            Self::Scheme(scheme) => under(http_get, format!("scheme: {scheme}")),
-            Self::Path(path) => under(http_get, format!("path: {}", quoted(path))),
-            Self::Grpc => {
-                let mut lines = vec!["httpGet: null".to_owned()];
-                lines.extend(under("grpc", format!("port: {}", port(&case.probe.action))));
-                lines
-            }
+            Self::Timeout(timeout) => json!({ "timeoutSeconds": timeout.as_secs() }),
+            Self::Port(port) => json!({ handler: { "port": port } }),
+            Self::Scheme(scheme) => json!({ "httpGet": { "scheme": scheme } }),
+            Self::Path(path) => json!({ "httpGet": { "path": path } }),
+            Self::Grpc => json!({ "httpGet": null, "grpc": { "port": port(&case.probe.action) } }),
+            Self::Service(service) => json!({ "grpc": { "service": service } }),
+            Self::TcpSocket => json!({ handler: null, "tcpSocket": { "port": port(&case.probe.action) } }),
             Self::Startup(start) if case.which == Which::Startup => {
                 let periods = start.as_secs_f64() / case.probe.period.as_secs_f64().max(1.0);
                 // More than there are now, whatever the period.
                 let threshold = (periods.ceil() as u32).max(case.probe.failure_threshold.saturating_add(1));
-                vec![format!("failureThreshold: {threshold}")]
+                json!({ "failureThreshold": threshold })
             }
             Self::Startup(start) => {
-                let mut lines = vec!["periodSeconds: 1".to_owned(), format!("failureThreshold: {}", start.as_secs())];
-                lines.push(format!("{handler}: {}", action(&case.probe.action)[handler]));
-                return (Which::Startup.field(), lines);
+                let mut fields = action(&case.probe.action);
+                (fields["periodSeconds"], fields["failureThreshold"]) = (1.into(), start.as_secs().into());
+                return (Which::Startup.field(), fields);
             }
         };
-        (field, lines)
+        (case.which.field(), fields)
     }
 }
 
@@ -121,34 +139,92 @@ fn declared(case: &Case) -> &[(String, String)] {
 }
 
 /// A list of httpHeaders replaces the old one when it is merged, so it names those that the probe has already.
-fn headers(case: &Case, name: &str, value: &str) -> Vec<String> {
+fn headers(case: &Case, name: &str, value: &str) -> Value {
     let mut headers = vec![(name.to_owned(), value.to_owned())];
     headers.extend(declared(case).iter().filter(|(other, _)| !other.eq_ignore_ascii_case(name)).cloned());
     list(&headers)
 }
 
-fn list(headers: &[(String, String)]) -> Vec<String> {
-    let empty = if headers.is_empty() { " []" } else { "" };
-    let mut lines = vec!["httpGet:".to_owned(), format!("  httpHeaders:{empty}")];
-    for (name, value) in headers {
-        lines.push(format!("    - name: {}", quoted(name)));
-        lines.push(format!("      value: {}", quoted(value)));
-    }
-    lines
+fn list(headers: &[(String, String)]) -> Value {
+    let headers: Vec<Value> = headers.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
+    json!({ "httpGet": { "httpHeaders": headers } })
 }
 
-/// The lines of one probe within the workload that has it.
-fn merge_patch(case: &Case, field: &str, probe: &[String]) -> String {
+/// The changes of one probe within the workload that has it.
+fn merge_patch(case: &Case, changes: &[Change]) -> String {
     let Case { kind, component, container, .. } = case;
     let (component, container) = (quoted(component), quoted(container));
-    let mut yaml = format!(
+    let mut field = case.which.field();
+    let mut probe = Value::Null;
+    for change in changes {
+        let (of, fields) = change.fields(case);
+        field = of;
+        merge(&mut probe, fields);
+    }
+    let yaml = format!(
         "apiVersion: apps/v1\nkind: {kind}\nmetadata:\n  name: {component}\nspec:\n  template:\n    spec:\n      \
          containers:\n        - name: {container}\n          {field}:\n"
     );
-    for line in probe {
-        yaml.extend(["            ", line, "\n"]);
+    let placeholders: Vec<&str> = changes
+        .iter()
+        .filter_map(|change| match change {
+            Change::Header { placeholder: Some(shown), value, .. } if shown == value => Some(shown.as_str()),
+            _ => None,
+        })
+        .collect();
+    let lines = lines(&probe).into_iter().map(|line| {
+        let is_one = |text: &&str| line.ends_with(&format!("value: {}", quoted(text)));
+        let mark = if placeholders.iter().any(is_one) { PLACEHOLDER } else { "" };
+        format!("            {line}{mark}\n")
+    });
+    yaml + &lines.collect::<String>()
+}
+
+/// Stands behind what is not to be taken as it is.
+const PLACEHOLDER: &str = " # a placeholder: put your own here";
+
+/// Puts the fields of one value beside those of another; header lists become one.
+fn merge(into: &mut Value, from: Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (Value::Array(into), Value::Array(from)) => {
+            into.retain(|old| !from.iter().any(|new| new["name"] == old["name"]));
+            into.extend(from);
+        }
+        (into, from) => *into = from,
     }
-    yaml
+}
+
+/// A value as lines of YAML.
+fn lines(value: &Value) -> Vec<String> {
+    let indented = |value: &Value| lines(value).into_iter().map(|line| format!("  {line}")).collect::<Vec<_>>();
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .flat_map(|(key, value)| match value {
+                Value::Object(inner) if inner.is_empty() => vec![format!("{key}: {{}}")],
+                Value::Array(inner) if inner.is_empty() => vec![format!("{key}: []")],
+                Value::Object(_) | Value::Array(_) => [vec![format!("{key}:")], indented(value)].concat(),
+                scalar => vec![format!("{key}: {}", lines(scalar).concat())],
+            })
+            .collect(),
+        Value::Array(items) => items
+            .iter()
+            .flat_map(|item| {
+                let mut lines = indented(item);
+                if let Some(first) = lines.first_mut() {
+                    first.replace_range(..1, "-");
+                }
+                lines
+            })
+            .collect(),
+        Value::String(text) => vec![quoted(text)],
+        other => vec![other.to_string()],
+    }
 }
 
 /// Text as a YAML scalar: plain where nothing can be misread, else in double quotes, whose escapes are JSON's.

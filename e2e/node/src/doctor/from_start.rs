@@ -12,7 +12,7 @@ use e2e_plan::Which;
 use super::{
     Case, Found, concluded,
     fix::{self, Change, USUAL_START},
-    seconds,
+    seconds, tried,
 };
 
 /// Successes in a row with which an instance counts as started.
@@ -74,9 +74,9 @@ pub fn with_start(case: &Case, now: Diagnosis, answers: &[(Duration, Observation
         // Killed it has not answered, and spared it has.
         confirmed: start.has_killed,
         explanation,
-        change: Some(Change::Startup(USUAL_START.max(first * 2))),
+        changes: vec![Change::Startup(USUAL_START.max(first * 2))],
     };
-    let fix = fix::of(case, &found);
+    let fix = Some(fix::of(case, &found));
     Diagnosis { requests, ..concluded(last_failure.clone(), Some(found), fix, evidence) }
 }
 
@@ -105,7 +105,7 @@ fn turns(answers: &[(Duration, Observation)]) -> Vec<Trial> {
         let kind = (answer.verdict, answer.kind, answer.status);
         if before != Some(kind) {
             let change = format!("the probe, {} after the start", seconds(*at));
-            turns.push(Trial { change, verdict: answer.verdict, summary: answer.summary() });
+            turns.push(tried(change, answer));
         }
         before = Some(kind);
     }

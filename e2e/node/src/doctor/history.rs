@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use e2e_kubelet::{
-    diagnosis::{Axis, Cause, Diagnosis, Flip, Trial},
+    diagnosis::{Axis, Cause, Diagnosis, Flip},
     snapshot::ContainerReport,
 };
 
 use super::{
     Case, Found, concluded,
     fix::{self, Change, USUAL_START},
-    seconds,
+    seconds, tried,
 };
 
 /// Adds to what was found `now` what the run has seen of the container since its first start. A cause that was found stands.
@@ -36,15 +36,12 @@ pub fn with_history(case: &Case, now: Diagnosis, seen: &ContainerReport) -> Diag
         _ => return now,
     };
     // Nobody has seen it succeed with a change, so this is no proof.
-    let change = (killer == case.which).then_some(Change::Startup(USUAL_START));
-    let found = Found { cause: Cause::NotStarted, flip, confirmed: false, explanation, change };
+    let changes = Vec::from_iter((killer == case.which).then_some(Change::Startup(USUAL_START)));
+    let found = Found { cause: Cause::NotStarted, flip, confirmed: false, explanation, changes };
     let mut evidence = now.evidence;
-    evidence.extend(report.last_failure.as_ref().map(|last| Trial {
-        change: "the probe as the run sent it, the last time that it failed".to_owned(),
-        verdict: last.verdict,
-        summary: last.summary(),
-    }));
-    let fix = fix::of(case, &found);
+    let change = "the probe as the run sent it, the last time that it failed";
+    evidence.extend(report.last_failure.as_ref().map(|last| tried(change, last)));
+    let fix = Some(fix::of(case, &found));
     concluded(now.observation, Some(found), fix, evidence)
 }
 

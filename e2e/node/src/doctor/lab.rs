@@ -1,37 +1,109 @@
-//! The experiments: requests that differ from the probe in one thing, within bounds of number and time. Main type: [`Lab`].
+//! The experiments: requests that differ from the probe in one thing, within bounds of number and time, and sent again as often as a claim
+//! needs. Main type: [`Lab`].
 
 use std::time::Duration;
 
 use e2e_kubelet::{
-    diagnosis::{Fix, Trial},
-    observation::Observation,
+    diagnosis::Trial,
+    observation::{Kind, Observation, Verdict},
+    protocol::Protocol,
 };
 use e2e_plan::ProbeAction;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::Case;
+use super::{
+    Case, Claim, Found, fix,
+    rounds::{ALIKE, Coin, FLIPS, Pattern, Side, pattern, sides},
+    tried,
+};
 use crate::{
-    grpc,
+    greeting, grpc,
     http::{self, Way},
     probe::{self, Prepared, Profile, Target},
     request::{HttpRequest, authority},
 };
 
-/// More requests than this are not sent for one probe.
+/// More different requests than this are not sent for one probe; repeats do not count.
 const MAX_REQUESTS: usize = 14;
+/// As many more may be spent on what `--works` names, so that it takes nothing from the rest.
+const MAX_OF_WORKS: usize = 6;
+/// How the probe itself is called.
+pub(super) const PROBE: &str = "the probe";
 /// What a person's request says of itself; the version is of no matter.
 const CURL: &str = "curl/8.5.0";
+/// Answers that take longer than this part of the time that is left are asked for side by side.
+const ROUNDS: u32 = 20;
+
+/// What is sent.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Sends {
+    /// A request of HTTP.
+    Http(Box<Prepared>),
+    /// The same, with all the time that is left.
+    Patiently(Box<Prepared>),
+    /// Another action in the probe's place, such as the same one to another port.
+    Action(ProbeAction),
+    /// A question to gRPC's health service.
+    Health { way: Way, secured: bool },
+    /// The greetings of protocols that are not HTTP, each in a connection of its own.
+    Greetings { way: Way, of: Vec<Protocol> },
+}
+
+/// A request and how it differs from the probe, or from a plain request.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Experiment {
+    pub(super) change: String,
+    pub(super) sends: Sends,
+}
+
+impl Experiment {
+    pub(super) fn new(change: impl Into<String>, prepared: Prepared) -> Self {
+        Self { change: change.into(), sends: Sends::Http(Box::new(prepared)) }
+    }
+}
+
+/// A server made of a function, for tests of the search alone.
+pub(super) type Simulated<'a> = dyn Fn(&Sends) -> Observation + Sync + 'a;
+
+/// A request with all its answers.
+#[derive(Debug)]
+struct Tried {
+    experiment: Experiment,
+    first: Observation,
+    /// Whether the app answered well, each time.
+    series: Vec<bool>,
+    /// The first answer that was not so.
+    failure: Option<Observation>,
+}
+
+/// What was seen of a request that came out both ways.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Wavering {
+    pub(super) change: String,
+    pub(super) pattern: Pattern,
+    pub(super) sent: usize,
+    pub(super) failures: usize,
+    /// The first failure.
+    pub(super) failure: Observation,
+}
 
 /// A probe under examination.
 pub(super) struct Lab<'a> {
     pub(super) case: &'a Case,
-    pub(super) target: &'a Target,
+    pub(super) target: Target,
     profile: &'a Profile,
     /// What is sent, where that is a request of HTTP.
     pub(super) prepared: Option<Prepared>,
+    /// In place of the network.
+    pub(super) simulated: Option<&'a Simulated<'a>>,
     deadline: Instant,
-    tried: Vec<Trial>,
+    allowance: usize,
+    /// The probe comes first.
+    tried: Vec<Tried>,
+    /// Which of them came out both ways; after that nothing else is asked.
+    wavering: Option<usize>,
+    coin: Coin,
     /// What the variants met that were tried while the probe met silence.
     pub(super) silence: Vec<Observation>,
 }
@@ -53,13 +125,35 @@ impl<'a> Lab<'a> {
                 return Err(Box::new(probe::send(&case.probe.action, target, timeout, profile).await));
             }
         };
-        // Three timeouts in all, with a tenth kept for everything but waiting.
-        let deadline = Instant::now() + timeout * 29 / 10;
-        Ok(Self { case, target, profile, prepared, deadline, tried: Vec::new(), silence: Vec::new() })
+        let mut target = target.clone();
+        if let Some(works) = &case.known.works {
+            target.ports.entry(works.address.port()).or_insert(works.address);
+        }
+        // Four timeouts in all, with a tenth kept for everything but waiting.
+        let deadline = Instant::now() + timeout * 39 / 10;
+        Ok(Self {
+            case,
+            target,
+            profile,
+            prepared,
+            simulated: None,
+            deadline,
+            // One is kept to check the fix.
+            allowance: MAX_REQUESTS - 1,
+            tried: Vec::new(),
+            wavering: None,
+            coin: Coin::new(),
+            silence: Vec::new(),
+        })
     }
 
     pub(super) fn timeout(&self) -> Duration {
         self.case.probe.timeout
+    }
+
+    /// How long an answer that does not come in time is waited for: a round of proof has to follow.
+    pub(super) fn patience(&self) -> Duration {
+        self.timeout() * 28 / 10
     }
 
     /// The time that is left for the search.
@@ -67,13 +161,31 @@ impl<'a> Lab<'a> {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// The requests that are left, with one kept to check the fix.
-    pub(super) fn requests_left(&self) -> usize {
-        (MAX_REQUESTS - 1).saturating_sub(self.tried.len())
+    /// The different requests that are left.
+    fn requests_left(&self) -> usize {
+        self.allowance.saturating_sub(self.tried.len())
     }
 
+    /// A request never gets less than the probe's timeout, because a failure for lack of time would prove nothing. Once a request has
+    /// come out both ways, single requests tell nothing.
+    fn is_over(&self) -> bool {
+        self.wavering.is_some() || self.left() < self.timeout()
+    }
+
+    /// What `--works` names may cost so many requests, which the rest of the search has beside its own.
+    pub(super) fn begin_with_works(&mut self) -> usize {
+        self.allowance = self.tried.len() + MAX_OF_WORKS;
+        self.tried.len()
+    }
+
+    /// What `--works` names has been asked about, since there were so many requests.
+    pub(super) fn end_with_works(&mut self, before: usize) {
+        self.allowance = MAX_REQUESTS - 1 + self.tried.len() - before;
+    }
+
+    /// The requests with what came of them.
     pub(super) fn into_trials(self) -> Vec<Trial> {
-        self.tried
+        self.tried.into_iter().map(Tried::into_trial).collect()
     }
 
     /// The port that the probe asks.
@@ -88,113 +200,249 @@ impl<'a> Lab<'a> {
 
     /// Every port that is known.
     fn ports(&self) -> Vec<u16> {
-        let works = self.case.known.works.as_ref().map(|works| works.address.port());
-        let ports: std::collections::BTreeSet<u16> =
-            self.target.ports.keys().copied().chain([self.port()]).chain(works).collect();
+        let ports: std::collections::BTreeSet<u16> = self.target.ports.keys().copied().chain([self.port()]).collect();
         ports.into_iter().collect()
     }
 
-    /// Sends a request; `None` when the bounds leave no room for one more. A request never gets less than the probe's
-    /// timeout, because a failure for lack of time would prove nothing.
-    pub(super) async fn send(&mut self, change: &str, prepared: Prepared) -> Option<Observation> {
-        if self.requests_left() == 0 || self.left() < self.timeout() {
+    /// How the probe ended the first time.
+    pub(super) fn first_kind(&self) -> Kind {
+        self.tried[0].first.kind
+    }
+
+    /// Whether the probe is plain and was redirected to TLS.
+    pub(super) fn leads_to_tls(&self) -> bool {
+        let is_plain = self.prepared.as_ref().is_some_and(|prepared| prepared.url.scheme == "http");
+        is_plain && self.tried[0].first.followed.iter().any(|url| url.starts_with("https://"))
+    }
+
+    /// The probe as an experiment.
+    fn probe(&self) -> Experiment {
+        match self.prepared.clone() {
+            Some(prepared) => Experiment::new(PROBE, prepared),
+            None => Experiment { change: PROBE.to_owned(), sends: Sends::Action(self.case.probe.action.clone()) },
+        }
+    }
+
+    /// Sends the probe for the first time.
+    pub(super) async fn first(&mut self) -> Observation {
+        let probe = self.probe();
+        let observation = self.exchange(&probe.sends, self.timeout()).await;
+        self.note(probe, observation.clone());
+        observation
+    }
+
+    /// Sends a request, or remembers what it came to; `None` when the bounds leave no room for one more.
+    pub(super) async fn ask(&mut self, experiment: Experiment) -> Option<Observation> {
+        if let Some(tried) = self.tried.iter().find(|tried| tried.experiment.sends == experiment.sends) {
+            return (self.wavering.is_none()).then(|| tried.first.clone());
+        }
+        if self.is_over() || self.requests_left() == 0 {
             return None;
         }
-        let observation = exchange(self.target, prepared, self.timeout()).await;
-        self.note(change, &observation);
+        let observation = self.exchange(&experiment.sends, self.timeout()).await;
+        self.note(experiment, observation.clone());
         Some(observation)
     }
 
     /// Sends requests side by side; fewer answers than requests when the bounds leave no room for all.
-    pub(super) async fn send_all(&mut self, requests: Vec<(String, Prepared)>) -> Vec<Observation> {
-        if self.left() < self.timeout() {
+    pub(super) async fn ask_all(&mut self, experiments: Vec<Experiment>) -> Vec<Observation> {
+        if self.is_over() {
             return Vec::new();
         }
-        let (changes, prepared): (Vec<_>, Vec<_>) = requests.into_iter().take(self.requests_left()).unzip();
-        let observations =
-            join_all(prepared.into_iter().map(|prepared| exchange(self.target, prepared, self.timeout()))).await;
-        for (change, observation) in changes.iter().zip(&observations) {
-            self.note(change, observation);
+        let within = self.timeout();
+        let experiments: Vec<Experiment> = experiments.into_iter().take(self.requests_left()).collect();
+        let answers = join_all(experiments.iter().map(|one| self.exchange(&one.sends, within))).await;
+        for (experiment, answer) in experiments.into_iter().zip(&answers) {
+            self.note(experiment, answer.clone());
         }
-        observations
+        answers
     }
 
-    /// Sends another action in the probe's place, such as the same one to another port.
-    pub(super) async fn send_action(&mut self, change: &str, action: &ProbeAction) -> Option<Observation> {
-        if self.requests_left() == 0 || self.left() < self.timeout() {
-            return None;
-        }
-        let observation = probe::send_once(action, self.target, self.timeout(), self.profile).await;
-        self.note(change, &observation);
-        Some(observation)
-    }
-
-    /// Asks gRPC's health service on the probe's port.
-    pub(super) async fn send_grpc(&mut self, way: &Way) -> Option<Observation> {
-        if self.requests_left() == 0 || self.left() < self.timeout() {
-            return None;
-        }
-        let shown = authority(&self.target.pod_ip.to_string(), self.port());
-        let observation = grpc::check(way, &shown, "", self.timeout(), self.profile).await;
-        self.note("a grpc probe of the same port", &observation);
-        Some(observation)
-    }
-
-    /// Sends the probe again as it is.
+    /// Sends the probe again as it is; `None` when the bounds leave no room.
     pub(super) async fn again(&mut self) -> Option<Observation> {
-        match self.prepared.clone() {
-            Some(prepared) => self.send("the probe", prepared).await,
-            None => self.send_action("the probe", &self.case.probe.action).await,
+        if self.left() < self.timeout() {
+            return None;
         }
+        Some(self.repeat(0).await)
     }
 
-    /// Whether a change makes the probe succeed, taking it back makes it fail twice, and making it again makes it succeed
-    /// again, where there is room for that: two in a row tell a change from an app that fails every other time.
-    pub(super) async fn flips(&mut self, change: &str, changed: &Prepared) -> bool {
-        match self.send(change, changed.clone()).await {
-            Some(observation) if observation.success() => self.holds(change, changed).await,
-            _ => false,
-        }
+    /// The same beyond the bounds of time, to see whether what has changed stays.
+    pub(super) async fn again_later(&mut self) -> Observation {
+        self.repeat(0).await
     }
 
-    /// The second half of [`Lab::flips`], for a change that has made the probe succeed.
-    pub(super) async fn holds(&mut self, change: &str, changed: &Prepared) -> bool {
-        for _ in 0..2 {
-            match self.again().await {
-                Some(back) if !back.success() => {}
-                _ => return false,
+    async fn repeat(&mut self, index: usize) -> Observation {
+        let observation = self.exchange(&self.tried[index].experiment.sends, self.timeout()).await;
+        self.note_again(index, &observation);
+        observation
+    }
+
+    /// Puts a claim to the test: its requests in an order that a coin decides, until chance is out of the question. `None` when one of
+    /// them comes to something else than the first time, or when time is short.
+    pub(super) async fn prove(&mut self, claim: Claim) -> Option<Found> {
+        let mut arms: [Vec<usize>; 2] = [vec![0], Vec::new()];
+        for (side, experiments) in [(0, claim.fails), (1, claim.succeeds)] {
+            for experiment in experiments {
+                self.ask(experiment.clone()).await?;
+                arms[side].extend(self.tried.iter().position(|tried| tried.experiment.sends == experiment.sends));
             }
         }
-        self.send(change, changed.clone()).await.is_none_or(|again| again.success())
+        let mut turns = [0, 0];
+        let order: Vec<usize> = sides(&mut self.coin)
+            .into_iter()
+            .map(|side| {
+                let side = usize::from(side == Side::Succeeds);
+                turns[side] += 1;
+                arms[side][turns[side] % arms[side].len()]
+            })
+            .collect();
+        self.repeat_all(&order).await.then_some(Found { confirmed: true, ..claim.found })
     }
 
-    /// Sends the probe as the fix's patch makes it, and notes in the fix whether it succeeds.
-    pub(super) async fn check(&mut self, fix: &mut Fix) {
-        let Ok(probe) = super::fix::patched(fix, self.case, &self.ports()) else {
-            return;
-        };
+    /// Whether the probe goes on to fail, often enough to say so of everyone's requests.
+    pub(super) async fn fails_always(&mut self) -> bool {
+        let missing = |lab: &Self| ALIKE.saturating_sub(lab.tried[0].series.len());
+        let count = if self.is_slow(&[0]) { FLIPS } else { missing(self) };
+        self.repeat_all(&vec![0; count]).await;
+        self.wavering.is_none() && self.tried[0].series.len() >= FLIPS
+    }
+
+    /// Whether so many repeats one after another would take too long.
+    fn is_slow(&self, indexes: &[usize]) -> bool {
+        let slowest = indexes.iter().map(|index| self.tried[*index].first.total_ms / 1000.0).fold(0.0, f64::max);
+        Duration::from_secs_f64(slowest) * ROUNDS > self.left()
+    }
+
+    /// Sends requests again, in this order or, where that would take too long, side by side. Whether each meant what it meant first.
+    async fn repeat_all(&mut self, order: &[usize]) -> bool {
+        if self.is_slow(order) {
+            if self.is_over() {
+                return false;
+            }
+            let within = self.timeout();
+            let answers =
+                join_all(order.iter().map(|index| self.exchange(&self.tried[*index].experiment.sends, within))).await;
+            let mut held = true;
+            for (index, answer) in order.iter().zip(&answers) {
+                let same = Meaning::of(answer) == Meaning::of(&self.tried[*index].first);
+                held &= same;
+                // An app that is kept busy by all of them at once has not changed its mind.
+                if same || answer.kind != Kind::Timeout {
+                    self.note_again(*index, answer);
+                }
+            }
+            return held;
+        }
+        for index in order {
+            if self.is_over() {
+                return false;
+            }
+            let answer = self.repeat(*index).await;
+            if Meaning::of(&answer) != Meaning::of(&self.tried[*index].first) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Asks a probe that succeeded a few times more, for as long as its timeout: one that fails every other time should not pass for
+    /// well by luck.
+    pub(super) async fn is_steady(&mut self) -> bool {
+        let end = Instant::now() + self.timeout().min(self.left());
+        while self.tried[0].series.len() < FLIPS && self.wavering.is_none() && Instant::now() < end {
+            self.repeat(0).await;
+        }
+        self.wavering.is_none()
+    }
+
+    /// What has become of the request that came out both ways, if there is one: it is asked until a pattern shows.
+    pub(super) async fn wavering(&mut self) -> Option<Wavering> {
+        let index = self.wavering?;
+        while self.tried[index].series.len() < ALIKE
+            && pattern(&self.tried[index].series) != Pattern::Wavers
+            && self.left() >= self.timeout()
+        {
+            self.repeat(index).await;
+        }
+        let Tried { experiment, series, failure, .. } = &self.tried[index];
+        Some(Wavering {
+            change: experiment.change.clone(),
+            pattern: pattern(series),
+            sent: series.len(),
+            failures: series.iter().filter(|success| !**success).count(),
+            failure: failure.clone()?,
+        })
+    }
+
+    /// Sends the probe as a patch makes it, and says whether it succeeds; `None` when it could not be tried.
+    pub(super) async fn check(&mut self, patch: &str) -> Option<bool> {
+        let probe = fix::patched(patch, self.case, &self.ports()).ok()?;
         if probe.action == self.case.probe.action && probe.timeout > self.timeout() {
             // What was waited for is this very probe, and it succeeded.
-            fix.verified = Some(true);
-            return;
+            return Some(true);
         }
-        if self.tried.len() >= MAX_REQUESTS {
-            return;
+        let prepared = Prepared::of_probe(&probe.action, &self.target, self.timeout(), self.profile).await;
+        let sends = match (prepared, probe.action) {
+            (Ok(prepared), _) => Sends::Http(Box::new(prepared)),
+            (Err(_), action) => Sends::Action(action),
+        };
+        if let Some(tried) = self.tried.iter().find(|tried| tried.experiment.sends == sends) {
+            return tried.series.last().copied();
         }
         let timeout = self.timeout().min(self.left().max(Duration::from_millis(100)));
-        let is_whole = timeout >= self.timeout();
-        let observation = probe::send_once(&probe.action, self.target, timeout, self.profile).await;
-        self.note("the probe as patched", &observation);
-        fix.verified = match observation.success() {
-            true => Some(true),
+        let observation = self.exchange(&sends, timeout).await;
+        let change = "the probe as patched".to_owned();
+        self.note(Experiment { change, sends }, observation.clone());
+        match observation.verdict {
+            _ if observation.answered() => Some(true),
+            Verdict::NotMeasured => None,
             // Lack of time proves nothing.
-            false => is_whole.then_some(false),
-        };
+            _ => (timeout >= self.timeout()).then_some(false),
+        }
     }
 
-    pub(super) fn note(&mut self, change: &str, observation: &Observation) {
-        let (change, summary) = (change.to_owned(), observation.summary());
-        self.tried.push(Trial { change, verdict: observation.verdict, summary });
+    /// Sends something, without a note of it.
+    pub(super) async fn exchange(&self, sends: &Sends, within: Duration) -> Observation {
+        if let Some(simulated) = self.simulated {
+            return simulated(sends);
+        }
+        match sends {
+            Sends::Http(prepared) => exchange(&self.target, (**prepared).clone(), within).await,
+            Sends::Patiently(prepared) => exchange(&self.target, (**prepared).clone(), self.patience()).await,
+            Sends::Action(action) => probe::send_once(action, &self.target, within, self.profile).await,
+            Sends::Health { way, secured } => {
+                let shown = authority(&self.target.pod_ip.to_string(), self.port());
+                let service = match &self.case.probe.action {
+                    ProbeAction::Grpc { service, .. } => service.as_str(),
+                    _ => "",
+                };
+                grpc::check(way, &shown, service, *secured, within, self.profile).await
+            }
+            Sends::Greetings { way, of } => greeting::greet(way, of, within).await,
+        }
+    }
+
+    /// Remembers a request that is new.
+    pub(super) fn note(&mut self, experiment: Experiment, observation: Observation) {
+        let known = self.tried.iter().position(|tried| tried.experiment.sends == experiment.sends);
+        if let Some(index) = known {
+            return self.note_again(index, &observation);
+        }
+        let answered = observation.answered();
+        let failure = (!answered).then(|| observation.clone());
+        self.tried.push(Tried { experiment, first: observation, series: vec![answered], failure });
+    }
+
+    fn note_again(&mut self, index: usize, observation: &Observation) {
+        let tried = &mut self.tried[index];
+        let answered = observation.answered();
+        if answered != tried.first.answered() {
+            self.wavering = self.wavering.or(Some(index));
+        }
+        tried.series.push(answered);
+        if !answered && tried.failure.is_none() {
+            tried.failure = Some(observation.clone());
+        }
     }
 
     /// A request as a person sends it, with another Host.
@@ -224,6 +472,40 @@ impl<'a> Lab<'a> {
         hosts.retain(|host| seen.insert(host.clone()));
         hosts.truncate(4);
         hosts
+    }
+}
+
+/// What an answer means for a claim.
+#[derive(Debug, PartialEq, Eq)]
+struct Meaning {
+    success: bool,
+    answered: bool,
+    refused: bool,
+    health: bool,
+    spoke: Option<Protocol>,
+}
+
+impl Meaning {
+    fn of(observation: &Observation) -> Self {
+        Self {
+            success: observation.success(),
+            answered: observation.answered(),
+            refused: observation.kind == Kind::Refused,
+            health: observation.kind == Kind::Health,
+            spoke: observation.spoke,
+        }
+    }
+}
+
+impl Tried {
+    fn into_trial(self) -> Trial {
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let succeeded = self.series.iter().filter(|success| **success).count();
+        Trial {
+            sent: count(self.series.len()),
+            succeeded: count(succeeded),
+            ..tried(self.experiment.change, &self.first)
+        }
     }
 }
 

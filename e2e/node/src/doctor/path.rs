@@ -6,7 +6,11 @@ use e2e_kubelet::{
 };
 use e2e_plan::Which;
 
-use super::{Found, fix::Change, lab::Lab};
+use super::{
+    Claim, Found,
+    fix::Change,
+    lab::{Experiment, Lab},
+};
 use crate::{probe::Prepared, request::escape_target};
 
 /// Where apps serve their health, by custom: first what fits the probe's question.
@@ -43,14 +47,14 @@ impl Lab<'_> {
                 continue;
             }
             tried.push(spelt.clone());
-            let changed = with_target(prepared, &spelt);
-            if !self.flips(&format!("the probe with the path {spelt}"), &changed).await {
+            let experiment = of_this_path(prepared, &spelt);
+            if !self.ask(experiment.clone()).await?.answered() {
                 continue;
             }
             let explanation = format!("the server refuses bytes of the path {target} and takes {spelt}");
             let flip = Flip { axis: Axis::Path, from: target, to: spelt.clone() };
-            let (cause, change) = (Cause::MalformedPath, Some(Change::Path(spelt)));
-            return Some(Found { cause, flip: Some(flip), confirmed: true, explanation, change });
+            let found = Found::of_flip(Cause::MalformedPath, flip, explanation, vec![Change::Path(spelt)]);
+            return self.prove(Claim::of(found, experiment)).await;
         }
         None
     }
@@ -68,14 +72,14 @@ impl Lab<'_> {
         let mut seen = std::collections::BTreeSet::from([target.clone(), String::new()]);
         candidates.retain(|candidate| seen.insert(candidate.clone()));
         for candidate in candidates.into_iter().take(OTHER_PATHS) {
-            let changed = with_target(prepared, &candidate);
-            if !self.flips(&format!("the probe with the path {candidate}"), &changed).await {
+            let experiment = of_this_path(prepared, &candidate);
+            if !self.ask(experiment.clone()).await?.answered() {
                 continue;
             }
             let explanation = format!("the app does not serve GET {target}, and it serves GET {candidate}");
             let flip = Flip { axis: Axis::Path, from: target, to: candidate.clone() };
-            let (cause, change) = (Cause::MethodOrPath, Some(Change::Path(candidate)));
-            return Some(Found { cause, flip: Some(flip), confirmed: true, explanation, change });
+            let found = Found::of_flip(Cause::MethodOrPath, flip, explanation, vec![Change::Path(candidate)]);
+            return self.prove(Claim::of(found, experiment)).await;
         }
         None
     }
@@ -86,31 +90,40 @@ impl Lab<'_> {
             *name == "Accept" || !prepared.request.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name))
         };
         let mut wanted: Vec<(&str, &str)> = WANTED.iter().filter(missing).copied().collect();
-        let change = format!("the probe with {} more headers", wanted.len());
-        if !self.send(&change, with_headers(prepared, &wanted)).await?.success() {
+        let all =
+            Experiment::new(format!("the probe with {} more headers", wanted.len()), with_headers(prepared, &wanted));
+        if !self.ask(all).await?.answered() {
             return None;
         }
         while wanted.len() > 1 {
             let second = wanted.split_off(wanted.len() / 2);
-            let names: Vec<&str> = wanted.iter().map(|(name, _)| *name).collect();
-            let change = format!("the probe with {}", names.join(", "));
-            if !self.send(&change, with_headers(prepared, &wanted)).await?.success() {
+            if !self.ask(with_these(prepared, &wanted)).await?.answered() {
                 wanted = second;
             }
         }
         let (name, value) = *wanted.first()?;
-        let change = format!("the probe with {name}: {value}");
-        if !self.holds(&change, &with_headers(prepared, &wanted)).await {
+        let experiment = with_these(prepared, &wanted);
+        if !self.ask(experiment.clone()).await?.answered() {
             return None;
         }
         let explanation = format!("the app refuses requests without {name} and takes them with `{name}: {value}`");
         let flip = Flip { axis: Axis::Headers, from: format!("no {name}"), to: format!("{name}: {value}") };
-        let change = Some(Change::Header { name: name.to_owned(), value: value.to_owned() });
-        Some(Found { cause: Cause::MissingHeader, flip: Some(flip), confirmed: true, explanation, change })
+        let change = Change::Header {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            placeholder: value.contains("probe").then(|| value.to_owned()),
+        };
+        let found = Found::of_flip(Cause::MissingHeader, flip, explanation, vec![change]);
+        self.prove(Claim::of(found, experiment)).await
     }
 }
 
-fn with_headers(prepared: &Prepared, headers: &[(&str, &str)]) -> Prepared {
+fn with_these(prepared: &Prepared, headers: &[(&str, &str)]) -> Experiment {
+    let named: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    Experiment::new(format!("the probe with {}", named.join(", ")), with_headers(prepared, headers))
+}
+
+pub(super) fn with_headers(prepared: &Prepared, headers: &[(&str, &str)]) -> Prepared {
     let mut changed = prepared.clone();
     for (name, value) in headers {
         match *name {
@@ -121,7 +134,12 @@ fn with_headers(prepared: &Prepared, headers: &[(&str, &str)]) -> Prepared {
     changed
 }
 
-fn with_target(prepared: &Prepared, target: &str) -> Prepared {
+/// The probe with another path.
+pub(super) fn of_this_path(prepared: &Prepared, target: &str) -> Experiment {
+    Experiment::new(format!("the probe with the path {target}"), with_target(prepared, target))
+}
+
+pub(super) fn with_target(prepared: &Prepared, target: &str) -> Prepared {
     let mut changed = prepared.clone();
     changed.request.target = target.to_owned();
     changed.url.target = target.to_owned();

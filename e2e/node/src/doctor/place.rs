@@ -8,60 +8,166 @@ use e2e_kubelet::{
 };
 use e2e_plan::ProbeAction;
 
-use super::{Found, fix::Change, lab::Lab};
+use super::{
+    Claim, Found,
+    fix::Change,
+    lab::{Experiment, Lab, Sends},
+    path::with_target,
+};
 use crate::{http::Way, probe::Prepared};
+
+/// A path that no app serves. What answers it well answers everything.
+const UNSERVED: &str = "/no-app-serves-this-path";
+/// Other ports than these are not tried.
+const OTHER_PORTS: usize = 3;
 
 impl Lab<'_> {
     /// Nobody listens where the probe goes.
-    pub(super) async fn of_no_listener(&mut self, prepared: &Prepared) -> Option<Found> {
+    pub(super) async fn of_no_listener(&mut self, prepared: &Prepared, observation: &Observation) -> Option<Found> {
         if let Some(found) = self.loopback(prepared).await {
             return Some(found);
         }
-        if let Some(found) = self.another_port(prepared).await {
+        if let Some(works) = self.case.known.works.clone() {
+            let works = self.working(prepared, &works);
+            let there = self.in_the_place_of(prepared, &works);
+            if let Some(found) = self.of_place(prepared, &there, observation).await {
+                return Some(found);
+            }
+            if let Some(found) = self.of_place_and_part(prepared, &there, &works).await {
+                return Some(found);
+            }
+        }
+        if let Some(found) = self.another_port(prepared, observation).await {
             return Some(found);
         }
         self.wait_for_start().await
     }
 
-    /// Another port may give the answer.
-    async fn another_port(&mut self, prepared: &Prepared) -> Option<Found> {
-        let declared = self.port();
-        let others = self.target.ports.iter().filter(|(port, _)| **port != declared);
-        let mut others: Vec<(u16, SocketAddr)> = others.map(|(port, dial)| (*port, *dial)).collect();
-        let works = self.case.known.works.as_ref().map(|works| (works.address.port(), works.address));
-        others.extend(works.filter(|(port, _)| *port != declared));
-        for (port, dial) in others {
-            let mut changed = Prepared { way: Way::to(dial), ..prepared.clone() };
-            changed.url.explicit_port = Some(port);
-            if prepared.request.host == prepared.url.authority() {
-                changed.request.host = changed.url.authority();
+    /// The probe as it would go to the place of another request: its address, port and scheme.
+    pub(super) fn in_the_place_of(&self, prepared: &Prepared, works: &Prepared) -> Prepared {
+        let (from, to) = (&prepared.way.address, &works.way.address);
+        let mut there = prepared.clone();
+        if from == to && prepared.url.scheme == works.url.scheme {
+            return there;
+        }
+        there.way = Way::to(*to);
+        there.url.scheme.clone_from(&works.url.scheme);
+        if from.port() != to.port() {
+            set_port(&mut there, prepared, to.port());
+        }
+        there
+    }
+
+    /// Another place answers the probe.
+    pub(super) async fn of_place(
+        &mut self,
+        prepared: &Prepared,
+        there: &Prepared,
+        observation: &Observation,
+    ) -> Option<Found> {
+        let https = if there.url.scheme == prepared.url.scheme { "" } else { there.url.scheme.as_str() };
+        let how = if https.is_empty() { String::new() } else { format!(" over {https}") };
+        let experiment = Experiment::new(format!("the probe sent to {}{how}", there.way.address), there.clone());
+        if !self.ask(experiment.clone()).await?.answered() {
+            return None;
+        }
+        // An app that wants a Host says so with 400; then something on the way to it may have dropped the probe's.
+        let same_port = there.url.explicit_port == prepared.url.explicit_port;
+        if https.is_empty() && (same_port || observation.status == Some(400)) {
+            let found = self.of_destination(prepared, there, observation, &experiment).await;
+            if found.is_some() || same_port {
+                return found;
             }
-            let change = format!("port {port}");
-            if !self.send(&change, changed.clone()).await?.success() {
-                continue;
+        }
+        self.of_another_place(prepared, there, experiment, None).await
+    }
+
+    /// The same for a port and a scheme, with what else is to be changed.
+    pub(super) async fn of_another_place(
+        &mut self,
+        prepared: &Prepared,
+        there: &Prepared,
+        experiment: Experiment,
+        more: Option<(String, Change)>,
+    ) -> Option<Found> {
+        let (from, to) = (self.port(), there.url.explicit_port.unwrap_or_else(|| there.url.port()));
+        let secured = there.url.scheme == "https";
+        let changes_scheme = there.url.scheme != prepared.url.scheme;
+        let scheme = |secured| if secured { "HTTPS" } else { "HTTP" };
+        let with = more.as_ref().map_or(String::new(), |(what, _)| format!(" with {what}"));
+        let (cause, flip, explanation) = if from == to {
+            let flip = Flip { axis: Axis::Scheme, from: scheme(!secured).to_owned(), to: scheme(secured).to_owned() };
+            match secured {
+                true => (Cause::PlainToTls, flip, "the port speaks TLS and the probe does not".to_owned()),
+                false => (Cause::TlsToPlain, flip, "the probe speaks TLS and the port does not".to_owned()),
             }
-            if !self.holds(&change, &changed).await {
-                return None;
+        } else {
+            let flip = Flip { axis: Axis::Port, from: from.to_string(), to: to.to_string() };
+            let over = if changes_scheme { format!(" over {}", scheme(secured)) } else { String::new() };
+            match self.leads_to_tls() && secured {
+                true => {
+                    let text = format!("the app redirects port {from} to HTTPS, which port {to} speaks{with}");
+                    (Cause::RedirectToHttps, flip, text)
+                }
+                false => {
+                    let fails = match self.first_kind() {
+                        Kind::Refused => format!("nobody listens on port {from}"),
+                        _ => format!("port {from} does not give the right answer"),
+                    };
+                    let text = format!("{fails}, and port {to} gives the right one{over}{with}");
+                    (Cause::WrongPort, flip, text)
+                }
             }
-            return Some(wrong_port(declared, port));
+        };
+        let mut changes = Vec::new();
+        changes.extend((from != to).then_some(Change::Port(to)));
+        changes.extend(changes_scheme.then(|| Change::Scheme(scheme(secured))));
+        changes.extend(more.map(|(_, change)| change));
+        self.prove(Claim::of(Found::of_flip(cause, flip, explanation, changes), experiment)).await
+    }
+
+    /// Another port of the pod may give the answer.
+    pub(super) async fn another_port(&mut self, prepared: &Prepared, observation: &Observation) -> Option<Found> {
+        for (port, dial) in self.other_ports() {
+            let mut there = Prepared { way: Way::to(dial), ..prepared.clone() };
+            set_port(&mut there, prepared, port);
+            if observation.kind == Kind::Response {
+                let change = format!("the probe sent to {dial} for {UNSERVED}");
+                let unserved = with_target(&there, UNSERVED);
+                if self.ask(Experiment::new(change, unserved)).await?.answered() {
+                    continue;
+                }
+            }
+            if let Some(found) = self.of_place(prepared, &there, observation).await {
+                return Some(found);
+            }
         }
         None
+    }
+
+    /// The pod's other ports, the first few of them.
+    pub(super) fn other_ports(&self) -> Vec<(u16, SocketAddr)> {
+        let declared = self.port();
+        let others = self.target.ports.iter().filter(|(port, _)| **port != declared);
+        others.map(|(port, dial)| (*port, *dial)).take(OTHER_PORTS).collect()
     }
 
     /// The same for a tcpSocket or grpc probe.
     pub(super) async fn another_port_of_action(&mut self, action: &ProbeAction) -> Option<Found> {
         let declared = self.port();
-        let others: Vec<u16> = self.target.ports.keys().copied().filter(|port| *port != declared).collect();
-        for other in others {
+        for (other, _) in self.other_ports() {
             let mut changed = action.clone();
             if let ProbeAction::TcpSocket { port, .. } | ProbeAction::Grpc { port, .. } = &mut changed {
                 *port = other;
             }
-            if !self.send_action(&format!("port {other}"), &changed).await?.success() {
+            let experiment = Experiment { change: format!("port {other}"), sends: Sends::Action(changed) };
+            if !self.ask(experiment.clone()).await?.answered() {
                 continue;
             }
-            let back = self.again().await?;
-            return (back.kind == Kind::Refused).then(|| wrong_port(declared, other));
+            let flip = Flip { axis: Axis::Port, from: declared.to_string(), to: other.to_string() };
+            let explanation = format!("nobody listens on port {declared}, and port {other} gives the right answer");
+            let found = Found::of_flip(Cause::WrongPort, flip, explanation, vec![Change::Port(other)]);
+            return self.prove(Claim::of(found, experiment)).await;
         }
         None
     }
@@ -78,79 +184,107 @@ impl Lab<'_> {
         };
         candidates.extend(works.filter(|works| works.ip().is_loopback() && works.port() == refused.port()));
         candidates.retain(|candidate| *candidate != refused);
+        candidates.dedup();
         for candidate in candidates {
             let changed = Prepared { way: Way::to(candidate), ..prepared.clone() };
-            let change = format!("the probe sent to {candidate}");
+            let experiment = Experiment::new(format!("the probe sent to {candidate}"), changed);
             // Any answer shows that it listens there.
-            let answer = self.send(&change, changed).await?;
-            if answer.kind != Kind::Response {
+            if self.ask(experiment.clone()).await?.kind != Kind::Response {
                 continue;
             }
-            if self.again().await?.kind != Kind::Refused {
-                return None;
-            }
-            let explanation = format!("nobody listens on {refused}, and the app answers on {candidate}");
+            let other_family = candidate.is_ipv6() && refused.is_ipv4() && !listens_on_loopback_alone(refused.port());
+            let (cause, explanation) = match other_family {
+                true => {
+                    let text = format!(
+                        "nobody listens on {refused}: the app answers on {candidate}, and on no address of IPv4"
+                    );
+                    (Cause::Ipv6Only, text)
+                }
+                false => {
+                    let text = format!("nobody listens on {refused}, and the app answers on {candidate}");
+                    (Cause::BoundToLoopback, text)
+                }
+            };
             let flip = Flip { axis: Axis::Destination, from: refused.to_string(), to: candidate.to_string() };
-            let cause = Cause::BoundToLoopback;
-            return Some(Found { cause, flip: Some(flip), confirmed: true, explanation, change: None });
+            return self.prove(Claim::of(Found::of_flip(cause, flip, explanation, Vec::new()), experiment)).await;
         }
         None
     }
 
     /// Another address of this machine to come from.
     pub(super) async fn another_source(&mut self, prepared: &Prepared) -> Option<Found> {
-        let sources = sources(prepared.way.address.ip());
-        let sources: Vec<IpAddr> = sources.into_iter().take(3).collect();
-        for source in sources {
+        for source in sources(prepared.way.address.ip()).into_iter().take(3) {
             let way = Way { source: Some(source), ..prepared.way.clone() };
             let changed = Prepared { way, ..prepared.clone() };
-            let change = format!("the probe from {source}");
-            if !self.flips(&change, &changed).await {
+            let experiment = Experiment::new(format!("the probe from {source}"), changed);
+            if !self.ask(experiment.clone()).await?.answered() {
                 continue;
             }
             let explanation = format!("the app refuses requests from the probe's address and takes them from {source}");
             let flip = Flip { axis: Axis::Source, from: "the system's choice".to_owned(), to: source.to_string() };
-            let cause = Cause::SourceBlocked;
-            return Some(Found { cause, flip: Some(flip), confirmed: true, explanation, change: None });
+            let found = Found::of_flip(Cause::SourceBlocked, flip, explanation, Vec::new());
+            return self.prove(Claim::of(found, experiment)).await;
         }
         None
     }
 
-    /// The request that works goes elsewhere: what the way there and the way of the probe differ in.
-    pub(super) async fn of_destination(
+    /// The request that works goes to another address: something that drops Host may stand between.
+    async fn of_destination(
         &mut self,
         prepared: &Prepared,
         elsewhere: &Prepared,
         observation: &Observation,
+        experiment: &Experiment,
     ) -> Option<Found> {
         let (from, to) = (prepared.way.address, elsewhere.way.address);
-        let change = format!("the probe sent to {to}");
-        if !self.flips(&change, elsewhere).await {
-            return None;
-        }
         let flip = Flip { axis: Axis::Destination, from: from.to_string(), to: to.to_string() };
         let mut without_host = elsewhere.clone();
         without_host.request.without_host = true;
-        let bare = self.send(&format!("{change} without Host"), without_host).await?;
-        if bare.success() || bare.status != observation.status {
+        let bare = Experiment::new(format!("{} without Host", experiment.change), without_host);
+        let answer = self.ask(bare.clone()).await?;
+        if answer.answered() || answer.status != observation.status {
             return None;
         }
         let explanation = format!(
             "the app at {to} answers the probe, and without Host it answers as {from} does: something between drops Host"
         );
-        let cause = Cause::Http10OrMissingHost;
-        Some(Found { cause, flip: Some(flip), confirmed: true, explanation, change: None })
+        let found = Found::of_flip(Cause::Http10OrMissingHost, flip, explanation, Vec::new());
+        self.prove(Claim { found, fails: vec![bare], succeeds: vec![experiment.clone()] }).await
     }
 }
 
-fn wrong_port(declared: u16, port: u16) -> Found {
-    Found {
-        cause: Cause::WrongPort,
-        flip: Some(Flip { axis: Axis::Port, from: declared.to_string(), to: port.to_string() }),
-        confirmed: true,
-        explanation: format!("nobody listens on port {declared}, and port {port} gives the right answer"),
-        change: Some(Change::Port(port)),
+/// Sends a request to another port, which its Host names unless the probe has one of its own.
+fn set_port(there: &mut Prepared, prepared: &Prepared, port: u16) {
+    there.url.explicit_port = Some(port);
+    if prepared.request.host == prepared.url.authority() {
+        there.request.host = there.url.authority();
     }
+}
+
+/// Whether what listens on a port of this machine over IPv6 does so on the loopback address alone, as the kernel says.
+fn listens_on_loopback_alone(port: u16) -> bool {
+    let table = std::fs::read_to_string("/proc/net/tcp6").unwrap_or_default();
+    let listeners = listeners(&table, port);
+    !listeners.is_empty() && listeners.iter().all(Ipv6Addr::is_loopback)
+}
+
+/// The addresses of listeners in `/proc/net/tcp6`: the second column has address and port in hexadecimal digits, four bytes at a time in
+/// the machine's order, and the fourth is `0A` for a listener.
+fn listeners(table: &str, port: u16) -> Vec<Ipv6Addr> {
+    let address = |line: &str| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let (&local, &state) = (columns.get(1)?, columns.get(3)?);
+        let (address, listening) = local.split_once(':')?;
+        if state != "0A" || u16::from_str_radix(listening, 16).ok()? != port || address.len() != 32 {
+            return None;
+        }
+        let mut bytes = [0; 16];
+        for (index, word) in bytes.chunks_mut(4).enumerate() {
+            word.copy_from_slice(&u32::from_str_radix(address.get(index * 8..index * 8 + 8)?, 16).ok()?.to_ne_bytes());
+        }
+        Some(Ipv6Addr::from(bytes))
+    };
+    table.lines().filter_map(address).collect()
 }
 
 /// Addresses of this machine from which `destination` can be reached, beside the one that the system would choose.
@@ -189,6 +323,18 @@ fn local_addresses(table: &str) -> Vec<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn listeners_are_read_from_the_kernels_table() {
+        let line =
+            |address: &str, state| format!("   0: {address}:1F90 {}:0000 {state} 00000000:00000000\n", "0".repeat(32));
+        let any = "0".repeat(32);
+        // One, in the order of a machine that is little-endian.
+        let loopback = "00000000000000000000000001000000";
+        let table = format!("  sl  local_address\n{}{}{}", line(&any, "0A"), line(loopback, "0A"), line(&any, "01"));
+        assert_eq!(listeners(&table, 8080), [Ipv6Addr::UNSPECIFIED, Ipv6Addr::LOCALHOST]);
+        assert_eq!(listeners(&table, 8081), [] as [Ipv6Addr; 0]);
+    }
 
     #[test]
     fn local_addresses_are_read_from_the_routing_table() {

@@ -3,11 +3,18 @@
 use e2e_kubelet::{
     diagnosis::{Axis, Cause, Flip, PLAIN},
     observation::{Kind, Observation},
+    protocol::Protocol,
 };
 
-use super::{Found, differences::with_host, fix::Change, lab::Lab};
+use super::{
+    Claim, Found,
+    differences::with_host,
+    fix::Change,
+    lab::{Experiment, Lab, Sends},
+};
 use crate::{
-    http::{self, Url, Way},
+    greeting,
+    http::{Url, Way},
     probe::Prepared,
     request::authority,
 };
@@ -34,117 +41,164 @@ impl Lab<'_> {
             // What wants a PROXY header does not answer without one.
             variants.retain(|variant| variant.cause != Cause::ProxyProtocolExpected);
         }
-        let requests = variants.iter().map(|variant| (variant.change.clone(), variant.prepared.clone())).collect();
-        let answers = self.send_all(requests).await;
-        let hit = variants.into_iter().zip(&answers).find(|(_, answer)| answer.success());
+        let answers = self.ask_all(variants.iter().map(Variant::experiment).collect()).await;
+        let hit = variants.iter().zip(&answers).find(|(_, answer)| answer.answered());
         if let Some((variant, _)) = hit {
-            let holds = self.holds(&variant.change, &variant.prepared).await;
-            return holds.then(|| variant.found());
+            return self.prove(Claim::of(variant.found(), variant.experiment())).await;
         }
-        let speaks_http2 = answers.iter().any(|answer| answer.http2 && answer.status.is_some());
-        if prepared.url.scheme == "https" || !speaks_http2 {
+        let speaks_http2 =
+            |answer: &Observation| answer.spoke == Some(Protocol::Http2) || answer.http2 && answer.status.is_some();
+        let plain = prepared.url.scheme == "http";
+        if plain && (speaks_http2(observation) || answers.iter().any(speaks_http2)) {
+            return self.health(prepared).await;
+        }
+        None
+    }
+
+    /// The port speaks HTTP/2: what gRPC's health service on it says.
+    async fn health(&mut self, prepared: &Prepared) -> Option<Found> {
+        let sends = Sends::Health { way: Way { http2: true, ..prepared.way.clone() }, secured: false };
+        let experiment = Experiment { change: "a grpc probe of the same port".to_owned(), sends };
+        let health = self.ask(experiment.clone()).await?;
+        if health.kind != Kind::Health {
             return None;
         }
-        let way = Way { http2: true, ..prepared.way.clone() };
-        let health = self.send_grpc(&way).await?;
-        (health.kind == Kind::Health).then_some(())?;
-        if self.again().await?.success() {
-            return None;
-        }
-        let serves = health.success();
-        let explanation = match serves {
-            true => "the port does not answer HTTP/1.1, and gRPC's health service on it says SERVING".to_owned(),
-            false => format!(
-                "the port does not answer HTTP/1.1, and over HTTP/2 gRPC answers {}",
-                health.grpc.unwrap_or_default()
-            ),
-        };
+        let says = health.grpc.as_deref().unwrap_or_default();
+        let explanation = format!("the port speaks gRPC and not HTTP/1.1; its health service says {says}");
         let flip = Flip { axis: Axis::Protocol, from: "HTTP/1.1".to_owned(), to: "gRPC".to_owned() };
-        let change = serves.then_some(Change::Grpc);
-        Some(Found { cause: Cause::Http1ToHttp2Only, flip: Some(flip), confirmed: true, explanation, change })
+        // A service that is not there cannot be asked by a probe either.
+        let changes = Vec::from_iter((says != "Unimplemented").then_some(Change::Grpc));
+        let found = Found::of_flip(Cause::Http1ToHttp2Only, flip, explanation, changes);
+        self.prove(Claim::of(found, experiment)).await
+    }
+
+    /// What comes back is no response of HTTP. Its first bytes may name what is spoken, or what it answers to a client of that.
+    pub(super) async fn not_http(&mut self, prepared: &Prepared, observation: &Observation) -> Option<Found> {
+        let explained = |what: &str| format!("the port does not speak HTTP but {what}");
+        if let Some(spoke) = observation.spoke.filter(|spoke| !matches!(spoke, Protocol::Http2 | Protocol::Tls)) {
+            let always = self.fails_always().await;
+            return always.then(|| Found::of_everyone(Cause::NotHttp, explained(&spoke.to_string())));
+        }
+        let answer = self.ask(greetings(prepared, greeting::greeted())).await?;
+        if let Some(spoke) = answer.spoke {
+            let flip = Flip { axis: Axis::Protocol, from: "HTTP".to_owned(), to: spoke.to_string() };
+            let text = explained(&spoke.to_string());
+            let found = Found::of_flip(Cause::NotHttp, flip, text, vec![Change::TcpSocket]);
+            return self.prove(Claim::of(found, greetings(prepared, vec![spoke]))).await;
+        }
+        let begins = observation.body.as_str();
+        let is_other = observation.kind == Kind::Malformed && !begins.is_empty() && !begins.starts_with("HTTP/");
+        (is_other && self.fails_always().await).then(|| {
+            let text = format!("the port does not speak HTTP: its answer begins with `{}`", cut(begins));
+            Found::of_everyone(Cause::NotHttp, text)
+        })
     }
 
     /// The probe meets silence: what it meets with one change, tried side by side while the probe is tried again.
-    pub(super) async fn of_silence(&mut self, prepared: &Prepared, in_time: &Observation) -> Option<Found> {
+    pub(super) async fn of_silence(
+        &mut self,
+        prepared: &Prepared,
+        in_time: &Observation,
+        late: &Observation,
+    ) -> Option<Found> {
         if in_time.kind == Kind::Truncated {
-            let explanation = "the response stops before it is whole, and the connection stays open".to_owned();
-            let cause = Cause::TruncatedResponse;
-            return Some(Found { cause, flip: None, confirmed: false, explanation, change: None });
+            return self.of_a_body_that_stays_open(in_time, late);
         }
         let silence = std::mem::take(&mut self.silence);
-        let (index, _) = silence.iter().enumerate().find(|(_, answer)| answer.success())?;
-        if in_time.success() {
-            return None;
+        let hit = silence.iter().position(Observation::answered);
+        let mut variants = silence_variants(prepared, &self.hosts(prepared));
+        if let Some(index) = hit.filter(|index| *index < variants.len()) {
+            let variant = variants.swap_remove(index);
+            let claim = Claim::of(variant.found(), variant.experiment());
+            return self.prove(claim).await;
         }
-        let mut changes = silence_variants(prepared, &self.hosts(prepared));
-        (index < changes.len()).then(|| changes.swap_remove(index).found())
+        if silence.iter().any(|answer| answer.spoke == Some(Protocol::Http2)) {
+            return self.health(prepared).await;
+        }
+        self.not_http(prepared, in_time).await
     }
 
     /// Sends the variants that may break a silence; see [`Lab::of_silence`].
-    pub(super) fn silence_requests(&self, prepared: &Prepared) -> Vec<(String, Prepared)> {
+    pub(super) fn silence_requests(&self, prepared: &Prepared) -> Vec<Experiment> {
         let variants = silence_variants(prepared, &self.hosts(prepared));
-        variants.into_iter().map(|variant| (variant.change, variant.prepared)).collect()
+        variants.iter().map(Variant::experiment).chain([greetings(prepared, greeting::greeted())]).collect()
     }
 
     /// A name in the TLS handshake: those of the certificate, and those under which the app is called.
-    pub(super) async fn server_name(&mut self, prepared: &Prepared) -> Option<Found> {
-        let declared = prepared.request.host.split(':').next().unwrap_or_default().to_owned();
-        let mut names = vec![declared];
-        names.extend(self.names_in_certificate(prepared).await);
+    pub(super) async fn server_name(&mut self, prepared: &Prepared, observation: &Observation) -> Option<Found> {
+        let works = self.case.known.works.as_ref().map(|works| works.host.clone());
+        let said = [Some(prepared.request.host.clone()), works].into_iter().flatten();
+        let mut names: Vec<String> = said.map(|host| host.split(':').next().unwrap_or_default().to_owned()).collect();
+        names.extend(observation.certificate_names.iter().cloned());
         names.extend(self.case.known.services.iter().cloned());
         names.push("localhost".to_owned());
         let mut seen = std::collections::BTreeSet::new();
         names.retain(|name| is_dns_name(name) && seen.insert(name.clone()));
         for name in names.into_iter().take(2) {
-            let alone = named(prepared, &name);
-            let both = with_host(&alone, &authority(&name, self.port()));
-            let changes = [
-                (format!("the probe with server name {name}"), alone),
-                (format!("the probe with server name and Host {name}"), both),
+            let way = Way { server_name: Some(name.clone()), ..prepared.way.clone() };
+            let alone = Prepared { way, ..prepared.clone() };
+            let host = authority(&name, self.port());
+            let both = with_host(&alone, &host);
+            let experiments = vec![
+                Experiment::new(format!("the probe with server name {name}"), alone),
+                Experiment::new(format!("the probe with server name and Host {name}"), both),
             ];
-            let answers = self.send_all(changes.to_vec()).await;
-            let Some(index) = answers.iter().position(Observation::success) else {
-                continue;
-            };
-            let (change, prepared) = &changes[index];
-            if !self.holds(change, prepared).await {
-                return None;
-            }
+            let answers = self.ask_all(experiments.clone()).await;
+            let Some(index) = answers.iter().position(Observation::answered) else { continue };
+            let mut fails = Vec::new();
             if index == 1 {
                 // With this Host alone it is a matter of Host.
-                let host_only = Prepared { way: self.prepared.clone()?.way, ..prepared.clone() };
-                if self.send(&format!("the probe with Host {name}"), host_only).await?.success() {
+                let host_alone = Experiment::new(format!("the probe with Host {host}"), with_host(prepared, &host));
+                if self.ask(host_alone.clone()).await?.answered() {
                     return None;
                 }
+                fails.push(host_alone);
             }
             let explanation =
                 format!("the server refuses TLS clients that ask for no name and takes those that ask for {name}");
             let flip = Flip { axis: Axis::ServerName, from: "none".to_owned(), to: name };
-            let cause = Cause::SniRequired;
-            return Some(Found { cause, flip: Some(flip), confirmed: true, explanation, change: None });
+            let found = Found::of_flip(Cause::SniRequired, flip, explanation, Vec::new());
+            return self.prove(Claim { found, fails, succeeds: vec![experiments[index].clone()] }).await;
         }
         None
     }
 
-    /// The names in the server's certificate, which it may show to anybody.
-    async fn names_in_certificate(&mut self, prepared: &Prepared) -> Vec<String> {
-        let work = async {
-            let wire = http::connect(&prepared.way, &prepared.url.dialled()).await.ok()?;
-            Some(http::names_in_certificate(wire, &prepared.url.host).await)
+    /// The server has asked for a certificate, and ends the handshake or refuses the request without one.
+    pub(super) async fn client_certificate(&mut self, observation: &Observation) -> Option<Found> {
+        let refuses = match observation.kind {
+            Kind::Tls => observation.tls_alert.is_some(),
+            Kind::Response => matches!(observation.status, Some(400 | 495 | 496)),
+            _ => false,
         };
-        let names = tokio::time::timeout(self.timeout(), work).await.ok().flatten().unwrap_or_default();
-        let text =
-            format!("the certificate names {}", if names.is_empty() { "nothing".to_owned() } else { names.join(", ") });
-        self.note(
-            &format!("a look at the certificate: {text}"),
-            &Observation::new(e2e_kubelet::observation::Verdict::NotMeasured, Kind::Connected, ""),
-        );
-        names
+        if !observation.wants_certificate || !refuses || !self.fails_always().await {
+            return None;
+        }
+        let how = match &observation.tls_alert {
+            Some(alert) => format!("ends the connection without one: {alert}"),
+            None => format!("answers {} without one", observation.status.unwrap_or_default()),
+        };
+        let text = format!("the server asks for a client certificate and {how}");
+        Some(Found::of_everyone(Cause::ClientCertificateRequired, text))
     }
 }
 
+fn greetings(prepared: &Prepared, of: Vec<Protocol>) -> Experiment {
+    let names: Vec<String> = of.iter().map(Protocol::to_string).collect();
+    let sends = Sends::Greetings { way: prepared.way.clone(), of };
+    Experiment { change: format!("greetings in {}", names.join(", ")), sends }
+}
+
+/// The beginning of a text, for a sentence.
+fn cut(text: &str) -> &str {
+    text.char_indices().nth(60).map_or(text, |(end, _)| &text[..end])
+}
+
 impl Variant {
-    fn found(self) -> Found {
+    fn experiment(&self) -> Experiment {
+        Experiment::new(self.change.clone(), self.prepared.clone())
+    }
+
+    fn found(&self) -> Found {
         let Flip { axis, from, to } = &self.flip;
         let explanation = match self.cause {
             Cause::PlainToTls => "the port speaks TLS and the probe does not".to_owned(),
@@ -153,7 +207,7 @@ impl Variant {
             Cause::HostAllowList => format!("the app refuses Host {from} and accepts {to}"),
             _ => format!("it fails with {axis} {from} and succeeds with {to}"),
         };
-        Found { cause: self.cause, flip: Some(self.flip), confirmed: true, explanation, change: self.fix }
+        Found::of_flip(self.cause, self.flip.clone(), explanation, self.fix.iter().cloned().collect())
     }
 }
 
@@ -207,11 +261,6 @@ fn silence_variants(prepared: &Prepared, hosts: &[String]) -> Vec<Variant> {
         });
     }
     all
-}
-
-fn named(prepared: &Prepared, name: &str) -> Prepared {
-    let way = Way { server_name: Some(name.to_owned()), ..prepared.way.clone() };
-    Prepared { way, ..prepared.clone() }
 }
 
 fn is_dns_name(name: &str) -> bool {

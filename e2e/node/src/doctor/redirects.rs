@@ -1,12 +1,19 @@
-//! Experiments with redirects: what is behind one that a kubelet does not follow, and why one leads in a circle.
+//! Experiments with redirects: what is behind one that a kubelet does not follow, why one leads in a circle, and why one that is followed
+//! comes to nothing.
 
 use e2e_kubelet::{
     diagnosis::{Axis, Cause, Flip},
-    observation::Observation,
+    observation::{Kind, Observation},
 };
 
-use super::{Found, differences::with_host, fix::Change, lab::Lab};
-use crate::probe::Prepared;
+use super::{
+    Claim, Found,
+    differences::{SAID_TLS, of_this_host, with_host},
+    fix::Change,
+    lab::{Experiment, Lab},
+    path::{of_this_path, with_headers},
+};
+use crate::{http::Way, probe::Prepared};
 
 impl Lab<'_> {
     /// A redirect to another host is a success to a kubelet. Asked under that host, the app may be broken.
@@ -16,14 +23,15 @@ impl Lab<'_> {
         observation: &Observation,
     ) -> Option<Found> {
         observation.warning.as_ref()?;
-        let location = observation.headers.iter().find(|header| header.name.eq_ignore_ascii_case("location"))?;
-        let there = prepared.url.join(&location.value).ok()?.url;
+        let there = prepared.url.join(observation.header("location")?).ok()?.url;
         let mut asked = with_host(prepared, &there.authority());
         asked.request.target.clone_from(&there.target);
         asked.url.target.clone_from(&there.target);
         let change = format!("the probe where the redirect leads, with Host {}", there.authority());
-        let behind = self.send(&change, asked.clone()).await?;
-        if behind.success() || self.send(&change, asked).await?.success() {
+        let experiment = Experiment::new(change, asked);
+        let behind = self.ask(experiment.clone()).await?;
+        // A redirect once more says nothing of the app behind it.
+        if behind.success() {
             return None;
         }
         let explanation = format!(
@@ -32,9 +40,8 @@ impl Lab<'_> {
             behind.outcome()
         );
         let flip = Flip { axis: Axis::Host, from: prepared.request.host.clone(), to: there.authority() };
-        let change = Some(Change::Host(there.authority()));
-        let cause = Cause::RedirectElsewhere;
-        Some(Found { cause, flip: Some(flip), confirmed: true, explanation, change })
+        let found = Found::of_flip(Cause::RedirectElsewhere, flip, explanation, vec![Change::Host(there.authority())]);
+        self.prove(Claim::of(found, experiment)).await
     }
 
     /// Each answer is a redirect to the same host. Another Host, or the word of a proxy that the client spoke TLS, may end it.
@@ -46,23 +53,100 @@ impl Lab<'_> {
         let cause = Cause::RedirectElsewhere;
         let told = |how: &str| format!("the redirects lead in a circle{how} ({} were followed)", observation.redirects);
         for host in self.hosts(prepared).into_iter().take(2) {
-            let changed = with_host(prepared, &host);
-            if self.flips(&format!("the probe with Host {host}"), &changed).await {
+            let experiment = of_this_host(prepared, &host, None);
+            if self.ask(experiment.clone()).await?.answered() {
                 let explanation = told(&format!(" for Host {}", prepared.request.host));
                 let flip = Flip { axis: Axis::Host, from: prepared.request.host.clone(), to: host.clone() };
-                let change = Some(Change::Host(host));
-                return Some(Found { cause, flip: Some(flip), confirmed: true, explanation, change });
+                let found = Found::of_flip(cause, flip, explanation, vec![Change::Host(host)]);
+                return self.prove(Claim::of(found, experiment)).await;
             }
         }
-        let mut changed = prepared.clone();
-        changed.request.set("X-Forwarded-Proto", "https".to_owned());
-        if self.flips("the probe with X-Forwarded-Proto: https", &changed).await {
-            let explanation = told(" for a client that is not said to speak TLS");
-            let to = "X-Forwarded-Proto: https".to_owned();
-            let flip = Flip { axis: Axis::Headers, from: "no X-Forwarded-Proto".to_owned(), to };
-            let change = Some(Change::Header { name: "X-Forwarded-Proto".into(), value: "https".into() });
-            return Some(Found { cause, flip: Some(flip), confirmed: true, explanation, change });
+        let all_lead_to_tls = observation.followed.iter().all(|url| url.starts_with("https://"));
+        let cause = if all_lead_to_tls { Cause::RedirectToHttps } else { cause };
+        if let Some(found) =
+            self.said_to_speak_tls(prepared, cause, told(" for a client that is not said to speak TLS")).await
+        {
+            return Some(found);
         }
-        Some(Found { cause, flip: None, confirmed: false, explanation: told(""), change: None })
+        self.fails_always().await.then(|| Found::of_everyone(Cause::RedirectElsewhere, told("")))
+    }
+
+    /// A redirect is followed, and what it leads to fails.
+    pub(super) async fn redirect_to_nothing(
+        &mut self,
+        prepared: &Prepared,
+        observation: &Observation,
+    ) -> Option<Found> {
+        let first = observation.followed.first()?.clone();
+        let last = prepared.url.join(observation.followed.last()?).ok()?.url;
+        let (asked, scheme) = (&prepared.request.target, &prepared.url.scheme);
+        let goes_on = format!("GET {asked} is redirected to {first}");
+        // The path alone may be what is wanted, such as one with a slash at its end.
+        if last.target != *asked {
+            let experiment = of_this_path(prepared, &last.target);
+            if self.ask(experiment.clone()).await?.answered() {
+                let fails = outcome(observation);
+                let text = format!("{goes_on}, where {fails}; asked for {} itself, the app answers", last.target);
+                let flip = Flip { axis: Axis::Path, from: asked.clone(), to: last.target.clone() };
+                let found = Found::of_flip(Cause::MethodOrPath, flip, text, vec![Change::Path(last.target)]);
+                return self.prove(Claim::of(found, experiment)).await;
+            }
+        }
+        let changes_scheme = observation.followed.iter().any(|url| !url.starts_with(&format!("{scheme}://")));
+        if !changes_scheme {
+            return None;
+        }
+        let text = format!("{goes_on}; a client that is said to speak TLS gets the answer at once");
+        if let Some(found) = self.said_to_speak_tls(prepared, Cause::RedirectToHttps, text).await {
+            return Some(found);
+        }
+        if !self.leads_to_tls() {
+            return None;
+        }
+        for (port, address) in self.other_ports() {
+            let mut there = Prepared { way: Way::to(address), ..prepared.clone() };
+            "https".clone_into(&mut there.url.scheme);
+            there.url.explicit_port = Some(port);
+            if let Some(found) = self.of_place(prepared, &there, observation).await {
+                return Some(found);
+            }
+        }
+        let is_dead_end = matches!(
+            observation.kind,
+            Kind::Refused
+                | Kind::Unreachable
+                | Kind::Unsupported
+                | Kind::Timeout
+                | Kind::Tls
+                | Kind::Closed
+                | Kind::Reset
+        );
+        let last = observation.followed.last().filter(|last| last.starts_with("https://") && is_dead_end)?;
+        let text = format!("GET {asked} is redirected to {last}, where {}", outcome(observation));
+        self.fails_always().await.then(|| Found::of_everyone(Cause::RedirectToHttps, text))
+    }
+
+    /// The word of a proxy that the client spoke TLS to it.
+    async fn said_to_speak_tls(&mut self, prepared: &Prepared, cause: Cause, explanation: String) -> Option<Found> {
+        let (name, value) = SAID_TLS?;
+        let experiment =
+            Experiment::new(format!("the probe with {name}: {value}"), with_headers(prepared, &[(name, value)]));
+        if !self.ask(experiment.clone()).await?.answered() {
+            return None;
+        }
+        let flip = Flip { axis: Axis::Headers, from: format!("no {name}"), to: format!("{name}: {value}") };
+        let change = Change::Header { name: name.to_owned(), value: value.to_owned(), placeholder: None };
+        self.prove(Claim::of(Found::of_flip(cause, flip, explanation, vec![change]), experiment)).await
+    }
+}
+
+/// What became of the last request of a chain, as a clause.
+fn outcome(observation: &Observation) -> String {
+    match observation.kind {
+        Kind::Refused => "nobody listens".to_owned(),
+        Kind::Unsupported => "the pod has no such port that is known".to_owned(),
+        Kind::Timeout => "no answer comes in time".to_owned(),
+        Kind::Tls | Kind::Closed | Kind::Reset => "the other side does not speak TLS so".to_owned(),
+        _ => observation.outcome(),
     }
 }

@@ -1,136 +1,280 @@
 //! The order of the search: which experiments an observation calls for. Main function: [`search`].
 
 use e2e_kubelet::{
-    diagnosis::{Cause, PLAIN},
-    observation::{Kind, Observation, Verdict},
+    diagnosis::{Axis, Cause, Flip, PLAIN},
+    observation::{Kind, Observation},
 };
 use e2e_plan::ProbeAction;
 
-use super::{Found, lab::Lab};
-use crate::probe::Prepared;
+use super::{
+    Claim, Found,
+    fix::Change,
+    lab::{Experiment, Lab, Sends},
+};
+use crate::{http::Way, probe::Prepared};
 
 /// Sends the probe and searches for the reason of its failure.
 pub(super) async fn search(lab: &mut Lab<'_>) -> (Observation, Option<Found>) {
-    let Some(prepared) = lab.prepared.clone() else {
-        return of_other_probe(lab).await;
+    let (observation, found) = match lab.prepared.clone() {
+        Some(prepared) => of_http(lab, &prepared).await,
+        None => of_action(lab).await,
     };
-    let (observation, late) = lab.probe_patiently(&prepared).await;
+    if found.is_some() {
+        return (observation, found);
+    }
+    match lab.of_wavering().await {
+        // A limit that only the doctor's own requests reach is no failure of the probe.
+        Some((_, found)) if observation.success() && found.cause == Cause::RateLimited => (observation, None),
+        Some((failure, found)) if observation.success() => (failure, Some(found)),
+        Some((_, found)) => (observation, Some(found)),
+        None => (observation, None),
+    }
+}
+
+async fn of_http(lab: &mut Lab<'_>, prepared: &Prepared) -> (Observation, Option<Found>) {
+    let (observation, late) = lab.probe_patiently(prepared).await;
     let found = match (late, observation.kind) {
-        _ if observation.verdict == Verdict::NotMeasured => None,
-        _ if observation.success() => lab.redirect_that_hides(&prepared, &observation).await,
-        (Some(late), _) => match lab.too_slow(&observation, &late) {
-            Some(found) => Some(found),
-            None => lab.of_silence(&prepared, &observation).await,
-        },
-        (None, Kind::Refused | Kind::Unreachable) => lab.of_no_listener(&prepared).await,
-        // A refusal whose connection is reset behind it is a refusal.
-        (None, Kind::Truncated) if observation.status.is_some_and(|status| status < 400) => {
-            lab.truncated(&prepared, &observation).await
+        _ if observation.answered() => {
+            lab.is_steady().await;
+            None
         }
-        (None, Kind::Redirects) => lab.redirect_in_a_circle(&prepared, &observation).await,
-        (None, _) => of_answer(lab, &prepared, &observation).await,
+        _ if observation.success() => lab.redirect_that_hides(prepared, &observation).await,
+        (Some(late), _) => {
+            let mut found = lab.too_slow(&observation, &late).await;
+            if found.is_none() && !observation.followed.is_empty() {
+                found = lab.redirect_to_nothing(prepared, &observation).await;
+            }
+            match found {
+                Some(found) => Some(found),
+                None => lab.of_silence(prepared, &observation, &late).await,
+            }
+        }
+        (None, _) => of_failure(lab, prepared, &observation).await,
     };
     (observation, found)
 }
 
-/// A tcpSocket or grpc probe: all that can be changed is the port.
-async fn of_other_probe(lab: &mut Lab<'_>) -> (Observation, Option<Found>) {
-    let action = lab.case.probe.action.clone();
-    let first = lab.send_action("the probe", &action).await;
-    let observation = first.unwrap_or_else(|| {
-        Observation::new(Verdict::NotMeasured, Kind::Unsupported, "a timeout of zero leaves no time for a probe")
-    });
-    let found = match observation.kind {
-        Kind::Refused => match &action {
-            ProbeAction::TcpSocket { .. } | ProbeAction::Grpc { .. } => lab.another_port_of_action(&action).await,
-            ProbeAction::HttpGet { .. } | ProbeAction::Exec { .. } => None,
-        },
+/// The probe has failed, in time.
+async fn of_failure(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observation) -> Option<Found> {
+    let is_redirected = !observation.followed.is_empty();
+    match observation.kind {
+        Kind::Unsupported if !is_redirected => None,
+        Kind::Refused | Kind::Unreachable if !is_redirected => lab.of_no_listener(prepared, observation).await,
+        Kind::Response if observation.status == Some(429) => of_everyone(lab, prepared, observation, &[]).await,
+        Kind::Tls if observation.wants_certificate => lab.client_certificate(observation).await,
+        // A refusal whose connection is reset behind it is a refusal.
+        Kind::Truncated if observation.status.is_some_and(|status| status < 400) => {
+            lab.truncated(prepared, observation).await
+        }
+        Kind::Redirects => lab.redirect_in_a_circle(prepared, observation).await,
+        _ => {
+            if let Some(found) = of_works(lab, prepared, observation).await {
+                return Some(found);
+            }
+            if is_redirected && let Some(found) = lab.redirect_to_nothing(prepared, observation).await {
+                return Some(found);
+            }
+            of_answer(lab, prepared, observation).await
+        }
+    }
+}
+
+/// What the request that is said to work differs in.
+async fn of_works(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observation) -> Option<Found> {
+    let works = lab.case.known.works.clone()?;
+    let works = lab.working(prepared, &works);
+    let before = lab.begin_with_works();
+    let experiment = Experiment::new("the request that is said to work", works.clone());
+    let found = match lab.ask(experiment).await {
+        Some(answer) if answer.answered() => lab.narrow(prepared, &works, observation).await,
         _ => None,
     };
-    (observation, found)
+    lab.end_with_works(before);
+    found
 }
 
 /// Something came back, and it is a failure.
 async fn of_answer(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observation) -> Option<Found> {
     if observation.kind == Kind::Tls {
-        return match lab.server_name(prepared).await {
-            Some(found) => Some(found),
-            None => lab.another_protocol(prepared, observation).await,
-        };
-    }
-    let mut seen = vec![observation.status];
-    if let Some(works) = lab.case.known.works.clone() {
-        let plain = lab.working(prepared, &works);
-        let answer = lab.send("the request that is said to work", plain.clone()).await?;
-        if answer.success() {
-            return lab.narrow(prepared, &plain, observation).await;
+        if let Some(found) = lab.server_name(prepared, observation).await {
+            return Some(found);
         }
-        seen.push(answer.status);
+        if let Some(found) = lab.another_protocol(prepared, observation).await {
+            return Some(found);
+        }
+        return lab.not_http(prepared, observation).await;
     }
     let hosts = lab.hosts(prepared);
     let first = hosts.first()?;
     let plain = lab.plain(prepared, first);
-    let answer = lab.send(&format!("{} as curl sends it, with Host {first}", PLAIN), plain.clone()).await?;
-    if answer.success() {
-        return lab.narrow(prepared, &plain, observation).await;
-    }
-    seen.push(answer.status);
-    if let Some(found) = lab.another_host(prepared, &hosts, &mut seen).await {
+    let change = format!("{PLAIN} as curl sends it, with Host {first}");
+    let answer = lab.ask(Experiment::new(change, plain.clone())).await?;
+    if answer.answered()
+        && let Some(found) = lab.narrow(prepared, &plain, observation).await
+    {
         return Some(found);
     }
-    let is_tls = prepared.url.scheme == "https";
+    let mut seen = vec![observation.status, answer.status];
     let status = observation.status;
-    if is_tls
-        && status.is_some_and(|status| (400..500).contains(&status))
-        && let Some(found) = lab.server_name(prepared).await
+    if status.is_none() {
+        return of_no_response(lab, prepared, observation, &hosts).await;
+    }
+    // Without headers of its own the probe with the first Host is next to the plain request, which failed.
+    let is_tried = prepared.request.headers.is_empty() && !answer.answered() && !answer.success();
+    if let Some(found) = lab.another_host(prepared, &hosts[usize::from(is_tried)..], &mut seen).await {
+        return Some(found);
+    }
+    let is = |wanted: &[u16]| status.is_some_and(|status| wanted.contains(&status));
+    let is_refusal = status.is_some_and(|status| (400..500).contains(&status));
+    if prepared.url.scheme == "https"
+        && is_refusal
+        && let Some(found) = lab.server_name(prepared, observation).await
     {
         return Some(found);
     }
     if let Some(found) = lab.odd_path(prepared, observation).await {
         return Some(found);
     }
-    if let Some(404 | 405) = status
+    if is(&[404, 405])
         && let Some(found) = lab.another_path(prepared).await
     {
         return Some(found);
     }
-    if (status.is_none() || status == Some(400))
+    if is(&[404, 405])
+        && let Some(found) = lab.another_port(prepared, observation).await
+    {
+        return Some(found);
+    }
+    if is(&[400])
         && let Some(found) = lab.another_protocol(prepared, observation).await
     {
         return Some(found);
     }
-    if (status.is_none() || status == Some(403))
+    if is(&[403])
         && let Some(found) = lab.another_source(prepared).await
     {
         return Some(found);
     }
-    if status.is_some_and(|status| (400..500).contains(&status) && !matches!(status, 404 | 405))
+    if is_refusal
+        && !is(&[404, 405])
         && let Some(found) = lab.wanted_header(prepared).await
     {
         return Some(found);
     }
-    if status == Some(503)
-        && lab.case.known.may_be_starting
+    if let Some(found) = lab.client_certificate(observation).await {
+        return Some(found);
+    }
+    if is(&[503])
         && let Some(found) = lab.wait_for_start().await
     {
         return Some(found);
     }
-    of_everyone(prepared, observation, &seen)
+    of_everyone(lab, prepared, observation, &seen).await
 }
 
-/// Everyone gets the same status, and the status itself says what is wrong (RFC 9110, section 15).
-fn of_everyone(prepared: &Prepared, observation: &Observation, seen: &[Option<u16>]) -> Option<Found> {
+/// The connection is closed or reset, or what comes back is no response.
+async fn of_no_response(
+    lab: &mut Lab<'_>,
+    prepared: &Prepared,
+    observation: &Observation,
+    hosts: &[String],
+) -> Option<Found> {
+    if let Some(found) = lab.another_protocol(prepared, observation).await {
+        return Some(found);
+    }
+    if let Some(found) = lab.not_http(prepared, observation).await {
+        return Some(found);
+    }
+    if let Some(found) = lab.another_host(prepared, &hosts[1..], &mut Vec::new()).await {
+        return Some(found);
+    }
+    if let Some(found) = lab.odd_path(prepared, observation).await {
+        return Some(found);
+    }
+    lab.another_source(prepared).await
+}
+
+/// Everyone gets the same status, and the status itself says what is wrong (RFC 9110, section 15, and RFC 6585, section 4).
+async fn of_everyone(
+    lab: &mut Lab<'_>,
+    prepared: &Prepared,
+    observation: &Observation,
+    seen: &[Option<u16>],
+) -> Option<Found> {
     let all = |wanted: &[u16]| seen.iter().all(|status| status.is_some_and(|status| wanted.contains(&status)));
     let path = &prepared.url.target;
     let status = observation.status?;
-    let (cause, explanation) = if all(&[404, 405]) {
-        (Cause::MethodOrPath, format!("GET {path} gets {status} whoever asks"))
-    } else if all(&[503]) {
-        (Cause::DependencyDown, format!("GET {path} gets 503 whoever asks: something behind the app is away"))
-    } else if all(&[401]) {
-        (Cause::MissingHeader, format!("GET {path} gets 401 whoever asks: it wants credentials"))
-    } else {
-        return None;
+    let says = |what: &str| format!("GET {path} gets {status} whoever asks{what}");
+    let (cause, explanation) = match status {
+        404 | 405 if all(&[404, 405]) => (Cause::MethodOrPath, says("")),
+        401 if all(&[401]) => (Cause::MissingHeader, says(": it wants credentials")),
+        429 if all(&[429]) => (Cause::RateLimited, says(": more requests come than the app allows")),
+        503 if all(&[503]) => match lab.case.known.away.as_slice() {
+            [] => (Cause::Unavailable, says("")),
+            away => (Cause::DependencyDown, says(&format!(", and no replica of {} is ready", away.join(" and ")))),
+        },
+        _ => return None,
     };
-    Some(Found { cause, flip: None, confirmed: false, explanation, change: None })
+    lab.fails_always().await.then(|| Found::of_everyone(cause, explanation))
+}
+
+/// A tcpSocket or grpc probe.
+async fn of_action(lab: &mut Lab<'_>) -> (Observation, Option<Found>) {
+    let observation = lab.first().await;
+    let found = match (&lab.case.probe.action.clone(), observation.kind) {
+        _ if observation.success() => {
+            lab.is_steady().await;
+            None
+        }
+        (action, Kind::Refused) => match lab.another_port_of_action(action).await {
+            Some(found) => Some(found),
+            None => lab.wait_for_start().await,
+        },
+        (ProbeAction::Grpc { service, port }, _) => of_grpc(lab, service, *port, &observation).await,
+        _ => None,
+    };
+    (observation, found)
+}
+
+/// A grpc probe that somebody answered, or nobody.
+async fn of_grpc(lab: &mut Lab<'_>, service: &str, port: u16, observation: &Observation) -> Option<Found> {
+    let says = observation.grpc.as_deref().unwrap_or_default();
+    match says {
+        "NOT_SERVING" => {
+            let text = format!("the app itself says NOT_SERVING of {}", named(service));
+            lab.fails_always().await.then(|| Found::of_everyone(Cause::Unavailable, text))
+        }
+        "SERVICE_UNKNOWN" | "NotFound" if !service.is_empty() => {
+            let action = ProbeAction::Grpc { port, service: String::new() };
+            let change = "the probe without a service".to_owned();
+            let experiment = Experiment { change, sends: Sends::Action(action) };
+            if !lab.ask(experiment.clone()).await?.answered() {
+                return None;
+            }
+            let text = format!("the health service does not know {service}, and says SERVING of the server as a whole");
+            let flip = Flip { axis: Axis::Service, from: service.to_owned(), to: String::new() };
+            let changes = vec![Change::Service(String::new())];
+            lab.prove(Claim::of(Found::of_flip(Cause::UnknownService, flip, text, changes), experiment)).await
+        }
+        "Unimplemented" => {
+            let text = "the server speaks gRPC and has no health service";
+            lab.fails_always().await.then(|| Found::of_everyone(Cause::NoHealthService, text))
+        }
+        "" => {
+            let address = lab.target.address(port)?;
+            let sends = Sends::Health { way: Way::to(address), secured: true };
+            let experiment = Experiment { change: "the probe over TLS".to_owned(), sends };
+            if lab.ask(experiment.clone()).await?.kind != Kind::Health {
+                return None;
+            }
+            let text = "the port speaks gRPC over TLS, and a kubelet's grpc probe does not";
+            let flip = Flip { axis: Axis::Scheme, from: "plain".to_owned(), to: "TLS".to_owned() };
+            lab.prove(Claim::of(Found::of_flip(Cause::GrpcOverTls, flip, text, Vec::new()), experiment)).await
+        }
+        _ => None,
+    }
+}
+
+fn named(service: &str) -> String {
+    if service.is_empty() { "the server as a whole".to_owned() } else { format!("the service {service}") }
 }

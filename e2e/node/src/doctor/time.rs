@@ -1,4 +1,5 @@
-//! Experiments with time: waiting longer than the probe does, and asking again until the app has started.
+//! Experiments with time: waiting longer than the probe does, asking again until the app has started, and asking as often as it takes to see
+//! that nothing stays as it is.
 
 use std::time::Duration;
 
@@ -12,42 +13,50 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{
     Found,
     fix::{Change, USUAL_START},
-    lab::{Lab, exchange},
+    lab::{Experiment, Lab, PROBE, Sends, exchange},
+    rounds::{Pattern, STARTED},
     seconds,
 };
 use crate::probe::Prepared;
 
-/// How long to wait before a server that was not there is asked again: twelve times within the default bounds.
-const PAUSE: Duration = Duration::from_millis(230);
+/// How long to wait before a server that was not there is asked again.
+const PAUSE: Duration = Duration::from_millis(80);
+/// For so many timeouts an app that has begun to answer has to go on: a supervisor starts one that crashes again and again.
+const WATCHED: u32 = 5;
 
 impl Lab<'_> {
     /// Sends the probe, and where it does not end in time, waits on for its answer while it tries a second time, and some changes
     /// of it. The second observation is what the first try came to in the end.
     pub(super) async fn probe_patiently(&mut self, prepared: &Prepared) -> (Observation, Option<Observation>) {
-        let (target, within) = (self.target, self.timeout());
-        let first = exchange(target, prepared.clone(), self.left());
+        if self.simulated.is_some() {
+            return (self.first().await, None);
+        }
+        let (target, within) = (self.target.clone(), self.timeout());
+        let first = exchange(&target, prepared.clone(), self.patience());
         let mut first = std::pin::pin!(first);
         if let Ok(observation) = timeout(within, first.as_mut()).await {
-            self.note("the probe", &observation);
+            self.note(Experiment::new(PROBE, prepared.clone()), observation.clone());
             return (observation, None);
         }
-        let second = exchange(target, prepared.clone(), within);
+        let second = exchange(&target, prepared.clone(), within);
         // There is no time to try these afterwards.
-        let (changes, variants): (Vec<_>, Vec<_>) = self.silence_requests(prepared).into_iter().unzip();
-        let variants = join_all(variants.into_iter().map(|variant| exchange(target, variant, within)));
-        let (late, in_time, silence) = tokio::join!(first, second, variants);
-        self.note("the probe, waiting on for the answer", &late);
-        self.note("the probe", &in_time);
-        for (change, answer) in changes.iter().zip(&silence) {
-            self.note(change, answer);
+        let variants = self.silence_requests(prepared);
+        let tried = join_all(variants.iter().map(|variant| self.exchange(&variant.sends, within)));
+        let (late, in_time, silence) = tokio::join!(first, second, tried);
+        self.note(Experiment::new(PROBE, prepared.clone()), in_time.clone());
+        let patiently = Sends::Patiently(Box::new(prepared.clone()));
+        let change = "the probe, waiting on for the answer".to_owned();
+        self.note(Experiment { change, sends: patiently }, late.clone());
+        for (variant, answer) in variants.into_iter().zip(&silence) {
+            self.note(variant, answer.clone());
         }
         self.silence = silence;
         (in_time, Some(late))
     }
 
-    /// The answer came, and it was right, but the timeout had gone by; and a second try within the timeout failed again.
-    pub(super) fn too_slow(&self, in_time: &Observation, late: &Observation) -> Option<Found> {
-        if in_time.success() || !late.success() {
+    /// The answer came, and it was right, but the timeout had gone by; and further tries within the timeout failed again.
+    pub(super) async fn too_slow(&mut self, in_time: &Observation, late: &Observation) -> Option<Found> {
+        if in_time.success() || !late.answered() || self.again().await.is_some_and(|again| again.success()) {
             return None;
         }
         let timeout = self.timeout().as_secs_f64();
@@ -60,55 +69,97 @@ impl Lab<'_> {
         // Half as long again leaves room for a busier moment; Kubernetes takes whole seconds.
         let enough = (took * 1.5).ceil().max(timeout.floor() + 1.0);
         let flip = Flip { axis: Axis::Timeout, from: format!("{timeout}s"), to: format!("{enough}s") };
-        let change = Some(Change::Timeout(Duration::from_secs_f64(enough)));
-        Some(Found { cause: Cause::TooSlow, flip: Some(flip), confirmed: true, explanation, change })
+        let changes = vec![Change::Timeout(Duration::from_secs_f64(enough))];
+        Some(Found::of_flip(Cause::TooSlow, flip, explanation, changes))
     }
 
-    /// Asks again and again: an app that has failed at least twice and then succeeds three times in a row has started
-    /// meanwhile. One that fails now and then is something else.
+    /// Asks again and again: an app that has failed often enough and then goes on to succeed has started meanwhile. One that fails now
+    /// and then is something else.
     pub(super) async fn wait_for_start(&mut self) -> Option<Found> {
         if !self.case.known.may_be_starting {
             return None;
         }
         let begun = Instant::now();
-        let mut failures = 0;
-        loop {
+        let mut failures = 1;
+        while {
             sleep(PAUSE.min(self.left())).await;
-            let answer = self.again().await?;
-            if !answer.success() {
-                failures += 1;
-                continue;
-            }
-            if failures < 1 {
-                return None;
-            }
-            let after = begun.elapsed();
-            for _ in 0..2 {
-                if self.again().await.is_some_and(|again| !again.success()) {
-                    return None;
-                }
-            }
-            let explanation = format!("the app began to answer {} after the doctor's first request", seconds(after));
-            let flip = Flip { axis: Axis::Time, from: seconds(Duration::ZERO), to: seconds(after) };
-            // Nobody knows from here when it was started.
-            let change = Some(Change::Startup(USUAL_START));
-            return Some(Found { cause: Cause::NotStarted, flip: Some(flip), confirmed: false, explanation, change });
+            !self.again().await?.answered()
+        } {
+            failures += 1;
         }
+        let after = begun.elapsed();
+        let answering = Instant::now();
+        let mut successes = 1;
+        while answering.elapsed() < self.timeout() * WATCHED {
+            sleep(PAUSE).await;
+            let answer = self.again_later().await;
+            if !answer.answered() {
+                let gone = match answer.kind {
+                    Kind::Refused => "nobody listened any more".to_owned(),
+                    _ => answer.outcome(),
+                };
+                let text = format!(
+                    "the app comes and goes: it began to answer, and after {} {gone}; its log may say why it ends",
+                    seconds(answering.elapsed())
+                );
+                return Some(Found::of_everyone(Cause::Flaky, text));
+            }
+            successes += 1;
+        }
+        if failures < STARTED || successes < STARTED {
+            return None;
+        }
+        let explanation = format!("the app began to answer {} after the doctor's first request", seconds(after));
+        let flip = Flip { axis: Axis::Time, from: seconds(Duration::ZERO), to: seconds(after) };
+        // Nobody knows from here when it was started.
+        let changes = vec![Change::Startup(USUAL_START)];
+        Some(Found::of_flip(Cause::NotStarted, flip, explanation, changes))
+    }
+
+    /// Equal requests have come out both ways. What fails and succeeds by turns is flaky; a limit lets through what comes rarely enough.
+    pub(super) async fn of_wavering(&mut self) -> Option<(Observation, Found)> {
+        let wavering = self.wavering().await?;
+        let (change, sent, failures) = (&wavering.change, wavering.sent, wavering.failures);
+        let counted = format!("{change} failed {failures} of {sent} times with nothing changed");
+        let outcome = wavering.failure.outcome();
+        let found = match (wavering.failure.status, wavering.pattern) {
+            (Some(429), _) => Found::of_everyone(Cause::RateLimited, format!("{counted}, with {outcome}")),
+            (_, Pattern::Wavers) => Found::of_everyone(Cause::Flaky, format!("{counted} ({outcome})")),
+            (_, Pattern::Steady | Pattern::Recovered { .. } | Pattern::Unclear) => return None,
+        };
+        Some((wavering.failure, found))
     }
 
     /// The body ends early or stalls; whether somebody else's does too tells the app from the request.
     pub(super) async fn truncated(&mut self, prepared: &Prepared, observation: &Observation) -> Option<Found> {
         let host = self.hosts(prepared).first()?.clone();
         let plain = self.plain(prepared, &host);
-        let other = self.send(&format!("{} as curl sends it, with Host {host}", PLAIN), plain.clone()).await?;
-        if other.success() {
+        let experiment = Experiment::new(format!("{PLAIN} as curl sends it, with Host {host}"), plain.clone());
+        let other = self.ask(experiment).await?;
+        if other.answered() {
             return self.narrow(prepared, &plain, observation).await;
         }
-        let again = self.again().await?;
-        if other.kind != Kind::Truncated || again.kind != Kind::Truncated {
+        if other.kind != Kind::Truncated || !self.fails_always().await {
             return None;
         }
-        let explanation = "the response ends before it is whole, whoever asks".to_owned();
-        Some(Found { cause: Cause::TruncatedResponse, flip: None, confirmed: false, explanation, change: None })
+        Some(Found::of_everyone(Cause::TruncatedResponse, "the response ends before it is whole, whoever asks"))
+    }
+
+    /// The head came, and of the body no end.
+    pub(super) fn of_a_body_that_stays_open(&self, in_time: &Observation, late: &Observation) -> Option<Found> {
+        if late.kind != Kind::Truncated {
+            return None;
+        }
+        let waited = seconds(self.patience());
+        Some(match in_time.header("content-length") {
+            Some(length) => Found::of_everyone(
+                Cause::TruncatedResponse,
+                format!("the response announces {length} bytes and stops before that; the connection stays open"),
+            ),
+            None => Found::of_everyone(
+                Cause::EndlessResponse,
+                format!("the response announces no length and has not ended after {waited}"),
+            ),
+        })
     }
 }

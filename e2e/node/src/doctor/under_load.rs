@@ -13,7 +13,7 @@ use super::{
     Case, Found, concluded,
     fix::{self, Change},
     lab::exchange,
-    seconds,
+    seconds, tried,
 };
 use crate::probe::{Prepared, Profile, Target};
 
@@ -95,8 +95,7 @@ impl Busy {
     }
 
     fn note(&mut self, change: &str, observation: &Observation) {
-        let (change, summary) = (change.to_owned(), observation.summary());
-        self.trials.push(Trial { change, verdict: observation.verdict, summary });
+        self.trials.push(tried(change, observation));
     }
 
     fn judge(self, case: &Case, at_rest: Diagnosis, who: &str) -> Diagnosis {
@@ -131,22 +130,22 @@ impl Busy {
             flip: Some(Flip { axis: Axis::Load, from: who.to_owned(), to: "no load".to_owned() }),
             confirmed: true,
             explanation,
-            change: Some(Change::Timeout(Duration::from_secs_f64(enough))),
+            changes: vec![Change::Timeout(Duration::from_secs_f64(enough))],
         };
-        let fix = fix::of(case, &found).map(|fix| Fix {
+        let fix = fix::of(case, &found);
+        let fix = Fix {
             summary: format!("{}; or give the app a worker that is never busy with other requests", fix.summary),
             // Every patient request was the probe as patched, and succeeded.
             verified: Some(Duration::from_secs_f64(enough) <= self.within * PATIENCE),
             ..fix
-        });
-        concluded(first, Some(found), fix, evidence)
+        };
+        concluded(first, Some(found), Some(fix), evidence)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::{
-        collections::BTreeMap,
         sync::{Arc, Mutex},
         time::Instant as Clock,
     };
@@ -203,7 +202,7 @@ mod tests {
 
     async fn examine(server: &Server, clients: u32) -> Diagnosis {
         let case = case(&[], Duration::from_millis(300));
-        let target = Target { pod_ip: POD, ports: BTreeMap::from([(8000, server.address)]) };
+        let target = Target::new(POD, 8000, server.address);
         let profile = Profile::default();
         let at_rest = diagnose(&case, &target, &profile).await;
         diagnose_under_load(&case, &target, &profile, at_rest, WHO, load(server, clients)).await

@@ -1,27 +1,36 @@
 //! One request and what came back, judged as a kubelet judges it. Main type: [`Exchange`].
 
-use std::time::Duration;
+use std::{sync::PoisonError, time::Duration};
 
-use e2e_kubelet::observation::{Kind, Observation, Verdict, excerpt};
+use e2e_kubelet::{
+    observation::{Kind, Observation, Verdict, excerpt},
+    protocol::Protocol,
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::{Instant, timeout_at},
 };
 
 use super::{
-    Clock, Failure, Url, Way, connect, http2, round_ms,
-    tls::{self, Secured},
+    Clock, Failure, Heard, Url, Way, connect, http2, round_ms,
+    tls::{self, Secured, Shown},
 };
 use crate::{
+    greeting,
     request::HttpRequest,
     response::{Broken, Head, Reader},
 };
+
+/// What a kubelet offers to speak over TLS.
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// One request and what came back.
 #[derive(Debug)]
 pub(super) struct Exchange {
     received: Received,
     phases: Phases,
+    heard: Heard,
+    tls: Shown,
     end: Result<(), Failure>,
 }
 
@@ -58,8 +67,13 @@ impl Received {
 
 impl Exchange {
     pub(super) async fn run(way: &Way, url: &Url, request: &HttpRequest, clock: Clock) -> Self {
-        let mut exchange =
-            Self { received: Received::Http1(Reader::default()), phases: Phases::default(), end: Ok(()) };
+        let mut exchange = Self {
+            received: Received::Http1(Reader::default()),
+            phases: Phases::default(),
+            heard: Heard::default(),
+            tls: Shown::default(),
+            end: Ok(()),
+        };
         let ended = timeout_at(clock.deadline, exchange.talk(way, url, request, clock.start)).await;
         exchange.end = ended.unwrap_or_else(|_| Err(exchange.timed_out(&url.dialled())));
         exchange
@@ -69,6 +83,7 @@ impl Exchange {
         let shown = url.dialled();
         let wire = connect(way, &shown).await?;
         self.phases.connect = Some(start.elapsed());
+        self.heard = wire.heard();
         if url.scheme != "https" {
             return match way.http2 {
                 true => self.read_http2(wire, url, request, start).await,
@@ -76,10 +91,15 @@ impl Exchange {
             };
         }
         let name = way.server_name.as_deref().unwrap_or(&url.host);
-        let Secured { stream, http2 } = tls::handshake(wire, name, &shown).await?;
+        let (seen, secured) = tls::handshake(wire, name, &PROTOCOLS, &shown).await;
+        self.tls = seen;
+        let Secured { stream, http2, broken } = secured?;
         self.phases.tls = Some(start.elapsed());
         match http2 {
-            true => self.read_http2(stream, url, request, start).await,
+            true => self.read_http2(stream, url, request, start).await.map_err(|failure| {
+                let broken = broken.lock().unwrap_or_else(PoisonError::into_inner).take();
+                broken.filter(|broken| broken.alert.is_some()).unwrap_or(failure)
+            }),
             false => self.read_http1(stream, request, &shown, start).await,
         }
     }
@@ -174,15 +194,30 @@ impl Exchange {
             http2: matches!(self.received, Received::Http2(_)),
             request: String::from_utf8_lossy(&sent).into_owned(),
             headers: head.map(|head| head.headers.clone()).unwrap_or_default(),
-            body: excerpt(self.received.body()),
+            body: match head {
+                Some(_) => excerpt(self.received.body()),
+                // What is no response is shown as it came.
+                None if url.scheme != "https" => self.heard.bytes().escape_ascii().to_string(),
+                None => String::new(),
+            },
             connect_ms: connect.map(round_ms),
             tls_ms: tls.map(round_ms),
             first_byte_ms: first_byte.map(round_ms),
             total_ms: round_ms(start.elapsed()),
             tls_alert: self.end.as_ref().err().and_then(|failure| failure.alert.clone()),
+            certificate_names: self.tls.names.clone(),
+            wants_certificate: self.tls.wants_certificate,
+            spoke: self.spoke(url),
             warning,
             ..Observation::new(verdict, kind, message)
         }
+    }
+
+    /// What the server speaks, where its first bytes are not what was asked for. Inside TLS nobody hears.
+    fn spoke(&self, url: &Url) -> Option<Protocol> {
+        let spoke = greeting::recognised(&self.heard.bytes())?;
+        let expected = url.scheme == "https" && spoke == Protocol::Tls;
+        (self.received.head().is_none() && !expected).then_some(spoke)
     }
 
     /// `DoHTTPProbe` in `pkg/probe/http/http.go`: errors before the head are failures, errors in the body are errors of the

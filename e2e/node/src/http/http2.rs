@@ -40,7 +40,8 @@ pub(super) async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>
     let (response, _) = sender.send_request(request, true).map_err(|error| failure(&error))?;
     let response = response.await.map_err(|error| failure(&error))?;
     on_head();
-    arrived.head = Some(Head { status: response.status().as_u16(), headers: headers(response.headers()) });
+    let (status, version) = (response.status().as_u16(), (2, 0));
+    arrived.head = Some(Head { status, version, headers: headers(response.headers()) });
     let mut body = response.into_body();
     while let Some(chunk) = body.data().await {
         let chunk = chunk.map_err(|error| Failure { kind: Kind::Truncated, ..failure(&error) })?;

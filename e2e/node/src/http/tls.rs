@@ -1,55 +1,191 @@
 //! TLS as a kubelet speaks it: no certificate is verified, HTTP/2 is offered, and no name is asked for at an IP address.
 //! Main function: [`handshake`].
 
+mod algorithms;
+
 use std::{
     io,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
 };
 
 use e2e_kubelet::observation::Kind;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
     rustls::{
-        AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
-        client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-        crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+        AlertDescription, ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
+        client::{
+            ResolvesClientCert,
+            danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        },
         pki_types::{CertificateDer, ServerName, UnixTime},
+        sign::CertifiedKey,
     },
 };
 
 use super::wire::{Failure, Wire};
 
 /// A connection that has become TLS.
-pub(super) struct Secured {
-    pub(super) stream: TlsStream<Wire>,
+pub(crate) struct Secured {
+    pub(crate) stream: Encrypted,
     /// Whether the server picked HTTP/2.
-    pub(super) http2: bool,
+    pub(crate) http2: bool,
+    /// What broke the connection; HTTP/2 on top of it keeps no more than words of that.
+    pub(crate) broken: Arc<Mutex<Option<Failure>>>,
 }
 
-static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(ring::default_provider()));
+/// The stream of a [`Secured`] connection.
+pub(crate) struct Encrypted {
+    stream: TlsStream<Wire>,
+    shown_address: String,
+    broken: Arc<Mutex<Option<Failure>>>,
+}
 
-/// Shakes hands. `name` is a host name or an IP address, for which no SNI is sent (RFC 6066, section 3).
-pub(super) async fn handshake(wire: Wire, name: &str, shown: &str) -> Result<Secured, Failure> {
-    let name = ServerName::try_from(name.to_owned())
-        .map_err(|_| Failure::new(Kind::InvalidRequest, format!("tls: {name:?} is no server name")))?;
-    let heard = wire.heard();
-    match TlsConnector::from(config(Arc::new(AnyCertificate))?).connect(name, wire).await {
-        Ok(stream) => {
-            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            Ok(Secured { stream, http2 })
+impl AsyncRead for Encrypted {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if let Poll::Ready(Err(error)) = &read {
+            let failure = Failure::of_tls(error, &[], &self.shown_address);
+            *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
         }
-        Err(error) => Err(Failure::of_tls(&error, &heard.bytes(), shown)),
+        read
     }
 }
 
-fn config(verifier: Arc<dyn ServerCertVerifier>) -> Result<Arc<ClientConfig>, Failure> {
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&PROVIDER))
+impl AsyncWrite for Encrypted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// What a server has shown of itself, which outlives a handshake that fails.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Shown {
+    /// The DNS names in its certificate.
+    pub(crate) names: Vec<String>,
+    /// Whether it asked for a client certificate.
+    pub(crate) wants_certificate: bool,
+}
+
+/// Shakes hands, offering these protocols. `name` is a host name or an IP address, for which no SNI is sent (RFC 6066, section 3).
+pub(crate) async fn handshake(
+    wire: Wire,
+    name: &str,
+    protocols: &[&[u8]],
+    shown_address: &str,
+) -> (Shown, Result<Secured, Failure>) {
+    let client = Arc::new(Client::default());
+    let secured = shake(wire, name, protocols, shown_address, &client).await;
+    let shown = client.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    (shown, secured)
+}
+
+async fn shake(
+    wire: Wire,
+    name: &str,
+    protocols: &[&[u8]],
+    shown_address: &str,
+    client: &Arc<Client>,
+) -> Result<Secured, Failure> {
+    let name = ServerName::try_from(name.to_owned())
+        .map_err(|_| Failure::new(Kind::InvalidRequest, format!("tls: {name:?} is no server name")))?;
+    let builder = ClientConfig::builder_with_provider(algorithms::provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| Failure::new(Kind::Unsupported, format!("tls: {error}")))?;
+    let verifier: Arc<dyn ServerCertVerifier> = Arc::clone(client) as _;
     let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    config.client_auth_cert_resolver = Arc::clone(client) as _;
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    let heard = wire.heard();
+    match TlsConnector::from(Arc::new(config)).connect(name, wire).await {
+        Ok(stream) => {
+            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            let broken = Arc::default();
+            let stream = Encrypted { stream, shown_address: shown_address.to_owned(), broken: Arc::clone(&broken) };
+            Ok(Secured { stream, http2, broken })
+        }
+        Err(error) => Err(Failure::of_tls(&error, &heard.bytes(), shown_address)),
+    }
+}
+
+/// A kubelet as a client of TLS: it takes every certificate and has none. Go also checks that the server holds the certificate's key. Here
+/// that is taken for granted: the check would need all kinds of signatures that Go knows, and only a broken server fails it.
+#[derive(Debug, Default)]
+struct Client(Mutex<Shown>);
+
+impl ServerCertVerifier for Client {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let names = webpki::EndEntityCert::try_from(end_entity)
+            .map(|certificate| certificate.valid_dns_names().map(str::to_owned).collect());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).names = names.unwrap_or_default();
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    /// `defaultSupportedSignatureAlgorithms` of Go 1.23.
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![
+            SignatureScheme::RSA_PSS_SHA256,
+            SignatureScheme::ECDSA_NISTP256_SHA256,
+            SignatureScheme::ED25519,
+            SignatureScheme::RSA_PSS_SHA384,
+            SignatureScheme::RSA_PSS_SHA512,
+            SignatureScheme::RSA_PKCS1_SHA256,
+            SignatureScheme::RSA_PKCS1_SHA384,
+            SignatureScheme::RSA_PKCS1_SHA512,
+            SignatureScheme::ECDSA_NISTP384_SHA384,
+            SignatureScheme::ECDSA_NISTP521_SHA512,
+            SignatureScheme::RSA_PKCS1_SHA1,
+            SignatureScheme::ECDSA_SHA1_Legacy,
+        ]
+    }
+}
+
+impl ResolvesClientCert for Client {
+    /// Asked for when the server wants one.
+    fn resolve(&self, _hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).wants_certificate = true;
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
 }
 
 impl Failure {
@@ -77,6 +213,8 @@ impl Failure {
 /// An alert as Go words it (`alertText` in crypto/tls/alert.go): mostly the name of RFC 8446 with blanks.
 fn alert_words(alert: AlertDescription) -> String {
     match alert {
+        AlertDescription::BadCertificate => "bad certificate".to_owned(),
+        AlertDescription::BadRecordMac => "bad record MAC".to_owned(),
         AlertDescription::ProtocolVersion => "protocol version not supported".to_owned(),
         AlertDescription::UnknownCA => "unknown certificate authority".to_owned(),
         AlertDescription::UnrecognisedName => "unrecognized name".to_owned(),
@@ -100,151 +238,9 @@ fn alert_words(alert: AlertDescription) -> String {
     }
 }
 
-/// Takes every certificate, as a kubelet does, but not a handshake whose signature is not that of the certificate.
-#[derive(Debug)]
-struct AnyCertificate;
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &PROVIDER.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &PROVIDER.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        PROVIDER.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// The DNS names for which a server's certificate is meant, from a handshake that goes no further than that.
-pub(crate) async fn names_in_certificate(wire: Wire, name: &str) -> Vec<String> {
-    let seen = Arc::new(Peek::default());
-    if let (Ok(name), Ok(config)) = (ServerName::try_from(name.to_owned()), config(Arc::clone(&seen) as _)) {
-        // It ends with the refusal of the certificate, which is all that was wanted.
-        let _ = TlsConnector::from(config).connect(name, wire).await;
-    }
-    let der = seen.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    alternative_names(&der).unwrap_or_default()
-}
-
-/// Keeps the certificate and refuses it.
-#[derive(Debug, Default)]
-struct Peek(Mutex<Vec<u8>>);
-
-impl ServerCertVerifier for Peek {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = end_entity.to_vec();
-        Err(CertificateError::ApplicationVerificationFailure.into())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(CertificateError::ApplicationVerificationFailure.into())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(CertificateError::ApplicationVerificationFailure.into())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        PROVIDER.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// The DNS names of the extension subjectAltName (RFC 5280, section 4.2.1.6): after its object identifier stands an octet
-/// string with a sequence of names, of which those with tag 2 are DNS names.
-fn alternative_names(der: &[u8]) -> Option<Vec<String>> {
-    const SUBJECT_ALT_NAME: [u8; 5] = [0x06, 0x03, 0x55, 0x1d, 0x11];
-    let at = der.windows(SUBJECT_ALT_NAME.len()).position(|window| window == SUBJECT_ALT_NAME)?;
-    let mut rest = &der[at + SUBJECT_ALT_NAME.len()..];
-    if rest.first() == Some(&0x01) {
-        // Whether the extension is critical.
-        rest = element(rest)?.2;
-    }
-    let (_, octets, _) = element(rest)?;
-    let (_, mut names, _) = element(octets)?;
-    let mut found = Vec::new();
-    while let Some((tag, name, after)) = element(names) {
-        if tag == 0x82 {
-            found.push(String::from_utf8_lossy(name).into_owned());
-        }
-        names = after;
-    }
-    Some(found)
-}
-
-/// The first element of DER: its tag, its content and what stands after it.
-fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&tag, rest) = der.split_first()?;
-    let (&first, rest) = rest.split_first()?;
-    let (length, rest) = match first {
-        0..=0x7f => (usize::from(first), rest),
-        0x81 | 0x82 => {
-            let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            (digits.iter().fold(0, |length, digit| length << 8 | usize::from(*digit)), rest)
-        }
-        _ => return None,
-    };
-    let (content, after) = rest.split_at_checked(length)?;
-    Some((tag, content, after))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_names_of_a_certificate_are_found() {
-        let der = include_bytes!("../../../../fixtures/probed/cert.der");
-        assert_eq!(alternative_names(der).unwrap(), ["app.example", "localhost"]);
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn bytes_that_are_no_certificate_have_no_names(bytes: Vec<u8>) {
-            let with_identifier = [&[0x06, 0x03, 0x55, 0x1d, 0x11], bytes.as_slice()].concat();
-            let _ = alternative_names(&with_identifier);
-        }
-    }
 
     #[test]
     fn alerts_are_worded_as_go_words_them() {

@@ -15,8 +15,8 @@ use tokio::{
 
 use super::Way;
 
-/// As many bytes as Go looks at to see that a server answers HTTP to a TLS handshake: a record's header.
-const REMEMBERED: usize = 5;
+/// As many bytes as tell one protocol from another.
+const REMEMBERED: usize = 128;
 
 /// A connection.
 #[derive(Debug)]

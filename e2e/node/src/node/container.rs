@@ -290,7 +290,7 @@ mod tests {
         let open = listener.local_addr().expect("an address");
         let target = |ports: &[u16]| {
             let ports = ports.iter().map(|port| (*port, (Ipv4Addr::LOCALHOST, *port).into()));
-            Some(Target { pod_ip: IpAddr::from(Ipv4Addr::LOCALHOST), ports: ports.collect() })
+            Some(Target { pod_ip: IpAddr::from(Ipv4Addr::LOCALHOST), ports: ports.collect(), host: None })
         };
         let command = ProbeAction::Exec { command: vec!["check".to_owned()] };
         let socket = ProbeAction::TcpSocket { host: None, port: open.port() };

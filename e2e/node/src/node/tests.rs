@@ -131,7 +131,7 @@ impl Runtime for Fake {
     }
 
     fn target(&self, _pod: &str) -> Option<Target> {
-        Some(Target { pod_ip: IpAddr::from([127, 0, 0, 1]), ports: BTreeMap::new() })
+        Some(Target { pod_ip: IpAddr::from([127, 0, 0, 1]), ports: BTreeMap::new(), host: None })
     }
 }
 

@@ -164,7 +164,7 @@ async fn redirects_to_the_same_host_are_followed() {
     })
     .await;
     let ports = BTreeMap::from([(8000, server.address), (9000, server.address)]);
-    let target = Target { pod_ip: POD, ports };
+    let target = Target { pod_ip: POD, ports, host: None };
     let headers = vec![("Host".to_owned(), "app.example".to_owned())];
     let action = ProbeAction::HttpGet { https: false, host: None, port: 8000, path: "/health".into(), headers };
     let observation = send(&action, &target, SHORT, &Profile::default()).await;
@@ -202,7 +202,8 @@ async fn a_redirect_in_a_circle_ends_after_ten_requests() {
 async fn a_redirect_to_tls_on_the_same_host_is_followed(#[case] speaks: Speaks, #[case] http2: bool) {
     let plain = Server::start(|_| Reply::redirect(301, "https://10.244.0.9/health")).await;
     let secured = Server::speaking(speaks, |_| Reply::status(200, "OK")).await;
-    let target = Target { pod_ip: POD, ports: BTreeMap::from([(8000, plain.address), (443, secured.address)]) };
+    let target =
+        Target { pod_ip: POD, ports: BTreeMap::from([(8000, plain.address), (443, secured.address)]), host: None };
     let observation = send(&get("/health"), &target, SHORT, &Profile::default()).await;
     assert_eq!((observation.verdict, observation.status, observation.redirects), (Verdict::Success, Some(200), 1));
     assert_eq!((observation.http2, observation.warning), (http2, None));

@@ -38,7 +38,7 @@ fn colon_in_first_segment(path: &str) -> bool {
     !path.starts_with('/') && path.split('/').next().is_some_and(|segment| segment.contains(':'))
 }
 
-fn unescape(bytes: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn unescape(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut plain = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some((&first, tail)) = rest.split_first() {

@@ -1,9 +1,11 @@
 //! Where a response's body ends: by length, by chunks, or with the connection.
 
-use super::{Head, MAX_BODY};
+use super::{Head, MAX_BODY, head::fields};
 
-/// Longer chunk headers and trailers are refused (`maxLineLength` in net/http/internal/chunked.go).
+/// Longer chunk headers and trailers are refused (`maxLineLength` in net/http/internal/chunked.go, and the buffer's size).
 const MAX_LINE: usize = 4096;
+/// So many bytes that are no data are refused (`beginChunk` there).
+const MAX_EXCESS: i64 = 16 * 1024;
 
 /// What is still to come of a body.
 #[derive(Debug)]
@@ -20,6 +22,7 @@ pub(super) enum Body {
 #[derive(Debug, Default)]
 pub(super) struct Chunks {
     line: Vec<u8>,
+    excess: i64,
     state: ChunkState,
 }
 
@@ -39,28 +42,42 @@ enum ChunkState {
 }
 
 impl Body {
-    /// The framing that the head announces, with Go's words for one that it refuses.
+    /// The framing that the head announces, with Go's words for one that it refuses (`readTransfer` in net/http/transfer.go).
     pub(super) fn of(head: &Head) -> Result<Self, String> {
-        if head.status == 101 || head.status == 204 || head.status == 304 {
-            return Ok(Self::Length(0));
-        }
-        let codings: Vec<_> = head.values("transfer-encoding").collect();
-        match codings.as_slice() {
-            [] => {}
-            [one] if one.trim().eq_ignore_ascii_case("chunked") => return Ok(Self::Chunked(Chunks::default())),
+        let codings: Vec<_> = head.values("transfer-encoding").filter(|_| head.version >= (1, 1)).collect();
+        let chunked = match codings.as_slice() {
+            [] => false,
+            [one] if one.eq_ignore_ascii_case("chunked") => true,
             [one] => return Err(format!("unsupported transfer encoding: {one:?}")),
             many => return Err(format!("too many transfer encodings: {many:?}")),
-        }
-        let mut lengths = head.values("content-length").map(str::trim);
-        let Some(first) = lengths.next() else {
-            return Ok(Self::Close);
         };
-        if lengths.any(|other| other != first) {
-            return Err("http: message cannot contain multiple Content-Length headers".to_owned());
+        let lengths: Vec<&str> = head.values("content-length").map(str::trim_ascii).collect();
+        let length = match lengths.as_slice() {
+            [] => None,
+            [first, others @ ..] if others.iter().any(|other| other != first) => {
+                return Err(format!("http: message cannot contain multiple Content-Length headers; got {lengths:?}"));
+            }
+            ["", ..] => return Err("invalid empty Content-Length \"\"".to_owned()),
+            [first, ..] => {
+                let is_number = first.bytes().all(|b| b.is_ascii_digit());
+                let length = first.parse::<i64>().ok().filter(|_| is_number);
+                Some(length.ok_or_else(|| format!("bad Content-Length {first:?}"))?)
+            }
+        };
+        if chunked {
+            let refused = |key: &&str| {
+                ["Transfer-Encoding", "Trailer", "Content-Length"].iter().any(|name| name.eq_ignore_ascii_case(key))
+            };
+            if let Some(key) = head.values("trailer").flat_map(|value| value.split(',')).map(str::trim).find(refused) {
+                return Err(format!("bad trailer key {key:?}"));
+            }
         }
-        let is_number = !first.is_empty() && first.bytes().all(|b| b.is_ascii_digit());
-        let length = first.parse().ok().filter(|_| is_number);
-        length.map(Self::Length).ok_or_else(|| format!("bad Content-Length {first:?}"))
+        Ok(match length {
+            _ if matches!(head.status, 101 | 204 | 304) => Self::Length(0),
+            _ if chunked => Self::Chunked(Chunks::default()),
+            Some(length) => Self::Length(length.unsigned_abs()),
+            None => Self::Close,
+        })
     }
 
     /// Appends the body's next bytes to `body`, up to the kubelet's limit. `true` when the body is whole or the limit is
@@ -85,6 +102,10 @@ impl Body {
     pub(super) fn end(&self) -> Result<(), String> {
         match self {
             Self::Close | Self::Length(0) | Self::Chunked(Chunks { state: ChunkState::Done, .. }) => Ok(()),
+            Self::Chunked(Chunks { state: ChunkState::Trailer, line, .. }) => Err(match line.len() {
+                0 | 1 => "http: unexpected EOF reading trailer".to_owned(),
+                _ => LONG_TRAILER.to_owned(),
+            }),
             Self::Length(_) | Self::Chunked(_) => Err("unexpected EOF".to_owned()),
         }
     }
@@ -105,42 +126,61 @@ impl Chunks {
                 ChunkState::Size | ChunkState::DataEnd | ChunkState::Trailer => {
                     let (&first, rest) = bytes.split_first().ok_or("unreachable: not empty")?;
                     bytes = rest;
-                    if first != b'\n' {
-                        self.line.push(first);
-                        if self.line.len() > MAX_LINE {
-                            return Err("header line too long".to_owned());
-                        }
-                        continue;
+                    self.line.push(first);
+                    if let Some(state) = self.after_byte()? {
+                        self.state = state;
+                        self.line.clear();
                     }
-                    self.state = self.after_line()?;
                 }
             }
         }
         Ok(body.len() == MAX_BODY || matches!(self.state, ChunkState::Done))
     }
 
-    fn after_line(&mut self) -> Result<ChunkState, String> {
-        let line = std::mem::take(&mut self.line);
-        let line = line.trim_ascii();
+    /// What follows once the line is whole, if it is.
+    fn after_byte(&mut self) -> Result<Option<ChunkState>, String> {
+        let line = self.line.as_slice();
         match self.state {
-            ChunkState::Size => Ok(match chunk_size(line)? {
-                0 => ChunkState::Trailer,
-                size => ChunkState::Data(size),
-            }),
-            ChunkState::DataEnd if line.is_empty() => Ok(ChunkState::Size),
+            ChunkState::DataEnd if line.len() < 2 => Ok(None),
+            ChunkState::DataEnd if line == b"\r\n" => Ok(Some(ChunkState::Size)),
             ChunkState::DataEnd => Err("malformed chunked encoding".to_owned()),
-            ChunkState::Trailer if line.is_empty() => Ok(ChunkState::Done),
-            state => Ok(state),
+            ChunkState::Trailer if line == b"\r\n" => Ok(Some(ChunkState::Done)),
+            ChunkState::Trailer if line.ends_with(b"\r\n\r\n") => fields(line).map(|_| Some(ChunkState::Done)),
+            ChunkState::Trailer if line.len() >= MAX_LINE => Err(LONG_TRAILER.to_owned()),
+            ChunkState::Trailer => Ok(None),
+            _ if line.len() > MAX_LINE => Err("header line too long".to_owned()),
+            _ if !line.ends_with(b"\n") => Ok(None),
+            _ => {
+                let line = match line.iter().position(|&b| b == b'\r') {
+                    None => return Err("chunked line ends with bare LF".to_owned()),
+                    Some(at) if at != line.len() - 2 => return Err("invalid CR in chunked line".to_owned()),
+                    Some(at) => &line[..at],
+                };
+                let size = chunk_size(line)?;
+                // Sixteen bytes for each chunk, and as many again as twice its data, are let pass.
+                let overhead = line.len() as i64 + 2;
+                self.excess = self.excess.saturating_add(overhead - 16).saturating_sub_unsigned(size.saturating_mul(2));
+                self.excess = self.excess.max(0);
+                if self.excess > MAX_EXCESS {
+                    return Err("chunked encoding contains too much non-data".to_owned());
+                }
+                Ok(Some(if size == 0 { ChunkState::Trailer } else { ChunkState::Data(size) }))
+            }
         }
     }
 }
 
+const LONG_TRAILER: &str = "http: suspiciously long trailer after chunked body";
+
+/// The size that a chunk's line says, whatever its extensions.
 fn chunk_size(line: &[u8]) -> Result<u64, String> {
-    let digits = line.split(|&b| b == b';').next().unwrap_or_default().trim_ascii();
+    let end = line.iter().rposition(|b| !matches!(b, b' ' | b'\t')).map_or(0, |last| last + 1);
+    let digits = line[..end].split(|&b| b == b';').next().unwrap_or_default();
     let digits = std::str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
     match digits {
         None => Err("invalid byte in chunk length".to_owned()),
         Some("") => Err("empty hex number for chunk length".to_owned()),
+        Some(digits) if digits.len() > 16 => Err("http chunk length too large".to_owned()),
         Some(digits) => u64::from_str_radix(digits, 16).map_err(|_| "http chunk length too large".to_owned()),
     }
 }

@@ -2,14 +2,13 @@
 
 use e2e_kubelet::observation::Header;
 
-/// A server with more headers than this is refused.
-const MAX_HEADERS: usize = 1024;
-
 /// Status and headers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Head {
     /// The status code.
     pub(crate) status: u16,
+    /// The version of HTTP, major and minor.
+    pub(crate) version: (u8, u8),
     /// The headers, in order.
     pub(crate) headers: Vec<Header>,
 }
@@ -25,42 +24,63 @@ impl Head {
 /// Reads a head that ends with its empty line. Errors are worded as Go's.
 pub(super) fn parse(bytes: &[u8]) -> Result<Head, String> {
     let end = bytes.iter().position(|&b| b == b'\n').unwrap_or(bytes.len());
-    let status = status_of(&bytes[..end])?;
-    // The status line is read as Go reads it, which takes more than httparse does; httparse reads the headers.
-    let mut text = b"HTTP/1.1 200 OK\r\n".to_vec();
-    text.extend_from_slice(bytes.get(end + 1..).unwrap_or_default());
-    let mut slots = vec![httparse::EMPTY_HEADER; 64];
-    loop {
-        let mut response = httparse::Response::new(&mut slots);
-        let result = httparse::ParserConfig::default()
-            .allow_obsolete_multiline_headers_in_responses(true)
-            .allow_spaces_after_header_name_in_responses(true)
-            .parse_response(&mut response, &text);
-        match result {
-            Ok(httparse::Status::Complete(_)) => return Ok(Head { status, headers: owned(response.headers) }),
-            Err(httparse::Error::TooManyHeaders) if slots.len() < MAX_HEADERS => {
-                slots = vec![httparse::EMPTY_HEADER; slots.len() * 4];
-            }
-            Ok(httparse::Status::Partial) => return Err("unexpected EOF".to_owned()),
-            Err(error) => return Err(broken(&format!("malformed MIME header: {error}"))),
-        }
+    let (version, status) = status_of(&bytes[..end])?;
+    let headers = fields(bytes.get(end + 1..).unwrap_or_default())?;
+    Ok(Head { status, version, headers })
+}
+
+/// Reads header lines up to an empty one (`readMIMEHeader` in net/textproto/reader.go), which takes blanks within names.
+pub(super) fn fields(bytes: &[u8]) -> Result<Vec<Header>, String> {
+    let mut lines = bytes.split(|&b| b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)).peekable();
+    if let Some(first) = lines.peek().filter(|line| line.first().is_some_and(is_blank)) {
+        return Err(broken(&format!("malformed MIME header initial line: {}", shown(first))));
     }
+    let mut headers = Vec::new();
+    while let Some(line) = lines.next().filter(|line| !line.is_empty()) {
+        if !line.contains(&b':') {
+            return Err(broken(&format!("malformed MIME header: missing colon: {:?}", shown(line))));
+        }
+        let mut line = trimmed(line).to_vec();
+        // Lines that begin with a blank go on with the one before.
+        while let Some(more) = lines.next_if(|line| line.first().is_some_and(is_blank)) {
+            line.push(b' ');
+            line.extend_from_slice(trimmed(more));
+        }
+        let colon = line.iter().position(|&b| b == b':').unwrap_or(line.len());
+        let (name, value) = (&line[..colon], line.get(colon + 1..).unwrap_or_default());
+        let is_name = !name.is_empty() && name.iter().all(|&b| b == b' ' || is_token(b));
+        if !is_name || !value.iter().all(|&b| b == b'\t' || (b >= 0x20 && b != 0x7f)) {
+            return Err(broken(&format!("malformed MIME header line: {}", shown(&line))));
+        }
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        headers.push(Header { name: text(name), value: text(trimmed(value)) });
+    }
+    Ok(headers)
 }
 
-fn owned(headers: &[httparse::Header<'_>]) -> Vec<Header> {
-    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
-    headers.iter().map(|header| Header { name: header.name.to_owned(), value: text(header.value) }).collect()
+fn is_blank(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t')
 }
 
-/// The status code of a status line (`ReadResponse` in net/http/response.go).
-pub(super) fn status_of(line: &[u8]) -> Result<u16, String> {
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+fn trimmed(bytes: &[u8]) -> &[u8] {
+    let start = bytes.iter().position(|byte| !is_blank(byte)).unwrap_or(bytes.len());
+    let end = bytes.iter().rposition(|byte| !is_blank(byte)).map_or(start, |last| last + 1);
+    &bytes[start..end]
+}
+
+/// Version and status code of a status line (`ReadResponse` in net/http/response.go).
+pub(super) fn status_of(line: &[u8]) -> Result<((u8, u8), u16), String> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let malformed = |what: &str, text: &[u8]| broken(&format!("malformed HTTP {what} {:?}", shown(text)));
     let Some(space) = line.iter().position(|&b| b == b' ') else {
         return Err(malformed("response", line));
     };
-    let (proto, rest) = (&line[..space], line[space..].trim_ascii_start());
-    let code = rest.split(|&b| b == b' ').next().unwrap_or_default();
+    let (proto, rest) = line.split_at(space);
+    let code = rest.split(|&b| b == b' ').find(|part| !part.is_empty()).unwrap_or_default();
     let digits =
         std::str::from_utf8(code).ok().filter(|code| code.len() == 3 && code.bytes().all(|b| b.is_ascii_digit()));
     let Some(status) = digits.and_then(|digits| digits.parse().ok()) else {
@@ -68,7 +88,7 @@ pub(super) fn status_of(line: &[u8]) -> Result<u16, String> {
     };
     match proto {
         [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit() => {
-            Ok(status)
+            Ok(((major - b'0', minor - b'0'), status))
         }
         _ => Err(malformed("version", proto)),
     }

@@ -245,6 +245,17 @@ fn code_of(cause: Cause) -> Code {
         Cause::SourceBlocked => Code::SourceBlocked,
         Cause::RedirectElsewhere => Code::RedirectElsewhere,
         Cause::TruncatedResponse => Code::TruncatedResponse,
+        Cause::RedirectToHttps => Code::RedirectToHttps,
+        Cause::ClientCertificateRequired => Code::ClientCertificateRequired,
+        Cause::NotHttp => Code::NotHttp,
+        Cause::Ipv6Only => Code::Ipv6Only,
+        Cause::RateLimited => Code::RateLimited,
+        Cause::Unavailable => Code::Unavailable,
+        Cause::Flaky => Code::Flaky,
+        Cause::EndlessResponse => Code::EndlessResponse,
+        Cause::UnknownService => Code::UnknownService,
+        Cause::NoHealthService => Code::NoHealthService,
+        Cause::GrpcOverTls => Code::GrpcOverTls,
         Cause::Http10OrMissingHost => Code::Http10OrMissingHost,
     }
 }

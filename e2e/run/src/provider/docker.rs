@@ -130,7 +130,7 @@ impl DockerPods {
         let pod = self.pods.get(pod)?;
         let sandbox = pod.made_sandbox()?;
         let ports = pod.spec.ports().filter_map(|port| Some((port.number, sandbox.dial(port.number)?)));
-        Some(Target { pod_ip: sandbox.ip, ports: ports.collect() })
+        Some(Target { pod_ip: sandbox.ip, ports: ports.collect(), host: None })
     }
 
     /// Where this machine reaches a port of a Service with several replicas.

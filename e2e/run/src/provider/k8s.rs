@@ -153,7 +153,7 @@ impl K8sPods {
             false => self.forward.address(place, port),
         };
         let ports = spec.ports().filter_map(|port| Some((port.number, dial(port.number)?)));
-        Some(Target { pod_ip, ports: ports.collect() })
+        Some(Target { pod_ip, ports: ports.collect(), host: None })
     }
 
     /// The pod's name in the cluster, and its node.

@@ -278,7 +278,7 @@ impl LocalPods {
 
     /// How a pod is reached from here.
     pub(crate) fn target(&self, pod: &str) -> Option<Target> {
-        self.pods.get(pod).map(|pod| Target { pod_ip: pod.simulated_ip, ports: pod.ports.clone() })
+        self.pods.get(pod).map(|pod| Target { pod_ip: pod.simulated_ip, ports: pod.ports.clone(), host: None })
     }
 
     pub(crate) fn service(&self, name: &str, port: u16) -> Option<SocketAddr> {

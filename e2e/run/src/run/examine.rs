@@ -243,6 +243,7 @@ impl Surgery {
             known: Known {
                 services: self.services.iter().filter(in_front).map(|service| service.name.clone()).collect(),
                 paths: other_paths(pod, &container.name, *which),
+                away: self.away(pod),
                 ..Known::default()
             },
         };
@@ -256,6 +257,18 @@ impl Surgery {
             at_unix_ms: now_unix_ms(),
             diagnosis,
         })
+    }
+}
+
+impl Surgery {
+    /// The components that a pod refers to and of which nobody is ready.
+    fn away(&self, pod: &PodSpec) -> Vec<String> {
+        let snapshot = self.snapshots.borrow();
+        let is_ready =
+            |name: &str| snapshot.pod(name).is_some_and(|pod| pod.containers.iter().all(|one| one.status.ready));
+        let serves =
+            |component: &str| self.pods.iter().any(|pod| pod.component.name == component && is_ready(&pod.name));
+        pod.component.depends_on.iter().filter(|component| !serves(component)).cloned().collect()
     }
 }
 

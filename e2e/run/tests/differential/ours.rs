@@ -193,6 +193,6 @@ impl Runtime for InProcess {
     }
 
     fn target(&self, _pod: &str) -> Option<Target> {
-        Some(Target { pod_ip: POD, ports: self.addresses.clone() })
+        Some(Target { pod_ip: POD, ports: self.addresses.clone(), host: None })
     }
 }

@@ -69,8 +69,6 @@ impl Entrance {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpStream,
@@ -105,7 +103,7 @@ mod tests {
         assert_eq!((entrance.service.as_str(), entrance.port), ("api", 80));
         for (pod, name) in [("app-0", "zero"), ("app-2", "two")] {
             let address = replica(name).await;
-            let target = Target { pod_ip: address.ip(), ports: BTreeMap::from([(8080, address)]) };
+            let target = Target::new(address.ip(), 8080, address);
             entrance.set_ready(pod, &target, true);
         }
         let mut said = Vec::new();

@@ -1,0 +1,79 @@
+//! What a port can speak. Main type: [`Protocol`].
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// AMQP, as RabbitMQ speaks it.
+    Amqp,
+    /// FastCGI, as PHP-FPM speaks it.
+    FastCgi,
+    /// FTP.
+    Ftp,
+    /// HTTP/2.
+    Http2,
+    /// IMAP.
+    Imap,
+    /// Kafka's.
+    Kafka,
+    /// LDAP.
+    Ldap,
+    /// Memcached's.
+    Memcached,
+    /// MongoDB's.
+    MongoDb,
+    /// MQTT.
+    Mqtt,
+    /// MySQL's, which MariaDB speaks too.
+    MySql,
+    /// NATS.
+    Nats,
+    /// POP3.
+    Pop3,
+    /// PostgreSQL's.
+    PostgreSql,
+    /// Redis'.
+    Redis,
+    /// SMTP.
+    Smtp,
+    /// SSH.
+    Ssh,
+    /// TLS.
+    Tls,
+    /// VNC's.
+    Vnc,
+    /// ZooKeeper's.
+    ZooKeeper,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Amqp => "AMQP",
+            Self::FastCgi => "FastCGI",
+            Self::Ftp => "FTP",
+            Self::Http2 => "HTTP/2",
+            Self::Imap => "IMAP",
+            Self::Kafka => "Kafka's protocol",
+            Self::Ldap => "LDAP",
+            Self::Memcached => "Memcached's protocol",
+            Self::MongoDb => "MongoDB's protocol",
+            Self::Mqtt => "MQTT",
+            Self::MySql => "MySQL's protocol",
+            Self::Nats => "NATS",
+            Self::Pop3 => "POP3",
+            Self::PostgreSql => "PostgreSQL's protocol",
+            Self::Redis => "Redis' protocol",
+            Self::Smtp => "SMTP",
+            Self::Ssh => "SSH",
+            Self::Tls => "TLS",
+            Self::Vnc => "VNC",
+            Self::ZooKeeper => "ZooKeeper's protocol",
+        })
+    }
+}

@@ -1,0 +1,169 @@
+//! How often a claim is put to the test before it counts, and what a series of equal requests says. Pure; derived in `docs/doctor.md`.
+//! Main items: [`sides`], [`pattern`].
+
+/// So many requests in a row must come out as a claim says, each of a side that a fair coin picks. Of a server that pays no heed to the
+/// change each does so with a chance of one half at most, whatever the rate or the order of its failures: 2^-14 < 1/10,000.
+pub(super) const FLIPS: usize = 14;
+/// Each side is asked at least as often, or nothing would have been taken back and made again.
+const EACH: usize = 4;
+/// Equal failures of equal requests that make a claim about everyone. An app that lets one request of five through fails so often in a
+/// row with a chance of 0.8^42 < 1/10,000.
+pub(super) const ALIKE: usize = 42;
+/// Failures, and then successes, that tell a start from chance: (1/2)^7 of each, 2^-14 at the worst rate.
+pub(super) const STARTED: usize = FLIPS / 2;
+
+/// The side of a claim that is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// The request that fails.
+    Fails,
+    /// The request that succeeds.
+    Succeeds,
+}
+
+/// A fair coin (SplitMix64): its order must not be one that a server can share, such as every other request.
+#[derive(Debug, Clone)]
+pub(super) struct Coin(u64);
+
+impl Coin {
+    /// A coin of its own for each examination.
+    pub(super) fn new() -> Self {
+        Self::seeded(getrandom::u64().unwrap_or_else(|_| std::process::id().into()))
+    }
+
+    pub(super) fn seeded(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+/// The order in which the sides of a claim are asked.
+pub(super) fn sides(coin: &mut Coin) -> Vec<Side> {
+    let mut sides = Vec::with_capacity(FLIPS);
+    let count = |sides: &[Side], wanted| sides.iter().filter(|side| **side == wanted).count();
+    while sides.len() < FLIPS || count(&sides, Side::Fails) < EACH || count(&sides, Side::Succeeds) < EACH {
+        sides.push(if coin.next() & 1 == 0 { Side::Fails } else { Side::Succeeds });
+    }
+    sides
+}
+
+/// What the answers to equal requests look like, `true` for a success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pattern {
+    /// All alike.
+    Steady,
+    /// It failed, and from some time on it succeeds.
+    Recovered {
+        /// Failures before that.
+        failures: usize,
+        /// Successes since.
+        successes: usize,
+    },
+    /// It comes and goes. A limit of the rate does not look like this: it lets few through, and each of them long after the last.
+    Wavers,
+    /// It succeeded and then failed, as often as it was asked: a limit, or something that has just broken.
+    Unclear,
+}
+
+/// What a series says. A failure that is followed by a success twice, or by two successes in a row, was no state that ended.
+pub(super) fn pattern(series: &[bool]) -> Pattern {
+    let Some(first_failure) = series.iter().position(|success| !success) else { return Pattern::Steady };
+    let Some(first_success) = series.iter().position(|success| *success) else { return Pattern::Steady };
+    let after = &series[first_success..];
+    if first_failure == 0 && after.iter().all(|success| *success) {
+        return Pattern::Recovered { failures: first_success, successes: after.len() };
+    }
+    let returns = series.windows(2).filter(|pair| !pair[0] && pair[1]).count();
+    let last_failure = series.iter().rposition(|success| !success).unwrap_or_default();
+    let twice = series[first_failure..].windows(2).any(|pair| pair[0] && pair[1]);
+    let failed_again = last_failure > first_success;
+    match failed_again && (returns >= 2 || returns == 1 && twice) {
+        true => Pattern::Wavers,
+        false => Pattern::Unclear,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+
+    /// Whether a claim holds against a server that answers `outcome(n)` to its nth request, whichever side it is.
+    fn holds(coin: &mut Coin, mut outcome: impl FnMut(usize) -> bool) -> bool {
+        sides(coin).into_iter().enumerate().all(|(n, side)| outcome(n) == (side == Side::Succeeds))
+    }
+
+    #[test]
+    fn the_chance_of_a_false_claim_is_below_one_in_ten_thousand() {
+        assert!(0.5_f64.powi(FLIPS as i32) < 1e-4);
+        assert!(0.8_f64.powi(ALIKE as i32) < 1e-4);
+        assert!(0.5_f64.powi(2 * STARTED as i32) < 1e-4);
+    }
+
+    /// A million claims about servers that fail at random, and in every order of up to twelve requests that repeats itself: as many of
+    /// them pass as 2^-14 says, 61 in a million, and never more than 100.
+    #[test]
+    fn servers_that_pay_no_heed_are_found_out() {
+        const CLAIMS: u32 = 1_000_000;
+        let mut coin = Coin::seeded(7);
+        let mut luck = Coin::seeded(11);
+        let mut passed = 0;
+        for claim in 0..CLAIMS {
+            passed += u32::from(match claim % 2 {
+                0 => {
+                    let rate = luck.next();
+                    holds(&mut coin, |_| luck.next() > rate)
+                }
+                _ => {
+                    let (order, period) = (luck.next(), 2 + usize::try_from(luck.next() % 11).unwrap());
+                    holds(&mut coin, |n| order >> (n % period) & 1 == 0)
+                }
+            });
+        }
+        assert!(passed < 100, "{passed} of {CLAIMS}");
+    }
+
+    #[test]
+    fn a_claim_that_is_true_holds() {
+        let mut coin = Coin::seeded(3);
+        for _ in 0..1000 {
+            let order = sides(&mut coin);
+            let fails = order.iter().filter(|side| **side == Side::Fails).count();
+            assert!(order.len() >= FLIPS && fails >= EACH && order.len() - fails >= EACH, "{order:?}");
+        }
+    }
+
+    #[rstest]
+    #[case("", Pattern::Steady)]
+    #[case("FFF", Pattern::Steady)]
+    #[case("SSS", Pattern::Steady)]
+    #[case("FFSSS", Pattern::Recovered { failures: 2, successes: 3 })]
+    #[case("FSFS", Pattern::Wavers)]
+    #[case("FSSF", Pattern::Wavers)]
+    #[case("FFFFSFFFFSFF", Pattern::Wavers)]
+    #[case("SFSS", Pattern::Wavers)]
+    // A limit: some are let through, then none, or one now and then.
+    #[case("SSSFFFFFF", Pattern::Unclear)]
+    #[case("SFFFFFSFF", Pattern::Unclear)]
+    #[case("FFFSFFFFF", Pattern::Unclear)]
+    fn a_series_is_read(#[case] series: &str, #[case] expected: Pattern) {
+        let series: Vec<bool> = series.chars().map(|c| c == 'S').collect();
+        assert_eq!(pattern(&series), expected);
+    }
+
+    proptest! {
+        #[test]
+        fn what_never_changes_does_not_waver(success: bool, count in 0_usize..50) {
+            prop_assert_eq!(pattern(&vec![success; count]), Pattern::Steady);
+        }
+    }
+}

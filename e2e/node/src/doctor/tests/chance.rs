@@ -1,0 +1,57 @@
+//! How often chance gets a name: the whole search against servers that fail at random, whatever they are asked.
+
+use std::sync::{Mutex, PoisonError};
+
+use e2e_kubelet::{
+    diagnosis::{Cause, Confidence},
+    observation::{Kind, Observation, Verdict},
+};
+
+use super::{POD, case};
+use crate::{
+    doctor::{examine, lab::Lab, rounds::Coin},
+    probe::{Profile, Target},
+};
+
+/// With each way to fail, at all rates.
+const EXAMINATIONS: u64 = 6000;
+
+fn answer(status: u16) -> Observation {
+    let (verdict, message) = match status {
+        200 => (Verdict::Success, String::new()),
+        _ => (Verdict::Failure, format!("HTTP probe failed with statuscode: {status}")),
+    };
+    Observation { status: Some(status), ..Observation::new(verdict, Kind::Response, message) }
+}
+
+fn fraction(coin: &mut Coin) -> f64 {
+    (coin.next() >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[tokio::test]
+async fn a_server_that_fails_at_random_is_flaky_and_nothing_else() {
+    let mut case = case(&[], std::time::Duration::from_secs(1));
+    case.known.paths = vec!["/ready".to_owned()];
+    let target = Target::new(POD, 8000, ([127, 0, 0, 1], 9).into());
+    let profile = Profile::default();
+    let (mut proven, mut named, mut flaky) = (0, 0, 0);
+    for examination in 0..EXAMINATIONS {
+        let mut luck = Coin::seeded(examination);
+        let rate = fraction(&mut luck);
+        let status = [400, 401, 403, 404, 500, 503][usize::try_from(luck.next() % 6).unwrap()];
+        let luck = Mutex::new(luck);
+        let server = |_: &_| {
+            let mut luck = luck.lock().unwrap_or_else(PoisonError::into_inner);
+            answer(if fraction(&mut luck) < rate { status } else { 200 })
+        };
+        let mut lab = Lab::new(&case, &target, &profile).await.unwrap();
+        lab.simulated = Some(&server);
+        let diagnosis = examine(lab).await;
+        proven += u32::from(diagnosis.confidence == Confidence::Proven);
+        flaky += u32::from(diagnosis.cause == Some(Cause::Flaky));
+        // Where nine of ten fail, all of an examination's requests may: that everyone gets the same is then what was seen.
+        named += u32::from(rate < 0.8 && !matches!(diagnosis.cause, None | Some(Cause::Flaky)));
+    }
+    assert_eq!((proven, named), (0, 0), "of {EXAMINATIONS}");
+    assert!(flaky > EXAMINATIONS as u32 * 3 / 4, "{flaky} of {EXAMINATIONS}");
+}
