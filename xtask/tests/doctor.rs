@@ -109,9 +109,9 @@ fn what_nothing_explains_ends_with_4() {
     assert_eq!(code, 4, "{}", text(&output.stdout));
     assert!(text(&output.stdout).contains("cause: unknown after"), "{}", text(&output.stdout));
     let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
-    assert_eq!(doctor(&["--url", &format!("http://{closed}/")]).1, 4);
+    assert_eq!(doctor(&["--url", &format!("http://{closed}/")]).1, 6);
     // A net of documentation (RFC 5737): there is no way to it, or nobody answers.
-    assert_eq!(doctor(&["--url", "http://192.0.2.1:8000/"]).1, 4);
+    assert_eq!(doctor(&["--url", "http://192.0.2.1:8000/"]).1, 6);
 }
 
 #[test]

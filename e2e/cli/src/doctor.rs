@@ -41,7 +41,7 @@ use crate::options::{BadInput, block_on, run_directory};
   cargo xtask doctor --lint manifests/
 
 Exit codes: 0 every probe succeeds, 1 one fails and its cause is known, 2 wrong input, 3 the environment is down,
-4 one fails and no single cause explains it.")]
+6 one fails and no single cause explains it.")]
 pub(crate) struct Args {
     /// Where the probe's port can be reached from here, with the path.
     #[arg(long, required_unless_present_any = ["env", "lint"], conflicts_with_all = ["env", "lint"])]
@@ -315,6 +315,6 @@ fn exit_code(diagnoses: &[&Diagnosis]) -> ExitCode {
     match failing.iter().all(|diagnosis| diagnosis.cause.is_some()) {
         true if failing.is_empty() => ExitCode::Pass,
         true => ExitCode::Fail,
-        false => ExitCode::UNEXPLAINED,
+        false => ExitCode::Unexplained,
     }
 }

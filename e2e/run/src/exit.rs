@@ -16,12 +16,8 @@ pub enum ExitCode {
     Interrupted = 4,
     /// Something that should have been measured was not.
     Incomplete = 5,
-}
-
-impl ExitCode {
-    /// Of `doctor` alone, which uses the others as they are but for this: 0 the probe succeeds, 1 it fails and the cause is
-    /// known, 4 it fails and no single cause explains it. A signal ends `doctor` as it ends any program.
-    pub const UNEXPLAINED: Self = Self::Interrupted;
+    /// Of `doctor`: the probe fails and no single cause explains it. With [`Fail`](Self::Fail) the cause is known.
+    Unexplained = 6,
 }
 
 impl From<ExitCode> for std::process::ExitCode {
