@@ -60,11 +60,11 @@ fn what_cannot_be_compared_is_named() {
     leave_report(runs.path(), "a", "docker", 1);
     fs::create_dir_all(runs.path().join("runs/unfinished")).unwrap();
     let cases: [(&[&str], &str); 5] = [
-        (&["compare", "a", "nowhere"], "there is no such run"),
+        (&["compare", "a", "nowhere"], "no such run"),
         (&["compare", "a", "unfinished"], "unfinished cannot be compared"),
         (&["compare", "a", ","], "every side needs a run"),
-        (&["e2e", "--target", "docker,docker"], "stands there twice"),
-        (&["e2e", "--target", "docker,local", "--keep"], "takes one target"),
+        (&["e2e", "--target", "docker,docker"], "is listed twice"),
+        (&["e2e", "--target", "docker,local", "--keep"], "takes a single target"),
     ];
     for (arguments, expected) in cases {
         let output = xtask(runs.path(), arguments);

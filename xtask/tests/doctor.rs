@@ -50,7 +50,7 @@ fn say(stream: &mut dyn Write, bytes: &[u8]) {
 #[case::no_scheme(&["--url", "127.0.0.1:8000"], "it does not begin with http:// or https://")]
 #[case::newline_in_header(&["--url", "http://127.0.0.1:9/", "--header", "X-A: 1\nX-B: 2"], "invalid header field value for \"X-A\"")]
 #[case::unknown_host(&["--url", "http://nowhere.invalid:8000/"], "the host nowhere.invalid has no address")]
-#[case::no_run(&["--env", "no-such-run"], "there is no such run")]
+#[case::no_run(&["--env", "no-such-run"], "no such run;")]
 #[case::no_manifests(&["--lint", "/no/such/directory"], "there is no such file or directory")]
 #[case::nothing(&[], "required")]
 #[case::load_on_a_url(&["--url", "http://127.0.0.1:9/", "--under-load"], "cannot be used with")]

@@ -1,4 +1,4 @@
-//! The table in `docs/faults.md`, the table of the tests and the directories in `fixtures/overlays/` are about the same faults.
+//! Keeps the table in `docs/faults.md`, the table of the tests and the directories in `fixtures/overlays/` in step.
 
 mod fault_cases;
 
@@ -12,31 +12,36 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package has a parent")
 }
 
-fn findings(fault: &Fault, target: Target) -> String {
-    let gated = if target == Target::Docker { &[] } else { fault.gated };
+fn findings(fault: &Fault) -> String {
     let named = |(code, component): &Expected| match component {
         Some(component) => format!("`{code}` {component}"),
         None => format!("`{code}`"),
     };
+    let listed = |findings: &[Expected]| findings.iter().map(named).collect::<Vec<_>>().join(", ");
     let bottleneck = fault.bottleneck.map(|name| format!("bottleneck: {name}"));
-    fault.must.iter().chain(gated).map(named).chain(bottleneck).collect::<Vec<_>>().join(", ")
+    let everywhere = Some(listed(fault.must)).filter(|listed| !listed.is_empty());
+    let mut findings = everywhere.into_iter().chain(bottleneck).collect::<Vec<_>>().join(", ");
+    if !fault.gated.is_empty() {
+        let gating = fault.targets.iter().filter(|target| **target != Target::Docker).map(ToString::to_string);
+        findings += &format!("; on {} also {}", gating.collect::<Vec<_>>().join(" and "), listed(fault.gated));
+    }
+    findings
 }
 
-/// The rows as the document has them.
+/// The rows of the document, one per overlay.
 fn rows() -> String {
     let mut rows = String::new();
     for fault in FAULTS {
-        for target in fault.targets {
-            let Fault { overlay, wrong, .. } = fault;
-            let end = match fault.end {
-                ExitCode::NotUp => "; exit code 3, without suites",
-                ExitCode::Pass => "; exit code 0",
-                _ => "",
-            };
-            rows += &format!("| `{overlay}` | {wrong} | {target} | {}{end} |\n", findings(fault, *target));
-        }
+        let Fault { overlay, wrong, .. } = fault;
+        let end = match fault.end {
+            ExitCode::NotUp => "; exit code 3, without suites",
+            ExitCode::Pass => "; exit code 0",
+            _ => "",
+        };
+        let targets = fault.targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        rows += &format!("| `{overlay}` | {wrong} | {targets} | {}{end} |\n", findings(fault));
         for ((code, component), reason) in fault.may {
-            rows += &format!("| | | | may come too: `{code}` {}, {reason} |\n", component.unwrap_or_default());
+            rows += &format!("| | | | optional: `{code}` {}, {reason} |\n", component.unwrap_or_default());
         }
     }
     rows

@@ -1,4 +1,4 @@
-//! `cargo xtask compare`: runs that were made before, side by side.
+//! `cargo xtask compare`: finished runs, side by side.
 
 use std::path::Path;
 
@@ -11,23 +11,23 @@ use e2e_run::{
 
 use crate::options::{project, run_directory};
 
-/// Compare runs, and say which figures differ by more than the noise of these runs.
+/// Compare runs and show which differences exceed the noise.
 ///
-/// Each argument is one side: the id or the directory of a run, or several of them with commas between. With one run on each side
-/// only the operations per second have a noise that is known, that within the run.
+/// Each argument is one side: a run id, a run directory, or several of them separated by commas. With a single run per side, only
+/// the noise of operations per second is known, from within the run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask compare 20261123-214501-3f9c 20261123-215203-b1e0
   cargo xtask compare before-1,before-2,before-3 after-1,after-2,after-3
-  cargo xtask e2e --target docker,local   # makes the runs, in turns, and compares them")]
+  cargo xtask e2e --target docker,local   # run both targets alternately and compare them")]
 pub(crate) struct Args {
-    /// The side that the others are compared with.
+    /// The baseline.
     #[arg(value_name = "RUN_A[,RUN..]", required_unless_present = "schema")]
     first: Option<String>,
-    /// The others.
+    /// What to compare with the baseline.
     #[arg(value_name = "RUN_B[,RUN..]", required_unless_present = "schema")]
     others: Vec<String>,
-    /// What to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Markdown)]
     format: Format,
     /// Print the JSON Schema of comparison.json instead.

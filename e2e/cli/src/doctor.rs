@@ -1,4 +1,4 @@
-//! `cargo xtask doctor`: why a probe fails, by experiment.
+//! `cargo xtask doctor`: finds out by experiment why a probe fails.
 
 mod from_start;
 mod lint;
@@ -30,7 +30,7 @@ use e2e_run::exit::ExitCode;
 
 use crate::options::{BadInput, block_on, run_directory};
 
-/// Find out why a probe fails: send it as a kubelet does, and search for the smallest change that makes it succeed.
+/// Find out why a probe fails: send it as a kubelet does, then search for the smallest change that makes it succeed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask doctor --url http://127.0.0.1:8000/health --pod-ip 10.244.0.9
@@ -40,61 +40,61 @@ use crate::options::{BadInput, block_on, run_directory};
   cargo xtask doctor --env latest --component backend --from-start
   cargo xtask doctor --lint manifests/
 
-Exit codes: 0 every probe succeeds, 1 one fails and its cause is known, 2 wrong input, 3 the environment is down,
-6 one fails and no single cause explains it.")]
+Exit codes: 0 all probes succeed, 1 a probe fails and its cause is known, 2 bad input, 3 the system is down,
+6 a probe fails and no single cause explains it.")]
 pub(crate) struct Args {
-    /// Where the probe's port can be reached from here, with the path.
+    /// URL of the probe's port and path, as reached from this machine.
     #[arg(long, required_unless_present_any = ["env", "lint"], conflicts_with_all = ["env", "lint"])]
     url: Option<String>,
-    /// What a kubelet would put into Host; the URL's address, or 10.244.0.9 when that is a loopback address.
+    /// Pod IP that a kubelet would send as Host [default: the URL's address, or 10.244.0.9 if that is a loopback address].
     #[arg(long, requires = "url", value_name = "ADDRESS")]
     pod_ip: Option<IpAddr>,
-    /// A header of the probe's httpHeaders; may be given several times.
+    /// Header from the probe's httpHeaders; repeatable.
     #[arg(long, requires = "url", value_name = "NAME: VALUE")]
     header: Vec<String>,
     /// The probe's timeoutSeconds.
     #[arg(long, requires = "url", default_value = "1s", value_name = "DURATION", value_parser = e2e_plan::duration::parse_positive)]
     timeout: Duration,
-    /// The probe's scheme, where it is not that of the URL.
+    /// The probe's scheme, if it differs from the URL's.
     #[arg(long, requires = "url", value_enum, ignore_case = true)]
     scheme: Option<Scheme>,
-    /// A request that works, to compare the probe with; it may hold user:password@.
+    /// URL of a working request to compare the probe with; may contain user:password@.
     #[arg(long, requires = "url", value_name = "URL")]
     works: Option<String>,
-    /// A header of the request that works, as curl takes it; may be given several times.
+    /// Header of the working request, as in curl; repeatable.
     #[arg(short = 'H', long, requires = "works", value_name = "NAME: VALUE")]
     works_header: Vec<String>,
-    /// User and password of the request that works, as curl takes them.
+    /// User and password of the working request, as in curl.
     #[arg(short = 'u', long, requires = "works", value_name = "USER:PASSWORD")]
     works_user: Option<String>,
-    /// Which probe it is; the patch and what is advised differ.
+    /// Which probe it is; determines the patch and the advice.
     #[arg(long, requires = "url", value_enum, default_value_t = AskedProbe::Liveness)]
     probe: AskedProbe,
-    /// Every probe of a running environment: latest, or the id or directory of a run.
+    /// Examine every probe of a running system: `latest`, a run id, or a run directory.
     #[arg(long, value_name = "RUN", conflicts_with = "lint")]
     env: Option<PathBuf>,
-    /// Only this component's.
+    /// Examine only this component.
     #[arg(long, requires = "env", conflicts_with_all = ["url", "lint"])]
     component: Option<String>,
-    /// Send each HTTP probe that succeeds again while as many clients as the run's scenario has ask the same port for PATH, five
-    /// seconds per probe; without PATH they ask what the probe asks.
+    /// Repeat each succeeding HTTP probe for 5 s while the scenario's number of clients request PATH (default: the probe's own path)
+    /// on the same port.
     #[arg(long, requires = "env", conflicts_with_all = ["url", "lint"], value_name = "PATH", num_args = 0..=1, default_missing_value = "")]
     under_load: Option<String>,
-    /// Start each container again, without killing it for its probes, and send them from then on until they succeed, for LIMIT at most.
-    /// Not in a cluster, whose kubelets cannot be asked to.
+    /// Restart each container, suspend probe kills, and send its probes until they succeed, for at most LIMIT (default: 60s). Docker
+    /// and local only.
     #[arg(long, requires = "env", conflicts_with_all = ["url", "lint", "under_load"], value_name = "LIMIT", num_args = 0..=1,
         default_missing_value = "60s", value_parser = e2e_plan::duration::parse_positive)]
     from_start: Option<Duration>,
-    /// Look at manifests without running anything.
+    /// Check manifests without running anything.
     #[arg(long, value_name = "DIR")]
     lint: Option<PathBuf>,
-    /// A run whose measured latencies and start times --lint compares the manifests with.
+    /// Run whose measured latencies and start times --lint checks the manifests against.
     #[arg(long, requires = "lint", value_name = "RUN")]
     measured: Option<PathBuf>,
-    /// The version of the kubelet to be; that of the environment's cluster, or a current one, unless set.
+    /// Kubelet version to imitate [default: that of the system's cluster, else a current one].
     #[arg(long, value_name = "VERSION")]
     kubelet: Option<String>,
-    /// What to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
@@ -170,15 +170,15 @@ fn of_environment(args: &Args) -> Result<ExitCode> {
         environment.component(component)?;
     }
     if args.from_start.is_some() && environment.target == Target::K8s {
-        let text = "--from-start: a cluster's kubelets start containers again by their own rules; docker and local can be asked to";
+        let text = "--from-start works on docker and local only: a cluster's kubelets decide themselves when to restart a container";
         return Err(BadInput(text.to_owned()).into());
     }
     let entries = block_on(async {
-        let control = Control::of(&environment).context("this system is down; `cargo xtask up` brings one up")?;
+        let control = Control::of(&environment).context("this system is down; bring one up with `cargo xtask up`")?;
         let seen = match control.status().await {
             Ok(seen) => seen,
             Err(error) => {
-                eprintln!("error: this system is down: {error}; `cargo xtask up` brings one up");
+                eprintln!("error: this system is down: {error}; bring one up with `cargo xtask up`");
                 return Ok(None);
             }
         };
@@ -208,24 +208,24 @@ fn of_environment(args: &Args) -> Result<ExitCode> {
     Ok(exit_code(&entries.iter().map(|entry| &entry.diagnosis).collect::<Vec<_>>()))
 }
 
-/// What the containers of a replica answer from a new start on, where that was asked for.
+/// The answers of a replica's containers since their restart, with `--from-start`.
 async fn starts(args: &Args, control: &Control, component: &Component, replica: &Replica) -> Result<Starts> {
     let mut starts = Starts::new();
     let Some(limit) = args.from_start else { return Ok(starts) };
     let containers: BTreeSet<&str> = component.probes.iter().map(|spec| spec.container.as_str()).collect();
     for container in containers {
         let specs: Vec<&ProbeSpec> = component.probes.iter().filter(|spec| spec.container == container).collect();
-        eprintln!("{}/{container} is started again and asked for {limit:?} at most", replica.name);
+        eprintln!("restarting {}/{container} and probing it for at most {limit:?}", replica.name);
         let answers = from_start::watch(control, &replica.name, container, &specs, limit).await?;
         starts.insert(container.to_owned(), answers);
     }
     Ok(starts)
 }
 
-/// By container.
+/// Answers since the restart, by container.
 type Starts = BTreeMap<String, BTreeMap<Which, Answers>>;
 
-/// The system that is examined.
+/// The system under examination.
 struct Examined<'a> {
     args: &'a Args,
     environment: &'a Environment,
@@ -256,7 +256,7 @@ impl Examined<'_> {
             },
         };
         let now = match &probe.action {
-            // A command can be run only by what runs the container.
+            // Only the process that runs the container can run a command in it.
             ProbeAction::Exec { .. } => {
                 e2e_node::doctor::of_observation(self.control.probe(&replica.name, container, *which).await?)
             }
@@ -292,7 +292,7 @@ impl Examined<'_> {
     }
 }
 
-/// When a container's startup probe succeeded first, which other probes wait for: zero without one, and nothing when it never did.
+/// When the startup probe, which the other probes wait for, first succeeded: zero without one, `None` if it never did.
 fn startup(answers: &BTreeMap<Which, Answers>, which: Which) -> Option<Duration> {
     match answers.get(&Which::Startup).filter(|_| which != Which::Startup) {
         Some(answers) => answers.iter().find(|(_, answer)| answer.success()).map(|(at, _)| *at),
@@ -300,7 +300,7 @@ fn startup(answers: &BTreeMap<Which, Answers>, which: Which) -> Option<Duration>
     }
 }
 
-/// Paths that the container's other probes ask.
+/// Paths of the container's other probes.
 fn other_paths(component: &Component, container: &str, which: Which) -> Vec<String> {
     let others = component.probes.iter().filter(|spec| spec.container == container && spec.which != which);
     let path = |spec: &ProbeSpec| match &spec.probe.action {

@@ -1,4 +1,4 @@
-//! `cargo xtask gc`: removes what runs left that were killed.
+//! `cargo xtask gc`: removes the leftovers of killed runs.
 
 use anyhow::Result;
 use e2e_run::{
@@ -8,10 +8,9 @@ use e2e_run::{
 
 use crate::options::{ClusterArgs, block_on, project};
 
-/// Remove what killed runs left: containers, networks, volumes and namespaces labelled e2e.run, private data, secrets.
+/// Remove the leftovers of killed runs: containers, networks, volumes and namespaces labelled e2e.run, private data, secrets.
 ///
-/// Nothing of a run that is alive is touched, and nothing that is not ours. A namespace that another machine made is removed
-/// when it is older than six hours.
+/// Removes only leftovers of dead runs. A namespace created from another machine counts as dead after six hours.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  cargo xtask gc\n  cargo xtask gc --context kind-dev")]
 pub(crate) struct Args {
@@ -23,7 +22,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let options = Options { cluster: args.cluster.options(), ..project() };
     let (removed, unseen) = block_on(collect_garbage(&options))??;
     for reason in unseen {
-        eprintln!("not looked at: {reason}");
+        eprintln!("not checked: {reason}");
     }
     eprintln!("removed {removed}");
     Ok(ExitCode::Pass)

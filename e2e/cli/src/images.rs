@@ -1,11 +1,11 @@
-//! `cargo xtask images`: makes every image that the configuration describes.
+//! `cargo xtask images`: pulls or builds every configured image.
 
 use anyhow::Result;
 use e2e_run::{exit::ExitCode, progress::Progress, run::make_images};
 
 use crate::options::{block_on, project};
 
-/// Make sure that the Docker engine has every image of .config/e2e.toml: present, else pulled, else made here.
+/// Provide every image of .config/e2e.toml to the Docker engine: pull what is missing, build what cannot be pulled.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  cargo xtask images")]
 pub(crate) struct Args {}

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM, for verbs that have something to remove before they end. Main type: [`Interrupts`].
+//! SIGINT and SIGTERM, for verbs that clean up before they exit. Main type: [`Interrupts`].
 
 use std::{process::ExitStatus, time::Duration};
 
@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-/// From when this is made, the two signals no longer end this process; whoever has it looks out for them.
+/// Catches both signals from its construction on; the holder reacts to them.
 #[derive(Debug)]
 pub struct Interrupts {
     interrupt: Signal,
@@ -18,13 +18,13 @@ pub struct Interrupts {
 }
 
 impl Interrupts {
-    /// Needs a runtime.
+    /// Installs the handlers. Call it inside a tokio runtime.
     pub fn install() -> Result<Self> {
         let of = |kind| signal(kind).context("cannot catch SIGINT and SIGTERM");
         Ok(Self { interrupt: of(SignalKind::interrupt())?, terminate: of(SignalKind::terminate())? })
     }
 
-    /// Waits for one of them.
+    /// Waits for either signal.
     pub async fn come(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
@@ -33,11 +33,11 @@ impl Interrupts {
     }
 }
 
-/// Asks a child to stop and waits for its end; one that takes longer than this is killed.
+/// Asks a child to stop, waits for it, and kills it after `patience`.
 ///
 /// # Errors
 ///
-/// When it had to be killed.
+/// When the child had to be killed.
 pub async fn stop(child: &mut Child, patience: Duration) -> Result<ExitStatus> {
     if let Some(pid) = child.id() {
         stop_process(pid);
@@ -46,7 +46,7 @@ pub async fn stop(child: &mut Child, patience: Duration) -> Result<ExitStatus> {
         return ended.context("cannot wait for a process");
     }
     child.kill().await.context("cannot kill a process")?;
-    anyhow::bail!("it did not end within {} s of SIGINT and was killed", patience.as_secs())
+    anyhow::bail!("it did not stop within {} s of SIGINT and was killed", patience.as_secs())
 }
 
 #[cfg(test)]
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_does_not_stop_is_killed() {
+    async fn a_child_that_ignores_sigint_is_killed() {
         let start = |script| tokio::process::Command::new("sh").args(["-c", script]).spawn().unwrap();
         let mut obedient = start("exec sleep 60");
         assert!(stop(&mut obedient, Duration::from_secs(10)).await.is_ok());

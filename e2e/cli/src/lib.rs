@@ -1,5 +1,5 @@
-//! The product's verbs, one file each with its `Args` and a `run`. The program `e2e` is [`main`] over [`Product`]; `cargo xtask` is the
-//! same with the repository's chores beside them.
+//! The product's verbs, one file each with its `Args` and a `run`. The program `e2e` is [`main`] over [`Product`]; `cargo xtask` adds
+//! the repository's chores.
 
 mod compare;
 mod doctor;
@@ -21,10 +21,10 @@ use std::{path::PathBuf, process::ExitCode as ProcessExitCode};
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use e2e_run::exit::ExitCode;
 
-/// How a program that has these verbs is called, and which project it works on unless told otherwise.
+/// The name of a program with these verbs, and its default project.
 #[derive(Debug, Clone)]
 pub struct Program {
-    /// What people type: `e2e`, `cargo xtask`.
+    /// As typed: `e2e`, `cargo xtask`.
     pub name: &'static str,
     /// The project's root.
     pub root: PathBuf,
@@ -32,11 +32,11 @@ pub struct Program {
 
 /// The verbs of a program.
 pub trait Verbs: Subcommand {
-    /// Does what a verb says.
+    /// Runs the verb.
     ///
     /// # Errors
     ///
-    /// Whatever keeps it from being done; [`main`] prints it and chooses the exit code.
+    /// Any failure; [`main`] prints it and chooses the exit code.
     fn run(self) -> anyhow::Result<ExitCode>;
 }
 
@@ -52,7 +52,7 @@ pub enum Product {
     Status(status::Args),
     Images(images::Args),
     Load(load::Args),
-    /// Make a share of a load for the process that started this one.
+    /// Generate a share of the load for the parent process.
     #[command(hide = true)]
     Agent,
     Report(report::Args),
@@ -83,7 +83,7 @@ impl Verbs for Product {
     }
 }
 
-/// Brings the system of a project's manifests up, tests it, and says what is wrong and why.
+/// Bring up the system described by your manifests, test it under load, and report what is wrong and why.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli<V: Verbs> {
@@ -97,9 +97,9 @@ struct Cli<V: Verbs> {
 enum VerbOrCompletions<V: Verbs> {
     #[command(flatten)]
     Verb(V),
-    /// Print completions for a shell.
+    /// Print shell completions.
     Completions {
-        /// The shell.
+        /// Shell to print them for.
         shell: clap_complete::Shell,
     },
 }
@@ -127,10 +127,10 @@ pub fn main<V: Verbs>(program: &Program) -> ProcessExitCode {
     }
 }
 
-/// What examples are written for.
+/// The program name that examples are written with.
 const XTASK: &str = "cargo xtask";
 
-/// The command line, with examples as people type them for this program.
+/// The command line, with examples under this program's name.
 fn command<V: Verbs>(program: &Program) -> Command {
     let examples = |help: String| match program.name {
         XTASK => help,

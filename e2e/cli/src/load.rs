@@ -25,10 +25,10 @@ use crate::options::{BadInput, block_on};
 
 pub(crate) use agents::serve_parent;
 
-/// Send one request again and again to any server and measure how it answers.
+/// Load any HTTP server with one request or a scenario, and measure its answers.
 ///
-/// Without --rate every client sends its next request when the last one was answered. With --rate requests are due by a schedule,
-/// and latency counts from there, so that a server that stands still cannot hide it.
+/// Without --rate, each client sends its next request once the previous one is answered. With --rate, requests follow a schedule and
+/// latency counts from the scheduled time, so a stalled server cannot hide its stall.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask load --url http://127.0.0.1:8080/health
@@ -36,67 +36,67 @@ pub(crate) use agents::serve_parent;
   cargo xtask load --url http://127.0.0.1:8080 --scenario operations
   cargo xtask load --url https://localhost:8443/items --method POST --body '{\"n\":1}' --header 'content-type: application/json'
 
-Exit codes: 0 every answer was as expected, 1 some were not, 2 bad input, 3 nothing could be sent,
-4 interrupted (figures up to then are printed, but for --agents, which give theirs at the end), 5 the figures cannot be trusted: the generator was the bottleneck, an agent was lost")]
+Exit codes: 0 all answers as expected, 1 some were not, 2 bad input, 3 nothing could be sent, 4 interrupted (prints the
+figures so far, except with --agents), 5 the figures cannot be trusted (the generator was the bottleneck, or an agent was lost)")]
 pub(crate) struct Args {
-    /// Where requests go: http or https.
+    /// http or https URL to load.
     #[arg(long, value_parser = target::parse)]
     url: Target,
-    /// Take the steps of [load.NAME] in .config/e2e.toml in place of one request.
+    /// Run the steps of [load.NAME] in .config/e2e.toml instead of a single request.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["method", "body", "header", "expect_status", "expect_body", "rate"])]
     scenario: Option<String>,
-    /// The request's method.
+    /// Request method.
     #[arg(long, default_value = "GET")]
     method: String,
-    /// The request's body; @FILE for what is in a file.
+    /// Request body; @FILE reads it from a file.
     #[arg(long, value_name = "TEXT|@FILE")]
     body: Option<String>,
-    /// A header; may be given several times.
+    /// Request header; repeatable.
     #[arg(long, value_name = "NAME: VALUE")]
     header: Vec<Header>,
-    /// Clients, each with one connection.
+    /// Number of clients, one connection each.
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..))]
     clients: u32,
-    /// The measured window.
+    /// Length of the measured window.
     #[arg(long, default_value = "10s", value_parser = e2e_plan::duration::parse_positive)]
     duration: Duration,
-    /// The time before it, in which requests are sent and not counted.
+    /// Warm-up before the window; its requests are not counted.
     #[arg(long, default_value = "0s", value_parser = e2e_plan::duration::parse)]
     warm_up: Duration,
-    /// Requests per second over all clients, by a schedule.
+    /// Requests per second over all clients (open model).
     #[arg(long, value_parser = parse_rate)]
     rate: Option<f64>,
-    /// The rate at the window's end, reached in a straight line.
+    /// Rate at the end of the window, reached linearly.
     #[arg(long, value_name = "RATE", requires = "rate", value_parser = parse_rate)]
     ramp_to: Option<f64>,
-    /// Exponentially distributed times between requests, as from many people, instead of even ones.
+    /// Exponential (Poisson) instead of even intervals between requests.
     #[arg(long, requires = "rate")]
     poisson: bool,
-    /// Where all of the clients' data comes from.
+    /// Seed of the clients' data.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Processes that share the load; 1 is this one.
+    /// Number of processes that share the load; 1 means this one.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     agents: u32,
-    /// How long one request may take.
+    /// Timeout of a request.
     #[arg(long, default_value = "5s", value_parser = e2e_plan::duration::parse_positive)]
     timeout: Duration,
-    /// The status that counts as success; every one below 400 unless set.
+    /// Status that counts as success [default: any below 400].
     #[arg(long, value_name = "CODE", value_parser = clap::value_parser!(u16).range(100..=999))]
     expect_status: Option<u16>,
-    /// The body that counts as success.
+    /// Body that counts as success.
     #[arg(long, value_name = "TEXT")]
     expect_body: Option<String>,
-    /// Trust only the authorities in this PEM file.
+    /// Trust only the CA certificates in this PEM file.
     #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
     authorities: Option<std::path::PathBuf>,
-    /// Do not check the server's certificate.
+    /// Do not verify the server's certificate.
     #[arg(long)]
     insecure: bool,
-    /// How the result is printed to standard output.
+    /// Output format.
     #[arg(long, default_value = "text", value_enum)]
     format: Format,
-    /// Start at once instead of checking for 3 s that this machine measures truly.
+    /// Skip the 3 s self-check of this machine's accuracy.
     #[arg(long)]
     no_self_check: bool,
 }
@@ -136,7 +136,7 @@ async fn measure(args: &Args, settings: Settings, order: Order) -> Result<Measur
     second.tick().await;
     while !run.is_finished() {
         tokio::select! {
-            // A tenth of a second is how long the end may go unnoticed.
+            // Notices the end within 100 ms.
             () = tokio::time::sleep(Duration::from_millis(100)) => {}
             _ = second.tick() => live.show(&run.snapshot()),
             signal = tokio::signal::ctrl_c(), if !interrupted => {
@@ -161,20 +161,21 @@ fn judge(args: &Args, result: &LoadResult<ClientReport>, check: Option<&SelfChec
     }
     if result.clients_ready < present {
         doubts.push(format!(
-            "{} of {present} clients ready when the load began: the figures are those of a smaller load",
+            "only {} of {present} clients were ready when the load began: the figures describe a smaller load",
             result.clients_ready
         ));
     }
     if result.generator.saturated {
         let (described, lag) = (result.generator.described(), result.generator.lag_ms_p99.unwrap_or_default());
         doubts.push(format!(
-            "the generator was the bottleneck (it {described}, lag p99 {lag:.1} ms), so its figures tell about itself: \
-             use more --agents or a machine that is less busy"
+            "the generator was the bottleneck (it {described}, lag p99 {lag:.1} ms), so the figures describe the generator: \
+             use more --agents or a less busy machine"
         ));
     }
     if let Some(check) = check.filter(|check| !check.is_true()) {
         let off = check.deviation.abs() * 100.0;
-        doubts.push(format!("this machine measured a known latency {off:.1}% wrong: it is too busy for true figures"));
+        doubts
+            .push(format!("this machine measured a known latency {off:.1}% off: it is too busy for accurate figures"));
     }
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let arrivals = result.open.as_ref().map(|open| &open.arrivals);
@@ -183,8 +184,8 @@ fn judge(args: &Args, result: &LoadResult<ClientReport>, check: Option<&SelfChec
     {
         let (able, highest) = (check.requests_per_cpu_second.unwrap_or_default(), highest_rate(arrivals));
         doubts.push(format!(
-            "{highest} requests/s leave no head-room, a core makes {able} and there are {processors}: use more --agents, \
-             or a machine with more cores"
+            "{highest} requests/s leave no headroom: one core generates {able}/s and this machine has {processors}; use more \
+             --agents or a machine with more cores"
         ));
     }
     for doubt in &doubts {
@@ -200,7 +201,7 @@ fn judge(args: &Args, result: &LoadResult<ClientReport>, check: Option<&SelfChec
     }
 }
 
-/// Whether no request has left: nobody listens, or the connection cannot be encrypted.
+/// Whether no request left this machine: no listener, or a failed TLS handshake.
 fn nothing_was_sent(result: &LoadResult<ClientReport>) -> bool {
     let sent = |totals: &Totals| {
         let unsent = totals.by_error.iter().filter_map(|(outcome, count)| match outcome {
@@ -213,10 +214,11 @@ fn nothing_was_sent(result: &LoadResult<ClientReport>) -> bool {
 }
 
 impl Args {
-    /// What clients do.
+    /// What each client sends.
     fn workload(&self) -> Result<Workload> {
         if self.agents > self.clients {
-            let text = format!("--agents {} is more than --clients {}: give each a client", self.agents, self.clients);
+            let text =
+                format!("--agents {} exceeds --clients {}: each agent needs a client", self.agents, self.clients);
             return Err(BadInput(text).into());
         }
         if let Some(name) = &self.scenario {
@@ -228,7 +230,7 @@ impl Args {
         Ok(request.into())
     }
 
-    /// Everything but what is sent. The address is that of a server that is there.
+    /// Everything but the workload. Fails if no server listens at the URL.
     fn settings(&self) -> Result<Settings> {
         let spacing = if self.poisson { Spacing::Poisson } else { Spacing::Uniform };
         let open = |rate| Model::Open(Arrivals { rate, ramp_to: self.ramp_to, spacing });
@@ -260,7 +262,7 @@ impl Args {
     }
 }
 
-/// One request in eleven days; the times of a schedule far below do not fit into a clock.
+/// One request in eleven days; the times of a slower schedule would overflow the clock.
 const LOWEST_RATE: f64 = 0.000_001;
 
 fn parse_rate(text: &str) -> Result<f64, String> {
@@ -268,7 +270,7 @@ fn parse_rate(text: &str) -> Result<f64, String> {
     if rate.is_finite() && rate >= LOWEST_RATE {
         Ok(rate)
     } else {
-        Err(format!("a rate is finite and at least {LOWEST_RATE} requests per second"))
+        Err(format!("a rate must be finite and at least {LOWEST_RATE} requests per second"))
     }
 }
 
@@ -279,7 +281,7 @@ fn of_check(error: SelfCheckError) -> anyhow::Error {
     }
 }
 
-/// Settings that cannot be are the input's fault.
+/// Impossible settings are bad input.
 fn describe(error: e2e_load::load::Error) -> anyhow::Error {
     use e2e_load::load::Error;
     match error {

@@ -1,4 +1,4 @@
-//! What several verbs share: flags that choose and change the system, the project's root, a runtime, exit codes.
+//! Shared by the verbs: flags that select and change the system, the project's root, a runtime, exit codes.
 
 use std::{
     collections::BTreeMap,
@@ -15,15 +15,15 @@ use e2e_run::{exit::ExitCode, provider::k8s, run::Options};
 /// Flags of every verb.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ProjectArgs {
-    /// Another project's root, with its own manifests and .config/e2e.toml.
+    /// Project root, with its manifests and .config/e2e.toml.
     #[arg(long, global = true, value_name = "DIR", help_heading = "Project")]
     root: Option<PathBuf>,
-    /// Where runs are kept; target/e2e unless set.
+    /// Directory for runs [default: target/e2e].
     #[arg(long, global = true, value_name = "DIR", help_heading = "Project")]
     runs: Option<PathBuf>,
 }
 
-/// The project that this process works on: set once, before the verb runs.
+/// This process's project: set once, before the verb runs.
 static PROJECT: OnceLock<Options> = OnceLock::new();
 
 impl ProjectArgs {
@@ -32,7 +32,7 @@ impl ProjectArgs {
         let root = self.root.as_deref().unwrap_or(otherwise);
         let root = root.canonicalize().with_context(|| format!("cannot use --root {}", root.display()))?;
         let runs = self.runs.map(std::path::absolute).transpose().context("cannot use --runs")?;
-        // The first call wins, and there is only one.
+        // Called once; a second call would be ignored.
         let _ = PROJECT.set(Options { runs, ..Options::new(root) });
         Ok(())
     }
@@ -46,45 +46,45 @@ pub fn project() -> Options {
 /// Flags of every verb that brings a system up.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct SystemArgs {
-    /// Where the system runs: auto takes docker when an engine answers, else local. `e2e` takes several with commas between,
-    /// and compares them.
+    /// Target to run on; auto picks docker if an engine answers, else local. `e2e` accepts several, separated by commas, and
+    /// compares them.
     #[arg(long, default_value = "auto", value_name = "auto|docker|local|k8s", value_parser = parse_targets)]
     target: Targets,
-    /// Directory with patches for the manifests, as kustomize applies them; may be given several times.
+    /// Directory with kustomize-style patches for the manifests; repeatable.
     #[arg(long, value_name = "DIR")]
     overlay: Vec<PathBuf>,
-    /// One environment variable of one component; may be given several times.
+    /// Set an environment variable of a component; repeatable.
     #[arg(long, value_name = "COMPONENT.env.NAME=VALUE")]
     set: Vec<Set>,
-    /// Replicas of one component; may be given several times. A bare number is the backend's.
+    /// Number of replicas of a component; repeatable. A bare number applies to `backend`.
     #[arg(long, value_name = "[COMPONENT=]N", value_parser = parse_replicas)]
     replicas: Vec<(String, u32)>,
-    /// Another configuration than .config/e2e.toml.
+    /// Configuration file [default: .config/e2e.toml].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
     cluster: ClusterArgs,
-    /// Name of the namespace that the run makes in the cluster; `e2e-RUN_ID` unless set.
+    /// Namespace to create in the cluster [default: e2e-RUN_ID].
     #[arg(long, value_name = "NAME")]
     namespace: Option<String>,
-    /// Wait at the end until the namespace is gone.
+    /// Wait until the namespace is deleted.
     #[arg(long)]
     wait: bool,
     /// Id of the run.
     #[arg(long, hide = true)]
     pub(crate) run_id: Option<String>,
-    /// Stay up in this very process.
+    /// Keep the system up in this process.
     #[arg(long, hide = true)]
     pub(crate) hold: bool,
 }
 
-/// Flags that choose a cluster.
+/// Flags that select a cluster.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ClusterArgs {
-    /// Context of the kubeconfig; the current one unless set.
+    /// Kubeconfig context [default: the current one].
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
-    /// The context that may be used although it does not look like a cluster of this machine.
+    /// Allow this context although it does not look like a local cluster.
     #[arg(long, value_name = "CONTEXT")]
     allow_remote: Option<String>,
 }
@@ -108,10 +108,10 @@ pub(crate) struct LoadArgs {
     /// Length of each load suite, such as 30s.
     #[arg(long, value_name = "DURATION", value_parser = e2e_plan::duration::parse_positive)]
     duration: Option<Duration>,
-    /// Agents that share the load where it comes from inside the cluster.
+    /// Number of load agents, when the load is generated inside the cluster.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     agents: u32,
-    /// Where the load comes from: inside the cluster (k8s only, and its default) or this machine.
+    /// Generate the load inside the cluster (k8s only, its default) or on this machine.
     #[arg(long, value_name = "inside|host")]
     load_from: Option<LoadFrom>,
     /// Seed of the clients' data.
@@ -131,7 +131,7 @@ enum LoadFrom {
 pub(crate) struct TargetChoice(Option<Target>);
 
 impl TargetChoice {
-    /// The target; nothing when it is to be chosen.
+    /// The target; `None` for `auto`.
     pub(crate) fn target(self) -> Option<Target> {
         self.0
     }
@@ -147,7 +147,7 @@ pub(crate) fn parse_target(text: &str) -> Result<TargetChoice, String> {
     }
 }
 
-/// Targets as they were named; none leaves the choice to the run.
+/// The named targets; empty for `auto`.
 #[derive(Debug, Clone)]
 struct Targets(Vec<Target>);
 
@@ -156,7 +156,7 @@ fn parse_targets(text: &str) -> Result<Targets, String> {
     for name in text.split(',').filter(|_| text != "auto") {
         let target = name.parse().map_err(|error: e2e_plan::target::UnknownTarget| error.to_string())?;
         if targets.contains(&target) {
-            return Err(format!("`{name}` stands there twice; --repeat runs a target more than once"));
+            return Err(format!("`{name}` is listed twice; use --repeat to run a target more than once"));
         }
         targets.push(target);
     }
@@ -170,15 +170,15 @@ fn parse_replicas(text: &str) -> Result<(String, u32), String> {
 }
 
 impl SystemArgs {
-    /// The targets that were named.
+    /// The named targets.
     pub(crate) fn targets(&self) -> &[Target] {
         &self.target.0
     }
 
-    /// Ends the program when several targets were named for what needs one.
+    /// Exits with a usage error when several targets were named and `what` needs one.
     pub(crate) fn one_target(&self, what: &str) {
         if self.target.0.len() > 1 {
-            let text = format!("{what} leaves one system up, so it takes one target\n");
+            let text = format!("{what} leaves the system running and takes a single target\n");
             clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, text).exit();
         }
     }
@@ -211,7 +211,7 @@ pub fn block_on<T>(work: impl Future<Output = T>) -> Result<T> {
     Ok(runtime.block_on(work))
 }
 
-/// An error with its causes, each once: many a message names its cause already.
+/// An error with its causes, each once: many messages already include their cause.
 pub(crate) fn describe(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {
@@ -224,7 +224,7 @@ pub(crate) fn describe(error: &anyhow::Error) -> String {
     text
 }
 
-/// Input that no parser of the command line could refuse.
+/// Bad input that clap cannot detect.
 #[derive(Debug)]
 pub(crate) struct BadInput(pub(crate) String);
 
@@ -236,7 +236,7 @@ impl std::fmt::Display for BadInput {
 
 impl std::error::Error for BadInput {}
 
-/// An error that ends the command with an exit code of its own.
+/// An error with its own exit code.
 #[derive(Debug)]
 pub struct Ended(pub ExitCode, pub String);
 
@@ -248,7 +248,7 @@ impl std::fmt::Display for Ended {
 
 impl std::error::Error for Ended {}
 
-/// The exit code of an error, by what it is.
+/// The exit code of an error, by its type.
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     let is_input = error.is::<BadInput>()
         || error.is::<e2e_report::run_dir::Error>()
@@ -264,7 +264,7 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     }
 }
 
-/// The run directory that a flag names, the latest one without it.
+/// The run directory that a flag names, or the latest one.
 pub(crate) fn run_directory(run: Option<&Path>) -> Result<e2e_report::run_dir::RunDir> {
     let runs = project().runs();
     let path = match run {
@@ -272,7 +272,7 @@ pub(crate) fn run_directory(run: Option<&Path>) -> Result<e2e_report::run_dir::R
         Some(path) if path.exists() => path.to_owned(),
         Some(id) => runs.join("runs").join(id),
     };
-    e2e_report::run_dir::RunDir::open(&path).context("there is no such run; `cargo xtask e2e` makes one")
+    e2e_report::run_dir::RunDir::open(&path).context("no such run; `cargo xtask e2e` makes one")
 }
 
 #[cfg(test)]

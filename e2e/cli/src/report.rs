@@ -1,4 +1,4 @@
-//! `cargo xtask report`: a report again, from what a run left behind.
+//! `cargo xtask report`: rebuilds a report from a run's evidence.
 
 use std::path::PathBuf;
 
@@ -16,19 +16,19 @@ use e2e_run::{
 
 use crate::options::{BadInput, run_directory};
 
-/// Make the report of a run again from its evidence, or check that it follows from it.
+/// Rebuild a run's report from its evidence, or check it against the evidence.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask report                      # the latest run, as Markdown
-  cargo xtask report --check              # recompute every figure and sentence, and compare
+  cargo xtask report --check              # recompute every figure and sentence and compare
   cargo xtask report 20261123-214501-3f9c --format json")]
 pub(crate) struct Args {
-    /// Id or directory of the run; the latest one unless given.
+    /// Run id or directory [default: the latest run].
     run: Option<PathBuf>,
-    /// Recompute the report and fail when report.json or report.md says anything else.
+    /// Recompute the report and fail if report.json or report.md differs.
     #[arg(long)]
     check: bool,
-    /// What to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Markdown)]
     format: Format,
     /// Print the JSON Schema of report.json instead.
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let directory = run_directory(args.run.as_deref())?;
     if !directory.join(PODS).exists() {
         let text =
-            "left no evidence; `cargo xtask e2e` makes a run that does, and `cargo xtask report RUN` names another one";
+            "left no evidence; name another run with `cargo xtask report RUN`, or make one with `cargo xtask e2e`";
         return Err(BadInput(format!("the run {} {text}", directory.id())).into());
     }
     if args.check {
@@ -59,11 +59,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         let written: Report = directory.read_json(run_dir::REPORT_JSON)?;
         if report != written || markdown::render(&report) != directory.read(run_dir::REPORT_MARKDOWN)? {
             bail!(
-                "the report of {} does not follow from its evidence; `cargo xtask report {0}` makes it again",
+                "the report of {} does not match its evidence; rebuild it with `cargo xtask report {0}`",
                 directory.id()
             );
         }
-        eprintln!("the report of {} follows from its evidence", directory.id());
+        eprintln!("the report of {} matches its evidence", directory.id());
         return Ok(ExitCode::Pass);
     }
     let report = report_again(&directory)?;

@@ -1,4 +1,4 @@
-//! `cargo xtask e2e`: the main job.
+//! `cargo xtask e2e`: up, suites, report, down.
 
 use anyhow::Result;
 use e2e_report::report::summary;
@@ -13,37 +13,37 @@ use crate::{
     up::detach,
 };
 
-/// Bring the system up, run the suites, write a report, take everything down.
+/// Bring the system up, run the suites, write a report, and tear everything down.
 ///
-/// Exit codes: 0 pass, 1 the verdict is fail, 2 bad input, 3 the environment did not come up, 4 interrupted,
-/// 5 incomplete (something was not measured).
+/// Exit codes: 0 pass, 1 fail, 2 bad input, 3 the system did not come up, 4 interrupted, 5 incomplete (something was not
+/// measured).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask e2e
   cargo xtask e2e --target local --duration 10s --clients 10
   cargo xtask e2e --overlay fixtures/overlays/founding-incident
   cargo xtask e2e --set backend.env.BACKEND_POOL_SIZE=1 --keep
-  cargo xtask e2e --target docker,local --duration 20s   # 3 runs of each, in turns, and a comparison
-  cargo xtask e2e --duration 10s --filter 'test(probe) + test(health)'   # only these checks, in nextest's language
-  cargo xtask e2e --update-snapshots   # accept what changed, then review with git diff snapshots/")]
+  cargo xtask e2e --target docker,local --duration 20s   # 3 alternating runs of each, compared
+  cargo xtask e2e --duration 10s --filter 'test(probe) + test(health)'   # only these checks
+  cargo xtask e2e --update-snapshots   # accept changes, then review with git diff snapshots/")]
 pub(crate) struct Args {
     #[command(flatten)]
     system: SystemArgs,
     #[command(flatten)]
     load: LoadArgs,
-    /// Leave the system up, and say how to look into it and how to remove it.
+    /// Leave the system running, and print how to inspect and remove it.
     #[arg(long)]
     keep: bool,
-    /// How often each target runs, in turns; 3 unless set where there are several, because one run says nothing of noise.
+    /// Runs per target, alternating [default: 1, or 3 with several targets, since a single run cannot show run-to-run variance].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000), conflicts_with = "keep")]
     repeat: Option<u32>,
-    /// Run only the checks that match, in nextest's language of filtersets; such a run is not compared with the snapshot.
+    /// Run only checks that match a nextest filterset; skips the snapshot comparison.
     #[arg(long, value_name = "FILTERSET", conflicts_with = "update_snapshots")]
     filter: Option<String>,
-    /// Accept the snapshot as it is now.
+    /// Overwrite the snapshot with this run's result.
     #[arg(long)]
     update_snapshots: bool,
-    /// What standard output gets: a summary, or the whole report as JSON; of several runs, their comparison.
+    /// Print a summary or the report as JSON; for several runs, their comparison.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
@@ -75,16 +75,16 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(outcome.exit)
 }
 
-/// Enough runs for an interval of each figure; more runs make it narrower.
+/// Enough for a confidence interval; more runs narrow it.
 const REPEAT: u32 = 3;
 
-/// Several runs, in turns, and one comparison of them.
+/// Several runs, alternating between targets, and their comparison.
 fn in_turns(args: &Args, options: &Options, repeat: u32, progress: &Progress) -> Result<ExitCode> {
     let show = |outcome: &Outcome| {
         if let Some(report) = &outcome.report {
             let summary = summary::render(report, &progress.elapsed(), wants_colour());
             match args.format {
-                // Standard output is for the comparison.
+                // Standard output is reserved for the comparison.
                 Format::Json => eprintln!("{summary}"),
                 Format::Text => println!("{summary}"),
             }
@@ -112,12 +112,12 @@ fn show(outcome: &Outcome, format: Format, progress: &Progress) -> Result<()> {
     Ok(())
 }
 
-/// What else there is to see of a run.
+/// Prints the snapshot's difference and the report's path.
 fn say_where(outcome: &Outcome) {
     if let Some(difference) = &outcome.snapshot_difference {
         eprintln!("{difference}");
         eprintln!(
-            "the snapshot changed; accept it with `cargo xtask e2e --update-snapshots` and review `git diff snapshots/`"
+            "the snapshot changed; accept it with `cargo xtask e2e --update-snapshots`, then review `git diff snapshots/`"
         );
     }
     eprintln!("report: {}", outcome.directory.join(e2e_report::run_dir::REPORT_MARKDOWN).display());

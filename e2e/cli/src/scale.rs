@@ -1,4 +1,4 @@
-//! `cargo xtask scale`: how the throughput grows with replicas, what limits it, and whether more replicas make it worse.
+//! `cargo xtask scale`: how throughput grows with replicas, what limits it, and whether more replicas make it worse.
 
 mod control;
 mod plot;
@@ -12,7 +12,7 @@ use e2e_load::{
     load::Random,
     scaling::{Point, Study, study},
 };
-use e2e_plan::target::Target;
+use e2e_plan::{target::Target, words::counted};
 use e2e_report::report::{Bottleneck, Report, Verdict};
 use e2e_run::{
     exit::ExitCode,
@@ -23,33 +23,32 @@ use serde::Serialize;
 
 use crate::options::{BadInput, TargetChoice, block_on, describe, parse_target, project};
 
-/// Measure the throughput with different numbers of backends and fit the Universal Scalability Law to it.
+/// Measure throughput at several replica counts and fit the Universal Scalability Law.
 ///
-/// Every level is a whole run of its own: up, suites, report, down. Levels take turns in a random order, so that a machine that
-/// gets slower does not look like a law. With fewer than six levels, or measurements that scatter too much, there is no fit,
-/// and the study says so.
+/// Each level is a complete run: up, suites, report, down. Levels run in random order, so that a machine that slows down over time does
+/// not bias the fit. With fewer than six levels, or too much scatter, nothing is fitted and the study says so.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask scale --target docker
-  cargo xtask scale --target docker --controls   # and what a regression comes from
+  cargo xtask scale --target docker --controls   # also find the cause of a regression
   cargo xtask scale --replicas 1,2,4 --repeat 1 --duration 5s   # three levels: measured, not fitted
 
-Exit codes: as those of e2e, the worst of all runs; 5 when a level could not be measured. A run that cannot be made, or an interrupt,
-ends the study, and what was measured up to then is written")]
+Exit codes: the worst of all runs, as for e2e; 5 if a level could not be measured. A failed run or an interrupt ends the study;
+the results so far are written.")]
 pub(crate) struct Args {
-    /// Numbers of replicas of the backend.
+    /// Replica counts of the backend to measure.
     #[arg(long, value_delimiter = ',', default_value = "1,2,3,4,6,8", value_parser = clap::value_parser!(u32).range(1..=64))]
     replicas: Vec<u32>,
-    /// How often each level is measured.
+    /// Runs per level.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=20))]
     repeat: u32,
-    /// Where the system runs: auto takes docker when an engine answers, else local.
+    /// Target to run on; auto picks docker if an engine answers, else local.
     #[arg(long, default_value = "auto", value_name = "auto|docker|local|k8s", value_parser = parse_target)]
     target: TargetChoice,
-    /// Directory with patches for the manifests; may be given several times.
+    /// Directory with patches for the manifests; repeatable.
     #[arg(long, value_name = "DIR")]
     overlay: Vec<PathBuf>,
-    /// One environment variable of one component; may be given several times.
+    /// Set an environment variable of a component; repeatable.
     #[arg(long, value_name = "COMPONENT.env.NAME=VALUE")]
     set: Vec<e2e_plan::Set>,
     /// Concurrent clients.
@@ -58,30 +57,30 @@ pub(crate) struct Args {
     /// Length of each load suite.
     #[arg(long, default_value = "10s", value_parser = e2e_plan::duration::parse_positive)]
     duration: Duration,
-    /// On docker, measure 4 and 8 replicas also through published ports, and with the same CPU for each replica: whether more replicas
-    /// make it worse because of the bridge, its proxy, or the processors that they share.
+    /// On docker, also measure 4 and 8 replicas through published ports and with a fixed CPU share per replica: tells whether a regression
+    /// comes from the bridge, its proxy, or shared processors.
     #[arg(long)]
     controls: bool,
-    /// Run only the checks that match, in nextest's language of filtersets; one that measures the throughput must be among them.
+    /// Run only checks that match a nextest filterset; it must include one that measures throughput.
     #[arg(long, value_name = "FILTERSET")]
     filter: Option<String>,
-    /// Decides the order of the levels and the bootstrap.
+    /// Seed of the level order and the bootstrap.
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
 
-/// Everything that the study found: `scale.json`.
+/// The study's results: `scale.json`.
 #[derive(Debug, Serialize)]
 struct Found {
     target: String,
-    /// Each run, in the order in which they were made.
+    /// All runs in order.
     runs: Vec<Level>,
-    /// The run that ended the study before its time, if one did.
+    /// The run that ended the study early, if any.
     ended_by: Option<Unmade>,
     study: Study,
 }
 
-/// A run that gave no report.
+/// A run without a report.
 #[derive(Debug, Serialize)]
 struct Unmade {
     replicas: u32,
@@ -93,28 +92,28 @@ struct Unmade {
 #[derive(Debug, Serialize)]
 struct Level {
     replicas: u32,
-    /// What was changed; such a run is no part of the study.
+    /// The changed condition; such a run is not part of the fit.
     control: Option<Control>,
-    /// Its directory, where every figure can be checked.
+    /// Its id, for checking the figures.
     run: String,
-    /// What the run found of the system; the throughput of one that did not pass counts as well.
+    /// The run's verdict; the throughput counts whatever the verdict.
     verdict: Verdict,
     verdict_reason: String,
-    /// Nothing when the throughput could not be measured.
+    /// `None` if throughput was not measured.
     operations_per_second: Option<f64>,
-    /// Operations per second at which the machine's processors would be used up, at this level's cost of an operation.
+    /// Operations per second that would saturate the machine's processors, at this level's cost per operation.
     host_bound: Option<f64>,
     bottleneck: Option<Bottleneck>,
 }
 
 impl Level {
-    /// The run's measurement, when it is one of `control`.
+    /// The run's measurement, if it ran under `control`.
     fn point(&self, control: Option<Control>) -> Option<Point> {
         let throughput = self.operations_per_second.filter(|_| self.control == control)?;
         Some(Point { replicas: self.replicas, throughput })
     }
 
-    /// Where the run would have used the machine up, when it is one of the study: a control costs something else.
+    /// The throughput that would have saturated the machine. Not for controls: their cost per operation differs.
     fn host(&self) -> Option<Point> {
         let throughput = self.host_bound.filter(|_| self.control.is_none())?;
         Some(Point { replicas: self.replicas, throughput })
@@ -128,7 +127,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut failed = None;
     for (number, (replicas, control)) in (1..).zip(&order) {
         let how = control.map(|control| format!(", {}", control.described())).unwrap_or_default();
-        progress.line(format!("scale: run {number} of {} with {replicas} replicas{how}", order.len()));
+        let count = counted(u64::from(*replicas), "replica");
+        progress.line(format!("scale: run {number} of {} with {count}{how}", order.len()));
         match one(args.options(*replicas, *control)?, &progress) {
             Ok((run, exit, report)) => {
                 if control.is_none() {
@@ -137,7 +137,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
                 runs.push(level(*replicas, *control, run, &report));
                 exits.push(exit);
             }
-            // There is nothing to keep.
+            // Nothing to save yet.
             Err(error) if runs.is_empty() => return Err(error),
             Err(error) => {
                 let ended_by = Unmade { replicas: *replicas, control: *control, reason: describe(&error) };
@@ -155,14 +155,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     error.map_or_else(|| Ok(worst(&exits, &found.runs)), Err)
 }
 
-/// One run: its name, how it ended and its report.
+/// One run: its id, exit code and report.
 fn one(options: Options, progress: &Progress) -> Result<(String, ExitCode, Report)> {
     let outcome = block_on(run_once(options, progress))??;
-    let report = outcome.report.context("a run without suites has no throughput")?;
+    let report = outcome.report.context("a run without suites measures no throughput")?;
     Ok((outcome.directory.id(), outcome.exit, report))
 }
 
-/// A fault of the system says more than a figure that is missing.
+/// A fault in the system outranks a missing figure.
 fn worst(exits: &[ExitCode], runs: &[Level]) -> ExitCode {
     let is_complete = runs.iter().all(|run| run.operations_per_second.is_some());
     let incomplete = (!is_complete).then_some(ExitCode::Incomplete);
@@ -171,17 +171,17 @@ fn worst(exits: &[ExitCode], runs: &[Level]) -> ExitCode {
 }
 
 impl Args {
-    /// What is measured in each round.
+    /// The levels and controls of each round.
     fn levels(&self) -> Result<Vec<(u32, Option<Control>)>> {
         let mut distinct = self.replicas.clone();
         distinct.sort_unstable();
         distinct.dedup();
         if distinct.len() != self.replicas.len() {
-            let text = "--replicas names a level twice; --repeat measures all of them again";
+            let text = "--replicas names a level twice; use --repeat to measure levels more than once";
             return Err(BadInput(text.to_owned()).into());
         }
         if self.controls && self.target.target() != Some(Target::Docker) {
-            return Err(BadInput("--controls is about Docker's bridge, so it needs --target docker".to_owned()).into());
+            return Err(BadInput("--controls studies Docker's bridge and needs --target docker".to_owned()).into());
         }
         let own = self.replicas.iter().map(|replicas| (*replicas, None));
         let controls = Control::ALL.into_iter().filter(|_| self.controls);
@@ -207,18 +207,18 @@ impl Args {
     }
 }
 
-/// Where studies are kept.
+/// The directory of all studies.
 fn studies() -> PathBuf {
     project().runs().join("scale")
 }
 
-/// Each level once per round, every round in an order of its own.
+/// Each level once per round, in a new random order each round.
 fn order<T: Copy>(levels: &[T], rounds: u32, seed: u64) -> Vec<T> {
     let mut order = Vec::new();
     for round in 0..rounds {
         let mut random = Random::new(seed, round);
         let mut shuffled = levels.to_vec();
-        // Fisher and Yates.
+        // Fisher-Yates.
         for last in (1..shuffled.len()).rev() {
             shuffled.swap(last, (random.number() % (last as u64 + 1)) as usize);
         }

@@ -1,4 +1,4 @@
-//! `cargo xtask simulate`: what a kubelet will do with the manifests' containers, in virtual time.
+//! `cargo xtask simulate`: predicts in virtual time what a kubelet does with the manifests' containers.
 
 use std::{
     collections::BTreeMap,
@@ -12,37 +12,37 @@ use e2e_kubelet::{
     predict::{Answer, Measured, Timeline, play},
     snapshot::{ContainerReport, Snapshot},
 };
-use e2e_plan::{Component, Input, Plan, Which, duration::human, manifests};
+use e2e_plan::{Component, Input, Plan, Which, duration::human, manifests, words::counted};
 use e2e_report::evidence::PODS;
 use e2e_run::exit::ExitCode;
 
 use crate::options::{project, run_directory};
 
-/// Play the manifests against what a run measured, and print when each pod becomes ready, is killed, crash-loops.
+/// Simulate a kubelet from a run's measurements: when each pod becomes ready, is killed, or crash-loops.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  cargo xtask simulate                                    # an hour, as the latest run behaved
+  cargo xtask simulate                                    # one hour, measured by the latest run
   cargo xtask simulate --overlay fixtures/overlays/founding-incident --for 10m
-  cargo xtask simulate --answer backend.liveness=400      # what if it answered so?
+  cargo xtask simulate --answer backend.liveness=400      # what if it answered 400?
 
-Times are those of a kubelet that looks as often as the manifests say; a run looks more often until all is ready.")]
+Probes follow the periods in the manifests; a real run probes more often until every container is ready.")]
 pub(crate) struct Args {
-    /// How long to play.
+    /// Simulated time.
     #[arg(long = "for", default_value = "1h", value_name = "DURATION", value_parser = e2e_plan::duration::parse_positive)]
     length: Duration,
-    /// Id or directory of the run that measured; the latest one unless given.
+    /// Id or directory of the measured run [default: the latest run].
     #[arg(long, value_name = "RUN")]
     run: Option<PathBuf>,
-    /// Directory with patches for the manifests; may be given several times.
+    /// Directory with patches for the manifests; repeatable.
     #[arg(long, value_name = "DIR")]
     overlay: Vec<PathBuf>,
-    /// What a probe gets instead of what was measured: ok, or a status; may be given several times.
+    /// Replace a probe's measured answer; repeatable.
     #[arg(long, value_name = "COMPONENT.PROBE=ok|STATUS", value_parser = parse_answer)]
     answer: Vec<(String, Which, Answer)>,
 }
 
 fn parse_answer(text: &str) -> Result<(String, Which, Answer), String> {
-    let wrong = || format!("`{text}` is no answer; write it as backend.liveness=400 or backend.readiness=ok");
+    let wrong = || format!("`{text}` is not an answer; write backend.liveness=400 or backend.readiness=ok");
     let (place, what) = text.split_once('=').ok_or_else(wrong)?;
     let (component, which) = place.rsplit_once('.').ok_or_else(wrong)?;
     let which = Which::ALL.into_iter().find(|w| w.to_string() == which).ok_or_else(wrong)?;
@@ -61,19 +61,17 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     for (component, ..) in &args.answer {
         if !plan.components.iter().any(|known| known.name == *component) {
             let names: Vec<&str> = plan.components.iter().map(|component| component.name.as_str()).collect();
-            bail!("--answer: there is no component `{component}`; there are {}", names.join(", "));
+            bail!("--answer: no component `{component}`; components: {}", names.join(", "));
         }
     }
     let directory = run_directory(args.run.as_deref())?;
     let snapshot: Snapshot = directory
         .read_json(PODS)
-        .context("this run measured no pods; `cargo xtask e2e` makes a run that does, and --run names another one")?;
+        .context("this run measured no pods; name another run with --run, or make one with `cargo xtask e2e`")?;
     let reports =
         snapshot.pods.values().flat_map(|pod| &pod.containers).flat_map(|container| container.probes.values());
     if reports.map(|report| report.first_success_ms).all(|first| first.is_none()) {
-        println!(
-            "a cluster does not tell when its probes first succeeded, so that starts take no time in what follows"
-        );
+        println!("note: a cluster does not record when probes first succeeded, so start-up times count as zero");
     }
     let begun = Instant::now();
     let played: Vec<(String, Timeline)> =
@@ -85,13 +83,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             println!("    {:>9.1} s  {what}", at.as_secs_f64());
         }
         if timeline.moments.len() > SHOWN {
-            println!("    ... and {} more moments", timeline.moments.len() - SHOWN);
+            println!("    ... and {} more", timeline.moments.len() - SHOWN);
         }
     }
     println!(
-        "{} of {} pods in {:.1} ms, as run {} measured them",
+        "simulated {} of {} in {:.1} ms, from run {}",
         human(args.length),
-        played.len(),
+        counted(played.len() as u64, "container"),
         took.as_secs_f64() * 1000.0,
         directory.id()
     );
@@ -99,7 +97,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(if well { ExitCode::Pass } else { ExitCode::Fail })
 }
 
-/// A pod that crash-loops for an hour has hundreds of moments that are all alike.
+/// A pod that crash-loops for an hour produces hundreds of identical moments.
 const SHOWN: usize = 24;
 
 fn plan(args: &Args) -> Result<Plan> {
@@ -121,7 +119,7 @@ fn of_component(args: &Args, component: &Component, snapshot: &Snapshot) -> Vec<
     for (name, pod) in pods {
         for container in &component.pod.containers {
             let Some(report) = pod.container(&container.name) else {
-                println!("{name}/{}: the run did not measure it", container.name);
+                println!("{name}/{}: not measured by the run", container.name);
                 continue;
             };
             let mut measured = measured(args, component, report);

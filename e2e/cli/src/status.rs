@@ -1,4 +1,4 @@
-//! `cargo xtask status`: what runs now.
+//! `cargo xtask status`: the pods of a running system.
 
 use std::path::PathBuf;
 
@@ -9,13 +9,13 @@ use e2e_run::exit::ExitCode;
 
 use crate::options::{block_on, run_directory};
 
-/// Show the pods of a running system as `kubectl get pods` would.
+/// Show the pods of a running system, like `kubectl get pods`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  cargo xtask status\n  cargo xtask status --events")]
 pub(crate) struct Args {
-    /// Id or directory of the run; the latest one unless given.
+    /// Run id or directory [default: the latest run].
     run: Option<PathBuf>,
-    /// Also show what happened.
+    /// Also show events.
     #[arg(long)]
     events: bool,
 }
@@ -24,8 +24,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let directory = run_directory(args.run.as_deref())?;
     let environment = Environment::read(&directory.join(run_dir::ENVIRONMENT))?;
     let snapshot = block_on(async {
-        let control = Control::of(&environment).context("this system is down; `cargo xtask up` brings one up")?;
-        control.status().await.context("this system is down; `cargo xtask gc` removes what is left of it")
+        let control = Control::of(&environment).context("this system is down; bring one up with `cargo xtask up`")?;
+        control.status().await.context("this system is down; `cargo xtask gc` removes its leftovers")
     })??;
     println!("{:<16} {:<6} {:<20} {:<9} IP", "NAME", "READY", "STATUS", "RESTARTS");
     for (name, pod) in &snapshot.pods {

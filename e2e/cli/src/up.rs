@@ -1,4 +1,4 @@
-//! `cargo xtask up`: the system without the suites, left running.
+//! `cargo xtask up`: brings the system up and leaves it running.
 
 use std::{
     os::unix::process::CommandExt,
@@ -23,7 +23,7 @@ use crate::{
     options::{SystemArgs, block_on, project},
 };
 
-/// Bring the system up and leave it up.
+/// Bring the system up and leave it running.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask up
@@ -43,12 +43,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(block_on(e2e_run::run::run(options, &Progress::new()))??.exit)
 }
 
-/// Runs this same command in a process of its own that stays when this one ends, and ends once the system is up and, where the
-/// command says so, tested. Ctrl-C or SIGTERM before that stops both.
+/// Runs the same command in a background process and returns once the system is up and, with `--keep`, tested. Ctrl-C or SIGTERM
+/// before that stops both.
 pub(crate) fn detach(run_id: Option<&str>) -> Result<ExitCode> {
     let id = run_id.map_or_else(new_run_id, str::to_owned);
     let run = project().runs().join("runs").join(&id);
-    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let program = std::env::current_exe().context("cannot find the running executable")?;
     let mut arguments: Vec<_> = std::env::args_os().skip(1).collect();
     arguments.push("--hold".into());
     if run_id.is_none() {
@@ -57,7 +57,7 @@ pub(crate) fn detach(run_id: Option<&str>) -> Result<ExitCode> {
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
-        // A group of its own, so that a signal to the terminal's group later does not reach the system that is kept.
+        // Its own group, so that a later signal to the terminal's group does not reach the kept system.
         .process_group(0)
         .spawn()
         .context("cannot start the process that keeps the system")?;
@@ -67,7 +67,7 @@ pub(crate) fn detach(run_id: Option<&str>) -> Result<ExitCode> {
             let look = match (child.try_wait(), std::fs::read_to_string(run.join(HELD))) {
                 (Ok(Some(status)), _) => Look::Done(Err(status.code())),
                 (_, Ok(code)) => Look::Done(Ok(code.trim().parse::<i32>().ok())),
-                _ => Look::NotYet("it is being brought up".to_owned()),
+                _ => Look::NotYet("still starting".to_owned()),
             };
             async { look }
         });
@@ -92,7 +92,7 @@ pub(crate) fn detach(run_id: Option<&str>) -> Result<ExitCode> {
     }
 }
 
-/// Bring-up and suites have their own limits; this one only has to be longer than all of them.
+/// Longer than all limits of bring-up and suites.
 const FOREVER: Duration = Duration::from_secs(24 * 3600);
 
 fn code_of(code: Option<i32>) -> ExitCode {
@@ -109,7 +109,7 @@ fn code_of(code: Option<i32>) -> ExitCode {
 fn say_how_to_use(run: &std::path::Path) -> Result<()> {
     let path = run.join(run_dir::ENVIRONMENT);
     let environment = Environment::read(&path)?;
-    eprintln!("\nThe system is up. Look into it:");
+    eprintln!("\nThe system is up. Inspect it:");
     for endpoint in &environment.services {
         eprintln!("  {:<10} {} (port {})", endpoint.service, endpoint.address, endpoint.port);
     }

@@ -1,29 +1,29 @@
-//! The table of faults: each overlay with what its report must say. Main constant: [`FAULTS`].
+//! The table of faults: each overlay with the findings that its report must have. Main constant: [`FAULTS`].
 
 use e2e_plan::target::Target;
 use e2e_report::diagnose::Code::{self, *};
 use e2e_run::exit::ExitCode;
 
-/// A finding: its code and, when it is about one, its component.
+/// A finding: its code and, if any, its component.
 pub(crate) type Expected = (Code, Option<&'static str>);
 
 /// An overlay and the findings of a run with it.
 pub(crate) struct Fault {
     /// The directory in `fixtures/overlays/`.
     pub(crate) overlay: &'static str,
-    /// What is wrong, in a few words.
+    /// The fault in a few words.
     pub(crate) wrong: &'static str,
-    /// What every target finds. No other code that names a cause may come, but those of `may`.
+    /// Findings required on every target. No other cause may be found, except those of `may`.
     pub(crate) must: &'static [Expected],
-    /// What must be found as well where clients do not reach pods that are not ready.
+    /// Findings also required on targets where clients cannot reach unready pods.
     pub(crate) gated: &'static [Expected],
-    /// Causes that may come as well, with the reason.
+    /// Optional causes, with the reason.
     pub(crate) may: &'static [(Expected, &'static str)],
-    /// Where it can be shown.
+    /// Targets that can show it.
     pub(crate) targets: &'static [Target],
-    /// How its runs end.
+    /// Exit code of its runs.
     pub(crate) end: ExitCode,
-    /// What must be named as the throughput's bottleneck.
+    /// The expected bottleneck of the throughput.
     pub(crate) bottleneck: Option<&'static str>,
 }
 
@@ -39,7 +39,7 @@ const REDIS: Option<&str> = Some("redis");
 pub(crate) const FAULTS: &[Fault] = &[
     Fault {
         overlay: "slow-start",
-        wrong: "the backend needs longer to start than its startup probe allows",
+        wrong: "the backend starts more slowly than its startup probe allows",
         must: &[
             (NotStarted, BACKEND),
             (ProbeFailing, BACKEND),
@@ -55,7 +55,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         overlay: "oom",
-        wrong: "the backend keeps memory of each request and reaches its limit",
+        wrong: "the backend leaks memory with each request until it reaches its limit",
         must: &[(OomKilled, BACKEND), (RestartLoop, BACKEND), (OperationErrors, None)],
         gated: &[],
         may: &[],
@@ -65,7 +65,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         overlay: "pool-exhausted",
-        wrong: "each backend has one database connection, which a registration keeps for a second",
+        wrong: "each backend has one database connection, and a registration holds it for one second",
         must: &[(PoolExhausted, BACKEND), (RegistrationFailures, None)],
         gated: &[],
         may: &[],
@@ -76,7 +76,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         overlay: "session-lookup",
-        wrong: "each backend has one database connection, which each operation keeps for 20 ms",
+        wrong: "each backend has one database connection, and an operation holds it for 20 ms",
         must: &[(PoolExhausted, BACKEND)],
         gated: &[],
         may: &[],
@@ -86,7 +86,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         overlay: "engine-down",
-        wrong: "the engine ends by itself two seconds after each start",
+        wrong: "the engine exits two seconds after each start",
         must: &[(Crashed, ENGINE), (RestartLoop, ENGINE), (OperationErrors, None)],
         gated: &[],
         may: &[],
@@ -96,7 +96,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         overlay: "redis-down",
-        wrong: "nobody runs Redis",
+        wrong: "Redis has no replicas",
         must: &[
             (NoReplicas, REDIS),
             (DependencyDown, BACKEND),
@@ -112,7 +112,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         overlay: "wrong-probe-path",
-        wrong: "the kubelet asks the backend for paths that it does not serve",
+        wrong: "the probes request paths that the backend does not serve",
         must: &[(MethodOrPath, BACKEND), (ProbeFailing, BACKEND), (RestartLoop, BACKEND), (ComponentNotReady, BACKEND)],
         gated: &[(RegistrationFailures, None)],
         may: &[],
@@ -122,7 +122,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         overlay: "founding-incident",
-        wrong: "a Host allow-list, a tight memory limit and a small pool together",
+        wrong: "a Host allow-list, a tight memory limit and a small pool combined",
         must: &[
             (HostAllowList, BACKEND),
             (OomKilled, BACKEND),
@@ -141,7 +141,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         overlay: "host-allow-list",
-        wrong: "the app refuses requests that name the pod's address, which is what a kubelet sends",
+        wrong: "the app rejects requests whose `Host` is the pod's IP, as a kubelet sends them",
         must: &[(HostAllowList, BACKEND), (ProbeFailing, BACKEND), (ComponentNotReady, BACKEND)],
         gated: &[(RegistrationFailures, None)],
         may: &[],
@@ -151,7 +151,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         overlay: "probe-timeout",
-        wrong: "health checks are answered correctly, and later than the probes wait",
+        wrong: "health checks get correct answers, but only after the probe's timeout",
         must: &[(TooSlow, BACKEND), (ProbeFailing, BACKEND), (ComponentNotReady, BACKEND)],
         gated: &[(RegistrationFailures, None)],
         may: &[],
@@ -161,7 +161,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         overlay: "liveness-too-early",
-        wrong: "the backend needs twenty seconds to start, and only a liveness probe waits for it",
+        wrong: "the backend takes twenty seconds to start and has a liveness probe but no startup probe",
         must: &[(NotStarted, BACKEND), (ProbeFailing, BACKEND), (RestartLoop, BACKEND), (ComponentNotReady, BACKEND)],
         gated: &[(RegistrationFailures, None)],
         may: &[],
@@ -171,7 +171,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         overlay: "cpu-limit",
-        wrong: "the backend may use a twentieth of a processor, and needs more under load",
+        wrong: "the backend is limited to 50m of CPU and needs more under load",
         must: &[(CpuThrottled, BACKEND)],
         gated: &[],
         may: &[],
@@ -181,7 +181,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         overlay: "lock",
-        wrong: "each transaction of the engine locks the whole table and keeps the lock",
+        wrong: "each transaction of the engine locks the whole table and holds the lock",
         must: &[],
         gated: &[],
         may: &[],
@@ -191,7 +191,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         overlay: "slow-engine",
-        wrong: "the engine waits before it applies a batch",
+        wrong: "the engine delays each batch",
         must: &[],
         gated: &[],
         may: &[],
@@ -211,7 +211,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         overlay: "image-missing",
-        wrong: "the backend's image is nowhere",
+        wrong: "the backend's image does not exist",
         must: &[(ImageUnavailable, BACKEND), (ComponentNotReady, BACKEND)],
         gated: &[],
         may: &[],
@@ -221,7 +221,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         overlay: "request-too-large",
-        wrong: "the backend asks for more processors than any node has",
+        wrong: "the backend requests more CPU than any node has",
         must: &[(Unschedulable, BACKEND), (ComponentNotReady, BACKEND)],
         gated: &[],
         may: &[],
@@ -231,7 +231,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         overlay: "quota-exceeded",
-        wrong: "the namespace's quota leaves no room for all pods",
+        wrong: "the namespace's quota is too small for all pods",
         must: &[(AdmissionRefused, None)],
         gated: &[],
         may: &[],

@@ -10,14 +10,14 @@ use e2e_plan::Which;
 use e2e_report::environment::ProbeSpec;
 use tokio::time::{Instant, sleep};
 
-/// From one look to the next.
+/// Between two rounds of probes.
 const PAUSE: Duration = Duration::from_millis(250);
-/// How long a container may take to stop, with the longest grace period that is in use, and to be started again.
+/// How long a container may take to stop, including a long grace period, and start again.
 const RESTART_LIMIT: Duration = Duration::from_secs(120);
-/// How much longer than it is asked an instance is left alone, so that its diagnosis meets it as it was.
+/// How much longer than the observation probe kills stay suspended, so that the diagnosis meets the same instance.
 const SLACK: Duration = Duration::from_secs(60);
 
-/// Has a container started again, and sends all its probes from then on until each succeeds, for `limit` at most.
+/// Restarts a container and sends all its probes until each succeeds, for at most `limit`.
 pub(super) async fn watch(
     control: &Control,
     pod: &str,
@@ -36,7 +36,7 @@ pub(super) async fn watch(
         }
         ensure!(
             asked.elapsed() < RESTART_LIMIT,
-            "{pod}/{container} was not started again within {RESTART_LIMIT:?}: {}",
+            "{pod}/{container} did not restart within {RESTART_LIMIT:?}: {}",
             status.state
         );
         sleep(Duration::from_millis(20)).await;
@@ -50,9 +50,9 @@ pub(super) async fn watch(
         }
         sleep(PAUSE).await;
     }
-    // What it answered says that it has not started, or that it had before.
+    // The answers mix two instances.
     if running_since(&report(control, pod, container).await?.status.state) != instance {
-        eprintln!("{pod}/{container} ended by itself while it was asked; `cargo xtask status` and its log say more");
+        eprintln!("{pod}/{container} exited while it was being probed; see `cargo xtask status` and its log");
     }
     Ok(answers)
 }
@@ -68,6 +68,6 @@ async fn report(control: &Control, pod: &str, container: &str) -> Result<Contain
     let snapshot = control.status().await?;
     match snapshot.pod(pod).and_then(|pod| pod.container(container)) {
         Some(report) => Ok(report.clone()),
-        None => bail!("nothing is known of {pod}/{container}"),
+        None => bail!("no such container: {pod}/{container}"),
     }
 }

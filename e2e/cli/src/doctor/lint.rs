@@ -1,4 +1,4 @@
-//! `cargo xtask doctor --lint`: what can be known of probes before anything runs.
+//! `cargo xtask doctor --lint`: checks the probes of manifests before anything runs.
 
 use std::{collections::BTreeMap, path::Path};
 

@@ -1,4 +1,4 @@
-//! What the doctor found, for people. Main function: [`render`].
+//! The doctor's findings as text. Main function: [`render`].
 
 use std::fmt::Write;
 

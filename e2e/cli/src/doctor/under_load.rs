@@ -12,10 +12,10 @@ use e2e_node::{
 use e2e_plan::ProbeAction;
 use e2e_report::environment::Environment;
 
-/// How long clients keep the app busy: a dozen probes fit.
+/// How long clients load the app: long enough for a dozen probes.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// Examines a probe at rest and, where it is one of HTTP, while clients ask its port for `path`, or for its own path.
+/// Examines a probe at rest and, if it is an HTTP probe, while clients request `path`, or the probe's own path, on the same port.
 pub(super) async fn diagnose(
     case: &Case,
     target: &Target,
@@ -31,11 +31,11 @@ pub(super) async fn diagnose(
     let clients = environment.scenario.clients;
     let settings = Settings { clients, duration: BUSY, ..Settings::new(*address) };
     let running = load::start(settings, Fixed::new(&head, None))?;
-    let who = format!("{clients} clients that ask GET {path}");
+    let who = format!("{clients} clients sending GET {path}");
     let mut result = None;
     let load = async { result = Some(running.result().await) };
     let found = diagnose_under_load(case, target, profile, at_rest, &who, load).await;
-    // What the clients got is not the question, but whether they asked is.
-    result.context("the load did not end")??;
+    // The clients' answers do not matter, but the load must have run.
+    result.context("the load did not finish")??;
     Ok(found)
 }

@@ -1,4 +1,4 @@
-//! Several local processes share the load: each is this program again, as an agent.
+//! Shares the load among local processes, each running this program as an agent.
 
 use std::{io::Read, process::Stdio};
 
@@ -40,13 +40,13 @@ pub(super) async fn measure(count: u32, order: &Order, live: &mut Live) -> Resul
     match result {
         Some(result) => Ok(Measured { result, interrupted: false }),
         None => {
-            let text = "interrupted: agents give their figures at the end only, so there are none";
+            let text = "interrupted: agents report only at the end, so there are no figures";
             Err(Ended(ExitCode::Interrupted, text.to_owned()).into())
         }
     }
 }
 
-/// Refuses settings that every agent would refuse, before any is started.
+/// Rejects, before any agent starts, settings that every agent would reject.
 ///
 /// # Errors
 ///
@@ -57,20 +57,20 @@ pub(super) fn check(count: u32, settings: Settings) -> Result<(), load::Error> {
 }
 
 async fn start(token: &str) -> Result<(Child, String)> {
-    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let program = std::env::current_exe().context("cannot find the running executable")?;
     let mut command = Command::new(program);
     command.arg("agent").env(agent::TOKEN, token).env(agent::LISTEN, "127.0.0.1:0");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
-    // Ctrl-C reaches the whole group of a terminal, and it is this program that ends its agents.
+    // Ctrl-C reaches a terminal's whole process group, but this program must end its agents itself.
     command.process_group(0);
     let mut child = command.spawn().context("cannot start an agent")?;
     let output = child.stdout.take().context("an agent has no standard output")?;
-    let line = BufReader::new(output).lines().next_line().await?.context("an agent ended before it listened")?;
+    let line = BufReader::new(output).lines().next_line().await?.context("an agent exited before it listened")?;
     let address = line.strip_prefix("listening on ").with_context(|| format!("an agent said `{line}`"))?;
     Ok((child, address.to_owned()))
 }
 
-/// The hidden verb `agent`: serves its parent until that goes away, which closes standard input.
+/// The hidden verb `agent`: serves its parent until the parent exits and thereby closes standard input.
 pub(crate) fn serve_parent() -> Result<ExitCode> {
     let token = std::env::var(agent::TOKEN).with_context(|| format!("{} is not set", agent::TOKEN))?;
     let address = std::env::var(agent::LISTEN).unwrap_or_else(|_| agent::DEFAULT_LISTEN.to_owned());

@@ -1,4 +1,4 @@
-//! How the load goes, once a second, on standard error: a bar on a terminal, lines elsewhere.
+//! Live progress of the load, once a second on standard error: a bar on a terminal, lines elsewhere.
 
 use std::{
     io::IsTerminal,
@@ -27,7 +27,7 @@ impl Live {
         Self { started: None, before: (Instant::now(), 0), whole, bar }
     }
 
-    /// Shows what has happened since the last time.
+    /// Shows the progress since the last call.
     pub(super) fn show(&mut self, snapshot: &Snapshot) {
         let now = Instant::now();
         let (then, requests) = std::mem::replace(&mut self.before, (now, snapshot.requests));
@@ -47,7 +47,7 @@ impl Live {
         }
     }
 
-    /// Makes room for the result.
+    /// Clears the bar before the result is printed.
     pub(super) fn end(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -57,7 +57,7 @@ impl Live {
 
 fn text(snapshot: &Snapshot, rate: f64, elapsed: Duration) -> String {
     if !snapshot.started {
-        return format!("{} clients set up, {} ready", snapshot.clients_setting_up, snapshot.clients_ready);
+        return format!("{} clients setting up, {} ready", snapshot.clients_setting_up, snapshot.clients_ready);
     }
     let latency = match snapshot.latency_ms_p50.zip(snapshot.latency_ms_p99) {
         Some((p50, p99)) => format!("p50 {p50:.2} ms, p99 {p99:.2} ms, "),
@@ -84,6 +84,6 @@ mod tests {
         let line = text(&snapshot, 2000.4, Duration::from_secs(3));
         assert_eq!(line, "   3 s       2000 requests/s, p50 1.23 ms, p99 10.00 ms, 3 errors");
         let waiting = Snapshot { clients_setting_up: 2, ..Snapshot::default() };
-        assert_eq!(text(&waiting, 0.0, Duration::ZERO), "2 clients set up, 0 ready");
+        assert_eq!(text(&waiting, 0.0, Duration::ZERO), "2 clients setting up, 0 ready");
     }
 }

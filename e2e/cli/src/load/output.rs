@@ -1,4 +1,4 @@
-//! The result for people and for programs.
+//! The result as text and as JSON.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use e2e_load::{
 };
 use serde::Serialize;
 
-/// How the result is printed.
+/// Output format of the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Format {
     /// A few lines.
@@ -19,22 +19,22 @@ pub(super) enum Format {
     Json,
 }
 
-/// The object of `--format json`. Its keys are what other programs rely on.
+/// The object of `--format json`. Other programs rely on its keys.
 #[derive(Debug, Serialize)]
 struct Figures<'a> {
-    /// Those that could begin; the others had given their set-up up, or were late.
+    /// Clients that finished their set-up in time.
     clients_ready: u32,
     clients: u32,
-    /// Answers before the load that were not as expected: steps that are taken `once`.
+    /// Unexpected answers during set-up, that is, to `once` steps.
     set_up_errors: u64,
     requests: u64,
     errors: u64,
     by_status: &'a BTreeMap<u16, u64>,
-    /// Of the window, with any outcome.
+    /// In the window, with any outcome.
     requests_per_second: f64,
-    /// Of successes: from when they were due; without a schedule from when they were sent.
+    /// Of successes, from their scheduled time; without a schedule, from sending.
     latency_ms: Option<Percentiles>,
-    /// Of successes, from when they were sent.
+    /// Of successes, from sending.
     latency_uncorrected_ms: Option<Percentiles>,
     asked_rate: Option<f64>,
     dropped: u64,
@@ -118,12 +118,13 @@ pub(super) fn render(result: &LoadResult<ClientReport>, format: Format) -> Resul
     }
 }
 
-/// One line about the check before the run.
+/// The self-check in one line.
 pub(super) fn self_check(check: &SelfCheck) -> String {
-    let able =
-        check.requests_per_cpu_second.map_or_else(String::new, |able| format!("; a core makes {able:.0} requests/s"));
+    let able = check
+        .requests_per_cpu_second
+        .map_or_else(String::new, |able| format!("; one core generates {able:.0} requests/s"));
     format!(
-        "self-check: p99 {:.1} ms where {:.1} ms is true ({:+.1}%){able}",
+        "self-check: measured p99 {:.1} ms, true p99 {:.1} ms ({:+.1}%){able}",
         check.measured_ms_p99,
         check.expected_ms_p99,
         check.deviation * 100.0

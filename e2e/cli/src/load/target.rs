@@ -1,4 +1,4 @@
-//! What is sent where: a URL, headers and a body become a [`Fixed`] request, or a scenario's name its [`Steps`].
+//! Turns a URL, headers and a body into a [`Fixed`] request, or a scenario's name into its [`Steps`].
 
 use std::{
     net::{SocketAddr, TcpStream},
@@ -21,7 +21,7 @@ use crate::options::{BadInput, Ended, project};
 #[derive(Debug, Clone)]
 pub(super) struct Target(Url);
 
-/// A header as people write it: `name: value`.
+/// A header written as `name: value`.
 #[derive(Debug, Clone)]
 pub(super) struct Header {
     name: String,
@@ -32,7 +32,7 @@ pub(super) fn parse(text: &str) -> Result<Target, String> {
     let remedy = "write http://HOST[:PORT]/PATH or https://...";
     let url = Url::parse(text).map_err(|error| format!("not a URL ({error}): {remedy}"))?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!("the scheme `{}` is not one of http and https: {remedy}", url.scheme()));
+        return Err(format!("the scheme `{}` is neither http nor https: {remedy}", url.scheme()));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err("credentials in the URL are not sent: use --header 'authorization: ...'".to_owned());
@@ -50,8 +50,8 @@ impl FromStr for Header {
 }
 
 impl Target {
-    /// The first address of the host at which somebody listens: `localhost` has two, and a server is mostly at one of them. Each
-    /// is given this long.
+    /// The first of the host's addresses that accepts a connection within `limit`: `localhost` has two, and a server usually
+    /// listens on one.
     pub(super) fn address(&self, limit: Duration) -> Result<SocketAddr> {
         let unknown = |error| BadInput(format!("cannot look up {}: {error}", self.host_and_port()));
         let mut refusals = Vec::new();
@@ -69,7 +69,7 @@ impl Target {
         format!("{}:{}", self.host(), self.0.port_or_known_default().unwrap_or(80))
     }
 
-    /// What a certificate must be for, with https.
+    /// The name that the certificate must match, with https.
     pub(super) fn server_name(&self) -> Option<String> {
         (self.0.scheme() == "https").then(|| self.host().trim_matches(['[', ']']).to_owned())
     }
@@ -79,7 +79,7 @@ impl Target {
         self.0.host_str().unwrap_or_default()
     }
 
-    /// The Host header: the port is left out when it is the scheme's own.
+    /// The Host header, without the scheme's default port.
     fn authority(&self) -> String {
         self.0.port().map_or_else(|| self.host().to_owned(), |port| format!("{}:{port}", self.host()))
     }
@@ -89,7 +89,7 @@ impl Target {
     }
 }
 
-/// The request. A Host header that is given replaces the URL's.
+/// The request. A given Host header replaces the URL's.
 pub(super) fn request(target: &Target, method: &str, body: Option<&str>, headers: &[Header]) -> Result<Fixed> {
     let bad = |error: e2e_load::load::InvalidRequest| BadInput(error.to_string());
     let is_host = |header: &&Header| header.name.eq_ignore_ascii_case("host");
@@ -98,7 +98,7 @@ pub(super) fn request(target: &Target, method: &str, body: Option<&str>, headers
     for header in headers.iter().filter(|header| !is_host(header)) {
         let name = header.name.to_ascii_lowercase();
         if matches!(name.as_str(), "content-length" | "transfer-encoding" | "connection") {
-            return Err(BadInput(format!("the header `{name}` is the generator's own: leave it out")).into());
+            return Err(BadInput(format!("the generator sets the header `{name}` itself: leave it out")).into());
         }
         head = head.header(&header.name, &header.value).map_err(bad)?;
     }
@@ -112,11 +112,11 @@ pub(super) fn request(target: &Target, method: &str, body: Option<&str>, headers
     Ok(Fixed::new(&head, body.as_deref()))
 }
 
-/// The steps of a scenario in the configuration, for the URL's host.
+/// The steps of a configured scenario, for the URL's host.
 pub(super) fn steps(target: &Target, name: &str) -> Result<Steps> {
     if target.path_and_query() != "/" {
         return Err(
-            BadInput("the steps of a --scenario have paths of their own: leave the URL's out".to_owned()).into()
+            BadInput("a --scenario's steps bring their own paths: leave the path out of the URL".to_owned()).into()
         );
     }
     let config = project().read_config().map_err(e2e_run::run::Error::from)?;
@@ -124,10 +124,10 @@ pub(super) fn steps(target: &Target, name: &str) -> Result<Steps> {
     let Some(scenario) = scenarios.get(name) else {
         let names: Vec<&str> = scenarios.keys().map(String::as_str).collect();
         let there =
-            if names.is_empty() { "there is none".to_owned() } else { format!("there is {}", names.join(", ")) };
+            if names.is_empty() { "none is declared".to_owned() } else { format!("declared: {}", names.join(", ")) };
         return Err(BadInput(format!("no scenario [load.{name}] in .config/e2e.toml; {there}")).into());
     };
-    // No other run has registered under such a name.
+    // A fresh id, so that names do not collide with those of earlier runs.
     Ok(scenario.steps(name, &target.authority(), &new_run_id()))
 }
 
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_is_looked_for_where_somebody_listens() {
+    fn the_address_is_the_one_that_accepts_connections() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let target = parse(&format!("http://localhost:{}/", address.port())).unwrap();
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_target_says_why() {
+    fn invalid_targets_say_why() {
         assert!(parse("127.0.0.1:80").unwrap_err().starts_with("not a URL"));
         assert!(parse("localhost:80/x").unwrap_err().starts_with("the scheme `localhost`"));
         assert!(parse("ftp://x/").unwrap_err().starts_with("the scheme `ftp`"));

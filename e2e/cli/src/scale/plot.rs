@@ -1,4 +1,4 @@
-//! The study as a picture: [`svg`]. Points, the fitted law with its intervals, and the host's limit at each level.
+//! The study as a plot: [`svg`]. Measured points, the fitted law with its intervals, and the host's limit at each level.
 
 use std::fmt::Write as _;
 
@@ -7,13 +7,13 @@ use e2e_load::scaling::{Point, Study, levels, mean};
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 400.0;
 const MARGIN: f64 = 60.0;
-/// Lines across the plot, at most: enough to read a figure off.
+/// Maximum number of grid lines: enough to read values off.
 const GRID: f64 = 5.0;
-/// Half of the length of a level's mark: longer than a point is wide, and shorter than levels are apart.
+/// Half the length of a level's mark: wider than a point, narrower than the gap between levels.
 const MARK: f64 = 14.0;
 
-/// A plot of throughput by replicas. `hosts` are where each run would have used the machine's processors up: what an operation costs
-/// them differs by level, so each level has a limit of its own.
+/// Plots throughput by replicas. `hosts` holds the throughput at which each run would have saturated the machine's processors; the
+/// cost per operation differs by level, and so does the limit.
 pub(super) fn svg(points: &[Point], study: &Study, hosts: &[Point]) -> String {
     let most_replicas = points.iter().map(|point| point.replicas).max().unwrap_or(1);
     let highest = points.iter().chain(hosts).map(|point| point.throughput).fold(1.0, f64::max);
@@ -72,7 +72,7 @@ pub(super) fn svg(points: &[Point], study: &Study, hosts: &[Point]) -> String {
     svg + "</svg>\n"
 }
 
-/// The next of 1, 2, 5, 10, 20, ... that is no less.
+/// Rounds up to the next of 1, 2, 5, 10, 20, ...
 fn round_up(figure: f64) -> f64 {
     let power = 10f64.powf(figure.log10().floor());
     let digit = [1.0, 2.0, 5.0].into_iter().find(|digit| digit * power >= figure);

@@ -1,13 +1,14 @@
-//! The study for people, as Markdown: [`render`].
+//! The study as Markdown: [`render`].
 
 use std::collections::BTreeSet;
 
 use e2e_load::scaling::{Fit, Point, Study, levels, mean};
+use e2e_plan::words::counted;
 use e2e_report::report::Verdict;
 
 use super::{Found, Level, control::Control};
 
-/// What the founding report expected, in operations per second: by replicas, from and to.
+/// The founding report's expectations: replicas, lowest and highest operations per second.
 const FOUNDING: [(u32, f64, f64); 2] = [(2, 1600.0, 2000.0), (4, 3200.0, 4000.0)];
 
 pub(super) fn render(found: &Found, points: &[Point]) -> String {
@@ -31,19 +32,24 @@ pub(super) fn render(found: &Found, points: &[Point]) -> String {
         Study::Abstained(reason) => lines.push(format!("No law was fitted: {reason}.")),
     }
     let unmeasured = found.runs.iter().filter(|run| run.operations_per_second.is_none());
-    lines.extend(unmeasured.map(|run| format!("Not measured: {} replicas in {}.", run.replicas, run.run)));
+    lines.extend(unmeasured.map(|run| format!("Not measured: {} in {}.", replicas(run.replicas), run.run)));
     lines.extend(found.ended_by.iter().map(|run| {
         let how = run.control.map_or_else(String::new, |control| format!(", {}", control.described()));
-        format!("The run with {} replicas{how} ended the study, and was not measured: {}.", run.replicas, run.reason)
+        format!("The run with {}{how} failed and ended the study: {}.", replicas(run.replicas), run.reason)
     }));
     lines.extend(found.runs.iter().filter(|run| run.verdict != Verdict::Pass).map(|run| {
-        format!("Verdict {}: {} replicas in {} ({}).", word(run.verdict), run.replicas, run.run, run.verdict_reason)
+        let level = replicas(run.replicas);
+        format!("Verdict {}: {level} in {} ({}).", word(run.verdict), run.run, run.verdict_reason)
     }));
     lines.extend(bottlenecks(found));
     lines.push(String::new());
     lines.extend(founding(points));
     lines.extend(controls(found));
     lines.join("\n")
+}
+
+fn replicas(count: u32) -> String {
+    counted(u64::from(count), "replica")
 }
 
 fn row(level: u32, found: &Found, points: &[Point], fit: Option<&Fit>) -> String {
@@ -61,7 +67,7 @@ fn row(level: u32, found: &Found, points: &[Point], fit: Option<&Fit>) -> String
     format!("| {level} | {measured:.0} | {low:.0} to {high:.0} | {fitted} | {linearity} | {names} | {verdicts} |")
 }
 
-/// How many runs of a level came to which verdict.
+/// The number of runs of a level by verdict.
 fn verdicts(found: &Found, level: u32) -> String {
     let count = |verdict| {
         let of_level = |run: &&Level| run.replicas == level && run.control.is_none() && run.verdict == verdict;
@@ -84,10 +90,10 @@ fn law(fit: &Fit) -> Vec<String> {
     let Fit { law, lambda, sigma, kappa, peak, peak_interval, .. } = fit;
     let peak = match peak {
         Some(peak) if peak_interval.high.is_finite() => format!(
-            "Throughput is highest at {peak:.1} replicas (95%: {:.1} to {:.1}).",
+            "Throughput peaks at {peak:.1} replicas (95%: {:.1} to {:.1}).",
             peak_interval.low, peak_interval.high
         ),
-        Some(_) | None => "The measurements do not say where throughput is highest.".to_owned(),
+        Some(_) | None => "The measurements do not show where throughput peaks.".to_owned(),
     };
     vec![
         format!(
@@ -99,7 +105,7 @@ fn law(fit: &Fit) -> Vec<String> {
     ]
 }
 
-/// Each bottleneck once, with the evidence of the first run that met it.
+/// Each bottleneck once, with the evidence of the first run that showed it.
 fn bottlenecks(found: &Found) -> Vec<String> {
     let mut lines: Vec<(String, String)> = Vec::new();
     for run in &found.runs {
@@ -108,15 +114,15 @@ fn bottlenecks(found: &Found) -> Vec<String> {
             && !lines.iter().any(|(name, _)| *name == bottleneck.name)
         {
             let text =
-                format!("- {}: {} ({} replicas, {})", bottleneck.name, bottleneck.evidence, run.replicas, run.run);
+                format!("- {}: {} ({}, {})", bottleneck.name, bottleneck.evidence, replicas(run.replicas), run.run);
             lines.push((bottleneck.name.clone(), text));
         }
     }
-    let heading = ["".to_owned(), "What limited it:".to_owned(), String::new()];
+    let heading = ["".to_owned(), "Bottlenecks:".to_owned(), String::new()];
     heading.into_iter().chain(lines.into_iter().map(|(_, line)| line)).collect()
 }
 
-/// The founding report's expectations, with what was measured.
+/// The founding report's expectations beside the measurements.
 fn founding(points: &[Point]) -> Vec<String> {
     let mut lines =
         vec!["| the founding report | expected operations/s | measured |".to_owned(), "| --- | --- | --- |".to_owned()];
@@ -124,11 +130,14 @@ fn founding(points: &[Point]) -> Vec<String> {
         let measured = mean(points, replicas).map_or("not measured".to_owned(), |measured| format!("{measured:.0}"));
         lines.push(format!("| {replicas} replicas | {low:.0} to {high:.0} | {measured} |"));
     }
-    lines.push(format!("| 8 replicas regress, there on Docker's bridge | less than with 4 | {} |", regression(points)));
+    lines.push(format!(
+        "| 8 replicas regress (claimed for Docker's bridge) | less than with 4 | {} |",
+        regression(points)
+    ));
     lines
 }
 
-/// The same comparison with one thing changed, where that was measured.
+/// The same comparison under each measured control.
 fn controls(found: &Found) -> Vec<String> {
     let row = |control: &Control| {
         let points: Vec<Point> = found.runs.iter().filter_map(|run| run.point(Some(*control))).collect();
@@ -143,14 +152,14 @@ fn controls(found: &Found) -> Vec<String> {
     Control::ALL.iter().filter(was_asked).map(row).collect()
 }
 
-/// What limited some of the runs, each name once; a run of too few figures leaves it open.
+/// The bottlenecks of some runs, each name once; "not measured" when no run identified one.
 fn limits(found: &Found, of: impl Fn(&Level) -> bool) -> String {
     let runs = found.runs.iter().filter(|run| of(run));
     let names: BTreeSet<&str> = runs.filter_map(|run| Some(run.bottleneck.as_ref()?.name.as_str())).collect();
     if names.is_empty() { "not measured".to_owned() } else { names.into_iter().collect::<Vec<_>>().join(", ") }
 }
 
-/// Whether 8 replicas do less than 4, and whether the runs of both levels are apart.
+/// Whether 8 replicas reach less than 4, and whether the runs of both levels do not overlap.
 fn regression(points: &[Point]) -> String {
     let Some((four, eight)) = mean(points, 4).zip(mean(points, 8)) else {
         return "not measured".to_owned();
@@ -159,10 +168,12 @@ fn regression(points: &[Point]) -> String {
     let ratio = eight / four;
     let are_apart = of(8).fold(0.0, f64::max) < of(4).fold(f64::INFINITY, f64::min);
     match () {
-        () if of(4).count() < 2 || of(8).count() < 2 => format!("{ratio:.2} of it, from too few runs to say"),
-        () if are_apart => format!("yes: {ratio:.2} of it in every run"),
-        () if ratio >= 1.0 => format!("no: {ratio:.2} of it"),
-        () => format!("not shown: {ratio:.2} of it, within what runs differ by"),
+        () if of(4).count() < 2 || of(8).count() < 2 => {
+            format!("{ratio:.2} times the throughput of 4, too few runs to tell")
+        }
+        () if are_apart => format!("yes: {ratio:.2} times the throughput of 4, in every run"),
+        () if ratio >= 1.0 => format!("no: {ratio:.2} times the throughput of 4"),
+        () => format!("not shown: {ratio:.2} times the throughput of 4, within run-to-run variance"),
     }
 }
 
@@ -203,14 +214,20 @@ mod tests {
     fn a_regression_is_only_claimed_when_runs_are_apart() {
         assert_eq!(
             regression(&[point(4, 100.0), point(4, 110.0), point(8, 80.0), point(8, 90.0)]),
-            "yes: 0.81 of it in every run"
+            "yes: 0.81 times the throughput of 4, in every run"
         );
         assert_eq!(
             regression(&[point(4, 100.0), point(4, 110.0), point(8, 80.0), point(8, 105.0)]),
-            "not shown: 0.88 of it, within what runs differ by"
+            "not shown: 0.88 times the throughput of 4, within run-to-run variance"
         );
-        assert_eq!(regression(&[point(4, 100.0), point(4, 100.0), point(8, 120.0), point(8, 120.0)]), "no: 1.20 of it");
-        assert_eq!(regression(&[point(4, 100.0), point(8, 80.0)]), "0.80 of it, from too few runs to say");
+        assert_eq!(
+            regression(&[point(4, 100.0), point(4, 100.0), point(8, 120.0), point(8, 120.0)]),
+            "no: 1.20 times the throughput of 4"
+        );
+        assert_eq!(
+            regression(&[point(4, 100.0), point(8, 80.0)]),
+            "0.80 times the throughput of 4, too few runs to tell"
+        );
         assert_eq!(regression(&[point(4, 100.0)]), "not measured");
     }
 }
