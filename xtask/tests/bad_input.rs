@@ -111,13 +111,14 @@ impl Project {
 }
 
 #[rstest]
-#[case::unknown_key("[scenario]\nclient = 3\n", &[".config/e2e.toml:2:1: ", "unknown field `client`", "`clients`", "correct or remove it"])]
+#[case::unknown_key("[scenario.a]\nclient = 3\n", &[".config/e2e.toml:2:1: ", "unknown field `client`", "did you mean `clients`?", "correct or remove it"])]
+#[case::without_a_name("[scenario]\nclients = 3\n", &[".config/e2e.toml:2:11: ", "a table with the scenario's name", "[scenario.checkout]"])]
 #[case::wrong_type("bring_up = 60\n", &[".config/e2e.toml:1:12: ", "expected a string", "correct or remove it"])]
 #[case::no_unit("bring_up = '60'\n", &[".config/e2e.toml:1:12: ", "`60` is not a duration", "such as 250ms, 60s or 5m"])]
 #[case::not_toml("[scenario\n", &[".config/e2e.toml:1:10: ", "correct or remove it"])]
-#[case::no_clients("[scenario]\nclients = 0\n", &[".config/e2e.toml:2:1: ", "scenario.clients is 0", "from 1 to 20000"])]
-#[case::no_time("[scenario]\nthroughput = '0s'\n", &[".config/e2e.toml:2:1: ", "scenario.throughput is 0s", "longer than zero"])]
-#[case::negative_line("[thresholds]\nthroughput_latency_ms_p99_max = -1.0\n", &[".config/e2e.toml:2:1: ", "from 0 up"])]
+#[case::no_clients("[scenario.a]\nclients = 0\n", &[".config/e2e.toml:2:1: ", "scenario.a: clients is 0", "from 1 to 20000"])]
+#[case::no_time("[scenario.a]\nduration = '0s'\n", &[".config/e2e.toml:2:1: ", "scenario.a: duration is 0s", "longer than zero"])]
+#[case::negative_line("[scenario.a]\nthresholds.latency_ms_p99_max = -1.0\nsteps = [{ name = 'x', path = '/' }]\n", &[".config/e2e.toml:2:12: ", "from 0 up"])]
 #[case::no_such_service("entrance = 'ngnix'\n", &["entrance is `ngnix`", "Services of the manifests: redis"])]
 #[case::no_such_directory("manifests = 'manifest'\n", &["/manifest: there is no such file or directory", "check the path"])]
 fn a_configuration_that_makes_no_sense(#[case] config: &str, #[case] phrases: &[&str]) {
@@ -142,10 +143,11 @@ fn manifests_that_make_no_sense(#[case] old: &str, #[case] new: &str, #[case] ph
 }
 
 #[rstest]
-#[case::no_clients(&["--clients", "0"], &["scenario.clients is 0", "from 1 to 20000"])]
-#[case::clients_without_end(&["--clients", "1000000"], &["scenario.clients is 1000000", "from 1 to 20000"])]
+#[case::no_clients(&["--clients", "0"], &["'0' for '--clients", "1..=20000"])]
+#[case::clients_without_end(&["--clients", "1000000"], &["'1000000' for '--clients", "1..=20000"])]
 #[case::no_time(&["--duration", "0s"], &["'0s' for '--duration", "longer than zero"])]
 #[case::no_unit(&["--duration", "60"], &["'60' for '--duration", "such as 250ms, 60s or 5m"])]
+#[case::no_such_scenario(&["--scenario", "order"], &["no scenario [scenario.order]", "there is none"])]
 #[case::no_such_target(&["--target", "podman"], &["there is no target `podman`", "docker, local or k8s"])]
 #[case::no_such_component(&["--set", "rediss.env.A=b"], &["--set rediss.env.A", "did you mean `redis`?"])]
 #[case::no_such_variable(&["--set", "redis.A=b"], &["`redis.A` does not name an environment variable", "component.env.NAME=value"])]

@@ -8,10 +8,7 @@ use std::{
     process::{Command, Output},
 };
 
-use e2e_report::{
-    report::SCHEMA,
-    request::{Scenario, Thresholds},
-};
+use e2e_report::{report::SCHEMA, request::Thresholds};
 use serde_json::json;
 
 fn xtask(runs: &Path, arguments: &[&str]) -> Output {
@@ -22,14 +19,13 @@ fn xtask(runs: &Path, arguments: &[&str]) -> Output {
 fn leave_report(runs: &Path, id: &str, target: &str, up_ms: u64) {
     let host = json!({ "cpus": 2, "memory_bytes": 1, "kernel": "Linux" });
     let request = json!({
-        "started_at": "", "scenario": Scenario::default(), "thresholds": Thresholds::default(), "overlays": [], "sets": [], "host": host,
+        "started_at": "", "scenarios": {}, "thresholds": Thresholds::default(), "overlays": [], "sets": [], "host": host,
     });
     let report = json!({
         "schema": SCHEMA, "run_id": id, "target": target, "verdict": "pass", "verdict_reason": "", "started_at": "",
         "duration_ms": 1, "host": host, "request": request,
         "environment": { "provider": "none", "up_ms": up_ms, "ready": true, "warnings": [], "entrance": "nginx" },
-        "components": [], "probes": [], "predictions": [], "suites": [], "registration": null, "throughput": null, "conservation": null,
-        "expected": null, "thresholds": [], "findings": [],
+        "components": [], "probes": [], "predictions": [], "suites": [], "scenarios": [], "thresholds": [], "findings": [],
     });
     let directory = runs.join("runs").join(id);
     fs::create_dir_all(&directory).unwrap();

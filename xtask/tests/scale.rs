@@ -15,7 +15,9 @@ use support::{Running, leave_project, said, wait_until};
 fn scale(root: &Path, more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
     command.arg("--root").arg(root).arg("--runs").arg(root.join("runs"));
-    command.args(["scale", "--target", "local", "--replicas", "1,2", "--repeat", "1"]).args(more);
+    command
+        .args(["scale", "--component", "backend", "--target", "local", "--replicas", "1,2", "--repeat", "1"])
+        .args(more);
     command.env_remove("CARGO_TARGET_DIR").stdin(Stdio::null());
     command
 }

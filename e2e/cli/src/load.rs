@@ -33,7 +33,7 @@ pub(crate) use agents::serve_parent;
 #[command(after_help = "Examples:
   cargo xtask load --url http://127.0.0.1:8080/health
   cargo xtask load --url http://127.0.0.1:8080/ --rate 2000 --format json
-  cargo xtask load --url http://127.0.0.1:8080 --scenario operations
+  cargo xtask load --url http://127.0.0.1:8080 --scenario throughput
   cargo xtask load --url https://localhost:8443/items --method POST --body '{\"n\":1}' --header 'content-type: application/json'
 
 Exit codes: 0 all answers as expected, 1 some were not, 2 bad input, 3 nothing could be sent, 4 interrupted (prints the

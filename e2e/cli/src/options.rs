@@ -56,8 +56,8 @@ pub(crate) struct SystemArgs {
     /// Set an environment variable of a component; repeatable.
     #[arg(long, value_name = "COMPONENT.env.NAME=VALUE")]
     set: Vec<Set>,
-    /// Number of replicas of a component; repeatable. A bare number applies to `backend`.
-    #[arg(long, value_name = "[COMPONENT=]N", value_parser = parse_replicas)]
+    /// Number of replicas of a component; repeatable.
+    #[arg(long, value_name = "COMPONENT=N", value_parser = parse_replicas)]
     replicas: Vec<(String, u32)>,
     /// Configuration file [default: .config/e2e.toml].
     #[arg(long, value_name = "FILE")]
@@ -102,10 +102,13 @@ impl ClusterArgs {
 /// Flags that change the load.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct LoadArgs {
-    /// Concurrent clients of both load suites.
-    #[arg(long, value_name = "N")]
+    /// Run only this scenario; repeatable.
+    #[arg(long = "scenario", value_name = "NAME")]
+    scenarios: Vec<String>,
+    /// Concurrent clients of each scenario.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20_000))]
     clients: Option<u32>,
-    /// Length of each load suite, such as 30s.
+    /// Length of each scenario, such as 30s.
     #[arg(long, value_name = "DURATION", value_parser = e2e_plan::duration::parse_positive)]
     duration: Option<Duration>,
     /// Number of load agents, when the load is generated inside the cluster.
@@ -164,8 +167,8 @@ fn parse_targets(text: &str) -> Result<Targets, String> {
 }
 
 fn parse_replicas(text: &str) -> Result<(String, u32), String> {
-    let (component, count) = text.split_once('=').unwrap_or(("backend", text));
-    let count = count.parse().map_err(|_| format!("`{count}` is not a number of replicas; write N or COMPONENT=N"))?;
+    let (component, count) = text.split_once('=').ok_or("write COMPONENT=N")?;
+    let count = count.parse().map_err(|_| format!("`{count}` is not a number of replicas; write COMPONENT=N"))?;
     Ok((component.to_owned(), count))
 }
 
@@ -192,6 +195,7 @@ impl SystemArgs {
             overlays: self.overlay.clone(),
             sets: self.set.clone(),
             replicas: self.replicas.iter().cloned().collect::<BTreeMap<_, _>>(),
+            scenarios: load.map_or_else(Vec::new, |load| load.scenarios.clone()),
             clients: load.and_then(|load| load.clients),
             duration: load.and_then(|load| load.duration),
             seed: load.and_then(|load| load.seed),

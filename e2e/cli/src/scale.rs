@@ -23,20 +23,26 @@ use serde::Serialize;
 
 use crate::options::{BadInput, TargetChoice, block_on, describe, parse_target, project};
 
-/// Measure throughput at several replica counts and fit the Universal Scalability Law.
+/// Measure a scenario's rate with different numbers of replicas of a component and fit the Universal Scalability Law to it.
 ///
 /// Each level is a complete run: up, suites, report, down. Levels run in random order, so that a machine that slows down over time does
 /// not bias the fit. With fewer than six levels, or too much scatter, nothing is fitted and the study says so.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  cargo xtask scale --target docker
-  cargo xtask scale --target docker --controls   # also find the cause of a regression
-  cargo xtask scale --replicas 1,2,4 --repeat 1 --duration 5s   # three levels: measured, not fitted
+  cargo xtask scale --component backend --target docker
+  cargo xtask scale --component backend --target docker --controls   # and what a regression comes from
+  cargo xtask scale --component backend --replicas 1,2,4 --repeat 1 --duration 5s   # three levels: measured, not fitted
 
 Exit codes: the worst of all runs, as for e2e; 5 if a level could not be measured. A failed run or an interrupt ends the study;
 the results so far are written.")]
 pub(crate) struct Args {
-    /// Replica counts of the backend to measure.
+    /// The component whose replicas grow.
+    #[arg(long, value_name = "NAME")]
+    component: String,
+    /// The scenario whose rate is studied; the only one whose clients send as fast as the system answers unless set. No other runs.
+    #[arg(long, value_name = "NAME")]
+    scenario: Option<String>,
+    /// Numbers of replicas of it.
     #[arg(long, value_delimiter = ',', default_value = "1,2,3,4,6,8", value_parser = clap::value_parser!(u32).range(1..=64))]
     replicas: Vec<u32>,
     /// Runs per level.
@@ -54,7 +60,7 @@ pub(crate) struct Args {
     /// Concurrent clients.
     #[arg(long, value_name = "N")]
     clients: Option<u32>,
-    /// Length of each load suite.
+    /// Length of the scenario.
     #[arg(long, default_value = "10s", value_parser = e2e_plan::duration::parse_positive)]
     duration: Duration,
     /// On docker, also measure 4 and 8 replicas through published ports and with a fixed CPU share per replica: tells whether a regression
@@ -99,9 +105,9 @@ struct Level {
     /// The run's verdict; the throughput counts whatever the verdict.
     verdict: Verdict,
     verdict_reason: String,
-    /// `None` if throughput was not measured.
-    operations_per_second: Option<f64>,
-    /// Operations per second that would saturate the machine's processors, at this level's cost per operation.
+    /// Nothing when the throughput could not be measured.
+    requests_per_second: Option<f64>,
+    /// Requests per second at which the machine's processors would be used up, at this level's cost of a request.
     host_bound: Option<f64>,
     bottleneck: Option<Bottleneck>,
 }
@@ -109,7 +115,7 @@ struct Level {
 impl Level {
     /// The run's measurement, if it ran under `control`.
     fn point(&self, control: Option<Control>) -> Option<Point> {
-        let throughput = self.operations_per_second.filter(|_| self.control == control)?;
+        let throughput = self.requests_per_second.filter(|_| self.control == control)?;
         Some(Point { replicas: self.replicas, throughput })
     }
 
@@ -164,7 +170,7 @@ fn one(options: Options, progress: &Progress) -> Result<(String, ExitCode, Repor
 
 /// A fault in the system outranks a missing figure.
 fn worst(exits: &[ExitCode], runs: &[Level]) -> ExitCode {
-    let is_complete = runs.iter().all(|run| run.operations_per_second.is_some());
+    let is_complete = runs.iter().all(|run| run.requests_per_second.is_some());
     let incomplete = (!is_complete).then_some(ExitCode::Incomplete);
     let order = [ExitCode::Fail, ExitCode::NotUp, ExitCode::Incomplete];
     order.into_iter().find(|code| exits.contains(code) || incomplete == Some(*code)).unwrap_or(ExitCode::Pass)
@@ -189,12 +195,31 @@ impl Args {
         Ok(own.chain(controls).collect())
     }
 
+    /// The scenario whose rate is studied.
+    fn scenario(&self) -> Result<String> {
+        let config = project().read_config().map_err(e2e_run::run::Error::from)?;
+        if let Some(name) = &self.scenario {
+            config.scenario(name).map_err(e2e_run::run::Error::from)?;
+            return Ok(name.clone());
+        }
+        let pressing = config.scenario.iter().filter(|(_, scenario)| scenario.is_pressing());
+        match &pressing.map(|(name, _)| name.as_str()).collect::<Vec<_>>()[..] {
+            [only] => Ok((*only).to_owned()),
+            [] => Err(BadInput(
+                "no scenario's clients send as fast as the system answers: name one with --scenario".to_owned(),
+            )
+            .into()),
+            several => Err(BadInput(format!("which scenario: --scenario {}", several.join(" or --scenario "))).into()),
+        }
+    }
+
     fn options(&self, replicas: u32, control: Option<Control>) -> Result<Options> {
         let mut options = Options {
             target: self.target.target(),
             overlays: self.overlay.clone(),
             sets: self.set.clone(),
-            replicas: [("backend".to_owned(), replicas)].into(),
+            replicas: [(self.component.clone(), replicas)].into(),
+            scenarios: vec![self.scenario()?],
             clients: self.clients,
             duration: Some(self.duration),
             filter: self.filter.clone(),
@@ -228,17 +253,17 @@ fn order<T: Copy>(levels: &[T], rounds: u32, seed: u64) -> Vec<T> {
 }
 
 fn level(replicas: u32, control: Option<Control>, run: String, report: &Report) -> Level {
-    let operations_per_second =
-        report.throughput.as_ref().map(|throughput| throughput.operations_per_second).filter(|rate| *rate > 0.0);
+    let scenario = report.scenarios.first();
+    let rate = scenario.and_then(|scenario| scenario.figures.rate_per_second).filter(|rate| *rate > 0.0);
     Level {
         replicas,
         control,
         run,
         verdict: report.verdict,
         verdict_reason: report.verdict_reason.clone(),
-        operations_per_second,
-        host_bound: report.expected.as_ref().map(|expected| expected.host_bound),
-        bottleneck: report.bottleneck.clone(),
+        requests_per_second: rate,
+        host_bound: scenario.and_then(|scenario| Some(scenario.expected.as_ref()?.host_bound)),
+        bottleneck: scenario.and_then(|scenario| scenario.bottleneck.clone()),
     }
 }
 
@@ -285,8 +310,17 @@ mod tests {
 
     #[test]
     fn controls_are_measured_in_every_round_beside_the_levels() {
-        let mut args =
-            Line::try_parse_from(["scale", "--target", "docker", "--replicas", "4,8", "--controls"]).unwrap();
+        let mut args = Line::try_parse_from([
+            "scale",
+            "--component",
+            "app",
+            "--target",
+            "docker",
+            "--replicas",
+            "4,8",
+            "--controls",
+        ])
+        .unwrap();
         let levels = args.args.levels().unwrap();
         let of =
             |control| levels.iter().filter(|(_, of)| *of == control).map(|(replicas, _)| *replicas).collect::<Vec<_>>();

@@ -27,7 +27,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask up
-  cargo xtask up --target local --replicas 3
+  cargo xtask up --target local --replicas backend=3
   E2E_ENVIRONMENT=target/e2e/latest/environment.json cargo nextest run --profile e2e")]
 pub(crate) struct Args {
     #[command(flatten)]

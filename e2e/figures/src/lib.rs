@@ -1,7 +1,7 @@
 //! What a load measured, as plain data, and the statistics over it. Pure, so that the report needs no load engine.
 //!
 //! [`scenario`] is what a declared scenario measured and must keep to, [`outcome`] how one request ended, [`generator`] what measuring
-//! cost; [`stats`] summarises latencies, [`scaling`] fits the Universal Scalability Law.
+//! cost, [`steps`] what clients were told to do; [`stats`] summarises latencies, [`scaling`] fits the Universal Scalability Law.
 
 pub mod generator;
 pub mod outcome;
@@ -9,6 +9,7 @@ mod random;
 pub mod scaling;
 pub mod scenario;
 pub mod stats;
+pub mod steps;
 
 pub use generator::{Generator, Second};
 pub use outcome::{Failure, Outcome, UnknownOutcome};

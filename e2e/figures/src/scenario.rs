@@ -10,7 +10,7 @@ use crate::stats::{Summary, rounded};
 use crate::{Generator, Outcome, Second};
 
 /// What one scenario measured. Counts are of the measured window unless they say otherwise.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ScenarioResult {
     /// The name it is declared under.
     pub name: String,
@@ -25,6 +25,8 @@ pub struct ScenarioResult {
     /// Clients by the outcome of their `once` steps, over the whole run: `succeeded` or the scenario's own word, `rejected_503`,
     /// `timed_out` and others. Empty when the scenario has no such steps.
     pub client_outcomes: BTreeMap<String, u64>,
+    /// How these are called that succeeded.
+    pub success: String,
     /// Clients whose outcome is not success.
     pub clients_failed: u64,
     /// Clients that succeeded and needed more than one attempt at a `once` step.
@@ -64,17 +66,18 @@ pub struct ScenarioResult {
 }
 
 /// What decides when clients send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ModelKind {
     /// Each client sends its next request when the last one has been answered.
+    #[default]
     Closed,
     /// Requests are due at given times.
     Open,
 }
 
 /// What one step measured in the window.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StepFigures {
     /// The step's name.
     pub name: String,
@@ -169,22 +172,58 @@ pub struct Thresholds {
 pub struct Line {
     /// Its key, such as `latency_ms_p99_max`.
     pub name: &'static str,
+    /// What it is about.
+    pub figure: Figure,
+    /// Where the figure stands, or what it is made of, as a JSON pointer below the scenario's or the step's figures.
+    pub pointer: &'static str,
     /// The limit.
     pub limit: f64,
-    /// Whether the figure must be at least the limit; at most otherwise.
-    pub is_minimum: bool,
     /// The figure; nothing when it was not measured.
     pub measured: Option<f64>,
+}
+
+/// What a line is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Figure {
+    /// Successful requests per second, which must be at least the limit; every other figure must be at most it.
+    Rate,
+    /// Requests without the expected answer.
+    Errors,
+    /// The same as a share of all requests.
+    ErrorRate,
+    /// The share of clients that failed.
+    ClientFailureRate,
+    /// A percentile of the latency, in milliseconds.
+    Latency,
 }
 
 impl Line {
     /// Whether the figure is on the right side of the line, or on it; nothing when it was not measured.
     pub fn is_kept(&self) -> Option<bool> {
-        self.measured.map(|measured| if self.is_minimum { measured >= self.limit } else { measured <= self.limit })
+        self.measured.map(|measured| match self.figure {
+            Figure::Rate => measured >= self.limit,
+            _ => measured <= self.limit,
+        })
+    }
+
+    /// Whether the limit can be what it is: a number from 0 up, and a share at most 1.
+    pub fn has_limit(&self) -> bool {
+        let most = if self.is_share() { 1.0 } else { f64::MAX };
+        (0.0..=most).contains(&self.limit)
+    }
+
+    /// Whether it is about a share, from 0 to 1.
+    pub fn is_share(&self) -> bool {
+        matches!(self.figure, Figure::ErrorRate | Figure::ClientFailureRate)
     }
 }
 
 impl Thresholds {
+    /// The lines that are drawn, without figures.
+    pub fn drawn(&self) -> Vec<Line> {
+        self.lines(None, (0, 0), None, None)
+    }
+
     /// The lines that are drawn, held against a scenario's figures.
     pub fn of_scenario(&self, result: &ScenarioResult) -> Vec<Line> {
         let clients = result.clients.saturating_sub(result.clients_lost);
@@ -207,18 +246,29 @@ impl Thresholds {
     ) -> Vec<Line> {
         // Without a request nothing failed, which is no reason to call the service free of errors.
         let errors = (requests > 0).then_some(errors as f64);
-        let at_most =
-            |name, limit: Option<f64>, measured| limit.map(|limit| Line { name, limit, is_minimum: false, measured });
-        let rate = self.rate_min.map(|limit| Line { name: "rate_min", limit, is_minimum: true, measured: rate });
+        let error_rate = errors.map(|errors| errors / requests as f64);
+        let line = |name, figure, pointer, limit: Option<f64>, measured| {
+            limit.map(|limit| Line { name, figure, pointer, limit, measured })
+        };
+        let at = |name, pointer, limit, of: fn(&Summary) -> f64| {
+            line(name, Figure::Latency, pointer, limit, latency.map(of))
+        };
+        let (errors_max, clients_max) = (self.errors_max.map(|most| most as f64), self.client_failure_rate_max);
         [
-            rate,
-            at_most("errors_max", self.errors_max.map(|most| most as f64), errors),
-            at_most("error_rate_max", self.error_rate_max, errors.map(|errors| errors / requests as f64)),
-            at_most("client_failure_rate_max", self.client_failure_rate_max, client_failure_rate),
-            at_most("latency_ms_p50_max", self.latency_ms_p50_max, latency.map(|latency| latency.p50)),
-            at_most("latency_ms_p90_max", self.latency_ms_p90_max, latency.map(|latency| latency.p90)),
-            at_most("latency_ms_p99_max", self.latency_ms_p99_max, latency.map(|latency| latency.p99)),
-            at_most("latency_ms_p999_max", self.latency_ms_p999_max, latency.map(|latency| latency.p999)),
+            line("rate_min", Figure::Rate, "rate_per_second", self.rate_min, rate),
+            line("errors_max", Figure::Errors, "errors", errors_max, errors),
+            line("error_rate_max", Figure::ErrorRate, "errors", self.error_rate_max, error_rate),
+            line(
+                "client_failure_rate_max",
+                Figure::ClientFailureRate,
+                "clients_failed",
+                clients_max,
+                client_failure_rate,
+            ),
+            at("latency_ms_p50_max", "latency_ms/p50", self.latency_ms_p50_max, |latency| latency.p50),
+            at("latency_ms_p90_max", "latency_ms/p90", self.latency_ms_p90_max, |latency| latency.p90),
+            at("latency_ms_p99_max", "latency_ms/p99", self.latency_ms_p99_max, |latency| latency.p99),
+            at("latency_ms_p999_max", "latency_ms/p999", self.latency_ms_p999_max, |latency| latency.p999),
         ]
         .into_iter()
         .flatten()

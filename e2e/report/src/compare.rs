@@ -253,8 +253,20 @@ fn unlike(sides: &[&[Report]]) -> Vec<String> {
         }
     };
     note("machine", &|report| format!("{} CPUs, {}", report.host.cpus, report.host.kernel));
-    for (index, (what, _)) in load(&Scenario::default()).iter().enumerate() {
-        note(what, &|report| load(&report.request.scenario)[index].1.clone());
+    let names: BTreeSet<&String> =
+        sides.iter().flat_map(|reports| reports.iter()).flat_map(|report| report.request.scenarios.keys()).collect();
+    for name in names {
+        for (index, what) in LOAD.iter().enumerate() {
+            let told = |report: &Report| {
+                report
+                    .request
+                    .scenarios
+                    .get(name)
+                    .map_or_else(|| "none".to_owned(), |scenario| load(scenario)[index].clone())
+            };
+            note(&format!("{what} of {name}"), &told);
+        }
+        note(&format!("steps of {name}"), &|report| steps(sides, report, name));
     }
     note("changes to the manifests", &|report| {
         let changes: Vec<&str> =
@@ -265,18 +277,60 @@ fn unlike(sides: &[&[Report]]) -> Vec<String> {
     unlike
 }
 
-/// All of a scenario, by what it is called.
-fn load(scenario: &Scenario) -> [(&'static str, String); 7] {
-    // Without `..`, so that a new field is not forgotten.
-    let Scenario { clients, registration, throughput, warm_up, timeout, attempts, seed } = scenario;
+/// Which of the different steps that the sides have under a scenario's name are a report's.
+fn steps(sides: &[&[Report]], report: &Report, name: &str) -> String {
+    let of = |report: &Report| {
+        report.request.scenarios.get(name).map(|scenario| (scenario.host.clone(), scenario.steps.clone()))
+    };
+    let mut known = Vec::new();
+    for other in sides.iter().flat_map(|reports| reports.iter()).map(of) {
+        if !known.contains(&other) {
+            known.push(other);
+        }
+    }
+    let number = known.iter().position(|other| *other == of(report)).unwrap_or_default();
+    format!("version {}", number + 1)
+}
+
+/// What [`load`] tells of a scenario.
+const LOAD: [&str; 8] = ["clients", "rate", "length", "warm-up", "timeout of a request", "seed", "pauses", "Service"];
+
+/// All of a scenario that its figures depend on.
+fn load(scenario: &Scenario) -> [String; 8] {
+    // Without `..`, so that a new field is not forgotten. Steps are too long to be told.
+    let Scenario {
+        clients,
+        rate,
+        ramp_to,
+        spacing,
+        warm_up,
+        duration,
+        timeout,
+        seed,
+        think,
+        service,
+        host: _,
+        thresholds: _,
+        rust: _,
+        steps: _,
+        ledger: _,
+    } = scenario;
+    let rate = rate.map_or_else(
+        || "as fast as answers come".to_owned(),
+        |rate| {
+            let to = ramp_to.map_or(String::new(), |last| format!(" to {last}"));
+            format!("{rate}{to} per second, {spacing:?}").to_lowercase()
+        },
+    );
     [
-        ("clients", clients.to_string()),
-        ("length of the registration", human(*registration)),
-        ("length of the throughput", human(*throughput)),
-        ("warm-up", human(*warm_up)),
-        ("timeout of a request", human(*timeout)),
-        ("attempts to register", attempts.to_string()),
-        ("seed", seed.to_string()),
+        clients.to_string(),
+        rate,
+        human(*duration),
+        human(*warm_up),
+        human(*timeout),
+        seed.to_string(),
+        human(*think),
+        service.clone().unwrap_or_else(|| "the entrance".to_owned()),
     ]
 }
 

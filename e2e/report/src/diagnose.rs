@@ -25,7 +25,7 @@ use crate::{
     environment::Environment,
     evidence::{DoctorEntry, Resources, Saturation, Throttling, cluster::Cluster, load_file},
     record::{Measured, Record},
-    report::{Finding, Request, Severity, Source},
+    report::{Finding, Request, ScenarioResult, Severity, Source},
 };
 
 pub use self::probes::{Trouble, trouble};
@@ -91,10 +91,10 @@ pub struct OddEnd {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Code {
-    /// An operation that a client was told is committed is not in the database.
-    AcknowledgedOperationMissing,
-    /// An operation is in the database more than once.
-    OperationDuplicated,
+    /// A key that a client was told is stored is not.
+    AcknowledgedMissing,
+    /// A key is stored more than once.
+    StoredTwice,
     /// A component has no replicas, so nobody serves its name.
     NoReplicas,
     /// The application refuses the address that a kubelet puts into Host.
@@ -196,10 +196,10 @@ pub enum Code {
     Restarted,
     /// A component was not ready at the end of the run.
     ComponentNotReady,
-    /// Clients could not register.
-    RegistrationFailures,
-    /// Operations failed.
-    OperationErrors,
+    /// Clients failed at a step that each takes once, or were not ready in time.
+    ClientsFailed,
+    /// Requests of a repeated step failed, or none of a scenario succeeded.
+    RequestsFailed,
     /// A check failed.
     CheckFailed,
     /// A figure crossed its line.
@@ -295,8 +295,8 @@ impl Code {
                 | Self::RestartLoop
                 | Self::Restarted
                 | Self::ComponentNotReady
-                | Self::RegistrationFailures
-                | Self::OperationErrors
+                | Self::ClientsFailed
+                | Self::RequestsFailed
                 | Self::CheckFailed
                 | Self::ThresholdCrossed
         )
@@ -350,27 +350,18 @@ fn ignored_fields(data: &RunData) -> Option<Finding> {
 }
 
 impl RunData {
-    /// The figures of the first record that has some of a kind, and where they stand.
-    fn measured<'a, T>(&'a self, pick: impl Fn(&'a Measured) -> Option<T>) -> Option<(T, Source)> {
-        self.records.iter().find_map(|record| {
-            let load = Some(load_file(&record.suite)).filter(|file| self.load_files.contains(file));
-            Some((pick(&record.measured)?, Source { record: record.file(), load }))
+    /// What scenarios measured, and where that stands.
+    pub(crate) fn scenarios(&self) -> impl Iterator<Item = (&ScenarioResult, Source)> {
+        self.records.iter().filter_map(|record| {
+            let Measured::Scenario(figures) = &record.measured else { return None };
+            let load = Some(load_file(&figures.name)).filter(|file| self.load_files.contains(file));
+            Some((&**figures, Source { record: record.file(), load }))
         })
     }
 
-    /// The registration scenario's figures.
-    pub(crate) fn registration(&self) -> Option<(&crate::record::Registration, Source)> {
-        self.measured(|measured| if let Measured::Registration(figures) = measured { Some(figures) } else { None })
-    }
-
-    /// The throughput scenario's figures.
-    pub(crate) fn throughput(&self) -> Option<(&crate::record::Throughput, Source)> {
-        self.measured(|measured| if let Measured::Throughput(figures) = measured { Some(figures) } else { None })
-    }
-
-    /// Acknowledged against stored operations.
-    pub(crate) fn conservation(&self) -> Option<(&crate::record::Conservation, Source)> {
-        self.measured(|measured| if let Measured::Conservation(figures) = measured { Some(figures) } else { None })
+    /// What a scenario measured.
+    pub(crate) fn scenario(&self, name: &str) -> Option<(&ScenarioResult, Source)> {
+        self.scenarios().find(|(figures, _)| figures.name == name)
     }
 
     /// The pods of a component that are known, with their names.

@@ -34,8 +34,11 @@ pub struct Environment {
     pub services: Vec<Endpoint>,
     /// Every component and its replicas.
     pub components: Vec<Component>,
-    /// The load that the suites put on.
-    pub scenario: Scenario,
+    /// The loads that the suites put on, by name: all that are declared, or those that were chosen.
+    pub scenarios: BTreeMap<String, Scenario>,
+    /// Whether only some of the declared ones were chosen.
+    #[serde(default)]
+    pub some_scenarios: bool,
     /// Where it comes from.
     #[serde(default)]
     pub load_from: LoadFrom,

@@ -1,10 +1,8 @@
 //! One record per test: what was checked, how it ended, what was measured. Main type: [`Record`].
 
-mod figures;
-
 use std::collections::BTreeMap;
 
-use e2e_figures::{Generator, Second, stats::Summary};
+use e2e_figures::scenario::ScenarioResult;
 use e2e_kubelet::observation::Observation;
 use e2e_plan::Which;
 use schemars::JsonSchema;
@@ -12,12 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::run_dir::{self, RunDir};
 
-pub use e2e_figures::scenario::{Activity, Part};
-
 /// What one test found, as a file in `results/`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// The suite: `health`, `probes`, `registration`, `throughput`, `conservation` or one of yours.
+    /// The suite: `health`, `probes`, `scenarios` or one of yours.
     pub suite: String,
     /// The case, unique in its suite. One that begins with a component's name, such as `backend_answers`, is a check of that
     /// component, which counts as unhealthy when it fails.
@@ -55,12 +51,8 @@ pub enum Measured {
     Nothing,
     /// Exchanges of one probe, one per replica.
     Probes(Vec<ProbeExchange>),
-    /// The registration scenario.
-    Registration(Registration),
-    /// The throughput scenario.
-    Throughput(Throughput),
-    /// Acknowledged against stored operations.
-    Conservation(Conservation),
+    /// A declared scenario.
+    Scenario(Box<ScenarioResult>),
     /// Figures of your own suites, shown by name.
     Figures(BTreeMap<String, f64>),
 }
@@ -78,86 +70,6 @@ pub struct ProbeExchange {
     pub which: Which,
     /// What was sent and what came back.
     pub observation: Observation,
-}
-
-/// What the registration scenario measured.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Registration {
-    /// Clients that were asked for.
-    pub clients: u64,
-    /// Those of which nothing is known, since the agent that made their requests was lost. They are in no figure below.
-    #[serde(default)]
-    pub lost: u64,
-    /// Clients that got an id and a token.
-    pub registered: u64,
-    /// Clients that did not.
-    pub failed: u64,
-    /// `failed / (registered + failed)`; absent when there is nobody of whom that is known.
-    pub failure_rate: Option<f64>,
-    /// Registered clients that needed more than one attempt.
-    pub retried: u64,
-    /// Requests sent, confirmations of a registration included.
-    pub requests: u64,
-    /// Requests that were not answered as expected, by kind, over the whole duration.
-    pub by_error: BTreeMap<String, u64>,
-    /// Latency of successful requests; absent when none succeeded.
-    pub latency_ms: Option<Summary>,
-    /// Clients by outcome: `registered`, `rejected_503`, `timed_out` and others.
-    pub by_outcome: BTreeMap<String, u64>,
-    /// The generator itself.
-    pub generator: Generator,
-}
-
-/// What the throughput scenario measured.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Throughput {
-    /// Clients that were asked for.
-    pub clients: u64,
-    /// Those of which nothing is known, since the agent that made their requests was lost. They are in no figure below.
-    #[serde(default)]
-    pub lost: u64,
-    /// Those that took no part, because they were not registered when the load began.
-    #[serde(default)]
-    pub idle: u64,
-    /// Start of the measured window, milliseconds since 1970.
-    pub window_start_unix_ms: u64,
-    /// Length of the measured window.
-    pub duration_ms: u64,
-    /// Acknowledged operations in the window divided by its length.
-    pub operations_per_second: f64,
-    /// Operations acknowledged in the window.
-    pub acknowledged: u64,
-    /// Requests in the window that were not acknowledged.
-    pub errors: u64,
-    /// The same by kind.
-    pub by_error: BTreeMap<String, u64>,
-    /// Latency of acknowledged operations; absent when none was acknowledged.
-    pub latency_ms: Option<Summary>,
-    /// Each second of the window.
-    pub series: Vec<Second>,
-    /// The generator itself.
-    pub generator: Generator,
-    /// Where the time of an operation goes, in the order of its way; empty when that was not measured.
-    #[serde(default)]
-    pub parts: Vec<Part>,
-    /// What the sessions of databases did while the load ran.
-    #[serde(default)]
-    pub activity: Vec<Activity>,
-}
-
-/// Operations that clients were told are committed, against those in the database.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Conservation {
-    /// Acknowledged to clients, warm-up included.
-    pub acknowledged: u64,
-    /// Rows in the database.
-    pub stored: u64,
-    /// Acknowledged and not stored: the worst finding there is.
-    pub missing: u64,
-    /// Stored more than once.
-    pub duplicate: u64,
-    /// Stored without an acknowledgement that arrived: the answer was lost or came too late. Harmless.
-    pub unacknowledged: u64,
 }
 
 impl Record {

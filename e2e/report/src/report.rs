@@ -3,6 +3,7 @@
 pub mod build;
 mod expected;
 pub mod html;
+pub(crate) mod lines;
 pub mod markdown;
 mod predict;
 pub mod snapshot;
@@ -14,15 +15,12 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use crate::{
-    environment::Warning,
-    evidence::cluster::Cluster,
-    record::{Conservation, Outcome, Registration, Throughput},
-};
+pub use crate::{environment::Warning, evidence::cluster::Cluster, record::Outcome};
+pub use e2e_figures::scenario::ScenarioResult;
 pub use e2e_plan::target::Target;
 
 /// Version of the form of `report.json`; it changes when a field is renamed or removed.
-pub const SCHEMA: &str = "e2e-report/1";
+pub const SCHEMA: &str = "e2e-report/2";
 
 /// The JSON Schema of `report.json`, made from the types.
 pub fn schema() -> String {
@@ -61,20 +59,8 @@ pub struct Report {
     pub predictions: Vec<PredictionSection>,
     /// Each suite.
     pub suites: Vec<SuiteSection>,
-    /// The registration scenario; absent when it was not measured.
-    pub registration: Option<Registration>,
-    /// The throughput scenario; absent when it was not measured.
-    pub throughput: Option<Throughput>,
-    /// Acknowledged against stored operations; absent when they were not counted.
-    pub conservation: Option<Conservation>,
-    /// Where the figures of these three stand.
-    #[serde(default)]
-    pub sources: Sources,
-    /// What the throughput cost each component, and the bounds that follow.
-    pub expected: Option<Expected>,
-    /// What limited the throughput; absent when too little was measured to say.
-    #[serde(default)]
-    pub bottleneck: Option<Bottleneck>,
+    /// Each declared scenario that was measured.
+    pub scenarios: Vec<ScenarioSection>,
     /// The cluster; absent on other targets.
     pub cluster: Option<Cluster>,
     /// Figures against lines.
@@ -84,21 +70,25 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether the project has a suite. What a project does not have was not left unmeasured.
-    pub(crate) fn has_suite(&self, name: &str) -> bool {
-        self.suites.iter().any(|suite| suite.name == name)
+    /// A scenario that was measured.
+    pub fn scenario(&self, name: &str) -> Option<&ScenarioSection> {
+        self.scenarios.iter().find(|scenario| scenario.figures.name == name)
     }
 }
 
-/// Where the figures of the load stand; a part is absent when it was not measured.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Sources {
-    /// Of `registration`.
-    pub registration: Option<Source>,
-    /// Of `throughput`.
-    pub throughput: Option<Source>,
-    /// Of `conservation`.
-    pub conservation: Option<Source>,
+/// What a scenario measured, where that stands, and what it says about the system.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ScenarioSection {
+    /// The figures.
+    #[serde(flatten)]
+    pub figures: ScenarioResult,
+    /// Where they stand.
+    pub source: Source,
+    /// What a request cost each component, and the bounds that follow; absent when too little was measured, and for clients that do not
+    /// send as fast as the system answers.
+    pub expected: Option<Expected>,
+    /// What limited its rate; absent for the same reasons.
+    pub bottleneck: Option<Bottleneck>,
 }
 
 /// The files of a run directory that hold measured figures.
@@ -145,9 +135,12 @@ pub struct Host {
 pub struct Request {
     /// Start of the run, RFC 3339, UTC.
     pub started_at: String,
-    /// The load.
-    pub scenario: crate::request::Scenario,
-    /// The lines.
+    /// The loads, by name.
+    pub scenarios: BTreeMap<String, crate::request::Scenario>,
+    /// Whether only some of the declared ones were chosen.
+    #[serde(default)]
+    pub some_scenarios: bool,
+    /// The lines of the whole run.
     pub thresholds: crate::request::Thresholds,
     /// Overlays, as they were named.
     pub overlays: Vec<String>,
@@ -290,23 +283,23 @@ impl CaseSection {
     }
 }
 
-/// Upper bounds of the throughput, derived from what each operation cost.
+/// Upper bounds of a rate, derived from what each request cost.
 ///
 /// Utilisation law (Denning and Buzen, The Operational Analysis of Queueing Network Models, 1978): with service demand D per
-/// operation, a resource of capacity c carries at most c / D.
+/// request, a resource of capacity c carries at most c / D.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Expected {
     /// Processors of the machine that ran the system, or of the nodes.
     #[serde(default)]
     pub cpus: f64,
-    /// Processor time per operation by component, with the load generator where it ran on the same machine, and all else that kept the
+    /// Processor time per request by component, with the load generator where it ran on the same machine, and all else that kept the
     /// machine busy where it tells.
-    pub cpu_ms_per_operation: BTreeMap<String, f64>,
-    /// Operations per second at which the machine's processors are used up.
+    pub cpu_ms_per_request: BTreeMap<String, f64>,
+    /// Requests per second at which the machine's processors are used up.
     pub host_bound: f64,
     /// Share of the machine's processors that was in use during the measurement, 0 to 1.
     pub host_utilisation: f64,
-    /// Operations per second at which each replica's one thread, or its CPU limit where that is less, is used up, by component.
+    /// Requests per second at which each replica's one thread, or its CPU limit where that is less, is used up, by component.
     pub replica_bound: BTreeMap<String, f64>,
     /// Components whose processor time was measured too seldom, or not at all. What they used is part of all else that kept the machine
     /// busy.
@@ -314,7 +307,7 @@ pub struct Expected {
     pub not_measured: Vec<String>,
 }
 
-/// What limited a throughput.
+/// What limited the rate of a scenario.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Bottleneck {
     /// In a few words: `the host`, `a pool of backend`, or the name of a component.
@@ -326,6 +319,10 @@ pub struct Bottleneck {
 /// A figure against a line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ThresholdSection {
+    /// The scenario that it is a line of; absent for the whole run's.
+    pub scenario: Option<String>,
+    /// The step that it is a line of; absent for a whole scenario's.
+    pub step: Option<String>,
     /// The key in `e2e.toml`.
     pub name: String,
     /// The line.
@@ -336,6 +333,17 @@ pub struct ThresholdSection {
     pub state: ThresholdState,
     /// Evidence id of the figure.
     pub evidence: String,
+}
+
+impl ThresholdSection {
+    /// Its name with what it is a line of: `throughput/operation latency_ms_p99_max`.
+    pub fn label(&self) -> String {
+        match (&self.scenario, &self.step) {
+            (Some(scenario), Some(step)) => format!("{scenario}/{step} {}", self.name),
+            (Some(scenario), None) => format!("{scenario} {}", self.name),
+            _ => self.name.clone(),
+        }
+    }
 }
 
 /// How a figure compares with its line.

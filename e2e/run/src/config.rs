@@ -1,15 +1,17 @@
 //! `.config/e2e.toml`: what manifests cannot say. Main type: [`Config`].
 
+mod scenarios;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use e2e_load::load::scenarios::{InvalidSteps, StepSpec, Steps, StepsScenario};
 use e2e_report::request::{Scenario, Thresholds};
 use serde::Deserialize;
 
+pub use self::scenarios::InvalidScenario;
 use crate::{gather::Meter, image::Recipes, provider::local::Programs};
 
 /// The whole file. Every key has a default, so an empty file is a valid one.
@@ -29,9 +31,9 @@ pub struct Config {
     pub suites: Vec<String>,
     /// The command that runs the snapshot test; none unless set.
     pub snapshot_test: Vec<String>,
-    /// What the scenarios do.
-    pub scenario: Scenario,
-    /// Lines that figures must not cross.
+    /// The loads that clients put on the system, by name.
+    pub scenario: BTreeMap<String, Scenario>,
+    /// Lines that figures of the whole run must not cross.
     pub thresholds: Thresholds,
     /// Bounded resources that components report about themselves.
     pub saturation: Vec<Meter>,
@@ -39,33 +41,6 @@ pub struct Config {
     pub images: Recipes,
     /// Which program stands for which image on `--target local`, over those that the framework knows.
     pub local: Programs,
-    /// Scenarios of `cargo xtask load --scenario`, by name.
-    pub load: BTreeMap<String, LoadScenario>,
-}
-
-/// Steps for `cargo xtask load --scenario`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LoadScenario {
-    /// The pause before each step but the first.
-    #[serde(with = "e2e_plan::duration", default)]
-    pub think: Duration,
-    /// The steps, in order.
-    pub steps: Vec<StepSpec>,
-}
-
-impl LoadScenario {
-    /// The steps for a server's Host header, with the text that `${run}` stands for.
-    pub fn steps(&self, name: &str, host: &str, run: &str) -> Steps {
-        Steps {
-            name: name.to_owned(),
-            host: host.to_owned(),
-            run: run.to_owned(),
-            think: self.think,
-            steps: self.steps.clone(),
-            ledger: None,
-        }
-    }
 }
 
 impl Default for Config {
@@ -77,12 +52,11 @@ impl Default for Config {
             bring_up: Duration::from_secs(60),
             suites: ["cargo", "nextest", "run", "--profile", "e2e"].map(str::to_owned).to_vec(),
             snapshot_test: Vec::new(),
-            scenario: Scenario::default(),
+            scenario: BTreeMap::new(),
             thresholds: Thresholds::default(),
             saturation: Vec::new(),
             images: Recipes::default(),
             local: Programs::default(),
-            load: BTreeMap::new(),
         }
     }
 }
@@ -114,13 +88,21 @@ pub enum Error {
         /// What is wrong with it.
         source: Box<Self>,
     },
-    /// A scenario's steps cannot be taken.
-    #[error("load.{name}: {reason}")]
-    Load {
+    /// A scenario cannot be run.
+    #[error("scenario.{name}: {source}")]
+    Scenario {
         /// The scenario.
         name: String,
         /// What is wrong and what to do.
-        reason: String,
+        source: InvalidScenario,
+    },
+    /// A scenario that is not declared.
+    #[error("no scenario [scenario.{name}] in .config/e2e.toml; there is {declared}")]
+    NoScenario {
+        /// The name.
+        name: String,
+        /// Those that are declared.
+        declared: String,
     },
     /// A value makes no sense.
     #[error("{key} is {value}; {remedy}")]
@@ -157,14 +139,19 @@ impl Config {
         };
         let config: Self = toml::from_str(text).map_err(|error| Error::Malformed {
             place: place(error.span().map_or(0, |span| span.start)),
-            message: error.message().replace('\n', ", "),
+            message: with_nearest(&error.message().replace('\n', ", ")),
         })?;
         config.check().map_err(|error| match &error {
             Error::Invalid { key, .. } => {
-                Error::InvalidAt { place: place(position(text, key).unwrap_or(0)), source: Box::new(error) }
+                Error::InvalidAt { place: place(position(text, key.split('.')).unwrap_or(0)), source: Box::new(error) }
             }
-            Error::Load { name, .. } => {
-                let at = position(text, &format!("load.{name}")).unwrap_or(0);
+            Error::Scenario { name, source } => {
+                let key = match source {
+                    InvalidScenario::Key { key, .. } => key.as_str(),
+                    InvalidScenario::Steps(_) => "steps",
+                };
+                let of_key = position(text, ["scenario", name].into_iter().chain(key.split('.')));
+                let at = of_key.or_else(|| position(text, ["scenario", name])).unwrap_or(0);
                 Error::InvalidAt { place: place(at), source: Box::new(error) }
             }
             _ => error,
@@ -179,69 +166,54 @@ impl Config {
         if self.suites.is_empty() {
             return Err(invalid("suites", &"empty", "name a command, or remove the key"));
         }
-        for (name, load) in &self.load {
-            let named = |error: InvalidSteps| Error::Load { name: name.clone(), reason: error.to_string() };
-            StepsScenario::new(&load.steps(name, "localhost", "run")).map_err(named)?;
-        }
-        check_scenario(&self.scenario)?;
-        check_thresholds(&self.thresholds)
+        self.check_scenarios()
+    }
+
+    /// Refuses scenarios that nobody can run.
+    ///
+    /// # Errors
+    ///
+    /// Names the first one and what is wrong with it.
+    pub fn check_scenarios(&self) -> Result<(), Error> {
+        self.scenario.iter().try_for_each(|(name, scenario)| {
+            scenarios::check(name, scenario).map_err(|source| Error::Scenario { name: name.clone(), source })
+        })
+    }
+
+    /// A declared scenario.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of this name.
+    pub fn scenario(&self, name: &str) -> Result<&Scenario, Error> {
+        self.scenario.get(name).ok_or_else(|| {
+            let names: Vec<&str> = self.scenario.keys().map(String::as_str).collect();
+            let declared = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            Error::NoScenario { name: name.to_owned(), declared }
+        })
     }
 }
 
-/// Where a key such as `scenario.clients` stands in a file that has it.
-fn position(text: &str, key: &str) -> Option<usize> {
-    let (tables, key) = key.rsplit_once('.').map_or((None, key), |(tables, key)| (Some(tables), key));
+/// Where a key stands in a file that has it; its path may lead through tables.
+fn position<'a>(text: &str, path: impl IntoIterator<Item = &'a str>) -> Option<usize> {
     let document = toml::de::DeTable::parse(text).ok()?;
-    let mut table = document.get_ref();
-    for name in tables.into_iter().flat_map(|tables| tables.split('.')) {
-        table = table.get(name)?.get_ref().as_table()?;
+    let (mut table, mut at) = (Some(document.get_ref()), None);
+    for name in path {
+        let (key, value) = table?.iter().find(|(key, _)| key.get_ref() == name)?;
+        (at, table) = (Some(key.span().start), value.get_ref().as_table());
     }
-    table.keys().find(|candidate| candidate.get_ref() == key).map(|key| key.span().start)
+    at
+}
+
+/// The message of a key that is not known, with the known one that is nearest to it. Serde tells neither but in its text.
+fn with_nearest(message: &str) -> String {
+    let mut quoted = message.strip_prefix("unknown field ").unwrap_or_default().split('`').skip(1).step_by(2);
+    let nearest = quoted.next().and_then(|unknown| e2e_plan::nearest(unknown, quoted));
+    nearest.map_or_else(|| message.to_owned(), |known| format!("{message}; did you mean `{known}`?"))
 }
 
 fn invalid(key: &'static str, value: &dyn std::fmt::Display, remedy: &str) -> Error {
     Error::Invalid { key, value: value.to_string(), remedy: remedy.to_owned() }
-}
-
-/// Refuses a load that is none, and one that no process could put on.
-pub fn check_scenario(scenario: &Scenario) -> Result<(), Error> {
-    // More clients than this need more than one machine's ephemeral ports.
-    const CLIENTS_MAX: u32 = 20_000;
-    if scenario.clients == 0 || scenario.clients > CLIENTS_MAX {
-        return Err(invalid("scenario.clients", &scenario.clients, "it must be from 1 to 20000"));
-    }
-    if scenario.attempts == 0 {
-        return Err(invalid("scenario.attempts", &0, "it must be at least 1"));
-    }
-    for (key, duration) in [
-        ("scenario.registration", scenario.registration),
-        ("scenario.throughput", scenario.throughput),
-        ("scenario.timeout", scenario.timeout),
-    ] {
-        if duration.is_zero() {
-            return Err(invalid(key, &"0s", "it must be longer than zero"));
-        }
-    }
-    Ok(())
-}
-
-fn check_thresholds(thresholds: &Thresholds) -> Result<(), Error> {
-    let figures: BTreeMap<&'static str, Option<f64>> = BTreeMap::from([
-        ("thresholds.registration_failure_rate_max", thresholds.registration_failure_rate_max),
-        ("thresholds.registration_latency_ms_p99_max", thresholds.registration_latency_ms_p99_max),
-        ("thresholds.throughput_operations_per_second_min", thresholds.throughput_operations_per_second_min),
-        ("thresholds.throughput_latency_ms_p99_max", thresholds.throughput_latency_ms_p99_max),
-    ]);
-    for (key, value) in figures {
-        if let Some(value) = value.filter(|value| !value.is_finite() || *value < 0.0) {
-            return Err(invalid(key, &value, "it must be a number from 0 up"));
-        }
-    }
-    if let Some(rate) = thresholds.registration_failure_rate_max.filter(|rate| *rate > 1.0) {
-        let remedy = "it is a share, from 0 to 1: write 0.25 for a quarter";
-        return Err(invalid("thresholds.registration_failure_rate_max", &rate, remedy));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -255,52 +227,77 @@ mod tests {
     #[test]
     fn an_empty_file_is_the_default() {
         let config = parse("").unwrap();
-        assert_eq!(config.scenario, Scenario::default());
-        assert_eq!((config.entrance, config.snapshot_test), (None, Vec::new()));
+        assert_eq!((config.scenario.len(), config.entrance, config.snapshot_test), (0, None, Vec::new()));
     }
 
     #[rstest::rstest]
     #[case::unknown_key(
-        "[scenario]\nclients = 40\nclient = 3\n",
-        "e2e.toml:3:1: unknown field `client`, expected one of `clients`, "
+        "[scenario.a]\nclients = 40\nclient = 3\n",
+        "e2e.toml:3:1: unknown field `client`, expected one of `clients`, ",
+        "; did you mean `clients`?; correct or remove it"
+    )]
+    #[case::unknown_section(
+        "[scenarios.a]\n",
+        "e2e.toml:1:2: unknown field `scenarios`, ",
+        "did you mean `scenario`?; correct or remove it"
+    )]
+    #[case::unknown_step_key(
+        "[scenario.a]\n[[scenario.a.steps]]\nname = 'x'\npath = '/'\nbodi = ''\n",
+        "e2e.toml:5:1: unknown field `bodi`",
+        "did you mean `body`?; correct or remove it"
+    )]
+    #[case::unknown_line(
+        "[scenario.a]\nthresholds = { latency_p99_ms_max = 3 }\n",
+        "e2e.toml:2:16: unknown field `latency_p99_ms_max`, ",
+        "did you mean `latency_ms_p99_max`?; correct or remove it"
+    )]
+    #[case::without_a_name(
+        "[scenario]\nclients = 40\n",
+        "e2e.toml:2:11: invalid type: integer `40`, expected a table with the scenario's name, such as [scenario.checkout]",
+        ""
     )]
     #[case::wrong_type(
-        "[scenario]\nclients = 'x'\n",
-        "e2e.toml:2:11: invalid type: string \"x\", expected u32; correct or remove it"
+        "[scenario.a]\nclients = 'x'\n",
+        "e2e.toml:2:11: invalid type: string \"x\", expected u32; correct or remove it",
+        ""
     )]
-    #[case::no_unit("bring_up = '60'\n", "e2e.toml:1:12: `60` is not a duration; write a number with a unit")]
-    #[case::not_toml("\n[scenario\n", "e2e.toml:2:10: ")]
+    #[case::no_unit("bring_up = '60'\n", "e2e.toml:1:12: `60` is not a duration; write a number with a unit", "")]
+    #[case::not_toml("\n[scenario\n", "e2e.toml:2:10: ", "")]
     #[case::no_clients(
-        "[scenario]\n  clients = 0\n",
-        "e2e.toml:2:3: scenario.clients is 0; it must be from 1 to 20000"
+        "[scenario.a]\n  clients = 0\n",
+        "e2e.toml:2:3: scenario.a: clients is 0; it must be from 1 to 20000",
+        ""
     )]
     #[case::no_time(
-        "scenario = { timeout = '0s' }\n",
-        "e2e.toml:1:14: scenario.timeout is 0s; it must be longer than zero"
+        "scenario.a = { timeout = '0s' }\n",
+        "e2e.toml:1:16: scenario.a: timeout is 0s; it must be longer than zero",
+        ""
     )]
-    #[case::no_command("suites = []\n", "e2e.toml:1:1: suites is empty; name a command")]
-    #[case::negative(
-        "[thresholds]\nregistration_failure_rate_max = -1.0\n",
-        "e2e.toml:2:1: thresholds.registration_failure_rate_max is -1; "
-    )]
-    #[case::percent(
-        "[thresholds]\nregistration_failure_rate_max = 25\n",
-        "e2e.toml:2:1: thresholds.registration_failure_rate_max is 25; it is a share, from 0 to 1"
-    )]
-    fn a_mistake_is_named_with_its_place(#[case] text: &str, #[case] expected: &str) {
+    #[case::no_steps("\n[scenario.a]\n", "e2e.toml:2:11: scenario.a: there are no steps: add one", "")]
+    #[case::no_command("suites = []\n", "e2e.toml:1:1: suites is empty; name a command", "")]
+    fn a_mistake_is_named_with_its_place(#[case] text: &str, #[case] begins: &str, #[case] ends: &str) {
         let error = parse(text).unwrap_err();
-        assert!(error.starts_with(expected) && !error.contains('\n'), "{error}");
+        assert!(error.starts_with(begins) && error.ends_with(ends) && !error.contains('\n'), "{error}");
     }
 
-    #[test]
-    fn no_load_is_refused() {
-        let scenario = Scenario { clients: 0, ..Scenario::default() };
-        assert_eq!(
-            check_scenario(&scenario).unwrap_err().to_string(),
-            "scenario.clients is 0; it must be from 1 to 20000"
-        );
-        let scenario = Scenario { throughput: Duration::ZERO, ..Scenario::default() };
-        assert!(check_scenario(&scenario).unwrap_err().to_string().contains("longer than zero"));
+    #[rstest::rstest]
+    #[case::negative(
+        "thresholds.rate_min = -1.0",
+        "3:12: scenario.a: thresholds.rate_min is -1; it must be a number from 0 up"
+    )]
+    #[case::percent(
+        "thresholds.error_rate_max = 25",
+        "3:12: scenario.a: thresholds.error_rate_max is 25; it is a share, from 0 to 1: write 0.25 for a quarter"
+    )]
+    #[case::no_outcome(
+        "thresholds.client_failure_rate_max = 0",
+        "3:12: scenario.a: thresholds.client_failure_rate_max is set; clients have an outcome only with a step that is taken `once`"
+    )]
+    #[case::no_rate("ramp_to = 3", "3:1: scenario.a: ramp_to is set without `rate`; set the rate that it begins with")]
+    #[case::slow("rate = 0", "3:1: scenario.a: rate is 0; it must be a number of requests per second above 0")]
+    fn a_scenario_that_makes_no_sense_is_named(#[case] line: &str, #[case] expected: &str) {
+        let text = format!("\n[scenario.a]\n{line}\n[[scenario.a.steps]]\nname = 'x'\npath = '/'\n");
+        assert_eq!(parse(&text).unwrap_err(), format!("e2e.toml:{expected}"));
     }
 
     proptest::proptest! {

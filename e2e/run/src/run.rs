@@ -70,11 +70,13 @@ pub struct Options {
     pub sets: Vec<Set>,
     /// Numbers of replicas by component.
     pub replicas: BTreeMap<String, u32>,
-    /// Overrides `scenario.clients`.
+    /// The scenarios that run; all that are declared unless set.
+    pub scenarios: Vec<String>,
+    /// Overrides each scenario's clients.
     pub clients: Option<u32>,
-    /// Overrides the length of both load suites.
+    /// Overrides the length of each scenario.
     pub duration: Option<Duration>,
-    /// Overrides `scenario.seed`.
+    /// Overrides each scenario's seed.
     pub seed: Option<u64>,
     /// Only the checks that match, in nextest's language of filtersets; all of them unless set.
     pub filter: Option<String>,
@@ -104,6 +106,7 @@ impl Options {
             overlays: Vec::new(),
             sets: Vec::new(),
             replicas: BTreeMap::new(),
+            scenarios: Vec::new(),
             clients: None,
             duration: None,
             seed: None,
@@ -138,7 +141,11 @@ impl Options {
 
     /// Whether the manifests run as they are and all checks run, which is what snapshots are about.
     fn is_unchanged(&self) -> bool {
-        self.overlays.is_empty() && self.sets.is_empty() && self.replicas.is_empty() && self.filter.is_none()
+        self.overlays.is_empty()
+            && self.sets.is_empty()
+            && self.replicas.is_empty()
+            && self.filter.is_none()
+            && self.scenarios.is_empty()
     }
 }
 

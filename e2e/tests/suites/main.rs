@@ -3,9 +3,7 @@
 
 mod activity;
 mod health;
-mod load;
 mod network;
 mod probes;
 mod registration;
-mod steps;
 mod throughput;

@@ -73,8 +73,9 @@ pub(crate) fn expect_findings(overlay: &str, target: Target) -> Report {
         found.iter().filter(|finding| finding.0.is_cause() && !is_allowed(fault, finding)).collect();
     assert!(unexpected.is_empty(), "{overlay} on {target} has not these causes: {unexpected:?}\n{context}");
     if fault.bottleneck.is_some() {
-        let bottleneck = report.bottleneck.as_ref().map(|bottleneck| bottleneck.name.as_str());
-        assert_eq!(bottleneck, fault.bottleneck, "{:?}\n{context}", report.bottleneck);
+        let limited = report.scenario("throughput").and_then(|scenario| scenario.bottleneck.as_ref());
+        let bottleneck = limited.map(|bottleneck| bottleneck.name.as_str());
+        assert_eq!(bottleneck, fault.bottleneck, "{limited:?}\n{context}");
     }
     assert_order(&report);
     assert_evidence(&report);

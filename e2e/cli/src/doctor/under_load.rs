@@ -28,7 +28,7 @@ pub(super) async fn diagnose(
     let (true, Some(address)) = (at_rest.success(), target.ports.get(port)) else { return Ok(at_rest) };
     let path = if path.is_empty() { own } else { path };
     let head = RequestHead::new("GET", path, "localhost").context("--under-load")?;
-    let clients = environment.scenario.clients;
+    let clients = environment.scenarios.values().map(|scenario| scenario.clients).max().unwrap_or(40);
     let settings = Settings { clients, duration: BUSY, ..Settings::new(*address) };
     let running = load::start(settings, Fixed::new(&head, None))?;
     let who = format!("{clients} clients sending GET {path}");

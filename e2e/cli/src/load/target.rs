@@ -120,15 +120,10 @@ pub(super) fn steps(target: &Target, name: &str) -> Result<Steps> {
         );
     }
     let config = project().read_config().map_err(e2e_run::run::Error::from)?;
-    let scenarios = &config.load;
-    let Some(scenario) = scenarios.get(name) else {
-        let names: Vec<&str> = scenarios.keys().map(String::as_str).collect();
-        let there =
-            if names.is_empty() { "none is declared".to_owned() } else { format!("declared: {}", names.join(", ")) };
-        return Err(BadInput(format!("no scenario [load.{name}] in .config/e2e.toml; {there}")).into());
-    };
-    // A fresh id, so that names do not collide with those of earlier runs.
-    Ok(scenario.steps(name, &target.authority(), &new_run_id()))
+    let scenario = config.scenario(name).map_err(e2e_run::run::Error::from)?;
+    let host = scenario.host.clone().unwrap_or_else(|| target.authority());
+    // A fresh id, so that keys do not collide with those of earlier runs.
+    Ok(Steps { host, ..scenario.steps(name, &new_run_id()) })
 }
 
 #[cfg(test)]

@@ -8,14 +8,14 @@ use e2e_report::report::Verdict;
 
 use super::{Found, Level, control::Control};
 
-/// The founding report's expectations: replicas, lowest and highest operations per second.
+/// The founding report's expectations: replicas, lowest and highest requests per second.
 const FOUNDING: [(u32, f64, f64); 2] = [(2, 1600.0, 2000.0), (4, 3200.0, 4000.0)];
 
 pub(super) fn render(found: &Found, points: &[Point]) -> String {
     let mut lines = vec![
         format!("# Throughput by replicas on {}", found.target),
         String::new(),
-        "| replicas | measured operations/s | lowest to highest | fitted | linearity | bottleneck | verdicts |"
+        "| replicas | measured requests/s | lowest to highest | fitted | linearity | bottleneck | verdicts |"
             .to_owned(),
         "| --- | --- | --- | --- | --- | --- | --- |".to_owned(),
     ];
@@ -31,7 +31,7 @@ pub(super) fn render(found: &Found, points: &[Point]) -> String {
         Study::Fitted(fit) => lines.extend(law(fit)),
         Study::Abstained(reason) => lines.push(format!("No law was fitted: {reason}.")),
     }
-    let unmeasured = found.runs.iter().filter(|run| run.operations_per_second.is_none());
+    let unmeasured = found.runs.iter().filter(|run| run.requests_per_second.is_none());
     lines.extend(unmeasured.map(|run| format!("Not measured: {} in {}.", replicas(run.replicas), run.run)));
     lines.extend(found.ended_by.iter().map(|run| {
         let how = run.control.map_or_else(String::new, |control| format!(", {}", control.described()));
@@ -97,7 +97,7 @@ fn law(fit: &Fit) -> Vec<String> {
     };
     vec![
         format!(
-            "Universal Scalability Law: one replica {:.0} operations/s (95%: {:.0} to {:.0}), contention {:.3} ({:.3} to {:.3}), \
+            "Universal Scalability Law: one replica {:.0} requests/s (95%: {:.0} to {:.0}), contention {:.3} ({:.3} to {:.3}), \
              coherency {:.4} ({:.4} to {:.4}).",
             law.lambda, lambda.low, lambda.high, law.sigma, sigma.low, sigma.high, law.kappa, kappa.low, kappa.high
         ),
@@ -125,7 +125,7 @@ fn bottlenecks(found: &Found) -> Vec<String> {
 /// The founding report's expectations beside the measurements.
 fn founding(points: &[Point]) -> Vec<String> {
     let mut lines =
-        vec!["| the founding report | expected operations/s | measured |".to_owned(), "| --- | --- | --- |".to_owned()];
+        vec!["| the founding report | expected requests/s | measured |".to_owned(), "| --- | --- | --- |".to_owned()];
     for (replicas, low, high) in FOUNDING {
         let measured = mean(points, replicas).map_or("not measured".to_owned(), |measured| format!("{measured:.0}"));
         lines.push(format!("| {replicas} replicas | {low:.0} to {high:.0} | {measured} |"));
@@ -142,7 +142,7 @@ fn controls(found: &Found) -> Vec<String> {
     let row = |control: &Control| {
         let points: Vec<Point> = found.runs.iter().filter_map(|run| run.point(Some(*control))).collect();
         let measured = match mean(&points, 4).zip(mean(&points, 8)) {
-            Some((four, eight)) => format!("{}: {eight:.0} against {four:.0} operations/s", regression(&points)),
+            Some((four, eight)) => format!("{}: {eight:.0} against {four:.0} requests/s", regression(&points)),
             None => "not measured".to_owned(),
         };
         let limits = limits(found, |run| run.control == Some(*control));
@@ -188,7 +188,7 @@ mod tests {
             run: "a".to_owned(),
             verdict,
             verdict_reason: "a finding".to_owned(),
-            operations_per_second: Some(10.0),
+            requests_per_second: Some(10.0),
             host_bound: None,
             bottleneck: None,
         }

@@ -36,6 +36,7 @@ impl LoadResult<ClientReport> {
             clients_lost,
             clients_idle: clients.saturating_sub(u64::from(self.clients_ready) + clients_lost),
             client_outcomes,
+            success: success.to_owned(),
             clients_failed: outcomes().filter(|(_, outcome)| !succeeded(*outcome)).count() as u64,
             clients_retried: outcomes().filter(|(report, outcome)| succeeded(*outcome) && report.retries > 0).count()
                 as u64,

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+pub use e2e_figures::steps::Spacing;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -28,17 +29,6 @@ pub struct Arrivals {
     pub ramp_to: Option<f64>,
     /// What lies between two of them.
     pub spacing: Spacing,
-}
-
-/// What lies between two arrivals.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Spacing {
-    /// Always the same time, which shows the server's own variation best.
-    #[default]
-    Uniform,
-    /// Exponentially distributed times, as from many people who know nothing of each other.
-    Poisson,
 }
 
 /// The share of a schedule that one of several generators follows: every `count`-th arrival from the one with its number.

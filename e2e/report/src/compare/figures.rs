@@ -1,6 +1,9 @@
 //! Which figures of a report are compared, by aspect of the founding report's table. Main type: [`Aspect`].
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use e2e_figures::Outcome as Answer;
+use e2e_plan::words::counted;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +13,7 @@ use super::{
 };
 use crate::{
     record::Outcome,
-    report::{CaseSection, Report, Verdict},
+    report::{CaseSection, Report, ScenarioSection, Verdict},
 };
 
 /// How many stretches of a series stand for runs where there is one run: enough for an interval, long enough to be nearly
@@ -49,17 +52,17 @@ impl Aspect {
     }
 
     pub(super) fn row(self, sides: &[&[Report]]) -> Row {
-        let figures = self.measures().iter().filter_map(|measure| measure.figure(sides)).collect();
+        let figures = self.measures(sides).iter().filter_map(|measure| measure.figure(sides)).collect();
         Row { aspect: self, words: sides.iter().map(|reports| self.words(reports)).collect(), figures }
     }
 
-    fn measures(self) -> &'static [Measure] {
+    fn measures(self, sides: &[&[Report]]) -> Vec<Measure> {
         match self {
-            Self::Tested => TESTED,
-            Self::Results => RESULTS,
-            Self::Health => HEALTH,
-            Self::Scaling => SCALING,
-            Self::Network => NETWORK,
+            Self::Tested => tested_measures(),
+            Self::Results => of_each_scenario(sides, results_of),
+            Self::Health => health_measures(),
+            Self::Scaling => of_each_scenario(sides, scaling_of),
+            Self::Network => network_measures(),
         }
     }
 
@@ -74,83 +77,112 @@ impl Aspect {
     }
 }
 
+/// What is read from a report.
+type Reading<T> = Box<dyn Fn(&Report) -> T>;
+
 /// How one figure is read from a report.
 struct Measure {
-    name: &'static str,
-    of: fn(&Report) -> Option<f64>,
+    name: String,
+    of: Reading<Option<f64>>,
     /// Its course within a run, whose mean it is.
-    course: Option<fn(&Report) -> Vec<f64>>,
+    course: Option<Reading<Vec<f64>>>,
 }
 
-const fn measure(name: &'static str, of: fn(&Report) -> Option<f64>) -> Measure {
-    Measure { name, of, course: None }
+fn measure(name: impl Into<String>, of: impl Fn(&Report) -> Option<f64> + 'static) -> Measure {
+    Measure { name: name.into(), of: Box::new(of), course: None }
 }
 
-const TESTED: &[Measure] = &[
-    measure("checks passed", |report| Some(checks(report, Outcome::Passed))),
-    measure("checks failed", |report| Some(checks(report, Outcome::Failed))),
-    measure("checks skipped", |report| Some(checks(report, Outcome::Skipped))),
-];
+fn tested_measures() -> Vec<Measure> {
+    vec![
+        measure("checks passed", |report| Some(checks(report, Outcome::Passed))),
+        measure("checks failed", |report| Some(checks(report, Outcome::Failed))),
+        measure("checks skipped", |report| Some(checks(report, Outcome::Skipped))),
+    ]
+}
 
-const RESULTS: &[Measure] = &[
-    Measure {
-        name: "operations/s",
-        of: |report| Some(report.throughput.as_ref()?.operations_per_second),
-        course: Some(operations_each_second),
-    },
-    measure("operation latency p50 ms", |report| Some(report.throughput.as_ref()?.latency_ms?.p50)),
-    measure("operation latency p99 ms", |report| Some(report.throughput.as_ref()?.latency_ms?.p99)),
-    measure("operation errors", |report| Some(report.throughput.as_ref()?.errors as f64)),
-    measure("clients registered", |report| Some(report.registration.as_ref()?.registered as f64)),
-    measure("registration latency p99 ms", |report| Some(report.registration.as_ref()?.latency_ms?.p99)),
-    measure("acknowledged operations missing", |report| Some(report.conservation.as_ref()?.missing as f64)),
-];
+/// The measures of every scenario that a side measured, by name.
+fn of_each_scenario(sides: &[&[Report]], measures: fn(&str) -> Vec<Measure>) -> Vec<Measure> {
+    let scenarios = sides.iter().flat_map(|reports| reports.iter()).flat_map(|report| &report.scenarios);
+    let names: BTreeSet<&str> = scenarios.map(|scenario| scenario.figures.name.as_str()).collect();
+    names.into_iter().flat_map(measures).collect()
+}
 
-const HEALTH: &[Measure] = &[
-    measure("ready after ms", |report| report.environment.ready.then_some(report.environment.up_ms as f64)),
-    measure("components not healthy", |report| Some(unhealthy(report).count() as f64)),
-    measure("container restarts", |report| Some(restarts(report))),
-    measure("probes failed", |report| Some(failed_probes(report))),
-];
+/// One figure of a scenario.
+fn of(scenario: &str, what: &str, of: impl Fn(&ScenarioSection) -> Option<f64> + 'static) -> Measure {
+    let name = scenario.to_owned();
+    measure(format!("{scenario}: {what}"), move |report| of(report.scenario(&name)?))
+}
 
-const SCALING: &[Measure] = &[
-    measure("CPU ms per operation", |report| Some(report.expected.as_ref()?.cpu_ms_per_operation.values().sum())),
-    measure("operations/s that this machine carries at most", |report| Some(report.expected.as_ref()?.host_bound)),
-    measure("operations/s at which one thread for each replica would be full", |report| {
-        narrowest(report).map(|(_, bound)| bound)
-    }),
-];
+fn results_of(scenario: &str) -> Vec<Measure> {
+    let name = scenario.to_owned();
+    let course = move |report: &Report| report.scenario(&name).map(requests_each_second).unwrap_or_default();
+    vec![
+        Measure {
+            course: Some(Box::new(course)),
+            ..of(scenario, "requests/s", |section| section.figures.rate_per_second)
+        },
+        of(scenario, "latency p50 ms", |section| Some(section.figures.latency_ms?.p50)),
+        of(scenario, "latency p99 ms", |section| Some(section.figures.latency_ms?.p99)),
+        of(scenario, "errors", |section| Some(section.figures.errors as f64)),
+        of(scenario, "clients failed", |section| {
+            let figures = &section.figures;
+            (!figures.client_outcomes.is_empty()).then_some(figures.clients_failed as f64)
+        }),
+        of(scenario, "acknowledged keys missing", |section| Some(section.figures.ledger.as_ref()?.missing as f64)),
+    ]
+}
 
-const NETWORK: &[Measure] = &[
-    measure("connections refused, lost or timed out", |report| {
-        let registration = report.registration.as_ref().map(|figures| &figures.by_error);
-        let throughput = report.throughput.as_ref().map(|figures| &figures.by_error);
-        (registration.is_some() || throughput.is_some()).then(|| {
-            let kinds = registration.into_iter().chain(throughput).flatten();
-            kinds.filter(|(kind, _)| is_of_network(kind)).map(|(_, count)| *count).sum::<u64>() as f64
-        })
-    }),
-    measure("network checks passed", |report| {
-        let mut cases = network_cases(report).peekable();
-        cases.peek()?;
-        Some(cases.filter(|case| case.outcome == Outcome::Passed).count() as f64)
-    }),
-];
+fn health_measures() -> Vec<Measure> {
+    vec![
+        measure("ready after ms", |report| report.environment.ready.then_some(report.environment.up_ms as f64)),
+        measure("components not healthy", |report| Some(unhealthy(report).count() as f64)),
+        measure("container restarts", |report| Some(restarts(report))),
+        measure("probes failed", |report| Some(failed_probes(report))),
+    ]
+}
+
+fn scaling_of(scenario: &str) -> Vec<Measure> {
+    let expected = |section: &ScenarioSection| section.expected.clone();
+    vec![
+        of(scenario, "CPU ms per request", move |section| Some(expected(section)?.cpu_ms_per_request.values().sum())),
+        of(scenario, "requests/s that this machine carries at most", move |section| {
+            Some(expected(section)?.host_bound)
+        }),
+        of(scenario, "requests/s at which one thread for each replica would be full", |section| {
+            narrowest(section).map(|(_, bound)| bound)
+        }),
+    ]
+}
+
+fn network_measures() -> Vec<Measure> {
+    vec![
+        measure("connections refused, lost or timed out", |report| {
+            let kinds = report.scenarios.iter().flat_map(|scenario| &scenario.figures.by_error);
+            let of_network = kinds.filter(|(kind, _)| matches!(kind, Answer::Failure(_))).map(|(_, count)| *count);
+            (!report.scenarios.is_empty()).then(|| of_network.sum::<u64>() as f64)
+        }),
+        measure("network checks passed", |report| {
+            let mut cases = network_cases(report).peekable();
+            cases.peek()?;
+            Some(cases.filter(|case| case.outcome == Outcome::Passed).count() as f64)
+        }),
+    ]
+}
 
 impl Measure {
     /// The figure, unless no run of any side has it.
     fn figure(&self, sides: &[&[Report]]) -> Option<Figure> {
-        let values: Vec<Vec<f64>> = sides.iter().map(|reports| reports.iter().filter_map(self.of).collect()).collect();
+        let values: Vec<Vec<f64>> = sides.iter().map(|reports| reports.iter().filter_map(&self.of).collect()).collect();
         if values.iter().all(Vec::is_empty) {
             return None;
         }
         let differences = (1..sides.len()).map(|other| self.compare(&values, sides, other)).collect();
-        Some(Figure { name: self.name.to_owned(), values, differences })
+        Some(Figure { name: self.name.clone(), values, differences })
     }
 
     fn compare(&self, values: &[Vec<f64>], sides: &[&[Report]], other: usize) -> Difference {
         let (a, b) = (&values[0], &values[other]);
-        let (noise, interval) = match (difference(a, b), self.course) {
+        let (noise, interval) = match (difference(a, b), &self.course) {
             (Some(interval), _) => (Noise::Runs, Some(interval)),
             (None, Some(course)) if a.len() == 1 && b.len() == 1 => {
                 let parts = |side: &[Report]| stretches(&side.iter().flat_map(course).collect::<Vec<_>>(), STRETCHES);
@@ -180,11 +212,11 @@ impl Measure {
     }
 }
 
-fn operations_each_second(report: &Report) -> Vec<f64> {
-    let Some(throughput) = &report.throughput else { return Vec::new() };
+fn requests_each_second(section: &ScenarioSection) -> Vec<f64> {
+    let figures = &section.figures;
     // Behind the window come entries for its last requests, which are no whole seconds.
-    let whole = usize::try_from(throughput.duration_ms / 1000).unwrap_or(usize::MAX);
-    throughput.series.iter().take(whole).map(|second| second.succeeded as f64).collect()
+    let whole = usize::try_from(figures.duration_ms / 1000).unwrap_or(usize::MAX);
+    figures.series.iter().take(whole).map(|second| second.succeeded as f64).collect()
 }
 
 fn cases(report: &Report) -> impl Iterator<Item = &CaseSection> {
@@ -203,11 +235,6 @@ fn network_cases(report: &Report) -> impl Iterator<Item = &CaseSection> {
     })
 }
 
-/// Whether an error's kind says that there was no whole exchange, rather than an answer that is wrong.
-fn is_of_network(kind: &str) -> bool {
-    kind.parse().is_ok_and(|answer: Answer| matches!(answer, Answer::Failure(_)))
-}
-
 fn unhealthy(report: &Report) -> impl Iterator<Item = String> {
     let unhealthy = report.components.iter().filter(|component| !component.healthy);
     unhealthy.map(|component| format!("{} ({})", component.name, component.status))
@@ -222,8 +249,8 @@ fn failed_probes(report: &Report) -> f64 {
 }
 
 /// The component whose replicas carry least together.
-fn narrowest(report: &Report) -> Option<(&str, f64)> {
-    let bounds = report.expected.as_ref()?.replica_bound.iter().map(|(name, bound)| (name.as_str(), *bound));
+fn narrowest(section: &ScenarioSection) -> Option<(&str, f64)> {
+    let bounds = section.expected.as_ref()?.replica_bound.iter().map(|(name, bound)| (name.as_str(), *bound));
     bounds.min_by(|(_, a), (_, b)| a.total_cmp(b))
 }
 
@@ -231,28 +258,39 @@ fn tested(reports: &[Report]) -> String {
     let passed = reports.iter().filter(|report| report.verdict == Verdict::Pass).count();
     let count = |outcome| reports.iter().map(|report| checks(report, outcome)).sum::<f64>();
     let (good, all) = (count(Outcome::Passed), reports.iter().map(|report| cases(report).count()).sum::<usize>());
-    let clients = reports.first().map_or(0, |report| report.request.scenario.clients);
-    format!("{passed} of {} runs pass; {good:.0} of {all} checks passed; {clients} clients", reports.len())
+    let scenarios = reports.first().map_or(0, |report| report.request.scenarios.len());
+    let scenarios = counted(scenarios as u64, "scenario");
+    format!("{passed} of {} runs pass; {good:.0} of {all} checks passed; {scenarios}", reports.len())
+}
+
+/// The sections of each scenario, over all runs.
+fn by_scenario(reports: &[Report]) -> BTreeMap<&str, Vec<&ScenarioSection>> {
+    let mut scenarios: BTreeMap<&str, Vec<&ScenarioSection>> = BTreeMap::new();
+    for section in reports.iter().flat_map(|report| &report.scenarios) {
+        scenarios.entry(&section.figures.name).or_default().push(section);
+    }
+    scenarios
 }
 
 fn results(reports: &[Report]) -> String {
-    let of = |measure: &Measure| -> Vec<f64> { reports.iter().filter_map(measure.of).collect() };
-    let [operations, _, p99, errors, registered, ..] = RESULTS else { return String::new() };
-    let clients: u64 = reports.iter().filter_map(|report| Some(report.registration.as_ref()?.clients)).sum();
-    let mut words = Vec::new();
-    if let Some(rate) = mean(&of(operations)) {
-        words.push(format!("{rate:.0} operations/s"));
-    }
-    if let Some(latency) = mean(&of(p99)) {
-        words.push(format!("p99 {latency:.1} ms"));
-    }
-    if mean(&of(errors)).is_some() {
-        words.push(format!("{:.0} errors", of(errors).iter().sum::<f64>()));
-    }
-    if clients > 0 {
-        words.push(format!("{:.0} of {clients} clients registered", of(registered).iter().sum::<f64>()));
-    }
-    or_not_measured(&words)
+    let words = by_scenario(reports).into_iter().map(|(name, sections)| {
+        let of = |figure: fn(&ScenarioSection) -> Option<f64>| -> Vec<f64> {
+            sections.iter().filter_map(|section| figure(section)).collect()
+        };
+        let errors: u64 = sections.iter().map(|section| section.figures.errors).sum();
+        let failed: u64 = sections.iter().map(|section| section.figures.clients_failed).sum();
+        let rate = mean(&of(|section| section.figures.rate_per_second)).unwrap_or_default();
+        let mut words = vec![format!("{name} {rate:.0} requests/s")];
+        if let Some(latency) = mean(&of(|section| Some(section.figures.latency_ms?.p99))) {
+            words.push(format!("p99 {latency:.1} ms"));
+        }
+        words.push(format!("{errors} errors"));
+        if failed > 0 {
+            words.push(format!("{failed} clients failed"));
+        }
+        words.join(", ")
+    });
+    or_not_measured(&words.collect::<Vec<_>>(), "; ")
 }
 
 fn health(reports: &[Report]) -> String {
@@ -268,25 +306,30 @@ fn health(reports: &[Report]) -> String {
 }
 
 fn scaling(reports: &[Report]) -> String {
-    let bounds: Vec<f64> = reports.iter().filter_map(|report| Some(report.expected.as_ref()?.host_bound)).collect();
-    let used: Vec<f64> =
-        reports.iter().filter_map(|report| Some(report.expected.as_ref()?.host_utilisation * 100.0)).collect();
-    let (Some(bound), Some(used)) = (mean(&bounds), mean(&used)) else { return or_not_measured(&[]) };
-    let narrowest = reports.iter().find_map(narrowest).map_or(String::new(), |(name, bound)| {
-        format!("; with one thread for each replica {name} would be full first, at {bound:.0}")
+    let words = by_scenario(reports).into_iter().filter_map(|(name, sections)| {
+        let expected = || sections.iter().filter_map(|section| section.expected.as_ref());
+        let bound = mean(&expected().map(|expected| expected.host_bound).collect::<Vec<_>>())?;
+        let used = mean(&expected().map(|expected| expected.host_utilisation * 100.0).collect::<Vec<_>>())?;
+        let narrowest =
+            sections.iter().find_map(|section| narrowest(section)).map_or(String::new(), |(name, bound)| {
+                format!("; with one thread for each replica {name} would be full first, at {bound:.0}")
+            });
+        Some(format!(
+            "{name}: at most {bound:.0} requests/s on this machine, of whose processors {used:.0}% were used{narrowest}"
+        ))
     });
-    format!("at most {bound:.0} operations/s on this machine, of whose processors {used:.0}% were used{narrowest}")
+    or_not_measured(&words.collect::<Vec<_>>(), "; ")
 }
 
 fn network(reports: &[Report]) -> String {
-    let Some(first) = reports.first() else { return or_not_measured(&[]) };
+    let Some(first) = reports.first() else { return or_not_measured(&[], "") };
     let cases: Vec<&CaseSection> = reports.iter().flat_map(network_cases).collect();
     let passed = cases.iter().filter(|case| case.outcome == Outcome::Passed).count();
     format!("{}; {passed} of {} network checks passed", first.environment.entrance, cases.len())
 }
 
-fn or_not_measured(words: &[String]) -> String {
-    if words.is_empty() { "not measured".to_owned() } else { words.join(", ") }
+fn or_not_measured(words: &[String], between: &str) -> String {
+    if words.is_empty() { "not measured".to_owned() } else { words.join(between) }
 }
 
 /// A mean with the smallest and largest value where there are several, in digits that fit its size.

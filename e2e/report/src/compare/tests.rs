@@ -1,34 +1,37 @@
 //! Comparisons of reports whose figures are set by hand.
 
+use e2e_figures::{Second, stats::Summary};
 use serde_json::json;
 
 use super::*;
+use crate::report::{ScenarioResult, ScenarioSection, Source};
 
 /// A report of a run of 4 whole seconds with these operations in each, and this 99th percentile.
 fn report(target: &str, verdict: &str, each_second: [u64; 4], p99: f64) -> Report {
-    let series = each_second
-        .map(|succeeded| json!({ "second": 0, "succeeded": succeeded, "errors": 0, "latency_ms_p99": null }));
-    let generator = json!({ "cpu_seconds": 1.0, "wall_seconds": 4.0, "cpu_share": 0.25, "cpu_wait_seconds": null,
-        "lag_ms_p99": null, "saturated": false });
-    let scenario = serde_json::to_value(crate::request::Scenario::default()).unwrap();
+    let series = each_second.map(|succeeded| Second { succeeded, ..Second::default() }).to_vec();
+    let scenarios = json!({ "order": crate::request::Scenario::default() });
     let thresholds = serde_json::to_value(crate::request::Thresholds::default()).unwrap();
     let host = json!({ "cpus": 2, "memory_bytes": 1, "kernel": "Linux" });
-    let latency =
-        json!({ "count": 1, "min": 1.0, "mean": 2.0, "p50": 2.0, "p90": 3.0, "p99": p99, "p999": p99, "max": p99 });
-    serde_json::from_value(json!({
+    let latency = Summary { count: 1, min: 1.0, mean: 2.0, p50: 2.0, p90: 3.0, p99, p999: p99, max: p99 };
+    let report: Report = serde_json::from_value(json!({
         "schema": crate::report::SCHEMA, "run_id": format!("{target}-{p99}"), "target": target, "verdict": verdict,
         "verdict_reason": "", "started_at": "", "duration_ms": 1, "host": host,
-        "request": { "started_at": "", "scenario": scenario, "thresholds": thresholds, "overlays": [], "sets": [], "host": host },
+        "request": { "started_at": "", "scenarios": scenarios, "thresholds": thresholds, "overlays": [], "sets": [], "host": host },
         "environment": { "provider": "none", "up_ms": 1500, "ready": true, "warnings": [], "entrance": "nginx" },
         "components": [], "probes": [], "predictions": [], "suites": [],
-        "registration": null, "conservation": null, "expected": null, "thresholds": [], "findings": [],
-        "throughput": {
-            "clients": 1, "window_start_unix_ms": 0, "duration_ms": 4000, "acknowledged": 1, "errors": 0, "by_error": {},
-            "operations_per_second": each_second.iter().sum::<u64>() as f64 / 4.0, "latency_ms": latency,
-            "series": series, "generator": generator,
-        },
+        "thresholds": [], "findings": [], "scenarios": [],
     }))
-    .unwrap()
+    .unwrap();
+    let figures = ScenarioResult {
+        name: "order".to_owned(),
+        duration_ms: 4000,
+        rate_per_second: Some(each_second.iter().sum::<u64>() as f64 / 4.0),
+        latency_ms: Some(latency),
+        series,
+        ..ScenarioResult::default()
+    };
+    let source = Source { record: String::new(), load: None };
+    Report { scenarios: vec![ScenarioSection { figures, source, expected: None, bottleneck: None }], ..report }
 }
 
 fn side(name: &str, reports: &[Report]) -> (String, Vec<Report>) {
@@ -47,16 +50,16 @@ fn a_difference_is_told_from_noise() {
     assert_eq!(comparison.verdict, Verdict::Fail);
 
     // Means 101 and 201, standard errors 1 and 1, 2 degrees of freedom: 100 ± 9.925 * sqrt(2), as shares of 101.
-    let [rate] = figure(&comparison, "operations/s").differences.as_slice() else { panic!("one other side") };
+    let [rate] = figure(&comparison, "order: requests/s").differences.as_slice() else { panic!("one other side") };
     assert_eq!((rate.judgement, rate.noise, rate.relative), (Judgement::Larger, Noise::Runs, Some(0.990099)));
     let [low, high] = rate.relative_interval.unwrap();
     assert!((low - 0.85113).abs() < 1e-5 && (high - 1.12907).abs() < 1e-5, "{low} {high}");
-    assert_eq!(figure(&comparison, "operation latency p99 ms").differences[0].judgement, Judgement::Within);
-    assert_eq!(figure(&comparison, "operation errors").differences[0].judgement, Judgement::Same);
+    assert_eq!(figure(&comparison, "order: latency p99 ms").differences[0].judgement, Judgement::Within);
+    assert_eq!(figure(&comparison, "order: errors").differences[0].judgement, Judgement::Same);
 
     let page = render(&comparison, "../../runs");
-    assert!(page.contains("operations/s 99.0% more (85.1% more to 112.9% more) on k8s"), "{page}");
-    assert!(page.contains("| Results | 101 operations/s, p99 12.0 ms, 0 errors | 201 operations/s"), "{page}");
+    assert!(page.contains("order: requests/s 99.0% more (85.1% more to 112.9% more) on k8s"), "{page}");
+    assert!(page.contains("| Results | order 101 requests/s, p99 12.0 ms, 0 errors | order 201 requests/s"), "{page}");
     assert!(page.contains("[k8s-13](../../runs/k8s-13/report.md)"), "{page}");
 }
 
@@ -65,38 +68,40 @@ fn one_run_of_each_has_only_the_noise_within_it() {
     let one = [report("local", "pass", [100, 102, 98, 100], 10.0)];
     let other = [report("local", "pass", [300, 302, 298, 300], 11.0)];
     let comparison = Comparison::new(&[side("a", &one), side("b", &other)]).unwrap();
-    let rate = &figure(&comparison, "operations/s").differences[0];
+    let rate = &figure(&comparison, "order: requests/s").differences[0];
     assert_eq!((rate.judgement, rate.noise), (Judgement::Larger, Noise::Stretches));
-    let latency = &figure(&comparison, "operation latency p99 ms").differences[0];
+    let latency = &figure(&comparison, "order: latency p99 ms").differences[0];
     assert_eq!((latency.judgement, latency.relative, latency.relative_interval), (Judgement::Unknown, Some(0.1), None));
     assert!(
-        render(&comparison, "").contains("unknown, one run says nothing of noise: operation latency p99 ms 10.0% more")
+        render(&comparison, "").contains("unknown, one run says nothing of noise: order: latency p99 ms 10.0% more")
     );
 }
 
 #[test]
 fn what_a_side_did_not_measure_has_no_difference() {
     let one = report("local", "pass", [100; 4], 10.0);
-    let other = Report { throughput: None, ..one.clone() };
+    let other = Report { scenarios: Vec::new(), ..one.clone() };
     let page = render(&Comparison::new(&[side("a", &[one]), side("b", &[other])]).unwrap(), "");
-    assert!(page.contains("| operations/s | 100 | not measured | - | not measured |"), "{page}");
+    assert!(page.contains("| order: requests/s | 100 | not measured | - | not measured |"), "{page}");
 }
 
 #[test]
 fn what_else_differs_is_said() {
     let one = report("local", "pass", [100; 4], 10.0);
     let mut other = one.clone();
-    other.request.scenario.clients = 5;
-    other.request.scenario.warm_up = std::time::Duration::from_secs(1);
-    other.request.scenario.timeout = std::time::Duration::from_secs(9);
-    other.request.scenario.attempts = 2;
+    let scenario = other.request.scenarios.get_mut("order").unwrap();
+    (scenario.clients, scenario.rate) = (5, Some(100.0));
+    scenario.warm_up = std::time::Duration::from_secs(1);
+    scenario.timeout = std::time::Duration::from_secs(9);
+    scenario.host = Some("another".to_owned());
     other.request.overlays = vec!["slow".to_owned()];
     let comparison = Comparison::new(&[side("a", std::slice::from_ref(&one)), side("b", &[other])]).unwrap();
     let unlike = comparison.unlike.join("; ");
     assert_eq!(
         unlike,
-        "clients: 40 and 5; warm-up: 1.0 s and 3.0 s; timeout of a request: 5.0 s and 9.0 s; attempts to register: 2 and 5; changes to the \
-                 manifests: none and slow"
+        "clients of order: 40 and 5; rate of order: 100 per second, uniform and as fast as answers come; warm-up of order: 0 ms and \
+         1.0 s; timeout of a request of order: 5.0 s and 9.0 s; steps of order: version 1 and version 2; changes to the manifests: none \
+         and slow"
     );
 }
 
@@ -106,7 +111,7 @@ fn one_side_shows_its_spread_and_none_is_nothing() {
     let comparison = Comparison::new(&[side("local", &runs)]).unwrap();
     let page = render(&comparison, "");
     assert!(
-        page.contains("| operations/s | 102 (100 to 104) |\n") && !page.contains("larger than the noise"),
+        page.contains("| order: requests/s | 102 (100 to 104) |\n") && !page.contains("larger than the noise"),
         "{page}"
     );
     assert_eq!(Comparison::new(&[]), None);

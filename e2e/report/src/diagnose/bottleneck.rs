@@ -1,10 +1,11 @@
-//! What limited the throughput of a run, by the run's own evidence. Pure. Main function: [`name`].
+//! What limited the load of a run, by the run's own evidence. Pure. Main function: [`name`].
+
+use e2e_figures::scenario::{Activity, Part};
 
 use super::{Code, RunData};
 use crate::{
     evidence::Saturation,
-    record::{Activity, Part, Throughput},
-    report::{Bottleneck, Expected, Finding},
+    report::{Bottleneck, Expected, Finding, ScenarioResult},
 };
 
 /// From this utilisation on, queues in front of a resource grow faster than its use: at 0.85 a request already waits about six times as
@@ -22,33 +23,33 @@ const CPU_LIMIT: &str = "the CPU limit";
 /// where too little was measured.
 pub(crate) fn name(
     data: &RunData,
-    throughput: &Throughput,
+    load: &ScenarioResult,
     expected: Option<&Expected>,
     findings: &[Finding],
 ) -> Option<Bottleneck> {
-    generator(throughput)
-        .or_else(|| data.saturation.iter().find_map(|saturation| pool(throughput, saturation)))
+    generator(load)
+        .or_else(|| data.saturation.iter().find_map(|saturation| pool(load, saturation)))
         .or_else(|| found(findings, [Code::OomKilled, Code::MemoryAtLimit], "memory"))
-        .or_else(|| throughput.activity.iter().find_map(lock))
+        .or_else(|| load.activity.iter().find_map(lock))
         .or_else(|| host(expected?))
-        .or_else(|| processor(data, throughput, expected?))
+        .or_else(|| processor(data, load, expected?))
         .or_else(|| throttled(expected, findings))
-        .or_else(|| waiting(throughput, expected?))
+        .or_else(|| waiting(load, expected?))
 }
 
 fn named(name: impl Into<String>, evidence: String) -> Bottleneck {
     Bottleneck { name: name.into(), evidence }
 }
 
-fn generator(throughput: &Throughput) -> Option<Bottleneck> {
-    let generator = throughput.generator;
+fn generator(load: &ScenarioResult) -> Option<Bottleneck> {
+    let generator = load.generator;
     generator.saturated.then(|| named("the load generator", format!("it {}", generator.described())))
 }
 
 /// A bounded resource that callers waited for during most of the measured window.
-fn pool(throughput: &Throughput, saturation: &Saturation) -> Option<Bottleneck> {
-    let start = throughput.window_start_unix_ms;
-    let (used_up, samples) = saturation.used_up(start..=start + throughput.duration_ms);
+fn pool(load: &ScenarioResult, saturation: &Saturation) -> Option<Bottleneck> {
+    let start = load.window_start_unix_ms;
+    let (used_up, samples) = saturation.used_up(start..=start + load.duration_ms);
     (used_up > 0 && used_up as f64 >= MOST * samples as f64).then(|| {
         let Saturation { component, pod, resource, limit, .. } = saturation;
         let text = format!(
@@ -94,15 +95,15 @@ fn host(expected: &Expected) -> Option<Bottleneck> {
     let used = host_utilisation * 100.0;
     (*host_utilisation >= USED_UP).then(|| {
         let text =
-            format!("its {cpus} processors were {used:.0}% busy; at this cost they carry {host_bound:.0} operations/s");
+            format!("its {cpus} processors were {used:.0}% busy; at this cost they carry {host_bound:.0} requests/s");
         named("the host", text)
     })
 }
 
 /// A component whose replicas use all of what they can: their CPU limit, or one processor, which is all that a program of one thread can.
 /// What uses more than one processor has several threads, and so no such bound.
-fn processor(data: &RunData, throughput: &Throughput, expected: &Expected) -> Option<Bottleneck> {
-    let used = |bound: f64| throughput.operations_per_second / bound;
+fn processor(data: &RunData, load: &ScenarioResult, expected: &Expected) -> Option<Bottleneck> {
+    let used = |bound: f64| load.rate_per_second.unwrap_or_default() / bound;
     let target = data.environment.target;
     let limit =
         |name: &str| data.environment.component(name).ok()?.enforced_cpu_limit(target).filter(|limit| *limit <= 1.0);
@@ -113,13 +114,13 @@ fn processor(data: &RunData, throughput: &Throughput, expected: &Expected) -> Op
     (used(bound) >= USED_UP).then(|| match limit {
         Some(limit) => {
             let text = format!(
-                "each replica used {share:.0}% of the {limit} processors that its limit allows; they carry {bound:.0} operations/s"
+                "each replica used {share:.0}% of the {limit} processors that its limit allows; they carry {bound:.0} requests/s"
             );
             named(format!("{CPU_LIMIT} of {component}"), text)
         }
         None => {
             let text = format!(
-                "each replica used {share:.0}% of one processor, as much as one thread can; they carry {bound:.0} operations/s"
+                "each replica used {share:.0}% of one processor, as much as one thread can; they carry {bound:.0} requests/s"
             );
             named(component, text)
         }
@@ -128,22 +129,22 @@ fn processor(data: &RunData, throughput: &Throughput, expected: &Expected) -> Op
 
 /// Where nearly all of an operation's time goes, although no processor is used up. Several places that share it are many waits in a row,
 /// of which none is the one to improve. Nothing while a component could be used up that was not measured.
-fn waiting(throughput: &Throughput, expected: &Expected) -> Option<Bottleneck> {
+fn waiting(load: &ScenarioResult, expected: &Expected) -> Option<Bottleneck> {
     if !expected.not_measured.is_empty() {
         return None;
     }
     let used = expected.host_utilisation * 100.0;
-    let all: f64 = throughput.parts.iter().map(|part| part.mean_ms).sum();
-    let longest = throughput.parts.iter().max_by(|a, b| a.mean_ms.total_cmp(&b.mean_ms));
-    let most = longest
-        .map(|Part { name, mean_ms }| format!("{mean_ms:.1} ms of the {all:.1} ms of an operation pass in {name}"));
+    let all: f64 = load.parts.iter().map(|part| part.mean_ms).sum();
+    let longest = load.parts.iter().max_by(|a, b| a.mean_ms.total_cmp(&b.mean_ms));
+    let most =
+        longest.map(|Part { name, mean_ms }| format!("{mean_ms:.1} ms of the {all:.1} ms of a request pass in {name}"));
     let idle = format!("no processor was used up (host {used:.0}%)");
     Some(match longest.zip(most) {
         Some((part, most)) if part.mean_ms >= NEARLY_ALL * all => named(&part.name, format!("{most}, and {idle}")),
         Some((_, most)) => named("waiting", format!("{idle} and no part takes nearly all of the time: {most}")),
         None => {
-            let median = throughput.latency_ms.map_or(0.0, |latency| latency.p50);
-            named("waiting", format!("{idle}, and {} clients wait {median:.1} ms in the median", throughput.clients))
+            let median = load.latency_ms.map_or(0.0, |latency| latency.p50);
+            named("waiting", format!("{idle}, and {} clients wait {median:.1} ms in the median", load.clients))
         }
     })
 }

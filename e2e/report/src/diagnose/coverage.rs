@@ -3,55 +3,49 @@
 use e2e_plan::words::counted;
 
 use super::{Code, RunData};
-use crate::report::{Finding, Severity, Source};
+use crate::report::{Finding, ScenarioResult, Severity, Source};
 
 pub(super) fn findings(data: &RunData) -> Vec<Finding> {
-    let registration = data.registration();
-    let throughput = data.throughput();
-    let lost_of_registration =
-        registration.and_then(|(figures, source)| lost("registration", figures.lost, figures.clients, &source));
-    let lost_of_throughput =
-        throughput.as_ref().and_then(|(figures, source)| lost("throughput", figures.lost, figures.clients, source));
-    let idle = throughput.as_ref().and_then(|(figures, source)| idle(figures.idle, figures.clients, source));
-    lost_of_registration.into_iter().chain(lost_of_throughput).chain(idle).collect()
+    let found = data.scenarios().flat_map(|(figures, source)| [lost(figures, &source), idle(figures, &source)]);
+    found.flatten().collect()
 }
 
 /// Clients whose agent went away with what it had measured.
-fn lost(measured: &str, lost: u64, clients: u64, source: &Source) -> Option<Finding> {
-    (lost > 0).then(|| Finding {
+fn lost(figures: &ScenarioResult, source: &Source) -> Option<Finding> {
+    let ScenarioResult { name, clients, clients_lost, .. } = figures;
+    (*clients_lost > 0).then(|| Finding {
         code: Code::NotMeasured,
         severity: Severity::Gap,
         component: None,
         claim: format!(
-            "nothing is known of {lost} of the {} of the {measured} load: the agent that made their requests was lost, so every figure \
-             is that of the others",
-            counted(clients, "client")
+            "nothing is known of {clients_lost} of the {} of the scenario {name}: the agent that made their requests was lost, so every \
+             figure is that of the others",
+            counted(*clients, "client")
         ),
-        evidence: evidence(source, &format!("measured/{measured}/lost")),
+        evidence: evidence(source, "clients_lost"),
         fix: "Find out what ended the agent; the load's file says what was seen of it last.".to_owned(),
         excerpt: None,
     })
 }
 
-/// Clients that had no part in the throughput load.
-fn idle(idle: u64, clients: u64, source: &Source) -> Option<Finding> {
-    (idle > 0).then(|| Finding {
-        code: Code::RegistrationFailures,
+/// Clients that had no part in the window, though they did not fail.
+fn idle(figures: &ScenarioResult, source: &Source) -> Option<Finding> {
+    let ScenarioResult { name, clients, clients_idle, clients_failed, .. } = figures;
+    (clients_idle > clients_failed).then(|| Finding {
+        code: Code::ClientsFailed,
         severity: Severity::Error,
         component: None,
-        claim: format!(
-            "{idle} of the {} of the throughput load had no session when it began",
-            counted(clients, "client")
-        ),
-        evidence: evidence(source, "measured/throughput/idle"),
-        fix: "Find out why clients cannot register; the load's file has the first error of each kind.".to_owned(),
+        claim: format!("{clients_idle} of the {} of the scenario {name} were not ready when it began", counted(*clients, "client")),
+        evidence: evidence(source, "clients_idle"),
+        fix: "Find out what keeps clients in the steps that they take once; the load's file has the first error of each kind."
+            .to_owned(),
         excerpt: None,
     })
 }
 
 /// The figure, and everything that the load counted where that was written.
 fn evidence(source: &Source, pointer: &str) -> Vec<String> {
-    std::iter::once(format!("{}#/{pointer}", source.record)).chain(source.load.clone()).collect()
+    std::iter::once(format!("{}#/measured/scenario/{pointer}", source.record)).chain(source.load.clone()).collect()
 }
 
 #[cfg(test)]
@@ -62,28 +56,36 @@ mod tests {
     use super::*;
     use crate::{
         diagnose::tests::{record, run},
-        record::{Measured, Registration, Throughput},
+        record::Measured,
     };
 
     #[test]
     fn a_lost_agent_is_a_gap_and_a_client_that_took_no_part_an_error() {
         let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
-        let registration = Registration { clients: 40, registered: 30, lost: 10, ..Registration::default() };
-        let throughput = Throughput { clients: 40, idle: 1, ..Throughput::default() };
-        data.records = vec![
-            record("registration", "clients", Measured::Registration(registration)),
-            record("throughput", "operations", Measured::Throughput(throughput)),
-        ];
+        let of = |name: &str, clients_lost, clients_idle, clients_failed| {
+            let (name, clients) = (name.to_owned(), 40);
+            let figures = ScenarioResult {
+                name,
+                clients,
+                clients_lost,
+                clients_idle,
+                clients_failed,
+                ..ScenarioResult::default()
+            };
+            record("scenarios", &figures.name.clone(), Measured::Scenario(Box::new(figures)))
+        };
+        // Who failed before the window is told once, by the outcomes.
+        data.records = vec![of("sign-up", 10, 0, 0), of("order", 0, 1, 0), of("failing", 0, 3, 3)];
         let found: Vec<_> =
             findings(&data).into_iter().map(|found| (found.code, found.severity, found.claim)).collect();
-        let lost = "nothing is known of 10 of the 40 clients of the registration load: the agent that made their requests was \
+        let lost = "nothing is known of 10 of the 40 clients of the scenario sign-up: the agent that made their requests was \
                     lost, so every figure is that of the others";
-        let idle = "1 of the 40 clients of the throughput load had no session when it began";
+        let idle = "1 of the 40 clients of the scenario order were not ready when it began";
         assert_eq!(
             found,
             [
                 (Code::NotMeasured, Severity::Gap, lost.to_owned()),
-                (Code::RegistrationFailures, Severity::Error, idle.to_owned()),
+                (Code::ClientsFailed, Severity::Error, idle.to_owned()),
             ]
         );
     }

@@ -1,19 +1,20 @@
-//! Findings about load: clients that could not register, operations that failed or went missing, figures that crossed a line.
+//! Findings about load: clients and requests that failed, keys that went missing, figures that crossed a line.
 
 use std::collections::BTreeMap;
 
 use e2e_plan::words::counted;
 
+use e2e_figures::Outcome;
+
 use super::{Code, RunData};
 use crate::{
     evidence::{self, Saturation},
-    report::{Finding, Severity, Source, ThresholdState, build::thresholds},
+    report::{Finding, ScenarioResult, Severity, Source, ThresholdSection, ThresholdState, lines::thresholds},
 };
 
 pub(super) fn findings(data: &RunData) -> Vec<Finding> {
-    [registration(data), operations(data), missing(data), duplicated(data)]
-        .into_iter()
-        .flatten()
+    data.scenarios()
+        .flat_map(|(figures, source)| of_scenario(data, figures, &source))
         .chain(pools(data))
         .chain(crossed(data))
         .chain(saturated(data))
@@ -46,8 +47,12 @@ const MEANINGS: [(&str, &str); 8] = [
     ("closed_early", "closed_early says that the other side ended connections before the answer was whole"),
 ];
 
-fn remedy(by_error: &BTreeMap<String, u64>) -> String {
-    let meanings = MEANINGS.iter().filter(|(kind, _)| by_error.contains_key(*kind));
+fn by_kind(by_error: &BTreeMap<Outcome, u64>) -> BTreeMap<String, u64> {
+    by_error.iter().map(|(kind, count)| (kind.to_string(), *count)).collect()
+}
+
+fn remedy(by_error: &BTreeMap<Outcome, u64>) -> String {
+    let meanings = MEANINGS.iter().filter(|(kind, _)| by_error.keys().any(|known| known.to_string() == *kind));
     let meanings: Vec<&str> = meanings.map(|(_, meaning)| *meaning).collect();
     if meanings.is_empty() {
         "Find out why clients fail.".to_owned()
@@ -56,75 +61,119 @@ fn remedy(by_error: &BTreeMap<String, u64>) -> String {
     }
 }
 
-fn registration(data: &RunData) -> Option<Finding> {
-    let (figures, Source { record, load }) = data.registration()?;
-    (figures.failed > 0).then(|| {
-        error(
-            Code::RegistrationFailures,
-            format!(
-                "{} of {} could not register{}; {} failed{}",
-                figures.failed,
-                counted(figures.clients, "client"),
-                kinds(&figures.by_outcome, "registered"),
-                counted(figures.by_error.values().sum(), "request"),
-                kinds(&figures.by_error, "")
-            ),
-            [format!("{record}#/measured/registration/by_outcome")].into_iter().chain(load).collect(),
-            remedy(&figures.by_error),
-        )
-    })
+/// Findings about one scenario, which its record and what its load generator counted prove.
+fn of_scenario(data: &RunData, figures: &ScenarioResult, source: &Source) -> Vec<Finding> {
+    let lines: Vec<ThresholdSection> = thresholds(data);
+    let lines: Vec<&ThresholdSection> =
+        lines.iter().filter(|line| line.scenario.as_ref() == Some(&figures.name)).collect();
+    let at = |pointer: &str| {
+        let record = format!("{}#/measured/scenario/{pointer}", source.record);
+        std::iter::once(record).chain(source.load.clone()).collect::<Vec<_>>()
+    };
+    [
+        clients(figures, &lines, at("client_outcomes")),
+        requests(figures, &lines, at("by_error")),
+        missing(figures, &source.record),
+        duplicated(figures, &source.record),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
-fn operations(data: &RunData) -> Option<Finding> {
-    let (figures, Source { record, load }) = data.throughput()?;
+/// Whether lines are drawn for a figure, and all of them are kept: what they allow is worth knowing and no error.
+fn are_kept(lines: &[&ThresholdSection], names: &[&str]) -> bool {
+    let mut drawn = lines.iter().filter(|line| names.contains(&line.name.as_str())).peekable();
+    drawn.peek().is_some() && drawn.all(|line| line.state == ThresholdState::Kept)
+}
+
+fn clients(figures: &ScenarioResult, lines: &[&ThresholdSection], evidence: Vec<String>) -> Option<Finding> {
+    let ScenarioResult { name, clients_failed, clients, client_outcomes, by_error, success, .. } = figures;
+    let finding = error(
+        Code::ClientsFailed,
+        format!(
+            "{clients_failed} of {} of the scenario {name} failed{}; {} failed{}",
+            counted(*clients, "client"),
+            kinds(client_outcomes, success),
+            counted(figures.errors, "request"),
+            kinds(&by_kind(by_error), "")
+        ),
+        evidence,
+        remedy(by_error),
+    );
+    let severity = if are_kept(lines, &["client_failure_rate_max"]) { Severity::Warning } else { Severity::Error };
+    (*clients_failed > 0).then_some(Finding { severity, ..finding })
+}
+
+/// Failed requests of the steps that clients take again and again: whether those that are taken once matter, the clients' outcomes tell.
+fn requests(figures: &ScenarioResult, lines: &[&ThresholdSection], evidence: Vec<String>) -> Option<Finding> {
+    let ScenarioResult { name, succeeded, requests, .. } = figures;
     let window = e2e_plan::duration::human(std::time::Duration::from_millis(figures.duration_ms));
-    let claim = match (figures.acknowledged, figures.errors) {
-        (0, 0) if figures.duration_ms == 0 => {
-            "every client had given up before the measured time of the throughput load began".to_owned()
+    let mut by_error: BTreeMap<Outcome, u64> = BTreeMap::new();
+    for (kind, count) in figures.steps.iter().filter(|step| !step.once).flat_map(|step| &step.by_error) {
+        *by_error.entry(*kind).or_default() += count;
+    }
+    let claim = match (succeeded, by_error.values().sum::<u64>()) {
+        (0, _) if figures.duration_ms == 0 => {
+            format!("every client had given up before the measured time of the scenario {name} began")
         }
-        (0, 0) => format!("no request of the throughput load was answered in the {window} that were measured"),
+        (0, _) if *requests == 0 => {
+            format!("no request of the scenario {name} was answered in the {window} that were measured")
+        }
+        (0, _) => format!(
+            "none of the {} of the scenario {name} succeeded in the {window} that were measured{}",
+            counted(*requests, "request"),
+            kinds(&by_kind(&figures.by_error), "")
+        ),
         (_, 0) => return None,
-        (acknowledged, errors) => format!(
-            "{} and {} failed in the {window} that were measured{}",
-            match acknowledged {
-                0 => "no operation was acknowledged".to_owned(),
-                1 => "1 operation was acknowledged".to_owned(),
-                _ => format!("{acknowledged} operations were acknowledged"),
-            },
-            counted(errors, "request"),
-            kinds(&figures.by_error, "")
+        (_, errors) => format!(
+            "{} of the scenario {name} succeeded and {errors} failed in the {window} that were measured{}",
+            counted(*succeeded, "request"),
+            kinds(&by_kind(&by_error), "")
         ),
     };
+    // No line allows that nothing works.
+    let is_allowed = *succeeded > 0 && are_kept(lines, &["errors_max", "error_rate_max"]);
+    let severity = if is_allowed { Severity::Warning } else { Severity::Error };
+    Some(Finding { severity, ..error(Code::RequestsFailed, claim, evidence, remedy(&figures.by_error)) })
+}
+
+fn missing(figures: &ScenarioResult, record: &str) -> Option<Finding> {
+    let ledger = figures.ledger.as_ref().filter(|ledger| ledger.missing > 0)?;
     Some(error(
-        Code::OperationErrors,
-        claim,
-        [format!("{record}#/measured/throughput/by_error")].into_iter().chain(load).collect(),
-        remedy(&figures.by_error),
+        Code::AcknowledgedMissing,
+        format!(
+            "{} of {} of the scenario {} that were acknowledged are not stored: {}",
+            ledger.missing,
+            counted(ledger.acknowledged, "key"),
+            figures.name,
+            listed(&ledger.missing_keys, ledger.missing)
+        ),
+        vec![format!("{record}#/measured/scenario/ledger/missing")],
+        "Acknowledge only once the transaction is committed, and let the database write it to disk before (PostgreSQL: \
+         synchronous_commit and fsync on).",
     ))
 }
 
-fn missing(data: &RunData) -> Option<Finding> {
-    let (figures, Source { record, .. }) = data.conservation()?;
-    (figures.missing > 0).then(|| {
-        error(
-            Code::AcknowledgedOperationMissing,
-            format!("{} of {} acknowledged operations are not in the database", figures.missing, figures.acknowledged),
-            vec![format!("{record}#/measured/conservation/missing")],
-            "Acknowledge an operation only once its transaction is committed, and keep synchronous_commit and fsync on.",
-        )
-    })
+fn duplicated(figures: &ScenarioResult, record: &str) -> Option<Finding> {
+    let ledger = figures.ledger.as_ref().filter(|ledger| ledger.duplicate > 0)?;
+    Some(error(
+        Code::StoredTwice,
+        format!(
+            "{} of the scenario {} are stored more than once: {}",
+            counted(ledger.duplicate, "key"),
+            figures.name,
+            listed(&ledger.duplicate_keys, ledger.duplicate)
+        ),
+        vec![format!("{record}#/measured/scenario/ledger/duplicate")],
+        "Make the key unique in the database, so that doing it twice changes nothing.",
+    ))
 }
 
-fn duplicated(data: &RunData) -> Option<Finding> {
-    let (figures, Source { record, .. }) = data.conservation()?;
-    (figures.duplicate > 0).then(|| {
-        error(
-            Code::OperationDuplicated,
-            format!("{} operations are in the database more than once", figures.duplicate),
-            vec![format!("{record}#/measured/conservation/duplicate")],
-            "Make the operation's id unique in the database, so that applying it twice changes nothing.",
-        )
-    })
+/// The first keys, and that there are more.
+fn listed(keys: &[String], all: u64) -> String {
+    let more = if all > keys.len() as u64 { ", ..." } else { "" };
+    format!("{}{more}", keys.join(", "))
 }
 
 /// A bounded resource counts as used up when callers waited for it in at least this share of the samples: a moment of
@@ -176,7 +225,7 @@ fn crossed(data: &RunData) -> Vec<Finding> {
                 Code::ThresholdCrossed,
                 format!(
                     "the line {} is {}, and the measured figure is {}",
-                    threshold.name,
+                    threshold.label(),
                     threshold.limit,
                     figure(threshold.measured.unwrap_or(f64::NAN))
                 ),
@@ -193,18 +242,15 @@ fn figure(figure: f64) -> String {
 }
 
 fn saturated(data: &RunData) -> Vec<Finding> {
-    let registration = data.registration().map(|(figures, source)| ("registration", figures.generator, source.record));
-    let throughput = data.throughput().map(|(figures, source)| ("throughput", figures.generator, source.record));
-    [registration, throughput]
-        .into_iter()
-        .flatten()
+    data.scenarios()
+        .map(|(figures, source)| (figures.name.as_str(), figures.generator, source.record))
         .filter(|(_, generator, _)| generator.saturated)
-        .map(|(suite, generator, file)| Finding {
+        .map(|(scenario, generator, file)| Finding {
             code: Code::GeneratorSaturated,
             severity: Severity::Gap,
             component: None,
             claim: format!(
-                "the load generator {} in {suite}, so its figures say nothing about the system",
+                "the load generator {} in the scenario {scenario}, so its figures say nothing about the system",
                 generator.described()
             ),
             evidence: vec![file],
@@ -217,8 +263,6 @@ fn saturated(data: &RunData) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use e2e_figures::Outcome;
-
     use super::*;
 
     #[rstest::rstest]
@@ -229,7 +273,7 @@ mod tests {
     #[case::no_room("status_503", &["no room"])]
     #[case::unknown("unexpected_body", &[])]
     fn a_kind_of_failure_means_one_thing(#[case] kind: &str, #[case] meanings: &[&str]) {
-        let said = remedy(&BTreeMap::from([(kind.to_owned(), 1)]));
+        let said = remedy(&BTreeMap::from([(kind.parse().unwrap(), 1)]));
         assert_eq!(said.matches(" says that ").count(), meanings.len(), "{said}");
         assert!(meanings.iter().all(|meaning| said.contains(meaning)), "{said}");
     }

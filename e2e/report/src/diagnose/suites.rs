@@ -8,8 +8,8 @@ use super::{Code, OddEnd, RunData, Test};
 use crate::{
     evidence::PODS,
     record::Outcome,
-    report::{Finding, Severity, ThresholdState, build::thresholds},
-    run_dir::{JUNIT, SUITES},
+    report::{Finding, Severity, ThresholdSection, ThresholdState, lines::thresholds},
+    run_dir::{JUNIT, REQUEST, SUITES},
 };
 
 pub(super) fn findings(data: &RunData) -> Vec<Finding> {
@@ -50,12 +50,25 @@ fn gap(claim: String, evidence: String) -> Finding {
     }
 }
 
-/// Whether the load that a threshold is about had no success.
-fn nothing_succeeded(data: &RunData, threshold: &str) -> bool {
-    match threshold.split('_').next() {
-        Some("registration") => data.registration().is_some_and(|(figures, _)| figures.registered == 0),
-        _ => data.throughput().is_some_and(|(figures, _)| figures.acknowledged == 0),
-    }
+/// Whether requests of what a threshold is about were sent, and none succeeded.
+fn nothing_succeeded(data: &RunData, threshold: &ThresholdSection) -> bool {
+    let scenario = threshold.scenario.as_deref().and_then(|name| data.scenario(name));
+    let counts = scenario.and_then(|(figures, _)| match &threshold.step {
+        Some(step) => figures.step(step).map(|step| (step.requests, step.succeeded)),
+        None => Some((figures.requests, figures.succeeded)),
+    });
+    counts.is_some_and(|(requests, succeeded)| requests > 0 && succeeded == 0)
+}
+
+/// Scenarios that were to run and left no record.
+fn not_run(data: &RunData) -> impl Iterator<Item = Finding> {
+    let is_asked_for = data.request.filter.is_none();
+    let missing = data.request.scenarios.keys().filter(move |name| is_asked_for && data.scenario(name).is_none());
+    missing.map(|name| {
+        let mut gap = gap(format!("the scenario {name} was not measured"), format!("{REQUEST}#/scenarios/{name}"));
+        gap.fix = format!("See why the suite that runs it left no figures; one that does calls e2e::scenario(&environment, \"{name}\").");
+        gap
+    })
 }
 
 /// A command of suites that did not end as it should may have left out anything.
@@ -144,12 +157,17 @@ fn gaps(data: &RunData) -> Vec<Finding> {
     for record in data.records.iter().filter(|record| record.outcome == Outcome::Skipped) {
         gaps.push(gap(format!("{}/{} was skipped: {}", record.suite, record.case, record.detail), record.file()));
     }
+    gaps.extend(not_run(data));
     for threshold in thresholds(data).into_iter().filter(|threshold| threshold.state == ThresholdState::NotMeasured) {
         // A figure that is absent has no place of its own, only the record that should have it.
         let record = threshold.evidence.split('#').next().unwrap_or_default().to_owned();
-        let mut gap = gap(format!("{} has no figure to compare with", threshold.name), record);
-        if threshold.name.contains("latency") && nothing_succeeded(data, &threshold.name) {
-            gap.claim += ": no request succeeded, so there is no latency";
+        if record == REQUEST {
+            // The scenario as a whole was not measured, which is told once.
+            continue;
+        }
+        let mut gap = gap(format!("{} was not measured", threshold.label()), record);
+        if nothing_succeeded(data, &threshold) {
+            gap.claim += ": no request succeeded";
             gap.fix = String::new();
         }
         gaps.push(gap);

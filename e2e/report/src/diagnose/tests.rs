@@ -3,6 +3,10 @@ use std::{
     time::Duration,
 };
 
+use e2e_figures::{
+    Outcome as Answer,
+    scenario::{Activity, LedgerResult, Part, StepFigures, Thresholds as ScenarioThresholds},
+};
 use e2e_kubelet::{
     snapshot::{ClusterPod, ContainerReport, PodReport, ProbeReport},
     status::{ContainerState, ContainerStatus, Event, EventType, Termination},
@@ -14,7 +18,7 @@ use super::*;
 use crate::{
     environment::ProbeSpec,
     evidence::{Sample, Usage},
-    record::{Activity, Conservation, Outcome, Part, Registration, Throughput},
+    record::Outcome,
     report::{Report, Verdict, markdown::render},
 };
 
@@ -29,7 +33,7 @@ pub(crate) fn run(container: ContainerReport) -> RunData {
             "replicas": [{ "name": "app-0", "pod_ip": "10.0.0.1", "ports": [] }],
             "memory_limit_bytes": 64 * MEBIBYTE,
         }],
-        "scenario": crate::request::Scenario::default(), "control": "127.0.0.1:1", "up_ms": 0, "ready": true, "warnings": [],
+        "scenarios": {}, "control": "127.0.0.1:1", "up_ms": 0, "ready": true, "warnings": [],
     });
     let pod = PodReport {
         ip: None,
@@ -45,15 +49,9 @@ pub(crate) fn run(container: ContainerReport) -> RunData {
     RunData {
         request: Request {
             started_at: String::new(),
-            scenario: crate::request::Scenario::default(),
-            thresholds: crate::request::Thresholds {
-                registration_failure_rate_max: None,
-                registration_latency_ms_p99_max: None,
-                throughput_operations_per_second_min: None,
-                throughput_latency_ms_p99_max: None,
-                throughput_errors_max: None,
-                restarts_max: None,
-            },
+            scenarios: BTreeMap::new(),
+            some_scenarios: false,
+            thresholds: crate::request::Thresholds::default(),
             overlays: Vec::new(),
             sets: Vec::new(),
             filter: None,
@@ -74,6 +72,18 @@ pub(crate) fn run(container: ContainerReport) -> RunData {
         load_files: BTreeSet::new(),
         logs: BTreeMap::new(),
     }
+}
+
+/// Declares a scenario with lines, whose clients send as fast as the system answers.
+pub(super) fn declare(data: &mut RunData, name: &str, thresholds: ScenarioThresholds) {
+    let scenario = crate::request::Scenario { thresholds, ..crate::request::Scenario::default() };
+    data.request.scenarios.insert(name.to_owned(), scenario);
+}
+
+/// What a scenario measured, with the name it is declared under.
+pub(super) fn measured(name: &str, figures: ScenarioResult) -> Record {
+    let figures = ScenarioResult { name: name.to_owned(), success: "succeeded".to_owned(), ..figures };
+    record("scenarios", name, Measured::Scenario(Box::new(figures)))
 }
 
 fn test(binary: &str, name: &str, passed: bool) -> Test {
@@ -214,19 +224,21 @@ fn a_warning_is_advice_and_no_root_cause() {
 #[case::beyond(Some(2), 3, 5, Severity::Error)]
 #[case::nothing_works(Some(10), 3, 0, Severity::Error)]
 #[case::nothing_answered(Some(10), 0, 0, Severity::Error)]
-fn operations_that_a_line_allows(
+fn requests_that_a_line_allows(
     #[case] line: Option<u64>,
     #[case] errors: u64,
-    #[case] acknowledged: u64,
+    #[case] succeeded: u64,
     #[case] expected: Severity,
 ) {
     let mut data = run(ended(&[]));
     data.tests.push(test("suites", "a test", true));
-    data.request.thresholds.throughput_errors_max = line;
-    let figures = Throughput { acknowledged, errors, ..Throughput::default() };
-    data.records = vec![record("throughput", "operations", Measured::Throughput(figures))];
+    declare(&mut data, "order", ScenarioThresholds { errors_max: line, ..ScenarioThresholds::default() });
+    let step = StepFigures { by_error: [(Answer::Status(503), errors)].into(), ..StepFigures::default() };
+    let requests = succeeded + errors;
+    let figures = ScenarioResult { requests, succeeded, errors, steps: vec![step], ..ScenarioResult::default() };
+    data.records = vec![measured("order", figures)];
     let severity = |code| findings(&data).into_iter().find(|finding| finding.code == code).map(|found| found.severity);
-    assert_eq!(severity(Code::OperationErrors), Some(expected));
+    assert_eq!(severity(Code::RequestsFailed), Some(expected));
     let passes = Report::new(&data).verdict == Verdict::Pass;
     assert_eq!(passes, expected == Severity::Warning);
 }
@@ -237,10 +249,15 @@ fn operations_that_a_line_allows(
 #[case::beyond(Some(0.2), Severity::Error)]
 fn clients_that_a_line_allows(#[case] line: Option<f64>, #[case] expected: Severity) {
     let mut data = run(ended(&[]));
-    data.request.thresholds.registration_failure_rate_max = line;
-    let figures = Registration { clients: 4, failed: 1, failure_rate: Some(0.25), ..Registration::default() };
-    data.records = vec![record("registration", "clients", Measured::Registration(figures))];
-    let found = findings(&data).into_iter().find(|finding| finding.code == Code::RegistrationFailures).unwrap();
+    declare(
+        &mut data,
+        "sign-up",
+        ScenarioThresholds { client_failure_rate_max: line, ..ScenarioThresholds::default() },
+    );
+    let client_outcomes = [("succeeded".to_owned(), 3), ("rejected_503".to_owned(), 1)].into();
+    let figures = ScenarioResult { clients: 4, clients_failed: 1, client_outcomes, ..ScenarioResult::default() };
+    data.records = vec![measured("sign-up", figures)];
+    let found = findings(&data).into_iter().find(|finding| finding.code == Code::ClientsFailed).unwrap();
     assert_eq!(found.severity, expected);
 }
 
@@ -273,11 +290,11 @@ fn restarts_that_a_line_allows() {
 fn a_line_that_nothing_measures(#[case] filter: Option<&str>, #[case] gaps: usize) {
     let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
     data.tests.push(test("", "a test", true));
-    data.request.thresholds.throughput_errors_max = Some(0);
+    declare(&mut data, "order", ScenarioThresholds { errors_max: Some(0), ..ScenarioThresholds::default() });
     data.request.thresholds.restarts_max = Some(0);
     data.request.filter = filter.map(str::to_owned);
-    let about_lines = |finding: &&Finding| finding.claim.starts_with("throughput_errors_max has no figure");
-    assert_eq!(findings(&data).iter().filter(about_lines).count(), gaps);
+    let about_it = |finding: &&Finding| finding.claim == "the scenario order was not measured";
+    assert_eq!(findings(&data).iter().filter(about_it).count(), gaps);
     let report = Report::new(&data);
     // What any run measures keeps its line.
     assert_eq!(report.thresholds.len(), 1 + gaps);
@@ -599,8 +616,8 @@ fn causes_are_no_effects_and_stand_before_them() {
         Code::RestartLoop,
         Code::Restarted,
         Code::ComponentNotReady,
-        Code::RegistrationFailures,
-        Code::OperationErrors,
+        Code::ClientsFailed,
+        Code::RequestsFailed,
         Code::CheckFailed,
         Code::ThresholdCrossed,
     ];
@@ -626,38 +643,69 @@ fn every_code_is_in_the_documentation() {
     }
 }
 
-/// A project may call its suites as it likes, and need not write what its load generator counted.
+/// A suite of a project's own need not write what its load generator counted.
 #[rstest::rstest]
-#[case::no_load_file(&[], &["results/perf.run.json#/measured/throughput/by_error"], "(results/perf.run.json)")]
+#[case::no_load_file(&[], &["results/scenarios.order.json#/measured/scenario/by_error"], "(results/scenarios.order.json)")]
 #[case::load_file(
-    &["evidence/perf.load.json"],
-    &["results/perf.run.json#/measured/throughput/by_error", "evidence/perf.load.json"],
-    "(evidence/perf.load.json)"
+    &["evidence/order.load.json"],
+    &["results/scenarios.order.json#/measured/scenario/by_error", "evidence/order.load.json"],
+    "(evidence/order.load.json)"
 )]
-fn figures_cite_the_files_of_their_own_suite(#[case] written: &[&str], #[case] evidence: &[&str], #[case] cited: &str) {
+fn figures_cite_the_files_of_their_own_scenario(
+    #[case] written: &[&str],
+    #[case] evidence: &[&str],
+    #[case] cited: &str,
+) {
     let mut data = run(ended(&[]));
+    declare(&mut data, "order", ScenarioThresholds { errors_max: Some(0), ..ScenarioThresholds::default() });
+    // Another one, which comes first by its name, is none of its business.
+    declare(&mut data, "browse", ScenarioThresholds::default());
     let parts = Part::of_way(&[("app", 2.0)]);
-    let throughput = Throughput { acknowledged: 1, errors: 1, parts, ..Throughput::default() };
-    let conservation = Conservation { missing: 1, ..Conservation::default() };
-    data.records = vec![
-        record("perf", "kept", Measured::Conservation(conservation)),
-        record("perf", "run", Measured::Throughput(throughput)),
-    ];
+    let step = StepFigures { errors: 1, by_error: [(Answer::Status(503), 1)].into(), ..StepFigures::default() };
+    let ledger = LedgerResult {
+        acknowledged: 2,
+        missing: 1,
+        missing_keys: vec!["r-0-2".to_owned()],
+        duplicate: 1,
+        duplicate_keys: vec!["r-0-1".to_owned()],
+        ..LedgerResult::default()
+    };
+    let order = ScenarioResult {
+        requests: 2,
+        succeeded: 1,
+        errors: 1,
+        parts,
+        steps: vec![step],
+        ledger: Some(ledger),
+        ..ScenarioResult::default()
+    };
+    let browse = ScenarioResult { requests: 1, succeeded: 1, ..ScenarioResult::default() };
+    data.records = vec![measured("browse", browse), measured("order", order)];
     data.load_files = written.iter().map(|file| (*file).to_owned()).collect();
     let report = Report::new(&data);
-    let of = |code| &report.findings.iter().find(|finding| finding.code == code).unwrap().evidence;
-    assert_eq!(of(Code::OperationErrors), evidence);
-    assert_eq!(of(Code::AcknowledgedOperationMissing), &["results/perf.kept.json#/measured/conservation/missing"]);
+    let of = |code| report.findings.iter().find(|finding| finding.code == code).unwrap();
+    assert_eq!(of(Code::RequestsFailed).evidence, evidence);
+    let ledger = "results/scenarios.order.json#/measured/scenario/ledger";
+    assert_eq!(of(Code::AcknowledgedMissing).evidence, [format!("{ledger}/missing")]);
+    assert!(
+        of(Code::AcknowledgedMissing).claim.ends_with("are not stored: r-0-2"),
+        "{:?}",
+        of(Code::AcknowledgedMissing)
+    );
+    assert_eq!(of(Code::StoredTwice).evidence, [format!("{ledger}/duplicate")]);
+    let crossed = "the line order errors_max is 0, and the measured figure is 1";
+    assert_eq!(of(Code::ThresholdCrossed).claim, crossed);
+    assert_eq!(of(Code::ThresholdCrossed).evidence, ["results/scenarios.order.json#/measured/scenario/errors"]);
 
     let page = render(&report);
-    let parts = "(results/perf.run.json#/measured/throughput/parts)";
+    let parts = "(results/scenarios.order.json#/measured/scenario/parts)";
     assert!(page.contains(cited) && page.contains(parts) && page.contains("Load pattern"), "{page}");
-    assert!(page.contains("## Expected performance"), "{page}");
-    assert!(!page.contains("throughput.load.json") && !page.contains("throughput.operations.json"), "{page}");
+    assert!(page.contains("## Expected performance\n\n### browse"), "{page}");
+    assert!(page.contains("**browse**: ") && page.contains("**order**: "), "{page}");
 }
 
 #[test]
-fn what_limited_a_throughput_is_shown_without_processor_times() {
+fn what_limited_a_rate_is_shown_without_processor_times() {
     let mut data = run(ended(&[]));
     let waiting = Activity {
         component: "app".to_owned(),
@@ -665,16 +713,22 @@ fn what_limited_a_throughput_is_shown_without_processor_times() {
         sessions: BTreeMap::from([("Lock:relation".to_owned(), 2.5), ("running".to_owned(), 0.1)]),
         commits_per_second: Some(50.0),
     };
-    let throughput = Throughput { acknowledged: 1, activity: vec![waiting], ..Throughput::default() };
-    data.records = vec![record("throughput", "operations", Measured::Throughput(throughput))];
+    declare(&mut data, "order", ScenarioThresholds::default());
+    let figures = ScenarioResult { succeeded: 1, activity: vec![waiting], ..ScenarioResult::default() };
+    data.records = vec![measured("order", figures)];
     let report = Report::new(&data);
-    assert_eq!((report.expected.as_ref(), report.bottleneck.as_ref().unwrap().name.as_str()), (None, "a lock in app"));
+    let order = report.scenario("order").unwrap();
+    assert_eq!((order.expected.as_ref(), order.bottleneck.as_ref().unwrap().name.as_str()), (None, "a lock in app"));
     let page = render(&report);
     assert!(
         page.contains("**What limited it**: a lock in app: of 2.6 sessions at work in the mean 2.5 waited for one"),
         "{page}"
     );
     assert!(page.contains("Lock:relation 2.50, running 0.10; 50 commits per second."), "{page}");
+
+    // Clients that pause do not ask for all that the system can do.
+    data.request.scenarios.get_mut("order").unwrap().think = std::time::Duration::from_secs(1);
+    assert_eq!(Report::new(&data).scenario("order").unwrap().bottleneck, None);
 }
 
 /// A command that the image lacks, as a current kubelet tells of it: as an error each time, and nothing counts.

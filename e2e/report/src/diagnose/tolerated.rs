@@ -1,7 +1,7 @@
 //! Findings that a line of `[thresholds]` allows are warnings while the line is kept. Pure. Main function: [`soften`].
 
 use super::{Code, RunData};
-use crate::report::{Finding, Severity, ThresholdState, build::thresholds};
+use crate::report::{Finding, Severity, ThresholdState, lines::thresholds};
 
 /// Makes warnings of the errors that a line allows.
 pub(super) fn soften(data: &RunData, findings: &mut [Finding]) {
@@ -18,8 +18,6 @@ pub(super) fn soften(data: &RunData, findings: &mut [Finding]) {
 /// allows both or nothing.
 fn line(code: Code) -> Option<&'static str> {
     match code {
-        Code::RegistrationFailures => Some("registration_failure_rate_max"),
-        Code::OperationErrors => Some("throughput_errors_max"),
         Code::Restarted | Code::RestartLoop | Code::ProbeFailing => Some("restarts_max"),
         Code::NoReplicas | Code::PodReplaced | Code::PoolExhausted => None,
         cause if cause.is_cause() => Some("restarts_max"),
@@ -27,16 +25,11 @@ fn line(code: Code) -> Option<&'static str> {
     }
 }
 
-/// Whether a line can be about it: no line allows that nothing works, and a cause in a component that was not restarted, or is
-/// not ready, did more than restart it.
+/// Whether a line can be about it: a cause in a component that was not restarted, or is not ready, did more than restart it.
 fn has_worked(data: &RunData, finding: &Finding) -> bool {
-    match finding.code {
-        Code::RegistrationFailures => true,
-        Code::OperationErrors => data.throughput().is_some_and(|(figures, _)| figures.acknowledged > 0),
-        _ => data.environment.components.iter().any(|component| {
-            finding.component.as_ref() == Some(&component.name)
-                && data.pods_of(component).all(|(_, pod)| pod.ready)
-                && data.pods_of(component).any(|(_, pod)| pod.restarts > 0)
-        }),
-    }
+    data.environment.components.iter().any(|component| {
+        finding.component.as_ref() == Some(&component.name)
+            && data.pods_of(component).all(|(_, pod)| pod.ready)
+            && data.pods_of(component).any(|(_, pod)| pod.restarts > 0)
+    })
 }

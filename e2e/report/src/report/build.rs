@@ -5,26 +5,23 @@ use std::collections::BTreeMap;
 use e2e_plan::{ProbeAction, words::counted};
 
 use super::{
-    CaseSection, ComponentSection, EnvironmentSection, Finding, ProbeSection, Report, SCHEMA, Severity, Sources,
-    SuiteSection, ThresholdSection, ThresholdState, Verdict,
+    CaseSection, ComponentSection, EnvironmentSection, Finding, ProbeSection, Report, SCHEMA, ScenarioResult,
+    ScenarioSection, Severity, Source, SuiteSection, Verdict,
     expected::{expected, grown},
+    lines::thresholds,
 };
 use crate::{
     diagnose::{RunData, Trouble, bottleneck, findings, trouble},
     environment::Component,
     evidence::Usage,
     record::{Measured, Outcome, Record},
-    run_dir,
+    request::Scenario,
 };
 
 impl Report {
     /// Judges a run and lays everything out.
     pub fn new(data: &RunData) -> Self {
         let findings = findings(data);
-        let throughput = data.throughput().map(|(figures, _)| figures.clone());
-        let expected = expected(data);
-        let bottleneck =
-            throughput.as_ref().and_then(|figures| bottleneck::name(data, figures, expected.as_ref(), &findings));
         let (verdict, verdict_reason) = verdict(data, &findings);
         Self {
             schema: SCHEMA.to_owned(),
@@ -41,21 +38,20 @@ impl Report {
             probes: data.environment.components.iter().flat_map(|component| probes(data, component)).collect(),
             predictions: super::predict::predictions(data),
             suites: suites(&data.records),
-            registration: data.registration().map(|(figures, _)| figures.clone()),
-            throughput,
-            conservation: data.conservation().map(|(figures, _)| figures.clone()),
-            sources: Sources {
-                registration: data.registration().map(|(_, source)| source),
-                throughput: data.throughput().map(|(_, source)| source),
-                conservation: data.conservation().map(|(_, source)| source),
-            },
-            expected,
-            bottleneck,
+            scenarios: data.scenarios().map(|(figures, source)| scenario(data, figures, source, &findings)).collect(),
             cluster: data.cluster.clone(),
             thresholds: thresholds(data),
             findings,
         }
     }
+}
+
+fn scenario(data: &RunData, figures: &ScenarioResult, source: Source, findings: &[Finding]) -> ScenarioSection {
+    let is_pressing = data.request.scenarios.get(&figures.name).is_some_and(Scenario::is_pressing);
+    let pressing = Some(figures).filter(|_| is_pressing);
+    let expected = pressing.and_then(|figures| expected(data, figures));
+    let bottleneck = pressing.and_then(|figures| bottleneck::name(data, figures, expected.as_ref(), findings));
+    ScenarioSection { figures: figures.clone(), source, expected, bottleneck }
 }
 
 fn verdict(data: &RunData, findings: &[Finding]) -> (Verdict, String) {
@@ -129,7 +125,9 @@ fn section(data: &RunData, component: &Component) -> ComponentSection {
     let cpu_seconds = memory_bytes.map(|_| usages.iter().map(|samples| cpu_seconds(samples)).sum());
     let names: Vec<&str> = data.environment.components.iter().map(|component| component.name.as_str()).collect();
     let failed_checks = data.records.iter().any(|record| {
-        record.outcome == Outcome::Failed && subject(&record.case, &names) == Some(component.name.as_str())
+        record.outcome == Outcome::Failed
+            && !matches!(record.measured, Measured::Scenario(_))
+            && subject(&record.case, &names) == Some(component.name.as_str())
     });
     ComponentSection {
         name: component.name.clone(),
@@ -239,93 +237,6 @@ fn case(record: &Record) -> CaseSection {
         evidence: record.file(),
         figures,
     }
-}
-
-/// Every line that is drawn, with its figure.
-pub(crate) fn thresholds(data: &RunData) -> Vec<ThresholdSection> {
-    let lines = &data.request.thresholds;
-    let registration = data.registration();
-    let throughput = data.throughput();
-    // Without a record there is only the line.
-    let asked_for = || run_dir::REQUEST.to_owned();
-    let registration_file = registration.as_ref().map_or_else(asked_for, |(_, source)| source.record.clone());
-    let throughput_file = throughput.as_ref().map_or_else(asked_for, |(_, source)| source.record.clone());
-    let restarts: u32 = data.snapshot.pods.values().map(|pod| pod.restarts).sum();
-    let at = |file: &str, pointer: &str| match file {
-        run_dir::REQUEST => format!("{file}#/thresholds"),
-        _ => format!("{file}#/measured/{pointer}"),
-    };
-    [
-        line(
-            "registration_failure_rate_max",
-            lines.registration_failure_rate_max,
-            registration.as_ref().and_then(|(figures, _)| figures.failure_rate),
-            Bound::Max,
-            at(&registration_file, "registration/failure_rate"),
-        ),
-        line(
-            "registration_latency_ms_p99_max",
-            lines.registration_latency_ms_p99_max,
-            registration.as_ref().and_then(|(figures, _)| Some(figures.latency_ms?.p99)),
-            Bound::Max,
-            at(&registration_file, "registration/latency_ms/p99"),
-        ),
-        line(
-            "throughput_operations_per_second_min",
-            lines.throughput_operations_per_second_min,
-            throughput.as_ref().map(|(figures, _)| figures.operations_per_second),
-            Bound::Min,
-            at(&throughput_file, "throughput/operations_per_second"),
-        ),
-        line(
-            "throughput_latency_ms_p99_max",
-            lines.throughput_latency_ms_p99_max,
-            throughput.as_ref().and_then(|(figures, _)| Some(figures.latency_ms?.p99)),
-            Bound::Max,
-            at(&throughput_file, "throughput/latency_ms/p99"),
-        ),
-        line(
-            "throughput_errors_max",
-            lines.throughput_errors_max.map(|errors| errors as f64),
-            throughput.as_ref().map(|(figures, _)| figures.errors as f64),
-            Bound::Max,
-            at(&throughput_file, "throughput/errors"),
-        ),
-        line(
-            "restarts_max",
-            lines.restarts_max.map(f64::from),
-            Some(f64::from(restarts)),
-            Bound::Max,
-            format!("{}#/pods", crate::evidence::PODS),
-        ),
-    ]
-    .into_iter()
-    .flatten()
-    // What a filter leaves out is not asked for.
-    .filter(|threshold| data.request.filter.is_none() || !threshold.evidence.starts_with(run_dir::REQUEST))
-    .collect()
-}
-
-enum Bound {
-    Max,
-    Min,
-}
-
-fn line(
-    name: &str,
-    limit: Option<f64>,
-    measured: Option<f64>,
-    bound: Bound,
-    evidence: String,
-) -> Option<ThresholdSection> {
-    let limit = limit?;
-    let state = match (measured, bound) {
-        (None, _) => ThresholdState::NotMeasured,
-        (Some(measured), Bound::Max) if measured <= limit => ThresholdState::Kept,
-        (Some(measured), Bound::Min) if measured >= limit => ThresholdState::Kept,
-        (Some(_), _) => ThresholdState::Crossed,
-    };
-    Some(ThresholdSection { name: name.to_owned(), limit, measured, state, evidence })
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! What an operation cost, and the throughput that machines carry at that cost. Pure. Main function: [`expected`].
+//! What a request cost, and the rate that machines carry at that cost. Pure. Main function: [`expected`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use e2e_plan::{quantity, target::Target};
 
-use super::Expected;
+use super::{Expected, ScenarioResult};
 use crate::{
     diagnose::RunData,
     environment::{Component, LoadFrom, Replica},
@@ -38,13 +38,10 @@ impl Look {
     }
 }
 
-/// What each operation cost in the measured window. Absent when the window holds too few samples.
-pub(super) fn expected(data: &RunData) -> Option<Expected> {
-    let (throughput, _) = data.throughput()?;
-    if throughput.acknowledged == 0 {
-        return None;
-    }
-    let window = throughput.window_start_unix_ms..=throughput.window_start_unix_ms + throughput.duration_ms;
+/// What each request cost in the measured window. Absent when the window holds too few samples.
+pub(super) fn expected(data: &RunData, load: &ScenarioResult) -> Option<Expected> {
+    let rate = load.rate_per_second.filter(|_| load.succeeded > 0)?;
+    let window = load.window_start_unix_ms..=load.window_start_unix_ms + load.duration_ms;
     let samples: Vec<_> = data.resources.samples.iter().filter(|sample| window.contains(&sample.at_unix_ms)).collect();
     // Some clusters and engines tell nothing.
     if samples.iter().all(|sample| sample.pods.is_empty()) {
@@ -58,23 +55,23 @@ pub(super) fn expected(data: &RunData) -> Option<Expected> {
     let share = |replica: &Replica| {
         cpu_share(&samples.iter().filter_map(|sample| Look::at_pod(sample, &replica.name)).collect::<Vec<_>>())
     };
-    let per_operation = |processors: f64| processors * 1000.0 / throughput.operations_per_second;
-    let mut cpu_ms_per_operation = BTreeMap::new();
+    let per_request = |processors: f64| processors * 1000.0 / rate;
+    let mut cpu_ms_per_request = BTreeMap::new();
     let mut replica_bound = BTreeMap::new();
     let mut not_measured = Vec::new();
     for component in &data.environment.components {
-        let Some(demand_ms) = component.replicas.iter().map(share).sum::<Option<f64>>().map(per_operation) else {
+        let Some(demand_ms) = component.replicas.iter().map(share).sum::<Option<f64>>().map(per_request) else {
             not_measured.push(component.name.clone());
             continue;
         };
-        cpu_ms_per_operation.insert(component.name.clone(), demand_ms);
+        cpu_ms_per_request.insert(component.name.clone(), demand_ms);
         if demand_ms > 0.0 {
             let processors = f64::from(component.desired) * processors_of_replica(data.environment.target, component);
             replica_bound.insert(component.name.clone(), processors * 1000.0 / demand_ms);
         }
     }
     if data.environment.target != Target::K8s || data.environment.load_from != LoadFrom::Host {
-        cpu_ms_per_operation.insert("(load generator)".to_owned(), per_operation(throughput.generator.cpu_share));
+        cpu_ms_per_request.insert("(load generator)".to_owned(), per_request(load.generator.cpu_share));
     }
     // Of a cluster all nodes that run something must tell, since the processors of all are counted.
     let seen = samples.iter().flat_map(|sample| sample.machines.keys().map(String::as_str));
@@ -86,10 +83,10 @@ pub(super) fn expected(data: &RunData) -> Option<Expected> {
         let looks = |name: &str| samples.iter().filter_map(|sample| Look::at_machine(sample, name)).collect::<Vec<_>>();
         let busy = machines.iter().map(|name| cpu_share(&looks(name))).sum::<Option<f64>>()?;
         // The network's share of the kernel, the container engine, kubelets and neighbours.
-        let known: f64 = cpu_ms_per_operation.values().sum();
-        cpu_ms_per_operation.insert("(all else there)".to_owned(), (per_operation(busy) - known).max(0.0));
+        let known: f64 = cpu_ms_per_request.values().sum();
+        cpu_ms_per_request.insert("(all else there)".to_owned(), (per_request(busy) - known).max(0.0));
     }
-    let total_ms: f64 = cpu_ms_per_operation.values().sum();
+    let total_ms: f64 = cpu_ms_per_request.values().sum();
     let told = samples.iter().rev().find_map(|sample| sample.machines.values().next()?.cpus);
     let cpus = match &data.cluster {
         Some(cluster) => cpus_of_nodes(cluster),
@@ -101,8 +98,8 @@ pub(super) fn expected(data: &RunData) -> Option<Expected> {
     Some(Expected {
         cpus,
         host_bound: cpus * 1000.0 / total_ms,
-        host_utilisation: total_ms * throughput.operations_per_second / (cpus * 1000.0),
-        cpu_ms_per_operation,
+        host_utilisation: total_ms * rate / (cpus * 1000.0),
+        cpu_ms_per_request,
         replica_bound,
         not_measured,
     })

@@ -6,12 +6,12 @@ use std::fmt::Write;
 
 use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
 
-use super::{Report, Throughput, Verdict, markdown};
+use super::{Report, ScenarioResult, Verdict, markdown};
 
 /// Renders a report as an HTML page.
 pub fn render(report: &Report) -> String {
     let title = format!("{} on {}: end-to-end report {}", report.verdict.word(), report.target, report.run_id);
-    let chart = report.throughput.as_ref().map(chart).unwrap_or_default();
+    let chart: String = report.scenarios.iter().map(|scenario| chart(&scenario.figures)).collect();
     page(&title, report.verdict, &chart, &markdown::render(report))
 }
 
@@ -91,10 +91,10 @@ fn anchor(name: &str) -> String {
 const HEIGHT: f64 = 120.0;
 const SECOND: f64 = 10.0;
 
-/// Acknowledged and failed operations in each second of the window, as bars.
-fn chart(throughput: &Throughput) -> String {
-    let whole = usize::try_from(throughput.duration_ms / 1000).unwrap_or(usize::MAX);
-    let seconds = &throughput.series[..throughput.series.len().min(whole)];
+/// Requests in each second of a scenario's window that succeeded and failed, as bars.
+fn chart(load: &ScenarioResult) -> String {
+    let whole = usize::try_from(load.duration_ms / 1000).unwrap_or(usize::MAX);
+    let seconds = &load.series[..load.series.len().min(whole)];
     let Some(most) = seconds.iter().map(|second| second.succeeded + second.errors).max().filter(|most| *most > 0)
     else {
         return String::new();
@@ -106,7 +106,7 @@ fn chart(throughput: &Throughput) -> String {
         let p99 = second.latency_ms_p99.map_or(String::new(), |p99| format!(", p99 {p99:.1} ms"));
         let _ = writeln!(
             bars,
-            "<g><title>second {}: {} operations{p99}, {} errors</title><rect class=\"good\" x=\"{x}\" y=\"{:.1}\" \
+            "<g><title>second {}: {} requests{p99}, {} errors</title><rect class=\"good\" x=\"{x}\" y=\"{:.1}\" \
              width=\"8\" height=\"{good:.1}\"/><rect class=\"bad\" x=\"{x}\" y=\"{:.1}\" width=\"8\" height=\"{bad:.1}\"/></g>",
             second.second,
             second.succeeded,
@@ -118,11 +118,12 @@ fn chart(throughput: &Throughput) -> String {
     }
     let width = seconds.len() as f64 * SECOND;
     format!(
-        "<figure>\n<svg viewBox=\"0 0 {width} {HEIGHT}\" style=\"max-width: {}px\" role=\"img\" aria-label=\"operations in each second\" \
-         preserveAspectRatio=\"none\">\n{bars}</svg>\n<figcaption>Operations in each second of the throughput test, {} \
+        "<figure>\n<svg viewBox=\"0 0 {width} {HEIGHT}\" style=\"max-width: {}px\" role=\"img\" aria-label=\"requests in each second\" \
+         preserveAspectRatio=\"none\">\n{bars}</svg>\n<figcaption>Successful requests in each second of the scenario {}, {} \
          seconds; the tallest bar is {most}. Errors stand on top.</figcaption>\n</figure>\n",
         // A short run is not drawn in bars as wide as a hand.
         3.0 * width,
+        escape(&load.name),
         seconds.len()
     )
 }
@@ -164,7 +165,7 @@ mod tests {
         let second =
             |second, succeeded, errors| e2e_figures::Second { second, succeeded, errors, latency_ms_p99: None };
         let series = vec![second(0, 50, 50), second(1, 25, 0), second(2, 3, 0)];
-        let chart = chart(&Throughput { duration_ms: 2000, series, ..Throughput::default() });
+        let chart = chart(&ScenarioResult { duration_ms: 2000, series, ..ScenarioResult::default() });
         assert_eq!(chart.matches("<title>").count(), 2);
         // The first second fills the height, half of it errors; the second one a quarter.
         assert!(
@@ -172,6 +173,6 @@ mod tests {
             "{chart}"
         );
         assert!(chart.contains("x=\"10\" y=\"90.0\" width=\"8\" height=\"30.0\""), "{chart}");
-        assert_eq!(super::chart(&Throughput::default()), "");
+        assert_eq!(super::chart(&ScenarioResult::default()), "");
     }
 }

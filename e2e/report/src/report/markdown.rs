@@ -2,17 +2,17 @@
 
 mod cluster;
 mod judgement;
+mod scenarios;
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use e2e_figures::stats::Summary;
 use e2e_plan::{duration::human, words::counted};
 
 use self::judgement::{conclusion, findings, path_forward, root_causes};
 use super::{
-    Bottleneck, Outcome, PredictionSection, ProbeSection, Report, Source, ThresholdState, Verdict, table::Table,
+    Outcome, PredictionSection, ProbeSection, Report, Verdict,
+    table::{self, Table},
 };
-use crate::record::{Activity, Throughput};
 
 /// Renders a report as Markdown.
 pub fn render(report: &Report) -> String {
@@ -22,13 +22,13 @@ pub fn render(report: &Report) -> String {
         environment(report),
         health(report),
         cluster::nodes(report),
-        load(report),
+        scenarios::load(report),
         cluster::network(report),
         findings(report),
         probes(report),
         root_causes(report),
         path_forward(report),
-        expected(report),
+        scenarios::expected(report),
         conclusion(report),
         fields(report),
     ] {
@@ -64,25 +64,12 @@ fn environment(report: &Report) -> String {
         .iter()
         .filter_map(|component| Some(format!("{} {}", component.name, mebibytes(component.memory_limit_bytes?))))
         .collect();
-    let scenario = &request.scenario;
-    let measured = report.registration.is_some() || report.throughput.is_some();
-    let has_load = measured || report.has_suite("registration") || report.has_suite("throughput");
     let lines = [
         ("Provider", environment.provider.clone()),
         ("Machine", format!("{} CPUs, {}, {}", host.cpus, mebibytes(host.memory_bytes), host.kernel)),
         ("Deployment", components.join(", ")),
         ("Memory limits", if limits.is_empty() { "none".to_owned() } else { limits.join(", ") }),
-        (
-            "Load pattern",
-            format!(
-                "{} concurrent clients; registration {}, throughput {} after {} of warm-up; seed {}",
-                scenario.clients,
-                human(scenario.registration),
-                human(scenario.throughput),
-                human(scenario.warm_up),
-                scenario.seed
-            ),
-        ),
+        ("Load pattern", scenarios::pattern(report)),
         ("Entrance", environment.entrance.clone()),
         ("Changes", changes(report)),
         ("Checks", request.filter.as_ref().map_or(String::new(), |filter| format!("those that match `{filter}`"))),
@@ -92,7 +79,7 @@ fn environment(report: &Report) -> String {
         ),
     ];
     let is_shown = |name: &str| match name {
-        "Load pattern" => has_load,
+        "Load pattern" => !request.scenarios.is_empty(),
         "Checks" => request.filter.is_some(),
         _ => true,
     };
@@ -175,127 +162,6 @@ fn health(report: &Report) -> String {
     text
 }
 
-fn load(report: &Report) -> String {
-    let mut text = String::new();
-    match &report.registration {
-        None if report.has_suite("registration") => text += "Registration was not measured.\n\n",
-        None => {}
-        Some(registration) => {
-            let rate = registration.failure_rate.map_or("no rate".to_owned(), |rate| format!("{:.1}%", rate * 100.0));
-            let _ = writeln!(
-                text,
-                "**Registration**: {} of {} clients registered, {} failed ({rate}); {} needed more than one attempt. \
-                 {} requests, {} of them not answered as expected{}. Latency {}.{}\n",
-                registration.registered,
-                registration.clients,
-                registration.failed,
-                registration.retried,
-                registration.requests,
-                registration.by_error.values().sum::<u64>(),
-                kinds(&registration.by_error),
-                latency(registration.latency_ms.as_ref()),
-                cited(report.sources.registration.as_ref()),
-            );
-            let mut outcomes = Table::new(["Client outcome", "Clients"]);
-            for (outcome, clients) in &registration.by_outcome {
-                outcomes.row([outcome.clone(), clients.to_string()]);
-            }
-            text += &outcomes.markdown();
-        }
-    }
-    match &report.throughput {
-        None if report.has_suite("throughput") => text += "Throughput was not measured.\n\n",
-        None => {}
-        Some(throughput) => {
-            let _ = writeln!(
-                text,
-                "**Throughput**: {:.0} acknowledged operations per second ({} in {}), {} errors{}. Latency {}. \
-                 The load generator {}{}.{}\n",
-                throughput.operations_per_second,
-                throughput.acknowledged,
-                human_ms(throughput.duration_ms),
-                throughput.errors,
-                kinds(&throughput.by_error),
-                latency(throughput.latency_ms.as_ref()),
-                throughput.generator.described(),
-                if throughput.generator.saturated { ", and was the bottleneck" } else { "" },
-                cited(report.sources.throughput.as_ref()),
-            );
-            let per_second: Vec<String> = throughput.series.iter().map(|second| second.succeeded.to_string()).collect();
-            let _ = writeln!(text, "Operations in each second: {}\n", per_second.join(" "));
-            text += &way(throughput, report.sources.throughput.as_ref());
-        }
-    }
-    match &report.conservation {
-        None if report.has_suite("conservation") => text += "Conservation was not measured.\n\n",
-        None => {}
-        Some(conservation) => {
-            let _ = writeln!(
-                text,
-                "**Conservation**: {} operations acknowledged, {} stored: {} missing, {} stored twice, {} stored without an \
-                 acknowledgement that arrived.{}\n",
-                conservation.acknowledged,
-                conservation.stored,
-                conservation.missing,
-                conservation.duplicate,
-                conservation.unacknowledged,
-                cited(report.sources.conservation.as_ref())
-            );
-        }
-    }
-    let mut thresholds = Table::new(["Threshold", "Line", "Measured", "State", "Evidence"]);
-    for threshold in &report.thresholds {
-        let state = match threshold.state {
-            ThresholdState::Kept => "kept",
-            ThresholdState::Crossed => "**crossed**",
-            ThresholdState::NotMeasured => "**not measured**",
-        };
-        thresholds.row([
-            threshold.name.clone(),
-            threshold.limit.to_string(),
-            threshold.measured.map_or("-".to_owned(), |measured| format!("{measured:.3}")),
-            state.to_owned(),
-            threshold.evidence.clone(),
-        ]);
-    }
-    text += &thresholds.markdown();
-    if text.is_empty() {
-        text = match report.request.filter {
-            None => "No suite of this system puts a load on it, and no threshold is set.\n\n".to_owned(),
-            Some(_) => "None of the chosen checks puts a load on the system.\n\n".to_owned(),
-        };
-    }
-    format!("## Load test results\n\n{text}")
-}
-
-/// Where the time of an operation goes, and what the database's sessions did.
-fn way(throughput: &Throughput, source: Option<&Source>) -> String {
-    let cited =
-        |part| source.map_or(String::new(), |source| format!(" ({}#/measured/throughput/{part})", source.record));
-    let mut text = String::new();
-    let parts: Vec<String> =
-        throughput.parts.iter().map(|part| format!("{} {:.2} ms", part.name, part.mean_ms)).collect();
-    if !parts.is_empty() {
-        let _ = writeln!(
-            text,
-            "**Where an operation's time goes**, in the mean, the queue in front of each part included: {}.{}\n",
-            parts.join(", "),
-            cited("parts")
-        );
-    }
-    for activity in &throughput.activity {
-        let Activity { component, samples, commits_per_second, .. } = activity;
-        let commits = commits_per_second.map_or(String::new(), |commits| format!("; {commits:.0} commits per second"));
-        let _ = writeln!(
-            text,
-            "**Sessions of {component}** at work at once, in the mean of {samples} looks, by what they wait for: {}{commits}.{}\n",
-            activity.described(),
-            cited("activity")
-        );
-    }
-    text
-}
-
 fn probes(report: &Report) -> String {
     let mut probes = Table::new([
         "Component",
@@ -369,65 +235,8 @@ fn predictions(report: &Report) -> String {
     if text.is_empty() { text } else { text + "\n" }
 }
 
-fn expected(report: &Report) -> String {
-    if report.throughput.is_none() && !report.has_suite("throughput") {
-        return String::new();
-    }
-    let mut text = "## Expected performance\n\n".to_owned();
-    let limited = match &report.bottleneck {
-        Some(Bottleneck { name, evidence }) => format!("**What limited it**: {name}: {evidence}.\n\n"),
-        None if report.expected.as_ref().is_some_and(|expected| !expected.not_measured.is_empty()) => {
-            "**What limited it** was not measured: the load was too short; a cluster's kubelets need 45 s.\n\n"
-                .to_owned()
-        }
-        None => String::new(),
-    };
-    let (Some(expected), Some(throughput)) = (&report.expected, &report.throughput) else {
-        return text + "Not derived: it needs a throughput and the processor time of each component.\n\n" + &limited;
-    };
-    let mut demands =
-        Table::new(["Component", "CPU per operation", "Bound of one thread, or of the CPU limit, per replica"]);
-    for (component, demand) in &expected.cpu_ms_per_operation {
-        let bound =
-            expected.replica_bound.get(component).map_or("-".to_owned(), |bound| format!("{bound:.0} operations/s"));
-        demands.row([component.clone(), format!("{demand:.3} ms"), bound]);
-    }
-    for component in &expected.not_measured {
-        demands.row([component.clone(), "not measured".to_owned(), "-".to_owned()]);
-    }
-    text += &demands.markdown();
-    let _ = writeln!(
-        text,
-        "Measured {:.0} operations per second with {:.0}% of the machine's processors in use; by the utilisation law this machine \
-         carries at most {:.0} with the same cost per operation. (evidence/resources.json)\n",
-        throughput.operations_per_second,
-        expected.host_utilisation * 100.0,
-        expected.host_bound
-    );
-    text + &limited
-}
-
-/// Where figures stand, behind the sentence that tells them.
-fn cited(source: Option<&Source>) -> String {
-    source.map_or(String::new(), |source| format!(" ({})", source.fullest()))
-}
-
 fn mark(yes: bool) -> &'static str {
     if yes { "✓" } else { "✗" }
-}
-
-fn latency(latency: Option<&Summary>) -> String {
-    latency.map_or("not measured, nothing succeeded".to_owned(), |Summary { p50, p90, p99, p999, max, .. }| {
-        format!("p50 {p50:.1} ms, p90 {p90:.1} ms, p99 {p99:.1} ms, p99.9 {p999:.1} ms, max {max:.1} ms")
-    })
-}
-
-fn kinds(by_kind: &BTreeMap<String, u64>) -> String {
-    if by_kind.is_empty() {
-        return String::new();
-    }
-    let kinds: Vec<String> = by_kind.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
-    format!(" ({})", kinds.join(", "))
 }
 
 fn mebibytes(bytes: u64) -> String {

@@ -8,7 +8,9 @@ use std::{
 
 use serde::Serialize;
 
-use super::{Outcome, ProbeSection, Report, Severity, Target, ThresholdState, Verdict};
+use super::{
+    Outcome, ProbeSection, Report, ScenarioResult, Severity, Target, ThresholdSection, ThresholdState, Verdict,
+};
 use crate::{
     diagnose::Code,
     env_vars,
@@ -23,13 +25,9 @@ struct Stable<'a> {
     components: BTreeMap<&'a str, StableComponent<'a>>,
     checks: BTreeMap<&'a str, BTreeMap<&'a str, Outcome>>,
     probes: BTreeMap<&'a str, BTreeMap<String, &'a str>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    scenarios: BTreeMap<&'a str, StableScenario<'a>>,
     thresholds: BTreeMap<&'a str, StableThreshold>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    clients_that_failed_to_register: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    acknowledged_operations_missing: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    operations_duplicated: Option<u64>,
     findings: Vec<(Severity, Code, Option<&'a str>)>,
     fields_without_effect: Vec<String>,
 }
@@ -42,6 +40,19 @@ struct StableComponent<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     restarts: Option<u32>,
     memory_limit_bytes: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct StableScenario<'a> {
+    steps: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clients_failed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acknowledged_missing: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stored_twice: Option<u64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    thresholds: BTreeMap<String, StableThreshold>,
 }
 
 #[derive(Debug, Serialize)]
@@ -59,8 +70,8 @@ pub fn stable(report: &Report) -> String {
             .or_default()
             .extend(suite.cases.iter().map(|case| (case.name.as_str(), case.outcome)));
     }
-    // Where a line allows some, every healthy run may have another number of them.
-    let is_exact = |line: &str| !report.thresholds.iter().any(|drawn| drawn.name == line && drawn.limit > 0.0);
+    let of_run = report.thresholds.iter().filter(|threshold| threshold.scenario.is_none());
+    let varies = of_run.clone().any(allows_some);
     let stable = Stable {
         target: report.target,
         verdict: report.verdict,
@@ -72,7 +83,7 @@ pub fn stable(report: &Report) -> String {
                     kind: &component.kind,
                     replicas: format!("{} of {} ready", component.ready, component.desired),
                     status: &component.status,
-                    restarts: is_exact("restarts_max").then_some(component.restarts),
+                    restarts: (!varies).then_some(component.restarts),
                     memory_limit_bytes: component.memory_limit_bytes,
                 };
                 (component.name.as_str(), stable)
@@ -80,20 +91,8 @@ pub fn stable(report: &Report) -> String {
             .collect(),
         checks,
         probes: probes(report),
-        thresholds: report
-            .thresholds
-            .iter()
-            .map(|threshold| {
-                (threshold.name.as_str(), StableThreshold { limit: threshold.limit, state: threshold.state })
-            })
-            .collect(),
-        clients_that_failed_to_register: report
-            .registration
-            .as_ref()
-            .filter(|_| is_exact("registration_failure_rate_max"))
-            .map(|figures| figures.failed),
-        acknowledged_operations_missing: report.conservation.as_ref().map(|figures| figures.missing),
-        operations_duplicated: report.conservation.as_ref().map(|figures| figures.duplicate),
+        scenarios: report.scenarios.iter().map(|section| scenario(report, &section.figures)).collect(),
+        thresholds: of_run.map(|threshold| (threshold.name.as_str(), threshold.into())).collect(),
         findings: report
             .findings
             .iter()
@@ -109,6 +108,34 @@ pub fn stable(report: &Report) -> String {
     };
     // Plain data with string keys: there is nothing that JSON cannot hold.
     serde_json::to_string_pretty(&stable).expect("plain data serialises")
+}
+
+/// Whether a line allows some of what it counts: every healthy run may have another number of them.
+fn allows_some(threshold: &ThresholdSection) -> bool {
+    threshold.limit > 0.0
+}
+
+fn scenario<'a>(report: &'a Report, figures: &'a ScenarioResult) -> (&'a str, StableScenario<'a>) {
+    let lines = report.thresholds.iter().filter(|threshold| threshold.scenario.as_ref() == Some(&figures.name));
+    let varies = lines.clone().any(|line| line.name == "client_failure_rate_max" && allows_some(line));
+    let name = |line: &ThresholdSection| match &line.step {
+        Some(step) => format!("{step} {}", line.name),
+        None => line.name.clone(),
+    };
+    let stable = StableScenario {
+        steps: figures.steps.iter().map(|step| step.name.as_str()).collect(),
+        clients_failed: (!varies && !figures.client_outcomes.is_empty()).then_some(figures.clients_failed),
+        acknowledged_missing: figures.ledger.as_ref().map(|ledger| ledger.missing),
+        stored_twice: figures.ledger.as_ref().map(|ledger| ledger.duplicate),
+        thresholds: lines.map(|line| (name(line), line.into())).collect(),
+    };
+    (&figures.name, stable)
+}
+
+impl From<&ThresholdSection> for StableThreshold {
+    fn from(threshold: &ThresholdSection) -> Self {
+        Self { limit: threshold.limit, state: threshold.state }
+    }
 }
 
 /// What each probe sends, by component. Where several containers of a component have probes, their names stand before.
@@ -179,15 +206,14 @@ mod tests {
             "schema": crate::report::SCHEMA, "run_id": "", "target": "k8s", "verdict": "pass", "verdict_reason": "",
             "started_at": "", "duration_ms": 1, "host": host,
             "request": {
-                "started_at": "", "scenario": crate::request::Scenario::default(),
+                "started_at": "", "scenarios": {},
                 "thresholds": crate::request::Thresholds::default(), "overlays": [], "sets": [], "host": host
             },
             "environment": { "provider": "", "up_ms": 1, "ready": true, "warnings": [], "entrance": "" },
             "components": [{ "name": "app", "kind": "Deployment", "desired": 1, "ready": 1, "restarts": 1, "healthy": false,
                 "status": "Running", "memory_bytes": null, "memory_limit_bytes": null, "cpu_seconds": null }],
-            "probes": probes.collect::<Vec<_>>(), "predictions": [], "suites": [], "registration": null, "throughput": null,
-            "conservation": null, "expected": null, "cluster": null,
-            "thresholds": [{ "name": "restarts_max", "limit": restarts_max, "measured": 1.0, "state": "kept", "evidence": "" }],
+            "probes": probes.collect::<Vec<_>>(), "predictions": [], "suites": [], "scenarios": [], "cluster": null,
+            "thresholds": [{ "scenario": null, "step": null, "name": "restarts_max", "limit": restarts_max, "measured": 1.0, "state": "kept", "evidence": "" }],
             "findings": findings.collect::<Vec<_>>(),
         });
         serde_json::from_str(&stable(&serde_json::from_value(report).unwrap())).unwrap()

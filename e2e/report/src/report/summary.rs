@@ -1,6 +1,8 @@
 //! A report in a few lines, for the end of a run on a terminal. Main function: [`render`].
 
-use super::{Report, Severity, Verdict};
+use e2e_figures::scenario::LedgerResult;
+
+use super::{Report, ScenarioResult, Severity, Verdict};
 
 /// A few lines with the verdict first; `elapsed` is how long it took, in words.
 pub fn render(report: &Report, elapsed: &str, colour: bool) -> String {
@@ -21,22 +23,7 @@ pub fn render(report: &Report, elapsed: &str, colour: bool) -> String {
             suite.name, suite.passed, suite.failed, suite.skipped
         ));
     }
-    if let Some(figures) = &report.registration {
-        lines.push(format!("  registered     {} of {} clients", figures.registered, figures.clients));
-    }
-    if let Some(figures) = &report.throughput {
-        let p99 = figures.latency_ms.map_or(String::new(), |latency| format!(", p99 {:.1} ms", latency.p99));
-        lines.push(format!(
-            "  throughput     {:.0} operations/s, {} errors{p99}",
-            figures.operations_per_second, figures.errors
-        ));
-    }
-    if let Some(figures) = &report.conservation {
-        lines.push(format!(
-            "  conservation   {} acknowledged, {} missing, {} duplicate",
-            figures.acknowledged, figures.missing, figures.duplicate
-        ));
-    }
+    lines.extend(report.scenarios.iter().map(|scenario| load(&scenario.figures)));
     for finding in report.findings.iter().filter(|finding| finding.severity != Severity::Warning) {
         lines.push(format!("  {} {}", paint("31", &finding.code.to_string()), finding.claim));
         if finding.code.is_cause() && !finding.fix.is_empty() {
@@ -44,4 +31,17 @@ pub fn render(report: &Report, elapsed: &str, colour: bool) -> String {
         }
     }
     lines.join("\n")
+}
+
+fn load(figures: &ScenarioResult) -> String {
+    let rate = figures.rate_per_second.unwrap_or_default();
+    let mut words = vec![format!("{rate:.0} requests/s"), format!("{} errors", figures.errors)];
+    words.extend(figures.latency_ms.map(|latency| format!("p99 {:.1} ms", latency.p99)));
+    if let Some(succeeded) = figures.client_outcomes.get(&figures.success) {
+        words.push(format!("{succeeded} of {} clients {}", figures.clients, figures.success));
+    }
+    if let Some(LedgerResult { acknowledged, missing, duplicate, .. }) = &figures.ledger {
+        words.push(format!("{acknowledged} acknowledged, {missing} missing, {duplicate} stored twice"));
+    }
+    format!("  {:<14} {}", figures.name, words.join(", "))
 }

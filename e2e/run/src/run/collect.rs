@@ -6,7 +6,7 @@ use e2e_kubelet::snapshot::Snapshot;
 use e2e_report::{
     diagnose::{RunData, Test},
     evidence::{self, CLUSTER, DOCTOR, PODS, RESOURCES, SATURATION, THROTTLING},
-    record::Record,
+    record::{Measured, Record},
     report::{Report, html, markdown},
     run_dir::{self, RunDir},
 };
@@ -47,7 +47,10 @@ pub fn load(directory: &RunDir) -> Result<RunData, run_dir::Error> {
         false => String::new(),
     };
     let records = Record::read_all(directory)?;
-    let load_files = records.iter().map(|record| evidence::load_file(&record.suite));
+    let load_files = records.iter().filter_map(|record| match &record.measured {
+        Measured::Scenario(figures) => Some(evidence::load_file(&figures.name)),
+        _ => None,
+    });
     Ok(RunData {
         load_files: load_files.filter(|file| directory.join(file).exists()).collect(),
         request: directory.read_json(run_dir::REQUEST)?,

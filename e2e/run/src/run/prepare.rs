@@ -34,6 +34,8 @@ use crate::{
 /// All that is decided before anything starts.
 pub(super) struct Prepared {
     pub(super) config: Config,
+    /// Whether only some of the declared scenarios were chosen.
+    pub(super) some_scenarios: bool,
     pub(super) plan: Plan,
     pub(super) pods: Vec<PodSpec>,
     pub(super) directory: RunDir,
@@ -85,12 +87,14 @@ const OWNER: &str = "owner";
 /// Reads everything, decides everything, starts nothing.
 pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Prepared, Error> {
     let mut config = options.read_config()?;
-    let scenario = &mut config.scenario;
-    scenario.clients = options.clients.unwrap_or(scenario.clients);
-    scenario.registration = options.duration.unwrap_or(scenario.registration);
-    scenario.throughput = options.duration.unwrap_or(scenario.throughput);
-    scenario.seed = options.seed.unwrap_or(scenario.seed);
-    config::check_scenario(scenario)?;
+    options.scenarios.iter().try_for_each(|name| config.scenario(name).map(drop))?;
+    config.scenario.retain(|name, _| options.scenarios.is_empty() || options.scenarios.contains(name));
+    for scenario in config.scenario.values_mut() {
+        scenario.clients = options.clients.unwrap_or(scenario.clients);
+        scenario.duration = options.duration.unwrap_or(scenario.duration);
+        scenario.seed = options.seed.unwrap_or(scenario.seed);
+    }
+    config.check_scenarios()?;
     if let Some(filter) = &options.filter {
         if !config.needs_nextest() {
             return Err(Error::FilterWithoutNextest { suites: config.suites.join(" ") });
@@ -144,6 +148,7 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
         secrets,
         warnings,
         agents: options.agents,
+        some_scenarios: !options.scenarios.is_empty(),
         load_from,
         published_ports: options.published_ports,
         place,
@@ -195,7 +200,8 @@ fn request(options: &Options, config: &Config) -> Request {
     let replicas = options.replicas.iter().map(|(component, count)| format!("{component}.replicas={count}"));
     Request {
         started_at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        scenario: config.scenario.clone(),
+        scenarios: config.scenario.clone(),
+        some_scenarios: !options.scenarios.is_empty(),
         thresholds: config.thresholds.clone(),
         overlays: options.overlays.iter().map(|path| path.display().to_string()).collect(),
         sets: options.sets.iter().map(set).chain(replicas).collect(),

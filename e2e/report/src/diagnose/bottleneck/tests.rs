@@ -13,15 +13,15 @@ fn data() -> RunData {
 
 /// A run at 1,000 operations per second on 2 processors, which are `host` busy in all, with components that could do so much.
 fn named(host: f64, bounds: &[(&str, f64)], finding: Option<Code>, saturated: bool) -> Bottleneck {
-    let throughput = Throughput {
+    let throughput = ScenarioResult {
         clients: 40,
-        operations_per_second: 1000.0,
+        rate_per_second: Some(1000.0),
         generator: Generator { cpu_share: 0.95, saturated, ..Generator::default() },
-        ..Throughput::default()
+        ..ScenarioResult::default()
     };
     let expected = Expected {
         cpus: 2.0,
-        cpu_ms_per_operation: [("backend".to_owned(), 2.0 * host)].into(),
+        cpu_ms_per_request: [("backend".to_owned(), 2.0 * host)].into(),
         host_bound: 1000.0 / host,
         host_utilisation: host,
         replica_bound: bounds.iter().map(|(name, bound)| ((*name).to_owned(), *bound)).collect(),
@@ -42,15 +42,15 @@ fn named(host: f64, bounds: &[(&str, f64)], finding: Option<Code>, saturated: bo
 /// A run whose processors are `host` busy, by what its sessions do and where an operation's time goes.
 fn named_by_waits(host: f64, sessions: &[(&str, f64)], parts: &[(&str, f64)]) -> Bottleneck {
     let sessions = sessions.iter().map(|(event, count)| ((*event).to_owned(), *count)).collect();
-    let throughput = Throughput {
-        operations_per_second: 1000.0,
+    let throughput = ScenarioResult {
+        rate_per_second: Some(1000.0),
         parts: parts.iter().map(|(name, mean_ms)| Part { name: (*name).to_owned(), mean_ms: *mean_ms }).collect(),
         activity: vec![Activity { component: "postgres".to_owned(), samples: 50, sessions, commits_per_second: None }],
-        ..Throughput::default()
+        ..ScenarioResult::default()
     };
     let expected = Expected {
         cpus: 2.0,
-        cpu_ms_per_operation: [].into(),
+        cpu_ms_per_request: [].into(),
         host_bound: 1000.0 / host,
         host_utilisation: host,
         replica_bound: [].into(),
@@ -98,7 +98,7 @@ fn named_by_pool(used_up: std::ops::Range<u64>) -> Option<String> {
         limit: 1,
         samples: (991..1020).map(sample).collect(),
     });
-    let window = Throughput { window_start_unix_ms: 1_000_000, duration_ms: 9_999, ..Throughput::default() };
+    let window = ScenarioResult { window_start_unix_ms: 1_000_000, duration_ms: 9_999, ..ScenarioResult::default() };
     name(&data, &window, None, &[]).map(|Bottleneck { name, evidence }| format!("{name}: {evidence}"))
 }
 
@@ -121,10 +121,10 @@ fn a_cpu_limit_counts_by_its_use(#[case] target: Target, #[case] used_millis: f6
     data.environment.target = target;
     data.environment.components[0].cpu_limit_millis = Some(50);
     let processors = data.environment.components[0].enforced_cpu_limit(target).unwrap_or(1.0);
-    let throughput = Throughput { operations_per_second: 1000.0, ..Throughput::default() };
+    let throughput = ScenarioResult { rate_per_second: Some(1000.0), ..ScenarioResult::default() };
     let figures = Expected {
         cpus: 2.0,
-        cpu_ms_per_operation: [].into(),
+        cpu_ms_per_request: [].into(),
         host_bound: 10_000.0,
         host_utilisation: 0.1,
         // Nothing else is named for a run in which something was not measured.
@@ -155,11 +155,11 @@ fn what_operations_wait_for_is_named(
 #[test]
 fn the_evidence_says_by_how_much() {
     let host = named(0.96, &[("backend", 5000.0)], None, false).evidence;
-    assert_eq!(host, "its 2 processors were 96% busy; at this cost they carry 1042 operations/s");
+    assert_eq!(host, "its 2 processors were 96% busy; at this cost they carry 1042 requests/s");
     let thread = named(0.5, &[("backend", 1000.0)], None, false).evidence;
     assert_eq!(
         thread,
-        "each replica used 100% of one processor, as much as one thread can; they carry 1000 operations/s"
+        "each replica used 100% of one processor, as much as one thread can; they carry 1000 requests/s"
     );
 }
 
@@ -168,10 +168,10 @@ fn the_evidence_says_by_how_much() {
 // The backend could be used up.
 #[case::nobody(0.6, None)]
 fn a_component_that_was_not_measured_leaves_what_is_certain(#[case] host: f64, #[case] expected: Option<&str>) {
-    let throughput = Throughput { operations_per_second: 1000.0, ..Throughput::default() };
+    let throughput = ScenarioResult { rate_per_second: Some(1000.0), ..ScenarioResult::default() };
     let figures = Expected {
         cpus: 2.0,
-        cpu_ms_per_operation: [].into(),
+        cpu_ms_per_request: [].into(),
         host_bound: 1000.0 / host,
         host_utilisation: host,
         replica_bound: [].into(),
@@ -183,5 +183,5 @@ fn a_component_that_was_not_measured_leaves_what_is_certain(#[case] host: f64, #
 
 #[test]
 fn without_figures_nothing_is_named() {
-    assert_eq!(name(&data(), &Throughput::default(), None, &[]), None);
+    assert_eq!(name(&data(), &ScenarioResult::default(), None, &[]), None);
 }

@@ -6,7 +6,7 @@ use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor
 use serde_json::{Deserializer, Number, Value};
 
 use super::template::{Encoding, Names, Template, Values};
-use super::{InvalidSteps, OWN, StepSpec};
+use super::{InvalidSteps, OWN, StepSpec, invalid};
 use crate::load::{Outcome, Response};
 
 /// The expectations and captures of one step.
@@ -82,7 +82,7 @@ impl Answer {
     /// The expectations of a step. What it captures gets slots.
     pub(super) fn new(step: &StepSpec, names: &mut Names) -> Result<Self, InvalidSteps> {
         let mut answer = Self { status: step.status.clone(), ..Self::default() };
-        let template = |text: &str| step.template(text, Encoding::Plain, names);
+        let template = |text: &str| super::template(step, text, Encoding::Plain, names);
         answer.contains = step.contains.as_deref().map(template).transpose()?;
         for (pointer, wanted) in &step.fields {
             let wanted = match wanted {
@@ -97,9 +97,10 @@ impl Answer {
                 Value::Bool(wanted) => Wanted::Bool(*wanted),
                 Value::Number(wanted) => Wanted::Number(wanted.clone()),
                 _ => {
-                    return Err(
-                        step.invalid(format!("`{pointer}` is compared with a list or a table; name each value in it"))
-                    );
+                    return Err(invalid(
+                        step,
+                        format!("`{pointer}` is compared with a list or a table; name each value in it"),
+                    ));
                 }
             };
             answer.look(step, pointer, Look::Compare(wanted))?;
@@ -119,14 +120,14 @@ impl Answer {
         let Some(tokens) = pointer.strip_prefix('/') else {
             let remedy =
                 "write a JSON pointer such as /items/0/id; a capture may also be header:NAME, cookie:NAME or body";
-            return Err(step.invalid(format!("`{pointer}` is no place in an answer; {remedy}")));
+            return Err(invalid(step, format!("`{pointer}` is no place in an answer; {remedy}")));
         };
         let mut node = &mut self.fields;
         for token in tokens.split('/') {
             node = node.branch(token.replace("~1", "/").replace("~0", "~"));
         }
         if self.looks == MOST_LOOKS {
-            return Err(step.invalid(format!("more than {MOST_LOOKS} fields and captures; leave some away")));
+            return Err(invalid(step, format!("more than {MOST_LOOKS} fields and captures; leave some away")));
         }
         node.looks.push((self.looks, look));
         self.looks += 1;

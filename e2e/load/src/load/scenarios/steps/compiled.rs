@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 
 use super::answer::Answer;
 use super::template::{Encoding, Names, Template, Values};
-use super::{CLIENT, InvalidSteps, OWN, ROUND, StepSpec, Steps};
+use super::{CLIENT, InvalidSteps, OWN, ROUND, StepSpec, Steps, invalid};
 use crate::load::{Keys, RequestHead};
 
 /// All steps of a scenario.
@@ -75,6 +75,9 @@ impl Compiled {
         let before = of(&|step| step.once && !step.measured);
         let within = of(&|step| step.once && step.measured);
         let again = of(&|step| !step.once);
+        if spec.steps.is_empty() {
+            return Err(InvalidSteps::NoSteps);
+        }
         if within.is_empty() && again.is_empty() {
             return Err(InvalidSteps::NothingMeasured);
         }
@@ -98,7 +101,7 @@ impl Compiled {
 impl CompiledStep {
     fn new(spec: &Steps, step: &StepSpec, names: &mut Names) -> Result<Self, InvalidSteps> {
         if step.attempts == 0 {
-            return Err(step.invalid("attempts is 0; it must be at least 1"));
+            return Err(invalid(step, "attempts is 0; it must be at least 1"));
         }
         let request = Request::new(spec, step, names)?;
         let answer = Answer::new(step, names)?;
@@ -116,7 +119,7 @@ impl CompiledStep {
 
 impl Request {
     fn new(spec: &Steps, step: &StepSpec, names: &Names) -> Result<Self, InvalidSteps> {
-        let template = |text: &str, encoding| step.template(text, encoding, names);
+        let template = |text: &str, encoding| super::template(step, text, encoding, names);
         let path = template(&step.path, Encoding::Path)?;
         let mut headers = Vec::new();
         for (name, value) in &step.headers {
@@ -159,7 +162,7 @@ fn head(
     path: Template,
     headers: Vec<(String, Template)>,
 ) -> Result<Template, InvalidSteps> {
-    let invalid = |error: crate::load::InvalidRequest| step.invalid(error.to_string());
+    let invalid = |error: crate::load::InvalidRequest| super::invalid(step, error.to_string());
     let mut checked = RequestHead::new(&step.method, &path.sample(), host.unwrap_or("host")).map_err(invalid)?;
     let mut head = Template::default();
     head.push(&format!("{} ", step.method));

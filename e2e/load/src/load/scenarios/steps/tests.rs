@@ -1,6 +1,8 @@
 //! What a file may say, and what is refused.
 
-use serde_json::json;
+use std::time::Duration;
+
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -26,7 +28,7 @@ fn steps_that_cannot_be_taken_say_why() {
     let nothing = "every step is taken once, before the measured window: leave `once` away from one of them, or add `measured = true`";
     let known = "there is ${client}, ${random}, ${round}, ${run}";
     for (steps, said) in [
-        (json!([]), nothing.to_owned()),
+        (json!([]), "there are no steps: add one as `[[scenario.NAME.steps]]`".to_owned()),
         (json!([{"name": "a", "path": "/", "once": true}]), nothing.to_owned()),
         (
             json!([{"name": "a", "path": "/${token}"}]),

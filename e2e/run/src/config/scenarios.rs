@@ -1,0 +1,94 @@
+//! Declared scenarios are checked before anything starts. Main function: [`check`].
+
+use e2e_figures::scenario::Thresholds;
+use e2e_load::load::scenarios::{InvalidSteps, StepsScenario};
+use e2e_report::request::Scenario;
+
+/// Refuses a load that is none, and one that no process could put on.
+///
+/// # Errors
+///
+/// Names the key below the scenario's and the remedy.
+pub(super) fn check(name: &str, scenario: &Scenario) -> Result<(), InvalidScenario> {
+    // More clients than this need more than one machine's ephemeral ports.
+    const CLIENTS_MAX: u32 = 20_000;
+    // One request in eleven days; the times of a schedule far below do not fit into a clock.
+    const RATE_MIN: f64 = 0.000_001;
+    if scenario.clients == 0 || scenario.clients > CLIENTS_MAX {
+        return Err(invalid("clients", &scenario.clients, "it must be from 1 to 20000"));
+    }
+    for (key, duration) in [("duration", scenario.duration), ("timeout", scenario.timeout)] {
+        if duration.is_zero() {
+            return Err(invalid(key, &"0s", "it must be longer than zero"));
+        }
+    }
+    for (key, rate) in [("rate", scenario.rate), ("ramp_to", scenario.ramp_to)] {
+        if let Some(rate) = rate.filter(|rate| !rate.is_finite() || *rate < RATE_MIN) {
+            return Err(invalid(key, &rate, "it must be a number of requests per second above 0"));
+        }
+    }
+    if scenario.rate.is_none() && scenario.ramp_to.is_some() {
+        return Err(invalid("ramp_to", &"set without `rate`", "set the rate that it begins with"));
+    }
+    if let Some(step) = scenario.steps.iter().find(|step| step.once && step.measured)
+        && !scenario.warm_up.is_zero()
+    {
+        let remedy = format!("the step `{}` is measured once, at the start: leave the warm-up away", step.name);
+        return Err(invalid("warm_up", &e2e_plan::duration::human(scenario.warm_up), &remedy));
+    }
+    if !scenario.rust {
+        StepsScenario::new(&scenario.steps(name, "run"))?;
+    }
+    check_lines("", &scenario.thresholds)?;
+    let has_outcomes = scenario.rust || scenario.steps.iter().any(|step| step.once);
+    if scenario.thresholds.client_failure_rate_max.is_some() && !has_outcomes {
+        let remedy = "clients have an outcome only with a step that is taken `once`";
+        return Err(invalid("thresholds.client_failure_rate_max", &"set", remedy));
+    }
+    for step in &scenario.steps {
+        let place = format!("step `{}`: ", step.name);
+        check_lines(&place, &step.thresholds)?;
+        if step.thresholds.client_failure_rate_max.is_some() {
+            let key = format!("{place}thresholds.client_failure_rate_max");
+            return Err(invalid(&key, &"set", "it is a line of the whole scenario: move it there"));
+        }
+    }
+    Ok(())
+}
+
+/// Why a scenario cannot be run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidScenario {
+    /// Its steps make no sense.
+    #[error("{0}")]
+    Steps(#[from] InvalidSteps),
+    /// A value makes no sense.
+    #[error("{key} is {value}; {remedy}")]
+    Key {
+        /// The key, below the scenario's.
+        key: String,
+        /// What it is.
+        value: String,
+        /// What it should be.
+        remedy: String,
+    },
+}
+
+fn invalid(key: &str, value: &dyn std::fmt::Display, remedy: &str) -> InvalidScenario {
+    InvalidScenario::Key { key: key.to_owned(), value: value.to_string(), remedy: remedy.to_owned() }
+}
+
+fn check_lines(place: &str, lines: &Thresholds) -> Result<(), InvalidScenario> {
+    for line in lines.drawn() {
+        let key = format!("{place}thresholds.{}", line.name);
+        if !line.has_limit() {
+            let share = "it is a share, from 0 to 1: write 0.25 for a quarter";
+            return Err(invalid(
+                &key,
+                &line.limit,
+                if line.is_share() { share } else { "it must be a number from 0 up" },
+            ));
+        }
+    }
+    Ok(())
+}

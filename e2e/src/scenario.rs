@@ -1,0 +1,290 @@
+//! Runs declared scenarios and leaves their records. Main functions: [`scenario()`] for a test of one line, [`run`] and [`record`] for a
+//! suite that looks on.
+
+mod ledger;
+
+use std::{fmt::Display, time::Duration};
+
+use e2e_load::{
+    agent::Order,
+    load::{
+        self, Arrivals, ClientReport, LoadResult, Model, Registry, Settings, StepLabel, StoredKeys, Workload,
+        scenarios::{InvalidSteps, StepsScenario},
+    },
+};
+use e2e_report::{
+    environment::{self, Environment, LoadFrom},
+    evidence::load_file,
+    request::Scenario,
+    run_dir,
+};
+
+use crate::{
+    control::{self, Control},
+    record::{Measured, measure},
+};
+
+pub use e2e_load::scenario::*;
+
+/// Runs a declared scenario as one test: its record says how it went, and the report has its figures.
+///
+/// The test fails when clients fail although no line allows some, when no request succeeds, when an acknowledged key is missing or stored
+/// twice, and when the ledger cannot be read. Everything else is judged by the scenario's thresholds, in the report.
+///
+/// ```no_run
+/// use e2e::{environment::Environment, fixture::environment};
+///
+/// #[rstest::rstest]
+/// #[tokio::test]
+/// async fn checkout(environment: Environment) {
+///     e2e::scenario(&environment, "checkout").await;
+/// }
+/// ```
+///
+/// # Panics
+///
+/// When it fails: this is how a test fails.
+pub async fn scenario(environment: &Environment, name: &str) {
+    record(environment, name, async {
+        let mut ran = run(environment, name).await?;
+        ran.check_ledger(environment).await;
+        Ok::<_, Error>(ran)
+    })
+    .await;
+}
+
+/// Leaves the record of a scenario that `body` runs. One that was not chosen on the command line is left out.
+///
+/// # Panics
+///
+/// As [`scenario()`].
+pub async fn record<E: Display + From<Error>>(
+    environment: &Environment,
+    name: &str,
+    body: impl Future<Output = Result<Ran, E>>,
+) {
+    if environment.some_scenarios && !environment.scenarios.contains_key(name) {
+        println!("{name} was not chosen");
+        return;
+    }
+    measure(environment, "scenarios", name, async {
+        let ran = body.await?;
+        let failures = ran.failures();
+        let detail = ran.detail();
+        let failure = (!failures.is_empty()).then(|| failures.join("; "));
+        Ok::<_, E>((detail, Measured::Scenario(Box::new(ran.figures)), failure))
+    })
+    .await;
+}
+
+/// Why a scenario has no figures.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It is not declared.
+    #[error("no scenario [scenario.{name}] in .config/e2e.toml; there is {declared}")]
+    NotDeclared {
+        /// The name.
+        name: String,
+        /// Those that are.
+        declared: String,
+    },
+    /// No client could take its steps.
+    #[error("scenario.{name}: {source}")]
+    Steps {
+        /// The name.
+        name: String,
+        /// Why.
+        source: InvalidSteps,
+    },
+    /// The environment lacks something.
+    #[error(transparent)]
+    Environment(#[from] environment::Error),
+    /// The load could not be made.
+    #[error(transparent)]
+    Load(#[from] load::Error),
+    /// The agents gave no result.
+    #[error(transparent)]
+    Control(#[from] control::Error),
+    /// The run directory takes no evidence.
+    #[error(transparent)]
+    RunDir(#[from] run_dir::Error),
+    /// The scenario cannot be ordered.
+    #[error(transparent)]
+    Workload(#[from] load::WorkloadError),
+}
+
+/// A scenario that ran.
+#[derive(Debug)]
+pub struct Ran {
+    /// What it measured; a suite may add what only it knows.
+    pub figures: ScenarioResult,
+    /// Everything that the load generator counted.
+    pub load: LoadResult<ClientReport>,
+    declared: Scenario,
+    /// Nothing for a scenario in Rust.
+    steps: Option<StepsScenario>,
+    /// Why the ledger could not be checked.
+    unchecked: Option<String>,
+}
+
+/// Runs a declared scenario where the load is to come from, and leaves what was counted as evidence.
+///
+/// # Errors
+///
+/// When there are no figures. What the system does wrong is in them.
+pub async fn run(environment: &Environment, name: &str) -> Result<Ran, Error> {
+    let declared = declared(environment, name)?;
+    let steps = declared.steps(name, &environment.run_id);
+    let scenario = StepsScenario::new(&steps).map_err(|source| Error::Steps { name: name.to_owned(), source })?;
+    let load = make(environment, name, &declared, steps.into(), &Registry::default()).await?;
+    let figures = scenario.figures(&load);
+    Ok(Ran { figures, load, declared, steps: Some(scenario), unchecked: None })
+}
+
+/// The same for a scenario in Rust, declared with `rust = true`: `registry` makes it from `parameters`, by the scenario's name. Where the
+/// load comes from inside, the project's own agent has to know it too.
+///
+/// # Errors
+///
+/// As [`run`].
+pub async fn run_rust(
+    environment: &Environment,
+    name: &str,
+    parameters: serde_json::Value,
+    registry: &Registry,
+) -> Result<Ran, Error> {
+    let declared = declared(environment, name)?;
+    let workload = Workload::Named { name: name.to_owned(), parameters };
+    let load = make(environment, name, &declared, workload, registry).await?;
+    let mut names: Vec<String> = load.steps.iter().map(|step| step.step.clone()).collect();
+    names.dedup();
+    let labels: Vec<StepLabel> = names.into_iter().map(|name| StepLabel { name, once: false }).collect();
+    let figures = ScenarioResult { name: name.to_owned(), ..load.figures(&labels, "succeeded") };
+    Ok(Ran { figures, load, declared, steps: None, unchecked: None })
+}
+
+fn declared(environment: &Environment, name: &str) -> Result<Scenario, Error> {
+    environment.scenarios.get(name).cloned().ok_or_else(|| {
+        let names: Vec<&str> = environment.scenarios.keys().map(String::as_str).collect();
+        let declared = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        Error::NotDeclared { name: name.to_owned(), declared }
+    })
+}
+
+/// Makes the load, in this process or where the system runs, and tells the run how it goes.
+async fn make(
+    environment: &Environment,
+    name: &str,
+    declared: &Scenario,
+    workload: Workload,
+    registry: &Registry,
+) -> Result<LoadResult<ClientReport>, Error> {
+    let control = Control::of(environment)?;
+    let endpoint = match &declared.service {
+        Some(service) => environment.service(service)?,
+        None => environment.entrance()?,
+    };
+    let Scenario { rate, ramp_to, spacing, .. } = *declared;
+    let settings = Settings {
+        clients: declared.clients,
+        model: rate.map_or(Model::Closed, |rate| Model::Open(Arrivals { rate, ramp_to, spacing })),
+        duration: declared.duration,
+        warm_up: declared.warm_up,
+        request_timeout: declared.timeout,
+        seed: declared.seed,
+        ..Settings::new(endpoint.address)
+    };
+    let load = match environment.load_from {
+        LoadFrom::Inside { .. } => {
+            let target = format!("{}:{}", endpoint.service, endpoint.port);
+            control.load(name, &Order::new(target, workload, &settings)).await?
+        }
+        LoadFrom::Host => watched(&control, name, workload.start_held(settings, registry)?).await?,
+    };
+    environment.run_dir()?.write_json(load_file(name), &load)?;
+    Ok(load)
+}
+
+/// Shows a load of this process once a second.
+async fn watched(
+    control: &Control,
+    name: &str,
+    run: load::Run<LoadResult<ClientReport>>,
+) -> Result<LoadResult<ClientReport>, Error> {
+    run.release();
+    let mut before = run.snapshot();
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    second.tick().await;
+    while !run.is_finished() {
+        second.tick().await;
+        let now = run.snapshot();
+        let text = format!("{name}: {} requests/s, {} errors", now.requests - before.requests, now.errors);
+        before = now;
+        // The figures are complete without it; a run that went away shows in the records.
+        let _ = control.progress(&text).await;
+    }
+    Ok(run.result().await?)
+}
+
+impl Ran {
+    /// Checks the ledger, if the scenario has one whose stored keys SQL tells.
+    pub async fn check_ledger(&mut self, environment: &Environment) {
+        let Some(sql) = self.declared.ledger.as_ref().and_then(|ledger| ledger.postgres.as_ref()) else { return };
+        if self.has_no_keys() {
+            self.figures.ledger = Some(LedgerResult::default());
+            return;
+        }
+        let pattern = self.steps.as_ref().and_then(StepsScenario::key_pattern).unwrap_or_else(|| "%".to_owned());
+        match ledger::stored(environment, sql, &pattern).await {
+            Ok(stored) => self.check_stored(stored),
+            Err(error) => self.unchecked = Some(format!("the stored keys could not be read: {error}")),
+        }
+    }
+
+    /// Checks the ledger against stored keys that the suite tells.
+    pub fn check_stored(&mut self, stored: StoredKeys) {
+        let ledger = stored.check(&self.load, |client, round, key| {
+            if let Some(steps) = &self.steps {
+                steps.write_key(client, round, key);
+            }
+        });
+        self.figures.ledger = Some(ledger);
+    }
+
+    fn has_no_keys(&self) -> bool {
+        let mut ledgers = self.load.client_reports.iter().filter_map(|report| report.ledger.as_ref());
+        ledgers.all(load::ClientLedger::is_empty)
+    }
+
+    /// What was found, in one line.
+    fn detail(&self) -> String {
+        let figures = &self.figures;
+        let mut words = vec![format!("{} requests succeeded, {} errors", figures.succeeded, figures.errors)];
+        if let Some(succeeded) = figures.client_outcomes.get(&figures.success) {
+            words.push(format!("{succeeded} of {} clients {}", figures.clients, figures.success));
+        }
+        if let Some(ledger) = &figures.ledger {
+            words.push(format!("{} acknowledged, {} stored", ledger.acknowledged, ledger.stored));
+        }
+        words.join("; ")
+    }
+
+    fn failures(&self) -> Vec<String> {
+        let figures = &self.figures;
+        let mut failures = Vec::new();
+        if figures.succeeded == 0 {
+            failures.push(format!("no request succeeded in the measured time: {:?}", figures.by_error));
+        }
+        if figures.clients_failed > 0 && self.declared.thresholds.client_failure_rate_max.is_none() {
+            failures.push(format!("{} of {} clients failed", figures.clients_failed, figures.clients));
+        }
+        if let Some(ledger) = figures.ledger.as_ref().filter(|ledger| ledger.missing > 0 || ledger.duplicate > 0) {
+            failures.push(format!(
+                "{} keys acknowledged, {} rows stored, {} missing, {} stored twice",
+                ledger.acknowledged, ledger.stored, ledger.missing, ledger.duplicate
+            ));
+        }
+        failures.extend(self.unchecked.clone());
+        failures
+    }
+}

@@ -1,0 +1,42 @@
+//! The keys that a system stores, read by SQL. Main function: [`stored`].
+
+use e2e_load::load::StoredKeys;
+use e2e_report::{environment::Environment, request::Sql};
+use futures_util::TryStreamExt;
+
+/// A database that does not answer is found by others.
+const CONNECT_LIMIT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// The keys that a query gives, row by row, so that they need not all be in memory.
+pub(super) async fn stored(
+    environment: &Environment,
+    sql: &Sql,
+    pattern: &str,
+) -> Result<StoredKeys, Box<dyn std::error::Error + Send + Sync>> {
+    let component = sql.component.as_deref().unwrap_or(&sql.service);
+    let address = environment.service(&sql.service)?.address;
+    let mut config = tokio_postgres::Config::new();
+    config
+        .host(address.ip().to_string())
+        .port(address.port())
+        .user(environment.env(component, "POSTGRES_USER")?)
+        .dbname(environment.env(component, "POSTGRES_DB")?)
+        .password(environment.env(component, "POSTGRES_PASSWORD")?)
+        .connect_timeout(CONNECT_LIMIT);
+    let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
+    // Ends with the client; an error of the connection shows in the query.
+    tokio::spawn(connection);
+    let statement = client.prepare(&sql.query).await?;
+    let parameters: &[&str] = if statement.params().is_empty() { &[] } else { &[pattern] };
+    let rows = client.query_raw(&statement, parameters.iter()).await?;
+    let mut rows = std::pin::pin!(rows);
+    let mut stored = StoredKeys::default();
+    while let Some(row) = rows.try_next().await? {
+        let columns = row.try_get(0).and_then(|key| Ok((key, row.try_get::<_, i64>(1)?)));
+        let (key, count): (&str, i64) = columns.map_err(|error| {
+            format!("the query's columns must be a text and a bigint, such as `id::text, count(*)`: {error}")
+        })?;
+        stored.add(key, count.unsigned_abs());
+    }
+    Ok(stored)
+}
