@@ -13,7 +13,7 @@ use std::{
 };
 
 use e2e_report::{
-    diagnose::Code,
+    finding::Code,
     report::{Report, Verdict},
 };
 use road::Road;

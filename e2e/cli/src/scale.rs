@@ -13,7 +13,10 @@ use e2e_load::{
     scaling::{Point, Study, study},
 };
 use e2e_plan::{target::Target, words::counted};
-use e2e_report::report::{Bottleneck, Report, Verdict};
+use e2e_report::{
+    bottleneck::Bottleneck,
+    report::{Report, Verdict},
+};
 use e2e_run::{
     exit::ExitCode,
     progress::Progress,

@@ -11,9 +11,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    diagnose::Code,
-    report::{Finding, Host, Report, Severity, Verdict},
-    request::Scenario,
+    finding::{Code, Finding, Severity},
+    report::{Report, Verdict},
+    request::{Host, Scenario},
 };
 
 pub use self::{figures::Aspect, page::render};

@@ -1,15 +1,24 @@
 //! Records and evidence become findings, findings become a report. Pure: plain data in, plain data out.
 //!
-//! In reading order: [`request`] is what was asked for, [`environment`] what ran, [`record`] and [`evidence`] what was found;
-//! [`diagnose`] judges them, [`report`] lays the judgement out, [`compare`] sets runs side by side.
+//! In reading order, each module knowing only those before it: [`request`] is what was asked for, [`environment`] what ran, [`record`]
+//! and [`evidence`] what was found, [`run_data`] all of it; [`thresholds`] holds figures against their lines, [`diagnose`] makes
+//! [`finding`]s, [`expected`] and [`bottleneck`] say what the system carries and what limits it; [`report`] lays the judgement out and
+//! renders it, [`compare`] sets runs side by side.
 
+pub mod bottleneck;
 pub mod compare;
 pub mod diagnose;
 pub mod env_vars;
 pub mod environment;
 pub mod evidence;
+pub mod expected;
+pub mod finding;
 pub mod prometheus;
 pub mod record;
 pub mod report;
 pub mod request;
+pub mod run_data;
 pub mod run_dir;
+#[cfg(test)]
+mod testing;
+pub mod thresholds;

@@ -1,9 +1,7 @@
 //! The report as plain data, the only thing that renderers see. Main type: [`Report`], made by [`Report::new`].
 
 pub mod build;
-mod expected;
 pub mod html;
-pub(crate) mod lines;
 pub mod markdown;
 mod predict;
 pub mod snapshot;
@@ -12,12 +10,22 @@ pub(crate) mod table;
 
 use std::collections::BTreeMap;
 
+use e2e_figures::scenario::ScenarioResult;
+use e2e_plan::target::Target;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use crate::{environment::Warning, evidence::cluster::Cluster, record::Outcome};
-pub use e2e_figures::scenario::ScenarioResult;
-pub use e2e_plan::target::Target;
+use crate::{
+    bottleneck::Bottleneck,
+    environment::Warning,
+    evidence::cluster::Cluster,
+    expected::Expected,
+    finding::Finding,
+    record::Outcome,
+    request::{Host, Request},
+    run_data::Source,
+    thresholds::Threshold,
+};
 
 /// Version of the form of `report.json`; it changes when a field is renamed or removed.
 pub const SCHEMA: &str = "e2e-report/2";
@@ -64,7 +72,7 @@ pub struct Report {
     /// The cluster; absent on other targets.
     pub cluster: Option<Cluster>,
     /// Figures against lines.
-    pub thresholds: Vec<ThresholdSection>,
+    pub thresholds: Vec<Threshold>,
     /// What is wrong, worst first.
     pub findings: Vec<Finding>,
 }
@@ -91,22 +99,6 @@ pub struct ScenarioSection {
     pub bottleneck: Option<Bottleneck>,
 }
 
-/// The files of a run directory that hold measured figures.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Source {
-    /// The test's record.
-    pub record: String,
-    /// Everything that the load generator counted; absent when the suite wrote no such file.
-    pub load: Option<String>,
-}
-
-impl Source {
-    /// The file that says most.
-    pub(crate) fn fullest(&self) -> &str {
-        self.load.as_ref().unwrap_or(&self.record)
-    }
-}
-
 /// The overall result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -117,40 +109,6 @@ pub enum Verdict {
     Fail,
     /// Nothing measured is wrong, but something was not measured.
     Incomplete,
-}
-
-/// The machine that ran it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Host {
-    /// Processors that this process may use.
-    pub cpus: u64,
-    /// Memory.
-    pub memory_bytes: u64,
-    /// Kernel and its version.
-    pub kernel: String,
-}
-
-/// What the command line and the configuration asked for; written when the run starts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Request {
-    /// Start of the run, RFC 3339, UTC.
-    pub started_at: String,
-    /// The loads, by name.
-    pub scenarios: BTreeMap<String, crate::request::Scenario>,
-    /// Whether only some of the declared ones were chosen.
-    #[serde(default)]
-    pub some_scenarios: bool,
-    /// The lines of the whole run.
-    pub thresholds: crate::request::Thresholds,
-    /// Overlays, as they were named.
-    pub overlays: Vec<String>,
-    /// One-off changes, as they were written.
-    pub sets: Vec<String>,
-    /// Which checks were chosen, in nextest's language; all of them when there is none.
-    #[serde(default)]
-    pub filter: Option<String>,
-    /// The machine.
-    pub host: Host,
 }
 
 /// How the system ran.
@@ -281,117 +239,4 @@ impl CaseSection {
         let figures = self.figures.iter().map(|(name, value)| format!("; {name} {value}"));
         std::iter::once(self.detail.clone()).chain(figures).collect()
     }
-}
-
-/// Upper bounds of a rate, derived from what each request cost.
-///
-/// Utilisation law (Denning and Buzen, The Operational Analysis of Queueing Network Models, 1978): with service demand D per
-/// request, a resource of capacity c carries at most c / D.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Expected {
-    /// Processors of the machine that ran the system, or of the nodes.
-    #[serde(default)]
-    pub cpus: f64,
-    /// Processor time per request by component, with the load generator where it ran on the same machine, and all else that kept the
-    /// machine busy where it tells.
-    pub cpu_ms_per_request: BTreeMap<String, f64>,
-    /// Requests per second at which the machine's processors are used up.
-    pub host_bound: f64,
-    /// Share of the machine's processors that was in use during the measurement, 0 to 1.
-    pub host_utilisation: f64,
-    /// Requests per second at which each replica's one thread, or its CPU limit where that is less, is used up, by component.
-    pub replica_bound: BTreeMap<String, f64>,
-    /// Components whose processor time was measured too seldom, or not at all. What they used is part of all else that kept the machine
-    /// busy.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub not_measured: Vec<String>,
-}
-
-/// What limited the rate of a scenario.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Bottleneck {
-    /// In a few words: `the host`, `a pool of backend`, or the name of a component.
-    pub name: String,
-    /// The figures that say so.
-    pub evidence: String,
-}
-
-/// A figure against a line.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct ThresholdSection {
-    /// The scenario that it is a line of; absent for the whole run's.
-    pub scenario: Option<String>,
-    /// The step that it is a line of; absent for a whole scenario's.
-    pub step: Option<String>,
-    /// The key in `e2e.toml`.
-    pub name: String,
-    /// The line.
-    pub limit: f64,
-    /// The figure; absent when it was not measured.
-    pub measured: Option<f64>,
-    /// How they compare.
-    pub state: ThresholdState,
-    /// Evidence id of the figure.
-    pub evidence: String,
-}
-
-impl ThresholdSection {
-    /// Its name with what it is a line of: `throughput/operation latency_ms_p99_max`.
-    pub fn label(&self) -> String {
-        match (&self.scenario, &self.step) {
-            (Some(scenario), Some(step)) => format!("{scenario}/{step} {}", self.name),
-            (Some(scenario), None) => format!("{scenario} {}", self.name),
-            _ => self.name.clone(),
-        }
-    }
-}
-
-/// How a figure compares with its line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ThresholdState {
-    /// On the right side.
-    Kept,
-    /// On the wrong side.
-    Crossed,
-    /// There is no figure.
-    NotMeasured,
-}
-
-/// Something that is wrong, with its proof and its remedy.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Finding {
-    /// What kind: see [`crate::diagnose::Code`].
-    pub code: crate::diagnose::Code,
-    /// How bad.
-    pub severity: Severity,
-    /// The component, when it is about one.
-    pub component: Option<String>,
-    /// One sentence with figures.
-    pub claim: String,
-    /// Files of the run directory that prove it, with a JSON pointer where it helps.
-    pub evidence: Vec<String>,
-    /// What to do.
-    pub fix: String,
-    /// Last lines of a log, or a patch, shown as they are.
-    pub excerpt: Option<String>,
-}
-
-impl Finding {
-    /// Whether it says why the run failed. A warning of the same kind is advice: whoever made the system may want it so.
-    pub(crate) fn is_proven_cause(&self) -> bool {
-        self.severity == Severity::Error && self.code.is_cause()
-    }
-}
-
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// The verdict is fail.
-    Error,
-    /// Something was not measured, so the verdict is incomplete at best.
-    Gap,
-    /// Worth knowing; the verdict does not depend on it.
-    Warning,
 }

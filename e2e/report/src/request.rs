@@ -1,7 +1,7 @@
 //! What was asked of a run: the scenarios that a system declares and the lines that its figures must not cross. Main types:
 //! [`Scenario`], [`Thresholds`].
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use e2e_figures::{
     scenario::Thresholds as ScenarioThresholds,
@@ -130,4 +130,38 @@ impl Scenario {
 pub struct Thresholds {
     /// Highest number of container restarts during the run.
     pub restarts_max: Option<u32>,
+}
+
+/// The machine that ran it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Host {
+    /// Processors that this process may use.
+    pub cpus: u64,
+    /// Memory.
+    pub memory_bytes: u64,
+    /// Kernel and its version.
+    pub kernel: String,
+}
+
+/// What the command line and the configuration asked for; written when the run starts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Request {
+    /// Start of the run, RFC 3339, UTC.
+    pub started_at: String,
+    /// The loads, by name.
+    pub scenarios: BTreeMap<String, Scenario>,
+    /// Whether only some of the declared ones were chosen.
+    #[serde(default)]
+    pub some_scenarios: bool,
+    /// The lines of the whole run.
+    pub thresholds: Thresholds,
+    /// Overlays, as they were named.
+    pub overlays: Vec<String>,
+    /// One-off changes, as they were written.
+    pub sets: Vec<String>,
+    /// Which checks were chosen, in nextest's language; all of them when there is none.
+    #[serde(default)]
+    pub filter: Option<String>,
+    /// The machine.
+    pub host: Host,
 }

@@ -1,6 +1,6 @@
 //! The machine that runs this. Main functions: [`host`], [`machine`].
 
-use e2e_report::{evidence::Machine, report::Host};
+use e2e_report::{evidence::Machine, request::Host};
 
 /// Processors, memory and kernel.
 pub fn host() -> Host {

@@ -7,7 +7,9 @@ use std::{
 };
 
 use e2e_report::{
-    report::{Outcome, Report, Severity, Target, Verdict},
+    finding::Severity,
+    record::Outcome,
+    report::{Report, Verdict},
     run_dir::{REPORT_JSON, REPORT_MARKDOWN, RunDir},
 };
 use e2e_run::{

@@ -1,7 +1,8 @@
 //! The table of faults: each overlay with the findings that its report must have. Main constant: [`FAULTS`].
 
+use e2e_kubelet::diagnosis::Cause;
 use e2e_plan::target::Target;
-use e2e_report::diagnose::Code::{self, *};
+use e2e_report::finding::Code::{self, *};
 use e2e_run::exit::ExitCode;
 
 /// A finding: its code and, if any, its component.
@@ -41,7 +42,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         overlay: "slow-start",
         wrong: "the backend starts more slowly than its startup probe allows",
         must: &[
-            (NotStarted, BACKEND),
+            (Probe(Cause::NotStarted), BACKEND),
             (ProbeFailing, BACKEND),
             (RestartLoop, BACKEND),
             (ComponentNotReady, BACKEND),
@@ -99,8 +100,8 @@ pub(crate) const FAULTS: &[Fault] = &[
         wrong: "Redis has no replicas",
         must: &[
             (NoReplicas, REDIS),
-            (DependencyDown, BACKEND),
-            (DependencyDown, ENGINE),
+            (Probe(Cause::DependencyDown), BACKEND),
+            (Probe(Cause::DependencyDown), ENGINE),
             (ProbeFailing, BACKEND),
             (ComponentNotReady, BACKEND),
         ],
@@ -113,7 +114,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault {
         overlay: "wrong-probe-path",
         wrong: "the probes request paths that the backend does not serve",
-        must: &[(MethodOrPath, BACKEND), (ProbeFailing, BACKEND), (RestartLoop, BACKEND), (ComponentNotReady, BACKEND)],
+        must: &[(Probe(Cause::MethodOrPath), BACKEND), (ProbeFailing, BACKEND), (RestartLoop, BACKEND), (ComponentNotReady, BACKEND)],
         gated: &[(ClientsFailed, None)],
         may: &[],
         targets: EVERYWHERE,
@@ -124,7 +125,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         overlay: "founding-incident",
         wrong: "a Host allow-list, a tight memory limit and a small pool combined",
         must: &[
-            (HostAllowList, BACKEND),
+            (Probe(Cause::HostAllowList), BACKEND),
             (OomKilled, BACKEND),
             (PoolExhausted, BACKEND),
             (ProbeFailing, BACKEND),
@@ -142,7 +143,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault {
         overlay: "host-allow-list",
         wrong: "the app rejects requests whose `Host` is the pod's IP, as a kubelet sends them",
-        must: &[(HostAllowList, BACKEND), (ProbeFailing, BACKEND), (ComponentNotReady, BACKEND)],
+        must: &[(Probe(Cause::HostAllowList), BACKEND), (ProbeFailing, BACKEND), (ComponentNotReady, BACKEND)],
         gated: &[(ClientsFailed, None)],
         may: &[],
         targets: EVERYWHERE,
@@ -152,7 +153,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault {
         overlay: "probe-timeout",
         wrong: "health checks get correct answers, but only after the probe's timeout",
-        must: &[(TooSlow, BACKEND), (ProbeFailing, BACKEND), (ComponentNotReady, BACKEND)],
+        must: &[(Probe(Cause::TooSlow), BACKEND), (ProbeFailing, BACKEND), (ComponentNotReady, BACKEND)],
         gated: &[(ClientsFailed, None)],
         may: &[],
         targets: EVERYWHERE,
@@ -162,7 +163,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault {
         overlay: "liveness-too-early",
         wrong: "the backend takes twenty seconds to start and has a liveness probe but no startup probe",
-        must: &[(NotStarted, BACKEND), (ProbeFailing, BACKEND), (RestartLoop, BACKEND), (ComponentNotReady, BACKEND)],
+        must: &[(Probe(Cause::NotStarted), BACKEND), (ProbeFailing, BACKEND), (RestartLoop, BACKEND), (ComponentNotReady, BACKEND)],
         gated: &[(ClientsFailed, None)],
         may: &[],
         targets: EVERYWHERE,

@@ -5,10 +5,11 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use e2e_kubelet::diagnosis::Cause;
 use e2e_plan::target::Target;
 use e2e_report::{
-    diagnose::Code,
-    report::{Finding, Report, Verdict},
+    finding::{Code, Finding},
+    report::{Report, Verdict},
     run_dir::RunDir,
 };
 use e2e_run::{exit::ExitCode, run::Options};
@@ -85,7 +86,7 @@ pub(crate) fn expect_findings(overlay: &str, target: Target) -> Report {
 /// The story that the project was born from: curl gets 200 and the kubelet 400, why that is so, and the patch against it.
 pub(crate) fn expect_founding_story(target: Target) {
     let report = expect_findings("founding-incident", target);
-    let is_cause = |finding: &&Finding| finding.code == Code::HostAllowList;
+    let is_cause = |finding: &&Finding| finding.code == Code::Probe(Cause::HostAllowList);
     let cause = report.findings.iter().find(is_cause).expect("the table wants this finding");
     for part in ["status 400", "`Invalid host header`", "as curl sends it", "status 200", "accepts localhost:8000"] {
         assert!(cause.claim.contains(part), "`{part}` is not in: {}", cause.claim);

@@ -1,10 +1,10 @@
 //! Comparisons of reports whose figures are set by hand.
 
-use e2e_figures::{Second, stats::Summary};
+use e2e_figures::{Second, scenario::ScenarioResult, stats::Summary};
 use serde_json::json;
 
 use super::*;
-use crate::report::{ScenarioResult, ScenarioSection, Source};
+use crate::{report::ScenarioSection, run_data::Source};
 
 /// A report of a run of 4 whole seconds with these operations in each, and this 99th percentile.
 fn report(target: &str, verdict: &str, each_second: [u64; 4], p99: f64) -> Report {

@@ -9,7 +9,7 @@ use super::{Code, RunData, stuck};
 use crate::{
     environment::Component,
     evidence::{CLUSTER, PODS, cluster::Cluster},
-    report::{Finding, Severity},
+    finding::{Finding, Severity},
 };
 
 pub(super) fn findings(data: &RunData) -> Vec<Finding> {

@@ -1,9 +1,10 @@
 //! Findings about clients that a load was to have and that took no part, or of which nothing is known.
 
+use e2e_figures::scenario::ScenarioResult;
 use e2e_plan::words::counted;
 
-use super::{Code, RunData};
-use crate::report::{Finding, ScenarioResult, Severity, Source};
+use super::{Code, Finding, RunData, Severity};
+use crate::run_data::Source;
 
 pub(super) fn findings(data: &RunData) -> Vec<Finding> {
     let found = data.scenarios().flat_map(|(figures, source)| [lost(figures, &source), idle(figures, &source)]);
@@ -55,8 +56,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        diagnose::tests::{record, run},
         record::Measured,
+        testing::{record, run},
     };
 
     #[test]

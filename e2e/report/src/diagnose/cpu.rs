@@ -6,7 +6,7 @@ use super::{Code, RunData};
 use crate::{
     environment::Component,
     evidence::{THROTTLING, Throttling},
-    report::{Finding, Severity},
+    finding::{Finding, Severity},
 };
 
 /// From this share of the periods on, as the alert `CPUThrottlingHigh` of

@@ -4,19 +4,20 @@ use std::collections::BTreeMap;
 
 use e2e_plan::words::counted;
 
-use e2e_figures::Outcome;
+use e2e_figures::{Outcome, scenario::ScenarioResult};
 
-use super::{Code, RunData};
+use super::{Code, Finding, RunData, Severity};
 use crate::{
     evidence::{self, Saturation},
-    report::{Finding, ScenarioResult, Severity, Source, ThresholdSection, ThresholdState, lines::thresholds},
+    run_data::Source,
+    thresholds::{Threshold, ThresholdState},
 };
 
-pub(super) fn findings(data: &RunData) -> Vec<Finding> {
+pub(super) fn findings(data: &RunData, thresholds: &[Threshold]) -> Vec<Finding> {
     data.scenarios()
-        .flat_map(|(figures, source)| of_scenario(data, figures, &source))
+        .flat_map(|(figures, source)| of_scenario(figures, &source, thresholds))
         .chain(pools(data))
-        .chain(crossed(data))
+        .chain(thresholds.iter().filter_map(crossed))
         .chain(saturated(data))
         .collect()
 }
@@ -62,10 +63,9 @@ fn remedy(by_error: &BTreeMap<Outcome, u64>) -> String {
 }
 
 /// Findings about one scenario, which its record and what its load generator counted prove.
-fn of_scenario(data: &RunData, figures: &ScenarioResult, source: &Source) -> Vec<Finding> {
-    let lines: Vec<ThresholdSection> = thresholds(data);
-    let lines: Vec<&ThresholdSection> =
-        lines.iter().filter(|line| line.scenario.as_ref() == Some(&figures.name)).collect();
+fn of_scenario(figures: &ScenarioResult, source: &Source, thresholds: &[Threshold]) -> Vec<Finding> {
+    let lines: Vec<&Threshold> =
+        thresholds.iter().filter(|line| line.scenario.as_ref() == Some(&figures.name)).collect();
     let at = |pointer: &str| {
         let record = format!("{}#/measured/scenario/{pointer}", source.record);
         std::iter::once(record).chain(source.load.clone()).collect::<Vec<_>>()
@@ -82,12 +82,12 @@ fn of_scenario(data: &RunData, figures: &ScenarioResult, source: &Source) -> Vec
 }
 
 /// Whether lines are drawn for a figure, and all of them are kept: what they allow is worth knowing and no error.
-fn are_kept(lines: &[&ThresholdSection], names: &[&str]) -> bool {
+fn are_kept(lines: &[&Threshold], names: &[&str]) -> bool {
     let mut drawn = lines.iter().filter(|line| names.contains(&line.name.as_str())).peekable();
     drawn.peek().is_some() && drawn.all(|line| line.state == ThresholdState::Kept)
 }
 
-fn clients(figures: &ScenarioResult, lines: &[&ThresholdSection], evidence: Vec<String>) -> Option<Finding> {
+fn clients(figures: &ScenarioResult, lines: &[&Threshold], evidence: Vec<String>) -> Option<Finding> {
     let ScenarioResult { name, clients_failed, clients, client_outcomes, by_error, success, .. } = figures;
     let finding = error(
         Code::ClientsFailed,
@@ -106,7 +106,7 @@ fn clients(figures: &ScenarioResult, lines: &[&ThresholdSection], evidence: Vec<
 }
 
 /// Failed requests of the steps that clients take again and again: whether those that are taken once matter, the clients' outcomes tell.
-fn requests(figures: &ScenarioResult, lines: &[&ThresholdSection], evidence: Vec<String>) -> Option<Finding> {
+fn requests(figures: &ScenarioResult, lines: &[&Threshold], evidence: Vec<String>) -> Option<Finding> {
     let ScenarioResult { name, succeeded, requests, .. } = figures;
     let window = e2e_plan::duration::human(std::time::Duration::from_millis(figures.duration_ms));
     let mut by_error: BTreeMap<Outcome, u64> = BTreeMap::new();
@@ -216,24 +216,19 @@ fn pool(component: &str, resource: &str, pods: &[(usize, &Saturation)]) -> Findi
     finding
 }
 
-fn crossed(data: &RunData) -> Vec<Finding> {
-    thresholds(data)
-        .into_iter()
-        .filter(|threshold| threshold.state == ThresholdState::Crossed)
-        .map(|threshold| {
-            error(
-                Code::ThresholdCrossed,
-                format!(
-                    "the line {} is {}, and the measured figure is {}",
-                    threshold.label(),
-                    threshold.limit,
-                    figure(threshold.measured.unwrap_or(f64::NAN))
-                ),
-                vec![threshold.evidence],
-                "Find what crossed the line, or move the line in .config/e2e.toml.",
-            )
-        })
-        .collect()
+fn crossed(threshold: &Threshold) -> Option<Finding> {
+    let measured = threshold.measured.filter(|_| threshold.state == ThresholdState::Crossed)?;
+    Some(error(
+        Code::ThresholdCrossed,
+        format!(
+            "the line {} is {}, and the measured figure is {}",
+            threshold.label(),
+            threshold.limit,
+            figure(measured)
+        ),
+        vec![threshold.evidence.clone()],
+        "Find what crossed the line, or move the line in .config/e2e.toml.",
+    ))
 }
 
 /// Counts without a fraction, other figures with three digits of it.

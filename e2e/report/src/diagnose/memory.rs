@@ -9,7 +9,7 @@ use super::{Code, RunData};
 use crate::{
     environment::Component,
     evidence::{self, PODS},
-    report::{Finding, Severity},
+    finding::{Finding, Severity},
 };
 
 /// Kubernetes's word for a kill at the memory limit.

@@ -1,6 +1,7 @@
 //! Findings about pods: never started, out of memory, ended by themselves, restarted, not ready.
 
 use e2e_kubelet::{
+    diagnosis::Cause,
     snapshot::{ContainerReport, PodReport},
     status::Termination,
 };
@@ -13,7 +14,7 @@ use super::{
 use crate::{
     environment::Component,
     evidence::{self, PODS},
-    report::{Finding, Severity},
+    finding::{Finding, Severity},
 };
 
 pub(super) fn findings(data: &RunData) -> Vec<Finding> {
@@ -162,7 +163,7 @@ fn not_started(component: &Component, pods: &[(&str, &PodReport)]) -> Option<Fin
         ),
     };
     Some(Finding {
-        code: Code::NotStarted,
+        code: Code::Probe(Cause::NotStarted),
         severity: Severity::Error,
         component: Some(component.name.clone()),
         claim: format!(

@@ -11,7 +11,7 @@ use super::{Code, RunData};
 use crate::{
     environment::{Component, ProbeSpec},
     evidence::{DOCTOR, DoctorEntry, PODS},
-    report::{Finding, Severity},
+    finding::{Finding, Severity},
 };
 
 pub(super) fn findings(data: &RunData) -> Vec<Finding> {
@@ -202,7 +202,7 @@ fn of_cause(data: &RunData, cause: Cause, indexes: &[usize]) -> Finding {
     let fields: Vec<&str> = entries.iter().map(|entry| entry.which.field()).collect();
     let remedy = cause.remedy(&fields.join(" and the "));
     Finding {
-        code: code_of(cause),
+        code: Code::Probe(cause),
         severity: Severity::Error,
         component: Some(component.clone()),
         claim: entries[1..].iter().fold(claim(entries[0]), |claim, entry| claim + &same_cause(entry)),
@@ -221,43 +221,6 @@ fn of_cause(data: &RunData, cause: Cause, indexes: &[usize]) -> Finding {
 fn named(entries: &[&DoctorEntry]) -> String {
     let body = entries.iter().find_map(|entry| body(&entry.diagnosis.observation));
     body.map_or(String::new(), |body| format!("; its answer names it: `{body}`"))
-}
-
-fn code_of(cause: Cause) -> Code {
-    match cause {
-        Cause::HostAllowList => Code::HostAllowList,
-        Cause::MethodOrPath => Code::MethodOrPath,
-        Cause::TooSlow => Code::TooSlow,
-        Cause::DependencyDown => Code::DependencyDown,
-        Cause::WrongPort => Code::WrongPort,
-        Cause::NotStarted => Code::NotStarted,
-        Cause::HostSyntax => Code::HostSyntax,
-        Cause::SniRequired => Code::SniRequired,
-        Cause::PlainToTls => Code::PlainToTls,
-        Cause::TlsToPlain => Code::TlsToPlain,
-        Cause::Http1ToHttp2Only => Code::Http1ToHttp2Only,
-        Cause::ProxyProtocolExpected => Code::ProxyProtocolExpected,
-        Cause::HeaderTooLarge => Code::HeaderTooLarge,
-        Cause::HeaderRefused => Code::HeaderRefused,
-        Cause::MalformedPath => Code::MalformedPath,
-        Cause::MissingHeader => Code::MissingHeader,
-        Cause::BoundToLoopback => Code::BoundToLoopback,
-        Cause::SourceBlocked => Code::SourceBlocked,
-        Cause::RedirectElsewhere => Code::RedirectElsewhere,
-        Cause::TruncatedResponse => Code::TruncatedResponse,
-        Cause::RedirectToHttps => Code::RedirectToHttps,
-        Cause::ClientCertificateRequired => Code::ClientCertificateRequired,
-        Cause::NotHttp => Code::NotHttp,
-        Cause::Ipv6Only => Code::Ipv6Only,
-        Cause::RateLimited => Code::RateLimited,
-        Cause::Unavailable => Code::Unavailable,
-        Cause::Flaky => Code::Flaky,
-        Cause::EndlessResponse => Code::EndlessResponse,
-        Cause::UnknownService => Code::UnknownService,
-        Cause::NoHealthService => Code::NoHealthService,
-        Cause::GrpcOverTls => Code::GrpcOverTls,
-        Cause::Http10OrMissingHost => Code::Http10OrMissingHost,
-    }
 }
 
 /// Longer bodies are pages for people; `doctor.json` has their beginning.

@@ -4,16 +4,17 @@ use std::collections::BTreeSet;
 
 use e2e_plan::words::counted;
 
-use super::{Code, OddEnd, RunData, Test};
+use super::{Code, Finding, RunData, Severity};
 use crate::{
     evidence::PODS,
     record::Outcome,
-    report::{Finding, Severity, ThresholdSection, ThresholdState, lines::thresholds},
+    run_data::{OddEnd, Test},
     run_dir::{JUNIT, REQUEST, SUITES},
+    thresholds::{Threshold, ThresholdState},
 };
 
-pub(super) fn findings(data: &RunData) -> Vec<Finding> {
-    checks(data).into_iter().chain(gaps(data)).collect()
+pub(super) fn findings(data: &RunData, thresholds: &[Threshold]) -> Vec<Finding> {
+    checks(data).into_iter().chain(gaps(data, thresholds)).collect()
 }
 
 /// One finding for all failed checks: each stands in the table of its suite.
@@ -50,14 +51,22 @@ fn gap(claim: String, evidence: String) -> Finding {
     }
 }
 
-/// Whether requests of what a threshold is about were sent, and none succeeded.
-fn nothing_succeeded(data: &RunData, threshold: &ThresholdSection) -> bool {
-    let scenario = threshold.scenario.as_deref().and_then(|name| data.scenario(name));
-    let counts = scenario.and_then(|(figures, _)| match &threshold.step {
+/// A line without a figure, unless the whole scenario has none, which is told once.
+fn not_measured(data: &RunData, threshold: &Threshold) -> Option<Finding> {
+    if threshold.state != ThresholdState::NotMeasured {
+        return None;
+    }
+    let (figures, source) = data.scenario(threshold.scenario.as_deref()?)?;
+    let mut gap = gap(format!("{} was not measured", threshold.label()), source.record);
+    let counts = match &threshold.step {
         Some(step) => figures.step(step).map(|step| (step.requests, step.succeeded)),
         None => Some((figures.requests, figures.succeeded)),
-    });
-    counts.is_some_and(|(requests, succeeded)| requests > 0 && succeeded == 0)
+    };
+    if counts.is_some_and(|(requests, succeeded)| requests > 0 && succeeded == 0) {
+        gap.claim += ": no request succeeded";
+        gap.fix = String::new();
+    }
+    Some(gap)
 }
 
 /// Scenarios that were to run and left no record.
@@ -146,7 +155,7 @@ fn no_record(test: &Test) -> Finding {
     gap
 }
 
-fn gaps(data: &RunData) -> Vec<Finding> {
+fn gaps(data: &RunData, thresholds: &[Threshold]) -> Vec<Finding> {
     let mut gaps: Vec<Finding> = odd_end(data).into_iter().collect();
     if data.tests.is_empty() {
         // Everything else that is missing follows from it.
@@ -158,20 +167,7 @@ fn gaps(data: &RunData) -> Vec<Finding> {
         gaps.push(gap(format!("{}/{} was skipped: {}", record.suite, record.case, record.detail), record.file()));
     }
     gaps.extend(not_run(data));
-    for threshold in thresholds(data).into_iter().filter(|threshold| threshold.state == ThresholdState::NotMeasured) {
-        // A figure that is absent has no place of its own, only the record that should have it.
-        let record = threshold.evidence.split('#').next().unwrap_or_default().to_owned();
-        if record == REQUEST {
-            // The scenario as a whole was not measured, which is told once.
-            continue;
-        }
-        let mut gap = gap(format!("{} was not measured", threshold.label()), record);
-        if nothing_succeeded(data, &threshold) {
-            gap.claim += ": no request succeeded";
-            gap.fix = String::new();
-        }
-        gaps.push(gap);
-    }
+    gaps.extend(thresholds.iter().filter_map(|threshold| not_measured(data, threshold)));
     for (name, pod) in &data.snapshot.pods {
         for container in &pod.containers {
             for (which, probe) in container.probes.iter().filter(|(_, probe)| probe.not_measured > 0) {

@@ -1,89 +1,29 @@
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use e2e_figures::{
-    Outcome as Answer,
-    scenario::{Activity, LedgerResult, Part, StepFigures, Thresholds as ScenarioThresholds},
+    outcome::Outcome as Answer,
+    scenario::{Activity, LedgerResult, Part, ScenarioResult, StepFigures, Thresholds as ScenarioThresholds},
 };
 use e2e_kubelet::{
-    snapshot::{ClusterPod, ContainerReport, PodReport, ProbeReport},
+    snapshot::{ClusterPod, ContainerReport, ProbeReport},
     status::{ContainerState, ContainerStatus, Event, EventType, Termination},
 };
 use e2e_plan::{Probe, ProbeAction, Probes, Which, target::Target};
-use serde_json::json;
+use serde_json::Value;
 
 use super::*;
 use crate::{
     environment::ProbeSpec,
-    evidence::{Sample, Usage},
-    record::Outcome,
+    evidence::{Sample, Throttling, Usage},
+    record::{Measured, Outcome, Record},
     report::{Report, Verdict, markdown::render},
+    run_data::{OddEnd, Test},
+    testing::{MEBIBYTE, declare, measured, record, run},
+    thresholds::thresholds,
 };
 
-const MEBIBYTE: u64 = 1024 * 1024;
-
-/// A run with one component `app`: one replica with a limit of 64 MiB, and what is known of its container.
-pub(crate) fn run(container: ContainerReport) -> RunData {
-    let environment = json!({
-        "run_id": "test", "target": "local", "run_dir": "/nowhere", "provider": "none", "kubelet": "1.36", "entrance": null, "services": [],
-        "components": [{
-            "name": "app", "kind": "Deployment", "desired": 1, "env": {}, "probes": [],
-            "replicas": [{ "name": "app-0", "pod_ip": "10.0.0.1", "ports": [] }],
-            "memory_limit_bytes": 64 * MEBIBYTE,
-        }],
-        "scenarios": {}, "control": "127.0.0.1:1", "up_ms": 0, "ready": true, "warnings": [],
-    });
-    let pod = PodReport {
-        ip: None,
-        status: "Running".to_owned(),
-        ready: container.status.ready,
-        started: true,
-        restarts: container.status.restart_count,
-        init_containers: Vec::new(),
-        containers: vec![container],
-        events: Vec::new(),
-        object: None,
-    };
-    RunData {
-        request: Request {
-            started_at: String::new(),
-            scenarios: BTreeMap::new(),
-            some_scenarios: false,
-            thresholds: crate::request::Thresholds::default(),
-            overlays: Vec::new(),
-            sets: Vec::new(),
-            filter: None,
-            host: crate::report::Host { cpus: 1, memory_bytes: 1, kernel: String::new() },
-        },
-        duration_ms: 0,
-        environment: serde_json::from_value(environment).unwrap(),
-        records: Vec::new(),
-        // A run without tests has a gap of its own.
-        tests: Vec::new(),
-        suites: None,
-        snapshot: Snapshot { pods: BTreeMap::from([("app-0".to_owned(), pod)]) },
-        resources: Resources::default(),
-        saturation: Vec::new(),
-        throttling: BTreeMap::new(),
-        cluster: None,
-        doctor: Vec::new(),
-        load_files: BTreeSet::new(),
-        logs: BTreeMap::new(),
-    }
-}
-
-/// Declares a scenario with lines, whose clients send as fast as the system answers.
-pub(super) fn declare(data: &mut RunData, name: &str, thresholds: ScenarioThresholds) {
-    let scenario = crate::request::Scenario { thresholds, ..crate::request::Scenario::default() };
-    data.request.scenarios.insert(name.to_owned(), scenario);
-}
-
-/// What a scenario measured, with the name it is declared under.
-pub(super) fn measured(name: &str, figures: ScenarioResult) -> Record {
-    let figures = ScenarioResult { name: name.to_owned(), success: "succeeded".to_owned(), ..figures };
-    record("scenarios", name, Measured::Scenario(Box::new(figures)))
+fn findings(data: &RunData) -> Vec<Finding> {
+    super::findings(data, &thresholds(data))
 }
 
 fn test(binary: &str, name: &str, passed: bool) -> Test {
@@ -172,19 +112,6 @@ fn a_component_is_held_back_from_a_quarter_of_its_periods_on(
             finding.claim,
             "the kernel held app back at its CPU limit: app-0 in 25 of 100 periods of 100 ms (25%)"
         );
-    }
-}
-
-/// What a test found that passed.
-pub(crate) fn record(suite: &str, case: &str, measured: Measured) -> Record {
-    Record {
-        suite: suite.to_owned(),
-        case: case.to_owned(),
-        test: "a test".to_owned(),
-        outcome: Outcome::Passed,
-        detail: String::new(),
-        duration_ms: 1,
-        measured,
     }
 }
 
@@ -576,42 +503,13 @@ fn a_failing_probe_is_counted_as_far_as_that_is_known(#[case] sent: Option<u32>,
 fn causes_are_no_effects_and_stand_before_them() {
     let all = [
         Code::NoReplicas,
-        Code::HostAllowList,
-        Code::HostSyntax,
-        Code::SniRequired,
-        Code::PlainToTls,
-        Code::TlsToPlain,
-        Code::Http1ToHttp2Only,
-        Code::ProxyProtocolExpected,
-        Code::HeaderTooLarge,
-        Code::HeaderRefused,
-        Code::MalformedPath,
-        Code::MissingHeader,
-        Code::BoundToLoopback,
-        Code::SourceBlocked,
-        Code::RedirectElsewhere,
-        Code::TruncatedResponse,
-        Code::RedirectToHttps,
-        Code::ClientCertificateRequired,
-        Code::NotHttp,
-        Code::Ipv6Only,
-        Code::RateLimited,
-        Code::Unavailable,
-        Code::Flaky,
-        Code::EndlessResponse,
-        Code::UnknownService,
-        Code::NoHealthService,
-        Code::GrpcOverTls,
-        Code::Http10OrMissingHost,
-        Code::MethodOrPath,
-        Code::TooSlow,
-        Code::WrongPort,
-        Code::NotStarted,
+        Code::Probe(Cause::HostAllowList),
+        Code::Probe(Cause::Http10OrMissingHost),
         Code::OomKilled,
         Code::MemoryAtLimit,
         Code::Crashed,
         Code::PoolExhausted,
-        Code::DependencyDown,
+        Code::Probe(Cause::DependencyDown),
         Code::ProbeFailing,
         Code::RestartLoop,
         Code::Restarted,
@@ -621,7 +519,7 @@ fn causes_are_no_effects_and_stand_before_them() {
         Code::CheckFailed,
         Code::ThresholdCrossed,
     ];
-    assert!(all.is_sorted());
+    assert!(all.is_sorted_by_key(|code| code.place()));
     assert!(all.iter().all(|code| code.is_cause() != code.is_effect()), "each is one of the two");
 }
 
@@ -629,13 +527,13 @@ fn causes_are_no_effects_and_stand_before_them() {
 #[test]
 fn every_code_is_in_the_documentation() {
     let schema = schemars::schema_for!(Code);
-    let codes: Vec<Code> = schema.as_value()["oneOf"]
-        .as_array()
-        .expect("an enum whose variants have descriptions")
-        .iter()
-        .map(|variant| serde_json::from_value(variant["const"].clone()).unwrap())
-        .collect();
-    assert!(codes.contains(&Code::HostAllowList) && codes.contains(&Code::ManifestFieldIgnored), "{codes:?}");
+    let alternatives =
+        |schema: &Value| [&schema["anyOf"], &schema["oneOf"]].into_iter().find_map(Value::as_array).cloned();
+    let own = alternatives(schema.as_value()).expect("an enum whose variants have descriptions").into_iter();
+    let own = own.flat_map(|variant| alternatives(&variant).unwrap_or_else(|| vec![variant]));
+    let own = own.filter_map(|variant| serde_json::from_value(variant.get("const")?.clone()).ok());
+    let codes: Vec<Code> = own.chain(Cause::ALL.map(Code::Probe)).collect();
+    assert!(codes.contains(&Code::AcknowledgedMissing) && codes.contains(&Code::ManifestFieldIgnored), "{codes:?}");
     let page = include_str!("../../../../docs/report.md");
     for code in codes {
         let row = if code.is_cause() { format!("\n| `{code}` (cause) | ") } else { format!("\n| `{code}` | ") };

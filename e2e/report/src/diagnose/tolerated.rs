@@ -1,12 +1,11 @@
 //! Findings that a line of `[thresholds]` allows are warnings while the line is kept. Pure. Main function: [`soften`].
 
-use super::{Code, RunData};
-use crate::report::{Finding, Severity, ThresholdState, lines::thresholds};
+use super::{Code, Finding, RunData, Severity};
+use crate::thresholds::{Threshold, ThresholdState};
 
 /// Makes warnings of the errors that a line allows.
-pub(super) fn soften(data: &RunData, findings: &mut [Finding]) {
-    let lines = thresholds(data);
-    let is_kept = |name| lines.iter().any(|line| line.name == name && line.state == ThresholdState::Kept);
+pub(super) fn soften(data: &RunData, thresholds: &[Threshold], findings: &mut [Finding]) {
+    let is_kept = |name| thresholds.iter().any(|line| line.name == name && line.state == ThresholdState::Kept);
     for finding in findings.iter_mut().filter(|finding| finding.severity == Severity::Error) {
         if line(finding.code).is_some_and(is_kept) && has_worked(data, finding) {
             finding.severity = Severity::Warning;

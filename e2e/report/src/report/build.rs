@@ -2,27 +2,32 @@
 
 use std::collections::BTreeMap;
 
+use e2e_figures::scenario::ScenarioResult;
 use e2e_plan::{ProbeAction, words::counted};
 
 use super::{
-    CaseSection, ComponentSection, EnvironmentSection, Finding, ProbeSection, Report, SCHEMA, ScenarioResult,
-    ScenarioSection, Severity, Source, SuiteSection, Verdict,
-    expected::{expected, grown},
-    lines::thresholds,
+    CaseSection, ComponentSection, EnvironmentSection, ProbeSection, Report, SCHEMA, ScenarioSection, SuiteSection,
+    Verdict,
 };
 use crate::{
-    diagnose::{RunData, Trouble, bottleneck, findings, trouble},
+    bottleneck,
+    diagnose::{Trouble, findings, trouble},
     environment::Component,
     evidence::Usage,
+    expected::{expected, grown},
+    finding::{Finding, Severity},
     record::{Measured, Outcome, Record},
     request::Scenario,
+    run_data::{RunData, Source},
+    thresholds::{Threshold, thresholds},
 };
 
 impl Report {
     /// Judges a run and lays everything out.
     pub fn new(data: &RunData) -> Self {
-        let findings = findings(data);
-        let (verdict, verdict_reason) = verdict(data, &findings);
+        let thresholds = thresholds(data);
+        let findings = findings(data, &thresholds);
+        let (verdict, verdict_reason) = verdict(data, &thresholds, &findings);
         Self {
             schema: SCHEMA.to_owned(),
             run_id: data.environment.run_id.clone(),
@@ -40,7 +45,7 @@ impl Report {
             suites: suites(&data.records),
             scenarios: data.scenarios().map(|(figures, source)| scenario(data, figures, source, &findings)).collect(),
             cluster: data.cluster.clone(),
-            thresholds: thresholds(data),
+            thresholds,
             findings,
         }
     }
@@ -54,7 +59,7 @@ fn scenario(data: &RunData, figures: &ScenarioResult, source: Source, findings: 
     ScenarioSection { figures: figures.clone(), source, expected, bottleneck }
 }
 
-fn verdict(data: &RunData, findings: &[Finding]) -> (Verdict, String) {
+fn verdict(data: &RunData, thresholds: &[Threshold], findings: &[Finding]) -> (Verdict, String) {
     let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     let names = |severity| {
         let mut names: Vec<String> = findings
@@ -73,7 +78,7 @@ fn verdict(data: &RunData, findings: &[Finding]) -> (Verdict, String) {
             format!(
                 "All {checks} checks{} passed{} and {}.",
                 if data.request.filter.is_some() { " that `--filter` chose" } else { "" },
-                if thresholds(data).is_empty() { "" } else { ", every threshold was kept" },
+                if thresholds.is_empty() { "" } else { ", every threshold was kept" },
                 match restarts {
                     0 => "no container was restarted".to_owned(),
                     _ => format!("{} of containers stayed within the line", counted(restarts.into(), "restart")),

@@ -4,9 +4,10 @@
 
 use std::fmt::Write;
 
+use e2e_figures::scenario::ScenarioResult;
 use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
 
-use super::{Report, ScenarioResult, Verdict, markdown};
+use super::{Report, Verdict, markdown};
 
 /// Renders a report as an HTML page.
 pub fn render(report: &Report) -> String {

@@ -10,9 +10,10 @@ use e2e_plan::{duration::human, words::counted};
 
 use self::judgement::{conclusion, findings, path_forward, root_causes};
 use super::{
-    Outcome, PredictionSection, ProbeSection, Report, Verdict,
+    PredictionSection, ProbeSection, Report, Verdict,
     table::{self, Table},
 };
+use crate::record::Outcome;
 
 /// Renders a report as Markdown.
 pub fn render(report: &Report) -> String {

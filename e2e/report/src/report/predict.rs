@@ -7,13 +7,14 @@ use e2e_kubelet::{
     predict::{Measured, play},
     snapshot::{ContainerReport, PodReport},
 };
-use e2e_plan::Probes;
+use e2e_plan::{Probes, target::Target};
 
-use super::{PredictionSection, Target};
+use super::PredictionSection;
 use crate::{
-    diagnose::{RunData, trouble},
+    diagnose::trouble,
     environment::Component,
     evidence::{DOCTOR, PODS},
+    run_data::RunData,
 };
 
 /// How far a kubelet is played: a back-off reaches its longest wait within half of it.

@@ -6,15 +6,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use e2e_figures::scenario::ScenarioResult;
+use e2e_plan::target::Target;
 use serde::Serialize;
 
-use super::{
-    Outcome, ProbeSection, Report, ScenarioResult, Severity, Target, ThresholdSection, ThresholdState, Verdict,
-};
+use super::{ProbeSection, Report, Verdict};
 use crate::{
-    diagnose::Code,
     env_vars,
+    finding::{Code, Severity},
+    record::Outcome,
     run_dir::{self, RunDir},
+    thresholds::{Threshold, ThresholdState},
 };
 
 /// What a snapshot shows: topology, checks, outcomes, findings; figures only as the side of their line that they are on.
@@ -111,14 +113,14 @@ pub fn stable(report: &Report) -> String {
 }
 
 /// Whether a line allows some of what it counts: every healthy run may have another number of them.
-fn allows_some(threshold: &ThresholdSection) -> bool {
+fn allows_some(threshold: &Threshold) -> bool {
     threshold.limit > 0.0
 }
 
 fn scenario<'a>(report: &'a Report, figures: &'a ScenarioResult) -> (&'a str, StableScenario<'a>) {
     let lines = report.thresholds.iter().filter(|threshold| threshold.scenario.as_ref() == Some(&figures.name));
     let varies = lines.clone().any(|line| line.name == "client_failure_rate_max" && allows_some(line));
-    let name = |line: &ThresholdSection| match &line.step {
+    let name = |line: &Threshold| match &line.step {
         Some(step) => format!("{step} {}", line.name),
         None => line.name.clone(),
     };
@@ -132,8 +134,8 @@ fn scenario<'a>(report: &'a Report, figures: &'a ScenarioResult) -> (&'a str, St
     (&figures.name, stable)
 }
 
-impl From<&ThresholdSection> for StableThreshold {
-    fn from(threshold: &ThresholdSection) -> Self {
+impl From<&Threshold> for StableThreshold {
+    fn from(threshold: &Threshold) -> Self {
         Self { limit: threshold.limit, state: threshold.state }
     }
 }
@@ -184,7 +186,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::report::Finding;
+    use crate::finding::Finding;
 
     /// The stable part of the report of a run on k8s with one component and these probes, thresholds and findings.
     fn stable_of(probes: &[(&str, &str)], restarts_max: f64, findings: &[(Severity, Code)]) -> serde_json::Value {

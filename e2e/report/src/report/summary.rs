@@ -1,8 +1,9 @@
 //! A report in a few lines, for the end of a run on a terminal. Main function: [`render`].
 
-use e2e_figures::scenario::LedgerResult;
+use e2e_figures::scenario::{LedgerResult, ScenarioResult};
 
-use super::{Report, ScenarioResult, Severity, Verdict};
+use super::{Report, Verdict};
+use crate::finding::Severity;
 
 /// A few lines with the verdict first; `elapsed` is how long it took, in words.
 pub fn render(report: &Report, elapsed: &str, colour: bool) -> String {

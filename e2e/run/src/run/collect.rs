@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use e2e_kubelet::snapshot::Snapshot;
 use e2e_report::{
-    diagnose::{RunData, Test},
     evidence::{self, CLUSTER, DOCTOR, PODS, RESOURCES, SATURATION, THROTTLING},
     record::{Measured, Record},
     report::{Report, html, markdown},
+    run_data::{RunData, Test},
     run_dir::{self, RunDir},
 };
 

@@ -8,7 +8,7 @@ use e2e_plan::{Input, Plan, manifests, target::Target};
 use e2e_report::{
     env_vars,
     environment::{LoadFrom, Warning},
-    report::Request,
+    request::Request,
     run_dir::{self, RunDir, new_run_id, random_hex},
 };
 

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use e2e_report::{diagnose::OddEnd, env_vars, run_dir};
+use e2e_report::{env_vars, run_data::OddEnd, run_dir};
 use tokio::process::{Child, Command};
 
 use super::{

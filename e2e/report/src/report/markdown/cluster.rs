@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, fmt::Write};
 
 use super::{human_ms, mark};
-use crate::report::{Outcome, Report, table::Table};
+use crate::{
+    record::Outcome,
+    report::{Report, table::Table},
+};
 
 /// Nodes and what runs on them.
 pub(super) fn nodes(report: &Report) -> String {

@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::report::{Finding, Report, Severity, Verdict};
+use crate::{
+    finding::{Code, Finding, Severity},
+    report::{Report, Verdict},
+};
 
 pub(super) fn findings(report: &Report) -> String {
     let mut text = "## Key findings\n\n".to_owned();
@@ -13,8 +16,8 @@ pub(super) fn findings(report: &Report) -> String {
         let about = finding.component.as_ref().map(|component| format!(" ({component})")).unwrap_or_default();
         let _ = writeln!(text, "### {}. {}{about}\n\n{}\n", index + 1, finding.code, finding.claim);
         if let Some(excerpt) = &finding.excerpt {
-            // What is no log is a patch for the manifests.
-            let language = if excerpt.starts_with("apiVersion:") { "yaml" } else { "" };
+            // What the doctor proves comes with a patch for the manifests, everything else with a log.
+            let language = if matches!(finding.code, Code::Probe(_)) { "yaml" } else { "" };
             let _ = writeln!(text, "```{language}\n{}\n```\n", excerpt.trim_end());
         }
         let _ = writeln!(text, "- Severity: {}", severity(finding.severity));

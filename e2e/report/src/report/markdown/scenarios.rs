@@ -3,16 +3,19 @@
 use std::{collections::BTreeMap, fmt::Write};
 
 use e2e_figures::{
-    Outcome,
-    scenario::{Activity, LedgerResult, ModelKind, StepFigures},
+    outcome::Outcome,
+    scenario::{Activity, LedgerResult, ModelKind, ScenarioResult, StepFigures},
     stats::Summary,
 };
 use e2e_plan::duration::human;
 
 use super::{human_ms, table::Table};
 use crate::{
-    report::{Bottleneck, Report, ScenarioResult, ScenarioSection, Source, ThresholdState},
+    bottleneck::Bottleneck,
+    report::{Report, ScenarioSection},
     request::Scenario,
+    run_data::Source,
+    thresholds::ThresholdState,
 };
 
 /// What each scenario is, in a few words.

@@ -4,7 +4,7 @@ use e2e_plan::{Probes, target::Target};
 use rstest::rstest;
 
 use super::*;
-use crate::{diagnose::tests::run, evidence::InUse, report::Severity};
+use crate::{evidence::InUse, finding::Severity, testing::run};
 
 /// A run of one component, `app`, without anything special.
 fn data() -> RunData {

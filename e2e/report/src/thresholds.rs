@@ -1,15 +1,58 @@
-//! Figures against the lines that were drawn for them. Pure. Main function: [`thresholds`].
+//! Figures against the lines that were drawn for them. Pure. Main type: [`Threshold`], made by [`thresholds`].
 
 use e2e_figures::scenario::Line;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::{ThresholdSection, ThresholdState};
-use crate::{diagnose::RunData, evidence::PODS, run_dir};
+use crate::{evidence::PODS, run_data::RunData, run_dir};
+
+/// A figure against a line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Threshold {
+    /// The scenario that it is a line of; absent for the whole run's.
+    pub scenario: Option<String>,
+    /// The step that it is a line of; absent for a whole scenario's.
+    pub step: Option<String>,
+    /// The key in `e2e.toml`.
+    pub name: String,
+    /// The line.
+    pub limit: f64,
+    /// The figure; absent when it was not measured.
+    pub measured: Option<f64>,
+    /// How they compare.
+    pub state: ThresholdState,
+    /// Evidence id of the figure.
+    pub evidence: String,
+}
+
+impl Threshold {
+    /// Its name with what it is a line of: `throughput/operation latency_ms_p99_max`.
+    pub fn label(&self) -> String {
+        match (&self.scenario, &self.step) {
+            (Some(scenario), Some(step)) => format!("{scenario}/{step} {}", self.name),
+            (Some(scenario), None) => format!("{scenario} {}", self.name),
+            _ => self.name.clone(),
+        }
+    }
+}
+
+/// How a figure compares with its line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ThresholdState {
+    /// On the right side.
+    Kept,
+    /// On the wrong side.
+    Crossed,
+    /// There is no figure.
+    NotMeasured,
+}
 
 /// Every line that is drawn, with its figure.
-pub(crate) fn thresholds(data: &RunData) -> Vec<ThresholdSection> {
+pub fn thresholds(data: &RunData) -> Vec<Threshold> {
     let scenarios = data.request.scenarios.keys().flat_map(|name| of_scenario(data, name));
     let restarts: u32 = data.snapshot.pods.values().map(|pod| pod.restarts).sum();
-    let restarts_max = data.request.thresholds.restarts_max.map(|limit| ThresholdSection {
+    let restarts_max = data.request.thresholds.restarts_max.map(|limit| Threshold {
         scenario: None,
         step: None,
         name: "restarts_max".to_owned(),
@@ -22,7 +65,7 @@ pub(crate) fn thresholds(data: &RunData) -> Vec<ThresholdSection> {
 }
 
 /// The lines of a scenario and of its steps. What a filter leaves out is not asked for.
-fn of_scenario(data: &RunData, name: &str) -> Vec<ThresholdSection> {
+fn of_scenario(data: &RunData, name: &str) -> Vec<Threshold> {
     let Some(declared) = data.request.scenarios.get(name) else { return Vec::new() };
     let measured = data.scenario(name);
     if measured.is_none() && data.request.filter.is_some() {
@@ -45,8 +88,8 @@ fn of_scenario(data: &RunData, name: &str) -> Vec<ThresholdSection> {
     whole.chain(steps).collect()
 }
 
-fn section(scenario: &str, step: Option<&str>, line: Line, evidence: String) -> ThresholdSection {
-    ThresholdSection {
+fn section(scenario: &str, step: Option<&str>, line: Line, evidence: String) -> Threshold {
+    Threshold {
         scenario: Some(scenario.to_owned()),
         step: step.map(str::to_owned),
         name: line.name.to_owned(),

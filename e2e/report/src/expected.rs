@@ -1,15 +1,43 @@
-//! What a request cost, and the rate that machines carry at that cost. Pure. Main function: [`expected`].
+//! What a request cost, and the rate that machines carry at that cost. Pure. Main type: [`Expected`], made by
+//! [`expected`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use e2e_figures::scenario::ScenarioResult;
 use e2e_plan::{quantity, target::Target};
 
-use super::{Expected, ScenarioResult};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::{
-    diagnose::RunData,
     environment::{Component, LoadFrom, Replica},
     evidence::{Machine, Sample, Usage, cluster::Cluster},
+    run_data::RunData,
 };
+
+/// Upper bounds of a rate, derived from what each request cost.
+///
+/// Utilisation law (Denning and Buzen, The Operational Analysis of Queueing Network Models, 1978): with service demand D per
+/// request, a resource of capacity c carries at most c / D.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Expected {
+    /// Processors of the machine that ran the system, or of the nodes.
+    #[serde(default)]
+    pub cpus: f64,
+    /// Processor time per request by component, with the load generator where it ran on the same machine, and all else that kept the
+    /// machine busy where it tells.
+    pub cpu_ms_per_request: BTreeMap<String, f64>,
+    /// Requests per second at which the machine's processors are used up.
+    pub host_bound: f64,
+    /// Share of the machine's processors that was in use during the measurement, 0 to 1.
+    pub host_utilisation: f64,
+    /// Requests per second at which each replica's one thread, or its CPU limit where that is less, is used up, by component.
+    pub replica_bound: BTreeMap<String, f64>,
+    /// Components whose processor time was measured too seldom, or not at all. What they used is part of all else that kept the machine
+    /// busy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_measured: Vec<String>,
+}
 
 /// Between the first and the last look of a window, where processor time is measured when it is asked for: the answer takes a tenth of a
 /// second at worst, and a share of the processors is off by a twentieth.
@@ -39,7 +67,7 @@ impl Look {
 }
 
 /// What each request cost in the measured window. Absent when the window holds too few samples.
-pub(super) fn expected(data: &RunData, load: &ScenarioResult) -> Option<Expected> {
+pub fn expected(data: &RunData, load: &ScenarioResult) -> Option<Expected> {
     let rate = load.rate_per_second.filter(|_| load.succeeded > 0)?;
     let window = load.window_start_unix_ms..=load.window_start_unix_ms + load.duration_ms;
     let samples: Vec<_> = data.resources.samples.iter().filter(|sample| window.contains(&sample.at_unix_ms)).collect();
@@ -139,7 +167,7 @@ fn told_share(looks: &[Look]) -> Option<f64> {
 }
 
 /// How far a counter went on, which a restart lets begin at 0 again.
-pub(super) fn grown(before: f64, after: f64) -> f64 {
+pub(crate) fn grown(before: f64, after: f64) -> f64 {
     if after >= before { after - before } else { after }
 }
 

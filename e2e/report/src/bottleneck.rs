@@ -1,12 +1,24 @@
-//! What limited the load of a run, by the run's own evidence. Pure. Main function: [`name`].
+//! What limited the load of a run, by the run's own evidence. Pure. Main type: [`Bottleneck`], made by [`name`].
 
-use e2e_figures::scenario::{Activity, Part};
+use e2e_figures::scenario::{Activity, Part, ScenarioResult};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::{Code, RunData};
 use crate::{
     evidence::Saturation,
-    report::{Bottleneck, Expected, Finding, ScenarioResult},
+    expected::Expected,
+    finding::{Code, Finding},
+    run_data::RunData,
 };
+
+/// What limited the rate of a scenario.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Bottleneck {
+    /// In a few words: `the host`, `a pool of backend`, or the name of a component.
+    pub name: String,
+    /// The figures that say so.
+    pub evidence: String,
+}
 
 /// From this utilisation on, queues in front of a resource grow faster than its use: at 0.85 a request already waits about six times as
 /// long as it is served (M/M/1: 1 / (1 - 0.85)).
@@ -21,7 +33,7 @@ const CPU_LIMIT: &str = "the CPU limit";
 
 /// What makes other figures untrue comes first, then what is certain, and last what is left when no processor is used up. Nothing
 /// where too little was measured.
-pub(crate) fn name(
+pub fn name(
     data: &RunData,
     load: &ScenarioResult,
     expected: Option<&Expected>,

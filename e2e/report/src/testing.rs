@@ -1,0 +1,91 @@
+//! Runs and records that tests begin with.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use e2e_figures::scenario::{ScenarioResult, Thresholds as ScenarioThresholds};
+use e2e_kubelet::snapshot::{ContainerReport, PodReport, Snapshot};
+use serde_json::json;
+
+use crate::{
+    evidence::Resources,
+    record::{Measured, Outcome, Record},
+    request::{Host, Request, Scenario, Thresholds},
+    run_data::RunData,
+};
+
+pub(crate) const MEBIBYTE: u64 = 1024 * 1024;
+
+/// A run with one component `app`: one replica with a limit of 64 MiB, and what is known of its container.
+pub(crate) fn run(container: ContainerReport) -> RunData {
+    let environment = json!({
+        "run_id": "test", "target": "local", "run_dir": "/nowhere", "provider": "none", "kubelet": "1.36", "entrance": null, "services": [],
+        "components": [{
+            "name": "app", "kind": "Deployment", "desired": 1, "env": {}, "probes": [],
+            "replicas": [{ "name": "app-0", "pod_ip": "10.0.0.1", "ports": [] }],
+            "memory_limit_bytes": 64 * MEBIBYTE,
+        }],
+        "scenarios": {}, "control": "127.0.0.1:1", "up_ms": 0, "ready": true, "warnings": [],
+    });
+    let pod = PodReport {
+        ip: None,
+        status: "Running".to_owned(),
+        ready: container.status.ready,
+        started: true,
+        restarts: container.status.restart_count,
+        init_containers: Vec::new(),
+        containers: vec![container],
+        events: Vec::new(),
+        object: None,
+    };
+    RunData {
+        request: Request {
+            started_at: String::new(),
+            scenarios: BTreeMap::new(),
+            some_scenarios: false,
+            thresholds: Thresholds::default(),
+            overlays: Vec::new(),
+            sets: Vec::new(),
+            filter: None,
+            host: Host { cpus: 1, memory_bytes: 1, kernel: String::new() },
+        },
+        duration_ms: 0,
+        environment: serde_json::from_value(environment).unwrap(),
+        records: Vec::new(),
+        // A run without tests has a gap of its own.
+        tests: Vec::new(),
+        suites: None,
+        snapshot: Snapshot { pods: BTreeMap::from([("app-0".to_owned(), pod)]) },
+        resources: Resources::default(),
+        saturation: Vec::new(),
+        throttling: BTreeMap::new(),
+        cluster: None,
+        doctor: Vec::new(),
+        load_files: BTreeSet::new(),
+        logs: BTreeMap::new(),
+    }
+}
+
+/// Declares a scenario with lines, whose clients send as fast as the system answers.
+pub(crate) fn declare(data: &mut RunData, name: &str, thresholds: ScenarioThresholds) {
+    let scenario = Scenario { thresholds, ..Scenario::default() };
+    data.request.scenarios.insert(name.to_owned(), scenario);
+}
+
+/// What a scenario measured, with the name it is declared under.
+pub(crate) fn measured(name: &str, figures: ScenarioResult) -> Record {
+    let figures = ScenarioResult { name: name.to_owned(), success: "succeeded".to_owned(), ..figures };
+    record("scenarios", name, Measured::Scenario(Box::new(figures)))
+}
+
+/// What a test found that passed.
+pub(crate) fn record(suite: &str, case: &str, measured: Measured) -> Record {
+    Record {
+        suite: suite.to_owned(),
+        case: case.to_owned(),
+        test: "a test".to_owned(),
+        outcome: Outcome::Passed,
+        detail: String::new(),
+        duration_ms: 1,
+        measured,
+    }
+}
