@@ -81,16 +81,69 @@ impl Record {
         format!("{}/{}.{}.json", run_dir::RESULTS, safe(&self.suite), safe(&self.case))
     }
 
-    /// All records of a run, by suite and case.
-    pub fn read_all(directory: &RunDir) -> Result<Vec<Self>, run_dir::Error> {
-        let mut records: Vec<Self> = Vec::new();
-        let results = directory.join(run_dir::RESULTS);
-        for entry in std::fs::read_dir(&results).into_iter().flatten().flatten() {
+    /// All records of a run, by suite and case, and the files that hold none.
+    pub fn read_all(directory: &RunDir) -> (Vec<Self>, Vec<Unreadable>) {
+        let (mut records, mut unreadable): (Vec<Self>, _) = (Vec::new(), Vec::new());
+        for entry in std::fs::read_dir(directory.join(run_dir::RESULTS)).into_iter().flatten().flatten() {
+            let name = format!("{}/{}", run_dir::RESULTS, entry.file_name().to_string_lossy());
             if entry.path().extension().is_some_and(|extension| extension == "json") {
-                records.push(directory.read_json(entry.path())?);
+                match read(directory, &name) {
+                    Ok(record) => records.push(record),
+                    Err(found) => unreadable.push(found),
+                }
             }
         }
         records.sort_by(|a, b| (&a.suite, &a.case).cmp(&(&b.suite, &b.case)));
-        Ok(records)
+        unreadable.sort();
+        (records, unreadable)
+    }
+}
+
+/// A file among the records that is none.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unreadable {
+    /// The file.
+    pub file: String,
+    /// The test that it names, as far as it can be read.
+    pub test: Option<String>,
+    /// What is wrong with it, such as a field that is missing.
+    pub reason: String,
+}
+
+fn read(directory: &RunDir, name: &str) -> Result<Record, Unreadable> {
+    let unreadable = |test, reason| Unreadable { file: name.to_owned(), test, reason };
+    let text = directory.read(name).map_err(|error| unreadable(None, error.reason))?;
+    serde_json::from_str(&text).map_err(|error| {
+        let json: Option<serde_json::Value> = serde_json::from_str(&text).ok();
+        let test = json.and_then(|json| Some(json.get("test")?.as_str()?.to_owned()));
+        unreadable(test, error.to_string())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_record_does_not_hide_the_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = RunDir::create(directory.path(), "run", |_| Ok(())).unwrap();
+        let record = serde_json::json!({
+            "suite": "own", "case": "works", "test": "it_works", "outcome": "passed", "detail": "", "duration_ms": 1, "measured": "nothing",
+        });
+        let mut without_outcome = record.clone();
+        without_outcome.as_object_mut().unwrap().remove("outcome");
+        directory.write_json("results/good.json", &record).unwrap();
+        directory.write_json("results/half.json", &without_outcome).unwrap();
+        directory.write("results/cut.json", "{").unwrap();
+        let (records, unreadable) = Record::read_all(&directory);
+        assert_eq!(records.len(), 1);
+        let unreadable: Vec<_> = unreadable
+            .iter()
+            .map(|found| (found.file.as_str(), found.test.as_deref(), found.reason.as_str()))
+            .collect();
+        assert_eq!(unreadable[0], ("results/cut.json", None, "EOF while parsing an object at line 1 column 1"));
+        assert_eq!((unreadable[1].0, unreadable[1].1), ("results/half.json", Some("it_works")));
+        assert!(unreadable[1].2.starts_with("missing field `outcome`"), "{unreadable:?}");
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     environment::{Component, Environment},
     evidence::{DoctorEntry, Resources, Saturation, Throttling, cluster::Cluster, load_file},
-    record::{Measured, Record},
+    record::{Measured, Record, Unreadable},
     request::Request,
 };
 
@@ -25,6 +25,8 @@ pub struct RunData {
     pub environment: Environment,
     /// What the tests found.
     pub records: Vec<Record>,
+    /// Files among the records that cannot be read as such.
+    pub unreadable: Vec<Unreadable>,
     /// Tests as nextest saw them.
     pub tests: Vec<Test>,
     /// How the suites' command ended, where it did not end as it should.

@@ -51,6 +51,7 @@ pub(crate) fn run(container: ContainerReport) -> RunData {
         duration_ms: 0,
         environment: serde_json::from_value(environment).unwrap(),
         records: Vec::new(),
+        unreadable: Vec::new(),
         // A run without tests has a gap of its own.
         tests: Vec::new(),
         suites: None,

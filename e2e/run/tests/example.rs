@@ -6,6 +6,7 @@ use std::{
     process::Command,
 };
 
+use e2e_plan::target::Target;
 use e2e_report::{
     finding::Severity,
     record::Outcome,

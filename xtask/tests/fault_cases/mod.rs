@@ -114,7 +114,12 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault {
         overlay: "wrong-probe-path",
         wrong: "the probes request paths that the backend does not serve",
-        must: &[(Probe(Cause::MethodOrPath), BACKEND), (ProbeFailing, BACKEND), (RestartLoop, BACKEND), (ComponentNotReady, BACKEND)],
+        must: &[
+            (Probe(Cause::MethodOrPath), BACKEND),
+            (ProbeFailing, BACKEND),
+            (RestartLoop, BACKEND),
+            (ComponentNotReady, BACKEND),
+        ],
         gated: &[(ClientsFailed, None)],
         may: &[],
         targets: EVERYWHERE,
@@ -163,7 +168,12 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault {
         overlay: "liveness-too-early",
         wrong: "the backend takes twenty seconds to start and has a liveness probe but no startup probe",
-        must: &[(Probe(Cause::NotStarted), BACKEND), (ProbeFailing, BACKEND), (RestartLoop, BACKEND), (ComponentNotReady, BACKEND)],
+        must: &[
+            (Probe(Cause::NotStarted), BACKEND),
+            (ProbeFailing, BACKEND),
+            (RestartLoop, BACKEND),
+            (ComponentNotReady, BACKEND),
+        ],
         gated: &[(ClientsFailed, None)],
         may: &[],
         targets: EVERYWHERE,

@@ -7,7 +7,7 @@ use e2e_plan::words::counted;
 use super::{Code, Finding, RunData, Severity};
 use crate::{
     evidence::PODS,
-    record::Outcome,
+    record::{Outcome, Unreadable},
     run_data::{OddEnd, Test},
     run_dir::{JUNIT, REQUEST, SUITES},
     thresholds::{Threshold, ThresholdState},
@@ -109,6 +109,11 @@ fn unrecorded(data: &RunData, name: &str) -> Vec<Finding> {
     let tests: Vec<&Test> = data.tests.iter().filter(|test| test.name == name).collect();
     let failed: Vec<&Test> = tests.iter().copied().filter(|test| !test.passed).collect();
     let records: Vec<_> = data.records.iter().filter(|record| record.test == name).collect();
+    if records.is_empty() && failed.is_empty() && data.unreadable.iter().any(|file| file.test.as_deref() == Some(name))
+    {
+        // The record that it left is a gap by itself.
+        return Vec::new();
+    }
     let told = records.iter().filter(|record| record.outcome == Outcome::Failed).count();
     let binaries = |tests: &[&Test]| tests.iter().map(|test| test.binary.as_str()).collect::<Vec<_>>().join(", ");
     let mut claims = Vec::new();
@@ -155,8 +160,15 @@ fn no_record(test: &Test) -> Finding {
     gap
 }
 
+/// A file that should be a record.
+fn no_record_in(Unreadable { file, test, reason }: &Unreadable) -> Finding {
+    let whose = test.as_ref().map_or_else(String::new, |test| format!(" of the test {test}"));
+    let fix = "Write the record as docs/report.md describes it.".to_owned();
+    Finding { fix, ..gap(format!("the record{whose} cannot be read: {reason}"), file.clone()) }
+}
+
 fn gaps(data: &RunData, thresholds: &[Threshold]) -> Vec<Finding> {
-    let mut gaps: Vec<Finding> = odd_end(data).into_iter().collect();
+    let mut gaps: Vec<Finding> = odd_end(data).into_iter().chain(data.unreadable.iter().map(no_record_in)).collect();
     if data.tests.is_empty() {
         // Everything else that is missing follows from it.
         return if gaps.is_empty() { vec![no_tests(data)] } else { gaps };

@@ -15,7 +15,7 @@ use super::*;
 use crate::{
     environment::ProbeSpec,
     evidence::{Sample, Throttling, Usage},
-    record::{Measured, Outcome, Record},
+    record::{Measured, Outcome, Record, Unreadable},
     report::{Report, Verdict, markdown::render},
     run_data::{OddEnd, Test},
     testing::{MEBIBYTE, declare, measured, record, run},
@@ -63,6 +63,22 @@ fn a_failed_test_does_not_vanish_behind_another_of_its_name() {
     data.tests = vec![test("e2e::a", "works", false)];
     data.records = vec![ended_as("works", "works", Skipped)];
     assert!(gap_claims(&data).contains(&"the test works of e2e::a failed, and no record says so".to_owned()));
+}
+
+#[test]
+fn a_record_that_cannot_be_read_is_one_gap() {
+    let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+    data.tests = vec![test("e2e::a", "works", true), test("e2e::a", "works_too", true)];
+    data.records = vec![ended_as("works", "works", Outcome::Passed)];
+    data.unreadable = vec![Unreadable {
+        file: "results/own.works_too.json".to_owned(),
+        test: Some("works_too".to_owned()),
+        reason: "missing field `outcome`".to_owned(),
+    }];
+    assert_eq!(gap_claims(&data), ["the record of the test works_too cannot be read: missing field `outcome`"]);
+    // That the test failed is not in the record.
+    data.tests[1].passed = false;
+    assert_eq!(gap_claims(&data).len(), 2);
 }
 
 #[test]

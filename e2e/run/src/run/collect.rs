@@ -46,7 +46,7 @@ pub fn load(directory: &RunDir) -> Result<RunData, run_dir::Error> {
         true => directory.read(run_dir::JUNIT)?,
         false => String::new(),
     };
-    let records = Record::read_all(directory)?;
+    let (records, unreadable) = Record::read_all(directory);
     let load_files = records.iter().filter_map(|record| match &record.measured {
         Measured::Scenario(figures) => Some(evidence::load_file(&figures.name)),
         _ => None,
@@ -57,6 +57,7 @@ pub fn load(directory: &RunDir) -> Result<RunData, run_dir::Error> {
         duration_ms: directory.read_json_if_there(DURATION)?.unwrap_or(0),
         environment: directory.read_json(run_dir::ENVIRONMENT)?,
         records,
+        unreadable,
         tests: tests(&junit),
         suites: directory.read_json_if_there(run_dir::SUITES)?,
         snapshot,
