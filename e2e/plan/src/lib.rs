@@ -26,7 +26,8 @@ mod yaml;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 pub use self::{
     error::{Error, ErrorKind, Location},
@@ -149,7 +150,7 @@ pub struct Component {
 }
 
 /// A place in the manifests: which document of which file.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Source {
     /// The file, as the user named it.
     pub file: PathBuf,

@@ -3,7 +3,8 @@
 
 mod table;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use self::table::{HONOURED, RULES, Rule};
 use super::{
@@ -14,7 +15,7 @@ use super::{
 use crate::target::Target;
 
 /// A field that a target does not honour.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Warning {
     /// Where the field is set.
     pub source: Source,

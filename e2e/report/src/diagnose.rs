@@ -12,6 +12,7 @@ mod suites;
 mod tolerated;
 
 use e2e_kubelet::diagnosis::Cause;
+use e2e_plan::words::counted;
 
 use crate::{
     finding::{Code, Finding, Severity},
@@ -44,14 +45,14 @@ pub fn findings(data: &RunData, thresholds: &[Threshold]) -> Vec<Finding> {
 
 fn ignored_fields(data: &RunData) -> Option<Finding> {
     let warnings = &data.environment.warnings;
-    let fields: Vec<&str> = warnings.iter().map(|warning| warning.subject.as_str()).collect();
     (!warnings.is_empty()).then(|| Finding {
         code: Code::ManifestFieldIgnored,
         severity: Severity::Warning,
         component: None,
         claim: format!(
-            "{} fields of the manifests have no effect, or another one, on {}; the table at the end lists each",
-            fields.len(),
+            "{} of the manifests {} no effect, or another one, on {}; the table at the end lists each",
+            counted(warnings.len() as u64, "field"),
+            if warnings.len() == 1 { "has" } else { "have" },
             data.environment.target
         ),
         evidence: vec!["environment.json#/warnings".to_owned()],

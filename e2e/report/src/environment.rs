@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use e2e_plan::{Plan, Probe, Secret, Value, Which, target::Target};
+use e2e_plan::{Plan, Probe, Secret, Value, Warning, Which, target::Target};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -64,17 +64,6 @@ pub enum LoadFrom {
         /// How many.
         agents: u32,
     },
-}
-
-/// Something that the reader of a report has to know about how the system ran.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct Warning {
-    /// File and document of the manifest, or the part of the provider.
-    pub source: String,
-    /// The field's path, or the subject.
-    pub subject: String,
-    /// What happens instead.
-    pub message: String,
 }
 
 /// One port of a Service.

@@ -11,13 +11,12 @@ pub(crate) mod table;
 use std::collections::BTreeMap;
 
 use e2e_figures::scenario::ScenarioResult;
-use e2e_plan::target::Target;
+use e2e_plan::{Warning, target::Target};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     bottleneck::Bottleneck,
-    environment::Warning,
     evidence::cluster::Cluster,
     expected::Expected,
     finding::Finding,

@@ -1,10 +1,10 @@
 //! Figures against the lines that were drawn for them. Pure. Main type: [`Threshold`], made by [`thresholds`].
 
-use e2e_figures::scenario::Line;
+use e2e_figures::scenario::{Line, ScenarioResult};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{evidence::PODS, run_data::RunData, run_dir};
+use crate::{evidence::PODS, request::Scenario, run_data::RunData, run_dir};
 
 /// A figure against a line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -50,7 +50,7 @@ pub enum ThresholdState {
 
 /// Every line that is drawn, with its figure.
 pub fn thresholds(data: &RunData) -> Vec<Threshold> {
-    let scenarios = data.request.scenarios.keys().flat_map(|name| of_scenario(data, name));
+    let scenarios = data.request.scenarios.iter().flat_map(|(name, declared)| of_scenario(data, name, declared));
     let restarts: u32 = data.snapshot.pods.values().map(|pod| pod.restarts).sum();
     let restarts_max = data.request.thresholds.restarts_max.map(|limit| Threshold {
         scenario: None,
@@ -64,31 +64,34 @@ pub fn thresholds(data: &RunData) -> Vec<Threshold> {
     scenarios.chain(restarts_max).collect()
 }
 
-/// The lines of a scenario and of its steps. What a filter leaves out is not asked for.
-fn of_scenario(data: &RunData, name: &str) -> Vec<Threshold> {
-    let Some(declared) = data.request.scenarios.get(name) else { return Vec::new() };
-    let measured = data.scenario(name);
-    if measured.is_none() && data.request.filter.is_some() {
-        return Vec::new();
+/// The lines of a scenario and of its steps, for each time that it was measured. What a filter leaves out is not asked for.
+fn of_scenario(data: &RunData, name: &str, declared: &Scenario) -> Vec<Threshold> {
+    let measured: Vec<_> = data.scenarios().filter(|(figures, _)| figures.name == name).collect();
+    if measured.is_empty() && data.request.filter.is_none() {
+        // Without a record there is only the line.
+        return held(declared, name, None, &format!("{}#/scenarios/{name}", run_dir::REQUEST));
     }
-    let figures = measured.as_ref().map(|(figures, _)| *figures);
-    // Without a record there is only the line.
-    let evidence = match &measured {
-        Some((_, source)) => format!("{}#/measured/scenario", source.record),
-        None => format!("{}#/scenarios/{name}", run_dir::REQUEST),
-    };
+    let each = measured.into_iter();
+    each.flat_map(|(figures, source)| {
+        held(declared, name, Some(figures), &format!("{}#/measured/scenario", source.record))
+    })
+    .collect()
+}
+
+fn held(declared: &Scenario, name: &str, figures: Option<&ScenarioResult>, evidence: &str) -> Vec<Threshold> {
     let whole = figures.map_or_else(|| declared.thresholds.drawn(), |figures| declared.thresholds.of_scenario(figures));
-    let whole = whole.into_iter().map(|line| section(name, None, line, evidence.clone()));
+    let whole = whole.into_iter().map(|line| section(name, None, line, evidence));
     let steps = declared.steps.iter().enumerate().flat_map(|(index, step)| {
-        let figures = figures.and_then(|figures| figures.step(&step.name));
+        let place = figures.and_then(|figures| figures.steps.iter().position(|figures| figures.name == step.name));
+        let figures = figures.zip(place).map(|(figures, place)| &figures.steps[place]);
         let lines = figures.map_or_else(|| step.thresholds.drawn(), |figures| step.thresholds.of_step(figures));
-        let evidence = format!("{evidence}/steps/{index}");
-        lines.into_iter().map(move |line| section(name, Some(&step.name), line, evidence.clone()))
+        let evidence = format!("{evidence}/steps/{}", place.unwrap_or(index));
+        lines.into_iter().map(move |line| section(name, Some(&step.name), line, &evidence))
     });
     whole.chain(steps).collect()
 }
 
-fn section(scenario: &str, step: Option<&str>, line: Line, evidence: String) -> Threshold {
+fn section(scenario: &str, step: Option<&str>, line: Line, evidence: &str) -> Threshold {
     Threshold {
         scenario: Some(scenario.to_owned()),
         step: step.map(str::to_owned),
@@ -102,8 +105,83 @@ fn section(scenario: &str, step: Option<&str>, line: Line, evidence: String) -> 
         },
         evidence: match line.measured {
             // A figure that is absent has no place of its own, only the record that should have it.
-            None => evidence,
+            None => evidence.to_owned(),
             Some(_) => format!("{evidence}/{}", line.pointer),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use e2e_figures::{
+        scenario::{StepFigures, Thresholds as Lines},
+        stats::Summary,
+        steps::StepSpec,
+    };
+    use e2e_kubelet::snapshot::ContainerReport;
+    use e2e_plan::Probes;
+
+    use super::*;
+    use crate::testing::{declare, measured, run};
+
+    fn latency(p99: f64) -> Option<Summary> {
+        Some(Summary { count: 1, min: 1.0, mean: 1.0, p50: 1.0, p90: 1.0, p99, p999: p99, max: p99 })
+    }
+
+    /// Each line of each scenario, of its steps and of the run is held against its own figure.
+    #[test]
+    fn every_line_has_the_evidence_of_its_own_scenario() {
+        let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+        data.request.thresholds.restarts_max = Some(0);
+        declare(&mut data, "browse", Lines { errors_max: Some(1), ..Lines::default() });
+        declare(&mut data, "order", Lines { rate_min: Some(10.0), ..Lines::default() });
+        declare(&mut data, "never", Lines { errors_max: Some(0), ..Lines::default() });
+        let lines = Lines { latency_ms_p99_max: Some(50.0), ..Lines::default() };
+        let step = StepSpec { name: "pay".to_owned(), thresholds: lines, ..StepSpec::default() };
+        data.request.scenarios.get_mut("order").unwrap().steps = vec![StepSpec::default(), step];
+        let pay = StepFigures { name: "pay".to_owned(), latency_ms: latency(60.0), ..StepFigures::default() };
+        data.records = vec![
+            measured("browse", ScenarioResult { requests: 9, errors: 1, ..ScenarioResult::default() }),
+            measured(
+                "order",
+                ScenarioResult { rate_per_second: Some(9.0), steps: vec![pay], ..ScenarioResult::default() },
+            ),
+        ];
+        let held: Vec<_> = thresholds(&data)
+            .into_iter()
+            .map(|line| (line.label(), line.limit, line.measured, line.state, line.evidence))
+            .collect();
+        let line = |label: &str, limit, measured, state, evidence: &str| {
+            (label.to_owned(), limit, measured, state, evidence.to_owned())
+        };
+        use ThresholdState::{Crossed, Kept, NotMeasured};
+        assert_eq!(
+            held,
+            [
+                line(
+                    "browse errors_max",
+                    1.0,
+                    Some(1.0),
+                    Kept,
+                    "results/scenarios.browse.json#/measured/scenario/errors"
+                ),
+                line("never errors_max", 0.0, None, NotMeasured, "request.json#/scenarios/never"),
+                line(
+                    "order rate_min",
+                    10.0,
+                    Some(9.0),
+                    Crossed,
+                    "results/scenarios.order.json#/measured/scenario/rate_per_second"
+                ),
+                line(
+                    "order/pay latency_ms_p99_max",
+                    50.0,
+                    Some(60.0),
+                    Crossed,
+                    "results/scenarios.order.json#/measured/scenario/steps/0/latency_ms/p99"
+                ),
+                line("restarts_max", 0.0, Some(0.0), Kept, "evidence/pods.json#/pods"),
+            ]
+        );
     }
 }

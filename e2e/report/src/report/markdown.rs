@@ -95,9 +95,8 @@ fn environment(report: &Report) -> String {
 fn fields(report: &Report) -> String {
     let mut rows: BTreeMap<(&str, String), Vec<String>> = BTreeMap::new();
     for warning in &report.environment.warnings {
-        let (object, path) = warning.subject.split_once(' ').unwrap_or(("", &warning.subject));
-        let place = format!("{} ({object})", warning.source);
-        rows.entry((&warning.message, without_names(path))).or_default().push(place);
+        let place = format!("{} ({})", warning.source, warning.object);
+        rows.entry((&warning.reason, without_names(&warning.path))).or_default().push(place);
     }
     if rows.is_empty() {
         return String::new();
@@ -107,7 +106,7 @@ fn fields(report: &Report) -> String {
         fields.row([path, message.to_owned(), places.join("; ")]);
     }
     let target = report.target;
-    format!("## Fields that act otherwise on {target}\n\n{}", fields.markdown())
+    format!("## Manifest fields not honoured on {target}\n\n{}", fields.markdown())
 }
 
 /// `containers[backend].resources` is `containers[].resources` for the row that all containers share.

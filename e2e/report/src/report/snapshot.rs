@@ -105,7 +105,7 @@ pub fn stable(report: &Report) -> String {
             .environment
             .warnings
             .iter()
-            .map(|warning| format!("{}: {}", warning.source, warning.subject))
+            .map(|warning| format!("{}: {} {}", warning.source, warning.object, warning.path))
             .collect(),
     };
     // Plain data with string keys: there is nothing that JSON cannot hold.

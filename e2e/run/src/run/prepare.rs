@@ -4,10 +4,10 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use e2e::control;
-use e2e_plan::{Input, Plan, manifests, target::Target};
+use e2e_plan::{Input, Plan, Warning, manifests, target::Target};
 use e2e_report::{
     env_vars,
-    environment::{LoadFrom, Warning},
+    environment::LoadFrom,
     request::Request,
     run_dir::{self, RunDir, new_run_id, random_hex},
 };
@@ -138,7 +138,8 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
         directory.write_private(run_dir::SECRETS, &text)?;
         directory.write_json(run_dir::REQUEST, &request).map(drop)
     })?;
-    let warnings = warnings(&plan, place.target());
+    let mut warnings = plan.warnings(place.target());
+    warnings.sort();
     Ok(Prepared {
         pods: pods::of(&plan),
         config,
@@ -208,20 +209,6 @@ fn request(options: &Options, config: &Config) -> Request {
         filter: options.filter.clone(),
         host: host(),
     }
-}
-
-fn warnings(plan: &Plan, target: Target) -> Vec<Warning> {
-    let mut warnings: Vec<Warning> = plan
-        .warnings(target)
-        .into_iter()
-        .map(|warning| Warning {
-            source: warning.source.to_string(),
-            subject: format!("{} {}", warning.object, warning.path),
-            message: warning.reason.to_string(),
-        })
-        .collect();
-    warnings.sort();
-    warnings
 }
 
 /// Name and version of the Docker engine that answers.

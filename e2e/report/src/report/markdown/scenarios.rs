@@ -31,18 +31,11 @@ pub(super) fn pattern(report: &Report) -> String {
 }
 
 pub(super) fn load(report: &Report) -> String {
-    let mut text = String::new();
-    for name in report.request.scenarios.keys() {
-        match report.scenario(name) {
-            Some(section) => text += &scenario(section),
-            None if report.request.filter.is_some() => {}
-            None => {
-                let _ = writeln!(text, "**{name}** was not measured.\n");
-            }
-        }
+    let mut text: String = report.scenarios.iter().map(scenario).collect();
+    let is_asked_for = report.request.filter.is_none();
+    for name in report.request.scenarios.keys().filter(|name| is_asked_for && report.scenario(name).is_none()) {
+        let _ = writeln!(text, "**{name}** was not measured.\n");
     }
-    let undeclared = |section: &&ScenarioSection| !report.request.scenarios.contains_key(&section.figures.name);
-    report.scenarios.iter().filter(undeclared).for_each(|section| text += &scenario(section));
     text += &thresholds(report);
     if text.is_empty() {
         text = match report.request.filter {
