@@ -12,12 +12,18 @@ use std::{
 use rustix::process::Signal;
 use support::{Running, leave_project, said, wait_until};
 
+/// A project with one component, and one scenario that no suite runs.
+fn leave_study(root: &Path, component: &str, suites_seconds: u32) {
+    leave_project(root, component, suites_seconds);
+    let config = root.join(".config/e2e.toml");
+    let scenario = "[[scenario.order.steps]]\nname = 'order'\npath = '/'\n";
+    fs::write(&config, fs::read_to_string(&config).unwrap() + scenario).unwrap();
+}
+
 fn scale(root: &Path, more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
     command.arg("--root").arg(root).arg("--runs").arg(root.join("runs"));
-    command
-        .args(["scale", "--component", "backend", "--target", "local", "--replicas", "1,2", "--repeat", "1"])
-        .args(more);
+    command.args(["scale", "--target", "local", "--replicas", "1,2", "--repeat", "1"]).args(more);
     command.env_remove("CARGO_TARGET_DIR").stdin(Stdio::null());
     command
 }
@@ -34,10 +40,11 @@ fn study(root: &Path) -> (serde_json::Value, String) {
 #[test]
 fn levels_without_a_throughput_and_their_verdicts_are_told() {
     let project = tempfile::tempdir().unwrap();
-    leave_project(project.path(), "backend", 0);
+    leave_study(project.path(), "backend", 0);
     let output = scale(project.path(), &[]).output().unwrap();
     assert_eq!(output.status.code(), Some(5), "{}", said(&output));
     let (found, page) = study(project.path());
+    assert!(page.starts_with("# Rate of order by replicas of backend on "), "{page}");
     assert_eq!(String::from_utf8_lossy(&output.stdout).lines().next(), page.lines().next());
     for (at, level) in (0..2).zip(["1 replica", "2 replicas"]) {
         assert!(page.contains(&format!("Not measured: {level} in ")), "{page}");
@@ -49,7 +56,7 @@ fn levels_without_a_throughput_and_their_verdicts_are_told() {
 #[test]
 fn an_interrupt_keeps_what_was_measured() {
     let project = tempfile::tempdir().unwrap();
-    leave_project(project.path(), "backend", 3);
+    leave_study(project.path(), "backend", 3);
     let mut run = Running::of(&mut scale(project.path(), &[]), None);
     let in_second = || run.said().matches("running the suites").count() == 2;
     assert!(wait_until(Duration::from_secs(60), in_second), "{}", run.said());
@@ -64,8 +71,12 @@ fn an_interrupt_keeps_what_was_measured() {
 #[test]
 fn what_no_study_can_be_made_of_is_bad_input() {
     let project = tempfile::tempdir().unwrap();
-    leave_project(project.path(), "redis", 0);
-    for (more, expected) in [(&["--controls"][..], "needs --target docker"), (&[], "--replicas backend=")] {
+    leave_study(project.path(), "redis", 0);
+    for (more, expected) in [
+        (&["--controls"][..], "needs --target docker"),
+        (&["--component", "backend"], "--component backend is no component of the manifests: redis"),
+        (&["--scenario", "pay"], "pay"),
+    ] {
         let output = scale(project.path(), more).output().unwrap();
         assert!(output.status.code() == Some(2) && said(&output).contains(expected), "{}", said(&output));
         assert!(!project.path().join("runs/scale").exists());

@@ -12,7 +12,7 @@ use e2e_load::{
     load::Random,
     scaling::{Point, Study, study},
 };
-use e2e_plan::{target::Target, words::counted};
+use e2e_plan::{Component, target::Target, words::counted};
 use e2e_report::{
     bottleneck::Bottleneck,
     report::{Report, Verdict},
@@ -20,7 +20,7 @@ use e2e_report::{
 use e2e_run::{
     exit::ExitCode,
     progress::Progress,
-    run::{Options, run as run_once},
+    run::{Options, plan, run as run_once},
 };
 use serde::Serialize;
 
@@ -32,20 +32,20 @@ use crate::options::{BadInput, TargetChoice, block_on, describe, parse_target, p
 /// not bias the fit. With fewer than six levels, or too much scatter, nothing is fitted and the study says so.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  cargo xtask scale --component backend --target docker
-  cargo xtask scale --component backend --target docker --controls   # and what a regression comes from
-  cargo xtask scale --component backend --replicas 1,2,4 --repeat 1 --duration 5s   # three levels: measured, not fitted
+  cargo xtask scale --target docker
+  cargo xtask scale --target docker --component backend --scenario throughput --controls   # and what a regression comes from
+  cargo xtask scale --replicas 1,2,4 --repeat 1 --duration 5s   # three levels: measured, not fitted
 
 Exit codes: the worst of all runs, as for e2e; 5 if a level could not be measured. A failed run or an interrupt ends the study;
 the results so far are written.")]
 pub(crate) struct Args {
-    /// The component whose replicas grow.
+    /// The component whose replicas grow; the only one with several replicas, or the only one, unless set.
     #[arg(long, value_name = "NAME")]
-    component: String,
+    component: Option<String>,
     /// The scenario whose rate is studied; the only one whose clients send as fast as the system answers unless set. No other runs.
     #[arg(long, value_name = "NAME")]
     scenario: Option<String>,
-    /// Numbers of replicas of it.
+    /// Numbers of replicas of the component.
     #[arg(long, value_delimiter = ',', default_value = "1,2,3,4,6,8", value_parser = clap::value_parser!(u32).range(1..=64))]
     replicas: Vec<u32>,
     /// Runs per level.
@@ -82,6 +82,10 @@ pub(crate) struct Args {
 #[derive(Debug, Serialize)]
 struct Found {
     target: String,
+    /// Whose replicas grew.
+    component: String,
+    /// Whose rate was measured.
+    scenario: String,
     /// All runs in order.
     runs: Vec<Level>,
     /// The run that ended the study early, if any.
@@ -131,19 +135,21 @@ impl Level {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let order = order(&args.levels()?, args.repeat, args.seed);
+    let subject = Subject::of(args)?;
     let progress = Progress::new();
+    progress.line(format!("scale: the rate of {} by replicas of {}", subject.scenario, subject.component.name));
     let (mut runs, mut exits, mut target) = (Vec::new(), Vec::new(), String::new());
     let mut failed = None;
     for (number, (replicas, control)) in (1..).zip(&order) {
         let how = control.map(|control| format!(", {}", control.described())).unwrap_or_default();
         let count = counted(u64::from(*replicas), "replica");
         progress.line(format!("scale: run {number} of {} with {count}{how}", order.len()));
-        match one(args.options(*replicas, *control)?, &progress) {
+        match one(args.options(&subject, *replicas, *control)?, &progress) {
             Ok((run, exit, report)) => {
                 if control.is_none() {
                     target.clone_from(&report.environment.provider);
                 }
-                runs.push(level(*replicas, *control, run, &report));
+                runs.push(level(*replicas, *control, run, &report, &subject.scenario));
                 exits.push(exit);
             }
             // Nothing to save yet.
@@ -157,11 +163,59 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     let points: Vec<Point> = runs.iter().filter_map(|run| run.point(None)).collect();
     let (ended_by, error) = failed.unzip();
-    let found = Found { target, runs, ended_by, study: study(&points, args.seed) };
+    let Subject { component, scenario } = subject;
+    let study = study(&points, args.seed);
+    let found = Found { target, component: component.name, scenario, runs, ended_by, study };
     let directory = write(&found, &points)?;
     println!("{}", text::render(&found, &points));
     eprintln!("plot: {}", directory.join("scale.svg").display());
     error.map_or_else(|| Ok(worst(&exits, &found.runs)), Err)
+}
+
+/// What is studied.
+struct Subject {
+    component: Component,
+    scenario: String,
+}
+
+impl Subject {
+    /// What the flags name, or what there is no choice about.
+    fn of(args: &Args) -> Result<Self> {
+        let options = args.project();
+        let plan = plan(&options)?;
+        let config = options.read_config().map_err(e2e_run::run::Error::from)?;
+        let pressing =
+            config.scenario.iter().filter(|(_, scenario)| scenario.is_pressing()).map(|(name, _)| name.as_str());
+        let scenario = match &args.scenario {
+            Some(name) => config.scenario(name).map(|_| name.as_str()).map_err(e2e_run::run::Error::from)?,
+            None => only(pressing, "--scenario", "whose clients send as fast as the system answers")?,
+        };
+        let names = || plan.components.iter().map(|component| component.name.as_str());
+        let several = plan.components.iter().filter(|component| component.replicas > 1);
+        let component = match &args.component {
+            Some(name) if !names().any(|known| known == name) => {
+                let known = names().collect::<Vec<_>>().join(", ");
+                return Err(BadInput(format!("--component {name} is no component of the manifests: {known}")).into());
+            }
+            Some(name) => name.as_str(),
+            None if plan.components.len() == 1 => names().next().unwrap_or_default(),
+            None => only(several.map(|component| component.name.as_str()), "--component", "with several replicas")?,
+        };
+        let component = plan.components.iter().find(|known| known.name == component).context("no such component")?;
+        Ok(Self { component: component.clone(), scenario: scenario.to_owned() })
+    }
+}
+
+/// The only choice there is for a flag that is not given.
+fn only<'a>(choices: impl Iterator<Item = &'a str>, flag: &str, which: &str) -> Result<&'a str> {
+    match choices.collect::<Vec<_>>()[..] {
+        [only] => Ok(only),
+        [] => Err(BadInput(format!("there is none {which}: choose one with {flag} NAME")).into()),
+        ref several => {
+            let flags = several.iter().map(|name| format!("{flag} {name}")).collect::<Vec<_>>().join(" or ");
+            Err(BadInput(format!("there are {} {which}: choose one with {flags}", several.len())).into())
+        }
+    }
 }
 
 /// One run: its id, exit code and report.
@@ -198,38 +252,23 @@ impl Args {
         Ok(own.chain(controls).collect())
     }
 
-    /// The scenario whose rate is studied.
-    fn scenario(&self) -> Result<String> {
-        let config = project().read_config().map_err(e2e_run::run::Error::from)?;
-        if let Some(name) = &self.scenario {
-            config.scenario(name).map_err(e2e_run::run::Error::from)?;
-            return Ok(name.clone());
-        }
-        let pressing = config.scenario.iter().filter(|(_, scenario)| scenario.is_pressing());
-        match &pressing.map(|(name, _)| name.as_str()).collect::<Vec<_>>()[..] {
-            [only] => Ok((*only).to_owned()),
-            [] => Err(BadInput(
-                "no scenario's clients send as fast as the system answers: name one with --scenario".to_owned(),
-            )
-            .into()),
-            several => Err(BadInput(format!("which scenario: --scenario {}", several.join(" or --scenario "))).into()),
-        }
+    /// The project with the study's changes to its manifests.
+    fn project(&self) -> Options {
+        Options { overlays: self.overlay.clone(), sets: self.set.clone(), ..project() }
     }
 
-    fn options(&self, replicas: u32, control: Option<Control>) -> Result<Options> {
+    fn options(&self, subject: &Subject, replicas: u32, control: Option<Control>) -> Result<Options> {
         let mut options = Options {
             target: self.target.target(),
-            overlays: self.overlay.clone(),
-            sets: self.set.clone(),
-            replicas: [(self.component.clone(), replicas)].into(),
-            scenarios: vec![self.scenario()?],
+            replicas: [(subject.component.name.clone(), replicas)].into(),
+            scenarios: vec![subject.scenario.clone()],
             clients: self.clients,
             duration: Some(self.duration),
             filter: self.filter.clone(),
-            ..project()
+            ..self.project()
         };
         if let Some(control) = control {
-            control.apply(&mut options);
+            control.apply(&mut options, &subject.component, &studies())?;
         }
         Ok(options.waiting())
     }
@@ -255,8 +294,8 @@ fn order<T: Copy>(levels: &[T], rounds: u32, seed: u64) -> Vec<T> {
     order
 }
 
-fn level(replicas: u32, control: Option<Control>, run: String, report: &Report) -> Level {
-    let scenario = report.scenarios.first();
+fn level(replicas: u32, control: Option<Control>, run: String, report: &Report, scenario: &str) -> Level {
+    let scenario = report.scenario(scenario);
     let rate = scenario.and_then(|scenario| scenario.figures.rate_per_second).filter(|rate| *rate > 0.0);
     Level {
         replicas,
@@ -313,17 +352,8 @@ mod tests {
 
     #[test]
     fn controls_are_measured_in_every_round_beside_the_levels() {
-        let mut args = Line::try_parse_from([
-            "scale",
-            "--component",
-            "app",
-            "--target",
-            "docker",
-            "--replicas",
-            "4,8",
-            "--controls",
-        ])
-        .unwrap();
+        let mut args =
+            Line::try_parse_from(["scale", "--target", "docker", "--replicas", "4,8", "--controls"]).unwrap();
         let levels = args.args.levels().unwrap();
         let of =
             |control| levels.iter().filter(|(_, of)| *of == control).map(|(replicas, _)| *replicas).collect::<Vec<_>>();
@@ -332,5 +362,18 @@ mod tests {
         }
         args.args.replicas = vec![1, 1];
         assert!(args.args.levels().unwrap_err().to_string().contains("a level twice"));
+    }
+
+    #[test]
+    fn a_flag_that_is_left_out_stands_for_the_only_choice() {
+        assert_eq!(only(["api"].into_iter(), "--component", "with several replicas").unwrap(), "api");
+        let said = |choices: &[&'static str]| {
+            only(choices.iter().copied(), "--component", "with several replicas").unwrap_err().to_string()
+        };
+        assert_eq!(said(&[]), "there is none with several replicas: choose one with --component NAME");
+        assert_eq!(
+            said(&["api", "web"]),
+            "there are 2 with several replicas: choose one with --component api or --component web"
+        );
     }
 }

@@ -42,7 +42,7 @@ pub use self::{
     error::Error,
     main::{leave_cargo, main},
     nextest::ensure as ensure_nextest,
-    prepare::{Leftovers, cluster, collect_garbage, docker_engine, make_images},
+    prepare::{Leftovers, cluster, collect_garbage, docker_engine, make_images, plan},
 };
 
 /// What to run and how.

@@ -1,11 +1,17 @@
 //! Extra runs with one condition changed, which show where a regression comes from. Main type: [`Control`].
 
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use e2e_plan::Component;
 use e2e_run::run::Options;
 use serde::Serialize;
+use serde_json::json;
 
-use crate::options::project;
-
-/// The levels that the claim compares: 8 replicas against 4.
+/// The levels that are compared: 8 replicas against 4.
 pub(super) const LEVELS: [u32; 2] = [4, 8];
 
 /// The changed condition.
@@ -25,15 +31,34 @@ impl Control {
     pub(super) fn described(self) -> &'static str {
         match self {
             Self::PublishedPorts => "through published ports (the engine's proxy)",
-            Self::FixedCpu => "with 50m of CPU per replica",
+            Self::FixedCpu => "with 50m of CPU per container",
         }
     }
 
-    /// Changes a run of the reference system.
-    pub(super) fn apply(self, options: &mut Options) {
+    /// Changes a run; what it needs for that is kept in `studies`.
+    pub(super) fn apply(self, options: &mut Options, component: &Component, studies: &Path) -> Result<()> {
         match self {
             Self::PublishedPorts => options.published_ports = true,
-            Self::FixedCpu => options.overlays.push(project().root.join("fixtures/overlays/cpu-limit")),
+            Self::FixedCpu => options.overlays.push(cpu_limits(component, studies)?),
         }
+        Ok(())
     }
+}
+
+/// An overlay that gives each container of a component a twentieth of a processor.
+fn cpu_limits(component: &Component, studies: &Path) -> Result<PathBuf> {
+    let resources = json!({ "requests": { "cpu": "20m" }, "limits": { "cpu": "50m" } });
+    let containers = component.pod.containers.iter();
+    let containers: Vec<_> =
+        containers.map(|container| json!({ "name": container.name, "resources": resources })).collect();
+    let patch = json!({
+        "apiVersion": "apps/v1", "kind": component.kind, "metadata": { "name": component.name },
+        "spec": { "template": { "spec": { "containers": containers } } },
+    });
+    let directory = studies.join(format!("cpu-limits-{}", component.name));
+    let file = directory.join("limits.yaml");
+    fs::create_dir_all(&directory)
+        .and_then(|()| fs::write(&file, patch.to_string()))
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(directory)
 }

@@ -42,7 +42,7 @@ pub(super) fn svg(points: &[Point], study: &Study, hosts: &[Point]) -> String {
         add(format!("<text x=\"{place:.1}\" y=\"{}\" text-anchor=\"middle\">{level}</text>", HEIGHT - MARGIN + 18.0));
     }
     add(format!("<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">replicas</text>", WIDTH / 2.0, HEIGHT - 16.0));
-    add(format!("<text x=\"{MARGIN}\" y=\"{}\">operations per second</text>", MARGIN - 20.0));
+    add(format!("<text x=\"{MARGIN}\" y=\"{}\">requests per second</text>", MARGIN - 20.0));
     for (level, limit) in levels(hosts).into_iter().filter_map(|level| Some((level, mean(hosts, level)?))) {
         let (place, height) = (x(f64::from(level)), y(limit));
         let (from, to) = (place - MARK, place + MARK);

@@ -6,14 +6,14 @@ use e2e_load::scaling::{Fit, Point, Study, levels, mean};
 use e2e_plan::words::counted;
 use e2e_report::report::Verdict;
 
-use super::{Found, Level, control::Control};
-
-/// The founding report's expectations: replicas, lowest and highest requests per second.
-const FOUNDING: [(u32, f64, f64); 2] = [(2, 1600.0, 2000.0), (4, 3200.0, 4000.0)];
+use super::{
+    Found, Level,
+    control::{self, Control},
+};
 
 pub(super) fn render(found: &Found, points: &[Point]) -> String {
     let mut lines = vec![
-        format!("# Throughput by replicas on {}", found.target),
+        format!("# Rate of {} by replicas of {} on {}", found.scenario, found.component, found.target),
         String::new(),
         "| replicas | measured requests/s | lowest to highest | fitted | linearity | bottleneck | verdicts |"
             .to_owned(),
@@ -42,9 +42,8 @@ pub(super) fn render(found: &Found, points: &[Point]) -> String {
         format!("Verdict {}: {level} in {} ({}).", word(run.verdict), run.run, run.verdict_reason)
     }));
     lines.extend(bottlenecks(found));
-    lines.push(String::new());
-    lines.extend(founding(points));
-    lines.extend(controls(found));
+    lines.extend(more_is_less(points));
+    lines.extend(controls(found, points));
     lines.join("\n")
 }
 
@@ -122,34 +121,44 @@ fn bottlenecks(found: &Found) -> Vec<String> {
     heading.into_iter().chain(lines.into_iter().map(|(_, line)| line)).collect()
 }
 
-/// The founding report's expectations beside the measurements.
-fn founding(points: &[Point]) -> Vec<String> {
-    let mut lines =
-        vec!["| the founding report | expected requests/s | measured |".to_owned(), "| --- | --- | --- |".to_owned()];
-    for (replicas, low, high) in FOUNDING {
-        let measured = mean(points, replicas).map_or("not measured".to_owned(), |measured| format!("{measured:.0}"));
-        lines.push(format!("| {replicas} replicas | {low:.0} to {high:.0} | {measured} |"));
-    }
-    lines.push(format!(
-        "| 8 replicas regress (claimed for Docker's bridge) | less than with 4 | {} |",
-        regression(points)
-    ));
-    lines
+/// Whether the most replicas do less than the best fewer ones.
+fn more_is_less(points: &[Point]) -> Option<String> {
+    let rate = |level: &u32| mean(points, *level).unwrap_or_default();
+    let levels = levels(points);
+    let (most, fewer) = levels.split_last()?;
+    let best = fewer.iter().max_by(|a, b| rate(a).total_cmp(&rate(b)))?;
+    Some(format!("\nDo {most} replicas do less than {best}? {}.", regression(points, *best, *most)))
 }
 
-/// The same comparison under each measured control.
-fn controls(found: &Found) -> Vec<String> {
-    let row = |control: &Control| {
-        let points: Vec<Point> = found.runs.iter().filter_map(|run| run.point(Some(*control))).collect();
-        let measured = match mean(&points, 4).zip(mean(&points, 8)) {
-            Some((four, eight)) => format!("{}: {eight:.0} against {four:.0} requests/s", regression(&points)),
-            None => "not measured".to_owned(),
+/// The same comparison with one thing changed, where that was measured.
+fn controls(found: &Found, points: &[Point]) -> Vec<String> {
+    let [few, many] = control::LEVELS;
+    let row = |how: &str, points: &[Point], limits: &str| {
+        let rates = match mean(points, few).zip(mean(points, many)) {
+            Some((few, many)) => format!("{few:.0} | {many:.0}"),
+            None => "- | -".to_owned(),
         };
-        let limits = limits(found, |run| run.control == Some(*control));
-        format!("| the same {} | | {measured}; limited by {limits} |", control.described())
+        format!("| {how} | {rates} | {} | {limits} |", regression(points, few, many))
     };
-    let was_asked = |control: &&Control| found.runs.iter().any(|run| run.control == Some(**control));
-    Control::ALL.iter().filter(was_asked).map(row).collect()
+    let changed = Control::ALL.into_iter().filter(|control| found.runs.iter().any(|run| run.control == Some(*control)));
+    let changed: Vec<String> = changed
+        .map(|control| {
+            let points: Vec<Point> = found.runs.iter().filter_map(|run| run.point(Some(control))).collect();
+            row(control.described(), &points, &limits(found, |run| run.control == Some(control)))
+        })
+        .collect();
+    if changed.is_empty() {
+        return changed;
+    }
+    let own =
+        row("as it is", points, &limits(found, |run| run.control.is_none() && control::LEVELS.contains(&run.replicas)));
+    let head = [
+        String::new(),
+        format!("| what is changed | {few} replicas, requests/s | {many} replicas | do {many} do less? | bottleneck |"),
+        "| --- | --- | --- | --- | --- |".to_owned(),
+        own,
+    ];
+    head.into_iter().chain(changed).collect()
 }
 
 /// The bottlenecks of some runs, each name once; "not measured" when no run identified one.
@@ -159,21 +168,20 @@ fn limits(found: &Found, of: impl Fn(&Level) -> bool) -> String {
     if names.is_empty() { "not measured".to_owned() } else { names.into_iter().collect::<Vec<_>>().join(", ") }
 }
 
-/// Whether 8 replicas reach less than 4, and whether the runs of both levels do not overlap.
-fn regression(points: &[Point]) -> String {
-    let Some((four, eight)) = mean(points, 4).zip(mean(points, 8)) else {
+/// Whether many replicas do less than few, and whether the runs of both levels are apart.
+fn regression(points: &[Point], few: u32, many: u32) -> String {
+    let Some((with_few, with_many)) = mean(points, few).zip(mean(points, many)) else {
         return "not measured".to_owned();
     };
     let of = |replicas| points.iter().filter(move |point| point.replicas == replicas).map(|point| point.throughput);
-    let ratio = eight / four;
-    let are_apart = of(8).fold(0.0, f64::max) < of(4).fold(f64::INFINITY, f64::min);
+    let ratio = with_many / with_few;
+    let are_apart = of(many).fold(0.0, f64::max) < of(few).fold(f64::INFINITY, f64::min);
+    let times = format!("{ratio:.2} times the rate of {few}");
     match () {
-        () if of(4).count() < 2 || of(8).count() < 2 => {
-            format!("{ratio:.2} times the throughput of 4, too few runs to tell")
-        }
-        () if are_apart => format!("yes: {ratio:.2} times the throughput of 4, in every run"),
-        () if ratio >= 1.0 => format!("no: {ratio:.2} times the throughput of 4"),
-        () => format!("not shown: {ratio:.2} times the throughput of 4, within run-to-run variance"),
+        () if of(few).count() < 2 || of(many).count() < 2 => format!("{times}, too few runs to tell"),
+        () if are_apart => format!("yes: {times}, in every run"),
+        () if ratio >= 1.0 => format!("no: {times}"),
+        () => format!("not shown: {times}, within run-to-run variance"),
     }
 }
 
@@ -194,13 +202,24 @@ mod tests {
         }
     }
 
+    fn found(runs: Vec<Level>) -> Found {
+        Found {
+            target: "local".to_owned(),
+            component: "app".to_owned(),
+            scenario: "order".to_owned(),
+            runs,
+            ended_by: None,
+            study: Study::Abstained("few".to_owned()),
+        }
+    }
+
     #[test]
     fn runs_that_did_not_pass_are_marked() {
         let runs = [(1, Verdict::Pass), (2, Verdict::Fail), (1, Verdict::Incomplete), (1, Verdict::Pass)];
         let runs: Vec<Level> = runs.map(|(replicas, verdict)| run(replicas, verdict)).into();
         let points: Vec<Point> = runs.iter().filter_map(|run| run.point(None)).collect();
-        let study = Study::Abstained("few".to_owned());
-        let text = render(&Found { target: "local".to_owned(), runs, ended_by: None, study }, &points);
+        let text = render(&found(runs), &points);
+        assert!(text.starts_with("# Rate of order by replicas of app on local"), "{text}");
         assert!(text.contains("| not measured | 2 pass, 1 incomplete |"), "{text}");
         assert!(text.contains("| not measured | 1 fail |"), "{text}");
         assert!(text.contains("Verdict fail: 2 replicas in a (a finding)."), "{text}");
@@ -212,22 +231,47 @@ mod tests {
 
     #[test]
     fn a_regression_is_only_claimed_when_runs_are_apart() {
+        let apart = |points: &[Point]| regression(points, 4, 8);
         assert_eq!(
-            regression(&[point(4, 100.0), point(4, 110.0), point(8, 80.0), point(8, 90.0)]),
-            "yes: 0.81 times the throughput of 4, in every run"
+            apart(&[point(4, 100.0), point(4, 110.0), point(8, 80.0), point(8, 90.0)]),
+            "yes: 0.81 times the rate of 4, in every run"
         );
         assert_eq!(
-            regression(&[point(4, 100.0), point(4, 110.0), point(8, 80.0), point(8, 105.0)]),
-            "not shown: 0.88 times the throughput of 4, within run-to-run variance"
+            apart(&[point(4, 100.0), point(4, 110.0), point(8, 80.0), point(8, 105.0)]),
+            "not shown: 0.88 times the rate of 4, within run-to-run variance"
         );
         assert_eq!(
-            regression(&[point(4, 100.0), point(4, 100.0), point(8, 120.0), point(8, 120.0)]),
-            "no: 1.20 times the throughput of 4"
+            apart(&[point(4, 100.0), point(4, 100.0), point(8, 120.0), point(8, 120.0)]),
+            "no: 1.20 times the rate of 4"
         );
-        assert_eq!(
-            regression(&[point(4, 100.0), point(8, 80.0)]),
-            "0.80 times the throughput of 4, too few runs to tell"
+        assert_eq!(apart(&[point(4, 100.0), point(8, 80.0)]), "0.80 times the rate of 4, too few runs to tell");
+        assert_eq!(apart(&[point(4, 100.0)]), "not measured");
+    }
+
+    #[test]
+    fn the_most_replicas_are_held_against_the_best_fewer_ones() {
+        let points = [point(1, 50.0), point(2, 90.0), point(3, 70.0), point(6, 45.0)];
+        let said = more_is_less(&points).unwrap();
+        assert_eq!(said, "\nDo 6 replicas do less than 2? 0.50 times the rate of 2, too few runs to tell.");
+        assert_eq!(more_is_less(&points[..1]), None);
+    }
+
+    #[test]
+    fn controls_stand_beside_the_study() {
+        let level = |replicas, control, rate| Level {
+            control,
+            requests_per_second: Some(rate),
+            ..run(replicas, Verdict::Pass)
+        };
+        let through = Some(Control::PublishedPorts);
+        let runs = vec![level(4, None, 100.0), level(8, None, 90.0), level(4, through, 80.0), level(8, through, 88.0)];
+        let points: Vec<Point> = runs.iter().filter_map(|run| run.point(None)).collect();
+        let text = render(&found(runs), &points);
+        assert!(
+            text.contains("| as it is | 100 | 90 | 0.90 times the rate of 4, too few runs to tell | not measured |"),
+            "{text}"
         );
-        assert_eq!(regression(&[point(4, 100.0)]), "not measured");
+        let ports = "| through published ports (the engine's proxy) | 80 | 88 | 1.10 times the rate of 4, too few runs to tell | not measured |";
+        assert!(text.contains(ports), "{text}");
     }
 }

@@ -101,7 +101,7 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
         }
         config.suites.extend(["--filterset".to_owned(), filter.clone()]);
     }
-    let plan = plan(options, &config)?;
+    let plan = plan_of(options, &config)?;
     config.entrance = entrance(config.entrance, &plan)?;
     if options.update_snapshots && config.snapshot_test.is_empty() {
         return Err(config::Error::Invalid {
@@ -156,7 +156,12 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
     })
 }
 
-fn plan(options: &Options, config: &Config) -> Result<Plan, Error> {
+/// What the project's manifests and the options come to.
+pub fn plan(options: &Options) -> Result<Plan, Error> {
+    plan_of(options, &options.read_config()?)
+}
+
+fn plan_of(options: &Options, config: &Config) -> Result<Plan, Error> {
     let overlays = options.overlays.iter().map(|directory| manifests::read_overlay(directory));
     let mut manifests = manifests::read_dir(&options.root.join(&config.manifests))?;
     for manifest in &mut manifests {
