@@ -321,7 +321,7 @@ fn with_every_port_taken() {
     project.expect(
         &output,
         3,
-        &["no port of 127.0.0.1 can be used for redis-0 port 6379", "15000 to 31999", "ss -ltnp"],
+        &["no free port on 127.0.0.1 for redis-0 port 6379", "15000 to 31999", "ss -ltnp"],
     );
 }
 

@@ -25,7 +25,7 @@ fn only_the_chosen_checks_run() {
 }
 
 #[rstest]
-#[case::is_none("tets(redis)", 2, &["--filter tets(redis) is no filterset", "nexte.st"])]
+#[case::is_none("tets(redis)", 2, &["--filter tets(redis) is not a valid filterset", "nexte.st"])]
 #[case::chooses_nothing("test(of_nothing)", 5, &["it selected no test", "check its filters"])]
 fn a_filter_that_makes_no_sense(#[case] filter: &str, #[case] code: i32, #[case] phrases: &[&str]) {
     let (bench, id) = (Bench::of(SMALL), unique("filter"));

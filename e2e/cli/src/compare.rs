@@ -6,7 +6,7 @@ use anyhow::Result;
 use e2e_report::compare;
 use e2e_run::{
     exit::ExitCode,
-    run::several::{self, COMPARISON_HTML, COMPARISON_MARKDOWN},
+    run::comparison::{self, COMPARISON_HTML, COMPARISON_MARKDOWN},
 };
 
 use crate::options::{project, run_directory};
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         let runs = side.split(',').filter(|run| !run.is_empty());
         sides.push(runs.map(|run| run_directory(Some(Path::new(run)))).collect::<Result<Vec<_>>>()?);
     }
-    let (comparison, directory) = several::compare(&project(), &sides)?;
+    let (comparison, directory) = comparison::compare(&project(), &sides)?;
     match args.format {
         Format::Markdown => print!("{}", std::fs::read_to_string(directory.join(COMPARISON_MARKDOWN))?),
         Format::Json => println!("{}", serde_json::to_string_pretty(&comparison)?),

@@ -5,7 +5,7 @@ use e2e_report::report::summary;
 use e2e_run::{
     exit::ExitCode,
     progress::{Progress, wants_colour},
-    run::{Options, Outcome, several},
+    run::{Options, Outcome, comparison},
 };
 
 use crate::{
@@ -68,7 +68,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let targets = args.system.targets();
     let repeat = args.repeat.unwrap_or(if targets.len() > 1 { REPEAT } else { 1 });
     if targets.len() > 1 || repeat > 1 {
-        return in_turns(args, &options, repeat, &progress);
+        return alternate(args, &options, repeat, &progress);
     }
     let outcome = block_on(e2e_run::run::run(options, &progress))??;
     show(&outcome, args.format, &progress)?;
@@ -79,7 +79,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 const REPEAT: u32 = 3;
 
 /// Several runs, alternating between targets, and their comparison.
-fn in_turns(args: &Args, options: &Options, repeat: u32, progress: &Progress) -> Result<ExitCode> {
+fn alternate(args: &Args, options: &Options, repeat: u32, progress: &Progress) -> Result<ExitCode> {
     let show = |outcome: &Outcome| {
         if let Some(report) = &outcome.report {
             let summary = summary::render(report, &progress.elapsed(), wants_colour());
@@ -91,14 +91,14 @@ fn in_turns(args: &Args, options: &Options, repeat: u32, progress: &Progress) ->
             say_where(outcome);
         }
     };
-    let compared = block_on(several::in_turns(options, args.system.targets(), repeat, progress, &show))??;
+    let compared = block_on(comparison::alternate(options, args.system.targets(), repeat, progress, &show))??;
     match args.format {
         Format::Json => println!("{}", serde_json::to_string_pretty(&compared.comparison)?),
         Format::Text => {
-            print!("\n{}", std::fs::read_to_string(compared.directory.join(several::COMPARISON_MARKDOWN))?);
+            print!("\n{}", std::fs::read_to_string(compared.directory.join(comparison::COMPARISON_MARKDOWN))?);
         }
     }
-    eprintln!("comparison: {}", compared.directory.join(several::COMPARISON_HTML).display());
+    eprintln!("comparison: {}", compared.directory.join(comparison::COMPARISON_HTML).display());
     Ok(compared.exit)
 }
 

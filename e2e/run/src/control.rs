@@ -1,4 +1,4 @@
-//! Answers what the suites ask of the run, such as a probe inside a container. Main type: [`Server`].
+//! Serves the suites' requests to the run, such as a probe inside a container. Main type: [`Server`].
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -22,18 +22,18 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::provider::{Provider, pods::PodSpec};
 
-/// What the server answers from.
+/// The state behind the answers.
 pub(crate) struct Answers {
     pub(crate) provider: Arc<Provider>,
     pub(crate) pods: Vec<PodSpec>,
     pub(crate) snapshot: watch::Receiver<Snapshot>,
-    /// Where this program looks after the pods.
+    /// If this program manages the pods.
     pub(crate) restarter: Option<Restarter>,
-    /// What a suite says about how it goes.
+    /// The suites' progress.
     pub(crate) progress: watch::Sender<String>,
-    /// How many agents make a load that comes from inside.
+    /// Number of agents for a load from inside.
     pub(crate) agents: u32,
-    /// Set to ask the run to end.
+    /// Set to end the run.
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) token: String,
 }
@@ -41,7 +41,7 @@ pub(crate) struct Answers {
 /// Answers until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
-    /// Where it listens, on the loopback address.
+    /// Its address, on loopback.
     pub(crate) address: SocketAddr,
     task: JoinHandle<()>,
 }
@@ -61,7 +61,7 @@ impl Server {
             .layer(middleware::from_fn_with_state(Arc::clone(&answers), authorise))
             .with_state(answers);
         let task = tokio::spawn(async move {
-            // Ends when the listener fails, which it does not while the process lives.
+            // Runs as long as the process: the listener does not fail.
             let _ = axum::serve(listener, router).await;
         });
         Ok(Self { address, task })
@@ -74,7 +74,7 @@ impl Drop for Server {
     }
 }
 
-/// Every process of this machine can connect, so the token that only this user can read decides.
+/// Every local process can connect, so access requires the token, which only this user can read.
 async fn authorise(State(answers): State<Arc<Answers>>, request: Request, next: Next) -> Result<Response, StatusCode> {
     let expected = format!("Bearer {}", answers.token);
     match request.headers().get(header::AUTHORIZATION) {
@@ -125,13 +125,13 @@ async fn restart(
     Json(RestartOrder { pod, container, spare_ms }): Json<RestartOrder>,
 ) -> Result<(), (StatusCode, String)> {
     let restarter = answers.restarter.as_ref().ok_or_else(|| {
-        let text = "a cluster restarts its containers by itself; docker and local can be asked to";
+        let text = "only docker and local restart containers on request; a cluster decides itself";
         (StatusCode::NOT_IMPLEMENTED, text.to_owned())
     })?;
-    // Init containers run once and are none of them.
+    // Init containers run once and do not count.
     let is_there = answers.pods.iter().any(|spec| spec.name == pod && spec.container(&container).is_some());
     if !is_there {
-        return Err((StatusCode::NOT_FOUND, format!("there is no container {pod}/{container}")));
+        return Err((StatusCode::NOT_FOUND, format!("no such container: {pod}/{container}")));
     }
     restarter.restart(Restart { pod, container, spare: Duration::from_millis(spare_ms) });
     Ok(())

@@ -10,13 +10,13 @@ pub enum ExitCode {
     Fail = 1,
     /// The input is wrong: a flag, `e2e.toml`, a manifest.
     BadInput = 2,
-    /// The environment could not be brought up, or not be removed: no engine, no image, no binary, no port, no disk.
+    /// The system could not be brought up or removed: no engine, image, binary, port or disk space.
     NotUp = 3,
     /// A signal stopped the run; everything that was started has been removed.
     Interrupted = 4,
     /// Something that should have been measured was not.
     Incomplete = 5,
-    /// Of `doctor`: the probe fails and no single cause explains it. With [`Fail`](Self::Fail) the cause is known.
+    /// `doctor` only: a probe fails and no single cause explains it. With [`Fail`](Self::Fail) the cause is known.
     Unexplained = 6,
 }
 

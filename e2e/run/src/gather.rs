@@ -1,4 +1,4 @@
-//! What is gathered before anything is torn down, as files in `evidence/`. Main functions: [`watch_resources`], [`gather`].
+//! Gathers evidence into `evidence/` before teardown. Main functions: [`watch_resources`], [`gather`].
 
 mod meter;
 
@@ -21,7 +21,7 @@ use crate::provider::{Provider, pods::PodSpec};
 
 pub use self::meter::Meter;
 
-/// Once a second: a load of a minute gives sixty points, and reading them costs a container engine about 2 ms per container.
+/// Once a second: sixty points per minute of load, at a cost of about 2 ms per container and reading on a container engine.
 const PERIOD: Duration = Duration::from_secs(1);
 
 async fn sample_of(provider: &Provider) -> Sample {
@@ -37,7 +37,7 @@ pub(crate) struct ResourceWatch {
     tasks: [JoinHandle<()>; 2],
 }
 
-/// Starts to sample what every pod uses, and how far bounded resources are used up.
+/// Starts sampling the usage of every pod and of bounded resources.
 pub(crate) fn watch_resources(provider: Arc<Provider>, meters: Vec<Meter>, pods: Vec<PodSpec>) -> ResourceWatch {
     let samples = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&samples);
@@ -65,7 +65,7 @@ pub(crate) fn watch_resources(provider: Arc<Provider>, meters: Vec<Meter>, pods:
     ResourceWatch { samples, saturation, tasks: [usage, metering] }
 }
 
-/// Where each replica of a meter's component is reached.
+/// The addresses of the replicas of a meter's component.
 fn addresses(provider: &Provider, meter: &Meter, pods: &[PodSpec]) -> Vec<(Meter, String, SocketAddr)> {
     let replicas = provider.replicas(&meter.component, pods).into_iter();
     replicas.filter_map(|replica| Some((meter.clone(), replica.name, replica.ports.first()?.address))).collect()
@@ -102,7 +102,7 @@ impl Drop for ResourceWatch {
     }
 }
 
-/// Writes statuses, resources and logs. Secret texts are replaced in logs: a component may print what it was given.
+/// Writes statuses, resources and logs. Secrets are replaced in logs, because a component may print them.
 pub(crate) async fn gather(
     provider: &Provider,
     snapshot: &Snapshot,
@@ -128,7 +128,7 @@ pub(crate) async fn gather(
     Ok(())
 }
 
-/// Replaces secret texts in everything that a report is made from: a probe's body or a test's output may hold one.
+/// Replaces secrets in all files behind the report: a probe's body or a test's output may contain one.
 pub(crate) fn scrub(directory: &RunDir, secrets: &[String]) -> Result<(), run_dir::Error> {
     for folder in [run_dir::RESULTS, EVIDENCE] {
         for entry in std::fs::read_dir(directory.join(folder)).into_iter().flatten().flatten() {
@@ -139,7 +139,7 @@ pub(crate) fn scrub(directory: &RunDir, secrets: &[String]) -> Result<(), run_di
 }
 
 fn scrub_file(directory: &RunDir, path: &std::path::Path, secrets: &[String]) -> Result<(), run_dir::Error> {
-    // What is not text was written by nobody here and is left alone.
+    // Files that are not text are not ours.
     let Ok(text) = std::fs::read_to_string(path) else { return Ok(()) };
     let redacted = redact(&text, secrets);
     if redacted != text {

@@ -1,4 +1,4 @@
-//! The machine that runs this. Main functions: [`host`], [`machine`].
+//! The local machine. Main functions: [`host`], [`machine`].
 
 use e2e_report::{evidence::Machine, request::Host};
 
@@ -18,8 +18,8 @@ pub(crate) fn kernel() -> String {
     format!("{} {}", name.sysname().to_string_lossy(), name.release().to_string_lossy())
 }
 
-/// How busy this machine has been since it started, whoever with: time that its hypervisor gave to others counts, since nobody here
-/// could use it. Nothing where there is no `/proc`.
+/// How busy this machine has been since boot, including time stolen by its hypervisor, which was unusable here. `None` without
+/// `/proc`.
 pub(crate) fn machine() -> Option<Machine> {
     let stat = std::fs::read_to_string("/proc/stat").ok()?;
     let (ticks, cpus) = (busy_ticks(&stat)?, cpus(&stat));
@@ -38,7 +38,7 @@ fn busy_ticks(stat: &str) -> Option<u64> {
         .sum()
 }
 
-/// The processors that the line of all is about, which may be more than this process may use.
+/// The machine's processors, possibly more than this process may use.
 fn cpus(stat: &str) -> u64 {
     let is_one =
         |line: &&str| line.strip_prefix("cpu").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));

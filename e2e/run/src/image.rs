@@ -1,4 +1,4 @@
-//! Makes sure that images are in a Docker engine: already there, or else pulled, or else made here by a [`Recipe`].
+//! Provides images to a Docker engine: present, else pulled, else built from a [`Recipe`].
 //! Main function: [`ensure`].
 
 mod cargo;
@@ -29,21 +29,21 @@ pub use process::Failed;
 pub use recipe::{AGENT_IMAGE, Recipe, Recipes, SANDBOX_IMAGE};
 pub(crate) use sandbox::{SANDBOX_VOLUMES, volume_path};
 
-/// How an image came to be there, and what that took.
+/// How an image was provided, and how long it took.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// The image's name, as it was asked for.
+    /// The image's name, as requested.
     pub image: String,
     /// What was done.
     pub how: How,
-    /// How long it took, waiting for the images that it needs included.
+    /// How long it took, including waiting for the images it needs.
     pub took: Duration,
 }
 
 /// What was done for an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
-    /// Nothing: the engine had it, and its recipe has not changed since.
+    /// Nothing: the engine had it, and its recipe is unchanged.
     Present,
     /// A registry had it.
     Pulled,
@@ -51,14 +51,14 @@ pub enum How {
     Made,
 }
 
-/// What happens to an image, for people who wait.
+/// Progress of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A registry is asked for it.
+    /// It is being pulled.
     Pulling(String),
-    /// Its recipe is followed.
+    /// It is being built.
     Making(String),
-    /// The engine has an image of this name that was neither pulled nor made by its recipe; it is used as it is.
+    /// The engine has an image of this name that its recipe did not build; it is used unchanged.
     Foreign(String),
     /// A line that a recipe printed.
     Line {
@@ -67,18 +67,18 @@ pub enum Event {
         /// The line, without its end.
         line: String,
     },
-    /// It is there.
+    /// It is present.
     Done(Outcome),
 }
 
 /// Where [`ensure`] reports to.
 pub type Progress<'a> = &'a (dyn Fn(Event) + Sync);
 
-/// Makes sure that `images` are in the engine, at the same time where they do not need each other.
+/// Provides `images` to the engine, concurrently unless they need each other.
 ///
-/// An image that the engine has is left alone, unless this function made it and its recipe's content has changed since: then
-/// it is made again. Paths in recipes start at `root`. Returns an outcome for every image of `images` and for every image
-/// that had to be there to make one of them, those first that others need.
+/// An image that the engine has is left alone, unless this function built it and its recipe's content has changed since: then it is
+/// rebuilt. Paths in recipes are relative to `root`. Returns an outcome for every image of `images` and for every image needed to
+/// build them, dependencies first.
 pub async fn ensure(
     docker: &Docker,
     images: &[String],
@@ -106,14 +106,14 @@ pub async fn ensure(
     if failures.is_empty() { Ok(outcomes) } else { Err(Error::Missing(failures)) }
 }
 
-/// Those of the images that the engine has.
+/// The images that the engine has.
 pub(crate) async fn present(docker: &Docker, images: &[String]) -> Result<Vec<String>, Error> {
     let looks =
         try_join_all(images.iter().map(|image| engine::inspect(docker, image))).await.map_err(Error::NoEngine)?;
     Ok(images.iter().zip(looks).filter(|(_, found)| found.is_some()).map(|(image, _)| image.clone()).collect())
 }
 
-/// One run of [`ensure`]. Every image has a cell, so that two images that need a third one wait for the same work.
+/// One call of [`ensure`]. Every image has a cell, so that two images that need a third one share its work.
 struct Work<'a> {
     docker: &'a Docker,
     recipes: &'a Recipes,
@@ -124,7 +124,7 @@ struct Work<'a> {
     cells: BTreeMap<&'a str, OnceCell<Result<Outcome, Failure>>>,
 }
 
-/// What a recipe comes to: the content that its image is made from.
+/// The content that a recipe builds its image from.
 enum Content {
     /// A program that writes a root filesystem to its standard output.
     Script(PathBuf),
@@ -135,7 +135,7 @@ enum Content {
 }
 
 impl Work<'_> {
-    /// Brings one image, and before it those that it needs. Whether that went well; the cell holds the rest.
+    /// Provides one image after those it needs. Returns whether that succeeded; the cell holds the rest.
     fn provide<'s>(&'s self, image: &'s str) -> BoxFuture<'s, bool> {
         let work = move || async move {
             let start = Instant::now();
@@ -152,7 +152,7 @@ impl Work<'_> {
         async move { self.cells[image].get_or_init(work).await.is_ok() }.boxed()
     }
 
-    /// Present, else pulled, else made. Why it was not pulled goes to `pull`, for the error if the rest fails too.
+    /// Present, else pulled, else built. `pull` receives the reason for a failed pull, for the error if the build fails too.
     async fn find_or_make(&self, image: &str, pull: &mut Option<Refusal>) -> Result<How, Cause> {
         let present = engine::inspect(self.docker, image).await?;
         let recipe = self.recipes.0.get(image);
@@ -205,7 +205,7 @@ impl Work<'_> {
         }
     }
 
-    /// What an image is made from, and a digest of it and of what the images that it needs are made from.
+    /// An image's content, and a digest over it and the content of the images it needs.
     fn content<'s>(&'s self, recipe: &'s Recipe) -> BoxFuture<'s, Result<(Content, String), Cause>> {
         async move {
             match recipe {
@@ -238,7 +238,7 @@ impl Work<'_> {
         Ok((Content::Context(tar), digest))
     }
 
-    /// One call of cargo builds the binaries of all images: several would only wait for each other's lock.
+    /// A single call of cargo builds the binaries of all images: parallel ones would wait for each other's lock.
     async fn binary(&self, package: &str) -> Result<PathBuf, Cause> {
         let build = || async { cargo_binaries(self.root, &self.packages, &|line| self.line("cargo", line)).await };
         let binaries = self.binaries.get_or_init(build).await.as_ref().map_err(|error| Cause::Cargo(error.clone()))?;

@@ -1,4 +1,4 @@
-//! One run from manifests to report: providers make a plan run, suites run against it, evidence is gathered, a report is written.
+//! One run from manifests to report: a provider runs the plan, suites test it, evidence is gathered, a report is written.
 //! Main function: [`run::run`].
 
 pub mod config;

@@ -1,9 +1,9 @@
-//! What another program says, line by line. Main function: [`each`].
+//! Reads another program's output line by line. Main function: [`each`].
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 
-/// Hands over each line of a stream until its end, without what white space it ends with. What is no UTF-8 is replaced: a stream
-/// that nobody reads any more would stop who writes it.
+/// Passes on each line of a stream until its end, without trailing white space. Invalid UTF-8 is replaced rather than an error,
+/// because an unread stream would block its writer.
 pub(crate) async fn each(stream: Option<impl AsyncRead + Unpin>, mut on_line: impl FnMut(&str)) {
     let Some(stream) = stream else { return };
     let (mut stream, mut bytes) = (BufReader::new(stream), Vec::new());

@@ -1,4 +1,4 @@
-//! What a person who waits sees: bars on a terminal, plain lines elsewhere, always on standard error. Main type: [`Progress`].
+//! Progress on standard error: bars on a terminal, plain lines elsewhere. Main type: [`Progress`].
 
 use std::{
     collections::BTreeMap,
@@ -8,17 +8,17 @@ use std::{
 };
 
 use e2e_kubelet::snapshot::Snapshot;
-use e2e_plan::duration::human;
+use e2e_plan::{duration::human, words::counted};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-/// After so long a silence people ask themselves whether anything still goes on.
+/// A longer silence looks like a hang.
 const SILENCE: Duration = Duration::from_secs(15);
 
-/// Shows what happens.
+/// Shows progress.
 #[derive(Debug)]
 pub struct Progress {
     started: Instant,
-    /// When a line was printed last.
+    /// Time of the last line.
     said: Mutex<Instant>,
     bars: Option<MultiProgress>,
     pods: Mutex<BTreeMap<String, (ProgressBar, String)>>,
@@ -33,12 +33,12 @@ impl Progress {
         Self { started, said: Mutex::new(started), bars, pods: Mutex::default(), live: Mutex::default() }
     }
 
-    /// One line that stays. A panic when nobody can read it any more, which ends a run as it does other programs.
+    /// Prints a permanent line. Panics if standard error is closed, which ends a run like any other program.
     pub fn line(&self, text: impl AsRef<str>) {
         self.plain(&self.timed(text.as_ref()));
     }
 
-    /// The same for what is said while things are removed, which goes on whether somebody can read it or not.
+    /// The same during removal, which continues even if standard error is closed.
     pub fn parting_line(&self, text: impl AsRef<str>) {
         let line = self.timed(text.as_ref());
         let write = || {
@@ -54,7 +54,7 @@ impl Progress {
         format!("[{:>6.1} s] {text}", self.started.elapsed().as_secs_f64())
     }
 
-    /// One line that stays, as it is.
+    /// Prints a permanent line verbatim.
     pub fn plain(&self, line: &str) {
         *self.said.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         match &self.bars {
@@ -63,7 +63,7 @@ impl Progress {
         }
     }
 
-    /// The state of every pod; a line, or a change of its bar, for each one that changed.
+    /// Shows the pods that changed: a line each, or an update of their bars.
     pub fn pods(&self, snapshot: &Snapshot) {
         let mut known = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
         for (name, pod) in &snapshot.pods {
@@ -72,7 +72,10 @@ impl Progress {
                 (false, true) => "started".to_owned(),
                 (false, false) => pod.status.clone(),
             };
-            let restarts = if pod.restarts > 0 { format!(", {} restarts", pod.restarts) } else { String::new() };
+            let restarts = match pod.restarts {
+                0 => String::new(),
+                restarts => format!(", {}", counted(u64::from(restarts), "restart")),
+            };
             let text = format!("{name:<14} {state}{restarts}");
             let (bar, last) = known.entry(name.clone()).or_insert_with(|| (self.spinner(), String::new()));
             if *last != text {
@@ -88,14 +91,14 @@ impl Progress {
         }
     }
 
-    /// Takes the pods' bars away.
+    /// Removes the pods' bars.
     pub fn pods_done(&self) {
         for (bar, _) in std::mem::take(&mut *self.pods.lock().unwrap_or_else(PoisonError::into_inner)).into_values() {
             bar.finish();
         }
     }
 
-    /// A figure that changes: rate and errors during a load.
+    /// Updates the live figure: rate and errors during a load.
     pub fn live(&self, text: &str) {
         if self.bars.is_none() {
             return self.line(text);
@@ -104,8 +107,7 @@ impl Progress {
         live.get_or_insert_with(|| self.spinner()).set_message(text.to_owned());
     }
 
-    /// What a long step is at, such as a build: a line that changes on a terminal, and elsewhere a line whenever nothing was said
-    /// for a while.
+    /// Progress of a long step, such as a build: a changing line on a terminal, elsewhere a line after each longer silence.
     pub fn step(&self, text: &str) {
         let silent = || self.said.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
         if self.bars.is_some() || silent() >= SILENCE {
@@ -113,14 +115,14 @@ impl Progress {
         }
     }
 
-    /// Takes the changing figure away.
+    /// Removes the live figure.
     pub fn live_done(&self) {
         if let Some(bar) = self.live.lock().unwrap_or_else(PoisonError::into_inner).take() {
             bar.finish_and_clear();
         }
     }
 
-    /// How long it has been.
+    /// Time since the start.
     pub fn elapsed(&self) -> String {
         human(self.started.elapsed())
     }
@@ -136,7 +138,7 @@ impl Progress {
     }
 }
 
-/// Whether standard output is a terminal that wants colour (<https://no-color.org>).
+/// Whether standard output is a terminal and colour is not disabled (<https://no-color.org>).
 pub fn wants_colour() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }

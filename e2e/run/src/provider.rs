@@ -1,4 +1,4 @@
-//! What runs a plan: containers or processes. Main type: [`Provider`].
+//! Runs a plan as containers, processes or pods of a cluster. Main type: [`Provider`].
 
 mod accept;
 mod balancer;
@@ -34,7 +34,7 @@ use crate::host;
 
 pub(crate) use self::parent::end_with_parent;
 
-/// The pods of one run, wherever they run. One variant per target; `match` finds every place that a new one concerns.
+/// The pods of one run. One variant per target, so that `match` finds every place a new target affects.
 #[derive(Debug)]
 pub(crate) enum Provider {
     /// Containers.
@@ -45,7 +45,7 @@ pub(crate) enum Provider {
     K8s(K8sPods),
 }
 
-/// Why a system could not be brought up. Each message says what was tried and what to do next.
+/// Why a system could not be brought up. Each message says what failed and what to do next.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No Docker engine answers.
@@ -54,10 +54,10 @@ pub enum Error {
         /// What was tried.
         reason: String,
     },
-    /// The engine refused something.
+    /// The engine rejected a request.
     #[error("the Docker engine could not {action} {name}: {reason}")]
     Engine {
-        /// What was asked for, as a verb phrase.
+        /// The request, as a verb phrase.
         action: &'static str,
         /// The thing.
         name: String,
@@ -75,20 +75,20 @@ pub enum Error {
         reason: String,
     },
     /// A sandbox is unusable.
-    #[error("the sandbox of {pod} cannot be used: {reason}")]
+    #[error("the sandbox of {pod} is unusable: {reason}")]
     Sandbox {
         /// The pod.
         pod: String,
         /// Why.
         reason: String,
     },
-    /// An image is nowhere.
+    /// Missing images.
     #[error(transparent)]
     Image(#[from] crate::image::Error),
     /// A binary of the workspace could not be built.
     #[error(transparent)]
     Cargo(#[from] crate::image::CargoError),
-    /// No program stands for an image.
+    /// No local program replaces an image.
     #[error(transparent)]
     Program(#[from] local::ProgramError),
     /// A process could not be started.
@@ -108,13 +108,13 @@ pub enum Error {
         reason: String,
     },
     /// Only a cluster has agents of its own.
-    #[error("on this target the load comes from this machine; leave --load-from inside out, or use --target k8s")]
+    #[error("on this target the load comes from this machine; drop --load-from inside, or use --target k8s")]
     LoadFromHost,
     /// A cluster cannot be used.
     #[error(transparent)]
     Cluster(#[from] k8s::Error),
     /// A port is taken.
-    #[error("no port of 127.0.0.1 can be used for {what}: {reason}; `ss -ltnp` shows who listens")]
+    #[error("no free port on 127.0.0.1 for {what}: {reason}; `ss -ltnp` shows the listeners")]
     Port {
         /// What it is for.
         what: String,
@@ -122,15 +122,15 @@ pub enum Error {
         reason: String,
     },
     /// A file cannot be written.
-    #[error("cannot write {}: {reason}; check the disk's room and the directory's permissions", path.display())]
+    #[error("cannot write {}: {reason}; check disk space and the directory's permissions", path.display())]
     File {
         /// The file.
         path: PathBuf,
         /// The system's words.
         reason: String,
     },
-    /// Somebody asked for a pod that is not there.
-    #[error("there is no pod or container {pod}")]
+    /// An unknown pod.
+    #[error("no such pod or container: {pod}")]
     NoSuchPod {
         /// Its name.
         pod: String,
@@ -183,7 +183,7 @@ impl Provider {
         endpoints
     }
 
-    /// How this machine reaches pods, where all are reached in the same way.
+    /// How this machine reaches pods, if the same for all.
     fn path(&self) -> &'static str {
         match self {
             Self::Docker(pods) => pods.path(),
@@ -220,7 +220,7 @@ impl Provider {
         }
     }
 
-    /// What each pod uses now, and how busy the machines are that run them. What cannot be measured is left out.
+    /// Current usage of each pod and load of their machines. Omits what cannot be measured.
     pub(crate) async fn usage(&self) -> (BTreeMap<String, Usage>, BTreeMap<String, Machine>) {
         let this_machine = || host::machine().map(|machine| ("this machine".to_owned(), machine)).into_iter().collect();
         match self {
@@ -231,7 +231,7 @@ impl Provider {
         }
     }
 
-    /// How often each pod with a CPU limit was held back; pods of which nothing is known are left out.
+    /// How often each pod with a CPU limit was throttled; pods without data are omitted.
     pub(crate) async fn throttling(&self) -> BTreeMap<String, Throttling> {
         match self {
             Self::Docker(pods) => pods.throttling().await,
@@ -250,7 +250,7 @@ impl Provider {
         }
     }
 
-    /// Lets agents where the system runs make a load; `watch` sees how it goes.
+    /// Generates a load with agents inside the target; `watch` receives its progress.
     pub(crate) async fn load(
         &self,
         agents: u32,
@@ -263,7 +263,7 @@ impl Provider {
         }
     }
 
-    /// What the cluster says of itself and of the run, and its objects by kind; nothing on other targets.
+    /// The cluster's account of itself and the run, and its objects by kind; `None` on other targets.
     pub(crate) async fn cluster(&self) -> Option<(Cluster, BTreeMap<&'static str, serde_json::Value>)> {
         match self {
             Self::K8s(pods) => Some(pods.evidence().await),
@@ -271,7 +271,7 @@ impl Provider {
         }
     }
 
-    /// A pod became ready or ceased to be: Services with several replicas follow where the target allows.
+    /// A pod's readiness changed: Services with several replicas follow, if the target allows.
     pub(crate) fn set_ready(&self, pod: &str, ready: bool) {
         match self {
             // For this machine's connections: the engine's DNS keeps every replica.
@@ -282,7 +282,7 @@ impl Provider {
         }
     }
 
-    /// Makes in the background what later starts will need, so that they need not wait for it.
+    /// Prepares in the background what later starts need.
     pub(crate) async fn prepare_ahead(&self) {
         match self {
             Self::Docker(pods) => pods.prepare_ahead().await,
@@ -300,9 +300,9 @@ impl Provider {
     }
 }
 
-/// What a cluster does by itself is not asked of it here; see [`crate::run`], which runs no node for it.
+/// A cluster starts its own pods; see [`crate::run`], which runs no node for it.
 fn by_the_cluster() -> Error {
-    Error::NoSuchPod { pod: "that this program may start: the cluster does that".to_owned() }
+    Error::NoSuchPod { pod: "a cluster starts its own pods".to_owned() }
 }
 
 impl Runtime for Provider {

@@ -2,6 +2,7 @@
 
 mod bring_up;
 mod collect;
+pub mod comparison;
 mod error;
 mod examine;
 mod keeper;
@@ -9,7 +10,6 @@ mod main;
 mod nextest;
 mod place;
 mod prepare;
-pub mod several;
 mod suites;
 mod system;
 
@@ -29,7 +29,7 @@ use e2e_report::{
 };
 use futures_util::FutureExt;
 
-use self::{bring_up::Up, place::LaidOut, prepare::Prepared, system::System};
+use self::{bring_up::Up, place::Early, prepare::Prepared, system::System};
 use crate::{
     config::{self, Config},
     exit::ExitCode,
@@ -48,19 +48,19 @@ pub use self::{
 /// What to run and how.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The project's root: paths of the configuration start here.
+    /// The project's root; the configuration's paths are relative to it.
     pub root: PathBuf,
-    /// The configuration; `.config/e2e.toml` below the root unless set.
+    /// The configuration file; by default `.config/e2e.toml` below the root.
     pub config: Option<PathBuf>,
-    /// Where runs are kept; `e2e` in cargo's target directory unless set.
+    /// Directory for runs; by default `e2e` in cargo's target directory.
     pub runs: Option<PathBuf>,
-    /// Where; `None` takes docker when an engine answers, else local.
+    /// The target; `None` picks docker if an engine answers, else local.
     pub target: Option<Target>,
-    /// How many agents make a load that comes from inside.
+    /// Number of agents for a load from inside.
     pub agents: u32,
-    /// Whether the load comes from this machine; from inside where there can be agents unless set.
+    /// Whether the load comes from this machine; by default it comes from inside if the target supports agents.
     pub load_from_host: Option<bool>,
-    /// On docker, publish ports and reach pods through them although this machine routes to pods, as clients elsewhere have to.
+    /// On docker, reach pods through published ports even if this machine routes to them, as remote clients must.
     pub published_ports: bool,
     /// Which cluster, for the target k8s.
     pub cluster: k8s::Options,
@@ -78,14 +78,14 @@ pub struct Options {
     pub duration: Option<Duration>,
     /// Overrides each scenario's seed.
     pub seed: Option<u64>,
-    /// Only the checks that match, in nextest's language of filtersets; all of them unless set.
+    /// A nextest filterset that selects checks; all of them by default.
     pub filter: Option<String>,
-    /// Accept the snapshot as it is now.
+    /// Overwrite the snapshot.
     pub update_snapshots: bool,
-    /// Only bring the system up, or also run the suites.
+    /// Whether to run the suites after bring-up.
     pub suites: bool,
-    /// Leave the system up at the end, until somebody stops it. What is said from then on goes to [`HELD_LOG`] in the run
-    /// directory, so that a pipe to which the start was written can end.
+    /// Keep the system up at the end until it is stopped. Further output goes to [`HELD_LOG`] in the run directory, so that a pipe
+    /// on standard output can close.
     pub hold: bool,
     /// The run's id; a new one unless set.
     pub run_id: Option<String>,
@@ -118,7 +118,7 @@ impl Options {
         }
     }
 
-    /// The same run, which ends only when everything of it is gone: for runs that are measured one after the other.
+    /// The same run, waiting for its complete removal: for runs measured one after the other.
     #[must_use]
     pub fn waiting(mut self) -> Self {
         self.cluster.wait = true;
@@ -133,13 +133,13 @@ impl Options {
         }
     }
 
-    /// The configuration, as errors name it from the project's root.
+    /// Reads the configuration; errors name it relative to the project's root.
     pub fn read_config(&self) -> Result<Config, config::Error> {
         let path = self.config.clone().unwrap_or_else(|| self.root.join(".config/e2e.toml"));
         Config::read(&path, path.strip_prefix(&self.root).unwrap_or(&path))
     }
 
-    /// Whether the manifests run as they are and all checks run, which is what snapshots are about.
+    /// Whether unchanged manifests run all checks, as snapshots require.
     fn is_unchanged(&self) -> bool {
         self.overlays.is_empty()
             && self.sets.is_empty()
@@ -152,20 +152,20 @@ impl Options {
 /// How a run ended.
 #[derive(Debug)]
 pub struct Outcome {
-    /// For the process.
+    /// Exit code of the process.
     pub exit: ExitCode,
-    /// Where everything is.
+    /// The run directory.
     pub directory: RunDir,
-    /// The report; absent when the suites were not asked for.
+    /// The report; `None` without suites.
     pub report: Option<Report>,
-    /// The difference to the snapshot, when there is one.
+    /// The difference to the snapshot, if any.
     pub snapshot_difference: Option<String>,
 }
 
-/// Runs everything and removes what was started, whatever happens in between: success, failure, a panic, SIGINT or SIGTERM.
+/// Runs everything and removes what was started, after success, failure, a panic, SIGINT or SIGTERM alike.
 pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error> {
     let started = Instant::now();
-    // Before anything is made: from here on a signal ends the run in order.
+    // Before anything is created: from here on a signal ends the run cleanly.
     let signal = Signal::install().map_err(Error::Signals)?;
     let prepared = signal.or(prepare::prepare(&options, progress)).await.ok_or(Error::NotStarted)??;
 
@@ -199,14 +199,14 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error
         let directory = prepared.directory.clone();
         Outcome { exit: ExitCode::Pass, directory, report: None, snapshot_difference: None }
     } else {
-        // What was measured is told, whatever became of the removal.
+        // Report the measurements even if the removal failed.
         finish(&prepared, &options, &signal, started, up).await?
     };
     removed.map(|()| outcome)
 }
 
-/// Builds what the suites run and what the system runs, side by side since they do not wait for one another, and makes the place
-/// for the system's pods. Returns it with the moment from which on the bring-up counts.
+/// Builds the suites and the system concurrently, and creates the provider. Returns it with the moment from which the bring-up
+/// counts.
 async fn provide(
     prepared: &Prepared,
     options: &Options,
@@ -220,20 +220,20 @@ async fn provide(
         }
         Ok(())
     };
-    let built = async { tokio::try_join!(place::stock(prepared, progress), suites) };
+    let built = async { tokio::try_join!(place::supply(prepared, progress), suites) };
     let built = async { signal.or(built).await.ok_or_else(|| prepared.interrupted())? };
-    // A panic of the one must not cut the other short.
-    let (built, laid_out) = tokio::join!(caught(built), place::lay_out(prepared, signal, progress));
-    let ((programs, ()), laid_out) = (built.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?, laid_out?);
+    // A panic in one must not cut the other short.
+    let (built, early) = tokio::join!(caught(built), place::provide_early(prepared, signal, progress));
+    let ((programs, ()), early) = (built.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?, early?);
     let now = Instant::now();
-    Ok(match laid_out {
-        // That counts, although it went on beside what does not.
-        Some(LaidOut { provider, took }) => (provider, now.checked_sub(took).unwrap_or(now)),
+    Ok(match early {
+        // Its time counts, although it overlapped with work that does not.
+        Some(Early { provider, took }) => (provider, now.checked_sub(took).unwrap_or(now)),
         None => (place::provide(prepared, &programs).await?, now),
     })
 }
 
-/// Of two errors, the one that leaves something behind; the other one is said before it, unless it claims the contrary.
+/// Of two errors, returns the one that leaves something behind, and prints the other unless it claims the contrary.
 fn both(error: Error, removed: Result<(), Error>, progress: &Progress) -> Error {
     let Err(removed) = removed else { return error };
     if !matches!(error, Error::Interrupted { .. }) {
@@ -256,12 +256,12 @@ async fn work(
         let odd = match up {
             Up::Ready | Up::Unready => suites::run(system, prepared, signal, progress).await?,
             Up::Stuck => {
-                progress.line("the suites are not run: there is no whole system to test");
+                progress.line("skipping the suites: the system is not complete");
                 None
             }
         };
         if let Some(odd) = &odd {
-            progress.line(format!("`{}` did not end as it should: {}; {}", odd.command, odd.reason, odd.remedy));
+            progress.line(format!("`{}` ended abnormally: {}; {}", odd.command, odd.reason, odd.remedy));
         }
         signal.or(collect::gather(system, prepared, progress)).await.ok_or_else(interrupted)??;
         if let Some(odd) = &odd {
@@ -276,12 +276,12 @@ async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Box<dyn Any + Sen
     AssertUnwindSafe(work).catch_unwind().await
 }
 
-/// What ended work that did not succeed; a panic goes on from here, where everything has been removed.
+/// The error of work that failed; a panic resumes here, after the removal.
 fn error_of<T>(ended: Result<Result<T, Error>, Box<dyn Any + Send>>) -> Error {
     match ended {
         Err(panic) => std::panic::resume_unwind(panic),
         Ok(Err(error)) => error,
-        Ok(Ok(_)) => unreachable!("only what did not succeed has an error"),
+        Ok(Ok(_)) => unreachable!("only failed work has an error"),
     }
 }
 
@@ -311,7 +311,7 @@ async fn finish(
     Ok(Outcome { exit, directory, report: Some(report), snapshot_difference })
 }
 
-/// Says that the system is up, lets the starter go, and waits until somebody asks for the end.
+/// Reports that the system is up, releases the starter, and waits for the request to end.
 async fn hold(
     system: &System,
     prepared: &Prepared,
@@ -337,15 +337,15 @@ async fn hold(
     Ok(())
 }
 
-/// Written by a run that holds its system, with the exit code that it would have ended with.
+/// Written by a run that keeps its system up; contains the run's exit code.
 pub const HELD: &str = "held";
-/// What a run that holds its system says from then on.
+/// Further output of a run that keeps its system up.
 pub const HELD_LOG: &str = "held.log";
 
-/// Who presses Ctrl-C twice in a hurry still gets what a cluster does at once: a request to one that is well takes a tenth of this.
+/// Grace period after a second Ctrl-C for requests to a cluster: a healthy one answers in a tenth of this.
 const IN_A_HURRY: Duration = Duration::from_secs(2);
 
-/// SIGINT and SIGTERM, from the moment of installation on: how many have come.
+/// Counts SIGINT and SIGTERM from its installation on.
 struct Signal {
     received: tokio::sync::watch::Receiver<u32>,
 }
@@ -367,7 +367,7 @@ impl Signal {
         Ok(Self { received })
     }
 
-    /// The work's result, or `None` when a signal came first.
+    /// The work's result, or `None` if a signal came first.
     async fn or<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
@@ -376,9 +376,9 @@ impl Signal {
         }
     }
 
-    /// The result of work that one signal must not cut short, or `None` when a second one ended the wait for a cluster: what it
-    /// was told to do, it does without this process. On other targets later signals are ignored, since there this process is who
-    /// has to remove what was started.
+    /// The result of work that a single signal must not cut short, or `None` if a second one ended the wait for a cluster, which
+    /// completes the work without this process. On other targets later signals are ignored, since only this process can remove
+    /// what it started.
     async fn insisted<T>(&self, prepared: &Prepared, work: impl Future<Output = T>) -> Option<T> {
         if prepared.target() != Target::K8s {
             return Some(work.await);
@@ -395,7 +395,7 @@ impl Signal {
         }
     }
 
-    /// Ready once so many signals have come.
+    /// Ready after this many signals.
     async fn come(&self, signals: u32) {
         let mut received = self.received.clone();
         // The sender lives as long as the process.
@@ -406,7 +406,7 @@ impl Signal {
 /// Asks a process to stop, as Ctrl-C does.
 pub fn stop_process(pid: u32) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
-        // It may have ended just now.
+        // It may have just ended.
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
     }
 }

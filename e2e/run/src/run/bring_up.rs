@@ -1,4 +1,4 @@
-//! Waits until everything is ready, or until it is clear that it will not be. Main function: [`wait`].
+//! Waits until everything is ready or clearly will not be. Main function: [`wait`].
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -15,13 +15,13 @@ use crate::progress::Progress;
 pub(super) enum Up {
     /// Everything is ready.
     Ready,
-    /// Something is not ready. The suites say what is wrong with it.
+    /// Something is not ready; the suites find out why.
     Unready,
-    /// Some pods cannot start at all, so that there is no system to test.
+    /// Some pods cannot start at all, so there is no system to test.
     Stuck,
 }
 
-/// Waits and writes `environment.json`. A system that is not ready is no error: the report says what is wrong with it.
+/// Waits and writes `environment.json`. An unready system is not an error: the report explains it.
 pub(super) async fn wait(system: &System, prepared: &Prepared, progress: &Progress) -> Result<Up, Error> {
     let mut snapshots = system.keeper.watch();
     let shown = async {
@@ -56,11 +56,11 @@ pub(super) async fn wait(system: &System, prepared: &Prepared, progress: &Progre
     Ok(up)
 }
 
-/// How long a cluster may say that a pod cannot start before that is believed: objects that refer to each other are made at the
-/// same time, and the first look may come between the two.
+/// How long a cluster must report a pod as unable to start before it counts: objects that refer to each other are created at the
+/// same time, and the first check may fall in between.
 const STUCK_FOR: Duration = Duration::from_secs(2);
 
-/// Waits until it is clear what becomes of every pod, or until the time is over; whether it is clear.
+/// Waits until every pod's fate is clear or time runs out; returns whether it is clear.
 async fn settle(system: &System, prepared: &Prepared) -> bool {
     let deadline = Instant::now() + prepared.config.bring_up;
     let alone = pods_alone(prepared);
@@ -90,15 +90,14 @@ fn stuck_lines(snapshot: &Snapshot) -> Vec<String> {
     snapshot.pods.iter().filter_map(line).collect()
 }
 
-/// How many restarts of one pod make it clear that waiting does not help.
+/// After this many restarts of a pod, waiting longer is pointless.
 const HOPELESS_RESTARTS: u32 = 2;
-/// How often a program that has started may answer that the request is wrong (4xx) before that is believed. Other failures, such
-/// as 503, may pass.
+/// After this many 4xx answers, a started program clearly rejects the probe. Other failures, such as 503, may be temporary.
 const HOPELESS_REFUSALS: u32 = 5;
-/// How often a pod that refers to a component without replicas is asked whether it can do without: the usual failureThreshold.
+/// How many failed probes a pod gets that refers to a component without replicas: the default failureThreshold.
 const HOPELESS_ALONE: u32 = 3;
 
-/// Whether every pod is ready or will not be. `alone` are the pods that refer to a component without replicas.
+/// Whether every pod is ready or clearly will not be. `alone` are the pods that refer to a component without replicas.
 fn is_settled(snapshot: &Snapshot, alone: &BTreeSet<String>) -> bool {
     snapshot.pods.iter().all(|(name, pod)| pod.ready || is_hopeless(pod, alone.contains(name)))
 }
@@ -117,7 +116,7 @@ fn is_hopeless(pod: &PodReport, is_alone: bool) -> bool {
         || pod.containers.iter().any(|container| container.probes.get(&Which::Readiness).is_some_and(refused))
 }
 
-/// The pods whose component refers to one that has no replicas.
+/// The pods whose component refers to one without replicas.
 fn pods_alone(prepared: &Prepared) -> BTreeSet<String> {
     let nobody =
         |name: &String| prepared.plan.components.iter().any(|other| other.name == *name && other.replicas == 0);
@@ -137,7 +136,7 @@ mod tests {
 
     use super::*;
 
-    /// A pod whose readiness probe has failed so often, the last time with this status.
+    /// A pod whose readiness probe has failed this often, last with this status.
     fn unready(failed: u32, status: u16) -> PodReport {
         let last = Observation { status: Some(status), ..Observation::new(Verdict::Failure, Kind::Response, "") };
         let readiness = ProbeReport { failed, last_failure: Some(last), ..ProbeReport::default() };

@@ -1,4 +1,4 @@
-//! Evidence into the run directory, and a report out of it. Main functions: [`gather()`], [`load`], [`report_again`].
+//! Writes evidence into the run directory and makes a report from it. Main functions: [`gather()`], [`load`], [`report_again`].
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub(super) const DURATION: &str = "duration_ms.json";
 /// Lines of a log that a finding shows: enough for a panic or a refused connection with its context.
 const LOG_LINES: usize = 12;
 
-/// Takes everything that teardown would destroy.
+/// Saves everything that teardown would destroy.
 pub(super) async fn gather(system: &System, prepared: &Prepared, progress: &Progress) -> Result<(), Error> {
     progress.line("gathering evidence");
     let snapshot = system.keeper.snapshot();
@@ -63,7 +63,7 @@ pub fn load(directory: &RunDir) -> Result<RunData, run_dir::Error> {
         snapshot,
         resources: directory.read_json(RESOURCES)?,
         saturation: directory.read_json(SATURATION)?,
-        // Runs of earlier versions did not look.
+        // Earlier versions did not record it.
         throttling: directory.read_json_if_there(THROTTLING)?.unwrap_or_default(),
         cluster: directory.read_json_if_there(CLUSTER)?,
         doctor: directory.read_json(DOCTOR)?,
@@ -71,7 +71,7 @@ pub fn load(directory: &RunDir) -> Result<RunData, run_dir::Error> {
     })
 }
 
-/// Makes the report of a run directory and writes it there.
+/// Makes a run directory's report and writes it there.
 pub fn report_again(directory: &RunDir) -> Result<Report, Error> {
     let report = Report::new(&load(directory)?);
     directory.write_json(run_dir::REPORT_JSON, &report)?;
@@ -85,7 +85,7 @@ fn last_lines(text: &str) -> String {
     lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
 }
 
-/// The tests of a JUnit file. One that is cut short gives none: who knows what stood in the rest.
+/// The tests of a JUnit file; none if it is truncated, since the rest is unknown.
 fn tests(junit: &str) -> Vec<Test> {
     let Ok(document) = roxmltree::Document::parse(junit) else { return Vec::new() };
     let cases = document.descendants().filter(|node| node.has_tag_name("testcase"));

@@ -1,4 +1,4 @@
-//! Why a run has no report, told apart by exit code. Main type: [`Error`].
+//! Why a run has no report, with an exit code each. Main type: [`Error`].
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ pub enum Error {
     /// The manifests cannot be read.
     #[error(transparent)]
     Manifests(#[from] manifests::Error),
-    /// The manifests cannot be a plan.
+    /// The manifests do not make a plan.
     #[error(transparent)]
     Plan(#[from] e2e_plan::Error),
     /// The system could not be brought up.
@@ -25,27 +25,27 @@ pub enum Error {
     /// The run directory cannot be used.
     #[error(transparent)]
     RunDir(#[from] run_dir::Error),
-    /// An environment cannot be used.
+    /// An environment is unusable.
     #[error(transparent)]
     Environment(#[from] environment::Error),
-    /// The control address cannot be used.
+    /// The control address is unusable.
     #[error("cannot listen on 127.0.0.1 for the suites: {0}; check the limits on ports and file descriptors")]
     Control(std::io::Error),
-    /// The output of a system that stays up cannot go to a file.
-    #[error("cannot let go of the terminal: {0}; check the disk's room and the limit on file descriptors")]
+    /// The output of a system that stays up cannot be redirected to a file.
+    #[error("cannot detach from the terminal: {0}; check disk space and the limit on file descriptors")]
     Hold(std::io::Error),
-    /// Signals cannot be caught, so nothing was started that a signal would leave behind.
+    /// Signals cannot be caught, so nothing was started.
     #[error("cannot catch SIGINT and SIGTERM: {0}")]
     Signals(std::io::Error),
-    /// The program that runs the suites is not there.
+    /// The program that runs the suites is missing.
     #[error(
-        "the program {program} that runs the suites is nowhere in PATH; install it, or correct suites in .config/e2e.toml"
+        "{program}, which runs the suites, was not found in PATH; install it, or correct suites in .config/e2e.toml"
     )]
     NoSuites {
         /// Its name.
         program: String,
     },
-    /// A filter where it means nothing.
+    /// A filter without nextest.
     #[error(
         "--filter is in nextest's language, and `{suites}` runs the suites; leave it out, or set suites in .config/e2e.toml to a \
          `cargo nextest run`"
@@ -54,9 +54,9 @@ pub enum Error {
         /// The command.
         suites: String,
     },
-    /// A filter that nextest does not understand; what it says of it was shown.
+    /// A filter that nextest rejects; its message was shown.
     #[error(
-        "--filter {filter} is no filterset, as nextest says above; https://nexte.st/docs/filtersets has the language"
+        "--filter {filter} is not a valid filterset, see nextest's message above and https://nexte.st/docs/filtersets"
     )]
     Filter {
         /// The filter.
@@ -73,11 +73,11 @@ pub enum Error {
         remedy: String,
     },
     /// No side, or a side without a run.
-    #[error("there is nothing to compare: every side needs a run that has a report")]
+    #[error("nothing to compare: every side needs a run with a report")]
     NothingToCompare,
     /// A run without a report.
     #[error(
-        "the run {run} cannot be compared: {reason}; `cargo xtask report {run}` makes its report where its evidence is whole"
+        "the run {run} cannot be compared: {reason}; if its evidence is complete, `cargo xtask report {run}` makes its report"
     )]
     NoReport {
         /// Its id.
@@ -85,18 +85,18 @@ pub enum Error {
         /// Why its report cannot be read.
         reason: run_dir::Error,
     },
-    /// A signal came before anything was made.
+    /// A signal came before anything was created.
     #[error("interrupted before anything was started")]
     NotStarted,
     /// A signal came; everything that was started has been removed.
-    #[error("interrupted; everything that was started has been removed, what was found so far is in {}", directory.display())]
+    #[error("interrupted; everything that was started has been removed, the evidence so far is in {}", directory.display())]
     Interrupted {
         /// The run directory.
         directory: PathBuf,
     },
-    /// The work is done, and what was started could not be removed.
+    /// The work is done, but not everything could be removed.
     #[error(
-        "not everything could be removed: {reason}; `cargo xtask gc` removes the rest once that works again, what \
+        "not everything could be removed: {reason}; once that is fixed, `cargo xtask gc` removes the rest, what \
          was found is in {}",
         directory.display()
     )]
@@ -109,7 +109,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The exit code that tells it apart.
+    /// Its exit code.
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_)
@@ -121,7 +121,7 @@ impl Error {
             | Self::NothingToCompare
             | Self::NoReport { .. } => ExitCode::BadInput,
             Self::Provider(provider::Error::Cluster(error)) if error.is_bad_input() => ExitCode::BadInput,
-            // Only the manifests know these images, so it is they that have to change.
+            // Only the manifests name these images, so they must change.
             Self::Provider(provider::Error::Program(provider::local::ProgramError::Unknown { .. })) => {
                 ExitCode::BadInput
             }

@@ -1,5 +1,5 @@
-//! The doctor looks at a probe while it fails: at the end there may be nobody left to ask, since a container in
-//! CrashLoopBackOff does not run. Main type: [`Examinations`].
+//! Examines probes while they fail: at the end the container may be in CrashLoopBackOff and unable to answer.
+//! Main type: [`Examinations`].
 
 use std::{
     collections::BTreeMap,
@@ -27,46 +27,46 @@ use tokio::{
 use super::prepare::Prepared;
 use crate::provider::{Provider, pods::PodSpec};
 
-/// Examines probes that fail, until it is dropped.
+/// Examines failing probes until it is dropped.
 pub(super) struct Examinations {
-    surgery: Arc<Surgery>,
+    examiner: Arc<Examiner>,
     task: JoinHandle<()>,
 }
 
 impl Examinations {
-    /// Begins to look.
+    /// Starts examining.
     pub(super) fn start(provider: Arc<Provider>, prepared: &Prepared, snapshots: watch::Receiver<Snapshot>) -> Self {
-        let surgery = Arc::new(Surgery {
+        let examiner = Arc::new(Examiner {
             provider,
             pods: prepared.pods.clone(),
             services: prepared.plan.services.clone(),
             snapshots,
-            files: Mutex::default(),
+            histories: Mutex::default(),
         });
-        let task = tokio::spawn(follow(Arc::clone(&surgery)));
-        Self { surgery, task }
+        let task = tokio::spawn(follow(Arc::clone(&examiner)));
+        Self { examiner, task }
     }
 
-    /// What was found of each HTTP probe that fails, once per component. A cause that shows at the end stands above one that
-    /// showed before, which may have gone since.
+    /// The diagnosis of each failing HTTP probe, once per component. A cause found at the end replaces an earlier one, which may
+    /// have disappeared since.
     pub(super) async fn finish(&self, snapshot: &Snapshot) -> Vec<DoctorEntry> {
         self.task.abort();
         let mut entries: BTreeMap<Key, DoctorEntry> = BTreeMap::new();
-        for patient in self.surgery.patients(snapshot) {
-            let Patient { pod, container, which, probe, tally } = &patient;
+        for subject in self.examiner.subjects(snapshot) {
+            let Subject { pod, container, which, probe, tally } = &subject;
             let report = snapshot.pod(&pod.name);
             let troubled = report.and_then(|report| trouble(report, &container.name, probe, *which, tally));
-            if troubled.is_none() || entries.contains_key(&patient.key()) {
+            if troubled.is_none() || entries.contains_key(&subject.key()) {
                 continue;
             }
-            let earlier = self.surgery.earlier(&patient.key());
-            let now = match patient.is_running() {
-                true => self.surgery.examine(&patient).await,
+            let earlier = self.examiner.earlier(&subject.key());
+            let now = match subject.is_running() {
+                true => self.examiner.examine(&subject).await,
                 false => None,
             };
             let has_cause = |entry: &DoctorEntry| entry.diagnosis.cause.is_some();
             let entry = now.clone().filter(has_cause).or(earlier).or(now);
-            entries.extend(entry.map(|entry| (patient.key(), entry)));
+            entries.extend(entry.map(|entry| (subject.key(), entry)));
         }
         entries.into_values().collect()
     }
@@ -78,37 +78,37 @@ impl Drop for Examinations {
     }
 }
 
-/// Replicas are copies, so one examination speaks for all: component, container, probe.
+/// Component, container, probe: replicas are copies, so one examination covers all of them.
 type Key = (String, String, Which);
 
-struct Surgery {
+struct Examiner {
     provider: Arc<Provider>,
     pods: Vec<PodSpec>,
     services: Vec<Service>,
     snapshots: watch::Receiver<Snapshot>,
-    files: Mutex<BTreeMap<Key, File>>,
+    histories: Mutex<BTreeMap<Key, History>>,
 }
 
-/// What is known of one probe.
+/// The record of one probe.
 #[derive(Default)]
-struct File {
-    /// How many failures there must be before the next look: twice as many each time, so that a probe without a cause that
-    /// can be found does not keep the doctor and the component busy.
+struct History {
+    /// Failures required before the next examination. They double each time, so that a probe without an identifiable cause does not
+    /// keep the doctor and the component busy.
     failures_wanted: u32,
     unready: Option<Unready>,
     entry: Option<DoctorEntry>,
 }
 
-/// A replica whose container runs and is not ready.
+/// A replica whose container runs but is not ready.
 struct Unready {
     pod: String,
     since: Instant,
-    /// After how long of that the next look comes.
+    /// How long it may stay unready before the next examination.
     limit: Duration,
 }
 
 /// A declared HTTP probe of a pod.
-struct Patient<'a> {
+struct Subject<'a> {
     pod: &'a PodSpec,
     container: &'a ContainerReport,
     which: Which,
@@ -116,12 +116,12 @@ struct Patient<'a> {
     tally: &'a e2e_kubelet::snapshot::ProbeReport,
 }
 
-impl Patient<'_> {
+impl Subject<'_> {
     fn key(&self) -> Key {
         (self.pod.component.name.clone(), self.container.name.clone(), self.which)
     }
 
-    /// How many probes have not been answered as they should.
+    /// Number of probes without a correct answer.
     fn unanswered(&self) -> u32 {
         self.tally.failed.saturating_add(self.tally.errored)
     }
@@ -130,35 +130,35 @@ impl Patient<'_> {
         instance(self.container).is_some()
     }
 
-    /// Whether it may be what keeps its container from being ready, although nobody has told of a failure: a cluster's events come
-    /// late, and of many some never do.
+    /// Whether it may keep its container from becoming ready although no failure was reported: a cluster's events come late or not
+    /// at all.
     fn is_suspect(&self) -> bool {
         let status = &self.container.status;
         !status.ready && (self.which == Which::Readiness || status.restart_count > 0)
     }
 }
 
-/// How often the doctor looks round while nothing is heard.
+/// How often the doctor checks all probes when no news arrives.
 const ROUND: Duration = Duration::from_secs(1);
 
-/// Since when the container runs; `None` while it does not, or is being stopped: a program that drains answers otherwise.
+/// Since when the container runs; `None` if it does not or is being stopped, since a draining program answers differently.
 fn instance(container: &ContainerReport) -> Option<Duration> {
     let ContainerState::Running { since } = container.status.state else { return None };
     let stopping = container.events.iter().any(|event| event.reason == "Killing" && event.last >= since);
     (!stopping).then_some(since)
 }
 
-async fn follow(surgery: Arc<Surgery>) {
-    let mut snapshots = surgery.snapshots.clone();
+async fn follow(examiner: Arc<Examiner>) {
+    let mut snapshots = examiner.snapshots.clone();
     loop {
         let snapshot = snapshots.borrow_and_update().clone();
-        for patient in surgery.patients(&snapshot) {
-            if patient.container.status.ready {
-                surgery.forget(&patient);
+        for subject in examiner.subjects(&snapshot) {
+            if subject.container.status.ready {
+                examiner.forget(&subject);
             }
-            if patient.is_running() && surgery.wants(&patient) {
-                let entry = surgery.examine(&patient).await;
-                surgery.keep(&patient, entry);
+            if subject.is_running() && examiner.wants(&subject) {
+                let entry = examiner.examine(&subject).await;
+                examiner.keep(&subject, entry);
             }
         }
         if let Ok(Err(_)) = timeout(ROUND, snapshots.changed()).await {
@@ -167,70 +167,70 @@ async fn follow(surgery: Arc<Surgery>) {
     }
 }
 
-impl Surgery {
+impl Examiner {
     /// Every HTTP probe of every pod.
-    fn patients<'a>(&'a self, snapshot: &'a Snapshot) -> Vec<Patient<'a>> {
-        let mut patients = Vec::new();
+    fn subjects<'a>(&'a self, snapshot: &'a Snapshot) -> Vec<Subject<'a>> {
+        let mut subjects = Vec::new();
         for pod in &self.pods {
             let Some(report) = snapshot.pod(&pod.name) else { continue };
             for declared in &pod.component.pod.containers {
                 let Some(container) = report.container(&declared.name) else { continue };
-                patients.extend(Which::ALL.into_iter().filter_map(|which| {
+                subjects.extend(Which::ALL.into_iter().filter_map(|which| {
                     let probe = which.of(&declared.probes)?;
                     let tally = container.probes.get(&which)?;
                     let is_http = matches!(probe.action, ProbeAction::HttpGet { .. });
-                    is_http.then_some(Patient { pod, container, which, probe, tally })
+                    is_http.then_some(Subject { pod, container, which, probe, tally })
                 }));
             }
         }
-        patients
+        subjects
     }
 
-    fn wants(&self, patient: &Patient<'_>) -> bool {
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let file = files.entry(patient.key()).or_default();
-        if file.entry.as_ref().is_some_and(|entry| entry.diagnosis.cause.is_some()) {
+    fn wants(&self, subject: &Subject<'_>) -> bool {
+        let mut histories = self.histories.lock().unwrap_or_else(PoisonError::into_inner);
+        let history = histories.entry(subject.key()).or_default();
+        if history.entry.as_ref().is_some_and(|entry| entry.diagnosis.cause.is_some()) {
             return false;
         }
-        let told = patient.unanswered() > 0 && patient.unanswered() >= file.failures_wanted;
-        // Two periods: a probe that is about to succeed is no trouble.
-        let patience = patient.probe.initial_delay + patient.probe.period * 2;
-        let pod = &patient.pod.name;
+        let told = subject.unanswered() > 0 && subject.unanswered() >= history.failures_wanted;
+        // Two periods: a probe about to succeed needs no examination.
+        let patience = subject.probe.initial_delay + subject.probe.period * 2;
+        let pod = &subject.pod.name;
         let now_unready = || Unready { pod: pod.clone(), since: Instant::now(), limit: patience };
         let is_late = |unready: &mut Unready| unready.pod == *pod && unready.since.elapsed() >= unready.limit;
-        told || patient.is_suspect() && is_late(file.unready.get_or_insert_with(now_unready))
+        told || subject.is_suspect() && is_late(history.unready.get_or_insert_with(now_unready))
     }
 
-    fn keep(&self, patient: &Patient<'_>, entry: Option<DoctorEntry>) {
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let file = files.entry(patient.key()).or_default();
-        file.failures_wanted = patient.unanswered().saturating_mul(2);
-        if let Some(unready) = &mut file.unready {
+    fn keep(&self, subject: &Subject<'_>, entry: Option<DoctorEntry>) {
+        let mut histories = self.histories.lock().unwrap_or_else(PoisonError::into_inner);
+        let history = histories.entry(subject.key()).or_default();
+        history.failures_wanted = subject.unanswered().saturating_mul(2);
+        if let Some(unready) = &mut history.unready {
             unready.limit *= 2;
         }
-        // A probe that succeeded again has no entry: nothing was found, and nothing is wrong.
+        // A probe that succeeded again needs no entry.
         if let Some(entry) = entry.filter(|entry| !entry.diagnosis.success()) {
-            file.entry = Some(entry);
+            history.entry = Some(entry);
         }
     }
 
-    /// What was found of a replica before its container became ready has gone since: in a cluster all pods start at once, and most
-    /// have to wait for another at first.
-    fn forget(&self, patient: &Patient<'_>) {
-        let pod = &patient.pod.name;
-        if let Some(file) = self.files.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&patient.key()) {
-            file.entry = file.entry.take().filter(|entry| entry.pod != *pod);
-            file.unready = file.unready.take().filter(|unready| unready.pod != *pod);
+    /// Drops a replica's findings from before its container became ready: in a cluster all pods start at once, and most must first
+    /// wait for another.
+    fn forget(&self, subject: &Subject<'_>) {
+        let pod = &subject.pod.name;
+        if let Some(history) = self.histories.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&subject.key()) {
+            history.entry = history.entry.take().filter(|entry| entry.pod != *pod);
+            history.unready = history.unready.take().filter(|unready| unready.pod != *pod);
         }
     }
 
     fn earlier(&self, key: &Key) -> Option<DoctorEntry> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner).get(key)?.entry.clone()
+        self.histories.lock().unwrap_or_else(PoisonError::into_inner).get(key)?.entry.clone()
     }
 
-    /// Has the doctor look. `None` when the container ended or was stopped meanwhile, for then the answers prove nothing.
-    async fn examine(&self, patient: &Patient<'_>) -> Option<DoctorEntry> {
-        let Patient { pod, container, which, probe, .. } = patient;
+    /// Runs the doctor. `None` if the container ended or was stopped meanwhile, because the answers then prove nothing.
+    async fn examine(&self, subject: &Subject<'_>) -> Option<DoctorEntry> {
+        let Subject { pod, container, which, probe, .. } = subject;
         let target = self.provider.target(&pod.name)?;
         let component = &pod.component;
         let in_front = |service: &&Service| service.components.contains(&component.name);
@@ -260,7 +260,7 @@ impl Surgery {
     }
 }
 
-impl Surgery {
+impl Examiner {
     /// The components that a pod refers to and of which nobody is ready.
     fn away(&self, pod: &PodSpec) -> Vec<String> {
         let snapshot = self.snapshots.borrow();
@@ -272,7 +272,7 @@ impl Surgery {
     }
 }
 
-/// Paths that the container's other probes ask.
+/// Paths of the container's other probes.
 fn other_paths(pod: &PodSpec, container: &str, which: Which) -> Vec<String> {
     let Some(declared) = pod.container(container) else { return Vec::new() };
     let others = Which::ALL.into_iter().filter(|other| *other != which);

@@ -1,4 +1,4 @@
-//! Who looks after the pods: the kubelet in a box, or a cluster's own. Main type: [`Keeper`].
+//! Manages the pods: the kubelet in a box, or the cluster's own. Main type: [`Keeper`].
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use e2e_kubelet::snapshot::Snapshot;
 use e2e_node::node::{Node, NotReached, Restarter, wait_for};
 use tokio::sync::watch;
 
-/// Who looks after the pods.
+/// Manages the pods.
 pub(super) enum Keeper {
     /// This program.
     Node(Node),
-    /// A cluster, which tells what it does.
+    /// A cluster, which reports what it does.
     Cluster(watch::Receiver<Snapshot>),
 }
 
 impl Keeper {
-    /// What is known, as it changes.
+    /// The pods' state, as it changes.
     pub(super) fn watch(&self) -> watch::Receiver<Snapshot> {
         match self {
             Self::Node(node) => node.watch(),
@@ -23,7 +23,7 @@ impl Keeper {
         }
     }
 
-    /// Through which containers can be started again; nothing where a cluster decides that.
+    /// Restarts containers on request; `None` if a cluster decides that.
     pub(super) fn restarter(&self) -> Option<Restarter> {
         match self {
             Self::Node(node) => Some(node.restarter()),
@@ -31,12 +31,12 @@ impl Keeper {
         }
     }
 
-    /// What is known now.
+    /// The pods' current state.
     pub(super) fn snapshot(&self) -> Snapshot {
         self.watch().borrow().clone()
     }
 
-    /// Waits until `reached` is true of what is known, for `limit` at most.
+    /// Waits until `reached` is true, for at most `limit`.
     pub(super) async fn wait_for(
         &self,
         missing: &str,
@@ -46,7 +46,7 @@ impl Keeper {
         wait_for(self.watch(), missing, limit, reached).await
     }
 
-    /// Ends the looking after; from here on no exit leads to a restart by this program.
+    /// Stops managing: from here on this program restarts nothing.
     pub(super) async fn shutdown(self) {
         if let Self::Node(node) = self {
             node.shutdown().await;

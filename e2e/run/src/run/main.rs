@@ -1,4 +1,4 @@
-//! A whole program for projects that have no commands of their own. Main function: [`main`].
+//! A complete program for projects without their own commands. Main function: [`main`].
 
 use e2e_report::{env_vars, report::summary, run_dir};
 
@@ -8,9 +8,9 @@ use crate::{
     progress::{Progress, wants_colour},
 };
 
-/// Starts this program anew without the variables that `cargo run` sets for a program's package, if there are any.
+/// Restarts this program without the variables that `cargo run` sets for a program's package, if any.
 ///
-/// See [`env_vars::of_cargo`]. To be called first. Where starting anew fails, everything works as well, and builds take longer.
+/// See [`env_vars::of_cargo`]. Call it first. If the restart fails, everything still works, but builds take longer.
 pub fn leave_cargo() {
     use std::{env, os::unix::process::CommandExt, process::Command};
     let cargos = env_vars::of_cargo();
@@ -20,13 +20,13 @@ pub fn leave_cargo() {
         for name in &cargos {
             anew.env_remove(name);
         }
-        // Comes back only where it failed.
+        // Returns only on failure.
         let _ = anew.exec();
     }
 }
 
-/// Runs the project and says what came of it: the summary on standard output, everything else on standard error. What it
-/// returns is one of the [exit codes](ExitCode).
+/// Runs the project and prints the summary to standard output, everything else to standard error. Returns one of the
+/// [exit codes](ExitCode).
 ///
 /// ```no_run
 /// fn main() -> std::process::ExitCode {

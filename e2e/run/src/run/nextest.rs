@@ -1,4 +1,4 @@
-//! cargo-nextest, which runs every test: found, or built once. Main functions: [`ensure`], [`build`].
+//! Provides cargo-nextest, which runs all tests. Main functions: [`ensure`], [`build`].
 
 use std::{path::Path, process::Stdio};
 
@@ -7,13 +7,13 @@ use tokio::process::Command;
 use super::Error;
 use crate::progress::Progress;
 
-/// The command that builds it; cargo keeps it for every project of this user.
+/// The command that installs it, for all of the user's projects.
 const INSTALL: [&str; 3] = ["install", "--locked", "cargo-nextest"];
 
-/// nextest's exit code for a filterset that it cannot read, from its documented list.
+/// nextest's exit code for an invalid filterset, from its documentation.
 const INVALID_FILTERSET: i32 = 94;
 
-/// Builds cargo-nextest when this machine has none.
+/// Builds cargo-nextest if it is not installed.
 pub async fn ensure(progress: &Progress) -> Result<(), Error> {
     let version = Command::new("cargo")
         .args(["nextest", "--version"])
@@ -25,7 +25,7 @@ pub async fn ensure(progress: &Progress) -> Result<(), Error> {
     if version.is_ok_and(|status| status.success()) {
         return Ok(());
     }
-    progress.line("building cargo-nextest, which runs the tests; this is done once and takes some minutes");
+    progress.line("building cargo-nextest, which runs the tests; this takes a few minutes, once");
     let failed = |reason: String| Error::Suites {
         command: format!("cargo {}", INSTALL.join(" ")),
         reason,
@@ -39,8 +39,8 @@ pub async fn ensure(progress: &Progress) -> Result<(), Error> {
     }
 }
 
-/// Builds the suites, so that they begin as soon as the system is up: a build beside it would be measured with it.
-/// `filter` is what was added to the command.
+/// Builds the suites ahead, so that they start as soon as the system is up and no build distorts the measurements. `filter` holds the
+/// arguments added to the command.
 pub(super) async fn build(
     suites: &[String],
     filter: Option<&str>,

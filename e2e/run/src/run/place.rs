@@ -1,5 +1,5 @@
-//! Where a run goes, and what it needs there: images, programs, a cluster that can take it. Main type: [`Place`]; the steps are
-//! [`choose`], [`stock`] with [`lay_out`] beside it, and [`provide`].
+//! Where a run takes place, and what it needs there: images, programs, room in a cluster. Main type: [`Place`]; the steps are
+//! [`choose`], [`supply`] concurrently with [`provide_early`], and [`provide`].
 
 use std::{
     collections::BTreeSet,
@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// Where a run goes, with the connection to what runs it.
+/// Where a run takes place, with its connection.
 pub(super) enum Place {
     Docker(Engine),
     Local,
@@ -41,7 +41,7 @@ impl Place {
     }
 }
 
-/// From inside where there are agents, unless something else was asked for.
+/// From inside if the target supports agents, unless requested otherwise.
 pub(super) fn load_from(options: &Options, place: &Place) -> Result<LoadFrom, Error> {
     let inside = LoadFrom::Inside { agents: options.agents };
     match (options.load_from_host, place) {
@@ -51,7 +51,7 @@ pub(super) fn load_from(options: &Options, place: &Place) -> Result<LoadFrom, Er
     }
 }
 
-/// What was asked for; else docker when an engine answers, else local, and says which and why.
+/// The requested target; else docker if an engine answers, else local. Prints which and why.
 pub(super) async fn choose(options: &Options, run_id: &str, progress: &Progress) -> Result<Place, Error> {
     match options.target {
         Some(Target::K8s) => {
@@ -74,8 +74,8 @@ pub(super) async fn choose(options: &Options, run_id: &str, progress: &Progress)
     }
 }
 
-/// Brings images, or programs that stand for them, which may take minutes the first time. Returns the programs.
-pub(super) async fn stock(prepared: &Prepared, progress: &Progress) -> Result<FoundPrograms, Error> {
+/// Supplies images, or the programs that replace them, which may take minutes the first time. Returns the programs.
+pub(super) async fn supply(prepared: &Prepared, progress: &Progress) -> Result<FoundPrograms, Error> {
     let Prepared { config, pods, root, .. } = prepared;
     match &prepared.place {
         Place::Docker(engine) => {
@@ -85,24 +85,24 @@ pub(super) async fn stock(prepared: &Prepared, progress: &Progress) -> Result<Fo
             let say = |text| progress.line(text);
             return Ok(provider::local::find_programs(&config.local, pods, root, &say).await?);
         }
-        Place::K8s(cluster) => stock_cluster(prepared, cluster, progress).await?,
+        Place::K8s(cluster) => supply_cluster(prepared, cluster, progress).await?,
     }
     Ok(FoundPrograms::new())
 }
 
-/// A provider that was made beside [`stock`], and how long that took.
-pub(super) struct LaidOut {
+/// A provider created during [`supply`], and how long that took.
+pub(super) struct Early {
     pub(super) provider: Provider,
     pub(super) took: Duration,
 }
 
-/// Makes what needs neither images nor programs, beside [`stock`]: the network of pods in an engine, and the first pod's place in
-/// it. `None` where there is no such thing, or where a signal came first. As [`provide`], it must not be cut short.
-pub(super) async fn lay_out(
+/// Creates what needs neither images nor programs during [`supply`]: the pods' network in an engine, and the first pod's sandbox.
+/// `None` on other targets, or if a signal came first. Like [`provide`], it must not be cut short.
+pub(super) async fn provide_early(
     prepared: &Prepared,
     signal: &Signal,
     progress: &Progress,
-) -> Result<Option<LaidOut>, Error> {
+) -> Result<Option<Early>, Error> {
     let Place::Docker(engine) = &prepared.place else { return Ok(None) };
     let sandbox = [image::SANDBOX_IMAGE.to_owned()];
     let Some(ensured) = signal.or(ensure(prepared, engine, &sandbox, progress)).await else { return Ok(None) };
@@ -110,11 +110,11 @@ pub(super) async fn lay_out(
     let began = Instant::now();
     let pods = docker_pods(prepared, engine).await?;
     pods.prepare_first().await;
-    Ok(Some(LaidOut { provider: Provider::Docker(pods), took: began.elapsed() }))
+    Ok(Some(Early { provider: Provider::Docker(pods), took: began.elapsed() }))
 }
 
-/// Makes networks, volumes, files and ports; in a cluster, everything. It must not be cut short: a call under way could make
-/// something behind the removal's back.
+/// Creates networks, volumes, files and ports; in a cluster, everything. It must not be cut short: a pending call could create
+/// something after the removal.
 pub(super) async fn provide(prepared: &Prepared, programs: &FoundPrograms) -> Result<Provider, Error> {
     let Prepared { plan, pods, root, directory, .. } = prepared;
     Ok(match &prepared.place {
@@ -132,8 +132,8 @@ async fn docker_pods(prepared: &Prepared, engine: &Engine) -> Result<DockerPods,
     Ok(DockerPods::prepare(engine.clone(), pods.clone(), &plan.services, directory, *published_ports).await?)
 }
 
-/// Asks the cluster whether it can run the system, brings it the images, and lets what is leaving make room.
-async fn stock_cluster(prepared: &Prepared, cluster: &Cluster, progress: &Progress) -> Result<(), Error> {
+/// Checks that the cluster can run the system, brings it the images, and waits for terminating pods to make room.
+async fn supply_cluster(prepared: &Prepared, cluster: &Cluster, progress: &Progress) -> Result<(), Error> {
     let agents = if prepared.load_from == LoadFrom::Host { 0 } else { prepared.agents };
     let requested = k8s::room::Room::requested(&prepared.pods, agents);
     let preflight = k8s::preflight::check(cluster, &prepared.plan, requested);
@@ -143,18 +143,18 @@ async fn stock_cluster(prepared: &Prepared, cluster: &Cluster, progress: &Progre
     preflight.warnings.iter().for_each(|warning| progress.line(format!("warning: {warning}")));
     let orphans = k8s::leftovers::remove_orphans(cluster).await.map_err(provider::Error::from)?;
     if orphans > 0 {
-        progress.line(format!("removed what earlier runs left: {}", counted(orphans as u64, "namespace")));
+        progress.line(format!("removed leftovers of earlier runs: {}", counted(orphans as u64, "namespace")));
     }
     bring_images(prepared, cluster, &preflight.nodes, engine.ok(), progress).await?;
     let waited = k8s::room::wait(requested, cluster, &preflight.nodes, |text| progress.line(text)).await;
     if let Err(still_held) = waited {
-        // The scheduler decides, and its words are in the report.
+        // The scheduler decides, and the report quotes it.
         progress.line(format!("warning: {still_held}"));
     }
     Ok(())
 }
 
-/// Brings the cluster's nodes the images that they cannot pull.
+/// Copies images that the nodes cannot pull to the cluster.
 async fn bring_images(
     prepared: &Prepared,
     cluster: &Cluster,
@@ -164,10 +164,10 @@ async fn bring_images(
 ) -> Result<(), Error> {
     let way = k8s::images::Way::of(&cluster.context, nodes, engine.as_ref().map(Engine::version));
     let Some(engine) = engine.filter(|_| way != k8s::images::Way::Registry) else {
-        progress.line("the cluster's nodes pull the images that they do not have");
+        progress.line("the cluster's nodes pull missing images themselves");
         return Ok(());
     };
-    // An image that nobody here can make is the nodes' affair: a registry that they know may have it.
+    // The nodes may get other images from a registry that they know.
     let known = prepared.config.images.with_built_in();
     let mut images = all_images(&prepared.pods);
     if prepared.load_from != LoadFrom::Host {
@@ -175,7 +175,7 @@ async fn bring_images(
     }
     let ours: Vec<String> = images.iter().filter(|image| known.0.contains_key(*image)).cloned().collect();
     ensure(prepared, &engine, &ours, progress).await?;
-    // With what the engine has besides, such as an image that somebody built by hand.
+    // Including other images of the engine, such as one built by hand.
     let here = image::present(engine.client(), &images).await.map_err(provider::Error::from)?;
     if let Some(command) = way.command(&here) {
         progress.line(format!("bringing images into the cluster: {}", command.join(" ")));
@@ -190,7 +190,7 @@ fn all_images(pods: &[PodSpec]) -> Vec<String> {
     images.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// Makes sure that the engine has images.
+/// Provides images to the engine.
 async fn ensure(prepared: &Prepared, engine: &Engine, images: &[String], progress: &Progress) -> Result<(), Error> {
     let Prepared { config, root, .. } = prepared;
     let say = |event| say(progress, &event);
@@ -199,20 +199,20 @@ async fn ensure(prepared: &Prepared, engine: &Engine, images: &[String], progres
     ensured.map(drop).map_err(|error| provider::Error::from(error).into())
 }
 
-/// One line for what took time, and now and then what a build is at; nothing for images that were there.
+/// A line for each slow step, and a build's progress now and then; nothing for present images.
 pub(super) fn say(progress: &Progress, event: &image::Event) {
     match event {
         image::Event::Pulling(_) => {}
         image::Event::Line { image, line } => progress.step(&format!("{image}: {}", line.trim())),
         image::Event::Making(image) => {
-            progress.line(format!("making the image {image}, which this engine does not have"))
+            progress.line(format!("building the image {image}, which this engine does not have"))
         }
         image::Event::Foreign(image) => {
-            progress.line(format!("using the image {image} that the engine has, although its recipe did not make it"));
+            progress.line(format!("using the engine's image {image}, which was not built by its recipe"));
         }
         image::Event::Done(outcome) if outcome.how == image::How::Present => {}
         image::Event::Done(outcome) => {
-            let how = if outcome.how == image::How::Pulled { "pulled" } else { "made" };
+            let how = if outcome.how == image::How::Pulled { "pulled" } else { "built" };
             progress.line(format!("{how} {} in {}", outcome.image, e2e_plan::duration::human(outcome.took)));
         }
     }

@@ -1,4 +1,4 @@
-//! What is decided before anything starts: configuration, plan, place, run directory; and what earlier runs left.
+//! Decisions before anything starts: configuration, plan, place, run directory. Also removes leftovers of earlier runs.
 //! Main function: [`prepare`].
 
 use std::{collections::BTreeMap, fs, path::Path};
@@ -31,7 +31,7 @@ use crate::{
     },
 };
 
-/// All that is decided before anything starts.
+/// Everything decided before the start.
 pub(super) struct Prepared {
     pub(super) config: Config,
     /// Whether only some of the declared scenarios were chosen.
@@ -43,26 +43,26 @@ pub(super) struct Prepared {
     /// By `name/key`.
     pub(super) secrets: BTreeMap<String, String>,
     pub(super) warnings: Vec<Warning>,
-    /// How many agents make the load that comes from inside.
+    /// Number of agents for a load from inside.
     pub(super) agents: u32,
     pub(super) load_from: LoadFrom,
-    /// Whether pods on docker are reached through published ports alone.
+    /// Whether pods on docker are reached only through published ports.
     pub(super) published_ports: bool,
     pub(super) place: Place,
 }
 
 impl Prepared {
-    /// Where the run goes.
+    /// Where the run takes place.
     pub(super) fn target(&self) -> Target {
         self.place.target()
     }
 
-    /// What a signal makes of the run.
+    /// The error of a run ended by a signal.
     pub(super) fn interrupted(&self) -> Error {
         Error::Interrupted { directory: self.directory.path().to_owned() }
     }
 
-    /// How a removal ended; `None` for one that somebody did not want to wait for.
+    /// How a removal ended; `None` if the user did not wait for it.
     pub(super) fn removed(&self, ended: Option<Result<(), Error>>) -> Result<(), Error> {
         let reason = match ended {
             Some(Ok(())) => return Ok(()),
@@ -72,7 +72,7 @@ impl Prepared {
         Err(Error::NotRemoved { reason, directory: self.directory.path().to_owned() })
     }
 
-    /// What is said before the removal, which may take a while; nothing where there is nothing to remove.
+    /// The announcement of the removal, which may take a while; `None` if there is nothing to remove.
     pub(super) fn removing(&self) -> Option<String> {
         match &self.place {
             Place::K8s(cluster) => cluster.made().map(|_| format!("removing the namespace {}", cluster.namespace)),
@@ -81,7 +81,7 @@ impl Prepared {
     }
 }
 
-/// The file that names the process which owns a run.
+/// The file that names a run's owner process.
 const OWNER: &str = "owner";
 
 /// Reads everything, decides everything, starts nothing.
@@ -118,11 +118,11 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
     let id = options.run_id.clone().unwrap_or_else(new_run_id);
     let place = place::choose(options, &id, progress).await?;
     let load_from = place::load_from(options, &place)?;
-    // In a cluster the preflight comes first: it says all at once what this user may not do.
+    // In a cluster the preflight comes first: it lists all missing rights at once.
     let cleaned = if matches!(place, Place::K8s(_)) { &Place::Local } else { &place };
     let removed = leftovers(&options.runs(), cleaned).await?;
     if removed.any() {
-        progress.line(format!("removed what earlier runs left: {removed}"));
+        progress.line(format!("removed leftovers of earlier runs: {removed}"));
     }
     let mut secrets: BTreeMap<String, String> = plan
         .secrets()
@@ -131,7 +131,7 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
         .collect();
     secrets.insert(control::TOKEN.to_owned(), random_hex());
     let request = request(options, &config);
-    // The last step, and one that nothing can interrupt: whatever fails before it leaves nothing behind.
+    // Last and uninterruptible: a failure before this step leaves nothing behind.
     let directory = RunDir::create(&options.runs(), &id, |directory| {
         directory.write(OWNER, &Owner::this_process().to_string())?;
         let text = serde_json::to_string_pretty(&secrets).unwrap_or_default();
@@ -165,7 +165,7 @@ fn plan_of(options: &Options, config: &Config) -> Result<Plan, Error> {
     let overlays = options.overlays.iter().map(|directory| manifests::read_overlay(directory));
     let mut manifests = manifests::read_dir(&options.root.join(&config.manifests))?;
     for manifest in &mut manifests {
-        // As people name it; also the same on every machine, which snapshots need.
+        // Readable, and the same on every machine, as snapshots require.
         if let Ok(short) = manifest.file.strip_prefix(&options.root) {
             manifest.file = short.to_owned();
         }
@@ -179,7 +179,7 @@ fn plan_of(options: &Options, config: &Config) -> Result<Plan, Error> {
     })?)
 }
 
-/// The Service that the configuration names, or else that of the only component which no other one refers to.
+/// The Service named in the configuration, else that of the only component that no other component refers to.
 fn entrance(configured: Option<String>, plan: &Plan) -> Result<Option<String>, config::Error> {
     let names: Vec<&str> = plan.services.iter().map(|service| service.name.as_str()).collect();
     match configured {
@@ -226,7 +226,7 @@ pub async fn cluster(options: &Options) -> Result<String, Error> {
     Ok(Cluster::connect(&options.cluster, "probe").await.map_err(provider::Error::from)?.description())
 }
 
-/// Makes sure that the engine has every image that the configuration describes.
+/// Provides every configured image to the engine.
 pub async fn make_images(options: &Options, progress: &Progress) -> Result<Vec<image::Outcome>, Error> {
     let config = options.read_config()?;
     let engine = Engine::connect("images").await?;
@@ -238,7 +238,7 @@ pub async fn make_images(options: &Options, progress: &Progress) -> Result<Vec<i
     ensured.map_err(|error| provider::Error::from(error).into())
 }
 
-/// Removes what a preparation that did not finish has made, and nothing else. What cannot be removed now is removed by the next run, by its label.
+/// Removes only what an unfinished preparation created. If that fails, the next run removes it by its label.
 pub(super) async fn abandon(prepared: &Prepared) -> Result<(), Error> {
     let removed = match &prepared.place {
         Place::Docker(engine) => engine.remove_run().await.map(drop),
@@ -249,7 +249,7 @@ pub(super) async fn abandon(prepared: &Prepared) -> Result<(), Error> {
     Ok(removed?)
 }
 
-/// What earlier runs left.
+/// Leftovers of earlier runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Leftovers {
     /// Containers.
@@ -265,7 +265,7 @@ pub struct Leftovers {
 }
 
 impl Leftovers {
-    /// Whether there was anything.
+    /// Whether there were any.
     pub fn any(&self) -> bool {
         *self != Self::default()
     }
@@ -279,7 +279,7 @@ impl std::fmt::Display for Leftovers {
     }
 }
 
-/// Removes what runs left whose process is gone, where this run goes and below `runs`. Nothing that is not ours is touched.
+/// Removes leftovers of dead runs, and nothing else, at this run's place and below `runs`.
 async fn leftovers(runs: &Path, place: &Place) -> Result<Leftovers, Error> {
     let mut leftovers = Leftovers::default();
     match place {
@@ -305,8 +305,7 @@ async fn leftovers(runs: &Path, place: &Place) -> Result<Leftovers, Error> {
     Ok(leftovers)
 }
 
-/// [`leftovers`] for the command that does nothing else: in the engine and in the cluster, if they answer. Tells with them where
-/// nobody looked, and why.
+/// [`leftovers`] for `gc`: in the engine and in the cluster, if they answer. Also returns what was not checked, and why.
 pub async fn collect_garbage(options: &Options) -> Result<(Leftovers, Vec<String>), Error> {
     let runs = options.runs();
     let mut all = leftovers(&runs, &Place::Local).await?;
@@ -320,15 +319,15 @@ pub async fn collect_garbage(options: &Options) -> Result<(Leftovers, Vec<String
     }
     match Cluster::connect(&options.cluster, "gc").await {
         Ok(cluster) => all.namespaces = leftovers(&runs, &Place::K8s(Box::new(cluster))).await?.namespaces,
-        // A cluster that was asked for by name must be there.
+        // A cluster requested by name must answer.
         Err(error) if options.cluster.context.is_some() => return Err(provider::Error::from(error).into()),
         Err(error) => unseen.push(error.to_string()),
     }
     Ok((all, unseen))
 }
 
-/// Removes private data and secrets of a run; `true` when there was some. The secrets go last: who sees them gone knows that
-/// all is.
+/// Removes a run's private data and secrets; `true` if there were any. The secrets go last, so their absence means that everything is
+/// gone.
 pub(super) fn discard(run: &Path) -> bool {
     let mut found = false;
     if let Ok(outside) = fs::read_link(run.join(provider::local::OUTSIDE)) {
@@ -339,5 +338,5 @@ pub(super) fn discard(run: &Path) -> bool {
     found | fs::remove_file(run.join(run_dir::SECRETS)).is_ok()
 }
 
-/// The environment of child commands: nothing of a surrounding run must reach them.
+/// The environment of child commands, free of any surrounding run.
 pub(super) const INHERITED: [&str; 3] = [env_vars::E2E_ENVIRONMENT, env_vars::E2E_RUN, env_vars::INSTA_UPDATE];

@@ -17,13 +17,13 @@ use super::{
 };
 use crate::{lines, progress::Progress, provider::end_with_parent};
 
-/// nextest's own words for "some tests failed", from its documented list of exit codes.
+/// nextest's exit code for failed tests, from its documentation.
 const TESTS_FAILED: i32 = 100;
-/// The same for "no test was selected".
+/// The same for an empty selection.
 const NO_TESTS: i32 = 4;
 
-/// Runs the suites against the system. Failed tests are no error: their records say what failed. Neither is an odd end, which is
-/// returned: what was measured until then is not lost.
+/// Runs the suites against the system. Failed tests are not an error: their records explain them. An abnormal end is not an error
+/// either but returned, so that the measurements so far are kept.
 pub(super) async fn run(
     system: &System,
     prepared: &Prepared,
@@ -32,9 +32,9 @@ pub(super) async fn run(
 ) -> Result<Option<OddEnd>, Error> {
     progress.line(format!("running the suites: {}", prepared.config.suites.join(" ")));
     let profile = profile(&prepared.config.suites);
-    // nextest keeps its store there wherever cargo builds to: `store.dir` is `target/nextest` of the workspace.
+    // nextest's store is `target/nextest` of the workspace (`store.dir`), wherever cargo builds.
     let junit = workspace(&prepared.root).join(format!("target/nextest/{profile}/junit.xml"));
-    // An old file must not stand for this run.
+    // A file of an earlier run must not count.
     let _ = std::fs::remove_file(&junit);
     let mut command = command(&prepared.config.suites, &prepared.root)?;
     command.env(env_vars::E2E_ENVIRONMENT, prepared.directory.join(run_dir::ENVIRONMENT));
@@ -60,17 +60,17 @@ pub(super) async fn run(
     Ok(oddity(status).or(kept.err()).map(|(reason, remedy)| OddEnd { command, reason, remedy }))
 }
 
-/// What is odd about an exit code, and what to do.
+/// What is abnormal about an exit code, and the remedy.
 fn oddity(status: Option<i32>) -> Option<(String, String)> {
     let status = match status {
         Some(0 | TESTS_FAILED) => return None,
         Some(code) => format!("exit code {code}"),
         None => "a signal".to_owned(),
     };
-    Some((format!("it ended with {status}"), "see what it said".to_owned()))
+    Some((format!("it ended with {status}"), "see its output".to_owned()))
 }
 
-/// Takes the list of tests into the run directory; or says why not, and what to do.
+/// Copies the list of tests to the run directory, or returns why not, with the remedy.
 fn keep_list(junit: &Path, profile: &str, prepared: &Prepared) -> Result<(), (String, String)> {
     let text = std::fs::read_to_string(junit).map_err(|error| {
         let remedy = format!("set `path = \"junit.xml\"` under [profile.{profile}.junit] in .config/nextest.toml");
@@ -80,7 +80,7 @@ fn keep_list(junit: &Path, profile: &str, prepared: &Prepared) -> Result<(), (St
     written.map(drop).map_err(|error| (error.to_string(), "run again once it can be written".to_owned()))
 }
 
-/// Refuses a command whose program is nowhere, before anything is started for it.
+/// Rejects a command whose program is missing, before anything starts.
 pub(super) fn check(words: &[String], root: &Path) -> Result<(), Error> {
     let Some(program) = words.first() else { return Ok(()) };
     let is_there = match program.contains('/') {
@@ -94,7 +94,7 @@ pub(super) fn check(words: &[String], root: &Path) -> Result<(), Error> {
     }
 }
 
-/// The difference to the snapshot, or `None` when there is none or it was accepted.
+/// The difference to the snapshot; `None` if there is none or it was accepted.
 pub(super) async fn compare_snapshot(
     prepared: &Prepared,
     signal: &Signal,
@@ -108,7 +108,7 @@ pub(super) async fn compare_snapshot(
         .env(env_vars::E2E_RUN, prepared.directory.path())
         .env(env_vars::E2E_SNAPSHOTS, prepared.root.join(&prepared.config.snapshots))
         .env(env_vars::INSTA_UPDATE, if update { "always" } else { "no" })
-        // The difference is the message; where the comparison stands in the code is none.
+        // Only the difference matters, not the position in the code.
         .env("RUST_BACKTRACE", "0");
     let output = std::sync::Mutex::new(String::new());
     let keep = |line: &str| {
@@ -124,7 +124,7 @@ pub(super) async fn compare_snapshot(
         _ => Err(Error::Suites {
             command: prepared.config.snapshot_test.join(" "),
             reason: output.lines().last().unwrap_or("no output").to_owned(),
-            remedy: "its output says why".to_owned(),
+            remedy: "see its output".to_owned(),
         }),
     }
 }
@@ -154,7 +154,7 @@ fn command(words: &[String], root: &Path) -> Result<Command, Error> {
     for name in INHERITED {
         command.env_remove(name);
     }
-    // A group of its own: on Ctrl-C this process ends it, in order.
+    // Its own group: on Ctrl-C this process stops it.
     command.process_group(0);
     end_with_parent(&mut command);
     Ok(command)
@@ -169,8 +169,8 @@ fn profile(words: &[String]) -> &str {
     named.unwrap_or("default")
 }
 
-/// Runs a command and hands over its lines; its exit code, or `None` when a signal ended it. When this process is to stop,
-/// the command is stopped first.
+/// Runs a command and passes on its lines; returns its exit code, or `None` if a signal ended it. If this process must stop, the
+/// command is stopped first.
 async fn watch(
     mut command: Command,
     prepared: &Prepared,
@@ -191,11 +191,10 @@ async fn watch(
     ended.ok_or_else(|| prepared.interrupted())
 }
 
-/// How long what a command said last may be on its way once it has ended. A program that it leaves behind may hold its output open
-/// for ever.
+/// How long to wait for a command's last output after its end. A program that it left behind may hold its output open forever.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Hands over a command's lines until it has ended; its exit code, or `None` when a signal ended it.
+/// Passes on a command's lines until its end; returns its exit code, or `None` if a signal ended it.
 async fn end(child: &mut Child, on_line: &dyn Fn(&str)) -> Option<i32> {
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let mut said = pin!(async { tokio::join!(lines::each(stdout, on_line), lines::each(stderr, on_line)) });
@@ -209,14 +208,14 @@ async fn end(child: &mut Child, on_line: &dyn Fn(&str)) -> Option<i32> {
     status.ok().and_then(|status| status.code())
 }
 
-/// How long nextest may take to stop its tests; it gives them 10 s itself.
+/// How long nextest may take to stop its tests, which it gives 10 s.
 const STOP_LIMIT: Duration = Duration::from_secs(12);
 
-/// A command with what it started in its process group: nextest, and while it builds, cargo and compilers.
+/// A command and its process group: nextest, and during builds cargo and compilers.
 struct Group(Child);
 
 impl Group {
-    /// Asks all of it to stop, which nextest passes on to its tests, and waits for that.
+    /// Asks the group to stop, which nextest passes on to its tests, and waits.
     async fn stop(&mut self) {
         self.signal(rustix::process::Signal::TERM);
         if tokio::time::timeout(STOP_LIMIT, self.0.wait()).await.is_err() {
@@ -236,13 +235,13 @@ impl Group {
 }
 
 impl Drop for Group {
-    /// Only a panic comes here before the command has ended.
+    /// Reached before the command's end only by a panic.
     fn drop(&mut self) {
         self.signal(rustix::process::Signal::TERM);
     }
 }
 
-/// Where cargo puts what it builds: `CARGO_TARGET_DIR`, else `target` of the workspace.
+/// Cargo's target directory: `CARGO_TARGET_DIR`, else `target` in the workspace.
 pub(super) fn target_directory(root: &Path) -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
         Some(directory) => root.join(directory),

@@ -1,4 +1,4 @@
-//! A system that runs: its provider, the kubelet that keeps it, the samplers and the control address. Main type: [`System`].
+//! A running system: its provider, kubelet, samplers and control address. Main type: [`System`].
 
 use std::{
     collections::BTreeSet,
@@ -26,8 +26,8 @@ use crate::{
     provider::Provider,
 };
 
-/// A kubelet looks again after a period, of one second at least; nobody who waits for a system to come up wants to wait for
-/// that. These further looks count only when they succeed, so the verdicts stay a kubelet's.
+/// A kubelet probes once per period, of at least one second: too slow for bring-up. These extra probes count only if they succeed, so
+/// the verdicts remain a kubelet's.
 const EAGER: Duration = Duration::from_millis(20);
 
 pub(super) struct System {
@@ -37,7 +37,7 @@ pub(super) struct System {
     pub(super) examinations: Examinations,
     pub(super) started: Instant,
     control: Server,
-    /// What the suites say about how they go.
+    /// The suites' progress.
     pub(super) said: watch::Receiver<String>,
     stop: watch::Receiver<bool>,
     readiness: JoinHandle<()>,
@@ -45,7 +45,7 @@ pub(super) struct System {
 }
 
 impl System {
-    /// Starts every pod, as parallel as what they refer to allows.
+    /// Starts every pod, as concurrently as their references allow.
     pub(super) async fn start(
         provider: Provider,
         prepared: &Prepared,
@@ -100,7 +100,7 @@ impl System {
         })
     }
 
-    /// What the suites are told.
+    /// The description passed to the suites.
     pub(super) fn environment(&self, prepared: &Prepared, ready: bool) -> Environment {
         let Prepared { plan, pods, config, directory, warnings, .. } = prepared;
         let mut components = environment::components(plan);
@@ -131,10 +131,10 @@ impl System {
         }
     }
 
-    /// Ready once somebody asked for the end.
+    /// Ready once the end is requested.
     pub(super) async fn stopped(&self) {
         let mut stop = self.stop.clone();
-        // An error means that nobody can ask any more.
+        // An error means that no request can come any more.
         let _ = stop.wait_for(|stop| *stop).await;
     }
 
@@ -148,15 +148,14 @@ impl System {
     }
 }
 
-/// Removes everything that was started, with the private data of the run.
+/// Removes everything that was started, including the run's private data.
 async fn removal(provider: &Provider, prepared: &Prepared) -> Result<(), Error> {
     let removed = provider.teardown().await;
     prepare::discard(prepared.directory.path());
     Ok(removed?)
 }
 
-/// The removal once pods are no longer looked after, whatever that comes to: a panic of a pod's task goes on from here, where
-/// nothing is left of the run.
+/// Removes everything once pods are no longer managed. A panic of a pod's task resumes afterwards, when nothing of the run is left.
 async fn ended_by<T>(keeping: impl Future<Output = ()>, removal: impl Future<Output = T>) -> T {
     let kept = caught(keeping).await;
     let removed = removal.await;
@@ -174,7 +173,7 @@ fn node_pods(prepared: &Prepared) -> Vec<PodSpec> {
         .collect()
 }
 
-/// Names of the pods of the components that a pod's component refers to, where those do not come after it.
+/// Names of the pods of the components that a pod's component refers to, unless those start after it.
 fn dependencies(plan: &Plan, prepared: &Prepared, pod: &crate::provider::pods::PodSpec) -> Vec<String> {
     let before: BTreeSet<&str> = plan
         .components

@@ -19,7 +19,7 @@ pub(crate) async fn find_programs(
     root: &Path,
     progress: &(dyn Fn(String) + Sync),
 ) -> Result<FoundPrograms, Error> {
-    let programs = own.over(Programs::stock());
+    let programs = own.over(Programs::builtin());
     let images: BTreeSet<&str> =
         pods.iter().flat_map(|pod| pod.all_containers().map(|container| container.image.as_str())).collect();
     let known = images

@@ -104,9 +104,9 @@ pub enum Error {
 
 impl Programs {
     /// Those that the framework knows: the official postgres, redis and nginx images.
-    pub fn stock() -> Self {
+    pub fn builtin() -> Self {
         // The file is part of the build and a test reads it.
-        toml::from_str(include_str!("stock/programs.toml")).expect("stock/programs.toml is valid")
+        toml::from_str(include_str!("builtin/programs.toml")).expect("builtin/programs.toml is valid")
     }
 
     /// These, over `others` where both name an image.
@@ -136,13 +136,13 @@ fn without_tag(image: &str) -> &str {
 }
 
 impl Program {
-    /// The script's text, a stock one or a file of the project.
+    /// The script's text, built-in or a file of the project.
     pub(super) fn script_text(&self, root: &Path) -> std::io::Result<Option<String>> {
         Ok(match self.script.as_deref() {
             None => None,
-            Some("stock:postgres") => Some(include_str!("stock/postgres.sh").to_owned()),
-            Some("stock:redis") => Some(include_str!("stock/redis.sh").to_owned()),
-            Some("stock:nginx") => Some(include_str!("stock/nginx.sh").to_owned()),
+            Some("builtin:postgres") => Some(include_str!("builtin/postgres.sh").to_owned()),
+            Some("builtin:redis") => Some(include_str!("builtin/redis.sh").to_owned()),
+            Some("builtin:nginx") => Some(include_str!("builtin/nginx.sh").to_owned()),
             Some(path) => Some(std::fs::read_to_string(root.join(path))?),
         })
     }
@@ -215,20 +215,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stock_programs_are_readable_and_found_by_any_tag() {
-        let stock = Programs::stock();
+    fn builtin_programs_are_readable_and_found_by_any_tag() {
+        let builtin = Programs::builtin();
         for image in ["postgres:15", "docker.io/library/redis:7-alpine", "nginx"] {
-            let program = stock.for_image(image).unwrap();
+            let program = builtin.for_image(image).unwrap();
             assert!(program.script_text(Path::new("/")).unwrap().is_some(), "{image}");
         }
-        let error = stock.for_image("mongo:7").unwrap_err().to_string();
+        let error = builtin.for_image("mongo:7").unwrap_err().to_string();
         assert!(error.contains("mongo:7") && error.contains("[local."), "{error}");
     }
 
     #[test]
     fn the_project_s_own_program_wins() {
         let own: Programs = toml::from_str("[redis]\nrun = ['valkey-server']\n").unwrap();
-        assert_eq!(own.over(Programs::stock()).for_image("redis:7").unwrap().run, ["valkey-server"]);
+        assert_eq!(own.over(Programs::builtin()).for_image("redis:7").unwrap().run, ["valkey-server"]);
     }
 
     #[test]

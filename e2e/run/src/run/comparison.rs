@@ -1,4 +1,4 @@
-//! Several runs, in turns, and one comparison of them. Main functions: [`in_turns`], [`compare()`].
+//! Several alternating runs and their comparison. Main functions: [`alternate`], [`compare()`].
 
 use std::{fs, path::PathBuf};
 
@@ -12,16 +12,16 @@ use e2e_report::{
 use super::{Error, Options, Outcome, run};
 use crate::{exit::ExitCode, progress::Progress};
 
-/// Where comparisons are kept, beside the runs.
+/// The directory of comparisons, next to the runs.
 pub const COMPARISONS: &str = "comparisons";
-/// A comparison as data.
+/// The comparison as data.
 pub const COMPARISON_JSON: &str = "comparison.json";
-/// A comparison for people.
+/// The comparison as text.
 pub const COMPARISON_MARKDOWN: &str = "comparison.md";
-/// The same page for a browser.
+/// The comparison for a browser.
 pub const COMPARISON_HTML: &str = "comparison.html";
 
-/// What several runs came to.
+/// The result of several runs.
 #[derive(Debug)]
 pub struct Compared {
     /// The worst exit code of the runs.
@@ -32,29 +32,28 @@ pub struct Compared {
     pub directory: PathBuf,
 }
 
-/// Runs every target `repeat` times and compares them. `show` gets each run as soon as it has ended.
+/// Runs every target `repeat` times and compares them. `show` receives each run when it has ended.
 ///
-/// A machine gets slower and faster while it works, so the targets take turns, and every second round goes backwards: what
-/// drifts meets all of them alike.
+/// A machine's speed drifts, so the targets alternate, and every second round runs backwards: drift affects all of them alike.
 ///
 /// # Errors
 ///
-/// The first run that has no report ends it. The reports of the runs before stay where they are, and can be compared.
-pub async fn in_turns(
+/// The first run without a report ends it. The reports of earlier runs remain and can be compared.
+pub async fn alternate(
     options: &Options,
     targets: &[Target],
     repeat: u32,
     progress: &Progress,
     show: &dyn Fn(&Outcome),
 ) -> Result<Compared, Error> {
-    // Without a target, each run chooses as one run alone does.
+    // Without a target, each run chooses like a single run.
     let targets: Vec<Option<Target>> = match targets {
         [] => vec![options.target],
         targets => targets.iter().copied().map(Some).collect(),
     };
     let mut sides: Vec<Vec<Report>> = vec![Vec::new(); targets.len()];
     let mut exit = ExitCode::Pass;
-    // What a run leaves to end in the background would be measured with the next one.
+    // A removal in the background would distort the next run's measurements.
     let options = &options.clone().waiting();
     for (number, turn) in turns(targets.len(), repeat).into_iter().enumerate() {
         let target = targets[turn];
@@ -69,7 +68,7 @@ pub async fn in_turns(
     Ok(Compared { exit, comparison, directory })
 }
 
-/// Compares runs that were made before, one list for each side.
+/// Compares finished runs, one list per side.
 pub fn compare(options: &Options, sides: &[Vec<RunDir>]) -> Result<(Comparison, PathBuf), Error> {
     let read = |directory: &RunDir| {
         let report = directory.read_json::<Report>(run_dir::REPORT_JSON);
@@ -82,7 +81,7 @@ pub fn compare(options: &Options, sides: &[Vec<RunDir>]) -> Result<(Comparison, 
     write(options, read_sides)
 }
 
-/// The index of the target of each run.
+/// The index of each run's target.
 fn turns(targets: usize, repeat: u32) -> Vec<usize> {
     let round = |round: u32| {
         let forth = 0..targets;
@@ -91,7 +90,7 @@ fn turns(targets: usize, repeat: u32) -> Vec<usize> {
     (0..repeat).flat_map(round).collect()
 }
 
-/// A failed verdict says more than one that is incomplete.
+/// A failed verdict outranks an incomplete one.
 fn worse(a: ExitCode, b: ExitCode) -> ExitCode {
     match (a, b) {
         (ExitCode::Pass, other) | (other, ExitCode::Pass) => other,
@@ -100,7 +99,7 @@ fn worse(a: ExitCode, b: ExitCode) -> ExitCode {
     }
 }
 
-/// Sides by their targets where these tell them apart, else by the first of their runs.
+/// Names sides by target if that is unambiguous, else by their first run.
 fn names(sides: &[Vec<Report>]) -> Vec<String> {
     let target = |side: &Vec<Report>| {
         let mut targets: Vec<Target> = side.iter().map(|report| report.target).collect();
@@ -135,14 +134,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_second_round_goes_backwards() {
+    fn every_second_round_runs_backwards() {
         assert_eq!(turns(2, 3), [0, 1, 1, 0, 0, 1]);
         assert_eq!(turns(3, 2), [0, 1, 2, 2, 1, 0]);
         assert_eq!(turns(1, 2), [0, 0]);
     }
 
     #[test]
-    fn a_failure_says_more_than_a_gap() {
+    fn a_failure_outranks_a_gap() {
         assert_eq!(worse(ExitCode::Pass, ExitCode::Incomplete), ExitCode::Incomplete);
         assert_eq!(worse(ExitCode::Incomplete, ExitCode::Fail), ExitCode::Fail);
         assert_eq!(worse(ExitCode::Fail, ExitCode::Pass), ExitCode::Fail);
