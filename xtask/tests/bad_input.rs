@@ -318,11 +318,7 @@ fn with_every_port_taken() {
 
     let project = Project::new(NO_SUITES, MANIFEST);
     let output = project.e2e(&[], &["--target", "local"]).output().unwrap();
-    project.expect(
-        &output,
-        3,
-        &["no free port on 127.0.0.1 for redis-0 port 6379", "15000 to 31999", "ss -ltnp"],
-    );
+    project.expect(&output, 3, &["no free port on 127.0.0.1 for redis-0 port 6379", "15000 to 31999", "ss -ltnp"]);
 }
 
 /// Whether this user may have a namespace of its own; says so when not.
