@@ -85,9 +85,13 @@ pub(crate) struct Args {
     #[arg(long, requires = "env", conflicts_with_all = ["url", "lint", "under_load"], value_name = "LIMIT", num_args = 0..=1,
         default_missing_value = "60s", value_parser = e2e_plan::duration::parse_positive)]
     from_start: Option<Duration>,
-    /// Check manifests without running anything.
-    #[arg(long, value_name = "DIR")]
-    lint: Option<PathBuf>,
+    /// Check manifests without running anything: files, directories, kustomizations, charts, or - for standard input; those of the
+    /// configuration without PATH.
+    #[arg(long, value_name = "PATH", num_args = 0..)]
+    lint: Option<Vec<PathBuf>>,
+    /// Directory with patches for the manifests that --lint checks; repeatable.
+    #[arg(long, requires = "lint", value_name = "DIR")]
+    overlay: Vec<PathBuf>,
     /// Run whose measured latencies and start times --lint checks the manifests against.
     #[arg(long, requires = "lint", value_name = "RUN")]
     measured: Option<PathBuf>,
@@ -130,8 +134,8 @@ enum Format {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    if let Some(directory) = &args.lint {
-        return lint::run(directory, args.measured.as_deref(), args.format == Format::Json);
+    if let Some(manifests) = &args.lint {
+        return lint::run(manifests, &args.overlay, args.measured.as_deref(), args.format == Format::Json);
     }
     match &args.url {
         Some(url) => of_url(args, url),

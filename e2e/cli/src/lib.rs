@@ -9,6 +9,7 @@ mod images;
 pub mod interrupts;
 mod load;
 pub mod options;
+mod plan;
 mod report;
 mod run;
 mod scale;
@@ -55,6 +56,7 @@ pub enum Product {
     /// Generate a share of the load for the parent process.
     #[command(hide = true)]
     Agent,
+    Plan(plan::Args),
     Report(report::Args),
     Compare(compare::Args),
     Scale(scale::Args),
@@ -73,6 +75,7 @@ impl Verbs for Product {
             Self::Images(args) => images::run(&args),
             Self::Load(args) => load::run(&args),
             Self::Agent => load::serve_parent(),
+            Self::Plan(args) => plan::run(&args),
             Self::Report(args) => report::run(&args),
             Self::Compare(args) => compare::run(&args),
             Self::Scale(args) => scale::run(&args),

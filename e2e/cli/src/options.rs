@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use e2e_plan::{Set, target::Target};
+use e2e_plan::{Set, manifests::Sources, target::Target};
 use e2e_run::{exit::ExitCode, provider::k8s, run::Options};
 
 /// Flags of every verb.
@@ -50,18 +50,14 @@ pub(crate) struct SystemArgs {
     /// compares them.
     #[arg(long, default_value = "auto", value_name = "auto|docker|local|k8s", value_parser = parse_targets)]
     target: Targets,
-    /// Directory with kustomize-style patches for the manifests; repeatable.
-    #[arg(long, value_name = "DIR")]
-    overlay: Vec<PathBuf>,
+    #[command(flatten)]
+    manifests: ManifestArgs,
     /// Set an environment variable of a component; repeatable.
     #[arg(long, value_name = "COMPONENT.env.NAME=VALUE")]
     set: Vec<Set>,
     /// Number of replicas of a component; repeatable.
     #[arg(long, value_name = "COMPONENT=N", value_parser = parse_replicas)]
     replicas: Vec<(String, u32)>,
-    /// Configuration file [default: .config/e2e.toml].
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
     #[command(flatten)]
     cluster: ClusterArgs,
     /// Namespace to create in the cluster [default: e2e-RUN_ID].
@@ -76,6 +72,55 @@ pub(crate) struct SystemArgs {
     /// Keep the system up in this process.
     #[arg(long, hide = true)]
     pub(crate) hold: bool,
+}
+
+/// Flags that select the manifests, of every verb that reads them.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ManifestArgs {
+    /// Manifests instead of those of the configuration: a file, a directory, a kustomization, a chart, or - for standard input;
+    /// repeatable.
+    #[arg(long, value_name = "PATH")]
+    manifests: Vec<PathBuf>,
+    /// Shell command that writes the manifests, such as 'helm template deploy/chart'.
+    #[arg(long, value_name = "COMMAND", conflicts_with = "manifests")]
+    render: Option<String>,
+    /// Directory with kustomize-style patches for the manifests; repeatable.
+    #[arg(long, value_name = "DIR")]
+    overlay: Vec<PathBuf>,
+    /// Configuration file [default: .config/e2e.toml].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl ManifestArgs {
+    /// The project with these manifests.
+    pub(crate) fn options(&self) -> Result<Options> {
+        Ok(Options {
+            config: self.config.clone(),
+            manifests: self.sources()?,
+            overlays: self.overlay.clone(),
+            ..project()
+        })
+    }
+
+    fn sources(&self) -> Result<Option<Sources>> {
+        if let Some(command) = &self.render {
+            let render = vec!["sh".to_owned(), "-c".to_owned(), command.clone()];
+            return Ok(Some(Sources { render, ..Sources::default() }));
+        }
+        sources(&self.manifests)
+    }
+}
+
+/// Manifests that are named on a command line, where paths start where the program was called; none where none are.
+pub(crate) fn sources(paths: &[PathBuf]) -> Result<Option<Sources>> {
+    // Standard input has no place.
+    let absolute = |path: &PathBuf| match path.as_os_str() == "-" {
+        true => Ok(path.clone()),
+        false => std::path::absolute(path).with_context(|| format!("cannot use {}", path.display())),
+    };
+    let paths = paths.iter().map(absolute).collect::<Result<Vec<_>>>()?;
+    Ok((!paths.is_empty()).then(|| Sources { paths, ..Sources::default() }))
 }
 
 /// Flags that select a cluster.
@@ -166,7 +211,7 @@ fn parse_targets(text: &str) -> Result<Targets, String> {
     Ok(Targets(targets))
 }
 
-fn parse_replicas(text: &str) -> Result<(String, u32), String> {
+pub(crate) fn parse_replicas(text: &str) -> Result<(String, u32), String> {
     let (component, count) = text.split_once('=').ok_or("write COMPONENT=N")?;
     let count = count.parse().map_err(|_| format!("`{count}` is not a number of replicas; write COMPONENT=N"))?;
     Ok((component.to_owned(), count))
@@ -187,12 +232,10 @@ impl SystemArgs {
     }
 
     /// The options of a run, on the first target.
-    pub(crate) fn options(&self, load: Option<&LoadArgs>) -> Options {
-        Options {
-            config: self.config.clone(),
+    pub(crate) fn options(&self, load: Option<&LoadArgs>) -> Result<Options> {
+        Ok(Options {
             target: self.target.0.first().copied(),
             cluster: k8s::Options { namespace: self.namespace.clone(), wait: self.wait, ..self.cluster.options() },
-            overlays: self.overlay.clone(),
             sets: self.set.clone(),
             replicas: self.replicas.iter().cloned().collect::<BTreeMap<_, _>>(),
             scenarios: load.map_or_else(Vec::new, |load| load.scenarios.clone()),
@@ -203,8 +246,8 @@ impl SystemArgs {
             load_from_host: load.and_then(|load| load.load_from).map(|from| from == LoadFrom::Host),
             hold: self.hold,
             run_id: self.run_id.clone(),
-            ..project()
-        }
+            ..self.manifests.options()?
+        })
     }
 }
 

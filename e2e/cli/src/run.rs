@@ -62,7 +62,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let options = Options {
         filter: args.filter.clone(),
         update_snapshots: args.update_snapshots,
-        ..args.system.options(Some(&args.load))
+        ..args.system.options(Some(&args.load))?
     };
     let progress = Progress::new();
     let targets = args.system.targets();

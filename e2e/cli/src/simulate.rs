@@ -1,7 +1,6 @@
 //! `cargo xtask simulate`: predicts in virtual time what a kubelet does with the manifests' containers.
 
 use std::{
-    collections::BTreeMap,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -12,11 +11,11 @@ use e2e_kubelet::{
     predict::{Answer, Measured, Timeline, play},
     snapshot::{ContainerReport, Snapshot},
 };
-use e2e_plan::{Component, Input, Plan, Which, duration::human, manifests, words::counted};
+use e2e_plan::{Component, Which, duration::human, words::counted};
 use e2e_report::evidence::PODS;
-use e2e_run::exit::ExitCode;
+use e2e_run::{exit::ExitCode, run};
 
-use crate::options::{project, run_directory};
+use crate::options::{ManifestArgs, run_directory};
 
 /// Simulate a kubelet from a run's measurements: when each pod becomes ready, is killed, or crash-loops.
 #[derive(Debug, clap::Args)]
@@ -33,9 +32,8 @@ pub(crate) struct Args {
     /// Id or directory of the measured run [default: the latest run].
     #[arg(long, value_name = "RUN")]
     run: Option<PathBuf>,
-    /// Directory with patches for the manifests; repeatable.
-    #[arg(long, value_name = "DIR")]
-    overlay: Vec<PathBuf>,
+    #[command(flatten)]
+    manifests: ManifestArgs,
     /// Replace a probe's measured answer; repeatable.
     #[arg(long, value_name = "COMPONENT.PROBE=ok|STATUS", value_parser = parse_answer)]
     answer: Vec<(String, Which, Answer)>,
@@ -57,7 +55,7 @@ fn parse_answer(text: &str) -> Result<(String, Which, Answer), String> {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let plan = plan(args)?;
+    let plan = run::plan(&args.manifests.options()?)?;
     for (component, ..) in &args.answer {
         if !plan.components.iter().any(|known| known.name == *component) {
             let names: Vec<&str> = plan.components.iter().map(|component| component.name.as_str()).collect();
@@ -99,18 +97,6 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 /// A pod that crash-loops for an hour produces hundreds of identical moments.
 const SHOWN: usize = 24;
-
-fn plan(args: &Args) -> Result<Plan> {
-    let project = project();
-    let config = project.read_config().map_err(e2e_run::run::Error::from)?;
-    let overlays = args.overlay.iter().map(|directory| manifests::read_overlay(directory));
-    let read = |error| anyhow::Error::from(e2e_run::run::Error::from(error));
-    let manifests = manifests::read_dir(&project.root.join(&config.manifests)).map_err(read)?;
-    let overlays = overlays.collect::<Result<_, _>>().map_err(read)?;
-    let generate = &mut |_: &str, _: &str| String::new();
-    let input = Input { manifests, overlays, sets: Vec::new(), replicas: BTreeMap::new(), generate };
-    Ok(Plan::from_manifests(input).map_err(e2e_run::run::Error::from)?)
-}
 
 fn of_component(args: &Args, component: &Component, snapshot: &Snapshot) -> Vec<(String, Timeline)> {
     let prefix = format!("{}-", component.name);

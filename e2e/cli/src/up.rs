@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if !args.system.hold {
         return detach(args.system.run_id.as_deref());
     }
-    let options = Options { suites: false, ..args.system.options(None) };
+    let options = Options { suites: false, ..args.system.options(None)? };
     Ok(block_on(e2e_run::run::run(options, &Progress::new()))??.exit)
 }
 

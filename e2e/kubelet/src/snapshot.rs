@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-use e2e_plan::{Container, Pod, Probes, Which};
+use e2e_plan::{Container, Pod, Probes, Restart, Which};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -16,10 +16,12 @@ use crate::{
 pub struct PodSpec {
     /// The pod's name, such as `backend-0`.
     pub name: String,
-    /// Run one after the other, to completion, before the containers.
+    /// Run one after the other before the containers: to completion, or, a sidecar, until it has started.
     pub init_containers: Vec<ContainerSpec>,
     /// Run side by side.
     pub containers: Vec<ContainerSpec>,
+    /// What becomes of a container that ends.
+    pub restart: Restart,
     /// How long a container may take to stop.
     pub grace: Duration,
     /// Names of pods that should have started first. Kubernetes knows no such order; see `e2e_node::node::Options`.
@@ -33,17 +35,21 @@ pub struct ContainerSpec {
     pub name: String,
     /// The probes to send.
     pub probes: Probes,
+    /// Whether it is an init container that goes on running.
+    pub is_sidecar: bool,
 }
 
 impl PodSpec {
     /// A pod of the plan under a name.
     #[must_use]
     pub fn of_plan(name: impl Into<String>, pod: &Pod, depends_on: Vec<String>) -> Self {
-        let spec = |c: &Container| ContainerSpec { name: c.name.clone(), probes: c.probes.clone() };
+        let spec =
+            |c: &Container| ContainerSpec { name: c.name.clone(), probes: c.probes.clone(), is_sidecar: c.is_sidecar };
         Self {
             name: name.into(),
             init_containers: pod.init_containers.iter().map(spec).collect(),
             containers: pod.containers.iter().map(spec).collect(),
+            restart: pod.restart,
             grace: pod.termination_grace,
             depends_on,
         }
@@ -64,10 +70,13 @@ pub struct PodReport {
     pub ip: Option<IpAddr>,
     /// One word or two, as the STATUS column of `kubectl get pods`: `Running`, `CrashLoopBackOff`, `Init:0/1`.
     pub status: String,
-    /// Whether Services may send it traffic: every container is ready.
+    /// Whether it is what it should be: Services may send it traffic, since every container is ready; or it has run to completion.
     pub ready: bool,
-    /// Whether every container has started.
+    /// Whether every container has started, or, of a pod that runs to completion, has succeeded.
     pub started: bool,
+    /// Whether it is to run to completion.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub completes: bool,
     /// Restarts of all containers together.
     pub restarts: u32,
     /// The init containers, in order.
@@ -99,6 +108,9 @@ pub struct ClusterPod {
 pub struct ContainerReport {
     /// The container's name.
     pub name: String,
+    /// Whether it is an init container that goes on running.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_sidecar: bool,
     /// What `containerStatuses` says.
     pub status: ContainerStatus,
     /// How its instances ended, oldest first. Kubernetes keeps only the last one.
@@ -175,13 +187,18 @@ impl PodReport {
     fn of_spec(spec: &PodSpec) -> Self {
         let reason = if spec.init_containers.is_empty() { "ContainerCreating" } else { "PodInitializing" };
         let reports = |specs: &[ContainerSpec]| {
-            specs.iter().map(|c| ContainerReport::declared(&c.name, &c.probes, reason)).collect()
+            let report = |c: &ContainerSpec| ContainerReport {
+                is_sidecar: c.is_sidecar,
+                ..ContainerReport::declared(&c.name, &c.probes, reason)
+            };
+            specs.iter().map(report).collect()
         };
         let mut report = Self {
             ip: None,
             status: String::new(),
             ready: false,
             started: false,
+            completes: spec.restart.runs_to_completion(),
             restarts: 0,
             init_containers: reports(&spec.init_containers),
             containers: reports(&spec.containers),
@@ -214,17 +231,28 @@ impl PodReport {
 
     /// Derives what is said of the pod from its containers.
     pub fn sum_up(&mut self) {
-        self.ready = self.containers.iter().all(|container| container.status.ready);
-        self.started = self.containers.iter().all(|container| container.status.started);
+        let is_completed = self.is_completed();
+        let running = || self.init_containers.iter().filter(|init| init.is_sidecar).chain(&self.containers);
+        self.ready = is_completed || running().all(|container| container.status.ready);
+        self.started = is_completed || (!self.completes && running().all(|container| container.status.started));
         let all = self.init_containers.iter().chain(&self.containers);
         self.restarts = all.map(|container| container.status.restart_count).sum();
         self.status = self.column();
     }
 
+    /// Whether it has run to completion.
+    #[must_use]
+    pub fn is_completed(&self) -> bool {
+        self.completes && self.containers.iter().all(ContainerReport::has_succeeded)
+    }
+
     /// `printPod` in `pkg/printers/internalversion/printers.go`.
     fn column(&self) -> String {
-        let completed = |container: &ContainerReport| matches!(&container.status.state, ContainerState::Terminated(end) if end.exit_code == 0);
-        if let Some(index) = self.init_containers.iter().position(|container| !completed(container)) {
+        let passed = |container: &ContainerReport| match container.is_sidecar {
+            true => container.status.started || self.is_completed(),
+            false => container.has_succeeded(),
+        };
+        if let Some(index) = self.init_containers.iter().position(|container| !passed(container)) {
             return match &self.init_containers[index].status.state {
                 ContainerState::Waiting { reason, .. }
                     if reason != "PodInitializing" && reason != "ContainerCreating" =>
@@ -243,11 +271,17 @@ impl PodReport {
 }
 
 impl ContainerReport {
+    /// Whether it has ended, and well.
+    fn has_succeeded(&self) -> bool {
+        matches!(&self.status.state, ContainerState::Terminated(end) if end.exit_code == 0)
+    }
+
     /// A container that nothing has happened to yet.
     pub fn declared(name: &str, probes: &Probes, reason: &str) -> Self {
         let declared = Which::ALL.into_iter().filter(|which| which.of(probes).is_some());
         Self {
             name: name.to_owned(),
+            is_sidecar: false,
             status: ContainerStatus::waiting(reason),
             terminations: Vec::new(),
             events: Vec::new(),

@@ -32,6 +32,8 @@ pub enum RestartPolicy {
     Always,
     /// It is started again unless its exit status is 0: init containers.
     OnFailure,
+    /// As [`RestartPolicy::OnFailure`], until it has failed more often than this: containers of a Job.
+    UpTo(u32),
     /// It stays ended.
     Never,
 }
@@ -309,7 +311,7 @@ impl Worker {
         self.phase = match self.policy.restart {
             _ if self.stopping => Phase::Done,
             RestartPolicy::Never => Phase::Done,
-            RestartPolicy::Always | RestartPolicy::OnFailure => {
+            RestartPolicy::Always | RestartPolicy::OnFailure | RestartPolicy::UpTo(_) => {
                 Phase::Due { at: self.back_off.allowed_at(now), lengthens: true }
             }
         };
@@ -373,6 +375,7 @@ impl Worker {
         let restarts = match self.policy.restart {
             RestartPolicy::Always => true,
             RestartPolicy::OnFailure => exit.code != 0,
+            RestartPolicy::UpTo(failures) => exit.code != 0 && self.status.restart_count < failures,
             RestartPolicy::Never => false,
         };
         if self.stopping || !restarts {

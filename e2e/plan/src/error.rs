@@ -1,6 +1,7 @@
-//! What is wrong with a manifest, an overlay or an override, where it stands, and what to do. Main type: [`Error`].
+//! What is wrong with a manifest, an overlay or an override, where it stands, and what to do. Main types: [`Error`], and
+//! [`Errors`] for all that is wrong with an input.
 
-use std::{fmt, path::PathBuf};
+use std::{cell::RefCell, fmt, path::PathBuf};
 
 use super::{
     node::{FieldPath, Place},
@@ -25,6 +26,8 @@ pub struct Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
+    /// A file or directory cannot be read, or a command that should write manifests does not.
+    File,
     /// The text is not YAML.
     Syntax,
     /// A document is no Kubernetes object, or of a kind that is not supported.
@@ -45,6 +48,83 @@ pub enum ErrorKind {
     Overlay,
     /// `--set` or a replica override cannot be applied.
     Override,
+}
+
+/// Everything that is wrong with an input, by file and line; never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Errors(Vec<Error>);
+
+impl Errors {
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Error> {
+        self.0.iter()
+    }
+}
+
+impl From<Error> for Errors {
+    fn from(error: Error) -> Self {
+        Self(vec![error])
+    }
+}
+
+impl fmt::Display for Errors {
+    /// One is a line of its own; several are counted, and stand below each other.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let [only] = self.0.as_slice() {
+            return only.fmt(f);
+        }
+        write!(f, "{} faults in the manifests", self.0.len())?;
+        self.0.iter().try_for_each(|error| write!(f, "\n  {error}"))
+    }
+}
+
+impl std::error::Error for Errors {}
+
+/// Where faults are gathered while the rest is still looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Faults(RefCell<Vec<Error>>);
+
+impl Faults {
+    pub(crate) fn push(&self, error: Error) {
+        self.0.borrow_mut().push(error);
+    }
+
+    pub(crate) fn extend(&self, errors: impl IntoIterator<Item = Error>) {
+        self.0.borrow_mut().extend(errors);
+    }
+
+    /// The value, or none for one that was a fault.
+    pub(crate) fn keep<T>(&self, result: Result<T, Error>) -> Option<T> {
+        result.map_err(|error| self.push(error)).ok()
+    }
+
+    pub(crate) fn append(&self, other: Self) {
+        self.extend(other.0.into_inner());
+    }
+
+    /// Whether there is one of this object, named as `Kind/name`.
+    pub(crate) fn concern(&self, object: &str) -> bool {
+        self.0.borrow().iter().any(|error| error.location.object == object)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+
+    /// An error with all of them, each once and in the order of the files; none if there are none.
+    pub(crate) fn into_result(self) -> Result<(), Errors> {
+        let mut errors: Vec<Error> = Vec::new();
+        let all = self.0.into_inner();
+        for error in &all {
+            if !errors.contains(error) && !all.iter().any(|other| error.follows_from(other)) {
+                errors.push(error.clone());
+            }
+        }
+        let files: Vec<PathBuf> = errors.iter().map(|error| error.location.file.clone()).collect();
+        let file = |error: &Error| files.iter().position(|file| *file == error.location.file);
+        errors.sort_by_key(|error| (file(error), error.location.line, error.location.column));
+        if errors.is_empty() { Ok(()) } else { Err(Errors(errors)) }
+    }
 }
 
 /// A place in the manifests. Fields that do not apply are empty or 0.
@@ -86,9 +166,25 @@ impl fmt::Display for Location {
 }
 
 impl Error {
+    /// A fault of a file or directory as a whole.
+    pub(crate) fn of_file(file: impl Into<PathBuf>, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        let mut error = Self::new(ErrorKind::File, message, remedy);
+        error.location.file = file.into();
+        error
+    }
+
     /// An error without a place, as for a command-line override.
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { kind, location: Box::default(), message: message.into(), remedy: remedy.into() }
+    }
+
+    /// Whether this says that something is missing where another fault has taken it away.
+    fn follows_from(&self, other: &Self) -> bool {
+        let inside = || other.location.path.strip_prefix(&self.location.path);
+        self.kind == ErrorKind::Missing
+            && matches!(other.kind, ErrorKind::UnknownField | ErrorKind::Type)
+            && self.location.object == other.location.object
+            && inside().is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     }
 
     /// The same error, at a place.

@@ -1,11 +1,11 @@
 //! Values that are known once a pod exists: fields of the pod, and `$(NAME)` in env values, command and args as the kubelet
 //! replaces it (`k8s.io/kubernetes/third_party/forked/golang/expansion`). Main type: [`ResolvedContainer`].
 
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use super::{
     Component, Plan,
-    pod::{Container, Field, Secret, Value, Volume},
+    pod::{Container, Field, Mount, NodeResource, Secret, Value, Volume},
 };
 
 /// What a pod knows about itself once it exists.
@@ -23,6 +23,10 @@ pub struct Identity {
     pub host_ip: String,
     /// `spec.nodeName`.
     pub node_name: String,
+    /// What the node has for pods, in thousandths of a core.
+    pub node_cpu_millis: u64,
+    /// What the node has for pods, in bytes.
+    pub node_memory_bytes: u64,
 }
 
 /// A container's environment, command and args with every value known.
@@ -55,11 +59,26 @@ impl fmt::Debug for ResolvedContainer {
 impl Value {
     /// The text itself, also when it is secret.
     #[must_use]
-    pub fn text<'a>(&'a self, identity: &'a Identity) -> &'a str {
+    pub fn text<'a>(&'a self, identity: &'a Identity) -> Cow<'a, str> {
         match self {
-            Self::Plain(text) => text,
-            Self::Secret(secret) => &secret.text,
-            Self::Field(field) => field.text(identity),
+            Self::Plain(text) => text.into(),
+            Self::Secret(secret) => (&secret.text).into(),
+            Self::Binary(binary) => String::from_utf8_lossy(&binary.bytes),
+            Self::Field(field) => field.text(identity).into(),
+            Self::Node(NodeResource::Cpu, divisor) => identity.node_cpu_millis.div_ceil(*divisor).to_string().into(),
+            Self::Node(NodeResource::Memory, divisor) => {
+                identity.node_memory_bytes.div_ceil(*divisor).to_string().into()
+            }
+        }
+    }
+
+    /// What a file with it holds.
+    #[must_use]
+    pub fn bytes<'a>(&'a self, identity: &'a Identity) -> Cow<'a, [u8]> {
+        match (self, self.text(identity)) {
+            (Self::Binary(binary), _) => (&binary.bytes).into(),
+            (_, Cow::Borrowed(text)) => text.as_bytes().into(),
+            (_, Cow::Owned(text)) => text.into_bytes().into(),
         }
     }
 }
@@ -85,7 +104,7 @@ impl Container {
         let mut known: BTreeMap<&str, String> = BTreeMap::new();
         for variable in &self.env {
             let text = variable.value.text(identity);
-            let text = if variable.expand { expand(text, &known) } else { text.to_owned() };
+            let text = if variable.expand { expand(&text, &known) } else { text.into_owned() };
             env.retain(|(name, _)| *name != variable.name);
             env.push((variable.name.clone(), text.clone()));
             known.insert(&variable.name, text);
@@ -93,6 +112,20 @@ impl Container {
         let expand_all = |texts: &[String]| texts.iter().map(|text| expand(text, &known)).collect::<Vec<_>>();
         let (command, args) = (expand_all(&self.command), expand_all(&self.args));
         ResolvedContainer { env, command, args, secrets: self.secrets().map(|secret| secret.text.clone()).collect() }
+    }
+
+    /// Its mounts in one pod, with every `subPathExpr` replaced by its value.
+    #[must_use]
+    pub fn mounts_of(&self, identity: &Identity) -> Vec<Mount> {
+        let resolved = self.resolve(identity);
+        let known = resolved.env.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+        let mount = |mount: &Mount| match &mount.sub_path {
+            Some(path) if mount.expand_sub_path => {
+                Mount { sub_path: Some(expand(path, &known)), expand_sub_path: false, ..mount.clone() }
+            }
+            _ => mount.clone(),
+        };
+        self.mounts.iter().map(mount).collect()
     }
 
     /// The Secrets in the environment; an empty text has nothing to hide.
@@ -217,6 +250,7 @@ mod tests {
             resources: Resources::default(),
             probes: Probes::default(),
             security: Security::default(),
+            is_sidecar: false,
         }
     }
 

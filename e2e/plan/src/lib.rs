@@ -5,9 +5,11 @@ mod convert;
 pub mod duration;
 mod error;
 mod expand;
+pub mod kinds;
 pub mod manifests;
-mod merge;
-mod node;
+pub(crate) mod merge;
+pub(crate) mod node;
+mod outside;
 mod overlay;
 mod overrides;
 mod pod;
@@ -16,90 +18,146 @@ pub mod quantity;
 mod read;
 pub mod references;
 mod services;
+mod sort_out;
 mod stores;
 mod suggest;
 pub mod target;
-mod typed;
+pub(crate) mod typed;
 mod warnings;
 pub mod words;
-mod yaml;
+mod workload;
+pub(crate) mod yaml;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::read::{Typed, typed};
+
+pub(crate) use self::{
+    error::Faults,
+    read::{Object as Document, object as document},
+    workload::pod_keys,
+};
 pub use self::{
-    error::{Error, ErrorKind, Location},
+    error::{Error, ErrorKind, Errors, Location},
     expand::{Identity, ResolvedContainer},
-    overlay::{Overlay, Part, PartRole},
+    outside::Given,
+    overlay::Overlay,
     overrides::Set,
-    pod::{Container, EnvVar, Field, File, Mount, Pod, Port, Resources, Secret, Security, Value, Volume},
+    pod::{
+        Binary, Container, EnvVar, Field, File, Mount, NodeResource, Pod, Port, Resources, Restart, Secret, Security,
+        Value, Volume,
+    },
     probe::{Probe, ProbeAction, Probes, Which},
-    read::Manifest,
-    stores::LINT_IGNORE,
+    read::{Manifest, Objects},
+    stores::{LINT_IGNORE, Missing},
     suggest::nearest,
     warnings::Warning,
 };
 
 /// What a plan is made from.
 pub struct Input<'a> {
-    /// The manifests, in the order in which their objects should stand.
-    pub manifests: Vec<Manifest>,
-    /// Changes to them, applied in order.
-    pub overlays: Vec<Overlay>,
+    /// The objects of the manifests, in the order in which they should stand, overlays applied.
+    pub objects: Objects,
     /// Single environment variables, applied after the overlays.
     pub sets: Vec<Set>,
     /// Numbers of replicas by component, applied after the overlays.
     pub replicas: BTreeMap<String, u32>,
+    /// ConfigMaps and Secrets that the manifests name and do not hold.
+    pub given: Vec<Given>,
     /// Makes up the text of a Secret's key, from the names of both; asked for the keys that `e2e/generate` names.
     pub generate: &'a mut dyn FnMut(&str, &str) -> String,
 }
 
 impl Plan {
+    /// The plan of objects as they are: for whoever looks at it and runs nothing, so that no Secret is needed.
+    ///
+    /// # Errors
+    /// As for [`Plan::from_manifests`].
+    pub fn of(objects: Objects) -> Result<Self, Errors> {
+        let (sets, replicas, given) = (Vec::new(), BTreeMap::new(), Vec::new());
+        Self::from_manifests(Input { objects, sets, replicas, given, generate: &mut |_, _| String::new() })
+    }
+
     /// Makes the plan.
     ///
     /// # Errors
-    /// The first fault in the order: YAML, objects, overlays, overrides, fields, references. It names its place and a remedy.
-    pub fn from_manifests(input: Input<'_>) -> Result<Self, Error> {
-        let mut objects = Vec::new();
-        for manifest in &input.manifests {
-            objects.extend(read::objects(manifest)?);
-        }
-        read::check_unique(&objects)?;
-        for overlay in &input.overlays {
-            overlay::apply(&mut objects, overlay)?;
-        }
-        overrides::apply(&mut objects, &input.sets, &input.replicas)?;
-        stores::generate(&mut objects, input.generate)?;
-        let typed = objects.iter().map(|object| read::typed(object).map(|typed| (object, typed)));
-        let typed = typed.collect::<Result<Vec<_>, _>>()?;
-        let stores = stores::Stores::new(&typed)?;
-        let mut components = Vec::new();
-        for (object, typed) in &typed {
-            components.extend(convert::component(object, typed, &stores)?);
-        }
-        if components.is_empty() {
+    /// Every fault of the input: YAML, objects, overlays, overrides, fields, references. Each names its place and a remedy.
+    pub fn from_manifests(input: Input<'_>) -> Result<Self, Errors> {
+        let Objects { objects, faults, notes: mut fields } = input.objects;
+        let mut objects = sort_out::sort_out(objects, &mut fields, &faults);
+        overrides::apply(&mut objects, &input.sets, &input.replicas, &faults);
+        outside::add(&mut objects, &input.given);
+        stores::generate(&mut objects, input.generate, &faults);
+        if objects.is_empty() && faults.is_empty() {
             let remedy = "add a manifest of kind Deployment or StatefulSet";
-            return Err(Error::new(ErrorKind::Missing, "the manifests declare nothing to run", remedy));
+            faults.push(Error::new(ErrorKind::Missing, "the manifests declare nothing to run", remedy));
         }
-        let services = services::services(&typed, &components)?;
-        let mut fields = warnings::fields(&objects, &services);
+        let typed: Vec<(&read::Object, Typed)> =
+            objects.iter().filter_map(|object| Some((object, typed(object, &faults)?))).collect();
+        let stores = stores::Stores::new(&typed, &faults);
+        let mut components = Components::default();
+        for (object, typed) in &typed {
+            if let Typed::Workload(workload) = typed {
+                components.add(convert::component(object, workload, &stores, &faults));
+            }
+        }
+        let Components { mut components, names } = components;
+        let services = services::services(&typed, &components, &faults, &mut fields);
+        faults.into_result()?;
+        reach_targets(&mut components, &services);
+        fields.extend(warnings::fields(&objects, &services));
         let components = references::order(components, &services, &mut fields);
-        let objects = objects.iter().map(Object::new).collect();
-        Ok(Self { components, services, fields, objects })
+        let missing = stores.into_missing();
+        let objects = objects.iter().map(|object| Object::new(object, &names)).collect();
+        Ok(Self { components, services, fields, missing, objects })
+    }
+}
+
+/// Components under names of their own.
+#[derive(Default)]
+struct Components {
+    components: Vec<Component>,
+    /// The names of those that had to get another one, by kind and name of their objects.
+    names: BTreeMap<(String, String), String>,
+}
+
+impl Components {
+    /// Adds a component. One of another kind may have its name already; then its kind tells it from that.
+    fn add(&mut self, component: Option<Component>) {
+        let Some(mut component) = component else { return };
+        if self.components.iter().any(|other| other.name == component.name) {
+            let name = format!("{}-{}", component.name, component.kind.to_lowercase());
+            let object = (component.kind.clone(), std::mem::replace(&mut component.name, name.clone()));
+            self.names.insert(object, name);
+        }
+        self.components.push(component);
+    }
+}
+
+/// The ports that Services lead to are reached too, declared or not.
+fn reach_targets(components: &mut [Component], services: &[Service]) {
+    for service in services {
+        let targets = service.ports.iter().filter(|port| port.protocol == "TCP").map(|port| port.target_port);
+        for component in components.iter_mut().filter(|component| service.components.contains(&component.name)) {
+            component.pod.ports.extend(targets.clone());
+        }
     }
 }
 
 /// Everything that should run, in start order: a component stands after those that it refers to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Plan {
-    /// Workloads (Deployments, StatefulSets), in start order.
+    /// Workloads, in start order.
     pub components: Vec<Component>,
     /// Names under which components reach each other.
     pub services: Vec<Service>,
     /// Fields of the manifests, for the targets that cannot honour them. See [`Plan::warnings`].
     pub fields: Vec<FieldUse>,
+    /// ConfigMaps and Secrets that pods want and that neither the manifests hold nor anybody gives.
+    pub missing: Vec<Missing>,
     /// The objects themselves with overlays and overrides applied, in the order of the manifests: what a cluster is given.
     #[serde(skip)]
     pub objects: Vec<Object>,
@@ -114,14 +172,26 @@ pub struct Object {
     pub name: String,
     /// Where it is declared.
     pub source: Source,
+    /// Name of the component, if it is a workload.
+    pub component: Option<String>,
+    /// Whether it is known to belong to no namespace. Of kinds that are not Kubernetes' own the cluster alone may know.
+    pub cluster_scoped: bool,
     /// The whole object. It may hold the texts of Secrets.
     pub json: serde_json::Value,
 }
 
 impl Object {
-    fn new(object: &read::Object) -> Self {
-        let read::Object { kind, name, source, node } = object;
-        Self { kind: kind.clone(), name: name.clone(), source: source.clone(), json: node.to_json() }
+    fn new(object: &read::Object, names: &BTreeMap<(String, String), String>) -> Self {
+        let read::Object { kind, name, source, node, .. } = object;
+        let component = names.get(&(kind.clone(), name.clone())).unwrap_or(name);
+        Self {
+            kind: kind.clone(),
+            name: name.clone(),
+            source: source.clone(),
+            component: object.is_workload().then(|| component.clone()),
+            cluster_scoped: object.is_cluster_scoped(),
+            json: node.to_json(),
+        }
     }
 }
 
@@ -135,9 +205,9 @@ impl fmt::Debug for Object {
 /// One workload and its replicas.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Component {
-    /// `metadata.name` of the workload.
+    /// `metadata.name` of the workload, with its kind after it where another one has that name.
     pub name: String,
-    /// `Deployment` or `StatefulSet`.
+    /// The workload's kind, such as `Deployment` or `Job`.
     pub kind: String,
     /// How many pods.
     pub replicas: u32,
@@ -169,7 +239,8 @@ impl fmt::Display for Source {
 pub struct Service {
     /// `metadata.name`.
     pub name: String,
-    /// Names of the components whose pods the selector matches; never empty.
+    /// Names of the components whose pods the selector matches; never empty: a Service that leads to no pod of the plan stands in
+    /// [`Plan::fields`] alone.
     pub components: Vec<String>,
     /// Ports of the Service.
     pub ports: Vec<ServicePort>,
@@ -201,8 +272,16 @@ pub struct FieldUse {
     pub object: String,
     /// The path in the document, such as `spec.template.spec.containers[app].lifecycle`.
     pub path: String,
-    /// What [`Plan::warnings`] should say, where the field's path alone does not tell.
-    pub note: Option<String>,
+    /// What [`Plan::warnings`] says of it.
+    pub note: Note,
+}
+
+/// What is said of a field on each target; nothing where it is honoured.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Note {
+    pub(crate) docker: Option<String>,
+    pub(crate) local: Option<String>,
+    pub(crate) k8s: Option<String>,
 }
 
 #[cfg(test)]

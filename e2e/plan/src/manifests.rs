@@ -1,264 +1,232 @@
-//! Directories of manifests and overlays, read into what a plan is made from. A `kustomization.yaml` is honoured, so that
-//! `kubectl apply -k` means the same for the same directory. Main functions: [`read_dir`], [`read_overlay`].
+//! Manifests and overlays as people have them, read into what a plan is made from: files, directories, kustomizations, charts,
+//! standard input, the output of a command. Main function: [`read`], of [`Sources`].
+
+mod command;
+mod kustomize;
 
 use std::{
-    fs, io,
+    cell::RefCell,
+    fs,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
+use self::kustomize::{Base, Resource, kustomization_of};
+use crate::{Error, Faults, FieldUse, Manifest, Objects, Overlay};
 
-use crate::{Manifest, Overlay, Part, PartRole};
-
-/// The names under which kustomize looks for its file.
-const KUSTOMIZATION_NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
-
-/// Why a directory gives no manifests. Every message names the path and a remedy.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// There is nothing at the path.
-    #[error("{}: there is no such file or directory; check the path", path.display())]
-    Missing {
-        /// What was looked for.
-        path: PathBuf,
-    },
-    /// The path is a file where a directory is wanted.
-    #[error("{}: this is a file; name the directory that holds it", path.display())]
-    NotADirectory {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A file or directory cannot be read.
-    #[error("{}: cannot be read: {source}; check its permissions and that it is UTF-8 text", path.display())]
-    Unreadable {
-        /// The file or directory.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// A directory holds no YAML.
-    #[error("{}: no *.yaml file is in it; put the manifests there, or name another directory", path.display())]
-    Empty {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// A kustomization says something that is not supported.
-    #[error("{}{}: {message}; {remedy}", path.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
-    Kustomization {
-        /// The kustomization.
-        path: PathBuf,
-        /// The line, from 1.
-        line: Option<u64>,
-        /// What is wrong.
-        message: String,
-        /// What to do.
-        remedy: String,
-    },
+/// Where the manifests are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// Files and directories, or `-` for standard input.
+    pub paths: Vec<PathBuf>,
+    /// A command whose output they are, in place of the paths.
+    pub render: Vec<String>,
 }
 
-/// The manifests of a directory: the files under its kustomization's `resources`, or else every `*.yaml` by name.
+/// What stands for standard input.
+const STDIN: &str = "-";
+/// How the files end that are read of a directory, as `kubectl apply -f DIRECTORY` does.
+const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
+/// The file that makes a directory a chart of helm.
+const CHART: &str = "Chart.yaml";
+
+/// Reads the manifests and applies overlays to them in order. Paths start at `root`, and those of overlays where the program was
+/// called.
 ///
-/// # Errors
-/// The directory does not exist, cannot be read or holds no YAML, or its kustomization does more than list resources.
-pub fn read_dir(dir: &Path) -> Result<Vec<Manifest>, Error> {
-    base(dir, &mut Vec::new())
-}
-
-/// An overlay: the patches and new files of a directory's kustomization, or else every `*.yaml` by name, each a patch of an
-/// object that exists or a new object. A directory under `resources` is what the overlay stands on: when it has patches of
-/// its own, these come first.
-///
-/// # Errors
-/// As for [`read_dir`].
-pub fn read_overlay(dir: &Path) -> Result<Overlay, Error> {
-    let parts = overlay(dir, true, &mut Vec::new())?;
-    Ok(Overlay { label: dir.display().to_string(), parts })
-}
-
-fn base(dir: &Path, parents: &mut Vec<PathBuf>) -> Result<Vec<Manifest>, Error> {
-    let Some(kustomization) = Kustomization::of(dir, parents)? else { return yaml_files(dir) };
-    if !kustomization.patches.is_empty() {
-        let remedy = "name the directory of the manifests as manifests, and this one as an overlay";
-        return Err(kustomization.fail("`patches` change other manifests", remedy));
+/// A directory with a kustomization is built as `kustomize build` does, and one with a `Chart.yaml` is rendered by helm. An overlay
+/// with a kustomization stands on the manifests: on their directory, which it names under `resources`, or else on whatever they
+/// are. Each file of another overlay is a patch of an object that exists, or a new object.
+#[must_use]
+pub fn read(root: &Path, sources: &Sources, overlays: &[PathBuf]) -> Objects {
+    let reader = Reader { root, faults: Faults::default(), notes: RefCell::default() };
+    let mut resources = reader.manifests(sources);
+    for overlay in overlays {
+        resources = reader.overlay(overlay, sources, resources);
     }
-    let mut manifests = Vec::new();
-    for path in &kustomization.resources {
-        if path.is_dir() {
-            manifests.extend(base(path, parents)?);
-        } else {
-            manifests.push(read_file(path)?);
-        }
-    }
-    parents.pop();
-    if manifests.is_empty() { Err(Error::Empty { path: dir.to_path_buf() }) } else { Ok(manifests) }
+    let objects = kustomize::finished(resources);
+    Objects::of(objects, reader.faults, reader.notes.into_inner())
 }
 
-/// The parts of an overlay (`is_top`), or those of what it stands on: there, only patches are changes, and everything else
-/// is the manifests themselves.
-fn overlay(dir: &Path, is_top: bool, parents: &mut Vec<PathBuf>) -> Result<Vec<Part>, Error> {
-    let kustomization = match Kustomization::of(dir, parents)? {
-        Some(kustomization) => kustomization,
-        None if !is_top => return Ok(Vec::new()),
-        None => {
-            let part = |manifest| Part { role: PartRole::Either, manifest };
-            return yaml_files(dir).map(|files| files.into_iter().map(part).collect());
+/// Reads paths, and gathers what is wrong with them.
+struct Reader<'a> {
+    root: &'a Path,
+    faults: Faults,
+    notes: RefCell<Vec<FieldUse>>,
+}
+
+impl Reader<'_> {
+    fn manifests(&self, sources: &Sources) -> Vec<Resource> {
+        if !sources.render.is_empty() {
+            return self.rendered(&sources.render, self.root);
         }
-    };
-    let is_overlay = is_top || !kustomization.patches.is_empty();
-    let mut parts = Vec::new();
-    for path in &kustomization.resources {
-        if path.is_dir() {
-            parts.extend(overlay(path, false, parents)?);
-        } else if is_overlay {
-            parts.push(Part { role: PartRole::Resource, manifest: read_file(path)? });
+        sources.paths.iter().flat_map(|path| self.path(path)).collect()
+    }
+
+    fn path(&self, path: &Path) -> Vec<Resource> {
+        if path == Path::new(STDIN) {
+            let mut text = String::new();
+            return match io::stdin().read_to_string(&mut text) {
+                Ok(_) => self.objects(vec![Manifest { file: "standard input".into(), text }]),
+                Err(error) => self.fail(Error::of_file("standard input", error.to_string(), "write UTF-8 text to it")),
+            };
+        }
+        let path = self.root.join(path);
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => self.directory(&path),
+            Ok(_) => self.files(&[path]),
+            Err(error) => self.fail(self.unreadable(&path, &error)),
         }
     }
-    let patch = |manifest| Part { role: PartRole::Patch, manifest };
-    parts.extend(kustomization.patches.into_iter().map(patch));
-    parents.pop();
-    if parts.is_empty() && is_top { Err(Error::Empty { path: dir.to_path_buf() }) } else { Ok(parts) }
-}
 
-/// What is honoured of a kustomization, its paths resolved.
-struct Kustomization {
-    path: PathBuf,
-    /// Files and directories that exist.
-    resources: Vec<PathBuf>,
-    patches: Vec<Manifest>,
-}
-
-/// A kustomization as written. Another key is an error.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct KustomizationFile {
-    api_version: Option<String>,
-    kind: Option<String>,
-    resources: Option<Vec<String>>,
-    patches: Option<Vec<Patch>>,
-    patches_strategic_merge: Option<Vec<String>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Patch {
-    path: Option<String>,
-    patch: Option<String>,
-}
-
-impl Kustomization {
-    /// The kustomization of a directory, which becomes the last of the parents. None if it has none.
-    fn of(dir: &Path, parents: &mut Vec<PathBuf>) -> Result<Option<Self>, Error> {
-        check_dir(dir)?;
-        let mut paths = KUSTOMIZATION_NAMES.iter().map(|name| dir.join(name));
-        let Some(path) = paths.find(|path| path.is_file()) else { return Ok(None) };
-        let mut kustomization = Self { path: path.clone(), resources: Vec::new(), patches: Vec::new() };
-        let real = fs::canonicalize(dir).map_err(|source| Error::Unreadable { path: dir.to_path_buf(), source })?;
-        if parents.contains(&real) {
-            return Err(kustomization
-                .fail("the directory stands on itself", "remove it from the `resources` of one of the two"));
+    fn directory(&self, dir: &Path) -> Vec<Resource> {
+        if kustomization_of(dir).is_some() {
+            return self.kustomized(dir, None);
         }
-        let file = kustomization.parse(&read_file(&path)?.text)?;
-        for resource in file.resources.unwrap_or_default() {
-            let resource = kustomization.resolve(dir, &resource)?;
-            kustomization.resources.push(resource);
+        if dir.join(CHART).is_file() {
+            return match command::helm(dir) {
+                Ok(command) => self.rendered(&command, self.root),
+                Err(error) => self.fail(self.named(error)),
+            };
         }
-        for (index, patch) in file.patches.unwrap_or_default().into_iter().enumerate() {
-            let manifest = match (patch.path, patch.patch) {
-                (Some(file), None) => read_file(&kustomization.resolve(dir, &file)?)?,
-                (None, Some(text)) => kustomization.inline(index, text),
-                _ => {
-                    return Err(kustomization
-                        .fail("a patch has not exactly one of `path` and `patch`", "write `- path: <file>`"));
+        match yaml_files(dir) {
+            Ok(files) if files.is_empty() => self.fail(self.empty(dir)),
+            Ok(files) => self.files(&files),
+            Err(error) => self.fail(self.unreadable(dir, &error)),
+        }
+    }
+
+    /// Builds a kustomization, by itself or with the tool of that name where it does more than is known here.
+    fn kustomized(&self, dir: &Path, base: Option<Base>) -> Vec<Resource> {
+        let stacked = base.as_ref().is_some_and(|base| base.is_changed);
+        let build = kustomize::build(dir, self.root, base);
+        if build.beyond.is_empty() {
+            self.faults.append(build.faults);
+            return build.resources;
+        }
+        let tool = match stacked {
+            false => command::kustomize(dir),
+            true => Err("only one overlay can be built by kustomize: write one that stands on the other".to_owned()),
+        };
+        match tool {
+            Ok(command) => self.rendered(&command, self.root),
+            Err(remedy) => {
+                for beyond in build.beyond {
+                    self.faults.push(Error { remedy: remedy.clone(), ..beyond });
                 }
-            };
-            kustomization.patches.push(manifest);
-        }
-        for (index, patch) in file.patches_strategic_merge.unwrap_or_default().into_iter().enumerate() {
-            // As in kustomize: a file's name or the patch itself.
-            let manifest = if patch.contains('\n') {
-                kustomization.inline(index, patch)
-            } else {
-                read_file(&kustomization.resolve(dir, &patch)?)?
-            };
-            kustomization.patches.push(manifest);
-        }
-        parents.push(real);
-        Ok(Some(kustomization))
-    }
-
-    fn parse(&self, text: &str) -> Result<KustomizationFile, Error> {
-        let file: KustomizationFile = serde_saphyr::from_str(text).map_err(|error| {
-            let message = error.without_snippet().to_string();
-            Error::Kustomization {
-                path: self.path.clone(),
-                line: error.location().map(|location| location.line()),
-                message: message.split(" at line ").next().unwrap_or_default().to_owned(),
-                remedy: "keep to resources and patches (strategic merge): other keys are kustomize's own".into(),
+                Vec::new()
             }
-        })?;
-        let is_ours = file.api_version.as_deref().is_none_or(|version| version.starts_with("kustomize.config.k8s.io/"))
-            && file.kind.as_deref().is_none_or(|kind| kind == "Kustomization");
-        if is_ours {
-            Ok(file)
-        } else {
-            let remedy = "write `kind: Kustomization` and `apiVersion: kustomize.config.k8s.io/v1beta1`, or neither";
-            Err(self.fail("this is no Kustomization", remedy))
         }
     }
 
-    fn resolve(&self, dir: &Path, name: &str) -> Result<PathBuf, Error> {
-        if name.contains("://") || name.contains("?ref=") || name.starts_with("github.com/") {
-            return Err(self.fail(&format!("`{name}` is not a file"), "copy it to this machine: nothing is fetched"));
-        }
-        let path = dir.join(name);
-        if path.exists() {
-            Ok(path)
-        } else {
-            Err(self.fail(&format!("`{name}` does not exist"), "correct the path, which starts at this directory"))
+    fn overlay(&self, dir: &Path, sources: &Sources, resources: Vec<Resource>) -> Vec<Resource> {
+        // As everywhere on a command line, the path starts where the program was called.
+        let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+        match fs::metadata(&dir) {
+            Ok(metadata) if metadata.is_dir() && kustomization_of(&dir).is_some() => {
+                let is_changed = resources.iter().any(Resource::is_overlaid);
+                let dirs =
+                    sources.paths.iter().filter_map(|path| fs::canonicalize(self.root.join(path)).ok()).collect();
+                self.kustomized(&dir, Some(Base { dirs, resources, is_changed }))
+            }
+            Ok(metadata) => {
+                let files = if metadata.is_dir() { yaml_files(&dir) } else { Ok(vec![dir.clone()]) };
+                let files = match files {
+                    Ok(files) if files.is_empty() => return self.fail(self.empty(&dir)),
+                    Ok(files) => files,
+                    Err(error) => return self.fail(self.unreadable(&dir, &error)),
+                };
+                let manifests = files.iter().filter_map(|file| self.file(file)).collect();
+                let mut objects = Objects::of(kustomize::finished(resources), Faults::default(), Vec::new());
+                objects.patch(&Overlay { label: self.shown(&dir).display().to_string(), manifests });
+                self.taken(objects)
+            }
+            Err(error) => self.fail(self.unreadable(&dir, &error)),
         }
     }
 
-    fn inline(&self, index: usize, text: String) -> Manifest {
-        Manifest { file: PathBuf::from(format!("{} (patch {})", self.path.display(), index + 1)), text }
+    fn files(&self, files: &[PathBuf]) -> Vec<Resource> {
+        self.objects(files.iter().filter_map(|file| self.file(file)).collect())
     }
 
-    fn fail(&self, message: &str, remedy: &str) -> Error {
-        Error::Kustomization { path: self.path.clone(), line: None, message: message.into(), remedy: remedy.into() }
+    fn file(&self, path: &Path) -> Option<Manifest> {
+        match fs::read_to_string(path) {
+            Ok(text) => Some(Manifest { file: self.shown(path), text }),
+            Err(error) => {
+                self.faults.push(self.unreadable(path, &error));
+                None
+            }
+        }
+    }
+
+    fn rendered(&self, command: &[String], directory: &Path) -> Vec<Resource> {
+        match command::output(command, directory) {
+            Ok(text) => self.objects(vec![Manifest { file: command.join(" ").into(), text }]),
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn objects(&self, manifests: Vec<Manifest>) -> Vec<Resource> {
+        self.taken(Objects::read(&manifests))
+    }
+
+    fn taken(&self, objects: Objects) -> Vec<Resource> {
+        let Objects { objects, faults, notes } = objects;
+        self.faults.append(faults);
+        self.notes.borrow_mut().extend(notes);
+        objects.into_iter().map(Resource::new).collect()
+    }
+
+    fn fail(&self, error: Error) -> Vec<Resource> {
+        self.faults.push(error);
+        Vec::new()
+    }
+
+    /// A path as people name it, which is also the same on every machine: snapshots need that.
+    fn shown(&self, path: &Path) -> PathBuf {
+        kustomize::shown(path, self.root)
+    }
+
+    fn named(&self, mut error: Error) -> Error {
+        error.location.file = self.shown(&error.location.file);
+        error
+    }
+
+    fn unreadable(&self, path: &Path, error: &io::Error) -> Error {
+        let (message, remedy) = match error.kind() {
+            io::ErrorKind::NotFound => ("there is no such file or directory".to_owned(), "check the path"),
+            _ => (format!("cannot be read: {error}"), "check its permissions and that it is UTF-8 text"),
+        };
+        Error::of_file(self.shown(path), message, remedy)
+    }
+
+    fn empty(&self, dir: &Path) -> Error {
+        let below = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut below: Vec<String> = below
+            .filter(|path| path.is_dir() && yaml_files(path).is_ok_and(|files| !files.is_empty()))
+            .map(|path| self.shown(&path).display().to_string())
+            .collect();
+        below.sort();
+        let remedy = match below.is_empty() {
+            true => "put the manifests there, or name another directory".to_owned(),
+            false => format!("name the directories below it that have some: {}", below.join(", ")),
+        };
+        Error::of_file(self.shown(dir), "no *.yaml, *.yml or *.json file is in it", remedy)
     }
 }
 
-fn check_dir(dir: &Path) -> Result<(), Error> {
-    let path = dir.to_path_buf();
-    match fs::metadata(dir) {
-        Ok(metadata) if metadata.is_dir() => Ok(()),
-        Ok(_) => Err(Error::NotADirectory { path }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::Missing { path }),
-        Err(source) => Err(Error::Unreadable { path, source }),
-    }
-}
-
-/// Every `*.yaml` and `*.yml` of a directory by name, without those below it.
-fn yaml_files(dir: &Path) -> Result<Vec<Manifest>, Error> {
-    let unreadable = |source| Error::Unreadable { path: dir.to_path_buf(), source };
+/// The files of a directory that hold manifests, by name, without those below it.
+fn yaml_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
-    for entry in fs::read_dir(dir).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        let is_yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let is_yaml = path.extension().is_some_and(|extension| EXTENSIONS.iter().any(|known| extension == *known));
         let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
         if is_yaml && !is_hidden && path.is_file() {
             paths.push(path);
         }
     }
     paths.sort();
-    if paths.is_empty() {
-        return Err(Error::Empty { path: dir.to_path_buf() });
-    }
-    paths.iter().map(|path| read_file(path)).collect()
-}
-
-fn read_file(path: &Path) -> Result<Manifest, Error> {
-    let text = fs::read_to_string(path).map_err(|source| Error::Unreadable { path: path.to_path_buf(), source })?;
-    Ok(Manifest { file: path.to_path_buf(), text })
+    Ok(paths)
 }
 
 #[cfg(test)]

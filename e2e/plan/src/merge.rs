@@ -23,16 +23,27 @@ const MERGE_KEYS: &[(&str, &str)] = &[
     ("volumes", "name"),
 ];
 
+/// The lists whose elements a second key tells apart as well.
+const SECOND_KEYS: &[(&str, &str)] = &[("ports", "protocol"), ("topologySpreadConstraints", "whenUnsatisfiable")];
+
+/// The lists that kustomize merges in ways of their own.
+const BEYOND: [&str; 3] = ["finalizers", "ownerReferences", "webhooks"];
+
 /// What remains of a value after a patch.
 enum Outcome {
     Keep,
     Delete,
 }
 
-/// Applies a patch to an object. False means that the patch deletes the object.
-pub(crate) fn merge_object(kind: &str, base: &mut Node, patch: &Node) -> Result<bool, Error> {
-    let merge = Merge { is_service: kind == "Service" };
-    Ok(matches!(merge.merge(base, patch, "", &FieldPath::default())?, Outcome::Keep))
+/// Applies a patch to an object. False means that the patch deletes the object. Of kinds that are not Kubernetes' own nothing says
+/// how their lists merge, so that these are replaced.
+pub(crate) fn merge_object(kind: &str, is_own: bool, base: &mut Node, patch: &Node) -> Result<bool, Error> {
+    let merge = Merge { kind, is_own };
+    // A patch that fails leaves nothing half done.
+    let mut merged = base.clone();
+    let outcome = merge.merge(&mut merged, patch, "", &FieldPath::default())?;
+    *base = merged;
+    Ok(matches!(outcome, Outcome::Keep))
 }
 
 /// An object that is new as a whole, without nulls and directives. None if it says to delete itself.
@@ -40,11 +51,12 @@ pub(crate) fn new_object(patch: &Node) -> Result<Option<Node>, Error> {
     new_value(patch, &FieldPath::default())
 }
 
-struct Merge {
-    is_service: bool,
+struct Merge<'a> {
+    kind: &'a str,
+    is_own: bool,
 }
 
-impl Merge {
+impl Merge<'_> {
     /// Merges a patch into a value that exists under the key `field`.
     fn merge(&self, base: &mut Node, patch: &Node, field: &str, path: &FieldPath) -> Result<Outcome, Error> {
         match (&mut base.tree, &patch.tree) {
@@ -54,8 +66,17 @@ impl Merge {
                 Directive::Merge if matches!(base.tree, Tree::Map(_)) => self.merge_maps(base, entries, path)?,
                 Directive::Merge | Directive::Replace => return replace(base, patch, path),
             },
+            (Tree::List(_), Tree::List(_)) if self.is_own && BEYOND.contains(&field) => {
+                let message = "kustomize merges this list in a way of its own";
+                let error = Error::new(ErrorKind::Unsupported, message, "write the whole list in the manifest");
+                return Err(error.at(&patch.place).in_field(path));
+            }
             (Tree::List(items), Tree::List(changes)) => match self.merge_key(field) {
-                Some(key) => *items = self.merge_lists(std::mem::take(items), changes, key, path)?,
+                Some(key) => {
+                    let keys = Keys { first: key, second: second_key(field) };
+                    keys.check(items, changes).map_err(|error| error.in_field(path))?;
+                    *items = self.merge_lists(std::mem::take(items), changes, keys, path)?;
+                }
                 None => return replace(base, patch, path),
             },
             _ => return replace(base, patch, path),
@@ -88,7 +109,7 @@ impl Merge {
         &self,
         mut base: Vec<Node>,
         changes: &[Node],
-        key: &str,
+        keys: Keys,
         path: &FieldPath,
     ) -> Result<Vec<Node>, Error> {
         if let Some(marker) = changes.iter().find(|item| is_marker(item)) {
@@ -104,20 +125,19 @@ impl Merge {
             if let Directive::Replace = directive(change, &path)? {
                 // kustomize ignores such an element, and Kubernetes drops the others: neither can be meant.
                 let error = Error::new(
-                    ErrorKind::Overlay,
+                    ErrorKind::Unsupported,
                     "`$patch: replace` beside other fields of a list's element",
                     "write `- $patch: replace` as an element of its own",
                 );
                 return Err(error.at(&change.place).in_field(&path));
             }
-            let Some(value) = change.get(key) else {
+            if change.get(keys.first).is_none() {
+                let key = keys.first;
                 let message = format!("the element has no `{key}`, by which this list is merged");
                 let error = Error::new(ErrorKind::Overlay, message, format!("add `{key}`"));
                 return Err(error.at(&change.place).in_field(&path));
-            };
-            let found = base
-                .iter()
-                .position(|item| item.get(key).is_some_and(|own| same(own, value)) && same_protocol(item, change));
+            }
+            let found = base.iter().position(|item| keys.are_same(item, change));
             match found {
                 None => merged.extend(new_value(change, &path)?),
                 Some(position) => {
@@ -133,8 +153,15 @@ impl Merge {
     }
 
     fn merge_key(&self, field: &str) -> Option<&'static str> {
+        if !self.is_own {
+            return None;
+        }
         if field == "ports" {
-            return Some(if self.is_service { "port" } else { "containerPort" });
+            return Some(if self.kind == "Service" { "port" } else { "containerPort" });
+        }
+        // A pod's are merged, and those of an account are not.
+        if field == "imagePullSecrets" && self.kind == "ServiceAccount" {
+            return None;
         }
         MERGE_KEYS.iter().find(|(list, _)| *list == field).map(|(_, key)| *key)
     }
@@ -203,7 +230,7 @@ fn directive(patch: &Node, path: &FieldPath) -> Result<Directive, Error> {
 fn check_key(entry: &Entry, path: &FieldPath) -> Result<(), Error> {
     if entry.key.starts_with('$') {
         let message = format!("the directive `{}` is not supported", entry.key);
-        let error = Error::new(ErrorKind::Overlay, message, "use `$patch`, or `null` to delete a field");
+        let error = Error::new(ErrorKind::Unsupported, message, "use `$patch`, or `null` to delete a field");
         return Err(error.at(&entry.place).in_field(path));
     }
     Ok(())
@@ -217,10 +244,49 @@ fn same(left: &Node, right: &Node) -> bool {
     }
 }
 
-/// Ports are told apart by their protocol too, where both give one.
-fn same_protocol(left: &Node, right: &Node) -> bool {
-    match (left.get("protocol"), right.get("protocol")) {
-        (Some(left), Some(right)) => same(left, right),
-        _ => true,
+/// The keys that tell the elements of a list apart.
+#[derive(Clone, Copy)]
+struct Keys {
+    first: &'static str,
+    second: Option<&'static str>,
+}
+
+fn second_key(field: &str) -> Option<&'static str> {
+    SECOND_KEYS.iter().find(|(list, _)| *list == field).map(|(_, key)| *key)
+}
+
+impl Keys {
+    fn are_same(self, left: &Node, right: &Node) -> bool {
+        let agree = |key: &str| match (left.get(key), right.get(key)) {
+            (Some(left), Some(right)) => same(left, right),
+            (None, None) => true,
+            _ => false,
+        };
+        left.get(self.first).is_some() && agree(self.first) && self.second.is_none_or(agree)
+    }
+
+    /// Refuses what kustomize makes something of that nobody means: an element that is there twice, and elements of which some leave
+    /// the second key out.
+    fn check(self, base: &[Node], changes: &[Node]) -> Result<(), Error> {
+        for change in changes.iter().filter(|item| !is_marker(item)) {
+            let fail = |message: String, remedy: String| {
+                Err(Error::new(ErrorKind::Unsupported, message, remedy).at(&change.place))
+            };
+            let key = self.first;
+            // With a second key kustomize also takes elements for one that agree in the first alone.
+            let alone = Self { second: None, ..self };
+            let alike = |items: &[Node]| items.iter().filter(|item| alone.are_same(item, change)).count();
+            if alike(base) > 1 || (self.second.is_some() && alike(changes) > 1) {
+                return fail(format!("a `{key}` is in the list twice"), format!("give each `{key}` once"));
+            }
+            let Some(second) = self.second else { continue };
+            let other = base.iter().find(|item| alone.are_same(item, change));
+            if other.is_some_and(|other| other.get(second).is_some() != change.get(second).is_some()) {
+                let message =
+                    format!("elements of this list are told apart by `{second}` too, which one of two leaves out");
+                return fail(message, format!("write `{second}` in both of them, in the manifest and in the patch"));
+            }
+        }
+        Ok(())
     }
 }

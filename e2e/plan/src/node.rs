@@ -1,12 +1,12 @@
 //! YAML as a tree in which every node knows its place, so that an error can name it even after patches were merged in.
 //! Main type: [`Node`].
 
-use std::{fmt, path::Path, rc::Rc};
+use std::{fmt, path::Path, sync::Arc};
 
 /// Where a node stands in the manifests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
-    pub(crate) file: Rc<Path>,
+    pub(crate) file: Arc<Path>,
     pub(crate) document: usize,
     pub(crate) line: usize,
     pub(crate) column: usize,
@@ -123,6 +123,35 @@ impl Node {
     /// The value below several keys.
     pub(crate) fn find(&self, keys: &[&str]) -> Option<&Node> {
         keys.iter().try_fold(self, |node, key| node.get(key))
+    }
+
+    /// Takes a field out of the tree; whether it was there.
+    pub(crate) fn remove(&mut self, path: &FieldPath) -> bool {
+        let Some((last, parents)) = path.0.split_last() else { return false };
+        let mut node = self;
+        for step in parents {
+            let child = match (step, &mut node.tree) {
+                (Step::Key(key), Tree::Map(entries)) => {
+                    entries.iter_mut().find(|entry| entry.key == *key).map(|entry| &mut entry.node)
+                }
+                (Step::Item { index, .. }, Tree::List(items)) => items.get_mut(*index),
+                _ => None,
+            };
+            let Some(child) = child else { return false };
+            node = child;
+        }
+        match (last, &mut node.tree) {
+            (Step::Key(key), Tree::Map(entries)) => {
+                let count = entries.len();
+                entries.retain(|entry| entry.key != *key);
+                entries.len() < count
+            }
+            (Step::Item { index, .. }, Tree::List(items)) if *index < items.len() => {
+                items.remove(*index);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// The value of a key, made by `default` when there is none; none if this is no map.

@@ -1,81 +1,80 @@
-//! Overlays: which object a patch is for, and which documents are new objects. Main type: [`Overlay`].
+//! Changes to objects by files that are no kustomization: a document is a patch where its object exists, and a new object
+//! otherwise. Main type: [`Overlay`].
 
 use super::{
     error::{Cursor, Error, ErrorKind},
+    kinds::Role,
     merge::{merge_object, new_object},
     node::Node,
-    read::{Manifest, Object, check_unique, objects as read_objects},
+    read::{Manifest, Object, Objects},
     suggest::nearest,
+    workload::{NEED_SELECTOR, pod_node},
 };
 
-/// Changes to the manifests: a directory's files.
+/// Changes to the manifests: files of patches and new objects.
 #[derive(Debug, Clone)]
 pub struct Overlay {
     /// The directory, as the user named it.
     pub label: String,
     /// Its files, applied in order.
-    pub parts: Vec<Part>,
+    pub manifests: Vec<Manifest>,
 }
 
-/// One file of an overlay.
-#[derive(Debug, Clone)]
-pub struct Part {
-    /// What its documents are.
-    pub role: PartRole,
-    /// The file.
-    pub manifest: Manifest,
-}
-
-/// What the documents of a file are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PartRole {
-    /// Patches of objects that exist, as under kustomize's `patches`.
-    Patch,
-    /// New objects, as under kustomize's `resources`.
-    Resource,
-    /// Patches of the objects that exist, new objects otherwise: the files of a directory without a kustomization.
-    Either,
-}
-
-/// Applies an overlay to the objects.
-pub(crate) fn apply(objects: &mut Vec<Object>, overlay: &Overlay) -> Result<(), Error> {
-    for part in &overlay.parts {
-        for change in read_objects(&part.manifest)? {
-            let same = |object: &Object| object.kind == change.kind && object.name == change.name;
-            match (objects.iter().position(same), part.role) {
-                (Some(index), PartRole::Patch | PartRole::Either) => {
-                    let object = &mut objects[index];
-                    let merged = merge_object(&object.kind, &mut object.node, &change.node);
-                    if !merged.map_err(|error| error.in_object(&change.label()))? {
-                        objects.remove(index);
-                    }
-                }
-                (None, PartRole::Patch) => return Err(unmatched(&change, objects, &overlay.label)),
-                (None, PartRole::Either) if !is_complete(&change) => {
-                    return Err(unmatched(&change, objects, &overlay.label));
-                }
-                // A resource that exists already is refused below as declared twice.
-                (_, PartRole::Resource) | (None, PartRole::Either) => {
-                    let node = new_object(&change.node).map_err(|error| error.in_object(&change.label()))?;
-                    objects.extend(node.map(|node| Object { node, ..change }));
-                }
+impl Objects {
+    /// Applies an overlay.
+    pub fn patch(&mut self, overlay: &Overlay) {
+        let Objects { objects: changes, faults, notes } = Objects::read(&overlay.manifests);
+        self.notes.extend(notes);
+        // A file that could not be read is why an object is missing.
+        let is_whole = self.faults.is_empty();
+        self.faults.append(faults);
+        for change in changes {
+            if let Err(error) = apply(&mut self.objects, change, &overlay.label)
+                && (is_whole || !error.message.ends_with("matches no object"))
+            {
+                self.faults.push(error);
             }
         }
     }
-    check_unique(objects)
+}
+
+fn apply(objects: &mut Vec<Object>, change: Object, label: &str) -> Result<(), Error> {
+    match objects.iter().position(|object| is_meant(object, &change)) {
+        Some(index) => {
+            let object = &mut objects[index];
+            let merged = merge_object(&object.kind, object.is_own(), &mut object.node, &change.node);
+            if !merged.map_err(|error| error.in_object(&change.label()))? {
+                objects.remove(index);
+            }
+        }
+        None if !is_complete(&change) => return Err(unmatched(&change, objects, label)),
+        None => {
+            let node = new_object(&change.node).map_err(|error| error.in_object(&change.label()))?;
+            objects.extend(node.map(|node| Object { node, ..change }));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a patch is for an object: one without a namespace is for that of any.
+fn is_meant(object: &Object, change: &Object) -> bool {
+    let kind = |object: &Object| (object.kind.clone(), super::kinds::group(object.api_version()).to_owned());
+    kind(object) == kind(change)
+        && object.name == change.name
+        && (change.namespace().is_empty() || change.namespace() == object.namespace())
 }
 
 /// Whether a document can stand alone; a patch for a misspelt name cannot.
 fn is_complete(object: &Object) -> bool {
     let has = |keys: &[&str]| object.node.find(keys).is_some();
-    match object.kind.as_str() {
-        "Deployment" | "StatefulSet" => {
-            let images = object.node.find(&["spec", "template", "spec", "containers"]).map_or(&[][..], Node::items);
-            has(&["spec", "selector"])
+    match object.role {
+        Role::Workload => {
+            let images = pod_node(object).and_then(|pod| pod.get("containers")).map_or(&[][..], Node::items);
+            (has(&["spec", "selector"]) || !NEED_SELECTOR.contains(&object.kind.as_str()))
                 && !images.is_empty()
                 && images.iter().all(|container| container.get("image").is_some())
         }
-        "Service" => has(&["spec", "ports"]) || has(&["spec", "clusterIP"]) || has(&["spec", "externalName"]),
+        Role::Service => has(&["spec", "ports"]) || has(&["spec", "clusterIP"]) || has(&["spec", "externalName"]),
         _ => !object.node.entries().iter().any(|entry| entry.key == "$patch"),
     }
 }

@@ -1,12 +1,13 @@
 //! Changes from the command line: single environment variables and numbers of replicas. Main type: [`Set`].
 
-use std::{collections::BTreeMap, path::Path, rc::Rc, str::FromStr};
+use std::{collections::BTreeMap, path::Path, str::FromStr, sync::Arc};
 
 use super::{
-    error::{Error, ErrorKind},
+    error::{Error, ErrorKind, Faults},
     node::{Entry, Node, Place, Tree},
     read::Object,
     suggest::hint,
+    workload::pod_keys,
 };
 
 /// One environment variable of one component, written as `component.env.NAME=value`.
@@ -40,26 +41,35 @@ impl FromStr for Set {
 }
 
 /// Applies the overrides to the objects.
-pub(crate) fn apply(objects: &mut [Object], sets: &[Set], replicas: &BTreeMap<String, u32>) -> Result<(), Error> {
+pub(crate) fn apply(objects: &mut [Object], sets: &[Set], replicas: &BTreeMap<String, u32>, faults: &Faults) {
     for set in sets {
         let flag = format!("--set {}.env.{}", set.component, set.name);
-        let object = workload(objects, &set.component, &flag)?;
-        set_env(object, set, &place(&flag));
+        if let Some(object) = faults.keep(workload(objects, &set.component, &flag)) {
+            set_env(object, set, &place(&flag));
+        }
     }
     for (component, count) in replicas {
         let flag = format!("--replicas {component}={count}");
-        let object = workload(objects, component, &flag)?;
         let place = place(&flag);
+        let Some(object) = faults.keep(workload(objects, component, &flag)) else { continue };
+        let field = match object.kind.as_str() {
+            "Pod" | "DaemonSet" => {
+                let message = format!("a {} has no number of replicas", object.kind);
+                faults.push(Error::new(ErrorKind::Override, message, "leave the flag out").at(&place));
+                continue;
+            }
+            "Job" => "completions",
+            _ => "replicas",
+        };
         if let Some(spec) = object.node.get_or_insert("spec", Tree::Map(Vec::new()), &place) {
-            spec.set("replicas", Tree::Int((*count).into()), &place);
+            spec.set(field, Tree::Int((*count).into()), &place);
         }
     }
-    Ok(())
 }
 
 /// A place on the command line.
 fn place(flag: &str) -> Place {
-    Place { file: Rc::from(Path::new(flag)), document: 0, line: 0, column: 0 }
+    Place { file: Arc::from(Path::new(flag)), document: 0, line: 0, column: 0 }
 }
 
 fn workload<'a>(objects: &'a mut [Object], name: &str, flag: &str) -> Result<&'a mut Object, Error> {
@@ -73,7 +83,7 @@ fn workload<'a>(objects: &'a mut [Object], name: &str, flag: &str) -> Result<&'a
 
 /// Replaces or appends the variable in the first container. A manifest without containers is refused later.
 fn set_env(object: &mut Object, set: &Set, place: &Place) {
-    let keys = ["spec", "template", "spec"];
+    let keys = pod_keys(&object.kind);
     let spec = keys.iter().try_fold(&mut object.node, |node, key| node.get_mut(key));
     let containers = spec.and_then(|spec| spec.get_mut("containers"));
     let Some(Node { tree: Tree::List(containers), .. }) = containers else { return };

@@ -1,6 +1,11 @@
 //! What a component's pods are made of: plain data, the same for every target. Main types: [`Pod`], [`Container`].
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::PathBuf,
+    time::Duration,
+};
 
 use serde::Serialize;
 
@@ -11,7 +16,7 @@ use super::probe::Probes;
 pub struct Pod {
     /// `metadata.labels` of the pods, which Services select.
     pub labels: BTreeMap<String, String>,
-    /// Run one after the other, to completion, before the containers.
+    /// Run one after the other before the containers: to completion, or, a [sidecar](Container::is_sidecar), until it has started.
     pub init_containers: Vec<Container>,
     /// Run side by side.
     pub containers: Vec<Container>,
@@ -19,6 +24,32 @@ pub struct Pod {
     pub volumes: BTreeMap<String, Volume>,
     /// How long a container may take to stop after SIGTERM; Kubernetes's default is 30 s.
     pub termination_grace: Duration,
+    /// What becomes of a container that ends.
+    pub restart: Restart,
+    /// TCP ports that something reaches: those that containers declare, that probes name, and that Services lead to.
+    pub ports: BTreeSet<u16>,
+}
+
+/// What becomes of a container that ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Restart {
+    /// It is started again.
+    Always,
+    /// It runs to completion: it is started again unless it succeeds.
+    OnFailure {
+        /// After how many failures it is given up, if ever.
+        failures_max: Option<u32>,
+    },
+    /// It stays ended.
+    Never,
+}
+
+impl Restart {
+    /// Whether a pod is done once its containers have succeeded.
+    #[must_use]
+    pub fn runs_to_completion(self) -> bool {
+        self != Self::Always
+    }
 }
 
 /// What a volume holds when the pod starts.
@@ -71,6 +102,8 @@ pub struct Container {
     pub probes: Probes,
     /// User, capabilities, root filesystem.
     pub security: Security,
+    /// Whether it is an init container that goes on running (`restartPolicy: Always`).
+    pub is_sidecar: bool,
 }
 
 /// One environment variable.
@@ -91,8 +124,45 @@ pub enum Value {
     Plain(String),
     /// Text from a Secret.
     Secret(Secret),
+    /// What is not text, from a ConfigMap or a Secret: files alone hold such.
+    Binary(Binary),
     /// `valueFrom.fieldRef`.
     Field(Field),
+    /// `valueFrom.resourceFieldRef` to a limit that the container does not have: what its node has, divided by so much and rounded up.
+    Node(NodeResource, u64),
+}
+
+/// What a node has for its pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum NodeResource {
+    /// In thousandths of a core.
+    Cpu,
+    /// In bytes.
+    Memory,
+}
+
+/// Bytes that are no text, which no output shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Binary {
+    /// `metadata.name` of the ConfigMap or Secret.
+    pub name: String,
+    /// The key in it.
+    pub key: String,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl fmt::Debug for Binary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Binary({}/{})", self.name, self.key)
+    }
+}
+
+impl Serialize for Binary {
+    /// Writes `name/key`, never the bytes.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}/{}", self.name, self.key))
+    }
 }
 
 /// A key of a Secret with its text, which no output shows.
@@ -156,6 +226,8 @@ pub struct Mount {
     pub path: String,
     /// One file or directory of the volume instead of its root.
     pub sub_path: Option<String>,
+    /// Whether `$(NAME)` in `sub_path` is replaced by the container's variables (`subPathExpr`). See [`Container::mounts_of`].
+    pub expand_sub_path: bool,
     /// Whether writes are refused.
     pub read_only: bool,
 }

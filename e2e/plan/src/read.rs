@@ -1,24 +1,30 @@
 //! Manifests to Kubernetes objects: which documents there are, of which kinds, and their fields checked against the
-//! Kubernetes types. Main type: [`Object`].
+//! Kubernetes types. Main types: [`Objects`], [`Object`].
 
-use std::path::PathBuf;
+use std::{borrow::Cow, path::PathBuf};
 
 use k8s_openapi::api::{
-    apps::v1::{Deployment, StatefulSet},
+    apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet},
     autoscaling::v2::HorizontalPodAutoscaler,
-    core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Secret, Service, ServiceAccount},
+    batch::v1::{CronJob, Job},
+    core::v1::{
+        ConfigMap, Namespace, PersistentVolume, PersistentVolumeClaim, Pod, ReplicationController, Secret, Service,
+        ServiceAccount,
+    },
     networking::v1::{Ingress, NetworkPolicy},
     policy::v1::PodDisruptionBudget,
     rbac::v1::{Role as RbacRole, RoleBinding},
 };
+use serde::Deserialize;
 
 use super::{
-    Source,
-    error::{Cursor, Error, ErrorKind},
-    node::Node,
-    suggest::nearest,
+    FieldUse, Note, Source,
+    error::{Cursor, Error, ErrorKind, Errors, Faults},
+    kinds::{self, Role, is_cluster_scoped},
+    node::{Entry, FieldPath, Node, Tree},
     typed::from_node,
-    yaml::documents,
+    workload::Workload,
+    yaml::{Dialect, Documents, documents},
 };
 
 /// A file of Kubernetes YAML, already read.
@@ -37,11 +43,84 @@ impl std::fmt::Debug for Manifest {
     }
 }
 
+/// The objects of an input, in order, and what is wrong with the rest of it.
+#[derive(Default)]
+pub struct Objects {
+    pub(crate) objects: Vec<Object>,
+    pub(crate) faults: Faults,
+    pub(crate) notes: Vec<FieldUse>,
+}
+
+impl std::fmt::Debug for Objects {
+    /// Names the objects only: they may hold the texts of Secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.objects.iter().map(Object::label)).finish()
+    }
+}
+
+impl Objects {
+    /// The objects of files, in order.
+    #[must_use]
+    pub fn read(manifests: &[Manifest]) -> Self {
+        let mut objects = Self::default();
+        manifests.iter().for_each(|manifest| objects.add(manifest, Dialect::Kubectl));
+        objects
+    }
+
+    /// The objects of a file as kustomize reads it.
+    pub(crate) fn read_as_kustomize(manifest: &Manifest) -> Self {
+        let mut objects = Self::default();
+        objects.add(manifest, Dialect::Kustomize);
+        objects
+    }
+
+    pub(crate) fn of(objects: Vec<Object>, faults: Faults, notes: Vec<FieldUse>) -> Self {
+        Self { objects, faults, notes }
+    }
+
+    /// Adds the objects of a file. The items of a `List` count as objects of its document.
+    fn add(&mut self, manifest: &Manifest, dialect: Dialect) {
+        let Documents { nodes, errors, repeated } = documents(&manifest.file, &manifest.text, dialect);
+        self.faults.extend(errors);
+        self.notes.extend(repeated.iter().map(|(place, key)| FieldUse {
+            source: Source { file: place.file.to_path_buf(), document: place.document },
+            object: format!("line {}", place.line),
+            path: key.clone(),
+            note: Note::everywhere("the key is in this map twice, and its last value is what counts"),
+        }));
+        for node in nodes {
+            self.add_document(node);
+        }
+    }
+
+    fn add_document(&mut self, node: Node) {
+        // `List`, `ConfigMapList` and the like, as `kubectl get -o yaml` writes them.
+        let is_list = node.get("kind").and_then(Node::text).is_some_and(|kind| kind.ends_with("List"));
+        match (is_list, node.get("items")) {
+            (true, Some(Node { tree: Tree::List(items), .. })) => {
+                items.clone().into_iter().for_each(|item| self.add_document(item))
+            }
+            (true, None) if node.find(&["metadata", "name"]).is_none() => {}
+            _ => self.objects.extend(self.faults.keep(object(node))),
+        }
+    }
+
+    /// The objects as JSON.
+    ///
+    /// # Errors
+    /// All faults.
+    pub fn documents(self) -> Result<Vec<serde_json::Value>, Errors> {
+        self.faults.into_result()?;
+        Ok(self.objects.iter().map(|object| object.node.to_json()).collect())
+    }
+}
+
 /// One document as a tree.
 #[derive(Clone)]
 pub(crate) struct Object {
     pub(crate) kind: String,
     pub(crate) name: String,
+    pub(crate) role: Role,
     pub(crate) source: Source,
     pub(crate) node: Node,
 }
@@ -53,76 +132,49 @@ impl Object {
     }
 
     pub(crate) fn is_workload(&self) -> bool {
-        role(&self.kind) == Some(Role::Workload)
+        self.role == Role::Workload
+    }
+
+    pub(crate) fn api_version(&self) -> &str {
+        self.node.get("apiVersion").and_then(Node::text).unwrap_or_default()
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        self.node.find(&["metadata", "namespace"]).and_then(Node::text).unwrap_or_default()
+    }
+
+    /// Whether two objects are the same one to a cluster.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let group = |object: &Self| kinds::group(object.api_version()).to_owned();
+        self.kind == other.kind
+            && self.name == other.name
+            && group(self) == group(other)
+            && self.namespace() == other.namespace()
+    }
+
+    /// Whether its kind is one of Kubernetes itself.
+    pub(crate) fn is_own(&self) -> bool {
+        kinds::is_own_group(kinds::group(self.api_version()))
+    }
+
+    pub(crate) fn is_cluster_scoped(&self) -> bool {
+        is_cluster_scoped(self.api_version(), &self.kind)
     }
 }
 
 /// An object as its Kubernetes type.
 pub(crate) enum Typed {
-    Deployment(Box<Deployment>),
-    StatefulSet(Box<StatefulSet>),
+    Workload(Box<Workload>),
     Service(Box<Service>),
     ConfigMap(Box<ConfigMap>),
     Secret(Box<Secret>),
     /// Kinds that have no part in a plan.
-    Ignored,
+    Carried,
 }
 
-/// What a kind means to a plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
-    Workload,
-    Service,
-    ConfigMap,
-    Secret,
-    Ignored,
-}
-
-/// The kinds that may stand in manifests, with the API versions that are read.
-const KINDS: &[(&str, &[&str], Role)] = &[
-    ("Deployment", &["apps/v1"], Role::Workload),
-    ("StatefulSet", &["apps/v1"], Role::Workload),
-    ("Service", &["v1"], Role::Service),
-    ("ConfigMap", &["v1"], Role::ConfigMap),
-    ("Secret", &["v1"], Role::Secret),
-    ("ClusterRole", &[], Role::Ignored),
-    ("ClusterRoleBinding", &[], Role::Ignored),
-    ("HorizontalPodAutoscaler", &[], Role::Ignored),
-    ("Ingress", &[], Role::Ignored),
-    ("LimitRange", &[], Role::Ignored),
-    ("Namespace", &[], Role::Ignored),
-    ("NetworkPolicy", &[], Role::Ignored),
-    ("PersistentVolumeClaim", &[], Role::Ignored),
-    ("PodDisruptionBudget", &[], Role::Ignored),
-    ("PriorityClass", &[], Role::Ignored),
-    ("ResourceQuota", &[], Role::Ignored),
-    ("Role", &[], Role::Ignored),
-    ("RoleBinding", &[], Role::Ignored),
-    ("ServiceAccount", &[], Role::Ignored),
-];
-
-/// The role of a kind that is known.
-pub(crate) fn role(kind: &str) -> Option<Role> {
-    KINDS.iter().find(|(known, ..)| *known == kind).map(|(.., role)| *role)
-}
-
-/// The objects of a file, in order. The items of a `List` count as objects of its document.
-pub(crate) fn objects(manifest: &Manifest) -> Result<Vec<Object>, Error> {
-    let mut objects = Vec::new();
-    for node in documents(&manifest.file, &manifest.text)? {
-        if node.get("kind").and_then(Node::text) == Some("List") {
-            for item in node.get("items").map_or(&[][..], Node::items) {
-                objects.push(object(item.clone())?);
-            }
-        } else {
-            objects.push(object(node)?);
-        }
-    }
-    Ok(objects)
-}
-
-fn object(node: Node) -> Result<Object, Error> {
-    if !matches!(node.tree, super::node::Tree::Map(_)) {
+/// Reads one document, whose form alone is checked.
+pub(crate) fn object(mut node: Node) -> Result<Object, Error> {
+    if !matches!(node.tree, Tree::Map(_)) {
         let message = format!("expected a Kubernetes object, found {}", node.type_name());
         let remedy = "start the document with apiVersion, kind and metadata";
         return Err(Error::new(ErrorKind::Object, message, remedy).at(&node.place));
@@ -133,13 +185,27 @@ fn object(node: Node) -> Result<Object, Error> {
             .at(&node.place)
     };
     let kind = text(&["kind"]).ok_or_else(|| missing("kind", "Deployment"))?;
-    let name = text(&["metadata", "name"]).ok_or_else(|| missing("metadata.name", "backend").in_object(&kind))?;
+    let name = match (text(&["metadata", "name"]), text(&["metadata", "generateName"])) {
+        (Some(name), _) => name,
+        // A run makes the object once, so that the prefix alone tells it from others.
+        (None, Some(prefix)) => {
+            let name = prefix.trim_end_matches(['-', '.']).to_owned();
+            let place = node.place.clone();
+            if let Some(metadata) = node.get_mut("metadata") {
+                metadata.remove(&FieldPath::default().key("generateName"));
+                metadata.set("name", Tree::Text(name.clone()), &place);
+            }
+            name
+        }
+        (None, None) => return Err(missing("metadata.name", "backend").in_object(&kind)),
+    };
     let source = Source { file: node.place.file.to_path_buf(), document: node.place.document };
-    let object = Object { kind, name, source, node };
-    check_kind(&object)?;
-    if role(&object.kind) != Some(Role::Ignored) {
+    let mut object = Object { kind, name, role: Role::Carried, source, node };
+    object.role = role(&object)?;
+    if object.role != Role::Carried {
         // A Service's name is one label of a host's name; the others may have several.
-        check_name(&Cursor::root(&object).keys(&["metadata", "name"]), &object.name, object.kind != "Service")?;
+        let dots_allowed = object.role != Role::Service;
+        check_name(&Cursor::root(&object).keys(&["metadata", "name"]), &object.name, dots_allowed)?;
     }
     Ok(object)
 }
@@ -161,85 +227,95 @@ pub(crate) fn check_name(cursor: &Cursor<'_>, name: &str, dots_allowed: bool) ->
     Err(cursor.fail(ErrorKind::Value, message, remedy))
 }
 
-fn check_kind(object: &Object) -> Result<(), Error> {
+fn role(object: &Object) -> Result<Role, Error> {
     let cursor = Cursor::root(object);
-    let Some((_, versions, _)) = KINDS.iter().find(|(kind, ..)| *kind == object.kind) else {
-        let names = || KINDS.iter().map(|(kind, ..)| *kind);
-        let remedy = match nearest(&object.kind, names()) {
-            Some(kind) => format!("did you mean `{kind}`?"),
-            None => format!(
-                "move it to a directory of its own; the kinds read here are {}",
-                names().collect::<Vec<_>>().join(", ")
-            ),
-        };
-        return Err(cursor.key("kind").fail(
-            ErrorKind::Object,
-            format!("kind `{}` is not supported", object.kind),
-            remedy,
-        ));
-    };
-    let cursor = cursor.key("apiVersion");
-    let Some(version) = object.node.get("apiVersion").and_then(Node::text) else {
-        let example = versions.first().copied().unwrap_or("v1");
-        return Err(cursor.fail(
-            ErrorKind::Object,
-            "the document has no apiVersion",
-            format!("add `apiVersion: {example}`"),
-        ));
-    };
-    if versions.is_empty() || versions.contains(&version) {
-        return Ok(());
+    if object.api_version().is_empty() {
+        let remedy = format!("add `apiVersion: {}`", kinds::version_of(&object.kind));
+        return Err(cursor.key("apiVersion").fail(ErrorKind::Object, "the document has no apiVersion", remedy));
     }
-    let message = format!("apiVersion `{version}` is not read for a {}", object.kind);
-    Err(cursor.fail(ErrorKind::Object, message, format!("write `apiVersion: {}`", versions.join("` or `"))))
+    kinds::role(object.api_version(), &object.kind).map_err(|(message, remedy)| {
+        let field = if message.contains("has no kind") { "kind" } else { "apiVersion" };
+        cursor.key(field).fail(ErrorKind::Object, message, remedy)
+    })
 }
 
-/// Refuses two objects of the same kind and name.
-pub(crate) fn check_unique(objects: &[Object]) -> Result<(), Error> {
-    for (index, object) in objects.iter().enumerate() {
-        // Components are told apart by name alone, so a Deployment and a StatefulSet may not share one either.
-        let same = |other: &&Object| {
-            other.name == object.name && (other.kind == object.kind || (other.is_workload() && object.is_workload()))
-        };
-        if let Some(first) = objects[..index].iter().find(same) {
-            let message = format!("{} is declared already in {}", first.label(), first.source);
-            let cursor = Cursor::root(object).keys(&["metadata", "name"]);
-            return Err(cursor.fail(ErrorKind::Duplicate, message, "rename or remove one of the two"));
+/// Reads an object as its Kubernetes type; a field that the type does not have is a fault.
+pub(crate) fn typed(object: &Object, faults: &Faults) -> Option<Typed> {
+    let read = Read { object, faults };
+    match (object.role, object.kind.as_str()) {
+        (Role::Workload, "Deployment") => read.workload::<Deployment>(),
+        (Role::Workload, "StatefulSet") => read.workload::<StatefulSet>(),
+        (Role::Workload, "DaemonSet") => read.workload::<DaemonSet>(),
+        (Role::Workload, "ReplicaSet") => read.workload::<ReplicaSet>(),
+        (Role::Workload, "ReplicationController") => read.workload::<ReplicationController>(),
+        (Role::Workload, "Job") => read.workload::<Job>(),
+        (Role::Workload, _) => read.workload::<Pod>(),
+        (Role::Service, _) => read.kind().map(Typed::Service),
+        (Role::ConfigMap, _) => read.kind().map(Typed::ConfigMap),
+        (Role::Secret, _) => read.kind().map(Typed::Secret),
+        (Role::Carried, _) => {
+            read.carried();
+            Some(Typed::Carried)
         }
     }
-    Ok(())
 }
 
-/// Reads an object as its Kubernetes type; a field that the type does not have is an error.
-pub(crate) fn typed(object: &Object) -> Result<Typed, Error> {
-    let node = &object.node;
-    let result = match (role(&object.kind), object.kind.as_str()) {
-        (Some(Role::Workload), "Deployment") => from_node(node).map(Typed::Deployment),
-        (Some(Role::Workload), _) => from_node(node).map(Typed::StatefulSet),
-        (Some(Role::Service), _) => from_node(node).map(Typed::Service),
-        (Some(Role::ConfigMap), _) => from_node(node).map(Typed::ConfigMap),
-        (Some(Role::Secret), _) => from_node(node).map(Typed::Secret),
-        (Some(Role::Ignored) | None, _) => check_ignored(object).map(|()| Typed::Ignored),
-    };
-    result.map_err(|error| not_base64(error).in_object(&object.label()))
+struct Read<'a> {
+    object: &'a Object,
+    faults: &'a Faults,
 }
 
-/// Looks for misspelt fields in the kinds that only a cluster uses. Older API versions and rare kinds are left to the cluster.
-fn check_ignored(object: &Object) -> Result<(), Error> {
-    let node = &object.node;
-    let version = node.get("apiVersion").and_then(Node::text).unwrap_or_default();
-    match (version, object.kind.as_str()) {
-        ("v1", "Namespace") => from_node::<Namespace>(node).map(drop),
-        ("v1", "PersistentVolumeClaim") => from_node::<PersistentVolumeClaim>(node).map(drop),
-        ("v1", "ServiceAccount") => from_node::<ServiceAccount>(node).map(drop),
-        ("autoscaling/v2", "HorizontalPodAutoscaler") => from_node::<HorizontalPodAutoscaler>(node).map(drop),
-        ("networking.k8s.io/v1", "Ingress") => from_node::<Ingress>(node).map(drop),
-        ("networking.k8s.io/v1", "NetworkPolicy") => from_node::<NetworkPolicy>(node).map(drop),
-        ("policy/v1", "PodDisruptionBudget") => from_node::<PodDisruptionBudget>(node).map(drop),
-        ("rbac.authorization.k8s.io/v1", "Role") => from_node::<RbacRole>(node).map(drop),
-        ("rbac.authorization.k8s.io/v1", "RoleBinding") => from_node::<RoleBinding>(node).map(drop),
-        _ => Ok(()),
+impl Read<'_> {
+    fn kind<T: for<'de> Deserialize<'de>>(&self) -> Option<T> {
+        let node = in_one_line(self.object);
+        let (value, errors) = from_node(&node);
+        self.faults.extend(errors.into_iter().map(|error| not_base64(error).in_object(&self.object.label())));
+        value
     }
+
+    fn workload<T: for<'de> Deserialize<'de> + Into<Workload>>(&self) -> Option<Typed> {
+        self.kind::<T>().map(|workload| Typed::Workload(Box::new(workload.into())))
+    }
+
+    /// Looks for misspelt fields in the kinds that only a cluster uses. Older API versions and rare kinds are left to the cluster.
+    fn carried(&self) {
+        match (self.object.api_version(), self.object.kind.as_str()) {
+            ("v1", "Namespace") => drop(self.kind::<Namespace>()),
+            ("v1", "PersistentVolume") => drop(self.kind::<PersistentVolume>()),
+            ("v1", "PersistentVolumeClaim") => drop(self.kind::<PersistentVolumeClaim>()),
+            ("v1", "ServiceAccount") => drop(self.kind::<ServiceAccount>()),
+            ("autoscaling/v2", "HorizontalPodAutoscaler") => drop(self.kind::<HorizontalPodAutoscaler>()),
+            ("batch/v1", "CronJob") => drop(self.kind::<CronJob>()),
+            ("networking.k8s.io/v1", "Ingress") => drop(self.kind::<Ingress>()),
+            ("networking.k8s.io/v1", "NetworkPolicy") => drop(self.kind::<NetworkPolicy>()),
+            ("policy/v1", "PodDisruptionBudget") => drop(self.kind::<PodDisruptionBudget>()),
+            ("rbac.authorization.k8s.io/v1", "Role") => drop(self.kind::<RbacRole>()),
+            ("rbac.authorization.k8s.io/v1", "RoleBinding") => drop(self.kind::<RoleBinding>()),
+            _ => {}
+        }
+    }
+}
+
+/// The object with its base64 in one line each: Go reads over the ends of lines in it.
+fn in_one_line(object: &Object) -> Cow<'_, Node> {
+    let field = match object.role {
+        Role::Secret => "data",
+        Role::ConfigMap => "binaryData",
+        Role::Workload | Role::Service | Role::Carried => return Cow::Borrowed(&object.node),
+    };
+    let is_broken = |entry: &Entry| entry.node.text().is_some_and(|text| text.contains(['\n', '\r']));
+    if !object.node.get(field).map_or(&[][..], Node::entries).iter().any(is_broken) {
+        return Cow::Borrowed(&object.node);
+    }
+    let mut node = object.node.clone();
+    if let Some(Node { tree: Tree::Map(entries), .. }) = node.get_mut(field) {
+        for entry in entries {
+            if let Tree::Text(text) = &mut entry.node.tree {
+                text.retain(|c| !matches!(c, '\n' | '\r'));
+            }
+        }
+    }
+    Cow::Owned(node)
 }
 
 /// Says what the only values with a form of their own in ConfigMaps and Secrets should be.

@@ -11,10 +11,13 @@
 //! Comment lines (`#`) do not count, nor do lines and variables that say who may call (a name with one of [`CALLER_KEYS`],
 //! such as `ALLOWED_HOSTS`). Main function: [`mentions`].
 
-use std::{collections::BTreeSet, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use super::{
-    Component, FieldUse, Service,
+    Component, FieldUse, Note, Service,
     pod::{Container, Value, Volume},
 };
 
@@ -182,6 +185,7 @@ pub(crate) fn order(
     for component in &mut components {
         component.depends_on = dependencies(component, services).into_iter().collect();
     }
+    wait_for_jobs(&mut components);
     let mut ordered: Vec<Component> = Vec::new();
     while !components.is_empty() {
         let waits = |component: &Component| {
@@ -197,8 +201,10 @@ pub(crate) fn order(
             fields.push(FieldUse {
                 source: component.source.clone(),
                 object: format!("{}/{}", component.kind, component.name),
-                path: "spec.template.spec".into(),
-                note: Some(format!("refers to {name}, which refers back to it: it starts before {name}")),
+                path: super::workload::pod_keys(&component.kind).join("."),
+                note: Note::without_cluster(format!(
+                    "refers to {name}, which refers back to it: it starts before {name}"
+                )),
             });
         }
         ordered.push(component);
@@ -262,8 +268,43 @@ fn text(value: &Value) -> Option<&str> {
     match value {
         Value::Plain(text) => Some(text),
         Value::Secret(secret) => Some(&secret.text),
-        Value::Field(_) => None,
+        Value::Binary(_) | Value::Field(_) | Value::Node(..) => None,
     }
+}
+
+/// A Job that refers to what others refer to as well prepares it for them, as a migration does: they need it to have succeeded.
+fn wait_for_jobs(components: &mut [Component]) {
+    let needs: BTreeMap<String, Vec<String>> =
+        components.iter().map(|component| (component.name.clone(), component.depends_on.clone())).collect();
+    let jobs: Vec<(String, Vec<String>)> = components
+        .iter()
+        .filter(|component| component.kind == "Job" && component.replicas > 0)
+        .map(|job| (job.name.clone(), job.depends_on.clone()))
+        .collect();
+    for component in components.iter_mut().filter(|component| component.kind != "Job") {
+        for (job, prepared) in &jobs {
+            let shares = prepared.iter().any(|name| component.depends_on.contains(name));
+            if shares && !reaches(&needs, job, &component.name) {
+                component.depends_on.push(job.clone());
+            }
+        }
+        component.depends_on.sort();
+    }
+}
+
+/// Whether a component refers to another one, itself or through others.
+fn reaches(needs: &BTreeMap<String, Vec<String>>, from: &str, to: &str) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut open = vec![from];
+    while let Some(name) = open.pop() {
+        if name == to {
+            return true;
+        }
+        if seen.insert(name) {
+            open.extend(needs.get(name).into_iter().flatten().map(String::as_str));
+        }
+    }
+    false
 }
 
 #[cfg(test)]

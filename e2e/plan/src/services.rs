@@ -1,6 +1,6 @@
 //! Services: whose pods they select, and which ports of these they reach.
 
-use std::collections::BTreeMap;
+use std::{cell::RefCell, collections::BTreeMap};
 
 use k8s_openapi::{
     api::core::v1::{Service as K8sService, ServicePort as K8sServicePort},
@@ -8,137 +8,171 @@ use k8s_openapi::{
 };
 
 use super::{
-    Component, Service, ServicePort,
+    Component, FieldUse, Note, Service, ServicePort,
     convert::port_number,
-    error::{Cursor, Error, ErrorKind},
-    pod::Port,
+    error::{Cursor, Error, ErrorKind, Faults},
     read::{Object, Typed},
 };
 
-/// The Services in the order of the manifests. An `ExternalName` is none of ours: it stands in the warnings.
-pub(crate) fn services(objects: &[(&Object, Typed)], components: &[Component]) -> Result<Vec<Service>, Error> {
+/// The Services that lead to pods of the plan, in the order of the manifests. What the others lead to is told by `fields`.
+pub(crate) fn services(
+    objects: &[(&Object, Typed)],
+    components: &[Component],
+    faults: &Faults,
+    fields: &mut Vec<FieldUse>,
+) -> Vec<Service> {
+    let reader = Reader { components, faults, notes: RefCell::default() };
     let mut services = Vec::new();
     for (object, typed) in objects {
-        if let Typed::Service(value) = typed
-            && let Some(service) = service(object, value, components)?
-        {
-            services.push(service);
+        if let Typed::Service(value) = typed {
+            services.extend(reader.service(object, value));
         }
     }
-    Ok(services)
+    fields.extend(reader.notes.into_inner());
+    services
 }
 
-fn service(object: &Object, value: &K8sService, components: &[Component]) -> Result<Option<Service>, Error> {
-    let cursor = Cursor::root(object).key("spec");
-    let spec = value.spec.clone().unwrap_or_default();
-    if spec.type_.as_deref() == Some("ExternalName") {
-        return Ok(None);
-    }
-    let selected = selected(&cursor.key("selector"), &spec.selector.unwrap_or_default(), components)?;
-    let ports = spec.ports.unwrap_or_default();
-    let is_headless = spec.cluster_ip.as_deref() == Some("None");
-    if ports.is_empty() && !is_headless {
-        return Err(cursor.key("ports").fail(ErrorKind::Missing, "the Service has no ports", "add `- port: <number>`"));
-    }
-    let mut converted: Vec<ServicePort> = Vec::new();
-    for (index, port) in ports.iter().enumerate() {
-        let cursor = cursor.key("ports").item(index, port.name.as_deref().unwrap_or_default());
-        let port = service_port(&cursor, port, &selected)?;
-        let same = |other: &ServicePort| other.port == port.port && other.protocol == port.protocol;
-        if converted.iter().any(same) {
-            let message = format!("port {} is declared twice", port.port);
-            return Err(cursor.key("port").fail(ErrorKind::Duplicate, message, "remove or change one of the two"));
-        }
-        converted.push(port);
-    }
-    let components = selected.iter().map(|component| component.name.clone()).collect();
-    Ok(Some(Service {
-        name: object.name.clone(),
-        components,
-        ports: converted,
-        publish_not_ready: spec.publish_not_ready_addresses.unwrap_or(false),
-        source: object.source.clone(),
-    }))
-}
-
-fn selected<'a>(
-    cursor: &Cursor<'_>,
-    selector: &BTreeMap<String, String>,
+struct Reader<'a> {
     components: &'a [Component],
-) -> Result<Vec<&'a Component>, Error> {
-    if selector.is_empty() {
-        let remedy = "add the labels of the pods that it should reach";
-        return Err(cursor.fail(ErrorKind::Missing, "the Service has no selector", remedy));
-    }
-    let shared = |component: &Component| {
-        selector.iter().filter(|(key, value)| component.pod.labels.get(*key) == Some(*value)).count()
-    };
-    let selected: Vec<&Component> = components.iter().filter(|component| shared(component) == selector.len()).collect();
-    if !selected.is_empty() {
-        return Ok(selected);
-    }
-    let show = |labels: &BTreeMap<String, String>| {
-        labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
-    };
-    // The nearest pods share most labels; among equals, those whose labels read most like the selector.
-    let nearest = components.iter().max_by_key(|component| {
-        let likeness = super::suggest::distance(&show(selector), &show(&component.pod.labels));
-        (shared(component), std::cmp::Reverse(likeness))
-    });
-    let remedy = match nearest {
-        Some(component) => {
-            format!("nearest: {}/{} has {}", component.kind, component.name, show(&component.pod.labels))
-        }
-        None => "add a workload with these labels".to_owned(),
-    };
-    Err(cursor.fail(ErrorKind::Missing, format!("the selector {} matches no pod", show(selector)), remedy))
+    faults: &'a Faults,
+    notes: RefCell<Vec<FieldUse>>,
 }
 
-fn service_port(cursor: &Cursor<'_>, value: &K8sServicePort, selected: &[&Component]) -> Result<ServicePort, Error> {
-    let port = port_number(&cursor.key("port"), value.port)?;
-    let target = match &value.target_port {
-        None | Some(IntOrString::Int(0)) => IntOrString::Int(value.port),
-        Some(target) => target.clone(),
-    };
-    let cursor = cursor.key(if value.target_port.is_some() { "targetPort" } else { "port" });
-    let mut target_port = None;
-    for component in selected {
-        let found = target_of(&cursor, &target, component)?;
-        if *target_port.get_or_insert(found) != found {
-            let message = format!("targetPort names port {found} in `{}` and another one elsewhere", component.name);
-            let remedy = "give the ports the same number, or write one Service for each component";
-            return Err(cursor.fail(ErrorKind::Unsupported, message, remedy));
+impl<'a> Reader<'a> {
+    fn service(&self, object: &Object, value: &K8sService) -> Option<Service> {
+        let cursor = Cursor::root(object).key("spec");
+        let spec = value.spec.clone().unwrap_or_default();
+        if spec.type_.as_deref() == Some("ExternalName") {
+            return None;
         }
+        let selected = self.selected(&cursor, &spec.selector.unwrap_or_default());
+        let ports = spec.ports.unwrap_or_default();
+        let is_headless = spec.cluster_ip.as_deref() == Some("None");
+        if ports.is_empty() && !is_headless {
+            let remedy = "add `- port: <number>`";
+            self.faults.push(cursor.key("ports").fail(ErrorKind::Missing, "the Service has no ports", remedy));
+        }
+        let mut converted: Vec<ServicePort> = Vec::new();
+        for (index, port) in ports.iter().enumerate() {
+            let cursor = cursor.key("ports").item(index, port.name.as_deref().unwrap_or_default());
+            let port = self.faults.keep(self.port(&cursor, port, &selected)).flatten();
+            let same =
+                |other: &ServicePort, port: &ServicePort| other.port == port.port && other.protocol == port.protocol;
+            match port {
+                Some(port) if converted.iter().any(|other| same(other, &port)) => {
+                    let message = format!("port {} is declared twice", port.port);
+                    let remedy = "remove or change one of the two";
+                    self.faults.push(cursor.key("port").fail(ErrorKind::Duplicate, message, remedy));
+                }
+                port => converted.extend(port),
+            }
+        }
+        (!selected.is_empty()).then(|| Service {
+            name: object.name.clone(),
+            components: selected.iter().map(|component| component.name.clone()).collect(),
+            ports: converted,
+            publish_not_ready: spec.publish_not_ready_addresses.unwrap_or(false),
+            source: object.source.clone(),
+        })
     }
-    let target_port = target_port.unwrap_or(port);
-    let protocol = value.protocol.clone().unwrap_or_else(|| "TCP".into());
-    Ok(ServicePort { name: value.name.clone(), port, target_port, protocol })
+
+    fn note(&self, cursor: &Cursor<'_>, note: Note) {
+        self.notes.borrow_mut().push(FieldUse::new(cursor, note));
+    }
+
+    /// The components whose pods a selector matches.
+    fn selected(&self, cursor: &Cursor<'_>, selector: &BTreeMap<String, String>) -> Vec<&'a Component> {
+        if selector.is_empty() {
+            let text = "without a selector it leads to no pod of the manifests: nothing answers under its name";
+            self.note(cursor, Note::everywhere(text));
+            return Vec::new();
+        }
+        let shared = |component: &Component| {
+            selector.iter().filter(|(key, value)| component.pod.labels.get(*key) == Some(*value)).count()
+        };
+        let selected: Vec<&Component> =
+            self.components.iter().filter(|component| shared(component) == selector.len()).collect();
+        if !selected.is_empty() {
+            return selected;
+        }
+        let show = |labels: &BTreeMap<String, String>| {
+            labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+        };
+        // The nearest pods share most labels; among equals, those whose labels read most like the selector.
+        let nearest = self.components.iter().max_by_key(|component| {
+            let likeness = super::suggest::distance(&show(selector), &show(&component.pod.labels));
+            (shared(component), std::cmp::Reverse(likeness))
+        });
+        let nearest = nearest.map(|component| {
+            format!("; nearest: {}/{} has {}", component.kind, component.name, show(&component.pod.labels))
+        });
+        let text = format!("{} matches no pod: nothing answers under its name", show(selector));
+        self.note(&cursor.key("selector"), Note::everywhere(format!("{text}{}", nearest.unwrap_or_default())));
+        Vec::new()
+    }
+
+    /// A port; none for one that leads nowhere.
+    fn port(
+        &self,
+        cursor: &Cursor<'_>,
+        value: &K8sServicePort,
+        selected: &[&Component],
+    ) -> Result<Option<ServicePort>, Error> {
+        let port = port_number(&cursor.key("port"), value.port)?;
+        let protocol = value.protocol.clone().filter(|text| !text.is_empty()).unwrap_or_else(|| "TCP".into());
+        let made = |target_port| ServicePort { name: value.name.clone(), port, target_port, protocol };
+        let cursor = cursor.key("targetPort");
+        let name = match &value.target_port {
+            None | Some(IntOrString::Int(0)) => return Ok(Some(made(port))),
+            Some(IntOrString::Int(number)) => return port_number(&cursor, *number).map(made).map(Some),
+            Some(IntOrString::String(name)) => name,
+        };
+        if name.parse::<u16>().is_ok() {
+            let message = format!("`{name}` in quotes is the name of a port, and no port has a name without a letter");
+            return Err(cursor.fail(ErrorKind::Value, message, "remove the quotes"));
+        }
+        let targets: Vec<(&str, Option<u16>)> =
+            selected.iter().map(|component| (component.name.as_str(), named(component, name))).collect();
+        let Some(target) = targets.iter().find_map(|(_, target)| *target) else {
+            if !selected.is_empty() {
+                let text = format!(
+                    "no container of {} has a port named `{name}`: nothing answers there{}",
+                    names(selected),
+                    declared(selected)
+                );
+                self.note(&cursor, Note::everywhere(text));
+            }
+            return Ok(None);
+        };
+        for (component, other) in targets.iter().filter(|(_, other)| *other != Some(target)) {
+            let found = other.map_or("no port".to_owned(), |other| format!("port {other}"));
+            let text = format!("`{name}` is {found} in {component}, and {target} elsewhere: only that is reached");
+            self.note(&cursor, Note::without_cluster(text));
+        }
+        Ok(Some(made(target)))
+    }
 }
 
-/// The declared port of a component's pods that a number or name means.
-fn target_of(cursor: &Cursor<'_>, target: &IntOrString, component: &Component) -> Result<u16, Error> {
-    let ports = || component.pod.containers.iter().flat_map(|container| &container.ports);
-    let matches = |port: &&Port| match target {
-        IntOrString::Int(number) => i32::from(port.number) == *number,
-        IntOrString::String(name) => port.name.as_deref() == Some(name),
-    };
-    if let Some(port) = ports().find(matches) {
-        return Ok(port.number);
-    }
-    let shown = match target {
-        IntOrString::Int(number) => number.to_string(),
-        IntOrString::String(name) => format!("`{name}`"),
-    };
-    let declared: Vec<String> = ports()
+fn names(components: &[&Component]) -> String {
+    let name = |component: &&Component| format!("{}/{}", component.kind, component.name);
+    components.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+fn declared(components: &[&Component]) -> String {
+    let ports =
+        components.iter().flat_map(|component| &component.pod.containers).flat_map(|container| &container.ports);
+    let declared: Vec<String> = ports
         .map(|port| match &port.name {
             Some(name) => format!("{} ({name})", port.number),
             None => port.number.to_string(),
         })
         .collect();
-    let message = format!("{}/{} declares no port {shown}", component.kind, component.name);
-    let remedy = match declared.is_empty() {
-        true => "add it to the ports of its container".to_owned(),
-        false => format!("declared: {}", declared.join(", ")),
-    };
-    Err(cursor.fail(ErrorKind::Missing, message, remedy))
+    if declared.is_empty() { String::new() } else { format!("; declared: {}", declared.join(", ")) }
+}
+
+/// The port of a component's pods that a name means.
+fn named(component: &Component, name: &str) -> Option<u16> {
+    let sidecars = component.pod.init_containers.iter().filter(|container| container.is_sidecar);
+    let mut ports = component.pod.containers.iter().chain(sidecars).flat_map(|container| &container.ports);
+    ports.find(|port| port.name.as_deref() == Some(name)).map(|port| port.number)
 }

@@ -1,14 +1,23 @@
 //! The texts of ConfigMaps and Secrets, and what may be said about them. Main type: [`Stores`].
 
-use std::collections::BTreeMap;
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use serde::Serialize;
 
 use super::{
-    error::{Cursor, Error, ErrorKind},
+    Plan, Source,
+    error::{Cursor, Error, ErrorKind, Faults},
+    kinds::{self, Role},
     node::{Node, Tree},
-    pod::{Secret, Value},
-    read::{Object, Role, Typed, role},
-    suggest::hint,
+    pod::{Binary, Secret, Value},
+    read::{Object, Typed},
+    suggest::{hint, nearest},
 };
+use crate::target::Target;
 
 /// The annotation of a Secret that names the keys to make up when they have no value.
 pub(crate) const GENERATE: &str = "e2e/generate";
@@ -17,14 +26,68 @@ pub const LINT_IGNORE: &str = "e2e/lint-ignore";
 /// What every annotation of this program starts with.
 const OWN_PREFIX: &str = "e2e/";
 
-/// All ConfigMaps and Secrets by name.
+/// All ConfigMaps and Secrets by name, and those that are named and not there.
 pub(crate) struct Stores {
     config_maps: BTreeMap<String, Store>,
     secrets: BTreeMap<String, Store>,
+    missing: RefCell<Vec<Missing>>,
+    /// Those with faults of their own, which may be why a key is not there.
+    faulty: BTreeSet<(&'static str, String)>,
 }
 
-/// The keys of one ConfigMap or Secret; no text stands for bytes that are not UTF-8.
-type Store = BTreeMap<String, Option<String>>;
+/// The keys of one ConfigMap or Secret.
+type Store = BTreeMap<String, Vec<u8>>;
+
+/// A ConfigMap or Secret that pods want and the manifests do not hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Missing {
+    /// `ConfigMap` or `Secret`.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+    /// The key that is wanted; none where all of them are.
+    pub key: Option<String>,
+    /// Where it is wanted.
+    pub source: Source,
+    /// The object that wants it, as `Kind/name`.
+    pub object: String,
+    /// The field that wants it.
+    pub path: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, name, source, object, path, remedy, .. } = self;
+        write!(f, "{source}: {object}: {path}: there is no {kind} `{name}` in the manifests; {remedy}")
+    }
+}
+
+impl Plan {
+    /// Whether a target may have what is missing nevertheless: in a cluster, what another object names, such as an ExternalSecret or a
+    /// Certificate, may be made from that.
+    #[must_use]
+    pub fn is_made_in(&self, missing: &Missing, target: Target) -> bool {
+        let is_foreign = |object: &&super::Object| {
+            object.json["apiVersion"].as_str().is_some_and(|version| !kinds::is_own_group(kinds::group(version)))
+        };
+        target == Target::K8s && self.objects.iter().filter(is_foreign).any(|object| names(&object.json, &missing.name))
+    }
+}
+
+/// Whether a text of a value is this one.
+fn names(value: &serde_json::Value, text: &str) -> bool {
+    match value {
+        serde_json::Value::String(own) => own == text,
+        serde_json::Value::Array(items) => items.iter().any(|item| names(item, text)),
+        serde_json::Value::Object(fields) => fields.values().any(|field| names(field, text)),
+        _ => false,
+    }
+}
+
+/// The ConfigMap that every namespace of a cluster has.
+const MADE_BY_CLUSTER: &str = "kube-root-ca.crt";
 
 /// Which of the two a reference is to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,21 +103,27 @@ impl StoreKind {
             Self::Secret => "Secret",
         }
     }
+
+    /// The table of the configuration that gives such a one from outside.
+    fn table(self) -> &'static str {
+        match self {
+            Self::ConfigMap => "config_map",
+            Self::Secret => "secret",
+        }
+    }
 }
 
 /// Gives the keys that [`GENERATE`] names a value, where they have none.
-pub(crate) fn generate(objects: &mut [Object], make: &mut dyn FnMut(&str, &str) -> String) -> Result<(), Error> {
+pub(crate) fn generate(objects: &mut [Object], make: &mut dyn FnMut(&str, &str) -> String, faults: &Faults) {
     for object in objects {
-        check_annotations(object)?;
-        let Some(keys) = annotation(object) else { continue };
+        check_annotations(object, faults);
+        let Some(keys) = annotation(object).filter(|_| object.role == Role::Secret) else { continue };
         for key in keys.text().unwrap_or_default().split(',').map(str::trim) {
             if key.is_empty() {
                 let cursor = Cursor::root(object).keys(&["metadata", "annotations", GENERATE]);
-                return Err(cursor.fail(
-                    ErrorKind::Value,
-                    "a key to generate has no name",
-                    "write the keys as \"key1,key2\"",
-                ));
+                let remedy = "write the keys as \"key1,key2\"";
+                faults.push(cursor.fail(ErrorKind::Value, "a key to generate has no name", remedy));
+                continue;
             }
             let has = |field| object.node.find(&[field, key]).and_then(Node::text).is_some_and(|text| !text.is_empty());
             if has("data") || has("stringData") {
@@ -67,7 +136,6 @@ pub(crate) fn generate(objects: &mut [Object], make: &mut dyn FnMut(&str, &str) 
             }
         }
     }
-    Ok(())
 }
 
 fn annotation(object: &Object) -> Option<Node> {
@@ -75,67 +143,68 @@ fn annotation(object: &Object) -> Option<Node> {
 }
 
 /// A misspelt annotation of this program would be ignored silently otherwise.
-fn check_annotations(object: &Object) -> Result<(), Error> {
+fn check_annotations(object: &Object, faults: &Faults) {
     let annotations = object.node.find(&["metadata", "annotations"]).map_or(&[][..], Node::entries);
     for entry in annotations.iter().filter(|entry| entry.key.starts_with(OWN_PREFIX)) {
         let cursor = Cursor::root(object).keys(&["metadata", "annotations", &entry.key]);
-        if entry.key == LINT_IGNORE && role(&object.kind) == Some(Role::Workload) {
+        if entry.key == LINT_IGNORE && object.is_workload() {
             continue;
         }
         if entry.key != GENERATE {
             let remedy = format!("there are `{GENERATE}` for Secrets and `{LINT_IGNORE}` for workloads");
-            return Err(cursor.fail(ErrorKind::UnknownField, "unknown annotation", remedy));
-        }
-        if role(&object.kind) != Some(Role::Secret) {
-            return Err(cursor.fail(
-                ErrorKind::Value,
-                "only the keys of a Secret can be generated",
-                "move it to a Secret",
-            ));
+            faults.push(cursor.fail(ErrorKind::UnknownField, "unknown annotation", remedy));
+        } else if object.role != Role::Secret {
+            let message = "only the keys of a Secret can be generated";
+            faults.push(cursor.fail(ErrorKind::Value, message, "move it to a Secret"));
         }
     }
-    Ok(())
 }
 
 impl Stores {
-    pub(crate) fn new(objects: &[(&Object, Typed)]) -> Result<Self, Error> {
-        let mut stores = Self { config_maps: BTreeMap::new(), secrets: BTreeMap::new() };
-        let utf8 = |bytes: k8s_openapi::ByteString| String::from_utf8(bytes.0).ok();
+    pub(crate) fn new(objects: &[(&Object, Typed)], faults: &Faults) -> Self {
+        let (mut config_maps, mut secrets, mut faulty) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        let bytes = |(key, data): (String, k8s_openapi::ByteString)| (key, data.0);
+        let text = |(key, text): (String, String)| (key, text.into_bytes());
         for (object, typed) in objects {
             let mut store = Store::new();
             match typed {
                 Typed::ConfigMap(map) => {
-                    store.extend(map.data.clone().unwrap_or_default().into_iter().map(|(key, text)| (key, Some(text))));
-                    store.extend(
-                        map.binary_data.clone().unwrap_or_default().into_iter().map(|(key, data)| (key, utf8(data))),
-                    );
+                    store.extend(map.data.clone().into_iter().flatten().map(text));
+                    store.extend(map.binary_data.clone().into_iter().flatten().map(bytes));
                 }
                 Typed::Secret(secret) => {
-                    store.extend(
-                        secret.data.clone().unwrap_or_default().into_iter().map(|(key, data)| (key, utf8(data))),
-                    );
+                    store.extend(secret.data.clone().into_iter().flatten().map(bytes));
                     // As the API server does, the plain texts win.
-                    store.extend(
-                        secret.string_data.clone().unwrap_or_default().into_iter().map(|(key, text)| (key, Some(text))),
-                    );
+                    store.extend(secret.string_data.clone().into_iter().flatten().map(text));
                 }
-                _ => continue,
+                Typed::Workload(_) | Typed::Service(_) | Typed::Carried => continue,
             }
-            if let Some(key) = store.keys().find(|key| !is_key(key)) {
-                let message = format!("`{key}` is not a valid key");
-                return Err(Cursor::root(object).fail(
-                    ErrorKind::Value,
-                    message,
-                    "use letters, digits, `-`, `_` and `.`",
-                ));
+            store.retain(|key, _| {
+                let is_key = is_key(key);
+                if !is_key {
+                    let message = format!("`{key}` is not a valid key");
+                    let remedy = "use letters, digits, `-`, `_` and `.`";
+                    faults.push(Cursor::root(object).fail(ErrorKind::Value, message, remedy));
+                }
+                is_key
+            });
+            if faults.concern(&object.label()) {
+                let kind = if object.role == Role::Secret { StoreKind::Secret } else { StoreKind::ConfigMap };
+                faulty.insert((kind.name(), object.name.clone()));
             }
-            let all = if matches!(typed, Typed::Secret(_)) { &mut stores.secrets } else { &mut stores.config_maps };
+            let all = if matches!(typed, Typed::Secret(_)) { &mut secrets } else { &mut config_maps };
             all.insert(object.name.clone(), store);
         }
-        Ok(stores)
+        Self { config_maps, secrets, missing: RefCell::default(), faulty }
     }
 
-    /// The text of one key; none if the reference is optional and there is no such key.
+    /// What was asked for and is not there.
+    pub(crate) fn into_missing(self) -> Vec<Missing> {
+        self.missing.into_inner()
+    }
+
+    /// The value of one key; none if the reference is optional and there is no such key. An empty text stands for what comes from
+    /// outside the manifests.
     pub(crate) fn value(
         &self,
         cursor: &Cursor<'_>,
@@ -143,66 +212,79 @@ impl Stores {
         (name, key): (&str, &str),
         optional: bool,
     ) -> Result<Option<Value>, Error> {
-        let Some(store) = self.store(cursor, kind, name, optional)? else { return Ok(None) };
-        let kind_name = kind.name();
+        let Some(store) = self.store(cursor, kind, (name, Some(key)), optional) else {
+            return Ok((!optional).then(|| value(kind, name, key, &[])));
+        };
         match store.get(key) {
-            Some(Some(text)) => Ok(Some(value(kind, name, key, text))),
-            Some(None) => Err(cursor.fail(
-                ErrorKind::Unsupported,
-                format!("key `{key}` of {kind_name} `{name}` is not UTF-8 text"),
-                "keep binary files in the image",
-            )),
+            Some(bytes) => Ok(Some(value(kind, name, key, bytes))),
             None if optional => Ok(None),
+            None if self.faulty.contains(&(kind.name(), name.to_owned())) => Ok(Some(value(kind, name, key, &[]))),
             None => Err(cursor.fail(
                 ErrorKind::Missing,
-                format!("{kind_name} `{name}` has no key `{key}`"),
+                format!("{} `{name}` has no key `{key}`", kind.name()),
                 hint(key, store.keys().map(String::as_str), &format!("keys of `{name}`")),
             )),
         }
     }
 
-    /// Every key with its text; none if the reference is optional and there is no such object.
+    /// Every key with its value; none of an object that is not there.
     pub(crate) fn values(
         &self,
         cursor: &Cursor<'_>,
         kind: StoreKind,
         name: &str,
         optional: bool,
-    ) -> Result<Option<Vec<(String, Value)>>, Error> {
-        let Some(store) = self.store(cursor, kind, name, optional)? else { return Ok(None) };
-        let mut values = Vec::new();
-        for key in store.keys() {
-            if let Some(value) = self.value(cursor, kind, (name, key), optional)? {
-                values.push((key.clone(), value));
-            }
-        }
-        Ok(Some(values))
+    ) -> Vec<(String, Value)> {
+        let store = self.store(cursor, kind, (name, None), optional).into_iter().flatten();
+        store.map(|(key, bytes)| (key.clone(), value(kind, name, key, bytes))).collect()
     }
 
-    fn store(&self, cursor: &Cursor<'_>, kind: StoreKind, name: &str, optional: bool) -> Result<Option<&Store>, Error> {
+    fn store(
+        &self,
+        cursor: &Cursor<'_>,
+        kind: StoreKind,
+        (name, key): (&str, Option<&str>),
+        optional: bool,
+    ) -> Option<&Store> {
         let all = match kind {
             StoreKind::ConfigMap => &self.config_maps,
             StoreKind::Secret => &self.secrets,
         };
-        let kind = kind.name();
-        match all.get(name) {
-            Some(store) => Ok(Some(store)),
-            None if optional => Ok(None),
-            None => Err(cursor.fail(
-                ErrorKind::Missing,
-                format!("there is no {kind} `{name}`"),
-                hint(name, all.keys().map(String::as_str), &format!("{kind} in the manifests")),
-            )),
+        let found = all.get(name);
+        if found.is_none() && !optional && name != MADE_BY_CLUSTER {
+            self.note_missing(cursor, kind, name, key, nearest(name, all.keys().map(String::as_str)));
         }
+        found
+    }
+
+    fn note_missing(&self, cursor: &Cursor<'_>, kind: StoreKind, name: &str, key: Option<&str>, near: Option<&str>) {
+        let table = format!("[{}.\"{name}\"]", kind.table());
+        let example = match key {
+            Some(key) => format!("`{table}` with `\"{key}\" = {{ env = \"...\" }}`"),
+            None => format!("its keys under `{table}`"),
+        };
+        let remedy = match near {
+            Some(near) => format!("did you mean `{near}`? Otherwise give it in .config/e2e.toml: {example}"),
+            None => format!("give it in .config/e2e.toml: {example}"),
+        };
+        self.missing.borrow_mut().push(Missing {
+            kind: kind.name(),
+            name: name.to_owned(),
+            key: key.map(str::to_owned),
+            source: cursor.object.source.clone(),
+            object: cursor.object.label(),
+            path: cursor.path.to_string(),
+            remedy,
+        });
     }
 }
 
-fn value(kind: StoreKind, name: &str, key: &str, text: &str) -> Value {
-    match kind {
-        StoreKind::ConfigMap => Value::Plain(text.to_owned()),
-        StoreKind::Secret => {
-            Value::Secret(Secret { name: name.to_owned(), key: key.to_owned(), text: text.to_owned() })
-        }
+fn value(kind: StoreKind, name: &str, key: &str, bytes: &[u8]) -> Value {
+    let (name, key) = (name.to_owned(), key.to_owned());
+    match (String::from_utf8(bytes.to_vec()), kind) {
+        (Ok(text), StoreKind::ConfigMap) => Value::Plain(text),
+        (Ok(text), StoreKind::Secret) => Value::Secret(Secret { name, key, text }),
+        (Err(error), _) => Value::Binary(Binary { name, key, bytes: error.into_bytes() }),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tests of the whole way from YAML to a plan.
 
+mod accepted;
 mod bad_input;
 mod bad_objects;
 mod golden;
@@ -92,17 +93,18 @@ fn manifest(file: &str, text: &str) -> Manifest {
 }
 
 fn overlay(patch: &str) -> Overlay {
-    let part = Part { role: PartRole::Either, manifest: manifest("patch.yaml", patch) };
-    Overlay { label: "fault".into(), parts: vec![part] }
+    Overlay { label: "fault".into(), manifests: vec![manifest("patch.yaml", patch)] }
 }
 
 /// The plan of one file, overlays over it, and overrides.
-fn plan_with(text: &str, overlays: Vec<Overlay>, sets: &[&str], replicas: &[(&str, u32)]) -> Result<Plan, Error> {
+fn plan_with(text: &str, overlays: Vec<Overlay>, sets: &[&str], replicas: &[(&str, u32)]) -> Result<Plan, Errors> {
     let mut generate = |secret: &str, key: &str| format!("made-up-{secret}-{key}");
+    let mut objects = Objects::read(&[manifest("app.yaml", text)]);
+    overlays.iter().for_each(|overlay| objects.patch(overlay));
     Plan::from_manifests(Input {
-        manifests: vec![manifest("app.yaml", text)],
-        overlays,
-        sets: sets.iter().map(|set| set.parse()).collect::<Result<_, _>>()?,
+        objects,
+        given: Vec::new(),
+        sets: sets.iter().map(|set| set.parse()).collect::<Result<_, Error>>()?,
         replicas: replicas.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect::<BTreeMap<_, _>>(),
         generate: &mut generate,
     })

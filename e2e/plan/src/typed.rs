@@ -1,7 +1,7 @@
 //! A serde deserialiser over [`Node`]s that refuses fields which the Rust type does not have and knows the place of every
 //! fault. serde hands each struct's field names to the deserialiser, so nothing has to be compared afterwards.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize,
@@ -15,16 +15,29 @@ use super::{
     suggest::hint,
 };
 
-/// Reads a Kubernetes type from a tree.
-pub(crate) fn from_node<T: for<'de> Deserialize<'de>>(node: &Node) -> Result<T, Error> {
-    T::deserialize(Reader { node, path: FieldPath::default() }).map_err(|fault| {
-        let fault = *fault.0;
+/// More faults than this in one object say that it is something else.
+const MAX_FAULTS: usize = 20;
+
+/// Reads a Kubernetes type from a tree. A field that is at fault is told and left out, so that the others are looked at as well; no
+/// value means that nothing could be made of the tree.
+pub(crate) fn from_node<T: for<'de> Deserialize<'de>>(node: &Node) -> (Option<T>, Vec<Error>) {
+    let mut errors = Vec::new();
+    let mut rest = Cow::Borrowed(node);
+    loop {
+        let fault = match T::deserialize(Reader { node: &rest, path: FieldPath::default() }) {
+            Ok(value) => return (Some(value), errors),
+            Err(fault) => *fault.0,
+        };
         let error = Error::new(fault.kind, fault.message, fault.remedy);
-        match fault.place {
-            Some((place, path)) => error.at(&place).in_field(&path),
-            None => error.at(&node.place),
+        let Some((place, path)) = fault.place else {
+            errors.push(error.at(&node.place));
+            return (None, errors);
+        };
+        errors.push(error.at(&place).in_field(&path));
+        if errors.len() == MAX_FAULTS || !rest.to_mut().remove(&path) {
+            return (None, errors);
         }
-    })
+    }
 }
 
 /// An error on its way up; the innermost node that sees it gives it its place.

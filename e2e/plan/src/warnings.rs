@@ -6,11 +6,14 @@ mod table;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use self::table::{HONOURED, RULES, Rule};
+use self::table::{HONOURED, OWN_NAMESPACE, RULES, Rule};
 use super::{
-    FieldUse, Plan, Service, Source,
+    FieldUse, Note, Plan, Service, Source,
+    error::Cursor,
+    kinds::{self, Role},
     node::{FieldPath, Node, Tree},
-    read::{Object, Role, role},
+    read::Object,
+    workload::{pod_keys, pod_node},
 };
 use crate::target::Target;
 
@@ -36,31 +39,60 @@ impl Plan {
                 source: field.source.clone(),
                 object: field.object.clone(),
                 path: field.path.clone(),
-                reason: reason(field, target)?,
+                reason: field.note.on(target)?.clone(),
             })
         };
         self.fields.iter().filter_map(warn).collect()
     }
 }
 
-fn reason(field: &FieldUse, target: Target) -> Option<String> {
-    if let Some(note) = &field.note {
-        return (target != Target::K8s).then(|| note.clone());
+impl Note {
+    /// The same on every target.
+    pub(crate) fn everywhere(text: impl Into<String>) -> Self {
+        let text = Some(text.into());
+        Self { docker: text.clone(), local: text.clone(), k8s: text }
     }
-    let pattern = pattern(&field.path);
-    let Some(rule) = RULES.iter().find(|rule| rule.path == pattern) else {
-        return (target != Target::K8s).then(|| format!("has no effect on {target}"));
-    };
-    let reason = match target {
-        Target::Docker => rule.docker,
-        Target::Local => rule.local,
-        Target::K8s => rule.k8s,
-    };
-    reason.map(str::to_owned)
+
+    /// The same on the targets without a cluster.
+    pub(crate) fn without_cluster(text: impl Into<String>) -> Self {
+        Self { k8s: None, ..Self::everywhere(text) }
+    }
+
+    fn of_rule(rule: &Rule) -> Self {
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        Self { docker: text(rule.docker), local: text(rule.local), k8s: text(rule.k8s) }
+    }
+
+    /// For a field in no table.
+    fn unknown() -> Self {
+        let text = |target: Target| Some(format!("has no effect on {target}"));
+        Self { docker: text(Target::Docker), local: text(Target::Local), k8s: None }
+    }
+
+    fn on(&self, target: Target) -> Option<&String> {
+        match target {
+            Target::Docker => self.docker.as_ref(),
+            Target::Local => self.local.as_ref(),
+            Target::K8s => self.k8s.as_ref(),
+        }
+    }
 }
 
-/// A path in the form of the table: `pod` for the pod template's spec, init containers as containers, elements without names.
-fn pattern(path: &str) -> String {
+impl FieldUse {
+    pub(crate) fn new(cursor: &Cursor<'_>, note: Note) -> Self {
+        let (object, path) = (cursor.object, cursor.path.to_string());
+        let place = object.node.place_of(&cursor.path);
+        // A place without a document is a flag's.
+        let source = match place.document {
+            0 => object.source.clone(),
+            document => Source { file: place.file.to_path_buf(), document },
+        };
+        Self { source, object: object.label(), path, note }
+    }
+}
+
+/// A path in the form of the table: `pod` for the spec of the pods, init containers as containers, elements without names.
+fn pattern(kind: &str, path: &str) -> String {
     let mut pattern = String::new();
     let mut in_brackets = false;
     let quoted = path.replace("['", ".").replace("']", "");
@@ -76,9 +108,9 @@ fn pattern(path: &str) -> String {
         }
     }
     let pattern = pattern.replace("initContainers", "containers");
-    match pattern.strip_prefix("spec.template.spec") {
-        Some(rest) => format!("pod{rest}"),
-        None => pattern,
+    match pattern.strip_prefix(&pod_keys(kind).join(".")) {
+        Some(rest) if rest.is_empty() || rest.starts_with('.') => format!("pod{rest}"),
+        _ => pattern,
     }
 }
 
@@ -86,10 +118,8 @@ fn pattern(path: &str) -> String {
 pub(crate) fn fields(objects: &[Object], services: &[Service]) -> Vec<FieldUse> {
     let mut fields = Vec::new();
     for object in objects {
-        if role(&object.kind) == Some(Role::Ignored) {
-            let note = Some(format!("objects of kind {} exist in a cluster only", object.kind));
-            let (source, object) = (object.source.clone(), object.label());
-            fields.push(FieldUse { source, object, path: "kind".into(), note });
+        if object.role == Role::Carried {
+            fields.push(FieldUse::new(&Cursor::root(object).key("kind"), carried(object, objects)));
             continue;
         }
         Walk { object, fields: &mut fields }.visit(&object.node, &FieldPath::default());
@@ -99,15 +129,45 @@ pub(crate) fn fields(objects: &[Object], services: &[Service]) -> Vec<FieldUse> 
     fields
 }
 
+/// What is said of an object that no part of a plan is made from.
+fn carried(object: &Object, objects: &[Object]) -> Note {
+    let text = match object.kind.as_str() {
+        "CronJob" => "it is not run: nothing looks at its schedule outside a cluster".to_owned(),
+        kind => format!("objects of kind {kind} exist in a cluster only"),
+    };
+    let note = Note::without_cluster(text);
+    let is_cluster_scoped =
+        object.is_cluster_scoped() || objects.iter().any(|other| defines_for_cluster(other, object));
+    match is_cluster_scoped {
+        // A run's own namespace stands for it.
+        true if object.kind == "Namespace" => Note { k8s: Some(OWN_NAMESPACE.to_owned()), ..note },
+        true => Note {
+            k8s: Some("it belongs to the whole cluster and not to the run's namespace: it is not applied".to_owned()),
+            ..note
+        },
+        false => note,
+    }
+}
+
+/// Whether an object is the definition of another one's kind, and puts it into no namespace.
+fn defines_for_cluster(definition: &Object, object: &Object) -> bool {
+    let spec = |keys: &[&str]| definition.node.find(&["spec"])?.find(keys)?.text();
+    definition.kind == "CustomResourceDefinition"
+        && spec(&["scope"]) == Some("Cluster")
+        && spec(&["names", "kind"]) == Some(&object.kind)
+        && spec(&["group"]) == Some(kinds::group(object.api_version()))
+}
+
 /// The ports of a Service that its pods listen on under another number. A Service without an address leads to the pods themselves, in
 /// a cluster too.
 fn translated_ports<'a>(object: &'a Object, service: &'a Service) -> impl Iterator<Item = FieldUse> + 'a {
     let is_headless = object.node.find(&["spec", "clusterIP"]).and_then(Node::text) == Some("None");
     let ports = service.ports.iter().enumerate().filter(move |(_, port)| !is_headless && port.port != port.target_port);
-    ports.map(|(index, port)| {
-        let list = FieldPath::default().key("spec").key("ports");
-        let path = list.item(index, port.name.as_deref()).key("targetPort").to_string();
-        FieldUse { source: object.source.clone(), object: object.label(), path, note: None }
+    let rule = RULES.iter().find(|rule| matches!(rule.unless, table::Unless::PortsAgree));
+    ports.zip(rule.into_iter().cycle()).map(|((index, port), rule)| {
+        let cursor = Cursor::root(object).keys(&["spec", "ports"]);
+        let cursor = cursor.item(index, port.name.as_deref().unwrap_or_default()).key("targetPort");
+        FieldUse::new(&cursor, Note::of_rule(rule))
     })
 }
 
@@ -119,7 +179,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn visit(&mut self, node: &Node, path: &FieldPath) {
         let shown = path.to_string();
-        let pattern = pattern(&shown);
+        let pattern = pattern(&self.object.kind, &shown);
         let is_empty = match &node.tree {
             Tree::Null => true,
             Tree::Map(entries) => entries.is_empty(),
@@ -132,12 +192,12 @@ impl Walk<'_> {
         let rule = RULES.iter().find(|rule| rule.path == pattern);
         if let Some(rule) = rule {
             if self.applies(rule, node) {
-                self.push(node, shown);
+                self.push(path, Note::of_rule(rule));
             }
             return;
         }
         if !pattern.is_empty() && !is_prefix(&pattern) {
-            self.push(node, shown);
+            self.push(path, Note::unknown());
             return;
         }
         for entry in node.entries() {
@@ -159,14 +219,9 @@ impl Walk<'_> {
         }
     }
 
-    fn push(&mut self, node: &Node, path: String) {
-        let place = &node.place;
-        let source = if place.document == 0 {
-            self.object.source.clone()
-        } else {
-            Source { file: place.file.to_path_buf(), document: place.document }
-        };
-        self.fields.push(FieldUse { source, object: self.object.label(), path, note: None });
+    fn push(&mut self, path: &FieldPath, note: Note) {
+        let cursor = Cursor { object: self.object, path: path.clone() };
+        self.fields.push(FieldUse::new(&cursor, note));
     }
 }
 
@@ -182,7 +237,7 @@ fn is_prefix(pattern: &str) -> bool {
 /// Whether every container has a `runAsUser`, its own or the pod's: then `runAsNonRoot` says nothing more.
 fn user_is_set(object: &Object) -> bool {
     let user = ["securityContext", "runAsUser"];
-    let Some(spec) = object.node.find(&["spec", "template", "spec"]) else { return false };
+    let Some(spec) = pod_node(object) else { return false };
     let containers = |field| spec.get(field).map_or(&[][..], Node::items);
     spec.find(&user).is_some()
         || containers("containers")

@@ -1,6 +1,6 @@
 //! YAML text to [`Node`]s, one for each document.
 
-use std::{fmt, path::Path, rc::Rc};
+use std::{cell::RefCell, collections::HashMap, fmt, path::Path, sync::Arc};
 
 use serde::{
     Deserialize, Deserializer,
@@ -13,35 +13,117 @@ use super::{
     node::{Entry, Node, Place, Tree},
 };
 
-/// Twice as deep as the fields of a pod go. A level takes up to 40 KiB of stack in an unoptimised build, and a thread has 2 MiB.
-const MAX_DEPTH: usize = 24;
+/// Deeper than any definition of a custom resource goes, whose schema nests two levels for each of its fields.
+const MAX_DEPTH: usize = 128;
+/// A level takes up to 40 KiB of stack in an unoptimised build.
+const STACK_BYTES: usize = 2 * MAX_DEPTH * 40 * 1024;
 /// A bound on what aliases may expand to, far above what a system's manifests hold.
-const MAX_NODES: usize = 250_000;
+const MAX_NODES: usize = 4_000_000;
 
-/// The documents of a file in order, without the empty ones.
-pub(crate) fn documents(file: &Path, text: &str) -> Result<Vec<Node>, Error> {
+/// Whose reading of YAML counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// kubectl's: that of YAML 1.1, in which `yes` and `off` are booleans.
+    Kubectl,
+    /// kustomize's for resources and patches: that of YAML 1.2, in which they are texts.
+    Kustomize,
+}
+
+/// What a file holds.
+#[derive(Default)]
+pub(crate) struct Documents {
+    /// Its documents in order, without the empty ones.
+    pub(crate) nodes: Vec<Node>,
+    /// The faults of those that are not YAML.
+    pub(crate) errors: Vec<Error>,
+    /// The keys that are in one map twice, of which the last one counts.
+    pub(crate) repeated: Vec<(Place, String)>,
+}
+
+/// Reads a file.
+pub(crate) fn documents(file: &Path, text: &str, dialect: Dialect) -> Documents {
+    std::thread::scope(|scope| {
+        // The reader recurses, and whoever calls may have little stack left.
+        let reader = std::thread::Builder::new().stack_size(STACK_BYTES);
+        let read = reader.spawn_scoped(scope, || read(file, text, dialect));
+        match read.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(read)) => read,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            Err(error) => Documents {
+                errors: vec![Error::of_file(file, error.to_string(), "free some memory")],
+                ..Documents::default()
+            },
+        }
+    })
+}
+
+fn read(file: &Path, text: &str, dialect: Dialect) -> Documents {
+    let file: Arc<Path> = Arc::from(file);
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let whole = match parse(text, dialect) {
+        Ok(documents) => return nodes(&file, documents),
+        Err(error) => error,
+    };
+    // What is wrong with one document says nothing of the others, which are read at the lines where they stand.
+    let (mut documents, mut errors) = (Vec::new(), Vec::new());
+    for (first_line, part) in parts(text) {
+        match parse(&format!("{}{part}", "\n".repeat(first_line)), dialect) {
+            Ok(more) => documents.extend(more),
+            Err(error) => errors.push(syntax_error(&file, &error)),
+        }
+    }
+    if errors.is_empty() {
+        errors.push(syntax_error(&file, &whole));
+    }
+    Documents { errors, ..nodes(&file, documents) }
+}
+
+/// The documents of a text, each with the number of lines before it.
+fn parts(text: &str) -> Vec<(usize, String)> {
+    let mut parts = vec![(0, String::new())];
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        let is_separator = line.strip_prefix("---").is_some_and(|rest| rest.starts_with(char::is_whitespace));
+        if is_separator {
+            parts.push((number, String::new()));
+        }
+        if let Some((_, part)) = parts.last_mut() {
+            part.push_str(line);
+        }
+    }
+    parts
+}
+
+fn parse(text: &str, dialect: Dialect) -> Result<Vec<Spanned<Raw>>, serde_saphyr::Error> {
     let options = serde_saphyr::options! {
         // kubectl reads YAML 1.1, in which `defaultMode: 0644` is octal.
         legacy_octal_numbers: true,
+        strict_booleans: dialect == Dialect::Kustomize,
+        // kubectl takes the last one, as the JSON that it makes of the text has no other. kustomize refuses it.
+        duplicate_keys: match dialect {
+            Dialect::Kubectl => serde_saphyr::options::DuplicateKeyPolicy::PassThrough,
+            Dialect::Kustomize => serde_saphyr::options::DuplicateKeyPolicy::Error,
+        },
+        // Files with many comments are more than the reader can look ahead over.
+        emit_comments: false,
         budget: serde_saphyr::budget! { max_depth: MAX_DEPTH, max_nodes: MAX_NODES, max_events: 2 * MAX_NODES },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_NODES },
     };
-    let file: Rc<Path> = Rc::from(file);
-    let documents = serde_saphyr::from_multiple_with_options::<Spanned<Raw>>(text, options)
-        .map_err(|error| syntax_error(&file, &error))?;
-    let place = |number: usize| Origin { file: Rc::clone(&file), document: number };
-    let mut nodes = Vec::new();
-    for raw in documents {
-        if !matches!(raw.value, Raw::Null) {
-            nodes.push(place(nodes.len() + 1).node(raw));
-        }
-    }
-    Ok(nodes)
+    serde_saphyr::from_multiple_with_options(text, options)
 }
 
-fn syntax_error(file: &Rc<Path>, error: &serde_saphyr::Error) -> Error {
+fn nodes(file: &Arc<Path>, documents: Vec<Spanned<Raw>>) -> Documents {
+    let mut read = Documents::default();
+    for raw in documents.into_iter().filter(|raw| !matches!(raw.value, Raw::Null)) {
+        let origin = Origin { file: Arc::clone(file), document: read.nodes.len() + 1, repeated: RefCell::default() };
+        read.nodes.push(origin.node(raw));
+        read.repeated.extend(origin.repeated.into_inner());
+    }
+    read
+}
+
+fn syntax_error(file: &Arc<Path>, error: &serde_saphyr::Error) -> Error {
     let location = error.location().unwrap_or(Location::UNKNOWN);
-    let place = Place { file: Rc::clone(file), document: 0, line: line(location), column: column(location) };
+    let place = Place { file: Arc::clone(file), document: 0, line: line(location), column: column(location) };
     if let serde_saphyr::Error::Budget { .. } = error.without_snippet() {
         let message = format!("nested more than {MAX_DEPTH} levels deep, or far too large");
         return Error::new(ErrorKind::Syntax, message, "check that this is a Kubernetes manifest").at(&place);
@@ -56,13 +138,14 @@ fn syntax_error(file: &Rc<Path>, error: &serde_saphyr::Error) -> Error {
 }
 
 struct Origin {
-    file: Rc<Path>,
+    file: Arc<Path>,
     document: usize,
+    repeated: RefCell<Vec<(Place, String)>>,
 }
 
 impl Origin {
     fn place(&self, location: Location) -> Place {
-        Place { file: Rc::clone(&self.file), document: self.document, line: line(location), column: column(location) }
+        Place { file: Arc::clone(&self.file), document: self.document, line: line(location), column: column(location) }
     }
 
     fn node(&self, raw: Spanned<Raw>) -> Node {
@@ -73,9 +156,26 @@ impl Origin {
             Raw::Float(value) => Tree::Float(value),
             Raw::Text(value) => Tree::Text(value),
             Raw::List(items) => Tree::List(items.into_iter().map(|item| self.node(item)).collect()),
-            Raw::Map(entries) => Tree::Map(entries.into_iter().map(|(key, value)| self.entry(key, value)).collect()),
+            Raw::Map(entries) => Tree::Map(self.entries(entries)),
         };
         Node { place: self.place(raw.referenced), tree }
+    }
+
+    /// Each key once, with its last value.
+    fn entries(&self, entries: Vec<(Spanned<String>, Spanned<Raw>)>) -> Vec<Entry> {
+        let mut known: HashMap<String, usize> = HashMap::with_capacity(entries.len());
+        let mut kept: Vec<Entry> = Vec::with_capacity(entries.len());
+        for entry in entries.into_iter().map(|(key, value)| self.entry(key, value)) {
+            match known.insert(entry.key.clone(), kept.len()) {
+                None => kept.push(entry),
+                Some(index) => {
+                    known.insert(entry.key.clone(), index);
+                    self.repeated.borrow_mut().push((entry.place.clone(), entry.key.clone()));
+                    kept[index] = entry;
+                }
+            }
+        }
+        kept
     }
 
     fn entry(&self, key: Spanned<String>, value: Spanned<Raw>) -> Entry {

@@ -2,14 +2,19 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use e2e_plan::{Component, Identity, Input, Plan, ProbeAction, Value, Volume, manifests, target::Target};
+use e2e_plan::{
+    Component, Identity, Input, Plan, ProbeAction, Value, Volume,
+    manifests::{self, Sources},
+    target::Target,
+};
 
 fn plan(sets: &[&str], replicas: &[(&str, u32)]) -> Plan {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../manifests");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut generate = |secret: &str, key: &str| format!("made-up-{secret}-{key}");
+    let sources = Sources { paths: vec!["manifests".into()], ..Sources::default() };
     let input = Input {
-        manifests: manifests::read_dir(&directory).unwrap_or_else(|error| panic!("{error}")),
-        overlays: Vec::new(),
+        objects: manifests::read(&directory, &sources, &[]),
+        given: Vec::new(),
         sets: sets.iter().map(|set| set.parse().unwrap()).collect(),
         replicas: replicas.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect::<BTreeMap<_, _>>(),
         generate: &mut generate,

@@ -26,6 +26,9 @@ pub const E2E_AGENT_LISTEN: &str = "E2E_AGENT_LISTEN";
 /// `e2e/run/tests/differential/recorded/<version>.json`.
 pub const E2E_RECORD_KUBELET: &str = "E2E_RECORD_KUBELET";
 
+/// Set to 1, the test of kustomizations writes what the kustomize of this machine makes of its cases beside them.
+pub const E2E_UPDATE_KUSTOMIZE: &str = "E2E_UPDATE_KUSTOMIZE";
+
 /// How insta treats a changed snapshot; the run sets `always` for `--update-snapshots` and `no` otherwise.
 pub const INSTA_UPDATE: &str = "INSTA_UPDATE";
 

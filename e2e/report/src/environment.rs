@@ -283,7 +283,7 @@ pub fn components(plan: &Plan) -> Vec<Component> {
                     Value::Secret(Secret { name, key, .. }) => {
                         Some((variable.name.clone(), EnvText::Secret(format!("{name}/{key}"))))
                     }
-                    Value::Field(_) => None,
+                    Value::Binary(_) | Value::Field(_) | Value::Node(..) => None,
                 })
                 .collect(),
             probes: component

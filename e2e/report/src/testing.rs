@@ -31,6 +31,7 @@ pub(crate) fn run(container: ContainerReport) -> RunData {
         status: "Running".to_owned(),
         ready: container.status.ready,
         started: true,
+        completes: false,
         restarts: container.status.restart_count,
         init_containers: Vec::new(),
         containers: vec![container],

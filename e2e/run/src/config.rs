@@ -1,5 +1,6 @@
 //! `.config/e2e.toml`: what manifests cannot say. Main type: [`Config`].
 
+mod outside;
 mod scenarios;
 
 use std::{
@@ -14,12 +15,18 @@ use serde::Deserialize;
 pub use self::scenarios::InvalidScenario;
 use crate::{gather::Meter, image::Recipes, provider::local::Programs};
 
+pub use self::outside::{Outside, OutsideValue};
+
 /// The whole file. Every key has a default, so an empty file is a valid one.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Directory of the manifests, from the project's root.
-    pub manifests: PathBuf,
+    /// Files and directories of the manifests, from the project's root: one, or a list of them.
+    #[serde(deserialize_with = "one_or_many")]
+    pub manifests: Vec<PathBuf>,
+    /// A command that writes the manifests, such as `["helm", "template", "deploy/chart"]`, in place of `manifests`. It runs at the
+    /// project's root.
+    pub render: Vec<String>,
     /// Directory of the snapshots, from the project's root.
     pub snapshots: PathBuf,
     /// Name of the Service that clients use; unless set, that of the only component which no other one refers to.
@@ -41,12 +48,17 @@ pub struct Config {
     pub images: Recipes,
     /// Which program stands for which image on `--target local`, over those that the framework knows.
     pub local: Programs,
+    /// Secrets that the manifests name and do not hold: by name and key.
+    pub secret: Outside,
+    /// ConfigMaps that the manifests name and do not hold: by name and key.
+    pub config_map: Outside,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
-            manifests: "manifests".into(),
+            manifests: vec!["manifests".into()],
+            render: Vec::new(),
             snapshots: "snapshots".into(),
             entrance: None,
             bring_up: Duration::from_secs(60),
@@ -57,8 +69,30 @@ impl Default for Config {
             saturation: Vec::new(),
             images: Recipes::default(),
             local: Programs::default(),
+            secret: Outside::default(),
+            config_map: Outside::default(),
         }
     }
+}
+
+fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
+    struct Paths;
+    impl<'de> serde::de::Visitor<'de> for Paths {
+        type Value = Vec<PathBuf>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a path or a list of paths")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, path: &str) -> Result<Self::Value, E> {
+            Ok(vec![path.into()])
+        }
+
+        fn visit_seq<A: serde::de::SeqAccess<'de>>(self, sequence: A) -> Result<Self::Value, A::Error> {
+            Deserialize::deserialize(serde::de::value::SeqAccessDeserializer::new(sequence))
+        }
+    }
+    deserializer.deserialize_any(Paths)
 }
 
 /// Why the configuration cannot be used. Each message names the file, the key and the remedy.
@@ -103,6 +137,14 @@ pub enum Error {
         name: String,
         /// Those that are declared.
         declared: String,
+    },
+    /// A value that is given from outside is not there.
+    #[error("{key}: {reason}")]
+    Outside {
+        /// The key, as `secret.db.password`.
+        key: String,
+        /// What is wrong and what to do.
+        reason: String,
     },
     /// A value makes no sense.
     #[error("{key} is {value}; {remedy}")]
@@ -162,6 +204,9 @@ impl Config {
     fn check(&self) -> Result<(), Error> {
         if self.bring_up.is_zero() {
             return Err(invalid("bring_up", &"0s", "it must be longer than zero"));
+        }
+        if self.manifests.is_empty() && self.render.is_empty() {
+            return Err(invalid("manifests", &"empty", "name a file or a directory, or remove the key"));
         }
         if self.suites.is_empty() {
             return Err(invalid("suites", &"empty", "name a command, or remove the key"));

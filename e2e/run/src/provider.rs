@@ -198,9 +198,9 @@ impl Provider {
             .filter(|pod| pod.component.name == component)
             .filter_map(|pod| {
                 let target = self.target(&pod.name)?;
-                let reached = pod.ports().filter_map(|port| {
-                    let address = *target.ports.get(&port.number)?;
-                    Some(ReplicaPort { name: port.name.clone(), number: port.number, address })
+                let reached = pod.ports().filter_map(|number| {
+                    let address = *target.ports.get(&number)?;
+                    Some(ReplicaPort { name: pod.port_name(number), number, address })
                 });
                 let (object, node) = match self {
                     Self::K8s(pods) => pods.object(&pod.name).unzip(),

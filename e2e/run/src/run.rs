@@ -64,6 +64,8 @@ pub struct Options {
     pub published_ports: bool,
     /// Which cluster, for the target k8s.
     pub cluster: k8s::Options,
+    /// Files and directories of manifests in place of those that the configuration names, or a command that writes them.
+    pub manifests: Option<e2e_plan::manifests::Sources>,
     /// Directories with patches, applied in order.
     pub overlays: Vec<PathBuf>,
     /// Single environment variables.
@@ -103,6 +105,7 @@ impl Options {
             load_from_host: None,
             published_ports: false,
             cluster: k8s::Options::default(),
+            manifests: None,
             overlays: Vec::new(),
             sets: Vec::new(),
             replicas: BTreeMap::new(),
@@ -141,7 +144,8 @@ impl Options {
 
     /// Whether unchanged manifests run all checks, as snapshots require.
     fn is_unchanged(&self) -> bool {
-        self.overlays.is_empty()
+        self.manifests.is_none()
+            && self.overlays.is_empty()
             && self.sets.is_empty()
             && self.replicas.is_empty()
             && self.filter.is_none()

@@ -1,31 +1,30 @@
 //! `cargo xtask doctor --lint`: checks the probes of manifests before anything runs.
 
-use std::{collections::BTreeMap, path::Path};
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use e2e_kubelet::{
     lint::{Severity, lint},
     snapshot::Snapshot,
 };
-use e2e_plan::{Input, Plan, manifests, words::counted};
+use e2e_plan::words::counted;
 use e2e_report::evidence::PODS;
-use e2e_run::exit::ExitCode;
+use e2e_run::{exit::ExitCode, run, run::Options};
 
-use crate::options::run_directory;
+use crate::options::{project, run_directory, sources};
 
-pub(super) fn run(directory: &Path, measured: Option<&Path>, json: bool) -> Result<ExitCode> {
+pub(super) fn run(
+    manifests: &[PathBuf],
+    overlays: &[PathBuf],
+    measured: Option<&Path>,
+    json: bool,
+) -> Result<ExitCode> {
     let snapshot: Option<Snapshot> = match measured {
         Some(run) => Some(run_directory(Some(run).filter(|run| run.as_os_str() != "latest"))?.read_json(PODS)?),
         None => None,
     };
-    let plan = Plan::from_manifests(Input {
-        manifests: manifests::read_dir(directory).map_err(e2e_run::run::Error::from)?,
-        overlays: Vec::new(),
-        sets: Vec::new(),
-        replicas: BTreeMap::new(),
-        generate: &mut |_, _| String::new(),
-    })
-    .map_err(e2e_run::run::Error::from)?;
+    let manifests = sources(manifests)?;
+    let plan = run::plan(&Options { manifests, overlays: overlays.to_vec(), ..project() })?;
     let remarks = lint(&plan, snapshot.as_ref());
     if json {
         println!("{}", serde_json::to_string_pretty(&remarks)?);

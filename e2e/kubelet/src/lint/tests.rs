@@ -1,6 +1,6 @@
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
-use e2e_plan::{Input, Manifest};
+use e2e_plan::{Manifest, Objects};
 use rstest::rstest;
 
 use super::*;
@@ -13,14 +13,7 @@ fn plan(pod: &str, metadata: &str) -> Plan {
          template:\n    metadata: {{labels: {{app: app}}}}\n    spec: {{containers: [{{name: app, image: app:1, \
          ports: [{{containerPort: 80}}], {pod}"
     );
-    Plan::from_manifests(Input {
-        manifests: vec![Manifest { file: PathBuf::from("app.yaml"), text }],
-        overlays: Vec::new(),
-        sets: Vec::new(),
-        replicas: BTreeMap::new(),
-        generate: &mut |_, _| String::new(),
-    })
-    .unwrap()
+    Plan::of(Objects::read(&[Manifest { file: PathBuf::from("app.yaml"), text }])).unwrap()
 }
 
 fn codes(plan: &Plan, measured: Option<&Snapshot>) -> Vec<(String, Severity)> {

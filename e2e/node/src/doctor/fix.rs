@@ -1,9 +1,9 @@
 //! What to do about a cause, as a sentence and as YAML that can be applied. Main type: [`Fix`].
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use e2e_kubelet::{diagnosis::Fix, observation::Observation};
-use e2e_plan::{Input, Manifest, Overlay, Part, PartRole, Plan, Probe, ProbeAction, Which};
+use e2e_plan::{Manifest, Objects, Overlay, Plan, Probe, ProbeAction, Which};
 use serde_json::{Value, json};
 
 use super::{Case, Found, words};
@@ -62,18 +62,9 @@ pub(super) fn applied(case: &Case, found: &Found) -> Option<String> {
 /// Says why it cannot be applied, which a test holds to be impossible.
 pub(super) fn patched(patch: &str, case: &Case, ports: &[u16]) -> Result<Probe, String> {
     let manifest = |file: &str, text: String| Manifest { file: PathBuf::from(file), text };
-    let overlay = Overlay {
-        label: "fix".to_owned(),
-        parts: vec![Part { role: PartRole::Patch, manifest: manifest("fix.yaml", patch.to_owned()) }],
-    };
-    let input = Input {
-        manifests: vec![manifest("case.yaml", workload(case, ports))],
-        overlays: vec![overlay],
-        sets: Vec::new(),
-        replicas: BTreeMap::new(),
-        generate: &mut |_, _| String::new(),
-    };
-    let plan = Plan::from_manifests(input).map_err(|error| error.to_string())?;
+    let mut objects = Objects::read(&[manifest("case.yaml", workload(case, ports))]);
+    objects.patch(&Overlay { label: "fix".to_owned(), manifests: vec![manifest("fix.yaml", patch.to_owned())] });
+    let plan = Plan::of(objects).map_err(|error| error.to_string())?;
     let container = plan.components.first().and_then(|component| component.pod.containers.first());
     let which = if patch.contains("startupProbe:") { Which::Startup } else { case.which };
     let probe = container.and_then(|container| which.of(&container.probes));

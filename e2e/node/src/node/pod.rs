@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use e2e_kubelet::{
-    snapshot::{ContainerSpec, PodReport, PodSpec, Snapshot},
+    snapshot::{PodReport, PodSpec, Snapshot},
     status::{EventType, add_event},
     worker::{Policy, RestartPolicy},
 };
@@ -81,16 +81,40 @@ pub(super) async fn run<R: Runtime>(mut context: Context<R>, spec: PodSpec) {
     }
     let Options { eager, profile, .. } = &*context.options;
     let always = Policy { restart: RestartPolicy::Always, grace: spec.grace, eager: *eager, timing: profile.timing };
+    let mut sidecars = JoinSet::new();
     for init in &spec.init_containers {
+        if init.is_sidecar {
+            sidecars.spawn(container::drive(context.clone(), spec.name.clone(), init.clone(), always));
+            if !has_started(&mut context, &spec.name, &init.name).await {
+                return;
+            }
+            continue;
+        }
         let policy = Policy { restart: RestartPolicy::OnFailure, ..always };
-        if !container::drive(context.clone(), spec.name.clone(), without_probes(init), policy).await {
+        if !container::drive(context.clone(), spec.name.clone(), init.clone(), policy).await {
             return;
         }
     }
+    let policy = Policy { restart: policy_of(spec.restart), ..always };
     let mut containers = JoinSet::new();
     for container in spec.containers {
-        containers.spawn(container::drive(context.clone(), spec.name.clone(), container, always));
+        containers.spawn(container::drive(context.clone(), spec.name.clone(), container, policy));
     }
+    all_ended(&mut containers).await;
+    // What has run to completion needs its sidecars no longer; otherwise the node ends, and they end as the containers did.
+    if *context.mode.borrow() == Mode::Keep {
+        sidecars.shutdown().await;
+        for sidecar in spec.init_containers.iter().filter(|init| init.is_sidecar) {
+            if let Err(error) = context.runtime.kill(&spec.name, &sidecar.name, spec.grace).await {
+                context.warn(&spec.name, "FailedKillPod", &error.to_string());
+            }
+        }
+    }
+    all_ended(&mut sidecars).await;
+}
+
+/// Waits for the tasks of containers; a panic of one goes on from here.
+async fn all_ended(containers: &mut JoinSet<bool>) {
     while let Some(ended) = containers.join_next().await {
         if let Err(error) = ended
             && error.is_panic()
@@ -100,9 +124,27 @@ pub(super) async fn run<R: Runtime>(mut context: Context<R>, spec: PodSpec) {
     }
 }
 
-/// Init containers run to completion, and Kubernetes allows them no probes.
-fn without_probes(spec: &ContainerSpec) -> ContainerSpec {
-    ContainerSpec { name: spec.name.clone(), probes: e2e_plan::Probes::default() }
+fn policy_of(restart: e2e_plan::Restart) -> RestartPolicy {
+    match restart {
+        e2e_plan::Restart::Always => RestartPolicy::Always,
+        e2e_plan::Restart::OnFailure { failures_max: None } => RestartPolicy::OnFailure,
+        e2e_plan::Restart::OnFailure { failures_max: Some(failures) } => RestartPolicy::UpTo(failures),
+        e2e_plan::Restart::Never => RestartPolicy::Never,
+    }
+}
+
+/// Waits until a sidecar has started, as its startup probe says; `false` when the node ends before.
+async fn has_started<R: Runtime>(context: &mut Context<R>, pod: &str, sidecar: &str) -> bool {
+    let mut seen = context.board.subscribe();
+    let started = |snapshot: &Snapshot| {
+        let container = snapshot.pod(pod).and_then(|report| report.container(sidecar));
+        container.is_some_and(|container| container.status.started)
+    };
+    tokio::select! {
+        biased;
+        _ = context.mode.wait_for(|mode| *mode != Mode::Keep) => false,
+        waited = seen.wait_for(started) => waited.is_ok(),
+    }
 }
 
 /// Waits for the pod's dependencies, within the bound; `false` when the node ends before.

@@ -151,7 +151,8 @@ fn pod(name: &str, probes: Probes) -> PodSpec {
     PodSpec {
         name: name.to_owned(),
         init_containers: Vec::new(),
-        containers: vec![ContainerSpec { name: format!("{name}-c"), probes }],
+        containers: vec![ContainerSpec { name: format!("{name}-c"), probes, is_sidecar: false }],
+        restart: e2e_plan::Restart::Always,
         grace: s(30),
         depends_on: Vec::new(),
     }
@@ -258,7 +259,7 @@ async fn init_containers_run_in_order_and_again_after_a_failure() {
         ("two", Script { lives: VecDeque::from([Some((s(3), 0))]), ..Script::default() }),
     ]);
     let (options, epoch) = options();
-    let init = |name: &str| ContainerSpec { name: name.to_owned(), probes: Probes::default() };
+    let init = |name: &str| ContainerSpec { name: name.to_owned(), probes: Probes::default(), is_sidecar: false };
     let spec = PodSpec { init_containers: vec![init("one"), init("two")], ..pod("a", Probes::default()) };
     let node = Node::run(Arc::clone(&fake), vec![spec], options);
     assert_eq!(node.snapshot().pods["a"].status, "Init:0/2");
@@ -267,6 +268,75 @@ async fn init_containers_run_in_order_and_again_after_a_failure() {
     node.wait_ready(s(60)).await.unwrap();
     let starts = [("start one", 0), ("start one", 2), ("start one", 14), ("start two", 16), ("start a-c", 19)];
     assert_eq!(fake.log(epoch), starts.map(|(text, at)| (text.to_owned(), at)));
+    node.shutdown().await;
+}
+
+/// A pod that runs to completion, given up after so many failures.
+fn job(name: &str, failures: u32) -> PodSpec {
+    let restart = e2e_plan::Restart::OnFailure { failures_max: Some(failures) };
+    PodSpec { restart, ..pod(name, Probes::default()) }
+}
+
+fn ends(lives: &[(u64, i32)]) -> Script {
+    Script { lives: lives.iter().map(|(life, code)| Some((s(*life), *code))).collect(), ..Script::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_runs_until_it_succeeds_and_what_needs_it_waits() {
+    let fake = Fake::with(vec![("job-c", ends(&[(2, 1), (3, 0)]))]);
+    let app = PodSpec { depends_on: vec!["job".to_owned()], ..pod("app", Probes::default()) };
+    let (options, epoch) = options();
+    let node = Node::run(Arc::clone(&fake), vec![job("job", 6), app], options);
+    let snapshot = node.wait_ready(s(60)).await.unwrap();
+    let expected = [("start job-c", 0), ("start job-c", 2), ("start app-c", 5)];
+    assert_eq!(fake.log(epoch), expected.map(|(text, at)| (text.to_owned(), at)));
+    assert_eq!(snapshot.pods["job"].status, "Completed");
+    node.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_is_given_up_after_its_failures() {
+    let fake = Fake::with(vec![("job-c", ends(&[(1, 3)]))]);
+    let (options, epoch) = options();
+    let node = Node::run(Arc::clone(&fake), vec![job("job", 1)], options);
+    sleep(s(600)).await;
+    let report = node.snapshot().pods["job"].clone();
+    assert_eq!((report.status.as_str(), report.ready, report.restarts), ("Error", false, 1));
+    assert_eq!(fake.log(epoch).len(), 2);
+    node.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_start_before_what_comes_after_them_and_go_on() {
+    let side = Script { healthy_after: s(4), ..Script::default() };
+    let fake = Fake::with(vec![("side", side), ("init", ends(&[(3, 0)]))]);
+    let startup = Probes { startup: Some(probe(2, 1000)), readiness: Some(probe(2, 3)), ..Probes::default() };
+    let side = ContainerSpec { name: "side".to_owned(), probes: startup, is_sidecar: true };
+    let init = ContainerSpec { name: "init".to_owned(), probes: Probes::default(), is_sidecar: false };
+    let spec = PodSpec { init_containers: vec![side, init], ..pod("a", Probes::default()) };
+    let (options, epoch) = options();
+    let node = Node::run(Arc::clone(&fake), vec![spec], options);
+    assert_eq!(node.snapshot().pods["a"].status, "Init:0/2");
+    let snapshot = node.wait_ready(s(60)).await.unwrap();
+    let expected = [("start side", 0), ("start init", 4), ("start a-c", 7)];
+    assert_eq!(fake.log(epoch), expected.map(|(text, at)| (text.to_owned(), at)));
+    assert_eq!(snapshot.pods["a"].status, "Running");
+    node.terminate().await;
+    assert!(fake.log(epoch).iter().any(|(text, _)| text == "kill side 30"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sidecar_ends_with_the_job_that_it_serves() {
+    let fake = Fake::with(vec![("job-c", ends(&[(5, 0)]))]);
+    let side = ContainerSpec { name: "side".to_owned(), probes: Probes::default(), is_sidecar: true };
+    let spec = PodSpec { init_containers: vec![side], ..job("job", 6) };
+    let (options, epoch) = options();
+    let node = Node::run(Arc::clone(&fake), vec![spec], options);
+    sleep(s(60)).await;
+    let expected = [("start side", 0), ("start job-c", 0), ("kill side 30", 5)];
+    assert_eq!(fake.log(epoch), expected.map(|(text, at)| (text.to_owned(), at)));
+    assert_eq!(node.snapshot().pods["job"].status, "Completed");
+    assert!(node.snapshot().all_ready());
     node.shutdown().await;
 }
 

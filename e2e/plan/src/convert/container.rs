@@ -15,45 +15,63 @@ use crate::{
     read::check_name,
 };
 
+/// Where a container stands in its pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Init,
+    Sidecar,
+    Main,
+}
+
+impl Place {
+    pub(super) fn of(field: &str, value: &K8sContainer) -> Self {
+        match (field, value.restart_policy.as_deref()) {
+            ("initContainers", Some("Always")) => Self::Sidecar,
+            ("initContainers", _) => Self::Init,
+            _ => Self::Main,
+        }
+    }
+}
+
 pub(super) fn container(
     context: &Context<'_>,
     cursor: &Cursor<'_>,
     value: &K8sContainer,
     volumes: &BTreeMap<String, Volume>,
-    is_init: bool,
-) -> Result<Container, Error> {
+    place: Place,
+) -> Container {
+    let faults = context.faults;
     if value.name.is_empty() {
-        return Err(cursor.fail(ErrorKind::Missing, "the container has no name", "add one"));
+        faults.push(cursor.fail(ErrorKind::Missing, "the container has no name", "add one"));
+    } else {
+        faults.keep(check_name(&cursor.key("name"), &value.name, false));
     }
-    check_name(&cursor.key("name"), &value.name, false)?;
     let image = value.image.clone().filter(|image| !image.trim().is_empty());
-    let Some(image) = image else {
-        return Err(cursor.fail(ErrorKind::Missing, "the container has no image", "add `image: <name>:<tag>`"));
-    };
-    if is_init {
-        check_init(cursor, value)?;
+    if image.is_none() {
+        faults.push(cursor.fail(ErrorKind::Missing, "the container has no image", "add `image: <name>:<tag>`"));
     }
-    let ports = ports(&cursor.key("ports"), value.ports.as_deref().unwrap_or_default())?;
-    Ok(Container {
+    if place == Place::Init {
+        faults.keep(check_init(cursor, value));
+    }
+    Container {
         name: value.name.clone(),
-        image,
+        image: image.unwrap_or_default(),
         command: value.command.clone().unwrap_or_default(),
         args: value.args.clone().unwrap_or_default(),
         working_dir: value.working_dir.clone().filter(|path| !path.is_empty()),
-        env: env(context, cursor, value)?,
-        mounts: mounts(cursor, value.volume_mounts.as_deref().unwrap_or_default(), volumes)?,
-        resources: resources(&cursor.key("resources"), value)?,
-        probes: probes(context, cursor, value)?,
-        security: security(cursor, value.security_context.as_ref(), context.spec.security_context.as_ref())?,
-        ports,
-    })
+        env: env(context, cursor, value),
+        mounts: mounts(context, cursor, value.volume_mounts.as_deref().unwrap_or_default(), volumes),
+        resources: faults.keep(resources(&cursor.key("resources"), value)).unwrap_or_default(),
+        probes: probes(context, cursor, value),
+        security: faults
+            .keep(security(cursor, value.security_context.as_ref(), context.spec.security_context.as_ref()))
+            .unwrap_or_default(),
+        ports: ports(context, &cursor.key("ports"), value.ports.as_deref().unwrap_or_default()),
+        is_sidecar: place == Place::Sidecar,
+    }
 }
 
 fn check_init(cursor: &Cursor<'_>, value: &K8sContainer) -> Result<(), Error> {
-    if value.restart_policy.is_some() {
-        let message = "init containers that keep running are not supported";
-        return Err(cursor.key("restartPolicy").fail(ErrorKind::Unsupported, message, "declare it under containers"));
-    }
     let probes = [
         ("startupProbe", &value.startup_probe),
         ("readinessProbe", &value.readiness_probe),
@@ -61,31 +79,38 @@ fn check_init(cursor: &Cursor<'_>, value: &K8sContainer) -> Result<(), Error> {
     ];
     if let Some((field, _)) = probes.iter().find(|(_, probe)| probe.is_some()) {
         let message = "an init container cannot have probes";
-        return Err(cursor.key(field).fail(
-            ErrorKind::Value,
-            message,
-            "remove the probe: the container runs to completion",
-        ));
+        let remedy =
+            "remove the probe: the container runs to completion; or let it go on running with `restartPolicy: Always`";
+        return Err(cursor.key(field).fail(ErrorKind::Value, message, remedy));
     }
     Ok(())
 }
 
-fn ports(cursor: &Cursor<'_>, values: &[ContainerPort]) -> Result<Vec<Port>, Error> {
-    let mut ports = Vec::new();
+fn ports(context: &Context<'_>, cursor: &Cursor<'_>, values: &[ContainerPort]) -> Vec<Port> {
+    let mut ports: Vec<Port> = Vec::new();
     for (index, value) in values.iter().enumerate() {
         let cursor = cursor.item(index, value.name.as_deref().unwrap_or_default());
-        let number = port_number(&cursor.key("containerPort"), value.container_port)?;
-        let protocol = value.protocol.clone().unwrap_or_else(|| "TCP".into());
-        if !["TCP", "UDP", "SCTP"].contains(&protocol.as_str()) {
-            let message = format!("protocol `{protocol}` does not exist");
-            return Err(cursor.key("protocol").fail(ErrorKind::Value, message, "write TCP, UDP or SCTP"));
-        }
-        if let Some(name) = value.name.as_deref().filter(|name| !name.is_empty()) {
-            check_port_name(&cursor.key("name"), name)?;
-        }
-        ports.push(Port { name: value.name.clone().filter(|name| !name.is_empty()), number, protocol });
+        ports.extend(context.faults.keep(port(&cursor, value, &ports)));
     }
-    Ok(ports)
+    ports
+}
+
+fn port(cursor: &Cursor<'_>, value: &ContainerPort, before: &[Port]) -> Result<Port, Error> {
+    let number = port_number(&cursor.key("containerPort"), value.container_port)?;
+    let protocol = value.protocol.clone().filter(|protocol| !protocol.is_empty()).unwrap_or_else(|| "TCP".into());
+    if !["TCP", "UDP", "SCTP"].contains(&protocol.as_str()) {
+        let message = format!("protocol `{protocol}` does not exist");
+        return Err(cursor.key("protocol").fail(ErrorKind::Value, message, "write TCP, UDP or SCTP"));
+    }
+    let name = value.name.clone().filter(|name| !name.is_empty());
+    if let Some(name) = &name {
+        check_port_name(&cursor.key("name"), name)?;
+        if before.iter().any(|port| port.name.as_ref() == Some(name)) {
+            let message = format!("two ports of the container are named `{name}`");
+            return Err(cursor.fail(ErrorKind::Duplicate, message, "rename one of the two"));
+        }
+    }
+    Ok(Port { name, number, protocol })
 }
 
 /// Kubernetes's rule for the names of ports (RFC 6335).

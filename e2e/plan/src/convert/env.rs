@@ -1,11 +1,11 @@
 //! The environment of a container: literals, ConfigMaps, Secrets, fields of the pod, and the container's own limits.
 
-use k8s_openapi::api::core::v1::{Container as K8sContainer, EnvVarSource, ResourceFieldSelector};
+use k8s_openapi::api::core::v1::{Container as K8sContainer, EnvVar as K8sEnvVar, EnvVarSource, ResourceFieldSelector};
 
 use super::Context;
 use crate::{
     error::{Cursor, Error, ErrorKind},
-    pod::{EnvVar, Field, Value},
+    pod::{EnvVar, Field, NodeResource, Value},
     quantity,
     stores::StoreKind,
     suggest::hint,
@@ -23,47 +23,62 @@ const POD_FIELDS: &[(&str, Field)] = &[
     ("spec.nodeName", Field::NodeName),
 ];
 
-pub(super) fn env(context: &Context<'_>, cursor: &Cursor<'_>, container: &K8sContainer) -> Result<Vec<EnvVar>, Error> {
-    let mut env = env_from(context, &cursor.key("envFrom"), container)?;
+pub(super) fn env(context: &Context<'_>, cursor: &Cursor<'_>, container: &K8sContainer) -> Vec<EnvVar> {
+    let mut env = env_from(context, &cursor.key("envFrom"), container);
     for (index, variable) in container.env.iter().flatten().enumerate() {
         let cursor = cursor.key("env").item(index, &variable.name);
-        if variable.name.is_empty() || variable.name.contains(['=', '\0']) {
-            let message = format!("`{}` is not a variable's name", variable.name.escape_default());
-            return Err(cursor.key("name").fail(ErrorKind::Value, message, "write a name without `=`"));
-        }
-        let literal = variable.value.clone().unwrap_or_default();
-        let (value, expand) = match &variable.value_from {
-            Some(_) if !literal.is_empty() => {
-                let message = "the variable has both value and valueFrom";
-                return Err(cursor.fail(ErrorKind::Value, message, "keep one of the two"));
-            }
-            Some(source) => match value_from(context, &cursor.key("valueFrom"), container, source)? {
-                Some(value) => (value, false),
-                None => continue,
-            },
-            None => (Value::Plain(literal), true),
-        };
-        env.push(EnvVar { name: variable.name.clone(), value, expand });
+        env.extend(context.faults.keep(one(context, &cursor, container, variable)).flatten());
     }
-    Ok(env)
+    env
 }
 
-fn env_from(context: &Context<'_>, cursor: &Cursor<'_>, container: &K8sContainer) -> Result<Vec<EnvVar>, Error> {
+fn one(
+    context: &Context<'_>,
+    cursor: &Cursor<'_>,
+    container: &K8sContainer,
+    variable: &K8sEnvVar,
+) -> Result<Option<EnvVar>, Error> {
+    if variable.name.is_empty() || variable.name.contains(['=', '\0']) {
+        let message = format!("`{}` is not a variable's name", variable.name.escape_default());
+        return Err(cursor.key("name").fail(ErrorKind::Value, message, "write a name without `=`"));
+    }
+    let literal = variable.value.clone().unwrap_or_default();
+    let (value, expand) = match &variable.value_from {
+        Some(_) if !literal.is_empty() => {
+            let message = "the variable has both value and valueFrom";
+            return Err(cursor.fail(ErrorKind::Value, message, "keep one of the two"));
+        }
+        Some(source) => match value_from(context, &cursor.key("valueFrom"), container, source)? {
+            Some(value) => (value, false),
+            None => return Ok(None),
+        },
+        None => (Value::Plain(literal), true),
+    };
+    Ok(Some(EnvVar { name: variable.name.clone(), value, expand }))
+}
+
+fn env_from(context: &Context<'_>, cursor: &Cursor<'_>, container: &K8sContainer) -> Vec<EnvVar> {
     let mut env: Vec<EnvVar> = Vec::new();
     for (index, source) in container.env_from.iter().flatten().enumerate() {
         let cursor = cursor.item(index, "");
         let (kind, name, optional, cursor) = match (&source.config_map_ref, &source.secret_ref) {
             (Some(map), None) => (StoreKind::ConfigMap, &map.name, map.optional, cursor.key("configMapRef")),
             (None, Some(secret)) => (StoreKind::Secret, &secret.name, secret.optional, cursor.key("secretRef")),
-            _ => return Err(one_of(&cursor, "configMapRef, secretRef")),
+            _ => {
+                context.faults.push(one_of(&cursor, "configMapRef, secretRef"));
+                continue;
+            }
         };
         let prefix = source.prefix.as_deref().unwrap_or_default();
-        let values = context.stores.values(&cursor, kind, name, optional.unwrap_or(false))?;
-        for (key, value) in values.unwrap_or_default() {
-            env.push(EnvVar { name: format!("{prefix}{key}"), value, expand: false });
+        let values = context.stores.values(&cursor, kind, name, optional.unwrap_or(false));
+        for (key, value) in values {
+            // A variable is text; a kubelet leaves the rest out.
+            if !matches!(value, Value::Binary(_)) {
+                env.push(EnvVar { name: format!("{prefix}{key}"), value, expand: false });
+            }
         }
     }
-    Ok(env)
+    env
 }
 
 fn one_of(cursor: &Cursor<'_>, choices: &str) -> Error {
@@ -77,7 +92,14 @@ fn value_from(
     source: &EnvVarSource,
 ) -> Result<Option<Value>, Error> {
     let from_store = |field: &str, kind, name: &str, key: &str, optional: Option<bool>| {
-        context.stores.value(&cursor.key(field), kind, (name, key), optional.unwrap_or(false))
+        let cursor = cursor.key(field);
+        match context.stores.value(&cursor, kind, (name, key), optional.unwrap_or(false))? {
+            Some(Value::Binary(_)) => {
+                let message = format!("key `{key}` of `{name}` is not UTF-8 text");
+                Err(cursor.fail(ErrorKind::Unsupported, message, "mount it as a file: a variable is text"))
+            }
+            value => Ok(value),
+        }
     };
     match (&source.config_map_key_ref, &source.secret_key_ref, &source.field_ref, &source.resource_field_ref) {
         (Some(map), None, None, None) => {
@@ -131,7 +153,10 @@ pub(super) fn resource_field(
 ) -> Result<Value, Error> {
     let named = field.container_name.as_deref().filter(|name| !name.is_empty());
     let container = match named {
-        Some(name) => context.spec.containers.iter().find(|container| container.name == name),
+        Some(name) => {
+            let inits = context.spec.init_containers.iter().flatten();
+            context.spec.containers.iter().chain(inits).find(|container| container.name == name)
+        }
         None => own,
     };
     let Some(container) = container else {
@@ -140,24 +165,31 @@ pub(super) fn resource_field(
         return Err(cursor.key("containerName").fail(ErrorKind::Missing, "there is no such container", remedy));
     };
     let resources = container.resources.clone().unwrap_or_default();
-    let (map, name) = match field.resource.split_once('.') {
-        Some(("limits", name)) => (resources.limits, name),
-        Some(("requests", name)) => (resources.requests, name),
-        _ => (None, ""),
+    let limits = resources.limits.clone();
+    let (map, is_limit, name) = match field.resource.split_once('.') {
+        Some(("limits", name)) => (resources.limits, true, name),
+        Some(("requests", name)) => (resources.requests, false, name),
+        _ => (None, false, ""),
     };
-    let amount = map.unwrap_or_default().get(name).cloned();
-    let (Some(amount), "memory" | "cpu") = (amount, name) else {
-        let message = format!("`{}` has no value in container `{}`", field.resource, container.name);
-        let remedy =
-            "set limits.memory, limits.cpu, requests.memory or requests.cpu in its resources and refer to that";
-        return Err(cursor.key("resource").fail(ErrorKind::Missing, message, remedy));
-    };
+    let is_cpu = name == "cpu";
+    if !is_cpu && !matches!(name, "memory" | "ephemeral-storage") && !name.starts_with("hugepages-") {
+        let message = format!("`{}` is not a resource of a container", field.resource);
+        let remedy = "refer to limits.memory, limits.cpu, requests.memory or requests.cpu";
+        return Err(cursor.key("resource").fail(ErrorKind::Value, message, remedy));
+    }
     let divisor =
         field.divisor.clone().map(|divisor| divisor.0).filter(|text| text != "0").unwrap_or_else(|| "1".into());
     let parse = |text: &str| {
-        let parsed = if name == "cpu" { quantity::millis(text) } else { quantity::bytes(text) };
+        let parsed = if is_cpu { quantity::millis(text) } else { quantity::bytes(text) };
         parsed.map_err(|message| cursor.fail(ErrorKind::Value, message, "correct the quantity"))
     };
-    let (amount, divisor) = (parse(&amount.0)?, parse(&divisor)?.max(1));
-    Ok(Value::Plain(amount.div_ceil(divisor).to_string()))
+    let divisor = parse(&divisor)?.max(1);
+    // A request that is not given is that of the limit, as the API server has it; a limit that is not given is the node's.
+    let amount = map.unwrap_or_default().get(name).cloned().or_else(|| limits.unwrap_or_default().get(name).cloned());
+    match amount {
+        Some(amount) => Ok(Value::Plain(parse(&amount.0)?.div_ceil(divisor).to_string())),
+        None if is_limit && is_cpu => Ok(Value::Node(NodeResource::Cpu, divisor)),
+        None if is_limit && name == "memory" => Ok(Value::Node(NodeResource::Memory, divisor)),
+        None => Ok(Value::Plain("0".to_owned())),
+    }
 }

@@ -22,25 +22,18 @@ const DEFAULT_SUCCESS_THRESHOLD: i32 = 1;
 /// Kubernetes's default for `failureThreshold`.
 const DEFAULT_FAILURE_THRESHOLD: i32 = 3;
 
-pub(super) fn probes(context: &Context<'_>, cursor: &Cursor<'_>, container: &K8sContainer) -> Result<Probes, Error> {
+pub(super) fn probes(context: &Context<'_>, cursor: &Cursor<'_>, container: &K8sContainer) -> Probes {
     let convert = |field: &str, value: &Option<K8sProbe>| {
-        let convert = |value| probe(context, &cursor.key(field), container, value, field);
-        value.as_ref().map(convert).transpose()
+        context.faults.keep(probe(&cursor.key(field), container, value.as_ref()?, field))
     };
-    Ok(Probes {
-        startup: convert("startupProbe", &container.startup_probe)?,
-        readiness: convert("readinessProbe", &container.readiness_probe)?,
-        liveness: convert("livenessProbe", &container.liveness_probe)?,
-    })
+    Probes {
+        startup: convert("startupProbe", &container.startup_probe),
+        readiness: convert("readinessProbe", &container.readiness_probe),
+        liveness: convert("livenessProbe", &container.liveness_probe),
+    }
 }
 
-fn probe(
-    context: &Context<'_>,
-    cursor: &Cursor<'_>,
-    container: &K8sContainer,
-    value: &K8sProbe,
-    field: &str,
-) -> Result<Probe, Error> {
+fn probe(cursor: &Cursor<'_>, container: &K8sContainer, value: &K8sProbe, field: &str) -> Result<Probe, Error> {
     // The API server reads 0 as "not set".
     let number = |field: &str, value: Option<i32>, default: i32| {
         let value = value.filter(|value| *value != 0).unwrap_or(default);
@@ -64,7 +57,7 @@ fn probe(
         }
     };
     Ok(Probe {
-        action: action(context, cursor, container, value)?,
+        action: action(cursor, container, value)?,
         initial_delay: seconds("initialDelaySeconds", value.initial_delay_seconds, 0)?,
         period: seconds("periodSeconds", value.period_seconds, DEFAULT_PERIOD_SECONDS)?,
         timeout: seconds("timeoutSeconds", value.timeout_seconds, DEFAULT_TIMEOUT_SECONDS)?,
@@ -74,12 +67,7 @@ fn probe(
     })
 }
 
-fn action(
-    context: &Context<'_>,
-    cursor: &Cursor<'_>,
-    container: &K8sContainer,
-    value: &K8sProbe,
-) -> Result<ProbeAction, Error> {
+fn action(cursor: &Cursor<'_>, container: &K8sContainer, value: &K8sProbe) -> Result<ProbeAction, Error> {
     let given = [
         value.http_get.as_ref().map(|_| "httpGet"),
         value.tcp_socket.as_ref().map(|_| "tcpSocket"),
@@ -88,10 +76,10 @@ fn action(
     ];
     let given: Vec<&str> = given.into_iter().flatten().collect();
     match (&value.http_get, &value.tcp_socket, &value.exec, &value.grpc) {
-        (Some(http), None, None, None) => http_get(context, &cursor.key("httpGet"), container, http),
+        (Some(http), None, None, None) => http_get(&cursor.key("httpGet"), container, http),
         (None, Some(tcp), None, None) => Ok(ProbeAction::TcpSocket {
             host: tcp.host.clone().filter(|host| !host.is_empty()),
-            port: port(context, &cursor.keys(&["tcpSocket", "port"]), container, &tcp.port)?,
+            port: port(&cursor.keys(&["tcpSocket", "port"]), container, &tcp.port)?,
         }),
         (None, None, Some(exec), None) => {
             let command = exec.command.clone().unwrap_or_default();
@@ -105,7 +93,7 @@ fn action(
             Ok(ProbeAction::Exec { command })
         }
         (None, None, None, Some(grpc)) => Ok(ProbeAction::Grpc {
-            port: port(context, &cursor.keys(&["grpc", "port"]), container, &IntOrString::Int(grpc.port))?,
+            port: port(&cursor.keys(&["grpc", "port"]), container, &IntOrString::Int(grpc.port))?,
             service: grpc.service.clone().unwrap_or_default(),
         }),
         (None, None, None, None) => {
@@ -119,12 +107,7 @@ fn action(
     }
 }
 
-fn http_get(
-    context: &Context<'_>,
-    cursor: &Cursor<'_>,
-    container: &K8sContainer,
-    http: &HTTPGetAction,
-) -> Result<ProbeAction, Error> {
+fn http_get(cursor: &Cursor<'_>, container: &K8sContainer, http: &HTTPGetAction) -> Result<ProbeAction, Error> {
     let https = match http.scheme.as_deref() {
         None | Some("" | "HTTP") => false,
         Some("HTTPS") => true,
@@ -137,46 +120,37 @@ fn http_get(
     Ok(ProbeAction::HttpGet {
         https,
         host: http.host.clone().filter(|host| !host.is_empty()),
-        port: port(context, &cursor.key("port"), container, &http.port)?,
+        port: port(&cursor.key("port"), container, &http.port)?,
         path: http.path.clone().filter(|path| !path.is_empty()).unwrap_or_else(|| "/".into()),
         headers: headers.collect(),
     })
 }
 
-/// A name must be one of the container's ports; a number may also be a neighbour's, because a pod has one address.
-fn port(
-    context: &Context<'_>,
-    cursor: &Cursor<'_>,
-    container: &K8sContainer,
-    value: &IntOrString,
-) -> Result<u16, Error> {
-    let own = || container.ports.iter().flatten();
-    let found = match value {
-        IntOrString::Int(number) => {
-            let mut all = context.spec.containers.iter().flat_map(|container| container.ports.iter().flatten());
-            all.find(|port| port.container_port == *number).map(|port| port.container_port)
-        }
-        IntOrString::String(name) => {
-            own().find(|port| port.name.as_deref() == Some(name)).map(|port| port.container_port)
-        }
+/// A number need not be declared; a name must be one of the container's own, by which a kubelet looks it up.
+fn port(cursor: &Cursor<'_>, container: &K8sContainer, value: &IntOrString) -> Result<u16, Error> {
+    let name = match value {
+        IntOrString::Int(number) => return port_number(cursor, *number),
+        IntOrString::String(name) => name,
     };
-    if let Some(number) = found {
-        return port_number(cursor, number);
+    if name.parse::<u16>().is_ok() {
+        let message = format!("`{name}` in quotes is the name of a port, and no port has a name without a letter");
+        return Err(cursor.fail(ErrorKind::Value, message, "remove the quotes"));
     }
-    let shown = match value {
-        IntOrString::Int(number) => number.to_string(),
-        IntOrString::String(name) => format!("`{name}`"),
-    };
-    let declared: Vec<String> = own()
+    let ports = || container.ports.iter().flatten();
+    if let Some(port) = ports().find(|port| port.name.as_deref() == Some(name)) {
+        // What is wrong with the port is told where it stands.
+        return Ok(u16::try_from(port.container_port).unwrap_or_default());
+    }
+    let declared: Vec<String> = ports()
         .map(|port| match &port.name {
             Some(name) => format!("{} ({name})", port.container_port),
             None => port.container_port.to_string(),
         })
         .collect();
     let remedy = if declared.is_empty() {
-        "the container declares no ports: add it to ports".to_owned()
+        "write its number, or add it with this name to ports, of which the container has none".to_owned()
     } else {
         format!("declared: {}; use one of these, or add it to ports", declared.join(", "))
     };
-    Err(cursor.fail(ErrorKind::Missing, format!("port {shown} is not declared by the container"), remedy))
+    Err(cursor.fail(ErrorKind::Missing, format!("the container has no port named `{name}`"), remedy))
 }

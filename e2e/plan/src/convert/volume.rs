@@ -1,5 +1,5 @@
-//! Volumes and mounts. ConfigMaps, Secrets, fields of the pod and projections of these become files; `emptyDir` and claims
-//! become directories that end with the run; every other kind of volume is refused, because a pod would miss its data.
+//! Volumes and mounts. ConfigMaps, Secrets, fields of the pod and projections of these become files; every other kind of volume
+//! becomes a directory that is empty at first and ends with the run.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,7 +19,7 @@ use crate::{
     node::Node,
     pod::{File, Mount, Value, Volume},
     quantity,
-    read::{Object, check_name},
+    read::check_name,
     stores::StoreKind,
     suggest::hint,
 };
@@ -27,34 +27,34 @@ use crate::{
 /// Kubernetes's default for `defaultMode`.
 const DEFAULT_MODE: i32 = 0o644;
 
-pub(super) fn volumes(
-    context: &Context<'_>,
-    cursor: &Cursor<'_>,
-    object: &Object,
-) -> Result<BTreeMap<String, Volume>, Error> {
+pub(super) fn volumes(context: &Context<'_>, cursor: &Cursor<'_>) -> BTreeMap<String, Volume> {
     let mut volumes = BTreeMap::new();
     for (index, value) in context.spec.volumes.iter().flatten().enumerate() {
         let cursor = cursor.key("volumes").item(index, &value.name);
         if value.name.is_empty() {
-            return Err(cursor.fail(ErrorKind::Missing, "the volume has no name", "add one"));
+            context.faults.push(cursor.fail(ErrorKind::Missing, "the volume has no name", "add one"));
+            continue;
         }
-        check_name(&cursor.key("name"), &value.name, false)?;
-        if volumes.insert(value.name.clone(), volume(context, &cursor, value)?).is_some() {
+        context.faults.keep(check_name(&cursor.key("name"), &value.name, false));
+        // Whatever is wrong with it, it is there for those that mount it.
+        let volume = context.faults.keep(volume(context, &cursor, value)).unwrap_or(EMPTY);
+        if volumes.insert(value.name.clone(), volume).is_some() {
             let message = format!("two volumes are named `{}`", value.name);
-            return Err(cursor.fail(ErrorKind::Duplicate, message, "rename one of the two"));
+            context.faults.push(cursor.fail(ErrorKind::Duplicate, message, "rename one of the two"));
         }
     }
-    // A StatefulSet's claims are volumes of its pods. They are read from the tree: a plan needs no more than their names.
-    for claim in object.node.find(&["spec", "volumeClaimTemplates"]).map_or(&[][..], Node::items) {
+    // A StatefulSet's claims are volumes of its pods, and stand before those of the same name. They are read from the tree: a plan
+    // needs no more than their names.
+    for claim in cursor.object.node.find(&["spec", "volumeClaimTemplates"]).map_or(&[][..], Node::items) {
         if let Some(name) = claim.find(&["metadata", "name"]).and_then(Node::text) {
-            volumes.entry(name.to_owned()).or_insert(CLAIM);
+            volumes.insert(name.to_owned(), EMPTY);
         }
     }
-    Ok(volumes)
+    volumes
 }
 
-/// What stands for a claim: its data ends with the run.
-const CLAIM: Volume = Volume::EmptyDir { in_memory: false, size_limit_bytes: None };
+/// What stands for a claim, and for whatever only a cluster can mount: a directory whose data ends with the run.
+const EMPTY: Volume = Volume::EmptyDir { in_memory: false, size_limit_bytes: None };
 
 fn volume(context: &Context<'_>, cursor: &Cursor<'_>, value: &K8sVolume) -> Result<Volume, Error> {
     let node = cursor.object.node.find_path(&cursor.path);
@@ -65,14 +65,15 @@ fn volume(context: &Context<'_>, cursor: &Cursor<'_>, value: &K8sVolume) -> Resu
         .map(|entry| entry.key.as_str())
         .filter(|key| *key != "name")
         .collect();
-    let [source] = sources[..] else {
-        let message = format!(
-            "the volume has {} sources{}",
-            sources.len(),
-            if sources.is_empty() { String::new() } else { format!(": {}", sources.join(", ")) }
-        );
-        let remedy = "write exactly one, such as `emptyDir: {}`; a patch removes the other with `null`";
-        return Err(cursor.fail(ErrorKind::Value, message, remedy));
+    let source = match sources[..] {
+        // As the API server has it.
+        [] => return Ok(EMPTY),
+        [source] => source,
+        _ => {
+            let message = format!("the volume has {} sources: {}", sources.len(), sources.join(", "));
+            let remedy = "write exactly one, such as `emptyDir: {}`; a patch removes the other with `null`";
+            return Err(cursor.fail(ErrorKind::Value, message, remedy));
+        }
     };
     let cursor = cursor.key(source);
     if let Some(empty) = &value.empty_dir {
@@ -80,9 +81,6 @@ fn volume(context: &Context<'_>, cursor: &Cursor<'_>, value: &K8sVolume) -> Resu
         let size_limit_bytes =
             size.map_err(|message| cursor.key("sizeLimit").fail(ErrorKind::Value, message, "write bytes as `64Mi`"))?;
         return Ok(Volume::EmptyDir { in_memory: empty.medium.as_deref() == Some("Memory"), size_limit_bytes });
-    }
-    if value.persistent_volume_claim.is_some() {
-        return Ok(CLAIM);
     }
     let files = Files { context, cursor: &cursor };
     if let Some(map) = &value.config_map {
@@ -109,8 +107,7 @@ fn volume(context: &Context<'_>, cursor: &Cursor<'_>, value: &K8sVolume) -> Resu
         }
         return Ok(Volume::Files(all));
     }
-    let remedy = "use emptyDir, configMap, secret, downwardAPI, projected or persistentVolumeClaim";
-    Err(cursor.fail(ErrorKind::Unsupported, format!("volumes of kind {source} are not supported"), remedy))
+    Ok(EMPTY)
 }
 
 /// Makes the files of one volume source.
@@ -131,7 +128,7 @@ impl Files<'_> {
         let optional = optional.unwrap_or(false);
         let stores = self.context.stores;
         let Some(items) = items.filter(|items| !items.is_empty()) else {
-            let values = stores.values(self.cursor, kind, name, optional)?.unwrap_or_default();
+            let values = stores.values(self.cursor, kind, name, optional);
             return values.into_iter().map(|(key, content)| self.file(self.cursor, &key, content, mode)).collect();
         };
         let mut files = Vec::new();
@@ -150,7 +147,11 @@ impl Files<'_> {
             let cursor = self.cursor.key("items").item(index, &item.path);
             let content = match (&item.field_ref, &item.resource_field_ref) {
                 (Some(field), None) => {
-                    pod_field(self.context, &cursor.keys(&["fieldRef", "fieldPath"]), &field.field_path)?
+                    let cursor = cursor.keys(&["fieldRef", "fieldPath"]);
+                    match all_metadata(self.context, &field.field_path) {
+                        Some(text) => Value::Plain(text),
+                        None => pod_field(self.context, &cursor, &field.field_path)?,
+                    }
                 }
                 (None, Some(field)) => resource_field(self.context, &cursor.key("resourceFieldRef"), None, field)?,
                 _ => {
@@ -185,13 +186,11 @@ impl Files<'_> {
             ),
             (None, None, Some(fields)) => Files { context: self.context, cursor: &below("downwardAPI") }
                 .fields(fields.items.as_deref().unwrap_or_default(), mode),
+            // Tokens and certificates come from a cluster alone.
+            (None, None, None) => Ok(Vec::new()),
             _ => {
-                let message = "this source of a projected volume is not supported";
-                Err(self.cursor.fail(
-                    ErrorKind::Unsupported,
-                    message,
-                    "use one configMap, secret or downwardAPI for each source",
-                ))
+                let message = "the source of a projected volume is more than one";
+                Err(self.cursor.fail(ErrorKind::Value, message, "write an element of `sources` for each"))
             }
         }
     }
@@ -209,6 +208,37 @@ impl Files<'_> {
     }
 }
 
+/// The labels or annotations of a pod as a file has them (`FormatMap` in `pkg/fieldpath`).
+fn all_metadata(context: &Context<'_>, path: &str) -> Option<String> {
+    let map = match path {
+        "metadata.labels" => context.labels,
+        "metadata.annotations" => &context.annotations,
+        _ => return None,
+    };
+    Some(map.iter().map(|(key, value)| format!("{key}={}", quoted(value))).collect::<Vec<_>>().join("\n"))
+}
+
+/// A text in quotes as Go writes it.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            '\u{7}' => quoted.push_str("\\a"),
+            '\u{8}' => quoted.push_str("\\b"),
+            '\u{c}' => quoted.push_str("\\f"),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            '\u{b}' => quoted.push_str("\\v"),
+            c if c.is_ascii_control() => quoted.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
 /// A relative path that stays below its root.
 fn inside(path: &str) -> Option<PathBuf> {
     let path = Path::new(path);
@@ -217,42 +247,61 @@ fn inside(path: &str) -> Option<PathBuf> {
 }
 
 pub(super) fn mounts(
+    context: &Context<'_>,
     cursor: &Cursor<'_>,
     values: &[VolumeMount],
     volumes: &BTreeMap<String, Volume>,
-) -> Result<Vec<Mount>, Error> {
-    let mut mounts = Vec::new();
+) -> Vec<Mount> {
     let mut paths = BTreeSet::new();
+    let mut mounts = Vec::new();
     for (index, value) in values.iter().enumerate() {
         let cursor = cursor.key("volumeMounts").item(index, &value.name);
-        let Some(volume) = volumes.get(&value.name) else {
-            let remedy = hint(&value.name, volumes.keys().map(String::as_str), "volumes of the pod");
-            return Err(cursor.key("name").fail(
-                ErrorKind::Missing,
-                format!("there is no volume `{}`", value.name),
-                remedy,
-            ));
-        };
-        let path_cursor = cursor.key("mountPath");
-        if !value.mount_path.starts_with('/') || value.mount_path.contains(':') {
-            let message = format!("`{}` is not an absolute path without colons", value.mount_path);
-            return Err(path_cursor.fail(ErrorKind::Value, message, "write a path such as /etc/app"));
-        }
-        if !paths.insert(value.mount_path.trim_end_matches('/').to_owned()) {
-            let message = format!("two volumes are mounted at `{}`", value.mount_path);
-            return Err(path_cursor.fail(ErrorKind::Duplicate, message, "change one of the two"));
-        }
-        let sub_path = value.sub_path.clone().filter(|path| !path.is_empty());
-        if sub_path.as_deref().is_some_and(|path| inside(path).is_none()) {
-            let message = "subPath leaves the volume";
-            return Err(cursor.key("subPath").fail(ErrorKind::Value, message, "write a relative path without `..`"));
-        }
-        if value.sub_path_expr.is_some() {
-            let message = "subPathExpr is not supported";
-            return Err(cursor.key("subPathExpr").fail(ErrorKind::Unsupported, message, "write subPath"));
-        }
-        let read_only = value.read_only.unwrap_or(false) || matches!(volume, Volume::Files(_));
-        mounts.push(Mount { volume: value.name.clone(), path: value.mount_path.clone(), sub_path, read_only });
+        mounts.extend(context.faults.keep(mount(&cursor, value, volumes, &mut paths)));
     }
-    Ok(mounts)
+    mounts
+}
+
+fn mount(
+    cursor: &Cursor<'_>,
+    value: &VolumeMount,
+    volumes: &BTreeMap<String, Volume>,
+    paths: &mut BTreeSet<String>,
+) -> Result<Mount, Error> {
+    let Some(volume) = volumes.get(&value.name) else {
+        let remedy = hint(&value.name, volumes.keys().map(String::as_str), "volumes of the pod");
+        return Err(cursor.key("name").fail(
+            ErrorKind::Missing,
+            format!("there is no volume `{}`", value.name),
+            remedy,
+        ));
+    };
+    let path_cursor = cursor.key("mountPath");
+    if value.mount_path.is_empty() || value.mount_path.contains(':') {
+        let message = format!("`{}` is not a path without colons", value.mount_path);
+        return Err(path_cursor.fail(ErrorKind::Value, message, "write a path such as /etc/app"));
+    }
+    // As a kubelet has it.
+    let path = match value.mount_path.starts_with('/') {
+        true => value.mount_path.clone(),
+        false => format!("/{}", value.mount_path),
+    };
+    if !paths.insert(path.trim_end_matches('/').to_owned()) {
+        let message = format!("two volumes are mounted at `{}`", value.mount_path);
+        return Err(path_cursor.fail(ErrorKind::Duplicate, message, "change one of the two"));
+    }
+    let given = |path: &Option<String>| path.clone().filter(|path| !path.is_empty());
+    let (field, sub_path, expand_sub_path) = match (given(&value.sub_path), given(&value.sub_path_expr)) {
+        (Some(_), Some(_)) => {
+            let message = "the mount has both subPath and subPathExpr";
+            return Err(cursor.key("subPathExpr").fail(ErrorKind::Value, message, "keep one of the two"));
+        }
+        (path, None) => ("subPath", path, false),
+        (None, path) => ("subPathExpr", path, true),
+    };
+    if sub_path.as_deref().is_some_and(|path| inside(path).is_none()) {
+        let message = format!("{field} leaves the volume");
+        return Err(cursor.key(field).fail(ErrorKind::Value, message, "write a relative path without `..`"));
+    }
+    let read_only = value.read_only.unwrap_or(false) || matches!(volume, Volume::Files(_));
+    Ok(Mount { volume: value.name.clone(), path, sub_path, expand_sub_path, read_only })
 }

@@ -1,11 +1,14 @@
-//! Directories as people write them, good and bad.
+//! Inputs as people have them, good and bad.
+
+use std::fmt::Write as _;
 
 use rstest::rstest;
 
 use super::*;
+use crate::{Errors, Plan};
 
 /// A directory with files, which goes with the value.
-fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
+pub(crate) fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in files {
         let path = dir.path().join(name);
@@ -15,132 +18,344 @@ fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
     dir
 }
 
-/// Names relative to the directory, so that they can be compared.
-fn names<'a>(dir: &tempfile::TempDir, manifests: impl IntoIterator<Item = &'a Manifest>) -> Vec<String> {
-    let name =
-        |manifest: &Manifest| manifest.file.display().to_string().replace(&format!("{}/", dir.path().display()), "");
-    manifests.into_iter().map(name).collect()
+/// A ConfigMap with a value.
+fn map(name: &str, value: &str) -> String {
+    format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{value: '{value}'}}\n")
+}
+
+fn read_at(root: &Path, paths: &[&str], overlays: &[&str]) -> Result<Plan, Errors> {
+    let sources = Sources { paths: paths.iter().map(PathBuf::from).collect(), ..Sources::default() };
+    let overlays: Vec<PathBuf> = overlays.iter().map(|overlay| root.join(overlay)).collect();
+    Plan::of(read(root, &sources, &overlays))
+}
+
+/// Names of the objects, each with the file that it comes from.
+fn names(plan: &Plan) -> Vec<String> {
+    let name = |object: &crate::Object| format!("{} of {}", object.name, object.source.file.display());
+    plan.objects.iter().map(name).collect()
+}
+
+fn error_of(files: &[(&str, &str)], paths: &[&str], overlays: &[&str]) -> String {
+    let dir = directory(files);
+    let error = read_at(dir.path(), paths, overlays).unwrap_err().to_string();
+    error.replace(&format!("{}/", dir.path().display()), "")
 }
 
 #[test]
-fn every_yaml_file_by_name() {
-    let dir = directory(&[("b.yaml", "b"), ("a.yml", "a"), ("c.txt", ""), (".hidden.yaml", ""), ("sub/d.yaml", "")]);
-    let manifests = read_dir(dir.path()).unwrap();
-    assert_eq!(names(&dir, &manifests), ["a.yml", "b.yaml"]);
-    assert_eq!(manifests[1].text, "b");
+fn every_file_of_a_directory_by_name() {
+    let json = r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "j"}}"#;
+    let (a, b) = (map("a", ""), map("b", ""));
+    let files = [
+        ("b.yaml", b.as_str()),
+        ("a.yml", &a),
+        ("c.json", json),
+        ("d.txt", "x"),
+        (".e.yaml", "x"),
+        ("sub/f.yaml", "x"),
+    ];
+    let dir = directory(&files);
+    let plan = read_at(dir.path(), &["."], &[]).unwrap();
+    assert_eq!(names(&plan), ["a of a.yml", "b of b.yaml", "j of c.json"]);
+}
+
+#[test]
+fn files_and_directories_in_the_order_in_which_they_are_named() {
+    let (a, b, c) = (map("a", ""), map("b", ""), map("c", ""));
+    let dir =
+        directory(&[("one.yaml", &a), ("values.yaml", "unrelated: true"), ("dir/b.yaml", &b), ("dir/c.yaml", &c)]);
+    let plan = read_at(dir.path(), &["dir", "one.yaml"], &[]).unwrap();
+    assert_eq!(names(&plan), ["b of dir/b.yaml", "c of dir/c.yaml", "a of one.yaml"]);
+}
+
+/// What people's editors and tools write.
+#[rstest]
+#[case::crlf(
+    "apiVersion: v1\r\nkind: ConfigMap\r\nmetadata:\r\n  name: a\r\ndata:\r\n  value: |\r\n    x\r\n    y\r\n",
+    "x\ny\n"
+)]
+#[case::byte_order_mark("\u{feff}apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {value: x}\n", "x")]
+#[case::anchors("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, labels: &x {value: x}}\ndata: *x\n", "x")]
+#[case::merged_maps("apiVersion: v1\nkind: ConfigMap\nmetadata: &m {name: a}\ndata: {<<: *m, value: x}\n", "x")]
+#[case::json_with_tabs(
+    "{\n\t\"apiVersion\": \"v1\", \"kind\": \"ConfigMap\",\n\t\"metadata\": {\"name\": \"a\"},\n\t\"data\": {\"value\": \"x\"}\n}\n",
+    "x"
+)]
+#[case::list(
+    "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: {value: x}}\n",
+    "x"
+)]
+#[case::list_of_a_kind(
+    "apiVersion: v1\nkind: ConfigMapList\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: {value: x}}\n",
+    "x"
+)]
+#[case::comments_around(
+    "# a\n---\n# b\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {value: x}\n---\n",
+    "x"
+)]
+#[case::end_of_document("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {value: x}\n...\n", "x")]
+fn forms_of_text(#[case] text: &str, #[case] expected: &str) {
+    let dir = directory(&[("a.yaml", text)]);
+    let plan = read_at(dir.path(), &["a.yaml"], &[]).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(plan.objects[0].json["data"]["value"], expected);
+}
+
+/// The schema of a custom resource nests two levels for each field.
+#[test]
+fn a_deep_definition() {
+    let mut text =
+        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: a.example.org}\nspec:\n"
+            .to_owned();
+    for depth in 1..60 {
+        writeln!(text, "{}a{depth}:", "  ".repeat(depth)).unwrap();
+    }
+    let dir = directory(&[("a.yaml", &text)]);
+    assert_eq!(read_at(dir.path(), &["a.yaml"], &[]).unwrap().objects.len(), 1);
+}
+
+#[test]
+fn the_output_of_a_command() {
+    let dir = directory(&[("a.yaml", &map("a", "x"))]);
+    let render = ["cat", "a.yaml"].map(str::to_owned).to_vec();
+    let plan = Plan::of(read(dir.path(), &Sources { render, ..Sources::default() }, &[])).unwrap();
+    assert_eq!(names(&plan), ["a of cat a.yaml"]);
+    let render = ["sh", "-c", "echo no such chart >&2; exit 1"].map(str::to_owned).to_vec();
+    let error = Plan::of(read(dir.path(), &Sources { render, ..Sources::default() }, &[])).unwrap_err().to_string();
+    assert_eq!(error, "sh -c echo no such chart >&2; exit 1: it failed: no such chart; run it by itself to see more");
 }
 
 #[test]
 fn resources_of_a_kustomization_in_their_order() {
-    let dir = directory(&[
+    let (b, c) = (map("b", ""), map("c", ""));
+    let files = [
         ("kustomization.yaml", "kind: Kustomization\nresources: [b.yaml, more]\n"),
-        ("a.yaml", ""),
-        ("b.yaml", ""),
-        ("more/c.yaml", ""),
-    ]);
-    assert_eq!(names(&dir, &read_dir(dir.path()).unwrap()), ["b.yaml", "more/c.yaml"]);
+        ("a.yaml", "unrelated"),
+        ("b.yaml", &b),
+        ("more/kustomization.yml", "resources: [c.yaml]"),
+        ("more/c.yaml", &c),
+    ];
+    let dir = directory(&files);
+    assert_eq!(names(&read_at(dir.path(), &["."], &[]).unwrap()), ["b of b.yaml", "c of more/c.yaml"]);
 }
 
+fn value(plan: &Plan, name: &str) -> String {
+    let object = plan.objects.iter().find(|object| object.name == name).unwrap_or_else(|| panic!("no {name}"));
+    object.json["data"]["value"].as_str().unwrap_or_default().to_owned()
+}
+
+/// A directory without a kustomization: patches of what exists, and new objects.
 #[test]
 fn an_overlay_of_plain_files() {
-    let dir = directory(&[("b.yaml", ""), ("a.yaml", "")]);
-    let overlay = read_overlay(dir.path()).unwrap();
-    assert_eq!(overlay.label, dir.path().display().to_string());
-    assert_eq!(names(&dir, overlay.parts.iter().map(|part| &part.manifest)), ["a.yaml", "b.yaml"]);
-    assert!(overlay.parts.iter().all(|part| part.role == PartRole::Either));
+    let files = [("base/a.yaml", map("a", "old")), ("over/a.yaml", map("a", "new")), ("over/b.yaml", map("b", ""))];
+    let dir = directory(&files.each_ref().map(|(name, text)| (*name, text.as_str())));
+    let plan = read_at(dir.path(), &["base"], &["over"]).unwrap();
+    assert_eq!((value(&plan, "a").as_str(), plan.objects.len()), ("new", 2));
 }
 
+/// What overlays stand on, in every form.
+#[rstest]
+#[case::on_the_base(&["top"], "top")]
+#[case::on_an_overlay(&["twice"], "twice")]
+#[case::on_no_directory(&["loose"], "loose")]
+#[case::a_component(&["component"], "component")]
+#[case::several_in_order(&["top", "loose"], "loose")]
+#[case::several_in_the_other_order(&["loose", "top"], "top")]
+fn overlays_with_a_kustomization(#[case] overlays: &[&str], #[case] expected: &str) {
+    let patch = |value: &str| {
+        format!(
+            "patches:\n- patch: |\n    apiVersion: v1\n    kind: ConfigMap\n    metadata: {{name: a}}\n    data: {{value: {value}}}\n"
+        )
+    };
+    let files = [
+        ("base/kustomization.yaml", "resources: [a.yaml]".to_owned()),
+        ("base/a.yaml", map("a", "old")),
+        ("top/kustomization.yaml", format!("resources: [../base, b.yaml]\n{}", patch("top"))),
+        ("top/b.yaml", map("b", "")),
+        ("twice/kustomization.yaml", format!("resources: [../top]\n{}", patch("twice"))),
+        ("loose/kustomization.yaml", patch("loose")),
+        ("component/kustomization.yaml", format!("kind: Component\n{}", patch("component"))),
+    ];
+    let dir = directory(&files.each_ref().map(|(name, text)| (*name, text.as_str())));
+    let plan = read_at(dir.path(), &["base"], overlays).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(value(&plan, "a"), expected);
+    let has_more = overlays.iter().any(|overlay| matches!(*overlay, "top" | "twice"));
+    assert_eq!(plan.objects.len(), if has_more { 2 } else { 1 });
+}
+
+/// Names with hashes are made at the very end, whatever overlays did to what they are made from.
 #[test]
-fn an_overlay_on_an_overlay_on_a_base() {
+fn a_generated_map_is_changed_by_an_overlay() {
     let dir = directory(&[
-        ("base/kustomization.yaml", "resources: [app.yaml]"),
-        ("base/app.yaml", ""),
-        ("slow/kustomization.yaml", "resources: [../base]\npatches:\n  - path: slow.yaml\n"),
-        ("slow/slow.yaml", ""),
+        ("base/kustomization.yaml", "configMapGenerator: [{name: a, literals: [value=old]}]"),
         (
             "top/kustomization.yaml",
-            "resources: [../slow, extra.yaml]\npatches:\n- patch: |\n    kind: Service\npatchesStrategicMerge: [old.yaml]\n",
+            "resources: [../base]\nconfigMapGenerator: [{name: a, behavior: merge, literals: [value=new]}]",
         ),
-        ("top/extra.yaml", ""),
-        ("top/old.yaml", ""),
+        ("same/kustomization.yaml", "configMapGenerator: [{name: a, literals: [value=new]}]"),
     ]);
-    let parts = read_overlay(&dir.path().join("top")).unwrap().parts;
-    let expected = [
-        ("top/../slow/slow.yaml", PartRole::Patch),
-        ("top/extra.yaml", PartRole::Resource),
-        ("top/kustomization.yaml (patch 1)", PartRole::Patch),
-        ("top/old.yaml", PartRole::Patch),
-    ];
-    assert_eq!(names(&dir, parts.iter().map(|part| &part.manifest)), expected.map(|(name, _)| name));
-    assert_eq!(parts.iter().map(|part| part.role).collect::<Vec<_>>(), expected.map(|(_, role)| role));
-    assert_eq!(parts[2].manifest.text, "kind: Service\n");
+    let overlaid = read_at(dir.path(), &["base"], &["top"]).unwrap();
+    let whole = read_at(dir.path(), &["same"], &[]).unwrap();
+    assert_eq!(overlaid.objects[0].name, whole.objects[0].name);
+    assert_eq!(overlaid.objects[0].json["data"]["value"], "new");
 }
 
 #[rstest]
 #[case::missing(&[], "x", "x: there is no such file or directory; check the path")]
-#[case::file(&[("x", "")], "x", "x: this is a file; name the directory that holds it")]
-#[case::empty(&[("x/readme.txt", "")], "x", "x: no *.yaml file is in it; put the manifests there, or name another directory")]
-#[case::unknown_key(
-    &[("x/kustomization.yaml", "resources: [a.yaml]\nnamePrefix: a-\n"), ("x/a.yaml", "")],
+#[case::empty(&[("x/readme.txt", "")], "x", "x: no *.yaml, *.yml or *.json file is in it; put the manifests there, or name another directory")]
+#[case::below(
+    &[("x/api/a.yaml", ""), ("x/db/b.yaml", ""), ("x/doc/c.txt", "")],
     "x",
-    "x/kustomization.yaml:2: unknown field `namePrefix`, expected one of apiVersion, kind, resources, patches, \
-     patchesStrategicMerge; keep to resources and patches (strategic merge): other keys are kustomize's own"
+    "x: no *.yaml, *.yml or *.json file is in it; name the directories below it that have some: x/api, x/db"
+)]
+#[case::unknown_key(
+    &[("x/kustomization.yaml", "resources: []\nnamePrefixes: a-\n")],
+    "x",
+    "x/kustomization.yaml:2:1, document 1: namePrefixes: unknown field; did you mean `namePrefix`?"
 )]
 #[case::missing_resource(
-    &[("x/kustomization.yaml", "resources: [a.yaml]")],
+    &[("x/kustomization.yaml", "resources:\n- a.yaml")],
     "x",
-    "x/kustomization.yaml: `a.yaml` does not exist; correct the path, which starts at this directory"
+    "x/kustomization.yaml:2:3, document 1: `a.yaml` does not exist; correct the path, which starts at this directory"
 )]
-#[case::remote_resource(
-    &[("x/kustomization.yaml", "resources: ['https://example.org/a.yaml']")],
+#[case::file_above(
+    &[("x/kustomization.yaml", "resources:\n- ../a.yaml"), ("a.yaml", "")],
     "x",
-    "x/kustomization.yaml: `https://example.org/a.yaml` is not a file; copy it to this machine: nothing is fetched"
+    "x/kustomization.yaml:2:3, document 1: `../a.yaml` is not below the directory of the kustomization; kustomize refuses it: \
+     move the file, or set `render` to a command with `--load-restrictor LoadRestrictionsNone`"
 )]
 #[case::circle(
     &[("x/kustomization.yaml", "resources: [../y]"), ("y/kustomization.yaml", "resources: [../x]")],
     "x",
-    "x/../y/../x/kustomization.yaml: the directory stands on itself; remove it from the `resources` of one of the two"
+    "x/kustomization.yaml: the directory stands on itself; remove it from the `resources` of one of the two"
 )]
-#[case::patches_in_a_base(
-    &[("x/kustomization.yaml", "resources: [a.yaml]\npatches: [{path: a.yaml}]"), ("x/a.yaml", "")],
+#[case::a_directory_without_one(
+    &[("x/kustomization.yaml", "resources: [../y]"), ("y/a.yaml", "")],
     "x",
-    "x/kustomization.yaml: `patches` change other manifests; name the directory of the manifests as manifests, and this \
-     one as an overlay"
+    "y: the directory has no kustomization.yaml; kustomize wants one there: write one that lists its files under `resources`"
 )]
 #[case::other_kind(
-    &[("x/kustomization.yaml", "kind: Component")],
+    &[("x/kustomization.yaml", "kind: Kustomisation")],
     "x",
-    "x/kustomization.yaml: this is no Kustomization; write `kind: Kustomization` and \
+    "x/kustomization.yaml:1:1, document 1: this is no Kustomization; write `kind: Kustomization` and \
      `apiVersion: kustomize.config.k8s.io/v1beta1`, or neither"
 )]
-fn bad_directories(#[case] files: &[(&str, &str)], #[case] name: &str, #[case] expected: &str) {
-    let dir = directory(files);
-    let message = read_dir(&dir.path().join(name)).unwrap_err().to_string();
-    assert_eq!(message.replace(&format!("{}/", dir.path().display()), ""), expected);
+#[case::a_patch_of_nothing(
+    &[("x/kustomization.yaml", "patches:\n- patch: |\n    apiVersion: v1\n    kind: ConfigMap\n    metadata: {name: a}\n")],
+    "x",
+    "x/kustomization.yaml (patch 1):3:12, document 1: ConfigMap/a: metadata.name: the patch matches no object; names of kind \
+     ConfigMap in the manifests: none"
+)]
+#[case::a_json_patch_without_a_target(
+    &[("x/kustomization.yaml", "patches:\n- patch: '[{op: remove, path: /spec}]'\n")],
+    "x",
+    "x/kustomization.yaml (patch 1):1:1, document 1: a JSON patch does not say itself what it is for; write a `target` beside it \
+     in the kustomization"
+)]
+#[case::neither_path_nor_patch(
+    &[("x/kustomization.yaml", "patches:\n- target: {kind: Service}\n")],
+    "x",
+    "x/kustomization.yaml:2:3, document 1: a patch has not exactly one of `path` and `patch`; write `- path: <file>`"
+)]
+fn bad_inputs(#[case] files: &[(&str, &str)], #[case] path: &str, #[case] expected: &str) {
+    assert_eq!(error_of(files, &[path], &[]), expected);
 }
 
 #[rstest]
-#[case::nothing_in_it(&[("x/kustomization.yaml", "resources: [../y]"), ("y/a.yaml", "")], "x: no *.yaml file is in it")]
-#[case::patch_target(
-    &[("x/kustomization.yaml", "patches:\n- path: a.yaml\n  target: {kind: Deployment}"), ("x/a.yaml", "")],
-    "x/kustomization.yaml:3: unknown field `target`"
+#[case::of_another_base(
+    &[("base/a.yaml", "a"), ("other/kustomization.yaml", "resources: [b.yaml]"), ("other/b.yaml", "b"), ("x/kustomization.yaml", "resources: [../other]")],
+    "x/kustomization.yaml: the overlay stands on ../other, and not on the manifests of base; name it as the manifests in place of an \
+     overlay, or let it stand on them"
 )]
-#[case::patch_of_nothing(&[("x/kustomization.yaml", "patches: [{}]")], "x/kustomization.yaml: a patch has not exactly one")]
-#[case::circle(
-    &[("x/kustomization.yaml", "resources: [../x]\npatches: [{path: a.yaml}]"), ("x/a.yaml", "")],
-    "x/../x/kustomization.yaml: the directory stands on itself"
+#[case::missing(&[("base/a.yaml", "a")], "x: there is no such file or directory; check the path")]
+#[case::empty(&[("base/a.yaml", "a"), ("x/a.txt", "")], "x: no *.yaml, *.yml or *.json file is in it; put the manifests there, or name another directory")]
+#[case::twice(
+    &[("base/kustomization.yaml", "resources: [a.yaml]"), ("base/a.yaml", "a"), ("x/kustomization.yaml", "resources: [../base, b.yaml]"), ("x/b.yaml", "a")],
+    "x/b.yaml:1:1, document 1: ConfigMap/a: ConfigMap/a is declared already in base/a.yaml, document 1; kustomize refuses a second \
+     one: change it by a patch, or remove it"
 )]
 fn bad_overlays(#[case] files: &[(&str, &str)], #[case] expected: &str) {
-    let dir = directory(files);
-    let message = read_overlay(&dir.path().join("x")).unwrap_err().to_string();
-    let message = message.replace(&format!("{}/", dir.path().display()), "");
-    assert!(message.starts_with(expected), "{message}");
+    let maps: Vec<(&str, String)> = files
+        .iter()
+        .map(|(name, text)| (*name, if text.len() == 1 { map(text, "") } else { (*text).to_owned() }))
+        .collect();
+    let maps: Vec<(&str, &str)> = maps.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    assert_eq!(error_of(&maps, &["base"], &["x"]), expected);
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    let good = map("good", "");
+    let files = [
+        ("x/kustomization.yaml", "resources:\n- a.yaml\n- b.yaml\n- missing.yaml\n"),
+        (
+            "x/a.yaml",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndta: {}\n---\napiVersion: v1\nkind: Servce\nmetadata: {name: a}\n",
+        ),
+        (
+            "x/b.yaml",
+            "apiVersion: v1\n  kind: ConfigMap\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\ndata: {a: 1, b: true}\n",
+        ),
+        ("good.yaml", &good),
+    ];
+    let error = error_of(&files, &["x", "nowhere", "good.yaml"], &[]);
+    let expected = [
+        "7 faults in the manifests",
+        "x/a.yaml:4:1, document 1: ConfigMap/a: dta: unknown field; did you mean `data`?",
+        "x/a.yaml:7:1, document 2: Servce/a: kind: apiVersion `v1` has no kind `Servce`; did you mean `Service`?",
+        "x/b.yaml:2:7: not valid YAML: ",
+        "x/b.yaml:7:11, document 1: ConfigMap/b: data.a: expected a string, found an integer; put the value in quotes",
+        "x/b.yaml:7:17, document 1: ConfigMap/b: data.b: expected a string, found a boolean; put the value in quotes",
+        "x/kustomization.yaml:4:3, document 1: `missing.yaml` does not exist; correct the path, which starts at this directory",
+        "nowhere: there is no such file or directory; check the path",
+    ];
+    let lines: Vec<&str> = error.lines().map(str::trim).collect();
+    assert_eq!(lines.len(), expected.len(), "{error}");
+    for expected in expected {
+        assert!(lines.iter().any(|line| line.starts_with(expected)), "{expected} is not in {error}");
+    }
+}
+
+/// Each of these is either built by the tool of that name or refused, and never half done.
+#[rstest]
+#[case::replacements(
+    "replacements: [{path: x}]\n",
+    "x/kustomization.yaml:1:1, document 1: `replacements` is built by kustomize alone"
+)]
+#[case::charts(
+    "helmCharts: [{name: x}]\n",
+    "x/kustomization.yaml:1:1, document 1: `helmCharts` is built by kustomize alone"
+)]
+#[case::remote(
+    "resources:\n- https://example.org/a.yaml\n",
+    "x/kustomization.yaml:2:3, document 1: `https://example.org/a.yaml` is not on this machine"
+)]
+#[case::fields_of_labels(
+    "labels: [{pairs: {a: b}, fields: [{path: spec/x}]}]\n",
+    "x/kustomization.yaml:1:1, document 1: `fields` of `labels` are built by kustomize alone"
+)]
+#[case::tag_suffix(
+    "images: [{name: a, tagSuffix: -x}]\n",
+    "x/kustomization.yaml:1:1, document 1: `tagSuffix` of `images` is built by kustomize alone"
+)]
+#[case::names_of_bindings(
+    "namePrefix: a-\nresources: [b.yaml]\n",
+    "x/kustomization.yaml:1:1, document 1: `namePrefix` changes the name of RoleBinding/b, which others may refer to"
+)]
+#[case::namespaces_of_bindings(
+    "namespace: a\nresources: [b.yaml]\n",
+    "x/kustomization.yaml:1:1, document 1: `namespace` changes RoleBinding/b in more than one place"
+)]
+fn beyond_what_is_built_here(#[case] text: &str, #[case] expected: &str) {
+    let binding =
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: b}\nroleRef: {name: a}\n";
+    let dir = directory(&[("x/kustomization.yaml", text), ("x/b.yaml", binding)]);
+    let beyond = kustomize::build(&dir.path().join("x"), dir.path(), None).beyond;
+    assert_eq!(beyond.iter().map(|error| error.to_string()).collect::<Vec<_>>(), [format!("{expected}; ")]);
 }
 
 #[test]
 fn text_that_is_not_utf8() {
     let dir = directory(&[]);
     fs::write(dir.path().join("a.yaml"), [0xff]).unwrap();
-    let message = read_dir(dir.path()).unwrap_err().to_string();
-    assert!(message.contains("a.yaml: cannot be read"), "{message}");
+    let message = read_at(dir.path(), &["."], &[]).unwrap_err().to_string();
+    assert!(message.starts_with("a.yaml: cannot be read"), "{message}");
 }

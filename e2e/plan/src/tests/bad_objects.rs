@@ -31,12 +31,12 @@ const APP: &str = "Deployment/backend: spec.template.spec.containers[app]";
 #[case::port_name(
     "- name: http\n",
     "- name: http-of-the-backend\n",
-    "app.yaml:32:15, document 1: {APP}.ports[http-of-the-backend].name: `http-of-the-backend` is not a valid name for a port; use at most 15 characters, one of them a letter"
+    "2 faults in the manifests\n  app.yaml:32:15, document 1: {APP}.ports[http-of-the-backend].name: `http-of-the-backend` is not a valid name for a port; use at most 15 characters, one of them a letter\n  app.yaml:38:37, document 1: {APP}.livenessProbe.httpGet.port: the container has no port named `http`; declared: 8000 (http-of-the-backend); use one of these, or add it to ports"
 )]
 #[case::volume_name(
     "- name: tmp\n",
     "- name: ../tmp\n",
-    "app.yaml:16:11, document 1: Deployment/backend: spec.template.spec.volumes[../tmp].name: `../tmp` is not a valid name; use lower-case letters, digits and `-` between them, at most 63 characters"
+    "2 faults in the manifests\n  app.yaml:16:11, document 1: Deployment/backend: spec.template.spec.volumes[../tmp].name: `../tmp` is not a valid name; use lower-case letters, digits and `-` between them, at most 63 characters\n  app.yaml:41:16, document 1: {APP}.volumeMounts[tmp].name: there is no volume `tmp`; volumes of the pod: ../tmp, config"
 )]
 #[case::restart_policy(
     "      volumes:\n",
@@ -58,15 +58,10 @@ const APP: &str = "Deployment/backend: spec.template.spec.containers[app]";
     "        - {name: app, image: x}\n        - name: app\n",
     "app.yaml:20:11, document 1: {APP}: two containers are named `app`; rename one of the two"
 )]
-#[case::same_port(
-    "- name: http\n",
-    "- containerPort: 8000\n            - name: http\n",
-    "app.yaml:33:15, document 1: {APP}.ports[http]: port 8000/TCP is declared twice in the pod, first by container `app`; the containers of a pod share one address: change one of the two"
-)]
 #[case::same_port_name(
     "- name: http\n",
     "- {containerPort: 1, name: http}\n            - name: http\n",
-    "app.yaml:33:15, document 1: {APP}.ports[http]: two ports of the pod are named `http`; rename one of the two"
+    "app.yaml:33:15, document 1: {APP}.ports[http]: two ports of the container are named `http`; rename one of the two"
 )]
 #[case::port_range(
     "containerPort: 8000",
@@ -106,12 +101,7 @@ const APP: &str = "Deployment/backend: spec.template.spec.containers[app]";
 #[case::init_probe(
     "      containers:\n",
     "      initContainers:\n        - {name: init, image: x, livenessProbe: {exec: {command: [x]}}}\n      containers:\n",
-    "app.yaml:19:34, document 1: Deployment/backend: spec.template.spec.initContainers[init].livenessProbe: an init container cannot have probes; remove the probe: the container runs to completion"
-)]
-#[case::sidecar(
-    "      containers:\n",
-    "      initContainers:\n        - {name: init, image: x, restartPolicy: Always}\n      containers:\n",
-    "app.yaml:19:34, document 1: Deployment/backend: spec.template.spec.initContainers[init].restartPolicy: init containers that keep running are not supported; declare it under containers"
+    "app.yaml:19:34, document 1: Deployment/backend: spec.template.spec.initContainers[init].livenessProbe: an init container cannot have probes; remove the probe: the container runs to completion; or let it go on running with `restartPolicy: Always`"
 )]
 #[case::grace(
     "      volumes:\n",
@@ -126,12 +116,7 @@ fn workloads(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
 #[case::unknown_name(
     "port: http}\n          vol",
     "port: htpp}\n          vol",
-    "app.yaml:38:37, document 1: {APP}.livenessProbe.httpGet.port: port `htpp` is not declared by the container; declared: 8000 (http); use one of these, or add it to ports"
-)]
-#[case::unknown_number(
-    "port: http}\n          vol",
-    "port: 80}\n          vol",
-    "app.yaml:38:37, document 1: {APP}.livenessProbe.httpGet.port: port 80 is not declared by the container; declared: 8000 (http); use one of these, or add it to ports"
+    "app.yaml:38:37, document 1: {APP}.livenessProbe.httpGet.port: the container has no port named `htpp`; declared: 8000 (http); use one of these, or add it to ports"
 )]
 #[case::no_action(
     "            httpGet: {path: /livez, port: http}",
@@ -142,11 +127,6 @@ fn workloads(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
     "            httpGet: {path: /livez, port: http}",
     "            httpGet: {port: http}\n            tcpSocket: {port: http}",
     "app.yaml:37:11, document 1: {APP}.livenessProbe: the probe has 2 actions: httpGet, tcpSocket; keep one of them"
-)]
-#[case::grpc(
-    "            httpGet: {path: /livez, port: http}",
-    "            grpc: {port: 9}",
-    "app.yaml:38:20, document 1: {APP}.livenessProbe.grpc.port: port 9 is not declared by the container; declared: 8000 (http); use one of these, or add it to ports"
 )]
 #[case::no_command(
     "            httpGet: {path: /livez, port: http}",
@@ -178,30 +158,15 @@ fn probes(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
 }
 
 #[rstest]
-#[case::config_map(
-    "{name: settings, key: level}",
-    "{name: setings, key: level}",
-    "app.yaml:28:27, document 1: {APP}.env[LEVEL].valueFrom.configMapKeyRef: there is no ConfigMap `setings`; did you mean `settings`?"
-)]
 #[case::config_key(
     "{name: settings, key: level}",
     "{name: settings, key: log}",
     "app.yaml:28:27, document 1: {APP}.env[LEVEL].valueFrom.configMapKeyRef: ConfigMap `settings` has no key `log`; keys of `settings`: level"
 )]
-#[case::secret(
-    "{name: keys, key: password}",
-    "{name: pg, key: password}",
-    "app.yaml:30:27, document 1: {APP}.env[PASSWORD].valueFrom.secretKeyRef: there is no Secret `pg`; Secret in the manifests: keys"
-)]
 #[case::secret_key(
     "{name: keys, key: password}",
     "{name: keys, key: pasword}",
     "app.yaml:30:27, document 1: {APP}.env[PASSWORD].valueFrom.secretKeyRef: Secret `keys` has no key `pasword`; did you mean `password`?"
-)]
-#[case::env_from(
-    "          env:\n",
-    "          envFrom: [{secretRef: {name: kyes}}]\n          env:\n",
-    "app.yaml:22:22, document 1: {APP}.envFrom[0].secretRef: there is no Secret `kyes`; did you mean `keys`?"
 )]
 #[case::two_sources(
     "valueFrom: {configMapKeyRef:",
@@ -220,8 +185,8 @@ fn probes(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
 )]
 #[case::resource(
     "{configMapKeyRef: {name: settings, key: level}}",
-    "{resourceFieldRef: {resource: limits.ephemeral-storage}}",
-    "app.yaml:28:46, document 1: {APP}.env[LEVEL].valueFrom.resourceFieldRef.resource: `limits.ephemeral-storage` has no value in container `app`; set limits.memory, limits.cpu, requests.memory or requests.cpu in its resources and refer to that"
+    "{resourceFieldRef: {resource: limits.gpu}}",
+    "app.yaml:28:46, document 1: {APP}.env[LEVEL].valueFrom.resourceFieldRef.resource: `limits.gpu` is not a resource of a container; refer to limits.memory, limits.cpu, requests.memory or requests.cpu"
 )]
 #[case::name(
     "name: EMPTY",
@@ -245,25 +210,10 @@ const VOLUMES: &str = "Deployment/backend: spec.template.spec.volumes";
     "mountPath: /etc/app/",
     "app.yaml:41:27, document 1: {APP}.volumeMounts[tmp].mountPath: two volumes are mounted at `/etc/app/`; change one of the two"
 )]
-#[case::relative_path(
-    "mountPath: /tmp",
-    "mountPath: tmp",
-    "app.yaml:41:27, document 1: {APP}.volumeMounts[tmp].mountPath: `tmp` is not an absolute path without colons; write a path such as /etc/app"
-)]
 #[case::sub_path(
     "mountPath: /tmp",
     "mountPath: /tmp, subPath: ../x",
     "app.yaml:41:44, document 1: {APP}.volumeMounts[tmp].subPath: subPath leaves the volume; write a relative path without `..`"
-)]
-#[case::sub_path_expr(
-    "mountPath: /tmp",
-    "mountPath: /tmp, subPathExpr: $(POD)",
-    "app.yaml:41:44, document 1: {APP}.volumeMounts[tmp].subPathExpr: subPathExpr is not supported; write subPath"
-)]
-#[case::config_map(
-    "configMap: {name: settings}",
-    "configMap: {name: other}",
-    "app.yaml:15:11, document 1: {VOLUMES}[config].configMap: there is no ConfigMap `other`; ConfigMap in the manifests: settings"
 )]
 #[case::item(
     "configMap: {name: settings}",
@@ -280,70 +230,30 @@ const VOLUMES: &str = "Deployment/backend: spec.template.spec.volumes";
     "configMap: {name: settings, defaultMode: 1000}",
     "app.yaml:15:11, document 1: {VOLUMES}[config].configMap: the file mode is not allowed; write an octal number up to 0777"
 )]
-#[case::host_path(
-    "emptyDir: {}",
-    "hostPath: {path: /var}",
-    "app.yaml:17:11, document 1: {VOLUMES}[tmp].hostPath: volumes of kind hostPath are not supported; use emptyDir, configMap, secret, downwardAPI, projected or persistentVolumeClaim"
-)]
 #[case::two_sources(
     "emptyDir: {}",
     "emptyDir: {}\n          secret: {secretName: keys}",
     "app.yaml:16:11, document 1: {VOLUMES}[tmp]: the volume has 2 sources: emptyDir, secret; write exactly one, such as `emptyDir: {}`; a patch removes the other with `null`"
 )]
-#[case::no_source(
-    "          emptyDir: {}\n",
-    "",
-    "app.yaml:16:11, document 1: {VOLUMES}[tmp]: the volume has 0 sources; write exactly one, such as `emptyDir: {}`; a patch removes the other with `null`"
-)]
 #[case::same_name(
     "- name: tmp\n",
     "- name: config\n",
-    "app.yaml:16:11, document 1: {VOLUMES}[config]: two volumes are named `config`; rename one of the two"
+    "2 faults in the manifests\n  app.yaml:16:11, document 1: {VOLUMES}[config]: two volumes are named `config`; rename one of the two\n  app.yaml:41:16, document 1: {APP}.volumeMounts[tmp].name: there is no volume `tmp`; volumes of the pod: config"
 )]
 #[case::size(
     "emptyDir: {}",
     "emptyDir: {sizeLimit: 1Megabyte}",
     "app.yaml:17:22, document 1: {VOLUMES}[tmp].emptyDir.sizeLimit: `1Megabyte` is not a quantity; write bytes as `64Mi`"
 )]
-#[case::token(
-    "emptyDir: {}",
-    "projected: {sources: [{serviceAccountToken: {path: x}}]}",
-    "app.yaml:17:33, document 1: {VOLUMES}[tmp].projected.sources[0]: this source of a projected volume is not supported; use one configMap, secret or downwardAPI for each source"
-)]
 fn volumes(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
     assert_eq!(error_of(&base_with(old, new)), expected.replace("{APP}", APP).replace("{VOLUMES}", VOLUMES));
 }
 
 #[rstest]
-#[case::selects_nothing(
-    "  selector: {app: backend}\n",
-    "  selector: {app: backnd}\n",
-    "app.yaml:48:3, document 2: Service/backend: spec.selector: the selector app=backnd matches no pod; nearest: Deployment/backend has app=backend"
-)]
-#[case::no_selector(
-    "  selector: {app: backend}\n",
-    "",
-    "app.yaml:47:1, document 2: Service/backend: spec.selector: the Service has no selector; add the labels of the pods that it should reach"
-)]
 #[case::no_ports(
     "  ports:\n    - {name: http, port: 80, targetPort: http}\n",
     "",
     "app.yaml:47:1, document 2: Service/backend: spec.ports: the Service has no ports; add `- port: <number>`"
-)]
-#[case::target_name(
-    "targetPort: http",
-    "targetPort: web",
-    "app.yaml:50:30, document 2: Service/backend: spec.ports[http].targetPort: Deployment/backend declares no port `web`; declared: 8000 (http)"
-)]
-#[case::target_number(
-    "targetPort: http",
-    "targetPort: 9000",
-    "app.yaml:50:30, document 2: Service/backend: spec.ports[http].targetPort: Deployment/backend declares no port 9000; declared: 8000 (http)"
-)]
-#[case::target_default(
-    ", targetPort: http",
-    "",
-    "app.yaml:50:20, document 2: Service/backend: spec.ports[http].port: Deployment/backend declares no port 80; declared: 8000 (http)"
 )]
 #[case::same_port(
     "    - {name: http, port: 80",

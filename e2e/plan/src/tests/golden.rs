@@ -1,6 +1,6 @@
 //! Small manifests and the plans that they mean, worked out by hand.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use rstest::rstest;
 
@@ -34,6 +34,7 @@ fn base_container() -> Container {
         volume: volume.into(),
         path: path.into(),
         sub_path: None,
+        expand_sub_path: false,
         read_only,
     };
     Container {
@@ -76,6 +77,7 @@ fn base_container() -> Container {
             }),
         },
         security: Security::default(),
+        is_sidecar: false,
     }
 }
 
@@ -94,6 +96,8 @@ fn the_base() {
             ("tmp".to_owned(), Volume::EmptyDir { in_memory: false, size_limit_bytes: None }),
         ]),
         termination_grace: Duration::from_secs(30),
+        restart: Restart::Always,
+        ports: BTreeSet::from([8000]),
     };
     let component = Component {
         name: "backend".into(),

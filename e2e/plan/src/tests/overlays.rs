@@ -231,24 +231,6 @@ fn bad_patches(#[case] patch: &str, #[case] expected: &str) {
     assert_eq!(error.to_string(), expected);
 }
 
-/// The roles that a kustomization gives to files.
-#[rstest]
-#[case::resource_exists(
-    PartRole::Resource,
-    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\n",
-    "patch.yaml:3:12, document 1: ConfigMap/settings: metadata.name: ConfigMap/settings is declared already in app.yaml, document 3; rename or remove one of the two"
-)]
-#[case::patch_of_nothing(
-    PartRole::Patch,
-    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: setings}\ndata: {a: b}\n",
-    "patch.yaml:3:12, document 1: ConfigMap/setings: metadata.name: the patch of overlay fault matches no object; did you mean `settings`?"
-)]
-fn roles(#[case] role: PartRole, #[case] text: &str, #[case] expected: &str) {
-    let mut overlay = overlay(text);
-    overlay.parts[0].role = role;
-    assert_eq!(plan_with(WIDE, vec![overlay], &[], &[]).unwrap_err().to_string(), expected);
-}
-
 #[test]
 fn warnings_name_the_patch_that_a_field_comes_from() {
     let plan = plan_with(BASE, vec![pod_patch("{nodeSelector: {disk: ssd}}")], &[], &[]).unwrap();

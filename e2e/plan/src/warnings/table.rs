@@ -32,15 +32,22 @@ pub(super) const HONOURED: &[&str] = &[
     "pod.containers[].volumeMounts[].mountPath",
     "pod.containers[].volumeMounts[].name",
     "pod.containers[].volumeMounts[].readOnly",
+    "pod.containers[].restartPolicy",
     "pod.containers[].volumeMounts[].subPath",
+    "pod.containers[].volumeMounts[].subPathExpr",
     "pod.containers[].workingDir",
     "pod.terminationGracePeriodSeconds",
     "pod.restartPolicy",
     "pod.volumes[].configMap",
     "pod.volumes[].downwardAPI",
     "pod.volumes[].name",
-    "pod.volumes[].projected",
+    "pod.volumes[].projected.defaultMode",
+    "pod.volumes[].projected.sources[].configMap",
+    "pod.volumes[].projected.sources[].downwardAPI",
+    "pod.volumes[].projected.sources[].secret",
     "pod.volumes[].secret",
+    "spec.backoffLimit",
+    "spec.completions",
     "spec.ports[].appProtocol",
     "spec.ports[].name",
     "spec.ports[].port",
@@ -48,6 +55,7 @@ pub(super) const HONOURED: &[&str] = &[
     "spec.publishNotReadyAddresses",
     "spec.replicas",
     "spec.selector",
+    "spec.suspend",
     "spec.template.metadata",
     "status",
     "stringData",
@@ -96,8 +104,9 @@ impl Rule {
 const ONE_MACHINE: &str = "everything runs on one machine, so nothing is scheduled";
 const NO_API: &str = "there is no Kubernetes API that a pod could talk to";
 const NO_ROLLOUT: &str = "the replicas start together, and nothing is rolled out";
-const OWN_NAMESPACE: &str = "every run has a namespace of its own";
+pub(super) const OWN_NAMESPACE: &str = "every run has a namespace of its own";
 const CLAIM: &str = "an empty directory stands for the claim, and its data ends with the run";
+const EMPTY: &str = "an empty directory stands for it, and its data ends with the run";
 const NOT_PUBLISHED: &str = "the Service is reached at a free port of 127.0.0.1 instead";
 const PLAIN_PROCESS: &str = "not enforced for plain processes";
 
@@ -117,13 +126,18 @@ pub(super) const RULES: &[Rule] = &[
         k8s: Some(OWN_NAMESPACE),
     },
     // Workloads.
+    without_cluster("spec.activeDeadlineSeconds", "the pods may take as long as they like"),
+    without_cluster("spec.completionMode", "the pods are not told which one of them they are")
+        .unless(Unless::Text(&["NonIndexed"])),
     without_cluster("spec.minReadySeconds", NO_ROLLOUT),
+    without_cluster("spec.parallelism", "the pods that are to succeed start together"),
     without_cluster("spec.paused", NO_ROLLOUT),
     without_cluster("spec.podManagementPolicy", NO_ROLLOUT).unless(Unless::Text(&["Parallel"])),
     without_cluster("spec.progressDeadlineSeconds", NO_ROLLOUT),
     without_cluster("spec.revisionHistoryLimit", NO_ROLLOUT),
     without_cluster("spec.serviceName", "the pods of a StatefulSet have no names of their own in the network"),
     without_cluster("spec.strategy", NO_ROLLOUT),
+    without_cluster("spec.ttlSecondsAfterFinished", "what has ended stays until the run ends"),
     without_cluster("spec.updateStrategy", NO_ROLLOUT),
     without_cluster("spec.volumeClaimTemplates", CLAIM),
     // Pods.
@@ -181,7 +195,37 @@ pub(super) const RULES: &[Rule] = &[
     // Volumes.
     local("pod.volumes[].emptyDir.medium", "the directory lies on disk").unless(Unless::Text(&[""])),
     without_cluster("pod.volumes[].emptyDir.sizeLimit", "the directory's size is not limited"),
+    without_cluster("pod.volumes[].awsElasticBlockStore", EMPTY),
+    without_cluster("pod.volumes[].azureDisk", EMPTY),
+    without_cluster("pod.volumes[].azureFile", EMPTY),
+    without_cluster("pod.volumes[].cephfs", EMPTY),
+    without_cluster("pod.volumes[].cinder", EMPTY),
+    without_cluster("pod.volumes[].csi", EMPTY),
+    without_cluster("pod.volumes[].ephemeral", CLAIM),
+    without_cluster("pod.volumes[].fc", EMPTY),
+    without_cluster("pod.volumes[].flexVolume", EMPTY),
+    without_cluster("pod.volumes[].flocker", EMPTY),
+    without_cluster("pod.volumes[].gcePersistentDisk", EMPTY),
+    without_cluster("pod.volumes[].gitRepo", EMPTY),
+    without_cluster("pod.volumes[].glusterfs", EMPTY),
+    without_cluster(
+        "pod.volumes[].hostPath",
+        "an empty directory stands for it: pods are given nothing of this machine",
+    ),
+    without_cluster("pod.volumes[].image", EMPTY),
+    without_cluster("pod.volumes[].iscsi", EMPTY),
+    without_cluster("pod.volumes[].nfs", EMPTY),
     without_cluster("pod.volumes[].persistentVolumeClaim", CLAIM),
+    without_cluster("pod.volumes[].photonPersistentDisk", EMPTY),
+    without_cluster("pod.volumes[].portworxVolume", EMPTY),
+    without_cluster("pod.volumes[].projected.sources[].clusterTrustBundle", NO_API),
+    without_cluster("pod.volumes[].projected.sources[].podCertificate", NO_API),
+    without_cluster("pod.volumes[].projected.sources[].serviceAccountToken", NO_API),
+    without_cluster("pod.volumes[].quobyte", EMPTY),
+    without_cluster("pod.volumes[].rbd", EMPTY),
+    without_cluster("pod.volumes[].scaleIO", EMPTY),
+    without_cluster("pod.volumes[].storageos", EMPTY),
+    without_cluster("pod.volumes[].vsphereVolume", EMPTY),
     // Services.
     without_cluster("spec.clusterIP", "the engine or the system chooses the address")
         .unless(Unless::Text(&["None", ""])),

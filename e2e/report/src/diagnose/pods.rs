@@ -192,14 +192,17 @@ fn not_ready(data: &RunData, component: &Component, pods: &[(&str, &PodReport)])
         code: Code::ComponentNotReady,
         severity: Severity::Error,
         component: Some(component.name.clone()),
-        claim: format!(
-            "{} of {} of {} {} not ready at the end of the run: {}",
-            unready.len(),
-            counted(count, "replica"),
-            component.name,
-            if unready.len() == 1 { "was" } else { "were" },
-            states.join(", ")
-        ),
+        claim: match component.kind.as_str() {
+            "Job" => format!("Job {} did not run to completion: {}", component.name, states.join(", ")),
+            _ => format!(
+                "{} of {} of {} {} not ready at the end of the run: {}",
+                unready.len(),
+                counted(count, "replica"),
+                component.name,
+                if unready.len() == 1 { "was" } else { "were" },
+                states.join(", ")
+            ),
+        },
         evidence: [Some(pointer(waiting.map_or(*first, |(name, _)| name))), log].into_iter().flatten().collect(),
         fix: match waiting {
             Some(_) => format!("See the findings on the probes and restarts of {}, and its log.", component.name),

@@ -276,6 +276,7 @@ fn ended(ends: &[(u64, i32, &str)]) -> ContainerReport {
         })
         .collect();
     ContainerReport {
+        is_sidecar: false,
         name: "app".to_owned(),
         status: ContainerStatus {
             state: ContainerState::Running { since: Duration::from_secs(100) },

@@ -129,7 +129,7 @@ impl DockerPods {
     pub(crate) fn target(&self, pod: &str) -> Option<Target> {
         let pod = self.pods.get(pod)?;
         let sandbox = pod.made_sandbox()?;
-        let ports = pod.spec.ports().filter_map(|port| Some((port.number, sandbox.dial(port.number)?)));
+        let ports = pod.spec.ports().filter_map(|port| Some((port, sandbox.dial(port)?)));
         Some(Target { pod_ip: sandbox.ip, ports: ports.collect(), host: None })
     }
 

@@ -1,6 +1,7 @@
 //! Volumes of ConfigMaps, Secrets and fields of the pod as files of this machine. Main functions: [`write()`], [`path`].
 
 use std::{
+    borrow::Cow,
     fs,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
@@ -37,11 +38,11 @@ pub(super) fn write(
             if let Some(parent) = path.parent() {
                 fs::create_dir_all(parent).map_err(failed(parent))?;
             }
-            let text = match &file.content {
-                Value::Plain(text) => change(volume, text),
-                Value::Secret(_) | Value::Field(_) => file.content.text(&identity).to_owned(),
+            let content = match &file.content {
+                Value::Plain(text) => Cow::Owned(change(volume, text).into_bytes()),
+                content => content.bytes(&identity),
             };
-            fs::write(&path, text).map_err(failed(&path))?;
+            fs::write(&path, content).map_err(failed(&path))?;
             fs::set_permissions(&path, fs::Permissions::from_mode(file.mode)).map_err(failed(&path))?;
         }
     }

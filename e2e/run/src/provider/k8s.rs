@@ -152,7 +152,7 @@ impl K8sPods {
             true => Some(SocketAddr::new(pod_ip, port)),
             false => self.forward.address(place, port),
         };
-        let ports = spec.ports().filter_map(|port| Some((port.number, dial(port.number)?)));
+        let ports = spec.ports().filter_map(|port| Some((port, dial(port)?)));
         Some(Target { pod_ip, ports: ports.collect(), host: None })
     }
 
@@ -345,7 +345,7 @@ async fn head_start(specs: &[PodSpec], components: &[&str], mut snapshots: chann
 /// Tries the address of the first pod that is ready: a cluster's network leads to all of its pods or to none.
 async fn find_route(specs: Vec<PodSpec>, mut snapshots: channel::Receiver<Snapshot>, routed: Arc<OnceLock<bool>>) {
     let ports: BTreeMap<&str, u16> =
-        specs.iter().filter_map(|spec| Some((spec.name.as_str(), spec.ports().next()?.number))).collect();
+        specs.iter().filter_map(|spec| Some((spec.name.as_str(), spec.ports().next()?))).collect();
     loop {
         let ready = snapshots.borrow_and_update().clone();
         let mut addresses = ready

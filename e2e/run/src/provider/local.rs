@@ -361,7 +361,7 @@ impl Pod {
     ) -> Result<Self, Error> {
         let mut addresses = BTreeMap::new();
         for port in spec.ports() {
-            addresses.insert(port.number, ports.next(&format!("{} port {}", spec.name, port.number))?);
+            addresses.insert(port, ports.next(&format!("{} port {port}", spec.name))?);
         }
         let mut programs = BTreeMap::new();
         for container in spec.all_containers() {

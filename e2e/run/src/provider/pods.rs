@@ -1,9 +1,11 @@
-//! The pods of a plan, with the names and identities that they get in this run. Pure. Main type: [`PodSpec`].
+//! The pods of a plan, with the names and identities that they get in this run. Main type: [`PodSpec`].
 
 use std::net::IpAddr;
 
 use e2e_plan::{Component, Container, Identity, Plan, ResolvedContainer};
 use e2e_report::environment::pod_name;
+
+use crate::host::host;
 
 /// One pod that should run.
 #[derive(Debug, Clone)]
@@ -15,17 +17,25 @@ pub(crate) struct PodSpec {
 }
 
 /// All pods, in start order.
-pub(crate) fn of(plan: &Plan) -> Vec<PodSpec> {
-    plan.components
-        .iter()
-        .flat_map(|component| {
-            (0..component.replicas)
-                .map(|index| PodSpec { name: pod_name(&component.name, index), component: component.clone() })
-        })
-        .collect()
+pub(crate) fn of(plan: &Plan, run_id: &str) -> Vec<PodSpec> {
+    let pods = plan.components.iter().flat_map(|component| {
+        (0..component.replicas)
+            .map(|index| PodSpec { name: pod_name(&component.name, index), component: component.clone() })
+    });
+    pods.map(|pod| pod.with_own_mounts(run_id)).collect()
 }
 
 impl PodSpec {
+    /// The same with the mounts that depend on the pod.
+    fn with_own_mounts(mut self, run_id: &str) -> Self {
+        let identity = self.identity(run_id, None);
+        let pod = &mut self.component.pod;
+        for container in pod.init_containers.iter_mut().chain(&mut pod.containers) {
+            container.mounts = container.mounts_of(&identity);
+        }
+        self
+    }
+
     /// Init containers and containers.
     pub(crate) fn all_containers(&self) -> impl Iterator<Item = &Container> {
         self.component.pod.init_containers.iter().chain(&self.component.pod.containers)
@@ -43,7 +53,10 @@ impl PodSpec {
 
     /// What the pod knows about itself; its address only once it has one.
     pub(crate) fn identity(&self, run_id: &str, pod_ip: Option<IpAddr>) -> Identity {
+        let machine = host();
         Identity {
+            node_cpu_millis: machine.cpus * 1000,
+            node_memory_bytes: machine.memory_bytes,
             pod_name: self.name.clone(),
             namespace: format!("e2e-{run_id}"),
             pod_uid: format!("{run_id}-{}", self.name),
@@ -53,13 +66,14 @@ impl PodSpec {
         }
     }
 
-    /// TCP ports that the pod's containers declare.
-    pub(crate) fn ports(&self) -> impl Iterator<Item = &e2e_plan::Port> {
-        self.component
-            .pod
-            .containers
-            .iter()
-            .flat_map(|container| &container.ports)
-            .filter(|port| port.protocol == "TCP")
+    /// TCP ports of the pod that something reaches, declared or not.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = u16> {
+        self.component.pod.ports.iter().copied()
+    }
+
+    /// The name that a container gives to a port.
+    pub(crate) fn port_name(&self, number: u16) -> Option<String> {
+        let mut ports = self.all_containers().flat_map(|container| &container.ports);
+        ports.find(|port| port.number == number)?.name.clone()
     }
 }

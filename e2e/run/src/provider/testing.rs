@@ -1,17 +1,11 @@
 //! Plans for tests, made as every other one is.
 
-use e2e_plan::{Input, Manifest, Plan};
+use e2e_plan::{Manifest, Objects, Plan};
 
 /// The plan of manifests in one text.
 pub(super) fn plan(text: &str) -> Plan {
-    let input = Input {
-        manifests: vec![Manifest { file: "app.yaml".into(), text: text.to_owned() }],
-        overlays: Vec::new(),
-        sets: Vec::new(),
-        replicas: std::collections::BTreeMap::new(),
-        generate: &mut |_, _| String::new(),
-    };
-    Plan::from_manifests(input).expect("the manifest is right")
+    Plan::of(Objects::read(&[Manifest { file: "app.yaml".into(), text: text.to_owned() }]))
+        .expect("the manifest is right")
 }
 
 /// The plan of one Deployment `app` whose pod has this spec, in YAML's flow style.

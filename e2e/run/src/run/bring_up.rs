@@ -142,6 +142,7 @@ mod tests {
         let readiness = ProbeReport { failed, last_failure: Some(last), ..ProbeReport::default() };
         let waiting = ContainerState::Waiting { reason: String::new(), message: String::new() };
         PodReport {
+            completes: false,
             object: None,
             ip: None,
             status: "Running".to_owned(),
@@ -150,6 +151,7 @@ mod tests {
             restarts: 0,
             init_containers: Vec::new(),
             containers: vec![ContainerReport {
+                is_sidecar: false,
                 name: "app".to_owned(),
                 status: ContainerStatus {
                     state: waiting,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use e2e_plan::{self, manifests};
+use e2e_plan;
 use e2e_report::{environment, run_dir};
 
 use crate::{config, exit::ExitCode, provider};
@@ -13,12 +13,15 @@ pub enum Error {
     /// The configuration or a flag is wrong.
     #[error(transparent)]
     Config(#[from] config::Error),
-    /// The manifests cannot be read.
+    /// The manifests cannot be read, or cannot be a plan.
     #[error(transparent)]
-    Manifests(#[from] manifests::Error),
-    /// The manifests do not make a plan.
-    #[error(transparent)]
-    Plan(#[from] e2e_plan::Error),
+    Plan(#[from] e2e_plan::Errors),
+    /// There is no workload.
+    #[error("the manifests declare nothing to run; add a manifest of kind Deployment or StatefulSet")]
+    NothingToRun,
+    /// ConfigMaps or Secrets that pods want are nowhere.
+    #[error("{}", .0.join("\n  "))]
+    Missing(Vec<String>),
     /// The system could not be brought up.
     #[error(transparent)]
     Provider(#[from] provider::Error),
@@ -113,8 +116,9 @@ impl Error {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_)
-            | Self::Manifests(_)
             | Self::Plan(_)
+            | Self::NothingToRun
+            | Self::Missing(_)
             | Self::Environment(_)
             | Self::FilterWithoutNextest { .. }
             | Self::Filter { .. }

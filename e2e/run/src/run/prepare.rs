@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use e2e::control;
-use e2e_plan::{Input, Plan, Warning, manifests, target::Target};
+use e2e_plan::{Given, Input, Missing, Plan, Warning, manifests::Sources, target::Target};
 use e2e_report::{
     env_vars,
     environment::LoadFrom,
@@ -101,7 +101,7 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
         }
         config.suites.extend(["--filterset".to_owned(), filter.clone()]);
     }
-    let plan = plan_of(options, &config)?;
+    let plan = plan_to_run(options, &config)?;
     config.entrance = entrance(config.entrance, &plan)?;
     if options.update_snapshots && config.snapshot_test.is_empty() {
         return Err(config::Error::Invalid {
@@ -117,6 +117,7 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
     }
     let id = options.run_id.clone().unwrap_or_else(new_run_id);
     let place = place::choose(options, &id, progress).await?;
+    check(&plan, place.target())?;
     let load_from = place::load_from(options, &place)?;
     // In a cluster the preflight comes first: it lists all missing rights at once.
     let cleaned = if matches!(place, Place::K8s(_)) { &Place::Local } else { &place };
@@ -141,7 +142,7 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
     let mut warnings = plan.warnings(place.target());
     warnings.sort();
     Ok(Prepared {
-        pods: pods::of(&plan),
+        pods: pods::of(&plan, &directory.id()),
         config,
         plan,
         directory,
@@ -156,27 +157,54 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
     })
 }
 
-/// What the project's manifests and the options come to.
-pub fn plan(options: &Options) -> Result<Plan, Error> {
-    plan_of(options, &options.read_config()?)
+/// The plan of a run, with everything that is given from outside; and the plan alone, of which nothing runs.
+fn plan_to_run(options: &Options, config: &Config) -> Result<Plan, Error> {
+    let given = config.given(&options.root, &mut |_, _| random_hex())?;
+    plan_with(options, config, given, &mut |_, _| random_hex())
 }
 
-fn plan_of(options: &Options, config: &Config) -> Result<Plan, Error> {
-    let overlays = options.overlays.iter().map(|directory| manifests::read_overlay(directory));
-    let mut manifests = manifests::read_dir(&options.root.join(&config.manifests))?;
-    for manifest in &mut manifests {
-        // Readable, and the same on every machine, as snapshots require.
-        if let Ok(short) = manifest.file.strip_prefix(&options.root) {
-            manifest.file = short.to_owned();
+/// The plan of a project, of which nothing is run: it needs no Secret, no engine, no cluster and no earlier run.
+///
+/// # Errors
+/// The configuration or the manifests are wrong.
+pub fn plan(options: &Options) -> Result<Plan, Error> {
+    let config = match options.read_config() {
+        // Manifests that are named on the command line may be anybody's.
+        Err(config::Error::Unreadable { source, .. })
+            if options.manifests.is_some()
+                && options.config.is_none()
+                && source.kind() == std::io::ErrorKind::NotFound =>
+        {
+            Config::default()
         }
+        read => read?,
+    };
+    plan_with(options, &config, config.given_names(), &mut |_, _| String::new())
+}
+
+fn plan_with(
+    options: &Options,
+    config: &Config,
+    given: Vec<Given>,
+    generate: &mut dyn FnMut(&str, &str) -> String,
+) -> Result<Plan, Error> {
+    let configured = || Sources { paths: config.manifests.clone(), render: config.render.clone() };
+    let sources = options.manifests.clone().unwrap_or_else(configured);
+    let objects = e2e_plan::manifests::read(&options.root, &sources, &options.overlays);
+    let (sets, replicas) = (options.sets.clone(), options.replicas.clone());
+    Ok(Plan::from_manifests(Input { objects, sets, replicas, given, generate })?)
+}
+
+/// Refuses to run what cannot run: a plan without components, and one that wants what nobody gives.
+fn check(plan: &Plan, target: Target) -> Result<(), Error> {
+    if plan.components.is_empty() {
+        return Err(Error::NothingToRun);
     }
-    Ok(Plan::from_manifests(Input {
-        manifests,
-        overlays: overlays.collect::<Result<_, _>>()?,
-        sets: options.sets.clone(),
-        replicas: options.replicas.clone(),
-        generate: &mut |_, _| random_hex(),
-    })?)
+    let wanted: Vec<&Missing> = plan.missing.iter().filter(|missing| !plan.is_made_in(missing, target)).collect();
+    match wanted.is_empty() {
+        true => Ok(()),
+        false => Err(Error::Missing(wanted.into_iter().map(ToString::to_string).collect())),
+    }
 }
 
 /// The Service named in the configuration, else that of the only component that no other component refers to.

@@ -245,7 +245,8 @@ mod tests {
         let pod = PodSpec {
             name: "a-0".to_owned(),
             init_containers: Vec::new(),
-            containers: vec![ContainerSpec { name: "a".to_owned(), probes: Probes::default() }],
+            containers: vec![ContainerSpec { name: "a".to_owned(), probes: Probes::default(), is_sidecar: false }],
+            restart: e2e_plan::Restart::Always,
             grace: Duration::ZERO,
             depends_on: Vec::new(),
         };

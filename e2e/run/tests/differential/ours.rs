@@ -16,7 +16,7 @@ use e2e_node::{
     poll::{self, Look},
     probe::{Profile, Target},
 };
-use e2e_plan::{Input, Manifest, Plan};
+use e2e_plan::{Manifest, Objects, Plan};
 use probed::{Server, behaviour};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
@@ -66,14 +66,8 @@ fn plan(case: &Case) -> Plan {
          [{{containerPort: 8000, name: web}}, {{containerPort: 8001}}, {{containerPort: 8443}}], {}}}]}}\n",
         case.probes
     );
-    let input = Input {
-        manifests: vec![Manifest { file: PathBuf::from(format!("{}.yaml", case.name)), text }],
-        overlays: Vec::new(),
-        sets: Vec::new(),
-        replicas: BTreeMap::new(),
-        generate: &mut |_, _| String::new(),
-    };
-    Plan::from_manifests(input).unwrap_or_else(|error| panic!("{}: {error}", case.name))
+    let manifest = Manifest { file: PathBuf::from(format!("{}.yaml", case.name)), text };
+    Plan::of(Objects::read(&[manifest])).unwrap_or_else(|error| panic!("{}: {error}", case.name))
 }
 
 /// A container whose servers are tasks.

@@ -98,7 +98,7 @@ mod tests {
              apiVersion: v1\nkind: Service\nmetadata: { name: api }\n\
              spec: { selector: { app: app }, ports: [{ port: 80, targetPort: 8080 }] }\n",
         );
-        let entrances = open(&plan.services, &pods::of(&plan)).await.expect("a port");
+        let entrances = open(&plan.services, &pods::of(&plan, "test")).await.expect("a port");
         let [entrance] = &entrances[..] else { panic!("{entrances:?}") };
         assert_eq!((entrance.service.as_str(), entrance.port), ("api", 80));
         for (pod, name) in [("app-0", "zero"), ("app-2", "two")] {

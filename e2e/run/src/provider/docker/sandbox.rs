@@ -176,7 +176,7 @@ fn body(
     let selected = services.iter().filter(|service| service.components.contains(&pod.component.name));
     let aliases = selected.map(|service| service.name.clone()).chain([pod.name.clone()]).collect();
     let endpoint = EndpointSettings { aliases: Some(aliases), ..Default::default() };
-    let ports: Vec<String> = pod.ports().map(|port| format!("{}/tcp", port.number)).collect();
+    let ports: Vec<String> = pod.ports().map(|port| format!("{port}/tcp")).collect();
     // Any free port, on the loopback address only.
     let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(String::new()) };
     ContainerCreateBody {

@@ -38,7 +38,8 @@ impl Bench {
             .expect("the sandbox's image");
         let plan = plan_of_pod(&spec.replace("IMAGE", SANDBOX_IMAGE));
         let run = RunDir::create(directory.path(), &run_id, |_| Ok(())).expect("a run directory");
-        let pods = DockerPods::prepare(engine, pods::of(&plan), &plan.services, &run, false).await.expect("a network");
+        let pods =
+            DockerPods::prepare(engine, pods::of(&plan, "test"), &plan.services, &run, false).await.expect("a network");
         Some(Self { pods, _directory: directory })
     }
 

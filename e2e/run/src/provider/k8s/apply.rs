@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use e2e_plan::Object;
+use e2e_plan::{Object, kinds::is_own_group};
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
@@ -27,48 +27,50 @@ pub(super) struct Resolved {
 }
 
 /// Finds out how the cluster serves each kind, before anything is made. An API version that it does not serve is replaced by one
-/// of the same group that it does; what was replaced is told as `policy/v1 PodDisruptionBudget -> policy/v1beta1`.
+/// of the same group that it does. What is left out is told, each with the reason: a run makes nothing outside of its namespace.
 pub(super) async fn resolve(cluster: &Cluster, objects: &[Object]) -> Result<(Vec<Resolved>, Vec<String>), Error> {
-    let mut served: BTreeMap<(String, String), (ApiResource, Scope)> = BTreeMap::new();
-    let mut replaced = Vec::new();
+    let mut served: BTreeMap<(String, String), Option<(ApiResource, Scope)>> = BTreeMap::new();
+    let mut left_out = Vec::new();
     let mut resolved = Vec::new();
-    for object in objects {
-        // A run has a namespace of its own, whatever the manifests would call it.
-        if object.kind == "Namespace" {
-            continue;
-        }
+    // What the plan knows to belong to no namespace stands in its warnings.
+    for object in objects.iter().filter(|object| !object.cluster_scoped) {
         let api_version = object.json["apiVersion"].as_str().unwrap_or_default().to_owned();
         let key = (api_version.clone(), object.kind.clone());
         if !served.contains_key(&key) {
-            let found = look_up(cluster, &api_version, object).await?;
-            if found.0.api_version != api_version {
-                replaced.push(format!("{api_version} {} -> {}", object.kind, found.0.api_version));
+            served.insert(key.clone(), look_up(cluster, &api_version, object).await?);
+        }
+        let mut leave_out =
+            |why: &str| left_out.push(format!("{}: {}/{} is left out: {why}", object.source, object.kind, object.name));
+        let resource = match served.get(&key).and_then(Option::as_ref) {
+            Some((resource, Scope::Namespaced)) => resource,
+            Some((_, Scope::Cluster)) => {
+                leave_out("it belongs to the whole cluster");
+                continue;
             }
-            served.insert(key.clone(), found);
-        }
-        let Some((resource, scope)) = served.get(&key) else { continue };
-        if *scope == Scope::Cluster {
-            let (place, kind, name) = (object.source.clone(), object.kind.clone(), object.name.clone());
-            return Err(Error::ClusterScoped { place, kind, name });
-        }
+            None => {
+                leave_out(&format!("the cluster knows no {api_version} {}", object.kind));
+                continue;
+            }
+        };
         resolved.push(Resolved {
             object: labelled(object, resource, cluster),
             resource: resource.clone(),
             name: object.name.clone(),
-            is_workload: matches!(object.kind.as_str(), "Deployment" | "StatefulSet"),
+            is_workload: object.component.is_some(),
         });
     }
-    Ok((resolved, replaced))
+    Ok((resolved, left_out))
 }
 
-async fn look_up(cluster: &Cluster, api_version: &str, object: &Object) -> Result<(ApiResource, Scope), Error> {
+/// How the cluster serves a kind; nothing of one that a definition would have to bring, and that is not there.
+async fn look_up(cluster: &Cluster, api_version: &str, object: &Object) -> Result<Option<(ApiResource, Scope)>, Error> {
     let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
     let gvk = GroupVersionKind::gvk(group, version, &object.kind);
     let failed =
         |error: kube::Error| cluster.failed("say how it serves", &format!("{api_version} {}", object.kind), &error);
     let found = known(discovery::pinned_kind(&cluster.client, &gvk).await).map_err(failed)?;
     if let Some((resource, capabilities)) = found {
-        return Ok((resource, capabilities.scope));
+        return Ok(Some((resource, capabilities.scope)));
     }
     let other = match group {
         "" => None,
@@ -76,13 +78,16 @@ async fn look_up(cluster: &Cluster, api_version: &str, object: &Object) -> Resul
             .map_err(failed)?
             .and_then(|group| group.recommended_kind(&object.kind)),
     };
-    let (resource, capabilities) = other.ok_or_else(|| Error::UnknownKind {
-        place: object.source.clone(),
-        api_version: api_version.to_owned(),
-        kind: object.kind.clone(),
-        name: object.name.clone(),
-    })?;
-    Ok((resource, capabilities.scope))
+    match other {
+        Some((resource, capabilities)) => Ok(Some((resource, capabilities.scope))),
+        None if !is_own_group(group) => Ok(None),
+        None => Err(Error::UnknownKind {
+            place: object.source.clone(),
+            api_version: api_version.to_owned(),
+            kind: object.kind.clone(),
+            name: object.name.clone(),
+        }),
+    }
 }
 
 /// What the cluster says of a kind or a group; nothing of one that it does not know.
@@ -102,10 +107,10 @@ fn labelled(object: &Object, resource: &ApiResource, cluster: &Cluster) -> Value
     let declared = json["metadata"]["namespace"].as_str().map(str::to_owned);
     json["metadata"]["namespace"] = cluster.namespace.clone().into();
     label(&mut json["metadata"], &leftovers::labels(&cluster.run_id));
-    if json["spec"]["template"].is_object() {
-        let template = &mut json["spec"]["template"]["metadata"];
-        label(template, &leftovers::labels(&cluster.run_id));
-        label(template, &[(COMPONENT.to_owned(), object.name.clone())]);
+    if let Some(component) = &object.component {
+        let pod = if object.kind == "Pod" { &mut json["metadata"] } else { &mut json["spec"]["template"]["metadata"] };
+        label(pod, &leftovers::labels(&cluster.run_id));
+        label(pod, &[(COMPONENT.to_owned(), component.clone())]);
     }
     name_protocols(&mut json);
     // A binding that means its own namespace goes on doing so.

@@ -62,19 +62,6 @@ pub enum Error {
         /// Whose it is.
         whose: String,
     },
-    /// The manifests have something that does not go into a namespace.
-    #[error(
-        "{place}: {kind} {name} is not part of a namespace, and a run makes nothing outside of its own; apply it to the \
-         cluster yourself and move it out of the manifests"
-    )]
-    ClusterScoped {
-        /// File and document.
-        place: Source,
-        /// The kind.
-        kind: String,
-        /// The object's name.
-        name: String,
-    },
     /// The cluster does not know a kind.
     #[error(
         "{place}: the cluster knows no {api_version} {kind}; write an API version that it serves, or leave {name} out"
@@ -158,7 +145,6 @@ impl Error {
             | Self::UnknownContext { .. }
             | Self::NotLocal { .. }
             | Self::NamespaceTaken { .. }
-            | Self::ClusterScoped { .. }
             | Self::UnknownKind { .. } => true,
             Self::NoAnswer { .. }
             | Self::Request { .. }

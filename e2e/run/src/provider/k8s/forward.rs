@@ -21,16 +21,16 @@ pub(super) struct Forward {
 }
 
 impl Forward {
-    /// A port for each port that each pod declares.
+    /// A port for each port of each pod that something reaches.
     pub(super) async fn start(cluster: &Cluster, specs: &[PodSpec], watch: &Arc<Watch>) -> Result<Self, Error> {
         let mut forward = Self::default();
         for spec in specs {
             for port in spec.ports() {
                 let failed = |error: std::io::Error| Error::Port { pod: spec.name.clone(), reason: error.to_string() };
                 let listener = TcpListener::bind("127.0.0.1:0").await.map_err(failed)?;
-                forward.ports.insert((spec.name.clone(), port.number), listener.local_addr().map_err(failed)?);
+                forward.ports.insert((spec.name.clone(), port), listener.local_addr().map_err(failed)?);
                 let (cluster, watch) = (cluster.clone(), Arc::clone(watch));
-                forward.tasks.push(tokio::spawn(serve(listener, cluster, watch, spec.name.clone(), port.number)));
+                forward.tasks.push(tokio::spawn(serve(listener, cluster, watch, spec.name.clone(), port)));
             }
         }
         Ok(forward)

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Instant};
 
-use e2e_plan::{Plan, words::counted};
+use e2e_plan::{Plan, kinds::is_own_group, words::counted};
 use futures_util::future::join_all;
 use k8s_openapi::api::{
     authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
@@ -24,7 +24,7 @@ use super::{
 #[derive(Debug, Clone)]
 pub(crate) struct Preflight {
     pub(crate) nodes: Vec<Node>,
-    /// What may keep pods from being scheduled, each with its remedy.
+    /// What is left out of the manifests, and what may keep pods from being scheduled, each with its remedy.
     pub(crate) warnings: Vec<String>,
     /// One line for people.
     pub(crate) summary: String,
@@ -66,7 +66,7 @@ const PERMISSIONS: &[Permission] = &[
 pub(crate) async fn check(cluster: &Cluster, plan: &Plan, requested: Room) -> Result<Preflight, Error> {
     let started = Instant::now();
     // What the manifests ask of the cluster comes first: nobody should wait for images to learn of a kind that it does not know.
-    apply::resolve(cluster, &plan.objects).await?;
+    let (_, left_out) = apply::resolve(cluster, &plan.objects).await?;
     let all_nodes: Api<Node> = Api::all(cluster.client.clone());
     let everything = ListParams::default();
     let (missing, nodes, held) =
@@ -93,7 +93,8 @@ pub(crate) async fn check(cluster: &Cluster, plan: &Plan, requested: Room) -> Re
         free.iter().map(|free| free.memory_bytes).sum::<i64>() / (1 << 20),
     );
     // What is leaving is waited for, so that it keeps nothing from being scheduled.
-    let warnings = requested.lacks(&room::free(&nodes, &held, Leaving::Left));
+    let lacks = requested.lacks(&room::free(&nodes, &held, Leaving::Left));
+    let warnings = left_out.into_iter().chain(lacks).collect();
     Ok(Preflight { warnings, nodes, summary })
 }
 
@@ -110,8 +111,12 @@ fn too_old(version: &str) -> Option<String> {
 /// Each permission that is missing, with the remedy.
 async fn missing_permissions(cluster: &Cluster, plan: &Plan) -> Result<Vec<String>, Error> {
     // Applying means patching; each kind of the manifests is one more permission.
-    let kinds: BTreeSet<(String, String)> =
-        plan.objects.iter().filter_map(|object| resource_of(&object.json)).collect();
+    let kinds: BTreeSet<(String, String)> = plan
+        .objects
+        .iter()
+        .filter(|object| !object.cluster_scoped)
+        .filter_map(|object| resource_of(&object.json))
+        .collect();
     let fixed = PERMISSIONS.iter().map(|Permission(verb, group, resource, namespaced, purpose)| {
         (*verb, (*group).to_owned(), (*resource).to_owned(), *namespaced, (*purpose).to_owned())
     });
@@ -154,12 +159,17 @@ fn review(cluster: &Cluster, verb: &str, group: &str, resource: &str, namespaced
     SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() }
 }
 
-/// API group and resource of an object: a kind's resource is its plural, which is regular for all that a plan knows.
+/// API group and resource of an object: a kind's resource is its plural, which is regular for all of Kubernetes' own but one. Of others
+/// only the cluster knows.
 fn resource_of(object: &serde_json::Value) -> Option<(String, String)> {
     let kind = object["kind"].as_str().filter(|kind| *kind != "Namespace")?.to_lowercase();
     let group = object["apiVersion"].as_str()?.rsplit_once('/').map_or("", |(group, _)| group);
+    if !is_own_group(group) {
+        return None;
+    }
     let plural = match kind.strip_suffix('y') {
         Some(stem) => format!("{stem}ies"),
+        None if kind == "endpoints" => kind,
         None if kind.ends_with('s') => format!("{kind}es"),
         None => format!("{kind}s"),
     };

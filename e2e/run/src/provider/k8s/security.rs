@@ -174,6 +174,8 @@ mod tests {
             kind: "Deployment".to_owned(),
             name: "x".to_owned(),
             source: Source { file: "x.yaml".into(), document: 1 },
+            component: None,
+            cluster_scoped: false,
             json,
         }
     }

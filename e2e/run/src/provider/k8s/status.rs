@@ -33,6 +33,7 @@ pub(super) fn pod_report(
     let init = status.and_then(|status| status.init_container_statuses.as_ref());
     let main = status.and_then(|status| status.container_statuses.as_ref());
     let mut report = PodReport {
+        completes: declared.restart.runs_to_completion(),
         ip: status.and_then(|status| status.pod_ip.as_deref()?.parse().ok()),
         init_containers: declared.init_containers.iter().map(|spec| container(spec, init)).collect(),
         containers: declared.containers.iter().map(|spec| container(spec, main)).collect(),
@@ -41,7 +42,7 @@ pub(super) fn pod_report(
     };
     report.sum_up();
     // A container may be ready while the pod is not: when it is being deleted, or waits for a readiness gate.
-    report.ready &= condition(pod, "Ready").is_some_and(|ready| ready.status == "True");
+    report.ready &= report.is_completed() || condition(pod, "Ready").is_some_and(|ready| ready.status == "True");
     if let Some(word) = overall(pod) {
         report.status = word;
     }
@@ -76,7 +77,10 @@ fn container_report(
     before: Option<&ContainerReport>,
     epoch: Timestamp,
 ) -> ContainerReport {
-    let mut report = ContainerReport::declared(&spec.name, &spec.probes, "ContainerCreating");
+    let mut report = ContainerReport {
+        is_sidecar: spec.is_sidecar,
+        ..ContainerReport::declared(&spec.name, &spec.probes, "ContainerCreating")
+    };
     if let Some(before) = before {
         report.terminations.clone_from(&before.terminations);
     }

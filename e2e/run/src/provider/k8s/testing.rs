@@ -1,6 +1,6 @@
 //! A component for tests, made as every other one is.
 
-use e2e_plan::{Component, Input, Manifest, Plan};
+use e2e_plan::{Component, Manifest, Objects, Plan};
 
 /// A Deployment with so many replicas of one container with its own name, which has a liveness probe.
 pub(super) fn component(name: &str, replicas: u32) -> Component {
@@ -10,13 +10,7 @@ pub(super) fn component(name: &str, replicas: u32) -> Component {
          containers:\n        - name: {name}\n          image: x\n          ports: [{{ containerPort: 80 }}]\n          \
          livenessProbe: {{ tcpSocket: {{ port: 80 }} }}\n"
     );
-    let input = Input {
-        manifests: vec![Manifest { file: "app.yaml".into(), text }],
-        overlays: Vec::new(),
-        sets: Vec::new(),
-        replicas: std::collections::BTreeMap::new(),
-        generate: &mut |_, _| String::new(),
-    };
-    let mut plan = Plan::from_manifests(input).expect("the manifest is right");
+    let mut plan =
+        Plan::of(Objects::read(&[Manifest { file: "app.yaml".into(), text }])).expect("the manifest is right");
     plan.components.remove(0)
 }

@@ -14,7 +14,7 @@ fn local(directory: &tempfile::TempDir, spec: &str) -> LocalPods {
     let program = Program { run: vec!["sh".to_owned(), "-c".to_owned()], ..Program::default() };
     let found = FoundProgram { program, directories: Vec::new(), binary: None };
     let found = FoundPrograms::from([("sh:1".to_owned(), found)]);
-    LocalPods::prepare(&plan, pods::of(&plan), &found, directory.path(), &run).expect("places for pods")
+    LocalPods::prepare(&plan, pods::of(&plan, "test"), &found, directory.path(), &run).expect("places for pods")
 }
 
 /// What a container has written when it has ended.

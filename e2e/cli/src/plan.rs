@@ -1,0 +1,92 @@
+//! `cargo xtask plan`: what would run. Nothing is started, and no Secret, engine, cluster or earlier run is needed.
+
+mod text;
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use e2e_plan::{Plan, Set, target::Target};
+use e2e_run::{exit::ExitCode, run::Options};
+use serde_json::{Value, json};
+
+use crate::options::{ManifestArgs, parse_replicas};
+
+/// Show what would run on a target, what it does not honour of the manifests, and the objects with every change applied.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask plan --target docker
+  cargo xtask plan --manifests deploy/overlays/dev --format yaml
+  helm template deploy/chart | cargo xtask plan --manifests - --target k8s
+
+Exit codes: 0 there is a plan, 2 there is none: each fault is told with its file and line.")]
+pub(crate) struct Args {
+    /// Target to plan for.
+    #[arg(long, default_value = "docker", value_name = "docker|local|k8s")]
+    target: Target,
+    #[command(flatten)]
+    manifests: ManifestArgs,
+    /// Set an environment variable of a component; repeatable.
+    #[arg(long, value_name = "COMPONENT.env.NAME=VALUE")]
+    set: Vec<Set>,
+    /// Number of replicas of a component; repeatable.
+    #[arg(long, value_name = "COMPONENT=N", value_parser = parse_replicas)]
+    replicas: Vec<(String, u32)>,
+    /// What to print: a summary, the objects as YAML with the warnings as comments, or all of it as JSON. Values of Secrets are left
+    /// out.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Text,
+    Yaml,
+    Json,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let replicas: BTreeMap<_, _> = args.replicas.iter().cloned().collect();
+    let plan = e2e_run::run::plan(&Options { sets: args.set.clone(), replicas, ..args.manifests.options()? })?;
+    match args.format {
+        Format::Text => print!("{}", text::render(&plan, args.target)),
+        Format::Yaml => print!("{}", yaml(&plan, args.target)?),
+        Format::Json => println!("{}", serde_json::to_string_pretty(&json(&plan, args.target))?),
+    }
+    Ok(ExitCode::Pass)
+}
+
+fn json(plan: &Plan, target: Target) -> Value {
+    json!({
+        "target": target.to_string(),
+        "components": plan.components,
+        "services": plan.services,
+        "warnings": plan.warnings(target),
+        "missing": plan.missing,
+        "objects": objects(plan).collect::<Vec<_>>(),
+    })
+}
+
+fn yaml(plan: &Plan, target: Target) -> Result<String> {
+    let mut text = String::new();
+    for line in text::warnings(plan, target) {
+        text += &format!("# {line}\n");
+    }
+    for object in objects(plan) {
+        let object = serde_saphyr::to_string(&object)?;
+        text += &format!("---\n{}\n", object.trim_end());
+    }
+    Ok(text)
+}
+
+/// The objects that a cluster would be given, without the values of Secrets.
+fn objects(plan: &Plan) -> impl Iterator<Item = Value> + '_ {
+    plan.objects.iter().map(|object| {
+        let mut json = object.json.clone();
+        let is_secret = object.kind == "Secret";
+        for field in ["data", "stringData"] {
+            let values = json.get_mut(field).and_then(Value::as_object_mut).filter(|_| is_secret);
+            values.into_iter().flatten().for_each(|(_, value)| *value = "***".into());
+        }
+        json
+    })
+}

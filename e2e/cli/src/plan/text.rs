@@ -1,0 +1,86 @@
+//! A plan as a person reads it. Main functions: [`render`], [`warnings`].
+
+use std::fmt::Write as _;
+
+use e2e_plan::{Component, Container, Plan, Restart, target::Target, words::counted};
+
+/// The plan in lines.
+pub(super) fn render(plan: &Plan, target: Target) -> String {
+    let mut text = format!(
+        "{} in {} on {target}, in start order\n",
+        counted(plan.components.len() as u64, "component"),
+        counted(plan.components.iter().map(|component| u64::from(component.replicas)).sum(), "pod"),
+    );
+    for component in &plan.components {
+        // Writing to a String cannot fail.
+        let _ = of_component(&mut text, plan, component);
+    }
+    let others: Vec<String> = plan
+        .objects
+        .iter()
+        .filter(|object| {
+            object.component.is_none() && !matches!(object.kind.as_str(), "Service" | "ConfigMap" | "Secret")
+        })
+        .map(|object| format!("{}/{}", object.kind, object.name))
+        .collect();
+    if !others.is_empty() {
+        let _ = writeln!(text, "\nother objects: {}", others.join(", "));
+    }
+    let warnings = warnings(plan, target);
+    if !warnings.is_empty() {
+        let _ = writeln!(text, "\n{} on {target}", counted(warnings.len() as u64, "warning"));
+        for warning in warnings {
+            let _ = writeln!(text, "  {warning}");
+        }
+    }
+    text
+}
+
+fn of_component(text: &mut String, plan: &Plan, component: &Component) -> std::fmt::Result {
+    let Component { name, kind, replicas, pod, depends_on, source } = component;
+    let many = counted((*replicas).into(), if kind == "Job" { "completion" } else { "pod" });
+    writeln!(text, "\n{name}: {kind}, {many} ({source})")?;
+    if !depends_on.is_empty() {
+        writeln!(text, "  after {}", depends_on.join(", "))?;
+    }
+    if let Restart::OnFailure { failures_max: Some(limit) } = pod.restart {
+        writeln!(text, "  to completion, given up after {}", counted(limit.into(), "failure"))?;
+    }
+    for container in &pod.init_containers {
+        of_container(text, if container.is_sidecar { "sidecar" } else { "init" }, container)?;
+    }
+    for container in &pod.containers {
+        of_container(text, "container", container)?;
+    }
+    for service in plan.services.iter().filter(|service| service.components.contains(name)) {
+        let port = |port: &e2e_plan::ServicePort| match port.port == port.target_port {
+            true => port.port.to_string(),
+            false => format!("{} -> {}", port.port, port.target_port),
+        };
+        let ports: Vec<String> = service.ports.iter().map(port).collect();
+        writeln!(text, "  Service {} {}", service.name, ports.join(", "))?;
+    }
+    Ok(())
+}
+
+fn of_container(text: &mut String, what: &str, container: &Container) -> std::fmt::Result {
+    write!(text, "  {what} {}: {}", container.name, container.image)?;
+    let ports: Vec<String> = container.ports.iter().map(|port| port.number.to_string()).collect();
+    if !ports.is_empty() {
+        write!(text, ", port {}", ports.join(", "))?;
+    }
+    let probes: Vec<String> = container.probes.all().map(|(which, _)| which.to_string()).collect();
+    if !probes.is_empty() {
+        write!(text, ", {} probe{}", probes.join(", "), if probes.len() > 1 { "s" } else { "" })?;
+    }
+    writeln!(text)
+}
+
+/// What a target does not honour, and what is not in the manifests, a line each.
+pub(super) fn warnings(plan: &Plan, target: Target) -> Vec<String> {
+    let warnings = plan.warnings(target).into_iter();
+    let warnings =
+        warnings.map(|warning| format!("{}: {} {}: {}", warning.source, warning.object, warning.path, warning.reason));
+    let missing = plan.missing.iter().filter(|missing| !plan.is_made_in(missing, target));
+    missing.map(ToString::to_string).chain(warnings).collect()
+}

@@ -1,0 +1,133 @@
+//! Kinds of objects as data: which take part in a plan, which are Kubernetes' own, which have no namespace.
+//! Main function: [`role`].
+
+use super::suggest::nearest;
+
+/// What a kind means to a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Workload,
+    Service,
+    ConfigMap,
+    Secret,
+    /// No part in a plan: a cluster is given it as it is.
+    Carried,
+}
+
+/// The kinds that take part in a plan, with the API version that is read.
+const PLANNED: &[(&str, &str, Role)] = &[
+    ("Deployment", "apps/v1", Role::Workload),
+    ("StatefulSet", "apps/v1", Role::Workload),
+    ("DaemonSet", "apps/v1", Role::Workload),
+    ("ReplicaSet", "apps/v1", Role::Workload),
+    ("ReplicationController", "v1", Role::Workload),
+    ("Job", "batch/v1", Role::Workload),
+    ("Pod", "v1", Role::Workload),
+    ("Service", "v1", Role::Service),
+    ("ConfigMap", "v1", Role::ConfigMap),
+    ("Secret", "v1", Role::Secret),
+];
+
+/// The other kinds of the API groups whose names have no dot, which are Kubernetes' own: a kind that stands nowhere here is misspelt.
+const OWN_KINDS: &[&str] = &[
+    "Binding",
+    "ControllerRevision",
+    "CronJob",
+    "Endpoints",
+    "Event",
+    "Eviction",
+    "HorizontalPodAutoscaler",
+    "Ingress",
+    "LimitRange",
+    "Namespace",
+    "NetworkPolicy",
+    "Node",
+    "PersistentVolume",
+    "PersistentVolumeClaim",
+    "PodDisruptionBudget",
+    "PodSecurityPolicy",
+    "PodTemplate",
+    "ResourceQuota",
+    "Scale",
+    "ServiceAccount",
+];
+
+/// The kinds of Kubernetes' own that belong to no namespace. Of other kinds a definition in the manifests or the cluster itself tells.
+const CLUSTER_SCOPED: &[&str] = &[
+    "APIService",
+    "CSIDriver",
+    "CSINode",
+    "CertificateSigningRequest",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "ClusterTrustBundle",
+    "CustomResourceDefinition",
+    "FlowSchema",
+    "IngressClass",
+    "MutatingAdmissionPolicy",
+    "MutatingAdmissionPolicyBinding",
+    "MutatingWebhookConfiguration",
+    "Namespace",
+    "Node",
+    "PersistentVolume",
+    "PodSecurityPolicy",
+    "PriorityClass",
+    "PriorityLevelConfiguration",
+    "RuntimeClass",
+    "StorageClass",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+    "ValidatingWebhookConfiguration",
+    "VolumeAttachment",
+    "VolumeAttributesClass",
+];
+
+/// The group of an API version; empty for the core's.
+#[must_use]
+pub fn group(api_version: &str) -> &str {
+    api_version.rsplit_once('/').map_or("", |(group, _)| group)
+}
+
+/// Whether a group is one of Kubernetes itself: those of definitions have a domain, and no other one than this.
+#[must_use]
+pub fn is_own_group(group: &str) -> bool {
+    !group.contains('.') || group.ends_with(".k8s.io")
+}
+
+/// Whether a kind of Kubernetes' own belongs to no namespace.
+pub(crate) fn is_cluster_scoped(api_version: &str, kind: &str) -> bool {
+    is_own_group(group(api_version)) && CLUSTER_SCOPED.contains(&kind)
+}
+
+/// What a kind means to a plan.
+///
+/// # Errors
+/// What is wrong with it, and the remedy, where no cluster has this kind in this API version.
+pub(crate) fn role(api_version: &str, kind: &str) -> Result<Role, (String, String)> {
+    if group(api_version).contains('.') {
+        return Ok(Role::Carried);
+    }
+    match PLANNED.iter().find(|(known, ..)| *known == kind) {
+        Some((_, version, role)) if *version == api_version => Ok(*role),
+        Some((_, version, _)) => Err((
+            format!("apiVersion `{api_version}` is not read for a {kind}"),
+            format!("write `apiVersion: {version}`"),
+        )),
+        None if OWN_KINDS.contains(&kind) => Ok(Role::Carried),
+        None => {
+            let known = || PLANNED.iter().map(|(kind, ..)| *kind).chain(OWN_KINDS.iter().copied());
+            let remedy = match nearest(kind, known()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "a kind of a definition of your own has an apiVersion with its group, such as \
+                         `apiVersion: example.org/v1`"
+                    .to_owned(),
+            };
+            Err((format!("apiVersion `{api_version}` has no kind `{kind}`"), remedy))
+        }
+    }
+}
+
+/// The API version in which a kind is read, as an example for a document that has none.
+pub(crate) fn version_of(kind: &str) -> &'static str {
+    PLANNED.iter().find(|(known, ..)| *known == kind).map_or("v1", |(_, version, _)| version)
+}

@@ -1,0 +1,161 @@
+//! Commands that write manifests: the one that the configuration names, kustomize, helm. Main function: [`output`].
+
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use crate::Error;
+
+/// How long a command may take: one that fetches over a network that is not there takes for ever.
+const LIMIT: Duration = Duration::from_secs(60);
+/// The oldest kustomize whose builds are those that this program knows: 5 changed what 4 did with components, labels and images.
+const KUSTOMIZE_MIN: (u32, u32) = (5, 0);
+
+/// What a command writes to its standard output.
+pub(super) fn output(command: &[String], directory: &Path) -> Result<String, Error> {
+    let shown = || PathBuf::from(command.join(" "));
+    let fail = |message: String, remedy: &str| Error::of_file(shown(), message, remedy);
+    let Some((program, arguments)) = command.split_first() else {
+        return Err(fail("the command is empty".into(), "write the program and its arguments"));
+    };
+    let child = Command::new(program)
+        .args(arguments)
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let child = child.map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => fail("there is no such program".into(), "install it, or correct its name"),
+        _ => fail(format!("it cannot be started: {error}"), "check its permissions"),
+    })?;
+    let ended = within(child, LIMIT).map_err(|message| fail(message, "run it by itself to see why"))?;
+    if !ended.success {
+        let last = ended.stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it says nothing").trim();
+        return Err(fail(format!("it failed: {last}"), "run it by itself to see more"));
+    }
+    Ok(ended.stdout)
+}
+
+struct Ended {
+    success: bool,
+    stdout: String,
+    stderr: String,
+}
+
+fn within(mut child: Child, limit: Duration) -> Result<Ended, String> {
+    let began = Instant::now();
+    // Read side by side, so that neither pipe fills up.
+    let read = |stream: Option<Box<dyn Read + Send>>| {
+        std::thread::spawn(move || {
+            let mut text = Vec::new();
+            // A stream that breaks has given what there was.
+            let _ = stream.map(|mut stream| stream.read_to_end(&mut text));
+            String::from_utf8_lossy(&text).into_owned()
+        })
+    };
+    let stdout = read(child.stdout.take().map(|stream| Box::new(stream) as _));
+    let stderr = read(child.stderr.take().map(|stream| Box::new(stream) as _));
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if began.elapsed() < limit => std::thread::sleep(Duration::from_millis(5)),
+            Ok(None) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(format!("it was still running after {} s", limit.as_secs()));
+            }
+            Err(error) => return Err(format!("it cannot be waited for: {error}")),
+        }
+    };
+    let text = |thread: std::thread::JoinHandle<String>| thread.join().unwrap_or_default();
+    Ok(Ended { success: status.success(), stdout: text(stdout), stderr: text(stderr) })
+}
+
+/// The command that builds a kustomization, or what to do where this machine has none that knows all keys.
+pub(super) fn kustomize(directory: &Path) -> Result<Vec<String>, String> {
+    let directory = directory.display().to_string();
+    let mut found = Vec::new();
+    let candidates: [(&[&str], &[&str]); 2] = [
+        (&["kustomize", "version"], &["kustomize", "build"]),
+        (&["kubectl", "version", "--client"], &["kubectl", "kustomize"]),
+    ];
+    for (ask, build) in candidates {
+        let ask: Vec<String> = ask.iter().map(|&part| part.to_owned()).collect();
+        let Ok(text) = output(&ask, Path::new(".")) else { continue };
+        match kustomize_version(&text) {
+            Some(version) if version >= KUSTOMIZE_MIN => {
+                return Ok(build.iter().map(|&part| part.to_owned()).chain([directory]).collect());
+            }
+            Some((major, minor)) => found.push(format!("{} has kustomize {major}.{minor}", ask[0])),
+            None => found.push(format!("{} has an older kustomize", ask[0])),
+        }
+    }
+    let found = if found.is_empty() { String::new() } else { format!(" ({} here)", found.join(", ")) };
+    Err(format!("install kustomize {} or kubectl 1.27, or newer ones, which build it{found}", KUSTOMIZE_MIN.0))
+}
+
+/// The version of kustomize in what `kustomize version` or `kubectl version` says. Old versions of kubectl do not tell theirs.
+fn kustomize_version(text: &str) -> Option<(u32, u32)> {
+    let line = match text.lines().find_map(|line| line.strip_prefix("Kustomize Version:")) {
+        Some(line) => line,
+        None if text.contains("Client Version") => return None,
+        None => text,
+    };
+    let mut starts = line.match_indices('v').map(|(at, _)| &line[at + 1..]);
+    let version = starts.find(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))?;
+    let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+/// The command that renders a chart.
+pub(super) fn helm(directory: &Path) -> Result<Vec<String>, Error> {
+    let command = ["helm", "version", "--short"].map(str::to_owned);
+    if output(&command, Path::new(".")).is_err() {
+        let message = "a chart is rendered by helm, which is not installed";
+        let remedy = "install helm 3 or newer, or set `render` to a command that writes the manifests";
+        return Err(Error::of_file(directory.join(super::CHART), message, remedy));
+    }
+    Ok(vec!["helm".to_owned(), "template".to_owned(), "e2e".to_owned(), directory.display().to_string()])
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::kustomize_5("v5.4.3\n", Some((5, 4)))]
+    #[case::kustomize_4("{Version:kustomize/v4.5.7 GitCommit:56d82a8378dfc8dc3b3b1085e5a6e67b82966bd7}", Some((4, 5)))]
+    #[case::kustomize_3("{Version:kustomize/v3.8.1 GitCommit:x BuildDate:2020-07-16T00:58:46Z}", Some((3, 8)))]
+    #[case::kubectl("Client Version: v1.32.4\nKustomize Version: v5.5.0\n", Some((5, 5)))]
+    #[case::old_kubectl("Client Version: version.Info{Major:\"1\", Minor:\"20\", GitVersion:\"v1.20.2\"}\n", None)]
+    #[case::neither("(devel)\n", None)]
+    fn versions(#[case] text: &str, #[case] expected: Option<(u32, u32)>) {
+        assert_eq!(kustomize_version(text), expected);
+    }
+
+    #[test]
+    fn a_command_that_fails_says_why() {
+        let command = |script: &str| vec!["sh".to_owned(), "-c".to_owned(), script.to_owned()];
+        assert_eq!(output(&command("echo hello"), Path::new(".")).unwrap(), "hello\n");
+        let error = output(&command("echo one >&2; echo two >&2; exit 3"), Path::new(".")).unwrap_err();
+        assert!(error.to_string().ends_with("exit 3: it failed: two; run it by itself to see more"), "{error}");
+        let error = output(&["no-such-program-anywhere".to_owned()], Path::new(".")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "no-such-program-anywhere: there is no such program; install it, or correct its name"
+        );
+    }
+
+    #[test]
+    fn a_command_that_does_not_end_is_ended() {
+        let child = Command::new("sleep").arg("60").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let ended = within(child, Duration::from_millis(20)).map(|ended| ended.success);
+        assert_eq!(ended.unwrap_err(), "it was still running after 0 s");
+    }
+}

@@ -1,0 +1,352 @@
+//! Kustomizations, built as `kustomize build` does: object for object the same, or not at all. What a kustomization does beyond the
+//! keys that are known here is told, so that the tool itself can build it. Main function: [`build`].
+
+mod file;
+mod generate;
+mod json_patch;
+mod labels;
+mod names;
+mod patch;
+mod transform;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use self::file::Kustomization;
+use crate::{Document, Error, ErrorKind, Faults, Manifest, Objects};
+
+/// The names under which kustomize looks for its file.
+const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+/// The annotation of objects that are for tools on somebody's machine, which a build leaves out.
+const LOCAL_CONFIG: &str = "config.kubernetes.io/local-config";
+/// What the annotations start with by which kustomize talks to itself.
+const INTERNAL: [&str; 2] = ["internal.config.kubernetes.io/", "kustomize.config.k8s.io/"];
+
+/// The kustomization of a directory.
+pub(super) fn kustomization_of(dir: &Path) -> Option<PathBuf> {
+    NAMES.iter().map(|name| dir.join(name)).find(|path| path.is_file())
+}
+
+/// A path as people name it: from the root, or from where the program was called, where it lies below that.
+pub(super) fn shown(path: &Path, root: &Path) -> PathBuf {
+    let here = std::env::current_dir().unwrap_or_default();
+    let below = |start: &Path| path.strip_prefix(start).ok().filter(|rest| !rest.as_os_str().is_empty());
+    below(root).or_else(|| below(&here)).unwrap_or(path).to_owned()
+}
+
+/// An object on its way through a build.
+#[derive(Clone)]
+pub(super) struct Resource {
+    pub(super) object: Document,
+    /// What it was called before, by name and namespace.
+    before: Vec<(String, String)>,
+    /// Whether its name gets a hash of what it holds in the end.
+    needs_hash: bool,
+    /// Whether an overlay has changed or made it.
+    overlaid: bool,
+}
+
+impl Resource {
+    pub(super) fn new(object: Document) -> Self {
+        Self { object, before: Vec::new(), needs_hash: false, overlaid: false }
+    }
+
+    pub(super) fn is_overlaid(&self) -> bool {
+        self.overlaid
+    }
+
+    fn id(&self) -> (String, String) {
+        (self.object.name.clone(), namespace(&self.object).to_owned())
+    }
+
+    /// Every name and namespace that it has or had.
+    fn ids(&self) -> impl Iterator<Item = (String, String)> {
+        self.before.iter().cloned().chain([self.id()])
+    }
+}
+
+/// The namespace that an object is in: `default` where it says nothing.
+fn namespace(object: &Document) -> &str {
+    match object.namespace() {
+        "" if !object.is_cluster_scoped() => "default",
+        namespace => namespace,
+    }
+}
+
+/// What an overlay stands on.
+pub(super) struct Base {
+    /// The paths that stand for it.
+    pub(super) dirs: Vec<PathBuf>,
+    pub(super) resources: Vec<Resource>,
+    /// Whether an overlay has changed it already, so that its paths say less than it is.
+    pub(super) is_changed: bool,
+}
+
+/// What became of a kustomization.
+pub(super) struct Build {
+    pub(super) resources: Vec<Resource>,
+    pub(super) faults: Faults,
+    /// What only kustomize itself can do, if there is anything; the resources are not what it would make of them then.
+    pub(super) beyond: Vec<Error>,
+}
+
+/// Builds the kustomization of a directory, on a base where it is an overlay.
+pub(super) fn build(dir: &Path, root: &Path, base: Option<Base>) -> Build {
+    let mut builder =
+        Builder { root, faults: Faults::default(), beyond: Vec::new(), parents: Vec::new(), base: Taken::of(base) };
+    let mut resources = match builder.base.take_unnamed(dir) {
+        Some(base) => builder.accumulate(dir, base),
+        None => builder.accumulate(dir, Vec::new()),
+    };
+    if let Some(error) = builder.base.not_taken(dir, root) {
+        builder.faults.push(error);
+    }
+    if let Some(message) = names::ambiguous(&resources) {
+        builder.beyond.push(Error::of_file(shown(dir, root), message, String::new()));
+    }
+    if builder.base.is_overlay {
+        resources.iter_mut().for_each(|resource| resource.overlaid = true);
+    }
+    Build { resources, faults: builder.faults, beyond: builder.beyond }
+}
+
+/// The objects of resources in the end: with the hashes in names, references to these, and without those for tools.
+pub(super) fn finished(mut resources: Vec<Resource>) -> Vec<Document> {
+    for resource in resources.iter_mut().filter(|resource| resource.needs_hash) {
+        let name = format!("{}-{}", resource.object.name, generate::hash(&resource.object));
+        names::rename(resource, name);
+    }
+    names::follow(&mut resources);
+    let is_local = |resource: &Resource| annotation(&resource.object, LOCAL_CONFIG) == Some("true");
+    resources.into_iter().filter(|resource| !is_local(resource)).map(|resource| resource.object).collect()
+}
+
+fn annotation<'a>(object: &'a Document, name: &str) -> Option<&'a str> {
+    object.node.find(&["metadata", "annotations", name])?.text()
+}
+
+struct Builder<'a> {
+    root: &'a Path,
+    faults: Faults,
+    beyond: Vec<Error>,
+    /// The directories that are being built, from the outermost one.
+    parents: Vec<PathBuf>,
+    base: Taken,
+}
+
+impl Builder<'_> {
+    /// Builds a directory. A component changes the resources that are there; anything else makes its own, which come after them.
+    fn accumulate(&mut self, dir: &Path, mut resources: Vec<Resource>) -> Vec<Resource> {
+        let Some(path) = kustomization_of(dir) else {
+            let remedy = "kustomize wants one there: write one that lists its files under `resources`";
+            self.faults.push(Error::of_file(self.shown(dir), "the directory has no kustomization.yaml", remedy));
+            return resources;
+        };
+        let real = fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
+        if self.parents.contains(&real) {
+            let remedy = "remove it from the `resources` of one of the two";
+            self.faults.push(Error::of_file(self.shown(&path), "the directory stands on itself", remedy));
+            return resources;
+        }
+        let Some(kustomization) = self.read(&path) else { return resources };
+        self.parents.push(real);
+        let file = &kustomization.file;
+        for name in file.resources.iter().chain(&file.bases).flatten() {
+            let more = self.resource(&kustomization, dir, name);
+            self.append(&mut resources, more);
+        }
+        self.generate(&kustomization, dir, &mut resources);
+        for name in file.components.iter().flatten() {
+            if let Some(component) = self.resolve(&kustomization, dir, "components", name) {
+                resources = self.accumulate(&component, resources);
+            }
+        }
+        self.transform(&kustomization, dir, &mut resources);
+        self.parents.pop();
+        resources
+    }
+
+    fn read(&mut self, path: &Path) -> Option<Kustomization> {
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) => {
+                let remedy = "check its permissions and that it is UTF-8 text";
+                self.faults.push(Error::of_file(self.shown(path), format!("cannot be read: {error}"), remedy));
+                return None;
+            }
+        };
+        Kustomization::parse(&self.shown(path), &text, &self.faults, &mut self.beyond)
+    }
+
+    /// What an entry of `resources` stands for.
+    fn resource(&mut self, kustomization: &Kustomization, dir: &Path, name: &str) -> Vec<Resource> {
+        let Some(path) = self.resolve(kustomization, dir, "resources", name) else { return Vec::new() };
+        if let Some(base) = self.base.take(&path) {
+            return base;
+        }
+        if path.is_dir() {
+            return self.accumulate(&path, Vec::new());
+        }
+        if !self.is_below(kustomization, "resources", dir, name, &path) {
+            return Vec::new();
+        }
+        let Some(text) = self.text(kustomization, "resources", &path) else { return Vec::new() };
+        let Objects { objects, faults, .. } = Objects::read_as_kustomize(&Manifest { file: self.shown(&path), text });
+        self.faults.append(faults);
+        for object in &objects {
+            let annotations = object.node.find(&["metadata", "annotations"]).map_or(&[][..], |node| node.entries());
+            let internal = annotations.iter().find(|entry| INTERNAL.iter().any(|start| entry.key.starts_with(start)));
+            if let Some(entry) = internal {
+                let message = format!("the annotation `{}` is for kustomize itself", entry.key);
+                self.beyond.push(Error::new(ErrorKind::Unsupported, message, String::new()).at(&entry.place));
+            }
+        }
+        objects.into_iter().map(Resource::new).collect()
+    }
+
+    /// A path of a kustomization that is there.
+    fn resolve(&mut self, kustomization: &Kustomization, dir: &Path, key: &str, name: &str) -> Option<PathBuf> {
+        let is_remote = name.contains("://")
+            || name.contains("?ref=")
+            || name.starts_with("github.com/")
+            || name.starts_with("git@");
+        if is_remote {
+            let message = format!("`{name}` is not on this machine");
+            self.beyond.push(kustomization.error(key, Some(name), ErrorKind::Unsupported, message, String::new()));
+            return None;
+        }
+        let path = normalised(&dir.join(name));
+        if path.exists() {
+            return Some(path);
+        }
+        let (message, remedy) =
+            (format!("`{name}` does not exist"), "correct the path, which starts at this directory");
+        self.faults.push(kustomization.error(key, Some(name), ErrorKind::File, message, remedy));
+        None
+    }
+
+    /// A file of a kustomization that is there.
+    fn file(&mut self, kustomization: &Kustomization, key: &str, dir: &Path, name: &str) -> Option<PathBuf> {
+        let path = self.resolve(kustomization, dir, key, name)?;
+        self.is_below(kustomization, key, dir, name, &path).then_some(path)
+    }
+
+    /// Kustomize reads no file above its kustomization.
+    fn is_below(&self, kustomization: &Kustomization, key: &str, dir: &Path, name: &str, path: &Path) -> bool {
+        let is_below = match (fs::canonicalize(path), fs::canonicalize(dir)) {
+            (Ok(path), Ok(dir)) => path.starts_with(dir),
+            _ => true,
+        };
+        if !is_below {
+            let message = format!("`{name}` is not below the directory of the kustomization");
+            let remedy = "kustomize refuses it: move the file, or set `render` to a command with `--load-restrictor LoadRestrictionsNone`";
+            self.faults.push(kustomization.error(key, Some(name), ErrorKind::Value, message, remedy));
+        }
+        is_below
+    }
+
+    fn text(&self, kustomization: &Kustomization, key: &str, path: &Path) -> Option<String> {
+        let failed = |error| {
+            let message = format!("{} cannot be read: {error}", self.shown(path).display());
+            let remedy = "check its permissions and that it is UTF-8 text";
+            kustomization.error(key, None, ErrorKind::File, message, remedy)
+        };
+        self.faults.keep(fs::read_to_string(path).map_err(failed))
+    }
+
+    /// Adds resources, of which each may be there once only.
+    fn append(&self, resources: &mut Vec<Resource>, more: Vec<Resource>) {
+        for resource in more {
+            if let Some(first) = resources.iter().find(|other| other.object.is_same(&resource.object)) {
+                let message = format!("{} is declared already in {}", first.object.label(), first.object.source);
+                let error = Error::new(
+                    ErrorKind::Duplicate,
+                    message,
+                    "kustomize refuses a second one: change it by a patch, or remove it",
+                );
+                let place = &resource.object.node.place;
+                self.faults.push(error.at(place).in_object(&resource.object.label()));
+                continue;
+            }
+            resources.push(resource);
+        }
+    }
+
+    fn shown(&self, path: &Path) -> PathBuf {
+        shown(path, self.root)
+    }
+}
+
+/// A path without `..` where that can be told from the path alone, as people read it.
+fn normalised(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for part in path.components() {
+        match part {
+            std::path::Component::ParentDir if normal.file_name().is_some() => drop(normal.pop()),
+            std::path::Component::CurDir => {}
+            part => normal.push(part),
+        }
+    }
+    // A link on the way leads somewhere else.
+    if normal.exists() { normal } else { path.to_owned() }
+}
+
+/// The base of an overlay, until it is taken.
+struct Taken {
+    is_overlay: bool,
+    dirs: Vec<PathBuf>,
+    resources: Option<Vec<Resource>>,
+}
+
+impl Taken {
+    fn of(base: Option<Base>) -> Self {
+        match base {
+            Some(Base { dirs, resources, .. }) => Self { is_overlay: true, dirs, resources: Some(resources) },
+            None => Self { is_overlay: false, dirs: Vec::new(), resources: None },
+        }
+    }
+
+    /// The base, where the path stands for it: once, and nothing more after that.
+    fn take(&mut self, path: &Path) -> Option<Vec<Resource>> {
+        let real = fs::canonicalize(path).ok()?;
+        (self.is_overlay && self.dirs.contains(&real)).then(|| self.resources.take().unwrap_or_default())
+    }
+
+    /// The base of an overlay that stands on no directory: it changes whatever the manifests are, as a component does.
+    fn take_unnamed(&mut self, dir: &Path) -> Option<Vec<Resource>> {
+        if !self.is_overlay || !directories(dir).is_empty() {
+            return None;
+        }
+        self.resources.take()
+    }
+
+    /// The error of an overlay that stands on something else.
+    fn not_taken(&self, dir: &Path, root: &Path) -> Option<Error> {
+        self.resources.as_ref()?;
+        let file = kustomization_of(dir)?;
+        let dirs: Vec<String> = self.dirs.iter().map(|dir| shown(dir, root).display().to_string()).collect();
+        let message = format!(
+            "the overlay stands on {}, and not on the manifests{}",
+            directories(dir).join(", "),
+            match dirs.is_empty() {
+                true => String::new(),
+                false => format!(" of {}", dirs.join(", ")),
+            }
+        );
+        let remedy = "name it as the manifests in place of an overlay, or let it stand on them";
+        Some(Error::of_file(shown(&file, root), message, remedy))
+    }
+}
+
+/// The directories and remote places under a kustomization's `resources`, as they are written.
+fn directories(dir: &Path) -> Vec<String> {
+    let Some(path) = kustomization_of(dir) else { return Vec::new() };
+    let text = fs::read_to_string(&path).unwrap_or_default();
+    let Some(kustomization) = Kustomization::parse(&path, &text, &Faults::default(), &mut Vec::new()) else {
+        return Vec::new();
+    };
+    let names = kustomization.file.resources.into_iter().chain(kustomization.file.bases).flatten();
+    names.filter(|name| dir.join(name).is_dir() || name.contains("://")).collect()
+}

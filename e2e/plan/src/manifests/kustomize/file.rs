@@ -1,0 +1,189 @@
+//! A kustomization as it is written. Main type: [`Kustomization`].
+
+use std::{collections::BTreeMap, path::Path};
+
+use serde::Deserialize;
+
+use crate::{
+    Error, ErrorKind, Faults,
+    node::{FieldPath, Node},
+    typed::from_node,
+    yaml::{Dialect, Documents, documents},
+};
+
+/// The keys that only kustomize itself can build.
+const BEYOND: [&str; 13] = [
+    "buildMetadata",
+    "configurations",
+    "crds",
+    "generators",
+    "helmChartInflationGenerator",
+    "helmCharts",
+    "helmGlobals",
+    "imageTags",
+    "openapi",
+    "replacements",
+    "sortOptions",
+    "transformers",
+    "validators",
+];
+/// One more, which the tool is about to forget.
+const VARS: &str = "vars";
+
+/// A kustomization, with the places of its parts.
+pub(super) struct Kustomization {
+    pub(super) file: File,
+    pub(super) node: Node,
+}
+
+/// The keys that are built here.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct File {
+    pub(super) api_version: Option<String>,
+    pub(super) kind: Option<String>,
+    /// A kustomization may have a name, which says nothing of what it makes.
+    pub(super) metadata: Option<BTreeMap<String, serde_json::Value>>,
+    pub(super) resources: Option<Vec<String>>,
+    pub(super) bases: Option<Vec<String>>,
+    pub(super) components: Option<Vec<String>>,
+    pub(super) namespace: Option<String>,
+    pub(super) name_prefix: Option<String>,
+    pub(super) name_suffix: Option<String>,
+    pub(super) common_labels: Option<BTreeMap<String, String>>,
+    pub(super) common_annotations: Option<BTreeMap<String, String>>,
+    pub(super) labels: Option<Vec<Labels>>,
+    pub(super) images: Option<Vec<Image>>,
+    pub(super) replicas: Option<Vec<Replicas>>,
+    pub(super) patches: Option<Vec<Patch>>,
+    pub(super) patches_strategic_merge: Option<Vec<String>>,
+    pub(super) patches_json6902: Option<Vec<Patch>>,
+    pub(super) config_map_generator: Option<Vec<Generator>>,
+    pub(super) secret_generator: Option<Vec<Generator>>,
+    pub(super) generator_options: Option<GeneratorOptions>,
+}
+
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct Labels {
+    pub(super) pairs: BTreeMap<String, String>,
+    pub(super) include_selectors: bool,
+    pub(super) include_templates: bool,
+    pub(super) fields: Option<Vec<serde_json::Value>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct Image {
+    pub(super) name: String,
+    pub(super) new_name: Option<String>,
+    pub(super) new_tag: Option<String>,
+    pub(super) tag_suffix: Option<String>,
+    pub(super) digest: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Replicas {
+    pub(super) name: String,
+    pub(super) count: i64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Patch {
+    pub(super) path: Option<String>,
+    pub(super) patch: Option<String>,
+    pub(super) target: Option<Target>,
+    pub(super) options: Option<BTreeMap<String, bool>>,
+}
+
+/// What a patch is for; each is a regular expression, but for the selectors.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct Target {
+    pub(super) group: Option<String>,
+    pub(super) version: Option<String>,
+    pub(super) kind: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) namespace: Option<String>,
+    pub(super) label_selector: Option<String>,
+    pub(super) annotation_selector: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct Generator {
+    pub(super) name: String,
+    pub(super) namespace: Option<String>,
+    pub(super) behavior: Option<String>,
+    #[serde(rename = "type")]
+    pub(super) kind: Option<String>,
+    pub(super) literals: Option<Vec<String>>,
+    pub(super) files: Option<Vec<String>>,
+    pub(super) envs: Option<Vec<String>>,
+    pub(super) env: Option<String>,
+    pub(super) options: Option<GeneratorOptions>,
+}
+
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct GeneratorOptions {
+    pub(super) labels: Option<BTreeMap<String, String>>,
+    pub(super) annotations: Option<BTreeMap<String, String>>,
+    pub(super) disable_name_suffix_hash: Option<bool>,
+    pub(super) immutable: Option<bool>,
+}
+
+impl Kustomization {
+    /// Reads one. Keys that only kustomize can build go to `beyond`; nothing comes of text that is no kustomization.
+    pub(super) fn parse(path: &Path, text: &str, faults: &Faults, beyond: &mut Vec<Error>) -> Option<Self> {
+        let Documents { nodes, errors, .. } = documents(path, text, Dialect::Kubectl);
+        if !errors.is_empty() {
+            faults.extend(errors);
+            return None;
+        }
+        let Some(mut node) = nodes.into_iter().next() else {
+            faults.push(Error::of_file(path, "the kustomization is empty", "list the manifests under `resources`"));
+            return None;
+        };
+        let keys: Vec<String> = node.entries().iter().map(|entry| entry.key.clone()).collect();
+        for key in keys.iter().filter(|key| BEYOND.contains(&key.as_str()) || *key == VARS) {
+            let path = FieldPath::default().key(key);
+            let message = format!("`{key}` is built by kustomize alone");
+            beyond.push(Error::new(ErrorKind::Unsupported, message, String::new()).at(node.place_of(&path)));
+            node.remove(&path);
+        }
+        let (file, errors) = from_node::<File>(&node);
+        faults.extend(errors);
+        let kustomization = Self { file: file?, node };
+        kustomization.check_kind(faults);
+        Some(kustomization)
+    }
+
+    fn check_kind(&self, faults: &Faults) {
+        let File { api_version, kind, .. } = &self.file;
+        let is_own = |version: &str| version.starts_with("kustomize.config.k8s.io/");
+        if !api_version.as_deref().is_none_or(is_own)
+            || !kind.as_deref().is_none_or(|kind| matches!(kind, "Kustomization" | "Component"))
+        {
+            let remedy = "write `kind: Kustomization` and `apiVersion: kustomize.config.k8s.io/v1beta1`, or neither";
+            faults.push(Error::new(ErrorKind::Object, "this is no Kustomization", remedy).at(&self.node.place));
+        }
+    }
+
+    /// An error of a key, at the element with this text where there is one.
+    pub(super) fn error(
+        &self,
+        key: &str,
+        text: Option<&str>,
+        kind: ErrorKind,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Error {
+        let list = self.node.get(key);
+        let element = list.into_iter().flat_map(Node::items).find(|item| text.is_some() && item.text() == text);
+        let place = element.map_or_else(|| self.node.place_of(&FieldPath::default().key(key)), |item| &item.place);
+        Error::new(kind, message, remedy).at(place)
+    }
+}

@@ -1,0 +1,274 @@
+//! Patches of a kustomization: strategic merge and JSON 6902, for the object that they name or for all that a target selects.
+
+use std::path::Path;
+
+use regex::Regex;
+
+use super::{
+    Builder, Resource,
+    file::{Kustomization, Patch, Target},
+    json_patch,
+};
+use crate::{
+    Document, Error, ErrorKind, document, kinds,
+    merge::merge_object,
+    nearest,
+    node::{FieldPath, Node, Tree},
+    yaml::{Dialect, Documents, documents},
+};
+
+impl Builder<'_> {
+    /// Applies `patchesStrategicMerge` and then `patches`.
+    pub(super) fn patches(&mut self, kustomization: &Kustomization, dir: &Path, resources: &mut Vec<Resource>) {
+        for (index, text) in kustomization.file.patches_strategic_merge.iter().flatten().enumerate() {
+            // A file's name, or the patch itself.
+            let patch = match text.contains('\n') {
+                true => Patch { patch: Some(text.clone()), ..Patch::default() },
+                false => Patch { path: Some(text.clone()), ..Patch::default() },
+            };
+            self.patch(kustomization, "patchesStrategicMerge", index, dir, &patch, resources);
+        }
+        for (index, patch) in kustomization.file.patches.iter().flatten().enumerate() {
+            self.patch(kustomization, "patches", index, dir, patch, resources);
+        }
+    }
+
+    /// Applies `patchesJson6902`, which comes after the other changes.
+    pub(super) fn json_patches(&mut self, kustomization: &Kustomization, dir: &Path, resources: &mut Vec<Resource>) {
+        for (index, patch) in kustomization.file.patches_json6902.iter().flatten().enumerate() {
+            self.patch(kustomization, "patchesJson6902", index, dir, patch, resources);
+        }
+    }
+
+    fn patch(
+        &mut self,
+        kustomization: &Kustomization,
+        key: &str,
+        index: usize,
+        dir: &Path,
+        patch: &Patch,
+        resources: &mut Vec<Resource>,
+    ) {
+        let place = || kustomization.node.place_of(&FieldPath::default().key(key).item(index, None)).clone();
+        let fail = |kind, message: &str, remedy: &str| Error::new(kind, message, remedy).at(&place());
+        if patch.options.iter().flatten().any(|(_, is_set)| *is_set) {
+            let message = "a patch that may change names and kinds is built by kustomize alone";
+            self.beyond.push(fail(ErrorKind::Unsupported, message, ""));
+            return;
+        }
+        let (file, text) = match (&patch.path, &patch.patch) {
+            (Some(path), None) => {
+                let Some(path) = self.file(kustomization, key, dir, path) else { return };
+                let Some(text) = self.text(kustomization, key, &path) else { return };
+                (self.shown(&path), text)
+            }
+            (None, Some(text)) => {
+                let file = format!("{} (patch {})", kustomization.node.place.file.display(), index + 1);
+                (file.into(), text.clone())
+            }
+            _ => {
+                let message = "a patch has not exactly one of `path` and `patch`";
+                self.faults.push(fail(ErrorKind::Value, message, "write `- path: <file>`"));
+                return;
+            }
+        };
+        let Documents { nodes, errors, .. } = documents(&file, &text, Dialect::Kustomize);
+        self.faults.extend(errors);
+        let selector = match patch.target.as_ref().map(Selector::of).transpose() {
+            Ok(selector) => selector,
+            Err(message) => {
+                self.beyond.push(fail(ErrorKind::Unsupported, &message, ""));
+                return;
+            }
+        };
+        for change in nodes {
+            let applied = match (&change.tree, &selector) {
+                (Tree::List(operations), Some(selector)) => with_json(operations, selector, resources),
+                (Tree::List(_), None) => Err(Error::new(
+                    ErrorKind::Overlay,
+                    "a JSON patch does not say itself what it is for",
+                    "write a `target` beside it in the kustomization",
+                )
+                .at(&change.place)),
+                (_, Some(selector)) => to_selected(&change, selector, resources),
+                (_, None) => to_named(change, resources),
+            };
+            match applied {
+                Err(error) if error.kind == ErrorKind::Unsupported => self.beyond.push(error),
+                applied => drop(self.faults.keep(applied)),
+            }
+        }
+    }
+}
+
+fn with_json(operations: &[Node], selector: &Selector, resources: &mut [Resource]) -> Result<(), Error> {
+    for resource in resources.iter_mut().filter(|resource| selector.selects(resource)) {
+        let label = resource.object.label();
+        json_patch::apply(&mut resource.object.node, operations).map_err(|error| error.in_object(&label))?;
+    }
+    Ok(())
+}
+
+fn to_selected(change: &Node, selector: &Selector, resources: &mut Vec<Resource>) -> Result<(), Error> {
+    // The target says what is meant, whatever the patch is called.
+    let mut change = change.clone();
+    for keys in [&["apiVersion"][..], &["kind"], &["metadata", "name"], &["metadata", "namespace"]] {
+        change.remove(&keys.iter().fold(FieldPath::default(), |path, key| path.key(key)));
+    }
+    let mut kept = Vec::new();
+    for mut resource in resources.drain(..) {
+        if !selector.selects(&resource) || merged(&mut resource, &change)? {
+            kept.push(resource);
+        }
+    }
+    *resources = kept;
+    Ok(())
+}
+
+fn to_named(change: Node, resources: &mut Vec<Resource>) -> Result<(), Error> {
+    let mut change = document(change)?;
+    let namespace = super::namespace(&change).to_owned();
+    let is_kind = |resource: &Resource| {
+        resource.object.kind == change.kind && resource.object.api_version() == change.api_version()
+    };
+    let is_meant = |resource: &&Resource| {
+        is_kind(resource) && resource.ids().any(|(name, place)| name == change.name && place == namespace)
+    };
+    let found = resources.iter().filter(is_meant).count();
+    let (1, Some(index)) = (found, resources.iter().position(|resource| is_meant(&resource))) else {
+        return Err(unmatched(&change, found, resources));
+    };
+    for key in ["name", "namespace"] {
+        change.node.remove(&FieldPath::default().key("metadata").key(key));
+    }
+    let label = change.label();
+    if !merged(&mut resources[index], &change.node).map_err(|error| error.in_object(&label))? {
+        resources.remove(index);
+    }
+    Ok(())
+}
+
+/// Merges a patch into a resource; whether that is still there then.
+fn merged(resource: &mut Resource, change: &Node) -> Result<bool, Error> {
+    let is_own = resource.object.is_own();
+    let Document { kind, node, .. } = &mut resource.object;
+    merge_object(kind, is_own, node, change)
+}
+
+fn unmatched(change: &Document, found: usize, resources: &[Resource]) -> Error {
+    let cursor_path = FieldPath::default().key("metadata").key("name");
+    let names = || resources.iter().filter(|one| one.object.kind == change.kind).map(|one| one.object.name.as_str());
+    let other = resources.iter().find(|resource| resource.object.name == change.name);
+    let (message, remedy) = match (found, nearest(&change.name, names()), other) {
+        (1.., ..) => {
+            ("the patch matches several objects".to_owned(), "name the namespace of the one that is meant".to_owned())
+        }
+        (_, Some(name), _) if name != change.name => {
+            ("the patch matches no object".to_owned(), format!("did you mean `{name}`?"))
+        }
+        (_, _, Some(resource)) => {
+            let (version, place) = (resource.object.api_version(), resource.object.namespace());
+            let place = if place.is_empty() { String::new() } else { format!(", namespace {place}") };
+            (
+                "the patch matches no object".to_owned(),
+                format!("there is {} of apiVersion {version}{place}", resource.object.label()),
+            )
+        }
+        _ => {
+            let all: Vec<&str> = names().collect();
+            let all = if all.is_empty() { "none".to_owned() } else { all.join(", ") };
+            ("the patch matches no object".to_owned(), format!("names of kind {} in the manifests: {all}", change.kind))
+        }
+    };
+    Error::new(ErrorKind::Overlay, message, remedy)
+        .at(change.node.place_of(&cursor_path))
+        .in_field(&cursor_path)
+        .in_object(&change.label())
+}
+
+/// What a patch is for.
+struct Selector {
+    group: Regex,
+    version: Regex,
+    kind: Regex,
+    name: Regex,
+    namespace: Regex,
+    labels: Vec<Requirement>,
+    annotations: Vec<Requirement>,
+}
+
+/// A label or annotation that is wanted: with a value, with any, or with another one than this.
+enum Requirement {
+    Is(String, String),
+    IsNot(String, String),
+    Exists(String),
+}
+
+impl Selector {
+    /// Reads one, or says what of it only kustomize knows.
+    fn of(target: &Target) -> Result<Self, String> {
+        let pattern = |text: &Option<String>| {
+            let text = text.as_deref().unwrap_or_default();
+            let pattern = if text.is_empty() { ".*".to_owned() } else { format!("^(?:{text})$") };
+            Regex::new(&pattern).map_err(|_| format!("the target `{text}` is a pattern that kustomize alone may know"))
+        };
+        Ok(Self {
+            group: pattern(&target.group)?,
+            version: pattern(&target.version)?,
+            kind: pattern(&target.kind)?,
+            name: pattern(&target.name)?,
+            namespace: pattern(&target.namespace)?,
+            labels: requirements(target.label_selector.as_deref())?,
+            annotations: requirements(target.annotation_selector.as_deref())?,
+        })
+    }
+
+    fn selects(&self, resource: &Resource) -> bool {
+        let object = &resource.object;
+        let version = object.api_version().rsplit('/').next().unwrap_or_default();
+        // The first name and the last one count, and none between.
+        let ends = || resource.before.first().cloned().into_iter().chain([resource.id()]);
+        self.group.is_match(kinds::group(object.api_version()))
+            && self.version.is_match(version)
+            && self.kind.is_match(&object.kind)
+            && ends().any(|(name, _)| self.name.is_match(&name))
+            && ends().any(|(_, namespace)| self.namespace.is_match(&namespace))
+            && self.labels.iter().all(|wanted| wanted.holds(object, "labels"))
+            && self.annotations.iter().all(|wanted| wanted.holds(object, "annotations"))
+    }
+}
+
+impl Requirement {
+    fn holds(&self, object: &Document, map: &str) -> bool {
+        let value = |key: &str| object.node.find(&["metadata", map, key]).and_then(Node::text);
+        match self {
+            Self::Is(key, wanted) => value(key) == Some(wanted),
+            Self::IsNot(key, other) => value(key) != Some(other),
+            Self::Exists(key) => value(key).is_some(),
+        }
+    }
+}
+
+fn requirements(selector: Option<&str>) -> Result<Vec<Requirement>, String> {
+    let parts = selector.unwrap_or_default().split(',').map(str::trim).filter(|part| !part.is_empty());
+    let read = |part: &str| {
+        let is_name =
+            |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/'));
+        let (key, value, requirement): (_, _, fn(String, String) -> Requirement) = match part.split_once("!=") {
+            Some((key, value)) => (key, Some(value), Requirement::IsNot),
+            None => match part.split_once('=') {
+                Some((key, value)) => (key, Some(value.trim_start_matches('=')), Requirement::Is),
+                None => (part, None, Requirement::Is),
+            },
+        };
+        let (key, value) = (key.trim(), value.map(str::trim));
+        if !is_name(key) || !value.is_none_or(is_name) {
+            return Err(format!("the selector `{part}` is one that only kustomize knows"));
+        }
+        Ok(match value {
+            Some(value) => requirement(key.to_owned(), value.to_owned()),
+            None => Requirement::Exists(key.to_owned()),
+        })
+    };
+    parts.map(read).collect()
+}

@@ -1,0 +1,190 @@
+//! What a kustomization does to all of its resources, in the order in which kustomize does it.
+
+use std::path::Path;
+
+use regex::Regex;
+
+use super::{
+    Builder, Resource,
+    file::{Image, Kustomization, Replicas},
+    labels, names,
+};
+use crate::{
+    ErrorKind,
+    node::{Node, Tree},
+};
+
+/// The kinds whose objects have a number of replicas that `replicas` sets.
+const REPLICATED: [&str; 4] = ["Deployment", "ReplicationController", "ReplicaSet", "StatefulSet"];
+/// The kinds in which kustomize puts a namespace into more places than `metadata.namespace`.
+const NAMESPACE_BEYOND: [&str; 7] = [
+    "APIService",
+    "ClusterRoleBinding",
+    "CustomResourceDefinition",
+    "MutatingWebhookConfiguration",
+    "RoleBinding",
+    "ValidatingAdmissionPolicyBinding",
+    "ValidatingWebhookConfiguration",
+];
+
+impl Builder<'_> {
+    /// Applies everything that changes resources.
+    pub(super) fn transform(&mut self, kustomization: &Kustomization, dir: &Path, resources: &mut Vec<Resource>) {
+        self.patches(kustomization, dir, resources);
+        self.namespace(kustomization, resources);
+        self.affixes(kustomization, resources);
+        self.labels(kustomization, resources);
+        for resource in resources.iter_mut() {
+            if let Some(annotations) = &kustomization.file.common_annotations {
+                labels::annotate(&mut resource.object, annotations);
+            }
+        }
+        self.json_patches(kustomization, dir, resources);
+        for replicas in kustomization.file.replicas.iter().flatten() {
+            self.replicas(kustomization, replicas, resources);
+        }
+        for image in kustomization.file.images.iter().flatten() {
+            self.image(kustomization, image, resources);
+        }
+    }
+
+    fn beyond(&mut self, kustomization: &Kustomization, key: &str, message: String) {
+        self.beyond.push(kustomization.error(key, None, ErrorKind::Unsupported, message, String::new()));
+    }
+
+    fn namespace(&mut self, kustomization: &Kustomization, resources: &mut [Resource]) {
+        let Some(namespace) = kustomization.file.namespace.as_deref().filter(|namespace| !namespace.is_empty()) else {
+            return;
+        };
+        for resource in resources {
+            let kind = resource.object.kind.as_str();
+            if NAMESPACE_BEYOND.contains(&kind) {
+                let message = format!("`namespace` changes {} in more than one place", resource.object.label());
+                self.beyond(kustomization, "namespace", message);
+            } else if kind == "Namespace" {
+                names::rename(resource, namespace.to_owned());
+            } else if !resource.object.is_cluster_scoped() {
+                names::renamespace(resource, namespace);
+            }
+        }
+    }
+
+    fn affixes(&mut self, kustomization: &Kustomization, resources: &mut [Resource]) {
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let (prefix, suffix) = (given(&kustomization.file.name_prefix), given(&kustomization.file.name_suffix));
+        let key = if prefix.is_some() { "namePrefix" } else { "nameSuffix" };
+        if prefix.is_none() && suffix.is_none() {
+            return;
+        }
+        for resource in resources {
+            if matches!(resource.object.kind.as_str(), "CustomResourceDefinition" | "APIService" | "Namespace") {
+                continue;
+            }
+            if !names::is_followed(&resource.object) {
+                let message =
+                    format!("`{key}` changes the name of {}, which others may refer to", resource.object.label());
+                self.beyond(kustomization, key, message);
+            }
+            let (prefix, suffix) = (prefix.as_deref().unwrap_or_default(), suffix.as_deref().unwrap_or_default());
+            let name = format!("{prefix}{}{suffix}", resource.object.name);
+            names::rename(resource, name);
+        }
+    }
+
+    fn labels(&mut self, kustomization: &Kustomization, resources: &mut [Resource]) {
+        for labels in kustomization.file.labels.iter().flatten() {
+            if labels.fields.as_ref().is_some_and(|fields| !fields.is_empty()) {
+                self.beyond(kustomization, "labels", "`fields` of `labels` are built by kustomize alone".to_owned());
+            }
+            let place = match (labels.include_selectors, labels.include_templates) {
+                (true, _) => labels::Places::Selectors,
+                (false, true) => labels::Places::Templates,
+                (false, false) => labels::Places::Object,
+            };
+            resources.iter_mut().for_each(|resource| labels::label(&mut resource.object, &labels.pairs, place));
+        }
+        if let Some(labels) = &kustomization.file.common_labels {
+            let place = labels::Places::Selectors;
+            resources.iter_mut().for_each(|resource| labels::label(&mut resource.object, labels, place));
+        }
+    }
+
+    fn replicas(&self, kustomization: &Kustomization, replicas: &Replicas, resources: &mut [Resource]) {
+        let is_meant = |resource: &&mut Resource| {
+            REPLICATED.contains(&resource.object.kind.as_str()) && resource.ids().any(|(name, _)| name == replicas.name)
+        };
+        let mut found = false;
+        for resource in resources.iter_mut().filter(is_meant) {
+            found = true;
+            let place = kustomization.node.place.clone();
+            if let Some(spec) = resource.object.node.get_or_insert("spec", Tree::Map(Vec::new()), &place) {
+                spec.set("replicas", Tree::Int(replicas.count), &place);
+            }
+        }
+        if !found {
+            let message = format!("`{}` is the name of no workload with replicas", replicas.name);
+            let remedy = "correct the name, or remove the element";
+            self.faults.push(kustomization.error("replicas", None, ErrorKind::Missing, message, remedy));
+        }
+    }
+
+    fn image(&mut self, kustomization: &Kustomization, image: &Image, resources: &mut [Resource]) {
+        if image.tag_suffix.is_some() {
+            // Versions of kustomize differ in how often they append it.
+            self.beyond(kustomization, "images", "`tagSuffix` of `images` is built by kustomize alone".to_owned());
+        }
+        // As kustomize has it, the name is a pattern.
+        let pattern = format!("^{}(:[a-zA-Z0-9_.{{}}-]*)?(@sha256:[a-zA-Z0-9_.{{}}-]*)?$", image.name);
+        let Ok(pattern) = Regex::new(&pattern) else {
+            let message = format!("`{}` is not the name of an image", image.name);
+            self.faults.push(kustomization.error("images", None, ErrorKind::Value, message, "correct it"));
+            return;
+        };
+        for resource in resources {
+            if resource.object.kind != "CustomResourceDefinition" {
+                set_images(&mut resource.object.node, &pattern, image);
+            }
+        }
+    }
+}
+
+/// Sets the images of all lists of containers, wherever they are.
+fn set_images(node: &mut Node, pattern: &Regex, image: &Image) {
+    match &mut node.tree {
+        Tree::Map(entries) => {
+            for entry in entries {
+                if matches!(entry.key.as_str(), "containers" | "initContainers")
+                    && let Tree::List(containers) = &mut entry.node.tree
+                {
+                    for container in containers {
+                        if let Some(Node { tree: Tree::Text(text), .. }) = container.get_mut("image")
+                            && pattern.is_match(text)
+                        {
+                            *text = renamed(text, image);
+                        }
+                    }
+                } else {
+                    set_images(&mut entry.node, pattern, image);
+                }
+            }
+        }
+        Tree::List(items) => items.iter_mut().for_each(|item| set_images(item, pattern, image)),
+        _ => {}
+    }
+}
+
+/// An image with what is changed of it: a new tag or digest replaces both.
+fn renamed(text: &str, image: &Image) -> String {
+    let (rest, digest) = text.split_once('@').map_or((text, None), |(rest, digest)| (rest, Some(digest)));
+    let tag_at = rest.rfind(':').filter(|at| !rest[*at..].contains('/'));
+    let (name, tag) = tag_at.map_or((rest, None), |at| (&rest[..at], Some(&rest[at + 1..])));
+    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let name = given(&image.new_name).unwrap_or_else(|| name.to_owned());
+    let (tag, digest) = match (given(&image.new_tag), given(&image.digest)) {
+        (None, None) => (tag.map(str::to_owned), digest.map(str::to_owned)),
+        new => new,
+    };
+    let tag = tag.map(|tag| format!(":{tag}")).unwrap_or_default();
+    let digest = digest.map(|digest| format!("@{digest}")).unwrap_or_default();
+    format!("{name}{tag}{digest}")
+}

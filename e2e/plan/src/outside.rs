@@ -1,0 +1,80 @@
+//! ConfigMaps and Secrets that are given from outside the manifests, as objects like any other. Main type: [`Given`].
+
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use super::{
+    Source,
+    kinds::Role,
+    node::{Entry, Node, Place, Tree},
+    read::Object,
+};
+
+/// A ConfigMap or Secret from outside the manifests, with the values that it has in this run.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Given {
+    /// `ConfigMap` or `Secret`.
+    pub kind: &'static str,
+    /// `metadata.name`.
+    pub name: String,
+    /// What gives it, for errors.
+    pub file: PathBuf,
+    /// Its keys with their values.
+    pub values: Vec<(String, Vec<u8>)>,
+}
+
+impl fmt::Debug for Given {
+    /// Leaves the values out: they may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Given({}/{})", self.kind, self.name)
+    }
+}
+
+/// Adds what is given from outside; an object of the manifests is completed by the keys that it does not have.
+pub(crate) fn add(objects: &mut Vec<Object>, given: &[Given]) {
+    for given in given {
+        let place = Place { file: Arc::from(given.file.as_path()), document: 0, line: 0, column: 0 };
+        let existing = objects.iter_mut().find(|object| object.kind == given.kind && object.name == given.name);
+        let object = match existing {
+            Some(object) => object,
+            None => {
+                objects.push(empty(given, &place));
+                let Some(object) = objects.last_mut() else { continue };
+                object
+            }
+        };
+        for (key, bytes) in &given.values {
+            let has = |field: &&str| object.node.find(&[field, key]).is_some();
+            if ["data", "stringData", "binaryData"].iter().any(has) {
+                continue;
+            }
+            let (field, text) = match (std::str::from_utf8(bytes), given.kind) {
+                (Ok(text), "Secret") => ("stringData", text.to_owned()),
+                (Ok(text), _) => ("data", text.to_owned()),
+                (Err(_), "Secret") => ("data", base64(bytes)),
+                (Err(_), _) => ("binaryData", base64(bytes)),
+            };
+            if let Some(data) = object.node.get_or_insert(field, Tree::Map(Vec::new()), &place) {
+                data.set(key, Tree::Text(text), &place);
+            }
+        }
+    }
+}
+
+fn empty(given: &Given, place: &Place) -> Object {
+    let text = |text: &str| Node::new(Tree::Text(text.to_owned()), place);
+    let entry = |key: &str, node: Node| Entry { key: key.to_owned(), place: place.clone(), node };
+    let metadata = Node::new(Tree::Map(vec![entry("name", text(&given.name))]), place);
+    let entries = vec![entry("apiVersion", text("v1")), entry("kind", text(given.kind)), entry("metadata", metadata)];
+    Object {
+        kind: given.kind.to_owned(),
+        name: given.name.clone(),
+        role: if given.kind == "Secret" { Role::Secret } else { Role::ConfigMap },
+        source: Source { file: given.file.clone(), document: 1 },
+        node: Node::new(Tree::Map(entries), place),
+    }
+}
+
+fn base64(bytes: &[u8]) -> String {
+    let encoded = serde_json::to_value(k8s_openapi::ByteString(bytes.to_vec()));
+    encoded.ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}

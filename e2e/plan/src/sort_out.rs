@@ -1,0 +1,72 @@
+//! Which objects of an input count: each one once, and none that only a `helm test` would make.
+//! Main function: [`sort_out`].
+
+use super::{
+    FieldUse, Note,
+    error::{Cursor, ErrorKind, Faults},
+    kinds::Role,
+    node::Node,
+    read::Object,
+};
+
+/// The annotation by which helm says when an object is made.
+const HOOK: &str = "helm.sh/hook";
+/// The moments that come with an installation.
+const INSTALLING: &[&str] = &["pre-install", "post-install", "pre-upgrade", "post-upgrade", "crd-install"];
+
+/// Leaves out, with a note, what does not count.
+pub(crate) fn sort_out(objects: Vec<Object>, fields: &mut Vec<FieldUse>, faults: &Faults) -> Vec<Object> {
+    let mut kept: Vec<Object> = Vec::new();
+    for object in objects {
+        if let Some(hook) = other_hook(&object) {
+            let cursor = Cursor::root(&object).keys(&["metadata", "annotations", HOOK]);
+            let text = format!("it is left out: helm makes it for `{hook}` only, which is no part of an installation");
+            fields.push(FieldUse::new(&cursor, Note::everywhere(text)));
+            continue;
+        }
+        match kept.iter_mut().find(|other| other.is_same(&object)) {
+            None => kept.push(object),
+            // As `kubectl apply` does, the last one counts.
+            Some(first) => {
+                if first.node.to_json() != object.node.to_json() {
+                    let cursor = Cursor::root(first).keys(&["metadata", "name"]);
+                    let text = format!("it is declared again in {}, and that is what counts", object.source);
+                    fields.push(FieldUse::new(&cursor, Note::everywhere(text)));
+                }
+                *first = object;
+            }
+        }
+    }
+    check_namespaces(&kept, faults);
+    kept
+}
+
+/// The hook of an object that no installation makes.
+fn other_hook(object: &Object) -> Option<String> {
+    let hooks = object.node.find(&["metadata", "annotations", HOOK]).and_then(Node::text)?;
+    let installs = hooks.split(',').any(|hook| INSTALLING.contains(&hook.trim()));
+    (!installs).then(|| hooks.to_owned())
+}
+
+/// A run has one namespace, in which two objects cannot have the same name.
+fn check_namespaces(objects: &[Object], faults: &Faults) {
+    for (index, object) in objects.iter().enumerate().filter(|(_, object)| object.role != Role::Carried) {
+        let is_other =
+            |other: &&Object| other.kind == object.kind && other.name == object.name && other.role != Role::Carried;
+        if let Some(first) = objects[..index].iter().find(is_other) {
+            let place = |object: &Object| match object.namespace() {
+                "" => "no namespace".to_owned(),
+                namespace => format!("namespace {namespace}"),
+            };
+            let message = format!(
+                "{} is declared in {} ({}) and in {}, and a run has one namespace",
+                object.label(),
+                place(first),
+                first.source,
+                place(object)
+            );
+            let cursor = Cursor::root(object).keys(&["metadata", "name"]);
+            faults.push(cursor.fail(ErrorKind::Duplicate, message, "rename or leave out one of the two"));
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! What Kubernetes accepts is never refused: each kind of it, and what the plan makes of it.
+
+use rstest::rstest;
+
+use super::*;
+
+/// The base with further documents.
+fn with(documents: &str) -> String {
+    format!("{BASE}---\n{documents}")
+}
+
+fn component<'a>(plan: &'a Plan, name: &str) -> &'a Component {
+    plan.components.iter().find(|component| component.name == name).unwrap_or_else(|| panic!("no component {name}"))
+}
+
+/// What a target is said not to honour of an object.
+fn notes(plan: &Plan, target: Target, object: &str) -> Vec<String> {
+    let warnings = plan.warnings(target).into_iter().filter(|warning| warning.object == object);
+    warnings.map(|warning| format!("{}: {}", warning.path, warning.reason)).collect()
+}
+
+const POD: &str = "{metadata: {labels: {app: x}}, spec: {containers: [{name: x, image: x}]}}";
+
+#[rstest]
+#[case::daemon_set("apps/v1", "DaemonSet", "selector: {matchLabels: {app: x}}, template: {POD}", 1)]
+#[case::replica_set("apps/v1", "ReplicaSet", "replicas: 3, selector: {matchLabels: {app: x}}, template: {POD}", 3)]
+#[case::replication_controller("v1", "ReplicationController", "replicas: 2, selector: {app: x}, template: {POD}", 2)]
+#[case::controller_without_a_selector("v1", "ReplicationController", "template: {POD}", 1)]
+#[case::pod("v1", "Pod", "containers: [{name: x, image: x}]", 1)]
+#[case::job("batch/v1", "Job", "template: {spec: {restartPolicy: Never, containers: [{name: x, image: x}]}}", 1)]
+#[case::job_with_completions(
+    "batch/v1",
+    "Job",
+    "completions: 3, parallelism: 2, template: {spec: {restartPolicy: OnFailure, containers: [{name: x, image: x}]}}",
+    3
+)]
+#[case::suspended_job(
+    "batch/v1",
+    "Job",
+    "suspend: true, template: {spec: {restartPolicy: Never, containers: [{name: x, image: x}]}}",
+    0
+)]
+fn every_kind_of_workload(#[case] version: &str, #[case] kind: &str, #[case] spec: &str, #[case] replicas: u32) {
+    let spec = spec.replace("{POD}", POD);
+    let plan = plan_of(&format!(
+        "apiVersion: {version}\nkind: {kind}\nmetadata: {{name: x, labels: {{app: x}}}}\nspec: {{{spec}}}\n"
+    ));
+    let component = component(&plan, "x");
+    assert_eq!((component.kind.as_str(), component.replicas), (kind, replicas));
+    assert_eq!(plan.objects[0].component.as_deref(), Some("x"));
+}
+
+#[rstest]
+#[case::pod("v1", "Pod", "{containers: [{name: x, image: x}]}", Restart::Always)]
+#[case::pod_once("v1", "Pod", "{restartPolicy: Never, containers: [{name: x, image: x}]}", Restart::Never)]
+#[case::pod_until_it_succeeds("v1", "Pod", "{restartPolicy: OnFailure, containers: [{name: x, image: x}]}", Restart::OnFailure { failures_max: None })]
+#[case::job("batch/v1", "Job", "{template: {spec: {restartPolicy: Never, containers: [{name: x, image: x}]}}}", Restart::OnFailure { failures_max: Some(6) })]
+#[case::patient_job("batch/v1", "Job", "{backoffLimit: 1, template: {spec: {restartPolicy: OnFailure, containers: [{name: x, image: x}]}}}", Restart::OnFailure { failures_max: Some(1) })]
+fn what_becomes_of_containers_that_end(
+    #[case] version: &str,
+    #[case] kind: &str,
+    #[case] spec: &str,
+    #[case] expected: Restart,
+) {
+    let plan = plan_of(&format!("apiVersion: {version}\nkind: {kind}\nmetadata: {{name: x}}\nspec: {spec}\n"));
+    assert_eq!(component(&plan, "x").pod.restart, expected);
+}
+
+#[test]
+fn a_name_is_made_of_its_prefix() {
+    let job = "apiVersion: batch/v1\nkind: Job\nmetadata: {generateName: migrate-}\nspec: {template: {spec: {restartPolicy: Never, containers: [{name: m, image: x}]}}}\n";
+    let plan = plan_of(&with(job));
+    assert_eq!(component(&plan, "migrate").kind, "Job");
+    let metadata = &plan.objects.last().unwrap().json["metadata"];
+    assert_eq!(*metadata, serde_json::json!({"name": "migrate"}));
+}
+
+#[test]
+fn two_workloads_of_one_name_are_told_apart_by_their_kinds() {
+    let job = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: backend}\nspec: {template: {spec: {restartPolicy: Never, containers: [{name: m, image: x}]}}}\n";
+    let plan = plan_of(&with(job));
+    let names: Vec<_> = plan.components.iter().map(|component| component.name.as_str()).collect();
+    assert_eq!(names, ["backend", "backend-job"]);
+    assert_eq!(plan.objects.last().unwrap().component.as_deref(), Some("backend-job"));
+}
+
+#[rstest]
+#[case::of_a_definition("gateway.networking.k8s.io/v1", "HTTPRoute")]
+#[case::of_an_operator("monitoring.coreos.com/v1", "ServiceMonitor")]
+#[case::with_the_name_of_another("serving.knative.dev/v1", "Service")]
+#[case::rare("v1", "PodTemplate")]
+#[case::old("batch/v1beta1", "CronJob")]
+fn other_kinds_are_carried(#[case] version: &str, #[case] kind: &str) {
+    let plan = plan_of(&with(&format!(
+        "apiVersion: {version}\nkind: {kind}\nmetadata: {{name: x}}\nspec: {{template: {{spec: {{}}}}}}\n"
+    )));
+    let object = plan.objects.last().unwrap();
+    assert_eq!((object.kind.as_str(), object.component.as_deref()), (kind, None));
+    for target in [Target::Docker, Target::Local] {
+        assert_eq!(notes(&plan, target, &format!("{kind}/x")).len(), 1);
+    }
+    assert_eq!(notes(&plan, Target::K8s, &format!("{kind}/x")), Vec::<String>::new());
+}
+
+#[rstest]
+#[case::volume(
+    "apiVersion: v1\nkind: PersistentVolume\nmetadata: {name: x}\nspec: {hostPath: {path: /data}}\n",
+    "PersistentVolume/x"
+)]
+#[case::role("apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: x}\n", "ClusterRole/x")]
+#[case::api("apiVersion: apiregistration.k8s.io/v1\nkind: APIService\nmetadata: {name: x}\n", "APIService/x")]
+#[case::defined_here(
+    "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: w}\nspec: {group: example.org, scope: Cluster, names: {kind: Widget}}\n\
+     ---\napiVersion: example.org/v1\nkind: Widget\nmetadata: {name: x}\n",
+    "Widget/x"
+)]
+fn what_belongs_to_the_whole_cluster_is_listed_everywhere(#[case] document: &str, #[case] object: &str) {
+    let plan = plan_of(&with(document));
+    for target in Target::ALL {
+        assert_eq!(notes(&plan, target, object).len(), 1, "{target}");
+    }
+}
+
+#[test]
+fn what_helm_makes_for_its_tests_is_left_out() {
+    let hook = |hooks: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: x, annotations: {{helm.sh/hook: '{hooks}'}}}}\nspec: {{containers: [{{name: x, image: x}}]}}\n"
+        )
+    };
+    let plan = plan_of(&with(&hook("test")));
+    assert!(plan.objects.iter().all(|object| object.kind != "Pod"));
+    let expected = "metadata.annotations['helm.sh/hook']: it is left out: helm makes it for `test` only, which is no part of an installation";
+    assert_eq!(notes(&plan, Target::K8s, "Pod/x"), [expected]);
+    assert_eq!(plan_of(&with(&hook("pre-install,post-delete"))).components.len(), 2);
+}
+
+#[test]
+fn of_an_object_that_is_declared_again_the_last_one_counts() {
+    let again = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {level: debug}\n";
+    let plan = plan_of(&with(again));
+    assert_eq!(plan.objects.len(), 4);
+    assert_eq!(plan.objects[2].json["data"]["level"], "debug");
+    let expected = "metadata.name: it is declared again in app.yaml, document 5, and that is what counts";
+    assert_eq!(notes(&plan, Target::K8s, "ConfigMap/settings"), [expected]);
+    let same = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {level: info}\n";
+    assert_eq!(notes(&plan_of(&with(same)), Target::K8s, "ConfigMap/settings"), Vec::<String>::new());
+}
+
+#[test]
+fn of_a_key_that_is_there_twice_the_last_one_counts() {
+    let plan = plan_of(&base_with("  replicas: 2\n", "  replicas: 2\n  replicas: 3\n"));
+    assert_eq!(plan.components[0].replicas, 3);
+    let warnings = plan.warnings(Target::K8s);
+    assert_eq!((warnings[0].object.as_str(), warnings[0].path.as_str()), ("line 7", "replicas"));
+}
+
+#[rstest]
+#[case::probed("port: http}\n          vol", "port: 9}\n          vol", &[9, 8000])]
+#[case::reached_by_a_service("targetPort: http", "targetPort: 9000", &[8000, 9000])]
+#[case::named_by_a_service_alone(", targetPort: http", "", &[80, 8000])]
+#[case::in_two_protocols("containerPort: 8000", "containerPort: 8000\n            - {name: dns, containerPort: 53, protocol: UDP}", &[8000])]
+fn ports_need_no_declaration(#[case] old: &str, #[case] new: &str, #[case] expected: &[u16]) {
+    let plan = plan_of(&base_with(old, new));
+    assert_eq!(plan.components[0].pod.ports.iter().copied().collect::<Vec<_>>(), expected);
+}
+
+#[rstest]
+#[case::one_port_with_two_names("- name: http\n", "- {containerPort: 8000, name: web}\n            - name: http\n")]
+#[case::one_name_in_two_containers(
+    "        - name: app\n",
+    "        - {name: side, image: x, ports: [{name: http, containerPort: 9}]}\n        - name: app\n"
+)]
+#[case::one_port_in_two_containers(
+    "        - name: app\n",
+    "        - {name: side, image: x, ports: [{containerPort: 8000}]}\n        - name: app\n"
+)]
+#[case::path_from_the_root("mountPath: /tmp", "mountPath: tmp")]
+#[case::resources_of_no_limit(
+    "{configMapKeyRef: {name: settings, key: level}}",
+    "{resourceFieldRef: {resource: limits.ephemeral-storage}}"
+)]
+fn what_else_is_no_fault(#[case] old: &str, #[case] new: &str) {
+    plan_of(&base_with(old, new));
+}
+
+#[rstest]
+#[case::none("          emptyDir: {}\n", "")]
+#[case::host_path("emptyDir: {}", "hostPath: {path: /var}")]
+#[case::network("emptyDir: {}", "nfs: {server: a, path: /}")]
+#[case::driver("emptyDir: {}", "csi: {driver: a}")]
+#[case::ephemeral("emptyDir: {}", "ephemeral: {volumeClaimTemplate: {spec: {}}}")]
+fn any_volume_is_a_directory(#[case] old: &str, #[case] new: &str) {
+    let plan = plan_of(&base_with(old, new));
+    assert_eq!(plan.components[0].pod.volumes["tmp"], Volume::EmptyDir { in_memory: false, size_limit_bytes: None });
+    let docker = notes(&plan, Target::Docker, "Deployment/backend");
+    assert_eq!(docker.len(), usize::from(!new.is_empty()), "{docker:?}");
+    assert_eq!(notes(&plan, Target::K8s, "Deployment/backend"), Vec::<String>::new());
+}
+
+/// The claim of a StatefulSet stands before a volume of its name.
+#[test]
+fn a_claim_template_wins() {
+    let text = BASE.replace("kind: Deployment", "kind: StatefulSet").replace(
+        "  replicas: 2\n",
+        "  serviceName: backend\n  volumeClaimTemplates:\n    - metadata: {name: config}\n",
+    );
+    let volumes = &plan_of(&text).components[0].pod.volumes;
+    assert_eq!(volumes["config"], Volume::EmptyDir { in_memory: false, size_limit_bytes: None });
+}
+
+fn content(plan: &Plan, volume: &str) -> Vec<(String, Value)> {
+    let Volume::Files(files) = &plan.components[0].pod.volumes[volume] else { panic!("{volume} holds no files") };
+    files.iter().map(|file| (file.path.display().to_string(), file.content.clone())).collect()
+}
+
+#[test]
+fn metadata_as_files() {
+    let text = base_with("emptyDir: {}", "downwardAPI: {items: [{path: l, fieldRef: {fieldPath: metadata.labels}}, {path: a, fieldRef: {fieldPath: metadata.annotations}}]}")
+        .replace("      labels: {app: backend}", "      labels: {app: backend, b: c}\n      annotations: {x: \"say \\\"hi\\\"\\n\\tthere\", y: é}");
+    let plan = plan_of(&text);
+    let plain = |text: &str| Value::Plain(text.to_owned());
+    let expected = [
+        ("l".to_owned(), plain("app=\"backend\"\nb=\"c\"")),
+        ("a".to_owned(), plain("x=\"say \\\"hi\\\"\\n\\tthere\"\ny=\"é\"")),
+    ];
+    assert_eq!(content(&plan, "tmp"), expected);
+}
+
+#[test]
+fn tokens_are_told_and_left_out() {
+    let sources = "projected: {sources: [{serviceAccountToken: {path: token}}, {configMap: {name: kube-root-ca.crt}}, {configMap: {name: settings}}]}";
+    let plan = plan_of(&base_with("emptyDir: {}", sources));
+    assert_eq!(content(&plan, "tmp"), [("level".to_owned(), Value::Plain("info".to_owned()))]);
+    assert_eq!(plan.missing, []);
+    let expected = "spec.template.spec.volumes[tmp].projected.sources[0].serviceAccountToken: there is no Kubernetes API that a pod could talk to";
+    assert_eq!(notes(&plan, Target::Docker, "Deployment/backend"), [expected]);
+}
+
+#[test]
+fn bytes_that_are_no_text_are_files() {
+    let text = base_with("emptyDir: {}", "secret: {secretName: bin}");
+    let plan = plan_of(&format!(
+        "{text}---\napiVersion: v1\nkind: Secret\nmetadata: {{name: bin}}\ndata:\n  key: |\n    /w\n    AB\n"
+    ));
+    let binary = Binary { name: "bin".into(), key: "key".into(), bytes: vec![0xff, 0x00, 0x01] };
+    assert_eq!(content(&plan, "tmp"), [("key".to_owned(), Value::Binary(binary))]);
+    let container = &plan.components[0].pod.containers[0];
+    assert!(container.env.iter().all(|variable| variable.name != "key"));
+}
+
+#[test]
+fn a_sub_path_of_variables() {
+    let text = base_with("mountPath: /tmp", "mountPath: /tmp, subPathExpr: $(POD)/x").replace(
+        "            - name: EMPTY\n",
+        "            - {name: POD, valueFrom: {fieldRef: {fieldPath: metadata.name}}}\n            - name: EMPTY\n",
+    );
+    let container = plan_of(&text).components[0].pod.containers[0].clone();
+    let identity = Identity { pod_name: "backend-1".into(), ..Identity::default() };
+    let mount = container.mounts_of(&identity).into_iter().find(|mount| mount.volume == "tmp").unwrap();
+    assert_eq!((mount.sub_path.as_deref(), mount.expand_sub_path), (Some("backend-1/x"), false));
+}
+
+#[test]
+fn a_limit_that_is_not_given_is_the_nodes() {
+    let text = base_with("            limits: {cpu: 500m, memory: 128Mi}\n", "")
+        .replace("{configMapKeyRef: {name: settings, key: level}}", "{resourceFieldRef: {resource: limits.cpu}}");
+    let container = plan_of(&text).components[0].pod.containers[0].clone();
+    let identity = Identity { node_cpu_millis: 3500, ..Identity::default() };
+    assert!(container.resolve(&identity).env.contains(&("LEVEL".to_owned(), "4".to_owned())));
+}
+
+#[test]
+fn sidecars_are_init_containers_that_go_on() {
+    let inits = "      initContainers:\n        - {name: proxy, image: x, restartPolicy: Always, ports: [{containerPort: 9}], readinessProbe: {tcpSocket: {port: 9}}}\n        - {name: init, image: x}\n";
+    let plan = plan_of(&base_with("      containers:\n", &format!("{inits}      containers:\n")));
+    let pod = &plan.components[0].pod;
+    let sidecars: Vec<_> = pod.init_containers.iter().map(|container| container.is_sidecar).collect();
+    assert_eq!(sidecars, [true, false]);
+    assert!(pod.init_containers[0].probes.readiness.is_some());
+    assert!(pod.ports.contains(&9));
+}
+
+#[rstest]
+#[case::selects_nothing(
+    "  selector: {app: backend}\n  ports",
+    "  selector: {app: backnd}\n  ports",
+    "spec.selector: app=backnd matches no pod: nothing answers under its name; nearest: Deployment/backend has app=backend"
+)]
+#[case::no_selector(
+    "  selector: {app: backend}\n  ports",
+    "  ports",
+    "spec: without a selector it leads to no pod of the manifests: nothing answers under its name"
+)]
+fn services_of_outside_pods(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
+    let plan = plan_of(&base_with(old, new));
+    assert_eq!(plan.services, []);
+    for target in Target::ALL {
+        assert_eq!(notes(&plan, target, "Service/backend"), [expected]);
+    }
+}
+
+#[test]
+fn a_port_of_no_name_leads_nowhere() {
+    let plan = plan_of(&base_with("targetPort: http", "targetPort: web"));
+    assert_eq!(plan.services[0].ports, []);
+    let expected = "spec.ports[http].targetPort: no container of Deployment/backend has a port named `web`: nothing answers there; declared: 8000 (http)";
+    assert_eq!(notes(&plan, Target::K8s, "Service/backend"), [expected]);
+}
+
+#[test]
+fn secrets_from_outside_are_told_and_given() {
+    let text = base_with("{name: keys, key: password}", "{name: pg, key: password}")
+        .replace("          env:\n", "          envFrom: [{configMapRef: {name: seting}}]\n          env:\n");
+    let plan = plan_of(&text);
+    let shown: Vec<_> = plan.missing.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        shown,
+        [
+            "app.yaml, document 1: Deployment/backend: spec.template.spec.containers[app].envFrom[0].configMapRef: there is no ConfigMap \
+             `seting` in the manifests; did you mean `settings`? Otherwise give it in .config/e2e.toml: its keys under `[config_map.\"seting\"]`",
+            "app.yaml, document 1: Deployment/backend: spec.template.spec.containers[app].env[PASSWORD].valueFrom.secretKeyRef: there is no \
+             Secret `pg` in the manifests; give it in .config/e2e.toml: `[secret.\"pg\"]` with `\"password\" = { env = \"...\" }`",
+        ]
+    );
+    let given = |kind, name: &str, key: &str, value: &str| Given {
+        kind,
+        name: name.into(),
+        file: ".config/e2e.toml".into(),
+        values: vec![(key.into(), value.as_bytes().to_vec())],
+    };
+    let given = vec![given("Secret", "pg", "password", "hunter3"), given("ConfigMap", "seting", "A", "b")];
+    let objects = Objects::read(&[manifest("app.yaml", &text)]);
+    let input =
+        Input { objects, sets: Vec::new(), replicas: BTreeMap::new(), given, generate: &mut |_, _| String::new() };
+    let plan = Plan::from_manifests(input).unwrap();
+    assert_eq!(plan.missing, []);
+    let env = plan.components[0].pod.containers[0].resolve(&Identity::default()).env;
+    assert!(
+        env.contains(&("PASSWORD".to_owned(), "hunter3".to_owned())) && env.contains(&("A".to_owned(), "b".to_owned()))
+    );
+    // A cluster is given it too, and nobody is shown it.
+    assert!(plan.objects.iter().any(|object| object.kind == "Secret" && object.name == "pg"));
+    assert!(!format!("{plan:?} {}", serde_json::to_string(&plan).unwrap()).contains("hunter3"));
+}
+
+/// In a cluster another object may make it.
+#[test]
+fn what_another_object_names_may_be_made_in_a_cluster() {
+    let external =
+        "apiVersion: external-secrets.io/v1\nkind: ExternalSecret\nmetadata: {name: x}\nspec: {target: {name: pg}}\n";
+    let text = base_with("{name: keys, key: password}", "{name: pg, key: password}");
+    let plan = plan_of(&format!("{text}---\n{external}"));
+    let missing = &plan.missing[0];
+    assert!(plan.is_made_in(missing, Target::K8s) && !plan.is_made_in(missing, Target::Docker));
+    assert!(!plan_of(&text).is_made_in(missing, Target::K8s));
+}
+
+/// A migration refers to the database that the application refers to as well.
+#[test]
+fn a_job_comes_before_those_that_share_what_it_prepares() {
+    let service = |name: &str| {
+        format!(
+            "---\napiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{selector: {{app: {name}}}, ports: [{{port: 80}}]}}\n"
+        )
+    };
+    let deployment = |name: &str, calls: &str| {
+        format!(
+            "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}}}\nspec: {{selector: {{matchLabels: {{app: {name}}}}}, template: {{metadata: {{labels: {{app: {name}}}}}, \
+                 spec: {{containers: [{{name: a, image: x, args: ['http://{calls}/']}}]}}}}}}\n"
+        )
+    };
+    let job = |name: &str, calls: &str| {
+        format!(
+            "---\napiVersion: batch/v1\nkind: Job\nmetadata: {{name: {name}}}\nspec: {{template: {{spec: {{restartPolicy: Never, containers: [{{name: a, image: x, args: ['http://{calls}/']}}]}}}}}}\n"
+        )
+    };
+    let text = [
+        deployment("app", "db"),
+        deployment("web", "app"),
+        deployment("db", "none"),
+        job("migrate", "db"),
+        job("seed", "app"),
+        service("db"),
+        service("app"),
+    ]
+    .concat();
+    let plan = plan_of(&text);
+    assert_eq!(component(&plan, "app").depends_on, ["db", "migrate"]);
+    // What seeds through the application waits for it, and not the other way round.
+    assert_eq!(component(&plan, "seed").depends_on, ["app"]);
+    assert_eq!(component(&plan, "migrate").depends_on, ["db"]);
+    assert_eq!(component(&plan, "web").depends_on, ["app", "seed"]);
+}
