@@ -111,7 +111,7 @@ impl Project {
 }
 
 #[rstest]
-#[case::unknown_key("[scenario.a]\nclient = 3\n", &[".config/e2e.toml:2:1: ", "unknown field `client`", "did you mean `clients`?", "correct or remove it"])]
+#[case::unknown_key("[scenario.a]\nclient = 3\n", &[".config/e2e.toml:2:1: ", "unknown field `client`", "did you mean `clients`", "correct or remove it"])]
 #[case::without_a_name("[scenario]\nclients = 3\n", &[".config/e2e.toml:2:11: ", "a table with the scenario's name", "[scenario.checkout]"])]
 #[case::wrong_type("bring_up = 60\n", &[".config/e2e.toml:1:12: ", "expected a string", "correct or remove it"])]
 #[case::no_unit("bring_up = '60'\n", &[".config/e2e.toml:1:12: ", "`60` is not a duration", "such as 250ms, 60s or 5m"])]

@@ -254,7 +254,7 @@ fn position<'a>(text: &str, path: impl IntoIterator<Item = &'a str>) -> Option<u
 fn with_nearest(message: &str) -> String {
     let mut quoted = message.strip_prefix("unknown field ").unwrap_or_default().split('`').skip(1).step_by(2);
     let nearest = quoted.next().and_then(|unknown| e2e_plan::nearest(unknown, quoted));
-    nearest.map_or_else(|| message.to_owned(), |known| format!("{message}; did you mean `{known}`?"))
+    nearest.map_or_else(|| message.to_owned(), |known| format!("{message}; did you mean `{known}`"))
 }
 
 fn invalid(key: &'static str, value: &dyn std::fmt::Display, remedy: &str) -> Error {
@@ -279,22 +279,22 @@ mod tests {
     #[case::unknown_key(
         "[scenario.a]\nclients = 40\nclient = 3\n",
         "e2e.toml:3:1: unknown field `client`, expected one of `clients`, ",
-        "; did you mean `clients`?; correct or remove it"
+        "; did you mean `clients`; correct or remove it"
     )]
     #[case::unknown_section(
         "[scenarios.a]\n",
         "e2e.toml:1:2: unknown field `scenarios`, ",
-        "did you mean `scenario`?; correct or remove it"
+        "did you mean `scenario`; correct or remove it"
     )]
     #[case::unknown_step_key(
         "[scenario.a]\n[[scenario.a.steps]]\nname = 'x'\npath = '/'\nbodi = ''\n",
         "e2e.toml:5:1: unknown field `bodi`",
-        "did you mean `body`?; correct or remove it"
+        "did you mean `body`; correct or remove it"
     )]
     #[case::unknown_line(
-        "[scenario.a]\nthresholds = { latency_p99_ms_max = 3 }\n",
-        "e2e.toml:2:16: unknown field `latency_p99_ms_max`, ",
-        "did you mean `latency_ms_p99_max`?; correct or remove it"
+        "[scenario.a]\nthresholds = { latency_ms_p99_mx = 3 }\n",
+        "e2e.toml:2:16: unknown field `latency_ms_p99_mx`, ",
+        "did you mean `latency_ms_p99_max`; correct or remove it"
     )]
     #[case::without_a_name(
         "[scenario]\nclients = 40\n",
