@@ -20,6 +20,7 @@ mod up;
 use std::{path::PathBuf, process::ExitCode as ProcessExitCode};
 
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use e2e_load::{agent, load::Registry};
 use e2e_run::exit::ExitCode;
 
 /// The name of a program with these verbs, and its default project.
@@ -110,6 +111,9 @@ enum VerbOrCompletions<V: Verbs> {
 /// Parses the command line and runs its verb.
 #[must_use]
 pub fn main<V: Verbs>(program: &Program) -> ProcessExitCode {
+    if agent::is_asked_for() {
+        return agent::main(&Registry::default());
+    }
     e2e_run::run::leave_cargo();
     let matches = command::<V>(program).get_matches();
     let Cli { project, verb } = Cli::<V>::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());

@@ -56,10 +56,12 @@ mod wire;
 
 pub use conduct::{ConductError, Lost, conduct};
 pub use merge::merge;
-pub use program::main;
+pub use program::{is_asked_for, main};
 pub use serve::serve;
 pub use wire::WireError;
 
+/// The agent's program, and the name by which a larger program is asked to be one: see [`is_asked_for`].
+pub const PROGRAM: &str = "e2e-agent";
 /// The variable that tells the program `e2e-agent` where to listen, as `address:port`.
 pub const LISTEN: &str = "E2E_AGENT_LISTEN";
 /// Where it listens otherwise.

@@ -1,6 +1,7 @@
 //! Provides images to a Docker engine: present, else pulled, else built from a [`Recipe`].
 //! Main function: [`ensure`].
 
+mod agent;
 mod cargo;
 mod context;
 mod engine;
@@ -130,8 +131,6 @@ enum Content {
     Script(PathBuf),
     /// A build context as a tar.
     Context(Vec<u8>),
-    /// The program of a pod's sandbox, not yet compiled.
-    Sandbox,
 }
 
 impl Work<'_> {
@@ -193,9 +192,6 @@ impl Work<'_> {
         let on_line = |line: &str| self.line(image, line);
         match content {
             Content::Context(tar) => engine::build(self.docker, image, tar, digest, &on_line).await,
-            Content::Sandbox => {
-                engine::build(self.docker, image, sandbox::compile(&on_line).await?, digest, &on_line).await
-            }
             Content::Script(path) => {
                 let filesystem = process::run(tokio::process::Command::new(&path).current_dir(self.root), &on_line)
                     .await
@@ -214,9 +210,9 @@ impl Work<'_> {
                     let digest = context::digest(&["script".as_bytes(), &context::read(&path)?]);
                     Ok((Content::Script(path), digest))
                 }
-                Recipe::Sandbox => Ok((Content::Sandbox, sandbox::digest())),
-                Recipe::Cargo { package } => self.program(package, package).await,
-                Recipe::Agent => self.program(recipe::AGENT_PACKAGE, cargo::AGENT_BINARY).await,
+                Recipe::Sandbox => Ok(built_in(sandbox::context())),
+                Recipe::Agent => Ok(built_in(agent::context().await?)),
+                Recipe::Cargo { package } => self.program(package).await,
                 Recipe::Build { build, needs, .. } => {
                     let tar = context::of_directory(&self.root.join(build))?;
                     let mut digests = vec![context::digest(&["build".as_bytes(), &tar])];
@@ -232,8 +228,8 @@ impl Work<'_> {
     }
 
     /// The content of an image that holds one program of the workspace.
-    async fn program(&self, package: &str, name: &str) -> Result<(Content, String), Cause> {
-        let tar = context::of_binary(name, &context::read(&self.binary(package).await?)?, &[]);
+    async fn program(&self, package: &str) -> Result<(Content, String), Cause> {
+        let tar = context::of_binary(package, &context::read(&self.binary(package).await?)?, &[]);
         let digest = context::digest(&["cargo".as_bytes(), &tar]);
         Ok((Content::Context(tar), digest))
     }
@@ -248,4 +244,10 @@ impl Work<'_> {
     fn line(&self, image: &str, line: &str) {
         (self.progress)(Event::Line { image: image.to_owned(), line: line.to_owned() });
     }
+}
+
+/// The content of an image that comes out of this program.
+fn built_in(context: Vec<u8>) -> (Content, String) {
+    let digest = context::digest(&["built-in".as_bytes(), &context]);
+    (Content::Context(context), digest)
 }

@@ -1,5 +1,6 @@
 //! The program around an agent: [`main()`].
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
-use super::{DEFAULT_LISTEN, LISTEN, TOKEN, serve};
+use super::{DEFAULT_LISTEN, LISTEN, PROGRAM, TOKEN, serve};
 use crate::load::Registry;
 
 const USAGE: &str = "\
@@ -19,6 +20,12 @@ Usage: e2e-agent
 Environment:
   E2E_AGENT_TOKEN   what a conductor has to know; whoever knows it can make this process send requests to any address
   E2E_AGENT_LISTEN  where to listen, 0.0.0.0:7070 unless told otherwise";
+
+/// Whether this process was started under the name `e2e-agent`: images of agents hold whole programs under that name, which then hand
+/// over to [`main()`] before they do anything else.
+pub fn is_asked_for() -> bool {
+    std::env::args_os().next().is_some_and(|name| Path::new(&name).file_name().is_some_and(|name| name == PROGRAM))
+}
 
 /// The program `e2e-agent`, for a binary that knows more scenarios than the framework's own.
 ///

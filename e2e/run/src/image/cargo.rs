@@ -11,7 +11,7 @@ use e2e_report::env_vars;
 use serde::Deserialize;
 use tokio::process::Command;
 
-use super::{Failed, process, recipe::AGENT_PACKAGE};
+use super::{Failed, process};
 
 /// Why the binaries are not there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,22 +38,6 @@ pub async fn cargo_binaries(
     packages: &[String],
     on_line: &(dyn Fn(&str) + Sync),
 ) -> Result<BTreeMap<String, PathBuf>, CargoError> {
-    // Cargo makes no binaries of dependencies, and for other projects the agent's package is one.
-    let (agent, own): (Vec<&String>, Vec<&String>) = packages.iter().partition(|package| *package == AGENT_PACKAGE);
-    let mut found = BTreeMap::new();
-    for (root, packages) in [(Path::new(env!("CARGO_MANIFEST_DIR")), agent), (root, own)] {
-        if !packages.is_empty() {
-            found.extend(build(root, &packages, on_line).await?);
-        }
-    }
-    Ok(found)
-}
-
-async fn build(
-    root: &Path,
-    packages: &[&String],
-    on_line: &(dyn Fn(&str) + Sync),
-) -> Result<BTreeMap<String, PathBuf>, CargoError> {
     // Naming the target, even the machine's own, keeps the flag from build scripts and procedural macros, which cannot be
     // static, and keeps these artifacts apart from the other builds.
     let target = format!("{}-unknown-linux-gnu", env::consts::ARCH);
@@ -77,19 +61,11 @@ async fn build(
         failed,
     })?;
     let mut found = binaries(&output);
-    let wanted = |package: &&String| {
-        let path = found.remove(binary_of(package)).ok_or_else(|| CargoError::NoBinary((*package).clone()))?;
-        Ok(((*package).clone(), path))
+    let wanted = |package: &String| {
+        let path = found.remove(package).ok_or_else(|| CargoError::NoBinary(package.clone()))?;
+        Ok((package.clone(), path))
     };
     packages.iter().map(wanted).collect()
-}
-
-/// The load agent's program.
-pub(super) const AGENT_BINARY: &str = "e2e-agent";
-
-/// A package's binary has its name, but for the load generator's crate, which is a library first.
-fn binary_of(package: &str) -> &str {
-    if package == AGENT_PACKAGE { AGENT_BINARY } else { package }
 }
 
 /// The flags that a user has set, and the one that makes a binary static.

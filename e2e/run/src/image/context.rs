@@ -19,12 +19,27 @@ pub(super) fn of_directory(directory: &Path) -> Result<Vec<u8>, Cause> {
 
 /// The context of an image that holds one static binary and nothing else but empty directories, which everybody may write to.
 pub(super) fn of_binary(name: &str, binary: &[u8], directories: &[String]) -> Vec<u8> {
+    of_program(name, binary, &[], "", directories)
+}
+
+/// The context of an image that holds one program, other files that it needs, and empty directories, which everybody may write to.
+/// `instructions` are further lines of the Dockerfile.
+pub(super) fn of_program(
+    name: &str,
+    program: &[u8],
+    files: &[(PathBuf, Vec<u8>)],
+    instructions: &str,
+    directories: &[String],
+) -> Vec<u8> {
     // The name stays, so that process lists and manifests show what runs. 65534 is the user without any rights.
-    let dockerfile = format!("FROM scratch\nCOPY root /\nUSER 65534:65534\nENTRYPOINT [\"/{name}\"]\n");
+    let dockerfile = format!("FROM scratch\nCOPY root /\nUSER 65534:65534\n{instructions}ENTRYPOINT [\"/{name}\"]\n");
     let root = Path::new("root");
     let mut tar = tar::Builder::new(Vec::new());
     append_file(&mut tar, Path::new("Dockerfile"), dockerfile.as_bytes(), 0o644)
-        .and_then(|()| append_file(&mut tar, &root.join(name), binary, 0o755))
+        .and_then(|()| append_file(&mut tar, &root.join(name), program, 0o755))
+        .and_then(|()| {
+            files.iter().try_for_each(|(path, content)| append_file(&mut tar, &root.join(path), content, 0o755))
+        })
         .and_then(|()| directories.iter().try_for_each(|path| append_empty(&mut tar, &root.join(path), 0o777)))
         .and_then(|()| finish(tar))
         .expect("writing to memory does not fail")

@@ -76,6 +76,9 @@ pub enum Cause {
     /// The binary could not be built.
     #[error("{0}")]
     Cargo(CargoError),
+    /// This program cannot stand in an image.
+    #[error("this program cannot be the load's agent: {0}; make the load from outside with --load-from host")]
+    Agent(String),
 }
 
 /// Every failure once, with the images that it met.

@@ -43,9 +43,9 @@ pub enum Recipe {
         /// The package; its binary has the same name.
         package: String,
     },
-    /// The program of a pod's sandbox, from a source in this crate. Never pulled, and not for `e2e.toml`: every run has it.
+    /// The program of a pod's sandbox, which this program brings along. Never pulled, and not for `e2e.toml`: every run has it.
     Sandbox,
-    /// The load agent, a static release binary of the crate `e2e-load`. Never pulled, and not for `e2e.toml`, as the sandbox.
+    /// The load agent, which is this program itself. Never pulled, and not for `e2e.toml`, as the sandbox.
     Agent,
 }
 
@@ -54,9 +54,6 @@ pub const SANDBOX_IMAGE: &str = "e2e-pause:1";
 
 /// The image of load agents: see [`e2e_load::agent`].
 pub const AGENT_IMAGE: &str = "e2e-agent:dev";
-
-/// The crate with the agent's program. It is among the dependencies of every project that uses the framework.
-pub(super) const AGENT_PACKAGE: &str = "e2e-load";
 
 /// Recipes by image name: the table `images` of `.config/e2e.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,8 +81,7 @@ impl Recipe {
     pub fn package(&self) -> Option<&str> {
         match self {
             Self::Cargo { package } => Some(package),
-            Self::Agent => Some(AGENT_PACKAGE),
-            Self::Script { .. } | Self::Build { .. } | Self::Sandbox => None,
+            Self::Script { .. } | Self::Build { .. } | Self::Sandbox | Self::Agent => None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A complete program for projects without their own commands. Main function: [`main`].
 
+use e2e_load::{agent, load::Registry};
 use e2e_report::{env_vars, report::summary, run_dir};
 
 use super::{Options, run};
@@ -34,6 +35,9 @@ pub fn leave_cargo() {
 /// }
 /// ```
 pub fn main(options: Options) -> std::process::ExitCode {
+    if agent::is_asked_for() {
+        return agent::main(&Registry::default());
+    }
     leave_cargo();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
