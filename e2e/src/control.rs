@@ -1,7 +1,7 @@
 //! The run's address for its suites: what only the run can do, such as a probe inside a container. Main type: [`Control`].
 //! The suites so need no provider, and the same question works on every target.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use e2e_kubelet::{observation::Observation, snapshot::Snapshot};
 use e2e_load::{
@@ -83,6 +83,16 @@ impl Control {
             .json()
             .await
             .map_err(|source| self.no_answer("/status", source))
+    }
+
+    /// What the containers of a component's pods have said so far, by `pod/container`, without secrets.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such component, or the run does not answer.
+    pub async fn logs(&self, component: &str) -> Result<BTreeMap<String, String>, Error> {
+        let path = format!("/logs/{component}");
+        self.ask(reqwest::Method::GET, &path).await?.json().await.map_err(|source| self.no_answer(&path, source))
     }
 
     /// Sends a declared probe once, as a kubelet sends it, and returns what came of it.

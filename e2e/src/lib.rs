@@ -15,6 +15,7 @@
 //! }
 //! ```
 
+pub mod built_in;
 pub mod control;
 pub mod fixture;
 pub mod record;

@@ -67,14 +67,7 @@ pub async fn record<E: Display + From<Error>>(
         println!("{name} was not chosen");
         return;
     }
-    measure(environment, "scenarios", name, async {
-        let ran = body.await?;
-        let failures = ran.failures();
-        let detail = ran.detail();
-        let failure = (!failures.is_empty()).then(|| failures.join("; "));
-        Ok::<_, E>((detail, Measured::Scenario(Box::new(ran.figures)), failure))
-    })
-    .await;
+    measure(environment, "scenarios", name, async { Ok::<_, E>(body.await?.found()) }).await;
 }
 
 /// Why a scenario has no figures.
@@ -254,6 +247,13 @@ impl Ran {
     fn has_no_keys(&self) -> bool {
         let mut ledgers = self.load.client_reports.iter().filter_map(|report| report.ledger.as_ref());
         ledgers.all(load::ClientLedger::is_empty)
+    }
+
+    /// What a record says of it: in a line, in figures, and why it failed if it did.
+    pub(crate) fn found(self) -> (String, Measured, Option<String>) {
+        let (detail, failures) = (self.detail(), self.failures());
+        let failure = (!failures.is_empty()).then(|| failures.join("; "));
+        (detail, Measured::Scenario(Box::new(self.figures)), failure)
     }
 
     /// What was found, in one line.

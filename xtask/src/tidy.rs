@@ -47,6 +47,7 @@ fn schema(fix: bool) -> Result<()> {
     let schemas = [
         ("report.schema.json", e2e_report::report::schema()),
         ("comparison.schema.json", e2e_report::compare::schema()),
+        ("record.schema.json", e2e_report::record::schema()),
     ];
     for (name, schema) in schemas {
         let (path, schema) = (root().join("docs").join(name), schema + "\n");

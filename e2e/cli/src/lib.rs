@@ -6,9 +6,12 @@ mod doctor;
 mod down;
 mod gc;
 mod images;
+mod init;
 pub mod interrupts;
 mod load;
+mod logs;
 pub mod options;
+mod pipe;
 mod plan;
 mod report;
 mod run;
@@ -49,9 +52,11 @@ pub trait Verbs: Subcommand {
 pub enum Product {
     #[command(visible_alias = "e2e")]
     Run(run::Args),
+    Init(init::Args),
     Up(up::Args),
     Down(down::Args),
     Status(status::Args),
+    Logs(logs::Args),
     Images(images::Args),
     Load(load::Args),
     /// Generate a share of the load for the parent process.
@@ -70,9 +75,11 @@ impl Verbs for Product {
     fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Run(args) => run::run(&args),
+            Self::Init(args) => init::run(&args),
             Self::Up(args) => up::run(&args),
             Self::Down(args) => down::run(&args),
             Self::Status(args) => status::run(&args),
+            Self::Logs(args) => logs::run(&args),
             Self::Images(args) => images::run(&args),
             Self::Load(args) => load::run(&args),
             Self::Agent => load::serve_parent(),
@@ -125,13 +132,13 @@ pub fn main<V: Verbs>(program: &Program) -> ProcessExitCode {
             Ok(ExitCode::Pass)
         }
     };
-    match project.set(&program.root).and_then(|()| run()) {
+    pipe::quietly(|| match project.set(&program.root).and_then(|()| run()) {
         Ok(code) => code.into(),
         Err(error) => {
             eprintln!("error: {}", options::describe(&error));
             options::exit_code(&error).into()
         }
-    }
+    })
 }
 
 /// The program name that examples are written with.

@@ -10,23 +10,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::run_dir::{self, RunDir};
 
-/// What one test found, as a file in `results/`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// What one test found, as a file in `results/`. Its schema is docs/record.schema.json: checks in any language write it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
     /// The suite: `health`, `probes`, `scenarios` or one of yours.
     pub suite: String,
     /// The case, unique in its suite. One that begins with a component's name, such as `backend_answers`, is a check of that
     /// component, which counts as unhealthy when it fails.
     pub case: String,
-    /// The test that wrote it, as nextest names it.
+    /// The test that wrote it, as `junit.xml` names it; a test without a record gets one from there.
+    #[serde(default)]
     pub test: String,
     /// How it ended.
     pub outcome: Outcome,
     /// What was found, or why it failed, in one line.
+    #[serde(default)]
     pub detail: String,
     /// How long it took.
+    #[serde(default)]
     pub duration_ms: u64,
     /// Figures.
+    #[serde(default)]
     pub measured: Measured,
 }
 
@@ -43,13 +47,14 @@ pub enum Outcome {
 }
 
 /// What a test measured, beyond its outcome.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Measured {
     /// Only the outcome.
     #[default]
     Nothing,
-    /// Exchanges of one probe, one per replica.
+    /// Exchanges of one probe, one per replica. The framework sends probes, so the schema leaves them out.
+    #[schemars(skip)]
     Probes(Vec<ProbeExchange>),
     /// A declared scenario.
     Scenario(Box<ScenarioResult>),
@@ -70,6 +75,15 @@ pub struct ProbeExchange {
     pub which: Which,
     /// What was sent and what came back.
     pub observation: Observation,
+}
+
+/// The JSON Schema of a record.
+///
+/// # Panics
+///
+/// Never: a schema is plain data.
+pub fn schema() -> String {
+    serde_json::to_string_pretty(&schemars::schema_for!(Record)).expect("plain data serialises")
 }
 
 impl Record {

@@ -21,7 +21,8 @@ pub use self::outside::{Outside, OutsideValue};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Files and directories of the manifests, from the project's root: one, or a list of them.
+    /// Files and directories of the manifests, from the project's root: one, or a list of them. Without a configuration, the
+    /// first of [`MANIFESTS`] that is there.
     #[serde(deserialize_with = "one_or_many")]
     pub manifests: Vec<PathBuf>,
     /// A command that writes the manifests, such as `["helm", "template", "deploy/chart"]`, in place of `manifests`. It runs at the
@@ -34,7 +35,8 @@ pub struct Config {
     /// How long the system may take until all of it is ready.
     #[serde(with = "e2e_plan::duration")]
     pub bring_up: Duration,
-    /// The command that runs the suites: nextest, with a profile that writes `junit.xml`.
+    /// The command that runs the suites, in any language; the built-in checks unless set. In its words `{junit}` stands for the file
+    /// that the runner is to write, and `{environment}` for `environment.json`. nextest needs a profile that writes `junit.xml`.
     pub suites: Vec<String>,
     /// The command that runs the snapshot test; none unless set.
     pub snapshot_test: Vec<String>,
@@ -62,7 +64,7 @@ impl Default for Config {
             snapshots: "snapshots".into(),
             entrance: None,
             bring_up: Duration::from_secs(60),
-            suites: ["cargo", "nextest", "run", "--profile", "e2e"].map(str::to_owned).to_vec(),
+            suites: Vec::new(),
             snapshot_test: Vec::new(),
             scenario: BTreeMap::new(),
             thresholds: Thresholds::default(),
@@ -158,7 +160,17 @@ pub enum Error {
     },
 }
 
+/// Where manifests are usually kept.
+pub const MANIFESTS: [&str; 6] = ["manifests", "k8s", "kubernetes", "kubernetes-manifests", "deploy", "kustomize"];
+
 impl Config {
+    /// The configuration of a project that has none.
+    pub fn of_none(root: &Path) -> Self {
+        let manifests = MANIFESTS.into_iter().find(|name| root.join(name).is_dir());
+        let default = Self::default();
+        Self { manifests: manifests.map_or(default.manifests, |name| vec![name.into()]), ..default }
+    }
+
     /// Whether the suites are run by cargo-nextest, and not by a program of the project's own.
     pub fn needs_nextest(&self) -> bool {
         self.suites.starts_with(&["cargo".to_owned(), "nextest".to_owned()])
@@ -207,9 +219,6 @@ impl Config {
         }
         if self.manifests.is_empty() && self.render.is_empty() {
             return Err(invalid("manifests", &"empty", "name a file or a directory, or remove the key"));
-        }
-        if self.suites.is_empty() {
-            return Err(invalid("suites", &"empty", "name a command, or remove the key"));
         }
         self.check_scenarios()
     }
@@ -319,7 +328,6 @@ mod tests {
         ""
     )]
     #[case::no_steps("\n[scenario.a]\n", "e2e.toml:2:11: scenario.a: there are no steps: add one", "")]
-    #[case::no_command("suites = []\n", "e2e.toml:1:1: suites is empty; name a command", "")]
     fn a_mistake_is_named_with_its_place(#[case] text: &str, #[case] begins: &str, #[case] ends: &str) {
         let error = parse(text).unwrap_err();
         assert!(error.starts_with(begins) && error.ends_with(ends) && !error.contains('\n'), "{error}");

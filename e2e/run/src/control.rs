@@ -1,6 +1,11 @@
 //! Serves the suites' requests to the run, such as a probe inside a container. Main type: [`Server`].
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Json, Router,
@@ -20,7 +25,10 @@ use e2e_node::node::{Restart, Restarter, observe};
 use e2e_plan::{Probe, Which};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
-use crate::provider::{Provider, pods::PodSpec};
+use crate::{
+    gather::redact,
+    provider::{Provider, pods::PodSpec},
+};
 
 /// The state behind the answers.
 pub(crate) struct Answers {
@@ -36,6 +44,8 @@ pub(crate) struct Answers {
     /// Set to end the run.
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) token: String,
+    /// What logs must not show.
+    pub(crate) secrets: Vec<String>,
 }
 
 /// Answers until it is dropped.
@@ -55,6 +65,7 @@ impl Server {
             .route("/status", get(status))
             .route("/probe/{pod}/{container}/{which}", post(probe))
             .route("/restart", post(restart))
+            .route("/logs/{component}", get(logs))
             .route("/progress", post(progress))
             .route("/load/{name}", post(load))
             .route("/stop", post(stop))
@@ -86,6 +97,27 @@ async fn authorise(State(answers): State<Arc<Answers>>, request: Request, next: 
 async fn status(State(answers): State<Arc<Answers>>) -> Json<Snapshot> {
     let snapshot = answers.snapshot.borrow().clone();
     Json(snapshot)
+}
+
+/// What the containers of a component's pods have said, by `pod/container`.
+async fn logs(
+    State(answers): State<Arc<Answers>>,
+    Path(component): Path<String>,
+) -> Result<Json<BTreeMap<String, String>>, (StatusCode, String)> {
+    let pods: Vec<&str> =
+        answers.pods.iter().filter(|pod| pod.component.name == component).map(|pod| pod.name.as_str()).collect();
+    if pods.is_empty() {
+        let known: BTreeSet<&str> = answers.pods.iter().map(|pod| pod.component.name.as_str()).collect();
+        let known = known.into_iter().collect::<Vec<_>>().join(", ");
+        return Err((StatusCode::NOT_FOUND, format!("there is no component {component}; there are {known}")));
+    }
+    let all = answers.provider.logs().await.into_iter();
+    let of_component = all.filter(|((pod, _), _)| pods.contains(&pod.as_str()));
+    Ok(Json(
+        of_component
+            .map(|((pod, container), text)| (format!("{pod}/{container}"), redact(&text, &answers.secrets)))
+            .collect(),
+    ))
 }
 
 async fn progress(State(answers): State<Arc<Answers>>, text: String) {

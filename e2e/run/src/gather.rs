@@ -15,6 +15,7 @@ use e2e_report::{
     evidence::{CLUSTER, PODS, RESOURCES, Resources, SATURATION, Sample, Saturation, THROTTLING, log_file},
     run_dir::{self, EVIDENCE, RunDir},
 };
+use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use crate::provider::{Provider, pods::PodSpec};
@@ -142,11 +143,45 @@ fn scrub_file(directory: &RunDir, path: &std::path::Path, secrets: &[String]) ->
     // Files that are not text are not ours.
     let Ok(text) = std::fs::read_to_string(path) else { return Ok(()) };
     let redacted = redact(&text, secrets);
-    if redacted != text {
-        directory.write(path, &redacted)?;
+    if redacted == text {
+        return Ok(());
     }
-    Ok(())
+    // What holds the text together is not what somebody said: a secret may be `0` or a quotation mark.
+    let whole = match path.extension().and_then(std::ffi::OsStr::to_str) {
+        Some("json") => serde_json::from_str(&text).ok().and_then(|mut data| {
+            redact_strings(&mut data, secrets);
+            serde_json::to_string_pretty(&data).ok()
+        }),
+        Some("xml") => Some(redacted.replace(REDACTED, "&lt;secret&gt;")),
+        _ => None,
+    };
+    directory.write(path, &whole.unwrap_or(redacted)).map(drop)
 }
+
+fn redact_strings(data: &mut Value, secrets: &[String]) {
+    match data {
+        Value::String(text) => *text = redact(text, secrets),
+        Value::Array(items) => items.iter_mut().for_each(|item| redact_strings(item, secrets)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| redact_strings(field, secrets)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Those texts that `environment.json` does not show. A user's name or a database's is often kept in a Secret and is also the name of a
+/// component, without which nobody can read a report.
+pub(crate) fn hidden(secrets: impl IntoIterator<Item = String>, environment: &str) -> Vec<String> {
+    let is_inside = |letter: Option<char>| letter.is_some_and(|letter| letter.is_alphanumeric());
+    let is_shown = |secret: &str| {
+        environment.match_indices(secret).any(|(at, _)| {
+            !is_inside(environment[..at].chars().next_back())
+                && !is_inside(environment[at + secret.len()..].chars().next())
+        })
+    };
+    secrets.into_iter().filter(|secret| !secret.is_empty() && !is_shown(secret)).collect()
+}
+
+/// What stands in place of a secret text.
+const REDACTED: &str = "<secret>";
 
 /// Text without secrets.
 pub(crate) fn redact(text: &str, secrets: &[String]) -> String {
@@ -154,7 +189,7 @@ pub(crate) fn redact(text: &str, secrets: &[String]) -> String {
     secrets
         .iter()
         .filter(|secret| !secret.is_empty())
-        .fold(text.to_owned(), |text, secret| text.replace(secret, "<secret>"))
+        .fold(text.to_owned(), |text, secret| text.replace(secret, REDACTED))
 }
 
 #[cfg(test)]
@@ -165,5 +200,25 @@ mod tests {
     fn secrets_do_not_survive() {
         let secrets = ["s3cret".to_owned(), String::new()];
         assert_eq!(redact("password s3cret, again s3cret", &secrets), "password <secret>, again <secret>");
+    }
+
+    #[test]
+    fn what_the_environment_shows_is_no_secret() {
+        let environment = r#"{"name": "shop", "env": {"MODE": {"plain": "fast-lane"}}}"#;
+        let secrets = ["shop", "sho", "lane", "s3cret", ""].map(str::to_owned);
+        assert_eq!(hidden(secrets, environment), ["sho", "s3cret"]);
+    }
+
+    #[test]
+    fn a_redacted_file_is_read_as_before() {
+        let parent = tempfile::tempdir().unwrap();
+        let run = RunDir::create(parent.path(), "one", |_| Ok(())).unwrap();
+        run.write("results/a.json", r#"{"duration_ms": 50, "detail": "port 50 of \"50\"", "50": [50]}"#).unwrap();
+        run.write(run_dir::JUNIT, r#"<testcase name="asked 50"/>"#).unwrap();
+        scrub(&run, &["50".to_owned()]).unwrap();
+        let record: Value = run.read_json("results/a.json").unwrap();
+        let expected = r#"{"duration_ms": 50, "detail": "port <secret> of \"<secret>\"", "50": [50]}"#;
+        assert_eq!(record, serde_json::from_str::<Value>(expected).unwrap());
+        assert_eq!(run.read(run_dir::JUNIT).unwrap(), r#"<testcase name="asked &lt;secret&gt;"/>"#);
     }
 }

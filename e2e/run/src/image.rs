@@ -4,6 +4,7 @@
 mod agent;
 mod cargo;
 mod context;
+mod dockerignore;
 mod engine;
 mod error;
 mod process;

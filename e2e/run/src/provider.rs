@@ -54,6 +54,15 @@ pub enum Error {
         /// What was tried.
         reason: String,
     },
+    /// This user may not use the engine that is there.
+    #[error(
+        "this user may not use the Docker engine: {reason}; join the group of its socket (`sudo usermod -aG docker $USER`, then log in \
+         again), point DOCKER_HOST to an engine of your own, or use --target local"
+    )]
+    EngineDenied {
+        /// What was tried.
+        reason: String,
+    },
     /// The engine rejected a request.
     #[error("the Docker engine could not {action} {name}: {reason}")]
     Engine {

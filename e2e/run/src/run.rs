@@ -5,6 +5,7 @@ mod collect;
 pub mod comparison;
 mod error;
 mod examine;
+mod junit;
 mod keeper;
 mod main;
 mod nextest;
@@ -42,8 +43,11 @@ pub use self::{
     error::Error,
     main::{leave_cargo, main},
     nextest::ensure as ensure_nextest,
-    prepare::{Leftovers, cluster, collect_garbage, docker_engine, make_images, plan},
+    prepare::{Leftovers, cluster, collect_garbage, docker_engine, make_images, plan, planned},
 };
+
+/// Where a project's configuration stands unless told otherwise.
+pub const CONFIG: &str = ".config/e2e.toml";
 
 /// What to run and how.
 #[derive(Debug, Clone)]
@@ -138,7 +142,10 @@ impl Options {
 
     /// Reads the configuration; errors name it relative to the project's root.
     pub fn read_config(&self) -> Result<Config, config::Error> {
-        let path = self.config.clone().unwrap_or_else(|| self.root.join(".config/e2e.toml"));
+        let path = self.config.clone().unwrap_or_else(|| self.root.join(CONFIG));
+        if self.config.is_none() && !path.exists() {
+            return Ok(Config::of_none(&self.root));
+        }
         Config::read(&path, path.strip_prefix(&self.root).unwrap_or(&path))
     }
 
@@ -169,6 +176,9 @@ pub struct Outcome {
 /// Runs everything and removes what was started, after success, failure, a panic, SIGINT or SIGTERM alike.
 pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error> {
     let started = Instant::now();
+    // Everything is named from there; a root that is not there is named by what is looked for in it.
+    let root = options.root.canonicalize().unwrap_or_else(|_| options.root.clone());
+    let options = Options { root, ..options };
     // Before anything is created: from here on a signal ends the run cleanly.
     let signal = Signal::install().map_err(Error::Signals)?;
     let prepared = signal.or(prepare::prepare(&options, progress)).await.ok_or(Error::NotStarted)??;

@@ -163,7 +163,7 @@ fn no_record(test: &Test) -> Finding {
 /// A file that should be a record.
 fn no_record_in(Unreadable { file, test, reason }: &Unreadable) -> Finding {
     let whose = test.as_ref().map_or_else(String::new, |test| format!(" of the test {test}"));
-    let fix = "Write the record as docs/report.md describes it.".to_owned();
+    let fix = "Write the record as docs/record.schema.json says.".to_owned();
     Finding { fix, ..gap(format!("the record{whose} cannot be read: {reason}"), file.clone()) }
 }
 

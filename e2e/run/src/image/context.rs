@@ -8,12 +8,17 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::Cause;
+use super::{
+    Cause,
+    dockerignore::{self, Ignored},
+};
 
-/// A tar of a directory: sorted, without times and owners, and with no more of a file's mode than whether it can be run.
+/// A tar of a directory without what its `.dockerignore` names: sorted, without times and owners, and with no more of a file's mode
+/// than whether it can be run.
 pub(super) fn of_directory(directory: &Path) -> Result<Vec<u8>, Cause> {
     let mut tar = tar::Builder::new(Vec::new());
-    append_directory(&mut tar, directory, Path::new(""))?;
+    let ignored = Ignored::of(directory).map_err(|error| unreadable(&directory.join(dockerignore::FILE), error))?;
+    append_directory(&mut tar, directory, Path::new(""), &ignored)?;
     finish(tar).map_err(|error| unreadable(directory, error))
 }
 
@@ -68,13 +73,22 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Cause> {
     fs::read(path).map_err(|error| unreadable(path, error))
 }
 
-fn append_directory(tar: &mut tar::Builder<Vec<u8>>, directory: &Path, inside: &Path) -> Result<(), Cause> {
+fn append_directory(
+    tar: &mut tar::Builder<Vec<u8>>,
+    directory: &Path,
+    inside: &Path,
+    ignored: &Ignored,
+) -> Result<(), Cause> {
     for path in entries(directory).map_err(|error| unreadable(directory, error))? {
         let Some(name) = path.file_name() else { continue };
         let name = inside.join(name);
-        append_entry(tar, &path, &name).map_err(|error| unreadable(&path, error))?;
-        if path.is_dir() && !path.is_symlink() {
-            append_directory(tar, &path, &name)?;
+        let is_sent = !ignored.has(&name);
+        if is_sent {
+            append_entry(tar, &path, &name).map_err(|error| unreadable(&path, error))?;
+        }
+        // Something in an ignored directory may be wanted all the same.
+        if path.is_dir() && !path.is_symlink() && (is_sent || ignored.has_exceptions()) {
+            append_directory(tar, &path, &name, ignored)?;
         }
     }
     Ok(())

@@ -28,7 +28,7 @@ pub enum Recipe {
         /// Whether a registry is asked first; it is unless told otherwise.
         pull: bool,
     },
-    /// A directory with a `Dockerfile`. All of it is sent; a `.dockerignore` is not looked at.
+    /// A directory with a `Dockerfile`. All of it is sent but for what its `.dockerignore` names.
     Build {
         /// Path of the directory, from the project's root.
         build: PathBuf,

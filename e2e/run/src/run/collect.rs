@@ -7,11 +7,11 @@ use e2e_report::{
     evidence::{self, CLUSTER, DOCTOR, PODS, RESOURCES, SATURATION, THROTTLING},
     record::{Measured, Record},
     report::{Report, html, markdown},
-    run_data::{RunData, Test},
+    run_data::RunData,
     run_dir::{self, RunDir},
 };
 
-use super::{Error, prepare::Prepared, system::System};
+use super::{Error, junit, prepare::Prepared, system::System};
 use crate::{gather, progress::Progress};
 
 /// Length of the run in milliseconds.
@@ -24,7 +24,8 @@ pub(super) async fn gather(system: &System, prepared: &Prepared, progress: &Prog
     progress.line("gathering evidence");
     let snapshot = system.keeper.snapshot();
     prepared.directory.write_json(DOCTOR, &system.examinations.finish(&snapshot).await)?;
-    let secrets: Vec<String> = prepared.secrets.values().cloned().collect();
+    let environment = prepared.directory.read(run_dir::ENVIRONMENT)?;
+    let secrets = gather::hidden(prepared.secrets.values().cloned(), &environment);
     gather::gather(&system.provider, &snapshot, &system.resources, &secrets, &prepared.directory).await?;
     gather::scrub(&prepared.directory, &secrets)?;
     Ok(())
@@ -58,7 +59,7 @@ pub fn load(directory: &RunDir) -> Result<RunData, run_dir::Error> {
         environment: directory.read_json(run_dir::ENVIRONMENT)?,
         records,
         unreadable,
-        tests: tests(&junit),
+        tests: junit::read(&junit).iter().map(junit::Case::test).collect(),
         suites: directory.read_json_if_there(run_dir::SUITES)?,
         snapshot,
         resources: directory.read_json(RESOURCES)?,
@@ -85,49 +86,9 @@ fn last_lines(text: &str) -> String {
     lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
 }
 
-/// The tests of a JUnit file; none if it is truncated, since the rest is unknown.
-fn tests(junit: &str) -> Vec<Test> {
-    let Ok(document) = roxmltree::Document::parse(junit) else { return Vec::new() };
-    let cases = document.descendants().filter(|node| node.has_tag_name("testcase"));
-    let test = |case: roxmltree::Node<'_, '_>| {
-        let failure = case.children().find(|child| child.has_tag_name("failure") || child.has_tag_name("error"));
-        Some(Test {
-            binary: case.attribute("classname").unwrap_or_default().to_owned(),
-            name: case.attribute("name")?.to_owned(),
-            passed: failure.is_none(),
-            failure: failure.and_then(|failure| failure.attribute("type")).map(str::to_owned),
-        })
-    };
-    cases.filter_map(test).collect()
-}
-
 #[cfg(test)]
-mod tests_of_collect {
+mod tests {
     use super::*;
-
-    #[test]
-    fn junit_names_tests_and_failures() {
-        let junit = r#"<testsuites><testsuite name="e2e::suites">
-            <testcase name="health::a" classname="e2e::suites"/>
-            <testcase name="probes::b" classname="e2e::suites"><failure type="test timeout">x</failure></testcase>
-            <testcase name="health::a" classname="e2e::more"><failure>x</failure></testcase>
-            </testsuite></testsuites>"#;
-        let test = |binary: &str, name: &str, passed, failure: Option<&str>| Test {
-            binary: binary.to_owned(),
-            name: name.to_owned(),
-            passed,
-            failure: failure.map(str::to_owned),
-        };
-        assert_eq!(
-            tests(junit),
-            [
-                test("e2e::suites", "health::a", true, None),
-                test("e2e::suites", "probes::b", false, Some("test timeout")),
-                test("e2e::more", "health::a", false, None),
-            ]
-        );
-        assert!(tests(&junit[..junit.len() / 2]).is_empty());
-    }
 
     #[test]
     fn a_log_is_cut_at_its_end() {

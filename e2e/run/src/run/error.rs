@@ -75,6 +75,9 @@ pub enum Error {
         /// What to do.
         remedy: String,
     },
+    /// The built-in checks cannot be made.
+    #[error(transparent)]
+    BuiltIn(#[from] e2e::built_in::BuiltInError),
     /// No side, or a side without a run.
     #[error("nothing to compare: every side needs a run with a report")]
     NothingToCompare,
@@ -136,7 +139,7 @@ impl Error {
             | Self::Signals(_)
             | Self::NotRemoved { .. }
             | Self::NoSuites { .. } => ExitCode::NotUp,
-            Self::Suites { .. } => ExitCode::Incomplete,
+            Self::Suites { .. } | Self::BuiltIn(_) => ExitCode::Incomplete,
             Self::NotStarted | Self::Interrupted { .. } => ExitCode::Interrupted,
         }
     }

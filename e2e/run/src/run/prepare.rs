@@ -1,7 +1,7 @@
 //! Decisions before anything starts: configuration, plan, place, run directory. Also removes leftovers of earlier runs.
 //! Main function: [`prepare`].
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use e2e::control;
 use e2e_plan::{Given, Input, Missing, Plan, Warning, manifests::Sources, target::Target};
@@ -125,6 +125,9 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
     if removed.any() {
         progress.line(format!("removed leftovers of earlier runs: {removed}"));
     }
+    for other in active(&options.runs()) {
+        progress.line(format!("the run {other} is active too: the figures of both are those of a shared machine"));
+    }
     let mut secrets: BTreeMap<String, String> = plan
         .secrets()
         .into_iter()
@@ -163,22 +166,24 @@ fn plan_to_run(options: &Options, config: &Config) -> Result<Plan, Error> {
     plan_with(options, config, given, &mut |_, _| random_hex())
 }
 
+/// The plan of manifests that no configuration names yet, and its entrance where that is clear.
+///
+/// # Errors
+///
+/// When the manifests cannot be read or are no plan.
+pub fn planned(options: &Options, manifests: &str) -> Result<(Plan, Option<String>), Error> {
+    let config = Config { manifests: vec![manifests.into()], ..Config::default() };
+    let plan = plan_with(options, &config, Vec::new(), &mut |_, _| String::new())?;
+    let entrance = entrance(None, &plan)?;
+    Ok((plan, entrance))
+}
+
 /// The plan of a project, of which nothing is run: it needs no Secret, no engine, no cluster and no earlier run.
 ///
 /// # Errors
 /// The configuration or the manifests are wrong.
 pub fn plan(options: &Options) -> Result<Plan, Error> {
-    let config = match options.read_config() {
-        // Manifests that are named on the command line may be anybody's.
-        Err(config::Error::Unreadable { source, .. })
-            if options.manifests.is_some()
-                && options.config.is_none()
-                && source.kind() == std::io::ErrorKind::NotFound =>
-        {
-            Config::default()
-        }
-        read => read?,
-    };
+    let config = options.read_config()?;
     plan_with(options, &config, config.given_names(), &mut |_, _| String::new())
 }
 
@@ -331,6 +336,22 @@ async fn leftovers(runs: &Path, place: &Place) -> Result<Leftovers, Error> {
         }
     }
     Ok(leftovers)
+}
+
+/// Ids of the runs whose system is up.
+fn active(runs: &Path) -> Vec<String> {
+    let is_active = |run: &Path| {
+        let owner = fs::read_to_string(run.join(OWNER)).ok();
+        // Secrets go with the system.
+        run.join(run_dir::SECRETS).exists() && !is_left_behind(owner.as_deref(), Duration::MAX)
+    };
+    let runs = fs::read_dir(runs.join("runs")).into_iter().flatten().flatten().map(|run| run.path());
+    let mut ids: Vec<String> = runs
+        .filter(|run| is_active(run))
+        .filter_map(|run| Some(run.file_name()?.to_string_lossy().into_owned()))
+        .collect();
+    ids.sort();
+    ids
 }
 
 /// [`leftovers`] for `gc`: in the engine and in the cluster, if they answer. Also returns what was not checked, and why.

@@ -2,16 +2,16 @@
 
 use std::{
     path::{Path, PathBuf},
-    pin::pin,
+    pin::{Pin, pin},
     process::Stdio,
     time::Duration,
 };
 
-use e2e_report::{env_vars, run_data::OddEnd, run_dir};
+use e2e_report::{env_vars, environment::Environment, record::Record, run_data::OddEnd, run_dir};
 use tokio::process::{Child, Command};
 
 use super::{
-    Error, Signal,
+    Error, Signal, junit,
     prepare::{INHERITED, Prepared},
     system::System,
 };
@@ -30,14 +30,8 @@ pub(super) async fn run(
     signal: &Signal,
     progress: &Progress,
 ) -> Result<Option<OddEnd>, Error> {
-    progress.line(format!("running the suites: {}", prepared.config.suites.join(" ")));
-    let profile = profile(&prepared.config.suites);
-    // nextest's store is `target/nextest` of the workspace (`store.dir`), wherever cargo builds.
-    let junit = workspace(&prepared.root).join(format!("target/nextest/{profile}/junit.xml"));
-    // A file of an earlier run must not count.
-    let _ = std::fs::remove_file(&junit);
-    let mut command = command(&prepared.config.suites, &prepared.root)?;
-    command.env(env_vars::E2E_ENVIRONMENT, prepared.directory.join(run_dir::ENVIRONMENT));
+    let suites = &prepared.config.suites;
+    let environment = Environment::read(&prepared.directory.join(run_dir::ENVIRONMENT))?;
     let mut said = system.said.clone();
     let live = async {
         while said.changed().await.is_ok() {
@@ -45,39 +39,153 @@ pub(super) async fn run(
         }
         std::future::pending().await
     };
-    let show = |line: &str| progress.plain(line);
-    let status = tokio::select! {
-        () = live => None,
-        status = watch(command, prepared, &prepared.config.suites, signal, &show) => status?,
-    };
-    progress.live_done();
-    let command = prepared.config.suites.join(" ");
-    if status == Some(NO_TESTS) {
-        let (reason, remedy) = ("it selected no test".to_owned(), "check its filters and its profile".to_owned());
-        return Err(Error::Suites { command, reason, remedy });
+    let mut live = pin!(live);
+    if suites.is_empty() {
+        progress.line("running the built-in checks; `suites` in .config/e2e.toml adds your own");
+        let checks = e2e::built_in::run(&environment);
+        aside(&mut live, signal.or(checks), progress).await.ok_or_else(|| prepared.interrupted())??;
+        return Ok(complete(None, prepared).err());
     }
-    let kept = keep_list(&junit, profile, prepared);
-    Ok(oddity(status).or(kept.err()).map(|(reason, remedy)| OddEnd { command, reason, remedy }))
+    progress.line(format!("running the suites: {}", suites.join(" ")));
+    let list = List::of(prepared);
+    // An old file must not stand for this run.
+    list.path().map(std::fs::remove_file);
+    let mut command = command(&filled_in(suites, prepared), &prepared.root)?;
+    command.env(env_vars::E2E_ENVIRONMENT, prepared.directory.join(run_dir::ENVIRONMENT));
+    let show = |line: &str| progress.plain(line);
+    let status = aside(&mut live, watch(command, prepared, suites, signal, &show), progress).await?;
+    if status == Some(NO_TESTS) && prepared.config.needs_nextest() {
+        let (reason, remedy) = ("it selected no test".to_owned(), "check its filters and its profile".to_owned());
+        return Err(Error::Suites { command: suites.join(" "), reason, remedy });
+    }
+    if !prepared.config.needs_nextest() {
+        // Only suites in Rust can run them.
+        let scenarios = e2e::built_in::scenarios(&environment);
+        aside(&mut live, signal.or(scenarios), progress).await.ok_or_else(|| prepared.interrupted())??;
+    }
+    let kept = list.take(prepared).and_then(|text| complete(text, prepared));
+    let odd = oddity(status, prepared.config.needs_nextest(), kept.as_deref().unwrap_or_default());
+    Ok(odd.map(|odd| odd_end(prepared, odd)).or(kept.err()))
 }
 
-/// What is abnormal about an exit code, and the remedy.
-fn oddity(status: Option<i32>) -> Option<(String, String)> {
+/// Work's result, while people see what it says of how it goes.
+async fn aside<T>(
+    live: &mut Pin<&mut impl Future<Output = ()>>,
+    work: impl Future<Output = T>,
+    progress: &Progress,
+) -> T {
+    let mut work = pin!(work);
+    let done = tokio::select! {
+        () = live => None,
+        done = &mut work => Some(done),
+    };
+    let done = match done {
+        Some(done) => done,
+        None => work.await,
+    };
+    progress.live_done();
+    done
+}
+
+/// Placeholders of the suites' command: where the runner writes its list of tests, and what the system is.
+const JUNIT: &str = "{junit}";
+const ENVIRONMENT: &str = "{environment}";
+
+fn filled_in(words: &[String], prepared: &Prepared) -> Vec<String> {
+    let path = |name: &str| prepared.directory.join(name).to_string_lossy().into_owned();
+    let (junit, environment) = (path(run_dir::JUNIT), path(run_dir::ENVIRONMENT));
+    words.iter().map(|word| word.replace(JUNIT, &junit).replace(ENVIRONMENT, &environment)).collect()
+}
+
+/// Where the runner leaves its list of tests.
+enum List {
+    /// Where the command was told to.
+    Told(PathBuf),
+    /// Where a nextest profile says.
+    Nextest { path: PathBuf, profile: String },
+    /// Nowhere: the suites leave records.
+    None,
+}
+
+impl List {
+    fn of(prepared: &Prepared) -> Self {
+        let suites = &prepared.config.suites;
+        if suites.iter().any(|word| word.contains(JUNIT)) {
+            return Self::Told(prepared.directory.join(run_dir::JUNIT));
+        }
+        if !prepared.config.needs_nextest() {
+            return Self::None;
+        }
+        let profile = profile(suites).to_owned();
+        // nextest keeps its store there wherever cargo builds to: `store.dir` is `target/nextest` of the workspace.
+        let path = workspace(&prepared.root).join(format!("target/nextest/{profile}/junit.xml"));
+        Self::Nextest { path, profile }
+    }
+
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Told(path) | Self::Nextest { path, .. } => Some(path),
+            Self::None => None,
+        }
+    }
+
+    /// The list that this run wrote; or what is odd about it.
+    fn take(&self, prepared: &Prepared) -> Result<Option<String>, OddEnd> {
+        let Some(path) = self.path() else { return Ok(None) };
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let remedy = match self {
+                Self::Nextest { profile, .. } => {
+                    format!("set `path = \"junit.xml\"` under [profile.{profile}.junit] in .config/nextest.toml")
+                }
+                _ => format!("see what it said; it has to write the file that {JUNIT} stands for"),
+            };
+            odd_end(prepared, (format!("it left no {} ({error})", path.display()), remedy))
+        })?;
+        Ok(Some(text))
+    }
+}
+
+/// Sees to it that `junit.xml` and the records name the same tests, whichever of them the suites wrote.
+fn complete(junit: Option<String>, prepared: &Prepared) -> Result<Vec<junit::Case>, OddEnd> {
+    let directory = &prepared.directory;
+    let (records, _) = Record::read_all(directory);
+    let written = match junit {
+        Some(text) => {
+            let cases = junit::read(&text);
+            let missing = junit::missing_records(&cases, &records);
+            let written = missing.iter().try_for_each(|record| directory.write_json(record.file(), record).map(drop));
+            written.and_then(|()| directory.write(run_dir::JUNIT, &text)).map(|_| cases)
+        }
+        None if records.is_empty() => Ok(Vec::new()),
+        None => {
+            let text = junit::of_records(&records);
+            directory.write(run_dir::JUNIT, &text).map(|_| junit::read(&text))
+        }
+    };
+    written.map_err(|error| odd_end(prepared, (error.to_string(), "run again once it can be written".to_owned())))
+}
+
+fn odd_end(prepared: &Prepared, (reason, remedy): (String, String)) -> OddEnd {
+    let command = match &prepared.config.suites[..] {
+        [] => "the built-in checks".to_owned(),
+        words => words.join(" "),
+    };
+    OddEnd { command, reason, remedy }
+}
+
+/// What is odd about an exit code, and what to do. nextest documents its own; of any other runner a failed test in its list explains
+/// one that is not zero.
+fn oddity(status: Option<i32>, is_nextest: bool, cases: &[junit::Case]) -> Option<(String, String)> {
+    let explained = || !is_nextest && cases.iter().any(junit::Case::failed);
     let status = match status {
-        Some(0 | TESTS_FAILED) => return None,
-        Some(code) => format!("exit code {code}"),
+        Some(0) => return None,
+        Some(TESTS_FAILED) if is_nextest => return None,
+        Some(_) if explained() => return None,
+        Some(code) if is_nextest => format!("exit code {code}"),
+        Some(code) => format!("exit code {code}, and no test failed"),
         None => "a signal".to_owned(),
     };
     Some((format!("it ended with {status}"), "see its output".to_owned()))
-}
-
-/// Copies the list of tests to the run directory, or returns why not, with the remedy.
-fn keep_list(junit: &Path, profile: &str, prepared: &Prepared) -> Result<(), (String, String)> {
-    let text = std::fs::read_to_string(junit).map_err(|error| {
-        let remedy = format!("set `path = \"junit.xml\"` under [profile.{profile}.junit] in .config/nextest.toml");
-        (format!("it left no {} ({error})", junit.display()), remedy)
-    })?;
-    let written = prepared.directory.write(run_dir::JUNIT, &text);
-    written.map(drop).map_err(|error| (error.to_string(), "run again once it can be written".to_owned()))
 }
 
 /// Rejects a command whose program is missing, before anything starts.
@@ -249,9 +357,23 @@ pub(super) fn target_directory(root: &Path) -> PathBuf {
     }
 }
 
-/// The directory of the workspace's `Cargo.lock`, which is `root` unless that is a member of a larger workspace.
+/// The root of the cargo workspace, which is `root` unless that is a member of a larger one. A repository ends the search: what lies
+/// above a checkout has nothing to do with it.
 fn workspace(root: &Path) -> &Path {
-    root.ancestors().find(|directory| directory.join("Cargo.lock").is_file()).unwrap_or(root)
+    let is_workspace = |directory: &Path| {
+        let manifest = std::fs::read_to_string(directory.join("Cargo.toml")).unwrap_or_default();
+        directory.join("Cargo.lock").is_file()
+            || toml::from_str::<toml::Table>(&manifest).is_ok_and(|manifest| manifest.contains_key("workspace"))
+    };
+    for directory in root.ancestors() {
+        if is_workspace(directory) {
+            return directory;
+        }
+        if directory.join(".git").exists() {
+            break;
+        }
+    }
+    root
 }
 
 #[cfg(test)]
@@ -287,6 +409,37 @@ mod tests {
     async fn a_command_that_closes_its_output_is_waited_for() {
         let (code, ..) = shell("exec >&- 2>&-; sleep 0.3; exit 7").await;
         assert_eq!(code, Some(7));
+    }
+
+    #[test]
+    fn a_workspace_is_not_looked_for_above_a_repository() {
+        let top = tempfile::tempdir().expect("a directory");
+        let (member, other) = (top.path().join("a/b"), top.path().join("other/deep"));
+        for directory in [&member, &other, &top.path().join("other/.git")] {
+            std::fs::create_dir_all(directory).expect("a directory");
+        }
+        std::fs::write(top.path().join("Cargo.lock"), "").expect("a file");
+        assert_eq!(workspace(&member), top.path());
+        assert_eq!(workspace(&other), other);
+        // A workspace that was never built has no lock file of its own.
+        std::fs::write(top.path().join("a/Cargo.toml"), "[workspace]\n").expect("a file");
+        assert_eq!(workspace(&member), top.path().join("a"));
+    }
+
+    #[test]
+    fn only_a_failed_test_explains_an_exit_code() {
+        let list = |inside: &str| {
+            junit::read(&format!("<testsuite name='s'><testcase name='t'>{inside}</testcase></testsuite>"))
+        };
+        let (passed, failed) = (list(""), list("<failure/>"));
+        assert_eq!(oddity(Some(0), false, &[]), None);
+        assert_eq!(oddity(Some(1), false, &failed), None);
+        let odd = |status, is_nextest, cases: &[junit::Case]| oddity(status, is_nextest, cases).expect("an oddity").0;
+        assert_eq!(odd(Some(1), false, &passed), "it ended with exit code 1, and no test failed");
+        assert_eq!(odd(Some(5), false, &[]), "it ended with exit code 5, and no test failed");
+        assert_eq!(odd(None, false, &passed), "it ended with a signal");
+        assert_eq!(oddity(Some(TESTS_FAILED), true, &[]), None);
+        assert_eq!(odd(Some(101), true, &failed), "it ended with exit code 101");
     }
 
     #[rstest::rstest]

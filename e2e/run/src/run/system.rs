@@ -71,6 +71,7 @@ impl System {
             agents: prepared.agents,
             stop,
             token: prepared.secrets.get(TOKEN).cloned().unwrap_or_default(),
+            secrets: prepared.secrets.values().cloned().collect(),
         });
         let control = match control.await {
             Ok(control) => control,

@@ -34,13 +34,23 @@ pub(crate) struct Engine {
     kernel: Option<String>,
 }
 
+/// Why an engine cannot be used: there is none, or it is not for this user.
+fn unusable(error: &(dyn std::error::Error + 'static)) -> Error {
+    let causes = || std::iter::successors(Some(error), |error| error.source());
+    let io =
+        |error: &&(dyn std::error::Error + 'static)| error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    let reason = error.to_string();
+    match causes().filter_map(|cause| io(&cause)).any(|kind| kind == std::io::ErrorKind::PermissionDenied) {
+        true => Error::EngineDenied { reason },
+        false => Error::NoEngine { reason },
+    }
+}
+
 impl Engine {
     /// Connects and asks for the version.
     pub(crate) async fn connect(run_id: &str) -> Result<Self, Error> {
-        let unreachable = |error: &dyn std::fmt::Display| Error::NoEngine { reason: error.to_string() };
-        let client =
-            testcontainers::core::client::docker_client_instance().await.map_err(|error| unreachable(&error))?;
-        let version = client.version().await.map_err(|error| unreachable(&error))?;
+        let client = testcontainers::core::client::docker_client_instance().await.map_err(|error| unusable(&error))?;
+        let version = client.version().await.map_err(|error| unusable(&error))?;
         let part = |part: Option<String>| part.unwrap_or_else(|| "of unknown version".to_owned());
         let engine = part(version.version);
         let description = format!("Docker {engine} (API {})", part(version.api_version));

@@ -1,0 +1,192 @@
+//! The checks that every system has without a line of its own: each component is ready, the entrance answers, every declared probe of
+//! every replica succeeds; and the declared scenarios. Main functions: [`run`], [`scenarios`], [`probe`].
+
+use std::{error::Error, time::Duration};
+
+use e2e_kubelet::snapshot::Snapshot;
+use e2e_plan::{Which, words::counted};
+use e2e_report::{
+    environment::{Component, Environment},
+    record::{Measured, Outcome, ProbeExchange, Record},
+    run_dir,
+};
+
+use crate::{
+    control::{self, Control},
+    scenario,
+};
+
+/// What a check found, what it measured, and why it failed if it did.
+type Found = (String, Measured, Option<String>);
+
+/// Bound on one request; a healthy entrance needs a hundredth of it.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why the checks could not be made at all.
+#[derive(Debug, thiserror::Error)]
+pub enum BuiltInError {
+    /// The run does not answer.
+    #[error(transparent)]
+    Control(#[from] control::Error),
+    /// A record cannot be written.
+    #[error(transparent)]
+    RunDir(#[from] run_dir::Error),
+}
+
+/// Makes every check and leaves a record of each.
+///
+/// # Errors
+///
+/// When the run does not answer, or a record cannot be written. A check that fails is none.
+pub async fn run(environment: &Environment) -> Result<(), BuiltInError> {
+    let control = Control::of(environment)?;
+    let snapshot = control.status().await?;
+    for component in &environment.components {
+        let case = format!("{}_ready", component.name);
+        keep(environment, "health", &case, async { Ok(ready(component, &snapshot)) }).await?;
+    }
+    if environment.entrance.is_some() {
+        keep(environment, "health", "entrance_answers", entrance(environment)).await?;
+    }
+    for component in &environment.components {
+        for which in Which::ALL.into_iter().filter(|which| component.probes.iter().any(|spec| spec.which == *which)) {
+            let case = format!("{}_{}", component.name, which.word().to_lowercase());
+            keep(environment, "probes", &case, probe(environment, &component.name, which)).await?;
+        }
+    }
+    scenarios(environment).await
+}
+
+/// Runs every declared scenario, each with its ledger, and leaves a record of it. One in Rust is its project's own affair.
+///
+/// # Errors
+///
+/// As [`run`].
+pub async fn scenarios(environment: &Environment) -> Result<(), BuiltInError> {
+    for name in environment.scenarios.iter().filter(|(_, scenario)| !scenario.rust).map(|(name, _)| name) {
+        let check = async {
+            let mut ran = scenario::run(environment, name).await?;
+            ran.check_ledger(environment).await;
+            Ok(ran.found())
+        };
+        keep(environment, "scenarios", name, check).await?;
+    }
+    Ok(())
+}
+
+async fn keep(
+    environment: &Environment,
+    suite: &str,
+    case: &str,
+    check: impl Future<Output = Result<Found, Box<dyn Error + Send + Sync>>>,
+) -> Result<(), run_dir::Error> {
+    let started = std::time::Instant::now();
+    let (outcome, detail, measured) = match check.await {
+        Ok((detail, measured, None)) => (Outcome::Passed, detail, measured),
+        Ok((_, measured, Some(failure))) => (Outcome::Failed, failure, measured),
+        Err(error) => (Outcome::Failed, error.to_string(), Measured::Nothing),
+    };
+    let record = Record {
+        suite: suite.to_owned(),
+        case: case.to_owned(),
+        test: format!("{suite}::{case}"),
+        outcome,
+        detail,
+        duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        measured,
+    };
+    let directory = run_dir::RunDir::open(&environment.run_dir)?;
+    directory.write_json(record.file(), &record).map(drop)
+}
+
+/// Whether all replicas are ready, or did what they were there for.
+fn ready(component: &Component, snapshot: &Snapshot) -> Found {
+    let of = |name: &String| snapshot.pods.get(name).map_or("unknown".to_owned(), |pod| pod.status.clone());
+    let is_fine = |name: &String| {
+        snapshot.pods.get(name).is_some_and(|pod| pod.ready || matches!(pod.status.as_str(), "Completed" | "Succeeded"))
+    };
+    let (fine, rest): (Vec<String>, Vec<String>) = component.pod_names().partition(is_fine);
+    let desired = counted(component.desired.into(), "replica");
+    let detail = format!("{} of {desired} ready", fine.len());
+    let states: Vec<String> = rest.iter().map(|name| format!("{name} is {}", of(name))).collect();
+    let failure = match (component.desired, states.is_empty()) {
+        (0, _) => Some("it has no replicas".to_owned()),
+        (_, true) => None,
+        (_, false) => Some(format!("{detail}: {}", states.join(", "))),
+    };
+    (detail, Measured::Nothing, failure)
+}
+
+/// A request to the entrance, as a browser would send it first. What does not speak HTTP has answered with its connection.
+async fn entrance(environment: &Environment) -> Result<Found, Box<dyn Error + Send + Sync>> {
+    let endpoint = environment.entrance()?;
+    let url = format!("http://{}/", endpoint.address);
+    // Its own redirect is an answer.
+    let policy = reqwest::redirect::Policy::none();
+    let client = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().redirect(policy).build()?;
+    let asked = format!("GET / of {} port {}", endpoint.service, endpoint.port);
+    match client.get(&url).send().await {
+        Ok(response) if response.status().is_server_error() => {
+            let failure = format!("{asked} answered {}", response.status());
+            Ok((failure.clone(), Measured::Nothing, Some(failure)))
+        }
+        Ok(response) => Ok((format!("{asked} answered {}", response.status()), Measured::Nothing, None)),
+        Err(error) if error.is_connect() || error.is_timeout() => {
+            Err(format!("{asked}: {}", root_cause(&error.without_url())).into())
+        }
+        Err(_) => {
+            let detail =
+                format!("{} port {} takes connections and does not speak HTTP", endpoint.service, endpoint.port);
+            Ok((detail, Measured::Nothing, None))
+        }
+    }
+}
+
+fn root_cause(error: &dyn Error) -> String {
+    error.source().map_or_else(|| error.to_string(), root_cause)
+}
+
+/// Sends one kind of probe to every replica of a component as a kubelet sends it, and judges it as a kubelet does.
+///
+/// # Errors
+///
+/// When there is no such component, or the run does not answer.
+pub async fn probe(
+    environment: &Environment,
+    component: &str,
+    which: Which,
+) -> Result<Found, Box<dyn Error + Send + Sync>> {
+    let control = Control::of(environment)?;
+    let declared = environment.component(component)?;
+    let mut exchanges = Vec::new();
+    let specs: Vec<_> = declared.probes.iter().filter(|spec| spec.which == which).collect();
+    for spec in &specs {
+        for replica in &declared.replicas {
+            exchanges.push(ProbeExchange {
+                component: component.to_owned(),
+                container: spec.container.clone(),
+                replica: replica.name.clone(),
+                which,
+                observation: control.probe(&replica.name, &spec.container, which).await?,
+            });
+        }
+    }
+    let mut failed: Vec<String> = exchanges
+        .iter()
+        .filter(|exchange| !exchange.observation.success())
+        .map(|exchange| format!("{}: {}", exchange.replica, exchange.observation.message))
+        .collect();
+    let asked = counted((specs.len() * declared.desired as usize) as u64, "probe");
+    let detail = format!("{} of {asked} succeeded", exchanges.len() - failed.len());
+    let without_way = (declared.desired as usize).saturating_sub(declared.replicas.len());
+    if without_way > 0 {
+        failed.push(format!("there is no way to {without_way} of {}", counted(declared.desired.into(), "replica")));
+    }
+    let failure = match (specs.is_empty(), declared.replicas.is_empty(), failed.is_empty()) {
+        (true, ..) => Some(format!("{component} declares no {} probe", which.word())),
+        (false, true, _) => Some(format!("{component} has no replica to ask")),
+        (false, false, false) => Some(failed.join("; ")),
+        (false, false, true) => None,
+    };
+    Ok((detail, Measured::Probes(exchanges), failure))
+}
