@@ -43,7 +43,7 @@ use crate::options::{BadInput, block_on, run_directory};
 Exit codes: 0 all probes succeed, 1 a probe fails and its cause is known, 2 bad input, 3 the system is down,
 6 a probe fails and no single cause explains it.")]
 pub(crate) struct Args {
-    /// URL of the probe's port and path, as reached from this machine.
+    /// URL of the probe's port and path, as reached from this machine; grpc://HOST:PORT/SERVICE or tcp://HOST:PORT for those kinds.
     #[arg(long, required_unless_present_any = ["env", "lint"], conflicts_with_all = ["env", "lint"])]
     url: Option<String>,
     /// Pod IP that a kubelet would send as Host [default: the URL's address, or 10.244.0.9 if that is a loopback address].

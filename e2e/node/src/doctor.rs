@@ -21,7 +21,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use e2e_kubelet::{
     diagnosis::{Cause, Confidence, Diagnosis, Fix, Flip, Outcome, Trial},
-    observation::Observation,
+    observation::{Kind, Observation},
 };
 use e2e_plan::{Probe, Which};
 use lab::Lab;
@@ -63,6 +63,8 @@ pub struct Known {
     pub may_be_starting: bool,
     /// Components that the container is configured with and of which nobody is ready.
     pub away: Vec<String>,
+    /// Whether the names of workload and container are examples, so that a patch says so.
+    pub unnamed: bool,
 }
 
 /// A request that is said to work.
@@ -102,7 +104,13 @@ async fn examine(mut lab: Lab<'_>) -> Diagnosis {
         // The change that helped does not help any more: whatever it was, it was not the change.
         (found, fix) = (None, None);
     }
-    concluded(observation, found, fix, lab.into_trials())
+    let port = lab.port();
+    let diagnosis = concluded(observation, found, fix, lab.into_trials());
+    let nobody = diagnosis.cause.is_none() && diagnosis.observation.kind == Kind::Refused;
+    match nobody && diagnosis.observation.followed.is_empty() {
+        true => Diagnosis { explanation: format!("nobody listens on port {port}"), ..diagnosis },
+        false => diagnosis,
+    }
 }
 
 /// A result of the search.

@@ -49,6 +49,8 @@ impl Reader {
             let head = head::parse(&self.buffer).map_err(Broken::Head)?;
             self.buffer = rest;
             self.searched = 0;
+            // An informational response has no body, and its length is looked at all the same.
+            let mut framing = Body::of(&head).map_err(Broken::Head)?;
             if (100..200).contains(&head.status) && head.status != 101 {
                 self.informational += 1;
                 if self.informational > MAX_INFORMATIONAL {
@@ -56,7 +58,6 @@ impl Reader {
                 }
                 continue;
             }
-            let mut framing = Body::of(&head).map_err(Broken::Head)?;
             self.head = Some(head);
             let rest = std::mem::take(&mut self.buffer);
             let done = framing.push(&rest, &mut self.body);

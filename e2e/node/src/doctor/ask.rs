@@ -22,7 +22,8 @@ pub const EXAMPLE_POD_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 244, 0, 9));
 /// A probe by its URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
-    /// Where the port can be reached from here, with the path: `http://127.0.0.1:8000/health`.
+    /// Where the port can be reached from here, with the path: `http://127.0.0.1:8000/health`. `grpc://127.0.0.1:9000/service` and
+    /// `tcp://127.0.0.1:5432` are probes of those kinds.
     pub url: String,
     /// What a kubelet would put into `Host`; without it the URL's address, or an example when that is a loopback address.
     pub pod_ip: Option<IpAddr>,
@@ -96,7 +97,7 @@ impl Asked {
     ///
     /// The URL, a header or the other URL cannot be used.
     pub async fn case(&self) -> Result<(Case, Target), AskError> {
-        let url = parse(&self.url)?;
+        let url = parse(&self.url, &["http", "https", "grpc", "tcp"])?;
         let port = url.explicit_port.ok_or_else(|| AskError::Url {
             url: self.url.clone(),
             reason: "it names no port, and a probe always does".to_owned(),
@@ -110,12 +111,16 @@ impl Asked {
             Some(works) => Some(self.working(works, address).await?),
             None => None,
         };
-        let action = ProbeAction::HttpGet {
-            https: self.https.unwrap_or(url.scheme == "https"),
-            host: None,
-            port,
-            path: url.target.clone(),
-            headers: headers("--header", &self.headers)?,
+        let action = match url.scheme.as_str() {
+            "grpc" => ProbeAction::Grpc { port, service: url.target.trim_matches('/').to_owned() },
+            "tcp" => ProbeAction::TcpSocket { host: None, port },
+            scheme => ProbeAction::HttpGet {
+                https: self.https.unwrap_or(scheme == "https"),
+                host: None,
+                port,
+                path: url.target.clone(),
+                headers: headers("--header", &self.headers)?,
+            },
         };
         let probe = Probe {
             action,
@@ -132,14 +137,14 @@ impl Asked {
             container: "app".to_owned(),
             which: self.which,
             probe,
-            known: Known { works, may_be_starting: true, ..Known::default() },
+            known: Known { works, may_be_starting: true, unnamed: true, ..Known::default() },
         };
         let host = Some(address.ip());
         Ok((case, Target { pod_ip, ports: BTreeMap::from([(port, address)]), host }))
     }
 
     async fn working(&self, text: &str, near: SocketAddr) -> Result<Works, AskError> {
-        let url = parse(text)?;
+        let url = parse(text, &["http", "https"])?;
         let address = look_up(text, &url.host, url.port(), Some(near.ip())).await?;
         let https = url.scheme == "https";
         // A client leaves the default port out.
@@ -174,12 +179,12 @@ fn user_of(url: &str) -> Option<Vec<u8>> {
     unescape(user.as_bytes())
 }
 
-fn parse(text: &str) -> Result<Url, AskError> {
+fn parse(text: &str, schemes: &[&str]) -> Result<Url, AskError> {
     let wrong = |reason: &str| AskError::Url { url: text.to_owned(), reason: reason.to_owned() };
     let none = Url { scheme: String::new(), host: String::new(), explicit_port: None, target: "/".to_owned() };
     let joined = none.join(text).map_err(|reason| wrong(&reason))?;
     match joined.url {
-        url if !joined.absolute || !matches!(url.scheme.as_str(), "http" | "https") => {
+        url if !joined.absolute || !schemes.contains(&url.scheme.as_str()) => {
             Err(wrong("it does not begin with http:// or https://"))
         }
         url if url.host.is_empty() => Err(wrong("it names no host")),
@@ -242,6 +247,15 @@ mod tests {
         let works = case.known.works.unwrap();
         let expected = [("X-A".to_owned(), "b".to_owned()), ("Authorization".to_owned(), expected.to_owned())];
         assert_eq!((works.host.as_str(), works.headers.as_slice()), ("localhost:8000", expected.as_slice()));
+    }
+
+    #[rstest]
+    #[case("grpc://127.0.0.1:9000", ProbeAction::Grpc { port: 9000, service: String::new() })]
+    #[case("grpc://127.0.0.1:9000/db", ProbeAction::Grpc { port: 9000, service: "db".to_owned() })]
+    #[case("tcp://127.0.0.1:5432", ProbeAction::TcpSocket { host: None, port: 5432 })]
+    #[tokio::test]
+    async fn other_probes_have_urls_too(#[case] url: &str, #[case] action: ProbeAction) {
+        assert_eq!(Asked::of(url).case().await.unwrap().0.probe.action, action);
     }
 
     #[tokio::test]

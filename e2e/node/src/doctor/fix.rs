@@ -41,6 +41,7 @@ pub(super) const USUAL_START: Duration = Duration::from_secs(90);
 pub(super) fn of(case: &Case, found: &Found) -> Fix {
     let changes: Vec<Change> = found.changes.iter().map(Change::shown).collect();
     let patch = (!changes.is_empty()).then(|| merge_patch(case, &changes));
+    let patch = patch.map(|patch| if case.known.unnamed { with_names_marked(&patch) } else { patch });
     Fix { summary: found.cause.remedy(case.which.field()), patch, verified: None }
 }
 
@@ -170,6 +171,22 @@ fn merge_patch(case: &Case, changes: &[Change]) -> String {
     });
     yaml + &lines.collect::<String>()
 }
+
+/// A patch whose names of workload and container, and the kind, are examples: they stand in its first lines, before the probe's.
+fn with_names_marked(patch: &str) -> String {
+    let is_name = |line: &str| {
+        let line = line.trim_start().trim_start_matches("- ");
+        line.starts_with("name: ") || line.starts_with("kind: ")
+    };
+    let mark = |(index, line): (usize, &str)| {
+        let mark = if index < HEADER_LINES && is_name(line) { PLACEHOLDER } else { "" };
+        format!("{line}{mark}\n")
+    };
+    patch.lines().enumerate().map(mark).collect()
+}
+
+/// Lines of a patch up to the container's name; see [`merge_patch`].
+const HEADER_LINES: usize = 9;
 
 /// Stands behind what is not to be taken as it is.
 const PLACEHOLDER: &str = " # a placeholder: put your own here";

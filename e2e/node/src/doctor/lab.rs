@@ -204,6 +204,11 @@ impl<'a> Lab<'a> {
         ports.into_iter().collect()
     }
 
+    /// Whether a request has come out both ways.
+    pub(super) fn has_wavered(&self) -> bool {
+        self.wavering.is_some()
+    }
+
     /// How the probe ended the first time.
     pub(super) fn first_kind(&self) -> Kind {
         self.tried[0].first.kind
@@ -305,6 +310,14 @@ impl<'a> Lab<'a> {
         let count = if self.is_slow(&[0]) { FLIPS } else { missing(self) };
         self.repeat_all(&vec![0; count]).await;
         self.wavering.is_none() && self.tried[0].series.len() >= FLIPS
+    }
+
+    /// Goes on to ask a probe that nothing explains, where that costs little: it may come and go.
+    pub(super) async fn repeat_while_quick(&mut self) {
+        if !self.tried.is_empty() && !self.is_slow(&[0]) {
+            let missing = ALIKE.saturating_sub(self.tried[0].series.len());
+            self.repeat_all(&vec![0; missing]).await;
+        }
     }
 
     /// Whether so many repeats one after another would take too long.

@@ -52,7 +52,24 @@ impl Lab<'_> {
         if plain && (speaks_http2(observation) || answers.iter().any(speaks_http2)) {
             return self.health(prepared).await;
         }
+        // Inside TLS the server picks HTTP/2, and no answer to a GET comes.
+        let picks_http2 = |answer: &Observation| answer.tls_ms.is_some() && answer.http2;
+        if picks_http2(observation) || answers.iter().any(picks_http2) {
+            return self.secured_health(prepared).await;
+        }
         None
+    }
+
+    /// The port speaks HTTP/2 over TLS, which gRPC's servers do.
+    async fn secured_health(&mut self, prepared: &Prepared) -> Option<Found> {
+        let sends = Sends::Health { way: prepared.way.clone(), secured: true };
+        let experiment = Experiment { change: "a grpc probe of the same port over TLS".to_owned(), sends };
+        if self.ask(experiment.clone()).await?.kind != Kind::Health {
+            return None;
+        }
+        let text = "the port speaks gRPC over TLS and does not answer HTTP";
+        let flip = Flip { axis: Axis::Protocol, from: "HTTP".to_owned(), to: "gRPC over TLS".to_owned() };
+        self.prove(Claim::of(Found::of_flip(Cause::GrpcOverTls, flip, text, Vec::new()), experiment)).await
     }
 
     /// The port speaks HTTP/2: what gRPC's health service on it says.
@@ -205,6 +222,7 @@ impl Variant {
             Cause::TlsToPlain => "the probe speaks TLS and the port does not".to_owned(),
             Cause::ProxyProtocolExpected => format!("the server wants {to} in front of the request"),
             Cause::HostAllowList => format!("the app refuses Host {from} and accepts {to}"),
+            Cause::Http1ToHttp2Only => "the port speaks HTTP/2 and not HTTP/1.1".to_owned(),
             _ => format!("it fails with {axis} {from} and succeeds with {to}"),
         };
         Found::of_flip(self.cause, self.flip.clone(), explanation, self.fix.iter().cloned().collect())

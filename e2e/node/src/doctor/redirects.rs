@@ -146,7 +146,8 @@ fn outcome(observation: &Observation) -> String {
         Kind::Refused => "nobody listens".to_owned(),
         Kind::Unsupported => "the pod has no such port that is known".to_owned(),
         Kind::Timeout => "no answer comes in time".to_owned(),
-        Kind::Tls | Kind::Closed | Kind::Reset => "the other side does not speak TLS so".to_owned(),
+        Kind::Tls if observation.tls_alert.is_none() => "nobody speaks TLS".to_owned(),
+        Kind::Closed | Kind::Reset => "the connection is closed without an answer".to_owned(),
         _ => observation.outcome(),
     }
 }

@@ -22,6 +22,9 @@ pub(super) async fn search(lab: &mut Lab<'_>) -> (Observation, Option<Found>) {
     if found.is_some() {
         return (observation, found);
     }
+    if !observation.success() {
+        lab.repeat_while_quick().await;
+    }
     match lab.of_wavering().await {
         // A limit that only the doctor's own requests reach is no failure of the probe.
         Some((_, found)) if observation.success() && found.cause == Cause::RateLimited => (observation, None),
@@ -34,13 +37,18 @@ pub(super) async fn search(lab: &mut Lab<'_>) -> (Observation, Option<Found>) {
 async fn of_http(lab: &mut Lab<'_>, prepared: &Prepared) -> (Observation, Option<Found>) {
     let (observation, late) = lab.probe_patiently(prepared).await;
     let found = match (late, observation.kind) {
-        _ if observation.answered() => {
+        (None, _) if observation.answered() => {
             lab.is_steady().await;
             None
         }
-        _ if observation.success() => lab.redirect_that_hides(prepared, &observation).await,
+        (None, _) if observation.success() => lab.redirect_that_hides(prepared, &observation).await,
+        (Some(_), _) if lab.has_wavered() => match lab.has_recovered().await {
+            // A first request that found the app cold is over.
+            Some(now) => return (now, None),
+            None => None,
+        },
         (Some(late), _) => {
-            let mut found = lab.too_slow(&observation, &late).await;
+            let mut found = lab.too_slow(&late).await;
             if found.is_none() && !observation.followed.is_empty() {
                 found = lab.redirect_to_nothing(prepared, &observation).await;
             }
@@ -222,6 +230,8 @@ async fn of_everyone(
 async fn of_action(lab: &mut Lab<'_>) -> (Observation, Option<Found>) {
     let observation = lab.first().await;
     let found = match (&lab.case.probe.action.clone(), observation.kind) {
+        // Connections that are closed at once fill the queue of an app that is busy, so a tcpSocket probe is not repeated.
+        (ProbeAction::TcpSocket { .. }, Kind::Connected) => None,
         _ if observation.success() => {
             lab.is_steady().await;
             None

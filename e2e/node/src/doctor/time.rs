@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use e2e_kubelet::{
     diagnosis::{Axis, Cause, Flip, PLAIN},
-    observation::{Kind, Observation},
+    observation::{Kind, Observation, Verdict},
 };
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout};
@@ -43,6 +43,8 @@ impl Lab<'_> {
         let variants = self.silence_requests(prepared);
         let tried = join_all(variants.iter().map(|variant| self.exchange(&variant.sends, within)));
         let (late, in_time, silence) = tokio::join!(first, second, tried);
+        let missed = missed(prepared, &late, within);
+        self.note(Experiment::new(PROBE, prepared.clone()), missed.clone());
         self.note(Experiment::new(PROBE, prepared.clone()), in_time.clone());
         let patiently = Sends::Patiently(Box::new(prepared.clone()));
         let change = "the probe, waiting on for the answer".to_owned();
@@ -51,12 +53,14 @@ impl Lab<'_> {
             self.note(variant, answer.clone());
         }
         self.silence = silence;
-        (in_time, Some(late))
+        // What came in time the second time had not the first time.
+        let observation = if in_time.success() { missed } else { in_time };
+        (observation, Some(late))
     }
 
     /// The answer came, and it was right, but the timeout had gone by; and further tries within the timeout failed again.
-    pub(super) async fn too_slow(&mut self, in_time: &Observation, late: &Observation) -> Option<Found> {
-        if in_time.success() || !late.answered() || self.again().await.is_some_and(|again| again.success()) {
+    pub(super) async fn too_slow(&mut self, late: &Observation) -> Option<Found> {
+        if self.has_wavered() || !late.answered() || self.again().await.is_some_and(|again| again.success()) {
             return None;
         }
         let timeout = self.timeout().as_secs_f64();
@@ -76,15 +80,18 @@ impl Lab<'_> {
     /// Asks again and again: an app that has failed often enough and then goes on to succeed has started meanwhile. One that fails now
     /// and then is something else.
     pub(super) async fn wait_for_start(&mut self) -> Option<Found> {
-        if !self.case.known.may_be_starting {
-            return None;
-        }
         let begun = Instant::now();
         let mut failures = 1;
-        while {
-            sleep(PAUSE.min(self.left())).await;
-            !self.again().await?.answered()
-        } {
+        // What is said of everyone in the end takes time too.
+        let kept = if self.first_kind() == Kind::Refused { 1 } else { 2 };
+        loop {
+            if !self.case.known.may_be_starting || self.left() < self.timeout() * kept {
+                return None;
+            }
+            sleep(PAUSE).await;
+            if self.again().await?.answered() {
+                break;
+            }
             failures += 1;
         }
         let after = begun.elapsed();
@@ -93,16 +100,15 @@ impl Lab<'_> {
         while answering.elapsed() < self.timeout() * WATCHED {
             sleep(PAUSE).await;
             let answer = self.again_later().await;
-            if !answer.answered() {
-                let gone = match answer.kind {
-                    Kind::Refused => "nobody listened any more".to_owned(),
-                    _ => answer.outcome(),
-                };
+            if answer.kind == Kind::Refused {
                 let text = format!(
-                    "the app comes and goes: it began to answer, and after {} {gone}; its log may say why it ends",
+                    "the app comes and goes: it began to answer, and after {} nobody listened any more; its log may say why it ends",
                     seconds(answering.elapsed())
                 );
                 return Some(Found::of_everyone(Cause::Flaky, text));
+            }
+            if !answer.answered() {
+                return None;
             }
             successes += 1;
         }
@@ -114,6 +120,15 @@ impl Lab<'_> {
         // Nobody knows from here when it was started.
         let changes = vec![Change::Startup(USUAL_START)];
         Some(Found::of_flip(Cause::NotStarted, flip, explanation, changes))
+    }
+
+    /// The answer to the probe where only the first one was missed.
+    pub(super) async fn has_recovered(&mut self) -> Option<Observation> {
+        let wavering = self.wavering().await?;
+        match wavering.pattern {
+            Pattern::Recovered { failures: 1, successes } if successes > 2 => self.again().await,
+            _ => None,
+        }
     }
 
     /// Equal requests have come out both ways. What fails and succeeds by turns is flaky; a limit lets through what comes rarely enough.
@@ -161,5 +176,20 @@ impl Lab<'_> {
                 format!("the response announces no length and has not ended after {waited}"),
             ),
         })
+    }
+}
+
+/// What a kubelet saw of a probe whose answer was waited for beyond its timeout.
+fn missed(prepared: &Prepared, late: &Observation, timeout: Duration) -> Observation {
+    let timeout_ms = timeout.as_secs_f64() * 1000.0;
+    let message = format!(
+        "Get {:?}: context deadline exceeded (Client.Timeout exceeded while awaiting headers)",
+        prepared.url.to_string()
+    );
+    Observation {
+        request: late.request.clone(),
+        connect_ms: late.connect_ms.filter(|connected| *connected < timeout_ms),
+        total_ms: timeout_ms,
+        ..Observation::new(Verdict::Failure, Kind::Timeout, message)
     }
 }

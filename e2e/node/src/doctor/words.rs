@@ -7,12 +7,16 @@ pub(super) fn of_nothing(observation: &Observation) -> String {
     let Observation { verdict, kind, status, message, spoke, .. } = observation;
     match (verdict, kind) {
         (Verdict::Success, _) => String::new(),
+        (_, Kind::Closed | Kind::Reset | Kind::Malformed | Kind::Timeout) if is_grpc(observation) => {
+            "the port does not answer gRPC".to_owned()
+        }
         (Verdict::NotMeasured, _) => format!("the probe was not measured: {message}"),
         (_, Kind::Refused) => "nobody listens on the port".to_owned(),
-        (_, Kind::Timeout) if observation.connect_ms.is_none() => "no connection was made in time".to_owned(),
-        (_, Kind::Timeout) if observation.exit_code.is_none() && observation.grpc.is_none() => {
-            "the connection is accepted, and no answer comes in time".to_owned()
+        (_, Kind::Timeout) if message.starts_with("command") => {
+            "the command is still running at the timeout".to_owned()
         }
+        (_, Kind::Timeout) if observation.connect_ms.is_none() => "no connection was made in time".to_owned(),
+        (_, Kind::Timeout) => "the connection is accepted, and no answer comes in time".to_owned(),
         (_, Kind::Closed) => "the connection is closed without an answer".to_owned(),
         (_, Kind::Reset) => "the connection is reset without an answer".to_owned(),
         (_, Kind::Tls) => match &observation.tls_alert {
@@ -28,9 +32,21 @@ pub(super) fn of_nothing(observation: &Observation) -> String {
             None => "the answer is no response of HTTP".to_owned(),
         },
         (_, Kind::Truncated) => "the response breaks off".to_owned(),
-        (_, Kind::Exited) => "the command ends with another exit status than 0".to_owned(),
+        (_, Kind::CannotExec) => "the command cannot be run in the container".to_owned(),
+        (_, Kind::Exited) => match observation.exit_code {
+            // What shells say of a command that they do not find or may not run (POSIX, Shell Command Language, 2.8.2).
+            Some(127) => "the command, or one that it starts, is not found in the container".to_owned(),
+            Some(126) => "the command, or one that it starts, cannot be executed".to_owned(),
+            Some(code) => format!("the command ends with exit status {code}"),
+            None => "the command fails".to_owned(),
+        },
         _ => "the probe comes to nothing".to_owned(),
     }
+}
+
+/// Whether it is of a grpc probe that nobody answered.
+fn is_grpc(observation: &Observation) -> bool {
+    observation.grpc.is_none() && !observation.http2 && observation.request.starts_with(":method: POST")
 }
 
 /// Where to look next; `None` for a success.
