@@ -9,6 +9,7 @@ mod history;
 mod lab;
 mod path;
 mod place;
+mod proof;
 mod protocol;
 mod redirects;
 mod rounds;

@@ -12,11 +12,7 @@ use e2e_plan::ProbeAction;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::{
-    Case, Claim, Found, fix,
-    rounds::{ALIKE, Coin, FLIPS, Pattern, Side, pattern, sides},
-    tried,
-};
+use super::{Case, fix, rounds::Coin, tried};
 use crate::{
     greeting, grpc,
     http::{self, Way},
@@ -32,9 +28,6 @@ const MAX_OF_WORKS: usize = 6;
 pub(super) const PROBE: &str = "the probe";
 /// What a person's request says of itself; the version is of no matter.
 const CURL: &str = "curl/8.5.0";
-/// Answers that take longer than this part of the time that is left are asked for side by side.
-const ROUNDS: u32 = 20;
-
 /// What is sent.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Sends {
@@ -68,24 +61,13 @@ pub(super) type Simulated<'a> = dyn Fn(&Sends) -> Observation + Sync + 'a;
 
 /// A request with all its answers.
 #[derive(Debug)]
-struct Tried {
-    experiment: Experiment,
-    first: Observation,
+pub(super) struct Tried {
+    pub(super) experiment: Experiment,
+    pub(super) first: Observation,
     /// Whether the app answered well, each time.
-    series: Vec<bool>,
+    pub(super) series: Vec<bool>,
     /// The first answer that was not so.
-    failure: Option<Observation>,
-}
-
-/// What was seen of a request that came out both ways.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Wavering {
-    pub(super) change: String,
-    pub(super) pattern: Pattern,
-    pub(super) sent: usize,
-    pub(super) failures: usize,
-    /// The first failure.
-    pub(super) failure: Observation,
+    pub(super) failure: Option<Observation>,
 }
 
 /// A probe under examination.
@@ -97,13 +79,13 @@ pub(super) struct Lab<'a> {
     pub(super) prepared: Option<Prepared>,
     /// In place of the network.
     pub(super) simulated: Option<&'a Simulated<'a>>,
-    deadline: Instant,
-    allowance: usize,
+    pub(super) deadline: Instant,
+    pub(super) allowance: usize,
     /// The probe comes first.
-    tried: Vec<Tried>,
+    pub(super) tried: Vec<Tried>,
     /// Which of them came out both ways; after that nothing else is asked.
-    wavering: Option<usize>,
-    coin: Coin,
+    pub(super) wavering: Option<usize>,
+    pub(super) coin: Coin,
     /// What the variants met that were tried while the probe met silence.
     pub(super) silence: Vec<Observation>,
 }
@@ -168,7 +150,7 @@ impl<'a> Lab<'a> {
 
     /// A request never gets less than the probe's timeout, because a failure for lack of time would prove nothing. Once a request has
     /// come out both ways, single requests tell nothing.
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.wavering.is_some() || self.left() < self.timeout()
     }
 
@@ -271,122 +253,6 @@ impl<'a> Lab<'a> {
         Some(self.repeat(0).await)
     }
 
-    /// The same beyond the bounds of time, to see whether what has changed stays.
-    pub(super) async fn again_later(&mut self) -> Observation {
-        self.repeat(0).await
-    }
-
-    async fn repeat(&mut self, index: usize) -> Observation {
-        let observation = self.exchange(&self.tried[index].experiment.sends, self.timeout()).await;
-        self.note_again(index, &observation);
-        observation
-    }
-
-    /// Puts a claim to the test: its requests in an order that a coin decides, until chance is out of the question. `None` when one of
-    /// them comes to something else than the first time, or when time is short.
-    pub(super) async fn prove(&mut self, claim: Claim) -> Option<Found> {
-        let mut arms: [Vec<usize>; 2] = [vec![0], Vec::new()];
-        for (side, experiments) in [(0, claim.fails), (1, claim.succeeds)] {
-            for experiment in experiments {
-                self.ask(experiment.clone()).await?;
-                arms[side].extend(self.tried.iter().position(|tried| tried.experiment.sends == experiment.sends));
-            }
-        }
-        let mut turns = [0, 0];
-        let order: Vec<usize> = sides(&mut self.coin)
-            .into_iter()
-            .map(|side| {
-                let side = usize::from(side == Side::Succeeds);
-                turns[side] += 1;
-                arms[side][turns[side] % arms[side].len()]
-            })
-            .collect();
-        self.repeat_all(&order).await.then_some(Found { confirmed: true, ..claim.found })
-    }
-
-    /// Whether the probe goes on to fail, often enough to say so of everyone's requests.
-    pub(super) async fn fails_always(&mut self) -> bool {
-        let missing = |lab: &Self| ALIKE.saturating_sub(lab.tried[0].series.len());
-        let count = if self.is_slow(&[0]) { FLIPS } else { missing(self) };
-        self.repeat_all(&vec![0; count]).await;
-        self.wavering.is_none() && self.tried[0].series.len() >= FLIPS
-    }
-
-    /// Goes on to ask a probe that nothing explains, where that costs little: it may come and go.
-    pub(super) async fn repeat_while_quick(&mut self) {
-        if !self.tried.is_empty() && !self.is_slow(&[0]) {
-            let missing = ALIKE.saturating_sub(self.tried[0].series.len());
-            self.repeat_all(&vec![0; missing]).await;
-        }
-    }
-
-    /// Whether so many repeats one after another would take too long.
-    fn is_slow(&self, indexes: &[usize]) -> bool {
-        let slowest = indexes.iter().map(|index| self.tried[*index].first.total_ms / 1000.0).fold(0.0, f64::max);
-        Duration::from_secs_f64(slowest) * ROUNDS > self.left()
-    }
-
-    /// Sends requests again, in this order or, where that would take too long, side by side. Whether each meant what it meant first.
-    async fn repeat_all(&mut self, order: &[usize]) -> bool {
-        if self.is_slow(order) {
-            if self.is_over() {
-                return false;
-            }
-            let within = self.timeout();
-            let answers =
-                join_all(order.iter().map(|index| self.exchange(&self.tried[*index].experiment.sends, within))).await;
-            let mut held = true;
-            for (index, answer) in order.iter().zip(&answers) {
-                let same = Meaning::of(answer) == Meaning::of(&self.tried[*index].first);
-                held &= same;
-                // An app that is kept busy by all of them at once has not changed its mind.
-                if same || answer.kind != Kind::Timeout {
-                    self.note_again(*index, answer);
-                }
-            }
-            return held;
-        }
-        for index in order {
-            if self.is_over() {
-                return false;
-            }
-            let answer = self.repeat(*index).await;
-            if Meaning::of(&answer) != Meaning::of(&self.tried[*index].first) {
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Asks a probe that succeeded a few times more, for as long as its timeout: one that fails every other time should not pass for
-    /// well by luck.
-    pub(super) async fn is_steady(&mut self) -> bool {
-        let end = Instant::now() + self.timeout().min(self.left());
-        while self.tried[0].series.len() < FLIPS && self.wavering.is_none() && Instant::now() < end {
-            self.repeat(0).await;
-        }
-        self.wavering.is_none()
-    }
-
-    /// What has become of the request that came out both ways, if there is one: it is asked until a pattern shows.
-    pub(super) async fn wavering(&mut self) -> Option<Wavering> {
-        let index = self.wavering?;
-        while self.tried[index].series.len() < ALIKE
-            && pattern(&self.tried[index].series) != Pattern::Wavers
-            && self.left() >= self.timeout()
-        {
-            self.repeat(index).await;
-        }
-        let Tried { experiment, series, failure, .. } = &self.tried[index];
-        Some(Wavering {
-            change: experiment.change.clone(),
-            pattern: pattern(series),
-            sent: series.len(),
-            failures: series.iter().filter(|success| !**success).count(),
-            failure: failure.clone()?,
-        })
-    }
-
     /// Sends the probe as a patch makes it, and says whether it succeeds; `None` when it could not be tried.
     pub(super) async fn check(&mut self, patch: &str) -> Option<bool> {
         let probe = fix::patched(patch, self.case, &self.ports()).ok()?;
@@ -446,7 +312,7 @@ impl<'a> Lab<'a> {
         self.tried.push(Tried { experiment, first: observation, series: vec![answered], failure });
     }
 
-    fn note_again(&mut self, index: usize, observation: &Observation) {
+    pub(super) fn note_again(&mut self, index: usize, observation: &Observation) {
         let tried = &mut self.tried[index];
         let answered = observation.answered();
         if answered != tried.first.answered() {
@@ -485,28 +351,6 @@ impl<'a> Lab<'a> {
         hosts.retain(|host| seen.insert(host.clone()));
         hosts.truncate(4);
         hosts
-    }
-}
-
-/// What an answer means for a claim.
-#[derive(Debug, PartialEq, Eq)]
-struct Meaning {
-    success: bool,
-    answered: bool,
-    refused: bool,
-    health: bool,
-    spoke: Option<Protocol>,
-}
-
-impl Meaning {
-    fn of(observation: &Observation) -> Self {
-        Self {
-            success: observation.success(),
-            answered: observation.answered(),
-            refused: observation.kind == Kind::Refused,
-            health: observation.kind == Kind::Health,
-            spoke: observation.spoke,
-        }
     }
 }
 
