@@ -74,7 +74,7 @@ fn what_no_study_can_be_made_of_is_bad_input() {
     leave_study(project.path(), "redis", 0);
     for (more, expected) in [
         (&["--controls"][..], "needs --target docker"),
-        (&["--component", "backend"], "--component backend is no component of the manifests: redis"),
+        (&["--component", "backend"], "--component backend is not in the manifests; components: redis"),
         (&["--scenario", "pay"], "pay"),
     ] {
         let output = scale(project.path(), more).output().unwrap();

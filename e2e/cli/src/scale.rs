@@ -26,26 +26,26 @@ use serde::Serialize;
 
 use crate::options::{BadInput, TargetChoice, block_on, describe, parse_target, project};
 
-/// Measure a scenario's rate with different numbers of replicas of a component and fit the Universal Scalability Law to it.
+/// Measure a scenario's rate at several replica counts of a component and fit the Universal Scalability Law.
 ///
 /// Each level is a complete run: up, suites, report, down. Levels run in random order, so that a machine that slows down over time does
 /// not bias the fit. With fewer than six levels, or too much scatter, nothing is fitted and the study says so.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask scale --target docker
-  cargo xtask scale --target docker --component backend --scenario throughput --controls   # and what a regression comes from
+  cargo xtask scale --target docker --component backend --scenario throughput --controls   # also find the cause of a regression
   cargo xtask scale --replicas 1,2,4 --repeat 1 --duration 5s   # three levels: measured, not fitted
 
 Exit codes: the worst of all runs, as for e2e; 5 if a level could not be measured. A failed run or an interrupt ends the study;
 the results so far are written.")]
 pub(crate) struct Args {
-    /// The component whose replicas grow; the only one with several replicas, or the only one, unless set.
+    /// Component to scale [default: the only one with several replicas, or the only one].
     #[arg(long, value_name = "NAME")]
     component: Option<String>,
-    /// The scenario whose rate is studied; the only one whose clients send as fast as the system answers unless set. No other runs.
+    /// Scenario to measure; no other one runs [default: the only closed one without pauses].
     #[arg(long, value_name = "NAME")]
     scenario: Option<String>,
-    /// Numbers of replicas of the component.
+    /// Replica counts of the component to measure.
     #[arg(long, value_delimiter = ',', default_value = "1,2,3,4,6,8", value_parser = clap::value_parser!(u32).range(1..=64))]
     replicas: Vec<u32>,
     /// Runs per level.
@@ -82,9 +82,9 @@ pub(crate) struct Args {
 #[derive(Debug, Serialize)]
 struct Found {
     target: String,
-    /// Whose replicas grew.
+    /// The scaled component.
     component: String,
-    /// Whose rate was measured.
+    /// The measured scenario.
     scenario: String,
     /// All runs in order.
     runs: Vec<Level>,
@@ -112,9 +112,9 @@ struct Level {
     /// The run's verdict; the throughput counts whatever the verdict.
     verdict: Verdict,
     verdict_reason: String,
-    /// Nothing when the throughput could not be measured.
+    /// `None` if the rate was not measured.
     requests_per_second: Option<f64>,
-    /// Requests per second at which the machine's processors would be used up, at this level's cost of a request.
+    /// Requests per second that would saturate the machine's processors, at this level's cost per request.
     host_bound: Option<f64>,
     bottleneck: Option<Bottleneck>,
 }
@@ -172,14 +172,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     error.map_or_else(|| Ok(worst(&exits, &found.runs)), Err)
 }
 
-/// What is studied.
+/// The study's subject.
 struct Subject {
     component: Component,
     scenario: String,
 }
 
 impl Subject {
-    /// What the flags name, or what there is no choice about.
+    /// From the flags, or the only choice.
     fn of(args: &Args) -> Result<Self> {
         let options = args.project();
         let plan = plan(&options)?;
@@ -195,7 +195,7 @@ impl Subject {
         let component = match &args.component {
             Some(name) if !names().any(|known| known == name) => {
                 let known = names().collect::<Vec<_>>().join(", ");
-                return Err(BadInput(format!("--component {name} is no component of the manifests: {known}")).into());
+                return Err(BadInput(format!("--component {name} is not in the manifests; components: {known}")).into());
             }
             Some(name) => name.as_str(),
             None if plan.components.len() == 1 => names().next().unwrap_or_default(),
@@ -206,14 +206,14 @@ impl Subject {
     }
 }
 
-/// The only choice there is for a flag that is not given.
+/// The only choice for an omitted flag.
 fn only<'a>(choices: impl Iterator<Item = &'a str>, flag: &str, which: &str) -> Result<&'a str> {
     match choices.collect::<Vec<_>>()[..] {
         [only] => Ok(only),
-        [] => Err(BadInput(format!("there is none {which}: choose one with {flag} NAME")).into()),
+        [] => Err(BadInput(format!("none {which}: choose one with {flag} NAME")).into()),
         ref several => {
             let flags = several.iter().map(|name| format!("{flag} {name}")).collect::<Vec<_>>().join(" or ");
-            Err(BadInput(format!("there are {} {which}: choose one with {flags}", several.len())).into())
+            Err(BadInput(format!("{} {which}: choose one with {flags}", several.len())).into())
         }
     }
 }
@@ -370,10 +370,10 @@ mod tests {
         let said = |choices: &[&'static str]| {
             only(choices.iter().copied(), "--component", "with several replicas").unwrap_err().to_string()
         };
-        assert_eq!(said(&[]), "there is none with several replicas: choose one with --component NAME");
+        assert_eq!(said(&[]), "none with several replicas: choose one with --component NAME");
         assert_eq!(
             said(&["api", "web"]),
-            "there are 2 with several replicas: choose one with --component api or --component web"
+            "2 with several replicas: choose one with --component api or --component web"
         );
     }
 }

@@ -1,5 +1,5 @@
-//! What a kubelet decides and says, as pure code: [`worker`] decides what follows from each probe, [`snapshot`] is what is known of
-//! pods, [`simulate`] and [`predict`] play a container's life in virtual time, [`lint`] looks at manifests alone.
+//! A kubelet's decisions and messages, as pure code: [`worker`] decides what follows from each probe, [`snapshot`] is the state of
+//! pods, [`simulate`] and [`predict`] play a container's life in virtual time, [`lint`] checks manifests alone.
 
 mod backoff;
 mod cause;

@@ -1,6 +1,6 @@
-//! What can be known of probes before anything runs. Pure. Main function: [`lint`].
+//! Checks probes before anything runs. Pure. Main function: [`lint`].
 //!
-//! A rule is left out for a workload whose annotation [`IGNORE`] lists its code.
+//! A rule is skipped for a workload whose annotation [`IGNORE`] lists its code.
 
 use std::{fmt, time::Duration};
 

@@ -1,5 +1,5 @@
-//! What a kubelet will do with a container that behaves as a run measured it. Pure.
-//! Main types: [`Measured`], which is a behaviour for [`super::simulate`], and [`Timeline`], what comes of it.
+//! Predicts what a kubelet will do with a container, from a run's measurements. Pure.
+//! Main types: [`Measured`], a behaviour for [`super::simulate`], and [`Timeline`], the result.
 
 use std::{collections::BTreeMap, fmt::Write, time::Duration};
 

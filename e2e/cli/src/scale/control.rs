@@ -35,7 +35,7 @@ impl Control {
         }
     }
 
-    /// Changes a run; what it needs for that is kept in `studies`.
+    /// Changes a run; writes the overlay it needs to `studies`.
     pub(super) fn apply(self, options: &mut Options, component: &Component, studies: &Path) -> Result<()> {
         match self {
             Self::PublishedPorts => options.published_ports = true,

@@ -121,7 +121,7 @@ fn bottlenecks(found: &Found) -> Vec<String> {
     heading.into_iter().chain(lines.into_iter().map(|(_, line)| line)).collect()
 }
 
-/// Whether the most replicas do less than the best fewer ones.
+/// Whether the highest replica count reaches less than the best lower one.
 fn more_is_less(points: &[Point]) -> Option<String> {
     let rate = |level: &u32| mean(points, *level).unwrap_or_default();
     let levels = levels(points);
@@ -150,11 +150,14 @@ fn controls(found: &Found, points: &[Point]) -> Vec<String> {
     if changed.is_empty() {
         return changed;
     }
-    let own =
-        row("as it is", points, &limits(found, |run| run.control.is_none() && control::LEVELS.contains(&run.replicas)));
+    let own = row(
+        "unchanged",
+        points,
+        &limits(found, |run| run.control.is_none() && control::LEVELS.contains(&run.replicas)),
+    );
     let head = [
         String::new(),
-        format!("| what is changed | {few} replicas, requests/s | {many} replicas | do {many} do less? | bottleneck |"),
+        format!("| condition | {few} replicas, requests/s | {many} replicas | do {many} do less? | bottleneck |"),
         "| --- | --- | --- | --- | --- |".to_owned(),
         own,
     ];
@@ -268,7 +271,7 @@ mod tests {
         let points: Vec<Point> = runs.iter().filter_map(|run| run.point(None)).collect();
         let text = render(&found(runs), &points);
         assert!(
-            text.contains("| as it is | 100 | 90 | 0.90 times the rate of 4, too few runs to tell | not measured |"),
+            text.contains("| unchanged | 100 | 90 | 0.90 times the rate of 4, too few runs to tell | not measured |"),
             "{text}"
         );
         let ports = "| through published ports (the engine's proxy) | 80 | 88 | 1.10 times the rate of 4, too few runs to tell | not measured |";

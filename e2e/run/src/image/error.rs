@@ -1,4 +1,4 @@
-//! Why images are not there. Main type: [`Error`].
+//! Why images are missing. Main type: [`Error`].
 
 use std::{io, path::PathBuf, time::Duration};
 
@@ -10,10 +10,10 @@ use super::{CargoError, Failed};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The engine does not answer.
-    #[error("no Docker engine answers; start it, or set DOCKER_HOST to one that runs")]
+    #[error("no Docker engine answers; start one, or set DOCKER_HOST to a running one")]
     NoEngine(#[source] bollard::errors::Error),
     /// Recipes need each other in a circle; the first name stands again at the end.
-    #[error("the recipes of images need each other: {}; take one of these `needs` out of .config/e2e.toml", .0.join(" -> "))]
+    #[error("image recipes need each other in a cycle: {}; remove one of these `needs` from .config/e2e.toml", .0.join(" -> "))]
     Cycle(Vec<String>),
     /// These images could neither be found nor pulled nor made.
     #[error("{}", describe(.0))]
@@ -46,7 +46,7 @@ pub struct Refusal {
 #[derive(Debug, thiserror::Error)]
 pub enum Cause {
     /// Nothing says how.
-    #[error("there is none")]
+    #[error("no recipe")]
     NoRecipe,
     /// An image that it needs is missing too.
     #[error("it needs {0}")]

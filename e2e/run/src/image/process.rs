@@ -9,7 +9,7 @@ use crate::lines;
 /// How much of an output an error shows: enough for a compiler's or package manager's last message.
 const LAST_LINES: usize = 20;
 
-/// A command or a build that did not do what it should.
+/// A failed command or build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failed {
     /// What went wrong, in a few words.

@@ -1,4 +1,4 @@
-//! How an image is made that no registry has. Main type: [`Recipe`].
+//! How to build an image that no registry has. Main type: [`Recipe`].
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -157,11 +157,11 @@ impl TryFrom<Written> for Recipe {
             Written { script: None, build: None, cargo: Some(package), needs: None, pull: None } => {
                 Ok(Self::Cargo { package })
             }
-            Written { needs: Some(_), build: None, .. } => Err("`needs` goes with `build` only"),
+            Written { needs: Some(_), build: None, .. } => Err("`needs` requires `build`"),
             Written { pull: Some(_), cargo: Some(_), .. } => {
-                Err("`pull` does not go with `cargo`, which is never pulled")
+                Err("`pull` cannot be combined with `cargo`, which is never pulled")
             }
-            _ => Err("an image's recipe has exactly one of `script`, `build` and `cargo`"),
+            _ => Err("an image's recipe needs exactly one of `script`, `build` and `cargo`"),
         }
     }
 }
@@ -223,7 +223,7 @@ mod tests {
         let reason = |text: &str| toml::from_str::<Recipes>(text).expect_err("a bad table").to_string();
         assert!(reason("[a]\n").contains("exactly one of `script`, `build` and `cargo`"));
         assert!(reason("[a]\nscript = 'x'\nbuild = 'y'").contains("exactly one of"));
-        assert!(reason("[a]\nscript = 'x'\nneeds = ['y']").contains("`needs` goes with `build` only"));
+        assert!(reason("[a]\nscript = 'x'\nneeds = ['y']").contains("`needs` requires `build`"));
         assert!(reason("[a]\ncargo = 'x'\npull = true").contains("never pulled"));
         assert!(reason("[a]\nbild = 'x'").contains("unknown field `bild`"));
     }

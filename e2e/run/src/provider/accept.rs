@@ -1,4 +1,4 @@
-//! Takes connections for as long as somebody listens. Main function: [`next`].
+//! Accepts connections in spite of temporary errors. Main function: [`next`].
 
 use std::time::Duration;
 

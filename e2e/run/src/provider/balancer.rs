@@ -1,4 +1,4 @@
-//! A Service with several replicas, as plain processes and this machine see it: one address whose connections go to the ready
+//! A Service with several replicas, for plain processes and this machine: one address that distributes connections to the ready
 //! replicas in turn. Main type: [`Balancer`].
 
 use std::{

@@ -1,5 +1,5 @@
-//! Pods as containers. Each pod has a sandbox, a container that only holds the pod's network and volumes, as in Kubernetes:
-//! a restart of an application container keeps address, Service names and published ports. Main type: [`DockerPods`].
+//! Pods as containers. As in Kubernetes, each pod has a sandbox, a container that only holds the pod's network and volumes, so that
+//! restarts keep address, Service names and published ports. Main type: [`DockerPods`].
 
 pub(crate) mod engine;
 mod entrance;
@@ -57,9 +57,9 @@ type Containers = BTreeMap<(String, String), Arc<ContainerAsync<GenericImage>>>;
 #[derive(Debug)]
 struct Pod {
     spec: PodSpec,
-    /// Made when the pod starts, or ahead of that, and anew once it has ended.
+    /// Created when the pod starts, or earlier, and recreated once it has ended.
     sandbox: RwLock<Arc<OnceCell<Arc<Sandbox>>>>,
-    /// Held by whoever looks whether the sandbox has ended.
+    /// Held while checking whether the sandbox has ended.
     repair: Mutex<()>,
     /// Directory with the files of ConfigMap and Secret volumes.
     files: std::path::PathBuf,
@@ -73,7 +73,7 @@ impl Pod {
 }
 
 impl DockerPods {
-    /// Makes the network and config files; starts nothing. With `published_ports` pods are reached through these alone.
+    /// Creates the network and config files; starts nothing. With `published_ports`, pods are reached only through these.
     pub(crate) async fn prepare(
         engine: Engine,
         pods: Vec<PodSpec>,
@@ -95,18 +95,18 @@ impl DockerPods {
         Ok(Self { engine, network, services, entrances, order, pods: made, containers })
     }
 
-    /// Makes the sandbox of the pod that starts first and that the others wait for: alone it takes the engine half the time that
-    /// it takes beside another.
+    /// Creates the sandbox of the pod that starts first and that the others wait for: alone this takes half as long as next to
+    /// another.
     pub(crate) async fn prepare_first(&self) {
         self.make_sandboxes(1, 1).await;
     }
 
-    /// Makes the sandboxes, two at a time and in start order: the engine takes a quarter of a second for each, most of it waiting.
+    /// Creates the sandboxes in start order, two at a time: the engine takes a quarter of a second for each, mostly waiting.
     pub(crate) async fn prepare_ahead(&self) {
         self.make_sandboxes(self.order.len(), 2).await;
     }
 
-    /// Makes the first so many sandboxes, some at a time.
+    /// Creates the first sandboxes, several at a time.
     async fn make_sandboxes(&self, count: usize, at_a_time: usize) {
         let pods = self.order.iter().take(count).filter_map(|name| self.pods.get(name));
         let sandboxes: Vec<_> = pods.map(|pod| self.sandbox(pod)).collect();
@@ -139,14 +139,14 @@ impl DockerPods {
         found.map(|entrance| entrance.address)
     }
 
-    /// Lets this machine's connections to a pod's Services reach it, or no longer.
+    /// Adds a pod to, or removes it from, this machine's balancers of its Services.
     pub(crate) fn set_ready(&self, pod: &str, ready: bool) {
         if let Some(target) = self.target(pod) {
             self.entrances.iter().for_each(|entrance| entrance.set_ready(pod, &target, ready));
         }
     }
 
-    /// `pod address` where this machine routes to pods, else `published port`.
+    /// `pod address` if this machine routes to pods, else `published port`.
     pub(crate) fn path(&self) -> &'static str {
         match self.pods.values().filter_map(Pod::made_sandbox).all(|sandbox| sandbox.direct) {
             true => "pod address",
@@ -160,21 +160,20 @@ impl DockerPods {
         known.ok_or_else(|| Error::NoSuchPod { pod: format!("{pod}/{container}") })
     }
 
-    /// Starts a container, the first time by making it and later by starting it again. Where the pod's sandbox has ended, the next
-    /// start makes everything of the pod anew.
+    /// Starts a container, creating it the first time. If the pod's sandbox has ended, the next start recreates the whole pod.
     pub(crate) async fn start(&self, pod: &str, container: &str) -> Result<(), Error> {
         let Err(error) = self.try_to_start(pod, container).await else { return Ok(()) };
         match self.forget_ended_sandbox(self.pod(pod)?).await? {
             true => Err(Error::Sandbox {
                 pod: pod.to_owned(),
-                reason: "it had ended; the next start of a container of this pod makes another one".to_owned(),
+                reason: "it has ended; the next start of a container of this pod recreates it".to_owned(),
             }),
             false => Err(error),
         }
     }
 
-    /// Removes what is left of a pod whose sandbox has ended, as all do when an engine starts again; whether that was so. As in
-    /// Kubernetes, the pod's containers end with it: each of them would go on in a network of its own.
+    /// Removes the rest of a pod whose sandbox has ended, as all do when an engine restarts; returns whether it had. As in
+    /// Kubernetes, the pod's containers end with it: otherwise each would continue in its own network.
     async fn forget_ended_sandbox(&self, pod: &Pod) -> Result<bool, Error> {
         let _one_at_a_time = pod.repair.lock().await;
         let Some(sandbox) = pod.made_sandbox() else { return Ok(false) };
@@ -271,7 +270,7 @@ impl DockerPods {
         }
     }
 
-    /// Asks a container to stop, and kills it after `grace`. One that has ended or is gone is what was asked for.
+    /// Asks a container to stop and kills it after `grace`. Success if it has already ended or is gone.
     pub(crate) async fn kill(&self, pod: &str, container: &str, grace: Duration) -> Result<(), Error> {
         let Ok(running) = self.container(pod, container).await else { return Ok(()) };
         let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
@@ -322,7 +321,7 @@ impl DockerPods {
         usage
     }
 
-    /// How often each pod's containers were held back at their CPU limits.
+    /// How often each pod's containers were throttled at their CPU limits.
     pub(crate) async fn throttling(&self) -> BTreeMap<String, Throttling> {
         let mut throttling: BTreeMap<String, Throttling> = BTreeMap::new();
         for (pod, stats) in self.stats().await {
@@ -335,7 +334,7 @@ impl DockerPods {
         throttling
     }
 
-    /// What the engine says of each running container, with its pod.
+    /// The engine's statistics of each running container, with its pod.
     async fn stats(&self) -> Vec<(String, ContainerStatsResponse)> {
         let containers: Vec<_> =
             self.containers.lock().await.iter().map(|(key, c)| (key.0.clone(), Arc::clone(c))).collect();
@@ -359,7 +358,7 @@ impl DockerPods {
             while let Some(chunk) = stream.next().await {
                 match chunk {
                     Ok(chunk) => text.push_str(&String::from_utf8_lossy(&chunk.into_bytes())),
-                    Err(error) => text.push_str(&format!("--- the rest could not be read: {error} ---\n")),
+                    Err(error) => text.push_str(&format!("--- cannot read the rest: {error} ---\n")),
                 }
             }
             logs.insert(key, text);

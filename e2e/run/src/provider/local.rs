@@ -1,5 +1,5 @@
-//! Pods as plain processes, for a machine without containers: the same plan, with Service names, mount paths and ports made
-//! true for this machine. Main type: [`LocalPods`].
+//! Pods as plain processes, for machines without containers: the same plan, with Service names, mount paths and ports
+//! translated for this machine. Main type: [`LocalPods`].
 
 mod install;
 mod memory;
@@ -60,7 +60,7 @@ struct Pod {
     programs: BTreeMap<String, FoundProgram>,
 }
 
-/// The programs that stand for the images of all pods, by image.
+/// The programs that replace the pods' images, by image.
 pub(crate) type FoundPrograms = BTreeMap<String, FoundProgram>;
 
 /// A program with what it needs from this machine.

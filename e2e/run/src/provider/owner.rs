@@ -1,10 +1,9 @@
-//! The process that owns a run, told apart from a later process with the same number and from those of other machines.
+//! Identifies the process that owns a run, unlike a later process with the same pid or one of another machine.
 //! Main type: [`Owner`].
 
 use std::{fmt, fs, time::Duration};
 
-/// What belongs to a process that cannot be asked after from here counts as left behind after this long. It is longer than any
-/// run that nobody watches.
+/// Objects of a process that cannot be checked from here count as leftovers after this long: longer than any unattended run.
 const UNSEEN_AGE: Duration = Duration::from_secs(6 * 3600);
 
 /// A process of some machine.
@@ -64,7 +63,7 @@ impl Owner {
     }
 }
 
-/// Whether nobody will use a thing any more that names its owner, or should, and that is so old.
+/// Whether an object of this owner and age is a leftover.
 pub(crate) fn is_left_behind(owner: Option<&str>, age: Duration) -> bool {
     is_left_behind_from(&Place::here(), owner, age)
 }

@@ -1,4 +1,4 @@
-//! What is ours in a Docker engine: labels, owners, and the removal of what no living run owns. Main type: [`Engine`].
+//! Our objects in a Docker engine: labels, owners, and the removal of dead runs' objects. Main type: [`Engine`].
 
 use std::{collections::HashMap, time::Duration};
 
@@ -83,7 +83,7 @@ impl Engine {
         HashMap::from([(RUN.to_owned(), self.run_id.clone()), (OWNER.to_owned(), Owner::this_process().to_string())])
     }
 
-    /// Removes a container, by name or id, with what only it used. One that is gone already is no failure.
+    /// Removes a container, by name or id, with everything only it used. A missing container is not a failure.
     pub(super) async fn remove_container(&self, name: &str) -> Result<(), Error> {
         let (mut count, mut failure) = (0, None);
         let removed = self.client.remove_container(name, Some(forced())).await;
@@ -91,10 +91,9 @@ impl Engine {
         failure.map_or(Ok(()), Err)
     }
 
-    /// Removes what belongs to this run. Everything is tried; the first failure is returned.
+    /// Removes everything of this run. Tries everything and returns the first failure.
     ///
-    /// A call that was under way when its caller was stopped may still make something: it is removed again until there was
-    /// nothing to remove.
+    /// A pending call of a stopped caller may still create something, so this repeats until nothing was left to remove.
     pub(crate) async fn remove_run(&self) -> Result<Removed, Error> {
         let mut all = Removed::default();
         // Three calls at most can be behind another in one engine's queue for one name: sandbox, volume, container.
@@ -110,7 +109,7 @@ impl Engine {
         Ok(all)
     }
 
-    /// Removes what belongs to runs whose process is gone.
+    /// Removes the leftovers of dead runs.
     pub(crate) async fn remove_orphans(&self) -> Result<Removed, Error> {
         self.remove(|labels, age| is_left_behind(labels.get(OWNER).map(String::as_str), age)).await
     }

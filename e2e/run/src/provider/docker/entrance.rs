@@ -1,4 +1,4 @@
-//! Services with several replicas, as this machine reaches them: the engine's DNS is for containers only.
+//! Services with several replicas, for connections from this machine: the engine's DNS works only for containers.
 //! Main type: [`Entrance`].
 
 use std::{

@@ -1,4 +1,4 @@
-//! How a container ended, as its engine says. Main function: [`exit_of`].
+//! How a container ended, according to its engine. Main function: [`exit_of`].
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// (`ContainerStatusUnknown`).
 pub(super) const UNKNOWN: Exit = Exit { code: 137, oom_killed: false };
 
-/// Waits for the end of a container, through all that may befall the connection to its engine in the meantime.
+/// Waits for the end of a container, whatever happens to the connection to its engine meanwhile.
 pub(super) async fn exit_of(client: &Docker, id: &str) -> Exit {
     loop {
         let options = WaitContainerOptionsBuilder::default().condition("not-running").build();

@@ -82,7 +82,7 @@ impl Sandbox {
         let volume_prefix = format!("{name}-");
         if directories.len() > SANDBOX_VOLUMES {
             let (pod, count) = (pod.name.clone(), directories.len());
-            let reason = format!("{count} emptyDir volumes are more than the {SANDBOX_VOLUMES} it has room for");
+            let reason = format!("the pod has {count} emptyDir volumes, a sandbox holds at most {SANDBOX_VOLUMES}");
             return Err(Error::Sandbox { pod, reason });
         }
         let mut body = body(engine, pod, services, network, volumes(engine, &volume_prefix, &directories));
@@ -99,7 +99,7 @@ impl Sandbox {
             let endpoint = settings.networks.as_ref().and_then(|networks| networks.get(&network.name));
             let ip = endpoint.and_then(|endpoint| endpoint.ip_address.as_ref()?.parse().ok());
             let no_address =
-                || Error::Sandbox { pod: pod.name.clone(), reason: "the engine gave it no address".to_owned() };
+                || Error::Sandbox { pod: pod.name.clone(), reason: "the engine assigned no address".to_owned() };
             Ok((ip.ok_or_else(no_address)?, settings.ports.unwrap_or_default()))
         };
         let (ip, ports) = match started.await {

@@ -112,7 +112,7 @@ async fn a_pod_whose_sandbox_has_ended_is_made_anew() {
     assert_eq!(bench.pods.wait_exit(POD, "app").await.code, 137);
 
     let error = bench.start("app").await.expect_err("there is no network to join");
-    assert!(error.contains("the sandbox of app-0") && error.contains("makes another one"), "{error}");
+    assert!(error.contains("the sandbox of app-0") && error.contains("recreates it"), "{error}");
     assert_eq!(bench.pods.wait_exit(POD, "other").await, exit::UNKNOWN);
     bench.start("app").await.expect("a start in another sandbox");
     bench.start("other").await.expect("a start in another sandbox");

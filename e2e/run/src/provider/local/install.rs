@@ -1,4 +1,4 @@
-//! Programs that are missing on this machine: built by cargo, or installed by apt where this process may. Main function: [`find_programs`].
+//! Provides missing programs: builds them with cargo, or installs them with apt if permitted. Main function: [`find_programs`].
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,7 +12,7 @@ use e2e_report::env_vars;
 use super::{FoundProgram, FoundPrograms, Program, ProgramError, Programs};
 use crate::provider::{Error, pods::PodSpec};
 
-/// Finds the programs that stand for the images of all pods; builds or installs those that are missing.
+/// Finds the programs that replace the pods' images; builds or installs missing ones.
 pub(crate) async fn find_programs(
     own: &Programs,
     pods: &[PodSpec],

@@ -1,4 +1,4 @@
-//! Memory limits for plain processes: what uses more than its limit is killed, as the kernel kills it in a container.
+//! Memory limits for plain processes: kills a process above its limit, as the kernel does in a container.
 //! Main type: [`Watch`].
 
 use std::{

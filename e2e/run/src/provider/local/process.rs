@@ -147,7 +147,7 @@ impl Process {
         }
     }
 
-    /// Ends it as the kernel ends what uses too much memory.
+    /// Kills it as the kernel does on too much memory.
     pub(super) fn kill_out_of_memory(&self) {
         self.oom_killed.store(true, Ordering::Relaxed);
         let tree = Processes::read().map(|processes| processes.tree(self.pid)).unwrap_or_else(|| vec![self.pid]);

@@ -1,4 +1,4 @@
-//! Which program on this machine stands for an image, as data. Main types: [`Programs`], [`Program`].
+//! The local programs that replace images, as data. Main types: [`Programs`], [`Program`].
 
 use std::{
     collections::BTreeMap,
@@ -65,12 +65,12 @@ pub enum StopSignal {
     Terminate,
 }
 
-/// Why no program can stand for an image.
+/// Why no program replaces an image.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Nothing is known about the image.
     #[error(
-        "no local program stands for the image {image}; describe one in .config/e2e.toml under [local.\"{image}\"], or use --target docker"
+        "no local program for the image {image}; declare one in .config/e2e.toml under [local.\"{image}\"], or use --target docker"
     )]
     Unknown {
         /// The image.
@@ -103,7 +103,7 @@ pub enum Error {
 }
 
 impl Programs {
-    /// Those that the framework knows: the official postgres, redis and nginx images.
+    /// The built-in programs for the official postgres, redis and nginx images.
     pub fn builtin() -> Self {
         // The file is part of the build and a test reads it.
         toml::from_str(include_str!("builtin/programs.toml")).expect("builtin/programs.toml is valid")
@@ -116,7 +116,7 @@ impl Programs {
         Self(all)
     }
 
-    /// The program that stands for an image.
+    /// The program that replaces an image.
     pub fn for_image(&self, image: &str) -> Result<&Program, Error> {
         self.0
             .get(image)

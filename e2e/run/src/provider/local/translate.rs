@@ -1,5 +1,5 @@
-//! Text that was written for pods, made true for plain processes: Service names become addresses, mount paths become
-//! directories, container ports become this machine's ports. Pure. Main type: [`Translation`].
+//! Translates text written for pods to plain processes: Service names become addresses, mount paths become directories, container
+//! ports become local ports. Pure. Main type: [`Translation`].
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
