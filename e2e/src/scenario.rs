@@ -251,7 +251,8 @@ impl Ran {
 
     /// What a record says of it: in a line, in figures, and why it failed if it did.
     pub(crate) fn found(self) -> (String, Measured, Option<String>) {
-        let (detail, failures) = (self.detail(), self.failures());
+        let (detail, failures) =
+            (self.detail(), failures(&self.figures, &self.declared.thresholds, self.unchecked.as_deref()));
         let failure = (!failures.is_empty()).then(|| failures.join("; "));
         (detail, Measured::Scenario(Box::new(self.figures)), failure)
     }
@@ -268,23 +269,53 @@ impl Ran {
         }
         words.join("; ")
     }
+}
 
-    fn failures(&self) -> Vec<String> {
-        let figures = &self.figures;
-        let mut failures = Vec::new();
-        if figures.succeeded == 0 {
-            failures.push(format!("no request succeeded in the measured time: {:?}", figures.by_error));
-        }
-        if figures.clients_failed > 0 && self.declared.thresholds.client_failure_rate_max.is_none() {
-            failures.push(format!("{} of {} clients failed", figures.clients_failed, figures.clients));
-        }
-        if let Some(ledger) = figures.ledger.as_ref().filter(|ledger| ledger.missing > 0 || ledger.duplicate > 0) {
-            failures.push(format!(
-                "{} keys acknowledged, {} rows stored, {} missing, {} stored twice",
-                ledger.acknowledged, ledger.stored, ledger.missing, ledger.duplicate
-            ));
-        }
-        failures.extend(self.unchecked.clone());
-        failures
+/// Why the scenario's test fails. What lines allow or forbid, the report judges.
+fn failures(figures: &ScenarioResult, lines: &Thresholds, unchecked: Option<&str>) -> Vec<String> {
+    let ScenarioResult { clients, clients_failed, by_error, .. } = figures;
+    let mut failures = Vec::new();
+    if figures.succeeded == 0 {
+        let kinds: Vec<String> = by_error.iter().map(|(kind, count)| format!("{count} × {kind}")).collect();
+        let kinds = if kinds.is_empty() { "no answer at all".to_owned() } else { kinds.join(", ") };
+        failures.push(format!("no request succeeded in the measured time: {kinds}"));
+    }
+    if *clients_failed > 0 && lines.client_failure_rate_max.is_none() {
+        failures.push(format!("{clients_failed} of {clients} clients failed"));
+    }
+    if let Some(ledger) = figures.ledger.as_ref().filter(|ledger| ledger.missing > 0 || ledger.duplicate > 0) {
+        failures.push(format!(
+            "{} keys acknowledged, {} rows stored, {} missing, {} stored twice",
+            ledger.acknowledged, ledger.stored, ledger.missing, ledger.duplicate
+        ));
+    }
+    failures.extend(unchecked.map(str::to_owned));
+    failures
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failures_of(figures: ScenarioResult, client_failure_rate_max: Option<f64>) -> Vec<String> {
+        let lines = Thresholds { client_failure_rate_max, ..Thresholds::default() };
+        failures(&figures, &lines, None)
+    }
+
+    #[test]
+    fn a_test_fails_for_what_no_line_can_allow() {
+        let healthy = || ScenarioResult { clients: 4, succeeded: 9, ..ScenarioResult::default() };
+        assert!(failures_of(ScenarioResult { errors: 3, ..healthy() }, None).is_empty(), "errors are the report's");
+        let failed = || ScenarioResult { clients_failed: 1, ..healthy() };
+        assert_eq!(failures_of(failed(), None), ["1 of 4 clients failed"]);
+        assert!(failures_of(failed(), Some(0.5)).is_empty(), "a line judges them");
+        let by_error = [(load::Outcome::Status(503), 2)].into();
+        let nothing = ScenarioResult { by_error, ..ScenarioResult::default() };
+        assert_eq!(failures_of(nothing, None), ["no request succeeded in the measured time: 2 × status_503"]);
+        let lost = LedgerResult { acknowledged: 5, stored: 4, missing: 1, ..LedgerResult::default() };
+        let lost = failures_of(ScenarioResult { ledger: Some(lost), ..healthy() }, Some(0.5));
+        assert_eq!(lost, ["5 keys acknowledged, 4 rows stored, 1 missing, 0 stored twice"]);
+        let unread = failures(&healthy(), &Thresholds::default(), Some("the stored keys could not be read"));
+        assert_eq!(unread, ["the stored keys could not be read"]);
     }
 }

@@ -42,7 +42,7 @@ pub(crate) struct Args {
     /// http or https URL to load.
     #[arg(long, value_parser = target::parse)]
     url: Target,
-    /// Run the steps of [load.NAME] in .config/e2e.toml instead of a single request.
+    /// Run the steps of [scenario.NAME] in .config/e2e.toml instead of a single request.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["method", "body", "header", "expect_status", "expect_body", "rate"])]
     scenario: Option<String>,
     /// Request method.
