@@ -7,6 +7,7 @@ use super::{
     kinds::Role,
     node::Node,
     read::Object,
+    workload::pod_node,
 };
 
 /// The annotation by which helm says when an object is made.
@@ -21,6 +22,12 @@ pub(crate) fn sort_out(objects: Vec<Object>, fields: &mut Vec<FieldUse>, faults:
         if let Some(hook) = other_hook(&object) {
             let cursor = Cursor::root(&object).keys(&["metadata", "annotations", HOOK]);
             let text = format!("it is left out: helm makes it for `{hook}` only, which is no part of an installation");
+            fields.push(FieldUse::new(&cursor, Note::everywhere(text)));
+            continue;
+        }
+        if object.kind == "Job" && object.role == Role::Workload && pod_node(&object).is_none() {
+            let cursor = Cursor::root(&object).key("spec");
+            let text = "it is left out: without a template of pods it does nothing, and a cluster refuses it";
             fields.push(FieldUse::new(&cursor, Note::everywhere(text)));
             continue;
         }

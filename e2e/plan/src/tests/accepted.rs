@@ -76,6 +76,14 @@ fn a_name_is_made_of_its_prefix() {
 }
 
 #[test]
+fn a_job_without_pods_is_left_out_and_told() {
+    let plan = plan_of(&with("apiVersion: batch/v1\nkind: Job\nmetadata: {generateName: migrate-}\nspec: {}\n"));
+    assert_eq!((plan.components.len(), plan.objects.len()), (1, 4));
+    let expected = "spec: it is left out: without a template of pods it does nothing, and a cluster refuses it";
+    assert_eq!(notes(&plan, Target::K8s, "Job/migrate"), [expected]);
+}
+
+#[test]
 fn two_workloads_of_one_name_are_told_apart_by_their_kinds() {
     let job = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: backend}\nspec: {template: {spec: {restartPolicy: Never, containers: [{name: m, image: x}]}}}\n";
     let plan = plan_of(&with(job));
