@@ -174,7 +174,7 @@ pub async fn probe(
     let mut failed: Vec<String> = exchanges
         .iter()
         .filter(|exchange| !exchange.observation.success())
-        .map(|exchange| format!("{}: {}", exchange.replica, exchange.observation.message))
+        .map(|exchange| format!("{}: {}", exchange.replica, exchange.observation.outcome()))
         .collect();
     let asked = counted((specs.len() * declared.desired as usize) as u64, "probe");
     let detail = format!("{} of {asked} succeeded", exchanges.len() - failed.len());

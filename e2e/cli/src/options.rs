@@ -132,6 +132,10 @@ pub(crate) struct ClusterArgs {
     /// Allow this context although it does not look like a local cluster.
     #[arg(long, value_name = "CONTEXT")]
     allow_remote: Option<String>,
+    /// Registry, with a path if it has one, that the cluster's nodes pull from: images that are only here are pushed there and pulled by
+    /// their digests.
+    #[arg(long, value_name = "HOST[/PATH]", value_parser = parse_registry)]
+    registry: Option<String>,
 }
 
 impl ClusterArgs {
@@ -139,8 +143,19 @@ impl ClusterArgs {
         k8s::Options {
             context: self.context.clone(),
             allow_remote: self.allow_remote.clone(),
+            registry: self.registry.clone(),
             ..k8s::Options::default()
         }
+    }
+}
+
+/// `registry.example:5000/team`, as the names of images begin.
+fn parse_registry(text: &str) -> Result<String, String> {
+    let is_name = !text.is_empty() && !text.contains("://") && !text.contains(char::is_whitespace);
+    let text = text.trim_end_matches('/');
+    match is_name {
+        true => Ok(text.to_owned()),
+        false => Err("write it as the names of images begin, such as registry.example:5000/team".to_owned()),
     }
 }
 

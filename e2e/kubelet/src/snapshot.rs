@@ -1,6 +1,6 @@
 //! What the node knows of its pods, as plain data. Main type: [`Snapshot`].
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, fmt, net::IpAddr, time::Duration};
 
 use e2e_plan::{Container, Pod, Probes, Restart, Which};
 use schemars::JsonSchema;
@@ -97,10 +97,32 @@ pub struct ClusterPod {
     pub name: String,
     /// The node that it was given to.
     pub node: Option<String>,
-    /// Its conditions that are not `True`, as `PodScheduled=False (Unschedulable: ...)`.
-    pub conditions: Vec<String>,
+    /// Its conditions that are not `True`.
+    pub conditions: Vec<Condition>,
     /// Names of the pods that stood in its place before it.
     pub replaced: Vec<String>,
+}
+
+/// What a cluster says of a pod by a name, such as `PodScheduled`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Condition {
+    /// The name.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// Why, in a word; may be empty.
+    pub reason: String,
+    /// Why; may be empty.
+    pub message: String,
+}
+
+/// As `PodScheduled=False (Unschedulable: 0/1 nodes are available)`.
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, status, reason, message } = self;
+        write!(f, "{kind}={status} ({reason}: {message})")
+    }
 }
 
 /// One container.

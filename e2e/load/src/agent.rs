@@ -69,6 +69,9 @@ pub const DEFAULT_LISTEN: &str = "0.0.0.0:7070";
 /// The variable with the token that a conductor has to know.
 pub const TOKEN: &str = "E2E_AGENT_TOKEN";
 
+/// How an agent's `look` ends when a name is not known.
+pub const UNKNOWN_NAME: u8 = 3;
+
 /// A load as a value: what, against which address, how much and how long.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Order {

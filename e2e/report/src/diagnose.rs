@@ -11,6 +11,8 @@ pub mod stuck;
 mod suites;
 mod tolerated;
 
+use std::collections::BTreeSet;
+
 use e2e_kubelet::diagnosis::Cause;
 use e2e_plan::words::counted;
 
@@ -35,12 +37,27 @@ pub fn findings(data: &RunData, thresholds: &[Threshold]) -> Vec<Finding> {
         .collect();
     // A run that ended because a pod cannot start waited for nothing else: who had not found its stores by then may yet.
     if data.tests.is_empty() && findings.iter().any(|finding| finding.code.keeps_from_starting()) {
-        findings.retain(|finding| finding.code != Code::Probe(Cause::DependencyDown));
+        leave_out_what_was_starting(&mut findings);
     }
+    pods::refer_to_others(&mut findings);
     tolerated::soften(data, thresholds, &mut findings);
     findings
         .sort_by(|a, b| (a.severity, a.code.place(), &a.component).cmp(&(b.severity, b.code.place(), &b.component)));
     findings
+}
+
+const DEPENDENCY_DOWN: Code = Code::Probe(Cause::DependencyDown);
+
+/// Takes out what is said of components only because nobody waited for them: of what was killed or has ended, nothing.
+fn leave_out_what_was_starting(findings: &mut Vec<Finding>) {
+    let is_passing =
+        |code| matches!(code, DEPENDENCY_DOWN | Code::ComponentNotReady | Code::ProbeFailing | Code::ProbeErrored);
+    let others = findings.iter().filter(|finding| !is_passing(finding.code));
+    let troubled: BTreeSet<_> = others.filter_map(|finding| finding.component.clone()).collect();
+    findings.retain(|finding| {
+        let is_troubled = finding.component.as_ref().is_some_and(|component| troubled.contains(component));
+        !is_passing(finding.code) || is_troubled && finding.code != DEPENDENCY_DOWN
+    });
 }
 
 fn ignored_fields(data: &RunData) -> Option<Finding> {

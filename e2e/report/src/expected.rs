@@ -109,7 +109,10 @@ pub fn expected(data: &RunData, load: &ScenarioResult) -> Option<Expected> {
     }
     if !machines.is_empty() {
         let looks = |name: &str| samples.iter().filter_map(|sample| Look::at_machine(sample, name)).collect::<Vec<_>>();
-        let busy = machines.iter().map(|name| cpu_share(&looks(name))).sum::<Option<f64>>()?;
+        let counters =
+            machines.iter().map(|name| Some(Counter { name, share: cpu_share(&looks(name))?, looks: looks(name) }));
+        let counters: Vec<Counter<'_>> = counters.collect::<Option<_>>()?;
+        let busy: f64 = distinct(&counters, data.cluster.as_ref()).map(|counter| counter.share).sum();
         // The network's share of the kernel, the container engine, kubelets and neighbours.
         let known: f64 = cpu_ms_per_request.values().sum();
         cpu_ms_per_request.insert("(all else there)".to_owned(), (per_request(busy) - known).max(0.0));
@@ -143,12 +146,54 @@ fn used_nodes(cluster: &Cluster) -> BTreeSet<&str> {
     cluster.placement.iter().filter_map(|place| place.node.as_deref()).collect()
 }
 
-/// Processors of the nodes on which the run's pods are: all of them, since all that keeps them busy is counted.
+/// Processors of the nodes on which the run's pods are: all of them, since all that keeps them busy is counted. Nodes of one machine,
+/// as those that are containers, have the same ones.
 fn cpus_of_nodes(cluster: &Cluster) -> f64 {
     let used = used_nodes(cluster);
-    let used = cluster.nodes.iter().filter(|node| used.contains(node.name.as_str()));
-    let millis = used.filter_map(|node| quantity::millis(node.capacity.get("cpu")?).ok());
-    millis.sum::<u64>() as f64 / 1000.0
+    let mut millis: BTreeMap<&str, u64> = BTreeMap::new();
+    for node in cluster.nodes.iter().filter(|node| used.contains(node.name.as_str())) {
+        let own = node.capacity.get("cpu").and_then(|cpu| quantity::millis(cpu).ok()).unwrap_or(0);
+        let machine = millis.entry(machine_of(cluster, &node.name)).or_default();
+        *machine = own.max(*machine);
+    }
+    millis.values().sum::<u64>() as f64 / 1000.0
+}
+
+/// The machine of a node, or the node itself where nobody says.
+fn machine_of<'a>(cluster: &'a Cluster, node: &'a str) -> &'a str {
+    let known = cluster.nodes.iter().find(|candidate| candidate.name == node);
+    known.and_then(|node| node.machine.as_deref()).unwrap_or(node)
+}
+
+/// What a machine's, or a node's, counter of processor time told.
+struct Counter<'a> {
+    name: &'a str,
+    /// Processors in use.
+    share: f64,
+    looks: Vec<Look>,
+}
+
+/// How far apart two looks at one counter may be in time: kubelets measure every ten seconds.
+const LOOKS_APART_SECONDS: f64 = 20.0;
+/// How much two shares of one counter may differ, for the same reason.
+const SHARES_APART: f64 = 0.15;
+
+/// One of each counter. Nodes of one machine may each tell of all of it, or of their own part, by how their containers are made: it is the
+/// same counter when it is as far and has gone on as fast.
+fn distinct<'a>(all: &'a [Counter<'a>], cluster: Option<&'a Cluster>) -> impl Iterator<Item = &'a Counter<'a>> {
+    let machine =
+        move |counter: &Counter<'a>| cluster.map_or(counter.name, |cluster| machine_of(cluster, counter.name));
+    let is_same = move |a: &Counter<'a>, b: &Counter<'a>| {
+        let (Some(at_a), Some(at_b)) = (a.looks.last(), b.looks.last()) else { return false };
+        let fastest = a.share.max(b.share);
+        machine(a) == machine(b)
+            && (at_a.seconds - at_b.seconds).abs() <= fastest * LOOKS_APART_SECONDS
+            && (a.share - b.share).abs() <= fastest * SHARES_APART
+    };
+    all.iter()
+        .enumerate()
+        .filter(move |(index, counter)| !all[..*index].iter().any(|other| is_same(other, counter)))
+        .map(|(_, it)| it)
 }
 
 /// Processor seconds between the first look and the last.
@@ -208,5 +253,33 @@ mod tests {
             ..Cluster::default()
         };
         assert_eq!(cpus_of_nodes(&cluster), 3.93);
+    }
+
+    /// As kind makes them: a control plane and a worker that are containers of one machine.
+    #[test]
+    fn nodes_of_one_machine_share_its_processors() {
+        let node = |name: &str, machine: &str| Node {
+            name: name.to_owned(),
+            capacity: BTreeMap::from([("cpu".to_owned(), "2".to_owned())]),
+            machine: Some(machine.to_owned()),
+            ..Node::default()
+        };
+        let on = |name: &str| Placement { node: Some(name.to_owned()), ..Placement::default() };
+        let cluster = Cluster {
+            nodes: vec![node("kind-a", "m"), node("kind-b", "m"), node("far", "n")],
+            placement: vec![on("kind-a"), on("kind-b")],
+            ..Cluster::default()
+        };
+        assert_eq!(cpus_of_nodes(&cluster), 2.0);
+
+        let counter = |name, share, seconds| Counter { name, share, looks: vec![Look { measured_ms: None, seconds }] };
+        let busy = |all: &[Counter<'_>]| distinct(all, Some(&cluster)).map(|counter| counter.share).sum::<f64>();
+        assert_eq!(
+            busy(&[counter("kind-a", 1.8, 500.0), counter("kind-b", 1.75, 510.0)]),
+            1.8,
+            "one counter, told twice"
+        );
+        assert_eq!(busy(&[counter("kind-a", 1.5, 900.0), counter("kind-b", 0.25, 100.0)]), 1.75, "each its own part");
+        assert_eq!(busy(&[counter("kind-a", 1.5, 500.0), counter("far", 1.5, 500.0)]), 3.0, "two machines");
     }
 }

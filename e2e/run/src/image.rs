@@ -115,6 +115,17 @@ pub(crate) async fn present(docker: &Docker, images: &[String]) -> Result<Vec<St
     Ok(images.iter().zip(looks).filter(|(_, found)| found.is_some()).map(|(image, _)| image.clone()).collect())
 }
 
+/// Those of the images that no registry can have: their recipes are never pulled, or the engine has them and they were made here.
+pub(crate) async fn only_here(docker: &Docker, images: &[String], recipes: &Recipes) -> Result<Vec<String>, Error> {
+    let looks =
+        try_join_all(images.iter().map(|image| engine::inspect(docker, image))).await.map_err(Error::NoEngine)?;
+    let is_only_here = |(image, found): &(&String, Option<engine::Present>)| match found {
+        Some(found) => found.recipe.is_some() || !found.is_registered,
+        None => recipes.0.get(*image).is_some_and(|recipe| !recipe.may_pull()),
+    };
+    Ok(images.iter().zip(looks).filter(is_only_here).map(|(image, _)| image.clone()).collect())
+}
+
 /// One call of [`ensure`]. Every image has a cell, so that two images that need a third one share its work.
 struct Work<'a> {
     docker: &'a Docker,

@@ -201,6 +201,14 @@ impl Provider {
         }
     }
 
+    /// Waits until it is known how pods are reached, where that has to be found out.
+    pub(crate) async fn settle_route(&self) {
+        match self {
+            Self::K8s(pods) => pods.settle_route().await,
+            Self::Docker(_) | Self::Local(_) => {}
+        }
+    }
+
     /// The replicas of a component that have an address.
     pub(crate) fn replicas(&self, component: &str, pods: &[PodSpec]) -> Vec<Replica> {
         pods.iter()

@@ -20,7 +20,10 @@ use e2e_node::{
     probe::Profile,
 };
 use e2e_report::run_dir::random_hex;
-use e2e_run::image::{Recipe, Recipes, ensure};
+use e2e_run::{
+    image::{Recipe, Recipes, ensure},
+    provider::k8s,
+};
 use futures_util::future::join_all;
 use k8s_openapi::api::core::v1::{ContainerStatus, Event, Namespace, Node, Pod};
 use kube::{
@@ -39,7 +42,7 @@ const START: Duration = Duration::from_secs(150);
 #[tokio::test(flavor = "multi_thread")]
 async fn our_kubelet_agrees_with_a_real_one() {
     let Some(client) = client().await else { return };
-    image().await;
+    let image = image().await;
     let profile = profile(&client).await;
     let version = profile.version.clone();
     let namespace = format!("e2e-differential-{}", &random_hex()[..8]);
@@ -49,7 +52,7 @@ async fn our_kubelet_agrees_with_a_real_one() {
     namespaces.create(&PostParams::default(), &object).await.expect("a new namespace");
     // What was made is removed whatever comes of the rest.
     let ours = tokio::spawn(async move { ours::verdicts(&profile).await });
-    let (kubelet, ours) = tokio::join!(tokio::spawn(observe(client, namespace.clone())), ours);
+    let (kubelet, ours) = tokio::join!(tokio::spawn(observe(client, namespace.clone(), image)), ours);
     let removed = namespaces.delete(&namespace, &DeleteParams::default()).await;
     let (kubelet, ours) = (kubelet.expect("the cluster answers"), ours.expect("this kubelet's verdicts"));
     removed.expect("the namespace is removed");
@@ -95,20 +98,22 @@ async fn profile(client: &Client) -> Profile {
     Profile::of_version(&nodes.items.iter().find_map(kubelet).expect("a node that tells its version"))
 }
 
-/// The image of the servers, in the engine that the node uses.
-async fn image() {
+/// The image of the servers, brought to the nodes as a run would.
+async fn image() -> String {
     let recipes = Recipes(BTreeMap::from([(IMAGE.to_owned(), Recipe::Cargo { package: "probed".to_owned() })]));
     let docker = bollard::Docker::connect_with_defaults().expect("a Docker engine, for the image");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     ensure(&docker, &[IMAGE.to_owned()], &recipes, &root, &|_| {}).await.expect("the image of the servers");
+    let options = k8s::Options::default();
+    k8s::bring_image(&options, IMAGE).await.expect("the nodes can have it")
 }
 
-async fn observe(client: Client, namespace: String) -> Verdicts {
+async fn observe(client: Client, namespace: String, image: String) -> Verdicts {
     let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
     let (mut ended, mut requests) = (BTreeMap::new(), BTreeMap::new());
     for batch in CASES.chunks(BATCH) {
         let made = join_all(batch.iter().map(|case| {
-            let pod = serde_json::from_value(manifest(case)).expect("a pod");
+            let pod = serde_json::from_value(manifest(case, &image)).expect("a pod");
             let pods = pods.clone();
             async move { pods.create(&PostParams::default(), &pod).await }
         }));
@@ -143,14 +148,14 @@ async fn observe(client: Client, namespace: String) -> Verdicts {
     verdicts
 }
 
-fn manifest(case: &Case) -> serde_json::Value {
+fn manifest(case: &Case, image: &str) -> serde_json::Value {
     let probes: serde_json::Value =
         serde_saphyr::from_str(&format!("{{{}}}", case.probes)).expect("the probes are YAML");
     let arguments: Vec<&str> = ["serve"].into_iter().chain(case.serves.split(' ')).collect();
     let mut container = json!({
         "name": "case",
-        "image": IMAGE,
-        "imagePullPolicy": "Never",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
         "args": arguments,
         "env": [{ "name": "POD_IP", "valueFrom": { "fieldRef": { "fieldPath": "status.podIP" } } }],
         "ports": [{ "containerPort": 8000, "name": "web" }, { "containerPort": 8001 }, { "containerPort": 8443 }],

@@ -4,18 +4,19 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
-use super::{DEFAULT_LISTEN, LISTEN, PROGRAM, TOKEN, serve};
+use super::{DEFAULT_LISTEN, LISTEN, PROGRAM, TOKEN, UNKNOWN_NAME, serve};
 use crate::load::Registry;
 
 const USAGE: &str = "\
 Makes the share of a load that a conductor orders, or says what it can reach.
 
 Usage: e2e-agent
-       e2e-agent look HOST:PORT...   looks each name up and connects; a line for each, exit code 1 when one fails
+       e2e-agent look HOST:PORT...   looks each name up and connects; a line for each, exit code 1 when a connection fails, 3 when a
+                                     name is not known
 
 Environment:
   E2E_AGENT_TOKEN   what a conductor has to know; whoever knows it can make this process send requests to any address
@@ -65,13 +66,20 @@ pub fn main(registry: &Registry) -> ExitCode {
 /// How long a name or a connection may take.
 const LOOK_LIMIT: Duration = Duration::from_secs(3);
 
-/// Prints `HOST:PORT ok ADDRESS in N ms` or `HOST:PORT failed REASON` for each target.
+/// Prints `HOST:PORT ok ADDRESS in N ms`, `HOST:PORT failed REASON` or `HOST:PORT unknown REASON` for each target.
 async fn look(targets: &[String]) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     for target in targets {
         let started = Instant::now();
-        let connected = timeout(LOOK_LIMIT, TcpStream::connect(target)).await;
-        let connected = connected.unwrap_or_else(|elapsed| Err(elapsed.into())).and_then(|stream| stream.peer_addr());
+        let addresses = match limited(lookup_host(target)).await {
+            Ok(addresses) => addresses.collect::<Vec<_>>(),
+            Err(error) => {
+                println!("{target} unknown {error}");
+                code = ExitCode::from(UNKNOWN_NAME);
+                continue;
+            }
+        };
+        let connected = limited(TcpStream::connect(&addresses[..])).await.and_then(|stream| stream.peer_addr());
         match connected {
             Ok(address) => println!("{target} ok {address} in {:.1} ms", started.elapsed().as_secs_f64() * 1000.0),
             Err(error) => {
@@ -81,6 +89,11 @@ async fn look(targets: &[String]) -> ExitCode {
         }
     }
     code
+}
+
+/// As a future of the system's, with a limit.
+async fn limited<T>(future: impl Future<Output = std::io::Result<T>>) -> std::io::Result<T> {
+    timeout(LOOK_LIMIT, future).await.unwrap_or_else(|elapsed| Err(elapsed.into()))
 }
 
 async fn run(registry: &Registry) -> Result<(), String> {

@@ -1,14 +1,17 @@
 //! Findings that only a cluster gives cause for: pods that cannot start, were replaced, or share a node; nodes in trouble;
 //! connections that did not come about.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use e2e_plan::words::counted;
 
 use super::{Code, RunData, stuck};
 use crate::{
     environment::Component,
-    evidence::{CLUSTER, PODS, cluster::Cluster},
+    evidence::{
+        CLUSTER, PODS,
+        cluster::{Cluster, Node},
+    },
     finding::{Finding, Severity},
 };
 
@@ -74,8 +77,8 @@ fn replaced(data: &RunData, component: &Component) -> Option<Finding> {
 fn share_node(cluster: &Cluster, component: &Component) -> Option<Finding> {
     let placed = || cluster.placement.iter().filter(|place| place.component == component.name);
     let nodes: BTreeSet<&String> = placed().filter_map(|place| place.node.as_ref()).collect();
-    let ready = cluster.nodes.iter().filter(|node| node.ready).count();
-    if placed().count() < 2 || nodes.len() != 1 || ready < 2 {
+    let choices = placed().map(|place| place.choices).max().unwrap_or(0);
+    if placed().count() < 2 || nodes.len() != 1 || choices < 2 {
         return None;
     }
     Some(Finding {
@@ -83,7 +86,7 @@ fn share_node(cluster: &Cluster, component: &Component) -> Option<Finding> {
         severity: Severity::Warning,
         component: Some(component.name.clone()),
         claim: format!(
-            "all {} replicas of {} run on the node {}, although {ready} nodes are ready: its loss would end all of them",
+            "all {} replicas of {} run on the node {}, although {choices} nodes take them: its loss would end all of them",
             placed().count(),
             component.name,
             nodes.first().map_or("", |name| name.as_str())
@@ -98,23 +101,43 @@ fn share_node(cluster: &Cluster, component: &Component) -> Option<Finding> {
 }
 
 fn nodes(cluster: &Cluster) -> Vec<Finding> {
-    let troubled = cluster.nodes.iter().enumerate().filter(|(_, node)| !node.ready || !node.troubles.is_empty());
-    troubled
-        .map(|(index, node)| Finding {
-            code: Code::NodeTrouble,
-            severity: Severity::Warning,
-            component: None,
-            claim: format!(
-                "the node {} {}: {}",
-                node.name,
-                if node.ready { "takes pods and is in trouble" } else { "takes no pods" },
-                node.troubles.join("; ")
-            ),
-            evidence: vec![format!("{CLUSTER}#/nodes/{index}")],
-            fix: format!("`kubectl describe node {}` says more.", node.name),
-            excerpt: None,
-        })
-        .collect()
+    let is_troubled = |node: &Node| !node.ready || !node.troubles.is_empty() || node.silent_ms.is_some();
+    let troubled = cluster.nodes.iter().enumerate().filter(|(_, node)| is_troubled(node));
+    troubled.map(|(index, node)| troubled_node(cluster, index, node)).collect()
+}
+
+/// A node that says nothing takes the run's pods with it; any other trouble may be no matter to them.
+fn troubled_node(cluster: &Cluster, index: usize, node: &Node) -> Finding {
+    let placed = cluster.placement.iter().filter(|place| place.node.as_ref() == Some(&node.name));
+    let pods: Vec<&str> = placed.map(|place| place.pod.as_str()).collect();
+    let silence = node.silent_ms.map(|ms| {
+        format!(
+            "has not been heard of for {} at the end of the run",
+            e2e_plan::duration::human(Duration::from_millis(ms))
+        )
+    });
+    let is_silent = silence.is_some() || node.troubles.iter().any(|trouble| trouble.starts_with("Ready=Unknown"));
+    let state = silence.unwrap_or_else(|| {
+        let takes = if node.ready { "takes pods and is in trouble" } else { "takes no pods" };
+        takes.to_owned()
+    });
+    let carries = match pods.is_empty() {
+        true => String::new(),
+        false => format!(", which runs {},", pods.join(" and ")),
+    };
+    let troubles = match node.troubles.is_empty() {
+        true => String::new(),
+        false => format!(": {}", node.troubles.join("; ")),
+    };
+    Finding {
+        code: Code::NodeTrouble,
+        severity: if is_silent && !pods.is_empty() { Severity::Error } else { Severity::Warning },
+        component: None,
+        claim: format!("the node {}{carries} {state}{troubles}", node.name),
+        evidence: vec![format!("{CLUSTER}#/nodes/{index}")],
+        fix: format!("`kubectl describe node {}` says more.", node.name),
+        excerpt: None,
+    }
 }
 
 fn network(cluster: &Cluster) -> Vec<Finding> {
@@ -130,4 +153,63 @@ fn network(cluster: &Cluster) -> Vec<Finding> {
             excerpt: None,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use e2e_kubelet::snapshot::ContainerReport;
+    use e2e_plan::Probes;
+
+    use super::*;
+    use crate::{evidence::cluster::Placement, testing::run};
+
+    fn placed(pod: &str, node: &str, choices: u64) -> Placement {
+        let (component, pod, node) = ("app".to_owned(), pod.to_owned(), Some(node.to_owned()));
+        Placement { component, pod, node, choices, ..Placement::default() }
+    }
+
+    fn of(cluster: Cluster, code: Code) -> Vec<(Severity, String)> {
+        let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+        data.cluster = Some(cluster);
+        let found = findings(&data).into_iter().filter(|finding| finding.code == code);
+        found.map(|finding| (finding.severity, finding.claim)).collect()
+    }
+
+    #[test]
+    fn replicas_share_a_node_only_where_there_was_a_choice() {
+        let shared = |choices| {
+            let placement = vec![placed("app-0", "a", choices), placed("app-1", "a", choices)];
+            of(Cluster { placement, ..Cluster::default() }, Code::ReplicasShareNode)
+        };
+        assert_eq!(shared(1), [], "the control plane beside it has a taint");
+        let claim =
+            "all 2 replicas of app run on the node a, although 2 nodes take them: its loss would end all of them";
+        assert_eq!(shared(2), [(Severity::Warning, claim.to_owned())]);
+    }
+
+    #[test]
+    fn a_node_that_falls_silent_is_named_with_the_pods_that_it_runs() {
+        let node = |name: &str| Node { name: name.to_owned(), ready: true, silent_ms: Some(31_000), ..Node::default() };
+        let unknown = Node {
+            ready: false,
+            silent_ms: None,
+            troubles: vec!["Ready=Unknown: Kubelet stopped posting node status.".to_owned()],
+            ..node("c")
+        };
+        let cluster = Cluster {
+            nodes: vec![node("a"), node("b"), unknown],
+            placement: vec![placed("app-0", "a", 1), placed("app-1", "c", 1)],
+            ..Cluster::default()
+        };
+        let silent = "has not been heard of for 31.0 s at the end of the run";
+        let posted = "Ready=Unknown: Kubelet stopped posting node status.";
+        assert_eq!(
+            of(cluster, Code::NodeTrouble),
+            [
+                (Severity::Error, format!("the node a, which runs app-0, {silent}")),
+                (Severity::Warning, format!("the node b {silent}")),
+                (Severity::Error, format!("the node c, which runs app-1, takes no pods: {posted}")),
+            ]
+        );
+    }
 }

@@ -205,7 +205,10 @@ fn not_ready(data: &RunData, component: &Component, pods: &[(&str, &PodReport)])
         },
         evidence: [Some(pointer(waiting.map_or(*first, |(name, _)| name))), log].into_iter().flatten().collect(),
         fix: match waiting {
-            Some(_) => format!("See the findings on the probes and restarts of {}, and its log.", component.name),
+            Some((_, container)) => format!(
+                "Find out what keeps the container {} of {} from being ready; it is {}.",
+                container.name, component.name, container.status.state
+            ),
             None => format!(
                 "Find out who deletes the pods of {}, or what does not meet their readiness gates: their containers are ready.",
                 component.name
@@ -214,6 +217,20 @@ fn not_ready(data: &RunData, component: &Component, pods: &[(&str, &PodReport)])
         // What was restarted has its log there.
         excerpt: excerpt.filter(|_| pods.iter().all(|(_, pod)| pod.restarts == 0)),
     })
+}
+
+/// What is known of a component that is not ready stands in its other findings, where there are some.
+pub(super) fn refer_to_others(findings: &mut [Finding]) {
+    let wrong = findings.iter().filter(|finding| finding.severity != Severity::Warning);
+    let known: Vec<_> = wrong.map(|finding| (finding.component.clone(), finding.code)).collect();
+    for finding in findings.iter_mut().filter(|finding| finding.code == Code::ComponentNotReady) {
+        let of_it = known.iter().filter(|(component, code)| *component == finding.component && *code != finding.code);
+        let mut others: Vec<String> = of_it.map(|(_, code)| format!("`{code}`")).collect();
+        others.dedup();
+        if let (Some(component), false) = (&finding.component, others.is_empty()) {
+            finding.fix = format!("See what else was found of {component}: {}.", others.join(", "));
+        }
+    }
 }
 
 fn unready_container(pod: &PodReport) -> Option<&ContainerReport> {
@@ -226,6 +243,7 @@ fn unmet(pod: &PodReport) -> String {
     if conditions.is_empty() || unready_container(pod).is_some() {
         return String::new();
     }
+    let conditions: Vec<String> = conditions.iter().map(ToString::to_string).collect();
     format!(", although its containers are ready: {}", conditions.join("; "))
 }
 

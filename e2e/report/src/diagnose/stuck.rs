@@ -89,10 +89,9 @@ fn misses_an_object(message: &str) -> bool {
 
 /// No node takes it, and nothing that could add a node has said that it does.
 fn unschedulable(pod: &PodReport) -> Option<Stuck> {
-    let condition = pod.object.as_ref()?.conditions.iter().find(|condition| condition.contains("(Unschedulable: "))?;
+    let condition = pod.object.as_ref()?.conditions.iter().find(|condition| condition.reason == "Unschedulable")?;
     let is_growing = pod.events.iter().any(|event| event.reason == "TriggeredScaleUp");
-    let words = condition.split_once("(Unschedulable: ").map(|(_, words)| words.trim_end_matches(')').to_owned())?;
-    (!is_growing).then_some(Stuck { code: Code::Unschedulable, words })
+    (!is_growing).then(|| Stuck { code: Code::Unschedulable, words: condition.message.clone() })
 }
 
 /// The cluster does not even make it.
@@ -130,6 +129,7 @@ mod tests {
     use std::time::Duration;
 
     use e2e_kubelet::snapshot::ClusterPod;
+    use e2e_kubelet::snapshot::Condition;
     use e2e_plan::Probes;
 
     use super::*;
@@ -205,9 +205,14 @@ mod tests {
     #[test]
     fn no_node_takes_it() {
         let mut pod = waiting("Pending", "");
-        let unmet = "PodScheduled=False (Unschedulable: 0/1 nodes are available: 1 Insufficient cpu.)";
-        pod.object.as_mut().unwrap().conditions.push(unmet.to_owned());
-        let words = "0/1 nodes are available: 1 Insufficient cpu.".to_owned();
+        let words = "0/1 nodes are available: 1 Insufficient cpu (of 2).".to_owned();
+        let unmet = Condition {
+            kind: "PodScheduled".to_owned(),
+            status: "False".to_owned(),
+            reason: "Unschedulable".to_owned(),
+            message: words.clone(),
+        };
+        pod.object.as_mut().unwrap().conditions.push(unmet);
         assert_eq!(stuck(&pod), Some((Code::Unschedulable, words)));
         pod.events.push(event("TriggeredScaleUp", "pod triggered scale-up"));
         assert_eq!(stuck(&pod), None, "a node is on its way");

@@ -5,7 +5,7 @@ use e2e_figures::{
     scenario::{Activity, LedgerResult, Part, ScenarioResult, StepFigures, Thresholds as ScenarioThresholds},
 };
 use e2e_kubelet::{
-    snapshot::{ClusterPod, ContainerReport, ProbeReport},
+    snapshot::{ClusterPod, Condition, ContainerReport, PodReport, ProbeReport},
     status::{ContainerState, ContainerStatus, Event, EventType, Termination},
 };
 use e2e_plan::{Probe, ProbeAction, Probes, Which, target::Target};
@@ -446,7 +446,12 @@ fn a_pod_that_is_not_ready_is_found_although_its_containers_are() {
     let mut data = run(ended(&[]));
     data.environment.components[0].desired = 2;
     data.logs.insert("app-1.app".to_owned(), "no database".to_owned());
-    let conditions = vec!["Ready=False (ReadinessGatesNotReady: the gate example.org/live is closed)".to_owned()];
+    let conditions = vec![Condition {
+        kind: "Ready".to_owned(),
+        status: "False".to_owned(),
+        reason: "ReadinessGatesNotReady".to_owned(),
+        message: "the gate example.org/live is closed".to_owned(),
+    }];
     let gated = data.snapshot.pods.get_mut("app-0").unwrap();
     gated.ready = false;
     gated.object = Some(ClusterPod { conditions, ..ClusterPod::default() });
@@ -685,4 +690,45 @@ fn a_probe_that_only_errors_has_a_finding_of_its_own(
         let page = render(&report);
         assert!(page.contains(row), "{page}");
     }
+}
+
+/// The run ended because one pod cannot start, and another had not been ready by then.
+#[test]
+fn what_was_starting_when_a_run_ended_is_no_error() {
+    let mut data = probed(false, ProbeReport { failed: 2, ..ProbeReport::default() });
+    let codes = |data: &RunData| findings(data).into_iter().map(|finding| finding.code).collect::<Vec<_>>();
+    assert!(codes(&data).contains(&Code::ComponentNotReady));
+
+    let mut other = data.environment.components[0].clone();
+    other.name = "db".to_owned();
+    other.replicas[0].name = "db-0".to_owned();
+    data.environment.components.push(other);
+    let mut container = ContainerReport::declared("app", &Probes::default(), "");
+    let (reason, message) = ("ImagePullBackOff".to_owned(), "Back-off pulling image".to_owned());
+    container.status.state = ContainerState::Waiting { reason, message };
+    let stuck = PodReport { containers: vec![container], ..PodReport::default() };
+    data.snapshot.pods.insert("db-0".to_owned(), stuck);
+    let of = |data: &RunData, name: &str| {
+        let found = findings(data).into_iter().filter(|finding| finding.component.as_deref() == Some(name));
+        found.map(|finding| (finding.code, finding.fix)).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&data, "app"), []);
+    let of_db = of(&data, "db");
+    assert_eq!(of_db[0].0, Code::ImageUnavailable);
+    let seen = "See what else was found of db: `image-unavailable`.".to_owned();
+    assert!(of_db.contains(&(Code::ComponentNotReady, seen)), "{of_db:?}");
+
+    // What was restarted had its chance.
+    data.snapshot.pods.get_mut("app-0").unwrap().restarts = 1;
+    assert!(of(&data, "app").iter().any(|(code, _)| *code == Code::ComponentNotReady));
+}
+
+#[test]
+fn a_fix_names_no_finding_that_is_not_there() {
+    let mut container = ended(&[]);
+    container.status.ready = false;
+    container.status.restart_count = 0;
+    let found = findings(&run(container));
+    let finding = found.iter().find(|finding| finding.code == Code::ComponentNotReady).unwrap();
+    assert_eq!(finding.fix, "Find out what keeps the container app of app from being ready; it is Running.");
 }

@@ -44,6 +44,15 @@ pub struct Node {
     pub capacity: BTreeMap<String, String>,
     /// What pods may use of it, as the cluster writes it: `cpu`, `memory`.
     pub allocatable: BTreeMap<String, String>,
+    /// Taints that keep pods away, as `key=value:effect`.
+    #[serde(default)]
+    pub taints: Vec<String>,
+    /// The machine that it runs on, told by its kernel: nodes that are containers share one. Nothing where the cluster does not say.
+    #[serde(default)]
+    pub machine: Option<String>,
+    /// For how long it had said nothing, where that was too long.
+    #[serde(default)]
+    pub silent_ms: Option<u64>,
     /// The kubelet's version.
     pub kubelet: String,
     /// The container runtime and its version.
@@ -61,6 +70,9 @@ pub struct Placement {
     pub object: String,
     /// The node; nothing while it has none.
     pub node: Option<String>,
+    /// How many ready nodes take such a pod, their room left out of account.
+    #[serde(default)]
+    pub choices: u64,
 }
 
 /// How far a workload is rolled out.
@@ -105,7 +117,7 @@ pub struct BringUp {
 /// One thing that was tried of the network.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NetworkCheck {
-    /// What: `Service DNS`, `port-forward`.
+    /// What: `Service DNS`, `Service`, `port-forward`, `NodePort`.
     pub what: String,
     /// From where to where.
     pub path: String,

@@ -29,13 +29,16 @@ pub(super) struct Present {
     pub(super) id: String,
     /// The digest of what it was made from, if it was made here.
     pub(super) recipe: Option<String>,
+    /// Whether a registry has it too, as far as the engine knows.
+    pub(super) is_registered: bool,
 }
 
 pub(super) async fn inspect(docker: &Docker, image: &str) -> Result<Option<Present>, Error> {
     match docker.inspect_image(image).await {
         Ok(found) => {
             let recipe = found.config.and_then(|config| config.labels?.remove(RECIPE_LABEL));
-            Ok(Some(Present { id: found.id.unwrap_or_default(), recipe }))
+            let is_registered = found.repo_digests.is_some_and(|digests| !digests.is_empty());
+            Ok(Some(Present { id: found.id.unwrap_or_default(), recipe, is_registered }))
         }
         Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
         Err(error) => Err(error),

@@ -11,9 +11,11 @@ pub(crate) mod images;
 pub(crate) mod leftovers;
 mod limit;
 mod network;
+mod nodes;
 mod places;
 pub(crate) mod preflight;
 pub(crate) mod room;
+mod route;
 mod security;
 mod status;
 #[cfg(test)]
@@ -24,7 +26,7 @@ mod watch;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -43,12 +45,15 @@ use e2e_node::{
 use e2e_plan::Plan;
 use e2e_report::evidence::{
     Machine, Throttling, Usage,
-    cluster::{Cluster as ClusterEvidence, NetworkCheck},
+    cluster::{Cluster as ClusterEvidence, NetworkCheck, ServiceEndpoints},
 };
-use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Status};
+use k8s_openapi::{
+    api::core::v1::{Node, Pod},
+    apimachinery::pkg::apis::meta::v1::Status,
+};
 use kube::{
     Api,
-    api::{AttachParams, LogParams},
+    api::{AttachParams, ListParams, LogParams},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
@@ -56,16 +61,32 @@ use tokio::{
     task::JoinHandle,
 };
 
-use self::{agents::Agents, forward::Forward, limit::ANSWER_LIMIT, watch::Watch};
-use super::pods::PodSpec;
+use self::{agents::Agents, forward::Forward, images::Way, limit::ANSWER_LIMIT, route::Route, watch::Watch};
+use super::{docker::engine::Engine, pods::PodSpec};
 
 pub(crate) use self::cluster::Cluster;
 pub use self::{cluster::Options, error::Error};
 
+/// Brings an image of this machine's engine to the nodes of a cluster, as a run does, for who makes pods without a run. Returns what pods
+/// there call it.
+///
+/// # Errors
+///
+/// The cluster or the engine does not answer, or the image cannot be brought.
+pub async fn bring_image(options: &Options, image: &str) -> Result<String, super::Error> {
+    let cluster = Cluster::connect(options, "").await?;
+    let engine = Engine::connect("").await?;
+    let nodes: Api<Node> = Api::all(cluster.client.clone());
+    let nodes = nodes.list(&ListParams::default()).await.map_err(|error| cluster.failed("list", "nodes", &error))?;
+    let way = Way::of(&cluster.context, &nodes.items, Some(engine.version()), cluster.registry.as_deref());
+    let pushed = images::bring(&way, engine.client(), &[image.to_owned()]).await?;
+    Ok(pushed.get(image).map_or(image, String::as_str).to_owned())
+}
+
 /// How much of a command's output is kept, as a kubelet does.
 const EXEC_OUTPUT_MAX: usize = 10 * 1024;
-/// How long one attempt to reach a pod by its own address may take: a route that exists answers in a tenth of that.
-const ROUTE_LIMIT: Duration = Duration::from_millis(500);
+/// How long the end of a bring-up waits until it is known how pods are reached, which takes a request.
+const ROUTE_LIMIT: Duration = Duration::from_secs(2);
 
 /// The pods of one run in a cluster.
 #[derive(Debug)]
@@ -75,12 +96,12 @@ pub(crate) struct K8sPods {
     /// Every Service's ports, as `name:port`.
     services: Vec<String>,
     watch: Arc<Watch>,
-    forward: Forward,
-    /// Whether this machine reaches pods by their own addresses; unset until one was tried.
-    routed: Arc<OnceLock<bool>>,
-    route: JoinHandle<()>,
-    /// Started for the first load.
-    agents: OnceCell<Agents>,
+    forward: Arc<Forward>,
+    /// How this machine reaches pods, once one was asked.
+    route: channel::Receiver<Option<Route>>,
+    finding_route: JoinHandle<()>,
+    /// Started for the first load, or why they could not be.
+    agents: OnceCell<Result<Agents, Error>>,
 }
 
 impl K8sPods {
@@ -90,11 +111,13 @@ impl K8sPods {
         let started = Instant::now();
         let epoch = apply::create_namespace(&cluster, security::level(&plan.objects)).await?;
         let watch = Arc::new(Watch::start(&cluster, &specs, started, epoch));
-        let forward = Forward::start(&cluster, &specs, &watch).await?;
+        let forward = Arc::new(Forward::start(&cluster, &specs, &watch).await?);
         let first: Vec<&str> = waited_for(plan).collect();
         apply::apply(&cluster, &objects, &first, head_start(&specs, &first, watch.snapshots())).await?;
-        let routed = Arc::new(OnceLock::new());
-        let route = tokio::spawn(find_route(specs.clone(), watch.snapshots(), Arc::clone(&routed)));
+        let (found, route) = channel::channel(None);
+        let profile = Profile::of_version(&cluster.version);
+        let finding_route =
+            tokio::spawn(route::find(specs.clone(), watch.snapshots(), Arc::clone(&forward), profile, found));
         let services = plan.services.iter().flat_map(|service| {
             service
                 .ports
@@ -103,12 +126,20 @@ impl K8sPods {
                 .map(|port| format!("{}:{}", service.name, port.port))
         });
         let services = services.collect();
-        Ok(Self { cluster, specs, services, watch, forward, routed, route, agents: OnceCell::new() })
+        Ok(Self { cluster, specs, services, watch, forward, route, finding_route, agents: OnceCell::new() })
     }
 
     /// What runs it, with its version, and how it is reached.
     pub(crate) fn description(&self) -> String {
-        format!("{}, reached by {}", self.cluster.description(), self.path())
+        let why = self.route.borrow().as_ref().map_or(String::new(), |route| format!(" ({})", route.why));
+        format!("{}, reached by {}{why}", self.cluster.description(), self.path())
+    }
+
+    /// Waits until it is known how pods are reached; without a pod that is ready it cannot be.
+    pub(crate) async fn settle_route(&self) {
+        if self.snapshots().borrow().ready_pods().next().is_some() {
+            let _ = tokio::time::timeout(ROUTE_LIMIT, self.route.clone().wait_for(Option::is_some)).await;
+        }
     }
 
     /// A kubelet of the cluster's version.
@@ -127,12 +158,17 @@ impl K8sPods {
     }
 
     /// Tries what there is of the network.
-    async fn network(&self) -> Vec<NetworkCheck> {
-        network::checks(self).await
+    async fn network(&self, endpoints: &[ServiceEndpoints]) -> Vec<NetworkCheck> {
+        network::checks(self, endpoints).await
     }
 
     fn ip(&self, place: &str) -> Option<IpAddr> {
         self.watch.pod(place)?.status?.pod_ip?.parse().ok()
+    }
+
+    /// The agents that make the load, once there are some.
+    fn agents(&self) -> Option<&Agents> {
+        self.agents.get()?.as_ref().ok()
     }
 
     /// How this machine reaches pods.
@@ -141,7 +177,7 @@ impl K8sPods {
     }
 
     fn is_routed(&self) -> bool {
-        self.routed.get().copied().unwrap_or(false)
+        self.route.borrow().as_ref().is_some_and(|route| route.is_direct)
     }
 
     /// How a pod is reached from here.
@@ -270,13 +306,13 @@ impl K8sPods {
         order: &Order,
         watch: impl FnMut(&load::Snapshot),
     ) -> Result<LoadResult<ClientReport>, Error> {
-        let agents = self.agents.get_or_try_init(|| agents::start(&self.cluster, agents)).await?;
-        agents::conduct(&self.cluster, agents, order, watch).await
+        let agents = self.agents.get_or_init(|| agents::start(&self.cluster, agents)).await;
+        agents::conduct(&self.cluster, agents.as_ref().map_err(Clone::clone)?, order, watch).await
     }
 
     /// Removes the namespace, in the background unless the run is to wait for it.
     pub(crate) async fn teardown(&self) -> Result<(), Error> {
-        self.route.abort();
+        self.finding_route.abort();
         leftovers::remove(&self.cluster).await
     }
 }
@@ -340,29 +376,6 @@ async fn head_start(specs: &[PodSpec], components: &[&str], mut snapshots: chann
     };
     // A pod that does not start is told by the wait for all of them.
     let _ = tokio::time::timeout(HEAD_START, snapshots.wait_for(run)).await;
-}
-
-/// Tries the address of the first pod that is ready: a cluster's network leads to all of its pods or to none.
-async fn find_route(specs: Vec<PodSpec>, mut snapshots: channel::Receiver<Snapshot>, routed: Arc<OnceLock<bool>>) {
-    let ports: BTreeMap<&str, u16> =
-        specs.iter().filter_map(|spec| Some((spec.name.as_str(), spec.ports().next()?))).collect();
-    loop {
-        let ready = snapshots.borrow_and_update().clone();
-        let mut addresses = ready
-            .pods
-            .iter()
-            .filter(|(_, pod)| pod.ready)
-            .filter_map(|(name, pod)| Some(SocketAddr::new(pod.ip?, *ports.get(name.as_str())?)));
-        if let Some(address) = addresses.next() {
-            let connected = tokio::time::timeout(ROUTE_LIMIT, tokio::net::TcpStream::connect(address)).await;
-            // Set once, and only here.
-            let _ = routed.set(matches!(connected, Ok(Ok(_))));
-            return;
-        }
-        if snapshots.changed().await.is_err() {
-            return;
-        }
-    }
 }
 
 #[cfg(test)]

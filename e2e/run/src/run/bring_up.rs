@@ -44,6 +44,7 @@ pub(super) async fn wait(system: &System, prepared: &Prepared, progress: &Progre
         (false, true) => Up::Stuck,
         (false, false) => Up::Unready,
     };
+    system.provider.settle_route().await;
     let environment = system.environment(prepared, up == Up::Ready);
     prepared.directory.write_json(run_dir::ENVIRONMENT, &environment)?;
     let took = e2e_plan::duration::human(std::time::Duration::from_millis(environment.up_ms));

@@ -17,7 +17,7 @@ use crate::{
     provider::{
         self, Provider,
         docker::{DockerPods, engine::Engine},
-        k8s::{self, Cluster, K8sPods},
+        k8s::{self, Cluster, K8sPods, images::Way, preflight::Preflight},
         local::{FoundPrograms, LocalPods},
         pods::PodSpec,
     },
@@ -145,8 +145,8 @@ async fn supply_cluster(prepared: &Prepared, cluster: &Cluster, progress: &Progr
     if orphans > 0 {
         progress.line(format!("removed leftovers of earlier runs: {}", counted(orphans as u64, "namespace")));
     }
-    bring_images(prepared, cluster, &preflight.nodes, engine.ok(), progress).await?;
-    let waited = k8s::room::wait(requested, cluster, &preflight.nodes, |text| progress.line(text)).await;
+    bring_images(prepared, cluster, &preflight, engine.ok(), progress).await?;
+    let waited = k8s::room::wait(requested, cluster, &preflight.usable, |text| progress.line(text)).await;
     if let Err(still_held) = waited {
         // The scheduler decides, and the report quotes it.
         progress.line(format!("warning: {still_held}"));
@@ -158,29 +158,61 @@ async fn supply_cluster(prepared: &Prepared, cluster: &Cluster, progress: &Progr
 async fn bring_images(
     prepared: &Prepared,
     cluster: &Cluster,
-    nodes: &[Node],
+    preflight: &Preflight,
     engine: Option<Engine>,
     progress: &Progress,
 ) -> Result<(), Error> {
-    let way = k8s::images::Way::of(&cluster.context, nodes, engine.as_ref().map(Engine::version));
-    let Some(engine) = engine.filter(|_| way != k8s::images::Way::Registry) else {
-        progress.line("the cluster's nodes pull missing images themselves");
-        return Ok(());
-    };
-    // The nodes may get other images from a registry that they know.
-    let known = prepared.config.images.with_built_in();
+    let version = engine.as_ref().map(Engine::version);
+    let way = Way::of(&cluster.context, &preflight.nodes, version, cluster.registry.as_deref());
     let mut images = all_images(&prepared.pods);
     if prepared.load_from != LoadFrom::Host {
         images.push(image::AGENT_IMAGE.to_owned());
     }
-    let ours: Vec<String> = images.iter().filter(|image| known.0.contains_key(*image)).cloned().collect();
-    ensure(prepared, &engine, &ours, progress).await?;
+    let Some(engine) = engine else {
+        progress.line("the cluster's nodes pull missing images themselves: no Docker engine answers here");
+        return Ok(());
+    };
+    // The nodes may get other images from a registry that they know.
+    let known = prepared.config.images.with_built_in();
+    if way != Way::Pull {
+        let ours: Vec<String> = images.iter().filter(|image| known.0.contains_key(*image)).cloned().collect();
+        ensure(prepared, &engine, &ours, progress).await?;
+    }
+    let only_here = image::only_here(engine.client(), &images, &known).await.map_err(provider::Error::from)?;
+    if !matches!(way, Way::Push(_)) {
+        let lacks = k8s::images::always_pulled(&prepared.plan.objects, &only_here);
+        if !lacks.is_empty() {
+            return Err(provider::Error::from(k8s::Error::Preflight { lacks }).into());
+        }
+    }
     // Including other images of the engine, such as one built by hand.
     let here = image::present(engine.client(), &images).await.map_err(provider::Error::from)?;
-    if let Some(command) = way.command(&here) {
-        progress.line(format!("bringing images into the cluster: {}", command.join(" ")));
-        k8s::images::copy(&command).await.map_err(provider::Error::from)?;
+    if way == Way::Pull {
+        return leave_to_nodes(&preflight.usable, &images, &only_here, progress);
     }
+    if let Some(command) = way.command(&here) {
+        progress.line(format!("bringing images into the cluster: {command}"));
+    }
+    let pushed = k8s::images::bring(&way, engine.client(), &here).await.map_err(provider::Error::from)?;
+    cluster.note_pushed(pushed);
+    Ok(())
+}
+
+/// Says which nodes have to pull what, unless they cannot.
+fn leave_to_nodes(nodes: &[Node], images: &[String], only_here: &[String], progress: &Progress) -> Result<(), Error> {
+    let lacking = images.iter().map(|image| (image, k8s::images::lacking(nodes, image)));
+    let lacking: Vec<(&String, Vec<String>)> = lacking.filter(|(_, nodes)| !nodes.is_empty()).collect();
+    let (lost, pulled): (Vec<_>, Vec<_>) = lacking.into_iter().partition(|(image, _)| only_here.contains(image));
+    let named = |(image, nodes): (&String, Vec<String>)| format!("{image} ({})", nodes.join(", "));
+    if !lost.is_empty() {
+        let lacks = lost.into_iter().map(named).collect();
+        return Err(provider::Error::from(k8s::Error::OnlyHere { lacks }).into());
+    }
+    let pulled: Vec<String> = pulled.into_iter().map(named).collect();
+    progress.line(match pulled.is_empty() {
+        true => "the cluster's nodes have the images".to_owned(),
+        false => format!("the cluster's nodes pull what they do not have: {}", pulled.join(", ")),
+    });
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use super::{human_ms, mark};
 use crate::{
+    evidence::cluster::Cluster,
     record::Outcome,
     report::{Report, table::Table},
 };
@@ -16,7 +17,7 @@ pub(super) fn nodes(report: &Report) -> String {
         cluster.version, cluster.context, cluster.namespace
     );
     let mut nodes =
-        Table::new(["Node", "Ready", "CPUs", "Memory", "Kubelet", "Runtime", "Pods of this run", "Troubles"]);
+        Table::new(["Node", "Ready", "CPUs", "Memory", "Kubelet", "Runtime", "Taints", "Pods of this run", "Troubles"]);
     for node in &cluster.nodes {
         let of = |name: &str| node.allocatable.get(name).cloned().unwrap_or_default();
         let pods = cluster.placement.iter().filter(|place| place.node.as_ref() == Some(&node.name));
@@ -27,11 +28,13 @@ pub(super) fn nodes(report: &Report) -> String {
             of("memory"),
             node.kubelet.clone(),
             node.runtime.clone(),
+            node.taints.join(", "),
             pods.map(|place| place.pod.as_str()).collect::<Vec<_>>().join(", "),
             node.troubles.join("; "),
         ]);
     }
     text += &nodes.markdown();
+    text += &shared_machines(cluster);
     let mut workloads = Table::new(["Workload", "Desired", "Up to date", "Ready", "Pods in the cluster"]);
     for rollout in &cluster.rollouts {
         let component = rollout.object.split_once('/').map_or(rollout.object.as_str(), |(_, name)| name);
@@ -61,6 +64,18 @@ pub(super) fn nodes(report: &Report) -> String {
         let _ = writeln!(text, "Not known: {missing}\n");
     }
     text
+}
+
+/// Which nodes have the same processors.
+fn shared_machines(cluster: &Cluster) -> String {
+    let mut machines: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for node in &cluster.nodes {
+        if let Some(machine) = &node.machine {
+            machines.entry(machine).or_default().push(&node.name);
+        }
+    }
+    let shared = machines.into_values().filter(|nodes| nodes.len() > 1);
+    shared.map(|nodes| format!("One machine, whose processors count once: {}.\n\n", nodes.join(", "))).collect()
 }
 
 /// Each way that was tried, by the suites and, in a cluster, by the run itself.

@@ -68,14 +68,15 @@ pub(super) async fn start(cluster: &Cluster, count: u32) -> Result<Agents, Error
             Ok(list) => {
                 let ready: Vec<String> =
                     list.items.iter().filter(|pod| is_ready(pod)).map(ResourceExt::name_any).collect();
-                match ready.len() >= count as usize {
-                    true => Look::Done(ready),
-                    false => Look::NotYet(format!("{} of {count} listen", ready.len())),
+                match list.items.iter().find_map(without_image) {
+                    Some(reason) => Look::Done(Err(Error::Agents { reason })),
+                    None if ready.len() >= count as usize => Look::Done(Ok(ready)),
+                    None => Look::NotYet(not_yet(ready.len(), count, &list.items)),
                 }
             }
         }
     });
-    let pods = listening.await.map_err(|timed_out| Error::Agents { reason: timed_out.to_string() })?;
+    let pods = listening.await.map_err(|timed_out| Error::Agents { reason: timed_out.to_string() })??;
     Ok(Agents { token, pods })
 }
 
@@ -101,6 +102,28 @@ async fn connect(cluster: &Cluster, pod: &str) -> Result<impl AsyncRead + AsyncW
 
 fn is_ready(pod: &Pod) -> bool {
     super::status::condition(Some(pod), "Ready").is_some_and(|ready| ready.status == "True")
+}
+
+/// Says that a node has no image for an agent: waiting does not bring it.
+fn without_image(pod: &Pod) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let waiting = status.container_statuses.iter().flatten().find_map(|it| it.state.as_ref()?.waiting.as_ref())?;
+    let reason = waiting.reason.as_deref().filter(|reason| NO_IMAGE.contains(reason))?;
+    let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default();
+    let image = pod.spec.as_ref().and_then(|spec| spec.containers.first()?.image.as_deref()).unwrap_or_default();
+    let said = waiting.message.as_deref().unwrap_or_default();
+    Some(format!("the node {node} cannot have the image {image} ({reason}: {said})"))
+}
+
+/// Words of a container that waits for its image (`pkg/kubelet/images/types.go`).
+const NO_IMAGE: [&str; 4] = ["ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"];
+
+/// How many listen, and what the scheduler says of one that does not.
+fn not_yet(listening: usize, count: u32, pods: &[Pod]) -> String {
+    let scheduled = pods.iter().find_map(|pod| super::status::condition(Some(pod), "PodScheduled"));
+    let unmet = scheduled.filter(|condition| condition.status != "True").and_then(|it| it.message.as_deref());
+    let why = unmet.map_or(String::new(), |message| format!("; {message}"));
+    format!("{listening} of {count} listen{why}")
 }
 
 fn metadata(cluster: &Cluster) -> ObjectMeta {
@@ -148,7 +171,7 @@ fn job(cluster: &Cluster, count: u32) -> Job {
     let token = SecretKeySelector { name: NAME.to_owned(), key: "token".to_owned(), optional: None };
     let container = Container {
         name: "agent".to_owned(),
-        image: Some(AGENT_IMAGE.to_owned()),
+        image: Some(cluster.image(AGENT_IMAGE).to_owned()),
         image_pull_policy: Some("IfNotPresent".to_owned()),
         env: Some(vec![EnvVar {
             name: agent::TOKEN.to_owned(),
@@ -198,5 +221,36 @@ fn job(cluster: &Cluster, count: u32) -> Job {
             ..JobSpec::default()
         }),
         ..Job::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_image_that_a_node_cannot_have_is_named_at_once() {
+        let pod = |reason: &str| -> Pod {
+            let waiting = json!({ "reason": reason, "message": "no such host" });
+            let status = json!({ "name": "agent", "ready": false, "restartCount": 0, "image": "", "imageID": "", "state": { "waiting": waiting } });
+            serde_json::from_value(json!({
+                "spec": { "nodeName": "worker", "containers": [{ "name": "agent", "image": "e2e-agent:1" }] },
+                "status": { "containerStatuses": [status] },
+            }))
+            .unwrap()
+        };
+        let words = "the node worker cannot have the image e2e-agent:1 (ErrImagePull: no such host)";
+        assert_eq!(without_image(&pod("ErrImagePull")).as_deref(), Some(words));
+        assert_eq!(without_image(&pod("ContainerCreating")), None);
+    }
+
+    #[test]
+    fn an_agent_without_a_node_says_why() {
+        let condition = json!({ "type": "PodScheduled", "status": "False", "message": "0/1 nodes are available" });
+        let pod: Pod = serde_json::from_value(json!({ "status": { "conditions": [condition] } })).unwrap();
+        assert_eq!(not_yet(0, 1, &[pod]), "0 of 1 listen; 0/1 nodes are available");
+        assert_eq!(not_yet(1, 2, &[]), "1 of 2 listen");
     }
 }

@@ -1,7 +1,7 @@
 //! Gives the plan's objects to the cluster, in a namespace of the run's own, by server-side apply. Main functions:
 //! [`resolve`], [`create_namespace`], [`apply`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use e2e_plan::{Object, kinds::is_own_group};
 use futures_util::future::try_join_all;
@@ -11,7 +11,7 @@ use kube::{
     Api,
     api::{Patch, PatchParams, PostParams},
     core::{ApiResource, DynamicObject, GroupVersionKind},
-    discovery::{self, Scope},
+    discovery::{self, Discovery, Scope},
 };
 use serde_json::{Value, json};
 
@@ -26,8 +26,12 @@ pub(super) struct Resolved {
     is_workload: bool,
 }
 
-/// Finds out how the cluster serves each kind, before anything is made. An API version that it does not serve is replaced by one
-/// of the same group that it does. What is left out is told, each with the reason: a run makes nothing outside of its namespace.
+/// Finds out how the cluster serves each kind, before anything is made. What is left out is told, each with the reason: a run makes
+/// nothing outside of its namespace.
+///
+/// # Errors
+///
+/// It does not serve a kind in the version that the manifest has, as `kubectl apply` would find.
 pub(super) async fn resolve(cluster: &Cluster, objects: &[Object]) -> Result<(Vec<Resolved>, Vec<String>), Error> {
     let mut served: BTreeMap<(String, String), Option<(ApiResource, Scope)>> = BTreeMap::new();
     let mut left_out = Vec::new();
@@ -48,12 +52,12 @@ pub(super) async fn resolve(cluster: &Cluster, objects: &[Object]) -> Result<(Ve
                 continue;
             }
             None => {
-                leave_out(&format!("the cluster knows no {api_version} {}", object.kind));
+                leave_out(&format!("no matches for kind \"{}\" in version \"{api_version}\"", object.kind));
                 continue;
             }
         };
         resolved.push(Resolved {
-            object: labelled(object, resource, cluster),
+            object: labelled(object, cluster),
             resource: resource.clone(),
             name: object.name.clone(),
             is_workload: object.component.is_some(),
@@ -72,25 +76,31 @@ async fn look_up(cluster: &Cluster, api_version: &str, object: &Object) -> Resul
     if let Some((resource, capabilities)) = found {
         return Ok(Some((resource, capabilities.scope)));
     }
-    let other = match group {
-        "" => None,
-        group => known(discovery::group(&cluster.client, group).await)
-            .map_err(failed)?
-            .and_then(|group| group.recommended_kind(&object.kind)),
-    };
-    match other {
-        Some((resource, capabilities)) => Ok(Some((resource, capabilities.scope))),
-        None if !is_own_group(group) => Ok(None),
-        None => Err(Error::UnknownKind {
-            place: object.source.clone(),
-            api_version: api_version.to_owned(),
-            kind: object.kind.clone(),
-            name: object.name.clone(),
-        }),
+    let everything = Discovery::new(cluster.client.clone()).run().await.map_err(failed)?;
+    let versions = versions_of(&everything, &object.kind);
+    if versions.is_empty() && !is_own_group(group) {
+        return Ok(None);
     }
+    Err(Error::UnknownKind {
+        place: object.source.clone(),
+        api_version: api_version.to_owned(),
+        kind: object.kind.clone(),
+        remedy: match versions.is_empty() {
+            true => format!("leave {} out", object.name),
+            false => format!("the cluster serves it as {}; write that as apiVersion", versions.join(" and as ")),
+        },
+    })
 }
 
-/// What the cluster says of a kind or a group; nothing of one that it does not know.
+/// The API versions in which the cluster serves a kind.
+fn versions_of(served: &Discovery, kind: &str) -> Vec<String> {
+    let groups = served.groups().flat_map(|group| group.versions().map(move |version| (group, version)));
+    let resources = groups.flat_map(|(group, version)| group.versioned_resources(version));
+    let versions = resources.filter(|(resource, _)| resource.kind == kind).map(|(resource, _)| resource.api_version);
+    versions.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// What the cluster says of a kind; nothing of one that it does not know.
 fn known<T>(answer: kube::Result<T>) -> kube::Result<Option<T>> {
     match answer {
         Ok(found) => Ok(Some(found)),
@@ -101,9 +111,8 @@ fn known<T>(answer: kube::Result<T>) -> kube::Result<Option<T>> {
 }
 
 /// The object in the run's namespace, with the run's labels; pods also with their component's.
-fn labelled(object: &Object, resource: &ApiResource, cluster: &Cluster) -> Value {
+fn labelled(object: &Object, cluster: &Cluster) -> Value {
     let mut json = object.json.clone();
-    json["apiVersion"] = resource.api_version.clone().into();
     let declared = json["metadata"]["namespace"].as_str().map(str::to_owned);
     json["metadata"]["namespace"] = cluster.namespace.clone().into();
     label(&mut json["metadata"], &leftovers::labels(&cluster.run_id));
@@ -113,6 +122,15 @@ fn labelled(object: &Object, resource: &ApiResource, cluster: &Cluster) -> Value
         label(pod, &[(COMPONENT.to_owned(), component.clone())]);
     }
     name_protocols(&mut json);
+    let is_pod = json["kind"] == "Pod";
+    for pointer in ["/spec/template/spec", "/spec/jobTemplate/spec/template/spec", "/spec"] {
+        let pod = json.pointer_mut(pointer).filter(|_| pointer != "/spec" || is_pod);
+        for container in pod.into_iter().flat_map(containers) {
+            if let Some(image) = container["image"].as_str() {
+                container["image"] = cluster.image(image).into();
+            }
+        }
+    }
     // A binding that means its own namespace goes on doing so.
     for subject in json.get_mut("subjects").and_then(Value::as_array_mut).into_iter().flatten() {
         if subject["kind"] == "ServiceAccount" && subject["namespace"].as_str().map(str::to_owned) == declared {
@@ -131,10 +149,8 @@ fn name_protocols(json: &mut Value) {
             match key.as_str() {
                 "ports" => lists.push(value),
                 "template" => {
-                    let pod = value.get_mut("spec").and_then(Value::as_object_mut);
-                    let containers = pod.into_iter().flatten().filter(|(key, _)| key.ends_with("ontainers"));
-                    let containers = containers.flat_map(|(_, list)| list.as_array_mut().into_iter().flatten());
-                    lists.extend(containers.filter_map(|container| container.get_mut("ports")));
+                    let pods = value.get_mut("spec").into_iter();
+                    lists.extend(pods.flat_map(containers).filter_map(|container| container.get_mut("ports")));
                 }
                 _ => {}
             }
@@ -145,6 +161,12 @@ fn name_protocols(json: &mut Value) {
             port.entry("protocol").or_insert_with(|| "TCP".into());
         }
     }
+}
+
+/// The containers of a pod, init containers too.
+fn containers(pod: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let lists = pod.as_object_mut().into_iter().flatten().filter(|(key, _)| key.ends_with("ontainers"));
+    lists.flat_map(|(_, list)| list.as_array_mut().into_iter().flatten())
 }
 
 fn label(metadata: &mut Value, labels: &[(String, String)]) {

@@ -1,6 +1,7 @@
 //! Which cluster a run goes to, and the client for it. Main type: [`Cluster`].
 
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, UdpSocket},
     sync::{Arc, OnceLock},
 };
@@ -27,6 +28,8 @@ pub struct Options {
     pub allow_remote: Option<String>,
     /// Wait until the namespace is gone.
     pub wait: bool,
+    /// A registry, with a path if it has one, that is given the images which are only here and that the nodes pull from.
+    pub registry: Option<String>,
 }
 
 /// A cluster that answers.
@@ -45,6 +48,10 @@ pub(crate) struct Cluster {
     pub(crate) version: String,
     /// Whether the end of the run waits until the namespace is gone.
     pub(crate) wait: bool,
+    /// What is given the images, if somebody named one.
+    pub(crate) registry: Option<String>,
+    /// What nodes pull instead of the images that it was given; every clone knows it.
+    pushed: Arc<OnceLock<BTreeMap<String, String>>>,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -67,9 +74,14 @@ impl Cluster {
         let kubeconfig = Kubeconfig::read().map_err(unreadable)?;
         let context = choose(options.context.as_deref(), &kubeconfig)?;
         let chosen = KubeConfigOptions { context: Some(context.clone()), ..KubeConfigOptions::default() };
-        let config = Config::from_custom_kubeconfig(kubeconfig, &chosen).await.map_err(unreadable)?;
+        let has_own_proxy = has_own_proxy(&kubeconfig, &context);
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &chosen).await.map_err(unreadable)?;
         let server = config.cluster_url.to_string();
         let host = config.cluster_url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        if is_loopback(&host) && !has_own_proxy {
+            // As kubectl does it, whatever HTTPS_PROXY says.
+            config.proxy_url = None;
+        }
         if !looks_local(&context, &host) && options.allow_remote.as_deref() != Some(&context) {
             return Err(Error::NotLocal { context, server });
         }
@@ -86,6 +98,8 @@ impl Cluster {
             run_id: run_id.to_owned(),
             version: version.git_version,
             wait: options.wait,
+            registry: options.registry.clone(),
+            pushed: Arc::default(),
         })
     }
 
@@ -105,6 +119,17 @@ impl Cluster {
         self.made.get().map(String::as_str)
     }
 
+    /// Notes what nodes pull instead of images.
+    pub(crate) fn note_pushed(&self, pushed: BTreeMap<String, String>) {
+        // A run pushes once.
+        let _ = self.pushed.set(pushed);
+    }
+
+    /// What nodes call an image.
+    pub(super) fn image<'a>(&'a self, image: &'a str) -> &'a str {
+        self.pushed.get().and_then(|pushed| pushed.get(image)).map_or(image, String::as_str)
+    }
+
     /// A failure of something that was asked of the cluster.
     pub(crate) fn failed(&self, action: &'static str, name: &str, error: &kube::Error) -> Error {
         Error::request(action, name, error)
@@ -119,6 +144,18 @@ fn unreadable(error: KubeconfigError) -> Error {
         _ => "correct the file that KUBECONFIG names, or ~/.kube/config",
     };
     Error::Kubeconfig { reason: reason(&error), remedy: remedy.to_owned() }
+}
+
+/// Whether the kubeconfig itself names a proxy for the cluster of a context.
+fn has_own_proxy(kubeconfig: &Kubeconfig, context: &str) -> bool {
+    let named = kubeconfig.contexts.iter().find(|named| named.name == context);
+    let cluster = named.and_then(|named| Some(&named.context.as_ref()?.cluster));
+    let cluster = kubeconfig.clusters.iter().find(|named| Some(&named.name) == cluster);
+    cluster.and_then(|named| named.cluster.as_ref()?.proxy_url.as_ref()).is_some()
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// The context that was asked for, or the current one.
@@ -184,6 +221,16 @@ mod tests {
         assert_eq!(error, Err("the kubeconfig has no context `kind-dve`; did you mean `kind-dev`?".to_owned()));
         let error = choose(None, &kubeconfig(&["a"], None)).map_err(|error| error.to_string());
         assert!(error.is_err_and(|text| text.contains("--context: a")));
+    }
+
+    #[test]
+    fn a_proxy_of_the_kubeconfigs_own_is_kept() {
+        let text = "{contexts: [{name: a, context: {cluster: one, user: u}}, {name: b, context: {cluster: two, user: u}}], \
+                    clusters: [{name: one, cluster: {server: 'https://127.0.0.1:6443', proxy-url: 'http://127.0.0.1:3128'}}, \
+                    {name: two, cluster: {server: 'https://127.0.0.1:6443'}}]}";
+        let config = Kubeconfig::from_yaml(text).unwrap();
+        assert_eq!([has_own_proxy(&config, "a"), has_own_proxy(&config, "b")], [true, false]);
+        assert!(is_loopback("localhost") && is_loopback("127.0.0.1") && is_loopback("::1") && !is_loopback("10.0.0.1"));
     }
 
     #[rstest]

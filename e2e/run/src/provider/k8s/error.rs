@@ -3,7 +3,7 @@
 use e2e_plan::Source;
 
 /// Why a cluster cannot be used, or could not do what was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// There is no kubeconfig, or it cannot be used.
     #[error("the kubeconfig cannot be used: {reason}; {remedy}")]
@@ -62,10 +62,8 @@ pub enum Error {
         /// Whose it is.
         whose: String,
     },
-    /// The cluster does not know a kind.
-    #[error(
-        "{place}: the cluster knows no {api_version} {kind}; write an API version that it serves, or leave {name} out"
-    )]
+    /// The cluster does not serve a kind in a version, in kubectl's words.
+    #[error("{place}: no matches for kind \"{kind}\" in version \"{api_version}\"; {remedy}")]
     UnknownKind {
         /// File and document.
         place: Source,
@@ -73,8 +71,8 @@ pub enum Error {
         api_version: String,
         /// The kind.
         kind: String,
-        /// The object's name.
-        name: String,
+        /// What the cluster serves instead.
+        remedy: String,
     },
     /// The preflight found what makes a run impossible.
     #[error("the cluster cannot run this system: {}", lacks.join("; "))]
@@ -89,6 +87,16 @@ pub enum Error {
         command: String,
         /// Its words.
         reason: String,
+    },
+    /// Nodes lack images that no registry has.
+    #[error(
+        "the cluster's nodes do not have what is only on this machine: {}; give --registry HOST[/PATH] of a registry that they pull from, or \
+         bring the images to the nodes, as with `docker save IMAGE | ssh NODE ctr --namespace k8s.io images import -`",
+        lacks.join("; ")
+    )]
+    OnlyHere {
+        /// Each image, with the nodes that lack it.
+        lacks: Vec<String>,
     },
     /// The load could not be made from inside.
     #[error("the load from inside the cluster failed: {reason}; `--load-from host` makes it from this machine")]
@@ -150,6 +158,7 @@ impl Error {
             | Self::Request { .. }
             | Self::Preflight { .. }
             | Self::Images { .. }
+            | Self::OnlyHere { .. }
             | Self::Agents { .. }
             | Self::Exec { .. }
             | Self::Port { .. } => false,

@@ -1,12 +1,13 @@
 //! Asks the cluster for what its objects say, before they are removed. Main function: [`gather`].
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use e2e_report::evidence::cluster::{Cluster, Node, Placement, Rollout, ServiceEndpoints};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
         apps::v1::{Deployment, ReplicaSet, StatefulSet},
+        coordination::v1::Lease,
         core::v1::{Endpoints, Event, Node as ClusterNode, Pod},
     },
     apimachinery::pkg::api::resource::Quantity,
@@ -14,13 +15,15 @@ use k8s_openapi::{
 use kube::{Api, Resource, ResourceExt, api::ListParams};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{K8sPods, cluster::Cluster as Connection, error};
+use super::{K8sPods, cluster::Cluster as Connection, error, nodes};
 
 /// What the cluster says, and its objects as they are, by the name of the file for each kind.
 pub(super) async fn gather(pods: &K8sPods) -> (Cluster, BTreeMap<&'static str, serde_json::Value>) {
     let connection = &pods.cluster;
     let mut reader = Reader { connection, missing: Vec::new(), raw: BTreeMap::new() };
     let nodes: Vec<ClusterNode> = reader.read(Api::all(connection.client.clone()), "nodes").await;
+    let leases = Api::namespaced(connection.client.clone(), "kube-node-lease");
+    let silences = nodes::silences(&reader.read::<Lease>(leases, "leases of nodes").await);
     let deployments: Vec<Deployment> = reader.namespaced("deployments").await;
     let stateful_sets: Vec<StatefulSet> = reader.namespaced("statefulsets").await;
     let endpoints: Vec<Endpoints> = reader.namespaced("endpoints").await;
@@ -31,16 +34,18 @@ pub(super) async fn gather(pods: &K8sPods) -> (Cluster, BTreeMap<&'static str, s
     if let Some((since, reason)) = pods.watch.lost() {
         reader.missing.push(format!("news of pods for the last {}: {reason}", e2e_plan::duration::human(since)));
     }
+    let endpoints: Vec<ServiceEndpoints> = endpoints.iter().map(service).collect();
+    let network = pods.network(&endpoints).await;
     let cluster = Cluster {
         version: connection.version.clone(),
         context: connection.context.clone(),
         namespace: connection.namespace.clone(),
-        nodes: nodes.iter().map(node).collect(),
-        placement: placement(pods),
+        nodes: nodes.iter().map(|it| node(it, &silences)).collect(),
+        placement: placement(pods, &nodes),
         rollouts: deployments.iter().map(deployment).chain(stateful_sets.iter().map(stateful_set)).collect(),
-        endpoints: endpoints.iter().map(service).collect(),
+        endpoints,
         bring_up: pods.watch.bring_up(),
-        network: pods.network().await,
+        network,
         missing: reader.missing,
     };
     (cluster, reader.raw)
@@ -79,7 +84,7 @@ impl Reader<'_> {
     }
 }
 
-fn node(node: &ClusterNode) -> Node {
+fn node(node: &ClusterNode, silences: &BTreeMap<String, Duration>) -> Node {
     let status = node.status.clone().unwrap_or_default();
     let conditions = status.conditions.unwrap_or_default();
     // Of all conditions only `Ready` is well when it is true.
@@ -94,9 +99,13 @@ fn node(node: &ClusterNode) -> Node {
         let all = all.unwrap_or_default().into_iter();
         all.filter(|(name, _)| name == "cpu" || name == "memory").map(|(name, quantity)| (name, quantity.0)).collect()
     };
+    let silence = silences.get(&node.name_any());
     Node {
         name: node.name_any(),
-        ready: !cordoned && conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True"),
+        ready: nodes::is_ready(node),
+        taints: nodes::taints(node).map(nodes::taint_text).collect(),
+        machine: nodes::machine(node).map(str::to_owned),
+        silent_ms: silence.map(|silence| u64::try_from(silence.as_millis()).unwrap_or(u64::MAX)),
         troubles: trouble.chain(cordon).collect(),
         capacity: cpu_and_memory(status.capacity),
         allocatable: cpu_and_memory(status.allocatable),
@@ -105,14 +114,17 @@ fn node(node: &ClusterNode) -> Node {
     }
 }
 
-fn placement(pods: &K8sPods) -> Vec<Placement> {
+fn placement(pods: &K8sPods, nodes: &[ClusterNode]) -> Vec<Placement> {
     let of = |spec: &crate::provider::pods::PodSpec| {
         let (object, node) = pods.object(&spec.name).unzip();
+        let pod = pods.watch.pod(&spec.name).and_then(|pod| pod.spec);
+        let choices = pod.map_or(0, |pod| nodes.iter().filter(|node| nodes::takes(node, &pod)).count());
         Placement {
             component: spec.component.name.clone(),
             pod: spec.name.clone(),
             object: object.unwrap_or_default(),
             node: node.flatten(),
+            choices: choices as u64,
         }
     };
     pods.specs.iter().map(of).collect()

@@ -1,7 +1,15 @@
 //! How images get to a cluster's nodes. Main type: [`Way`].
 
+use std::{collections::BTreeMap, process::Stdio};
+
+use bollard::Docker;
+use e2e_plan::Object;
+use futures_util::StreamExt;
 use k8s_openapi::api::core::v1::Node;
-use tokio::process::Command;
+use tokio::{
+    io::AsyncWriteExt,
+    process::{Child, Command},
+};
 
 use super::error::Error;
 
@@ -10,93 +18,324 @@ use super::error::Error;
 pub(crate) enum Way {
     /// The nodes run on this very engine.
     SameEngine,
-    /// A command copies them, for all images at once.
+    /// A command copies them; it is given all their names.
     Copy(Vec<String>),
-    /// The nodes pull what they do not have.
-    Registry,
+    /// A command reads an archive of them from its standard input.
+    Load(Vec<String>),
+    /// A registry that the nodes pull from is given them.
+    Push(String),
+    /// The nodes pull what they do not have, from wherever they can.
+    Pull,
 }
 
 impl Way {
-    /// What fits a cluster: by the name that its tool gives to contexts, or because the nodes run on the engine that this
-    /// machine has. `engine` is that engine's version.
-    pub(crate) fn of(context: &str, nodes: &[Node], engine: Option<&str>) -> Self {
-        let copy = |words: &[&str]| Self::Copy(words.iter().map(|word| (*word).to_owned()).collect());
-        if let Some(name) = context.strip_prefix("kind-") {
-            return copy(&["kind", "load", "docker-image", "--name", name]);
-        }
-        if let Some(name) = context.strip_prefix("k3d-") {
-            return copy(&["k3d", "image", "import", "--cluster", name]);
-        }
-        if context == "minikube" {
-            return copy(&["minikube", "image", "load"]);
-        }
-        let runs_on = |node: &Node| {
-            let runtime =
-                node.status.as_ref()?.node_info.as_ref()?.container_runtime_version.strip_prefix("docker://")?;
-            Some(engine == Some(runtime))
-        };
-        let is_same = !nodes.is_empty() && nodes.iter().all(|node| runs_on(node) == Some(true));
-        match context {
-            "orbstack" | "docker-desktop" => Self::SameEngine,
-            _ if is_same => Self::SameEngine,
-            _ => Self::Registry,
+    /// What fits a cluster: the registry that was named; or by the name that its tool gives to contexts; or because the nodes run on
+    /// the engine that this machine has. `engine` is that engine's version.
+    pub(crate) fn of(context: &str, nodes: &[Node], engine: Option<&str>, registry: Option<&str>) -> Self {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let runtimes = || nodes.iter().filter_map(runtime);
+        let is_docker = || runtimes().all(|runtime| runtime.starts_with("docker://"));
+        let profile = context.strip_prefix("colima").map(|rest| rest.trim_start_matches('-'));
+        let profile = profile.map(|name| if name.is_empty() { "default" } else { name });
+        match (context.split_once('-'), profile) {
+            _ if registry.is_some() => Self::Push(registry.unwrap_or_default().to_owned()),
+            (Some(("kind", name)), _) => Self::Copy(words(&format!("kind load docker-image --name {name}"))),
+            (Some(("k3d", name)), _) => Self::Copy(words(&format!("k3d image import --cluster {name}"))),
+            _ if context == "minikube" => Self::Copy(words("minikube image load")),
+            _ if context == "microk8s" => Self::Load(words("microk8s ctr image import -")),
+            _ if context == "orbstack" || context == "docker-desktop" => Self::SameEngine,
+            _ if context == "rancher-desktop" && !is_docker() => Self::Load(words("nerdctl --namespace k8s.io load")),
+            (_, Some(profile)) if !is_docker() => {
+                Self::Load(words(&format!("colima nerdctl --profile {profile} -- --namespace k8s.io load")))
+            }
+            _ if context == "rancher-desktop" || profile.is_some() => Self::SameEngine,
+            _ if !nodes.is_empty() && runtimes().all(|it| it.strip_prefix("docker://") == engine) => Self::SameEngine,
+            _ => Self::Pull,
         }
     }
 
-    /// The command that copies images; `None` where nothing has to be copied.
-    pub(crate) fn command(&self, images: &[String]) -> Option<Vec<String>> {
+    /// What is done with images, as a person would do it; nothing where they are there already.
+    pub(crate) fn command(&self, images: &[String]) -> Option<String> {
+        let names = images.join(" ");
         match self {
-            Self::Copy(words) if !images.is_empty() => Some(words.iter().chain(images).cloned().collect()),
-            Self::Copy(_) | Self::SameEngine | Self::Registry => None,
+            _ if images.is_empty() => None,
+            Self::SameEngine | Self::Pull => None,
+            Self::Copy(words) => Some(format!("{} {names}", words.join(" "))),
+            Self::Load(words) => Some(format!("docker save {names} | {}", words.join(" "))),
+            Self::Push(registry) => Some(format!("docker push {registry}/... of {names}")),
         }
     }
 }
 
-/// Runs such a command.
-pub(crate) async fn copy(words: &[String]) -> Result<(), Error> {
+fn runtime(node: &Node) -> Option<&str> {
+    Some(node.status.as_ref()?.node_info.as_ref()?.container_runtime_version.as_str())
+}
+
+/// How many images a kubelet lists at most (`nodeStatusMaxImages`): of what is beyond nobody knows.
+const LISTED: usize = 50;
+
+/// The names of the nodes that do not have an image, as far as their kubelets list what they have.
+pub(crate) fn lacking(nodes: &[Node], image: &str) -> Vec<String> {
+    let whole = whole_name(image);
+    let lacks = |node: &&Node| {
+        let listed = node.status.as_ref().and_then(|status| status.images.as_ref());
+        let has = |name: &String| whole_name(name) == whole;
+        listed.is_none_or(|all| all.len() < LISTED && !all.iter().flat_map(|it| it.names.iter().flatten()).any(has))
+    };
+    nodes.iter().filter(lacks).filter_map(|node| node.metadata.name.clone()).collect()
+}
+
+/// `nginx` as `docker.io/library/nginx:latest`: nodes list images so, or as they were asked for.
+fn whole_name(image: &str) -> String {
+    let (registry, path) = match image.split_once('/') {
+        Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (first, rest.to_owned()),
+        Some(_) => ("docker.io", image.to_owned()),
+        None => ("docker.io", format!("library/{image}")),
+    };
+    let has_tag = path.rsplit('/').next().is_some_and(|last| last.contains([':', '@']));
+    format!("{registry}/{path}{}", if has_tag { "" } else { ":latest" })
+}
+
+/// The workloads whose nodes ask a registry for an image at each start, although no registry has it, in words.
+pub(crate) fn always_pulled(objects: &[Object], only_here: &[String]) -> Vec<String> {
+    let mut found = Vec::new();
+    for object in objects {
+        for container in containers(&object.json) {
+            let image = container["image"].as_str().unwrap_or_default();
+            let why = match container["imagePullPolicy"].as_str() {
+                Some("Always") => "imagePullPolicy is Always",
+                None if whole_name(image).ends_with(":latest") => {
+                    "imagePullPolicy is Always for :latest unless it is set"
+                }
+                _ => continue,
+            };
+            if only_here.iter().any(|name| name == image) {
+                let (kind, name, source) = (&object.kind, &object.name, &object.source);
+                found.push(format!(
+                    "{source}: the nodes would ask a registry for {image} of {kind} {name} at each start ({why}), and no registry has \
+                     it; set imagePullPolicy: IfNotPresent, or give --registry"
+                ));
+            }
+        }
+    }
+    found
+}
+
+fn containers(object: &serde_json::Value) -> impl Iterator<Item = &serde_json::Value> {
+    let spec = &object["spec"]["template"]["spec"];
+    ["initContainers", "containers"].into_iter().flat_map(move |list| spec[list].as_array().into_iter().flatten())
+}
+
+/// Brings images of an engine to the nodes. Returns what they are to pull instead of each, where they get them from a registry.
+pub(crate) async fn bring(way: &Way, engine: &Docker, images: &[String]) -> Result<BTreeMap<String, String>, Error> {
+    if images.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    match way {
+        Way::SameEngine | Way::Pull => Ok(BTreeMap::new()),
+        Way::Copy(words) => copy(words, images).await.map(|()| BTreeMap::new()),
+        Way::Load(words) => load(engine, words, images).await.map(|()| BTreeMap::new()),
+        Way::Push(registry) => push(registry, images).await,
+    }
+}
+
+/// Runs a command that copies images by their names.
+async fn copy(words: &[String], images: &[String]) -> Result<(), Error> {
+    let words: Vec<String> = words.iter().chain(images).cloned().collect();
+    end(&words, start(&words, Stdio::null())?).await.map(drop)
+}
+
+/// Gives a command an archive of images.
+async fn load(engine: &Docker, words: &[String], images: &[String]) -> Result<(), Error> {
     let failed = |reason: String| Error::Images { command: words.join(" "), reason };
-    let Some((program, arguments)) = words.split_first() else { return Ok(()) };
-    let output = Command::new(program).args(arguments).kill_on_drop(true).output().await;
-    let output = output.map_err(|error| match error.kind() {
+    let mut child = start(words, Stdio::piped())?;
+    let mut input = child.stdin.take().ok_or_else(|| failed("it has no standard input".to_owned()))?;
+    let names: Vec<&str> = images.iter().map(String::as_str).collect();
+    let mut archive = Box::pin(engine.export_images(&names));
+    let fed = async {
+        while let Some(chunk) = archive.next().await {
+            let chunk = chunk.map_err(|error| failed(error.to_string()))?;
+            if input.write_all(&chunk).await.is_err() {
+                // It has ended, and its own words say why.
+                break;
+            }
+        }
+        drop(input);
+        Ok(())
+    };
+    let (fed, ended) = tokio::join!(fed, end(words, child));
+    ended?;
+    fed
+}
+
+/// Tags images for a registry and pushes them, with the credentials of the `docker` command. Returns what nodes are to pull instead of
+/// each: that very image, by its digest.
+async fn push(registry: &str, images: &[String]) -> Result<BTreeMap<String, String>, Error> {
+    let mut pushed = BTreeMap::new();
+    for image in images {
+        let name = in_registry(registry, image);
+        let docker = async |arguments: &[&str]| {
+            let words: Vec<String> = ["docker"].iter().chain(arguments).map(|word| (*word).to_owned()).collect();
+            end(&words, start(&words, Stdio::null())?).await
+        };
+        docker(&["tag", image, &name]).await?;
+        docker(&["push", &name]).await?;
+        let digests = docker(&["image", "inspect", "--format", "{{join .RepoDigests \"\\n\"}}", &name]).await?;
+        // The name was for the way only.
+        docker(&["image", "rm", &name]).await?;
+        pushed.insert(image.clone(), by_digest(&name, &digests).unwrap_or(name));
+    }
+    Ok(pushed)
+}
+
+/// `registry.example/team/app:1` for the image `app:1`, wherever it came from.
+fn in_registry(registry: &str, image: &str) -> String {
+    let whole = whole_name(image);
+    let path = whole.split_once('/').map_or(whole.as_str(), |(_, path)| path);
+    format!("{registry}/{}", path.strip_prefix("library/").unwrap_or(path))
+}
+
+/// Of an image's digests the one of this name's repository.
+fn by_digest(name: &str, digests: &str) -> Option<String> {
+    let repository =
+        name.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).map_or(name, |(repository, _)| repository);
+    digests.lines().find(|line| line.split_once('@').is_some_and(|(of, _)| of == repository)).map(str::to_owned)
+}
+
+fn start(words: &[String], input: Stdio) -> Result<Child, Error> {
+    let failed = |reason: String| Error::Images { command: words.join(" "), reason };
+    let (program, arguments) = words.split_first().ok_or_else(|| failed("it is empty".to_owned()))?;
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command.spawn().map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => failed(format!("{program} is not installed here, or not in PATH")),
         _ => failed(error.to_string()),
-    })?;
+    })
+}
+
+/// Waits for a command, and returns what it wrote.
+async fn end(words: &[String], child: Child) -> Result<String, Error> {
+    let failed = |reason: String| Error::Images { command: words.join(" "), reason };
+    let output = child.wait_with_output().await.map_err(|error| failed(error.to_string()))?;
     let said = String::from_utf8_lossy(&output.stderr);
     match output.status.success() {
-        true => Ok(()),
+        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
         false => Err(failed(said.lines().rfind(|line| !line.is_empty()).unwrap_or("no output").to_owned())),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::core::v1::{NodeStatus, NodeSystemInfo};
+    use e2e_plan::Source;
+    use rstest::rstest;
+    use serde_json::json;
 
     use super::*;
 
     fn node(runtime: &str) -> Node {
-        let info = NodeSystemInfo { container_runtime_version: runtime.to_owned(), ..NodeSystemInfo::default() };
-        let status = NodeStatus { node_info: Some(info), ..NodeStatus::default() };
-        Node { status: Some(status), ..Node::default() }
+        let status = json!({ "images": [
+            { "names": ["docker.io/library/nginx@sha256:1", "docker.io/library/nginx:1.22"] },
+            { "names": ["registry.example/team/app:1"] },
+        ]});
+        let mut node: Node = serde_json::from_value(json!({ "metadata": { "name": "a" }, "status": status })).unwrap();
+        let info = node.status.get_or_insert_default().node_info.get_or_insert_default();
+        info.container_runtime_version = runtime.to_owned();
+        node
     }
 
-    #[test]
-    fn each_tool_has_its_command() {
-        let images = ["a:1".to_owned(), "b:2".to_owned()];
-        let command = |context| Way::of(context, &[node("containerd://2.0")], Some("28.0")).command(&images);
-        let words = |text: &str| Some(text.split(' ').map(str::to_owned).collect::<Vec<_>>());
-        assert_eq!(command("kind-dev"), words("kind load docker-image --name dev a:1 b:2"));
-        assert_eq!(command("k3d-dev"), words("k3d image import --cluster dev a:1 b:2"));
-        assert_eq!(command("minikube"), words("minikube image load a:1 b:2"));
-        assert_eq!(command("orbstack"), None);
-        assert_eq!(command("anything"), None);
+    fn copies(text: &str) -> Way {
+        Way::Copy(text.split(' ').map(str::to_owned).collect())
+    }
+
+    fn loads(text: &str) -> Way {
+        Way::Load(text.split(' ').map(str::to_owned).collect())
+    }
+
+    #[rstest]
+    #[case("kind-dev", "containerd://2.0", copies("kind load docker-image --name dev"))]
+    #[case("k3d-dev", "containerd://2.0", copies("k3d image import --cluster dev"))]
+    #[case("minikube", "docker://27.0", copies("minikube image load"))]
+    #[case("microk8s", "containerd://1.7", loads("microk8s ctr image import -"))]
+    #[case("rancher-desktop", "containerd://1.7", loads("nerdctl --namespace k8s.io load"))]
+    #[case("rancher-desktop", "docker://26.0", Way::SameEngine)]
+    #[case("colima", "containerd://1.7", loads("colima nerdctl --profile default -- --namespace k8s.io load"))]
+    #[case("colima-work", "containerd://1.7", loads("colima nerdctl --profile work -- --namespace k8s.io load"))]
+    #[case("colima", "docker://26.0", Way::SameEngine)]
+    #[case("orbstack", "docker://26.0", Way::SameEngine)]
+    #[case("anything", "containerd://2.0", Way::Pull)]
+    #[case("anything", "docker://28.0", Way::SameEngine)]
+    #[case("anything", "docker://20.10.24", Way::Pull)]
+    fn each_cluster_has_its_way(#[case] context: &str, #[case] runtime: &str, #[case] way: Way) {
+        assert_eq!(Way::of(context, &[node(runtime)], Some("28.0"), None), way);
+        let named = Way::of(context, &[node(runtime)], Some("28.0"), Some("registry.example/team"));
+        assert_eq!(named, Way::Push("registry.example/team".to_owned()));
     }
 
     #[test]
     fn an_engine_is_known_by_its_version() {
-        assert_eq!(Way::of("dev", &[node("docker://20.10.24")], Some("20.10.24")), Way::SameEngine);
-        assert_eq!(Way::of("dev", &[node("docker://20.10.24")], Some("28.0.1")), Way::Registry);
-        assert_eq!(Way::of("dev", &[node("docker://20.10.24")], None), Way::Registry);
-        assert_eq!(Way::of("dev", &[], Some("28.0.1")), Way::Registry);
+        assert_eq!(Way::of("dev", &[node("docker://20.10.24")], None, None), Way::Pull);
+        assert_eq!(Way::of("dev", &[], Some("28.0.1"), None), Way::Pull);
+    }
+
+    #[test]
+    fn a_node_lacks_what_it_does_not_list() {
+        let lacks = |image| lacking(&[node("containerd://2.0")], image);
+        assert_eq!(lacks("nginx:1.22"), Vec::<String>::new());
+        assert_eq!(lacks("registry.example/team/app:1"), Vec::<String>::new());
+        assert_eq!(lacks("nginx"), ["a"], "another tag");
+        assert_eq!(lacks("team/app:1"), ["a"], "another registry");
+        let mut full = node("containerd://2.0");
+        let images = full.status.as_mut().unwrap().images.as_mut().unwrap();
+        images.resize(LISTED, images[0].clone());
+        assert_eq!(lacking(&[full], "other:1"), Vec::<String>::new(), "a kubelet lists no more");
+    }
+
+    #[test]
+    fn a_registry_gets_images_under_names_of_its_own() {
+        let named = |image| in_registry("registry.example/team", image);
+        assert_eq!(named("app:1"), "registry.example/team/app:1");
+        assert_eq!(named("nginx"), "registry.example/team/nginx:latest");
+        assert_eq!(named("other.example:5000/x/app:2"), "registry.example/team/x/app:2");
+        let digests = "app@sha256:1\nregistry.example:5000/app@sha256:2";
+        assert_eq!(
+            by_digest("registry.example:5000/app:1", digests).as_deref(),
+            Some("registry.example:5000/app@sha256:2")
+        );
+    }
+
+    #[test]
+    fn an_image_that_is_only_here_must_not_be_pulled_anew() {
+        let object = |image: &str, policy: Option<&str>| {
+            let container = json!({ "image": image, "imagePullPolicy": policy });
+            let json = json!({ "spec": { "template": { "spec": { "containers": [container] } } } });
+            let source = Source { file: "app.yaml".into(), document: 1 };
+            Object {
+                kind: "Deployment".to_owned(),
+                name: "app".to_owned(),
+                source,
+                component: None,
+                cluster_scoped: false,
+                json,
+            }
+        };
+        let only_here = ["app:dev".to_owned(), "app".to_owned()];
+        let pulled = |image, policy| always_pulled(&[object(image, policy)], &only_here).len();
+        assert_eq!(
+            (pulled("app:dev", Some("Always")), pulled("app:dev", None), pulled("app:dev", Some("Never"))),
+            (1, 0, 0)
+        );
+        assert_eq!((pulled("app", None), pulled("app", Some("IfNotPresent"))), (1, 0));
+        assert_eq!(pulled("nginx:1.22", Some("Always")), 0, "a registry has it");
+        let said = always_pulled(&[object("app:dev", Some("Always"))], &only_here).concat();
+        assert!(said.contains("app:dev of Deployment app") && said.contains("imagePullPolicy: IfNotPresent"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn what_a_command_says_is_the_reason() {
+        let words = |text: &str| text.split('|').map(str::to_owned).collect::<Vec<_>>();
+        let error = copy(&words("sh|-c|echo so >&2; exit 1"), &[]).await.map_err(|error| error.to_string());
+        assert!(error.is_err_and(|text| text.contains("could not bring images into the cluster: so")));
+        let error = copy(&words("there-is-no-such-tool"), &[]).await.map_err(|error| error.to_string());
+        assert!(error.is_err_and(|text| text.contains("is not installed here")));
     }
 }

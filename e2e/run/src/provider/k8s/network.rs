@@ -7,12 +7,14 @@ use std::{
 };
 
 use e2e_kubelet::observation::Observation;
+use e2e_load::agent::UNKNOWN_NAME;
 use e2e_node::{
+    node::ExecResult,
     poll::{Look, until},
     probe::{self, Target},
 };
 use e2e_plan::{ProbeAction, Which};
-use e2e_report::evidence::cluster::NetworkCheck;
+use e2e_report::evidence::cluster::{NetworkCheck, ServiceEndpoints};
 use k8s_openapi::{
     api::core::v1::{Node, Service, ServicePort, ServiceSpec},
     apimachinery::pkg::util::intstr::IntOrString,
@@ -32,53 +34,81 @@ const PROXY_LIMIT: Duration = Duration::from_secs(30);
 /// Name of the Service that is made for the check of NodePorts, and removed after it.
 const NODE_PORT: &str = "e2e-node-port";
 
-/// Tries what leads from this machine to the outermost component: a forward through the API server, and a NodePort.
-pub(super) async fn checks(pods: &K8sPods) -> Vec<NetworkCheck> {
+/// Tries what leads from this machine to the outermost component, a forward through the API server and a NodePort, and what leads
+/// from a pod to each Service. What nobody would answer is not tried: its pods say more than the network.
+pub(super) async fn checks(pods: &K8sPods, endpoints: &[ServiceEndpoints]) -> Vec<NetworkCheck> {
+    let ready = pods.snapshots().borrow().clone();
+    let is_ready = |spec: &&PodSpec| ready.pod(&spec.name).is_some_and(|pod| pod.ready);
     // Plans stand in start order, so that the last component is the one that nobody waits for.
-    let outermost = pods.specs.iter().rev().find_map(|spec| Some((spec, knock(spec)?)));
-    let Some((spec, (port, action))) = outermost else { return Vec::new() };
+    let outermost = pods.specs.iter().rev().filter(is_ready).find_map(|spec| Some((spec, knocks(spec).next()?)));
     let outside = async {
+        let (spec, (port, action)) = outermost?;
         let forwarded = port_forward(pods, spec, port, &action).await;
         // Who does not answer there will not answer elsewhere, however long one waits.
         let limit = if forwarded.passed { PROXY_LIMIT } else { Duration::from_secs(1) };
         let node_port = node_port(pods, spec, port, &action, limit).await;
-        [forwarded, node_port]
+        Some([forwarded, node_port])
     };
-    let (names, outside) = tokio::join!(service_names(pods), outside);
-    names.into_iter().chain(outside).collect()
+    let (names, outside) = tokio::join!(services_from_inside(pods, endpoints), outside);
+    names.into_iter().chain(outside.into_iter().flatten()).collect()
 }
 
-/// Each Service by its name, from inside a pod: the load's agent looks, where there is one.
-async fn service_names(pods: &K8sPods) -> Vec<NetworkCheck> {
-    let Some(agent) = pods.agents.get().and_then(|agents| agents.pods.first()) else { return Vec::new() };
+/// Each Service, from inside a pod: the load's agent looks, where there is one.
+async fn services_from_inside(pods: &K8sPods, endpoints: &[ServiceEndpoints]) -> Vec<NetworkCheck> {
+    let Some(agent) = pods.agents().and_then(|agents| agents.pods.first()) else { return Vec::new() };
     let look = |target: String| async move {
         let started = Instant::now();
         let command = ["/e2e-agent".to_owned(), "look".to_owned(), target.clone()];
         let looked = tokio::time::timeout(LIMIT, pods.run_in(agent, "agent", &command)).await;
-        let (passed, detail) = match looked {
-            Err(_) => (false, "no answer in time".to_owned()),
-            Ok(Err(error)) => (false, error.to_string()),
-            Ok(Ok(result)) => {
-                let said = String::from_utf8_lossy(&result.output).trim().to_owned();
-                (result.exit_code == 0, said.strip_prefix(&format!("{target} ")).unwrap_or(&said).to_owned())
-            }
-        };
         let took_ms = e2e_node::round_ms(started.elapsed());
-        NetworkCheck {
-            what: "Service DNS".to_owned(),
-            path: format!("pod {agent} -> {target}"),
-            passed,
-            detail,
-            took_ms,
-        }
+        let name = target.split_once(':').map_or(target.as_str(), |(name, _)| name);
+        let is_served = endpoints.iter().any(|of| of.service == name && !of.ready.is_empty());
+        let seen = match looked {
+            Err(_) => Seen { what: SERVICE, passed: false, detail: "no answer in time".to_owned() },
+            Ok(Err(error)) => Seen { what: SERVICE, passed: false, detail: error.to_string() },
+            Ok(Ok(result)) => Seen::of_look(&target, &result, is_served),
+        };
+        let path = format!("pod {agent} -> {target}");
+        NetworkCheck { what: seen.what.to_owned(), path, passed: seen.passed, detail: seen.detail, took_ms }
     };
     futures_util::future::join_all(pods.services.iter().cloned().map(look)).await
 }
 
-/// A probe of the pod that can be sent from outside, and its port.
-fn knock(spec: &PodSpec) -> Option<(u16, ProbeAction)> {
-    spec.component.pod.containers.iter().find_map(|container| {
-        Which::ALL.into_iter().rev().find_map(|which| match &which.of(&container.probes)?.action {
+/// A check of a Service's name, and one of the way to its pods.
+const DNS: &str = "Service DNS";
+const SERVICE: &str = "Service";
+
+/// What came of a look from inside.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    what: &'static str,
+    passed: bool,
+    detail: String,
+}
+
+impl Seen {
+    /// What an agent's `look` says: a name that is not known is a matter of DNS, a connection that does not come about is one of the
+    /// network only where a pod is ready to take it.
+    fn of_look(target: &str, result: &ExecResult, is_served: bool) -> Self {
+        let said = String::from_utf8_lossy(&result.output);
+        let said = said.trim().strip_prefix(&format!("{target} ")).unwrap_or(said.trim());
+        let detail = match said {
+            "" => format!("the look ended with exit code {} and said nothing", result.exit_code),
+            said => said.to_owned(),
+        };
+        match result.exit_code {
+            0 => Self { what: DNS, passed: true, detail },
+            code if code == i32::from(UNKNOWN_NAME) => Self { what: DNS, passed: false, detail },
+            _ if is_served => Self { what: SERVICE, passed: false, detail },
+            _ => Self { what: DNS, passed: true, detail: "the name is known; no pod behind it is ready".to_owned() },
+        }
+    }
+}
+
+/// The probes of the pod that can be sent from outside, each with its port.
+pub(super) fn knocks(spec: &PodSpec) -> impl Iterator<Item = (u16, ProbeAction)> {
+    spec.component.pod.containers.iter().flat_map(|container| {
+        Which::ALL.into_iter().rev().filter_map(|which| match &which.of(&container.probes)?.action {
             action @ (ProbeAction::HttpGet { port, host: None, .. } | ProbeAction::TcpSocket { port, host: None }) => {
                 Some((*port, action.clone()))
             }
@@ -159,4 +189,26 @@ async fn try_node_port(
     });
     let path = format!("this machine -> node {address} -> {}", spec.component.name);
     Ok((path, seen.await.map_err(|timed_out| timed_out.last)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[rstest::rstest]
+    #[case::connected(0, "db:5432 ok 10.0.0.7:5432 in 0.4 ms", true, (DNS, true, "ok 10.0.0.7:5432 in 0.4 ms"))]
+    #[case::no_name(3, "db:5432 unknown no such host", true, (DNS, false, "unknown no such host"))]
+    #[case::refused(1, "db:5432 failed refused", true, (SERVICE, false, "failed refused"))]
+    #[case::nobody_ready(1, "db:5432 failed refused", false, (DNS, true, "the name is known; no pod behind it is ready"))]
+    #[case::mute(137, "", true, (SERVICE, false, "the look ended with exit code 137 and said nothing"))]
+    fn a_service_without_ready_pods_is_no_fault_of_the_network(
+        #[case] exit_code: i32,
+        #[case] output: &str,
+        #[case] is_served: bool,
+        #[case] (what, passed, detail): (&'static str, bool, &str),
+    ) {
+        let result = ExecResult { exit_code, output: output.into() };
+        let seen = Seen::of_look("db:5432", &result, is_served);
+        assert_eq!(seen, Seen { what, passed, detail: detail.to_owned() });
+    }
 }

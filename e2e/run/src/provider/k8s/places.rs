@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use e2e_kubelet::snapshot::Condition;
 use e2e_kubelet::snapshot::{ClusterPod, PodReport, Snapshot};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event as ClusterEvent, Pod};
@@ -134,7 +135,12 @@ fn cluster_pod(pod: Option<&Pod>, replaced: &[String]) -> ClusterPod {
     let conditions = pod.and_then(|pod| pod.status.as_ref()?.conditions.as_ref()).into_iter().flatten();
     let unmet = conditions.filter(|condition| condition.status != "True").map(|condition| {
         let part = |part: &Option<String>| part.clone().unwrap_or_default();
-        format!("{}={} ({}: {})", condition.type_, condition.status, part(&condition.reason), part(&condition.message))
+        Condition {
+            kind: condition.type_.clone(),
+            status: condition.status.clone(),
+            reason: part(&condition.reason),
+            message: part(&condition.message),
+        }
     });
     ClusterPod {
         name: pod.and_then(|pod| pod.metadata.name.clone()).unwrap_or_default(),

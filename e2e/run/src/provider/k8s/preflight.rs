@@ -17,13 +17,16 @@ use super::{
     apply,
     cluster::Cluster,
     error::Error,
-    room::{self, Leaving, Room, is_ready},
+    nodes::{self, is_ready},
+    room::{self, Leaving, Room},
 };
 
 /// What was found.
 #[derive(Debug, Clone)]
 pub(crate) struct Preflight {
     pub(crate) nodes: Vec<Node>,
+    /// Those that take at least one of the pods.
+    pub(crate) usable: Vec<Node>,
     /// What is left out of the manifests, and what may keep pods from being scheduled, each with its remedy.
     pub(crate) warnings: Vec<String>,
     /// One line for people.
@@ -80,22 +83,43 @@ pub(crate) async fn check(cluster: &Cluster, plan: &Plan, requested: Room) -> Re
     }
     // Who may not see the pods of others learns from the scheduler what they leave.
     let held = held.unwrap_or_default();
-    let free = room::free(&nodes, &held, Leaving::Counted);
+    let usable = nodes::usable(&nodes, &plan.objects);
+    let free = room::free(&usable, &held, Leaving::Counted);
     if !lacks.is_empty() {
         return Err(Error::Preflight { lacks });
     }
     let summary = format!(
-        "preflight in {}: {} ready of {}, {:.1} CPUs and {} MiB free",
+        "preflight in {}: {} ready of {}{}, {:.1} CPUs and {} MiB free",
         e2e_plan::duration::human(started.elapsed()),
         nodes.iter().filter(|node| is_ready(node)).count(),
         counted(nodes.len() as u64, "node"),
+        on_machines(&nodes),
         free.iter().map(|free| free.cpu_millis).sum::<i64>() as f64 / 1000.0,
         free.iter().map(|free| free.memory_bytes).sum::<i64>() / (1 << 20),
     );
     // What is leaving is waited for, so that it keeps nothing from being scheduled.
-    let lacks = requested.lacks(&room::free(&nodes, &held, Leaving::Left));
-    let warnings = left_out.into_iter().chain(lacks).collect();
-    Ok(Preflight { warnings, nodes, summary })
+    let mut warnings = left_out;
+    warnings.extend(requested.lacks(&room::free(&usable, &held, Leaving::Left)));
+    if usable.is_empty() {
+        warnings.extend(nodes.iter().filter(|node| is_ready(node)).map(keeps_away));
+    }
+    Ok(Preflight { warnings, nodes, usable, summary })
+}
+
+/// ` on 1 machine` where that is fewer than nodes, as with nodes that are containers: they share what the cluster counts twice.
+fn on_machines(all: &[Node]) -> String {
+    let machines: Option<BTreeSet<&str>> = all.iter().map(nodes::machine).collect();
+    let machines = machines.filter(|machines| machines.len() < all.len());
+    machines.map_or(String::new(), |m| format!(" on {}", counted(m.len() as u64, "machine")))
+}
+
+fn keeps_away(node: &Node) -> String {
+    let name = node.metadata.name.as_deref().unwrap_or_default();
+    let taints: Vec<String> = nodes::taints(node).map(nodes::taint_text).collect();
+    match taints.is_empty() {
+        true => format!("no pod of the manifests selects the node {name}; see nodeSelector and nodeAffinity"),
+        false => format!("no pod tolerates the taint {} of the node {name}; add a toleration", taints.join(" and ")),
+    }
 }
 
 fn too_old(version: &str) -> Option<String> {

@@ -12,7 +12,7 @@ use k8s_openapi::{
 };
 use kube::{Api, api::ListParams};
 
-use super::{agents, cluster::Cluster};
+use super::{agents, cluster::Cluster, nodes::is_ready};
 use crate::provider::pods::PodSpec;
 
 /// Processors and memory of nodes, or as much as pods request of them.
@@ -71,13 +71,6 @@ fn hold(pod: &Pod, namespaces: &[Namespace]) -> Option<Held> {
         room: Room { cpu_millis: sum("cpu", quantity::millis), memory_bytes: sum("memory", quantity::bytes) },
         is_leaving: pod.metadata.deletion_timestamp.is_some() || namespaces.iter().any(is_leaving),
     })
-}
-
-/// Whether it takes pods.
-pub(super) fn is_ready(node: &Node) -> bool {
-    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
-    let cordoned = node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false);
-    !cordoned && conditions.into_iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True")
 }
 
 /// What each ready node has beyond the requests of the pods that are there.

@@ -95,7 +95,7 @@ pub(super) fn level(objects: &[Object]) -> &'static str {
 }
 
 /// Metadata and spec of the pods that an object makes, or of the pod that it is.
-fn pod(object: &Value) -> Option<&Value> {
+pub(super) fn pod(object: &Value) -> Option<&Value> {
     let spec = &object["spec"];
     let template = [&spec["template"], &spec["jobTemplate"]["spec"]["template"]].into_iter().find(|it| it.is_object());
     template.or_else(|| (object["kind"] == "Pod").then_some(object))

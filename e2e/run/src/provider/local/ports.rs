@@ -8,8 +8,9 @@ use std::{
 use crate::provider::Error;
 
 /// Below the range that Linux and macOS take outgoing ports from (32768 and 49152 up): a port in that range could be taken by
-/// any connection while the process that owns it restarts.
-const RANGE: Range<u16> = 15_000..32_000;
+/// any connection while the process that owns it restarts. And below that of NodePorts (30000 to 32767): a cluster of this machine
+/// takes those from whoever listens there, by rules of the kernel that no bind sees.
+const RANGE: Range<u16> = 15_000..30_000;
 
 /// Chooses ports, each once.
 pub(super) struct Ports {
@@ -39,7 +40,7 @@ impl Ports {
     }
 
     fn bind(&mut self, what: &str) -> Result<(SocketAddr, TcpListener), Error> {
-        let mut reason = "every port from 15000 to 31999 was tried".to_owned();
+        let mut reason = "every port from 15000 to 29999 was tried".to_owned();
         while self.left > 0 {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.next));
             self.left -= 1;
