@@ -48,14 +48,16 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             return Ok(ExitCode::Pass);
         };
         show(&logs, &mut shown);
-        while args.follow {
+        if !args.follow {
+            return Ok(ExitCode::Pass);
+        }
+        loop {
             tokio::time::sleep(PERIOD).await;
             match control.logs(&args.component).await {
-                Err(control::Error::NoAnswer { .. }) => break,
+                Err(control::Error::NoAnswer { .. }) => return Ok(ExitCode::Pass),
                 logs => show(&logs?, &mut shown),
             }
         }
-        Ok(ExitCode::Pass)
     })?
 }
 
