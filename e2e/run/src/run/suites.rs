@@ -1,6 +1,7 @@
 //! Runs the suites and the snapshot test with nextest. Main functions: [`run`], [`compare_snapshot`].
 
 use std::{
+    convert::Infallible,
     path::{Path, PathBuf},
     pin::{Pin, pin},
     process::Stdio,
@@ -37,7 +38,7 @@ pub(super) async fn run(
         while said.changed().await.is_ok() {
             progress.live(&said.borrow_and_update());
         }
-        std::future::pending().await
+        std::future::pending::<Infallible>().await
     };
     let mut live = pin!(live);
     if suites.is_empty() {
@@ -70,18 +71,13 @@ pub(super) async fn run(
 
 /// Work's result, while people see what it says of how it goes.
 async fn aside<T>(
-    live: &mut Pin<&mut impl Future<Output = ()>>,
+    live: &mut Pin<&mut impl Future<Output = Infallible>>,
     work: impl Future<Output = T>,
     progress: &Progress,
 ) -> T {
-    let mut work = pin!(work);
     let done = tokio::select! {
-        () = live => None,
-        done = &mut work => Some(done),
-    };
-    let done = match done {
-        Some(done) => done,
-        None => work.await,
+        never = live => match never {},
+        done = work => done,
     };
     progress.live_done();
     done
