@@ -40,14 +40,14 @@ pub struct Flip {
     pub to: String,
 }
 
-/// How the changes of trials of a plain request begin.
-pub const PLAIN: &str = "a plain request";
-
 /// One request of the search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Trial {
     /// How it differs from the probe, or from a plain request.
     pub change: String,
+    /// Whether it is a plain request, as curl sends it.
+    #[serde(default)]
+    pub plain: bool,
     /// What a kubelet would make of the answer.
     pub verdict: Verdict,
     /// What came back first and after how long.

@@ -164,7 +164,14 @@ pub fn of_observation(observation: Observation) -> Diagnosis {
 /// A request that was sent once.
 fn tried(change: impl Into<String>, observation: &Observation) -> Trial {
     let (change, summary) = (change.into(), observation.summary());
-    Trial { change, verdict: observation.verdict, summary, sent: 1, succeeded: observation.answered().into() }
+    Trial {
+        change,
+        plain: false,
+        verdict: observation.verdict,
+        summary,
+        sent: 1,
+        succeeded: observation.answered().into(),
+    }
 }
 
 /// What a search came to.

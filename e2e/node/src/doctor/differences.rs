@@ -1,7 +1,7 @@
 //! Experiments with the request: what it says otherwise than one that works, one thing at a time.
 
 use e2e_kubelet::{
-    diagnosis::{Axis, Cause, Flip, PLAIN},
+    diagnosis::{Axis, Cause, Flip},
     observation::Observation,
 };
 
@@ -193,8 +193,8 @@ impl Lab<'_> {
         let length = prepared.request.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>();
         let mut padded = works.clone();
         padded.request.headers = vec![("X-Padding".to_owned(), "x".repeat(length))];
-        let change = format!("{PLAIN} with {length} bytes in another header");
-        self.ask(Experiment::new(change, padded)).await.is_some_and(|answer| !answer.answered())
+        let how = format!("with {length} bytes in another header");
+        self.ask(Experiment::plain(how, padded)).await.is_some_and(|answer| !answer.answered())
     }
 
     /// The place of the request that works answers the probe as soon as one part of it is changed too.

@@ -1,7 +1,7 @@
 //! The experiments: requests that differ from the probe in one thing, within bounds of number and time, and sent again as often as a claim
 //! needs. Main type: [`Lab`].
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use e2e_kubelet::{
     diagnosis::Trial,
@@ -47,12 +47,23 @@ pub(super) enum Sends {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Experiment {
     pub(super) change: String,
+    /// Whether it is a plain request.
+    pub(super) plain: bool,
     pub(super) sends: Sends,
 }
 
 impl Experiment {
     pub(super) fn new(change: impl Into<String>, prepared: Prepared) -> Self {
-        Self { change: change.into(), sends: Sends::Http(Box::new(prepared)) }
+        Self::of(change, Sends::Http(Box::new(prepared)))
+    }
+
+    pub(super) fn of(change: impl Into<String>, sends: Sends) -> Self {
+        Self { change: change.into(), plain: false, sends }
+    }
+
+    /// A plain request, and how it differs from others.
+    pub(super) fn plain(how: impl fmt::Display, prepared: Prepared) -> Self {
+        Self { plain: true, ..Self::new(format!("a plain request {how}"), prepared) }
     }
 }
 
@@ -206,7 +217,7 @@ impl<'a> Lab<'a> {
     fn probe(&self) -> Experiment {
         match self.prepared.clone() {
             Some(prepared) => Experiment::new(PROBE, prepared),
-            None => Experiment { change: PROBE.to_owned(), sends: Sends::Action(self.case.probe.action.clone()) },
+            None => Experiment::of(PROBE, Sends::Action(self.case.probe.action.clone())),
         }
     }
 
@@ -271,7 +282,7 @@ impl<'a> Lab<'a> {
         let timeout = self.timeout().min(self.left().max(Duration::from_millis(100)));
         let observation = self.exchange(&sends, timeout).await;
         let change = "the probe as patched".to_owned();
-        self.note(Experiment { change, sends }, observation.clone());
+        self.note(Experiment::of(change, sends), observation.clone());
         match observation.verdict {
             _ if observation.answered() => Some(true),
             Verdict::NotMeasured => None,
@@ -361,6 +372,7 @@ impl Tried {
         Trial {
             sent: count(self.series.len()),
             succeeded: count(succeeded),
+            plain: self.experiment.plain,
             ..tried(self.experiment.change, &self.first)
         }
     }

@@ -160,7 +160,7 @@ impl Lab<'_> {
             if let ProbeAction::TcpSocket { port, .. } | ProbeAction::Grpc { port, .. } = &mut changed {
                 *port = other;
             }
-            let experiment = Experiment { change: format!("port {other}"), sends: Sends::Action(changed) };
+            let experiment = Experiment::of(format!("port {other}"), Sends::Action(changed));
             if !self.ask(experiment.clone()).await?.answered() {
                 continue;
             }

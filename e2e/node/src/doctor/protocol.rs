@@ -1,7 +1,7 @@
 //! Experiments with what is spoken: TLS or not, HTTP/2, gRPC, a PROXY header, a server name.
 
 use e2e_kubelet::{
-    diagnosis::{Axis, Cause, Flip, PLAIN},
+    diagnosis::{Axis, Cause, Flip},
     observation::{Kind, Observation},
     protocol::Protocol,
 };
@@ -26,8 +26,7 @@ const PROXY_2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x7f\0\0\x01\x7f\0\0\
 
 /// A change of what is spoken, and its name.
 struct Variant {
-    change: String,
-    prepared: Prepared,
+    experiment: Experiment,
     cause: Cause,
     flip: Flip,
     fix: Option<Change>,
@@ -41,10 +40,10 @@ impl Lab<'_> {
             // What wants a PROXY header does not answer without one.
             variants.retain(|variant| variant.cause != Cause::ProxyProtocolExpected);
         }
-        let answers = self.ask_all(variants.iter().map(Variant::experiment).collect()).await;
+        let answers = self.ask_all(variants.iter().map(|variant| variant.experiment.clone()).collect()).await;
         let hit = variants.iter().zip(&answers).find(|(_, answer)| answer.answered());
         if let Some((variant, _)) = hit {
-            return self.prove(Claim::of(variant.found(), variant.experiment())).await;
+            return self.prove(Claim::of(variant.found(), variant.experiment.clone())).await;
         }
         let speaks_http2 =
             |answer: &Observation| answer.spoke == Some(Protocol::Http2) || answer.http2 && answer.status.is_some();
@@ -63,7 +62,7 @@ impl Lab<'_> {
     /// The port speaks HTTP/2 over TLS, which gRPC's servers do.
     async fn secured_health(&mut self, prepared: &Prepared) -> Option<Found> {
         let sends = Sends::Health { way: prepared.way.clone(), secured: true };
-        let experiment = Experiment { change: "a grpc probe of the same port over TLS".to_owned(), sends };
+        let experiment = Experiment::of("a grpc probe of the same port over TLS", sends);
         if self.ask(experiment.clone()).await?.kind != Kind::Health {
             return None;
         }
@@ -75,7 +74,7 @@ impl Lab<'_> {
     /// The port speaks HTTP/2: what gRPC's health service on it says.
     async fn health(&mut self, prepared: &Prepared) -> Option<Found> {
         let sends = Sends::Health { way: Way { http2: true, ..prepared.way.clone() }, secured: false };
-        let experiment = Experiment { change: "a grpc probe of the same port".to_owned(), sends };
+        let experiment = Experiment::of("a grpc probe of the same port", sends);
         let health = self.ask(experiment.clone()).await?;
         if health.kind != Kind::Health {
             return None;
@@ -126,7 +125,7 @@ impl Lab<'_> {
         let mut variants = silence_variants(prepared, &self.hosts(prepared));
         if let Some(index) = hit.filter(|index| *index < variants.len()) {
             let variant = variants.swap_remove(index);
-            let claim = Claim::of(variant.found(), variant.experiment());
+            let claim = Claim::of(variant.found(), variant.experiment.clone());
             return self.prove(claim).await;
         }
         if silence.iter().any(|answer| answer.spoke == Some(Protocol::Http2)) {
@@ -138,7 +137,11 @@ impl Lab<'_> {
     /// Sends the variants that may break a silence; see [`Lab::of_silence`].
     pub(super) fn silence_requests(&self, prepared: &Prepared) -> Vec<Experiment> {
         let variants = silence_variants(prepared, &self.hosts(prepared));
-        variants.iter().map(Variant::experiment).chain([greetings(prepared, greeting::greeted())]).collect()
+        variants
+            .iter()
+            .map(|variant| variant.experiment.clone())
+            .chain([greetings(prepared, greeting::greeted())])
+            .collect()
     }
 
     /// A name in the TLS handshake: those of the certificate, and those under which the app is called.
@@ -202,7 +205,7 @@ impl Lab<'_> {
 fn greetings(prepared: &Prepared, of: Vec<Protocol>) -> Experiment {
     let names: Vec<String> = of.iter().map(Protocol::to_string).collect();
     let sends = Sends::Greetings { way: prepared.way.clone(), of };
-    Experiment { change: format!("greetings in {}", names.join(", ")), sends }
+    Experiment::of(format!("greetings in {}", names.join(", ")), sends)
 }
 
 /// The beginning of a text, for a sentence.
@@ -211,10 +214,6 @@ fn cut(text: &str) -> &str {
 }
 
 impl Variant {
-    fn experiment(&self) -> Experiment {
-        Experiment::new(self.change.clone(), self.prepared.clone())
-    }
-
     fn found(&self) -> Found {
         let Flip { axis, from, to } = &self.flip;
         let explanation = match self.cause {
@@ -232,7 +231,7 @@ impl Variant {
 fn variants(prepared: &Prepared) -> Vec<Variant> {
     let variant = |change: &str, prepared, cause, axis, from: &str, to: &str, fix| {
         let flip = Flip { axis, from: from.to_owned(), to: to.to_owned() };
-        Variant { change: format!("the probe {change}"), prepared, cause, flip, fix }
+        Variant { experiment: Experiment::new(format!("the probe {change}"), prepared), cause, flip, fix }
     };
     let to = |scheme: &str| Url { scheme: scheme.to_owned(), ..prepared.url.clone() };
     if prepared.url.scheme == "https" {
@@ -271,8 +270,7 @@ fn silence_variants(prepared: &Prepared, hosts: &[String]) -> Vec<Variant> {
     if let Some(host) = hosts.first() {
         let flip = Flip { axis: Axis::Host, from: prepared.request.host.clone(), to: host.clone() };
         all.push(Variant {
-            change: format!("{PLAIN} with Host {host}"),
-            prepared: with_host(prepared, host),
+            experiment: Experiment::plain(format!("with Host {host}"), with_host(prepared, host)),
             cause: Cause::HostAllowList,
             flip,
             fix: Some(Change::Host(host.clone())),

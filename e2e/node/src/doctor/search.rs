@@ -1,7 +1,7 @@
 //! The order of the search: which experiments an observation calls for. Main function: [`search`].
 
 use e2e_kubelet::{
-    diagnosis::{Axis, Cause, Flip, PLAIN},
+    diagnosis::{Axis, Cause, Flip},
     observation::{Kind, Observation},
 };
 use e2e_plan::ProbeAction;
@@ -115,8 +115,8 @@ async fn of_answer(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observa
     let hosts = lab.hosts(prepared);
     let first = hosts.first()?;
     let plain = lab.plain(prepared, first);
-    let change = format!("{PLAIN} as curl sends it, with Host {first}");
-    let answer = lab.ask(Experiment::new(change, plain.clone())).await?;
+    let how = format!("as curl sends it, with Host {first}");
+    let answer = lab.ask(Experiment::plain(how, plain.clone())).await?;
     if answer.answered()
         && let Some(found) = lab.narrow(prepared, &plain, observation).await
     {
@@ -257,7 +257,7 @@ async fn of_grpc(lab: &mut Lab<'_>, service: &str, port: u16, observation: &Obse
         "SERVICE_UNKNOWN" | "NotFound" if !service.is_empty() => {
             let action = ProbeAction::Grpc { port, service: String::new() };
             let change = "the probe without a service".to_owned();
-            let experiment = Experiment { change, sends: Sends::Action(action) };
+            let experiment = Experiment::of(change, Sends::Action(action));
             if !lab.ask(experiment.clone()).await?.answered() {
                 return None;
             }
@@ -273,7 +273,7 @@ async fn of_grpc(lab: &mut Lab<'_>, service: &str, port: u16, observation: &Obse
         "" => {
             let address = lab.target.address(port)?;
             let sends = Sends::Health { way: Way::to(address), secured: true };
-            let experiment = Experiment { change: "the probe over TLS".to_owned(), sends };
+            let experiment = Experiment::of("the probe over TLS", sends);
             if lab.ask(experiment.clone()).await?.kind != Kind::Health {
                 return None;
             }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use e2e_kubelet::{
-    diagnosis::{Axis, Cause, Flip, PLAIN},
+    diagnosis::{Axis, Cause, Flip},
     observation::{Kind, Observation, Verdict},
 };
 use futures_util::future::join_all;
@@ -48,7 +48,7 @@ impl Lab<'_> {
         self.note(Experiment::new(PROBE, prepared.clone()), in_time.clone());
         let patiently = Sends::Patiently(Box::new(prepared.clone()));
         let change = "the probe, waiting on for the answer".to_owned();
-        self.note(Experiment { change, sends: patiently }, late.clone());
+        self.note(Experiment::of(change, patiently), late.clone());
         for (variant, answer) in variants.into_iter().zip(&silence) {
             self.note(variant, answer.clone());
         }
@@ -149,7 +149,7 @@ impl Lab<'_> {
     pub(super) async fn truncated(&mut self, prepared: &Prepared, observation: &Observation) -> Option<Found> {
         let host = self.hosts(prepared).first()?.clone();
         let plain = self.plain(prepared, &host);
-        let experiment = Experiment::new(format!("{PLAIN} as curl sends it, with Host {host}"), plain.clone());
+        let experiment = Experiment::plain(format!("as curl sends it, with Host {host}"), plain.clone());
         let other = self.ask(experiment).await?;
         if other.answered() {
             return self.narrow(prepared, &plain, observation).await;

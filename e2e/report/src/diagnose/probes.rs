@@ -249,8 +249,7 @@ fn claim(entry: &DoctorEntry) -> String {
         None => observation.summary(),
     };
     // What a person sees who tries it by hand: the riddle that the cause solves.
-    let plain =
-        evidence.iter().find(|trial| trial.change.starts_with(diagnosis::PLAIN) && trial.verdict == Verdict::Success);
+    let plain = evidence.iter().find(|trial| trial.plain && trial.verdict == Verdict::Success);
     let plain = plain.map_or(String::new(), |trial| format!(", and {}, succeeds ({})", trial.change, trial.summary));
     let requests = counted((*requests).into(), "request");
     let proof = match flip {
