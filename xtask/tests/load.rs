@@ -53,8 +53,8 @@ fn load(more: &[&str]) -> Command {
 fn project(attempts: &str) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let config = format!(
-        "[[load.two.steps]]\nname = 'register'\nonce = true\npath = '/register/${{client}}'\n{attempts}\n\
-         [[load.two.steps]]\nname = 'ask'\npath = '/ask'\n"
+        "[[scenario.two.steps]]\nname = 'register'\nonce = true\npath = '/register/${{client}}'\n{attempts}\n\
+         [[scenario.two.steps]]\nname = 'ask'\npath = '/ask'\n"
     );
     fs::create_dir(directory.path().join(".config")).unwrap();
     fs::write(directory.path().join(".config/e2e.toml"), config).unwrap();
@@ -107,7 +107,7 @@ fn nobody() -> SocketAddr {
 #[case::too_many_clients(2, &["http://SERVER/", "--clients", "4000000000"], "use fewer clients")]
 #[case::too_many_clients_for_agents(2, &["http://SERVER/", "--clients", "4000000000", "--agents", "2"], "use fewer clients")]
 #[case::more_agents_than_clients(2, &["http://NOBODY/", "--agents", "41"], "--agents 41 exceeds --clients 40")]
-#[case::no_such_scenario(2, &["http://NOBODY/", "--scenario", "three"], "no scenario [load.three]")]
+#[case::no_such_scenario(2, &["http://NOBODY/", "--scenario", "three"], "no scenario [scenario.three]")]
 #[case::down(3, &["http://NOBODY/"], "no server at NOBODY (NOBODY: Connection refused (os error 111)): start it")]
 #[case::down_with_agents(3, &["http://NOBODY/", "--agents", "2"], "no server at NOBODY")]
 #[case::no_tls(3, &["https://SERVER/", "--insecure"], "tls_failed")]
