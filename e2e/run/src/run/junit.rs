@@ -145,8 +145,7 @@ mod tests {
     /// As pytest 8 and nextest 0.9 write it.
     const PYTEST: &str = r#"<?xml version="1.0"?><testsuites name="pytest tests"><testsuite name="pytest" tests="4">
         <testcase classname="checks.test_shop" name="test_order[a/b]" time="0.012" />
-        <testcase classname="checks.test_shop" name="test_stock" time="0.5"><failure message="assert 1 == 2
-and more">def test_stock(): ...</failure></testcase>
+        <testcase classname="checks.test_shop" name="test_stock" time="0.5"><failure message="assert 1 == 2&#10;and more">def test_stock(): ...</failure></testcase>
         <testcase classname="" name="checks.test_broken" time="0.0"><error message="collection failure">x</error></testcase>
         <testcase classname="checks.test_shop" name="test_later" time="0.0"><skipped type="pytest.skip" message="no card" /></testcase>
         </testsuite></testsuites>"#;
