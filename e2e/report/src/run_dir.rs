@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-/// `target/e2e/runs/<id>/`. Names of files in it are [evidence ids](crate::report::Finding::evidence).
+/// `target/e2e/runs/<id>/`. Names of files in it are [evidence ids](crate::finding::Finding::evidence).
 #[derive(Debug, Clone)]
 pub struct RunDir {
     path: PathBuf,

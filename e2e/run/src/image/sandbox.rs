@@ -1,5 +1,5 @@
 //! The image of a pod's sandbox, with a program that is part of this one: a project needs no recipe for it, and trusts no public
-//! image of that name. Main function: [`context`].
+//! image of that name. Main function: [`context()`].
 
 use super::context;
 
