@@ -38,6 +38,10 @@ pub async fn cargo_binaries(
     packages: &[String],
     on_line: &(dyn Fn(&str) + Sync),
 ) -> Result<BTreeMap<String, PathBuf>, CargoError> {
+    // Without a package to name, cargo would build whatever is there, or fail where nothing is.
+    if packages.is_empty() {
+        return Ok(BTreeMap::new());
+    }
     // Naming the target, even the machine's own, keeps the flag from build scripts and procedural macros, which cannot be
     // static, and keeps these artifacts apart from the other builds.
     let target = format!("{}-unknown-linux-gnu", env::consts::ARCH);
