@@ -4,7 +4,7 @@
 use std::{error::Error, time::Duration};
 
 use e2e_kubelet::snapshot::Snapshot;
-use e2e_plan::{Which, words::counted};
+use e2e_plan::{ProbeKind, words::counted};
 use e2e_report::{
     environment::{Component, Environment},
     record::{Measured, Outcome, ProbeExchange, Record},
@@ -49,7 +49,8 @@ pub async fn run(environment: &Environment) -> Result<(), BuiltInError> {
         keep(environment, "health", "entrance_answers", entrance(environment)).await?;
     }
     for component in &environment.components {
-        for which in Which::ALL.into_iter().filter(|which| component.probes.iter().any(|spec| spec.which == *which)) {
+        for which in ProbeKind::ALL.into_iter().filter(|which| component.probes.iter().any(|spec| spec.which == *which))
+        {
             let case = format!("{}_{}", component.name, which.word().to_lowercase());
             keep(environment, "probes", &case, probe(environment, &component.name, which)).await?;
         }
@@ -154,7 +155,7 @@ fn root_cause(error: &dyn Error) -> String {
 pub async fn probe(
     environment: &Environment,
     component: &str,
-    which: Which,
+    which: ProbeKind,
 ) -> Result<Found, Box<dyn Error + Send + Sync>> {
     let control = Control::of(environment)?;
     let declared = environment.component(component)?;

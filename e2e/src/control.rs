@@ -8,7 +8,7 @@ use e2e_load::{
     agent::Order,
     load::{ClientReport, LoadResult},
 };
-use e2e_plan::Which;
+use e2e_plan::ProbeKind;
 use e2e_report::environment::{self, Environment};
 use serde::{Deserialize, Serialize};
 
@@ -96,7 +96,7 @@ impl Control {
     }
 
     /// Sends a declared probe once, as a kubelet sends it, and returns what came of it.
-    pub async fn probe(&self, pod: &str, container: &str, which: Which) -> Result<Observation, Error> {
+    pub async fn probe(&self, pod: &str, container: &str, which: ProbeKind) -> Result<Observation, Error> {
         let path = format!("/probe/{pod}/{container}/{}", which.word().to_lowercase());
         self.ask(reqwest::Method::POST, &path).await?.json().await.map_err(|source| self.no_answer(&path, source))
     }

@@ -22,6 +22,6 @@ pub mod record;
 pub mod scenario;
 
 pub use e2e_load::{agent, clock, load, scaling, self_check, stall, stats};
-pub use e2e_plan::Which;
+pub use e2e_plan::ProbeKind;
 pub use e2e_report::{environment, prometheus};
 pub use scenario::scenario;

@@ -6,7 +6,7 @@ mod fault_run;
 mod support;
 
 use e2e_kubelet::diagnosis::{Cause, Confidence};
-use e2e_plan::{Which, target::Target};
+use e2e_plan::{ProbeKind, target::Target};
 use e2e_report::evidence::DoctorEntry;
 use support::{Bench, REFERENCE};
 
@@ -31,7 +31,7 @@ fn local_doctor_sees_a_slow_start() {
     let said = String::from_utf8_lossy(&found.stderr).into_owned();
     let entries: Vec<DoctorEntry> = serde_json::from_slice(&found.stdout).expect(&said);
     assert_eq!(found.status.code(), Some(1), "{entries:#?}");
-    let killers: Vec<&DoctorEntry> = entries.iter().filter(|entry| entry.which == Which::Liveness).collect();
+    let killers: Vec<&DoctorEntry> = entries.iter().filter(|entry| entry.which == ProbeKind::Liveness).collect();
     assert_eq!(killers.len(), 2, "one of each replica");
     for DoctorEntry { diagnosis, .. } in killers {
         assert_eq!(

@@ -1,7 +1,7 @@
 //! The target k8s on a real cluster: what a run needs, what ends it, and that nothing of it stays. Only the nextest profile `k8s`
 //! runs these, where KUBECONFIG names a cluster.
 
-mod road;
+mod relay;
 mod support;
 
 use std::{
@@ -16,7 +16,7 @@ use e2e_report::{
     finding::Code,
     report::{Report, Verdict},
 };
-use road::Road;
+use relay::Relay;
 use rstest::rstest;
 use rustix::process::Signal;
 use support::{Bench, REFERENCE, Running, SMALL, said, unique, wait_until};
@@ -299,18 +299,18 @@ fn nodes_of_mixed_readiness_are_reported() {
     }
 }
 
-/// A road to the cluster, and a kubeconfig in `directory` that takes it.
-fn road(directory: &Path) -> (Road, PathBuf) {
-    let road =
-        Road::to(&kubectl(&["config", "view", "--minify", "--output", "jsonpath={.clusters[0].cluster.server}"]));
+/// A relay to the cluster, and a kubeconfig in `directory` that takes it.
+fn relay(directory: &Path) -> (Relay, PathBuf) {
+    let relay =
+        Relay::to(&kubectl(&["config", "view", "--minify", "--output", "jsonpath={.clusters[0].cluster.server}"]));
     let kubeconfig = directory.join("kubeconfig");
     fs::write(&kubeconfig, kubectl(&["config", "view", "--raw", "--minify", "--flatten"])).expect("a file");
     let at = format!("--kubeconfig={}", kubeconfig.display());
     let cluster = kubectl(&[&at, "config", "view", "--output", "jsonpath={.clusters[0].name}"]);
-    let server = format!("--server=https://{}", road.address);
+    let server = format!("--server=https://{}", relay.address);
     // A name that every API server's certificate has.
     kubectl(&[&at, "config", "set-cluster", &cluster, &server, "--tls-server-name=kubernetes"]);
-    (road, kubeconfig)
+    (relay, kubeconfig)
 }
 
 /// What a run had to leave behind is there, and `gc` removes it.
@@ -332,7 +332,7 @@ fn an_api_server_that_says_nothing_holds_no_run(
     #[case] limit: Duration,
 ) {
     let directory = tempfile::tempdir().expect("a directory");
-    let (road, kubeconfig) = road(directory.path());
+    let (relay, kubeconfig) = relay(directory.path());
     let project = directory.path().join("project");
     copy(&support::root().join("e2e/run/examples/nginx_redis"), &project);
     // Nothing has to be built: what is tested comes before suites and load.
@@ -347,7 +347,7 @@ fn an_api_server_that_says_nothing_holds_no_run(
     let mut run = Running::of(command.env("KUBECONFIG", &kubeconfig), None);
     // A quick pod is not seen to be created.
     run.wait_for(" Pending");
-    road.block();
+    relay.block();
     for _ in 0..signals {
         run.signal(Signal::INT);
         run.wait_for("removing the namespace");
@@ -365,12 +365,12 @@ fn an_api_server_that_says_nothing_holds_no_run(
 #[test]
 fn a_lost_api_server_ends_the_run() {
     let directory = tempfile::tempdir().expect("a directory");
-    let (road, kubeconfig) = road(directory.path());
+    let (relay, kubeconfig) = relay(directory.path());
     let id = unique("k-lost");
     let bench = Bench::of(REFERENCE);
     let mut run = bench.start_in(&kubeconfig, &id, &["--duration", "60s"]);
     run.wait_for("requests/s");
-    road.cut();
+    relay.cut();
     let (status, took) = run.wait(PROMPTLY);
     assert_eq!(status.code(), Some(3), "after {took:?}:\n{}", run.said());
     let last = run.said().lines().last().unwrap_or_default().to_owned();

@@ -20,7 +20,7 @@ use e2e_node::{
     doctor::{Answers, Asked, Case, Known, Start, diagnose, with_history, with_start},
     probe::{Profile, Target as ProbeTarget},
 };
-use e2e_plan::{ProbeAction, Which, target::Target};
+use e2e_plan::{ProbeAction, ProbeKind, target::Target};
 use e2e_report::{
     environment::{Component, Environment, ProbeSpec, Replica},
     evidence::DoctorEntry,
@@ -117,7 +117,7 @@ enum AskedProbe {
     Liveness,
 }
 
-impl From<AskedProbe> for Which {
+impl From<AskedProbe> for ProbeKind {
     fn from(asked: AskedProbe) -> Self {
         match asked {
             AskedProbe::Startup => Self::Startup,
@@ -227,7 +227,7 @@ async fn starts(args: &Args, control: &Control, component: &Component, replica: 
 }
 
 /// Answers since the restart, by container.
-type Starts = BTreeMap<String, BTreeMap<Which, Answers>>;
+type Starts = BTreeMap<String, BTreeMap<ProbeKind, Answers>>;
 
 /// The system under examination.
 struct Examined<'a> {
@@ -297,15 +297,15 @@ impl Examined<'_> {
 }
 
 /// When the startup probe, which the other probes wait for, first succeeded: zero without one, `None` if it never did.
-fn startup(answers: &BTreeMap<Which, Answers>, which: Which) -> Option<Duration> {
-    match answers.get(&Which::Startup).filter(|_| which != Which::Startup) {
+fn startup(answers: &BTreeMap<ProbeKind, Answers>, which: ProbeKind) -> Option<Duration> {
+    match answers.get(&ProbeKind::Startup).filter(|_| which != ProbeKind::Startup) {
         Some(answers) => answers.iter().find(|(_, answer)| answer.success()).map(|(at, _)| *at),
         None => Some(Duration::ZERO),
     }
 }
 
 /// Paths of the container's other probes.
-fn other_paths(component: &Component, container: &str, which: Which) -> Vec<String> {
+fn other_paths(component: &Component, container: &str, which: ProbeKind) -> Vec<String> {
     let others = component.probes.iter().filter(|spec| spec.container == container && spec.which != which);
     let path = |spec: &ProbeSpec| match &spec.probe.action {
         ProbeAction::HttpGet { path, .. } => Some(path.clone()),

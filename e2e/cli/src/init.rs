@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use e2e_plan::{Plan, ProbeAction, Which};
+use e2e_plan::{Plan, ProbeAction, ProbeKind};
 use e2e_run::{
     config::MANIFESTS,
     exit::ExitCode,
@@ -111,7 +111,7 @@ fn first_path<'a>(plan: &'a Plan, service: &str) -> Option<&'a str> {
     let components = plan.components.iter().filter(|component| service.components.contains(&component.name));
     let containers = components.flat_map(|component| &component.pod.containers);
     let mut paths = containers.flat_map(|container| {
-        let probes = Which::ALL.into_iter().filter_map(|which| which.of(&container.probes));
+        let probes = ProbeKind::ALL.into_iter().filter_map(|which| which.of(&container.probes));
         probes.filter_map(|probe| match &probe.action {
             ProbeAction::HttpGet { path, .. } => Some(path.as_str()),
             _ => None,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use e2e_plan::{Set, manifests::Sources, target::Target};
+use e2e_plan::{EnvOverride, manifests::Sources, target::Target};
 use e2e_run::{exit::ExitCode, provider::k8s, run::Options};
 
 /// Flags of every verb.
@@ -54,7 +54,7 @@ pub(crate) struct SystemArgs {
     manifests: ManifestArgs,
     /// Set an environment variable of a component; repeatable.
     #[arg(long, value_name = "COMPONENT.env.NAME=VALUE")]
-    set: Vec<Set>,
+    set: Vec<EnvOverride>,
     /// Number of replicas of a component; repeatable.
     #[arg(long, value_name = "COMPONENT=N", value_parser = parse_replicas)]
     replicas: Vec<(String, u32)>,

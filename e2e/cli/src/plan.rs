@@ -5,7 +5,7 @@ mod text;
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use e2e_plan::{Plan, Set, target::Target};
+use e2e_plan::{EnvOverride, Plan, target::Target};
 use e2e_run::{exit::ExitCode, run::Options};
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ pub(crate) struct Args {
     manifests: ManifestArgs,
     /// Set an environment variable of a component; repeatable.
     #[arg(long, value_name = "COMPONENT.env.NAME=VALUE")]
-    set: Vec<Set>,
+    set: Vec<EnvOverride>,
     /// Number of replicas of a component; repeatable.
     #[arg(long, value_name = "COMPONENT=N", value_parser = parse_replicas)]
     replicas: Vec<(String, u32)>,

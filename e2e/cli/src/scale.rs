@@ -59,7 +59,7 @@ pub(crate) struct Args {
     overlay: Vec<PathBuf>,
     /// Set an environment variable of a component; repeatable.
     #[arg(long, value_name = "COMPONENT.env.NAME=VALUE")]
-    set: Vec<e2e_plan::Set>,
+    set: Vec<e2e_plan::EnvOverride>,
     /// Concurrent clients.
     #[arg(long, value_name = "N")]
     clients: Option<u32>,

@@ -11,7 +11,7 @@ use e2e_kubelet::{
     predict::{Answer, Measured, Timeline, play},
     snapshot::{ContainerReport, Snapshot},
 };
-use e2e_plan::{Component, Which, duration::human, words::counted};
+use e2e_plan::{Component, ProbeKind, duration::human, words::counted};
 use e2e_report::evidence::PODS;
 use e2e_run::{exit::ExitCode, run};
 
@@ -36,14 +36,14 @@ pub(crate) struct Args {
     manifests: ManifestArgs,
     /// Replace a probe's measured answer; repeatable.
     #[arg(long, value_name = "COMPONENT.PROBE=ok|STATUS", value_parser = parse_answer)]
-    answer: Vec<(String, Which, Answer)>,
+    answer: Vec<(String, ProbeKind, Answer)>,
 }
 
-fn parse_answer(text: &str) -> Result<(String, Which, Answer), String> {
+fn parse_answer(text: &str) -> Result<(String, ProbeKind, Answer), String> {
     let wrong = || format!("`{text}` is not an answer; write backend.liveness=400 or backend.readiness=ok");
     let (place, what) = text.split_once('=').ok_or_else(wrong)?;
     let (component, which) = place.rsplit_once('.').ok_or_else(wrong)?;
-    let which = Which::ALL.into_iter().find(|w| w.to_string() == which).ok_or_else(wrong)?;
+    let which = ProbeKind::ALL.into_iter().find(|w| w.to_string() == which).ok_or_else(wrong)?;
     let (verdict, message) = match what {
         "ok" => (Verdict::Success, String::new()),
         status => match status.parse::<u16>().map_err(|_| wrong())? {

@@ -4,7 +4,7 @@
 
 use std::{fmt, time::Duration};
 
-use e2e_plan::{Component, Container, Object, Plan, Probe, ProbeAction, Which};
+use e2e_plan::{Component, Container, Object, Plan, Probe, ProbeAction, ProbeKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -213,7 +213,7 @@ impl Findings<'_> {
         }
     }
 
-    fn probe(&mut self, which: Which, probe: &Probe, field: &str) {
+    fn probe(&mut self, which: ProbeKind, probe: &Probe, field: &str) {
         match &probe.action {
             ProbeAction::HttpGet { host: Some(host), .. } | ProbeAction::TcpSocket { host: Some(host), .. } => {
                 let reason = format!(
@@ -228,7 +228,7 @@ impl Findings<'_> {
                     "a process is started in the container every {} s, within its CPU and memory limits",
                     probe.period.as_secs_f64()
                 );
-                let severity = if probe.period <= Duration::from_secs(1) && which != Which::Startup {
+                let severity = if probe.period <= Duration::from_secs(1) && which != ProbeKind::Startup {
                     Severity::Warning
                 } else {
                     Severity::Note
@@ -264,13 +264,13 @@ impl Findings<'_> {
         &self,
         snapshot: &'s Snapshot,
         container: &'s str,
-    ) -> impl Iterator<Item = &'s std::collections::BTreeMap<Which, ProbeReport>> {
+    ) -> impl Iterator<Item = &'s std::collections::BTreeMap<ProbeKind, ProbeReport>> {
         let prefix = format!("{}-", self.component.name);
         let pods = snapshot.pods.iter().filter(move |(name, _)| name.starts_with(&prefix));
         pods.filter_map(move |(_, pod)| pod.container(container)).map(|container| &container.probes)
     }
 
-    fn slowest<'s>(&self, snapshot: &'s Snapshot, container: &'s str, which: Which) -> Option<&'s ProbeReport> {
+    fn slowest<'s>(&self, snapshot: &'s Snapshot, container: &'s str, which: ProbeKind) -> Option<&'s ProbeReport> {
         let reports = self.reports(snapshot, container).filter_map(|probes| probes.get(&which));
         reports.filter(|report| report.sent.is_some_and(|sent| sent > 0)).max_by(|a, b| a.max_ms.total_cmp(&b.max_ms))
     }

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
-use e2e_plan::{Probes, Which};
+use e2e_plan::{ProbeKind, Probes};
 
 use crate::{
     observation::Verdict,
@@ -17,7 +17,7 @@ use crate::{
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Measured {
     /// What each probe gets, once the program answers.
-    pub answers: BTreeMap<Which, Answer>,
+    pub answers: BTreeMap<ProbeKind, Answer>,
     /// How long after a start the program begins to answer.
     pub start: Duration,
     /// How long it runs before it ends by itself, and how; `None` when it does not.
@@ -46,10 +46,12 @@ impl Measured {
             // A cluster tells of failures alone: that a probe succeeded shows in what became of the container.
             let came_well = match which {
                 // It is over with its first success, and readiness tells at the end what it came to.
-                Which::Startup => status.started || report.last_success.is_some(),
-                Which::Readiness => status.ready,
-                Which::Liveness if report.last_success.is_none() => status.started && !container.was_killed_by(*which),
-                Which::Liveness => report.sent.is_some_and(|sent| report.failed * 2 <= sent),
+                ProbeKind::Startup => status.started || report.last_success.is_some(),
+                ProbeKind::Readiness => status.ready,
+                ProbeKind::Liveness if report.last_success.is_none() => {
+                    status.started && !container.was_killed_by(*which)
+                }
+                ProbeKind::Liveness => report.sent.is_some_and(|sent| report.failed * 2 <= sent),
             };
             Some((*which, Answer::of(report, came_well)?))
         });
@@ -65,7 +67,7 @@ impl Measured {
 
     /// The same container with a probe that succeeds, as a fix makes it.
     #[must_use]
-    pub fn with_success(mut self, which: Which) -> Self {
+    pub fn with_success(mut self, which: ProbeKind) -> Self {
         if let Some(answer) = self.answers.get_mut(&which) {
             answer.verdict = Verdict::Success;
             answer.message = String::new();
@@ -110,7 +112,7 @@ impl Behaviour for Measured {
         self.life.map(|(life, exit)| (since + life, exit))
     }
 
-    fn probe(&mut self, now: Duration, since: Duration, which: Which) -> (Duration, Verdict, String) {
+    fn probe(&mut self, now: Duration, since: Duration, which: ProbeKind) -> (Duration, Verdict, String) {
         if now < since + self.start {
             return (Duration::ZERO, Verdict::Failure, "connect: connection refused".to_owned());
         }
@@ -260,7 +262,7 @@ mod tests {
         let probes = Probes { liveness: Some(probe(0, 10, 1, 3)), ..Probes::default() };
         let refused = answer(Verdict::Failure, "HTTP probe failed with statuscode: 400");
         let mut measured =
-            Measured { answers: BTreeMap::from([(Which::Liveness, refused)]), stop: s(1), ..Measured::default() };
+            Measured { answers: BTreeMap::from([(ProbeKind::Liveness, refused)]), stop: s(1), ..Measured::default() };
         let timeline = play("backend-0", "app", &probes, s(30), &mut measured, s(3600));
         let killed = "Container app failed liveness probe, will be restarted".to_owned();
         // Probes at 0, 10 and 20 s; the third failure in a row kills.
@@ -268,7 +270,7 @@ mod tests {
         // The first restart waits for nothing, and each further one for longer.
         assert!(timeline.crash_loop_at.is_some_and(|at| at < s(120)), "{:?}", timeline.crash_loop_at);
         assert!(timeline.restarts >= 9, "{}", timeline.summary());
-        let fixed = play("backend-0", "app", &probes, s(30), &mut measured.with_success(Which::Liveness), s(3600));
+        let fixed = play("backend-0", "app", &probes, s(30), &mut measured.with_success(ProbeKind::Liveness), s(3600));
         assert_eq!((fixed.restarts, &fixed.killed_at, fixed.ready), (0, &None, true));
         assert_eq!(fixed.summary(), "ready at 0 s; 0 restarts, Running at the end");
     }
@@ -280,14 +282,14 @@ mod tests {
         let mut seen = ContainerReport::declared("app", &probes, "");
         let early = Observation::new(Verdict::Failure, Kind::Response, "HTTP probe failed with statuscode: 503");
         let readiness = ProbeReport { failed: 4, last_failure: Some(early), ..ProbeReport::default() };
-        seen.probes.insert(Which::Readiness, readiness);
+        seen.probes.insert(ProbeKind::Readiness, readiness);
         (seen.status.started, seen.status.ready) = (true, true);
         let verdict = |seen: &ContainerReport, which| Measured::of(seen).answers.get(&which).map(|a| a.verdict);
-        assert_eq!(verdict(&seen, Which::Readiness), Some(Verdict::Success), "it is ready in the end");
-        assert_eq!(verdict(&seen, Which::Liveness), Some(Verdict::Success), "nobody killed it");
+        assert_eq!(verdict(&seen, ProbeKind::Readiness), Some(Verdict::Success), "it is ready in the end");
+        assert_eq!(verdict(&seen, ProbeKind::Liveness), Some(Verdict::Success), "nobody killed it");
         (seen.status.started, seen.status.ready) = (false, false);
-        assert_eq!(verdict(&seen, Which::Readiness), Some(Verdict::Failure));
-        assert_eq!(verdict(&seen, Which::Liveness), None, "nothing is known of it");
+        assert_eq!(verdict(&seen, ProbeKind::Readiness), Some(Verdict::Failure));
+        assert_eq!(verdict(&seen, ProbeKind::Liveness), None, "nothing is known of it");
     }
 
     /// As a cluster tells of five liveness kills: one event, with the times of the first and of the last.
@@ -330,7 +332,7 @@ mod tests {
             liveness: Some(probe(0, 5, 1, 3)),
         };
         let well = |which| (which, answer(Verdict::Success, ""));
-        let answers = BTreeMap::from(Which::ALL.map(well));
+        let answers = BTreeMap::from(ProbeKind::ALL.map(well));
         let begun = std::time::Instant::now();
         for pod in 0..6 {
             let mut measured = Measured { answers: answers.clone(), ..Measured::default() };

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use e2e_plan::Which;
+use e2e_plan::ProbeKind;
 
 use crate::{
     observation::Verdict,
@@ -18,7 +18,7 @@ pub trait Behaviour {
     /// When the instance that runs since `since` ends by itself, and how; `None` when it does not.
     fn exit(&mut self, since: Duration) -> Option<(Duration, Exit)>;
     /// What a probe finds and how long it takes.
-    fn probe(&mut self, now: Duration, since: Duration, which: Which) -> (Duration, Verdict, String);
+    fn probe(&mut self, now: Duration, since: Duration, which: ProbeKind) -> (Duration, Verdict, String);
     /// How long a SIGTERM takes and how the instance then ends.
     fn kill(&mut self, grace: Duration) -> (Duration, Exit) {
         (grace, Exit { code: 137, oom_killed: false })

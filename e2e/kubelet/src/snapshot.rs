@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, net::IpAddr, time::Duration};
 
-use e2e_plan::{Container, Pod, Probes, Restart, Which};
+use e2e_plan::{Container, Pod, ProbeKind, Probes, Restart};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -140,7 +140,7 @@ pub struct ContainerReport {
     /// Its events.
     pub events: Vec<Event>,
     /// Its probes, those that it declares.
-    pub probes: BTreeMap<Which, ProbeReport>,
+    pub probes: BTreeMap<ProbeKind, ProbeReport>,
 }
 
 /// What came of a probe over all instances of its container.
@@ -300,7 +300,7 @@ impl ContainerReport {
 
     /// A container that nothing has happened to yet.
     pub fn declared(name: &str, probes: &Probes, reason: &str) -> Self {
-        let declared = Which::ALL.into_iter().filter(|which| which.of(probes).is_some());
+        let declared = ProbeKind::ALL.into_iter().filter(|which| which.of(probes).is_some());
         Self {
             name: name.to_owned(),
             is_sidecar: false,
@@ -313,7 +313,7 @@ impl ContainerReport {
 
     /// Whether the kubelet has killed any instance because of this probe.
     #[must_use]
-    pub fn was_killed_by(&self, which: Which) -> bool {
+    pub fn was_killed_by(&self, which: ProbeKind) -> bool {
         let phrase = format!("{which} probe");
         self.events.iter().any(|event| event.reason == "Killing" && event.message.contains(&phrase))
     }
@@ -353,7 +353,7 @@ impl ContainerReport {
         }
         // A cluster drops events when there are many: where a probe is known to have had the container killed, an end that looks like
         // a kill is taken for one.
-        let by_probe = [Which::Startup, Which::Liveness].into_iter().any(|which| self.was_killed_by(which));
+        let by_probe = [ProbeKind::Startup, ProbeKind::Liveness].into_iter().any(|which| self.was_killed_by(which));
         ends.retain(|end| !(by_probe && looks_killed(end)));
         ends
     }
@@ -365,8 +365,9 @@ impl ContainerReport {
     /// The probe that had instances killed before they listened: the startup probe, or a liveness probe where nothing waits for the
     /// start.
     #[must_use]
-    pub fn killed_before_it_listened(&self) -> Option<Which> {
-        let which = [Which::Startup, Which::Liveness].into_iter().find(|which| self.probes.contains_key(which))?;
+    pub fn killed_before_it_listened(&self) -> Option<ProbeKind> {
+        let which =
+            [ProbeKind::Startup, ProbeKind::Liveness].into_iter().find(|which| self.probes.contains_key(which))?;
         let probe = &self.probes[&which];
         let refused = |last: &Observation| last.kind == Kind::Refused;
         let never_listened = probe.last_success.is_none() && probe.last_failure.as_ref().is_some_and(refused);

@@ -11,7 +11,7 @@ mod probing;
 
 use std::time::Duration;
 
-use e2e_plan::{Probes, Which};
+use e2e_plan::{ProbeKind, Probes};
 use probing::Probing;
 
 use crate::{
@@ -69,7 +69,7 @@ pub enum Input {
     /// The probe that [`Action::SendProbe`] asked for ended.
     Probed {
         /// Which probe.
-        which: Which,
+        which: ProbeKind,
         /// The `run` of the action; results of an earlier run are dropped.
         run: u32,
         /// What a kubelet makes of it.
@@ -102,7 +102,7 @@ pub enum Action {
     /// Send a probe; answer with [`Input::Probed`].
     SendProbe {
         /// Which probe.
-        which: Which,
+        which: ProbeKind,
         /// The run that it is meant for.
         run: u32,
         /// Whether it is one more than a kubelet would send; see [`Policy::eager`].
@@ -265,7 +265,7 @@ impl Worker {
                 actions.push(self.kill(now, since, self.policy.grace, message));
             }
             Phase::Running(since) if self.probing.take_overdue_failure(now) => {
-                actions.push(self.kill_for(now, since, Which::Startup));
+                actions.push(self.kill_for(now, since, ProbeKind::Startup));
             }
             Phase::Running(_) | Phase::Killing(_) if !self.stopping => {
                 let killing = matches!(self.phase, Phase::Killing(_));
@@ -317,7 +317,7 @@ impl Worker {
         };
     }
 
-    fn probed(&mut self, now: Duration, which: Which, verdict: Verdict, message: &str, actions: &mut Vec<Action>) {
+    fn probed(&mut self, now: Duration, which: ProbeKind, verdict: Verdict, message: &str, actions: &mut Vec<Action>) {
         let word = which.word();
         if verdict != Verdict::Success && self.probing.drop_extra(now, which) {
             return;
@@ -338,16 +338,16 @@ impl Worker {
                 self.events.add(now, EventType::Warning, "ProbeNotMeasured", &text);
             }
         }
-        let is_spared = now < self.spared_until && which != Which::Readiness && verdict == Verdict::Failure;
+        let is_spared = now < self.spared_until && which != ProbeKind::Readiness && verdict == Verdict::Failure;
         let counted = if is_spared { Verdict::Errored } else { verdict };
         let failed = self.probing.result(now, which, counted);
-        if let (true, Phase::Running(since)) = (failed && which != Which::Readiness && !self.stopping, self.phase) {
+        if let (true, Phase::Running(since)) = (failed && which != ProbeKind::Readiness && !self.stopping, self.phase) {
             actions.push(self.kill_for(now, since, which));
         }
     }
 
     /// Kills the instance because a probe failed.
-    fn kill_for(&mut self, now: Duration, since: Duration, which: Which) -> Action {
+    fn kill_for(&mut self, now: Duration, since: Duration, which: ProbeKind) -> Action {
         let grace = self.probing.grace(which).unwrap_or(self.policy.grace);
         let restarts = self.policy.restart != RestartPolicy::Never;
         let suffix = if restarts { ", will be restarted" } else { "" };

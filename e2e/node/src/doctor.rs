@@ -24,7 +24,7 @@ use e2e_kubelet::{
     diagnosis::{Cause, Confidence, Diagnosis, Fix, Flip, Outcome, Trial},
     observation::{Kind, Observation},
 };
-use e2e_plan::{Probe, Which};
+use e2e_plan::{Probe, ProbeKind};
 use lab::Lab;
 
 use crate::probe::{Profile, Target};
@@ -44,7 +44,7 @@ pub struct Case {
     /// The container's name.
     pub container: String,
     /// Which of its probes.
-    pub which: Which,
+    pub which: ProbeKind,
     /// The declaration.
     pub probe: Probe,
     /// What else is known.
@@ -57,7 +57,7 @@ pub struct Known {
     /// Names of Services in front of the pod, under which others call it.
     pub services: Vec<String>,
     /// A request that works.
-    pub works: Option<Works>,
+    pub works: Option<WorkingRequest>,
     /// Paths that the container's other probes ask.
     pub paths: Vec<String>,
     /// Whether the container may have been started just now, so that it is worth waiting for it.
@@ -70,7 +70,7 @@ pub struct Known {
 
 /// A request that is said to work.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Works {
+pub struct WorkingRequest {
     /// Where it goes.
     pub address: SocketAddr,
     /// Whether it goes over TLS.

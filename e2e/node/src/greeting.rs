@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::http::{self, Way};
+use crate::http::{self, Route};
 
 /// What the first bytes of a server say that it speaks, to a client that has sent a request of HTTP or nothing at all.
 pub(super) fn recognised(heard: &[u8]) -> Option<Protocol> {
@@ -124,11 +124,11 @@ pub(super) fn greeted() -> Vec<Protocol> {
 const HEARD: usize = 256;
 
 /// Greets a server in these protocols, each in a connection of its own, and says which one it understood.
-pub(super) async fn greet(way: &Way, protocols: &[Protocol], within: Duration) -> Observation {
+pub(super) async fn greet(route: &Route, protocols: &[Protocol], within: Duration) -> Observation {
     let start = Instant::now();
     let wanted = GREETINGS.iter().filter(|greeting| protocols.contains(&greeting.protocol));
     let answers = join_all(wanted.map(|greeting| async move {
-        let answer = timeout(within, say(way, greeting.says)).await.ok().flatten()?;
+        let answer = timeout(within, say(route, greeting.says)).await.ok().flatten()?;
         (greeting.understood)(&answer).then_some(greeting.protocol)
     }));
     let spoke = answers.await.into_iter().flatten().next();
@@ -143,8 +143,8 @@ pub(super) async fn greet(way: &Way, protocols: &[Protocol], within: Duration) -
     }
 }
 
-async fn say(way: &Way, words: &[u8]) -> Option<Vec<u8>> {
-    let mut wire = http::connect(way, "").await.ok()?;
+async fn say(route: &Route, words: &[u8]) -> Option<Vec<u8>> {
+    let mut wire = http::connect(route, "").await.ok()?;
     wire.write_all(words).await.ok()?;
     let mut heard = vec![0; HEARD];
     let count = wire.read(&mut heard).await.ok()?;

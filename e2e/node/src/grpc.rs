@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     greeting,
-    http::{self, Clock, Failure, Heard, Secured, Way, round_ms},
+    http::{self, Clock, Failure, Heard, Route, Secured, round_ms},
     probe::Profile,
 };
 
@@ -32,7 +32,7 @@ const MAX_MESSAGE: usize = 4096;
 /// Asks the health service for `service` at `way`, within `timeout`. `shown` is the address that a kubelet would dial. A kubelet never
 /// does so over TLS.
 pub(super) async fn check(
-    way: &Way,
+    route: &Route,
     shown: &str,
     service: &str,
     secured: bool,
@@ -50,7 +50,7 @@ pub(super) async fn check(
         request: String::new(),
         answer: None,
     };
-    let ended = timeout_at(clock.deadline, call.run(way, clock)).await;
+    let ended = timeout_at(clock.deadline, call.run(route, clock)).await;
     let seconds = timeout.as_secs_f64();
     let (verdict, kind, message) = match (ended, &call.answer) {
         (Ok(Ok(())), Some(Answer::Status(status))) => match health(*status) {
@@ -132,9 +132,9 @@ impl Answer {
 
 impl Call {
     /// Dials until the server speaks HTTP/2, as a client that blocks does, and asks once.
-    async fn run(&mut self, way: &Way, clock: Clock) -> Result<(), Failure> {
+    async fn run(&mut self, route: &Route, clock: Clock) -> Result<(), Failure> {
         loop {
-            match self.dial_and_ask(way, clock.start).await {
+            match self.dial_and_ask(route, clock.start).await {
                 Err(failure) if !self.speaks_http2() && failure.kind != Kind::InvalidRequest => {
                     self.phases.refused = Some(failure.kind);
                     sleep(REDIAL).await;
@@ -144,14 +144,14 @@ impl Call {
         }
     }
 
-    async fn dial_and_ask(&mut self, way: &Way, start: Instant) -> Result<(), Failure> {
-        let wire = http::connect(way, &self.shown).await?;
+    async fn dial_and_ask(&mut self, route: &Route, start: Instant) -> Result<(), Failure> {
+        let wire = http::connect(route, &self.shown).await?;
         self.phases.connect = Some(start.elapsed());
         self.heard = wire.heard();
         if !self.secured {
             return self.ask(wire, start).await;
         }
-        let name = way.address.ip().to_string();
+        let name = route.address.ip().to_string();
         let (_, secured) = http::handshake(wire, &name, &[b"h2"], &self.shown).await;
         let Secured { stream, http2, .. } = secured?;
         match http2 {

@@ -27,7 +27,7 @@ const MAX_REQUESTS: u32 = 10;
 
 /// How the server is reached. A kubelet knows nothing but an address; the rest is for the doctor's experiments.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Way {
+pub(super) struct Route {
     /// Where to connect.
     pub(super) address: SocketAddr,
     /// The address to connect from, where it is not the system's choice.
@@ -40,7 +40,7 @@ pub(super) struct Way {
     pub(super) http2: bool,
 }
 
-impl Way {
+impl Route {
     /// The way of a kubelet.
     pub(super) fn to(address: SocketAddr) -> Self {
         Self { address, source: None, preamble: Vec::new(), server_name: None, http2: false }
@@ -66,16 +66,16 @@ impl Clock {
 pub(super) async fn get(
     url: Url,
     mut request: HttpRequest,
-    way: Way,
+    route: Route,
     target: &Target,
     timeout: Duration,
 ) -> Observation {
     let clock = Clock::start(timeout);
     let first_host = url.host.clone();
-    let (mut url, mut way, mut sent) = (url, way, 0);
+    let (mut url, mut route, mut sent) = (url, route, 0);
     let mut followed = Vec::new();
     loop {
-        let exchange = Exchange::run(&way, &url, &request, clock).await;
+        let exchange = Exchange::run(&route, &url, &request, clock).await;
         sent += 1;
         let mut observation = exchange.observation(&request, &url, clock.start);
         (observation.redirects, observation.followed) = (sent - 1, followed.clone());
@@ -118,7 +118,7 @@ pub(super) async fn get(
         request.target.clone_from(&hop.url.target);
         followed.push(hop.url.to_string());
         url = hop.url;
-        way.address = hop.dial;
+        route.address = hop.dial;
     }
 }
 
@@ -163,7 +163,7 @@ impl Hop {
 /// Connects and closes: a tcpSocket probe (`pkg/probe/tcp/tcp.go`).
 pub(super) async fn connect_only(dial: SocketAddr, shown: &str, timeout: Duration) -> Observation {
     let clock = Clock::start(timeout);
-    let result = timeout_at(clock.deadline, connect(&Way::to(dial), shown)).await;
+    let result = timeout_at(clock.deadline, connect(&Route::to(dial), shown)).await;
     let total_ms = round_ms(clock.start.elapsed());
     let observation = match result {
         Ok(Ok(_wire)) => {

@@ -12,7 +12,7 @@ use e2e_plan::ProbeAction;
 
 use crate::{
     grpc,
-    http::{self, Url, Way},
+    http::{self, Route, Url},
     request::{HttpRequest, authority, escape_target},
 };
 
@@ -76,7 +76,7 @@ pub(super) async fn send_once(
 ) -> Observation {
     match action {
         ProbeAction::HttpGet { .. } => match Prepared::of_probe(action, target, timeout, profile).await {
-            Ok(Prepared { url, request, way }) => http::get(url, request, way, target, timeout).await,
+            Ok(Prepared { url, request, route }) => http::get(url, request, route, target, timeout).await,
             Err(observation) => *observation,
         },
         ProbeAction::TcpSocket { host, port } => {
@@ -90,7 +90,7 @@ pub(super) async fn send_once(
         ProbeAction::Grpc { port, service } => {
             let shown = authority(&target.pod_ip.to_string(), *port);
             match dial(None, *port, target, timeout).await {
-                Ok(address) => grpc::check(&Way::to(address), &shown, service, false, timeout, profile).await,
+                Ok(address) => grpc::check(&Route::to(address), &shown, service, false, timeout, profile).await,
                 Err(observation) => *observation,
             }
         }
@@ -102,7 +102,7 @@ pub(super) async fn send_once(
 pub(super) struct Prepared {
     pub(super) url: Url,
     pub(super) request: HttpRequest,
-    pub(super) way: Way,
+    pub(super) route: Route,
 }
 
 impl Prepared {
@@ -121,7 +121,7 @@ impl Prepared {
         let scheme = if *https { "https" } else { "http" };
         let url = Url { scheme: scheme.to_owned(), host, explicit_port: Some(*port), target: escape_target(path) };
         match HttpRequest::of_probe(&url.host, *port, path, headers, profile) {
-            Ok(request) => Ok(Self { url, request, way: Way::to(dial) }),
+            Ok(request) => Ok(Self { url, request, route: Route::to(dial) }),
             Err(text) => {
                 let message = format!("Get {:?}: {text}", url.to_string());
                 Err(Box::new(Observation::new(Verdict::Failure, Kind::InvalidRequest, message)))

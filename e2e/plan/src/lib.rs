@@ -43,14 +43,14 @@ pub(crate) use self::{
 pub use self::{
     error::{Error, ErrorKind, Errors, Location},
     expand::{Identity, ResolvedContainer},
-    outside::Given,
+    outside::OutsideObject,
     overlay::Overlay,
-    overrides::Set,
+    overrides::EnvOverride,
     pod::{
         Binary, Container, EnvVar, Field, File, Mount, NodeResource, Pod, Port, Resources, Restart, Secret, Security,
         Value, Volume,
     },
-    probe::{Probe, ProbeAction, Probes, Which},
+    probe::{Probe, ProbeAction, ProbeKind, Probes},
     read::{Manifest, Objects},
     stores::{LINT_IGNORE, Missing},
     suggest::nearest,
@@ -62,11 +62,11 @@ pub struct Input<'a> {
     /// The objects of the manifests, in the order in which they should stand, overlays applied.
     pub objects: Objects,
     /// Single environment variables, applied after the overlays.
-    pub sets: Vec<Set>,
+    pub sets: Vec<EnvOverride>,
     /// Numbers of replicas by component, applied after the overlays.
     pub replicas: BTreeMap<String, u32>,
     /// ConfigMaps and Secrets that the manifests name and do not hold.
-    pub given: Vec<Given>,
+    pub given: Vec<OutsideObject>,
     /// Makes up the text of a Secret's key, from the names of both; asked for the keys that `e2e/generate` names.
     pub generate: &'a mut dyn FnMut(&str, &str) -> String,
 }

@@ -1,4 +1,4 @@
-//! ConfigMaps and Secrets that are given from outside the manifests, as objects like any other. Main type: [`Given`].
+//! ConfigMaps and Secrets that are given from outside the manifests, as objects like any other. Main type: [`OutsideObject`].
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
@@ -11,7 +11,7 @@ use super::{
 
 /// A ConfigMap or Secret from outside the manifests, with the values that it has in this run.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Given {
+pub struct OutsideObject {
     /// `ConfigMap` or `Secret`.
     pub kind: &'static str,
     /// `metadata.name`.
@@ -22,15 +22,15 @@ pub struct Given {
     pub values: Vec<(String, Vec<u8>)>,
 }
 
-impl fmt::Debug for Given {
+impl fmt::Debug for OutsideObject {
     /// Leaves the values out: they may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Given({}/{})", self.kind, self.name)
+        write!(f, "OutsideObject({}/{})", self.kind, self.name)
     }
 }
 
 /// Adds what is given from outside; an object of the manifests is completed by the keys that it does not have.
-pub(crate) fn add(objects: &mut Vec<Object>, given: &[Given]) {
+pub(crate) fn add(objects: &mut Vec<Object>, given: &[OutsideObject]) {
     for given in given {
         let place = Place { file: Arc::from(given.file.as_path()), document: 0, line: 0, column: 0 };
         let existing = objects.iter_mut().find(|object| object.kind == given.kind && object.name == given.name);
@@ -60,7 +60,7 @@ pub(crate) fn add(objects: &mut Vec<Object>, given: &[Given]) {
     }
 }
 
-fn empty(given: &Given, place: &Place) -> Object {
+fn empty(given: &OutsideObject, place: &Place) -> Object {
     let text = |text: &str| Node::new(Tree::Text(text.to_owned()), place);
     let entry = |key: &str, node: Node| Entry { key: key.to_owned(), place: place.clone(), node };
     let metadata = Node::new(Tree::Map(vec![entry("name", text(&given.name))]), place);

@@ -1,4 +1,4 @@
-//! Changes from the command line: single environment variables and numbers of replicas. Main type: [`Set`].
+//! Changes from the command line: single environment variables and numbers of replicas. Main type: [`EnvOverride`].
 
 use std::{collections::BTreeMap, path::Path, str::FromStr, sync::Arc};
 
@@ -12,7 +12,7 @@ use super::{
 
 /// One environment variable of one component, written as `component.env.NAME=value`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Set {
+pub struct EnvOverride {
     /// The component's name.
     pub component: String,
     /// The variable's name.
@@ -21,7 +21,7 @@ pub struct Set {
     pub value: String,
 }
 
-impl FromStr for Set {
+impl FromStr for EnvOverride {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
@@ -41,7 +41,7 @@ impl FromStr for Set {
 }
 
 /// Applies the overrides to the objects.
-pub(crate) fn apply(objects: &mut [Object], sets: &[Set], replicas: &BTreeMap<String, u32>, faults: &Faults) {
+pub(crate) fn apply(objects: &mut [Object], sets: &[EnvOverride], replicas: &BTreeMap<String, u32>, faults: &Faults) {
     for set in sets {
         let flag = format!("--set {}.env.{}", set.component, set.name);
         if let Some(object) = faults.keep(workload(objects, &set.component, &flag)) {
@@ -82,7 +82,7 @@ fn workload<'a>(objects: &'a mut [Object], name: &str, flag: &str) -> Result<&'a
 }
 
 /// Replaces or appends the variable in the first container. A manifest without containers is refused later.
-fn set_env(object: &mut Object, set: &Set, place: &Place) {
+fn set_env(object: &mut Object, set: &EnvOverride, place: &Place) {
     let keys = pod_keys(&object.kind);
     let spec = keys.iter().try_fold(&mut object.node, |node, key| node.get_mut(key));
     let containers = spec.and_then(|spec| spec.get_mut("containers"));

@@ -18,8 +18,8 @@ pub struct Probes {
 
 impl Probes {
     /// Those that are declared, in the order in which a kubelet consults them.
-    pub fn all(&self) -> impl Iterator<Item = (Which, &Probe)> {
-        Which::ALL.into_iter().filter_map(|which| Some((which, which.of(self)?)))
+    pub fn all(&self) -> impl Iterator<Item = (ProbeKind, &Probe)> {
+        ProbeKind::ALL.into_iter().filter_map(|which| Some((which, which.of(self)?)))
     }
 }
 
@@ -82,7 +82,7 @@ pub enum ProbeAction {
 /// Which of a container's three probes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Which {
+pub enum ProbeKind {
     /// `startupProbe`.
     Startup,
     /// `readinessProbe`.
@@ -92,7 +92,7 @@ pub enum Which {
 }
 
 /// The word as JSON has it: `startup`, `readiness`, `liveness`.
-impl fmt::Display for Which {
+impl fmt::Display for ProbeKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Startup => "startup",
@@ -102,7 +102,7 @@ impl fmt::Display for Which {
     }
 }
 
-impl Which {
+impl ProbeKind {
     /// All three, in the order in which a kubelet consults them.
     pub const ALL: [Self; 3] = [Self::Startup, Self::Readiness, Self::Liveness];
 

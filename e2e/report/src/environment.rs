@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use e2e_plan::{Plan, Probe, Secret, Value, Warning, Which, target::Target};
+use e2e_plan::{Plan, Probe, ProbeKind, Secret, Value, Warning, target::Target};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -150,7 +150,7 @@ pub struct ProbeSpec {
     /// The container that declares it.
     pub container: String,
     /// Which probe.
-    pub which: Which,
+    pub which: ProbeKind,
     /// What it says.
     pub probe: Probe,
 }
@@ -291,7 +291,7 @@ pub fn components(plan: &Plan) -> Vec<Component> {
                 .containers
                 .iter()
                 .flat_map(|container| {
-                    Which::ALL.into_iter().filter_map(|which| {
+                    ProbeKind::ALL.into_iter().filter_map(|which| {
                         let probe = which.of(&container.probes)?.clone();
                         Some(ProbeSpec { container: container.name.clone(), which, probe })
                     })

@@ -5,7 +5,7 @@ pub mod cluster;
 use std::{collections::BTreeMap, ops::RangeBounds};
 
 use e2e_kubelet::diagnosis::Diagnosis;
-use e2e_plan::Which;
+use e2e_plan::ProbeKind;
 use serde::{Deserialize, Serialize};
 
 use crate::run_dir::EVIDENCE;
@@ -102,7 +102,7 @@ pub struct DoctorEntry {
     /// The container.
     pub container: String,
     /// Which probe.
-    pub which: Which,
+    pub which: ProbeKind,
     /// When the doctor had looked, in milliseconds since 1970.
     pub at_unix_ms: u64,
     /// What was tried and what follows.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use e2e_figures::scenario::ScenarioResult;
 use e2e_kubelet::observation::Observation;
-use e2e_plan::Which;
+use e2e_plan::ProbeKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -72,7 +72,7 @@ pub struct ProbeExchange {
     /// The replica.
     pub replica: String,
     /// Which probe.
-    pub which: Which,
+    pub which: ProbeKind,
     /// What was sent and what came back.
     pub observation: Observation,
 }

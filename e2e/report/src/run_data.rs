@@ -30,7 +30,7 @@ pub struct RunData {
     /// Tests as nextest saw them.
     pub tests: Vec<Test>,
     /// How the suites' command ended, where it did not end as it should.
-    pub suites: Option<OddEnd>,
+    pub suites: Option<AbnormalEnd>,
     /// Pods at the end of the run.
     pub snapshot: Snapshot,
     /// Memory and processor time.
@@ -64,7 +64,7 @@ pub struct Test {
 
 /// How a command of suites ended that did not end as it should.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OddEnd {
+pub struct AbnormalEnd {
     /// The command.
     pub command: String,
     /// What was odd.

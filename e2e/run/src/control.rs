@@ -22,7 +22,7 @@ use e2e_load::{
     load::{self, ClientReport, LoadResult},
 };
 use e2e_node::node::{Restart, Restarter, observe};
-use e2e_plan::{Probe, Which};
+use e2e_plan::{Probe, ProbeKind};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::{
@@ -145,7 +145,7 @@ async fn load(
 
 async fn probe(
     State(answers): State<Arc<Answers>>,
-    Path((pod, container, which)): Path<(String, String, Which)>,
+    Path((pod, container, which)): Path<(String, String, ProbeKind)>,
 ) -> Result<Json<Observation>, (StatusCode, String)> {
     let probe = declared(&answers.pods, &pod, &container, which)
         .ok_or_else(|| (StatusCode::NOT_FOUND, format!("{pod}/{container} declares no {} probe", which.word())))?;
@@ -169,6 +169,6 @@ async fn restart(
     Ok(())
 }
 
-fn declared<'a>(pods: &'a [PodSpec], pod: &str, container: &str, which: Which) -> Option<&'a Probe> {
+fn declared<'a>(pods: &'a [PodSpec], pod: &str, container: &str, which: ProbeKind) -> Option<&'a Probe> {
     which.of(&pods.iter().find(|candidate| candidate.name == pod)?.container(container)?.probes)
 }

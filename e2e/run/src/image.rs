@@ -37,14 +37,14 @@ pub struct Outcome {
     /// The image's name, as requested.
     pub image: String,
     /// What was done.
-    pub how: How,
+    pub origin: Origin,
     /// How long it took, including waiting for the images it needs.
     pub took: Duration,
 }
 
 /// What was done for an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum How {
+pub enum Origin {
     /// Nothing: the engine had it, and its recipe is unchanged.
     Present,
     /// A registry had it.
@@ -152,8 +152,8 @@ impl Work<'_> {
             let start = Instant::now();
             let mut pull = None;
             match self.find_or_make(image, &mut pull).await {
-                Ok(how) => {
-                    let outcome = Outcome { image: image.to_owned(), how, took: start.elapsed() };
+                Ok(origin) => {
+                    let outcome = Outcome { image: image.to_owned(), origin, took: start.elapsed() };
                     (self.progress)(Event::Done(outcome.clone()));
                     Ok(outcome)
                 }
@@ -164,7 +164,7 @@ impl Work<'_> {
     }
 
     /// Present, else pulled, else built. `pull` receives the reason for a failed pull, for the error if the build fails too.
-    async fn find_or_make(&self, image: &str, pull: &mut Option<Refusal>) -> Result<How, Cause> {
+    async fn find_or_make(&self, image: &str, pull: &mut Option<Refusal>) -> Result<Origin, Cause> {
         let present = engine::inspect(self.docker, image).await?;
         let recipe = self.recipes.0.get(image);
         let ours = present.as_ref().is_some_and(|present| present.recipe.is_some());
@@ -172,26 +172,26 @@ impl Work<'_> {
             if recipe.is_some_and(|recipe| !recipe.may_pull()) {
                 (self.progress)(Event::Foreign(image.to_owned()));
             }
-            return Ok(How::Present);
+            return Ok(Origin::Present);
         }
         if present.is_none() && recipe.is_none_or(Recipe::may_pull) {
             (self.progress)(Event::Pulling(image.to_owned()));
             let start = Instant::now();
             match engine::pull(self.docker, image).await {
-                Ok(()) => return Ok(How::Pulled),
+                Ok(()) => return Ok(Origin::Pulled),
                 Err(why) => *pull = Some(Refusal { why, after: start.elapsed() }),
             }
         }
         let recipe = recipe.ok_or(Cause::NoRecipe)?;
         let (content, digest) = self.content(recipe).await?;
         if present.as_ref().and_then(|present| present.recipe.as_ref()) == Some(&digest) {
-            return Ok(How::Present);
+            return Ok(Origin::Present);
         }
         self.make(image, recipe, content, &digest).await?;
         if let Some(old) = present {
             engine::remove_if_unused(self.docker, &old.id).await;
         }
-        Ok(How::Made)
+        Ok(Origin::Made)
     }
 
     async fn make(&self, image: &str, recipe: &Recipe, content: Content, digest: &str) -> Result<(), Cause> {

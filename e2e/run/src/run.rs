@@ -23,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use e2e_plan::{Set, target::Target};
+use e2e_plan::{EnvOverride, target::Target};
 use e2e_report::{
     report::{Report, Verdict},
     run_dir::{self, RunDir},
@@ -73,7 +73,7 @@ pub struct Options {
     /// Directories with patches, applied in order.
     pub overlays: Vec<PathBuf>,
     /// Single environment variables.
-    pub sets: Vec<Set>,
+    pub sets: Vec<EnvOverride>,
     /// Numbers of replicas by component.
     pub replicas: BTreeMap<String, u32>,
     /// The scenarios that run; all that are declared unless set.

@@ -14,7 +14,7 @@ use bollard::{
         CreateImageOptionsBuilder, ListContainersOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder,
     },
 };
-use e2e_run::image::{Cause, Error, Event, How, Outcome, Recipe, Recipes, ensure};
+use e2e_run::image::{Cause, Error, Event, Origin, Outcome, Recipe, Recipes, ensure};
 use futures_util::StreamExt;
 
 #[tokio::test]
@@ -24,12 +24,12 @@ async fn an_image_is_made_once_and_again_when_its_recipe_changes() {
     bench.write("image/hello", "one");
     let recipes = recipes([(&bench.image, build("image"))]);
 
-    assert_eq!(bench.how(&recipes).await, How::Made);
-    assert_eq!(bench.how(&recipes).await, How::Present);
+    assert_eq!(bench.how(&recipes).await, Origin::Made);
+    assert_eq!(bench.how(&recipes).await, Origin::Present);
     let first = bench.id().await;
 
     bench.write("image/hello", "two");
-    assert_eq!(bench.how(&recipes).await, How::Made);
+    assert_eq!(bench.how(&recipes).await, Origin::Made);
     assert_ne!(bench.id().await, first);
     assert!(bench.docker.inspect_image(&first).await.is_err(), "the replaced image {first} is still there");
     bench.remove().await;
@@ -52,7 +52,7 @@ async fn an_image_that_others_made_is_never_replaced() {
     let recipes = recipes([(&bench.image, build("image"))]);
     let events = Mutex::new(Vec::new());
     let outcomes = bench.ensure(&recipes, &|event| events.lock().expect("no panic holds it").push(event)).await;
-    assert_eq!(outcomes.expect("an image").first().map(|outcome| outcome.how), Some(How::Present));
+    assert_eq!(outcomes.expect("an image").first().map(|outcome| outcome.origin), Some(Origin::Present));
     assert_eq!(bench.id().await, theirs);
     let events = events.into_inner().expect("no panic holds it");
     assert!(events.contains(&Event::Foreign(bench.image.clone())), "{events:?}");
@@ -78,8 +78,8 @@ async fn needs_come_first_and_a_script_makes_a_filesystem() {
         }
     };
     let outcomes = bench.ensure(&recipes, &progress).await.expect("both images");
-    let made: Vec<_> = outcomes.iter().map(|outcome| (outcome.image.as_str(), outcome.how)).collect();
-    assert_eq!(made, [(base.as_str(), How::Made), (bench.image.as_str(), How::Made)]);
+    let made: Vec<_> = outcomes.iter().map(|outcome| (outcome.image.as_str(), outcome.origin)).collect();
+    assert_eq!(made, [(base.as_str(), Origin::Made), (bench.image.as_str(), Origin::Made)]);
     assert!(lines.into_inner().expect("no panic holds it").contains(&(base.clone(), "making".to_owned())));
 
     // An image that is there does not ask for what it was made from; a changed need makes it again.
@@ -87,7 +87,7 @@ async fn needs_come_first_and_a_script_makes_a_filesystem() {
     assert_eq!(alone.iter().map(|outcome| outcome.image.as_str()).collect::<Vec<_>>(), [bench.image.as_str()]);
     bench.write("script.sh", "#!/bin/sh\ncd \"$(dirname \"$0\")\" && tar -c script.sh image\n");
     let again = bench.ensure(&recipes, &|_| {}).await.expect("both images");
-    assert!(again.len() == 2 && again.iter().all(|outcome| outcome.how == How::Made), "{again:?}");
+    assert!(again.len() == 2 && again.iter().all(|outcome| outcome.origin == Origin::Made), "{again:?}");
     bench.remove().await;
     remove(&bench.docker, &base).await;
 }
@@ -184,8 +184,8 @@ impl Bench {
         ensure(&self.docker, std::slice::from_ref(&self.image), recipes, self.root(), progress).await
     }
 
-    async fn how(&self, recipes: &Recipes) -> How {
-        self.ensure(recipes, &|_| {}).await.expect("an image").pop().expect("an outcome").how
+    async fn how(&self, recipes: &Recipes) -> Origin {
+        self.ensure(recipes, &|_| {}).await.expect("an image").pop().expect("an outcome").origin
     }
 
     async fn id(&self) -> String {

@@ -1,6 +1,6 @@
 //! Every declared probe is sent as a kubelet sends it, to every replica, and judged as a kubelet judges it.
 
-use e2e::{Which, built_in, environment::Environment, fixture::environment, record::measure};
+use e2e::{ProbeKind, built_in, environment::Environment, fixture::environment, record::measure};
 use rstest::rstest;
 
 #[rstest]
@@ -8,7 +8,7 @@ use rstest::rstest;
 async fn probe_succeeds(
     environment: Environment,
     #[values("postgres", "redis", "engine", "backend", "nginx")] component: &str,
-    #[values(Which::Startup, Which::Readiness, Which::Liveness)] which: Which,
+    #[values(ProbeKind::Startup, ProbeKind::Readiness, ProbeKind::Liveness)] which: ProbeKind,
 ) {
     let case = format!("{component}_{}", which.word().to_lowercase());
     measure(&environment, "probes", &case, built_in::probe(&environment, component, which)).await;

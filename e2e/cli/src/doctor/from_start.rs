@@ -6,7 +6,7 @@ use anyhow::{Result, bail, ensure};
 use e2e::control::Control;
 use e2e_kubelet::{snapshot::ContainerReport, status::ContainerState};
 use e2e_node::doctor::{Answers, has_started};
-use e2e_plan::Which;
+use e2e_plan::ProbeKind;
 use e2e_report::environment::ProbeSpec;
 use tokio::time::{Instant, sleep};
 
@@ -24,7 +24,7 @@ pub(super) async fn watch(
     container: &str,
     specs: &[&ProbeSpec],
     limit: Duration,
-) -> Result<BTreeMap<Which, Answers>> {
+) -> Result<BTreeMap<ProbeKind, Answers>> {
     let before = running_since(&report(control, pod, container).await?.status.state);
     control.restart(pod, container, limit + SLACK).await?;
     let asked = Instant::now();
@@ -42,7 +42,7 @@ pub(super) async fn watch(
         sleep(Duration::from_millis(20)).await;
     };
     let started = Instant::now();
-    let mut answers: BTreeMap<Which, Answers> = specs.iter().map(|spec| (spec.which, Vec::new())).collect();
+    let mut answers: BTreeMap<ProbeKind, Answers> = specs.iter().map(|spec| (spec.which, Vec::new())).collect();
     while started.elapsed() < limit && !answers.values().all(|answers| has_started(answers)) {
         for (which, answers) in &mut answers {
             let at = started.elapsed();

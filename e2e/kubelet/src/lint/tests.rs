@@ -87,7 +87,7 @@ fn what_was_measured_is_compared() {
     let mut snapshot = Snapshot::of_specs(&specs);
     let measure = |snapshot: &mut Snapshot, max_ms, start_ms| {
         let container = snapshot.pods.get_mut("app-0").unwrap().container_mut("app").unwrap();
-        let probe = container.probes.get_mut(&Which::Readiness).unwrap();
+        let probe = container.probes.get_mut(&ProbeKind::Readiness).unwrap();
         (probe.sent, probe.max_ms, probe.first_success_ms) = (Some(1), max_ms, Some(start_ms));
     };
     measure(&mut snapshot, 3.0, 200);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::profile::Timing;
-use e2e_plan::{Probe, Probes, Which};
+use e2e_plan::{Probe, ProbeKind, Probes};
 
 use crate::observation::Verdict;
 
@@ -85,11 +85,11 @@ impl Probing {
     pub(super) fn reset(&mut self, now: Duration) {
         self.since = now;
         self.startup_heard_at = None;
-        for (which, slot) in Which::ALL.into_iter().zip(&mut self.slots) {
+        for (which, slot) in ProbeKind::ALL.into_iter().zip(&mut self.slots) {
             let Some(slot) = slot else { continue };
             slot.extra_due = now + slot.spec.initial_delay;
             slot.due = slot.extra_due;
-            if which == Which::Readiness && !self.timing.readiness_at_once {
+            if which == ProbeKind::Readiness && !self.timing.readiness_at_once {
                 // Until its tick comes, a period at most: half of one, in the mean.
                 slot.due += slot.spec.period / 2;
             }
@@ -102,14 +102,14 @@ impl Probing {
 
     /// Whether the startup probe has succeeded, or there is none.
     pub(super) fn started(&self) -> bool {
-        self.passed(Which::Startup)
+        self.passed(ProbeKind::Startup)
     }
 
     /// Whether the container has started and its readiness probe has succeeded, or there is none.
     pub(super) fn ready(&self) -> bool {
         // Who has no readiness probe is ready with the sync that sees the start.
-        let is_heard = self.startup_heard_at.is_none() || self.slot(Which::Readiness).is_some();
-        self.started() && is_heard && self.passed(Which::Readiness)
+        let is_heard = self.startup_heard_at.is_none() || self.slot(ProbeKind::Readiness).is_some();
+        self.started() && is_heard && self.passed(ProbeKind::Readiness)
     }
 
     /// Whether the sync has come with which the kubelet acts on a startup probe that failed.
@@ -119,13 +119,13 @@ impl Probing {
     }
 
     /// The grace period that a probe declares for the kill that it causes.
-    pub(super) fn grace(&self, which: Which) -> Option<Duration> {
+    pub(super) fn grace(&self, which: ProbeKind) -> Option<Duration> {
         self.slot(which).and_then(|slot| slot.spec.termination_grace)
     }
 
     /// Calls `send` for each probe to send at `now`, and says whether it is a further one beside those of its period.
-    pub(super) fn take_due(&mut self, now: Duration, killing: bool, mut send: impl FnMut(Which, bool)) {
-        for which in Which::ALL {
+    pub(super) fn take_due(&mut self, now: Duration, killing: bool, mut send: impl FnMut(ProbeKind, bool)) {
+        for which in ProbeKind::ALL {
             if self.waits_for(which, killing).is_none_or(|due| due > now) {
                 continue;
             }
@@ -148,12 +148,12 @@ impl Probing {
 
     /// When the next probe is due, those in flight aside.
     pub(super) fn next_due(&self, killing: bool) -> Option<Duration> {
-        let probes = Which::ALL.into_iter().filter_map(|which| self.waits_for(which, killing));
+        let probes = ProbeKind::ALL.into_iter().filter_map(|which| self.waits_for(which, killing));
         probes.chain(self.startup_heard_at).min()
     }
 
     /// Whether the probe that has not succeeded now is a further one, of which nothing is kept.
-    pub(super) fn drop_extra(&mut self, now: Duration, which: Which) -> bool {
+    pub(super) fn drop_extra(&mut self, now: Duration, which: ProbeKind) -> bool {
         let eager = self.eager;
         match &mut self.slots[which as usize] {
             Some(slot) if slot.extra => {
@@ -165,7 +165,7 @@ impl Probing {
     }
 
     /// Takes in a result; `true` when it makes the probe's state a failure.
-    pub(super) fn result(&mut self, now: Duration, which: Which, verdict: Verdict) -> bool {
+    pub(super) fn result(&mut self, now: Duration, which: ProbeKind, verdict: Verdict) -> bool {
         let eager = self.eager;
         let Some(slot) = &mut self.slots[which as usize] else {
             return false;
@@ -187,7 +187,7 @@ impl Probing {
             return false;
         }
         slot.state = Some(verdict);
-        if which == Which::Startup && !self.timing.startup_at_once {
+        if which == ProbeKind::Startup && !self.timing.startup_at_once {
             let syncs = now.saturating_sub(self.since).as_secs() / SYNC.as_secs() + 1;
             self.startup_heard_at = Some(self.since + SYNC * u32::try_from(syncs).unwrap_or(u32::MAX));
             return false;
@@ -195,23 +195,23 @@ impl Probing {
         !success
     }
 
-    fn slot(&self, which: Which) -> Option<&Slot> {
+    fn slot(&self, which: ProbeKind) -> Option<&Slot> {
         self.slots[which as usize].as_ref()
     }
 
-    fn passed(&self, which: Which) -> bool {
+    fn passed(&self, which: ProbeKind) -> bool {
         self.slot(which).is_none_or(|slot| slot.left_out || slot.state == Some(Verdict::Success))
     }
 
     /// When a probe may be sent, if it may be at all now. A container that is being killed is asked only whether it is ready.
-    fn waits_for(&self, which: Which, killing: bool) -> Option<Duration> {
+    fn waits_for(&self, which: ProbeKind, killing: bool) -> Option<Duration> {
         let allowed = match which {
-            Which::Startup => !self.started() && !killing && self.startup_heard_at.is_none(),
-            Which::Readiness => self.started(),
-            Which::Liveness => self.started() && !killing,
+            ProbeKind::Startup => !self.started() && !killing && self.startup_heard_at.is_none(),
+            ProbeKind::Readiness => self.started(),
+            ProbeKind::Liveness => self.started() && !killing,
         };
         let slot = self.slot(which).filter(|slot| allowed && !slot.in_flight && !slot.left_out)?;
-        let wants_more = which != Which::Liveness && !killing && slot.state != Some(Verdict::Success);
+        let wants_more = which != ProbeKind::Liveness && !killing && slot.state != Some(Verdict::Success);
         match self.eager {
             Some(_) if wants_more => Some(slot.due.min(slot.extra_due)),
             _ => Some(slot.due),

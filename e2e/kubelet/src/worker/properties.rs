@@ -6,7 +6,7 @@ use e2e_plan::{Probe, Probes};
 use proptest::prelude::*;
 
 use super::{
-    Action, ContainerState, Exit, Input, Verdict, Which, Worker,
+    Action, ContainerState, Exit, Input, ProbeKind, Verdict, Worker,
     tests::{ALWAYS, CRASH, DONE, probe, s},
 };
 use crate::simulate::{Behaviour, Moment, simulate};
@@ -34,7 +34,7 @@ impl Behaviour for Chance {
         let life = s(self.next(900));
         self.own_exits.then_some((since + life, CRASH))
     }
-    fn probe(&mut self, _now: Duration, _since: Duration, _which: Which) -> (Duration, Verdict, String) {
+    fn probe(&mut self, _now: Duration, _since: Duration, _which: ProbeKind) -> (Duration, Verdict, String) {
         let verdict = [Verdict::Success, Verdict::Failure, Verdict::Failure, Verdict::Errored];
         let delay = Duration::from_millis(self.next(1500));
         (delay, verdict[usize::try_from(self.next(4)).unwrap_or(0)], String::new())
@@ -100,7 +100,7 @@ proptest! {
                     panic!("killed by {:?}", moment.input);
                 };
                 let threshold = which.of(&probes).map_or(u32::MAX, |probe| probe.failure_threshold);
-                prop_assert!(which != Which::Readiness && in_a_row[which as usize] >= threshold);
+                prop_assert!(which != ProbeKind::Readiness && in_a_row[which as usize] >= threshold);
             }
         }
     }
@@ -112,8 +112,8 @@ proptest! {
         for moment in play(&probes, chance) {
             match moment.input {
                 Input::Started => (startup_passed, readiness_passed) = (false, false),
-                Input::Probed { which: Which::Startup, verdict: Verdict::Success, .. } => startup_passed = true,
-                Input::Probed { which: Which::Readiness, verdict: Verdict::Success, .. } => readiness_passed = true,
+                Input::Probed { which: ProbeKind::Startup, verdict: Verdict::Success, .. } => startup_passed = true,
+                Input::Probed { which: ProbeKind::Readiness, verdict: Verdict::Success, .. } => readiness_passed = true,
                 _ => {}
             }
             let status = moment.status;
@@ -133,7 +133,7 @@ proptest! {
                 };
                 let delay = which.of(&probes).map(|probe| probe.initial_delay);
                 prop_assert!(Some(moment.at - since) >= delay);
-                prop_assert!(*which == Which::Startup || moment.status.started);
+                prop_assert!(*which == ProbeKind::Startup || moment.status.started);
             }
         }
     }

@@ -32,11 +32,11 @@ fn running(probes: Probes, policy: Policy) -> Worker {
     worker
 }
 
-fn probed(which: Which, verdict: Verdict) -> Input {
+fn probed(which: ProbeKind, verdict: Verdict) -> Input {
     Input::Probed { which, run: 1, verdict, message: if verdict == Verdict::Success { "" } else { "no" }.to_owned() }
 }
 
-fn send(which: Which) -> Action {
+fn send(which: ProbeKind) -> Action {
     Action::SendProbe { which, run: 1, extra: false }
 }
 
@@ -60,15 +60,15 @@ fn probes_wait_for_the_startup_probe_and_then_come_at_once() {
     let mut worker = running(probes, ALWAYS);
     assert_eq!(worker.handle(s(0), Input::Started), []);
     assert_eq!(worker.next_wake(), Some(s(2)));
-    assert_eq!(worker.handle(s(2), Input::Tick), [send(Which::Startup)]);
+    assert_eq!(worker.handle(s(2), Input::Tick), [send(ProbeKind::Startup)]);
     assert_eq!(worker.next_wake(), None, "nothing is sent while the startup probe is in flight");
-    assert_eq!(worker.handle(s(3), probed(Which::Startup, Verdict::Failure)), []);
+    assert_eq!(worker.handle(s(3), probed(ProbeKind::Startup, Verdict::Failure)), []);
     assert_eq!(worker.next_wake(), Some(s(7)));
-    assert_eq!(worker.handle(s(7), Input::Tick), [send(Which::Startup)]);
-    let actions = worker.handle(s(8), probed(Which::Startup, Verdict::Success));
-    assert_eq!(actions, [send(Which::Readiness)], "liveness has its own initial delay");
+    assert_eq!(worker.handle(s(7), Input::Tick), [send(ProbeKind::Startup)]);
+    let actions = worker.handle(s(8), probed(ProbeKind::Startup, Verdict::Success));
+    assert_eq!(actions, [send(ProbeKind::Readiness)], "liveness has its own initial delay");
     assert!(worker.status().started && !worker.status().ready);
-    worker.handle(s(9), probed(Which::Readiness, Verdict::Success));
+    worker.handle(s(9), probed(ProbeKind::Readiness, Verdict::Success));
     assert!(worker.status().ready);
     assert_eq!(worker.next_wake(), Some(s(10)), "readiness keeps to its grid, which began with the container");
 }
@@ -80,7 +80,7 @@ fn thresholds_count_results_in_a_row() {
     let mut ready = Vec::new();
     let (yes, no) = (Verdict::Success, Verdict::Failure);
     for (second, verdict) in (1..).zip([yes, no, yes, yes, no, no, yes, no, no, Verdict::Errored, no]) {
-        worker.handle(s(second), probed(Which::Readiness, verdict));
+        worker.handle(s(second), probed(ProbeKind::Readiness, verdict));
         ready.push(worker.status().ready);
     }
     let (t, f) = (true, false);
@@ -96,7 +96,7 @@ fn a_failed_liveness_probe_kills_with_the_grace(#[case] own: Option<Duration>, #
     let mut worker = running(Probes { liveness: Some(liveness), ..Probes::default() }, ALWAYS);
     worker.handle(s(0), Input::Started);
     let reason = "Container web failed liveness probe, will be restarted".to_owned();
-    let actions = worker.handle(s(1), probed(Which::Liveness, Verdict::Failure));
+    let actions = worker.handle(s(1), probed(ProbeKind::Liveness, Verdict::Failure));
     assert_eq!(actions, [Action::Kill { grace, reason }]);
     assert_eq!(worker.next_wake(), None, "liveness is not asked again while the container is being killed");
     assert!(matches!(worker.status().state, ContainerState::Running { .. }));
@@ -108,7 +108,7 @@ fn a_failed_liveness_probe_kills_with_the_grace(#[case] own: Option<Duration>, #
 fn a_failed_startup_probe_kills_and_says_so() {
     let mut worker = running(Probes { startup: Some(probe(0, 1, 1, 1)), ..Probes::default() }, ALWAYS);
     worker.handle(s(0), Input::Started);
-    let actions = worker.handle(s(1), probed(Which::Startup, Verdict::Failure));
+    let actions = worker.handle(s(1), probed(ProbeKind::Startup, Verdict::Failure));
     assert!(matches!(&actions[..], [Action::Kill { reason, .. }] if reason.contains("failed startup probe")));
 }
 
@@ -117,10 +117,10 @@ fn a_container_that_is_being_killed_is_still_asked_whether_it_is_ready() {
     let probes = Probes { readiness: Some(probe(0, 1, 1, 1)), liveness: Some(probe(0, 1, 1, 1)), ..Probes::default() };
     let mut worker = running(probes, ALWAYS);
     worker.handle(s(0), Input::Started);
-    worker.handle(s(0), probed(Which::Readiness, Verdict::Success));
-    worker.handle(s(1), probed(Which::Liveness, Verdict::Failure));
+    worker.handle(s(0), probed(ProbeKind::Readiness, Verdict::Success));
+    worker.handle(s(1), probed(ProbeKind::Liveness, Verdict::Failure));
     assert!(worker.status().ready);
-    worker.handle(s(1), probed(Which::Readiness, Verdict::Failure));
+    worker.handle(s(1), probed(ProbeKind::Readiness, Verdict::Failure));
     assert!(!worker.status().ready);
 }
 
@@ -128,16 +128,17 @@ fn a_container_that_is_being_killed_is_still_asked_whether_it_is_ready() {
 fn results_of_an_earlier_instance_are_dropped() {
     let mut worker = running(Probes { liveness: Some(probe(0, 1, 1, 2)), ..Probes::default() }, ALWAYS);
     worker.handle(s(0), Input::Started);
-    worker.handle(s(0), probed(Which::Liveness, Verdict::Failure));
+    worker.handle(s(0), probed(ProbeKind::Liveness, Verdict::Failure));
     worker.handle(s(1), Input::Exited(CRASH));
     assert_eq!(
         worker.handle(s(1), Input::Started),
-        [Action::SendProbe { which: Which::Liveness, run: 2, extra: false }]
+        [Action::SendProbe { which: ProbeKind::Liveness, run: 2, extra: false }]
     );
-    assert!(worker.handle(s(2), probed(Which::Liveness, Verdict::Failure)).is_empty(), "a result of the first");
-    let result = Input::Probed { which: Which::Liveness, run: 2, verdict: Verdict::Failure, message: String::new() };
+    assert!(worker.handle(s(2), probed(ProbeKind::Liveness, Verdict::Failure)).is_empty(), "a result of the first");
+    let result =
+        Input::Probed { which: ProbeKind::Liveness, run: 2, verdict: Verdict::Failure, message: String::new() };
     let actions = worker.handle(s(2), result);
-    assert_eq!(actions, [Action::SendProbe { which: Which::Liveness, run: 2, extra: false }], "one failure of two");
+    assert_eq!(actions, [Action::SendProbe { which: ProbeKind::Liveness, run: 2, extra: false }], "one failure of two");
 }
 
 #[test]
@@ -145,9 +146,9 @@ fn a_probe_that_cannot_be_sent_is_left_out_and_said() {
     let probes = Probes { startup: Some(probe(0, 1, 1, 1)), readiness: Some(probe(0, 1, 1, 1)), ..Probes::default() };
     let mut worker = running(probes, ALWAYS);
     worker.handle(s(0), Input::Started);
-    worker.handle(s(0), probed(Which::Startup, Verdict::NotMeasured));
+    worker.handle(s(0), probed(ProbeKind::Startup, Verdict::NotMeasured));
     assert!(worker.status().started);
-    worker.handle(s(0), probed(Which::Readiness, Verdict::NotMeasured));
+    worker.handle(s(0), probed(ProbeKind::Readiness, Verdict::NotMeasured));
     assert!(worker.status().ready);
     assert_eq!(worker.next_wake(), None);
     assert_eq!(worker.events()[1].to_string(), "Warning ProbeNotMeasured: Startup probe left out: no");
@@ -202,7 +203,7 @@ impl Behaviour for Sick {
     fn exit(&mut self, _since: Duration) -> Option<(Duration, Exit)> {
         None
     }
-    fn probe(&mut self, _now: Duration, _since: Duration, _which: Which) -> (Duration, Verdict, String) {
+    fn probe(&mut self, _now: Duration, _since: Duration, _which: ProbeKind) -> (Duration, Verdict, String) {
         (s(0), Verdict::Failure, "no".to_owned())
     }
     fn kill(&mut self, _grace: Duration) -> (Duration, Exit) {
@@ -215,19 +216,22 @@ fn eager_probes_shorten_the_wait_and_their_failures_count_for_nothing() {
     let eager = Duration::from_millis(100);
     let probes = Probes { startup: Some(probe(0, 10, 1, 2)), liveness: Some(probe(0, 10, 1, 3)), ..Probes::default() };
     let mut worker = running(probes, Policy { eager: Some(eager), ..ALWAYS });
-    assert_eq!(worker.handle(s(0), Input::Started), [send(Which::Startup)]);
+    assert_eq!(worker.handle(s(0), Input::Started), [send(ProbeKind::Startup)]);
     let mut now = s(0);
     for _ in 0..50 {
-        assert_eq!(worker.handle(now, probed(Which::Startup, Verdict::Failure)), []);
+        assert_eq!(worker.handle(now, probed(ProbeKind::Startup, Verdict::Failure)), []);
         now += eager;
         assert_eq!(worker.next_wake(), Some(now));
-        assert_eq!(worker.handle(now, Input::Tick), [Action::SendProbe { which: Which::Startup, run: 1, extra: true }]);
+        assert_eq!(
+            worker.handle(now, Input::Tick),
+            [Action::SendProbe { which: ProbeKind::Startup, run: 1, extra: true }]
+        );
     }
-    assert_eq!(worker.handle(now, probed(Which::Startup, Verdict::Success)), [send(Which::Liveness)]);
+    assert_eq!(worker.handle(now, probed(ProbeKind::Startup, Verdict::Success)), [send(ProbeKind::Liveness)]);
     assert!(worker.status().ready);
     let unhealthy = worker.events().iter().filter(|event| event.reason == "Unhealthy").map(|event| event.count);
     assert_eq!(unhealthy.sum::<u32>(), 1, "the one that a kubelet sends as well");
-    worker.handle(now, probed(Which::Liveness, Verdict::Failure));
+    worker.handle(now, probed(ProbeKind::Liveness, Verdict::Failure));
     assert_eq!(worker.next_wake(), Some(s(10)), "liveness is never asked more often");
 }
 
@@ -236,7 +240,7 @@ fn eager_probes_leave_a_container_twice_the_time_that_they_take() {
     let probes = Probes { startup: Some(probe(0, 10, 1, 2)), ..Probes::default() };
     let mut worker = running(probes, Policy { eager: Some(Duration::from_millis(100)), ..ALWAYS });
     worker.handle(s(0), Input::Started);
-    worker.handle(s(1), probed(Which::Startup, Verdict::Failure));
+    worker.handle(s(1), probed(ProbeKind::Startup, Verdict::Failure));
     assert_eq!(worker.next_wake(), Some(s(3)), "it took one second");
 }
 
@@ -283,7 +287,7 @@ fn asked_again() -> Worker {
 }
 
 fn failed_liveness(run: u32) -> Input {
-    Input::Probed { which: Which::Liveness, run, verdict: Verdict::Failure, message: "no".to_owned() }
+    Input::Probed { which: ProbeKind::Liveness, run, verdict: Verdict::Failure, message: "no".to_owned() }
 }
 
 #[test]
@@ -316,14 +320,14 @@ fn an_old_kubelet_acts_on_startup_probes_with_the_next_sync() {
     let probes = || Probes { startup: Some(probe(0, 1, 1, 1)), ..Probes::default() };
     let mut worker = running(probes(), old);
     worker.handle(s(0), Input::Started);
-    assert_eq!(worker.handle(s(1), probed(Which::Startup, Verdict::Failure)), []);
+    assert_eq!(worker.handle(s(1), probed(ProbeKind::Startup, Verdict::Failure)), []);
     assert_eq!(worker.next_wake(), Some(s(60)), "nothing is sent any more");
     let actions = worker.handle(s(60), Input::Tick);
     assert!(matches!(&actions[..], [Action::Kill { reason, .. }] if reason.contains("failed startup probe")));
 
     let mut worker = running(probes(), old);
     worker.handle(s(0), Input::Started);
-    worker.handle(s(1), probed(Which::Startup, Verdict::Success));
+    worker.handle(s(1), probed(ProbeKind::Startup, Verdict::Success));
     assert!(worker.status().started && !worker.status().ready);
     assert_eq!(worker.handle(s(60), Input::Tick), []);
     assert!(worker.status().ready);

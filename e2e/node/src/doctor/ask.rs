@@ -7,9 +7,9 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use e2e_plan::{Probe, ProbeAction, Which};
+use e2e_plan::{Probe, ProbeAction, ProbeKind};
 
-use super::{Case, Known, Works};
+use super::{Case, Known, WorkingRequest};
 use crate::{
     http::Url,
     probe::{Profile, Target},
@@ -40,7 +40,7 @@ pub struct Asked {
     /// Its `user:password`.
     pub works_user: Option<String>,
     /// Which probe is asked about.
-    pub which: Which,
+    pub which: ProbeKind,
 }
 
 /// Why a URL or a flag is no probe.
@@ -87,7 +87,7 @@ impl Asked {
             works: None,
             works_headers: Vec::new(),
             works_user: None,
-            which: Which::Liveness,
+            which: ProbeKind::Liveness,
         }
     }
 
@@ -143,7 +143,7 @@ impl Asked {
         Ok((case, Target { pod_ip, ports: BTreeMap::from([(port, address)]), host }))
     }
 
-    async fn working(&self, text: &str, near: SocketAddr) -> Result<Works, AskError> {
+    async fn working(&self, text: &str, near: SocketAddr) -> Result<WorkingRequest, AskError> {
         let url = parse(text, &["http", "https"])?;
         let address = look_up(text, &url.host, url.port(), Some(near.ip())).await?;
         let https = url.scheme == "https";
@@ -154,7 +154,7 @@ impl Asked {
         if let Some(user) = self.works_user.clone().map(String::into_bytes).or_else(|| user_of(text)) {
             headers.push(("Authorization".to_owned(), format!("Basic {}", STANDARD.encode(user))));
         }
-        Ok(Works { address, https, host, target: url.target, headers })
+        Ok(WorkingRequest { address, https, host, target: url.target, headers })
     }
 }
 

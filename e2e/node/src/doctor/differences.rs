@@ -6,13 +6,13 @@ use e2e_kubelet::{
 };
 
 use super::{
-    Claim, Found, Works,
+    Claim, Found, WorkingRequest,
     fix::Change,
     lab::{Experiment, Lab},
     path::{is_odd, same_path},
 };
 use crate::{
-    http::Way,
+    http::Route,
     probe::Prepared,
     request::{HttpRequest, authority},
 };
@@ -27,16 +27,16 @@ const PARTS: [Axis; 6] = [Axis::Host, Axis::Path, Axis::Headers, Axis::UserAgent
 
 impl Lab<'_> {
     /// The request that is said to work, as curl sends it.
-    pub(super) fn working(&self, prepared: &Prepared, works: &Works) -> Prepared {
+    pub(super) fn working(&self, prepared: &Prepared, works: &WorkingRequest) -> Prepared {
         let mut plain = self.plain(prepared, &works.host);
         plain.request.target.clone_from(&works.target);
         plain.url.target.clone_from(&works.target);
         plain.url.scheme = if works.https { "https" } else { "http" }.to_owned();
         plain.url.explicit_port = Some(works.address.port());
-        plain.way = Way::to(works.address);
+        plain.route = Route::to(works.address);
         if works.https {
             let name = works.host.split(':').next().unwrap_or_default();
-            plain.way.server_name = (name.parse::<std::net::IpAddr>().is_err()).then(|| name.to_owned());
+            plain.route.server_name = (name.parse::<std::net::IpAddr>().is_err()).then(|| name.to_owned());
         }
         for (name, value) in &works.headers {
             match name.to_ascii_lowercase().as_str() {
@@ -207,7 +207,7 @@ impl Lab<'_> {
         for axis in [Axis::Path, Axis::Headers, Axis::Host] {
             let mut both = there.clone();
             let Some((_, to)) = take(axis, &mut both, works) else { continue };
-            let change = format!("the probe sent to {} with {}", both.way.address, named(axis, &to));
+            let change = format!("the probe sent to {} with {}", both.route.address, named(axis, &to));
             let experiment = Experiment::new(change, both);
             if !self.ask(experiment.clone()).await?.answered() {
                 continue;

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use e2e_kubelet::{diagnosis::Fix, observation::Observation};
-use e2e_plan::{Manifest, Objects, Overlay, Plan, Probe, ProbeAction, Which};
+use e2e_plan::{Manifest, Objects, Overlay, Plan, Probe, ProbeAction, ProbeKind};
 use serde_json::{Value, json};
 
 use super::{Case, Found, words};
@@ -67,7 +67,7 @@ pub(super) fn patched(patch: &str, case: &Case, ports: &[u16]) -> Result<Probe, 
     objects.patch(&Overlay { label: "fix".to_owned(), manifests: vec![manifest("fix.yaml", patch.to_owned())] });
     let plan = Plan::of(objects).map_err(|error| error.to_string())?;
     let container = plan.components.first().and_then(|component| component.pod.containers.first());
-    let which = if patch.contains("startupProbe:") { Which::Startup } else { case.which };
+    let which = if patch.contains("startupProbe:") { ProbeKind::Startup } else { case.which };
     let probe = container.and_then(|container| which.of(&container.probes));
     probe.cloned().ok_or_else(|| format!("the patched workload has no {}", which.field()))
 }
@@ -107,7 +107,7 @@ impl Change {
             Self::Grpc => json!({ "httpGet": null, "grpc": { "port": port(&case.probe.action) } }),
             Self::Service(service) => json!({ "grpc": { "service": service } }),
             Self::TcpSocket => json!({ handler: null, "tcpSocket": { "port": port(&case.probe.action) } }),
-            Self::Startup(start) if case.which == Which::Startup => {
+            Self::Startup(start) if case.which == ProbeKind::Startup => {
                 let periods = start.as_secs_f64() / case.probe.period.as_secs_f64().max(1.0);
                 // More than there are now, whatever the period.
                 let threshold = (periods.ceil() as u32).max(case.probe.failure_threshold.saturating_add(1));
@@ -116,7 +116,7 @@ impl Change {
             Self::Startup(start) => {
                 let mut fields = action(&case.probe.action);
                 (fields["periodSeconds"], fields["failureThreshold"]) = (1.into(), start.as_secs().into());
-                return (Which::Startup.field(), fields);
+                return (ProbeKind::Startup.field(), fields);
             }
         };
         (case.which.field(), fields)

@@ -7,7 +7,7 @@ use e2e_kubelet::{
     diagnosis::{Axis, Cause, Diagnosis, Flip, Trial},
     observation::Observation,
 };
-use e2e_plan::Which;
+use e2e_plan::ProbeKind;
 
 use super::{
     Case, Found, concluded,
@@ -55,10 +55,12 @@ pub fn with_start(case: &Case, now: Diagnosis, answers: &[(Duration, Observation
     // The last of the probes that a kubelet sends before it gives up.
     let patience = start.startup.max(probe.initial_delay) + probe.period * probe.failure_threshold.saturating_sub(1);
     let fails = format!("it fails in the first {} after a start", seconds(first));
-    if case.which == Which::Readiness || first <= patience {
+    if case.which == ProbeKind::Readiness || first <= patience {
         let explanation = match case.which {
-            Which::Readiness => format!("{fails}, in which no Service sends the pod anything"),
-            Which::Startup | Which::Liveness => format!("{fails}, and a kubelet waits for {}", seconds(patience)),
+            ProbeKind::Readiness => format!("{fails}, in which no Service sends the pod anything"),
+            ProbeKind::Startup | ProbeKind::Liveness => {
+                format!("{fails}, and a kubelet waits for {}", seconds(patience))
+            }
         };
         return Diagnosis { explanation, requests, evidence, ..now };
     }
@@ -134,7 +136,7 @@ mod tests {
     #[rstest]
     // Three failures, 10 s apart: the last one after 20 s.
     #[case::killed(
-        Which::Liveness,
+        ProbeKind::Liveness,
         0,
         21,
         0,
@@ -142,22 +144,29 @@ mod tests {
         "answers from 21.0 s after a start on, and the liveness probe has it killed after 20.0 s"
     )]
     #[case::spared(
-        Which::Liveness,
+        ProbeKind::Liveness,
         0,
         19,
         0,
         None,
         "in the first 19.0 s after a start, and a kubelet waits for 20.0 s"
     )]
-    #[case::behind_a_startup_probe(Which::Liveness, 0, 21, 15, None, "a kubelet waits for 35.0 s")]
+    #[case::behind_a_startup_probe(ProbeKind::Liveness, 0, 21, 15, None, "a kubelet waits for 35.0 s")]
     // The delay counts from the start too.
-    #[case::delay_within_the_startup(Which::Liveness, 10, 36, 15, Some(Cause::NotStarted), "killed after 35.0 s")]
-    #[case::longer_delay(Which::Liveness, 30, 36, 15, None, "a kubelet waits for 50.0 s")]
-    #[case::readiness(Which::Readiness, 0, 50, 0, None, "no Service sends the pod anything")]
-    #[case::at_once(Which::Liveness, 0, 0, 0, None, "from the container's start on")]
-    #[case::never(Which::Liveness, 0, 60, 0, None, "has not succeeded 3 times in a row within 59.8 s of a new start")]
+    #[case::delay_within_the_startup(ProbeKind::Liveness, 10, 36, 15, Some(Cause::NotStarted), "killed after 35.0 s")]
+    #[case::longer_delay(ProbeKind::Liveness, 30, 36, 15, None, "a kubelet waits for 50.0 s")]
+    #[case::readiness(ProbeKind::Readiness, 0, 50, 0, None, "no Service sends the pod anything")]
+    #[case::at_once(ProbeKind::Liveness, 0, 0, 0, None, "from the container's start on")]
+    #[case::never(
+        ProbeKind::Liveness,
+        0,
+        60,
+        0,
+        None,
+        "has not succeeded 3 times in a row within 59.8 s of a new start"
+    )]
     fn a_slow_start_is_held_against_what_a_kubelet_waits(
-        #[case] which: Which,
+        #[case] which: ProbeKind,
         #[case] delay: u64,
         #[case] first: u64,
         #[case] startup: u64,
@@ -197,7 +206,7 @@ mod tests {
     #[test]
     fn a_start_of_minutes_gets_a_patch_that_waits_twice_as_long() {
         let mut case = case(&[], Duration::from_secs(1));
-        case.which = Which::Startup;
+        case.which = ProbeKind::Startup;
         let found = with_start(&case, succeeds(), &answers(100, 110), Start::default());
         // Periods of ten seconds.
         assert!(found.fix.unwrap().patch.unwrap().ends_with("failureThreshold: 20\n"));

@@ -55,7 +55,7 @@ mod tests {
         snapshot::ProbeReport,
         status::{ContainerStatus, Event, EventType, Termination},
     };
-    use e2e_plan::{Probes, Which};
+    use e2e_plan::{ProbeKind, Probes};
     use rstest::rstest;
 
     use super::*;
@@ -80,7 +80,7 @@ mod tests {
             last_failure: Some(refused),
             ..ProbeReport::default()
         };
-        report.probes = BTreeMap::from([(Which::Liveness, probe)]);
+        report.probes = BTreeMap::from([(ProbeKind::Liveness, probe)]);
         let (first, last) = (Duration::ZERO, Duration::from_secs(10));
         let message = "Container app failed liveness probe, will be restarted".to_owned();
         let killing = Event { kind: EventType::Normal, reason: "Killing".to_owned(), message, count: 1, first, last };
@@ -103,7 +103,7 @@ mod tests {
         #[case] explanation: Option<&str>,
     ) {
         let mut case = case(&[], Duration::from_secs(1));
-        case.which = Which::Liveness;
+        case.which = ProbeKind::Liveness;
         let now = match succeeds {
             true => observed(Verdict::Success, Kind::Response),
             false => observed(Verdict::Failure, Kind::Refused),

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::{Case, fix, rounds::Coin, tried};
 use crate::{
     greeting, grpc,
-    http::{self, Way},
+    http::{self, Route},
     probe::{self, Prepared, Profile, Target},
     request::{HttpRequest, authority},
 };
@@ -38,9 +38,9 @@ pub(super) enum Sends {
     /// Another action in the probe's place, such as the same one to another port.
     Action(ProbeAction),
     /// A question to gRPC's health service.
-    Health { way: Way, secured: bool },
+    Health { route: Route, secured: bool },
     /// The greetings of protocols that are not HTTP, each in a connection of its own.
-    Greetings { way: Way, of: Vec<Protocol> },
+    Greetings { route: Route, of: Vec<Protocol> },
 }
 
 /// A request and how it differs from the probe, or from a plain request.
@@ -300,15 +300,15 @@ impl<'a> Lab<'a> {
             Sends::Http(prepared) => exchange(&self.target, (**prepared).clone(), within).await,
             Sends::Patiently(prepared) => exchange(&self.target, (**prepared).clone(), self.patience()).await,
             Sends::Action(action) => probe::send_once(action, &self.target, within, self.profile).await,
-            Sends::Health { way, secured } => {
+            Sends::Health { route, secured } => {
                 let shown = authority(&self.target.pod_ip.to_string(), self.port());
                 let service = match &self.case.probe.action {
                     ProbeAction::Grpc { service, .. } => service.as_str(),
                     _ => "",
                 };
-                grpc::check(way, &shown, service, *secured, within, self.profile).await
+                grpc::check(route, &shown, service, *secured, within, self.profile).await
             }
-            Sends::Greetings { way, of } => greeting::greet(way, of, within).await,
+            Sends::Greetings { route, of } => greeting::greet(route, of, within).await,
         }
     }
 
@@ -380,6 +380,6 @@ impl Tried {
 
 /// Sends a request, without a note of it.
 pub(super) async fn exchange(target: &Target, prepared: Prepared, timeout: Duration) -> Observation {
-    let Prepared { url, request, way } = prepared;
-    http::get(url, request, way, target, timeout).await
+    let Prepared { url, request, route } = prepared;
+    http::get(url, request, route, target, timeout).await
 }

@@ -4,7 +4,7 @@ use e2e_kubelet::{
     diagnosis::{Axis, Cause, Flip},
     observation::Observation,
 };
-use e2e_plan::Which;
+use e2e_plan::ProbeKind;
 
 use super::{
     Claim, Found,
@@ -14,8 +14,8 @@ use super::{
 use crate::{probe::Prepared, request::escape_target};
 
 /// Where apps serve their health, by custom: first what fits the probe's question.
-fn usual(which: Which) -> [&'static str; 3] {
-    let own = if which == Which::Readiness { "/readyz" } else { "/livez" };
+fn usual(which: ProbeKind) -> [&'static str; 3] {
+    let own = if which == ProbeKind::Readiness { "/readyz" } else { "/livez" };
     [own, "/healthz", "/health"]
 }
 

@@ -14,7 +14,7 @@ use super::{
     lab::{Experiment, Lab, Sends},
     path::with_target,
 };
-use crate::{http::Way, probe::Prepared};
+use crate::{http::Route, probe::Prepared};
 
 /// A path that no app serves. What answers it well answers everything.
 const UNSERVED: &str = "/no-app-serves-this-path";
@@ -45,12 +45,12 @@ impl Lab<'_> {
 
     /// The probe as it would go to the place of another request: its address, port and scheme.
     pub(super) fn in_the_place_of(&self, prepared: &Prepared, works: &Prepared) -> Prepared {
-        let (from, to) = (&prepared.way.address, &works.way.address);
+        let (from, to) = (&prepared.route.address, &works.route.address);
         let mut there = prepared.clone();
         if from == to && prepared.url.scheme == works.url.scheme {
             return there;
         }
-        there.way = Way::to(*to);
+        there.route = Route::to(*to);
         there.url.scheme.clone_from(&works.url.scheme);
         if from.port() != to.port() {
             set_port(&mut there, prepared, to.port());
@@ -67,7 +67,7 @@ impl Lab<'_> {
     ) -> Option<Found> {
         let https = if there.url.scheme == prepared.url.scheme { "" } else { there.url.scheme.as_str() };
         let how = if https.is_empty() { String::new() } else { format!(" over {https}") };
-        let experiment = Experiment::new(format!("the probe sent to {}{how}", there.way.address), there.clone());
+        let experiment = Experiment::new(format!("the probe sent to {}{how}", there.route.address), there.clone());
         if !self.ask(experiment.clone()).await?.answered() {
             return None;
         }
@@ -129,7 +129,7 @@ impl Lab<'_> {
     /// Another port of the pod may give the answer.
     pub(super) async fn another_port(&mut self, prepared: &Prepared, observation: &Observation) -> Option<Found> {
         for (port, dial) in self.other_ports() {
-            let mut there = Prepared { way: Way::to(dial), ..prepared.clone() };
+            let mut there = Prepared { route: Route::to(dial), ..prepared.clone() };
             set_port(&mut there, prepared, port);
             if observation.kind == Kind::Response {
                 let change = format!("the probe sent to {dial} for {UNSERVED}");
@@ -174,7 +174,7 @@ impl Lab<'_> {
 
     /// An address of this machine that refuses may have a listener on a loopback address, or on one of the other family.
     async fn loopback(&mut self, prepared: &Prepared) -> Option<Found> {
-        let refused = prepared.way.address;
+        let refused = prepared.route.address;
         let is_own = std::net::TcpListener::bind((refused.ip(), 0)).is_ok();
         let works = self.case.known.works.as_ref().map(|works| works.address);
         let candidates = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
@@ -186,7 +186,7 @@ impl Lab<'_> {
         candidates.retain(|candidate| *candidate != refused);
         candidates.dedup();
         for candidate in candidates {
-            let changed = Prepared { way: Way::to(candidate), ..prepared.clone() };
+            let changed = Prepared { route: Route::to(candidate), ..prepared.clone() };
             let experiment = Experiment::new(format!("the probe sent to {candidate}"), changed);
             // Any answer shows that it listens there.
             if self.ask(experiment.clone()).await?.kind != Kind::Response {
@@ -213,9 +213,9 @@ impl Lab<'_> {
 
     /// Another address of this machine to come from.
     pub(super) async fn another_source(&mut self, prepared: &Prepared) -> Option<Found> {
-        for source in sources(prepared.way.address.ip()).into_iter().take(3) {
-            let way = Way { source: Some(source), ..prepared.way.clone() };
-            let changed = Prepared { way, ..prepared.clone() };
+        for source in sources(prepared.route.address.ip()).into_iter().take(3) {
+            let route = Route { source: Some(source), ..prepared.route.clone() };
+            let changed = Prepared { route, ..prepared.clone() };
             let experiment = Experiment::new(format!("the probe from {source}"), changed);
             if !self.ask(experiment.clone()).await?.answered() {
                 continue;
@@ -236,7 +236,7 @@ impl Lab<'_> {
         observation: &Observation,
         experiment: &Experiment,
     ) -> Option<Found> {
-        let (from, to) = (prepared.way.address, elsewhere.way.address);
+        let (from, to) = (prepared.route.address, elsewhere.route.address);
         let flip = Flip { axis: Axis::Destination, from: from.to_string(), to: to.to_string() };
         let mut without_host = elsewhere.clone();
         without_host.request.without_host = true;

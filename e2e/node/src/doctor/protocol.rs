@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     greeting,
-    http::{Url, Way},
+    http::{Route, Url},
     probe::Prepared,
     request::authority,
 };
@@ -61,7 +61,7 @@ impl Lab<'_> {
 
     /// The port speaks HTTP/2 over TLS, which gRPC's servers do.
     async fn secured_health(&mut self, prepared: &Prepared) -> Option<Found> {
-        let sends = Sends::Health { way: prepared.way.clone(), secured: true };
+        let sends = Sends::Health { route: prepared.route.clone(), secured: true };
         let experiment = Experiment::of("a grpc probe of the same port over TLS", sends);
         if self.ask(experiment.clone()).await?.kind != Kind::Health {
             return None;
@@ -73,7 +73,7 @@ impl Lab<'_> {
 
     /// The port speaks HTTP/2: what gRPC's health service on it says.
     async fn health(&mut self, prepared: &Prepared) -> Option<Found> {
-        let sends = Sends::Health { way: Way { http2: true, ..prepared.way.clone() }, secured: false };
+        let sends = Sends::Health { route: Route { http2: true, ..prepared.route.clone() }, secured: false };
         let experiment = Experiment::of("a grpc probe of the same port", sends);
         let health = self.ask(experiment.clone()).await?;
         if health.kind != Kind::Health {
@@ -155,8 +155,8 @@ impl Lab<'_> {
         let mut seen = std::collections::BTreeSet::new();
         names.retain(|name| is_dns_name(name) && seen.insert(name.clone()));
         for name in names.into_iter().take(2) {
-            let way = Way { server_name: Some(name.clone()), ..prepared.way.clone() };
-            let alone = Prepared { way, ..prepared.clone() };
+            let route = Route { server_name: Some(name.clone()), ..prepared.route.clone() };
+            let alone = Prepared { route, ..prepared.clone() };
             let host = authority(&name, self.port());
             let both = with_host(&alone, &host);
             let experiments = vec![
@@ -204,7 +204,7 @@ impl Lab<'_> {
 
 fn greetings(prepared: &Prepared, of: Vec<Protocol>) -> Experiment {
     let names: Vec<String> = of.iter().map(Protocol::to_string).collect();
-    let sends = Sends::Greetings { way: prepared.way.clone(), of };
+    let sends = Sends::Greetings { route: prepared.route.clone(), of };
     Experiment::of(format!("greetings in {}", names.join(", ")), sends)
 }
 
@@ -240,9 +240,9 @@ fn variants(prepared: &Prepared) -> Vec<Variant> {
         return vec![variant("without TLS", plain, Cause::TlsToPlain, Axis::Scheme, "HTTPS", "HTTP", fix)];
     }
     let proxy = |header: &[u8], version: u8| {
-        let way = Way { preamble: header.to_vec(), ..prepared.way.clone() };
+        let route = Route { preamble: header.to_vec(), ..prepared.route.clone() };
         let name = format!("a PROXY header of version {version}");
-        let prepared = Prepared { way, ..prepared.clone() };
+        let prepared = Prepared { route, ..prepared.clone() };
         variant(
             &format!("behind {name}"),
             prepared,
@@ -254,8 +254,8 @@ fn variants(prepared: &Prepared) -> Vec<Variant> {
         )
     };
     let secured = Prepared { url: to("https"), ..prepared.clone() };
-    let way = Way { http2: true, ..prepared.way.clone() };
-    let http2 = Prepared { way, ..prepared.clone() };
+    let route = Route { http2: true, ..prepared.route.clone() };
+    let http2 = Prepared { route, ..prepared.clone() };
     vec![
         variant("over TLS", secured, Cause::PlainToTls, Axis::Scheme, "HTTP", "HTTPS", Some(Change::Scheme("HTTPS"))),
         proxy(PROXY_1, 1),

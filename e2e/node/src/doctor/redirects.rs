@@ -13,7 +13,7 @@ use super::{
     lab::{Experiment, Lab},
     path::{of_this_path, with_headers},
 };
-use crate::{http::Way, probe::Prepared};
+use crate::{http::Route, probe::Prepared};
 
 impl Lab<'_> {
     /// A redirect to another host is a success to a kubelet. Asked under that host, the app may be broken.
@@ -104,7 +104,7 @@ impl Lab<'_> {
             return None;
         }
         for (port, address) in self.other_ports() {
-            let mut there = Prepared { way: Way::to(address), ..prepared.clone() };
+            let mut there = Prepared { route: Route::to(address), ..prepared.clone() };
             "https".clone_into(&mut there.url.scheme);
             there.url.explicit_port = Some(port);
             if let Some(found) = self.of_place(prepared, &there, observation).await {

@@ -11,7 +11,7 @@ use super::{
     fix::Change,
     lab::{Experiment, Lab, Sends},
 };
-use crate::{http::Way, probe::Prepared};
+use crate::{http::Route, probe::Prepared};
 
 /// Sends the probe and searches for the reason of its failure.
 pub(super) async fn search(lab: &mut Lab<'_>) -> (Observation, Option<Found>) {
@@ -272,7 +272,7 @@ async fn of_grpc(lab: &mut Lab<'_>, service: &str, port: u16, observation: &Obse
         }
         "" => {
             let address = lab.target.address(port)?;
-            let sends = Sends::Health { way: Way::to(address), secured: true };
+            let sends = Sends::Health { route: Route::to(address), secured: true };
             let experiment = Experiment::of("the probe over TLS", sends);
             if lab.ask(experiment.clone()).await?.kind != Kind::Health {
                 return None;

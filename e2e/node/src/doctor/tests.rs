@@ -24,7 +24,7 @@ pub(super) fn case(headers: &[(&str, &str)], timeout: Duration) -> Case {
         kind: "Deployment".into(),
         component: "backend".into(),
         container: "app".into(),
-        which: Which::Liveness,
+        which: ProbeKind::Liveness,
         probe: Probe {
             action: ProbeAction::HttpGet { https: false, host: None, port: 8000, path: "/health".into(), headers },
             initial_delay: Duration::ZERO,
@@ -57,7 +57,7 @@ async fn credentials_of_the_request_that_works_stay_out_of_the_patch() {
     })
     .await;
     let mut case = case(&[], Duration::from_secs(1));
-    case.known.works = Some(Works {
+    case.known.works = Some(WorkingRequest {
         address: server.address,
         https: false,
         host: "localhost:8000".into(),
@@ -90,7 +90,7 @@ async fn a_request_that_works_takes_no_cause_away(#[values("/", "/other", "/heal
     assert_eq!(without.cause, Some(Cause::HostAllowList), "{without:#?}");
     let mut case = case(&[("X-Forwarded-Proto", "https")], Duration::from_secs(1));
     let (https, host) = (false, "localhost:8000".to_owned());
-    let works = Works { address: server.address, https, host, target: target.to_owned(), headers: Vec::new() };
+    let works = WorkingRequest { address: server.address, https, host, target: target.to_owned(), headers: Vec::new() };
     case.known.works = Some(works);
     let target = Target { pod_ip: POD, ports: BTreeMap::from([(8000, server.address)]), host: None };
     let with = diagnose(&case, &target, &Profile::default()).await;
@@ -258,7 +258,7 @@ fn patches_of_two_probes_of_a_container_become_one() {
         let found = Found { changes, ..Found::of_everyone(Cause::HostAllowList, "") };
         fix::of(&case, &found).patch.unwrap()
     };
-    let both = joined(&patch(Which::Readiness, "backend"), &patch(Which::Liveness, "backend")).unwrap();
+    let both = joined(&patch(ProbeKind::Readiness, "backend"), &patch(ProbeKind::Liveness, "backend")).unwrap();
     let expected = r#"apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -280,7 +280,7 @@ spec:
                   value: "localhost:8000"
 "#;
     assert_eq!(both, expected);
-    assert_eq!(joined(&patch(Which::Readiness, "backend"), &patch(Which::Liveness, "engine")), None);
+    assert_eq!(joined(&patch(ProbeKind::Readiness, "backend"), &patch(ProbeKind::Liveness, "engine")), None);
 }
 
 mod causes;

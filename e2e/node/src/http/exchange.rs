@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{
-    Clock, Failure, Heard, Url, Way, connect, http2, round_ms,
+    Clock, Failure, Heard, Route, Url, connect, http2, round_ms,
     tls::{self, Secured, Shown},
 };
 use crate::{
@@ -66,7 +66,7 @@ impl Received {
 }
 
 impl Exchange {
-    pub(super) async fn run(way: &Way, url: &Url, request: &HttpRequest, clock: Clock) -> Self {
+    pub(super) async fn run(route: &Route, url: &Url, request: &HttpRequest, clock: Clock) -> Self {
         let mut exchange = Self {
             received: Received::Http1(Reader::default()),
             phases: Phases::default(),
@@ -74,23 +74,23 @@ impl Exchange {
             tls: Shown::default(),
             end: Ok(()),
         };
-        let ended = timeout_at(clock.deadline, exchange.talk(way, url, request, clock.start)).await;
+        let ended = timeout_at(clock.deadline, exchange.talk(route, url, request, clock.start)).await;
         exchange.end = ended.unwrap_or_else(|_| Err(exchange.timed_out(&url.dialled())));
         exchange
     }
 
-    async fn talk(&mut self, way: &Way, url: &Url, request: &HttpRequest, start: Instant) -> Result<(), Failure> {
+    async fn talk(&mut self, route: &Route, url: &Url, request: &HttpRequest, start: Instant) -> Result<(), Failure> {
         let shown = url.dialled();
-        let wire = connect(way, &shown).await?;
+        let wire = connect(route, &shown).await?;
         self.phases.connect = Some(start.elapsed());
         self.heard = wire.heard();
         if url.scheme != "https" {
-            return match way.http2 {
+            return match route.http2 {
                 true => self.read_http2(wire, url, request, start).await,
                 false => self.read_http1(wire, request, &shown, start).await,
             };
         }
-        let name = way.server_name.as_deref().unwrap_or(&url.host);
+        let name = route.server_name.as_deref().unwrap_or(&url.host);
         let (seen, secured) = tls::handshake(wire, name, &PROTOCOLS, &shown).await;
         self.tls = seen;
         let Secured { stream, http2, broken } = secured?;

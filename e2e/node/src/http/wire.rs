@@ -13,7 +13,7 @@ use tokio::{
     net::{TcpSocket, TcpStream},
 };
 
-use super::Way;
+use super::Route;
 
 /// As many bytes as tell one protocol from another.
 const REMEMBERED: usize = 128;
@@ -71,25 +71,25 @@ impl Failure {
 }
 
 /// Connects, with a failure worded as Go words it. `shown` is the address that a kubelet would dial.
-pub(crate) async fn connect(way: &Way, shown: &str) -> Result<Wire, Failure> {
-    match open(way).await {
+pub(crate) async fn connect(route: &Route, shown: &str) -> Result<Wire, Failure> {
+    match open(route).await {
         Ok(tcp) => Ok(Wire { tcp, heard: Heard::default() }),
         Err(error) => Err(Failure::new(kind_of(&error), format!("dial tcp {shown}: connect: {}", words_of(&error)))),
     }
 }
 
-async fn open(way: &Way) -> io::Result<TcpStream> {
-    let mut stream = match way.source {
-        None => TcpStream::connect(way.address).await?,
+async fn open(route: &Route) -> io::Result<TcpStream> {
+    let mut stream = match route.source {
+        None => TcpStream::connect(route.address).await?,
         Some(source) => {
             let socket = if source.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
             socket.bind((source, 0).into())?;
-            socket.connect(way.address).await?
+            socket.connect(route.address).await?
         }
     };
     // A probe is one small write; waiting for more to send would only add to its time. Failing to say so is harmless.
     let _ = stream.set_nodelay(true);
-    stream.write_all(&way.preamble).await?;
+    stream.write_all(&route.preamble).await?;
     Ok(stream)
 }
 

@@ -8,7 +8,7 @@ use e2e_kubelet::{
     status::{ContainerState, Exit},
     worker::{Action, Input, Policy, Worker},
 };
-use e2e_plan::{Probe, ProbeAction, Which};
+use e2e_plan::{Probe, ProbeAction, ProbeKind};
 use futures_util::future::join_all;
 use tokio::{
     sync::{broadcast, watch},
@@ -69,7 +69,7 @@ struct Driver<R> {
 
 /// A probe that ended.
 struct Probed {
-    which: Which,
+    which: ProbeKind,
     run: u32,
     extra: bool,
     observation: Observation,
@@ -139,7 +139,7 @@ impl<R: Runtime> Driver<R> {
         self.work.spawn(work(runtime, self.pod.clone(), self.spec.name.clone()));
     }
 
-    fn send(&mut self, which: Which, run: u32, extra: bool) {
+    fn send(&mut self, which: ProbeKind, run: u32, extra: bool) {
         let Some(probe) = which.of(&self.spec.probes).cloned() else {
             return;
         };
@@ -222,7 +222,7 @@ impl<R: Runtime> Driver<R> {
 
     /// A kill may be under way with a probe's own grace period.
     fn longest_grace(&self) -> Duration {
-        let own = Which::ALL.into_iter().filter_map(|which| which.of(&self.spec.probes)?.termination_grace);
+        let own = ProbeKind::ALL.into_iter().filter_map(|which| which.of(&self.spec.probes)?.termination_grace);
         own.fold(self.worker.grace(), Duration::max)
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use e2e_kubelet::{snapshot::ContainerSpec, status::ContainerState};
-use e2e_plan::{Probe, ProbeAction, Probes, Which};
+use e2e_plan::{Probe, ProbeAction, ProbeKind, Probes};
 use tokio::{
     sync::Notify,
     time::{Instant, sleep},
@@ -172,7 +172,7 @@ async fn a_pod_becomes_ready_through_its_probes() {
     let node = Node::run(Arc::clone(&fake), vec![pod("a", probes)], options);
     let snapshot = node.wait_ready(s(60)).await.unwrap();
     assert_eq!(epoch.elapsed().as_secs(), 4);
-    let startup = &snapshot.pod("a").unwrap().container("a-c").unwrap().probes[&Which::Startup];
+    let startup = &snapshot.pod("a").unwrap().container("a-c").unwrap().probes[&ProbeKind::Startup];
     assert_eq!((startup.sent, startup.failed), (Some(3), 2));
     assert_eq!(snapshot.pods["a"].status, "Running");
     node.shutdown().await;

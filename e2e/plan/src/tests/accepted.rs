@@ -331,7 +331,7 @@ fn secrets_from_outside_are_told_and_given() {
              Secret `pg` in the manifests; give it in .config/e2e.toml: `[secret.\"pg\"]` with `\"password\" = { env = \"...\" }`",
         ]
     );
-    let given = |kind, name: &str, key: &str, value: &str| Given {
+    let given = |kind, name: &str, key: &str, value: &str| OutsideObject {
         kind,
         name: name.into(),
         file: ".config/e2e.toml".into(),

@@ -5,7 +5,7 @@ use e2e_kubelet::{
     snapshot::{ContainerReport, PodReport},
     status::Termination,
 };
-use e2e_plan::{Which, words::counted};
+use e2e_plan::{ProbeKind, words::counted};
 
 use super::{
     Code, RunData, cpu,
@@ -155,10 +155,10 @@ fn not_started(component: &Component, pods: &[(&str, &PodReport)]) -> Option<Fin
     let allowed = probe.initial_delay + probe.period * probe.failure_threshold.saturating_sub(1);
     let place = format!("container {} in {} {}", container.name, component.kind, component.name);
     let fix = match which {
-        Which::Liveness => {
+        ProbeKind::Liveness => {
             format!("Give {place} a startupProbe that allows for the slowest start: until it succeeds, liveness waits.")
         }
-        Which::Startup | Which::Readiness => format!(
+        ProbeKind::Startup | ProbeKind::Readiness => format!(
             "Raise startupProbe.failureThreshold of {place} until it allows for the slowest start, or make the start faster."
         ),
     };

@@ -5,7 +5,7 @@ use e2e_kubelet::{
     observation::{Observation, Verdict},
     snapshot::{PodReport, ProbeReport},
 };
-use e2e_plan::{Probe, ProbeAction, Which, words::counted};
+use e2e_plan::{Probe, ProbeAction, ProbeKind, words::counted};
 
 use super::{Code, RunData};
 use crate::{
@@ -31,22 +31,28 @@ pub enum Trouble {
 }
 
 /// What is wrong with a probe, if something is.
-pub fn trouble(pod: &PodReport, container: &str, probe: &Probe, which: Which, report: &ProbeReport) -> Option<Trouble> {
+pub fn trouble(
+    pod: &PodReport,
+    container: &str,
+    probe: &Probe,
+    which: ProbeKind,
+    report: &ProbeReport,
+) -> Option<Trouble> {
     let status = &pod.container(container)?.status;
     let never = report.last_success.is_none();
     // A container that waits for its restart is asked nothing: what it never answered well is failing all the same.
     let unready = !status.ready && (status.started || never);
     let fails = report.failed > 0
         && match which {
-            Which::Readiness => unready,
-            Which::Startup | Which::Liveness => pod.container(container)?.was_killed_by(which),
+            ProbeKind::Readiness => unready,
+            ProbeKind::Startup | ProbeKind::Liveness => pod.container(container)?.was_killed_by(which),
         };
     let errors = report.errored > 0
         && match which {
-            Which::Readiness => unready,
-            Which::Startup => !status.started && never,
+            ProbeKind::Readiness => unready,
+            ProbeKind::Startup => !status.started && never,
             // Had these been failures, they would have had it killed.
-            Which::Liveness => never && report.failed == 0 && report.errored >= probe.failure_threshold,
+            ProbeKind::Liveness => never && report.failed == 0 && report.errored >= probe.failure_threshold,
         };
     let last_errored = report.last_failure.as_ref().is_some_and(|last| last.verdict == Verdict::Errored);
     match (fails, errors) {
@@ -125,7 +131,7 @@ fn troubled_probe(data: &RunData, component: &Component, spec: &ProbeSpec) -> Op
         (Trouble::Errors, _, Some(_)) => None,
         (Trouble::Errors, _, None) => {
             // Nothing is kept from working by a liveness probe that never counts.
-            let severity = if which == Which::Liveness { Severity::Warning } else { Severity::Error };
+            let severity = if which == ProbeKind::Liveness { Severity::Warning } else { Severity::Error };
             let claim = format!("{claim}; a kubelet counts that for nothing, so {}", consequence(which));
             finding(Code::ProbeErrored, severity, claim, repair(component, which, &spec.probe.action))
         }
@@ -146,16 +152,16 @@ fn troubled_probe(data: &RunData, component: &Component, spec: &ProbeSpec) -> Op
 }
 
 /// What comes of a probe whose result never counts.
-fn consequence(which: Which) -> &'static str {
+fn consequence(which: ProbeKind) -> &'static str {
     match which {
-        Which::Startup => "the container never counts as started: it becomes neither ready nor restarted",
-        Which::Readiness => "the pod never becomes ready",
-        Which::Liveness => "a container that hangs is not restarted",
+        ProbeKind::Startup => "the container never counts as started: it becomes neither ready nor restarted",
+        ProbeKind::Readiness => "the pod never becomes ready",
+        ProbeKind::Liveness => "a container that hangs is not restarted",
     }
 }
 
 /// What makes a probe that errors one that counts.
-fn repair(component: &Component, which: Which, action: &ProbeAction) -> String {
+fn repair(component: &Component, which: ProbeKind, action: &ProbeAction) -> String {
     let name = &component.name;
     match action {
         ProbeAction::Exec { command } => {

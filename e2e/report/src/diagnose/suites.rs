@@ -8,7 +8,7 @@ use super::{Code, Finding, RunData, Severity};
 use crate::{
     evidence::PODS,
     record::{Outcome, Unreadable},
-    run_data::{OddEnd, Test},
+    run_data::{AbnormalEnd, Test},
     run_dir::{JUNIT, REQUEST, SUITES},
     thresholds::{Threshold, ThresholdState},
 };
@@ -81,8 +81,8 @@ fn not_run(data: &RunData) -> impl Iterator<Item = Finding> {
 }
 
 /// A command of suites that did not end as it should may have left out anything.
-fn odd_end(data: &RunData) -> Option<Finding> {
-    let OddEnd { command, reason, remedy } = data.suites.as_ref()?;
+fn abnormal_end(data: &RunData) -> Option<Finding> {
+    let AbnormalEnd { command, reason, remedy } = data.suites.as_ref()?;
     let claim = format!("`{command}`, which runs the suites, did not end as it should: {reason}");
     Some(Finding { fix: format!("{}.", capitalised(remedy)), ..gap(claim, SUITES.to_owned()) })
 }
@@ -168,7 +168,8 @@ fn no_record_in(Unreadable { file, test, reason }: &Unreadable) -> Finding {
 }
 
 fn gaps(data: &RunData, thresholds: &[Threshold]) -> Vec<Finding> {
-    let mut gaps: Vec<Finding> = odd_end(data).into_iter().chain(data.unreadable.iter().map(no_record_in)).collect();
+    let mut gaps: Vec<Finding> =
+        abnormal_end(data).into_iter().chain(data.unreadable.iter().map(no_record_in)).collect();
     if data.tests.is_empty() {
         // Everything else that is missing follows from it.
         return if gaps.is_empty() { vec![no_tests(data)] } else { gaps };

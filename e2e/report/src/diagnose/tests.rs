@@ -8,7 +8,7 @@ use e2e_kubelet::{
     snapshot::{ClusterPod, Condition, ContainerReport, PodReport, ProbeReport},
     status::{ContainerState, ContainerStatus, Event, EventType, Termination},
 };
-use e2e_plan::{Probe, ProbeAction, Probes, Which, target::Target};
+use e2e_plan::{Probe, ProbeAction, ProbeKind, Probes, target::Target};
 use serde_json::Value;
 
 use super::*;
@@ -17,7 +17,7 @@ use crate::{
     evidence::{Sample, Throttling, Usage},
     record::{Measured, Outcome, Record, Unreadable},
     report::{Report, Verdict, markdown::render},
-    run_data::{OddEnd, Test},
+    run_data::{AbnormalEnd, Test},
     testing::{MEBIBYTE, declare, measured, record, run},
     thresholds::thresholds,
 };
@@ -94,7 +94,7 @@ fn a_test_that_was_ended_says_by_what() {
 #[test]
 fn suites_that_ended_oddly_are_a_gap_whatever_was_recorded() {
     let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
-    data.suites = Some(OddEnd {
+    data.suites = Some(AbnormalEnd {
         command: "cargo nextest run".to_owned(),
         reason: "it ended with exit code 101".to_owned(),
         remedy: "see its output".to_owned(),
@@ -474,7 +474,7 @@ fn a_pod_that_is_not_ready_is_found_although_its_containers_are() {
 fn probed(container_ready: bool, probe: ProbeReport) -> RunData {
     let mut container = ended(&[]);
     container.status.ready = container_ready;
-    container.probes.insert(Which::Readiness, probe);
+    container.probes.insert(ProbeKind::Readiness, probe);
     let mut data = run(container);
     let declared = Probe {
         action: ProbeAction::TcpSocket { host: None, port: 80 },
@@ -485,7 +485,7 @@ fn probed(container_ready: bool, probe: ProbeReport) -> RunData {
         failure_threshold: 3,
         termination_grace: None,
     };
-    let spec = ProbeSpec { container: "app".to_owned(), which: Which::Readiness, probe: declared };
+    let spec = ProbeSpec { container: "app".to_owned(), which: ProbeKind::Readiness, probe: declared };
     data.environment.components[0].probes.push(spec);
     data
 }
@@ -653,11 +653,11 @@ fn what_limited_a_rate_is_shown_without_processor_times() {
 
 /// A command that the image lacks, as a current kubelet tells of it: as an error each time, and nothing counts.
 #[rstest::rstest]
-#[case::readiness(Which::Readiness, false, Severity::Error, "so the pod never becomes ready")]
-#[case::startup(Which::Startup, false, Severity::Error, "so the container never counts as started")]
-#[case::liveness(Which::Liveness, true, Severity::Warning, "so a container that hangs is not restarted")]
+#[case::readiness(ProbeKind::Readiness, false, Severity::Error, "so the pod never becomes ready")]
+#[case::startup(ProbeKind::Startup, false, Severity::Error, "so the container never counts as started")]
+#[case::liveness(ProbeKind::Liveness, true, Severity::Warning, "so a container that hangs is not restarted")]
 fn a_probe_that_only_errors_has_a_finding_of_its_own(
-    #[case] which: Which,
+    #[case] which: ProbeKind,
     #[case] ready: bool,
     #[case] severity: Severity,
     #[case] consequence: &str,
@@ -676,7 +676,7 @@ fn a_probe_that_only_errors_has_a_finding_of_its_own(
         let mut data = probed(ready, ProbeReport::default());
         let container = &mut data.snapshot.pods.get_mut("app-0").unwrap().containers[0];
         container.probes = BTreeMap::from([(which, report(sent))]);
-        container.status.started = which != Which::Startup;
+        container.status.started = which != ProbeKind::Startup;
         let spec = &mut data.environment.components[0].probes[0];
         (spec.which, spec.probe.action) = (which, ProbeAction::Exec { command: vec!["check".to_owned()] });
         let report = Report::new(&data);

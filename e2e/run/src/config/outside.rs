@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use e2e_plan::Given;
+use e2e_plan::OutsideObject;
 use serde::Deserialize;
 
 use super::{Config, Error};
@@ -32,7 +32,7 @@ impl Config {
     ///
     /// # Errors
     /// A variable is not set or a file is not there.
-    pub fn given(&self, root: &Path, make: &mut dyn FnMut(&str, &str) -> String) -> Result<Vec<Given>, Error> {
+    pub fn given(&self, root: &Path, make: &mut dyn FnMut(&str, &str) -> String) -> Result<Vec<OutsideObject>, Error> {
         self.each_given(|table, name, key, value| {
             value.read(root, &mut || make(name, key)).map_err(|reason| {
                 let key = format!("{table}.{name}.{key}");
@@ -43,14 +43,14 @@ impl Config {
 
     /// The same without any value: enough for a plan that nobody runs.
     #[must_use]
-    pub fn given_names(&self) -> Vec<Given> {
+    pub fn given_names(&self) -> Vec<OutsideObject> {
         self.each_given(|_, _, _, _| Ok(Vec::new())).unwrap_or_default()
     }
 
     fn each_given(
         &self,
         mut read: impl FnMut(&str, &str, &str, &OutsideValue) -> Result<Vec<u8>, Error>,
-    ) -> Result<Vec<Given>, Error> {
+    ) -> Result<Vec<OutsideObject>, Error> {
         let mut all = Vec::new();
         for (table, kind, outside) in
             [("secret", "Secret", &self.secret), ("config_map", "ConfigMap", &self.config_map)]
@@ -58,7 +58,7 @@ impl Config {
             for (name, keys) in outside {
                 let values = keys.iter().map(|(key, value)| Ok((key.clone(), read(table, name, key, value)?)));
                 let values = values.collect::<Result<_, Error>>()?;
-                all.push(Given { kind, name: name.clone(), file: ".config/e2e.toml".into(), values });
+                all.push(OutsideObject { kind, name: name.clone(), file: ".config/e2e.toml".into(), values });
             }
         }
         Ok(all)

@@ -61,7 +61,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use self::{agents::Agents, forward::Forward, images::Way, limit::ANSWER_LIMIT, route::Route, watch::Watch};
+use self::{agents::Agents, forward::Forward, images::Delivery, limit::ANSWER_LIMIT, route::Route, watch::Watch};
 use super::{docker::engine::Engine, pods::PodSpec};
 
 pub(crate) use self::cluster::Cluster;
@@ -78,8 +78,8 @@ pub async fn bring_image(options: &Options, image: &str) -> Result<String, super
     let engine = Engine::connect("").await?;
     let nodes: Api<Node> = Api::all(cluster.client.clone());
     let nodes = nodes.list(&ListParams::default()).await.map_err(|error| cluster.failed("list", "nodes", &error))?;
-    let way = Way::of(&cluster.context, &nodes.items, Some(engine.version()), cluster.registry.as_deref());
-    let pushed = images::bring(&way, engine.client(), &[image.to_owned()]).await?;
+    let delivery = Delivery::of(&cluster.context, &nodes.items, Some(engine.version()), cluster.registry.as_deref());
+    let pushed = images::bring(&delivery, engine.client(), &[image.to_owned()]).await?;
     Ok(pushed.get(image).map_or(image, String::as_str).to_owned())
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use e2e_kubelet::snapshot::{PodReport, ProbeReport, Snapshot};
-use e2e_plan::Which;
+use e2e_plan::ProbeKind;
 use e2e_report::{diagnose::stuck, run_dir};
 use tokio::time::Instant;
 
@@ -114,7 +114,7 @@ fn is_hopeless(pod: &PodReport, is_alone: bool) -> bool {
         probe.last_success.is_none() && probe.failed >= limit
     };
     pod.restarts >= HOPELESS_RESTARTS
-        || pod.containers.iter().any(|container| container.probes.get(&Which::Readiness).is_some_and(refused))
+        || pod.containers.iter().any(|container| container.probes.get(&ProbeKind::Readiness).is_some_and(refused))
 }
 
 /// The pods whose component refers to one without replicas.
@@ -163,7 +163,7 @@ mod tests {
                 },
                 terminations: Vec::new(),
                 events: Vec::new(),
-                probes: BTreeMap::from([(Which::Readiness, readiness)]),
+                probes: BTreeMap::from([(ProbeKind::Readiness, readiness)]),
             }],
             events: Vec::new(),
         }

@@ -16,7 +16,7 @@ use e2e_node::{
     doctor::{self, Case, Known},
     node::Runtime,
 };
-use e2e_plan::{Probe, ProbeAction, Service, Which};
+use e2e_plan::{Probe, ProbeAction, ProbeKind, Service};
 use e2e_report::{diagnose::trouble, evidence::DoctorEntry};
 use tokio::{
     sync::watch,
@@ -79,7 +79,7 @@ impl Drop for Examinations {
 }
 
 /// Component, container, probe: replicas are copies, so one examination covers all of them.
-type Key = (String, String, Which);
+type Key = (String, String, ProbeKind);
 
 struct Examiner {
     provider: Arc<Provider>,
@@ -111,7 +111,7 @@ struct Unready {
 struct Subject<'a> {
     pod: &'a PodSpec,
     container: &'a ContainerReport,
-    which: Which,
+    which: ProbeKind,
     probe: &'a Probe,
     tally: &'a e2e_kubelet::snapshot::ProbeReport,
 }
@@ -134,7 +134,7 @@ impl Subject<'_> {
     /// at all.
     fn is_suspect(&self) -> bool {
         let status = &self.container.status;
-        !status.ready && (self.which == Which::Readiness || status.restart_count > 0)
+        !status.ready && (self.which == ProbeKind::Readiness || status.restart_count > 0)
     }
 }
 
@@ -175,7 +175,7 @@ impl Examiner {
             let Some(report) = snapshot.pod(&pod.name) else { continue };
             for declared in &pod.component.pod.containers {
                 let Some(container) = report.container(&declared.name) else { continue };
-                subjects.extend(Which::ALL.into_iter().filter_map(|which| {
+                subjects.extend(ProbeKind::ALL.into_iter().filter_map(|which| {
                     let probe = which.of(&declared.probes)?;
                     let tally = container.probes.get(&which)?;
                     let is_http = matches!(probe.action, ProbeAction::HttpGet { .. });
@@ -273,9 +273,9 @@ impl Examiner {
 }
 
 /// Paths of the container's other probes.
-fn other_paths(pod: &PodSpec, container: &str, which: Which) -> Vec<String> {
+fn other_paths(pod: &PodSpec, container: &str, which: ProbeKind) -> Vec<String> {
     let Some(declared) = pod.container(container) else { return Vec::new() };
-    let others = Which::ALL.into_iter().filter(|other| *other != which);
+    let others = ProbeKind::ALL.into_iter().filter(|other| *other != which);
     let path = |probe: &Probe| match &probe.action {
         ProbeAction::HttpGet { path, .. } => Some(path.clone()),
         ProbeAction::TcpSocket { .. } | ProbeAction::Exec { .. } | ProbeAction::Grpc { .. } => None,

@@ -17,7 +17,7 @@ use crate::{
     provider::{
         self, Provider,
         docker::{DockerPods, engine::Engine},
-        k8s::{self, Cluster, K8sPods, images::Way, preflight::Preflight},
+        k8s::{self, Cluster, K8sPods, images::Delivery, preflight::Preflight},
         local::{FoundPrograms, LocalPods},
         pods::PodSpec,
     },
@@ -135,7 +135,7 @@ async fn docker_pods(prepared: &Prepared, engine: &Engine) -> Result<DockerPods,
 /// Checks that the cluster can run the system, brings it the images, and waits for terminating pods to make room.
 async fn supply_cluster(prepared: &Prepared, cluster: &Cluster, progress: &Progress) -> Result<(), Error> {
     let agents = if prepared.load_from == LoadFrom::Host { 0 } else { prepared.agents };
-    let requested = k8s::room::Room::requested(&prepared.pods, agents);
+    let requested = k8s::room::Capacity::requested(&prepared.pods, agents);
     let preflight = k8s::preflight::check(cluster, &prepared.plan, requested);
     let (preflight, engine) = tokio::join!(preflight, Engine::connect(&cluster.run_id));
     let preflight = preflight.map_err(provider::Error::from)?;
@@ -163,7 +163,7 @@ async fn bring_images(
     progress: &Progress,
 ) -> Result<(), Error> {
     let version = engine.as_ref().map(Engine::version);
-    let way = Way::of(&cluster.context, &preflight.nodes, version, cluster.registry.as_deref());
+    let delivery = Delivery::of(&cluster.context, &preflight.nodes, version, cluster.registry.as_deref());
     let mut images = all_images(&prepared.pods);
     if prepared.load_from != LoadFrom::Host {
         images.push(image::AGENT_IMAGE.to_owned());
@@ -174,12 +174,12 @@ async fn bring_images(
     };
     // The nodes may get other images from a registry that they know.
     let known = prepared.config.images.with_built_in();
-    if way != Way::Pull {
+    if delivery != Delivery::Pull {
         let ours: Vec<String> = images.iter().filter(|image| known.0.contains_key(*image)).cloned().collect();
         ensure(prepared, &engine, &ours, progress).await?;
     }
     let only_here = image::only_here(engine.client(), &images, &known).await.map_err(provider::Error::from)?;
-    if !matches!(way, Way::Push(_)) {
+    if !matches!(delivery, Delivery::Push(_)) {
         let lacks = k8s::images::always_pulled(&prepared.plan.objects, &only_here);
         if !lacks.is_empty() {
             return Err(provider::Error::from(k8s::Error::Preflight { lacks }).into());
@@ -187,13 +187,13 @@ async fn bring_images(
     }
     // Including other images of the engine, such as one built by hand.
     let here = image::present(engine.client(), &images).await.map_err(provider::Error::from)?;
-    if way == Way::Pull {
+    if delivery == Delivery::Pull {
         return leave_to_nodes(&preflight.usable, &images, &only_here, progress);
     }
-    if let Some(command) = way.command(&here) {
+    if let Some(command) = delivery.command(&here) {
         progress.line(format!("bringing images into the cluster: {command}"));
     }
-    let pushed = k8s::images::bring(&way, engine.client(), &here).await.map_err(provider::Error::from)?;
+    let pushed = k8s::images::bring(&delivery, engine.client(), &here).await.map_err(provider::Error::from)?;
     cluster.note_pushed(pushed);
     Ok(())
 }
@@ -242,9 +242,9 @@ pub(super) fn say(progress: &Progress, event: &image::Event) {
         image::Event::Foreign(image) => {
             progress.line(format!("using the engine's image {image}, which was not built by its recipe"));
         }
-        image::Event::Done(outcome) if outcome.how == image::How::Present => {}
+        image::Event::Done(outcome) if outcome.origin == image::Origin::Present => {}
         image::Event::Done(outcome) => {
-            let how = if outcome.how == image::How::Pulled { "pulled" } else { "built" };
+            let how = if outcome.origin == image::Origin::Pulled { "pulled" } else { "built" };
             progress.line(format!("{how} {} in {}", outcome.image, e2e_plan::duration::human(outcome.took)));
         }
     }

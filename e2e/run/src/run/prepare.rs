@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use e2e::control;
-use e2e_plan::{Given, Input, Missing, Plan, Warning, manifests::Sources, target::Target};
+use e2e_plan::{Input, Missing, OutsideObject, Plan, Warning, manifests::Sources, target::Target};
 use e2e_report::{
     env_vars,
     environment::LoadFrom,
@@ -190,7 +190,7 @@ pub fn plan(options: &Options) -> Result<Plan, Error> {
 fn plan_with(
     options: &Options,
     config: &Config,
-    given: Vec<Given>,
+    given: Vec<OutsideObject>,
     generate: &mut dyn FnMut(&str, &str) -> String,
 ) -> Result<Plan, Error> {
     let configured = || Sources { paths: config.manifests.clone(), render: config.render.clone() };
@@ -235,7 +235,7 @@ fn entrance(configured: Option<String>, plan: &Plan) -> Result<Option<String>, c
 }
 
 fn request(options: &Options, config: &Config) -> Request {
-    let set = |set: &e2e_plan::Set| format!("{}.env.{}={}", set.component, set.name, set.value);
+    let set = |set: &e2e_plan::EnvOverride| format!("{}.env.{}={}", set.component, set.name, set.value);
     let replicas = options.replicas.iter().map(|(component, count)| format!("{component}.replicas={count}"));
     Request {
         started_at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use e2e_report::{env_vars, environment::Environment, record::Record, run_data::OddEnd, run_dir};
+use e2e_report::{env_vars, environment::Environment, record::Record, run_data::AbnormalEnd, run_dir};
 use tokio::process::{Child, Command};
 
 use super::{
@@ -30,7 +30,7 @@ pub(super) async fn run(
     prepared: &Prepared,
     signal: &Signal,
     progress: &Progress,
-) -> Result<Option<OddEnd>, Error> {
+) -> Result<Option<AbnormalEnd>, Error> {
     let suites = &prepared.config.suites;
     let environment = Environment::read(&prepared.directory.join(run_dir::ENVIRONMENT))?;
     let mut said = system.said.clone();
@@ -66,7 +66,7 @@ pub(super) async fn run(
     }
     let kept = list.take(prepared).and_then(|text| complete(text, prepared));
     let odd = oddity(status, prepared.config.needs_nextest(), kept.as_deref().unwrap_or_default());
-    Ok(odd.map(|odd| odd_end(prepared, odd)).or(kept.err()))
+    Ok(odd.map(|odd| abnormal_end(prepared, odd)).or(kept.err()))
 }
 
 /// Work's result, while people see what it says of how it goes.
@@ -126,7 +126,7 @@ impl List {
     }
 
     /// The list that this run wrote; or what is odd about it.
-    fn take(&self, prepared: &Prepared) -> Result<Option<String>, OddEnd> {
+    fn take(&self, prepared: &Prepared) -> Result<Option<String>, AbnormalEnd> {
         let Some(path) = self.path() else { return Ok(None) };
         let text = std::fs::read_to_string(path).map_err(|error| {
             let remedy = match self {
@@ -135,14 +135,14 @@ impl List {
                 }
                 _ => format!("see what it said; it has to write the file that {JUNIT} stands for"),
             };
-            odd_end(prepared, (format!("it left no {} ({error})", path.display()), remedy))
+            abnormal_end(prepared, (format!("it left no {} ({error})", path.display()), remedy))
         })?;
         Ok(Some(text))
     }
 }
 
 /// Sees to it that `junit.xml` and the records name the same tests, whichever of them the suites wrote.
-fn complete(junit: Option<String>, prepared: &Prepared) -> Result<Vec<junit::Case>, OddEnd> {
+fn complete(junit: Option<String>, prepared: &Prepared) -> Result<Vec<junit::Case>, AbnormalEnd> {
     let directory = &prepared.directory;
     let (records, _) = Record::read_all(directory);
     let written = match junit {
@@ -158,15 +158,15 @@ fn complete(junit: Option<String>, prepared: &Prepared) -> Result<Vec<junit::Cas
             directory.write(run_dir::JUNIT, &text).map(|_| junit::read(&text))
         }
     };
-    written.map_err(|error| odd_end(prepared, (error.to_string(), "run again once it can be written".to_owned())))
+    written.map_err(|error| abnormal_end(prepared, (error.to_string(), "run again once it can be written".to_owned())))
 }
 
-fn odd_end(prepared: &Prepared, (reason, remedy): (String, String)) -> OddEnd {
+fn abnormal_end(prepared: &Prepared, (reason, remedy): (String, String)) -> AbnormalEnd {
     let command = match &prepared.config.suites[..] {
         [] => "the built-in checks".to_owned(),
         words => words.join(" "),
     };
-    OddEnd { command, reason, remedy }
+    AbnormalEnd { command, reason, remedy }
 }
 
 /// What is odd about an exit code, and what to do. nextest documents its own; of any other runner a failed test in its list explains

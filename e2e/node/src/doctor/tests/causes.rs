@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{POD, case};
 use crate::{
-    doctor::{Case, Known, Works, diagnose, fix},
+    doctor::{Case, Known, WorkingRequest, diagnose, fix},
     probe::{Profile, Target},
 };
 
@@ -169,7 +169,7 @@ fn causes() -> Vec<(&'static str, Cause, Make)> {
             let patient = Patient::serving(Speaks::Http1, move |r| ok_if(path(r).contains("token="), 403, words)).await;
             let address = patient.target.ports[&8000];
             let (host, target) = ("localhost:8000".to_owned(), "/health?token=t".to_owned());
-            patient.known(Known { works: Some(Works { address, https: false, host, target, headers: Vec::new() }), ..Known::default() })
+            patient.known(Known { works: Some(WorkingRequest { address, https: false, host, target, headers: Vec::new() }), ..Known::default() })
         };
         "404 for everyone" => Cause::MethodOrPath, |words|
             Patient::serving(Speaks::Http1, move |_| Reply::status(404, words)).await;
@@ -272,7 +272,7 @@ fn causes() -> Vec<(&'static str, Cause, Make)> {
             let secured = Server::speaking(Speaks::Tls, |_| Reply::status(200, "OK")).await;
             let patient = Patient::serving(Speaks::Http1, move |_| Reply::status(404, words)).await;
             let (host, target) = ("localhost:8443".to_owned(), "/health".to_owned());
-            let works = Works { address: secured.address, https: true, host, target, headers: Vec::new() };
+            let works = WorkingRequest { address: secured.address, https: true, host, target, headers: Vec::new() };
             let mut patient = patient.known(Known { works: Some(works), ..Known::default() });
             patient._servers.push(secured);
             patient
@@ -280,7 +280,7 @@ fn causes() -> Vec<(&'static str, Cause, Make)> {
         "TLS where the request that works speaks it" => Cause::PlainToTls, |words| {
             let patient = Patient::serving(Speaks::Tls, |_| Reply::status(200, "OK")).await;
             let (address, host) = (patient.target.ports[&8000], "localhost:8000".to_owned());
-            let works = Works { address, https: true, host, target: "/health".to_owned(), headers: Vec::new() };
+            let works = WorkingRequest { address, https: true, host, target: "/health".to_owned(), headers: Vec::new() };
             patient.known(Known { works: Some(works), ..Known::default() })
         };
         "a listener on IPv6 alone" => Cause::Ipv6Only, |words| {
@@ -479,7 +479,8 @@ async fn behind_a_middlebox(words: &'static str) -> Patient {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut patient = Patient::of(app).dialling(listener.local_addr().unwrap());
     let (host, target) = ("localhost:8000".to_owned(), "/health".to_owned());
-    patient.case.known.works = Some(Works { address: direct, https: false, host, target, headers: Vec::new() });
+    patient.case.known.works =
+        Some(WorkingRequest { address: direct, https: false, host, target, headers: Vec::new() });
     patient._tasks.spawn(async move {
         loop {
             let (mut client, _) = listener.accept().await.unwrap();

@@ -28,7 +28,7 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{cluster::Cluster, error::Error, leftovers, room::Room};
+use super::{cluster::Cluster, error::Error, leftovers, room::Capacity};
 use crate::image::AGENT_IMAGE;
 
 /// Name of the Job and its Secret, and value of the label that its pods carry.
@@ -153,13 +153,13 @@ const MEMORY_BYTES: i64 = 64 << 20;
 
 /// What each of so many agents asks of a node. Without a request it would get only what all other pods leave, and measure its own wait
 /// for a processor.
-pub(super) fn request(count: u32) -> Room {
+pub(super) fn request(count: u32) -> Capacity {
     let share = CPU_MILLIS / i64::from(count.max(1));
-    Room { cpu_millis: share.max(LEAST_CPU_MILLIS), memory_bytes: MEMORY_BYTES }
+    Capacity { cpu_millis: share.max(LEAST_CPU_MILLIS), memory_bytes: MEMORY_BYTES }
 }
 
 fn resources(count: u32) -> ResourceRequirements {
-    let Room { cpu_millis, memory_bytes } = request(count);
+    let Capacity { cpu_millis, memory_bytes } = request(count);
     let quantities = [("cpu", format!("{cpu_millis}m")), ("memory", memory_bytes.to_string())];
     let requests = quantities.map(|(name, text)| (name.to_owned(), Quantity(text)));
     ResourceRequirements { requests: Some(requests.into()), ..ResourceRequirements::default() }

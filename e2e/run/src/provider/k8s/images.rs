@@ -1,4 +1,4 @@
-//! How images get to a cluster's nodes. Main type: [`Way`].
+//! How images get to a cluster's nodes. Main type: [`Delivery`].
 
 use std::{collections::BTreeMap, process::Stdio};
 
@@ -15,7 +15,7 @@ use super::error::Error;
 
 /// How the images of a local Docker engine become those of the cluster's nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum Delivery {
     /// The nodes run on this very engine.
     SameEngine,
     /// A command copies them; it is given all their names.
@@ -28,7 +28,7 @@ pub(crate) enum Way {
     Pull,
 }
 
-impl Way {
+impl Delivery {
     /// What fits a cluster: the registry that was named; or by the name that its tool gives to contexts; or because the nodes run on
     /// the engine that this machine has. `engine` is that engine's version.
     pub(crate) fn of(context: &str, nodes: &[Node], engine: Option<&str>, registry: Option<&str>) -> Self {
@@ -127,15 +127,19 @@ fn containers(object: &serde_json::Value) -> impl Iterator<Item = &serde_json::V
 }
 
 /// Brings images of an engine to the nodes. Returns what they are to pull instead of each, where they get them from a registry.
-pub(crate) async fn bring(way: &Way, engine: &Docker, images: &[String]) -> Result<BTreeMap<String, String>, Error> {
+pub(crate) async fn bring(
+    delivery: &Delivery,
+    engine: &Docker,
+    images: &[String],
+) -> Result<BTreeMap<String, String>, Error> {
     if images.is_empty() {
         return Ok(BTreeMap::new());
     }
-    match way {
-        Way::SameEngine | Way::Pull => Ok(BTreeMap::new()),
-        Way::Copy(words) => copy(words, images).await.map(|()| BTreeMap::new()),
-        Way::Load(words) => load(engine, words, images).await.map(|()| BTreeMap::new()),
-        Way::Push(registry) => push(registry, images).await,
+    match delivery {
+        Delivery::SameEngine | Delivery::Pull => Ok(BTreeMap::new()),
+        Delivery::Copy(words) => copy(words, images).await.map(|()| BTreeMap::new()),
+        Delivery::Load(words) => load(engine, words, images).await.map(|()| BTreeMap::new()),
+        Delivery::Push(registry) => push(registry, images).await,
     }
 }
 
@@ -243,12 +247,12 @@ mod tests {
         node
     }
 
-    fn copies(text: &str) -> Way {
-        Way::Copy(text.split(' ').map(str::to_owned).collect())
+    fn copies(text: &str) -> Delivery {
+        Delivery::Copy(text.split(' ').map(str::to_owned).collect())
     }
 
-    fn loads(text: &str) -> Way {
-        Way::Load(text.split(' ').map(str::to_owned).collect())
+    fn loads(text: &str) -> Delivery {
+        Delivery::Load(text.split(' ').map(str::to_owned).collect())
     }
 
     #[rstest]
@@ -257,24 +261,24 @@ mod tests {
     #[case("minikube", "docker://27.0", copies("minikube image load"))]
     #[case("microk8s", "containerd://1.7", loads("microk8s ctr image import -"))]
     #[case("rancher-desktop", "containerd://1.7", loads("nerdctl --namespace k8s.io load"))]
-    #[case("rancher-desktop", "docker://26.0", Way::SameEngine)]
+    #[case("rancher-desktop", "docker://26.0", Delivery::SameEngine)]
     #[case("colima", "containerd://1.7", loads("colima nerdctl --profile default -- --namespace k8s.io load"))]
     #[case("colima-work", "containerd://1.7", loads("colima nerdctl --profile work -- --namespace k8s.io load"))]
-    #[case("colima", "docker://26.0", Way::SameEngine)]
-    #[case("orbstack", "docker://26.0", Way::SameEngine)]
-    #[case("anything", "containerd://2.0", Way::Pull)]
-    #[case("anything", "docker://28.0", Way::SameEngine)]
-    #[case("anything", "docker://20.10.24", Way::Pull)]
-    fn each_cluster_has_its_way(#[case] context: &str, #[case] runtime: &str, #[case] way: Way) {
-        assert_eq!(Way::of(context, &[node(runtime)], Some("28.0"), None), way);
-        let named = Way::of(context, &[node(runtime)], Some("28.0"), Some("registry.example/team"));
-        assert_eq!(named, Way::Push("registry.example/team".to_owned()));
+    #[case("colima", "docker://26.0", Delivery::SameEngine)]
+    #[case("orbstack", "docker://26.0", Delivery::SameEngine)]
+    #[case("anything", "containerd://2.0", Delivery::Pull)]
+    #[case("anything", "docker://28.0", Delivery::SameEngine)]
+    #[case("anything", "docker://20.10.24", Delivery::Pull)]
+    fn each_cluster_has_its_way(#[case] context: &str, #[case] runtime: &str, #[case] delivery: Delivery) {
+        assert_eq!(Delivery::of(context, &[node(runtime)], Some("28.0"), None), delivery);
+        let named = Delivery::of(context, &[node(runtime)], Some("28.0"), Some("registry.example/team"));
+        assert_eq!(named, Delivery::Push("registry.example/team".to_owned()));
     }
 
     #[test]
     fn an_engine_is_known_by_its_version() {
-        assert_eq!(Way::of("dev", &[node("docker://20.10.24")], None, None), Way::Pull);
-        assert_eq!(Way::of("dev", &[], Some("28.0.1"), None), Way::Pull);
+        assert_eq!(Delivery::of("dev", &[node("docker://20.10.24")], None, None), Delivery::Pull);
+        assert_eq!(Delivery::of("dev", &[], Some("28.0.1"), None), Delivery::Pull);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use e2e_node::{
     poll::{Look, until},
     probe::{self, Target},
 };
-use e2e_plan::{ProbeAction, Which};
+use e2e_plan::{ProbeAction, ProbeKind};
 use e2e_report::evidence::cluster::{NetworkCheck, ServiceEndpoints};
 use k8s_openapi::{
     api::core::v1::{Node, Service, ServicePort, ServiceSpec},
@@ -108,7 +108,7 @@ impl Seen {
 /// The probes of the pod that can be sent from outside, each with its port.
 pub(super) fn knocks(spec: &PodSpec) -> impl Iterator<Item = (u16, ProbeAction)> {
     spec.component.pod.containers.iter().flat_map(|container| {
-        Which::ALL.into_iter().rev().filter_map(|which| match &which.of(&container.probes)?.action {
+        ProbeKind::ALL.into_iter().rev().filter_map(|which| match &which.of(&container.probes)?.action {
             action @ (ProbeAction::HttpGet { port, host: None, .. } | ProbeAction::TcpSocket { port, host: None }) => {
                 Some((*port, action.clone()))
             }

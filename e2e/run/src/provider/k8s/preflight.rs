@@ -18,7 +18,7 @@ use super::{
     cluster::Cluster,
     error::Error,
     nodes::{self, is_ready},
-    room::{self, Leaving, Room},
+    room::{self, Capacity, Leaving},
 };
 
 /// What was found.
@@ -66,7 +66,7 @@ const PERMISSIONS: &[Permission] = &[
 ];
 
 /// Asks everything side by side and fails with all that is missing at once.
-pub(crate) async fn check(cluster: &Cluster, plan: &Plan, requested: Room) -> Result<Preflight, Error> {
+pub(crate) async fn check(cluster: &Cluster, plan: &Plan, requested: Capacity) -> Result<Preflight, Error> {
     let started = Instant::now();
     // What the manifests ask of the cluster comes first: nobody should wait for images to learn of a kind that it does not know.
     let (_, left_out) = apply::resolve(cluster, &plan.objects).await?;

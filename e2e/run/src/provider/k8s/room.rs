@@ -1,4 +1,4 @@
-//! Whether a cluster's nodes have room for a run's pods, and the wait for pods that are leaving. Main type: [`Room`];
+//! Whether a cluster's nodes have room for a run's pods, and the wait for pods that are leaving. Main type: [`Capacity`];
 //! main function: [`wait`].
 
 use std::{iter::Sum, time::Duration};
@@ -17,7 +17,7 @@ use crate::provider::pods::PodSpec;
 
 /// Processors and memory of nodes, or as much as pods request of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Room {
+pub(crate) struct Capacity {
     pub(super) cpu_millis: i64,
     pub(super) memory_bytes: i64,
 }
@@ -26,7 +26,7 @@ pub(crate) struct Room {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Held {
     node: String,
-    room: Room,
+    room: Capacity,
     /// It is being removed, or its namespace is, as that of a run that has just ended.
     is_leaving: bool,
 }
@@ -68,16 +68,16 @@ fn hold(pod: &Pod, namespaces: &[Namespace]) -> Option<Held> {
     };
     Some(Held {
         node: spec.node_name.clone()?,
-        room: Room { cpu_millis: sum("cpu", quantity::millis), memory_bytes: sum("memory", quantity::bytes) },
+        room: Capacity { cpu_millis: sum("cpu", quantity::millis), memory_bytes: sum("memory", quantity::bytes) },
         is_leaving: pod.metadata.deletion_timestamp.is_some() || namespaces.iter().any(is_leaving),
     })
 }
 
 /// What each ready node has beyond the requests of the pods that are there.
-pub(super) fn free(nodes: &[Node], held: &[Held], leaving: Leaving) -> Vec<Room> {
+pub(super) fn free(nodes: &[Node], held: &[Held], leaving: Leaving) -> Vec<Capacity> {
     let of = |node: &Node| {
         let allocatable = node.status.as_ref()?.allocatable.as_ref()?;
-        let mut free = Room {
+        let mut free = Capacity {
             cpu_millis: read(allocatable.get("cpu"), quantity::millis),
             memory_bytes: read(allocatable.get("memory"), quantity::bytes),
         };
@@ -96,7 +96,7 @@ fn read(quantity: Option<&Quantity>, unit: fn(&str) -> Result<u64, String>) -> i
     quantity.and_then(|quantity| unit(&quantity.0).ok()).and_then(|value| i64::try_from(value).ok()).unwrap_or(0)
 }
 
-impl Room {
+impl Capacity {
     /// What a run requests: its pods, and as many agents of the load.
     pub(crate) fn requested(pods: &[PodSpec], agents: u32) -> Self {
         let containers = pods.iter().flat_map(|pod| &pod.component.pod.containers);
@@ -135,7 +135,7 @@ impl Room {
     }
 }
 
-impl Sum for Room {
+impl Sum for Capacity {
     fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
         all.fold(Self::default(), |sum, one| Self {
             cpu_millis: sum.cpu_millis.saturating_add(one.cpu_millis),
@@ -145,7 +145,7 @@ impl Sum for Room {
 }
 
 /// Whether there is no room only because of pods that are leaving.
-fn is_held_by_leaving(requested: Room, nodes: &[Node], held: &[Held]) -> bool {
+fn is_held_by_leaving(requested: Capacity, nodes: &[Node], held: &[Held]) -> bool {
     let lacks = |leaving| !requested.lacks(&free(nodes, held, leaving)).is_empty();
     lacks(Leaving::Counted) && !lacks(Leaving::Left)
 }
@@ -156,7 +156,7 @@ fn is_held_by_leaving(requested: Room, nodes: &[Node], held: &[Held]) -> bool {
 ///
 /// They are still there after a minute.
 pub(crate) async fn wait(
-    requested: Room,
+    requested: Capacity,
     cluster: &Cluster,
     nodes: &[Node],
     say: impl Fn(&str),
@@ -209,7 +209,7 @@ mod tests {
         let held = [of(pod("a", "Running", x())), of(pod("a", "Succeeded", x())), of(pod("b", "Running", x()))];
         let held: Vec<Held> = held.into_iter().flatten().collect();
         let nodes = [node("a", "True"), node("b", "False")];
-        assert_eq!(free(&nodes, &held, Leaving::Counted), [Room { cpu_millis: 1750, memory_bytes: 768 << 20 }]);
+        assert_eq!(free(&nodes, &held, Leaving::Counted), [Capacity { cpu_millis: 1750, memory_bytes: 768 << 20 }]);
     }
 
     #[test]
@@ -224,7 +224,7 @@ mod tests {
 
         let nodes = [node("a", "True")];
         // 1 GiB: four pods of 256 MiB.
-        let new = Room { cpu_millis: 0, memory_bytes: 256 << 20 };
+        let new = Capacity { cpu_millis: 0, memory_bytes: 256 << 20 };
         let is_held = |held: [Option<Held>; 4]| {
             let held: Vec<Held> = held.into_iter().flatten().collect();
             is_held_by_leaving(new, &nodes, &held)
@@ -240,18 +240,21 @@ mod tests {
         let mut component = super::super::testing::component("new", 1);
         component.pod.containers[0].resources.memory_request_bytes = Some(256 << 20);
         let pods = [PodSpec { name: "new-0".to_owned(), component }];
-        assert_eq!(Room::requested(&pods, 0), Room { cpu_millis: 0, memory_bytes: 256 << 20 });
-        assert_eq!(Room::requested(&pods, 2), Room { cpu_millis: 200, memory_bytes: (256 + 128) << 20 });
-        assert_eq!(Room::requested(&pods, 20), Room { cpu_millis: 400, memory_bytes: (256 + 1280) << 20 });
+        assert_eq!(Capacity::requested(&pods, 0), Capacity { cpu_millis: 0, memory_bytes: 256 << 20 });
+        assert_eq!(Capacity::requested(&pods, 2), Capacity { cpu_millis: 200, memory_bytes: (256 + 128) << 20 });
+        assert_eq!(Capacity::requested(&pods, 20), Capacity { cpu_millis: 400, memory_bytes: (256 + 1280) << 20 });
 
-        let free = [Room { cpu_millis: 100, memory_bytes: 300 << 20 }, Room { cpu_millis: 200, memory_bytes: 0 }];
+        let free =
+            [Capacity { cpu_millis: 100, memory_bytes: 300 << 20 }, Capacity { cpu_millis: 200, memory_bytes: 0 }];
         assert_eq!(
-            Room::requested(&pods, 1).lacks(&free),
+            Capacity::requested(&pods, 1).lacks(&free),
             ["the pods request 320 MiB of memory and 300 are free; lower resources.requests.memory or add a node"]
         );
-        assert!(Room::requested(&pods, 20).lacks(&free)[0].starts_with("the pods request 0.40 CPUs and 0.30 are free"));
         assert!(
-            Room::requested(&pods, 2).lacks(&[]).is_empty(),
+            Capacity::requested(&pods, 20).lacks(&free)[0].starts_with("the pods request 0.40 CPUs and 0.30 are free")
+        );
+        assert!(
+            Capacity::requested(&pods, 2).lacks(&[]).is_empty(),
             "nothing is known of a cluster whose nodes may not be seen"
         );
     }

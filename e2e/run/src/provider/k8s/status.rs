@@ -7,7 +7,7 @@ use e2e_kubelet::{
     snapshot::{ContainerReport, PodReport, ProbeReport},
     status::{ContainerState, ContainerStatus, Event, EventType, Exit, Termination},
 };
-use e2e_plan::{self, Which};
+use e2e_plan::{self, ProbeKind};
 use jiff::Timestamp;
 use k8s_openapi::{
     api::core::v1::{self, Event as ClusterEvent, Pod},
@@ -173,7 +173,7 @@ fn from_epoch(time: Timestamp, epoch: Timestamp) -> Duration {
 }
 
 /// What the events say of a probe. A kubelet reports failures only, so that nothing is known of how often it was sent.
-fn probe_report(which: Which, events: &[Event]) -> ProbeReport {
+fn probe_report(which: ProbeKind, events: &[Event]) -> ProbeReport {
     let mut report = ProbeReport::default();
     let mut latest = Duration::ZERO;
     for event in events {
@@ -189,7 +189,7 @@ fn probe_report(which: Which, events: &[Event]) -> ProbeReport {
 }
 
 /// The text of `Liveness probe failed: <text>`, and whether it failed or errored.
-fn probe_event(which: Which, event: &Event) -> Option<(bool, &str)> {
+fn probe_event(which: ProbeKind, event: &Event) -> Option<(bool, &str)> {
     if event.reason != "Unhealthy" {
         return None;
     }

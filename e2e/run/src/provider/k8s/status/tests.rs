@@ -79,7 +79,7 @@ fn a_probes_failures_are_read_from_events(#[case] message: &str, #[case] kind: K
     let unhealthy = event("Unhealthy", message, 3, Some("app"));
     let other = event("Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 503", 9, Some("app"));
     let report = report(&running(0, json!({})), &[&unhealthy, &other], None);
-    let probe = &report.containers[0].probes[&Which::Liveness];
+    let probe = &report.containers[0].probes[&ProbeKind::Liveness];
     let last = probe.last_failure.as_ref().unwrap();
     assert_eq!((probe.failed, last.kind, last.status, last.verdict), (3, kind, status, Verdict::Failure));
     assert_eq!(probe.sent, None, "a kubelet does not tell");
@@ -103,7 +103,7 @@ fn a_probe_that_errors_is_read_as_each_version_words_it(#[case] message: &str, #
     declared.containers[0].probes.readiness = declared.containers[0].probes.liveness.clone();
     let pod = running(0, json!({}));
     let report = pod_report(&declared, Some(&pod), &[&unhealthy], None, epoch());
-    let probe = &report.containers[0].probes[&Which::Readiness];
+    let probe = &report.containers[0].probes[&ProbeKind::Readiness];
     let last = probe.last_failure.as_ref().unwrap();
     assert_eq!((probe.failed, probe.errored, last.verdict, last.message.as_str()), (0, 5, Verdict::Errored, text));
 }

@@ -1,4 +1,4 @@
-//! A way to a server that can be cut while it is in use, or be blocked. Main type: [`Road`].
+//! A way to a server that can be cut while it is in use, or be blocked. Main type: [`Relay`].
 
 use std::{
     io::{Read, Write},
@@ -11,16 +11,16 @@ use std::{
 };
 
 /// Takes connections on a port of its own to a server.
-pub(crate) struct Road {
+pub(crate) struct Relay {
     /// Where it begins.
     pub(crate) address: SocketAddr,
-    /// Every connection's two ends; nothing once the road is cut.
+    /// Every connection's two ends; nothing once the relay is cut.
     streams: Arc<Mutex<Option<Vec<TcpStream>>>>,
     blocked: Arc<AtomicBool>,
 }
 
-impl Road {
-    /// A road to a URL's host and port.
+impl Relay {
+    /// A relay to a URL's host and port.
     pub(crate) fn to(url: &str) -> Self {
         let server = url.trim_start_matches("https://").trim_end_matches('/').to_owned();
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
