@@ -1,10 +1,12 @@
 //! What a load measured, as plain data, and the statistics over it. Pure, so that the report needs no load engine.
 //!
 //! [`scenario`] is what a declared scenario measured and must keep to, [`outcome`] how one request ended, [`generator`] what measuring
-//! cost, [`steps`] what clients were told to do; [`stats`] summarises latencies, [`scaling`] fits the Universal Scalability Law.
+//! cost, [`steps`] what clients were told to do; [`stats`] summarises latencies, [`scaling`] fits the Universal Scalability Law, [`paired`]
+//! judges alternating blocks of two systems.
 
 pub mod generator;
 pub mod outcome;
+pub mod paired;
 mod random;
 pub mod scaling;
 pub mod scenario;
