@@ -411,32 +411,42 @@ fn a_database_that_is_deleted_under_load_is_named() {
     assert!(others.is_empty(), "nothing else was wrong: {others:#?}");
 }
 
-#[rstest]
-#[case::a_kind_that_nobody_knows(
-    "apiVersion: example.org/v1\nkind: Gadget\nmetadata: {name: g}\n",
-    &["extra.yaml", "kind `Gadget` is not supported"]
-)]
-#[case::a_version_that_nobody_serves(
-    "apiVersion: policy/v9\nkind: PodDisruptionBudget\nmetadata: {name: p}\nspec: {minAvailable: 1}\n",
-    &["no matches for kind \"PodDisruptionBudget\" in version \"policy/v9\"", "the cluster serves it as policy/v1"]
-)]
-#[case::a_kind_outside_of_namespaces(
-    "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: c}\nrules: []\n",
-    &["extra.yaml", "ClusterRole c is not part of a namespace"]
-)]
-fn what_cannot_be_applied(#[case] manifest: &str, #[case] phrases: &[&str]) {
+#[test]
+fn a_version_that_the_cluster_does_not_serve_ends_the_run_first() {
     let project = tempfile::tempdir().expect("a directory");
     copy(&support::root().join("e2e/run/examples/nginx_redis"), project.path());
+    let manifest = "apiVersion: policy/v9\nkind: PodDisruptionBudget\nmetadata: {name: p}\nspec: {minAvailable: 1}\n";
     fs::write(project.path().join("manifests/extra.yaml"), manifest).expect("a file");
     let id = unique("k-kind");
     let bench = Bench::of(SMALL);
     let mut command = bench.command_on(&project.path().to_string_lossy(), &["e2e", "--target", "k8s", "--run-id", &id]);
     let output = command.output().expect("the program runs");
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
-    for phrase in phrases {
+    for phrase in
+        ["no matches for kind \"PodDisruptionBudget\" in version \"policy/v9\"", "the cluster serves it as policy/v1"]
+    {
         assert!(said(&output).contains(phrase), "`{phrase}` is not in {}", said(&output));
     }
     assert_eq!(namespaces(&id), Vec::<String>::new());
+}
+
+#[test]
+fn what_no_namespace_can_hold_is_left_out_with_a_warning() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let extra = directory.path().join("extra.yaml");
+    let of_no_definition = "apiVersion: example.org/v1\nkind: Gadget\nmetadata: {name: g}\n";
+    let of_the_cluster = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: c}\nrules: []\n";
+    fs::write(&extra, format!("{of_no_definition}---\n{of_the_cluster}")).expect("a file");
+    let id = unique("k-kind");
+    let bench = Bench::of(SMALL);
+    let extra = extra.to_string_lossy().into_owned();
+    let arguments = ["e2e", "--target", "k8s", "--run-id", &id, "--manifests", "manifests", "--manifests", &extra];
+    let output = bench.output(&arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let page = fs::read_to_string(bench.run_directory(&id).join("report.md")).expect("a report");
+    for phrase in ["Gadget/g is left out: no matches for kind \"Gadget\" in version \"example.org/v1\"", "ClusterRole"] {
+        assert!(page.contains(phrase), "`{phrase}` is not in {page}");
+    }
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -18,6 +18,12 @@ pub(super) fn is_ready(node: &Node) -> bool {
     !cordoned && conditions.into_iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True")
 }
 
+/// Whether its kubelet runs pods at all: `allocatable.pods`, where it is told, is not 0.
+pub(super) fn has_places(node: &Node) -> bool {
+    let allocatable = node.status.as_ref().and_then(|status| status.allocatable.as_ref());
+    allocatable.and_then(|allocatable| allocatable.get("pods")).is_none_or(|pods| pods.0 != "0")
+}
+
 /// Whether the scheduler may give it such a pod, its room left out of account.
 pub(super) fn takes(node: &Node, pod: &PodSpec) -> bool {
     let tolerated = |taint: &Taint| pod.tolerations.iter().flatten().any(|toleration| tolerates(toleration, taint));
@@ -86,7 +92,7 @@ pub(super) fn usable(nodes: &[Node], objects: &[Object]) -> Vec<Node> {
     let pods = objects.iter().filter_map(|object| security::pod(&object.json));
     // What cannot be read here is the cluster's to refuse.
     let pods: Vec<PodSpec> = pods.map(|it| serde_json::from_value(it["spec"].clone()).unwrap_or_default()).collect();
-    nodes.iter().filter(|node| pods.iter().any(|pod| takes(node, pod))).cloned().collect()
+    nodes.iter().filter(|node| has_places(node) && pods.iter().any(|pod| takes(node, pod))).cloned().collect()
 }
 
 /// The machine that a node runs on, told by its kernel: nodes that are containers share one.
@@ -177,7 +183,10 @@ mod tests {
             cluster_scoped: false,
             json,
         };
-        assert_eq!(usable(&[tainted, node(json!({}))], &[object]), [node(json!({}))]);
+        let mut without_places = node(json!({}));
+        let allocatable = json!({ "cpu": "4", "pods": "0" });
+        without_places.status.as_mut().unwrap().allocatable = serde_json::from_value(allocatable).unwrap();
+        assert_eq!(usable(&[tainted, without_places, node(json!({}))], &[object]), [node(json!({}))]);
         assert_eq!(
             taint_text(taints(&node(serde_json::from_str(CONTROL_PLANE).unwrap())).next().unwrap()),
             "node-role.kubernetes.io/control-plane:NoSchedule"

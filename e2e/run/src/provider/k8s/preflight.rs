@@ -115,6 +115,9 @@ fn on_machines(all: &[Node]) -> String {
 
 fn keeps_away(node: &Node) -> String {
     let name = node.metadata.name.as_deref().unwrap_or_default();
+    if !nodes::has_places(node) {
+        return format!("the node {name} runs no pods: its status says allocatable.pods: 0");
+    }
     let taints: Vec<String> = nodes::taints(node).map(nodes::taint_text).collect();
     match taints.is_empty() {
         true => format!("no pod of the manifests selects the node {name}; see nodeSelector and nodeAffinity"),
