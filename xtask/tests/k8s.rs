@@ -435,16 +435,18 @@ fn what_no_namespace_can_hold_is_left_out_with_a_warning() {
     let directory = tempfile::tempdir().expect("a directory");
     let extra = directory.path().join("extra.yaml");
     let of_no_definition = "apiVersion: example.org/v1\nkind: Gadget\nmetadata: {name: g}\n";
-    let of_the_cluster = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: c}\nrules: []\n";
+    let of_the_cluster =
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: c}\nrules: []\n";
     fs::write(&extra, format!("{of_no_definition}---\n{of_the_cluster}")).expect("a file");
     let id = unique("k-kind");
     let bench = Bench::of(SMALL);
-    let extra = extra.to_string_lossy().into_owned();
-    let arguments = ["e2e", "--target", "k8s", "--run-id", &id, "--manifests", "manifests", "--manifests", &extra];
-    let output = bench.output(&arguments);
+    let own = support::root().join("e2e/run/examples/nginx_redis/manifests");
+    let mut command = bench.command(&["e2e", "--target", "k8s", "--run-id", &id]);
+    let output = command.arg("--manifests").arg(own).arg("--manifests").arg(&extra).output().expect("the program runs");
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     let page = fs::read_to_string(bench.run_directory(&id).join("report.md")).expect("a report");
-    for phrase in ["Gadget/g is left out: no matches for kind \"Gadget\" in version \"example.org/v1\"", "ClusterRole"] {
+    for phrase in ["Gadget/g is left out: no matches for kind \"Gadget\" in version \"example.org/v1\"", "ClusterRole"]
+    {
         assert!(page.contains(phrase), "`{phrase}` is not in {page}");
     }
 }
