@@ -23,7 +23,7 @@ use e2e_node::{
     node::{ExecError, ExecResult, KillError, Runtime, StartError},
     probe::{Profile, Target as ProbeTarget},
 };
-use e2e_plan::Plan;
+use e2e_plan::{Plan, Warning};
 use e2e_report::{
     environment::{Endpoint, Replica, ReplicaPort},
     evidence::{Machine, Throttling, Usage, cluster::Cluster},
@@ -159,6 +159,14 @@ impl Provider {
             Self::Docker(pods) => format!("{}, load by {}", pods.engine.description(), pods.path()),
             Self::Local(pods) => pods.description(),
             Self::K8s(pods) => pods.description(),
+        }
+    }
+
+    /// What only a cluster could tell of the manifests: the objects that it has no place for.
+    pub(crate) fn left_out(&self) -> &[Warning] {
+        match self {
+            Self::Docker(_) | Self::Local(_) => &[],
+            Self::K8s(pods) => pods.left_out(),
         }
     }
 

@@ -42,7 +42,7 @@ use e2e_node::{
     node::ExecResult,
     probe::{Profile, Target},
 };
-use e2e_plan::Plan;
+use e2e_plan::{Plan, Warning};
 use e2e_report::evidence::{
     Machine, Throttling, Usage,
     cluster::{Cluster as ClusterEvidence, NetworkCheck, ServiceEndpoints},
@@ -92,6 +92,7 @@ const ROUTE_LIMIT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct K8sPods {
     cluster: Cluster,
+    left_out: Vec<Warning>,
     specs: Vec<PodSpec>,
     /// Every Service's ports, as `name:port`.
     services: Vec<String>,
@@ -107,7 +108,7 @@ pub(crate) struct K8sPods {
 impl K8sPods {
     /// Makes the namespace and applies everything. Where that fails, [`leftovers::remove`] removes what was made.
     pub(crate) async fn prepare(cluster: Cluster, specs: Vec<PodSpec>, plan: &Plan) -> Result<Self, Error> {
-        let (objects, _) = apply::resolve(&cluster, &plan.objects).await?;
+        let (objects, left_out) = apply::resolve(&cluster, &plan.objects).await?;
         let started = Instant::now();
         let epoch = apply::create_namespace(&cluster, security::level(&plan.objects)).await?;
         let watch = Arc::new(Watch::start(&cluster, &specs, started, epoch));
@@ -126,13 +127,18 @@ impl K8sPods {
                 .map(|port| format!("{}:{}", service.name, port.port))
         });
         let services = services.collect();
-        Ok(Self { cluster, specs, services, watch, forward, route, finding_route, agents: OnceCell::new() })
+        Ok(Self { cluster, left_out, specs, services, watch, forward, route, finding_route, agents: OnceCell::new() })
     }
 
     /// What runs it, with its version, and how it is reached.
     pub(crate) fn description(&self) -> String {
         let why = self.route.borrow().as_ref().map_or(String::new(), |route| format!(" ({})", route.why));
         format!("{}, reached by {}{why}", self.cluster.description(), self.path())
+    }
+
+    /// The objects of the manifests that are not applied, since the cluster has no place for them in the run's namespace.
+    pub(crate) fn left_out(&self) -> &[Warning] {
+        &self.left_out
     }
 
     /// Waits until it is known how pods are reached; without a pod that is ready it cannot be.

@@ -128,7 +128,7 @@ impl System {
             control: self.control.address,
             up_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             ready,
-            warnings: warnings.clone(),
+            warnings: warnings.iter().chain(self.provider.left_out()).cloned().collect(),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use e2e_plan::{Object, kinds::is_own_group};
+use e2e_plan::{Object, Warning, kinds::is_own_group};
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
@@ -32,7 +32,7 @@ pub(super) struct Resolved {
 /// # Errors
 ///
 /// It does not serve a kind in the version that the manifest has, as `kubectl apply` would find.
-pub(super) async fn resolve(cluster: &Cluster, objects: &[Object]) -> Result<(Vec<Resolved>, Vec<String>), Error> {
+pub(super) async fn resolve(cluster: &Cluster, objects: &[Object]) -> Result<(Vec<Resolved>, Vec<Warning>), Error> {
     let mut served: BTreeMap<(String, String), Option<(ApiResource, Scope)>> = BTreeMap::new();
     let mut left_out = Vec::new();
     let mut resolved = Vec::new();
@@ -43,8 +43,14 @@ pub(super) async fn resolve(cluster: &Cluster, objects: &[Object]) -> Result<(Ve
         if !served.contains_key(&key) {
             served.insert(key.clone(), look_up(cluster, &api_version, object).await?);
         }
-        let mut leave_out =
-            |why: &str| left_out.push(format!("{}: {}/{} is left out: {why}", object.source, object.kind, object.name));
+        let mut leave_out = |why: &str| {
+            left_out.push(Warning {
+                source: object.source.clone(),
+                object: format!("{}/{}", object.kind, object.name),
+                path: "kind".to_owned(),
+                reason: format!("{why}: it is not applied"),
+            });
+        };
         let resource = match served.get(&key).and_then(Option::as_ref) {
             Some((resource, Scope::Namespaced)) => resource,
             Some((_, Scope::Cluster)) => {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Instant};
 
-use e2e_plan::{Plan, kinds::is_own_group, words::counted};
+use e2e_plan::{Plan, Warning, kinds::is_own_group, words::counted};
 use futures_util::future::join_all;
 use k8s_openapi::api::{
     authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
@@ -98,7 +98,8 @@ pub(crate) async fn check(cluster: &Cluster, plan: &Plan, requested: Capacity) -
         free.iter().map(|free| free.memory_bytes).sum::<i64>() / (1 << 20),
     );
     // What is leaving is waited for, so that it keeps nothing from being scheduled.
-    let mut warnings = left_out;
+    let said = |warning: Warning| format!("{}: {}: {}", warning.source, warning.object, warning.reason);
+    let mut warnings: Vec<String> = left_out.into_iter().map(said).collect();
     warnings.extend(requested.lacks(&room::free(&usable, &held, Leaving::Left)));
     if usable.is_empty() {
         warnings.extend(nodes.iter().filter(|node| is_ready(node)).map(keeps_away));
