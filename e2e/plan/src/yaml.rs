@@ -47,7 +47,10 @@ pub(crate) fn documents(file: &Path, text: &str, dialect: Dialect) -> Documents 
         let reader = std::thread::Builder::new().stack_size(STACK_BYTES);
         let read = reader.spawn_scoped(scope, || read(file, text, dialect));
         match read.map(std::thread::ScopedJoinHandle::join) {
-            Ok(Ok(read)) => read,
+            Ok(Ok(mut read)) => {
+                read.nodes.last_mut().into_iter().for_each(|last| without_added_break(text, last));
+                read
+            }
             Ok(Err(panic)) => std::panic::resume_unwind(panic),
             Err(error) => Documents {
                 errors: vec![Error::of_file(file, error.to_string(), "free some memory")],
@@ -76,6 +79,26 @@ fn read(file: &Path, text: &str, dialect: Dialect) -> Documents {
         errors.push(syntax_error(&file, &whole));
     }
     Documents { errors, ..nodes(&file, documents) }
+}
+
+/// A block of text (`|`) that the end of the file ends, without a line break, has none at its end to kubectl and kustomize: their
+/// parser (go-yaml) clips no break that is not there, and the one used here adds it.
+fn without_added_break(text: &str, node: &mut Node) {
+    let last_line = text.rsplit('\n').next().map(str::trim_start).filter(|line| !line.is_empty());
+    match &mut node.tree {
+        Tree::Map(entries) => {
+            entries.last_mut().into_iter().for_each(|entry| without_added_break(text, &mut entry.node));
+        }
+        Tree::List(items) => items.last_mut().into_iter().for_each(|item| without_added_break(text, item)),
+        Tree::Text(block) => {
+            if let (Some(body), Some(line)) = (block.strip_suffix('\n'), last_line)
+                && body.ends_with(line)
+            {
+                block.pop();
+            }
+        }
+        _ => {}
+    }
 }
 
 /// The documents of a text, each with the number of lines before it.

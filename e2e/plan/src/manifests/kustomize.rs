@@ -15,7 +15,10 @@ use std::{
 };
 
 use self::file::Kustomization;
-use crate::{Document, Error, ErrorKind, Faults, Manifest, Objects};
+use crate::{
+    Document, Error, ErrorKind, Faults, Manifest, Objects,
+    node::{FieldPath, Node, Tree},
+};
 
 /// The names under which kustomize looks for its file.
 const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
@@ -106,6 +109,7 @@ pub(super) fn build(dir: &Path, root: &Path, base: Option<Base>) -> Build {
     if let Some(message) = names::ambiguous(&resources) {
         builder.beyond.push(Error::of_file(shown(dir, root), message, String::new()));
     }
+    resources.iter_mut().for_each(without_empty_annotations);
     if builder.base.is_overlay {
         resources.iter_mut().for_each(|resource| resource.overlaid = true);
     }
@@ -121,6 +125,15 @@ pub(super) fn finished(mut resources: Vec<Resource>) -> Vec<Document> {
     names::follow(&mut resources);
     let is_local = |resource: &Resource| annotation(&resource.object, LOCAL_CONFIG) == Some("true");
     resources.into_iter().filter(|resource| !is_local(resource)).map(|resource| resource.object).collect()
+}
+
+/// Kustomize takes its own annotations out in the end, and with them a field in which there are no others.
+fn without_empty_annotations(resource: &mut Resource) {
+    let Some(metadata) = resource.object.node.get_mut("metadata") else { return };
+    let is_empty = |node: &Node| node.is_null() || matches!(&node.tree, Tree::Map(entries) if entries.is_empty());
+    if metadata.entries().iter().any(|entry| entry.key == "annotations" && is_empty(&entry.node)) {
+        metadata.remove(&FieldPath::default().key("annotations"));
+    }
 }
 
 fn annotation<'a>(object: &'a Document, name: &str) -> Option<&'a str> {

@@ -73,6 +73,14 @@ fn files_and_directories_in_the_order_in_which_they_are_named() {
     "apiVersion: v1\r\nkind: ConfigMap\r\nmetadata:\r\n  name: a\r\ndata:\r\n  value: |\r\n    x\r\n    y\r\n",
     "x\ny\n"
 )]
+#[case::a_block_without_a_last_line_break(
+    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  value: |\n    x\n    y",
+    "x\ny"
+)]
+#[case::quotes_without_a_last_line_break(
+    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  value: \"x\\n\"",
+    "x\n"
+)]
 #[case::byte_order_mark("\u{feff}apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {value: x}\n", "x")]
 #[case::anchors("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, labels: &x {value: x}}\ndata: *x\n", "x")]
 #[case::merged_maps("apiVersion: v1\nkind: ConfigMap\nmetadata: &m {name: a}\ndata: {<<: *m, value: x}\n", "x")]
