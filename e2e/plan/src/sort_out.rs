@@ -4,8 +4,8 @@
 use super::{
     FieldUse, Note,
     error::{Cursor, ErrorKind, Faults},
-    kinds::Role,
-    node::Node,
+    kinds::{self, Role},
+    node::{FieldPath, Node},
     read::Object,
     workload::pod_node,
 };
@@ -44,7 +44,8 @@ pub(crate) fn sort_out(objects: Vec<Object>, fields: &mut Vec<FieldUse>, faults:
             }
         }
     }
-    check_namespaces(&kept, faults);
+    one_of_equal_stores(&mut kept);
+    check_namespaces(&kept, fields, faults);
     kept
 }
 
@@ -55,8 +56,44 @@ fn other_hook(object: &Object) -> Option<String> {
     (!installs).then(|| hooks.to_owned())
 }
 
-/// A run has one namespace, in which two objects cannot have the same name.
-fn check_namespaces(objects: &[Object], faults: &Faults) {
+/// A ConfigMap or Secret that stands in several namespaces with the same content is one in the run's.
+fn one_of_equal_stores(objects: &mut Vec<Object>) {
+    let content = |object: &Object| {
+        let mut node = object.node.clone();
+        if let Some(metadata) = node.get_mut("metadata") {
+            metadata.remove(&FieldPath::default().key("namespace"));
+        }
+        node.to_json()
+    };
+    let is_store = |object: &Object| matches!(object.role, Role::ConfigMap | Role::Secret);
+    let mut index = 0;
+    while index < objects.len() {
+        let (earlier, object) = (&objects[..index], &objects[index]);
+        let is_equal = |other: &Object| {
+            other.kind == object.kind && other.name == object.name && content(other) == content(object)
+        };
+        match is_store(object) && earlier.iter().any(is_equal) {
+            true => drop(objects.remove(index)),
+            false => index += 1,
+        }
+    }
+}
+
+/// A run has one namespace, in which two objects cannot have the same name: a cluster takes the later one of those that only it knows,
+/// and of those that run neither can be left out.
+fn check_namespaces(objects: &[Object], fields: &mut Vec<FieldUse>, faults: &Faults) {
+    for (index, object) in objects.iter().enumerate().filter(|(_, object)| object.role == Role::Carried) {
+        let is_other = |other: &&Object| {
+            other.kind == object.kind
+                && other.name == object.name
+                && kinds::group(other.api_version()) == kinds::group(object.api_version())
+        };
+        if let Some(first) = objects[..index].iter().find(is_other).filter(|_| !object.is_cluster_scoped()) {
+            let cursor = Cursor::root(first).keys(&["metadata", "namespace"]);
+            let text = format!("{} has its name in another namespace: in the run's, that one counts", object.source);
+            fields.push(FieldUse::new(&cursor, Note::in_cluster(text)));
+        }
+    }
     for (index, object) in objects.iter().enumerate().filter(|(_, object)| object.role != Role::Carried) {
         let is_other =
             |other: &&Object| other.kind == object.kind && other.name == object.name && other.role != Role::Carried;
@@ -73,7 +110,8 @@ fn check_namespaces(objects: &[Object], faults: &Faults) {
                 place(object)
             );
             let cursor = Cursor::root(object).keys(&["metadata", "name"]);
-            faults.push(cursor.fail(ErrorKind::Duplicate, message, "rename or leave out one of the two"));
+            let remedy = "rename one of the two, or name the manifests of one namespace alone";
+            faults.push(cursor.fail(ErrorKind::Duplicate, message, remedy));
         }
     }
 }

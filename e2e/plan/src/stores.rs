@@ -10,12 +10,12 @@ use serde::Serialize;
 
 use super::{
     Plan, Source,
-    error::{Cursor, Error, ErrorKind, Faults},
+    error::{Cursor, ErrorKind, Faults},
     kinds::{self, Role},
     node::{Node, Tree},
     pod::{Binary, Secret, Value},
     read::{Object, Typed},
-    suggest::{hint, nearest},
+    suggest::nearest,
 };
 use crate::target::Target;
 
@@ -24,7 +24,7 @@ pub(crate) const GENERATE: &str = "e2e/generate";
 /// The annotation of a workload that names lint rules to leave out. See `e2e_kubelet::lint`.
 pub const LINT_IGNORE: &str = "e2e/lint-ignore";
 /// What every annotation of this program starts with.
-const OWN_PREFIX: &str = "e2e/";
+pub(crate) const OWN_PREFIX: &str = "e2e/";
 
 /// All ConfigMaps and Secrets by name, and those that are named and not there.
 pub(crate) struct Stores {
@@ -38,7 +38,7 @@ pub(crate) struct Stores {
 /// The keys of one ConfigMap or Secret.
 type Store = BTreeMap<String, Vec<u8>>;
 
-/// A ConfigMap or Secret that pods want and the manifests do not hold.
+/// A ConfigMap or Secret that pods want and the manifests do not hold, or one of its keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Missing {
     /// `ConfigMap` or `Secret`.
@@ -47,6 +47,8 @@ pub struct Missing {
     pub name: String,
     /// The key that is wanted; none where all of them are.
     pub key: Option<String>,
+    /// Whether the manifests hold it, without the key.
+    pub lacks_key_only: bool,
     /// Where it is wanted.
     pub source: Source,
     /// The object that wants it, as `Kind/name`.
@@ -59,8 +61,12 @@ pub struct Missing {
 
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, name, source, object, path, remedy, .. } = self;
-        write!(f, "{source}: {object}: {path}: there is no {kind} `{name}` in the manifests; {remedy}")
+        let Self { kind, name, key, source, object, path, remedy, .. } = self;
+        write!(f, "{source}: {object}: {path}: ")?;
+        match key.as_ref().filter(|_| self.lacks_key_only) {
+            Some(key) => write!(f, "{kind} `{name}` has no key `{key}`; {remedy}"),
+            None => write!(f, "there is no {kind} `{name}` in the manifests; {remedy}"),
+        }
     }
 }
 
@@ -211,20 +217,19 @@ impl Stores {
         kind: StoreKind,
         (name, key): (&str, &str),
         optional: bool,
-    ) -> Result<Option<Value>, Error> {
-        let Some(store) = self.store(cursor, kind, (name, Some(key)), optional) else {
-            return Ok((!optional).then(|| value(kind, name, key, &[])));
-        };
-        match store.get(key) {
-            Some(bytes) => Ok(Some(value(kind, name, key, bytes))),
-            None if optional => Ok(None),
-            None if self.faulty.contains(&(kind.name(), name.to_owned())) => Ok(Some(value(kind, name, key, &[]))),
-            None => Err(cursor.fail(
-                ErrorKind::Missing,
-                format!("{} `{name}` has no key `{key}`", kind.name()),
-                hint(key, store.keys().map(String::as_str), &format!("keys of `{name}`")),
-            )),
+    ) -> Option<Value> {
+        let store = self.store(cursor, kind, (name, Some(key)), optional);
+        if let Some(bytes) = store.and_then(|store| store.get(key)) {
+            return Some(value(kind, name, key, bytes));
         }
+        if optional {
+            return None;
+        }
+        // Who deploys may complete a ConfigMap or a Secret before its pods start, as a cluster allows.
+        if let Some(store) = store.filter(|_| !self.faulty.contains(&(kind.name(), name.to_owned()))) {
+            self.note_missing(cursor, kind, (name, Some(key)), nearest(key, store.keys().map(String::as_str)), true);
+        }
+        Some(value(kind, name, key, &[]))
     }
 
     /// Every key with its value; none of an object that is not there.
@@ -252,12 +257,19 @@ impl Stores {
         };
         let found = all.get(name);
         if found.is_none() && !optional && name != MADE_BY_CLUSTER {
-            self.note_missing(cursor, kind, name, key, nearest(name, all.keys().map(String::as_str)));
+            self.note_missing(cursor, kind, (name, key), nearest(name, all.keys().map(String::as_str)), false);
         }
         found
     }
 
-    fn note_missing(&self, cursor: &Cursor<'_>, kind: StoreKind, name: &str, key: Option<&str>, near: Option<&str>) {
+    fn note_missing(
+        &self,
+        cursor: &Cursor<'_>,
+        kind: StoreKind,
+        (name, key): (&str, Option<&str>),
+        near: Option<&str>,
+        lacks_key_only: bool,
+    ) {
         let table = format!("[{}.\"{name}\"]", kind.table());
         let example = match key {
             Some(key) => format!("`{table}` with `\"{key}\" = {{ env = \"...\" }}`"),
@@ -271,6 +283,7 @@ impl Stores {
             kind: kind.name(),
             name: name.to_owned(),
             key: key.map(str::to_owned),
+            lacks_key_only,
             source: cursor.object.source.clone(),
             object: cursor.object.label(),
             path: cursor.path.to_string(),

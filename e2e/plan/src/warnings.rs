@@ -13,6 +13,7 @@ use super::{
     kinds::{self, Role},
     node::{FieldPath, Node, Tree},
     read::Object,
+    stores,
     workload::{pod_keys, pod_node},
 };
 use crate::target::Target;
@@ -56,6 +57,11 @@ impl Note {
     /// The same on the targets without a cluster.
     pub(crate) fn without_cluster(text: impl Into<String>) -> Self {
         Self { k8s: None, ..Self::everywhere(text) }
+    }
+
+    /// In a cluster alone.
+    pub(crate) fn in_cluster(text: impl Into<String>) -> Self {
+        Self { docker: None, local: None, k8s: Some(text.into()) }
     }
 
     fn of_rule(rule: &Rule) -> Self {
@@ -133,7 +139,9 @@ pub(crate) fn fields(objects: &[Object], services: &[Service]) -> Vec<FieldUse> 
 fn carried(object: &Object, objects: &[Object]) -> Note {
     let text = match object.kind.as_str() {
         "CronJob" => "it is not run: nothing looks at its schedule outside a cluster".to_owned(),
-        kind => format!("objects of kind {kind} exist in a cluster only"),
+        kind if object.is_own() => format!("objects of kind {kind} exist in a cluster only"),
+        // Such as a Service of Knative, which is none of Kubernetes.
+        kind => format!("objects of kind {kind} ({}) exist in a cluster only", object.api_version()),
     };
     let note = Note::without_cluster(text);
     let is_cluster_scoped =
@@ -189,6 +197,9 @@ impl Walk<'_> {
         if is_empty || HONOURED.contains(&pattern.as_str()) {
             return;
         }
+        if pattern == "metadata.annotations" {
+            return self.annotations(node, path);
+        }
         let rule = RULES.iter().find(|rule| rule.path == pattern);
         if let Some(rule) = rule {
             if self.applies(rule, node) {
@@ -205,6 +216,21 @@ impl Walk<'_> {
         }
         for (index, item) in node.items().iter().enumerate() {
             self.visit(item, &path.item(index, item.item_name()));
+        }
+    }
+
+    /// Says once of an object which of its annotations something of a cluster may read.
+    fn annotations(&mut self, node: &Node, path: &FieldPath) {
+        let (own, others): (Vec<_>, Vec<_>) =
+            node.entries().iter().partition(|entry| entry.key.starts_with(stores::OWN_PREFIX));
+        let keys: Vec<&str> =
+            others.iter().map(|entry| entry.key.as_str()).filter(|key| !table::DESCRIBING.contains(key)).collect();
+        if !keys.is_empty() {
+            let text = format!("what reads them belongs to a cluster: {}", keys.join(", "));
+            self.push(path, Note::without_cluster(text));
+        }
+        for entry in own.iter().filter(|entry| entry.key != stores::LINT_IGNORE) {
+            self.visit(&entry.node, &path.key(&entry.key));
         }
     }
 

@@ -93,7 +93,7 @@ fn value_from(
 ) -> Result<Option<Value>, Error> {
     let from_store = |field: &str, kind, name: &str, key: &str, optional: Option<bool>| {
         let cursor = cursor.key(field);
-        match context.stores.value(&cursor, kind, (name, key), optional.unwrap_or(false))? {
+        match context.stores.value(&cursor, kind, (name, key), optional.unwrap_or(false)) {
             Some(Value::Binary(_)) => {
                 let message = format!("key `{key}` of `{name}` is not UTF-8 text");
                 Err(cursor.fail(ErrorKind::Unsupported, message, "mount it as a file: a variable is text"))

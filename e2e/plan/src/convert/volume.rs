@@ -134,7 +134,7 @@ impl Files<'_> {
         let mut files = Vec::new();
         for (index, item) in items.iter().enumerate() {
             let cursor = self.cursor.key("items").item(index, &item.key);
-            if let Some(content) = stores.value(&cursor, kind, (name, &item.key), optional)? {
+            if let Some(content) = stores.value(&cursor, kind, (name, &item.key), optional) {
                 files.push(self.file(&cursor, &item.path, content, item.mode.unwrap_or(mode))?);
             }
         }

@@ -34,10 +34,24 @@ pub(super) fn output(command: &[String], directory: &Path) -> Result<String, Err
     })?;
     let ended = within(child, LIMIT).map_err(|message| fail(message, "run it by itself to see why"))?;
     if !ended.success {
-        let last = ended.stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it says nothing").trim();
-        return Err(fail(format!("it failed: {last}"), "run it by itself to see more"));
+        return Err(fail(format!("it failed: {}", reason(&ended.stderr)), "run it by itself to see more"));
     }
     Ok(ended.stdout)
+}
+
+/// Why a command failed, by what it wrote to its standard error: what kubectl logs as the reason, else the last line.
+fn reason(stderr: &str) -> &str {
+    let lines = || stderr.lines().map(str::trim).filter(|line| !line.is_empty());
+    let logged = |line: &str| line.starts_with('E') && line.contains(".go:");
+    for (index, line) in lines().enumerate() {
+        match line.split_once("err=").filter(|_| logged(line)) {
+            // The text stands in the lines up to `>`.
+            Some((_, "<")) => return lines().nth(index + 1).unwrap_or(line),
+            Some((_, text)) => return text.trim_matches('"'),
+            None => {}
+        }
+    }
+    lines().last().unwrap_or("it says nothing")
 }
 
 struct Ended {
@@ -150,6 +164,18 @@ mod tests {
             error.to_string(),
             "no-such-program-anywhere: there is no such program; install it, or correct its name"
         );
+    }
+
+    #[rstest]
+    #[case::nothing("\n", "it says nothing")]
+    #[case::the_last_line("Error: a\n\n", "Error: a")]
+    #[case::logged("E1128 12:00:00.1  9 run.go:72] \"command failed\" err=\"no such \\\"x\\\"\"\n", "no such \\\"x\\")]
+    #[case::logged_in_lines(
+        "E1128 12:00:00.1  9 run.go:72] \"command failed\" err=<\n\tcannot fetch\n\t: exit status 128\n >\n",
+        "cannot fetch"
+    )]
+    fn reasons(#[case] stderr: &str, #[case] expected: &str) {
+        assert_eq!(reason(stderr), expected);
     }
 
     #[test]

@@ -155,6 +155,21 @@ fn of_an_object_that_is_declared_again_the_last_one_counts() {
     assert_eq!(notes(&plan_of(&with(same)), Target::K8s, "ConfigMap/settings"), Vec::<String>::new());
 }
 
+/// What a run's one namespace makes of several.
+#[test]
+fn objects_of_one_name_in_two_namespaces() {
+    let settings = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: b}\ndata:\n  level: info\n";
+    assert_eq!(plan_of(&with(settings)).objects.len(), 4, "the same settings stand once");
+    let account = |namespace: &str| {
+        format!("apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: x, namespace: {namespace}}}\n---\n")
+    };
+    let plan = plan_of(&with(&(account("a") + &account("b"))));
+    let own =
+        "metadata.namespace: app.yaml, document 6 has its name in another namespace: in the run's, that one counts";
+    assert!(notes(&plan, Target::K8s, "ServiceAccount/x").contains(&own.to_owned()));
+    assert_eq!(plan.objects.len(), 6);
+}
+
 #[test]
 fn of_a_key_that_is_there_twice_the_last_one_counts() {
     let plan = plan_of(&base_with("  replicas: 2\n", "  replicas: 2\n  replicas: 3\n"));
@@ -350,6 +365,29 @@ fn secrets_from_outside_are_told_and_given() {
     // A cluster is given it too, and nobody is shown it.
     assert!(plan.objects.iter().any(|object| object.kind == "Secret" && object.name == "pg"));
     assert!(!format!("{plan:?} {}", serde_json::to_string(&plan).unwrap()).contains("hunter3"));
+}
+
+/// A cluster takes pods whose keys come later; a run needs them.
+#[rstest]
+#[case::of_a_variable(
+    "{name: keys, key: password}",
+    "{name: keys, key: pasword}",
+    "containers[app].env[PASSWORD].valueFrom.secretKeyRef: Secret `keys` has no key `pasword`; did you mean `password`? Otherwise give it in \
+     .config/e2e.toml: `[secret.\"keys\"]` with `\"pasword\" = { env = \"...\" }`"
+)]
+#[case::of_a_file(
+    "configMap: {name: settings}",
+    "configMap: {name: settings, items: [{key: nginx.conf, path: x}]}",
+    "volumes[config].configMap.items[nginx.conf]: ConfigMap `settings` has no key `nginx.conf`; give it in .config/e2e.toml: \
+     `[config_map.\"settings\"]` with `\"nginx.conf\" = { env = \"...\" }`"
+)]
+fn a_key_that_is_not_there_is_told(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
+    let shown: Vec<_> = plan_of(&base_with(old, new)).missing.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, [format!("app.yaml, document 1: Deployment/backend: spec.template.spec.{expected}")]);
+    let optional = new
+        .replace("name: keys,", "name: keys, optional: true,")
+        .replace("{name: settings,", "{name: settings, optional: true,");
+    assert_eq!(plan_of(&base_with(old, &optional)).missing, []);
 }
 
 /// In a cluster another object may make it.

@@ -191,6 +191,18 @@ fn a_service_for_a_name_outside() {
     assert_eq!(paths, ["spec.ports[http].targetPort", "spec.externalName"]);
 }
 
+/// Tools write dozens of them; one line for each object is enough.
+#[test]
+fn annotations_are_told_together() {
+    let text = base_with(
+        "  name: settings\n",
+        "  name: settings\n  annotations: {a.io/b: c, kubernetes.io/description: d, e: f}\n",
+    );
+    let expected = ("metadata.annotations".to_owned(), "what reads them belongs to a cluster: a.io/b, e".to_owned());
+    assert_eq!(added(&text, Target::Docker), [expected]);
+    assert_eq!(added(&text, Target::K8s), []);
+}
+
 #[test]
 fn generated_secrets_concern_kubectl() {
     let text = base_with("  name: keys\n", "  name: keys\n  annotations: {e2e/generate: password}\n");

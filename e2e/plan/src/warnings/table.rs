@@ -62,6 +62,15 @@ pub(super) const HONOURED: &[&str] = &[
     "type",
 ];
 
+/// Annotations that people alone read, or kubectl writes for itself.
+pub(super) const DESCRIBING: &[&str] = &[
+    "deployment.kubernetes.io/revision",
+    "description",
+    "kubectl.kubernetes.io/last-applied-configuration",
+    "kubernetes.io/change-cause",
+    "kubernetes.io/description",
+];
+
 /// What becomes of a field on each target; nothing to say where it is honoured.
 pub(super) struct Rule {
     pub(super) path: &'static str,
