@@ -6,13 +6,10 @@ mod test;
 mod tidy;
 mod walls;
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{path::Path, process::ExitCode};
 
 use clap::Subcommand;
-use e2e_cli::{Product, Program, Verbs};
+use e2e_cli::{Product, Verbs};
 
 #[derive(Debug, Subcommand)]
 #[expect(clippy::large_enum_variant, reason = "there is one of it in the life of the process")]
@@ -36,11 +33,11 @@ impl Verbs for Verb {
 }
 
 fn main() -> ExitCode {
-    e2e_cli::main::<Verb>(&Program { name: "cargo xtask", root: root() })
+    e2e_cli::main::<Verb>(root())
 }
 
 /// The repository's root.
-fn root() -> PathBuf {
+fn root() -> &'static Path {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    package.parent().unwrap_or(package).to_owned()
+    package.parent().unwrap_or(package)
 }

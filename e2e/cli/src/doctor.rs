@@ -28,7 +28,7 @@ use e2e_report::{
 };
 use e2e_run::exit::ExitCode;
 
-use crate::options::{BadInput, block_on, run_directory};
+use crate::options::{BadInput, block_on, bring_one_up, run_directory};
 
 /// Find out why a probe fails: send it as a kubelet does, then search for the smallest change that makes it succeed.
 #[derive(Debug, clap::Args)]
@@ -178,11 +178,11 @@ fn of_environment(args: &Args) -> Result<ExitCode> {
         return Err(BadInput(text.to_owned()).into());
     }
     let entries = block_on(async {
-        let control = Control::of(&environment).context("this system is down; bring one up with `cargo xtask up`")?;
+        let control = Control::of(&environment).with_context(|| format!("this system is down; {}", bring_one_up()))?;
         let seen = match control.status().await {
             Ok(seen) => seen,
             Err(error) => {
-                eprintln!("error: this system is down: {error}; bring one up with `cargo xtask up`");
+                eprintln!("error: this system is down: {error}; {}", bring_one_up());
                 return Ok(None);
             }
         };

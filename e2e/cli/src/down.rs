@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::{Context, Result, bail};
 use e2e::control::Control;
 use e2e_node::poll::{Look, until};
-use e2e_report::{environment::Environment, run_dir};
+use e2e_report::{command, environment::Environment, run_dir};
 use e2e_run::{exit::ExitCode, run::HELD};
 
 use crate::options::{block_on, run_directory};
@@ -29,10 +29,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     block_on(async {
         let control = Control::of(&environment).context("the system is already down")?;
-        control
-            .stop()
-            .await
-            .context("the process that kept this system is gone; `cargo xtask gc` removes the leftovers")?;
+        control.stop().await.with_context(|| {
+            format!("the process that kept this system is gone; remove its leftovers with `{}`", command::line("gc"))
+        })?;
         until("the system's removal", LIMIT, Duration::from_millis(100), || {
             // The secrets are removed last.
             let gone = !directory.join(run_dir::SECRETS).exists();

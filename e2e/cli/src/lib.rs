@@ -20,20 +20,11 @@ mod simulate;
 mod status;
 mod up;
 
-use std::{path::PathBuf, process::ExitCode as ProcessExitCode};
+use std::{path::Path, process::ExitCode as ProcessExitCode};
 
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use e2e_load::{agent, load::Registry};
 use e2e_run::exit::ExitCode;
-
-/// The name of a program with these verbs, and its default project.
-#[derive(Debug, Clone)]
-pub struct Program {
-    /// As typed: `e2e`, `cargo xtask`.
-    pub name: &'static str,
-    /// The project's root.
-    pub root: PathBuf,
-}
 
 /// The verbs of a program.
 pub trait Verbs: Subcommand {
@@ -115,24 +106,25 @@ enum VerbOrCompletions<V: Verbs> {
     },
 }
 
-/// Parses the command line and runs its verb.
+/// Parses the command line and runs its verb, for the project in `root` unless a flag names another one.
 #[must_use]
-pub fn main<V: Verbs>(program: &Program) -> ProcessExitCode {
+pub fn main<V: Verbs>(root: &Path) -> ProcessExitCode {
     if agent::is_asked_for() {
         return agent::main(&Registry::default());
     }
     e2e_run::run::leave_cargo();
+    let program = e2e_report::command::program();
     let matches = command::<V>(program).get_matches();
     let Cli { project, verb } = Cli::<V>::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let run = || match verb {
         VerbOrCompletions::Verb(verb) => verb.run(),
         VerbOrCompletions::Completions { shell } => {
-            let file = program.name.replace(' ', "-");
+            let file = program.replace(' ', "-");
             clap_complete::generate(shell, &mut command::<V>(program), file, &mut std::io::stdout());
             Ok(ExitCode::Pass)
         }
     };
-    pipe::quietly(|| match project.set(&program.root).and_then(|()| run()) {
+    pipe::quietly(|| match project.set(root).and_then(|()| run()) {
         Ok(code) => code.into(),
         Err(error) => {
             eprintln!("error: {}", options::describe(&error));
@@ -141,16 +133,16 @@ pub fn main<V: Verbs>(program: &Program) -> ProcessExitCode {
     })
 }
 
-/// The program name that examples are written with.
+/// The program name in the source of the examples.
 const XTASK: &str = "cargo xtask";
 
-/// The command line, with examples under this program's name.
-fn command<V: Verbs>(program: &Program) -> Command {
-    let examples = |help: String| match program.name {
+/// The command line, with examples under `program`'s name.
+fn command<V: Verbs>(program: &'static str) -> Command {
+    let examples = |help: String| match program {
         XTASK => help,
         name => help.replace(&format!("{XTASK} e2e"), &format!("{name} run")).replace(XTASK, name),
     };
-    let command = Cli::<V>::command().name(program.name).bin_name(program.name);
+    let command = Cli::<V>::command().name(program).bin_name(program);
     let verbs: Vec<String> = command.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
     verbs.into_iter().fold(command, |command, verb| {
         command.mut_subcommand(verb, |verb| match verb.get_after_help().map(ToString::to_string) {
@@ -166,12 +158,12 @@ mod tests {
 
     #[test]
     fn the_command_line_is_well_formed() {
-        command::<Product>(&Program { name: "e2e", root: ".".into() }).debug_assert();
+        command::<Product>("e2e").debug_assert();
     }
 
     #[test]
     fn examples_use_the_programs_own_name() {
-        let mut command = command::<Product>(&Program { name: "e2e", root: ".".into() });
+        let mut command = command::<Product>("e2e");
         let help = command.find_subcommand_mut("run").expect("the main verb").render_long_help().to_string();
         assert!(help.contains("e2e run --target local") && !help.contains("cargo xtask"), "{help}");
     }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    e2e_cli::main::<e2e_cli::Product>(&e2e_cli::Program { name: "e2e", root: ".".into() })
+    e2e_cli::main::<e2e_cli::Product>(std::path::Path::new("."))
 }

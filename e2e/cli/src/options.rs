@@ -326,6 +326,11 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     }
 }
 
+/// What to do where a system is needed and none is up.
+pub(crate) fn bring_one_up() -> String {
+    format!("bring one up with `{}`", e2e_report::command::line("up"))
+}
+
 /// The run directory that a flag names, or the latest one.
 pub(crate) fn run_directory(run: Option<&Path>) -> Result<e2e_report::run_dir::RunDir> {
     let runs = project().runs();
@@ -334,7 +339,8 @@ pub(crate) fn run_directory(run: Option<&Path>) -> Result<e2e_report::run_dir::R
         Some(path) if path.exists() => path.to_owned(),
         Some(id) => runs.join("runs").join(id),
     };
-    e2e_report::run_dir::RunDir::open(&path).context("no such run; `cargo xtask e2e` makes one")
+    e2e_report::run_dir::RunDir::open(&path)
+        .with_context(|| format!("no such run; `{}` makes one", e2e_report::command::line("run")))
 }
 
 #[cfg(test)]

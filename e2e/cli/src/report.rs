@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use e2e_report::{
+    command,
     evidence::PODS,
     report::{Report, Verdict, markdown, summary},
     run_dir,
@@ -50,17 +51,22 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     let directory = run_directory(args.run.as_deref())?;
     if !directory.join(PODS).exists() {
-        let text =
-            "left no evidence; name another run with `cargo xtask report RUN`, or make one with `cargo xtask e2e`";
-        return Err(BadInput(format!("the run {} {text}", directory.id())).into());
+        let text = format!(
+            "the run {} left no evidence; name another run with `{}`, or make one with `{}`",
+            directory.id(),
+            command::line("report RUN"),
+            command::line("run")
+        );
+        return Err(BadInput(text).into());
     }
     if args.check {
         let report = Report::new(&load(&directory)?);
         let written: Report = directory.read_json(run_dir::REPORT_JSON)?;
         if report != written || markdown::render(&report) != directory.read(run_dir::REPORT_MARKDOWN)? {
             bail!(
-                "the report of {} does not match its evidence; rebuild it with `cargo xtask report {0}`",
-                directory.id()
+                "the report of {} does not match its evidence; rebuild it with `{}`",
+                directory.id(),
+                command::line(&format!("report {}", directory.id()))
             );
         }
         eprintln!("the report of {} matches its evidence", directory.id());

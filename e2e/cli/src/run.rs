@@ -1,7 +1,7 @@
 //! `cargo xtask e2e`: up, suites, report, down.
 
 use anyhow::Result;
-use e2e_report::report::summary;
+use e2e_report::{command, report::summary};
 use e2e_run::{
     exit::ExitCode,
     progress::{Progress, wants_colour},
@@ -117,7 +117,8 @@ fn say_where(outcome: &Outcome) {
     if let Some(difference) = &outcome.snapshot_difference {
         eprintln!("{difference}");
         eprintln!(
-            "the snapshot changed; accept it with `cargo xtask e2e --update-snapshots`, then review `git diff snapshots/`"
+            "the snapshot changed; accept it with `{}`, then review `git diff snapshots/`",
+            command::line("run --update-snapshots")
         );
     }
     eprintln!("report: {}", outcome.directory.join(e2e_report::run_dir::REPORT_MARKDOWN).display());

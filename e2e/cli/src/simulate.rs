@@ -12,7 +12,7 @@ use e2e_kubelet::{
     snapshot::{ContainerReport, Snapshot},
 };
 use e2e_plan::{Component, ProbeKind, duration::human, words::counted};
-use e2e_report::evidence::PODS;
+use e2e_report::{command, evidence::PODS};
 use e2e_run::{exit::ExitCode, run};
 
 use crate::options::{ManifestArgs, run_directory};
@@ -63,9 +63,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         }
     }
     let directory = run_directory(args.run.as_deref())?;
-    let snapshot: Snapshot = directory
-        .read_json(PODS)
-        .context("this run measured no pods; name another run with --run, or make one with `cargo xtask e2e`")?;
+    let snapshot: Snapshot = directory.read_json(PODS).with_context(|| {
+        format!("this run measured no pods; name another run with --run, or make one with `{}`", command::line("run"))
+    })?;
     let reports =
         snapshot.pods.values().flat_map(|pod| &pod.containers).flat_map(|container| container.probes.values());
     if reports.map(|report| report.first_success_ms).all(|first| first.is_none()) {

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use e2e::control::Control;
-use e2e_report::{environment::Environment, run_dir};
+use e2e_report::{command, environment::Environment, run_dir};
 use e2e_run::exit::ExitCode;
 
-use crate::options::{block_on, run_directory};
+use crate::options::{block_on, bring_one_up, run_directory};
 
 /// Show the pods of a running system, like `kubectl get pods`.
 #[derive(Debug, clap::Args)]
@@ -24,8 +24,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let directory = run_directory(args.run.as_deref())?;
     let environment = Environment::read(&directory.join(run_dir::ENVIRONMENT))?;
     let snapshot = block_on(async {
-        let control = Control::of(&environment).context("this system is down; bring one up with `cargo xtask up`")?;
-        control.status().await.context("this system is down; `cargo xtask gc` removes its leftovers")
+        let control = Control::of(&environment).with_context(|| format!("this system is down; {}", bring_one_up()))?;
+        control
+            .status()
+            .await
+            .with_context(|| format!("this system is down; remove its leftovers with `{}`", command::line("gc")))
     })??;
     println!("{:<16} {:<6} {:<20} {:<9} IP", "NAME", "READY", "STATUS", "RESTARTS");
     for (name, pod) in &snapshot.pods {

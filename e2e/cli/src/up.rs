@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use e2e_node::poll::{Look, until};
 use e2e_report::{
+    command,
     environment::Environment,
     run_dir::{self, new_run_id},
 };
@@ -113,8 +114,8 @@ fn say_how_to_use(run: &std::path::Path) -> Result<()> {
     for endpoint in &environment.services {
         eprintln!("  {:<10} {} (port {})", endpoint.service, endpoint.address, endpoint.port);
     }
-    eprintln!("  cargo xtask status");
+    eprintln!("  {}", command::line("status"));
     eprintln!("  E2E_ENVIRONMENT={} cargo nextest run --profile e2e", path.display());
-    eprintln!("Remove it:\n  cargo xtask down {}", environment.run_id);
+    eprintln!("Remove it:\n  {}", command::line(&format!("down {}", environment.run_id)));
     Ok(())
 }

@@ -10,7 +10,7 @@ use e2e_plan::{Plan, Probe, ProbeKind, Secret, Value, Warning, target::Target};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    env_vars,
+    command, env_vars,
     request::Scenario,
     run_dir::{self, RunDir},
 };
@@ -160,8 +160,9 @@ pub struct ProbeSpec {
 pub enum Error {
     /// There is none.
     #[error(
-        "{} is not set: no system is running; `cargo xtask e2e` brings one up and runs the suites against it",
-        env_vars::E2E_ENVIRONMENT
+        "{} is not set: no system is running; start one and run its suites with `{}`",
+        env_vars::E2E_ENVIRONMENT,
+        command::line("run")
     )]
     NotSet,
     /// The variable is not UTF-8.

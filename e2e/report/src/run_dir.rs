@@ -9,6 +9,8 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::command;
+
 /// `target/e2e/runs/<id>/`. Names of files in it are [evidence ids](crate::finding::Finding::evidence).
 #[derive(Debug, Clone)]
 pub struct RunDir {
@@ -50,15 +52,16 @@ pub struct Error {
     pub reason: String,
 }
 
-fn remedy(reason: &str) -> &'static str {
+fn remedy(reason: &str) -> String {
+    let other_directory = "choose another target directory with CARGO_TARGET_DIR";
     if reason.contains("No space left") {
-        "; free some disk space, `cargo xtask gc` removes what earlier runs left"
+        format!("; free some disk space: `{}` removes the leftovers of earlier runs", command::line("gc"))
     } else if reason.contains("Permission denied") || reason.contains("Read-only") {
-        "; make it writable, or choose another target directory with CARGO_TARGET_DIR"
+        format!("; make it writable, or {other_directory}")
     } else if reason.contains("Not a directory") || reason.contains("File exists") {
-        "; something on this path is a file: move it, or choose another target directory with CARGO_TARGET_DIR"
+        format!("; a file stands in place of a directory: move it, or {other_directory}")
     } else {
-        ""
+        String::new()
     }
 }
 
@@ -235,6 +238,6 @@ mod tests {
         let error = RunDir::create(Path::new("/proc/nowhere"), "one", |_| Ok(())).unwrap_err().to_string();
         assert!(error.contains("/proc/nowhere"), "{error}");
         let full = Error::new("write", Path::new("x"), "No space left on device (os error 28)");
-        assert!(full.to_string().contains("cargo xtask gc"));
+        assert!(full.to_string().contains("`e2e gc`"));
     }
 }

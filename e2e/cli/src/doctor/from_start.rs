@@ -7,7 +7,7 @@ use e2e::control::Control;
 use e2e_kubelet::{snapshot::ContainerReport, status::ContainerState};
 use e2e_node::doctor::{Answers, has_started};
 use e2e_plan::ProbeKind;
-use e2e_report::environment::ProbeSpec;
+use e2e_report::{command, environment::ProbeSpec};
 use tokio::time::{Instant, sleep};
 
 /// Between two rounds of probes.
@@ -52,7 +52,7 @@ pub(super) async fn watch(
     }
     // The answers mix two instances.
     if running_since(&report(control, pod, container).await?.status.state) != instance {
-        eprintln!("{pod}/{container} exited while it was being probed; see `cargo xtask status` and its log");
+        eprintln!("{pod}/{container} exited during the probes; see `{}` and its log", command::line("status"));
     }
     Ok(answers)
 }

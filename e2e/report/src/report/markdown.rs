@@ -38,7 +38,7 @@ pub fn render(report: &Report) -> String {
     let _ = writeln!(
         text,
         "---\n\nRun `{}`, {}. Evidence ids are files of the run directory, with a JSON pointer where one helps; \
-         `cargo xtask report --check` recomputes this page from them.",
+         the verb `report --check` recomputes this page from them.",
         report.run_id, report.started_at
     );
     text

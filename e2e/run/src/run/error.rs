@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use e2e_plan;
-use e2e_report::{environment, run_dir};
+use e2e_report::{command, environment, run_dir};
 
 use crate::{config, exit::ExitCode, provider};
 
@@ -83,7 +83,8 @@ pub enum Error {
     NothingToCompare,
     /// A run without a report.
     #[error(
-        "the run {run} cannot be compared: {reason}; if its evidence is complete, `cargo xtask report {run}` makes its report"
+        "the run {run} cannot be compared: {reason}; if its evidence is complete, make its report with `{}`",
+        command::line(&format!("report {run}"))
     )]
     NoReport {
         /// Its id.
@@ -102,8 +103,8 @@ pub enum Error {
     },
     /// The work is done, but not everything could be removed.
     #[error(
-        "not everything could be removed: {reason}; once that is fixed, `cargo xtask gc` removes the rest, what \
-         was found is in {}",
+        "not everything could be removed: {reason}; fix that, then remove the rest with `{}`; the evidence is in {}",
+        command::line("gc"),
         directory.display()
     )]
     NotRemoved {
