@@ -46,7 +46,7 @@ fn say(stream: &mut dyn Write, bytes: &[u8]) {
 }
 
 #[rstest]
-#[case::no_port(&["--url", "http://127.0.0.1/health"], "it names no port")]
+#[case::no_port(&["--url", "http://127.0.0.1/health"], "it has no port")]
 #[case::no_scheme(&["--url", "127.0.0.1:8000"], "it does not begin with http:// or https://")]
 #[case::newline_in_header(&["--url", "http://127.0.0.1:9/", "--header", "X-A: 1\nX-B: 2"], "invalid header field value for \"X-A\"")]
 #[case::unknown_host(&["--url", "http://nowhere.invalid:8000/"], "the host nowhere.invalid has no address")]

@@ -40,7 +40,7 @@ fn local_doctor_sees_a_slow_start() {
             "{diagnosis:#?}"
         );
         assert!(
-            diagnosis.explanation.contains("and the liveness probe has it killed after 4.0 s"),
+            diagnosis.explanation.contains("and the liveness probe kills it after 4.0 s"),
             "{}",
             diagnosis.explanation
         );

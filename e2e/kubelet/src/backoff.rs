@@ -1,8 +1,8 @@
-//! How long a kubelet waits before it starts a container again. Pure. Main type: [`BackOff`].
+//! A kubelet's wait before it restarts a container. Pure. Main type: [`BackOff`].
 //!
 //! Source: `Backoff` in client-go's `util/flowcontrol/backoff.go` as `doBackOff` in
-//! `pkg/kubelet/kuberuntime/kuberuntime_manager.go` uses it. An exit without an entry waits for nothing and makes one; each
-//! further start doubles it; and `HandlePodCleanups` drops entries that have not changed for twice the maximum.
+//! `pkg/kubelet/kuberuntime/kuberuntime_manager.go` uses it. The first exit creates an entry without a wait, each further start
+//! doubles it, and `HandlePodCleanups` drops entries unchanged for twice the maximum.
 
 use std::time::Duration;
 
@@ -24,21 +24,21 @@ struct Entry {
 }
 
 impl BackOff {
-    /// When a start is allowed for a container that ended at `finished`.
+    /// The earliest start of a container that ended at `finished`.
     pub(super) fn allowed_at(&self, finished: Duration) -> Duration {
         match self.entry {
-            // Also while a start waits, the entry can grow old enough to be dropped.
+            // The entry can expire while a start waits.
             Some(entry) => (finished + entry.delay).min(entry.updated + 2 * MAX),
             None => finished,
         }
     }
 
-    /// The wait that stands now.
+    /// The current wait.
     pub(super) fn delay(&self) -> Duration {
         self.entry.map_or(Duration::ZERO, |entry| entry.delay)
     }
 
-    /// A start was allowed at `now`: the next one waits longer, or begins anew after a long quiet time.
+    /// Records a start at `now`: the next wait is longer, or starts over after a long quiet time.
     pub(super) fn next(&mut self, now: Duration) {
         let delay = match self.entry {
             Some(entry) if now < entry.updated + 2 * MAX => (entry.delay * 2).min(MAX),

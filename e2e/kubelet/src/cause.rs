@@ -1,4 +1,4 @@
-//! The causes that the doctor tells apart and what it changes to do so. Main types: [`Cause`], [`Axis`].
+//! The causes that the doctor distinguishes, and the part of the request that it changes for each. Main types: [`Cause`], [`Axis`].
 
 use std::fmt;
 
@@ -11,73 +11,73 @@ use serde::{Deserialize, Serialize};
 pub enum Cause {
     /// The app refuses the pod's address as `Host`.
     HostAllowList,
-    /// The app refuses the form of the `Host` that the probe sends, and takes other names that it does not know.
+    /// The app refuses the syntax of the probe's `Host` and accepts unknown well-formed names.
     HostSyntax,
-    /// The server wants TLS clients to ask for a name, which a kubelet does not do at an address.
+    /// The server requires a server name (SNI), which a kubelet does not send for an address.
     SniRequired,
-    /// A plain request goes to a port that speaks TLS.
+    /// The probe sends a plain request to a TLS port.
     PlainToTls,
-    /// TLS goes to a port that does not speak it.
+    /// The probe speaks TLS to a plain port.
     TlsToPlain,
-    /// A request of HTTP/1 goes to a port that speaks only HTTP/2, as gRPC servers do.
+    /// The probe sends HTTP/1.1 to a port that speaks only HTTP/2, as gRPC servers do.
     Http1ToHttp2Only,
-    /// The server waits for a PROXY header in front of the request.
+    /// The server expects a PROXY header before the request.
     ProxyProtocolExpected,
-    /// The headers are more than the server takes.
+    /// The headers exceed the server's limit.
     HeaderTooLarge,
-    /// A header that the probe sends is refused.
+    /// The app refuses one of the probe's headers.
     HeaderRefused,
     /// The server refuses bytes of the path or query.
     MalformedPath,
-    /// The app wants a header, a query or credentials.
+    /// The app requires a header, a query or credentials.
     MissingHeader,
     /// The path does not serve GET.
     MethodOrPath,
-    /// The port does not give the answer, and another one does.
+    /// Another port gives the right answer.
     WrongPort,
     /// The app listens on a loopback address only.
     BoundToLoopback,
-    /// The app refuses the address that the request comes from.
+    /// The app refuses the client's address.
     SourceBlocked,
-    /// A redirect leads in a circle, or to another host and so hides that the app is broken.
+    /// The redirects form a loop, or lead to another host and hide that the app is broken.
     RedirectElsewhere,
-    /// The answer is right and comes after the timeout.
+    /// The right answer comes after the timeout.
     TooSlow,
-    /// The answer is right a while after the start, for which the probe does not wait.
+    /// The app takes longer to start than the probe allows.
     NotStarted,
-    /// The app answers everyone that it cannot serve, and something that it is configured with is away.
+    /// The app answers 503 to every client, and a component that it is configured with has no ready replica.
     DependencyDown,
     /// The response ends before the length that it announces.
     TruncatedResponse,
-    /// The app redirects plain requests to HTTPS, where the probe gets no answer.
+    /// The app redirects plain requests to HTTPS, where the probe fails.
     RedirectToHttps,
-    /// The server wants a client certificate, and a kubelet has none.
+    /// The server requires a client certificate, and a kubelet has none.
     ClientCertificateRequired,
-    /// The port speaks another protocol than HTTP.
+    /// The port speaks a protocol other than HTTP.
     NotHttp,
-    /// The app listens on IPv6 addresses only, and the pod's address is one of IPv4.
+    /// The app listens on IPv6 only, and the pod's address is IPv4.
     Ipv6Only,
-    /// Everyone gets 429: requests come more often than the app allows.
+    /// Every client gets 429: the app limits the request rate.
     RateLimited,
-    /// The app answers everyone that it cannot serve.
+    /// The app refuses to serve any client.
     Unavailable,
-    /// The same request fails and succeeds by turns.
+    /// The same request fails and succeeds at random.
     Flaky,
     /// The response announces no length and does not end.
     EndlessResponse,
     /// gRPC's health service does not know the service that the probe names.
     UnknownService,
-    /// A gRPC server without the health service.
+    /// The gRPC server has no health service.
     NoHealthService,
-    /// gRPC is spoken over TLS, which a kubelet's grpc probe does not do.
+    /// The port speaks gRPC over TLS, which a kubelet's grpc probe does not support.
     GrpcOverTls,
-    /// Something between drops `Host`, without which the app refuses a request.
+    /// A proxy drops `Host`, and the app refuses requests without it.
     #[serde(rename = "http10-or-missing-host")]
     Http10OrMissingHost,
 }
 
 impl Cause {
-    /// All of them, in the order of the documentation.
+    /// All causes, in the order of the documentation.
     pub const ALL: [Self; 32] = [
         Self::HostAllowList,
         Self::HostSyntax,
@@ -122,88 +122,96 @@ impl Cause {
         }
     }
 
-    /// Whether the probe has to succeed with what the patch changes, or else the change was not what helped. A patch for gRPC or for a port
-    /// that is not one of HTTP asks something new, to which the app may say no.
+    /// Whether the patched probe must succeed to confirm the cause. A patch for gRPC or for a port that does not speak HTTP asks a
+    /// new question, which the app may answer with a failure.
     #[must_use]
     pub fn is_helped(self) -> bool {
         !matches!(self, Self::Http1ToHttp2Only | Self::NotHttp)
     }
 
-    /// What to do about it, for a probe of the given field or for several.
+    /// The remedy. `field` names one or several fields of probes.
     #[must_use]
     pub fn remedy(self, field: &str) -> String {
         match self {
             Self::HostAllowList => format!(
-                "exempt the health path from the app's Host check, or send a Host that it knows with httpHeaders of the {field}"
+                "exempt the health path from the app's Host check, or set a Host that it accepts in httpHeaders \
+                 of the {field}"
             ),
-            Self::HostSyntax => format!("send a well-formed Host with httpHeaders of the {field}"),
+            Self::HostSyntax => format!("set a well-formed Host in httpHeaders of the {field}"),
             Self::SniRequired => {
-                "let the app serve its health path to clients without a server name, or on a plain port: a kubelet asks for no \
-                 name at a pod's address"
+                "serve the health path to TLS clients without a server name (SNI), or on a plain port: a kubelet \
+                 sends no server name"
                     .to_owned()
             }
             Self::PlainToTls => format!("set scheme: HTTPS in the {field}; a kubelet does not verify the certificate"),
             Self::TlsToPlain => format!("set scheme: HTTP in the {field}"),
             Self::Http1ToHttp2Only => format!(
-                "use a grpc probe as the {field} where the app has gRPC's health service, or serve the health path over HTTP/1.1"
+                "make the {field} a grpc probe if the app has gRPC's health service, or serve the health path \
+                 over HTTP/1.1"
             ),
             Self::ProxyProtocolExpected => {
-                format!("give the app a port without the PROXY protocol and let the {field} ask that")
+                format!("open a port without the PROXY protocol and point the {field} at it")
             }
             Self::HeaderTooLarge => format!("shorten httpHeaders of the {field}, or raise the app's limit"),
             Self::HeaderRefused => format!("override or remove that header with httpHeaders of the {field}"),
             Self::MalformedPath => format!("escape or avoid these bytes in the path of the {field}"),
             Self::MissingHeader => format!(
-                "exempt the health path from that requirement, or send what it wants with httpHeaders or the path of the {field}"
+                "exempt the health path from that requirement, or meet it in httpHeaders or the path of the {field}"
             ),
-            Self::MethodOrPath => format!("let the {field} ask a path that the app serves to GET"),
-            Self::WrongPort => format!("let the {field} ask the port on which the app listens"),
+            Self::MethodOrPath => format!("point the {field} at a path that the app serves to GET"),
+            Self::WrongPort => format!("point the {field} at the port on which the app listens"),
             Self::BoundToLoopback => {
-                "let the app listen on 0.0.0.0 or [::], not on a loopback address: a kubelet comes from outside the pod"
+                "make the app listen on 0.0.0.0 or [::] instead of a loopback address: a kubelet connects from \
+                 outside the pod"
                     .to_owned()
             }
             Self::SourceBlocked => {
-                "let the app serve its health path to the node's address, from which a kubelet comes".to_owned()
+                "serve the health path to the node's address, from which a kubelet connects".to_owned()
             }
             Self::RedirectElsewhere => {
-                format!("let the app answer its health path itself, or let the {field} ask where the redirect leads")
+                format!("answer the health path without a redirect, or point the {field} at the redirect's target")
             }
-            Self::TooSlow => format!("make the health path answer at once, or raise timeoutSeconds of the {field}"),
-            Self::NotStarted => "add a startupProbe that waits for as long as the app takes to start".to_owned(),
-            Self::DependencyDown => {
-                "bring back what the app depends on; a liveness probe should not look at dependencies".to_owned()
-            }
-            Self::TruncatedResponse => "let the app send the whole body that it announces".to_owned(),
+            Self::TooSlow => format!("make the health path answer faster, or raise timeoutSeconds of the {field}"),
+            Self::NotStarted => "add a startupProbe that allows for the app's start-up time".to_owned(),
+            Self::DependencyDown => "restore the app's dependency; keep dependencies out of liveness probes".to_owned(),
+            Self::TruncatedResponse => "make the app send the whole body that it announces".to_owned(),
             Self::RedirectToHttps => format!(
-                "let the app answer its health path without a redirect, or let the {field} ask the port that speaks TLS, with scheme: HTTPS"
+                "answer the health path without a redirect, or point the {field} at the TLS port with scheme: HTTPS"
             ),
             Self::ClientCertificateRequired => format!(
-                "let the app serve its health path to clients without a certificate, on a port of its own if need be, and let the \
-                 {field} ask that: a kubelet presents none"
+                "serve the health path to clients without a certificate, on a separate port if need be, and point \
+                 the {field} at it: a kubelet presents no certificate"
             ),
             Self::NotHttp => format!(
-                "let the {field} ask the port on which the app speaks HTTP, or use a tcpSocket probe, or an exec probe with the \
+                "point the {field} at the app's HTTP port, or use a tcpSocket probe, or an exec probe with the \
                  protocol's own client"
             ),
-            Self::Ipv6Only => "let the app listen on 0.0.0.0 as well, or on [::] without the option IPV6_V6ONLY".to_owned(),
-            Self::RateLimited => "exempt the health path from the app's limit of requests".to_owned(),
+            Self::Ipv6Only => "make the app listen on 0.0.0.0 as well, or on [::] without IPV6_V6ONLY".to_owned(),
+            Self::RateLimited => "exempt the health path from the app's rate limit".to_owned(),
             Self::Unavailable => {
-                "find out from the app's log why it refuses to serve; a liveness probe should not look at dependencies".to_owned()
+                "find in the app's log why it refuses to serve; keep dependencies out of liveness probes".to_owned()
             }
             Self::Flaky => {
-                "compare what serves the requests that fail with what serves the others: workers, replicas, connections of a pool"
-                    .to_owned()
+                "compare the workers, replicas or pool connections behind failing and succeeding requests".to_owned()
             }
-            Self::EndlessResponse => format!("let the {field} ask a path whose answer ends"),
-            Self::UnknownService => format!("let the {field} name a service that the app registers with its health service, or none"),
+            Self::EndlessResponse => format!("point the {field} at a path whose response ends"),
+            Self::UnknownService => format!(
+                "set the service of the {field} to one that the app registers with \
+            its health service, or remove it"
+            ),
             Self::NoHealthService => {
-                format!("register gRPC's health service (grpc.health.v1.Health) in the app, or use a tcpSocket probe as the {field}")
+                format!(
+                    "register gRPC's health service (grpc.health.v1.Health) in the app, or use a tcpSocket probe as the {field}"
+                )
             }
             Self::GrpcOverTls => format!(
-                "serve gRPC's health service on a plain port and let the {field} ask that, or use an exec probe with a client that speaks TLS"
+                "serve gRPC's health service on a plain port and point the {field} at it, or use an exec probe \
+                 with a client that speaks TLS"
             ),
             Self::Http10OrMissingHost => {
-                "let what stands between pass Host on; a kubelet always sends it, so no change of the probe helps".to_owned()
+                "make the proxy in between pass Host on; a kubelet always sends Host, so no change of the probe \
+                 helps"
+                    .to_owned()
             }
         }
     }
@@ -216,7 +224,7 @@ impl fmt::Display for Cause {
     }
 }
 
-/// What was changed.
+/// The part of a request that the doctor changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Axis {
@@ -236,7 +244,7 @@ pub enum Axis {
     Timeout,
     /// How long the container has run.
     Time,
-    /// What else the app has to do.
+    /// The load on the app.
     Load,
     /// The port.
     Port,
@@ -244,9 +252,9 @@ pub enum Axis {
     Scheme,
     /// The version of HTTP, or gRPC.
     Protocol,
-    /// A PROXY header in front.
+    /// A PROXY header before the request.
     ProxyHeader,
-    /// The name that a TLS handshake asks for.
+    /// The server name of the TLS handshake (SNI).
     ServerName,
     /// The address that the request comes from.
     Source,

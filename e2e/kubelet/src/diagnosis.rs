@@ -1,4 +1,4 @@
-//! What the doctor found out about a probe, as plain data. Main type: [`Diagnosis`].
+//! The doctor's result for a probe, as plain data. Main type: [`Diagnosis`].
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,30 +6,29 @@ use serde::{Deserialize, Serialize};
 pub use crate::cause::{Axis, Cause};
 use crate::observation::{Observation, Verdict};
 
-/// Whether a kubelet would count the probe as a success.
+/// A kubelet's verdict on a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// It would.
+    /// Success.
     Success,
-    /// It would not.
+    /// Failure.
     Failure,
 }
 
-/// How sure a cause is.
+/// The confidence in a cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Confidence {
-    /// One change turned failure into success and taking it back turned success into failure, so often that chance is out of the
-    /// question.
+    /// One change turned failure into success, and its reverse turned success into failure, often enough to exclude chance.
     Proven,
-    /// Every request came to the same end, and there is one explanation for it. Nothing could be changed to see it succeed.
+    /// Every request had the same outcome, consistent with one explanation. No change could make it succeed.
     Consistent,
-    /// There is no cause to be sure of.
+    /// No cause is known.
     None,
 }
 
-/// The smallest change that turns failure into success.
+/// A single change that turns failure into success.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Flip {
     /// What was changed.
@@ -43,61 +42,61 @@ pub struct Flip {
 /// One request of the search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Trial {
-    /// How it differs from the probe, or from a plain request.
+    /// Its difference from the probe, or from a plain request.
     pub change: String,
-    /// Whether it is a plain request, as curl sends it.
+    /// Whether it is a plain request, like curl's.
     #[serde(default)]
     pub plain: bool,
-    /// What a kubelet would make of the answer.
+    /// A kubelet's verdict on the answer.
     pub verdict: Verdict,
-    /// What came back first and after how long.
+    /// The first outcome and its duration.
     pub summary: String,
-    /// How often it was sent.
+    /// The number of times it was sent.
     #[serde(default)]
     pub sent: u32,
-    /// How often the app answered it well.
+    /// The number of good answers.
     #[serde(default)]
     pub succeeded: u32,
 }
 
-/// What the doctor found.
+/// The doctor's result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Diagnosis {
     /// Whether the probe succeeds now.
     pub verdict: Outcome,
     /// The probe itself, as the kubelet sends it.
     pub observation: Observation,
-    /// The cause, where experiments name one.
+    /// The cause, if experiments name one.
     pub cause: Option<Cause>,
     /// The change that makes the difference.
     pub flip: Option<Flip>,
-    /// Whether the change was made back and forth with the same result, so often that chance is out of the question.
+    /// Whether the change and its reverse were repeated often enough to exclude chance.
     pub confirmed: bool,
-    /// What was found, as a clause that can follow `because`; empty where there is nothing to say of a success.
+    /// The explanation, as a clause that can follow `because`; may be empty for a success.
     pub explanation: String,
-    /// How many different requests were sent, the check of the fix included; `evidence` has how often each was.
+    /// The number of different requests, including the check of the fix; `evidence` counts the repeats of each.
     pub requests: u32,
-    /// How sure the cause is.
+    /// The confidence in the cause.
     pub confidence: Confidence,
     /// What to do.
     pub fix: Option<Fix>,
-    /// Each request in order.
+    /// Every request, in order.
     pub evidence: Vec<Trial>,
 }
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Fix {
-    /// In a sentence or two.
+    /// One or two sentences.
     pub summary: String,
-    /// A strategic-merge patch for the workload, where a change of the manifest helps.
+    /// A strategic-merge patch for the workload, if a change of the manifest helps.
     pub patch: Option<String>,
-    /// Whether the probe succeeded as the patch makes it; absent when it was not tried.
+    /// Whether the patched probe succeeded; absent if it was not tried.
     pub verified: Option<bool>,
 }
 
 impl Diagnosis {
-    /// Whether a kubelet would count the probe as a success.
+    /// A kubelet's verdict on a probe.
     #[must_use]
     pub fn success(&self) -> bool {
         self.verdict == Outcome::Success

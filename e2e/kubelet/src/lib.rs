@@ -1,5 +1,5 @@
-//! A kubelet's decisions and messages, as pure code: [`worker`] decides what follows from each probe, [`snapshot`] is the state of
-//! pods, [`simulate`] and [`predict`] play a container's life in virtual time, [`lint`] checks manifests alone.
+//! A kubelet's decisions and messages, as pure code: [`worker`] reacts to probe results, [`snapshot`] is the state of pods,
+//! [`simulate`] and [`predict`] run containers in virtual time, [`lint`] checks manifests without a run.
 
 mod backoff;
 mod cause;

@@ -12,45 +12,45 @@ use crate::snapshot::{ProbeReport, Snapshot};
 
 mod drain;
 
-/// The annotation of a workload or of its pod template that lists rules to leave out, with commas between.
+/// The annotation of a workload or its pod template that lists rules to skip, separated by commas.
 pub const IGNORE: &str = e2e_plan::LINT_IGNORE;
 
-/// A liveness probe without a startup probe that gives up sooner than this leaves a slow start no chance: frameworks and
-/// databases take as long on a busy node.
+/// A liveness probe without a startup probe needs at least this patience: frameworks and databases take as long to start on a busy
+/// node.
 const SLOW_START: Duration = Duration::from_secs(30);
-/// A command costs a process in the container, so one that is started more often than this shows in its CPU time.
+/// A command costs a process in the container; more often than this, its CPU time becomes visible.
 const OFTEN: Duration = Duration::from_secs(5);
-/// More of the timeout than this was used: a busier moment uses the rest.
+/// The share of the timeout above which a busier moment may exceed it.
 const NEARLY: f64 = 0.5;
 
-/// How bad a remark is.
+/// The severity of a remark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
-    /// It will do harm.
+    /// Will cause harm.
     Error,
-    /// It may do harm.
+    /// May cause harm.
     Warning,
     /// Worth knowing.
     Note,
 }
 
-/// Something about a probe.
+/// A remark on a probe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Remark {
     /// The rule's code, such as `identical-probes`.
     pub code: String,
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
     /// The workload, as `kind/name`.
     pub workload: String,
-    /// Where it is declared.
+    /// The file and position of its declaration.
     pub source: String,
     /// The field in the pod.
     pub field: String,
-    /// What is so, and what follows from it.
+    /// The fact and its consequence.
     pub reason: String,
-    /// What to do.
+    /// The remedy.
     pub fix: String,
 }
 
@@ -66,7 +66,7 @@ impl fmt::Display for Remark {
     }
 }
 
-/// Remarks on every probe of a plan, worst first; `measured` is what a run found of the same components.
+/// Remarks on every probe of a plan, worst first; `measured` are a run's measurements of the same components.
 #[must_use]
 pub fn lint(plan: &Plan, measured: Option<&Snapshot>) -> Vec<Remark> {
     let mut remarks = Vec::new();
@@ -118,7 +118,7 @@ impl Findings<'_> {
         self.identical(container);
         self.no_startup(container, measured);
         if has_service && container.probes.readiness.is_none() && !container.ports.is_empty() {
-            let reason = "Services send traffic to it from its start, whether it can serve or not".to_owned();
+            let reason = "Services send traffic to it as soon as it starts, before it can serve".to_owned();
             let field = format!("containers[{}]", container.name);
             self.add("no-readiness", Severity::Warning, field, reason, "add a readinessProbe");
         }
@@ -134,17 +134,16 @@ impl Findings<'_> {
         {
             let grace = self.component.pod.termination_grace.as_secs();
             let reason = format!(
-                "{} takes {} s of the {grace} s after which a kubelet sends SIGKILL: requests in flight are cut off",
+                "{} takes {} s, and a kubelet sends SIGKILL after {grace} s: requests in flight are cut off",
                 drain.what,
                 drain.time.as_secs_f64()
             );
-            let fix = format!("raise terminationGracePeriodSeconds above {} and some spare", drain.time.as_secs());
+            let fix = format!("raise terminationGracePeriodSeconds well above {}", drain.time.as_secs());
             self.add("grace-too-short", Severity::Error, "terminationGracePeriodSeconds".to_owned(), reason, fix);
         }
     }
 
-    /// Liveness must not ask what readiness asks where that depends on others: a dependency that is away would have every
-    /// replica restarted.
+    /// Liveness must not share readiness's path if that checks dependencies: one failed dependency would restart every replica.
     fn identical(&mut self, container: &Container) {
         let (Some(liveness), Some(readiness)) = (&container.probes.liveness, &container.probes.readiness) else {
             return;
@@ -161,25 +160,25 @@ impl Findings<'_> {
         match (word, &liveness.action) {
             (Some(word), _) => {
                 let reason = format!(
-                    "liveness asks {asks} as readiness does, and `{word}` in it says that it looks at dependencies: when one is \
-                     away, every replica is restarted, which brings nothing back"
+                    "liveness and readiness both ask {asks}, and `{word}` suggests that it checks dependencies: \
+                     when one fails, every replica is restarted, which does not bring it back"
                 );
-                let fix = "let liveness ask a path that looks at nothing but the process";
+                let fix = "point liveness at a path that checks only the process";
                 self.add("identical-probes", Severity::Error, field, reason, fix);
             }
             (None, ProbeAction::HttpGet { .. }) if liveness.failure_threshold <= readiness.failure_threshold => {
                 let reason = format!(
-                    "liveness asks {asks} as readiness does and is as impatient: whatever makes a replica unready for a moment \
-                     has it restarted too"
+                    "liveness and readiness both ask {asks}, and liveness gives up no later: a brief failure \
+                     restarts the replica"
                 );
-                let fix = "let liveness ask a path of its own, or give it a higher failureThreshold";
+                let fix = "point liveness at a separate path, or raise its failureThreshold";
                 self.add("identical-probes", Severity::Warning, field, reason, fix);
             }
             _ => {}
         }
     }
 
-    /// A start that takes longer than liveness waits is a restart loop.
+    /// A start that takes longer than liveness allows is a restart loop.
     fn no_startup(&mut self, container: &Container, measured: Option<&Snapshot>) {
         let probes = &container.probes;
         let Some(liveness) = probes.liveness.as_ref().filter(|_| probes.startup.is_none()) else {
@@ -191,20 +190,20 @@ impl Findings<'_> {
             let reports = self.reports(snapshot, &container.name);
             reports.filter_map(|probes| probes.values().filter_map(|probe| probe.first_success_ms).max()).max()
         });
-        let fix = "add a startupProbe with as much failureThreshold times periodSeconds as a slow start takes";
+        let fix = "add a startupProbe whose failureThreshold times periodSeconds covers a slow start";
         match start {
             Some(ms) if Duration::from_millis(ms) * 2 > patience => {
                 let (ms, patience) = (ms as f64 / 1000.0, patience.as_secs());
-                let reason = format!("a start was measured with {ms:.1} s, and liveness gives up after {patience} s");
+                let reason = format!("a start took {ms:.1} s, and liveness gives up after {patience} s");
                 let severity = if ms > patience as f64 { Severity::Error } else { Severity::Warning };
                 self.add("no-startup", severity, field, reason, fix);
             }
-            // Measured, and far away from trouble.
+            // Measured, with room to spare.
             Some(_) => {}
             None if patience < SLOW_START => {
                 let reason = format!(
-                    "without a startup probe liveness gives up {} s after the start: a slower start on a busy node ends in a \
-                     restart loop",
+                    "without a startup probe liveness gives up {} s after the start: a slow start on a busy node \
+                     becomes a restart loop",
                     patience.as_secs()
                 );
                 self.add("no-startup", Severity::Warning, field, reason, fix);
@@ -217,15 +216,15 @@ impl Findings<'_> {
         match &probe.action {
             ProbeAction::HttpGet { host: Some(host), .. } | ProbeAction::TcpSocket { host: Some(host), .. } => {
                 let reason = format!(
-                    "host: {host} is where the kubelet dials instead of the pod, from the node; it sets no Host header, and \
-                     Pod Security's baseline forbids it"
+                    "the kubelet connects to host: {host} instead of the pod; the field does not set the Host \
+                     header, and Pod Security's baseline policy forbids it"
                 );
-                let fix = "remove it; a Host header is set with httpHeaders";
+                let fix = "remove it; set a Host header with httpHeaders";
                 self.add("host-set", Severity::Error, format!("{field}.host"), reason, fix);
             }
             ProbeAction::Exec { .. } if probe.period < OFTEN => {
                 let reason = format!(
-                    "a process is started in the container every {} s, within its CPU and memory limits",
+                    "it starts a process in the container every {} s, within the container's CPU and memory limits",
                     probe.period.as_secs_f64()
                 );
                 let severity = if probe.period <= Duration::from_secs(1) && which != ProbeKind::Startup {
@@ -240,7 +239,7 @@ impl Findings<'_> {
         }
         if probe.timeout > probe.period {
             let reason = format!(
-                "timeoutSeconds {} is more than periodSeconds {}: a probe that hangs keeps the next ones from being sent",
+                "timeoutSeconds {} exceeds periodSeconds {}: a probe that hangs delays the next ones",
                 probe.timeout.as_secs(),
                 probe.period.as_secs()
             );
@@ -254,12 +253,12 @@ impl Findings<'_> {
             return;
         }
         let severity = if max_ms >= timeout_ms { Severity::Error } else { Severity::Warning };
-        let reason = format!("it was measured with {max_ms:.0} ms at most, and its timeout is {timeout_ms:.0} ms");
-        let fix = format!("raise timeoutSeconds to {} or make the answer quicker", (max_ms * 3.0 / 1000.0).ceil());
+        let reason = format!("it took up to {max_ms:.0} ms, and its timeout is {timeout_ms:.0} ms");
+        let fix = format!("raise timeoutSeconds to {} or make the answer faster", (max_ms * 3.0 / 1000.0).ceil());
         self.add("timeout-too-short", severity, format!("{field}.timeoutSeconds"), reason, fix);
     }
 
-    /// What is known of the probes of a container in each replica.
+    /// The measured probes of a container, by replica.
     fn reports<'s>(
         &self,
         snapshot: &'s Snapshot,

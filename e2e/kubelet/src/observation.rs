@@ -1,13 +1,13 @@
-//! What one probe saw and how a kubelet judges it. Main type: [`Observation`].
+//! The result of one probe and a kubelet's verdict. Main type: [`Observation`].
 
 use crate::protocol::Protocol;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How many bytes of a body or of a command's output an [`Observation`] keeps.
+/// The maximum bytes of a body or a command's output in an [`Observation`].
 pub const EXCERPT_BYTES: usize = 1024;
 
-/// What a kubelet makes of a probe.
+/// A kubelet's verdict on a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
@@ -15,49 +15,49 @@ pub enum Verdict {
     Success,
     /// Counts towards `failureThreshold`.
     Failure,
-    /// The kubelet reports it (`probe errored`) and then throws the result away: it counts for nothing. A response whose
-    /// body ends early or stalls is such a case (`pkg/probe/http/http.go` returns an error for it, and `doProbe` in
-    /// `pkg/kubelet/prober/worker.go` drops results with an error).
+    /// The kubelet reports it (`probe errored`) and ignores the result. A response whose body ends early or stalls is one case
+    /// (`pkg/probe/http/http.go` returns an error for it, and `doProbe` in `pkg/kubelet/prober/worker.go` drops results with an
+    /// error).
     Errored,
-    /// This program cannot send such a probe. Neither a success nor a failure may be concluded from it.
+    /// This program cannot send such a probe; it is neither a success nor a failure.
     NotMeasured,
 }
 
-/// How the exchange ended.
+/// The end of the exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// An HTTP response arrived.
     Response,
-    /// A TCP connection was made (`tcpSocket`).
+    /// A TCP connection was established (`tcpSocket`).
     Connected,
     /// The health service answered (`grpc`).
     Health,
     /// A command ended (`exec`).
     Exited,
-    /// Nobody listens on the port.
+    /// Nothing listens on the port.
     Refused,
     /// The peer reset the connection.
     Reset,
-    /// The timeout went by.
+    /// The timeout expired.
     Timeout,
-    /// The peer closed the connection before a whole response head had arrived.
+    /// The peer closed the connection before a complete response head.
     Closed,
-    /// What arrived is not an HTTP/1 response.
+    /// The answer is not an HTTP/1 response.
     Malformed,
-    /// TLS failed: an alert, or the peer speaks something else.
+    /// TLS failed: an alert, or the peer speaks another protocol.
     Tls,
-    /// The peer broke or ended HTTP/2.
+    /// The peer violated or ended HTTP/2.
     Http2,
     /// The head arrived, and the body ended early, stalled, or broke its framing.
     Truncated,
-    /// More redirects than a kubelet follows, or one that cannot be read.
+    /// More redirects than a kubelet follows, or an unreadable one.
     Redirects,
     /// The host name could not be resolved.
     Dns,
-    /// The network has no way to the address.
+    /// The network has no route to the address.
     Unreachable,
-    /// The declaration cannot be written as a request, such as a header value with a newline.
+    /// The declaration is not a valid request, for example a header value with a newline.
     InvalidRequest,
     /// The command could not be run (`exec`).
     CannotExec,
@@ -68,62 +68,62 @@ pub enum Kind {
 /// One header of a response.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Header {
-    /// The name, as the server wrote it.
+    /// The name as sent by the server.
     pub name: String,
     /// The value; bytes that are not UTF-8 are replaced.
     pub value: String,
 }
 
-/// What one probe sent, saw and means.
+/// One probe: its request, its answer and the verdict.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Observation {
-    /// What a kubelet makes of it.
+    /// The kubelet's verdict.
     pub verdict: Verdict,
-    /// How the exchange ended.
+    /// The end of the exchange.
     pub kind: Kind,
     /// The status code of the last response (`httpGet`).
     pub status: Option<u16>,
     /// The command's exit status (`exec`).
     pub exit_code: Option<i32>,
-    /// What the health service or gRPC itself answered, such as `SERVING` or `UNIMPLEMENTED` (`grpc`).
+    /// The answer of the health service or of gRPC itself: `SERVING`, `UNIMPLEMENTED` (`grpc`).
     pub grpc: Option<String>,
-    /// Whether the response came over HTTP/2, which a TLS server may pick.
+    /// Whether the response came over HTTP/2, which a TLS server may choose.
     pub http2: bool,
-    /// The last request, byte for byte except that bytes outside UTF-8 are replaced; empty without HTTP. Over HTTP/2 it is
-    /// the list of its header fields, whose bytes are compressed.
+    /// The last request, byte for byte except that bytes outside UTF-8 are replaced; empty without HTTP. Over HTTP/2 it lists the
+    /// header fields, because their bytes are compressed.
     pub request: String,
     /// The headers of the last response, in order.
     pub headers: Vec<Header>,
     /// The first KiB of the body or of the command's output; bytes outside UTF-8 are replaced.
     #[serde(rename = "body_excerpt")]
     pub body: String,
-    /// Time from the start until the (last) connection stood.
+    /// Time from the start to the (last) established connection.
     pub connect_ms: Option<f64>,
-    /// Time from the start until the (last) TLS handshake was over.
+    /// Time from the start to the end of the (last) TLS handshake.
     pub tls_ms: Option<f64>,
-    /// Time from the start until the (last) response's first byte.
+    /// Time from the start to the (last) response's first byte.
     pub first_byte_ms: Option<f64>,
-    /// Time for everything, redirects and retries included.
+    /// Total time, including redirects and retries.
     pub total_ms: f64,
-    /// How many redirects were followed.
+    /// The number of redirects followed.
     pub redirects: u32,
-    /// Where the redirects led that a kubelet follows, in order; the last one may have come to nothing.
+    /// The targets of the redirects that a kubelet follows, in order; the last one may have failed.
     #[serde(default)]
     pub followed: Vec<String>,
-    /// How often it was sent: a kubelet repeats a probe that errored, three times at most.
+    /// The number of attempts: a kubelet repeats a probe that errored up to three times.
     pub attempts: u32,
-    /// The alert with which the server ended TLS, in Go's words.
+    /// The alert that ended TLS, in Go's words.
     pub tls_alert: Option<String>,
-    /// The DNS names in the certificate that the server showed.
+    /// The DNS names in the server's certificate.
     #[serde(default)]
     pub certificate_names: Vec<String>,
-    /// Whether the server asked for a client certificate.
+    /// Whether the server requested a client certificate.
     #[serde(default)]
     pub wants_certificate: bool,
-    /// What the first bytes say that the server speaks, where that is not what was asked.
+    /// The server's protocol by its first bytes, if it is not the requested one.
     #[serde(default)]
     pub spoke: Option<Protocol>,
-    /// What a kubelet adds to a success, as `ProbeWarning` events say it.
+    /// A kubelet's warning for a success, as in `ProbeWarning` events.
     pub warning: Option<String>,
     /// The kubelet's own words for a failure; empty for a success.
     #[serde(rename = "error")]
@@ -137,7 +137,8 @@ impl Observation {
         self.verdict == Verdict::Success
     }
 
-    /// Whether the app itself answered well. A redirect that a kubelet does not follow counts as a success and answers nothing.
+    /// Whether the app itself answered successfully. A redirect that a kubelet does not follow counts as a success but is no
+    /// answer.
     #[must_use]
     pub fn answered(&self) -> bool {
         self.success() && self.warning.is_none()
@@ -149,7 +150,7 @@ impl Observation {
         self.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value.as_str())
     }
 
-    /// An observation of `kind` with `verdict` and `message`, and nothing else yet.
+    /// An observation with only `kind`, `verdict` and `message`.
     #[must_use]
     pub fn new(verdict: Verdict, kind: Kind, message: impl Into<String>) -> Self {
         Self {
@@ -179,7 +180,7 @@ impl Observation {
     }
 
     /// The observation of an exec probe: exit status 0 is success, and the output is the message of a failure
-    /// (`pkg/probe/exec/exec.go`). `output` is what the command wrote to stdout and stderr.
+    /// (`pkg/probe/exec/exec.go`). `output` holds the command's stdout and stderr.
     #[must_use]
     pub fn of_exec(exit_code: i32, output: &[u8], total_ms: f64) -> Self {
         let success = exit_code == 0;
@@ -201,7 +202,7 @@ impl Observation {
         Self { total_ms: timeout_ms, ..Self::new(Verdict::Failure, Kind::Timeout, message) }
     }
 
-    /// What came back, in a few words that are the same each time.
+    /// The outcome in a few words, equal for equal outcomes.
     #[must_use]
     pub fn outcome(&self) -> String {
         match (self.status, self.exit_code) {
@@ -212,7 +213,7 @@ impl Observation {
         }
     }
 
-    /// One line for people: what came back and how long it took.
+    /// One line for people: the outcome and the duration.
     #[must_use]
     pub fn summary(&self) -> String {
         format!("{} after {:.1} ms", self.outcome(), self.total_ms)

@@ -13,39 +13,39 @@ use crate::{
     worker::{Action, Policy, RestartPolicy, Timing, Worker},
 };
 
-/// How a container behaves.
+/// The measured behaviour of a container.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Measured {
-    /// What each probe gets, once the program answers.
+    /// The answer to each probe once the program answers.
     pub answers: BTreeMap<ProbeKind, Answer>,
-    /// How long after a start the program begins to answer.
+    /// The time from a start to the first answer.
     pub start: Duration,
-    /// How long it runs before it ends by itself, and how; `None` when it does not.
+    /// The time until it ends by itself, and its exit; `None` if it does not.
     pub life: Option<(Duration, Exit)>,
-    /// How long it takes to stop when it is asked to.
+    /// The time that it takes to stop.
     pub stop: Duration,
 }
 
-/// What a probe gets.
+/// The answer to a probe.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    /// What a kubelet makes of it.
+    /// The kubelet's verdict.
     pub verdict: Verdict,
-    /// How long it takes.
+    /// Its duration.
     pub latency: Duration,
     /// The kubelet's words for a failure.
     pub message: String,
 }
 
 impl Measured {
-    /// What a run found of a container.
+    /// Reads a run's measurements of a container.
     #[must_use]
     pub fn of(container: &ContainerReport) -> Self {
         let status = &container.status;
         let answers = container.probes.iter().filter_map(|(which, report)| {
-            // A cluster tells of failures alone: that a probe succeeded shows in what became of the container.
+            // A cluster reports only failures: a success shows in the container's state.
             let came_well = match which {
-                // It is over with its first success, and readiness tells at the end what it came to.
+                // A startup probe ends with its first success; readiness shows the state at the end.
                 ProbeKind::Startup => status.started || report.last_success.is_some(),
                 ProbeKind::Readiness => status.ready,
                 ProbeKind::Liveness if report.last_success.is_none() => {
@@ -58,14 +58,14 @@ impl Measured {
         let firsts = container.probes.values().filter_map(|report| report.first_success_ms);
         Self {
             answers: answers.collect(),
-            // The first of its probes that succeeds is the program's start; what comes later looks at more than that.
+            // The first success of any probe marks the program's start; later ones may depend on more.
             start: firsts.min().map_or(Duration::ZERO, Duration::from_millis),
             life: life(container),
             stop: stop(container),
         }
     }
 
-    /// The same container with a probe that succeeds, as a fix makes it.
+    /// The same container with a succeeding probe, as after a fix.
     #[must_use]
     pub fn with_success(mut self, which: ProbeKind) -> Self {
         if let Some(answer) = self.answers.get_mut(&which) {
@@ -77,7 +77,7 @@ impl Measured {
 }
 
 impl Answer {
-    /// What a probe got in the end; `None` when nothing is known of it.
+    /// A probe's last result; `None` if unknown.
     fn of(report: &ProbeReport, came_well: bool) -> Option<Self> {
         let mean = report.sum_ms / f64::from(report.sent.unwrap_or(0).max(1));
         let latency = Duration::from_secs_f64(mean.max(0.0) / 1000.0);
@@ -90,14 +90,14 @@ impl Answer {
     }
 }
 
-/// An end that no probe and no stop asked for.
+/// A termination that neither a probe nor a stop caused.
 fn life(container: &ContainerReport) -> Option<(Duration, Exit)> {
     let end = container.own_ends().pop()?;
     let exit = Exit { code: end.exit_code, oom_killed: end.reason == "OOMKilled" };
     Some((end.at.saturating_sub(end.started), exit))
 }
 
-/// The time from the last kill to the end that followed it.
+/// The time from the last kill to the termination that followed.
 fn stop(container: &ContainerReport) -> Duration {
     let last = container.kills().into_iter().max_by_key(|(_, at, _)| *at);
     last.map_or(Duration::ZERO, |(_, at, end)| end.at.saturating_sub(at))
@@ -130,28 +130,28 @@ impl Behaviour for Measured {
     }
 }
 
-/// What a kubelet does with a container over some time.
+/// A kubelet's actions on a container over time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Timeline {
-    /// When it is ready first.
+    /// The first time it is ready.
     pub ready_at: Option<Duration>,
-    /// When a probe has it killed first, and which one.
+    /// The first kill by a probe, and that probe.
     pub killed_at: Option<(Duration, String)>,
-    /// When it waits in CrashLoopBackOff first.
+    /// The first time it waits in CrashLoopBackOff.
     pub crash_loop_at: Option<Duration>,
-    /// How often it was started again.
+    /// The number of restarts.
     pub restarts: u32,
     /// Whether it is ready at the end.
     pub ready: bool,
-    /// Its state at the end, in a word.
+    /// Its state at the end, in one word.
     pub state: String,
-    /// When each thing happened first, in order: starts, readiness, kills, exits, waits.
+    /// The first time of each moment, in order: starts, readiness, kills, exits, waits.
     pub moments: Vec<(Duration, String)>,
     /// Its events.
     pub events: Vec<Event>,
 }
 
-/// Plays a container from its start until `until`.
+/// Simulates a container from its start until `until`.
 #[must_use]
 pub fn play(
     pod: &str,
@@ -220,7 +220,7 @@ impl Timeline {
         self.moments.push((at, text));
     }
 
-    /// In one sentence, the verdict.
+    /// The verdict in one sentence.
     #[must_use]
     pub fn summary(&self) -> String {
         let mut text = match self.ready_at {
@@ -238,7 +238,7 @@ impl Timeline {
     }
 }
 
-/// `12.5 s`, or `61 s` without a fraction that says nothing.
+/// `12.5 s`, or `61 s` without a zero fraction.
 fn seconds(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     if seconds.fract() < 0.05 { format!("{seconds:.0} s") } else { format!("{seconds:.1} s") }

@@ -1,8 +1,8 @@
-//! What differs between versions of the kubelet, as data. Pure. Main type: [`Profile`].
+//! Differences between kubelet versions, as data. Pure. Main type: [`Profile`].
 
 use crate::observation::{Kind, Observation};
 
-/// A kubelet of one version.
+/// The behaviour of one kubelet version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
     /// `<major>.<minor>` of the kubelet for `User-Agent: kube-probe/...`; the minor may end in `+`.
@@ -11,13 +11,13 @@ pub struct Profile {
     pub accept: bool,
     /// Whether `Accept-Encoding: gzip` is sent (before 1.20).
     pub accept_encoding: bool,
-    /// Whether names of httpHeaders are written in Go's canonical form (1.26 and later). Before, a name stays as it is
-    /// declared, and `host` in lower case is one header more and not the request's Host.
+    /// Whether names of httpHeaders are written in Go's canonical form (1.26 and later). Older versions keep a name as declared;
+    /// `host` in lower case is then an additional header instead of the request's Host.
     pub canonical: bool,
-    /// Whether the event of a probe that errored names the state that it resulted in (1.33 and later).
+    /// Whether the event of a probe that errored names the resulting state (1.33 and later).
     pub names_state: bool,
-    /// Whether a command that the container does not have counts as a failure. Docker, which kubelets drove up to 1.23, gives
-    /// it an exit status; every other runtime gives an error, which counts for nothing.
+    /// Whether a command missing from the container counts as a failure. Docker, the runtime of kubelets up to 1.23, reports an
+    /// exit status; every other runtime reports an error, which does not count.
     pub missing_command_fails: bool,
     /// When it sends probes and acts on them.
     pub timing: Timing,
@@ -26,23 +26,22 @@ pub struct Profile {
 /// When a kubelet sends probes and acts on their results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
-    /// Whether a readiness probe is sent as soon as the container runs (1.21 and later), and not with the next tick of its
-    /// period.
+    /// Whether a readiness probe is sent as soon as the container runs (1.21 and later) instead of at the next tick of its period.
     pub readiness_at_once: bool,
-    /// Whether the results of startup probes are acted on at once (1.21 and later), and not with the pod's next sync.
+    /// Whether the kubelet acts on a startup probe's result at once (1.21 and later) instead of at the pod's next sync.
     pub startup_at_once: bool,
 }
 
 impl Timing {
-    /// That of current kubelets.
+    /// The behaviour of current kubelets.
     pub const CURRENT: Self = Self { readiness_at_once: true, startup_at_once: true };
 }
 
 impl Profile {
-    /// The newest version of which a recording exists: what a kubelet is unless somebody says otherwise.
+    /// The newest version with a recording: the default.
     pub const CURRENT: &str = "1.36";
 
-    /// The profile of a kubelet's version such as `1.32`, `1.20+` or `v1.36.2`.
+    /// The profile of a kubelet version, like `1.32`, `1.20+` or `v1.36.2`.
     #[must_use]
     pub fn of_version(version: &str) -> Self {
         let mut parts = version.trim_start_matches('v').split('.');
@@ -62,10 +61,10 @@ impl Profile {
         }
     }
 
-    /// What an event says of a probe that errored, after `Readiness probe `.
+    /// The event's text for a probe that errored, after `Readiness probe `.
     pub fn errored(&self, observation: &Observation) -> String {
         let message = &observation.message;
-        // An answer that breaks off is a failure (`DoHTTPProbe`); where nobody was asked, nothing is known.
+        // A truncated answer is a failure (`DoHTTPProbe`); without any request the state is unknown.
         let state = match observation.kind {
             Kind::CannotExec | Kind::Unreachable => "unknown",
             _ => "failure",

@@ -1,4 +1,4 @@
-//! What a port can speak. Main type: [`Protocol`].
+//! The protocols that the doctor recognises on a port. Main type: [`Protocol`].
 
 use std::fmt;
 

@@ -1,5 +1,4 @@
-//! Plays a container's life in virtual time: the worker of [`super::worker`] against a behaviour that is given as a function.
-//! Main function: [`simulate`].
+//! Simulates a container in virtual time: the worker of [`super::worker`] against a behaviour. Main function: [`simulate`].
 
 use std::time::Duration;
 
@@ -11,34 +10,34 @@ use crate::{
     worker::{Action, Input, Worker},
 };
 
-/// How a container behaves. Times are since the start of the simulation.
+/// The behaviour of a container. Times are since the start of the simulation.
 pub trait Behaviour {
-    /// How long a start takes.
+    /// The duration of a start.
     fn start(&mut self, now: Duration) -> Duration;
-    /// When the instance that runs since `since` ends by itself, and how; `None` when it does not.
+    /// The time and exit of the instance that runs since `since`, if it ends by itself.
     fn exit(&mut self, since: Duration) -> Option<(Duration, Exit)>;
-    /// What a probe finds and how long it takes.
+    /// A probe's result and duration.
     fn probe(&mut self, now: Duration, since: Duration, which: ProbeKind) -> (Duration, Verdict, String);
-    /// How long a SIGTERM takes and how the instance then ends.
+    /// The time from SIGTERM to the end, and the exit.
     fn kill(&mut self, grace: Duration) -> (Duration, Exit) {
         (grace, Exit { code: 137, oom_killed: false })
     }
 }
 
-/// One moment of a simulation: what the worker was told, and the status after it.
+/// One step of a simulation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Moment {
-    /// When.
+    /// Its time.
     pub at: Duration,
-    /// What the worker was told.
+    /// The worker's input.
     pub input: Input,
-    /// What it asked for.
+    /// The requested actions.
     pub actions: Vec<Action>,
-    /// The status after it.
+    /// The status afterwards.
     pub status: ContainerStatus,
 }
 
-/// Runs `worker` against `behaviour` until `until`. Returns each moment at which something happened, and the events.
+/// Runs `worker` against `behaviour` until `until`. Returns each moment, and the events.
 pub fn simulate(worker: Worker, behaviour: &mut impl Behaviour, until: Duration) -> (Vec<Moment>, Vec<Event>) {
     let mut moments = Vec::new();
     let worker = watch(worker, behaviour, until, |at, input, actions, worker| {
@@ -48,19 +47,18 @@ pub fn simulate(worker: Worker, behaviour: &mut impl Behaviour, until: Duration)
     (moments, worker.events().to_vec())
 }
 
-/// As [`simulate`], for who wants to see each moment and to keep none: an hour has ten thousands. Returns the worker as it is in
-/// the end.
+/// Like [`simulate`], but passes each moment on instead of keeping it: an hour has tens of thousands. Returns the final worker.
 pub fn watch<B: Behaviour>(
     mut worker: Worker,
     behaviour: &mut B,
     until: Duration,
     mut seen: impl FnMut(Duration, &Input, &[Action], &Worker),
 ) -> Worker {
-    // A handful: an answer for each probe and an end.
+    // At most one answer for each probe and an end.
     let mut agenda: Vec<Entry> = Vec::new();
     let mut since = Duration::ZERO;
     loop {
-        // Of several at the same time, the one that was arranged first.
+        // Among equal times, the one scheduled first.
         let next = agenda.iter().enumerate().min_by_key(|(_, entry)| entry.at).map(|(index, entry)| (index, entry.at));
         let wake = worker.next_wake().filter(|wake| next.is_none_or(|(_, next)| *wake < next));
         let Some(at) = wake.or(next.map(|(_, at)| at)).filter(|at| *at <= until) else {
@@ -77,7 +75,7 @@ pub fn watch<B: Behaviour>(
             }
         }
         if matches!(input, Input::Exited(_)) {
-            // What belongs to an instance ends with it.
+            // Pending inputs of an instance end with it.
             agenda.clear();
         }
         let actions = worker.handle(at, input.clone());
@@ -99,7 +97,7 @@ pub fn watch<B: Behaviour>(
     }
 }
 
-/// What will happen.
+/// The scheduled inputs.
 struct Entry {
     at: Duration,
     input: Input,

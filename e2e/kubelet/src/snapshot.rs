@@ -1,4 +1,4 @@
-//! What the node knows of its pods, as plain data. Main type: [`Snapshot`].
+//! The node's state of its pods, as plain data. Main type: [`Snapshot`].
 
 use std::{collections::BTreeMap, fmt, net::IpAddr, time::Duration};
 
@@ -16,15 +16,15 @@ use crate::{
 pub struct PodSpec {
     /// The pod's name, such as `backend-0`.
     pub name: String,
-    /// Run one after the other before the containers: to completion, or, a sidecar, until it has started.
+    /// Run in order before the containers: each to completion, a sidecar until it has started.
     pub init_containers: Vec<ContainerSpec>,
     /// Run side by side.
     pub containers: Vec<ContainerSpec>,
-    /// What becomes of a container that ends.
+    /// The restart policy.
     pub restart: Restart,
-    /// How long a container may take to stop.
+    /// The grace period for a container to stop.
     pub grace: Duration,
-    /// Names of pods that should have started first. Kubernetes knows no such order; see `e2e_node::node::Options`.
+    /// Names of pods to start first. Kubernetes has no such order; see `e2e_node::node::Options`.
     pub depends_on: Vec<String>,
 }
 
@@ -35,7 +35,7 @@ pub struct ContainerSpec {
     pub name: String,
     /// The probes to send.
     pub probes: Probes,
-    /// Whether it is an init container that goes on running.
+    /// Whether it is a sidecar: an init container that keeps running.
     pub is_sidecar: bool,
 }
 
@@ -66,18 +66,18 @@ pub struct Snapshot {
 /// One pod.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PodReport {
-    /// The pod's address as a kubelet would know it, once it has one.
+    /// The pod's address as a kubelet knows it; absent before it has one.
     pub ip: Option<IpAddr>,
-    /// One word or two, as the STATUS column of `kubectl get pods`: `Running`, `CrashLoopBackOff`, `Init:0/1`.
+    /// The STATUS column of `kubectl get pods`: `Running`, `CrashLoopBackOff`, `Init:0/1`.
     pub status: String,
-    /// Whether it is what it should be: Services may send it traffic, since every container is ready; or it has run to completion.
+    /// Whether Services may send it traffic because every container is ready, or it has run to completion.
     pub ready: bool,
-    /// Whether every container has started, or, of a pod that runs to completion, has succeeded.
+    /// Whether every container has started; for a pod that runs to completion, has succeeded.
     pub started: bool,
-    /// Whether it is to run to completion.
+    /// Whether it should run to completion.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub completes: bool,
-    /// Restarts of all containers together.
+    /// Restarts of all containers in total.
     pub restarts: u32,
     /// The init containers, in order.
     pub init_containers: Vec<ContainerReport>,
@@ -85,7 +85,7 @@ pub struct PodReport {
     pub containers: Vec<ContainerReport>,
     /// Events of the pod itself; see [`PodReport::all_events`] for those of its containers too.
     pub events: Vec<Event>,
-    /// The object in the cluster; nothing where the framework itself looks after the pod.
+    /// The object in the cluster; absent on docker and local.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<ClusterPod>,
 }
@@ -93,17 +93,17 @@ pub struct PodReport {
 /// A pod as an object of a cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClusterPod {
-    /// Its name there; empty while there is none.
+    /// Its name; empty while it does not exist.
     pub name: String,
-    /// The node that it was given to.
+    /// Its node.
     pub node: Option<String>,
     /// Its conditions that are not `True`.
     pub conditions: Vec<Condition>,
-    /// Names of the pods that stood in its place before it.
+    /// Names of the pods that it replaced.
     pub replaced: Vec<String>,
 }
 
-/// What a cluster says of a pod by a name, such as `PodScheduled`.
+/// A condition of a pod, for example `PodScheduled`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Condition {
     /// The name.
@@ -111,13 +111,13 @@ pub struct Condition {
     pub kind: String,
     /// `True`, `False` or `Unknown`.
     pub status: String,
-    /// Why, in a word; may be empty.
+    /// The reason in one word; may be empty.
     pub reason: String,
-    /// Why; may be empty.
+    /// The message; may be empty.
     pub message: String,
 }
 
-/// As `PodScheduled=False (Unschedulable: 0/1 nodes are available)`.
+/// Formats it as `PodScheduled=False (Unschedulable: 0/1 nodes are available)`.
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kind, status, reason, message } = self;
@@ -130,45 +130,45 @@ impl fmt::Display for Condition {
 pub struct ContainerReport {
     /// The container's name.
     pub name: String,
-    /// Whether it is an init container that goes on running.
+    /// Whether it is a sidecar: an init container that keeps running.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_sidecar: bool,
-    /// What `containerStatuses` says.
+    /// Its entry in `containerStatuses`.
     pub status: ContainerStatus,
-    /// How its instances ended, oldest first. Kubernetes keeps only the last one.
+    /// The terminations of its instances, oldest first. Kubernetes keeps only the last one.
     pub terminations: Vec<Termination>,
     /// Its events.
     pub events: Vec<Event>,
-    /// Its probes, those that it declares.
+    /// Its declared probes.
     pub probes: BTreeMap<ProbeKind, ProbeReport>,
 }
 
-/// What came of a probe over all instances of its container.
+/// The results of a probe over all instances of its container.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProbeReport {
-    /// How often it was sent; absent where that is not known: a cluster's kubelets report failures alone.
+    /// The number of probes sent; absent on k8s, where kubelets report only failures.
     #[serde(default)]
     pub sent: Option<u32>,
-    /// How often it failed.
+    /// The number of failures.
     pub failed: u32,
-    /// How often it errored, which counts for nothing.
+    /// The number of errors, which a kubelet ignores.
     pub errored: u32,
-    /// How often it could not be sent by this program.
+    /// The number of probes that this program could not send.
     pub not_measured: u32,
-    /// How long after its start an instance first answered it well.
+    /// The time from an instance's start to its first success.
     pub first_success_ms: Option<u64>,
-    /// The longest time that one took.
+    /// The longest duration.
     pub max_ms: f64,
-    /// The time that all took together.
+    /// The total duration.
     pub sum_ms: f64,
-    /// The last one that succeeded.
+    /// The last success.
     pub last_success: Option<Observation>,
-    /// The last one that did not.
+    /// The last failure or error.
     pub last_failure: Option<Observation>,
 }
 
 impl Snapshot {
-    /// Pods to which nothing has happened yet.
+    /// Pods in their initial state.
     #[must_use]
     pub fn of_specs(specs: &[PodSpec]) -> Self {
         let pods = specs.iter().map(|spec| (spec.name.clone(), PodReport::of_spec(spec))).collect();
@@ -186,13 +186,13 @@ impl Snapshot {
         self.pods.iter().filter(|(_, pod)| pod.ready).map(|(name, _)| name.as_str())
     }
 
-    /// One pod, if it is known.
+    /// One pod by name.
     #[must_use]
     pub fn pod(&self, name: &str) -> Option<&PodReport> {
         self.pods.get(name)
     }
 
-    /// What each unready pod is doing, for an error.
+    /// The state of each unready pod, for an error message.
     #[must_use]
     pub fn unready_lines(&self) -> String {
         let line = |(name, pod): (&String, &PodReport)| {
@@ -251,7 +251,7 @@ impl PodReport {
         events
     }
 
-    /// Derives what is said of the pod from its containers.
+    /// Derives the pod's fields from its containers.
     pub fn sum_up(&mut self) {
         let is_completed = self.is_completed();
         let running = || self.init_containers.iter().filter(|init| init.is_sidecar).chain(&self.containers);
@@ -293,12 +293,12 @@ impl PodReport {
 }
 
 impl ContainerReport {
-    /// Whether it has ended, and well.
+    /// Whether it has ended successfully.
     fn has_succeeded(&self) -> bool {
         matches!(&self.status.state, ContainerState::Terminated(end) if end.exit_code == 0)
     }
 
-    /// A container that nothing has happened to yet.
+    /// A container in its initial state.
     pub fn declared(name: &str, probes: &Probes, reason: &str) -> Self {
         let declared = ProbeKind::ALL.into_iter().filter(|which| which.of(probes).is_some());
         Self {
@@ -311,16 +311,16 @@ impl ContainerReport {
         }
     }
 
-    /// Whether the kubelet has killed any instance because of this probe.
+    /// Whether the kubelet killed any instance because of this probe.
     #[must_use]
     pub fn was_killed_by(&self, which: ProbeKind) -> bool {
         let phrase = format!("{which} probe");
         self.events.iter().any(|event| event.reason == "Killing" && event.message.contains(&phrase))
     }
 
-    /// Each kill whose time is known, and the end that it led to.
+    /// Each kill with a known time, and the termination that followed.
     ///
-    /// Events of one message are counted in one, so that the times of the first and of the last are known.
+    /// Equal events are merged into one with a count, which keeps the times of the first and the last.
     pub fn kills(&self) -> Vec<(&Event, Duration, &Termination)> {
         let mut ends: Vec<&Termination> = self.terminations.iter().collect();
         let mut kills = Vec::new();
@@ -333,15 +333,15 @@ impl ContainerReport {
         kills
     }
 
-    /// The ends that nobody brought about: no kill accounts for them.
+    /// The terminations that no kill accounts for.
     pub fn own_ends(&self) -> Vec<&Termination> {
         let killed: Vec<_> = self.kills().into_iter().map(|(.., end)| end).collect();
         let mut ends: Vec<_> = self.terminations.iter().filter(|end| !killed.contains(end)).collect();
         let is_kernels = |end: &Termination| end.reason == "OOMKilled";
         let looks_killed = |end: &Termination| !is_kernels(end) && matches!(end.exit_code, 0 | 137 | 143);
         for event in self.killings() {
-            // Of the kills between the first and the last only the number is known. What looks like one is taken for one first; where
-            // that leaves some over, nobody can tell which ends they were.
+            // Only the number of kills between the first and the last is known. Terminations that look like kills are assigned
+            // first; the rest cannot be assigned.
             let mut untold = event.count.saturating_sub(2) as usize;
             let is_between = |end: &Termination| event.first <= end.at && end.started <= event.last;
             ends.retain(|end| {
@@ -351,8 +351,8 @@ impl ContainerReport {
             });
             ends.retain(|end| untold == 0 || !is_between(end) || is_kernels(end));
         }
-        // A cluster drops events when there are many: where a probe is known to have had the container killed, an end that looks like
-        // a kill is taken for one.
+        // A cluster drops events when there are many: if a probe is known to have killed the container, a termination that looks
+        // like a kill counts as one.
         let by_probe = [ProbeKind::Startup, ProbeKind::Liveness].into_iter().any(|which| self.was_killed_by(which));
         ends.retain(|end| !(by_probe && looks_killed(end)));
         ends
@@ -362,8 +362,7 @@ impl ContainerReport {
         self.events.iter().filter(|event| event.reason == "Killing")
     }
 
-    /// The probe that had instances killed before they listened: the startup probe, or a liveness probe where nothing waits for the
-    /// start.
+    /// The probe that killed instances before they listened: the startup probe, or a liveness probe without a startup probe.
     #[must_use]
     pub fn killed_before_it_listened(&self) -> Option<ProbeKind> {
         let which =
@@ -374,7 +373,7 @@ impl ContainerReport {
         (never_listened && self.was_killed_by(which)).then_some(which)
     }
 
-    /// Takes in what its worker says now.
+    /// Applies the worker's current state.
     pub fn update(&mut self, status: &ContainerStatus, events: &[Event]) {
         let ended = match &status.state {
             ContainerState::Terminated(termination) => Some(termination),
@@ -389,7 +388,7 @@ impl ContainerReport {
 }
 
 impl ProbeReport {
-    /// Takes in what a probe found, `running_for` after the start of the instance that it was sent to.
+    /// Records a probe's result, `running_for` after the start of the probed instance.
     pub fn record(&mut self, observation: &Observation, running_for: Duration) {
         *self.sent.get_or_insert(0) += 1;
         self.sum_ms += observation.total_ms;

@@ -1,22 +1,22 @@
-//! Container statuses and events as Kubernetes words them. Main types: [`ContainerStatus`], [`Event`].
+//! Container statuses and events in Kubernetes' words. Main types: [`ContainerStatus`], [`Event`].
 
 use std::{fmt, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What `containerStatuses` says of one container. Times are since the start of the run, in ms in JSON.
+/// One entry of `containerStatuses`. Times are since the start of the run, in ms in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ContainerStatus {
-    /// What it does now.
+    /// Its current state.
     pub state: ContainerState,
     /// Whether Services may send it traffic.
     pub ready: bool,
     /// Whether it runs and its startup probe, if it has one, has succeeded.
     pub started: bool,
-    /// How often it was started again.
+    /// The number of restarts.
     pub restart_count: u32,
-    /// How its last instance ended.
+    /// The termination of its last instance.
     pub last_termination: Option<Termination>,
 }
 
@@ -33,11 +33,11 @@ impl ContainerStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum ContainerState {
-    /// It is not running yet, or not again.
+    /// Not running: before its first start or a restart.
     Waiting {
         /// `ContainerCreating`, `PodInitializing`, `CrashLoopBackOff`, `RunContainerError`.
         reason: String,
-        /// More about it; may be empty.
+        /// The message; may be empty.
         message: String,
     },
     /// It runs.
@@ -47,35 +47,35 @@ pub enum ContainerState {
         #[schemars(with = "u64")]
         since: Duration,
     },
-    /// It ended, and is either about to be started again or done.
+    /// It ended; a restart may follow.
     Terminated(Termination),
 }
 
-/// How an instance of a container ended.
+/// The termination of an instance of a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Termination {
-    /// The exit status; 128 + signal when a signal ended it.
+    /// The exit status; 128 + signal if a signal ended it.
     pub exit_code: i32,
-    /// The signal, when the exit status says that one ended it.
+    /// The signal that ended it, by the exit status.
     pub signal: Option<i32>,
     /// `Completed`, `Error` or `OOMKilled`.
     pub reason: String,
-    /// When it was started.
+    /// Its start.
     #[serde(rename = "started_ms", with = "millis")]
     #[schemars(with = "u64")]
     pub started: Duration,
-    /// When it ended.
+    /// Its end.
     #[serde(rename = "at_ms", with = "millis")]
     #[schemars(with = "u64")]
     pub at: Duration,
 }
 
-/// How a container's process ended.
+/// The exit of a container's process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Exit {
-    /// The exit status; 128 + signal when a signal ended it.
+    /// The exit status; 128 + signal if a signal ended it.
     pub code: i32,
-    /// Whether the memory limit ended it.
+    /// Whether the kernel killed it at its memory limit.
     pub oom_killed: bool,
 }
 
@@ -90,7 +90,7 @@ impl Exit {
         }
     }
 
-    /// The signal that the exit status tells of.
+    /// The signal in the exit status.
     #[must_use]
     pub fn signal(self) -> Option<i32> {
         // 64 is the last real-time signal; higher statuses are a program's own.
@@ -98,16 +98,16 @@ impl Exit {
     }
 }
 
-/// Whether an event is a matter of course or a sign of trouble.
+/// The type of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum EventType {
-    /// A matter of course.
+    /// Expected.
     Normal,
     /// A sign of trouble.
     Warning,
 }
 
-/// An event, equal ones counted. Times are since the start of the run, in ms in JSON.
+/// An event with its count. Times are since the start of the run, in ms in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// `Normal` or `Warning`.
@@ -115,15 +115,15 @@ pub struct Event {
     pub kind: EventType,
     /// One word: `Unhealthy`, `Killing`, `BackOff`, `Started`, `Failed`, `ProbeWarning`.
     pub reason: String,
-    /// The sentence.
+    /// The message.
     pub message: String,
     /// How often.
     pub count: u32,
-    /// When first.
+    /// The first time.
     #[serde(rename = "first_ms", with = "millis")]
     #[schemars(with = "u64")]
     pub first: Duration,
-    /// When last.
+    /// The last time.
     #[serde(rename = "last_ms", with = "millis")]
     #[schemars(with = "u64")]
     pub last: Duration,
@@ -137,7 +137,7 @@ impl fmt::Display for Event {
     }
 }
 
-/// A status in one word, as the STATUS column of `kubectl get pods` has it.
+/// The state in one word, as in the STATUS column of `kubectl get pods`.
 impl fmt::Display for ContainerState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -147,13 +147,13 @@ impl fmt::Display for ContainerState {
     }
 }
 
-/// Events of one object; equal ones are counted, as the API server's clients do.
+/// Events of one object; equal ones are counted, as by the API server's clients.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Events {
     all: Vec<Event>,
 }
 
-/// Messages may differ each time; older events than this many are forgotten.
+/// Messages may differ each time; this limit drops the oldest events.
 const MAX_EVENTS: usize = 200;
 
 impl Events {
@@ -166,7 +166,7 @@ impl Events {
     }
 }
 
-/// Adds an event, or counts it where an equal one is there.
+/// Adds an event, or increments the count of an equal one.
 pub fn add_event(all: &mut Vec<Event>, now: Duration, kind: EventType, reason: &str, message: &str) {
     let same = |event: &&mut Event| event.kind == kind && event.reason == reason && event.message == message;
     if let Some(event) = all.iter_mut().find(same) {

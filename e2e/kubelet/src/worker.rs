@@ -1,11 +1,10 @@
-//! What a kubelet decides for one container, in virtual time: no clock, no threads, no network.
-//! Main type: [`Worker`]; time is a [`Duration`] since the start of the run, given by the caller.
+//! A kubelet's decisions for one container, in virtual time: no clock, no threads, no network. Main type: [`Worker`]; time is a
+//! [`Duration`] since the start of the run, given by the caller.
 //!
-//! Sources: `doProbe` in `pkg/kubelet/prober/worker.go` for thresholds and delays, `UpdatePodStatus` in
-//! `prober_manager.go` for readiness, `computePodActions`, `SyncPod` and `doBackOff` in
-//! `pkg/kubelet/kuberuntime/kuberuntime_manager.go` for kills and restarts. Two times are idealised: a kubelet notices an
-//! exit up to a second later, and its probes tick from the pod's creation, so that a container's first probe comes up to one
-//! period later than here, where it comes as soon as the initial delay allows.
+//! Sources: `doProbe` in `pkg/kubelet/prober/worker.go` for thresholds and delays, `UpdatePodStatus` in `prober_manager.go` for
+//! readiness, `computePodActions`, `SyncPod` and `doBackOff` in `pkg/kubelet/kuberuntime/kuberuntime_manager.go` for kills and
+//! restarts. Two times are idealised: a kubelet notices an exit up to a second later, and its probes tick from the pod's creation,
+//! so a container's first probe comes up to one period later than here, right after the initial delay.
 
 mod probing;
 
@@ -22,39 +21,39 @@ use crate::{
 
 pub use crate::profile::Timing;
 
-/// A container is given at least this long to stop (`minimumGracePeriodInSeconds`).
+/// The minimum time that a container has to stop (`minimumGracePeriodInSeconds`).
 const MIN_GRACE: Duration = Duration::from_secs(2);
 
-/// What happens when a container ends.
+/// The reaction to a container's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RestartPolicy {
-    /// It is started again: containers of a Deployment or StatefulSet.
+    /// Restart: containers of a Deployment or StatefulSet.
     Always,
-    /// It is started again unless its exit status is 0: init containers.
+    /// Restart unless its exit status is 0: init containers.
     OnFailure,
-    /// As [`RestartPolicy::OnFailure`], until it has failed more often than this: containers of a Job.
+    /// Like [`RestartPolicy::OnFailure`], up to this many failures: containers of a Job.
     UpTo(u32),
-    /// It stays ended.
+    /// No restart.
     Never,
 }
 
-/// How a container is kept.
+/// The rules for a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// What happens when it ends.
+    /// The restart policy.
     pub restart: RestartPolicy,
-    /// How long it may take to stop, where its probe says nothing else.
+    /// The grace period to stop, unless its probe declares another one.
     pub grace: Duration,
-    /// How long after a startup or readiness probe that found nothing a further one is sent, beside those of the period, until
-    /// the container has started and is ready. Failures of these count for nothing and successes count, so that the verdicts
-    /// stay a kubelet's and only the waiting gets shorter. It rests for twice the time that a probe took at least, and whoever sends
-    /// probes may leave out further commands that are not likely to succeed yet. `None` is what a kubelet does.
+    /// The pause between extra startup and readiness probes, sent between those of the period until the container is ready. Their
+    /// successes count and their failures do not, so the verdicts stay a kubelet's and only the wait shrinks. The pause is at least
+    /// twice the duration of the last probe, and the sender may skip extra commands that are unlikely to succeed yet. `None` is a
+    /// kubelet's behaviour.
     pub eager: Option<Duration>,
-    /// When probes are sent and acted on.
+    /// The schedule of probes and their effects.
     pub timing: Timing,
 }
 
-/// What the worker is told.
+/// An input of the worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
     /// The container that [`Action::Start`] asked for runs.
@@ -63,7 +62,7 @@ pub enum Input {
     StartFailed {
         /// `RunContainerError`, `CreateContainerError`, `ErrImagePull`.
         reason: String,
-        /// What went wrong.
+        /// The error.
         message: String,
     },
     /// The probe that [`Action::SendProbe`] asked for ended.
@@ -72,26 +71,26 @@ pub enum Input {
         which: ProbeKind,
         /// The `run` of the action; results of an earlier run are dropped.
         run: u32,
-        /// What a kubelet makes of it.
+        /// The kubelet's verdict.
         verdict: Verdict,
-        /// What the observation says of it: its message, or its warning for a success. Of a probe that errored it is all that
-        /// the event says after `Readiness probe `, since kubelets word that in two ways.
+        /// The observation's message, or its warning for a success. For a probe that errored it is the event's whole text after
+        /// `Readiness probe `, because kubelets have two wordings.
         message: String,
     },
     /// The container's process ended.
     Exited(Exit),
-    /// Somebody asks for a new instance: at once, without a back-off, and not killed for what it answers in its first `spare`.
+    /// A request for a new instance: started at once, without a back-off, and not killed for its answers during its first `spare`.
     Restart {
-        /// How long failures of its startup and liveness probes count for nothing.
+        /// The time during which failures of its startup and liveness probes do not count.
         spare: Duration,
     },
-    /// Time went by; see [`Worker::next_wake`].
+    /// Time passed; see [`Worker::next_wake`].
     Tick,
     /// The pod is being deleted: kill, and start nothing any more.
     Stop,
 }
 
-/// What the worker asks for.
+/// An action that the worker requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Start the container; answer with [`Input::Started`] or [`Input::StartFailed`].
@@ -103,29 +102,29 @@ pub enum Action {
     SendProbe {
         /// Which probe.
         which: ProbeKind,
-        /// The run that it is meant for.
+        /// The run that it belongs to.
         run: u32,
-        /// Whether it is one more than a kubelet would send; see [`Policy::eager`].
+        /// Whether it is an extra probe; see [`Policy::eager`].
         extra: bool,
     },
     /// Stop the container: SIGTERM, and SIGKILL after `grace`. Answer with [`Input::Exited`] once it has ended.
     Kill {
-        /// How long it may take.
+        /// The grace period.
         grace: Duration,
-        /// Why, as the `Killing` event has it.
+        /// The reason, as in the `Killing` event.
         reason: String,
     },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// To be started at this time, after which the wait for a further start is longer or is not.
+    /// Starts at this time; the flag tells whether the next wait is longer.
     Due { at: Duration, lengthens: bool },
-    /// [`Action::Start`] is under way.
+    /// [`Action::Start`] is in progress.
     Starting,
     /// Runs since this time.
     Running(Duration),
-    /// Runs since this time, and [`Action::Kill`] is under way.
+    /// Runs since this time, and [`Action::Kill`] is in progress.
     Killing(Duration),
     /// Ended for good.
     Done,
@@ -142,17 +141,17 @@ pub struct Worker {
     run: u32,
     probing: Probing,
     back_off: BackOff,
-    /// How long the next instance is spared, since somebody asked for it.
+    /// The `spare` of a requested next instance.
     spare: Option<Duration>,
     spared_until: Duration,
-    /// When the newest instance that ended did so, or a start failed.
+    /// The last end of an instance, or the last failed start.
     finished: Option<Duration>,
     status: ContainerStatus,
     events: Events,
 }
 
 impl Worker {
-    /// A container that waits to be started with the first [`Input::Tick`].
+    /// A container that starts at the first [`Input::Tick`].
     #[must_use]
     pub fn new(pod: impl Into<String>, container: impl Into<String>, probes: Probes, policy: Policy) -> Self {
         Self {
@@ -178,7 +177,7 @@ impl Worker {
         }
     }
 
-    /// Takes in what happened at `now` and says what to do. Times must not go back.
+    /// Applies an input at `now` and returns the actions. Times must not go back.
     pub fn handle(&mut self, now: Duration, input: Input) -> Vec<Action> {
         let mut actions = Vec::new();
         match input {
@@ -194,7 +193,7 @@ impl Worker {
                 self.restart(now, spare, &mut actions);
             }
             Input::Stop => self.stopping = true,
-            // An answer to nothing that was asked, or to an earlier run; or a new instance of what runs once.
+            // An answer without a request, or to an earlier run, or a new instance of a container that runs once.
             Input::Started
             | Input::StartFailed { .. }
             | Input::Probed { .. }
@@ -208,7 +207,7 @@ impl Worker {
         actions
     }
 
-    /// When the next [`Input::Tick`] is due, if time alone changes anything.
+    /// The time of the next [`Input::Tick`], if time alone causes a change.
     #[must_use]
     pub fn next_wake(&self) -> Option<Duration> {
         match self.phase {
@@ -220,25 +219,25 @@ impl Worker {
         }
     }
 
-    /// What `containerStatuses` would say.
+    /// The entry of `containerStatuses`.
     #[must_use]
     pub fn status(&self) -> &ContainerStatus {
         &self.status
     }
 
-    /// What `kubectl describe` would list, oldest first.
+    /// The events of `kubectl describe`, oldest first.
     #[must_use]
     pub fn events(&self) -> &[Event] {
         self.events.all()
     }
 
-    /// The pod's grace period, where a probe declares none of its own.
+    /// The pod's grace period, used unless a probe declares its own.
     #[must_use]
     pub fn grace(&self) -> Duration {
         self.policy.grace.max(MIN_GRACE)
     }
 
-    /// Whether it has ended and will not be started again.
+    /// Whether it has ended for good.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.phase == Phase::Done
@@ -248,7 +247,7 @@ impl Worker {
         matches!(self.phase, Phase::Running(_) | Phase::Killing(_))
     }
 
-    /// What is due at `now`.
+    /// Actions due at `now`.
     fn tick(&mut self, now: Duration, actions: &mut Vec<Action>) {
         match self.phase {
             Phase::Due { .. } if self.stopping => self.phase = Phase::Done,
@@ -282,12 +281,11 @@ impl Worker {
         self.spare = Some(spare);
         match &mut self.phase {
             Phase::Running(since) => {
-                let (since, reason) =
-                    (*since, format!("Container {} is started again, as somebody asked", self.container));
+                let (since, reason) = (*since, format!("Container {} is restarted on request", self.container));
                 actions.push(self.kill(now, since, self.policy.grace, reason));
             }
             Phase::Due { at, .. } => *at = now,
-            // The instance that comes next, or is being started, is the new one.
+            // The next instance, or the one that is starting, is the new one.
             Phase::Starting | Phase::Killing(_) | Phase::Done => {}
         }
     }
@@ -386,16 +384,16 @@ impl Worker {
             self.phase = Phase::Due { at: now, lengthens: false };
             return;
         }
-        // A kill and the restart after it are one pass of `SyncPod`, which looks at statuses from before the kill: the wait
-        // counts from the end of the instance before, and without one there is neither a wait nor an entry. Hence a
-        // container that fails its liveness probe is restarted some times before CrashLoopBackOff shows.
+        // A kill and the restart after it are one pass of `SyncPod`, which looks at statuses from before the kill: the wait counts
+        // from the end of the previous instance; without one there is neither a wait nor an entry. A container that fails its
+        // liveness probe is therefore restarted several times before CrashLoopBackOff.
         let counted_from = if was_killed { previous } else { Some(now) };
         let allowed = counted_from.map_or(now, |from| self.back_off.allowed_at(from));
         if allowed <= now {
             self.phase = Phase::Due { at: now, lengthens: counted_from.is_some() };
             return;
         }
-        // The next pass sees the instance that has just ended.
+        // The next pass sees the instance that just ended.
         self.phase = Phase::Due { at: self.back_off.allowed_at(now), lengthens: true };
         let (container, pod) = (&self.container, &self.pod);
         let text = format!("Back-off restarting failed container {container} in pod {pod}");
@@ -406,7 +404,7 @@ impl Worker {
     }
 }
 
-/// `10s`, `1m20s`, `5m0s`: as Go prints a duration.
+/// A duration as Go prints it: `10s`, `1m20s`, `5m0s`.
 fn go_seconds(time: Duration) -> String {
     let seconds = time.as_secs();
     if seconds < 60 { format!("{seconds}s") } else { format!("{}m{}s", seconds / 60, seconds % 60) }

@@ -1,5 +1,5 @@
-//! Finds the smallest change to a failing probe's request that turns failure into success, proves it both ways, and names
-//! the cause. Main function: [`diagnose`]. What no experiment shows gets no name; no text of a response is ever looked at.
+//! Finds a single change to a failing probe's request that turns failure into success, proves it both ways, and names the cause.
+//! Main function: [`diagnose`]. Only experiments name a cause; the text of a response is never interpreted.
 
 mod ask;
 mod differences;
@@ -34,7 +34,7 @@ pub use from_start::{Answers, SUCCESSES, Start, has_started, with_start};
 pub use history::with_history;
 pub use under_load::diagnose_under_load;
 
-/// The probe in question and where it is declared.
+/// The failing probe and its declaration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Case {
     /// `Deployment` or `StatefulSet`.
@@ -43,37 +43,37 @@ pub struct Case {
     pub component: String,
     /// The container's name.
     pub container: String,
-    /// Which of its probes.
+    /// The kind of the probe.
     pub which: ProbeKind,
     /// The declaration.
     pub probe: Probe,
-    /// What else is known.
+    /// Other facts.
     pub known: Known,
 }
 
-/// What is known of a container beside its probe. All of it may be empty; each part gives the search more to try.
+/// Facts about a container. All may be empty; each gives the search more to try.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Known {
-    /// Names of Services in front of the pod, under which others call it.
+    /// Names of the Services that select the pod.
     pub services: Vec<String>,
-    /// A request that works.
+    /// A working request.
     pub works: Option<WorkingRequest>,
-    /// Paths that the container's other probes ask.
+    /// Paths of the container's other probes.
     pub paths: Vec<String>,
-    /// Whether the container may have been started just now, so that it is worth waiting for it.
+    /// Whether the container may have just started, so that waiting makes sense.
     pub may_be_starting: bool,
-    /// Components that the container is configured with and of which nobody is ready.
+    /// Components that the container's configuration names and that have no ready replica.
     pub away: Vec<String>,
-    /// Whether the names of workload and container are examples, so that a patch says so.
+    /// Whether the names of workload and container are examples, which a patch marks.
     pub unnamed: bool,
 }
 
-/// A request that is said to work.
+/// A request that works, by the user's word.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkingRequest {
-    /// Where it goes.
+    /// Its address.
     pub address: SocketAddr,
-    /// Whether it goes over TLS.
+    /// Whether it uses TLS.
     pub https: bool,
     /// Its `Host`.
     pub host: String,
@@ -83,7 +83,7 @@ pub struct WorkingRequest {
     pub headers: Vec<(String, String)>,
 }
 
-/// Sends the probe and, when it fails, searches for the reason: at most 14 different requests within four times the probe's timeout.
+/// Sends the probe and, if it fails, searches for the cause: at most 14 different requests within four times the probe's timeout.
 pub async fn diagnose(case: &Case, target: &Target, profile: &Profile) -> Diagnosis {
     match Lab::new(case, target, profile).await {
         Ok(lab) => examine(lab).await,
@@ -102,14 +102,14 @@ async fn examine(mut lab: Lab<'_>) -> Diagnosis {
     }
     let helped = found.as_ref().is_some_and(|found| found.confirmed && found.cause.is_helped());
     if !observation.success() && helped && fix.as_ref().is_some_and(|fix| fix.verified == Some(false)) {
-        // The change that helped does not help any more: whatever it was, it was not the change.
+        // The change no longer helps, so it is not the cause.
         (found, fix) = (None, None);
     }
     let port = lab.port();
     let diagnosis = concluded(observation, found, fix, lab.into_trials());
     let nobody = diagnosis.cause.is_none() && diagnosis.observation.kind == Kind::Refused;
     match nobody && diagnosis.observation.followed.is_empty() {
-        true => Diagnosis { explanation: format!("nobody listens on port {port}"), ..diagnosis },
+        true => Diagnosis { explanation: format!("nothing listens on port {port}"), ..diagnosis },
         false => diagnosis,
     }
 }
@@ -119,42 +119,42 @@ async fn examine(mut lab: Lab<'_>) -> Diagnosis {
 struct Found {
     cause: Cause,
     flip: Option<Flip>,
-    /// Set by [`Lab::prove`] alone, and by what waits for an app to change by itself.
+    /// Set only by [`Lab::prove`] and by experiments that wait for the app to change.
     confirmed: bool,
     explanation: String,
-    /// Together they make the probe succeed.
+    /// Changes that together make the probe succeed.
     changes: Vec<fix::Change>,
 }
 
 impl Found {
-    /// Something that every request came to, with nothing to change.
+    /// A result common to every request, without a change.
     fn of_everyone(cause: Cause, explanation: impl Into<String>) -> Self {
         Self { cause, flip: None, confirmed: false, explanation: explanation.into(), changes: Vec::new() }
     }
 
-    /// What one change explains, once it is proven.
+    /// The result of one proven change.
     fn of_flip(cause: Cause, flip: Flip, explanation: impl Into<String>, changes: Vec<fix::Change>) -> Self {
         Self { cause, flip: Some(flip), confirmed: false, explanation: explanation.into(), changes }
     }
 }
 
-/// A result that is still to be proven.
+/// An unproven result.
 struct Claim {
     found: Found,
-    /// Requests that fail, beside the probe.
+    /// Requests that fail, in addition to the probe.
     fails: Vec<lab::Experiment>,
     /// Requests that succeed.
     succeeds: Vec<lab::Experiment>,
 }
 
 impl Claim {
-    /// One change and what comes of it.
+    /// The claim for one change.
     fn of(found: Found, succeeds: lab::Experiment) -> Self {
         Self { found, fails: Vec::new(), succeeds: vec![succeeds] }
     }
 }
 
-/// What one observation says by itself, of a probe that only the run can send.
+/// The diagnosis from a single observation, for a probe that only the run can send.
 #[must_use]
 pub fn of_observation(observation: Observation) -> Diagnosis {
     let trial = tried(lab::PROBE, &observation);
@@ -174,7 +174,7 @@ fn tried(change: impl Into<String>, observation: &Observation) -> Trial {
     }
 }
 
-/// What a search came to.
+/// The result of a search.
 fn concluded(observation: Observation, found: Option<Found>, fix: Option<Fix>, evidence: Vec<Trial>) -> Diagnosis {
     let requests = u32::try_from(evidence.len()).unwrap_or(u32::MAX);
     let verdict = if observation.success() { Outcome::Success } else { Outcome::Failure };
@@ -191,7 +191,7 @@ fn concluded(observation: Observation, found: Option<Found>, fix: Option<Fix>, e
     Diagnosis { verdict, observation, cause, flip, confirmed, explanation, requests, confidence, fix, evidence }
 }
 
-/// A time in seconds for people, such as `0.7 s`.
+/// A time in seconds for people: `0.7 s`.
 fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }

@@ -1,21 +1,21 @@
-//! How long a container says that it takes to stop.
+//! The time that a container declares for its shutdown.
 
 use std::time::Duration;
 
 use e2e_plan::{Container, Object, Value};
 
-/// Words in names of variables that hold how long a program drains.
+/// Words in the names of variables that hold a drain time.
 const WORDS: [&str; 3] = ["DRAIN", "SHUTDOWN", "GRACEFUL"];
 
-/// A time that passes between the start of a termination and the end of the program.
+/// The time from the start of a termination to the end of the program.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Drain {
     pub(super) time: Duration,
-    /// What says so.
+    /// The source of the time.
     pub(super) what: String,
 }
 
-/// The longest that is declared: a preStop hook that sleeps, or a variable whose name says so.
+/// The longest declared time, from a preStop hook that sleeps or a variable with a telling name.
 pub(super) fn longest(container: &Container, object: Option<&Object>) -> Option<Drain> {
     let hook = object.and_then(|object| pre_stop(object, &container.name));
     let hook = hook.map(|time| Drain { time, what: "the preStop hook".to_owned() });
@@ -43,7 +43,7 @@ fn pre_stop(object: &Object, container: &str) -> Option<Duration> {
     duration("", words.next()?)
 }
 
-/// `10s`, `500ms`, `1m`, or a number of seconds, or of milliseconds where the name ends so.
+/// Parses `10s`, `500ms`, `1m`, or a number: milliseconds if the name ends in `ms`, otherwise seconds.
 fn duration(name: &str, text: &str) -> Option<Duration> {
     if let Ok(number) = text.parse::<u64>() {
         let is_millis = ["_MS", "_MILLIS", "_MILLISECONDS"].iter().any(|end| name.to_uppercase().ends_with(end));

@@ -1,4 +1,4 @@
-//! The three probes of a running container: when each is due and what its results add up to.
+//! The three probes of a running container: their schedule and their states.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use e2e_plan::{Probe, ProbeKind, Probes};
 
 use crate::observation::Verdict;
 
-/// A period of zero would send probes without end.
+/// A period of zero would send probes endlessly.
 const MIN_PERIOD: Duration = Duration::from_millis(1);
 
-/// How long after a container's start, and after each other, a kubelet syncs a pod that nothing happens to (`syncFrequency`).
+/// The interval between a kubelet's syncs of an idle pod (`syncFrequency`).
 const SYNC: Duration = Duration::from_secs(60);
 
 /// The probes of one container.
@@ -19,9 +19,9 @@ pub(super) struct Probing {
     slots: [Option<Slot>; 3],
     eager: Option<Duration>,
     timing: Timing,
-    /// When the instance was started.
+    /// The instance's start.
     since: Duration,
-    /// When the kubelet will act on what the startup probe came to, if it only does with the next sync of the pod.
+    /// The time at which the kubelet acts on the startup probe's result, if it waits for the pod's next sync.
     startup_heard_at: Option<Duration>,
 }
 
@@ -29,30 +29,29 @@ pub(super) struct Probing {
 #[derive(Debug, Clone)]
 struct Slot {
     spec: Probe,
-    /// When it is sent next.
+    /// The next time it is due.
     due: Duration,
-    /// When it was sent last.
+    /// The last time it was sent.
     sent: Duration,
-    /// When it may be sent once more than its period has it.
+    /// The earliest time for an extra probe within its period.
     extra_due: Duration,
     in_flight: bool,
-    /// Whether the one in flight is such a further one.
+    /// Whether the probe in flight is an extra one.
     extra: bool,
-    /// The last result that counts, and how often in a row it came.
+    /// The last result that counts, and the number of times in a row.
     last: Option<Verdict>,
     in_a_row: u32,
-    /// What the results add up to, once a threshold was reached.
+    /// The state, once a threshold was reached.
     state: Option<Verdict>,
-    /// It cannot be sent, and the container is treated as if it had no such probe.
+    /// Whether it cannot be sent; the container then counts as one without this probe.
     left_out: bool,
 }
 
-/// A container that starts up would feel it if it were asked all the time: between two further probes it has this many times
-/// what the last one took.
+/// Extra probes must not slow a start: the pause between two of them is this multiple of the last one's duration.
 const REST: u32 = 2;
 
 impl Slot {
-    /// The probe in flight has ended; a further one comes after the pause at the earliest.
+    /// The probe in flight has ended; the next extra one waits at least for the pause.
     fn end(&mut self, now: Duration, eager: Option<Duration>) {
         let took = now.saturating_sub(self.sent);
         self.in_flight = false;
@@ -81,7 +80,7 @@ impl Probing {
         Self { slots, eager, timing, since: Duration::ZERO, startup_heard_at: None }
     }
 
-    /// A new instance runs since `now`: nothing is known of it.
+    /// A new instance runs since `now`; its probes start over.
     pub(super) fn reset(&mut self, now: Duration) {
         self.since = now;
         self.startup_heard_at = None;
@@ -90,7 +89,7 @@ impl Probing {
             slot.extra_due = now + slot.spec.initial_delay;
             slot.due = slot.extra_due;
             if which == ProbeKind::Readiness && !self.timing.readiness_at_once {
-                // Until its tick comes, a period at most: half of one, in the mean.
+                // The wait for its tick is at most one period, half a period on average.
                 slot.due += slot.spec.period / 2;
             }
             slot.in_flight = false;
@@ -107,23 +106,23 @@ impl Probing {
 
     /// Whether the container has started and its readiness probe has succeeded, or there is none.
     pub(super) fn ready(&self) -> bool {
-        // Who has no readiness probe is ready with the sync that sees the start.
+        // Without a readiness probe the container is ready at the sync that sees the start.
         let is_heard = self.startup_heard_at.is_none() || self.slot(ProbeKind::Readiness).is_some();
         self.started() && is_heard && self.passed(ProbeKind::Readiness)
     }
 
-    /// Whether the sync has come with which the kubelet acts on a startup probe that failed.
+    /// Whether the sync that acts on a failed startup probe has come.
     pub(super) fn take_overdue_failure(&mut self, now: Duration) -> bool {
         let is_heard = self.startup_heard_at.take_if(|at| *at <= now).is_some();
         is_heard && !self.started()
     }
 
-    /// The grace period that a probe declares for the kill that it causes.
+    /// The grace period that a probe declares for its kills.
     pub(super) fn grace(&self, which: ProbeKind) -> Option<Duration> {
         self.slot(which).and_then(|slot| slot.spec.termination_grace)
     }
 
-    /// Calls `send` for each probe to send at `now`, and says whether it is a further one beside those of its period.
+    /// Calls `send` for each probe due at `now`, with whether it is an extra one.
     pub(super) fn take_due(&mut self, now: Duration, killing: bool, mut send: impl FnMut(ProbeKind, bool)) {
         for which in ProbeKind::ALL {
             if self.waits_for(which, killing).is_none_or(|due| due > now) {
@@ -136,8 +135,8 @@ impl Probing {
             slot.sent = now;
             slot.extra = slot.due > now;
             if !slot.extra {
-                // Probes keep to their grid. A tick that fell into a long probe is made up for once, as by Go's ticker with
-                // its one place.
+                // Probes keep to their grid. One tick missed during a long probe is made up for, as with Go's ticker, which buffers
+                // one.
                 let period = slot.spec.period.max(MIN_PERIOD);
                 let steps = (now - slot.due).as_nanos() / period.as_nanos() + 1;
                 slot.due += period.saturating_mul(u32::try_from(steps).unwrap_or(u32::MAX));
@@ -146,13 +145,13 @@ impl Probing {
         }
     }
 
-    /// When the next probe is due, those in flight aside.
+    /// The next time a probe is due, ignoring those in flight.
     pub(super) fn next_due(&self, killing: bool) -> Option<Duration> {
         let probes = ProbeKind::ALL.into_iter().filter_map(|which| self.waits_for(which, killing));
         probes.chain(self.startup_heard_at).min()
     }
 
-    /// Whether the probe that has not succeeded now is a further one, of which nothing is kept.
+    /// Whether the probe that just failed is an extra one, whose failure does not count.
     pub(super) fn drop_extra(&mut self, now: Duration, which: ProbeKind) -> bool {
         let eager = self.eager;
         match &mut self.slots[which as usize] {
@@ -164,7 +163,7 @@ impl Probing {
         }
     }
 
-    /// Takes in a result; `true` when it makes the probe's state a failure.
+    /// Applies a result; `true` if it turns the probe's state to failure.
     pub(super) fn result(&mut self, now: Duration, which: ProbeKind, verdict: Verdict) -> bool {
         let eager = self.eager;
         let Some(slot) = &mut self.slots[which as usize] else {
@@ -203,7 +202,7 @@ impl Probing {
         self.slot(which).is_none_or(|slot| slot.left_out || slot.state == Some(Verdict::Success))
     }
 
-    /// When a probe may be sent, if it may be at all now. A container that is being killed is asked only whether it is ready.
+    /// The earliest time for a probe, if it may be sent now. A container that is being killed gets only readiness probes.
     fn waits_for(&self, which: ProbeKind, killing: bool) -> Option<Duration> {
         let allowed = match which {
             ProbeKind::Startup => !self.started() && !killing && self.startup_heard_at.is_none(),

@@ -1,4 +1,4 @@
-//! A case from a URL, as people name it on a command line. Main type: [`Asked`].
+//! A case from the URL and flags of a command line. Main type: [`Asked`].
 
 use std::{
     collections::BTreeMap,
@@ -16,45 +16,45 @@ use crate::{
     request::{HttpRequest, unescape},
 };
 
-/// What stands for a pod's address where nobody says one: an address as pods have it.
+/// The default pod address: an example.
 pub const EXAMPLE_POD_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 244, 0, 9));
 
-/// A probe by its URL.
+/// A probe, given by its URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
-    /// Where the port can be reached from here, with the path: `http://127.0.0.1:8000/health`. `grpc://127.0.0.1:9000/service` and
-    /// `tcp://127.0.0.1:5432` are probes of those kinds.
+    /// The port's address as reachable from here, with the path: `http://127.0.0.1:8000/health`. `grpc://127.0.0.1:9000/service`
+    /// and `tcp://127.0.0.1:5432` are grpc and tcpSocket probes.
     pub url: String,
-    /// What a kubelet would put into `Host`; without it the URL's address, or an example when that is a loopback address.
+    /// A kubelet's `Host`; by default the URL's address, or an example if that is a loopback address.
     pub pod_ip: Option<IpAddr>,
     /// `httpHeaders`, each `Name: value`.
     pub headers: Vec<String>,
     /// `timeoutSeconds`.
     pub timeout: Duration,
-    /// `scheme`, where it is not that of the URL.
+    /// `scheme`, if it differs from the URL's.
     pub https: Option<bool>,
-    /// A URL that works; it may hold `user:password@`.
+    /// A URL that succeeds; it may contain `user:password@`.
     pub works: Option<String>,
-    /// Headers of the request that works, each `Name: value`.
+    /// Headers of the working request, each `Name: value`.
     pub works_headers: Vec<String>,
     /// Its `user:password`.
     pub works_user: Option<String>,
-    /// Which probe is asked about.
+    /// The kind of the probe.
     pub which: ProbeKind,
 }
 
-/// Why a URL or a flag is no probe.
+/// A URL or flag that is not a probe.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
-    /// A URL is none, or none of HTTP.
+    /// Not a URL, or not an HTTP URL.
     #[error("`{url}`: {reason}; write it as http://127.0.0.1:8000/health")]
     Url {
-        /// What was given.
+        /// The given text.
         url: String,
-        /// What is wrong with it.
+        /// The error.
         reason: String,
     },
-    /// A host has no address.
+    /// A host without an address.
     #[error("`{url}`: the host {host} has no address; write an address, or correct the name")]
     Host {
         /// The URL.
@@ -65,11 +65,11 @@ pub enum AskError {
     /// A header cannot be sent.
     #[error("{flag} {header:?}: {reason}; write it as `Name: value`")]
     Header {
-        /// The flag that it was given with.
+        /// The flag.
         flag: &'static str,
-        /// What was given.
+        /// The given text.
         header: String,
-        /// What is wrong with it.
+        /// The error.
         reason: String,
     },
 }
@@ -91,7 +91,7 @@ impl Asked {
         }
     }
 
-    /// The case and how it is reached. Names are looked up.
+    /// The case and its address. Resolves names.
     ///
     /// # Errors
     ///
@@ -100,7 +100,7 @@ impl Asked {
         let url = parse(&self.url, &["http", "https", "grpc", "tcp"])?;
         let port = url.explicit_port.ok_or_else(|| AskError::Url {
             url: self.url.clone(),
-            reason: "it names no port, and a probe always does".to_owned(),
+            reason: "it has no port; a probe always names one".to_owned(),
         })?;
         let address = look_up(&self.url, &url.host, port, None).await?;
         let pod_ip = self.pod_ip.unwrap_or(match address.ip() {
@@ -147,7 +147,7 @@ impl Asked {
         let url = parse(text, &["http", "https"])?;
         let address = look_up(text, &url.host, url.port(), Some(near.ip())).await?;
         let https = url.scheme == "https";
-        // A client leaves the default port out.
+        // A client omits the default port.
         let is_default = url.port() == if https { 443 } else { 80 };
         let host = if is_default { Url { explicit_port: None, ..url.clone() }.authority() } else { url.authority() };
         let mut headers = headers("-H", &self.works_headers)?;
@@ -163,7 +163,7 @@ fn headers(flag: &'static str, headers: &[String]) -> Result<Vec<(String, String
         let wrong = |reason: &str| AskError::Header { flag, header: text.clone(), reason: reason.to_owned() };
         let (name, value) = text.split_once(':').ok_or_else(|| wrong("it has no colon"))?;
         let header = (name.trim().to_owned(), value.trim_matches([' ', '\t']).to_owned());
-        // What no kubelet could send either.
+        // A kubelet could not send it either.
         HttpRequest::of_probe("127.0.0.1", 80, "/", std::slice::from_ref(&header), &Profile::default())
             .map_err(|error| wrong(&error))?;
         Ok(header)
@@ -187,12 +187,12 @@ fn parse(text: &str, schemes: &[&str]) -> Result<Url, AskError> {
         url if !joined.absolute || !schemes.contains(&url.scheme.as_str()) => {
             Err(wrong("it does not begin with http:// or https://"))
         }
-        url if url.host.is_empty() => Err(wrong("it names no host")),
+        url if url.host.is_empty() => Err(wrong("it has no host")),
         url => Ok(url),
     }
 }
 
-/// The address of a host: `near` where that is one of them, IPv4 where there is a choice.
+/// The address of a host: `near` if it is one of them, otherwise IPv4 first.
 async fn look_up(url: &str, host: &str, port: u16, near: Option<IpAddr>) -> Result<SocketAddr, AskError> {
     let unknown = || AskError::Host { url: url.to_owned(), host: host.to_owned() };
     let found: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await.map_err(|_| unknown())?.collect();
@@ -210,9 +210,9 @@ mod tests {
     #[rstest]
     #[case("127.0.0.1:8000/health", "it does not begin with http:// or https://")]
     #[case("/health", "it does not begin with http:// or https://")]
-    #[case("http://127.0.0.1/health", "it names no port, and a probe always does")]
+    #[case("http://127.0.0.1/health", "it has no port; a probe always names one")]
     #[case("http://127.0.0.1:port/", "invalid port \":port\" after host")]
-    #[case("http://:8000/", "it names no host")]
+    #[case("http://:8000/", "it has no host")]
     #[case("http://127.0.0.1:8000/a\nb", "net/url: invalid control character in URL")]
     #[tokio::test]
     async fn a_url_that_is_none_is_named(#[case] url: &str, #[case] reason: &str) {

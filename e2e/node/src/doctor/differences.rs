@@ -1,4 +1,4 @@
-//! Experiments with the request: what it says otherwise than one that works, one thing at a time.
+//! Experiments with the request: its differences from a working one, one at a time.
 
 use e2e_kubelet::{
     diagnosis::{Axis, Cause, Flip},
@@ -17,16 +17,16 @@ use crate::{
     request::{HttpRequest, authority},
 };
 
-/// A name that no allow-list has: RFC 2606 keeps `.invalid` from ever being one.
+/// A name that no allow-list has: RFC 2606 reserves `.invalid`.
 const UNLISTED: &str = "unlisted.invalid";
-/// What stands in a patch for credentials.
+/// A patch's placeholder for credentials.
 const CREDENTIALS: &str = "Basic <base64 of user:password>";
 
-/// The parts of a request that are exchanged.
+/// The parts of a request that the doctor exchanges.
 const PARTS: [Axis; 6] = [Axis::Host, Axis::Path, Axis::Headers, Axis::UserAgent, Axis::Connection, Axis::Accept];
 
 impl Lab<'_> {
-    /// The request that is said to work, as curl sends it.
+    /// The working request, as curl sends it.
     pub(super) fn working(&self, prepared: &Prepared, works: &WorkingRequest) -> Prepared {
         let mut plain = self.plain(prepared, &works.host);
         plain.request.target.clone_from(&works.target);
@@ -49,7 +49,7 @@ impl Lab<'_> {
         plain
     }
 
-    /// A request succeeds where the probe fails: which one of its differences does it?
+    /// Another request succeeds: searches for the difference that matters.
     pub(super) async fn narrow(
         &mut self,
         prepared: &Prepared,
@@ -79,7 +79,7 @@ impl Lab<'_> {
         None
     }
 
-    /// One difference makes the difference: what it is called.
+    /// The cause for one difference.
     async fn of_difference(
         &mut self,
         prepared: &Prepared,
@@ -101,14 +101,14 @@ impl Lab<'_> {
             Axis::Headers => return self.of_headers(prepared, &works.request.headers, experiment).await,
             Axis::UserAgent => (Cause::HeaderRefused, header("User-Agent")),
             Axis::Accept => (Cause::HeaderRefused, header("Accept")),
-            // Go adds it to whatever httpHeaders say.
+            // Go adds it in spite of httpHeaders.
             Axis::Connection => (Cause::HeaderRefused, Vec::new()),
             _ => return None,
         };
         self.prove(Claim::of(Found::of_flip(cause, flip, explanation, changes), experiment)).await
     }
 
-    /// The probe wants headers of the request that works: one of them, if one is enough.
+    /// The app requires headers of the working request: one of them, if one is enough.
     async fn of_headers(
         &mut self,
         prepared: &Prepared,
@@ -126,7 +126,7 @@ impl Lab<'_> {
             }
         }
         let names = names_of(&wanted);
-        let explanation = format!("the app refuses requests without {names} and takes them with it");
+        let explanation = format!("the app refuses requests without {names} and accepts them with it");
         let flip = Flip { axis: Axis::Headers, from: format!("no {names}"), to: names };
         let change = |(name, value): (String, String)| {
             let is_secret = name.eq_ignore_ascii_case("authorization") || name.eq_ignore_ascii_case("cookie");
@@ -137,7 +137,7 @@ impl Lab<'_> {
         self.prove(Claim::of(Found::of_flip(Cause::MissingHeader, flip, explanation, changes), experiment)).await
     }
 
-    /// Other Hosts with the probe's own headers: an app that wants one of those refuses plain requests.
+    /// Other Hosts with the probe's own headers: an app that requires one of those refuses plain requests.
     pub(super) async fn another_host(
         &mut self,
         prepared: &Prepared,
@@ -149,7 +149,7 @@ impl Lab<'_> {
             if answer.answered() {
                 return self.of_host(prepared, host.clone(), None).await;
             }
-            // The Host is taken, and the app sends the client on to TLS: what stands in front of it in production ends that.
+            // The app accepts the Host and redirects to TLS, which a proxy terminates in production.
             let leads_to_tls = answer.header("location").is_some_and(|location| location.starts_with("https://"));
             if answer.success() && leads_to_tls && self.ask(of_this_host(prepared, host, SAID_TLS)).await?.answered() {
                 return self.of_host(prepared, host.clone(), SAID_TLS).await;
@@ -159,15 +159,21 @@ impl Lab<'_> {
         None
     }
 
-    /// Another Host makes the probe succeed, where need be with a header more. A name that nobody knows tells a list of names from a rule
-    /// about their form.
+    /// Another Host makes the probe succeed, with an additional header if needed. An unknown name distinguishes an allow-list from
+    /// a rule about syntax.
     async fn of_host(&mut self, prepared: &Prepared, to: String, with: Option<(&str, &str)>) -> Option<Found> {
         let unlisted = authority(UNLISTED, self.port());
         let from = prepared.request.host.clone();
         let (known, stranger) = (of_this_host(prepared, &to, with), of_this_host(prepared, &unlisted, with));
         let takes_any = self.ask(stranger.clone()).await?.answered();
         let (cause, explanation) = match takes_any {
-            true => (Cause::HostSyntax, format!("the app refuses the form of Host {from} and takes even {unlisted}")),
+            true => (
+                Cause::HostSyntax,
+                format!(
+                    "the app refuses the syntax of Host {from} but accepts even \
+            {unlisted}"
+                ),
+            ),
             false => (Cause::HostAllowList, format!("the app refuses Host {from} and accepts {to}")),
         };
         let mut changes = vec![Change::Host(to.clone())];
@@ -178,7 +184,7 @@ impl Lab<'_> {
         }));
         let explanation = match with {
             None => explanation,
-            Some((name, value)) => format!("{explanation}, for which it also wants {name}: {value}"),
+            Some((name, value)) => format!("{explanation}, if the request also has {name}: {value}"),
         };
         let found = Found::of_flip(cause, Flip { axis: Axis::Host, from, to }, explanation, changes);
         let (fails, succeeds) = match takes_any {
@@ -188,7 +194,7 @@ impl Lab<'_> {
         self.prove(Claim { found, fails, succeeds }).await
     }
 
-    /// Whether the headers are refused for their length alone: another one that is as long as all of them is refused too.
+    /// Whether the length of the headers is the cause: the app also refuses a single other header of that length.
     async fn is_too_large(&mut self, prepared: &Prepared, works: &Prepared) -> bool {
         let length = prepared.request.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>();
         let mut padded = works.clone();
@@ -197,7 +203,7 @@ impl Lab<'_> {
         self.ask(Experiment::plain(how, padded)).await.is_some_and(|answer| !answer.answered())
     }
 
-    /// The place of the request that works answers the probe as soon as one part of it is changed too.
+    /// The working request's address answers the probe once one part of the probe changes too.
     pub(super) async fn of_place_and_part(
         &mut self,
         prepared: &Prepared,
@@ -223,7 +229,7 @@ impl Lab<'_> {
     }
 }
 
-/// What a proxy that ends TLS says of the client.
+/// The header of a proxy that terminates TLS.
 pub(super) const SAID_TLS: Option<(&str, &str)> = Some(("X-Forwarded-Proto", "https"));
 
 /// Another path or query succeeds.
@@ -232,12 +238,12 @@ fn of_path(from: &str, to: &str, status: Option<u16>) -> Option<Cause> {
         Some(404 | 405) => Some(Cause::MethodOrPath),
         Some(400..=499) | None if is_odd(from) => Some(Cause::MalformedPath),
         Some(400..=499) if same_path(from, to) => Some(Cause::MissingHeader),
-        // The app refuses or fails at this path, which is no reason to ask another one.
+        // The app refuses or fails this path; another path would not explain that.
         _ => None,
     }
 }
 
-/// The probe with another Host, and with a header more where one is given.
+/// The probe with another Host, and an optional additional header.
 pub(super) fn of_this_host(prepared: &Prepared, host: &str, with: Option<(&str, &str)>) -> Experiment {
     let mut changed = with_host(prepared, host);
     let mut change = format!("the probe with Host {host}");
@@ -253,8 +259,7 @@ pub(super) fn with_host(prepared: &Prepared, host: &str) -> Prepared {
     Prepared { request, ..prepared.clone() }
 }
 
-/// Takes one part of a request over from another, and returns what the first said and what the second says. `None` when they say the
-/// same.
+/// Copies one part of another request, and returns the old and the new value; `None` if they are equal.
 fn take(axis: Axis, probe: &mut Prepared, works: &Prepared) -> Option<(String, String)> {
     let optional = |value: &Option<String>| value.clone().unwrap_or_default();
     let listed = |headers: &[(String, String)]| {
@@ -282,7 +287,7 @@ fn take(axis: Axis, probe: &mut Prepared, works: &Prepared) -> Option<(String, S
         Axis::Accept => request.accept.clone_from(&works.request.accept),
         Axis::Connection => request.trailing.clone_from(&works.request.trailing),
         Axis::Headers if works.request.headers.is_empty() => request.headers.clear(),
-        // The probe's own stay: what is asked is whether more of them help.
+        // The probe's own headers stay: the question is whether additional ones help.
         Axis::Headers => {
             for (name, value) in &works.request.headers {
                 request.set(name, value.clone());
@@ -293,16 +298,16 @@ fn take(axis: Axis, probe: &mut Prepared, works: &Prepared) -> Option<(String, S
     (from != to).then_some((from, to))
 }
 
-/// Values may be secrets, names are not.
+/// Only names: values may be secrets.
 fn names_of(headers: &[(String, String)]) -> String {
     let names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
     names.join(" and ")
 }
 
-/// A longer value is cut in sentences; the flip has it whole.
+/// Sentences truncate longer values; the flip has the whole value.
 const SHOWN: usize = 80;
 
-/// A value of an axis for a sentence.
+/// An axis's value, as part of a sentence.
 fn named(axis: Axis, value: &str) -> String {
     let end = value.char_indices().nth(SHOWN).map(|(end, _)| end);
     let shown = end.map_or_else(|| value.to_owned(), |end| format!("{}... ({} bytes)", &value[..end], value.len()));

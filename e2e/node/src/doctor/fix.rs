@@ -1,4 +1,4 @@
-//! What to do about a cause, as a sentence and as YAML that can be applied. Main type: [`Fix`].
+//! The remedy for a cause, as a sentence and as YAML to apply. Main type: [`Fix`].
 
 use std::{path::PathBuf, time::Duration};
 
@@ -15,7 +15,7 @@ pub(super) enum Change {
     Header {
         name: String,
         value: String,
-        /// What stands in the patch, where the value is not for everyone's eyes or only an example.
+        /// The placeholder in the patch, if the value is a secret or an example.
         placeholder: Option<String>,
     },
     WithoutLongestHeader,
@@ -30,11 +30,11 @@ pub(super) enum Change {
     Service(String),
     /// A tcpSocket probe of the same port instead.
     TcpSocket,
-    /// A startup probe that asks the same for so long.
+    /// A startup probe with the same request, for this long.
     Startup(Duration),
 }
 
-/// A minute and a half: as many seconds as slow frameworks take, and a failure still shows within two minutes.
+/// A minute and a half: enough for slow frameworks, and a failure still shows within two minutes.
 pub(super) const USUAL_START: Duration = Duration::from_secs(90);
 
 /// The fix of a cause.
@@ -45,22 +45,22 @@ pub(super) fn of(case: &Case, found: &Found) -> Fix {
     Fix { summary: found.cause.remedy(case.which.field()), patch, verified: None }
 }
 
-/// What to look at where no cause is known.
+/// The advice without a known cause.
 pub(super) fn of_nothing(observation: &Observation) -> Option<Fix> {
     let summary = words::advice(observation)?.to_owned();
     Some(Fix { summary, patch: None, verified: None })
 }
 
-/// The patch with the values that were tried, which may not be for everyone's eyes.
+/// The patch with the tried values, which may be secrets.
 pub(super) fn applied(case: &Case, found: &Found) -> Option<String> {
     (!found.changes.is_empty()).then(|| merge_patch(case, &found.changes))
 }
 
-/// The probe as a patch makes it: the patch is applied to the workload, whose container has these ports, as `kubectl patch` would.
+/// The patched probe: applies the patch to the workload, whose container has these ports, like `kubectl patch`.
 ///
 /// # Errors
 ///
-/// Says why it cannot be applied, which a test holds to be impossible.
+/// The patch cannot be applied; a test shows that this does not happen.
 pub(super) fn patched(patch: &str, case: &Case, ports: &[u16]) -> Result<Probe, String> {
     let manifest = |file: &str, text: String| Manifest { file: PathBuf::from(file), text };
     let mut objects = Objects::read(&[manifest("case.yaml", workload(case, ports))]);
@@ -73,7 +73,7 @@ pub(super) fn patched(patch: &str, case: &Case, ports: &[u16]) -> Result<Probe, 
 }
 
 impl Change {
-    /// As it stands in a patch for people.
+    /// The change as shown in a patch, with placeholders.
     fn shown(&self) -> Self {
         match self {
             Self::Header { name, placeholder: Some(shown), .. } => {
@@ -83,7 +83,7 @@ impl Change {
         }
     }
 
-    /// The field of the container that it changes, and what it puts there.
+    /// The changed field of the container, and its value.
     fn fields(&self, case: &Case) -> (&'static str, Value) {
         let handler = handler(&case.probe.action);
         let fields = match self {
@@ -109,7 +109,7 @@ impl Change {
             Self::TcpSocket => json!({ handler: null, "tcpSocket": { "port": port(&case.probe.action) } }),
             Self::Startup(start) if case.which == ProbeKind::Startup => {
                 let periods = start.as_secs_f64() / case.probe.period.as_secs_f64().max(1.0);
-                // More than there are now, whatever the period.
+                // At least one more than now.
                 let threshold = (periods.ceil() as u32).max(case.probe.failure_threshold.saturating_add(1));
                 json!({ "failureThreshold": threshold })
             }
@@ -130,7 +130,7 @@ fn declared(case: &Case) -> &[(String, String)] {
     }
 }
 
-/// A list of httpHeaders replaces the old one when it is merged, so it names those that the probe has already.
+/// A merge replaces the list of httpHeaders, so it includes the probe's own.
 fn headers(case: &Case, name: &str, value: &str) -> Value {
     let mut headers = vec![(name.to_owned(), value.to_owned())];
     headers.extend(declared(case).iter().filter(|(other, _)| !other.eq_ignore_ascii_case(name)).cloned());
@@ -142,7 +142,7 @@ fn list(headers: &[(String, String)]) -> Value {
     json!({ "httpGet": { "httpHeaders": headers } })
 }
 
-/// The changes of one probe within the workload that has it.
+/// The changes of one probe, within its workload.
 fn merge_patch(case: &Case, changes: &[Change]) -> String {
     let Case { kind, component, container, .. } = case;
     let (component, container) = (quoted(component), quoted(container));
@@ -172,7 +172,7 @@ fn merge_patch(case: &Case, changes: &[Change]) -> String {
     yaml + &lines.collect::<String>()
 }
 
-/// A patch whose names of workload and container, and the kind, are examples: they stand in its first lines, before the probe's.
+/// Marks the names of workload and container and the kind as examples; they are in the first lines of the patch.
 fn with_names_marked(patch: &str) -> String {
     let is_name = |line: &str| {
         let line = line.trim_start().trim_start_matches("- ");
@@ -188,10 +188,10 @@ fn with_names_marked(patch: &str) -> String {
 /// Lines of a patch up to the container's name; see [`merge_patch`].
 const HEADER_LINES: usize = 9;
 
-/// Stands behind what is not to be taken as it is.
+/// Marks a placeholder.
 const PLACEHOLDER: &str = " # a placeholder: put your own here";
 
-/// Puts the fields of one value beside those of another; header lists become one.
+/// Merges the fields of two values, including header lists.
 fn merge(into: &mut Value, from: Value) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {
@@ -235,7 +235,7 @@ fn lines(value: &Value) -> Vec<String> {
     }
 }
 
-/// Text as a YAML scalar: plain where nothing can be misread, else in double quotes, whose escapes are JSON's.
+/// Text as a YAML scalar: plain if unambiguous, otherwise in double quotes with JSON's escapes.
 fn quoted(text: &str) -> String {
     let plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))

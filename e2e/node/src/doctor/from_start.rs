@@ -1,5 +1,5 @@
-//! A probe that fails only while its container starts, by starting it again: one instance is asked from its start on, and nobody kills it
-//! for what it answers. Main function: [`with_start`]. Pure.
+//! A probe that fails only while its container starts: restarts it and probes one instance from its start, without killing it for
+//! its answers. Main function: [`with_start`]. Pure.
 
 use std::time::Duration;
 
@@ -15,57 +15,58 @@ use super::{
     seconds, tried,
 };
 
-/// Successes in a row with which an instance counts as started.
+/// The number of successes in a row for an instance to count as started.
 pub const SUCCESSES: usize = 3;
 
-/// What one instance answered, each with the time since its start, in order.
+/// One instance's answers, each with the time since its start, in order.
 pub type Answers = Vec<(Duration, Observation)>;
 
-/// Whether the last answers are successes, and enough of them.
+/// Whether the last answers are enough successes.
 #[must_use]
 pub fn has_started(answers: &[(Duration, Observation)]) -> bool {
     answers.len() >= SUCCESSES && answers[answers.len() - SUCCESSES..].iter().all(|(_, answer)| answer.success())
 }
 
-/// What is known beside the answers.
+/// Facts beside the answers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Start {
-    /// When the startup probe succeeded first, before which a kubelet sends no other; zero without one.
+    /// The startup probe's first success, before which a kubelet sends no other probe; zero without a startup probe.
     pub startup: Duration,
-    /// Whether the run has seen the probe have an instance killed.
+    /// Whether the probe killed an instance during the run.
     pub has_killed: bool,
 }
 
-/// Adds to what was found `now` what an instance answered that was spared. A cause that was found stands.
+/// Adds the answers of a spared instance to the diagnosis `now`. A known cause stands.
 #[must_use]
 pub fn with_start(case: &Case, now: Diagnosis, answers: &[(Duration, Observation)], start: Start) -> Diagnosis {
     if now.cause.is_some() {
         return now;
     }
     let Some(answers) = until_started(answers) else { return not_yet(now, answers) };
-    // Before the successes that end it.
+    // The time before the final successes.
     let Some(last) = answers.iter().rposition(|(_, answer)| !answer.success()) else {
-        let explanation = "it succeeds from the container's start on".to_owned();
+        let explanation = "it succeeds from the container's start".to_owned();
         return Diagnosis { explanation, ..now };
     };
     let (last_failure, first) = (&answers[last].1, answers[last + 1].0);
     let evidence = turns(answers);
     let requests = u32::try_from(answers.len()).unwrap_or(u32::MAX);
     let probe = &case.probe;
-    // The last of the probes that a kubelet sends before it gives up.
+    // The last probe before a kubelet gives up.
     let patience = start.startup.max(probe.initial_delay) + probe.period * probe.failure_threshold.saturating_sub(1);
-    let fails = format!("it fails in the first {} after a start", seconds(first));
+    let fails = format!("it fails for the first {} after a start", seconds(first));
     if case.which == ProbeKind::Readiness || first <= patience {
         let explanation = match case.which {
-            ProbeKind::Readiness => format!("{fails}, in which no Service sends the pod anything"),
+            ProbeKind::Readiness => format!("{fails}, while no Service sends the pod traffic"),
             ProbeKind::Startup | ProbeKind::Liveness => {
-                format!("{fails}, and a kubelet waits for {}", seconds(patience))
+                format!("{fails}, and a kubelet waits {}", seconds(patience))
             }
         };
         return Diagnosis { explanation, requests, evidence, ..now };
     }
     let explanation = format!(
-        "the app answers from {} after a start on, and the {} probe has it killed after {}; an instance that was spared went on answering",
+        "the app first answers {} after a start, and the {} probe kills it after {}; an instance left alone kept \
+         answering",
         seconds(first),
         case.which,
         seconds(patience)
@@ -73,7 +74,7 @@ pub fn with_start(case: &Case, now: Diagnosis, answers: &[(Duration, Observation
     let found = Found {
         cause: Cause::NotStarted,
         flip: Some(Flip { axis: Axis::Time, from: seconds(patience), to: seconds(first) }),
-        // Killed it has not answered, and spared it has.
+        // A killed instance never answered, a spared one did.
         confirmed: start.has_killed,
         explanation,
         changes: vec![Change::Startup(USUAL_START.max(first * 2))],
@@ -82,16 +83,16 @@ pub fn with_start(case: &Case, now: Diagnosis, answers: &[(Duration, Observation
     Diagnosis { requests, ..concluded(last_failure.clone(), Some(found), fix, evidence) }
 }
 
-/// The answers up to the successes with which the instance counts as started: what fails later has nothing to do with the start.
+/// The answers until the instance counts as started: later failures do not concern the start.
 fn until_started(answers: &[(Duration, Observation)]) -> Option<&[(Duration, Observation)]> {
     (SUCCESSES..=answers.len()).map(|end| &answers[..end]).find(|answers| has_started(answers))
 }
 
-/// Nothing can be said of a start that was not seen to its end, but that.
+/// A start without an observed end supports no conclusion.
 fn not_yet(now: Diagnosis, answers: &[(Duration, Observation)]) -> Diagnosis {
     let Some((asked_for, last)) = answers.last() else { return now };
     let explanation = format!(
-        "it has not succeeded {SUCCESSES} times in a row within {} of a new start; --from-start takes a longer limit",
+        "it did not succeed {SUCCESSES} times in a row within {} of a new start; give --from-start a longer limit",
         seconds(*asked_for)
     );
     let requests = u32::try_from(answers.len()).unwrap_or(u32::MAX);
@@ -99,7 +100,7 @@ fn not_yet(now: Diagnosis, answers: &[(Duration, Observation)]) -> Diagnosis {
     Diagnosis { explanation, requests, ..concluded(observation, None, None, turns(answers)) }
 }
 
-/// The answers at which something changed: a start of a minute is hundreds of equal refusals.
+/// The answers that differ from the previous one: a start of a minute gives hundreds of equal refusals.
 fn turns(answers: &[(Duration, Observation)]) -> Vec<Trial> {
     let mut turns: Vec<Trial> = Vec::new();
     let mut before = None;
@@ -141,7 +142,7 @@ mod tests {
         21,
         0,
         Some(Cause::NotStarted),
-        "answers from 21.0 s after a start on, and the liveness probe has it killed after 20.0 s"
+        "first answers 21.0 s after a start, and the liveness probe kills it after 20.0 s"
     )]
     #[case::spared(
         ProbeKind::Liveness,
@@ -149,22 +150,15 @@ mod tests {
         19,
         0,
         None,
-        "in the first 19.0 s after a start, and a kubelet waits for 20.0 s"
+        "for the first 19.0 s after a start, and a kubelet waits 20.0 s"
     )]
-    #[case::behind_a_startup_probe(ProbeKind::Liveness, 0, 21, 15, None, "a kubelet waits for 35.0 s")]
+    #[case::behind_a_startup_probe(ProbeKind::Liveness, 0, 21, 15, None, "a kubelet waits 35.0 s")]
     // The delay counts from the start too.
-    #[case::delay_within_the_startup(ProbeKind::Liveness, 10, 36, 15, Some(Cause::NotStarted), "killed after 35.0 s")]
-    #[case::longer_delay(ProbeKind::Liveness, 30, 36, 15, None, "a kubelet waits for 50.0 s")]
-    #[case::readiness(ProbeKind::Readiness, 0, 50, 0, None, "no Service sends the pod anything")]
-    #[case::at_once(ProbeKind::Liveness, 0, 0, 0, None, "from the container's start on")]
-    #[case::never(
-        ProbeKind::Liveness,
-        0,
-        60,
-        0,
-        None,
-        "has not succeeded 3 times in a row within 59.8 s of a new start"
-    )]
+    #[case::delay_within_the_startup(ProbeKind::Liveness, 10, 36, 15, Some(Cause::NotStarted), "kills it after 35.0 s")]
+    #[case::longer_delay(ProbeKind::Liveness, 30, 36, 15, None, "a kubelet waits 50.0 s")]
+    #[case::readiness(ProbeKind::Readiness, 0, 50, 0, None, "no Service sends the pod traffic")]
+    #[case::at_once(ProbeKind::Liveness, 0, 0, 0, None, "from the container's start")]
+    #[case::never(ProbeKind::Liveness, 0, 60, 0, None, "did not succeed 3 times in a row within 59.8 s of a new start")]
     fn a_slow_start_is_held_against_what_a_kubelet_waits(
         #[case] which: ProbeKind,
         #[case] delay: u64,
@@ -194,7 +188,7 @@ mod tests {
         let mut answers = answers(0, 60);
         answers[200].1 = Observation::new(Verdict::Failure, Kind::Refused, "");
         let found = with_start(&case(&[], Duration::from_secs(1)), succeeds(), &answers, Start::default());
-        assert_eq!(found.explanation, "it succeeds from the container's start on");
+        assert_eq!(found.explanation, "it succeeds from the container's start");
     }
 
     #[test]

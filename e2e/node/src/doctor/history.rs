@@ -1,5 +1,5 @@
-//! A probe that fails only while its container starts: asking now repeats nothing of that, but the run has asked each instance
-//! from its start on. Main function: [`with_history`].
+//! A probe that fails only while its container starts: probing now cannot reproduce it, but the run has probed each instance since
+//! its start. Main function: [`with_history`].
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use super::{
     seconds, tried,
 };
 
-/// Adds to what was found `now` what the run has seen of the container since its first start. A cause that was found stands.
+/// Adds the run's observations since the container's first start to the diagnosis `now`. A known cause stands.
 #[must_use]
 pub fn with_history(case: &Case, now: Diagnosis, seen: &ContainerReport) -> Diagnosis {
     let (None, Some(report)) = (now.cause, seen.probes.get(&case.which)) else { return now };
-    // An instance that lived on after that had answered before it was killed, so that its kill had another reason.
+    // An instance that lived longer had answered before its kill, so the kill had another reason.
     let ended_before = |first: u64| {
         let lives = seen.terminations.iter().map(|end| end.at.saturating_sub(end.started));
         !seen.terminations.is_empty() && lives.into_iter().all(|life| life < Duration::from_millis(first))
@@ -27,19 +27,19 @@ pub fn with_history(case: &Case, now: Diagnosis, seen: &ContainerReport) -> Diag
         (Some(first), _) if now.success() && seen.was_killed_by(case.which) && ended_before(first) => {
             let (which, first) = (case.which, seconds(Duration::from_millis(first)));
             let flip = Flip { axis: Axis::Time, from: seconds(Duration::ZERO), to: first.clone() };
-            let when = format!("the app answers from {first} after a start on");
-            (format!("{when}, and the {which} probe had it killed before that"), Some(flip), which)
+            let when = format!("the app first answers {first} after a start");
+            (format!("{when}, and the {which} probe killed it earlier"), Some(flip), which)
         }
         (None, Some(killer)) if !now.success() => {
-            (format!("in no instance has anybody listened before the {killer} probe had it killed"), None, killer)
+            (format!("the {killer} probe killed every instance before it listened"), None, killer)
         }
         _ => return now,
     };
-    // Nobody has seen it succeed with a change, so this is no proof.
+    // No change has made it succeed, so this is not a proof.
     let changes = Vec::from_iter((killer == case.which).then_some(Change::Startup(USUAL_START)));
     let found = Found { cause: Cause::NotStarted, flip, confirmed: false, explanation, changes };
     let mut evidence = now.evidence;
-    let change = "the probe as the run sent it, the last time that it failed";
+    let change = "the last failed probe of the run";
     evidence.extend(report.last_failure.as_ref().map(|last| tried(change, last)));
     let fix = Some(fix::of(case, &found));
     concluded(now.observation, Some(found), fix, evidence)
@@ -92,8 +92,8 @@ mod tests {
     }
 
     #[rstest]
-    #[case::late(true, seen(Some(20_000), true), Some("from 20.0 s after a start on"))]
-    #[case::never(false, seen(None, true), Some("in no instance has anybody listened"))]
+    #[case::late(true, seen(Some(20_000), true), Some("first answers 20.0 s after a start"))]
+    #[case::never(false, seen(None, true), Some("killed every instance before it listened"))]
     #[case::killed_once_it_had_answered(true, seen(Some(1_000), true), None)]
     #[case::slow_and_spared(true, seen(Some(20_000), false), None)]
     #[case::something_else_since(false, seen(Some(20_000), true), None)]

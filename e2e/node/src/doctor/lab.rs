@@ -1,4 +1,4 @@
-//! The experiments: requests that differ from the probe in one thing, within bounds of number and time, and sent again as often as a claim
+//! The experiments: requests that differ from the probe in one thing, limited in number and time, and repeated as often as a claim
 //! needs. Main type: [`Lab`].
 
 use std::{fmt, time::Duration};
@@ -20,30 +20,30 @@ use crate::{
     request::{HttpRequest, authority},
 };
 
-/// More different requests than this are not sent for one probe; repeats do not count.
+/// The maximum number of different requests for one probe; repeats do not count.
 const MAX_REQUESTS: usize = 14;
-/// As many more may be spent on what `--works` names, so that it takes nothing from the rest.
+/// The additional budget for `--works`.
 const MAX_OF_WORKS: usize = 6;
-/// How the probe itself is called.
+/// The name of the unchanged probe.
 pub(super) const PROBE: &str = "the probe";
-/// What a person's request says of itself; the version is of no matter.
+/// The User-Agent of a plain request; the version is irrelevant.
 const CURL: &str = "curl/8.5.0";
-/// What is sent.
+/// The request.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Sends {
-    /// A request of HTTP.
+    /// An HTTP request.
     Http(Box<Prepared>),
-    /// The same, with all the time that is left.
+    /// The same, with all remaining time.
     Patiently(Box<Prepared>),
-    /// Another action in the probe's place, such as the same one to another port.
+    /// Another action, for example on another port.
     Action(ProbeAction),
     /// A question to gRPC's health service.
     Health { route: Route, secured: bool },
-    /// The greetings of protocols that are not HTTP, each in a connection of its own.
+    /// The greetings of protocols other than HTTP, each in a separate connection.
     Greetings { route: Route, of: Vec<Protocol> },
 }
 
-/// A request and how it differs from the probe, or from a plain request.
+/// A request, and its difference from the probe or from a plain request.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Experiment {
     pub(super) change: String,
@@ -61,13 +61,13 @@ impl Experiment {
         Self { change: change.into(), plain: false, sends }
     }
 
-    /// A plain request, and how it differs from others.
+    /// A plain request, and its difference from others.
     pub(super) fn plain(how: impl fmt::Display, prepared: Prepared) -> Self {
         Self { plain: true, ..Self::new(format!("a plain request {how}"), prepared) }
     }
 }
 
-/// A server made of a function, for tests of the search alone.
+/// A server as a function, for tests of the search.
 pub(super) type Simulated<'a> = dyn Fn(&Sends) -> Observation + Sync + 'a;
 
 /// A request with all its answers.
@@ -75,9 +75,9 @@ pub(super) type Simulated<'a> = dyn Fn(&Sends) -> Observation + Sync + 'a;
 pub(super) struct Tried {
     pub(super) experiment: Experiment,
     pub(super) first: Observation,
-    /// Whether the app answered well, each time.
+    /// Whether the app answered successfully, each time.
     pub(super) series: Vec<bool>,
-    /// The first answer that was not so.
+    /// The first failure.
     pub(super) failure: Option<Observation>,
 }
 
@@ -86,23 +86,23 @@ pub(super) struct Lab<'a> {
     pub(super) case: &'a Case,
     pub(super) target: Target,
     profile: &'a Profile,
-    /// What is sent, where that is a request of HTTP.
+    /// The HTTP request, if it is one.
     pub(super) prepared: Option<Prepared>,
-    /// In place of the network.
+    /// A substitute for the network.
     pub(super) simulated: Option<&'a Simulated<'a>>,
     pub(super) deadline: Instant,
     pub(super) allowance: usize,
     /// The probe comes first.
     pub(super) tried: Vec<Tried>,
-    /// Which of them came out both ways; after that nothing else is asked.
+    /// The one with different outcomes; it ends the search.
     pub(super) wavering: Option<usize>,
     pub(super) coin: Coin,
-    /// What the variants met that were tried while the probe met silence.
+    /// The results of the variants tried during the probe's timeout.
     pub(super) silence: Vec<Observation>,
 }
 
 impl<'a> Lab<'a> {
-    /// Prepares the probe; an observation in place of it says why nothing can be sent.
+    /// Prepares the probe; returns an observation instead if nothing can be sent.
     pub(super) async fn new(
         case: &'a Case,
         target: &'a Target,
@@ -122,7 +122,7 @@ impl<'a> Lab<'a> {
         if let Some(works) = &case.known.works {
             target.ports.entry(works.address.port()).or_insert(works.address);
         }
-        // Four timeouts in all, with a tenth kept for everything but waiting.
+        // Four timeouts in total; a tenth is reserved for other work.
         let deadline = Instant::now() + timeout * 39 / 10;
         Ok(Self {
             case,
@@ -131,7 +131,7 @@ impl<'a> Lab<'a> {
             prepared,
             simulated: None,
             deadline,
-            // One is kept to check the fix.
+            // One is reserved for the check of the fix.
             allowance: MAX_REQUESTS - 1,
             tried: Vec::new(),
             wavering: None,
@@ -144,44 +144,44 @@ impl<'a> Lab<'a> {
         self.case.probe.timeout
     }
 
-    /// How long an answer that does not come in time is waited for: a round of proof has to follow.
+    /// The wait for a late answer; a round of proof must follow.
     pub(super) fn patience(&self) -> Duration {
         self.timeout() * 28 / 10
     }
 
-    /// The time that is left for the search.
+    /// The remaining time.
     pub(super) fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// The different requests that are left.
+    /// The remaining number of different requests.
     fn requests_left(&self) -> usize {
         self.allowance.saturating_sub(self.tried.len())
     }
 
-    /// A request never gets less than the probe's timeout, because a failure for lack of time would prove nothing. Once a request has
-    /// come out both ways, single requests tell nothing.
+    /// A request always gets at least the probe's timeout, because a failure for lack of time proves nothing. Once a request had
+    /// different outcomes, single requests prove nothing.
     pub(super) fn is_over(&self) -> bool {
         self.wavering.is_some() || self.left() < self.timeout()
     }
 
-    /// What `--works` names may cost so many requests, which the rest of the search has beside its own.
+    /// Opens the additional budget for `--works`.
     pub(super) fn begin_with_works(&mut self) -> usize {
         self.allowance = self.tried.len() + MAX_OF_WORKS;
         self.tried.len()
     }
 
-    /// What `--works` names has been asked about, since there were so many requests.
+    /// Closes the additional budget for `--works`.
     pub(super) fn end_with_works(&mut self, before: usize) {
         self.allowance = MAX_REQUESTS - 1 + self.tried.len() - before;
     }
 
-    /// The requests with what came of them.
+    /// The requests with their results.
     pub(super) fn into_trials(self) -> Vec<Trial> {
         self.tried.into_iter().map(Tried::into_trial).collect()
     }
 
-    /// The port that the probe asks.
+    /// The probe's port.
     pub(super) fn port(&self) -> u16 {
         match &self.case.probe.action {
             ProbeAction::HttpGet { port, .. }
@@ -191,18 +191,18 @@ impl<'a> Lab<'a> {
         }
     }
 
-    /// Every port that is known.
+    /// All known ports.
     fn ports(&self) -> Vec<u16> {
         let ports: std::collections::BTreeSet<u16> = self.target.ports.keys().copied().chain([self.port()]).collect();
         ports.into_iter().collect()
     }
 
-    /// Whether a request has come out both ways.
+    /// Whether a request had different outcomes.
     pub(super) fn has_wavered(&self) -> bool {
         self.wavering.is_some()
     }
 
-    /// How the probe ended the first time.
+    /// The probe's first outcome.
     pub(super) fn first_kind(&self) -> Kind {
         self.tried[0].first.kind
     }
@@ -229,7 +229,7 @@ impl<'a> Lab<'a> {
         observation
     }
 
-    /// Sends a request, or remembers what it came to; `None` when the bounds leave no room for one more.
+    /// Sends a request, or returns its earlier result; `None` if the limits are reached.
     pub(super) async fn ask(&mut self, experiment: Experiment) -> Option<Observation> {
         if let Some(tried) = self.tried.iter().find(|tried| tried.experiment.sends == experiment.sends) {
             return (self.wavering.is_none()).then(|| tried.first.clone());
@@ -242,7 +242,7 @@ impl<'a> Lab<'a> {
         Some(observation)
     }
 
-    /// Sends requests side by side; fewer answers than requests when the bounds leave no room for all.
+    /// Sends requests side by side; fewer answers than requests if the limits are reached.
     pub(super) async fn ask_all(&mut self, experiments: Vec<Experiment>) -> Vec<Observation> {
         if self.is_over() {
             return Vec::new();
@@ -256,7 +256,7 @@ impl<'a> Lab<'a> {
         answers
     }
 
-    /// Sends the probe again as it is; `None` when the bounds leave no room.
+    /// Sends the unchanged probe again; `None` if the limits are reached.
     pub(super) async fn again(&mut self) -> Option<Observation> {
         if self.left() < self.timeout() {
             return None;
@@ -264,11 +264,11 @@ impl<'a> Lab<'a> {
         Some(self.repeat(0).await)
     }
 
-    /// Sends the probe as a patch makes it, and says whether it succeeds; `None` when it could not be tried.
+    /// Sends the patched probe and returns whether it succeeds; `None` if it could not be tried.
     pub(super) async fn check(&mut self, patch: &str) -> Option<bool> {
         let probe = fix::patched(patch, self.case, &self.ports()).ok()?;
         if probe.action == self.case.probe.action && probe.timeout > self.timeout() {
-            // What was waited for is this very probe, and it succeeded.
+            // The late answer belongs to this probe, and is a success.
             return Some(true);
         }
         let prepared = Prepared::of_probe(&probe.action, &self.target, self.timeout(), self.profile).await;
@@ -286,12 +286,12 @@ impl<'a> Lab<'a> {
         match observation.verdict {
             _ if observation.answered() => Some(true),
             Verdict::NotMeasured => None,
-            // Lack of time proves nothing.
+            // A lack of time proves nothing.
             _ => (timeout >= self.timeout()).then_some(false),
         }
     }
 
-    /// Sends something, without a note of it.
+    /// Sends a request without recording it.
     pub(super) async fn exchange(&self, sends: &Sends, within: Duration) -> Observation {
         if let Some(simulated) = self.simulated {
             return simulated(sends);
@@ -312,7 +312,7 @@ impl<'a> Lab<'a> {
         }
     }
 
-    /// Remembers a request that is new.
+    /// Records a new request.
     pub(super) fn note(&mut self, experiment: Experiment, observation: Observation) {
         let known = self.tried.iter().position(|tried| tried.experiment.sends == experiment.sends);
         if let Some(index) = known {
@@ -335,7 +335,7 @@ impl<'a> Lab<'a> {
         }
     }
 
-    /// A request as a person sends it, with another Host.
+    /// A plain request with another Host.
     pub(super) fn plain(&self, prepared: &Prepared, host: &str) -> Prepared {
         let request = HttpRequest {
             target: prepared.request.target.clone(),
@@ -349,7 +349,7 @@ impl<'a> Lab<'a> {
         Prepared { request, ..prepared.clone() }
     }
 
-    /// The names under which people and other services call the app, without the one that the probe uses.
+    /// The names under which clients call the app, without the probe's.
     pub(super) fn hosts(&self, prepared: &Prepared) -> Vec<String> {
         let port = self.port();
         let default_port = if prepared.url.scheme == "https" { 443 } else { 80 };
@@ -378,7 +378,7 @@ impl Tried {
     }
 }
 
-/// Sends a request, without a note of it.
+/// Sends a request without recording it.
 pub(super) async fn exchange(target: &Target, prepared: Prepared, timeout: Duration) -> Observation {
     let Prepared { url, request, route } = prepared;
     http::get(url, request, route, target, timeout).await

@@ -1,4 +1,4 @@
-//! Experiments with the path and the query: other spellings of odd bytes, other paths, and headers that an app may want.
+//! Experiments with the path and the query: other encodings of unusual bytes, other paths, and headers that an app may require.
 
 use e2e_kubelet::{
     diagnosis::{Axis, Cause, Flip},
@@ -13,16 +13,17 @@ use super::{
 };
 use crate::{probe::Prepared, request::escape_target};
 
-/// Where apps serve their health, by custom: first what fits the probe's question.
+/// Customary health paths, best match for the probe first.
 fn usual(which: ProbeKind) -> [&'static str; 3] {
     let own = if which == ProbeKind::Readiness { "/readyz" } else { "/livez" };
     [own, "/healthz", "/health"]
 }
 
-/// How many other paths are tried: what the pod's other probes ask, the same path with or without its last slash, the usual ones.
+/// The maximum number of other paths: those of the pod's other probes, the path with or without its trailing slash, the customary
+/// ones.
 const OTHER_PATHS: usize = 5;
 
-/// Headers that apps and what stands in front of them ask for. No value is a secret, so that none can open anything.
+/// Headers that apps and proxies require. No value is a secret, so none can grant access.
 const WANTED: [(&str, &str); 8] = [
     ("X-Forwarded-Proto", "https"),
     ("Authorization", "Bearer probe"),
@@ -35,7 +36,7 @@ const WANTED: [(&str, &str); 8] = [
 ];
 
 impl Lab<'_> {
-    /// Bytes that some servers refuse, spelt otherwise.
+    /// Bytes that some servers refuse, encoded differently.
     pub(super) async fn odd_path(&mut self, prepared: &Prepared, observation: &Observation) -> Option<Found> {
         let target = prepared.request.target.clone();
         if !is_odd(&target) || matches!(observation.status, Some(404 | 405)) {
@@ -51,7 +52,7 @@ impl Lab<'_> {
             if !self.ask(experiment.clone()).await?.answered() {
                 continue;
             }
-            let explanation = format!("the server refuses bytes of the path {target} and takes {spelt}");
+            let explanation = format!("the server refuses bytes of the path {target} and accepts {spelt}");
             let flip = Flip { axis: Axis::Path, from: target, to: spelt.clone() };
             let found = Found::of_flip(Cause::MalformedPath, flip, explanation, vec![Change::Path(spelt)]);
             return self.prove(Claim::of(found, experiment)).await;
@@ -59,7 +60,7 @@ impl Lab<'_> {
         None
     }
 
-    /// Paths that may be the one that is meant.
+    /// Tries other paths.
     pub(super) async fn another_path(&mut self, prepared: &Prepared) -> Option<Found> {
         let target = prepared.request.target.clone();
         let toggled = match target.strip_suffix('/') {
@@ -76,7 +77,7 @@ impl Lab<'_> {
             if !self.ask(experiment.clone()).await?.answered() {
                 continue;
             }
-            let explanation = format!("the app does not serve GET {target}, and it serves GET {candidate}");
+            let explanation = format!("the app does not serve GET {target}, but serves GET {candidate}");
             let flip = Flip { axis: Axis::Path, from: target, to: candidate.clone() };
             let found = Found::of_flip(Cause::MethodOrPath, flip, explanation, vec![Change::Path(candidate)]);
             return self.prove(Claim::of(found, experiment)).await;
@@ -84,7 +85,7 @@ impl Lab<'_> {
         None
     }
 
-    /// All headers that an app may want at once, and when that helps, half of them, until one is left.
+    /// All headers that an app may require at once; if that helps, bisects them to one.
     pub(super) async fn wanted_header(&mut self, prepared: &Prepared) -> Option<Found> {
         let missing = |(name, _): &&(&str, &str)| {
             *name == "Accept" || !prepared.request.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name))
@@ -106,7 +107,7 @@ impl Lab<'_> {
         if !self.ask(experiment.clone()).await?.answered() {
             return None;
         }
-        let explanation = format!("the app refuses requests without {name} and takes them with `{name}: {value}`");
+        let explanation = format!("the app refuses requests without {name} and accepts them with `{name}: {value}`");
         let flip = Flip { axis: Axis::Headers, from: format!("no {name}"), to: format!("{name}: {value}") };
         let change = Change::Header {
             name: name.to_owned(),
@@ -146,12 +147,12 @@ pub(super) fn with_target(prepared: &Prepared, target: &str) -> Prepared {
     changed
 }
 
-/// Whether two targets differ in their queries alone.
+/// Whether two targets differ only in their queries.
 pub(super) fn same_path(a: &str, b: &str) -> bool {
     a.split('?').next() == b.split('?').next()
 }
 
-/// Whether a target has bytes that some servers refuse: RFC 3986 does not allow them, or they hide what they stand for.
+/// Whether a target has bytes that some servers refuse: not allowed by RFC 3986, or needlessly escaped.
 pub(super) fn is_odd(target: &str) -> bool {
     target.contains('%') || target.bytes().any(is_refused_by_some)
 }
@@ -172,13 +173,13 @@ fn unescaped(target: &str) -> String {
     replaced(target, |byte| byte.is_ascii_graphic().then(|| char::from(byte).to_string()))
 }
 
-/// The same without anything odd.
+/// The same without unusual bytes.
 fn harmless(target: &str) -> String {
     let plain = replaced(target, |_| Some("x".to_owned()));
     plain.chars().map(|c| if c.is_ascii() && !is_refused_by_some(c as u8) { c } else { 'x' }).collect()
 }
 
-/// Escapes replaced by what a function makes of their byte, where it makes anything of it.
+/// Replaces each escape by the function's result for its byte, if any.
 fn replaced(target: &str, of: impl Fn(u8) -> Option<String>) -> String {
     let mut text = String::new();
     let mut rest = target;

@@ -1,4 +1,4 @@
-//! Experiments with the place: another port, a loopback address, another source address.
+//! Experiments with addresses: another port, a loopback address, another source address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -16,13 +16,13 @@ use super::{
 };
 use crate::{http::Route, probe::Prepared};
 
-/// A path that no app serves. What answers it well answers everything.
+/// A path that no app serves: a success here means that the port answers everything.
 const UNSERVED: &str = "/no-app-serves-this-path";
-/// Other ports than these are not tried.
+/// The maximum number of other ports to try.
 const OTHER_PORTS: usize = 3;
 
 impl Lab<'_> {
-    /// Nobody listens where the probe goes.
+    /// Nothing listens on the probed port.
     pub(super) async fn of_no_listener(&mut self, prepared: &Prepared, observation: &Observation) -> Option<Found> {
         if let Some(found) = self.loopback(prepared).await {
             return Some(found);
@@ -43,7 +43,7 @@ impl Lab<'_> {
         self.wait_for_start().await
     }
 
-    /// The probe as it would go to the place of another request: its address, port and scheme.
+    /// The probe, sent to the address, port and scheme of another request.
     pub(super) fn in_the_place_of(&self, prepared: &Prepared, works: &Prepared) -> Prepared {
         let (from, to) = (&prepared.route.address, &works.route.address);
         let mut there = prepared.clone();
@@ -71,7 +71,7 @@ impl Lab<'_> {
         if !self.ask(experiment.clone()).await?.answered() {
             return None;
         }
-        // An app that wants a Host says so with 400; then something on the way to it may have dropped the probe's.
+        // An app that requires a Host answers 400; then a proxy may have dropped the probe's Host.
         let same_port = there.url.explicit_port == prepared.url.explicit_port;
         if https.is_empty() && (same_port || observation.status == Some(400)) {
             let found = self.of_destination(prepared, there, observation, &experiment).await;
@@ -82,7 +82,7 @@ impl Lab<'_> {
         self.of_another_place(prepared, there, experiment, None).await
     }
 
-    /// The same for a port and a scheme, with what else is to be changed.
+    /// The same for a port and a scheme, with an optional further change.
     pub(super) async fn of_another_place(
         &mut self,
         prepared: &Prepared,
@@ -111,8 +111,8 @@ impl Lab<'_> {
                 }
                 false => {
                     let fails = match self.first_kind() {
-                        Kind::Refused => format!("nobody listens on port {from}"),
-                        _ => format!("port {from} does not give the right answer"),
+                        Kind::Refused => format!("nothing listens on port {from}"),
+                        _ => format!("port {from} gives a wrong answer"),
                     };
                     let text = format!("{fails}, and port {to} gives the right one{over}{with}");
                     (Cause::WrongPort, flip, text)
@@ -165,14 +165,14 @@ impl Lab<'_> {
                 continue;
             }
             let flip = Flip { axis: Axis::Port, from: declared.to_string(), to: other.to_string() };
-            let explanation = format!("nobody listens on port {declared}, and port {other} gives the right answer");
+            let explanation = format!("nothing listens on port {declared}, and port {other} gives the right answer");
             let found = Found::of_flip(Cause::WrongPort, flip, explanation, vec![Change::Port(other)]);
             return self.prove(Claim::of(found, experiment)).await;
         }
         None
     }
 
-    /// An address of this machine that refuses may have a listener on a loopback address, or on one of the other family.
+    /// If an address of this machine refuses, the app may listen on a loopback address or on the other IP family.
     async fn loopback(&mut self, prepared: &Prepared) -> Option<Found> {
         let refused = prepared.route.address;
         let is_own = std::net::TcpListener::bind((refused.ip(), 0)).is_ok();
@@ -188,20 +188,19 @@ impl Lab<'_> {
         for candidate in candidates {
             let changed = Prepared { route: Route::to(candidate), ..prepared.clone() };
             let experiment = Experiment::new(format!("the probe sent to {candidate}"), changed);
-            // Any answer shows that it listens there.
+            // Any answer proves a listener.
             if self.ask(experiment.clone()).await?.kind != Kind::Response {
                 continue;
             }
             let other_family = candidate.is_ipv6() && refused.is_ipv4() && !listens_on_loopback_alone(refused.port());
             let (cause, explanation) = match other_family {
                 true => {
-                    let text = format!(
-                        "nobody listens on {refused}: the app answers on {candidate}, and on no address of IPv4"
-                    );
+                    let text =
+                        format!("nothing listens on {refused}: the app answers on {candidate}but on no IPv4 address");
                     (Cause::Ipv6Only, text)
                 }
                 false => {
-                    let text = format!("nobody listens on {refused}, and the app answers on {candidate}");
+                    let text = format!("nothing listens on {refused}, and the app answers on {candidate}");
                     (Cause::BoundToLoopback, text)
                 }
             };
@@ -211,7 +210,7 @@ impl Lab<'_> {
         None
     }
 
-    /// Another address of this machine to come from.
+    /// Another source address of this machine.
     pub(super) async fn another_source(&mut self, prepared: &Prepared) -> Option<Found> {
         for source in sources(prepared.route.address.ip()).into_iter().take(3) {
             let route = Route { source: Some(source), ..prepared.route.clone() };
@@ -220,7 +219,10 @@ impl Lab<'_> {
             if !self.ask(experiment.clone()).await?.answered() {
                 continue;
             }
-            let explanation = format!("the app refuses requests from the probe's address and takes them from {source}");
+            let explanation = format!(
+                "the app refuses requests from the probe's address and accepts them from \
+            {source}"
+            );
             let flip = Flip { axis: Axis::Source, from: "the system's choice".to_owned(), to: source.to_string() };
             let found = Found::of_flip(Cause::SourceBlocked, flip, explanation, Vec::new());
             return self.prove(Claim::of(found, experiment)).await;
@@ -228,7 +230,7 @@ impl Lab<'_> {
         None
     }
 
-    /// The request that works goes to another address: something that drops Host may stand between.
+    /// The working request goes to another address: a proxy in between may drop Host.
     async fn of_destination(
         &mut self,
         prepared: &Prepared,
@@ -246,14 +248,14 @@ impl Lab<'_> {
             return None;
         }
         let explanation = format!(
-            "the app at {to} answers the probe, and without Host it answers as {from} does: something between drops Host"
+            "the app at {to} answers the probe, and without Host it answers like {from}: a proxy in between drops Host"
         );
         let found = Found::of_flip(Cause::Http10OrMissingHost, flip, explanation, Vec::new());
         self.prove(Claim { found, fails: vec![bare], succeeds: vec![experiment.clone()] }).await
     }
 }
 
-/// Sends a request to another port, which its Host names unless the probe has one of its own.
+/// Sends a request to another port; its Host follows unless the probe declares one.
 fn set_port(there: &mut Prepared, prepared: &Prepared, port: u16) {
     there.url.explicit_port = Some(port);
     if prepared.request.host == prepared.url.authority() {
@@ -261,15 +263,15 @@ fn set_port(there: &mut Prepared, prepared: &Prepared, port: u16) {
     }
 }
 
-/// Whether what listens on a port of this machine over IPv6 does so on the loopback address alone, as the kernel says.
+/// Whether the IPv6 listener of a port of this machine is on the loopback address only, by the kernel's table.
 fn listens_on_loopback_alone(port: u16) -> bool {
     let table = std::fs::read_to_string("/proc/net/tcp6").unwrap_or_default();
     let listeners = listeners(&table, port);
     !listeners.is_empty() && listeners.iter().all(Ipv6Addr::is_loopback)
 }
 
-/// The addresses of listeners in `/proc/net/tcp6`: the second column has address and port in hexadecimal digits, four bytes at a time in
-/// the machine's order, and the fourth is `0A` for a listener.
+/// The addresses of listeners in `/proc/net/tcp6`: the second column has address and port in hexadecimal, in groups of four bytes
+/// in the machine's byte order; the fourth is `0A` for a listener.
 fn listeners(table: &str, port: u16) -> Vec<Ipv6Addr> {
     let address = |line: &str| {
         let columns: Vec<&str> = line.split_whitespace().collect();
@@ -287,14 +289,14 @@ fn listeners(table: &str, port: u16) -> Vec<Ipv6Addr> {
     table.lines().filter_map(address).collect()
 }
 
-/// Addresses of this machine from which `destination` can be reached, beside the one that the system would choose.
+/// Addresses of this machine that reach `destination`, without the system's default choice.
 fn sources(destination: IpAddr) -> Vec<IpAddr> {
     if destination.is_loopback() && destination.is_ipv4() {
-        // All of 127.0.0.0/8 is this machine's.
+        // 127.0.0.0/8 belongs to this machine.
         return [2, 3].map(|last| IpAddr::from([127, 0, 0, last])).to_vec();
     }
     let own = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
-        // Nothing is sent: it only makes the system choose.
+        // Sends nothing: it makes the system choose an address.
         socket.connect((destination, 9))?;
         socket.local_addr()
     });

@@ -1,4 +1,4 @@
-//! Proof by repetition: claims are put to the test, and what comes out both ways is found out. The other half of [`Lab`].
+//! Proof by repetition: tests claims and detects flaky answers. The other half of [`Lab`].
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use super::{
     rounds::{ALIKE, FLIPS, Pattern, Side, pattern, sides},
 };
 
-/// Answers that take longer than this part of the time that is left are asked for side by side.
+/// Requests whose answers take more than this share of the remaining time are sent in parallel.
 const ROUNDS: u32 = 20;
 
-/// What was seen of a request that came out both ways.
+/// Observations of a request with different outcomes.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Wavering {
     pub(super) change: String,
@@ -30,7 +30,7 @@ pub(super) struct Wavering {
 }
 
 impl Lab<'_> {
-    /// The same beyond the bounds of time, to see whether what has changed stays.
+    /// The same beyond the time limit, to see whether a change is permanent.
     pub(super) async fn again_later(&mut self) -> Observation {
         self.repeat(0).await
     }
@@ -41,8 +41,8 @@ impl Lab<'_> {
         observation
     }
 
-    /// Puts a claim to the test: its requests in an order that a coin decides, until chance is out of the question. `None` when one of
-    /// them comes to something else than the first time, or when time is short.
+    /// Tests a claim: sends its requests in a random order until chance is excluded. `None` if one has another outcome than the
+    /// first time, or if time runs out.
     pub(super) async fn prove(&mut self, claim: Claim) -> Option<Found> {
         let mut arms: [Vec<usize>; 2] = [vec![0], Vec::new()];
         for (side, experiments) in [(0, claim.fails), (1, claim.succeeds)] {
@@ -63,7 +63,7 @@ impl Lab<'_> {
         self.repeat_all(&order).await.then_some(Found { confirmed: true, ..claim.found })
     }
 
-    /// Whether the probe goes on to fail, often enough to say so of everyone's requests.
+    /// Whether the probe keeps failing, often enough for a claim about every client.
     pub(super) async fn fails_always(&mut self) -> bool {
         let missing = |lab: &Self| ALIKE.saturating_sub(lab.tried[0].series.len());
         let count = if self.is_slow(&[0]) { FLIPS } else { missing(self) };
@@ -71,7 +71,7 @@ impl Lab<'_> {
         self.wavering.is_none() && self.tried[0].series.len() >= FLIPS
     }
 
-    /// Goes on to ask a probe that nothing explains, where that costs little: it may come and go.
+    /// Repeats an unexplained probe if that is cheap: it may be flaky.
     pub(super) async fn repeat_while_quick(&mut self) {
         if !self.tried.is_empty() && !self.is_slow(&[0]) {
             let missing = ALIKE.saturating_sub(self.tried[0].series.len());
@@ -79,13 +79,13 @@ impl Lab<'_> {
         }
     }
 
-    /// Whether so many repeats one after another would take too long.
+    /// Whether sequential repeats would take too long.
     fn is_slow(&self, indexes: &[usize]) -> bool {
         let slowest = indexes.iter().map(|index| self.tried[*index].first.total_ms / 1000.0).fold(0.0, f64::max);
         Duration::from_secs_f64(slowest) * ROUNDS > self.left()
     }
 
-    /// Sends requests again, in this order or, where that would take too long, side by side. Whether each meant what it meant first.
+    /// Repeats requests in this order, or in parallel if that would take too long. Returns whether each had its first outcome.
     async fn repeat_all(&mut self, order: &[usize]) -> bool {
         if self.is_slow(order) {
             if self.is_over() {
@@ -98,7 +98,7 @@ impl Lab<'_> {
             for (index, answer) in order.iter().zip(&answers) {
                 let same = Meaning::of(answer) == Meaning::of(&self.tried[*index].first);
                 held &= same;
-                // An app that is kept busy by all of them at once has not changed its mind.
+                // An app overloaded by parallel requests is not flaky.
                 if same || answer.kind != Kind::Timeout {
                     self.note_again(*index, answer);
                 }
@@ -117,8 +117,7 @@ impl Lab<'_> {
         true
     }
 
-    /// Asks a probe that succeeded a few times more, for as long as its timeout: one that fails every other time should not pass for
-    /// well by luck.
+    /// Repeats a successful probe for the length of its timeout: one that fails every other time must not pass by luck.
     pub(super) async fn is_steady(&mut self) -> bool {
         let end = Instant::now() + self.timeout().min(self.left());
         while self.tried[0].series.len() < FLIPS && self.wavering.is_none() && Instant::now() < end {
@@ -127,7 +126,7 @@ impl Lab<'_> {
         self.wavering.is_none()
     }
 
-    /// What has become of the request that came out both ways, if there is one: it is asked until a pattern shows.
+    /// Repeats the request with different outcomes, if there is one, until a pattern shows.
     pub(super) async fn wavering(&mut self) -> Option<Wavering> {
         let index = self.wavering?;
         while self.tried[index].series.len() < ALIKE
@@ -147,7 +146,7 @@ impl Lab<'_> {
     }
 }
 
-/// What an answer means for a claim.
+/// An answer's meaning for a claim.
 #[derive(Debug, PartialEq, Eq)]
 struct Meaning {
     success: bool,

@@ -1,4 +1,4 @@
-//! Experiments with what is spoken: TLS or not, HTTP/2, gRPC, a PROXY header, a server name.
+//! Experiments with the protocol: TLS, HTTP/2, gRPC, a PROXY header, a server name.
 
 use e2e_kubelet::{
     diagnosis::{Axis, Cause, Flip},
@@ -19,12 +19,12 @@ use crate::{
     request::authority,
 };
 
-/// A PROXY header of version 1 (the PROXY protocol's specification, section 2.1), with addresses that mean nothing.
+/// A PROXY header of version 1 (the PROXY protocol's specification, section 2.1), with meaningless addresses.
 const PROXY_1: &[u8] = b"PROXY TCP4 127.0.0.1 127.0.0.1 40000 80\r\n";
 /// One of version 2 (section 2.2): the signature, PROXY over TCP and IPv4, twelve bytes of the same addresses and ports.
 const PROXY_2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x7f\0\0\x01\x7f\0\0\x01\x9c\x40\0\x50";
 
-/// A change of what is spoken, and its name.
+/// A change of protocol, and its cause.
 struct Variant {
     experiment: Experiment,
     cause: Cause,
@@ -33,11 +33,11 @@ struct Variant {
 }
 
 impl Lab<'_> {
-    /// The same request in other protocols, side by side, since each may meet silence.
+    /// The same request in other protocols, in parallel because each may time out.
     pub(super) async fn another_protocol(&mut self, prepared: &Prepared, observation: &Observation) -> Option<Found> {
         let mut variants = variants(prepared);
         if observation.kind == Kind::Response {
-            // What wants a PROXY header does not answer without one.
+            // A server that expects a PROXY header does not answer without one.
             variants.retain(|variant| variant.cause != Cause::ProxyProtocolExpected);
         }
         let answers = self.ask_all(variants.iter().map(|variant| variant.experiment.clone()).collect()).await;
@@ -51,7 +51,7 @@ impl Lab<'_> {
         if plain && (speaks_http2(observation) || answers.iter().any(speaks_http2)) {
             return self.health(prepared).await;
         }
-        // Inside TLS the server picks HTTP/2, and no answer to a GET comes.
+        // Inside TLS the server chooses HTTP/2, and does not answer a GET.
         let picks_http2 = |answer: &Observation| answer.tls_ms.is_some() && answer.http2;
         if picks_http2(observation) || answers.iter().any(picks_http2) {
             return self.secured_health(prepared).await;
@@ -66,12 +66,12 @@ impl Lab<'_> {
         if self.ask(experiment.clone()).await?.kind != Kind::Health {
             return None;
         }
-        let text = "the port speaks gRPC over TLS and does not answer HTTP";
+        let text = "the port speaks gRPC over TLS instead of HTTP";
         let flip = Flip { axis: Axis::Protocol, from: "HTTP".to_owned(), to: "gRPC over TLS".to_owned() };
         self.prove(Claim::of(Found::of_flip(Cause::GrpcOverTls, flip, text, Vec::new()), experiment)).await
     }
 
-    /// The port speaks HTTP/2: what gRPC's health service on it says.
+    /// The port speaks HTTP/2: asks gRPC's health service.
     async fn health(&mut self, prepared: &Prepared) -> Option<Found> {
         let sends = Sends::Health { route: Route { http2: true, ..prepared.route.clone() }, secured: false };
         let experiment = Experiment::of("a grpc probe of the same port", sends);
@@ -80,17 +80,18 @@ impl Lab<'_> {
             return None;
         }
         let says = health.grpc.as_deref().unwrap_or_default();
-        let explanation = format!("the port speaks gRPC and not HTTP/1.1; its health service says {says}");
+        let explanation = format!("the port speaks gRPC instead of HTTP/1.1; its health service reports {says}");
         let flip = Flip { axis: Axis::Protocol, from: "HTTP/1.1".to_owned(), to: "gRPC".to_owned() };
-        // A service that is not there cannot be asked by a probe either.
+        // A probe cannot ask a missing health service either.
         let changes = Vec::from_iter((says != "Unimplemented").then_some(Change::Grpc));
         let found = Found::of_flip(Cause::Http1ToHttp2Only, flip, explanation, changes);
         self.prove(Claim::of(found, experiment)).await
     }
 
-    /// What comes back is no response of HTTP. Its first bytes may name what is spoken, or what it answers to a client of that.
+    /// The answer is not an HTTP response. Its first bytes, or the answers to other protocols' greetings, may identify the
+    /// protocol.
     pub(super) async fn not_http(&mut self, prepared: &Prepared, observation: &Observation) -> Option<Found> {
-        let explained = |what: &str| format!("the port does not speak HTTP but {what}");
+        let explained = |what: &str| format!("the port speaks {what} instead of HTTP");
         if let Some(spoke) = observation.spoke.filter(|spoke| !matches!(spoke, Protocol::Http2 | Protocol::Tls)) {
             let always = self.fails_always().await;
             return always.then(|| Found::of_everyone(Cause::NotHttp, explained(&spoke.to_string())));
@@ -110,7 +111,7 @@ impl Lab<'_> {
         })
     }
 
-    /// The probe meets silence: what it meets with one change, tried side by side while the probe is tried again.
+    /// The probe times out: tries single changes in parallel while the probe is repeated.
     pub(super) async fn of_silence(
         &mut self,
         prepared: &Prepared,
@@ -134,7 +135,7 @@ impl Lab<'_> {
         self.not_http(prepared, in_time).await
     }
 
-    /// Sends the variants that may break a silence; see [`Lab::of_silence`].
+    /// Sends variants that may get an answer; see [`Lab::of_silence`].
     pub(super) fn silence_requests(&self, prepared: &Prepared) -> Vec<Experiment> {
         let variants = silence_variants(prepared, &self.hosts(prepared));
         variants
@@ -144,7 +145,7 @@ impl Lab<'_> {
             .collect()
     }
 
-    /// A name in the TLS handshake: those of the certificate, and those under which the app is called.
+    /// Server names for the TLS handshake: those of the certificate and of the app's Services.
     pub(super) async fn server_name(&mut self, prepared: &Prepared, observation: &Observation) -> Option<Found> {
         let works = self.case.known.works.as_ref().map(|works| works.host.clone());
         let said = [Some(prepared.request.host.clone()), works].into_iter().flatten();
@@ -167,15 +168,17 @@ impl Lab<'_> {
             let Some(index) = answers.iter().position(Observation::answered) else { continue };
             let mut fails = Vec::new();
             if index == 1 {
-                // With this Host alone it is a matter of Host.
+                // If this Host suffices, Host is the cause.
                 let host_alone = Experiment::new(format!("the probe with Host {host}"), with_host(prepared, &host));
                 if self.ask(host_alone.clone()).await?.answered() {
                     return None;
                 }
                 fails.push(host_alone);
             }
-            let explanation =
-                format!("the server refuses TLS clients that ask for no name and takes those that ask for {name}");
+            let explanation = format!(
+                "the server refuses TLS clients without a server name (SNI) and accepts those that send \
+                {name}"
+            );
             let flip = Flip { axis: Axis::ServerName, from: "none".to_owned(), to: name };
             let found = Found::of_flip(Cause::SniRequired, flip, explanation, Vec::new());
             return self.prove(Claim { found, fails, succeeds: vec![experiments[index].clone()] }).await;
@@ -183,7 +186,7 @@ impl Lab<'_> {
         None
     }
 
-    /// The server has asked for a certificate, and ends the handshake or refuses the request without one.
+    /// The server requested a client certificate, and ends the handshake or refuses the request without one.
     pub(super) async fn client_certificate(&mut self, observation: &Observation) -> Option<Found> {
         let refuses = match observation.kind {
             Kind::Tls => observation.tls_alert.is_some(),
@@ -208,7 +211,7 @@ fn greetings(prepared: &Prepared, of: Vec<Protocol>) -> Experiment {
     Experiment::of(format!("greetings in {}", names.join(", ")), sends)
 }
 
-/// The beginning of a text, for a sentence.
+/// The beginning of a text, as part of a sentence.
 fn cut(text: &str) -> &str {
     text.char_indices().nth(60).map_or(text, |(end, _)| &text[..end])
 }
@@ -219,9 +222,9 @@ impl Variant {
         let explanation = match self.cause {
             Cause::PlainToTls => "the port speaks TLS and the probe does not".to_owned(),
             Cause::TlsToPlain => "the probe speaks TLS and the port does not".to_owned(),
-            Cause::ProxyProtocolExpected => format!("the server wants {to} in front of the request"),
+            Cause::ProxyProtocolExpected => format!("the server expects {to} before the request"),
             Cause::HostAllowList => format!("the app refuses Host {from} and accepts {to}"),
-            Cause::Http1ToHttp2Only => "the port speaks HTTP/2 and not HTTP/1.1".to_owned(),
+            Cause::Http1ToHttp2Only => "the port speaks HTTP/2 instead of HTTP/1.1".to_owned(),
             _ => format!("it fails with {axis} {from} and succeeds with {to}"),
         };
         Found::of_flip(self.cause, self.flip.clone(), explanation, self.fix.iter().cloned().collect())

@@ -1,5 +1,4 @@
-//! Experiments with redirects: what is behind one that a kubelet does not follow, why one leads in a circle, and why one that is followed
-//! comes to nothing.
+//! Experiments with redirects: the app behind one that a kubelet does not follow, loops, and targets that fail.
 
 use e2e_kubelet::{
     diagnosis::{Axis, Cause, Flip},
@@ -30,13 +29,13 @@ impl Lab<'_> {
         let change = format!("the probe where the redirect leads, with Host {}", there.authority());
         let experiment = Experiment::new(change, asked);
         let behind = self.ask(experiment.clone()).await?;
-        // A redirect once more says nothing of the app behind it.
+        // Another redirect tells nothing about the app behind it.
         if behind.success() {
             return None;
         }
         let explanation = format!(
-            "the answer is a redirect to {there}, which a kubelet does not follow and counts as a success, and the app behind it \
-             fails ({})",
+            "the answer is a redirect to {there}, which a kubelet counts as a success without following it, but \
+             the app behind it fails ({})",
             behind.outcome()
         );
         let flip = Flip { axis: Axis::Host, from: prepared.request.host.clone(), to: there.authority() };
@@ -44,14 +43,14 @@ impl Lab<'_> {
         self.prove(Claim::of(found, experiment)).await
     }
 
-    /// Each answer is a redirect to the same host. Another Host, or the word of a proxy that the client spoke TLS, may end it.
+    /// Each answer is a redirect to the same host. Another Host, or a proxy's header that reports TLS, may end the loop.
     pub(super) async fn redirect_in_a_circle(
         &mut self,
         prepared: &Prepared,
         observation: &Observation,
     ) -> Option<Found> {
         let cause = Cause::RedirectElsewhere;
-        let told = |how: &str| format!("the redirects lead in a circle{how} ({} were followed)", observation.redirects);
+        let told = |how: &str| format!("the redirects form a loop{how} ({} followed)", observation.redirects);
         for host in self.hosts(prepared).into_iter().take(2) {
             let experiment = of_this_host(prepared, &host, None);
             if self.ask(experiment.clone()).await?.answered() {
@@ -63,15 +62,13 @@ impl Lab<'_> {
         }
         let all_lead_to_tls = observation.followed.iter().all(|url| url.starts_with("https://"));
         let cause = if all_lead_to_tls { Cause::RedirectToHttps } else { cause };
-        if let Some(found) =
-            self.said_to_speak_tls(prepared, cause, told(" for a client that is not said to speak TLS")).await
-        {
+        if let Some(found) = self.said_to_speak_tls(prepared, cause, told(" without a header that reports TLS")).await {
             return Some(found);
         }
         self.fails_always().await.then(|| Found::of_everyone(Cause::RedirectElsewhere, told("")))
     }
 
-    /// A redirect is followed, and what it leads to fails.
+    /// The redirect's target fails.
     pub(super) async fn redirect_to_nothing(
         &mut self,
         prepared: &Prepared,
@@ -81,12 +78,12 @@ impl Lab<'_> {
         let last = prepared.url.join(observation.followed.last()?).ok()?.url;
         let (asked, scheme) = (&prepared.request.target, &prepared.url.scheme);
         let goes_on = format!("GET {asked} is redirected to {first}");
-        // The path alone may be what is wanted, such as one with a slash at its end.
+        // The app may only want another path, for example with a trailing slash.
         if last.target != *asked {
             let experiment = of_this_path(prepared, &last.target);
             if self.ask(experiment.clone()).await?.answered() {
                 let fails = outcome(observation);
-                let text = format!("{goes_on}, where {fails}; asked for {} itself, the app answers", last.target);
+                let text = format!("{goes_on}, where {fails}; the app answers {} directly", last.target);
                 let flip = Flip { axis: Axis::Path, from: asked.clone(), to: last.target.clone() };
                 let found = Found::of_flip(Cause::MethodOrPath, flip, text, vec![Change::Path(last.target)]);
                 return self.prove(Claim::of(found, experiment)).await;
@@ -96,7 +93,7 @@ impl Lab<'_> {
         if !changes_scheme {
             return None;
         }
-        let text = format!("{goes_on}; a client that is said to speak TLS gets the answer at once");
+        let text = format!("{goes_on}, unless a header reports TLS");
         if let Some(found) = self.said_to_speak_tls(prepared, Cause::RedirectToHttps, text).await {
             return Some(found);
         }
@@ -126,7 +123,7 @@ impl Lab<'_> {
         self.fails_always().await.then(|| Found::of_everyone(Cause::RedirectToHttps, text))
     }
 
-    /// The word of a proxy that the client spoke TLS to it.
+    /// A proxy's header that reports that the client spoke TLS.
     async fn said_to_speak_tls(&mut self, prepared: &Prepared, cause: Cause, explanation: String) -> Option<Found> {
         let (name, value) = SAID_TLS?;
         let experiment =
@@ -140,13 +137,13 @@ impl Lab<'_> {
     }
 }
 
-/// What became of the last request of a chain, as a clause.
+/// The outcome of a chain's last request, as a clause.
 fn outcome(observation: &Observation) -> String {
     match observation.kind {
-        Kind::Refused => "nobody listens".to_owned(),
-        Kind::Unsupported => "the pod has no such port that is known".to_owned(),
-        Kind::Timeout => "no answer comes in time".to_owned(),
-        Kind::Tls if observation.tls_alert.is_none() => "nobody speaks TLS".to_owned(),
+        Kind::Refused => "nothing listens".to_owned(),
+        Kind::Unsupported => "the pod has no such port".to_owned(),
+        Kind::Timeout => "the request times out".to_owned(),
+        Kind::Tls if observation.tls_alert.is_none() => "the port does not speak TLS".to_owned(),
         Kind::Closed | Kind::Reset => "the connection is closed without an answer".to_owned(),
         _ => observation.outcome(),
     }

@@ -1,18 +1,18 @@
-//! How often a claim is put to the test before it counts, and what a series of equal requests says. Pure; derived in `docs/doctor.md`.
-//! Main items: [`sides`], [`pattern`].
+//! The number of tests that a claim needs, and the pattern of a series of equal requests. Pure; derived in `docs/doctor.md`. Main
+//! items: [`sides`], [`pattern`].
 
-/// So many requests in a row must come out as a claim says, each of a side that a fair coin picks. Of a server that pays no heed to the
-/// change each does so with a chance of one half at most, whatever the rate or the order of its failures: 2^-14 < 1/10,000.
+/// The number of consecutive requests that must match a claim; a fair coin picks the side of each. A server that ignores the change
+/// matches each with a probability of at most one half, at any rate or order of failures: 2^-14 < 1/10,000.
 pub(super) const FLIPS: usize = 14;
-/// Each side is asked at least as often, or nothing would have been taken back and made again.
+/// The minimum number of requests for each side, so that the change is reversed and repeated.
 const EACH: usize = 4;
-/// Equal failures of equal requests that make a claim about everyone. An app that lets one request of five through fails so often in a
-/// row with a chance of 0.8^42 < 1/10,000.
+/// The number of equal failures for a claim about every client. An app that accepts one request in five fails that often in a row
+/// with a probability of 0.8^42 < 1/10,000.
 pub(super) const ALIKE: usize = 42;
-/// Failures, and then successes, that tell a start from chance: (1/2)^7 of each, 2^-14 at the worst rate.
+/// The number of failures, then of successes, that distinguishes a start from chance: (1/2)^7 each, 2^-14 at the worst rate.
 pub(super) const STARTED: usize = FLIPS / 2;
 
-/// The side of a claim that is asked.
+/// One side of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
     /// The request that fails.
@@ -21,12 +21,12 @@ pub(super) enum Side {
     Succeeds,
 }
 
-/// A fair coin (SplitMix64): its order must not be one that a server can share, such as every other request.
+/// A fair coin (SplitMix64): no server may follow its order by accident, for example every other request.
 #[derive(Debug, Clone)]
 pub(super) struct Coin(u64);
 
 impl Coin {
-    /// A coin of its own for each examination.
+    /// A separate coin for each examination.
     pub(super) fn new() -> Self {
         Self::seeded(getrandom::u64().unwrap_or_else(|_| std::process::id().into()))
     }
@@ -44,7 +44,7 @@ impl Coin {
     }
 }
 
-/// The order in which the sides of a claim are asked.
+/// The random order of a claim's sides.
 pub(super) fn sides(coin: &mut Coin) -> Vec<Side> {
     let mut sides = Vec::with_capacity(FLIPS);
     let count = |sides: &[Side], wanted| sides.iter().filter(|side| **side == wanted).count();
@@ -54,25 +54,25 @@ pub(super) fn sides(coin: &mut Coin) -> Vec<Side> {
     sides
 }
 
-/// What the answers to equal requests look like, `true` for a success.
+/// The pattern of the answers to equal requests, `true` for a success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pattern {
-    /// All alike.
+    /// All equal.
     Steady,
-    /// It failed, and from some time on it succeeds.
+    /// It failed, then succeeded.
     Recovered {
-        /// Failures before that.
+        /// The number of failures.
         failures: usize,
-        /// Successes since.
+        /// The number of successes.
         successes: usize,
     },
-    /// It comes and goes. A limit of the rate does not look like this: it lets few through, and each of them long after the last.
+    /// It alternates. A rate limit looks different: it accepts few requests, each long after the last.
     Wavers,
-    /// It succeeded and then failed, as often as it was asked: a limit, or something that has just broken.
+    /// It succeeded and then failed every time: a limit, or a new failure.
     Unclear,
 }
 
-/// What a series says. A failure that is followed by a success twice, or by two successes in a row, was no state that ended.
+/// The pattern of a series. A failure followed by a success twice, or by two successes in a row, does not count as recovery.
 pub(super) fn pattern(series: &[bool]) -> Pattern {
     let Some(first_failure) = series.iter().position(|success| !success) else { return Pattern::Steady };
     let Some(first_success) = series.iter().position(|success| *success) else { return Pattern::Steady };
@@ -97,7 +97,7 @@ mod tests {
 
     use super::*;
 
-    /// Whether a claim holds against a server that answers `outcome(n)` to its nth request, whichever side it is.
+    /// Whether a claim passes for a server that answers `outcome(n)` to its nth request, independent of the side.
     fn holds(coin: &mut Coin, mut outcome: impl FnMut(usize) -> bool) -> bool {
         sides(coin).into_iter().enumerate().all(|(n, side)| outcome(n) == (side == Side::Succeeds))
     }

@@ -1,4 +1,4 @@
-//! The order of the search: which experiments an observation calls for. Main function: [`search`].
+//! The order of the search: the experiments for each observation. Main function: [`search`].
 
 use e2e_kubelet::{
     diagnosis::{Axis, Cause, Flip},
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{http::Route, probe::Prepared};
 
-/// Sends the probe and searches for the reason of its failure.
+/// Sends the probe and searches for the cause of its failure.
 pub(super) async fn search(lab: &mut Lab<'_>) -> (Observation, Option<Found>) {
     let (observation, found) = match lab.prepared.clone() {
         Some(prepared) => of_http(lab, &prepared).await,
@@ -26,7 +26,7 @@ pub(super) async fn search(lab: &mut Lab<'_>) -> (Observation, Option<Found>) {
         lab.repeat_while_quick().await;
     }
     match lab.of_wavering().await {
-        // A limit that only the doctor's own requests reach is no failure of the probe.
+        // A rate limit that only the doctor's requests reach is not a failure of the probe.
         Some((_, found)) if observation.success() && found.cause == Cause::RateLimited => (observation, None),
         Some((failure, found)) if observation.success() => (failure, Some(found)),
         Some((_, found)) => (observation, Some(found)),
@@ -43,7 +43,7 @@ async fn of_http(lab: &mut Lab<'_>, prepared: &Prepared) -> (Observation, Option
         }
         (None, _) if observation.success() => lab.redirect_that_hides(prepared, &observation).await,
         (Some(_), _) if lab.has_wavered() => match lab.has_recovered().await {
-            // A first request that found the app cold is over.
+            // Only the first request hit a cold app.
             Some(now) => return (now, None),
             None => None,
         },
@@ -62,7 +62,7 @@ async fn of_http(lab: &mut Lab<'_>, prepared: &Prepared) -> (Observation, Option
     (observation, found)
 }
 
-/// The probe has failed, in time.
+/// The probe failed within its timeout.
 async fn of_failure(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observation) -> Option<Found> {
     let is_redirected = !observation.followed.is_empty();
     match observation.kind {
@@ -70,7 +70,7 @@ async fn of_failure(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observ
         Kind::Refused | Kind::Unreachable if !is_redirected => lab.of_no_listener(prepared, observation).await,
         Kind::Response if observation.status == Some(429) => of_everyone(lab, prepared, observation, &[]).await,
         Kind::Tls if observation.wants_certificate => lab.client_certificate(observation).await,
-        // A refusal whose connection is reset behind it is a refusal.
+        // A refusal followed by a reset is a refusal.
         Kind::Truncated if observation.status.is_some_and(|status| status < 400) => {
             lab.truncated(prepared, observation).await
         }
@@ -87,12 +87,12 @@ async fn of_failure(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observ
     }
 }
 
-/// What the request that is said to work differs in.
+/// Compares with the working request.
 async fn of_works(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observation) -> Option<Found> {
     let works = lab.case.known.works.clone()?;
     let works = lab.working(prepared, &works);
     let before = lab.begin_with_works();
-    let experiment = Experiment::new("the request that is said to work", works.clone());
+    let experiment = Experiment::new("the request of --works", works.clone());
     let found = match lab.ask(experiment).await {
         Some(answer) if answer.answered() => lab.narrow(prepared, &works, observation).await,
         _ => None,
@@ -101,7 +101,7 @@ async fn of_works(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observat
     found
 }
 
-/// Something came back, and it is a failure.
+/// The response is a failure.
 async fn of_answer(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observation) -> Option<Found> {
     if observation.kind == Kind::Tls {
         if let Some(found) = lab.server_name(prepared, observation).await {
@@ -127,7 +127,7 @@ async fn of_answer(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observa
     if status.is_none() {
         return of_no_response(lab, prepared, observation, &hosts).await;
     }
-    // Without headers of its own the probe with the first Host is next to the plain request, which failed.
+    // Without own headers, the probe with the first Host almost equals the plain request, which failed.
     let is_tried = prepared.request.headers.is_empty() && !answer.answered() && !answer.success();
     if let Some(found) = lab.another_host(prepared, &hosts[usize::from(is_tried)..], &mut seen).await {
         return Some(found);
@@ -180,7 +180,7 @@ async fn of_answer(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observa
     of_everyone(lab, prepared, observation, &seen).await
 }
 
-/// The connection is closed or reset, or what comes back is no response.
+/// The connection is closed or reset, or the answer is not a response.
 async fn of_no_response(
     lab: &mut Lab<'_>,
     prepared: &Prepared,
@@ -202,7 +202,7 @@ async fn of_no_response(
     lab.another_source(prepared).await
 }
 
-/// Everyone gets the same status, and the status itself says what is wrong (RFC 9110, section 15, and RFC 6585, section 4).
+/// Every client gets the same status, and the status names the cause (RFC 9110, section 15, and RFC 6585, section 4).
 async fn of_everyone(
     lab: &mut Lab<'_>,
     prepared: &Prepared,
@@ -212,11 +212,11 @@ async fn of_everyone(
     let all = |wanted: &[u16]| seen.iter().all(|status| status.is_some_and(|status| wanted.contains(&status)));
     let path = &prepared.url.target;
     let status = observation.status?;
-    let says = |what: &str| format!("GET {path} gets {status} whoever asks{what}");
+    let says = |what: &str| format!("GET {path} returns {status} to every client{what}");
     let (cause, explanation) = match status {
         404 | 405 if all(&[404, 405]) => (Cause::MethodOrPath, says("")),
-        401 if all(&[401]) => (Cause::MissingHeader, says(": it wants credentials")),
-        429 if all(&[429]) => (Cause::RateLimited, says(": more requests come than the app allows")),
+        401 if all(&[401]) => (Cause::MissingHeader, says(": it requires credentials")),
+        429 if all(&[429]) => (Cause::RateLimited, says(": the app limits the request rate")),
         503 if all(&[503]) => match lab.case.known.away.as_slice() {
             [] => (Cause::Unavailable, says("")),
             away => (Cause::DependencyDown, says(&format!(", and no replica of {} is ready", away.join(" and ")))),
@@ -230,7 +230,7 @@ async fn of_everyone(
 async fn of_action(lab: &mut Lab<'_>) -> (Observation, Option<Found>) {
     let observation = lab.first().await;
     let found = match (&lab.case.probe.action.clone(), observation.kind) {
-        // Connections that are closed at once fill the queue of an app that is busy, so a tcpSocket probe is not repeated.
+        // A tcpSocket probe is not repeated: immediately closed connections fill the queue of a busy app.
         (ProbeAction::TcpSocket { .. }, Kind::Connected) => None,
         _ if observation.success() => {
             lab.is_steady().await;
@@ -246,12 +246,12 @@ async fn of_action(lab: &mut Lab<'_>) -> (Observation, Option<Found>) {
     (observation, found)
 }
 
-/// A grpc probe that somebody answered, or nobody.
+/// A grpc probe, answered or not.
 async fn of_grpc(lab: &mut Lab<'_>, service: &str, port: u16, observation: &Observation) -> Option<Found> {
     let says = observation.grpc.as_deref().unwrap_or_default();
     match says {
         "NOT_SERVING" => {
-            let text = format!("the app itself says NOT_SERVING of {}", named(service));
+            let text = format!("the app reports NOT_SERVING for {}", named(service));
             lab.fails_always().await.then(|| Found::of_everyone(Cause::Unavailable, text))
         }
         "SERVICE_UNKNOWN" | "NotFound" if !service.is_empty() => {
@@ -261,13 +261,16 @@ async fn of_grpc(lab: &mut Lab<'_>, service: &str, port: u16, observation: &Obse
             if !lab.ask(experiment.clone()).await?.answered() {
                 return None;
             }
-            let text = format!("the health service does not know {service}, and says SERVING of the server as a whole");
+            let text = format!(
+                "the health service does not know {service}, and reports SERVING for the server as \
+            a whole"
+            );
             let flip = Flip { axis: Axis::Service, from: service.to_owned(), to: String::new() };
             let changes = vec![Change::Service(String::new())];
             lab.prove(Claim::of(Found::of_flip(Cause::UnknownService, flip, text, changes), experiment)).await
         }
         "Unimplemented" => {
-            let text = "the server speaks gRPC and has no health service";
+            let text = "the server speaks gRPC but has no health service";
             lab.fails_always().await.then(|| Found::of_everyone(Cause::NoHealthService, text))
         }
         "" => {
@@ -277,7 +280,7 @@ async fn of_grpc(lab: &mut Lab<'_>, service: &str, port: u16, observation: &Obse
             if lab.ask(experiment.clone()).await?.kind != Kind::Health {
                 return None;
             }
-            let text = "the port speaks gRPC over TLS, and a kubelet's grpc probe does not";
+            let text = "the port speaks gRPC over TLS, which a kubelet's grpc probe does not support";
             let flip = Flip { axis: Axis::Scheme, from: "plain".to_owned(), to: "TLS".to_owned() };
             lab.prove(Claim::of(Found::of_flip(Cause::GrpcOverTls, flip, text, Vec::new()), experiment)).await
         }

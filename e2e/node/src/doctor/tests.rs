@@ -176,7 +176,7 @@ async fn a_slow_answer_is_found_by_waiting_for_it() {
     let diagnosis = examine(&case(&[], timeout), &[(8000, server.address)]).await;
     // Three late answers are no proof.
     assert_eq!((diagnosis.cause, diagnosis.confidence), (Some(Cause::TooSlow), Confidence::Consistent));
-    assert_eq!(diagnosis.explanation, "the right answer takes 0.7 s, and the probe waits for 0.4 s");
+    assert_eq!(diagnosis.explanation, "the right answer takes 0.7 s, but the probe waits only 0.4 s");
     assert!(diagnosis.fix.unwrap().patch.unwrap().ends_with("livenessProbe:\n            timeoutSeconds: 2\n"));
 }
 

@@ -1,5 +1,4 @@
-//! Experiments with time: waiting longer than the probe does, asking again until the app has started, and asking as often as it takes to see
-//! that nothing stays as it is.
+//! Experiments with time: a longer timeout, repeats until the app has started, and repeats that show flakiness.
 
 use std::time::Duration;
 
@@ -19,14 +18,14 @@ use super::{
 };
 use crate::probe::Prepared;
 
-/// How long to wait before a server that was not there is asked again.
+/// The pause before the next attempt when nothing listens.
 const PAUSE: Duration = Duration::from_millis(80);
-/// For so many timeouts an app that has begun to answer has to go on: a supervisor starts one that crashes again and again.
+/// The number of timeouts for which an app must keep answering: a supervisor restarts a crashing one again and again.
 const WATCHED: u32 = 5;
 
 impl Lab<'_> {
-    /// Sends the probe, and where it does not end in time, waits on for its answer while it tries a second time, and some changes
-    /// of it. The second observation is what the first try came to in the end.
+    /// Sends the probe. After its timeout, keeps waiting for the answer and meanwhile tries again, with some changes. The second
+    /// observation is the first try's final outcome.
     pub(super) async fn probe_patiently(&mut self, prepared: &Prepared) -> (Observation, Option<Observation>) {
         if self.simulated.is_some() {
             return (self.first().await, None);
@@ -39,7 +38,7 @@ impl Lab<'_> {
             return (observation, None);
         }
         let second = exchange(&target, prepared.clone(), within);
-        // There is no time to try these afterwards.
+        // No time remains to try these later.
         let variants = self.silence_requests(prepared);
         let tried = join_all(variants.iter().map(|variant| self.exchange(&variant.sends, within)));
         let (late, in_time, silence) = tokio::join!(first, second, tried);
@@ -53,12 +52,12 @@ impl Lab<'_> {
             self.note(variant, answer.clone());
         }
         self.silence = silence;
-        // What came in time the second time had not the first time.
+        // The second try was in time, the first was not.
         let observation = if in_time.success() { missed } else { in_time };
         (observation, Some(late))
     }
 
-    /// The answer came, and it was right, but the timeout had gone by; and further tries within the timeout failed again.
+    /// The right answer came after the timeout, and further tries within the timeout failed again.
     pub(super) async fn too_slow(&mut self, late: &Observation) -> Option<Found> {
         if self.has_wavered() || !late.answered() || self.again().await.is_some_and(|again| again.success()) {
             return None;
@@ -66,23 +65,23 @@ impl Lab<'_> {
         let timeout = self.timeout().as_secs_f64();
         let took = late.total_ms / 1000.0;
         let explanation = format!(
-            "the right answer takes {}, and the probe waits for {}",
+            "the right answer takes {}, but the probe waits only {}",
             seconds(Duration::from_secs_f64(took)),
             seconds(self.timeout())
         );
-        // Half as long again leaves room for a busier moment; Kubernetes takes whole seconds.
+        // A margin of half allows for a busier moment; Kubernetes accepts only whole seconds.
         let enough = (took * 1.5).ceil().max(timeout.floor() + 1.0);
         let flip = Flip { axis: Axis::Timeout, from: format!("{timeout}s"), to: format!("{enough}s") };
         let changes = vec![Change::Timeout(Duration::from_secs_f64(enough))];
         Some(Found::of_flip(Cause::TooSlow, flip, explanation, changes))
     }
 
-    /// Asks again and again: an app that has failed often enough and then goes on to succeed has started meanwhile. One that fails now
-    /// and then is something else.
+    /// Repeats the probe: an app that fails often enough and then keeps succeeding has started meanwhile. Occasional failures are a
+    /// different pattern.
     pub(super) async fn wait_for_start(&mut self) -> Option<Found> {
         let begun = Instant::now();
         let mut failures = 1;
-        // What is said of everyone in the end takes time too.
+        // A claim about every client takes time too.
         let kept = if self.first_kind() == Kind::Refused { 1 } else { 2 };
         loop {
             if !self.case.known.may_be_starting || self.left() < self.timeout() * kept {
@@ -102,7 +101,7 @@ impl Lab<'_> {
             let answer = self.again_later().await;
             if answer.kind == Kind::Refused {
                 let text = format!(
-                    "the app comes and goes: it began to answer, and after {} nobody listened any more; its log may say why it ends",
+                    "the app started to answer and stopped listening after {}; find in its log why it ends",
                     seconds(answering.elapsed())
                 );
                 return Some(Found::of_everyone(Cause::Flaky, text));
@@ -115,14 +114,14 @@ impl Lab<'_> {
         if failures < STARTED || successes < STARTED {
             return None;
         }
-        let explanation = format!("the app began to answer {} after the doctor's first request", seconds(after));
+        let explanation = format!("the app started to answer {} after the doctor's first request", seconds(after));
         let flip = Flip { axis: Axis::Time, from: seconds(Duration::ZERO), to: seconds(after) };
-        // Nobody knows from here when it was started.
+        // The start itself is unknown here.
         let changes = vec![Change::Startup(USUAL_START)];
         Some(Found::of_flip(Cause::NotStarted, flip, explanation, changes))
     }
 
-    /// The answer to the probe where only the first one was missed.
+    /// The answer to the probe if only the first attempt failed.
     pub(super) async fn has_recovered(&mut self) -> Option<Observation> {
         let wavering = self.wavering().await?;
         match wavering.pattern {
@@ -131,7 +130,7 @@ impl Lab<'_> {
         }
     }
 
-    /// Equal requests have come out both ways. What fails and succeeds by turns is flaky; a limit lets through what comes rarely enough.
+    /// Equal requests had different outcomes: the app is flaky, or limits the rate.
     pub(super) async fn of_wavering(&mut self) -> Option<(Observation, Found)> {
         let wavering = self.wavering().await?;
         let (change, sent, failures) = (&wavering.change, wavering.sent, wavering.failures);
@@ -145,7 +144,7 @@ impl Lab<'_> {
         Some((wavering.failure, found))
     }
 
-    /// The body ends early or stalls; whether somebody else's does too tells the app from the request.
+    /// The body ends early or stalls; a plain request shows whether the app or the probe's request is the reason.
     pub(super) async fn truncated(&mut self, prepared: &Prepared, observation: &Observation) -> Option<Found> {
         let host = self.hosts(prepared).first()?.clone();
         let plain = self.plain(prepared, &host);
@@ -157,10 +156,10 @@ impl Lab<'_> {
         if other.kind != Kind::Truncated || !self.fails_always().await {
             return None;
         }
-        Some(Found::of_everyone(Cause::TruncatedResponse, "the response ends before it is whole, whoever asks"))
+        Some(Found::of_everyone(Cause::TruncatedResponse, "the response is incomplete for every client"))
     }
 
-    /// The head came, and of the body no end.
+    /// The head arrived, the body did not end.
     pub(super) fn of_a_body_that_stays_open(&self, in_time: &Observation, late: &Observation) -> Option<Found> {
         if late.kind != Kind::Truncated {
             return None;
@@ -179,7 +178,7 @@ impl Lab<'_> {
     }
 }
 
-/// What a kubelet saw of a probe whose answer was waited for beyond its timeout.
+/// A kubelet's observation of a probe that was answered after its timeout.
 fn missed(prepared: &Prepared, late: &Observation, timeout: Duration) -> Observation {
     let timeout_ms = timeout.as_secs_f64() * 1000.0;
     let message = format!(

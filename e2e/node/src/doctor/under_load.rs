@@ -1,4 +1,4 @@
-//! A probe that succeeds while nobody else asks, and fails while the app is busy. Main function: [`diagnose_under_load`].
+//! A probe that succeeds at rest and fails under load. Main function: [`diagnose_under_load`].
 
 use std::time::Duration;
 
@@ -17,17 +17,17 @@ use super::{
 };
 use crate::probe::{Prepared, Profile, Target};
 
-/// From one probe to the next: often enough for a dozen in a few seconds, rarely enough to be no load itself.
+/// The pause between probes: a dozen in a few seconds, without being a load itself.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How much longer than the probe every second request waits, to learn how late the answer is.
+/// The timeout of every second request, as a multiple of the probe's, to measure how late the answer is.
 const PATIENCE: u32 = 10;
-/// How long an app gets to finish what it was given, and then how many probes have to succeed again.
+/// The time for the app to finish its work after the load, and the number of probes that must succeed then.
 const RECOVERY: (Duration, usize) = (Duration::from_secs(10), 3);
-/// One failure may be an accident.
+/// The minimum number of failures: one may be an accident.
 const FAILURES: usize = 2;
 
-/// Sends a probe of HTTP that succeeded `at_rest` again and again until `load` ends, and after that. `who` says who makes the load,
-/// such as `40 clients that ask GET /`. A probe that fails at rest needs no load to be explained, and keeps its diagnosis.
+/// Sends a probe of HTTP that succeeded `at_rest` again and again until `load` ends, and after that. `who` names the load: `40
+/// clients sending GET /`. A probe that fails at rest keeps its diagnosis.
 pub async fn diagnose_under_load(
     case: &Case,
     target: &Target,
@@ -42,7 +42,7 @@ pub async fn diagnose_under_load(
     {
         let probing = std::pin::pin!(busy.probe(target, &prepared));
         match select(std::pin::pin!(load), probing).await {
-            // The probe that was under way belongs to neither side.
+            // The probe in flight belongs to neither side.
             Either::Left(((), _)) => {}
             Either::Right((never, _)) => match never {},
         }
@@ -51,19 +51,19 @@ pub async fn diagnose_under_load(
     busy.judge(case, at_rest, who)
 }
 
-/// What was seen while the app was busy, and after it.
+/// Observations under load and after it.
 #[derive(Default)]
 struct Busy {
     within: Duration,
-    /// As a kubelet sends it.
+    /// With the probe's timeout.
     strict: Vec<Observation>,
-    /// The same with more time.
+    /// With a longer timeout.
     patient: Vec<Observation>,
     trials: Vec<Trial>,
     recovered: bool,
 }
 
-/// Never made: probing goes on until the load ends.
+/// Never constructed: probing continues until the load ends.
 enum Never {}
 
 impl Busy {
@@ -73,13 +73,13 @@ impl Busy {
             self.note("the probe under load", &strict);
             self.strict.push(strict);
             let patient = exchange(target, prepared.clone(), self.within * PATIENCE).await;
-            self.note("the probe under load, waiting on for the answer", &patient);
+            self.note("the probe under load, with a longer timeout", &patient);
             self.patient.push(patient);
             sleep(PAUSE).await;
         }
     }
 
-    /// Waits until the probe succeeds again several times in a row.
+    /// Waits for several successes in a row.
     async fn recover(&mut self, target: &Target, prepared: &Prepared) {
         let (limit, wanted) = RECOVERY;
         let deadline = Instant::now() + limit;
@@ -106,20 +106,21 @@ impl Busy {
         let mut evidence = at_rest.evidence;
         evidence.extend(self.trials);
         let (Some(first), true) = (failed.first().copied().cloned(), failures >= FAILURES) else {
-            let explanation = format!("{sent} probes were sent beside {who}, and {failures} failed");
+            let explanation = format!("{failures} of {sent} probes failed under load ({who})");
             return Diagnosis { explanation, ..concluded(at_rest.observation, None, None, evidence) };
         };
         let comes_late = self.patient.iter().all(Observation::success) && slowest > self.within.as_secs_f64();
         let times = |time: f64| seconds(Duration::from_secs_f64(time));
         if !(comes_late && self.recovered) {
             let explanation = format!(
-                "of load: {failures} of {sent} probes failed beside {who}, and {}",
-                if self.recovered { "none before and after it" } else { "they go on to fail after it" }
+                "of load: {failures} of {sent} probes failed under load ({who}), and {}",
+                if self.recovered { "none without it" } else { "they keep failing after it" }
             );
             return Diagnosis { explanation, ..concluded(first, None, None, evidence) };
         }
         let explanation = format!(
-            "the right answer takes up to {} beside {who}, and {:.3} s without: {failures} of {sent} probes, which wait for {}, failed",
+            "the right answer takes up to {} under load ({who}), and {:.3} s at rest: {failures} of {sent} probes \
+             failed with a timeout of {}",
             times(slowest),
             rest,
             seconds(self.within)
@@ -134,8 +135,8 @@ impl Busy {
         };
         let fix = fix::of(case, &found);
         let fix = Fix {
-            summary: format!("{}; or give the app a worker that is never busy with other requests", fix.summary),
-            // Every patient request was the probe as patched, and succeeded.
+            summary: format!("{}; or reserve a worker of the app for probes", fix.summary),
+            // Every request with the longer timeout succeeded, which is the patched probe.
             verified: Some(Duration::from_secs_f64(enough) <= self.within * PATIENCE),
             ..fix
         };

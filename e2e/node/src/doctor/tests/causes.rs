@@ -225,7 +225,7 @@ fn causes() -> Vec<(&'static str, Cause, Make)> {
                 Some("https") => Reply::status(200, "OK"),
                 _ => Reply::redirect(301, "https://10.244.0.9:8000/health"),
             }).await.https();
-        "a redirect to a port on which nobody listens" => Cause::RedirectToHttps, |words| {
+        "a redirect to a port on which nothing listens" => Cause::RedirectToHttps, |words| {
             let mut patient =
                 Patient::serving(Speaks::Http1, |_| Reply::redirect(308, "https://10.244.0.9/health")).await;
             patient.target.ports.insert(443, closed_port());

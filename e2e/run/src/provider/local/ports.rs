@@ -25,7 +25,7 @@ impl Ports {
         Self { next: RANGE.start + random % (RANGE.end - RANGE.start), left: RANGE.end - RANGE.start }
     }
 
-    /// A port that nobody listens on.
+    /// A port that nothing listens on.
     pub(super) fn next(&mut self, what: &str) -> Result<SocketAddr, Error> {
         let (address, _free_again) = self.bind(what)?;
         Ok(address)
