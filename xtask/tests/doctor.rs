@@ -96,7 +96,7 @@ fn a_host_allow_list_is_told_as_json_and_as_text() {
     let (output, code) = doctor(&["--url", &url]);
     let told = text(&output.stdout);
     assert_eq!(code, 1);
-    assert!(told.contains("cause: host-allow-list (proven back and forth by"), "{told}");
+    assert!(told.contains("cause: host-allow-list (proven both ways by"), "{told}");
     assert!(told.contains("patch (the probe succeeds with it):\napiVersion: apps/v1\n"), "{told}");
     let (_, code) = doctor(&["--url", &url, "--header", &format!("Host: localhost:{port}")]);
     assert_eq!(code, 0, "with the header the probe succeeds");

@@ -283,13 +283,13 @@ fn nodes_of_mixed_readiness_are_reported() {
         finding.map(|finding| finding.claim.clone()).unwrap_or_default()
     };
     assert!(
-        claim(Code::NodeTrouble).starts_with(&format!("the node {broken} takes no pods")),
+        claim(Code::NodeTrouble).starts_with(&format!("the node {broken} accepts no pods")),
         "{:#?}",
         report.findings
     );
     let shared = claim(Code::ReplicasShareNode);
     assert!(
-        shared.contains("all 2 replicas of nginx") && shared.contains("2 nodes take them"),
+        shared.contains("all 2 replicas of nginx") && shared.contains("2 nodes accept them"),
         "{:#?}",
         report.findings
     );

@@ -155,7 +155,7 @@ fn parse_registry(text: &str) -> Result<String, String> {
     let text = text.trim_end_matches('/');
     match is_name {
         true => Ok(text.to_owned()),
-        false => Err("write it as the names of images begin, such as registry.example:5000/team".to_owned()),
+        false => Err("write it as a prefix of image names, for example registry.example:5000/team".to_owned()),
     }
 }
 

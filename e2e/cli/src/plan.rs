@@ -18,7 +18,7 @@ use crate::options::{ManifestArgs, parse_replicas};
   cargo xtask plan --manifests deploy/overlays/dev --format yaml
   helm template deploy/chart | cargo xtask plan --manifests - --target k8s
 
-Exit codes: 0 there is a plan, 2 there is none: each fault is told with its file and line.")]
+Exit codes: 0 the plan is valid; 2 the manifests are invalid: prints each error with its file and line.")]
 pub(crate) struct Args {
     /// Target to plan for.
     #[arg(long, default_value = "docker", value_name = "docker|local|k8s")]

@@ -1,4 +1,4 @@
-//! What limited the load of a run, by the run's own evidence. Pure. Main type: [`Bottleneck`], made by [`name`].
+//! The bottleneck of a run, from the run's own evidence. Pure. Main type: [`Bottleneck`], made by [`name`].
 
 use e2e_figures::scenario::{Activity, Part, ScenarioResult};
 use schemars::JsonSchema;
@@ -11,28 +11,28 @@ use crate::{
     run_data::RunData,
 };
 
-/// What limited the rate of a scenario.
+/// The bottleneck of a scenario.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Bottleneck {
-    /// In a few words: `the host`, `a pool of backend`, or the name of a component.
+    /// Its name: `the host`, `a pool of backend`, or a component.
     pub name: String,
-    /// The figures that say so.
+    /// The figures that show it.
     pub evidence: String,
 }
 
-/// From this utilisation on, queues in front of a resource grow faster than its use: at 0.85 a request already waits about six times as
-/// long as it is served (M/M/1: 1 / (1 - 0.85)).
+/// The utilisation that counts as busy: at 0.85 a request already takes about seven times its service time (M/M/1: 1 / (1 - 0.85) =
+/// 6.7).
 const USED_UP: f64 = 0.85;
-/// Above one processor by more than measuring is off by.
+/// More than one processor, beyond the error of measurement.
 const MORE_THAN_ONE: f64 = 1.1;
-/// What takes most of something is what is left to improve: everything else together is less.
+/// More than half: everything else together is less.
 const MOST: f64 = 0.5;
-/// Three quarters: without it, an operation would take a quarter of its time.
+/// Three quarters: without it, a request would take a quarter of its time.
 const NEARLY_ALL: f64 = 0.75;
 const CPU_LIMIT: &str = "the CPU limit";
 
-/// What makes other figures untrue comes first, then what is certain, and last what is left when no processor is used up. Nothing
-/// where too little was measured.
+/// Bottlenecks that invalidate other figures come first, then certain ones, then those inferred when no processor is used up.
+/// `None` if too little was measured.
 pub fn name(
     data: &RunData,
     load: &ScenarioResult,
@@ -58,7 +58,7 @@ fn generator(load: &ScenarioResult) -> Option<Bottleneck> {
     generator.saturated.then(|| named("the load generator", format!("it {}", generator.described())))
 }
 
-/// A bounded resource that callers waited for during most of the measured window.
+/// A bounded resource with waiting callers during most of the measured window.
 fn pool(load: &ScenarioResult, saturation: &Saturation) -> Option<Bottleneck> {
     let start = load.window_start_unix_ms;
     let (used_up, samples) = saturation.used_up(start..=start + load.duration_ms);
@@ -72,14 +72,14 @@ fn pool(load: &ScenarioResult, saturation: &Saturation) -> Option<Bottleneck> {
     })
 }
 
-/// Findings that say so by themselves.
+/// Findings that name a bottleneck.
 fn found<const N: usize>(findings: &[Finding], codes: [Code; N], what: &str) -> Option<Bottleneck> {
     let finding = findings.iter().find(|finding| codes.contains(&finding.code))?;
     let component = finding.component.as_deref().unwrap_or("the system");
     Some(named(format!("{what} of {component}"), finding.claim.clone()))
 }
 
-/// A component that was held back at its CPU limit at some time, where nobody told how much it used in the measured window.
+/// A throttled component without usage figures in the measured window.
 fn throttled(expected: Option<&Expected>, findings: &[Finding]) -> Option<Bottleneck> {
     let is_measured = |component: &str| expected.is_some_and(|expected| expected.replica_bound.contains_key(component));
     let unmeasured = findings.iter().filter(|finding| !finding.component.as_deref().is_some_and(is_measured));
@@ -87,7 +87,7 @@ fn throttled(expected: Option<&Expected>, findings: &[Finding]) -> Option<Bottle
     found(&unmeasured, [Code::CpuThrottled], CPU_LIMIT)
 }
 
-/// Sessions that work on each other's locks. A single one is no queue, so that one waits in the mean at least.
+/// Sessions that wait for each other's locks: at least one on average.
 fn lock(activity: &Activity) -> Option<Bottleneck> {
     let Activity { component, samples, sessions, .. } = activity;
     let all: f64 = sessions.values().sum();
@@ -95,7 +95,7 @@ fn lock(activity: &Activity) -> Option<Bottleneck> {
         sessions.iter().filter(|(event, _)| event.starts_with("Lock:")).map(|(_, sessions)| sessions).sum();
     (locked >= 1.0 && locked >= MOST * all).then(|| {
         let evidence = format!(
-            "of {all:.1} sessions at work in the mean {locked:.1} waited for one ({samples} samples: {})",
+            "of {all:.1} active sessions on average, {locked:.1} waited for a lock ({samples} samples: {})",
             activity.described()
         );
         named(format!("a lock in {component}"), evidence)
@@ -106,14 +106,16 @@ fn host(expected: &Expected) -> Option<Bottleneck> {
     let Expected { cpus, host_utilisation, host_bound, .. } = expected;
     let used = host_utilisation * 100.0;
     (*host_utilisation >= USED_UP).then(|| {
-        let text =
-            format!("its {cpus} processors were {used:.0}% busy; at this cost they carry {host_bound:.0} requests/s");
+        let text = format!(
+            "its {cpus} processors were {used:.0}% busy; at this cost per request they carry \
+            {host_bound:.0} requests/s"
+        );
         named("the host", text)
     })
 }
 
-/// A component whose replicas use all of what they can: their CPU limit, or one processor, which is all that a program of one thread can.
-/// What uses more than one processor has several threads, and so no such bound.
+/// A component whose replicas use all available CPU: their limit, or one processor for a single-threaded program. A component that
+/// uses more than one processor has several threads and no such bound.
 fn processor(data: &RunData, load: &ScenarioResult, expected: &Expected) -> Option<Bottleneck> {
     let used = |bound: f64| load.rate_per_second.unwrap_or_default() / bound;
     let target = data.environment.target;
@@ -126,21 +128,22 @@ fn processor(data: &RunData, load: &ScenarioResult, expected: &Expected) -> Opti
     (used(bound) >= USED_UP).then(|| match limit {
         Some(limit) => {
             let text = format!(
-                "each replica used {share:.0}% of the {limit} processors that its limit allows; they carry {bound:.0} requests/s"
+                "each replica used {share:.0}% of its limit of {limit} processors; they carry {bound:.0} requests/s"
             );
             named(format!("{CPU_LIMIT} of {component}"), text)
         }
         None => {
             let text = format!(
-                "each replica used {share:.0}% of one processor, as much as one thread can; they carry {bound:.0} requests/s"
+                "each replica used {share:.0}% of one processor, the maximum for one thread; they carry \
+                 {bound:.0} requests/s"
             );
             named(component, text)
         }
     })
 }
 
-/// Where nearly all of an operation's time goes, although no processor is used up. Several places that share it are many waits in a row,
-/// of which none is the one to improve. Nothing while a component could be used up that was not measured.
+/// The component that takes most of a request's time although no processor is used up. If several share it, there are many waits
+/// and no bottleneck. `None` if an unmeasured component could be used up.
 fn waiting(load: &ScenarioResult, expected: &Expected) -> Option<Bottleneck> {
     if !expected.not_measured.is_empty() {
         return None;
@@ -149,14 +152,14 @@ fn waiting(load: &ScenarioResult, expected: &Expected) -> Option<Bottleneck> {
     let all: f64 = load.parts.iter().map(|part| part.mean_ms).sum();
     let longest = load.parts.iter().max_by(|a, b| a.mean_ms.total_cmp(&b.mean_ms));
     let most =
-        longest.map(|Part { name, mean_ms }| format!("{mean_ms:.1} ms of the {all:.1} ms of a request pass in {name}"));
+        longest.map(|Part { name, mean_ms }| format!("{name} takes {mean_ms:.1} ms of the {all:.1} ms of a request"));
     let idle = format!("no processor was used up (host {used:.0}%)");
     Some(match longest.zip(most) {
         Some((part, most)) if part.mean_ms >= NEARLY_ALL * all => named(&part.name, format!("{most}, and {idle}")),
-        Some((_, most)) => named("waiting", format!("{idle} and no part takes nearly all of the time: {most}")),
+        Some((_, most)) => named("waiting", format!("{idle} and no component dominates the time: {most}")),
         None => {
             let median = load.latency_ms.map_or(0.0, |latency| latency.p50);
-            named("waiting", format!("{idle}, and {} clients wait {median:.1} ms in the median", load.clients))
+            named("waiting", format!("{idle}, and {} clients wait {median:.1} ms (median)", load.clients))
         }
     })
 }

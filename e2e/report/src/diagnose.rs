@@ -1,4 +1,4 @@
-//! Records and evidence become findings: what is wrong, proven by which file, and what to do. Pure. Main function: [`findings`].
+//! Turns records and evidence into findings: the problem, its evidence and the fix. Pure. Main function: [`findings`].
 
 mod cluster;
 mod coverage;
@@ -24,7 +24,7 @@ use crate::{
 
 pub use self::probes::{Trouble, trouble};
 
-/// All findings, worst first and causes before what they cause.
+/// All findings, worst first, causes before effects.
 pub fn findings(data: &RunData, thresholds: &[Threshold]) -> Vec<Finding> {
     let mut findings: Vec<Finding> = pods::findings(data)
         .into_iter()
@@ -35,7 +35,7 @@ pub fn findings(data: &RunData, thresholds: &[Threshold]) -> Vec<Finding> {
         .chain(suites::findings(data, thresholds))
         .chain(ignored_fields(data))
         .collect();
-    // A run that ended because a pod cannot start waited for nothing else: who had not found its stores by then may yet.
+    // A run that ended because a pod cannot start did not wait for other pods, which may still have become ready.
     if data.tests.is_empty() && findings.iter().any(|finding| finding.code.keeps_from_starting()) {
         leave_out_what_was_starting(&mut findings);
     }
@@ -48,7 +48,7 @@ pub fn findings(data: &RunData, thresholds: &[Threshold]) -> Vec<Finding> {
 
 const DEPENDENCY_DOWN: Code = Code::Probe(Cause::DependencyDown);
 
-/// Takes out what is said of components only because nobody waited for them: of what was killed or has ended, nothing.
+/// Removes findings about components that the run did not wait for, except those that were killed or ended.
 fn leave_out_what_was_starting(findings: &mut Vec<Finding>) {
     let is_passing =
         |code| matches!(code, DEPENDENCY_DOWN | Code::ComponentNotReady | Code::ProbeFailing | Code::ProbeErrored);
@@ -67,7 +67,7 @@ fn ignored_fields(data: &RunData) -> Option<Finding> {
         severity: Severity::Warning,
         component: None,
         claim: format!(
-            "{} of the manifests {} no effect, or another one, on {}; the table at the end lists each",
+            "{} of the manifests {} no or another effect on {}; see the table at the end",
             counted(warnings.len() as u64, "field"),
             if warnings.len() == 1 { "has" } else { "have" },
             data.environment.target

@@ -9,24 +9,24 @@ pub const E2E_RUN: &str = "E2E_RUN";
 /// Directory of the insta snapshots; set by the run for the snapshot test.
 pub const E2E_SNAPSHOTS: &str = "E2E_SNAPSHOTS";
 
-/// Prefix of the variables that say where a local program's binaries are: `E2E_POSTGRES_BIN=/opt/pg/bin`,
-/// `E2E_REDIS_BIN`, `E2E_NGINX_BIN`. Searched before `PATH`.
+/// Prefix of the variables with the directory of a local program's binaries: `E2E_POSTGRES_BIN=/opt/pg/bin`, `E2E_REDIS_BIN`,
+/// `E2E_NGINX_BIN`. Searched before `PATH`.
 pub const E2E_BIN_PREFIX: &str = "E2E_";
 
-/// Set to 1 by an operator to keep the framework from installing missing local programs with apt.
+/// Set to 1 to disable installing missing local programs with apt.
 pub const E2E_NO_INSTALL: &str = "E2E_NO_INSTALL";
 
-/// What a conductor has to know of a load agent; set for the program `e2e-agent` by whoever starts it.
+/// The token that a conductor must present to a load agent; set when `e2e-agent` starts.
 pub const E2E_AGENT_TOKEN: &str = "E2E_AGENT_TOKEN";
 
-/// Where the program `e2e-agent` listens, `0.0.0.0:7070` unless told otherwise.
+/// The address on which `e2e-agent` listens; default `0.0.0.0:7070`.
 pub const E2E_AGENT_LISTEN: &str = "E2E_AGENT_LISTEN";
 
-/// Set to 1, the test of the kubelet in a box against a real kubelet writes what that one did to
+/// Set to 1 to make the test `differential_k8s` record a real kubelet's behaviour in
 /// `e2e/run/tests/differential/recorded/<version>.json`.
 pub const E2E_RECORD_KUBELET: &str = "E2E_RECORD_KUBELET";
 
-/// Set to 1, the test of kustomizations writes what the kustomize of this machine makes of its cases beside them.
+/// Set to 1 to make the test of kustomizations record the output of this machine's kustomize.
 pub const E2E_UPDATE_KUSTOMIZE: &str = "E2E_UPDATE_KUSTOMIZE";
 
 /// How insta treats a changed snapshot; the run sets `always` for `--update-snapshots` and `no` otherwise.
@@ -35,7 +35,7 @@ pub const INSTA_UPDATE: &str = "INSTA_UPDATE";
 /// Set by nextest: the name of the running test.
 pub const NEXTEST_TEST_NAME: &str = "NEXTEST_TEST_NAME";
 
-/// Reads a variable: `None` when unset, an error naming it when it is not UTF-8, so that a bad value is never taken for none.
+/// Reads a variable: `None` when unset, an error with its name when it is not UTF-8.
 pub fn read(name: &'static str) -> Result<Option<String>, BadValue> {
     match std::env::var(name) {
         Ok(value) => Ok(Some(value)),
@@ -44,15 +44,15 @@ pub fn read(name: &'static str) -> Result<Option<String>, BadValue> {
     }
 }
 
-/// A variable that is set to something that is not UTF-8.
+/// A variable whose value is not UTF-8.
 #[derive(Debug, thiserror::Error)]
 #[error("the environment variable {0} is not UTF-8; set it to plain text or unset it")]
 pub struct BadValue(&'static str);
 
-/// Names of the variables that `cargo run` and cargo's tests have set for a program's package.
+/// Names of the variables that `cargo run` and `cargo test` set for a program's package.
 ///
-/// Build scripts ask for some of them (ring's does), and a cargo that is called hands its own environment on: whoever calls cargo takes
-/// them away first, or those crates and all above them are built again with each change between `cargo build` and such a call.
+/// Build scripts depend on some of them (ring's does), and cargo passes its environment on. Remove them before calling cargo, or it
+/// rebuilds those crates and their dependents at each change between `cargo build` and such a call.
 pub fn of_cargo() -> Vec<std::ffi::OsString> {
     let is_cargos = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
     std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_str().is_some_and(is_cargos)).collect()

@@ -1,4 +1,4 @@
-//! What is running and where it can be reached, written as `environment.json` for the suites. Main type: [`Environment`].
+//! The running system and its addresses, written as `environment.json` for the suites. Main type: [`Environment`].
 
 use std::{
     collections::BTreeMap,
@@ -18,13 +18,13 @@ use crate::{
 /// A running system.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Environment {
-    /// Id of the run; everything that was started carries it.
+    /// Id of the run, in the labels of everything it starts.
     pub run_id: String,
-    /// Where it runs.
+    /// The target.
     pub target: Target,
     /// The run directory.
     pub run_dir: PathBuf,
-    /// What runs it, with its version.
+    /// The provider with its version.
     pub provider: String,
     /// The version of the kubelet that sends the probes: the cluster's, or that of the kubelet in the box.
     pub kubelet: String,
@@ -32,36 +32,36 @@ pub struct Environment {
     pub entrance: Option<String>,
     /// Every Service port, as reached from this machine.
     pub services: Vec<Endpoint>,
-    /// Every component and its replicas.
+    /// All components with their replicas.
     pub components: Vec<Component>,
-    /// The loads that the suites put on, by name: all that are declared, or those that were chosen.
+    /// The scenarios to run, by name: all declared ones, or those selected.
     pub scenarios: BTreeMap<String, Scenario>,
-    /// Whether only some of the declared ones were chosen.
+    /// Whether only some of the declared ones were selected.
     #[serde(default)]
     pub some_scenarios: bool,
-    /// Where it comes from.
+    /// The origin of the load.
     #[serde(default)]
     pub load_from: LoadFrom,
-    /// Where the run answers the suites' questions. See `e2e::control`.
+    /// The run's control address for suites. See `e2e::control`.
     pub control: SocketAddr,
-    /// From the first call to everything ready, or to the end of waiting.
+    /// Time from the first call until everything was ready, or until the wait ended.
     pub up_ms: u64,
     /// Whether everything became ready in time.
     pub ready: bool,
-    /// Fields that this target does not honour and other remarks about how it runs.
+    /// Fields that this target does not honour, and other warnings.
     pub warnings: Vec<Warning>,
 }
 
-/// Where the load comes from.
+/// The origin of the load.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LoadFrom {
     /// The suites' own process.
     #[default]
     Host,
-    /// So many agents where the system runs. `e2e::control::Control::load` has them make it.
+    /// Agents where the system runs. `e2e::control::Control::load` controls them.
     Inside {
-        /// How many.
+        /// Their number.
         agents: u32,
     },
 }
@@ -75,9 +75,9 @@ pub struct Endpoint {
     pub port_name: Option<String>,
     /// The port's number in the manifests.
     pub port: u16,
-    /// Where this machine reaches it.
+    /// Its address, as reachable from this machine.
     pub address: SocketAddr,
-    /// How: `pod address`, `published port`, `port-forward`, `process` or `balancer`.
+    /// The kind of address: `pod address`, `published port`, `port-forward`, `process` or `balancer`.
     pub path: String,
 }
 
@@ -88,25 +88,25 @@ pub struct Component {
     pub name: String,
     /// The workload's kind.
     pub kind: String,
-    /// How many replicas should run.
+    /// The declared number of replicas.
     pub desired: u32,
-    /// The replicas that run.
+    /// The running replicas.
     pub replicas: Vec<Replica>,
     /// Environment variables of its containers: plain text, or `secret` with the key's name. See [`Environment::env`].
     pub env: BTreeMap<String, EnvText>,
     /// Every declared probe.
     pub probes: Vec<ProbeSpec>,
-    /// Memory limit of one replica: the sum of its containers'; absent when one of them has none.
+    /// Memory limit of one replica: the sum over its containers; absent if one has no limit.
     pub memory_limit_bytes: Option<u64>,
-    /// Memory limit of each container that has one, init containers included.
+    /// Memory limit of each container with one, including init containers.
     #[serde(default)]
     pub container_memory_limit_bytes: BTreeMap<String, u64>,
-    /// Sum of the CPU limits of one replica's containers, in thousandths of a processor; absent when none has one.
+    /// Sum of the CPU limits of one replica's containers, in thousandths of a processor; absent without any.
     #[serde(default)]
     pub cpu_limit_millis: Option<u64>,
 }
 
-/// The text of an environment variable, or the name of the secret that holds it.
+/// The text of an environment variable, or the name of its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EnvText {
@@ -121,26 +121,26 @@ pub enum EnvText {
 pub struct Replica {
     /// The pod's name.
     pub name: String,
-    /// The address that a kubelet would put into a probe's Host header.
+    /// The address in a kubelet's Host header.
     pub pod_ip: IpAddr,
-    /// Its ports, as reached from this machine.
+    /// Its ports, as reachable from this machine.
     pub ports: Vec<ReplicaPort>,
-    /// The pod's name in the cluster; nothing on other targets.
+    /// The pod's name in the cluster; absent on other targets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<String>,
-    /// The node that it runs on.
+    /// Its node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
 }
 
-/// A container port and where this machine reaches it.
+/// A container port and its address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaPort {
     /// The port's name.
     pub name: Option<String>,
     /// The number in the pod.
     pub number: u16,
-    /// Where this machine reaches it.
+    /// Its address, as reachable from this machine.
     pub address: SocketAddr,
 }
 
@@ -149,16 +149,16 @@ pub struct ReplicaPort {
 pub struct ProbeSpec {
     /// The container that declares it.
     pub container: String,
-    /// Which probe.
+    /// The kind of the probe.
     pub which: ProbeKind,
-    /// What it says.
+    /// The declaration.
     pub probe: Probe,
 }
 
-/// Why an environment cannot be used.
+/// An unusable environment.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is none.
+    /// No environment.
     #[error(
         "{} is not set: no system is running; start one and run its suites with `{}`",
         env_vars::E2E_ENVIRONMENT,
@@ -171,29 +171,29 @@ pub enum Error {
     /// The file cannot be read.
     #[error(transparent)]
     Unreadable(#[from] run_dir::Error),
-    /// Nothing says which Service clients use.
-    #[error("no entrance is known; name the Service that clients use as `entrance` in .config/e2e.toml")]
+    /// The entrance is unknown.
+    #[error("the entrance is unknown; set `entrance` in .config/e2e.toml to the Service that clients use")]
     NoEntrance,
-    /// The system has no such part.
+    /// An unknown name.
     #[error("the environment has no {what} `{name}`; it has {known}")]
     Unknown {
         /// `component`, `service`, `secret`, `variable`.
         what: &'static str,
-        /// What was asked for.
+        /// The requested name.
         name: String,
-        /// What there is.
+        /// The known names.
         known: String,
     },
 }
 
 impl Component {
-    /// Processors that the kernel lets one replica use; nothing where it has no limit, or where limits have no effect.
+    /// The CPU limit of one replica; `None` without a limit, or if limits have no effect.
     pub(crate) fn enforced_cpu_limit(&self, target: Target) -> Option<f64> {
         let millis = self.cpu_limit_millis.filter(|_| target != Target::Local)?;
         Some(millis as f64 / 1000.0)
     }
 
-    /// Names of its pods, whether they run or not: `backend-0`, `backend-1`.
+    /// Names of its pods, running or not: `backend-0`, `backend-1`.
     pub fn pod_names(&self) -> impl Iterator<Item = String> {
         (0..self.desired).map(|index| pod_name(&self.name, index))
     }
@@ -265,7 +265,7 @@ fn unknown<'a>(what: &'static str, name: &str, known: impl Iterator<Item = &'a s
     Error::Unknown { what, name: name.to_owned(), known }
 }
 
-/// The parts of components that the plan knows; replicas are filled in by the provider.
+/// The components from the plan; the provider adds the replicas.
 pub fn components(plan: &Plan) -> Vec<Component> {
     plan.components
         .iter()

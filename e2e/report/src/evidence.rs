@@ -1,4 +1,4 @@
-//! What was gathered before anything was torn down: the files in `evidence/` as plain data.
+//! The evidence gathered before teardown: the files in `evidence/` as plain data.
 
 pub mod cluster;
 
@@ -14,55 +14,55 @@ use crate::run_dir::EVIDENCE;
 pub const PODS: &str = "evidence/pods.json";
 /// Memory and processor time over time.
 pub const RESOURCES: &str = "evidence/resources.json";
-/// Use of the bounded resources that the configuration names.
+/// Use of the configured bounded resources.
 pub const SATURATION: &str = "evidence/saturation.json";
-/// How often the kernel held containers back at their CPU limits.
+/// CPU throttling of containers.
 pub const THROTTLING: &str = "evidence/throttling.json";
-/// What the cluster says of itself and of the run.
+/// The cluster's state.
 pub const CLUSTER: &str = "evidence/cluster.json";
-/// What the doctor found for each HTTP probe that fails.
+/// The doctor's results for failing HTTP probes.
 pub const DOCTOR: &str = "evidence/doctor.json";
 
-/// Everything that was measured about resources.
+/// All measurements of resources.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Resources {
     /// In order of time.
     pub samples: Vec<Sample>,
 }
 
-/// What every pod used at one moment.
+/// The usage of every pod at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     /// Milliseconds since 1970.
     pub at_unix_ms: u64,
-    /// By pod; pods that could not be measured are left out.
+    /// By pod, without unmeasured pods.
     pub pods: BTreeMap<String, Usage>,
-    /// The machines that run the pods, by the names of nodes, or this one; those that do not tell are left out.
+    /// The pods' machines by node name, or this one; without unmeasured ones.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub machines: BTreeMap<String, Machine>,
 }
 
-/// How busy a machine has been, whoever with.
+/// The total CPU use of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
     /// Processor seconds since it started.
     pub busy_seconds: f64,
-    /// When that was, as in [`Usage`].
+    /// The time of the measurement, as in [`Usage`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured_unix_ms: Option<u64>,
-    /// How many processors that is about; absent where the cluster says it at another place.
+    /// The number of processors; absent on k8s, where the nodes have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpus: Option<u64>,
 }
 
-/// What a pod uses.
+/// The usage of a pod.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
     /// Memory now, without page cache.
     pub memory_bytes: u64,
     /// Processor time since the start.
     pub cpu_seconds: f64,
-    /// When that was, in milliseconds since 1970 by the clock of whoever measured it; absent where it is measured when it is asked for.
+    /// The time of the measurement, in milliseconds since 1970 by the measuring machine's clock; absent for on-demand measurements.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured_unix_ms: Option<u64>,
 }
@@ -75,13 +75,12 @@ impl std::ops::AddAssign for Usage {
     }
 }
 
-/// How often the kernel held a pod's containers back at their CPU limits, since the last start of each. A period is 100 ms in which
-/// something wanted to run.
+/// CPU throttling of a pod's containers since the last start of each. A period is 100 ms with runnable work.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Throttling {
     /// Periods.
     pub periods: u64,
-    /// Periods in which the limit was used up before their end.
+    /// Periods that used up the limit.
     pub throttled: u64,
 }
 
@@ -92,7 +91,7 @@ impl std::ops::AddAssign for Throttling {
     }
 }
 
-/// What the doctor found for one probe of one pod.
+/// The doctor's result for one probe of one pod.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DoctorEntry {
     /// The component.
@@ -103,40 +102,40 @@ pub struct DoctorEntry {
     pub container: String,
     /// Which probe.
     pub which: ProbeKind,
-    /// When the doctor had looked, in milliseconds since 1970.
+    /// The time of the examination, in milliseconds since 1970.
     pub at_unix_ms: u64,
-    /// What was tried and what follows.
+    /// The diagnosis.
     pub diagnosis: Diagnosis,
 }
 
-/// How a bounded resource of one pod was used.
+/// The use of a bounded resource of one pod.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Saturation {
     /// The component.
     pub component: String,
     /// The pod.
     pub pod: String,
-    /// The resource, as the configuration names it.
+    /// The resource's configured name.
     pub resource: String,
-    /// How much of it there is.
+    /// Its size.
     pub limit: u64,
-    /// In order of time, about one a second.
+    /// In order of time, about one per second.
     pub samples: Vec<InUse>,
 }
 
-/// How much of a bounded resource was in use at one moment.
+/// The use of a bounded resource at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InUse {
     /// Milliseconds since 1970.
     pub at_unix_ms: u64,
-    /// How much was in use.
+    /// The amount in use.
     pub used: u64,
-    /// How many callers waited for some.
+    /// The number of waiting callers.
     pub waiting: u64,
 }
 
 impl Saturation {
-    /// In how many of the samples of a time all of it was in use and callers waited, and how many there are.
+    /// The number of samples in a time span with all of it in use and callers waiting, and the number of all samples.
     pub fn used_up(&self, time: impl RangeBounds<u64>) -> (usize, usize) {
         let samples: Vec<&InUse> = self.samples.iter().filter(|sample| time.contains(&sample.at_unix_ms)).collect();
         let used_up = samples.iter().filter(|sample| sample.used >= self.limit && sample.waiting > 0);
@@ -144,12 +143,12 @@ impl Saturation {
     }
 }
 
-/// Where the log of a container stands.
+/// The path of a container's log.
 pub fn log_file(pod: &str, container: &str) -> String {
     format!("{EVIDENCE}/logs/{pod}.{container}.log")
 }
 
-/// Where a suite writes everything that its load generator counted.
+/// The path of the file with everything that a suite's load generator counted.
 pub fn load_file(suite: &str) -> String {
     format!("{EVIDENCE}/{suite}.load.json")
 }

@@ -1,5 +1,4 @@
-//! What a request cost, and the rate that machines carry at that cost. Pure. Main type: [`Expected`], made by
-//! [`expected`].
+//! The cost of a request, and the rate that machines carry at that cost. Pure. Main type: [`Expected`], made by [`expected`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,41 +14,39 @@ use crate::{
     run_data::RunData,
 };
 
-/// Upper bounds of a rate, derived from what each request cost.
+/// Upper bounds of a rate, derived from the cost of a request.
 ///
 /// Utilisation law (Denning and Buzen, The Operational Analysis of Queueing Network Models, 1978): with service demand D per
 /// request, a resource of capacity c carries at most c / D.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Expected {
-    /// Processors of the machine that ran the system, or of the nodes.
+    /// Processors of the system's machine or nodes.
     #[serde(default)]
     pub cpus: f64,
-    /// Processor time per request by component, with the load generator where it ran on the same machine, and all else that kept the
-    /// machine busy where it tells.
+    /// Processor time per request by component, including the load generator if it ran on the same machine, and the machine's other
+    /// load if known.
     pub cpu_ms_per_request: BTreeMap<String, f64>,
-    /// Requests per second at which the machine's processors are used up.
+    /// Requests per second that use up the machine's processors.
     pub host_bound: f64,
-    /// Share of the machine's processors that was in use during the measurement, 0 to 1.
+    /// Utilisation of the machine's processors during the measurement, 0 to 1.
     pub host_utilisation: f64,
-    /// Requests per second at which each replica's one thread, or its CPU limit where that is less, is used up, by component.
+    /// Requests per second that use up each replica's single thread, or its CPU limit if that is less, by component.
     pub replica_bound: BTreeMap<String, f64>,
-    /// Components whose processor time was measured too seldom, or not at all. What they used is part of all else that kept the machine
-    /// busy.
+    /// Components with too few measurements of processor time. Their use counts as the machine's other load.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_measured: Vec<String>,
 }
 
-/// Between the first and the last look of a window, where processor time is measured when it is asked for: the answer takes a tenth of a
-/// second at worst, and a share of the processors is off by a twentieth.
+/// The minimum span of on-demand measurements: an answer takes at most a tenth of a second, an error of a twentieth.
 const LEAST_SPAN_MS: u64 = 2_000;
-/// The same between two figures that a cluster measured by itself, every ten seconds or so, and dated in whole seconds: the share of a pod
-/// of one container is off by an eighth at worst.
+/// The minimum span between two figures of a cluster, measured about every ten seconds and dated in whole seconds: an error of at
+/// most an eighth for a pod of one container.
 const LEAST_SPAN_OF_SECONDS_MS: u64 = 8_000;
 
-/// What one look at a counter of processor time saw.
+/// One reading of a counter of processor time.
 #[derive(Debug, Clone, Copy)]
 struct Look {
-    /// When that was measured, if not at the moment of the look.
+    /// The time of the measurement, if it differs from the time of the reading.
     measured_ms: Option<u64>,
     seconds: f64,
 }
@@ -66,12 +63,12 @@ impl Look {
     }
 }
 
-/// What each request cost in the measured window. Absent when the window holds too few samples.
+/// The cost of a request in the measured window; `None` if it has too few samples.
 pub fn expected(data: &RunData, load: &ScenarioResult) -> Option<Expected> {
     let rate = load.rate_per_second.filter(|_| load.succeeded > 0)?;
     let window = load.window_start_unix_ms..=load.window_start_unix_ms + load.duration_ms;
     let samples: Vec<_> = data.resources.samples.iter().filter(|sample| window.contains(&sample.at_unix_ms)).collect();
-    // Some clusters and engines tell nothing.
+    // Some clusters and engines do not report it.
     if samples.iter().all(|sample| sample.pods.is_empty()) {
         return None;
     }
@@ -101,7 +98,7 @@ pub fn expected(data: &RunData, load: &ScenarioResult) -> Option<Expected> {
     if data.environment.target != Target::K8s || data.environment.load_from != LoadFrom::Host {
         cpu_ms_per_request.insert("(load generator)".to_owned(), per_request(load.generator.cpu_share));
     }
-    // Of a cluster all nodes that run something must tell, since the processors of all are counted.
+    // All nodes in use must report, because all their processors count.
     let seen = samples.iter().flat_map(|sample| sample.machines.keys().map(String::as_str));
     let machines: BTreeSet<&str> = seen.chain(data.cluster.iter().flat_map(used_nodes)).collect();
     if machines.is_empty() && !not_measured.is_empty() {
@@ -113,7 +110,7 @@ pub fn expected(data: &RunData, load: &ScenarioResult) -> Option<Expected> {
             machines.iter().map(|name| Some(Counter { name, share: cpu_share(&looks(name))?, looks: looks(name) }));
         let counters: Vec<Counter<'_>> = counters.collect::<Option<_>>()?;
         let busy: f64 = distinct(&counters, data.cluster.as_ref()).map(|counter| counter.share).sum();
-        // The network's share of the kernel, the container engine, kubelets and neighbours.
+        // The kernel's network work, the container engine, kubelets and neighbours.
         let known: f64 = cpu_ms_per_request.values().sum();
         cpu_ms_per_request.insert("(all else there)".to_owned(), (per_request(busy) - known).max(0.0));
     }
@@ -136,18 +133,18 @@ pub fn expected(data: &RunData, load: &ScenarioResult) -> Option<Expected> {
     })
 }
 
-/// What a replica can use: one processor, as a program of one thread, or less where a limit says so.
+/// The processors available to a replica: one for a single-threaded program, or its limit if that is less.
 fn processors_of_replica(target: Target, component: &Component) -> f64 {
     component.enforced_cpu_limit(target).map_or(1.0, |limit| limit.min(1.0))
 }
 
-/// The nodes on which the run's pods are.
+/// The nodes of the run's pods.
 fn used_nodes(cluster: &Cluster) -> BTreeSet<&str> {
     cluster.placement.iter().filter_map(|place| place.node.as_deref()).collect()
 }
 
-/// Processors of the nodes on which the run's pods are: all of them, since all that keeps them busy is counted. Nodes of one machine,
-/// as those that are containers, have the same ones.
+/// All processors of the nodes of the run's pods, because all their load counts. Nodes on one machine, for example containers,
+/// share its processors.
 fn cpus_of_nodes(cluster: &Cluster) -> f64 {
     let used = used_nodes(cluster);
     let mut millis: BTreeMap<&str, u64> = BTreeMap::new();
@@ -159,13 +156,13 @@ fn cpus_of_nodes(cluster: &Cluster) -> f64 {
     millis.values().sum::<u64>() as f64 / 1000.0
 }
 
-/// The machine of a node, or the node itself where nobody says.
+/// The machine of a node, or the node itself if unknown.
 fn machine_of<'a>(cluster: &'a Cluster, node: &'a str) -> &'a str {
     let known = cluster.nodes.iter().find(|candidate| candidate.name == node);
     known.and_then(|node| node.machine.as_deref()).unwrap_or(node)
 }
 
-/// What a machine's, or a node's, counter of processor time told.
+/// The readings of a machine's or node's counter of processor time.
 struct Counter<'a> {
     name: &'a str,
     /// Processors in use.
@@ -173,13 +170,13 @@ struct Counter<'a> {
     looks: Vec<Look>,
 }
 
-/// How far apart two looks at one counter may be in time: kubelets measure every ten seconds.
+/// The maximum time between two readings of one counter: kubelets measure every ten seconds.
 const LOOKS_APART_SECONDS: f64 = 20.0;
-/// How much two shares of one counter may differ, for the same reason.
+/// The maximum difference between two shares of one counter, for the same reason.
 const SHARES_APART: f64 = 0.15;
 
-/// One of each counter. Nodes of one machine may each tell of all of it, or of their own part, by how their containers are made: it is the
-/// same counter when it is as far and has gone on as fast.
+/// Removes duplicates. Nodes on one machine may each report the whole machine or their own part, depending on their containers:
+/// equal values and rates mean the same counter.
 fn distinct<'a>(all: &'a [Counter<'a>], cluster: Option<&'a Cluster>) -> impl Iterator<Item = &'a Counter<'a>> {
     let machine =
         move |counter: &Counter<'a>| cluster.map_or(counter.name, |cluster| machine_of(cluster, counter.name));
@@ -196,13 +193,13 @@ fn distinct<'a>(all: &'a [Counter<'a>], cluster: Option<&'a Cluster>) -> impl It
         .map(|(_, it)| it)
 }
 
-/// Processor seconds between the first look and the last.
+/// Processor seconds between the first and the last reading.
 fn used(looks: &[Look]) -> f64 {
     looks.windows(2).map(|pair| grown(pair[0].seconds, pair[1].seconds)).sum()
 }
 
-/// Processors in use between the first and the last figure that was measured since the first look, by the times at which they were
-/// measured: the clock of who measures may differ from this one. Nothing where too little time is between them.
+/// Processors in use between the first and the last figure measured since the first reading, by their own timestamps: clocks may
+/// differ. `None` if too little time lies between them.
 fn told_share(looks: &[Look]) -> Option<f64> {
     let anew = looks.windows(2).filter(|pair| pair[0].measured_ms != pair[1].measured_ms).map(|pair| pair[1]);
     let anew: Vec<Look> = anew.collect();
@@ -211,7 +208,7 @@ fn told_share(looks: &[Look]) -> Option<f64> {
     Some(used(&anew) / span)
 }
 
-/// How far a counter went on, which a restart lets begin at 0 again.
+/// The increase of a counter, which restarts at 0 with its container.
 pub(crate) fn grown(before: f64, after: f64) -> f64 {
     if after >= before { after - before } else { after }
 }
@@ -229,7 +226,7 @@ mod tests {
 
     #[test]
     fn figures_of_a_cluster_count_from_the_times_at_which_they_were_measured() {
-        // Its clock is an hour ahead; the first figure is from before, and nobody knows how busy it was until then.
+        // Its clock is an hour ahead; the first figure predates the window.
         let clock = 3_600_000;
         let look = |measured_ms: u64, seconds| Look { measured_ms: Some(clock + measured_ms), seconds };
         let looks = [look(1_000, 3.0), look(11_000, 10.0), look(11_000, 10.0), look(22_000, 21.0), look(22_000, 21.0)];

@@ -1,4 +1,4 @@
-//! Something that is wrong, of what kind, and how bad. Main type: [`Finding`].
+//! A problem, its kind and its severity. Main type: [`Finding`].
 
 use std::fmt;
 
@@ -6,117 +6,117 @@ use e2e_kubelet::diagnosis::Cause;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Something that is wrong, with its proof and its remedy.
+/// A problem, with its evidence and its fix.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
-    /// What kind: see [`Code`].
+    /// Its kind.
     pub code: Code,
-    /// How bad.
+    /// Its severity.
     pub severity: Severity,
-    /// The component, when it is about one.
+    /// The affected component, if it is a single one.
     pub component: Option<String>,
     /// One sentence with figures.
     pub claim: String,
-    /// Files of the run directory that prove it, with a JSON pointer where it helps.
+    /// Files of the run directory as evidence, with an optional JSON pointer.
     pub evidence: Vec<String>,
-    /// What to do.
+    /// The fix.
     pub fix: String,
-    /// Last lines of a log, or a patch, shown as they are.
+    /// The last lines of a log, or a patch, verbatim.
     pub excerpt: Option<String>,
 }
 
 impl Finding {
-    /// Whether it says why the run failed. A warning of the same kind is advice: whoever made the system may want it so.
+    /// Whether it is a cause of the run's failure. A warning of the same kind is advice: the state may be intended.
     pub(crate) fn is_proven_cause(&self) -> bool {
         self.severity == Severity::Error && self.code.is_cause()
     }
 }
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// The verdict is fail.
     Error,
-    /// Something was not measured, so the verdict is incomplete at best.
+    /// A measurement is missing: the verdict is at best incomplete.
     Gap,
-    /// Worth knowing; the verdict does not depend on it.
+    /// Worth knowing; does not affect the verdict.
     Warning,
 }
 
-/// What kind a finding is: a word in JSON.
+/// The kind of a finding: a word in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Code {
-    /// A key that a client was told is stored is not.
+    /// An acknowledged key is not stored.
     AcknowledgedMissing,
     /// A key is stored more than once.
     StoredTwice,
-    /// A component has no replicas, so nobody serves its name.
+    /// A component has no replicas, so its Service has no endpoint.
     NoReplicas,
-    /// A probe cannot be carried out, or its answer breaks off, and a kubelet counts that for nothing.
+    /// A probe cannot run, or its answer is truncated; a kubelet ignores the result.
     ProbeErrored,
     /// A container used more memory than its limit.
     OomKilled,
-    /// A component in trouble had used up its memory limit, and was not killed for it.
+    /// A failing component used up its memory limit without being killed for it.
     MemoryAtLimit,
-    /// The kernel held a component back at its CPU limit.
+    /// The kernel throttled a component at its CPU limit.
     CpuThrottled,
     /// A container's program ended by itself.
     Crashed,
-    /// The image of a container cannot be had.
+    /// A container's image is unavailable.
     ImageUnavailable,
-    /// A Secret or ConfigMap that a pod refers to is not there.
+    /// A Secret or ConfigMap of a pod does not exist.
     ConfigMissing,
     /// A volume cannot be mounted.
     MountFailed,
-    /// No node can take a pod.
+    /// No node can run a pod.
     Unschedulable,
     /// A quota or a policy of the cluster refuses a pod.
     AdmissionRefused,
-    /// A pod was deleted or evicted, and another one took its place.
+    /// A pod was deleted or evicted, and replaced.
     PodReplaced,
-    /// A node does not take pods, or says that something is wrong.
+    /// A node accepts no pods, or reports trouble.
     NodeTrouble,
-    /// Everything that waits for a bounded resource waits because it is used up.
+    /// A bounded resource is used up, and callers wait for it.
     PoolExhausted,
     /// A probe fails.
     ProbeFailing,
-    /// A container is restarted again and again.
+    /// A container restarts repeatedly.
     RestartLoop,
     /// A container was restarted once.
     Restarted,
     /// A component was not ready at the end of the run.
     ComponentNotReady,
-    /// Clients failed at a step that each takes once, or were not ready in time.
+    /// Clients failed at a `once` step, or were not ready in time.
     ClientsFailed,
-    /// Requests of a repeated step failed, or none of a scenario succeeded.
+    /// Requests of a repeated step failed, or no request of a scenario succeeded.
     RequestsFailed,
     /// A check failed.
     CheckFailed,
-    /// A figure crossed its line.
+    /// A figure crossed its threshold.
     ThresholdCrossed,
-    /// A connection through the cluster's network did not come about.
+    /// A connection through the cluster's network failed.
     NetworkCheckFailed,
-    /// All replicas of a component run on one node, although there are others.
+    /// All replicas of a component run on one node although there are others.
     ReplicasShareNode,
-    /// The load generator was the bottleneck, so its figures say nothing about the system.
+    /// The load generator was the bottleneck, so its figures do not describe the system.
     GeneratorSaturated,
-    /// Something that should have been measured was not.
+    /// A measurement is missing.
     NotMeasured,
     /// A field of the manifests has no effect on this target.
     ManifestFieldIgnored,
-    /// What the doctor proved of a probe.
+    /// The doctor's cause of a failing probe.
     #[serde(untagged)]
     Probe(Cause),
 }
 
 impl Code {
-    /// Its place in the report among findings of one severity: what was lost, then causes, then what they bring about.
+    /// Its place in the report among findings of one severity: losses, then causes, then effects.
     pub fn place(self) -> impl Ord {
         let group = match self {
             Self::AcknowledgedMissing | Self::StoredTwice | Self::NoReplicas => 0,
-            // What a lack of memory or an end of the program brings about stands behind it.
+            // A lack of memory and a crash come before their effects.
             Self::Probe(Cause::NotStarted | Cause::DependencyDown) => 3,
             Self::Probe(_) => 1,
             cause if cause.is_cause() => 2,
@@ -125,7 +125,7 @@ impl Code {
         (group, self)
     }
 
-    /// Whether it says why something is wrong, and not only that it is.
+    /// Whether it is a cause instead of an effect.
     pub fn is_cause(self) -> bool {
         matches!(
             self,
@@ -146,13 +146,13 @@ impl Code {
         )
     }
 
-    /// Whether a warning of this kind follows from the manifests and the target alone. Others depend on where the cluster puts pods, on
-    /// its nodes, on what the machine tells or on the load, so that a healthy run may have them or not.
+    /// Whether a warning of this kind depends only on the manifests and the target. Others depend on the placement of pods, the
+    /// nodes, the machine or the load, so healthy runs may differ.
     pub(crate) fn follows_from_manifests(self) -> bool {
         self == Self::ManifestFieldIgnored
     }
 
-    /// Whether it says that a pod cannot start without a change from outside.
+    /// Whether a pod cannot start without an outside change.
     pub(crate) fn keeps_from_starting(self) -> bool {
         matches!(
             self,
@@ -164,7 +164,7 @@ impl Code {
         )
     }
 
-    /// Whether it can follow from another finding, so that it is looked into only when no cause explains it.
+    /// Whether it can be the effect of another finding, so that it matters only without a cause.
     pub fn is_effect(self) -> bool {
         matches!(
             self,
@@ -182,7 +182,7 @@ impl Code {
 
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The same word as in JSON.
+        // The word in JSON.
         let json = serde_json::to_value(self).map_err(|_| fmt::Error)?;
         f.pad(json.as_str().unwrap_or_default())
     }

@@ -1,24 +1,24 @@
-//! Prometheus's text format (<https://prometheus.io/docs/instrumenting/exposition_formats/>), as far as it is read here. Main
-//! function: [`samples`].
+//! Prometheus's text format (<https://prometheus.io/docs/instrumenting/exposition_formats/>), the subset that the framework reads.
+//! Main function: [`samples`].
 
-/// One line that holds a value.
+/// One line with a value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sample<'a> {
     /// The metric.
     pub name: &'a str,
-    /// What stands between the braces; empty without any.
+    /// The text between the braces; may be empty.
     labels: &'a str,
     /// The value.
     pub value: f64,
-    /// When it was measured, in milliseconds since 1970, where that is told.
+    /// The timestamp in milliseconds since 1970, if any.
     pub at_ms: Option<u64>,
 }
 
-/// Every value of a text; comments and lines that are none are left out.
+/// Every value of a text, without comments and invalid lines.
 pub fn samples(text: &str) -> impl Iterator<Item = Sample<'_>> {
     text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
         let (name, labels, rest) = match line.split_once('{') {
-            // A label's text may have braces.
+            // A label's value may contain braces.
             Some((name, rest)) => rest.rsplit_once('}').map(|(labels, rest)| (name, labels, rest))?,
             None => line.split_once(' ').map(|(name, rest)| (name, "", rest))?,
         };
@@ -29,12 +29,12 @@ pub fn samples(text: &str) -> impl Iterator<Item = Sample<'_>> {
 }
 
 impl<'a> Sample<'a> {
-    /// Whether it has any.
+    /// Whether it has labels.
     pub fn has_labels(&self) -> bool {
         !self.labels.is_empty()
     }
 
-    /// The text of a label, where it has no quotes of its own.
+    /// The value of a label without escaped quotes.
     pub fn label(&self, name: &str) -> Option<&'a str> {
         let begins = |(at, _): &(usize, &str)| *at == 0 || self.labels[..*at].ends_with(',');
         let (at, _) = self

@@ -1,4 +1,4 @@
-//! One record per test: what was checked, how it ended, what was measured. Main type: [`Record`].
+//! One record per test: the check, its outcome and its measurements. Main type: [`Record`].
 
 use std::collections::BTreeMap;
 
@@ -10,23 +10,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::run_dir::{self, RunDir};
 
-/// What one test found, as a file in `results/`. Its schema is docs/record.schema.json: checks in any language write it.
+/// The result of one test, as a file in `results/`. Checks in any language can write it; its schema is docs/record.schema.json.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
     /// The suite: `health`, `probes`, `scenarios` or one of yours.
     pub suite: String,
-    /// The case, unique in its suite. One that begins with a component's name, such as `backend_answers`, is a check of that
-    /// component, which counts as unhealthy when it fails.
+    /// The case, unique in its suite. One that begins with a component's name, for example `backend_answers`, is a check of that
+    /// component, which is unhealthy if the check fails.
     pub case: String,
-    /// The test that wrote it, as `junit.xml` names it; a test without a record gets one from there.
+    /// The name in `junit.xml` of the test that wrote it; a test without a record gets one from there.
     #[serde(default)]
     pub test: String,
-    /// How it ended.
+    /// Its outcome.
     pub outcome: Outcome,
-    /// What was found, or why it failed, in one line.
+    /// The result or the reason of its failure, in one line.
     #[serde(default)]
     pub detail: String,
-    /// How long it took.
+    /// Its duration.
     #[serde(default)]
     pub duration_ms: u64,
     /// Figures.
@@ -34,26 +34,26 @@ pub struct Record {
     pub measured: Measured,
 }
 
-/// How a test ended.
+/// The outcome of a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// What was expected was found.
+    /// As expected.
     Passed,
-    /// Something else was found.
+    /// Not as expected.
     Failed,
-    /// It could not be tried; the detail says why.
+    /// Not tried; the detail has the reason.
     Skipped,
 }
 
-/// What a test measured, beyond its outcome.
+/// A test's measurements.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Measured {
     /// Only the outcome.
     #[default]
     Nothing,
-    /// Exchanges of one probe, one per replica. The framework sends probes, so the schema leaves them out.
+    /// Exchanges of one probe, one per replica. Not in the schema, because only the framework sends probes.
     #[schemars(skip)]
     Probes(Vec<ProbeExchange>),
     /// A declared scenario.
@@ -71,9 +71,9 @@ pub struct ProbeExchange {
     pub container: String,
     /// The replica.
     pub replica: String,
-    /// Which probe.
+    /// The kind of the probe.
     pub which: ProbeKind,
-    /// What was sent and what came back.
+    /// The request and the response.
     pub observation: Observation,
 }
 
@@ -87,7 +87,7 @@ pub fn schema() -> String {
 }
 
 impl Record {
-    /// Where the record stands in the run directory: the evidence id of what it says.
+    /// The record's path in the run directory, which is its evidence id.
     pub fn file(&self) -> String {
         let safe = |text: &str| -> String {
             text.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect()
@@ -95,7 +95,7 @@ impl Record {
         format!("{}/{}.{}.json", run_dir::RESULTS, safe(&self.suite), safe(&self.case))
     }
 
-    /// All records of a run, by suite and case, and the files that hold none.
+    /// All records of a run, by suite and case, and the invalid files.
     pub fn read_all(directory: &RunDir) -> (Vec<Self>, Vec<Unreadable>) {
         let (mut records, mut unreadable): (Vec<Self>, _) = (Vec::new(), Vec::new());
         for entry in std::fs::read_dir(directory.join(run_dir::RESULTS)).into_iter().flatten().flatten() {
@@ -113,14 +113,14 @@ impl Record {
     }
 }
 
-/// A file among the records that is none.
+/// An invalid file among the records.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Unreadable {
     /// The file.
     pub file: String,
-    /// The test that it names, as far as it can be read.
+    /// The test that it names, if readable.
     pub test: Option<String>,
-    /// What is wrong with it, such as a field that is missing.
+    /// The error, for example a missing field.
     pub reason: String,
 }
 

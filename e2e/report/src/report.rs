@@ -1,4 +1,4 @@
-//! The report as plain data, the only thing that renderers see. Main type: [`Report`], made by [`Report::new`].
+//! The report as plain data, the renderers' only input. Main type: [`Report`], made by [`Report::new`].
 
 pub mod build;
 pub mod html;
@@ -26,53 +26,53 @@ use crate::{
     thresholds::Threshold,
 };
 
-/// Version of the form of `report.json`; it changes when a field is renamed or removed.
+/// Version of the schema of `report.json`; it changes if a field is renamed or removed.
 pub const SCHEMA: &str = "e2e-report/2";
 
 /// The JSON Schema of `report.json`, made from the types.
 pub fn schema() -> String {
-    // A schema is plain data: there is nothing that JSON cannot hold.
+    // A schema always serialises.
     serde_json::to_string_pretty(&schemars::schema_for!(Report)).expect("plain data serialises")
 }
 
-/// Everything a report says.
+/// A whole report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     /// [`SCHEMA`].
     pub schema: String,
     /// The run.
     pub run_id: String,
-    /// Where the system ran.
+    /// The target.
     pub target: Target,
     /// The overall result.
     pub verdict: Verdict,
-    /// One sentence that says why the verdict is what it is.
+    /// The reason for the verdict, in one sentence.
     pub verdict_reason: String,
     /// Start of the run, RFC 3339, UTC.
     pub started_at: String,
-    /// Length of the run, bring-up and teardown included.
+    /// Duration of the run, including bring-up and teardown.
     pub duration_ms: u64,
     /// The machine.
     pub host: Host,
-    /// What was asked for.
+    /// The request.
     pub request: Request,
-    /// How the system ran.
+    /// The environment.
     pub environment: EnvironmentSection,
     /// Each component.
     pub components: Vec<ComponentSection>,
-    /// Each probe that a kubelet sends, and how it went.
+    /// Each probe and its results.
     pub probes: Vec<ProbeSection>,
-    /// What a kubelet will do with each container whose probe fails.
+    /// Predictions for each container with a failing probe.
     pub predictions: Vec<PredictionSection>,
     /// Each suite.
     pub suites: Vec<SuiteSection>,
-    /// Each declared scenario that was measured.
+    /// Each measured scenario.
     pub scenarios: Vec<ScenarioSection>,
     /// The cluster; absent on other targets.
     pub cluster: Option<Cluster>,
-    /// Figures against lines.
+    /// Figures against thresholds.
     pub thresholds: Vec<Threshold>,
-    /// What is wrong, worst first.
+    /// Problems, worst first.
     pub findings: Vec<Finding>,
 }
 
@@ -83,18 +83,18 @@ impl Report {
     }
 }
 
-/// What a scenario measured, where that stands, and what it says about the system.
+/// A scenario's figures, their evidence and the conclusions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ScenarioSection {
     /// The figures.
     #[serde(flatten)]
     pub figures: ScenarioResult,
-    /// Where they stand.
+    /// Their evidence.
     pub source: Source,
-    /// What a request cost each component, and the bounds that follow; absent when too little was measured, and for clients that do not
+    /// The cost of a request by component, and the resulting bounds; absent with too few measurements, and for clients that do not
     /// send as fast as the system answers.
     pub expected: Option<Expected>,
-    /// What limited its rate; absent for the same reasons.
+    /// The bottleneck; absent for the same reasons.
     pub bottleneck: Option<Bottleneck>,
 }
 
@@ -102,24 +102,24 @@ pub struct ScenarioSection {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Everything was measured and is as it should be.
+    /// Everything was measured, without errors.
     Pass,
-    /// Something is wrong.
+    /// At least one error.
     Fail,
-    /// Nothing measured is wrong, but something was not measured.
+    /// No error, but a missing measurement.
     Incomplete,
 }
 
-/// How the system ran.
+/// The environment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EnvironmentSection {
-    /// What ran it, with its version.
+    /// The provider with its version.
     pub provider: String,
-    /// Time until all was ready, or until waiting ended.
+    /// Time until everything was ready, or until the wait ended.
     pub up_ms: u64,
-    /// Whether all was ready.
+    /// Whether everything was ready.
     pub ready: bool,
-    /// What ran otherwise than the manifests say.
+    /// Differences from the manifests.
     pub warnings: Vec<Warning>,
     /// How clients reach the system.
     pub entrance: String,
@@ -132,21 +132,21 @@ pub struct ComponentSection {
     pub name: String,
     /// The workload's kind.
     pub kind: String,
-    /// Replicas that should run.
+    /// Declared replicas.
     pub desired: u32,
-    /// Replicas that were ready at the end of the run.
+    /// Ready replicas at the end of the run.
     pub ready: u32,
     /// Container restarts during the run.
     pub restarts: u32,
-    /// Whether it was ready, was never restarted and all checks named after it passed.
+    /// Whether it was ready, had no restart and passed all checks named after it.
     pub healthy: bool,
-    /// State of its replicas as Kubernetes words it: `Running`, `CrashLoopBackOff`.
+    /// State of its replicas in Kubernetes' words: `Running`, `CrashLoopBackOff`.
     pub status: String,
-    /// Largest memory of one replica; absent when it could not be measured.
+    /// Largest memory of one replica; absent if it was not measured.
     pub memory_bytes: Option<u64>,
     /// Limit of one replica.
     pub memory_limit_bytes: Option<u64>,
-    /// Processor time of all replicas; absent when it could not be measured.
+    /// Processor time of all replicas; absent if it was not measured.
     pub cpu_seconds: Option<f64>,
 }
 
@@ -159,43 +159,43 @@ pub struct ProbeSection {
     pub container: String,
     /// `startup`, `readiness` or `liveness`.
     pub which: String,
-    /// What is sent, in short: `GET :8000/livez`.
+    /// The request in short: `GET :8000/livez`.
     pub spec: String,
-    /// Probes sent during the run; absent where that is not known: a cluster's kubelets report failures alone.
+    /// Probes sent during the run; absent on k8s, where kubelets report only failures.
     pub sent: Option<u64>,
-    /// Those that failed.
+    /// Failures.
     pub failed: u64,
-    /// Those that errored, which counts for nothing.
+    /// Errors, which a kubelet ignores.
     #[serde(default)]
     pub errored: u64,
-    /// Whether its failures are what keeps a replica from being ready, or had one killed.
+    /// Whether its failures keep a replica unready, or killed one.
     pub failing: bool,
     /// The last failure in the kubelet's words.
     pub last_failure: Option<String>,
-    /// Longest exchange.
+    /// Longest duration.
     pub latency_ms_max: Option<f64>,
     /// The probe's `timeoutSeconds`.
     pub timeout_ms: u64,
 }
 
-/// What a kubelet will do with a container whose probe fails, played from what the run measured.
+/// A kubelet's predicted actions on a container with a failing probe, simulated from the run's measurements.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PredictionSection {
     /// The component.
     pub component: String,
     /// The container.
     pub container: String,
-    /// What a kubelet will do, in a sentence.
+    /// The prediction in one sentence.
     pub kubelet: String,
-    /// Seconds after the start at which it waits in CrashLoopBackOff first; absent when it does not within an hour.
+    /// Seconds from the start to the first CrashLoopBackOff; absent if there is none within an hour.
     pub crash_loop_s: Option<f64>,
     /// Restarts in the first hour.
     pub restarts_in_an_hour: u32,
-    /// What it will do with the doctor's patches; absent without one that was tried and helped.
+    /// The prediction with the doctor's patches; absent without a successful patch.
     pub with_fix: Option<String>,
-    /// Requests that the doctor sent to prove these patches.
+    /// The doctor's requests for these patches.
     pub requests: u32,
-    /// What the cluster's kubelet did, on k8s.
+    /// The actual behaviour of the cluster's kubelet, on k8s.
     pub observed: Option<String>,
     /// Evidence ids.
     pub evidence: Vec<String>,
@@ -210,7 +210,7 @@ pub struct SuiteSection {
     pub passed: u32,
     /// Cases that failed.
     pub failed: u32,
-    /// Cases that could not be tried.
+    /// Skipped cases.
     pub skipped: u32,
     /// Each case.
     pub cases: Vec<CaseSection>,
@@ -221,19 +221,19 @@ pub struct SuiteSection {
 pub struct CaseSection {
     /// Its name.
     pub name: String,
-    /// How it ended.
+    /// Its outcome.
     pub outcome: Outcome,
-    /// What was found, or why it failed.
+    /// Its result or the reason of its failure.
     pub detail: String,
     /// Evidence id.
     pub evidence: String,
-    /// Figures of suites that are not the framework's own.
+    /// Figures of the system's own suites.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub figures: BTreeMap<String, f64>,
 }
 
 impl CaseSection {
-    /// What was found, with the figures.
+    /// The result with its figures.
     pub(crate) fn found(&self) -> String {
         let figures = self.figures.iter().map(|(name, value)| format!("; {name} {value}"));
         std::iter::once(self.detail.clone()).chain(figures).collect()

@@ -1,5 +1,4 @@
-//! What was asked of a run: the scenarios that a system declares and the lines that its figures must not cross. Main types:
-//! [`Scenario`], [`Thresholds`].
+//! The request of a run: its declared scenarios and thresholds. Main types: [`Scenario`], [`Thresholds`].
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -10,20 +9,20 @@ use e2e_figures::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A load that clients put on the system, as `[scenario.NAME]` declares it. Flags of the command line override some of it.
+/// A load, as declared in `[scenario.NAME]`. Flags of the command line override some fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, expecting = "a table with the scenario's name, such as [scenario.checkout]")]
 pub struct Scenario {
     /// Concurrent clients, each with one connection.
     pub clients: u32,
-    /// Requests per second over all clients, whatever the system does; without it each client sends its next request when the last one
-    /// has been answered.
+    /// Requests per second over all clients, independent of the system; without it, each client sends its next request after the
+    /// previous answer.
     pub rate: Option<f64>,
-    /// With `rate`: the rate at the window's end, reached in a straight line.
+    /// With `rate`: the rate at the window's end, reached linearly.
     pub ramp_to: Option<f64>,
-    /// With `rate`: what lies between two requests.
+    /// With `rate`: the distribution of arrivals.
     pub spacing: Spacing,
-    /// How long clients send before figures count.
+    /// The time before figures count.
     #[serde(with = "e2e_plan::duration")]
     #[schemars(with = "String")]
     pub warm_up: Duration,
@@ -31,7 +30,7 @@ pub struct Scenario {
     #[serde(with = "e2e_plan::duration")]
     #[schemars(with = "String")]
     pub duration: Duration,
-    /// Bound on one request, connecting included.
+    /// Timeout of a request, including the connection set-up.
     #[serde(with = "e2e_plan::duration")]
     #[schemars(with = "String")]
     pub timeout: Duration,
@@ -43,19 +42,19 @@ pub struct Scenario {
     pub think: Duration,
     /// The Service that clients call; the entrance unless set.
     pub service: Option<String>,
-    /// The Host header; `localhost` unless set, the name under which clients call a system through a port-forward.
+    /// The Host header; `localhost` unless set, as through a port-forward.
     pub host: Option<String>,
-    /// Lines that the scenario's figures must not cross.
+    /// Limits for the scenario's figures.
     pub thresholds: ScenarioThresholds,
     /// Whether it is written in Rust, and has no steps here.
     pub rust: bool,
     /// The steps, in order.
     pub steps: Vec<StepSpec>,
-    /// What the system must keep of what it acknowledged.
+    /// The check that acknowledged keys are stored.
     pub ledger: Option<Ledger>,
 }
 
-/// The keys that a scenario's answers acknowledge, and where the system stores them.
+/// The keys that a scenario's answers acknowledge, and their storage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ledger {
@@ -63,20 +62,19 @@ pub struct Ledger {
     pub key: String,
     /// The step whose answer acknowledges it; the only repeated one unless set.
     pub step: Option<String>,
-    /// The stored keys, by SQL; a suite of the system's own tells them otherwise.
+    /// The query for the stored keys; without it, a suite supplies them.
     pub postgres: Option<Sql>,
 }
 
-/// Where the stored keys are read.
+/// The source of the stored keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sql {
     /// The Service of the database.
     pub service: String,
-    /// The component behind it, whose POSTGRES_USER, POSTGRES_DB and POSTGRES_PASSWORD say how to log in; called like the Service unless
-    /// set.
+    /// Its component, whose POSTGRES_USER, POSTGRES_DB and POSTGRES_PASSWORD are the login; by default named like the Service.
     pub component: Option<String>,
-    /// Gives a key and its number of rows in each row. `$1` is what all keys of the run look like, for LIKE.
+    /// A query that returns a key and its number of rows in each row. `$1` is a LIKE pattern for all keys of the run.
     pub query: String,
 }
 
@@ -103,7 +101,7 @@ impl Default for Scenario {
 }
 
 impl Scenario {
-    /// The steps under the scenario's name, for a run that no other one is called like.
+    /// The steps under the scenario's name, for a run with a unique name.
     pub fn steps(&self, name: &str, run: &str) -> Steps {
         let ledger = self.ledger.as_ref();
         Steps {
@@ -116,7 +114,7 @@ impl Scenario {
         }
     }
 
-    /// Whether clients send as fast as the system answers, so that what limits them is the system.
+    /// Whether clients send as fast as the system answers, so that the system is the limit.
     pub fn is_pressing(&self) -> bool {
         let pauses = |step: &StepSpec| step.think.is_some_and(|think| !think.is_zero());
         let is_repeated = |step: &&StepSpec| !step.once;
@@ -124,11 +122,11 @@ impl Scenario {
     }
 }
 
-/// Lines of the whole run; those of a scenario are its own. A line that is not set is not drawn.
+/// Limits of the whole run; a scenario has its own. Unset limits do not apply.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Thresholds {
-    /// Highest number of container restarts during the run.
+    /// Maximum number of container restarts during the run.
     pub restarts_max: Option<u32>,
 }
 
@@ -143,23 +141,23 @@ pub struct Host {
     pub kernel: String,
 }
 
-/// What the command line and the configuration asked for; written when the run starts.
+/// The request from the command line and the configuration, written at the run's start.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Request {
     /// Start of the run, RFC 3339, UTC.
     pub started_at: String,
     /// The loads, by name.
     pub scenarios: BTreeMap<String, Scenario>,
-    /// Whether only some of the declared ones were chosen.
+    /// Whether only some of the declared ones were selected.
     #[serde(default)]
     pub some_scenarios: bool,
-    /// The lines of the whole run.
+    /// The limits of the whole run.
     pub thresholds: Thresholds,
-    /// Overlays, as they were named.
+    /// Overlays, as given.
     pub overlays: Vec<String>,
-    /// One-off changes, as they were written.
+    /// One-off changes, as given.
     pub sets: Vec<String>,
-    /// Which checks were chosen, in nextest's language; all of them when there is none.
+    /// The nextest filterset of the selected checks; absent for all checks.
     #[serde(default)]
     pub filter: Option<String>,
     /// The machine.

@@ -1,4 +1,4 @@
-//! Everything that a run directory says, read and not yet judged. Main type: [`RunData`].
+//! The content of a run directory, before judgement. Main type: [`RunData`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,42 +14,42 @@ use crate::{
     request::Request,
 };
 
-/// Everything that a run directory says, read and not yet judged.
+/// The content of a run directory, before judgement.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunData {
-    /// What was asked for.
+    /// The request.
     pub request: Request,
-    /// How long the run took.
+    /// The run's duration.
     pub duration_ms: u64,
-    /// What ran.
+    /// The environment.
     pub environment: Environment,
-    /// What the tests found.
+    /// The tests' records.
     pub records: Vec<Record>,
-    /// Files among the records that cannot be read as such.
+    /// Invalid files among the records.
     pub unreadable: Vec<Unreadable>,
-    /// Tests as nextest saw them.
+    /// The test runner's results.
     pub tests: Vec<Test>,
-    /// How the suites' command ended, where it did not end as it should.
+    /// The abnormal end of the suites' command, if any.
     pub suites: Option<AbnormalEnd>,
     /// Pods at the end of the run.
     pub snapshot: Snapshot,
     /// Memory and processor time.
     pub resources: Resources,
-    /// Use of the resources that `[[saturation]]` names.
+    /// Use of the resources of `[[saturation]]`.
     pub saturation: Vec<Saturation>,
-    /// How often pods were held back at their CPU limits, by pod.
+    /// CPU throttling by pod.
     pub throttling: BTreeMap<String, Throttling>,
-    /// What the cluster says; nothing on other targets.
+    /// The cluster's state; absent on other targets.
     pub cluster: Option<Cluster>,
-    /// What the doctor found.
+    /// The doctor's results.
     pub doctor: Vec<DoctorEntry>,
-    /// The files of what load generators counted that suites wrote: see [`crate::evidence::load_file`].
+    /// The suites' load files: see [`crate::evidence::load_file`].
     pub load_files: BTreeSet<String>,
     /// Last lines of each container's log, by `pod.container`.
     pub logs: BTreeMap<String, String>,
 }
 
-/// A test as nextest saw it.
+/// A test in the runner's results.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Test {
     /// The test binary: two may have a test of the same name.
@@ -58,39 +58,39 @@ pub struct Test {
     pub name: String,
     /// Whether it passed.
     pub passed: bool,
-    /// What nextest says of a failure, such as `test timeout`.
+    /// The runner's message for a failure, for example `test timeout`.
     pub failure: Option<String>,
 }
 
-/// How a command of suites ended that did not end as it should.
+/// The abnormal end of the suites' command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AbnormalEnd {
     /// The command.
     pub command: String,
-    /// What was odd.
+    /// The anomaly.
     pub reason: String,
-    /// What to do.
+    /// The fix.
     pub remedy: String,
 }
 
-/// The files of a run directory that hold measured figures.
+/// The files with a scenario's figures.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Source {
     /// The test's record.
     pub record: String,
-    /// Everything that the load generator counted; absent when the suite wrote no such file.
+    /// The load file; absent if the suite did not write one.
     pub load: Option<String>,
 }
 
 impl Source {
-    /// The file that says most.
+    /// The more detailed file.
     pub(crate) fn fullest(&self) -> &str {
         self.load.as_ref().unwrap_or(&self.record)
     }
 }
 
 impl RunData {
-    /// What scenarios measured, and where that stands.
+    /// The scenarios' figures, with their files.
     pub(crate) fn scenarios(&self) -> impl Iterator<Item = (&ScenarioResult, Source)> {
         self.records.iter().filter_map(|record| {
             let Measured::Scenario(figures) = &record.measured else { return None };
@@ -99,12 +99,12 @@ impl RunData {
         })
     }
 
-    /// What a scenario measured.
+    /// A scenario's figures.
     pub(crate) fn scenario(&self, name: &str) -> Option<(&ScenarioResult, Source)> {
         self.scenarios().find(|(figures, _)| figures.name == name)
     }
 
-    /// The pods of a component that are known, with their names.
+    /// The known pods of a component, with their names.
     pub(crate) fn pods_of<'a>(&'a self, component: &'a Component) -> impl Iterator<Item = (&'a str, &'a PodReport)> {
         let pods = component.pod_names().filter_map(|name| self.snapshot.pods.get_key_value(&name));
         pods.map(|(name, pod)| (name.as_str(), pod))

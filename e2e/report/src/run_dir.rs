@@ -1,4 +1,4 @@
-//! The run directory: what a run leaves behind, enough to make its report again. Main type: [`RunDir`].
+//! The run directory, which contains everything for a run's report. Main type: [`RunDir`].
 
 use std::{
     fs,
@@ -17,27 +17,27 @@ pub struct RunDir {
     path: PathBuf,
 }
 
-/// What is running, for the suites.
+/// The running system, for the suites.
 pub const ENVIRONMENT: &str = "environment.json";
-/// What the command line and the configuration asked for.
+/// The request from the command line and the configuration.
 pub const REQUEST: &str = "request.json";
 /// One record per test.
 pub const RESULTS: &str = "results";
-/// What was gathered before teardown.
+/// The evidence gathered before teardown.
 pub const EVIDENCE: &str = "evidence";
-/// The suites as nextest saw them.
+/// The test runner's results.
 pub const JUNIT: &str = "junit.xml";
-/// How the suites' command ended, where it did not end as it should.
+/// The abnormal end of the suites' command.
 pub const SUITES: &str = "suites.json";
 /// The report as data.
 pub const REPORT_JSON: &str = "report.json";
 /// The report for people.
 pub const REPORT_MARKDOWN: &str = "report.md";
-/// The same page for a browser.
+/// The report for a browser.
 pub const REPORT_HTML: &str = "report.html";
 /// Private data of local processes and container volumes; removed with the system.
 pub const WORK: &str = "work";
-/// Secret texts of this run, mode 0600; removed with the system.
+/// Values of this run's secrets, mode 0600; removed with the system.
 pub const SECRETS: &str = "secrets.json";
 
 /// A file of the run directory cannot be written or read.
@@ -48,7 +48,7 @@ pub struct Error {
     pub action: &'static str,
     /// The file or directory.
     pub path: PathBuf,
-    /// The system's words.
+    /// The system's error.
     pub reason: String,
 }
 
@@ -66,19 +66,19 @@ fn remedy(reason: &str) -> String {
 }
 
 impl Error {
-    /// What went wrong with a file or directory.
+    /// An error for a file or directory.
     pub fn new(action: &'static str, path: &Path, reason: impl ToString) -> Self {
         Self { action, path: path.to_owned(), reason: reason.to_string() }
     }
 }
 
 impl RunDir {
-    /// Makes `runs/<id>` below `parent` with its sub-directories, writes its first files with `fill`, and points `latest` to
-    /// it; or makes nothing at all.
+    /// Creates `runs/<id>` below `parent` with its subdirectories, writes the first files with `fill`, and points `latest` to it.
+    /// On failure, leaves nothing.
     pub fn create(parent: &Path, id: &str, fill: impl FnOnce(&Self) -> Result<(), Error>) -> Result<Self, Error> {
         let path = parent.join("runs").join(id);
         let make = || {
-            // The last one holds the files of Secrets.
+            // The last one contains the files of Secrets.
             for (name, mode) in [(RESULTS, 0o755), (EVIDENCE, 0o755), (WORK, 0o700)] {
                 let directory = path.join(name);
                 let made = fs::DirBuilder::new().recursive(true).mode(mode).create(&directory);
@@ -89,11 +89,11 @@ impl RunDir {
             point_latest(parent, id)?;
             Ok(made)
         };
-        // What is there is of no use to anybody, and may hold secrets.
+        // An incomplete directory is useless and may contain secrets.
         make().inspect_err(|_| drop(fs::remove_dir_all(&path)))
     }
 
-    /// Opens a run directory that exists.
+    /// Opens an existing run directory.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let path = path.canonicalize().map_err(|error| Error::new("open", path, error))?;
         Ok(Self { path })
@@ -114,17 +114,17 @@ impl RunDir {
         self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
-    /// Writes text, whole or not at all: a reader never sees half a file.
+    /// Writes text atomically.
     pub fn write(&self, name: impl AsRef<Path>, text: &str) -> Result<PathBuf, Error> {
         write_whole(&self.path.join(name), text, 0o644)
     }
 
-    /// Writes text that only its owner may read.
+    /// Writes text with mode 0600.
     pub fn write_private(&self, name: impl AsRef<Path>, text: &str) -> Result<PathBuf, Error> {
         write_whole(&self.path.join(name), text, 0o600)
     }
 
-    /// Writes data as JSON, indented for people.
+    /// Writes data as indented JSON.
     pub fn write_json(&self, name: impl AsRef<Path>, data: &impl Serialize) -> Result<PathBuf, Error> {
         let path = self.path.join(&name);
         let mut text = serde_json::to_string_pretty(data).map_err(|error| Error::new("write", &path, error))?;
@@ -144,7 +144,7 @@ impl RunDir {
         serde_json::from_str(&text).map_err(|error| Error::new("read", &self.path.join(name), error))
     }
 
-    /// Reads JSON when the file is there.
+    /// Reads JSON if the file exists.
     pub fn read_json_if_there<T: DeserializeOwned>(&self, name: impl AsRef<Path>) -> Result<Option<T>, Error> {
         if self.path.join(&name).exists() { self.read_json(name).map(Some) } else { Ok(None) }
     }
@@ -169,14 +169,14 @@ fn write_whole(path: &Path, text: &str, mode: u32) -> Result<PathBuf, Error> {
 
 fn point_latest(parent: &Path, id: &str) -> Result<(), Error> {
     let latest = parent.join("latest");
-    // A link beside it and a rename: two runs that start together both leave a valid link.
+    // A temporary link and a rename: two concurrent starts leave a valid link.
     let next = parent.join(format!("latest.{id}"));
     std::os::unix::fs::symlink(Path::new("runs").join(id), &next)
         .and_then(|()| fs::rename(&next, &latest))
         .map_err(|error| Error::new("write", &latest, error))
 }
 
-/// An id that sorts by time and does not collide: `20261123-214501-3f9c`.
+/// A unique id that sorts by time: `20261123-214501-3f9c`.
 pub fn new_run_id() -> String {
     let now = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();
     format!("{now}-{}", &random_hex()[..4])
@@ -187,7 +187,7 @@ pub fn random_hex() -> String {
     use std::fmt::Write as _;
 
     let mut bytes = [0_u8; 16];
-    // A machine whose random source fails cannot make secrets: stopping is right.
+    // Without random numbers there are no secrets: panics.
     getrandom::fill(&mut bytes).expect("the system's random source works");
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

@@ -1,4 +1,4 @@
-//! Figures against the lines that were drawn for them. Pure. Main type: [`Threshold`], made by [`thresholds`].
+//! Figures against their thresholds. Pure. Main type: [`Threshold`], made by [`thresholds`].
 
 use e2e_figures::scenario::{Line, ScenarioResult};
 use schemars::JsonSchema;
@@ -6,27 +6,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::{evidence::PODS, request::Scenario, run_data::RunData, run_dir};
 
-/// A figure against a line.
+/// A figure against a threshold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Threshold {
-    /// The scenario that it is a line of; absent for the whole run's.
+    /// Its scenario; absent for a threshold of the whole run.
     pub scenario: Option<String>,
-    /// The step that it is a line of; absent for a whole scenario's.
+    /// Its step; absent for a threshold of a whole scenario.
     pub step: Option<String>,
     /// The key in `e2e.toml`.
     pub name: String,
-    /// The line.
+    /// The limit.
     pub limit: f64,
-    /// The figure; absent when it was not measured.
+    /// The figure; absent if it was not measured.
     pub measured: Option<f64>,
-    /// How they compare.
+    /// The result.
     pub state: ThresholdState,
     /// Evidence id of the figure.
     pub evidence: String,
 }
 
 impl Threshold {
-    /// Its name with what it is a line of: `throughput/operation latency_ms_p99_max`.
+    /// Its full name: `throughput/operation latency_ms_p99_max`.
     pub fn label(&self) -> String {
         match (&self.scenario, &self.step) {
             (Some(scenario), Some(step)) => format!("{scenario}/{step} {}", self.name),
@@ -36,19 +36,19 @@ impl Threshold {
     }
 }
 
-/// How a figure compares with its line.
+/// The result of a comparison with a threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ThresholdState {
-    /// On the right side.
+    /// Within the limit.
     Kept,
-    /// On the wrong side.
+    /// Beyond the limit.
     Crossed,
-    /// There is no figure.
+    /// No figure.
     NotMeasured,
 }
 
-/// Every line that is drawn, with its figure.
+/// Every declared threshold, with its figure.
 pub fn thresholds(data: &RunData) -> Vec<Threshold> {
     let scenarios = data.request.scenarios.iter().flat_map(|(name, declared)| of_scenario(data, name, declared));
     let restarts: u32 = data.snapshot.pods.values().map(|pod| pod.restarts).sum();
@@ -64,11 +64,11 @@ pub fn thresholds(data: &RunData) -> Vec<Threshold> {
     scenarios.chain(restarts_max).collect()
 }
 
-/// The lines of a scenario and of its steps, for each time that it was measured. What a filter leaves out is not asked for.
+/// The thresholds of a scenario and its steps, for each measurement. A filter removes those that it skips.
 fn of_scenario(data: &RunData, name: &str, declared: &Scenario) -> Vec<Threshold> {
     let measured: Vec<_> = data.scenarios().filter(|(figures, _)| figures.name == name).collect();
     if measured.is_empty() && data.request.filter.is_none() {
-        // Without a record there is only the line.
+        // Without a record there is only the limit.
         return held(declared, name, None, &format!("{}#/scenarios/{name}", run_dir::REQUEST));
     }
     let each = measured.into_iter();
@@ -104,7 +104,7 @@ fn section(scenario: &str, step: Option<&str>, line: Line, evidence: &str) -> Th
             Some(false) => ThresholdState::Crossed,
         },
         evidence: match line.measured {
-            // A figure that is absent has no place of its own, only the record that should have it.
+            // The evidence of an absent figure is the record without it.
             None => evidence.to_owned(),
             Some(_) => format!("{evidence}/{}", line.pointer),
         },
@@ -128,7 +128,7 @@ mod tests {
         Some(Summary { count: 1, min: 1.0, mean: 1.0, p50: 1.0, p90: 1.0, p99, p999: p99, max: p99 })
     }
 
-    /// Each line of each scenario, of its steps and of the run is held against its own figure.
+    /// Each threshold of a scenario, of its steps and of the run is compared with its own figure.
     #[test]
     fn every_line_has_the_evidence_of_its_own_scenario() {
         let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));

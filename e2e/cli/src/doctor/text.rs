@@ -1,11 +1,11 @@
-//! The doctor's findings as text. Main function: [`render`].
+//! The doctor's result as text. Main function: [`render`].
 
 use std::fmt::Write;
 
 use e2e_kubelet::diagnosis::{Confidence, Diagnosis, Flip, Trial};
 use e2e_report::evidence::DoctorEntry;
 
-/// One examination: first what is wrong, then what to do, then how that is known.
+/// One examination: the problem, the fix, then the evidence.
 pub(super) fn render(diagnosis: &Diagnosis) -> String {
     let Diagnosis { observation, cause, flip, explanation, confidence, fix, evidence, .. } = diagnosis;
     let mut text = match (diagnosis.success(), explanation.is_empty()) {
@@ -14,13 +14,13 @@ pub(super) fn render(diagnosis: &Diagnosis) -> String {
         (false, _) => format!("the probe fails: {}\n", shortened(explanation)),
     };
     if let Some(fix) = fix {
-        let _ = writeln!(text, "what to do: {}", fix.summary);
+        let _ = writeln!(text, "fix: {}", fix.summary);
     }
     let sent: u32 = evidence.iter().map(|trial| trial.sent).sum();
     let counted = format!("{} different requests, {sent} in all", evidence.len());
     let cause = match (cause, confidence) {
-        (Some(cause), Confidence::Proven) => Some(format!("{cause} (proven back and forth by {counted})")),
-        (Some(cause), _) => Some(format!("{cause} (the one explanation of {counted})")),
+        (Some(cause), Confidence::Proven) => Some(format!("{cause} (proven both ways by {counted})")),
+        (Some(cause), _) => Some(format!("{cause} (likely: consistent with {counted})")),
         (None, _) if diagnosis.success() => None,
         (None, _) => Some(format!("unknown after {counted}")),
     };
@@ -28,13 +28,13 @@ pub(super) fn render(diagnosis: &Diagnosis) -> String {
         let _ = writeln!(text, "cause: {cause}");
     }
     if !observation.message.is_empty() {
-        let _ = writeln!(text, "a kubelet says: {}", shortened(&observation.message));
+        let _ = writeln!(text, "kubelet: {}", shortened(&observation.message));
     }
     if let Some(warning) = &observation.warning {
-        let _ = writeln!(text, "a kubelet warns: {}", shortened(warning.trim_end()));
+        let _ = writeln!(text, "kubelet warning: {}", shortened(warning.trim_end()));
     }
     if let Some(Flip { axis, from, to }) = flip {
-        let _ = writeln!(text, "what was changed: {axis}, from `{}` to `{}`", shortened(from), shortened(to));
+        let _ = writeln!(text, "change: {axis}, from `{}` to `{}`", shortened(from), shortened(to));
     }
     if let Some((fix, patch)) = fix.as_ref().and_then(|fix| Some((fix, fix.patch.as_ref()?))) {
         let checked = match fix.verified {
@@ -45,7 +45,7 @@ pub(super) fn render(diagnosis: &Diagnosis) -> String {
         let _ = writeln!(text, "patch{checked}:\n{patch}");
     }
     if !diagnosis.success() || diagnosis.cause.is_some() {
-        let _ = writeln!(text, "what was sent:");
+        let _ = writeln!(text, "requests:");
         for (index, trial) in evidence.iter().enumerate() {
             let _ = writeln!(text, "  {:>2}. {}", index + 1, line(trial));
         }
@@ -53,7 +53,7 @@ pub(super) fn render(diagnosis: &Diagnosis) -> String {
     text
 }
 
-/// A request and what came of it, each time.
+/// A request and its results.
 fn line(Trial { change, summary, sent, succeeded, .. }: &Trial) -> String {
     let again = match sent {
         0 | 1 => String::new(),
@@ -62,7 +62,7 @@ fn line(Trial { change, summary, sent, succeeded, .. }: &Trial) -> String {
     format!("{}: {}{again}", shortened(change), shortened(summary))
 }
 
-/// More of a text than this is not read; JSON has it whole.
+/// The maximum length of a text; JSON has the whole.
 const SHOWN: usize = 200;
 
 fn shortened(text: &str) -> String {
@@ -72,7 +72,7 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// One probe of an environment: a line when it succeeds.
+/// One probe of an environment: a single line if it succeeds.
 pub(super) fn render_entry(entry: &DoctorEntry) -> String {
     let DoctorEntry { pod, container, which, diagnosis, .. } = entry;
     let name = format!("{pod}/{container} {which}");

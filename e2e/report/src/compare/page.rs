@@ -1,4 +1,4 @@
-//! A comparison for people, as Markdown. Main function: [`render`].
+//! A comparison as Markdown. Main function: [`render`].
 
 use std::fmt::Write;
 
@@ -45,7 +45,7 @@ fn columns(first: &str, names: &[&str], last: &[&str]) -> Table {
     Table::with_header([first].iter().chain(names).chain(last).map(|name| (*name).to_owned()).collect())
 }
 
-/// What the differences of a row's figures come to, one sentence for each judgement.
+/// A summary of a row's differences, one sentence for each judgement.
 fn statement(row: &Row, names: &[&str]) -> String {
     let several = names.len() > 2;
     let with = |judgement: Judgement, show: &dyn Fn(&Figure, usize) -> String| {
@@ -65,14 +65,14 @@ fn statement(row: &Row, names: &[&str]) -> String {
         ("**yes**", with(Judgement::Larger, &amount)),
         ("within the noise", with(Judgement::Within, &name)),
         ("the same in every run", with(Judgement::Same, &name)),
-        ("unknown, one run says nothing of noise", with(Judgement::Unknown, &amount)),
+        ("unknown, a single run cannot show noise", with(Judgement::Unknown, &amount)),
         ("not measured", with(Judgement::NotMeasured, &name)),
     ];
     let said = sentences.iter().filter(|(_, figures)| !figures.is_empty());
     said.map(|(word, figures)| format!("{word}: {figures}")).collect::<Vec<_>>().join("; ")
 }
 
-/// `12.3% more (8.1% to 16.5% more)`, as seen from the first side.
+/// A difference from the first side: `12.3% more (8.1% to 16.5% more)`.
 fn amount(difference: &Difference) -> String {
     let share = |share: f64| match share < 0.0 {
         true => format!("{:.1}% less", -share * 100.0),
@@ -83,7 +83,7 @@ fn amount(difference: &Difference) -> String {
         _ if difference.judgement == Judgement::Same => "none".to_owned(),
         _ if difference.judgement == Judgement::NotMeasured => "-".to_owned(),
         Some(relative) => share(relative) + &interval.unwrap_or_default(),
-        // A share of nothing.
+        // No share of zero.
         None => "against 0".to_owned(),
     }
 }

@@ -73,7 +73,7 @@ fn one_run_of_each_has_only_the_noise_within_it() {
     let latency = &figure(&comparison, "order: latency p99 ms").differences[0];
     assert_eq!((latency.judgement, latency.relative, latency.relative_interval), (Judgement::Unknown, Some(0.1), None));
     assert!(
-        render(&comparison, "").contains("unknown, one run says nothing of noise: order: latency p99 ms 10.0% more")
+        render(&comparison, "").contains("unknown, a single run cannot show noise: order: latency p99 ms 10.0% more")
     );
 }
 

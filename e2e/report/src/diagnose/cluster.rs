@@ -1,5 +1,4 @@
-//! Findings that only a cluster gives cause for: pods that cannot start, were replaced, or share a node; nodes in trouble;
-//! connections that did not come about.
+//! Findings specific to a cluster: pods that cannot start, were replaced, or share a node; nodes in trouble; failed connections.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -59,21 +58,22 @@ fn replaced(data: &RunData, component: &Component) -> Option<Finding> {
         severity: Severity::Error,
         component: Some(component.name.clone()),
         claim: format!(
-            "{} of {} went away during the run and the cluster made others: {}; what stood in an emptyDir went with them",
+            "{} of {} disappeared during the run and were replaced: {}; the content of their emptyDir volumes is lost",
             counted(names.len() as u64, "pod"),
             component.name,
             names.join(", ")
         ),
         evidence: vec![format!("{PODS}#/pods/{first}/object/replaced"), CLUSTER.to_owned()],
         fix: format!(
-            "Find out who deleted or evicted the pods of {}; keep data that must outlive a pod in a PersistentVolumeClaim.",
+            "Find out why the pods of {} were deleted or evicted; keep data that must outlive a pod in a \
+             PersistentVolumeClaim.",
             component.name
         ),
         excerpt: None,
     })
 }
 
-/// Only where there was a choice.
+/// Only if there was a choice.
 fn share_node(cluster: &Cluster, component: &Component) -> Option<Finding> {
     let placed = || cluster.placement.iter().filter(|place| place.component == component.name);
     let nodes: BTreeSet<&String> = placed().filter_map(|place| place.node.as_ref()).collect();
@@ -86,7 +86,8 @@ fn share_node(cluster: &Cluster, component: &Component) -> Option<Finding> {
         severity: Severity::Warning,
         component: Some(component.name.clone()),
         claim: format!(
-            "all {} replicas of {} run on the node {}, although {choices} nodes take them: its loss would end all of them",
+            "all {} replicas of {} run on the node {}, although {choices} nodes accept them: losing the node \
+             would stop them all",
             placed().count(),
             component.name,
             nodes.first().map_or("", |name| name.as_str())
@@ -106,19 +107,16 @@ fn nodes(cluster: &Cluster) -> Vec<Finding> {
     troubled.map(|(index, node)| troubled_node(cluster, index, node)).collect()
 }
 
-/// A node that says nothing takes the run's pods with it; any other trouble may be no matter to them.
+/// A silent node fails with its pods; other trouble may not affect them.
 fn troubled_node(cluster: &Cluster, index: usize, node: &Node) -> Finding {
     let placed = cluster.placement.iter().filter(|place| place.node.as_ref() == Some(&node.name));
     let pods: Vec<&str> = placed.map(|place| place.pod.as_str()).collect();
     let silence = node.silent_ms.map(|ms| {
-        format!(
-            "has not been heard of for {} at the end of the run",
-            e2e_plan::duration::human(Duration::from_millis(ms))
-        )
+        format!("had been silent for {} at the end of the run", e2e_plan::duration::human(Duration::from_millis(ms)))
     });
     let is_silent = silence.is_some() || node.troubles.iter().any(|trouble| trouble.starts_with("Ready=Unknown"));
     let state = silence.unwrap_or_else(|| {
-        let takes = if node.ready { "takes pods and is in trouble" } else { "takes no pods" };
+        let takes = if node.ready { "accepts pods but reports trouble" } else { "accepts no pods" };
         takes.to_owned()
     });
     let carries = match pods.is_empty() {
@@ -135,7 +133,7 @@ fn troubled_node(cluster: &Cluster, index: usize, node: &Node) -> Finding {
         component: None,
         claim: format!("the node {}{carries} {state}{troubles}", node.name),
         evidence: vec![format!("{CLUSTER}#/nodes/{index}")],
-        fix: format!("`kubectl describe node {}` says more.", node.name),
+        fix: format!("See `kubectl describe node {}`.", node.name),
         excerpt: None,
     }
 }
@@ -182,8 +180,8 @@ mod tests {
             of(Cluster { placement, ..Cluster::default() }, Code::ReplicasShareNode)
         };
         assert_eq!(shared(1), [], "the control plane beside it has a taint");
-        let claim =
-            "all 2 replicas of app run on the node a, although 2 nodes take them: its loss would end all of them";
+        let claim = "all 2 replicas of app run on the node a, although 2 nodes accept them: losing the node would stop \
+             them all";
         assert_eq!(shared(2), [(Severity::Warning, claim.to_owned())]);
     }
 
@@ -201,14 +199,14 @@ mod tests {
             placement: vec![placed("app-0", "a", 1), placed("app-1", "c", 1)],
             ..Cluster::default()
         };
-        let silent = "has not been heard of for 31.0 s at the end of the run";
+        let silent = "had been silent for 31.0 s at the end of the run";
         let posted = "Ready=Unknown: Kubelet stopped posting node status.";
         assert_eq!(
             of(cluster, Code::NodeTrouble),
             [
                 (Severity::Error, format!("the node a, which runs app-0, {silent}")),
                 (Severity::Warning, format!("the node b {silent}")),
-                (Severity::Error, format!("the node c, which runs app-1, takes no pods: {posted}")),
+                (Severity::Error, format!("the node c, which runs app-1, accepts no pods: {posted}")),
             ]
         );
     }

@@ -1,4 +1,4 @@
-//! Findings about clients that a load was to have and that took no part, or of which nothing is known.
+//! Findings about a load's clients that were lost or idle.
 
 use e2e_figures::scenario::ScenarioResult;
 use e2e_plan::words::counted;
@@ -11,7 +11,7 @@ pub(super) fn findings(data: &RunData) -> Vec<Finding> {
     found.flatten().collect()
 }
 
-/// Clients whose agent went away with what it had measured.
+/// Clients of a lost agent, whose measurements are lost too.
 fn lost(figures: &ScenarioResult, source: &Source) -> Option<Finding> {
     let ScenarioResult { name, clients, clients_lost, .. } = figures;
     (*clients_lost > 0).then(|| Finding {
@@ -19,32 +19,35 @@ fn lost(figures: &ScenarioResult, source: &Source) -> Option<Finding> {
         severity: Severity::Gap,
         component: None,
         claim: format!(
-            "nothing is known of {clients_lost} of the {} of the scenario {name}: the agent that made their requests was lost, so every \
+            "{clients_lost} of the {} of the scenario {name} were lost with their agent, so every \
              figure is that of the others",
             counted(*clients, "client")
         ),
         evidence: evidence(source, "clients_lost"),
-        fix: "Find out what ended the agent; the load's file says what was seen of it last.".to_owned(),
+        fix: "Find out why the agent ended; the load's file has its last message.".to_owned(),
         excerpt: None,
     })
 }
 
-/// Clients that had no part in the window, though they did not fail.
+/// Clients that did not fail but missed the window.
 fn idle(figures: &ScenarioResult, source: &Source) -> Option<Finding> {
     let ScenarioResult { name, clients, clients_idle, clients_failed, .. } = figures;
     (clients_idle > clients_failed).then(|| Finding {
         code: Code::ClientsFailed,
         severity: Severity::Error,
         component: None,
-        claim: format!("{clients_idle} of the {} of the scenario {name} were not ready when it began", counted(*clients, "client")),
+        claim: format!(
+            "{clients_idle} of the {} of the scenario {name} were not ready when it began",
+            counted(*clients, "client")
+        ),
         evidence: evidence(source, "clients_idle"),
-        fix: "Find out what keeps clients in the steps that they take once; the load's file has the first error of each kind."
+        fix: "Find out why clients stay in their `once` steps; the load's file has the first error of each kind."
             .to_owned(),
         excerpt: None,
     })
 }
 
-/// The figure, and everything that the load counted where that was written.
+/// The figure, and the load's file if it was written.
 fn evidence(source: &Source, pointer: &str) -> Vec<String> {
     std::iter::once(format!("{}#/measured/scenario/{pointer}", source.record)).chain(source.load.clone()).collect()
 }
@@ -75,12 +78,12 @@ mod tests {
             };
             record("scenarios", &figures.name.clone(), Measured::Scenario(Box::new(figures)))
         };
-        // Who failed before the window is told once, by the outcomes.
+        // Clients that failed before the window appear only in the outcomes.
         data.records = vec![of("sign-up", 10, 0, 0), of("order", 0, 1, 0), of("failing", 0, 3, 3)];
         let found: Vec<_> =
             findings(&data).into_iter().map(|found| (found.code, found.severity, found.claim)).collect();
-        let lost = "nothing is known of 10 of the 40 clients of the scenario sign-up: the agent that made their requests was \
-                    lost, so every figure is that of the others";
+        let lost = "10 of the 40 clients of the scenario sign-up were lost with their agent, so every figure is \
+        that of the others";
         let idle = "1 of the 40 clients of the scenario order were not ready when it began";
         assert_eq!(
             found,

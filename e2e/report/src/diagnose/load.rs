@@ -1,4 +1,4 @@
-//! Findings about load: clients and requests that failed, keys that went missing, figures that crossed a line.
+//! Findings about load: failed clients and requests, missing keys, crossed thresholds.
 
 use std::collections::BTreeMap;
 
@@ -33,19 +33,16 @@ fn kinds(by_kind: &BTreeMap<String, u64>, but: &str) -> String {
     if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) }
 }
 
-/// What kinds of failures say, for those that are there.
+/// The meanings of the failure kinds.
 const MEANINGS: [(&str, &str); 8] = [
-    ("status_502", "502 says that the entrance found nobody behind it who answers"),
-    ("status_503", "503 says that the service had no room"),
-    ("status_504", "504 says that something behind the service did not answer in time"),
-    ("timed_out", "timed_out says that no answer came within the client's timeout"),
-    ("connect_timed_out", "connect_timed_out says that no connection came about within the client's timeout"),
-    ("connection_refused", "connection_refused says that nobody listens"),
-    (
-        "connection_reset",
-        "connection_reset says that the other side broke connections off, as one that is killed or overloaded does",
-    ),
-    ("closed_early", "closed_early says that the other side ended connections before the answer was whole"),
+    ("status_502", "502: the entrance got no answer from its upstream"),
+    ("status_503", "503: the service is overloaded or refuses to serve"),
+    ("status_504", "504: an upstream of the service timed out"),
+    ("timed_out", "timed_out: no answer within the client's timeout"),
+    ("connect_timed_out", "connect_timed_out: no connection within the client's timeout"),
+    ("connection_refused", "connection_refused: nothing listens on the port"),
+    ("connection_reset", "connection_reset: the server broke connections off, as a killed or overloaded one does"),
+    ("closed_early", "closed_early: the server closed connections before the answer was complete"),
 ];
 
 fn by_kind(by_error: &BTreeMap<Outcome, u64>) -> BTreeMap<String, u64> {
@@ -62,7 +59,7 @@ fn remedy(by_error: &BTreeMap<Outcome, u64>) -> String {
     }
 }
 
-/// Findings about one scenario, which its record and what its load generator counted prove.
+/// Findings about one scenario, with its record and its load file as evidence.
 fn of_scenario(figures: &ScenarioResult, source: &Source, thresholds: &[Threshold]) -> Vec<Finding> {
     let lines: Vec<&Threshold> =
         thresholds.iter().filter(|line| line.scenario.as_ref() == Some(&figures.name)).collect();
@@ -81,7 +78,7 @@ fn of_scenario(figures: &ScenarioResult, source: &Source, thresholds: &[Threshol
     .collect()
 }
 
-/// Whether lines are drawn for a figure, and all of them are kept: what they allow is worth knowing and no error.
+/// Whether a figure has thresholds and keeps them all: failures within them are warnings.
 fn are_kept(lines: &[&Threshold], names: &[&str]) -> bool {
     let mut drawn = lines.iter().filter(|line| names.contains(&line.name.as_str())).peekable();
     drawn.peek().is_some() && drawn.all(|line| line.state == ThresholdState::Kept)
@@ -105,7 +102,7 @@ fn clients(figures: &ScenarioResult, lines: &[&Threshold], evidence: Vec<String>
     (*clients_failed > 0).then_some(Finding { severity, ..finding })
 }
 
-/// Failed requests of the steps that clients take again and again: whether those that are taken once matter, the clients' outcomes tell.
+/// Failed requests of repeated steps; the clients' outcomes cover `once` steps.
 fn requests(figures: &ScenarioResult, lines: &[&Threshold], evidence: Vec<String>) -> Option<Finding> {
     let ScenarioResult { name, succeeded, requests, .. } = figures;
     let window = e2e_plan::duration::human(std::time::Duration::from_millis(figures.duration_ms));
@@ -115,24 +112,24 @@ fn requests(figures: &ScenarioResult, lines: &[&Threshold], evidence: Vec<String
     }
     let claim = match (succeeded, by_error.values().sum::<u64>()) {
         (0, _) if figures.duration_ms == 0 => {
-            format!("every client had given up before the measured time of the scenario {name} began")
+            format!("every client had given up before the measured window of the scenario {name} began")
         }
         (0, _) if *requests == 0 => {
-            format!("no request of the scenario {name} was answered in the {window} that were measured")
+            format!("no request of the scenario {name} was answered in the measured {window}")
         }
         (0, _) => format!(
-            "none of the {} of the scenario {name} succeeded in the {window} that were measured{}",
+            "none of the {} of the scenario {name} succeeded in the measured {window}{}",
             counted(*requests, "request"),
             kinds(&by_kind(&figures.by_error), "")
         ),
         (_, 0) => return None,
         (_, errors) => format!(
-            "{} of the scenario {name} succeeded and {errors} failed in the {window} that were measured{}",
+            "{} of the scenario {name} succeeded and {errors} failed in the measured {window}{}",
             counted(*succeeded, "request"),
             kinds(&by_kind(&by_error), "")
         ),
     };
-    // No line allows that nothing works.
+    // No threshold allows that every request fails.
     let is_allowed = *succeeded > 0 && are_kept(lines, &["errors_max", "error_rate_max"]);
     let severity = if is_allowed { Severity::Warning } else { Severity::Error };
     Some(Finding { severity, ..error(Code::RequestsFailed, claim, evidence, remedy(&figures.by_error)) })
@@ -143,14 +140,14 @@ fn missing(figures: &ScenarioResult, record: &str) -> Option<Finding> {
     Some(error(
         Code::AcknowledgedMissing,
         format!(
-            "{} of {} of the scenario {} that were acknowledged are not stored: {}",
+            "{} of {} acknowledged by the scenario {} are not stored: {}",
             ledger.missing,
             counted(ledger.acknowledged, "key"),
             figures.name,
             listed(&ledger.missing_keys, ledger.missing)
         ),
         vec![format!("{record}#/measured/scenario/ledger/missing")],
-        "Acknowledge only once the transaction is committed, and let the database write it to disk before (PostgreSQL: \
+        "Acknowledge only after the commit, and make the database write it to disk first (PostgreSQL: \
          synchronous_commit and fsync on).",
     ))
 }
@@ -166,18 +163,18 @@ fn duplicated(figures: &ScenarioResult, record: &str) -> Option<Finding> {
             listed(&ledger.duplicate_keys, ledger.duplicate)
         ),
         vec![format!("{record}#/measured/scenario/ledger/duplicate")],
-        "Make the key unique in the database, so that doing it twice changes nothing.",
+        "Make the key unique in the database, so that a repeated request changes nothing.",
     ))
 }
 
-/// The first keys, and that there are more.
+/// The first keys, with `...` for more.
 fn listed(keys: &[String], all: u64) -> String {
     let more = if all > keys.len() as u64 { ", ..." } else { "" };
     format!("{}{more}", keys.join(", "))
 }
 
-/// A bounded resource counts as used up when callers waited for it in at least this share of the samples: a moment of
-/// waiting at the start of a load is normal.
+/// A bounded resource counts as used up if callers waited for it in at least this share of the samples: a short wait at the start
+/// of a load is normal.
 const WAITING_SHARE: f64 = 0.2;
 
 fn pools(data: &RunData) -> Vec<Finding> {
@@ -221,17 +218,17 @@ fn crossed(threshold: &Threshold) -> Option<Finding> {
     Some(error(
         Code::ThresholdCrossed,
         format!(
-            "the line {} is {}, and the measured figure is {}",
+            "the threshold {} is {}, and the measured figure is {}",
             threshold.label(),
             threshold.limit,
             figure(measured)
         ),
         vec![threshold.evidence.clone()],
-        "Find what crossed the line, or move the line in .config/e2e.toml.",
+        "Find the reason, or change the threshold in .config/e2e.toml.",
     ))
 }
 
-/// Counts without a fraction, other figures with three digits of it.
+/// Counts without decimals, other figures with three.
 fn figure(figure: f64) -> String {
     if figure.fract() == 0.0 { format!("{figure}") } else { format!("{figure:.3}") }
 }
@@ -245,7 +242,7 @@ fn saturated(data: &RunData) -> Vec<Finding> {
             severity: Severity::Gap,
             component: None,
             claim: format!(
-                "the load generator {} in the scenario {scenario}, so its figures say nothing about the system",
+                "the load generator {} in the scenario {scenario}, so its figures do not describe the system",
                 generator.described()
             ),
             evidence: vec![file],
@@ -261,19 +258,19 @@ mod tests {
     use super::*;
 
     #[rstest::rstest]
-    #[case::refused("connection_refused", &["nobody listens"])]
+    #[case::refused("connection_refused", &["nothing listens"])]
     #[case::reset("connection_reset", &["broke connections off"])]
-    #[case::late("timed_out", &["no answer came"])]
-    #[case::never_connected("connect_timed_out", &["no connection came about"])]
-    #[case::no_room("status_503", &["no room"])]
+    #[case::late("timed_out", &["no answer within"])]
+    #[case::never_connected("connect_timed_out", &["no connection within"])]
+    #[case::no_room("status_503", &["overloaded"])]
     #[case::unknown("unexpected_body", &[])]
     fn a_kind_of_failure_means_one_thing(#[case] kind: &str, #[case] meanings: &[&str]) {
         let said = remedy(&BTreeMap::from([(kind.parse().unwrap(), 1)]));
-        assert_eq!(said.matches(" says that ").count(), meanings.len(), "{said}");
+        assert_eq!(said.matches(": ").count(), meanings.len() + usize::from(!meanings.is_empty()), "{said}");
         assert!(meanings.iter().all(|meaning| said.contains(meaning)), "{said}");
     }
 
-    /// A kind that no load has would never be explained.
+    /// Every explained kind must exist in the load engine.
     #[test]
     fn every_meaning_is_of_a_kind_that_there_is() {
         assert!(MEANINGS.iter().all(|(kind, _)| kind.parse::<Outcome>().is_ok()), "{MEANINGS:?}");

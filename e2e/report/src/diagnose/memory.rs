@@ -1,4 +1,4 @@
-//! Findings about memory: containers that were killed at their limit, or stood at it.
+//! Findings about memory: containers killed at their limit, or close to it.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::{
 /// Kubernetes's word for a kill at the memory limit.
 pub(super) const OOM_KILLED: &str = "OOMKilled";
 
-/// Kills for memory, or else a limit that was reached.
+/// Kills for memory, otherwise a limit that was reached.
 pub(super) fn findings(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -> Vec<Finding> {
     let mut killed: BTreeMap<&str, Vec<(&str, u64)>> = BTreeMap::new();
     for (pod, container) in super::pods::containers(pods) {
@@ -29,7 +29,7 @@ pub(super) fn findings(data: &RunData, component: &Component, pods: &[(&str, &Po
     if killed.is_empty() { Vec::from_iter(at_limit(data, component, pods)) } else { killed }
 }
 
-/// Kills of one container in the pods that had some.
+/// Kills of one container, in the affected pods.
 fn of_kills(
     data: &RunData,
     component: &Component,
@@ -38,7 +38,7 @@ fn of_kills(
     kills: &[(&str, u64)],
 ) -> Finding {
     let is_alone = is_alone(pods);
-    // What the environment of an older run says is the limit of all together.
+    // The environment of an older run has only the limit of the whole pod.
     let whole = component.memory_limit_bytes.filter(|_| is_alone);
     let limit = component.container_memory_limit_bytes.get(container).copied().or(whole);
     let limit = limit.map_or_else(|| format!("the limit of container {container}"), mebibytes);
@@ -48,10 +48,10 @@ fn of_kills(
     };
     let each: Vec<String> = kills.iter().map(|(pod, kills)| format!("{pod} {}", counted(*kills, "time"))).collect();
     let largest = component.replicas.iter().flat_map(|replica| samples(data, &replica.name)).max();
-    // Memory that grows within a second is not in the samples, which must not look like a contradiction.
+    // Samples miss memory that grows within a second; the claim must not look contradictory.
     let largest = largest.map_or(String::new(), |bytes| {
         let of = if is_alone { "" } else { " of a pod" };
-        format!("; the largest of the samples{of}, a second apart, is {}", mebibytes(bytes))
+        format!("; the largest sample{of} (one per second) is {}", mebibytes(bytes))
     });
     let first = kills.first().map_or("", |(pod, _)| pod);
     let proof = [format!("{PODS}#/pods/{first}/containers"), evidence::RESOURCES.to_owned()];
@@ -69,17 +69,17 @@ fn of_kills(
     }
 }
 
-/// Whether each pod has one container and nothing else that has a limit.
+/// Whether each pod has a single container with a limit.
 fn is_alone(pods: &[(&str, &PodReport)]) -> bool {
     pods.iter().all(|(_, pod)| pod.init_containers.len() + pod.containers.len() == 1)
 }
 
-/// From this share of the limit on nothing is left to work with: Linux takes back file pages long before.
+/// The share of the limit that counts as used up: Linux reclaims file pages long before.
 const FULL: f64 = 0.95;
-/// A single sample may be a moment before memory is given back.
+/// A single sample may precede a release of memory.
 const FULL_SAMPLES: usize = 3;
 
-/// A program at its limit may stand still for long before it is killed, if ever. Healthy ones may live at it, with caches.
+/// A program at its limit may stall for long without a kill. Healthy programs with caches may stay there too.
 fn at_limit(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -> Option<Finding> {
     let limit = component.memory_limit_bytes?;
     let is_full = |bytes: &u64| *bytes as f64 >= FULL * limit as f64;
@@ -91,7 +91,7 @@ fn at_limit(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) 
     if full < FULL_SAMPLES {
         return None;
     }
-    // What a pod uses is known of all its containers together.
+    // Usage is known only for the whole pod.
     let whose = match report.containers.as_slice() {
         [only] => format!("container {}", only.name),
         _ => "the containers".to_owned(),
@@ -101,7 +101,8 @@ fn at_limit(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) 
         severity: Severity::Error,
         component: Some(component.name.clone()),
         claim: format!(
-            "{} had used up its memory limit of {} without being killed for it: {pod} was at {:.0}% of it or more in {full} of {}",
+            "{} used up its memory limit of {} without being killed for it: {pod} was at {:.0}% or more of it in \
+             {full} of {}",
             component.name,
             mebibytes(limit),
             FULL * 100.0,
@@ -123,7 +124,7 @@ fn remedy(component: &Component, whose: &str) -> String {
     )
 }
 
-/// What a pod used in each sample.
+/// A pod's usage in each sample.
 fn samples<'a>(data: &'a RunData, pod: &'a str) -> impl Iterator<Item = u64> + 'a {
     data.resources.samples.iter().filter_map(move |sample| Some(sample.pods.get(pod)?.memory_bytes))
 }

@@ -45,7 +45,7 @@ fn no_replicas(component: &Component) -> Finding {
         code: Code::NoReplicas,
         severity: Severity::Error,
         component: Some(component.name.clone()),
-        claim: format!("{} is declared with 0 replicas, so nobody serves its name", component.name),
+        claim: format!("{} is declared with 0 replicas, so its Service has no endpoint", component.name),
         evidence: vec!["environment.json#/components".to_owned()],
         fix: format!("Set spec.replicas of {} {} to at least 1.", component.kind, component.name),
         excerpt: None,
@@ -80,7 +80,7 @@ fn restarts(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) 
         let why = killed_by(container, end).map_or(String::new(), |message| format!(": `{message}`"));
         format!("; the last instance of {worst} ended with {} (exit code {}){why}", end.reason, end.exit_code)
     });
-    // The log of what ended by itself stands with that finding.
+    // The finding of a crash has the log.
     let (log, excerpt) = match own_ends(container).is_empty() {
         false => (None, None),
         true => log(data, worst, &container.name),
@@ -91,28 +91,30 @@ fn restarts(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) 
         component: Some(component.name.clone()),
         claim: format!("{} was restarted {}: {}{ended}", component.name, times(restarts.into()), each.join(", ")),
         evidence: [Some(pointer(worst)), log].into_iter().flatten().collect(),
-        fix: format!("Remove what ends {}: its probes, its memory limit and its log say what that is.", component.name),
+        fix: format!(
+            "Find in the probes, the memory limit and the log of {} why it ends, and fix that.",
+            component.name
+        ),
         excerpt,
     })
 }
 
-/// Why the kubelet killed an instance, in the kubelet's words.
+/// The kubelet's message for the kill of an instance.
 fn killed_by<'a>(container: &'a ContainerReport, end: &Termination) -> Option<&'a str> {
     let kill = container.kills().into_iter().find(|(.., killed)| *killed == end);
     kill.map(|(event, ..)| event.message.as_str())
 }
 
-/// The ends of a program that ended by itself, and not for memory.
+/// The terminations of a program that ended by itself, except kills for memory.
 fn own_ends(container: &ContainerReport) -> Vec<&Termination> {
     let mut ends = container.own_ends();
     ends.retain(|end| container.status.restart_count > 0 && end.reason != OOM_KILLED);
     ends
 }
 
-/// Its program ended by itself, and not for memory.
+/// The program ended by itself, and the kernel did not kill it for memory.
 fn crashed(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -> Option<Finding> {
-    // Some container runtimes miss some of the kernel's kills for memory: where one of a component's is known, another SIGKILL that
-    // nobody sent is taken for the same.
+    // Some container runtimes miss kills for memory: if one of a component's is known, an unexplained SIGKILL counts as another.
     let all = containers(pods);
     let short_of_memory = all.iter().flat_map(|(_, c)| &c.terminations).any(|end| end.reason == OOM_KILLED);
     let own = all.into_iter().map(|(pod, container)| {
@@ -123,7 +125,7 @@ fn crashed(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -
     let (pod, container, ends) = own.into_iter().find(|(.., ends)| !ends.is_empty())?;
     let last = ends.last()?;
     let how = match last.signal {
-        Some(signal) => format!("signal {signal}, which the kubelet had not sent"),
+        Some(signal) => format!("signal {signal}, not sent by the kubelet"),
         None => format!("exit code {}", last.exit_code),
     };
     let (log, excerpt) = log(data, pod, &container.name);
@@ -132,19 +134,20 @@ fn crashed(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -
         severity: Severity::Error,
         component: Some(component.name.clone()),
         claim: format!(
-            "the program of {} ended by itself, without a kill by the kubelet or for memory: {pod} {}, the last time with {how} \
+            "the program of {} ended by itself (no kill by the kubelet or for memory): {pod} {}, the last time \
+             with {how} \
              after {}",
             component.name,
             times(ends.len() as u64),
             e2e_plan::duration::human(last.at.saturating_sub(last.started))
         ),
         evidence: [Some(format!("{}/containers", pointer(pod))), log].into_iter().flatten().collect(),
-        fix: format!("Find in the log of {} why its program ends, and repair that.", component.name),
+        fix: format!("Find in the log of {} why its program ends, and fix that.", component.name),
         excerpt,
     })
 }
 
-/// A probe killed it that never found the port open.
+/// A probe killed it before the port opened.
 fn not_started(component: &Component, pods: &[(&str, &PodReport)]) -> Option<Finding> {
     let (pod, container, which) = containers(pods)
         .into_iter()
@@ -156,10 +159,13 @@ fn not_started(component: &Component, pods: &[(&str, &PodReport)]) -> Option<Fin
     let place = format!("container {} in {} {}", container.name, component.kind, component.name);
     let fix = match which {
         ProbeKind::Liveness => {
-            format!("Give {place} a startupProbe that allows for the slowest start: until it succeeds, liveness waits.")
+            format!(
+                "Add a startupProbe to {place} that allows for the slowest start: liveness waits until it \
+            succeeds."
+            )
         }
         ProbeKind::Startup | ProbeKind::Readiness => format!(
-            "Raise startupProbe.failureThreshold of {place} until it allows for the slowest start, or make the start faster."
+            "Raise startupProbe.failureThreshold of {place} to allow for the slowest start, or make the start faster."
         ),
     };
     Some(Finding {
@@ -167,7 +173,8 @@ fn not_started(component: &Component, pods: &[(&str, &PodReport)]) -> Option<Fin
         severity: Severity::Error,
         component: Some(component.name.clone()),
         claim: format!(
-            "{} does not listen within the {} that its {which} probe allows ({}, {} apart), so it is killed before it is up",
+            "{} does not listen within the {} that its {which} probe allows ({}, {} apart), so the kubelet kills \
+             it before it is up",
             component.name,
             e2e_plan::duration::human(allowed),
             counted(probe.failure_threshold.into(), "probe"),
@@ -179,7 +186,7 @@ fn not_started(component: &Component, pods: &[(&str, &PodReport)]) -> Option<Fin
     })
 }
 
-/// A pod may be unready while its containers are ready: it is being deleted, or waits for a readiness gate. There is no log then.
+/// A pod may be unready although its containers are ready: during its deletion, or with a readiness gate. There is no log then.
 fn not_ready(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -> Option<Finding> {
     let unready: Vec<(&str, &PodReport)> = pods.iter().filter(|(_, pod)| !pod.ready).copied().collect();
     let (first, _) = unready.first()?;
@@ -206,20 +213,21 @@ fn not_ready(data: &RunData, component: &Component, pods: &[(&str, &PodReport)])
         evidence: [Some(pointer(waiting.map_or(*first, |(name, _)| name))), log].into_iter().flatten().collect(),
         fix: match waiting {
             Some((_, container)) => format!(
-                "Find out what keeps the container {} of {} from being ready; it is {}.",
+                "Find out why the container {} of {} is not ready; it is {}.",
                 container.name, component.name, container.status.state
             ),
             None => format!(
-                "Find out who deletes the pods of {}, or what does not meet their readiness gates: their containers are ready.",
+                "Find out what deletes the pods of {} or leaves their readiness gates open: their containers are \
+                 ready.",
                 component.name
             ),
         },
-        // What was restarted has its log there.
+        // The finding of a restart has the log.
         excerpt: excerpt.filter(|_| pods.iter().all(|(_, pod)| pod.restarts == 0)),
     })
 }
 
-/// What is known of a component that is not ready stands in its other findings, where there are some.
+/// Refers to the other findings of a component that is not ready.
 pub(super) fn refer_to_others(findings: &mut [Finding]) {
     let wrong = findings.iter().filter(|finding| finding.severity != Severity::Warning);
     let known: Vec<_> = wrong.map(|finding| (finding.component.clone(), finding.code)).collect();
@@ -228,7 +236,7 @@ pub(super) fn refer_to_others(findings: &mut [Finding]) {
         let mut others: Vec<String> = of_it.map(|(_, code)| format!("`{code}`")).collect();
         others.dedup();
         if let (Some(component), false) = (&finding.component, others.is_empty()) {
-            finding.fix = format!("See what else was found of {component}: {}.", others.join(", "));
+            finding.fix = format!("See the other findings of {component}: {}.", others.join(", "));
         }
     }
 }
@@ -237,7 +245,7 @@ fn unready_container(pod: &PodReport) -> Option<&ContainerReport> {
     pod.containers.iter().find(|container| !container.status.ready)
 }
 
-/// The conditions that keep a pod from being ready whose containers are; of others the containers tell more.
+/// The conditions that keep a pod with ready containers unready; other pods' containers tell more.
 fn unmet(pod: &PodReport) -> String {
     let conditions = pod.object.as_ref().map_or(&[][..], |object| &object.conditions);
     if conditions.is_empty() || unready_container(pod).is_some() {
@@ -247,7 +255,7 @@ fn unmet(pod: &PodReport) -> String {
     format!(", although its containers are ready: {}", conditions.join("; "))
 }
 
-/// The log's evidence id and last lines, where there is one: a container that was never made has none.
+/// The log's evidence id and last lines; a container that was never created has none.
 pub(super) fn log(data: &RunData, pod: &str, container: &str) -> (Option<String>, Option<String>) {
     let Some(text) = data.logs.get(&format!("{pod}.{container}")) else { return (None, None) };
     (Some(evidence::log_file(pod, container)), Some(text.clone()).filter(|text| !text.trim().is_empty()))

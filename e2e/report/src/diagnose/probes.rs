@@ -1,4 +1,4 @@
-//! Findings about probes: which fail, and the cause that the doctor proved.
+//! Findings about probes: failures, and the doctor's causes.
 
 use e2e_kubelet::{
     diagnosis::{self, Cause, Diagnosis},
@@ -21,16 +21,16 @@ pub(super) fn findings(data: &RunData) -> Vec<Finding> {
     findings
 }
 
-/// What a probe does to a container.
+/// The effect of a probe on a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
-    /// It fails, which keeps the container from being ready, or had it killed.
+    /// It fails, which keeps the container unready or killed it.
     Fails,
-    /// It errors, which counts for nothing: neither for the success that the container waits for, nor as a failure.
+    /// It errors, which a kubelet ignores: it counts neither as a success nor as a failure.
     Errors,
 }
 
-/// What is wrong with a probe, if something is.
+/// The trouble with a probe, if any.
 pub fn trouble(
     pod: &PodReport,
     container: &str,
@@ -40,7 +40,7 @@ pub fn trouble(
 ) -> Option<Trouble> {
     let status = &pod.container(container)?.status;
     let never = report.last_success.is_none();
-    // A container that waits for its restart is asked nothing: what it never answered well is failing all the same.
+    // A container that waits for its restart gets no probes; a probe that never succeeded counts as failing.
     let unready = !status.ready && (status.started || never);
     let fails = report.failed > 0
         && match which {
@@ -51,7 +51,7 @@ pub fn trouble(
         && match which {
             ProbeKind::Readiness => unready,
             ProbeKind::Startup => !status.started && never,
-            // Had these been failures, they would have had it killed.
+            // As failures, these would have killed it.
             ProbeKind::Liveness => never && report.failed == 0 && report.errored >= probe.failure_threshold,
         };
     let last_errored = report.last_failure.as_ref().is_some_and(|last| last.verdict == Verdict::Errored);
@@ -67,7 +67,7 @@ fn troubled(data: &RunData, component: &Component) -> Vec<Finding> {
     component.probes.iter().filter_map(|spec| troubled_probe(data, component, spec)).collect()
 }
 
-/// A replica whose probe does not succeed.
+/// A replica with a failing probe.
 struct Case<'a> {
     pod: &'a str,
     /// The container's place in the pod.
@@ -127,21 +127,21 @@ fn troubled_probe(data: &RunData, component: &Component, spec: &ProbeSpec) -> Op
         Some(Finding { code, severity, component: Some(component.name.clone()), claim, evidence, fix, excerpt: None })
     };
     match (trouble, examined, cause) {
-        // What was proven says it all.
+        // The cause's finding covers it.
         (Trouble::Errors, _, Some(_)) => None,
         (Trouble::Errors, _, None) => {
-            // Nothing is kept from working by a liveness probe that never counts.
+            // A liveness probe that never counts breaks nothing.
             let severity = if which == ProbeKind::Liveness { Severity::Warning } else { Severity::Error };
-            let claim = format!("{claim}; a kubelet counts that for nothing, so {}", consequence(which));
+            let claim = format!("{claim}; a kubelet ignores errors, so {}", consequence(which));
             finding(Code::ProbeErrored, severity, claim, repair(component, which, &spec.probe.action))
         }
         (Trouble::Fails, Some(_), Some(_)) => {
-            let fix = format!("Fix the cause that was proven for the {which} probe of {}.", component.name);
+            let fix = format!("Fix the cause of the {which} probe of {}.", component.name);
             finding(Code::ProbeFailing, Severity::Error, claim, fix)
         }
         (Trouble::Fails, Some(_), None) => {
-            let claim = format!("{claim}; no change of the request made a difference that proves a cause");
-            let fix = format!("Compare the requests to {} in {DOCTOR} with what it expects.", component.name);
+            let claim = format!("{claim}; no change of the request proved a cause");
+            let fix = format!("Compare the requests to {} in {DOCTOR} with its expectations.", component.name);
             finding(Code::ProbeFailing, Severity::Error, claim, fix)
         }
         (Trouble::Fails, None, _) => {
@@ -151,16 +151,16 @@ fn troubled_probe(data: &RunData, component: &Component, spec: &ProbeSpec) -> Op
     }
 }
 
-/// What comes of a probe whose result never counts.
+/// The consequence of a probe whose result never counts.
 fn consequence(which: ProbeKind) -> &'static str {
     match which {
-        ProbeKind::Startup => "the container never counts as started: it becomes neither ready nor restarted",
+        ProbeKind::Startup => "the container never counts as started: it becomes neither ready nor is it restarted",
         ProbeKind::Readiness => "the pod never becomes ready",
         ProbeKind::Liveness => "a container that hangs is not restarted",
     }
 }
 
-/// What makes a probe that errors one that counts.
+/// The fix for a probe that errors.
 fn repair(component: &Component, which: ProbeKind, action: &ProbeAction) -> String {
     let name = &component.name;
     match action {
@@ -174,17 +174,17 @@ fn repair(component: &Component, which: ProbeKind, action: &ProbeAction) -> Stri
     }
 }
 
-/// What a probe asks of a container, as the end of a sentence.
+/// A probe's requirement, as the end of a sentence.
 fn wanted(action: &ProbeAction) -> String {
     match action {
         ProbeAction::HttpGet { port, path, .. } => format!("answering GET {path} on port {port}"),
         ProbeAction::TcpSocket { port, .. } => format!("listening on port {port}"),
-        ProbeAction::Exec { command } => format!("ending `{}` with exit code 0", command.join(" ")),
+        ProbeAction::Exec { command } => format!("completing `{}` with exit code 0", command.join(" ")),
         ProbeAction::Grpc { port, .. } => format!("serving health checks on port {port}"),
     }
 }
 
-/// One finding per cause and component: the same cause behind two probes is one thing to fix.
+/// One finding per cause and component: the same cause of two probes needs one fix.
 fn causes(data: &RunData) -> Vec<Finding> {
     let mut found: Vec<(Cause, Vec<usize>)> = Vec::new();
     for (index, entry) in data.doctor.iter().enumerate() {
@@ -214,22 +214,22 @@ fn of_cause(data: &RunData, cause: Cause, indexes: &[usize]) -> Finding {
         claim: entries[1..].iter().fold(claim(entries[0]), |claim, entry| claim + &same_cause(entry)),
         evidence: indexes.iter().map(|index| format!("{DOCTOR}#/{index}")).collect(),
         fix: match cause {
-            // What is to be brought back is not the component's own.
-            Cause::DependencyDown => format!("Bring back what {component} depends on{}.", named(&entries)),
-            _ if patch.is_some() => format!("For {component}: {remedy}; the patch stands with the finding."),
+            // The fix concerns another component.
+            Cause::DependencyDown => format!("Restore the dependency of {component}{}.", named(&entries)),
+            _ if patch.is_some() => format!("For {component}: {remedy}; the finding has the patch."),
             _ => format!("For {component}: {remedy}."),
         },
         excerpt: patch,
     }
 }
 
-/// What the answer names as missing.
+/// The missing dependency, by the answer's text.
 fn named(entries: &[&DoctorEntry]) -> String {
     let body = entries.iter().find_map(|entry| body(&entry.diagnosis.observation));
     body.map_or(String::new(), |body| format!("; its answer names it: `{body}`"))
 }
 
-/// Longer bodies are pages for people; `doctor.json` has their beginning.
+/// Longer bodies are pages; `doctor.json` has their beginning.
 const BODY_MAX: usize = 120;
 
 /// A short answer, on one line.
@@ -254,19 +254,20 @@ fn claim(entry: &DoctorEntry) -> String {
         Some(body) => format!("{}, `{body}`", observation.summary()),
         None => observation.summary(),
     };
-    // What a person sees who tries it by hand: the riddle that the cause solves.
+    // The result of a manual try, which the cause explains.
     let plain = evidence.iter().find(|trial| trial.plain && trial.verdict == Verdict::Success);
     let plain = plain.map_or(String::new(), |trial| format!(", and {}, succeeds ({})", trial.change, trial.summary));
     let requests = counted((*requests).into(), "request");
     let proof = match flip {
         Some(flip) => {
             let back = match confirmed {
-                true => " makes it succeed, and changing it back makes it fail again",
+                true => " makes it succeed, and the reverse makes it fail again",
                 false => " made it succeed",
             };
             format!(": changing {} from `{}` to `{}`{back} ({requests})", flip.axis, flip.from, flip.to)
         }
         None => format!(" ({requests})"),
     };
-    format!("the {which} probe of {component} fails ({observed}){plain}, because {explanation}{proof}")
+    let because = if *confirmed { "because" } else { "likely because" };
+    format!("the {which} probe of {component} fails ({observed}){plain}, {because} {explanation}{proof}")
 }

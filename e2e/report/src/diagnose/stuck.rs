@@ -1,4 +1,4 @@
-//! Pods that will not start however long one waits, because the cluster says why. Main function: [`of_pod`].
+//! Pods that cannot start, by the cluster's own words. Main function: [`of_pod`].
 
 use e2e_kubelet::{
     snapshot::{ContainerReport, PodReport},
@@ -7,16 +7,16 @@ use e2e_kubelet::{
 
 use super::Code;
 
-/// What keeps a pod from starting.
+/// The obstacle to a pod's start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stuck {
-    /// Which cause.
+    /// The cause.
     pub code: Code,
     /// The cluster's own words.
     pub words: String,
 }
 
-/// What keeps a pod from starting, if it cannot start without a change from outside.
+/// The obstacle to a pod's start, if only an outside change removes it.
 pub fn of_pod(pod: &PodReport) -> Option<Stuck> {
     if pod.ready {
         return None;
@@ -24,11 +24,11 @@ pub fn of_pod(pod: &PodReport) -> Option<Stuck> {
     container(pod).or_else(|| mount(pod)).or_else(|| unschedulable(pod)).or_else(|| refused(pod))
 }
 
-/// Words of a waiting container (`pkg/kubelet/images/types.go`, `pkg/kubelet/kuberuntime`). `ErrImagePull` alone is not among
-/// them: it is what a first failure is called before the kubelet waits for the next try.
+/// Words of a waiting container (`pkg/kubelet/images/types.go`, `pkg/kubelet/kuberuntime`). `ErrImagePull` is not among them: it
+/// names a first failure, before the kubelet's back-off.
 const IMAGE: [&str; 4] = ["ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError"];
 const CONFIG: [&str; 1] = ["CreateContainerConfigError"];
-/// What a kubelet says of a Secret or ConfigMap that it has not heard of yet (`pkg/kubelet/util/manager`); it tries again.
+/// A kubelet's words for a Secret or ConfigMap not yet in its cache (`pkg/kubelet/util/manager`); it tries again.
 const NOT_YET: &str = "failed to sync";
 
 fn container(pod: &PodReport) -> Option<Stuck> {
@@ -39,7 +39,7 @@ fn container(pod: &PodReport) -> Option<Stuck> {
             reason if CONFIG.contains(&reason) && !message.contains(NOT_YET) => Code::ConfigMissing,
             _ => return None,
         };
-        // Back-off says only that it waits; the failure before it says why.
+        // A back-off only reports the wait; the failure before it has the reason.
         let failed =
             container.events.iter().rfind(|event| event.reason == "Failed" && !event.message.contains("Error: "));
         let words = match (code, failed) {
@@ -50,13 +50,13 @@ fn container(pod: &PodReport) -> Option<Stuck> {
     })
 }
 
-/// How often a mount may fail before that is believed: a kubelet that has just been given a pod may not know its ConfigMaps yet,
-/// and a namespace that has just been made gets `kube-root-ca.crt` a moment later. It tries again after half a second, one and two.
+/// The number of failed mounts that counts as permanent: a kubelet may not know a new pod's ConfigMaps yet, and a new namespace
+/// gets `kube-root-ca.crt` a moment later. The kubelet retries after half a second, one and two.
 const MOUNT_FAILURES: u32 = 3;
-/// How a container is called while its pod's volumes are mounted (`pkg/kubelet/kubelet_pods.go`).
+/// A container's state while its pod's volumes are mounted (`pkg/kubelet/kubelet_pods.go`).
 const BEFORE_START: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
-/// A volume that cannot be mounted, which keeps all containers from starting.
+/// A volume that cannot be mounted; no container starts without it.
 fn mount(pod: &PodReport) -> Option<Stuck> {
     let mut containers = pod.init_containers.iter().chain(&pod.containers);
     if pod.started || containers.any(has_begun) {
@@ -72,14 +72,15 @@ fn mount(pod: &PodReport) -> Option<Stuck> {
     Some(Stuck { code, words: event.message.clone() })
 }
 
-/// Whether a kubelet has done something for a container, which it does once all volumes are mounted.
+/// Whether a kubelet has acted on a container, which means that all volumes are mounted.
 fn has_begun(container: &ContainerReport) -> bool {
     let ContainerStatus { state, restart_count, .. } = &container.status;
     let waits = matches!(state, ContainerState::Waiting { reason, .. } if BEFORE_START.contains(&reason.as_str()));
     !waits || *restart_count > 0 || container.events.iter().any(|event| event.kind == EventType::Normal)
 }
 
-/// Whether a message says `secret "db" not found`, or the same of a ConfigMap. Much else may be "not found", such as a driver.
+/// Whether a message says `secret "db" not found`, or the same of a ConfigMap. Other things may be "not found" too, for example a
+/// driver.
 fn misses_an_object(message: &str) -> bool {
     ["secret \"", "configmap \""].iter().any(|kind| {
         let names = message.split(kind).skip(1).filter_map(|rest| rest.split_once('"'));
@@ -87,14 +88,14 @@ fn misses_an_object(message: &str) -> bool {
     })
 }
 
-/// No node takes it, and nothing that could add a node has said that it does.
+/// No node fits, and no autoscaler has announced a new node.
 fn unschedulable(pod: &PodReport) -> Option<Stuck> {
     let condition = pod.object.as_ref()?.conditions.iter().find(|condition| condition.reason == "Unschedulable")?;
     let is_growing = pod.events.iter().any(|event| event.reason == "TriggeredScaleUp");
     (!is_growing).then(|| Stuck { code: Code::Unschedulable, words: condition.message.clone() })
 }
 
-/// The cluster does not even make it.
+/// The cluster refuses to create it.
 fn refused(pod: &PodReport) -> Option<Stuck> {
     if !pod.object.as_ref()?.name.is_empty() {
         return None;
@@ -107,20 +108,20 @@ fn warning(events: &[Event], is_wanted: impl Fn(&str) -> bool) -> Option<&Event>
     events.iter().rfind(|event| event.kind == EventType::Warning && is_wanted(&event.reason))
 }
 
-/// What to do about it.
+/// The fix.
 pub(super) fn fix(code: Code, kind: &str, component: &str) -> String {
     match code {
         Code::ImageUnavailable => {
-            format!("Correct the image of {kind} {component}, or bring it to the cluster's nodes.")
+            format!("Correct the image of {kind} {component}, or load it onto the cluster's nodes.")
         }
         Code::ConfigMissing => {
-            format!("Create the Secret or ConfigMap that {kind} {component} refers to, or correct the reference.")
+            format!("Create the Secret or ConfigMap of {kind} {component}, or correct the reference.")
         }
         Code::MountFailed => format!("Correct the volumes of {kind} {component}."),
         Code::Unschedulable => {
-            format!("Lower resources.requests of {kind} {component}, or add a node that can take it.")
+            format!("Lower resources.requests of {kind} {component}, or add a larger node.")
         }
-        _ => format!("Raise the quota, or change {kind} {component} so that the cluster's policies admit it."),
+        _ => format!("Raise the quota, or make {kind} {component} comply with the cluster's policies."),
     }
 }
 

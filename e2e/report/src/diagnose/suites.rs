@@ -1,4 +1,4 @@
-//! Findings about the suites themselves: checks that failed, and what was not measured.
+//! Findings about the suites: failed checks, and missing measurements.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ pub(super) fn findings(data: &RunData, thresholds: &[Threshold]) -> Vec<Finding>
     checks(data).into_iter().chain(gaps(data, thresholds)).collect()
 }
 
-/// One finding for all failed checks: each stands in the table of its suite.
+/// One finding for all failed checks: the table of each suite lists them.
 fn checks(data: &RunData) -> Option<Finding> {
     let failed: Vec<_> = data.records.iter().filter(|record| record.outcome == Outcome::Failed).collect();
     let first = failed.first()?;
@@ -30,11 +30,11 @@ fn checks(data: &RunData) -> Option<Finding> {
             "{} failed: {}; {}: {}",
             counted(failed.len() as u64, "check"),
             names.join(", "),
-            if failed.len() == 1 { "it says" } else { "the first says" },
+            if failed.len() == 1 { "its message" } else { "the first message" },
             first.detail.lines().next().unwrap_or_default()
         ),
         evidence: failed.iter().map(|record| record.file()).collect(),
-        fix: "See what each failed check found, in the tables of the suites.".to_owned(),
+        fix: "See the tables of the suites for each failed check.".to_owned(),
         excerpt: None,
     })
 }
@@ -46,12 +46,12 @@ fn gap(claim: String, evidence: String) -> Finding {
         component: None,
         claim,
         evidence: vec![evidence],
-        fix: "Find out why it was not measured, and run again: an incomplete run proves nothing.".to_owned(),
+        fix: "Find out why it was not measured, and run again: an incomplete run is inconclusive.".to_owned(),
         excerpt: None,
     }
 }
 
-/// A line without a figure, unless the whole scenario has none, which is told once.
+/// A threshold without a figure, unless the whole scenario lacks figures, which has one finding.
 fn not_measured(data: &RunData, threshold: &Threshold) -> Option<Finding> {
     if threshold.state != ThresholdState::NotMeasured {
         return None;
@@ -69,21 +69,24 @@ fn not_measured(data: &RunData, threshold: &Threshold) -> Option<Finding> {
     Some(gap)
 }
 
-/// Scenarios that were to run and left no record.
+/// Requested scenarios without a record.
 fn not_run(data: &RunData) -> impl Iterator<Item = Finding> {
     let is_asked_for = data.request.filter.is_none();
     let missing = data.request.scenarios.keys().filter(move |name| is_asked_for && data.scenario(name).is_none());
     missing.map(|name| {
         let mut gap = gap(format!("the scenario {name} was not measured"), format!("{REQUEST}#/scenarios/{name}"));
-        gap.fix = format!("See why the suite that runs it left no figures; one that does calls e2e::scenario(&environment, \"{name}\").");
+        gap.fix = format!(
+            "Check why its suite left no figures; a suite measures it with \
+        e2e::scenario(&environment, \"{name}\")."
+        );
         gap
     })
 }
 
-/// A command of suites that did not end as it should may have left out anything.
+/// An abnormal end of the suites' command may have skipped anything.
 fn abnormal_end(data: &RunData) -> Option<Finding> {
     let AbnormalEnd { command, reason, remedy } = data.suites.as_ref()?;
-    let claim = format!("`{command}`, which runs the suites, did not end as it should: {reason}");
+    let claim = format!("the suites' command `{command}` ended abnormally: {reason}");
     Some(Finding { fix: format!("{}.", capitalised(remedy)), ..gap(claim, SUITES.to_owned()) })
 }
 
@@ -92,10 +95,10 @@ fn capitalised(text: &str) -> String {
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
-/// No test at all.
+/// No test ran.
 fn no_tests(data: &RunData) -> Finding {
     match data.records.len() {
-        0 => gap("no test of the suites ran".to_owned(), "environment.json#/ready".to_owned()),
+        0 => gap("no test ran".to_owned(), "environment.json#/ready".to_owned()),
         records => {
             let there = if records == 1 { "there is" } else { "there are" };
             let records = counted(records as u64, "record");
@@ -104,14 +107,14 @@ fn no_tests(data: &RunData) -> Finding {
     }
 }
 
-/// What the records of the tests of one name leave open. Such tests are counted, since a record does not say which binary wrote it.
+/// Tests without a matching record, by name. Equal names are counted, because a record does not name its binary.
 fn unrecorded(data: &RunData, name: &str) -> Vec<Finding> {
     let tests: Vec<&Test> = data.tests.iter().filter(|test| test.name == name).collect();
     let failed: Vec<&Test> = tests.iter().copied().filter(|test| !test.passed).collect();
     let records: Vec<_> = data.records.iter().filter(|record| record.test == name).collect();
     if records.is_empty() && failed.is_empty() && data.unreadable.iter().any(|file| file.test.as_deref() == Some(name))
     {
-        // The record that it left is a gap by itself.
+        // Its unreadable record has a finding.
         return Vec::new();
     }
     let told = records.iter().filter(|record| record.outcome == Outcome::Failed).count();
@@ -129,12 +132,12 @@ fn unrecorded(data: &RunData, name: &str) -> Vec<Finding> {
     }
     match &failed[..] {
         failed if failed.len() <= told => {}
-        [test] => claims.push(format!("{} failed, and no record says so", described(test))),
+        [test] => claims.push(format!("{} failed without a record of the failure", described(test))),
         failed => claims.push(format!(
-            "{} tests called {name} failed (in {}), and {} so",
+            "{} tests called {name} failed (in {}), but {} it",
             failed.len(),
             binaries(failed),
-            if told == 1 { "1 record says".to_owned() } else { format!("{told} records say") }
+            if told == 1 { "1 record shows".to_owned() } else { format!("{told} records show") }
         )),
     }
     claims.into_iter().map(|claim| gap(claim, JUNIT.to_owned())).collect()
@@ -147,23 +150,22 @@ fn described(test: &Test) -> String {
     }
 }
 
-/// nextest's word for a test that it ended because it took too long.
+/// nextest's word for a test that it stopped at its time limit.
 const TIMED_OUT: &str = "test timeout";
 
 fn no_record(test: &Test) -> Finding {
     let why = test.failure.as_ref().map_or_else(String::new, |failure| format!(": {failure}"));
     let mut gap = gap(format!("{} left no record{why}", described(test)), JUNIT.to_owned());
     if test.failure.as_deref() == Some(TIMED_OUT) {
-        gap.fix = "Raise slow-timeout in the suites' profile in .config/nextest.toml, or let the load last less long."
-            .to_owned();
+        gap.fix = "Raise slow-timeout in the suites' profile in .config/nextest.toml, or shorten the load.".to_owned();
     }
     gap
 }
 
-/// A file that should be a record.
+/// An unreadable record.
 fn no_record_in(Unreadable { file, test, reason }: &Unreadable) -> Finding {
     let whose = test.as_ref().map_or_else(String::new, |test| format!(" of the test {test}"));
-    let fix = "Write the record as docs/record.schema.json says.".to_owned();
+    let fix = "Write the record as described in docs/record.schema.json.".to_owned();
     Finding { fix, ..gap(format!("the record{whose} cannot be read: {reason}"), file.clone()) }
 }
 
@@ -171,7 +173,7 @@ fn gaps(data: &RunData, thresholds: &[Threshold]) -> Vec<Finding> {
     let mut gaps: Vec<Finding> =
         abnormal_end(data).into_iter().chain(data.unreadable.iter().map(no_record_in)).collect();
     if data.tests.is_empty() {
-        // Everything else that is missing follows from it.
+        // All other gaps follow from it.
         return if gaps.is_empty() { vec![no_tests(data)] } else { gaps };
     }
     let names: BTreeSet<&str> = data.tests.iter().map(|test| test.name.as_str()).collect();

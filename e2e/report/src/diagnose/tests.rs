@@ -51,18 +51,18 @@ fn a_failed_test_does_not_vanish_behind_another_of_its_name() {
         claims,
         [
             "2 tests are called works (in e2e::a, e2e::b) and left 1 record",
-            "the test works of e2e::a failed, and no record says so"
+            "the test works of e2e::a failed without a record of the failure"
         ]
     );
 
     data.records = vec![ended_as("works", "works", Passed), ended_as("works_too", "works", Failed)];
     assert_eq!(gap_claims(&data), Vec::<String>::new());
     data.tests[1].passed = false;
-    assert_eq!(gap_claims(&data), ["2 tests called works failed (in e2e::a, e2e::b), and 1 record says so"]);
+    assert_eq!(gap_claims(&data), ["2 tests called works failed (in e2e::a, e2e::b), but 1 record shows it"]);
 
     data.tests = vec![test("e2e::a", "works", false)];
     data.records = vec![ended_as("works", "works", Skipped)];
-    assert!(gap_claims(&data).contains(&"the test works of e2e::a failed, and no record says so".to_owned()));
+    assert!(gap_claims(&data).contains(&"the test works of e2e::a failed without a record of the failure".to_owned()));
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn suites_that_ended_oddly_are_a_gap_whatever_was_recorded() {
         reason: "it ended with exit code 101".to_owned(),
         remedy: "see its output".to_owned(),
     });
-    let words = "`cargo nextest run`, which runs the suites, did not end as it should: it ended with exit code 101";
+    let words = "the suites' command `cargo nextest run` ended abnormally: it ended with exit code 101";
     assert_eq!(gap_claims(&data), [words]);
     data.tests = vec![test("e2e::a", "works", true)];
     data.records = vec![ended_as("works", "works", crate::record::Outcome::Passed)];
@@ -126,7 +126,7 @@ fn a_component_is_held_back_from_a_quarter_of_its_periods_on(
     if let Some(finding) = held_back {
         assert_eq!(
             finding.claim,
-            "the kernel held app back at its CPU limit: app-0 in 25 of 100 periods of 100 ms (25%)"
+            "the kernel throttled app at its CPU limit: app-0 in 25 of 100 periods of 100 ms (25%)"
         );
     }
 }
@@ -146,17 +146,16 @@ fn a_warning_is_advice_and_no_root_cause() {
     let page = render(&Report::new(&data));
     assert!(part(&page, "Root causes").contains("Nothing failed, so there is none."), "{page}");
     assert!(
-        part(&page, "Path forward")
-            .contains("Nothing to fix.\n\nAdvice, on which the verdict does not depend:\n\n- Raise")
+        part(&page, "Path forward").contains("Nothing to fix.\n\nAdvice (does not affect the verdict):\n\n- Raise")
     );
     assert!(part(&page, "Conclusion").contains("no container was restarted"), "{page}");
 
     // What failed is not explained by it, and is looked into now.
     data.snapshot.pods.get_mut("app-0").unwrap().ready = false;
     let page = render(&Report::new(&data));
-    assert!(part(&page, "Root causes").contains("No cause was proven"), "{page}");
+    assert!(part(&page, "Root causes").contains("No cause is known"), "{page}");
     let forward = part(&page, "Path forward");
-    assert!(forward.contains("1. Find out who deletes") && !forward.contains("Run again"), "{page}");
+    assert!(forward.contains("1. Find out what deletes") && !forward.contains("Run again"), "{page}");
 }
 
 /// Failures are errors, and warnings where a line allows them.
@@ -248,8 +247,7 @@ fn a_limit_of_which_nobody_tells_is_no_silence() {
     let mut data = run(ended(&[]));
     data.tests.push(test("", "a test", true));
     let remedy = |data: &RunData| {
-        let unknown =
-            |finding: &Finding| finding.claim == "nobody told how often the kernel held app-0 back at their CPU limits";
+        let unknown = |finding: &Finding| finding.claim == "CPU throttling of app-0 is unknown";
         findings(data).into_iter().find(unknown).map(|finding| finding.fix)
     };
     assert_eq!(remedy(&data), None, "there is no limit");
@@ -424,7 +422,7 @@ fn a_limit_that_is_used_up_counts_when_the_component_is_in_trouble() {
     let in_trouble: &[(u64, i32, &str)] = &[(12, 0, "Completed")];
     let data = at(in_trouble, &[10, 61, 62, 63]);
     assert_eq!(codes(&data), [Code::MemoryAtLimit, Code::Restarted]);
-    assert!(claim(&data, Code::MemoryAtLimit).ends_with("app-0 was at 95% of it or more in 3 of 4 samples"));
+    assert!(claim(&data, Code::MemoryAtLimit).ends_with("app-0 was at 95% or more of it in 3 of 4 samples"));
     assert_eq!(codes(&at(in_trouble, &[60, 60, 62, 63])), [Code::Restarted], "60 of 64 is less than 95%");
     assert_eq!(codes(&at(&[], &[63, 63, 63])), [], "a healthy program may live at its limit");
 }
@@ -491,17 +489,11 @@ fn probed(container_ready: bool, probe: ProbeReport) -> RunData {
 }
 
 #[rstest::rstest]
-#[case::counted(Some(20), 0, true, "| succeeds | 20 | 0 |", "Sent as a kubelet sends them")]
-#[case::not_sent(Some(0), 0, true, "| not sent | 0 | 0 |", "Sent as a kubelet sends them")]
-#[case::no_failure(
-    None,
-    0,
-    true,
-    "| no failure reported | - | 0 |",
-    "kubelets, which report failures and no successes"
-)]
-#[case::recovered(None, 1, true, "| 1 failure reported | - | 1 |", "kubelets, which report failures and no successes")]
-#[case::fails(None, 12, false, "| fails | - | 12 |", "kubelets, which report failures and no successes")]
+#[case::counted(Some(20), 0, true, "| succeeds | 20 | 0 |", "Sent like a kubelet's")]
+#[case::not_sent(Some(0), 0, true, "| not sent | 0 | 0 |", "Sent like a kubelet's")]
+#[case::no_failure(None, 0, true, "| no failure reported | - | 0 |", "kubelets, which report only failures")]
+#[case::recovered(None, 1, true, "| 1 failure reported | - | 1 |", "kubelets, which report only failures")]
+#[case::fails(None, 12, false, "| fails | - | 12 |", "kubelets, which report only failures")]
 fn what_is_known_of_a_probe_is_said(
     #[case] sent: Option<u32>,
     #[case] failed: u32,
@@ -613,7 +605,7 @@ fn figures_cite_the_files_of_their_own_scenario(
         of(Code::AcknowledgedMissing)
     );
     assert_eq!(of(Code::StoredTwice).evidence, [format!("{ledger}/duplicate")]);
-    let crossed = "the line order errors_max is 0, and the measured figure is 1";
+    let crossed = "the threshold order errors_max is 0, and the measured figure is 1";
     assert_eq!(of(Code::ThresholdCrossed).claim, crossed);
     assert_eq!(of(Code::ThresholdCrossed).evidence, ["results/scenarios.order.json#/measured/scenario/errors"]);
 
@@ -641,7 +633,7 @@ fn what_limited_a_rate_is_shown_without_processor_times() {
     assert_eq!((order.expected.as_ref(), order.bottleneck.as_ref().unwrap().name.as_str()), (None, "a lock in app"));
     let page = render(&report);
     assert!(
-        page.contains("**What limited it**: a lock in app: of 2.6 sessions at work in the mean 2.5 waited for one"),
+        page.contains("**What limited it**: a lock in app: of 2.6 active sessions on average, 2.5 waited for a lock"),
         "{page}"
     );
     assert!(page.contains("Lock:relation 2.50, running 0.10; 50 commits per second."), "{page}");

@@ -1,9 +1,9 @@
-//! Findings that a line of `[thresholds]` allows are warnings while the line is kept. Pure. Main function: [`soften`].
+//! Turns findings within a threshold into warnings. Pure. Main function: [`soften`].
 
 use super::{Code, Finding, RunData, Severity};
 use crate::thresholds::{Threshold, ThresholdState};
 
-/// Makes warnings of the errors that a line allows.
+/// Turns errors within a threshold into warnings.
 pub(super) fn soften(data: &RunData, thresholds: &[Threshold], findings: &mut [Finding]) {
     let is_kept = |name| thresholds.iter().any(|line| line.name == name && line.state == ThresholdState::Kept);
     for finding in findings.iter_mut().filter(|finding| finding.severity == Severity::Error) {
@@ -13,8 +13,7 @@ pub(super) fn soften(data: &RunData, thresholds: &[Threshold], findings: &mut [F
     }
 }
 
-/// The line that says how much of something is all right. A restart stands with what ended the container, so that the line
-/// allows both or nothing.
+/// The threshold that allows a finding. It covers a restart together with its cause.
 fn line(code: Code) -> Option<&'static str> {
     match code {
         Code::Restarted | Code::RestartLoop | Code::ProbeFailing => Some("restarts_max"),
@@ -24,7 +23,7 @@ fn line(code: Code) -> Option<&'static str> {
     }
 }
 
-/// Whether a line can be about it: a cause in a component that was not restarted, or is not ready, did more than restart it.
+/// Whether a threshold can cover it: a cause in a component that was not restarted, or is not ready, had other effects.
 fn has_worked(data: &RunData, finding: &Finding) -> bool {
     data.environment.components.iter().any(|component| {
         finding.component.as_ref() == Some(&component.name)

@@ -1,11 +1,11 @@
-//! What a cluster says of itself and of the run, as `evidence/cluster.json`. Plain data. Main type: [`Cluster`].
+//! A cluster's state, as `evidence/cluster.json`. Plain data. Main type: [`Cluster`].
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What a cluster said at the end of a run.
+/// A cluster's state at the end of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cluster {
     /// The API server's version.
@@ -20,13 +20,13 @@ pub struct Cluster {
     pub placement: Vec<Placement>,
     /// Every Deployment and StatefulSet.
     pub rollouts: Vec<Rollout>,
-    /// What Services lead to.
+    /// The endpoints of Services.
     pub endpoints: Vec<ServiceEndpoints>,
-    /// Where the time of the bring-up went; nothing when it did not end well.
+    /// The stages of the bring-up; absent if it failed.
     pub bring_up: Option<BringUp>,
-    /// What was tried of the network.
+    /// The network checks.
     pub network: Vec<NetworkCheck>,
-    /// Requests of the evidence itself that failed, with the cluster's words.
+    /// Failed queries for this evidence, with the cluster's errors.
     pub missing: Vec<String>,
 }
 
@@ -35,22 +35,22 @@ pub struct Cluster {
 pub struct Node {
     /// Its name.
     pub name: String,
-    /// Whether it takes pods: its condition `Ready`, and nobody has cordoned it.
+    /// Whether it accepts pods: `Ready` and not cordoned.
     pub ready: bool,
-    /// Conditions that say that something is wrong, with their messages.
+    /// Conditions that report trouble, with their messages.
     pub troubles: Vec<String>,
-    /// What it has, as the cluster writes it: `cpu`, `memory`.
+    /// Its capacity in the cluster's notation: `cpu`, `memory`.
     #[serde(default)]
     pub capacity: BTreeMap<String, String>,
-    /// What pods may use of it, as the cluster writes it: `cpu`, `memory`.
+    /// Its allocatable resources in the cluster's notation: `cpu`, `memory`.
     pub allocatable: BTreeMap<String, String>,
     /// Taints that keep pods away, as `key=value:effect`.
     #[serde(default)]
     pub taints: Vec<String>,
-    /// The machine that it runs on, told by its kernel: nodes that are containers share one. Nothing where the cluster does not say.
+    /// The machine that it runs on, identified by its kernel: nodes that are containers share one. Absent if unknown.
     #[serde(default)]
     pub machine: Option<String>,
-    /// For how long it had said nothing, where that was too long.
+    /// The duration of its silence, if too long.
     #[serde(default)]
     pub silent_ms: Option<u64>,
     /// The kubelet's version.
@@ -59,72 +59,72 @@ pub struct Node {
     pub runtime: String,
 }
 
-/// Where a pod runs.
+/// The placement of a pod.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Placement {
     /// The component.
     pub component: String,
-    /// The pod, as reports name it.
+    /// The pod's name in reports.
     pub pod: String,
-    /// Its name in the cluster; empty while there is none.
+    /// Its name in the cluster; empty if it does not exist.
     pub object: String,
-    /// The node; nothing while it has none.
+    /// The node, if it has one.
     pub node: Option<String>,
-    /// How many ready nodes take such a pod, their room left out of account.
+    /// The number of ready nodes that accept such a pod, regardless of their free resources.
     #[serde(default)]
     pub choices: u64,
 }
 
-/// How far a workload is rolled out.
+/// The rollout of a workload.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Rollout {
     /// `Deployment/backend`.
     pub object: String,
-    /// Pods that should run.
+    /// Desired pods.
     pub desired: i32,
     /// Pods of the current template.
     pub updated: i32,
-    /// Pods that are ready.
+    /// Ready pods.
     pub ready: i32,
 }
 
-/// What a Service leads to.
+/// The endpoints of a Service.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceEndpoints {
     /// The Service.
     pub service: String,
-    /// Addresses of pods that get its traffic.
+    /// Addresses of ready pods.
     pub ready: Vec<String>,
-    /// Addresses of pods that would if they were ready.
+    /// Addresses of unready pods.
     pub not_ready: Vec<String>,
 }
 
-/// How long the stages took of the pod that became ready last.
+/// The stages of the last pod to become ready.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BringUp {
-    /// That pod.
+    /// The pod.
     pub slowest: String,
-    /// From the first request until the cluster had made the pod.
+    /// From the first request until the pod existed.
     pub api_ms: u64,
-    /// Until it was given to a node.
+    /// Until it had a node.
     pub schedule_ms: u64,
     /// Until its containers ran.
     pub start_ms: u64,
-    /// Until its probes said that it is ready.
+    /// Until its probes reported it ready.
     pub probe_ms: u64,
 }
 
-/// One thing that was tried of the network.
+/// One network check.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NetworkCheck {
-    /// What: `Service DNS`, `Service`, `port-forward`, `NodePort`.
+    /// Its kind: `Service DNS`, `Service`, `port-forward`, `NodePort`.
     pub what: String,
-    /// From where to where.
+    /// Source and destination.
     pub path: String,
-    /// Whether it worked.
+    /// Whether it succeeded.
     pub passed: bool,
-    /// What was seen.
+    /// The observation.
     pub detail: String,
-    /// How long it took.
+    /// The duration.
     pub took_ms: f64,
 }

@@ -1,4 +1,4 @@
-//! A run directory's data becomes a report. Pure. Main function: [`Report::new`].
+//! Turns a run directory's data into a report. Pure. Main function: [`Report::new`].
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ use crate::{
 };
 
 impl Report {
-    /// Judges a run and lays everything out.
+    /// Judges a run and assembles its report.
     pub fn new(data: &RunData) -> Self {
         let thresholds = thresholds(data);
         let findings = findings(data, &thresholds);
@@ -77,19 +77,19 @@ fn verdict(data: &RunData, thresholds: &[Threshold], findings: &[Finding]) -> (V
             Verdict::Pass,
             format!(
                 "All {checks} checks{} passed{} and {}.",
-                if data.request.filter.is_some() { " that `--filter` chose" } else { "" },
-                if thresholds.is_empty() { "" } else { ", every threshold was kept" },
+                if data.request.filter.is_some() { " selected by `--filter`" } else { "" },
+                if thresholds.is_empty() { "" } else { ", every threshold held" },
                 match restarts {
                     0 => "no container was restarted".to_owned(),
-                    _ => format!("{} of containers stayed within the line", counted(restarts.into(), "restart")),
+                    _ => format!("{} of containers stayed within the threshold", counted(restarts.into(), "restart")),
                 }
             ),
         ),
         (0, gaps) => (
             Verdict::Incomplete,
             format!(
-                "Nothing that was measured is wrong, but {} not measured: {}.",
-                if gaps == 1 { "1 thing was".to_owned() } else { format!("{gaps} things were") },
+                "No failure was measured, but {} missing: {}.",
+                if gaps == 1 { "1 measurement is".to_owned() } else { format!("{gaps} measurements are") },
                 names(Severity::Gap)
             ),
         ),
@@ -148,8 +148,8 @@ fn section(data: &RunData, component: &Component) -> ComponentSection {
     }
 }
 
-/// The component that a case is named after: the longest name that it begins with, up to the end of a word. Cases are often
-/// Rust names, so `_` stands for `-` too.
+/// The component that a case is named after: the longest component name that starts the case's name, as whole words. Cases are
+/// often Rust names, so `_` matches `-` too.
 fn subject<'a>(case: &str, components: &[&'a str]) -> Option<&'a str> {
     let case = case.replace('_', "-");
     let named = components.iter().filter(|name| {
@@ -158,7 +158,7 @@ fn subject<'a>(case: &str, components: &[&'a str]) -> Option<&'a str> {
     named.max_by_key(|name| name.len()).copied()
 }
 
-/// Processor time over all instances of a pod: each restart begins to count at 0 again.
+/// Processor time over all instances of a pod: each restart resets the counter.
 fn cpu_seconds(samples: &[Usage]) -> f64 {
     let first = samples.first().map_or(0.0, |usage| usage.cpu_seconds);
     first + samples.windows(2).map(|pair| grown(pair[0].cpu_seconds, pair[1].cpu_seconds)).sum::<f64>()

@@ -1,4 +1,4 @@
-//! The report for people: every section of the page that the project was born from, measured. Main function: [`render`].
+//! The report for people, as Markdown. Main function: [`render`].
 
 mod cluster;
 mod judgement;
@@ -37,15 +37,15 @@ pub fn render(report: &Report) -> String {
     }
     let _ = writeln!(
         text,
-        "---\n\nRun `{}`, {}. Evidence ids are files of the run directory, with a JSON pointer where one helps; \
-         the verb `report --check` recomputes this page from them.",
+        "---\n\nRun `{}`, {}. Evidence ids are files of the run directory, with an optional JSON pointer; the \
+         verb `report --check` recomputes this page from them.",
         report.run_id, report.started_at
     );
     text
 }
 
 impl Verdict {
-    /// The word for people.
+    /// The word in reports.
     pub fn word(self) -> &'static str {
         match self {
             Self::Pass => "pass",
@@ -73,7 +73,7 @@ fn environment(report: &Report) -> String {
         ("Load pattern", scenarios::pattern(report)),
         ("Entrance", environment.entrance.clone()),
         ("Changes", changes(report)),
-        ("Checks", request.filter.as_ref().map_or(String::new(), |filter| format!("those that match `{filter}`"))),
+        ("Checks", request.filter.as_ref().map_or(String::new(), |filter| format!("only those that match `{filter}`"))),
         (
             if environment.ready { "Ready after" } else { "Not ready after" },
             format!("{} (environment.json#/up_ms)", human_ms(environment.up_ms)),
@@ -91,7 +91,7 @@ fn environment(report: &Report) -> String {
     text
 }
 
-/// One row for each field and consequence; the objects in which the field stands share it.
+/// One row for each field and consequence, with all objects that declare it.
 fn fields(report: &Report) -> String {
     let mut rows: BTreeMap<(&str, String), Vec<String>> = BTreeMap::new();
     for warning in &report.environment.warnings {
@@ -109,7 +109,7 @@ fn fields(report: &Report) -> String {
     format!("## Manifest fields not honoured on {target}\n\n{}", fields.markdown())
 }
 
-/// `containers[backend].resources` is `containers[].resources` for the row that all containers share.
+/// `containers[backend].resources` becomes `containers[].resources` in the row of all containers.
 fn without_names(path: &str) -> String {
     path.split('[').enumerate().fold(String::new(), |text, (index, part)| match (index, part.split_once(']')) {
         (0, _) | (_, None) => text + part,
@@ -196,8 +196,8 @@ fn probes(report: &Report) -> String {
         ]);
     }
     let how = match report.probes.iter().any(|probe| probe.sent.is_none()) {
-        true => "Sent by the cluster's kubelets, which report failures and no successes",
-        false => "Sent as a kubelet sends them, during the whole run",
+        true => "Sent by the cluster's kubelets, which report only failures",
+        false => "Sent like a kubelet's, during the whole run",
     };
     format!("## Probes\n\n{how} (evidence/pods.json).\n\n{}{}", probes.markdown(), predictions(report))
 }
@@ -217,18 +217,18 @@ fn verdict(probe: &ProbeSection) -> String {
     }
 }
 
-/// What a kubelet will do with what fails, and with the patches.
+/// A kubelet's predicted actions, now and with the patches.
 fn predictions(report: &Report) -> String {
     let mut text = String::new();
     for prediction in &report.predictions {
         let PredictionSection { component, container, kubelet, with_fix, requests, observed, evidence, .. } =
             prediction;
-        let _ = write!(text, "- **What a kubelet will do with {component}/{container}**: {kubelet}.");
+        let _ = write!(text, "- **Prediction for {component}/{container}**: {kubelet}.");
         if let Some(with_fix) = with_fix {
-            let _ = write!(text, " With the patches of the findings (proven by {requests} requests): {with_fix}.");
+            let _ = write!(text, " With the patches of the findings (tested with {requests} requests): {with_fix}.");
         }
         if let Some(observed) = observed {
-            let _ = write!(text, " The cluster's kubelet did this during the run: {observed}.");
+            let _ = write!(text, " During the run, the cluster's kubelet did this: {observed}.");
         }
         let _ = writeln!(text, " ({})", evidence.join(", "));
     }

@@ -1,5 +1,5 @@
-//! What a kubelet will do with the containers whose probes fail, from what the run measured of them. Pure.
-//! Main function: [`predictions`].
+//! Predicts a kubelet's actions on containers with failing probes, from the run's measurements. Pure. Main function:
+//! [`predictions`].
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ use crate::{
     run_data::RunData,
 };
 
-/// How far a kubelet is played: a back-off reaches its longest wait within half of it.
+/// The simulated time: a back-off reaches its maximum within half of it.
 const AHEAD: Duration = Duration::from_secs(3600);
-/// Kubernetes's default. What a manifest says instead changes the end of a kill, not whether there is one.
+/// Kubernetes' default. Another value changes the duration of a kill only.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// One for each container with a probe that fails or errors, from the first replica that has it.
+/// One for each container with a failing probe, from its first affected replica.
 pub(super) fn predictions(data: &RunData) -> Vec<PredictionSection> {
     data.environment.components.iter().flat_map(|component| of_component(data, component)).collect()
 }

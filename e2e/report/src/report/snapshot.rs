@@ -19,7 +19,7 @@ use crate::{
     thresholds::{Threshold, ThresholdState},
 };
 
-/// What a snapshot shows: topology, checks, outcomes, findings; figures only as the side of their line that they are on.
+/// The content of a snapshot: topology, checks, outcomes, findings; figures only as within or beyond their thresholds.
 #[derive(Debug, Serialize)]
 struct Stable<'a> {
     target: Target,
@@ -108,11 +108,11 @@ pub fn stable(report: &Report) -> String {
             .map(|warning| format!("{}: {} {}", warning.source, warning.object, warning.path))
             .collect(),
     };
-    // Plain data with string keys: there is nothing that JSON cannot hold.
+    // Plain data with string keys always serialises.
     serde_json::to_string_pretty(&stable).expect("plain data serialises")
 }
 
-/// Whether a line allows some of what it counts: every healthy run may have another number of them.
+/// Whether a threshold allows some failures: their number varies between healthy runs.
 fn allows_some(threshold: &Threshold) -> bool {
     threshold.limit > 0.0
 }
@@ -140,7 +140,7 @@ impl From<&Threshold> for StableThreshold {
     }
 }
 
-/// What each probe sends, by component. Where several containers of a component have probes, their names stand before.
+/// Each probe's request, by component, prefixed with the container's name if several containers have probes.
 fn probes(report: &Report) -> BTreeMap<&str, BTreeMap<String, &str>> {
     let mut probes: BTreeMap<&str, BTreeMap<String, &str>> = BTreeMap::new();
     for probe in &report.probes {
@@ -221,7 +221,7 @@ mod tests {
         serde_json::from_str(&stable(&serde_json::from_value(report).unwrap())).unwrap()
     }
 
-    /// On three nodes, both replicas may land on one.
+    /// On three nodes, both replicas may share one.
     #[test]
     fn what_the_scheduler_decides_is_left_out() {
         let warning = |code| (Severity::Warning, code);

@@ -1,11 +1,11 @@
-//! A report in a few lines, for the end of a run on a terminal. Main function: [`render`].
+//! A report's summary for a terminal. Main function: [`render`].
 
 use e2e_figures::scenario::{LedgerResult, ScenarioResult};
 
 use super::{Report, Verdict};
 use crate::finding::Severity;
 
-/// A few lines with the verdict first; `elapsed` is how long it took, in words.
+/// A few lines, the verdict first; `elapsed` is the run's formatted duration.
 pub fn render(report: &Report, elapsed: &str, colour: bool) -> String {
     let paint = |code: &str, text: &str| match colour {
         true => format!("\x1b[1;{code}m{text}\x1b[0m"),

@@ -1,6 +1,6 @@
-//! The one table model that renderers share. Main type: [`Table`].
+//! The renderers' shared table model. Main type: [`Table`].
 
-/// Rows under a header; every row has as many cells.
+/// A header and rows of the same length.
 pub(crate) struct Table {
     header: Vec<String>,
     rows: Vec<Vec<String>>,
@@ -11,7 +11,7 @@ impl Table {
         Self::with_header(header.map(str::to_owned).to_vec())
     }
 
-    /// For as many columns as there are at run time.
+    /// A table with a dynamic number of columns.
     pub(crate) fn with_header(header: Vec<String>) -> Self {
         Self { header, rows: Vec::new() }
     }
@@ -22,7 +22,7 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// A Markdown table with a blank line behind it; nothing when there are no rows.
+    /// A Markdown table followed by a blank line; empty without rows.
     pub(crate) fn markdown(&self) -> String {
         if self.rows.is_empty() {
             return String::new();
@@ -38,7 +38,7 @@ impl Table {
     }
 }
 
-/// A cell on one line whose bars are not column borders.
+/// A cell as one line with escaped bars.
 fn escape(cell: &str) -> String {
     cell.replace('|', "\\|").replace(['\n', '\r'], " ")
 }

@@ -1,4 +1,4 @@
-//! What only a cluster has: nodes, placement, the split of the bring-up; and the network, which other targets have less of.
+//! The sections about a cluster (nodes, placement, bring-up) and about the network.
 
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -9,7 +9,7 @@ use crate::{
     report::{Report, table::Table},
 };
 
-/// Nodes and what runs on them.
+/// Nodes and their pods.
 pub(super) fn nodes(report: &Report) -> String {
     let Some(cluster) = &report.cluster else { return String::new() };
     let mut text = format!(
@@ -51,7 +51,7 @@ pub(super) fn nodes(report: &Report) -> String {
     if let Some(up) = &cluster.bring_up {
         let _ = writeln!(
             text,
-            "The last pod to become ready was {}: {} until the cluster had made it, {} until it had a node, {} until its containers \
+            "The last pod to become ready was {}: {} until it existed, {} until it had a node, {} until its containers \
              ran, {} until its probes found it ready.\n",
             up.slowest,
             human_ms(up.api_ms),
@@ -61,12 +61,12 @@ pub(super) fn nodes(report: &Report) -> String {
         );
     }
     for missing in &cluster.missing {
-        let _ = writeln!(text, "Not known: {missing}\n");
+        let _ = writeln!(text, "Unknown: {missing}\n");
     }
     text
 }
 
-/// Which nodes have the same processors.
+/// Nodes that share processors.
 fn shared_machines(cluster: &Cluster) -> String {
     let mut machines: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for node in &cluster.nodes {
@@ -75,10 +75,12 @@ fn shared_machines(cluster: &Cluster) -> String {
         }
     }
     let shared = machines.into_values().filter(|nodes| nodes.len() > 1);
-    shared.map(|nodes| format!("One machine, whose processors count once: {}.\n\n", nodes.join(", "))).collect()
+    shared
+        .map(|nodes| format!("Nodes on one machine, whose processors count once: {}.\n\n", nodes.join(", ")))
+        .collect()
 }
 
-/// Each way that was tried, by the suites and, in a cluster, by the run itself.
+/// Each connection tried by the suites and, in a cluster, by the run itself.
 pub(super) fn network(report: &Report) -> String {
     let mut rows = Table::new(["", "What", "Way", "Seen", "Evidence"]);
     for case in report.suites.iter().filter(|suite| suite.name == "network").flat_map(|suite| &suite.cases) {

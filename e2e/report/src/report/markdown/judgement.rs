@@ -1,4 +1,4 @@
-//! What is wrong, why, and what to do: the sections made from findings. Main function: [`findings`].
+//! The sections made from findings: problems, causes and fixes. Main function: [`findings`].
 
 use std::fmt::Write;
 
@@ -10,13 +10,13 @@ use crate::{
 pub(super) fn findings(report: &Report) -> String {
     let mut text = "## Key findings\n\n".to_owned();
     if report.findings.is_empty() {
-        text += "None: every check passed, no container was restarted, no figure crossed its line.\n\n";
+        text += "None: every check passed, no container restarted, no figure crossed its threshold.\n\n";
     }
     for (index, finding) in report.findings.iter().enumerate() {
         let about = finding.component.as_ref().map(|component| format!(" ({component})")).unwrap_or_default();
         let _ = writeln!(text, "### {}. {}{about}\n\n{}\n", index + 1, finding.code, finding.claim);
         if let Some(excerpt) = &finding.excerpt {
-            // What the doctor proves comes with a patch for the manifests, everything else with a log.
+            // The doctor's causes have a patch, other findings a log.
             let language = if matches!(finding.code, Code::Probe(_)) { "yaml" } else { "" };
             let _ = writeln!(text, "```{language}\n{}\n```\n", excerpt.trim_end());
         }
@@ -31,18 +31,18 @@ pub(super) fn root_causes(report: &Report) -> String {
     let causes: Vec<String> = causes
         .map(|(index, cause)| {
             let evidence = cause.evidence.join(", ");
-            format!("- **{}** is proven by {evidence}: finding {}\n", named(cause), index + 1)
+            format!("- **{}**: finding {}, from {evidence}\n", named(cause), index + 1)
         })
         .collect();
     let text = match (causes.is_empty(), report.verdict) {
         (true, Verdict::Pass) => "Nothing failed, so there is none.\n".to_owned(),
-        (true, _) => "No cause was proven; the findings above are what was observed.\n".to_owned(),
+        (true, _) => "No cause is known; the findings above are observations.\n".to_owned(),
         (false, _) => causes.concat(),
     };
     format!("## Root causes\n\n{text}\n")
 }
 
-/// A finding in a word or two: `oom-killed (backend)`.
+/// A finding's short name: `oom-killed (backend)`.
 fn named(finding: &Finding) -> String {
     match &finding.component {
         Some(component) => format!("{} ({component})", finding.code),
@@ -50,8 +50,8 @@ fn named(finding: &Finding) -> String {
     }
 }
 
-/// The fixes of causes and of what stands alone. Where a cause is known, effects are left to the next run, which shows whether
-/// they have gone with it. What the verdict does not depend on is advice.
+/// The fixes of causes and of isolated findings. If a cause is known, the next run shows which effects remain. Fixes of warnings
+/// are advice.
 pub(super) fn path_forward(report: &Report) -> String {
     let (advice, wrong): (Vec<&Finding>, Vec<&Finding>) =
         report.findings.iter().partition(|finding| finding.severity == Severity::Warning);
@@ -63,7 +63,7 @@ pub(super) fn path_forward(report: &Report) -> String {
     names.dedup();
     if !names.is_empty() {
         steps.push(format!(
-            "Run again. What the causes explain goes away with them; what stays has another cause: {}.",
+            "Run again. These may be effects of the causes above; any that remain have another cause: {}.",
             names.join(", ")
         ));
     }
@@ -72,12 +72,12 @@ pub(super) fn path_forward(report: &Report) -> String {
     let advice: String = fixes(&advice).iter().map(|fix| format!("- {fix}\n")).collect();
     let advice = match advice.is_empty() {
         true => advice,
-        false => format!("Advice, on which the verdict does not depend:\n\n{advice}\n"),
+        false => format!("Advice (does not affect the verdict):\n\n{advice}\n"),
     };
     format!("## Path forward\n\n{text}\n{advice}")
 }
 
-/// What to do, each thing once.
+/// Each fix once.
 fn fixes(findings: &[&Finding]) -> Vec<String> {
     let mut fixes: Vec<String> = Vec::new();
     for finding in findings.iter().filter(|finding| !finding.fix.is_empty()) {
@@ -92,7 +92,7 @@ pub(super) fn conclusion(report: &Report) -> String {
     let causes: Vec<String> = report.findings.iter().filter(|finding| finding.is_proven_cause()).map(named).collect();
     let text = match causes.is_empty() {
         true => report.verdict_reason.clone(),
-        false => format!("What has to be fixed first: {}.", causes.join(", ")),
+        false => format!("To fix first: {}.", causes.join(", ")),
     };
     format!("## Conclusion\n\n{text}\n\n")
 }
@@ -100,7 +100,7 @@ pub(super) fn conclusion(report: &Report) -> String {
 fn severity(severity: Severity) -> &'static str {
     match severity {
         Severity::Error => "error",
-        Severity::Gap => "gap: something was not measured",
+        Severity::Gap => "gap: a measurement is missing",
         Severity::Warning => "warning",
     }
 }

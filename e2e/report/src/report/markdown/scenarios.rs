@@ -1,4 +1,4 @@
-//! The sections about the load: what each scenario measured, and what the system carries. Main functions: [`load`], [`expected`].
+//! The sections about the load: each scenario's figures and the expected performance. Main functions: [`load`], [`expected`].
 
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -18,7 +18,7 @@ use crate::{
     thresholds::ThresholdState,
 };
 
-/// What each scenario is, in a few words.
+/// A short description of each scenario.
 pub(super) fn pattern(report: &Report) -> String {
     let scenarios = &report.request.scenarios;
     let one = |(name, scenario): (&String, &Scenario)| {
@@ -40,7 +40,7 @@ pub(super) fn load(report: &Report) -> String {
     if text.is_empty() {
         text = match report.request.filter {
             None => "This system declares no scenario and no threshold.\n\n".to_owned(),
-            Some(_) => "None of the chosen checks puts a load on the system.\n\n".to_owned(),
+            Some(_) => "None of the selected checks runs a load.\n\n".to_owned(),
         };
     }
     format!("## Load test results\n\n{text}")
@@ -99,7 +99,7 @@ fn scenario(section: &ScenarioSection) -> String {
 fn asked(figures: &ScenarioResult) -> String {
     match (figures.model, figures.asked_rate) {
         (ModelKind::Open, Some(rate)) => {
-            format!(" of {rate} that were asked for, {} never sent", figures.dropped.unwrap_or_default())
+            format!(" of a requested {rate}, {} never sent", figures.dropped.unwrap_or_default())
         }
         _ => String::new(),
     }
@@ -122,7 +122,7 @@ fn outcomes(figures: &ScenarioResult) -> String {
 
 fn steps(steps: &[StepFigures]) -> String {
     let mut table = Table::new(["Step", "Requests", "Per second", "Errors", "p50", "p99", "Max"]);
-    // Steps that clients took before the window have no figures in it.
+    // Steps before the window have no figures.
     let measured: Vec<&StepFigures> = steps.iter().filter(|step| !step.once || step.requests > 0).collect();
     for step in &measured {
         let of = |percentile: fn(&Summary) -> f64| {
@@ -146,7 +146,7 @@ fn books(figures: &ScenarioResult, ledger: &LedgerResult, source: &Source) -> St
     )
 }
 
-/// Where the time of a request goes, and what the database's sessions did.
+/// The time of a request by component, and the database's sessions.
 fn way(figures: &ScenarioResult, source: &Source) -> String {
     let cited = |part| format!(" ({}#/measured/scenario/{part})", source.record);
     let mut text = String::new();
@@ -164,7 +164,7 @@ fn way(figures: &ScenarioResult, source: &Source) -> String {
         let commits = commits_per_second.map_or(String::new(), |commits| format!("; {commits:.0} commits per second"));
         let _ = writeln!(
             text,
-            "**Sessions of {component}** at work (mean of {samples} samples), by what they wait for: {}{commits}.{}\n",
+            "**Active sessions of {component}** (mean of {samples} samples), by wait event: {}{commits}.{}\n",
             activity.described(),
             cited("activity")
         );
@@ -172,7 +172,7 @@ fn way(figures: &ScenarioResult, source: &Source) -> String {
     text
 }
 
-/// What the system carries, by the scenarios whose clients send as fast as it answers.
+/// The system's capacity, from scenarios whose clients send as fast as it answers.
 pub(super) fn expected(report: &Report) -> String {
     let is_pressing = |section: &&ScenarioSection| {
         report.request.scenarios.get(&section.figures.name).is_some_and(Scenario::is_pressing)
@@ -199,7 +199,7 @@ fn expected_of(section: &ScenarioSection) -> String {
         None => String::new(),
     };
     let Some(expected) = &section.expected else {
-        return "Not derived: it needs a rate and the processor time of each component.\n\n".to_owned() + &limited;
+        return "Not available: it needs a rate and the processor time of each component.\n\n".to_owned() + &limited;
     };
     let mut demands = Table::new(["Component", "CPU per request", "Max requests/s per replica"]);
     for (component, demand) in &expected.cpu_ms_per_request {
@@ -222,13 +222,13 @@ fn expected_of(section: &ScenarioSection) -> String {
     text + &limited
 }
 
-/// Where figures stand, behind the sentence that tells them.
+/// The evidence of the preceding sentence.
 fn cited(source: &Source) -> String {
     format!(" ({})", source.fullest())
 }
 
 fn latency(latency: Option<&Summary>) -> String {
-    latency.map_or("not measured, nothing succeeded".to_owned(), |Summary { p50, p90, p99, p999, max, .. }| {
+    latency.map_or("not measured, no request succeeded".to_owned(), |Summary { p50, p90, p99, p999, max, .. }| {
         format!("p50 {p50:.1} ms, p90 {p90:.1} ms, p99 {p99:.1} ms, p99.9 {p999:.1} ms, max {max:.1} ms")
     })
 }
