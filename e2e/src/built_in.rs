@@ -1,5 +1,5 @@
-//! The checks that every system has without a line of its own: each component is ready, the entrance answers, every declared probe of
-//! every replica succeeds; and the declared scenarios. Main functions: [`run`], [`scenarios`], [`probe`].
+//! The built-in checks for every system: each component is ready, the entrance answers, every declared probe of every replica
+//! succeeds; and the declared scenarios. Main functions: [`run`], [`scenarios`], [`probe`].
 
 use std::{error::Error, time::Duration};
 
@@ -16,13 +16,13 @@ use crate::{
     scenario,
 };
 
-/// What a check found, what it measured, and why it failed if it did.
+/// A check's detail, its measurements, and the reason if it failed.
 type Found = (String, Measured, Option<String>);
 
-/// Bound on one request; a healthy entrance needs a hundredth of it.
+/// The timeout of a request; a healthy entrance needs a hundredth of it.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why the checks could not be made at all.
+/// The checks could not run.
 #[derive(Debug, thiserror::Error)]
 pub enum BuiltInError {
     /// The run does not answer.
@@ -33,11 +33,11 @@ pub enum BuiltInError {
     RunDir(#[from] run_dir::Error),
 }
 
-/// Makes every check and leaves a record of each.
+/// Runs every check and leaves a record of each.
 ///
 /// # Errors
 ///
-/// When the run does not answer, or a record cannot be written. A check that fails is none.
+/// When the run does not answer, or a record cannot be written. A failed check is not an error.
 pub async fn run(environment: &Environment) -> Result<(), BuiltInError> {
     let control = Control::of(environment)?;
     let snapshot = control.status().await?;
@@ -58,7 +58,7 @@ pub async fn run(environment: &Environment) -> Result<(), BuiltInError> {
     scenarios(environment).await
 }
 
-/// Runs every declared scenario, each with its ledger, and leaves a record of it. One in Rust is its project's own affair.
+/// Runs every declared scenario, each with its ledger, and leaves a record of it. The project itself runs scenarios in Rust.
 ///
 /// # Errors
 ///
@@ -100,7 +100,7 @@ async fn keep(
     directory.write_json(record.file(), &record).map(drop)
 }
 
-/// Whether all replicas are ready, or did what they were there for.
+/// Whether all replicas are ready or completed.
 fn ready(component: &Component, snapshot: &Snapshot) -> Found {
     let of = |name: &String| snapshot.pods.get(name).map_or("unknown".to_owned(), |pod| pod.status.clone());
     let is_fine = |name: &String| {
@@ -118,11 +118,11 @@ fn ready(component: &Component, snapshot: &Snapshot) -> Found {
     (detail, Measured::Nothing, failure)
 }
 
-/// A request to the entrance, as a browser would send it first. What does not speak HTTP has answered with its connection.
+/// A first request to the entrance. If it does not speak HTTP, an accepted connection is the answer.
 async fn entrance(environment: &Environment) -> Result<Found, Box<dyn Error + Send + Sync>> {
     let endpoint = environment.entrance()?;
     let url = format!("http://{}/", endpoint.address);
-    // Its own redirect is an answer.
+    // A redirect is an answer.
     let policy = reqwest::redirect::Policy::none();
     let client = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().redirect(policy).build()?;
     let asked = format!("GET / of {} port {}", endpoint.service, endpoint.port);
@@ -137,7 +137,7 @@ async fn entrance(environment: &Environment) -> Result<Found, Box<dyn Error + Se
         }
         Err(_) => {
             let detail =
-                format!("{} port {} takes connections and does not speak HTTP", endpoint.service, endpoint.port);
+                format!("{} port {} accepts connections and does not speak HTTP", endpoint.service, endpoint.port);
             Ok((detail, Measured::Nothing, None))
         }
     }
@@ -147,11 +147,11 @@ fn root_cause(error: &dyn Error) -> String {
     error.source().map_or_else(|| error.to_string(), root_cause)
 }
 
-/// Sends one kind of probe to every replica of a component as a kubelet sends it, and judges it as a kubelet does.
+/// Sends one kind of probe to every replica of a component like a kubelet, and judges it like a kubelet.
 ///
 /// # Errors
 ///
-/// When there is no such component, or the run does not answer.
+/// When the component is unknown, or the run does not answer.
 pub async fn probe(
     environment: &Environment,
     component: &str,
@@ -181,7 +181,7 @@ pub async fn probe(
     let detail = format!("{} of {asked} succeeded", exchanges.len() - failed.len());
     let without_way = (declared.desired as usize).saturating_sub(declared.replicas.len());
     if without_way > 0 {
-        failed.push(format!("there is no way to {without_way} of {}", counted(declared.desired.into(), "replica")));
+        failed.push(format!("{without_way} of {} cannot be reached", counted(declared.desired.into(), "replica")));
     }
     let failure = match (specs.is_empty(), declared.replicas.is_empty(), failed.is_empty()) {
         (true, ..) => Some(format!("{component} declares no {} probe", which.word())),

@@ -1,5 +1,5 @@
-//! The run's address for its suites: what only the run can do, such as a probe inside a container. Main type: [`Control`].
-//! The suites so need no provider, and the same question works on every target.
+//! The run's control address for its suites, for actions that only the run can perform, for example a probe inside a container.
+//! Main type: [`Control`]. Suites need no provider, and requests are the same on every target.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -12,13 +12,13 @@ use e2e_plan::ProbeKind;
 use e2e_report::environment::{self, Environment};
 use serde::{Deserialize, Serialize};
 
-/// How long agents may take to start and to hand over what they measured.
+/// The time for agents to start and to return their results.
 const LOAD_SLACK: Duration = Duration::from_secs(120);
 
 /// Key of the token in `secrets.json`.
 pub const TOKEN: &str = "e2e/control-token";
 
-/// A container that is to be started again.
+/// A restart request.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RestartOrder {
     /// The pod.
@@ -29,7 +29,7 @@ pub struct RestartOrder {
     pub spare_ms: u64,
 }
 
-/// Asks the run that an environment belongs to.
+/// A client of an environment's run.
 #[derive(Debug, Clone)]
 pub struct Control {
     client: reqwest::Client,
@@ -37,13 +37,13 @@ pub struct Control {
     token: String,
 }
 
-/// Why the run did not answer.
+/// A failed request to the run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The environment does not say how to ask.
+    /// The environment has no usable address.
     #[error(transparent)]
     Environment(#[from] environment::Error),
-    /// There was no answer.
+    /// No answer.
     #[error("the run does not answer at {url}: {source}; is it still up?")]
     NoAnswer {
         /// What was asked.
@@ -68,7 +68,7 @@ impl Control {
     pub fn of(environment: &Environment) -> Result<Self, Error> {
         let client = reqwest::Client::builder()
             .no_proxy()
-            // Longer than the longest probe timeout that manifests use in practice.
+            // Longer than probe timeouts in practice.
             .timeout(std::time::Duration::from_secs(60))
             .build()
             .map_err(|source| Error::NoAnswer { url: environment.control.to_string(), source })?;
@@ -76,7 +76,7 @@ impl Control {
         Ok(Self { client, base: format!("http://{}", environment.control), token })
     }
 
-    /// What is known of every pod now.
+    /// The current state of every pod.
     pub async fn status(&self) -> Result<Snapshot, Error> {
         self.ask(reqwest::Method::GET, "/status")
             .await?
@@ -85,28 +85,27 @@ impl Control {
             .map_err(|source| self.no_answer("/status", source))
     }
 
-    /// What the containers of a component's pods have said so far, by `pod/container`, without secrets.
+    /// The logs of a component's containers so far, by `pod/container`, without secrets.
     ///
     /// # Errors
     ///
-    /// When there is no such component, or the run does not answer.
+    /// When the component is unknown, or the run does not answer.
     pub async fn logs(&self, component: &str) -> Result<BTreeMap<String, String>, Error> {
         let path = format!("/logs/{component}");
         self.ask(reqwest::Method::GET, &path).await?.json().await.map_err(|source| self.no_answer(&path, source))
     }
 
-    /// Sends a declared probe once, as a kubelet sends it, and returns what came of it.
+    /// Sends a declared probe once like a kubelet, and returns the result.
     pub async fn probe(&self, pod: &str, container: &str, which: ProbeKind) -> Result<Observation, Error> {
         let path = format!("/probe/{pod}/{container}/{}", which.word().to_lowercase());
         self.ask(reqwest::Method::POST, &path).await?.json().await.map_err(|source| self.no_answer(&path, source))
     }
 
-    /// Has a container started again, at once. Failures of its startup and liveness probes count for nothing in its
-    /// first `spare`.
+    /// Restarts a container at once. Failures of its startup and liveness probes do not count during its first `spare`.
     ///
     /// # Errors
     ///
-    /// When there is no such container, or a cluster looks after it.
+    /// When the container is unknown, or a cluster manages it.
     pub async fn restart(&self, pod: &str, container: &str, spare: Duration) -> Result<(), Error> {
         let spare_ms = u64::try_from(spare.as_millis()).unwrap_or(u64::MAX);
         let order = RestartOrder { pod: pod.to_owned(), container: container.to_owned(), spare_ms };
@@ -119,18 +118,18 @@ impl Control {
         self.ask(reqwest::Method::POST, "/stop").await.map(drop)
     }
 
-    /// Has the agents of [`LoadFrom::Inside`](e2e_report::environment::LoadFrom::Inside) make a load, and returns what they
-    /// measured. `name` stands before the figures that people see while it goes on.
+    /// Runs a load on the agents of [`LoadFrom::Inside`](e2e_report::environment::LoadFrom::Inside), and returns their results.
+    /// `name` prefixes the progress.
     pub async fn load(&self, name: &str, order: &Order) -> Result<LoadResult<ClientReport>, Error> {
         let path = format!("/load/{name}");
-        // Setting up, all requests in flight at the end, and the agents' own start come on top.
+        // Plus the set-up, requests in flight at the end, and the agents' start.
         let limit = order.set_up_limit + order.warm_up + order.duration + order.request_timeout + LOAD_SLACK;
         let url = format!("{}{path}", self.base);
         let request = self.client.post(&url).bearer_auth(&self.token).timeout(limit).json(order);
         self.answer(&path, request).await?.json().await.map_err(|source| self.no_answer(&path, source))
     }
 
-    /// Tells the run how a suite goes, for people who wait.
+    /// Reports a suite's progress to the run.
     pub async fn progress(&self, text: &str) -> Result<(), Error> {
         self.send(reqwest::Method::POST, "/progress", text.to_owned()).await.map(drop)
     }

@@ -3,11 +3,11 @@
 use e2e_report::environment::Environment;
 use rstest::fixture;
 
-/// The system that `cargo xtask e2e` brought up, for `#[rstest] fn case(environment: Environment)`.
+/// The running system, for `#[rstest] fn case(environment: Environment)`.
 ///
 /// # Panics
 ///
-/// Without `E2E_ENVIRONMENT`: a suite without a system cannot pass. The message says what to run.
+/// Without `E2E_ENVIRONMENT`, because a suite needs a system. The message has the command.
 #[fixture]
 pub fn environment() -> Environment {
     match Environment::from_env() {

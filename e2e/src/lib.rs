@@ -1,4 +1,4 @@
-//! What a suite imports: the running system as a fixture, checks that leave records, and the run's control address.
+//! The library for suites: the running system as a fixture, checks that leave records, and the run's control address.
 //!
 //! ```no_run
 //! use e2e::{environment::Environment, fixture::environment, record::{Measured, check}};

@@ -6,10 +6,9 @@ use std::{fmt::Display, future::Future, time::Instant};
 
 use e2e_report::{env_vars, environment::Environment, run_dir::RunDir};
 
-/// Runs one test's body and writes its record whatever happens to the body, a panic included.
+/// Runs one test's body and writes its record in any case, even after a panic.
 ///
-/// The body gives a line that says what was found, and figures; or an error. An error fails the test after the record is
-/// written.
+/// The body returns a line of detail and figures, or an error. An error fails the test after the record is written.
 ///
 /// # Panics
 ///
@@ -24,11 +23,11 @@ pub async fn check<E: Display>(
     measure(environment, suite, case, body).await;
 }
 
-/// [`check`] for a body that measured something even though it failed: the third part says why it failed.
+/// [`check`] for a body that may fail with measurements: the third part is the reason of the failure.
 ///
 /// # Panics
 ///
-/// As [`check`] does.
+/// Like [`check`].
 pub async fn measure<E: Display>(
     environment: &Environment,
     suite: &str,
@@ -61,7 +60,7 @@ fn unfinished(suite: &str, case: &str) -> Record {
     }
 }
 
-/// The name of the running test: nextest's, or libtest's, which names the thread after it.
+/// The name of the running test: nextest's, or the thread's name from libtest.
 fn test_name() -> String {
     let nextest = env_vars::read(env_vars::NEXTEST_TEST_NAME).ok().flatten();
     nextest.or_else(|| std::thread::current().name().map(str::to_owned)).unwrap_or_default()
@@ -85,7 +84,7 @@ impl Guard {
         let duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let record = Record { duration_ms, ..record.clone() };
         if let Err(error) = self.directory.write_json(record.file(), &record) {
-            // Not a panic: this may run while one is under way. The run finds the missing record by itself.
+            // Not a panic: this may run during one. The run detects the missing record.
             eprintln!("no record of {}/{}: {error}", record.suite, record.case);
         }
     }

@@ -1,5 +1,5 @@
-//! Runs declared scenarios and leaves their records. Main functions: [`scenario()`] for a test of one line, [`run`] and [`record`] for a
-//! suite that looks on.
+//! Runs declared scenarios and leaves their records. Main functions: [`scenario()`] for a one-line test, [`run`] and [`record`] for
+//! more control.
 
 mod ledger;
 
@@ -26,10 +26,10 @@ use crate::{
 
 pub use e2e_load::scenario::*;
 
-/// Runs a declared scenario as one test: its record says how it went, and the report has its figures.
+/// Runs a declared scenario as one test: its record has the outcome, and the report the figures.
 ///
-/// The test fails when clients fail although no line allows some, when no request succeeds, when an acknowledged key is missing or stored
-/// twice, and when the ledger cannot be read. Everything else is judged by the scenario's thresholds, in the report.
+/// The test fails if clients fail beyond the thresholds, if no request succeeds, if an acknowledged key is missing or stored twice,
+/// or if the ledger cannot be read. The report judges all other thresholds.
 ///
 /// ```no_run
 /// use e2e::{environment::Environment, fixture::environment};
@@ -53,7 +53,7 @@ pub async fn scenario(environment: &Environment, name: &str) {
     .await;
 }
 
-/// Leaves the record of a scenario that `body` runs. One that was not chosen on the command line is left out.
+/// Leaves the record of a scenario that `body` runs, unless the command line excludes it.
 ///
 /// # Panics
 ///
@@ -64,17 +64,17 @@ pub async fn record<E: Display + From<Error>>(
     body: impl Future<Output = Result<Ran, E>>,
 ) {
     if environment.some_scenarios && !environment.scenarios.contains_key(name) {
-        println!("{name} was not chosen");
+        println!("{name} was not selected");
         return;
     }
     measure(environment, "scenarios", name, async { Ok::<_, E>(body.await?.found()) }).await;
 }
 
-/// Why a scenario has no figures.
+/// A scenario without figures.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It is not declared.
-    #[error("no scenario [scenario.{name}] in .config/e2e.toml; there is {declared}")]
+    #[error("no scenario [scenario.{name}] in .config/e2e.toml; declared: {declared}")]
     NotDeclared {
         /// The name.
         name: String,

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: comparisons with other tools, in turns, on this machine.
+//! `cargo xtask bench`: comparisons with other tools, alternating, on this machine.
 
 mod load;
 mod up;
@@ -6,7 +6,7 @@ mod up;
 use anyhow::Result;
 use e2e_run::exit::ExitCode;
 
-/// Compare with other tools, in turns, and print every round.
+/// Compare with other tools, alternating, and print every round.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask bench up --rounds 5

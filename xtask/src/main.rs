@@ -1,5 +1,5 @@
-//! The project's commands: `cargo xtask <verb>`. The repository's chores are here, one file each with its `Args` and a `run`; every
-//! other verb is the product's.
+//! The project's commands: `cargo xtask <verb>`. This crate has the repository's own commands, one file each with its `Args` and a
+//! `run`; every other verb is the product's.
 
 mod bench;
 mod test;
@@ -12,7 +12,7 @@ use clap::Subcommand;
 use e2e_cli::{Product, Verbs};
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it in the life of the process")]
+#[expect(clippy::large_enum_variant, reason = "the process has a single instance")]
 enum Verb {
     #[command(flatten)]
     Product(Product),

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything that a clean machine can check.
+//! `cargo xtask test`: every check for a clean machine.
 
 use anyhow::Result;
 use e2e_cli::options::{block_on, project};
@@ -7,20 +7,20 @@ use xshell::{Shell, cmd};
 
 use crate::{root, tidy};
 
-/// Run tidy, unit, integration and documentation tests, the example, and one whole run for each fault.
+/// Run tidy, unit, integration and documentation tests, the example, and a complete run for each fault.
 ///
-/// Tests that need a Docker engine or a cluster are skipped without one, aloud.
+/// Without a Docker engine or a cluster, skips the tests that need one, and says so.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  cargo xtask test\n  cargo xtask test --no-tidy --no-faults")]
 pub(crate) struct Args {
-    /// Leave formatting, lints and documentation out.
+    /// Skip formatting, lints and documentation.
     #[arg(long)]
     no_tidy: bool,
-    /// Leave out the whole runs with one fault each, which take half a minute each.
+    /// Skip the runs with a fault, which take half a minute each.
     #[arg(long)]
     no_faults: bool,
-    /// Where a cluster answers, also run each fault, twenty kills and the comparison of probes with its kubelet, which take a
-    /// quarter of an hour.
+    /// With a cluster, also run each fault, twenty kills and the comparison of probes with its kubelet, which take a quarter of an
+    /// hour.
     #[arg(long)]
     whole_cluster: bool,
 }
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         }
     };
     build_ahead(&shell, engine.is_ok())?;
-    // One stage that fails must not hide what the next ones would say.
+    // A failed stage must not hide the results of the next ones.
     let mut stages = vec![cmd!(shell, "cargo nextest run --workspace --profile {profile}").run()];
     match block_on(e2e_run::run::cluster(&project()))? {
         Ok(description) => {
@@ -55,14 +55,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             stages.push(cmd!(shell, "cargo nextest run --workspace --profile k8s -E {chosen}").run());
             if !args.whole_cluster {
                 eprintln!(
-                    "SKIPPED: faults, kills and the comparison of probes in the cluster, which --whole-cluster runs"
+                    "SKIPPED: faults, kills and the comparison of probes in the cluster; run them with --whole-cluster"
                 );
             }
         }
         Err(error) => eprintln!("SKIPPED: the tests that need a cluster: {error}"),
     }
     if args.no_faults {
-        eprintln!("SKIPPED: the faults, as --no-faults says");
+        eprintln!("SKIPPED: the faults (--no-faults)");
     } else {
         stages.push(cmd!(shell, "cargo nextest run --package xtask {faults...} --profile faults").run());
     }
@@ -71,7 +71,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::Pass)
 }
 
-/// Builds what tests run, so that no test's limit has to allow for a build: the system's binaries and images, and the suites.
+/// Builds the system's binaries and images and the suites, so that tests' time limits exclude builds.
 fn build_ahead(shell: &Shell, has_engine: bool) -> Result<()> {
     let progress = Progress::new();
     if has_engine {

@@ -1,4 +1,4 @@
-//! `cargo xtask tidy`: what a reviewer should not have to look for.
+//! `cargo xtask tidy`: mechanical checks before a review.
 
 use std::path::Path;
 
@@ -8,13 +8,12 @@ use xshell::{Shell, cmd};
 
 use crate::{root, walls};
 
-/// Check formatting, lints, documentation, the length of files and links.
+/// Check formatting, lints, documentation, the length of files, links, and generated files.
 #[derive(Debug, Default, clap::Args)]
-#[command(
-    after_help = "Examples:\n  cargo xtask tidy\n  cargo xtask tidy --fix   # format, and write the schemas and the picture of the crates in docs/"
-)]
+#[command(after_help = "Examples:\n  cargo xtask tidy\n  cargo xtask tidy --fix   # format, and generate the schemas \
+    and the crate diagram in docs/")]
 pub(crate) struct Args {
-    /// Repair what can be repaired.
+    /// Format, and regenerate files, instead of checking them.
     #[arg(long)]
     fix: bool,
 }
@@ -39,10 +38,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::Pass)
 }
 
-/// Private items are documented too, so links to them resolve here; that is who reads them.
+/// Private items are documented too, so links to them resolve.
 const RUSTDOC: &str = "-D warnings -A rustdoc::private_intra_doc_links";
 
-/// The schemas in `docs/` are made from the types.
+/// Generates the schemas in `docs/` from the types.
 fn schema(fix: bool) -> Result<()> {
     let schemas = [
         ("report.schema.json", e2e_report::report::schema()),
@@ -54,13 +53,13 @@ fn schema(fix: bool) -> Result<()> {
         if fix {
             std::fs::write(&path, schema).with_context(|| format!("cannot write {}", path.display()))?;
         } else if std::fs::read_to_string(&path).unwrap_or_default() != schema {
-            bail!("{} is not the schema of the types; `cargo xtask tidy --fix` writes it", path.display());
+            bail!("{} is out of date; generate it with `cargo xtask tidy --fix`", path.display());
         }
     }
     Ok(())
 }
 
-/// The picture of the crates in docs/architecture.md is made from `cargo metadata`.
+/// Generates the crate diagram in docs/architecture.md from `cargo metadata`.
 fn picture(shell: &Shell, fix: bool) -> Result<()> {
     let path = root().join("docs/architecture.md");
     let page = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -72,7 +71,7 @@ fn picture(shell: &Shell, fix: bool) -> Result<()> {
     if fix {
         std::fs::write(&path, made).with_context(|| format!("cannot write {}", path.display()))?;
     } else if page != made {
-        bail!("{} does not show the crates as they are; `cargo xtask tidy --fix` draws them", path.display());
+        bail!("the crate diagram in {} is out of date; generate it with `cargo xtask tidy --fix`", path.display());
     }
     Ok(())
 }
@@ -83,16 +82,16 @@ fn long_files(root: &Path) -> Result<Vec<String>> {
     for file in files {
         let text = std::fs::read_to_string(root.join(&file)).with_context(|| format!("cannot read {file}"))?;
         let is_test = file.contains("/tests/") || file.ends_with("tests.rs");
-        // One idea a file: about 400 lines, with some room for one that reads well.
+        // One idea per file: about 400 lines, with some tolerance.
         let lines = text.lines().count();
         if lines > 450 && !is_test {
-            faults.push(format!("{file}: {lines} lines; look for the second idea in it"));
+            faults.push(format!("{file}: {lines} lines; split it at its second idea"));
         }
     }
     Ok(faults)
 }
 
-/// Links in Markdown files to files that are not there.
+/// Links in Markdown files to missing files.
 fn dead_links(root: &Path) -> Result<Vec<String>> {
     let mut faults = Vec::new();
     for file in tracked(root, &["*.md"])? {

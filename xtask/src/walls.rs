@@ -1,5 +1,5 @@
-//! The crates below `e2e/` and the arrows between them, as Cargo knows them. Main function: [`picture`]; the tests hold what Cargo
-//! cannot say: that no arrow runs back, and that the pure crates bring no input and output with them.
+//! The crates in `e2e/` and their dependencies, from `cargo metadata`. Main function: [`picture`]; the tests check the rules that
+//! Cargo cannot: no dependency points back, and pure crates have no I/O dependencies.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use xshell::{Shell, cmd};
 
-/// The family from the ground up, each with what it says of itself in one line. A crate may depend only on those above it here.
+/// The crates from the bottom up, each with a one-line description. A crate may depend only on those above it in this list.
 const FAMILY: [(&str, &str); 10] = [
     ("e2e-plan", "manifests become a plan"),
     ("e2e-kubelet", "what a kubelet decides and says"),
@@ -21,7 +21,7 @@ const FAMILY: [(&str, &str); 10] = [
     ("xtask", "the repository's chores"),
 ];
 
-/// The part of `cargo metadata` that is read.
+/// The relevant part of `cargo metadata`.
 #[derive(Debug, Deserialize)]
 struct Metadata {
     packages: Vec<Package>,
@@ -56,9 +56,9 @@ struct Kind {
     kind: Option<String>,
 }
 
-/// Names of the packages that each one depends on: what it is built from and, where `tests` says so, what its tests are.
+/// The dependencies of each package, with those of its tests if `tests` is set.
 fn arrows(shell: &Shell, tests: bool) -> Result<BTreeMap<String, Vec<String>>> {
-    // Of this machine's platform alone: cargo would download what only others need.
+    // For this platform only: cargo would download dependencies of others.
     let rustc = cmd!(shell, "rustc -vV").quiet().read()?;
     let platform = rustc.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc -vV names no host")?;
     let json = cmd!(shell, "cargo metadata --format-version 1 --locked --filter-platform {platform}").quiet().read()?;
@@ -77,11 +77,11 @@ fn arrows(shell: &Shell, tests: bool) -> Result<BTreeMap<String, Vec<String>>> {
     Ok(resolve.nodes.iter().map(|node| (name(&node.id), wanted(node))).collect())
 }
 
-/// The family as a Mermaid diagram: an arrow for each direct dependency that no other one implies.
+/// The crates as a Mermaid diagram, with an arrow for each direct dependency that no other one implies.
 ///
 /// # Errors
 ///
-/// When cargo cannot be asked, or a crate of the family is not there.
+/// When cargo fails, or a crate of the family is missing.
 pub(crate) fn picture(shell: &Shell) -> Result<String> {
     let arrows = arrows(shell, false)?;
     let mut lines = vec!["flowchart BT".to_owned()];
@@ -101,7 +101,7 @@ fn reaches(arrows: &BTreeMap<String, Vec<String>>, from: &str, to: &str) -> bool
     path(arrows, from, to).is_some()
 }
 
-/// The packages on a way from one to another, both included.
+/// The packages on a path from one to another, including both.
 fn path(arrows: &BTreeMap<String, Vec<String>>, from: &str, to: &str) -> Option<Vec<String>> {
     let mut came_from: BTreeMap<&str, Option<&str>> = BTreeMap::from([(from, None)]);
     let mut waiting = vec![from];
@@ -146,7 +146,7 @@ mod tests {
         assert!(unknown.is_empty(), "not in FAMILY: {unknown:?}");
     }
 
-    /// What a crate's name promises, in the dependencies that it is built from.
+    /// The crates' forbidden dependencies.
     #[rstest::rstest]
     #[case::the_plan_is_pure("e2e-plan", false, &["tokio", "kube", "bollard", "reqwest", "testcontainers"])]
     #[case::the_kubelet_is_pure("e2e-kubelet", false, &["tokio", "kube", "bollard", "reqwest", "testcontainers"])]

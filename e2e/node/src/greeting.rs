@@ -1,5 +1,5 @@
-//! Protocols that are not HTTP: by the first bytes that a server sends, and by what it answers to a client of theirs.
-//! Main functions: [`recognised`], [`greet`].
+//! Recognises protocols other than HTTP by a server's first bytes, or by its answer to the protocol's greeting. Main functions:
+//! [`recognised`], [`greet`].
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::http::{self, Route};
 
-/// What the first bytes of a server say that it speaks, to a client that has sent a request of HTTP or nothing at all.
+/// The protocol of a server's first bytes, after an HTTP request or without a request.
 pub(super) fn recognised(heard: &[u8]) -> Option<Protocol> {
     const OPENINGS: [(&[u8], Protocol); 11] = [
         (b"AMQP", Protocol::Amqp),
@@ -48,14 +48,14 @@ pub(super) fn recognised(heard: &[u8]) -> Option<Protocol> {
     })
 }
 
-/// A client's first words in a protocol whose servers wait for them, and whether an answer shows that it was understood.
+/// A client's greeting in a protocol whose servers wait for it, and the test of the answer.
 struct Greeting {
     protocol: Protocol,
     says: &'static [u8],
     understood: fn(&[u8]) -> bool,
 }
 
-/// None of these changes anything: each asks for the version or for what the server can do, or opens a session and leaves.
+/// None of these changes state: each asks for the version or capabilities, or opens a session and leaves.
 const GREETINGS: [Greeting; 10] = [
     Greeting {
         // FCGI_GET_VALUES (9), answered with FCGI_GET_VALUES_RESULT (10) (FastCGI specification, 4.1).
@@ -115,15 +115,15 @@ const GREETINGS: [Greeting; 10] = [
     },
 ];
 
-/// Protocols in which a client speaks first.
+/// Protocols in which the client speaks first.
 pub(super) fn greeted() -> Vec<Protocol> {
     GREETINGS.iter().map(|greeting| greeting.protocol).collect()
 }
 
-/// As much of an answer as is looked at.
+/// The maximum bytes of an answer.
 const HEARD: usize = 256;
 
-/// Greets a server in these protocols, each in a connection of its own, and says which one it understood.
+/// Greets a server in these protocols, each in a separate connection, and returns the one it understood.
 pub(super) async fn greet(route: &Route, protocols: &[Protocol], within: Duration) -> Observation {
     let start = Instant::now();
     let wanted = GREETINGS.iter().filter(|greeting| protocols.contains(&greeting.protocol));

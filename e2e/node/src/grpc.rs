@@ -1,4 +1,4 @@
-//! gRPC probes: the health service, asked over HTTP/2 without TLS (`pkg/probe/grpc/grpc.go`). Main function: [`check`].
+//! gRPC probes: requests to the health service over HTTP/2 without TLS (`pkg/probe/grpc/grpc.go`). Main function: [`check`].
 
 use std::time::Duration;
 
@@ -20,17 +20,17 @@ use crate::{
     probe::Profile,
 };
 
-/// A client of gRPC dials again after about this long (`backoff.DefaultConfig`); a kubelet waits for it to succeed.
+/// A gRPC client redials after about this long (`backoff.DefaultConfig`); a kubelet waits for a success.
 const REDIAL: Duration = Duration::from_secs(1);
-/// The version that a kubelet of 1.32 is built with. Servers hardly look at it.
+/// grpc-go's version in a kubelet of 1.32; servers rarely read it.
 const GRPC_GO: &str = "grpc-go/1.65.0";
-/// Where the health service is.
+/// The health service's path.
 const PATH: &str = "/grpc.health.v1.Health/Check";
-/// An answer is a few bytes; more than this is none.
+/// The maximum size of an answer, which has a few bytes.
 const MAX_MESSAGE: usize = 4096;
 
-/// Asks the health service for `service` at `way`, within `timeout`. `shown` is the address that a kubelet would dial. A kubelet never
-/// does so over TLS.
+/// Asks the health service for `service` at `way`, within `timeout`. `shown` is a kubelet's target address. A kubelet never uses
+/// TLS.
 pub(super) async fn check(
     route: &Route,
     shown: &str,
@@ -109,11 +109,11 @@ struct Call {
 struct Phases {
     connect: Option<Duration>,
     first_byte: Option<Duration>,
-    /// Why the last dial came to nothing.
+    /// The reason of the last failed dial.
     refused: Option<Kind>,
 }
 
-/// What the server said.
+/// The server's answer.
 enum Answer {
     /// The health service's status.
     Status(u64),
@@ -131,7 +131,7 @@ impl Answer {
 }
 
 impl Call {
-    /// Dials until the server speaks HTTP/2, as a client that blocks does, and asks once.
+    /// Dials until the server speaks HTTP/2, like a blocking client, and asks once.
     async fn run(&mut self, route: &Route, clock: Clock) -> Result<(), Failure> {
         loop {
             match self.dial_and_ask(route, clock.start).await {
@@ -169,7 +169,7 @@ impl Call {
         let (sender, connection) = h2::client::handshake(stream).await.map_err(|error| broken(&error))?;
         let mut driver = JoinSet::new();
         driver.spawn(async move {
-            // What ends the connection ends the call too, which tells of it.
+            // The end of the connection also ends the call, which reports it.
             let _ = connection.await;
         });
         let mut sender = sender.ready().await.map_err(|error| broken(&error))?;
@@ -182,10 +182,10 @@ impl Call {
         Ok(())
     }
 
-    /// Whether the server's first frame is its SETTINGS, with which a kubelet's client counts as connected.
+    /// Whether the server's first frame is SETTINGS, at which a kubelet's client counts as connected.
     fn speaks_http2(&self) -> bool {
         match self.secured {
-            // Inside TLS nobody hears.
+            // TLS hides the bytes.
             true => self.phases.first_byte.is_some(),
             false => greeting::recognised(&self.heard.bytes()) == Some(Protocol::Http2),
         }
@@ -251,14 +251,14 @@ struct HealthCheckResponse {
     status: u64,
 }
 
-/// The request in gRPC's frame: not compressed, and its length.
+/// The request in gRPC's frame: uncompressed, with its length.
 fn encode(service: &str) -> Vec<u8> {
     let message = HealthCheckRequest { service: service.to_owned() }.encode_to_vec();
     let length = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
     [&[0], length.as_slice(), &message].concat()
 }
 
-/// The status of a response in gRPC's frame. `None` when it is no such message.
+/// The status of a response in gRPC's frame; `None` if it is not such a message.
 fn decode(frame: &[u8]) -> Option<u64> {
     let (&[0, a, b, c, d], message) = frame.split_first_chunk::<5>()? else {
         return None;
@@ -278,7 +278,7 @@ fn health(status: u64) -> &'static str {
     }
 }
 
-/// `grpc-status` and `grpc-message`, when they tell of an error.
+/// `grpc-status` and `grpc-message` of an error.
 fn error_of(headers: &HeaderMap) -> Option<Answer> {
     let text = |name: &str| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let code = text("grpc-status")?.parse().unwrap_or(2);

@@ -1,4 +1,4 @@
-//! One GET over HTTP on a connection of its own, redirects as a kubelet follows them. Main function: [`get`].
+//! One HTTP GET on its own connection, with a kubelet's handling of redirects. Main function: [`get`].
 
 mod exchange;
 mod http2;
@@ -22,32 +22,32 @@ pub(super) use tls::{Secured, handshake};
 pub(super) use url::Url;
 pub(super) use wire::{Failure, Heard, connect};
 
-/// A client that has sent this many requests follows no further redirect (`RedirectChecker` in `pkg/probe/http/http.go`).
+/// The maximum number of requests in a chain of redirects (`RedirectChecker` in `pkg/probe/http/http.go`).
 const MAX_REQUESTS: u32 = 10;
 
-/// How the server is reached. A kubelet knows nothing but an address; the rest is for the doctor's experiments.
+/// The way to the server. A kubelet only has an address; the rest serves the doctor's experiments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Route {
     /// Where to connect.
     pub(super) address: SocketAddr,
-    /// The address to connect from, where it is not the system's choice.
+    /// The source address; by default the system's choice.
     pub(super) source: Option<IpAddr>,
-    /// Bytes in front of everything else, such as a PROXY header.
+    /// Bytes before the request, for example a PROXY header.
     pub(super) preamble: Vec<u8>,
-    /// The name that the TLS handshake asks for, where it is not that of the URL.
+    /// The server name of the TLS handshake, if it is not the URL's.
     pub(super) server_name: Option<String>,
-    /// Whether HTTP/2 is spoken without TLS, and without asking first.
+    /// Whether to speak HTTP/2 with prior knowledge, without TLS.
     pub(super) http2: bool,
 }
 
 impl Route {
-    /// The way of a kubelet.
+    /// A kubelet's way.
     pub(super) fn to(address: SocketAddr) -> Self {
         Self { address, source: None, preamble: Vec::new(), server_name: None, http2: false }
     }
 }
 
-/// When an exchange began and when it has to be over.
+/// The start and the deadline of an exchange.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Clock {
     pub(super) start: Instant,
@@ -61,8 +61,8 @@ impl Clock {
     }
 }
 
-/// Sends `request` to `url`, follows redirects to the same host name, and judges the end as a kubelet does.
-/// `way` is how the first request goes; ports of later ones are looked up in `target`. `timeout` bounds everything.
+/// Sends `request` to `url`, follows redirects to the same host name, and judges the result like a kubelet. `way` applies to the
+/// first request; `target` maps the ports of later ones. `timeout` covers everything.
 pub(super) async fn get(
     url: Url,
     mut request: HttpRequest,
@@ -84,7 +84,7 @@ pub(super) async fn get(
         };
         let hop = match Hop::to(&location, &url, &first_host, sent, target) {
             Ok(hop) => hop,
-            // Not followed is a success with a warning, which the observation already says.
+            // An unfollowed redirect is a success with a warning, which the observation has.
             Err(NoHop::AnotherHost) => return observation,
             Err(NoHop::Failed(message)) => {
                 return Observation {
@@ -107,11 +107,11 @@ pub(super) async fn get(
                 };
             }
         };
-        // A Host of one's own outlives relative redirects only (`Client.do` in net/http/client.go).
+        // A declared Host survives only relative redirects (`Client.do` in net/http/client.go).
         if hop.absolute || request.host == url.authority() {
             request.host = hop.url.authority();
         }
-        // A URL of https is no Referer for one of http (`refererForURL`).
+        // An https URL is never the Referer of an http request (`refererForURL`).
         if !(url.scheme == "https" && hop.url.scheme == "http") {
             request.set("Referer", url.to_string());
         }
@@ -122,14 +122,14 @@ pub(super) async fn get(
     }
 }
 
-/// Where a redirect that is followed leads.
+/// The target of a followed redirect.
 struct Hop {
     url: Url,
     absolute: bool,
     dial: SocketAddr,
 }
 
-/// Why a redirect is not followed.
+/// The reason not to follow a redirect.
 enum NoHop {
     AnotherHost,
     Failed(String),
@@ -152,7 +152,7 @@ impl Hop {
             return Err(NoHop::Failed(message));
         }
         let unknown = || {
-            let text = format!("redirected to {url}: no way to port {} of the pod is known", url.port());
+            let text = format!("redirected to {url}: the pod has no known address for port {}", url.port());
             NoHop::NotMeasured(text, url.clone())
         };
         let dial = target.address(url.port()).ok_or_else(unknown)?;
@@ -175,7 +175,7 @@ pub(super) async fn connect_only(dial: SocketAddr, shown: &str, timeout: Duratio
     Observation { total_ms, ..observation }
 }
 
-/// Milliseconds with three decimals: finer would be noise, and three survive JSON unchanged.
+/// Milliseconds with three decimals, which survive JSON unchanged.
 pub fn round_ms(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }

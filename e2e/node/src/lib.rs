@@ -1,5 +1,5 @@
-//! What a kubelet does: [`probe`] sends one probe byte for byte as a kubelet would, [`node`] runs pods on whatever can start
-//! containers, [`doctor`] explains why a probe fails. What follows from a probe is decided by [`e2e_kubelet`].
+//! A kubelet's actions: [`probe`] sends one probe byte for byte like a kubelet, [`node`] runs pods on any runtime, [`doctor`]
+//! explains failing probes. [`e2e_kubelet`] makes the decisions.
 
 pub mod doctor;
 mod greeting;

@@ -1,5 +1,5 @@
-//! Runs pods as a kubelet does, on whatever can start and stop containers: starts, probes, kills, restarts, reports.
-//! Main type: [`Node`], over a [`Runtime`]; what it knows is a [`Snapshot`] that can be watched.
+//! Runs pods like a kubelet on any runtime: starts, probes, kills, restarts, reports. Main type: [`Node`], over a [`Runtime`]; its
+//! state is a [`Snapshot`] that can be watched.
 
 mod container;
 mod pod;
@@ -21,21 +21,21 @@ use crate::probe::{Profile, Target};
 
 pub use container::observe;
 
-/// What can run containers. Calls for one container never overlap, but for `exec`, `kill` and `wait_exit`.
+/// A container runtime. Calls for one container never overlap, except `exec`, `kill` and `wait_exit`.
 ///
-/// Every future may be dropped before it ends: when the node stops, or, for `exec`, when the container has ended.
+/// Every future may be dropped early: when the node stops, or, for `exec`, when the container has ended.
 pub trait Runtime: Send + Sync + 'static {
-    /// Starts a container; again, if an instance of it has ended. Ready when its process runs.
+    /// Starts a container, or a new instance of it. Ready when its process runs.
     fn start(&self, pod: &str, container: &str) -> impl Future<Output = Result<(), StartError>> + Send;
 
-    /// Ready once the container's process has ended, at once if it already has.
+    /// Ready once the container's process has ended, which may be at once.
     fn wait_exit(&self, pod: &str, container: &str) -> impl Future<Output = Exit> + Send;
 
-    /// Asks the process to stop (SIGTERM) and makes it stop (SIGKILL) after `grace`. Ready once it has ended. Called again, a while
-    /// after an error, as long as the process runs.
+    /// Sends SIGTERM, and SIGKILL after `grace`. Ready once the process has ended. After an error it is called again while the
+    /// process runs.
     fn kill(&self, pod: &str, container: &str, grace: Duration) -> impl Future<Output = Result<(), KillError>> + Send;
 
-    /// Runs a command in the container, without a shell, for `timeout` at most.
+    /// Runs a command in the container, without a shell, for at most `timeout`.
     fn exec(
         &self,
         pod: &str,
@@ -44,8 +44,8 @@ pub trait Runtime: Send + Sync + 'static {
         timeout: Duration,
     ) -> impl Future<Output = Result<ExecResult, ExecError>> + Send;
 
-    /// How the pod can be reached; `None` while it has no address. Asked whenever anything happens to the pod, so that an
-    /// address may change with a restart: it should be cheap.
+    /// The pod's addresses; `None` while it has none. Called at every change of the pod, because a restart may change them; must be
+    /// cheap.
     fn target(&self, pod: &str) -> Option<Target>;
 }
 
@@ -53,57 +53,57 @@ pub trait Runtime: Send + Sync + 'static {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{message}")]
 pub struct StartError {
-    /// Kubernetes's word: `RunContainerError`, `CreateContainerError`, `ErrImagePull`.
+    /// Kubernetes' reason: `RunContainerError`, `CreateContainerError`, `ErrImagePull`.
     pub reason: String,
-    /// What went wrong and what to try.
+    /// The error and the remedy.
     pub message: String,
 }
 
 impl StartError {
-    /// A container that was there and would not run.
+    /// An existing container that failed to run.
     #[must_use]
     pub fn run(message: impl Into<String>) -> Self {
         Self { reason: "RunContainerError".to_owned(), message: message.into() }
     }
 }
 
-/// A container could not be stopped; the text says what went wrong.
+/// A container could not be stopped; the text is the error.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub struct KillError(pub String);
 
-/// What a command in a container came to.
+/// The result of a command in a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExecResult {
     /// The exit status.
     pub exit_code: i32,
-    /// What it wrote to stdout and stderr; the first 10 KiB are enough.
+    /// Its stdout and stderr; the first 10 KiB suffice.
     pub output: Vec<u8>,
 }
 
-/// A command in a container came to nothing.
+/// A command in a container without a result.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ExecError {
-    /// It was still running at the timeout. A failure of the probe.
+    /// It was still running at the timeout: the probe fails.
     #[error("the command was still running at the timeout")]
     TimedOut,
-    /// It could not be run. The kubelet reports that and counts it for nothing.
+    /// It could not run: the kubelet reports an error and ignores the result.
     #[error("{0}")]
     Failed(String),
 }
 
-/// How the node behaves.
+/// The options of a node.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The start of the run: all times in statuses and events count from here.
     pub epoch: Instant,
-    /// Which kubelet to be.
+    /// The kubelet to imitate.
     pub profile: Profile,
-    /// A pod whose dependencies have not started is started anyway after this long, as Kubernetes starts all at once. The
-    /// default of 20 s is what a slow database needs for its first start.
+    /// The limit for a pod's wait for its dependencies; Kubernetes starts everything at once. The default of 20 s covers a slow
+    /// database's first start.
     pub dependency_bound: Duration,
-    /// Sends further startup and readiness probes so soon after one that found nothing, until the container is ready; see
-    /// [`Policy::eager`](e2e_kubelet::worker::Policy::eager). `None`, the default, is what a kubelet does.
+    /// The pause between extra startup and readiness probes until the container is ready; see
+    /// [`Policy::eager`](e2e_kubelet::worker::Policy::eager). `None`, the default, is a kubelet's behaviour.
     pub eager: Option<Duration>,
 }
 
@@ -114,33 +114,32 @@ impl Default for Options {
     }
 }
 
-/// Not every pod became what was waited for in time.
+/// Pods did not reach a state in time.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[error("{what} after {:.1} s: {last}", after.as_secs_f64())]
 pub struct NotReached {
-    /// What is missing, such as `not all pods are ready`.
+    /// The missing state: `not all pods are ready`.
     pub what: String,
-    /// How long it was waited for.
+    /// The wait.
     pub after: Duration,
-    /// One line on each pod that is missing.
+    /// One line for each missing pod.
     pub last: String,
-    /// What was known at the end.
+    /// The state at the end.
     pub snapshot: Box<Snapshot>,
 }
 
-/// Waits until `reached` is true of what is known of pods, whoever looks after them. `missing` says for the error what is not so
-/// then.
+/// Waits until `reached` holds for the pods' state, on any target. `missing` describes the missing state for the error.
 ///
 /// # Errors
 ///
-/// When `limit` goes by.
+/// When `limit` expires.
 pub async fn wait_for(
     mut seen: watch::Receiver<Snapshot>,
     missing: &str,
     limit: Duration,
     reached: impl FnMut(&Snapshot) -> bool,
 ) -> Result<Snapshot, NotReached> {
-    // A closed channel means that no pod is looked after any more: nothing will change.
+    // A closed channel means that the node has ended: nothing will change.
     if let Ok(Ok(snapshot)) = tokio::time::timeout(limit, seen.wait_for(reached)).await {
         return Ok(snapshot.clone());
     }
@@ -148,43 +147,43 @@ pub async fn wait_for(
     Err(NotReached { what: missing.to_owned(), after: limit, last: snapshot.unready_lines(), snapshot })
 }
 
-/// Whether the pods are to be kept running.
+/// The node's mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Keep,
     /// Stop each container with its grace period.
     Terminate,
-    /// Stop looking after them.
+    /// Stop managing them.
     Leave,
 }
 
-/// A container that is to be started again; see [`Input::Restart`](e2e_kubelet::worker::Input::Restart).
+/// A request to restart a container; see [`Input::Restart`](e2e_kubelet::worker::Input::Restart).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restart {
     /// The pod.
     pub pod: String,
     /// The container.
     pub container: String,
-    /// How long failures of its startup and liveness probes count for nothing.
+    /// The time during which failures of its startup and liveness probes do not count.
     pub spare: Duration,
 }
 
-/// Asks a node for restarts. It may outlive the node, and then asks for nothing.
+/// Requests restarts from a node. It may outlive the node; requests then have no effect.
 #[derive(Debug, Clone)]
 pub struct Restarter(broadcast::Sender<Restart>);
 
 impl Restarter {
-    /// Has a container started again.
+    /// Requests a restart.
     pub fn restart(&self, restart: Restart) {
-        // Fails only when no container is looked after any more.
+        // Fails only when the node has ended.
         let _ = self.0.send(restart);
     }
 }
 
-/// Restarts that are asked for before a container is told of the first: people ask for one after the other.
+/// The number of queued restart requests; people send them one at a time.
 const RESTARTS_WAITING: usize = 64;
 
-/// Pods that are being looked after. Dropping it stops that at once and leaves the containers as they are.
+/// Running pods. Dropping it ends the management at once and leaves the containers unchanged.
 #[derive(Debug)]
 pub struct Node {
     snapshot: watch::Receiver<Snapshot>,
@@ -194,7 +193,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts to look after `pods`, all at once but for their dependencies. Call it within a tokio runtime.
+    /// Starts `pods`, all at once except for dependencies. Call it within a tokio runtime.
     pub fn run<R: Runtime>(runtime: Arc<R>, pods: Vec<PodSpec>, options: Options) -> Self {
         let (board, snapshot) = watch::channel(Snapshot::of_specs(&pods));
         let (mode, mode_seen) = watch::channel(Mode::Keep);
@@ -207,19 +206,19 @@ impl Node {
         Self { snapshot, mode, restarts, pods: tasks }
     }
 
-    /// Through which containers can be started again.
+    /// A handle for restarts.
     #[must_use]
     pub fn restarter(&self) -> Restarter {
         Restarter(self.restarts.clone())
     }
 
-    /// What is known now.
+    /// The current state.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.snapshot.borrow().clone()
     }
 
-    /// What is known, as it changes: for a balancer that leaves unready pods out, for progress, for records.
+    /// The state as it changes, for balancers, progress and records.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Snapshot> {
         self.snapshot.clone()
@@ -229,16 +228,16 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// When `limit` goes by; the error says of each unready pod what it is doing.
+    /// When `limit` expires; the error has the state of each unready pod.
     pub async fn wait_ready(&self, limit: Duration) -> Result<Snapshot, NotReached> {
         self.wait_for("not all pods are ready", limit, Snapshot::all_ready).await
     }
 
-    /// Waits until `reached` is true of what is known. `missing` says for the error what is not so then.
+    /// Waits until `reached` holds. `missing` describes the missing state for the error.
     ///
     /// # Errors
     ///
-    /// When `limit` goes by.
+    /// When `limit` expires.
     pub async fn wait_for(
         &self,
         missing: &str,
@@ -248,19 +247,18 @@ impl Node {
         wait_for(self.snapshot.clone(), missing, limit, reached).await
     }
 
-    /// Stops every container with its pod's grace period, all at the same time, and returns what was known at the end.
-    /// No exit from here on leads to a restart.
+    /// Stops all containers concurrently with their pods' grace periods, without restarts, and returns the final state.
     pub async fn terminate(self) -> Snapshot {
         self.end(Mode::Terminate).await
     }
 
-    /// Stops looking after the pods, promptly, and leaves the containers as they are. Returns what was known at the end.
+    /// Ends the management at once, leaves the containers unchanged and returns the final state.
     pub async fn shutdown(self) -> Snapshot {
         self.end(Mode::Leave).await
     }
 
     async fn end(mut self, mode: Mode) -> Snapshot {
-        // Fails only when every pod has ended already.
+        // Fails only when every pod has ended.
         let _ = self.mode.send(mode);
         while let Some(ended) = self.pods.join_next().await {
             if let Err(error) = ended

@@ -1,27 +1,26 @@
-//! The only wait loop: ask until it is so, or until the deadline, and then say what was seen last.
-//! Main function: [`until`].
+//! The only wait loop: repeats a check until success or a deadline; the error contains the last state. Main function: [`until`].
 
 use std::{fmt, future::Future, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-/// What one look found.
+/// The result of one check.
 #[derive(Debug)]
 pub enum Look<T> {
-    /// It is so.
+    /// Success.
     Done(T),
-    /// Not yet; the text says what was seen.
+    /// Not yet, with the observed state.
     NotYet(String),
 }
 
-/// The deadline passed, or a look itself took until then.
+/// The deadline passed, possibly during a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimedOut {
-    /// What was waited for, as a noun phrase.
+    /// The awaited thing, as a noun phrase.
     pub what: String,
-    /// How long.
+    /// The limit.
     pub after: Duration,
-    /// What the last look saw.
+    /// The last observed state.
     pub last: String,
 }
 
@@ -34,7 +33,7 @@ impl fmt::Display for TimedOut {
 
 impl std::error::Error for TimedOut {}
 
-/// Looks every `period` until a look is [`Look::Done`], for `limit` at most. A look that hangs ends at the deadline too.
+/// Checks every `period` until [`Look::Done`], up to `limit`. A hanging check ends at the deadline too.
 pub async fn until<T, F, Fut>(what: &str, limit: Duration, period: Duration, mut look: F) -> Result<T, TimedOut>
 where
     F: FnMut() -> Fut,

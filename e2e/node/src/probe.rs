@@ -1,5 +1,5 @@
-//! Sends one probe as a kubelet sends it: the connection goes to where the pod can be reached from here, while the request
-//! says what a kubelet would say. Main function: [`send`].
+//! Sends one probe like a kubelet: the connection goes to the pod's address as reachable from here, while the request names the
+//! pod's own address. Main function: [`send`].
 
 use std::{
     collections::BTreeMap,
@@ -18,17 +18,17 @@ use crate::{
 
 pub use e2e_kubelet::profile::Profile;
 
-/// A kubelet repeats a probe that errored (`maxProbeRetries` in `pkg/kubelet/prober/prober.go`).
+/// A kubelet's attempts for a probe that errors (`maxProbeRetries` in `pkg/kubelet/prober/prober.go`).
 const MAX_ATTEMPTS: u32 = 3;
 
-/// A pod as probes see it.
+/// A pod's addresses for probes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// The address that a kubelet would dial and name in `Host`.
+    /// The address that a kubelet dials and names in `Host`.
     pub pod_ip: IpAddr,
-    /// For each port of the pod, where it can be reached from here.
+    /// The reachable address of each port of the pod.
     pub ports: BTreeMap<u16, SocketAddr>,
-    /// Where every port can be reached under its own number, if there is such an address beside the pod's.
+    /// An address other than the pod's at which every port has its own number, if there is one.
     pub host: Option<IpAddr>,
 }
 
@@ -39,8 +39,7 @@ impl Target {
         Self { pod_ip, ports: BTreeMap::from([(port, dial)]), host: None }
     }
 
-    /// Where a port can be reached from here, if a way is known. Where one port is reached at the pod's own address, so is
-    /// every other.
+    /// The reachable address of a port, if known. If one port is reachable at the pod's own address, so is every other.
     #[must_use]
     pub fn address(&self, port: u16) -> Option<SocketAddr> {
         let is_routed = || self.ports.iter().any(|(&port, &dial)| dial == SocketAddr::new(self.pod_ip, port));
@@ -50,10 +49,10 @@ impl Target {
     }
 }
 
-/// Sends one probe. Never fails: what goes wrong is in the [`Observation`].
+/// Sends one probe. Never fails: the [`Observation`] contains errors.
 ///
-/// `timeout` bounds one exchange; a probe that [errored](Verdict::Errored) is sent again, as a kubelet does.
-/// Exec probes are run by whoever runs the containers (see [`Observation::of_exec`]).
+/// `timeout` limits one exchange; a probe that [errored](Verdict::Errored) is repeated like a kubelet's. The container runtime runs
+/// exec probes (see [`Observation::of_exec`]).
 pub async fn send(action: &ProbeAction, target: &Target, timeout: Duration, profile: &Profile) -> Observation {
     let mut total_ms = 0.0;
     let mut attempts = 0;
@@ -106,7 +105,7 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// The request of an httpGet probe, or the observation that there is none.
+    /// The request of an httpGet probe, or an observation of the error.
     pub(super) async fn of_probe(
         action: &ProbeAction,
         target: &Target,
@@ -134,8 +133,8 @@ fn unsupported(text: &str) -> Observation {
     Observation::new(Verdict::NotMeasured, Kind::Unsupported, text)
 }
 
-/// Where to connect. A `host` of the probe's own is dialled as it is, because a kubelet dials it from the node, which is
-/// this machine.
+/// The address to connect to. A declared `host` is dialled unchanged, because a kubelet dials it from the node, which is this
+/// machine.
 async fn dial(
     host: Option<&str>,
     port: u16,
@@ -144,7 +143,7 @@ async fn dial(
 ) -> Result<SocketAddr, Box<Observation>> {
     let own = host.filter(|host| host.parse() != Ok(target.pod_ip));
     let Some(host) = own else {
-        let unknown = || Box::new(unsupported(&format!("no way to port {port} of the pod is known")));
+        let unknown = || Box::new(unsupported(&format!("the pod has no known address for port {port}")));
         return target.address(port).ok_or_else(unknown);
     };
     if let Ok(address) = host.parse() {

@@ -1,5 +1,5 @@
-//! The bytes of an httpGet probe, as the kubelet's code and Go's `net/http` under it write them. Pure.
-//! Main type: [`HttpRequest`], made by [`HttpRequest::of_probe`].
+//! The bytes of an httpGet probe, as written by the kubelet and Go's `net/http`. Pure. Main type: [`HttpRequest`], made by
+//! [`HttpRequest::of_probe`].
 
 mod path;
 
@@ -9,7 +9,7 @@ use e2e_kubelet::profile::Profile;
 
 pub(super) use path::{escape_target, unescape};
 
-/// A GET request before it is bytes. A field that is `None` is a header that is not sent.
+/// A GET request before serialisation. `None` omits a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpRequest {
     /// Path and query, escaped.
@@ -20,20 +20,20 @@ pub struct HttpRequest {
     pub user_agent: Option<String>,
     /// `Accept`.
     pub accept: Option<String>,
-    /// Other headers, sorted by name as Go writes them; `Accept` is sorted in between.
+    /// Other headers in Go's order by name; `Accept` is inserted among them.
     pub headers: Vec<(String, String)>,
-    /// Headers that Go's transport adds at the end, such as `Connection: close`.
+    /// Headers that Go's transport appends: `Connection: close`.
     pub trailing: Vec<(String, String)>,
-    /// Whether `Host` is left out, as only HTTP/1.0 allows. No kubelet does that.
+    /// Whether to omit `Host`, which only HTTP/1.0 allows. A kubelet never does.
     pub without_host: bool,
 }
 
 impl HttpRequest {
-    /// What a kubelet sends for an httpGet probe to `host` (an address or a name) and `port`.
+    /// A kubelet's request for an httpGet probe to `host` (an address or a name) and `port`.
     ///
     /// # Errors
     ///
-    /// In Go's words, when a header cannot be written.
+    /// Go's error for an invalid header.
     pub fn of_probe(
         host: &str,
         port: u16,
@@ -65,8 +65,8 @@ impl HttpRequest {
         if !connection_is_settled(&headers) {
             trailing.push(("Connection".to_owned(), "close".to_owned()));
         }
-        // Go writes these itself or not at all (`reqWriteExcludeHeader` in net/http/request.go). Only the first Accept is
-        // looked at above; further ones are ordinary headers.
+        // Go writes these itself or not at all (`reqWriteExcludeHeader` in net/http/request.go). Only the first Accept is special;
+        // further ones are ordinary headers.
         let mut accept_seen = false;
         let others = headers
             .into_iter()
@@ -115,8 +115,7 @@ impl HttpRequest {
         text.into_bytes()
     }
 
-    /// The headers as HTTP/2 has them: names in lower case, without those that concern one connection
-    /// (`encodeHeaders` in Go's http2/transport.go).
+    /// The headers for HTTP/2: lower-case names, without connection-specific ones (`encodeHeaders` in Go's http2/transport.go).
     pub(super) fn http2_headers(&self) -> Vec<(String, String)> {
         const OF_A_CONNECTION: [&str; 5] =
             ["connection", "proxy-connection", "transfer-encoding", "upgrade", "keep-alive"];
@@ -127,7 +126,7 @@ impl HttpRequest {
         headers
     }
 
-    /// The request over HTTP/2 as text, for people: its bytes are compressed.
+    /// The HTTP/2 request as text, because its bytes are compressed.
     pub(super) fn http2_text(&self, scheme: &str) -> String {
         let Self { host, target, .. } = self;
         let mut text = format!(":authority: {host}\r\n:method: GET\r\n:path: {target}\r\n:scheme: {scheme}\r\n");
@@ -137,7 +136,7 @@ impl HttpRequest {
         text
     }
 
-    /// Adds a header in its sorted place, in front of none with the same name.
+    /// Inserts a header in sorted order, after equal names.
     pub(super) fn set(&mut self, name: &str, value: String) {
         self.headers.retain(|(n, _)| n != name);
         let at = self.headers.partition_point(|(n, _)| n.as_str() <= name);
@@ -145,7 +144,7 @@ impl HttpRequest {
     }
 }
 
-/// `host:port` as Go's `net.JoinHostPort` writes it: the port always, IPv6 in brackets.
+/// `host:port` like Go's `net.JoinHostPort`: always with the port, IPv6 in brackets.
 #[must_use]
 pub fn authority(host: &str, port: u16) -> String {
     // `Host` never carries the zone of a scoped IPv6 address (RFC 6874, `removeZone` in net/http).
@@ -156,14 +155,13 @@ pub fn authority(host: &str, port: u16) -> String {
     }
 }
 
-/// The `Host` that a kubelet sends to a pod when nothing overrides it.
+/// A kubelet's default `Host` for a pod.
 #[must_use]
 pub fn pod_authority(pod_ip: IpAddr, port: u16) -> String {
     authority(&pod_ip.to_string(), port)
 }
 
-/// The headers sorted by name, names in Go's canonical form where the kubelet writes them so; values of one name keep their
-/// order.
+/// The headers sorted by name, in Go's canonical form if the kubelet uses it; values of one name keep their order.
 fn sorted(headers: &[(String, String)], canonical: bool) -> Vec<(String, String)> {
     let name = |name: &str| if canonical { canonical_name(name) } else { name.to_owned() };
     let mut headers: Vec<_> = headers.iter().map(|(n, value)| (name(n), value.clone())).collect();
@@ -171,7 +169,7 @@ fn sorted(headers: &[(String, String)], canonical: bool) -> Vec<(String, String)
     headers
 }
 
-/// `x-request-ID` becomes `X-Request-Id`; a name that is no token stays as it is (`textproto.CanonicalMIMEHeaderKey`).
+/// `x-request-ID` becomes `X-Request-Id`; an invalid name stays unchanged (`textproto.CanonicalMIMEHeaderKey`).
 fn canonical_name(name: &str) -> String {
     if !is_token(name) {
         return name.to_owned();
@@ -189,7 +187,7 @@ fn is_token(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
-/// What `http.Transport` refuses before it dials.
+/// The errors of `http.Transport` before it dials.
 fn check_header(name: &str, value: &str) -> Result<(), String> {
     if !is_token(name) {
         return Err(format!("net/http: invalid header field name {name:?}"));
@@ -200,12 +198,12 @@ fn check_header(name: &str, value: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Go trims blanks around values when it writes them.
+/// Go trims blanks around values.
 fn clean(value: &str) -> String {
     value.trim_matches([' ', '\t']).to_owned()
 }
 
-/// A Host with a byte that cannot stand there is sent empty (Go 1.21, `Request.write`).
+/// A Host with an invalid byte is sent empty (Go 1.21, `Request.write`).
 fn valid_host(host: &str) -> String {
     let valid = |b: u8| b.is_ascii_alphanumeric() || b"!$%&'()*+,-.:;=[]_~".contains(&b);
     if host.bytes().all(valid) { host.to_owned() } else { String::new() }

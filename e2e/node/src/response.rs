@@ -1,5 +1,4 @@
-//! Reads an HTTP/1 response from whatever bytes arrive, about as tolerant as Go's client, within bounds. Pure.
-//! Main type: [`Reader`].
+//! Parses an HTTP/1 response incrementally, as tolerant as Go's client, with limits. Pure. Main type: [`Reader`].
 
 mod body;
 mod head;
@@ -8,25 +7,25 @@ use body::Body;
 
 pub(super) use head::Head;
 
-/// How much of a body a kubelet reads (`maxRespBodyLength` in `pkg/probe/http/http.go`); reaching it ends the exchange.
+/// A kubelet's limit for a body (`maxRespBodyLength` in `pkg/probe/http/http.go`), which ends the exchange.
 pub(super) const MAX_BODY: usize = 10 * 1024;
-/// A head that is longer is refused (`maxHeaderResponseSize` in net/http/transport.go).
+/// The limit of a head (`maxHeaderResponseSize` in net/http/transport.go).
 const MAX_HEAD: usize = 10 << 20;
 /// Go skips this many 1xx responses before it gives up.
 const MAX_INFORMATIONAL: u32 = 5;
 
-/// Why the bytes are no response.
+/// The error of an invalid response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Broken {
-    /// No head could be read; the text is Go's.
+    /// The head is invalid; the text is Go's.
     Head(String),
     /// The connection ended before the first byte.
     Empty,
-    /// The head is there, and the body ended early or breaks its framing; the text is Go's.
+    /// The body ended early or violates its framing; the text is Go's.
     Body(String),
 }
 
-/// Takes bytes as they come, and says when the response is whole.
+/// An incremental parser of a response.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     buffer: Vec<u8>,
@@ -38,7 +37,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Takes the next bytes. `true` when nothing more is needed.
+    /// Adds bytes. `true` if the response is complete.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<bool, Broken> {
         if let Some(framing) = &mut self.framing {
             return framing.push(bytes, &mut self.body).map_err(Broken::Body);
@@ -49,7 +48,7 @@ impl Reader {
             let head = head::parse(&self.buffer).map_err(Broken::Head)?;
             self.buffer = rest;
             self.searched = 0;
-            // An informational response has no body, and its length is looked at all the same.
+            // An informational response has no body, but Go checks its length.
             let mut framing = Body::of(&head).map_err(Broken::Head)?;
             if (100..200).contains(&head.status) && head.status != 101 {
                 self.informational += 1;
@@ -64,7 +63,7 @@ impl Reader {
             self.framing = Some(framing);
             return done.map_err(Broken::Body);
         }
-        // A first line that is none says so before the rest of the head arrives.
+        // An invalid first line fails before the rest of the head arrives.
         if let Some(end) = self.buffer.iter().position(|&b| b == b'\n') {
             head::status_of(&self.buffer[..end]).map_err(Broken::Head)?;
         }
@@ -75,7 +74,7 @@ impl Reader {
         Ok(false)
     }
 
-    /// The connection ended. `Ok` when the response is whole without more.
+    /// The connection ended. `Ok` if the response is complete.
     pub(super) fn end(&mut self) -> Result<(), Broken> {
         match &self.framing {
             Some(framing) => framing.end().map_err(Broken::Body),
@@ -90,12 +89,12 @@ impl Reader {
         }
     }
 
-    /// The head, once it is there.
+    /// The head, once complete.
     pub(super) fn head(&self) -> Option<&Head> {
         self.head.as_ref()
     }
 
-    /// What has arrived of the body, 10 KiB at most.
+    /// The body so far, at most 10 KiB.
     pub(super) fn body(&self) -> &[u8] {
         &self.body
     }

@@ -1,4 +1,4 @@
-//! `.config/e2e.toml`: what manifests cannot say. Main type: [`Config`].
+//! `.config/e2e.toml`: settings that manifests cannot express. Main type: [`Config`].
 
 mod outside;
 mod scenarios;
@@ -25,34 +25,34 @@ pub struct Config {
     /// first of [`MANIFESTS`] that is there.
     #[serde(deserialize_with = "one_or_many")]
     pub manifests: Vec<PathBuf>,
-    /// A command that writes the manifests, such as `["helm", "template", "deploy/chart"]`, in place of `manifests`. It runs at the
+    /// A command that writes the manifests, instead of `manifests`: `["helm", "template", "deploy/chart"]`. It runs in the
     /// project's root.
     pub render: Vec<String>,
     /// Directory of the snapshots, from the project's root.
     pub snapshots: PathBuf,
-    /// Name of the Service that clients use; unless set, that of the only component which no other one refers to.
+    /// Name of the Service that clients use; by default the Service of the only component that no other one refers to.
     pub entrance: Option<String>,
-    /// How long the system may take until all of it is ready.
+    /// Time limit until the whole system is ready.
     #[serde(with = "e2e_plan::duration")]
     pub bring_up: Duration,
-    /// The command that runs the suites, in any language; the built-in checks unless set. In its words `{junit}` stands for the file
-    /// that the runner is to write, and `{environment}` for `environment.json`. nextest needs a profile that writes `junit.xml`.
+    /// The command that runs the suites, in any language; by default the built-in checks. `{junit}` is the file that the runner
+    /// must write, `{environment}` is `environment.json`. nextest needs a profile that writes `junit.xml`.
     pub suites: Vec<String>,
     /// The command that runs the snapshot test; none unless set.
     pub snapshot_test: Vec<String>,
-    /// The loads that clients put on the system, by name.
+    /// The scenarios, by name.
     pub scenario: BTreeMap<String, Scenario>,
-    /// Lines that figures of the whole run must not cross.
+    /// Limits for figures of the whole run.
     pub thresholds: Thresholds,
     /// Bounded resources that components report about themselves.
     pub saturation: Vec<Meter>,
-    /// How images are made that no registry has.
+    /// Recipes for images that no registry has.
     pub images: Recipes,
-    /// Which program stands for which image on `--target local`, over those that the framework knows.
+    /// Programs that replace images on `--target local`, in addition to the built-in ones.
     pub local: Programs,
-    /// Secrets that the manifests name and do not hold: by name and key.
+    /// Secrets that the manifests refer to but do not contain, by name and key.
     pub secret: Outside,
-    /// ConfigMaps that the manifests name and do not hold: by name and key.
+    /// ConfigMaps that the manifests refer to but do not contain, by name and key.
     pub config_map: Outside,
 }
 
@@ -133,7 +133,7 @@ pub enum Error {
         source: InvalidScenario,
     },
     /// A scenario that is not declared.
-    #[error("no scenario [scenario.{name}] in .config/e2e.toml; there is {declared}")]
+    #[error("no scenario [scenario.{name}] in .config/e2e.toml; declared: {declared}")]
     NoScenario {
         /// The name.
         name: String,
@@ -160,7 +160,7 @@ pub enum Error {
     },
 }
 
-/// Where manifests are usually kept.
+/// The usual places of manifests.
 pub const MANIFESTS: [&str; 6] = ["manifests", "k8s", "kubernetes", "kubernetes-manifests", "deploy", "kustomize"];
 
 impl Config {
@@ -171,7 +171,7 @@ impl Config {
         Self { manifests: manifests.map_or(default.manifests, |name| vec![name.into()]), ..default }
     }
 
-    /// Whether the suites are run by cargo-nextest, and not by a program of the project's own.
+    /// Whether cargo-nextest runs the suites.
     pub fn needs_nextest(&self) -> bool {
         self.suites.starts_with(&["cargo".to_owned(), "nextest".to_owned()])
     }
@@ -223,11 +223,11 @@ impl Config {
         self.check_scenarios()
     }
 
-    /// Refuses scenarios that nobody can run.
+    /// Rejects invalid scenarios.
     ///
     /// # Errors
     ///
-    /// Names the first one and what is wrong with it.
+    /// The first invalid scenario, with its error.
     pub fn check_scenarios(&self) -> Result<(), Error> {
         self.scenario.iter().try_for_each(|(name, scenario)| {
             scenarios::check(name, scenario).map_err(|source| Error::Scenario { name: name.clone(), source })
@@ -238,7 +238,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// When there is none of this name.
+    /// When the name is not declared.
     pub fn scenario(&self, name: &str) -> Result<&Scenario, Error> {
         self.scenario.get(name).ok_or_else(|| {
             let names: Vec<&str> = self.scenario.keys().map(String::as_str).collect();
@@ -248,7 +248,7 @@ impl Config {
     }
 }
 
-/// Where a key stands in a file that has it; its path may lead through tables.
+/// The position of a key in a file; its path may lead through tables.
 fn position<'a>(text: &str, path: impl IntoIterator<Item = &'a str>) -> Option<usize> {
     let document = toml::de::DeTable::parse(text).ok()?;
     let (mut table, mut at) = (Some(document.get_ref()), None);
@@ -259,7 +259,7 @@ fn position<'a>(text: &str, path: impl IntoIterator<Item = &'a str>) -> Option<u
     at
 }
 
-/// The message of a key that is not known, with the known one that is nearest to it. Serde tells neither but in its text.
+/// The message for an unknown key, with the nearest known one. Serde has both only in its text.
 fn with_nearest(message: &str) -> String {
     let mut quoted = message.strip_prefix("unknown field ").unwrap_or_default().split('`').skip(1).step_by(2);
     let nearest = quoted.next().and_then(|unknown| e2e_plan::nearest(unknown, quoted));

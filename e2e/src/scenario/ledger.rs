@@ -4,10 +4,10 @@ use e2e_load::load::StoredKeys;
 use e2e_report::{environment::Environment, request::Sql};
 use futures_util::TryStreamExt;
 
-/// A database that does not answer is found by others.
+/// The timeout; other checks report an unresponsive database.
 const CONNECT_LIMIT: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// The keys that a query gives, row by row, so that they need not all be in memory.
+/// The keys of a query, row by row, to save memory.
 pub(super) async fn stored(
     environment: &Environment,
     sql: &Sql,
@@ -34,7 +34,7 @@ pub(super) async fn stored(
     while let Some(row) = rows.try_next().await? {
         let columns = row.try_get(0).and_then(|key| Ok((key, row.try_get::<_, i64>(1)?)));
         let (key, count): (&str, i64) = columns.map_err(|error| {
-            format!("the query's columns must be a text and a bigint, such as `id::text, count(*)`: {error}")
+            format!("the query's columns must be a text and a bigint, for example `id::text, count(*)`: {error}")
         })?;
         stored.add(key, count.unsigned_abs());
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask bench load`: what the load generator costs, against wrk, hey, ab and oha, in turns.
+//! `cargo xtask bench load`: the load generator's cost against wrk, hey, ab and oha, alternating.
 
 mod peers;
 mod rate;
@@ -21,47 +21,46 @@ use xshell::Shell;
 
 use super::up::median;
 
-/// Requests per second of CPU time: this generator and every peer that is installed, in turns, with GET and POST of JSON; what many
-/// connections cost; and how exactly a fixed rate is kept.
+/// Measure requests per second of CPU time for this generator and every installed peer, alternating, with GET and POST of JSON; the
+/// cost of many connections; and the accuracy of a fixed rate.
 ///
-/// Requests per second would measure the server here; what a generator costs is part of every figure of a system that shares the
-/// machine with it. Servers, nginx for GET and hyper for POST, are pinned to the first processor and generators to the second. Peers: apt install wrk hey
-/// apache2-utils, cargo install oha.
+/// Plain requests per second would measure the server; a generator's cost is part of every figure of a system on the same machine.
+/// The servers, nginx for GET and hyper for POST, are pinned to the first processor, the generators to the second. Peers: apt
+/// install wrk hey apache2-utils, cargo install oha.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// How often each is measured. wrk differs from itself by a tenth, so that fewer than five say little.
+    /// Number of rounds. wrk itself varies by a tenth, so use at least five.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
-    /// Seconds of each measurement. Where generators are compared they take turns of two seconds, since a machine that others share may be
-    /// a third slower a moment later.
+    /// Seconds of each measurement. Compared generators alternate every two seconds, because a shared machine's speed may change by
+    /// a third.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=60))]
     seconds: u32,
     /// Connections.
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     connections: u32,
-    /// Connections of the comparison with many.
+    /// Connections in the comparison with many.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=15_000))]
     many: u32,
 }
 
-/// How a generator says what it did.
+/// The patterns of a generator's output.
 struct Says {
-    /// A pattern of how many requests it made.
+    /// The number of requests.
     count: &'static str,
-    /// A pattern of how many answers were wrong.
+    /// The number of wrong answers.
     errors: &'static str,
-    /// Exit codes of a measurement that counts.
+    /// Exit codes of a valid measurement.
     codes: &'static [i32],
 }
 
-/// This generator. It ends with 5 when it used its processor up, which is what is wanted here.
+/// This generator. Exit code 5 means that it used up its processor, which is intended here.
 const OURS: Says = Says { count: r#""requests": (\d+)"#, errors: r#""errors": (\d+)"#, codes: &[0, 5] };
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     if processors < 2 {
-        let text =
-            "servers have the first processor and generators the second, and there is one: give this machine more";
+        let text = "servers use the first processor and generators the second, but this machine has only one";
         return Err(Ended(ExitCode::NotUp, text.to_owned()).into());
     }
     let peers: Vec<&Peer> = PEERS.iter().filter(|peer| find(peer.name).is_some()).collect();
@@ -69,7 +68,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         let text = "no peer is installed: apt install wrk hey apache2-utils";
         return Err(Ended(ExitCode::NotUp, text.to_owned()).into());
     }
-    // It goes with the bench.
+    // Removed with the bench.
     let directory = Shell::new()?.create_temp_dir()?;
     peers::write_files(directory.path())?;
     let (nginx, hyper) = (Server::nginx(directory.path())?, Server::hyper()?);
@@ -89,10 +88,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::Pass)
 }
 
-/// How long a generator runs before another one does.
+/// The length of a generator's turn.
 const TURN_SECONDS: u32 = 2;
 
-/// What requests cost.
+/// The cost of requests.
 #[derive(Debug, Clone, Copy, Default)]
 struct Cost {
     requests: f64,
@@ -100,7 +99,7 @@ struct Cost {
 }
 
 impl Cost {
-    /// Of the generator's CPU time.
+    /// CPU seconds of the generator.
     fn requests_per_second(&self) -> f64 {
         self.requests / self.cpu_seconds
     }
@@ -160,24 +159,24 @@ fn generator(url: &str, connections: u32, seconds: u32) -> Result<Command> {
     Ok(command)
 }
 
-/// A program on the second processor, which taskset (util-linux) becomes.
+/// A program on the second processor; taskset (util-linux) executes it in place.
 fn on_second(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("taskset");
     command.args(["-c", "1"]).arg(program);
     command
 }
 
-/// Runs a generator. Its CPU time is as the shell counts it.
+/// Runs a generator. The shell measures its CPU time.
 fn measure(generator: &mut Command, name: &str, says: &Says) -> Result<Cost> {
     let mut command = Command::new("bash");
-    // `time` is the shell's own, which gives milliseconds.
+    // The shell's own `time` has milliseconds.
     command.args(["-c", r#"TIMEFORMAT="cpu %3U %3S"; time "$@""#, "bash"]);
     command.arg(generator.get_program()).args(generator.get_args());
     let output = command.output().context("cannot run bash")?;
     let text = answered(name, &output, says)?;
     let requests: f64 =
-        figure(&text, says.count).with_context(|| format!("{name} does not say how many requests: {text}"))?;
-    // They stand behind what the generator said.
+        figure(&text, says.count).with_context(|| format!("{name} printed no number of requests: {text}"))?;
+    // They follow the generator's output.
     let times = String::from_utf8_lossy(&output.stderr);
     let times =
         Regex::new(r"cpu (\d+\.\d+) (\d+\.\d+)\s*$")?.captures(&times).with_context(|| format!("no times: {times}"))?;
@@ -186,7 +185,7 @@ fn measure(generator: &mut Command, name: &str, says: &Says) -> Result<Cost> {
     Ok(Cost { requests, cpu_seconds })
 }
 
-/// What a generator printed, when it measured right answers alone: others are made faster, or are not made at all.
+/// A generator's output, if all answers were right: wrong ones may be faster.
 fn answered(name: &str, output: &Output, says: &Says) -> Result<String> {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let said = String::from_utf8_lossy(&output.stderr);
@@ -202,7 +201,7 @@ fn figure(text: &str, pattern: &str) -> Option<f64> {
     Regex::new(pattern).ok()?.captures(text)?.get(1)?.as_str().parse().ok()
 }
 
-/// The same load over few and over many connections, in turns. What wrk loses shows what the machine and the server lose by themselves.
+/// The same load over few and over many connections, alternating. wrk's loss shows the share of the machine and the server.
 fn connections(args: &Args, peers: &[&Peer], url: &str) -> Result<()> {
     let few = args.connections;
     let wrk = peers.iter().find(|peer| peer.name == "wrk");
@@ -231,24 +230,24 @@ fn connections(args: &Args, peers: &[&Peer], url: &str) -> Result<()> {
     Ok(())
 }
 
-/// Requests per second, those in which it opens its connections included: it has no warm-up.
+/// Requests per second, including the connection set-up: wrk has no warm-up.
 fn wrk_rate(wrk: &Peer, args: &Args, url: &str, connections: u32) -> Result<f64> {
     let output = on_second(wrk.name).args(wrk.get_with(connections, args.seconds, url)).output();
     let text = answered(wrk.name, &output.context("cannot run taskset (util-linux)")?, &wrk.says)?;
-    figure(&text, r"Requests/sec:\s+([\d.]+)").with_context(|| format!("wrk does not say its rate: {text}"))
+    figure(&text, r"Requests/sec:\s+([\d.]+)").with_context(|| format!("wrk printed no rate: {text}"))
 }
 
-/// Requests per second, and the most memory that the generator held, in MiB.
+/// Requests per second, and the generator's peak memory in MiB.
 fn rate_and_memory(args: &Args, url: &str, connections: u32) -> Result<(f64, f64)> {
     let mut command = generator(url, connections, args.seconds)?;
-    // Opening connections is not what is compared.
+    // Connection set-up is not compared.
     command.args(["--warm-up", "2s"]).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().context("cannot run taskset (util-linux)")?;
-    // taskset becomes the generator, so that this is its own.
+    // taskset executes the generator in place, so this is the generator's pid.
     let status = PathBuf::from(format!("/proc/{}/status", child.id()));
     let peak = std::thread::spawn(move || {
         let mut peak = 0.0;
-        // The file is there for as long as the process is, and says nothing of memory once it has ended.
+        // The file exists as long as the process, and has no memory figures after its end.
         while let Some(held) = std::fs::read_to_string(&status).ok().and_then(|text| figure(&text, r"VmHWM:\s+(\d+)")) {
             peak = held / 1024.0;
             std::thread::sleep(Duration::from_millis(50));
@@ -291,7 +290,7 @@ mod tests {
     #[test]
     fn what_is_no_measurement_says_why() {
         for (script, expected) in [
-            ("echo nothing", "it does not say how many requests: nothing"),
+            ("echo nothing", "it printed no number of requests: nothing"),
             ("echo '\"requests\": 5000, \"errors\": 3'", "it got 3 wrong answers"),
             ("echo 'raise the limit' >&2; exit 2", "it ended with exit status: 2: raise the limit"),
             ("kill -9 $$", "it ended with"),

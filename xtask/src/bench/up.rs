@@ -30,21 +30,21 @@ use xshell::{Shell, cmd};
 
 use crate::root;
 
-/// Time from nothing to all-healthy: docker-compose, this framework on docker, this framework on local, in turns.
+/// Measure the time from nothing to all-healthy: docker-compose, this framework on docker and on local, alternating.
 ///
-/// docker-compose runs fixtures/compose/docker-compose.yml, the same six components with health conditions; a backend counts as
-/// healthy when its /readyz answers, which is also what the manifests' readiness probe asks.
+/// docker-compose runs fixtures/compose/docker-compose.yml, the same six components with health conditions. A backend is healthy
+/// when its /readyz answers, as for the manifests' readiness probe.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// How often each is measured.
+    /// Number of rounds.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
 }
 
-/// Longer than any of them takes, short enough to notice one that hangs.
+/// A limit that only a hanging bring-up exceeds.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Removing a system takes seconds; one that takes longer than this hangs.
+/// A limit that only a hanging removal exceeds; it normally takes seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     shell.change_dir(root());
     let compose = compose_program(&shell)?;
     block_on(make_images(&Options::new(root()), &Progress::new()))??;
-    // Apart from the runs that people make, of which the latest one stays what it was.
+    // A separate directory, so that `latest` does not change.
     let runs = shell.create_temp_dir()?;
     block_on(rounds(args, &compose, runs.path()))?
 }
@@ -82,7 +82,7 @@ async fn rounds(args: &Args, compose: &[&str], runs: &Path) -> Result<ExitCode> 
 }
 
 fn interrupted() -> anyhow::Error {
-    Ended(ExitCode::Interrupted, "interrupted; what was started has been removed".to_owned()).into()
+    Ended(ExitCode::Interrupted, "interrupted; everything started has been removed".to_owned()).into()
 }
 
 pub(super) fn median(values: &mut [f64]) -> f64 {
@@ -91,7 +91,7 @@ pub(super) fn median(values: &mut [f64]) -> f64 {
     if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
 }
 
-/// `docker compose` where the plugin is there, else `docker-compose`.
+/// `docker compose` if the plugin is installed, else `docker-compose`.
 fn compose_program(shell: &Shell) -> Result<Vec<&'static str>> {
     for program in [&["docker", "compose"][..], &["docker-compose"]] {
         let (first, rest) = (program[0], &program[1..]);
@@ -99,12 +99,11 @@ fn compose_program(shell: &Shell) -> Result<Vec<&'static str>> {
             return Ok(program.to_vec());
         }
     }
-    let text = "neither `docker compose` nor `docker-compose` is there; install one of them";
+    let text = "neither `docker compose` nor `docker-compose` was found; install one of them";
     Err(Ended(ExitCode::NotUp, text.to_owned()).into())
 }
 
-/// From the call to the last answer of /readyz. When `interrupted` comes to its end, so does this; everything is removed again,
-/// whatever happens.
+/// The time from the call to the last /readyz. Ends early with `interrupted`. Removes everything in any case.
 async fn compose_up(program: &[&str], interrupted: impl Future<Output = ()>) -> Result<Duration> {
     let project = format!("e2ebench{}", std::process::id());
     let secrets = [("POSTGRES_PASSWORD", random_hex()), ("TOKEN_KEY", random_hex())];
@@ -113,7 +112,7 @@ async fn compose_up(program: &[&str], interrupted: impl Future<Output = ()>) -> 
         command.args(&program[1..]).args(["-p", &project, "-f", "fixtures/compose/docker-compose.yml"]).args(arguments);
         command.current_dir(root()).envs(secrets.clone());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        // Ctrl-C in a terminal is for this program, which then removes what there is.
+        // Ctrl-C must reach only this program, which then cleans up.
         command.process_group(0);
         command
     };
@@ -126,7 +125,7 @@ async fn compose_up(program: &[&str], interrupted: impl Future<Output = ()>) -> 
     let ready = tokio::select! {
         ready = ready => ready,
         () = interrupted => {
-            // Killed or not, what it has made is removed next.
+            // Whatever it created is removed next.
             let _ = stop(&mut up, PATIENCE).await;
             Err(self::interrupted())
         }
@@ -140,7 +139,7 @@ async fn compose_up(program: &[&str], interrupted: impl Future<Output = ()>) -> 
     ready.map(|()| took)
 }
 
-/// Waits for a program that ends well; the error of another one has what it said.
+/// Waits for a program to succeed; the error contains its output.
 async fn well(child: &mut Child) -> Result<()> {
     let mut said = String::new();
     if let Some(stderr) = &mut child.stderr {
@@ -151,9 +150,9 @@ async fn well(child: &mut Child) -> Result<()> {
     Ok(())
 }
 
-/// Every backend and, through nginx, the whole system answers.
+/// Waits until every backend and, through nginx, the whole system answers.
 async fn compose_ready(project: &str) -> Result<()> {
-    // One call of the quick client: docker-compose's own `port` takes half a second each, which is not bring-up.
+    // A single call of docker: docker-compose's `port` takes half a second each, which is not bring-up time.
     let filter = format!("label=com.docker.compose.project={project}");
     let format = r#"{{.Label "com.docker.compose.service"}} {{.Ports}}"#;
     let shell = Shell::new()?;
@@ -161,7 +160,7 @@ async fn compose_ready(project: &str) -> Result<()> {
     let urls: Vec<String> = ports.lines().filter_map(readiness_url).collect();
     // Two backends and nginx.
     if urls.len() != 3 {
-        bail!("docker-compose published other ports than 8000, 8000 and 8080: {ports}");
+        bail!("docker-compose did not publish 8000, 8000 and 8080: {ports}");
     }
     let client = reqwest::Client::builder().no_proxy().timeout(LIMIT).build()?;
     for url in &urls {
@@ -185,7 +184,7 @@ fn readiness_url(line: &str) -> Option<String> {
     serves.then(|| format!("http://{address}/readyz"))
 }
 
-/// From the call of the program to `environment.json`, images and programs being there; the system is removed again.
+/// The time from the call to `environment.json`, with images and programs built; then removes the system.
 async fn framework_up(target: &str, runs: &Path, interrupted: impl Future<Output = ()>) -> Result<Duration> {
     let id = new_run_id();
     let environment = runs.join("runs").join(&id).join(run_dir::ENVIRONMENT);
@@ -200,7 +199,7 @@ async fn framework_up(target: &str, runs: &Path, interrupted: impl Future<Output
         let look = match (environment.exists(), child.try_wait()) {
             (true, _) => Look::Done(true),
             (false, Ok(Some(_))) => Look::Done(false),
-            _ => Look::NotYet("it is being brought up".to_owned()),
+            _ => Look::NotYet("bring-up in progress".to_owned()),
         };
         async { look }
     });
@@ -211,7 +210,7 @@ async fn framework_up(target: &str, runs: &Path, interrupted: impl Future<Output
     let took = started.elapsed();
     stop(&mut child, PATIENCE)
         .await
-        .with_context(|| format!("the system on {target} was not removed; `cargo xtask gc` removes the rest"))?;
+        .with_context(|| format!("the system on {target} was not removed; remove the rest with `cargo xtask gc`"))?;
     if !up? || !Environment::read(&environment)?.ready {
         bail!("`cargo xtask up --target {target}` did not become ready; run it to see why");
     }

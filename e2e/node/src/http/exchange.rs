@@ -1,4 +1,4 @@
-//! One request and what came back, judged as a kubelet judges it. Main type: [`Exchange`].
+//! One request and its response, with a kubelet's verdict. Main type: [`Exchange`].
 
 use std::{sync::PoisonError, time::Duration};
 
@@ -21,10 +21,10 @@ use crate::{
     response::{Broken, Head, Reader},
 };
 
-/// What a kubelet offers to speak over TLS.
+/// The protocols that a kubelet offers over TLS.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
-/// One request and what came back.
+/// One request and its response.
 #[derive(Debug)]
 pub(super) struct Exchange {
     received: Received,
@@ -34,14 +34,14 @@ pub(super) struct Exchange {
     end: Result<(), Failure>,
 }
 
-/// What has arrived, kept from the first byte on so that a timeout does not lose it.
+/// The bytes received so far; a timeout keeps them.
 #[derive(Debug)]
 enum Received {
     Http1(Reader),
     Http2(http2::Arrived),
 }
 
-/// How long it took from the start until each phase was over.
+/// The time from the start to the end of each phase.
 #[derive(Debug, Default, Clone, Copy)]
 struct Phases {
     connect: Option<Duration>,
@@ -118,7 +118,7 @@ impl Exchange {
         http2::exchange(stream, url, request, arrived, || phases.first_byte = Some(start.elapsed())).await
     }
 
-    /// Writes the request and reads until the response is whole.
+    /// Writes the request and reads until the response is complete.
     async fn read_http1<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         mut stream: S,
@@ -129,7 +129,7 @@ impl Exchange {
         let Self { received: Received::Http1(reader), phases, .. } = self else {
             return Ok(());
         };
-        // A server may answer and close before it has read the request: what it said still counts.
+        // A server may answer and close before it has read the request: the answer counts.
         let written = match stream.write_all(&request.bytes()).await {
             Ok(()) => stream.flush().await,
             failed => failed,
@@ -138,7 +138,7 @@ impl Exchange {
         loop {
             let count = match stream.read(&mut buffer).await {
                 Ok(count) => count,
-                // A TLS peer that closes without saying so has still closed.
+                // A TLS peer may close without close_notify.
                 Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => 0,
                 Err(error) if reader.head().is_some() => {
                     let failure = Failure::of_tls(&error, &[], shown);
@@ -175,7 +175,7 @@ impl Exchange {
         Failure::new(kind, format!("context deadline exceeded {phase}"))
     }
 
-    /// Where a redirect leads, if this is one that Go's client follows.
+    /// The target of a redirect that Go's client follows.
     pub(super) fn location(&self) -> Option<String> {
         let head = self.received.head().filter(|head| matches!(head.status, 301 | 302 | 303 | 307 | 308))?;
         head.values("location").next().filter(|location| !location.is_empty()).map(str::to_owned)
@@ -196,7 +196,7 @@ impl Exchange {
             headers: head.map(|head| head.headers.clone()).unwrap_or_default(),
             body: match head {
                 Some(_) => excerpt(self.received.body()),
-                // What is no response is shown as it came.
+                // Bytes that are not a response are shown escaped.
                 None if url.scheme != "https" => self.heard.bytes().escape_ascii().to_string(),
                 None => String::new(),
             },
@@ -213,15 +213,15 @@ impl Exchange {
         }
     }
 
-    /// What the server speaks, where its first bytes are not what was asked for. Inside TLS nobody hears.
+    /// The server's protocol by its first bytes, if unexpected. TLS hides the bytes.
     fn spoke(&self, url: &Url) -> Option<Protocol> {
         let spoke = greeting::recognised(&self.heard.bytes())?;
         let expected = url.scheme == "https" && spoke == Protocol::Tls;
         (self.received.head().is_none() && !expected).then_some(spoke)
     }
 
-    /// `DoHTTPProbe` in `pkg/probe/http/http.go`: errors before the head are failures, errors in the body are errors of the
-    /// prober, and then the status decides.
+    /// `DoHTTPProbe` in `pkg/probe/http/http.go`: errors before the head are failures, errors in the body are errors of the prober;
+    /// otherwise the status decides.
     fn judge(&self, url: &Url) -> (Verdict, Kind, String, Option<String>) {
         let status = self.received.head().map(|head| head.status);
         let failed = |kind, text: &str| (Verdict::Failure, kind, format!("Get {:?}: {text}", url.to_string()), None);
@@ -252,7 +252,7 @@ impl Failure {
         }
     }
 
-    /// As [`Self::of_broken`], where the end of the connection is what broke the head.
+    /// Like [`Self::of_broken`], for a head cut off by the end of the connection.
     fn of_broken_end(broken: Broken) -> Self {
         match broken {
             Broken::Head(text) if text == "unexpected EOF" => Self::new(Kind::Closed, text),

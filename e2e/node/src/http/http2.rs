@@ -1,4 +1,4 @@
-//! A GET over HTTP/2, which is what a kubelet speaks when a TLS server picks it. Main function: [`exchange`].
+//! A GET over HTTP/2, which a kubelet uses if a TLS server chooses it. Main function: [`exchange`].
 
 use ::http::{HeaderMap, Method, Request, Uri, Version};
 use e2e_kubelet::observation::{Header, Kind};
@@ -13,14 +13,14 @@ use crate::{
     response::{Head, MAX_BODY},
 };
 
-/// What has arrived of a response.
+/// The response so far.
 #[derive(Debug, Default)]
 pub(super) struct Arrived {
     pub(super) head: Option<Head>,
     pub(super) body: Vec<u8>,
 }
 
-/// Sends the request and reads until the response is whole or a kubelet has read enough of it.
+/// Sends the request and reads until the response is complete or has reached a kubelet's limit.
 pub(super) async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     url: &Url,
@@ -33,7 +33,7 @@ pub(super) async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>
     // Ends with this exchange.
     let mut driver = JoinSet::new();
     driver.spawn(async move {
-        // What ends the connection ends the exchange too, which tells of it.
+        // The end of the connection also ends the exchange, which reports it.
         let _ = connection.await;
     });
     let mut sender = sender.ready().await.map_err(|error| failure(&error))?;
@@ -45,7 +45,7 @@ pub(super) async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>
     let mut body = response.into_body();
     while let Some(chunk) = body.data().await {
         let chunk = chunk.map_err(|error| Failure { kind: Kind::Truncated, ..failure(&error) })?;
-        // A window that cannot be opened again shows in the next read.
+        // A failed window update shows in the next read.
         let _ = body.flow_control().release_capacity(chunk.len());
         let room = MAX_BODY - arrived.body.len();
         arrived.body.extend_from_slice(&chunk[..room.min(chunk.len())]);
@@ -76,7 +76,7 @@ fn headers(map: &HeaderMap) -> Vec<Header> {
     map.iter().map(|(name, value)| Header { name: name.to_string(), value: text(value.as_bytes()) }).collect()
 }
 
-/// A failure in words that are like Go's.
+/// A failure in words similar to Go's.
 fn failure(error: &h2::Error) -> Failure {
     let reason = error.reason().map_or_else(String::new, |reason| format!("{reason:?}"));
     match error {

@@ -1,5 +1,5 @@
-//! TLS as a kubelet speaks it: no certificate is verified, HTTP/2 is offered, and no name is asked for at an IP address.
-//! Main function: [`handshake`].
+//! TLS like a kubelet's: no verification of certificates, HTTP/2 offered, no server name for an IP address. Main function:
+//! [`handshake`].
 
 mod algorithms;
 
@@ -28,12 +28,12 @@ use tokio_rustls::{
 
 use super::wire::{Failure, Wire};
 
-/// A connection that has become TLS.
+/// A TLS connection.
 pub(crate) struct Secured {
     pub(crate) stream: Encrypted,
-    /// Whether the server picked HTTP/2.
+    /// Whether the server chose HTTP/2.
     pub(crate) http2: bool,
-    /// What broke the connection; HTTP/2 on top of it keeps no more than words of that.
+    /// The connection's error; HTTP/2 keeps only its text.
     pub(crate) broken: Arc<Mutex<Option<Failure>>>,
 }
 
@@ -69,16 +69,16 @@ impl AsyncWrite for Encrypted {
     }
 }
 
-/// What a server has shown of itself, which outlives a handshake that fails.
+/// The server's properties, kept even if the handshake fails.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Shown {
     /// The DNS names in its certificate.
     pub(crate) names: Vec<String>,
-    /// Whether it asked for a client certificate.
+    /// Whether it requested a client certificate.
     pub(crate) wants_certificate: bool,
 }
 
-/// Shakes hands, offering these protocols. `name` is a host name or an IP address, for which no SNI is sent (RFC 6066, section 3).
+/// Performs the handshake, offering these protocols. `name` is a host name, or an IP address without SNI (RFC 6066, section 3).
 pub(crate) async fn handshake(
     wire: Wire,
     name: &str,
@@ -119,8 +119,8 @@ async fn shake(
     }
 }
 
-/// A kubelet as a client of TLS: it takes every certificate and has none. Go also checks that the server holds the certificate's key. Here
-/// that is taken for granted: the check would need all kinds of signatures that Go knows, and only a broken server fails it.
+/// A kubelet as a TLS client: accepts every certificate and has none. Go also verifies that the server holds the certificate's key.
+/// This client skips that check: it would need all of Go's signature algorithms, and only a broken server fails it.
 #[derive(Debug, Default)]
 struct Client(Mutex<Shown>);
 
@@ -177,7 +177,7 @@ impl ServerCertVerifier for Client {
 }
 
 impl ResolvesClientCert for Client {
-    /// Asked for when the server wants one.
+    /// Called when the server requests one.
     fn resolve(&self, _hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).wants_certificate = true;
         None
@@ -189,7 +189,7 @@ impl ResolvesClientCert for Client {
 }
 
 impl Failure {
-    /// What went wrong with TLS, in the handshake or later: a server may refuse a client only after it.
+    /// A TLS error, in the handshake or later: a server may refuse a client after the handshake.
     pub(super) fn of_tls(error: &io::Error, heard: &[u8], shown: &str) -> Self {
         let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
         match tls {
@@ -210,7 +210,7 @@ impl Failure {
     }
 }
 
-/// An alert as Go words it (`alertText` in crypto/tls/alert.go): mostly the name of RFC 8446 with blanks.
+/// An alert in Go's words (`alertText` in crypto/tls/alert.go): mostly RFC 8446's name with blanks.
 fn alert_words(alert: AlertDescription) -> String {
     match alert {
         AlertDescription::BadCertificate => "bad certificate".to_owned(),

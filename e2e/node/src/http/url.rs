@@ -1,23 +1,23 @@
-//! As much of a URL as redirects need. Main type: [`Url`].
+//! The parts of a URL that redirects need. Main type: [`Url`].
 
 use std::fmt;
 
 use crate::request::{authority, escape_target};
 
-/// A URL, of http as a rule; a redirect may lead to any other scheme.
+/// A URL, usually of http; a redirect may lead to any scheme.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Url {
     /// The scheme, in lower case.
     pub(crate) scheme: String,
     /// The host name or address, without brackets.
     pub(crate) host: String,
-    /// The port, when it is written.
+    /// The explicit port.
     pub(crate) explicit_port: Option<u16>,
     /// Path and query, escaped.
     pub(crate) target: String,
 }
 
-/// What a Location leads to.
+/// The target of a Location.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Joined {
     /// The new URL.
@@ -27,12 +27,12 @@ pub(crate) struct Joined {
 }
 
 impl Url {
-    /// The port that is written or that the scheme implies.
+    /// The explicit port or the scheme's default.
     pub(crate) fn port(&self) -> u16 {
         self.explicit_port.unwrap_or(if self.scheme == "https" { 443 } else { 80 })
     }
 
-    /// The host and the port as they are written, which is what `Host` says.
+    /// The host and the port as written, for `Host`.
     pub(crate) fn authority(&self) -> String {
         match self.explicit_port {
             Some(port) => authority(&self.host, port),
@@ -41,7 +41,7 @@ impl Url {
         }
     }
 
-    /// The host and the port that are dialled.
+    /// The host and the port to dial.
     pub(crate) fn dialled(&self) -> String {
         authority(&self.host, self.port())
     }
@@ -62,14 +62,14 @@ impl Url {
                 let (host, explicit_port) = split_authority(&rest[..end])?;
                 Self { scheme, host, explicit_port, target: escape_target(&rest[end..]) }
             }
-            // `mailto:` and the like lead to no host at all.
+            // `mailto:` and similar schemes have no host.
             None if absolute => Self { scheme, host: String::new(), explicit_port: None, target: rest.to_owned() },
             None => Self { scheme, target: escape_target(&self.resolve(rest)), ..self.clone() },
         };
         Ok(Joined { url, absolute })
     }
 
-    /// A path or query relative to this URL's path, dots taken away.
+    /// A path or query relative to this URL's path, with dots resolved.
     fn resolve(&self, reference: &str) -> String {
         let base = self.target.split('?').next().unwrap_or_default();
         let (path, query) = match reference.split_once('?') {
@@ -105,7 +105,7 @@ impl fmt::Display for Url {
     }
 }
 
-/// The scheme in front of a colon, if the text begins with one.
+/// The scheme before a colon, if the text begins with one.
 fn scheme_of(text: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = text.split_once(':')?;
     let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())

@@ -1,4 +1,4 @@
-//! A TCP connection that remembers the first bytes it heard, and failures in Go's words. Main type: [`Wire`].
+//! A TCP connection that keeps the first received bytes, and failures in Go's words. Main type: [`Wire`].
 
 use std::{
     io,
@@ -15,7 +15,7 @@ use tokio::{
 
 use super::Route;
 
-/// As many bytes as tell one protocol from another.
+/// Enough bytes to distinguish protocols.
 const REMEMBERED: usize = 128;
 
 /// A connection.
@@ -25,7 +25,7 @@ pub(crate) struct Wire {
     heard: Heard,
 }
 
-/// The first bytes that came from the server; they outlive the connection.
+/// The server's first bytes; they outlive the connection.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Heard(Arc<Mutex<Vec<u8>>>);
 
@@ -43,18 +43,18 @@ impl Heard {
 }
 
 impl Wire {
-    /// What is heard on it.
+    /// The received bytes.
     pub(crate) fn heard(&self) -> Heard {
         self.heard.clone()
     }
 }
 
-/// Why an exchange ended without a whole response.
+/// The reason for an incomplete response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) kind: Kind,
     pub(crate) text: String,
-    /// The alert with which the server ended TLS.
+    /// The alert that ended TLS.
     pub(crate) alert: Option<String>,
 }
 
@@ -63,14 +63,14 @@ impl Failure {
         Self { kind, text: text.into(), alert: None }
     }
 
-    /// A failure to read or write. Go also names the local port, which differs each time; it is left out so that equal
-    /// failures have equal words.
+    /// A failure to read or write. Go also names the local port, which varies; it is omitted so that equal failures have equal
+    /// words.
     pub(crate) fn of_io(verb: &str, shown: &str, error: &io::Error) -> Self {
         Self::new(kind_of(error), format!("{verb} tcp {shown}: {verb}: {}", words_of(error)))
     }
 }
 
-/// Connects, with a failure worded as Go words it. `shown` is the address that a kubelet would dial.
+/// Connects; failures are in Go's words. `shown` is a kubelet's target address.
 pub(crate) async fn connect(route: &Route, shown: &str) -> Result<Wire, Failure> {
     match open(route).await {
         Ok(tcp) => Ok(Wire { tcp, heard: Heard::default() }),
@@ -87,7 +87,7 @@ async fn open(route: &Route) -> io::Result<TcpStream> {
             socket.connect(route.address).await?
         }
     };
-    // A probe is one small write; waiting for more to send would only add to its time. Failing to say so is harmless.
+    // A probe is one small write, which must not be delayed. A failure to set the option is harmless.
     let _ = stream.set_nodelay(true);
     stream.write_all(&route.preamble).await?;
     Ok(stream)
@@ -104,7 +104,7 @@ fn kind_of(error: &io::Error) -> Kind {
     }
 }
 
-/// The system's words as Go prints them: without Rust's `(os error N)`, in lower case.
+/// The system's error as Go prints it: in lower case, without Rust's `(os error N)`.
 fn words_of(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();

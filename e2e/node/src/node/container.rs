@@ -1,4 +1,4 @@
-//! One container: carries out what its worker asks for, and tells the worker what came of it.
+//! One container: executes its worker's actions, and reports the results to the worker.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,17 +22,16 @@ use crate::{
     probe::{self, Profile, Target},
 };
 
-/// How much longer than its grace period a container may take to stop before the node ends without it.
+/// The time beyond the grace period after which the node ends without a container.
 const KILL_SLACK: Duration = Duration::from_secs(5);
-/// How long after a kill that failed the next one follows: a kubelet lets a pod rest for so long when a sync of it failed
-/// (`backOffPeriod`).
+/// The pause after a failed kill: a kubelet's pause after a failed sync of a pod (`backOffPeriod`).
 const KILL_AGAIN: Duration = Duration::from_secs(10);
-/// How much longer than its timeout a command may take before it counts as timed out here.
+/// The time beyond its timeout after which a command counts as timed out here.
 const EXEC_SLACK: Duration = Duration::from_millis(500);
-/// How long a look at whether a port is open may take; a refusal takes microseconds.
+/// The time limit for a check of an open port; a refusal takes microseconds.
 const PORT_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Runs a container. `true` when it ended for good by itself, `false` when the node ended.
+/// Runs a container. `true` if it ended for good, `false` if the node ended.
 pub(super) async fn drive<R: Runtime>(context: Context<R>, pod: String, spec: ContainerSpec, policy: Policy) -> bool {
     let worker = Worker::new(pod.as_str(), spec.name.as_str(), spec.probes.clone(), policy);
     let restarts = context.restarts.subscribe();
@@ -59,11 +58,11 @@ struct Driver<R> {
     restarts: broadcast::Receiver<Restart>,
     /// Starts, waits and kills. Dropping it ends them.
     work: JoinSet<Done>,
-    /// Probes in flight, which nothing waits for.
+    /// Probes in flight.
     probes: JoinSet<Probed>,
-    /// When to repeat a kill that failed, and its grace period.
+    /// The time of the next attempt after a failed kill, and its grace period.
     kill_again: Option<(Instant, Duration)>,
-    /// Set once the node is ending: when to give up.
+    /// The deadline, once the node is ending.
     stop_by: Option<Instant>,
 }
 
@@ -75,7 +74,7 @@ struct Probed {
     observation: Observation,
 }
 
-/// What a task of the runtime came to.
+/// The result of a runtime's task.
 enum Done {
     Start(Result<(), StartError>),
     Exit(Exit),
@@ -83,12 +82,12 @@ enum Done {
 }
 
 impl<R: Runtime> Driver<R> {
-    /// Tells the worker what happened, starts what it asks for, and publishes.
+    /// Passes an input to the worker, starts its actions, and publishes the state.
     fn tell(&mut self, input: Input) {
         match input {
             Input::Started => self
                 .spawn(|runtime, pod, container| async move { Done::Exit(runtime.wait_exit(&pod, &container).await) }),
-            // What is in flight was meant for an instance that is gone.
+            // Probes in flight belong to an instance that has ended.
             Input::Exited(_) => {
                 self.probes = JoinSet::new();
                 self.kill_again = None;
@@ -119,7 +118,7 @@ impl<R: Runtime> Driver<R> {
         });
     }
 
-    /// Says, in a kubelet's words, that the container could not be killed, and plans the next try if it still runs.
+    /// Records in a kubelet's words that the kill failed, and schedules the next attempt if the container still runs.
     fn kill_failed(&mut self, grace: Duration, KillError(error): &KillError) {
         if !matches!(self.worker.status().state, ContainerState::Running { .. }) {
             return;
@@ -156,7 +155,7 @@ impl<R: Runtime> Driver<R> {
         });
     }
 
-    /// Waits for what happens next; `None` when the node is ending and this container need not be waited for.
+    /// Waits for the next input; `None` if the node is ending and need not wait for this container.
     async fn next(&mut self) -> Option<Input> {
         loop {
             let wake = self.worker.next_wake().map(|wake| self.context.instant(wake));
@@ -181,8 +180,8 @@ impl<R: Runtime> Driver<R> {
                     Ok(Restart { pod, container, spare }) if pod == self.pod && container == self.spec.name => {
                         return Some(Input::Restart { spare });
                     }
-                    // Somebody else's. An error means that more were asked for than wait: whoever asks sees that nothing comes of
-                    // it. The sender is in the context, so that the channel does not close.
+                    // For another container. An error means that requests overflowed, which the requester notices. The context
+                    // holds the sender, so the channel stays open.
                     Ok(_) | Err(_) => {}
                 },
                 Some(probed) = self.probes.join_next() => return Some(self.probed(passed_on(probed))),
@@ -204,7 +203,7 @@ impl<R: Runtime> Driver<R> {
             (None, _) => observation.message.clone(),
         };
         let verdict = observation.verdict;
-        // Of a further probe that found nothing, nothing is kept.
+        // A failed extra probe is not recorded.
         if !extra || observation.success() {
             let running_for = match self.worker.status().state {
                 ContainerState::Running { since } => self.context.now().saturating_sub(since),
@@ -220,7 +219,7 @@ impl<R: Runtime> Driver<R> {
         Input::Probed { which, run, verdict, message }
     }
 
-    /// A kill may be under way with a probe's own grace period.
+    /// A kill may be in progress with a probe's own grace period.
     fn longest_grace(&self) -> Duration {
         let own = ProbeKind::ALL.into_iter().filter_map(|which| which.of(&self.spec.probes)?.termination_grace);
         own.fold(self.worker.grace(), Duration::max)
@@ -233,8 +232,8 @@ async fn ending(mode: &mut watch::Receiver<Mode>) -> Mode {
     mode.wait_for(|mode| *mode != Mode::Keep).await.map_or(Mode::Leave, |mode| *mode)
 }
 
-/// A task that panicked is a bug of the runtime's, which must not look like a container that failed. Tasks are never cancelled
-/// while their result is still awaited, so an error is a panic.
+/// A panic is a bug of the runtime, and must not look like a failed container. Awaited tasks are never cancelled, so an error is a
+/// panic.
 fn passed_on<T>(joined: Result<T, JoinError>) -> T {
     match joined {
         Ok(value) => value,
@@ -242,15 +241,15 @@ fn passed_on<T>(joined: Result<T, JoinError>) -> T {
     }
 }
 
-/// Whether a further probe is worth sending. A command takes a process in the container, which a container that starts up feels:
-/// as long as every port of its pod refuses, it is not, and only the probes of its period are sent.
+/// Whether to send an extra probe. A command starts a process, which slows a starting container: extra ones wait until a port of
+/// the pod is open.
 async fn may_answer(action: &ProbeAction, target: Option<Target>) -> bool {
     let (ProbeAction::Exec { .. }, Some(target)) = (action, target) else { return true };
     let looks = join_all(target.ports.values().map(|port| connect_only(*port, "", PORT_TIMEOUT))).await;
     looks.is_empty() || looks.iter().any(|look| look.kind != Kind::Refused)
 }
 
-/// Sends one probe to a container as a kubelet does, or has its command run in it.
+/// Sends one probe like a kubelet, or runs its command in the container.
 pub async fn observe<R: Runtime>(
     runtime: &R,
     profile: &Profile,

@@ -1,4 +1,4 @@
-//! One pod: its turn, its init containers one after the other, its containers side by side.
+//! One pod: waits for its dependencies, runs its init containers in order and its containers in parallel.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{Mode, Options, Restart, Runtime, container};
 
-/// What the tasks of a node share.
+/// The state shared by a node's tasks.
 pub(super) struct Context<R> {
     pub(super) runtime: Arc<R>,
     pub(super) options: Arc<Options>,
@@ -52,12 +52,12 @@ impl<R> Context<R> {
         self.options.epoch.elapsed()
     }
 
-    /// The moment of a time since the start of the run.
+    /// Converts a time since the start of the run to an instant.
     pub(super) fn instant(&self, time: Duration) -> Instant {
         self.options.epoch + time
     }
 
-    /// Changes what is known of a pod, and tells those who watch.
+    /// Changes a pod's report, and notifies watchers.
     pub(super) fn publish(&self, pod: &str, change: impl FnOnce(&mut PodReport)) {
         self.board.send_modify(|snapshot| {
             if let Some(report) = snapshot.pods.get_mut(pod) {
@@ -101,7 +101,7 @@ pub(super) async fn run<R: Runtime>(mut context: Context<R>, spec: PodSpec) {
         containers.spawn(container::drive(context.clone(), spec.name.clone(), container, policy));
     }
     all_ended(&mut containers).await;
-    // What has run to completion needs its sidecars no longer; otherwise the node ends, and they end as the containers did.
+    // A completed pod no longer needs its sidecars; otherwise the node ends, and they end like the containers.
     if *context.mode.borrow() == Mode::Keep {
         sidecars.shutdown().await;
         for sidecar in spec.init_containers.iter().filter(|init| init.is_sidecar) {
@@ -113,7 +113,7 @@ pub(super) async fn run<R: Runtime>(mut context: Context<R>, spec: PodSpec) {
     all_ended(&mut sidecars).await;
 }
 
-/// Waits for the tasks of containers; a panic of one goes on from here.
+/// Waits for the containers' tasks, and propagates panics.
 async fn all_ended(containers: &mut JoinSet<bool>) {
     while let Some(ended) = containers.join_next().await {
         if let Err(error) = ended
@@ -133,7 +133,7 @@ fn policy_of(restart: e2e_plan::Restart) -> RestartPolicy {
     }
 }
 
-/// Waits until a sidecar has started, as its startup probe says; `false` when the node ends before.
+/// Waits until a sidecar has started by its startup probe; `false` if the node ends first.
 async fn has_started<R: Runtime>(context: &mut Context<R>, pod: &str, sidecar: &str) -> bool {
     let mut seen = context.board.subscribe();
     let started = |snapshot: &Snapshot| {
@@ -147,7 +147,7 @@ async fn has_started<R: Runtime>(context: &mut Context<R>, pod: &str, sidecar: &
     }
 }
 
-/// Waits for the pod's dependencies, within the bound; `false` when the node ends before.
+/// Waits for the pod's dependencies, up to the limit; `false` if the node ends first.
 async fn may_start<R: Runtime>(context: &mut Context<R>, spec: &PodSpec) -> bool {
     let bound = context.options.dependency_bound;
     let mut seen = context.board.subscribe();

@@ -1,6 +1,6 @@
-//! A probe's `path` as Go's `net/url` makes a request target of it (`formatURL` in `pkg/probe/http/request.go`).
+//! A probe's `path` as a request target, like Go's `net/url` (`formatURL` in `pkg/probe/http/request.go`).
 
-/// The request target: the path escaped where it must be, the query as it is, the fragment dropped.
+/// The request target: the path escaped as needed, the query unchanged, without the fragment.
 pub(crate) fn escape_target(path: &str) -> String {
     let has_control = path.bytes().any(|b| b < 0x20 || b == 0x7f);
     let (url, fragment) = path.split_once('#').unwrap_or((path, ""));
@@ -18,7 +18,7 @@ pub(crate) fn escape_target(path: &str) -> String {
             let query = query.map_or_else(String::new, |query| format!("?{query}"));
             format!("{slash}{escaped}{query}")
         }
-        // What cannot be parsed is taken as a path, question marks and all.
+        // An unparsable text is a path, including question marks.
         None => {
             let slash = if path.starts_with('/') { "" } else { "/" };
             format!("{slash}{}", escape(path.as_bytes()))

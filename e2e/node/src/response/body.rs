@@ -1,13 +1,13 @@
-//! Where a response's body ends: by length, by chunks, or with the connection.
+//! The end of a response's body: by length, by chunks, or with the connection.
 
 use super::{Head, MAX_BODY, head::fields};
 
-/// Longer chunk headers and trailers are refused (`maxLineLength` in net/http/internal/chunked.go, and the buffer's size).
+/// The limit of chunk headers and trailers (`maxLineLength` in net/http/internal/chunked.go, and the buffer's size).
 const MAX_LINE: usize = 4096;
-/// So many bytes that are no data are refused (`beginChunk` there).
+/// The limit of bytes that are not data (`beginChunk` there).
 const MAX_EXCESS: i64 = 16 * 1024;
 
-/// What is still to come of a body.
+/// The remainder of a body.
 #[derive(Debug)]
 pub(super) enum Body {
     /// This many bytes.
@@ -18,7 +18,7 @@ pub(super) enum Body {
     Chunked(Chunks),
 }
 
-/// The place in a chunked body.
+/// The position in a chunked body.
 #[derive(Debug, Default)]
 pub(super) struct Chunks {
     line: Vec<u8>,
@@ -28,21 +28,21 @@ pub(super) struct Chunks {
 
 #[derive(Debug, Default, Clone, Copy)]
 enum ChunkState {
-    /// In a line that says how long the next chunk is.
+    /// In a chunk's size line.
     #[default]
     Size,
-    /// This many bytes of the chunk are missing.
+    /// In a chunk, with this many bytes left.
     Data(u64),
     /// At the line end after a chunk.
     DataEnd,
-    /// In the lines after the last chunk.
+    /// In the trailer.
     Trailer,
-    /// All of it has been seen.
+    /// Complete.
     Done,
 }
 
 impl Body {
-    /// The framing that the head announces, with Go's words for one that it refuses (`readTransfer` in net/http/transfer.go).
+    /// The framing that the head announces, or Go's error (`readTransfer` in net/http/transfer.go).
     pub(super) fn of(head: &Head) -> Result<Self, String> {
         let codings: Vec<_> = head.values("transfer-encoding").filter(|_| head.version >= (1, 1)).collect();
         let chunked = match codings.as_slice() {
@@ -80,8 +80,7 @@ impl Body {
         })
     }
 
-    /// Appends the body's next bytes to `body`, up to the kubelet's limit. `true` when the body is whole or the limit is
-    /// reached.
+    /// Appends the body's next bytes to `body`, up to the kubelet's limit. `true` if the body is complete or the limit is reached.
     pub(super) fn push(&mut self, bytes: &[u8], body: &mut Vec<u8>) -> Result<bool, String> {
         match self {
             Self::Length(missing) => {
@@ -137,7 +136,7 @@ impl Chunks {
         Ok(body.len() == MAX_BODY || matches!(self.state, ChunkState::Done))
     }
 
-    /// What follows once the line is whole, if it is.
+    /// The next state once the line is complete.
     fn after_byte(&mut self) -> Result<Option<ChunkState>, String> {
         let line = self.line.as_slice();
         match self.state {
@@ -157,7 +156,7 @@ impl Chunks {
                     Some(at) => &line[..at],
                 };
                 let size = chunk_size(line)?;
-                // Sixteen bytes for each chunk, and as many again as twice its data, are let pass.
+                // Sixteen bytes for each chunk, plus twice its data, are allowed.
                 let overhead = line.len() as i64 + 2;
                 self.excess = self.excess.saturating_add(overhead - 16).saturating_sub_unsigned(size.saturating_mul(2));
                 self.excess = self.excess.max(0);
@@ -172,7 +171,7 @@ impl Chunks {
 
 const LONG_TRAILER: &str = "http: suspiciously long trailer after chunked body";
 
-/// The size that a chunk's line says, whatever its extensions.
+/// The size in a chunk's line, without extensions.
 fn chunk_size(line: &[u8]) -> Result<u64, String> {
     let end = line.iter().rposition(|b| !matches!(b, b' ' | b'\t')).map_or(0, |last| last + 1);
     let digits = line[..end].split(|&b| b == b';').next().unwrap_or_default();

@@ -29,7 +29,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Head, String> {
     Ok(Head { status, version, headers })
 }
 
-/// Reads header lines up to an empty one (`readMIMEHeader` in net/textproto/reader.go), which takes blanks within names.
+/// Reads header lines up to an empty one (`readMIMEHeader` in net/textproto/reader.go), which accepts blanks in names.
 pub(super) fn fields(bytes: &[u8]) -> Result<Vec<Header>, String> {
     let mut lines = bytes.split(|&b| b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)).peekable();
     if let Some(first) = lines.peek().filter(|line| line.first().is_some_and(is_blank)) {
@@ -41,7 +41,7 @@ pub(super) fn fields(bytes: &[u8]) -> Result<Vec<Header>, String> {
             return Err(broken(&format!("malformed MIME header: missing colon: {:?}", shown(line))));
         }
         let mut line = trimmed(line).to_vec();
-        // Lines that begin with a blank go on with the one before.
+        // Lines that begin with a blank continue the previous one.
         while let Some(more) = lines.next_if(|line| line.first().is_some_and(is_blank)) {
             line.push(b' ');
             line.extend_from_slice(trimmed(more));
@@ -98,7 +98,7 @@ fn broken(what: &str) -> String {
     format!("net/http: HTTP/1.x transport connection broken: {what}")
 }
 
-/// The start of a line for a message, which may hold anything.
+/// The start of a line of arbitrary bytes, for a message.
 fn shown(text: &[u8]) -> String {
     String::from_utf8_lossy(&text[..text.len().min(100)]).into_owned()
 }

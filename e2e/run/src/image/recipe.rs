@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// How an image is made where it cannot be pulled. In `.config/e2e.toml`, with exactly one of `script`, `build` and `cargo`:
+/// The recipe of an image that cannot be pulled. In `.config/e2e.toml`, with exactly one of `script`, `build` and `cargo`:
 ///
 /// ```toml
 /// [images."debian:bookworm-slim"]
@@ -20,36 +20,36 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]
 pub enum Recipe {
-    /// A program that writes the image's root filesystem to its standard output, as a tar, and what it does to its standard
-    /// error. It runs in the project's root.
+    /// A program that writes the image's root filesystem as a tar to its standard output, and progress to its standard error. It
+    /// runs in the project's root.
     Script {
         /// Path of the program, from the project's root.
         script: PathBuf,
-        /// Whether a registry is asked first; it is unless told otherwise.
+        /// Whether to try a registry first; default true.
         pull: bool,
     },
-    /// A directory with a `Dockerfile`. All of it is sent but for what its `.dockerignore` names.
+    /// A directory with a `Dockerfile`. All of it is sent, except what its `.dockerignore` excludes.
     Build {
         /// Path of the directory, from the project's root.
         build: PathBuf,
-        /// The images that its `FROM` lines name; they are brought before.
+        /// The images of its `FROM` lines, provided first.
         needs: Vec<String>,
-        /// Whether a registry is asked first; it is unless told otherwise. Say `false` for names that only this project uses:
-        /// whoever owns the name in a public registry would be trusted otherwise.
+        /// Whether to try a registry first; default true. Set `false` for names that only this project uses; otherwise the owner of
+        /// the name in a public registry can supply the image.
         pull: bool,
     },
-    /// A static release binary of a package of this workspace and nothing else, run as user 65534. Never pulled.
+    /// Only the static release binary of a workspace package, run as user 65534. Never pulled.
     Cargo {
         /// The package; its binary has the same name.
         package: String,
     },
-    /// The program of a pod's sandbox, which this program brings along. Never pulled, and not for `e2e.toml`: every run has it.
+    /// The embedded program of a pod's sandbox. Never pulled; not available in `e2e.toml`.
     Sandbox,
-    /// The load agent, which is this program itself. Never pulled, and not for `e2e.toml`, as the sandbox.
+    /// The load agent: this program itself. Never pulled; not available in `e2e.toml`.
     Agent,
 }
 
-/// The image of sandboxes: a program that waits.
+/// The image of sandboxes.
 pub const SANDBOX_IMAGE: &str = "e2e-pause:1";
 
 /// The image of load agents: see [`e2e_load::agent`].
@@ -61,7 +61,7 @@ pub const AGENT_IMAGE: &str = "e2e-agent:dev";
 pub struct Recipes(pub BTreeMap<String, Recipe>);
 
 impl Recipe {
-    /// The images that have to be there before this one can be made.
+    /// The images needed to build this one.
     pub fn needs(&self) -> &[String] {
         match self {
             Self::Build { needs, .. } => needs,
@@ -69,7 +69,7 @@ impl Recipe {
         }
     }
 
-    /// Whether a registry may be asked for the image.
+    /// Whether the image may be pulled.
     pub fn may_pull(&self) -> bool {
         match self {
             Self::Script { pull, .. } | Self::Build { pull, .. } => *pull,
@@ -77,7 +77,7 @@ impl Recipe {
         }
     }
 
-    /// The workspace's package that the image is made from.
+    /// The workspace package in the image.
     pub fn package(&self) -> Option<&str> {
         match self {
             Self::Cargo { package } => Some(package),
@@ -87,7 +87,7 @@ impl Recipe {
 }
 
 impl Recipes {
-    /// These and those of the framework's own images.
+    /// These recipes, plus those of the framework's images.
     pub fn with_built_in(&self) -> Self {
         let mut all = self.0.clone();
         all.insert(SANDBOX_IMAGE.to_owned(), Recipe::Sandbox);
@@ -95,7 +95,7 @@ impl Recipes {
         Self(all)
     }
 
-    /// `images` and all that they need, each once and after its needs; or the names of a circle, the first again at its end.
+    /// `images` and their dependencies, each once, dependencies first; or the names of a cycle, which ends with its first name.
     pub fn order<'a>(&'a self, images: &'a [String]) -> Result<Vec<&'a str>, Vec<String>> {
         let (mut order, mut path) = (Vec::new(), Vec::new());
         for image in images {
@@ -126,7 +126,7 @@ impl Recipes {
     }
 }
 
-/// A recipe as people write it.
+/// A recipe as written in the file.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -168,7 +168,7 @@ impl TryFrom<Written> for Recipe {
 
 impl From<Recipe> for Written {
     fn from(recipe: Recipe) -> Self {
-        // The default is left out, as people do.
+        // Omits the default.
         let told = |pull: bool| (!pull).then_some(false);
         match recipe {
             Recipe::Script { script, pull } => Self { script: Some(script), pull: told(pull), ..Self::default() },

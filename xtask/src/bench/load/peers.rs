@@ -1,4 +1,4 @@
-//! The generators that `bench load` compares with: how each is called, and how it says how many requests it made.
+//! The generators that `bench load` compares with: their command lines and the patterns of their output.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ pub(super) struct Peer {
     pub(super) name: &'static str,
     /// Connections, seconds.
     load: fn(u32, u32) -> String,
-    /// What makes it a POST of the files of [`write_files`].
+    /// The arguments for a POST with the files of [`write_files`].
     post: fn(&Path) -> Vec<String>,
     pub(super) says: Says,
 }
@@ -59,7 +59,7 @@ fn file(directory: &Path, name: &str) -> String {
     directory.join(name).display().to_string()
 }
 
-/// Writes what peers read.
+/// Writes the peers' input files.
 pub(super) fn write_files(directory: &Path) -> Result<()> {
     let body = format!(r#"{{"operation":"op-0-1","amount":5,"padding":"{}"}}"#, "0123456789".repeat(15));
     let script =

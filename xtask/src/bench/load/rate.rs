@@ -1,5 +1,4 @@
-//! What a fixed rate comes to: when the requests arrive, and what a server that stands still now and then does to the percentiles.
-//! Main function: [`compare`].
+//! The accuracy of a fixed rate: the arrivals, and the percentiles with a server that stalls. Main function: [`compare`].
 
 use std::{
     net::SocketAddr,
@@ -12,22 +11,22 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 
 use super::{Args, OURS, Says, answered, figure, median, on_second};
 
-/// Requests per second, as the figures of peers in docs/load.md have it.
+/// Requests per second, as for the peers in docs/load.md.
 const RATE: f64 = 2000.0;
 /// Five stalls fit.
 const DURATION: Duration = Duration::from_secs(20);
-/// The server stands still for so long, once in each fifth of the run: 5% of what is due meets a stall.
+/// The length of a stall, one in each fifth of the run: 5% of the due requests meet a stall.
 const STALL: Duration = Duration::from_millis(200);
 const STALLS_AT_SECONDS: [u64; 5] = [2, 6, 10, 14, 18];
 
-/// A line for each round, and the medians. This thread is left on the first processor, which its servers inherit.
+/// Prints a line for each round, and the medians. This thread stays on the first processor, as its servers do.
 pub(super) fn compare(args: &Args) -> Result<()> {
     let mut first = CpuSet::new();
     first.set(0);
-    // Where it is not allowed the figures are a little worse.
+    // Without permission the figures are slightly worse.
     let _ = sched_setaffinity(None, &first);
     println!(
-        "a fixed rate of {RATE}/s for {DURATION:?}, as its server sees it; and p99 when that stands still for {STALL:?} {} times",
+        "a fixed rate of {RATE}/s for {DURATION:?}, as its server sees it; and p99 with {STALL:?} stalls, {} times",
         STALLS_AT_SECONDS.len()
     );
     println!(
@@ -45,7 +44,7 @@ pub(super) fn compare(args: &Args) -> Result<()> {
         let stalls = server.take_seen().stalls;
         ensure!(
             stalls.len() == STALLS_AT_SECONDS.len(),
-            "the server stood still {} times instead of {}",
+            "the server stalled {} times instead of {}",
             stalls.len(),
             STALLS_AT_SECONDS.len()
         );
@@ -69,7 +68,7 @@ pub(super) fn compare(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Has the generator send at the rate, on the second processor, and reads a figure of what it says.
+/// Runs the generator at the rate, on the second processor, and reads a figure from its output.
 fn generate(args: &Args, address: SocketAddr, pattern: &str) -> Result<f64> {
     let (rate, duration, clients) =
         (RATE.to_string(), format!("{}s", DURATION.as_secs()), args.connections.to_string());
@@ -86,7 +85,7 @@ fn generate(args: &Args, address: SocketAddr, pattern: &str) -> Result<f64> {
         &clients,
     ]);
     let output = command.output().context("cannot run taskset (util-linux)")?;
-    // It ends with 1 when something was dropped, which is a figure here.
+    // Exit code 1 means dropped requests, which is a figure here.
     let text = answered("this generator", &output, &Says { codes: &[0, 1, 5], ..OURS })?;
     let said = String::from_utf8_lossy(&output.stderr);
     figure(&text, pattern)

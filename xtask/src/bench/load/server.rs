@@ -21,7 +21,7 @@ pub(super) const ANSWER: &str = concat!(
     r#"012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567"}"#
 );
 
-/// A server on the first processor, for as long as this lives.
+/// A server on the first processor; ends when dropped.
 pub(super) struct Server {
     child: Child,
     pub(super) address: SocketAddr,
@@ -43,7 +43,7 @@ impl Server {
         shell.change_dir(root());
         let built = cmd!(shell, "cargo build --release --package e2e-load --example hyper --message-format short");
         built.quiet().run().context("cannot build the server")?;
-        // Beside the place for runs, which need not be there.
+        // Next to the directory of runs, which may not exist yet.
         let program = Options::new(root()).runs().with_file_name("release").join("examples/hyper");
         let address = free_address()?;
         Self::start(program, &[&address.to_string(), ANSWER], address)
@@ -62,7 +62,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Until it answers. What it says goes to standard error as it comes.
+    /// Waits until it answers. Its output goes to standard error.
     fn wait(&mut self, program: &Path) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(5);
         while TcpStream::connect(self.address).is_err() {
@@ -85,7 +85,7 @@ impl Drop for Server {
     }
 }
 
-/// Free now; the server takes it at once.
+/// Free now; the server binds it at once.
 fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }

@@ -1,5 +1,5 @@
-//! The algorithms of a kubelet's TLS (Go 1.23, `crypto/tls/defaults.go` and `common.go`): those of ring, and what Go has beside them.
-//! Main function: [`provider`].
+//! The algorithms of a kubelet's TLS (Go 1.23, `crypto/tls/defaults.go` and `common.go`): ring's, and Go's additional ones. Main
+//! function: [`provider`].
 
 use std::sync::{Arc, LazyLock};
 
@@ -23,7 +23,7 @@ use tokio_rustls::rustls::{
     },
 };
 
-/// ring's algorithms and Go's others, less preferred, as Go prefers them.
+/// ring's algorithms, then Go's others, in Go's order of preference.
 pub(super) fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
         let mut provider = ring::default_provider();
@@ -34,7 +34,7 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::clone(&PROVIDER)
 }
 
-/// AES in CBC mode with HMAC-SHA-1 (RFC 5246, section 6.2.3.2); the MAC is that of the plain text.
+/// AES in CBC mode with HMAC-SHA-1 (RFC 5246, section 6.2.3.2); the MAC covers the plain text.
 static CBC_SUITES: LazyLock<Vec<SupportedCipherSuite>> = LazyLock::new(|| {
     let of = |suite, model: SupportedCipherSuite, aead_alg: &'static Cbc| {
         let SupportedCipherSuite::Tls12(model) = model else { return None };
@@ -42,7 +42,7 @@ static CBC_SUITES: LazyLock<Vec<SupportedCipherSuite>> = LazyLock::new(|| {
             CipherSuiteCommon { suite, hash_provider: model.common.hash_provider, confidentiality_limit: u64::MAX };
         let suite =
             Tls12CipherSuite { common, prf_provider: model.prf_provider, kx: model.kx, sign: model.sign, aead_alg };
-        // For as long as the program runs, as the others are.
+        // Static, like the others.
         Some(SupportedCipherSuite::Tls12(Box::leak(Box::new(suite))))
     };
     let (ecdsa, rsa) = (
@@ -79,8 +79,8 @@ impl Tls12AeadAlgorithm for Cbc {
         Box::new(Keys::new(*self, &key, iv))
     }
 
-    /// The key block begins with both keys of the MAC and then has those of the cipher (RFC 5246, section 6.3), where rustls expects keys
-    /// and initialisation vectors, which such a suite sends along.
+    /// The key block has both MAC keys, then the cipher's keys (RFC 5246, section 6.3); rustls expects keys and initialisation
+    /// vectors, which such a suite sends with each record.
     fn key_block_shape(&self) -> KeyBlockShape {
         let fixed_iv_len = match self {
             Self::Aes128 => 16,
@@ -129,7 +129,7 @@ impl MessageEncrypter for Keys {
         let mut plain = message.payload.to_vec();
         let mac = self.mac(seq, message.typ, message.version, &plain)?;
         plain.extend_from_slice(&mac);
-        // The padding and its length, up to a whole block.
+        // The padding and its length, up to a full block.
         let padding = BLOCK - 1 - plain.len() % BLOCK;
         plain.extend(std::iter::repeat_n(u8::try_from(padding).unwrap_or_default(), padding + 1));
         let mut iv = [0; BLOCK];
@@ -154,7 +154,7 @@ impl MessageEncrypter for Keys {
 }
 
 impl MessageDecrypter for Keys {
-    /// What is wrong with a record is said at once: who measures that learns of a probe's answer, which is no secret.
+    /// Errors return early: the timing reveals only a probe's answer, which is not secret.
     fn decrypt<'a>(
         &mut self,
         mut message: InboundOpaqueMessage<'a>,
@@ -188,7 +188,7 @@ impl SupportedKxGroup for P521 {
         loop {
             let mut bytes = [0; 66];
             getrandom::fill(&mut bytes).map_err(|_| GetRandomFailed)?;
-            // 521 bits; what is not below the order is drawn again.
+            // 521 bits; values not below the order are redrawn.
             bytes[0] &= 1;
             if let Ok(secret) = SecretKey::from_slice(&bytes) {
                 let public = secret.public_key().to_sec1_point(false).as_bytes().to_vec();

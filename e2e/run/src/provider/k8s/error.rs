@@ -90,7 +90,8 @@ pub enum Error {
     },
     /// Nodes lack images that no registry has.
     #[error(
-        "the cluster's nodes do not have what is only on this machine: {}; give --registry HOST[/PATH] of a registry that they pull from, or \
+        "the cluster's nodes lack images that exist only on this machine: {}; give --registry HOST[/PATH] of a \
+         registry that they pull from, or \
          bring the images to the nodes, as with `docker save IMAGE | ssh NODE ctr --namespace k8s.io images import -`",
         lacks.join("; ")
     )]
@@ -111,7 +112,7 @@ pub enum Error {
         reason: String,
     },
     /// A local port for forwarding could not be had.
-    #[error("no port of 127.0.0.1 can be used to reach {pod}: {reason}; `ss -ltnp` shows who listens")]
+    #[error("no port of 127.0.0.1 can be used to reach {pod}: {reason}; `ss -ltnp` shows the listeners")]
     Port {
         /// The pod.
         pod: String,

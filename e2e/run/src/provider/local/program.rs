@@ -13,27 +13,26 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Programs(BTreeMap<String, Program>);
 
-/// How an image's container is run as a plain process.
+/// The local program that replaces an image.
 ///
-/// In `run`, `env` and `rewrite`, `{port:N}` is the port of this machine that stands for container port N, and `{work}`
-/// is a private directory of the process.
+/// In `run`, `env` and `rewrite`, `{port:N}` is the local port that replaces container port N, and `{work}` is a private directory
+/// of the process.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Program {
-    /// A package of this workspace whose static binary stands for the image's entrypoint and for the container's command; its
-    /// args follow.
+    /// A workspace package whose static binary replaces the image's entrypoint and the container's command; its args follow.
     pub cargo: Option<String>,
-    /// Program and first arguments that stand for the image's entrypoint and for the container's command; its args follow.
+    /// Program and first arguments that replace the image's entrypoint and the container's command; its args follow.
     pub run: Vec<String>,
-    /// A shell script that stands for the image's entrypoint; the container's command and args are its arguments.
+    /// A shell script that replaces the image's entrypoint; the container's command and args are its arguments.
     pub script: Option<String>,
-    /// Programs that must be found.
+    /// Required programs.
     pub binaries: Vec<String>,
-    /// Directories searched after `PATH`; one `*` stands for any name, and the last match in order of names is taken.
+    /// Directories to search after `PATH`. One `*` matches any name; the last match in alphabetical order wins.
     pub search: Vec<String>,
-    /// Debian packages that hold the binaries.
+    /// Debian packages with the binaries.
     pub apt: Vec<String>,
-    /// Environment variables set over those of the manifest.
+    /// Environment variables that override those of the manifest.
     pub env: BTreeMap<String, String>,
     /// Text replaced in mounted files, for each declared container port.
     pub rewrite: Vec<Rewrite>,
@@ -41,23 +40,23 @@ pub struct Program {
     pub stop_signal: Option<StopSignal>,
 }
 
-/// A replacement in mounted files; `{container_port}` stands for each declared port in turn.
+/// A replacement in mounted files, applied for each declared port as `{container_port}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rewrite {
     /// The text to find.
     pub find: String,
-    /// What stands there instead.
+    /// The replacement.
     pub replace: String,
 }
 
-/// Signals that programs take for "stop".
+/// Signals that stop programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StopSignal {
-    /// Stop now, politely.
+    /// Fast shutdown.
     #[serde(rename = "SIGINT")]
     Interrupt,
-    /// Finish what is under way.
+    /// Graceful shutdown.
     #[serde(rename = "SIGQUIT")]
     Quit,
     /// The default.
@@ -65,10 +64,10 @@ pub enum StopSignal {
     Terminate,
 }
 
-/// Why no program replaces an image.
+/// An image without a local program.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nothing is known about the image.
+    /// No entry for the image.
     #[error(
         "no local program for the image {image}; declare one in .config/e2e.toml under [local.\"{image}\"], or use --target docker"
     )]
@@ -81,13 +80,13 @@ pub enum Error {
     Missing {
         /// The image.
         image: String,
-        /// Which programs.
+        /// The missing programs.
         binaries: Vec<String>,
-        /// The variable that can name their directory.
+        /// The variable for their directory.
         variable: String,
         /// Further directories.
         searched: String,
-        /// What to install.
+        /// The install command.
         install: String,
     },
     /// apt could not install them.
@@ -109,7 +108,7 @@ impl Programs {
         toml::from_str(include_str!("builtin/programs.toml")).expect("builtin/programs.toml is valid")
     }
 
-    /// These, over `others` where both name an image.
+    /// Merges with `others`; these entries win.
     pub fn over(&self, others: Self) -> Self {
         let mut all = others.0;
         all.extend(self.0.clone());
@@ -147,7 +146,7 @@ impl Program {
         })
     }
 
-    /// Directories that hold the binaries, or what is missing.
+    /// The directories of the binaries, or the missing ones.
     pub(super) fn find(&self, image: &str) -> Result<Vec<PathBuf>, Error> {
         let variable = bin_variable(image);
         let mut directories: Vec<PathBuf> = std::env::var_os(&variable).map(PathBuf::from).into_iter().collect();
@@ -190,7 +189,7 @@ fn bin_variable(image: &str) -> String {
     format!("{}{name}_BIN", env_vars::E2E_BIN_PREFIX)
 }
 
-/// Directories that a pattern names, the last in order of names first, so that the newest version wins.
+/// Directories that match a pattern, in descending order, so that the newest version wins.
 fn expand(pattern: &str) -> Vec<PathBuf> {
     let Some((before, after)) = pattern.split_once('*') else { return vec![pattern.into()] };
     // `/usr/pgsql-*/bin`: the parent is /usr, and names begin with `pgsql-`.
