@@ -21,7 +21,7 @@ fn only_the_chosen_checks_run() {
         report.suites.iter().flat_map(|suite| suite.cases.iter().map(|case| case.name.clone())).collect();
     assert!(!cases.is_empty() && cases.iter().all(|case| case.contains("redis")), "{cases:?}");
     let page = fs::read_to_string(bench.run_directory(&id).join("report.md")).expect("a report");
-    assert!(page.contains("- **Checks**: those that match `test(redis)`"), "{page}");
+    assert!(page.contains("- **Checks**: only those that match `test(redis)`"), "{page}");
 }
 
 #[rstest]

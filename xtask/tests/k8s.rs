@@ -92,7 +92,7 @@ fn a_namespace_that_is_not_ours_is_left_alone() {
     let bench = Bench::of(SMALL);
     let output = bench.output(&["up", "--target", "k8s", "--namespace", &namespace]);
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
-    let words = format!("the namespace {namespace} exists already and is not ours");
+    let words = format!("the namespace {namespace} exists already and does not belong to a run");
     assert!(said(&output).contains(&words), "{}", said(&output));
     assert!(is_untouched(&namespace), "{}", said(&output));
 }

@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-/// What a shell says of a program that SIGPIPE ended. The signal itself would leave a system behind that nobody removes.
+/// What a shell says of a program that SIGPIPE ended. The signal itself would leave a running system behind.
 const CLOSED: u8 = 128 + 13;
 
 /// Runs a command. Printing to a closed pipe panics, so that everything that was started is removed on the way; here that panic ends.

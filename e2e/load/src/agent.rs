@@ -1,4 +1,4 @@
-//! Load from several processes: an agent [`serve()`]s, and whoever wants the load [`conduct()`]s any number of them.
+//! Load from several processes: an agent [`serve()`]s, and a conductor [`conduct()`]s any number of them.
 //!
 //! An agent listens on a TCP port and takes one conductor at a time. The conductor connects to it however it can (the loopback
 //! interface, a container's address, a Kubernetes port-forward), so no agent has to reach the conductor. What they say to each

@@ -251,7 +251,7 @@ pub fn start_held<S: Scenario>(settings: Settings, scenario: S) -> Result<Run<Re
         .spawn(move || {
             let result =
                 generator::generate(&settings, &scenario, connector, counted, Signals { orders: received, ready });
-            // The receiver is gone when nobody wants the result any more.
+            // The receiver is gone if the result is no longer needed.
             let _ = sender.send(result);
         })
         .map_err(Error::Thread)?;

@@ -92,7 +92,7 @@ fn pod(object: &Object, workload: &Workload, stores: &Stores, faults: &Faults) -
     let restart = workload.restarts.of(policy).unwrap_or_else(|| {
         let message = match policy {
             Some(policy) => format!("restartPolicy `{policy}` is not allowed in a {}", object.kind),
-            None => format!("a {} has to say the restartPolicy of its pods", object.kind),
+            None => format!("a {} needs a restartPolicy for its pods", object.kind),
         };
         faults.push(cursor.key("restartPolicy").fail(ErrorKind::Value, message, workload.restarts.allowed()));
         Restart::Always

@@ -15,7 +15,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
 /// Reads a duration that must be longer than zero.
 pub fn parse_positive(text: &str) -> Result<Duration, String> {
     match parse(text)? {
-        Duration::ZERO => Err(format!("`{text}` is no time at all; it must be longer than zero")),
+        Duration::ZERO => Err(format!("`{text}` must be longer than zero")),
         duration => Ok(duration),
     }
 }

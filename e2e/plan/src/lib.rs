@@ -72,7 +72,7 @@ pub struct Input<'a> {
 }
 
 impl Plan {
-    /// The plan of objects as they are: for whoever looks at it and runs nothing, so that no Secret is needed.
+    /// The plan of objects without running it, which needs no Secrets.
     ///
     /// # Errors
     /// As for [`Plan::from_manifests`].
@@ -156,7 +156,7 @@ pub struct Plan {
     pub services: Vec<Service>,
     /// Fields of the manifests, for the targets that cannot honour them. See [`Plan::warnings`].
     pub fields: Vec<FieldUse>,
-    /// ConfigMaps and Secrets that pods want and that neither the manifests hold nor anybody gives.
+    /// ConfigMaps and Secrets that pods need, missing from the manifests and the configuration.
     pub missing: Vec<Missing>,
     /// The objects themselves with overlays and overrides applied, in the order of the manifests: what a cluster is given.
     #[serde(skip)]

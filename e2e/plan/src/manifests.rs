@@ -105,7 +105,7 @@ impl Reader<'_> {
         }
         let tool = match stacked {
             false => command::kustomize(dir),
-            true => Err("only one overlay can be built by kustomize: write one that stands on the other".to_owned()),
+            true => Err("kustomize can build only one overlay: make one refer to the other".to_owned()),
         };
         match tool {
             Ok(command) => self.rendered(&command, self.root),

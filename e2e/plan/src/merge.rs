@@ -67,7 +67,7 @@ impl Merge<'_> {
                 Directive::Merge | Directive::Replace => return replace(base, patch, path),
             },
             (Tree::List(_), Tree::List(_)) if self.is_own && BEYOND.contains(&field) => {
-                let message = "kustomize merges this list in a way of its own";
+                let message = "kustomize merges this list in a special way";
                 let error = Error::new(ErrorKind::Unsupported, message, "write the whole list in the manifest");
                 return Err(error.at(&patch.place).in_field(path));
             }
@@ -126,8 +126,8 @@ impl Merge<'_> {
                 // kustomize ignores such an element, and Kubernetes drops the others: neither can be meant.
                 let error = Error::new(
                     ErrorKind::Unsupported,
-                    "`$patch: replace` beside other fields of a list's element",
-                    "write `- $patch: replace` as an element of its own",
+                    "`$patch: replace` together with other fields of a list element",
+                    "write `- $patch: replace` as a separate element",
                 );
                 return Err(error.at(&change.place).in_field(&path));
             }
@@ -265,8 +265,8 @@ impl Keys {
         left.get(self.first).is_some() && agree(self.first) && self.second.is_none_or(agree)
     }
 
-    /// Refuses what kustomize makes something of that nobody means: an element that is there twice, and elements of which some leave
-    /// the second key out.
+    /// Rejects cases in which kustomize has surprising results: duplicate elements, and elements of which some omit the second key
+    /// out.
     fn check(self, base: &[Node], changes: &[Node]) -> Result<(), Error> {
         for change in changes.iter().filter(|item| !is_marker(item)) {
             let fail = |message: String, remedy: String| {
@@ -282,8 +282,7 @@ impl Keys {
             let Some(second) = self.second else { continue };
             let other = base.iter().find(|item| alone.are_same(item, change));
             if other.is_some_and(|other| other.get(second).is_some() != change.get(second).is_some()) {
-                let message =
-                    format!("elements of this list are told apart by `{second}` too, which one of two leaves out");
+                let message = format!("this list also merges by `{second}`, which one of two elements omits");
                 return fail(message, format!("write `{second}` in both of them, in the manifest and in the patch"));
             }
         }

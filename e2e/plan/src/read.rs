@@ -86,7 +86,7 @@ impl Objects {
             source: Source { file: place.file.to_path_buf(), document: place.document },
             object: format!("line {}", place.line),
             path: key.clone(),
-            note: Note::everywhere("the key is in this map twice, and its last value is what counts"),
+            note: Note::everywhere("the map has this key twice; the last value wins"),
         }));
         for node in nodes {
             self.add_document(node);

@@ -37,7 +37,7 @@ pub(crate) fn sort_out(objects: Vec<Object>, fields: &mut Vec<FieldUse>, faults:
             Some(first) => {
                 if first.node.to_json() != object.node.to_json() {
                     let cursor = Cursor::root(first).keys(&["metadata", "name"]);
-                    let text = format!("it is declared again in {}, and that is what counts", object.source);
+                    let text = format!("it is declared again in {}, which wins", object.source);
                     fields.push(FieldUse::new(&cursor, Note::everywhere(text)));
                 }
                 *first = object;

@@ -149,10 +149,7 @@ fn carried(object: &Object, objects: &[Object]) -> Note {
     match is_cluster_scoped {
         // A run's own namespace stands for it.
         true if object.kind == "Namespace" => Note { k8s: Some(OWN_NAMESPACE.to_owned()), ..note },
-        true => Note {
-            k8s: Some("it belongs to the whole cluster and not to the run's namespace: it is not applied".to_owned()),
-            ..note
-        },
+        true => Note { k8s: Some("it is cluster-scoped and is not applied".to_owned()), ..note },
         false => note,
     }
 }

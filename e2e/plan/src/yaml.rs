@@ -43,7 +43,7 @@ pub(crate) struct Documents {
 /// Reads a file.
 pub(crate) fn documents(file: &Path, text: &str, dialect: Dialect) -> Documents {
     std::thread::scope(|scope| {
-        // The reader recurses, and whoever calls may have little stack left.
+        // The reader recurses, and the caller may have little stack left.
         let reader = std::thread::Builder::new().stack_size(STACK_BYTES);
         let read = reader.spawn_scoped(scope, || read(file, text, dialect));
         match read.map(std::thread::ScopedJoinHandle::join) {

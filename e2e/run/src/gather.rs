@@ -146,7 +146,7 @@ fn scrub_file(directory: &RunDir, path: &std::path::Path, secrets: &[String]) ->
     if redacted == text {
         return Ok(());
     }
-    // What holds the text together is not what somebody said: a secret may be `0` or a quotation mark.
+    // Only text values, not the syntax: a secret may be `0` or a quotation mark.
     let whole = match path.extension().and_then(std::ffi::OsStr::to_str) {
         Some("json") => serde_json::from_str(&text).ok().and_then(|mut data| {
             redact_strings(&mut data, secrets);

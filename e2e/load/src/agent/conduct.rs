@@ -19,7 +19,7 @@ const LONGEST_RESULT: usize = 256 * 1024 * 1024;
 /// Why there is no result at all.
 #[derive(Debug, thiserror::Error)]
 pub enum ConductError {
-    /// There is nobody to conduct.
+    /// No agents.
     #[error("no agents, or more agents than clients: {agents} agents for {clients} clients")]
     Agents {
         /// The agents given.

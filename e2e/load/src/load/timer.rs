@@ -38,7 +38,7 @@ impl PreciseTimer {
             timerfd_settime(self.0.get_ref(), TimerfdTimerFlags::empty(), &once)?;
             let mut guard = self.0.readable().await?;
             let mut expirations = [0; 8];
-            // An earlier expiration that nobody waited for any more wakes too early, which the loop sees.
+            // An earlier, cancelled expiration may wake it too early, which the loop detects.
             let _ = guard.try_io(|timer| Ok(rustix::io::read(timer.get_ref(), &mut expirations)?));
         }
     }

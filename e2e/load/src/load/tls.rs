@@ -84,7 +84,7 @@ impl Tls {
 }
 
 impl Trust {
-    /// The authorities; nothing when anybody is trusted.
+    /// The authorities; `None` trusts every certificate.
     fn roots(&self) -> Result<Option<RootCertStore>, TlsError> {
         let mut roots = RootCertStore::empty();
         let source = match self {

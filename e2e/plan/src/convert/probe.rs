@@ -98,7 +98,7 @@ fn action(cursor: &Cursor<'_>, container: &K8sContainer, value: &K8sProbe) -> Re
         }),
         (None, None, None, None) => {
             let remedy = "add one of httpGet, tcpSocket, exec, grpc";
-            Err(cursor.fail(ErrorKind::Missing, "the probe does not say what to send", remedy))
+            Err(cursor.fail(ErrorKind::Missing, "the probe has no action", remedy))
         }
         _ => {
             let message = format!("the probe has {} actions: {}", given.len(), given.join(", "));

@@ -189,7 +189,7 @@ impl Files<'_> {
             // Tokens and certificates come from a cluster alone.
             (None, None, None) => Ok(Vec::new()),
             _ => {
-                let message = "the source of a projected volume is more than one";
+                let message = "an element of a projected volume has several sources";
                 Err(self.cursor.fail(ErrorKind::Value, message, "write an element of `sources` for each"))
             }
         }
@@ -197,7 +197,7 @@ impl Files<'_> {
 
     fn file(&self, cursor: &Cursor<'_>, path: &str, content: Value, mode: i32) -> Result<File, Error> {
         let path = inside(path).ok_or_else(|| {
-            let message = format!("`{path}` is no path inside the volume");
+            let message = format!("`{path}` is not a path inside the volume");
             cursor.fail(ErrorKind::Value, message, "write a relative path without `..`")
         })?;
         let mode = u32::try_from(mode).ok().filter(|mode| *mode <= 0o777);

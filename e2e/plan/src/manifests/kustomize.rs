@@ -22,7 +22,7 @@ use crate::{
 
 /// The names under which kustomize looks for its file.
 const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
-/// The annotation of objects that are for tools on somebody's machine, which a build leaves out.
+/// The annotation of objects for local tools, which a build omits.
 const LOCAL_CONFIG: &str = "config.kubernetes.io/local-config";
 /// What the annotations start with by which kustomize talks to itself.
 const INTERNAL: [&str; 2] = ["internal.config.kubernetes.io/", "kustomize.config.k8s.io/"];
@@ -160,7 +160,7 @@ impl Builder<'_> {
         let real = fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
         if self.parents.contains(&real) {
             let remedy = "remove it from the `resources` of one of the two";
-            self.faults.push(Error::of_file(self.shown(&path), "the directory stands on itself", remedy));
+            self.faults.push(Error::of_file(self.shown(&path), "the directory includes itself", remedy));
             return resources;
         }
         let Some(kustomization) = self.read(&path) else { return resources };

@@ -233,7 +233,7 @@ fn a_generated_map_is_changed_by_an_overlay() {
 #[case::circle(
     &[("x/kustomization.yaml", "resources: [../y]"), ("y/kustomization.yaml", "resources: [../x]")],
     "x",
-    "x/kustomization.yaml: the directory stands on itself; remove it from the `resources` of one of the two"
+    "x/kustomization.yaml: the directory includes itself; remove it from the `resources` of one of the two"
 )]
 #[case::a_directory_without_one(
     &[("x/kustomization.yaml", "resources: [../y]"), ("y/a.yaml", "")],
@@ -255,7 +255,7 @@ fn a_generated_map_is_changed_by_an_overlay() {
 #[case::a_json_patch_without_a_target(
     &[("x/kustomization.yaml", "patches:\n- patch: '[{op: remove, path: /spec}]'\n")],
     "x",
-    "x/kustomization.yaml (patch 1):1:1, document 1: a JSON patch does not say itself what it is for; write a `target` beside it \
+    "x/kustomization.yaml (patch 1):1:1, document 1: a JSON patch needs a target; write a `target` beside it \
      in the kustomization"
 )]
 #[case::neither_path_nor_patch(

@@ -121,7 +121,8 @@ fn workloads(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
 #[case::no_action(
     "            httpGet: {path: /livez, port: http}",
     "            periodSeconds: 5",
-    "app.yaml:37:11, document 1: {APP}.livenessProbe: the probe does not say what to send; add one of httpGet, tcpSocket, exec, grpc"
+    "app.yaml:37:11, document 1: {APP}.livenessProbe: the probe has no action; add one of httpGet, tcpSocket, \
+     exec, grpc"
 )]
 #[case::two_actions(
     "            httpGet: {path: /livez, port: http}",

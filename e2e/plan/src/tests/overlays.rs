@@ -212,7 +212,8 @@ const HEAD: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: back
 )]
 #[case::replace_in_an_element(
     "{HEAD}spec: {template: {spec: {containers: [{name: app, $patch: replace, image: x}]}}}\n",
-    "patch.yaml:4:39, document 1: Deployment/backend: spec.template.spec.containers[app]: `$patch: replace` beside other fields of a list's element; write `- $patch: replace` as an element of its own"
+    "patch.yaml:4:39, document 1: Deployment/backend: spec.template.spec.containers[app]: `$patch: replace` \
+     together with other fields of a list element; write `- $patch: replace` as a separate element"
 )]
 #[case::consequence(
     "{HEAD}spec: {template: {spec: {volumes: [{name: tmp, $patch: delete}]}}}\n",

@@ -114,8 +114,8 @@ const ONE_MACHINE: &str = "everything runs on one machine, so nothing is schedul
 const NO_API: &str = "there is no Kubernetes API that a pod could talk to";
 const NO_ROLLOUT: &str = "the replicas start together, and nothing is rolled out";
 pub(super) const OWN_NAMESPACE: &str = "every run has a namespace of its own";
-const CLAIM: &str = "an empty directory stands for the claim, and its data ends with the run";
-const EMPTY: &str = "an empty directory stands for it, and its data ends with the run";
+const CLAIM: &str = "an empty directory replaces the claim; its data ends with the run";
+const EMPTY: &str = "replaced by an empty directory; its data ends with the run";
 const NOT_PUBLISHED: &str = "the Service is reached at a free port of 127.0.0.1 instead";
 const PLAIN_PROCESS: &str = "not enforced for plain processes";
 
@@ -135,9 +135,8 @@ pub(super) const RULES: &[Rule] = &[
         k8s: Some(OWN_NAMESPACE),
     },
     // Workloads.
-    without_cluster("spec.activeDeadlineSeconds", "the pods may take as long as they like"),
-    without_cluster("spec.completionMode", "the pods are not told which one of them they are")
-        .unless(Unless::Text(&["NonIndexed"])),
+    without_cluster("spec.activeDeadlineSeconds", "the pods have no time limit"),
+    without_cluster("spec.completionMode", "the pods get no completion index").unless(Unless::Text(&["NonIndexed"])),
     without_cluster("spec.minReadySeconds", NO_ROLLOUT),
     without_cluster("spec.parallelism", "the pods that are to succeed start together"),
     without_cluster("spec.paused", NO_ROLLOUT),
@@ -146,7 +145,7 @@ pub(super) const RULES: &[Rule] = &[
     without_cluster("spec.revisionHistoryLimit", NO_ROLLOUT),
     without_cluster("spec.serviceName", "the pods of a StatefulSet have no names of their own in the network"),
     without_cluster("spec.strategy", NO_ROLLOUT),
-    without_cluster("spec.ttlSecondsAfterFinished", "what has ended stays until the run ends"),
+    without_cluster("spec.ttlSecondsAfterFinished", "ended pods stay until the run ends"),
     without_cluster("spec.updateStrategy", NO_ROLLOUT),
     without_cluster("spec.volumeClaimTemplates", CLAIM),
     // Pods.
@@ -195,14 +194,14 @@ pub(super) const RULES: &[Rule] = &[
     without_cluster("pod.containers[].lifecycle", "hooks are not run"),
     local(
         "pod.containers[].env[].valueFrom.fieldRef.fieldPath",
-        "the address is made up: probes name it, and nothing can listen on it or connect to it",
+        "the address is fictitious: probes name it, but nothing can listen on it or connect to it",
     )
     .unless(Unless::TextIsNot(&["status.podIP", "status.podIPs"])),
     local("pod.containers[].ports[].protocol", "only TCP is carried between components").unless(Unless::Text(&["TCP"])),
     local("pod.containers[].resources.limits.cpu", PLAIN_PROCESS),
     local("pod.containers[].resources.limits.memory", "enforced by sampling, so only approximately"),
     // Volumes.
-    local("pod.volumes[].emptyDir.medium", "the directory lies on disk").unless(Unless::Text(&[""])),
+    local("pod.volumes[].emptyDir.medium", "the directory is on disk").unless(Unless::Text(&[""])),
     without_cluster("pod.volumes[].emptyDir.sizeLimit", "the directory's size is not limited"),
     without_cluster("pod.volumes[].awsElasticBlockStore", EMPTY),
     without_cluster("pod.volumes[].azureDisk", EMPTY),
@@ -217,10 +216,7 @@ pub(super) const RULES: &[Rule] = &[
     without_cluster("pod.volumes[].gcePersistentDisk", EMPTY),
     without_cluster("pod.volumes[].gitRepo", EMPTY),
     without_cluster("pod.volumes[].glusterfs", EMPTY),
-    without_cluster(
-        "pod.volumes[].hostPath",
-        "an empty directory stands for it: pods are given nothing of this machine",
-    ),
+    without_cluster("pod.volumes[].hostPath", "replaced by an empty directory: pods never see this machine's files"),
     without_cluster("pod.volumes[].image", EMPTY),
     without_cluster("pod.volumes[].iscsi", EMPTY),
     without_cluster("pod.volumes[].nfs", EMPTY),

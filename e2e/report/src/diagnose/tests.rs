@@ -707,7 +707,7 @@ fn what_was_starting_when_a_run_ended_is_no_error() {
     assert_eq!(of(&data, "app"), []);
     let of_db = of(&data, "db");
     assert_eq!(of_db[0].0, Code::ImageUnavailable);
-    let seen = "See what else was found of db: `image-unavailable`.".to_owned();
+    let seen = "See the other findings of db: `image-unavailable`.".to_owned();
     assert!(of_db.contains(&(Code::ComponentNotReady, seen)), "{of_db:?}");
 
     // What was restarted had its chance.
@@ -722,5 +722,5 @@ fn a_fix_names_no_finding_that_is_not_there() {
     container.status.restart_count = 0;
     let found = findings(&run(container));
     let finding = found.iter().find(|finding| finding.code == Code::ComponentNotReady).unwrap();
-    assert_eq!(finding.fix, "Find out what keeps the container app of app from being ready; it is Running.");
+    assert_eq!(finding.fix, "Find out why the container app of app is not ready; it is Running.");
 }

@@ -41,7 +41,7 @@ impl Config {
         })
     }
 
-    /// The same without any value: enough for a plan that nobody runs.
+    /// The same without values, for a plan that is not run.
     #[must_use]
     pub fn given_names(&self) -> Vec<OutsideObject> {
         self.each_given(|_, _, _, _| Ok(Vec::new())).unwrap_or_default()

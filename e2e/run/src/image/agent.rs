@@ -1,5 +1,5 @@
-//! The image of load agents: this program itself, with the loader and the shared libraries that it runs with. What makes the load
-//! inside is what would make it outside, and nobody needs a compiler or the framework's sources. Main function: [`context()`].
+//! The image of load agents: this program itself, with the loader and the shared libraries that it runs with. The load inside comes
+//! from the same program as outside, without a compiler or the framework's sources. Main function: [`context()`].
 
 use std::path::{Path, PathBuf};
 

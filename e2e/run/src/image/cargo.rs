@@ -57,7 +57,7 @@ pub async fn cargo_binaries(
     for name in env_vars::of_cargo() {
         command.env_remove(name);
     }
-    // Cargo has nothing to clean up, and nobody waits for it any more.
+    // Cargo has nothing to clean up, and its result is no longer needed.
     command.kill_on_drop(true);
     let output = process::run(&mut command, on_line).await.map_err(|failed| CargoError::Failed {
         command: format!("cargo {}", arguments.join(" ")),

@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::provider::accept;
 
-/// Replicas that take connections, shared with whoever knows their readiness.
+/// Replicas that accept connections, updated with their readiness.
 pub(super) type Ready = Arc<RwLock<Vec<SocketAddr>>>;
 
 /// Listens until it is dropped.

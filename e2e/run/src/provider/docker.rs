@@ -203,8 +203,8 @@ impl DockerPods {
         let started = match request.start().await {
             Ok(started) => started,
             Err(error) => {
-                // It may have been made before it could not be started: whoever tries again needs the name, and the first cause
-                // is the one to tell.
+                // It may have been created before the start failed: a retry needs the name, and the first error is the relevant
+                // one.
                 let _ = self.engine.remove_container(&self.container_name(pod, spec)).await;
                 let (pod, image) = (pod_name.to_owned(), spec.image.clone());
                 return Err(Error::Container { pod, image, reason: error.to_string() });

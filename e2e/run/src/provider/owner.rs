@@ -100,7 +100,7 @@ impl Place {
 pub(super) fn start_of(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let fields = stat.rsplit_once(')')?.1;
-    // A zombie has ended; nobody asked how yet.
+    // A zombie has ended.
     let mut fields = fields.split_whitespace();
     if fields.next()? == "Z" {
         return None;

@@ -261,7 +261,7 @@ impl Examiner {
 }
 
 impl Examiner {
-    /// The components that a pod refers to and of which nobody is ready.
+    /// The components that a pod refers to and that have no ready replica.
     fn away(&self, pod: &PodSpec) -> Vec<String> {
         let snapshot = self.snapshots.borrow();
         let is_ready =

@@ -198,7 +198,7 @@ async fn bring_images(
     Ok(())
 }
 
-/// Says which nodes have to pull what, unless they cannot.
+/// Reports the images that nodes must pull, unless they cannot.
 fn leave_to_nodes(nodes: &[Node], images: &[String], only_here: &[String], progress: &Progress) -> Result<(), Error> {
     let lacking = images.iter().map(|image| (image, k8s::images::lacking(nodes, image)));
     let lacking: Vec<(&String, Vec<String>)> = lacking.filter(|(_, nodes)| !nodes.is_empty()).collect();
@@ -211,7 +211,7 @@ fn leave_to_nodes(nodes: &[Node], images: &[String], only_here: &[String], progr
     let pulled: Vec<String> = pulled.into_iter().map(named).collect();
     progress.line(match pulled.is_empty() {
         true => "the cluster's nodes have the images".to_owned(),
-        false => format!("the cluster's nodes pull what they do not have: {}", pulled.join(", ")),
+        false => format!("the cluster's nodes pull missing images: {}", pulled.join(", ")),
     });
     Ok(())
 }

@@ -126,7 +126,7 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
         progress.line(format!("removed leftovers of earlier runs: {removed}"));
     }
     for other in active(&options.runs()) {
-        progress.line(format!("the run {other} is active too: the figures of both are those of a shared machine"));
+        progress.line(format!("the run {other} is active too: each run's figures include the other's load"));
     }
     let mut secrets: BTreeMap<String, String> = plan
         .secrets()
@@ -200,7 +200,7 @@ fn plan_with(
     Ok(Plan::from_manifests(Input { objects, sets, replicas, given, generate })?)
 }
 
-/// Refuses to run what cannot run: a plan without components, and one that wants what nobody gives.
+/// Rejects a plan without components, and one with missing Secrets or ConfigMaps.
 fn check(plan: &Plan, target: Target) -> Result<(), Error> {
     if plan.components.is_empty() {
         return Err(Error::NothingToRun);

@@ -133,7 +133,7 @@ impl List {
                 Self::Nextest { profile, .. } => {
                     format!("set `path = \"junit.xml\"` under [profile.{profile}.junit] in .config/nextest.toml")
                 }
-                _ => format!("see what it said; it has to write the file that {JUNIT} stands for"),
+                _ => format!("see its output; it must write the file {JUNIT}"),
             };
             abnormal_end(prepared, (format!("it left no {} ({error})", path.display()), remedy))
         })?;
@@ -169,8 +169,8 @@ fn abnormal_end(prepared: &Prepared, (reason, remedy): (String, String)) -> Abno
     AbnormalEnd { command, reason, remedy }
 }
 
-/// What is odd about an exit code, and what to do. nextest documents its own; of any other runner a failed test in its list explains
-/// one that is not zero.
+/// The anomaly of an exit code, and the fix. nextest documents its own; of any other runner a failed test in its list explains one
+/// that is not zero.
 fn oddity(status: Option<i32>, is_nextest: bool, cases: &[junit::Case]) -> Option<(String, String)> {
     let explained = || !is_nextest && cases.iter().any(junit::Case::failed);
     let status = match status {

@@ -3,7 +3,7 @@
 use super::head::{self, MOST_HEADERS};
 use super::{Limits, Rejected};
 
-/// A chunk's size line with its extensions, which nobody uses, may be this long.
+/// A chunk's size line with its extensions, which are rare, may be this long.
 const LONGEST_SIZE_LINE: usize = 1024;
 
 /// The state of a chunked body within the connection's buffer. The decoded bytes lie before `body_end`, what was received and

@@ -86,7 +86,7 @@ impl Builder<'_> {
                 (Tree::List(operations), Some(selector)) => with_json(operations, selector, resources),
                 (Tree::List(_), None) => Err(Error::new(
                     ErrorKind::Overlay,
-                    "a JSON patch does not say itself what it is for",
+                    "a JSON patch needs a target",
                     "write a `target` beside it in the kustomization",
                 )
                 .at(&change.place)),

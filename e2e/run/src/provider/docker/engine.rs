@@ -181,7 +181,7 @@ pub(crate) struct Removed {
     pub(crate) volumes: usize,
 }
 
-/// Counts a removal. What is gone already, or being removed by somebody else, is no failure.
+/// Counts a removal. A missing object, or one already being removed, is not a failure.
 fn note(
     result: Result<(), bollard::errors::Error>,
     action: &'static str,

@@ -10,8 +10,7 @@ use futures_util::StreamExt;
 /// that one takes to start.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What is said of a container that somebody removed: a kubelet says so of one that it cannot find any more
-/// (`ContainerStatusUnknown`).
+/// The reason for a container that was removed from outside: a kubelet's word for a missing container (`ContainerStatusUnknown`).
 pub(super) const UNKNOWN: Exit = Exit { code: 137, oom_killed: false };
 
 /// Waits for the end of a container, whatever happens to the connection to its engine meanwhile.

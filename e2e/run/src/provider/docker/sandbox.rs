@@ -105,7 +105,7 @@ impl Sandbox {
         let (ip, ports) = match started.await {
             Ok(started) => started,
             Err(error) => {
-                // Whoever tries again needs the name, and the first cause is the one to tell.
+                // A retry needs the name, and the first error is the relevant one.
                 let _ = engine.remove_container(&id).await;
                 return Err(error);
             }

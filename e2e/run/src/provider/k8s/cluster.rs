@@ -48,7 +48,7 @@ pub(crate) struct Cluster {
     pub(crate) version: String,
     /// Whether the end of the run waits until the namespace is gone.
     pub(crate) wait: bool,
-    /// What is given the images, if somebody named one.
+    /// The registry for the images, if one is given.
     pub(crate) registry: Option<String>,
     /// What nodes pull instead of the images that it was given; every clone knows it.
     pushed: Arc<OnceLock<BTreeMap<String, String>>>,

@@ -21,7 +21,7 @@ pub enum Error {
         /// The nearest name, or all of them.
         remedy: String,
     },
-    /// The context may be somebody's production.
+    /// The context may be a production cluster.
     #[error(
         "the context {context} ({server}) does not look like a cluster of this machine, so nothing is started there; \
          choose another with --context, or allow this one with --allow-remote {context}"

@@ -65,7 +65,7 @@ async fn serve(listener: TcpListener, cluster: Cluster, watch: Arc<Watch>, place
     }
 }
 
-/// What goes wrong here shows to whoever connected as a closed connection.
+/// Errors here close the client's connection.
 async fn forward(mut local: TcpStream, cluster: &Cluster, pod: &str, port: u16) {
     let api: Api<Pod> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
     let Ok(mut forwarder) = api.portforward(pod, &[port]).await else { return };

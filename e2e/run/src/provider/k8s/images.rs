@@ -71,7 +71,7 @@ fn runtime(node: &Node) -> Option<&str> {
     Some(node.status.as_ref()?.node_info.as_ref()?.container_runtime_version.as_str())
 }
 
-/// How many images a kubelet lists at most (`nodeStatusMaxImages`): of what is beyond nobody knows.
+/// How many images a kubelet lists at most (`nodeStatusMaxImages`): images beyond it are unknown.
 const LISTED: usize = 50;
 
 /// The names of the nodes that do not have an image, as far as their kubelets list what they have.

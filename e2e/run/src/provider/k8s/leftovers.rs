@@ -41,7 +41,7 @@ pub(super) fn labels(run_id: &str) -> [(String, String); 3] {
     ]
 }
 
-/// Whether nobody will use a namespace any more.
+/// Whether a namespace is a leftover.
 fn is_orphan(namespace: &Namespace, now: Timestamp) -> bool {
     let label = |name: &str| namespace.labels().get(name).map(String::as_str).unwrap_or_default();
     let is_ours = label(MANAGED_BY) == MANAGER && !label(RUN).is_empty();
@@ -75,7 +75,7 @@ pub(crate) async fn remove(cluster: &Cluster) -> Result<(), Error> {
     if cluster.wait { wait_until_gone(cluster, uid).await } else { Ok(()) }
 }
 
-/// Deletes the namespace that has this name and this uid. One of the same name that somebody else made has another uid.
+/// Deletes the namespace that has this name and this uid. Another one of the same name has another uid.
 async fn delete(cluster: &Cluster, name: &str, uid: &str) -> Result<(), Error> {
     let api: Api<Namespace> = Api::all(cluster.client.clone());
     let only_this = Preconditions { uid: Some(uid.to_owned()), ..Preconditions::default() };
@@ -110,9 +110,9 @@ pub(super) async fn taken(cluster: &Cluster) -> Error {
         Ok(namespace) if namespace.metadata.deletion_timestamp.is_some() => "is still being removed".to_owned(),
         Ok(namespace) => match namespace.labels().get(RUN) {
             Some(run) => format!("belongs to the run {run}"),
-            None => "is not ours".to_owned(),
+            None => "does not belong to a run".to_owned(),
         },
-        Err(_) => "may not be ours".to_owned(),
+        Err(_) => "may not belong to a run".to_owned(),
     };
     Error::NamespaceTaken { namespace: cluster.namespace.clone(), whose }
 }

@@ -35,11 +35,11 @@ const PROXY_LIMIT: Duration = Duration::from_secs(30);
 const NODE_PORT: &str = "e2e-node-port";
 
 /// Tries what leads from this machine to the outermost component, a forward through the API server and a NodePort, and what leads
-/// from a pod to each Service. What nobody would answer is not tried: its pods say more than the network.
+/// from a pod to each Service. Services without ready pods are skipped: their pods explain more than the network.
 pub(super) async fn checks(pods: &K8sPods, endpoints: &[ServiceEndpoints]) -> Vec<NetworkCheck> {
     let ready = pods.snapshots().borrow().clone();
     let is_ready = |spec: &&PodSpec| ready.pod(&spec.name).is_some_and(|pod| pod.ready);
-    // Plans stand in start order, so that the last component is the one that nobody waits for.
+    // Plans are in start order, so no other component waits for the last one.
     let outermost = pods.specs.iter().rev().filter(is_ready).find_map(|spec| Some((spec, knocks(spec).next()?)));
     let outside = async {
         let (spec, (port, action)) = outermost?;
@@ -93,7 +93,7 @@ impl Seen {
         let said = String::from_utf8_lossy(&result.output);
         let said = said.trim().strip_prefix(&format!("{target} ")).unwrap_or(said.trim());
         let detail = match said {
-            "" => format!("the look ended with exit code {} and said nothing", result.exit_code),
+            "" => format!("the check ended with exit code {} without output", result.exit_code),
             said => said.to_owned(),
         };
         match result.exit_code {
@@ -135,7 +135,7 @@ async fn send(pods: &K8sPods, action: &ProbeAction, pod_ip: IpAddr, port: u16, a
 async fn node_port(pods: &K8sPods, spec: &PodSpec, port: u16, action: &ProbeAction, limit: Duration) -> NetworkCheck {
     let started = Instant::now();
     let tried = try_node_port(pods, spec, port, action, limit).await;
-    // Its namespace goes soon; until then it must not stand in anybody's way.
+    // Its namespace is deleted soon; until then it must not block anything.
     let services = services(pods);
     let _ = services.delete(NODE_PORT, &DeleteParams::default()).await;
     let (path, passed, detail) = match tried {

@@ -11,7 +11,7 @@ use k8s_openapi::api::{
 
 use super::security;
 
-/// Whether it takes pods: its condition `Ready`, and nobody has cordoned it.
+/// Whether it accepts pods: `Ready` and not cordoned.
 pub(super) fn is_ready(node: &Node) -> bool {
     let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
     let cordoned = node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false);

@@ -45,7 +45,7 @@ struct Permission(&'static str, &'static str, &'static str, bool, &'static str);
 const PERMISSIONS: &[Permission] = &[
     Permission("create", "", "namespaces", false, "a namespace for the run"),
     Permission("delete", "", "namespaces", false, "its removal"),
-    Permission("get", "", "namespaces", false, "asking whether it is gone"),
+    Permission("get", "", "namespaces", false, "checking its deletion"),
     Permission("list", "", "namespaces", false, "finding leftovers of earlier runs"),
     Permission("list", "", "nodes", false, "reading the nodes' capacity"),
     Permission("list", "", "pods", true, "the state of pods"),
@@ -68,7 +68,7 @@ const PERMISSIONS: &[Permission] = &[
 /// Asks everything side by side and fails with all that is missing at once.
 pub(crate) async fn check(cluster: &Cluster, plan: &Plan, requested: Capacity) -> Result<Preflight, Error> {
     let started = Instant::now();
-    // What the manifests ask of the cluster comes first: nobody should wait for images to learn of a kind that it does not know.
+    // The manifests' kinds come first: an unknown kind should fail before any work on images.
     let (_, left_out) = apply::resolve(cluster, &plan.objects).await?;
     let all_nodes: Api<Node> = Api::all(cluster.client.clone());
     let everything = ListParams::default();

@@ -170,7 +170,7 @@ pub(crate) async fn wait(
     until("room for the pods", LIMIT, LOOK, async || match is_held().await {
         Some(true) => Look::NotYet("pods that are being removed hold it".to_owned()),
         Some(false) => Look::Done(()),
-        None => Look::NotYet("the cluster does not say what its pods hold".to_owned()),
+        None => Look::NotYet("the pods' requests are unknown".to_owned()),
     })
     .await
 }

@@ -7,9 +7,9 @@ use std::{
 
 use crate::provider::Error;
 
-/// Below the range that Linux and macOS take outgoing ports from (32768 and 49152 up): a port in that range could be taken by
-/// any connection while the process that owns it restarts. And below that of NodePorts (30000 to 32767): a cluster of this machine
-/// takes those from whoever listens there, by rules of the kernel that no bind sees.
+/// Below the range that Linux and macOS take outgoing ports from (32768 and 49152 up): a port in that range could be taken by any
+/// connection while the process that owns it restarts. And below that of NodePorts (30000 to 32767): a cluster on this machine
+/// redirects those by kernel rules that do not conflict with a bind.
 const RANGE: Range<u16> = 15_000..30_000;
 
 /// Chooses ports, each once.

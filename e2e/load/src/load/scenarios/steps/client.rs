@@ -209,7 +209,7 @@ impl State {
         }
     }
 
-    /// Enters a key that nobody will acknowledge any more.
+    /// Records a key that can no longer be acknowledged.
     fn close_key(&mut self, key: &Key) {
         let keys = match self.open_key.take() {
             Some(true) => &mut self.ledger.unknown,
