@@ -30,7 +30,7 @@ use e2e_run::exit::ExitCode;
 
 use crate::options::{BadInput, block_on, bring_one_up, run_directory};
 
-/// Find out why a probe fails: send it as a kubelet does, then search for the smallest change that makes it succeed.
+/// Find out why a probe fails: send it like a kubelet, then search for a single change that makes it succeed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask doctor --url http://127.0.0.1:8000/health --pod-ip 10.244.0.9
@@ -67,7 +67,7 @@ pub(crate) struct Args {
     /// User and password of the working request, as in curl.
     #[arg(short = 'u', long, requires = "works", value_name = "USER:PASSWORD")]
     works_user: Option<String>,
-    /// Which probe it is; determines the patch and the advice.
+    /// Kind of the probe; determines the patch and the advice.
     #[arg(long, requires = "url", value_enum, default_value_t = AskedProbe::Liveness)]
     probe: AskedProbe,
     /// Examine every probe of a running system: `latest`, a run id, or a run directory.
@@ -92,7 +92,7 @@ pub(crate) struct Args {
     /// Directory with patches for the manifests that --lint checks; repeatable.
     #[arg(long, requires = "lint", value_name = "DIR")]
     overlay: Vec<PathBuf>,
-    /// Run whose measured latencies and start times --lint checks the manifests against.
+    /// Run whose measured latencies and start times --lint compares with the manifests.
     #[arg(long, requires = "lint", value_name = "RUN")]
     measured: Option<PathBuf>,
     /// Kubelet version to imitate [default: that of the system's cluster, else a current one].

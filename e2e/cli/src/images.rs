@@ -5,7 +5,7 @@ use e2e_run::{exit::ExitCode, progress::Progress, run::make_images};
 
 use crate::options::{block_on, project};
 
-/// Provide every image of .config/e2e.toml to the Docker engine: pull what is missing, build what cannot be pulled.
+/// Provide every image of .config/e2e.toml to the Docker engine: pull missing images, build those that cannot be pulled.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  cargo xtask images")]
 pub(crate) struct Args {}

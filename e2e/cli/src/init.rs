@@ -1,4 +1,4 @@
-//! `cargo xtask init`: a configuration to change, made from the manifests. Main function: [`run`].
+//! `cargo xtask init`: writes a configuration from the manifests. Main function: [`run`].
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use e2e_run::{
 
 use crate::options::{BadInput, project};
 
-/// Look at the manifests and write a commented .config/e2e.toml.
+/// Write a commented .config/e2e.toml from the manifests.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  cargo xtask init\n  cargo xtask init --manifests deploy/base")]
 pub(crate) struct Args {
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         None => {
             let is_there = |name: &&str| options.root.join(name).is_dir();
             let usual = MANIFESTS.into_iter().find(is_there).ok_or_else(|| {
-                BadInput(format!("none of {} is there; name the directory with --manifests", MANIFESTS.join(", ")))
+                BadInput(format!("none of {} exists; name the directory with --manifests", MANIFESTS.join(", ")))
             })?;
             usual.to_owned()
         }
@@ -47,16 +47,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::Pass)
 }
 
-/// The file. What is only a proposal is a comment.
+/// The file, with proposals as comments.
 fn text(manifests: &str, plan: &Plan, entrance: Option<&str>) -> String {
     let services: Vec<&str> = plan.services.iter().map(|service| service.name.as_str()).collect();
     let entrance_line = match (entrance, services.first()) {
         (Some(name), _) => format!("entrance = {}", quoted(name)),
-        (None, Some(first)) => format!(
-            "# Which one is not clear from the manifests: {}.\n# entrance = {}",
-            services.join(", "),
-            quoted(first)
-        ),
+        (None, Some(first)) => {
+            format!("# The manifests have several candidates: {}.\n# entrance = {}", services.join(", "), quoted(first))
+        }
         (None, None) => "# The manifests have no Service.".to_owned(),
     };
     let path = entrance.and_then(|name| first_path(plan, name));
@@ -105,7 +103,7 @@ path = PATH
 status = 200
 "#;
 
-/// A path that the component behind a Service serves: that of one of its probes.
+/// A path of a Service's component: that of one of its probes.
 fn first_path<'a>(plan: &'a Plan, service: &str) -> Option<&'a str> {
     let service = plan.services.iter().find(|candidate| candidate.name == service)?;
     let components = plan.components.iter().filter(|component| service.components.contains(&component.name));
@@ -120,7 +118,7 @@ fn first_path<'a>(plan: &'a Plan, service: &str) -> Option<&'a str> {
     paths.next()
 }
 
-/// Images whose tag says that they are made here.
+/// Images with a tag for local builds.
 fn own_images(plan: &Plan) -> Vec<&str> {
     let containers = plan.components.iter().flat_map(|c| c.pod.init_containers.iter().chain(&c.pod.containers));
     let mut images: Vec<&str> = containers

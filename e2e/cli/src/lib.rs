@@ -85,7 +85,7 @@ impl Verbs for Product {
     }
 }
 
-/// Bring up the system described by your manifests, test it under load, and report what is wrong and why.
+/// Bring up the system described by your manifests, test it under load, and report problems with their causes.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli<V: Verbs> {

@@ -27,7 +27,7 @@ pub(crate) struct Args {
     follow: bool,
 }
 
-/// How often new lines are asked for: a person does not see less.
+/// The polling interval: shorter is not noticeable.
 const PERIOD: Duration = Duration::from_millis(500);
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     })?
 }
 
-/// The logs that a finished run has gathered.
+/// The gathered logs of a finished run.
 fn kept(directory: &RunDir, environment: &Environment, component: &str) -> Result<BTreeMap<String, String>> {
     let Ok(component) = environment.component(component) else {
         let known: Vec<&str> = environment.components.iter().map(|component| component.name.as_str()).collect();
@@ -81,7 +81,7 @@ fn kept(directory: &RunDir, environment: &Environment, component: &str) -> Resul
     Ok(containers.filter_map(read).collect())
 }
 
-/// Prints what is new, each line behind the name of who said it.
+/// Prints new lines, each prefixed with its container.
 fn show(logs: &BTreeMap<String, String>, shown: &mut BTreeMap<String, usize>) {
     for (name, text) in logs {
         let before = shown.entry(name.clone()).or_default();

@@ -81,7 +81,7 @@ pub(crate) struct ManifestArgs {
     /// repeatable.
     #[arg(long, value_name = "PATH")]
     manifests: Vec<PathBuf>,
-    /// Shell command that writes the manifests, such as 'helm template deploy/chart'.
+    /// Shell command that writes the manifests, for example 'helm template deploy/chart'.
     #[arg(long, value_name = "COMMAND", conflicts_with = "manifests")]
     render: Option<String>,
     /// Directory with kustomize-style patches for the manifests; repeatable.
@@ -112,7 +112,7 @@ impl ManifestArgs {
     }
 }
 
-/// Manifests that are named on a command line, where paths start where the program was called; none where none are.
+/// The manifests given on the command line, relative to the current directory; `None` without any.
 pub(crate) fn sources(paths: &[PathBuf]) -> Result<Option<Sources>> {
     // Standard input has no place.
     let absolute = |path: &PathBuf| match path.as_os_str() == "-" {
@@ -132,8 +132,7 @@ pub(crate) struct ClusterArgs {
     /// Allow this context although it does not look like a local cluster.
     #[arg(long, value_name = "CONTEXT")]
     allow_remote: Option<String>,
-    /// Registry, with a path if it has one, that the cluster's nodes pull from: images that are only here are pushed there and pulled by
-    /// their digests.
+    /// Registry, with an optional path, that the cluster's nodes pull from; local images are pushed there and pulled by digest.
     #[arg(long, value_name = "HOST[/PATH]", value_parser = parse_registry)]
     registry: Option<String>,
 }
@@ -149,7 +148,7 @@ impl ClusterArgs {
     }
 }
 
-/// `registry.example:5000/team`, as the names of images begin.
+/// A prefix of image names: `registry.example:5000/team`.
 fn parse_registry(text: &str) -> Result<String, String> {
     let is_name = !text.is_empty() && !text.contains("://") && !text.contains(char::is_whitespace);
     let text = text.trim_end_matches('/');
@@ -168,10 +167,10 @@ pub(crate) struct LoadArgs {
     /// Concurrent clients of each scenario.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20_000))]
     clients: Option<u32>,
-    /// Length of each scenario, such as 30s.
+    /// Length of each scenario, for example 30s.
     #[arg(long, value_name = "DURATION", value_parser = e2e_plan::duration::parse_positive)]
     duration: Option<Duration>,
-    /// Number of load agents, when the load is generated inside the cluster.
+    /// Number of load agents for a load from inside the cluster.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     agents: u32,
     /// Generate the load inside the cluster (k8s only, its default) or on this machine.
@@ -182,7 +181,7 @@ pub(crate) struct LoadArgs {
     seed: Option<u64>,
 }
 
-/// Where the load comes from.
+/// The origin of the load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum LoadFrom {
     Inside,
@@ -326,7 +325,7 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     }
 }
 
-/// What to do where a system is needed and none is up.
+/// The remedy if no system is up.
 pub(crate) fn bring_one_up() -> String {
     format!("bring one up with `{}`", e2e_report::command::line("up"))
 }

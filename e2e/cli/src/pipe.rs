@@ -6,10 +6,10 @@ use std::{
     process::ExitCode,
 };
 
-/// What a shell says of a program that SIGPIPE ended. The signal itself would leave a running system behind.
+/// A shell's exit status for a program that SIGPIPE ended. The signal itself would leave a running system behind.
 const CLOSED: u8 = 128 + 13;
 
-/// Runs a command. Printing to a closed pipe panics, so that everything that was started is removed on the way; here that panic ends.
+/// Runs a command. Printing to a closed pipe panics, so that unwinding removes everything started; this catches the panic.
 pub(crate) fn quietly(command: impl FnOnce() -> ExitCode) -> ExitCode {
     let otherwise = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
@@ -24,7 +24,7 @@ pub(crate) fn quietly(command: impl FnOnce() -> ExitCode) -> ExitCode {
     }
 }
 
-/// Whether a panic is that of `println!` and its like. Its text is all that the standard library gives.
+/// Whether a panic comes from `println!` and similar macros, by its text.
 fn is_closed_pipe(panic: &(dyn Any + Send)) -> bool {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.is_some_and(|text| text.starts_with("failed printing to std") && text.contains("Broken pipe"))

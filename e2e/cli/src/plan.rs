@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::options::{ManifestArgs, parse_replicas};
 
-/// Show what would run on a target, what it does not honour of the manifests, and the objects with every change applied.
+/// Show the plan for a target, the fields that it does not honour, and the objects with every change applied.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask plan --target docker
@@ -31,8 +31,8 @@ pub(crate) struct Args {
     /// Number of replicas of a component; repeatable.
     #[arg(long, value_name = "COMPONENT=N", value_parser = parse_replicas)]
     replicas: Vec<(String, u32)>,
-    /// What to print: a summary, the objects as YAML with the warnings as comments, or all of it as JSON. Values of Secrets are left
-    /// out.
+    /// Output format: a summary, the objects as YAML with warnings as comments, or everything as JSON; without the values of
+    /// Secrets.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
@@ -78,7 +78,7 @@ fn yaml(plan: &Plan, target: Target) -> Result<String> {
     Ok(text)
 }
 
-/// The objects that a cluster would be given, without the values of Secrets.
+/// The objects for a cluster, without the values of Secrets.
 fn objects(plan: &Plan) -> impl Iterator<Item = Value> + '_ {
     plan.objects.iter().map(|object| {
         let mut json = object.json.clone();

@@ -15,8 +15,7 @@ use crate::{
 
 /// Bring the system up, run the suites, write a report, and tear everything down.
 ///
-/// Exit codes: 0 pass, 1 fail, 2 bad input, 3 the system did not come up, 4 interrupted, 5 incomplete (something was not
-/// measured).
+/// Exit codes: 0 pass, 1 fail, 2 bad input, 3 the system did not come up, 4 interrupted, 5 incomplete (a measurement is missing).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask e2e

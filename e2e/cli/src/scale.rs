@@ -28,8 +28,8 @@ use crate::options::{BadInput, TargetChoice, block_on, describe, parse_target, p
 
 /// Measure a scenario's rate at several replica counts of a component and fit the Universal Scalability Law.
 ///
-/// Each level is a complete run: up, suites, report, down. Levels run in random order, so that a machine that slows down over time does
-/// not bias the fit. With fewer than six levels, or too much scatter, nothing is fitted and the study says so.
+/// Each level is a complete run: up, suites, report, down. Levels run in random order, so that a machine that slows down over time
+/// does not bias the fit. With fewer than six levels, or too much scatter, the study reports that it fits no law.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask scale --target docker
@@ -66,8 +66,8 @@ pub(crate) struct Args {
     /// Length of the scenario.
     #[arg(long, default_value = "10s", value_parser = e2e_plan::duration::parse_positive)]
     duration: Duration,
-    /// On docker, also measure 4 and 8 replicas through published ports and with a fixed CPU share per replica: tells whether a regression
-    /// comes from the bridge, its proxy, or shared processors.
+    /// On docker, also measure 4 and 8 replicas through published ports and with a fixed CPU share per replica: distinguishes
+    /// regressions by the bridge, its proxy, and shared processors.
     #[arg(long)]
     controls: bool,
     /// Run only checks that match a nextest filterset; it must include one that measures throughput.
@@ -109,7 +109,7 @@ struct Level {
     control: Option<Control>,
     /// Its id, for checking the figures.
     run: String,
-    /// The run's verdict; the throughput counts whatever the verdict.
+    /// The run's verdict; the throughput counts with any verdict.
     verdict: Verdict,
     verdict_reason: String,
     /// `None` if the rate was not measured.

@@ -76,7 +76,7 @@ fn of_container(text: &mut String, what: &str, container: &Container) -> std::fm
     writeln!(text)
 }
 
-/// What a target does not honour, and what is not in the manifests, a line each.
+/// Fields that a target does not honour, and objects missing from the manifests, one line each.
 pub(super) fn warnings(plan: &Plan, target: Target) -> Vec<String> {
     let warnings = plan.warnings(target).into_iter();
     let warnings =

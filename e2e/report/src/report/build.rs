@@ -76,7 +76,8 @@ fn verdict(data: &RunData, thresholds: &[Threshold], findings: &[Finding]) -> (V
         (0, 0) => (
             Verdict::Pass,
             format!(
-                "All {checks} checks{} passed{} and {}.",
+                "{}{} passed{} and {}.",
+                counted(checks as u64, "check"),
                 if data.request.filter.is_some() { " selected by `--filter`" } else { "" },
                 if thresholds.is_empty() { "" } else { ", every threshold held" },
                 match restarts {
