@@ -149,7 +149,7 @@ fn of_an_object_that_is_declared_again_the_last_one_counts() {
     let plan = plan_of(&with(again));
     assert_eq!(plan.objects.len(), 4);
     assert_eq!(plan.objects[2].json["data"]["level"], "debug");
-    let expected = "metadata.name: it is declared again in app.yaml, document 5, and that is what counts";
+    let expected = "metadata.name: it is declared again in app.yaml, document 5, which wins";
     assert_eq!(notes(&plan, Target::K8s, "ConfigMap/settings"), [expected]);
     let same = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {level: info}\n";
     assert_eq!(notes(&plan_of(&with(same)), Target::K8s, "ConfigMap/settings"), Vec::<String>::new());

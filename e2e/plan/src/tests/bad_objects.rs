@@ -209,7 +209,7 @@ const VOLUMES: &str = "Deployment/backend: spec.template.spec.volumes";
 #[case::item_path(
     "configMap: {name: settings}",
     "configMap: {name: settings, items: [{key: level, path: /x}]}",
-    "app.yaml:15:47, document 1: {VOLUMES}[config].configMap.items[level]: `/x` is no path inside the volume; write a relative path without `..`"
+    "app.yaml:15:47, document 1: {VOLUMES}[config].configMap.items[level]: `/x` is not a path inside the volume; write a relative path without `..`"
 )]
 #[case::mode(
     "configMap: {name: settings}",
