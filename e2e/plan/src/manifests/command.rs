@@ -51,7 +51,7 @@ fn reason(stderr: &str) -> &str {
             None => {}
         }
     }
-    lines().last().unwrap_or("it says nothing")
+    lines().next_back().unwrap_or("it says nothing")
 }
 
 struct Ended {
