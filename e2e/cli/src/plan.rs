@@ -26,7 +26,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     manifests: ManifestArgs,
     /// Set an environment variable of a component; repeatable.
-    #[arg(long, value_name = "COMPONENT.env.NAME=VALUE")]
+    #[arg(long, value_name = "COMPONENT[/CONTAINER].env.NAME=VALUE")]
     set: Vec<EnvOverride>,
     /// Number of replicas of a component; repeatable.
     #[arg(long, value_name = "COMPONENT=N", value_parser = parse_replicas)]
@@ -80,13 +80,5 @@ fn yaml(plan: &Plan, target: Target) -> Result<String> {
 
 /// The objects for a cluster, without the values of Secrets.
 fn objects(plan: &Plan) -> impl Iterator<Item = Value> + '_ {
-    plan.objects.iter().map(|object| {
-        let mut json = object.json.clone();
-        let is_secret = object.kind == "Secret";
-        for field in ["data", "stringData"] {
-            let values = json.get_mut(field).and_then(Value::as_object_mut).filter(|_| is_secret);
-            values.into_iter().flatten().for_each(|(_, value)| *value = "***".into());
-        }
-        json
-    })
+    plan.objects.iter().map(|object| plan.shown(object))
 }

@@ -58,7 +58,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     overlay: Vec<PathBuf>,
     /// Set an environment variable of a component; repeatable.
-    #[arg(long, value_name = "COMPONENT.env.NAME=VALUE")]
+    #[arg(long, value_name = "COMPONENT[/CONTAINER].env.NAME=VALUE")]
     set: Vec<e2e_plan::EnvOverride>,
     /// Concurrent clients.
     #[arg(long, value_name = "N")]

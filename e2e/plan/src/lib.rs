@@ -88,7 +88,7 @@ impl Plan {
     pub fn from_manifests(input: Input<'_>) -> Result<Self, Errors> {
         let Objects { objects, faults, notes: mut fields } = input.objects;
         let mut objects = sort_out::sort_out(objects, &mut fields, &faults);
-        overrides::apply(&mut objects, &input.sets, &input.replicas, &faults);
+        let secret = overrides::apply(&mut objects, &input.sets, &input.replicas, &faults);
         outside::add(&mut objects, &input.given);
         stores::generate(&mut objects, input.generate, &faults);
         if objects.is_empty() && faults.is_empty() {
@@ -105,6 +105,7 @@ impl Plan {
             }
         }
         let Components { mut components, names } = components;
+        overrides::hide(&mut components, &secret);
         let services = services::services(&typed, &components, &faults, &mut fields);
         faults.into_result()?;
         reach_targets(&mut components, &services);

@@ -134,7 +134,7 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
         .map(|secret| (format!("{}/{}", secret.name, secret.key), secret.text.clone()))
         .collect();
     secrets.insert(control::TOKEN.to_owned(), random_hex());
-    let request = request(options, &config);
+    let request = request(options, &config, &plan);
     // Last and uninterruptible: a failure before this step leaves nothing behind.
     let directory = RunDir::create(&options.runs(), &id, |directory| {
         directory.write(OWNER, &Owner::this_process().to_string())?;
@@ -234,8 +234,8 @@ fn entrance(configured: Option<String>, plan: &Plan) -> Result<Option<String>, c
     }
 }
 
-fn request(options: &Options, config: &Config) -> Request {
-    let set = |set: &e2e_plan::EnvOverride| format!("{}.env.{}={}", set.component, set.name, set.value);
+fn request(options: &Options, config: &Config, plan: &Plan) -> Request {
+    let set = |set: &e2e_plan::EnvOverride| set.shown(plan);
     let replicas = options.replicas.iter().map(|(component, count)| format!("{component}.replicas={count}"));
     Request {
         started_at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
