@@ -8,13 +8,13 @@ use e2e_node::poll::{Look, until};
 use e2e_report::{command, environment::Environment, run_dir};
 use e2e_run::{exit::ExitCode, run::HELD};
 
-use crate::options::{block_on, run_directory};
+use crate::options::{block_on, held_run_directory};
 
 /// Remove a system left running by `up` or `e2e --keep`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  cargo xtask down")]
 pub(crate) struct Args {
-    /// Run id or directory [default: the latest run].
+    /// Run id or directory [default: the system that is up].
     run: Option<PathBuf>,
 }
 
@@ -22,7 +22,7 @@ pub(crate) struct Args {
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let directory = run_directory(args.run.as_deref())?;
+    let directory = held_run_directory(args.run.as_deref())?;
     let environment = Environment::read(&directory.join(run_dir::ENVIRONMENT))?;
     if !directory.join(HELD).exists() {
         bail!("{} was not started by `up` or `--keep`; stop a run in progress with Ctrl-C", environment.run_id);
