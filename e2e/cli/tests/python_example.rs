@@ -60,7 +60,10 @@ async fn it_runs_in_containers() {
     let report: Report = RunDir::open(&runs.path().join("latest")).unwrap().read_json(REPORT_JSON).unwrap();
     assert_eq!(report.verdict, Verdict::Pass);
     let components: Vec<_> = report.components.iter().map(|c| (c.name.as_str(), c.ready, c.healthy)).collect();
-    assert_eq!(components, [("postgres", 1, true), ("redis", 1, true), ("shop", 3, true), ("nginx", 1, true)]);
+    assert_eq!(
+        components,
+        [("postgres", 1, true), ("redis", 1, true), ("migrate", 1, true), ("shop", 3, true), ("nginx", 1, true)]
+    );
     // pytest wrote no record: junit.xml alone makes these checks.
     let cases: Vec<_> =
         report.suites.iter().flat_map(|suite| suite.cases.iter().map(|case| case.name.as_str())).collect();

@@ -16,7 +16,6 @@ for attempt in range(60):
         print(f"waiting: {error}", flush=True)
         time.sleep(0.5)
 with connection, connection.cursor() as cursor:
-    # Two replicas may come here at once.
-    cursor.execute("SELECT pg_advisory_xact_lock(1)")
+    # The Job may be tried again.
     cursor.execute("CREATE TABLE IF NOT EXISTS items (id serial PRIMARY KEY, name text NOT NULL)")
 print("the tables are there")
