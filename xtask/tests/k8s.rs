@@ -71,6 +71,13 @@ fn twenty_kills_leave_nothing_that_gc_does_not_find() {
     }
 }
 
+/// The Jobs of `fixtures/kinds` find in a cluster what they find on docker.
+#[test]
+fn services_and_kinds_are_those_of_docker() {
+    let output = Bench::of("../fixtures/kinds").output(&["e2e", "--target", "k8s", "--run-id", &unique("k-kinds")]);
+    assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stdout), said(&output));
+}
+
 /// A namespace of somebody's, with something in it.
 fn somebodys_namespace(name: &str) -> Guard {
     let guard = Guard(vec![["delete", "namespace", name, "--ignore-not-found"].map(str::to_owned).to_vec()]);

@@ -55,6 +55,7 @@ pub(crate) fn component(object: &Object, workload: &Workload, stores: &Stores, f
         kind: object.kind.clone(),
         replicas,
         pod,
+        governed_by: workload.governed_by.clone(),
         depends_on: Vec::new(),
         source: object.source.clone(),
     })
@@ -121,7 +122,8 @@ fn pod(object: &Object, workload: &Workload, stores: &Stores, faults: &Faults) -
     }
     check_names(&cursor, &init_containers, &containers, faults);
     let ports = init_containers.iter().filter(|init| init.is_sidecar).chain(&containers).flat_map(reached).collect();
-    Some(Pod { labels, init_containers, containers, volumes, termination_grace, restart, ports })
+    let service_links = spec.enable_service_links.unwrap_or(true);
+    Some(Pod { labels, init_containers, containers, volumes, termination_grace, restart, ports, service_links })
 }
 
 /// Tells names that two containers of a pod share.

@@ -3,6 +3,8 @@
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
+use k8s_openapi::api::core::v1::EnvVar;
+
 use super::{
     Component, Plan,
     pod::{Container, Field, Mount, NodeResource, Secret, Value, Volume},
@@ -27,6 +29,8 @@ pub struct Identity {
     pub node_cpu_millis: u64,
     /// What the node has for pods, in bytes.
     pub node_memory_bytes: u64,
+    /// The variables of Services: see [`Service::links`](super::Service::links). Those of the container go before them.
+    pub service_links: Vec<(String, String)>,
 }
 
 /// A container's environment, command and args with every value known.
@@ -97,11 +101,12 @@ impl Field {
 }
 
 impl Container {
-    /// The container of one pod. A variable sees those before it; command and args see all of them.
+    /// The container of one pod. A variable sees those before it and those of Services; command and args see all of them.
     #[must_use]
     pub fn resolve(&self, identity: &Identity) -> ResolvedContainer {
-        let mut env: Vec<(String, String)> = Vec::new();
-        let mut known: BTreeMap<&str, String> = BTreeMap::new();
+        let mut env = identity.service_links.clone();
+        let mut known: BTreeMap<&str, String> =
+            identity.service_links.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
         for variable in &self.env {
             let text = variable.value.text(identity);
             let text = if variable.expand { expand(&text, &known) } else { text.into_owned() };
@@ -173,6 +178,14 @@ fn unique<'a>(secrets: impl Iterator<Item = &'a Secret>) -> Vec<&'a Secret> {
     all
 }
 
+/// A command as a kubelet's exec probe expands it (`ExpandContainerCommandOnlyStatic`): by the values that the manifest itself gives the
+/// container's variables. One with a `valueFrom` counts as empty, and those of `envFrom` and of Services as unknown.
+pub(crate) fn expand_static(command: &[String], env: &[EnvVar]) -> Vec<String> {
+    let known =
+        env.iter().map(|variable| (variable.name.as_str(), variable.value.clone().unwrap_or_default())).collect();
+    command.iter().map(|text| expand(text, &known)).collect()
+}
+
 /// Replaces `$(NAME)` by the variable's value. An unknown name stays as it is, and `$$` is a plain `$`.
 fn expand(text: &str, known: &BTreeMap<&str, String>) -> String {
     let mut result = String::with_capacity(text.len());
@@ -206,7 +219,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::{EnvVar, Probes, Resources, Security};
+    use crate::{Probes, Resources, Security, pod};
 
     /// The cases of Kubernetes's own test (`expand_test.go`), and texts that are longer than a byte for a character.
     #[rstest]
@@ -233,7 +246,7 @@ mod tests {
     }
 
     fn container(env: &[(&str, Value, bool)], command: &[&str], args: &[&str]) -> Container {
-        let variable = |(name, value, expand): &(&str, Value, bool)| EnvVar {
+        let variable = |(name, value, expand): &(&str, Value, bool)| pod::EnvVar {
             name: (*name).into(),
             value: value.clone(),
             expand: *expand,
@@ -275,6 +288,33 @@ mod tests {
         assert_eq!(env, expected);
         assert_eq!(resolved.command, ["run", "http://10.0.0.7:80", "[10.0.0.7]"]);
         assert_eq!(resolved.args, ["$(URL)", "$(NONE)"]);
+    }
+
+    #[test]
+    fn variables_of_services_come_first_and_give_way() {
+        let env =
+            [("DB_SERVICE_PORT", plain("1"), true), ("URL", plain("$(DB_SERVICE_HOST):$(DB_SERVICE_PORT)"), true)];
+        let container = container(&env, &[], &["$(DB_SERVICE_HOST)"]);
+        let links = [("DB_SERVICE_HOST", "10.0.0.9"), ("DB_SERVICE_PORT", "5432")];
+        let service_links = links.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let resolved = container.resolve(&Identity { service_links, ..Identity::default() });
+        let env: Vec<_> = resolved.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(env, [("DB_SERVICE_HOST", "10.0.0.9"), ("DB_SERVICE_PORT", "1"), ("URL", "10.0.0.9:1")]);
+        assert_eq!(resolved.args, ["10.0.0.9"]);
+    }
+
+    /// `TestExpandCommandAndArgs` has no case of a probe: these follow the function's code.
+    #[test]
+    fn a_probe_s_command_knows_what_the_manifest_itself_says() {
+        let variable = |name: &str, value: Option<&str>| EnvVar {
+            name: name.to_owned(),
+            value: value.map(str::to_owned),
+            ..EnvVar::default()
+        };
+        let env = [variable("USER", Some("app")), variable("URL", Some("$(USER)@db")), variable("FROM_SECRET", None)];
+        let command = ["pg_isready", "-U$(USER)", "$(URL)", "[$(FROM_SECRET)]", "$(DB_SERVICE_HOST)", "$$(USER)"];
+        let expected = ["pg_isready", "-Uapp", "$(USER)@db", "[]", "$(DB_SERVICE_HOST)", "$(USER)"];
+        assert_eq!(expand_static(&command.map(str::to_owned), &env), expected);
     }
 
     #[test]

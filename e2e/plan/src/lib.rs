@@ -6,6 +6,7 @@ pub mod duration;
 mod error;
 mod expand;
 pub mod kinds;
+mod links;
 pub mod manifests;
 pub(crate) mod merge;
 pub(crate) mod node;
@@ -109,7 +110,7 @@ impl Plan {
         let services = services::services(&typed, &components, &faults, &mut fields);
         faults.into_result()?;
         reach_targets(&mut components, &services);
-        fields.extend(warnings::fields(&objects, &services));
+        fields.extend(warnings::fields(&objects));
         let components = references::order(components, &services, &mut fields);
         let missing = stores.into_missing();
         let objects = objects.iter().map(|object| Object::new(object, &names)).collect();
@@ -214,6 +215,8 @@ pub struct Component {
     pub replicas: u32,
     /// What each pod is made of.
     pub pod: Pod,
+    /// The headless Service that gives each pod of a StatefulSet a name (`spec.serviceName`).
+    pub governed_by: Option<String>,
     /// Names of the components whose Services the pod's env, command, args or config files mention.
     pub depends_on: Vec<String>,
     /// Where the workload is declared.
@@ -240,11 +243,15 @@ impl fmt::Display for Source {
 pub struct Service {
     /// `metadata.name`.
     pub name: String,
+    /// `metadata.namespace`, where the manifests say it.
+    pub namespace: Option<String>,
     /// Names of the components whose pods the selector matches; never empty: a Service that leads to no pod of the plan stands in
     /// [`Plan::fields`] alone.
     pub components: Vec<String>,
     /// Ports of the Service.
     pub ports: Vec<ServicePort>,
+    /// Whether it has no address of its own (`clusterIP: None`), and its names lead to the pods themselves.
+    pub headless: bool,
     /// Whether it reaches pods that are not ready too.
     pub publish_not_ready: bool,
     /// Where it is declared.

@@ -28,6 +28,8 @@ pub struct Pod {
     pub restart: Restart,
     /// TCP ports that something reaches: those that containers declare, that probes name, and that Services lead to.
     pub ports: BTreeSet<u16>,
+    /// Whether its containers get variables for every Service (`enableServiceLinks`).
+    pub service_links: bool,
 }
 
 /// What becomes of a container that ends.

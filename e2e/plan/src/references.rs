@@ -317,6 +317,8 @@ mod tests {
     fn services() -> Vec<Service> {
         let service = |name: &str, port: u16| Service {
             name: name.into(),
+            namespace: None,
+            headless: false,
             publish_not_ready: false,
             components: vec![name.into()],
             ports: vec![ServicePort { name: None, port, target_port: port, protocol: "TCP".into() }],

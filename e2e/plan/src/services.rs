@@ -11,6 +11,7 @@ use super::{
     Component, FieldUse, Note, Service, ServicePort,
     convert::port_number,
     error::{Cursor, Error, ErrorKind, Faults},
+    node::Node,
     read::{Object, Typed},
 };
 
@@ -69,8 +70,10 @@ impl<'a> Reader<'a> {
         }
         (!selected.is_empty()).then(|| Service {
             name: object.name.clone(),
+            namespace: object.node.find(&["metadata", "namespace"]).and_then(Node::text).map(str::to_owned),
             components: selected.iter().map(|component| component.name.clone()).collect(),
             ports: converted,
+            headless: is_headless,
             publish_not_ready: spec.publish_not_ready_addresses.unwrap_or(false),
             source: object.source.clone(),
         })

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use self::table::{HONOURED, OWN_NAMESPACE, RULES, Rule};
 use super::{
-    FieldUse, Note, Plan, Service, Source,
+    FieldUse, Note, Plan, Source,
     error::Cursor,
     kinds::{self, Role},
     node::{FieldPath, Node, Tree},
@@ -121,7 +121,7 @@ fn pattern(kind: &str, path: &str) -> String {
 }
 
 /// The fields that some target does not honour, in the order of the objects.
-pub(crate) fn fields(objects: &[Object], services: &[Service]) -> Vec<FieldUse> {
+pub(crate) fn fields(objects: &[Object]) -> Vec<FieldUse> {
     let mut fields = Vec::new();
     for object in objects {
         if object.role == Role::Carried {
@@ -129,8 +129,6 @@ pub(crate) fn fields(objects: &[Object], services: &[Service]) -> Vec<FieldUse> 
             continue;
         }
         Walk { object, fields: &mut fields }.visit(&object.node, &FieldPath::default());
-        let service = services.iter().find(|service| service.source == object.source && service.name == object.name);
-        fields.extend(service.into_iter().flat_map(|service| translated_ports(object, service)));
     }
     fields
 }
@@ -161,19 +159,6 @@ fn defines_for_cluster(definition: &Object, object: &Object) -> bool {
         && spec(&["scope"]) == Some("Cluster")
         && spec(&["names", "kind"]) == Some(&object.kind)
         && spec(&["group"]) == Some(kinds::group(object.api_version()))
-}
-
-/// The ports of a Service that its pods listen on under another number. A Service without an address leads to the pods themselves, in
-/// a cluster too.
-fn translated_ports<'a>(object: &'a Object, service: &'a Service) -> impl Iterator<Item = FieldUse> + 'a {
-    let is_headless = object.node.find(&["spec", "clusterIP"]).and_then(Node::text) == Some("None");
-    let ports = service.ports.iter().enumerate().filter(move |(_, port)| !is_headless && port.port != port.target_port);
-    let rule = RULES.iter().find(|rule| matches!(rule.unless, table::Unless::PortsAgree));
-    ports.zip(rule.into_iter().cycle()).map(|((index, port), rule)| {
-        let cursor = Cursor::root(object).keys(&["spec", "ports"]);
-        let cursor = cursor.item(index, port.name.as_deref().unwrap_or_default()).key("targetPort");
-        FieldUse::new(&cursor, Note::of_rule(rule))
-    })
 }
 
 struct Walk<'a> {
@@ -236,7 +221,6 @@ impl Walk<'_> {
             table::Unless::Never => true,
             table::Unless::Text(values) => !node.text().is_some_and(|text| values.contains(&text)),
             table::Unless::TextIsNot(values) => node.text().is_some_and(|text| values.contains(&text)),
-            table::Unless::PortsAgree => false,
             table::Unless::Bool(value) => !matches!(node.tree, Tree::Bool(own) if own == value),
             table::Unless::UserIsSet => matches!(node.tree, Tree::Bool(true)) && !user_is_set(self.object),
         }

@@ -27,6 +27,8 @@ pub(crate) struct Workload {
     pub(crate) replicas: Option<i32>,
     pub(crate) selector: Selector,
     pub(crate) restarts: Restarts,
+    /// A StatefulSet's `serviceName`.
+    pub(crate) governed_by: Option<String>,
 }
 
 /// How a workload says which pods are its own.
@@ -92,7 +94,13 @@ impl From<Deployment> for Workload {
     fn from(workload: Deployment) -> Self {
         let spec = workload.spec;
         let selector = Selector::Needed(spec.selector);
-        Self { template: spec.template, replicas: spec.replicas, selector, restarts: Restarts::Always }
+        Self {
+            template: spec.template,
+            replicas: spec.replicas,
+            selector,
+            restarts: Restarts::Always,
+            governed_by: None,
+        }
     }
 }
 
@@ -100,7 +108,8 @@ impl From<StatefulSet> for Workload {
     fn from(workload: StatefulSet) -> Self {
         let spec = workload.spec;
         let selector = Selector::Needed(spec.selector);
-        Self { template: spec.template, replicas: spec.replicas, selector, restarts: Restarts::Always }
+        let governed_by = spec.service_name.filter(|name| !name.is_empty());
+        Self { template: spec.template, replicas: spec.replicas, selector, restarts: Restarts::Always, governed_by }
     }
 }
 
@@ -109,7 +118,7 @@ impl From<ReplicaSet> for Workload {
         let spec = workload.spec;
         let selector = Selector::Needed(spec.selector);
         let template = spec.template.unwrap_or_default();
-        Self { template, replicas: spec.replicas, selector, restarts: Restarts::Always }
+        Self { template, replicas: spec.replicas, selector, restarts: Restarts::Always, governed_by: None }
     }
 }
 
@@ -117,7 +126,7 @@ impl From<DaemonSet> for Workload {
     fn from(workload: DaemonSet) -> Self {
         let spec = workload.spec;
         let selector = Selector::Needed(spec.selector);
-        Self { template: spec.template, replicas: None, selector, restarts: Restarts::Always }
+        Self { template: spec.template, replicas: None, selector, restarts: Restarts::Always, governed_by: None }
     }
 }
 
@@ -126,7 +135,7 @@ impl From<ReplicationController> for Workload {
         let spec = workload.spec.unwrap_or_default();
         let selector = Selector::Labels(spec.selector.unwrap_or_default());
         let template = spec.template.unwrap_or_default();
-        Self { template, replicas: spec.replicas, selector, restarts: Restarts::Always }
+        Self { template, replicas: spec.replicas, selector, restarts: Restarts::Always, governed_by: None }
     }
 }
 
@@ -140,13 +149,19 @@ impl From<Job> for Workload {
         };
         let failures = spec.backoff_limit.unwrap_or(DEFAULT_BACKOFF_LIMIT);
         let restarts = Restarts::Until { failures };
-        Self { template: spec.template, replicas: Some(replicas), selector: Selector::Made, restarts }
+        Self {
+            template: spec.template,
+            replicas: Some(replicas),
+            selector: Selector::Made,
+            restarts,
+            governed_by: None,
+        }
     }
 }
 
 impl From<Pod> for Workload {
     fn from(workload: Pod) -> Self {
         let template = PodTemplateSpec { metadata: Some(workload.metadata), spec: workload.spec };
-        Self { template, replicas: None, selector: Selector::Made, restarts: Restarts::AsThePodSays }
+        Self { template, replicas: None, selector: Selector::Made, restarts: Restarts::AsThePodSays, governed_by: None }
     }
 }

@@ -156,7 +156,10 @@ impl Provider {
     /// What runs it, with its version.
     pub(crate) fn description(&self) -> String {
         match self {
-            Self::Docker(pods) => format!("{}, load by {}", pods.engine.description(), pods.path()),
+            Self::Docker(pods) => {
+                let services = pods.without_addresses().map(|reason| format!(", Services by DNS alone: {reason}"));
+                format!("{}, load by {}{}", pods.engine.description(), pods.path(), services.unwrap_or_default())
+            }
             Self::Local(pods) => pods.description(),
             Self::K8s(pods) => pods.description(),
         }
@@ -299,7 +302,6 @@ impl Provider {
     /// A pod's readiness changed: Services with several replicas follow, if the target allows.
     pub(crate) fn set_ready(&self, pod: &str, ready: bool) {
         match self {
-            // For this machine's connections: the engine's DNS keeps every replica.
             Self::Docker(pods) => pods.set_ready(pod, ready),
             Self::Local(pods) => pods.set_ready(pod, ready),
             // The cluster's own Services do.

@@ -37,7 +37,7 @@ pub(super) fn render(plan: &Plan, target: Target) -> String {
 }
 
 fn of_component(text: &mut String, plan: &Plan, component: &Component) -> std::fmt::Result {
-    let Component { name, kind, replicas, pod, depends_on, source } = component;
+    let Component { name, kind, replicas, pod, depends_on, source, .. } = component;
     let many = counted((*replicas).into(), if kind == "Job" { "completion" } else { "pod" });
     writeln!(text, "\n{name}: {kind}, {many} ({source})")?;
     if !depends_on.is_empty() {

@@ -10,6 +10,7 @@ use k8s_openapi::{
 use super::{Context, container::port_number};
 use crate::{
     error::{Cursor, Error, ErrorKind},
+    expand::expand_static,
     probe::{Probe, ProbeAction, Probes},
 };
 
@@ -90,7 +91,8 @@ fn action(cursor: &Cursor<'_>, container: &K8sContainer, value: &K8sProbe) -> Re
                     "add `command: [...]`",
                 ));
             }
-            Ok(ProbeAction::Exec { command })
+            let env = container.env.as_deref().unwrap_or_default();
+            Ok(ProbeAction::Exec { command: expand_static(&command, env) })
         }
         (None, None, None, Some(grpc)) => Ok(ProbeAction::Grpc {
             port: port(&cursor.keys(&["grpc", "port"]), container, &IntOrString::Int(grpc.port))?,

@@ -98,20 +98,24 @@ fn the_base() {
         termination_grace: Duration::from_secs(30),
         restart: Restart::Always,
         ports: BTreeSet::from([8000]),
+        service_links: true,
     };
     let component = Component {
         name: "backend".into(),
         kind: "Deployment".into(),
         replicas: 2,
         pod,
+        governed_by: None,
         depends_on: vec![],
         source: source(1),
     };
     let port = ServicePort { name: Some("http".into()), port: 80, target_port: 8000, protocol: "TCP".into() };
     let service = Service {
         name: "backend".into(),
+        namespace: None,
         components: vec!["backend".into()],
         ports: vec![port],
+        headless: false,
         publish_not_ready: false,
         source: source(2),
     };

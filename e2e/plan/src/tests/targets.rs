@@ -35,7 +35,7 @@ fn with(place: &str, line: &str) -> String {
 #[test]
 fn the_base() {
     let paths = |target| warnings(BASE, target).into_iter().map(|(path, _)| path).collect::<Vec<_>>();
-    assert_eq!(paths(Target::Docker), ["spec.ports[http].targetPort"]);
+    assert_eq!(paths(Target::Docker), [""; 0]);
     assert_eq!(paths(Target::K8s), [""; 0]);
     let limits = ["cpu", "memory"].map(|kind| format!("spec.template.spec.containers[app].resources.limits.{kind}"));
     assert_eq!(paths(Target::Local), limits);
@@ -133,6 +133,7 @@ fn not_for_processes(#[case] place: &str, #[case] line: &str, #[case] path: &str
 #[case("pod", "tolerations: []")]
 #[case("pod", "automountServiceAccountToken: false")]
 #[case("pod", "enableServiceLinks: false")]
+#[case("pod", "enableServiceLinks: true")]
 #[case("pod", "restartPolicy: Always")]
 #[case("container", "imagePullPolicy: IfNotPresent")]
 #[case(
@@ -188,7 +189,7 @@ fn a_service_for_a_name_outside() {
     let plan = plan_of(&format!("{BASE}{service}"));
     assert_eq!(plan.services.len(), 1);
     let paths: Vec<_> = plan.warnings(Target::Docker).into_iter().map(|warning| warning.path).collect();
-    assert_eq!(paths, ["spec.ports[http].targetPort", "spec.externalName"]);
+    assert_eq!(paths, ["spec.externalName"]);
 }
 
 /// Tools write dozens of them; one line for each object is enough.
@@ -209,21 +210,6 @@ fn generated_secrets_concern_kubectl() {
     let found = warnings(&text, Target::K8s);
     assert_eq!(found[0].0, "metadata.annotations['e2e/generate']");
     assert_eq!(added(&text, Target::Docker), []);
-}
-
-#[rstest]
-#[case::another_number("{name: http, port: 80, targetPort: 8000}", &["spec.ports[http].targetPort"])]
-#[case::the_name_of_another_number("{name: http, port: 80, targetPort: http}", &["spec.ports[http].targetPort"])]
-#[case::the_same("{name: http, port: 8000, targetPort: http}", &[])]
-#[case::none_of_its_own("{name: http, port: 8000}", &[])]
-fn a_port_that_is_translated(#[case] port: &str, #[case] expected: &[&str]) {
-    let text = base_with("{name: http, port: 80, targetPort: http}", port);
-    let paths = |text: &str, target| warnings(text, target).into_iter().map(|(path, _)| path).collect::<Vec<_>>();
-    assert_eq!(paths(&text, Target::Docker), expected);
-    assert_eq!(added(&text, Target::Local), [], "names and ports are replaced together");
-    let headless =
-        text.replace("  selector: {app: backend}\n  ports", "  clusterIP: None\n  selector: {app: backend}\n  ports");
-    assert_eq!(paths(&headless, Target::Docker), [""; 0], "nothing translates there in a cluster either");
 }
 
 #[test]

@@ -36,6 +36,7 @@ pub(super) const HONOURED: &[&str] = &[
     "pod.containers[].volumeMounts[].subPath",
     "pod.containers[].volumeMounts[].subPathExpr",
     "pod.containers[].workingDir",
+    "pod.enableServiceLinks",
     "pod.terminationGracePeriodSeconds",
     "pod.restartPolicy",
     "pod.volumes[].configMap",
@@ -52,6 +53,7 @@ pub(super) const HONOURED: &[&str] = &[
     "spec.ports[].name",
     "spec.ports[].port",
     "spec.ports[].protocol",
+    "spec.ports[].targetPort",
     "spec.publishNotReadyAddresses",
     "spec.replicas",
     "spec.selector",
@@ -87,8 +89,6 @@ pub(super) enum Unless {
     /// Every text but these.
     TextIsNot(&'static [&'static str]),
     Bool(bool),
-    /// The Service has no port of its own for the pods' one; the walk, which sees one field, leaves that to `translated_ports`.
-    PortsAgree,
     /// Every container has a `runAsUser`.
     UserIsSet,
 }
@@ -143,7 +143,7 @@ pub(super) const RULES: &[Rule] = &[
     without_cluster("spec.podManagementPolicy", NO_ROLLOUT).unless(Unless::Text(&["Parallel"])),
     without_cluster("spec.progressDeadlineSeconds", NO_ROLLOUT),
     without_cluster("spec.revisionHistoryLimit", NO_ROLLOUT),
-    without_cluster("spec.serviceName", "the pods of a StatefulSet have no names of their own in the network"),
+    local("spec.serviceName", "the pods of a StatefulSet have no names of their own in the network"),
     without_cluster("spec.strategy", NO_ROLLOUT),
     without_cluster("spec.ttlSecondsAfterFinished", "ended pods stay until the run ends"),
     without_cluster("spec.updateStrategy", NO_ROLLOUT),
@@ -151,8 +151,6 @@ pub(super) const RULES: &[Rule] = &[
     // Pods.
     without_cluster("pod.affinity", ONE_MACHINE),
     without_cluster("pod.automountServiceAccountToken", NO_API).unless(Unless::Bool(false)),
-    without_cluster("pod.enableServiceLinks", "no variables such as BACKEND_SERVICE_HOST are set")
-        .unless(Unless::Bool(false)),
     without_cluster("pod.nodeName", ONE_MACHINE),
     without_cluster("pod.nodeSelector", ONE_MACHINE),
     without_cluster("pod.priorityClassName", ONE_MACHINE),
@@ -236,15 +234,6 @@ pub(super) const RULES: &[Rule] = &[
         .unless(Unless::Text(&["None", ""])),
     without_cluster("spec.externalName", "names outside the system are left to the machine's resolver"),
     without_cluster("spec.ports[].nodePort", NOT_PUBLISHED),
-    Rule {
-        path: "spec.ports[].targetPort",
-        unless: Unless::PortsAgree,
-        docker: Some(
-            "nothing translates ports between pods: under the Service's name they find its pods, at the target port",
-        ),
-        local: None,
-        k8s: None,
-    },
     without_cluster("spec.sessionAffinity", "each connection is balanced on its own").unless(Unless::Text(&["None"])),
     without_cluster("spec.type", NOT_PUBLISHED).unless(Unless::Text(&["ClusterIP", "ExternalName"])),
 ];

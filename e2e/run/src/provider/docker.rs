@@ -6,7 +6,9 @@ mod entrance;
 mod exit;
 mod host;
 mod network;
+mod nft;
 mod sandbox;
+mod services;
 
 use std::{
     collections::BTreeMap,
@@ -32,7 +34,9 @@ use futures_util::StreamExt;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt, runners::AsyncRunner};
 use tokio::sync::{Mutex, OnceCell};
 
-use self::{engine::Engine, entrance::Entrance, host::HostSettings, network::Network, sandbox::Sandbox};
+use self::{
+    engine::Engine, entrance::Entrance, host::HostSettings, network::Network, sandbox::Sandbox, services::Services,
+};
 use super::{Error, pods::PodSpec};
 
 /// How much of a command's output is kept, as a kubelet does.
@@ -43,7 +47,7 @@ const EXEC_OUTPUT_MAX: usize = 10 * 1024;
 pub(crate) struct DockerPods {
     pub(crate) engine: Engine,
     network: Network,
-    services: Vec<Service>,
+    services: Arc<Services>,
     entrances: Vec<Entrance>,
     /// Pods in start order.
     order: Vec<String>,
@@ -83,6 +87,7 @@ impl DockerPods {
     ) -> Result<Self, Error> {
         let entrances = entrance::open(services, &pods).await?;
         let network = Network::create(&engine, published_ports).await?;
+        let services = Services::new(services, &pods, network.subnet.as_deref(), &engine.run_id);
         let order = pods.iter().map(|pod| pod.name.clone()).collect();
         let mut made = BTreeMap::new();
         for spec in pods {
@@ -91,8 +96,7 @@ impl DockerPods {
             let (sandbox, repair) = (RwLock::default(), Mutex::default());
             made.insert(spec.name.clone(), Pod { spec, sandbox, repair, files });
         }
-        let (services, containers) = (services.to_vec(), Mutex::default());
-        Ok(Self { engine, network, services, entrances, order, pods: made, containers })
+        Ok(Self { engine, network, services, entrances, order, pods: made, containers: Mutex::default() })
     }
 
     /// Creates the sandbox of the pod that starts first and that the others wait for: alone this takes half as long as next to
@@ -139,11 +143,17 @@ impl DockerPods {
         found.map(|entrance| entrance.address)
     }
 
-    /// Adds a pod to, or removes it from, this machine's balancers of its Services.
+    /// Adds a pod to its Services, or removes it from them, for the pods and for this machine's balancers.
     pub(crate) fn set_ready(&self, pod: &str, ready: bool) {
+        self.services.set_ready(pod, ready);
         if let Some(target) = self.target(pod) {
             self.entrances.iter().for_each(|entrance| entrance.set_ready(pod, &target, ready));
         }
+    }
+
+    /// Why Services have no addresses of their own, where that is so.
+    pub(crate) fn without_addresses(&self) -> Option<&str> {
+        self.services.without_addresses()
     }
 
     /// `pod address` if this machine routes to pods, else `published port`.
@@ -227,7 +237,7 @@ impl DockerPods {
         spec: &Container,
         host: HostSettings,
     ) -> testcontainers::ContainerRequest<GenericImage> {
-        let resolved = pod.spec.resolve(spec, &self.engine.run_id, sandbox.ip);
+        let resolved = pod.spec.resolve(spec, &self.engine.run_id, sandbox.ip, self.services.links());
         let (name, tag) =
             spec.image.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).unwrap_or((&spec.image, "latest"));
         let mut image = GenericImage::new(name, tag);

@@ -46,6 +46,7 @@ pub(crate) struct LocalPods {
     workspace: Workspace,
     pods: BTreeMap<String, Pod>,
     services: BTreeMap<(String, u16), ServicePort>,
+    declared: Vec<Service>,
     running: Arc<Mutex<BTreeMap<(String, String), Running>>>,
     _memory: memory::Watch,
 }
@@ -104,6 +105,7 @@ impl LocalPods {
             made.insert(pod.spec.name.clone(), pod);
         }
         let mut services = BTreeMap::new();
+        let declared = plan.services.clone();
         for service in &plan.services {
             for (port, service_port) in service_ports(service, &made, &mut ports)? {
                 services.insert((service.name.clone(), port), service_port);
@@ -115,6 +117,7 @@ impl LocalPods {
             workspace,
             pods: made,
             services,
+            declared,
             _memory: memory::Watch::start(Arc::clone(&running)),
             running,
         };
@@ -171,7 +174,7 @@ impl LocalPods {
         let found = pod.programs.get(container_name).ok_or_else(missing)?;
         let translation = self.translation(pod, container);
         // The address that probes name too: an allow-list made from it must know them, as on the other targets.
-        let resolved = pod.spec.resolve(container, &self.run_id, pod.simulated_ip);
+        let resolved = pod.spec.resolve(container, &self.run_id, pod.simulated_ip, self.links());
         let translated = |texts: Vec<String>| texts.into_iter().map(|text| translation.text(&text)).collect::<Vec<_>>();
 
         let mut argv: Vec<String> = Vec::new();
@@ -205,6 +208,15 @@ impl LocalPods {
                 Some(StopSignal::Terminate) | None => Signal::TERM,
             },
         })
+    }
+
+    /// Variables such as `BACKEND_SERVICE_HOST`, with addresses of this machine.
+    fn links(&self) -> Vec<(String, String)> {
+        let of = |service: &Service| {
+            let port = |port: &e2e_plan::ServicePort| Some(self.service(&service.name, port.port)?.port());
+            service.links("127.0.0.1", port)
+        };
+        self.declared.iter().flat_map(of).collect()
     }
 
     fn pod(&self, name: &str) -> Result<&Pod, Error> {

@@ -25,6 +25,11 @@ pub(crate) fn of(plan: &Plan, run_id: &str) -> Vec<PodSpec> {
     pods.map(|pod| pod.with_own_mounts(run_id)).collect()
 }
 
+/// The namespace of a run.
+pub(crate) fn namespace(run_id: &str) -> String {
+    format!("e2e-{run_id}")
+}
+
 impl PodSpec {
     /// The same with the mounts that depend on the pod.
     fn with_own_mounts(mut self, run_id: &str) -> Self {
@@ -46,9 +51,16 @@ impl PodSpec {
         self.all_containers().find(|container| container.name == name)
     }
 
-    /// A container with everything that depends on the pod filled in.
-    pub(crate) fn resolve(&self, container: &Container, run_id: &str, pod_ip: IpAddr) -> ResolvedContainer {
-        container.resolve(&self.identity(run_id, Some(pod_ip)))
+    /// A container with everything that depends on the pod filled in. `links` are the variables of the run's Services.
+    pub(crate) fn resolve(
+        &self,
+        container: &Container,
+        run_id: &str,
+        pod_ip: IpAddr,
+        links: Vec<(String, String)>,
+    ) -> ResolvedContainer {
+        let service_links = if self.component.pod.service_links { links } else { Vec::new() };
+        container.resolve(&Identity { service_links, ..self.identity(run_id, Some(pod_ip)) })
     }
 
     /// What the pod knows about itself; its address only once it has one.
@@ -58,11 +70,12 @@ impl PodSpec {
             node_cpu_millis: machine.cpus * 1000,
             node_memory_bytes: machine.memory_bytes,
             pod_name: self.name.clone(),
-            namespace: format!("e2e-{run_id}"),
+            namespace: namespace(run_id),
             pod_uid: format!("{run_id}-{}", self.name),
             pod_ip: pod_ip.map(|ip| ip.to_string()).unwrap_or_default(),
             host_ip: "127.0.0.1".to_owned(),
             node_name: "e2e".to_owned(),
+            service_links: Vec::new(),
         }
     }
 

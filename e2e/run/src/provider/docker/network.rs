@@ -15,6 +15,8 @@ use crate::provider::Error;
 pub(super) struct Network {
     /// Its name.
     pub(super) name: String,
+    /// Its IPv4 addresses, such as `172.20.0.0/16`.
+    pub(super) subnet: Option<String>,
     published_ports: bool,
     routed: AtomicBool,
 }
@@ -28,9 +30,10 @@ impl Network {
         engine.client.create_network(request).await.map_err(failed)?;
         let network = engine.client.inspect_network(&name, None).await.map_err(failed)?;
         let configs = network.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+        let subnet = configs.iter().filter_map(|config| config.subnet.clone()).find(|subnet| !subnet.contains(':'));
         let gateway = configs.into_iter().find_map(|config| config.gateway?.parse().ok());
         let routed = AtomicBool::new(!published_ports && gateway.is_some_and(is_here));
-        Ok(Self { name, published_ports, routed })
+        Ok(Self { name, subnet, published_ports, routed })
     }
 
     /// Whether this machine reaches pods by their own addresses, so that no port has to be published for them. A guess until a

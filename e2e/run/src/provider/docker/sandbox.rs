@@ -1,8 +1,9 @@
-//! The container that holds a pod's network, Service names, published ports and volumes. Main type: [`Sandbox`].
+//! The container that holds a pod's network, with the Services in it, published ports and volumes. Main type: [`Sandbox`].
 
 use std::{
     collections::{BTreeMap, HashMap},
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
 };
 
 use bollard::{
@@ -16,9 +17,13 @@ use bollard::{
         ContainerArchiveInfoOptionsBuilder, CreateContainerOptionsBuilder, UploadToContainerOptionsBuilder,
     },
 };
-use e2e_plan::{Service, Volume};
+use e2e_plan::Volume;
 
-use super::{engine::Engine, network::Network};
+use super::{
+    engine::Engine,
+    network::Network,
+    services::{Link, Services},
+};
 use crate::{
     image::{SANDBOX_IMAGE, SANDBOX_VOLUMES, directories, volume_path},
     provider::{Error, pods::PodSpec},
@@ -36,6 +41,8 @@ pub(super) struct Sandbox {
     /// The pod's names of the volumes that it holds, in the order of their places in it.
     volumes: Vec<String>,
     volume_prefix: String,
+    /// Keeps the Services in its network as they are.
+    _link: Link,
 }
 
 impl Sandbox {
@@ -44,7 +51,7 @@ impl Sandbox {
     pub(super) async fn start(
         engine: &Engine,
         pod: &PodSpec,
-        services: &[Service],
+        services: &Arc<Services>,
         network: &Network,
     ) -> Result<Self, Error> {
         let is_guess = network.is_routed();
@@ -60,7 +67,7 @@ impl Sandbox {
     async fn create(
         engine: &Engine,
         pod: &PodSpec,
-        services: &[Service],
+        services: &Arc<Services>,
         network: &Network,
         publish: bool,
     ) -> Result<Self, Error> {
@@ -100,9 +107,11 @@ impl Sandbox {
             let ip = endpoint.and_then(|endpoint| endpoint.ip_address.as_ref()?.parse().ok());
             let no_address =
                 || Error::Sandbox { pod: pod.name.clone(), reason: "the engine assigned no address".to_owned() };
-            Ok((ip.ok_or_else(no_address)?, settings.ports.unwrap_or_default()))
+            let ip = ip.ok_or_else(no_address)?;
+            let link = services.follow(engine, &pod.name, &id, ip).await?;
+            Ok((ip, link, settings.ports.unwrap_or_default()))
         };
-        let (ip, ports) = match started.await {
+        let (ip, link, ports) = match started.await {
             Ok(started) => started,
             Err(error) => {
                 // A retry needs the name, and the first error is the relevant one.
@@ -119,7 +128,7 @@ impl Sandbox {
             })
             .collect();
         let volumes = directories.into_iter().map(|(name, _)| name).collect();
-        Ok(Self { id, ip, direct: network.is_reached(ip).await, published, volumes, volume_prefix })
+        Ok(Self { id, ip, direct: network.is_reached(ip).await, published, volumes, volume_prefix, _link: link })
     }
 
     /// Where this machine reaches a port of the pod. The pod's own address is preferred: published ports go through a
@@ -169,25 +178,28 @@ impl Sandbox {
 fn body(
     engine: &Engine,
     pod: &PodSpec,
-    services: &[Service],
+    services: &Services,
     network: &Network,
     volumes: Vec<Mount>,
 ) -> ContainerCreateBody {
-    let selected = services.iter().filter(|service| service.components.contains(&pod.component.name));
-    let aliases = selected.map(|service| service.name.clone()).chain([pod.name.clone()]).collect();
-    let endpoint = EndpointSettings { aliases: Some(aliases), ..Default::default() };
+    let endpoint = EndpointSettings { aliases: Some(services.dns_names(pod)), ..Default::default() };
     let ports: Vec<String> = pod.ports().map(|port| format!("{port}/tcp")).collect();
     // Any free port, on the loopback address only.
     let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(String::new()) };
     ContainerCreateBody {
         image: Some(SANDBOX_IMAGE.to_owned()),
         hostname: Some(pod.name.clone()),
+        // Its program writes the pod's rules and names; the pod's containers get none of its rights.
+        user: Some("0:0".to_owned()),
+        open_stdin: Some(true),
         labels: Some(engine.labels()),
         exposed_ports: Some(ports.clone()),
         host_config: Some(HostConfig {
             port_bindings: Some(ports.into_iter().map(|port| (port, Some(vec![binding.clone()]))).collect()),
             mounts: Some(volumes),
-            // Its only program waits for a signal.
+            cap_drop: Some(vec!["ALL".to_owned()]),
+            cap_add: Some(vec!["NET_ADMIN".to_owned()]),
+            // Its only program has a buffer of a quarter of a megabyte.
             memory: Some(16 * 1024 * 1024),
             ..Default::default()
         }),

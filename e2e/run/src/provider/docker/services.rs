@@ -1,0 +1,368 @@
+//! Services in the pods' own networks. Each has an address at the end of the run's subnet, which the kernel translates to the ready pods,
+//! and its names stand in `/etc/hosts`; no process is in the way. Main types: [`Services`], and [`Link`] to one sandbox.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use bollard::{
+    container::{AttachContainerResults, LogOutput},
+    query_parameters::AttachContainerOptionsBuilder,
+};
+use e2e_plan::Service;
+use futures_util::StreamExt;
+use tokio::{io::AsyncWriteExt, sync::watch, task::JoinHandle};
+
+use super::{
+    engine::Engine,
+    nft::{self, Route},
+};
+use crate::provider::{Error, pods::PodSpec};
+
+/// How long a sandbox may take to carry out an order; it takes a millisecond.
+const ORDER_TIMEOUT: Duration = Duration::from_secs(5);
+/// The kinds of orders that a sandbox's program knows.
+const RULES: u32 = 0;
+const NAMES: u32 = 1;
+
+/// The Services of a run, and the pods that they lead to.
+#[derive(Debug)]
+pub(super) struct Services {
+    services: Vec<Addressed>,
+    pods: watch::Sender<BTreeMap<String, Member>>,
+    namespace: String,
+    /// Why Services have no addresses here, where that is so.
+    without: OnceLock<String>,
+}
+
+#[derive(Debug)]
+struct Addressed {
+    service: Service,
+    /// None for a headless one, and where the subnet is too small.
+    address: Option<Ipv4Addr>,
+}
+
+/// A pod, as Services see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Member {
+    component: String,
+    /// The name that a StatefulSet's Service gives it.
+    governed_by: Option<String>,
+    /// None until its sandbox is there.
+    address: Option<Ipv4Addr>,
+    ready: bool,
+}
+
+/// A connection to a sandbox, which follows every change until it is dropped.
+#[derive(Debug)]
+pub(super) struct Link(JoinHandle<()>);
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Services {
+    /// The Services of pods in a network with this subnet, such as `172.20.0.0/16`.
+    pub(super) fn new(services: &[Service], pods: &[PodSpec], subnet: Option<&str>, run_id: &str) -> Arc<Self> {
+        let count = services.iter().filter(|service| !service.headless).count();
+        let mut addresses = subnet.map(|subnet| last_addresses(subnet, count)).unwrap_or_default().into_iter();
+        let without = OnceLock::new();
+        if addresses.len() < count {
+            let subnet = subnet.unwrap_or("none for IPv4");
+            let _ = without.set(format!("the engine's network is too small for their addresses ({subnet})"));
+        }
+        let mut address = |service: &Service| if service.headless { None } else { addresses.next() };
+        let members = pods.iter().map(|pod| {
+            let (component, governed_by) = (pod.component.name.clone(), pod.component.governed_by.clone());
+            (pod.name.clone(), Member { component, governed_by, address: None, ready: false })
+        });
+        Arc::new(Self {
+            services: services
+                .iter()
+                .map(|service| Addressed { address: address(service), service: service.clone() })
+                .collect(),
+            pods: watch::channel(members.collect()).0,
+            namespace: crate::provider::pods::namespace(run_id),
+            without,
+        })
+    }
+
+    /// Why Services have no addresses of their own: their names then lead to pods, at the pods' ports and whether they are ready or not.
+    pub(super) fn without_addresses(&self) -> Option<&str> {
+        self.without.get().map(String::as_str)
+    }
+
+    /// The names that the engine's DNS gives a pod, for programs that ask it themselves and do not read `/etc/hosts`. It cannot take
+    /// a name back, so a Service that has no address, and that leads to ready pods only, is not among them.
+    pub(super) fn dns_names(&self, pod: &PodSpec) -> Vec<String> {
+        let selects = |service: &Service| service.components.contains(&pod.component.name);
+        let lasting = |service: &&Service| !service.headless || service.publish_not_ready;
+        let services = self.services.iter().map(|addressed| &addressed.service);
+        let names = services.filter(|service| selects(service)).filter(lasting);
+        names.flat_map(|service| service.names(&self.namespace)).chain([pod.name.clone()]).collect()
+    }
+
+    /// Variables such as `BACKEND_SERVICE_HOST`.
+    pub(super) fn links(&self) -> Vec<(String, String)> {
+        if self.without_addresses().is_some() {
+            return Vec::new();
+        }
+        let links = self.services.iter().filter_map(|addressed| {
+            Some(addressed.service.links(&addressed.address?.to_string(), |port| Some(port.port)))
+        });
+        links.flatten().collect()
+    }
+
+    /// A pod became ready or ceased to be.
+    pub(super) fn set_ready(&self, pod: &str, ready: bool) {
+        self.change(pod, |member| member.ready = ready);
+    }
+
+    fn change(&self, pod: &str, change: impl FnOnce(&mut Member)) {
+        self.pods.send_if_modified(|pods| {
+            let Some(member) = pods.get_mut(pod) else { return false };
+            let before = member.clone();
+            change(member);
+            *member != before
+        });
+    }
+
+    /// Brings the Services into a pod's network, and goes on to do so with every change.
+    pub(super) async fn follow(
+        self: &Arc<Self>,
+        engine: &Engine,
+        pod: &str,
+        id: &str,
+        ip: IpAddr,
+    ) -> Result<Link, Error> {
+        let options = AttachContainerOptionsBuilder::default().stdin(true).stdout(true).stream(true).build();
+        let attached = engine.client.attach_container(id, Some(options)).await;
+        let mut channel = attached.map_err(|error| Error::engine("attach to the sandbox of", pod, error))?;
+        if let IpAddr::V4(ip) = ip {
+            self.change(pod, |member| member.address = Some(ip));
+        }
+        let mut pods = self.pods.subscribe();
+        let (services, pod) = (Arc::clone(self), pod.to_owned());
+        let mut told = (Vec::new(), String::new());
+        services.tell(&mut channel, &pod, &mut pods, &mut told).await;
+        Ok(Link(tokio::spawn(async move {
+            while pods.changed().await.is_ok() {
+                services.tell(&mut channel, &pod, &mut pods, &mut told).await;
+            }
+        })))
+    }
+
+    /// Tells a sandbox what it has not been told yet.
+    async fn tell(
+        &self,
+        channel: &mut AttachContainerResults,
+        pod: &str,
+        pods: &mut watch::Receiver<BTreeMap<String, Member>>,
+        told: &mut (Vec<Route>, String),
+    ) {
+        let members = pods.borrow_and_update().clone();
+        let routes = self.routes(&members);
+        if self.without_addresses().is_none() && routes != told.0 {
+            match order(channel, RULES, &nft::batch(&routes)).await {
+                Ok(()) => told.0 = routes,
+                Err(reason) => drop(self.without.set(reason)),
+            }
+        }
+        let names = self.hosts(pod, &members);
+        if names != told.1 && order(channel, NAMES, names.as_bytes()).await.is_ok() {
+            told.1 = names;
+        }
+    }
+
+    /// Where connections to the Services' addresses go.
+    fn routes(&self, members: &BTreeMap<String, Member>) -> Vec<Route> {
+        let mut routes = Vec::new();
+        for Addressed { service, address } in &self.services {
+            let Some(address) = *address else { continue };
+            for port in &service.ports {
+                let protocol = match port.protocol.as_str() {
+                    "UDP" => 17,
+                    "SCTP" => 132,
+                    _ => 6,
+                };
+                let targets = reached(service, members).map(|(_, ip)| (ip, port.target_port)).collect();
+                routes.push(Route { address, port: port.port, protocol, targets });
+            }
+        }
+        routes
+    }
+
+    /// A pod's `/etc/hosts`: its own names, those of the Services, and those of pods in headless Services.
+    fn hosts(&self, pod: &str, members: &BTreeMap<String, Member>) -> String {
+        let mut text = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned();
+        let mut line = |ip: Ipv4Addr, names: &[String]| text.push_str(&format!("{ip}\t{}\n", names.join(" ")));
+        if let Some(ip) = members.get(pod).and_then(|member| member.address) {
+            line(ip, &[pod.to_owned()]);
+        }
+        for Addressed { service, address } in &self.services {
+            let names = service.names(&self.namespace);
+            if let Some(address) = address.filter(|_| self.without_addresses().is_none()) {
+                line(address, &names);
+            }
+            if service.headless {
+                for (pod, ip) in reached(service, members) {
+                    let is_governed = members[pod].governed_by.as_ref() == Some(&service.name);
+                    let own = names.iter().filter(|_| is_governed).map(|name| format!("{pod}.{name}"));
+                    line(ip, &names.iter().cloned().chain(own).collect::<Vec<_>>());
+                }
+            }
+        }
+        text
+    }
+}
+
+/// The pods that a Service leads to now.
+fn reached<'a>(
+    service: &'a Service,
+    members: &'a BTreeMap<String, Member>,
+) -> impl Iterator<Item = (&'a str, Ipv4Addr)> {
+    let members = members.iter().filter(|(_, member)| {
+        service.components.contains(&member.component) && (member.ready || service.publish_not_ready)
+    });
+    members.filter_map(|(pod, member)| Some((pod.as_str(), member.address?)))
+}
+
+/// The last addresses of a subnet, without that for all; none where they would be more than a quarter of it, since the engine gives
+/// pods the first ones.
+fn last_addresses(subnet: &str, count: usize) -> Vec<Ipv4Addr> {
+    let parsed = subnet.split_once('/').and_then(|(base, bits)| Some((base.parse().ok()?, bits.parse().ok()?)));
+    let Some((base, bits)): Option<(Ipv4Addr, u32)> = parsed.filter(|(_, bits)| *bits <= 30) else { return Vec::new() };
+    let size = 1_u64 << (32 - bits);
+    if count as u64 > size / 4 {
+        return Vec::new();
+    }
+    let all = u32::try_from(size - 1).unwrap_or(u32::MAX);
+    let last = u32::from(base) | all;
+    (1..).take(count).map(|step| Ipv4Addr::from(last - step)).collect()
+}
+
+/// Has a sandbox carry out an order. The reason is in the kernel's words.
+async fn order(channel: &mut AttachContainerResults, kind: u32, content: &[u8]) -> Result<(), String> {
+    let length = u32::try_from(content.len()).unwrap_or(u32::MAX);
+    let order = [&kind.to_le_bytes(), &length.to_le_bytes(), content].concat();
+    let carried_out = async {
+        channel.input.write_all(&order).await.map_err(|error| error.to_string())?;
+        channel.input.flush().await.map_err(|error| error.to_string())?;
+        let mut answer = Vec::new();
+        while answer.len() < 4 {
+            match channel.output.next().await {
+                Some(Ok(LogOutput::StdOut { message } | LogOutput::Console { message })) => answer.extend(message),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(error.to_string()),
+                None => return Err("the sandbox has ended".to_owned()),
+            }
+        }
+        match answer.first_chunk().map(|bytes| i32::from_le_bytes(*bytes)) {
+            Some(0) | None => Ok(()),
+            Some(error) => Err(std::io::Error::from_raw_os_error(error).to_string()),
+        }
+    };
+    tokio::time::timeout(ORDER_TIMEOUT, carried_out)
+        .await
+        .unwrap_or_else(|_| Err("the sandbox did not answer".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::{pods, testing::plan};
+
+    const SYSTEM: &str = "\
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: { name: db }
+spec:
+  replicas: 2
+  serviceName: db
+  selector: { matchLabels: { app: db } }
+  template:
+    metadata: { labels: { app: db } }
+    spec: { containers: [{ name: db, image: x }] }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: db }
+spec: { clusterIP: None, selector: { app: db }, ports: [{ port: 5432 }] }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: db-read, namespace: shop }
+spec: { selector: { app: db }, ports: [{ port: 80, targetPort: 5432 }, { name: dns, port: 53, protocol: UDP }] }
+";
+
+    fn services(text: &str) -> Arc<Services> {
+        let plan = plan(text);
+        let services = Services::new(&plan.services, &pods::of(&plan, "1"), Some("172.20.0.0/16"), "1");
+        for (pod, last) in [("db-0", 2), ("db-1", 3)] {
+            services.change(pod, |member| member.address = Some(Ipv4Addr::new(172, 20, 0, last)));
+        }
+        services
+    }
+
+    /// Port, protocol and targets of every route, as text.
+    fn routes(services: &Services) -> Vec<String> {
+        let target = |(ip, port): &(Ipv4Addr, u16)| format!(" {ip}:{port}");
+        let show = |route: Route| {
+            format!("{} {} ->{}", route.port, route.protocol, route.targets.iter().map(target).collect::<String>())
+        };
+        services.routes(&services.pods.borrow()).into_iter().map(show).collect()
+    }
+
+    #[test]
+    fn an_address_leads_to_ready_pods_at_their_port() {
+        let services = services(SYSTEM);
+        assert_eq!(routes(&services), ["80 6 ->", "53 17 ->"], "the headless one has no address");
+        services.set_ready("db-1", true);
+        assert_eq!(routes(&services), ["80 6 -> 172.20.0.3:5432", "53 17 -> 172.20.0.3:53"]);
+        services.set_ready("db-1", false);
+        assert_eq!(routes(&services), ["80 6 ->", "53 17 ->"]);
+        let published = SYSTEM.replace("ports: [{ port: 80", "publishNotReadyAddresses: true, ports: [{ port: 80");
+        assert_eq!(routes(&self::services(&published))[0], "80 6 -> 172.20.0.2:5432 172.20.0.3:5432");
+    }
+
+    #[test]
+    fn names_are_those_of_a_cluster() {
+        let services = services(SYSTEM);
+        services.set_ready("db-1", true);
+        let hosts = services.hosts("db-0", &services.pods.borrow());
+        let lines: Vec<&str> = hosts.lines().skip(2).collect();
+        let expected = [
+            "172.20.0.2\tdb-0",
+            "172.20.0.3\tdb db.default db.default.svc db.default.svc.cluster.local db.e2e-1 db.e2e-1.svc \
+             db.e2e-1.svc.cluster.local db-1.db db-1.db.default db-1.db.default.svc db-1.db.default.svc.cluster.local \
+             db-1.db.e2e-1 db-1.db.e2e-1.svc db-1.db.e2e-1.svc.cluster.local",
+            "172.20.255.254\tdb-read db-read.shop db-read.shop.svc db-read.shop.svc.cluster.local db-read.e2e-1 \
+             db-read.e2e-1.svc db-read.e2e-1.svc.cluster.local",
+        ];
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn without_addresses_names_are_left_to_dns() {
+        let services = services(SYSTEM);
+        services.without.set("Operation not supported".to_owned()).expect("not said before");
+        services.set_ready("db-1", true);
+        let hosts = services.hosts("db-0", &services.pods.borrow());
+        assert!(hosts.contains("db-1.db") && !hosts.contains("db-read"), "{hosts}");
+        assert_eq!(services.links(), []);
+    }
+
+    #[test]
+    fn addresses_are_the_last_of_a_subnet_that_has_room() {
+        let last = |subnet, count| last_addresses(subnet, count).iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(last("172.20.0.0/16", 2), ["172.20.255.254", "172.20.255.253"]);
+        assert_eq!(last("192.168.7.16/28", 1), ["192.168.7.30"]);
+        assert_eq!(last("192.168.7.16/28", 5), [""; 0]);
+        assert_eq!(last("fd00::/64", 1), [""; 0]);
+    }
+}
