@@ -153,7 +153,7 @@ fn manifests_that_make_no_sense(#[case] old: &str, #[case] new: &str, #[case] ph
 #[case::no_such_replicas(&["--replicas", "nginx=2"], &["--replicas nginx=2", "components: redis"])]
 #[case::no_such_overlay(&["--overlay", "overlays/oom"], &["overlays/oom", "no such file or directory", "check the path"])]
 #[case::no_such_configuration(&["--config", "e2e.tml"], &["cannot read e2e.tml", "create it"])]
-#[case::no_snapshot_test(&["--update-snapshots"], &["snapshot_test is not set", "leave --update-snapshots out"])]
+#[case::no_snapshots(&["--update-snapshots"], &["snapshots is not set", "leave --update-snapshots out"])]
 #[case::a_filter_without_nextest(&["--filter", "test(a)"], &["--filter is in nextest's language", "`true` runs the suites", "leave it out"])]
 fn flags_that_make_no_sense(#[case] flags: &[&str], #[case] phrases: &[&str]) {
     let project = Project::new(NO_SUITES, MANIFEST);

@@ -113,8 +113,8 @@ fn show(outcome: &Outcome, format: Format, progress: &Progress) -> Result<()> {
 
 /// Prints the snapshot's difference and the report's path.
 fn say_where(outcome: &Outcome) {
-    if let Some(difference) = &outcome.snapshot_difference {
-        eprintln!("{difference}");
+    if let Some(change) = &outcome.snapshot_change {
+        eprintln!("{change}");
         eprintln!(
             "the snapshot changed; accept it with `{}`, then review `git diff snapshots/`",
             command::line("run --update-snapshots")

@@ -3,12 +3,6 @@
 /// Path of `environment.json`; set by the run for the suites. Without it the suites fail, which is why no other profile selects them.
 pub const E2E_ENVIRONMENT: &str = "E2E_ENVIRONMENT";
 
-/// Path of a run directory; set by the run for the snapshot test.
-pub const E2E_RUN: &str = "E2E_RUN";
-
-/// Directory of the insta snapshots; set by the run for the snapshot test.
-pub const E2E_SNAPSHOTS: &str = "E2E_SNAPSHOTS";
-
 /// Prefix of the variables with the directory of a local program's binaries: `E2E_POSTGRES_BIN=/opt/pg/bin`, `E2E_REDIS_BIN`,
 /// `E2E_NGINX_BIN`. Searched before `PATH`.
 pub const E2E_BIN_PREFIX: &str = "E2E_";
@@ -28,9 +22,6 @@ pub const E2E_RECORD_KUBELET: &str = "E2E_RECORD_KUBELET";
 
 /// Set to 1 to make the test of kustomizations record the output of this machine's kustomize.
 pub const E2E_UPDATE_KUSTOMIZE: &str = "E2E_UPDATE_KUSTOMIZE";
-
-/// How insta treats a changed snapshot; the run sets `always` for `--update-snapshots` and `no` otherwise.
-pub const INSTA_UPDATE: &str = "INSTA_UPDATE";
 
 /// Set by nextest: the name of the running test.
 pub const NEXTEST_TEST_NAME: &str = "NEXTEST_TEST_NAME";

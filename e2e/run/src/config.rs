@@ -28,8 +28,8 @@ pub struct Config {
     /// A command that writes the manifests, instead of `manifests`: `["helm", "template", "deploy/chart"]`. It runs in the
     /// project's root.
     pub render: Vec<String>,
-    /// Directory of the snapshots, from the project's root.
-    pub snapshots: PathBuf,
+    /// Directory of the snapshots, from the project's root; by default nothing is compared.
+    pub snapshots: Option<PathBuf>,
     /// Name of the Service that clients use; by default the Service of the only component that no other one refers to.
     pub entrance: Option<String>,
     /// Time limit until the whole system is ready.
@@ -38,8 +38,6 @@ pub struct Config {
     /// The command that runs the suites, in any language; by default the built-in checks. `{junit}` is the file that the runner
     /// must write, `{environment}` is `environment.json`. nextest needs a profile that writes `junit.xml`.
     pub suites: Vec<String>,
-    /// The command that runs the snapshot test; none unless set.
-    pub snapshot_test: Vec<String>,
     /// The scenarios, by name.
     pub scenario: BTreeMap<String, Scenario>,
     /// Limits for figures of the whole run.
@@ -61,11 +59,10 @@ impl Default for Config {
         Self {
             manifests: vec!["manifests".into()],
             render: Vec::new(),
-            snapshots: "snapshots".into(),
+            snapshots: None,
             entrance: None,
             bring_up: Duration::from_secs(60),
             suites: Vec::new(),
-            snapshot_test: Vec::new(),
             scenario: BTreeMap::new(),
             thresholds: Thresholds::default(),
             saturation: Vec::new(),
@@ -281,7 +278,7 @@ mod tests {
     #[test]
     fn an_empty_file_is_the_default() {
         let config = parse("").unwrap();
-        assert_eq!((config.scenario.len(), config.entrance, config.snapshot_test), (0, None, Vec::new()));
+        assert_eq!((config.scenario.len(), config.entrance, config.snapshots), (0, None, None));
     }
 
     #[rstest::rstest]

@@ -11,6 +11,7 @@ mod main;
 mod nextest;
 mod place;
 mod prepare;
+mod snapshot;
 mod suites;
 mod system;
 
@@ -44,6 +45,7 @@ pub use self::{
     main::{leave_cargo, main},
     nextest::ensure as ensure_nextest,
     prepare::{Leftovers, cluster, collect_garbage, docker_engine, make_images, plan, planned},
+    snapshot::Change as SnapshotChange,
 };
 
 /// Where a project's configuration stands unless told otherwise.
@@ -169,8 +171,8 @@ pub struct Outcome {
     pub directory: RunDir,
     /// The report; `None` without suites.
     pub report: Option<Report>,
-    /// The difference to the snapshot, if any.
-    pub snapshot_difference: Option<String>,
+    /// How the report differs from the snapshot, if it does.
+    pub snapshot_change: Option<SnapshotChange>,
 }
 
 /// Runs everything and removes what was started, after success, failure, a panic, SIGINT or SIGTERM alike.
@@ -211,10 +213,10 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error
     };
     let outcome = if !options.suites || options.hold {
         let directory = prepared.directory.clone();
-        Outcome { exit: ExitCode::Pass, directory, report: None, snapshot_difference: None }
+        Outcome { exit: ExitCode::Pass, directory, report: None, snapshot_change: None }
     } else {
         // Report the measurements even if the removal failed.
-        finish(&prepared, &options, &signal, started, up).await?
+        finish(&prepared, &options, started, up)?
     };
     removed.map(|()| outcome)
 }
@@ -300,29 +302,24 @@ fn error_of<T>(ended: Result<Result<T, Error>, Box<dyn Any + Send>>) -> Error {
 }
 
 /// Makes the report and compares it with the snapshot.
-async fn finish(
-    prepared: &Prepared,
-    options: &Options,
-    signal: &Signal,
-    started: Instant,
-    up: Up,
-) -> Result<Outcome, Error> {
+fn finish(prepared: &Prepared, options: &Options, started: Instant, up: Up) -> Result<Outcome, Error> {
     let directory = prepared.directory.clone();
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     directory.write_json(collect::DURATION, &duration_ms)?;
     let report = report_again(&directory)?;
     let is_comparable = options.is_unchanged() && report.verdict != Verdict::Incomplete && up != Up::Stuck;
-    let snapshot_difference = match is_comparable {
-        true => suites::compare_snapshot(prepared, signal, options.update_snapshots).await?,
-        false => None,
+    let snapshots = prepared.config.snapshots.as_ref().filter(|_| is_comparable);
+    let snapshot_change = match snapshots {
+        Some(snapshots) => snapshot::compare(&report, &prepared.root.join(snapshots), options.update_snapshots)?,
+        None => None,
     };
-    let exit = match (report.verdict, &snapshot_difference) {
+    let exit = match (report.verdict, &snapshot_change) {
         _ if up == Up::Stuck => ExitCode::NotUp,
         (Verdict::Fail, _) | (Verdict::Pass, Some(_)) => ExitCode::Fail,
         (Verdict::Pass, None) => ExitCode::Pass,
         (Verdict::Incomplete, _) => ExitCode::Incomplete,
     };
-    Ok(Outcome { exit, directory, report: Some(report), snapshot_difference })
+    Ok(Outcome { exit, directory, report: Some(report), snapshot_change })
 }
 
 /// Reports that the system is up, releases the starter, and waits for the request to end.
@@ -336,7 +333,7 @@ async fn hold(
     up: Up,
 ) -> Result<(), Error> {
     let exit = match (options.suites, up) {
-        (true, _) => finish(prepared, options, signal, started, up).await?.exit,
+        (true, _) => finish(prepared, options, started, up)?.exit,
         (false, Up::Ready | Up::Unready) => ExitCode::Pass,
         (false, Up::Stuck) => ExitCode::NotUp,
     };

@@ -1,10 +1,7 @@
-//! The part of a report that is the same on every healthy run, as an insta snapshot for review on pull requests.
-//! Main functions: [`stable`], [`assert()`].
+//! The part of a report that is the same on every healthy run, for review on pull requests. Main function:
+//! [`stable`].
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
 
 use e2e_figures::scenario::ScenarioResult;
 use e2e_plan::target::Target;
@@ -12,10 +9,8 @@ use serde::Serialize;
 
 use super::{ProbeSection, Report, Verdict};
 use crate::{
-    env_vars,
     finding::{Code, Severity},
     record::Outcome,
-    run_dir::{self, RunDir},
     thresholds::{Threshold, ThresholdState},
 };
 
@@ -152,33 +147,6 @@ fn probes(report: &Report) -> BTreeMap<&str, BTreeMap<String, &str>> {
         probes.entry(&probe.component).or_default().insert(name, &probe.spec);
     }
     probes
-}
-
-/// What the snapshot test compares, from `E2E_RUN` and `E2E_SNAPSHOTS`.
-///
-/// # Panics
-///
-/// When the variables are not set, the report cannot be read, or the snapshot differs: this is how a test fails.
-pub fn assert() {
-    let variable = |name| match env_vars::read(name) {
-        Ok(Some(path)) => PathBuf::from(path),
-        Ok(None) => panic!("{name} is not set; `cargo xtask e2e` makes a report and runs this test on it"),
-        Err(error) => panic!("{error}"),
-    };
-    let (run, snapshots) = (variable(env_vars::E2E_RUN), variable(env_vars::E2E_SNAPSHOTS));
-    let report = RunDir::open(&run).and_then(|directory| directory.read_json::<Report>(run_dir::REPORT_JSON));
-    match report {
-        Ok(report) => assert_in(&report, &snapshots.join(report.target.as_str())),
-        Err(error) => panic!("{error}"),
-    }
-}
-
-fn assert_in(report: &Report, directory: &Path) {
-    let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path(directory);
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    settings.bind(|| insta::assert_snapshot!("report", stable(report)));
 }
 
 #[cfg(test)]

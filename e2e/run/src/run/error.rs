@@ -75,6 +75,17 @@ pub enum Error {
         /// What to do.
         remedy: String,
     },
+    /// The snapshot cannot be compared or replaced; the report is complete.
+    #[error(
+        "cannot use the snapshot {}: {reason}; repair it, or replace it with `cargo xtask e2e --update-snapshots`",
+        file.display()
+    )]
+    Snapshot {
+        /// The snapshot.
+        file: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// The built-in checks cannot be made.
     #[error(transparent)]
     BuiltIn(#[from] e2e::built_in::BuiltInError),
@@ -140,7 +151,7 @@ impl Error {
             | Self::Signals(_)
             | Self::NotRemoved { .. }
             | Self::NoSuites { .. } => ExitCode::NotUp,
-            Self::Suites { .. } | Self::BuiltIn(_) => ExitCode::Incomplete,
+            Self::Suites { .. } | Self::Snapshot { .. } | Self::BuiltIn(_) => ExitCode::Incomplete,
             Self::NotStarted | Self::Interrupted { .. } => ExitCode::Interrupted,
         }
     }

@@ -57,8 +57,8 @@ pub fn main(options: Options) -> std::process::ExitCode {
     if let Some(report) = &outcome.report {
         println!("{}", summary::render(report, &progress.elapsed(), wants_colour()));
     }
-    if let Some(difference) = &outcome.snapshot_difference {
-        eprintln!("{difference}\nthe snapshot changed; accept it with `update_snapshots` and review the difference");
+    if let Some(change) = &outcome.snapshot_change {
+        eprintln!("{change}\nthe snapshot changed; accept it with `update_snapshots` and review the difference");
     }
     eprintln!("report: {}", outcome.directory.join(run_dir::REPORT_MARKDOWN).display());
     outcome.exit.into()

@@ -6,7 +6,6 @@ use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 use e2e::control;
 use e2e_plan::{Input, Missing, OutsideObject, Plan, Warning, manifests::Sources, target::Target};
 use e2e_report::{
-    env_vars,
     environment::LoadFrom,
     request::Request,
     run_dir::{self, RunDir, new_run_id, random_hex},
@@ -103,11 +102,11 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
     }
     let plan = plan_to_run(options, &config)?;
     config.entrance = entrance(config.entrance, &plan)?;
-    if options.update_snapshots && config.snapshot_test.is_empty() {
+    if options.update_snapshots && config.snapshots.is_none() {
         return Err(config::Error::Invalid {
-            key: "snapshot_test",
+            key: "snapshots",
             value: "not set".to_owned(),
-            remedy: "set the command that runs the snapshot test, or leave --update-snapshots out".to_owned(),
+            remedy: "set their directory, or leave --update-snapshots out".to_owned(),
         }
         .into());
     }
@@ -386,6 +385,3 @@ pub(super) fn discard(run: &Path) -> bool {
     found |= fs::remove_dir_all(run.join(run_dir::WORK)).is_ok();
     found | fs::remove_file(run.join(run_dir::SECRETS)).is_ok()
 }
-
-/// The environment of child commands, free of any surrounding run.
-pub(super) const INHERITED: [&str; 3] = [env_vars::E2E_ENVIRONMENT, env_vars::E2E_RUN, env_vars::INSTA_UPDATE];

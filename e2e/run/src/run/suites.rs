@@ -1,4 +1,4 @@
-//! Runs the suites and the snapshot test with nextest. Main functions: [`run`], [`compare_snapshot`].
+//! Runs the suites' command and reads its results. Main function: [`run`].
 
 use std::{
     convert::Infallible,
@@ -11,11 +11,7 @@ use std::{
 use e2e_report::{env_vars, environment::Environment, record::Record, run_data::AbnormalEnd, run_dir};
 use tokio::process::{Child, Command};
 
-use super::{
-    Error, Signal, junit,
-    prepare::{INHERITED, Prepared},
-    system::System,
-};
+use super::{Error, Signal, junit, prepare::Prepared, system::System};
 use crate::{lines, progress::Progress, provider::end_with_parent};
 
 /// nextest's exit code for failed tests, from its documentation.
@@ -198,53 +194,6 @@ pub(super) fn check(words: &[String], root: &Path) -> Result<(), Error> {
     }
 }
 
-/// The difference to the snapshot; `None` if there is none or it was accepted.
-pub(super) async fn compare_snapshot(
-    prepared: &Prepared,
-    signal: &Signal,
-    update: bool,
-) -> Result<Option<String>, Error> {
-    if prepared.config.snapshot_test.is_empty() {
-        return Ok(None);
-    }
-    let mut command = command(&prepared.config.snapshot_test, &prepared.root)?;
-    command
-        .env(env_vars::E2E_RUN, prepared.directory.path())
-        .env(env_vars::E2E_SNAPSHOTS, prepared.root.join(&prepared.config.snapshots))
-        .env(env_vars::INSTA_UPDATE, if update { "always" } else { "no" })
-        // Only the difference matters, not the position in the code.
-        .env("RUST_BACKTRACE", "0");
-    let output = std::sync::Mutex::new(String::new());
-    let keep = |line: &str| {
-        let mut output = output.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        output.push_str(line);
-        output.push('\n');
-    };
-    let status = watch(command, prepared, &prepared.config.snapshot_test, signal, &keep).await?;
-    let output = output.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    match status {
-        Some(0) => Ok(None),
-        Some(TESTS_FAILED) => Ok(Some(difference(&output))),
-        _ => Err(Error::Suites {
-            command: prepared.config.snapshot_test.join(" "),
-            reason: output.lines().last().unwrap_or("no output").to_owned(),
-            remedy: "see its output".to_owned(),
-        }),
-    }
-}
-
-/// The part of the test's output that shows the difference.
-fn difference(output: &str) -> String {
-    let summary = |line: &&str| line.contains("Snapshot Summary");
-    let from = output.lines().position(|line| summary(&line)).unwrap_or(0);
-    let lines: Vec<&str> = output
-        .lines()
-        .skip(from)
-        .take_while(|line| !line.to_lowercase().contains("stopped on the first failure"))
-        .collect();
-    lines.join("\n")
-}
-
 fn command(words: &[String], root: &Path) -> Result<Command, Error> {
     let Some((program, arguments)) = words.split_first() else {
         return Err(Error::Suites {
@@ -255,9 +204,8 @@ fn command(words: &[String], root: &Path) -> Result<Command, Error> {
     };
     let mut command = Command::new(program);
     command.args(arguments).current_dir(root).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    for name in INHERITED {
-        command.env_remove(name);
-    }
+    // Free of any surrounding run.
+    command.env_remove(env_vars::E2E_ENVIRONMENT);
     // Its own group: on Ctrl-C this process stops it.
     command.process_group(0);
     end_with_parent(&mut command);

@@ -1,0 +1,131 @@
+//! The stable part of a report against the accepted snapshot, an [insta](https://insta.rs) file. Main function: [`compare`].
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use e2e_report::report::{Report, snapshot::stable};
+use insta::Snapshot;
+use similar::TextDiff;
+
+use super::error::Error;
+
+/// A snapshot that a run does not confirm. Shown as a unified diff.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The accepted snapshot, `<snapshots>/<target>/report.snap`, whether it exists or not.
+    pub file: PathBuf,
+    /// Its content, without insta's header; `None` if nothing was accepted so far.
+    pub accepted: Option<String>,
+    /// The content that this run has in its place.
+    pub measured: String,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let accepted = self.accepted.as_ref().map(|text| format!("{text}\n")).unwrap_or_default();
+        let measured = format!("{}\n", self.measured);
+        let diff = TextDiff::from_lines(&accepted, &measured);
+        write!(f, "{}", diff.unified_diff().context_radius(4).header(&self.file.display().to_string(), "this run"))
+    }
+}
+
+/// Compares a report with the snapshot of its target in `directory`; `None` if they agree or `accept` has it replaced.
+///
+/// A change is left beside the snapshot as `report.snap.new`, where `cargo insta review` finds it, and a run that agrees removes it.
+///
+/// # Errors
+///
+/// When the snapshot cannot be read, or not be replaced.
+pub(super) fn compare(report: &Report, directory: &Path, accept: bool) -> Result<Option<Change>, Error> {
+    let file = directory.join(report.target.as_str()).join("report.snap");
+    let pending = file.with_extension("snap.new");
+    let failed = |reason: String| Error::Snapshot { file: file.clone(), reason };
+    let measured = stable(report).trim_end().to_owned();
+    let accepted = if accept { read(&file).unwrap_or_default() } else { read(&file).map_err(failed)? };
+    if accepted.as_ref() == Some(&measured) {
+        // Left by an earlier run, if any.
+        let _ = fs::remove_file(&pending);
+        return Ok(None);
+    }
+    let written = write(&pending, &measured);
+    if accept {
+        written.and_then(|()| fs::rename(&pending, &file)).map_err(|error| failed(error.to_string()))?;
+        return Ok(None);
+    }
+    // Without the file, say in a read-only checkout, the difference is still shown.
+    drop(written);
+    Ok(Some(Change { file, accepted, measured }))
+}
+
+/// The content of a snapshot; `None` if there is no file.
+fn read(file: &Path) -> Result<Option<String>, String> {
+    if !file.try_exists().map_err(|error| error.to_string())? {
+        return Ok(None);
+    }
+    let snapshot = Snapshot::from_file(file).map_err(|error| error.to_string())?;
+    let text = snapshot.as_text().ok_or("it is a binary snapshot")?;
+    Ok(Some(text.to_string()))
+}
+
+fn write(file: &Path, content: &str) -> io::Result<()> {
+    file.parent().map_or(Ok(()), fs::create_dir_all)?;
+    fs::write(file, format!("---\ndescription: the part of report.json that all healthy runs share\n---\n{content}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The report of a run without components on local.
+    fn report(verdict: &str) -> Report {
+        let host = json!({ "cpus": 2, "memory_bytes": 1, "kernel": "Linux" });
+        let report = json!({
+            "schema": e2e_report::report::SCHEMA, "run_id": "", "target": "local", "verdict": verdict, "verdict_reason": "",
+            "started_at": "", "duration_ms": 1, "host": host,
+            "request": {
+                "started_at": "", "scenarios": {}, "thresholds": e2e_report::request::Thresholds::default(), "overlays": [],
+                "sets": [], "host": host
+            },
+            "environment": { "provider": "", "up_ms": 1, "ready": true, "warnings": [], "entrance": "" },
+            "components": [], "probes": [], "predictions": [], "suites": [], "scenarios": [], "cluster": null,
+            "thresholds": [], "findings": [],
+        });
+        serde_json::from_value(report).expect("a report")
+    }
+
+    #[test]
+    fn a_snapshot_is_accepted_once_and_then_guards() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (file, pending) =
+            (directory.path().join("local/report.snap"), directory.path().join("local/report.snap.new"));
+        let compare = |verdict, accept| compare(&report(verdict), directory.path(), accept).expect("a comparison");
+
+        let first = compare("pass", false).expect("nothing was accepted");
+        assert_eq!((&first.file, &first.accepted), (&file, &None));
+        assert!(!file.exists() && pending.exists());
+        assert_eq!(compare("pass", true), None);
+        assert!(file.exists() && !pending.exists());
+
+        let change = compare("fail", false).expect("another verdict");
+        assert!(change.to_string().contains("-  \"verdict\": \"pass\",\n+  \"verdict\": \"fail\",\n"), "{change}");
+        assert_eq!(read(&pending), Ok(Some(change.measured)), "for cargo insta review");
+        assert_eq!(compare("pass", false), None);
+        assert!(!pending.exists(), "the run that agrees removes it");
+    }
+
+    #[test]
+    fn a_damaged_snapshot_is_an_error_until_it_is_replaced() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("local/report.snap");
+        write(&file, "").expect("a file");
+        fs::write(&file, "---\n<<<<<<< ours: [\n---\n{}\n").expect("a file");
+        let error = compare(&report("pass"), directory.path(), false).expect_err("an error").to_string();
+        assert!(error.contains("local/report.snap") && error.contains("--update-snapshots"), "{error}");
+        assert_eq!(compare(&report("pass"), directory.path(), true).expect("an update"), None);
+        assert_eq!(compare(&report("pass"), directory.path(), false).expect("a comparison"), None);
+    }
+}
