@@ -18,15 +18,16 @@ use k8s_openapi::{
 use self::container::{Place, container};
 use super::{
     Component,
-    error::{Cursor, ErrorKind, Faults},
+    cursor::Cursor,
+    error::{ErrorKind, Faults},
+    object::Object,
     pod::{Container, Pod, Restart},
     probe::ProbeAction,
-    read::Object,
     stores::Stores,
     workload::{Selector, Workload, pod_keys},
 };
 
-pub(crate) use self::container::port_number;
+pub(crate) use self::probe::port_number;
 
 /// Kubernetes's default for `terminationGracePeriodSeconds`.
 const DEFAULT_GRACE: Duration = Duration::from_secs(30);

@@ -3,10 +3,7 @@
 
 use std::{cell::RefCell, fmt, path::PathBuf};
 
-use super::{
-    node::{FieldPath, Place},
-    read::Object,
-};
+use super::node::{FieldPath, Place};
 
 /// Why no plan can be made: one line that names the place, the fault and the remedy. No secret text is in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -206,37 +203,5 @@ impl Error {
     pub(crate) fn in_object(mut self, object: &str) -> Self {
         self.location.object = object.to_owned();
         self
-    }
-}
-
-/// A field of an object, from which errors take their place.
-#[derive(Clone)]
-pub(crate) struct Cursor<'a> {
-    pub(crate) object: &'a Object,
-    pub(crate) path: FieldPath,
-}
-
-impl<'a> Cursor<'a> {
-    pub(crate) fn root(object: &'a Object) -> Self {
-        Self { object, path: FieldPath::default() }
-    }
-
-    pub(crate) fn key(&self, key: &str) -> Self {
-        Self { object: self.object, path: self.path.key(key) }
-    }
-
-    pub(crate) fn keys(&self, keys: &[&str]) -> Self {
-        keys.iter().fold(self.clone(), |cursor, key| cursor.key(key))
-    }
-
-    pub(crate) fn item(&self, index: usize, name: &str) -> Self {
-        Self { object: self.object, path: self.path.item(index, Some(name)) }
-    }
-
-    pub(crate) fn fail(&self, kind: ErrorKind, message: impl Into<String>, remedy: impl Into<String>) -> Error {
-        Error::new(kind, message, remedy)
-            .at(self.object.node.place_of(&self.path))
-            .in_field(&self.path)
-            .in_object(&self.object.label())
     }
 }

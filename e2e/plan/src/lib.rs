@@ -2,6 +2,7 @@
 //! Main type: [`Plan`], made by [`Plan::from_manifests`].
 
 mod convert;
+mod cursor;
 pub mod duration;
 mod error;
 mod expand;
@@ -10,6 +11,7 @@ mod links;
 pub mod manifests;
 pub(crate) mod merge;
 pub(crate) mod node;
+mod object;
 mod outside;
 mod overlay;
 mod overrides;
@@ -36,11 +38,7 @@ use serde::{Deserialize, Serialize};
 
 use self::read::{Typed, typed};
 
-pub(crate) use self::{
-    error::Faults,
-    read::{Object as Document, object as document},
-    workload::pod_keys,
-};
+pub(crate) use self::{error::Faults, object::Object as Document, read::object as document, workload::pod_keys};
 pub use self::{
     error::{Error, ErrorKind, Errors, Location},
     expand::{Identity, ResolvedContainer},
@@ -96,7 +94,7 @@ impl Plan {
             let remedy = "add a manifest of kind Deployment or StatefulSet";
             faults.push(Error::new(ErrorKind::Missing, "the manifests declare nothing to run", remedy));
         }
-        let typed: Vec<(&read::Object, Typed)> =
+        let typed: Vec<(&object::Object, Typed)> =
             objects.iter().filter_map(|object| Some((object, typed(object, &faults)?))).collect();
         let stores = stores::Stores::new(&typed, &faults);
         let mut components = Components::default();
@@ -183,8 +181,8 @@ pub struct Object {
 }
 
 impl Object {
-    fn new(object: &read::Object, names: &BTreeMap<(String, String), String>) -> Self {
-        let read::Object { kind, name, source, node, .. } = object;
+    fn new(object: &object::Object, names: &BTreeMap<(String, String), String>) -> Self {
+        let object::Object { kind, name, source, node, .. } = object;
         let component = names.get(&(kind.clone(), name.clone())).unwrap_or(name);
         Self {
             kind: kind.clone(),

@@ -6,7 +6,7 @@ use super::{
     Source,
     kinds::Role,
     node::{Entry, Node, Place, Tree},
-    read::Object,
+    object::Object,
 };
 
 /// A ConfigMap or Secret from outside the manifests, with the values that it has in this run.

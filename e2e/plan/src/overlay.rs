@@ -2,13 +2,15 @@
 //! otherwise. Main type: [`Overlay`].
 
 use super::{
-    error::{Cursor, Error, ErrorKind},
+    cursor::Cursor,
+    error::{Error, ErrorKind},
     kinds::Role,
     merge::{merge_object, new_object},
     node::Node,
-    read::{Manifest, Object, Objects},
+    object::Object,
+    read::{Manifest, Objects},
     suggest::nearest,
-    workload::{NEED_SELECTOR, pod_node},
+    workload::NEED_SELECTOR,
 };
 
 /// Changes to the manifests: files of patches and new objects.
@@ -69,7 +71,7 @@ fn is_complete(object: &Object) -> bool {
     let has = |keys: &[&str]| object.node.find(keys).is_some();
     match object.role {
         Role::Workload => {
-            let images = pod_node(object).and_then(|pod| pod.get("containers")).map_or(&[][..], Node::items);
+            let images = object.pod_node().and_then(|pod| pod.get("containers")).map_or(&[][..], Node::items);
             (has(&["spec", "selector"]) || !NEED_SELECTOR.contains(&object.kind.as_str()))
                 && !images.is_empty()
                 && images.iter().all(|container| container.get("image").is_some())

@@ -9,7 +9,7 @@ use super::{
     error::{Error, ErrorKind, Faults},
     node::{Entry, Node, Place, Tree},
     pod::{Container, Secret, Value},
-    read::Object,
+    object::Object,
     suggest::hint,
     workload::pod_keys,
 };

@@ -1,5 +1,5 @@
 //! Manifests to Kubernetes objects: which documents there are, of which kinds, and their fields checked against the
-//! Kubernetes types. Main types: [`Objects`], [`Object`].
+//! Kubernetes types. Main type: [`Objects`].
 
 use std::{borrow::Cow, path::PathBuf};
 
@@ -19,9 +19,11 @@ use serde::Deserialize;
 
 use super::{
     FieldUse, Note, Source,
-    error::{Cursor, Error, ErrorKind, Errors, Faults},
-    kinds::{self, Role, is_cluster_scoped},
+    cursor::Cursor,
+    error::{Error, ErrorKind, Errors, Faults},
+    kinds::{self, Role},
     node::{Entry, FieldPath, Node, Tree},
+    object::Object,
     typed::from_node,
     workload::Workload,
     yaml::{Dialect, Documents, documents},
@@ -112,53 +114,6 @@ impl Objects {
     pub fn documents(self) -> Result<Vec<serde_json::Value>, Errors> {
         self.faults.into_result()?;
         Ok(self.objects.iter().map(|object| object.node.to_json()).collect())
-    }
-}
-
-/// One document as a tree.
-#[derive(Clone)]
-pub(crate) struct Object {
-    pub(crate) kind: String,
-    pub(crate) name: String,
-    pub(crate) role: Role,
-    pub(crate) source: Source,
-    pub(crate) node: Node,
-}
-
-impl Object {
-    /// `Kind/name`.
-    pub(crate) fn label(&self) -> String {
-        format!("{}/{}", self.kind, self.name)
-    }
-
-    pub(crate) fn is_workload(&self) -> bool {
-        self.role == Role::Workload
-    }
-
-    pub(crate) fn api_version(&self) -> &str {
-        self.node.get("apiVersion").and_then(Node::text).unwrap_or_default()
-    }
-
-    pub(crate) fn namespace(&self) -> &str {
-        self.node.find(&["metadata", "namespace"]).and_then(Node::text).unwrap_or_default()
-    }
-
-    /// Whether two objects are the same one to a cluster.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        let group = |object: &Self| kinds::group(object.api_version()).to_owned();
-        self.kind == other.kind
-            && self.name == other.name
-            && group(self) == group(other)
-            && self.namespace() == other.namespace()
-    }
-
-    /// Whether its kind is one of Kubernetes itself.
-    pub(crate) fn is_own(&self) -> bool {
-        kinds::is_own_group(kinds::group(self.api_version()))
-    }
-
-    pub(crate) fn is_cluster_scoped(&self) -> bool {
-        is_cluster_scoped(self.api_version(), &self.kind)
     }
 }
 

@@ -10,9 +10,11 @@ use k8s_openapi::{
 use super::{
     Component, FieldUse, Note, Service, ServicePort,
     convert::port_number,
-    error::{Cursor, Error, ErrorKind, Faults},
+    cursor::Cursor,
+    error::{Error, ErrorKind, Faults},
     node::Node,
-    read::{Object, Typed},
+    object::Object,
+    read::Typed,
 };
 
 /// The Services that lead to pods of the plan, in the order of the manifests. What the others lead to is told by `fields`.
@@ -103,7 +105,7 @@ impl<'a> Reader<'a> {
         };
         // The nearest pods share most labels; among equals, those whose labels read most like the selector.
         let nearest = self.components.iter().max_by_key(|component| {
-            let likeness = super::suggest::distance(&show(selector), &show(&component.pod.labels));
+            let likeness = strsim::osa_distance(&show(selector), &show(&component.pod.labels));
             (shared(component), std::cmp::Reverse(likeness))
         });
         let nearest = nearest.map(|component| {

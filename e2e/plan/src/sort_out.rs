@@ -3,11 +3,11 @@
 
 use super::{
     FieldUse, Note,
-    error::{Cursor, ErrorKind, Faults},
+    cursor::Cursor,
+    error::{ErrorKind, Faults},
     kinds::{self, Role},
     node::{FieldPath, Node},
-    read::Object,
-    workload::pod_node,
+    object::Object,
 };
 
 /// The annotation by which helm says when an object is made.
@@ -25,7 +25,7 @@ pub(crate) fn sort_out(objects: Vec<Object>, fields: &mut Vec<FieldUse>, faults:
             fields.push(FieldUse::new(&cursor, Note::everywhere(text)));
             continue;
         }
-        if object.kind == "Job" && object.role == Role::Workload && pod_node(&object).is_none() {
+        if object.kind == "Job" && object.role == Role::Workload && object.pod_node().is_none() {
             let cursor = Cursor::root(&object).key("spec");
             let text = "it is left out: without a template of pods it does nothing, and a cluster refuses it";
             fields.push(FieldUse::new(&cursor, Note::everywhere(text)));

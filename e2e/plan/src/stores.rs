@@ -10,11 +10,13 @@ use serde::Serialize;
 
 use super::{
     Plan, Source,
-    error::{Cursor, ErrorKind, Faults},
+    cursor::Cursor,
+    error::{ErrorKind, Faults},
     kinds::{self, Role},
     node::{Node, Tree},
+    object::Object,
     pod::{Binary, Secret, Value},
-    read::{Object, Typed},
+    read::Typed,
     suggest::nearest,
 };
 use crate::target::Target;

@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use self::table::{HONOURED, OWN_NAMESPACE, RULES, Rule};
 use super::{
     FieldUse, Note, Plan, Source,
-    error::Cursor,
+    cursor::Cursor,
     kinds::{self, Role},
     node::{FieldPath, Node, Tree},
-    read::Object,
+    object::Object,
     stores,
-    workload::{pod_keys, pod_node},
+    workload::pod_keys,
 };
 use crate::target::Target;
 
@@ -244,7 +244,7 @@ fn is_prefix(pattern: &str) -> bool {
 /// Whether every container has a `runAsUser`, its own or the pod's: then `runAsNonRoot` says nothing more.
 fn user_is_set(object: &Object) -> bool {
     let user = ["securityContext", "runAsUser"];
-    let Some(spec) = pod_node(object) else { return false };
+    let Some(spec) = object.pod_node() else { return false };
     let containers = |field| spec.get(field).map_or(&[][..], Node::items);
     spec.find(&user).is_some()
         || containers("containers")

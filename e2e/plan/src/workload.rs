@@ -12,7 +12,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::LabelSelector,
 };
 
-use super::{node::Node, pod::Restart, read::Object};
+use super::pod::Restart;
 
 /// Kubernetes's default for a Job's `backoffLimit`.
 const DEFAULT_BACKOFF_LIMIT: i32 = 6;
@@ -83,11 +83,6 @@ pub(crate) fn pod_keys(kind: &str) -> &'static [&'static str] {
         "CronJob" => &["spec", "jobTemplate", "spec", "template", "spec"],
         _ => &["spec", "template", "spec"],
     }
-}
-
-/// The spec of a workload's pods, as a tree.
-pub(crate) fn pod_node(object: &Object) -> Option<&Node> {
-    object.node.find(pod_keys(&object.kind))
 }
 
 impl From<Deployment> for Workload {

@@ -7,9 +7,15 @@ use k8s_openapi::{
     apimachinery::pkg::api::resource::Quantity,
 };
 
-use super::{Context, env::env, probe::probes, volume::mounts};
+use super::{
+    Context,
+    env::env,
+    probe::{port_number, probes},
+    volume::mounts,
+};
 use crate::{
-    error::{Cursor, Error, ErrorKind},
+    cursor::Cursor,
+    error::{Error, ErrorKind},
     pod::{Container, Port, Resources, Security, Volume},
     quantity,
     read::check_name,
@@ -121,13 +127,6 @@ fn check_port_name(cursor: &Cursor<'_>, name: &str) -> Result<(), Error> {
         return Err(cursor.fail(ErrorKind::Value, message, "use at most 15 characters, one of them a letter"));
     }
     Ok(())
-}
-
-/// A port in the range that exists.
-pub(crate) fn port_number(cursor: &Cursor<'_>, value: i32) -> Result<u16, Error> {
-    u16::try_from(value).ok().filter(|number| *number > 0).ok_or_else(|| {
-        cursor.fail(ErrorKind::Value, format!("port {value} does not exist"), "write a number from 1 to 65535")
-    })
 }
 
 fn resources(cursor: &Cursor<'_>, value: &K8sContainer) -> Result<Resources, Error> {

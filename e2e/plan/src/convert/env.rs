@@ -4,7 +4,8 @@ use k8s_openapi::api::core::v1::{Container as K8sContainer, EnvVar as K8sEnvVar,
 
 use super::Context;
 use crate::{
-    error::{Cursor, Error, ErrorKind},
+    cursor::Cursor,
+    error::{Error, ErrorKind},
     pod::{EnvVar, Field, NodeResource, Value},
     quantity,
     stores::StoreKind,

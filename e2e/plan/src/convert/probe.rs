@@ -7,9 +7,10 @@ use k8s_openapi::{
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
-use super::{Context, container::port_number};
+use super::Context;
 use crate::{
-    error::{Cursor, Error, ErrorKind},
+    cursor::Cursor,
+    error::{Error, ErrorKind},
     expand::expand_static,
     probe::{Probe, ProbeAction, Probes},
 };
@@ -155,4 +156,11 @@ fn port(cursor: &Cursor<'_>, container: &K8sContainer, value: &IntOrString) -> R
         format!("declared: {}; use one of these, or add it to ports", declared.join(", "))
     };
     Err(cursor.fail(ErrorKind::Missing, format!("the container has no port named `{name}`"), remedy))
+}
+
+/// A port in the range that exists.
+pub(crate) fn port_number(cursor: &Cursor<'_>, value: i32) -> Result<u16, Error> {
+    u16::try_from(value).ok().filter(|number| *number > 0).ok_or_else(|| {
+        cursor.fail(ErrorKind::Value, format!("port {value} does not exist"), "write a number from 1 to 65535")
+    })
 }

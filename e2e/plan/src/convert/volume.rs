@@ -15,7 +15,8 @@ use super::{
     env::{pod_field, resource_field},
 };
 use crate::{
-    error::{Cursor, Error, ErrorKind},
+    cursor::Cursor,
+    error::{Error, ErrorKind},
     node::Node,
     pod::{File, Mount, Value, Volume},
     quantity,

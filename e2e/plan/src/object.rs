@@ -1,0 +1,60 @@
+//! A Kubernetes object as a tree, whose form alone is known. Main type: [`Object`].
+
+use super::{
+    Source,
+    kinds::{self, Role, is_cluster_scoped},
+    node::Node,
+    workload::pod_keys,
+};
+
+/// One document as a tree.
+#[derive(Clone)]
+pub(crate) struct Object {
+    pub(crate) kind: String,
+    pub(crate) name: String,
+    pub(crate) role: Role,
+    pub(crate) source: Source,
+    pub(crate) node: Node,
+}
+
+impl Object {
+    /// `Kind/name`.
+    pub(crate) fn label(&self) -> String {
+        format!("{}/{}", self.kind, self.name)
+    }
+
+    /// The spec of a workload's pods, as a tree.
+    pub(crate) fn pod_node(&self) -> Option<&Node> {
+        self.node.find(pod_keys(&self.kind))
+    }
+
+    pub(crate) fn is_workload(&self) -> bool {
+        self.role == Role::Workload
+    }
+
+    pub(crate) fn api_version(&self) -> &str {
+        self.node.get("apiVersion").and_then(Node::text).unwrap_or_default()
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        self.node.find(&["metadata", "namespace"]).and_then(Node::text).unwrap_or_default()
+    }
+
+    /// Whether two objects are the same one to a cluster.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let group = |object: &Self| kinds::group(object.api_version()).to_owned();
+        self.kind == other.kind
+            && self.name == other.name
+            && group(self) == group(other)
+            && self.namespace() == other.namespace()
+    }
+
+    /// Whether its kind is one of Kubernetes itself.
+    pub(crate) fn is_own(&self) -> bool {
+        kinds::is_own_group(kinds::group(self.api_version()))
+    }
+
+    pub(crate) fn is_cluster_scoped(&self) -> bool {
+        is_cluster_scoped(self.api_version(), &self.kind)
+    }
+}
