@@ -1,7 +1,7 @@
 //! What a declared scenario measured and what it must keep to, as plain data: [`ScenarioResult`] and [`Thresholds`]. Pure: a
 //! scenario is one section of the report, whatever the system under test is.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -170,10 +170,8 @@ pub struct Thresholds {
 /// One line of [`Thresholds`], with the figure it is about.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Line {
-    /// Its key, such as `latency_ms_p99_max`.
-    pub name: &'static str,
-    /// What it is about.
-    pub figure: Figure,
+    /// What it limits.
+    pub name: ThresholdName,
     /// Where the figure stands, or what it is made of, as a JSON pointer below the scenario's or the step's figures.
     pub pointer: &'static str,
     /// The limit.
@@ -182,26 +180,42 @@ pub struct Line {
     pub measured: Option<f64>,
 }
 
-/// What a line is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Figure {
-    /// Successful requests per second, which must be at least the limit; every other figure must be at most it.
-    Rate,
-    /// Requests without the expected answer.
-    Errors,
-    /// The same as a share of all requests.
-    ErrorRate,
-    /// The share of clients that failed.
-    ClientFailureRate,
-    /// A percentile of the latency, in milliseconds.
-    Latency,
+/// What a line limits, named by its key in `e2e.toml`: the smallest value of a `_min`, the largest of a `_max`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ThresholdName {
+    /// [`Thresholds::rate_min`].
+    RateMin,
+    /// [`Thresholds::errors_max`].
+    ErrorsMax,
+    /// [`Thresholds::error_rate_max`].
+    ErrorRateMax,
+    /// [`Thresholds::client_failure_rate_max`].
+    ClientFailureRateMax,
+    /// [`Thresholds::latency_ms_p50_max`].
+    LatencyMsP50Max,
+    /// [`Thresholds::latency_ms_p90_max`].
+    LatencyMsP90Max,
+    /// [`Thresholds::latency_ms_p99_max`].
+    LatencyMsP99Max,
+    /// [`Thresholds::latency_ms_p999_max`].
+    LatencyMsP999Max,
+    /// Restarts of all containers of a run.
+    RestartsMax,
+}
+
+/// The key, such as `latency_ms_p99_max`.
+impl fmt::Display for ThresholdName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
 }
 
 impl Line {
     /// Whether the figure is on the right side of the line, or on it; nothing when it was not measured.
     pub fn is_kept(&self) -> Option<bool> {
-        self.measured.map(|measured| match self.figure {
-            Figure::Rate => measured >= self.limit,
+        self.measured.map(|measured| match self.name {
+            ThresholdName::RateMin => measured >= self.limit,
             _ => measured <= self.limit,
         })
     }
@@ -214,7 +228,7 @@ impl Line {
 
     /// Whether it is about a share, from 0 to 1.
     pub fn is_share(&self) -> bool {
-        matches!(self.figure, Figure::ErrorRate | Figure::ClientFailureRate)
+        matches!(self.name, ThresholdName::ErrorRateMax | ThresholdName::ClientFailureRateMax)
     }
 }
 
@@ -247,28 +261,23 @@ impl Thresholds {
         // Without a request nothing failed, which is no reason to call the service free of errors.
         let errors = (requests > 0).then_some(errors as f64);
         let error_rate = errors.map(|errors| errors / requests as f64);
-        let line = |name, figure, pointer, limit: Option<f64>, measured| {
-            limit.map(|limit| Line { name, figure, pointer, limit, measured })
-        };
-        let at = |name, pointer, limit, of: fn(&Summary) -> f64| {
-            line(name, Figure::Latency, pointer, limit, latency.map(of))
-        };
+        let line =
+            |name, pointer, limit: Option<f64>, measured| limit.map(|limit| Line { name, pointer, limit, measured });
+        let at = |name, pointer, limit, of: fn(&Summary) -> f64| line(name, pointer, limit, latency.map(of));
         let (errors_max, clients_max) = (self.errors_max.map(|most| most as f64), self.client_failure_rate_max);
+        use ThresholdName::{
+            ClientFailureRateMax, ErrorRateMax, ErrorsMax, LatencyMsP50Max, LatencyMsP90Max, LatencyMsP99Max,
+            LatencyMsP999Max, RateMin,
+        };
         [
-            line("rate_min", Figure::Rate, "rate_per_second", self.rate_min, rate),
-            line("errors_max", Figure::Errors, "errors", errors_max, errors),
-            line("error_rate_max", Figure::ErrorRate, "errors", self.error_rate_max, error_rate),
-            line(
-                "client_failure_rate_max",
-                Figure::ClientFailureRate,
-                "clients_failed",
-                clients_max,
-                client_failure_rate,
-            ),
-            at("latency_ms_p50_max", "latency_ms/p50", self.latency_ms_p50_max, |latency| latency.p50),
-            at("latency_ms_p90_max", "latency_ms/p90", self.latency_ms_p90_max, |latency| latency.p90),
-            at("latency_ms_p99_max", "latency_ms/p99", self.latency_ms_p99_max, |latency| latency.p99),
-            at("latency_ms_p999_max", "latency_ms/p999", self.latency_ms_p999_max, |latency| latency.p999),
+            line(RateMin, "rate_per_second", self.rate_min, rate),
+            line(ErrorsMax, "errors", errors_max, errors),
+            line(ErrorRateMax, "errors", self.error_rate_max, error_rate),
+            line(ClientFailureRateMax, "clients_failed", clients_max, client_failure_rate),
+            at(LatencyMsP50Max, "latency_ms/p50", self.latency_ms_p50_max, |latency| latency.p50),
+            at(LatencyMsP90Max, "latency_ms/p90", self.latency_ms_p90_max, |latency| latency.p90),
+            at(LatencyMsP99Max, "latency_ms/p99", self.latency_ms_p99_max, |latency| latency.p99),
+            at(LatencyMsP999Max, "latency_ms/p999", self.latency_ms_p999_max, |latency| latency.p999),
         ]
         .into_iter()
         .flatten()
@@ -338,14 +347,14 @@ mod tests {
             ..Thresholds::default()
         };
         let lines = drawn.of_step(&figures());
-        let kept: Vec<_> = lines.iter().map(|line| (line.name, line.measured, line.is_kept())).collect();
+        let kept: Vec<_> = lines.iter().map(|line| (line.name.to_string(), line.measured, line.is_kept())).collect();
         assert_eq!(
             kept,
             [
-                ("rate_min", Some(4.0), Some(true)),
-                ("errors_max", Some(2.0), Some(false)),
-                ("error_rate_max", Some(0.2), Some(true)),
-                ("latency_ms_p99_max", Some(4.0), Some(false)),
+                ("rate_min".to_owned(), Some(4.0), Some(true)),
+                ("errors_max".to_owned(), Some(2.0), Some(false)),
+                ("error_rate_max".to_owned(), Some(0.2), Some(true)),
+                ("latency_ms_p99_max".to_owned(), Some(4.0), Some(false)),
             ]
         );
     }

@@ -1,6 +1,6 @@
 //! Figures against their thresholds. Pure. Main type: [`Threshold`], made by [`thresholds`].
 
-use e2e_figures::scenario::{Line, ScenarioResult};
+use e2e_figures::scenario::{Line, ScenarioResult, ThresholdName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +13,8 @@ pub struct Threshold {
     pub scenario: Option<String>,
     /// Its step; absent for a threshold of a whole scenario.
     pub step: Option<String>,
-    /// The key in `e2e.toml`.
-    pub name: String,
+    /// What it limits, named by its key in `e2e.toml`.
+    pub name: ThresholdName,
     /// The limit.
     pub limit: f64,
     /// The figure; absent if it was not measured.
@@ -31,7 +31,7 @@ impl Threshold {
         match (&self.scenario, &self.step) {
             (Some(scenario), Some(step)) => format!("{scenario}/{step} {}", self.name),
             (Some(scenario), None) => format!("{scenario} {}", self.name),
-            _ => self.name.clone(),
+            _ => self.name.to_string(),
         }
     }
 }
@@ -55,7 +55,7 @@ pub fn thresholds(data: &RunData) -> Vec<Threshold> {
     let restarts_max = data.request.thresholds.restarts_max.map(|limit| Threshold {
         scenario: None,
         step: None,
-        name: "restarts_max".to_owned(),
+        name: ThresholdName::RestartsMax,
         limit: f64::from(limit),
         measured: Some(f64::from(restarts)),
         state: if restarts <= limit { ThresholdState::Kept } else { ThresholdState::Crossed },
@@ -95,7 +95,7 @@ fn section(scenario: &str, step: Option<&str>, line: Line, evidence: &str) -> Th
     Threshold {
         scenario: Some(scenario.to_owned()),
         step: step.map(str::to_owned),
-        name: line.name.to_owned(),
+        name: line.name,
         limit: line.limit,
         measured: line.measured,
         state: match line.is_kept() {

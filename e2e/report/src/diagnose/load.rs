@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use e2e_plan::words::counted;
 
-use e2e_figures::{Outcome, scenario::ScenarioResult};
+use e2e_figures::{
+    Outcome,
+    scenario::{ScenarioResult, ThresholdName},
+};
 
 use super::{Code, Finding, RunData, Severity};
 use crate::{
@@ -79,8 +82,8 @@ fn of_scenario(figures: &ScenarioResult, source: &Source, thresholds: &[Threshol
 }
 
 /// Whether a figure has thresholds and keeps them all: failures within them are warnings.
-fn are_kept(lines: &[&Threshold], names: &[&str]) -> bool {
-    let mut drawn = lines.iter().filter(|line| names.contains(&line.name.as_str())).peekable();
+fn are_kept(lines: &[&Threshold], names: &[ThresholdName]) -> bool {
+    let mut drawn = lines.iter().filter(|line| names.contains(&line.name)).peekable();
     drawn.peek().is_some() && drawn.all(|line| line.state == ThresholdState::Kept)
 }
 
@@ -98,7 +101,8 @@ fn clients(figures: &ScenarioResult, lines: &[&Threshold], evidence: Vec<String>
         evidence,
         remedy(by_error),
     );
-    let severity = if are_kept(lines, &["client_failure_rate_max"]) { Severity::Warning } else { Severity::Error };
+    let severity =
+        if are_kept(lines, &[ThresholdName::ClientFailureRateMax]) { Severity::Warning } else { Severity::Error };
     (*clients_failed > 0).then_some(Finding { severity, ..finding })
 }
 
@@ -130,7 +134,7 @@ fn requests(figures: &ScenarioResult, lines: &[&Threshold], evidence: Vec<String
         ),
     };
     // No threshold allows that every request fails.
-    let is_allowed = *succeeded > 0 && are_kept(lines, &["errors_max", "error_rate_max"]);
+    let is_allowed = *succeeded > 0 && are_kept(lines, &[ThresholdName::ErrorsMax, ThresholdName::ErrorRateMax]);
     let severity = if is_allowed { Severity::Warning } else { Severity::Error };
     Some(Finding { severity, ..error(Code::RequestsFailed, claim, evidence, remedy(&figures.by_error)) })
 }

@@ -1,5 +1,7 @@
 //! Turns findings within a threshold into warnings. Pure. Main function: [`soften`].
 
+use e2e_figures::scenario::ThresholdName;
+
 use super::{Code, Finding, RunData, Severity};
 use crate::thresholds::{Threshold, ThresholdState};
 
@@ -14,11 +16,11 @@ pub(super) fn soften(data: &RunData, thresholds: &[Threshold], findings: &mut [F
 }
 
 /// The threshold that allows a finding. It covers a restart together with its cause.
-fn line(code: Code) -> Option<&'static str> {
+fn line(code: Code) -> Option<ThresholdName> {
     match code {
-        Code::Restarted | Code::RestartLoop | Code::ProbeFailing => Some("restarts_max"),
+        Code::Restarted | Code::RestartLoop | Code::ProbeFailing => Some(ThresholdName::RestartsMax),
         Code::NoReplicas | Code::PodReplaced | Code::PoolExhausted => None,
-        cause if cause.is_cause() => Some("restarts_max"),
+        cause if cause.is_cause() => Some(ThresholdName::RestartsMax),
         _ => None,
     }
 }

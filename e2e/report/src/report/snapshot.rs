@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use e2e_figures::scenario::ScenarioResult;
+use e2e_figures::scenario::{ScenarioResult, ThresholdName};
 use e2e_plan::target::Target;
 use serde::Serialize;
 
@@ -24,7 +24,7 @@ struct Stable<'a> {
     probes: BTreeMap<&'a str, BTreeMap<String, &'a str>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     scenarios: BTreeMap<&'a str, StableScenario<'a>>,
-    thresholds: BTreeMap<&'a str, StableThreshold>,
+    thresholds: BTreeMap<ThresholdName, StableThreshold>,
     findings: Vec<(Severity, Code, Option<&'a str>)>,
     fields_without_effect: Vec<String>,
 }
@@ -89,7 +89,7 @@ pub fn stable(report: &Report) -> String {
         checks,
         probes: probes(report),
         scenarios: report.scenarios.iter().map(|section| scenario(report, &section.figures)).collect(),
-        thresholds: of_run.map(|threshold| (threshold.name.as_str(), threshold.into())).collect(),
+        thresholds: of_run.map(|threshold| (threshold.name, threshold.into())).collect(),
         findings: report
             .findings
             .iter()
@@ -114,10 +114,10 @@ fn allows_some(threshold: &Threshold) -> bool {
 
 fn scenario<'a>(report: &'a Report, figures: &'a ScenarioResult) -> (&'a str, StableScenario<'a>) {
     let lines = report.thresholds.iter().filter(|threshold| threshold.scenario.as_ref() == Some(&figures.name));
-    let varies = lines.clone().any(|line| line.name == "client_failure_rate_max" && allows_some(line));
+    let varies = lines.clone().any(|line| line.name == ThresholdName::ClientFailureRateMax && allows_some(line));
     let name = |line: &Threshold| match &line.step {
         Some(step) => format!("{step} {}", line.name),
-        None => line.name.clone(),
+        None => line.name.to_string(),
     };
     let stable = StableScenario {
         steps: figures.steps.iter().map(|step| step.name.as_str()).collect(),
