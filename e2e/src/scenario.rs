@@ -55,6 +55,22 @@ pub async fn scenario(environment: &Environment, name: &str) {
 
 /// Leaves the record of a scenario that `body` runs, unless the command line excludes it.
 ///
+/// ```no_run
+/// # async fn of(environment: e2e::environment::Environment) {
+/// use e2e::scenario;
+///
+/// // The system tells its keys by an API of its own, so that no SQL can read them.
+/// scenario::record(&environment, "checkout", async {
+///     let mut ran = scenario::run(&environment, "checkout").await?;
+///     let stored = ["order-1", "order-2"].into_iter().map(|key| (key, 1)).collect();
+///     ran.check_stored(stored);
+///     println!("{:?} requests/s", ran.figures.rate_per_second);
+///     Ok::<_, scenario::Error>(ran)
+/// })
+/// .await;
+/// # }
+/// ```
+///
 /// # Panics
 ///
 /// As [`scenario()`].
@@ -136,6 +152,18 @@ pub async fn run(environment: &Environment, name: &str) -> Result<Ran, Error> {
 
 /// The same for a scenario in Rust, declared with `rust = true`: `registry` makes it from `parameters`, by the scenario's name. Where the
 /// load comes from inside, the project's own agent has to know it too.
+///
+/// ```no_run
+/// # async fn of(environment: e2e::environment::Environment) {
+/// use e2e::{load::{InvalidRequest, Registry, RequestHead, scenarios::Fixed}, scenario};
+///
+/// let registry = Registry::default().with("ping", |path: String| {
+///     let head = RequestHead::new("GET", &path, "localhost")?;
+///     Ok::<_, InvalidRequest>(Fixed::new(&head, None))
+/// });
+/// scenario::record(&environment, "ping", scenario::run_rust(&environment, "ping", "/livez".into(), &registry)).await;
+/// # }
+/// ```
 ///
 /// # Errors
 ///
@@ -236,7 +264,7 @@ impl Ran {
 
     /// Checks the ledger against stored keys that the suite tells.
     pub fn check_stored(&mut self, stored: StoredKeys) {
-        let ledger = stored.check(&self.load, |client, round, key| {
+        let ledger = stored.check(self.load.ledgers(), |client, round, key| {
             if let Some(steps) = &self.steps {
                 steps.write_key(client, round, key);
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ::http::{HeaderMap, Method, Request, Version};
 use e2e_kubelet::{
     observation::{Kind, Observation, Verdict},
+    profile::Profile,
     protocol::Protocol,
 };
 use prost::Message;
@@ -15,9 +16,8 @@ use tokio::{
 };
 
 use crate::{
-    greeting,
     http::{self, Clock, Failure, Heard, Route, Secured, round_ms},
-    probe::Profile,
+    opening::recognised,
 };
 
 /// A gRPC client redials after about this long (`backoff.DefaultConfig`); a kubelet waits for a success.
@@ -79,8 +79,7 @@ pub(super) async fn check(
         }
     };
     let http2 = call.speaks_http2();
-    let spoke =
-        greeting::recognised(&call.heard.bytes()).filter(|spoke| !(http2 || secured && *spoke == Protocol::Tls));
+    let spoke = recognised(&call.heard.bytes()).filter(|spoke| !(http2 || secured && *spoke == Protocol::Tls));
     let Phases { connect, first_byte, .. } = call.phases;
     Observation {
         grpc: call.answer.map(|answer| answer.word()),
@@ -187,7 +186,7 @@ impl Call {
         match self.secured {
             // TLS hides the bytes.
             true => self.phases.first_byte.is_some(),
-            false => greeting::recognised(&self.heard.bytes()) == Some(Protocol::Http2),
+            false => recognised(&self.heard.bytes()) == Some(Protocol::Http2),
         }
     }
 

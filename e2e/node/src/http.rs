@@ -16,7 +16,7 @@ use exchange::Exchange;
 use tokio::time::{Instant, timeout_at};
 use url::Joined;
 
-use crate::{probe::Target, request::HttpRequest};
+use crate::{request::HttpRequest, target::Target};
 
 pub(super) use tls::{Secured, handshake};
 pub(super) use url::Url;

@@ -6,9 +6,11 @@ mod greeting;
 mod grpc;
 mod http;
 pub mod node;
+mod opening;
 pub mod poll;
 pub mod probe;
 pub mod request;
 mod response;
+mod target;
 
 pub use http::round_ms;

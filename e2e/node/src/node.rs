@@ -2,6 +2,7 @@
 //! state is a [`Snapshot`] that can be watched.
 
 mod container;
+mod context;
 mod pod;
 
 use std::{future::Future, sync::Arc, time::Duration};
@@ -198,7 +199,7 @@ impl Node {
         let (board, snapshot) = watch::channel(Snapshot::of_specs(&pods));
         let (mode, mode_seen) = watch::channel(Mode::Keep);
         let (restarts, _) = broadcast::channel(RESTARTS_WAITING);
-        let context = pod::Context::new(runtime, board, mode_seen, restarts.clone(), options);
+        let context = context::Context::new(runtime, board, mode_seen, restarts.clone(), options);
         let mut tasks = JoinSet::new();
         for spec in pods {
             tasks.spawn(pod::run(context.clone(), spec));

@@ -1,11 +1,7 @@
 //! Sends one probe like a kubelet: the connection goes to the pod's address as reachable from here, while the request names the
 //! pod's own address. Main function: [`send`].
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 use e2e_kubelet::observation::{Kind, Observation, Verdict};
 use e2e_plan::ProbeAction;
@@ -16,38 +12,11 @@ use crate::{
     request::{HttpRequest, authority, escape_target},
 };
 
+pub use crate::target::Target;
 pub use e2e_kubelet::profile::Profile;
 
 /// A kubelet's attempts for a probe that errors (`maxProbeRetries` in `pkg/kubelet/prober/prober.go`).
 const MAX_ATTEMPTS: u32 = 3;
-
-/// A pod's addresses for probes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    /// The address that a kubelet dials and names in `Host`.
-    pub pod_ip: IpAddr,
-    /// The reachable address of each port of the pod.
-    pub ports: BTreeMap<u16, SocketAddr>,
-    /// An address other than the pod's at which every port has its own number, if there is one.
-    pub host: Option<IpAddr>,
-}
-
-impl Target {
-    /// A pod with one port.
-    #[must_use]
-    pub fn new(pod_ip: IpAddr, port: u16, dial: SocketAddr) -> Self {
-        Self { pod_ip, ports: BTreeMap::from([(port, dial)]), host: None }
-    }
-
-    /// The reachable address of a port, if known. If one port is reachable at the pod's own address, so is every other.
-    #[must_use]
-    pub fn address(&self, port: u16) -> Option<SocketAddr> {
-        let is_routed = || self.ports.iter().any(|(&port, &dial)| dial == SocketAddr::new(self.pod_ip, port));
-        let direct =
-            || self.host.or_else(|| is_routed().then_some(self.pod_ip)).map(|host| SocketAddr::new(host, port));
-        self.ports.get(&port).copied().or_else(direct)
-    }
-}
 
 /// Sends one probe. Never fails: the [`Observation`] contains errors.
 ///

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::connection::{Connection, Deadline, Fault, Idle};
-use super::gate::Gate;
+use super::gate::{Gate, Window};
 use super::progress::Counters;
 use super::recorder::{Recorder, Sample};
 use super::response::{Decoder, Limits};
@@ -33,14 +33,6 @@ pub(super) struct Shared {
     pub(super) counters: std::sync::Arc<Counters>,
     /// The open model's; the closed model has none.
     pub(super) gate: Option<Gate>,
-}
-
-/// The run's times, known from the common start on.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Window {
-    pub(super) start: Instant,
-    pub(super) measured_from: Instant,
-    pub(super) end: Instant,
 }
 
 /// How far the run is, for clients that wait.

@@ -9,9 +9,16 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::client::Window;
 use super::schedule::Schedule;
 use super::timer::PreciseTimer;
+
+/// The run's times, known from the common start on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Window {
+    pub(super) start: Instant,
+    pub(super) measured_from: Instant,
+    pub(super) end: Instant,
+}
 
 /// One schedule for all clients of a generator. An arrival that finds no free client waits: it is taken late, or dropped when the
 /// window ends before. As the next arrival is always known from the schedule, the queue of those that wait is a number.

@@ -12,8 +12,8 @@ use tokio::time::sleep_until;
 
 use e2e_figures::Generator;
 
-use super::client::{Shared, Stage, Window, drive};
-use super::gate::Gate;
+use super::client::{Shared, Stage, drive};
+use super::gate::{Gate, Window};
 use super::progress::Counters;
 use super::recorder::{Recorded, Recorder};
 use super::result::{LoadResult, OpenResult, Totals};

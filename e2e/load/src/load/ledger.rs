@@ -11,8 +11,6 @@ use std::hash::{Hash, Hasher};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::LoadResult;
-use super::report::ClientReport;
 use e2e_figures::Outcome;
 use e2e_figures::scenario::LedgerResult;
 
@@ -147,12 +145,15 @@ impl StoredKeys {
         self.rows += rows;
     }
 
-    /// What the clients were told against these keys. `name` makes the key of a client's round.
-    pub fn check(mut self, load: &LoadResult<ClientReport>, name: impl Fn(u32, u64, &mut String)) -> LedgerResult {
+    /// What the clients were told, by client, against these keys. `name` makes the key of a client's round.
+    pub fn check<'a>(
+        mut self,
+        ledgers: impl IntoIterator<Item = (u32, &'a ClientLedger)>,
+        name: impl Fn(u32, u64, &mut String),
+    ) -> LedgerResult {
         let mut result = LedgerResult { stored: self.rows, ..LedgerResult::default() };
         result.duplicate = self.keys.values().filter(|entry| entry.rows > 1).count() as u64;
-        let ledgers = || load.client_reports.iter().filter_map(|report| Some((report.client, report.ledger.as_ref()?)));
-        for (client, ledger) in ledgers() {
+        for (client, ledger) in ledgers {
             result.refused += ledger.refused.count;
             result.unknown += ledger.unknown.count;
             ledger.acknowledged.each(

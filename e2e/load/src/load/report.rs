@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::LoadResult;
 use super::ledger::ClientLedger;
 use e2e_figures::{Failure, Outcome};
 
@@ -26,6 +27,13 @@ pub struct ClientReport {
     /// How long servers said that they took, by step, for the measured window's successes.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub server_time: BTreeMap<String, ServerTime>,
+}
+
+impl LoadResult<ClientReport> {
+    /// What each client was told of its keys.
+    pub fn ledgers(&self) -> impl Iterator<Item = (u32, &ClientLedger)> {
+        self.client_reports.iter().filter_map(|report| Some((report.client, report.ledger.as_ref()?)))
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

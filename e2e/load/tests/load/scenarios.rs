@@ -225,7 +225,7 @@ async fn clients_without_a_server_say_so() {
 fn ledger(steps: &Steps, result: &LoadResult<ClientReport>, system: &System) -> LedgerResult {
     let scenario = StepsScenario::new(steps).unwrap();
     let stored: StoredKeys = system.store.lock().unwrap().operations.iter().map(|key| (key, 1)).collect();
-    stored.check(result, |client, round, key| scenario.write_key(client, round, key))
+    stored.check(result.ledgers(), |client, round, key| scenario.write_key(client, round, key))
 }
 
 #[tokio::test]
@@ -255,7 +255,7 @@ async fn what_is_lost_or_stored_twice_is_named() {
     rows.push(("op-7-1".to_owned(), 1));
     let rows_stored = rows.len() as u64;
     let stored: StoredKeys = rows.into_iter().collect();
-    let ledger = stored.check(&result, |client, round, key| scenario.write_key(client, round, key));
+    let ledger = stored.check(result.ledgers(), |client, round, key| scenario.write_key(client, round, key));
     assert_eq!((ledger.missing, ledger.missing_keys), (1, vec!["op-0-3".to_owned()]));
     assert_eq!((ledger.duplicate, ledger.duplicate_keys), (1, vec!["op-0-2".to_owned()]));
     assert_eq!((ledger.unacknowledged, ledger.stored), (1, rows_stored));

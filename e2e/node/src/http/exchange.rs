@@ -16,7 +16,7 @@ use super::{
     tls::{self, Secured, Shown},
 };
 use crate::{
-    greeting,
+    opening::recognised,
     request::HttpRequest,
     response::{Broken, Head, Reader},
 };
@@ -215,7 +215,7 @@ impl Exchange {
 
     /// The server's protocol by its first bytes, if unexpected. TLS hides the bytes.
     fn spoke(&self, url: &Url) -> Option<Protocol> {
-        let spoke = greeting::recognised(&self.heard.bytes())?;
+        let spoke = recognised(&self.heard.bytes())?;
         let expected = url.scheme == "https" && spoke == Protocol::Tls;
         (self.received.head().is_none() && !expected).then_some(spoke)
     }

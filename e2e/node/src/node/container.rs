@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{ExecError, KillError, Mode, Restart, Runtime, StartError, pod::Context};
+use super::{ExecError, KillError, Mode, Restart, Runtime, StartError, context::Context};
 use crate::{
     http::{connect_only, round_ms},
     probe::{self, Profile, Target},

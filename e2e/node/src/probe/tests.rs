@@ -1,4 +1,8 @@
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
 use probed::{Reply, Server, Speaks, closed_port, response};
 use proptest::prelude::*;
