@@ -149,6 +149,15 @@ fn root_cause(error: &dyn Error) -> String {
 
 /// Sends one kind of probe to every replica of a component like a kubelet, and judges it like a kubelet.
 ///
+/// ```no_run
+/// # async fn of(environment: e2e::environment::Environment) {
+/// use e2e::{ProbeKind, built_in::probe, record::measure};
+///
+/// let body = probe(&environment, "backend", ProbeKind::Readiness);
+/// measure(&environment, "probes", "backend_readiness", body).await;
+/// # }
+/// ```
+///
 /// # Errors
 ///
 /// When the component is unknown, or the run does not answer.

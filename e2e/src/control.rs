@@ -30,6 +30,27 @@ pub struct RestartOrder {
 }
 
 /// A client of an environment's run.
+///
+/// ```no_run
+/// # async fn of(environment: e2e::environment::Environment) -> Result<(), Box<dyn std::error::Error>> {
+/// use e2e::{ProbeKind, control::Control};
+/// use std::time::Duration;
+///
+/// let control = Control::of(&environment)?;
+/// let ready = control.status().await?.ready_pods().count();
+/// control.progress(&format!("{ready} pods are ready")).await?;
+///
+/// // A declared probe, sent like a kubelet's.
+/// let observation = control.probe("backend-0", "backend", ProbeKind::Readiness).await?;
+/// println!("{:?}: {}", observation.verdict, observation.message);
+///
+/// // No probe may kill the restarted container for 30 s.
+/// control.restart("backend-0", "backend", Duration::from_secs(30)).await?;
+/// let logs = control.logs("backend").await?;
+/// println!("{}", logs["backend-0/backend"]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Control {
     client: reqwest::Client,

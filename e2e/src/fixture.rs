@@ -3,7 +3,16 @@
 use e2e_report::environment::Environment;
 use rstest::fixture;
 
-/// The running system, for `#[rstest] fn case(environment: Environment)`.
+/// The running system, as an rstest fixture.
+///
+/// ```no_run
+/// use e2e::{environment::Environment, fixture::environment};
+///
+/// #[rstest::rstest]
+/// fn the_entrance_is_known(environment: Environment) {
+///     assert!(environment.entrance().is_ok());
+/// }
+/// ```
 ///
 /// # Panics
 ///

@@ -8,7 +8,7 @@ use e2e_report::{env_vars, environment::Environment, run_dir::RunDir};
 
 /// Runs one test's body and writes its record in any case, even after a panic.
 ///
-/// The body returns a line of detail and figures, or an error. An error fails the test after the record is written.
+/// The body returns a line of detail and figures, or an error. An error fails the test after the record is written. [The crate](crate) has an example.
 ///
 /// # Panics
 ///
@@ -24,6 +24,22 @@ pub async fn check<E: Display>(
 }
 
 /// [`check`] for a body that may fail with measurements: the third part is the reason of the failure.
+///
+/// ```no_run
+/// # async fn of(environment: e2e::environment::Environment) {
+/// use e2e::record::{Measured, measure};
+///
+/// measure(&environment, "web", "answers_in_time", async {
+///     let address = environment.entrance()?.address;
+///     let start = std::time::Instant::now();
+///     tokio::net::TcpStream::connect(address).await?;
+///     let took = start.elapsed();
+///     let failure = (took.as_millis() > 100).then(|| format!("connecting took {took:?}"));
+///     Ok::<_, Box<dyn std::error::Error>>((format!("connected in {took:?}"), Measured::Nothing, failure))
+/// })
+/// .await;
+/// # }
+/// ```
 ///
 /// # Panics
 ///

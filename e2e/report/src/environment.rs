@@ -16,6 +16,23 @@ use crate::{
 };
 
 /// A running system.
+///
+/// ```no_run
+/// use e2e_report::environment::Environment;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let environment = Environment::from_env()?;
+/// println!("clients use http://{}/", environment.entrance()?.address);
+/// let postgres = environment.service("postgres")?;
+/// let password = environment.env("postgres", "POSTGRES_PASSWORD")?;
+/// println!("psql -h {} -p {}", postgres.address.ip(), postgres.address.port());
+/// for replica in &environment.component("backend")?.replicas {
+///     println!("{} is reached at {:?}", replica.name, replica.ports);
+/// }
+/// # drop(password);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Environment {
     /// Id of the run, in the labels of everything it starts.
