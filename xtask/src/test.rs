@@ -31,9 +31,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if !args.no_tidy {
         tidy::run(&tidy::Args::default())?;
     }
-    block_on(e2e_run::run::ensure_nextest(&Progress::new()))??;
+    block_on(e2e_run::ensure_nextest(&Progress::new()))??;
     cmd!(shell, "cargo test --quiet --workspace --doc").run()?;
-    let engine = block_on(e2e_run::run::docker_engine())?;
+    let engine = block_on(e2e_run::docker_engine())?;
     let (profile, faults): (&str, &[&str]) = match &engine {
         Ok(description) => {
             eprintln!("{description} answers: tests that need an engine run too");
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     build_ahead(&shell, engine.is_ok())?;
     // A failed stage must not hide the results of the next ones.
     let mut stages = vec![cmd!(shell, "cargo nextest run --workspace --profile {profile}").run()];
-    match block_on(e2e_run::run::cluster(&project()))? {
+    match block_on(e2e_run::cluster(&project()))? {
         Ok(description) => {
             eprintln!("{description} answers: tests that need a cluster run too");
             let short = "binary(=k8s) and not test(twenty_kills)";
@@ -75,7 +75,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 fn build_ahead(shell: &Shell, has_engine: bool) -> Result<()> {
     let progress = Progress::new();
     if has_engine {
-        block_on(e2e_run::run::make_images(&e2e_run::run::Options::new(root()), &progress))??;
+        block_on(e2e_run::make_images(&e2e_run::Options::new(root()), &progress))??;
     } else {
         let packages = ["backend", "engine"].map(str::to_owned);
         block_on(e2e_run::image::cargo_binaries(&root(), &packages, &|line| progress.plain(line)))??;

@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::Result;
 use e2e_report::compare;
 use e2e_run::{
+    comparison::{self, COMPARISON_HTML, COMPARISON_MARKDOWN},
     exit::ExitCode,
-    run::comparison::{self, COMPARISON_HTML, COMPARISON_MARKDOWN},
 };
 
 use crate::options::{project, run_directory};

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use e2e::control::Control;
 use e2e_node::poll::{Look, until};
 use e2e_report::{command, environment::Environment, run_dir};
-use e2e_run::{exit::ExitCode, run::HELD};
+use e2e_run::{HELD, exit::ExitCode};
 
 use crate::options::{block_on, held_run_directory};
 

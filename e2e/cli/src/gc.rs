@@ -1,10 +1,7 @@
 //! `cargo xtask gc`: removes the leftovers of killed runs.
 
 use anyhow::Result;
-use e2e_run::{
-    exit::ExitCode,
-    run::{Options, collect_garbage},
-};
+use e2e_run::{Options, collect_garbage, exit::ExitCode};
 
 use crate::options::{ClusterArgs, block_on, project};
 

@@ -1,7 +1,7 @@
 //! `cargo xtask images`: pulls or builds every configured image.
 
 use anyhow::Result;
-use e2e_run::{exit::ExitCode, progress::Progress, run::make_images};
+use e2e_run::{exit::ExitCode, make_images, progress::Progress};
 
 use crate::options::{block_on, project};
 

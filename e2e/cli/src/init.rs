@@ -4,11 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use e2e_plan::{Plan, ProbeAction, ProbeKind};
-use e2e_run::{
-    config::MANIFESTS,
-    exit::ExitCode,
-    run::{CONFIG, planned},
-};
+use e2e_run::{CONFIG, config::MANIFESTS, exit::ExitCode, planned};
 
 use crate::options::{BadInput, project};
 
@@ -158,7 +154,7 @@ spec:
         let project = tempfile::tempdir().expect("a directory");
         std::fs::create_dir(project.path().join("k8s")).expect("a directory");
         std::fs::write(project.path().join("k8s/shop.yaml"), SHOP).expect("a file");
-        let (plan, entrance) = planned(&e2e_run::run::Options::new(project.path()), "k8s").expect("a plan");
+        let (plan, entrance) = planned(&e2e_run::Options::new(project.path()), "k8s").expect("a plan");
         let text = text("k8s", &plan, entrance.as_deref());
         for line in ["manifests = \"k8s\"", "entrance = \"shop\"", "path = \"/ready\"", "# [images.\"shop:dev\"]"] {
             assert!(text.lines().any(|candidate| candidate == line), "`{line}` is not in\n{text}");

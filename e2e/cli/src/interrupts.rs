@@ -3,7 +3,7 @@
 use std::{process::ExitStatus, time::Duration};
 
 use anyhow::{Context, Result};
-use e2e_run::run::stop_process;
+use e2e_run::stop_process;
 use tokio::{
     process::Child,
     signal::unix::{Signal, SignalKind, signal},

@@ -112,7 +112,7 @@ pub fn main<V: Verbs>(root: &Path) -> ProcessExitCode {
     if agent::is_asked_for() {
         return agent::main(&Registry::default());
     }
-    e2e_run::run::leave_cargo();
+    e2e_run::leave_cargo();
     let program = e2e_report::command::program();
     let matches = command::<V>(program).get_matches();
     let Cli { project, verb } = Cli::<V>::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());

@@ -10,11 +10,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use e2e_plan::{EnvOverride, manifests::Sources, target::Target};
-use e2e_run::{
-    exit::ExitCode,
-    provider::k8s,
-    run::{HELD, Options},
-};
+use e2e_run::{HELD, Options, exit::ExitCode, provider::k8s};
 
 /// Flags of every verb.
 #[derive(Debug, Clone, clap::Args)]
@@ -322,7 +318,7 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     if let Some(Ended(code, _)) = error.downcast_ref() {
         return *code;
     }
-    match error.downcast_ref::<e2e_run::run::Error>() {
+    match error.downcast_ref::<e2e_run::Error>() {
         Some(error) => error.exit_code(),
         None if is_input => ExitCode::BadInput,
         None => ExitCode::Fail,

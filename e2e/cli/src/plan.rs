@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use e2e_plan::{EnvOverride, Plan, target::Target};
-use e2e_run::{exit::ExitCode, run::Options};
+use e2e_run::{Options, exit::ExitCode};
 use serde_json::{Value, json};
 
 use crate::options::{ManifestArgs, parse_replicas};
@@ -46,7 +46,7 @@ enum Format {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let replicas: BTreeMap<_, _> = args.replicas.iter().cloned().collect();
-    let plan = e2e_run::run::plan(&Options { sets: args.set.clone(), replicas, ..args.manifests.options()? })?;
+    let plan = e2e_run::plan(&Options { sets: args.set.clone(), replicas, ..args.manifests.options()? })?;
     match args.format {
         Format::Text => print!("{}", text::render(&plan, args.target)),
         Format::Yaml => print!("{}", yaml(&plan, args.target)?),

@@ -9,11 +9,7 @@ use e2e_report::{
     report::{Report, Verdict, markdown, summary},
     run_dir,
 };
-use e2e_run::{
-    exit::ExitCode,
-    progress::wants_colour,
-    run::{load, report_again},
-};
+use e2e_run::{exit::ExitCode, load, progress::wants_colour, report_again};
 
 use crate::options::{BadInput, run_directory};
 

@@ -3,9 +3,9 @@
 use anyhow::Result;
 use e2e_report::{command, report::summary};
 use e2e_run::{
+    Options, Outcome, comparison,
     exit::ExitCode,
     progress::{Progress, wants_colour},
-    run::{Options, Outcome, comparison},
 };
 
 use crate::{
@@ -69,7 +69,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if targets.len() > 1 || repeat > 1 {
         return alternate(args, &options, repeat, &progress);
     }
-    let outcome = block_on(e2e_run::run::run(options, &progress))??;
+    let outcome = block_on(e2e_run::run(options, &progress))??;
     show(&outcome, args.format, &progress)?;
     Ok(outcome.exit)
 }

@@ -17,11 +17,7 @@ use e2e_report::{
     bottleneck::Bottleneck,
     report::{Report, Verdict},
 };
-use e2e_run::{
-    exit::ExitCode,
-    progress::Progress,
-    run::{Options, plan, run as run_once},
-};
+use e2e_run::{Options, exit::ExitCode, plan, progress::Progress, run as run_once};
 use serde::Serialize;
 
 use crate::options::{BadInput, TargetChoice, block_on, describe, parse_target, project};
@@ -183,11 +179,11 @@ impl Subject {
     fn of(args: &Args) -> Result<Self> {
         let options = args.project();
         let plan = plan(&options)?;
-        let config = options.read_config().map_err(e2e_run::run::Error::from)?;
+        let config = options.read_config().map_err(e2e_run::Error::from)?;
         let pressing =
             config.scenario.iter().filter(|(_, scenario)| scenario.is_pressing()).map(|(name, _)| name.as_str());
         let scenario = match &args.scenario {
-            Some(name) => config.scenario(name).map(|_| name.as_str()).map_err(e2e_run::run::Error::from)?,
+            Some(name) => config.scenario(name).map(|_| name.as_str()).map_err(e2e_run::Error::from)?,
             None => only(pressing, "--scenario", "whose clients send as fast as the system answers")?,
         };
         let names = || plan.components.iter().map(|component| component.name.as_str());

@@ -13,7 +13,7 @@ use e2e_kubelet::{
 };
 use e2e_plan::{Component, ProbeKind, duration::human, words::counted};
 use e2e_report::{command, evidence::PODS};
-use e2e_run::{exit::ExitCode, run};
+use e2e_run::exit::ExitCode;
 
 use crate::options::{ManifestArgs, run_directory};
 
@@ -55,7 +55,7 @@ fn parse_answer(text: &str) -> Result<(String, ProbeKind, Answer), String> {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let plan = run::plan(&args.manifests.options()?)?;
+    let plan = e2e_run::plan(&args.manifests.options()?)?;
     for (component, ..) in &args.answer {
         if !plan.components.iter().any(|known| known.name == *component) {
             let names: Vec<&str> = plan.components.iter().map(|component| component.name.as_str()).collect();

@@ -13,11 +13,7 @@ use e2e_report::{
     environment::Environment,
     run_dir::{self, new_run_id},
 };
-use e2e_run::{
-    exit::ExitCode,
-    progress::Progress,
-    run::{HELD, Options},
-};
+use e2e_run::{HELD, Options, exit::ExitCode, progress::Progress};
 
 use crate::{
     interrupts::Interrupts,
@@ -41,7 +37,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         return detach(args.system.run_id.as_deref());
     }
     let options = Options { suites: false, ..args.system.options(None)? };
-    Ok(block_on(e2e_run::run::run(options, &Progress::new()))??.exit)
+    Ok(block_on(e2e_run::run(options, &Progress::new()))??.exit)
 }
 
 /// Runs the same command in a background process and returns once the system is up and, with `--keep`, tested. Ctrl-C or SIGTERM
@@ -80,7 +76,7 @@ pub(crate) fn detach(run_id: Option<&str>) -> Result<ExitCode> {
     })??;
     match held {
         None => {
-            e2e_run::run::stop_process(child.id());
+            e2e_run::stop_process(child.id());
             child.wait().context("cannot wait for the process that keeps the system")?;
             Ok(ExitCode::Interrupted)
         }

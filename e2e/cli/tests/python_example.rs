@@ -10,10 +10,7 @@ use e2e_report::{
     report::{Report, Verdict},
     run_dir::{REPORT_JSON, RunDir},
 };
-use e2e_run::{
-    progress::Progress,
-    run::{Options, docker_engine, make_images},
-};
+use e2e_run::{Options, docker_engine, make_images, progress::Progress};
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

@@ -184,21 +184,21 @@ pub struct Line {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ThresholdName {
-    /// [`Thresholds::rate_min`].
+    /// Requests that succeed, per second.
     RateMin,
-    /// [`Thresholds::errors_max`].
+    /// Requests without the expected answer.
     ErrorsMax,
-    /// [`Thresholds::error_rate_max`].
+    /// The same as a share of all requests.
     ErrorRateMax,
-    /// [`Thresholds::client_failure_rate_max`].
+    /// Share of clients that fail.
     ClientFailureRateMax,
-    /// [`Thresholds::latency_ms_p50_max`].
+    /// Median latency.
     LatencyMsP50Max,
-    /// [`Thresholds::latency_ms_p90_max`].
+    /// 90th percentile of the latency.
     LatencyMsP90Max,
-    /// [`Thresholds::latency_ms_p99_max`].
+    /// 99th percentile of the latency.
     LatencyMsP99Max,
-    /// [`Thresholds::latency_ms_p999_max`].
+    /// 99.9th percentile of the latency.
     LatencyMsP999Max,
     /// Restarts of all containers of a run.
     RestartsMax,

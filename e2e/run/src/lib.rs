@@ -1,5 +1,5 @@
 //! One run from manifests to report: a provider runs the plan, suites test it, evidence is gathered, a report is written.
-//! Main function: [`run::run`].
+//! Main function: [`run()`].
 
 pub mod config;
 pub mod control;
@@ -10,4 +10,6 @@ pub mod image;
 mod lines;
 pub mod progress;
 pub mod provider;
-pub mod run;
+mod run;
+
+pub use run::*;

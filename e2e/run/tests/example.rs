@@ -14,10 +14,7 @@ use e2e_report::{
     report::{Report, Verdict},
     run_dir::{REPORT_JSON, REPORT_MARKDOWN, RunDir},
 };
-use e2e_run::{
-    progress::Progress,
-    run::{Options, docker_engine, make_images},
-};
+use e2e_run::{Options, docker_engine, make_images, progress::Progress};
 
 #[test]
 fn it_is_small_with_its_manifests() {

@@ -16,11 +16,7 @@ use e2e_report::{
     environment::Environment,
     run_dir::{self, new_run_id, random_hex},
 };
-use e2e_run::{
-    exit::ExitCode,
-    progress::Progress,
-    run::{Options, make_images},
-};
+use e2e_run::{Options, exit::ExitCode, make_images, progress::Progress};
 use tokio::{
     io::AsyncReadExt,
     process::{Child, Command},

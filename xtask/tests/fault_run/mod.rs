@@ -12,7 +12,7 @@ use e2e_report::{
     report::{Report, Verdict},
     run_dir::RunDir,
 };
-use e2e_run::{exit::ExitCode, run::Options};
+use e2e_run::{Options, exit::ExitCode};
 
 use crate::fault_cases::{Expected, FAULTS, Fault};
 

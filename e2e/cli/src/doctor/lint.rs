@@ -9,7 +9,7 @@ use e2e_kubelet::{
 };
 use e2e_plan::words::counted;
 use e2e_report::evidence::PODS;
-use e2e_run::{exit::ExitCode, run, run::Options};
+use e2e_run::{Options, exit::ExitCode};
 
 use crate::options::{project, run_directory, sources};
 
@@ -24,7 +24,7 @@ pub(super) fn run(
         None => None,
     };
     let manifests = sources(manifests)?;
-    let plan = run::plan(&Options { manifests, overlays: overlays.to_vec(), ..project() })?;
+    let plan = e2e_run::plan(&Options { manifests, overlays: overlays.to_vec(), ..project() })?;
     let remarks = lint(&plan, snapshot.as_ref());
     if json {
         println!("{}", serde_json::to_string_pretty(&remarks)?);

@@ -119,8 +119,8 @@ pub(super) fn steps(target: &Target, name: &str) -> Result<Steps> {
             BadInput("a --scenario's steps bring their own paths: leave the path out of the URL".to_owned()).into()
         );
     }
-    let config = project().read_config().map_err(e2e_run::run::Error::from)?;
-    let scenario = config.scenario(name).map_err(e2e_run::run::Error::from)?;
+    let config = project().read_config().map_err(e2e_run::Error::from)?;
+    let scenario = config.scenario(name).map_err(e2e_run::Error::from)?;
     let host = scenario.host.clone().unwrap_or_else(|| target.authority());
     // A fresh id, so that keys do not collide with those of earlier runs.
     Ok(Steps { host, ..scenario.steps(name, &new_run_id()) })

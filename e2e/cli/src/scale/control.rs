@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use e2e_plan::Component;
-use e2e_run::run::Options;
+use e2e_run::Options;
 use serde::Serialize;
 use serde_json::json;
 

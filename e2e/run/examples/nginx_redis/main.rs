@@ -1,9 +1,9 @@
 //! The tests of another system: `cargo run -p e2e-run --example nginx_redis -- local`, or `docker`, or `k8s`.
-use e2e_run::run::{self, Options};
+use e2e_run::Options;
 
 fn main() -> std::process::ExitCode {
     let target = std::env::args().nth(1).map(|name| name.parse().expect("docker, k8s or local"));
-    run::main(Options { target, ..Options::new(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/nginx_redis")) })
+    e2e_run::main(Options { target, ..Options::new(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/nginx_redis")) })
 }
 
 #[rstest::rstest]

@@ -31,7 +31,7 @@ pub fn leave_cargo() {
 ///
 /// ```no_run
 /// fn main() -> std::process::ExitCode {
-///     e2e_run::run::main(e2e_run::run::Options::new(env!("CARGO_MANIFEST_DIR")))
+///     e2e_run::main(e2e_run::Options::new(env!("CARGO_MANIFEST_DIR")))
 /// }
 /// ```
 pub fn main(options: Options) -> std::process::ExitCode {

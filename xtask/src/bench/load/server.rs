@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use e2e_cli::options::Ended;
-use e2e_run::{exit::ExitCode, run::Options};
+use e2e_run::{Options, exit::ExitCode};
 use xshell::{Shell, cmd};
 
 use super::find;
