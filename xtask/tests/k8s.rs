@@ -1,6 +1,7 @@
 //! The target k8s on a real cluster: what a run needs, what ends it, and that nothing of it stays. Only the nextest profile `k8s`
 //! runs these, where KUBECONFIG names a cluster.
 
+mod kubectl;
 mod relay;
 mod support;
 
@@ -16,6 +17,7 @@ use e2e_report::{
     finding::Code,
     report::{Report, Verdict},
 };
+use kubectl::{Guard, kubectl, service_account};
 use relay::Relay;
 use rstest::rstest;
 use rustix::process::Signal;
@@ -23,12 +25,6 @@ use support::{Bench, REFERENCE, Running, SMALL, said, unique, wait_until};
 
 /// Longer than the cluster takes for anything that is waited for here.
 const PROMPTLY: Duration = Duration::from_secs(60);
-
-fn kubectl(arguments: &[&str]) -> String {
-    let output = std::process::Command::new("kubectl").args(arguments).output().expect("kubectl is installed");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
 
 /// The namespaces of a run that nobody has begun to remove.
 fn namespaces(id: &str) -> Vec<String> {
@@ -80,7 +76,7 @@ fn services_and_kinds_are_those_of_docker() {
 
 /// A namespace of somebody's, with something in it.
 fn somebodys_namespace(name: &str) -> Guard {
-    let guard = Guard(vec![["delete", "namespace", name, "--ignore-not-found"].map(str::to_owned).to_vec()]);
+    let guard = Guard::deleting(&["namespace", name]);
     kubectl(&["create", "namespace", name]);
     kubectl(&["create", "configmap", "precious", "--namespace", name, "--from-literal=key=value"]);
     guard
@@ -218,7 +214,7 @@ fn pods_that_are_leaving_are_waited_for() {
     let first = Bench::of(SMALL).output(&["e2e", "--target", "k8s", "--wait"]);
     assert_eq!(first.status.code(), Some(0), "{}", said(&first));
     let namespace = unique("k-leaving");
-    let _guard = Guard(vec![["delete", "namespace", &namespace, "--ignore-not-found"].map(str::to_owned).to_vec()]);
+    let _guard = Guard::deleting(&["namespace", &namespace]);
     kubectl(&["create", "namespace", &namespace]);
     // More than the node can take of pods that are slow to end.
     let filler = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: filler}\nspec:\n  replicas: 40\n  \
@@ -261,7 +257,7 @@ fn node(name: &str, ready: bool) -> Guard {
     });
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("node.json");
-    let guard = Guard(vec![["delete", "node", name, "--ignore-not-found"].map(str::to_owned).to_vec()]);
+    let guard = Guard::deleting(&["node", name]);
     fs::write(&file, manifest.to_string()).expect("a file");
     kubectl(&["create", "--filename", &file.to_string_lossy()]);
     let mut whole: serde_json::Value =
@@ -467,69 +463,4 @@ fn copy(from: &Path, to: &Path) {
             fs::copy(&from, &to).expect("a file");
         }
     }
-}
-
-/// Removes what a test gave to the cluster.
-struct Guard(Vec<Vec<String>>);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        for command in &self.0 {
-            let words: Vec<&str> = command.iter().map(String::as_str).collect();
-            // What is gone already is what was asked for.
-            let _ = std::process::Command::new("kubectl").args(words).output();
-        }
-    }
-}
-
-/// A kubeconfig for a service account, alone or with the project's rules.
-fn service_account(name: &str, rules: Option<&std::path::Path>) -> (std::path::PathBuf, Guard) {
-    let namespace = "e2e-runner";
-    let account = if rules.is_some() { "e2e" } else { name };
-    let remove = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-    let mut guard = Guard(vec![remove(&["delete", "namespace", namespace, "--ignore-not-found"])]);
-    let _ = std::process::Command::new("kubectl").args(["create", "namespace", namespace]).output();
-    match rules {
-        Some(rules) => {
-            kubectl(&["apply", "--filename", &rules.to_string_lossy()]);
-            guard.0.push(remove(&["delete", "--filename", &rules.to_string_lossy(), "--ignore-not-found"]));
-        }
-        None => drop(kubectl(&["create", "serviceaccount", account, "--namespace", namespace])),
-    }
-    // A Secret of this type is filled with a token by every version of Kubernetes.
-    let secret = format!(
-        "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}-token, namespace: {namespace}, annotations: \
-         {{kubernetes.io/service-account.name: {account}}}}}\ntype: kubernetes.io/service-account-token\n"
-    );
-    let directory = tempfile::tempdir().expect("a directory").keep();
-    let file = directory.join("secret.yaml");
-    std::fs::write(&file, secret).expect("a file");
-    kubectl(&["apply", "--filename", &file.to_string_lossy()]);
-    let path = format!("{name}-token");
-    let token = || {
-        let asked = ["get", "secret", &path, "--namespace", namespace, "--output", "jsonpath={.data.token}"];
-        kubectl(&asked)
-    };
-    assert!(wait_until(PROMPTLY, || !token().is_empty()), "the cluster makes a token");
-    let kubeconfig = directory.join("kubeconfig");
-    std::fs::write(&kubeconfig, kubectl(&["config", "view", "--raw", "--minify", "--flatten"])).expect("a file");
-    let at = format!("--kubeconfig={}", kubeconfig.display());
-    let decoded = base64(&token());
-    kubectl(&[&at, "config", "set-credentials", account, &format!("--token={decoded}")]);
-    kubectl(&[&at, "config", "set-context", "--current", &format!("--user={account}")]);
-    (kubeconfig, guard)
-}
-
-/// Decodes what `kubectl` prints of a Secret.
-fn base64(text: &str) -> String {
-    let mut child = std::process::Command::new("base64")
-        .arg("--decode")
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .expect("base64 is installed");
-    std::io::Write::write_all(child.stdin.as_mut().expect("a pipe"), text.as_bytes()).expect("it reads");
-    drop(child.stdin.take());
-    let output = child.wait_with_output().expect("it ends");
-    String::from_utf8(output.stdout).expect("a token is text")
 }

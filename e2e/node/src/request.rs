@@ -3,8 +3,6 @@
 
 mod path;
 
-use std::net::IpAddr;
-
 use e2e_kubelet::profile::Profile;
 
 pub(super) use path::{escape_target, unescape};
@@ -153,12 +151,6 @@ pub fn authority(host: &str, port: u16) -> String {
         true => format!("[{without_zone}]:{port}"),
         false => format!("{without_zone}:{port}"),
     }
-}
-
-/// A kubelet's default `Host` for a pod.
-#[must_use]
-pub fn pod_authority(pod_ip: IpAddr, port: u16) -> String {
-    authority(&pod_ip.to_string(), port)
 }
 
 /// The headers sorted by name, in Go's canonical form if the kubelet uses it; values of one name keep their order.

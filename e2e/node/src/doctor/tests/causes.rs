@@ -1,6 +1,8 @@
 //! The doctor's score: every cause with servers that really behave so, and what must not get a name. Each is met three times,
 //! with an English, an empty and a translated body, since no text may decide.
 
+mod patients;
+
 use std::{
     net::{Ipv4Addr, SocketAddr},
     pin::Pin,
@@ -18,6 +20,10 @@ use tokio::{
     task::JoinSet,
 };
 
+use self::patients::{
+    Patient, answers_anything, behind_a_middlebox, comes_and_goes, now_and_then, on_ipv6_alone, opens_later, speaks,
+    understands,
+};
 use super::{POD, case};
 use crate::{
     doctor::{Case, Known, WorkingRequest, diagnose, fix},
@@ -28,68 +34,8 @@ const SECOND: Duration = Duration::from_secs(1);
 /// What is said with a refusal.
 const WORDS: [&str; 3] = ["Invalid host header", "", "Der Rechnername ist unbekannt"];
 
-/// A probe and what it meets.
-struct Patient {
-    case: Case,
-    target: Target,
-    /// Dropped when the examination is over.
-    _servers: Vec<Server>,
-    _tasks: JoinSet<()>,
-}
-
 type Making = Pin<Box<dyn Future<Output = Patient>>>;
 type Make = fn(&'static str) -> Making;
-
-impl Patient {
-    fn of(server: Server) -> Self {
-        let target = Target::new(POD, 8000, server.address);
-        Self { case: case(&[], SECOND), target, _servers: vec![server], _tasks: JoinSet::new() }
-    }
-
-    async fn serving(speaks: Speaks, reply: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        Self::of(Server::speaking(speaks, reply).await)
-    }
-
-    fn changed(mut self, change: impl FnOnce(&mut Case)) -> Self {
-        change(&mut self.case);
-        self
-    }
-
-    fn known(self, known: Known) -> Self {
-        self.changed(|case| case.known = known)
-    }
-
-    fn https(self) -> Self {
-        self.changed(|case| match &mut case.probe.action {
-            ProbeAction::HttpGet { https, .. } => *https = true,
-            _ => unreachable!("every case is an httpGet probe"),
-        })
-    }
-
-    fn grpc(self, service: &str) -> Self {
-        let service = service.to_owned();
-        self.changed(|case| case.probe.action = ProbeAction::Grpc { port: 8000, service })
-    }
-
-    fn asking(self, asked: &str) -> Self {
-        self.changed(|case| match &mut case.probe.action {
-            ProbeAction::HttpGet { path, .. } => *path = asked.to_owned(),
-            _ => unreachable!("every case is an httpGet probe"),
-        })
-    }
-
-    fn sending(self, name: &str, value: &str) -> Self {
-        self.changed(|case| match &mut case.probe.action {
-            ProbeAction::HttpGet { headers, .. } => headers.push((name.to_owned(), value.to_owned())),
-            _ => unreachable!("every case is an httpGet probe"),
-        })
-    }
-
-    fn dialling(mut self, address: SocketAddr) -> Self {
-        self.target.ports.insert(8000, address);
-        self
-    }
-}
 
 /// A fixture from its name and an expression for the patient, in which the words of refusals can be used.
 macro_rules! fixtures {
@@ -236,7 +182,7 @@ fn causes() -> Vec<(&'static str, Cause, Make)> {
             let mut patient =
                 Patient::serving(Speaks::Http1, |_| Reply::redirect(301, "https://10.244.0.9/health")).await;
             patient.target.ports.extend([(443, closed_port()), (8443, secured.address)]);
-            patient._servers.push(secured);
+            patient.servers.push(secured);
             patient
         };
         "a slash that leads from TLS to plain HTTP" => Cause::MethodOrPath, |words|
@@ -265,7 +211,7 @@ fn causes() -> Vec<(&'static str, Cause, Make)> {
             let manage = Server::start(|r| ok_if(path(r) == "/health", 404, "")).await;
             let mut patient = Patient::serving(Speaks::Http1, move |_| Reply::status(404, words)).await;
             patient.target.ports.insert(9000, manage.address);
-            patient._servers.push(manage);
+            patient.servers.push(manage);
             patient
         };
         "a port and a scheme of their own" => Cause::WrongPort, |words| {
@@ -274,7 +220,7 @@ fn causes() -> Vec<(&'static str, Cause, Make)> {
             let (host, target) = ("localhost:8443".to_owned(), "/health".to_owned());
             let works = WorkingRequest { address: secured.address, https: true, host, target, headers: Vec::new() };
             let mut patient = patient.known(Known { works: Some(works), ..Known::default() });
-            patient._servers.push(secured);
+            patient.servers.push(secured);
             patient
         };
         "TLS where the request that works speaks it" => Cause::PlainToTls, |words| {
@@ -328,7 +274,7 @@ fn confounders() -> Vec<(&'static str, bool, Make)> {
             let secured = Server::speaking(Speaks::Tls, |_| Reply::status(200, "OK")).await;
             let mut patient = Patient::serving(Speaks::Http1, |_| Reply::redirect(301, "https://10.244.0.9/health")).await;
             patient.target.ports.insert(443, secured.address);
-            patient._servers.push(secured);
+            patient.servers.push(secured);
             patient
         };
         "a body over 10 KiB" => true, |words|
@@ -360,146 +306,12 @@ fn confounders() -> Vec<(&'static str, bool, Make)> {
             let all = Server::start(|_| Reply::status(200, "")).await;
             let mut patient = Patient::serving(Speaks::Http1, move |_| Reply::status(500, words)).await;
             patient.target.ports.insert(9000, all.address);
-            patient._servers.push(all);
+            patient.servers.push(all);
             patient
         };
         "an app that starts and ends again and again" => false, |words| comes_and_goes().await;
     }
     .to_vec()
-}
-
-async fn now_and_then(words: &'static str, of: u32, which: u32) -> Patient {
-    let count = AtomicU32::new(0);
-    let fails = move |_: &Request| ok_if(count.fetch_add(1, Ordering::Relaxed) % of != which, 400, words);
-    Patient::serving(Speaks::Http1, fails).await
-}
-
-/// A listener on all addresses of IPv6 and none of IPv4.
-fn on_ipv6_alone() -> TcpListener {
-    let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
-    socket.set_only_v6(true).unwrap();
-    socket.bind(&SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0)).into()).unwrap();
-    socket.listen(16).unwrap();
-    socket.set_nonblocking(true).unwrap();
-    TcpListener::from_std(socket.into()).unwrap()
-}
-
-/// A server that begins with these bytes, and says those to whatever comes.
-async fn speaks(first: &'static [u8], then: &'static [u8]) -> Patient {
-    another_protocol(move |_| Some(then), first, false).await
-}
-
-/// A server that answers who begins so, and closes or waits for more where anybody else does.
-async fn understands(greeting: &'static [u8], answer: &'static [u8], waits: bool) -> Patient {
-    another_protocol(move |said| said.starts_with(greeting).then_some(answer), b"", waits).await
-}
-
-async fn another_protocol(
-    answer: impl Fn(&[u8]) -> Option<&'static [u8]> + Copy + Send + 'static,
-    first: &'static [u8],
-    waits: bool,
-) -> Patient {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let unused = Server::start(|_| Reply::Reset).await;
-    let mut patient = Patient::of(unused).dialling(listener.local_addr().unwrap());
-    patient._tasks.spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            tokio::spawn(async move {
-                let _ = stream.write_all(first).await;
-                let mut said = Vec::new();
-                let _ = stream.read_buf(&mut said).await;
-                match answer(&said) {
-                    Some(answer) => drop(stream.write_all(answer).await),
-                    None if waits => while stream.read_buf(&mut said).await.is_ok_and(|count| count > 0) {},
-                    None => {}
-                }
-                let _ = stream.shutdown().await;
-                while stream.read_buf(&mut said).await.is_ok_and(|count| count > 0) {}
-            });
-        }
-    });
-    patient
-}
-
-/// Started again by something that watches it, it listens for 300 ms and is gone for a second.
-async fn comes_and_goes() -> Patient {
-    let address = closed_port();
-    let unused = Server::start(|_| Reply::Reset).await;
-    let mut patient = Patient::of(unused).dialling(address);
-    patient.case.known.may_be_starting = true;
-    patient._tasks.spawn(async move {
-        loop {
-            tokio::time::sleep(SECOND).await;
-            let listener = TcpListener::bind(address).await.unwrap();
-            let server = Server::on(listener, Speaks::Http1, |_| Reply::status(200, "OK"));
-            tokio::time::sleep(SECOND * 3 / 10).await;
-            drop(server);
-        }
-    });
-    patient
-}
-
-/// A plain server that answers whatever comes with 400, handshakes included, and a plain request with 200.
-async fn answers_anything(words: &'static str) -> Patient {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let unused = Server::start(|_| Reply::Reset).await;
-    let mut patient = Patient::of(unused).https().dialling(listener.local_addr().unwrap());
-    patient._tasks.spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut bytes = Vec::new();
-            let _ = stream.read_buf(&mut bytes).await;
-            let status = if bytes.starts_with(b"GET ") { 200 } else { 400 };
-            let _ = stream.write_all(&response(status, words)).await;
-        }
-    });
-    patient
-}
-
-async fn opens_later() -> Patient {
-    let address = closed_port();
-    let unused = Server::start(|_| Reply::Reset).await;
-    let mut patient = Patient::of(unused).dialling(address);
-    patient.case.known.may_be_starting = true;
-    patient._tasks.spawn(async move {
-        tokio::time::sleep(SECOND * 7 / 10).await;
-        let listener = TcpListener::bind(address).await.unwrap();
-        let server = Server::on(listener, Speaks::Http1, |_| Reply::status(200, "OK"));
-        std::future::pending::<()>().await;
-        drop(server);
-    });
-    patient
-}
-
-/// An app that refuses requests without Host, and in front of it something that drops it.
-async fn behind_a_middlebox(words: &'static str) -> Patient {
-    let app = Server::start(move |r| ok_if(header(r, "Host").is_some(), 400, words)).await;
-    let direct = app.address;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut patient = Patient::of(app).dialling(listener.local_addr().unwrap());
-    let (host, target) = ("localhost:8000".to_owned(), "/health".to_owned());
-    patient.case.known.works =
-        Some(WorkingRequest { address: direct, https: false, host, target, headers: Vec::new() });
-    patient._tasks.spawn(async move {
-        loop {
-            let (mut client, _) = listener.accept().await.unwrap();
-            tokio::spawn(async move {
-                let mut request = Vec::new();
-                while !request.ends_with(b"\r\n\r\n") {
-                    if client.read_buf(&mut request).await.unwrap_or(0) == 0 {
-                        return;
-                    }
-                }
-                let text = String::from_utf8_lossy(&request).replace("HTTP/1.1", "HTTP/1.0");
-                let kept: Vec<&str> = text.split("\r\n").filter(|line| !line.starts_with("Host:")).collect();
-                let mut app = tokio::net::TcpStream::connect(direct).await.unwrap();
-                app.write_all(kept.join("\r\n").as_bytes()).await.unwrap();
-                let _ = tokio::io::copy(&mut app, &mut client).await;
-            });
-        }
-    });
-    patient
 }
 
 /// A diagnosis, and what is wrong with it whatever its cause.

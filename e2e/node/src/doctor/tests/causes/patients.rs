@@ -1,0 +1,197 @@
+//! What a probe meets. Main type: [`Patient`].
+
+use super::*;
+
+/// A probe and what it meets.
+pub(super) struct Patient {
+    pub(super) case: Case,
+    pub(super) target: Target,
+    /// Dropped when the examination is over.
+    pub(super) servers: Vec<Server>,
+    _tasks: JoinSet<()>,
+}
+
+impl Patient {
+    pub(super) fn of(server: Server) -> Self {
+        let target = Target::new(POD, 8000, server.address);
+        Self { case: case(&[], SECOND), target, servers: vec![server], _tasks: JoinSet::new() }
+    }
+
+    pub(super) async fn serving(speaks: Speaks, reply: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        Self::of(Server::speaking(speaks, reply).await)
+    }
+
+    pub(super) fn changed(mut self, change: impl FnOnce(&mut Case)) -> Self {
+        change(&mut self.case);
+        self
+    }
+
+    pub(super) fn known(self, known: Known) -> Self {
+        self.changed(|case| case.known = known)
+    }
+
+    pub(super) fn https(self) -> Self {
+        self.changed(|case| match &mut case.probe.action {
+            ProbeAction::HttpGet { https, .. } => *https = true,
+            _ => unreachable!("every case is an httpGet probe"),
+        })
+    }
+
+    pub(super) fn grpc(self, service: &str) -> Self {
+        let service = service.to_owned();
+        self.changed(|case| case.probe.action = ProbeAction::Grpc { port: 8000, service })
+    }
+
+    pub(super) fn asking(self, asked: &str) -> Self {
+        self.changed(|case| match &mut case.probe.action {
+            ProbeAction::HttpGet { path, .. } => *path = asked.to_owned(),
+            _ => unreachable!("every case is an httpGet probe"),
+        })
+    }
+
+    pub(super) fn sending(self, name: &str, value: &str) -> Self {
+        self.changed(|case| match &mut case.probe.action {
+            ProbeAction::HttpGet { headers, .. } => headers.push((name.to_owned(), value.to_owned())),
+            _ => unreachable!("every case is an httpGet probe"),
+        })
+    }
+
+    pub(super) fn dialling(mut self, address: SocketAddr) -> Self {
+        self.target.ports.insert(8000, address);
+        self
+    }
+}
+
+pub(super) async fn now_and_then(words: &'static str, of: u32, which: u32) -> Patient {
+    let count = AtomicU32::new(0);
+    let fails = move |_: &Request| ok_if(count.fetch_add(1, Ordering::Relaxed) % of != which, 400, words);
+    Patient::serving(Speaks::Http1, fails).await
+}
+
+/// A listener on all addresses of IPv6 and none of IPv4.
+pub(super) fn on_ipv6_alone() -> TcpListener {
+    let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
+    socket.set_only_v6(true).unwrap();
+    socket.bind(&SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0)).into()).unwrap();
+    socket.listen(16).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    TcpListener::from_std(socket.into()).unwrap()
+}
+
+/// A server that begins with these bytes, and says those to whatever comes.
+pub(super) async fn speaks(first: &'static [u8], then: &'static [u8]) -> Patient {
+    another_protocol(move |_| Some(then), first, false).await
+}
+
+/// A server that answers who begins so, and closes or waits for more where anybody else does.
+pub(super) async fn understands(greeting: &'static [u8], answer: &'static [u8], waits: bool) -> Patient {
+    another_protocol(move |said| said.starts_with(greeting).then_some(answer), b"", waits).await
+}
+
+pub(super) async fn another_protocol(
+    answer: impl Fn(&[u8]) -> Option<&'static [u8]> + Copy + Send + 'static,
+    first: &'static [u8],
+    waits: bool,
+) -> Patient {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let unused = Server::start(|_| Reply::Reset).await;
+    let mut patient = Patient::of(unused).dialling(listener.local_addr().unwrap());
+    patient._tasks.spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let _ = stream.write_all(first).await;
+                let mut said = Vec::new();
+                let _ = stream.read_buf(&mut said).await;
+                match answer(&said) {
+                    Some(answer) => drop(stream.write_all(answer).await),
+                    None if waits => while stream.read_buf(&mut said).await.is_ok_and(|count| count > 0) {},
+                    None => {}
+                }
+                let _ = stream.shutdown().await;
+                while stream.read_buf(&mut said).await.is_ok_and(|count| count > 0) {}
+            });
+        }
+    });
+    patient
+}
+
+/// Started again by something that watches it, it listens for 300 ms and is gone for a second.
+pub(super) async fn comes_and_goes() -> Patient {
+    let address = closed_port();
+    let unused = Server::start(|_| Reply::Reset).await;
+    let mut patient = Patient::of(unused).dialling(address);
+    patient.case.known.may_be_starting = true;
+    patient._tasks.spawn(async move {
+        loop {
+            tokio::time::sleep(SECOND).await;
+            let listener = TcpListener::bind(address).await.unwrap();
+            let server = Server::on(listener, Speaks::Http1, |_| Reply::status(200, "OK"));
+            tokio::time::sleep(SECOND * 3 / 10).await;
+            drop(server);
+        }
+    });
+    patient
+}
+
+/// A plain server that answers whatever comes with 400, handshakes included, and a plain request with 200.
+pub(super) async fn answers_anything(words: &'static str) -> Patient {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let unused = Server::start(|_| Reply::Reset).await;
+    let mut patient = Patient::of(unused).https().dialling(listener.local_addr().unwrap());
+    patient._tasks.spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut bytes = Vec::new();
+            let _ = stream.read_buf(&mut bytes).await;
+            let status = if bytes.starts_with(b"GET ") { 200 } else { 400 };
+            let _ = stream.write_all(&response(status, words)).await;
+        }
+    });
+    patient
+}
+
+pub(super) async fn opens_later() -> Patient {
+    let address = closed_port();
+    let unused = Server::start(|_| Reply::Reset).await;
+    let mut patient = Patient::of(unused).dialling(address);
+    patient.case.known.may_be_starting = true;
+    patient._tasks.spawn(async move {
+        tokio::time::sleep(SECOND * 7 / 10).await;
+        let listener = TcpListener::bind(address).await.unwrap();
+        let server = Server::on(listener, Speaks::Http1, |_| Reply::status(200, "OK"));
+        std::future::pending::<()>().await;
+        drop(server);
+    });
+    patient
+}
+
+/// An app that refuses requests without Host, and in front of it something that drops it.
+pub(super) async fn behind_a_middlebox(words: &'static str) -> Patient {
+    let app = Server::start(move |r| ok_if(header(r, "Host").is_some(), 400, words)).await;
+    let direct = app.address;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut patient = Patient::of(app).dialling(listener.local_addr().unwrap());
+    let (host, target) = ("localhost:8000".to_owned(), "/health".to_owned());
+    patient.case.known.works =
+        Some(WorkingRequest { address: direct, https: false, host, target, headers: Vec::new() });
+    patient._tasks.spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    if client.read_buf(&mut request).await.unwrap_or(0) == 0 {
+                        return;
+                    }
+                }
+                let text = String::from_utf8_lossy(&request).replace("HTTP/1.1", "HTTP/1.0");
+                let kept: Vec<&str> = text.split("\r\n").filter(|line| !line.starts_with("Host:")).collect();
+                let mut app = tokio::net::TcpStream::connect(direct).await.unwrap();
+                app.write_all(kept.join("\r\n").as_bytes()).await.unwrap();
+                let _ = tokio::io::copy(&mut app, &mut client).await;
+            });
+        }
+    });
+    patient
+}

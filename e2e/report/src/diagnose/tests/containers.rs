@@ -1,0 +1,129 @@
+//! Why containers ended.
+
+use super::*;
+
+/// The same container, killed by the kubelet between these seconds.
+fn killed(mut container: ContainerReport, first: u64, last: u64) -> ContainerReport {
+    container.events.push(Event {
+        kind: EventType::Normal,
+        reason: "Killing".to_owned(),
+        message: "Container app failed liveness probe, will be restarted".to_owned(),
+        count: 2,
+        first: Duration::from_secs(first),
+        last: Duration::from_secs(last),
+    });
+    container
+}
+
+#[test]
+fn a_program_that_nobody_killed_has_crashed() {
+    let data = run(ended(&[(2, 1, "Error"), (4, 1, "Error")]));
+    assert_eq!(codes(&data), [Code::Crashed, Code::RestartLoop]);
+    let claim = claim(&data, Code::Crashed);
+    assert!(claim.ends_with("app-0 2 times, the last time with exit code 1 after 2.0 s"), "{claim}");
+}
+
+#[test]
+fn what_the_kubelet_killed_has_not_crashed() {
+    let data = run(killed(ended(&[(12, 0, "Completed"), (22, 0, "Completed")]), 11, 21));
+    assert_eq!(codes(&data), [Code::RestartLoop]);
+    let claim = claim(&data, Code::RestartLoop);
+    assert!(claim.contains("exit code 0): `Container app failed liveness probe, will be restarted`"), "{claim}");
+}
+
+#[test]
+fn an_end_before_the_first_kill_is_the_programs_own() {
+    let data = run(killed(ended(&[(4, 3, "Error"), (22, 0, "Completed")]), 21, 21));
+    assert_eq!(codes(&data), [Code::Crashed, Code::RestartLoop]);
+    assert!(claim(&data, Code::Crashed).contains("app-0 1 time, the last time with exit code 3"));
+}
+
+#[test]
+fn a_kill_for_memory_that_the_runtime_missed_is_no_crash() {
+    let data = run(ended(&[(4, 137, "OOMKilled"), (22, 137, "Error")]));
+    assert_eq!(codes(&data), [Code::OomKilled, Code::RestartLoop]);
+    let data = run(ended(&[(4, 137, "OOMKilled"), (22, 3, "Error")]));
+    assert_eq!(codes(&data), [Code::OomKilled, Code::Crashed, Code::RestartLoop], "an exit code is the program's own");
+}
+
+#[test]
+fn a_kill_for_memory_is_found_although_a_later_end_had_another_reason() {
+    let data = run(killed(ended(&[(4, 137, "OOMKilled"), (22, 0, "Completed")]), 21, 21));
+    assert_eq!(codes(&data), [Code::OomKilled, Code::RestartLoop]);
+    assert!(
+        claim(&data, Code::OomKilled)
+            .contains("more than 64 MiB of memory and was killed for it (OOMKilled): app-0 1 time")
+    );
+    assert!(!claim(&data, Code::RestartLoop).contains("OOMKilled"), "that was not the last one");
+}
+
+/// The sum of the limits of a pod is nobody's limit.
+#[rstest::rstest]
+#[case::known(&[("app", 128), ("sidecar", 64)], "container app of app used more than 128 MiB of memory")]
+#[case::not_known(&[], "container app of app used more than the limit of container app of memory")]
+fn a_kill_is_measured_at_the_limit_of_its_container(#[case] limits: &[(&str, u64)], #[case] words: &str) {
+    let mut data = run(ended(&[(4, 137, "OOMKilled")]));
+    data.snapshot.pods.get_mut("app-0").unwrap().containers.push(sidecar());
+    let component = &mut data.environment.components[0];
+    component.memory_limit_bytes = Some(192 * MEBIBYTE);
+    component.container_memory_limit_bytes =
+        limits.iter().map(|(name, limit)| ((*name).to_owned(), limit * MEBIBYTE)).collect();
+    let claim = claim(&data, Code::OomKilled);
+    assert!(claim.starts_with(words), "{claim}");
+}
+
+#[test]
+fn each_container_that_was_killed_has_its_own_finding() {
+    let mut data = run(ended(&[(4, 137, "OOMKilled")]));
+    let other =
+        ContainerReport { name: "sidecar".to_owned(), ..ended(&[(5, 137, "OOMKilled"), (9, 137, "OOMKilled")]) };
+    data.snapshot.pods.get_mut("app-0").unwrap().containers.push(other);
+    let kills = findings(&data).into_iter().filter(|finding| finding.code == Code::OomKilled);
+    let fixes: Vec<String> = kills.map(|finding| format!("{} {}", finding.claim, finding.fix)).collect();
+    let [app, sidecar] = fixes.as_slice() else { panic!("{fixes:#?}") };
+    assert!(app.contains("app-0 1 time") && app.contains("of container app in Deployment app"), "{app}");
+    assert!(
+        sidecar.contains("app-0 2 times") && sidecar.contains("of container sidecar in Deployment app"),
+        "{sidecar}"
+    );
+}
+
+fn sidecar() -> ContainerReport {
+    ContainerReport { name: "sidecar".to_owned(), ..ended(&[]) }
+}
+
+/// The samples do not say which of several containers it was.
+#[test]
+fn a_limit_that_is_used_up_by_several_containers_blames_none() {
+    let mut data = run(killed(ended(&[(12, 0, "Completed")]), 0, 100));
+    let usage = Usage { memory_bytes: 63 * MEBIBYTE, ..Usage::default() };
+    let pods = BTreeMap::from([("app-0".to_owned(), usage)]);
+    data.resources.samples = vec![Sample { at_unix_ms: 0, pods, machines: BTreeMap::new() }; 3];
+    let fix = |data: &RunData| {
+        let found = findings(data).into_iter().find(|finding| finding.code == Code::MemoryAtLimit);
+        found.unwrap().fix
+    };
+    assert!(fix(&data).starts_with("Raise resources.limits.memory of container app in Deployment app"));
+    data.snapshot.pods.get_mut("app-0").unwrap().containers.push(sidecar());
+    assert!(fix(&data).starts_with("Raise resources.limits.memory of the containers in Deployment app"));
+}
+
+#[test]
+fn a_limit_that_is_used_up_counts_when_the_component_is_in_trouble() {
+    let sample = |mebibytes: u64| Sample {
+        at_unix_ms: 0,
+        pods: BTreeMap::from([("app-0".to_owned(), Usage { memory_bytes: mebibytes * MEBIBYTE, ..Usage::default() })]),
+        machines: BTreeMap::new(),
+    };
+    let at = |restarted: &[(u64, i32, &str)], samples: &[u64]| {
+        let mut data = run(killed(ended(restarted), 0, 100));
+        data.resources.samples = samples.iter().copied().map(sample).collect();
+        data
+    };
+    let in_trouble: &[(u64, i32, &str)] = &[(12, 0, "Completed")];
+    let data = at(in_trouble, &[10, 61, 62, 63]);
+    assert_eq!(codes(&data), [Code::MemoryAtLimit, Code::Restarted]);
+    assert!(claim(&data, Code::MemoryAtLimit).ends_with("app-0 was at 95% or more of it in 3 of 4 samples"));
+    assert_eq!(codes(&at(in_trouble, &[60, 60, 62, 63])), [Code::Restarted], "60 of 64 is less than 95%");
+    assert_eq!(codes(&at(&[], &[63, 63, 63])), [], "a healthy program may live at its limit");
+}
