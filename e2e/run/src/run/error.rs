@@ -77,8 +77,9 @@ pub enum Error {
     },
     /// The snapshot cannot be compared or replaced; the report is complete.
     #[error(
-        "cannot use the snapshot {}: {reason}; repair it, or replace it with `cargo xtask e2e --update-snapshots`",
-        file.display()
+        "cannot use the snapshot {}: {reason}; repair it, or replace it with `{}`",
+        file.display(),
+        e2e_report::command::line("e2e --update-snapshots")
     )]
     Snapshot {
         /// The snapshot.
