@@ -8,8 +8,8 @@ use super::{
     Component, Plan,
     error::{Error, ErrorKind, Faults},
     node::{Entry, Node, Place, Tree},
-    pod::{Container, Secret, Value},
     object::Object,
+    pod::{Container, Secret, Value},
     suggest::hint,
     workload::pod_keys,
 };

@@ -79,7 +79,7 @@ pub enum Error {
     #[error(
         "cannot use the snapshot {}: {reason}; repair it, or replace it with `{}`",
         file.display(),
-        e2e_report::command::line("e2e --update-snapshots")
+        e2e_report::command::line("run --update-snapshots")
     )]
     Snapshot {
         /// The snapshot.
