@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use e2e_plan;
 use e2e_report::{command, environment, run_dir};
 
 use crate::{config, exit::ExitCode, provider};

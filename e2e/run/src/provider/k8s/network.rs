@@ -200,7 +200,7 @@ mod tests {
     #[case::no_name(3, "db:5432 unknown no such host", true, (DNS, false, "unknown no such host"))]
     #[case::refused(1, "db:5432 failed refused", true, (SERVICE, false, "failed refused"))]
     #[case::nobody_ready(1, "db:5432 failed refused", false, (DNS, true, "the name is known; no pod behind it is ready"))]
-    #[case::mute(137, "", true, (SERVICE, false, "the look ended with exit code 137 and said nothing"))]
+    #[case::mute(137, "", true, (SERVICE, false, "the check ended with exit code 137 without output"))]
     fn a_service_without_ready_pods_is_no_fault_of_the_network(
         #[case] exit_code: i32,
         #[case] output: &str,
