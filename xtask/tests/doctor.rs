@@ -55,7 +55,7 @@ fn say(stream: &mut dyn Write, bytes: &[u8]) {
 #[case::nothing(&[], "required")]
 #[case::load_on_a_url(&["--url", "http://127.0.0.1:9/", "--under-load"], "cannot be used with")]
 #[case::start_of_a_url(&["--url", "http://127.0.0.1:9/", "--from-start"], "cannot be used with")]
-#[case::no_time(&["--env", "latest", "--from-start", "0s"], "no time at all")]
+#[case::no_time(&["--env", "latest", "--from-start", "0s"], "must be longer than zero")]
 #[case::both(&["--url", "http://127.0.0.1:9/", "--env", "latest"], "cannot be used with")]
 fn wrong_input_is_named(#[case] arguments: &[&str], #[case] reason: &str) {
     let (output, code) = doctor(arguments);
