@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use e2e_kubelet::{observation::Observation, snapshot::Snapshot};
+use e2e_kubelet::{diagnosis::Diagnosis, observation::Observation, snapshot::Snapshot};
 use e2e_load::{
     agent::Order,
     load::{ClientReport, LoadResult},
@@ -122,7 +122,14 @@ impl Control {
         self.ask(reqwest::Method::POST, &path).await?.json().await.map_err(|source| self.no_answer(&path, source))
     }
 
-    /// Restarts a container at once. Failures of its startup and liveness probes do not count during its first `spare`.
+    /// Has the doctor examine a declared exec probe, which only the run can send.
+    pub async fn examine(&self, pod: &str, container: &str, which: ProbeKind) -> Result<Diagnosis, Error> {
+        let path = format!("/examine/{pod}/{container}/{}", which.word().to_lowercase());
+        self.ask(reqwest::Method::POST, &path).await?.json().await.map_err(|source| self.no_answer(&path, source))
+    }
+
+    /// Has a container started again, at once. Failures of its startup and liveness probes count for nothing in its
+    /// first `spare`.
     ///
     /// # Errors
     ///

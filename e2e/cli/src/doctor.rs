@@ -77,7 +77,7 @@ pub(crate) struct Args {
     #[arg(long, requires = "env", conflicts_with_all = ["url", "lint"])]
     component: Option<String>,
     /// Repeat each succeeding HTTP probe for 5 s while the scenario's number of clients request PATH (default: the probe's own path)
-    /// on the same port.
+    /// on the same port; then beside a growing rate, to find the one at which it fails.
     #[arg(long, requires = "env", conflicts_with_all = ["url", "lint"], value_name = "PATH", num_args = 0..=1, default_missing_value = "")]
     under_load: Option<String>,
     /// Restart each container, suspend probe kills, and send its probes until they succeed, for at most LIMIT (default: 60s). Docker
@@ -261,9 +261,7 @@ impl Examined<'_> {
         };
         let now = match &probe.action {
             // Only the process that runs the container can run a command in it.
-            ProbeAction::Exec { .. } => {
-                e2e_node::doctor::of_observation(self.control.probe(&replica.name, container, *which).await?)
-            }
+            ProbeAction::Exec { .. } => self.control.examine(&replica.name, container, *which).await?,
             ProbeAction::HttpGet { .. } | ProbeAction::TcpSocket { .. } | ProbeAction::Grpc { .. } => {
                 let ports = replica.ports.iter().map(|port| (port.number, port.address)).collect();
                 let target = ProbeTarget { pod_ip: replica.pod_ip, ports, host: None };

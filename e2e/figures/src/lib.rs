@@ -2,9 +2,10 @@
 //!
 //! [`scenario`] is what a declared scenario measured and must keep to, [`outcome`] how one request ended, [`generator`] what measuring
 //! cost, [`steps`] what clients were told to do; [`stats`] summarises latencies, [`scaling`] fits the Universal Scalability Law, [`paired`]
-//! judges alternating blocks of two systems.
+//! judges alternating blocks of two systems, [`margin`] says where a deadline's margin ends.
 
 pub mod generator;
+pub mod margin;
 pub mod outcome;
 pub mod paired;
 mod random;

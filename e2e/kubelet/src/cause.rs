@@ -71,6 +71,9 @@ pub enum Cause {
     NoHealthService,
     /// The port speaks gRPC over TLS, which a kubelet's grpc probe does not support.
     GrpcOverTls,
+    /// The probe takes a connection of a pool that requests use up, and waits in its queue.
+    #[serde(rename = "probe-waits-for-pool")]
+    WaitsForPool,
     /// A proxy drops `Host`, and the app refuses requests without it.
     #[serde(rename = "http10-or-missing-host")]
     Http10OrMissingHost,
@@ -78,7 +81,7 @@ pub enum Cause {
 
 impl Cause {
     /// All causes, in the order of the documentation.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::HostAllowList,
         Self::HostSyntax,
         Self::SniRequired,
@@ -110,6 +113,7 @@ impl Cause {
         Self::UnknownService,
         Self::NoHealthService,
         Self::GrpcOverTls,
+        Self::WaitsForPool,
         Self::Http10OrMissingHost,
     ];
 
@@ -207,6 +211,10 @@ impl Cause {
             Self::GrpcOverTls => format!(
                 "serve gRPC's health service on a plain port and point the {field} at it, or use an exec probe \
                  with a client that speaks TLS"
+            ),
+            Self::WaitsForPool => format!(
+                "answer the {field} without a connection of that pool, from a recent result or over a connection of its own: otherwise \
+                 all replicas leave the Service together whenever the pool is busy"
             ),
             Self::Http10OrMissingHost => {
                 "make the proxy in between pass Host on; a kubelet always sends Host, so no change of the probe \

@@ -82,6 +82,22 @@ pub struct Diagnosis {
     pub fix: Option<Fix>,
     /// Every request, in order.
     pub evidence: Vec<Trial>,
+    /// Up to which load the probe kept its timeout, where that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_margin: Option<RateMargin>,
+}
+
+/// Between which rates of requests beside it a probe no longer keeps its timeout: one of at least two probes failed there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RateMargin {
+    /// The highest rate beside which it was still answered in time; absent when the lowest was too much.
+    pub holds_per_second: Option<f64>,
+    /// The lowest rate beside which it was not; absent when no rate was found.
+    pub fails_per_second: Option<f64>,
+    /// The most requests that were answered well in any step.
+    pub most_served_per_second: f64,
+    /// How many rates were tried.
+    pub steps: u32,
 }
 
 /// What to do.

@@ -4,6 +4,7 @@
 mod backoff;
 mod cause;
 pub mod diagnosis;
+pub mod exchange;
 pub mod lint;
 pub mod observation;
 pub mod predict;

@@ -117,6 +117,7 @@ impl Findings<'_> {
     ) {
         self.identical(container);
         self.no_startup(container, measured);
+        self.short_startup(container, measured);
         if has_service && container.probes.readiness.is_none() && !container.ports.is_empty() {
             let reason = "Services send traffic to it as soon as it starts, before it can serve".to_owned();
             let field = format!("containers[{}]", container.name);
@@ -152,30 +153,49 @@ impl Findings<'_> {
             return;
         }
         let field = format!("containers[{}].livenessProbe", container.name);
-        let asks = match &liveness.action {
-            ProbeAction::HttpGet { path, .. } => path.clone(),
-            ProbeAction::TcpSocket { .. } | ProbeAction::Exec { .. } | ProbeAction::Grpc { .. } => String::new(),
-        };
-        let word = ["ready", "depend", "deep", "db"].into_iter().find(|word| asks.to_lowercase().contains(word));
-        match (word, &liveness.action) {
+        let asks = asked(&liveness.action);
+        match (dependency(&liveness.action), patience(liveness) <= patience(readiness)) {
             (Some(word), _) => {
                 let reason = format!(
-                    "liveness and readiness both ask {asks}, and `{word}` suggests that it checks dependencies: \
-                     when one fails, every replica is restarted, which does not bring it back"
+                    "liveness and readiness both {asks}, and `{word}` suggests that it checks dependencies: when one fails, every replica is \
+                     restarted, which does not bring it back"
                 );
                 let fix = "point liveness at a path that checks only the process";
                 self.add("identical-probes", Severity::Error, field, reason, fix);
             }
-            (None, ProbeAction::HttpGet { .. }) if liveness.failure_threshold <= readiness.failure_threshold => {
+            (None, true) => {
                 let reason = format!(
-                    "liveness and readiness both ask {asks}, and liveness gives up no later: a brief failure \
-                     restarts the replica"
+                    "liveness and readiness both {asks}, and liveness gives up no later, after {} s: a brief failure restarts the replica",
+                    patience(liveness).as_secs_f64()
                 );
-                let fix = "point liveness at a separate path, or raise its failureThreshold";
+                let fix = "point liveness at something of its own, or raise its failureThreshold";
                 self.add("identical-probes", Severity::Warning, field, reason, fix);
             }
-            _ => {}
+            (None, false) => {}
         }
+    }
+
+    /// A startup probe has the container killed like a liveness probe.
+    fn short_startup(&mut self, container: &Container, measured: Option<&Snapshot>) {
+        let Some(startup) = &container.probes.startup else { return };
+        let waits = startup.initial_delay + patience(startup);
+        // What was measured is held against it elsewhere, or is far below.
+        if waits < SLOW_START && self.start(container, measured).is_none_or(|start| start * 2 > waits) {
+            let reason = format!(
+                "the startup probe gives up {} s after the start: a slower start on a busy node ends in a restart loop",
+                waits.as_secs_f64()
+            );
+            let field = format!("containers[{}].startupProbe", container.name);
+            let fix = "raise failureThreshold: it costs nothing, because the probe ends with its first success";
+            self.add("short-startup", Severity::Warning, field, reason, fix);
+        }
+    }
+
+    /// How long the slowest start took that was measured.
+    fn start(&self, container: &Container, measured: Option<&Snapshot>) -> Option<Duration> {
+        let reports = self.reports(measured?, &container.name);
+        let first = reports.filter_map(|probes| probes.values().filter_map(|probe| probe.first_success_ms).max()).max();
+        first.map(Duration::from_millis)
     }
 
     /// A start that takes longer than liveness allows is a restart loop.
@@ -186,16 +206,13 @@ impl Findings<'_> {
         };
         let patience = liveness.initial_delay + liveness.period * liveness.failure_threshold.saturating_sub(1);
         let field = format!("containers[{}].livenessProbe", container.name);
-        let start = measured.and_then(|snapshot| {
-            let reports = self.reports(snapshot, &container.name);
-            reports.filter_map(|probes| probes.values().filter_map(|probe| probe.first_success_ms).max()).max()
-        });
+        let start = self.start(container, measured);
         let fix = "add a startupProbe whose failureThreshold times periodSeconds covers a slow start";
         match start {
-            Some(ms) if Duration::from_millis(ms) * 2 > patience => {
-                let (ms, patience) = (ms as f64 / 1000.0, patience.as_secs());
-                let reason = format!("a start took {ms:.1} s, and liveness gives up after {patience} s");
-                let severity = if ms > patience as f64 { Severity::Error } else { Severity::Warning };
+            Some(start) if start * 2 > patience => {
+                let (took, patience) = (start.as_secs_f64(), patience.as_secs());
+                let reason = format!("a start took {took:.1} s, and liveness gives up after {patience} s");
+                let severity = if took > patience as f64 { Severity::Error } else { Severity::Warning };
                 self.add("no-startup", severity, field, reason, fix);
             }
             // Measured, with room to spare.
@@ -273,6 +290,44 @@ impl Findings<'_> {
         let reports = self.reports(snapshot, container).filter_map(|probes| probes.get(&which));
         reports.filter(|report| report.sent.is_some_and(|sent| sent > 0)).max_by(|a, b| a.max_ms.total_cmp(&b.max_ms))
     }
+}
+
+/// How long a probe has to fail before something follows.
+fn patience(probe: &Probe) -> Duration {
+    probe.period * probe.failure_threshold
+}
+
+/// What a probe does, as the end of a sentence.
+fn asked(action: &ProbeAction) -> String {
+    match action {
+        ProbeAction::HttpGet { path, .. } => format!("ask {path}"),
+        ProbeAction::TcpSocket { port, .. } => format!("connect to port {port}"),
+        ProbeAction::Exec { command } => format!("run `{}`", command.join(" ")),
+        ProbeAction::Grpc { port, .. } => format!("ask the health service on port {port}"),
+    }
+}
+
+/// Whole words of a path that say that an answer depends on others. A part of a word says nothing: `sandbox`, `already`.
+const DEPENDENT: [&str; 11] = [
+    "ready",
+    "readyz",
+    "readiness",
+    "deep",
+    "db",
+    "database",
+    "dependency",
+    "dependencies",
+    "depends",
+    "deps",
+    "dependent",
+];
+
+/// The word of a path that says that the answer depends on others.
+fn dependency(action: &ProbeAction) -> Option<&'static str> {
+    let ProbeAction::HttpGet { path, .. } = action else { return None };
+    let path = path.to_lowercase();
+    let words: Vec<&str> = path.split(|letter: char| !letter.is_ascii_alphanumeric()).collect();
+    DEPENDENT.into_iter().find(|word| words.contains(word))
 }
 
 #[cfg(test)]

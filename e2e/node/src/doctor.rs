@@ -2,6 +2,7 @@
 //! Main function: [`diagnose`]. Only experiments name a cause; the text of a response is never interpreted.
 
 mod ask;
+mod command;
 mod differences;
 mod fix;
 mod from_start;
@@ -9,8 +10,10 @@ mod history;
 mod lab;
 mod path;
 mod place;
+mod pool;
 mod proof;
 mod protocol;
+mod rate;
 mod redirects;
 mod rounds;
 mod search;
@@ -30,8 +33,11 @@ use lab::Lab;
 use crate::probe::{Profile, Target};
 
 pub use ask::{AskError, Asked, EXAMPLE_POD_IP};
+pub use command::diagnose_command;
 pub use from_start::{Answers, SUCCESSES, Start, has_started, with_start};
 pub use history::with_history;
+pub use pool::{PoolUse, waits_for_pool};
+pub use rate::margin_by_rate;
 pub use under_load::diagnose_under_load;
 
 /// The failing probe and its declaration.
@@ -154,9 +160,9 @@ impl Claim {
     }
 }
 
-/// The diagnosis from a single observation, for a probe that only the run can send.
-#[must_use]
-pub fn of_observation(observation: Observation) -> Diagnosis {
+/// What one observation says by itself.
+#[cfg(test)]
+fn of_observation(observation: Observation) -> Diagnosis {
     let trial = tried(lab::PROBE, &observation);
     concluded(observation, None, None, vec![trial])
 }
@@ -188,7 +194,19 @@ fn concluded(observation: Observation, found: Option<Found>, fix: Option<Fix>, e
         (Some(_), true) => Confidence::Proven,
         (Some(_), false) => Confidence::Consistent,
     };
-    Diagnosis { verdict, observation, cause, flip, confirmed, explanation, requests, confidence, fix, evidence }
+    Diagnosis {
+        verdict,
+        observation,
+        cause,
+        flip,
+        confirmed,
+        explanation,
+        requests,
+        confidence,
+        fix,
+        evidence,
+        rate_margin: None,
+    }
 }
 
 /// A time in seconds for people: `0.7 s`.

@@ -3,6 +3,7 @@
 
 mod container;
 mod context;
+mod log;
 mod pod;
 
 use std::{future::Future, sync::Arc, time::Duration};
@@ -21,6 +22,7 @@ use tokio::{
 use crate::probe::{Profile, Target};
 
 pub use container::observe;
+pub use log::ProbeLog;
 
 /// A container runtime. Calls for one container never overlap, except `exec`, `kill` and `wait_exit`.
 ///
@@ -106,12 +108,20 @@ pub struct Options {
     /// The pause between extra startup and readiness probes until the container is ready; see
     /// [`Policy::eager`](e2e_kubelet::worker::Policy::eager). `None`, the default, is a kubelet's behaviour.
     pub eager: Option<Duration>,
+    /// Where each probe that counts is kept.
+    pub log: ProbeLog,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let dependency_bound = Duration::from_secs(20);
-        Self { epoch: Instant::now(), profile: Profile::default(), dependency_bound, eager: None }
+        Self {
+            epoch: Instant::now(),
+            profile: Profile::default(),
+            dependency_bound,
+            eager: None,
+            log: ProbeLog::default(),
+        }
     }
 }
 

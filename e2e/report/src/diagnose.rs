@@ -1,5 +1,6 @@
 //! Turns records and evidence into findings: the problem, its evidence and the fix. Pure. Main function: [`findings`].
 
+mod busy;
 mod cluster;
 mod coverage;
 mod cpu;
@@ -30,6 +31,7 @@ pub fn findings(data: &RunData, thresholds: &[Threshold]) -> Vec<Finding> {
         .into_iter()
         .chain(cluster::findings(data))
         .chain(probes::findings(data))
+        .chain(busy::margins(data))
         .chain(load::findings(data, thresholds))
         .chain(coverage::findings(data))
         .chain(suites::findings(data, thresholds))

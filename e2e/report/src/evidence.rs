@@ -16,7 +16,9 @@ pub const PODS: &str = "evidence/pods.json";
 pub const RESOURCES: &str = "evidence/resources.json";
 /// Use of the configured bounded resources.
 pub const SATURATION: &str = "evidence/saturation.json";
-/// CPU throttling of containers.
+/// Each probe with its time: see [`e2e_kubelet::exchange`].
+pub const PROBES: &str = "evidence/probes.json";
+/// How often the kernel held containers back at their CPU limits.
 pub const THROTTLING: &str = "evidence/throttling.json";
 /// The cluster's state.
 pub const CLUSTER: &str = "evidence/cluster.json";

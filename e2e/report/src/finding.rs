@@ -80,6 +80,10 @@ pub enum Code {
     NodeTrouble,
     /// A bounded resource is used up, and callers wait for it.
     PoolExhausted,
+    /// A probe fails only while its application works, because it waits for what the work uses up.
+    ProbeStarved,
+    /// A load of the run used up half of what a probe's budget leaves at rest, or more.
+    ProbeMargin,
     /// A probe fails.
     ProbeFailing,
     /// A container restarts repeatedly.
@@ -142,6 +146,8 @@ impl Code {
                 | Self::AdmissionRefused
                 | Self::PodReplaced
                 | Self::PoolExhausted
+                | Self::ProbeStarved
+                | Self::ProbeMargin
                 | Self::NoReplicas
         )
     }

@@ -14,6 +14,7 @@ pub mod environment;
 pub mod evidence;
 pub mod expected;
 pub mod finding;
+pub mod probing;
 pub mod prometheus;
 pub mod record;
 pub mod report;

@@ -20,6 +20,7 @@ use crate::{
     evidence::cluster::Cluster,
     expected::Expected,
     finding::Finding,
+    probing::ProbeUnderLoad,
     record::Outcome,
     request::{Host, Request},
     run_data::Source,
@@ -96,6 +97,9 @@ pub struct ScenarioSection {
     pub expected: Option<Expected>,
     /// The bottleneck; absent for the same reasons.
     pub bottleneck: Option<Bottleneck>,
+    /// Each readiness and liveness probe while it ran.
+    #[serde(default)]
+    pub probes: Vec<ProbeUnderLoad>,
 }
 
 /// The overall result.

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use e2e_figures::scenario::ScenarioResult;
-use e2e_kubelet::snapshot::{PodReport, Snapshot};
+use e2e_kubelet::{
+    exchange::ProbeHistory,
+    snapshot::{PodReport, Snapshot},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +42,9 @@ pub struct RunData {
     pub saturation: Vec<Saturation>,
     /// CPU throttling by pod.
     pub throttling: BTreeMap<String, Throttling>,
-    /// The cluster's state; absent on other targets.
+    /// Each probe that was sent to a container and can be told by its time.
+    pub probes: Vec<ProbeHistory>,
+    /// What the cluster says; nothing on other targets.
     pub cluster: Option<Cluster>,
     /// The doctor's results.
     pub doctor: Vec<DoctorEntry>,

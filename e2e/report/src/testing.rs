@@ -60,6 +60,7 @@ pub(crate) fn run(container: ContainerReport) -> RunData {
         resources: Resources::default(),
         saturation: Vec::new(),
         throttling: BTreeMap::new(),
+        probes: Vec::new(),
         cluster: None,
         doctor: Vec::new(),
         load_files: BTreeSet::new(),

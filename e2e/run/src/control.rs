@@ -16,12 +16,15 @@ use axum::{
     routing::{get, post},
 };
 use e2e::control::RestartOrder;
-use e2e_kubelet::{observation::Observation, snapshot::Snapshot};
+use e2e_kubelet::{diagnosis::Diagnosis, observation::Observation, snapshot::Snapshot};
 use e2e_load::{
     agent::Order,
     load::{self, ClientReport, LoadResult},
 };
-use e2e_node::node::{Restart, Restarter, observe};
+use e2e_node::{
+    doctor::{self, Case, Known},
+    node::{Restart, Restarter, observe},
+};
 use e2e_plan::{Probe, ProbeKind};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
@@ -64,6 +67,7 @@ impl Server {
         let router = Router::new()
             .route("/status", get(status))
             .route("/probe/{pod}/{container}/{which}", post(probe))
+            .route("/examine/{pod}/{container}/{which}", post(examine))
             .route("/restart", post(restart))
             .route("/logs/{component}", get(logs))
             .route("/progress", post(progress))
@@ -150,6 +154,20 @@ async fn probe(
     let probe = declared(&answers.pods, &pod, &container, which)
         .ok_or_else(|| (StatusCode::NOT_FOUND, format!("{pod}/{container} declares no {} probe", which.word())))?;
     Ok(Json(observe(&*answers.provider, &answers.provider.profile(), &pod, &container, probe).await))
+}
+
+/// What the doctor finds of an exec probe.
+async fn examine(
+    State(answers): State<Arc<Answers>>,
+    Path((pod, container, which)): Path<(String, String, ProbeKind)>,
+) -> Result<Json<Diagnosis>, (StatusCode, String)> {
+    let spec = answers.pods.iter().find(|spec| spec.name == pod);
+    let (spec, probe) = spec
+        .zip(declared(&answers.pods, &pod, &container, which))
+        .ok_or_else(|| (StatusCode::NOT_FOUND, format!("{pod}/{container} declares no {} probe", which.word())))?;
+    let (kind, component) = (spec.component.kind.clone(), spec.component.name.clone());
+    let case = Case { kind, component, container, which, probe: probe.clone(), known: Known::default() };
+    Ok(Json(doctor::diagnose_command(&case, &*answers.provider, &answers.provider.profile(), &pod).await))
 }
 
 async fn restart(

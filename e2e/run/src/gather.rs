@@ -1,5 +1,6 @@
 //! Gathers evidence into `evidence/` before teardown. Main functions: [`watch_resources`], [`gather`].
 
+mod beside;
 mod meter;
 
 use std::{
@@ -11,12 +12,13 @@ use std::{
 
 use e2e_kubelet::snapshot::Snapshot;
 use e2e_load::clock::now_unix_ms;
+use e2e_node::{doctor::PoolUse, node::ProbeLog};
 use e2e_report::{
-    evidence::{CLUSTER, PODS, RESOURCES, Resources, SATURATION, Sample, Saturation, THROTTLING, log_file},
+    evidence::{CLUSTER, PODS, PROBES, RESOURCES, Resources, SATURATION, Sample, Saturation, THROTTLING, log_file},
     run_dir::{self, EVIDENCE, RunDir},
 };
 use serde_json::Value;
-use tokio::task::JoinHandle;
+use tokio::{sync::watch, task::JoinHandle};
 
 use crate::provider::{Provider, pods::PodSpec};
 
@@ -35,11 +37,27 @@ async fn sample_of(provider: &Provider) -> Sample {
 pub(crate) struct ResourceWatch {
     samples: Arc<Mutex<Vec<Sample>>>,
     saturation: Arc<Mutex<BTreeMap<(String, String), Saturation>>>,
-    tasks: [JoinHandle<()>; 2],
+    probes: ProbeLog,
+    tasks: [JoinHandle<()>; 3],
+}
+
+/// Where each probe is kept, and what decides whether one is sent.
+pub(crate) struct Probing {
+    /// The kubelet in a box writes into it; in a cluster, [`beside`] does.
+    pub(crate) log: ProbeLog,
+    /// The pods.
+    pub(crate) snapshots: watch::Receiver<Snapshot>,
 }
 
 /// Starts sampling the usage of every pod and of bounded resources.
-pub(crate) fn watch_resources(provider: Arc<Provider>, meters: Vec<Meter>, pods: Vec<PodSpec>) -> ResourceWatch {
+pub(crate) fn watch_resources(
+    provider: Arc<Provider>,
+    meters: Vec<Meter>,
+    pods: Vec<PodSpec>,
+    probing: Probing,
+) -> ResourceWatch {
+    let probes = probing.log.clone();
+    let beside = tokio::spawn(beside::probe(Arc::clone(&provider), pods.clone(), probing));
     let samples = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&samples);
     let used = Arc::clone(&provider);
@@ -63,13 +81,19 @@ pub(crate) fn watch_resources(provider: Arc<Provider>, meters: Vec<Meter>, pods:
             }
         }
     }));
-    ResourceWatch { samples, saturation, tasks: [usage, metering] }
+    ResourceWatch { samples, saturation, probes, tasks: [usage, metering, beside] }
 }
 
 /// The addresses of the replicas of a meter's component.
 fn addresses(provider: &Provider, meter: &Meter, pods: &[PodSpec]) -> Vec<(Meter, String, SocketAddr)> {
     let replicas = provider.replicas(&meter.component, pods).into_iter();
     replicas.filter_map(|replica| Some((meter.clone(), replica.name, replica.ports.first()?.address))).collect()
+}
+
+/// How one replica uses a resource now; `None` when it does not tell.
+pub(crate) async fn look(provider: &Provider, meter: &Meter, pod: &PodSpec) -> Option<PoolUse> {
+    let (meter, name, address) = addresses(provider, meter, std::slice::from_ref(pod)).into_iter().next()?;
+    meter::read(&meter, &name, address).await.map(|reading| reading.pool_use())
 }
 
 async fn each_period<F: Future<Output = ()>>(mut work: impl FnMut() -> F) {
@@ -115,6 +139,7 @@ pub(crate) async fn gather(
     resources.sample(provider).await;
     directory.write_json(RESOURCES, &resources.resources())?;
     directory.write_json(SATURATION, &resources.saturation())?;
+    directory.write_json(PROBES, &resources.probes.histories())?;
     directory.write_json(THROTTLING, &provider.throttling().await)?;
     if let Some((cluster, objects)) = provider.cluster().await {
         directory.write_json(CLUSTER, &cluster)?;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use e2e_kubelet::diagnosis::{Confidence, Diagnosis, Flip, Trial};
+use e2e_kubelet::diagnosis::{Confidence, Diagnosis, Flip, RateMargin, Trial};
 use e2e_report::evidence::DoctorEntry;
 
 /// One examination: the problem, the fix, then the evidence.
@@ -44,6 +44,9 @@ pub(super) fn render(diagnosis: &Diagnosis) -> String {
         };
         let _ = writeln!(text, "patch{checked}:\n{patch}");
     }
+    if let Some(margin) = &diagnosis.rate_margin {
+        let _ = writeln!(text, "under load: {}", held(margin));
+    }
     if !diagnosis.success() || diagnosis.cause.is_some() {
         let _ = writeln!(text, "requests:");
         for (index, trial) in evidence.iter().enumerate() {
@@ -53,7 +56,22 @@ pub(super) fn render(diagnosis: &Diagnosis) -> String {
     text
 }
 
-/// A request and its results.
+/// Where the margin of a probe ends, as far as that was found.
+fn held(margin: &RateMargin) -> String {
+    let RateMargin { holds_per_second, fails_per_second, most_served_per_second, steps } = margin;
+    match (holds_per_second, fails_per_second) {
+        (Some(holds), Some(fails)) => {
+            format!("in time up to {holds:.0} requests/s and no longer at {fails:.0}; {steps} rates were tried")
+        }
+        (Some(_), None) => format!(
+            "in time at every rate; the app served {most_served_per_second:.0} requests/s at most, and {steps} rates were tried"
+        ),
+        (None, Some(fails)) => format!("too late at {fails:.0} requests/s, the lowest rate that was tried"),
+        (None, None) => "no rate was measured: the probe did not succeed for long enough".to_owned(),
+    }
+}
+
+/// A request and what came of it, each time.
 fn line(Trial { change, summary, sent, succeeded, .. }: &Trial) -> String {
     let again = match sent {
         0 | 1 => String::new(),

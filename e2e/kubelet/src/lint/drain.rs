@@ -21,7 +21,8 @@ pub(super) fn longest(container: &Container, object: Option<&Object>) -> Option<
     let hook = hook.map(|time| Drain { time, what: "the preStop hook".to_owned() });
     let variables = container.env.iter().filter_map(|variable| {
         let Value::Plain(text) = &variable.value else { return None };
-        let is_drain = WORDS.iter().any(|word| variable.name.to_uppercase().contains(word));
+        let name = variable.name.to_uppercase();
+        let is_drain = name.split('_').any(|word| WORDS.contains(&word));
         let time = is_drain.then(|| duration(&variable.name, text)).flatten()?;
         Some(Drain { time, what: format!("{} in the environment", variable.name) })
     });
@@ -40,14 +41,28 @@ fn pre_stop(object: &Object, container: &str) -> Option<Duration> {
     let line: Vec<&str> = command.iter().filter_map(|word| word.as_str()).collect();
     let line = line.join(" ");
     let mut words = line.split_whitespace().skip_while(|word| *word != "sleep").skip(1);
-    duration("", words.next()?)
+    let time = words.next()?;
+    // `sleep` of coreutils takes seconds where there is no unit.
+    time.parse().map(Duration::from_secs).ok().or_else(|| e2e_plan::duration::parse_positive(time).ok())
 }
 
-/// Parses `10s`, `500ms`, `1m`, or a number: milliseconds if the name ends in `ms`, otherwise seconds.
+/// Ends of names that say what a bare number counts.
+const UNITS: [(&str, Duration); 7] = [
+    ("MS", Duration::from_millis(1)),
+    ("MILLIS", Duration::from_millis(1)),
+    ("MILLISECONDS", Duration::from_millis(1)),
+    ("S", Duration::from_secs(1)),
+    ("SEC", Duration::from_secs(1)),
+    ("SECS", Duration::from_secs(1)),
+    ("SECONDS", Duration::from_secs(1)),
+];
+
+/// `10s`, `500ms`, `1m`, or a number whose unit the variable's name ends with: 15000 may be milliseconds, and 8005 a port.
 fn duration(name: &str, text: &str) -> Option<Duration> {
-    if let Ok(number) = text.parse::<u64>() {
-        let is_millis = ["_MS", "_MILLIS", "_MILLISECONDS"].iter().any(|end| name.to_uppercase().ends_with(end));
-        return Some(if is_millis { Duration::from_millis(number) } else { Duration::from_secs(number) });
+    if let Ok(number) = text.parse::<u32>() {
+        let end = name.rsplit('_').next()?.to_uppercase();
+        let (_, unit) = UNITS.into_iter().find(|(word, _)| *word == end)?;
+        return Some(unit * number);
     }
     e2e_plan::duration::parse_positive(text).ok()
 }

@@ -43,6 +43,51 @@ const READY: &str = "readinessProbe: {httpGet: {path: /a, port: 80}}";
     "",
     Severity::Note
 )]
+#[case::a_word_within_a_word(
+    "livenessProbe: {initialDelaySeconds: 60, failureThreshold: 6, httpGet: {path: /sandbox/already, port: 80}}, readinessProbe: {httpGet: {path: /sandbox/already, port: 80}}}]}",
+    "",
+    Severity::Note
+)]
+#[case::patient_by_its_period(
+    "livenessProbe: {initialDelaySeconds: 60, periodSeconds: 30, httpGet: {path: /a, port: 80}}, readinessProbe: {periodSeconds: 5, httpGet: {path: /a, port: 80}}}]}",
+    "",
+    Severity::Note
+)]
+#[case::impatient_by_its_period(
+    "livenessProbe: {initialDelaySeconds: 60, periodSeconds: 2, failureThreshold: 9, httpGet: {path: /a, port: 80}}, readinessProbe: {httpGet: {path: /a, port: 80}}}]}",
+    "identical-probes",
+    Severity::Warning
+)]
+#[case::identical_grpc(
+    "livenessProbe: {initialDelaySeconds: 60, grpc: {port: 80}}, readinessProbe: {grpc: {port: 80}}}]}",
+    "identical-probes",
+    Severity::Warning
+)]
+#[case::identical_tcp(
+    "livenessProbe: {initialDelaySeconds: 60, tcpSocket: {port: 80}}, readinessProbe: {tcpSocket: {port: 80}}}]}",
+    "identical-probes",
+    Severity::Warning
+)]
+#[case::identical_exec(
+    "livenessProbe: {initialDelaySeconds: 60, exec: {command: [ping]}}, readinessProbe: {exec: {command: [ping]}}}]}",
+    "identical-probes",
+    Severity::Warning
+)]
+#[case::short_startup(
+    "readinessProbe: {httpGet: {path: /a, port: 80}}, startupProbe: {periodSeconds: 1, failureThreshold: 2, httpGet: {path: /b, port: 80}}}]}",
+    "short-startup",
+    Severity::Warning
+)]
+#[case::a_port(
+    "readinessProbe: {httpGet: {path: /a, port: 80}}, env: [{name: SHUTDOWN_PORT, value: \"8005\"}, {name: LOG_DRAIN_PORT, value: \"514\"}, {name: GRACEFUL_TIMEOUT, value: \"15000\"}]}]}",
+    "",
+    Severity::Note
+)]
+#[case::drain_of_named_unit(
+    "readinessProbe: {httpGet: {path: /a, port: 80}}, env: [{name: SHUTDOWN_SECONDS, value: \"40\"}]}]}",
+    "grace-too-short",
+    Severity::Error
+)]
 #[case::no_startup(
     "readinessProbe: {httpGet: {path: /a, port: 80}}, livenessProbe: {httpGet: {path: /b, port: 80}}}]}",
     "no-startup",

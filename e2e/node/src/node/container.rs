@@ -1,6 +1,9 @@
 //! One container: executes its worker's actions, and reports the results to the worker.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use e2e_kubelet::{
     observation::{Kind, Observation, Verdict},
@@ -71,6 +74,7 @@ struct Probed {
     which: ProbeKind,
     run: u32,
     extra: bool,
+    sent: SystemTime,
     observation: Observation,
 }
 
@@ -146,12 +150,13 @@ impl<R: Runtime> Driver<R> {
         let (pod, container) = (self.pod.clone(), self.spec.name.clone());
         self.probes.spawn(async move {
             let (runtime, profile) = (&*context.runtime, &context.options.profile);
+            let sent = SystemTime::now();
             let is_worth_it = !extra || may_answer(&probe.action, runtime.target(&pod)).await;
             let observation = match is_worth_it {
                 true => observe(runtime, profile, &pod, &container, &probe).await,
                 false => Observation::new(Verdict::Failure, Kind::Refused, "no port of the pod is open yet"),
             };
-            Probed { which, run, extra, observation }
+            Probed { which, run, extra, sent, observation }
         });
     }
 
@@ -196,7 +201,7 @@ impl<R: Runtime> Driver<R> {
         }
     }
 
-    fn probed(&self, Probed { which, run, extra, observation }: Probed) -> Input {
+    fn probed(&self, Probed { which, run, extra, sent, observation }: Probed) -> Input {
         let message = match (&observation.warning, observation.verdict) {
             (Some(warning), _) => warning.clone(),
             (None, Verdict::Errored) => self.context.options.profile.errored(&observation),
@@ -205,6 +210,7 @@ impl<R: Runtime> Driver<R> {
         let verdict = observation.verdict;
         // A failed extra probe is not recorded.
         if !extra || observation.success() {
+            self.context.options.log.record(&self.pod, &self.spec.name, which, sent, &observation);
             let running_for = match self.worker.status().state {
                 ContainerState::Running { since } => self.context.now().saturating_sub(since),
                 ContainerState::Waiting { .. } | ContainerState::Terminated(_) => Duration::ZERO,

@@ -31,7 +31,10 @@ fn report(target: &str, verdict: &str, each_second: [u64; 4], p99: f64) -> Repor
         ..ScenarioResult::default()
     };
     let source = Source { record: String::new(), load: None };
-    Report { scenarios: vec![ScenarioSection { figures, source, expected: None, bottleneck: None }], ..report }
+    Report {
+        scenarios: vec![ScenarioSection { figures, source, expected: None, bottleneck: None, probes: Vec::new() }],
+        ..report
+    }
 }
 
 fn side(name: &str, reports: &[Report]) -> (String, Vec<Report>) {

@@ -40,7 +40,7 @@ fn cannot_start(data: &RunData, component: &Component) -> Option<Finding> {
             first.words.trim()
         ),
         evidence: vec![format!("{PODS}#/pods/{pod}")],
-        fix: stuck::fix(first.code, &component.kind, &component.name),
+        fix: stuck::fix(first.code, &first.words, &component.kind, &component.name),
         excerpt: None,
     })
 }

@@ -11,6 +11,7 @@ use e2e_figures::{
 
 use super::{Code, Finding, RunData, Severity};
 use crate::{
+    environment::Component,
     evidence::{self, Saturation},
     run_data::Source,
     thresholds::{Threshold, ThresholdState},
@@ -181,15 +182,20 @@ fn listed(keys: &[String], all: u64) -> String {
 /// of a load is normal.
 const WAITING_SHARE: f64 = 0.2;
 
+fn is_used_up(resource: &Saturation) -> bool {
+    let (used_up, samples) = resource.used_up(..);
+    used_up > 1 && used_up as f64 >= WAITING_SHARE * samples as f64
+}
+
+/// Whether callers waited for a bounded resource of a component.
+pub(super) fn is_pool_used_up(data: &RunData, component: &Component) -> bool {
+    data.saturation.iter().any(|resource| resource.component == component.name && is_used_up(resource))
+}
+
 fn pools(data: &RunData) -> Vec<Finding> {
-    let used_up = |resource: &&(usize, &Saturation)| {
-        let (used_up, samples) = resource.1.used_up(..);
-        used_up > 1 && used_up as f64 >= WAITING_SHARE * samples as f64
-    };
-    let all: Vec<(usize, &Saturation)> = data.saturation.iter().enumerate().collect();
     let mut by_resource: BTreeMap<(&str, &str), Vec<(usize, &Saturation)>> = BTreeMap::new();
-    for (index, resource) in all.iter().filter(used_up) {
-        by_resource.entry((&resource.component, &resource.resource)).or_default().push((*index, resource));
+    for (index, resource) in data.saturation.iter().enumerate().filter(|(_, resource)| is_used_up(resource)) {
+        by_resource.entry((&resource.component, &resource.resource)).or_default().push((index, resource));
     }
     by_resource.into_iter().map(|((component, resource), pods)| pool(component, resource, &pods)).collect()
 }
@@ -239,6 +245,8 @@ fn figure(figure: f64) -> String {
 
 fn saturated(data: &RunData) -> Vec<Finding> {
     data.scenarios()
+        // An empty window says nothing of the generator either.
+        .filter(|(figures, _)| figures.requests > 0)
         .map(|(figures, source)| (figures.name.as_str(), figures.generator, source.record))
         .filter(|(_, generator, _)| generator.saturated)
         .map(|(scenario, generator, file)| Finding {

@@ -120,6 +120,8 @@ fn crashed(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -
     let own = all.into_iter().map(|(pod, container)| {
         let mut ends = own_ends(container);
         ends.retain(|end| !(short_of_memory && end.exit_code == 137));
+        // What runs to completion has done what it was for.
+        ends.retain(|end| !(is_init(pods, container) && end.exit_code == 0));
         (pod, container, ends)
     });
     let (pod, container, ends) = own.into_iter().find(|(.., ends)| !ends.is_empty())?;
@@ -137,7 +139,10 @@ fn crashed(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -
             "the program of {} ended by itself (no kill by the kubelet or for memory): {pod} {}, the last time \
              with {how} \
              after {}",
-            component.name,
+            match is_init(pods, container) {
+                true => format!("the init container {} of {}", container.name, component.name),
+                false => component.name.clone(),
+            },
             times(ends.len() as u64),
             e2e_plan::duration::human(last.at.saturating_sub(last.started))
         ),
@@ -147,7 +152,13 @@ fn crashed(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -
     })
 }
 
-/// A probe killed it before the port opened.
+/// Whether it is an init container that runs to completion.
+fn is_init(pods: &[(&str, &PodReport)], container: &ContainerReport) -> bool {
+    let inits = pods.iter().flat_map(|(_, pod)| &pod.init_containers);
+    !container.is_sidecar && inits.into_iter().any(|init| std::ptr::eq(init, container))
+}
+
+/// A probe killed it that never found the port open.
 fn not_started(component: &Component, pods: &[(&str, &PodReport)]) -> Option<Finding> {
     let (pod, container, which) = containers(pods)
         .into_iter()

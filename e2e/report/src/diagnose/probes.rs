@@ -7,7 +7,7 @@ use e2e_kubelet::{
 };
 use e2e_plan::{Probe, ProbeAction, ProbeKind, words::counted};
 
-use super::{Code, RunData};
+use super::{Code, RunData, busy};
 use crate::{
     environment::{Component, ProbeSpec},
     evidence::{DOCTOR, DoctorEntry, PODS},
@@ -17,11 +17,30 @@ use crate::{
 pub(super) fn findings(data: &RunData) -> Vec<Finding> {
     let mut findings: Vec<Finding> =
         data.environment.components.iter().flat_map(|component| troubled(data, component)).collect();
-    findings.extend(causes(data));
+    let starved = busy::starved(data);
+    let is_starved = |component: &String| starved.iter().any(|finding| finding.component.as_ref() == Some(component));
+    findings.extend(causes(data, |entry| {
+        // What the load alone made late is said there, and what has passed by itself with no known reason is not said.
+        let is_late = entry.diagnosis.cause == Some(Cause::TooSlow);
+        !is_late || !is_starved(&entry.component) && is_in_trouble(data, entry)
+    }));
+    findings.extend(starved);
     findings
 }
 
-/// The effect of a probe on a container.
+/// Whether the probe that the doctor looked at does harm at the end, or has done so.
+fn is_in_trouble(data: &RunData, entry: &DoctorEntry) -> bool {
+    let Ok(component) = data.environment.component(&entry.component) else { return false };
+    let is_it = |spec: &&ProbeSpec| spec.container == entry.container && spec.which == entry.which;
+    let Some(spec) = component.probes.iter().find(is_it) else { return false };
+    data.pods_of(component).any(|(_, pod)| {
+        let container = pod.container(&spec.container);
+        let report = container.and_then(|container| container.probes.get(&spec.which));
+        report.is_some_and(|report| trouble(pod, &spec.container, &spec.probe, spec.which, report).is_some())
+    })
+}
+
+/// What a probe does to a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
     /// It fails, which keeps the container unready or killed it.
@@ -184,11 +203,11 @@ fn wanted(action: &ProbeAction) -> String {
     }
 }
 
-/// One finding per cause and component: the same cause of two probes needs one fix.
-fn causes(data: &RunData) -> Vec<Finding> {
+/// One finding per cause and component: the same cause behind two probes is one thing to fix.
+fn causes(data: &RunData, is_said: impl Fn(&DoctorEntry) -> bool) -> Vec<Finding> {
     let mut found: Vec<(Cause, Vec<usize>)> = Vec::new();
     for (index, entry) in data.doctor.iter().enumerate() {
-        let Some(cause) = entry.diagnosis.cause else { continue };
+        let Some(cause) = entry.diagnosis.cause.filter(|_| is_said(entry)) else { continue };
         let same = |(other, indexes): &&mut (Cause, Vec<usize>)| {
             *other == cause && data.doctor[indexes[0]].component == entry.component
         };

@@ -108,8 +108,8 @@ fn warning(events: &[Event], is_wanted: impl Fn(&str) -> bool) -> Option<&Event>
     events.iter().rfind(|event| event.kind == EventType::Warning && is_wanted(&event.reason))
 }
 
-/// The fix.
-pub(super) fn fix(code: Code, kind: &str, component: &str) -> String {
+/// What to do about it.
+pub(super) fn fix(code: Code, words: &str, kind: &str, component: &str) -> String {
     match code {
         Code::ImageUnavailable => {
             format!("Correct the image of {kind} {component}, or load it onto the cluster's nodes.")
@@ -118,6 +118,13 @@ pub(super) fn fix(code: Code, kind: &str, component: &str) -> String {
             format!("Create the Secret or ConfigMap of {kind} {component}, or correct the reference.")
         }
         Code::MountFailed => format!("Correct the volumes of {kind} {component}."),
+        // The scheduler's words for a claim that no volume fits (`volumebinding` of kube-scheduler).
+        Code::Unschedulable if words.contains("PersistentVolumeClaim") || words.contains("persistentvolumeclaim") => {
+            format!(
+                "Give the claims of {kind} {component} a StorageClass that the cluster has (`kubectl get storageclass`; a default one where none is \
+             named), or a PersistentVolume that fits; `kubectl describe pvc` says what is missing."
+            )
+        }
         Code::Unschedulable => {
             format!("Lower resources.requests of {kind} {component}, or add a larger node.")
         }
@@ -217,6 +224,15 @@ mod tests {
         assert_eq!(stuck(&pod), Some((Code::Unschedulable, words)));
         pod.events.push(event("TriggeredScaleUp", "pod triggered scale-up"));
         assert_eq!(stuck(&pod), None, "a node is on its way");
+    }
+
+    #[rstest::rstest]
+    #[case::of_1_20("0/1 nodes are available: 1 pod has unbound immediate PersistentVolumeClaims.", "StorageClass")]
+    #[case::missing("0/1 nodes are available: persistentvolumeclaim \"data\" not found.", "StorageClass")]
+    #[case::busy("0/1 nodes are available: 1 Insufficient cpu.", "resources.requests")]
+    fn a_claim_gets_advice_about_storage(#[case] words: &str, #[case] advice: &str) {
+        let fix = fix(Code::Unschedulable, words, "StatefulSet", "db");
+        assert!(fix.contains(advice), "{fix}");
     }
 
     #[test]

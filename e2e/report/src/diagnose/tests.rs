@@ -184,6 +184,19 @@ fn a_pod_that_is_not_ready_is_found_although_its_containers_are() {
     assert_eq!(finding.excerpt.as_deref(), Some("no database"));
 }
 
+/// Where every client had given up before the window, the generator had nothing to do with it.
+#[test]
+fn a_generator_is_judged_by_a_window_with_requests() {
+    let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+    for (requests, expected) in [(0, false), (10, true)] {
+        let mut figures = ScenarioResult { requests, ..ScenarioResult::default() };
+        figures.generator.saturated = true;
+        data.records = vec![measured("pressed", figures)];
+        let codes: Vec<Code> = findings(&data).iter().map(|finding| finding.code).collect();
+        assert_eq!(codes.contains(&Code::GeneratorSaturated), expected, "{requests} requests: {codes:?}");
+    }
+}
+
 #[test]
 fn causes_are_no_effects_and_stand_before_them() {
     let all = [
@@ -194,6 +207,9 @@ fn causes_are_no_effects_and_stand_before_them() {
         Code::MemoryAtLimit,
         Code::Crashed,
         Code::PoolExhausted,
+        Code::ProbeStarved,
+        Code::ProbeMargin,
+        Code::Probe(Cause::NotStarted),
         Code::Probe(Cause::DependencyDown),
         Code::ProbeFailing,
         Code::RestartLoop,

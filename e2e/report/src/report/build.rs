@@ -16,6 +16,7 @@ use crate::{
     evidence::Usage,
     expected::{expected, grown},
     finding::{Finding, Severity},
+    probing::under_load,
     record::{Measured, Outcome, Record},
     request::Scenario,
     run_data::{RunData, Source},
@@ -56,7 +57,8 @@ fn scenario(data: &RunData, figures: &ScenarioResult, source: Source, findings: 
     let pressing = Some(figures).filter(|_| is_pressing);
     let expected = pressing.and_then(|figures| expected(data, figures));
     let bottleneck = pressing.and_then(|figures| bottleneck::name(data, figures, expected.as_ref(), findings));
-    ScenarioSection { figures: figures.clone(), source, expected, bottleneck }
+    let probes = under_load(data, figures);
+    ScenarioSection { figures: figures.clone(), source, expected, bottleneck, probes }
 }
 
 fn verdict(data: &RunData, thresholds: &[Threshold], findings: &[Finding]) -> (Verdict, String) {

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod judgement;
+mod probing;
 mod scenarios;
 
 use std::{collections::BTreeMap, fmt::Write};
@@ -199,7 +200,8 @@ fn probes(report: &Report) -> String {
         true => "Sent by the cluster's kubelets, which report only failures",
         false => "Sent like a kubelet's, during the whole run",
     };
-    format!("## Probes\n\n{how} (evidence/pods.json).\n\n{}{}", probes.markdown(), predictions(report))
+    let (probes, under_load) = (probes.markdown(), probing::table(report));
+    format!("## Probes\n\n{how} (evidence/pods.json).\n\n{probes}{under_load}{}", predictions(report))
 }
 
 fn verdict(probe: &ProbeSection) -> String {

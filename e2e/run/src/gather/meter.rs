@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use e2e_load::clock::now_unix_ms;
+use e2e_node::doctor::PoolUse;
 use e2e_report::{
     evidence::{InUse, Saturation},
     prometheus::samples,
@@ -58,6 +59,11 @@ pub(super) async fn read(meter: &Meter, pod: &str, address: SocketAddr) -> Optio
 }
 
 impl Reading {
+    /// What the doctor asks of it.
+    pub(super) fn pool_use(&self) -> PoolUse {
+        PoolUse { limit: self.limit, used: self.sample.used, waiting: self.sample.waiting }
+    }
+
     pub(super) fn add_to(self, all: &mut BTreeMap<(String, String), Saturation>) {
         let Self { component, pod, resource, limit, sample } = self;
         let key = (pod.clone(), resource.clone());

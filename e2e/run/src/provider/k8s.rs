@@ -182,7 +182,8 @@ impl K8sPods {
         if self.is_routed() { "pod address" } else { "port-forward" }
     }
 
-    fn is_routed(&self) -> bool {
+    /// Whether this machine reaches pods at their own address.
+    pub(crate) fn is_routed(&self) -> bool {
         self.route.borrow().as_ref().is_some_and(|route| route.is_direct)
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use e2e_kubelet::snapshot::Snapshot;
 use e2e_report::{
-    evidence::{self, CLUSTER, DOCTOR, PODS, RESOURCES, SATURATION, THROTTLING},
+    evidence::{self, CLUSTER, DOCTOR, PODS, PROBES, RESOURCES, SATURATION, THROTTLING},
     record::{Measured, Record},
     report::{Report, html, markdown},
     run_data::RunData,
@@ -66,6 +66,7 @@ pub fn load(directory: &RunDir) -> Result<RunData, run_dir::Error> {
         saturation: directory.read_json(SATURATION)?,
         // Earlier versions did not record it.
         throttling: directory.read_json_if_there(THROTTLING)?.unwrap_or_default(),
+        probes: directory.read_json_if_there(PROBES)?.unwrap_or_default(),
         cluster: directory.read_json_if_there(CLUSTER)?,
         doctor: directory.read_json(DOCTOR)?,
         logs,

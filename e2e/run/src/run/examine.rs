@@ -2,12 +2,14 @@
 //! Main type: [`Examinations`].
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use e2e_kubelet::{
+    diagnosis::{Cause, Diagnosis},
+    observation::Kind,
     snapshot::{ContainerReport, Snapshot},
     status::ContainerState,
 };
@@ -15,6 +17,7 @@ use e2e_load::clock::now_unix_ms;
 use e2e_node::{
     doctor::{self, Case, Known},
     node::Runtime,
+    probe::Target,
 };
 use e2e_plan::{Probe, ProbeAction, ProbeKind, Service};
 use e2e_report::{diagnose::trouble, evidence::DoctorEntry};
@@ -25,7 +28,10 @@ use tokio::{
 };
 
 use super::prepare::Prepared;
-use crate::provider::{Provider, pods::PodSpec};
+use crate::{
+    gather::{self, Meter},
+    provider::{Provider, pods::PodSpec},
+};
 
 /// Examines failing probes until it is dropped.
 pub(super) struct Examinations {
@@ -40,8 +46,10 @@ impl Examinations {
             provider,
             pods: prepared.pods.clone(),
             services: prepared.plan.services.clone(),
+            meters: prepared.config.saturation.clone(),
             snapshots,
             histories: Mutex::default(),
+            been_ready: Mutex::default(),
         });
         let task = tokio::spawn(follow(Arc::clone(&examiner)));
         Self { examiner, task }
@@ -56,10 +64,16 @@ impl Examinations {
             let Subject { pod, container, which, probe, tally } = &subject;
             let report = snapshot.pod(&pod.name);
             let troubled = report.and_then(|report| trouble(report, &container.name, probe, *which, tally));
-            if troubled.is_none() || entries.contains_key(&subject.key()) {
+            if entries.contains_key(&subject.key()) {
                 continue;
             }
             let earlier = self.examiner.earlier(&subject.key());
+            if troubled.is_none() {
+                // What the load did to a probe is over with it.
+                let of_load = earlier.filter(|entry| is_of_load(entry) && tally.failed >= probe.failure_threshold);
+                entries.extend(of_load.map(|entry| (subject.key(), entry)));
+                continue;
+            }
             let now = match subject.is_running() {
                 true => self.examiner.examine(&subject).await,
                 false => None,
@@ -70,6 +84,11 @@ impl Examinations {
         }
         entries.into_values().collect()
     }
+}
+
+/// Whether a finding may be of an app that works, and only has too much to do.
+fn is_of_load(entry: &DoctorEntry) -> bool {
+    matches!(entry.diagnosis.cause, Some(Cause::TooSlow | Cause::WaitsForPool))
 }
 
 impl Drop for Examinations {
@@ -85,8 +104,11 @@ struct Examiner {
     provider: Arc<Provider>,
     pods: Vec<PodSpec>,
     services: Vec<Service>,
+    meters: Vec<Meter>,
     snapshots: watch::Receiver<Snapshot>,
     histories: Mutex<BTreeMap<Key, History>>,
+    /// Pod, container and start of the instances that have been ready.
+    been_ready: Mutex<BTreeSet<(String, String, Duration)>>,
 }
 
 /// The record of one probe.
@@ -97,6 +119,8 @@ struct History {
     failures_wanted: u32,
     unready: Option<Unready>,
     entry: Option<DoctorEntry>,
+    /// Whether the instance that the entry is about had been ready by then.
+    was_ready: bool,
 }
 
 /// A replica whose container runs but is not ready.
@@ -128,6 +152,11 @@ impl Subject<'_> {
 
     fn is_running(&self) -> bool {
         instance(self.container).is_some()
+    }
+
+    /// The instance that runs.
+    fn instance(&self) -> Option<(String, String, Duration)> {
+        instance(self.container).map(|since| (self.pod.name.clone(), self.container.name.clone(), since))
     }
 
     /// Whether it may keep its container from becoming ready although no failure was reported: a cluster's events come late or not
@@ -168,18 +197,25 @@ async fn follow(examiner: Arc<Examiner>) {
 }
 
 impl Examiner {
-    /// Every HTTP probe of every pod.
+    /// Every HTTP probe of every pod; liveness first, because nothing can be asked of what it had killed.
     fn subjects<'a>(&'a self, snapshot: &'a Snapshot) -> Vec<Subject<'a>> {
         let mut subjects = Vec::new();
         for pod in &self.pods {
             let Some(report) = snapshot.pod(&pod.name) else { continue };
             for declared in &pod.component.pod.containers {
                 let Some(container) = report.container(&declared.name) else { continue };
-                subjects.extend(ProbeKind::ALL.into_iter().filter_map(|which| {
+                subjects.extend(ProbeKind::ALL.into_iter().rev().filter_map(|which| {
                     let probe = which.of(&declared.probes)?;
                     let tally = container.probes.get(&which)?;
-                    let is_http = matches!(probe.action, ProbeAction::HttpGet { .. });
-                    is_http.then_some(Subject { pod, container, which, probe, tally })
+                    let is_examined = match probe.action {
+                        ProbeAction::HttpGet { .. } => true,
+                        // A command costs the container a process: it is run again only where it was not done in time.
+                        ProbeAction::Exec { .. } => {
+                            tally.last_failure.as_ref().is_some_and(|last| last.kind == Kind::Timeout)
+                        }
+                        ProbeAction::TcpSocket { .. } | ProbeAction::Grpc { .. } => false,
+                    };
+                    is_examined.then_some(Subject { pod, container, which, probe, tally })
                 }));
             }
         }
@@ -211,17 +247,27 @@ impl Examiner {
         // A probe that succeeded again needs no entry.
         if let Some(entry) = entry.filter(|entry| !entry.diagnosis.success()) {
             history.entry = Some(entry);
+            history.was_ready = self.has_been_ready(subject);
         }
     }
 
     /// Drops a replica's findings from before its container became ready: in a cluster all pods start at once, and most must first
-    /// wait for another.
+    /// wait for another. What a load does to a container that was ready stays.
     fn forget(&self, subject: &Subject<'_>) {
         let pod = &subject.pod.name;
+        if let Some(instance) = subject.instance() {
+            self.been_ready.lock().unwrap_or_else(PoisonError::into_inner).insert(instance);
+        }
         if let Some(history) = self.histories.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&subject.key()) {
-            history.entry = history.entry.take().filter(|entry| entry.pod != *pod);
+            let stays = |entry: &DoctorEntry| entry.pod != *pod || history.was_ready && is_of_load(entry);
+            history.entry = history.entry.take().filter(stays);
             history.unready = history.unready.take().filter(|unready| unready.pod != *pod);
         }
+    }
+
+    fn has_been_ready(&self, subject: &Subject<'_>) -> bool {
+        let been_ready = self.been_ready.lock().unwrap_or_else(PoisonError::into_inner);
+        subject.instance().is_some_and(|instance| been_ready.contains(&instance))
     }
 
     fn earlier(&self, key: &Key) -> Option<DoctorEntry> {
@@ -247,9 +293,18 @@ impl Examiner {
                 ..Known::default()
             },
         };
-        let diagnosis = doctor::diagnose(&case, &target, &self.provider.profile()).await;
+        let is_command = matches!(probe.action, ProbeAction::Exec { .. });
+        let diagnosis = match self.waits_for_pool(pod, &case, &target).await {
+            Some(diagnosis) => diagnosis,
+            None if is_command => {
+                doctor::diagnose_command(&case, &*self.provider, &self.provider.profile(), &pod.name).await
+            }
+            None => doctor::diagnose(&case, &target, &self.provider.profile()).await,
+        };
         let now = self.snapshots.borrow().pod(&pod.name)?.container(&container.name).and_then(instance);
-        (now == instance(container)).then(|| DoctorEntry {
+        // What a command came to by itself stands in its events.
+        let is_news = !is_command || diagnosis.cause.is_some();
+        (is_news && now == instance(container)).then(|| DoctorEntry {
             component: component.name.clone(),
             pod: pod.name.clone(),
             container: container.name.clone(),
@@ -261,7 +316,22 @@ impl Examiner {
 }
 
 impl Examiner {
-    /// The components that a pod refers to and that have no ready replica.
+    /// Whether a probe waits for a pool that its component's requests use up now.
+    async fn waits_for_pool(&self, pod: &PodSpec, case: &Case, target: &Target) -> Option<Diagnosis> {
+        for meter in self.meters.iter().filter(|meter| meter.component == case.component) {
+            let look = || gather::look(&self.provider, meter, pod);
+            if look().await.is_some_and(|state| state.is_used_up()) {
+                let profile = self.provider.profile();
+                let found = doctor::waits_for_pool(case, target, &profile, &meter.resource, look).await;
+                if found.is_some() {
+                    return found;
+                }
+            }
+        }
+        None
+    }
+
+    /// The components that a pod refers to and of which nobody is ready.
     fn away(&self, pod: &PodSpec) -> Vec<String> {
         let snapshot = self.snapshots.borrow();
         let is_ready =

@@ -8,7 +8,7 @@ use std::{
 
 use e2e::control::TOKEN;
 use e2e_kubelet::snapshot::{PodSpec, Snapshot};
-use e2e_node::node::{Node, Options};
+use e2e_node::node::{Node, Options, ProbeLog};
 use e2e_plan::{Plan, words::counted};
 use e2e_report::environment::{self, Environment, LoadFrom};
 use tokio::{sync::watch, task::JoinHandle};
@@ -53,10 +53,11 @@ impl System {
         progress: &Progress,
     ) -> Result<Self, Error> {
         let provider = Arc::new(provider);
+        let log = ProbeLog::default();
         let keeper = match &*provider {
             Provider::K8s(pods) => Keeper::Cluster(pods.snapshots()),
             Provider::Docker(_) | Provider::Local(_) => {
-                let options = Options { eager: Some(EAGER), ..Options::default() };
+                let options = Options { eager: Some(EAGER), log: log.clone(), ..Options::default() };
                 Keeper::Node(Node::run(Arc::clone(&provider), node_pods(prepared), options))
             }
         };
@@ -85,6 +86,7 @@ impl System {
                 Arc::clone(&provider),
                 prepared.config.saturation.clone(),
                 prepared.pods.clone(),
+                gather::Probing { log, snapshots: keeper.watch() },
             ),
             examinations: Examinations::start(Arc::clone(&provider), prepared, keeper.watch()),
             readiness: tokio::spawn(follow_readiness(Arc::clone(&provider), keeper.watch())),

@@ -23,6 +23,20 @@ fn a_program_that_nobody_killed_has_crashed() {
     assert!(claim.ends_with("app-0 2 times, the last time with exit code 1 after 2.0 s"), "{claim}");
 }
 
+/// An init container that failed twice and then did what it was for is named; its good end is no crash.
+#[test]
+fn an_init_container_that_failed_is_named() {
+    let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+    let init = ContainerReport {
+        name: "migrate".to_owned(),
+        ..ended(&[(2, 1, "Error"), (4, 1, "Error"), (6, 0, "Completed")])
+    };
+    data.snapshot.pods.get_mut("app-0").unwrap().init_containers.push(init);
+    let claim = claim(&data, Code::Crashed);
+    assert!(claim.starts_with("the program of the init container migrate of app ended by itself"), "{claim}");
+    assert!(claim.contains("app-0 2 times, the last time with exit code 1"), "{claim}");
+}
+
 #[test]
 fn what_the_kubelet_killed_has_not_crashed() {
     let data = run(killed(ended(&[(12, 0, "Completed"), (22, 0, "Completed")]), 11, 21));
