@@ -3,7 +3,7 @@
 
 mod ledger;
 
-use std::{fmt::Display, time::Duration};
+use std::{collections::VecDeque, fmt::Display, time::Duration};
 
 use e2e_load::{
     agent::Order,
@@ -22,6 +22,7 @@ use e2e_report::{
 use crate::{
     control::{self, Control},
     record::{Measured, measure},
+    sparkline::sparkline,
 };
 
 pub use e2e_load::scenario::*;
@@ -226,6 +227,9 @@ async fn make(
     Ok(load)
 }
 
+/// Seconds of a load whose rates are shown side by side.
+const SHOWN_SECONDS: usize = 20;
+
 /// Shows a load of this process once a second.
 async fn watched(
     control: &Control,
@@ -234,12 +238,19 @@ async fn watched(
 ) -> Result<LoadResult<ClientReport>, Error> {
     run.release();
     let mut before = run.snapshot();
+    let mut rates = VecDeque::new();
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.tick().await;
     while !run.is_finished() {
         second.tick().await;
         let now = run.snapshot();
-        let text = format!("{name}: {} requests/s, {} errors", now.requests - before.requests, now.errors);
+        let rate = now.requests - before.requests;
+        if rates.len() == SHOWN_SECONDS {
+            rates.pop_front();
+        }
+        rates.push_back(rate);
+        let course = sparkline(rates.iter().copied());
+        let text = format!("{name}: {rate} requests/s {course}, {} errors", now.errors);
         before = now;
         // The figures are complete without it; a run that went away shows in the records.
         let _ = control.progress(&text).await;

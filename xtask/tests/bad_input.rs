@@ -243,7 +243,11 @@ fn a_run_directory_that_cannot_be_made() {
     let project = Project::new(NO_SUITES, MANIFEST);
     fs::write(project.root().join("target"), "a file").unwrap();
     let output = project.e2e(&[], &["--target", "local"]).output().unwrap();
-    project.expect(&output, 3, &["cannot create ", "target/e2e", "a file stands in place of a directory", "CARGO_TARGET_DIR"]);
+    project.expect(
+        &output,
+        3,
+        &["cannot create ", "target/e2e", "a file stands in place of a directory", "CARGO_TARGET_DIR"],
+    );
 }
 
 /// Runs the rest of its arguments in a mount namespace of its own, with `target` on a tiny disk: nothing has to be unmounted,

@@ -1,7 +1,6 @@
 //! `cargo xtask scale`: how throughput grows with replicas, what limits it, and whether more replicas make it worse.
 
 mod control;
-mod plot;
 mod text;
 
 use std::{path::PathBuf, time::Duration};
@@ -15,6 +14,7 @@ use e2e_load::{
 use e2e_plan::{Component, target::Target, words::counted};
 use e2e_report::{
     bottleneck::Bottleneck,
+    chart::{scaling, standalone},
     report::{Report, Verdict},
 };
 use e2e_run::{Options, exit::ExitCode, plan, progress::Progress, run as run_once};
@@ -314,7 +314,7 @@ fn write(found: &Found, points: &[Point]) -> Result<PathBuf> {
     for (file, content) in [
         ("scale.json", serde_json::to_string_pretty(found)? + "\n"),
         ("scale.md", format!("{}\n\n![throughput by replicas](scale.svg)\n", text::render(found, points))),
-        ("scale.svg", plot::svg(points, &found.study, &hosts)),
+        ("scale.svg", standalone(&scaling(points, &found.study, &hosts).unwrap_or_default())),
     ] {
         let path = directory.join(file);
         std::fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;

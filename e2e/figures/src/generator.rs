@@ -12,7 +12,10 @@ pub struct Second {
     pub succeeded: u64,
     /// Requests that ended otherwise.
     pub errors: u64,
-    /// The 99th percentile of the successful ones' latency, within 1%.
+    /// The median of the successful ones' latency, within 1%.
+    #[serde(default)]
+    pub latency_ms_p50: Option<f64>,
+    /// The 99th percentile of the same.
     pub latency_ms_p99: Option<f64>,
 }
 

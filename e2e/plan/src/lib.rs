@@ -15,6 +15,7 @@ mod object;
 mod outside;
 mod overlay;
 mod overrides;
+mod places;
 mod pod;
 mod probe;
 pub mod quantity;
@@ -45,6 +46,7 @@ pub use self::{
     outside::OutsideObject,
     overlay::Overlay,
     overrides::EnvOverride,
+    places::{Line, Places},
     pod::{
         Binary, Container, EnvVar, Field, File, Mount, NodeResource, Pod, Port, Resources, Restart, Secret, Security,
         Value, Volume,
@@ -111,8 +113,12 @@ impl Plan {
         fields.extend(warnings::fields(&objects));
         let components = references::order(components, &services, &mut fields);
         let missing = stores.into_missing();
-        let objects = objects.iter().map(|object| Object::new(object, &names)).collect();
-        Ok(Self { components, services, fields, missing, objects })
+        let objects: Vec<(Object, Places)> =
+            objects.iter().map(|object| (Object::new(object, &names), places::places(object))).collect();
+        let places = objects.iter().filter_map(|(object, places)| Some((object.component.clone()?, places.clone())));
+        let places = places.collect();
+        let objects = objects.into_iter().map(|(object, _)| object).collect();
+        Ok(Self { components, services, fields, missing, places, objects })
     }
 }
 
@@ -158,6 +164,9 @@ pub struct Plan {
     pub fields: Vec<FieldUse>,
     /// ConfigMaps and Secrets that pods need, missing from the manifests and the configuration.
     pub missing: Vec<Missing>,
+    /// Where each component and its fields stand, by its name.
+    #[serde(skip)]
+    pub places: BTreeMap<String, Places>,
     /// The objects themselves with overlays and overrides applied, in the order of the manifests: what a cluster is given.
     #[serde(skip)]
     pub objects: Vec<Object>,

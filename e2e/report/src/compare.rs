@@ -1,5 +1,6 @@
 //! Runs side by side: which figures differ by more than the runs vary by themselves. Pure. Main type: [`Comparison`].
 
+mod charts;
 mod figures;
 pub mod noise;
 mod page;
@@ -16,7 +17,7 @@ use crate::{
     request::{Host, Scenario},
 };
 
-pub use self::{figures::Aspect, page::render};
+pub use self::{charts::charts, figures::Aspect, page::render};
 
 /// Version of the form of `comparison.json`; it changes when a field is renamed or removed.
 pub const SCHEMA: &str = "e2e-comparison/1";

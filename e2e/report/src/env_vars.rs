@@ -23,6 +23,19 @@ pub const E2E_RECORD_KUBELET: &str = "E2E_RECORD_KUBELET";
 /// Set to 1 to make the test of kustomizations record the output of this machine's kustomize.
 pub const E2E_UPDATE_KUSTOMIZE: &str = "E2E_UPDATE_KUSTOMIZE";
 
+/// Set to `true` by GitHub Actions.
+pub const GITHUB_ACTIONS: &str = "GITHUB_ACTIONS";
+
+/// Set by GitHub Actions: the file to which a step appends its part of the job's summary.
+pub const GITHUB_STEP_SUMMARY: &str = "GITHUB_STEP_SUMMARY";
+
+/// Set by GitHub Actions: where the repository is checked out.
+pub const GITHUB_WORKSPACE: &str = "GITHUB_WORKSPACE";
+
+/// Set by GitHub Actions and GitLab where a commit and no branch is checked out: the branch's name, that of a pull request first.
+pub const BRANCHES: [&str; 4] =
+    ["GITHUB_HEAD_REF", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME"];
+
 /// Set by nextest: the name of the running test.
 pub const NEXTEST_TEST_NAME: &str = "NEXTEST_TEST_NAME";
 

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use e2e_plan::{Plan, Probe, ProbeKind, Secret, Value, Warning, target::Target};
+use e2e_plan::{Places, Plan, Probe, ProbeKind, Secret, Value, Warning, target::Target};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -49,6 +49,9 @@ pub struct Environment {
     pub entrance: Option<String>,
     /// Every Service port, as reached from this machine.
     pub services: Vec<Endpoint>,
+    /// The components that each Service leads to, by its name.
+    #[serde(default)]
+    pub routes: BTreeMap<String, Vec<String>>,
     /// All components with their replicas.
     pub components: Vec<Component>,
     /// The scenarios to run, by name: all declared ones, or those selected.
@@ -61,6 +64,9 @@ pub struct Environment {
     pub load_from: LoadFrom,
     /// The run's control address for suites. See `e2e::control`.
     pub control: SocketAddr,
+    /// When the pods' times began to count, in milliseconds since 1970.
+    #[serde(default)]
+    pub started_unix_ms: Option<u64>,
     /// Time from the first call until everything was ready, or until the wait ended.
     pub up_ms: u64,
     /// Whether everything became ready in time.
@@ -121,6 +127,12 @@ pub struct Component {
     /// Sum of the CPU limits of one replica's containers, in thousandths of a processor; absent without any.
     #[serde(default)]
     pub cpu_limit_millis: Option<u64>,
+    /// Names of the components whose Services it calls.
+    #[serde(default)]
+    pub depends_on: Vec<String>,
+    /// Where it and its fields stand in the manifests.
+    #[serde(default)]
+    pub places: Places,
 }
 
 /// The text of an environment variable, or the name of its secret.
@@ -334,6 +346,8 @@ pub fn components(plan: &Plan) -> Vec<Component> {
                 .iter()
                 .filter_map(|container| container.resources.cpu_limit_millis)
                 .reduce(u64::saturating_add),
+            depends_on: component.depends_on.clone(),
+            places: plan.places.get(&component.name).cloned().unwrap_or_default(),
         })
         .collect()
 }

@@ -22,6 +22,8 @@ pub const PROBES: &str = "evidence/probes.json";
 pub const THROTTLING: &str = "evidence/throttling.json";
 /// The cluster's state.
 pub const CLUSTER: &str = "evidence/cluster.json";
+/// The digest of each image in use, by its name.
+pub const IMAGES: &str = "evidence/images.json";
 /// The doctor's results for failing HTTP probes.
 pub const DOCTOR: &str = "evidence/doctor.json";
 

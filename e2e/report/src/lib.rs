@@ -6,6 +6,7 @@
 //! renders it, [`compare`] sets runs side by side.
 
 pub mod bottleneck;
+pub mod chart;
 pub mod command;
 pub mod compare;
 pub mod diagnose;

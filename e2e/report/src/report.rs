@@ -1,12 +1,17 @@
 //! The report as plain data, the renderers' only input. Main type: [`Report`], made by [`Report::new`].
 
+pub mod annotations;
 pub mod build;
+pub mod comment;
+pub mod headline;
 pub mod html;
 pub mod markdown;
 mod predict;
 pub mod snapshot;
 pub mod summary;
 pub(crate) mod table;
+pub mod timeline;
+pub mod topology;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +20,7 @@ use e2e_plan::{Warning, target::Target};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::{annotations::FindingPlace, timeline::Timeline, topology::Topology};
 use crate::{
     bottleneck::Bottleneck,
     evidence::cluster::Cluster,
@@ -73,8 +79,20 @@ pub struct Report {
     pub cluster: Option<Cluster>,
     /// Figures against thresholds.
     pub thresholds: Vec<Threshold>,
+    /// The digest of each image in use, by its name; none on local.
+    #[serde(default)]
+    pub images: BTreeMap<String, String>,
     /// Problems, worst first.
     pub findings: Vec<Finding>,
+    /// Where the manifests say what findings are about.
+    #[serde(default)]
+    pub places: Vec<FindingPlace>,
+    /// Which component calls which.
+    #[serde(default)]
+    pub topology: Topology,
+    /// What components used over time.
+    #[serde(default)]
+    pub timeline: Timeline,
 }
 
 impl Report {

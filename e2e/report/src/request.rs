@@ -1,6 +1,6 @@
 //! The request of a run: its declared scenarios and thresholds. Main types: [`Scenario`], [`Thresholds`].
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use e2e_figures::{
     scenario::Thresholds as ScenarioThresholds,
@@ -162,4 +162,29 @@ pub struct Request {
     pub filter: Option<String>,
     /// The machine.
     pub host: Host,
+    /// The state of the project's repository; absent where it is in none.
+    #[serde(default)]
+    pub source: Option<SourceState>,
+}
+
+/// A state of a Git repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SourceState {
+    /// The commit, in 40 hexadecimal digits.
+    pub commit: String,
+    /// The branch; absent where the commit alone is checked out and no CI system says more.
+    pub branch: Option<String>,
+    /// Whether there are changes that the commit does not hold.
+    pub dirty: bool,
+}
+
+/// `1da9fae on main, with changes that are not committed`.
+impl fmt::Display for SourceState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.commit.get(..7).unwrap_or(&self.commit))?;
+        if let Some(branch) = &self.branch {
+            write!(f, " on {branch}")?;
+        }
+        f.write_str(if self.dirty { ", with changes that are not committed" } else { "" })
+    }
 }

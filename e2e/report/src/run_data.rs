@@ -44,7 +44,9 @@ pub struct RunData {
     pub throttling: BTreeMap<String, Throttling>,
     /// Each probe that was sent to a container and can be told by its time.
     pub probes: Vec<ProbeHistory>,
-    /// What the cluster says; nothing on other targets.
+    /// The digest of each image in use, by its name.
+    pub images: BTreeMap<String, String>,
+    /// The cluster's state; absent on other targets.
     pub cluster: Option<Cluster>,
     /// The doctor's results.
     pub doctor: Vec<DoctorEntry>,

@@ -35,6 +35,8 @@ pub const REPORT_JSON: &str = "report.json";
 pub const REPORT_MARKDOWN: &str = "report.md";
 /// The report for a browser.
 pub const REPORT_HTML: &str = "report.html";
+/// The report as a comment on a pull request.
+pub const COMMENT: &str = "comment.md";
 /// Private data of local processes and container volumes; removed with the system.
 pub const WORK: &str = "work";
 /// Values of this run's secrets, mode 0600; removed with the system.

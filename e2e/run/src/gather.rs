@@ -14,7 +14,9 @@ use e2e_kubelet::snapshot::Snapshot;
 use e2e_load::clock::now_unix_ms;
 use e2e_node::{doctor::PoolUse, node::ProbeLog};
 use e2e_report::{
-    evidence::{CLUSTER, PODS, PROBES, RESOURCES, Resources, SATURATION, Sample, Saturation, THROTTLING, log_file},
+    evidence::{
+        CLUSTER, IMAGES, PODS, PROBES, RESOURCES, Resources, SATURATION, Sample, Saturation, THROTTLING, log_file,
+    },
     run_dir::{self, EVIDENCE, RunDir},
 };
 use serde_json::Value;
@@ -141,17 +143,28 @@ pub(crate) async fn gather(
     directory.write_json(SATURATION, &resources.saturation())?;
     directory.write_json(PROBES, &resources.probes.histories())?;
     directory.write_json(THROTTLING, &provider.throttling().await)?;
+    let mut images = provider.images().await;
     if let Some((cluster, objects)) = provider.cluster().await {
+        images.extend(objects.get("pods").into_iter().flat_map(images_of));
         directory.write_json(CLUSTER, &cluster)?;
         for (kind, objects) in objects {
             let text = serde_json::to_string_pretty(&objects).unwrap_or_default();
             directory.write(format!("{EVIDENCE}/objects/{kind}.json"), &redact(&text, secrets))?;
         }
     }
+    directory.write_json(IMAGES, &images)?;
     for ((pod, container), text) in provider.logs().await {
         directory.write(log_file(&pod, &container), &redact(&text, secrets))?;
     }
     Ok(())
+}
+
+/// The digest of each image that a cluster's pods run, by the image's name.
+fn images_of(pods: &Value) -> BTreeMap<String, String> {
+    let pods = pods.as_array().or_else(|| pods["items"].as_array()).into_iter().flatten();
+    let statuses = pods.flat_map(|pod| pod["status"]["containerStatuses"].as_array().into_iter().flatten());
+    let text = |status: &Value, key: &str| Some(status[key].as_str()?.to_owned()).filter(|text| !text.is_empty());
+    statuses.filter_map(|status| Some((text(status, "image")?, text(status, "imageID")?))).collect()
 }
 
 /// Replaces secrets in all files behind the report: a probe's body or a test's output may contain one.

@@ -1,6 +1,7 @@
 //! One run from manifests to report: a provider runs the plan, suites test it, evidence is gathered, a report is written.
 //! Main function: [`run()`].
 
+mod ci;
 pub mod config;
 pub mod control;
 pub mod exit;

@@ -11,6 +11,8 @@ use e2e_kubelet::snapshot::Snapshot;
 use e2e_plan::{duration::human, words::counted};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::ci;
+
 /// A longer silence looks like a hang.
 const SILENCE: Duration = Duration::from_secs(15);
 
@@ -23,6 +25,30 @@ pub struct Progress {
     bars: Option<MultiProgress>,
     pods: Mutex<BTreeMap<String, (ProgressBar, String)>>,
     live: Mutex<Option<ProgressBar>>,
+    phases: Mutex<Phases>,
+    /// Whether GitHub Actions shows the output.
+    is_github: bool,
+}
+
+/// The parts of a run, in order.
+#[derive(Debug, Default)]
+struct Phases {
+    done: Vec<(&'static str, Duration)>,
+    current: Option<(&'static str, Instant)>,
+    bar: Option<ProgressBar>,
+}
+
+impl Phases {
+    /// Ends the phase that is going on.
+    fn end(&mut self) {
+        self.done.extend(self.current.take().map(|(name, began)| (name, began.elapsed())));
+    }
+
+    /// `prepare 0.3 s, build 12.1 s`.
+    fn told(&self) -> String {
+        let told = self.done.iter().map(|(name, took)| format!("{name} {}", human(*took)));
+        told.collect::<Vec<_>>().join(", ")
+    }
 }
 
 impl Progress {
@@ -30,7 +56,57 @@ impl Progress {
     pub fn new() -> Self {
         let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
         let started = Instant::now();
-        Self { started, said: Mutex::new(started), bars, pods: Mutex::default(), live: Mutex::default() }
+        Self {
+            started,
+            said: Mutex::new(started),
+            bars,
+            pods: Mutex::default(),
+            live: Mutex::default(),
+            phases: Mutex::default(),
+            is_github: ci::is_github(),
+        }
+    }
+
+    /// Begins a phase, which ends the one before: a line at the bottom of a terminal, a group in the log of GitHub Actions.
+    pub fn phase(&self, name: &'static str) {
+        let mut phases = self.phases.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_github {
+            if phases.current.is_some() {
+                self.plain("::endgroup::");
+            }
+            self.plain(&format!("::group::{name}"));
+        }
+        phases.end();
+        phases.current = Some((name, Instant::now()));
+        let told = phases.told();
+        let text = if told.is_empty() { name.to_owned() } else { format!("{told}, {name}") };
+        if let Some(bars) = &self.bars {
+            let bar = phases.bar.get_or_insert_with(|| {
+                let style = ProgressStyle::with_template("{msg:.dim} {elapsed}");
+                let bar = bars.add(ProgressBar::new_spinner());
+                bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+                bar.enable_steady_tick(Duration::from_secs(1));
+                bar
+            });
+            bar.reset_elapsed();
+            bar.set_message(text);
+        }
+    }
+
+    /// Ends the last phase and prints how long each took.
+    pub fn phases_done(&self) {
+        let mut phases = std::mem::take(&mut *self.phases.lock().unwrap_or_else(PoisonError::into_inner));
+        let is_open = phases.current.is_some();
+        phases.end();
+        if let Some(bar) = &phases.bar {
+            bar.finish_and_clear();
+        }
+        if self.is_github && is_open {
+            self.parting_plain("::endgroup::");
+        }
+        if !phases.done.is_empty() {
+            self.parting_line(format!("phases: {}", phases.told()));
+        }
     }
 
     /// Prints a permanent line. Panics if standard error is closed, which ends a run like any other program.
@@ -40,7 +116,10 @@ impl Progress {
 
     /// The same during removal, which continues even if standard error is closed.
     pub fn parting_line(&self, text: impl AsRef<str>) {
-        let line = self.timed(text.as_ref());
+        self.parting_plain(&self.timed(text.as_ref()));
+    }
+
+    fn parting_plain(&self, line: &str) {
         let write = || {
             let _ = writeln!(std::io::stderr(), "{line}");
         };
@@ -129,7 +208,12 @@ impl Progress {
 
     fn spinner(&self) -> ProgressBar {
         let Some(bars) = &self.bars else { return ProgressBar::hidden() };
-        let bar = bars.add(ProgressBar::new_spinner());
+        let phases = self.phases.lock().unwrap_or_else(PoisonError::into_inner);
+        let bar = match &phases.bar {
+            // The phases stay at the bottom.
+            Some(phases) => bars.insert_before(phases, ProgressBar::new_spinner()),
+            None => bars.add(ProgressBar::new_spinner()),
+        };
         bar.set_style(
             ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
         );

@@ -269,6 +269,14 @@ impl Provider {
         }
     }
 
+    /// The digest of each image in use, by its name. What a cluster runs stands in its objects, and local runs programs.
+    pub(crate) async fn images(&self) -> BTreeMap<String, String> {
+        match self {
+            Self::Docker(pods) => pods.images().await,
+            Self::Local(_) | Self::K8s(_) => BTreeMap::new(),
+        }
+    }
+
     /// Output of every container so far, by pod and container.
     pub(crate) async fn logs(&self) -> BTreeMap<(String, String), String> {
         match self {

@@ -33,6 +33,7 @@ use futures_util::FutureExt;
 
 use self::{bring_up::Up, place::Early, prepare::Prepared, system::System};
 use crate::{
+    ci,
     config::{self, Config},
     exit::ExitCode,
     progress::Progress,
@@ -183,19 +184,26 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error
     let options = Options { root, ..options };
     // Before anything is created: from here on a signal ends the run cleanly.
     let signal = Signal::install().map_err(Error::Signals)?;
-    let prepared = signal.or(prepare::prepare(&options, progress)).await.ok_or(Error::NotStarted)??;
+    progress.phase("prepare");
+    let prepared = signal.or(prepare::prepare(&options, progress)).await;
+    let prepared = prepared.ok_or(Error::NotStarted).flatten().inspect_err(|_| progress.phases_done())?;
 
+    progress.phase("build");
     let provided = signal.insisted(&prepared, caught(provide(&prepared, &options, &signal, progress))).await;
     let (provider, began) = match provided {
         Some(Ok(Ok(provided))) => provided,
         ended => {
             let failed = ended.map_or_else(|| prepared.interrupted(), error_of);
+            progress.phase("remove");
             prepared.removing().iter().for_each(|line| progress.parting_line(line));
             let removed = signal.insisted(&prepared, prepare::abandon(&prepared)).await;
+            progress.phases_done();
             return Err(both(failed, prepared.removed(removed), progress));
         }
     };
-    let system = System::start(provider, &prepared, began, progress).await?;
+    progress.phase("start");
+    let system = System::start(provider, &prepared, began, progress).await;
+    let system = system.inspect_err(|_| progress.phases_done())?;
     let worked = caught(async {
         let up = work(&system, &prepared, &options, &signal, progress).await?;
         if options.hold {
@@ -205,8 +213,10 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error
     });
     let worked = worked.await;
     progress.live_done();
+    progress.phase("remove");
     prepared.removing().iter().for_each(|line| progress.parting_line(line));
     let removed = prepared.removed(signal.insisted(&prepared, system.remove(&prepared)).await);
+    progress.phases_done();
     let up = match worked {
         Ok(Ok(up)) => up,
         failed => return Err(both(error_of(failed), removed, progress)),
@@ -216,7 +226,7 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error
         Outcome { exit: ExitCode::Pass, directory, report: None, snapshot_change: None }
     } else {
         // Report the measurements even if the removal failed.
-        finish(&prepared, &options, started, up)?
+        finish(&prepared, &options, progress, started, up)?
     };
     removed.map(|()| outcome)
 }
@@ -269,6 +279,7 @@ async fn work(
     let interrupted = || prepared.interrupted();
     let up = signal.or(bring_up::wait(system, prepared, progress)).await.ok_or_else(interrupted)??;
     if options.suites {
+        progress.phase("suites");
         let odd = match up {
             Up::Ready | Up::Unready => suites::run(system, prepared, signal, progress).await?,
             Up::Stuck => {
@@ -279,6 +290,7 @@ async fn work(
         if let Some(odd) = &odd {
             progress.line(format!("`{}` ended abnormally: {}; {}", odd.command, odd.reason, odd.remedy));
         }
+        progress.phase("evidence");
         signal.or(collect::gather(system, prepared, progress)).await.ok_or_else(interrupted)??;
         if let Some(odd) = &odd {
             prepared.directory.write_json(run_dir::SUITES, odd)?;
@@ -302,11 +314,18 @@ fn error_of<T>(ended: Result<Result<T, Error>, Box<dyn Any + Send>>) -> Error {
 }
 
 /// Makes the report and compares it with the snapshot.
-fn finish(prepared: &Prepared, options: &Options, started: Instant, up: Up) -> Result<Outcome, Error> {
+fn finish(
+    prepared: &Prepared,
+    options: &Options,
+    progress: &Progress,
+    started: Instant,
+    up: Up,
+) -> Result<Outcome, Error> {
     let directory = prepared.directory.clone();
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     directory.write_json(collect::DURATION, &duration_ms)?;
     let report = report_again(&directory)?;
+    ci::publish(&report, &prepared.root, progress);
     let is_comparable = options.is_unchanged() && report.verdict != Verdict::Incomplete && up != Up::Stuck;
     let snapshots = prepared.config.snapshots.as_ref().filter(|_| is_comparable);
     let snapshot_change = match snapshots {
@@ -333,10 +352,11 @@ async fn hold(
     up: Up,
 ) -> Result<(), Error> {
     let exit = match (options.suites, up) {
-        (true, _) => finish(prepared, options, started, up)?.exit,
+        (true, _) => finish(prepared, options, progress, started, up)?.exit,
         (false, Up::Ready | Up::Unready) => ExitCode::Pass,
         (false, Up::Stuck) => ExitCode::NotUp,
     };
+    progress.phases_done();
     progress.line("the system stays up");
     let log = prepared.directory.write(HELD_LOG, "")?;
     let log = std::fs::OpenOptions::new().append(true).open(log).map_err(Error::Hold)?;

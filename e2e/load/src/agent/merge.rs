@@ -29,6 +29,7 @@ pub fn merge<C>(parts: impl IntoIterator<Item = LoadResult<C>>) -> Option<LoadRe
     let window = Duration::from_secs_f64(merged.duration_ms / 1000.0);
     merged.succeeded_per_second = merged.measured.succeeded_per_second(window);
     for (second, samples) in merged.series.iter_mut().zip(&merged.series_samples) {
+        second.latency_ms_p50 = samples.quantile_ms(0.5);
         second.latency_ms_p99 = samples.quantile_ms(0.99);
     }
     merged.connections.connect_ms = merged.connecting.summary();

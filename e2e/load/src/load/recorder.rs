@@ -184,7 +184,8 @@ impl Series {
     fn close_second(&mut self) {
         let next = Second { second: self.current.second + 1, ..Second::default() };
         let closed = std::mem::replace(&mut self.current, next);
-        self.seconds.push(Second { latency_ms_p99: self.latencies.quantile_ms(0.99), ..closed });
+        let [latency_ms_p50, latency_ms_p99] = [0.5, 0.99].map(|quantile| self.latencies.quantile_ms(quantile));
+        self.seconds.push(Second { latency_ms_p50, latency_ms_p99, ..closed });
         self.samples.push(std::mem::replace(&mut self.latencies, Samples::coarse()));
     }
 

@@ -73,7 +73,7 @@ fn statement(row: &Row, names: &[&str]) -> String {
 }
 
 /// A difference from the first side: `12.3% more (8.1% to 16.5% more)`.
-fn amount(difference: &Difference) -> String {
+pub(super) fn amount(difference: &Difference) -> String {
     let share = |share: f64| match share < 0.0 {
         true => format!("{:.1}% less", -share * 100.0),
         false => format!("{:.1}% more", share * 100.0),

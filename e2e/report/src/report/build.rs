@@ -47,7 +47,11 @@ impl Report {
             scenarios: data.scenarios().map(|(figures, source)| scenario(data, figures, source, &findings)).collect(),
             cluster: data.cluster.clone(),
             thresholds,
+            images: data.images.clone(),
+            places: super::annotations::places(data, &findings),
             findings,
+            topology: super::topology::topology(&data.environment),
+            timeline: super::timeline::timeline(data),
         }
     }
 }

@@ -9,33 +9,54 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use e2e_plan::{duration::human, words::counted};
 
-use self::judgement::{conclusion, findings, path_forward, root_causes};
+use self::judgement::{findings, path_forward, root_causes};
 use super::{
-    PredictionSection, ProbeSection, Report, Verdict,
-    table::{self, Table},
+    CaseSection, PredictionSection, ProbeSection, Report, Verdict,
+    headline::headline,
+    table::{self, Table, folded},
 };
 use crate::record::Outcome;
 
 /// Renders a report as Markdown.
 pub fn render(report: &Report) -> String {
-    let mut text = format!("# End-to-end report: {} on {}\n\n", report.verdict.word(), report.target);
-    let _ = writeln!(text, "**{}** {}\n", report.verdict.word().to_uppercase(), report.verdict_reason);
-    for section in [
-        environment(report),
-        health(report),
-        cluster::nodes(report),
-        scenarios::load(report),
-        cluster::network(report),
+    head(report, "#") + &sections(report)
+}
+
+/// The verdict, and what to read first where something is wrong. `level` is that of the heading.
+pub(super) fn head(report: &Report, level: &str) -> String {
+    let verdict = report.verdict.word();
+    let mut text = format!("{level} End-to-end report: {verdict} on {}\n\n", report.target);
+    let _ = writeln!(text, "**{}** {}\n", verdict.to_uppercase(), report.verdict_reason);
+    let Some(headline) = headline(report) else { return text };
+    let finding = headline.finding;
+    let about = finding.component.as_ref().map(|component| format!(" ({component})")).unwrap_or_default();
+    let word = if headline.is_cause { "Cause" } else { "Found" };
+    let _ = writeln!(text, "**{word}**{about}: {}\n", finding.claim);
+    if let Some(fix) = headline.fix() {
+        let _ = writeln!(text, "**Fix**: {fix}\n");
+    }
+    if let Some(patch) = headline.patch() {
+        let _ = writeln!(text, "```yaml\n{}\n```\n", patch.trim_end());
+    }
+    text
+}
+
+/// Everything below the head: what is wrong first, and folded away what is as it should be.
+pub(super) fn sections(report: &Report) -> String {
+    let mut text: String = [
         findings(report),
-        probes(report),
         root_causes(report),
         path_forward(report),
+        scenarios::load(report),
         scenarios::expected(report),
-        conclusion(report),
+        health(report),
+        probes(report),
+        cluster::nodes(report),
+        cluster::network(report),
+        environment(report),
         fields(report),
-    ] {
-        text += &section;
-    }
+    ]
+    .concat();
     let _ = writeln!(
         text,
         "---\n\nRun `{}`, {}. Evidence ids are files of the run directory, with an optional JSON pointer; the \
@@ -58,9 +79,11 @@ impl Verdict {
 
 fn environment(report: &Report) -> String {
     let Report { environment, host, request, .. } = report;
-    let mut text = "## Environment\n\n".to_owned();
+    let mut text = String::new();
     let components: Vec<String> =
         report.components.iter().map(|component| format!("{} × {}", component.desired, component.name)).collect();
+    let images: Vec<String> =
+        report.images.iter().map(|(name, digest)| format!("{name} ({})", short_digest(digest))).collect();
     let limits: Vec<String> = report
         .components
         .iter()
@@ -69,6 +92,8 @@ fn environment(report: &Report) -> String {
     let lines = [
         ("Provider", environment.provider.clone()),
         ("Machine", format!("{} CPUs, {}, {}", host.cpus, mebibytes(host.memory_bytes), host.kernel)),
+        ("Source", request.source.as_ref().map(ToString::to_string).unwrap_or_default()),
+        ("Images", images.join(", ")),
         ("Deployment", components.join(", ")),
         ("Memory limits", if limits.is_empty() { "none".to_owned() } else { limits.join(", ") }),
         ("Load pattern", scenarios::pattern(report)),
@@ -83,13 +108,15 @@ fn environment(report: &Report) -> String {
     let is_shown = |name: &str| match name {
         "Load pattern" => !request.scenarios.is_empty(),
         "Checks" => request.filter.is_some(),
+        "Source" => request.source.is_some(),
+        "Images" => !report.images.is_empty(),
         _ => true,
     };
     for (name, value) in lines.into_iter().filter(|(name, _)| is_shown(name)) {
         let _ = writeln!(text, "- **{name}**: {value}");
     }
-    text.push('\n');
-    text
+    let summary = format!("{}, {}", environment.provider, counted(host.cpus, "CPU"));
+    format!("## Environment\n\n{}", folded(&summary, &text))
 }
 
 /// One row for each field and consequence, with all objects that declare it.
@@ -107,7 +134,8 @@ fn fields(report: &Report) -> String {
         fields.row([path, message.to_owned(), places.join("; ")]);
     }
     let target = report.target;
-    format!("## Manifest fields not honoured on {target}\n\n{}", fields.markdown())
+    let summary = counted(report.environment.warnings.len() as u64, "field");
+    format!("## Manifest fields not honoured on {target}\n\n{}", folded(&summary, &fields.markdown()))
 }
 
 /// `containers[backend].resources` becomes `containers[].resources` in the row of all containers.
@@ -144,23 +172,30 @@ fn health(report: &Report) -> String {
     }
     let mut text = format!("## Health checks\n\n{}", components.markdown());
     for suite in &report.suites {
-        let _ = writeln!(
-            text,
-            "**{}**: {} passed, {} failed, {} skipped\n",
-            suite.name, suite.passed, suite.failed, suite.skipped
-        );
-        let mut cases = Table::new(["", "Check", "Found", "Evidence"]);
-        for case in &suite.cases {
-            let mark = match case.outcome {
-                Outcome::Passed => "✓",
-                Outcome::Failed => "✗",
-                Outcome::Skipped => "skipped",
-            };
-            cases.row([mark.to_owned(), case.name.clone(), case.found(), case.evidence.clone()]);
+        let (passed, others): (Vec<&CaseSection>, Vec<&CaseSection>) =
+            suite.cases.iter().partition(|case| case.outcome == Outcome::Passed);
+        let count =
+            format!("{}: {} passed, {} failed, {} skipped", suite.name, suite.passed, suite.failed, suite.skipped);
+        if !others.is_empty() {
+            let _ = writeln!(text, "**{count}**\n\n{}", cases(&others).markdown());
         }
-        text += &cases.markdown();
+        let summary = if others.is_empty() { count } else { format!("{}: {} passed", suite.name, suite.passed) };
+        text += &folded(&summary, &cases(&passed).markdown());
     }
     text
+}
+
+fn cases(cases: &[&CaseSection]) -> Table {
+    let mut table = Table::new(["", "Check", "Found", "Evidence"]);
+    for case in cases {
+        let mark = match case.outcome {
+            Outcome::Passed => "✓",
+            Outcome::Failed => "✗",
+            Outcome::Skipped => "skipped",
+        };
+        table.row([mark.to_owned(), case.name.clone(), case.found(), case.evidence.clone()]);
+    }
+    table
 }
 
 fn probes(report: &Report) -> String {
@@ -200,8 +235,11 @@ fn probes(report: &Report) -> String {
         true => "Sent by the cluster's kubelets, which report only failures",
         false => "Sent like a kubelet's, during the whole run",
     };
-    let (probes, under_load) = (probes.markdown(), probing::table(report));
-    format!("## Probes\n\n{how} (evidence/pods.json).\n\n{probes}{under_load}{}", predictions(report))
+    let failing = report.probes.iter().filter(|probe| probe.failing).count() as u64;
+    let summary = format!("{}, {failing} failing", counted(report.probes.len() as u64, "probe"));
+    let table = if failing == 0 { folded(&summary, &probes.markdown()) } else { probes.markdown() };
+    let under_load = probing::table(report);
+    format!("## Probes\n\n{how} (evidence/pods.json).\n\n{table}{under_load}{}", predictions(report))
 }
 
 fn verdict(probe: &ProbeSection) -> String {
@@ -235,6 +273,12 @@ fn predictions(report: &Report) -> String {
         let _ = writeln!(text, " ({})", evidence.join(", "));
     }
     if text.is_empty() { text } else { text + "\n" }
+}
+
+/// `sha256:1da9fae0c2b4` of a digest with all that stands before it.
+fn short_digest(digest: &str) -> String {
+    let hash = digest.rsplit(':').next().unwrap_or(digest);
+    format!("sha256:{}", hash.get(..12).unwrap_or(hash))
 }
 
 fn mark(yes: bool) -> &'static str {

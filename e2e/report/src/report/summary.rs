@@ -2,8 +2,11 @@
 
 use e2e_figures::scenario::{LedgerResult, ScenarioResult};
 
-use super::{Report, Verdict};
-use crate::finding::Severity;
+use super::{Report, Verdict, headline::headline};
+use crate::finding::{Finding, Severity};
+
+/// A screen of a terminal: what goes beyond it stands in the report.
+const LINES: usize = 30;
 
 /// A few lines, the verdict first; `elapsed` is the run's formatted duration.
 pub fn render(report: &Report, elapsed: &str, colour: bool) -> String {
@@ -18,6 +21,12 @@ pub fn render(report: &Report, elapsed: &str, colour: bool) -> String {
     };
     let verdict = paint(verdict, &report.verdict.word().to_uppercase());
     let mut lines = vec![format!("{verdict} on {} in {elapsed}: {}", report.target, report.verdict_reason)];
+    let headline = headline(report);
+    if let Some(headline) = &headline {
+        let word = if headline.is_cause { "cause" } else { "found" };
+        lines.push(format!("  {}: {}", paint("31", word), told(headline.finding)));
+        lines.extend(headline.fix().map(|fix| format!("  {}: {fix}", paint("32", "fix"))));
+    }
     for suite in &report.suites {
         lines.push(format!(
             "  {:<14} {} passed, {} failed, {} skipped",
@@ -25,13 +34,29 @@ pub fn render(report: &Report, elapsed: &str, colour: bool) -> String {
         ));
     }
     lines.extend(report.scenarios.iter().map(|scenario| load(&scenario.figures)));
-    for finding in report.findings.iter().filter(|finding| finding.severity != Severity::Warning) {
-        lines.push(format!("  {} {}", paint("31", &finding.code.to_string()), finding.claim));
+    let first = headline.map(|headline| headline.finding);
+    let is_other = |finding: &&Finding| finding.severity != Severity::Warning && first != Some(*finding);
+    for finding in report.findings.iter().filter(is_other) {
+        lines.push(format!("  {} {}", paint("31", &finding.code.to_string()), told(finding)));
         if finding.code.is_cause() && !finding.fix.is_empty() {
             lines.push(format!("    fix: {}", finding.fix));
         }
     }
+    if lines.len() > LINES {
+        let more = lines.len() + 1 - LINES;
+        lines.truncate(LINES - 1);
+        lines.push(format!("  {more} more lines: see the report"));
+    }
     lines.join("\n")
+}
+
+/// A claim with its component, in one line.
+fn told(finding: &Finding) -> String {
+    let claim = finding.claim.replace('\n', " ");
+    match &finding.component {
+        Some(component) if !claim.contains(component.as_str()) => format!("{component}: {claim}"),
+        _ => claim,
+    }
 }
 
 fn load(figures: &ScenarioResult) -> String {
@@ -45,4 +70,37 @@ fn load(figures: &ScenarioResult) -> String {
         words.push(format!("{acknowledged} acknowledged, {missing} missing, {duplicate} stored twice"));
     }
     format!("  {:<14} {}", figures.name, words.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use e2e_kubelet::snapshot::ContainerReport;
+    use e2e_plan::Probes;
+
+    use super::*;
+    use crate::{finding::Code, testing::run};
+
+    /// The cause and its fix come before everything else, and a screen is enough however much was found.
+    #[test]
+    fn cause_and_fix_come_first_on_one_screen() {
+        let mut report = Report::new(&run(ContainerReport::declared("app", &Probes::default(), "")));
+        let finding = |code, claim: &str| Finding {
+            code,
+            severity: Severity::Error,
+            component: Some("app".to_owned()),
+            claim: claim.to_owned(),
+            evidence: Vec::new(),
+            fix: "Raise it. Then run again.".to_owned(),
+            excerpt: None,
+        };
+        report.findings =
+            vec![finding(Code::ProbeFailing, "it fails"), finding(Code::OomKilled, "used too much\nmemory")];
+        let text = render(&report, "3 s", false);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[1..3], ["  cause: app: used too much memory", "  fix: Raise it."]);
+        report.findings.extend(vec![finding(Code::Crashed, "it crashed"); 40]);
+        let text = render(&report, "3 s", false);
+        assert_eq!(text.lines().count(), LINES);
+        assert!(text.ends_with("more lines: see the report"), "{text}");
+    }
 }

@@ -38,6 +38,19 @@ impl Table {
     }
 }
 
+/// How a fold begins, up to its summary, and how it ends.
+pub(crate) const FOLD_START: &str = "<details><summary>";
+pub(crate) const FOLD_END: &str = "</details>";
+
+/// Markdown that is folded away behind a summary, as GitHub and browsers show it; nothing where there is no content.
+pub(crate) fn folded(summary: &str, content: &str) -> String {
+    if content.trim().is_empty() {
+        return String::new();
+    }
+    let summary = summary.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    format!("{FOLD_START}{summary}</summary>\n\n{}\n\n{FOLD_END}\n\n", content.trim_end())
+}
+
 /// A cell as one line with escaped bars.
 fn escape(cell: &str) -> String {
     cell.replace('|', "\\|").replace(['\n', '\r'], " ")

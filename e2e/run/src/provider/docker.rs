@@ -356,6 +356,16 @@ impl DockerPods {
         futures_util::future::join_all(stats).await.into_iter().flatten().collect()
     }
 
+    /// The digest of each image that a container runs, by the image's name.
+    pub(crate) async fn images(&self) -> BTreeMap<String, String> {
+        let containers: Vec<_> = self.containers.lock().await.values().map(Arc::clone).collect();
+        let images = containers.iter().map(|container| async {
+            let found = self.engine.client.inspect_container(container.id(), None).await.ok()?;
+            Some((found.config?.image?, found.image?))
+        });
+        futures_util::future::join_all(images).await.into_iter().flatten().collect()
+    }
+
     /// Output of every container so far, by pod and container.
     pub(crate) async fn logs(&self) -> BTreeMap<(String, String), String> {
         let containers: Vec<_> =

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use e2e_kubelet::snapshot::Snapshot;
 use e2e_report::{
-    evidence::{self, CLUSTER, DOCTOR, PODS, PROBES, RESOURCES, SATURATION, THROTTLING},
+    evidence::{self, CLUSTER, DOCTOR, IMAGES, PODS, PROBES, RESOURCES, SATURATION, THROTTLING},
     record::{Measured, Record},
-    report::{Report, html, markdown},
+    report::{Report, comment, html, markdown},
     run_data::RunData,
     run_dir::{self, RunDir},
 };
@@ -67,6 +67,7 @@ pub fn load(directory: &RunDir) -> Result<RunData, run_dir::Error> {
         // Earlier versions did not record it.
         throttling: directory.read_json_if_there(THROTTLING)?.unwrap_or_default(),
         probes: directory.read_json_if_there(PROBES)?.unwrap_or_default(),
+        images: directory.read_json_if_there(IMAGES)?.unwrap_or_default(),
         cluster: directory.read_json_if_there(CLUSTER)?,
         doctor: directory.read_json(DOCTOR)?,
         logs,
@@ -79,6 +80,7 @@ pub fn report_again(directory: &RunDir) -> Result<Report, Error> {
     directory.write_json(run_dir::REPORT_JSON, &report)?;
     directory.write(run_dir::REPORT_MARKDOWN, &markdown::render(&report))?;
     directory.write(run_dir::REPORT_HTML, &html::render(&report))?;
+    directory.write(run_dir::COMMENT, &comment::render(&report, comment::LONGEST))?;
     Ok(report)
 }
 

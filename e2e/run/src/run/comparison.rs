@@ -125,7 +125,10 @@ fn write(options: &Options, sides: Vec<Vec<Report>>) -> Result<(Comparison, Path
     let names: Vec<&str> = comparison.sides.iter().map(|side| side.name.as_str()).collect();
     directory.write_json(COMPARISON_JSON, &comparison)?;
     directory.write(COMPARISON_MARKDOWN, &markdown)?;
-    directory.write(COMPARISON_HTML, &html::page(&names.join(" against "), comparison.verdict, "", &markdown))?;
+    directory.write(
+        COMPARISON_HTML,
+        &html::page(&names.join(" against "), comparison.verdict, &compare::charts(&comparison), &markdown),
+    )?;
     Ok((comparison, directory.path().to_owned()))
 }
 

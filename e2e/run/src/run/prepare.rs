@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     config::{self, Config},
-    host::host,
+    host::{host, source_state},
     image,
     progress::Progress,
     provider::{
@@ -245,6 +245,7 @@ fn request(options: &Options, config: &Config, plan: &Plan) -> Request {
         sets: options.sets.iter().map(set).chain(replicas).collect(),
         filter: options.filter.clone(),
         host: host(),
+        source: source_state(&options.root),
     }
 }
 

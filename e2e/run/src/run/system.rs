@@ -8,6 +8,7 @@ use std::{
 
 use e2e::control::TOKEN;
 use e2e_kubelet::snapshot::{PodSpec, Snapshot};
+use e2e_load::clock::now_unix_ms;
 use e2e_node::node::{Node, Options, ProbeLog};
 use e2e_plan::{Plan, words::counted};
 use e2e_report::environment::{self, Environment, LoadFrom};
@@ -36,6 +37,8 @@ pub(super) struct System {
     pub(super) resources: ResourceWatch,
     pub(super) examinations: Examinations,
     pub(super) started: Instant,
+    /// When the pods' times began to count.
+    epoch_unix_ms: u64,
     control: Server,
     /// The suites' progress.
     pub(super) said: watch::Receiver<String>,
@@ -54,8 +57,12 @@ impl System {
     ) -> Result<Self, Error> {
         let provider = Arc::new(provider);
         let log = ProbeLog::default();
+        let mut epoch_unix_ms = now_unix_ms();
         let keeper = match &*provider {
-            Provider::K8s(pods) => Keeper::Cluster(pods.snapshots()),
+            Provider::K8s(pods) => {
+                epoch_unix_ms -= u64::try_from(started.elapsed().as_millis()).unwrap_or_default();
+                Keeper::Cluster(pods.snapshots())
+            }
             Provider::Docker(_) | Provider::Local(_) => {
                 let options = Options { eager: Some(EAGER), log: log.clone(), ..Options::default() };
                 Keeper::Node(Node::run(Arc::clone(&provider), node_pods(prepared), options))
@@ -97,6 +104,7 @@ impl System {
             provider,
             keeper,
             started,
+            epoch_unix_ms,
             control,
             said,
             stop: stopped,
@@ -123,11 +131,13 @@ impl System {
             kubelet: self.provider.profile().version,
             entrance: config.entrance.clone(),
             services: self.provider.endpoints(plan, pods),
+            routes: plan.services.iter().map(|of| (of.name.clone(), of.components.clone())).collect(),
             components,
             scenarios: config.scenario.clone(),
             some_scenarios: prepared.some_scenarios,
             load_from: prepared.load_from,
             control: self.control.address,
+            started_unix_ms: Some(self.epoch_unix_ms),
             up_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             ready,
             warnings: warnings.iter().chain(self.provider.left_out()).cloned().collect(),

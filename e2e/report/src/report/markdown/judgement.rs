@@ -88,15 +88,6 @@ fn fixes(findings: &[&Finding]) -> Vec<String> {
     fixes
 }
 
-pub(super) fn conclusion(report: &Report) -> String {
-    let causes: Vec<String> = report.findings.iter().filter(|finding| finding.is_proven_cause()).map(named).collect();
-    let text = match causes.is_empty() {
-        true => report.verdict_reason.clone(),
-        false => format!("To fix first: {}.", causes.join(", ")),
-    };
-    format!("## Conclusion\n\n{text}\n\n")
-}
-
 fn severity(severity: Severity) -> &'static str {
     match severity {
         Severity::Error => "error",

@@ -10,6 +10,7 @@ use e2e_figures::{
 use e2e_plan::duration::human;
 
 use super::{human_ms, table::Table};
+use crate::report::table::folded;
 use crate::{
     bottleneck::Bottleneck,
     report::{Report, ScenarioSection},
@@ -83,13 +84,12 @@ fn scenario(section: &ScenarioSection) -> String {
         if figures.generator.saturated { ", and was the bottleneck" } else { "" },
         cited(source),
     );
-    text += &outcomes(figures);
-    text += &steps(&figures.steps);
+    let mut details = outcomes(figures) + &steps(&figures.steps);
     let per_second: Vec<String> = figures.series.iter().map(|second| second.succeeded.to_string()).collect();
     if !per_second.is_empty() {
-        let _ = writeln!(text, "Successful requests in each second: {}\n", per_second.join(" "));
+        let _ = writeln!(details, "Successful requests in each second: {}\n", per_second.join(" "));
     }
-    text += &way(figures, source);
+    text += &folded(&format!("{}: outcomes, steps and seconds", figures.name), &(details + &way(figures, source)));
     if let Some(ledger) = &figures.ledger {
         text += &books(figures, ledger, source);
     }

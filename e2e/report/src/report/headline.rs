@@ -1,0 +1,66 @@
+//! What to read first: what is wrong and what to do, each in a sentence. Main function: [`headline`].
+
+use super::Report;
+use crate::finding::{Code, Finding, Severity};
+
+/// What to read first.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Headline<'a> {
+    /// The finding that explains most: the first cause, else the first error, else the first gap.
+    pub finding: &'a Finding,
+    /// Its number among the findings, from 1.
+    pub number: usize,
+    /// Whether it says why, and not only what.
+    pub is_cause: bool,
+    /// How many errors and gaps there are besides.
+    pub others: usize,
+}
+
+impl<'a> Headline<'a> {
+    /// What to do, in its first sentence; nothing where nobody knows.
+    pub fn fix(&self) -> Option<&'a str> {
+        Some(first_sentence(&self.finding.fix)).filter(|fix| !fix.is_empty())
+    }
+
+    /// The patch for the manifests that the doctor proved.
+    pub fn patch(&self) -> Option<&'a str> {
+        self.finding.patch()
+    }
+}
+
+impl Finding {
+    /// Its excerpt, where that is a patch for the manifests and not a log.
+    pub fn patch(&self) -> Option<&str> {
+        self.excerpt.as_deref().filter(|_| matches!(self.code, Code::Probe(_)))
+    }
+}
+
+/// The headline of a report; nothing when nothing is wrong.
+pub fn headline(report: &Report) -> Option<Headline<'_>> {
+    let wrong = || report.findings.iter().enumerate().filter(|(_, finding)| finding.severity != Severity::Warning);
+    let cause = wrong().find(|(_, finding)| finding.is_proven_cause());
+    let (index, finding) = cause.or_else(|| wrong().min_by_key(|(_, finding)| finding.severity))?;
+    Some(Headline { finding, number: index + 1, is_cause: cause.is_some(), others: wrong().count() - 1 })
+}
+
+/// A text up to the end of its first sentence.
+fn first_sentence(text: &str) -> &str {
+    let end = text.match_indices(". ").find(|(at, _)| {
+        let next = text[at + 2..].chars().next();
+        next.is_some_and(char::is_uppercase)
+    });
+    end.map_or(text, |(at, _)| &text[..=at])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[rstest::rstest]
+    #[case("raise the limit", "raise the limit")]
+    #[case("Raise it, e.g. to 5. Then run again.", "Raise it, e.g. to 5.")]
+    #[case("", "")]
+    fn a_fix_is_cut_after_its_first_sentence(#[case] text: &str, #[case] first: &str) {
+        assert_eq!(first_sentence(text), first);
+    }
+}

@@ -1,0 +1,86 @@
+//! The workflow of this repository and the action for others: whatever can be known of them without GitHub.
+
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(file: &str) -> Value {
+    serde_saphyr::from_str(&std::fs::read_to_string(root().join(file)).unwrap()).unwrap()
+}
+
+/// The steps of both files.
+fn steps() -> Vec<Value> {
+    let (workflow, action) = (read(".github/workflows/ci.yml"), read("action.yml"));
+    let jobs = workflow["jobs"].as_object().unwrap().values().map(|job| &job["steps"]);
+    let lists = jobs.chain([&action["runs"]["steps"]]);
+    lists.flat_map(|steps| steps.as_array().unwrap().clone()).collect()
+}
+
+fn scripts() -> Vec<String> {
+    steps().iter().filter_map(|step| step["run"].as_str().map(str::to_owned)).collect()
+}
+
+fn help(verb: &str) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_xtask")).args([verb, "--help"]).output().unwrap();
+    assert!(output.status.success(), "there is no verb `{verb}`");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// An expression in a script would be pasted into it before the shell reads it: values come as variables.
+#[test]
+fn every_step_is_a_script_that_bash_reads_or_an_action_of_a_fixed_version() {
+    for step in steps() {
+        match (step["run"].as_str(), step["uses"].as_str()) {
+            (Some(script), None) => {
+                assert!(!script.contains("${{"), "{script}");
+                let mut bash = Command::new("bash").arg("-n").stdin(Stdio::piped()).spawn().unwrap();
+                bash.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+                assert!(bash.wait().unwrap().success(), "{script}");
+            }
+            (None, Some(action)) => assert!(action == "./" || action.contains("@v"), "{action}"),
+            _ => panic!("a step either runs or uses something: {step}"),
+        }
+    }
+}
+
+/// Each call of this program names a verb and flags that there are.
+#[test]
+fn commands_and_flags_exist() {
+    let scripts = scripts();
+    let calls = scripts.iter().flat_map(|script| script.lines()).filter_map(|line| {
+        let line = line.trim();
+        line.strip_prefix("cargo xtask ").or_else(|| line.strip_prefix("e2e "))
+    });
+    let mut seen = 0;
+    for call in calls {
+        let mut words = call.split_whitespace();
+        let help = help(words.next().unwrap());
+        for flag in words.filter(|word| word.starts_with("--")) {
+            assert!(help.contains(&format!("{flag} ")) || help.contains(&format!("{flag}\n")), "{flag} of `{call}`");
+        }
+        seen += 1;
+    }
+    assert!(seen >= 4, "{seen} calls");
+}
+
+#[test]
+fn inputs_that_steps_name_are_declared_and_no_token_may_write() {
+    let action = std::fs::read_to_string(root().join("action.yml")).unwrap();
+    let declared = read("action.yml");
+    for (at, _) in action.match_indices("inputs.") {
+        let name: String = action[at + 7..].chars().take_while(|c| c.is_alphanumeric() || *c == '-').collect();
+        assert!(declared["inputs"].get(&name).is_some(), "{name}");
+    }
+    let workflow = read(".github/workflows/ci.yml");
+    assert_eq!(workflow["permissions"], serde_json::json!({ "contents": "read" }));
+    let with = workflow["jobs"]["action"]["steps"][1]["with"].as_object().unwrap();
+    assert!(with.keys().all(|name| declared["inputs"].get(name).is_some()), "{with:?}");
+}
