@@ -45,6 +45,7 @@ const RUSTDOC: &str = "-D warnings -A rustdoc::private_intra_doc_links";
 fn schema(fix: bool) -> Result<()> {
     let schemas = [
         ("report.schema.json", e2e_report::report::schema()),
+        ("against.schema.json", e2e_report::against::schema()),
         ("comparison.schema.json", e2e_report::compare::schema()),
         ("record.schema.json", e2e_report::record::schema()),
     ];

@@ -5,6 +5,7 @@ mod compare;
 mod doctor;
 mod down;
 mod gc;
+mod history;
 mod images;
 mod init;
 pub mod interrupts;
@@ -56,6 +57,7 @@ pub enum Product {
     Plan(plan::Args),
     Report(report::Args),
     Compare(compare::Args),
+    History(history::Args),
     Scale(scale::Args),
     Doctor(doctor::Args),
     Simulate(simulate::Args),
@@ -77,6 +79,7 @@ impl Verbs for Product {
             Self::Plan(args) => plan::run(&args),
             Self::Report(args) => report::run(&args),
             Self::Compare(args) => compare::run(&args),
+            Self::History(args) => history::run(&args),
             Self::Scale(args) => scale::run(&args),
             Self::Doctor(args) => doctor::run(&args),
             Self::Simulate(args) => simulate::run(&args),

@@ -1,21 +1,26 @@
 //! `cargo xtask e2e`: up, suites, report, down.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use e2e_report::{command, report::summary};
 use e2e_run::{
-    Options, Outcome, comparison,
+    Options, Outcome,
+    against::{AGAINST_HTML, Request},
+    comparison,
     exit::ExitCode,
     progress::{Progress, wants_colour},
 };
 
 use crate::{
-    options::{LoadArgs, SystemArgs, block_on},
+    options::{BadInput, LoadArgs, SystemArgs, block_on},
     up::detach,
 };
 
 /// Bring the system up, run the suites, write a report, and tear everything down.
 ///
-/// Exit codes: 0 pass, 1 fail, 2 bad input, 3 the system did not come up, 4 interrupted, 5 incomplete (a measurement is missing).
+/// Exit codes: 0 pass, 1 fail, 2 bad input, 3 the system did not come up, 4 interrupted, 5 incomplete (a measurement is missing),
+/// 7 slower (with --against).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask e2e
@@ -24,6 +29,7 @@ use crate::{
   cargo xtask e2e --set backend.env.BACKEND_POOL_SIZE=1 --keep
   cargo xtask e2e --target docker,local --duration 20s   # 3 alternating runs of each, compared
   cargo xtask e2e --duration 10s --filter 'test(probe) + test(health)'   # only these checks
+  cargo xtask e2e --against main   # is the working tree slower than main?
   cargo xtask e2e --update-snapshots   # accept changes, then review with git diff snapshots/")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -42,9 +48,66 @@ pub(crate) struct Args {
     /// Overwrite the snapshot with this run's result.
     #[arg(long)]
     update_snapshots: bool,
+    #[command(flatten)]
+    against: AgainstArgs,
     /// Print a summary or the report as JSON; for several runs, their comparison.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+}
+
+/// Flags that compare the working tree with another version.
+#[derive(Debug, clap::Args)]
+#[group(id = "base", multiple = true, conflicts_with_all = ["keep", "repeat", "filter", "update_snapshots", "duration"])]
+struct AgainstArgs {
+    /// Compare with a branch, a tag or a commit: bring both versions up and measure them in alternating blocks.
+    #[arg(long, value_name = "REF", help_heading = "Base against head")]
+    against: Option<String>,
+    /// Give a component of the base another image; repeatable. Without --against the rest of both versions is the same.
+    #[arg(long, value_name = "COMPONENT=IMAGE", value_parser = parse_image, help_heading = "Base against head")]
+    against_image: Vec<(String, String)>,
+    /// Stop measuring after this long; the comparison ends earlier once every figure is settled or a loss is confirmed [default: 15m].
+    #[arg(long, value_name = "DURATION", value_parser = e2e_plan::duration::parse_positive, requires = "base", help_heading = "Base against head")]
+    at_most: Option<Duration>,
+    /// Length of a block [default: 2s].
+    #[arg(long, value_name = "DURATION", value_parser = e2e_plan::duration::parse_positive, requires = "base", help_heading = "Base against head")]
+    block: Option<Duration>,
+    /// The largest difference that does not matter; four times as much for the 99th percentile [default: 5%].
+    #[arg(long, value_name = "PERCENT", value_parser = parse_share, requires = "base", help_heading = "Base against head")]
+    line: Option<f64>,
+}
+
+/// Enough for a loss of 5% where blocks vary by 4%; see docs/compare.md.
+const AT_MOST: Duration = Duration::from_secs(15 * 60);
+/// Long enough for thousands of requests, short enough for the machine to be the same for the next block.
+const BLOCK: Duration = Duration::from_secs(2);
+/// What reviewers usually ask about.
+const LINE: f64 = 0.05;
+
+impl AgainstArgs {
+    fn request(&self) -> Option<Request> {
+        (self.against.is_some() || !self.against_image.is_empty()).then(|| Request {
+            reference: self.against.clone(),
+            images: self.against_image.iter().cloned().collect(),
+            block: self.block.unwrap_or(BLOCK),
+            at_most: self.at_most.unwrap_or(AT_MOST),
+            line: self.line.unwrap_or(LINE),
+        })
+    }
+}
+
+fn parse_image(text: &str) -> Result<(String, String), String> {
+    let (component, image) = text.split_once('=').ok_or("write COMPONENT=IMAGE")?;
+    match component.is_empty() || image.is_empty() {
+        true => Err("write COMPONENT=IMAGE, such as backend=registry.example/backend:1.4".to_owned()),
+        false => Ok((component.to_owned(), image.to_owned())),
+    }
+}
+
+/// `5%` or `5` as a share.
+fn parse_share(text: &str) -> Result<f64, String> {
+    let percent = text.strip_suffix('%').unwrap_or(text).parse::<f64>().ok();
+    let percent = percent.filter(|percent| (0.1..=50.0).contains(percent));
+    percent.map(|percent| percent / 100.0).ok_or_else(|| "write a share from 0.1% to 50%, such as 5%".to_owned())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -65,6 +128,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     };
     let progress = Progress::new();
     let targets = args.system.targets();
+    if let Some(request) = args.against.request() {
+        return against(args, options, &request, &progress);
+    }
     let repeat = args.repeat.unwrap_or(if targets.len() > 1 { REPEAT } else { 1 });
     if targets.len() > 1 || repeat > 1 {
         return alternate(args, &options, repeat, &progress);
@@ -72,6 +138,20 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let outcome = block_on(e2e_run::run(options, &progress))??;
     show(&outcome, args.format, &progress)?;
     Ok(outcome.exit)
+}
+
+/// The working tree against another version.
+fn against(args: &Args, options: Options, request: &Request, progress: &Progress) -> Result<ExitCode> {
+    if args.system.targets().len() > 1 {
+        return Err(BadInput("--against compares two versions on one target; name one with --target".to_owned()).into());
+    }
+    let compared = block_on(Box::pin(e2e_run::against::against(options, request, progress)))??;
+    match args.format {
+        Format::Json => println!("{}", serde_json::to_string_pretty(&compared.against)?),
+        Format::Text => print!("\n{}", e2e_report::against::render(&compared.against)),
+    }
+    eprintln!("comparison: {}", compared.directory.join(AGAINST_HTML).display());
+    Ok(compared.exit)
 }
 
 /// Enough for a confidence interval; more runs narrow it.

@@ -2,8 +2,10 @@
 //!
 //! [`scenario`] is what a declared scenario measured and must keep to, [`outcome`] how one request ended, [`generator`] what measuring
 //! cost, [`steps`] what clients were told to do; [`stats`] summarises latencies, [`scaling`] fits the Universal Scalability Law, [`paired`]
-//! judges alternating blocks of two systems, [`margin`] says where a deadline's margin ends.
+//! judges alternating blocks of two systems, [`changes`] finds lasting changes in a series of runs, [`margin`] says where a deadline's
+//! margin ends.
 
+pub mod changes;
 pub mod generator;
 pub mod margin;
 pub mod outcome;

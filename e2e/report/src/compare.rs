@@ -17,6 +17,7 @@ use crate::{
     request::{Host, Scenario},
 };
 
+pub(crate) use self::figures::spread;
 pub use self::{charts::charts, figures::Aspect, page::render};
 
 /// Version of the form of `comparison.json`; it changes when a field is renamed or removed.
@@ -295,6 +296,24 @@ fn steps(sides: &[&[Report]], report: &Report, name: &str) -> String {
 
 /// What [`load`] tells of a scenario.
 const LOAD: [&str; 8] = ["clients", "rate", "length", "warm-up", "timeout of a request", "seed", "pauses", "Service"];
+
+/// Every figure of a single run, by its name with its unit.
+pub(crate) fn figures_of(report: &Report) -> BTreeMap<String, f64> {
+    let sides: [&[Report]; 1] = [std::slice::from_ref(report)];
+    let figures = Aspect::ALL.iter().flat_map(|aspect| aspect.row(&sides).figures);
+    figures.filter_map(|figure| Some((figure.name, *figure.values.first()?.first()?))).collect()
+}
+
+/// What a run's figures depend on but for the code, in words: its machine, its load, and what changed the manifests.
+pub(crate) fn conditions(report: &Report) -> String {
+    let machine = format!("{} CPUs, {}", report.host.cpus, report.host.kernel);
+    let scenarios = report.request.scenarios.iter().map(|(name, scenario)| {
+        let words = LOAD.iter().zip(load(scenario)).map(|(what, value)| format!("{what} {value}"));
+        format!("{name}: {}", words.collect::<Vec<_>>().join(", "))
+    });
+    let changes = report.request.overlays.iter().chain(&report.request.sets).chain(&report.request.filter).cloned();
+    [machine].into_iter().chain(scenarios).chain(changes).collect::<Vec<_>>().join("; ")
+}
 
 /// All of a scenario that its figures depend on.
 fn load(scenario: &Scenario) -> [String; 8] {

@@ -3,8 +3,10 @@
 //! In reading order, each module knowing only those before it: [`request`] is what was asked for, [`environment`] what ran, [`record`]
 //! and [`evidence`] what was found, [`run_data`] all of it; [`thresholds`] holds figures against their lines, [`diagnose`] makes
 //! [`finding`]s, [`expected`] and [`bottleneck`] say what the system carries and what limits it; [`report`] lays the judgement out and
-//! renders it, [`compare`] sets runs side by side.
+//! renders it, [`compare`] sets runs side by side, [`against`] two versions of a system,
+//! and [`history`] tells where figures changed for good.
 
+pub mod against;
 pub mod bottleneck;
 pub mod chart;
 pub mod command;
@@ -15,6 +17,7 @@ pub mod environment;
 pub mod evidence;
 pub mod expected;
 pub mod finding;
+pub mod history;
 pub mod probing;
 pub mod prometheus;
 pub mod record;

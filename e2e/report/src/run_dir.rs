@@ -169,7 +169,8 @@ fn write_whole(path: &Path, text: &str, mode: u32) -> Result<PathBuf, Error> {
     Ok(path.to_owned())
 }
 
-fn point_latest(parent: &Path, id: &str) -> Result<(), Error> {
+/// Points `latest` below `parent` to the run `id`.
+pub fn point_latest(parent: &Path, id: &str) -> Result<(), Error> {
     let latest = parent.join("latest");
     // A temporary link and a rename: two concurrent starts leave a valid link.
     let next = parent.join(format!("latest.{id}"));

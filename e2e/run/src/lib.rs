@@ -6,6 +6,7 @@ pub mod config;
 pub mod control;
 pub mod exit;
 pub mod gather;
+pub mod git;
 pub mod host;
 pub mod image;
 mod lines;

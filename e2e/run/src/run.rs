@@ -1,10 +1,12 @@
 //! One run from manifests to report, as a pipeline. Main function: [`run`].
 
+pub mod against;
 mod bring_up;
 mod collect;
 pub mod comparison;
 mod error;
 mod examine;
+pub mod history;
 mod junit;
 mod keeper;
 mod main;
@@ -98,6 +100,8 @@ pub struct Options {
     pub hold: bool,
     /// The run's id; a new one unless set.
     pub run_id: Option<String>,
+    /// A run whose system is up on purpose while this one is.
+    pub beside: Option<String>,
 }
 
 impl Options {
@@ -125,6 +129,7 @@ impl Options {
             suites: true,
             hold: false,
             run_id: None,
+            beside: None,
         }
     }
 
@@ -179,17 +184,54 @@ pub struct Outcome {
 /// Runs everything and removes what was started, after success, failure, a panic, SIGINT or SIGTERM alike.
 pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error> {
     let started = Instant::now();
-    // Everything is named from there; a root that is not there is named by what is looked for in it.
+    let options = rooted(options);
+    let body = async |system: &System, prepared: &Prepared, signal: &Signal| {
+        let up = work(system, prepared, &options, signal, progress).await?;
+        if options.hold {
+            hold(system, prepared, &options, signal, progress, started, up).await?;
+        }
+        Ok(up)
+    };
+    let Ended { prepared, value: up, removed } = in_system(&options, progress, body).await?;
+    let outcome = if !options.suites || options.hold {
+        let directory = prepared.directory.clone();
+        Outcome { exit: ExitCode::Pass, directory, report: None, snapshot_change: None }
+    } else {
+        // Report the measurements even if the removal failed.
+        finish(&prepared, &options, progress, started, up)?
+    };
+    removed.map(|()| outcome)
+}
+
+/// The same options with everything named from the real root; a root that is not there is named by what is looked for in it.
+fn rooted(options: Options) -> Options {
     let root = options.root.canonicalize().unwrap_or_else(|_| options.root.clone());
-    let options = Options { root, ..options };
+    Options { root, ..options }
+}
+
+/// Work in a system that is gone again.
+struct Ended<T> {
+    prepared: Prepared,
+    /// What the work came to.
+    value: T,
+    /// Whether everything was removed.
+    removed: Result<(), Error>,
+}
+
+/// Starts a system, does `body` in it and removes it, however `body` ends. `body` ends itself on a signal.
+async fn in_system<T>(
+    options: &Options,
+    progress: &Progress,
+    body: impl AsyncFnOnce(&System, &Prepared, &Signal) -> Result<T, Error>,
+) -> Result<Ended<T>, Error> {
     // Before anything is created: from here on a signal ends the run cleanly.
     let signal = Signal::install().map_err(Error::Signals)?;
     progress.phase("prepare");
-    let prepared = signal.or(prepare::prepare(&options, progress)).await;
+    let prepared = signal.or(Box::pin(prepare::prepare(options, progress))).await;
     let prepared = prepared.ok_or(Error::NotStarted).flatten().inspect_err(|_| progress.phases_done())?;
 
     progress.phase("build");
-    let provided = signal.insisted(&prepared, caught(provide(&prepared, &options, &signal, progress))).await;
+    let provided = signal.insisted(&prepared, caught(Box::pin(provide(&prepared, options, &signal, progress)))).await;
     let (provider, began) = match provided {
         Some(Ok(Ok(provided))) => provided,
         ended => {
@@ -204,31 +246,16 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error
     progress.phase("start");
     let system = System::start(provider, &prepared, began, progress).await;
     let system = system.inspect_err(|_| progress.phases_done())?;
-    let worked = caught(async {
-        let up = work(&system, &prepared, &options, &signal, progress).await?;
-        if options.hold {
-            hold(&system, &prepared, &options, &signal, progress, started, up).await?;
-        }
-        Ok(up)
-    });
-    let worked = worked.await;
+    let worked = caught(Box::pin(body(&system, &prepared, &signal))).await;
     progress.live_done();
     progress.phase("remove");
     prepared.removing().iter().for_each(|line| progress.parting_line(line));
     let removed = prepared.removed(signal.insisted(&prepared, system.remove(&prepared)).await);
     progress.phases_done();
-    let up = match worked {
-        Ok(Ok(up)) => up,
-        failed => return Err(both(error_of(failed), removed, progress)),
-    };
-    let outcome = if !options.suites || options.hold {
-        let directory = prepared.directory.clone();
-        Outcome { exit: ExitCode::Pass, directory, report: None, snapshot_change: None }
-    } else {
-        // Report the measurements even if the removal failed.
-        finish(&prepared, &options, progress, started, up)?
-    };
-    removed.map(|()| outcome)
+    match worked {
+        Ok(Ok(value)) => Ok(Ended { prepared, value, removed }),
+        failed => Err(both(error_of(failed), removed, progress)),
+    }
 }
 
 /// Builds the suites and the system concurrently, and creates the provider. Returns it with the moment from which the bring-up
@@ -326,6 +353,7 @@ fn finish(
     directory.write_json(collect::DURATION, &duration_ms)?;
     let report = report_again(&directory)?;
     ci::publish(&report, &prepared.root, progress);
+    history::append(&prepared.root, &options.runs(), &report)?;
     let is_comparable = options.is_unchanged() && report.verdict != Verdict::Incomplete && up != Up::Stuck;
     let snapshots = prepared.config.snapshots.as_ref().filter(|_| is_comparable);
     let snapshot_change = match snapshots {

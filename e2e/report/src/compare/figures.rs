@@ -333,7 +333,7 @@ fn or_not_measured(words: &[String], between: &str) -> String {
 }
 
 /// A mean with the smallest and largest value where there are several, in digits that fit its size.
-pub(super) fn spread(values: &[f64]) -> String {
+pub(crate) fn spread(values: &[f64]) -> String {
     let digits = |value: f64| match value.abs() {
         size if size == size.trunc() || size >= 1000.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),

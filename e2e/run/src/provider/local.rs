@@ -378,7 +378,7 @@ impl Pod {
         let mut programs = BTreeMap::new();
         for container in spec.all_containers() {
             if let Some(program) = found.get(&container.image) {
-                let program = workspace.reachable(program.clone())?;
+                let program = workspace.own(program.clone())?;
                 programs.insert(container.name.clone(), program);
             }
         }

@@ -103,6 +103,41 @@ pub enum Error {
         /// Why its report cannot be read.
         reason: run_dir::Error,
     },
+    /// Git cannot provide the version to compare with.
+    #[error(transparent)]
+    Git(#[from] crate::git::Error),
+    /// No scenario that blocks can be made of.
+    #[error(
+        "nothing to compare under: --against needs a scenario with steps in .config/e2e.toml, docs/configuration.md shows one"
+    )]
+    NoScenario,
+    /// A component that is not in the manifests.
+    #[error("--against-image {name}: the manifests have no such component; components: {known}")]
+    NoComponent {
+        /// The name.
+        name: String,
+        /// Those that are.
+        known: String,
+    },
+    /// The tree of the version to compare with is in use.
+    #[error("another comparison runs here ({} is locked); wait for its end, or choose another directory with --runs", path.display())]
+    AgainstBusy {
+        /// The lock.
+        path: PathBuf,
+    },
+    /// A version does not become ready.
+    #[error(
+        "{name} did not become ready, so it cannot be compared: {state}; `cargo xtask e2e` on that version finds out why"
+    )]
+    NotComparable {
+        /// The version.
+        name: String,
+        /// What is not ready.
+        state: String,
+    },
+    /// A block could not be made.
+    #[error(transparent)]
+    Scenario(#[from] e2e::scenario::Error),
     /// A signal came before anything was created.
     #[error("interrupted before anything was started")]
     NotStarted,
@@ -138,6 +173,10 @@ impl Error {
             | Self::FilterWithoutNextest { .. }
             | Self::Filter { .. }
             | Self::NothingToCompare
+            | Self::Git(_)
+            | Self::NoScenario
+            | Self::NoComponent { .. }
+            | Self::AgainstBusy { .. }
             | Self::NoReport { .. } => ExitCode::BadInput,
             Self::Provider(provider::Error::Cluster(error)) if error.is_bad_input() => ExitCode::BadInput,
             // Only the manifests name these images, so they must change.
@@ -150,8 +189,9 @@ impl Error {
             | Self::Hold(_)
             | Self::Signals(_)
             | Self::NotRemoved { .. }
+            | Self::NotComparable { .. }
             | Self::NoSuites { .. } => ExitCode::NotUp,
-            Self::Suites { .. } | Self::Snapshot { .. } | Self::BuiltIn(_) => ExitCode::Incomplete,
+            Self::Suites { .. } | Self::Snapshot { .. } | Self::BuiltIn(_) | Self::Scenario(_) => ExitCode::Incomplete,
             Self::NotStarted | Self::Interrupted { .. } => ExitCode::Interrupted,
         }
     }

@@ -124,7 +124,7 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
     if removed.any() {
         progress.line(format!("removed leftovers of earlier runs: {removed}"));
     }
-    for other in active(&options.runs()) {
+    for other in active(&options.runs()).into_iter().filter(|run| options.beside.as_ref() != Some(run)) {
         progress.line(format!("the run {other} is active too: each run's figures include the other's load"));
     }
     let mut secrets: BTreeMap<String, String> = plan

@@ -303,7 +303,7 @@ pub(super) fn target_directory(root: &Path) -> PathBuf {
 
 /// The root of the cargo workspace, which is `root` unless that is a member of a larger one. A repository ends the search: what lies
 /// above a checkout has nothing to do with it.
-fn workspace(root: &Path) -> &Path {
+pub(super) fn workspace(root: &Path) -> &Path {
     let is_workspace = |directory: &Path| {
         let manifest = std::fs::read_to_string(directory.join("Cargo.toml")).unwrap_or_default();
         directory.join("Cargo.lock").is_file()

@@ -73,16 +73,15 @@ impl Workspace {
         fs::write(path, text).map_err(|error| failed(path, &error))
     }
 
-    /// A program whose binary the processes' user can reach; where it cannot, a copy.
-    pub(super) fn reachable(&self, mut found: FoundProgram) -> Result<FoundProgram, Error> {
-        if let (Some(binary), Some(_)) = (&found.binary, self.user)
-            && !traversable(binary)
-        {
-            let copy = self.path.join(binary.file_name().unwrap_or_default());
-            if !copy.exists() {
-                fs::copy(binary, &copy).map_err(|error| failed(&copy, &error))?;
+    /// A program whose binary belongs to this run: the processes' user can reach it, and a build for another run does not replace it.
+    pub(super) fn own(&self, mut found: FoundProgram) -> Result<FoundProgram, Error> {
+        if let Some(binary) = &found.binary {
+            let own = self.path.join(binary.file_name().unwrap_or_default());
+            // A link costs nothing, and is not possible on another file system.
+            if !own.exists() && fs::hard_link(binary, &own).is_err() {
+                fs::copy(binary, &own).map_err(|error| failed(&own, &error))?;
             }
-            found.binary = Some(copy);
+            found.binary = Some(own);
         }
         Ok(found)
     }

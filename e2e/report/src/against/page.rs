@@ -1,0 +1,177 @@
+//! A comparison of two versions for people, as Markdown. Main function: [`render`].
+
+use std::fmt::Write;
+
+use e2e_figures::paired::{self, Better, Verdict};
+use e2e_plan::{duration::human, words::counted};
+
+use super::{Against, Ended, Figure, Side, TAIL, Version, overall};
+use crate::report::table::Table;
+
+/// Renders a comparison as Markdown.
+pub fn render(against: &Against) -> String {
+    let Against { base, head, figures, .. } = against;
+    let mut text = format!("# {} against {}\n\n", head.name, base.name);
+    let _ = writeln!(text, "**{}** {}\n", word(against.verdict).to_uppercase(), headline(figures));
+    let mut table =
+        Table::new(["Scenario", "Figure", "Base", "Head", "Verdict", "Groups", "Smallest loss that would have shown"]);
+    for figure in figures {
+        table.row([
+            figure.scenario.clone(),
+            figure.kind.word().to_owned(),
+            value(figure.base),
+            value(figure.head),
+            verdict(figure),
+            figure.judgement.groups.to_string(),
+            figure.judgement.smallest_loss.map_or_else(|| "unknown, too few groups".to_owned(), share),
+        ]);
+    }
+    text += &table.markdown();
+    let _ = writeln!(text, "{}\n", failures(against));
+    text += &sides(against);
+    text + &method(against)
+}
+
+/// The verdict in one word.
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Slower => "slower",
+        Verdict::Faster => "faster",
+        Verdict::Same => "no difference",
+        Verdict::Unstable => "unstable",
+        Verdict::Unconfirmed => "unconfirmed",
+        Verdict::NotMeasured => "not measured",
+    }
+}
+
+/// One sentence for each verdict that some figure has, the most important first.
+fn headline(figures: &[Figure]) -> String {
+    let order = [Verdict::Slower, Verdict::Unconfirmed, Verdict::Unstable, Verdict::NotMeasured, Verdict::Faster];
+    let sentence = |wanted: Verdict| {
+        let of: Vec<String> = figures
+            .iter()
+            .filter(|figure| figure.judgement.verdict == wanted)
+            .map(|figure| format!("{}: {} {}", figure.scenario, figure.kind.word(), verdict(figure)))
+            .collect();
+        (!of.is_empty()).then(|| format!("{}.", of.join("; ")))
+    };
+    let sentences: Vec<String> = order.into_iter().filter_map(sentence).collect();
+    match sentences.is_empty() && overall(figures) == Verdict::Same {
+        true => {
+            let lines: Vec<String> = figures
+                .iter()
+                .map(|figure| format!("{} {} {}", figure.scenario, figure.kind.word(), share(figure.line)))
+                .collect();
+            format!("No figure differs by more than its line: {}.", lines.join(", "))
+        }
+        false => sentences.join(" "),
+    }
+}
+
+/// `slower by 5.1% (3.0% to 7.2%)`.
+fn verdict(figure: &Figure) -> String {
+    let judgement = &figure.judgement;
+    let signed = |share: f64| if figure.better == Better::More { -share } else { share };
+    let by = |direction: f64| {
+        let change = judgement.change.map_or(0.0, signed) * direction;
+        let interval = judgement.interval.map(|ends| ends.map(|end| signed(end) * direction));
+        let interval =
+            interval.map_or(String::new(), |[a, b]| format!(" ({} to {})", share(a.min(b)), share(a.max(b))));
+        format!("by {}{interval}", share(change))
+    };
+    // Only the interval tells what is still possible.
+    let possible = || match judgement.interval {
+        Some([low, high]) => format!("the change is between {} and {}", change(low), change(high)),
+        None => "too few groups for an interval".to_owned(),
+    };
+    match judgement.verdict {
+        Verdict::Slower => format!("slower {}", by(1.0)),
+        Verdict::Faster => format!("faster {}", by(-1.0)),
+        Verdict::Same => format!("no difference larger than {}; {}", share(figure.line), possible()),
+        Verdict::Unstable => format!("unstable: {}", possible()),
+        Verdict::Unconfirmed => {
+            let after = judgement.suspected_after.unwrap_or_default();
+            format!("suspected after {} and not confirmed: {}", counted(after as u64, "group"), possible())
+        }
+        Verdict::NotMeasured => "not measured".to_owned(),
+    }
+}
+
+fn failures(against: &Against) -> String {
+    let of = |side| {
+        let blocks = against.blocks.iter().filter(|block| block.side == side);
+        let (errors, requests) =
+            blocks.fold((0, 0), |(errors, requests), block| (errors + block.errors, requests + block.requests));
+        (errors, requests)
+    };
+    let ((base, of_base), (head, of_head)) = (of(Side::Base), of(Side::Head));
+    match base + head {
+        0 => "No request failed on either side.".to_owned(),
+        _ => format!(
+            "Requests failed: {base} of {of_base} on base, {head} of {of_head} on head. The figures are those of the requests that \
+             succeeded."
+        ),
+    }
+}
+
+fn sides(against: &Against) -> String {
+    let described = |version: &Version| {
+        let mut words = vec![format!("`{}`", version.name)];
+        if let Some(commit) = &version.commit {
+            let dirty = if version.dirty { " with uncommitted changes" } else { "" };
+            words.push(format!("commit {}{dirty}", commit.get(..12).unwrap_or(commit)));
+        }
+        words.extend(version.images.iter().map(|image| format!("`{image}`")));
+        words.join(", ")
+    };
+    let ended = match against.ended {
+        Ended::Settled => "every figure was settled",
+        Ended::LossConfirmed => "a loss was confirmed; the other figures would not change the verdict",
+        Ended::TimeLimit => "the time was up",
+    };
+    format!(
+        "Base is {}; head is {}. Both ran on {} ({}), brought up {}. {} of {} were measured in {}, until {ended}.\n\n",
+        described(&against.base),
+        described(&against.head),
+        against.target,
+        against.provider,
+        match against.bring_ups {
+            1 => "once".to_owned(),
+            times => format!("{times} times"),
+        },
+        counted(against.blocks.len() as u64, "block"),
+        human(std::time::Duration::from_millis(against.block_ms)),
+        human(std::time::Duration::from_millis(against.took_ms)),
+    )
+}
+
+fn method(against: &Against) -> String {
+    format!(
+        "## How this was judged\n\nBlocks alternate between both systems while the other one idles: four blocks, base-head-head-base or its \
+         mirror image by the toss of a coin, are a group and give one log-ratio. A confidence sequence from a test of symmetry (Vovk and Wang \
+         2024; de la Peña 1999) stays valid however often one looks; the intervals of all figures hold together with {:.0}% (Bonferroni). \
+         A difference is reported once systems that were brought up anew confirm it, so that fewer than one comparison in a hundred raises a \
+         false alarm. \"No difference larger than\" means that the whole interval lies within the line: {}, and {} for a 99th percentile.\n",
+        (1.0 - paired::ERROR) * 100.0,
+        share(against.line),
+        share(against.line * TAIL)
+    )
+}
+
+fn share(share: f64) -> String {
+    format!("{:.1}%", share * 100.0)
+}
+
+/// With a sign.
+fn change(share: f64) -> String {
+    format!("{:+.1}%", share * 100.0)
+}
+
+fn value(value: Option<f64>) -> String {
+    match value {
+        None => "not measured".to_owned(),
+        Some(value) if value >= 100.0 => format!("{value:.0}"),
+        Some(value) if value >= 10.0 => format!("{value:.1}"),
+        Some(value) => format!("{value:.2}"),
+    }
+}

@@ -1,0 +1,467 @@
+//! Two versions of a system in alternating blocks on one machine. Main function: [`against`].
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use e2e::scenario;
+use e2e_figures::{Random, paired::Verdict};
+use e2e_plan::manifests::Sources;
+use e2e_report::{
+    against::{self, Against, Block, Ended, Figure, SCHEMA, Side, Version, Watched},
+    environment::Environment,
+    report::{self, html},
+    request::Scenario,
+    run_dir::{self, RunDir, new_run_id, random_hex},
+};
+use serde_json::json;
+
+use super::{
+    Error, Options, Signal,
+    bring_up::{self, Up},
+    comparison::COMPARISONS,
+    in_system,
+    prepare::{self, Prepared},
+    rooted, suites,
+    system::System,
+};
+use crate::{exit::ExitCode, git, host::host, progress::Progress};
+
+/// The comparison as data.
+pub const AGAINST_JSON: &str = "against.json";
+/// The comparison as text.
+pub const AGAINST_MARKDOWN: &str = "against.md";
+/// The comparison for a browser.
+pub const AGAINST_HTML: &str = "against.html";
+
+/// The time between the common start of a block's clients and its window. The systems are warm; new connections need a few round trips.
+const WARM_UP: Duration = Duration::from_millis(200);
+
+/// What to compare with, and how long.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// A branch, a tag or a commit; the working tree itself unless set.
+    pub reference: Option<String>,
+    /// Images of base by component, in place of those of its manifests.
+    pub images: BTreeMap<String, String>,
+    /// Length of a block.
+    pub block: Duration,
+    /// When measuring ends, counted from the first time that both systems are up.
+    pub at_most: Duration,
+    /// The largest difference that does not matter, as a share.
+    pub line: f64,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Compared {
+    /// [`ExitCode::Slower`] for a confirmed loss, incomplete where something is unstable, else pass.
+    pub exit: ExitCode,
+    /// The comparison.
+    pub against: Against,
+    /// The directory that holds it.
+    pub directory: PathBuf,
+}
+
+/// Brings both versions up, measures them in alternating blocks until every figure is settled, a loss is confirmed or the time is up, and
+/// writes the comparison. A suspected difference is confirmed by systems that are brought up anew, in the other order.
+///
+/// # Errors
+///
+/// When a version is not there, does not come up, or a block cannot be made.
+pub async fn against(options: Options, request: &Request, progress: &Progress) -> Result<Compared, Error> {
+    let (began, started_at) = (Instant::now(), jiff::Timestamp::now());
+    let options = Options { suites: false, hold: false, run_id: None, ..rooted(options).waiting() };
+    let latest = fs::read_link(options.runs().join("latest")).ok();
+    let scenarios = scenarios(&options)?;
+    let _lock = lock(&options)?;
+    let (head, base) = sides(&options, request, progress)?;
+    let seed = u64::from_str_radix(&random_hex()[..16], 16).unwrap_or_default();
+    let mut measuring = Measuring {
+        scenarios,
+        request: request.clone(),
+        random: Random::new(seed, 0),
+        watched: Vec::new(),
+        blocks: Vec::new(),
+        began: None,
+        made: 0,
+    };
+    let mut runs = Vec::new();
+    let mut bring_up = 0;
+    let (ended, provider, target) = loop {
+        let round = Box::pin(round(&base, &head, bring_up, &mut measuring, &mut runs, progress)).await?;
+        match round.ended {
+            Some(ended) => break (ended, round.provider, round.target),
+            None => progress.line("a difference is suspected: bringing both systems up anew to confirm it"),
+        }
+        bring_up += 1;
+    };
+    forget(&options.runs(), &runs, latest.as_deref());
+    let figures = measuring.figures();
+    let against = Against {
+        schema: SCHEMA.to_owned(),
+        verdict: against::overall(&figures),
+        started_at: started_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        ended,
+        target,
+        provider,
+        host: host(),
+        base: base.version,
+        head: head.version,
+        line: request.line,
+        block_ms: u64::try_from(request.block.as_millis()).unwrap_or(u64::MAX),
+        seed,
+        bring_ups: bring_up + 1,
+        figures,
+        blocks: measuring.blocks,
+    };
+    write(&options, against)
+}
+
+/// A version, and how to run it.
+struct Runnable {
+    version: Version,
+    options: Options,
+}
+
+/// The scenarios that steps express, with the command line's changes.
+fn scenarios(options: &Options) -> Result<BTreeMap<String, Scenario>, Error> {
+    let mut config = options.read_config()?;
+    options.scenarios.iter().try_for_each(|name| config.scenario(name).map(drop))?;
+    config
+        .scenario
+        .retain(|name, scenario| (options.scenarios.is_empty() || options.scenarios.contains(name)) && !scenario.rust);
+    for scenario in config.scenario.values_mut() {
+        scenario.clients = options.clients.unwrap_or(scenario.clients);
+        scenario.seed = options.seed.unwrap_or(scenario.seed);
+        (scenario.ledger, scenario.warm_up) = (None, WARM_UP);
+    }
+    match config.scenario.is_empty() {
+        true => Err(Error::NoScenario),
+        false => Ok(config.scenario),
+    }
+}
+
+/// The directory of what comparisons need.
+fn workshop(options: &Options) -> PathBuf {
+    options.runs().join("against")
+}
+
+/// Keeps other comparisons away from the base's tree while this one uses it.
+fn lock(options: &Options) -> Result<fs::File, Error> {
+    let path = workshop(options).join("lock");
+    let failed = |error: std::io::Error| run_dir::Error::new("create", &path, error);
+    fs::create_dir_all(workshop(options)).map_err(failed)?;
+    let file = fs::File::create(&path).map_err(failed)?;
+    file.try_lock().map_err(|_| Error::AgainstBusy { path })?;
+    Ok(file)
+}
+
+/// Head, and base.
+fn sides(options: &Options, request: &Request, progress: &Progress) -> Result<(Runnable, Runnable), Error> {
+    let state = git::state(&options.root);
+    let working_tree = Version {
+        name: "working tree".to_owned(),
+        commit: state.as_ref().map(|state| state.commit.clone()),
+        dirty: state.is_some_and(|state| state.dirty),
+        images: Vec::new(),
+    };
+    let mut base = match &request.reference {
+        None => Runnable { version: working_tree.clone(), options: options.clone() },
+        Some(name) => {
+            let commit = git::resolve(&options.root, name)?;
+            progress.line(format!("base: {name}, commit {}", &commit[..12]));
+            let root = git::check_out(&options.root, &commit, &workshop(options).join("tree"))?;
+            share_builds(&options.root, &root)?;
+            let version = Version { name: name.clone(), commit: Some(commit), ..Version::default() };
+            Runnable { version, options: moved(options, root) }
+        }
+    };
+    // Its own scenarios play no part.
+    base.options.scenarios.clear();
+    base.version.images = request.images.iter().map(|(component, image)| format!("{component}={image}")).collect();
+    if !request.images.is_empty() {
+        let overlay = images_overlay(&base.options, &request.images, &workshop(options).join("images"))?;
+        base.options.overlays.push(overlay);
+    }
+    Ok((Runnable { version: working_tree, options: options.clone() }, base))
+}
+
+/// The same options for the project at another root: paths below the old root mean those below the new one.
+fn moved(options: &Options, root: PathBuf) -> Options {
+    let there = |path: &PathBuf| {
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        absolute.strip_prefix(&options.root).map(|path| root.join(path)).unwrap_or_else(|_| path.clone())
+    };
+    let manifests = options
+        .manifests
+        .as_ref()
+        .map(|sources| Sources { paths: sources.paths.iter().map(there).collect(), ..sources.clone() });
+    Options {
+        config: options.config.as_ref().map(there),
+        manifests,
+        overlays: options.overlays.iter().map(there).collect(),
+        runs: Some(options.runs()),
+        root,
+        ..options.clone()
+    }
+}
+
+/// Has cargo build the other tree into this project's target directory: dependencies are compiled once for both. Packages of the two trees
+/// do not mix, because cargo names what it builds by the package's path.
+fn share_builds(root: &Path, other: &Path) -> Result<(), Error> {
+    let workspace = suites::workspace(other);
+    if std::env::var_os("CARGO_TARGET_DIR").is_some() || !workspace.join("Cargo.toml").is_file() {
+        return Ok(());
+    }
+    let link = workspace.join("target");
+    if fs::symlink_metadata(&link).is_ok() {
+        return Ok(());
+    }
+    let failed = |error| run_dir::Error::new("create", &link, error).into();
+    std::os::unix::fs::symlink(suites::target_directory(root), &link).map_err(failed)
+}
+
+/// An overlay that gives components other images.
+fn images_overlay(options: &Options, images: &BTreeMap<String, String>, directory: &Path) -> Result<PathBuf, Error> {
+    let plan = prepare::plan(options)?;
+    let mut patches = Vec::new();
+    for (name, image) in images {
+        let component = plan.components.iter().find(|component| component.name == *name);
+        let component = component.ok_or_else(|| Error::NoComponent {
+            name: name.clone(),
+            known: plan.components.iter().map(|component| component.name.as_str()).collect::<Vec<_>>().join(", "),
+        })?;
+        let containers = &component.pod.containers;
+        let own = containers.iter().find(|container| container.name == *name).or(containers.first());
+        let container = own.map(|container| json!({ "name": container.name, "image": image }));
+        patches.push(json!({
+            "apiVersion": "apps/v1", "kind": component.kind, "metadata": { "name": name },
+            "spec": { "template": { "spec": { "containers": container.as_slice() } } },
+        }));
+    }
+    let file = directory.join("images.yaml");
+    let text: Vec<String> = patches.iter().map(ToString::to_string).collect();
+    fs::create_dir_all(directory)
+        .and_then(|()| fs::write(&file, text.join("\n---\n")))
+        .map_err(|error| run_dir::Error::new("write", &file, error))?;
+    Ok(directory.to_owned())
+}
+
+/// Everything that is measured, over all bring-ups.
+struct Measuring {
+    scenarios: BTreeMap<String, Scenario>,
+    request: Request,
+    random: Random,
+    watched: Vec<Watched>,
+    blocks: Vec<Block>,
+    /// When the first block began.
+    began: Option<Instant>,
+    /// How many blocks were made, those that warm up included: it keeps their clients' keys apart.
+    made: usize,
+}
+
+/// What one bring-up came to.
+struct Round {
+    /// Nothing where both systems are to be brought up anew.
+    ended: Option<Ended>,
+    provider: String,
+    target: e2e_plan::target::Target,
+}
+
+/// Brings both systems up, every second time in the other order, and measures.
+async fn round(
+    base: &Runnable,
+    head: &Runnable,
+    bring_up: usize,
+    measuring: &mut Measuring,
+    runs: &mut Vec<String>,
+    progress: &Progress,
+) -> Result<Round, Error> {
+    let is_base_first = bring_up.is_multiple_of(2);
+    let (first, second) = if is_base_first { (base, head) } else { (head, base) };
+    let ids = [new_run_id(), new_run_id()];
+    runs.extend(ids.iter().cloned());
+    let [first_id, second_id] = ids;
+    let outer = Options { run_id: Some(first_id.clone()), ..first.options.clone() };
+    let inner = Options { run_id: Some(second_id), beside: Some(first_id), ..second.options.clone() };
+    progress.line(format!("bringing up {}", first.version.name));
+    let ended = in_system(&outer, progress, async |system: &System, prepared: &Prepared, signal: &Signal| {
+        let one = ready(system, prepared, signal, &first.version, progress).await?;
+        progress.line(format!("bringing up {}", second.version.name));
+        // The signal ends the inner system first, and through its error the outer one.
+        let ended = in_system(&inner, progress, async |system: &System, prepared: &Prepared, signal: &Signal| {
+            let other = ready(system, prepared, signal, &second.version, progress).await?;
+            let (provider, target) = (other.provider.clone(), other.target);
+            let (base, head) = if is_base_first { (one, other) } else { (other, one) };
+            let measured = signal.or(Box::pin(measuring.measure(&base, &head, bring_up, progress))).await;
+            let ended = measured.ok_or_else(|| prepared.interrupted())??;
+            Ok(Round { ended, provider, target })
+        });
+        // One system inside of the other would need more stack than a thread has.
+        let ended = Box::pin(ended).await?;
+        ended.removed.map(|()| ended.value)
+    });
+    let ended = Box::pin(ended).await?;
+    ended.removed.map(|()| ended.value)
+}
+
+/// The environment of a system once it is ready.
+async fn ready(
+    system: &System,
+    prepared: &Prepared,
+    signal: &Signal,
+    version: &Version,
+    progress: &Progress,
+) -> Result<Environment, Error> {
+    let up = signal.or(bring_up::wait(system, prepared, progress)).await.ok_or_else(|| prepared.interrupted())??;
+    match up {
+        Up::Ready => Ok(system.environment(prepared, true)),
+        Up::Unready | Up::Stuck => {
+            Err(Error::NotComparable { name: version.name.clone(), state: system.keeper.snapshot().unready_lines() })
+        }
+    }
+}
+
+impl Measuring {
+    fn figures(&self) -> Vec<Figure> {
+        against::figures(&self.watched, &self.blocks, self.request.line)
+    }
+
+    /// Measures group after group; returns nothing where systems have to be brought up anew.
+    async fn measure(
+        &mut self,
+        base: &Environment,
+        head: &Environment,
+        bring_up: usize,
+        progress: &Progress,
+    ) -> Result<Option<Ended>, Error> {
+        let names: Vec<String> = self.scenarios.keys().cloned().collect();
+        self.warm_up(&names, base, head, progress).await?;
+        let began = *self.began.get_or_insert_with(Instant::now);
+        loop {
+            for name in &names {
+                let is_open = |figure: &Figure| figure.scenario == *name && !figure.judgement.settled;
+                if self.figures().iter().any(is_open) {
+                    self.group(name, base, head, bring_up).await?;
+                    self.say(name, began, progress);
+                }
+            }
+            let figures = self.figures();
+            if figures.iter().any(|figure| figure.judgement.verdict == Verdict::Slower) {
+                return Ok(Some(Ended::LossConfirmed));
+            }
+            if figures.iter().all(|figure| figure.judgement.settled) {
+                return Ok(Some(Ended::Settled));
+            }
+            if began.elapsed() >= self.request.at_most {
+                return Ok(Some(Ended::TimeLimit));
+            }
+            if against::needs_bring_up(&figures, &self.blocks, bring_up) {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// One block of each scenario on each side, which does not count; the first ones tell which figures are worth judging.
+    async fn warm_up(
+        &mut self,
+        names: &[String],
+        base: &Environment,
+        head: &Environment,
+        progress: &Progress,
+    ) -> Result<(), Error> {
+        progress.line("both systems are up; measuring alternating blocks");
+        let mut watched = Vec::new();
+        for name in names {
+            let mut fewest = u64::MAX;
+            for environment in [base, head] {
+                fewest = fewest.min(self.block(name, environment).await?.succeeded);
+            }
+            watched.extend(against::watched(name, self.scenarios[name].is_pressing(), fewest));
+        }
+        if self.watched.is_empty() {
+            self.watched = watched;
+        }
+        Ok(())
+    }
+
+    /// Four blocks, in an order that a coin chooses.
+    async fn group(
+        &mut self,
+        name: &str,
+        base: &Environment,
+        head: &Environment,
+        bring_up: usize,
+    ) -> Result<(), Error> {
+        let group = self.blocks.iter().filter(|block| block.scenario == name).count() / 4;
+        let sides = match self.random.fraction() < 0.5 {
+            true => [Side::Base, Side::Head, Side::Head, Side::Base],
+            false => [Side::Head, Side::Base, Side::Base, Side::Head],
+        };
+        for side in sides {
+            let found = self.block(name, if side == Side::Base { base } else { head }).await?;
+            self.blocks.push(Block::new(group, bring_up, side, &found));
+        }
+        Ok(())
+    }
+
+    async fn block(&mut self, name: &str, environment: &Environment) -> Result<scenario::ScenarioResult, Error> {
+        self.made += 1;
+        let mut environment = environment.clone();
+        environment.run_id = format!("{}-{}", environment.run_id, self.made);
+        let scenario = Scenario { duration: self.request.block, ..self.scenarios[name].clone() };
+        environment.scenarios = [(name.to_owned(), scenario)].into();
+        Ok(scenario::run(&environment, name).await?.figures)
+    }
+
+    fn say(&self, name: &str, began: Instant, progress: &Progress) {
+        let share = |share: f64| format!("{:+.1}%", share * 100.0);
+        let figures = self.figures();
+        let figures = figures.iter().filter(|figure| figure.scenario == name).map(|figure| {
+            let judgement = &figure.judgement;
+            let interval = judgement.interval.map(|[low, high]| format!(" ({} to {})", share(low), share(high)));
+            let change = judgement.change.map_or_else(|| "not measured".to_owned(), share);
+            format!("{} {change}{}", figure.kind.word(), interval.unwrap_or_default())
+        });
+        let figures = figures.collect::<Vec<_>>().join(", ");
+        let (minutes, most) = (began.elapsed().as_secs_f64() / 60.0, self.request.at_most.as_secs_f64() / 60.0);
+        progress.step(&format!("{minutes:.1} of at most {most:.0} minutes, {name}: {figures}"));
+    }
+}
+
+/// Removes the directories of systems that only served a comparison, and points `latest` where it pointed before.
+fn forget(runs: &Path, ids: &[String], latest: Option<&Path>) {
+    for id in ids {
+        // What stays is in nobody's way.
+        let _ = fs::remove_dir_all(runs.join("runs").join(id));
+    }
+    let before = latest.and_then(Path::file_name).map(|id| id.to_string_lossy().into_owned());
+    let _ = match before {
+        Some(id) => run_dir::point_latest(runs, &id).map_err(drop),
+        None => fs::remove_file(runs.join("latest")).map_err(drop),
+    };
+}
+
+fn write(options: &Options, against: Against) -> Result<Compared, Error> {
+    let path = options.runs().join(COMPARISONS).join(new_run_id());
+    fs::create_dir_all(&path).map_err(|error| run_dir::Error::new("create", &path, error))?;
+    let directory = RunDir::open(&path)?;
+    let markdown = against::render(&against);
+    let (exit, colour) = match against.verdict {
+        Verdict::Slower => (ExitCode::Slower, report::Verdict::Fail),
+        Verdict::Faster | Verdict::Same => (ExitCode::Pass, report::Verdict::Pass),
+        Verdict::Unstable | Verdict::Unconfirmed | Verdict::NotMeasured => {
+            (ExitCode::Incomplete, report::Verdict::Incomplete)
+        }
+    };
+    let title = format!("{} against {}", against.head.name, against.base.name);
+    directory.write_json(AGAINST_JSON, &against)?;
+    directory.write(AGAINST_MARKDOWN, &markdown)?;
+    directory.write(AGAINST_HTML, &html::page(&title, colour, "", &markdown))?;
+    Ok(Compared { exit, against, directory: directory.path().to_owned() })
+}
