@@ -5,7 +5,7 @@ mod text;
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use e2e_plan::{EnvOverride, Plan, target::Target};
+use e2e_plan::{EnvOverride, Plan, Warning, target::Target};
 use e2e_run::{Options, exit::ExitCode};
 use serde_json::{Value, json};
 
@@ -46,29 +46,31 @@ enum Format {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let replicas: BTreeMap<_, _> = args.replicas.iter().cloned().collect();
-    let plan = e2e_run::plan(&Options { sets: args.set.clone(), replicas, ..args.manifests.options()? })?;
+    let options = Options { sets: args.set.clone(), replicas, ..args.manifests.options()? };
+    let plan = e2e_run::plan(&options)?;
+    let warnings = e2e_run::unhonoured(&options, &plan, args.target)?;
     match args.format {
-        Format::Text => print!("{}", text::render(&plan, args.target)),
-        Format::Yaml => print!("{}", yaml(&plan, args.target)?),
-        Format::Json => println!("{}", serde_json::to_string_pretty(&json(&plan, args.target))?),
+        Format::Text => print!("{}", text::render(&plan, args.target, &warnings)),
+        Format::Yaml => print!("{}", yaml(&plan, args.target, &warnings)?),
+        Format::Json => println!("{}", serde_json::to_string_pretty(&json(&plan, args.target, &warnings))?),
     }
     Ok(ExitCode::Pass)
 }
 
-fn json(plan: &Plan, target: Target) -> Value {
+fn json(plan: &Plan, target: Target, warnings: &[Warning]) -> Value {
     json!({
         "target": target.to_string(),
         "components": plan.components,
         "services": plan.services,
-        "warnings": plan.warnings(target),
+        "warnings": warnings,
         "missing": plan.missing,
         "objects": objects(plan).collect::<Vec<_>>(),
     })
 }
 
-fn yaml(plan: &Plan, target: Target) -> Result<String> {
+fn yaml(plan: &Plan, target: Target, warnings: &[Warning]) -> Result<String> {
     let mut text = String::new();
-    for line in text::warnings(plan, target) {
+    for line in text::lines(plan, target, warnings) {
         text += &format!("# {line}\n");
     }
     for object in objects(plan) {

@@ -47,7 +47,7 @@ pub use self::{
     error::Error,
     main::{leave_cargo, main},
     nextest::ensure as ensure_nextest,
-    prepare::{Leftovers, cluster, collect_garbage, docker_engine, make_images, plan, planned},
+    prepare::{Leftovers, cluster, collect_garbage, docker_engine, make_images, plan, planned, unhonoured},
     snapshot::Change as SnapshotChange,
 };
 

@@ -1,11 +1,11 @@
-//! A plan as a person reads it. Main functions: [`render`], [`warnings`].
+//! A plan as a person reads it. Main functions: [`render`], [`lines`].
 
 use std::fmt::Write as _;
 
-use e2e_plan::{Component, Container, Plan, Restart, target::Target, words::counted};
+use e2e_plan::{Component, Container, Plan, Restart, Warning, target::Target, words::counted};
 
 /// The plan in lines.
-pub(super) fn render(plan: &Plan, target: Target) -> String {
+pub(super) fn render(plan: &Plan, target: Target, warnings: &[Warning]) -> String {
     let mut text = format!(
         "{} in {} on {target}, in start order\n",
         counted(plan.components.len() as u64, "component"),
@@ -26,7 +26,7 @@ pub(super) fn render(plan: &Plan, target: Target) -> String {
     if !others.is_empty() {
         let _ = writeln!(text, "\nother objects: {}", others.join(", "));
     }
-    let warnings = warnings(plan, target);
+    let warnings = lines(plan, target, warnings);
     if !warnings.is_empty() {
         let _ = writeln!(text, "\n{} on {target}", counted(warnings.len() as u64, "warning"));
         for warning in warnings {
@@ -77,10 +77,10 @@ fn of_container(text: &mut String, what: &str, container: &Container) -> std::fm
 }
 
 /// Fields that a target does not honour, and objects missing from the manifests, one line each.
-pub(super) fn warnings(plan: &Plan, target: Target) -> Vec<String> {
-    let warnings = plan.warnings(target).into_iter();
-    let warnings =
-        warnings.map(|warning| format!("{}: {} {}: {}", warning.source, warning.object, warning.path, warning.reason));
+pub(super) fn lines(plan: &Plan, target: Target, warnings: &[Warning]) -> Vec<String> {
+    let warnings = warnings
+        .iter()
+        .map(|warning| format!("{}: {} {}: {}", warning.source, warning.object, warning.path, warning.reason));
     let missing = plan.missing.iter().filter(|missing| !plan.is_made_in(missing, target));
     missing.map(ToString::to_string).chain(warnings).collect()
 }

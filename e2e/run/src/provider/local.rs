@@ -7,6 +7,7 @@ mod ports;
 mod process;
 mod program;
 mod translate;
+mod unhonoured;
 mod usage;
 mod workspace;
 
@@ -37,7 +38,11 @@ use super::{
 };
 
 pub use self::program::{Error as ProgramError, Program, Programs, Rewrite, StopSignal};
-pub(crate) use self::{install::find_programs, workspace::OUTSIDE};
+pub(crate) use self::{
+    install::find_programs,
+    unhonoured::{Machine, unhonoured},
+    workspace::{OUTSIDE, user_is_known},
+};
 
 /// The pods of one run as processes of this machine.
 #[derive(Debug)]
@@ -261,6 +266,11 @@ impl LocalPods {
         let key = (pod_name.to_owned(), container.to_owned());
         self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(key, running);
         Ok(())
+    }
+
+    /// Has the next starts use what the programs' binaries are now.
+    pub(crate) fn renew(&self, programs: impl Iterator<Item = FoundProgram>) -> Result<(), Error> {
+        programs.map(|found| self.workspace.reachable(found).map(drop)).collect()
     }
 
     /// Waits for the end of the current process.

@@ -25,6 +25,7 @@ use crate::{
         self,
         docker::engine::Engine,
         k8s::{self, Cluster},
+        local,
         owner::{Owner, is_left_behind},
         pods::{self, PodSpec},
     },
@@ -141,8 +142,7 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
         directory.write_private(run_dir::SECRETS, &text)?;
         directory.write_json(run_dir::REQUEST, &request).map(drop)
     })?;
-    let mut warnings = plan.warnings(place.target());
-    warnings.sort();
+    let warnings = warnings(options, &config, &plan, place.target());
     Ok(Prepared {
         pods: pods::of(&plan, &directory.id()),
         config,
@@ -184,6 +184,25 @@ pub fn planned(options: &Options, manifests: &str) -> Result<(Plan, Option<Strin
 pub fn plan(options: &Options) -> Result<Plan, Error> {
     let config = options.read_config()?;
     plan_with(options, &config, config.given_names(), &mut |_, _| String::new())
+}
+
+/// What a target does not honour of a project's plan, in the order of the manifests.
+///
+/// # Errors
+/// The configuration is wrong.
+pub fn unhonoured(options: &Options, plan: &Plan, target: Target) -> Result<Vec<Warning>, Error> {
+    Ok(warnings(options, &options.read_config()?, plan, target))
+}
+
+fn warnings(options: &Options, config: &Config, plan: &Plan, target: Target) -> Vec<Warning> {
+    let mut warnings = plan.warnings(target);
+    if target == Target::Local {
+        let runs = options.runs();
+        let machine = local::Machine { runs: &runs, user_is_known: local::user_is_known() };
+        warnings.extend(local::unhonoured(plan, &config.local, &machine));
+    }
+    warnings.sort();
+    warnings
 }
 
 fn plan_with(

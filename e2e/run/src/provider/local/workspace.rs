@@ -14,6 +14,19 @@ use crate::provider::Error;
 /// `nobody` on Linux: PostgreSQL refuses to run as root, and no server needs to.
 const NOBODY: (u32, u32) = (65_534, 65_534);
 
+/// Whether the processes' user has an entry in the system's list of users.
+pub(crate) fn user_is_known() -> bool {
+    let user = rustix::process::geteuid();
+    let own = if user.is_root() { NOBODY.0 } else { user.as_raw() };
+    // Without a list, as on macOS, it is kept elsewhere.
+    std::fs::read_to_string("/etc/passwd").map_or(true, |list| lists(&list, own))
+}
+
+/// Whether a list of users has one with this number.
+fn lists(list: &str, user: u32) -> bool {
+    list.lines().any(|line| line.split(':').nth(2).and_then(|number| number.parse().ok()) == Some(user))
+}
+
 /// The link in a run directory to a workspace that had to be elsewhere.
 pub(crate) const OUTSIDE: &str = "work.link";
 
@@ -73,13 +86,20 @@ impl Workspace {
         fs::write(path, text).map_err(|error| failed(path, &error))
     }
 
-    /// A program whose binary belongs to this run: the processes' user can reach it, and a build for another run does not replace it.
+    /// A program whose binary belongs to this run: the processes' user can reach it, and a build for another run does not replace it. A
+    /// newer build takes its place.
     pub(super) fn own(&self, mut found: FoundProgram) -> Result<FoundProgram, Error> {
         if let Some(binary) = &found.binary {
             let own = self.path.join(binary.file_name().unwrap_or_default());
-            // A link costs nothing, and is not possible on another file system.
-            if !own.exists() && fs::hard_link(binary, &own).is_err() {
-                fs::copy(binary, &own).map_err(|error| failed(&own, &error))?;
+            let written = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+            if written(&own) < written(binary) {
+                // A file that a process runs cannot be written, but another one can take its name.
+                let new = own.with_extension("new");
+                // A link costs nothing, and is not possible on another file system.
+                if fs::hard_link(binary, &new).is_err() {
+                    fs::copy(binary, &new).map_err(|error| failed(&new, &error))?;
+                }
+                fs::rename(&new, &own).map_err(|error| failed(&own, &error))?;
             }
             found.binary = Some(own);
         }
@@ -101,4 +121,16 @@ fn traversable(path: &Path) -> bool {
 
 fn failed(path: &Path, error: &std::io::Error) -> Error {
     Error::File { path: path.to_owned(), reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_known_by_its_number() {
+        let list = "root:x:0:0:root:/root:/bin/sh\n# a comment\nnobody:x:65534:65534::/:/bin/false\n";
+        assert!(lists(list, 65_534) && lists(list, 0));
+        assert!(!lists(list, 1000));
+    }
 }

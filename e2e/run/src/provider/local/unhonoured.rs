@@ -1,0 +1,224 @@
+//! What plain processes do not honour and only the local programs tell, said before a run. Pure. Main function: [`unhonoured`].
+
+use std::path::Path;
+
+use e2e_plan::{Component, Container, Plan, Service, Value, Warning, references::mentions};
+
+use super::{Program, Programs};
+
+/// What the processes will find on this machine.
+pub(crate) struct Machine<'a> {
+    /// The directory of the runs, in which volumes are.
+    pub(crate) runs: &'a Path,
+    /// Whether the user of the processes has an entry in the system's list of users.
+    pub(crate) user_is_known: bool,
+}
+
+/// The fields that do not come to what they would in a container, in the order of the plan.
+pub(crate) fn unhonoured(plan: &Plan, own: &Programs, machine: &Machine<'_>) -> Vec<Warning> {
+    let programs = own.over(Programs::builtin());
+    let mut warnings = Vec::new();
+    for component in &plan.components {
+        let pod = &component.pod;
+        for (field, containers) in [("initContainers", &pod.init_containers), ("containers", &pod.containers)] {
+            for container in containers {
+                let keys = pod_path(&component.kind);
+                let place = Place { component, path: format!("{keys}.{field}[{}]", container.name) };
+                // An image without a program is refused later.
+                let Ok(program) = programs.for_image(&container.image) else { continue };
+                warnings.extend(hosts(&place, container, &plan.services));
+                warnings.extend(command(&place, container, program));
+                warnings.extend(blanks(&place, container, machine.runs));
+                warnings.extend(user(&place, container, program, machine));
+            }
+        }
+    }
+    warnings
+}
+
+/// Where an object of a kind has the spec of its pods.
+fn pod_path(kind: &str) -> &'static str {
+    if kind == "Pod" { "spec" } else { "spec.template.spec" }
+}
+
+struct Place<'a> {
+    component: &'a Component,
+    path: String,
+}
+
+impl Place<'_> {
+    fn warn(&self, field: &str, reason: String) -> Warning {
+        let Component { kind, name, source, .. } = self.component;
+        Warning {
+            source: source.clone(),
+            object: format!("{kind}/{name}"),
+            path: format!("{}.{field}", self.path),
+            reason,
+        }
+    }
+}
+
+/// Variables that name a Service without a port: only a name with its port is replaced, since each port is at an address of its own.
+fn hosts(place: &Place<'_>, container: &Container, services: &[Service]) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    for variable in &container.env {
+        let Value::Plain(text) = &variable.value else { continue };
+        for mention in mentions(Some(&variable.name), text, services) {
+            let Some(port) = mention.service.ports.first().map(|port| port.port) else { continue };
+            let is_port_80 = mention.service.ports.iter().any(|port| port.port == 80);
+            let is_web_address = text[..mention.host.start].ends_with("//") && is_port_80;
+            if mention.port.is_some() || is_web_address {
+                continue;
+            }
+            let (host, upper) = (&text[mention.host], mention.service.name.to_uppercase().replace('-', "_"));
+            let reason = format!(
+                "`{host}` stands there without a port, and plain processes reach it at a port of 127.0.0.1 of its own: write \
+                 `{host}:{port}`, or give host and port as `$({upper}_SERVICE_HOST)` and `$({upper}_SERVICE_PORT)`"
+            );
+            warnings.push(place.warn(&format!("env[{}]", variable.name), reason));
+        }
+    }
+    warnings
+}
+
+/// A command that the program does not run: it stands for the image's own server.
+fn command(place: &Place<'_>, container: &Container, program: &Program) -> Option<Warning> {
+    let first = container.command.first()?;
+    let reason = match program.script.as_deref() {
+        None => "the program of [local] stands for the command; the args follow it".to_owned(),
+        Some(script) => {
+            let server = script.strip_prefix("builtin:")?;
+            let server = if server == "redis" { "redis-server" } else { server };
+            if first == server {
+                return None;
+            }
+            format!(
+                "`{first}` is not run: the built-in program for {} starts {server} and takes the command for its options; name an image \
+                 with a program of its own in [local]",
+                container.image
+            )
+        }
+    };
+    // A binary of the workspace stands for both, which whoever writes `cargo` says.
+    program.cargo.is_none().then(|| place.warn("command", reason))
+}
+
+/// A shell takes a path with a blank apart.
+fn blanks(place: &Place<'_>, container: &Container, runs: &Path) -> Option<Warning> {
+    let is_shell = container.command.iter().chain(&container.args).any(|part| part == "-c");
+    let shown = runs.display().to_string();
+    let mount = container.mounts.iter().find(|mount| {
+        let names = |text: &String| text.contains(&mount.path);
+        container.command.iter().chain(&container.args).any(names)
+    })?;
+    (is_shell && shown.contains(char::is_whitespace)).then(|| {
+        let reason = format!(
+            "`{}` becomes a directory below {shown}, and a shell takes a path with a blank apart: choose another place with --runs",
+            mount.path
+        );
+        place.warn("command", reason)
+    })
+}
+
+/// PostgreSQL looks the name of its user up and ends without one.
+fn user(place: &Place<'_>, container: &Container, program: &Program, machine: &Machine<'_>) -> Option<Warning> {
+    let needs_name = program.script.as_deref() == Some("builtin:postgres");
+    (needs_name && !machine.user_is_known).then(|| {
+        let reason = format!(
+            "the user that runs {} here has no entry in /etc/passwd, and PostgreSQL does not start without: add one, or run as \
+             another user",
+            container.name
+        );
+        place.warn("image", reason)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::provider::testing::plan;
+
+    const SYSTEM: &str = "\
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: db }
+spec:
+  selector: { matchLabels: { app: db } }
+  template:
+    metadata: { labels: { app: db } }
+    spec:
+      containers:
+        - name: db
+          image: IMAGE
+          command: COMMAND
+          env: [{ name: DB_HOST, value: 'HOST' }]
+          volumeMounts: [{ name: data, mountPath: /data }]
+      volumes: [{ name: data, emptyDir: {} }]
+---
+apiVersion: v1
+kind: Service
+metadata: { name: my-db }
+spec: { selector: { app: db }, ports: [{ port: 5432 }] }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: web }
+spec: { selector: { app: db }, ports: [{ port: 80 }] }
+";
+
+    /// Field and reason of every warning.
+    fn said(image: &str, command: &str, host: &str, runs: &str, user_is_known: bool) -> Vec<(String, String)> {
+        let host = format!("'{host}'");
+        let plan = plan(&SYSTEM.replace("IMAGE", image).replace("COMMAND", command).replace("'HOST'", &host));
+        let own: Programs = toml::from_str("[app]\nrun = ['app']\n[scripted]\nscript = 'run.sh'\n").expect("programs");
+        let machine = Machine { runs: Path::new(runs), user_is_known };
+        let field = |warning: Warning| (warning.path.replace("spec.template.spec.containers[db].", ""), warning.reason);
+        unhonoured(&plan, &own, &machine).into_iter().map(field).collect()
+    }
+
+    #[rstest]
+    #[case::alone("my-db", Some("`my-db:5432`"))]
+    #[case::in_an_address("postgres://my-db/shop", Some("$(MY_DB_SERVICE_HOST)"))]
+    #[case::with_a_port("my-db:5432", None)]
+    #[case::the_port_of_the_web("http://web/", None)]
+    #[case::somebody_else("db.example.org", None)]
+    fn a_host_needs_its_port(#[case] host: &str, #[case] expected: Option<&str>) {
+        let said = said("scripted:1", "[serve]", host, "/runs", true);
+        assert_eq!(said.len(), usize::from(expected.is_some()), "{said:?}");
+        let named =
+            said.iter().all(|(field, reason)| field == "env[DB_HOST]" && reason.contains(expected.unwrap_or("")));
+        assert!(named, "{said:?}");
+    }
+
+    #[rstest]
+    #[case::another_program("postgres:15", "[bash, -c, x]", Some("`bash` is not run"))]
+    #[case::the_server("postgres:15", "[postgres, -c, fsync=off]", None)]
+    #[case::redis_by_its_name("redis:7", "[redis-server]", None)]
+    #[case::no_command("nginx:1", "[]", None)]
+    #[case::a_program_of_ones_own("app:1", "[serve]", Some("stands for the command"))]
+    #[case::a_script_of_ones_own("scripted:1", "[serve]", None)]
+    fn a_command_that_is_not_run_is_told(#[case] image: &str, #[case] command: &str, #[case] expected: Option<&str>) {
+        let said = said(image, command, "", "/runs", true);
+        let reasons: Vec<&str> = said.iter().map(|(_, reason)| reason.as_str()).collect();
+        assert_eq!(reasons.len(), usize::from(expected.is_some()), "{said:?}");
+        assert!(reasons.iter().all(|reason| reason.contains(expected.unwrap_or(""))), "{said:?}");
+    }
+
+    #[rstest]
+    #[case::a_shell("[sh, -c, 'ls /data/a']", "/my runs", 1)]
+    #[case::a_shell_without_blanks("[sh, -c, 'ls /data/a']", "/runs", 0)]
+    #[case::no_shell("[ls, /data/a]", "/my runs", 0)]
+    #[case::another_path("[sh, -c, 'ls /tmp']", "/my runs", 0)]
+    fn a_shell_takes_blanks_apart(#[case] command: &str, #[case] runs: &str, #[case] expected: usize) {
+        assert_eq!(said("scripted:1", command, "", runs, true).len(), expected);
+    }
+
+    #[test]
+    fn postgres_needs_a_user_with_a_name() {
+        assert_eq!(said("redis:7", "[]", "", "/runs", false), []);
+        let [(_, reason)] = &said("postgres:15", "[]", "", "/runs", false)[..] else { panic!("one warning") };
+        assert!(reason.contains("/etc/passwd"), "{reason}");
+    }
+}
