@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 /// The time for agents to start and to return their results.
 const LOAD_SLACK: Duration = Duration::from_secs(120);
 
+/// How long a build of images may take.
+const BUILD_LIMIT: Duration = Duration::from_secs(3600);
+
 /// Key of the token in `secrets.json`.
 pub const TOKEN: &str = "e2e/control-token";
 
@@ -139,6 +142,17 @@ impl Control {
         let order = RestartOrder { pod: pod.to_owned(), container: container.to_owned(), spare_ms };
         let request = self.client.post(format!("{}/restart", self.base)).bearer_auth(&self.token).json(&order);
         self.answer("/restart", request).await.map(drop)
+    }
+
+    /// Has a component's images brought up to date and its containers made anew from them. Ready once they have been told to.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such component, an image cannot be built, or a cluster looks after the pods.
+    pub async fn redeploy(&self, component: &str) -> Result<(), Error> {
+        let path = format!("/redeploy/{component}");
+        let request = self.client.post(format!("{}{path}", self.base)).bearer_auth(&self.token).timeout(BUILD_LIMIT);
+        self.answer(&path, request).await.map(drop)
     }
 
     /// Asks the run to end and remove everything.

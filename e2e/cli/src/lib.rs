@@ -14,6 +14,7 @@ mod logs;
 pub mod options;
 mod pipe;
 mod plan;
+mod redeploy;
 mod report;
 mod run;
 mod scale;
@@ -49,6 +50,7 @@ pub enum Product {
     Down(down::Args),
     Status(status::Args),
     Logs(logs::Args),
+    Redeploy(redeploy::Args),
     Images(images::Args),
     Load(load::Args),
     /// Generate a share of the load for the parent process.
@@ -73,6 +75,7 @@ impl Verbs for Product {
             Self::Down(args) => down::run(&args),
             Self::Status(args) => status::run(&args),
             Self::Logs(args) => logs::run(&args),
+            Self::Redeploy(args) => redeploy::run(&args),
             Self::Images(args) => images::run(&args),
             Self::Load(args) => load::run(&args),
             Self::Agent => load::serve_parent(),

@@ -30,7 +30,8 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::{
     gather::redact,
-    provider::{Provider, pods::PodSpec},
+    provider::{Error, Provider, pods::PodSpec},
+    supply::Supply,
 };
 
 /// The state behind the answers.
@@ -47,6 +48,8 @@ pub(crate) struct Answers {
     /// Set to end the run.
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) token: String,
+    /// What pods are made from.
+    pub(crate) supply: Supply,
     /// What logs must not show.
     pub(crate) secrets: Vec<String>,
 }
@@ -69,6 +72,7 @@ impl Server {
             .route("/probe/{pod}/{container}/{which}", post(probe))
             .route("/examine/{pod}/{container}/{which}", post(examine))
             .route("/restart", post(restart))
+            .route("/redeploy/{component}", post(redeploy))
             .route("/logs/{component}", get(logs))
             .route("/progress", post(progress))
             .route("/load/{name}", post(load))
@@ -108,13 +112,7 @@ async fn logs(
     State(answers): State<Arc<Answers>>,
     Path(component): Path<String>,
 ) -> Result<Json<BTreeMap<String, String>>, (StatusCode, String)> {
-    let pods: Vec<&str> =
-        answers.pods.iter().filter(|pod| pod.component.name == component).map(|pod| pod.name.as_str()).collect();
-    if pods.is_empty() {
-        let known: BTreeSet<&str> = answers.pods.iter().map(|pod| pod.component.name.as_str()).collect();
-        let known = known.into_iter().collect::<Vec<_>>().join(", ");
-        return Err((StatusCode::NOT_FOUND, format!("there is no component {component}; there are {known}")));
-    }
+    let pods: Vec<&str> = pods_of(&answers, &component)?.into_iter().map(|pod| pod.name.as_str()).collect();
     let all = answers.provider.logs().await.into_iter();
     let of_component = all.filter(|((pod, _), _)| pods.contains(&pod.as_str()));
     Ok(Json(
@@ -122,6 +120,17 @@ async fn logs(
             .map(|((pod, container), text)| (format!("{pod}/{container}"), redact(&text, &answers.secrets)))
             .collect(),
     ))
+}
+
+/// The pods of a component.
+fn pods_of<'a>(answers: &'a Answers, component: &str) -> Result<Vec<&'a PodSpec>, (StatusCode, String)> {
+    let pods: Vec<&PodSpec> = answers.pods.iter().filter(|pod| pod.component.name == component).collect();
+    if pods.is_empty() {
+        let known: BTreeSet<&str> = answers.pods.iter().map(|pod| pod.component.name.as_str()).collect();
+        let known = known.into_iter().collect::<Vec<_>>().join(", ");
+        return Err((StatusCode::NOT_FOUND, format!("there is no component {component}; there are {known}")));
+    }
+    Ok(pods)
 }
 
 async fn progress(State(answers): State<Arc<Answers>>, text: String) {
@@ -170,14 +179,36 @@ async fn examine(
     Ok(Json(doctor::diagnose_command(&case, &*answers.provider, &answers.provider.profile(), &pod).await))
 }
 
+/// Who restarts containers on request.
+fn restarter(answers: &Answers) -> Result<&Restarter, (StatusCode, String)> {
+    answers.restarter.as_ref().ok_or_else(|| {
+        let text = "only docker and local restart containers on request; a cluster decides itself, as after \
+                    `kubectl rollout restart`";
+        (StatusCode::NOT_IMPLEMENTED, text.to_owned())
+    })
+}
+
+async fn redeploy(
+    State(answers): State<Arc<Answers>>,
+    Path(component): Path<String>,
+) -> Result<(), (StatusCode, String)> {
+    let (restarter, pods) = (restarter(&answers)?, pods_of(&answers, &component)?);
+    let failed = |error: Error| (StatusCode::BAD_GATEWAY, error.to_string());
+    answers.supply.renew(&answers.provider, &pods).await.map_err(failed)?;
+    for pod in pods {
+        for container in &pod.component.pod.containers {
+            let (pod, container) = (pod.name.clone(), container.name.clone());
+            restarter.restart(Restart { pod, container, spare: Duration::ZERO });
+        }
+    }
+    Ok(())
+}
+
 async fn restart(
     State(answers): State<Arc<Answers>>,
     Json(RestartOrder { pod, container, spare_ms }): Json<RestartOrder>,
 ) -> Result<(), (StatusCode, String)> {
-    let restarter = answers.restarter.as_ref().ok_or_else(|| {
-        let text = "only docker and local restart containers on request; a cluster decides itself";
-        (StatusCode::NOT_IMPLEMENTED, text.to_owned())
-    })?;
+    let restarter = restarter(&answers)?;
     // Init containers run once and do not count.
     let is_there = answers.pods.iter().any(|spec| spec.name == pod && spec.container(&container).is_some());
     if !is_there {

@@ -13,5 +13,6 @@ mod lines;
 pub mod progress;
 pub mod provider;
 mod run;
+mod supply;
 
 pub use run::*;

@@ -11,7 +11,7 @@ mod sandbox;
 mod services;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
@@ -53,6 +53,8 @@ pub(crate) struct DockerPods {
     order: Vec<String>,
     pods: BTreeMap<String, Pod>,
     containers: Mutex<Containers>,
+    /// Containers, by pod, that are made anew before they start again.
+    outdated: std::sync::Mutex<BTreeSet<(String, String)>>,
 }
 
 /// Containers that were made, by pod and container.
@@ -96,7 +98,16 @@ impl DockerPods {
             let (sandbox, repair) = (RwLock::default(), Mutex::default());
             made.insert(spec.name.clone(), Pod { spec, sandbox, repair, files });
         }
-        Ok(Self { engine, network, services, entrances, order, pods: made, containers: Mutex::default() })
+        Ok(Self {
+            engine,
+            network,
+            services,
+            entrances,
+            order,
+            pods: made,
+            containers: Mutex::default(),
+            outdated: std::sync::Mutex::default(),
+        })
     }
 
     /// Creates the sandbox of the pod that starts first and that the others wait for: alone this takes half as long as next to
@@ -199,14 +210,35 @@ impl DockerPods {
         Ok(true)
     }
 
+    /// Has the pods' containers made anew, from what their images are then, before they start again.
+    pub(crate) fn renew<'a>(&self, pods: impl Iterator<Item = &'a str>) {
+        let pods = pods.filter_map(|name| self.pods.get(name));
+        let keys = pods.flat_map(|pod| {
+            let containers = pod.spec.component.pod.containers.iter();
+            containers.map(|container| (pod.spec.name.clone(), container.name.clone()))
+        });
+        self.outdated.lock().unwrap_or_else(PoisonError::into_inner).extend(keys);
+    }
+
+    /// Removes a container that is to be made anew.
+    async fn remove_outdated(&self, pod: &Pod, container: &Container) -> Result<(), Error> {
+        let key = (pod.spec.name.clone(), container.name.clone());
+        if !self.outdated.lock().unwrap_or_else(PoisonError::into_inner).remove(&key) {
+            return Ok(());
+        }
+        self.containers.lock().await.remove(&key);
+        self.engine.remove_container(&self.container_name(pod, container)).await
+    }
+
     async fn try_to_start(&self, pod_name: &str, container: &str) -> Result<(), Error> {
+        let pod = self.pod(pod_name)?;
+        let spec =
+            pod.spec.container(container).ok_or_else(|| Error::NoSuchPod { pod: format!("{pod_name}/{container}") })?;
+        self.remove_outdated(pod, spec).await?;
         if let Ok(existing) = self.container(pod_name, container).await {
             let failed = |error| Error::engine("start the container", &format!("{pod_name}/{container}"), error);
             return self.engine.client.start_container(existing.id(), None).await.map_err(failed);
         }
-        let pod = self.pod(pod_name)?;
-        let spec =
-            pod.spec.container(container).ok_or_else(|| Error::NoSuchPod { pod: format!("{pod_name}/{container}") })?;
         let sandbox = self.sandbox(pod).await?;
         let host = HostSettings::of(&self.engine, &pod.spec, &pod.files, &sandbox, spec).await?;
         let request = self.request(pod, &sandbox, spec, host);

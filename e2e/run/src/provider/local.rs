@@ -270,7 +270,7 @@ impl LocalPods {
 
     /// Has the next starts use what the programs' binaries are now.
     pub(crate) fn renew(&self, programs: impl Iterator<Item = FoundProgram>) -> Result<(), Error> {
-        programs.map(|found| self.workspace.reachable(found).map(drop)).collect()
+        programs.map(|found| self.workspace.own(found).map(drop)).collect()
     }
 
     /// Waits for the end of the current process.

@@ -25,6 +25,7 @@ use crate::{
     gather::{self, ResourceWatch},
     progress::Progress,
     provider::Provider,
+    supply::Supply,
 };
 
 /// A kubelet probes once per period, of at least one second: too slow for bring-up. These extra probes count only if they succeed, so
@@ -80,6 +81,11 @@ impl System {
             stop,
             token: prepared.secrets.get(TOKEN).cloned().unwrap_or_default(),
             secrets: prepared.secrets.values().cloned().collect(),
+            supply: Supply {
+                images: prepared.config.images.clone(),
+                programs: prepared.config.local.clone(),
+                root: prepared.root.clone(),
+            },
         });
         let control = match control.await {
             Ok(control) => control,

@@ -157,3 +157,19 @@ async fn a_command_that_the_image_lacks_is_no_exit_status() {
     assert!(error.to_string().contains("executable file not found"), "{error}");
     bench.remove().await;
 }
+
+#[tokio::test]
+async fn a_container_is_made_anew_once_it_is_outdated() {
+    let Some(bench) = Bench::new("renew", "{ containers: [{ name: app, image: IMAGE }] }").await else { return };
+    let mut ids = Vec::new();
+    for is_outdated in [false, false, true] {
+        if is_outdated {
+            bench.pods.renew([POD].into_iter());
+        }
+        bench.start("app").await.expect("a start");
+        ids.push(bench.pods.container(POD, "app").await.expect("a container").id().to_owned());
+        bench.pods.kill(POD, "app", Duration::ZERO).await.expect("its end");
+    }
+    assert!(ids[0] == ids[1] && ids[1] != ids[2], "{ids:?}");
+    bench.remove().await;
+}

@@ -1,0 +1,62 @@
+//! `cargo xtask redeploy`: builds a component's images and starts it from them, in a system that is up.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Context, Result};
+use e2e::control::Control;
+use e2e_kubelet::snapshot::Snapshot;
+use e2e_node::poll::{Look, until};
+use e2e_report::{command, environment::Environment, run_dir};
+use e2e_run::exit::ExitCode;
+
+use crate::options::{block_on, held_run_directory};
+
+/// Build the images of a component and restart it, in a system that is up.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  cargo xtask redeploy backend
+
+Images with a recipe in .config/e2e.toml are built again where their files have changed. On local, programs of the workspace are.")]
+pub(crate) struct Args {
+    /// The component.
+    component: String,
+    /// Run id or directory [default: the system that is up].
+    #[arg(long)]
+    run: Option<PathBuf>,
+}
+
+/// How long the component may take to be ready again.
+const LIMIT: Duration = Duration::from_secs(300);
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let directory = held_run_directory(args.run.as_deref())?;
+    let environment = Environment::read(&directory.join(run_dir::ENVIRONMENT))?;
+    block_on(async {
+        let control = Control::of(&environment)
+            .with_context(|| format!("the system is down; bring it up with `{}`", command::line("up")))?;
+        let names: Vec<String> =
+            environment.component(&args.component).map(|own| own.pod_names().collect()).unwrap_or_default();
+        let before = starts(&control.status().await?, &names);
+        control.redeploy(&args.component).await?;
+        until("the component", LIMIT, Duration::from_millis(200), || async {
+            match control.status().await {
+                Ok(now) if is_new(&now, &names, &before) => Look::Done(()),
+                Ok(now) => Look::NotYet(now.unready_lines()),
+                Err(error) => Look::NotYet(error.to_string()),
+            }
+        })
+        .await?;
+        eprintln!("{} runs anew", args.component);
+        Ok(ExitCode::Pass)
+    })?
+}
+
+/// How often each pod's containers were started again.
+fn starts(snapshot: &Snapshot, pods: &[String]) -> Vec<u32> {
+    pods.iter().map(|name| snapshot.pods.get(name).map_or(0, |pod| pod.restarts)).collect()
+}
+
+/// Whether every pod has been started again since, and is ready.
+fn is_new(snapshot: &Snapshot, pods: &[String], before: &[u32]) -> bool {
+    let is_ready = |name: &String| snapshot.pods.get(name).is_some_and(|pod| pod.ready);
+    starts(snapshot, pods).iter().zip(before).all(|(now, before)| now > before) && pods.iter().all(is_ready)
+}

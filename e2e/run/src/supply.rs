@@ -1,0 +1,45 @@
+//! Images and programs while a system is up: brought up to date for a component that is deployed anew. Main type: [`Supply`].
+
+use std::path::PathBuf;
+
+use crate::{
+    image::{self, Recipes},
+    provider::{
+        Error, Provider,
+        local::{Programs, find_programs},
+        pods::PodSpec,
+    },
+};
+
+/// What pods are made from, as the configuration says it.
+#[derive(Debug, Clone)]
+pub(crate) struct Supply {
+    pub(crate) images: Recipes,
+    pub(crate) programs: Programs,
+    /// The project's root.
+    pub(crate) root: PathBuf,
+}
+
+impl Supply {
+    /// Builds what has changed of the pods' images or programs, and has the next starts of their containers use it.
+    pub(crate) async fn renew(&self, provider: &Provider, pods: &[&PodSpec]) -> Result<(), Error> {
+        match provider {
+            Provider::Docker(docker) => {
+                let images =
+                    pods.iter().flat_map(|pod| pod.component.pod.containers.iter().map(|own| own.image.clone()));
+                let images: Vec<String> = images.collect();
+                let recipes = self.images.with_built_in();
+                image::ensure(docker.engine.client(), &images, &recipes, &self.root, &|_| ()).await?;
+                docker.renew(pods.iter().map(|pod| pod.name.as_str()));
+                Ok(())
+            }
+            Provider::Local(local) => {
+                let own: Vec<PodSpec> = pods.iter().map(|pod| (*pod).clone()).collect();
+                let programs = find_programs(&self.programs, &own, &self.root, &|_| ()).await?;
+                local.renew(programs.into_values())
+            }
+            // A cluster starts its own pods; no request for one comes so far.
+            Provider::K8s(_) => Ok(()),
+        }
+    }
+}
