@@ -17,6 +17,8 @@ const LOAD_SLACK: Duration = Duration::from_secs(120);
 
 /// How long a build of images may take.
 const BUILD_LIMIT: Duration = Duration::from_secs(3600);
+/// The time for planned faults to end after the load: two grace periods of Kubernetes's default, and a start.
+pub const FAULTS_LIMIT: Duration = Duration::from_secs(90);
 
 /// Key of the token in `secrets.json`.
 pub const TOKEN: &str = "e2e/control-token";
@@ -169,6 +171,29 @@ impl Control {
         let url = format!("{}{path}", self.base);
         let request = self.client.post(&url).bearer_auth(&self.token).timeout(limit).json(order);
         self.answer(&path, request).await?.json().await.map_err(|source| self.no_answer(&path, source))
+    }
+
+    /// Starts the planned faults of a scenario whose measured window begins in `window_in`. For a load of its agents the run does so
+    /// itself.
+    ///
+    /// # Errors
+    ///
+    /// The run does not answer.
+    pub async fn begin_faults(&self, scenario: &str, window_in: Duration) -> Result<(), Error> {
+        let millis = u64::try_from(window_in.as_millis()).unwrap_or(u64::MAX);
+        self.send(reqwest::Method::POST, &format!("/faults/{scenario}/begin"), millis.to_string()).await.map(drop)
+    }
+
+    /// Waits until the planned faults of a scenario are over and all pods are ready again, for at most [`FAULTS_LIMIT`].
+    ///
+    /// # Errors
+    ///
+    /// The run does not answer.
+    pub async fn end_faults(&self, scenario: &str) -> Result<(), Error> {
+        let path = format!("/faults/{scenario}/end");
+        let url = format!("{}{path}", self.base);
+        let request = self.client.post(&url).bearer_auth(&self.token).timeout(FAULTS_LIMIT + LOAD_SLACK);
+        self.answer(&path, request).await.map(drop)
     }
 
     /// Reports a suite's progress to the run.

@@ -147,7 +147,7 @@ pub async fn run(environment: &Environment, name: &str) -> Result<Ran, Error> {
     let steps = declared.steps(name, &environment.run_id);
     let scenario = StepsScenario::new(&steps).map_err(|source| Error::Steps { name: name.to_owned(), source })?;
     let load = make(environment, name, &declared, steps.into(), &Registry::default()).await?;
-    let figures = scenario.figures(&load);
+    let figures = with_tenths(scenario.figures(&load), &declared, &load);
     Ok(Ran { figures, load, declared, steps: Some(scenario), unchecked: None })
 }
 
@@ -182,7 +182,14 @@ pub async fn run_rust(
     names.dedup();
     let labels: Vec<StepLabel> = names.into_iter().map(|name| StepLabel { name, once: false }).collect();
     let figures = ScenarioResult { name: name.to_owned(), ..load.figures(&labels, "succeeded") };
+    let figures = with_tenths(figures, &declared, &load);
     Ok(Ran { figures, load, declared, steps: None, unchecked: None })
+}
+
+/// Only what faults did to clients needs so fine a series.
+fn with_tenths(figures: ScenarioResult, declared: &Scenario, load: &LoadResult<ClientReport>) -> ScenarioResult {
+    let tenths = if declared.during.is_empty() { Vec::new() } else { load.tenths.clone() };
+    ScenarioResult { tenths, ..figures }
 }
 
 fn declared(environment: &Environment, name: &str) -> Result<Scenario, Error> {
@@ -221,8 +228,14 @@ async fn make(
             let target = format!("{}:{}", endpoint.service, endpoint.port);
             control.load(name, &Order::new(target, workload, &settings)).await?
         }
-        LoadFrom::Host => watched(&control, name, workload.start_held(settings, registry)?).await?,
+        LoadFrom::Host => {
+            let window_in = (!declared.during.is_empty()).then_some(declared.warm_up);
+            watched(&control, name, workload.start_held(settings, registry)?, window_in).await?
+        }
     };
+    if !declared.during.is_empty() {
+        control.end_faults(name).await?;
+    }
     environment.run_dir()?.write_json(load_file(name), &load)?;
     Ok(load)
 }
@@ -230,13 +243,23 @@ async fn make(
 /// Seconds of a load whose rates are shown side by side.
 const SHOWN_SECONDS: usize = 20;
 
-/// Shows a load of this process once a second.
+/// How exactly the start of a load is seen: a tenth of what reports tell of planned faults.
+const START_LOOK: Duration = Duration::from_millis(10);
+
+/// Shows a load of this process once a second. Planned faults are begun with it where there are some: `window_in` is its warm-up.
 async fn watched(
     control: &Control,
     name: &str,
     run: load::Run<LoadResult<ClientReport>>,
+    window_in: Option<Duration>,
 ) -> Result<LoadResult<ClientReport>, Error> {
     run.release();
+    if let Some(window_in) = window_in {
+        while !run.snapshot().started && !run.is_finished() {
+            tokio::time::sleep(START_LOOK).await;
+        }
+        control.begin_faults(name, window_in).await?;
+    }
     let mut before = run.snapshot();
     let mut rates = VecDeque::new();
     let mut second = tokio::time::interval(Duration::from_secs(1));

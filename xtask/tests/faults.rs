@@ -3,6 +3,7 @@
 
 mod fault_cases;
 mod fault_run;
+mod planned_run;
 mod support;
 
 use e2e_kubelet::diagnosis::{Cause, Confidence};
@@ -11,6 +12,11 @@ use e2e_report::evidence::DoctorEntry;
 use support::{Bench, REFERENCE};
 
 fault_run::fault_tests!(local_names_the_fault, local_tells_the_founding_story, Target::Local);
+
+#[test]
+fn local_shows_what_a_kill_loses() {
+    planned_run::expect_loss_on_kill(Target::Local);
+}
 
 /// A backend that its liveness probe never lets start, started again and left alone: the doctor sees it answer and knows how long it needs.
 #[test]

@@ -3,10 +3,16 @@
 
 mod fault_cases;
 mod fault_run;
+mod planned_run;
 
 use e2e_plan::target::Target;
 
 fault_run::fault_tests!(docker_names_the_fault, docker_tells_the_founding_story, Target::Docker);
+
+#[test]
+fn docker_shows_what_a_kill_loses() {
+    planned_run::expect_loss_on_kill(Target::Docker);
+}
 
 #[test]
 fn docker_names_the_cpu_limit() {

@@ -17,7 +17,7 @@ fn a_signal_leaves_nothing(#[case] id: &str, #[case] moment: &str, #[case] signa
 }
 
 #[test]
-fn what_a_killed_run_leaves_ends_or_is_collected() {
+fn what_a_killed_run_leaves_is_removed() {
     lifecycle::kill("local", &support::unique("killed"));
 }
 

@@ -26,7 +26,7 @@ use std::{path::Path, process::ExitCode as ProcessExitCode};
 
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use e2e_load::{agent, load::Registry};
-use e2e_run::exit::ExitCode;
+use e2e_run::{exit::ExitCode, reaper};
 
 /// The verbs of a program.
 pub trait Verbs: Subcommand {
@@ -117,6 +117,9 @@ enum VerbOrCompletions<V: Verbs> {
 pub fn main<V: Verbs>(root: &Path) -> ProcessExitCode {
     if agent::is_asked_for() {
         return agent::main(&Registry::default());
+    }
+    if reaper::is_asked_for() {
+        return reaper::main();
     }
     e2e_run::leave_cargo();
     let program = e2e_report::command::program();

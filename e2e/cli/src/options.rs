@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use e2e_plan::{EnvOverride, manifests::Sources, target::Target};
+use e2e_report::fault::PlannedFault;
 use e2e_run::{HELD, Options, exit::ExitCode, provider::k8s};
 
 /// Flags of every verb.
@@ -179,6 +180,13 @@ pub(crate) struct LoadArgs {
     /// Seed of the clients' data.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Fault to bring about while each scenario's load is on, such as 'kill backend-0 at 10s', 'pause postgres for 3s at 30s',
+    /// 'rollout backend at random'; repeatable, in place of the scenarios' own.
+    #[arg(long, value_name = "FAULT")]
+    during: Vec<PlannedFault>,
+    /// Seed of what --during leaves open: which pod of a component, and when 'at random' is [default: the scenario's seed].
+    #[arg(long, value_name = "N")]
+    during_seed: Option<u64>,
 }
 
 /// The origin of the load.
@@ -256,6 +264,8 @@ impl SystemArgs {
             clients: load.and_then(|load| load.clients),
             duration: load.and_then(|load| load.duration),
             seed: load.and_then(|load| load.seed),
+            during: load.map_or_else(Vec::new, |load| load.during.clone()),
+            during_seed: load.and_then(|load| load.during_seed),
             agents: load.map_or(1, |load| load.agents),
             load_from_host: load.and_then(|load| load.load_from).map(|from| from == LoadFrom::Host),
             hold: self.hold,

@@ -30,6 +30,7 @@ use crate::{
   cargo xtask e2e --target docker,local --duration 20s   # 3 alternating runs of each, compared
   cargo xtask e2e --duration 10s --filter 'test(probe) + test(health)'   # only these checks
   cargo xtask e2e --against main   # is the working tree slower than main?
+  cargo xtask e2e --during 'kill backend-0 at 10s' --during 'rollout backend at 30s'   # faults while the load is on
   cargo xtask e2e --update-snapshots   # accept changes, then review with git diff snapshots/")]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -55,6 +55,9 @@ pub struct ScenarioResult {
     pub steps: Vec<StepFigures>,
     /// Each second of the window.
     pub series: Vec<Second>,
+    /// Requests that succeeded and failed in each tenth of a second of the window, by when they ended; empty unless faults were planned.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tenths: Vec<(u64, u64)>,
     /// What clients were told against what is stored; absent when the scenario has no ledger or it could not be checked.
     pub ledger: Option<LedgerResult>,
     /// Where the time of a request goes, in the order of its way; empty when that was not measured.

@@ -80,6 +80,7 @@ pub enum Input {
     /// The container's process ended.
     Exited(Exit),
     /// A request for a new instance: started at once, without a back-off, and not killed for its answers during its first `spare`.
+    /// The running one is unready from now on: Services drop a deleted pod when it is asked to stop, not when it has ended.
     Restart {
         /// The time during which failures of its startup and liveness probes do not count.
         spare: Duration,
@@ -144,6 +145,8 @@ pub struct Worker {
     /// The `spare` of a requested next instance.
     spare: Option<Duration>,
     spared_until: Duration,
+    /// Whether the running instance makes room for a new one, as in a pod that is deleted: Services drop it.
+    leaving: bool,
     /// The last end of an instance, or the last failed start.
     finished: Option<Duration>,
     status: ContainerStatus,
@@ -165,6 +168,7 @@ impl Worker {
             back_off: BackOff::default(),
             spare: None,
             spared_until: Duration::ZERO,
+            leaving: false,
             finished: None,
             status: ContainerStatus {
                 state: ContainerState::Waiting { reason: "ContainerCreating".to_owned(), message: String::new() },
@@ -203,7 +207,7 @@ impl Worker {
         }
         self.tick(now, &mut actions);
         self.status.started = self.is_up() && self.probing.started();
-        self.status.ready = self.is_up() && self.probing.ready();
+        self.status.ready = self.is_up() && self.probing.ready() && !self.leaving;
         actions
     }
 
@@ -282,6 +286,7 @@ impl Worker {
         match &mut self.phase {
             Phase::Running(since) => {
                 let (since, reason) = (*since, format!("Container {} is restarted on request", self.container));
+                self.leaving = true;
                 actions.push(self.kill(now, since, self.policy.grace, reason));
             }
             Phase::Due { at, .. } => *at = now,
@@ -296,6 +301,7 @@ impl Worker {
             self.status.restart_count += 1;
         }
         self.phase = Phase::Running(now);
+        self.leaving = false;
         self.status.state = ContainerState::Running { since: now };
         self.probing.reset(now);
         let message = format!("Started container {}", self.container);

@@ -295,7 +295,8 @@ fn steps(sides: &[&[Report]], report: &Report, name: &str) -> String {
 }
 
 /// What [`load`] tells of a scenario.
-const LOAD: [&str; 8] = ["clients", "rate", "length", "warm-up", "timeout of a request", "seed", "pauses", "Service"];
+const LOAD: [&str; 9] =
+    ["clients", "rate", "length", "warm-up", "timeout of a request", "seed", "pauses", "Service", "planned faults"];
 
 /// Every figure of a single run, by its name with its unit.
 pub(crate) fn figures_of(report: &Report) -> BTreeMap<String, f64> {
@@ -316,7 +317,7 @@ pub(crate) fn conditions(report: &Report) -> String {
 }
 
 /// All of a scenario that its figures depend on.
-fn load(scenario: &Scenario) -> [String; 8] {
+fn load(scenario: &Scenario) -> [String; 9] {
     // Without `..`, so that a new field is not forgotten. Steps are too long to be told.
     let Scenario {
         clients,
@@ -334,7 +335,10 @@ fn load(scenario: &Scenario) -> [String; 8] {
         rust: _,
         steps: _,
         ledger: _,
+        during,
+        recovery_max: _,
     } = scenario;
+    let faults: Vec<String> = during.iter().map(ToString::to_string).collect();
     let rate = rate.map_or_else(
         || "as fast as answers come".to_owned(),
         |rate| {
@@ -351,6 +355,7 @@ fn load(scenario: &Scenario) -> [String; 8] {
         seed.to_string(),
         human(*think),
         service.clone().unwrap_or_else(|| "the entrance".to_owned()),
+        if faults.is_empty() { "none".to_owned() } else { faults.join(", ") },
     ]
 }
 

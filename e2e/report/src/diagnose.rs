@@ -4,6 +4,7 @@ mod busy;
 mod cluster;
 mod coverage;
 mod cpu;
+mod faults;
 mod load;
 mod memory;
 mod pods;
@@ -35,6 +36,7 @@ pub fn findings(data: &RunData, thresholds: &[Threshold]) -> Vec<Finding> {
         .chain(load::findings(data, thresholds))
         .chain(coverage::findings(data))
         .chain(suites::findings(data, thresholds))
+        .chain(faults::findings(data))
         .chain(ignored_fields(data))
         .collect();
     // A run that ended because a pod cannot start did not wait for other pods, which may still have become ready.

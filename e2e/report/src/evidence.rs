@@ -1,6 +1,7 @@
 //! The evidence gathered before teardown: the files in `evidence/` as plain data.
 
 pub mod cluster;
+pub mod faults;
 
 use std::{collections::BTreeMap, ops::RangeBounds};
 
@@ -24,6 +25,8 @@ pub const THROTTLING: &str = "evidence/throttling.json";
 pub const CLUSTER: &str = "evidence/cluster.json";
 /// The digest of each image in use, by its name.
 pub const IMAGES: &str = "evidence/images.json";
+/// The planned faults.
+pub const FAULTS: &str = "evidence/faults.json";
 /// The doctor's results for failing HTTP probes.
 pub const DOCTOR: &str = "evidence/doctor.json";
 

@@ -52,6 +52,8 @@ pub enum Code {
     AcknowledgedMissing,
     /// A key is stored more than once.
     StoredTwice,
+    /// Acknowledged keys did not survive a planned fault.
+    LostOnKill,
     /// A component has no replicas, so its Service has no endpoint.
     NoReplicas,
     /// A probe cannot run, or its answer is truncated; a kubelet ignores the result.
@@ -84,6 +86,10 @@ pub enum Code {
     ProbeStarved,
     /// A load of the run used up half of what a probe's budget leaves at rest, or more.
     ProbeMargin,
+    /// Requests failed in a planned rollout that a drain would have kept.
+    DrainMissing,
+    /// Clients noticed a planned fault for too long.
+    SlowRecovery,
     /// A probe fails.
     ProbeFailing,
     /// A container restarts repeatedly.
@@ -119,7 +125,7 @@ impl Code {
     /// Its place in the report among findings of one severity: losses, then causes, then effects.
     pub fn place(self) -> impl Ord {
         let group = match self {
-            Self::AcknowledgedMissing | Self::StoredTwice | Self::NoReplicas => 0,
+            Self::AcknowledgedMissing | Self::StoredTwice | Self::LostOnKill | Self::NoReplicas => 0,
             // A lack of memory and a crash come before their effects.
             Self::Probe(Cause::NotStarted | Cause::DependencyDown) => 3,
             Self::Probe(_) => 1,
@@ -148,6 +154,7 @@ impl Code {
                 | Self::PoolExhausted
                 | Self::ProbeStarved
                 | Self::ProbeMargin
+                | Self::DrainMissing
                 | Self::NoReplicas
         )
     }

@@ -1,7 +1,7 @@
 //! Records and evidence become findings, findings become a report. Pure: plain data in, plain data out.
 //!
-//! In reading order, each module knowing only those before it: [`request`] is what was asked for, [`environment`] what ran, [`record`]
-//! and [`evidence`] what was found, [`run_data`] all of it; [`thresholds`] holds figures against their lines, [`diagnose`] makes
+//! In reading order, each module knowing only those before it: [`fault`] is the language of planned faults, [`request`] what was asked for, [`environment`] what ran, [`record`]
+//! and [`evidence`] what was found, [`run_data`] all of it; [`faults`] says what planned faults did to clients, [`thresholds`] holds figures against their lines, [`diagnose`] makes
 //! [`finding`]s, [`expected`] and [`bottleneck`] say what the system carries and what limits it; [`report`] lays the judgement out and
 //! renders it, [`compare`] sets runs side by side, [`against`] two versions of a system,
 //! and [`history`] tells where figures changed for good.
@@ -16,6 +16,8 @@ pub mod env_vars;
 pub mod environment;
 pub mod evidence;
 pub mod expected;
+pub mod fault;
+pub mod faults;
 pub mod finding;
 pub mod history;
 pub mod probing;

@@ -25,6 +25,7 @@ use crate::{
     bottleneck::Bottleneck,
     evidence::cluster::Cluster,
     expected::Expected,
+    faults::Impact,
     finding::Finding,
     probing::ProbeUnderLoad,
     record::Outcome,
@@ -118,6 +119,9 @@ pub struct ScenarioSection {
     /// Each readiness and liveness probe while it ran.
     #[serde(default)]
     pub probes: Vec<ProbeUnderLoad>,
+    /// The planned faults, and what clients noticed of each.
+    #[serde(default)]
+    pub faults: Vec<Impact>,
 }
 
 /// The overall result.

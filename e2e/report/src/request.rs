@@ -9,6 +9,8 @@ use e2e_figures::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::fault::PlannedFault;
+
 /// A load, as declared in `[scenario.NAME]`. Flags of the command line override some fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, expecting = "a table with the scenario's name, such as [scenario.checkout]")]
@@ -52,6 +54,12 @@ pub struct Scenario {
     pub steps: Vec<StepSpec>,
     /// The check that acknowledged keys are stored.
     pub ledger: Option<Ledger>,
+    /// Faults during the load, such as `kill backend-0 at 10s`.
+    pub during: Vec<PlannedFault>,
+    /// How long after a planned fault clients may notice it.
+    #[serde(with = "e2e_plan::duration")]
+    #[schemars(with = "String")]
+    pub recovery_max: Duration,
 }
 
 /// The keys that a scenario's answers acknowledge, and their storage.
@@ -96,6 +104,9 @@ impl Default for Scenario {
             rust: false,
             steps: Vec::new(),
             ledger: None,
+            during: Vec::new(),
+            // A period of a readiness probe, by Kubernetes's default: a pod that is back gets requests by then.
+            recovery_max: Duration::from_secs(10),
         }
     }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     environment::{Component, Environment},
-    evidence::{DoctorEntry, Resources, Saturation, Throttling, cluster::Cluster, load_file},
+    evidence::{DoctorEntry, Resources, Saturation, Throttling, cluster::Cluster, faults::ScenarioFaults, load_file},
     record::{Measured, Record, Unreadable},
     request::Request,
 };
@@ -34,7 +34,7 @@ pub struct RunData {
     pub tests: Vec<Test>,
     /// The abnormal end of the suites' command, if any.
     pub suites: Option<AbnormalEnd>,
-    /// Pods at the end of the run.
+    /// Pods at the end of the run, without the effects of planned faults: see [`crate::faults::forgive`].
     pub snapshot: Snapshot,
     /// Memory and processor time.
     pub resources: Resources,
@@ -48,6 +48,8 @@ pub struct RunData {
     pub images: BTreeMap<String, String>,
     /// The cluster's state; absent on other targets.
     pub cluster: Option<Cluster>,
+    /// Planned faults and their execution, by scenario.
+    pub faults: Vec<ScenarioFaults>,
     /// The doctor's results.
     pub doctor: Vec<DoctorEntry>,
     /// The suites' load files: see [`crate::evidence::load_file`].

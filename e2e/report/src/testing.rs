@@ -64,6 +64,7 @@ pub(crate) fn run(container: ContainerReport) -> RunData {
         probes: Vec::new(),
         images: BTreeMap::new(),
         cluster: None,
+        faults: Vec::new(),
         doctor: Vec::new(),
         load_files: BTreeSet::new(),
         logs: BTreeMap::new(),

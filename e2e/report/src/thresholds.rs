@@ -4,7 +4,7 @@ use e2e_figures::scenario::{Line, ScenarioResult, ThresholdName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{evidence::PODS, request::Scenario, run_data::RunData, run_dir};
+use crate::{evidence::PODS, faults::failed_in_faults, request::Scenario, run_data::RunData, run_dir};
 
 /// A figure against a threshold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -73,9 +73,24 @@ fn of_scenario(data: &RunData, name: &str, declared: &Scenario) -> Vec<Threshold
     }
     let each = measured.into_iter();
     each.flat_map(|(figures, source)| {
-        held(declared, name, Some(figures), &format!("{}#/measured/scenario", source.record))
+        let figures = without_planned(figures, failed_in_faults(data, figures));
+        held(declared, name, Some(&figures), &format!("{}#/measured/scenario", source.record))
     })
     .collect()
+}
+
+/// The figures without requests that failed because of planned faults: these are no failure by themselves. Which step they were of is
+/// told nowhere, so that each step may have had all of them.
+fn without_planned(figures: &ScenarioResult, planned: u64) -> ScenarioResult {
+    let mut figures = figures.clone();
+    let take = |requests: &mut u64, errors: &mut u64| {
+        let planned = planned.min(*errors);
+        *requests -= planned.min(*requests);
+        *errors -= planned;
+    };
+    take(&mut figures.requests, &mut figures.errors);
+    figures.steps.iter_mut().for_each(|step| take(&mut step.requests, &mut step.errors));
+    figures
 }
 
 fn held(declared: &Scenario, name: &str, figures: Option<&ScenarioResult>, evidence: &str) -> Vec<Threshold> {

@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use e2e_report::request::{Scenario, Thresholds};
+use e2e_report::{
+    fault::FaultError,
+    request::{Scenario, Thresholds},
+};
 use serde::Deserialize;
 
 pub use self::scenarios::InvalidScenario;
@@ -155,6 +158,14 @@ pub enum Error {
         /// What it should be.
         remedy: String,
     },
+}
+
+impl Error {
+    /// A planned fault of a scenario that cannot be carried out.
+    pub(crate) fn during(scenario: &str, FaultError { text, reason }: FaultError) -> Self {
+        let source = InvalidScenario::Key { key: "during".to_owned(), value: format!("`{text}`"), remedy: reason };
+        Self::Scenario { name: scenario.to_owned(), source }
+    }
 }
 
 /// The usual places of manifests.

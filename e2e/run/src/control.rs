@@ -29,6 +29,7 @@ use e2e_plan::{Probe, ProbeKind};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::{
+    faults::Faults,
     gather::redact,
     provider::{Error, Provider, pods::PodSpec},
     supply::Supply,
@@ -41,6 +42,8 @@ pub(crate) struct Answers {
     pub(crate) snapshot: watch::Receiver<Snapshot>,
     /// If this program manages the pods.
     pub(crate) restarter: Option<Restarter>,
+    /// What brings planned faults about.
+    pub(crate) faults: Arc<Faults>,
     /// The suites' progress.
     pub(crate) progress: watch::Sender<String>,
     /// Number of agents for a load from inside.
@@ -76,6 +79,8 @@ impl Server {
             .route("/logs/{component}", get(logs))
             .route("/progress", post(progress))
             .route("/load/{name}", post(load))
+            .route("/faults/{scenario}/begin", post(begin_faults))
+            .route("/faults/{scenario}/end", post(end_faults))
             .route("/stop", post(stop))
             .layer(middleware::from_fn_with_state(Arc::clone(&answers), authorise))
             .with_state(answers);
@@ -150,10 +155,29 @@ async fn load(
     let watch = |now: &load::Snapshot| {
         let text = format!("{name}: {} requests/s, {} errors", now.requests.saturating_sub(before), now.errors);
         before = now.requests;
+        if now.started {
+            answers.faults.begin(&name, order.warm_up);
+        }
         answers.progress.send_replace(text);
     };
     let result = answers.provider.load(answers.agents, &order, watch).await;
     result.map(Json).map_err(|error| (StatusCode::BAD_GATEWAY, error.to_string()))
+}
+
+async fn begin_faults(
+    State(answers): State<Arc<Answers>>,
+    Path(scenario): Path<String>,
+    window_in_ms: String,
+) -> Result<(), (StatusCode, String)> {
+    let millis = window_in_ms.parse().map_err(|_| {
+        (StatusCode::BAD_REQUEST, format!("`{window_in_ms}` is no number of milliseconds until the window begins"))
+    })?;
+    answers.faults.begin(&scenario, Duration::from_millis(millis));
+    Ok(())
+}
+
+async fn end_faults(State(answers): State<Arc<Answers>>, Path(scenario): Path<String>) {
+    answers.faults.end(&scenario).await;
 }
 
 async fn probe(

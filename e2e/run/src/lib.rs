@@ -5,6 +5,7 @@ mod ci;
 pub mod config;
 pub mod control;
 pub mod exit;
+mod faults;
 pub mod gather;
 pub mod git;
 pub mod host;
@@ -12,6 +13,7 @@ pub mod image;
 mod lines;
 pub mod progress;
 pub mod provider;
+pub mod reaper;
 mod run;
 mod supply;
 

@@ -138,6 +138,12 @@ pub enum Error {
         /// The system's words.
         reason: String,
     },
+    /// A container that does not run now.
+    #[error("{pod} does not run")]
+    NotRunning {
+        /// Its name.
+        pod: String,
+    },
     /// An unknown pod.
     #[error("no such pod or container: {pod}")]
     NoSuchPod {
@@ -331,6 +337,30 @@ impl Provider {
             Self::Docker(pods) => pods.teardown().await,
             Self::Local(pods) => pods.teardown().await,
             Self::K8s(pods) => Ok(pods.teardown().await?),
+        }
+    }
+}
+
+/// What a planned fault does to a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Blow {
+    /// SIGKILL to the program of each container.
+    Kill,
+    /// SIGTERM, likewise.
+    Terminate,
+    /// All its processes stand still.
+    Freeze,
+    /// They go on.
+    Thaw,
+}
+
+impl Provider {
+    /// Does something to a pod that runs as containers or processes.
+    pub(crate) async fn strike(&self, pod: &str, blow: Blow) -> Result<(), Error> {
+        match self {
+            Self::Docker(pods) => pods.strike(pod, blow).await,
+            Self::Local(pods) => pods.strike(pod, blow),
+            Self::K8s(_) => Err(by_the_cluster()),
         }
     }
 }

@@ -28,6 +28,7 @@ use std::{
 
 use e2e_plan::{EnvOverride, target::Target};
 use e2e_report::{
+    fault::PlannedFault,
     report::{Report, Verdict},
     run_dir::{self, RunDir},
 };
@@ -40,8 +41,10 @@ use crate::{
     exit::ExitCode,
     progress::Progress,
     provider::{Provider, k8s},
+    reaper::Reaper,
 };
 
+pub(crate) use self::prepare::discard;
 pub use self::{
     collect::{load, report_again},
     error::Error,
@@ -89,6 +92,10 @@ pub struct Options {
     pub duration: Option<Duration>,
     /// Overrides each scenario's seed.
     pub seed: Option<u64>,
+    /// Planned faults of every scenario, in place of its own.
+    pub during: Vec<PlannedFault>,
+    /// Decides what planned faults leave open; by default each scenario's seed does.
+    pub during_seed: Option<u64>,
     /// A nextest filterset that selects checks; all of them by default.
     pub filter: Option<String>,
     /// Overwrite the snapshot.
@@ -124,6 +131,8 @@ impl Options {
             clients: None,
             duration: None,
             seed: None,
+            during: Vec::new(),
+            during_seed: None,
             filter: None,
             update_snapshots: false,
             suites: true,
@@ -163,6 +172,7 @@ impl Options {
             && self.overlays.is_empty()
             && self.sets.is_empty()
             && self.replicas.is_empty()
+            && self.during.is_empty()
             && self.filter.is_none()
             && self.scenarios.is_empty()
     }
@@ -230,6 +240,11 @@ async fn in_system<T>(
     let prepared = signal.or(Box::pin(prepare::prepare(options, progress))).await;
     let prepared = prepared.ok_or(Error::NotStarted).flatten().inspect_err(|_| progress.phases_done())?;
 
+    // Dropped at the end, once everything is removed. A cluster is not of this machine, and `gc` removes what is left there.
+    let _reaper = match prepared.target() {
+        Target::Docker | Target::Local => Reaper::start(prepared.directory.path()),
+        Target::K8s => None,
+    };
     progress.phase("build");
     let provided = signal.insisted(&prepared, caught(Box::pin(provide(&prepared, options, &signal, progress)))).await;
     let (provider, began) = match provided {

@@ -109,7 +109,7 @@ pub(crate) fn directory(report: &Report) -> RunDir {
 }
 
 /// Builds what a run builds after its system is up: the faults go by seconds since then, and a build takes a minute.
-fn build_suites() {
+pub(crate) fn build_suites() {
     let suites = [
         "nextest",
         "run",
@@ -138,7 +138,7 @@ fn run(fault: &Fault, target: Target) -> Output {
     command.output().expect("the program runs")
 }
 
-fn command(program: &str) -> Command {
+pub(crate) fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     command.current_dir(root()).stdin(Stdio::null());
     for name in e2e_report::env_vars::of_cargo() {
@@ -177,7 +177,7 @@ fn is_allowed(fault: &Fault, finding: &Expected) -> bool {
         || fault.may.iter().any(|(expected, _)| expected == finding)
 }
 
-fn listed(findings: &[Finding]) -> String {
+pub(crate) fn listed(findings: &[Finding]) -> String {
     let line = |finding: &Finding| {
         format!("{} ({}): {}", finding.code, finding.component.as_deref().unwrap_or("-"), finding.claim)
     };
@@ -195,7 +195,7 @@ fn assert_order(report: &Report) {
 }
 
 /// Every evidence id names a file of the run directory and, with a pointer, a value in it.
-fn assert_evidence(report: &Report) {
+pub(crate) fn assert_evidence(report: &Report) {
     let directory = directory(report);
     for finding in &report.findings {
         assert!(!finding.evidence.is_empty(), "{finding:?}");

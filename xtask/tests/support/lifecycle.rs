@@ -31,7 +31,7 @@ pub(crate) fn interrupt(target: &str, id: &str, moment: &str, signal: Signal) {
     assert_nothing_left(&bench.run_directory(id), on_docker);
 }
 
-/// SIGKILL: what runs ends by itself where the kernel sees to that, and `gc` removes the rest, but nothing of a run that lives.
+/// SIGKILL: what the run leaves is removed within ten seconds without any command, and nothing of a run that lives, also not by `gc`.
 pub(crate) fn kill(target: &str, id: &str) {
     let on_docker = target == "docker";
     let bench = Bench::of(REFERENCE);
@@ -44,13 +44,10 @@ pub(crate) fn kill(target: &str, id: &str) {
     run.wait_for("requests/s");
     run.signal(Signal::KILL);
     run.wait(PROMPTLY);
-    // Containers are the engine's, and stay until somebody removes them.
-    let ended = wait_until(PROMPTLY, || processes_of(id).is_empty());
-    assert!(ended || on_docker, "still there: {:#?}", processes_of(id));
+    assert_nothing_left(&bench.run_directory(id), on_docker);
 
     let gc = bench.output(&["gc"]);
     assert!(gc.status.success(), "{}", String::from_utf8_lossy(&gc.stderr));
-    assert_nothing_left(&bench.run_directory(id), on_docker);
 
     let status = bench.output(&["status", &neighbour_id]);
     assert!(status.status.success(), "gc touched a run that lives: {}", String::from_utf8_lossy(&status.stderr));

@@ -279,10 +279,13 @@ fn asked_again() -> Worker {
     let probes = Probes { liveness: Some(probe(0, 10, 1, 1)), ..Probes::default() };
     let mut worker = running(probes, ALWAYS);
     worker.handle(s(0), Input::Started);
+    assert!(worker.status().ready);
     let actions = worker.handle(s(5), Input::Restart { spare: s(60) });
     assert!(matches!(actions[..], [Action::Kill { .. }]), "{actions:?}");
+    assert!(!worker.status().ready, "it leaves its Services while it drains");
     assert_eq!(worker.handle(s(6), Input::Exited(DONE)), [Action::Start { run: 2 }], "without a back-off");
     worker.handle(s(6), Input::Started);
+    assert!(worker.status().ready);
     worker
 }
 

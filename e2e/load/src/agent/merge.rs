@@ -59,6 +59,12 @@ fn add<C>(merged: &mut LoadResult<C>, part: LoadResult<C>) {
     }
     add_steps(&mut merged.steps, part.steps);
     add_series(merged, part.series, part.series_samples);
+    for (index, (succeeded, failed)) in part.tenths.into_iter().enumerate() {
+        match merged.tenths.get_mut(index) {
+            Some(known) => *known = (known.0 + succeeded, known.1 + failed),
+            None => merged.tenths.push((succeeded, failed)),
+        }
+    }
     add_connections(&mut merged.connections, &part.connections);
     merged.connecting.merge(&part.connecting);
     add_generator(&mut merged.generator, &part.generator);

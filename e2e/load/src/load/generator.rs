@@ -227,7 +227,7 @@ fn collect<S: Scenario>(
     connections.connect_ms = recorder.connecting.summary();
     let connecting = recorder.connecting.clone();
     let uncorrected = recorder.uncorrected.clone();
-    let Recorded { totals: [set_up, warm_up, measured], steps, series, series_samples, first_errors } =
+    let Recorded { totals: [set_up, warm_up, measured], steps, series, series_samples, tenths, first_errors } =
         recorder.finish(duration);
     let open = open(shared, settings, conducted.window, &measured, uncorrected);
     let mut generator = conducted.generator;
@@ -251,6 +251,7 @@ fn collect<S: Scenario>(
         steps,
         series,
         series_samples,
+        tenths,
         connections,
         connecting,
         generator,

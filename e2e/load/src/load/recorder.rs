@@ -129,8 +129,9 @@ impl Recorder {
             }
             Totals::pooled(phase, by_status, &steps)
         });
+        let tenths = std::mem::take(&mut self.series.tenths);
         let (series, series_samples) = self.series.finish(window);
-        Recorded { totals, steps, series, series_samples, first_errors: self.errors.into_values().collect() }
+        Recorded { totals, steps, series, series_samples, tenths, first_errors: self.errors.into_values().collect() }
     }
 }
 
@@ -141,6 +142,7 @@ pub(crate) struct Recorded {
     pub(crate) steps: Vec<StepResult>,
     pub(crate) series: Vec<Second>,
     pub(crate) series_samples: Vec<Samples>,
+    pub(crate) tenths: Vec<(u64, u64)>,
     pub(crate) first_errors: Vec<FirstError>,
 }
 
@@ -150,6 +152,7 @@ struct Series {
     start: Option<Instant>,
     seconds: Vec<Second>,
     samples: Vec<Samples>,
+    tenths: Vec<(u64, u64)>,
     current: Second,
     latencies: Samples,
 }
@@ -160,6 +163,7 @@ impl Default for Series {
             start: None,
             seconds: Vec::new(),
             samples: Vec::new(),
+            tenths: Vec::new(),
             current: Second::default(),
             latencies: Samples::coarse(),
         }
@@ -169,7 +173,14 @@ impl Default for Series {
 impl Series {
     fn record(&mut self, completed: Instant, outcome: Outcome, latency: Duration) {
         let Some(start) = self.start else { return };
-        let second = completed.saturating_duration_since(start).as_secs() as u32;
+        let since_start = completed.saturating_duration_since(start);
+        let tenth = (since_start.as_millis() / 100) as usize;
+        if self.tenths.len() <= tenth {
+            self.tenths.resize(tenth + 1, (0, 0));
+        }
+        let (succeeded, failed) = &mut self.tenths[tenth];
+        *if outcome.is_ok() { succeeded } else { failed } += 1;
+        let second = since_start.as_secs() as u32;
         while self.current.second < second {
             self.close_second();
         }

@@ -54,6 +54,9 @@ pub struct LoadResult<C> {
     pub series: Vec<Second>,
     /// The latencies of each of these seconds' successful requests, within 1%.
     pub series_samples: Vec<Samples>,
+    /// The measured requests by the tenth of a second in which they ended: how many succeeded and failed.
+    #[serde(default)]
+    pub tenths: Vec<(u64, u64)>,
     /// What happened to connections, in the whole run.
     pub connections: Connections,
     /// How long each of them took to be made.

@@ -32,7 +32,14 @@ fn report(target: &str, verdict: &str, each_second: [u64; 4], p99: f64) -> Repor
     };
     let source = Source { record: String::new(), load: None };
     Report {
-        scenarios: vec![ScenarioSection { figures, source, expected: None, bottleneck: None, probes: Vec::new() }],
+        scenarios: vec![ScenarioSection {
+            figures,
+            source,
+            expected: None,
+            bottleneck: None,
+            probes: Vec::new(),
+            faults: Vec::new(),
+        }],
         ..report
     }
 }

@@ -13,13 +13,14 @@ use super::{Code, Finding, RunData, Severity};
 use crate::{
     environment::Component,
     evidence::{self, Saturation},
+    faults::failed_in_faults,
     run_data::Source,
     thresholds::{Threshold, ThresholdState},
 };
 
 pub(super) fn findings(data: &RunData, thresholds: &[Threshold]) -> Vec<Finding> {
     data.scenarios()
-        .flat_map(|(figures, source)| of_scenario(figures, &source, thresholds))
+        .flat_map(|(figures, source)| of_scenario(data, figures, &source, thresholds))
         .chain(pools(data))
         .chain(thresholds.iter().filter_map(crossed))
         .chain(saturated(data))
@@ -64,7 +65,7 @@ fn remedy(by_error: &BTreeMap<Outcome, u64>) -> String {
 }
 
 /// Findings about one scenario, with its record and its load file as evidence.
-fn of_scenario(figures: &ScenarioResult, source: &Source, thresholds: &[Threshold]) -> Vec<Finding> {
+fn of_scenario(data: &RunData, figures: &ScenarioResult, source: &Source, thresholds: &[Threshold]) -> Vec<Finding> {
     let lines: Vec<&Threshold> =
         thresholds.iter().filter(|line| line.scenario.as_ref() == Some(&figures.name)).collect();
     let at = |pointer: &str| {
@@ -73,7 +74,7 @@ fn of_scenario(figures: &ScenarioResult, source: &Source, thresholds: &[Threshol
     };
     [
         clients(figures, &lines, at("client_outcomes")),
-        requests(figures, &lines, at("by_error")),
+        requests(figures, failed_in_faults(data, figures), &lines, at("by_error")),
         missing(figures, &source.record),
         duplicated(figures, &source.record),
     ]
@@ -108,14 +109,15 @@ fn clients(figures: &ScenarioResult, lines: &[&Threshold], evidence: Vec<String>
 }
 
 /// Failed requests of repeated steps; the clients' outcomes cover `once` steps.
-fn requests(figures: &ScenarioResult, lines: &[&Threshold], evidence: Vec<String>) -> Option<Finding> {
+fn requests(figures: &ScenarioResult, planned: u64, lines: &[&Threshold], evidence: Vec<String>) -> Option<Finding> {
     let ScenarioResult { name, succeeded, requests, .. } = figures;
     let window = e2e_plan::duration::human(std::time::Duration::from_millis(figures.duration_ms));
     let mut by_error: BTreeMap<Outcome, u64> = BTreeMap::new();
     for (kind, count) in figures.steps.iter().filter(|step| !step.once).flat_map(|step| &step.by_error) {
         *by_error.entry(*kind).or_default() += count;
     }
-    let claim = match (succeeded, by_error.values().sum::<u64>()) {
+    let failed = by_error.values().sum::<u64>();
+    let claim = match (succeeded, failed) {
         (0, _) if figures.duration_ms == 0 => {
             format!("every client had given up before the measured window of the scenario {name} began")
         }
@@ -129,13 +131,17 @@ fn requests(figures: &ScenarioResult, lines: &[&Threshold], evidence: Vec<String
         ),
         (_, 0) => return None,
         (_, errors) => format!(
-            "{} of the scenario {name} succeeded and {errors} failed in the measured {window}{}",
+            "{} of the scenario {name} succeeded and {errors} failed in the measured {window}{}{}",
             counted(*succeeded, "request"),
-            kinds(&by_kind(&by_error), "")
+            kinds(&by_kind(&by_error), ""),
+            if planned > 0 { format!("; {planned} of all failures belong to planned faults") } else { String::new() }
         ),
     };
     // No threshold allows that every request fails.
-    let is_allowed = *succeeded > 0 && are_kept(lines, &[ThresholdName::ErrorsMax, ThresholdName::ErrorRateMax]);
+    // Failures of planned faults are judged there.
+    let is_planned = failed <= planned;
+    let is_allowed =
+        *succeeded > 0 && (is_planned || are_kept(lines, &[ThresholdName::ErrorsMax, ThresholdName::ErrorRateMax]));
     let severity = if is_allowed { Severity::Warning } else { Severity::Error };
     Some(Finding { severity, ..error(Code::RequestsFailed, claim, evidence, remedy(&figures.by_error)) })
 }

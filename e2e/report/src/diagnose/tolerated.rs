@@ -19,7 +19,7 @@ pub(super) fn soften(data: &RunData, thresholds: &[Threshold], findings: &mut [F
 fn line(code: Code) -> Option<ThresholdName> {
     match code {
         Code::Restarted | Code::RestartLoop | Code::ProbeFailing => Some(ThresholdName::RestartsMax),
-        Code::NoReplicas | Code::PodReplaced | Code::PoolExhausted => None,
+        Code::NoReplicas | Code::PodReplaced | Code::PoolExhausted | Code::DrainMissing => None,
         cause if cause.is_cause() => Some(ThresholdName::RestartsMax),
         _ => None,
     }

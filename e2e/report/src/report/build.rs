@@ -15,6 +15,7 @@ use crate::{
     environment::Component,
     evidence::Usage,
     expected::{expected, grown},
+    faults::impacts,
     finding::{Finding, Severity},
     probing::under_load,
     record::{Measured, Outcome, Record},
@@ -62,7 +63,7 @@ fn scenario(data: &RunData, figures: &ScenarioResult, source: Source, findings: 
     let expected = pressing.and_then(|figures| expected(data, figures));
     let bottleneck = pressing.and_then(|figures| bottleneck::name(data, figures, expected.as_ref(), findings));
     let probes = under_load(data, figures);
-    ScenarioSection { figures: figures.clone(), source, expected, bottleneck, probes }
+    ScenarioSection { figures: figures.clone(), source, expected, bottleneck, probes, faults: impacts(data, figures) }
 }
 
 fn verdict(data: &RunData, thresholds: &[Threshold], findings: &[Finding]) -> (Verdict, String) {

@@ -1,6 +1,7 @@
 //! The report for people, as Markdown. Main function: [`render`].
 
 mod cluster;
+mod faults;
 mod judgement;
 mod probing;
 mod scenarios;

@@ -21,7 +21,9 @@ use bollard::{
     errors::Error as BollardError,
     exec::{CreateExecOptions, StartExecResults},
     models::ContainerStatsResponse,
-    query_parameters::{LogsOptionsBuilder, StatsOptionsBuilder, StopContainerOptionsBuilder},
+    query_parameters::{
+        KillContainerOptionsBuilder, LogsOptionsBuilder, StatsOptionsBuilder, StopContainerOptionsBuilder,
+    },
 };
 use e2e_kubelet::status::Exit;
 use e2e_node::{node::ExecResult, probe::Target};
@@ -37,7 +39,7 @@ use tokio::sync::{Mutex, OnceCell};
 use self::{
     engine::Engine, entrance::Entrance, host::HostSettings, network::Network, sandbox::Sandbox, services::Services,
 };
-use super::{Error, pods::PodSpec};
+use super::{Blow, Error, pods::PodSpec};
 
 /// How much of a command's output is kept, as a kubelet does.
 const EXEC_OUTPUT_MAX: usize = 10 * 1024;
@@ -321,6 +323,24 @@ impl DockerPods {
             Ok(()) | Err(BollardError::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
             Err(error) => Err(Error::engine("stop the container", &format!("{pod}/{container}"), error)),
         }
+    }
+
+    /// Does something to all containers of a pod.
+    pub(crate) async fn strike(&self, pod: &str, blow: Blow) -> Result<(), Error> {
+        let client = &self.engine.client;
+        for container in &self.pod(pod)?.spec.component.pod.containers {
+            let running = self.container(pod, &container.name).await?;
+            let id = running.id();
+            let signal = |name: &str| Some(KillContainerOptionsBuilder::default().signal(name).build());
+            let (action, done) = match blow {
+                Blow::Kill => ("kill", client.kill_container(id, signal("SIGKILL")).await),
+                Blow::Terminate => ("send SIGTERM to", client.kill_container(id, signal("SIGTERM")).await),
+                Blow::Freeze => ("pause", client.pause_container(id).await),
+                Blow::Thaw => ("unpause", client.unpause_container(id).await),
+            };
+            done.map_err(|error| Error::engine(action, &format!("{pod}/{}", container.name), error))?;
+        }
+        Ok(())
     }
 
     /// Runs a command in a container.

@@ -32,7 +32,7 @@ use self::{
     workspace::Workspace,
 };
 use super::{
-    Error,
+    Blow, Error,
     balancer::{Balancer, Ready, set_ready},
     pods::PodSpec,
 };
@@ -286,6 +286,21 @@ impl LocalPods {
         if let Some(running) = self.running(pod, container) {
             running.process.stop(grace).await;
         }
+    }
+
+    /// Does something to all processes of a pod.
+    pub(crate) fn strike(&self, pod: &str, blow: Blow) -> Result<(), Error> {
+        for container in &self.pod(pod)?.spec.component.pod.containers {
+            let running = self.running(pod, &container.name).filter(|running| running.process.is_running());
+            let running = running.ok_or_else(|| Error::NotRunning { pod: format!("{pod}/{}", container.name) })?;
+            match blow {
+                Blow::Kill => running.process.signal(Signal::KILL),
+                Blow::Terminate => running.process.signal(Signal::TERM),
+                Blow::Freeze => running.process.signal_tree(Signal::STOP),
+                Blow::Thaw => running.process.signal_tree(Signal::CONT),
+            }
+        }
+        Ok(())
     }
 
     /// Runs a command with a container's environment.

@@ -462,6 +462,6 @@ fn write(options: &Options, against: Against) -> Result<Compared, Error> {
     let title = format!("{} against {}", against.head.name, against.base.name);
     directory.write_json(AGAINST_JSON, &against)?;
     directory.write(AGAINST_MARKDOWN, &markdown)?;
-    directory.write(AGAINST_HTML, &html::page(&title, colour, "", &markdown))?;
+    directory.write(AGAINST_HTML, &html::page(&title, colour, &[], &markdown))?;
     Ok(Compared { exit, against, directory: directory.path().to_owned() })
 }

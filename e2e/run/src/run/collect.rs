@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use e2e_kubelet::snapshot::Snapshot;
 use e2e_report::{
-    evidence::{self, CLUSTER, DOCTOR, IMAGES, PODS, PROBES, RESOURCES, SATURATION, THROTTLING},
+    evidence::{
+        self, CLUSTER, DOCTOR, FAULTS, IMAGES, PODS, PROBES, RESOURCES, SATURATION, THROTTLING, faults::ScenarioFaults,
+    },
+    faults::forgive,
     record::{Measured, Record},
     report::{Report, comment, html, markdown},
     run_data::RunData,
@@ -22,6 +25,10 @@ const LOG_LINES: usize = 12;
 /// Saves everything that teardown would destroy.
 pub(super) async fn gather(system: &System, prepared: &Prepared, progress: &Progress) -> Result<(), Error> {
     progress.line("gathering evidence");
+    let faults = system.faults.finish().await;
+    if !faults.is_empty() {
+        prepared.directory.write_json(FAULTS, &faults)?;
+    }
     let snapshot = system.keeper.snapshot();
     prepared.directory.write_json(DOCTOR, &system.examinations.finish(&snapshot).await)?;
     let environment = prepared.directory.read(run_dir::ENVIRONMENT)?;
@@ -33,7 +40,9 @@ pub(super) async fn gather(system: &System, prepared: &Prepared, progress: &Prog
 
 /// Reads a run directory.
 pub fn load(directory: &RunDir) -> Result<RunData, run_dir::Error> {
-    let snapshot: Snapshot = directory.read_json(PODS)?;
+    let mut snapshot: Snapshot = directory.read_json(PODS)?;
+    let faults: Vec<ScenarioFaults> = directory.read_json_if_there(FAULTS)?.unwrap_or_default();
+    forgive(&mut snapshot, &faults);
     let mut logs = BTreeMap::new();
     for (pod, report) in &snapshot.pods {
         for container in report.init_containers.iter().chain(&report.containers) {
@@ -69,6 +78,7 @@ pub fn load(directory: &RunDir) -> Result<RunData, run_dir::Error> {
         probes: directory.read_json_if_there(PROBES)?.unwrap_or_default(),
         images: directory.read_json_if_there(IMAGES)?.unwrap_or_default(),
         cluster: directory.read_json_if_there(CLUSTER)?,
+        faults,
         doctor: directory.read_json(DOCTOR)?,
         logs,
     })

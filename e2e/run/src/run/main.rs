@@ -7,6 +7,7 @@ use super::{Options, run};
 use crate::{
     exit::ExitCode,
     progress::{Progress, wants_colour},
+    reaper,
 };
 
 /// Restarts this program without the variables that `cargo run` sets for a program's package, if any.
@@ -37,6 +38,9 @@ pub fn leave_cargo() {
 pub fn main(options: Options) -> std::process::ExitCode {
     if agent::is_asked_for() {
         return agent::main(&Registry::default());
+    }
+    if reaper::is_asked_for() {
+        return reaper::main();
     }
     leave_cargo();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

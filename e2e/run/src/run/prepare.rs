@@ -7,6 +7,7 @@ use e2e::control;
 use e2e_plan::{Input, Missing, OutsideObject, Plan, Warning, manifests::Sources, target::Target};
 use e2e_report::{
     environment::LoadFrom,
+    fault::{self, Strategy, Victim},
     request::Request,
     run_dir::{self, RunDir, new_run_id, random_hex},
 };
@@ -118,6 +119,7 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
     let id = options.run_id.clone().unwrap_or_else(new_run_id);
     let place = place::choose(options, &id, progress).await?;
     check(&plan, place.target())?;
+    resolve_faults(&mut config, &plan, place.target(), options)?;
     let load_from = place::load_from(options, &place)?;
     // In a cluster the preflight comes first: it lists all missing rights at once.
     let cleaned = if matches!(place, Place::K8s(_)) { &Place::Local } else { &place };
@@ -228,6 +230,33 @@ fn check(plan: &Plan, target: Target) -> Result<(), Error> {
         true => Ok(()),
         false => Err(Error::Missing(wanted.into_iter().map(ToString::to_string).collect())),
     }
+}
+
+/// Decides what the planned faults of each scenario left to a seed, and refuses what the target cannot do.
+fn resolve_faults(config: &mut Config, plan: &Plan, target: Target, options: &Options) -> Result<(), config::Error> {
+    let victims: Vec<Victim> = plan
+        .components
+        .iter()
+        .map(|component| {
+            let object = plan.objects.iter().find(|object| object.component.as_ref() == Some(&component.name));
+            let strategy = object.and_then(|object| object.json.pointer("/spec/strategy/type")?.as_str());
+            let strategy = match (component.kind.as_str(), strategy) {
+                ("Deployment", Some("Recreate")) => Strategy::AllAtOnce,
+                ("Deployment", _) => Strategy::Surge,
+                _ => Strategy::InTurn,
+            };
+            Victim { name: component.name.clone(), replicas: component.replicas, strategy }
+        })
+        .collect();
+    for (name, scenario) in &mut config.scenario {
+        if !options.during.is_empty() {
+            scenario.during.clone_from(&options.during);
+        }
+        let seed = options.during_seed.unwrap_or(scenario.seed);
+        scenario.during = fault::resolve(&scenario.during, &victims, target, scenario.duration, seed)
+            .map_err(|error| config::Error::during(name, error))?;
+    }
+    Ok(())
 }
 
 /// The Service named in the configuration, else that of the only component that no other component refers to.
@@ -396,7 +425,7 @@ pub async fn collect_garbage(options: &Options) -> Result<(Leftovers, Vec<String
 
 /// Removes a run's private data and secrets; `true` if there were any. The secrets go last, so their absence means that everything is
 /// gone.
-pub(super) fn discard(run: &Path) -> bool {
+pub(crate) fn discard(run: &Path) -> bool {
     let mut found = false;
     if let Ok(outside) = fs::read_link(run.join(provider::local::OUTSIDE)) {
         found |= fs::remove_dir_all(outside).is_ok();

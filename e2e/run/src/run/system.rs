@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     control::{Answers, Server},
+    faults::Faults,
     gather::{self, ResourceWatch},
     progress::Progress,
     provider::Provider,
@@ -41,6 +42,7 @@ pub(super) struct System {
     /// When the pods' times began to count.
     epoch_unix_ms: u64,
     control: Server,
+    pub(super) faults: Arc<Faults>,
     /// The suites' progress.
     pub(super) said: watch::Receiver<String>,
     stop: watch::Receiver<bool>,
@@ -71,7 +73,14 @@ impl System {
         };
         let (stop, stopped) = watch::channel(false);
         let (says, said) = watch::channel(String::new());
+        let faults = Arc::new(Faults::new(
+            Arc::clone(&provider),
+            prepared.pods.clone(),
+            &prepared.config.scenario,
+            (keeper.watch(), keeper.restarter()),
+        ));
         let control = Server::start(Answers {
+            faults: Arc::clone(&faults),
             provider: Arc::clone(&provider),
             pods: prepared.pods.clone(),
             snapshot: keeper.watch(),
@@ -112,6 +121,7 @@ impl System {
             started,
             epoch_unix_ms,
             control,
+            faults,
             said,
             stop: stopped,
         })

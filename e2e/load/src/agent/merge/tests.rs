@@ -10,7 +10,7 @@ const WINDOW: Duration = Duration::from_secs(4);
 fn result(recorder: Recorder, clients: std::ops::Range<u32>) -> LoadResult<u32> {
     let connections = Connections { connect_ms: recorder.connecting.summary(), ..recorder.connections.clone() };
     let connecting = recorder.connecting.clone();
-    let Recorded { totals: [set_up, warm_up, measured], steps, series, series_samples, first_errors } =
+    let Recorded { totals: [set_up, warm_up, measured], steps, series, series_samples, tenths, first_errors } =
         recorder.finish(WINDOW);
     LoadResult {
         scenario: "test".to_owned(),
@@ -29,6 +29,7 @@ fn result(recorder: Recorder, clients: std::ops::Range<u32>) -> LoadResult<u32> 
         open: None,
         steps,
         series,
+        tenths,
         series_samples,
         connections,
         connecting,

@@ -93,7 +93,7 @@ fn scenario(section: &ScenarioSection) -> String {
     if let Some(ledger) = &figures.ledger {
         text += &books(figures, ledger, source);
     }
-    text
+    text + &super::faults::faults(section)
 }
 
 fn asked(figures: &ScenarioResult) -> String {

@@ -150,8 +150,18 @@ impl Process {
     /// Kills it as the kernel does on too much memory.
     pub(super) fn kill_out_of_memory(&self) {
         self.oom_killed.store(true, Ordering::Relaxed);
+        self.signal_tree(Signal::KILL);
+    }
+
+    /// Sends it a signal.
+    pub(super) fn signal(&self, it: Signal) {
+        signal(self.pid, it);
+    }
+
+    /// Sends a signal to it and to all that it has started.
+    pub(super) fn signal_tree(&self, it: Signal) {
         let tree = Processes::read().map(|processes| processes.tree(self.pid)).unwrap_or_else(|| vec![self.pid]);
-        tree.into_iter().for_each(|pid| signal(pid, Signal::KILL));
+        tree.into_iter().for_each(|pid| signal(pid, it));
     }
 }
 

@@ -1,0 +1,163 @@
+//! Findings about planned faults: what they lost, drains that were too short, slow recoveries, and faults that did not come about.
+
+use std::time::Duration;
+
+use e2e_figures::scenario::ScenarioResult;
+use e2e_plan::{duration::human, words::counted};
+
+use super::{Code, Finding, RunData, Severity};
+use crate::{
+    evidence::FAULTS,
+    faults::{Impact, ShortDrain, impacts},
+    run_data::Source,
+};
+
+pub(super) fn findings(data: &RunData) -> Vec<Finding> {
+    let measured = data.scenarios().flat_map(|(figures, source)| of_scenario(data, figures, &source));
+    measured.chain(not_carried_out(data)).collect()
+}
+
+fn of_scenario(data: &RunData, figures: &ScenarioResult, source: &Source) -> Vec<Finding> {
+    let impacts = impacts(data, figures);
+    let tenths = format!("{}#/measured/scenario/tenths", source.record);
+    let of_each = impacts.iter().flat_map(|impact| {
+        [drain(figures, impact, &tenths), slow(data, figures, impact, &tenths)].into_iter().flatten()
+    });
+    lost(figures, &impacts, source).into_iter().chain(of_each).collect()
+}
+
+fn finding(code: Code, component: Option<String>, claim: String, evidence: Vec<String>, fix: String) -> Finding {
+    Finding { code, severity: Severity::Error, component, claim, evidence, fix, excerpt: None }
+}
+
+fn ms(milliseconds: u64) -> String {
+    format!("{:.1} s", milliseconds as f64 / 1000.0)
+}
+
+/// Acknowledged keys that are missing where a planned fault ended a program.
+fn lost(figures: &ScenarioResult, impacts: &[Impact], source: &Source) -> Option<Finding> {
+    let ledger = figures.ledger.as_ref().filter(|ledger| ledger.missing > 0)?;
+    let faults: Vec<String> = impacts
+        .iter()
+        .filter(|impact| impact.at_ms.is_some() && impact.fault.action.ends_programs())
+        .map(|impact| format!("`{}`", impact.fault))
+        .collect();
+    let only = match faults.len() {
+        0 => return None,
+        1 => None,
+        _ => Some("which of them lost it, a run with one fault shows"),
+    };
+    Some(finding(
+        Code::LostOnKill,
+        None,
+        format!(
+            "{} of {} that clients of the scenario {} were told is stored did not survive {}{}",
+            ledger.missing,
+            counted(ledger.acknowledged, "key"),
+            figures.name,
+            faults.join(", "),
+            only.map_or(String::new(), |only| format!("; {only}"))
+        ),
+        vec![format!("{}#/measured/scenario/ledger/missing", source.record), FAULTS.to_owned()],
+        "Acknowledge only what would survive a kill at that moment: committed, synced, and in a volume that outlives the pod.".to_owned(),
+    ))
+}
+
+fn drain(figures: &ScenarioResult, impact: &Impact, tenths: &str) -> Option<Finding> {
+    let ShortDrain { pod, asked_ms, out_of_services_ms, ended_ms, last_failure_ms, short_by_ms } =
+        impact.drain.as_ref()?;
+    let left = out_of_services_ms.map_or(String::new(), |left| format!(", left its Services at {}", ms(left)));
+    let ended = match ended_ms.filter(|ended| ended <= last_failure_ms) {
+        Some(ended) => format!("its program ended at {}", ms(ended)),
+        None => "its program still ran".to_owned(),
+    };
+    Some(finding(
+        Code::DrainMissing,
+        component_of(pod),
+        format!(
+            "{} of the scenario {} failed in `{}`: {pod} was asked to stop at {}{left}, {ended}, and the last request failed at {}: it should \
+             have served for {} longer",
+            counted(impact.failed, "request"),
+            figures.name,
+            impact.fault,
+            ms(*asked_ms),
+            ms(*last_failure_ms),
+            ms(*short_by_ms)
+        ),
+        vec![tenths.to_owned(), FAULTS.to_owned()],
+        format!(
+            "Have {pod} go on serving after SIGTERM until no client is sent to it any more: a preStop hook that sleeps, or a drain of its own, at \
+             least {} longer than now, within terminationGracePeriodSeconds.",
+            ms(*short_by_ms)
+        ),
+    ))
+}
+
+/// `backend` of `backend-0`.
+fn component_of(pod: &str) -> Option<String> {
+    pod.rsplit_once('-').map(|(component, _)| component.to_owned())
+}
+
+fn slow(data: &RunData, figures: &ScenarioResult, impact: &Impact, tenths: &str) -> Option<Finding> {
+    let (at, took) = (impact.at_ms?, impact.took_ms?);
+    let limit = data.request.scenarios.get(&figures.name)?.recovery_max;
+    let until_end = figures.duration_ms.saturating_sub(at + took);
+    let after = Duration::from_millis(impact.recovery_ms.map_or(until_end, |recovery| recovery.saturating_sub(took)));
+    let noticed = match impact.recovery_ms {
+        Some(_) if after <= limit => return None,
+        Some(_) => format!("clients still noticed it {} after it was over", human(after)),
+        None => format!("clients still noticed it at the end of the window, {} after it was over", human(after)),
+    };
+    Some(finding(
+        Code::SlowRecovery,
+        None,
+        format!(
+            "the scenario {} did not recover from `{}` within {} (recovery_max): {noticed}; {} failed, and for {} none succeeded",
+            figures.name,
+            impact.fault,
+            human(limit),
+            counted(impact.failed, "request"),
+            ms(impact.outage_ms.unwrap_or_default())
+        ),
+        vec![tenths.to_owned(), FAULTS.to_owned()],
+        "See what the pods did meanwhile, in the fault's table: how long the program takes to start and to be ready, and how long its clients \
+         wait before they connect again."
+            .to_owned(),
+    ))
+}
+
+/// Planned faults that did not come about prove nothing.
+fn not_carried_out(data: &RunData) -> Vec<Finding> {
+    let declared = data.request.scenarios.iter().filter(|(name, scenario)| {
+        !scenario.during.is_empty()
+            && data.scenario(name).is_some()
+            && !data.faults.iter().any(|faults| faults.scenario == **name)
+    });
+    let silent = declared.map(|(name, scenario)| {
+        (
+            name.as_str(),
+            counted(scenario.during.len() as u64, "planned fault"),
+            "the suite that runs it did not tell the run when its load began".to_owned(),
+        )
+    });
+    let failed = data.faults.iter().flat_map(|faults| {
+        faults
+            .faults
+            .iter()
+            .filter_map(|fault| Some((faults.scenario.as_str(), format!("`{}`", fault.fault), fault.failure.clone()?)))
+    });
+    silent
+        .chain(failed)
+        .map(|(scenario, what, why)| Finding {
+            severity: Severity::Gap,
+            ..finding(
+                Code::NotMeasured,
+                None,
+                format!("{what} of the scenario {scenario} did not come about: {why}"),
+                vec![FAULTS.to_owned()],
+                "Remove what kept it from being carried out, and run again: what the system does in it is not known."
+                    .to_owned(),
+            )
+        })
+        .collect()
+}

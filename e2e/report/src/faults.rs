@@ -1,0 +1,412 @@
+//! What planned faults did to clients: requests that failed, outage, recovery. Pure. Main functions: [`impacts`], [`failed_in_faults`],
+//! [`forgive`].
+
+use std::time::Duration;
+
+use e2e_figures::scenario::ScenarioResult;
+use e2e_kubelet::snapshot::Snapshot;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    environment::Component,
+    evidence::faults::{CarriedOut, PodChange, ScenarioFaults},
+    fault::{Action, PlannedFault},
+    run_data::RunData,
+};
+
+/// A planned fault, and what clients noticed of it. Times are in milliseconds, of a tenth of a second each.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Impact {
+    /// The fault.
+    pub fault: PlannedFault,
+    /// When it began, since the start of the measured window; absent when it was not carried out, and so is all that follows from it.
+    pub at_ms: Option<u64>,
+    /// How long it lasted: a pause until the processes went on, a rollout until all pods were ready.
+    pub took_ms: Option<u64>,
+    /// Why it was not carried out.
+    pub failure: Option<String>,
+    /// Requests that failed because of it.
+    pub failed: u64,
+    /// The same by the second of the window.
+    pub failed_by_second: Vec<FailedSecond>,
+    /// How long no request succeeded at all.
+    pub outage_ms: Option<u64>,
+    /// From its beginning until clients noticed it no more; absent when they still did at the window's end.
+    pub recovery_ms: Option<u64>,
+    /// By how much a drain was too short; absent where nothing could be drained or nothing failed.
+    pub drain: Option<ShortDrain>,
+    /// What the pods did meanwhile.
+    pub events: Vec<PodMoment>,
+}
+
+/// Failed requests of one second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FailedSecond {
+    /// Which second of the window.
+    pub second: u64,
+    /// How many failed.
+    pub failed: u64,
+}
+
+/// Why requests failed although the pod was asked to stop: it ended, or stopped serving, while clients were still sent to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ShortDrain {
+    /// The pod.
+    pub pod: String,
+    /// When it was asked to stop, since the start of the window.
+    pub asked_ms: u64,
+    /// When it left its Services; absent when that was not seen.
+    pub out_of_services_ms: Option<u64>,
+    /// When its program ended; absent when that was not seen.
+    pub ended_ms: Option<u64>,
+    /// The end of the tenth of a second in which the last request failed.
+    pub last_failure_ms: u64,
+    /// How much longer it should have served.
+    pub short_by_ms: u64,
+}
+
+/// Something that happened to a pod.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PodMoment {
+    /// Since the start of the measured window.
+    pub at_ms: u64,
+    /// The pod.
+    pub pod: String,
+    /// What happened.
+    pub what: String,
+}
+
+/// Milliseconds of a tenth of a second.
+const TENTH: u64 = 100;
+/// Mean number of requests that a stretch of time must have for its emptiness to mean something: by Poisson's law one with a mean of 10 is
+/// empty once in 22,000.
+const EXPECTED: f64 = 10.0;
+
+/// The impact of each planned fault of a scenario, in the order of the declaration.
+pub fn impacts(data: &RunData, figures: &ScenarioResult) -> Vec<Impact> {
+    let Some(faults) = data.faults.iter().find(|faults| faults.scenario == figures.name) else { return Vec::new() };
+    let declared = data.request.scenarios.get(&figures.name);
+    let timeout = declared.map_or(Duration::ZERO, |scenario| scenario.timeout);
+    let timeline = Timeline { figures, quiet: timeout.as_millis() as u64 / TENTH };
+    let begun = |fault: &CarriedOut| fault.unix_ms.map(|(begun, _)| timeline.since(begun));
+    let one = |fault: &CarriedOut| {
+        let at = begun(fault);
+        // What comes later is the next fault's.
+        let next = faults.faults.iter().filter_map(begun).filter(|next| Some(*next) > at).min();
+        let impact = impact(faults, fault, &timeline, next);
+        Impact { drain: impact.drain.clone().filter(|_| others_take_over(data, &fault.fault)), ..impact }
+    };
+    faults.faults.iter().map(one).collect()
+}
+
+/// Requests of a scenario that failed because of planned faults.
+pub fn failed_in_faults(data: &RunData, figures: &ScenarioResult) -> u64 {
+    impacts(data, figures).iter().map(|impact| impact.failed).sum()
+}
+
+/// Whether clients can be sent elsewhere while a pod is replaced.
+fn others_take_over(data: &RunData, fault: &PlannedFault) -> bool {
+    let is_of =
+        |component: &&Component| component.name == fault.victim || component.pod_names().any(|pod| pod == fault.victim);
+    let component = data.environment.components.iter().find(is_of);
+    component.is_some_and(|it| it.desired > 1 || fault.action == Action::Rollout && it.kind == "Deployment")
+}
+
+struct Timeline<'a> {
+    figures: &'a ScenarioResult,
+    /// How many undisturbed tenths end what a fault brought about: a request fails at the latest when its client's timeout ends.
+    quiet: u64,
+}
+
+impl Timeline<'_> {
+    /// Milliseconds since the start of the window.
+    fn since(&self, unix_ms: u64) -> u64 {
+        unix_ms.saturating_sub(self.figures.window_start_unix_ms)
+    }
+
+    fn end(&self) -> u64 {
+        self.figures.duration_ms / TENTH
+    }
+
+    fn tenth(&self, index: u64) -> (u64, u64) {
+        usize::try_from(index).ok().and_then(|index| self.figures.tenths.get(index)).copied().unwrap_or_default()
+    }
+
+    /// The tenths from one on that clients noticed: some of their requests failed, or none ended well for longer than chance explains.
+    fn disturbed(&self, from: u64, to: u64) -> Vec<bool> {
+        let succeeded: u64 = self.figures.tenths.iter().map(|(succeeded, _)| succeeded).sum();
+        // A fault that stops everything for long takes part in the mean, so that it is rather too low, and the gap too long.
+        let mean = succeeded as f64 / self.end().max(1) as f64;
+        let gap = if mean > 0.0 { (EXPECTED / mean).ceil() as usize } else { usize::MAX };
+        let mut disturbed: Vec<bool> = (from..to).map(|index| self.tenth(index).1 > 0).collect();
+        let mut empty_from = None;
+        for index in 0..=disturbed.len() {
+            let is_empty = index < disturbed.len() && self.tenth(from + index as u64).0 == 0;
+            match (is_empty, empty_from) {
+                (true, None) => empty_from = Some(index),
+                (false, Some(start)) => {
+                    if index - start >= gap {
+                        disturbed[start..index].fill(true);
+                    }
+                    empty_from = None;
+                }
+                _ => {}
+            }
+        }
+        disturbed
+    }
+}
+
+fn impact(faults: &ScenarioFaults, fault: &CarriedOut, timeline: &Timeline<'_>, next: Option<u64>) -> Impact {
+    let nothing = Impact {
+        fault: fault.fault.clone(),
+        at_ms: None,
+        took_ms: None,
+        failure: fault.failure.clone(),
+        failed: 0,
+        failed_by_second: Vec::new(),
+        outage_ms: None,
+        recovery_ms: None,
+        drain: None,
+        events: Vec::new(),
+    };
+    let Some((begun, over)) = fault.unix_ms else { return nothing };
+    let (at, over) = (timeline.since(begun), timeline.since(over));
+    let end = timeline.end();
+    let to = next.map_or(end, |next| next / TENTH).min(end);
+    let from = (at / TENTH).min(to);
+    let disturbed = timeline.disturbed(from, to);
+    let mut last = from;
+    for (index, _) in disturbed.iter().enumerate().filter(|(_, disturbed)| **disturbed) {
+        let index = from + index as u64;
+        if index <= last.max(over / TENTH) + timeline.quiet {
+            last = index + 1;
+        }
+    }
+    let noticed = || from..last;
+    let failed = noticed().map(|index| timeline.tenth(index).1).sum();
+    let mut failed_by_second: Vec<FailedSecond> = Vec::new();
+    for (second, failed) in
+        noticed().map(|index| (index / 10, timeline.tenth(index).1)).filter(|(_, failed)| *failed > 0)
+    {
+        match failed_by_second.last_mut() {
+            Some(last) if last.second == second => last.failed += failed,
+            _ => failed_by_second.push(FailedSecond { second, failed }),
+        }
+    }
+    let is_out = |index: &u64| disturbed[(index - from) as usize] && timeline.tenth(*index).0 == 0;
+    let outage = noticed().filter(is_out).count() as u64 * TENTH;
+    let is_over = last < end || last == from;
+    let ends = next.unwrap_or(u64::MAX);
+    let events: Vec<PodMoment> = faults
+        .events
+        .iter()
+        .filter(|event| event.unix_ms >= begun && timeline.since(event.unix_ms) < ends)
+        .map(|event| PodMoment {
+            at_ms: timeline.since(event.unix_ms),
+            pod: event.pod.clone(),
+            what: event.what.to_string(),
+        })
+        .collect();
+    let last_failure = noticed().filter(|index| timeline.tenth(*index).1 > 0).max().map(|index| (index + 1) * TENTH);
+    let drain = last_failure
+        .filter(|_| fault.fault.action.can_be_drained())
+        .and_then(|last_failure| short_drain(faults, timeline, (at, last_failure)));
+    Impact {
+        at_ms: Some(at),
+        took_ms: Some(over - at.min(over)),
+        failed,
+        failed_by_second,
+        outage_ms: Some(outage),
+        recovery_ms: is_over.then(|| (last * TENTH).saturating_sub(at) * u64::from(last > from)),
+        drain,
+        events,
+        ..nothing
+    }
+}
+
+/// The pod that was asked to stop last before the last request failed, and how much longer it should have served: since it ended, or, where
+/// requests failed while it still ran, since it was asked.
+fn short_drain(
+    faults: &ScenarioFaults,
+    timeline: &Timeline<'_>,
+    (begun, last_failure_ms): (u64, u64),
+) -> Option<ShortDrain> {
+    let moments = || faults.events.iter().map(|event| (timeline.since(event.unix_ms), event));
+    let asked =
+        moments().filter(|(at, event)| event.what == PodChange::Stopping && (begun..last_failure_ms).contains(at));
+    let (asked_ms, pod) = asked.map(|(at, event)| (at, &event.pod)).next_back()?;
+    let first = |is: fn(PodChange) -> bool| {
+        moments().find(|(at, event)| event.pod == *pod && *at >= asked_ms && is(event.what)).map(|(at, _)| at)
+    };
+    let ended_ms = first(|what| matches!(what, PodChange::Ended(_)));
+    let served_until = ended_ms.filter(|ended| *ended <= last_failure_ms).unwrap_or(asked_ms);
+    Some(ShortDrain {
+        pod: pod.clone(),
+        asked_ms,
+        out_of_services_ms: first(|what| what == PodChange::NotReady),
+        ended_ms,
+        last_failure_ms,
+        short_by_ms: last_failure_ms.saturating_sub(served_until).div_ceil(TENTH) * TENTH,
+    })
+}
+
+/// Takes out of what is known of pods the ends and restarts that planned faults brought about: they are no findings.
+pub fn forgive(snapshot: &mut Snapshot, faults: &[ScenarioFaults]) {
+    let mut ends: Vec<_> = faults.iter().flat_map(|faults| &faults.faults).flat_map(|fault| &fault.ends).collect();
+    // Later ones first, so that the places of earlier ones stay what they are.
+    ends.sort_by_key(|end| std::cmp::Reverse(end.index));
+    for end in ends {
+        let Some(pod) = snapshot.pods.get_mut(&end.pod) else { continue };
+        let Some(container) = &end.container else {
+            if let Some(object) = pod.object.as_mut().filter(|object| end.index < object.replaced.len()) {
+                object.replaced.remove(end.index);
+            }
+            continue;
+        };
+        let mut containers = pod.containers.iter_mut().filter(|known| known.name == *container);
+        let Some(known) = containers.next().filter(|known| end.index < known.terminations.len()) else { continue };
+        let was_last = end.index + 1 == known.terminations.len();
+        known.terminations.remove(end.index);
+        if was_last {
+            known.status.last_termination = known.terminations.last().cloned();
+        }
+        let restarted = u32::from(known.status.restart_count > 0);
+        known.status.restart_count -= restarted;
+        pod.restarts = pod.restarts.saturating_sub(restarted);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use e2e_kubelet::{
+        snapshot::{ClusterPod, ContainerReport},
+        status::Termination,
+    };
+    use e2e_plan::Probes;
+
+    use super::*;
+    use crate::{
+        evidence::faults::{ExplainedEnd, PodEvent},
+        testing::{declare, measured, run},
+    };
+
+    const START: u64 = 1_000_000;
+
+    /// Ten seconds with 20 requests in each tenth, changed in some of them, and one fault.
+    fn data(fault: &str, (begun, over): (u64, u64), changed: &[(std::ops::Range<usize>, (u64, u64))]) -> RunData {
+        let mut data = run(ContainerReport::declared("app", &Probes::default(), "ContainerCreating"));
+        declare(&mut data, "load", e2e_figures::scenario::Thresholds::default());
+        data.request.scenarios.get_mut("load").unwrap().timeout = Duration::from_secs(1);
+        let mut tenths = vec![(20, 0); 100];
+        changed.iter().for_each(|(range, tenth)| tenths[range.clone()].fill(*tenth));
+        let figures =
+            ScenarioResult { window_start_unix_ms: START, duration_ms: 10_000, tenths, ..ScenarioResult::default() };
+        data.records.push(measured("load", figures));
+        data.faults = vec![ScenarioFaults {
+            scenario: "load".to_owned(),
+            faults: vec![CarriedOut {
+                fault: fault.parse().unwrap(),
+                unix_ms: Some((START + begun, START + over)),
+                failure: None,
+                ends: Vec::new(),
+            }],
+            events: Vec::new(),
+        }];
+        data
+    }
+
+    fn impact_of(data: &RunData) -> Impact {
+        let (figures, _) = data.scenario("load").unwrap();
+        impacts(data, figures).remove(0)
+    }
+
+    #[test]
+    fn failures_and_silence_after_a_fault_are_its_own() {
+        // Nothing for 0.5 s, then failures beside successes for 0.3 s; 3 s later, longer than the timeout, something else fails.
+        let changed = [(30..35, (0, 0)), (35..38, (10, 4)), (70..71, (19, 1))];
+        let impact = impact_of(&data("kill app-0 at 3s", (3_000, 3_010), &changed));
+        assert_eq!((impact.failed, impact.outage_ms, impact.recovery_ms), (12, Some(500), Some(800)));
+        assert_eq!(impact.failed_by_second, [FailedSecond { second: 3, failed: 12 }]);
+    }
+
+    #[test]
+    fn a_fault_that_nobody_noticed_has_no_impact() {
+        let impact = impact_of(&data("kill app-0 at 3s", (3_000, 3_010), &[(40..41, (12, 0))]));
+        assert_eq!((impact.failed, impact.outage_ms, impact.recovery_ms), (0, Some(0), Some(0)));
+    }
+
+    #[test]
+    fn what_still_fails_at_the_end_has_not_recovered() {
+        let impact = impact_of(&data("pause app-0 for 2s at 3s", (3_000, 5_000), &[(30..100, (0, 2))]));
+        assert_eq!((impact.recovery_ms, impact.outage_ms), (None, Some(7_000)));
+    }
+
+    #[test]
+    fn chance_alone_leaves_the_tenths_of_a_slow_load_empty() {
+        // One request in every other tenth: twenty of them make ten requests, so that shorter stretches say nothing.
+        let slow: Vec<_> = (0..100).map(|tenth| (tenth..tenth + 1, ((tenth % 2) as u64, 0))).collect();
+        let impact = |silence: std::ops::Range<usize>| {
+            let changed: Vec<_> = slow.iter().cloned().chain([(silence, (0, 0))]).collect();
+            impact_of(&data("kill app-0 at 3s", (3_000, 3_010), &changed))
+        };
+        assert_eq!(impact(30..45).outage_ms, Some(0));
+        assert!(impact(30..70).outage_ms.unwrap() >= 4_000);
+    }
+
+    #[test]
+    fn a_drain_is_short_by_what_lies_between_its_end_and_the_last_failure() {
+        let event = |at, what| PodEvent { unix_ms: START + at, pod: "app-0".to_owned(), what };
+        let drain = |ended: u64| {
+            let mut data = data("rollout app at 3s", (3_000, 6_000), &[(35..42, (10, 1))]);
+            data.faults[0].events = vec![
+                event(3_010, PodChange::Stopping),
+                event(3_020, PodChange::NotReady),
+                event(ended, PodChange::Ended(0)),
+                event(ended + 100, PodChange::Started),
+            ];
+            impact_of(&data).drain.unwrap()
+        };
+        let ended_too_early = drain(3_500);
+        assert_eq!((ended_too_early.ended_ms, ended_too_early.short_by_ms), (Some(3_500), 700));
+        assert_eq!((ended_too_early.asked_ms, ended_too_early.out_of_services_ms), (3_010, Some(3_020)));
+        assert_eq!(drain(5_000).short_by_ms, 1_200, "it refused while it ran, from SIGTERM on");
+    }
+
+    #[test]
+    fn only_the_ends_that_faults_brought_about_are_forgiven() {
+        let end = |exit_code, at| Termination {
+            exit_code,
+            signal: None,
+            reason: "Error".to_owned(),
+            started: Duration::ZERO,
+            at: Duration::from_secs(at),
+        };
+        let mut container = ContainerReport::declared("app", &Probes::default(), "ContainerCreating");
+        container.terminations = vec![end(1, 1), end(137, 2)];
+        container.status.restart_count = 2;
+        container.status.last_termination = Some(end(137, 2));
+        let mut data = run(container);
+        let pod = data.snapshot.pods.get_mut("app-0").unwrap();
+        pod.object = Some(ClusterPod { replaced: vec!["a".to_owned(), "b".to_owned()], ..ClusterPod::default() });
+        let explained = |container: Option<&str>, index| ExplainedEnd {
+            pod: "app-0".to_owned(),
+            container: container.map(str::to_owned),
+            index,
+        };
+        let carried_out = CarriedOut {
+            fault: "kill app-0 at 1s".parse().unwrap(),
+            unix_ms: Some((0, 0)),
+            failure: None,
+            ends: vec![explained(Some("app"), 1), explained(None, 0)],
+        };
+        let faults = [ScenarioFaults { faults: vec![carried_out], ..ScenarioFaults::default() }];
+        forgive(&mut data.snapshot, &faults);
+        let pod = &data.snapshot.pods["app-0"];
+        assert_eq!((pod.restarts, pod.containers[0].status.restart_count), (1, 1));
+        assert_eq!(pod.containers[0].terminations, [end(1, 1)]);
+        assert_eq!(pod.containers[0].status.last_termination, Some(end(1, 1)));
+        assert_eq!(pod.object.as_ref().unwrap().replaced, ["b"]);
+    }
+}
