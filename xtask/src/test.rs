@@ -78,7 +78,7 @@ fn build_ahead(shell: &Shell, has_engine: bool) -> Result<()> {
         block_on(e2e_run::make_images(&e2e_run::Options::new(root()), &progress))??;
     } else {
         let packages = ["backend", "engine"].map(str::to_owned);
-        block_on(e2e_run::image::cargo_binaries(&root(), &packages, &|line| progress.plain(line)))??;
+        block_on(e2e_run::image::cargo_binaries(root(), &packages, &|line| progress.plain(line)))??;
     }
     cmd!(shell, "cargo nextest run --package e2e --package xtask --test suites --profile e2e --no-run").run()?;
     cmd!(shell, "cargo nextest run --package e2e-run --example nginx_redis --no-run").run()?;

@@ -29,8 +29,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         .run()?;
     schema(args.fix)?;
     picture(&shell, args.fix)?;
-    let mut faults = long_files(&root())?;
-    faults.extend(dead_links(&root())?);
+    let mut faults = long_files(root())?;
+    faults.extend(dead_links(root())?);
     if !faults.is_empty() {
         bail!("{} faults:\n  {}", faults.len(), faults.join("\n  "));
     }

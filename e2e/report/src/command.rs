@@ -1,4 +1,4 @@
-//! The commands that messages tell people to type. Main function: [`line`].
+//! The commands that messages tell people to type. Main function: [`line()`].
 
 /// The product's program.
 const E2E: &str = "e2e";

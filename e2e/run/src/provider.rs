@@ -365,7 +365,7 @@ impl Provider {
     }
 }
 
-/// A cluster starts its own pods; see [`crate::run`], which runs no node for it.
+/// A cluster starts its own pods; see [`crate::run()`], which runs no node for it.
 fn by_the_cluster() -> Error {
     Error::NoSuchPod { pod: "a cluster starts its own pods".to_owned() }
 }

@@ -11,6 +11,7 @@ mod junit;
 mod keeper;
 mod main;
 mod nextest;
+mod options;
 mod place;
 mod prepare;
 mod snapshot;
@@ -19,30 +20,20 @@ mod system;
 
 use std::{
     any::Any,
-    collections::BTreeMap,
     future::Future,
     panic::AssertUnwindSafe,
-    path::PathBuf,
     time::{Duration, Instant},
 };
 
-use e2e_plan::{EnvOverride, target::Target};
+use e2e_plan::target::Target;
 use e2e_report::{
-    fault::PlannedFault,
     report::{Report, Verdict},
     run_dir::{self, RunDir},
 };
 use futures_util::FutureExt;
 
 use self::{bring_up::Up, place::Early, prepare::Prepared, system::System};
-use crate::{
-    ci,
-    config::{self, Config},
-    exit::ExitCode,
-    progress::Progress,
-    provider::{Provider, k8s},
-    reaper::Reaper,
-};
+use crate::{ci, exit::ExitCode, progress::Progress, provider::Provider, reaper::Reaper};
 
 pub(crate) use self::prepare::discard;
 pub use self::{
@@ -50,133 +41,10 @@ pub use self::{
     error::Error,
     main::{leave_cargo, main},
     nextest::ensure as ensure_nextest,
+    options::{CONFIG, Options},
     prepare::{Leftovers, cluster, collect_garbage, docker_engine, make_images, plan, planned, unhonoured},
     snapshot::Change as SnapshotChange,
 };
-
-/// Where a project's configuration stands unless told otherwise.
-pub const CONFIG: &str = ".config/e2e.toml";
-
-/// What to run and how.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// The project's root; the configuration's paths are relative to it.
-    pub root: PathBuf,
-    /// The configuration file; by default `.config/e2e.toml` below the root.
-    pub config: Option<PathBuf>,
-    /// Directory for runs; by default `e2e` in cargo's target directory.
-    pub runs: Option<PathBuf>,
-    /// The target; `None` picks docker if an engine answers, else local.
-    pub target: Option<Target>,
-    /// Number of agents for a load from inside.
-    pub agents: u32,
-    /// Whether the load comes from this machine; by default it comes from inside if the target supports agents.
-    pub load_from_host: Option<bool>,
-    /// On docker, reach pods through published ports even if this machine routes to them, as remote clients must.
-    pub published_ports: bool,
-    /// Which cluster, for the target k8s.
-    pub cluster: k8s::Options,
-    /// Files and directories of manifests in place of those that the configuration names, or a command that writes them.
-    pub manifests: Option<e2e_plan::manifests::Sources>,
-    /// Directories with patches, applied in order.
-    pub overlays: Vec<PathBuf>,
-    /// Single environment variables.
-    pub sets: Vec<EnvOverride>,
-    /// Numbers of replicas by component.
-    pub replicas: BTreeMap<String, u32>,
-    /// The scenarios that run; all that are declared unless set.
-    pub scenarios: Vec<String>,
-    /// Overrides each scenario's clients.
-    pub clients: Option<u32>,
-    /// Overrides the length of each scenario.
-    pub duration: Option<Duration>,
-    /// Overrides each scenario's seed.
-    pub seed: Option<u64>,
-    /// Planned faults of every scenario, in place of its own.
-    pub during: Vec<PlannedFault>,
-    /// Decides what planned faults leave open; by default each scenario's seed does.
-    pub during_seed: Option<u64>,
-    /// A nextest filterset that selects checks; all of them by default.
-    pub filter: Option<String>,
-    /// Overwrite the snapshot.
-    pub update_snapshots: bool,
-    /// Whether to run the suites after bring-up.
-    pub suites: bool,
-    /// Keep the system up at the end until it is stopped. Further output goes to [`HELD_LOG`] in the run directory, so that a pipe
-    /// on standard output can close.
-    pub hold: bool,
-    /// The run's id; a new one unless set.
-    pub run_id: Option<String>,
-    /// A run whose system is up on purpose while this one is.
-    pub beside: Option<String>,
-}
-
-impl Options {
-    /// A whole run of the project at `root`.
-    pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self {
-            root: root.into(),
-            config: None,
-            runs: None,
-            target: None,
-            agents: 1,
-            load_from_host: None,
-            published_ports: false,
-            cluster: k8s::Options::default(),
-            manifests: None,
-            overlays: Vec::new(),
-            sets: Vec::new(),
-            replicas: BTreeMap::new(),
-            scenarios: Vec::new(),
-            clients: None,
-            duration: None,
-            seed: None,
-            during: Vec::new(),
-            during_seed: None,
-            filter: None,
-            update_snapshots: false,
-            suites: true,
-            hold: false,
-            run_id: None,
-            beside: None,
-        }
-    }
-
-    /// The same run, waiting for its complete removal: for runs measured one after the other.
-    #[must_use]
-    pub fn waiting(mut self) -> Self {
-        self.cluster.wait = true;
-        self
-    }
-
-    /// Where runs are kept.
-    pub fn runs(&self) -> PathBuf {
-        match &self.runs {
-            Some(runs) => self.root.join(runs),
-            None => suites::target_directory(&self.root).join("e2e"),
-        }
-    }
-
-    /// Reads the configuration; errors name it relative to the project's root.
-    pub fn read_config(&self) -> Result<Config, config::Error> {
-        let path = self.config.clone().unwrap_or_else(|| self.root.join(CONFIG));
-        if self.config.is_none() && !path.exists() {
-            return Ok(Config::of_none(&self.root));
-        }
-        Config::read(&path, path.strip_prefix(&self.root).unwrap_or(&path))
-    }
-
-    /// Whether unchanged manifests run all checks, as snapshots require.
-    fn is_unchanged(&self) -> bool {
-        self.manifests.is_none()
-            && self.overlays.is_empty()
-            && self.sets.is_empty()
-            && self.replicas.is_empty()
-            && self.during.is_empty()
-            && self.filter.is_none()
-            && self.scenarios.is_empty()
-    }
-}
 
 /// How a run ended.
 #[derive(Debug)]

@@ -15,9 +15,12 @@ use e2e_plan::ProbeKind;
 /// Three hours of a probe that is sent once a second; a system that stays up for days forgets older ones.
 const KEPT: usize = 10_800;
 
+/// The exchanges of each probe of a pod's container, oldest first.
+type Exchanges = BTreeMap<(String, String, ProbeKind), VecDeque<Exchange>>;
+
 /// What was sent, by pod, container and probe. A clone shares the log.
 #[derive(Debug, Clone, Default)]
-pub struct ProbeLog(Arc<Mutex<BTreeMap<(String, String, ProbeKind), VecDeque<Exchange>>>>);
+pub struct ProbeLog(Arc<Mutex<Exchanges>>);
 
 impl ProbeLog {
     /// Adds a probe that was sent at `sent`.

@@ -1,4 +1,4 @@
-//! Sends the probes of a cluster's pods beside the kubelet, which tells nobody how long an answer took. Main function: [`probe`].
+//! Sends the probes of a cluster's pods beside the kubelet, which does not report latencies. Main function: [`probe()`].
 
 use std::{sync::Arc, time::SystemTime};
 

@@ -5,6 +5,7 @@ pub(crate) mod engine;
 mod entrance;
 mod exit;
 mod host;
+mod measure;
 mod network;
 mod nft;
 mod sandbox;
@@ -20,18 +21,12 @@ use std::{
 use bollard::{
     errors::Error as BollardError,
     exec::{CreateExecOptions, StartExecResults},
-    models::ContainerStatsResponse,
-    query_parameters::{
-        KillContainerOptionsBuilder, LogsOptionsBuilder, StatsOptionsBuilder, StopContainerOptionsBuilder,
-    },
+    query_parameters::{KillContainerOptionsBuilder, StopContainerOptionsBuilder},
 };
 use e2e_kubelet::status::Exit;
 use e2e_node::{node::ExecResult, probe::Target};
 use e2e_plan::{Container, Security, Service};
-use e2e_report::{
-    evidence::{Throttling, Usage},
-    run_dir::RunDir,
-};
+use e2e_report::run_dir::RunDir;
 use futures_util::StreamExt;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt, runners::AsyncRunner};
 use tokio::sync::{Mutex, OnceCell};
@@ -373,71 +368,6 @@ impl DockerPods {
         }
     }
 
-    /// What each pod's containers use now.
-    pub(crate) async fn usage(&self) -> BTreeMap<String, Usage> {
-        let mut usage: BTreeMap<String, Usage> = BTreeMap::new();
-        for (pod, stats) in self.stats().await {
-            let Some(used) = used(stats) else { continue };
-            *usage.entry(pod).or_default() += used;
-        }
-        usage
-    }
-
-    /// How often each pod's containers were throttled at their CPU limits.
-    pub(crate) async fn throttling(&self) -> BTreeMap<String, Throttling> {
-        let mut throttling: BTreeMap<String, Throttling> = BTreeMap::new();
-        for (pod, stats) in self.stats().await {
-            if let Some(data) = stats.cpu_stats.and_then(|cpu| cpu.throttling_data) {
-                let (periods, throttled) = (data.periods.unwrap_or(0), data.throttled_periods.unwrap_or(0));
-                *throttling.entry(pod).or_default() += Throttling { periods, throttled };
-            }
-        }
-        throttling.retain(|_, throttling| throttling.periods > 0);
-        throttling
-    }
-
-    /// The engine's statistics of each running container, with its pod.
-    async fn stats(&self) -> Vec<(String, ContainerStatsResponse)> {
-        let containers: Vec<_> =
-            self.containers.lock().await.iter().map(|(key, c)| (key.0.clone(), Arc::clone(c))).collect();
-        let one_shot = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
-        let stats = containers.iter().map(|(pod, container)| async {
-            let stats = self.engine.client.stats(container.id(), Some(one_shot.clone())).next().await?.ok()?;
-            Some((pod.clone(), stats))
-        });
-        futures_util::future::join_all(stats).await.into_iter().flatten().collect()
-    }
-
-    /// The digest of each image that a container runs, by the image's name.
-    pub(crate) async fn images(&self) -> BTreeMap<String, String> {
-        let containers: Vec<_> = self.containers.lock().await.values().map(Arc::clone).collect();
-        let images = containers.iter().map(|container| async {
-            let found = self.engine.client.inspect_container(container.id(), None).await.ok()?;
-            Some((found.config?.image?, found.image?))
-        });
-        futures_util::future::join_all(images).await.into_iter().flatten().collect()
-    }
-
-    /// Output of every container so far, by pod and container.
-    pub(crate) async fn logs(&self) -> BTreeMap<(String, String), String> {
-        let containers: Vec<_> =
-            self.containers.lock().await.iter().map(|(key, c)| (key.clone(), Arc::clone(c))).collect();
-        let mut logs = BTreeMap::new();
-        for (key, container) in containers {
-            let options = LogsOptionsBuilder::default().stdout(true).stderr(true).build();
-            let mut stream = self.engine.client.logs(container.id(), Some(options));
-            let mut text = String::new();
-            while let Some(chunk) = stream.next().await {
-                match chunk {
-                    Ok(chunk) => text.push_str(&String::from_utf8_lossy(&chunk.into_bytes())),
-                    Err(error) => text.push_str(&format!("--- cannot read the rest: {error} ---\n")),
-                }
-            }
-            logs.insert(key, text);
-        }
-        logs
-    }
-
     /// Removes everything of this run. Containers are first given up by testcontainers, whose own removal in the background
     /// would race with this one.
     pub(crate) async fn teardown(&self) -> Result<(), Error> {
@@ -455,16 +385,6 @@ fn not_started(exit_code: i64, output: &[u8]) -> Option<String> {
     let words = text.trim_end();
     let is_the_engines = matches!(exit_code, 126 | 127) && words.starts_with("OCI runtime exec failed: ");
     is_the_engines.then(|| words.to_owned())
-}
-
-/// As `docker stats` has it: without the page cache that the kernel gives back when asked.
-fn used(stats: ContainerStatsResponse) -> Option<Usage> {
-    let memory = stats.memory_stats?;
-    let details = memory.stats.unwrap_or_default();
-    let cache = details.get("inactive_file").or_else(|| details.get("total_inactive_file")).copied().unwrap_or(0);
-    let cpu_nanoseconds = stats.cpu_stats?.cpu_usage?.total_usage?;
-    let memory_bytes = memory.usage?.saturating_sub(cache);
-    Some(Usage { memory_bytes, cpu_seconds: cpu_nanoseconds as f64 / 1e9, measured_unix_ms: None })
 }
 
 fn user(security: &Security) -> Option<String> {

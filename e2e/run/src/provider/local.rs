@@ -6,6 +6,7 @@ mod memory;
 mod ports;
 mod process;
 mod program;
+mod services;
 mod translate;
 mod unhonoured;
 mod usage;
@@ -15,7 +16,7 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -28,14 +29,11 @@ use rustix::process::Signal;
 use self::{
     ports::Ports,
     process::{Process, Spec},
+    services::{ServicePort, service_ports},
     translate::Translation,
     workspace::Workspace,
 };
-use super::{
-    Blow, Error,
-    balancer::{Balancer, Ready, set_ready},
-    pods::PodSpec,
-};
+use super::{Blow, Error, balancer::set_ready, pods::PodSpec};
 
 pub use self::program::{Error as ProgramError, Program, Programs, Rewrite, StopSignal};
 pub(crate) use self::{
@@ -76,15 +74,6 @@ pub(crate) struct FoundProgram {
     directories: Vec<PathBuf>,
     /// The binary of a workspace package.
     binary: Option<PathBuf>,
-}
-
-#[derive(Debug)]
-struct ServicePort {
-    address: SocketAddr,
-    /// Replicas by pod, and those that take connections; only where there are several.
-    balanced: Option<(BTreeMap<String, SocketAddr>, Ready, Balancer)>,
-    /// Replicas take connections whether they are ready or not.
-    publish_not_ready: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -269,8 +258,8 @@ impl LocalPods {
     }
 
     /// Has the next starts use what the programs' binaries are now.
-    pub(crate) fn renew(&self, programs: impl Iterator<Item = FoundProgram>) -> Result<(), Error> {
-        programs.map(|found| self.workspace.own(found).map(drop)).collect()
+    pub(crate) fn renew(&self, mut programs: impl Iterator<Item = FoundProgram>) -> Result<(), Error> {
+        programs.try_for_each(|found| self.workspace.own(found).map(drop))
     }
 
     /// Waits for the end of the current process.
@@ -417,37 +406,6 @@ impl Pod {
             spec,
         })
     }
-}
-
-fn service_ports(
-    service: &Service,
-    pods: &BTreeMap<String, Pod>,
-    ports: &mut Ports,
-) -> Result<Vec<(u16, ServicePort)>, Error> {
-    let mut made = Vec::new();
-    let publish_not_ready = service.publish_not_ready;
-    for port in &service.ports {
-        let replicas: BTreeMap<String, SocketAddr> = pods
-            .values()
-            .filter(|pod| service.components.contains(&pod.spec.component.name))
-            .filter_map(|pod| Some((pod.spec.name.clone(), *pod.ports.get(&port.target_port)?)))
-            .collect();
-        let what = format!("Service {} port {}", service.name, port.port);
-        let service_port = match replicas.values().next() {
-            Some(only) if replicas.len() == 1 => ServicePort { address: *only, balanced: None, publish_not_ready },
-            _ => {
-                let listener = ports.listener(&what)?;
-                let taken = |error: std::io::Error| Error::Port { what: what.clone(), reason: error.to_string() };
-                let address = listener.local_addr().map_err(taken)?;
-                let first = if publish_not_ready { replicas.values().copied().collect() } else { Vec::new() };
-                let ready: Ready = Arc::new(RwLock::new(first));
-                let balancer = Balancer::serve(listener, Arc::clone(&ready));
-                ServicePort { address, balanced: Some((replicas, ready, balancer)), publish_not_ready }
-            }
-        };
-        made.push((port.port, service_port));
-    }
-    Ok(made)
 }
 
 #[cfg(test)]

@@ -1,4 +1,6 @@
-//! Two versions of a system in alternating blocks on one machine. Main function: [`against`].
+//! Two versions of a system in alternating blocks on one machine. Main function: [`against()`].
+
+mod sides;
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +11,6 @@ use std::{
 
 use e2e::scenario;
 use e2e_figures::{Random, paired::Verdict};
-use e2e_plan::manifests::Sources;
 use e2e_report::{
     against::{self, Against, Block, Ended, Figure, SCHEMA, Side, Version, Watched},
     environment::Environment,
@@ -17,18 +18,18 @@ use e2e_report::{
     request::Scenario,
     run_dir::{self, RunDir, new_run_id, random_hex},
 };
-use serde_json::json;
 
+use self::sides::{Runnable, lock, sides};
 use super::{
     Error, Options, Signal,
     bring_up::{self, Up},
     comparison::COMPARISONS,
     in_system,
-    prepare::{self, Prepared},
-    rooted, suites,
+    prepare::Prepared,
+    rooted,
     system::System,
 };
-use crate::{exit::ExitCode, git, host::host, progress::Progress};
+use crate::{exit::ExitCode, host::host, progress::Progress};
 
 /// The comparison as data.
 pub const AGAINST_JSON: &str = "against.json";
@@ -122,12 +123,6 @@ pub async fn against(options: Options, request: &Request, progress: &Progress) -
     write(&options, against)
 }
 
-/// A version, and how to run it.
-struct Runnable {
-    version: Version,
-    options: Options,
-}
-
 /// The scenarios that steps express, with the command line's changes.
 fn scenarios(options: &Options) -> Result<BTreeMap<String, Scenario>, Error> {
     let mut config = options.read_config()?;
@@ -144,112 +139,6 @@ fn scenarios(options: &Options) -> Result<BTreeMap<String, Scenario>, Error> {
         true => Err(Error::NoScenario),
         false => Ok(config.scenario),
     }
-}
-
-/// The directory of what comparisons need.
-fn workshop(options: &Options) -> PathBuf {
-    options.runs().join("against")
-}
-
-/// Keeps other comparisons away from the base's tree while this one uses it.
-fn lock(options: &Options) -> Result<fs::File, Error> {
-    let path = workshop(options).join("lock");
-    let failed = |error: std::io::Error| run_dir::Error::new("create", &path, error);
-    fs::create_dir_all(workshop(options)).map_err(failed)?;
-    let file = fs::File::create(&path).map_err(failed)?;
-    file.try_lock().map_err(|_| Error::AgainstBusy { path })?;
-    Ok(file)
-}
-
-/// Head, and base.
-fn sides(options: &Options, request: &Request, progress: &Progress) -> Result<(Runnable, Runnable), Error> {
-    let state = git::state(&options.root);
-    let working_tree = Version {
-        name: "working tree".to_owned(),
-        commit: state.as_ref().map(|state| state.commit.clone()),
-        dirty: state.is_some_and(|state| state.dirty),
-        images: Vec::new(),
-    };
-    let mut base = match &request.reference {
-        None => Runnable { version: working_tree.clone(), options: options.clone() },
-        Some(name) => {
-            let commit = git::resolve(&options.root, name)?;
-            progress.line(format!("base: {name}, commit {}", &commit[..12]));
-            let root = git::check_out(&options.root, &commit, &workshop(options).join("tree"))?;
-            share_builds(&options.root, &root)?;
-            let version = Version { name: name.clone(), commit: Some(commit), ..Version::default() };
-            Runnable { version, options: moved(options, root) }
-        }
-    };
-    // Its own scenarios play no part.
-    base.options.scenarios.clear();
-    base.version.images = request.images.iter().map(|(component, image)| format!("{component}={image}")).collect();
-    if !request.images.is_empty() {
-        let overlay = images_overlay(&base.options, &request.images, &workshop(options).join("images"))?;
-        base.options.overlays.push(overlay);
-    }
-    Ok((Runnable { version: working_tree, options: options.clone() }, base))
-}
-
-/// The same options for the project at another root: paths below the old root mean those below the new one.
-fn moved(options: &Options, root: PathBuf) -> Options {
-    let there = |path: &PathBuf| {
-        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-        absolute.strip_prefix(&options.root).map(|path| root.join(path)).unwrap_or_else(|_| path.clone())
-    };
-    let manifests = options
-        .manifests
-        .as_ref()
-        .map(|sources| Sources { paths: sources.paths.iter().map(there).collect(), ..sources.clone() });
-    Options {
-        config: options.config.as_ref().map(there),
-        manifests,
-        overlays: options.overlays.iter().map(there).collect(),
-        runs: Some(options.runs()),
-        root,
-        ..options.clone()
-    }
-}
-
-/// Has cargo build the other tree into this project's target directory: dependencies are compiled once for both. Packages of the two trees
-/// do not mix, because cargo names what it builds by the package's path.
-fn share_builds(root: &Path, other: &Path) -> Result<(), Error> {
-    let workspace = suites::workspace(other);
-    if std::env::var_os("CARGO_TARGET_DIR").is_some() || !workspace.join("Cargo.toml").is_file() {
-        return Ok(());
-    }
-    let link = workspace.join("target");
-    if fs::symlink_metadata(&link).is_ok() {
-        return Ok(());
-    }
-    let failed = |error| run_dir::Error::new("create", &link, error).into();
-    std::os::unix::fs::symlink(suites::target_directory(root), &link).map_err(failed)
-}
-
-/// An overlay that gives components other images.
-fn images_overlay(options: &Options, images: &BTreeMap<String, String>, directory: &Path) -> Result<PathBuf, Error> {
-    let plan = prepare::plan(options)?;
-    let mut patches = Vec::new();
-    for (name, image) in images {
-        let component = plan.components.iter().find(|component| component.name == *name);
-        let component = component.ok_or_else(|| Error::NoComponent {
-            name: name.clone(),
-            known: plan.components.iter().map(|component| component.name.as_str()).collect::<Vec<_>>().join(", "),
-        })?;
-        let containers = &component.pod.containers;
-        let own = containers.iter().find(|container| container.name == *name).or(containers.first());
-        let container = own.map(|container| json!({ "name": container.name, "image": image }));
-        patches.push(json!({
-            "apiVersion": "apps/v1", "kind": component.kind, "metadata": { "name": name },
-            "spec": { "template": { "spec": { "containers": container.as_slice() } } },
-        }));
-    }
-    let file = directory.join("images.yaml");
-    let text: Vec<String> = patches.iter().map(ToString::to_string).collect();
-    fs::create_dir_all(directory)
-        .and_then(|()| fs::write(&file, text.join("\n---\n")))
-        .map_err(|error| run_dir::Error::new("write", &file, error))?;
-    Ok(directory.to_owned())
 }
 
 /// Everything that is measured, over all bring-ups.
