@@ -164,7 +164,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let found = Found { target, component: component.name, scenario, runs, ended_by, study };
     let directory = write(&found, &points)?;
     println!("{}", text::render(&found, &points));
-    eprintln!("plot: {}", directory.join("scale.svg").display());
+    let plot = directory.join(PLOT);
+    if plot.exists() {
+        eprintln!("plot: {}", plot.display());
+    }
     error.map_or_else(|| Ok(worst(&exits, &found.runs)), Err)
 }
 
@@ -305,17 +308,24 @@ fn level(replicas: u32, control: Option<Control>, run: String, report: &Report, 
     }
 }
 
-/// Writes `scale.json`, `scale.md` and `scale.svg` beside the runs.
+/// The plot of a study that has rates.
+const PLOT: &str = "scale.svg";
+
+/// Writes `scale.json`, `scale.md` and the plot beside the runs.
 fn write(found: &Found, points: &[Point]) -> Result<PathBuf> {
     let last = found.runs.last().map(|run| run.run.as_str()).unwrap_or("none");
     let directory = studies().join(last);
     std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
     let hosts: Vec<Point> = found.runs.iter().filter_map(Level::host).collect();
-    for (file, content) in [
-        ("scale.json", serde_json::to_string_pretty(found)? + "\n"),
-        ("scale.md", format!("{}\n\n![throughput by replicas](scale.svg)\n", text::render(found, points))),
-        ("scale.svg", standalone(&scaling(points, &found.study, &hosts).unwrap_or_default())),
-    ] {
+    let plot = scaling(points, &found.study, &hosts);
+    let image = plot.as_ref().map_or(String::new(), |_| format!("\n![throughput by replicas]({PLOT})\n"));
+    let files = [
+        ("scale.json", Some(serde_json::to_string_pretty(found)? + "\n")),
+        ("scale.md", Some(format!("{}\n{image}", text::render(found, points)))),
+        (PLOT, plot.map(|plot| standalone(&plot))),
+    ];
+    for (file, content) in files {
+        let Some(content) = content else { continue };
         let path = directory.join(file);
         std::fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
     }
