@@ -37,8 +37,6 @@ macro_rules! fault_tests {
         #[case::probe_timeout("probe-timeout")]
         #[case::liveness_too_early("liveness-too-early")]
         #[case::readiness_pool("readiness-pool")]
-        #[case::busy_worker("busy-worker")]
-        #[case::probe_margin("probe-margin")]
         #[case::lock("lock")]
         #[case::slow_engine("slow-engine")]
         #[case::slow_commits("slow-commits")]
