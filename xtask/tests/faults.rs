@@ -14,8 +14,8 @@ use support::{Bench, REFERENCE};
 fault_run::fault_tests!(local_names_the_fault, local_tells_the_founding_story, Target::Local);
 
 #[test]
-fn local_shows_what_a_kill_loses() {
-    planned_run::expect_loss_on_kill(Target::Local);
+fn local_loses_nothing_on_a_planned_kill() {
+    planned_run::expect_nothing_lost_on_kill(Target::Local);
 }
 
 /// A backend that its liveness probe never lets start, started again and left alone: the doctor sees it answer and knows how long it needs.
