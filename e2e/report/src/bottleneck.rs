@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    environment::Component,
     evidence::Saturation,
     expected::Expected,
     finding::{Code, Finding},
@@ -45,7 +46,7 @@ pub fn name(
         .or_else(|| load.activity.iter().find_map(lock))
         .or_else(|| host(expected?))
         .or_else(|| processor(data, load, expected?))
-        .or_else(|| throttled(expected, findings))
+        .or_else(|| throttled(data, expected, findings))
         .or_else(|| waiting(load, expected?))
 }
 
@@ -79,12 +80,19 @@ fn found<const N: usize>(findings: &[Finding], codes: [Code; N], what: &str) -> 
     Some(named(format!("{what} of {component}"), finding.claim.clone()))
 }
 
-/// A throttled component without usage figures in the measured window.
-fn throttled(expected: Option<&Expected>, findings: &[Finding]) -> Option<Bottleneck> {
-    let is_measured = |component: &str| expected.is_some_and(|expected| expected.replica_bound.contains_key(component));
-    let unmeasured = findings.iter().filter(|finding| !finding.component.as_deref().is_some_and(is_measured));
-    let unmeasured: Vec<Finding> = unmeasured.cloned().collect();
-    found(&unmeasured, [Code::CpuThrottled], CPU_LIMIT)
+/// A throttled component without usage figures in the measured window, or one with a replica that the kernel stopped in most
+/// periods. Such a replica may use less than its limit on average: threads on several processors share the quota of a period.
+fn throttled(data: &RunData, expected: Option<&Expected>, findings: &[Finding]) -> Option<Bottleneck> {
+    let is_measured = |name: &str| expected.is_some_and(|expected| expected.replica_bound.contains_key(name));
+    let is_mostly_stopped = |name: &str| {
+        let component = data.environment.component(name).ok();
+        let pods = component.into_iter().flat_map(Component::pod_names);
+        pods.filter_map(|pod| data.throttling.get(&pod)).any(|throttling| throttling.share() >= MOST)
+    };
+    let limits = |name: &str| !is_measured(name) || is_mostly_stopped(name);
+    let of_limits = findings.iter().filter(|finding| finding.component.as_deref().is_none_or(limits));
+    let of_limits: Vec<Finding> = of_limits.cloned().collect();
+    found(&of_limits, [Code::CpuThrottled], CPU_LIMIT)
 }
 
 /// Sessions that wait for each other's locks: at least one on average.

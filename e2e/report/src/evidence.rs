@@ -91,6 +91,13 @@ pub struct Throttling {
     pub throttled: u64,
 }
 
+impl Throttling {
+    /// The share of periods that used up the limit, 0 to 1.
+    pub fn share(&self) -> f64 {
+        self.throttled as f64 / self.periods.max(1) as f64
+    }
+}
+
 impl std::ops::AddAssign for Throttling {
     fn add_assign(&mut self, other: Self) {
         self.periods += other.periods;

@@ -4,7 +4,7 @@ use e2e_plan::{Probes, target::Target};
 use rstest::rstest;
 
 use super::*;
-use crate::{evidence::InUse, finding::Severity, testing::run};
+use crate::{evidence::{InUse, Throttling}, finding::Severity, testing::run};
 
 /// A run of one component, `app`, without anything special.
 fn data() -> RunData {
@@ -132,6 +132,31 @@ fn a_cpu_limit_counts_by_its_use(#[case] target: Target, #[case] used_millis: f6
         not_measured: vec!["other".to_owned()],
     };
     assert_eq!(name(&data, &throughput, Some(&figures), &[]).map(|named| named.name).as_deref(), expected);
+}
+
+#[rstest]
+#[case::most_periods(117, Some("the CPU limit of app"))]
+#[case::some_periods(95, None)]
+fn a_replica_that_the_kernel_stops_in_most_periods_is_limited(#[case] throttled: u64, #[case] expected: Option<&str>) {
+    let mut data = data();
+    data.environment.target = Target::Docker;
+    let component = &mut data.environment.components[0];
+    component.cpu_limit_millis = Some(50);
+    let pod = component.pod_names().next().unwrap();
+    data.throttling.insert(pod, Throttling { periods: 204, throttled });
+    let component = &data.environment.components[0];
+    let finding = crate::diagnose::cpu::held_back(&data, component).unwrap();
+    let throughput = ScenarioResult { rate_per_second: Some(1000.0), ..ScenarioResult::default() };
+    let figures = Expected {
+        cpus: 2.0,
+        cpu_ms_per_request: [].into(),
+        host_bound: 10_000.0,
+        host_utilisation: 0.1,
+        // Half of its limit on average.
+        replica_bound: [("app".to_owned(), 2000.0)].into(),
+        not_measured: vec!["other".to_owned()],
+    };
+    assert_eq!(name(&data, &throughput, Some(&figures), &[finding]).map(|named| named.name).as_deref(), expected);
 }
 
 #[rstest]

@@ -19,11 +19,11 @@ const FEWEST_PERIODS: u64 = 20;
 pub(super) fn held_back(data: &RunData, component: &Component) -> Option<Finding> {
     let throttling = |name: String| data.throttling.get(&name).map(|throttling| (name, *throttling));
     let mut held_back: Vec<(String, Throttling)> = component.pod_names().filter_map(throttling).collect();
-    held_back.retain(|(_, throttling)| throttling.periods >= FEWEST_PERIODS && share(throttling) >= HELD_BACK);
+    held_back.retain(|(_, throttling)| throttling.periods >= FEWEST_PERIODS && throttling.share() >= HELD_BACK);
     let each: Vec<String> = held_back
         .iter()
         .map(|(pod, throttling)| {
-            let (share, periods) = (share(throttling) * 100.0, counted(throttling.periods, "period"));
+            let (share, periods) = (throttling.share() * 100.0, counted(throttling.periods, "period"));
             format!("{pod} in {} of {periods} of 100 ms ({share:.0}%)", throttling.throttled)
         })
         .collect();
@@ -66,8 +66,4 @@ pub(super) fn not_known(data: &RunData, component: &Component) -> Option<Finding
         fix: remedy.to_owned(),
         excerpt: None,
     })
-}
-
-fn share(throttling: &Throttling) -> f64 {
-    throttling.throttled as f64 / throttling.periods as f64
 }
