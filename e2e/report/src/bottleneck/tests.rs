@@ -11,6 +11,18 @@ fn data() -> RunData {
     run(ContainerReport::declared("app", &Probes::default(), ""))
 }
 
+fn finding_of(component: &str, code: Code) -> Finding {
+    Finding {
+        code,
+        severity: Severity::Error,
+        component: Some(component.to_owned()),
+        claim: "what was seen".to_owned(),
+        evidence: Vec::new(),
+        fix: String::new(),
+        excerpt: None,
+    }
+}
+
 /// A run at 1,000 operations per second on 2 processors, which are `host` busy in all, with components that could do so much.
 fn named(host: f64, bounds: &[(&str, f64)], finding: Option<Code>, saturated: bool) -> Bottleneck {
     let throughput = ScenarioResult {
@@ -27,15 +39,7 @@ fn named(host: f64, bounds: &[(&str, f64)], finding: Option<Code>, saturated: bo
         replica_bound: bounds.iter().map(|(name, bound)| ((*name).to_owned(), *bound)).collect(),
         not_measured: Vec::new(),
     };
-    let finding = finding.map(|code| Finding {
-        code,
-        severity: Severity::Error,
-        component: Some("backend".to_owned()),
-        claim: "what was seen".to_owned(),
-        evidence: Vec::new(),
-        fix: String::new(),
-        excerpt: None,
-    });
+    let finding = finding.map(|code| finding_of("backend", code));
     name(&data(), &throughput, Some(&expected), finding.as_slice()).unwrap()
 }
 
@@ -144,8 +148,7 @@ fn a_replica_that_the_kernel_stops_in_most_periods_is_limited(#[case] throttled:
     component.cpu_limit_millis = Some(50);
     let pod = component.pod_names().next().unwrap();
     data.throttling.insert(pod, Throttling { periods: 204, throttled });
-    let component = &data.environment.components[0];
-    let finding = crate::diagnose::cpu::held_back(&data, component).unwrap();
+    let finding = finding_of("app", Code::CpuThrottled);
     let throughput = ScenarioResult { rate_per_second: Some(1000.0), ..ScenarioResult::default() };
     let figures = Expected {
         cpus: 2.0,
