@@ -42,6 +42,21 @@ pub struct Probe {
     pub termination_grace: Option<Duration>,
 }
 
+impl Probe {
+    /// A probe with [Kubernetes's defaults](https://kubernetes.io/docs/concepts/workloads/pods/probes/).
+    pub fn new(action: ProbeAction) -> Self {
+        Self {
+            action,
+            initial_delay: Duration::ZERO,
+            period: Duration::from_secs(10),
+            timeout: Duration::from_secs(1),
+            success_threshold: 1,
+            failure_threshold: 3,
+            termination_grace: None,
+        }
+    }
+}
+
 /// What a probe sends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProbeAction {

@@ -182,15 +182,7 @@ mod tests {
     }
 
     fn spec(which: ProbeKind, action: ProbeAction) -> ProbeSpec {
-        let probe = Probe {
-            action,
-            initial_delay: Duration::ZERO,
-            period: Duration::from_secs(1),
-            timeout: Duration::from_secs(1),
-            success_threshold: 1,
-            failure_threshold: 3,
-            termination_grace: None,
-        };
+        let probe = Probe { period: Duration::from_secs(1), ..Probe::new(action) };
         ProbeSpec { container: "app".to_owned(), which, probe }
     }
 

@@ -36,6 +36,18 @@ const BACKEND: Option<&str> = Some("backend");
 const ENGINE: Option<&str> = Some("engine");
 const REDIS: Option<&str> = Some("redis");
 
+/// What most faults have in common: every target shows them, and a run with one fails.
+const FAULT: Fault = Fault {
+    overlay: "",
+    wrong: "",
+    must: &[],
+    gated: &[],
+    may: &[],
+    targets: EVERYWHERE,
+    end: ExitCode::Fail,
+    bottleneck: None,
+};
+
 /// Every overlay of `fixtures/overlays/`.
 pub(crate) const FAULTS: &[Fault] = &[
     Fault {
@@ -48,52 +60,33 @@ pub(crate) const FAULTS: &[Fault] = &[
             (ComponentNotReady, BACKEND),
             (ClientsFailed, None),
         ],
-        gated: &[],
-        may: &[],
-        targets: EVERYWHERE,
-        end: ExitCode::Fail,
-        bottleneck: None,
+        ..FAULT
     },
     Fault {
         overlay: "oom",
         wrong: "the backend leaks memory with each request until it reaches its limit",
         must: &[(OomKilled, BACKEND), (RestartLoop, BACKEND), (RequestsFailed, None)],
-        gated: &[],
-        may: &[],
-        targets: EVERYWHERE,
-        end: ExitCode::Fail,
-        bottleneck: None,
+        ..FAULT
     },
     Fault {
         overlay: "pool-exhausted",
         wrong: "each backend has one database connection, and a registration holds it for one second",
         must: &[(PoolExhausted, BACKEND), (ClientsFailed, None)],
-        gated: &[],
-        may: &[],
-        targets: EVERYWHERE,
-        end: ExitCode::Fail,
         // Registrations alone need the pool.
-        bottleneck: None,
+        ..FAULT
     },
     Fault {
         overlay: "session-lookup",
         wrong: "each backend has one database connection, and an operation holds it for 20 ms",
         must: &[(PoolExhausted, BACKEND)],
-        gated: &[],
-        may: &[],
-        targets: EVERYWHERE,
-        end: ExitCode::Fail,
         bottleneck: Some("a pool of backend"),
+        ..FAULT
     },
     Fault {
         overlay: "engine-down",
         wrong: "the engine exits two seconds after each start",
         must: &[(Crashed, ENGINE), (RestartLoop, ENGINE), (RequestsFailed, None)],
-        gated: &[],
-        may: &[],
-        targets: EVERYWHERE,
-        end: ExitCode::Fail,
-        bottleneck: None,
+        ..FAULT
     },
     Fault {
         overlay: "redis-down",
@@ -106,10 +99,7 @@ pub(crate) const FAULTS: &[Fault] = &[
             (ComponentNotReady, BACKEND),
         ],
         gated: &[(ClientsFailed, None)],
-        may: &[],
-        targets: EVERYWHERE,
-        end: ExitCode::Fail,
-        bottleneck: None,
+        ..FAULT
     },
     Fault {
         overlay: "wrong-probe-path",
@@ -121,10 +111,7 @@ pub(crate) const FAULTS: &[Fault] = &[
             (ComponentNotReady, BACKEND),
         ],
         gated: &[(ClientsFailed, None)],
-        may: &[],
-        targets: EVERYWHERE,
-        end: ExitCode::Fail,
-        bottleneck: None,
+        ..FAULT
     },
     Fault {
         overlay: "founding-incident",
@@ -139,31 +126,21 @@ pub(crate) const FAULTS: &[Fault] = &[
             (ClientsFailed, None),
             (RequestsFailed, None),
         ],
-        gated: &[],
-        may: &[],
-        targets: EVERYWHERE,
-        end: ExitCode::Fail,
-        bottleneck: None,
+        ..FAULT
     },
     Fault {
         overlay: "host-allow-list",
         wrong: "the app rejects requests whose `Host` is the pod's IP, as a kubelet sends them",
         must: &[(Probe(Cause::HostAllowList), BACKEND), (ProbeFailing, BACKEND), (ComponentNotReady, BACKEND)],
         gated: &[(ClientsFailed, None)],
-        may: &[],
-        targets: EVERYWHERE,
-        end: ExitCode::Fail,
-        bottleneck: None,
+        ..FAULT
     },
     Fault {
         overlay: "probe-timeout",
         wrong: "health checks get correct answers, but only after the probe's timeout",
         must: &[(Probe(Cause::TooSlow), BACKEND), (ProbeFailing, BACKEND), (ComponentNotReady, BACKEND)],
         gated: &[(ClientsFailed, None)],
-        may: &[],
-        targets: EVERYWHERE,
-        end: ExitCode::Fail,
-        bottleneck: None,
+        ..FAULT
     },
     Fault {
         overlay: "liveness-too-early",
@@ -175,89 +152,66 @@ pub(crate) const FAULTS: &[Fault] = &[
             (ComponentNotReady, BACKEND),
         ],
         gated: &[(ClientsFailed, None)],
-        may: &[],
-        targets: EVERYWHERE,
-        end: ExitCode::Fail,
-        bottleneck: None,
+        ..FAULT
     },
     Fault {
         overlay: "cpu-limit",
         wrong: "the backend is limited to 50m of CPU and needs more under load",
         must: &[(CpuThrottled, BACKEND)],
-        gated: &[],
-        may: &[],
         targets: WITH_CPU_LIMITS,
         end: ExitCode::Pass,
         bottleneck: Some("the CPU limit of backend"),
+        ..FAULT
     },
     Fault {
         overlay: "readiness-pool",
         wrong: "readiness takes a connection of the pool that registrations use up",
         must: &[(Probe(Cause::WaitsForPool), BACKEND), (PoolExhausted, BACKEND)],
-        gated: &[],
-        may: &[],
-        targets: EVERYWHERE,
-        end: ExitCode::Fail,
-        bottleneck: None,
+        ..FAULT
     },
     Fault {
         overlay: "lock",
         wrong: "each transaction of the engine locks the whole table and holds the lock",
-        must: &[],
-        gated: &[],
-        may: &[],
-        targets: EVERYWHERE,
         end: ExitCode::Pass,
         bottleneck: Some("a lock in postgres"),
+        ..FAULT
     },
     Fault {
         overlay: "slow-engine",
         wrong: "the engine delays each batch",
-        must: &[],
-        gated: &[],
-        may: &[],
-        targets: EVERYWHERE,
         end: ExitCode::Pass,
         bottleneck: Some("engine"),
+        ..FAULT
     },
     Fault {
         overlay: "slow-commits",
         wrong: "PostgreSQL takes 50 ms for each commit",
-        must: &[],
-        gated: &[],
-        may: &[],
-        targets: EVERYWHERE,
         end: ExitCode::Pass,
         bottleneck: Some("postgres"),
+        ..FAULT
     },
     Fault {
         overlay: "image-missing",
         wrong: "the backend's image does not exist",
         must: &[(ImageUnavailable, BACKEND), (ComponentNotReady, BACKEND)],
-        gated: &[],
-        may: &[],
         targets: IN_A_CLUSTER,
         end: ExitCode::NotUp,
-        bottleneck: None,
+        ..FAULT
     },
     Fault {
         overlay: "request-too-large",
         wrong: "the backend requests more CPU than any node has",
         must: &[(Unschedulable, BACKEND), (ComponentNotReady, BACKEND)],
-        gated: &[],
-        may: &[],
         targets: IN_A_CLUSTER,
         end: ExitCode::NotUp,
-        bottleneck: None,
+        ..FAULT
     },
     Fault {
         overlay: "quota-exceeded",
         wrong: "the namespace's quota is too small for all pods",
         must: &[(AdmissionRefused, None)],
-        gated: &[],
-        may: &[],
         targets: IN_A_CLUSTER,
         end: ExitCode::NotUp,
-        bottleneck: None,
+        ..FAULT
     },
 ];

@@ -15,13 +15,11 @@ pub(super) const DONE: Exit = Exit { code: 0, oom_killed: false };
 
 pub(crate) fn probe(initial_delay: u64, period: u64, success_threshold: u32, failure_threshold: u32) -> Probe {
     Probe {
-        action: ProbeAction::TcpSocket { host: None, port: 80 },
         initial_delay: s(initial_delay),
         period: s(period),
-        timeout: s(1),
         success_threshold,
         failure_threshold,
-        termination_grace: None,
+        ..Probe::new(ProbeAction::TcpSocket { host: None, port: 80 })
     }
 }
 

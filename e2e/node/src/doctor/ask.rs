@@ -122,15 +122,7 @@ impl Asked {
                 headers: headers("--header", &self.headers)?,
             },
         };
-        let probe = Probe {
-            action,
-            initial_delay: Duration::ZERO,
-            period: Duration::from_secs(10),
-            timeout: self.timeout,
-            success_threshold: 1,
-            failure_threshold: 3,
-            termination_grace: None,
-        };
+        let probe = Probe { timeout: self.timeout, ..Probe::new(action) };
         let case = Case {
             kind: "Deployment".to_owned(),
             component: "app".to_owned(),

@@ -26,13 +26,14 @@ pub(super) fn case(headers: &[(&str, &str)], timeout: Duration) -> Case {
         container: "app".into(),
         which: ProbeKind::Liveness,
         probe: Probe {
-            action: ProbeAction::HttpGet { https: false, host: None, port: 8000, path: "/health".into(), headers },
-            initial_delay: Duration::ZERO,
-            period: Duration::from_secs(10),
             timeout,
-            success_threshold: 1,
-            failure_threshold: 3,
-            termination_grace: None,
+            ..Probe::new(ProbeAction::HttpGet {
+                https: false,
+                host: None,
+                port: 8000,
+                path: "/health".into(),
+                headers,
+            })
         },
         known: Known { services: vec!["backend".into()], ..Known::default() },
     }

@@ -136,15 +136,8 @@ impl Runtime for Fake {
 }
 
 fn probe(period: u64, failure_threshold: u32) -> Probe {
-    Probe {
-        action: ProbeAction::Exec { command: vec!["check".into()] },
-        initial_delay: s(0),
-        period: s(period),
-        timeout: s(1),
-        success_threshold: 1,
-        failure_threshold,
-        termination_grace: None,
-    }
+    let action = ProbeAction::Exec { command: vec!["check".into()] };
+    Probe { period: s(period), failure_threshold, ..Probe::new(action) }
 }
 
 fn pod(name: &str, probes: Probes) -> PodSpec {

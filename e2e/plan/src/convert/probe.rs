@@ -15,15 +15,6 @@ use crate::{
     probe::{Probe, ProbeAction, Probes},
 };
 
-/// Kubernetes's default for `periodSeconds`.
-const DEFAULT_PERIOD_SECONDS: i32 = 10;
-/// Kubernetes's default for `timeoutSeconds`.
-const DEFAULT_TIMEOUT_SECONDS: i32 = 1;
-/// Kubernetes's default for `successThreshold`.
-const DEFAULT_SUCCESS_THRESHOLD: i32 = 1;
-/// Kubernetes's default for `failureThreshold`.
-const DEFAULT_FAILURE_THRESHOLD: i32 = 3;
-
 pub(super) fn probes(context: &Context<'_>, cursor: &Cursor<'_>, container: &K8sContainer) -> Probes {
     let convert = |field: &str, value: &Option<K8sProbe>| {
         context.faults.keep(probe(&cursor.key(field), container, value.as_ref()?, field))
@@ -36,15 +27,18 @@ pub(super) fn probes(context: &Context<'_>, cursor: &Cursor<'_>, container: &K8s
 }
 
 fn probe(cursor: &Cursor<'_>, container: &K8sContainer, value: &K8sProbe, field: &str) -> Result<Probe, Error> {
+    let default = Probe::new(action(cursor, container, value)?);
     // The API server reads 0 as "not set".
-    let number = |field: &str, value: Option<i32>, default: i32| {
-        let value = value.filter(|value| *value != 0).unwrap_or(default);
-        u32::try_from(value)
-            .map_err(|_| cursor.key(field).fail(ErrorKind::Value, format!("{value} is negative"), "write 1 or more"))
+    let number = |field: &str, value: Option<i32>, default: u32| match value.unwrap_or(0) {
+        0 => Ok(default),
+        value => u32::try_from(value)
+            .map_err(|_| cursor.key(field).fail(ErrorKind::Value, format!("{value} is negative"), "write 1 or more")),
     };
-    let seconds =
-        |field, value, default| number(field, value, default).map(|seconds| Duration::from_secs(seconds.into()));
-    let success_threshold = number("successThreshold", value.success_threshold, DEFAULT_SUCCESS_THRESHOLD)?;
+    let seconds = |field: &str, value: Option<i32>, default: Duration| match number(field, value, 0)? {
+        0 => Ok(default),
+        seconds => Ok(Duration::from_secs(seconds.into())),
+    };
+    let success_threshold = number("successThreshold", value.success_threshold, default.success_threshold)?;
     if success_threshold != 1 && field != "readinessProbe" {
         let message = format!("successThreshold {success_threshold} is only allowed in a readiness probe");
         return Err(cursor.key("successThreshold").fail(ErrorKind::Value, message, "write 1, or remove the field"));
@@ -59,13 +53,13 @@ fn probe(cursor: &Cursor<'_>, container: &K8sContainer, value: &K8sProbe, field:
         }
     };
     Ok(Probe {
-        action: action(cursor, container, value)?,
-        initial_delay: seconds("initialDelaySeconds", value.initial_delay_seconds, 0)?,
-        period: seconds("periodSeconds", value.period_seconds, DEFAULT_PERIOD_SECONDS)?,
-        timeout: seconds("timeoutSeconds", value.timeout_seconds, DEFAULT_TIMEOUT_SECONDS)?,
+        initial_delay: seconds("initialDelaySeconds", value.initial_delay_seconds, default.initial_delay)?,
+        period: seconds("periodSeconds", value.period_seconds, default.period)?,
+        timeout: seconds("timeoutSeconds", value.timeout_seconds, default.timeout)?,
         success_threshold,
-        failure_threshold: number("failureThreshold", value.failure_threshold, DEFAULT_FAILURE_THRESHOLD)?,
+        failure_threshold: number("failureThreshold", value.failure_threshold, default.failure_threshold)?,
         termination_grace,
+        ..default
     })
 }
 

@@ -57,15 +57,8 @@ fn data(seen: &Seen) -> RunData {
         Event { kind: EventType::Normal, reason: "Killing".to_owned(), message, count: seen.kills, first, last };
     container.events.extend((seen.kills > 0).then_some(killing));
     let mut data = run(container);
-    let probe = Probe {
-        action: ProbeAction::TcpSocket { host: None, port: 80 },
-        initial_delay: Duration::ZERO,
-        period: Duration::from_secs(1),
-        timeout: Duration::from_secs(1),
-        success_threshold: 1,
-        failure_threshold: 3,
-        termination_grace: None,
-    };
+    let action = ProbeAction::TcpSocket { host: None, port: 80 };
+    let probe = Probe { period: Duration::from_secs(1), ..Probe::new(action) };
     let which = ProbeKind::Liveness;
     data.environment.components[0].probes = vec![ProbeSpec { container: "app".to_owned(), which, probe }];
     let exchange = |at_unix_ms: u64, total_ms: f64| match total_ms >= BUDGET {

@@ -8,15 +8,8 @@ fn probed(container_ready: bool, probe: ProbeReport) -> RunData {
     container.status.ready = container_ready;
     container.probes.insert(ProbeKind::Readiness, probe);
     let mut data = run(container);
-    let declared = Probe {
-        action: ProbeAction::TcpSocket { host: None, port: 80 },
-        initial_delay: Duration::ZERO,
-        period: Duration::from_secs(1),
-        timeout: Duration::from_secs(1),
-        success_threshold: 1,
-        failure_threshold: 3,
-        termination_grace: None,
-    };
+    let action = ProbeAction::TcpSocket { host: None, port: 80 };
+    let declared = Probe { period: Duration::from_secs(1), ..Probe::new(action) };
     let spec = ProbeSpec { container: "app".to_owned(), which: ProbeKind::Readiness, probe: declared };
     data.environment.components[0].probes.push(spec);
     data
