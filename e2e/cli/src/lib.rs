@@ -11,6 +11,7 @@ mod init;
 pub mod interrupts;
 mod load;
 mod logs;
+mod mutate;
 pub mod options;
 mod pipe;
 mod plan;
@@ -61,6 +62,7 @@ pub enum Product {
     Compare(compare::Args),
     History(history::Args),
     Scale(scale::Args),
+    Mutate(mutate::Args),
     Doctor(doctor::Args),
     Simulate(simulate::Args),
     Gc(gc::Args),
@@ -84,6 +86,7 @@ impl Verbs for Product {
             Self::Compare(args) => compare::run(&args),
             Self::History(args) => history::run(&args),
             Self::Scale(args) => scale::run(&args),
+            Self::Mutate(args) => mutate::run(&args),
             Self::Doctor(args) => doctor::run(&args),
             Self::Simulate(args) => simulate::run(&args),
             Self::Gc(args) => gc::run(&args),

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     future::Future,
     path::{Path, PathBuf},
     sync::OnceLock,
@@ -59,6 +60,9 @@ pub(crate) struct SystemArgs {
     /// Number of replicas of a component; repeatable.
     #[arg(long, value_name = "COMPONENT=N", value_parser = parse_replicas)]
     replicas: Vec<(String, u32)>,
+    /// Longest wait for the system to be ready [default: bring_up of the configuration].
+    #[arg(long, value_name = "DURATION", value_parser = e2e_plan::duration::parse_positive)]
+    bring_up: Option<Duration>,
     #[command(flatten)]
     cluster: ClusterArgs,
     /// Namespace to create in the cluster [default: e2e-RUN_ID].
@@ -102,6 +106,20 @@ impl ManifestArgs {
             overlays: self.overlay.clone(),
             ..project()
         })
+    }
+
+    /// The same flags for another process, in any directory.
+    pub(crate) fn arguments(&self) -> Vec<OsString> {
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone()).into_os_string();
+        let named =
+            |flag: &str, values: Vec<OsString>| values.into_iter().flat_map(move |v| [flag.into(), v]).collect();
+        let lists: [Vec<OsString>; 4] = [
+            named("--manifests", self.manifests.iter().map(absolute).collect()),
+            named("--render", self.render.iter().map(OsString::from).collect()),
+            named("--overlay", self.overlay.iter().map(absolute).collect()),
+            named("--config", self.config.iter().map(absolute).collect()),
+        ];
+        lists.concat()
     }
 
     fn sources(&self) -> Result<Option<Sources>> {
@@ -259,6 +277,7 @@ impl SystemArgs {
             target: self.target.0.first().copied(),
             cluster: k8s::Options { namespace: self.namespace.clone(), wait: self.wait, ..self.cluster.options() },
             sets: self.set.clone(),
+            bring_up: self.bring_up,
             replicas: self.replicas.iter().cloned().collect::<BTreeMap<_, _>>(),
             scenarios: load.map_or_else(Vec::new, |load| load.scenarios.clone()),
             clients: load.and_then(|load| load.clients),

@@ -10,6 +10,7 @@ pub mod kinds;
 mod links;
 pub mod manifests;
 pub(crate) mod merge;
+pub mod mutation;
 pub(crate) mod node;
 mod object;
 mod outside;

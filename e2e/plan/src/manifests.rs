@@ -97,15 +97,19 @@ impl Reader<'_> {
 
     /// Builds a kustomization, by itself or with the tool of that name where it does more than is known here.
     fn kustomized(&self, dir: &Path, base: Option<Base>) -> Vec<Resource> {
-        let stacked = base.as_ref().is_some_and(|base| base.is_changed);
+        let is_overlay = base.is_some();
+        let is_stacked = base.as_ref().is_some_and(|base| base.is_changed);
         let build = kustomize::build(dir, self.root, base);
         if build.beyond.is_empty() {
             self.faults.append(build.faults);
             return build.resources;
         }
-        let tool = match stacked {
-            false => command::kustomize(dir),
-            true => Err("kustomize can build only one overlay: make one refer to the other".to_owned()),
+        let tool = match (is_stacked, is_overlay && kustomize::names_no_base(dir)) {
+            (true, _) => Err("kustomize can build only one overlay: make one refer to the other".to_owned()),
+            (_, true) => {
+                Err("kustomize wants to know what the overlay stands on: name it under `resources`".to_owned())
+            }
+            (false, false) => command::kustomize(dir),
         };
         match tool {
             Ok(command) => self.rendered(&command, self.root),

@@ -22,6 +22,16 @@ pub enum ExitCode {
     Slower = 7,
 }
 
+impl ExitCode {
+    /// The meaning of a process's exit code, if it is one of these.
+    pub fn of(code: i32) -> Option<Self> {
+        use ExitCode::*;
+        [Pass, Fail, BadInput, NotUp, Interrupted, Incomplete, Unexplained, Slower]
+            .into_iter()
+            .find(|known| *known as i32 == code)
+    }
+}
+
 impl From<ExitCode> for std::process::ExitCode {
     fn from(code: ExitCode) -> Self {
         Self::from(code as u8)

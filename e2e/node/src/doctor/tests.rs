@@ -27,13 +27,7 @@ pub(super) fn case(headers: &[(&str, &str)], timeout: Duration) -> Case {
         which: ProbeKind::Liveness,
         probe: Probe {
             timeout,
-            ..Probe::new(ProbeAction::HttpGet {
-                https: false,
-                host: None,
-                port: 8000,
-                path: "/health".into(),
-                headers,
-            })
+            ..Probe::new(ProbeAction::HttpGet { https: false, host: None, port: 8000, path: "/health".into(), headers })
         },
         known: Known { services: vec!["backend".into()], ..Known::default() },
     }

@@ -329,7 +329,7 @@ impl Taken {
 
     /// The base of an overlay that stands on no directory: it changes whatever the manifests are, as a component does.
     fn take_unnamed(&mut self, dir: &Path) -> Option<Vec<Resource>> {
-        if !self.is_overlay || !directories(dir).is_empty() {
+        if !self.is_overlay || !names_no_base(dir) {
             return None;
         }
         self.resources.take()
@@ -351,6 +351,11 @@ impl Taken {
         let remedy = "name it as the manifests in place of an overlay, or let it stand on them";
         Some(Error::of_file(shown(&file, root), message, remedy))
     }
+}
+
+/// Whether a kustomization stands on whatever it is applied to.
+pub(super) fn names_no_base(dir: &Path) -> bool {
+    directories(dir).is_empty()
 }
 
 /// The directories and remote places under a kustomization's `resources`, as they are written.

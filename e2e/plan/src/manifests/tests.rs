@@ -189,6 +189,15 @@ fn overlays_with_a_kustomization(#[case] overlays: &[&str], #[case] expected: &s
     assert_eq!(plan.objects.len(), if has_more { 2 } else { 1 });
 }
 
+/// Kustomize knows nothing of what such an overlay stands on, and would build it alone.
+#[test]
+fn an_overlay_on_no_directory_is_not_left_to_kustomize() {
+    let over = "patches: [{patch: '[]', target: {kind: ConfigMap}}]\nreplacements: [{path: r.yaml}]";
+    let files = [("base/a.yaml", map("a", "")), ("over/kustomization.yaml", over.to_owned())];
+    let error = error_of(&files.each_ref().map(|(name, text)| (*name, text.as_str())), &["base"], &["over"]);
+    assert!(error.contains("what the overlay stands on: name it under `resources`"), "{error}");
+}
+
 /// Names with hashes are made at the very end, whatever overlays did to what they are made from.
 #[test]
 fn a_generated_map_is_changed_by_an_overlay() {

@@ -4,7 +4,11 @@ use e2e_plan::{Probes, target::Target};
 use rstest::rstest;
 
 use super::*;
-use crate::{evidence::{InUse, Throttling}, finding::Severity, testing::run};
+use crate::{
+    evidence::{InUse, Throttling},
+    finding::Severity,
+    testing::run,
+};
 
 /// A run of one component, `app`, without anything special.
 fn data() -> RunData {

@@ -123,6 +123,17 @@ pub async fn against(options: Options, request: &Request, progress: &Progress) -
     write(&options, against)
 }
 
+/// The options of a run of the same project at a branch, a tag or a commit, checked out beside the working tree.
+///
+/// # Errors
+///
+/// There is no such commit, or another comparison uses the place.
+pub fn at(options: &Options, reference: &str, progress: &Progress) -> Result<Options, Error> {
+    let options = rooted(options.clone());
+    let _lock = lock(&options)?;
+    Ok(sides::checked_out(&options, reference, progress)?.options)
+}
+
 /// The scenarios that steps express, with the command line's changes.
 fn scenarios(options: &Options) -> Result<BTreeMap<String, Scenario>, Error> {
     let mut config = options.read_config()?;

@@ -39,6 +39,8 @@ pub struct Options {
     pub overlays: Vec<PathBuf>,
     /// Single environment variables.
     pub sets: Vec<EnvOverride>,
+    /// How long to wait for the system, in place of the configuration's `bring_up`.
+    pub bring_up: Option<Duration>,
     /// Numbers of replicas by component.
     pub replicas: BTreeMap<String, u32>,
     /// The scenarios that run; all that are declared unless set.
@@ -83,6 +85,7 @@ impl Options {
             manifests: None,
             overlays: Vec::new(),
             sets: Vec::new(),
+            bring_up: None,
             replicas: BTreeMap::new(),
             scenarios: Vec::new(),
             clients: None,

@@ -95,6 +95,7 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
         scenario.duration = options.duration.unwrap_or(scenario.duration);
         scenario.seed = options.seed.unwrap_or(scenario.seed);
     }
+    config.bring_up = options.bring_up.unwrap_or(config.bring_up);
     config.check_scenarios()?;
     if let Some(filter) = &options.filter {
         if !config.needs_nextest() {

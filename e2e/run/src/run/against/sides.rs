@@ -49,14 +49,7 @@ pub(super) fn sides(options: &Options, request: &Request, progress: &Progress) -
     };
     let mut base = match &request.reference {
         None => Runnable { version: working_tree.clone(), options: options.clone() },
-        Some(name) => {
-            let commit = git::resolve(&options.root, name)?;
-            progress.line(format!("base: {name}, commit {}", &commit[..12]));
-            let root = git::check_out(&options.root, &commit, &workshop(options).join("tree"))?;
-            share_builds(&options.root, &root)?;
-            let version = Version { name: name.clone(), commit: Some(commit), ..Version::default() };
-            Runnable { version, options: moved(options, root) }
-        }
+        Some(name) => checked_out(options, name, progress)?,
     };
     // Its own scenarios play no part.
     base.options.scenarios.clear();
@@ -66,6 +59,16 @@ pub(super) fn sides(options: &Options, request: &Request, progress: &Progress) -
         base.options.overlays.push(overlay);
     }
     Ok((Runnable { version: working_tree, options: options.clone() }, base))
+}
+
+/// The project at a branch, a tag or a commit.
+pub(super) fn checked_out(options: &Options, name: &str, progress: &Progress) -> Result<Runnable, Error> {
+    let commit = git::resolve(&options.root, name)?;
+    progress.line(format!("base: {name}, commit {}", &commit[..12]));
+    let root = git::check_out(&options.root, &commit, &workshop(options).join("tree"))?;
+    share_builds(&options.root, &root)?;
+    let version = Version { name: name.to_owned(), commit: Some(commit), ..Version::default() };
+    Ok(Runnable { version, options: moved(options, root) })
 }
 
 /// The same options for the project at another root: paths below the old root mean those below the new one.
