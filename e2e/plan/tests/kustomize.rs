@@ -12,6 +12,7 @@ use e2e_plan::{
     Plan,
     manifests::{self, Sources},
 };
+use rstest::rstest;
 use serde_json::Value;
 
 /// Before the objects that kustomize makes.
@@ -80,17 +81,33 @@ fn recorded_again(case: &Path, text: &str, directory: &Path) -> String {
 }
 
 /// Where the tool is installed and new enough, it builds what is beyond the keys that are known here.
-#[test]
-fn what_is_beyond_is_left_to_the_tool() {
-    let replacement = "resources: [a.yaml]\nreplacements:\n- source: {kind: ConfigMap, name: a, fieldPath: data.from}\n  targets: [{select: {kind: ConfigMap}, fieldPaths: [data.to]}]\n";
-    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {from: x, to: y}\n";
-    let directory = unpacked(&format!("-- kustomization.yaml --\n{replacement}-- a.yaml --\n{map}"));
+#[rstest]
+#[case::replacements(
+    "replacements:\n- source: {kind: ConfigMap, name: a, fieldPath: data.from}\n  targets: [{select: {kind: ConfigMap}, fieldPaths: [data.to]}]\n",
+    "data: {from: x, to: y}\n",
+    "x",
+    "`replacements` is built by kustomize alone"
+)]
+#[case::folded_text_with_indented_lines(
+    "",
+    "data:\n  to: >\n    a\n      b\n",
+    "a\n\n  b\n",
+    "which kustomize writes anew, is built by it alone"
+)]
+fn what_is_beyond_is_left_to_the_tool(
+    #[case] more: &str,
+    #[case] data: &str,
+    #[case] built: &str,
+    #[case] refused: &str,
+) {
+    let map = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a}}\n{data}");
+    let directory = unpacked(&format!("-- kustomization.yaml --\nresources: [a.yaml]\n{more}-- a.yaml --\n{map}"));
     let sources = Sources { paths: vec![".".into()], ..Sources::default() };
     match Plan::of(manifests::read(directory.path(), &sources, &[])) {
-        Ok(plan) => assert_eq!(plan.objects[0].json["data"]["to"], "x"),
+        Ok(plan) => assert_eq!(plan.objects[0].json["data"]["to"], built),
         Err(error) => {
-            let remedy = "`replacements` is built by kustomize alone; install kustomize 5 or kubectl 1.27, or newer ones, which build it";
-            assert!(error.to_string().contains(remedy), "{error}");
+            let remedy = "; install kustomize 5 or kubectl 1.27, or newer ones, which build it";
+            assert!(error.to_string().contains(&format!("{refused}{remedy}")), "{error}");
         }
     }
 }

@@ -17,7 +17,7 @@ use std::{
 use self::file::Kustomization;
 use crate::{
     Document, Error, ErrorKind, Faults, Manifest, Objects,
-    node::{FieldPath, Node, Tree},
+    node::{Entry, FieldPath, Node, Place, Tree},
 };
 
 /// The names under which kustomize looks for its file.
@@ -206,9 +206,16 @@ impl Builder<'_> {
             return Vec::new();
         }
         let Some(text) = self.text(kustomization, "resources", &path) else { return Vec::new() };
-        let Objects { objects, faults, .. } = Objects::read_as_kustomize(&Manifest { file: self.shown(&path), text });
+        let Objects { objects, faults, .. } =
+            Objects::read_as_kustomize(&Manifest { file: self.shown(&path), text: text.clone() });
         self.faults.append(faults);
         for object in &objects {
+            if let Some(place) = written_anew(&object.node, &text) {
+                let message =
+                    "folded text (`>`) with indented lines or blank ones at its end, which kustomize writes anew,";
+                self.beyond
+                    .push(Error::new(ErrorKind::Unsupported, format!("{message} is built by it alone"), "").at(place));
+            }
             let annotations = object.node.find(&["metadata", "annotations"]).map_or(&[][..], |node| node.entries());
             let internal = annotations.iter().find(|entry| INTERNAL.iter().any(|start| entry.key.starts_with(start)));
             if let Some(entry) = internal {
@@ -290,6 +297,26 @@ impl Builder<'_> {
     fn shown(&self, path: &Path) -> PathBuf {
         shown(path, self.root)
     }
+}
+
+/// The first folded text with breaks that kustomize's writer (go-yaml) doubles: those at its end, and those before indented lines.
+fn written_anew<'a>(node: &'a Node, text: &str) -> Option<&'a Place> {
+    let is_doubled = |value: &str| value.contains("\n ") || value.contains("\n\t") || value.ends_with("\n\n");
+    // Its sign stands where its key does, or after the dash of its item, at most a line before its text.
+    let is_folded = |first: usize, last: usize| {
+        let lines = text.lines().skip(first.saturating_sub(1)).take(last + 1 - first.min(last));
+        let mut headers = lines.map(|line| line.split(" #").next().unwrap_or_default().trim_end());
+        let is_sign = |c: char| matches!(c, '-' | '+') || c.is_ascii_digit();
+        headers.any(|header| [": >", "- >"].iter().any(|end| header.trim_end_matches(is_sign).ends_with(end)))
+    };
+    let found = |node: &'a Node, first: usize, last: usize| match &node.tree {
+        Tree::Text(value) if is_doubled(value) && is_folded(first, last) => Some(&node.place),
+        Tree::Map(_) | Tree::List(_) => written_anew(node, text),
+        _ => None,
+    };
+    let of_entry = |entry: &'a Entry| found(&entry.node, entry.place.line, entry.place.line);
+    let of_item = |item: &'a Node| found(item, item.place.line.saturating_sub(1), item.place.line);
+    node.entries().iter().find_map(of_entry).or_else(|| node.items().iter().find_map(of_item))
 }
 
 /// A path without `..` where that can be told from the path alone, as people read it.

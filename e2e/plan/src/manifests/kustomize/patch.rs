@@ -83,7 +83,9 @@ impl Builder<'_> {
         };
         for change in nodes {
             let applied = match (&change.tree, &selector) {
-                (Tree::List(operations), Some(selector)) => with_json(operations, selector, resources),
+                (Tree::List(operations), Some(selector)) => {
+                    with_json(operations, selector, key == "patches", resources)
+                }
                 (Tree::List(_), None) => Err(Error::new(
                     ErrorKind::Overlay,
                     "a JSON patch needs a target",
@@ -101,10 +103,27 @@ impl Builder<'_> {
     }
 }
 
-fn with_json(operations: &[Node], selector: &Selector, resources: &mut [Resource]) -> Result<(), Error> {
+/// Applies operations, which may change kind and name too. Kustomize notes in annotations what an object was called before: with `patches`
+/// now, and with `patchesJson6902` where something changed its name earlier. An operation may add to them then.
+fn with_json(
+    operations: &[Node],
+    selector: &Selector,
+    notes_names: bool,
+    resources: &mut [Resource],
+) -> Result<(), Error> {
     for resource in resources.iter_mut().filter(|resource| selector.selects(resource)) {
-        let label = resource.object.label();
-        json_patch::apply(&mut resource.object.node, operations).map_err(|error| error.in_object(&label))?;
+        let before = resource.id();
+        let Document { source, node, .. } = &resource.object;
+        let (source, mut node) = (source.clone(), node.clone());
+        let place = node.place.clone();
+        if let Some(metadata) = node.get_mut("metadata").filter(|_| notes_names || !resource.before.is_empty()) {
+            metadata.get_or_insert("annotations", Tree::Map(Vec::new()), &place);
+        }
+        json_patch::apply(&mut node, operations).map_err(|error| error.in_object(&resource.object.label()))?;
+        resource.object = Document { source, ..document(node)? };
+        if resource.id() != before {
+            resource.before.push(before);
+        }
     }
     Ok(())
 }
