@@ -2,13 +2,16 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use e2e_kubelet::snapshot::{PodReport, ProbeReport, Snapshot};
-use e2e_plan::ProbeKind;
+use e2e_kubelet::{
+    snapshot::{ContainerReport, PodReport, ProbeReport, Snapshot},
+    status::ContainerState,
+};
+use e2e_plan::{ProbeKind, Restart};
 use e2e_report::{diagnose::stuck, run_dir};
 use tokio::time::Instant;
 
 use super::{Error, prepare::Prepared, system::System};
-use crate::progress::Progress;
+use crate::{progress::Progress, provider::pods::PodSpec};
 
 /// How a bring-up ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +69,7 @@ async fn settle(system: &System, prepared: &Prepared) -> bool {
     let deadline = Instant::now() + prepared.config.bring_up;
     let alone = pods_alone(prepared);
     loop {
-        let is_clear = |snapshot: &Snapshot| is_settled(snapshot, &alone) || is_stuck(snapshot);
+        let is_clear = |snapshot: &Snapshot| is_settled(snapshot, &prepared.pods, &alone) || is_stuck(snapshot);
         let left = deadline.saturating_duration_since(Instant::now());
         let Ok(snapshot) = system.keeper.wait_for("not all pods are ready", left, is_clear).await else { return false };
         if !is_stuck(&snapshot) {
@@ -99,8 +102,45 @@ const HOPELESS_REFUSALS: u32 = 5;
 const HOPELESS_ALONE: u32 = 3;
 
 /// Whether every pod is ready or clearly will not be. `alone` are the pods that refer to a component without replicas.
-fn is_settled(snapshot: &Snapshot, alone: &BTreeSet<String>) -> bool {
-    snapshot.pods.iter().all(|(name, pod)| pod.ready || is_hopeless(pod, alone.contains(name)))
+fn is_settled(snapshot: &Snapshot, pods: &[PodSpec], alone: &BTreeSet<String>) -> bool {
+    let lost = lost(snapshot, pods);
+    let is_settled = |name: &String, pod: &PodReport| {
+        pod.ready || lost.contains(name.as_str()) || is_hopeless(pod, alone.contains(name))
+    };
+    snapshot.pods.iter().all(|(name, pod)| is_settled(name, pod))
+}
+
+/// The pods of Jobs that were given up, and those that wait for one of these or for each other.
+fn lost<'a>(snapshot: &Snapshot, pods: &'a [PodSpec]) -> BTreeSet<&'a str> {
+    let report = |pod: &PodSpec| snapshot.pods.get(&pod.name);
+    let is_over = |pod: &&PodSpec| report(pod).is_some_and(|report| is_given_up(report, pod.component.pod.restart));
+    let mut lost: Vec<&PodSpec> = pods.iter().filter(is_over).collect();
+    loop {
+        let is_awaited = |name: &String| lost.iter().any(|lost| lost.component.name == *name);
+        let waits = |pod: &&PodSpec| {
+            let is_listed = lost.iter().any(|lost| lost.name == pod.name);
+            !is_listed
+                && !report(pod).is_some_and(|report| report.started)
+                && pod.component.depends_on.iter().any(is_awaited)
+        };
+        match pods.iter().find(waits) {
+            Some(next) => lost.push(next),
+            None => return lost.into_iter().map(|pod| pod.name.as_str()).collect(),
+        }
+    }
+}
+
+/// Whether a pod that should run to completion has failed as often as it may.
+fn is_given_up(pod: &PodReport, restart: Restart) -> bool {
+    let failures_max = match restart {
+        Restart::Always | Restart::OnFailure { failures_max: None } => return false,
+        Restart::OnFailure { failures_max: Some(failures) } => failures,
+        Restart::Never => 0,
+    };
+    let has_failed = |container: &ContainerReport| matches!(&container.status.state, ContainerState::Terminated(end) if end.exit_code != 0);
+    let replaced = pod.object.as_ref().map_or(0, |object| object.replaced.len());
+    let failures = pod.restarts.saturating_add(u32::try_from(replaced).unwrap_or(u32::MAX));
+    failures >= failures_max && pod.init_containers.iter().chain(&pod.containers).any(has_failed)
 }
 
 fn is_hopeless(pod: &PodReport, is_alone: bool) -> bool {
@@ -131,8 +171,7 @@ mod tests {
 
     use e2e_kubelet::{
         observation::{Kind, Observation, Verdict},
-        snapshot::ContainerReport,
-        status::{ContainerState, ContainerStatus},
+        status::{ContainerStatus, Termination},
     };
 
     use super::*;
@@ -188,7 +227,42 @@ mod tests {
                 ("c".to_owned(), last),
             ]),
         };
-        assert!(is_settled(&pods(ready.clone()), &BTreeSet::new()));
-        assert!(!is_settled(&pods(unready(1, 503)), &BTreeSet::new()));
+        assert!(is_settled(&pods(ready.clone()), &[], &BTreeSet::new()));
+        assert!(!is_settled(&pods(unready(1, 503)), &[], &BTreeSet::new()));
+    }
+
+    /// A migration that may fail once more, and an application that needs it.
+    #[test]
+    fn what_waits_for_a_job_that_was_given_up_waits_in_vain() {
+        let manifests = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: migrate}\nspec:\n  backoffLimit: 1\n  template:\n    spec:\n      \
+                         restartPolicy: Never\n      containers: [{name: m, image: m, args: ['--db=http://db:1']}]\n---\n\
+                         apiVersion: v1\nkind: Pod\nmetadata: {name: app}\n\
+                         spec: {containers: [{name: a, image: a, args: ['--db=http://db:1']}]}\n---\n\
+                         apiVersion: v1\nkind: Pod\nmetadata: {name: db, labels: {app: db}}\nspec: {containers: [{name: d, image: d}]}\n---\n\
+                         apiVersion: v1\nkind: Service\nmetadata: {name: db}\nspec: {selector: {app: db}, ports: [{port: 1}]}\n";
+        let manifest = e2e_plan::Manifest { file: "a.yaml".into(), text: manifests.to_owned() };
+        let plan = e2e_plan::Plan::of(e2e_plan::Objects::read(&[manifest])).unwrap();
+        let pods = crate::provider::pods::of(&plan, "1");
+        let end = |restarts, exit_code| {
+            let mut report = PodReport { completes: true, started: false, restarts, ..unready(0, 503) };
+            let (started, at) = (Duration::ZERO, Duration::from_secs(1));
+            let termination = Termination { exit_code, signal: None, reason: "Error".to_owned(), started, at };
+            report.containers[0].status.state = ContainerState::Terminated(termination);
+            report
+        };
+        let waiting = PodReport { started: false, ..unready(0, 503) };
+        let is_settled = |job: PodReport, app: PodReport| {
+            let ready = PodReport { ready: true, ..unready(0, 503) };
+            let reports = [("db-0", ready), ("migrate-0", job), ("app-0", app)];
+            let named = |(name, report): (&str, PodReport)| {
+                let pod = pods.iter().find(|pod| pod.component.name == name.trim_end_matches("-0")).unwrap();
+                (pod.name.clone(), report)
+            };
+            is_settled(&Snapshot { pods: reports.map(named).into() }, &pods, &BTreeSet::new())
+        };
+        assert!(is_settled(end(1, 3), waiting.clone()));
+        assert!(!is_settled(end(0, 3), waiting.clone()), "it may be tried once more");
+        assert!(!is_settled(end(1, 0), waiting.clone()), "it succeeded");
+        assert!(!is_settled(end(1, 3), unready(0, 503)), "the application runs and may become ready");
     }
 }
