@@ -55,7 +55,7 @@ pub(crate) struct SystemArgs {
     #[command(flatten)]
     manifests: ManifestArgs,
     /// Set an environment variable of a component; repeatable.
-    #[arg(long, value_name = "COMPONENT[/CONTAINER].env.NAME=VALUE")]
+    #[arg(long, value_name = "COMPONENT[/CONTAINER].env.NAME=VALUE", value_parser = Set)]
     set: Vec<EnvOverride>,
     /// Number of replicas of a component; repeatable.
     #[arg(long, value_name = "COMPONENT=N", value_parser = parse_replicas)]
@@ -393,6 +393,28 @@ fn held_runs(runs: &Path) -> Vec<String> {
     let mut names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
     names.sort();
     names
+}
+
+/// Reads `--set`. Unlike clap's own parsers, it does not show a malformed argument, in which a secret may stand.
+#[derive(Debug, Clone)]
+pub(crate) struct Set;
+
+impl clap::builder::TypedValueParser for Set {
+    type Value = EnvOverride;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        _: Option<&clap::Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<EnvOverride, clap::Error> {
+        let fail = |error: String| {
+            let message = format!("invalid value for '--set': {error}\n");
+            clap::Error::raw(clap::error::ErrorKind::ValueValidation, message).with_cmd(command)
+        };
+        let text = value.to_str().ok_or_else(|| fail("it is not UTF-8".to_owned()))?;
+        text.parse().map_err(|error: e2e_plan::Error| fail(error.to_string()))
+    }
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     manifests: ManifestArgs,
     /// Set an environment variable of a component; repeatable.
-    #[arg(long, value_name = "COMPONENT[/CONTAINER].env.NAME=VALUE")]
+    #[arg(long, value_name = "COMPONENT[/CONTAINER].env.NAME=VALUE", value_parser = crate::options::Set)]
     set: Vec<EnvOverride>,
     /// Number of replicas of a component; repeatable.
     #[arg(long, value_name = "COMPONENT=N", value_parser = parse_replicas)]

@@ -124,14 +124,17 @@ impl FromStr for EnvOverride {
     fn from_str(text: &str) -> Result<Self, Error> {
         let bad = |message: String| Err(Error::new(ErrorKind::Override, message, "write component.env.NAME=value"));
         let Some((left, value)) = text.split_once('=') else {
-            return bad(format!("`{text}` has no `=`"));
+            // What stands there may be the value, which may be secret.
+            return bad("it has no `=`".to_owned());
         };
+        let is_name = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
+        let shown = if left.chars().all(is_name) { format!("`{left}`") } else { "what stands before `=`".to_owned() };
         let Some((component, name)) = left.split_once(".env.") else {
-            return bad(format!("`{left}` does not name an environment variable"));
+            return bad(format!("{shown} does not name an environment variable"));
         };
         if component.is_empty() || name.is_empty() {
             let what = if component.is_empty() { "component" } else { "variable" };
-            return bad(format!("`{left}` names no {what}"));
+            return bad(format!("{shown} names no {what}"));
         }
         let (component, container) = match component.split_once('/') {
             Some((component, container)) => (component, Some(container.to_owned())),

@@ -171,7 +171,11 @@ fn generated_secrets(#[case] old: &str, #[case] new: &str, #[case] expected: &st
 }
 
 #[rstest]
-#[case("backend.env.A", "`backend.env.A` has no `=`; write component.env.NAME=value")]
+#[case("backend.env.A", "it has no `=`; write component.env.NAME=value")]
+#[case(
+    "backend:PASSWORD:aHVudGVy=",
+    "what stands before `=` does not name an environment variable; write component.env.NAME=value"
+)]
 #[case("backend.A=b", "`backend.A` does not name an environment variable; write component.env.NAME=value")]
 #[case(".env.A=b", "`.env.A` names no component; write component.env.NAME=value")]
 #[case("backend.env.=b", "`backend.env.` names no variable; write component.env.NAME=value")]

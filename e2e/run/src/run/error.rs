@@ -18,6 +18,16 @@ pub enum Error {
     /// There is no workload.
     #[error("the manifests declare nothing to run; add a manifest of kind Deployment or StatefulSet")]
     NothingToRun,
+    /// Nothing says where the manifests are.
+    #[error(
+        "there is no .config/e2e.toml in {root}, and no directory `manifests`; name the manifests with `--manifests <PATH>`, or let `{}` \
+         write .config/e2e.toml from them",
+        command::line("init --manifests <PATH>")
+    )]
+    NoManifests {
+        /// The project's root.
+        root: String,
+    },
     /// ConfigMaps or Secrets that pods want are nowhere.
     #[error("{}", .0.join("\n  "))]
     Missing(Vec<String>),
@@ -168,6 +178,7 @@ impl Error {
             Self::Config(_)
             | Self::Plan(_)
             | Self::NothingToRun
+            | Self::NoManifests { .. }
             | Self::Missing(_)
             | Self::Environment(_)
             | Self::FilterWithoutNextest { .. }

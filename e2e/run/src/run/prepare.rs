@@ -214,6 +214,10 @@ fn plan_with(
     given: Vec<OutsideObject>,
     generate: &mut dyn FnMut(&str, &str) -> String,
 ) -> Result<Plan, Error> {
+    let is_bare = options.manifests.is_none() && !options.has_config();
+    if is_bare && !config.manifests.iter().any(|path| options.root.join(path).exists()) {
+        return Err(Error::NoManifests { root: options.root.display().to_string() });
+    }
     let configured = || Sources { paths: config.manifests.clone(), render: config.render.clone() };
     let sources = options.manifests.clone().unwrap_or_else(configured);
     let objects = e2e_plan::manifests::read(&options.root, &sources, &options.overlays);
