@@ -19,7 +19,9 @@ pub(super) fn render(plan: &Plan, target: Target, warnings: &[Warning]) -> Strin
         .objects
         .iter()
         .filter(|object| {
-            object.component.is_none() && !matches!(object.kind.as_str(), "Service" | "ConfigMap" | "Secret")
+            let is_shown =
+                object.json["apiVersion"] == "v1" && ["Service", "ConfigMap", "Secret"].contains(&object.kind.as_str());
+            object.component.is_none() && !is_shown
         })
         .map(|object| format!("{}/{}", object.kind, object.name))
         .collect();
