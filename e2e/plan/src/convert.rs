@@ -53,6 +53,7 @@ pub(crate) fn component(object: &Object, workload: &Workload, stores: &Stores, f
     check_selector(&cursor.key("selector"), &workload.selector, &pod.labels, faults);
     Some(Component {
         name: object.name.clone(),
+        namespace: object.home().to_owned(),
         kind: object.kind.clone(),
         replicas,
         pod,

@@ -11,6 +11,7 @@ mod links;
 pub mod manifests;
 pub(crate) mod merge;
 pub mod mutation;
+mod namespaces;
 pub(crate) mod node;
 mod object;
 mod outside;
@@ -89,7 +90,7 @@ impl Plan {
     /// Every fault of the input: YAML, objects, overlays, overrides, fields, references. Each names its place and a remedy.
     pub fn from_manifests(input: Input<'_>) -> Result<Self, Errors> {
         let Objects { objects, faults, notes: mut fields } = input.objects;
-        let mut objects = sort_out::sort_out(objects, &mut fields, &faults);
+        let mut objects = sort_out::sort_out(objects, &mut fields);
         let secret = overrides::apply(&mut objects, &input.sets, &input.replicas, &faults);
         outside::add(&mut objects, &input.given);
         stores::generate(&mut objects, input.generate, &faults);
@@ -127,22 +128,32 @@ impl Plan {
 #[derive(Default)]
 struct Components {
     components: Vec<Component>,
-    /// The names of those that had to get another one, by kind and name of their objects.
-    names: BTreeMap<(String, String), String>,
+    /// The names of those that had to get another one, by their objects.
+    names: Names,
 }
 
 impl Components {
-    /// Adds a component. One of another kind may have its name already; then its kind tells it from that.
+    /// Adds a component. One of another kind or namespace may have its name already; then that tells it from the other one.
     fn add(&mut self, component: Option<Component>) {
         let Some(mut component) = component else { return };
-        if self.components.iter().any(|other| other.name == component.name) {
-            let name = format!("{}-{}", component.name, component.kind.to_lowercase());
-            let object = (component.kind.clone(), std::mem::replace(&mut component.name, name.clone()));
-            self.names.insert(object, name);
+        let Component { name, kind, namespace, .. } = &component;
+        let (kind_after, namespace_after) = (format!("{name}-{}", kind.to_lowercase()), format!("{name}-{namespace}"));
+        let both_after = format!("{kind_after}-{namespace}");
+        let is_kind_shared = self.components.iter().any(|other| other.name == *name && other.kind == *kind);
+        let wanted =
+            if is_kind_shared { [name, &namespace_after, &both_after] } else { [name, &kind_after, &both_after] };
+        let is_free = |wanted: &&&String| self.components.iter().all(|other| other.name != ***wanted);
+        let free = wanted.iter().find(is_free).map_or(&both_after, |free| *free).clone();
+        if free != *name {
+            self.names.insert((kind.clone(), namespace.clone(), name.clone()), free.clone());
+            component.name = free;
         }
         self.components.push(component);
     }
 }
+
+/// Names of components by kind, namespace and name of their objects.
+type Names = BTreeMap<(String, String, String), String>;
 
 /// The ports that Services lead to are reached too, declared or not.
 fn reach_targets(components: &mut [Component], services: &[Service]) {
@@ -191,9 +202,9 @@ pub struct Object {
 }
 
 impl Object {
-    fn new(object: &object::Object, names: &BTreeMap<(String, String), String>) -> Self {
+    fn new(object: &object::Object, names: &Names) -> Self {
         let object::Object { kind, name, source, node, .. } = object;
-        let component = names.get(&(kind.clone(), name.clone())).unwrap_or(name);
+        let component = names.get(&(kind.clone(), object.home().to_owned(), name.clone())).unwrap_or(name);
         Self {
             kind: kind.clone(),
             name: name.clone(),
@@ -215,8 +226,10 @@ impl fmt::Debug for Object {
 /// One workload and its replicas.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Component {
-    /// `metadata.name` of the workload, with its kind after it where another one has that name.
+    /// `metadata.name` of the workload, with its kind or namespace after it where another one has that name.
     pub name: String,
+    /// The namespace that the manifests give it.
+    pub namespace: String,
     /// The workload's kind, such as `Deployment` or `Job`.
     pub kind: String,
     /// How many pods.
@@ -249,10 +262,10 @@ impl fmt::Display for Source {
 /// A name for the ready pods of some components.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Service {
-    /// `metadata.name`.
+    /// `metadata.name`, with its namespace after it, as in `web.shop`, where another one has that name.
     pub name: String,
-    /// `metadata.namespace`, where the manifests say it.
-    pub namespace: Option<String>,
+    /// The namespace that the manifests give it.
+    pub namespace: String,
     /// Names of the components whose pods the selector matches; never empty: a Service that leads to no pod of the plan stands in
     /// [`Plan::fields`] alone.
     pub components: Vec<String>,

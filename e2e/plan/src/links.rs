@@ -3,17 +3,29 @@
 use super::{Service, ServicePort};
 
 impl Service {
-    /// The names that lead to it, from short to long, in the namespace that the manifests give it (`default` unless they do) and in
-    /// `namespace`, that of the run. See "DNS for Services and Pods" in Kubernetes's documentation.
+    /// What pods of its own namespace call it.
     #[must_use]
-    pub fn names(&self, namespace: &str) -> Vec<String> {
-        let Self { name, namespace: declared, .. } = self;
-        let declared = declared.as_deref().unwrap_or("default");
-        let mut names = vec![name.clone()];
-        for namespace in [declared, namespace].into_iter().take(if declared == namespace { 1 } else { 2 }) {
-            names.extend(["", ".svc", ".svc.cluster.local"].map(|rest| format!("{name}.{namespace}{rest}")));
-        }
-        names
+    pub fn host(&self) -> &str {
+        self.name.split('.').next().unwrap_or_default()
+    }
+
+    /// Whether its short name means it to a pod of a namespace: that of the namespace does, or else the first one of that name.
+    #[must_use]
+    pub fn is_meant_in<'a>(&self, namespace: &str, all: impl IntoIterator<Item = &'a Self> + Clone) -> bool {
+        let named = || all.clone().into_iter().filter(|other| other.host() == self.host());
+        let meant = named().find(|other| other.namespace == namespace).or_else(|| named().next());
+        meant.is_none_or(|meant| meant.name == self.name)
+    }
+
+    /// The names that lead to it, from short to long, in its own namespace and, where its short name means it, in `namespace`, that of
+    /// the run. See "DNS for Services and Pods" in Kubernetes's documentation.
+    #[must_use]
+    pub fn names(&self, namespace: &str, is_meant: bool) -> Vec<String> {
+        let (host, own) = (self.host(), self.namespace.as_str());
+        let namespaces = [own, namespace].into_iter().take(if own == namespace || !is_meant { 1 } else { 2 });
+        let long = |namespace| ["", ".svc", ".svc.cluster.local"].map(|rest| format!("{host}.{namespace}{rest}"));
+        let short = is_meant.then(|| host.to_owned());
+        short.into_iter().chain(namespaces.flat_map(long)).collect()
     }
 
     /// The variables with which pods find it, such as `BACKEND_SERVICE_HOST`, where `host` is its address and `port` tells under which
@@ -25,7 +37,7 @@ impl Service {
         let reached: Vec<(&ServicePort, u16)> =
             self.ports.iter().filter_map(|declared| Some((declared, port(declared)?))).collect();
         let Some((first, first_number)) = reached.first().filter(|_| !self.headless) else { return Vec::new() };
-        let name = upper(&self.name);
+        let name = upper(self.host());
         let url =
             |declared: &ServicePort, number| format!("{}://{host}:{number}", declared.protocol.to_ascii_lowercase());
         let mut links = vec![
@@ -55,9 +67,9 @@ mod tests {
     use super::*;
     use crate::Source;
 
-    fn service(name: &str, namespace: Option<&str>, ports: Vec<ServicePort>) -> Service {
+    fn service(name: &str, namespace: &str, ports: Vec<ServicePort>) -> Service {
         let source = Source { file: "a.yaml".into(), document: 1 };
-        let (name, namespace) = (name.to_owned(), namespace.map(str::to_owned));
+        let (name, namespace) = (name.to_owned(), namespace.to_owned());
         let components = vec!["a".to_owned()];
         Service { name, namespace, components, ports, headless: false, publish_not_ready: false, source }
     }
@@ -71,7 +83,8 @@ mod tests {
             target_port: port,
             protocol: protocol.to_owned(),
         };
-        let mut service = service("super-duper", None, vec![port("u-d-p", 8081, "UDP"), port("t-c-p", 8083, "TCP")]);
+        let mut service =
+            service("super-duper", "default", vec![port("u-d-p", 8081, "UDP"), port("t-c-p", 8083, "TCP")]);
         let links = service.links("9.8.7.6", |port| Some(port.port));
         let links: Vec<(&str, &str)> = links.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let expected = [
@@ -96,9 +109,17 @@ mod tests {
 
     #[test]
     fn a_name_stands_once_where_both_namespaces_are_one() {
-        let service = service("backend", Some("shop"), Vec::new());
+        let service = service("backend", "shop", Vec::new());
         let names = ["backend", "backend.shop", "backend.shop.svc", "backend.shop.svc.cluster.local"];
-        assert_eq!(service.names("shop"), names);
-        assert_eq!(service.names("run").len(), 7);
+        assert_eq!(service.names("shop", true), names);
+        assert_eq!(service.names("run", true).len(), 7);
+        assert_eq!(service.names("run", false), names[1..]);
+    }
+
+    #[test]
+    fn a_short_name_means_the_service_of_the_own_namespace_or_the_first_one() {
+        let all = [service("web", "a", Vec::new()), service("web.b", "b", Vec::new())];
+        let meant = |namespace: &str| [0, 1].map(|index: usize| all[index].is_meant_in(namespace, &all));
+        assert_eq!([meant("a"), meant("b"), meant("c")], [[true, false], [false, true], [true, false]]);
     }
 }

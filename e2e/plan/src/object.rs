@@ -7,6 +7,9 @@ use super::{
     workload::pod_keys,
 };
 
+/// The namespace of what names none.
+pub(crate) const DEFAULT_NAMESPACE: &str = "default";
+
 /// One document as a tree.
 #[derive(Clone)]
 pub(crate) struct Object {
@@ -40,13 +43,19 @@ impl Object {
         self.node.find(&["metadata", "namespace"]).and_then(Node::text).unwrap_or_default()
     }
 
+    /// The namespace that a cluster gives it a place in; none where its kind has no namespace.
+    pub(crate) fn home(&self) -> &str {
+        match self.namespace() {
+            _ if self.is_cluster_scoped() => "",
+            "" => DEFAULT_NAMESPACE,
+            namespace => namespace,
+        }
+    }
+
     /// Whether two objects are the same one to a cluster.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let group = |object: &Self| kinds::group(object.api_version()).to_owned();
-        self.kind == other.kind
-            && self.name == other.name
-            && group(self) == group(other)
-            && self.namespace() == other.namespace()
+        self.kind == other.kind && self.name == other.name && group(self) == group(other) && self.home() == other.home()
     }
 
     /// Whether its kind is one of Kubernetes itself.

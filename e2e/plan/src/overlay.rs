@@ -63,7 +63,7 @@ fn is_meant(object: &Object, change: &Object) -> bool {
     let kind = |object: &Object| (object.kind.clone(), super::kinds::group(object.api_version()).to_owned());
     kind(object) == kind(change)
         && object.name == change.name
-        && (change.namespace().is_empty() || change.namespace() == object.namespace())
+        && (change.namespace().is_empty() || change.home() == object.home())
 }
 
 /// Whether a document can stand alone; a patch for a misspelt name cannot.

@@ -52,28 +52,38 @@ pub struct Mention<'a> {
 }
 
 /// The Services that a text names as hosts, in the order of the text. `key` is the name of the variable or option whose
-/// value the text is.
+/// value the text is, and `namespace` that of the pod that reads it.
 #[must_use]
-pub fn mentions<'a>(key: Option<&str>, text: &str, services: &'a [Service]) -> Vec<Mention<'a>> {
+pub fn mentions<'a>(key: Option<&str>, text: &str, (namespace, services): (&str, &'a [Service])) -> Vec<Mention<'a>> {
     if key.is_some_and(names_callers) {
         return Vec::new();
     }
     let mut found = Vec::new();
-    for service in services.iter().filter(|service| !service.name.is_empty()) {
-        for (start, _) in text.match_indices(&service.name) {
-            found.extend(mention(key, text, start, service));
+    for service in services.iter().filter(|service| service.is_meant_in(namespace, services)) {
+        for (start, _) in text.match_indices(service.host()).filter(|_| !service.name.is_empty()) {
+            found.extend(mention(key, text, start, (service, services)));
         }
     }
     found.sort_by_key(|mention| mention.host.start);
     found
 }
 
-fn mention<'a>(key: Option<&str>, text: &str, start: usize, service: &'a Service) -> Option<Mention<'a>> {
+/// What stands at a place where the short name of a Service begins: that one, or another one of its name in the namespace that follows.
+fn mention<'a>(
+    key: Option<&str>,
+    text: &str,
+    start: usize,
+    (service, services): (&'a Service, &'a [Service]),
+) -> Option<Mention<'a>> {
     let before = &text[..start];
     if before.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '$')) {
         return None;
     }
-    let end = start + service.name.len() + domain(&text[start + service.name.len()..])?;
+    let host_end = start + service.host().len();
+    let end = host_end + domain(&text[host_end..])?;
+    let namespace = text[host_end..end].split('.').nth(1);
+    let is_there = |other: &&Service| other.host() == service.host() && Some(other.namespace.as_str()) == namespace;
+    let service = services.iter().find(is_there).unwrap_or(service);
     let after = &text[end..];
     let line = before.rsplit('\n').next().unwrap_or_default();
     if line.trim_start().starts_with('#') || is_callers_line(line) || is_user(after) {
@@ -234,7 +244,7 @@ fn first_in_circle(components: &[Component]) -> usize {
 fn dependencies(component: &Component, services: &[Service]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut look = |key: Option<&str>, text: &str| {
-        for mention in mentions(key, text, services) {
+        for mention in mentions(key, text, (&component.namespace, services)) {
             found.extend(mention.service.components.iter().filter(|name| **name != component.name).cloned());
         }
     };
@@ -317,7 +327,7 @@ mod tests {
     fn services() -> Vec<Service> {
         let service = |name: &str, port: u16| Service {
             name: name.into(),
-            namespace: None,
+            namespace: "default".into(),
             headless: false,
             publish_not_ready: false,
             components: vec![name.into()],
@@ -333,7 +343,7 @@ mod tests {
             Some((_, digits)) => format!("{}|{}", &text[mention.host], &text[digits]),
             None => text[mention.host].to_owned(),
         };
-        mentions(key, text, &services).into_iter().map(show).collect()
+        mentions(key, text, ("default", &services)).into_iter().map(show).collect()
     }
 
     #[rstest]

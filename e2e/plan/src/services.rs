@@ -12,7 +12,6 @@ use super::{
     convert::port_number,
     cursor::Cursor,
     error::{Error, ErrorKind, Faults},
-    node::Node,
     object::Object,
     read::Typed,
 };
@@ -28,11 +27,19 @@ pub(crate) fn services(
     let mut services = Vec::new();
     for (object, typed) in objects {
         if let Typed::Service(value) = typed {
-            services.extend(reader.service(object, value));
+            services.extend(reader.service(object, value).map(|service| own_name(service, &services)));
         }
     }
     fields.extend(reader.notes.into_inner());
     services
+}
+
+/// A Service under a name of its own: another namespace may have one of its name.
+fn own_name(mut service: Service, others: &[Service]) -> Service {
+    if others.iter().any(|other| other.name == service.name) {
+        service.name = format!("{}.{}", service.name, service.namespace);
+    }
+    service
 }
 
 struct Reader<'a> {
@@ -48,7 +55,7 @@ impl<'a> Reader<'a> {
         if spec.type_.as_deref() == Some("ExternalName") {
             return None;
         }
-        let selected = self.selected(&cursor, &spec.selector.unwrap_or_default());
+        let selected = self.selected(&cursor, object.home(), &spec.selector.unwrap_or_default());
         let ports = spec.ports.unwrap_or_default();
         let is_headless = spec.cluster_ip.as_deref() == Some("None");
         if ports.is_empty() && !is_headless {
@@ -72,7 +79,7 @@ impl<'a> Reader<'a> {
         }
         (!selected.is_empty()).then(|| Service {
             name: object.name.clone(),
-            namespace: object.node.find(&["metadata", "namespace"]).and_then(Node::text).map(str::to_owned),
+            namespace: object.home().to_owned(),
             components: selected.iter().map(|component| component.name.clone()).collect(),
             ports: converted,
             headless: is_headless,
@@ -85,8 +92,8 @@ impl<'a> Reader<'a> {
         self.notes.borrow_mut().push(FieldUse::new(cursor, note));
     }
 
-    /// The components whose pods a selector matches.
-    fn selected(&self, cursor: &Cursor<'_>, selector: &BTreeMap<String, String>) -> Vec<&'a Component> {
+    /// The components whose pods a selector matches: those of the Service's own namespace, or else of any.
+    fn selected(&self, cursor: &Cursor<'_>, home: &str, selector: &BTreeMap<String, String>) -> Vec<&'a Component> {
         if selector.is_empty() {
             let text = "without a selector it leads to no pod of the manifests: nothing answers under its name";
             self.note(cursor, Note::everywhere(text));
@@ -97,8 +104,10 @@ impl<'a> Reader<'a> {
         };
         let selected: Vec<&Component> =
             self.components.iter().filter(|component| shared(component) == selector.len()).collect();
-        if !selected.is_empty() {
-            return selected;
+        let (own, others): (Vec<&Component>, Vec<&Component>) =
+            selected.into_iter().partition(|component| component.namespace == home);
+        if !own.is_empty() || !others.is_empty() {
+            return if own.is_empty() { others } else { own };
         }
         let show = |labels: &BTreeMap<String, String>| {
             labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")

@@ -4,7 +4,6 @@
 use super::{
     FieldUse, Note,
     cursor::Cursor,
-    error::{ErrorKind, Faults},
     kinds::{self, Role},
     node::{FieldPath, Node},
     object::Object,
@@ -16,7 +15,7 @@ const HOOK: &str = "helm.sh/hook";
 const INSTALLING: &[&str] = &["pre-install", "post-install", "pre-upgrade", "post-upgrade", "crd-install"];
 
 /// Leaves out, with a note, what does not count.
-pub(crate) fn sort_out(objects: Vec<Object>, fields: &mut Vec<FieldUse>, faults: &Faults) -> Vec<Object> {
+pub(crate) fn sort_out(objects: Vec<Object>, fields: &mut Vec<FieldUse>) -> Vec<Object> {
     let mut kept: Vec<Object> = Vec::new();
     for object in objects {
         if let Some(hook) = other_hook(&object) {
@@ -45,7 +44,7 @@ pub(crate) fn sort_out(objects: Vec<Object>, fields: &mut Vec<FieldUse>, faults:
         }
     }
     one_of_equal_stores(&mut kept);
-    check_namespaces(&kept, fields, faults);
+    note_namespaces(&kept, fields);
     kept
 }
 
@@ -79,9 +78,8 @@ fn one_of_equal_stores(objects: &mut Vec<Object>) {
     }
 }
 
-/// A run has one namespace, in which two objects cannot have the same name: a cluster takes the later one of those that only it knows,
-/// and of those that run neither can be left out.
-fn check_namespaces(objects: &[Object], fields: &mut Vec<FieldUse>, faults: &Faults) {
+/// Of two objects that only a cluster knows, and that differ in their namespace alone, the run's has the later one.
+fn note_namespaces(objects: &[Object], fields: &mut Vec<FieldUse>) {
     for (index, object) in objects.iter().enumerate().filter(|(_, object)| object.role == Role::Carried) {
         let is_other = |other: &&Object| {
             other.kind == object.kind
@@ -92,26 +90,6 @@ fn check_namespaces(objects: &[Object], fields: &mut Vec<FieldUse>, faults: &Fau
             let cursor = Cursor::root(first).keys(&["metadata", "namespace"]);
             let text = format!("{} has its name in another namespace: in the run's, that one counts", object.source);
             fields.push(FieldUse::new(&cursor, Note::in_cluster(text)));
-        }
-    }
-    for (index, object) in objects.iter().enumerate().filter(|(_, object)| object.role != Role::Carried) {
-        let is_other =
-            |other: &&Object| other.kind == object.kind && other.name == object.name && other.role != Role::Carried;
-        if let Some(first) = objects[..index].iter().find(is_other) {
-            let place = |object: &Object| match object.namespace() {
-                "" => "no namespace".to_owned(),
-                namespace => format!("namespace {namespace}"),
-            };
-            let message = format!(
-                "{} is declared in {} ({}) and in {}, and a run has one namespace",
-                object.label(),
-                place(first),
-                first.source,
-                place(object)
-            );
-            let cursor = Cursor::root(object).keys(&["metadata", "name"]);
-            let remedy = "rename one of the two, or name the manifests of one namespace alone";
-            faults.push(cursor.fail(ErrorKind::Duplicate, message, remedy));
         }
     }
 }

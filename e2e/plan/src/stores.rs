@@ -28,10 +28,10 @@ pub const LINT_IGNORE: &str = "e2e/lint-ignore";
 /// What every annotation of this program starts with.
 pub(crate) const OWN_PREFIX: &str = "e2e/";
 
-/// All ConfigMaps and Secrets by name, and those that are named and not there.
+/// All ConfigMaps and Secrets by name and namespace, and those that are named and not there.
 pub(crate) struct Stores {
-    config_maps: BTreeMap<String, Store>,
-    secrets: BTreeMap<String, Store>,
+    config_maps: BTreeMap<(String, String), Store>,
+    secrets: BTreeMap<(String, String), Store>,
     missing: RefCell<Vec<Missing>>,
     /// Those with faults of their own, which may be why a key is not there.
     faulty: BTreeSet<(&'static str, String)>,
@@ -201,7 +201,7 @@ impl Stores {
                 faulty.insert((kind.name(), object.name.clone()));
             }
             let all = if matches!(typed, Typed::Secret(_)) { &mut secrets } else { &mut config_maps };
-            all.insert(object.name.clone(), store);
+            all.insert((object.name.clone(), object.home().to_owned()), store);
         }
         Self { config_maps, secrets, missing: RefCell::default(), faulty }
     }
@@ -257,9 +257,17 @@ impl Stores {
             StoreKind::ConfigMap => &self.config_maps,
             StoreKind::Secret => &self.secrets,
         };
-        let found = all.get(name);
+        // That of the own namespace, or else the one of that name.
+        let own = all.get(&(name.to_owned(), cursor.object.home().to_owned()));
+        let found = own.or_else(|| all.iter().find_map(|((other, _), store)| (other == name).then_some(store)));
         if found.is_none() && !optional && name != MADE_BY_CLUSTER {
-            self.note_missing(cursor, kind, (name, key), nearest(name, all.keys().map(String::as_str)), false);
+            self.note_missing(
+                cursor,
+                kind,
+                (name, key),
+                nearest(name, all.keys().map(|(name, _)| name.as_str())),
+                false,
+            );
         }
         found
     }

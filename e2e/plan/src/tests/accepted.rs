@@ -155,6 +155,45 @@ fn of_an_object_that_is_declared_again_the_last_one_counts() {
     assert_eq!(notes(&plan_of(&with(same)), Target::K8s, "ConfigMap/settings"), Vec::<String>::new());
 }
 
+/// Two namespaces with objects of one name, as a cluster takes them.
+#[test]
+fn each_namespace_has_names_of_its_own() {
+    let of = |namespace: &str| {
+        format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web, namespace: {namespace}}}\nspec:\n  selector: {{matchLabels: {{app: web}}}}\n  \
+             template:\n    metadata: {{labels: {{app: web}}}}\n    spec:\n      containers:\n        - name: web\n          image: web\n          \
+             env:\n            - {{name: API_URL, value: 'http://api/'}}\n            - {{name: OTHER_URL, value: 'http://api.a/'}}\n          \
+             envFrom: [{{configMapRef: {{name: settings}}}}]\n---\napiVersion: v1\nkind: Service\nmetadata: {{name: api, namespace: {namespace}}}\n\
+             spec: {{selector: {{app: api}}, ports: [{{port: 80}}]}}\n---\napiVersion: v1\nkind: Pod\n\
+             metadata: {{name: api, namespace: {namespace}, labels: {{app: api}}}}\nspec: {{containers: [{{name: api, image: api}}]}}\n---\n\
+             apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: settings, namespace: {namespace}}}\ndata: {{of: {namespace}}}\n---\n"
+        )
+    };
+    let plan = plan_of(&(of("a") + &of("b")));
+    let components: Vec<_> = plan.components.iter().map(|of| (of.name.as_str(), of.depends_on.join(","))).collect();
+    let expected = [("api", ""), ("web", "api"), ("api-b", ""), ("web-b", "api,api-b")];
+    assert_eq!(components, expected.map(|(name, needs)| (name, needs.to_owned())));
+    let services: Vec<_> = plan.services.iter().map(|of| (of.name.as_str(), of.components.join(","))).collect();
+    assert_eq!(services, [("api", "api".to_owned()), ("api.b", "api-b".to_owned())]);
+    let settings =
+        |index: usize| plan.components[index].pod.containers[0].env.iter().find(|of| of.name == "of").unwrap();
+    assert_eq!([1, 3].map(|index| settings(index).value.clone()), ["a", "b"].map(|text| Value::Plain(text.into())));
+    assert!(plan.check(Target::Docker).is_ok());
+    let refused = plan.check(Target::K8s).unwrap_err().to_string();
+    assert!(refused.starts_with("4 faults in the manifests"), "{refused}");
+    let line = "app.yaml: Service/api: its name is also that of app.yaml, document 2 in namespace a, and a run has one namespace in a cluster";
+    assert!(refused.contains(line), "{refused}");
+}
+
+/// `default` is the namespace of what names none.
+#[test]
+fn no_namespace_and_the_default_one_are_the_same() {
+    let settings =
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: default}\ndata: {level: debug}\n";
+    let plan = plan_of(&with(settings));
+    assert_eq!((plan.objects.len(), &plan.objects[2].json["data"]["level"]), (4, &serde_json::json!("debug")));
+}
+
 /// What a run's one namespace makes of several.
 #[test]
 fn objects_of_one_name_in_two_namespaces() {

@@ -56,11 +56,6 @@ use super::*;
     "kind: Widget",
     "app.yaml:53:1, document 3: Widget/settings: kind: apiVersion `v1` has no kind `Widget`; a kind of a definition of your own has an apiVersion with its group, such as `apiVersion: example.org/v1`"
 )]
-#[case::same_name_in_two_namespaces(
-    "  password: hunter2\n",
-    "  password: hunter2\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: b}\ndata: {level: x}\n",
-    "app.yaml:68:12, document 5: ConfigMap/settings: metadata.name: ConfigMap/settings is declared in no namespace (app.yaml, document 3) and in namespace b, and a run has one namespace; rename one of the two, or name the manifests of one namespace alone"
-)]
 fn documents(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
     assert_eq!(error_of(&base_with(old, new)), expected);
 }

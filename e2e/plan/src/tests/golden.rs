@@ -102,6 +102,7 @@ fn the_base() {
     };
     let component = Component {
         name: "backend".into(),
+        namespace: "default".into(),
         kind: "Deployment".into(),
         replicas: 2,
         pod,
@@ -112,7 +113,7 @@ fn the_base() {
     let port = ServicePort { name: Some("http".into()), port: 80, target_port: 8000, protocol: "TCP".into() };
     let service = Service {
         name: "backend".into(),
-        namespace: None,
+        namespace: "default".into(),
         components: vec!["backend".into()],
         ports: vec![port],
         headless: false,

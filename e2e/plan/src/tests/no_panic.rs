@@ -213,7 +213,7 @@ proptest! {
     #[test]
     fn any_reference(key in "[A-Z_]{0,3}(HOST|URL)?", text in "((backend|//|@|:|80|host=|server |-h |#|,|\\.svc|é| |\n|\\PC){0,12})") {
         let plan = plan_of(BASE);
-        for mention in references::mentions(Some(&key), &text, &plan.services) {
+        for mention in references::mentions(Some(&key), &text, ("default", &plan.services)) {
             prop_assert!(text[mention.host.clone()].starts_with("backend"));
             if let Some((port, digits)) = mention.port {
                 prop_assert_eq!(text[digits].parse::<u16>(), Ok(port));

@@ -266,7 +266,8 @@ impl DockerPods {
         spec: &Container,
         host: HostSettings,
     ) -> testcontainers::ContainerRequest<GenericImage> {
-        let resolved = pod.spec.resolve(spec, &self.engine.run_id, sandbox.ip, self.services.links());
+        let resolved =
+            pod.spec.resolve(spec, &self.engine.run_id, sandbox.ip, self.services.links(&pod.spec.component.namespace));
         let (name, tag) =
             spec.image.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).unwrap_or((&spec.image, "latest"));
         let mut image = GenericImage::new(name, tag);

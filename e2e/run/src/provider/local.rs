@@ -153,8 +153,20 @@ impl LocalPods {
     fn translation(&self, pod: &Pod, container: &Container) -> Translation {
         let ports = pod.ports.iter().map(|(number, address)| (*number, address.port())).collect();
         let mut translation = Translation::new(pod.directory.join(PRIVATE).display().to_string(), ports);
-        for ((service, port), service_port) in &self.services {
-            translation.service(service, *port, service_port.address);
+        let namespace = &pod.spec.component.namespace;
+        let is_meant = |service: &Service| service.is_meant_in(namespace, &self.declared);
+        // A name with its namespace first: the short one is what it begins with.
+        let (meant, others): (Vec<&Service>, Vec<&Service>) =
+            self.declared.iter().partition(|service| is_meant(service));
+        for (services, is_short) in [(others, false), (meant, true)] {
+            for service in services {
+                let namespace = (!is_short).then_some(service.namespace.as_str());
+                for port in &service.ports {
+                    if let Some(address) = self.service(&service.name, port.port) {
+                        translation.service(service.host(), namespace, port.port, address);
+                    }
+                }
+            }
         }
         for mount in &container.mounts {
             translation.path(&mount.path, &super::files::path(&pod.directory, mount).display().to_string());
@@ -168,7 +180,8 @@ impl LocalPods {
         let found = pod.programs.get(container_name).ok_or_else(missing)?;
         let translation = self.translation(pod, container);
         // The address that probes name too: an allow-list made from it must know them, as on the other targets.
-        let resolved = pod.spec.resolve(container, &self.run_id, pod.simulated_ip, self.links());
+        let resolved =
+            pod.spec.resolve(container, &self.run_id, pod.simulated_ip, self.links(&pod.spec.component.namespace));
         let translated = |texts: Vec<String>| texts.into_iter().map(|text| translation.text(&text)).collect::<Vec<_>>();
 
         let mut argv: Vec<String> = Vec::new();
@@ -205,12 +218,12 @@ impl LocalPods {
     }
 
     /// Variables such as `BACKEND_SERVICE_HOST`, with addresses of this machine.
-    fn links(&self) -> Vec<(String, String)> {
+    fn links(&self, namespace: &str) -> Vec<(String, String)> {
         let of = |service: &Service| {
             let port = |port: &e2e_plan::ServicePort| Some(self.service(&service.name, port.port)?.port());
             service.links("127.0.0.1", port)
         };
-        self.declared.iter().flat_map(of).collect()
+        self.declared.iter().filter(|service| service.is_meant_in(namespace, &self.declared)).flat_map(of).collect()
     }
 
     fn pod(&self, name: &str) -> Result<&Pod, Error> {

@@ -194,6 +194,7 @@ pub fn plan(options: &Options) -> Result<Plan, Error> {
 /// # Errors
 /// The configuration is wrong.
 pub fn unhonoured(options: &Options, plan: &Plan, target: Target) -> Result<Vec<Warning>, Error> {
+    plan.check(target)?;
     Ok(warnings(options, &options.read_config()?, plan, target))
 }
 
@@ -230,6 +231,7 @@ fn check(plan: &Plan, target: Target) -> Result<(), Error> {
     if plan.components.is_empty() {
         return Err(Error::NothingToRun);
     }
+    plan.check(target)?;
     let wanted: Vec<&Missing> = plan.missing.iter().filter(|missing| !plan.is_made_in(missing, target)).collect();
     match wanted.is_empty() {
         true => Ok(()),

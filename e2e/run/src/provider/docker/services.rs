@@ -49,6 +49,7 @@ struct Addressed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Member {
     component: String,
+    namespace: String,
     /// The name that a StatefulSet's Service gives it.
     governed_by: Option<String>,
     /// None until its sandbox is there.
@@ -78,8 +79,8 @@ impl Services {
         }
         let mut address = |service: &Service| if service.headless { None } else { addresses.next() };
         let members = pods.iter().map(|pod| {
-            let (component, governed_by) = (pod.component.name.clone(), pod.component.governed_by.clone());
-            (pod.name.clone(), Member { component, governed_by, address: None, ready: false })
+            let e2e_plan::Component { name, namespace, governed_by, .. } = pod.component.clone();
+            (pod.name.clone(), Member { component: name, namespace, governed_by, address: None, ready: false })
         });
         Arc::new(Self {
             services: services
@@ -104,15 +105,25 @@ impl Services {
         let lasting = |service: &&Service| !service.headless || service.publish_not_ready;
         let services = self.services.iter().map(|addressed| &addressed.service);
         let names = services.filter(|service| selects(service)).filter(lasting);
-        names.flat_map(|service| service.names(&self.namespace)).chain([pod.name.clone()]).collect()
+        names.flat_map(|service| self.names(service, "")).chain([pod.name.clone()]).collect()
     }
 
-    /// Variables such as `BACKEND_SERVICE_HOST`.
-    pub(super) fn links(&self) -> Vec<(String, String)> {
+    /// What pods of a namespace call a Service; the engine's DNS knows no namespace.
+    fn names(&self, service: &Service, namespace: &str) -> Vec<String> {
+        service.names(&self.namespace, self.is_meant(service, namespace))
+    }
+
+    fn is_meant(&self, service: &Service, namespace: &str) -> bool {
+        service.is_meant_in(namespace, self.services.iter().map(|addressed| &addressed.service))
+    }
+
+    /// Variables such as `BACKEND_SERVICE_HOST`, for pods of a namespace.
+    pub(super) fn links(&self, namespace: &str) -> Vec<(String, String)> {
         if self.without_addresses().is_some() {
             return Vec::new();
         }
-        let links = self.services.iter().filter_map(|addressed| {
+        let meant = |addressed: &&Addressed| self.is_meant(&addressed.service, namespace);
+        let links = self.services.iter().filter(meant).filter_map(|addressed| {
             Some(addressed.service.links(&addressed.address?.to_string(), |port| Some(port.port)))
         });
         links.flatten().collect()
@@ -205,13 +216,14 @@ impl Services {
             line(ip, &[pod.to_owned()]);
         }
         for Addressed { service, address } in &self.services {
-            let names = service.names(&self.namespace);
+            let namespace = members.get(pod).map_or("", |member| &member.namespace);
+            let names = self.names(service, namespace);
             if let Some(address) = address.filter(|_| self.without_addresses().is_none()) {
                 line(address, &names);
             }
             if service.headless {
                 for (pod, ip) in reached(service, members) {
-                    let is_governed = members[pod].governed_by.as_ref() == Some(&service.name);
+                    let is_governed = members[pod].governed_by.as_deref() == Some(service.host());
                     let own = names.iter().filter(|_| is_governed).map(|name| format!("{pod}.{name}"));
                     line(ip, &names.iter().cloned().chain(own).collect::<Vec<_>>());
                 }
@@ -354,7 +366,7 @@ spec: { selector: { app: db }, ports: [{ port: 80, targetPort: 5432 }, { name: d
         services.set_ready("db-1", true);
         let hosts = services.hosts("db-0", &services.pods.borrow());
         assert!(hosts.contains("db-1.db") && !hosts.contains("db-read"), "{hosts}");
-        assert_eq!(services.links(), []);
+        assert_eq!(services.links("default"), []);
     }
 
     #[test]

@@ -21,10 +21,14 @@ impl Translation {
         Self { work, ports, ..Self::default() }
     }
 
-    /// `name:port`, `name.namespace:port` and, for port 80, a bare `//name` become `address`.
-    pub(super) fn service(&mut self, name: &str, port: u16, address: SocketAddr) {
+    /// `name:port`, `name.namespace:port` and, for port 80, a bare `//name` become `address`; the name with `namespace` only, if one is
+    /// given.
+    pub(super) fn service(&mut self, name: &str, namespace: Option<&str>, port: u16, address: SocketAddr) {
         let name = regex::escape(name);
-        let domain = r"(?:\.[a-z0-9-]+(?:\.svc(?:\.cluster\.local)?)?)?";
+        let domain = match namespace {
+            Some(namespace) => format!(r"\.{}(?:\.svc(?:\.cluster\.local)?)?", regex::escape(namespace)),
+            None => r"(?:\.[a-z0-9-]+(?:\.svc(?:\.cluster\.local)?)?)?".to_owned(),
+        };
         self.push_service(&format!(r"(^|[^A-Za-z0-9_.\-]){name}{domain}:{port}\b"), address);
         if port == 80 {
             // Only where a host must stand: behind `//`, and not followed by another port or a longer name.
@@ -116,9 +120,9 @@ mod tests {
 
     fn translation() -> Translation {
         let mut translation = Translation::new("/w".to_owned(), BTreeMap::from([(8080, 41_080)]));
-        translation.service("postgres", 5432, "127.0.0.1:41001".parse().unwrap());
-        translation.service("backend", 8000, "127.0.0.1:41002".parse().unwrap());
-        translation.service("web", 80, "127.0.0.1:41003".parse().unwrap());
+        translation.service("postgres", None, 5432, "127.0.0.1:41001".parse().unwrap());
+        translation.service("backend", None, 8000, "127.0.0.1:41002".parse().unwrap());
+        translation.service("web", None, 80, "127.0.0.1:41003".parse().unwrap());
         translation.path("/tmp", "/w/tmp");
         translation.path("/tmp/cache", "/w/cache");
         translation

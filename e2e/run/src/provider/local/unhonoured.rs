@@ -63,14 +63,14 @@ fn hosts(place: &Place<'_>, container: &Container, services: &[Service]) -> Vec<
     let mut warnings = Vec::new();
     for variable in &container.env {
         let Value::Plain(text) = &variable.value else { continue };
-        for mention in mentions(Some(&variable.name), text, services) {
+        for mention in mentions(Some(&variable.name), text, (&place.component.namespace, services)) {
             let Some(port) = mention.service.ports.first().map(|port| port.port) else { continue };
             let is_port_80 = mention.service.ports.iter().any(|port| port.port == 80);
             let is_web_address = text[..mention.host.start].ends_with("//") && is_port_80;
             if mention.port.is_some() || is_web_address {
                 continue;
             }
-            let (host, upper) = (&text[mention.host], mention.service.name.to_uppercase().replace('-', "_"));
+            let (host, upper) = (&text[mention.host], mention.service.host().to_uppercase().replace('-', "_"));
             let reason = format!(
                 "`{host}` stands there without a port, and plain processes reach it at a port of 127.0.0.1 of its own: write \
                  `{host}:{port}`, or give host and port as `$({upper}_SERVICE_HOST)` and `$({upper}_SERVICE_PORT)`"

@@ -1,0 +1,57 @@
+//! What a cluster cannot hold of manifests with several namespaces, since a run has one namespace there. Main function:
+//! [`Plan::check`].
+
+use super::{
+    Object, Plan,
+    error::{Error, ErrorKind, Errors, Faults},
+    kinds,
+    target::Target,
+};
+
+impl Plan {
+    /// Whether a target can run it: in a cluster all objects get one namespace.
+    ///
+    /// # Errors
+    /// Workloads, Services, ConfigMaps and Secrets that have the kind and name of another one, each with the remedy.
+    pub fn check(&self, target: Target) -> Result<(), Errors> {
+        let faults = Faults::default();
+        for (index, object) in self.objects.iter().enumerate().filter(|_| target == Target::K8s) {
+            let Some(first) =
+                self.objects[..index].iter().find(|other| is_planned(object) && shares_name(object, other))
+            else {
+                continue;
+            };
+            let message = format!(
+                "its name is also that of {} in namespace {}, and a run has one namespace in a cluster",
+                first.source,
+                namespace(first)
+            );
+            let remedy =
+                "run it on docker or local, rename one of the two, or name the manifests of one namespace alone";
+            let error = Error::of_file(object.source.file.clone(), message, remedy);
+            faults.push(
+                Error { kind: ErrorKind::Duplicate, ..error }.in_object(&format!("{}/{}", object.kind, object.name)),
+            );
+        }
+        faults.into_result()
+    }
+}
+
+/// Whether it takes part in the plan: of other objects the later one counts, with a warning.
+fn is_planned(object: &Object) -> bool {
+    object.component.is_some()
+        || (group(object).is_empty() && ["Service", "ConfigMap", "Secret"].contains(&object.kind.as_str()))
+}
+
+fn shares_name(object: &Object, other: &Object) -> bool {
+    object.kind == other.kind && object.name == other.name && group(object) == group(other)
+}
+
+fn group(object: &Object) -> &str {
+    kinds::group(object.json["apiVersion"].as_str().unwrap_or_default())
+}
+
+fn namespace(object: &Object) -> &str {
+    let declared = object.json.pointer("/metadata/namespace").and_then(serde_json::Value::as_str);
+    declared.filter(|text| !text.is_empty()).unwrap_or(super::object::DEFAULT_NAMESPACE)
+}
