@@ -359,6 +359,26 @@ spec: { selector: { app: db }, ports: [{ port: 80, targetPort: 5432 }, { name: d
         assert_eq!(lines, expected);
     }
 
+    /// The same StatefulSet and Service in another namespace.
+    #[test]
+    fn a_short_name_leads_to_the_pods_own_namespace() {
+        let other = SYSTEM.replace("name: db }", "name: db, namespace: other }");
+        let services =
+            services(&format!("{SYSTEM}---\n{}", other.split("---\n").take(2).collect::<Vec<_>>().join("---\n")));
+        for (pod, last) in [("db-other-0", 4), ("db-other-1", 5)] {
+            services.change(pod, |member| member.address = Some(Ipv4Addr::new(172, 20, 0, last)));
+        }
+        ["db-1", "db-other-1"].into_iter().for_each(|pod| services.set_ready(pod, true));
+        let addresses = |pod: &str, name: &str| {
+            let hosts = services.hosts(pod, &services.pods.borrow());
+            let named = hosts.lines().filter(|line| line.split(['\t', ' ']).any(|word| word == name));
+            named.filter_map(|line| Some(line.split('\t').next()?.to_owned())).collect::<Vec<_>>()
+        };
+        let of = |pod: &str| ["db", "db.default.svc", "db.other"].map(|name| addresses(pod, name).join(","));
+        assert_eq!(of("db-0"), ["172.20.0.3", "172.20.0.3", "172.20.0.5"]);
+        assert_eq!(of("db-other-0"), ["172.20.0.5", "172.20.0.3", "172.20.0.5"]);
+    }
+
     #[test]
     fn without_addresses_names_are_left_to_dns() {
         let services = services(SYSTEM);

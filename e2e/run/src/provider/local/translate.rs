@@ -120,6 +120,7 @@ mod tests {
 
     fn translation() -> Translation {
         let mut translation = Translation::new("/w".to_owned(), BTreeMap::from([(8080, 41_080)]));
+        translation.service("web", Some("shop"), 80, "127.0.0.1:41004".parse().unwrap());
         translation.service("postgres", None, 5432, "127.0.0.1:41001".parse().unwrap());
         translation.service("backend", None, 8000, "127.0.0.1:41002".parse().unwrap());
         translation.service("web", None, 80, "127.0.0.1:41003".parse().unwrap());
@@ -134,6 +135,11 @@ mod tests {
     #[case::nginx_upstream("server backend:8000;", "server 127.0.0.1:41002;")]
     #[case::with_namespace("http://backend.shop.svc.cluster.local:8000/x", "http://127.0.0.1:41002/x")]
     #[case::default_port("http://web/health", "http://127.0.0.1:41003/health")]
+    #[case::of_another_namespace(
+        "http://web.shop/a http://web.shop.svc:80/",
+        "http://127.0.0.1:41004/a http://127.0.0.1:41004/"
+    )]
+    #[case::of_the_own_namespace("http://web.other:80/", "http://127.0.0.1:41003/")]
     #[case::longer_name("my-backend:8000 backend2:8000", "my-backend:8000 backend2:8000")]
     #[case::other_port("backend:8001 backend:80001", "backend:8001 backend:80001")]
     #[case::user_not_host("POSTGRES_USER=postgres", "POSTGRES_USER=postgres")]
