@@ -1,5 +1,7 @@
 //! Experiments with the request: its differences from a working one, one at a time.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
 use e2e_kubelet::{
     diagnosis::{Axis, Cause, Flip},
     observation::Observation,
@@ -151,8 +153,11 @@ impl Lab<'_> {
             }
             // The app accepts the Host and redirects to TLS, which a proxy terminates in production.
             let leads_to_tls = answer.header("location").is_some_and(|location| location.starts_with("https://"));
-            if answer.success() && leads_to_tls && self.ask(of_this_host(prepared, host, SAID_TLS)).await?.answered() {
-                return self.of_host(prepared, host.clone(), SAID_TLS).await;
+            if answer.success()
+                && leads_to_tls
+                && self.ask(of_this_host(prepared, host, Some(SAID_TLS))).await?.answered()
+            {
+                return self.of_host(prepared, host.clone(), Some(SAID_TLS)).await;
             }
             seen.push(answer.status);
         }
@@ -164,8 +169,14 @@ impl Lab<'_> {
     async fn of_host(&mut self, prepared: &Prepared, to: String, with: Option<(&str, &str)>) -> Option<Found> {
         let unlisted = authority(UNLISTED, self.port());
         let from = prepared.request.host.clone();
-        let (known, stranger) = (of_this_host(prepared, &to, with), of_this_host(prepared, &unlisted, with));
-        let takes_any = self.ask(stranger.clone()).await?.answered();
+        // Without the header: it may keep the app from looking at Host.
+        let (known, stranger) = (of_this_host(prepared, &to, with), of_this_host(prepared, &unlisted, None));
+        let takes_any = self.ask(stranger.clone()).await?.success();
+        let alike = of_this_host(prepared, &similar(&from), None);
+        if takes_any && self.ask(alike.clone()).await?.success() {
+            // Only this one is refused, so neither a rule about syntax nor a list of names is the reason.
+            return None;
+        }
         let (cause, explanation) = match takes_any {
             true => (
                 Cause::HostSyntax,
@@ -188,7 +199,7 @@ impl Lab<'_> {
         };
         let found = Found::of_flip(cause, Flip { axis: Axis::Host, from, to }, explanation, changes);
         let (fails, succeeds) = match takes_any {
-            true => (Vec::new(), vec![known, stranger]),
+            true => (vec![alike], vec![known, stranger]),
             false => (vec![stranger], vec![known]),
         };
         self.prove(Claim { found, fails, succeeds }).await
@@ -230,7 +241,7 @@ impl Lab<'_> {
 }
 
 /// The header of a proxy that terminates TLS.
-pub(super) const SAID_TLS: Option<(&str, &str)> = Some(("X-Forwarded-Proto", "https"));
+pub(super) const SAID_TLS: (&str, &str) = ("X-Forwarded-Proto", "https");
 
 /// Another path or query succeeds.
 fn of_path(from: &str, to: &str, status: Option<u16>) -> Option<Cause> {
@@ -252,6 +263,19 @@ pub(super) fn of_this_host(prepared: &Prepared, host: &str, with: Option<(&str, 
         change += &format!(" and {name}: {value}");
     }
     Experiment::new(change, changed)
+}
+
+/// Another Host with the same syntax.
+fn similar(host: &str) -> String {
+    match host.parse::<SocketAddr>() {
+        Ok(SocketAddr::V4(address)) => {
+            authority(&Ipv4Addr::from(u32::from(*address.ip()) ^ 1).to_string(), address.port())
+        }
+        Ok(SocketAddr::V6(address)) => {
+            authority(&Ipv6Addr::from(u128::from(*address.ip()) ^ 1).to_string(), address.port())
+        }
+        Err(_) => format!("x{host}"),
+    }
 }
 
 pub(super) fn with_host(prepared: &Prepared, host: &str) -> Prepared {

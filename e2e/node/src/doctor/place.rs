@@ -17,7 +17,7 @@ use super::{
 use crate::{http::Route, probe::Prepared};
 
 /// A path that no app serves: a success here means that the port answers everything.
-const UNSERVED: &str = "/no-app-serves-this-path";
+pub(super) const UNSERVED: &str = "/no-app-serves-this-path";
 /// The maximum number of other ports to try.
 const OTHER_PORTS: usize = 3;
 
@@ -196,7 +196,7 @@ impl Lab<'_> {
             let (cause, explanation) = match other_family {
                 true => {
                     let text =
-                        format!("nothing listens on {refused}: the app answers on {candidate}but on no IPv4 address");
+                        format!("nothing listens on {refused}: the app answers on {candidate} but on no IPv4 address");
                     (Cause::Ipv6Only, text)
                 }
                 false => {

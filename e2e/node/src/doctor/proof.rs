@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use e2e_kubelet::{
+    diagnosis::Cause,
     observation::{Kind, Observation},
     protocol::Protocol,
 };
@@ -12,11 +13,20 @@ use tokio::time::Instant;
 use super::{
     Claim, Found,
     lab::{Lab, Tried},
-    rounds::{ALIKE, FLIPS, Pattern, Side, pattern, sides},
+    rounds::{ALIKE, FLIPS, Pattern, STARTED, Side, pattern, sides},
 };
 
 /// Requests whose answers take more than this share of the remaining time are sent in parallel.
 const ROUNDS: u32 = 20;
+
+/// A quota of a hundred requests, for an address or a header's value, shows.
+const QUOTA: usize = 110;
+
+/// Whether a rate limit with a quota for each address or each value of a header looks like this cause: the probe's is used up, and
+/// the changed request has its own.
+fn may_be_a_quota(cause: Cause) -> bool {
+    matches!(cause, Cause::HostSyntax | Cause::HeaderRefused | Cause::MissingHeader | Cause::SourceBlocked)
+}
 
 /// Observations of a request with different outcomes.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,7 +70,41 @@ impl Lab<'_> {
                 arms[side][turns[side] % arms[side].len()]
             })
             .collect();
-        self.repeat_all(&order).await.then_some(Found { confirmed: true, ..claim.found })
+        if !self.repeat_all(&order).await {
+            return None;
+        }
+        if !may_be_a_quota(claim.found.cause) || self.outlasts_a_quota(arms[1][0]).await {
+            return Some(Found { confirmed: true, ..claim.found });
+        }
+        self.of_a_quota(arms[1][0]).await
+    }
+
+    /// Repeats the request that succeeds, unless its answers are slow: a quota that it has for itself runs out, a rule about it does
+    /// not.
+    async fn outlasts_a_quota(&mut self, index: usize) -> bool {
+        let end = Instant::now() + self.timeout().min(self.left()) / 2;
+        while self.tried[index].series.len() < QUOTA && Instant::now() < end {
+            if !self.repeat(index).await.answered() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The request succeeded and then failed like the probe: its quota is used up, if it stays so.
+    async fn of_a_quota(&mut self, index: usize) -> Option<Found> {
+        let accepted = self.tried[index].series.iter().filter(|success| **success).count();
+        let status = self.tried[0].first.status?;
+        for _ in 0..STARTED {
+            let answer = self.repeat(index).await;
+            if answer.answered() || answer.status != Some(status) {
+                return None;
+            }
+        }
+        let change = &self.tried[index].experiment.change;
+        let text =
+            format!("{change} succeeded {accepted} times and is refused since then, with {status} like the probe");
+        Some(Found::of_everyone(Cause::RateLimited, text))
     }
 
     /// Whether the probe keeps failing, often enough for a claim about every client.

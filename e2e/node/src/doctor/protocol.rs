@@ -11,6 +11,9 @@ use super::{
     differences::with_host,
     fix::Change,
     lab::{Experiment, Lab, Sends},
+    path::with_target,
+    place::UNSERVED,
+    redirects::said_tls,
 };
 use crate::{
     greeting,
@@ -48,6 +51,15 @@ impl Lab<'_> {
         let speaks_http2 =
             |answer: &Observation| answer.spoke == Some(Protocol::Http2) || answer.http2 && answer.status.is_some();
         let plain = prepared.url.scheme == "http";
+        let refuses = |answer: &&Observation| answer.wants_certificate && answer.tls_alert.is_some();
+        if let Some(secured) = answers.iter().find(refuses).filter(|_| plain) {
+            let alert = secured.tls_alert.clone().unwrap_or_default();
+            let text = format!(
+                "the port speaks TLS and asks for a client certificate: without one it ends the connection ({alert})"
+            );
+            let always = self.fails_always().await;
+            return always.then(|| Found::of_everyone(Cause::ClientCertificateRequired, text));
+        }
         if plain && (speaks_http2(observation) || answers.iter().any(speaks_http2)) {
             return self.health(prepared).await;
         }
@@ -142,6 +154,8 @@ impl Lab<'_> {
             .iter()
             .map(|variant| variant.experiment.clone())
             .chain([greetings(prepared, greeting::greeted())])
+            // A plain port to which a redirect leads may wait for more than a handshake.
+            .chain((prepared.url.scheme == "http").then(|| said_tls(prepared)))
             .collect()
     }
 
@@ -183,7 +197,13 @@ impl Lab<'_> {
             let found = Found::of_flip(Cause::SniRequired, flip, explanation, Vec::new());
             return self.prove(Claim { found, fails, succeeds: vec![experiments[index].clone()] }).await;
         }
-        None
+        // The alert is about the server name (RFC 6066, section 3), and the probe has none.
+        let unnamed =
+            prepared.route.server_name.is_none() && observation.tls_alert.as_deref() == Some("unrecognized name");
+        (unnamed && self.fails_always().await).then(|| {
+            let text = "the server refuses TLS clients without a server name (SNI) with the alert `unrecognized name`";
+            Found::of_everyone(Cause::SniRequired, text)
+        })
     }
 
     /// The server requested a client certificate, and ends the handshake or refuses the request without one.
@@ -193,7 +213,18 @@ impl Lab<'_> {
             Kind::Response => matches!(observation.status, Some(400 | 495 | 496)),
             _ => false,
         };
-        if !observation.wants_certificate || !refuses || !self.fails_always().await {
+        if !observation.wants_certificate || !refuses {
+            return None;
+        }
+        if let (Some(status), Some(prepared)) = (observation.status, self.prepared.clone()) {
+            // A server that insists on a certificate refuses every path; the app behind an optional one knows some.
+            let change = format!("the probe for {UNSERVED}");
+            let elsewhere = self.ask(Experiment::new(change, with_target(&prepared, UNSERVED))).await?;
+            if elsewhere.status != Some(status) {
+                return None;
+            }
+        }
+        if !self.fails_always().await {
             return None;
         }
         let how = match &observation.tls_alert {

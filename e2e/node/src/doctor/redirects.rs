@@ -11,6 +11,7 @@ use super::{
     fix::Change,
     lab::{Experiment, Lab},
     path::{of_this_path, with_headers},
+    words::reason,
 };
 use crate::{http::Route, probe::Prepared};
 
@@ -50,7 +51,17 @@ impl Lab<'_> {
         observation: &Observation,
     ) -> Option<Found> {
         let cause = Cause::RedirectElsewhere;
-        let told = |how: &str| format!("the redirects form a loop{how} ({} followed)", observation.redirects);
+        let mut targets = observation.followed.clone();
+        targets.sort();
+        targets.dedup();
+        let what = match (observation.followed.len(), observation.redirects) {
+            (_, 0) => format!("a redirect cannot be followed: {}", reason(&observation.message)),
+            (all, followed) if targets.len() < all => format!("the redirects form a loop ({followed} followed)"),
+            (_, followed) => {
+                format!("the redirects do not end within the ten that a kubelet follows ({followed} followed)")
+            }
+        };
+        let told = |how: &str| format!("{what}{how}");
         for host in self.hosts(prepared).into_iter().take(2) {
             let experiment = of_this_host(prepared, &host, None);
             if self.ask(experiment.clone()).await?.answered() {
@@ -100,7 +111,8 @@ impl Lab<'_> {
         if !self.leads_to_tls() {
             return None;
         }
-        for (port, address) in self.other_ports() {
+        // The redirect's own port has had its chance.
+        for (port, address) in self.other_ports().into_iter().filter(|(port, _)| *port != last.port()) {
             let mut there = Prepared { route: Route::to(address), ..prepared.clone() };
             "https".clone_into(&mut there.url.scheme);
             there.url.explicit_port = Some(port);
@@ -125,9 +137,8 @@ impl Lab<'_> {
 
     /// A proxy's header that reports that the client spoke TLS.
     async fn said_to_speak_tls(&mut self, prepared: &Prepared, cause: Cause, explanation: String) -> Option<Found> {
-        let (name, value) = SAID_TLS?;
-        let experiment =
-            Experiment::new(format!("the probe with {name}: {value}"), with_headers(prepared, &[(name, value)]));
+        let (name, value) = SAID_TLS;
+        let experiment = said_tls(prepared);
         if !self.ask(experiment.clone()).await?.answered() {
             return None;
         }
@@ -135,6 +146,12 @@ impl Lab<'_> {
         let change = Change::Header { name: name.to_owned(), value: value.to_owned(), placeholder: None };
         self.prove(Claim::of(Found::of_flip(cause, flip, explanation, vec![change]), experiment)).await
     }
+}
+
+/// The probe with a proxy's header that reports TLS.
+pub(super) fn said_tls(prepared: &Prepared) -> Experiment {
+    let (name, value) = SAID_TLS;
+    Experiment::new(format!("the probe with {name}: {value}"), with_headers(prepared, &[SAID_TLS]))
 }
 
 /// The outcome of a chain's last request, as a clause.

@@ -42,7 +42,8 @@ impl Lab<'_> {
         let variants = self.silence_requests(prepared);
         let tried = join_all(variants.iter().map(|variant| self.exchange(&variant.sends, within)));
         let (late, in_time, silence) = tokio::join!(first, second, tried);
-        let missed = missed(prepared, &late, within);
+        let followed = in_time.followed.clone();
+        let missed = Observation { followed, ..missed(prepared, &late, within) };
         self.note(Experiment::new(PROBE, prepared.clone()), missed.clone());
         self.note(Experiment::new(PROBE, prepared.clone()), in_time.clone());
         let patiently = Sends::Patiently(Box::new(prepared.clone()));
@@ -59,7 +60,12 @@ impl Lab<'_> {
 
     /// The right answer came after the timeout, and further tries within the timeout failed again.
     pub(super) async fn too_slow(&mut self, late: &Observation) -> Option<Found> {
-        if self.has_wavered() || !late.answered() || self.again().await.is_some_and(|again| again.success()) {
+        if self.has_wavered() || !late.answered() {
+            return None;
+        }
+        // As many tries as time is left for.
+        self.fails_always().await;
+        if self.has_wavered() {
             return None;
         }
         let timeout = self.timeout().as_secs_f64();
@@ -165,6 +171,10 @@ impl Lab<'_> {
             return None;
         }
         let waited = seconds(self.patience());
+        if late.header("content-length").is_some() && late.body.len() > in_time.body.len() {
+            let text = format!("the response's body is still arriving after {waited}");
+            return Some(Found::of_everyone(Cause::TooSlow, text));
+        }
         Some(match in_time.header("content-length") {
             Some(length) => Found::of_everyone(
                 Cause::TruncatedResponse,

@@ -7,7 +7,7 @@ pub(super) fn of_nothing(observation: &Observation) -> String {
     let Observation { verdict, kind, status, message, spoke, .. } = observation;
     match (verdict, kind) {
         (Verdict::Success, _) => String::new(),
-        (_, Kind::Closed | Kind::Reset | Kind::Malformed | Kind::Timeout) if is_grpc(observation) => {
+        (_, Kind::Closed | Kind::Reset | Kind::Malformed | Kind::Http2 | Kind::Timeout) if is_grpc(observation) => {
             "the port does not answer gRPC".to_owned()
         }
         (Verdict::NotMeasured, _) => format!("the probe was not measured: {message}"),
@@ -31,6 +31,7 @@ pub(super) fn of_nothing(observation: &Observation) -> String {
         },
         (_, Kind::Malformed | Kind::Http2) => match spoke {
             Some(spoke) => format!("the port speaks {spoke}"),
+            None if observation.body.starts_with("HTTP/") => format!("the response is malformed: {}", reason(message)),
             None => "the answer is not an HTTP response".to_owned(),
         },
         (_, Kind::Truncated) => "the response ends early".to_owned(),
@@ -46,9 +47,19 @@ pub(super) fn of_nothing(observation: &Observation) -> String {
     }
 }
 
+/// Go's reason, without the request and the layers that report it: `Get "URL": net/http: ... broken: reason`.
+pub(super) fn reason(message: &str) -> &str {
+    let reason = message.split_once("\": ").map_or(message, |(_, reason)| reason);
+    reason.split_once("connection broken: ").map_or(reason, |(_, reason)| reason)
+}
+
 /// Whether it is a grpc probe without an answer.
 fn is_grpc(observation: &Observation) -> bool {
-    observation.grpc.is_none() && !observation.http2 && observation.request.starts_with(":method: POST")
+    let connected = observation.connect_ms.is_some();
+    connected
+        && observation.grpc.is_none()
+        && !observation.http2
+        && observation.message.starts_with("timeout: failed to connect service")
 }
 
 /// The next step; `None` for a success.

@@ -56,7 +56,12 @@ impl Url {
             Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest, true),
             None => (self.scheme.clone(), location, false),
         };
-        let url = match rest.strip_prefix("//") {
+        // Go reads `///x` as a path, and `//` as a reference to the same place.
+        let after_slashes = rest.strip_prefix("//").filter(|after| absolute || !after.starts_with('/'));
+        let url = match after_slashes {
+            Some(after) if !absolute && (after.is_empty() || after.starts_with('?')) => {
+                Self { scheme, target: escape_target(&self.resolve(after)), ..self.clone() }
+            }
             Some(rest) => {
                 let end = rest.find(['/', '?']).unwrap_or(rest.len());
                 let (host, explicit_port) = split_authority(&rest[..end])?;

@@ -21,8 +21,8 @@ use tokio::{
 };
 
 use self::patients::{
-    Patient, answers_anything, behind_a_middlebox, comes_and_goes, now_and_then, on_ipv6_alone, opens_later, speaks,
-    understands,
+    Patient, answers_anything, behind_a_middlebox, comes_and_goes, drips, limited, now_and_then, on_ipv6_alone,
+    opens_later, speaks, understands,
 };
 use super::{POD, case};
 use crate::{
@@ -151,6 +151,7 @@ fn causes() -> Vec<(&'static str, Cause, Make)> {
             }).await;
         "an answer after the timeout" => Cause::TooSlow, |words|
             Patient::serving(Speaks::Http1, move |_| Reply::After(SECOND * 3 / 2, response(200, words))).await;
+        "a body that arrives slowly" => Cause::TooSlow, |words| drips().await;
         "a port that opens after a while" => Cause::NotStarted, |words| opens_later().await;
         "503 for everyone" => Cause::Unavailable, |words|
             Patient::serving(Speaks::Http1, move |_| Reply::status(503, words)).await;
@@ -159,6 +160,14 @@ fn causes() -> Vec<(&'static str, Cause, Make)> {
                 .known(Known { away: vec!["redis".to_owned()], ..Known::default() });
         "429 for everyone" => Cause::RateLimited, |words|
             Patient::serving(Speaks::Http1, move |_| Reply::status(429, words)).await;
+        "403 once an address has used up its quota" => Cause::RateLimited, |words|
+            limited(403, words, |r| r.peer.to_string()).await;
+        "400 once a Host has used up its quota" => Cause::RateLimited, |words|
+            limited(400, words, |r| host(r)[..2].to_owned()).await;
+        "403 once a User-Agent has used up its quota" => Cause::RateLimited, |words|
+            limited(403, words, |r| header(r, "User-Agent").unwrap_or_default().to_owned()).await;
+        "401 once those without a token have used up their quota" => Cause::RateLimited, |words|
+            limited(401, words, |r| header(r, "Authorization").unwrap_or_default().to_owned()).await;
         "429 once the quota is used up" => Cause::RateLimited, |words|
             Patient::serving(Speaks::Http1, move |r| ok_if(r.earlier >= 9, 429, words)).await;
         "a redirect to TLS until a proxy says so" => Cause::RedirectToHttps, |words|
@@ -171,6 +180,14 @@ fn causes() -> Vec<(&'static str, Cause, Make)> {
                 Some("https") => Reply::status(200, "OK"),
                 _ => Reply::redirect(301, "https://10.244.0.9:8000/health"),
             }).await.https();
+        "a redirect to TLS, to a port that waits for more" => Cause::RedirectToHttps, |words| {
+            let silent = Server::start(|_| Reply::status(200, "")).await;
+            let mut patient =
+                Patient::serving(Speaks::Http1, |_| Reply::redirect(301, "https://10.244.0.9:8001/health")).await;
+            patient.target.ports.insert(8001, silent.address);
+            patient.servers.push(silent);
+            patient
+        };
         "a redirect to a port on which nothing listens" => Cause::RedirectToHttps, |words| {
             let mut patient =
                 Patient::serving(Speaks::Http1, |_| Reply::redirect(308, "https://10.244.0.9/health")).await;
@@ -198,6 +215,8 @@ fn causes() -> Vec<(&'static str, Cause, Make)> {
             }).await;
         "an alert for want of a client certificate" => Cause::ClientCertificateRequired, |words|
             Patient::serving(Speaks::TlsForCertificates, |_| Reply::status(200, "OK")).await.https();
+        "a TLS port that insists on a client certificate, asked without TLS" => Cause::ClientCertificateRequired, |words|
+            Patient::serving(Speaks::TlsForCertificates, |_| Reply::status(200, "OK")).await;
         "400 for want of a client certificate" => Cause::ClientCertificateRequired, |words|
             Patient::serving(Speaks::TlsAsksForCertificates, move |_| Reply::status(400, words)).await.https();
         "AMQP" => Cause::NotHttp, |words| speaks(b"", b"AMQP\0\0\x09\x01").await;
@@ -287,6 +306,19 @@ fn confounders() -> Vec<(&'static str, bool, Make)> {
                 _ => Reply::redirect(301, "http://app.example/health"),
             }).await;
         "500 for everyone" => false, |words| Patient::serving(Speaks::Http1, move |_| Reply::status(500, words)).await;
+        "400 for everyone, by an app behind TLS that takes a client certificate from those who have one" => false, |words|
+            Patient::serving(Speaks::TlsAsksForCertificates, move |r| ok_if(false, if path(r) == "/health" { 400 } else { 404 }, words))
+                .await.https();
+        "400 for one Host of many" => false, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(!host(r).starts_with("10.244.0.9"), 400, words)).await;
+        "every second answer is late" => false, |words| {
+            let count = AtomicU32::new(0);
+            Patient::serving(Speaks::Http1, move |_| match count.fetch_add(1, Ordering::Relaxed) {
+                0..4 => Reply::After(SECOND * 8 / 5, response(200, words)),
+                later if later % 2 == 0 => Reply::After(SECOND * 8 / 5, response(200, words)),
+                _ => Reply::status(200, words),
+            }).await
+        };
         "400 for everyone" => false, |words| Patient::serving(Speaks::Http1, move |_| Reply::status(400, words)).await;
         "403 for everyone" => false, |words| Patient::serving(Speaks::Http1, move |_| Reply::status(403, words)).await;
         "silence for everyone" => false, |words|

@@ -68,6 +68,44 @@ pub(super) async fn now_and_then(words: &'static str, of: u32, which: u32) -> Pa
     Patient::serving(Speaks::Http1, fails).await
 }
 
+/// An app that accepts twenty requests of each `whose`, and has already had those of the first.
+pub(super) async fn limited(
+    status: u16,
+    words: &'static str,
+    whose: impl Fn(&Request) -> String + Send + Sync + 'static,
+) -> Patient {
+    let left = std::sync::Mutex::new(std::collections::BTreeMap::<String, u32>::new());
+    let reply = move |request: &Request| {
+        let mut left = left.lock().unwrap();
+        let quota = if left.is_empty() { 0 } else { 20 };
+        let left = left.entry(whose(request)).or_insert(quota);
+        let accepts = *left > 0;
+        *left = left.saturating_sub(1);
+        ok_if(accepts, status, words)
+    };
+    Patient::serving(Speaks::Http1, reply).await
+}
+
+/// A server that sends its answer over four seconds.
+pub(super) async fn drips() -> Patient {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let unused = Server::start(|_| Reply::Reset).await;
+    let mut patient = Patient::of(unused).dialling(listener.local_addr().unwrap());
+    patient._tasks.spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n").await;
+                for _ in 0..40 {
+                    tokio::time::sleep(SECOND / 10).await;
+                    let _ = stream.write_all(b"x").await;
+                }
+            });
+        }
+    });
+    patient
+}
+
 /// A listener on all addresses of IPv6 and none of IPv4.
 pub(super) fn on_ipv6_alone() -> TcpListener {
     let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
