@@ -175,7 +175,7 @@ impl Lab<'_> {
         let alike = of_this_host(prepared, &similar(&from), None);
         if takes_any && self.ask(alike.clone()).await?.success() {
             // Only this one is refused, so neither a rule about syntax nor a list of names is the reason.
-            return None;
+            return self.by_its_quota(&alike).await;
         }
         let (cause, explanation) = match takes_any {
             true => (

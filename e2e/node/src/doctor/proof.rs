@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{
     Claim, Found,
-    lab::{Lab, Tried},
+    lab::{Experiment, Lab, Tried},
     rounds::{ALIKE, FLIPS, Pattern, STARTED, Side, pattern, sides},
 };
 
@@ -79,10 +79,16 @@ impl Lab<'_> {
         self.of_a_quota(arms[1][0]).await
     }
 
+    /// A limit, if a request that differs only by chance from the probe succeeds until its quota is used up.
+    pub(super) async fn by_its_quota(&mut self, experiment: &Experiment) -> Option<Found> {
+        let index = self.tried.iter().position(|tried| tried.experiment.sends == experiment.sends)?;
+        if self.outlasts_a_quota(index).await { None } else { self.of_a_quota(index).await }
+    }
+
     /// Repeats the request that succeeds, unless its answers are slow: a quota that it has for itself runs out, a rule about it does
     /// not.
     async fn outlasts_a_quota(&mut self, index: usize) -> bool {
-        let end = Instant::now() + self.timeout().min(self.left()) / 2;
+        let end = Instant::now() + self.left() / 2;
         while self.tried[index].series.len() < QUOTA && Instant::now() < end {
             if !self.repeat(index).await.answered() {
                 return false;

@@ -164,6 +164,8 @@ fn causes() -> Vec<(&'static str, Cause, Make)> {
             limited(403, words, |r| r.peer.to_string()).await;
         "400 once a Host has used up its quota" => Cause::RateLimited, |words|
             limited(400, words, |r| host(r)[..2].to_owned()).await;
+        "403 once each Host has used up its own quota" => Cause::RateLimited, |words|
+            limited(403, words, |r| host(r).to_owned()).await;
         "403 once a User-Agent has used up its quota" => Cause::RateLimited, |words|
             limited(403, words, |r| header(r, "User-Agent").unwrap_or_default().to_owned()).await;
         "401 once those without a token have used up their quota" => Cause::RateLimited, |words|
