@@ -5,7 +5,9 @@ mod support;
 
 use std::process::{Command, Output};
 
+use e2e_kubelet::snapshot::Snapshot;
 use e2e_report::{
+    evidence::PODS,
     report::{Report, Verdict},
     run_dir::{REPORT_JSON, RunDir},
 };
@@ -16,6 +18,11 @@ const KINDS: &str = "../fixtures/kinds";
 
 /// The output and the report of a run, or nothing where the target is not there.
 fn run(target: &str, more: &[&str]) -> Option<(Output, Report)> {
+    run_with_its_pods(target, more).map(|(output, report, _)| (output, report))
+}
+
+/// The same with what pods did.
+fn run_with_its_pods(target: &str, more: &[&str]) -> Option<(Output, Report, Snapshot)> {
     let engine = || Command::new("docker").arg("version").output().is_ok_and(|output| output.status.success());
     if target == "docker" && !engine() {
         eprintln!("SKIPPED: no Docker engine answers");
@@ -23,9 +30,11 @@ fn run(target: &str, more: &[&str]) -> Option<(Output, Report)> {
     }
     let (bench, id) = (Bench::of(KINDS), unique("kinds"));
     let output = bench.output(&[&["e2e", "--target", target, "--run-id", &id], more].concat());
-    let report = RunDir::open(&bench.run_directory(&id)).and_then(|run| run.read_json(REPORT_JSON));
-    let report = report.unwrap_or_else(|error| panic!("{error}:\n{}", said(&output)));
-    Some((output, report))
+    let read = |run: RunDir| Ok((run.read_json(REPORT_JSON)?, run.read_json(PODS)?));
+    let (report, pods) = RunDir::open(&bench.run_directory(&id))
+        .and_then(read)
+        .unwrap_or_else(|error| panic!("{error}:\n{}", said(&output)));
+    Some((output, report, pods))
 }
 
 /// Components with their ready pods.
@@ -66,4 +75,20 @@ fn a_failed_migration_is_named_as_such(#[case] target: &str) {
     assert_eq!(report.verdict, Verdict::Fail);
     let claims: Vec<&str> = report.findings.iter().map(|finding| finding.claim.as_str()).collect();
     assert!(claims.iter().any(|claim| claim.starts_with("Job migrate did not run to completion")), "{claims:?}");
+}
+
+#[rstest]
+#[case("docker")]
+#[case("local")]
+fn hooks_run_after_the_start_and_before_the_end(#[case] target: &str) {
+    let Some((output, report, pods)) = run_with_its_pods(target, &["--manifests", "../fixtures/kinds/hooks"]) else {
+        return;
+    };
+    assert_eq!(components(&report), [("hooked", 1)], "{}", said(&output));
+    let events = pods.pods["hooked-0"].all_events();
+    let first = |start: &str| events.iter().find(|event| event.to_string().starts_with(start)).map(|event| event.first);
+    let killed = first("Normal Killing: Container hooked failed liveness probe");
+    let failed = first("Warning FailedPreStopHook: PreStopHook failed: command");
+    assert!(killed.is_some() && killed < failed, "{events:#?}");
+    assert!(report.components[0].restarts > 0, "{events:#?}");
 }

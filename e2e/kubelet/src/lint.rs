@@ -76,7 +76,7 @@ pub fn lint(plan: &Plan, measured: Option<&Snapshot>) -> Vec<Remark> {
         let has_service = plan.services.iter().any(|service| service.components.contains(&component.name));
         let mut found = Findings { component, remarks: Vec::new() };
         for container in &component.pod.containers {
-            found.container(container, has_service, object, measured);
+            found.container(container, has_service, measured);
         }
         remarks.extend(found.remarks.into_iter().filter(|remark| !ignored.contains(&remark.code)));
     }
@@ -108,13 +108,7 @@ impl Findings<'_> {
         });
     }
 
-    fn container(
-        &mut self,
-        container: &Container,
-        has_service: bool,
-        object: Option<&Object>,
-        measured: Option<&Snapshot>,
-    ) {
+    fn container(&mut self, container: &Container, has_service: bool, measured: Option<&Snapshot>) {
         self.identical(container);
         self.no_startup(container, measured);
         self.short_startup(container, measured);
@@ -130,7 +124,7 @@ impl Findings<'_> {
                 self.timeout(probe, &field, report.max_ms);
             }
         }
-        if let Some(drain) = drain::longest(container, object)
+        if let Some(drain) = drain::longest(container)
             && drain.time >= self.component.pod.termination_grace
         {
             let grace = self.component.pod.termination_grace.as_secs();

@@ -161,7 +161,14 @@ pub fn play(
     behaviour: &mut impl Behaviour,
     until: Duration,
 ) -> Timeline {
-    let policy = Policy { restart: RestartPolicy::Always, grace, eager: None, timing: Timing::CURRENT };
+    let policy = Policy {
+        restart: RestartPolicy::Always,
+        grace,
+        eager: None,
+        timing: Timing::CURRENT,
+        post_start: false,
+        pre_stop: false,
+    };
     let worker = Worker::new(pod, container, probes.clone(), policy);
     let mut timeline = Timeline {
         ready_at: None,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e2e_plan::ProbeKind;
+use e2e_plan::{HookKind, ProbeKind};
 
 use crate::{
     observation::Verdict,
@@ -18,6 +18,11 @@ pub trait Behaviour {
     fn exit(&mut self, since: Duration) -> Option<(Duration, Exit)>;
     /// A probe's result and duration.
     fn probe(&mut self, now: Duration, since: Duration, which: ProbeKind) -> (Duration, Verdict, String);
+    /// How long a hook takes, and why it fails.
+    fn hook(&mut self, which: HookKind) -> (Duration, Option<String>) {
+        let _ = which;
+        (Duration::ZERO, None)
+    }
     /// The time from SIGTERM to the end, and the exit.
     fn kill(&mut self, grace: Duration) -> (Duration, Exit) {
         (grace, Exit { code: 137, oom_killed: false })
@@ -85,6 +90,14 @@ pub fn watch<B: Behaviour>(
                 Action::SendProbe { which, run, .. } => {
                     let (delay, verdict, message) = behaviour.probe(at, since, *which);
                     (delay, Input::Probed { which: *which, run: *run, verdict, message })
+                }
+                Action::RunHook { which, limit } => {
+                    let (takes, failure) = behaviour.hook(*which);
+                    let ended = Input::HookEnded {
+                        which: *which,
+                        failure: failure.filter(|_| limit.is_none_or(|limit| takes <= limit)),
+                    };
+                    (limit.map_or(takes, |limit| takes.min(limit)), ended)
                 }
                 Action::Kill { grace, .. } => {
                     let (delay, exit) = behaviour.kill(*grace);

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, net::IpAddr, time::Duration};
 
-use e2e_plan::{Container, Pod, ProbeKind, Probes, Restart};
+use e2e_plan::{Container, Hooks, Pod, ProbeKind, Probes, Restart};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,8 @@ pub struct ContainerSpec {
     pub name: String,
     /// The probes to send.
     pub probes: Probes,
+    /// The hooks to run.
+    pub hooks: Hooks,
     /// Whether it is a sidecar: an init container that keeps running.
     pub is_sidecar: bool,
 }
@@ -43,8 +45,12 @@ impl PodSpec {
     /// A pod of the plan under a name.
     #[must_use]
     pub fn of_plan(name: impl Into<String>, pod: &Pod, depends_on: Vec<String>) -> Self {
-        let spec =
-            |c: &Container| ContainerSpec { name: c.name.clone(), probes: c.probes.clone(), is_sidecar: c.is_sidecar };
+        let spec = |c: &Container| ContainerSpec {
+            name: c.name.clone(),
+            probes: c.probes.clone(),
+            hooks: c.hooks.clone(),
+            is_sidecar: c.is_sidecar,
+        };
         Self {
             name: name.into(),
             init_containers: pod.init_containers.iter().map(spec).collect(),

@@ -6,11 +6,13 @@
 //! restarts. Two times are idealised: a kubelet notices an exit up to a second later, and its probes tick from the pod's creation,
 //! so a container's first probe comes up to one period later than here, right after the initial delay.
 
+mod hooks;
 mod probing;
 
 use std::time::Duration;
 
-use e2e_plan::{ProbeKind, Probes};
+use e2e_plan::{HookKind, ProbeKind, Probes};
+use hooks::Ending;
 use probing::Probing;
 
 use crate::{
@@ -51,6 +53,10 @@ pub struct Policy {
     pub eager: Option<Duration>,
     /// The schedule of probes and their effects.
     pub timing: Timing,
+    /// Whether the container has a postStart hook.
+    pub post_start: bool,
+    /// Whether it has a preStop hook.
+    pub pre_stop: bool,
 }
 
 /// An input of the worker.
@@ -76,6 +82,13 @@ pub enum Input {
         /// The observation's message, or its warning for a success. For a probe that errored it is the event's whole text after
         /// `Readiness probe `, because kubelets have two wordings.
         message: String,
+    },
+    /// The hook that [`Action::RunHook`] asked for ended, or took as long as it may.
+    HookEnded {
+        /// Which hook.
+        which: HookKind,
+        /// Why it failed.
+        failure: Option<String>,
     },
     /// The container's process ended.
     Exited(Exit),
@@ -108,6 +121,13 @@ pub enum Action {
         /// Whether it is an extra probe; see [`Policy::eager`].
         extra: bool,
     },
+    /// Run a hook in the container that runs; answer with [`Input::HookEnded`], unless the container ends first.
+    RunHook {
+        /// Which hook.
+        which: HookKind,
+        /// How long it may take.
+        limit: Option<Duration>,
+    },
     /// Stop the container: SIGTERM, and SIGKILL after `grace`. Answer with [`Input::Exited`] once it has ended.
     Kill {
         /// The grace period.
@@ -123,9 +143,11 @@ enum Phase {
     Due { at: Duration, lengthens: bool },
     /// [`Action::Start`] is in progress.
     Starting,
+    /// Runs since this time, but does not count as running until its postStart hook has ended.
+    PostStart(Duration),
     /// Runs since this time.
     Running(Duration),
-    /// Runs since this time, and [`Action::Kill`] is in progress.
+    /// Runs since this time, and its preStop hook or [`Action::Kill`] is in progress.
     Killing(Duration),
     /// Ended for good.
     Done,
@@ -147,6 +169,7 @@ pub struct Worker {
     spared_until: Duration,
     /// Whether the running instance makes room for a new one, as in a pod that is deleted: Services drop it.
     leaving: bool,
+    ending: Ending,
     /// The last end of an instance, or the last failed start.
     finished: Option<Duration>,
     status: ContainerStatus,
@@ -169,6 +192,7 @@ impl Worker {
             spare: None,
             spared_until: Duration::ZERO,
             leaving: false,
+            ending: Ending::default(),
             finished: None,
             status: ContainerStatus {
                 state: ContainerState::Waiting { reason: "ContainerCreating".to_owned(), message: String::new() },
@@ -185,7 +209,8 @@ impl Worker {
     pub fn handle(&mut self, now: Duration, input: Input) -> Vec<Action> {
         let mut actions = Vec::new();
         match input {
-            Input::Started if self.phase == Phase::Starting => self.started(now),
+            Input::Started if self.phase == Phase::Starting => self.started(now, &mut actions),
+            Input::HookEnded { which, failure } => self.hook_ended(now, which, failure, &mut actions),
             Input::StartFailed { reason, message } if self.phase == Phase::Starting => {
                 self.start_failed(now, reason, &message);
             }
@@ -206,8 +231,8 @@ impl Worker {
             | Input::Tick => {}
         }
         self.tick(now, &mut actions);
-        self.status.started = self.is_up() && self.probing.started();
-        self.status.ready = self.is_up() && self.probing.ready() && !self.leaving;
+        self.status.started = self.is_running() && self.probing.started();
+        self.status.ready = self.is_running() && self.probing.ready() && !self.leaving;
         actions
     }
 
@@ -216,10 +241,10 @@ impl Worker {
     pub fn next_wake(&self) -> Option<Duration> {
         match self.phase {
             Phase::Due { at, .. } => Some(at),
-            Phase::Running(_) | Phase::Killing(_) if self.stopping => None,
+            Phase::Running(_) | Phase::Killing(_) if self.stopping || !self.is_running() => None,
             Phase::Running(_) => self.probing.next_due(false),
             Phase::Killing(_) => self.probing.next_due(true),
-            Phase::Starting | Phase::Done => None,
+            Phase::Starting | Phase::PostStart(_) | Phase::Done => None,
         }
     }
 
@@ -247,8 +272,15 @@ impl Worker {
         self.phase == Phase::Done
     }
 
-    fn is_up(&self) -> bool {
-        matches!(self.phase, Phase::Running(_) | Phase::Killing(_))
+    /// Whether its process runs.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        matches!(self.phase, Phase::PostStart(_) | Phase::Running(_) | Phase::Killing(_))
+    }
+
+    /// Whether it counts as running: its postStart hook has succeeded.
+    fn is_running(&self) -> bool {
+        self.is_up() && matches!(self.status.state, ContainerState::Running { .. })
     }
 
     /// Actions due at `now`.
@@ -263,14 +295,14 @@ impl Worker {
                 self.run += 1;
                 actions.push(Action::Start { run: self.run });
             }
-            Phase::Running(since) if self.stopping => {
+            Phase::PostStart(since) | Phase::Running(since) if self.stopping => {
                 let message = format!("Stopping container {}", self.container);
                 actions.push(self.kill(now, since, self.policy.grace, message));
             }
             Phase::Running(since) if self.probing.take_overdue_failure(now) => {
                 actions.push(self.kill_for(now, since, ProbeKind::Startup));
             }
-            Phase::Running(_) | Phase::Killing(_) if !self.stopping => {
+            Phase::Running(_) | Phase::Killing(_) if !self.stopping && self.is_running() => {
                 let killing = matches!(self.phase, Phase::Killing(_));
                 let run = self.run;
                 self.probing.take_due(now, killing, |which, extra| {
@@ -291,21 +323,8 @@ impl Worker {
             }
             Phase::Due { at, .. } => *at = now,
             // The next instance, or the one that is starting, is the new one.
-            Phase::Starting | Phase::Killing(_) | Phase::Done => {}
+            Phase::Starting | Phase::PostStart(_) | Phase::Killing(_) | Phase::Done => {}
         }
-    }
-
-    fn started(&mut self, now: Duration) {
-        self.spared_until = self.spare.take().map_or(Duration::ZERO, |spare| now + spare);
-        if self.status.last_termination.is_some() {
-            self.status.restart_count += 1;
-        }
-        self.phase = Phase::Running(now);
-        self.leaving = false;
-        self.status.state = ContainerState::Running { since: now };
-        self.probing.reset(now);
-        let message = format!("Started container {}", self.container);
-        self.events.add(now, EventType::Normal, "Started", &message);
     }
 
     fn start_failed(&mut self, now: Duration, reason: String, message: &str) {
@@ -359,16 +378,11 @@ impl Worker {
         self.kill(now, since, grace, reason)
     }
 
-    fn kill(&mut self, now: Duration, since: Duration, grace: Duration, reason: String) -> Action {
-        self.events.add(now, EventType::Normal, "Killing", &reason);
-        self.phase = Phase::Killing(since);
-        Action::Kill { grace: grace.max(MIN_GRACE), reason }
-    }
-
     fn exited(&mut self, now: Duration, exit: Exit) {
+        let hook_failed = std::mem::take(&mut self.ending).hook_failed;
         let (started, was_killed) = match self.phase {
-            Phase::Killing(since) => (since, true),
-            Phase::Running(since) => (since, false),
+            Phase::Killing(since) => (since, !hook_failed),
+            Phase::PostStart(since) | Phase::Running(since) => (since, false),
             Phase::Due { .. } | Phase::Starting | Phase::Done => return,
         };
         let previous = self.finished.replace(now);

@@ -3,6 +3,7 @@
 
 mod container;
 mod context;
+mod hook;
 mod log;
 mod pod;
 

@@ -2,6 +2,7 @@
 
 mod container;
 mod env;
+mod hook;
 mod probe;
 mod volume;
 
@@ -20,6 +21,7 @@ use super::{
     Component,
     cursor::Cursor,
     error::{ErrorKind, Faults},
+    hook::Hook,
     object::Object,
     pod::{Container, Pod, Restart},
     probe::ProbeAction,
@@ -39,6 +41,7 @@ struct Context<'a> {
     labels: &'a BTreeMap<String, String>,
     annotations: BTreeMap<String, String>,
     spec: &'a PodSpec,
+    grace: Duration,
 }
 
 /// The component that a workload declares; none for one without pods.
@@ -108,7 +111,7 @@ fn pod(object: &Object, workload: &Workload, stores: &Stores, faults: &Faults) -
         DEFAULT_GRACE
     });
     let annotations = metadata.annotations.unwrap_or_default();
-    let context = Context { stores, faults, labels: &labels, annotations, spec };
+    let context = Context { stores, faults, labels: &labels, annotations, spec, grace: termination_grace };
     let volumes = volume::volumes(&context, &cursor);
     let convert = |field: &str, containers: &[K8sContainer]| {
         let cursor = cursor.key(field);
@@ -142,10 +145,15 @@ fn check_names(cursor: &Cursor<'_>, init_containers: &[Container], containers: &
     }
 }
 
-/// The TCP ports of a container that something reaches: those that it declares, and those that its probes name.
+/// The TCP ports of a container that something reaches: those that it declares, and those that its probes and hooks name.
 fn reached(container: &Container) -> Vec<u16> {
     let declared = container.ports.iter().filter(|port| port.protocol == "TCP").map(|port| port.number);
-    let probed = container.probes.all().filter_map(|(_, probe)| match &probe.action {
+    let hooks = container.hooks.all().filter_map(|(_, hook)| match hook {
+        Hook::Run(action) => Some(action),
+        Hook::Sleep(_) => None,
+    });
+    let asked = container.probes.all().map(|(_, probe)| &probe.action).chain(hooks);
+    let asked = asked.filter_map(|action| match action {
         // Another host's port is no port of the pod.
         ProbeAction::HttpGet { host: Some(_), .. } | ProbeAction::TcpSocket { host: Some(_), .. } => None,
         ProbeAction::HttpGet { port, .. } | ProbeAction::TcpSocket { port, .. } | ProbeAction::Grpc { port, .. } => {
@@ -153,5 +161,5 @@ fn reached(container: &Container) -> Vec<u16> {
         }
         ProbeAction::Exec { .. } => None,
     });
-    declared.chain(probed).collect()
+    declared.chain(asked).collect()
 }

@@ -219,7 +219,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::{Probes, Resources, Security, pod};
+    use crate::{Hooks, Probes, Resources, Security, pod};
 
     /// The cases of Kubernetes's own test (`expand_test.go`), and texts that are longer than a byte for a character.
     #[rstest]
@@ -262,6 +262,7 @@ mod tests {
             mounts: vec![],
             resources: Resources::default(),
             probes: Probes::default(),
+            hooks: Hooks::default(),
             security: Security::default(),
             is_sidecar: false,
         }

@@ -6,6 +6,7 @@ mod cursor;
 pub mod duration;
 mod error;
 mod expand;
+mod hook;
 pub mod kinds;
 mod links;
 pub mod manifests;
@@ -45,6 +46,7 @@ pub(crate) use self::{error::Faults, object::Object as Document, read::object as
 pub use self::{
     error::{Error, ErrorKind, Errors, Location},
     expand::{Identity, ResolvedContainer},
+    hook::{Hook, HookKind, Hooks},
     outside::OutsideObject,
     overlay::Overlay,
     overrides::EnvOverride,

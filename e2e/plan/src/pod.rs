@@ -9,7 +9,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::probe::Probes;
+use super::{hook::Hooks, probe::Probes};
 
 /// The pod template.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -26,7 +26,7 @@ pub struct Pod {
     pub termination_grace: Duration,
     /// What becomes of a container that ends.
     pub restart: Restart,
-    /// TCP ports that something reaches: those that containers declare, that probes name, and that Services lead to.
+    /// TCP ports that something reaches: those that containers declare, that probes and hooks name, and that Services lead to.
     pub ports: BTreeSet<u16>,
     /// Whether its containers get variables for every Service (`enableServiceLinks`).
     pub service_links: bool,
@@ -102,6 +102,8 @@ pub struct Container {
     pub resources: Resources,
     /// The probes a kubelet sends.
     pub probes: Probes,
+    /// What a kubelet runs after its start and before its end.
+    pub hooks: Hooks,
     /// User, capabilities, root filesystem.
     pub security: Security,
     /// Whether it is an init container that goes on running (`restartPolicy: Always`).

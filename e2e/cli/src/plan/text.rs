@@ -75,6 +75,9 @@ fn of_container(text: &mut String, what: &str, container: &Container) -> std::fm
     if !probes.is_empty() {
         write!(text, ", {} probe{}", probes.join(", "), if probes.len() > 1 { "s" } else { "" })?;
     }
+    for (which, _) in container.hooks.all() {
+        write!(text, ", {} hook", which.field())?;
+    }
     writeln!(text)
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e2e_plan::{Container, Object, Value};
+use e2e_plan::{Container, Hook, ProbeAction, Value};
 
 /// Words in the names of variables that hold a drain time.
 const WORDS: [&str; 3] = ["DRAIN", "SHUTDOWN", "GRACEFUL"];
@@ -16,8 +16,8 @@ pub(super) struct Drain {
 }
 
 /// The longest declared time, from a preStop hook that sleeps or a variable with a telling name.
-pub(super) fn longest(container: &Container, object: Option<&Object>) -> Option<Drain> {
-    let hook = object.and_then(|object| pre_stop(object, &container.name));
+pub(super) fn longest(container: &Container) -> Option<Drain> {
+    let hook = container.hooks.pre_stop.as_ref().and_then(length);
     let hook = hook.map(|time| Drain { time, what: "the preStop hook".to_owned() });
     let variables = container.env.iter().filter_map(|variable| {
         let Value::Plain(text) = &variable.value else { return None };
@@ -29,17 +29,14 @@ pub(super) fn longest(container: &Container, object: Option<&Object>) -> Option<
     variables.chain(hook).max_by_key(|drain| drain.time)
 }
 
-/// `sleep` of a preStop hook, or its command `sleep N`.
-fn pre_stop(object: &Object, container: &str) -> Option<Duration> {
-    let containers = object.json.pointer("/spec/template/spec/containers")?.as_array()?;
-    let named = containers.iter().find(|c| c.get("name").and_then(|name| name.as_str()) == Some(container))?;
-    let hook = named.pointer("/lifecycle/preStop")?;
-    if let Some(seconds) = hook.pointer("/sleep/seconds").and_then(serde_json::Value::as_u64) {
-        return Some(Duration::from_secs(seconds));
-    }
-    let command = hook.pointer("/exec/command")?.as_array()?;
-    let line: Vec<&str> = command.iter().filter_map(|word| word.as_str()).collect();
-    let line = line.join(" ");
+/// How long a hook sleeps: by itself, or with a command `sleep N`.
+fn length(hook: &Hook) -> Option<Duration> {
+    let command = match hook {
+        Hook::Sleep(time) => return Some(*time),
+        Hook::Run(ProbeAction::Exec { command }) => command,
+        Hook::Run(_) => return None,
+    };
+    let line = command.join(" ");
     let mut words = line.split_whitespace().skip_while(|word| *word != "sleep").skip(1);
     let time = words.next()?;
     // `sleep` of coreutils takes seconds where there is no unit.

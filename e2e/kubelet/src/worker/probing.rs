@@ -80,13 +80,13 @@ impl Probing {
         Self { slots, eager, timing, since: Duration::ZERO, startup_heard_at: None }
     }
 
-    /// A new instance runs since `now`; its probes start over.
-    pub(super) fn reset(&mut self, now: Duration) {
-        self.since = now;
+    /// A new instance runs since `since` and is looked at from `now` on; its probes start over.
+    pub(super) fn reset(&mut self, now: Duration, since: Duration) {
+        self.since = since;
         self.startup_heard_at = None;
         for (which, slot) in ProbeKind::ALL.into_iter().zip(&mut self.slots) {
             let Some(slot) = slot else { continue };
-            slot.extra_due = now + slot.spec.initial_delay;
+            slot.extra_due = now.max(since + slot.spec.initial_delay);
             slot.due = slot.extra_due;
             if which == ProbeKind::Readiness && !self.timing.readiness_at_once {
                 // The wait for its tick is at most one period, half a period on average.

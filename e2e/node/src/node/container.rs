@@ -11,7 +11,7 @@ use e2e_kubelet::{
     status::{ContainerState, Exit},
     worker::{Action, Input, Policy, Worker},
 };
-use e2e_plan::{Probe, ProbeAction, ProbeKind};
+use e2e_plan::{HookKind, Probe, ProbeAction, ProbeKind};
 use futures_util::future::join_all;
 use tokio::{
     sync::{broadcast, watch},
@@ -19,7 +19,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{ExecError, KillError, Mode, Restart, Runtime, StartError, context::Context};
+use super::{ExecError, KillError, Mode, Restart, Runtime, StartError, context::Context, hook};
 use crate::{
     http::{connect_only, round_ms},
     probe::{self, Profile, Target},
@@ -36,10 +36,13 @@ const PORT_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Runs a container. `true` if it ended for good, `false` if the node ended.
 pub(super) async fn drive<R: Runtime>(context: Context<R>, pod: String, spec: ContainerSpec, policy: Policy) -> bool {
+    let policy =
+        Policy { post_start: spec.hooks.post_start.is_some(), pre_stop: spec.hooks.pre_stop.is_some(), ..policy };
     let worker = Worker::new(pod.as_str(), spec.name.as_str(), spec.probes.clone(), policy);
     let restarts = context.restarts.subscribe();
-    let (work, probes) = (JoinSet::new(), JoinSet::new());
-    let mut driver = Driver { context, pod, spec, worker, restarts, work, probes, kill_again: None, stop_by: None };
+    let (work, probes, hooks) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
+    let mut driver =
+        Driver { context, pod, spec, worker, restarts, work, probes, hooks, kill_again: None, stop_by: None };
     let mut input = Input::Tick;
     loop {
         driver.tell(input);
@@ -63,6 +66,8 @@ struct Driver<R> {
     work: JoinSet<Done>,
     /// Probes in flight.
     probes: JoinSet<Probed>,
+    /// The hook that runs.
+    hooks: JoinSet<Input>,
     /// The time of the next attempt after a failed kill, and its grace period.
     kill_again: Option<(Instant, Duration)>,
     /// The deadline, once the node is ending.
@@ -91,28 +96,47 @@ impl<R: Runtime> Driver<R> {
         match input {
             Input::Started => self
                 .spawn(|runtime, pod, container| async move { Done::Exit(runtime.wait_exit(&pod, &container).await) }),
-            // Probes in flight belong to an instance that has ended.
+            // Probes and hooks in flight belong to an instance that has ended.
             Input::Exited(_) => {
                 self.probes = JoinSet::new();
+                self.hooks = JoinSet::new();
                 self.kill_again = None;
             }
             _ => {}
         }
-        for action in self.worker.handle(self.context.now(), input) {
-            match action {
-                Action::Start { .. } => self
-                    .spawn(|runtime, pod, container| async move { Done::Start(runtime.start(&pod, &container).await) }),
-                Action::Kill { grace, .. } => self.kill(grace),
-                Action::SendProbe { which, run, extra } => self.send(which, run, extra),
-            }
-        }
+        let actions = self.worker.handle(self.context.now(), input);
         let ip = self.context.runtime.target(&self.pod).map(|target| target.pod_ip);
         let (status, events) = (self.worker.status(), self.worker.events());
+        // First, so that Services drop a pod before its containers are asked to stop.
         self.context.publish(&self.pod, |report| {
             report.ip = ip.or(report.ip);
             if let Some(container) = report.container_mut(&self.spec.name) {
                 container.update(status, events);
             }
+        });
+        for action in actions {
+            match action {
+                Action::Start { .. } => self
+                    .spawn(|runtime, pod, container| async move { Done::Start(runtime.start(&pod, &container).await) }),
+                Action::Kill { grace, .. } => self.kill(grace),
+                Action::RunHook { which, limit } => self.run_hook(which, limit),
+                Action::SendProbe { which, run, extra } => self.send(which, run, extra),
+            }
+        }
+    }
+
+    fn run_hook(&mut self, which: HookKind, limit: Option<Duration>) {
+        let Some(hook) = which.of(&self.spec.hooks).cloned() else { return };
+        let context = self.context.clone();
+        let (pod, container) = (self.pod.clone(), self.spec.name.clone());
+        // A postStart hook that still runs is given up.
+        self.hooks = JoinSet::new();
+        self.hooks.spawn(async move {
+            let (runtime, profile) = (&*context.runtime, &context.options.profile);
+            let run = hook::run(runtime, profile, &pod, &container, &hook);
+            // A kubelet does not call it a failure.
+            let ended = timeout(limit.unwrap_or(Duration::MAX), run).await.unwrap_or(Ok(()));
+            Input::HookEnded { which, failure: ended.err() }
         });
     }
 
@@ -124,7 +148,7 @@ impl<R: Runtime> Driver<R> {
 
     /// Records in a kubelet's words that the kill failed, and schedules the next attempt if the container still runs.
     fn kill_failed(&mut self, grace: Duration, KillError(error): &KillError) {
-        if !matches!(self.worker.status().state, ContainerState::Running { .. }) {
+        if !self.worker.is_up() {
             return;
         }
         let container = &self.spec.name;
@@ -189,6 +213,7 @@ impl<R: Runtime> Driver<R> {
                     // holds the sender, so the channel stays open.
                     Ok(_) | Err(_) => {}
                 },
+                Some(ended) = self.hooks.join_next() => return Some(passed_on(ended)),
                 Some(probed) = self.probes.join_next() => return Some(self.probed(passed_on(probed))),
                 () = sleep_until(kill_again.map_or_else(Instant::now, |(at, _)| at)), if kill_again.is_some() => {
                     if let Some((_, grace)) = self.kill_again.take() {

@@ -1,10 +1,11 @@
 //! One pod: waits for its dependencies, runs its init containers in order and its containers in parallel.
 
 use e2e_kubelet::{
-    snapshot::{PodSpec, Snapshot},
+    snapshot::{ContainerReport, PodSpec, Snapshot},
+    status::ContainerState,
     worker::{Policy, RestartPolicy},
 };
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 
 use super::{Mode, Options, Runtime, container, context::Context};
 
@@ -14,12 +15,21 @@ pub(super) async fn run<R: Runtime>(mut context: Context<R>, spec: PodSpec) {
         return;
     }
     let Options { eager, profile, .. } = &*context.options;
-    let always = Policy { restart: RestartPolicy::Always, grace: spec.grace, eager: *eager, timing: profile.timing };
+    let always = Policy {
+        restart: RestartPolicy::Always,
+        grace: spec.grace,
+        eager: *eager,
+        timing: profile.timing,
+        post_start: false,
+        pre_stop: false,
+    };
+    let (sidecar_mode, mode) = watch::channel(Mode::Keep);
+    let sidecar_context = Context { mode, ..context.clone() };
     let mut sidecars = JoinSet::new();
     for init in &spec.init_containers {
         if init.is_sidecar {
-            sidecars.spawn(container::drive(context.clone(), spec.name.clone(), init.clone(), always));
-            if !has_started(&mut context, &spec.name, &init.name).await {
+            sidecars.spawn(container::drive(sidecar_context.clone(), spec.name.clone(), init.clone(), always));
+            if !reached(&mut context, &spec.name, &init.name, |container| container.status.started).await {
                 return;
             }
             continue;
@@ -32,18 +42,21 @@ pub(super) async fn run<R: Runtime>(mut context: Context<R>, spec: PodSpec) {
     let policy = Policy { restart: policy_of(spec.restart), ..always };
     let mut containers = JoinSet::new();
     for container in spec.containers {
+        let (name, waits) = (container.name.clone(), container.hooks.post_start.is_some());
         containers.spawn(container::drive(context.clone(), spec.name.clone(), container, policy));
-    }
-    all_ended(&mut containers).await;
-    // A completed pod no longer needs its sidecars; otherwise the node ends, and they end like the containers.
-    if *context.mode.borrow() == Mode::Keep {
-        sidecars.shutdown().await;
-        for sidecar in spec.init_containers.iter().filter(|init| init.is_sidecar) {
-            if let Err(error) = context.runtime.kill(&spec.name, &sidecar.name, spec.grace).await {
-                context.warn(&spec.name, "FailedKillPod", &error.to_string());
-            }
+        // A kubelet starts containers in turn, and the next one after this one's hook, whatever comes of it.
+        let is_past = |container: &ContainerReport| match &container.status.state {
+            ContainerState::Waiting { reason, .. } => reason != "ContainerCreating" && reason != "PodInitializing",
+            ContainerState::Running { .. } | ContainerState::Terminated(_) => true,
+        };
+        if waits && !reached(&mut context, &spec.name, &name, is_past).await {
+            break;
         }
     }
+    all_ended(&mut containers).await;
+    // A completed pod no longer needs its sidecars; otherwise the node ends, and they end after the containers.
+    let mode = *context.mode.borrow();
+    sidecar_mode.send_replace(if mode == Mode::Keep { Mode::Terminate } else { mode });
     all_ended(&mut sidecars).await;
 }
 
@@ -67,17 +80,20 @@ fn policy_of(restart: e2e_plan::Restart) -> RestartPolicy {
     }
 }
 
-/// Waits until a sidecar has started by its startup probe; `false` if the node ends first.
-async fn has_started<R: Runtime>(context: &mut Context<R>, pod: &str, sidecar: &str) -> bool {
+/// Waits until a container has reached a state; `false` if the node ends first.
+async fn reached<R: Runtime>(
+    context: &mut Context<R>,
+    pod: &str,
+    container: &str,
+    state: impl Fn(&ContainerReport) -> bool,
+) -> bool {
     let mut seen = context.board.subscribe();
-    let started = |snapshot: &Snapshot| {
-        let container = snapshot.pod(pod).and_then(|report| report.container(sidecar));
-        container.is_some_and(|container| container.status.started)
-    };
+    let is_reached =
+        |snapshot: &Snapshot| snapshot.pod(pod).and_then(|report| report.container(container)).is_some_and(&state);
     tokio::select! {
         biased;
         _ = context.mode.wait_for(|mode| *mode != Mode::Keep) => false,
-        waited = seen.wait_for(started) => waited.is_ok(),
+        waited = seen.wait_for(is_reached) => waited.is_ok(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use e2e_kubelet::{snapshot::ContainerSpec, status::ContainerState};
-use e2e_plan::{Probe, ProbeAction, ProbeKind, Probes};
+use e2e_plan::{Hook, Hooks, Probe, ProbeAction, ProbeKind, Probes};
 use tokio::{
     sync::Notify,
     time::{Instant, sleep},
@@ -39,6 +39,8 @@ struct Script {
     exec_takes: Duration,
     /// The image has no such command.
     lacks_command: bool,
+    /// How long its hooks take, and their exit status.
+    hooks: (Duration, i32),
     started: Option<Instant>,
     exited: Option<i32>,
     instance: u64,
@@ -115,7 +117,15 @@ impl Runtime for Fake {
         Ok(())
     }
 
-    async fn exec(&self, _: &str, container: &str, _: &[String], _: Duration) -> Result<ExecResult, ExecError> {
+    async fn exec(&self, _: &str, container: &str, run: &[String], _: Duration) -> Result<ExecResult, ExecError> {
+        if let [hook] = run
+            && hook.ends_with("hook")
+        {
+            self.note(format!("{hook} {container}"));
+            let (takes, exit_code) = self.table()[container].hooks;
+            sleep(takes).await;
+            return Ok(ExecResult { exit_code, output: b"said so".to_vec() });
+        }
         let (code, takes) = {
             let table = self.table();
             let script = &table[container];
@@ -144,7 +154,12 @@ fn pod(name: &str, probes: Probes) -> PodSpec {
     PodSpec {
         name: name.to_owned(),
         init_containers: Vec::new(),
-        containers: vec![ContainerSpec { name: format!("{name}-c"), probes, is_sidecar: false }],
+        containers: vec![ContainerSpec {
+            name: format!("{name}-c"),
+            probes,
+            hooks: Hooks::default(),
+            is_sidecar: false,
+        }],
         restart: e2e_plan::Restart::Always,
         grace: s(30),
         depends_on: Vec::new(),
@@ -252,7 +267,12 @@ async fn init_containers_run_in_order_and_again_after_a_failure() {
         ("two", Script { lives: VecDeque::from([Some((s(3), 0))]), ..Script::default() }),
     ]);
     let (options, epoch) = options();
-    let init = |name: &str| ContainerSpec { name: name.to_owned(), probes: Probes::default(), is_sidecar: false };
+    let init = |name: &str| ContainerSpec {
+        name: name.to_owned(),
+        probes: Probes::default(),
+        hooks: Hooks::default(),
+        is_sidecar: false,
+    };
     let spec = PodSpec { init_containers: vec![init("one"), init("two")], ..pod("a", Probes::default()) };
     let node = Node::run(Arc::clone(&fake), vec![spec], options);
     assert_eq!(node.snapshot().pods["a"].status, "Init:0/2");
@@ -304,8 +324,13 @@ async fn sidecars_start_before_what_comes_after_them_and_go_on() {
     let side = Script { healthy_after: s(4), ..Script::default() };
     let fake = Fake::with(vec![("side", side), ("init", ends(&[(3, 0)]))]);
     let startup = Probes { startup: Some(probe(2, 1000)), readiness: Some(probe(2, 3)), ..Probes::default() };
-    let side = ContainerSpec { name: "side".to_owned(), probes: startup, is_sidecar: true };
-    let init = ContainerSpec { name: "init".to_owned(), probes: Probes::default(), is_sidecar: false };
+    let side = ContainerSpec { name: "side".to_owned(), probes: startup, hooks: Hooks::default(), is_sidecar: true };
+    let init = ContainerSpec {
+        name: "init".to_owned(),
+        probes: Probes::default(),
+        hooks: Hooks::default(),
+        is_sidecar: false,
+    };
     let spec = PodSpec { init_containers: vec![side, init], ..pod("a", Probes::default()) };
     let (options, epoch) = options();
     let node = Node::run(Arc::clone(&fake), vec![spec], options);
@@ -321,12 +346,17 @@ async fn sidecars_start_before_what_comes_after_them_and_go_on() {
 #[tokio::test(start_paused = true)]
 async fn a_sidecar_ends_with_the_job_that_it_serves() {
     let fake = Fake::with(vec![("job-c", ends(&[(5, 0)]))]);
-    let side = ContainerSpec { name: "side".to_owned(), probes: Probes::default(), is_sidecar: true };
+    let side = ContainerSpec {
+        name: "side".to_owned(),
+        probes: Probes::default(),
+        hooks: Hooks { post_start: None, pre_stop: hook("pre-hook") },
+        is_sidecar: true,
+    };
     let spec = PodSpec { init_containers: vec![side], ..job("job", 6) };
     let (options, epoch) = options();
     let node = Node::run(Arc::clone(&fake), vec![spec], options);
     sleep(s(60)).await;
-    let expected = [("start side", 0), ("start job-c", 0), ("kill side 30", 5)];
+    let expected = [("start side", 0), ("start job-c", 0), ("pre-hook side", 5), ("kill side 30", 5)];
     assert_eq!(fake.log(epoch), expected.map(|(text, at)| (text.to_owned(), at)));
     assert_eq!(node.snapshot().pods["job"].status, "Completed");
     assert!(node.snapshot().all_ready());
@@ -437,4 +467,79 @@ async fn a_kill_that_failed_does_not_meet_the_next_instance() {
     let expected = [("start a-c", 0), ("kill a-c 30", 3), ("start a-c", 6)];
     assert_eq!(fake.log(epoch), expected.map(|(text, at)| (text.to_owned(), at)));
     node.shutdown().await;
+}
+
+fn hook(name: &str) -> Option<Hook> {
+    Some(Hook::Run(ProbeAction::Exec { command: vec![name.to_owned()] }))
+}
+
+fn with_hooks(name: &str, post_start: Option<Hook>, pre_stop: Option<Hook>) -> PodSpec {
+    let mut pod = pod(name, Probes::default());
+    pod.containers[0].hooks = Hooks { post_start, pre_stop };
+    pod
+}
+
+#[tokio::test(start_paused = true)]
+async fn hooks_run_after_the_start_and_before_the_end() {
+    let fake = Fake::with(vec![("a-c", Script { hooks: (s(4), 0), ..Script::default() })]);
+    let mut spec = with_hooks("a", hook("post-hook"), hook("pre-hook"));
+    spec.containers
+        .push(ContainerSpec { name: "next".to_owned(), ..pod("b", Probes::default()).containers[0].clone() });
+    let (options, epoch) = options();
+    let node = Node::run(Arc::clone(&fake), vec![spec], options);
+    node.wait_ready(s(60)).await.unwrap();
+    sleep(s(2)).await;
+    node.restarter().restart(Restart { pod: "a".to_owned(), container: "a-c".to_owned(), spare: s(0) });
+    sleep(s(60)).await;
+    let expected = [
+        ("start a-c", 0),
+        ("post-hook a-c", 0),
+        ("start next", 4),
+        ("pre-hook a-c", 6),
+        ("kill a-c 26", 10),
+        ("start a-c", 11),
+        ("post-hook a-c", 11),
+    ];
+    assert_eq!(fake.log(epoch), expected.map(|(text, at)| (text.to_owned(), at)));
+    node.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pre_stop_hook_may_take_the_grace_period_and_no_more() {
+    let fake = Fake::with(vec![("a-c", Script { hooks: (s(1000), 0), ..Script::default() })]);
+    let (options, epoch) = options();
+    let node = Node::run(Arc::clone(&fake), vec![with_hooks("a", None, hook("pre-hook"))], options);
+    node.wait_ready(s(60)).await.unwrap();
+    let snapshot = node.terminate().await;
+    let expected = [("start a-c", 0), ("pre-hook a-c", 0), ("kill a-c 2", 30)];
+    assert_eq!(fake.log(epoch), expected.map(|(text, at)| (text.to_owned(), at)));
+    let events: Vec<_> = snapshot.pods["a"].containers[0].events.iter().map(|event| event.reason.as_str()).collect();
+    assert_eq!(events, ["Started", "Killing"], "a kubelet does not call it a failure");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_fails_is_said() {
+    let fake = Fake::with(vec![("a-c", Script { hooks: (s(1), 3), ..Script::default() })]);
+    let (options, _) = options();
+    let refused = ProbeAction::HttpGet { https: false, host: None, port: 1, path: "/".to_owned(), headers: vec![] };
+    let specs =
+        vec![with_hooks("a", hook("post-hook"), hook("pre-hook")), with_hooks("b", None, Some(Hook::Run(refused)))];
+    let node = Node::run(Arc::clone(&fake), specs, options);
+    let crash_loop = |snapshot: &Snapshot| snapshot.pods["a"].status == "CrashLoopBackOff";
+    node.wait_for("no crash loop", s(60), crash_loop).await.unwrap();
+    let snapshot = node.terminate().await;
+    let events =
+        |pod: &str| -> Vec<_> { snapshot.pods[pod].all_events().into_iter().map(ToString::to_string).collect() };
+    for text in [
+        "Warning FailedPostStartHook: PostStartHook failed: command [\"post-hook\"] exited with 3: said so (x2)",
+        "Warning FailedPreStopHook: PreStopHook failed: command [\"pre-hook\"] exited with 3: said so (x2)",
+        "Normal Killing: FailedPostStartHook (x2)",
+    ] {
+        assert!(events("a").contains(&text.to_owned()), "{:?}", events("a"));
+    }
+    assert!(
+        matches!(&events("b")[..], [_, _, failed] if failed.starts_with("Warning FailedPreStopHook: ")),
+        "{:?}",
+        events("b")
+    );
 }

@@ -10,6 +10,7 @@ use k8s_openapi::{
 use super::{
     Context,
     env::env,
+    hook::hooks,
     probe::{port_number, probes},
     volume::mounts,
 };
@@ -69,6 +70,7 @@ pub(super) fn container(
         mounts: mounts(context, cursor, value.volume_mounts.as_deref().unwrap_or_default(), volumes),
         resources: faults.keep(resources(&cursor.key("resources"), value)).unwrap_or_default(),
         probes: probes(context, cursor, value),
+        hooks: hooks(context, cursor, value),
         security: faults
             .keep(security(cursor, value.security_context.as_ref(), context.spec.security_context.as_ref()))
             .unwrap_or_default(),
@@ -88,6 +90,11 @@ fn check_init(cursor: &Cursor<'_>, value: &K8sContainer) -> Result<(), Error> {
         let remedy =
             "remove the probe: the container runs to completion; or let it go on running with `restartPolicy: Always`";
         return Err(cursor.key(field).fail(ErrorKind::Value, message, remedy));
+    }
+    if value.lifecycle.as_ref().is_some_and(|hooks| hooks.post_start.is_some() || hooks.pre_stop.is_some()) {
+        let message = "an init container cannot have hooks";
+        let remedy = "remove `lifecycle`; or let the container go on running with `restartPolicy: Always`";
+        return Err(cursor.key("lifecycle").fail(ErrorKind::Value, message, remedy));
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::{
-    api::core::v1::{Container as K8sContainer, HTTPGetAction, Probe as K8sProbe},
+    api::core::v1::{Container as K8sContainer, ExecAction, HTTPGetAction, Probe as K8sProbe},
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
@@ -77,18 +77,7 @@ fn action(cursor: &Cursor<'_>, container: &K8sContainer, value: &K8sProbe) -> Re
             host: tcp.host.clone().filter(|host| !host.is_empty()),
             port: port(&cursor.keys(&["tcpSocket", "port"]), container, &tcp.port)?,
         }),
-        (None, None, Some(exec), None) => {
-            let command = exec.command.clone().unwrap_or_default();
-            if command.is_empty() {
-                return Err(cursor.key("exec").fail(
-                    ErrorKind::Missing,
-                    "the probe has no command",
-                    "add `command: [...]`",
-                ));
-            }
-            let env = container.env.as_deref().unwrap_or_default();
-            Ok(ProbeAction::Exec { command: expand_static(&command, env) })
-        }
+        (None, None, Some(command), None) => exec(&cursor.key("exec"), container, command),
         (None, None, None, Some(grpc)) => Ok(ProbeAction::Grpc {
             port: port(&cursor.keys(&["grpc", "port"]), container, &IntOrString::Int(grpc.port))?,
             service: grpc.service.clone().unwrap_or_default(),
@@ -104,7 +93,20 @@ fn action(cursor: &Cursor<'_>, container: &K8sContainer, value: &K8sProbe) -> Re
     }
 }
 
-fn http_get(cursor: &Cursor<'_>, container: &K8sContainer, http: &HTTPGetAction) -> Result<ProbeAction, Error> {
+pub(super) fn exec(cursor: &Cursor<'_>, container: &K8sContainer, exec: &ExecAction) -> Result<ProbeAction, Error> {
+    let command = exec.command.as_deref().unwrap_or_default();
+    if command.is_empty() {
+        return Err(cursor.fail(ErrorKind::Missing, "there is no command", "add `command: [...]`"));
+    }
+    let env = container.env.as_deref().unwrap_or_default();
+    Ok(ProbeAction::Exec { command: expand_static(command, env) })
+}
+
+pub(super) fn http_get(
+    cursor: &Cursor<'_>,
+    container: &K8sContainer,
+    http: &HTTPGetAction,
+) -> Result<ProbeAction, Error> {
     let https = match http.scheme.as_deref() {
         None | Some("" | "HTTP") => false,
         Some("HTTPS") => true,

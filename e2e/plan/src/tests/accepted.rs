@@ -1,5 +1,7 @@
 //! What Kubernetes accepts is never refused: each kind of it, and what the plan makes of it.
 
+use std::time::Duration;
+
 use rstest::rstest;
 
 use super::*;
@@ -476,4 +478,23 @@ fn a_job_comes_before_those_that_share_what_it_prepares() {
     assert_eq!(component(&plan, "seed").depends_on, ["app"]);
     assert_eq!(component(&plan, "migrate").depends_on, ["db"]);
     assert_eq!(component(&plan, "web").depends_on, ["app", "seed"]);
+}
+
+#[test]
+fn hooks_ask_a_port_of_the_pod_run_a_command_or_sleep() {
+    let hooks = |text: &str| {
+        let text = base_with(
+            "          livenessProbe:\n",
+            &format!("          lifecycle: {text}\n          livenessProbe:\n"),
+        );
+        let pod = plan_of(&text).components[0].pod.clone();
+        (pod.containers[0].hooks.clone(), pod.ports)
+    };
+    let (found, ports) = hooks("{postStart: {httpGet: {port: 9}}, preStop: {exec: {command: [stop, $(NO)]}}}");
+    let get = ProbeAction::HttpGet { https: false, host: None, port: 9, path: "/".into(), headers: vec![] };
+    let command = ProbeAction::Exec { command: vec!["stop".into(), "$(NO)".into()] };
+    assert_eq!(found, Hooks { post_start: Some(Hook::Run(get)), pre_stop: Some(Hook::Run(command)) });
+    assert!(ports.contains(&9));
+    let (found, _) = hooks("{preStop: {sleep: {seconds: 30}}}");
+    assert_eq!(found, Hooks { post_start: None, pre_stop: Some(Hook::Sleep(Duration::from_secs(30))) });
 }

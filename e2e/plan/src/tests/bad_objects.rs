@@ -103,6 +103,11 @@ const APP: &str = "Deployment/backend: spec.template.spec.containers[app]";
     "      initContainers:\n        - {name: init, image: x, livenessProbe: {exec: {command: [x]}}}\n      containers:\n",
     "app.yaml:19:34, document 1: Deployment/backend: spec.template.spec.initContainers[init].livenessProbe: an init container cannot have probes; remove the probe: the container runs to completion; or let it go on running with `restartPolicy: Always`"
 )]
+#[case::init_hook(
+    "      containers:\n",
+    "      initContainers:\n        - {name: init, image: x, lifecycle: {preStop: {exec: {command: [x]}}}}\n      containers:\n",
+    "app.yaml:19:34, document 1: Deployment/backend: spec.template.spec.initContainers[init].lifecycle: an init container cannot have hooks; remove `lifecycle`; or let the container go on running with `restartPolicy: Always`"
+)]
 #[case::grace(
     "      volumes:\n",
     "      terminationGracePeriodSeconds: -1\n      volumes:\n",
@@ -110,6 +115,26 @@ const APP: &str = "Deployment/backend: spec.template.spec.containers[app]";
 )]
 fn workloads(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
     assert_eq!(error_of(&base_with(old, new)), expected.replace("{APP}", APP));
+}
+
+#[rstest]
+#[case::none("{}", "", "the hook has no action; add one of exec, httpGet, sleep")]
+#[case::two("{exec: {command: [a]}, sleep: {seconds: 1}}", "", "the hook has several actions; keep one of them")]
+#[case::tcp(
+    "{tcpSocket: {port: 1}}",
+    ".tcpSocket",
+    "no kubelet can run a tcpSocket hook: it fails each time; use exec, httpGet or sleep"
+)]
+#[case::too_long(
+    "{sleep: {seconds: 31}}",
+    ".sleep.seconds",
+    "sleep of 31 s, with a grace period of 30 s; write a time from 0 to terminationGracePeriodSeconds"
+)]
+#[case::no_command("{exec: {command: []}}", ".exec", "there is no command; add `command: [...]`")]
+fn hooks(#[case] hook: &str, #[case] place: &str, #[case] expected: &str) {
+    let lifecycle = format!("          lifecycle: {{preStop: {hook}}}\n          livenessProbe:\n");
+    let error = error_of(&base_with("          livenessProbe:\n", &lifecycle));
+    assert!(error.ends_with(&format!("{APP}.lifecycle.preStop{place}: {expected}")), "{error}");
 }
 
 #[rstest]
@@ -132,7 +157,7 @@ fn workloads(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
 #[case::no_command(
     "            httpGet: {path: /livez, port: http}",
     "            exec: {}",
-    "app.yaml:38:13, document 1: {APP}.livenessProbe.exec: the probe has no command; add `command: [...]`"
+    "app.yaml:38:13, document 1: {APP}.livenessProbe.exec: there is no command; add `command: [...]`"
 )]
 #[case::scheme(
     "port: http}\n          vol",

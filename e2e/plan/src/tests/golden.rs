@@ -76,6 +76,7 @@ fn base_container() -> Container {
                 termination_grace: None,
             }),
         },
+        hooks: Hooks::default(),
         security: Security::default(),
         is_sidecar: false,
     }

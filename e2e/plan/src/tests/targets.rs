@@ -68,8 +68,8 @@ fn the_base() {
 )]
 #[case::lifecycle(
     "container",
-    "lifecycle: {preStop: {sleep: {seconds: 5}}}",
-    "spec.template.spec.containers[app].lifecycle"
+    "lifecycle: {stopSignal: SIGUSR1}",
+    "spec.template.spec.containers[app].lifecycle.stopSignal"
 )]
 #[case::host_port("container", "tty: true", "spec.template.spec.containers[app].tty")]
 #[case::pull_policy(

@@ -21,6 +21,8 @@ pub(super) const HONOURED: &[&str] = &[
     "pod.containers[].env[].valueFrom.secretKeyRef",
     "pod.containers[].envFrom",
     "pod.containers[].image",
+    "pod.containers[].lifecycle.postStart",
+    "pod.containers[].lifecycle.preStop",
     "pod.containers[].livenessProbe",
     "pod.containers[].name",
     "pod.containers[].ports[].containerPort",
@@ -189,7 +191,6 @@ pub(super) const RULES: &[Rule] = &[
         local: None,
         k8s: None,
     },
-    without_cluster("pod.containers[].lifecycle", "hooks are not run"),
     local(
         "pod.containers[].env[].valueFrom.fieldRef.fieldPath",
         "the address is fictitious: probes name it, but nothing can listen on it or connect to it",

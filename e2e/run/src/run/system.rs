@@ -240,7 +240,7 @@ mod tests {
         node::{ExecError, ExecResult, KillError, Runtime, StartError},
         probe::Target,
     };
-    use e2e_plan::Probes;
+    use e2e_plan::{Hooks, Probes};
 
     use super::*;
 
@@ -274,7 +274,12 @@ mod tests {
         let pod = PodSpec {
             name: "a-0".to_owned(),
             init_containers: Vec::new(),
-            containers: vec![ContainerSpec { name: "a".to_owned(), probes: Probes::default(), is_sidecar: false }],
+            containers: vec![ContainerSpec {
+                name: "a".to_owned(),
+                probes: Probes::default(),
+                hooks: Hooks::default(),
+                is_sidecar: false,
+            }],
             restart: e2e_plan::Restart::Always,
             grace: Duration::ZERO,
             depends_on: Vec::new(),
