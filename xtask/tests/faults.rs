@@ -18,6 +18,11 @@ fn local_loses_nothing_on_a_planned_kill() {
     planned_run::expect_nothing_lost_on_kill(Target::Local);
 }
 
+#[test]
+fn local_fails_no_request_in_a_planned_rollout() {
+    planned_run::expect_no_failure_in_a_rollout(Target::Local);
+}
+
 /// A backend that its liveness probe never lets start, started again and left alone: the doctor sees it answer and knows how long it needs.
 #[test]
 fn local_doctor_sees_a_slow_start() {

@@ -15,6 +15,11 @@ fn docker_loses_nothing_on_a_planned_kill() {
 }
 
 #[test]
+fn docker_fails_no_request_in_a_planned_rollout() {
+    planned_run::expect_no_failure_in_a_rollout(Target::Docker);
+}
+
+#[test]
 fn docker_names_the_cpu_limit() {
     fault_run::expect_findings("cpu-limit", Target::Docker);
 }
