@@ -15,8 +15,7 @@ use crate::run_dir::{self, RunDir};
 pub struct Record {
     /// The suite: `health`, `probes`, `scenarios` or one of yours.
     pub suite: String,
-    /// The case, unique in its suite. One that begins with a component's name, for example `backend_answers`, is a check of that
-    /// component, which is unhealthy if the check fails.
+    /// The case, unique in its suite.
     pub case: String,
     /// The name in `junit.xml` of the test that wrote it; a test without a record gets one from there.
     #[serde(default)]

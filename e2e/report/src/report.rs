@@ -164,7 +164,7 @@ pub struct ComponentSection {
     pub ready: u32,
     /// Container restarts during the run.
     pub restarts: u32,
-    /// Whether it was ready, had no restart and passed all checks named after it.
+    /// Whether all its replicas were ready and none was restarted.
     pub healthy: bool,
     /// State of its replicas in Kubernetes' words: `Running`, `CrashLoopBackOff`.
     pub status: String,

@@ -84,6 +84,19 @@ fn a_warning_is_advice_and_no_root_cause() {
 }
 
 #[test]
+fn a_failed_check_says_nothing_of_the_component_that_its_name_begins_with() {
+    let mut data = run(ended(&[]));
+    let failed = record("health", "app_answers", Measured::Nothing);
+    data.records = vec![Record { outcome: Outcome::Failed, ..failed }];
+    let report = Report::new(&data);
+    assert_eq!(report.verdict, Verdict::Fail);
+    assert!(report.components[0].healthy, "{:?}", report.components);
+
+    data.snapshot.pods.get_mut("app-0").unwrap().ready = false;
+    assert!(!Report::new(&data).components[0].healthy);
+}
+
+#[test]
 fn a_limit_of_which_nobody_tells_is_no_silence() {
     let mut data = run(ended(&[]));
     data.tests.push(test("", "a test", true));

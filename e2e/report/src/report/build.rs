@@ -136,34 +136,18 @@ fn section(data: &RunData, component: &Component) -> ComponentSection {
         .collect();
     let memory_bytes = usages.iter().flatten().map(|usage| usage.memory_bytes).max();
     let cpu_seconds = memory_bytes.map(|_| usages.iter().map(|samples| cpu_seconds(samples)).sum());
-    let names: Vec<&str> = data.environment.components.iter().map(|component| component.name.as_str()).collect();
-    let failed_checks = data.records.iter().any(|record| {
-        record.outcome == Outcome::Failed
-            && !matches!(record.measured, Measured::Scenario(_))
-            && subject(&record.case, &names) == Some(component.name.as_str())
-    });
     ComponentSection {
         name: component.name.clone(),
         kind: component.kind.clone(),
         desired,
         ready: u32::try_from(ready).unwrap_or(u32::MAX),
         restarts,
-        healthy: desired > 0 && ready == desired as usize && restarts == 0 && !failed_checks,
+        healthy: desired > 0 && ready == desired as usize && restarts == 0,
         status: if states.is_empty() { "no replicas".to_owned() } else { states.join(", ") },
         memory_bytes,
         memory_limit_bytes: component.memory_limit_bytes,
         cpu_seconds,
     }
-}
-
-/// The component that a case is named after: the longest component name that starts the case's name, as whole words. Cases are
-/// often Rust names, so `_` matches `-` too.
-fn subject<'a>(case: &str, components: &[&'a str]) -> Option<&'a str> {
-    let case = case.replace('_', "-");
-    let named = components.iter().filter(|name| {
-        case.strip_prefix(**name).is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_alphanumeric()))
-    });
-    named.max_by_key(|name| name.len()).copied()
 }
 
 /// Processor time over all instances of a pod: each restart resets the counter.
@@ -249,20 +233,5 @@ fn case(record: &Record) -> CaseSection {
         detail: record.detail.clone(),
         evidence: record.file(),
         figures,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[rstest::rstest]
-    #[case("web_answers", Some("web"))]
-    #[case("web", Some("web"))]
-    #[case("web_admin_answers", Some("web-admin"))]
-    #[case("website_answers", None)]
-    #[case("clients", None)]
-    fn a_case_is_about_the_component_that_it_begins_with(#[case] case: &str, #[case] expected: Option<&str>) {
-        assert_eq!(subject(case, &["web", "web-admin"]), expected);
     }
 }
