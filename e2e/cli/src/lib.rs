@@ -45,7 +45,7 @@ pub trait Verbs: Subcommand {
 #[expect(private_interfaces, reason = "only clap makes them")]
 pub enum Product {
     #[command(visible_alias = "e2e")]
-    Run(run::Args),
+    Run(Box<run::Args>),
     Init(init::Args),
     Up(up::Args),
     Down(down::Args),
