@@ -82,7 +82,10 @@ impl Lab<'_> {
     /// A limit, if a request that differs only by chance from the probe succeeds until its quota is used up.
     pub(super) async fn by_its_quota(&mut self, experiment: &Experiment) -> Option<Found> {
         let index = self.tried.iter().position(|tried| tried.experiment.sends == experiment.sends)?;
-        if self.outlasts_a_quota(index).await { None } else { self.of_a_quota(index).await }
+        let is_limited = !self.outlasts_a_quota(index).await;
+        // Nothing but its own series tells this request from one that fails at random.
+        let accepted = self.tried[index].series.iter().filter(|success| **success).count();
+        if is_limited && accepted >= STARTED { self.of_a_quota(index).await } else { None }
     }
 
     /// Repeats the request that succeeds, unless its answers are slow: a quota that it has for itself runs out, a rule about it does
