@@ -226,7 +226,7 @@ impl Args {
     fn arguments(&self, directory: &Path) -> Result<Vec<std::ffi::OsString>> {
         let options = self.manifests.options()?;
         let mut arguments: Vec<std::ffi::OsString> = vec!["--root".into(), options.root.into()];
-        arguments.extend(["--runs".into(), directory.join("runs").into(), "run".into()]);
+        arguments.extend(["--runs".into(), directory.into(), "run".into()]);
         arguments.extend(["--target".into(), self.target.as_str().into(), "--format".into(), "json".into()]);
         arguments.extend(["--clients".into(), self.clients.to_string().into()]);
         arguments.extend(["--duration".into(), format!("{}ms", self.duration.as_millis()).into()]);

@@ -18,4 +18,5 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
         printf 'CREATE DATABASE "%s"\n' "$database" | postgres --single -j -D "$PGDATA" postgres > /dev/null
     fi
 fi
-exec postgres "$@" -c listen_addresses=127.0.0.1 -c port="$E2E_PORT" -c unix_socket_directories="$E2E_WORK"
+# No Unix socket: its path may have 107 bytes, and a project may lie deeper. PGHOST leads tools to the port.
+exec postgres "$@" -c listen_addresses=127.0.0.1 -c port="$E2E_PORT" -c unix_socket_directories=

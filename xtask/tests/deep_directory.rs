@@ -1,0 +1,42 @@
+//! A project that lies deep in the file system: a Unix socket's path may have 107 bytes, other paths 4096.
+
+mod support;
+
+use std::{fs, process::Command};
+
+use support::{said, unique};
+
+const POSTGRES: &str = "\
+apiVersion: v1
+kind: Secret
+metadata: {name: db, annotations: {e2e/generate: password}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: db}
+spec:
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata: {labels: {app: db}}
+    spec:
+      containers:
+        - name: db
+          image: postgres:15
+          env: [{name: POSTGRES_PASSWORD, valueFrom: {secretKeyRef: {name: db, key: password}}}]
+          ports: [{containerPort: 5432}]
+          readinessProbe: {exec: {command: [pg_isready, --quiet]}, periodSeconds: 1}
+";
+
+#[test]
+fn postgres_runs_in_a_deep_directory() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let root = directory.path().join("a-directory-with-a-long-name/".repeat(5));
+    fs::create_dir_all(root.join("manifests")).expect("it can be made");
+    fs::create_dir_all(root.join(".config")).expect("it can be made");
+    fs::write(root.join("manifests/db.yaml"), POSTGRES).expect("it can be written");
+    fs::write(root.join(".config/e2e.toml"), "suites = []\n").expect("it can be written");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command.args(["e2e", "--target", "local", "--bring-up", "30s", "--run-id", &unique("deep")]);
+    let output = command.arg("--root").arg(&root).arg("--runs").arg(root.join("runs")).output().expect("it starts");
+    assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stdout), said(&output));
+}
