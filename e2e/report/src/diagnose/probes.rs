@@ -2,7 +2,7 @@
 
 use e2e_kubelet::{
     diagnosis::{self, Cause, Diagnosis},
-    observation::{Observation, Verdict},
+    observation::{Kind, Observation, Verdict},
     snapshot::{PodReport, ProbeReport},
 };
 use e2e_plan::{Probe, ProbeAction, ProbeKind, words::counted};
@@ -49,6 +49,9 @@ pub enum Trouble {
     Errors,
 }
 
+/// So many bad answers in a row are no accident of a start; Kubernetes's own default threshold.
+const FAILURES_OF_AN_ANSWER: u32 = 3;
+
 /// The trouble with a probe, if any.
 pub fn trouble(
     pod: &PodReport,
@@ -64,7 +67,13 @@ pub fn trouble(
     let fails = report.failed > 0
         && match which {
             ProbeKind::Readiness => unready,
-            ProbeKind::Startup | ProbeKind::Liveness => pod.container(container)?.was_killed_by(which),
+            ProbeKind::Startup => {
+                // What answers has started: a threshold of many minutes only delays the kill.
+                let answers = report.last_failure.as_ref().is_some_and(|last| last.kind == Kind::Response);
+                let is_stuck = !status.started && never && answers && report.failed >= FAILURES_OF_AN_ANSWER;
+                is_stuck || pod.container(container)?.was_killed_by(which)
+            }
+            ProbeKind::Liveness => pod.container(container)?.was_killed_by(which),
         };
     let errors = report.errored > 0
         && match which {

@@ -1,5 +1,7 @@
 //! What is known of probes.
 
+use e2e_kubelet::observation::{Kind, Observation};
+
 use super::*;
 
 /// A run whose container declares a readiness probe, of which this is known.
@@ -40,6 +42,30 @@ fn a_failing_probe_is_counted_as_far_as_that_is_known(#[case] sent: Option<u32>,
     assert!(claim.contains(words), "{claim}");
 }
 
+/// A startup probe that gets bad answers keeps a container from ever being ready, long before its threshold; one without an answer may be
+/// a slow start.
+#[rstest::rstest]
+#[case::answers(Kind::Response, 27, true)]
+#[case::at_first(Kind::Response, 2, false)]
+#[case::no_answer(Kind::Refused, 27, false)]
+fn a_startup_probe_that_is_answered_fails_before_its_threshold(
+    #[case] kind: Kind,
+    #[case] failed: u32,
+    #[case] expected: bool,
+) {
+    let last = Observation::new(e2e_kubelet::observation::Verdict::Failure, kind, "statuscode: 404");
+    let report = ProbeReport { sent: Some(failed), failed, last_failure: Some(last), ..ProbeReport::default() };
+    let mut container = ended(&[]);
+    (container.status.ready, container.status.started) = (false, false);
+    container.probes.insert(ProbeKind::Startup, report);
+    let mut data = run(container);
+    let probe = Probe { failure_threshold: 30, ..Probe::new(ProbeAction::TcpSocket { host: None, port: 80 }) };
+    let spec = ProbeSpec { container: "app".to_owned(), which: ProbeKind::Startup, probe };
+    data.environment.components[0].probes.push(spec);
+    let found = findings(&data).iter().any(|finding| finding.code == Code::ProbeFailing);
+    assert_eq!(found, expected);
+}
+
 /// A command that the image lacks, as a current kubelet tells of it: as an error each time, and nothing counts.
 #[rstest::rstest]
 #[case::readiness(ProbeKind::Readiness, false, Severity::Error, "so the pod never becomes ready")]
@@ -51,7 +77,6 @@ fn a_probe_that_only_errors_has_a_finding_of_its_own(
     #[case] severity: Severity,
     #[case] consequence: &str,
 ) {
-    use e2e_kubelet::observation::{Kind, Observation};
     let missing = Observation::new(
         e2e_kubelet::observation::Verdict::Errored,
         Kind::CannotExec,
