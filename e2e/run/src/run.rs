@@ -237,7 +237,10 @@ fn finish(
     let report = report_again(&directory)?;
     ci::publish(&report, &prepared.root, progress);
     history::append(&prepared.root, &options.runs(), &report)?;
-    let is_comparable = options.is_unchanged() && report.verdict != Verdict::Incomplete && up != Up::Stuck;
+    // A failing run differs because it fails, which it says better; only who asks for it accepts such a report.
+    let is_worth_it = report.verdict == Verdict::Pass || options.update_snapshots;
+    let is_comparable =
+        options.is_unchanged() && is_worth_it && report.verdict != Verdict::Incomplete && up != Up::Stuck;
     let snapshots = prepared.config.snapshots.as_ref().filter(|_| is_comparable);
     let snapshot_change = match snapshots {
         Some(snapshots) => snapshot::compare(&report, &prepared.root.join(snapshots), options.update_snapshots)?,
