@@ -1,8 +1,8 @@
 //! `cargo xtask history`: the runs made so far, and where their figures changed for good.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use e2e_report::history;
-use e2e_run::{exit::ExitCode, history::read};
+use e2e_run::{exit::ExitCode, history::HISTORY_HTML};
 
 use crate::options::project;
 
@@ -20,7 +20,15 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let entries = read(&project().runs())?;
+    let options = project();
+    let entries = options.history(&options.read_config()?).read()?;
     print!("{}", history::render(&entries, args.last));
+    if let Some(page) = history::page(&entries, args.last) {
+        let path = options.runs().join(HISTORY_HTML);
+        std::fs::create_dir_all(options.runs())
+            .and_then(|()| std::fs::write(&path, page))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        eprintln!("page: {}", path.display());
+    }
     Ok(ExitCode::Pass)
 }

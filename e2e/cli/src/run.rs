@@ -192,9 +192,9 @@ fn show(outcome: &Outcome, format: Format, progress: &Progress) -> Result<()> {
     Ok(())
 }
 
-/// Prints the snapshot's difference and the report's path.
+/// Prints the differences from the snapshots and the report's path.
 fn say_where(outcome: &Outcome) {
-    if let Some(change) = &outcome.snapshot_change {
+    for change in &outcome.snapshot_changes {
         eprintln!("{change}");
         eprintln!(
             "the snapshot changed; accept it with `{}`, then review `git diff snapshots/`",

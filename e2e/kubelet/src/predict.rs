@@ -93,7 +93,7 @@ impl Answer {
 /// A termination that neither a probe nor a stop caused.
 fn life(container: &ContainerReport) -> Option<(Duration, Exit)> {
     let end = container.own_ends().pop()?;
-    let exit = Exit { code: end.exit_code, oom_killed: end.reason == "OOMKilled" };
+    let exit = Exit { code: end.exit_code, oom_killed: end.is_oom_kill() };
     Some((end.at.saturating_sub(end.started), exit))
 }
 

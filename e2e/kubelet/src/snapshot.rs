@@ -343,8 +343,7 @@ impl ContainerReport {
     pub fn own_ends(&self) -> Vec<&Termination> {
         let killed: Vec<_> = self.kills().into_iter().map(|(.., end)| end).collect();
         let mut ends: Vec<_> = self.terminations.iter().filter(|end| !killed.contains(end)).collect();
-        let is_kernels = |end: &Termination| end.reason == "OOMKilled";
-        let looks_killed = |end: &Termination| !is_kernels(end) && matches!(end.exit_code, 0 | 137 | 143);
+        let looks_killed = |end: &Termination| !end.is_oom_kill() && matches!(end.exit_code, 0 | 137 | 143);
         for event in self.killings() {
             // Only the number of kills between the first and the last is known. Terminations that look like kills are assigned
             // first; the rest cannot be assigned.
@@ -355,7 +354,7 @@ impl ContainerReport {
                 untold -= usize::from(is_taken);
                 !is_taken
             });
-            ends.retain(|end| untold == 0 || !is_between(end) || is_kernels(end));
+            ends.retain(|end| untold == 0 || !is_between(end) || end.is_oom_kill());
         }
         // A cluster drops events when there are many: if a probe is known to have killed the container, a termination that looks
         // like a kill counts as one.

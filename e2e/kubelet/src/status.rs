@@ -51,6 +51,9 @@ pub enum ContainerState {
     Terminated(Termination),
 }
 
+/// Kubernetes's word for a kill at the memory limit.
+pub const OOM_KILLED: &str = "OOMKilled";
+
 /// The termination of an instance of a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Termination {
@@ -70,6 +73,14 @@ pub struct Termination {
     pub at: Duration,
 }
 
+impl Termination {
+    /// Whether the kernel killed it at its memory limit.
+    #[must_use]
+    pub fn is_oom_kill(&self) -> bool {
+        self.reason == OOM_KILLED
+    }
+}
+
 /// The exit of a container's process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Exit {
@@ -84,7 +95,7 @@ impl Exit {
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {
-            Self { oom_killed: true, .. } => "OOMKilled",
+            Self { oom_killed: true, .. } => OOM_KILLED,
             Self { code: 0, .. } => "Completed",
             Self { .. } => "Error",
         }

@@ -53,7 +53,7 @@ pub use self::{
     places::{Line, Places},
     pod::{
         Binary, Container, EnvVar, Field, File, Mount, NodeResource, Pod, Port, Resources, Restart, Secret, Security,
-        Value, Volume,
+        Value, Volume, pod_name,
     },
     probe::{Probe, ProbeAction, ProbeKind, Probes},
     read::{Manifest, Objects},

@@ -11,6 +11,12 @@ use serde::Serialize;
 
 use super::{hook::Hooks, probe::Probes};
 
+/// The name of a component's pod, the same on every target.
+#[must_use]
+pub fn pod_name(component: &str, index: u32) -> String {
+    format!("{component}-{index}")
+}
+
 /// The pod template.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Pod {

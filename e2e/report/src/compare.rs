@@ -2,7 +2,6 @@
 
 mod charts;
 mod figures;
-pub mod noise;
 mod page;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -117,7 +116,7 @@ pub struct Figure {
 pub struct Difference {
     /// How much larger the mean is than the first side's, as a share of that; absent when that is 0 or there is none.
     pub relative: Option<f64>,
-    /// The interval of the same share by [`noise::difference`]; absent where it cannot be made.
+    /// The interval of the same share by [`e2e_figures::noise`]; absent where it cannot be made.
     pub relative_interval: Option<[f64; 2]>,
     /// What the noise was taken from.
     pub noise: Noise,
@@ -131,6 +130,8 @@ pub struct Difference {
 pub enum Noise {
     /// The runs of each side.
     Runs,
+    /// Pairs of runs, one of each side, that were made in turns.
+    Pairs,
     /// Stretches of the only run of each side: they vary less than whole runs do.
     Stretches,
     /// Nothing: one run of a side, and a figure without a course.

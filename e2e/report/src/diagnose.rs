@@ -30,6 +30,7 @@ pub use self::probes::{Trouble, trouble};
 pub fn findings(data: &RunData, thresholds: &[Threshold]) -> Vec<Finding> {
     let mut findings: Vec<Finding> = pods::findings(data)
         .into_iter()
+        .chain(memory::findings(data))
         .chain(cluster::findings(data))
         .chain(probes::findings(data))
         .chain(busy::margins(data))

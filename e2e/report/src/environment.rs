@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use e2e_plan::{Places, Plan, Probe, ProbeKind, Secret, Value, Warning, target::Target};
+use e2e_plan::{Places, Plan, Probe, ProbeKind, Secret, Value, Warning, pod_name, target::Target};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -226,11 +226,6 @@ impl Component {
     pub fn pod_names(&self) -> impl Iterator<Item = String> {
         (0..self.desired).map(|index| pod_name(&self.name, index))
     }
-}
-
-/// The name of a component's pod, the same on every target.
-pub fn pod_name(component: &str, index: u32) -> String {
-    format!("{component}-{index}")
 }
 
 impl Environment {

@@ -15,11 +15,9 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use e2e_figures::Random;
-use e2e_plan::{duration, target::Target};
+use e2e_plan::{duration, pod_name, target::Target};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-use crate::environment::pod_name;
 
 /// A fault at a moment of a scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,9 +8,10 @@ use e2e_plan::{target::Target, words::counted};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    chart::{Lines, Mark, Series, Tone},
     command,
     compare::{self, spread},
-    report::{Report, Verdict, table::Table},
+    report::{Report, Verdict, html, table::Table},
 };
 
 /// One finished run.
@@ -123,6 +124,44 @@ pub fn render(entries: &[Entry], most: usize) -> String {
     text + &table.markdown()
 }
 
+/// The same as a page for a browser, with a chart of each headline figure over the runs. Nothing without a run.
+pub fn page(entries: &[Entry], most: usize) -> Option<String> {
+    let series = series(entries);
+    let last = series.last()?;
+    let charts = trends(&series).into_iter().filter(|trend| is_headline(&trend.name));
+    let charts: Vec<String> = charts.filter_map(|trend| chart(&trend, &series)).collect();
+    Some(html::page(&format!("Runs on {}", last.target), last.verdict, &charts, &render(entries, most)))
+}
+
+/// A figure over the runs, with its changes, and a dot for each run that did not pass.
+fn chart(trend: &Trend, series: &[&Entry]) -> Option<String> {
+    let point = |(at, value): &(usize, f64)| ((at + 1) as f64, *value);
+    let failed = trend.values.iter().filter(|(at, _)| series[*at].verdict != Verdict::Pass);
+    let (scenario, figure) = trend.name.split_once(": ").unwrap_or(("", &trend.name));
+    let line =
+        Series { name: scenario.to_owned(), points: trend.values.iter().map(point).collect(), ..Series::default() };
+    let failed = Series {
+        name: "did not pass".to_owned(),
+        points: failed.map(point).collect(),
+        tone: Tone::Bad,
+        scattered: true,
+        ..Series::default()
+    };
+    let mark = |change: &Change| {
+        let at = trend.values[change.at].0;
+        Mark { at: (at + 1) as f64, name: format!("{:+.1}%, {}", change.relative * 100.0, commit(series[at])) }
+    };
+    let chart = Lines {
+        says: format!("{} over {}", trend.name, counted(series.len() as u64, "run")),
+        x: "run".to_owned(),
+        y: figure.to_owned(),
+        series: [line, failed].into_iter().filter(|series| !series.points.is_empty()).collect(),
+        marks: trend.changes.iter().map(mark).collect(),
+        ..Lines::default()
+    };
+    chart.svg()
+}
+
 /// What fits into the table of runs: a rate, and the slowest requests.
 fn is_headline(name: &str) -> bool {
     name.ends_with(": requests/s") || name.ends_with(": latency p99 ms")
@@ -185,11 +224,17 @@ mod tests {
         assert!(page.contains("from run-12 on (0000000000)"), "{page}");
         assert!(page.contains("| run-21 | 0000000000 | pass |") && !page.contains("| run-20 |"), "{page}");
         assert!(!page.contains("order: errors"), "a figure that is 0 has no trend: {page}");
+
+        entries[3].verdict = Verdict::Fail;
+        let html = super::page(&entries, 3).unwrap();
+        assert!(html.contains("order: requests/s over 24 runs") && html.contains("did not pass"), "{html}");
+        assert!(html.contains("%, 0000000000"), "the change is marked: {html}");
     }
 
     #[test]
     fn no_run_is_no_history() {
         assert!(render(&[], 10).contains("No run yet"));
+        assert_eq!(page(&[], 10), None);
         assert_eq!(sparkline(&[1.0, 2.0, 3.0]), "▁▅█");
     }
 }

@@ -4,9 +4,10 @@
 //! and [`evidence`] what was found, [`run_data`] all of it; [`faults`] says what planned faults did to clients, [`thresholds`] holds figures against their lines, [`diagnose`] makes
 //! [`finding`]s, [`expected`] and [`bottleneck`] say what the system carries and what limits it; [`report`] lays the judgement out and
 //! renders it, [`compare`] sets runs side by side, [`against`] two versions of a system,
-//! and [`history`] tells where figures changed for good.
+//! [`history`] tells where figures changed for good, and [`bands`] whether a run's figures are those that were accepted.
 
 pub mod against;
+pub mod bands;
 pub mod bottleneck;
 pub mod chart;
 pub mod command;

@@ -1,5 +1,5 @@
 //! What a CI system shows of a run. In GitHub Actions, without a flag: a log group for each phase, annotations at the lines of the
-//! manifests, the job's summary. Main functions: [`is_github`], [`publish`].
+//! manifests, the job's summary. Main function: [`publish`].
 
 use std::{
     fs::OpenOptions,
@@ -8,7 +8,7 @@ use std::{
 };
 
 use e2e_report::{
-    env_vars::{GITHUB_ACTIONS, GITHUB_STEP_SUMMARY, GITHUB_WORKSPACE},
+    env_vars::{GITHUB_STEP_SUMMARY, GITHUB_WORKSPACE},
     report::{
         Report,
         annotations::{Annotation, annotations},
@@ -18,14 +18,9 @@ use e2e_report::{
 
 use crate::progress::Progress;
 
-/// Whether GitHub Actions reads what this program prints.
-pub(crate) fn is_github() -> bool {
-    std::env::var_os(GITHUB_ACTIONS).is_some_and(|value| value == "true")
-}
-
 /// Tells GitHub Actions of a report, where it runs this program. What cannot be told is said and changes no result.
 pub(crate) fn publish(report: &Report, root: &Path, progress: &Progress) {
-    if !is_github() {
+    if !progress.is_github() {
         return;
     }
     let workspace = std::env::var_os(GITHUB_WORKSPACE).map(PathBuf::from);

@@ -33,6 +33,10 @@ pub struct Config {
     pub render: Vec<String>,
     /// Directory of the snapshots, from the project's root; by default nothing is compared.
     pub snapshots: Option<PathBuf>,
+    /// Figures that the snapshots hold as bands, by the names that `history` prints; by default none.
+    pub snapshot_figures: Vec<String>,
+    /// The git ref that keeps the finished runs, such as `refs/e2e/history`; by default a file beside the runs does.
+    pub history_ref: Option<String>,
     /// Name of the Service that clients use; by default the Service of the only component that no other one refers to.
     pub entrance: Option<String>,
     /// Time limit until the whole system is ready.
@@ -63,6 +67,8 @@ impl Default for Config {
             manifests: vec!["manifests".into()],
             render: Vec::new(),
             snapshots: None,
+            snapshot_figures: Vec::new(),
+            history_ref: None,
             entrance: None,
             bring_up: Duration::from_secs(60),
             suites: Vec::new(),
@@ -228,6 +234,13 @@ impl Config {
         if self.manifests.is_empty() && self.render.is_empty() {
             return Err(invalid("manifests", &"empty", "name a file or a directory, or remove the key"));
         }
+        const OTHERS: [&str; 3] = ["refs/heads/", "refs/tags/", "refs/remotes/"];
+        if let Some(name) = &self.history_ref
+            && (!name.starts_with("refs/") || OTHERS.iter().any(|other| name.starts_with(other)))
+        {
+            let remedy = "name a ref of its own, like `refs/e2e/history`: each run is a commit of it";
+            return Err(invalid("history_ref", &format!("`{name}`"), remedy));
+        }
         self.check_scenarios()
     }
 
@@ -322,6 +335,11 @@ mod tests {
         "[scenario.a]\nclients = 'x'\n",
         "e2e.toml:2:11: invalid type: string \"x\", expected u32; correct or remove it",
         ""
+    )]
+    #[case::a_branch(
+        "history_ref = 'refs/heads/main'\n",
+        "e2e.toml:1:1: history_ref is `refs/heads/main`; name a ref of its own, like `refs/e2e/history`",
+        "each run is a commit of it"
     )]
     #[case::no_unit("bring_up = '60'\n", "e2e.toml:1:12: `60` is not a duration; write a number with a unit", "")]
     #[case::not_toml("\n[scenario\n", "e2e.toml:2:10: ", "")]

@@ -1,10 +1,11 @@
-//! The git repository that a project stands in: its state, and another commit of it beside the working tree. Main functions: [`state`],
-//! [`check_out`].
+//! The git repository that a project stands in: its state, another commit of it beside the working tree, and files in refs of their own.
+//! Main functions: [`state`], [`check_out`], [`append_to_ref`].
 
 use std::{
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 /// The state of a working tree.
@@ -77,17 +78,87 @@ pub fn check_out(root: &Path, commit: &str, place: &Path) -> Result<PathBuf, Err
     Ok(place.join(git(root, &["rev-parse", "--show-prefix"], REMEDY)?))
 }
 
+/// The file in a ref's commit.
+const FILE: &str = "history.jsonl";
+/// How often a ref is tried that other processes move at the same time.
+const ATTEMPTS: usize = 20;
+
+/// The text of the file that a ref such as `refs/e2e/history` keeps; nothing where there is no such ref.
+///
+/// # Errors
+///
+/// `root` is in no repository, or the ref holds something else.
+pub fn read_ref(root: &Path, name: &str) -> Result<Option<String>, Error> {
+    match tip(root, name)? {
+        Some(commit) => git(root, &["show", &format!("{commit}:{FILE}")], REF_REMEDY).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Adds a line to the file that a ref keeps, as a commit on top of the last one. No working tree, index or branch is touched.
+///
+/// # Errors
+///
+/// `root` is in no repository, the ref's name is not allowed, or others move it all the time.
+pub fn append_to_ref(root: &Path, name: &str, line: &str) -> Result<(), Error> {
+    let mut attempts = 0;
+    loop {
+        let old = tip(root, name)?;
+        let text = match &old {
+            Some(commit) => git(root, &["show", &format!("{commit}:{FILE}")], REF_REMEDY)? + "\n",
+            None => String::new(),
+        };
+        let blob = git_with(root, &["hash-object", "-w", "--stdin"], &format!("{text}{line}\n"), REF_REMEDY)?;
+        let tree = git_with(root, &["mktree"], &format!("100644 blob {blob}\t{FILE}\n"), REF_REMEDY)?;
+        let parent = old.iter().flat_map(|old| ["-p", old]);
+        let arguments: Vec<&str> = ["commit-tree", &tree, "-m", "a run"].into_iter().chain(parent).collect();
+        let commit = git(root, &arguments, REF_REMEDY)?;
+        // Forty zeros: it must not exist yet.
+        let expected = old.unwrap_or_else(|| "0".repeat(commit.len()));
+        match git(root, &["update-ref", name, &commit, &expected], REF_REMEDY) {
+            Err(_) if attempts < ATTEMPTS && tip(root, name)?.as_ref() != Some(&expected) => attempts += 1,
+            moved => return moved.map(drop),
+        }
+    }
+}
+
+const REF_REMEDY: &str = "run it in a git repository, and name the ref like refs/e2e/history";
+
+/// The commit that a ref stands at.
+fn tip(root: &Path, name: &str) -> Result<Option<String>, Error> {
+    git(root, &["check-ref-format", name], REF_REMEDY)?;
+    let found = git(root, &["for-each-ref", "--format=%(objectname)", name], REF_REMEDY)?;
+    Ok(Some(found).filter(|found| !found.is_empty()))
+}
+
 /// What git says on standard output, without the last line's end.
 fn git(directory: &Path, arguments: &[&str], remedy: &'static str) -> Result<String, Error> {
+    git_with(directory, arguments, "", remedy)
+}
+
+fn git_with(directory: &Path, arguments: &[&str], input: &str, remedy: &'static str) -> Result<String, Error> {
     let mut command = Command::new("git");
     command.arg("-C").arg(directory).args(arguments);
     // A hook's variables name the repository that called it.
     for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
         command.env_remove(name);
     }
+    if arguments.first() == Some(&"commit-tree") {
+        // A CI machine has no name of its own.
+        for (name, value) in [("NAME", "e2e"), ("EMAIL", "e2e@localhost")] {
+            command.env(format!("GIT_AUTHOR_{name}"), value).env(format!("GIT_COMMITTER_{name}"), value);
+        }
+    }
     let failed =
         |reason: String| Error { command: arguments.join(" "), directory: directory.to_owned(), reason, remedy };
-    let output = command.output().map_err(|error| failed(error.to_string()))?;
+    let mut run = || {
+        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn()?;
+        // Read before it prints: these commands print one line.
+        child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(input.as_bytes()))?;
+        child.wait_with_output()
+    };
+    let output = run().map_err(|error: std::io::Error| failed(error.to_string()))?;
     match output.status.success() {
         true => Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned()),
         false => {
@@ -145,6 +216,35 @@ mod tests {
         fs::write(app.join("new"), "").expect("a file");
         assert!(state(&app).expect("a repository").dirty);
         assert_eq!(state(&top.path().join("nowhere")), None);
+    }
+
+    #[test]
+    fn a_ref_keeps_the_lines_of_processes_that_write_at_the_same_time() {
+        const NAME: &str = "refs/e2e/history";
+        let (_top, app) = repository();
+        assert_eq!(read_ref(&app, NAME).expect("a repository"), None);
+        std::thread::scope(|scope| {
+            for line in ["one", "two", "three"] {
+                let app = &app;
+                scope.spawn(move || append_to_ref(app, NAME, line).expect("a line"));
+            }
+        });
+        let text = read_ref(&app, NAME).expect("a ref").expect("lines");
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.sort_unstable();
+        assert_eq!(lines, ["one", "three", "two"]);
+        assert!(!state(&app).expect("a repository").dirty, "the working tree is as it was");
+    }
+
+    #[test]
+    fn a_ref_that_cannot_be_is_told_with_a_remedy() {
+        let (top, app) = repository();
+        let error = append_to_ref(&app, "refs/e2e/..", "line").expect_err("no such ref").to_string();
+        assert!(error.contains("refs/e2e/..") && error.contains("name the ref like refs/e2e/history"), "{error}");
+        let outside = tempfile::tempdir().expect("a directory");
+        let error = append_to_ref(outside.path(), "refs/e2e/history", "line").expect_err("no repository").to_string();
+        assert!(error.contains("run it in a git repository"), "{error}");
+        drop(top);
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod gather;
 pub mod git;
 pub mod host;
 pub mod image;
+mod leftovers;
 mod lines;
 pub mod progress;
 pub mod provider;
@@ -17,4 +18,5 @@ pub mod reaper;
 mod run;
 mod supply;
 
+pub use leftovers::Leftovers;
 pub use run::*;

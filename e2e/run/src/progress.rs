@@ -9,9 +9,8 @@ use std::{
 
 use e2e_kubelet::snapshot::Snapshot;
 use e2e_plan::{duration::human, words::counted};
+use e2e_report::env_vars::GITHUB_ACTIONS;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-
-use crate::ci;
 
 /// A longer silence looks like a hang.
 const SILENCE: Duration = Duration::from_secs(15);
@@ -63,8 +62,13 @@ impl Progress {
             pods: Mutex::default(),
             live: Mutex::default(),
             phases: Mutex::default(),
-            is_github: ci::is_github(),
+            is_github: std::env::var_os(GITHUB_ACTIONS).is_some_and(|value| value == "true"),
         }
+    }
+
+    /// Whether GitHub Actions reads what this program prints.
+    pub(crate) fn is_github(&self) -> bool {
+        self.is_github
     }
 
     /// Begins a phase, which ends the one before: a line at the bottom of a terminal, a group in the log of GitHub Actions.

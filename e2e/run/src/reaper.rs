@@ -18,8 +18,8 @@ use e2e_report::run_dir::{SECRETS, WORK};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
+    leftovers::discard,
     provider::{docker::engine::Engine, local::OUTSIDE},
-    run::discard,
 };
 
 /// The name by which this program is asked to be a reaper.

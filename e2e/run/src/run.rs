@@ -14,6 +14,8 @@ mod nextest;
 mod options;
 mod place;
 mod prepare;
+mod prepared;
+mod provide;
 mod snapshot;
 mod suites;
 mod system;
@@ -32,17 +34,17 @@ use e2e_report::{
 };
 use futures_util::FutureExt;
 
-use self::{bring_up::Up, place::Early, prepare::Prepared, system::System};
+use self::{bring_up::Up, prepared::Prepared, provide::Early, system::System};
 use crate::{ci, exit::ExitCode, progress::Progress, provider::Provider, reaper::Reaper};
 
-pub(crate) use self::prepare::discard;
 pub use self::{
     collect::{load, report_again},
     error::Error,
     main::{leave_cargo, main},
     nextest::ensure as ensure_nextest,
     options::{CONFIG, Options},
-    prepare::{Leftovers, cluster, collect_garbage, docker_engine, make_images, plan, planned, unhonoured},
+    prepare::{cluster, collect_garbage, docker_engine, plan, planned, unhonoured},
+    provide::make_images,
     snapshot::Change as SnapshotChange,
 };
 
@@ -55,8 +57,8 @@ pub struct Outcome {
     pub directory: RunDir,
     /// The report; `None` without suites.
     pub report: Option<Report>,
-    /// How the report differs from the snapshot, if it does.
-    pub snapshot_change: Option<SnapshotChange>,
+    /// How the run differs from the snapshots of its target.
+    pub snapshot_changes: Vec<SnapshotChange>,
 }
 
 /// Runs everything and removes what was started, after success, failure, a panic, SIGINT or SIGTERM alike.
@@ -73,7 +75,7 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error
     let Ended { prepared, value: up, removed } = in_system(&options, progress, body).await?;
     let outcome = if !options.suites || options.hold {
         let directory = prepared.directory.clone();
-        Outcome { exit: ExitCode::Pass, directory, report: None, snapshot_change: None }
+        Outcome { exit: ExitCode::Pass, directory, report: None, snapshot_changes: Vec::new() }
     } else {
         // Report the measurements even if the removal failed.
         finish(&prepared, &options, progress, started, up)?
@@ -121,7 +123,7 @@ async fn in_system<T>(
             let failed = ended.map_or_else(|| prepared.interrupted(), error_of);
             progress.phase("remove");
             prepared.removing().iter().for_each(|line| progress.parting_line(line));
-            let removed = signal.insisted(&prepared, prepare::abandon(&prepared)).await;
+            let removed = signal.insisted(&prepared, provide::abandon(&prepared)).await;
             progress.phases_done();
             return Err(both(failed, prepared.removed(removed), progress));
         }
@@ -156,16 +158,16 @@ async fn provide(
         }
         Ok(())
     };
-    let built = async { tokio::try_join!(place::supply(prepared, progress), suites) };
+    let built = async { tokio::try_join!(provide::supply(prepared, progress), suites) };
     let built = async { signal.or(built).await.ok_or_else(|| prepared.interrupted())? };
     // A panic in one must not cut the other short.
-    let (built, early) = tokio::join!(caught(built), place::provide_early(prepared, signal, progress));
+    let (built, early) = tokio::join!(caught(built), provide::provide_early(prepared, signal, progress));
     let ((programs, ()), early) = (built.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?, early?);
     let now = Instant::now();
     Ok(match early {
         // Its time counts, although it overlapped with work that does not.
         Some(Early { provider, took }) => (provider, now.checked_sub(took).unwrap_or(now)),
-        None => (place::provide(prepared, &programs).await?, now),
+        None => (provide::provide(prepared, &programs).await?, now),
     })
 }
 
@@ -236,23 +238,27 @@ fn finish(
     directory.write_json(collect::DURATION, &duration_ms)?;
     let report = report_again(&directory)?;
     ci::publish(&report, &prepared.root, progress);
-    history::append(&prepared.root, &options.runs(), &report)?;
+    let history = options.history(&prepared.config);
+    history.append(&report)?;
     // A failing run differs because it fails, which it says better; only who asks for it accepts such a report.
     let is_worth_it = report.verdict == Verdict::Pass || options.update_snapshots;
     let is_comparable =
         options.is_unchanged() && is_worth_it && report.verdict != Verdict::Incomplete && up != Up::Stuck;
-    let snapshots = prepared.config.snapshots.as_ref().filter(|_| is_comparable);
-    let snapshot_change = match snapshots {
-        Some(snapshots) => snapshot::compare(&report, &prepared.root.join(snapshots), options.update_snapshots)?,
-        None => None,
-    };
-    let exit = match (report.verdict, &snapshot_change) {
+    let mut snapshot_changes = Vec::new();
+    if let Some(snapshots) = prepared.config.snapshots.as_ref().filter(|_| is_comparable) {
+        let (snapshots, accept) = (prepared.root.join(snapshots), options.update_snapshots);
+        snapshot_changes.extend(snapshot::compare(&report, &snapshots, accept)?);
+        let (names, entries) = (&prepared.config.snapshot_figures, history.read()?);
+        let change = snapshot::compare_figures(names, &entries, report.target, &snapshots, accept, progress)?;
+        snapshot_changes.extend(change);
+    }
+    let exit = match report.verdict {
         _ if up == Up::Stuck => ExitCode::NotUp,
-        (Verdict::Fail, _) | (Verdict::Pass, Some(_)) => ExitCode::Fail,
-        (Verdict::Pass, None) => ExitCode::Pass,
-        (Verdict::Incomplete, _) => ExitCode::Incomplete,
+        Verdict::Pass if snapshot_changes.is_empty() => ExitCode::Pass,
+        Verdict::Fail | Verdict::Pass => ExitCode::Fail,
+        Verdict::Incomplete => ExitCode::Incomplete,
     };
-    Ok(Outcome { exit, directory, report: Some(report), snapshot_change })
+    Ok(Outcome { exit, directory, report: Some(report), snapshot_changes })
 }
 
 /// Reports that the system is up, releases the starter, and waits for the request to end.

@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use e2e_figures::Outcome as Answer;
+use e2e_figures::{
+    Outcome as Answer,
+    noise::{self, difference, mean, paired_difference, stretches},
+};
 use e2e_plan::words::counted;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Difference, Figure, Judgement, Noise, Row,
-    noise::{self, difference, mean, stretches},
-};
+use super::{Difference, Figure, Judgement, Noise, Row};
 use crate::{
     record::Outcome,
     report::{CaseSection, Report, ScenarioSection, Verdict},
@@ -182,8 +182,9 @@ impl Measure {
 
     fn compare(&self, values: &[Vec<f64>], sides: &[&[Report]], other: usize) -> Difference {
         let (a, b) = (&values[0], &values[other]);
-        let (noise, interval) = match (difference(a, b), &self.course) {
-            (Some(interval), _) => (Noise::Runs, Some(interval)),
+        let pairs = are_in_turns(sides[0], sides[other]).then(|| paired_difference(a, b)).flatten();
+        let (noise, interval) = match (pairs.or_else(|| difference(a, b)), &self.course) {
+            (Some(interval), _) => (if pairs.is_some() { Noise::Pairs } else { Noise::Runs }, Some(interval)),
             (None, Some(course)) if a.len() == 1 && b.len() == 1 => {
                 let parts = |side: &[Report]| stretches(&side.iter().flat_map(course).collect::<Vec<_>>(), STRETCHES);
                 let interval = difference(&parts(sides[0]), &parts(sides[other]));
@@ -210,6 +211,16 @@ impl Measure {
             judgement,
         }
     }
+}
+
+/// Whether the runs of two sides were made in turns, one of each before the next of either.
+fn are_in_turns(a: &[Report], b: &[Report]) -> bool {
+    // RFC 3339 in UTC is ordered like the times.
+    let pairs = a.iter().zip(b).map(|(a, b)| [&a.started_at, &b.started_at]);
+    let order: Vec<[&String; 2]> = pairs.map(|[a, b]| [a.min(b), a.max(b)]).collect();
+    a.len() == b.len()
+        && order.iter().all(|[first, second]| first < second)
+        && order.windows(2).all(|pair| pair[0][1] < pair[1][0])
 }
 
 fn requests_each_second(section: &ScenarioSection) -> Vec<f64> {

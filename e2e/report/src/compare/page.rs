@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use super::{Comparison, Difference, Figure, Judgement, Noise, Row, figures::spread, noise};
+use e2e_figures::noise;
+
+use super::{Comparison, Difference, Figure, Judgement, Noise, Row, figures::spread};
 use crate::report::table::Table;
 
 /// Renders a comparison as Markdown, with links to the reports of its runs below `runs`, such as `../../runs`.
@@ -162,8 +164,14 @@ fn method(comparison: &Comparison) -> String {
          figures that do not differ, one is expected to seem to.",
         noise::CONFIDENCE * 100.0
     );
-    let of_stretches = |figure: &Figure| figure.differences.iter().any(|with| with.noise == Noise::Stretches);
-    if comparison.rows.iter().flat_map(|row| &row.figures).any(of_stretches) {
+    let is_used = |noise: Noise| {
+        let has = |figure: &Figure| figure.differences.iter().any(|with| with.noise == noise);
+        comparison.rows.iter().flat_map(|row| &row.figures).any(has)
+    };
+    if is_used(Noise::Pairs) {
+        text += " The runs were made in turns, so each figure is judged by the differences within the pairs (Student 1908): what slows both runs of a pair cancels.";
+    }
+    if is_used(Noise::Stretches) {
         text += " Where each side has one run, ten stretches of its series (seconds, where it has fewer than ten) stand for runs (method of batch means, Law, Simulation \
                  Modeling and Analysis): whole runs vary more than that, so repeat them before you believe a small difference.";
     }

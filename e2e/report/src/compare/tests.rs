@@ -74,6 +74,29 @@ fn a_difference_is_told_from_noise() {
 }
 
 #[test]
+fn runs_that_were_made_in_turns_are_judged_as_pairs() {
+    let machine = [100, 140, 90, 120, 80, 130];
+    let runs = |target: &str, loss: u64, order: [usize; 2]| -> Vec<Report> {
+        let run = |(round, speed): (usize, u64)| {
+            // Every second round runs backwards.
+            let started_at = format!("2026-11-28T10:{:02}:{:02}Z", round, order[round % 2]);
+            Report { started_at, ..report(target, "pass", [speed - loss - round as u64 % 2; 4], 10.0) }
+        };
+        machine.into_iter().enumerate().map(run).collect()
+    };
+    let (docker, k8s) = (runs("docker", 0, [0, 30]), runs("k8s", 5, [30, 0]));
+    let rate = |docker: &[Report]| {
+        let comparison = Comparison::new(&[side("docker", docker), side("k8s", &k8s)]).unwrap();
+        let rate = &figure(&comparison, "order: requests/s").differences[0];
+        (rate.judgement, rate.noise, render(&comparison, "").contains("The runs were made in turns"))
+    };
+    assert_eq!(rate(&docker), (Judgement::Larger, Noise::Pairs, true));
+    let one_after_the_other: Vec<Report> =
+        docker.iter().map(|run| Report { started_at: run.started_at.replace("T10", "T09"), ..run.clone() }).collect();
+    assert_eq!(rate(&one_after_the_other), (Judgement::Within, Noise::Runs, false));
+}
+
+#[test]
 fn one_run_of_each_has_only_the_noise_within_it() {
     let one = [report("local", "pass", [100, 102, 98, 100], 10.0)];
     let other = [report("local", "pass", [300, 302, 298, 300], 11.0)];

@@ -38,7 +38,7 @@ pub(super) fn starved(data: &RunData) -> Vec<Finding> {
 
 fn starved_component(data: &RunData, component: &Component) -> Option<Finding> {
     let pods: Vec<_> = data.pods_of(component).collect();
-    if !memory::findings(data, component, &pods).is_empty() || load::is_pool_used_up(data, component) {
+    if !memory::of_component(data, component, &pods).is_empty() || load::is_pool_used_up(data, component) {
         return None;
     }
     let entries = data.doctor.iter().enumerate();

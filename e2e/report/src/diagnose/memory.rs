@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use e2e_kubelet::snapshot::PodReport;
+use e2e_kubelet::{snapshot::PodReport, status::OOM_KILLED};
 use e2e_plan::words::counted;
 
 use super::{Code, RunData};
@@ -12,14 +12,16 @@ use crate::{
     finding::{Finding, Severity},
 };
 
-/// Kubernetes's word for a kill at the memory limit.
-pub(super) const OOM_KILLED: &str = "OOMKilled";
+/// For each component its kills for memory, otherwise a limit that was reached.
+pub(super) fn findings(data: &RunData) -> Vec<Finding> {
+    let of = |component| of_component(data, component, &data.pods_of(component).collect::<Vec<_>>());
+    data.environment.components.iter().flat_map(of).collect()
+}
 
-/// Kills for memory, otherwise a limit that was reached.
-pub(super) fn findings(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -> Vec<Finding> {
+pub(super) fn of_component(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -> Vec<Finding> {
     let mut killed: BTreeMap<&str, Vec<(&str, u64)>> = BTreeMap::new();
     for (pod, container) in super::pods::containers(pods) {
-        let kills = container.terminations.iter().filter(|termination| termination.reason == OOM_KILLED).count();
+        let kills = container.terminations.iter().filter(|termination| termination.is_oom_kill()).count();
         if kills > 0 {
             killed.entry(&container.name).or_default().push((pod, kills as u64));
         }

@@ -1,4 +1,4 @@
-//! Findings about pods: never started, out of memory, ended by themselves, restarted, not ready.
+//! Findings about pods: never started, ended by themselves, restarted, not ready.
 
 use e2e_kubelet::{
     diagnosis::Cause,
@@ -7,10 +7,7 @@ use e2e_kubelet::{
 };
 use e2e_plan::{ProbeKind, words::counted};
 
-use super::{
-    Code, RunData, cpu,
-    memory::{self, OOM_KILLED},
-};
+use super::{Code, RunData, cpu};
 use crate::{
     environment::Component,
     evidence::{self, PODS},
@@ -36,7 +33,6 @@ fn of_component(data: &RunData, component: &Component) -> Vec<Finding> {
     ]
     .into_iter()
     .flatten()
-    .chain(memory::findings(data, component, &pods))
     .collect()
 }
 
@@ -108,7 +104,7 @@ fn killed_by<'a>(container: &'a ContainerReport, end: &Termination) -> Option<&'
 /// The terminations of a program that ended by itself, except kills for memory.
 fn own_ends(container: &ContainerReport) -> Vec<&Termination> {
     let mut ends = container.own_ends();
-    ends.retain(|end| container.status.restart_count > 0 && end.reason != OOM_KILLED);
+    ends.retain(|end| container.status.restart_count > 0 && !end.is_oom_kill());
     ends
 }
 
@@ -116,7 +112,7 @@ fn own_ends(container: &ContainerReport) -> Vec<&Termination> {
 fn crashed(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -> Option<Finding> {
     // Some container runtimes miss kills for memory: if one of a component's is known, an unexplained SIGKILL counts as another.
     let all = containers(pods);
-    let short_of_memory = all.iter().flat_map(|(_, c)| &c.terminations).any(|end| end.reason == OOM_KILLED);
+    let short_of_memory = all.iter().flat_map(|(_, c)| &c.terminations).any(|end| end.is_oom_kill());
     let own = all.into_iter().map(|(pod, container)| {
         let mut ends = own_ends(container);
         ends.retain(|end| !(short_of_memory && end.exit_code == 137));

@@ -2,8 +2,7 @@
 
 use std::net::IpAddr;
 
-use e2e_plan::{Component, Container, Identity, Plan, ResolvedContainer};
-use e2e_report::environment::pod_name;
+use e2e_plan::{Component, Container, Identity, Plan, ResolvedContainer, pod_name};
 
 use crate::host::host;
 

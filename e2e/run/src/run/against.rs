@@ -25,7 +25,7 @@ use super::{
     bring_up::{self, Up},
     comparison::COMPARISONS,
     in_system,
-    prepare::Prepared,
+    prepared::Prepared,
     rooted,
     system::System,
 };

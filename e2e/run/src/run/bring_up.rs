@@ -10,7 +10,7 @@ use e2e_plan::{ProbeKind, Restart};
 use e2e_report::{diagnose::stuck, run_dir};
 use tokio::time::Instant;
 
-use super::{Error, prepare::Prepared, system::System};
+use super::{Error, prepared::Prepared, system::System};
 use crate::{progress::Progress, provider::pods::PodSpec};
 
 /// How a bring-up ended.

@@ -14,7 +14,7 @@ use e2e_report::{
     run_dir::{self, RunDir},
 };
 
-use super::{Error, junit, prepare::Prepared, system::System};
+use super::{Error, junit, prepared::Prepared, system::System};
 use crate::{gather, progress::Progress};
 
 /// Length of the run in milliseconds.

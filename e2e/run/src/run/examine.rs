@@ -27,7 +27,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::prepare::Prepared;
+use super::prepared::Prepared;
 use crate::{
     gather::{self, Meter},
     provider::{Provider, pods::PodSpec},

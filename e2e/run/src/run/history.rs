@@ -1,47 +1,75 @@
-//! The file that each finished run adds a line to. Main functions: [`append`], [`read`].
+//! What each finished run adds a line to: a file beside the runs, or a git ref that travels with the repository. Main type: [`History`].
 
 use std::{
     fs,
     io::{ErrorKind, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use e2e_report::{history::Entry, report::Report, run_dir};
 
+use super::Error;
 use crate::git;
 
-/// Its name, beside the runs.
+/// The file's name, beside the runs.
 pub const HISTORY: &str = "history.jsonl";
 
-/// Adds a finished run of the project at `root`.
-///
-/// # Errors
-///
-/// The file cannot be written.
-pub fn append(root: &Path, runs: &Path, report: &Report) -> Result<(), run_dir::Error> {
-    let mut entry = Entry::new(report);
-    if let Some(state) = git::state(root) {
-        (entry.commit, entry.branch, entry.dirty) = (Some(state.commit), state.branch, state.dirty);
-    }
-    let path = runs.join(HISTORY);
-    let failed = |error: std::io::Error| run_dir::Error::new("write", &path, error);
-    let line = serde_json::to_string(&entry).map_err(|error| failed(error.into()))? + "\n";
-    // One write, so that the lines of runs that end together do not mix.
-    let mut file = fs::OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
-    file.write_all(line.as_bytes()).map_err(failed)
+/// The page for a browser, beside the runs.
+pub const HISTORY_HTML: &str = "history.html";
+
+/// The finished runs of a project.
+#[derive(Debug, Clone)]
+pub struct History {
+    root: PathBuf,
+    runs: PathBuf,
+    reference: Option<String>,
 }
 
-/// The runs so far, oldest first. Lines of another version of the program that this one does not understand are left out.
-///
-/// # Errors
-///
-/// The file is there and cannot be read.
-pub fn read(runs: &Path) -> Result<Vec<Entry>, run_dir::Error> {
-    let path = runs.join(HISTORY);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(run_dir::Error::new("read", &path, error)),
-    };
-    Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+impl History {
+    /// The history of the project at `root` with its runs at `runs`: in the git ref, where one is named.
+    pub(crate) fn new(root: PathBuf, runs: PathBuf, reference: Option<String>) -> Self {
+        Self { root, runs, reference }
+    }
+
+    /// Adds a finished run.
+    ///
+    /// # Errors
+    ///
+    /// The file or the ref cannot be written.
+    pub(crate) fn append(&self, report: &Report) -> Result<(), Error> {
+        let mut entry = Entry::new(report);
+        if let Some(state) = git::state(&self.root) {
+            (entry.commit, entry.branch, entry.dirty) = (Some(state.commit), state.branch, state.dirty);
+        }
+        let path = self.runs.join(HISTORY);
+        let failed = |error: std::io::Error| run_dir::Error::new("write", &path, error);
+        let line = serde_json::to_string(&entry).map_err(|error| failed(error.into()))?;
+        match &self.reference {
+            Some(reference) => git::append_to_ref(&self.root, reference, &line)?,
+            None => append(&path, &line).map_err(failed)?,
+        }
+        Ok(())
+    }
+
+    /// The runs so far, oldest first. Lines of another version of the program that this one does not understand are left out.
+    ///
+    /// # Errors
+    ///
+    /// The file or the ref is there and cannot be read.
+    pub fn read(&self) -> Result<Vec<Entry>, Error> {
+        let path = self.runs.join(HISTORY);
+        let text = match &self.reference {
+            Some(reference) => git::read_ref(&self.root, reference)?.unwrap_or_default(),
+            None => match fs::read_to_string(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+                read => read.map_err(|error| run_dir::Error::new("read", &path, error))?,
+            },
+        };
+        Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    }
+}
+
+fn append(path: &Path, line: &str) -> std::io::Result<()> {
+    // One write, so that the lines of runs that end together do not mix.
+    fs::OpenOptions::new().create(true).append(true).open(path)?.write_all(format!("{line}\n").as_bytes())
 }

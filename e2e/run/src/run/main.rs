@@ -61,7 +61,7 @@ pub fn main(options: Options) -> std::process::ExitCode {
     if let Some(report) = &outcome.report {
         println!("{}", summary::render(report, &progress.elapsed(), wants_colour()));
     }
-    if let Some(change) = &outcome.snapshot_change {
+    for change in &outcome.snapshot_changes {
         eprintln!("{change}\nthe snapshot changed; accept it with `update_snapshots` and review the difference");
     }
     eprintln!("report: {}", outcome.directory.join(run_dir::REPORT_MARKDOWN).display());

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use e2e_plan::{EnvOverride, target::Target};
 use e2e_report::fault::PlannedFault;
 
-use super::suites;
+use super::{history::History, suites};
 use crate::{
     config::{self, Config},
     provider::k8s,
@@ -115,6 +115,11 @@ impl Options {
             Some(runs) => self.root.join(runs),
             None => suites::target_directory(&self.root).join("e2e"),
         }
+    }
+
+    /// The finished runs.
+    pub fn history(&self, config: &Config) -> History {
+        History::new(self.root.clone(), self.runs(), config.history_ref.clone())
     }
 
     /// Reads the configuration; errors name it relative to the project's root.

@@ -1,12 +1,11 @@
 //! Decisions before anything starts: configuration, plan, place, run directory. Also removes leftovers of earlier runs.
 //! Main function: [`prepare`].
 
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::collections::BTreeMap;
 
 use e2e::control;
 use e2e_plan::{Input, Missing, OutsideObject, Plan, Warning, manifests::Sources, target::Target};
 use e2e_report::{
-    environment::LoadFrom,
     fault::{self, Strategy, Victim},
     request::Request,
     run_dir::{self, RunDir, new_run_id, random_hex},
@@ -15,75 +14,16 @@ use e2e_report::{
 use super::{
     Error, Options,
     place::{self, Place},
+    prepared::Prepared,
     suites,
 };
 use crate::{
     config::{self, Config},
     host::{host, source_state},
-    image,
+    leftovers::{Leftovers, OWNER, active},
     progress::Progress,
-    provider::{
-        self,
-        docker::engine::Engine,
-        k8s::{self, Cluster},
-        local,
-        owner::{Owner, is_left_behind},
-        pods::{self, PodSpec},
-    },
+    provider::{self, docker::engine::Engine, k8s::Cluster, local, owner::Owner, pods},
 };
-
-/// Everything decided before the start.
-pub(super) struct Prepared {
-    pub(super) config: Config,
-    /// Whether only some of the declared scenarios were chosen.
-    pub(super) some_scenarios: bool,
-    pub(super) plan: Plan,
-    pub(super) pods: Vec<PodSpec>,
-    pub(super) directory: RunDir,
-    pub(super) root: std::path::PathBuf,
-    /// By `name/key`.
-    pub(super) secrets: BTreeMap<String, String>,
-    pub(super) warnings: Vec<Warning>,
-    /// Number of agents for a load from inside.
-    pub(super) agents: u32,
-    pub(super) load_from: LoadFrom,
-    /// Whether pods on docker are reached only through published ports.
-    pub(super) published_ports: bool,
-    pub(super) place: Place,
-}
-
-impl Prepared {
-    /// Where the run takes place.
-    pub(super) fn target(&self) -> Target {
-        self.place.target()
-    }
-
-    /// The error of a run ended by a signal.
-    pub(super) fn interrupted(&self) -> Error {
-        Error::Interrupted { directory: self.directory.path().to_owned() }
-    }
-
-    /// How a removal ended; `None` if the user did not wait for it.
-    pub(super) fn removed(&self, ended: Option<Result<(), Error>>) -> Result<(), Error> {
-        let reason = match ended {
-            Some(Ok(())) => return Ok(()),
-            Some(Err(error)) => error.to_string(),
-            None => "a second signal ended the wait for it".to_owned(),
-        };
-        Err(Error::NotRemoved { reason, directory: self.directory.path().to_owned() })
-    }
-
-    /// The announcement of the removal, which may take a while; `None` if there is nothing to remove.
-    pub(super) fn removing(&self) -> Option<String> {
-        match &self.place {
-            Place::K8s(cluster) => cluster.made().map(|_| format!("removing the namespace {}", cluster.namespace)),
-            Place::Docker(_) | Place::Local => Some("removing what was started".to_owned()),
-        }
-    }
-}
-
-/// The file that names a run's owner process.
-const OWNER: &str = "owner";
 
 /// Reads everything, decides everything, starts nothing.
 pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Prepared, Error> {
@@ -122,9 +62,12 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
     check(&plan, place.target())?;
     resolve_faults(&mut config, &plan, place.target(), options)?;
     let load_from = place::load_from(options, &place)?;
+    let mut removed = Leftovers::default();
+    removed.remove_directories(&options.runs());
     // In a cluster the preflight comes first: it lists all missing rights at once.
-    let cleaned = if matches!(place, Place::K8s(_)) { &Place::Local } else { &place };
-    let removed = leftovers(&options.runs(), cleaned).await?;
+    if let Place::Docker(engine) = &place {
+        removed.remove_from_engine(engine).await?;
+    }
     if removed.any() {
         progress.line(format!("removed leftovers of earlier runs: {removed}"));
     }
@@ -314,130 +257,24 @@ pub async fn cluster(options: &Options) -> Result<String, Error> {
     Ok(Cluster::connect(&options.cluster, "probe").await.map_err(provider::Error::from)?.description())
 }
 
-/// Provides every configured image to the engine.
-pub async fn make_images(options: &Options, progress: &Progress) -> Result<Vec<image::Outcome>, Error> {
-    let config = options.read_config()?;
-    let engine = Engine::connect("images").await?;
-    let recipes = config.images.with_built_in();
-    let images: Vec<String> = recipes.0.keys().cloned().collect();
-    let say = |event| place::say(progress, &event);
-    let ensured = image::ensure(engine.client(), &images, &recipes, &options.root, &say).await;
-    progress.live_done();
-    ensured.map_err(|error| provider::Error::from(error).into())
-}
-
-/// Removes only what an unfinished preparation created. If that fails, the next run removes it by its label.
-pub(super) async fn abandon(prepared: &Prepared) -> Result<(), Error> {
-    let removed = match &prepared.place {
-        Place::Docker(engine) => engine.remove_run().await.map(drop),
-        Place::K8s(cluster) => k8s::leftovers::remove(cluster).await.map_err(provider::Error::from),
-        Place::Local => Ok(()),
-    };
-    discard(prepared.directory.path());
-    Ok(removed?)
-}
-
-/// Leftovers of earlier runs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Leftovers {
-    /// Containers.
-    pub containers: usize,
-    /// Networks.
-    pub networks: usize,
-    /// Volumes.
-    pub volumes: usize,
-    /// Namespaces of a cluster.
-    pub namespaces: usize,
-    /// Private directories of runs.
-    pub directories: usize,
-}
-
-impl Leftovers {
-    /// Whether there were any.
-    pub fn any(&self) -> bool {
-        *self != Self::default()
-    }
-}
-
-impl std::fmt::Display for Leftovers {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { containers, networks, volumes, namespaces, directories } = self;
-        write!(f, "{containers} containers, {networks} networks, {volumes} volumes, ")?;
-        write!(f, "{namespaces} namespaces, {directories} private directories")
-    }
-}
-
-/// Removes leftovers of dead runs, and nothing else, at this run's place and below `runs`.
-async fn leftovers(runs: &Path, place: &Place) -> Result<Leftovers, Error> {
-    let mut leftovers = Leftovers::default();
-    match place {
-        Place::Docker(engine) => {
-            let removed = engine.remove_orphans().await?;
-            (leftovers.containers, leftovers.networks) = (removed.containers, removed.networks);
-            leftovers.volumes = removed.volumes;
-        }
-        Place::K8s(cluster) => {
-            leftovers.namespaces = k8s::leftovers::remove_orphans(cluster).await.map_err(provider::Error::from)?;
-        }
-        Place::Local => {}
-    }
-    for run in fs::read_dir(runs.join("runs")).into_iter().flatten().flatten() {
-        let file = run.path().join(OWNER);
-        let owner = fs::read_to_string(&file).ok();
-        let written = fs::metadata(&file).and_then(|metadata| metadata.modified()).ok();
-        let age = written.and_then(|written| written.elapsed().ok()).unwrap_or_default();
-        if is_left_behind(owner.as_deref(), age) {
-            leftovers.directories += usize::from(discard(&run.path()));
-        }
-    }
-    Ok(leftovers)
-}
-
-/// Ids of the runs whose system is up.
-fn active(runs: &Path) -> Vec<String> {
-    let is_active = |run: &Path| {
-        let owner = fs::read_to_string(run.join(OWNER)).ok();
-        // Secrets go with the system.
-        run.join(run_dir::SECRETS).exists() && !is_left_behind(owner.as_deref(), Duration::MAX)
-    };
-    let runs = fs::read_dir(runs.join("runs")).into_iter().flatten().flatten().map(|run| run.path());
-    let mut ids: Vec<String> = runs
-        .filter(|run| is_active(run))
-        .filter_map(|run| Some(run.file_name()?.to_string_lossy().into_owned()))
-        .collect();
-    ids.sort();
-    ids
-}
-
-/// [`leftovers`] for `gc`: in the engine and in the cluster, if they answer. Also returns what was not checked, and why.
+/// Removes leftovers of dead runs: their directories, and what is in the engine and in the cluster, if they answer. Also returns what was
+/// not checked, and why.
+///
+/// # Errors
+///
+/// When a removal fails, or a cluster that was requested by name does not answer.
 pub async fn collect_garbage(options: &Options) -> Result<(Leftovers, Vec<String>), Error> {
-    let runs = options.runs();
-    let mut all = leftovers(&runs, &Place::Local).await?;
+    let mut removed = Leftovers::default();
     let mut unseen = Vec::new();
+    removed.remove_directories(&options.runs());
     match Engine::connect("gc").await {
-        Ok(engine) => {
-            let removed = leftovers(&runs, &Place::Docker(engine)).await?;
-            (all.containers, all.networks, all.volumes) = (removed.containers, removed.networks, removed.volumes);
-        }
+        Ok(engine) => removed.remove_from_engine(&engine).await?,
         Err(error) => unseen.push(error.to_string()),
     }
     match Cluster::connect(&options.cluster, "gc").await {
-        Ok(cluster) => all.namespaces = leftovers(&runs, &Place::K8s(Box::new(cluster))).await?.namespaces,
-        // A cluster requested by name must answer.
+        Ok(cluster) => removed.remove_from_cluster(&cluster).await?,
         Err(error) if options.cluster.context.is_some() => return Err(provider::Error::from(error).into()),
         Err(error) => unseen.push(error.to_string()),
     }
-    Ok((all, unseen))
-}
-
-/// Removes a run's private data and secrets; `true` if there were any. The secrets go last, so their absence means that everything is
-/// gone.
-pub(crate) fn discard(run: &Path) -> bool {
-    let mut found = false;
-    if let Ok(outside) = fs::read_link(run.join(provider::local::OUTSIDE)) {
-        found |= fs::remove_dir_all(outside).is_ok();
-        let _ = fs::remove_file(run.join(provider::local::OUTSIDE));
-    }
-    found |= fs::remove_dir_all(run.join(run_dir::WORK)).is_ok();
-    found | fs::remove_file(run.join(run_dir::SECRETS)).is_ok()
+    Ok((removed, unseen))
 }

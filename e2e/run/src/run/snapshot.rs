@@ -1,20 +1,27 @@
-//! The stable part of a report against the accepted snapshot, an [insta](https://insta.rs) file. Main function: [`compare`].
+//! The stable part of a report, and the bands of its figures, against the accepted snapshots, [insta](https://insta.rs) files. Main
+//! functions: [`compare`], [`compare_figures`].
 
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
 };
 
-use e2e_report::report::{Report, snapshot::stable};
+use e2e_plan::target::Target;
+use e2e_report::{
+    bands::{Bands, Judged, judge},
+    history::Entry,
+    report::{Report, snapshot::stable},
+};
 use insta::Snapshot;
 use similar::TextDiff;
 
 use super::error::Error;
+use crate::progress::Progress;
 
 /// A snapshot that a run does not confirm. Shown as a unified diff.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// The accepted snapshot, `<snapshots>/<target>/report.snap`, whether it exists or not.
+    /// The accepted snapshot, whether it exists or not.
     pub file: PathBuf,
     /// Its content, without insta's header; `None` if nothing was accepted so far.
     pub accepted: Option<String>,
@@ -31,7 +38,8 @@ impl fmt::Display for Change {
     }
 }
 
-/// Compares a report with the snapshot of its target in `directory`; `None` if they agree or `accept` has it replaced.
+/// Compares a report with the snapshot of its target, `<directory>/<target>/report.snap`; `None` if they agree or `accept` has it
+/// replaced.
 ///
 /// A change is left beside the snapshot as `report.snap.new`, where `cargo insta review` finds it, and a run that agrees removes it.
 ///
@@ -40,23 +48,64 @@ impl fmt::Display for Change {
 /// When the snapshot cannot be read, or not be replaced.
 pub(super) fn compare(report: &Report, directory: &Path, accept: bool) -> Result<Option<Change>, Error> {
     let file = directory.join(report.target.as_str()).join("report.snap");
+    let accepted = accepted(&file, accept)?;
+    settle(file, "the part of report.json that all healthy runs share", accepted, stable(report).trim_end(), accept)
+}
+
+/// The same for the bands of the figures `names`, in `<directory>/<target>/figures.snap`, and the latest run of a history. What is outside
+/// of its band, or not compared, is said.
+///
+/// # Errors
+///
+/// When the snapshot cannot be read, or not be replaced.
+pub(super) fn compare_figures(
+    names: &[String],
+    entries: &[Entry],
+    target: Target,
+    directory: &Path,
+    accept: bool,
+    progress: &Progress,
+) -> Result<Option<Change>, Error> {
+    let file = directory.join(target.as_str()).join("figures.snap");
+    let accepted = accepted(&file, accept)?;
+    let bands = accepted.as_ref().and_then(|text| serde_json::from_str::<Bands>(text).ok());
+    let Judged { bands, outside, notes } = judge(names, entries, bands.as_ref(), accept);
+    notes.iter().chain(&outside).for_each(|line| progress.line(line));
+    let Some(bands) = bands else { return Ok(None) };
+    let measured = serde_json::to_string_pretty(&bands).unwrap_or_default();
+    settle(file, "where the figures of a run of the unchanged system fall", accepted, &measured, accept)
+}
+
+/// What was accepted so far. A file that cannot be read is an error unless it is to be replaced.
+fn accepted(file: &Path, replace: bool) -> Result<Option<String>, Error> {
+    match read(file) {
+        Err(_) if replace => Ok(None),
+        read => read.map_err(|reason| Error::Snapshot { file: file.to_owned(), reason }),
+    }
+}
+
+/// Removes a pending snapshot that nothing differs from any more, replaces the accepted one, or leaves a pending one beside it.
+fn settle(
+    file: PathBuf,
+    description: &str,
+    accepted: Option<String>,
+    measured: &str,
+    accept: bool,
+) -> Result<Option<Change>, Error> {
     let pending = file.with_extension("snap.new");
-    let failed = |reason: String| Error::Snapshot { file: file.clone(), reason };
-    let measured = stable(report).trim_end().to_owned();
-    let accepted = if accept { read(&file).unwrap_or_default() } else { read(&file).map_err(failed)? };
-    if accepted.as_ref() == Some(&measured) {
+    if accepted.as_deref() == Some(measured) {
         // Left by an earlier run, if any.
         let _ = fs::remove_file(&pending);
         return Ok(None);
     }
-    let written = write(&pending, &measured);
+    let written = write(&pending, description, measured);
     if accept {
-        written.and_then(|()| fs::rename(&pending, &file)).map_err(|error| failed(error.to_string()))?;
-        return Ok(None);
+        let replaced = written.and_then(|()| fs::rename(&pending, &file));
+        return replaced.map(|()| None).map_err(|error| Error::Snapshot { file, reason: error.to_string() });
     }
     // Without the file, say in a read-only checkout, the difference is still shown.
     drop(written);
-    Ok(Some(Change { file, accepted, measured }))
+    Ok(Some(Change { file, accepted, measured: measured.to_owned() }))
 }
 
 /// The content of a snapshot; `None` if there is no file.
@@ -69,9 +118,9 @@ fn read(file: &Path) -> Result<Option<String>, String> {
     Ok(Some(text.to_string()))
 }
 
-fn write(file: &Path, content: &str) -> io::Result<()> {
+fn write(file: &Path, description: &str, content: &str) -> io::Result<()> {
     file.parent().map_or(Ok(()), fs::create_dir_all)?;
-    fs::write(file, format!("---\ndescription: the part of report.json that all healthy runs share\n---\n{content}\n"))
+    fs::write(file, format!("---\ndescription: {description}\n---\n{content}\n"))
 }
 
 #[cfg(test)]
@@ -121,7 +170,7 @@ mod tests {
     fn a_damaged_snapshot_is_an_error_until_it_is_replaced() {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("local/report.snap");
-        write(&file, "").expect("a file");
+        write(&file, "", "").expect("a file");
         fs::write(&file, "---\n<<<<<<< ours: [\n---\n{}\n").expect("a file");
         let error = compare(&report("pass"), directory.path(), false).expect_err("an error").to_string();
         assert!(error.contains("local/report.snap") && error.contains("--update-snapshots"), "{error}");

@@ -11,7 +11,7 @@ use std::{
 use e2e_report::{env_vars, environment::Environment, record::Record, run_data::AbnormalEnd, run_dir};
 use tokio::process::{Child, Command};
 
-use super::{Error, Signal, junit, prepare::Prepared, system::System};
+use super::{Error, Signal, junit, prepared::Prepared, system::System};
 use crate::{lines, progress::Progress, provider::end_with_parent};
 
 /// nextest's exit code for failed tests, from its documentation.

@@ -14,16 +14,12 @@ use e2e_plan::{Plan, words::counted};
 use e2e_report::environment::{self, Environment, LoadFrom};
 use tokio::{sync::watch, task::JoinHandle};
 
-use super::{
-    Error, both, caught,
-    examine::Examinations,
-    keeper::Keeper,
-    prepare::{self, Prepared},
-};
+use super::{Error, both, caught, examine::Examinations, keeper::Keeper, prepared::Prepared};
 use crate::{
     control::{Answers, Server},
     faults::Faults,
     gather::{self, ResourceWatch},
+    leftovers::discard,
     progress::Progress,
     provider::Provider,
     supply::Supply,
@@ -180,7 +176,7 @@ impl System {
 /// Removes everything that was started, including the run's private data.
 async fn removal(provider: &Provider, prepared: &Prepared) -> Result<(), Error> {
     let removed = provider.teardown().await;
-    prepare::discard(prepared.directory.path());
+    discard(prepared.directory.path());
     Ok(removed?)
 }
 

@@ -144,22 +144,8 @@ where
     created.map(drop).map_err(|error| cluster.failed("create", &object.name_any(), &error))
 }
 
-/// What all agents together ask for: 10,000 requests/s take two thirds of it.
-const CPU_MILLIS: i64 = 200;
-/// What each asks for at least, so that many of them still stand in line with the pods that they ask.
-const LEAST_CPU_MILLIS: i64 = 20;
-/// What each asks for: a result of a long load is some megabytes.
-const MEMORY_BYTES: i64 = 64 << 20;
-
-/// What each of so many agents asks of a node. Without a request it would get only what all other pods leave, and measure its own wait
-/// for a processor.
-pub(super) fn request(count: u32) -> Capacity {
-    let share = CPU_MILLIS / i64::from(count.max(1));
-    Capacity { cpu_millis: share.max(LEAST_CPU_MILLIS), memory_bytes: MEMORY_BYTES }
-}
-
 fn resources(count: u32) -> ResourceRequirements {
-    let Capacity { cpu_millis, memory_bytes } = request(count);
+    let Capacity { cpu_millis, memory_bytes } = Capacity::of_agent(count);
     let quantities = [("cpu", format!("{cpu_millis}m")), ("memory", memory_bytes.to_string())];
     let requests = quantities.map(|(name, text)| (name.to_owned(), Quantity(text)));
     ResourceRequirements { requests: Some(requests.into()), ..ResourceRequirements::default() }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use e2e_kubelet::{
     observation::{Kind, Observation, Verdict},
     snapshot::{ContainerReport, PodReport, ProbeReport},
-    status::{ContainerState, ContainerStatus, Event, EventType, Exit, Termination},
+    status::{ContainerState, ContainerStatus, Event, EventType, Exit, OOM_KILLED, Termination},
 };
 use e2e_plan::{self, ProbeKind};
 use jiff::Timestamp;
@@ -117,7 +117,7 @@ fn container_status(status: Option<&v1::ContainerStatus>, epoch: Timestamp) -> C
 }
 
 fn termination(end: &v1::ContainerStateTerminated, epoch: Timestamp) -> Termination {
-    let exit = Exit { code: end.exit_code, oom_killed: end.reason.as_deref() == Some("OOMKilled") };
+    let exit = Exit { code: end.exit_code, oom_killed: end.reason.as_deref() == Some(OOM_KILLED) };
     Termination {
         exit_code: end.exit_code,
         signal: end.signal.or(exit.signal()),

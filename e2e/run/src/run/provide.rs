@@ -1,0 +1,224 @@
+//! Provides what a run needs where it takes place: images, programs, room in a cluster, then the pods' surroundings. The steps are
+//! [`supply`] concurrently with [`provide_early`], and [`provide`]; [`abandon`] undoes them.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use e2e_plan::words::counted;
+use e2e_report::environment::LoadFrom;
+use k8s_openapi::api::core::v1::Node;
+
+use super::{Error, Options, Signal, place::Place, prepared::Prepared};
+use crate::{
+    image,
+    leftovers::discard,
+    progress::Progress,
+    provider::{
+        self, Provider,
+        docker::{DockerPods, engine::Engine},
+        k8s::{self, Cluster, K8sPods, images::Delivery, preflight::Preflight},
+        local::{FoundPrograms, LocalPods},
+        pods::PodSpec,
+    },
+};
+
+/// Supplies images, or the programs that replace them, which may take minutes the first time. Returns the programs.
+pub(super) async fn supply(prepared: &Prepared, progress: &Progress) -> Result<FoundPrograms, Error> {
+    let Prepared { config, pods, root, .. } = prepared;
+    match &prepared.place {
+        Place::Docker(engine) => {
+            ensure(prepared, engine, &all_images(pods), progress).await?;
+        }
+        Place::Local => {
+            let say = |text| progress.line(text);
+            return Ok(provider::local::find_programs(&config.local, pods, root, &say).await?);
+        }
+        Place::K8s(cluster) => supply_cluster(prepared, cluster, progress).await?,
+    }
+    Ok(FoundPrograms::new())
+}
+
+/// A provider created during [`supply`], and how long that took.
+pub(super) struct Early {
+    pub(super) provider: Provider,
+    pub(super) took: Duration,
+}
+
+/// Creates what needs neither images nor programs during [`supply`]: the pods' network in an engine, and the first pod's sandbox.
+/// `None` on other targets, or if a signal came first. Like [`provide`], it must not be cut short.
+pub(super) async fn provide_early(
+    prepared: &Prepared,
+    signal: &Signal,
+    progress: &Progress,
+) -> Result<Option<Early>, Error> {
+    let Place::Docker(engine) = &prepared.place else { return Ok(None) };
+    let sandbox = [image::SANDBOX_IMAGE.to_owned()];
+    let Some(ensured) = signal.or(ensure(prepared, engine, &sandbox, progress)).await else { return Ok(None) };
+    ensured?;
+    let began = Instant::now();
+    let pods = docker_pods(prepared, engine).await?;
+    pods.prepare_first().await;
+    Ok(Some(Early { provider: Provider::Docker(pods), took: began.elapsed() }))
+}
+
+/// Creates networks, volumes, files and ports; in a cluster, everything. It must not be cut short: a pending call could create
+/// something after the removal.
+pub(super) async fn provide(prepared: &Prepared, programs: &FoundPrograms) -> Result<Provider, Error> {
+    let Prepared { plan, pods, root, directory, .. } = prepared;
+    Ok(match &prepared.place {
+        Place::Docker(engine) => Provider::Docker(docker_pods(prepared, engine).await?),
+        Place::Local => Provider::Local(LocalPods::prepare(plan, pods.clone(), programs, root, directory)?),
+        Place::K8s(cluster) => {
+            let pods = K8sPods::prepare((**cluster).clone(), pods.clone(), plan).await;
+            Provider::K8s(pods.map_err(provider::Error::from)?)
+        }
+    })
+}
+
+/// Removes only what an unfinished provision created. If that fails, the next run removes it by its label.
+pub(super) async fn abandon(prepared: &Prepared) -> Result<(), Error> {
+    let removed = match &prepared.place {
+        Place::Docker(engine) => engine.remove_run().await.map(drop),
+        Place::K8s(cluster) => k8s::leftovers::remove(cluster).await.map_err(provider::Error::from),
+        Place::Local => Ok(()),
+    };
+    discard(prepared.directory.path());
+    Ok(removed?)
+}
+
+async fn docker_pods(prepared: &Prepared, engine: &Engine) -> Result<DockerPods, Error> {
+    let Prepared { plan, pods, directory, published_ports, .. } = prepared;
+    Ok(DockerPods::prepare(engine.clone(), pods.clone(), &plan.services, directory, *published_ports).await?)
+}
+
+/// Checks that the cluster can run the system, brings it the images, and waits for terminating pods to make room.
+async fn supply_cluster(prepared: &Prepared, cluster: &Cluster, progress: &Progress) -> Result<(), Error> {
+    let agents = if prepared.load_from == LoadFrom::Host { 0 } else { prepared.agents };
+    let requested = k8s::room::Capacity::requested(&prepared.pods, agents);
+    let preflight = k8s::preflight::check(cluster, &prepared.plan, requested);
+    let (preflight, engine) = tokio::join!(preflight, Engine::connect(&cluster.run_id));
+    let preflight = preflight.map_err(provider::Error::from)?;
+    progress.line(&preflight.summary);
+    preflight.warnings.iter().for_each(|warning| progress.line(format!("warning: {warning}")));
+    let orphans = k8s::leftovers::remove_orphans(cluster).await.map_err(provider::Error::from)?;
+    if orphans > 0 {
+        progress.line(format!("removed leftovers of earlier runs: {}", counted(orphans as u64, "namespace")));
+    }
+    bring_images(prepared, cluster, &preflight, engine.ok(), progress).await?;
+    let waited = k8s::room::wait(requested, cluster, &preflight.usable, |text| progress.line(text)).await;
+    if let Err(still_held) = waited {
+        // The scheduler decides, and the report quotes it.
+        progress.line(format!("warning: {still_held}"));
+    }
+    Ok(())
+}
+
+/// Copies images that the nodes cannot pull to the cluster.
+async fn bring_images(
+    prepared: &Prepared,
+    cluster: &Cluster,
+    preflight: &Preflight,
+    engine: Option<Engine>,
+    progress: &Progress,
+) -> Result<(), Error> {
+    let version = engine.as_ref().map(Engine::version);
+    let delivery = Delivery::of(&cluster.context, &preflight.nodes, version, cluster.registry.as_deref());
+    let mut images = all_images(&prepared.pods);
+    if prepared.load_from != LoadFrom::Host {
+        images.push(image::AGENT_IMAGE.to_owned());
+    }
+    let Some(engine) = engine else {
+        progress.line("the cluster's nodes pull missing images themselves: no Docker engine answers here");
+        return Ok(());
+    };
+    // The nodes may get other images from a registry that they know.
+    let known = prepared.config.images.with_built_in();
+    if delivery != Delivery::Pull {
+        let ours: Vec<String> = images.iter().filter(|image| known.0.contains_key(*image)).cloned().collect();
+        ensure(prepared, &engine, &ours, progress).await?;
+    }
+    let only_here = image::only_here(engine.client(), &images, &known).await.map_err(provider::Error::from)?;
+    if !matches!(delivery, Delivery::Push(_)) {
+        let lacks = k8s::images::always_pulled(&prepared.plan.objects, &only_here);
+        if !lacks.is_empty() {
+            return Err(provider::Error::from(k8s::Error::Preflight { lacks }).into());
+        }
+    }
+    // Including other images of the engine, such as one built by hand.
+    let here = image::present(engine.client(), &images).await.map_err(provider::Error::from)?;
+    if delivery == Delivery::Pull {
+        return leave_to_nodes(&preflight.usable, &images, &only_here, progress);
+    }
+    if let Some(command) = delivery.command(&here) {
+        progress.line(format!("bringing images into the cluster: {command}"));
+    }
+    let pushed = k8s::images::bring(&delivery, engine.client(), &here).await.map_err(provider::Error::from)?;
+    cluster.note_pushed(pushed);
+    Ok(())
+}
+
+/// Reports the images that nodes must pull, unless they cannot.
+fn leave_to_nodes(nodes: &[Node], images: &[String], only_here: &[String], progress: &Progress) -> Result<(), Error> {
+    let lacking = images.iter().map(|image| (image, k8s::images::lacking(nodes, image)));
+    let lacking: Vec<(&String, Vec<String>)> = lacking.filter(|(_, nodes)| !nodes.is_empty()).collect();
+    let (lost, pulled): (Vec<_>, Vec<_>) = lacking.into_iter().partition(|(image, _)| only_here.contains(image));
+    let named = |(image, nodes): (&String, Vec<String>)| format!("{image} ({})", nodes.join(", "));
+    if !lost.is_empty() {
+        let lacks = lost.into_iter().map(named).collect();
+        return Err(provider::Error::from(k8s::Error::OnlyHere { lacks }).into());
+    }
+    let pulled: Vec<String> = pulled.into_iter().map(named).collect();
+    progress.line(match pulled.is_empty() {
+        true => "the cluster's nodes have the images".to_owned(),
+        false => format!("the cluster's nodes pull missing images: {}", pulled.join(", ")),
+    });
+    Ok(())
+}
+
+/// Every image of the pods, each once.
+fn all_images(pods: &[PodSpec]) -> Vec<String> {
+    let images = pods.iter().flat_map(|pod| pod.all_containers().map(|container| container.image.clone()));
+    images.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// Provides images to the engine.
+async fn ensure(prepared: &Prepared, engine: &Engine, images: &[String], progress: &Progress) -> Result<(), Error> {
+    let Prepared { config, root, .. } = prepared;
+    let say = |event| say(progress, &event);
+    let ensured = image::ensure(engine.client(), images, &config.images.with_built_in(), root, &say).await;
+    progress.live_done();
+    ensured.map(drop).map_err(|error| provider::Error::from(error).into())
+}
+
+/// Provides every configured image to the engine.
+pub async fn make_images(options: &Options, progress: &Progress) -> Result<Vec<image::Outcome>, Error> {
+    let config = options.read_config()?;
+    let engine = Engine::connect("images").await?;
+    let recipes = config.images.with_built_in();
+    let images: Vec<String> = recipes.0.keys().cloned().collect();
+    let say = |event| say(progress, &event);
+    let ensured = image::ensure(engine.client(), &images, &recipes, &options.root, &say).await;
+    progress.live_done();
+    ensured.map_err(|error| provider::Error::from(error).into())
+}
+
+/// A line for each slow step, and a build's progress now and then; nothing for present images.
+fn say(progress: &Progress, event: &image::Event) {
+    match event {
+        image::Event::Pulling(_) => {}
+        image::Event::Line { image, line } => progress.step(&format!("{image}: {}", line.trim())),
+        image::Event::Making(image) => {
+            progress.line(format!("building the image {image}, which this engine does not have"))
+        }
+        image::Event::Foreign(image) => {
+            progress.line(format!("using the engine's image {image}, which was not built by its recipe"));
+        }
+        image::Event::Done(outcome) if outcome.origin == image::Origin::Present => {}
+        image::Event::Done(outcome) => {
+            let how = if outcome.origin == image::Origin::Pulled { "pulled" } else { "built" };
+            progress.line(format!("{how} {} in {}", outcome.image, e2e_plan::duration::human(outcome.took)));
+        }
+    }
+}
