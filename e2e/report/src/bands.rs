@@ -36,8 +36,8 @@ pub struct Judged {
 
 /// Judges the figures `names` of the latest run in `entries`, oldest first.
 ///
-/// A figure inside of its accepted band leaves it as it is. One outside of it, or without one, gets a new band: that of the runs so far, or
-/// one as wide around this run. With `renew`, every figure does.
+/// A figure inside of its accepted band leaves it as it is, one outside of it gets a band as wide around this run, and one without a band
+/// gets that of the runs so far. With `renew`, the runs so far also renew the bands that hold.
 pub fn judge(names: &[String], entries: &[Entry], accepted: Option<&Bands>, renew: bool) -> Judged {
     let mut judged = Judged::default();
     let series: Vec<&Entry> = history::series(entries);
@@ -63,22 +63,15 @@ pub fn judge(names: &[String], entries: &[Entry], accepted: Option<&Bands>, rene
             continue;
         };
         let values: Vec<f64> = passed.iter().filter_map(|entry| entry.figures.get(name).copied()).collect();
-        let measured = Band::of(&values, names.len()).or(known);
-        let measured = measured.map(|band| if band.holds(value) { band } else { band.around(value) });
         let band = match known {
-            Some(known) if known.holds(value) && !renew => Some(known),
-            Some(known) => {
-                if !known.holds(value) {
-                    judged.outside.push(format!(
-                        "{name} is {}, outside of {} to {}",
-                        spread(&[value]),
-                        known.from,
-                        known.to
-                    ));
-                }
-                measured
+            Some(known) if !known.holds(value) => {
+                let Band { from, to } = known;
+                judged.outside.push(format!("{name} is {}, outside of {from} to {to}", spread(&[value])));
+                // One run tells nothing of the noise at its level.
+                Some(known.around(value))
             }
-            None => measured,
+            Some(known) if !renew => Some(known),
+            known => Band::of(&values, names.len()).or(known),
         };
         if band.is_none() {
             judged.notes.push(match values.len() {

@@ -22,6 +22,12 @@ impl<'a> Headline<'a> {
         Some(first_sentence(&self.finding.fix)).filter(|fix| !fix.is_empty())
     }
 
+    /// The last line of the log in its excerpt: a program that ends by itself mostly says why there.
+    pub fn last_log_line(&self) -> Option<&'a str> {
+        let log = self.finding.excerpt.as_deref().filter(|_| self.finding.patch().is_none())?;
+        log.lines().map(str::trim).rfind(|line| !line.is_empty())
+    }
+
     /// The patch for the manifests that the doctor proved.
     pub fn patch(&self) -> Option<&'a str> {
         self.finding.patch()

@@ -25,6 +25,7 @@ pub fn render(report: &Report, elapsed: &str, colour: bool) -> String {
     if let Some(headline) = &headline {
         let word = if headline.is_cause { "cause" } else { "found" };
         lines.push(format!("  {}: {}", paint("31", word), told(headline.finding)));
+        lines.extend(headline.last_log_line().map(|line| format!("  last log line: {line}")));
         lines.extend(headline.fix().map(|fix| format!("  {}: {fix}", paint("32", "fix"))));
     }
     for suite in &report.suites {
@@ -98,6 +99,11 @@ mod tests {
         let text = render(&report, "3 s", false);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[1..3], ["  cause: app: used too much memory", "  fix: Raise it."]);
+        report.findings = vec![Finding {
+            excerpt: Some("reading the configuration\nno such file\n\n".to_owned()),
+            ..finding(Code::Crashed, "it crashed")
+        }];
+        assert!(render(&report, "3 s", false).contains("it crashed\n  last log line: no such file\n  fix: "));
         report.findings.extend(vec![finding(Code::Crashed, "it crashed"); 40]);
         let text = render(&report, "3 s", false);
         assert_eq!(text.lines().count(), LINES);
