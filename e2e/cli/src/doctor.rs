@@ -28,7 +28,7 @@ use e2e_report::{
 };
 use e2e_run::exit::ExitCode;
 
-use crate::options::{BadInput, block_on, bring_one_up, run_directory};
+use crate::options::{BadInput, Format, block_on, bring_one_up, run_directory};
 
 /// Find out why a probe fails: send it like a kubelet, then search for a single change that makes it succeed.
 #[derive(Debug, clap::Args)]
@@ -125,12 +125,6 @@ impl From<AskedProbe> for ProbeKind {
             AskedProbe::Liveness => Self::Liveness,
         }
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {

@@ -18,10 +18,9 @@ use e2e_load::{
 };
 use e2e_run::exit::ExitCode;
 use live::Live;
-use output::Format;
 use target::{Header, Target};
 
-use crate::options::{BadInput, block_on};
+use crate::options::{BadInput, Format, block_on};
 
 pub(crate) use agents::serve_parent;
 

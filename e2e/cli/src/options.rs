@@ -207,6 +207,13 @@ pub(crate) struct LoadArgs {
     during_seed: Option<u64>,
 }
 
+/// The form of a result on standard output. Help texts show the variants' comments, so they have none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
 /// The origin of the load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum LoadFrom {

@@ -13,7 +13,7 @@ use e2e_run::{
 };
 
 use crate::{
-    options::{BadInput, LoadArgs, SystemArgs, block_on},
+    options::{BadInput, Format, LoadArgs, SystemArgs, block_on},
     up::detach,
 };
 
@@ -109,12 +109,6 @@ fn parse_share(text: &str) -> Result<f64, String> {
     let percent = text.strip_suffix('%').unwrap_or(text).parse::<f64>().ok();
     let percent = percent.filter(|percent| (0.1..=50.0).contains(percent));
     percent.map(|percent| percent / 100.0).ok_or_else(|| "write a share from 0.1% to 50%, such as 5%".to_owned())
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {

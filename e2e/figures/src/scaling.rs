@@ -140,9 +140,10 @@ pub fn study(points: &[Point], seed: u64) -> Study {
     if let Some((replicas, _, Interval { low, high })) =
         levels.iter().find(|(_, fitted, interval)| interval.high - interval.low > WIDEST * fitted)
     {
-        let text =
-            format!("the measurements scatter too much: {low:.0} to {high:.0} operations/s with {replicas} replicas");
-        return Study::Abstained(text);
+        return Study::Abstained(format!(
+            "the measurements scatter too much: the fit gives {low:.0} to {high:.0} requests/s at {replicas} replica{}",
+            if *replicas == 1 { "" } else { "s" }
+        ));
     }
     Study::Fitted(Fit {
         law,

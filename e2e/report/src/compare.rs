@@ -309,9 +309,15 @@ pub(crate) fn figures_of(report: &Report) -> BTreeMap<String, f64> {
 /// What a run's figures depend on but for the code, in words: its machine, its load, and what changed the manifests.
 pub(crate) fn conditions(report: &Report) -> String {
     let machine = format!("{} CPUs, {}", report.host.cpus, report.host.kernel);
+    let usual = load(&Scenario::default());
     let scenarios = report.request.scenarios.iter().map(|(name, scenario)| {
-        let words = LOAD.iter().zip(load(scenario)).map(|(what, value)| format!("{what} {value}"));
-        format!("{name}: {}", words.collect::<Vec<_>>().join(", "))
+        let values = load(scenario);
+        let [clients, _, length, ..] = &values;
+        let (clients, length) = (clients.clone(), length.clone());
+        let named = LOAD.iter().zip(values).zip(&usual).filter(|((what, _), _)| !["clients", "length"].contains(what));
+        let others =
+            named.filter(|((_, value), usual)| value != *usual).map(|((what, value), _)| format!(", {what} {value}"));
+        format!("{name}: {clients} clients for {length}{}", others.collect::<String>())
     });
     let changes = report.request.overlays.iter().chain(&report.request.sets).chain(&report.request.filter).cloned();
     [machine].into_iter().chain(scenarios).chain(changes).collect::<Vec<_>>().join("; ")

@@ -92,7 +92,8 @@ pub fn render(entries: &[Entry], most: usize) -> String {
     let mut text = format!("# {} on {}\n\n{}.\n\n", counted(series.len() as u64, "run"), last.target, last.series);
     let others = entries.len() - series.len();
     if others > 0 {
-        let _ = writeln!(text, "{} under other conditions are left out.\n", counted(others as u64, "run"));
+        let are = if others == 1 { "is" } else { "are" };
+        let _ = writeln!(text, "{} under other conditions {are} left out.\n", counted(others as u64, "run"));
     }
     let shown: Vec<&Trend> = trends.iter().filter(|trend| is_headline(&trend.name)).collect();
     let header = ["Run", "Commit", "Verdict"].map(str::to_owned).into_iter();
@@ -217,7 +218,7 @@ mod tests {
         entries.insert(5, entry(99, "10 clients", 5.0));
         let page = render(&entries, 3);
         assert!(
-            page.starts_with("# 24 runs on local\n\n40 clients.\n\n1 run under other conditions are left out."),
+            page.starts_with("# 24 runs on local\n\n40 clients.\n\n1 run under other conditions is left out."),
             "{page}"
         );
         assert!(page.contains("| order: requests/s |"), "{page}");

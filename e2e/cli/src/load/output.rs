@@ -10,14 +10,7 @@ use e2e_load::{
 };
 use serde::Serialize;
 
-/// Output format of the result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Format {
-    /// A few lines.
-    Text,
-    /// One object, with units in its keys.
-    Json,
-}
+use crate::options::Format;
 
 /// The object of `--format json`. Other programs rely on its keys.
 #[derive(Debug, Serialize)]

@@ -39,7 +39,7 @@ pub(super) fn render(found: &Found, points: &[Point]) -> String {
     }));
     lines.extend(found.runs.iter().filter(|run| run.verdict != Verdict::Pass).map(|run| {
         let level = replicas(run.replicas);
-        format!("Verdict {}: {level} in {} ({}).", word(run.verdict), run.run, run.verdict_reason)
+        format!("Verdict {}: {level} in {} ({}).", run.verdict.word(), run.run, run.verdict_reason)
     }));
     lines.extend(bottlenecks(found));
     lines.extend(more_is_less(points));
@@ -73,16 +73,8 @@ fn verdicts(found: &Found, level: u32) -> String {
         Some(found.runs.iter().filter(of_level).count()).filter(|count| *count > 0)
     };
     let verdicts = [Verdict::Pass, Verdict::Fail, Verdict::Incomplete].into_iter();
-    let counts = verdicts.filter_map(|verdict| Some(format!("{} {}", count(verdict)?, word(verdict))));
+    let counts = verdicts.filter_map(|verdict| Some(format!("{} {}", count(verdict)?, verdict.word())));
     counts.collect::<Vec<_>>().join(", ")
-}
-
-fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Pass => "pass",
-        Verdict::Fail => "fail",
-        Verdict::Incomplete => "incomplete",
-    }
 }
 
 fn law(fit: &Fit) -> Vec<String> {
