@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use e2e_kubelet::{diagnosis::Diagnosis, observation::Observation, snapshot::Snapshot};
 use e2e_load::{
     agent::Order,
-    load::{ClientReport, LoadResult},
+    load::{ClientReport, LoadResult, Settings},
 };
 use e2e_plan::ProbeKind;
 use e2e_report::environment::{self, Environment};
@@ -167,7 +167,8 @@ impl Control {
     pub async fn load(&self, name: &str, order: &Order) -> Result<LoadResult<ClientReport>, Error> {
         let path = format!("/load/{name}");
         // Plus the set-up, requests in flight at the end, and the agents' start.
-        let limit = order.set_up_limit + order.warm_up + order.duration + order.request_timeout + LOAD_SLACK;
+        let Settings { set_up_limit, warm_up, duration, request_timeout, .. } = &order.settings;
+        let limit = *set_up_limit + *warm_up + *duration + *request_timeout + LOAD_SLACK;
         let url = format!("{}{path}", self.base);
         let request = self.client.post(&url).bearer_auth(&self.token).timeout(limit).json(order);
         self.answer(&path, request).await?.json().await.map_err(|source| self.no_answer(&path, source))

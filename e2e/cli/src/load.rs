@@ -120,7 +120,7 @@ struct Measured {
 }
 
 async fn measure(args: &Args, settings: Settings, order: Order) -> Result<Measured> {
-    let mut live = Live::new(order.warm_up + order.duration);
+    let mut live = Live::new(order.settings.warm_up + order.settings.duration);
     if args.agents > 1 {
         agents::check(args.agents, settings).map_err(describe)?;
         return agents::measure(args.agents, &order, &mut live).await;

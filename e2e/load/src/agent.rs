@@ -42,11 +42,10 @@
 //! [`AgentCoverage`]: crate::load::AgentCoverage
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::load::{Limits, Model, Part, Settings, Tls, Turn, Workload};
+use crate::load::{Part, Settings, Turn, Workload};
 
 mod conduct;
 mod merge;
@@ -79,59 +78,20 @@ pub struct Order {
     pub target: String,
     /// What clients do.
     pub workload: Workload,
-    /// How many clients there are, over all agents.
-    pub clients: u32,
-    /// As in [`Settings`], over all agents.
-    pub model: Model,
-    /// As in [`Settings`].
-    pub tls: Option<Tls>,
-    /// As in [`Settings`].
-    pub duration: Duration,
-    /// As in [`Settings`].
-    pub warm_up: Duration,
-    /// As in [`Settings`].
-    pub set_up_limit: Duration,
-    /// As in [`Settings`].
-    pub request_timeout: Duration,
-    /// As in [`Settings`].
-    pub limits: Limits,
-    /// As in [`Settings`].
-    pub seed: u64,
+    /// How much and how long, over all agents; the address is not used.
+    pub settings: Settings,
 }
 
 impl Order {
     /// The order that makes the same load as these settings would in this process.
     pub fn new(target: impl Into<String>, workload: Workload, settings: &Settings) -> Self {
-        Self {
-            target: target.into(),
-            workload,
-            clients: settings.clients,
-            model: settings.model,
-            tls: settings.tls.clone(),
-            duration: settings.duration,
-            warm_up: settings.warm_up,
-            set_up_limit: settings.set_up_limit,
-            request_timeout: settings.request_timeout,
-            limits: settings.limits,
-            seed: settings.seed,
-        }
+        Self { target: target.into(), workload, settings: settings.clone() }
     }
 
     /// The settings of one agent.
     fn settings(&self, address: SocketAddr, share: Share) -> Settings {
-        Settings {
-            address,
-            clients: share.clients,
-            model: self.model,
-            tls: self.tls.clone(),
-            duration: self.duration,
-            warm_up: self.warm_up,
-            set_up_limit: self.set_up_limit,
-            request_timeout: self.request_timeout,
-            limits: self.limits,
-            seed: self.seed,
-            part: Some(Part { first: share.first, of: self.clients, turn: share.turn }),
-        }
+        let part = Part { first: share.first, of: self.settings.clients, turn: share.turn };
+        Settings { address, clients: share.clients, part: Some(part), ..self.settings.clone() }
     }
 }
 

@@ -55,7 +55,7 @@ use progress::Counters;
 use schedule::Schedule;
 
 /// Where, how many and how long. Start from [`Settings::new`] and change what differs.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// The server. Clients connect to it by address; the Host header is the scenario's.
     pub address: SocketAddr,

@@ -156,7 +156,7 @@ async fn load(
         let text = format!("{name}: {} requests/s, {} errors", now.requests.saturating_sub(before), now.errors);
         before = now.requests;
         if now.started {
-            answers.faults.begin(&name, order.warm_up);
+            answers.faults.begin(&name, order.settings.warm_up);
         }
         answers.progress.send_replace(text);
     };

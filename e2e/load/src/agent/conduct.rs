@@ -57,14 +57,14 @@ pub async fn conduct<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let agents = u32::try_from(streams.len()).ok().filter(|agents| (1..=order.clients).contains(agents));
-    let agents = agents.ok_or(ConductError::Agents { agents: streams.len(), clients: order.clients })?;
+    let agents = u32::try_from(streams.len()).ok().filter(|agents| (1..=order.settings.clients).contains(agents));
+    let agents = agents.ok_or(ConductError::Agents { agents: streams.len(), clients: order.settings.clients })?;
     let snapshots = Arc::new(Mutex::new(vec![Snapshot::default(); streams.len()]));
     let start = watch::Sender::new(false);
     // Every agent's task holds a sender until its agent is ready or lost; when all are gone the run starts.
     let (waiting, mut all_ready) = mpsc::channel::<()>(1);
     let mut tasks = JoinSet::new();
-    for ((agent, share), stream) in (0..).zip(shares(order.clients, agents)).zip(streams) {
+    for ((agent, share), stream) in (0..).zip(shares(order.settings.clients, agents)).zip(streams) {
         let (hello, assignment) = greeting(token, order, share);
         let barrier = Barrier { waiting: waiting.clone(), start: start.subscribe() };
         let snapshots = snapshots.clone();
@@ -82,7 +82,7 @@ where
     loop {
         tokio::select! {
             _ = all_ready.recv(), if !*start.borrow() => {
-                window_start = SystemTime::now() + order.warm_up;
+                window_start = SystemTime::now() + order.settings.warm_up;
                 start.send_replace(true);
             }
             ended = tasks.join_next() => match ended {
@@ -184,5 +184,5 @@ fn collect(
         agents.push(AgentCoverage { agent, first_client: share.first, clients: share.clients, missing });
     }
     let merged = merge(results).ok_or(ConductError::AllLost(lost))?;
-    Ok(LoadResult { clients: order.clients, window_start_unix_ms, agents, ..merged })
+    Ok(LoadResult { clients: order.settings.clients, window_start_unix_ms, agents, ..merged })
 }
