@@ -73,10 +73,16 @@ pub fn lint(plan: &Plan, measured: Option<&Snapshot>) -> Vec<Remark> {
     for component in &plan.components {
         let object = plan.objects.iter().find(|o| o.kind == component.kind && o.name == component.name);
         let ignored = object.map(ignored).unwrap_or_default();
-        let has_service = plan.services.iter().any(|service| service.components.contains(&component.name));
+        let services = plan.services.iter().filter(|service| service.components.contains(&component.name));
+        // Names of pods that are published unready lead to them whatever a probe says.
+        let targets: Vec<u16> = services
+            .filter(|service| !service.publish_not_ready)
+            .flat_map(|service| &service.ports)
+            .map(|port| port.target_port)
+            .collect();
         let mut found = Findings { component, remarks: Vec::new() };
         for container in &component.pod.containers {
-            found.container(container, has_service, measured);
+            found.container(container, &targets, measured);
         }
         remarks.extend(found.remarks.into_iter().filter(|remark| !ignored.contains(&remark.code)));
     }
@@ -108,15 +114,12 @@ impl Findings<'_> {
         });
     }
 
-    fn container(&mut self, container: &Container, has_service: bool, measured: Option<&Snapshot>) {
+    /// `targets` are the ports to which Services send traffic.
+    fn container(&mut self, container: &Container, targets: &[u16], measured: Option<&Snapshot>) {
         self.identical(container);
         self.no_startup(container, measured);
         self.short_startup(container, measured);
-        if has_service && container.probes.readiness.is_none() && !container.ports.is_empty() {
-            let reason = "Services send traffic to it as soon as it starts, before it can serve".to_owned();
-            let field = format!("containers[{}]", container.name);
-            self.add("no-readiness", Severity::Warning, field, reason, "add a readinessProbe");
-        }
+        self.no_readiness(container, targets);
         for (which, probe) in container.probes.all() {
             let field = format!("containers[{}].{}", container.name, which.field());
             self.probe(which, probe, &field);
@@ -124,18 +127,37 @@ impl Findings<'_> {
                 self.timeout(probe, &field, report.max_ms);
             }
         }
-        if let Some(drain) = drain::longest(container)
-            && drain.time >= self.component.pod.termination_grace
-        {
-            let grace = self.component.pod.termination_grace.as_secs();
-            let reason = format!(
-                "{} takes {} s, and a kubelet sends SIGKILL after {grace} s: requests in flight are cut off",
-                drain.what,
-                drain.time.as_secs_f64()
-            );
-            let fix = format!("raise terminationGracePeriodSeconds well above {}", drain.time.as_secs());
-            self.add("grace-too-short", Severity::Error, "terminationGracePeriodSeconds".to_owned(), reason, fix);
-        }
+        self.grace_too_short(container);
+    }
+
+    fn no_readiness(&mut self, container: &Container, targets: &[u16]) {
+        let served: Vec<u16> =
+            container.ports.iter().map(|port| port.number).filter(|port| targets.contains(port)).collect();
+        let (None, Some(port)) = (&container.probes.readiness, served.first()) else { return };
+        // Until its startup probe succeeds, a container is not ready.
+        let when = match container.probes.startup {
+            Some(_) => "from its startup probe's success on, also while it cannot serve",
+            None => "as soon as it starts, before it can serve",
+        };
+        let reason = format!("Services send traffic to its port {port} {when}");
+        let field = format!("containers[{}]", container.name);
+        self.add("no-readiness", Severity::Warning, field, reason, "add a readinessProbe");
+    }
+
+    /// A preStop hook and the program's own shutdown share the grace period.
+    fn grace_too_short(&mut self, container: &Container) {
+        let grace = self.component.pod.termination_grace;
+        let Some(drain) = drain::of(container).filter(|drain| drain.total() >= grace) else { return };
+        let seconds = drain.total().as_secs_f64();
+        let takes = if drain.is_certain() { "takes" } else { "may take" };
+        let reason = format!(
+            "{} {takes} {seconds} s, and a kubelet sends SIGKILL after {} s: requests that are still in flight then are cut off",
+            drain.what(),
+            grace.as_secs()
+        );
+        let fix = format!("raise terminationGracePeriodSeconds well above {}", drain.total().as_secs());
+        let severity = if drain.exceeds(grace) { Severity::Error } else { Severity::Warning };
+        self.add("grace-too-short", severity, "terminationGracePeriodSeconds".to_owned(), reason, fix);
     }
 
     /// Liveness must not share readiness's path if that checks dependencies: one failed dependency would restart every replica.
@@ -159,7 +181,8 @@ impl Findings<'_> {
             }
             (None, true) => {
                 let reason = format!(
-                    "liveness and readiness both {asks}, and liveness gives up no later, after {} s: a brief failure restarts the replica",
+                    "liveness and readiness both {asks}, and liveness gives up no later: a failure of {} s restarts the replica instead of \
+                     taking it out of its Services for a while",
                     patience(liveness).as_secs_f64()
                 );
                 let fix = "point liveness at something of its own, or raise its failureThreshold";

@@ -7,26 +7,56 @@ use e2e_plan::{Container, Hook, ProbeAction, Value};
 /// Words in the names of variables that hold a drain time.
 const WORDS: [&str; 3] = ["DRAIN", "SHUTDOWN", "GRACEFUL"];
 
-/// The time from the start of a termination to the end of the program.
+/// How long a container takes from the start of a termination to the end of its program, as far as it is declared.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Drain {
-    pub(super) time: Duration,
-    /// The source of the time.
-    pub(super) what: String,
+    /// The sleep of the preStop hook, before SIGTERM.
+    hook: Duration,
+    /// The variable with the longest shutdown, and that time, after SIGTERM: usually a limit.
+    own: Option<(String, Duration)>,
 }
 
-/// The longest declared time, from a preStop hook that sleeps or a variable with a telling name.
-pub(super) fn longest(container: &Container) -> Option<Drain> {
+/// The declared time of a container, from a preStop hook that sleeps and a variable with a telling name.
+pub(super) fn of(container: &Container) -> Option<Drain> {
     let hook = container.hooks.pre_stop.as_ref().and_then(length);
-    let hook = hook.map(|time| Drain { time, what: "the preStop hook".to_owned() });
     let variables = container.env.iter().filter_map(|variable| {
         let Value::Plain(text) = &variable.value else { return None };
         let name = variable.name.to_uppercase();
         let is_drain = name.split('_').any(|word| WORDS.contains(&word));
         let time = is_drain.then(|| duration(&variable.name, text)).flatten()?;
-        Some(Drain { time, what: format!("{} in the environment", variable.name) })
+        Some((variable.name.clone(), time))
     });
-    variables.chain(hook).max_by_key(|drain| drain.time)
+    let own = variables.max_by_key(|(_, time)| *time);
+    (hook.is_some() || own.is_some()).then(|| Drain { hook: hook.unwrap_or_default(), own })
+}
+
+impl Drain {
+    fn own_time(&self) -> Duration {
+        self.own.as_ref().map(|(_, time)| *time).unwrap_or_default()
+    }
+
+    pub(super) fn total(&self) -> Duration {
+        self.hook + self.own_time()
+    }
+
+    /// Whether it is the hook's time alone, which always passes.
+    pub(super) fn is_certain(&self) -> bool {
+        self.own.is_none()
+    }
+
+    /// Whether one of its parts leaves nothing of the grace period, or needs more.
+    pub(super) fn exceeds(&self, grace: Duration) -> bool {
+        self.hook >= grace || self.own_time() > grace
+    }
+
+    /// The source of the time.
+    pub(super) fn what(&self) -> String {
+        match &self.own {
+            None => "the preStop hook".to_owned(),
+            Some((name, _)) if self.hook.is_zero() => format!("{name} in the environment"),
+            Some((name, _)) => format!("the preStop hook with {name} in the environment after it"),
+        }
+    }
 }
 
 /// How long a hook sleeps: by itself, or with a command `sleep N`.

@@ -112,6 +112,26 @@ const READY: &str = "readinessProbe: {httpGet: {path: /a, port: 80}}";
     "grace-too-short",
     Severity::Error
 )]
+#[case::drain_as_long_as_the_grace_period(
+    "readinessProbe: {httpGet: {path: /a, port: 80}}, env: [{name: SHUTDOWN_TIMEOUT, value: 30s}]}]}",
+    "grace-too-short",
+    Severity::Warning
+)]
+#[case::hook_and_drain(
+    "readinessProbe: {httpGet: {path: /a, port: 80}}, env: [{name: SHUTDOWN_TIMEOUT, value: 20s}], lifecycle: {preStop: {sleep: {seconds: 15}}}}]}",
+    "grace-too-short",
+    Severity::Warning
+)]
+#[case::hook_and_drain_in_time(
+    "readinessProbe: {httpGet: {path: /a, port: 80}}, env: [{name: SHUTDOWN_TIMEOUT, value: 20s}], lifecycle: {preStop: {sleep: {seconds: 5}}}}]}",
+    "",
+    Severity::Note
+)]
+#[case::a_sidecar_that_no_service_targets(
+    "readinessProbe: {httpGet: {path: /a, port: 80}}}, {name: logs, image: logs:1, ports: [{containerPort: 2020}]}]}",
+    "",
+    Severity::Note
+)]
 #[case::drain_in_time(
     "readinessProbe: {httpGet: {path: /a, port: 80}}, env: [{name: APP_DRAIN_MS, value: \"9000\"}]}], terminationGracePeriodSeconds: 15}",
     "",
