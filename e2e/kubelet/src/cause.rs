@@ -57,6 +57,8 @@ pub enum Cause {
     NotHttp,
     /// The app listens on IPv6 only, and the pod's address is IPv4.
     Ipv6Only,
+    /// The app listens on IPv4 only, and the pod's address is IPv6.
+    Ipv4Only,
     /// Every client gets 429: the app limits the request rate.
     RateLimited,
     /// The app refuses to serve any client.
@@ -81,7 +83,7 @@ pub enum Cause {
 
 impl Cause {
     /// All causes, in the order of the documentation.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::HostAllowList,
         Self::HostSyntax,
         Self::SniRequired,
@@ -106,6 +108,7 @@ impl Cause {
         Self::ClientCertificateRequired,
         Self::NotHttp,
         Self::Ipv6Only,
+        Self::Ipv4Only,
         Self::RateLimited,
         Self::Unavailable,
         Self::Flaky,
@@ -191,6 +194,9 @@ impl Cause {
                  protocol's own client"
             ),
             Self::Ipv6Only => "make the app listen on 0.0.0.0 as well, or on [::] without IPV6_V6ONLY".to_owned(),
+            Self::Ipv4Only => {
+                "make the app listen on [::] instead of 0.0.0.0: without IPV6_V6ONLY it takes both families".to_owned()
+            }
             Self::RateLimited => "exempt the health path from the app's rate limit".to_owned(),
             Self::Unavailable => {
                 "find in the app's log why it refuses to serve; keep dependencies out of liveness probes".to_owned()

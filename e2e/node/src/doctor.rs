@@ -6,6 +6,7 @@ mod command;
 mod differences;
 mod fix;
 mod from_start;
+mod health;
 mod history;
 mod lab;
 mod path;
@@ -13,6 +14,8 @@ mod place;
 mod pool;
 mod proof;
 mod protocol;
+mod queue;
+mod quota;
 mod rate;
 mod redirects;
 mod rounds;
@@ -111,8 +114,12 @@ async fn examine(mut lab: Lab<'_>) -> Diagnosis {
         // The change no longer helps, so it is not the cause.
         (found, fix) = (None, None);
     }
-    let port = lab.port();
+    let (port, remark) = (lab.port(), lab.remark.take());
     let diagnosis = concluded(observation, found, fix, lab.into_trials());
+    if let (Some((explanation, summary)), true) = (remark, diagnosis.success()) {
+        let fix = Some(Fix { summary: summary.to_owned(), patch: None, verified: None });
+        return Diagnosis { explanation, fix, ..diagnosis };
+    }
     let nobody = diagnosis.cause.is_none() && diagnosis.observation.kind == Kind::Refused;
     match nobody && diagnosis.observation.followed.is_empty() {
         true => Diagnosis { explanation: format!("nothing listens on port {port}"), ..diagnosis },
@@ -187,7 +194,7 @@ fn concluded(observation: Observation, found: Option<Found>, fix: Option<Fix>, e
     let fix = fix.or_else(|| found.is_none().then(|| fix::of_nothing(&observation)).flatten());
     let (cause, flip, confirmed, explanation) = match found {
         Some(found) => (Some(found.cause), found.flip, found.confirmed, found.explanation),
-        None => (None, None, false, words::of_nothing(&observation)),
+        None => (None, None, false, words::of_nothing(&observation, &evidence)),
     };
     let confidence = match (cause, confirmed) {
         (None, _) => Confidence::None,

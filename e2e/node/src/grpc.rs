@@ -57,14 +57,15 @@ pub(super) async fn check(
             "SERVING" => (Verdict::Success, Kind::Health, String::new()),
             other => (Verdict::Failure, Kind::Health, format!("service unhealthy (responded with {other:?})")),
         },
-        (Ok(Ok(())), Some(Answer::Error { code: 12, message })) => {
-            let text =
-                "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): ".to_owned();
-            (Verdict::Failure, Kind::Health, text + message)
-        }
-        (Ok(Ok(())), Some(Answer::Error { code, message })) => {
-            let text = format!("rpc error: code = {} desc = {message}", code_word(*code));
-            (Verdict::Failure, Kind::Health, format!("error: health rpc probe failed: {text}"))
+        (Ok(Ok(())), Some(answer @ (Answer::Error { code, message } | Answer::Http { code, message, .. }))) => {
+            let kind = if answer.status().is_some() { Kind::Response } else { Kind::Health };
+            let text = match *code {
+                12 => format!(
+                    "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): {message}"
+                ),
+                _ => format!("error: health rpc probe failed: rpc error: code = {} desc = {message}", code_word(*code)),
+            };
+            (Verdict::Failure, kind, text)
         }
         (Ok(Ok(())), None) => (Verdict::Failure, Kind::Closed, unavailable("error reading from server: EOF")),
         (Ok(Err(failure)), _) => (Verdict::Failure, failure.kind, failure.text),
@@ -82,7 +83,8 @@ pub(super) async fn check(
     let spoke = recognised(&call.heard.bytes()).filter(|spoke| !(http2 || secured && *spoke == Protocol::Tls));
     let Phases { connect, first_byte, .. } = call.phases;
     Observation {
-        grpc: call.answer.map(|answer| answer.word()),
+        status: call.answer.as_ref().and_then(Answer::status),
+        grpc: call.answer.and_then(|answer| answer.word()),
         http2,
         spoke,
         request: call.request,
@@ -118,13 +120,24 @@ enum Answer {
     Status(u64),
     /// gRPC's own status, other than OK.
     Error { code: u32, message: String },
+    /// Not gRPC's: a response of HTTP, which a client translates.
+    Http { status: u16, code: u32, message: String },
 }
 
 impl Answer {
-    fn word(&self) -> String {
+    fn word(&self) -> Option<String> {
         match self {
-            Self::Status(status) => health(*status).to_owned(),
-            Self::Error { code, .. } => code_word(*code).to_owned(),
+            Self::Status(status) => Some(health(*status).to_owned()),
+            Self::Error { code, .. } => Some(code_word(*code).to_owned()),
+            Self::Http { .. } => None,
+        }
+    }
+
+    /// The status of a response that is not gRPC's.
+    fn status(&self) -> Option<u16> {
+        match self {
+            Self::Http { status, .. } => Some(*status),
+            Self::Status(_) | Self::Error { .. } => None,
         }
     }
 }
@@ -210,9 +223,24 @@ impl Call {
 
     async fn read(&self, response: ::http::Response<h2::RecvStream>) -> Result<Option<Answer>, h2::Error> {
         let (head, mut body) = response.into_parts();
-        if head.status != 200 {
-            let message = format!("unexpected HTTP status code received from server: {}", head.status);
-            return Ok(Some(Answer::Error { code: of_http(head.status.as_u16()), message }));
+        let kind = head.headers.get("content-type").map(|kind| String::from_utf8_lossy(kind.as_bytes()).into_owned());
+        // gRPC's clients take any subtype (`ContentSubtype` in grpc-go's internal/grpcutil/method.go).
+        let is_grpc = kind.as_ref().is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/grpc"));
+        if head.status != 200 || !is_grpc {
+            let reason = head.status.canonical_reason().unwrap_or_default();
+            let mut message =
+                format!("unexpected HTTP status code received from server: {} ({reason})", head.status.as_u16());
+            match kind {
+                _ if is_grpc => {}
+                Some(kind) => message += &format!("; transport: received unexpected content-type {kind:?}"),
+                None => message += "; malformed header: missing HTTP content-type",
+            }
+            let (status, code) = (head.status.as_u16(), of_http(head.status.as_u16()));
+            return Ok(Some(if is_grpc {
+                Answer::Error { code, message }
+            } else {
+                Answer::Http { status, code, message }
+            }));
         }
         if let Some(error) = error_of(&head.headers) {
             return Ok(Some(error));

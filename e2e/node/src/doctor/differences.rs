@@ -164,10 +164,20 @@ impl Lab<'_> {
         None
     }
 
+    /// A Host that no app knows.
+    pub(super) fn unlisted(&self) -> String {
+        authority(UNLISTED, self.port())
+    }
+
     /// Another Host makes the probe succeed, with an additional header if needed. An unknown name distinguishes an allow-list from
     /// a rule about syntax.
-    async fn of_host(&mut self, prepared: &Prepared, to: String, with: Option<(&str, &str)>) -> Option<Found> {
-        let unlisted = authority(UNLISTED, self.port());
+    pub(super) async fn of_host(
+        &mut self,
+        prepared: &Prepared,
+        to: String,
+        with: Option<(&str, &str)>,
+    ) -> Option<Found> {
+        let unlisted = self.unlisted();
         let from = prepared.request.host.clone();
         // Without the header: it may keep the app from looking at Host.
         let (known, stranger) = (of_this_host(prepared, &to, with), of_this_host(prepared, &unlisted, None));
@@ -199,7 +209,7 @@ impl Lab<'_> {
         };
         let found = Found::of_flip(cause, Flip { axis: Axis::Host, from, to }, explanation, changes);
         let (fails, succeeds) = match takes_any {
-            true => (vec![alike], vec![known, stranger]),
+            true => (Vec::new(), vec![known, stranger]),
             false => (vec![stranger], vec![known]),
         };
         self.prove(Claim { found, fails, succeeds }).await
@@ -265,14 +275,14 @@ pub(super) fn of_this_host(prepared: &Prepared, host: &str, with: Option<(&str, 
     Experiment::new(change, changed)
 }
 
-/// Another Host with the same syntax.
-fn similar(host: &str) -> String {
+/// Another Host with the same syntax: of an address, the first and the last bit are others, so that it is in another network too.
+pub(super) fn similar(host: &str) -> String {
     match host.parse::<SocketAddr>() {
         Ok(SocketAddr::V4(address)) => {
-            authority(&Ipv4Addr::from(u32::from(*address.ip()) ^ 1).to_string(), address.port())
+            authority(&Ipv4Addr::from(u32::from(*address.ip()) ^ (1 << 31 | 1)).to_string(), address.port())
         }
         Ok(SocketAddr::V6(address)) => {
-            authority(&Ipv6Addr::from(u128::from(*address.ip()) ^ 1).to_string(), address.port())
+            authority(&Ipv6Addr::from(u128::from(*address.ip()) ^ (1 << 127 | 1)).to_string(), address.port())
         }
         Err(_) => format!("x{host}"),
     }

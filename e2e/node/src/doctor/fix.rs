@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use e2e_kubelet::{diagnosis::Fix, observation::Observation};
+use e2e_kubelet::{
+    diagnosis::{Cause, Fix},
+    observation::Observation,
+};
 use e2e_plan::{Manifest, Objects, Overlay, Plan, Probe, ProbeAction, ProbeKind};
 use serde_json::{Value, json};
 
@@ -42,7 +45,22 @@ pub(super) fn of(case: &Case, found: &Found) -> Fix {
     let changes: Vec<Change> = found.changes.iter().map(Change::shown).collect();
     let patch = (!changes.is_empty()).then(|| merge_patch(case, &changes));
     let patch = patch.map(|patch| if case.known.unnamed { with_names_marked(&patch) } else { patch });
-    Fix { summary: found.cause.remedy(case.which.field()), patch, verified: None }
+    Fix { summary: remedy(case, found), patch, verified: None }
+}
+
+/// The remedy of the cause, in gRPC's terms for a grpc probe.
+fn remedy(case: &Case, found: &Found) -> String {
+    let field = case.which.field();
+    match (&case.probe.action, found.cause) {
+        (ProbeAction::Grpc { .. }, Cause::MissingHeader) => {
+            "let the health service answer without credentials: a kubelet's grpc probe sends none".to_owned()
+        }
+        (ProbeAction::Grpc { .. }, Cause::Unavailable) if case.which != ProbeKind::Readiness => format!(
+            "report SERVING to the {field} as long as a restart would not help: it restarts the container at any other status. Report \
+             dependencies under a service of their own, for the readinessProbe"
+        ),
+        _ => found.cause.remedy(field),
+    }
 }
 
 /// The advice without a known cause.

@@ -33,8 +33,8 @@ const CURL: &str = "curl/8.5.0";
 pub(super) enum Sends {
     /// An HTTP request.
     Http(Box<Prepared>),
-    /// The same, with all remaining time.
-    Patiently(Box<Prepared>),
+    /// Another request, with all remaining time.
+    Patiently(Box<Sends>),
     /// Another action, for example on another port.
     Action(ProbeAction),
     /// A question to gRPC's health service.
@@ -90,6 +90,7 @@ pub(super) struct Lab<'a> {
     pub(super) prepared: Option<Prepared>,
     /// A substitute for the network.
     pub(super) simulated: Option<&'a Simulated<'a>>,
+    pub(super) begun: Instant,
     pub(super) deadline: Instant,
     pub(super) allowance: usize,
     /// The probe comes first.
@@ -99,6 +100,8 @@ pub(super) struct Lab<'a> {
     pub(super) coin: Coin,
     /// The results of the variants tried during the probe's timeout.
     pub(super) silence: Vec<Observation>,
+    /// What a success does not show, and the remedy.
+    pub(super) remark: Option<(String, &'static str)>,
 }
 
 impl<'a> Lab<'a> {
@@ -123,20 +126,22 @@ impl<'a> Lab<'a> {
             target.ports.entry(works.address.port()).or_insert(works.address);
         }
         // Four timeouts in total; a tenth is reserved for other work.
-        let deadline = Instant::now() + timeout * 39 / 10;
+        let begun = Instant::now();
         Ok(Self {
             case,
             target,
             profile,
             prepared,
             simulated: None,
-            deadline,
+            begun,
+            deadline: begun + timeout * 39 / 10,
             // One is reserved for the check of the fix.
             allowance: MAX_REQUESTS - 1,
             tried: Vec::new(),
             wavering: None,
             coin: Coin::new(),
             silence: Vec::new(),
+            remark: None,
         })
     }
 
@@ -211,6 +216,30 @@ impl<'a> Lab<'a> {
     pub(super) fn leads_to_tls(&self) -> bool {
         let is_plain = self.prepared.as_ref().is_some_and(|prepared| prepared.url.scheme == "http");
         is_plain && self.tried[0].first.followed.iter().any(|url| url.starts_with("https://"))
+    }
+
+    /// Whether a request for the same path of the same port succeeded that is not the probe.
+    pub(super) fn another_client_succeeded(&self) -> bool {
+        let Some(probe) = &self.prepared else { return false };
+        let asks_the_same = |sends: &Sends| {
+            let Sends::Http(sent) = sends else { return false };
+            sent.request.target == probe.request.target && sent.route.address == probe.route.address
+        };
+        self.tried[1..].iter().any(|tried| tried.series.contains(&true) && asks_the_same(&tried.experiment.sends))
+    }
+
+    /// The Hosts for which the path was requested, as the end of a sentence; another Host may have the path.
+    pub(super) fn under_these_hosts(&self, prepared: &Prepared) -> String {
+        let mut hosts = vec![prepared.request.host.as_str()];
+        for tried in &self.tried {
+            if let Sends::Http(sent) = &tried.experiment.sends
+                && sent.request.target == prepared.request.target
+                && !hosts.contains(&sent.request.host.as_str())
+            {
+                hosts.push(&sent.request.host);
+            }
+        }
+        format!(", under Host {}", hosts.join(", "))
     }
 
     /// The probe as an experiment.
@@ -298,7 +327,7 @@ impl<'a> Lab<'a> {
         }
         match sends {
             Sends::Http(prepared) => exchange(&self.target, (**prepared).clone(), within).await,
-            Sends::Patiently(prepared) => exchange(&self.target, (**prepared).clone(), self.patience()).await,
+            Sends::Patiently(sends) => Box::pin(self.exchange(sends, self.patience())).await,
             Sends::Action(action) => probe::send_once(action, &self.target, within, self.profile).await,
             Sends::Health { route, secured } => {
                 let shown = authority(&self.target.pod_ip.to_string(), self.port());

@@ -10,6 +10,7 @@ use super::{
     Claim, Found,
     fix::Change,
     lab::{Experiment, Lab},
+    place::UNSERVED,
 };
 use crate::{probe::Prepared, request::escape_target};
 
@@ -23,8 +24,8 @@ fn usual(which: ProbeKind) -> [&'static str; 3] {
 /// ones.
 const OTHER_PATHS: usize = 5;
 
-/// Headers that apps and proxies require. No value is a secret, so none can grant access.
-const WANTED: [(&str, &str); 8] = [
+/// Headers that apps and proxies require, and a User-Agent that filters of bots accept. No value is a secret, so none can grant access.
+const WANTED: [(&str, &str); 9] = [
     ("X-Forwarded-Proto", "https"),
     ("Authorization", "Bearer probe"),
     ("X-Api-Key", "probe"),
@@ -33,6 +34,7 @@ const WANTED: [(&str, &str); 8] = [
     ("X-Requested-With", "XMLHttpRequest"),
     ("Accept-Language", "en"),
     ("Cookie", "probe=1"),
+    ("User-Agent", "Mozilla/5.0"),
 ];
 
 impl Lab<'_> {
@@ -77,10 +79,15 @@ impl Lab<'_> {
             if !self.ask(experiment.clone()).await?.answered() {
                 continue;
             }
+            // An app that answers every path serves none of them as a health path.
+            let unserved = of_this_path(prepared, UNSERVED);
+            if self.ask(unserved.clone()).await?.answered() {
+                return None;
+            }
             let explanation = format!("the app does not serve GET {target}, but serves GET {candidate}");
             let flip = Flip { axis: Axis::Path, from: target, to: candidate.clone() };
             let found = Found::of_flip(Cause::MethodOrPath, flip, explanation, vec![Change::Path(candidate)]);
-            return self.prove(Claim::of(found, experiment)).await;
+            return self.prove(Claim { fails: vec![unserved], ..Claim::of(found, experiment) }).await;
         }
         None
     }
@@ -88,7 +95,8 @@ impl Lab<'_> {
     /// All headers that an app may require at once; if that helps, bisects them to one.
     pub(super) async fn wanted_header(&mut self, prepared: &Prepared) -> Option<Found> {
         let missing = |(name, _): &&(&str, &str)| {
-            *name == "Accept" || !prepared.request.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name))
+            matches!(*name, "Accept" | "User-Agent")
+                || !prepared.request.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name))
         };
         let mut wanted: Vec<(&str, &str)> = WANTED.iter().filter(missing).copied().collect();
         let all =
@@ -107,14 +115,29 @@ impl Lab<'_> {
         if !self.ask(experiment.clone()).await?.answered() {
             return None;
         }
-        let explanation = format!("the app refuses requests without {name} and accepts them with `{name}: {value}`");
-        let flip = Flip { axis: Axis::Headers, from: format!("no {name}"), to: format!("{name}: {value}") };
+        let (cause, flip, explanation) = match (name, &prepared.request.user_agent) {
+            ("User-Agent", Some(own)) => {
+                let flip = Flip { axis: Axis::UserAgent, from: own.clone(), to: value.to_owned() };
+                let text = format!("the app refuses User-Agent {own} and accepts {value}");
+                (Cause::HeaderRefused, flip, text)
+            }
+            ("Accept", _) => {
+                let own = prepared.request.accept.clone().unwrap_or_default();
+                let text = format!("the app refuses Accept `{own}` and accepts `{value}`");
+                (Cause::MissingHeader, Flip { axis: Axis::Accept, from: own, to: value.to_owned() }, text)
+            }
+            _ => {
+                let flip = Flip { axis: Axis::Headers, from: format!("no {name}"), to: format!("{name}: {value}") };
+                let text = format!("the app refuses requests without {name} and accepts them with `{name}: {value}`");
+                (Cause::MissingHeader, flip, text)
+            }
+        };
         let change = Change::Header {
             name: name.to_owned(),
             value: value.to_owned(),
             placeholder: value.contains("probe").then(|| value.to_owned()),
         };
-        let found = Found::of_flip(Cause::MissingHeader, flip, explanation, vec![change]);
+        let found = Found::of_flip(cause, flip, explanation, vec![change]);
         self.prove(Claim::of(found, experiment)).await
     }
 }
@@ -129,6 +152,7 @@ pub(super) fn with_headers(prepared: &Prepared, headers: &[(&str, &str)]) -> Pre
     for (name, value) in headers {
         match *name {
             "Accept" => changed.request.accept = Some((*value).to_owned()),
+            "User-Agent" => changed.request.user_agent = Some((*value).to_owned()),
             _ => changed.request.set(name, (*value).to_owned()),
         }
     }

@@ -14,12 +14,14 @@ use super::{
     lab::{Experiment, Lab, Sends},
     path::with_target,
 };
-use crate::{http::Route, probe::Prepared};
+use crate::{http::Route, probe::Prepared, sockets::sockets};
 
 /// A path that no app serves: a success here means that the port answers everything.
 pub(super) const UNSERVED: &str = "/no-app-serves-this-path";
 /// The maximum number of other ports to try.
 const OTHER_PORTS: usize = 3;
+/// The maximum number of other source addresses to try.
+const OTHER_SOURCES: usize = 3;
 
 impl Lab<'_> {
     /// Nothing listens on the probed port.
@@ -192,18 +194,13 @@ impl Lab<'_> {
             if self.ask(experiment.clone()).await?.kind != Kind::Response {
                 continue;
             }
-            let other_family = candidate.is_ipv6() && refused.is_ipv4() && !listens_on_loopback_alone(refused.port());
-            let (cause, explanation) = match other_family {
-                true => {
-                    let text =
-                        format!("nothing listens on {refused}: the app answers on {candidate} but on no IPv4 address");
-                    (Cause::Ipv6Only, text)
-                }
-                false => {
-                    let text = format!("nothing listens on {refused}, and the app answers on {candidate}");
-                    (Cause::BoundToLoopback, text)
-                }
+            let other_family = candidate.is_ipv6() != refused.is_ipv6() && !listens_on_loopback_alone(candidate);
+            let (cause, but) = match (other_family, candidate.is_ipv6()) {
+                (true, true) => (Cause::Ipv6Only, " but on no IPv4 address"),
+                (true, false) => (Cause::Ipv4Only, " but on no IPv6 address"),
+                (false, _) => (Cause::BoundToLoopback, ""),
             };
+            let explanation = format!("nothing listens on {refused}, and the app answers on {candidate}{but}");
             let flip = Flip { axis: Axis::Destination, from: refused.to_string(), to: candidate.to_string() };
             return self.prove(Claim::of(Found::of_flip(cause, flip, explanation, Vec::new()), experiment)).await;
         }
@@ -212,17 +209,14 @@ impl Lab<'_> {
 
     /// Another source address of this machine.
     pub(super) async fn another_source(&mut self, prepared: &Prepared) -> Option<Found> {
-        for source in sources(prepared.route.address.ip()).into_iter().take(3) {
-            let route = Route { source: Some(source), ..prepared.route.clone() };
-            let changed = Prepared { route, ..prepared.clone() };
-            let experiment = Experiment::new(format!("the probe from {source}"), changed);
+        for experiment in from_sources(prepared) {
             if !self.ask(experiment.clone()).await?.answered() {
                 continue;
             }
-            let explanation = format!(
-                "the app refuses requests from the probe's address and accepts them from \
-            {source}"
-            );
+            let Sends::Http(sent) = &experiment.sends else { return None };
+            let source = sent.route.source?;
+            let explanation =
+                format!("the app refuses requests from the probe's address and accepts them from {source}");
             let flip = Flip { axis: Axis::Source, from: "the system's choice".to_owned(), to: source.to_string() };
             let found = Found::of_flip(Cause::SourceBlocked, flip, explanation, Vec::new());
             return self.prove(Claim::of(found, experiment)).await;
@@ -263,37 +257,34 @@ fn set_port(there: &mut Prepared, prepared: &Prepared, port: u16) {
     }
 }
 
-/// Whether the IPv6 listener of a port of this machine is on the loopback address only, by the kernel's table.
-fn listens_on_loopback_alone(port: u16) -> bool {
-    let table = std::fs::read_to_string("/proc/net/tcp6").unwrap_or_default();
-    let listeners = listeners(&table, port);
-    !listeners.is_empty() && listeners.iter().all(Ipv6Addr::is_loopback)
+/// Whether the listener at an address of this machine is on a loopback address only, by the kernel's table.
+fn listens_on_loopback_alone(address: SocketAddr) -> bool {
+    let table = if address.is_ipv6() { "/proc/net/tcp6" } else { "/proc/net/tcp" };
+    let table = std::fs::read_to_string(table).unwrap_or_default();
+    let mut listeners =
+        sockets(&table).filter(|socket| socket.is_listener() && socket.local.port() == address.port()).peekable();
+    listeners.peek().is_some() && listeners.all(|socket| socket.local.ip().is_loopback())
 }
 
-/// The addresses of listeners in `/proc/net/tcp6`: the second column has address and port in hexadecimal, in groups of four bytes
-/// in the machine's byte order; the fourth is `0A` for a listener.
-fn listeners(table: &str, port: u16) -> Vec<Ipv6Addr> {
-    let address = |line: &str| {
-        let columns: Vec<&str> = line.split_whitespace().collect();
-        let (&local, &state) = (columns.get(1)?, columns.get(3)?);
-        let (address, listening) = local.split_once(':')?;
-        if state != "0A" || u16::from_str_radix(listening, 16).ok()? != port || address.len() != 32 {
-            return None;
-        }
-        let mut bytes = [0; 16];
-        for (index, word) in bytes.chunks_mut(4).enumerate() {
-            word.copy_from_slice(&u32::from_str_radix(address.get(index * 8..index * 8 + 8)?, 16).ok()?.to_ne_bytes());
-        }
-        Some(Ipv6Addr::from(bytes))
-    };
-    table.lines().filter_map(address).collect()
+/// The probe from other addresses of this machine, the first few of them.
+pub(super) fn from_sources(prepared: &Prepared) -> Vec<Experiment> {
+    let sources = sources(prepared.route.address.ip()).into_iter().take(OTHER_SOURCES);
+    sources
+        .map(|source| {
+            let route = Route { source: Some(source), ..prepared.route.clone() };
+            Experiment::new(format!("the probe from {source}"), Prepared { route, ..prepared.clone() })
+        })
+        .collect()
 }
 
 /// Addresses of this machine that reach `destination`, without the system's default choice.
 fn sources(destination: IpAddr) -> Vec<IpAddr> {
     if destination.is_loopback() && destination.is_ipv4() {
         // 127.0.0.0/8 belongs to this machine.
-        return [2, 3].map(|last| IpAddr::from([127, 0, 0, last])).to_vec();
+        let loopback = [2, 3].map(|last| IpAddr::from([127, 0, 0, last]));
+        let mut own = own_addresses();
+        own.retain(|address| !address.is_loopback());
+        return loopback.into_iter().chain(own).collect();
     }
     let own = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
         // Sends nothing: it makes the system choose an address.
@@ -301,10 +292,13 @@ fn sources(destination: IpAddr) -> Vec<IpAddr> {
         socket.local_addr()
     });
     let chosen = own.map(|own| own.ip()).ok();
-    let table = std::fs::read_to_string("/proc/net/fib_trie").unwrap_or_default();
-    let mut found = local_addresses(&table);
+    let mut found = own_addresses();
     found.retain(|address| Some(*address) != chosen && *address != destination);
     found
+}
+
+fn own_addresses() -> Vec<IpAddr> {
+    local_addresses(&std::fs::read_to_string("/proc/net/fib_trie").unwrap_or_default())
 }
 
 /// The addresses that the kernel's routing table calls local: a line with the address, then one with `/32 host LOCAL`.
@@ -325,18 +319,6 @@ fn local_addresses(table: &str) -> Vec<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn listeners_are_read_from_the_kernels_table() {
-        let line =
-            |address: &str, state| format!("   0: {address}:1F90 {}:0000 {state} 00000000:00000000\n", "0".repeat(32));
-        let any = "0".repeat(32);
-        // One, in the order of a machine that is little-endian.
-        let loopback = "00000000000000000000000001000000";
-        let table = format!("  sl  local_address\n{}{}{}", line(&any, "0A"), line(loopback, "0A"), line(&any, "01"));
-        assert_eq!(listeners(&table, 8080), [Ipv6Addr::UNSPECIFIED, Ipv6Addr::LOCALHOST]);
-        assert_eq!(listeners(&table, 8081), [] as [Ipv6Addr; 0]);
-    }
 
     #[test]
     fn local_addresses_are_read_from_the_routing_table() {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use e2e_kubelet::{
-    diagnosis::Cause,
     observation::{Kind, Observation},
     protocol::Protocol,
 };
@@ -13,20 +12,15 @@ use tokio::time::Instant;
 use super::{
     Claim, Found,
     lab::{Experiment, Lab, Tried},
-    rounds::{ALIKE, FLIPS, Pattern, STARTED, Side, pattern, sides},
+    quota::Newcomer,
+    rounds::{ALIKE, FLIPS, Pattern, SEEN, Side, pattern, sides},
 };
 
 /// Requests whose answers take more than this share of the remaining time are sent in parallel.
 const ROUNDS: u32 = 20;
 
-/// A quota of a hundred requests, for an address or a header's value, shows.
-const QUOTA: usize = 110;
-
-/// Whether a rate limit with a quota for each address or each value of a header looks like this cause: the probe's is used up, and
-/// the changed request has its own.
-fn may_be_a_quota(cause: Cause) -> bool {
-    matches!(cause, Cause::HostSyntax | Cause::HeaderRefused | Cause::MissingHeader | Cause::SourceBlocked)
-}
+/// The most requests that are under way at once.
+const AT_ONCE: usize = 64;
 
 /// Observations of a request with different outcomes.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,12 +47,16 @@ impl Lab<'_> {
 
     /// Tests a claim: sends its requests in a random order until chance is excluded. `None` if one has another outcome than the
     /// first time, or if time runs out.
-    pub(super) async fn prove(&mut self, claim: Claim) -> Option<Found> {
+    pub(super) async fn prove(&mut self, mut claim: Claim) -> Option<Found> {
+        let newcomer = self.newcomer(&claim.found).await;
+        if let Newcomer::Refused(Some(newcomer)) = &newcomer {
+            claim.fails.push(newcomer.clone());
+        }
         let mut arms: [Vec<usize>; 2] = [vec![0], Vec::new()];
         for (side, experiments) in [(0, claim.fails), (1, claim.succeeds)] {
             for experiment in experiments {
                 self.ask(experiment.clone()).await?;
-                arms[side].extend(self.tried.iter().position(|tried| tried.experiment.sends == experiment.sends));
+                arms[side].extend(self.index_of(&experiment));
             }
         }
         let mut turns = [0, 0];
@@ -73,53 +71,31 @@ impl Lab<'_> {
         if !self.repeat_all(&order).await {
             return None;
         }
-        if !may_be_a_quota(claim.found.cause) || self.outlasts_a_quota(arms[1][0]).await {
-            return Some(Found { confirmed: true, ..claim.found });
-        }
-        self.of_a_quota(arms[1][0]).await
+        self.unless_limited(claim.found, &newcomer, arms[1][0]).await
     }
 
-    /// A limit, if a request that differs only by chance from the probe succeeds until its quota is used up.
-    pub(super) async fn by_its_quota(&mut self, experiment: &Experiment) -> Option<Found> {
-        let index = self.tried.iter().position(|tried| tried.experiment.sends == experiment.sends)?;
-        let is_limited = !self.outlasts_a_quota(index).await;
-        // Nothing but its own series tells this request from one that fails at random.
-        let accepted = self.tried[index].series.iter().filter(|success| **success).count();
-        if is_limited && accepted >= STARTED { self.of_a_quota(index).await } else { None }
+    /// The place of a request among those that were sent.
+    pub(super) fn index_of(&self, experiment: &Experiment) -> Option<usize> {
+        self.tried.iter().position(|tried| tried.experiment.sends == experiment.sends)
     }
 
-    /// Repeats the request that succeeds, unless its answers are slow: a quota that it has for itself runs out, a rule about it does
-    /// not.
-    async fn outlasts_a_quota(&mut self, index: usize) -> bool {
-        let end = Instant::now() + self.left() / 2;
-        while self.tried[index].series.len() < QUOTA && Instant::now() < end {
-            if !self.repeat(index).await.answered() {
-                return false;
-            }
-        }
-        true
-    }
-
-    /// The request succeeded and then failed like the probe: its quota is used up, if it stays so.
-    async fn of_a_quota(&mut self, index: usize) -> Option<Found> {
-        let accepted = self.tried[index].series.iter().filter(|success| **success).count();
-        let status = self.tried[0].first.status?;
-        for _ in 0..STARTED {
-            let answer = self.repeat(index).await;
-            if answer.answered() || answer.status != Some(status) {
-                return None;
-            }
-        }
-        let change = &self.tried[index].experiment.change;
-        let text =
-            format!("{change} succeeded {accepted} times and is refused since then, with {status} like the probe");
-        Some(Found::of_everyone(Cause::RateLimited, text))
-    }
-
-    /// Whether the probe keeps failing, often enough for a claim about every client.
+    /// Whether the probe keeps failing, often enough for a claim that its answer does not show by itself: that every client gets it. Sends
+    /// as many requests at once as it must to be done in time.
     pub(super) async fn fails_always(&mut self) -> bool {
-        let missing = |lab: &Self| ALIKE.saturating_sub(lab.tried[0].series.len());
-        let count = if self.is_slow(&[0]) { FLIPS } else { missing(self) };
+        let begun = Instant::now();
+        let mut goes_on = self.keeps_failing().await;
+        let pace = begun.elapsed().as_secs_f64() / if self.is_slow(&[0]) { 1.0 } else { SEEN as f64 };
+        while goes_on && self.tried[0].series.len() < ALIKE {
+            let missing = ALIKE - self.tried[0].series.len();
+            let at_once = (missing as f64 * pace / self.left().as_secs_f64()).ceil().min(AT_ONCE as f64) as usize;
+            goes_on = !self.left().is_zero() && self.repeat_at_once(&vec![0; at_once.clamp(1, missing)]).await;
+        }
+        goes_on
+    }
+
+    /// Whether the probe keeps failing, often enough for a claim that each of its answers shows by itself.
+    pub(super) async fn keeps_failing(&mut self) -> bool {
+        let count = if self.is_slow(&[0]) { FLIPS } else { SEEN.saturating_sub(self.tried[0].series.len()) };
         self.repeat_all(&vec![0; count]).await;
         self.wavering.is_none() && self.tried[0].series.len() >= FLIPS
     }
@@ -127,7 +103,7 @@ impl Lab<'_> {
     /// Repeats an unexplained probe if that is cheap: it may be flaky.
     pub(super) async fn repeat_while_quick(&mut self) {
         if !self.tried.is_empty() && !self.is_slow(&[0]) {
-            let missing = ALIKE.saturating_sub(self.tried[0].series.len());
+            let missing = SEEN.saturating_sub(self.tried[0].series.len());
             self.repeat_all(&vec![0; missing]).await;
         }
     }
@@ -141,22 +117,7 @@ impl Lab<'_> {
     /// Repeats requests in this order, or in parallel if that would take too long. Returns whether each had its first outcome.
     async fn repeat_all(&mut self, order: &[usize]) -> bool {
         if self.is_slow(order) {
-            if self.is_over() {
-                return false;
-            }
-            let within = self.timeout();
-            let answers =
-                join_all(order.iter().map(|index| self.exchange(&self.tried[*index].experiment.sends, within))).await;
-            let mut held = true;
-            for (index, answer) in order.iter().zip(&answers) {
-                let same = Meaning::of(answer) == Meaning::of(&self.tried[*index].first);
-                held &= same;
-                // An app overloaded by parallel requests is not flaky.
-                if same || answer.kind != Kind::Timeout {
-                    self.note_again(*index, answer);
-                }
-            }
-            return held;
+            return !self.is_over() && self.repeat_at_once(order).await;
         }
         for index in order {
             if self.is_over() {
@@ -168,6 +129,23 @@ impl Lab<'_> {
             }
         }
         true
+    }
+
+    /// Repeats requests in parallel. Returns whether each had its first outcome.
+    async fn repeat_at_once(&mut self, order: &[usize]) -> bool {
+        let within = self.timeout().min(self.left());
+        let answers =
+            join_all(order.iter().map(|index| self.exchange(&self.tried[*index].experiment.sends, within))).await;
+        let mut held = true;
+        for (index, answer) in order.iter().zip(&answers) {
+            let first = &self.tried[*index].first;
+            held &= Meaning::of(answer) == Meaning::of(first);
+            // An app overloaded by parallel requests is not flaky, and its silence says nothing.
+            if answer.kind != Kind::Timeout || first.kind == Kind::Timeout {
+                self.note_again(*index, answer);
+            }
+        }
+        held
     }
 
     /// Repeats a successful probe for the length of its timeout: one that fails every other time must not pass by luck.
@@ -182,7 +160,9 @@ impl Lab<'_> {
     /// Repeats the request with different outcomes, if there is one, until a pattern shows.
     pub(super) async fn wavering(&mut self) -> Option<Wavering> {
         let index = self.wavering?;
-        while self.tried[index].series.len() < ALIKE
+        let series = &self.tried[index].series;
+        let changed = series.iter().position(|success| *success != series[0]).unwrap_or_default();
+        while self.tried[index].series.len() < changed + SEEN
             && pattern(&self.tried[index].series) != Pattern::Wavers
             && self.left() >= self.timeout()
         {

@@ -8,7 +8,7 @@ use e2e_kubelet::{
 
 use super::{
     Claim, Found,
-    differences::with_host,
+    differences::{of_this_host, similar, with_host},
     fix::Change,
     lab::{Experiment, Lab, Sends},
     path::with_target,
@@ -57,7 +57,7 @@ impl Lab<'_> {
             let text = format!(
                 "the port speaks TLS and asks for a client certificate: without one it ends the connection ({alert})"
             );
-            let always = self.fails_always().await;
+            let always = self.keeps_failing().await;
             return always.then(|| Found::of_everyone(Cause::ClientCertificateRequired, text));
         }
         if plain && (speaks_http2(observation) || answers.iter().any(speaks_http2)) {
@@ -72,7 +72,7 @@ impl Lab<'_> {
     }
 
     /// The port speaks HTTP/2 over TLS, which gRPC's servers do.
-    async fn secured_health(&mut self, prepared: &Prepared) -> Option<Found> {
+    pub(super) async fn secured_health(&mut self, prepared: &Prepared) -> Option<Found> {
         let sends = Sends::Health { route: prepared.route.clone(), secured: true };
         let experiment = Experiment::of("a grpc probe of the same port over TLS", sends);
         if self.ask(experiment.clone()).await?.kind != Kind::Health {
@@ -105,7 +105,7 @@ impl Lab<'_> {
     pub(super) async fn not_http(&mut self, prepared: &Prepared, observation: &Observation) -> Option<Found> {
         let explained = |what: &str| format!("the port speaks {what} instead of HTTP");
         if let Some(spoke) = observation.spoke.filter(|spoke| !matches!(spoke, Protocol::Http2 | Protocol::Tls)) {
-            let always = self.fails_always().await;
+            let always = self.keeps_failing().await;
             return always.then(|| Found::of_everyone(Cause::NotHttp, explained(&spoke.to_string())));
         }
         let answer = self.ask(greetings(prepared, greeting::greeted())).await?;
@@ -117,7 +117,7 @@ impl Lab<'_> {
         }
         let begins = observation.body.as_str();
         let is_other = observation.kind == Kind::Malformed && !begins.is_empty() && !begins.starts_with("HTTP/");
-        (is_other && self.fails_always().await).then(|| {
+        (is_other && self.keeps_failing().await).then(|| {
             let text = format!("the port does not speak HTTP: its answer begins with `{}`", cut(begins));
             Found::of_everyone(Cause::NotHttp, text)
         })
@@ -135,11 +135,14 @@ impl Lab<'_> {
         }
         let silence = std::mem::take(&mut self.silence);
         let hit = silence.iter().position(Observation::answered);
-        let mut variants = silence_variants(prepared, &self.hosts(prepared));
+        let mut variants = variants(prepared);
         if let Some(index) = hit.filter(|index| *index < variants.len()) {
             let variant = variants.swap_remove(index);
             let claim = Claim::of(variant.found(), variant.experiment.clone());
             return self.prove(claim).await;
+        }
+        if let Some(host) = self.hosts(prepared).into_iter().next().filter(|_| hit == Some(variants.len())) {
+            return self.of_host(prepared, host, None).await;
         }
         if silence.iter().any(|answer| answer.spoke == Some(Protocol::Http2)) {
             return self.health(prepared).await;
@@ -149,10 +152,13 @@ impl Lab<'_> {
 
     /// Sends variants that may get an answer; see [`Lab::of_silence`].
     pub(super) fn silence_requests(&self, prepared: &Prepared) -> Vec<Experiment> {
-        let variants = silence_variants(prepared, &self.hosts(prepared));
-        variants
-            .iter()
-            .map(|variant| variant.experiment.clone())
+        // The first other Host, then what tells a list from a rule.
+        let hosts = self.hosts(prepared).into_iter().take(1);
+        let hosts = hosts.chain([self.unlisted(), similar(&prepared.request.host)]);
+        variants(prepared)
+            .into_iter()
+            .map(|variant| variant.experiment)
+            .chain(hosts.map(|host| of_this_host(prepared, &host, None)))
             .chain([greetings(prepared, greeting::greeted())])
             // A plain port to which a redirect leads may wait for more than a handshake.
             .chain((prepared.url.scheme == "http").then(|| said_tls(prepared)))
@@ -200,7 +206,7 @@ impl Lab<'_> {
         // The alert is about the server name (RFC 6066, section 3), and the probe has none.
         let unnamed =
             prepared.route.server_name.is_none() && observation.tls_alert.as_deref() == Some("unrecognized name");
-        (unnamed && self.fails_always().await).then(|| {
+        (unnamed && self.keeps_failing().await).then(|| {
             let text = "the server refuses TLS clients without a server name (SNI) with the alert `unrecognized name`";
             Found::of_everyone(Cause::SniRequired, text)
         })
@@ -224,7 +230,7 @@ impl Lab<'_> {
                 return None;
             }
         }
-        if !self.fails_always().await {
+        if !self.keeps_failing().await {
             return None;
         }
         let how = match &observation.tls_alert {
@@ -254,7 +260,6 @@ impl Variant {
             Cause::PlainToTls => "the port speaks TLS and the probe does not".to_owned(),
             Cause::TlsToPlain => "the probe speaks TLS and the port does not".to_owned(),
             Cause::ProxyProtocolExpected => format!("the server expects {to} before the request"),
-            Cause::HostAllowList => format!("the app refuses Host {from} and accepts {to}"),
             Cause::Http1ToHttp2Only => "the port speaks HTTP/2 instead of HTTP/1.1".to_owned(),
             _ => format!("it fails with {axis} {from} and succeeds with {to}"),
         };
@@ -296,21 +301,6 @@ fn variants(prepared: &Prepared) -> Vec<Variant> {
         proxy(PROXY_2, 2),
         variant("over HTTP/2", http2, Cause::Http1ToHttp2Only, Axis::Protocol, "HTTP/1.1", "HTTP/2", None),
     ]
-}
-
-/// The protocols, and the first other Host.
-fn silence_variants(prepared: &Prepared, hosts: &[String]) -> Vec<Variant> {
-    let mut all = variants(prepared);
-    if let Some(host) = hosts.first() {
-        let flip = Flip { axis: Axis::Host, from: prepared.request.host.clone(), to: host.clone() };
-        all.push(Variant {
-            experiment: Experiment::plain(format!("with Host {host}"), with_host(prepared, host)),
-            cause: Cause::HostAllowList,
-            flip,
-            fix: Some(Change::Host(host.clone())),
-        });
-    }
-    all
 }
 
 fn is_dns_name(name: &str) -> bool {

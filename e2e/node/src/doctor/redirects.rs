@@ -24,9 +24,11 @@ impl Lab<'_> {
     ) -> Option<Found> {
         observation.warning.as_ref()?;
         let there = prepared.url.join(observation.header("location")?).ok()?.url;
-        let mut asked = with_host(prepared, &there.authority());
-        asked.request.target.clone_from(&there.target);
-        asked.url.target.clone_from(&there.target);
+        // Another path may be a page of another app, for example of one that signs users in.
+        if there.target != prepared.request.target {
+            return None;
+        }
+        let asked = with_host(prepared, &there.authority());
         let change = format!("the probe where the redirect leads, with Host {}", there.authority());
         let experiment = Experiment::new(change, asked);
         let behind = self.ask(experiment.clone()).await?;
@@ -76,7 +78,7 @@ impl Lab<'_> {
         if let Some(found) = self.said_to_speak_tls(prepared, cause, told(" without a header that reports TLS")).await {
             return Some(found);
         }
-        self.fails_always().await.then(|| Found::of_everyone(Cause::RedirectElsewhere, told("")))
+        self.keeps_failing().await.then(|| Found::of_everyone(Cause::RedirectElsewhere, told("")))
     }
 
     /// The redirect's target fails.
@@ -132,7 +134,7 @@ impl Lab<'_> {
         );
         let last = observation.followed.last().filter(|last| last.starts_with("https://") && is_dead_end)?;
         let text = format!("GET {asked} is redirected to {last}, where {}", outcome(observation));
-        self.fails_always().await.then(|| Found::of_everyone(Cause::RedirectToHttps, text))
+        self.keeps_failing().await.then(|| Found::of_everyone(Cause::RedirectToHttps, text))
     }
 
     /// A proxy's header that reports that the client spoke TLS.

@@ -1,17 +1,16 @@
 //! The order of the search: the experiments for each observation. Main function: [`search`].
 
 use e2e_kubelet::{
-    diagnosis::{Axis, Cause, Flip},
+    diagnosis::Cause,
     observation::{Kind, Observation},
 };
 use e2e_plan::ProbeAction;
 
 use super::{
-    Claim, Found,
-    fix::Change,
-    lab::{Experiment, Lab, Sends},
+    Found,
+    lab::{Experiment, Lab},
 };
-use crate::{http::Route, probe::Prepared};
+use crate::probe::Prepared;
 
 /// Sends the probe and searches for the cause of its failure.
 pub(super) async fn search(lab: &mut Lab<'_>) -> (Observation, Option<Found>) {
@@ -24,6 +23,9 @@ pub(super) async fn search(lab: &mut Lab<'_>) -> (Observation, Option<Found>) {
     }
     if !observation.success() {
         lab.repeat_while_quick().await;
+        if let Some(found) = lab.started_meanwhile().await {
+            return (observation, Some(found));
+        }
     }
     match lab.of_wavering().await {
         // A rate limit that only the doctor's requests reach is not a failure of the probe.
@@ -122,6 +124,11 @@ async fn of_answer(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observa
     {
         return Some(found);
     }
+    if speaks_grpc(observation)
+        && let Some(found) = lab.secured_health(prepared).await
+    {
+        return Some(found);
+    }
     let mut seen = vec![observation.status, answer.status];
     let status = observation.status;
     if status.is_none() {
@@ -158,7 +165,7 @@ async fn of_answer(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observa
     {
         return Some(found);
     }
-    if is(&[403])
+    if is(&[403, 503])
         && let Some(found) = lab.another_source(prepared).await
     {
         return Some(found);
@@ -172,12 +179,13 @@ async fn of_answer(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observa
     if let Some(found) = lab.client_certificate(observation).await {
         return Some(found);
     }
-    if is(&[503])
-        && let Some(found) = lab.wait_for_start().await
-    {
-        return Some(found);
-    }
     of_everyone(lab, prepared, observation, &seen).await
+}
+
+/// Whether a response within TLS is that of a gRPC server to a GET: of gRPC's media type, or 415.
+fn speaks_grpc(observation: &Observation) -> bool {
+    let is_grpc = observation.header("content-type").is_some_and(|kind| kind.starts_with("application/grpc"));
+    observation.http2 && observation.tls_ms.is_some() && (is_grpc || observation.status == Some(415))
 }
 
 /// The connection is closed or reset, or the answer is not a response.
@@ -214,7 +222,7 @@ async fn of_everyone(
     let status = observation.status?;
     let says = |what: &str| format!("GET {path} returns {status} to every client{what}");
     let (cause, explanation) = match status {
-        404 | 405 if all(&[404, 405]) => (Cause::MethodOrPath, says("")),
+        404 | 405 if all(&[404, 405]) => (Cause::MethodOrPath, says(&lab.under_these_hosts(prepared))),
         401 if all(&[401]) => (Cause::MissingHeader, says(": it requires credentials")),
         429 if all(&[429]) => (Cause::RateLimited, says(": the app limits the request rate")),
         503 if all(&[503]) => match lab.case.known.away.as_slice() {
@@ -223,7 +231,23 @@ async fn of_everyone(
         },
         _ => return None,
     };
-    lab.fails_always().await.then(|| Found::of_everyone(cause, explanation))
+    if lab.another_client_succeeded() {
+        return None;
+    }
+    // 429 says it each time (RFC 6585, section 4).
+    let always = if cause == Cause::RateLimited { lab.keeps_failing().await } else { lab.fails_always().await };
+    if !always {
+        return None;
+    }
+    match status {
+        // It may be about to serve.
+        503 => match lab.wait_for_start().await {
+            None if lab.has_wavered() => None,
+            None => Some(Found::of_everyone(cause, explanation)),
+            started => started,
+        },
+        _ => Some(Found::of_everyone(cause, explanation)),
+    }
 }
 
 /// A tcpSocket or grpc probe.
@@ -231,7 +255,10 @@ async fn of_action(lab: &mut Lab<'_>) -> (Observation, Option<Found>) {
     let observation = lab.first().await;
     let found = match (&lab.case.probe.action.clone(), observation.kind) {
         // A tcpSocket probe is not repeated: immediately closed connections fill the queue of a busy app.
-        (ProbeAction::TcpSocket { .. }, Kind::Connected) => None,
+        (ProbeAction::TcpSocket { port, .. }, Kind::Connected) => {
+            lab.remark = lab.left_in_the_queue(*port).await;
+            None
+        }
         _ if observation.success() => {
             lab.is_steady().await;
             None
@@ -240,54 +267,8 @@ async fn of_action(lab: &mut Lab<'_>) -> (Observation, Option<Found>) {
             Some(found) => Some(found),
             None => lab.wait_for_start().await,
         },
-        (ProbeAction::Grpc { service, port }, _) => of_grpc(lab, service, *port, &observation).await,
+        (ProbeAction::Grpc { service, port }, _) => lab.of_grpc(service, *port, &observation).await,
         _ => None,
     };
     (observation, found)
-}
-
-/// A grpc probe, answered or not.
-async fn of_grpc(lab: &mut Lab<'_>, service: &str, port: u16, observation: &Observation) -> Option<Found> {
-    let says = observation.grpc.as_deref().unwrap_or_default();
-    match says {
-        "NOT_SERVING" => {
-            let text = format!("the app reports NOT_SERVING for {}", named(service));
-            lab.fails_always().await.then(|| Found::of_everyone(Cause::Unavailable, text))
-        }
-        "SERVICE_UNKNOWN" | "NotFound" if !service.is_empty() => {
-            let action = ProbeAction::Grpc { port, service: String::new() };
-            let change = "the probe without a service".to_owned();
-            let experiment = Experiment::of(change, Sends::Action(action));
-            if !lab.ask(experiment.clone()).await?.answered() {
-                return None;
-            }
-            let text = format!(
-                "the health service does not know {service}, and reports SERVING for the server as \
-            a whole"
-            );
-            let flip = Flip { axis: Axis::Service, from: service.to_owned(), to: String::new() };
-            let changes = vec![Change::Service(String::new())];
-            lab.prove(Claim::of(Found::of_flip(Cause::UnknownService, flip, text, changes), experiment)).await
-        }
-        "Unimplemented" => {
-            let text = "the server speaks gRPC but has no health service";
-            lab.fails_always().await.then(|| Found::of_everyone(Cause::NoHealthService, text))
-        }
-        "" => {
-            let address = lab.target.address(port)?;
-            let sends = Sends::Health { route: Route::to(address), secured: true };
-            let experiment = Experiment::of("the probe over TLS", sends);
-            if lab.ask(experiment.clone()).await?.kind != Kind::Health {
-                return None;
-            }
-            let text = "the port speaks gRPC over TLS, which a kubelet's grpc probe does not support";
-            let flip = Flip { axis: Axis::Scheme, from: "plain".to_owned(), to: "TLS".to_owned() };
-            lab.prove(Claim::of(Found::of_flip(Cause::GrpcOverTls, flip, text, Vec::new()), experiment)).await
-        }
-        _ => None,
-    }
-}
-
-fn named(service: &str) -> String {
-    if service.is_empty() { "the server as a whole".to_owned() } else { format!("the service {service}") }
 }

@@ -46,9 +46,7 @@ impl Lab<'_> {
         let missed = Observation { followed, ..missed(prepared, &late, within) };
         self.note(Experiment::new(PROBE, prepared.clone()), missed.clone());
         self.note(Experiment::new(PROBE, prepared.clone()), in_time.clone());
-        let patiently = Sends::Patiently(Box::new(prepared.clone()));
-        let change = "the probe, waiting on for the answer".to_owned();
-        self.note(Experiment::of(change, patiently), late.clone());
+        self.note(patiently(Sends::Http(Box::new(prepared.clone()))), late.clone());
         for (variant, answer) in variants.into_iter().zip(&silence) {
             self.note(variant, answer.clone());
         }
@@ -64,7 +62,7 @@ impl Lab<'_> {
             return None;
         }
         // As many tries as time is left for.
-        self.fails_always().await;
+        self.keeps_failing().await;
         if self.has_wavered() {
             return None;
         }
@@ -85,23 +83,33 @@ impl Lab<'_> {
     /// Repeats the probe: an app that fails often enough and then keeps succeeding has started meanwhile. Occasional failures are a
     /// different pattern.
     pub(super) async fn wait_for_start(&mut self) -> Option<Found> {
-        let begun = Instant::now();
-        let mut failures = 1;
-        // A claim about every client takes time too.
-        let kept = if self.first_kind() == Kind::Refused { 1 } else { 2 };
         loop {
-            if !self.case.known.may_be_starting || self.left() < self.timeout() * kept {
+            if !self.case.known.may_be_starting || self.left() < self.timeout() {
                 return None;
             }
             sleep(PAUSE).await;
             if self.again().await?.answered() {
                 break;
             }
-            failures += 1;
         }
-        let after = begun.elapsed();
+        self.keeps_answering(self.tried[0].series.len() - 1, 1).await
+    }
+
+    /// The same for an app that has started while a claim about every client was tested.
+    pub(super) async fn started_meanwhile(&mut self) -> Option<Found> {
+        let is_it = self.case.known.may_be_starting && self.wavering == Some(0);
+        match (is_it, self.wavering().await?.pattern) {
+            (true, Pattern::Recovered { failures, successes }) if failures >= STARTED => {
+                self.keeps_answering(failures, successes).await
+            }
+            _ => None,
+        }
+    }
+
+    /// Watches an app that failed so often and has succeeded so often since.
+    async fn keeps_answering(&mut self, failures: usize, mut successes: usize) -> Option<Found> {
+        let after = self.begun.elapsed();
         let answering = Instant::now();
-        let mut successes = 1;
         while answering.elapsed() < self.timeout() * WATCHED {
             sleep(PAUSE).await;
             let answer = self.again_later().await;
@@ -186,6 +194,11 @@ impl Lab<'_> {
             ),
         })
     }
+}
+
+/// The probe, with all remaining time.
+pub(super) fn patiently(sends: Sends) -> Experiment {
+    Experiment::of("the probe, waiting on for the answer", Sends::Patiently(Box::new(sends)))
 }
 
 /// A kubelet's observation of a probe that was answered after its timeout.

@@ -1,9 +1,13 @@
 //! The words for a failure without a known cause. Main functions: [`of_nothing`], [`advice`].
 
-use e2e_kubelet::observation::{Kind, Observation, Verdict};
+use e2e_kubelet::{
+    diagnosis::Trial,
+    observation::{Kind, Observation, Verdict},
+};
 
-/// The observation, as a clause that can follow `because`; empty for a success.
-pub(super) fn of_nothing(observation: &Observation) -> String {
+/// The observation, as a clause that can follow `because`; empty for a success. `evidence` are the requests.
+pub(super) fn of_nothing(observation: &Observation, evidence: &[Trial]) -> String {
+    let succeeded = evidence.iter().find(|trial| trial.succeeded > 0);
     let Observation { verdict, kind, status, message, spoke, .. } = observation;
     match (verdict, kind) {
         (Verdict::Success, _) => String::new(),
@@ -26,13 +30,24 @@ pub(super) fn of_nothing(observation: &Observation) -> String {
             None => "the TLS handshake fails".to_owned(),
         },
         (_, Kind::Response) => match status {
-            Some(status) => format!("the app answers {status}, and no single change of the request makes it succeed"),
+            Some(status) => match succeeded {
+                None => format!("the app answers {status}, and no single change of the request makes it succeed"),
+                Some(Trial { change, sent, succeeded, .. }) => {
+                    format!(
+                        "the app answers {status}; {change} succeeded {succeeded} of {sent} times, which proves no cause"
+                    )
+                }
+            },
             None => "the probe fails".to_owned(),
         },
         (_, Kind::Malformed | Kind::Http2) => match spoke {
             Some(spoke) => format!("the port speaks {spoke}"),
             None if observation.body.starts_with("HTTP/") => format!("the response is malformed: {}", reason(message)),
             None => "the answer is not an HTTP response".to_owned(),
+        },
+        (_, Kind::Health) => match &observation.grpc {
+            Some(says) => format!("the health service answers {says}"),
+            None => "the health service's answer cannot be read".to_owned(),
         },
         (_, Kind::Truncated) => "the response ends early".to_owned(),
         (_, Kind::CannotExec) => "the command cannot be run in the container".to_owned(),

@@ -14,7 +14,7 @@ pub(super) struct Patient {
 impl Patient {
     pub(super) fn of(server: Server) -> Self {
         let target = Target::new(POD, 8000, server.address);
-        Self { case: case(&[], SECOND), target, servers: vec![server], _tasks: JoinSet::new() }
+        Self { case: case(&[], second()), target, servers: vec![server], _tasks: JoinSet::new() }
     }
 
     pub(super) async fn serving(speaks: Speaks, reply: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
@@ -68,8 +68,9 @@ pub(super) async fn now_and_then(words: &'static str, of: u32, which: u32) -> Pa
     Patient::serving(Speaks::Http1, fails).await
 }
 
-/// An app that accepts twenty requests of each `whose`, and has already had those of the first.
+/// An app that accepts so many requests of each `whose`, and has already had those of the first.
 pub(super) async fn limited(
+    quota: u32,
     status: u16,
     words: &'static str,
     whose: impl Fn(&Request) -> String + Send + Sync + 'static,
@@ -77,7 +78,7 @@ pub(super) async fn limited(
     let left = std::sync::Mutex::new(std::collections::BTreeMap::<String, u32>::new());
     let reply = move |request: &Request| {
         let mut left = left.lock().unwrap();
-        let quota = if left.is_empty() { 0 } else { 20 };
+        let quota = if left.is_empty() { 0 } else { quota };
         let left = left.entry(whose(request)).or_insert(quota);
         let accepts = *left > 0;
         *left = left.saturating_sub(1);
@@ -97,7 +98,7 @@ pub(super) async fn drips() -> Patient {
             tokio::spawn(async move {
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n").await;
                 for _ in 0..40 {
-                    tokio::time::sleep(SECOND / 10).await;
+                    tokio::time::sleep(second() / 10).await;
                     let _ = stream.write_all(b"x").await;
                 }
             });
@@ -162,10 +163,10 @@ pub(super) async fn comes_and_goes() -> Patient {
     patient.case.known.may_be_starting = true;
     patient._tasks.spawn(async move {
         loop {
-            tokio::time::sleep(SECOND).await;
+            tokio::time::sleep(second()).await;
             let listener = TcpListener::bind(address).await.unwrap();
             let server = Server::on(listener, Speaks::Http1, |_| Reply::status(200, "OK"));
-            tokio::time::sleep(SECOND * 3 / 10).await;
+            tokio::time::sleep(second() * 3 / 10).await;
             drop(server);
         }
     });
@@ -195,7 +196,7 @@ pub(super) async fn opens_later() -> Patient {
     let mut patient = Patient::of(unused).dialling(address);
     patient.case.known.may_be_starting = true;
     patient._tasks.spawn(async move {
-        tokio::time::sleep(SECOND * 7 / 10).await;
+        tokio::time::sleep(second() * 7 / 10).await;
         let listener = TcpListener::bind(address).await.unwrap();
         let server = Server::on(listener, Speaks::Http1, |_| Reply::status(200, "OK"));
         std::future::pending::<()>().await;

@@ -1,0 +1,83 @@
+//! Experiments with a grpc probe: another service, TLS, more time. A part of [`Lab`].
+
+use e2e_kubelet::{
+    diagnosis::{Axis, Cause, Flip},
+    observation::{Kind, Observation},
+};
+use e2e_plan::{ProbeAction, ProbeKind};
+
+use super::{
+    Claim, Found,
+    fix::Change,
+    lab::{Experiment, Lab, Sends},
+    time::patiently,
+};
+use crate::http::Route;
+
+impl Lab<'_> {
+    /// A grpc probe that failed, answered or not.
+    pub(super) async fn of_grpc(&mut self, service: &str, port: u16, observation: &Observation) -> Option<Found> {
+        let says = observation.grpc.as_deref().unwrap_or_default();
+        match says {
+            "NOT_SERVING" | "UNKNOWN" => {
+                let text = format!("the app reports {says} for {}", named(service));
+                let kills = self.case.which != ProbeKind::Readiness;
+                if kills
+                    && !service.is_empty()
+                    && let Some(found) = self.without_service(Cause::Unavailable, service, port, &text).await
+                {
+                    return Some(found);
+                }
+                self.fails_always().await.then(|| Found::of_everyone(Cause::Unavailable, text))
+            }
+            "SERVICE_UNKNOWN" | "NotFound" if !service.is_empty() => {
+                let text = format!("the health service does not know {service}");
+                self.without_service(Cause::UnknownService, service, port, &text).await
+            }
+            "Unimplemented" => {
+                let text = "the server speaks gRPC but has no health service";
+                self.keeps_failing().await.then(|| Found::of_everyone(Cause::NoHealthService, text))
+            }
+            "Unauthenticated" => {
+                let text = "the health service requires credentials, and a kubelet's grpc probe sends none";
+                self.fails_always().await.then(|| Found::of_everyone(Cause::MissingHeader, text))
+            }
+            // It speaks HTTP/2, and its answer is still to come.
+            "" if observation.kind == Kind::Timeout && observation.http2 => {
+                let probe = patiently(Sends::Action(self.case.probe.action.clone()));
+                let late = self.exchange(&probe.sends, self.patience()).await;
+                self.note(probe, late.clone());
+                self.too_slow(&late).await
+            }
+            "" => {
+                let address = self.target.address(port)?;
+                let sends = Sends::Health { route: Route::to(address), secured: true };
+                let experiment = Experiment::of("the probe over TLS", sends);
+                if self.ask(experiment.clone()).await?.kind != Kind::Health {
+                    return None;
+                }
+                let text = "the port speaks gRPC over TLS, which a kubelet's grpc probe does not support";
+                let flip = Flip { axis: Axis::Scheme, from: "plain".to_owned(), to: "TLS".to_owned() };
+                self.prove(Claim::of(Found::of_flip(Cause::GrpcOverTls, flip, text, Vec::new()), experiment)).await
+            }
+            _ => None,
+        }
+    }
+
+    /// The server as a whole may be SERVING.
+    async fn without_service(&mut self, cause: Cause, service: &str, port: u16, text: &str) -> Option<Found> {
+        let action = ProbeAction::Grpc { port, service: String::new() };
+        let experiment = Experiment::of("the probe without a service", Sends::Action(action));
+        if !self.ask(experiment.clone()).await?.answered() {
+            return None;
+        }
+        let text = format!("{text}, and reports SERVING for the server as a whole");
+        let flip = Flip { axis: Axis::Service, from: service.to_owned(), to: String::new() };
+        let changes = vec![Change::Service(String::new())];
+        self.prove(Claim::of(Found::of_flip(cause, flip, text, changes), experiment)).await
+    }
+}
+
+fn named(service: &str) -> String {
+    if service.is_empty() { "the server as a whole".to_owned() } else { format!("the service {service}") }
+}

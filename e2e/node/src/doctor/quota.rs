@@ -1,0 +1,175 @@
+//! A rate limit that looks like another cause: the probe has used up its quota, and a changed request has one of its own. Main function:
+//! [`Lab::newcomers`]. A part of [`Lab`].
+
+use e2e_kubelet::diagnosis::{Axis, Cause};
+use tokio::time::Instant;
+
+use super::{
+    Found,
+    differences::{of_this_host, similar},
+    lab::{Experiment, Lab},
+    place::from_sources,
+    rounds::STARTED,
+};
+use crate::probe::Prepared;
+
+/// Headers that name no client, so that no limit counts by them; all others may.
+const OF_NO_CLIENT: [&str; 9] = [
+    "accept-encoding",
+    "accept-language",
+    "cache-control",
+    "content-type",
+    "origin",
+    "range",
+    "upgrade",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+];
+
+/// A quota of up to so many requests is used up to see it.
+const QUOTA: usize = 110;
+
+/// Whether a client that has sent nothing yet, and is otherwise like the probe, is refused like it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Newcomer {
+    /// It is: a rule, not a quota. `None` for a cause that no quota looks like.
+    Refused(Option<Experiment>),
+    /// It is not: a quota, or a rule about the probe's very value.
+    Accepted,
+    /// No such client could be sent.
+    Unknown,
+}
+
+impl Lab<'_> {
+    /// Sends the probe as clients that have used up nothing, until one is refused like it.
+    pub(super) async fn newcomer(&mut self, found: &Found) -> Newcomer {
+        let Some(prepared) = self.prepared.clone() else { return Newcomer::Refused(None) };
+        let Some(newcomers) = newcomers(found, &prepared) else { return Newcomer::Refused(None) };
+        let mut seen = Newcomer::Unknown;
+        for newcomer in newcomers {
+            let Some(answer) = self.ask(newcomer.clone()).await else { break };
+            let first = &self.tried[0].first;
+            if (answer.kind, answer.status) == (first.kind, first.status) {
+                return Newcomer::Refused(Some(newcomer));
+            }
+            if answer.answered() {
+                seen = Newcomer::Accepted;
+            }
+        }
+        seen
+    }
+
+    /// What is left of a claim that has held: the claim, proven if a newcomer was refused; the rate limit that it turns out to be; or
+    /// nothing.
+    pub(super) async fn unless_limited(&mut self, found: Found, newcomer: &Newcomer, succeeds: usize) -> Option<Found> {
+        match newcomer {
+            Newcomer::Refused(None) => Some(Found { confirmed: true, ..found }),
+            _ if !self.outlasts_a_quota(succeeds).await => self.of_a_quota(succeeds).await,
+            Newcomer::Refused(Some(_)) => Some(Found { confirmed: true, ..found }),
+            Newcomer::Accepted => None,
+            Newcomer::Unknown => Some(found),
+        }
+    }
+
+    /// A limit, if a request that differs only by chance from the probe succeeds until its quota is used up.
+    pub(super) async fn by_its_quota(&mut self, experiment: &Experiment) -> Option<Found> {
+        let index = self.index_of(experiment)?;
+        let is_limited = !self.outlasts_a_quota(index).await;
+        // Nothing but its own series tells this request from one that fails at random.
+        let accepted = self.tried[index].series.iter().filter(|success| **success).count();
+        if is_limited && accepted >= STARTED { self.of_a_quota(index).await } else { None }
+    }
+
+    /// Repeats the request that succeeds, unless its answers are slow: a quota that it has for itself runs out, a rule about it does
+    /// not.
+    async fn outlasts_a_quota(&mut self, index: usize) -> bool {
+        let end = Instant::now() + self.left() / 2;
+        while self.tried[index].series.len() < QUOTA && Instant::now() < end {
+            if !self.repeat(index).await.answered() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The request succeeded and then failed like the probe: its quota is used up, if it stays so.
+    async fn of_a_quota(&mut self, index: usize) -> Option<Found> {
+        let accepted = self.tried[index].series.iter().filter(|success| **success).count();
+        let status = self.tried[0].first.status?;
+        for _ in 0..STARTED {
+            let answer = self.repeat(index).await;
+            if answer.answered() || answer.status != Some(status) {
+                return None;
+            }
+        }
+        let change = &self.tried[index].experiment.change;
+        let text =
+            format!("{change} succeeded {accepted} times and is refused since then, with {status} like the probe");
+        Some(Found::of_everyone(Cause::RateLimited, text))
+    }
+}
+
+/// The probe as sent by clients that have used up nothing, and with what the cause is about; `None` for a cause that no quota looks like.
+/// Limits count by address, `Host`, `User-Agent`, or the value of a header.
+fn newcomers(found: &Found, prepared: &Prepared) -> Option<Vec<Experiment>> {
+    let axis = found.flip.as_ref().map(|flip| flip.axis);
+    let mut changed = prepared.clone();
+    Some(match (found.cause, axis) {
+        (Cause::HostSyntax, _) => vec![of_this_host(prepared, &similar(&prepared.request.host), None)],
+        (Cause::SourceBlocked | Cause::MissingHeader, _) => {
+            let mut newcomers = from_sources(prepared);
+            // Not the one that the claim is about.
+            newcomers.retain(|newcomer| {
+                found.flip.as_ref().is_none_or(|flip| !newcomer.change.ends_with(&format!(" {}", flip.to)))
+            });
+            newcomers
+        }
+        (Cause::HeaderRefused, Some(Axis::UserAgent)) => {
+            let user_agent = another_value(prepared.request.user_agent.as_deref()?);
+            let change = format!("the probe with User-Agent {user_agent}");
+            changed.request.user_agent = Some(user_agent);
+            vec![Experiment::new(change, changed)]
+        }
+        (Cause::HeaderRefused, Some(Axis::Headers)) => {
+            let mut is_of_a_client = false;
+            for (name, value) in &mut changed.request.headers {
+                if !OF_NO_CLIENT.contains(&name.to_ascii_lowercase().as_str()) {
+                    (is_of_a_client, *value) = (true, another_value(value));
+                }
+            }
+            if !is_of_a_client {
+                return None;
+            }
+            vec![Experiment::new("the probe with other values of its headers", changed)]
+        }
+        _ => return None,
+    })
+}
+
+/// Another value of the same form: the last letter or digit is the next one.
+fn another_value(value: &str) -> String {
+    let next = |letter: u8| match letter {
+        b'9' => b'0',
+        b'z' => b'a',
+        b'Z' => b'A',
+        other => other + 1,
+    };
+    match value.bytes().rposition(|byte| byte.is_ascii_alphanumeric()) {
+        Some(at) => format!("{}{}{}", &value[..at], char::from(next(value.as_bytes()[at])), &value[at + 1..]),
+        None => format!("{value}1"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_value_has_the_same_form() {
+        assert_eq!(another_value("kube-probe/1.36"), "kube-probe/1.37");
+        assert_eq!(another_value("kube-probe/1.29+"), "kube-probe/1.20+");
+        assert_eq!(another_value("Basic c2VjcmV0=="), "Basic c2VjcmV1==");
+        assert_eq!(another_value("*/*"), "*/*1");
+        assert_eq!(another_value("Zoë"), "Zpë");
+    }
+}
