@@ -15,6 +15,7 @@ use e2e_node::{
     poll::{self, Look},
     probe::Profile,
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A program that ends with its test.
 struct Running(Child);
@@ -255,7 +256,25 @@ async fn tomcat() -> Option<(Running, SocketAddr)> {
         "org.apache.catalina.startup.Bootstrap",
         "start",
     ]);
-    Some((listening(command, address).await, address))
+    let running = listening(command, address).await;
+    // It listens before it has compiled what answers.
+    let answers = || async move {
+        match tokio::time::timeout(Duration::from_secs(10), first_byte(address)).await {
+            Ok(Ok(_)) => Look::Done(()),
+            Ok(Err(error)) => Look::NotYet(error.to_string()),
+            Err(_) => Look::NotYet("silence".to_owned()),
+        }
+    };
+    poll::until("an answer", Duration::from_secs(60), Duration::from_millis(50), answers)
+        .await
+        .expect("it answers in time");
+    Some((running, address))
+}
+
+async fn first_byte(address: SocketAddr) -> std::io::Result<u8> {
+    let mut stream = tokio::net::TcpStream::connect(address).await?;
+    stream.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
+    stream.read_u8().await
 }
 
 #[tokio::test]
