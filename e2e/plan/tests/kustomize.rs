@@ -39,11 +39,12 @@ fn unpacked(text: &str) -> tempfile::TempDir {
     directory
 }
 
-/// Objects by kind, namespace and name.
+/// Objects by version, kind, namespace and name.
 fn by_name(objects: impl IntoIterator<Item = Value>) -> BTreeMap<String, Value> {
     let name = |object: &Value| {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-        format!("{} {}/{}", text("/kind"), text("/metadata/namespace"), text("/metadata/name"))
+        let names = ["/apiVersion", "/kind", "/metadata/namespace", "/metadata/name"];
+        names.map(text).join(" ")
     };
     objects.into_iter().map(|object| (name(&object), object)).collect()
 }

@@ -49,11 +49,13 @@ pub(super) struct Resource {
     needs_hash: bool,
     /// Whether an overlay has changed or made it.
     overlaid: bool,
+    /// Where keys stand that nothing follows.
+    blank: Vec<Place>,
 }
 
 impl Resource {
     pub(super) fn new(object: Document) -> Self {
-        Self { object, before: Vec::new(), needs_hash: false, overlaid: false }
+        Self { object, before: Vec::new(), needs_hash: false, overlaid: false, blank: Vec::new() }
     }
 
     pub(super) fn is_overlaid(&self) -> bool {
@@ -209,8 +211,9 @@ impl Builder<'_> {
         let Objects { objects, faults, .. } =
             Objects::read_as_kustomize(&Manifest { file: self.shown(&path), text: text.clone() });
         self.faults.append(faults);
+        let lines: Vec<&str> = text.lines().collect();
         for object in &objects {
-            if let Some(place) = written_anew(&object.node, &text) {
+            if let Some(place) = written_anew(&object.node, &lines) {
                 let message =
                     "folded text (`>`) with indented lines or blank ones at its end, which kustomize writes anew,";
                 self.beyond
@@ -223,7 +226,12 @@ impl Builder<'_> {
                 self.beyond.push(Error::new(ErrorKind::Unsupported, message, String::new()).at(&entry.place));
             }
         }
-        objects.into_iter().map(Resource::new).collect()
+        let resource = |object: Document| {
+            let mut blank = Vec::new();
+            blank_keys(&object.node, &lines, &mut blank);
+            Resource { blank, ..Resource::new(object) }
+        };
+        objects.into_iter().map(resource).collect()
     }
 
     /// A path of a kustomization that is there.
@@ -276,10 +284,13 @@ impl Builder<'_> {
         self.faults.keep(fs::read_to_string(path).map_err(failed))
     }
 
-    /// Adds resources, of which each may be there once only.
+    /// Adds resources, of which each may be there once only in one API version.
     fn append(&self, resources: &mut Vec<Resource>, more: Vec<Resource>) {
         for resource in more {
-            if let Some(first) = resources.iter().find(|other| other.object.is_same(&resource.object)) {
+            let is_same = |other: &&Resource| {
+                other.object.is_same(&resource.object) && other.object.api_version() == resource.object.api_version()
+            };
+            if let Some(first) = resources.iter().find(is_same) {
                 let message = format!("{} is declared already in {}", first.object.label(), first.object.source);
                 let error = Error::new(
                     ErrorKind::Duplicate,
@@ -300,23 +311,39 @@ impl Builder<'_> {
 }
 
 /// The first folded text with breaks that kustomize's writer (go-yaml) doubles: those at its end, and those before indented lines.
-fn written_anew<'a>(node: &'a Node, text: &str) -> Option<&'a Place> {
+fn written_anew<'a>(node: &'a Node, lines: &[&str]) -> Option<&'a Place> {
     let is_doubled = |value: &str| value.contains("\n ") || value.contains("\n\t") || value.ends_with("\n\n");
     // Its sign stands where its key does, or after the dash of its item, at most a line before its text.
     let is_folded = |first: usize, last: usize| {
-        let lines = text.lines().skip(first.saturating_sub(1)).take(last + 1 - first.min(last));
+        let lines = lines.iter().skip(first.saturating_sub(1)).take(last + 1 - first.min(last));
         let mut headers = lines.map(|line| line.split(" #").next().unwrap_or_default().trim_end());
         let is_sign = |c: char| matches!(c, '-' | '+') || c.is_ascii_digit();
         headers.any(|header| [": >", "- >"].iter().any(|end| header.trim_end_matches(is_sign).ends_with(end)))
     };
     let found = |node: &'a Node, first: usize, last: usize| match &node.tree {
         Tree::Text(value) if is_doubled(value) && is_folded(first, last) => Some(&node.place),
-        Tree::Map(_) | Tree::List(_) => written_anew(node, text),
+        Tree::Map(_) | Tree::List(_) => written_anew(node, lines),
         _ => None,
     };
     let of_entry = |entry: &'a Entry| found(&entry.node, entry.place.line, entry.place.line);
     let of_item = |item: &'a Node| found(item, item.place.line.saturating_sub(1), item.place.line);
     node.entries().iter().find_map(of_entry).or_else(|| node.items().iter().find_map(of_item))
+}
+
+/// Where keys stand that nothing follows in the text: null too, and yet nothing to kustomize's merge, which keeps a `null`.
+fn blank_keys(node: &Node, lines: &[&str], found: &mut Vec<Place>) {
+    for entry in node.entries() {
+        let line = lines.get(entry.place.line.saturating_sub(1)).copied().unwrap_or_default();
+        let key = format!("{}:", entry.key);
+        let mut after = line.split(&key).skip(1).map(str::trim_start);
+        let is_blank = |rest: &str| rest.is_empty() || rest.starts_with(['#', ',', '}']);
+        match entry.node.is_null() {
+            true if after.any(is_blank) => found.push(entry.place.clone()),
+            true => {}
+            false => blank_keys(&entry.node, lines, found),
+        }
+    }
+    node.items().iter().for_each(|item| blank_keys(item, lines, found));
 }
 
 /// A path without `..` where that can be told from the path alone, as people read it.

@@ -13,7 +13,7 @@ use crate::{
     Document, Error, ErrorKind, document, kinds,
     merge::merge_object,
     nearest,
-    node::{FieldPath, Node, Tree},
+    node::{FieldPath, Node, Place, Tree},
     yaml::{Dialect, Documents, documents},
 };
 
@@ -171,7 +171,21 @@ fn to_named(change: Node, resources: &mut Vec<Resource>) -> Result<(), Error> {
 fn merged(resource: &mut Resource, change: &Node) -> Result<bool, Error> {
     let is_own = resource.object.is_own();
     let Document { kind, node, .. } = &mut resource.object;
+    without_blank(node, &std::mem::take(&mut resource.blank));
     merge_object(kind, is_own, node, change)
+}
+
+/// Removes the keys at these places.
+fn without_blank(node: &mut Node, blank: &[Place]) {
+    match &mut node.tree {
+        _ if blank.is_empty() => {}
+        Tree::Map(entries) => {
+            entries.retain(|entry| !(entry.node.is_null() && blank.contains(&entry.place)));
+            entries.iter_mut().for_each(|entry| without_blank(&mut entry.node, blank));
+        }
+        Tree::List(items) => items.iter_mut().for_each(|item| without_blank(item, blank)),
+        _ => {}
+    }
 }
 
 fn unmatched(change: &Document, found: usize, resources: &[Resource]) -> Error {
