@@ -114,7 +114,7 @@ fn parse_share(text: &str) -> Result<f64, String> {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if args.keep && !args.system.hold {
         args.system.one_target("--keep");
-        return detach(args.system.run_id.as_deref());
+        return detach(&args.system);
     }
     let options = Options {
         filter: args.filter.clone(),

@@ -2,6 +2,7 @@
 
 use std::{
     os::unix::process::CommandExt,
+    path::Path,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -9,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use e2e_node::poll::{Look, until};
 use e2e_report::{
-    command,
+    command, env_vars,
     environment::Environment,
     run_dir::{self, new_run_id},
 };
@@ -25,7 +26,8 @@ use crate::{
 #[command(after_help = "Examples:
   cargo xtask up
   cargo xtask up --target local --replicas backend=3
-  E2E_ENVIRONMENT=target/e2e/latest/environment.json cargo nextest run --profile e2e")]
+
+It prints the addresses of the system, and how your suites run against it.")]
 pub(crate) struct Args {
     #[command(flatten)]
     system: SystemArgs,
@@ -34,7 +36,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     args.system.one_target("up");
     if !args.system.hold {
-        return detach(args.system.run_id.as_deref());
+        return detach(&args.system);
     }
     let options = Options { suites: false, ..args.system.options(None)? };
     Ok(block_on(e2e_run::run(options, &Progress::new()))??.exit)
@@ -42,7 +44,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 /// Runs the same command in a background process and returns once the system is up and, with `--keep`, tested. Ctrl-C or SIGTERM
 /// before that stops both.
-pub(crate) fn detach(run_id: Option<&str>) -> Result<ExitCode> {
+pub(crate) fn detach(system: &SystemArgs) -> Result<ExitCode> {
+    let run_id = system.run_id.as_deref();
     let id = run_id.map_or_else(new_run_id, str::to_owned);
     let run = project().runs().join("runs").join(&id);
     let program = std::env::current_exe().context("cannot find the running executable")?;
@@ -81,7 +84,7 @@ pub(crate) fn detach(run_id: Option<&str>) -> Result<ExitCode> {
             Ok(ExitCode::Interrupted)
         }
         Some(Ok(Ok(code))) => {
-            say_how_to_use(&run)?;
+            say_how_to_use(&run, &system.options(None)?)?;
             Ok(code_of(code))
         }
         Some(Ok(Err(code))) => Ok(code_of(code)),
@@ -103,7 +106,7 @@ fn code_of(code: Option<i32>) -> ExitCode {
     }
 }
 
-fn say_how_to_use(run: &std::path::Path) -> Result<()> {
+fn say_how_to_use(run: &Path, options: &Options) -> Result<()> {
     let path = run.join(run_dir::ENVIRONMENT);
     let environment = Environment::read(&path)?;
     eprintln!("\nThe system is up. Inspect it:");
@@ -111,7 +114,53 @@ fn say_how_to_use(run: &std::path::Path) -> Result<()> {
         eprintln!("  {:<10} {} (port {})", endpoint.service, endpoint.address, endpoint.port);
     }
     eprintln!("  {}", command::line("status"));
-    eprintln!("  E2E_ENVIRONMENT={} cargo nextest run --profile e2e", path.display());
+    if let Some(line) = suites_line(&options.read_config()?.suites, &path, &options.runs()) {
+        eprintln!("  {line}");
+    }
     eprintln!("Remove it:\n  {}", command::line(&format!("down {}", environment.run_id)));
     Ok(())
+}
+
+/// The command that runs a project's suites against a system that is up; none for a project without suites. The list of tests goes
+/// below `runs`: the run's own belongs to its report.
+fn suites_line(suites: &[String], environment: &Path, runs: &Path) -> Option<String> {
+    let junit = runs.join(run_dir::JUNIT);
+    let words = e2e_run::suites_filled_in(suites, &junit, environment);
+    let variable = format!("{}={}", env_vars::E2E_ENVIRONMENT, shell_word(&environment.to_string_lossy()));
+    let words: Vec<String> = words.iter().map(|word| shell_word(word)).collect();
+    (!words.is_empty()).then(|| format!("{variable} {}", words.join(" ")))
+}
+
+/// A word as a shell reads it back.
+fn shell_word(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[rstest::rstest]
+    #[case::built_in_checks(&[], None)]
+    #[case::nextest(
+        &["cargo", "nextest", "run", "--profile", "e2e"],
+        Some("E2E_ENVIRONMENT=/runs/a/environment.json cargo nextest run --profile e2e")
+    )]
+    #[case::a_list_of_tests(
+        &["pytest", "my checks", "--junitxml={junit}"],
+        Some("E2E_ENVIRONMENT=/runs/a/environment.json pytest 'my checks' --junitxml=/runs/junit.xml")
+    )]
+    #[case::the_environment(
+        &["sh", "-c", "echo 'it' $0", "{environment}"],
+        Some(r"E2E_ENVIRONMENT=/runs/a/environment.json sh -c 'echo '\''it'\'' $0' /runs/a/environment.json")
+    )]
+    fn a_project_s_own_suites_are_named(#[case] suites: &[&str], #[case] expected: Option<&str>) {
+        let suites: Vec<String> = suites.iter().map(|&word| word.to_owned()).collect();
+        let line = suites_line(&suites, Path::new("/runs/a/environment.json"), Path::new("/runs"));
+        assert_eq!(line.as_deref(), expected);
+    }
 }

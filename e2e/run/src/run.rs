@@ -46,6 +46,7 @@ pub use self::{
     prepare::{cluster, collect_garbage, docker_engine, plan, planned, unhonoured},
     provide::make_images,
     snapshot::Change as SnapshotChange,
+    suites::filled_in as suites_filled_in,
 };
 
 /// How a run ended.

@@ -47,8 +47,10 @@ pub(super) async fn run(
     let list = List::of(prepared);
     // An old file must not stand for this run.
     list.path().map(std::fs::remove_file);
-    let mut command = command(&filled_in(suites, prepared), &prepared.root)?;
-    command.env(env_vars::E2E_ENVIRONMENT, prepared.directory.join(run_dir::ENVIRONMENT));
+    let environment_file = prepared.directory.join(run_dir::ENVIRONMENT);
+    let words = filled_in(suites, &prepared.directory.join(run_dir::JUNIT), &environment_file);
+    let mut command = command(&words, &prepared.root)?;
+    command.env(env_vars::E2E_ENVIRONMENT, environment_file);
     let show = |line: &str| progress.plain(line);
     let status = aside(&mut live, watch(command, prepared, suites, signal, &show), progress).await?;
     if status == Some(NO_TESTS) && prepared.config.needs_nextest() {
@@ -83,9 +85,9 @@ async fn aside<T>(
 const JUNIT: &str = "{junit}";
 const ENVIRONMENT: &str = "{environment}";
 
-fn filled_in(words: &[String], prepared: &Prepared) -> Vec<String> {
-    let path = |name: &str| prepared.directory.join(name).to_string_lossy().into_owned();
-    let (junit, environment) = (path(run_dir::JUNIT), path(run_dir::ENVIRONMENT));
+/// A suites' command with its placeholders replaced.
+pub fn filled_in(words: &[String], junit: &Path, environment: &Path) -> Vec<String> {
+    let (junit, environment) = (junit.to_string_lossy(), environment.to_string_lossy());
     words.iter().map(|word| word.replace(JUNIT, &junit).replace(ENVIRONMENT, &environment)).collect()
 }
 
