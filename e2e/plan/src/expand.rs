@@ -157,7 +157,8 @@ impl Plan {
     /// The texts of Secrets that any component is given, each once: what no output may show.
     #[must_use]
     pub fn secrets(&self) -> Vec<&Secret> {
-        unique(self.components.iter().flat_map(Component::secrets))
+        let jobs = self.cron_jobs.iter().map(|cron_job| &cron_job.job);
+        unique(self.components.iter().chain(jobs).flat_map(Component::secrets))
     }
 }
 

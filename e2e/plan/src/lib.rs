@@ -103,10 +103,12 @@ impl Plan {
         let typed: Vec<(&object::Object, Typed)> =
             objects.iter().filter_map(|object| Some((object, typed(object, &faults)?))).collect();
         let stores = stores::Stores::new(&typed, &faults);
-        let mut components = Components::default();
+        let (mut components, mut cron_jobs) = (Components::default(), Vec::new());
         for (object, typed) in &typed {
-            if let Typed::Workload(workload) = typed {
-                components.add(convert::component(object, workload, &stores, &faults));
+            match typed {
+                Typed::Workload(workload) => components.add(convert::component(object, workload, &stores, &faults)),
+                Typed::CronJob(workload) => cron_jobs.extend(convert::component(object, workload, &stores, &faults)),
+                _ => {}
             }
         }
         let Components { mut components, names } = components;
@@ -116,13 +118,17 @@ impl Plan {
         reach_targets(&mut components, &services);
         fields.extend(warnings::fields(&objects));
         let components = references::order(components, &services, &mut fields);
-        let missing = stores.into_missing();
+        let (missing, notes) = stores.into_notes();
+        fields.extend(notes);
+        let cron_jobs: Vec<CronJob> = cron_jobs.into_iter().map(|job| CronJob::new(job, &missing)).collect();
+        let missing = missing.into_iter().filter(|missing| !cron_jobs.iter().any(|job| job.missing.contains(missing)));
+        let missing = missing.collect();
         let objects: Vec<(Object, Places)> =
             objects.iter().map(|object| (Object::new(object, &names), places::places(object))).collect();
         let places = objects.iter().filter_map(|(object, places)| Some((object.component.clone()?, places.clone())));
         let places = places.collect();
         let objects = objects.into_iter().map(|(object, _)| object).collect();
-        Ok(Self { components, services, fields, missing, places, objects })
+        Ok(Self { components, cron_jobs, services, fields, missing, places, objects })
     }
 }
 
@@ -172,6 +178,8 @@ fn reach_targets(components: &mut [Component], services: &[Service]) {
 pub struct Plan {
     /// Workloads, in start order.
     pub components: Vec<Component>,
+    /// What runs on request alone.
+    pub cron_jobs: Vec<CronJob>,
     /// Names under which components reach each other.
     pub services: Vec<Service>,
     /// Fields of the manifests, for the targets that cannot honour them. See [`Plan::warnings`].
@@ -244,6 +252,24 @@ pub struct Component {
     pub depends_on: Vec<String>,
     /// Where the workload is declared.
     pub source: Source,
+}
+
+/// A CronJob, whose Job runs when it is asked for: nothing looks at its schedule outside a cluster.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CronJob {
+    /// One Job of it, under the CronJob's name.
+    pub job: Component,
+    /// ConfigMaps and Secrets that its pods need, missing from the manifests and the configuration.
+    pub missing: Vec<Missing>,
+}
+
+impl CronJob {
+    fn new(job: Component, missing: &[Missing]) -> Self {
+        let is_own =
+            |missing: &&Missing| missing.source == job.source && missing.object == format!("{}/{}", job.kind, job.name);
+        let missing = missing.iter().filter(is_own).cloned().collect();
+        Self { job, missing }
+    }
 }
 
 /// A place in the manifests: which document of which file.

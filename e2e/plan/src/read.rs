@@ -123,6 +123,8 @@ pub(crate) enum Typed {
     Service(Box<Service>),
     ConfigMap(Box<ConfigMap>),
     Secret(Box<Secret>),
+    /// What a Job of a CronJob is.
+    CronJob(Box<Workload>),
     /// Kinds that have no part in a plan.
     Carried,
 }
@@ -139,6 +141,11 @@ pub(crate) fn object(mut node: Node) -> Result<Object, Error> {
         Error::new(ErrorKind::Object, format!("the document has no {field}"), format!("add `{field}: {example}`"))
             .at(&node.place)
     };
+    if text(&["kind"]).is_none() && text(&["apiVersion"]).is_none() {
+        let message = "the document has neither apiVersion nor kind, so it is no Kubernetes object";
+        let remedy = "move the file out of the manifests, or name those beside it one by one";
+        return Err(Error::new(ErrorKind::Object, message, remedy).at(&node.place));
+    }
     let kind = text(&["kind"]).ok_or_else(|| missing("kind", "Deployment"))?;
     let name = match (text(&["metadata", "name"]), text(&["metadata", "generateName"])) {
         (Some(name), _) => name,
@@ -208,6 +215,7 @@ pub(crate) fn typed(object: &Object, faults: &Faults) -> Option<Typed> {
         (Role::Service, _) => read.kind().map(Typed::Service),
         (Role::ConfigMap, _) => read.kind().map(Typed::ConfigMap),
         (Role::Secret, _) => read.kind().map(Typed::Secret),
+        (Role::Carried, "CronJob") if object.is_own() => read.cron_job(),
         (Role::Carried, _) => {
             read.carried();
             Some(Typed::Carried)
@@ -232,6 +240,16 @@ impl Read<'_> {
         self.kind::<T>().map(|workload| Typed::Workload(Box::new(workload.into())))
     }
 
+    /// A CronJob, which before 1.21 was the same one of `batch/v1beta1`.
+    fn cron_job(&self) -> Option<Typed> {
+        let mut node = self.object.node.clone();
+        let place = node.place.clone();
+        node.set("apiVersion", Tree::Text("batch/v1".to_owned()), &place);
+        let object = Object { node, ..self.object.clone() };
+        let read = Read { object: &object, faults: self.faults };
+        read.kind::<CronJob>().map(|workload| Typed::CronJob(Box::new(workload.into())))
+    }
+
     /// Looks for misspelt fields in the kinds that only a cluster uses. Older API versions and rare kinds are left to the cluster.
     fn carried(&self) {
         match (self.object.api_version(), self.object.kind.as_str()) {
@@ -240,7 +258,6 @@ impl Read<'_> {
             ("v1", "PersistentVolumeClaim") => drop(self.kind::<PersistentVolumeClaim>()),
             ("v1", "ServiceAccount") => drop(self.kind::<ServiceAccount>()),
             ("autoscaling/v2", "HorizontalPodAutoscaler") => drop(self.kind::<HorizontalPodAutoscaler>()),
-            ("batch/v1", "CronJob") => drop(self.kind::<CronJob>()),
             ("networking.k8s.io/v1", "Ingress") => drop(self.kind::<Ingress>()),
             ("networking.k8s.io/v1", "NetworkPolicy") => drop(self.kind::<NetworkPolicy>()),
             ("policy/v1", "PodDisruptionBudget") => drop(self.kind::<PodDisruptionBudget>()),

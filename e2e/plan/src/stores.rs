@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    Plan, Source,
+    FieldUse, Note, Plan, Source,
     cursor::Cursor,
     error::{ErrorKind, Faults},
     kinds::{self, Role},
@@ -33,12 +33,34 @@ pub(crate) struct Stores {
     config_maps: BTreeMap<(String, String), Store>,
     secrets: BTreeMap<(String, String), Store>,
     missing: RefCell<Vec<Missing>>,
+    notes: RefCell<Vec<FieldUse>>,
     /// Those with faults of their own, which may be why a key is not there.
     faulty: BTreeSet<(&'static str, String)>,
 }
 
 /// The keys of one ConfigMap or Secret.
-type Store = BTreeMap<String, Vec<u8>>;
+type Store = BTreeMap<String, Entry>;
+
+/// What stands under a key.
+#[derive(Clone)]
+struct Entry {
+    bytes: Vec<u8>,
+    /// Whether variables may come from it: a kubelet takes none from a ConfigMap's `binaryData`.
+    gives_variables: bool,
+}
+
+/// What a value is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Variable,
+    File,
+}
+
+impl Entry {
+    fn is_for(&self, purpose: Purpose) -> bool {
+        purpose == Purpose::File || self.gives_variables
+    }
+}
 
 /// A ConfigMap or Secret that pods want and the manifests do not hold, or one of its keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -171,21 +193,23 @@ fn check_annotations(object: &Object, faults: &Faults) {
 impl Stores {
     pub(crate) fn new(objects: &[(&Object, Typed)], faults: &Faults) -> Self {
         let (mut config_maps, mut secrets, mut faulty) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        let bytes = |(key, data): (String, k8s_openapi::ByteString)| (key, data.0);
-        let text = |(key, text): (String, String)| (key, text.into_bytes());
+        let entry = |bytes, gives_variables| Entry { bytes, gives_variables };
+        let bytes = |(key, data): (String, k8s_openapi::ByteString)| (key, entry(data.0, true));
+        let text = |(key, text): (String, String)| (key, entry(text.into_bytes(), true));
         for (object, typed) in objects {
             let mut store = Store::new();
             match typed {
                 Typed::ConfigMap(map) => {
                     store.extend(map.data.clone().into_iter().flatten().map(text));
-                    store.extend(map.binary_data.clone().into_iter().flatten().map(bytes));
+                    let binary = map.binary_data.clone().into_iter().flatten();
+                    store.extend(binary.map(|(key, data)| (key, entry(data.0, false))));
                 }
                 Typed::Secret(secret) => {
                     store.extend(secret.data.clone().into_iter().flatten().map(bytes));
                     // As the API server does, the plain texts win.
                     store.extend(secret.string_data.clone().into_iter().flatten().map(text));
                 }
-                Typed::Workload(_) | Typed::Service(_) | Typed::Carried => continue,
+                Typed::Workload(_) | Typed::CronJob(_) | Typed::Service(_) | Typed::Carried => continue,
             }
             store.retain(|key, _| {
                 let is_key = is_key(key);
@@ -203,12 +227,12 @@ impl Stores {
             let all = if matches!(typed, Typed::Secret(_)) { &mut secrets } else { &mut config_maps };
             all.insert((object.name.clone(), object.home().to_owned()), store);
         }
-        Self { config_maps, secrets, missing: RefCell::default(), faulty }
+        Self { config_maps, secrets, missing: RefCell::default(), notes: RefCell::default(), faulty }
     }
 
-    /// What was asked for and is not there.
-    pub(crate) fn into_missing(self) -> Vec<Missing> {
-        self.missing.into_inner()
+    /// What was asked for and is not there, and what is to be said of fields.
+    pub(crate) fn into_notes(self) -> (Vec<Missing>, Vec<FieldUse>) {
+        (self.missing.into_inner(), self.notes.into_inner())
     }
 
     /// The value of one key; none if the reference is optional and there is no such key. An empty text stands for what comes from
@@ -219,17 +243,26 @@ impl Stores {
         kind: StoreKind,
         (name, key): (&str, &str),
         optional: bool,
+        purpose: Purpose,
     ) -> Option<Value> {
         let store = self.store(cursor, kind, (name, Some(key)), optional);
-        if let Some(bytes) = store.and_then(|store| store.get(key)) {
-            return Some(value(kind, name, key, bytes));
+        let entry = store.and_then(|store| store.get(key));
+        if let Some(entry) = entry.filter(|entry| entry.is_for(purpose)) {
+            return Some(value(kind, name, key, &entry.bytes));
         }
         if optional {
             return None;
         }
         // Who deploys may complete a ConfigMap or a Secret before its pods start, as a cluster allows.
         if let Some(store) = store.filter(|_| !self.faulty.contains(&(kind.name(), name.to_owned()))) {
-            self.note_missing(cursor, kind, (name, Some(key)), nearest(key, store.keys().map(String::as_str)), true);
+            let others = store.iter().filter(|(_, entry)| entry.is_for(purpose)).map(|(key, _)| key.as_str());
+            let hint = match entry {
+                Some(_) => {
+                    Some("it stands under `binaryData`, and variables come from `data` alone: move it, or ".to_owned())
+                }
+                None => nearest(key, others).map(meant),
+            };
+            self.note_missing(cursor, kind, (name, Some(key)), hint, true);
         }
         Some(value(kind, name, key, &[]))
     }
@@ -241,9 +274,16 @@ impl Stores {
         kind: StoreKind,
         name: &str,
         optional: bool,
+        purpose: Purpose,
     ) -> Vec<(String, Value)> {
         let store = self.store(cursor, kind, (name, None), optional).into_iter().flatten();
-        store.map(|(key, bytes)| (key.clone(), value(kind, name, key, bytes))).collect()
+        let entries = store.filter(|(_, entry)| entry.is_for(purpose));
+        entries.map(|(key, entry)| (key.clone(), value(kind, name, key, &entry.bytes))).collect()
+    }
+
+    /// Notes what is to be said of a field.
+    pub(crate) fn note(&self, cursor: &Cursor<'_>, note: Note) {
+        self.notes.borrow_mut().push(FieldUse::new(cursor, note));
     }
 
     fn store(
@@ -265,7 +305,7 @@ impl Stores {
                 cursor,
                 kind,
                 (name, key),
-                nearest(name, all.keys().map(|(name, _)| name.as_str())),
+                nearest(name, all.keys().map(|(name, _)| name.as_str())).map(meant),
                 false,
             );
         }
@@ -277,7 +317,7 @@ impl Stores {
         cursor: &Cursor<'_>,
         kind: StoreKind,
         (name, key): (&str, Option<&str>),
-        near: Option<&str>,
+        hint: Option<String>,
         lacks_key_only: bool,
     ) {
         let table = format!("[{}.\"{name}\"]", kind.table());
@@ -285,10 +325,7 @@ impl Stores {
             Some(key) => format!("`{table}` with `\"{key}\" = {{ env = \"...\" }}`"),
             None => format!("its keys under `{table}`"),
         };
-        let remedy = match near {
-            Some(near) => format!("did you mean `{near}`? Otherwise give it in .config/e2e.toml: {example}"),
-            None => format!("give it in .config/e2e.toml: {example}"),
-        };
+        let remedy = format!("{}give it in .config/e2e.toml: {example}", hint.unwrap_or_default());
         self.missing.borrow_mut().push(Missing {
             kind: kind.name(),
             name: name.to_owned(),
@@ -300,6 +337,10 @@ impl Stores {
             remedy,
         });
     }
+}
+
+fn meant(near: &str) -> String {
+    format!("did you mean `{near}`? Otherwise ")
 }
 
 fn value(kind: StoreKind, name: &str, key: &str, bytes: &[u8]) -> Value {

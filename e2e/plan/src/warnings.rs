@@ -136,7 +136,7 @@ pub(crate) fn fields(objects: &[Object]) -> Vec<FieldUse> {
 /// What is said of an object that no part of a plan is made from.
 fn carried(object: &Object, objects: &[Object]) -> Note {
     let text = match object.kind.as_str() {
-        "CronJob" => "it is not run: nothing looks at its schedule outside a cluster".to_owned(),
+        "CronJob" => "nothing looks at its schedule outside a cluster; `trigger` runs its Job once".to_owned(),
         kind if object.is_own() => format!("objects of kind {kind} exist in a cluster only"),
         // Such as a Service of Knative, which is none of Kubernetes.
         kind => format!("objects of kind {kind} ({}) exist in a cluster only", object.api_version()),

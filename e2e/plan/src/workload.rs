@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::{
     api::{
         apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet},
-        batch::v1::Job,
+        batch::v1::{CronJob, Job},
         core::v1::{Pod, PodTemplateSpec, ReplicationController},
     },
     apimachinery::pkg::apis::meta::v1::LabelSelector,
@@ -151,6 +151,14 @@ impl From<Job> for Workload {
             restarts,
             governed_by: None,
         }
+    }
+}
+
+impl From<CronJob> for Workload {
+    /// One Job of it.
+    fn from(workload: CronJob) -> Self {
+        let template = workload.spec.job_template;
+        Job { metadata: template.metadata.unwrap_or_default(), spec: template.spec, status: None }.into()
     }
 }
 

@@ -4,11 +4,12 @@ use k8s_openapi::api::core::v1::{Container as K8sContainer, EnvVar as K8sEnvVar,
 
 use super::Context;
 use crate::{
+    Note,
     cursor::Cursor,
     error::{Error, ErrorKind},
-    pod::{EnvVar, Field, NodeResource, Value},
+    pod::{Binary, EnvVar, Field, NodeResource, Secret, Value},
     quantity,
-    stores::StoreKind,
+    stores::{Purpose, StoreKind},
     suggest::hint,
 };
 
@@ -55,6 +56,7 @@ fn one(
         },
         None => (Value::Plain(literal), true),
     };
+    let value = text(context, cursor, value)?;
     Ok(Some(EnvVar { name: variable.name.clone(), value, expand }))
 }
 
@@ -71,12 +73,9 @@ fn env_from(context: &Context<'_>, cursor: &Cursor<'_>, container: &K8sContainer
             }
         };
         let prefix = source.prefix.as_deref().unwrap_or_default();
-        let values = context.stores.values(&cursor, kind, name, optional.unwrap_or(false));
-        for (key, value) in values {
-            // A variable is text; a kubelet leaves the rest out.
-            if !matches!(value, Value::Binary(_)) {
-                env.push(EnvVar { name: format!("{prefix}{key}"), value, expand: false });
-            }
+        for (key, value) in context.stores.values(&cursor, kind, name, optional.unwrap_or(false), Purpose::Variable) {
+            let value = context.faults.keep(text(context, &cursor, value));
+            env.extend(value.map(|value| EnvVar { name: format!("{prefix}{key}"), value, expand: false }));
         }
     }
     env
@@ -94,13 +93,7 @@ fn value_from(
 ) -> Result<Option<Value>, Error> {
     let from_store = |field: &str, kind, name: &str, key: &str, optional: Option<bool>| {
         let cursor = cursor.key(field);
-        match context.stores.value(&cursor, kind, (name, key), optional.unwrap_or(false)) {
-            Some(Value::Binary(_)) => {
-                let message = format!("key `{key}` of `{name}` is not UTF-8 text");
-                Err(cursor.fail(ErrorKind::Unsupported, message, "mount it as a file: a variable is text"))
-            }
-            value => Ok(value),
-        }
+        Ok(context.stores.value(&cursor, kind, (name, key), optional.unwrap_or(false), Purpose::Variable))
     };
     match (&source.config_map_key_ref, &source.secret_key_ref, &source.field_ref, &source.resource_field_ref) {
         (Some(map), None, None, None) => {
@@ -117,6 +110,29 @@ fn value_from(
         }
         _ => Err(one_of(cursor, "configMapKeyRef, secretKeyRef, fieldRef, resourceFieldRef")),
     }
+}
+
+/// A value as a container's variable: a kubelet passes bytes on as they are, and container runtimes keep their configuration as JSON,
+/// whose writer (Go's) puts a replacement character in place of each byte that is no UTF-8.
+fn text(context: &Context<'_>, cursor: &Cursor<'_>, value: Value) -> Result<Value, Error> {
+    let has_nul = match &value {
+        Value::Plain(text) | Value::Secret(Secret { text, .. }) => text.contains('\0'),
+        Value::Binary(Binary { bytes, .. }) => bytes.contains(&0),
+        Value::Field(_) | Value::Node(..) => false,
+    };
+    if has_nul {
+        let message = "the value has a NUL byte, with which no container starts";
+        return Err(cursor.fail(ErrorKind::Value, message, "mount it as a file"));
+    }
+    let Value::Binary(Binary { name, key, bytes }) = value else { return Ok(value) };
+    let note = "is not UTF-8: containers get U+FFFD for each byte that is not, and kubelets of 1.34 and 1.35 refuse it until they are patched";
+    context.stores.note(cursor, Note::everywhere(format!("key `{key}` of `{name}` {note}")));
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+    }
+    Ok(Value::Secret(Secret { name, key, text }))
 }
 
 /// A field of the pod: its value when the manifest says it, else which field it is.

@@ -21,7 +21,7 @@ use crate::{
     pod::{File, Mount, Value, Volume},
     quantity,
     read::check_name,
-    stores::StoreKind,
+    stores::{Purpose, StoreKind},
     suggest::hint,
 };
 
@@ -129,13 +129,13 @@ impl Files<'_> {
         let optional = optional.unwrap_or(false);
         let stores = self.context.stores;
         let Some(items) = items.filter(|items| !items.is_empty()) else {
-            let values = stores.values(self.cursor, kind, name, optional);
+            let values = stores.values(self.cursor, kind, name, optional, Purpose::File);
             return values.into_iter().map(|(key, content)| self.file(self.cursor, &key, content, mode)).collect();
         };
         let mut files = Vec::new();
         for (index, item) in items.iter().enumerate() {
             let cursor = self.cursor.key("items").item(index, &item.key);
-            if let Some(content) = stores.value(&cursor, kind, (name, &item.key), optional) {
+            if let Some(content) = stores.value(&cursor, kind, (name, &item.key), optional, Purpose::File) {
                 files.push(self.file(&cursor, &item.path, content, item.mode.unwrap_or(mode))?);
             }
         }

@@ -95,11 +95,38 @@ fn two_workloads_of_one_name_are_told_apart_by_their_kinds() {
 }
 
 #[rstest]
+#[case::current("batch/v1")]
+#[case::before_1_21("batch/v1beta1")]
+fn a_cron_job_is_a_job_on_request(#[case] version: &str) {
+    let pod = "restartPolicy: Never, containers: [{name: c, image: clean:1, env: [{name: A, valueFrom: {secretKeyRef: {name: outside, key: k}}}]}]";
+    let job = format!("backoffLimit: 1, completions: 2, template: {{spec: {{{pod}}}}}");
+    let plan = plan_of(&with(&format!(
+        "apiVersion: {version}\nkind: CronJob\nmetadata: {{name: clean}}\nspec: {{schedule: '0 3 * * *', jobTemplate: {{spec: {{{job}}}}}}}\n"
+    )));
+    assert_eq!(plan.components.len(), 1);
+    let [CronJob { job, missing }] = plan.cron_jobs.as_slice() else { panic!("{:?}", plan.cron_jobs) };
+    assert_eq!((job.name.as_str(), job.replicas), ("clean", 2));
+    assert_eq!(job.pod.restart, Restart::OnFailure { failures_max: Some(1) });
+    // Only its Job waits for that.
+    assert_eq!((plan.missing.len(), missing.len(), missing[0].name.as_str()), (0, 1, "outside"));
+    let expected = "kind: nothing looks at its schedule outside a cluster; `trigger` runs its Job once";
+    assert_eq!(notes(&plan, Target::Docker, "CronJob/clean"), [expected]);
+}
+
+#[test]
+fn a_cron_job_that_no_cluster_takes_is_refused() {
+    let text = "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: c}\nspec: {schedule: '@daily', jobTemplate: {spec: {template: {spec: {containers: [{name: c, image: x}]}}}}}\n";
+    let error = error_of(&with(text));
+    let path = "CronJob/c: spec.jobTemplate.spec.template.spec.restartPolicy: a CronJob needs a restartPolicy";
+    assert!(error.contains(path), "{error}");
+}
+
+#[rstest]
 #[case::of_a_definition("gateway.networking.k8s.io/v1", "HTTPRoute")]
 #[case::of_an_operator("monitoring.coreos.com/v1", "ServiceMonitor")]
 #[case::with_the_name_of_another("serving.knative.dev/v1", "Service")]
 #[case::rare("v1", "PodTemplate")]
-#[case::old("batch/v1beta1", "CronJob")]
+#[case::old("policy/v1beta1", "PodDisruptionBudget")]
 fn other_kinds_are_carried(#[case] version: &str, #[case] kind: &str) {
     let plan = plan_of(&with(&format!(
         "apiVersion: {version}\nkind: {kind}\nmetadata: {{name: x}}\nspec: {{template: {{spec: {{}}}}}}\n"
@@ -311,6 +338,50 @@ fn bytes_that_are_no_text_are_files() {
     assert_eq!(content(&plan, "tmp"), [("key".to_owned(), Value::Binary(binary))]);
     let container = &plan.components[0].pod.containers[0];
     assert!(container.env.iter().all(|variable| variable.name != "key"));
+}
+
+/// What a pod printed that had these bytes of a Secret as a variable, in a cluster with containerd's and Docker's runtime.
+#[rstest]
+#[case::a_key("env: [{name: KEY, valueFrom: {secretKeyRef: {name: bin, key: KEY}}}]")]
+#[case::all_keys("envFrom: [{secretRef: {name: bin}}]")]
+fn bytes_that_are_no_text_are_replaced_in_variables(#[case] field: &str) {
+    let plan = plan_of(&format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: x}}\nspec: {{containers: [{{name: x, image: x, {field}}}]}}\n---\n\
+         apiVersion: v1\nkind: Secret\nmetadata: {{name: bin}}\ndata: {{KEY: Yf/+4oJi}}\n"
+    ));
+    let resolved = plan.components[0].pod.containers[0].resolve(&Identity::default());
+    assert_eq!(resolved.env, [("KEY".to_owned(), "a\u{fffd}\u{fffd}\u{fffd}\u{fffd}b".to_owned())]);
+    assert!(!format!("{plan:?}").contains("a\u{fffd}"), "a Secret is shown");
+    for target in [Target::Docker, Target::Local, Target::K8s] {
+        let notes = notes(&plan, target, "Pod/x");
+        assert!(notes.len() == 1 && notes[0].contains("key `KEY` of `bin` is not UTF-8"), "{notes:?}");
+    }
+}
+
+/// A kubelet makes variables of a ConfigMap's `data` alone: "couldn't find key utf in ConfigMap".
+#[test]
+fn binary_data_gives_no_variables() {
+    let pod = |field: &str| {
+        plan_of(&format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: x}}\nspec: {{containers: [{{name: x, image: x, {field}}}]}}\n---\n\
+             apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: map}}\ndata: {{text: t}}\nbinaryData: {{utf: aGk=}}\n"
+        ))
+    };
+    let plan = pod("envFrom: [{configMapRef: {name: map}}]");
+    let names = plan.components[0].pod.containers[0].env.iter().map(|variable| variable.name.as_str());
+    assert_eq!(names.collect::<Vec<_>>(), ["text"]);
+    let variable = |optional: bool| {
+        pod(&format!(
+            "env: [{{name: A, valueFrom: {{configMapKeyRef: {{name: map, key: utf, optional: {optional}}}}}}}]"
+        ))
+    };
+    let missing = variable(false).missing[0].to_string();
+    assert!(
+        missing.contains("ConfigMap `map` has no key `utf`; it stands under `binaryData`, and variables"),
+        "{missing}"
+    );
+    let plan = variable(true);
+    assert_eq!((plan.missing, plan.components[0].pod.containers[0].env.len()), (vec![], 0));
 }
 
 #[test]

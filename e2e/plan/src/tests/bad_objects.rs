@@ -8,6 +8,11 @@ use super::*;
 const APP: &str = "Deployment/backend: spec.template.spec.containers[app]";
 
 #[rstest]
+#[case::nul_byte(
+    "value: postgres:5432\n",
+    "value: \"a\\0b\"\n",
+    "app.yaml:25:15, document 1: {APP}.env[DB]: the value has a NUL byte, with which no container starts; mount it as a file"
+)]
 #[case::negative_replicas(
     "replicas: 2",
     "replicas: -1",
