@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 /// The time for agents to start and to return their results.
 const LOAD_SLACK: Duration = Duration::from_secs(120);
 
+/// How long a Job that was asked for may take.
+pub const TRIGGER_LIMIT: Duration = Duration::from_secs(3600);
 /// How long a build of images may take.
 const BUILD_LIMIT: Duration = Duration::from_secs(3600);
 /// The time for planned faults to end after the load: two grace periods of Kubernetes's default, and a start.
@@ -32,6 +34,19 @@ pub struct RestartOrder {
     pub container: String,
     /// How long failures of its startup and liveness probes count for nothing, in milliseconds.
     pub spare_ms: u64,
+}
+
+/// How a Job that was asked for ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Triggered {
+    /// The Job's name.
+    pub job: String,
+    /// Whether it succeeded.
+    pub succeeded: bool,
+    /// Its pods, each with its state: `Completed` or `Error` on docker and local, the phase in a cluster.
+    pub states: BTreeMap<String, String>,
+    /// What its containers have said, by `pod/container`, without secrets.
+    pub logs: BTreeMap<String, String>,
 }
 
 /// A client of an environment's run.
@@ -155,6 +170,18 @@ impl Control {
         let path = format!("/redeploy/{component}");
         let request = self.client.post(format!("{}{path}", self.base)).bearer_auth(&self.token).timeout(BUILD_LIMIT);
         self.answer(&path, request).await.map(drop)
+    }
+
+    /// Runs the Job of a CronJob once, and returns how it ended.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such CronJob, its images or its Secrets are missing, or the run does not answer.
+    pub async fn trigger(&self, cron_job: &str) -> Result<Triggered, Error> {
+        let path = format!("/trigger/{cron_job}");
+        let limit = BUILD_LIMIT + TRIGGER_LIMIT;
+        let request = self.client.post(format!("{}{path}", self.base)).bearer_auth(&self.token).timeout(limit);
+        self.answer(&path, request).await?.json().await.map_err(|source| self.no_answer(&path, source))
     }
 
     /// Asks the run to end and remove everything.

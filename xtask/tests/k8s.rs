@@ -67,6 +67,19 @@ fn twenty_kills_leave_nothing_that_gc_does_not_find() {
     }
 }
 
+#[test]
+fn a_cron_job_runs_when_it_is_asked_for() {
+    let text = fs::read_to_string("../fixtures/kinds/on-request/all.yaml").expect("a fixture");
+    // Before 1.21 it is one of another version.
+    let is_old = kubectl(&["api-versions"]).lines().any(|version| version == "batch/v1beta1");
+    let version = if is_old { "batch/v1beta1" } else { "batch/v1" };
+    let manifests = tempfile::tempdir().expect("a directory");
+    let of_version =
+        text.replace("apiVersion: batch/v1\nkind: CronJob", &format!("apiVersion: {version}\nkind: CronJob"));
+    fs::write(manifests.path().join("all.yaml"), of_version).expect("a file");
+    support::lifecycle::trigger("k8s", manifests.path());
+}
+
 /// The Jobs of `fixtures/kinds` find in a cluster what they find on docker.
 #[test]
 fn services_and_kinds_are_those_of_docker() {

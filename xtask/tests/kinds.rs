@@ -3,7 +3,10 @@
 
 mod support;
 
-use std::process::{Command, Output};
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
 
 use e2e_kubelet::snapshot::Snapshot;
 use e2e_report::{
@@ -12,9 +15,19 @@ use e2e_report::{
     run_dir::{REPORT_JSON, RunDir},
 };
 use rstest::rstest;
-use support::{Bench, said, unique};
+use support::{Bench, lifecycle, said, unique};
 
 const KINDS: &str = "../fixtures/kinds";
+
+/// Whether a target is there.
+fn is_there(target: &str) -> bool {
+    let engine = || Command::new("docker").arg("version").output().is_ok_and(|output| output.status.success());
+    let is_there = target != "docker" || engine();
+    if !is_there {
+        eprintln!("SKIPPED: no Docker engine answers");
+    }
+    is_there
+}
 
 /// The output and the report of a run, or nothing where the target is not there.
 fn run(target: &str, more: &[&str]) -> Option<(Output, Report)> {
@@ -23,9 +36,7 @@ fn run(target: &str, more: &[&str]) -> Option<(Output, Report)> {
 
 /// The same with what pods did.
 fn run_with_its_pods(target: &str, more: &[&str]) -> Option<(Output, Report, Snapshot)> {
-    let engine = || Command::new("docker").arg("version").output().is_ok_and(|output| output.status.success());
-    if target == "docker" && !engine() {
-        eprintln!("SKIPPED: no Docker engine answers");
+    if !is_there(target) {
         return None;
     }
     let (bench, id) = (Bench::of(KINDS), unique("kinds"));
@@ -75,6 +86,15 @@ fn a_failed_migration_is_named_as_such(#[case] target: &str) {
     assert_eq!(report.verdict, Verdict::Fail);
     let claims: Vec<&str> = report.findings.iter().map(|finding| finding.claim.as_str()).collect();
     assert!(claims.iter().any(|claim| claim.starts_with("Job migrate did not run to completion")), "{claims:?}");
+}
+
+#[rstest]
+#[case("docker")]
+#[case("local")]
+fn a_cron_job_runs_when_it_is_asked_for(#[case] target: &str) {
+    if is_there(target) {
+        lifecycle::trigger(target, Path::new(KINDS).join("on-request").as_path());
+    }
 }
 
 #[rstest]

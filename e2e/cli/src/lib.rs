@@ -21,6 +21,7 @@ mod run;
 mod scale;
 mod simulate;
 mod status;
+mod trigger;
 mod up;
 
 use std::{path::Path, process::ExitCode as ProcessExitCode};
@@ -52,6 +53,7 @@ pub enum Product {
     Status(status::Args),
     Logs(logs::Args),
     Redeploy(redeploy::Args),
+    Trigger(trigger::Args),
     Images(images::Args),
     Load(load::Args),
     /// Generate a share of the load for the parent process.
@@ -78,6 +80,7 @@ impl Verbs for Product {
             Self::Status(args) => status::run(&args),
             Self::Logs(args) => logs::run(&args),
             Self::Redeploy(args) => redeploy::run(&args),
+            Self::Trigger(args) => trigger::run(&args),
             Self::Images(args) => images::run(&args),
             Self::Load(args) => load::run(&args),
             Self::Agent => load::serve_parent(),

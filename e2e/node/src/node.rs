@@ -269,9 +269,14 @@ impl Node {
         self.end(Mode::Leave).await
     }
 
-    async fn end(mut self, mode: Mode) -> Snapshot {
+    async fn end(self, mode: Mode) -> Snapshot {
         // Fails only when every pod has ended.
         let _ = self.mode.send(mode);
+        self.ended().await
+    }
+
+    /// Waits until every pod has ended by itself, as those of Jobs do, and returns the final state.
+    pub async fn ended(mut self) -> Snapshot {
         while let Some(ended) = self.pods.join_next().await {
             if let Err(error) = ended
                 && error.is_panic()

@@ -15,7 +15,7 @@ use axum::{
     response::Response,
     routing::{get, post},
 };
-use e2e::control::RestartOrder;
+use e2e::control::{RestartOrder, Triggered};
 use e2e_kubelet::{diagnosis::Diagnosis, observation::Observation, snapshot::Snapshot};
 use e2e_load::{
     agent::Order,
@@ -33,6 +33,7 @@ use crate::{
     gather::redact,
     provider::{Error, Provider, pods::PodSpec},
     supply::Supply,
+    trigger::{Refusal, Trigger},
 };
 
 /// The state behind the answers.
@@ -53,6 +54,8 @@ pub(crate) struct Answers {
     pub(crate) token: String,
     /// What pods are made from.
     pub(crate) supply: Supply,
+    /// What runs on request.
+    pub(crate) trigger: Trigger,
     /// What logs must not show.
     pub(crate) secrets: Vec<String>,
 }
@@ -76,6 +79,7 @@ impl Server {
             .route("/examine/{pod}/{container}/{which}", post(examine))
             .route("/restart", post(restart))
             .route("/redeploy/{component}", post(redeploy))
+            .route("/trigger/{cron_job}", post(trigger))
             .route("/logs/{component}", get(logs))
             .route("/progress", post(progress))
             .route("/load/{name}", post(load))
@@ -226,6 +230,20 @@ async fn redeploy(
         }
     }
     Ok(())
+}
+
+async fn trigger(
+    State(answers): State<Arc<Answers>>,
+    Path(cron_job): Path<String>,
+) -> Result<Json<Triggered>, (StatusCode, String)> {
+    let run = answers.trigger.run(&cron_job, &answers.provider, &answers.supply, &answers.secrets);
+    run.await.map(Json).map_err(|refusal| {
+        let status = match &refusal {
+            Refusal::Unknown { .. } => StatusCode::NOT_FOUND,
+            Refusal::Missing(_) | Refusal::Failed(_) => StatusCode::BAD_GATEWAY,
+        };
+        (status, refusal.to_string())
+    })
 }
 
 async fn restart(

@@ -17,6 +17,7 @@ pub mod provider;
 pub mod reaper;
 mod run;
 mod supply;
+mod trigger;
 
 pub use leftovers::Leftovers;
 pub use run::*;

@@ -21,6 +21,25 @@ pub(crate) struct Supply {
 }
 
 impl Supply {
+    /// Makes pods that the run did not begin with, with the images or programs that they need.
+    pub(crate) async fn provide(&self, provider: &Provider, pods: Vec<PodSpec>) -> Result<(), Error> {
+        match provider {
+            Provider::Docker(docker) => {
+                let images = pods.iter().flat_map(|pod| pod.all_containers().map(|own| own.image.clone()));
+                let images: Vec<String> = images.collect();
+                image::ensure(docker.engine.client(), &images, &self.images.with_built_in(), &self.root, &|_| ())
+                    .await?;
+                docker.admit(pods)
+            }
+            Provider::Local(local) => {
+                let programs = find_programs(&self.programs, &pods, &self.root, &|_| ()).await?;
+                local.admit(pods, &programs, &self.root)
+            }
+            // A cluster makes its own pods.
+            Provider::K8s(_) => Ok(()),
+        }
+    }
+
     /// Builds what has changed of the pods' images or programs, and has the next starts of their containers use it.
     pub(crate) async fn renew(&self, provider: &Provider, pods: &[&PodSpec]) -> Result<(), Error> {
         match provider {

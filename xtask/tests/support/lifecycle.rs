@@ -1,6 +1,6 @@
 //! What teardown promises, checked the same way on every target.
 
-use std::{fs, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use rustix::process::Signal;
 
@@ -54,6 +54,43 @@ pub(crate) fn kill(target: &str, id: &str) {
     let down = bench.output(&["down", &neighbour_id]);
     assert!(down.status.success(), "{}", String::from_utf8_lossy(&down.stderr));
     assert_nothing_left(&bench.run_directory(&neighbour_id), on_docker);
+}
+
+/// `trigger` runs CronJobs of `fixtures/kinds/on-request` in a system that is up, whose manifests are at this path.
+pub(crate) fn trigger(target: &str, manifests: &Path) {
+    let bench = Bench::of("../fixtures/kinds");
+    let manifests = manifests.to_string_lossy();
+    let up = bench.output(&["up", "--target", target, "--manifests", &manifests]);
+    let said = String::from_utf8_lossy(&up.stderr).into_owned();
+    assert!(up.status.success(), "{said}");
+    let id =
+        said.lines().last().and_then(|line| line.rsplit(' ').next()).expect("the last line names the run").to_owned();
+
+    let asked = |name: &str| {
+        let output = bench.output(&["trigger", name]);
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    for number in [1, 2] {
+        let (code, shown, said) = asked("tidy");
+        assert_eq!(code, Some(0), "{shown}{said}");
+        assert!(shown.contains("/tidy  tidied\n") && !shown.contains("no-output-has-this"), "{shown}");
+        assert!(said.starts_with(&format!("the Job tidy-manual-{number} succeeded: tidy-manual-{number}-")), "{said}");
+    }
+    let (code, shown, said) = asked("broken");
+    assert_eq!(code, Some(1), "{shown}{said}");
+    assert!(
+        shown.contains("/broken  out of order\n") && said.starts_with("the Job broken-manual-3 failed"),
+        "{shown}{said}"
+    );
+    let (code, _, said) = asked("keyless");
+    assert!(code == Some(1) && said.contains("there is no Secret `nowhere` in the manifests"), "{said}");
+    let (code, _, said) = asked("tydi");
+    assert!(code == Some(1) && said.contains("there is no CronJob tydi; there are tidy, broken, keyless"), "{said}");
+
+    let down = bench.output(&["down", &id]);
+    assert!(down.status.success(), "{}", String::from_utf8_lossy(&down.stderr));
+    assert_nothing_left(&bench.run_directory(&id), target == "docker");
 }
 
 /// `e2e --keep` leaves the system up and says how to look into it and how to remove it; `down` removes it. None of the run's

@@ -14,6 +14,7 @@ mod services;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -48,7 +49,9 @@ pub(crate) struct DockerPods {
     entrances: Vec<Entrance>,
     /// Pods in start order.
     order: Vec<String>,
-    pods: BTreeMap<String, Pod>,
+    pods: RwLock<BTreeMap<String, Arc<Pod>>>,
+    /// Where the files of pods are.
+    work: PathBuf,
     containers: Mutex<Containers>,
     /// Containers, by pod, that are made anew before they start again.
     outdated: std::sync::Mutex<BTreeSet<(String, String)>>,
@@ -65,10 +68,17 @@ struct Pod {
     /// Held while checking whether the sandbox has ended.
     repair: Mutex<()>,
     /// Directory with the files of ConfigMap and Secret volumes.
-    files: std::path::PathBuf,
+    files: PathBuf,
 }
 
 impl Pod {
+    /// A pod whose files are written.
+    fn new(spec: PodSpec, run_id: &str, work: &Path) -> Result<Self, Error> {
+        let files = work.join(&spec.name);
+        super::files::write(&spec, run_id, &files, |_, text| text.to_owned())?;
+        Ok(Self { spec, sandbox: RwLock::default(), repair: Mutex::default(), files })
+    }
+
     /// The sandbox, where it was made.
     fn made_sandbox(&self) -> Option<Arc<Sandbox>> {
         self.sandbox.read().unwrap_or_else(PoisonError::into_inner).get().cloned()
@@ -88,23 +98,31 @@ impl DockerPods {
         let network = Network::create(&engine, published_ports).await?;
         let services = Services::new(services, &pods, network.subnet.as_deref(), &engine.run_id);
         let order = pods.iter().map(|pod| pod.name.clone()).collect();
-        let mut made = BTreeMap::new();
-        for spec in pods {
-            let files = directory.join(e2e_report::run_dir::WORK).join(&spec.name);
-            super::files::write(&spec, &engine.run_id, &files, |_, text| text.to_owned())?;
-            let (sandbox, repair) = (RwLock::default(), Mutex::default());
-            made.insert(spec.name.clone(), Pod { spec, sandbox, repair, files });
-        }
+        let work = directory.join(e2e_report::run_dir::WORK);
+        let made =
+            pods.into_iter().map(|spec| Ok((spec.name.clone(), Arc::new(Pod::new(spec, &engine.run_id, &work)?))));
+        let made: BTreeMap<_, _> = made.collect::<Result<_, Error>>()?;
         Ok(Self {
             engine,
             network,
             services,
             entrances,
             order,
-            pods: made,
+            pods: RwLock::new(made),
+            work,
             containers: Mutex::default(),
             outdated: std::sync::Mutex::default(),
         })
+    }
+
+    /// Adds pods that were not there at first.
+    pub(crate) fn admit(&self, pods: Vec<PodSpec>) -> Result<(), Error> {
+        for spec in pods {
+            self.services.admit(&spec);
+            let pod = Arc::new(Pod::new(spec, &self.engine.run_id, &self.work)?);
+            self.pods.write().unwrap_or_else(PoisonError::into_inner).insert(pod.spec.name.clone(), pod);
+        }
+        Ok(())
     }
 
     /// Creates the sandbox of the pod that starts first and that the others wait for: alone this takes half as long as next to
@@ -120,8 +138,8 @@ impl DockerPods {
 
     /// Creates the first sandboxes, several at a time.
     async fn make_sandboxes(&self, count: usize, at_a_time: usize) {
-        let pods = self.order.iter().take(count).filter_map(|name| self.pods.get(name));
-        let sandboxes: Vec<_> = pods.map(|pod| self.sandbox(pod)).collect();
+        let pods = self.order.iter().take(count).filter_map(|name| self.pod(name).ok());
+        let sandboxes: Vec<_> = pods.map(|pod| async move { self.sandbox(&pod).await }).collect();
         let mut made = futures_util::stream::iter(sandboxes).buffer_unordered(at_a_time);
         // A failure shows again when the pod starts, where it has a place to be reported.
         while made.next().await.is_some() {}
@@ -133,13 +151,14 @@ impl DockerPods {
         place.get_or_try_init(make).await.cloned()
     }
 
-    fn pod(&self, name: &str) -> Result<&Pod, Error> {
-        self.pods.get(name).ok_or_else(|| Error::NoSuchPod { pod: name.to_owned() })
+    fn pod(&self, name: &str) -> Result<Arc<Pod>, Error> {
+        let pods = self.pods.read().unwrap_or_else(PoisonError::into_inner);
+        pods.get(name).cloned().ok_or_else(|| Error::NoSuchPod { pod: name.to_owned() })
     }
 
     /// How a pod is reached from here.
     pub(crate) fn target(&self, pod: &str) -> Option<Target> {
-        let pod = self.pods.get(pod)?;
+        let pod = self.pod(pod).ok()?;
         let sandbox = pod.made_sandbox()?;
         let ports = pod.spec.ports().filter_map(|port| Some((port, sandbox.dial(port)?)));
         Some(Target { pod_ip: sandbox.ip, ports: ports.collect(), host: None })
@@ -166,7 +185,8 @@ impl DockerPods {
 
     /// `pod address` if this machine routes to pods, else `published port`.
     pub(crate) fn path(&self) -> &'static str {
-        match self.pods.values().filter_map(Pod::made_sandbox).all(|sandbox| sandbox.direct) {
+        let pods = self.pods.read().unwrap_or_else(PoisonError::into_inner);
+        match pods.values().filter_map(|pod| pod.made_sandbox()).all(|sandbox| sandbox.direct) {
             true => "pod address",
             false => "published port",
         }
@@ -181,7 +201,7 @@ impl DockerPods {
     /// Starts a container, creating it the first time. If the pod's sandbox has ended, the next start recreates the whole pod.
     pub(crate) async fn start(&self, pod: &str, container: &str) -> Result<(), Error> {
         let Err(error) = self.try_to_start(pod, container).await else { return Ok(()) };
-        match self.forget_ended_sandbox(self.pod(pod)?).await? {
+        match self.forget_ended_sandbox(&*self.pod(pod)?).await? {
             true => Err(Error::Sandbox {
                 pod: pod.to_owned(),
                 reason: "it has ended; the next start of a container of this pod recreates it".to_owned(),
@@ -209,10 +229,9 @@ impl DockerPods {
 
     /// Has the pods' containers made anew, from what their images are then, before they start again.
     pub(crate) fn renew<'a>(&self, pods: impl Iterator<Item = &'a str>) {
-        let pods = pods.filter_map(|name| self.pods.get(name));
-        let keys = pods.flat_map(|pod| {
+        let keys = pods.filter_map(|name| self.pod(name).ok()).flat_map(|pod| {
             let containers = pod.spec.component.pod.containers.iter();
-            containers.map(|container| (pod.spec.name.clone(), container.name.clone()))
+            containers.map(|container| (pod.spec.name.clone(), container.name.clone())).collect::<Vec<_>>()
         });
         self.outdated.lock().unwrap_or_else(PoisonError::into_inner).extend(keys);
     }
@@ -228,7 +247,7 @@ impl DockerPods {
     }
 
     async fn try_to_start(&self, pod_name: &str, container: &str) -> Result<(), Error> {
-        let pod = self.pod(pod_name)?;
+        let pod = &*self.pod(pod_name)?;
         let spec =
             pod.spec.container(container).ok_or_else(|| Error::NoSuchPod { pod: format!("{pod_name}/{container}") })?;
         self.remove_outdated(pod, spec).await?;

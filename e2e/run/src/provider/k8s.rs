@@ -20,6 +20,7 @@ mod security;
 mod status;
 #[cfg(test)]
 mod testing;
+mod trigger;
 mod usage;
 mod watch;
 

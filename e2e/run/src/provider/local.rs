@@ -16,7 +16,7 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -47,7 +47,7 @@ pub(crate) use self::{
 pub(crate) struct LocalPods {
     run_id: String,
     workspace: Workspace,
-    pods: BTreeMap<String, Pod>,
+    pods: RwLock<BTreeMap<String, Arc<Pod>>>,
     services: BTreeMap<(String, u16), ServicePort>,
     declared: Vec<Service>,
     running: Arc<Mutex<BTreeMap<(String, String), Running>>>,
@@ -96,7 +96,7 @@ impl LocalPods {
         let mut made = BTreeMap::new();
         for (position, spec) in pods.into_iter().enumerate() {
             let pod = Pod::new(spec, position, found, &workspace, &mut ports)?;
-            made.insert(pod.spec.name.clone(), pod);
+            made.insert(pod.spec.name.clone(), Arc::new(pod));
         }
         let mut services = BTreeMap::new();
         let declared = plan.services.clone();
@@ -109,16 +109,30 @@ impl LocalPods {
         let local = Self {
             run_id: directory.id(),
             workspace,
-            pods: made,
+            pods: RwLock::new(made),
             services,
             declared,
             _memory: memory::Watch::start(Arc::clone(&running)),
             running,
         };
-        for pod in local.pods.values() {
-            local.write_files(pod, root)?;
-        }
+        local.all_pods().iter().try_for_each(|pod| local.write_files(pod, root))?;
         Ok(local)
+    }
+
+    /// Adds pods that were not there at first.
+    pub(crate) fn admit(&self, pods: Vec<PodSpec>, found: &FoundPrograms, root: &Path) -> Result<(), Error> {
+        let mut ports = Ports::new();
+        for spec in pods {
+            let position = self.all_pods().len();
+            let pod = Arc::new(Pod::new(spec, position, found, &self.workspace, &mut ports)?);
+            self.write_files(&pod, root)?;
+            self.pods.write().unwrap_or_else(PoisonError::into_inner).insert(pod.spec.name.clone(), pod);
+        }
+        Ok(())
+    }
+
+    fn all_pods(&self) -> Vec<Arc<Pod>> {
+        self.pods.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     fn write_files(&self, pod: &Pod, root: &Path) -> Result<(), Error> {
@@ -175,7 +189,7 @@ impl LocalPods {
     }
 
     fn process_spec(&self, pod: &Pod, container_name: &str) -> Result<Spec, Error> {
-        let container = self.spec(&pod.spec.name, container_name)?;
+        let container = spec(pod, container_name)?;
         let missing = || Error::NoSuchPod { pod: format!("{}/{container_name}", pod.spec.name) };
         let found = pod.programs.get(container_name).ok_or_else(missing)?;
         let translation = self.translation(pod, container);
@@ -226,13 +240,9 @@ impl LocalPods {
         self.declared.iter().filter(|service| service.is_meant_in(namespace, &self.declared)).flat_map(of).collect()
     }
 
-    fn pod(&self, name: &str) -> Result<&Pod, Error> {
-        self.pods.get(name).ok_or_else(|| Error::NoSuchPod { pod: name.to_owned() })
-    }
-
-    fn spec(&self, pod: &str, container: &str) -> Result<&Container, Error> {
-        let spec = self.pod(pod)?.spec.container(container);
-        spec.ok_or_else(|| Error::NoSuchPod { pod: format!("{pod}/{container}") })
+    fn pod(&self, name: &str) -> Result<Arc<Pod>, Error> {
+        let pods = self.pods.read().unwrap_or_else(PoisonError::into_inner);
+        pods.get(name).cloned().ok_or_else(|| Error::NoSuchPod { pod: name.to_owned() })
     }
 
     /// Makes the directories inside of volumes that a container mounts, where none before it has.
@@ -255,15 +265,16 @@ impl LocalPods {
 
     /// Starts a container's process.
     pub(crate) fn start(&self, pod_name: &str, container: &str) -> Result<(), Error> {
-        let pod = self.pod(pod_name)?;
-        let spec = self.process_spec(pod, container)?;
-        self.make_sub_paths(pod, self.spec(pod_name, container)?)?;
-        let process = spec.spawn().map_err(|error| Error::Process {
+        let pod = &*self.pod(pod_name)?;
+        let declared = spec(pod, container)?;
+        let process_spec = self.process_spec(pod, container)?;
+        self.make_sub_paths(pod, declared)?;
+        let process = process_spec.spawn().map_err(|error| Error::Process {
             pod: pod_name.to_owned(),
-            program: spec.argv.first().cloned().unwrap_or_default(),
+            program: process_spec.argv.first().cloned().unwrap_or_default(),
             reason: error.to_string(),
         })?;
-        let memory_limit_bytes = self.spec(pod_name, container)?.resources.memory_limit_bytes;
+        let memory_limit_bytes = declared.resources.memory_limit_bytes;
         let running = Running { process, memory_limit_bytes };
         let key = (pod_name.to_owned(), container.to_owned());
         self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(key, running);
@@ -307,8 +318,8 @@ impl LocalPods {
 
     /// Runs a command with a container's environment.
     pub(crate) async fn exec(&self, pod: &str, container: &str, command: &[String]) -> Result<ExecResult, Error> {
-        let (pod, spec) = (self.pod(pod)?, self.spec(pod, container)?);
-        let translation = self.translation(pod, spec);
+        let pod = &*self.pod(pod)?;
+        let translation = self.translation(pod, spec(pod, container)?);
         let command: Vec<String> = command.iter().map(|part| translation.text(part)).collect();
         let program = command.first().map_or("", String::as_str);
         let failed = |error: std::io::Error| Error::Exec { reason: format!("exec: {program:?}: {error}") };
@@ -317,7 +328,7 @@ impl LocalPods {
 
     /// How a pod is reached from here.
     pub(crate) fn target(&self, pod: &str) -> Option<Target> {
-        self.pods.get(pod).map(|pod| Target { pod_ip: pod.simulated_ip, ports: pod.ports.clone(), host: None })
+        self.pod(pod).ok().map(|pod| Target { pod_ip: pod.simulated_ip, ports: pod.ports.clone(), host: None })
     }
 
     pub(crate) fn service(&self, name: &str, port: u16) -> Option<SocketAddr> {
@@ -358,9 +369,13 @@ impl LocalPods {
     }
 
     pub(crate) fn logs(&self) -> BTreeMap<(String, String), String> {
-        self.pods
-            .values()
-            .flat_map(|pod| pod.spec.all_containers().map(|container| (pod.spec.name.clone(), container.name.clone())))
+        let names = |pod: &Pod| {
+            let containers = pod.spec.all_containers().map(|container| (pod.spec.name.clone(), container.name.clone()));
+            containers.collect::<Vec<_>>()
+        };
+        let containers = self.all_pods().iter().flat_map(|pod| names(pod)).collect::<Vec<_>>();
+        containers
+            .into_iter()
             .map(|(pod, container)| {
                 let bytes = std::fs::read(self.workspace.log(&pod, &container)).unwrap_or_default();
                 ((pod, container), String::from_utf8_lossy(&bytes).into_owned())
@@ -375,12 +390,17 @@ impl LocalPods {
             std::mem::take(&mut *running).into_iter().collect()
         };
         let stops = running.into_iter().map(|((pod, _), running)| async move {
-            let grace = self.pods.get(&pod).map_or(Duration::ZERO, |pod| pod.spec.component.pod.termination_grace);
+            let grace = self.pod(&pod).map_or(Duration::ZERO, |pod| pod.spec.component.pod.termination_grace);
             running.process.stop(grace).await;
         });
         futures_util::future::join_all(stops).await;
         self.workspace.remove()
     }
+}
+
+fn spec<'a>(pod: &'a Pod, container: &str) -> Result<&'a Container, Error> {
+    let missing = || Error::NoSuchPod { pod: format!("{}/{container}", pod.spec.name) };
+    pod.spec.container(container).ok_or_else(missing)
 }
 
 /// Directory of a pod for what no volume holds: sockets, scripts, the working directory.

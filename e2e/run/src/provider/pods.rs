@@ -17,11 +17,15 @@ pub(crate) struct PodSpec {
 
 /// All pods, in start order.
 pub(crate) fn of(plan: &Plan, run_id: &str) -> Vec<PodSpec> {
-    let pods = plan.components.iter().flat_map(|component| {
-        (0..component.replicas)
-            .map(|index| PodSpec { name: pod_name(&component.name, index), component: component.clone() })
-    });
-    pods.map(|pod| pod.with_own_mounts(run_id)).collect()
+    plan.components.iter().flat_map(|component| of_component(component, run_id)).collect()
+}
+
+/// The pods of one component.
+pub(crate) fn of_component(component: &Component, run_id: &str) -> impl Iterator<Item = PodSpec> {
+    (0..component.replicas).map(move |index| {
+        let pod = PodSpec { name: pod_name(&component.name, index), component: component.clone() };
+        pod.with_own_mounts(run_id)
+    })
 }
 
 /// The namespace of a run.

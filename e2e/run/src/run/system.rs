@@ -23,6 +23,7 @@ use crate::{
     progress::Progress,
     provider::Provider,
     supply::Supply,
+    trigger::Trigger,
 };
 
 /// A kubelet probes once per period, of at least one second: too slow for bring-up. These extra probes count only if they succeed, so
@@ -86,6 +87,7 @@ impl System {
             stop,
             token: prepared.secrets.get(TOKEN).cloned().unwrap_or_default(),
             secrets: prepared.secrets.values().cloned().collect(),
+            trigger: Trigger::new(&prepared.plan, prepared.target(), prepared.directory.id()),
             supply: Supply {
                 images: prepared.config.images.clone(),
                 programs: prepared.config.local.clone(),

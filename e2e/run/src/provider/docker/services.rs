@@ -67,6 +67,13 @@ impl Drop for Link {
     }
 }
 
+impl Member {
+    fn of(pod: &PodSpec) -> Self {
+        let e2e_plan::Component { name, namespace, governed_by, .. } = pod.component.clone();
+        Self { component: name, namespace, governed_by, address: None, ready: false }
+    }
+}
+
 impl Services {
     /// The Services of pods in a network with this subnet, such as `172.20.0.0/16`.
     pub(super) fn new(services: &[Service], pods: &[PodSpec], subnet: Option<&str>, run_id: &str) -> Arc<Self> {
@@ -78,10 +85,7 @@ impl Services {
             let _ = without.set(format!("the engine's network is too small for their addresses ({subnet})"));
         }
         let mut address = |service: &Service| if service.headless { None } else { addresses.next() };
-        let members = pods.iter().map(|pod| {
-            let e2e_plan::Component { name, namespace, governed_by, .. } = pod.component.clone();
-            (pod.name.clone(), Member { component: name, namespace, governed_by, address: None, ready: false })
-        });
+        let members = pods.iter().map(|pod| (pod.name.clone(), Member::of(pod)));
         Arc::new(Self {
             services: services
                 .iter()
@@ -91,6 +95,11 @@ impl Services {
             namespace: crate::provider::pods::namespace(run_id),
             without,
         })
+    }
+
+    /// Knows of a pod that was not there at first.
+    pub(super) fn admit(&self, pod: &PodSpec) {
+        self.pods.send_modify(|pods| drop(pods.insert(pod.name.clone(), Member::of(pod))));
     }
 
     /// Why Services have no addresses of their own: their names then lead to pods, at the pods' ports and whether they are ready or not.

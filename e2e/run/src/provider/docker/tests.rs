@@ -49,7 +49,7 @@ impl Bench {
 
     async fn sandbox(&self) -> String {
         let pod = self.pods.pod(POD).expect("the pod");
-        self.pods.sandbox(pod).await.expect("a sandbox").id.clone()
+        self.pods.sandbox(&pod).await.expect("a sandbox").id.clone()
     }
 
     /// Copies `/pause` of the sandbox into one of its directories.

@@ -117,7 +117,7 @@ fn known<T>(answer: kube::Result<T>) -> kube::Result<Option<T>> {
 }
 
 /// The object in the run's namespace, with the run's labels; pods also with their component's.
-fn labelled(object: &Object, cluster: &Cluster) -> Value {
+pub(super) fn labelled(object: &Object, cluster: &Cluster) -> Value {
     let mut json = object.json.clone();
     let declared = json["metadata"]["namespace"].as_str().map(str::to_owned);
     json["metadata"]["namespace"] = cluster.namespace.clone().into();

@@ -27,7 +27,7 @@ pub(super) struct ServicePort {
 /// The ports of a Service: those of its only replica, else a balancer's.
 pub(super) fn service_ports(
     service: &Service,
-    pods: &BTreeMap<String, Pod>,
+    pods: &BTreeMap<String, Arc<Pod>>,
     ports: &mut Ports,
 ) -> Result<Vec<(u16, ServicePort)>, Error> {
     let mut made = Vec::new();

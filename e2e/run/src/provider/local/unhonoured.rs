@@ -18,7 +18,7 @@ pub(crate) struct Machine<'a> {
 pub(crate) fn unhonoured(plan: &Plan, own: &Programs, machine: &Machine<'_>) -> Vec<Warning> {
     let programs = own.over(Programs::builtin());
     let mut warnings = Vec::new();
-    for component in &plan.components {
+    for component in plan.components.iter().chain(plan.cron_jobs.iter().map(|cron_job| &cron_job.job)) {
         let pod = &component.pod;
         for (field, containers) in [("initContainers", &pod.init_containers), ("containers", &pod.containers)] {
             for container in containers {
@@ -38,7 +38,11 @@ pub(crate) fn unhonoured(plan: &Plan, own: &Programs, machine: &Machine<'_>) -> 
 
 /// Where an object of a kind has the spec of its pods.
 fn pod_path(kind: &str) -> &'static str {
-    if kind == "Pod" { "spec" } else { "spec.template.spec" }
+    match kind {
+        "Pod" => "spec",
+        "CronJob" => "spec.jobTemplate.spec.template.spec",
+        _ => "spec.template.spec",
+    }
 }
 
 struct Place<'a> {

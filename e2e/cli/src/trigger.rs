@@ -1,0 +1,41 @@
+//! `cargo xtask trigger`: runs the Job of a CronJob once, in a system that is up.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use e2e::control::Control;
+use e2e_report::{environment::Environment, run_dir};
+use e2e_run::exit::ExitCode;
+
+use crate::options::{block_on, bring_one_up, held_run_directory};
+
+/// Run the Job of a CronJob once, in a system that is up, and show what it says.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  cargo xtask trigger nightly-report
+
+Each call makes a new Job with pods of its own, called NAME-manual-1, NAME-manual-2 and so on.
+
+Exit codes: 0 the Job succeeded; 1 it failed, or could not be run.")]
+pub(crate) struct Args {
+    /// The CronJob.
+    name: String,
+    /// Run id or directory [default: the system that is up].
+    #[arg(long)]
+    run: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let directory = held_run_directory(args.run.as_deref())?;
+    let environment = Environment::read(&directory.join(run_dir::ENVIRONMENT))?;
+    let triggered = block_on(async {
+        let control = Control::of(&environment).with_context(|| format!("this system is down; {}", bring_one_up()))?;
+        anyhow::Ok(control.trigger(&args.name).await?)
+    })??;
+    for (container, text) in &triggered.logs {
+        text.lines().for_each(|line| println!("{container}  {line}"));
+    }
+    let states: Vec<String> = triggered.states.iter().map(|(pod, state)| format!("{pod} is {state}")).collect();
+    let outcome = if triggered.succeeded { "succeeded" } else { "failed" };
+    eprintln!("the Job {} {outcome}: {}", triggered.job, states.join(", "));
+    Ok(if triggered.succeeded { ExitCode::Pass } else { ExitCode::Fail })
+}
