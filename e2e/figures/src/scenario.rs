@@ -113,6 +113,9 @@ pub struct LedgerResult {
     pub unknown: u64,
     /// Rows that the system stores.
     pub stored: u64,
+    /// The same by pod, where each pod stores its own part.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub stored_by_pod: BTreeMap<String, u64>,
     /// Acknowledged and not stored: the worst finding there is.
     pub missing: u64,
     /// Keys that are stored more than once.
@@ -132,6 +135,18 @@ pub struct Part {
     pub name: String,
     /// Mean, in milliseconds.
     pub mean_ms: f64,
+    /// What it could do, where it says so itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<Capacity>,
+}
+
+/// What a part carries, by how much of itself it used.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Capacity {
+    /// Requests per second that would use it up.
+    pub per_second: f64,
+    /// How long a request waited in front of it: the share of the part's mean that more room would take away once it is used up.
+    pub waiting_ms: f64,
 }
 
 /// What the sessions of one component did, looked at many times in the measured window.
@@ -306,7 +321,7 @@ impl Part {
         let behind = way.iter().skip(1).map(|(_, ms)| *ms).chain([0.0]);
         // Means of different moments may cross by a little.
         let own = way.iter().zip(behind).map(|((name, ms), behind)| (name, (ms - behind).max(0.0)));
-        own.map(|(name, mean_ms)| Self { name: (*name).to_owned(), mean_ms }).collect()
+        own.map(|(name, mean_ms)| Self { name: (*name).to_owned(), mean_ms, capacity: None }).collect()
     }
 }
 

@@ -9,6 +9,14 @@ impl Service {
         self.name.split('.').next().unwrap_or_default()
     }
 
+    /// Whether it gives each pod of a component a name of its own, such as `db-0.db`: the headless Service that a StatefulSet names.
+    #[must_use]
+    pub fn names_pods_of(&self, component: &super::Component) -> bool {
+        self.headless
+            && component.governed_by.as_deref() == Some(self.host())
+            && self.components.contains(&component.name)
+    }
+
     /// Whether its short name means it to a pod of a namespace: that of the namespace does, or else the first one of that name.
     #[must_use]
     pub fn is_meant_in<'a>(&self, namespace: &str, all: impl IntoIterator<Item = &'a Self> + Clone) -> bool {

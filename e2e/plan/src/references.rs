@@ -1,6 +1,6 @@
 //! Who calls whom: the Services that a component's env, command, args and config files name as hosts, and the start order
 //! that follows. A name alone is not enough, because `POSTGRES_USER=postgres` names a user. A Service's name, alone or
-//! followed by `.namespace` or `.namespace.svc...`, counts as a host where
+//! followed by `.namespace` or `.namespace.svc...`, or after the name of one of its pods and a dot, counts as a host where
 //!
 //! 1. one of the Service's own ports follows: `postgres:5432`, `replicaof redis 6379`,
 //! 2. `//` or `@` stands before it, and it is not the user of an address: `http://backend/`, `redis://:pw@redis`,
@@ -75,7 +75,8 @@ fn mention<'a>(
     start: usize,
     (service, services): (&'a Service, &'a [Service]),
 ) -> Option<Mention<'a>> {
-    let before = &text[..start];
+    let host_start = start - pod_before(&text[..start], service);
+    let before = &text[..host_start];
     if before.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '$')) {
         return None;
     }
@@ -98,7 +99,16 @@ fn mention<'a>(
         || is_value_of(key, before, &text[value_end..])
         || (ends_value(&text[value_end..]) && follows_host_key(line))
         || is_nginx_server(before);
-    is_host.then_some(Mention { service, host: start..end, port })
+    is_host.then_some(Mention { service, host: host_start..end, port })
+}
+
+/// The length of a pod's name and its dot before the name of its Service, as in `db-0.db`; 0 without one.
+fn pod_before(before: &str, service: &Service) -> usize {
+    let Some(rest) = before.strip_suffix('.') else { return 0 };
+    let component = rest.trim_end_matches(|c: char| c.is_ascii_digit());
+    let Some(component) = component.strip_suffix('-').filter(|_| component.len() < rest.len()) else { return 0 };
+    let names = service.components.iter().filter(|name| component.ends_with(name.as_str()));
+    names.map(|name| before.len() - component.len() + name.len()).max().unwrap_or(0)
 }
 
 /// The length of the domain that follows a Service's name: nothing, `.namespace` or `.namespace.svc...`. None if the name
@@ -349,6 +359,8 @@ mod tests {
     #[rstest]
     #[case::port("postgres:5432", &["postgres|5432"])]
     #[case::port_after_blank("replicaof redis 6379", &["redis|6379"])]
+    #[case::pod("http://my-app-12.my-app/x", &["my-app-12.my-app"])]
+    #[case::pods("postgres-0.postgres:5432,postgres-1.postgres:5432", &["postgres-0.postgres|5432", "postgres-1.postgres|5432"])]
     #[case::list("redis:6379,postgres:5432", &["redis|6379", "postgres|5432"])]
     #[case::url("http://backend/x", &["backend"])]
     #[case::url_with_another_port("http://backend:9/x", &["backend|9"])]
@@ -384,6 +396,8 @@ mod tests {
     #[case("http://backend_pool")]
     #[case("http://my-backend:8000")]
     #[case("the.backend:8000")]
+    #[case("backend-a.backend:8000")]
+    #[case("my-backend-0.backend:8000")]
     #[case("http://$backend:8000")]
     #[case("/etc/redis/redis.conf")]
     #[case("server_name backend;")]

@@ -17,7 +17,8 @@ fn compose_and_manifests_describe_the_same_system() {
     ] {
         let service = &compose["services"][service];
         let documents = documents(manifest);
-        let pod = &find(&documents, "Deployment")["spec"]["template"]["spec"];
+        let workload = documents.iter().find(|document| !document["spec"]["template"].is_null()).expect("a workload");
+        let pod = &workload["spec"]["template"]["spec"];
         let container = &pod["containers"][0];
 
         assert_eq!(service["image"], container["image"], "image of {manifest}");

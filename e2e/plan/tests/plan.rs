@@ -9,11 +9,16 @@ use e2e_plan::{
 };
 
 fn plan(sets: &[&str], replicas: &[(&str, u32)]) -> Plan {
+    plan_of(&[], sets, replicas)
+}
+
+fn plan_of(overlays: &[&str], sets: &[&str], replicas: &[(&str, u32)]) -> Plan {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let overlays: Vec<_> = overlays.iter().map(|overlay| directory.join(overlay)).collect();
     let mut generate = |secret: &str, key: &str| format!("made-up-{secret}-{key}");
     let sources = Sources { paths: vec!["manifests".into()], ..Sources::default() };
     let input = Input {
-        objects: manifests::read(&directory, &sources, &[]),
+        objects: manifests::read(&directory, &sources, &overlays),
         given: Vec::new(),
         sets: sets.iter().map(|set| set.parse().unwrap()).collect(),
         replicas: replicas.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect::<BTreeMap<_, _>>(),
@@ -110,6 +115,29 @@ fn overrides() {
     assert_eq!(backend.replicas, 3);
     let env: BTreeMap<_, _> = backend.pod.containers[0].resolve(&Identity::default()).env.into_iter().collect();
     assert_eq!(env["BACKEND_POOL_SIZE"], "1");
+}
+
+#[test]
+fn each_pod_of_a_sharded_postgres_is_a_shard_of_its_own_name() {
+    for shards in [2, 4] {
+        let sharded = format!("fixtures/sharded/{shards}");
+        let plan = plan_of(&["fixtures/overlays/slow-commits", &sharded], &[], &[]);
+        let postgres = component(&plan, "postgres");
+        assert_eq!(postgres.replicas, shards);
+        assert!(
+            postgres.pod.containers[0].args.contains(&"commit_delay=50000".to_owned()),
+            "a fault reaches every shard"
+        );
+        let named = plan.services.iter().find(|service| service.names_pods_of(postgres)).expect("the pods have names");
+        let pods = (0..shards).map(|shard| format!("postgres-{shard}.{}:5432", named.name));
+        let expected = Value::Plain(pods.collect::<Vec<_>>().join(","));
+        for (name, variable) in [("backend", "BACKEND_POSTGRES"), ("engine", "ENGINE_POSTGRES")] {
+            let component = component(&plan, name);
+            let found = component.pod.containers[0].env.iter().find(|found| found.name == variable);
+            assert_eq!(found.map(|found| &found.value), Some(&expected));
+            assert!(component.depends_on.contains(&"postgres".to_owned()), "{name} starts after it");
+        }
+    }
 }
 
 #[test]

@@ -23,11 +23,11 @@ pub struct Bottleneck {
 
 /// The utilisation that counts as busy: at 0.85 a request already takes about seven times its service time (M/M/1: 1 / (1 - 0.85) =
 /// 6.7).
-const USED_UP: f64 = 0.85;
+pub(crate) const USED_UP: f64 = 0.85;
 /// More than one processor, beyond the error of measurement.
-const MORE_THAN_ONE: f64 = 1.1;
+pub(crate) const MORE_THAN_ONE: f64 = 1.1;
 /// More than half: everything else together is less.
-const MOST: f64 = 0.5;
+pub(crate) const MOST: f64 = 0.5;
 /// Three quarters: without it, a request would take a quarter of its time.
 const NEARLY_ALL: f64 = 0.75;
 const CPU_LIMIT: &str = "the CPU limit";
@@ -159,8 +159,8 @@ fn waiting(load: &ScenarioResult, expected: &Expected) -> Option<Bottleneck> {
     let used = expected.host_utilisation * 100.0;
     let all: f64 = load.parts.iter().map(|part| part.mean_ms).sum();
     let longest = load.parts.iter().max_by(|a, b| a.mean_ms.total_cmp(&b.mean_ms));
-    let most =
-        longest.map(|Part { name, mean_ms }| format!("{name} takes {mean_ms:.1} ms of the {all:.1} ms of a request"));
+    let most = longest
+        .map(|Part { name, mean_ms, .. }| format!("{name} takes {mean_ms:.1} ms of the {all:.1} ms of a request"));
     let idle = format!("no processor was used up (host {used:.0}%)");
     Some(match longest.zip(most) {
         Some((part, most)) if part.mean_ms >= NEARLY_ALL * all => named(&part.name, format!("{most}, and {idle}")),

@@ -98,6 +98,8 @@ pub struct Endpoint {
     pub port_name: Option<String>,
     /// The port's number in the manifests.
     pub port: u16,
+    /// The number in the pods.
+    pub target_port: u16,
     /// Its address, as reachable from this machine.
     pub address: SocketAddr,
     /// The kind of address: `pod address`, `published port`, `port-forward`, `process` or `balancer`.
@@ -259,6 +261,19 @@ impl Environment {
     pub fn service(&self, name: &str) -> Result<&Endpoint, Error> {
         let known = || self.services.iter().map(|endpoint| endpoint.service.as_str());
         self.services.iter().find(|endpoint| endpoint.service == name).ok_or_else(|| unknown("service", name, known()))
+    }
+
+    /// The pods behind the first port of a Service, each by its name with its own address.
+    pub fn pods_of(&self, service: &str) -> Result<Vec<(&str, SocketAddr)>, Error> {
+        let endpoint = self.service(service)?;
+        let mut pods = Vec::new();
+        for component in self.routes.get(service).into_iter().flatten() {
+            for replica in &self.component(component)?.replicas {
+                let port = replica.ports.iter().find(|port| port.number == endpoint.target_port);
+                pods.extend(port.map(|port| (replica.name.as_str(), port.address)));
+            }
+        }
+        Ok(pods)
     }
 
     /// The first port of the Service that clients use.

@@ -82,6 +82,9 @@ pub struct Sql {
     pub service: String,
     /// Its component, whose POSTGRES_USER, POSTGRES_DB and POSTGRES_PASSWORD are the login; by default named like the Service.
     pub component: Option<String>,
+    /// Whether each pod of the Service stores its own part of the keys: all are asked. By default the Service is asked once.
+    #[serde(default)]
+    pub sharded: bool,
     /// A query that returns a key and its number of rows in each row. `$1` is a LIKE pattern for all keys of the run.
     pub query: String,
 }

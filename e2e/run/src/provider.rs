@@ -201,6 +201,7 @@ impl Provider {
                     service: service.name.clone(),
                     port_name: port.name.clone(),
                     port: port.port,
+                    target_port: port.target_port,
                     address,
                     path: path.to_owned(),
                 }));

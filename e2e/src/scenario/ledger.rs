@@ -1,5 +1,7 @@
 //! The keys that a system stores, read by SQL. Main function: [`stored`].
 
+use std::net::SocketAddr;
+
 use e2e_load::load::StoredKeys;
 use e2e_report::{environment::Environment, request::Sql};
 use futures_util::TryStreamExt;
@@ -7,14 +9,31 @@ use futures_util::TryStreamExt;
 /// The timeout; other checks report an unresponsive database.
 const CONNECT_LIMIT: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// The keys of a query, row by row, to save memory.
-pub(super) async fn stored(
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// The keys of a query, of each pod where each stores its own part.
+pub(super) async fn stored(environment: &Environment, sql: &Sql, pattern: &str) -> Result<StoredKeys, Error> {
+    let mut stored = StoredKeys::default();
+    if !sql.sharded {
+        add(&mut stored, environment, sql, pattern, environment.service(&sql.service)?.address).await?;
+        return Ok(stored);
+    }
+    for (pod, address) in environment.pods_of(&sql.service)? {
+        stored.begin_pod(pod);
+        add(&mut stored, environment, sql, pattern, address).await.map_err(|error| format!("{pod}: {error}"))?;
+    }
+    Ok(stored)
+}
+
+/// Adds the keys of one database, row by row, to save memory.
+async fn add(
+    stored: &mut StoredKeys,
     environment: &Environment,
     sql: &Sql,
     pattern: &str,
-) -> Result<StoredKeys, Box<dyn std::error::Error + Send + Sync>> {
+    address: SocketAddr,
+) -> Result<(), Error> {
     let component = sql.component.as_deref().unwrap_or(&sql.service);
-    let address = environment.service(&sql.service)?.address;
     let mut config = tokio_postgres::Config::new();
     config
         .host(address.ip().to_string())
@@ -30,7 +49,6 @@ pub(super) async fn stored(
     let parameters: &[&str] = if statement.params().is_empty() { &[] } else { &[pattern] };
     let rows = client.query_raw(&statement, parameters.iter()).await?;
     let mut rows = std::pin::pin!(rows);
-    let mut stored = StoredKeys::default();
     while let Some(row) = rows.try_next().await? {
         let columns = row.try_get(0).and_then(|key| Ok((key, row.try_get::<_, i64>(1)?)));
         let (key, count): (&str, i64) = columns.map_err(|error| {
@@ -38,5 +56,5 @@ pub(super) async fn stored(
         })?;
         stored.add(key, count.unsigned_abs());
     }
-    Ok(stored)
+    Ok(())
 }

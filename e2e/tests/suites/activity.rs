@@ -10,7 +10,7 @@ use e2e::{
     clock::now_unix_ms,
     environment::Environment,
     prometheus,
-    scenario::{Activity, Part, ScenarioResult},
+    scenario::{Activity, Capacity, Part, ScenarioResult},
 };
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -33,7 +33,7 @@ const COMMITS: &str = "SELECT xact_commit FROM pg_stat_database WHERE datname = 
 /// found by others.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    /// Sessions of PostgreSQL at work, by what they wait for.
+    /// Sessions of PostgreSQL at work, of all shards, by what they wait for.
     sessions: Vec<(u64, BTreeMap<String, u64>)>,
     /// Transactions of PostgreSQL since it started.
     commits: Vec<(u64, i64)>,
@@ -89,6 +89,9 @@ const APPLY: &str = "engine_apply_seconds";
 const BATCH: &str = "engine_batch_seconds";
 /// How many transactions the engine has at most at once.
 const LANES: &str = "engine_lanes";
+/// Stream entries in transactions, and how many one has at most.
+const ENTRIES: &str = "engine_entries_total";
+const BATCH_LIMIT: &str = "engine_batch_limit";
 
 /// What the replicas say.
 #[derive(Debug, Default)]
@@ -97,6 +100,10 @@ struct Reading {
     spent: BTreeMap<(String, &'static str), (f64, f64)>,
     /// Lanes of all engines.
     lanes: f64,
+    /// Stream entries in all transactions.
+    entries: f64,
+    /// Most entries of one transaction.
+    batch_limit: f64,
 }
 
 async fn look_at_metrics(environment: &Environment, seen: &mut Vec<(u64, Reading)>) -> Infallible {
@@ -127,6 +134,8 @@ async fn read_metrics(environment: &Environment) -> Result<Reading, Error> {
             let value =
                 |name: &str| prometheus::samples(&text).find(|sample| sample.name == name).map(|sample| sample.value);
             reading.lanes += value(LANES).unwrap_or_default();
+            reading.entries += value(ENTRIES).unwrap_or_default();
+            reading.batch_limit = value(BATCH_LIMIT).unwrap_or(reading.batch_limit);
             for (_, metric) in METRICS.iter().filter(|(of, _)| *of == component) {
                 let seconds_and_count = value(&format!("{metric}_sum")).zip(value(&format!("{metric}_count")));
                 let figures = seconds_and_count.ok_or_else(|| format!("{} has no metric {metric}", replica.name))?;
@@ -152,12 +161,15 @@ fn parts(client_ms: f64, upstream_ms: f64, readings: &[&(u64, Reading)]) -> Opti
     };
     let mean_ms = |metric: &str| grown(metric).map(|(seconds, count)| seconds * 1000.0 / count);
     let (engine_wait, append, apply) = (mean_ms(ENGINE_WAIT)?, mean_ms(APPEND)?, mean_ms(APPLY)?);
+    let seconds = ended.saturating_sub(*began) as f64 / 1000.0;
     // Redis has an operation until it is in the stream, and the engine from there until the transaction begins. Meanwhile it waits for a
     // lane, and as far as the lanes wait for PostgreSQL, so does it.
     let engine = engine_wait - append;
-    let (in_transactions, _) = grown(BATCH)?;
-    let available = after.lanes * ended.saturating_sub(*began) as f64 / 1000.0;
-    let postgres = apply + (engine - apply).max(0.0) * (in_transactions / available).min(1.0);
+    let ((in_transactions, batches), (_, operations)) = (grown(BATCH)?, grown(APPLY)?);
+    let available = Some(after.lanes * seconds).filter(|available| *available > 0.0)?;
+    let busy = (in_transactions / available).min(1.0);
+    let waiting_ms = (engine - apply).max(0.0) * busy;
+    let postgres = apply + waiting_ms;
     let way = [
         ("nginx", client_ms),
         ("backend", upstream_ms),
@@ -165,7 +177,13 @@ fn parts(client_ms: f64, upstream_ms: f64, readings: &[&(u64, Reading)]) -> Opti
         ("engine", engine),
         ("postgres", postgres),
     ];
-    (available > 0.0).then(|| Part::of_way(&way))
+    let mut parts = Part::of_way(&way);
+    // A lane that is busy still has room while its transactions could take more entries.
+    let used = busy * (after.entries - before.entries) / (batches * after.batch_limit);
+    if let Some(part) = parts.last_mut().filter(|_| used > 0.0) {
+        part.capacity = Some(Capacity { per_second: operations / seconds / used, waiting_ms });
+    }
+    Some(parts)
 }
 
 async fn look_at_postgres(
@@ -185,17 +203,31 @@ async fn look_while_it_answers(
     sessions: &mut Vec<(u64, BTreeMap<String, u64>)>,
     commits: &mut Vec<(u64, i64)>,
 ) -> Result<Infallible, Error> {
-    let client = crate::throughput::postgres(environment).await?;
-    let statement = client.prepare(SESSIONS).await?;
+    let mut shards = Vec::new();
+    for (_, address) in environment.pods_of("postgres")? {
+        let client = crate::throughput::postgres(environment, address).await?;
+        let statement = client.prepare(SESSIONS).await?;
+        shards.push((client, statement));
+    }
     let (mut look, mut count) = (every(SESSIONS_PERIOD), every(COUNTERS_PERIOD));
     loop {
         tokio::select! {
             _ = look.tick() => {
-                let rows = client.query(&statement, &[]).await?;
-                let at_work = rows.iter().map(|row| (row.get(0), row.get::<_, i64>(1).unsigned_abs())).collect();
+                let mut at_work: BTreeMap<String, u64> = BTreeMap::new();
+                for (client, statement) in &shards {
+                    for row in client.query(statement, &[]).await? {
+                        *at_work.entry(row.get(0)).or_default() += row.get::<_, i64>(1).unsigned_abs();
+                    }
+                }
                 sessions.push((now_unix_ms(), at_work));
             }
-            _ = count.tick() => commits.push((now_unix_ms(), client.query_one(COMMITS, &[]).await?.get(0))),
+            _ = count.tick() => {
+                let mut sum = 0;
+                for (client, _) in &shards {
+                    sum += client.query_one(COMMITS, &[]).await?.get::<_, i64>(0);
+                }
+                commits.push((now_unix_ms(), sum));
+            }
         }
     }
 }

@@ -121,6 +121,8 @@ impl Keys {
 #[derive(Debug, Clone, Default)]
 pub struct StoredKeys {
     rows: u64,
+    /// The rows of each pod, in the order in which they were added.
+    rows_by_pod: Vec<(String, u64)>,
     keys: HashMap<u64, Entry>,
     duplicate_keys: Vec<String>,
 }
@@ -135,6 +137,11 @@ struct Entry {
 const SHOWN_KEYS: usize = 10;
 
 impl StoredKeys {
+    /// Has the rows that are added from now on count for a pod too. A key in two pods is stored twice.
+    pub fn begin_pod(&mut self, pod: &str) {
+        self.rows_by_pod.push((pod.to_owned(), 0));
+    }
+
     /// Adds rows of a key.
     pub fn add(&mut self, key: &str, rows: u64) {
         let entry = self.keys.entry(hash(key)).or_default();
@@ -143,6 +150,9 @@ impl StoredKeys {
         }
         entry.rows += rows;
         self.rows += rows;
+        if let Some((_, of_pod)) = self.rows_by_pod.last_mut() {
+            *of_pod += rows;
+        }
     }
 
     /// What the clients were told, by client, against these keys. `name` makes the key of a client's round.
@@ -151,7 +161,8 @@ impl StoredKeys {
         ledgers: impl IntoIterator<Item = (u32, &'a ClientLedger)>,
         name: impl Fn(u32, u64, &mut String),
     ) -> LedgerResult {
-        let mut result = LedgerResult { stored: self.rows, ..LedgerResult::default() };
+        let stored_by_pod = std::mem::take(&mut self.rows_by_pod).into_iter().collect();
+        let mut result = LedgerResult { stored: self.rows, stored_by_pod, ..LedgerResult::default() };
         result.duplicate = self.keys.values().filter(|entry| entry.rows > 1).count() as u64;
         for (client, ledger) in ledgers {
             result.refused += ledger.refused.count;
@@ -205,6 +216,29 @@ mod tests {
         (1..=1_000_000).filter(|round| *round != 7).for_each(|round| keys.add_round(round));
         keys.add_round(1_000_000);
         assert_eq!((keys.count, &keys.rounds), (999_999, &vec![(1, 6), (8, 1_000_000)]));
+    }
+
+    #[test]
+    fn pods_that_store_a_part_each_are_checked_as_one() {
+        let mut told = ClientLedger::default();
+        ["a", "b", "c"].into_iter().for_each(|key| told.acknowledged.add(key));
+        let mut stored = StoredKeys::default();
+        stored.begin_pod("db-0");
+        ["a", "b"].into_iter().for_each(|key| stored.add(key, 1));
+        stored.begin_pod("db-1");
+        stored.add("b", 1);
+        let found = stored.check([(0, &told)], |_, _, _| {});
+        let expected = LedgerResult {
+            acknowledged: 3,
+            stored: 3,
+            stored_by_pod: [("db-0".to_owned(), 2), ("db-1".to_owned(), 1)].into(),
+            missing: 1,
+            duplicate: 1,
+            missing_keys: vec!["c".to_owned()],
+            duplicate_keys: vec!["b".to_owned()],
+            ..LedgerResult::default()
+        };
+        assert_eq!(found, expected);
     }
 
     #[test]

@@ -145,7 +145,6 @@ pub(super) const RULES: &[Rule] = &[
     without_cluster("spec.podManagementPolicy", NO_ROLLOUT).unless(Unless::Text(&["Parallel"])),
     without_cluster("spec.progressDeadlineSeconds", NO_ROLLOUT),
     without_cluster("spec.revisionHistoryLimit", NO_ROLLOUT),
-    local("spec.serviceName", "the pods of a StatefulSet have no names of their own in the network"),
     without_cluster("spec.strategy", NO_ROLLOUT),
     without_cluster("spec.ttlSecondsAfterFinished", "ended pods stay until the run ends"),
     without_cluster("spec.updateStrategy", NO_ROLLOUT),

@@ -52,7 +52,10 @@ fn named_by_waits(host: f64, sessions: &[(&str, f64)], parts: &[(&str, f64)]) ->
     let sessions = sessions.iter().map(|(event, count)| ((*event).to_owned(), *count)).collect();
     let throughput = ScenarioResult {
         rate_per_second: Some(1000.0),
-        parts: parts.iter().map(|(name, mean_ms)| Part { name: (*name).to_owned(), mean_ms: *mean_ms }).collect(),
+        parts: parts
+            .iter()
+            .map(|(name, mean_ms)| Part { name: (*name).to_owned(), mean_ms: *mean_ms, capacity: None })
+            .collect(),
         activity: vec![Activity { component: "postgres".to_owned(), samples: 50, sessions, commits_per_second: None }],
         ..ScenarioResult::default()
     };

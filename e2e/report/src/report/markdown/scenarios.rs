@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use e2e_figures::{
     outcome::Outcome,
-    scenario::{Activity, LedgerResult, ModelKind, ScenarioResult, StepFigures},
+    scenario::{Activity, LedgerResult, ModelKind, Part, ScenarioResult, StepFigures},
     stats::Summary,
 };
 use e2e_plan::duration::human;
@@ -138,8 +138,10 @@ fn steps(steps: &[StepFigures]) -> String {
 
 fn books(figures: &ScenarioResult, ledger: &LedgerResult, source: &Source) -> String {
     let LedgerResult { acknowledged, stored, missing, duplicate, unknown, unacknowledged, .. } = ledger;
+    let pods: Vec<String> = ledger.stored_by_pod.iter().map(|(pod, rows)| format!("{pod} {rows}")).collect();
+    let pods = if pods.len() > 1 { format!(" ({})", pods.join(", ")) } else { String::new() };
     format!(
-        "**Ledger of {}**: {acknowledged} keys acknowledged, {stored} rows stored: {missing} missing, {duplicate} stored more than once; \
+        "**Ledger of {}**: {acknowledged} keys acknowledged, {stored} rows stored{pods}: {missing} missing, {duplicate} stored more than once; \
          {unknown} without an answer that tells, {unacknowledged} stored without an acknowledgement that arrived. \
          ({}#/measured/scenario/ledger)\n\n",
         figures.name, source.record
@@ -150,7 +152,11 @@ fn books(figures: &ScenarioResult, ledger: &LedgerResult, source: &Source) -> St
 fn way(figures: &ScenarioResult, source: &Source) -> String {
     let cited = |part| format!(" ({}#/measured/scenario/{part})", source.record);
     let mut text = String::new();
-    let parts: Vec<String> = figures.parts.iter().map(|part| format!("{} {:.2} ms", part.name, part.mean_ms)).collect();
+    let carries = |part: &Part| {
+        part.capacity.map_or(String::new(), |capacity| format!(" (carries {:.0} requests/s)", capacity.per_second))
+    };
+    let part = |part: &Part| format!("{} {:.2} ms{}", part.name, part.mean_ms, carries(part));
+    let parts: Vec<String> = figures.parts.iter().map(part).collect();
     if !parts.is_empty() {
         let _ = writeln!(
             text,

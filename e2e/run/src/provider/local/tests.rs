@@ -3,13 +3,19 @@
 use e2e_node::poll::{Look, until};
 
 use super::*;
-use crate::provider::{pods, testing::plan_of_pod};
+use crate::provider::{
+    pods,
+    testing::{plan, plan_of_pod},
+};
 
 const POD: &str = "app-0";
 
 /// The pods of a plan, whose images `IMAGE` are a shell that runs the argument of each container.
 fn local(directory: &tempfile::TempDir, spec: &str) -> LocalPods {
-    let plan = plan_of_pod(&spec.replace("IMAGE", "sh:1"));
+    prepared(directory, plan_of_pod(&spec.replace("IMAGE", "sh:1")))
+}
+
+fn prepared(directory: &tempfile::TempDir, plan: Plan) -> LocalPods {
     let run = RunDir::create(directory.path(), "one", |_| Ok(())).expect("a run directory");
     let program = Program { run: vec!["sh".to_owned(), "-c".to_owned()], ..Program::default() };
     let found = FoundProgram { program, directories: Vec::new(), binary: None };
@@ -34,6 +40,45 @@ async fn a_pod_knows_the_address_that_probes_name() {
     let named = pods.target(POD).expect("the pod").pod_ip;
     assert_eq!(output(&pods, "app").await, format!("allowed: api,{named}"));
     pods.teardown().await.expect("everything is removed");
+}
+
+/// A set `db` of two, whose pods a headless Service names and write where they find each other, and a Service with an address of its own.
+const SET: &str = "\
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: { name: db }
+spec:
+  replicas: 2
+  serviceName: GOVERNING
+  selector: { matchLabels: { app: db } }
+  template:
+    metadata: { labels: { app: db } }
+    spec: { containers: [{ name: app, image: 'sh:1', ports: [{ containerPort: 5432 }], args: ['echo db-0.pods:5432,db-1.pods.default:5432'] }] }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: pods }
+spec: { clusterIP: None, selector: { app: db }, ports: [{ port: 5432 }] }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: db }
+spec: { selector: { app: db }, ports: [{ port: 5432 }] }
+";
+
+#[tokio::test]
+async fn the_pods_of_a_set_have_names_of_their_own() {
+    for (governing, has_names) in [("pods", true), ("db", false)] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let pods = prepared(&directory, plan(&SET.replace("GOVERNING", governing)));
+        let own = ["db-0", "db-1"].map(|pod| pods.target(pod).expect("the pod").ports[&5432].to_string());
+        pods.start("db-0", "app").expect("a shell");
+        pods.wait_exit("db-0", "app").await;
+        let said = pods.logs().remove(&("db-0".to_owned(), "app".to_owned())).expect("a log");
+        let expected = if has_names { own.join(",") } else { "db-0.pods:5432,db-1.pods.default:5432".to_owned() };
+        assert_eq!(said.trim(), expected);
+        pods.teardown().await.expect("everything is removed");
+    }
 }
 
 #[tokio::test]
