@@ -1,20 +1,23 @@
-//! `cargo xtask scale`: how throughput grows with replicas, what limits it, and whether more replicas make it worse.
+//! `cargo xtask scale`: how throughput grows with replicas or shards, what limits it, and whether more make it worse.
 
+mod axis;
 mod control;
 mod text;
 
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
+use axis::{Axis, Kind};
 use control::Control;
 use e2e_load::{
     load::Random,
     scaling::{Point, Study, study},
 };
-use e2e_plan::{Component, target::Target, words::counted};
+use e2e_plan::target::Target;
 use e2e_report::{
     bottleneck::Bottleneck,
     chart::{scaling, standalone},
+    foretold::{Forecast, foretell},
     report::{Report, Verdict},
 };
 use e2e_run::{Options, exit::ExitCode, plan, progress::Progress, run as run_once};
@@ -22,15 +25,17 @@ use serde::Serialize;
 
 use crate::options::{BadInput, TargetChoice, block_on, describe, parse_target, project};
 
-/// Measure a scenario's rate at several replica counts of a component and fit the Universal Scalability Law.
+/// Measure a scenario's rate with several replicas or shards of a component and fit the Universal Scalability Law.
 ///
-/// Each level is a complete run: up, suites, report, down. Levels run in random order, so that a machine that slows down over time
-/// does not bias the fit. With fewer than six levels, or too much scatter, the study reports that it fits no law.
+/// Each level is a complete run: up, suites, report, down. The first one has level 1, and what the others will gain is foretold from
+/// it. The others run in random order, so that a machine that slows down over time does not bias the fit. With fewer than six
+/// levels, or too much scatter, the study reports that it fits no law.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask scale --target docker
   cargo xtask scale --target docker --component backend --scenario throughput --controls   # also find the cause of a regression
   cargo xtask scale --replicas 1,2,4 --repeat 1 --duration 5s   # three levels: measured, not fitted
+  cargo xtask scale --shards 1,2,4 --filter 'test(throughput)'  # would sharding pay? by [shards] of .config/e2e.toml
 
 Exit codes: the worst of all runs, as for e2e; 5 if a level could not be measured. A failed run or an interrupt ends the study;
 the results so far are written.")]
@@ -44,6 +49,9 @@ pub(crate) struct Args {
     /// Replica counts of the component to measure.
     #[arg(long, value_delimiter = ',', default_value = "1,2,3,4,6,8", value_parser = clap::value_parser!(u32).range(1..=64))]
     replicas: Vec<u32>,
+    /// Measure numbers of shards instead, each with the overlay that `[shards]` in .config/e2e.toml names for it.
+    #[arg(long, value_name = "LEVELS", value_delimiter = ',', conflicts_with_all = ["replicas", "component", "controls"], value_parser = clap::value_parser!(u32).range(1..=64))]
+    shards: Vec<u32>,
     /// Runs per level.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=20))]
     repeat: u32,
@@ -78,10 +86,14 @@ pub(crate) struct Args {
 #[derive(Debug, Serialize)]
 struct Found {
     target: String,
+    /// What there is more of at each level.
+    axis: Kind,
     /// The scaled component.
     component: String,
     /// The measured scenario.
     scenario: String,
+    /// What the other levels would do, foretold from the first run with level 1; `None` without such a run.
+    foretold: Option<Foresight>,
     /// All runs in order.
     runs: Vec<Level>,
     /// The run that ended the study early, if any.
@@ -89,10 +101,19 @@ struct Found {
     study: Study,
 }
 
+/// What one run foretells.
+#[derive(Debug, Serialize)]
+struct Foresight {
+    /// The run's id.
+    run: String,
+    /// The forecast, or why there is none.
+    forecast: Result<Forecast, String>,
+}
+
 /// A run without a report.
 #[derive(Debug, Serialize)]
 struct Unmade {
-    replicas: u32,
+    level: u32,
     control: Option<Control>,
     reason: String,
 }
@@ -100,7 +121,7 @@ struct Unmade {
 /// One run.
 #[derive(Debug, Serialize)]
 struct Level {
-    replicas: u32,
+    level: u32,
     /// The changed condition; such a run is not part of the fit.
     control: Option<Control>,
     /// Its id, for checking the figures.
@@ -119,13 +140,13 @@ impl Level {
     /// The run's measurement, if it ran under `control`.
     fn point(&self, control: Option<Control>) -> Option<Point> {
         let throughput = self.requests_per_second.filter(|_| self.control == control)?;
-        Some(Point { replicas: self.replicas, throughput })
+        Some(Point { level: self.level, throughput })
     }
 
     /// The throughput that would have saturated the machine. Not for controls: their cost per operation differs.
     fn host(&self) -> Option<Point> {
         let throughput = self.host_bound.filter(|_| self.control.is_none())?;
-        Some(Point { replicas: self.replicas, throughput })
+        Some(Point { level: self.level, throughput })
     }
 }
 
@@ -133,25 +154,36 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let order = order(&args.levels()?, args.repeat, args.seed);
     let subject = Subject::of(args)?;
     let progress = Progress::new();
-    progress.line(format!("scale: the rate of {} by replicas of {}", subject.scenario, subject.component.name));
+    let kind = subject.axis.kind();
+    progress.line(format!(
+        "scale: the rate of {} by {}s of {}",
+        subject.scenario,
+        kind.word(),
+        subject.axis.component()
+    ));
     let (mut runs, mut exits, mut target) = (Vec::new(), Vec::new(), String::new());
-    let mut failed = None;
-    for (number, (replicas, control)) in (1..).zip(&order) {
+    let (mut foretold, mut failed) = (None, None);
+    for (number, (step, control)) in (1..).zip(&order) {
         let how = control.map(|control| format!(", {}", control.described())).unwrap_or_default();
-        let count = counted(u64::from(*replicas), "replica");
+        let count = kind.counted(*step);
         progress.line(format!("scale: run {number} of {} with {count}{how}", order.len()));
-        match one(args.options(&subject, *replicas, *control)?, &progress) {
+        match one(args.options(&subject, *step, *control)?, &progress) {
             Ok((run, exit, report)) => {
                 if control.is_none() {
                     target.clone_from(&report.environment.provider);
                 }
-                runs.push(level(*replicas, *control, run, &report, &subject.scenario));
+                if *step == 1 && control.is_none() && foretold.is_none() {
+                    let foresight = subject.foretell(args.counts(), &run, &report);
+                    text::foretold(kind, &foresight).iter().for_each(|line| progress.line(format!("scale: {line}")));
+                    foretold = Some(foresight);
+                }
+                runs.push(level(*step, *control, run, &report, &subject.scenario));
                 exits.push(exit);
             }
             // Nothing to save yet.
             Err(error) if runs.is_empty() => return Err(error),
             Err(error) => {
-                let ended_by = Unmade { replicas: *replicas, control: *control, reason: describe(&error) };
+                let ended_by = Unmade { level: *step, control: *control, reason: describe(&error) };
                 failed = Some((ended_by, error));
                 break;
             }
@@ -159,9 +191,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     let points: Vec<Point> = runs.iter().filter_map(|run| run.point(None)).collect();
     let (ended_by, error) = failed.unzip();
-    let Subject { component, scenario } = subject;
     let study = study(&points, args.seed);
-    let found = Found { target, component: component.name, scenario, runs, ended_by, study };
+    let (component, scenario) = (subject.axis.component().to_owned(), subject.scenario);
+    let found = Found { target, axis: kind, component, scenario, foretold, runs, ended_by, study };
     let directory = write(&found, &points)?;
     println!("{}", text::render(&found, &points));
     let plot = directory.join(PLOT);
@@ -173,7 +205,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 /// The study's subject.
 struct Subject {
-    component: Component,
+    axis: Axis,
     scenario: String,
 }
 
@@ -189,6 +221,10 @@ impl Subject {
             Some(name) => config.scenario(name).map(|_| name.as_str()).map_err(e2e_run::Error::from)?,
             None => only(pressing, "--scenario", "whose clients send as fast as the system answers")?,
         };
+        let scenario = scenario.to_owned();
+        if !args.shards.is_empty() {
+            return Ok(Self { axis: Axis::of_shards(&config, &plan, &args.shards)?, scenario });
+        }
         let names = || plan.components.iter().map(|component| component.name.as_str());
         let several = plan.components.iter().filter(|component| component.replicas > 1);
         let component = match &args.component {
@@ -201,7 +237,17 @@ impl Subject {
             None => only(several.map(|component| component.name.as_str()), "--component", "with several replicas")?,
         };
         let component = plan.components.iter().find(|known| known.name == component).context("no such component")?;
-        Ok(Self { component: component.clone(), scenario: scenario.to_owned() })
+        Ok(Self { axis: Axis::Replicas(Box::new(component.clone())), scenario })
+    }
+
+    /// What a run with level 1 foretells of the others.
+    fn foretell(&self, levels: &[u32], run: &str, report: &Report) -> Foresight {
+        let mut others: Vec<u32> = levels.iter().copied().filter(|level| *level > 1).collect();
+        others.sort_unstable();
+        let section = report.scenario(&self.scenario).ok_or_else(|| "the scenario did not run".to_owned());
+        let forecast = section
+            .and_then(|section| foretell(self.axis.component(), &others, &section.figures, section.expected.as_ref()));
+        Foresight { run: run.to_owned(), forecast }
     }
 }
 
@@ -233,19 +279,25 @@ fn worst(exits: &[ExitCode], runs: &[Level]) -> ExitCode {
 }
 
 impl Args {
+    /// The levels as they were given.
+    fn counts(&self) -> &[u32] {
+        if self.shards.is_empty() { &self.replicas } else { &self.shards }
+    }
+
     /// The levels and controls of each round.
     fn levels(&self) -> Result<Vec<(u32, Option<Control>)>> {
-        let mut distinct = self.replicas.clone();
+        let mut distinct = self.counts().to_vec();
         distinct.sort_unstable();
         distinct.dedup();
-        if distinct.len() != self.replicas.len() {
-            let text = "--replicas names a level twice; use --repeat to measure levels more than once";
-            return Err(BadInput(text.to_owned()).into());
+        if distinct.len() != self.counts().len() {
+            let flag = if self.shards.is_empty() { "--replicas" } else { "--shards" };
+            let text = format!("{flag} names a level twice; use --repeat to measure levels more than once");
+            return Err(BadInput(text).into());
         }
         if self.controls && self.target.target() != Some(Target::Docker) {
             return Err(BadInput("--controls studies Docker's bridge and needs --target docker".to_owned()).into());
         }
-        let own = self.replicas.iter().map(|replicas| (*replicas, None));
+        let own = self.counts().iter().map(|level| (*level, None));
         let controls = Control::ALL.into_iter().filter(|_| self.controls);
         let controls = controls.flat_map(|control| control::LEVELS.map(|replicas| (replicas, Some(control))));
         Ok(own.chain(controls).collect())
@@ -256,18 +308,18 @@ impl Args {
         Options { overlays: self.overlay.clone(), sets: self.set.clone(), ..project() }
     }
 
-    fn options(&self, subject: &Subject, replicas: u32, control: Option<Control>) -> Result<Options> {
+    fn options(&self, subject: &Subject, level: u32, control: Option<Control>) -> Result<Options> {
         let mut options = Options {
             target: self.target.target(),
-            replicas: [(subject.component.name.clone(), replicas)].into(),
             scenarios: vec![subject.scenario.clone()],
             clients: self.clients,
             duration: Some(self.duration),
             filter: self.filter.clone(),
             ..self.project()
         };
-        if let Some(control) = control {
-            control.apply(&mut options, &subject.component, &studies())?;
+        subject.axis.apply(&mut options, level);
+        if let (Some(control), Axis::Replicas(component)) = (control, &subject.axis) {
+            control.apply(&mut options, component, &studies())?;
         }
         Ok(options.waiting())
     }
@@ -278,8 +330,8 @@ fn studies() -> PathBuf {
     project().runs().join("scale")
 }
 
-/// Each level once per round, in a new random order each round.
-fn order<T: Copy>(levels: &[T], rounds: u32, seed: u64) -> Vec<T> {
+/// Each level once per round, in a new random order each round, but that the first run has level 1: it foretells the others.
+fn order(levels: &[(u32, Option<Control>)], rounds: u32, seed: u64) -> Vec<(u32, Option<Control>)> {
     let mut order = Vec::new();
     for round in 0..rounds {
         let mut random = Random::new(seed, round);
@@ -290,14 +342,17 @@ fn order<T: Copy>(levels: &[T], rounds: u32, seed: u64) -> Vec<T> {
         }
         order.extend(shuffled);
     }
+    if let Some(first) = order.iter().position(|level| *level == (1, None)) {
+        order[..=first].rotate_right(1);
+    }
     order
 }
 
-fn level(replicas: u32, control: Option<Control>, run: String, report: &Report, scenario: &str) -> Level {
+fn level(level: u32, control: Option<Control>, run: String, report: &Report, scenario: &str) -> Level {
     let scenario = report.scenario(scenario);
     let rate = scenario.and_then(|scenario| scenario.figures.rate_per_second).filter(|rate| *rate > 0.0);
     Level {
-        replicas,
+        level,
         control,
         run,
         verdict: report.verdict,
@@ -346,13 +401,14 @@ mod tests {
 
     #[test]
     fn levels_take_turns_and_each_round_has_all() {
-        let levels = [1, 2, 3, 4, 6, 8];
+        let levels = [1, 2, 3, 4, 6, 8].map(|level| (level, None));
         let order = order(&levels, 3, 1);
         for round in order.chunks(6) {
             let mut sorted = round.to_vec();
-            sorted.sort_unstable();
+            sorted.sort_unstable_by_key(|(level, _)| *level);
             assert_eq!(sorted, levels);
         }
+        assert_eq!(order[0], (1, None));
         assert_ne!(order[..6], order[6..12]);
     }
 

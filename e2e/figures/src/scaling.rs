@@ -1,5 +1,5 @@
-//! How throughput grows with replicas: a fit of the Universal Scalability Law, with intervals, or the reason why there is none.
-//! Main function: [`study`].
+//! How throughput grows with replicas or shards: a fit of the Universal Scalability Law, with intervals, or the reason why there is
+//! none. Main function: [`study`].
 //!
 //! The law (Gunther, Guerrilla Capacity Planning, 2007, chapter 5): with `n` replicas the throughput is
 //! `lambda n / (1 + sigma (n - 1) + kappa n (n - 1))`. `lambda` is what one replica does, `sigma` the share that waits for
@@ -19,8 +19,8 @@ use crate::Random;
 /// One measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Point {
-    /// Replicas.
-    pub replicas: u32,
+    /// How many replicas, or others, there were.
+    pub level: u32,
     /// Operations per second.
     pub throughput: f64,
 }
@@ -126,7 +126,7 @@ impl Law {
 pub fn study(points: &[Point], seed: u64) -> Study {
     let levels = levels(points);
     if levels.len() < FEWEST_LEVELS {
-        let text = format!("{} levels of replicas were measured, a fit needs {FEWEST_LEVELS}", levels.len());
+        let text = format!("{} levels were measured, a fit needs {FEWEST_LEVELS}", levels.len());
         return Study::Abstained(text);
     }
     if points.iter().any(|point| !point.throughput.is_finite() || point.throughput <= 0.0) {
@@ -137,12 +137,11 @@ pub fn study(points: &[Point], seed: u64) -> Study {
     let of = |figure: &dyn Fn(&Law) -> f64| interval(resampled.iter().map(figure).collect());
     let level = |level: &u32| (*level, law.at(f64::from(*level)), of(&|law| law.at(f64::from(*level))));
     let levels: Vec<_> = levels.iter().map(level).collect();
-    if let Some((replicas, _, Interval { low, high })) =
+    if let Some((level, _, Interval { low, high })) =
         levels.iter().find(|(_, fitted, interval)| interval.high - interval.low > WIDEST * fitted)
     {
         return Study::Abstained(format!(
-            "the measurements scatter too much: the fit gives {low:.0} to {high:.0} requests/s at {replicas} replica{}",
-            if *replicas == 1 { "" } else { "s" }
+            "the measurements scatter too much: the fit gives {low:.0} to {high:.0} requests/s at level {level}"
         ));
     }
     Study::Fitted(Fit {
@@ -156,9 +155,9 @@ pub fn study(points: &[Point], seed: u64) -> Study {
     })
 }
 
-/// The different numbers of replicas, in order.
+/// The different levels, in order.
 pub fn levels(points: &[Point]) -> Vec<u32> {
-    let mut levels: Vec<u32> = points.iter().map(|point| point.replicas).collect();
+    let mut levels: Vec<u32> = points.iter().map(|point| point.level).collect();
     levels.sort_unstable();
     levels.dedup();
     levels
@@ -167,13 +166,13 @@ pub fn levels(points: &[Point]) -> Vec<u32> {
 /// The mean throughput of one level; nothing where there is no measurement.
 pub fn mean(points: &[Point], replicas: u32) -> Option<f64> {
     let of_level: Vec<f64> =
-        points.iter().filter(|point| point.replicas == replicas).map(|point| point.throughput).collect();
+        points.iter().filter(|point| point.level == replicas).map(|point| point.throughput).collect();
     (!of_level.is_empty()).then(|| of_level.iter().sum::<f64>() / of_level.len() as f64)
 }
 
 /// Minimises the squared distances, from a linear law as the first guess.
 fn fit(points: &[Point]) -> Law {
-    let per_replica = |point: &Point| point.throughput / f64::from(point.replicas);
+    let per_replica = |point: &Point| point.throughput / f64::from(point.level);
     let lambda = points.iter().map(per_replica).fold(0.0, f64::max);
     let mut law = Law { lambda, sigma: 0.05, kappa: 0.001 };
     let mut error = squares(points, &law);
@@ -199,14 +198,14 @@ fn fit(points: &[Point]) -> Law {
 }
 
 fn squares(points: &[Point], law: &Law) -> f64 {
-    points.iter().map(|point| (point.throughput - law.at(f64::from(point.replicas))).powi(2)).sum()
+    points.iter().map(|point| (point.throughput - law.at(f64::from(point.level))).powi(2)).sum()
 }
 
 /// Half the downhill slope of the squared distances by each parameter, and Gauss and Newton's matrix.
 fn normal_equations(points: &[Point], law: &Law) -> ([[f64; 3]; 3], [f64; 3]) {
     let (mut matrix, mut vector) = ([[0.0; 3]; 3], [0.0; 3]);
     for point in points {
-        let replicas = f64::from(point.replicas);
+        let replicas = f64::from(point.level);
         let (gradient, residual) = (law.gradient(replicas), point.throughput - law.at(replicas));
         for row in 0..3 {
             vector[row] += gradient[row] * residual;
@@ -263,7 +262,7 @@ fn solve(mut matrix: [[f64; 3]; 3], mut vector: [f64; 3]) -> Option<[f64; 3]> {
 /// Laws of measurements that might have been: the fitted values with residuals drawn with replacement. Residuals are taken
 /// relative to the fit, because a level with twice the throughput scatters twice as much.
 fn bootstrap(points: &[Point], law: &Law, seed: u64) -> Vec<Law> {
-    let fitted: Vec<f64> = points.iter().map(|point| law.at(f64::from(point.replicas))).collect();
+    let fitted: Vec<f64> = points.iter().map(|point| law.at(f64::from(point.level))).collect();
     let relative: Vec<f64> =
         points.iter().zip(&fitted).map(|(point, fitted)| (point.throughput - fitted) / fitted).collect();
     let centre = relative.iter().sum::<f64>() / relative.len() as f64;
@@ -278,7 +277,7 @@ fn bootstrap(points: &[Point], law: &Law, seed: u64) -> Vec<Law> {
                 .map(|(point, fitted)| {
                     let drawn = relative[(random.number() % relative.len() as u64) as usize];
                     let factor = 1.0 + (drawn - centre) * inflation;
-                    Point { replicas: point.replicas, throughput: fitted * factor.max(0.01) }
+                    Point { level: point.level, throughput: fitted * factor.max(0.01) }
                 })
                 .collect();
             fit(&resampled)

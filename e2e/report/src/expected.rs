@@ -37,11 +37,22 @@ pub struct Expected {
     pub not_measured: Vec<String>,
 }
 
+impl Expected {
+    /// Processor time per request of the components and the generator, as a share of what the machine did.
+    pub(crate) fn own_share(&self) -> f64 {
+        let all: f64 = self.cpu_ms_per_request.values().sum();
+        (all - self.cpu_ms_per_request.get(ELSE).unwrap_or(&0.0)) / all
+    }
+}
+
 /// The minimum span of on-demand measurements: an answer takes at most a tenth of a second, an error of a twentieth.
 const LEAST_SPAN_MS: u64 = 2_000;
 /// The minimum span between two figures of a cluster, measured about every ten seconds and dated in whole seconds: an error of at
 /// most an eighth for a pod of one container.
 const LEAST_SPAN_OF_SECONDS_MS: u64 = 8_000;
+
+/// What the machine did beyond the components and the generator: the kernel's work for them, and that of neighbours.
+pub(crate) const ELSE: &str = "(all else there)";
 
 /// One reading of a counter of processor time.
 #[derive(Debug, Clone, Copy)]
@@ -112,7 +123,7 @@ pub fn expected(data: &RunData, load: &ScenarioResult) -> Option<Expected> {
         let busy: f64 = distinct(&counters, data.cluster.as_ref()).map(|counter| counter.share).sum();
         // The kernel's network work, the container engine, kubelets and neighbours.
         let known: f64 = cpu_ms_per_request.values().sum();
-        cpu_ms_per_request.insert("(all else there)".to_owned(), (per_request(busy) - known).max(0.0));
+        cpu_ms_per_request.insert(ELSE.to_owned(), (per_request(busy) - known).max(0.0));
     }
     let total_ms: f64 = cpu_ms_per_request.values().sum();
     let told = samples.iter().rev().find_map(|sample| sample.machines.values().next()?.cpus);

@@ -49,6 +49,8 @@ pub struct Config {
     pub scenario: BTreeMap<String, Scenario>,
     /// Limits for figures of the whole run.
     pub thresholds: Thresholds,
+    /// How a component is split into shards.
+    pub shards: Option<Shards>,
     /// Bounded resources that components report about themselves.
     pub saturation: Vec<Meter>,
     /// Recipes for images that no registry has.
@@ -59,6 +61,16 @@ pub struct Config {
     pub secret: Outside,
     /// ConfigMaps that the manifests refer to but do not contain, by name and key.
     pub config_map: Outside,
+}
+
+/// How a component is split into shards: pods that store a part of its data each.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shards {
+    /// The component.
+    pub component: String,
+    /// The overlay that makes `{n}` shards of it, from the project's root.
+    pub overlay: String,
 }
 
 impl Default for Config {
@@ -74,6 +86,7 @@ impl Default for Config {
             suites: Vec::new(),
             scenario: BTreeMap::new(),
             thresholds: Thresholds::default(),
+            shards: None,
             saturation: Vec::new(),
             images: Recipes::default(),
             local: Programs::default(),
@@ -241,6 +254,9 @@ impl Config {
             let remedy = "name a ref of its own, like `refs/e2e/history`: each run is a commit of it";
             return Err(invalid("history_ref", &format!("`{name}`"), remedy));
         }
+        if let Some(shards) = self.shards.as_ref().filter(|shards| !shards.overlay.contains("{n}")) {
+            return Err(invalid("shards.overlay", &shards.overlay, "it must contain `{n}`, the number of shards"));
+        }
         self.check_scenarios()
     }
 
@@ -351,6 +367,11 @@ mod tests {
     #[case::no_time(
         "scenario.a = { timeout = '0s' }\n",
         "e2e.toml:1:16: scenario.a: timeout is 0s; it must be longer than zero",
+        ""
+    )]
+    #[case::no_number_of_shards(
+        "[shards]\ncomponent = 'db'\noverlay = 'two'\n",
+        "e2e.toml:3:1: shards.overlay is two; it must contain `{n}`, the number of shards",
         ""
     )]
     #[case::no_steps("\n[scenario.a]\n", "e2e.toml:2:11: scenario.a: there are no steps: add one", "")]

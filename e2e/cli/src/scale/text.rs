@@ -3,20 +3,19 @@
 use std::collections::BTreeSet;
 
 use e2e_load::scaling::{Fit, Point, Study, levels, mean};
-use e2e_plan::words::counted;
 use e2e_report::report::Verdict;
 
 use super::{
-    Found, Level,
+    Foresight, Found, Kind, Level,
     control::{self, Control},
 };
 
 pub(super) fn render(found: &Found, points: &[Point]) -> String {
+    let axis = found.axis.word();
     let mut lines = vec![
-        format!("# Rate of {} by replicas of {} on {}", found.scenario, found.component, found.target),
+        format!("# Rate of {} by {axis}s of {} on {}", found.scenario, found.component, found.target),
         String::new(),
-        "| replicas | measured requests/s | lowest to highest | fitted | linearity | bottleneck | verdicts |"
-            .to_owned(),
+        format!("| {axis}s | measured requests/s | lowest to highest | fitted | linearity | bottleneck | verdicts |"),
         "| --- | --- | --- | --- | --- | --- | --- |".to_owned(),
     ];
     let fit = match &found.study {
@@ -27,32 +26,61 @@ pub(super) fn render(found: &Found, points: &[Point]) -> String {
         lines.push(row(level, found, points, fit));
     }
     lines.push(String::new());
+    lines.extend(foresight(found, points));
     match &found.study {
         Study::Fitted(fit) => lines.extend(law(fit)),
         Study::Abstained(reason) => lines.push(format!("No law was fitted: {reason}.")),
     }
     let unmeasured = found.runs.iter().filter(|run| run.requests_per_second.is_none());
-    lines.extend(unmeasured.map(|run| format!("Not measured: {} in {}.", replicas(run.replicas), run.run)));
+    lines.extend(unmeasured.map(|run| format!("Not measured: {} in {}.", found.axis.counted(run.level), run.run)));
     lines.extend(found.ended_by.iter().map(|run| {
         let how = run.control.map_or_else(String::new, |control| format!(", {}", control.described()));
-        format!("The run with {}{how} failed and ended the study: {}.", replicas(run.replicas), run.reason)
+        format!("The run with {}{how} failed and ended the study: {}.", found.axis.counted(run.level), run.reason)
     }));
     lines.extend(found.runs.iter().filter(|run| run.verdict != Verdict::Pass).map(|run| {
-        let level = replicas(run.replicas);
+        let level = found.axis.counted(run.level);
         format!("Verdict {}: {level} in {} ({}).", run.verdict.word(), run.run, run.verdict_reason)
     }));
     lines.extend(bottlenecks(found));
-    lines.extend(more_is_less(points));
+    lines.extend(more_is_less(found.axis, points));
     lines.extend(controls(found, points));
     lines.join("\n")
 }
 
-fn replicas(count: u32) -> String {
-    counted(u64::from(count), "replica")
+/// What a run foretells, as it is told before the others.
+pub(super) fn foretold(kind: Kind, foresight: &Foresight) -> Vec<String> {
+    match &foresight.forecast {
+        Err(reason) => vec![format!("nothing is foretold: {reason}")],
+        Ok(forecast) => {
+            let levels = forecast.levels.iter();
+            let levels = levels.map(|level| format!("{}: {}", kind.counted(level.level), level.described()));
+            let levels = levels.collect::<Vec<_>>().join("; ");
+            vec![format!("{}", forecast.because), format!("foretold: {levels}")]
+        }
+    }
+}
+
+/// What was foretold beside what was measured.
+fn foresight(found: &Found, points: &[Point]) -> Vec<String> {
+    let Some(Foresight { run, forecast }) = &found.foretold else { return Vec::new() };
+    let forecast = match forecast {
+        Ok(forecast) => forecast,
+        Err(reason) => return vec![format!("Nothing was foretold from {run}: {reason}."), String::new()],
+    };
+    let one = mean(points, 1);
+    let rows = forecast.levels.iter().map(|level| {
+        let gain = mean(points, level.level).zip(one).map(|(rate, one)| rate / one);
+        let measured = gain.map_or("not measured".to_owned(), |gain| {
+            format!("{gain:.2} times measured ({:+.0}%)", (gain / level.gain - 1.0) * 100.0)
+        });
+        format!("- {}: {} foretold, {measured}", found.axis.counted(level.level), level.described())
+    });
+    let head = [format!("Foretold from {run}: {}.", forecast.because), String::new()];
+    head.into_iter().chain(rows).chain([String::new()]).collect()
 }
 
 fn row(level: u32, found: &Found, points: &[Point], fit: Option<&Fit>) -> String {
-    let of_level = || points.iter().filter(|point| point.replicas == level).map(|point| point.throughput);
+    let of_level = || points.iter().filter(|point| point.level == level).map(|point| point.throughput);
     let (low, high) = (of_level().fold(f64::INFINITY, f64::min), of_level().fold(0.0, f64::max));
     let measured = mean(points, level).unwrap_or_default();
     let fitted = fit.and_then(|fit| fit.levels.iter().find(|(replicas, ..)| *replicas == level));
@@ -61,7 +89,7 @@ fn row(level: u32, found: &Found, points: &[Point], fit: Option<&Fit>) -> String
     });
     let linearity =
         mean(points, 1).map_or("-".to_owned(), |one| format!("{:.0}%", measured / (one * f64::from(level)) * 100.0));
-    let names = limits(found, |run| run.replicas == level && run.control.is_none());
+    let names = limits(found, |run| run.level == level && run.control.is_none());
     let verdicts = verdicts(found, level);
     format!("| {level} | {measured:.0} | {low:.0} to {high:.0} | {fitted} | {linearity} | {names} | {verdicts} |")
 }
@@ -69,7 +97,7 @@ fn row(level: u32, found: &Found, points: &[Point], fit: Option<&Fit>) -> String
 /// The number of runs of a level by verdict.
 fn verdicts(found: &Found, level: u32) -> String {
     let count = |verdict| {
-        let of_level = |run: &&Level| run.replicas == level && run.control.is_none() && run.verdict == verdict;
+        let of_level = |run: &&Level| run.level == level && run.control.is_none() && run.verdict == verdict;
         Some(found.runs.iter().filter(of_level).count()).filter(|count| *count > 0)
     };
     let verdicts = [Verdict::Pass, Verdict::Fail, Verdict::Incomplete].into_iter();
@@ -104,8 +132,13 @@ fn bottlenecks(found: &Found) -> Vec<String> {
             && run.control.is_none()
             && !lines.iter().any(|(name, _)| *name == bottleneck.name)
         {
-            let text =
-                format!("- {}: {} ({}, {})", bottleneck.name, bottleneck.evidence, replicas(run.replicas), run.run);
+            let text = format!(
+                "- {}: {} ({}, {})",
+                bottleneck.name,
+                bottleneck.evidence,
+                found.axis.counted(run.level),
+                run.run
+            );
             lines.push((bottleneck.name.clone(), text));
         }
     }
@@ -113,13 +146,13 @@ fn bottlenecks(found: &Found) -> Vec<String> {
     heading.into_iter().chain(lines.into_iter().map(|(_, line)| line)).collect()
 }
 
-/// Whether the highest replica count reaches less than the best lower one.
-fn more_is_less(points: &[Point]) -> Option<String> {
+/// Whether the highest level reaches less than the best lower one.
+fn more_is_less(axis: Kind, points: &[Point]) -> Option<String> {
     let rate = |level: &u32| mean(points, *level).unwrap_or_default();
     let levels = levels(points);
     let (most, fewer) = levels.split_last()?;
     let best = fewer.iter().max_by(|a, b| rate(a).total_cmp(&rate(b)))?;
-    Some(format!("\nDo {most} replicas do less than {best}? {}.", regression(points, *best, *most)))
+    Some(format!("\nDo {} do less than {best}? {}.", axis.counted(*most), regression(points, *best, *most)))
 }
 
 /// The same comparison with one thing changed, where that was measured.
@@ -142,11 +175,8 @@ fn controls(found: &Found, points: &[Point]) -> Vec<String> {
     if changed.is_empty() {
         return changed;
     }
-    let own = row(
-        "unchanged",
-        points,
-        &limits(found, |run| run.control.is_none() && control::LEVELS.contains(&run.replicas)),
-    );
+    let own =
+        row("unchanged", points, &limits(found, |run| run.control.is_none() && control::LEVELS.contains(&run.level)));
     let head = [
         String::new(),
         format!("| condition | {few} replicas, requests/s | {many} replicas | do {many} do less? | bottleneck |"),
@@ -168,7 +198,7 @@ fn regression(points: &[Point], few: u32, many: u32) -> String {
     let Some((with_few, with_many)) = mean(points, few).zip(mean(points, many)) else {
         return "not measured".to_owned();
     };
-    let of = |replicas| points.iter().filter(move |point| point.replicas == replicas).map(|point| point.throughput);
+    let of = |level| points.iter().filter(move |point| point.level == level).map(|point| point.throughput);
     let ratio = with_many / with_few;
     let are_apart = of(many).fold(0.0, f64::max) < of(few).fold(f64::INFINITY, f64::min);
     let times = format!("{ratio:.2} times the rate of {few}");
@@ -182,11 +212,13 @@ fn regression(points: &[Point], few: u32, many: u32) -> String {
 
 #[cfg(test)]
 mod tests {
+    use e2e_report::foretold::{Forecast, Foretold};
+
     use super::*;
 
-    fn run(replicas: u32, verdict: Verdict) -> Level {
+    fn run(level: u32, verdict: Verdict) -> Level {
         Level {
-            replicas,
+            level,
             control: None,
             run: "a".to_owned(),
             verdict,
@@ -200,8 +232,10 @@ mod tests {
     fn found(runs: Vec<Level>) -> Found {
         Found {
             target: "local".to_owned(),
+            axis: Kind::Replicas,
             component: "app".to_owned(),
             scenario: "order".to_owned(),
+            foretold: None,
             runs,
             ended_by: None,
             study: Study::Abstained("few".to_owned()),
@@ -211,7 +245,7 @@ mod tests {
     #[test]
     fn runs_that_did_not_pass_are_marked() {
         let runs = [(1, Verdict::Pass), (2, Verdict::Fail), (1, Verdict::Incomplete), (1, Verdict::Pass)];
-        let runs: Vec<Level> = runs.map(|(replicas, verdict)| run(replicas, verdict)).into();
+        let runs: Vec<Level> = runs.map(|(level, verdict)| run(level, verdict)).into();
         let points: Vec<Point> = runs.iter().filter_map(|run| run.point(None)).collect();
         let text = render(&found(runs), &points);
         assert!(text.starts_with("# Rate of order by replicas of app on local"), "{text}");
@@ -220,8 +254,8 @@ mod tests {
         assert!(text.contains("Verdict fail: 2 replicas in a (a finding)."), "{text}");
     }
 
-    fn point(replicas: u32, throughput: f64) -> Point {
-        Point { replicas, throughput }
+    fn point(level: u32, throughput: f64) -> Point {
+        Point { level, throughput }
     }
 
     #[test]
@@ -246,18 +280,36 @@ mod tests {
     #[test]
     fn the_most_replicas_are_held_against_the_best_fewer_ones() {
         let points = [point(1, 50.0), point(2, 90.0), point(3, 70.0), point(6, 45.0)];
-        let said = more_is_less(&points).unwrap();
+        let said = more_is_less(Kind::Replicas, &points).unwrap();
         assert_eq!(said, "\nDo 6 replicas do less than 2? 0.50 times the rate of 2, too few runs to tell.");
-        assert_eq!(more_is_less(&points[..1]), None);
+        assert_eq!(more_is_less(Kind::Replicas, &points[..1]), None);
+    }
+
+    #[test]
+    fn what_was_foretold_stands_beside_what_was_measured() {
+        let foretold = |level, gain, limit: &str| Foretold {
+            level,
+            requests_per_second: gain * 40.0,
+            gain,
+            limit: limit.to_owned(),
+        };
+        let levels = vec![foretold(2, 2.0, "db"), foretold(4, 1.0, "the host"), foretold(8, 1.0, "the host")];
+        let forecast = Ok(Forecast { because: "db did 99% of what it carries".to_owned(), levels });
+        let points = [point(1, 40.0), point(2, 76.0), point(4, 42.0)];
+        let foretold = Some(Foresight { run: "a".to_owned(), forecast });
+        let found = Found { axis: Kind::Shards, foretold, ..found(Vec::new()) };
+        let text = render(&found, &points);
+        let expected = "Foretold from a: db did 99% of what it carries.\n\n\
+                        - 2 shards: 2.00 times (db) foretold, 1.90 times measured (-5%)\n\
+                        - 4 shards: no gain: the host foretold, 1.05 times measured (+5%)\n\
+                        - 8 shards: no gain: the host foretold, not measured\n\n";
+        assert!(text.contains(expected), "{text}");
     }
 
     #[test]
     fn controls_stand_beside_the_study() {
-        let level = |replicas, control, rate| Level {
-            control,
-            requests_per_second: Some(rate),
-            ..run(replicas, Verdict::Pass)
-        };
+        let level =
+            |level, control, rate| Level { control, requests_per_second: Some(rate), ..run(level, Verdict::Pass) };
         let through = Some(Control::PublishedPorts);
         let runs = vec![level(4, None, 100.0), level(8, None, 90.0), level(4, through, 80.0), level(8, through, 88.0)];
         let points: Vec<Point> = runs.iter().filter_map(|run| run.point(None)).collect();

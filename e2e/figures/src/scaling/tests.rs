@@ -12,7 +12,7 @@ fn measured(law: Law, levels: &[u32], noise: f64, seed: u64) -> Vec<Point> {
         .flat_map(|level| [*level, *level])
         .map(|replicas| {
             let factor = 1.0 + noise * (2.0 * random.fraction() - 1.0);
-            Point { replicas, throughput: law.at(f64::from(replicas)) * factor }
+            Point { level: replicas, throughput: law.at(f64::from(replicas)) * factor }
         })
         .collect()
 }
@@ -74,7 +74,7 @@ fn the_fit_of_a_machine_that_loses_with_each_replica_has_its_contention_on_the_b
     let points: Vec<Point> = [9353, 10566, 7606, 8673, 8266 - 992, 8266, 7493, 7966, 5648, 6066, 4872, 6235]
         .iter()
         .zip(LEVELS.iter().flat_map(|level| [*level, *level]))
-        .map(|(throughput, replicas)| Point { replicas, throughput: f64::from(*throughput) })
+        .map(|(throughput, replicas)| Point { level: replicas, throughput: f64::from(*throughput) })
         .collect();
     let law = fit(&points);
     assert_eq!(law.sigma, 1.0);
@@ -105,7 +105,7 @@ fn intervals_hold_the_truth_about_as_often_as_they_say() {
 fn too_little_or_too_scattered_is_no_fit() {
     let law = Law { lambda: 1000.0, sigma: 0.1, kappa: 0.02 };
     let few = study(&measured(law, &LEVELS[..5], 0.0, 1), 1);
-    assert_eq!(few, Study::Abstained("5 levels of replicas were measured, a fit needs 6".to_owned()));
+    assert_eq!(few, Study::Abstained("5 levels were measured, a fit needs 6".to_owned()));
     let Study::Abstained(reason) = study(&measured(law, &LEVELS, 0.9, 1), 1) else {
         panic!("such scatter allows no fit");
     };
@@ -118,7 +118,7 @@ fn too_little_or_too_scattered_is_no_fit() {
 #[test]
 fn a_flat_line_is_contention_and_no_peak_is_claimed_for_sure() {
     // The host's limit: every level does the same.
-    let points: Vec<Point> = LEVELS.iter().map(|replicas| Point { replicas: *replicas, throughput: 900.0 }).collect();
+    let points: Vec<Point> = LEVELS.iter().map(|replicas| Point { level: *replicas, throughput: 900.0 }).collect();
     let fit = fitted(&points);
     assert!(fit.law.sigma > 0.9, "{fit:?}");
     assert!((fit.law.at(8.0) - 900.0).abs() < 20.0);

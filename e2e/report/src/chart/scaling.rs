@@ -7,8 +7,8 @@ use super::{Lines, Series, Tone};
 /// Measured points, the fitted law with the intervals of its levels, and `hosts`, the throughput at which each run would have used up the
 /// machine's processors: the cost per request differs by level, and so does that limit. Nothing without a point.
 pub fn scaling(points: &[Point], study: &Study, hosts: &[Point]) -> Option<String> {
-    let most = f64::from(points.iter().map(|point| point.replicas).max()?);
-    let of = |points: &[Point]| points.iter().map(|point| (f64::from(point.replicas), point.throughput)).collect();
+    let most = f64::from(points.iter().map(|point| point.level).max()?);
+    let of = |points: &[Point]| points.iter().map(|point| (f64::from(point.level), point.throughput)).collect();
     let mut series =
         vec![Series { name: "measured".to_owned(), points: of(points), scattered: true, ..Series::default() }];
     if let Study::Fitted(fit) = study {
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn every_point_the_law_and_the_limit_are_in_the_picture() {
-        let point = |replicas, throughput| Point { replicas, throughput };
+        let point = |replicas, throughput| Point { level: replicas, throughput };
         let points: Vec<Point> =
             [1, 2, 3, 4, 6, 8].into_iter().map(|replicas| point(replicas, 100.0 * f64::from(replicas))).collect();
         // Two runs with 8 replicas: their mean is drawn.

@@ -180,7 +180,7 @@ impl LocalPods {
                         translation.service(service.host(), namespace, port.port, address);
                     }
                 }
-                for pod in self.pods.values().filter(|pod| service.names_pods_of(&pod.spec.component)) {
+                for pod in self.all_pods().iter().filter(|pod| service.names_pods_of(&pod.spec.component)) {
                     let name = format!("{}.{}", pod.spec.name, service.host());
                     for (number, address) in &pod.ports {
                         translation.service(&name, namespace, *number, *address);
