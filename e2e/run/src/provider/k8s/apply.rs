@@ -1,8 +1,12 @@
 //! Gives the plan's objects to the cluster, in a namespace of the run's own, by server-side apply. Main functions:
 //! [`resolve`], [`create_namespace`], [`apply`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
+use e2e_node::poll::{Look, until};
 use e2e_plan::{Object, Warning, kinds::is_own_group};
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
@@ -10,7 +14,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api,
     api::{Patch, PatchParams, PostParams},
-    core::{ApiResource, DynamicObject, GroupVersionKind},
+    core::{ApiResource, DynamicObject, GroupVersionKind, Status},
     discovery::{self, Discovery, Scope},
 };
 use serde_json::{Value, json};
@@ -228,9 +232,30 @@ pub(super) async fn apply(
 async fn apply_one(cluster: &Cluster, object: &Resolved) -> Result<(), Error> {
     let api: Api<DynamicObject> = Api::namespaced_with(cluster.client.clone(), &cluster.namespace, &object.resource);
     let parameters = PatchParams::apply(leftovers::MANAGER).force();
-    let applied = api.patch(&object.name, &parameters, &Patch::Apply(&object.object)).await;
+    let apply = async || api.patch(&object.name, &parameters, &Patch::Apply(&object.object)).await;
+    let applied = until("the namespace", FURNISHED, AGAIN, || async {
+        match apply().await {
+            Err(kube::Error::Api(status)) if is_passing(&status, object) => Look::NotYet(status.message),
+            applied => Look::Done(applied),
+        }
+    });
+    // The last error is the one to tell.
+    let applied = match applied.await {
+        Ok(applied) => applied,
+        Err(_) => apply().await,
+    };
     let name = || format!("{}/{}", object.resource.kind, object.name);
     applied.map(drop).map_err(|error| cluster.failed("apply", &name(), &error))
+}
+
+/// How long a cluster may take to give a new namespace its ServiceAccount, without which it refuses bare pods; it takes a moment.
+const FURNISHED: Duration = Duration::from_secs(5);
+/// Between two attempts.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// Whether a refusal may be over soon: the API server asks for another attempt, or a pod's ServiceAccount is not there yet.
+fn is_passing(status: &Status, object: &Resolved) -> bool {
+    status.reason == "ServerTimeout" || status.code == 403 && object.resource.kind == "Pod"
 }
 
 #[cfg(test)]
