@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 /// The file, with proposals as comments.
 fn text(manifests: &str, plan: &Plan, entrance: Option<&str>) -> String {
-    let services: Vec<&str> = plan.services.iter().map(|service| service.name.as_str()).collect();
+    let services: Vec<&str> = plan.entrances().into_iter().map(|service| service.name.as_str()).collect();
     let entrance_line = match (entrance, services.first()) {
         (Some(name), _) => format!("entrance = {}", quoted(name)),
         (None, Some(first)) => {
@@ -99,15 +99,16 @@ path = PATH
 status = 200
 "#;
 
-/// A path of a Service's component: that of one of its probes.
+/// A path that a Service's component answers at a port of the Service: that of one of its probes.
 fn first_path<'a>(plan: &'a Plan, service: &str) -> Option<&'a str> {
     let service = plan.services.iter().find(|candidate| candidate.name == service)?;
+    let is_reached = |port: u16| service.ports.iter().any(|own| own.target_port == port);
     let components = plan.components.iter().filter(|component| service.components.contains(&component.name));
     let containers = components.flat_map(|component| &component.pod.containers);
     let mut paths = containers.flat_map(|container| {
         let probes = ProbeKind::ALL.into_iter().filter_map(|which| which.of(&container.probes));
         probes.filter_map(|probe| match &probe.action {
-            ProbeAction::HttpGet { path, .. } => Some(path.as_str()),
+            ProbeAction::HttpGet { path, port, host: None, .. } if is_reached(*port) => Some(path.as_str()),
             _ => None,
         })
     });

@@ -4,6 +4,7 @@
 mod convert;
 mod cursor;
 pub mod duration;
+mod entrance;
 mod error;
 mod expand;
 mod hook;

@@ -128,6 +128,10 @@ fn each_pod_of_a_sharded_postgres_is_a_shard_of_its_own_name() {
             postgres.pod.containers[0].args.contains(&"commit_delay=50000".to_owned()),
             "a fault reaches every shard"
         );
+        let targets = [Target::Docker, Target::Local, Target::K8s];
+        assert!(
+            targets.iter().flat_map(|target| plan.warnings(*target)).all(|warning| warning.path != "spec.serviceName")
+        );
         let named = plan.services.iter().find(|service| service.names_pods_of(postgres)).expect("the pods have names");
         let pods = (0..shards).map(|shard| format!("postgres-{shard}.{}:5432", named.name));
         let expected = Value::Plain(pods.collect::<Vec<_>>().join(","));

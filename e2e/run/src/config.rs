@@ -37,7 +37,8 @@ pub struct Config {
     pub snapshot_figures: Vec<String>,
     /// The git ref that keeps the finished runs, such as `refs/e2e/history`; by default a file beside the runs does.
     pub history_ref: Option<String>,
-    /// Name of the Service that clients use; by default the Service of the only component that no other one refers to.
+    /// Name of the Service that clients use; by default the one that the manifests open to clients, see
+    /// [`Plan::entrances`](e2e_plan::Plan::entrances).
     pub entrance: Option<String>,
     /// Time limit until the whole system is ready.
     #[serde(with = "e2e_plan::duration")]

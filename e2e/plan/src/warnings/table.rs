@@ -58,6 +58,7 @@ pub(super) const HONOURED: &[&str] = &[
     "spec.ports[].targetPort",
     "spec.publishNotReadyAddresses",
     "spec.replicas",
+    "spec.serviceName",
     "spec.selector",
     "spec.suspend",
     "spec.template.metadata",

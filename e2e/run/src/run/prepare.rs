@@ -209,7 +209,7 @@ fn resolve_faults(config: &mut Config, plan: &Plan, target: Target, options: &Op
     Ok(())
 }
 
-/// The Service named in the configuration, else that of the only component that no other component refers to.
+/// The Service named in the configuration, else the only one of [`Plan::entrances`].
 fn entrance(configured: Option<String>, plan: &Plan) -> Result<Option<String>, config::Error> {
     let names: Vec<&str> = plan.services.iter().map(|service| service.name.as_str()).collect();
     match configured {
@@ -220,13 +220,8 @@ fn entrance(configured: Option<String>, plan: &Plan) -> Result<Option<String>, c
             remedy: format!("name one of the Services of the manifests: {}", names.join(", ")),
         }),
         None => {
-            let is_referred_to = |name: &String| plan.components.iter().any(|other| other.depends_on.contains(name));
-            let mut outermost = plan
-                .services
-                .iter()
-                .filter(|service| !service.components.is_empty() && !service.components.iter().any(is_referred_to));
-            let first = outermost.next();
-            Ok(first.filter(|_| outermost.next().is_none()).map(|service| service.name.clone()))
+            let found = plan.entrances();
+            Ok(found.first().filter(|_| found.len() == 1).map(|service| service.name.clone()))
         }
     }
 }
