@@ -199,10 +199,11 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Fault to bring about while each scenario's load is on, such as 'kill backend-0 at 10s', 'pause postgres for 3s at 30s',
-    /// 'rollout backend at random'; repeatable, in place of the scenarios' own.
+    /// 'rollout backend at random', 'random any at random'; repeatable, in place of the scenarios' own.
     #[arg(long, value_name = "FAULT")]
     during: Vec<PlannedFault>,
-    /// Seed of what --during leaves open: which pod of a component, and when 'at random' is [default: the scenario's seed].
+    /// Seed of what --during leaves open: which pod of a component, when 'at random' is, what happens and to whom; each run of --repeat
+    /// has the next one [default: the scenario's seed, of all runs].
     #[arg(long, value_name = "N")]
     during_seed: Option<u64>,
 }

@@ -31,6 +31,7 @@ use crate::{
   cargo xtask e2e --duration 10s --filter 'test(probe) + test(health)'   # only these checks
   cargo xtask e2e --against main   # is the working tree slower than main?
   cargo xtask e2e --during 'kill backend-0 at 10s' --during 'rollout backend at 30s'   # faults while the load is on
+  cargo xtask e2e --during 'random any at random' --during-seed 1 --repeat 20   # twenty faults, of seeds 1 to 20
   cargo xtask e2e --update-snapshots   # accept changes, then review with git diff snapshots/")]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -45,7 +45,21 @@ pub enum Action {
     Rollout,
     /// A component's pods are stopped with their grace period and started again, all at once.
     Restart,
+    /// One of the others, which a seed decides.
+    Random,
 }
+
+/// The actions among which a seed decides. A pause is as long as a readiness probe with a period of two seconds needs to notice it.
+const ACTIONS: [Action; 6] = [
+    Action::Kill,
+    Action::Terminate,
+    Action::Delete,
+    Action::Pause(Duration::from_secs(2)),
+    Action::Rollout,
+    Action::Restart,
+];
+/// What stands for any component.
+const ANY: &str = "any";
 
 impl Action {
     /// Whether it ends programs, so that what they had not written is lost.
@@ -76,7 +90,7 @@ pub struct FaultError {
 
 /// How to write one.
 const FORMS: &str = "write one of `kill POD at 10s`, `kill POD with SIGTERM at 10s`, `delete POD at 10s`, `pause POD for 3s at 10s`, \
-                     `rollout COMPONENT at 10s`, `restart COMPONENT at 10s`";
+                     `rollout COMPONENT at 10s`, `restart COMPONENT at 10s`, `random any at random`";
 
 impl FromStr for PlannedFault {
     type Err = FaultError;
@@ -98,6 +112,7 @@ impl FromStr for PlannedFault {
             }
             ["rollout", victim, "at", at] => (Action::Rollout, victim, at),
             ["restart", victim, "at", at] => (Action::Restart, victim, at),
+            ["random", victim, "at", at] => (Action::Random, victim, at),
             _ => return Err(error(FORMS.to_owned())),
         };
         let at = if at == "random" { None } else { Some(time(at)?) };
@@ -116,6 +131,7 @@ impl fmt::Display for PlannedFault {
             Action::Pause(length) => write!(f, "pause {victim} for {}", short(*length))?,
             Action::Rollout => write!(f, "rollout {victim}")?,
             Action::Restart => write!(f, "restart {victim}")?,
+            Action::Random => write!(f, "random {victim}")?,
         }
         match at {
             Some(at) => write!(f, " at {}", short(*at)),
@@ -205,6 +221,10 @@ fn resolve_one(
     window: Duration,
     random: &mut Random,
 ) -> Result<PlannedFault, String> {
+    // All numbers are drawn, whether needed or not: what is left to the seed stays the same when something else is written down.
+    let (which, when) = (random.fraction(), random.fraction());
+    let (what, whose) = (random.fraction(), random.fraction());
+    let fault = &decided(fault, victims, target, (what, whose))?;
     let action = fault.action;
     let names = || {
         let of = |victim: &Victim| match action.is_of_component() {
@@ -215,8 +235,6 @@ fn resolve_one(
     };
     let component = victims.iter().find(|victim| victim.name == fault.victim);
     let has_pod = |victim: &&Victim| (0..victim.replicas).any(|index| pod_name(&victim.name, index) == fault.victim);
-    // Both numbers are drawn, whether needed or not: what is left to the seed stays the same when a time is written down.
-    let (which, when) = (random.fraction(), random.fraction());
     let victim = match component {
         Some(component) if component.replicas == 0 => return Err(format!("{} has no replicas", component.name)),
         Some(component) if action.is_of_component() => component.name.clone(),
@@ -225,20 +243,8 @@ fn resolve_one(
         None if victims.iter().any(|victim| has_pod(&victim)) => fault.victim.clone(),
         None => return Err(format!("there is no such pod or component; there are {}", names())),
     };
-    if let (Action::Pause(_), Target::K8s) = (action, target) {
-        return Err(
-            "a cluster cannot freeze the processes of a pod; use --target docker or local, or `kill`".to_owned()
-        );
-    }
-    if let (Action::Rollout, Some(component), Target::Docker | Target::Local) = (action, component, target)
-        && component.strategy == Strategy::Surge
-        && component.replicas == 1
-    {
-        return Err(format!(
-            "{target} replaces pods in their place, and {} has one replica, of which a cluster starts the new one first; write \
-             `restart {}`, or use --target k8s",
-            component.name, component.name
-        ));
+    if let Some(reason) = refusal(action, component, target) {
+        return Err(reason);
     }
     let action = match component.map(|component| component.strategy) {
         Some(Strategy::AllAtOnce) if action == Action::Rollout => Action::Restart,
@@ -255,6 +261,53 @@ fn resolve_one(
             "the scenario's window ends after {}, before the fault is over; choose an earlier time, or a longer --duration",
             duration::human(window)
         )),
+    }
+}
+
+/// A fault with the component and the action that two numbers from 0 to 1 decide, where they are left open. Only what `target` can do is
+/// among the actions.
+fn decided(
+    fault: &PlannedFault,
+    victims: &[Victim],
+    target: Target,
+    (what, whose): (f64, f64),
+) -> Result<PlannedFault, String> {
+    let mut fault = fault.clone();
+    if fault.victim == ANY && victims.iter().all(|victim| victim.name != ANY) {
+        let running: Vec<&Victim> = victims.iter().filter(|victim| victim.replicas > 0).collect();
+        fault.victim = chosen(&running, whose).ok_or("no component has replicas")?.name.clone();
+    }
+    if fault.action == Action::Random {
+        let component = victims.iter().find(|victim| victim.name == fault.victim);
+        let is_possible = |action: &Action| {
+            (component.is_some() || !action.is_of_component()) && refusal(*action, component, target).is_none()
+        };
+        let possible: Vec<Action> = ACTIONS.into_iter().filter(is_possible).collect();
+        fault.action = *chosen(&possible, what).ok_or("nothing can happen to it here")?;
+    }
+    Ok(fault)
+}
+
+/// The element at a share of a list.
+fn chosen<T>(list: &[T], share: f64) -> Option<&T> {
+    list.get((share * list.len() as f64) as usize)
+}
+
+/// Why a target cannot do something to a component, or to a pod where it is none.
+fn refusal(action: Action, component: Option<&Victim>, target: Target) -> Option<String> {
+    match (action, component, target) {
+        (Action::Pause(_), _, Target::K8s) => {
+            Some("a cluster cannot freeze the processes of a pod; use --target docker or local, or `kill`".to_owned())
+        }
+        (
+            Action::Rollout,
+            Some(Victim { name, replicas: 1, strategy: Strategy::Surge }),
+            Target::Docker | Target::Local,
+        ) => Some(format!(
+            "{target} replaces pods in their place, and {name} has one replica, of which a cluster starts the new one first; write \
+                 `restart {name}`, or use --target k8s"
+        )),
+        _ => None,
     }
 }
 
@@ -308,6 +361,30 @@ mod tests {
         }
         let again = || resolved("kill backend at random", Target::Local, 7);
         assert_eq!(again(), again());
+    }
+
+    #[test]
+    fn a_seed_decides_what_happens_and_to_which_component_too() {
+        let decided = |text: &str, target| -> std::collections::BTreeSet<String> {
+            let first_words = |fault: String| fault.split(" at ").next().unwrap_or_default().to_owned();
+            (0..300).map(|seed| first_words(resolved(text, target, seed).unwrap())).collect()
+        };
+        // A rollout of nginx is refused here, and that of postgres is a restart.
+        let mut expected: Vec<String> = ["backend-0", "backend-1", "nginx-0", "postgres-0"]
+            .iter()
+            .flat_map(|pod| {
+                ["kill {}", "kill {} with SIGTERM", "delete {}", "pause {} for 2s"].map(|form| form.replace("{}", pod))
+            })
+            .chain(["restart backend", "restart nginx", "restart postgres", "rollout backend"].map(str::to_owned))
+            .collect();
+        expected.sort();
+        assert_eq!(decided("random any at random", Target::Docker).into_iter().collect::<Vec<_>>(), expected);
+        let of_pod = decided("random nginx-0 at 3s", Target::K8s);
+        assert_eq!(
+            of_pod.into_iter().collect::<Vec<_>>(),
+            ["delete nginx-0", "kill nginx-0", "kill nginx-0 with SIGTERM"]
+        );
+        assert_eq!(decided("kill any at 3s", Target::Local).len(), 4);
     }
 
     #[rstest::rstest]

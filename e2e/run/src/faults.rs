@@ -138,6 +138,11 @@ struct Done {
     failure: Option<String>,
 }
 
+/// What a seed decides is decided before anything runs.
+fn undecided() -> Done {
+    Done { ends: Vec::new(), failure: Some("no seed has decided what happens".to_owned()) }
+}
+
 impl Hand {
     async fn at_its_time(&self, fault: PlannedFault, start: Instant, mut over: watch::Receiver<bool>) -> CarriedOut {
         tokio::select! {
@@ -161,6 +166,7 @@ impl Hand {
             Action::Terminate => self.ended_by(pod, self.provider.strike(&fault.victim, Blow::Terminate)).await,
             Action::Delete => self.replace(pod).await,
             Action::Restart => self.replace(&self.pods_of(&fault.victim)).await,
+            Action::Random => undecided(),
             Action::Rollout => self.roll_out(&fault.victim).await,
             Action::Pause(length) => {
                 let freeze = self.provider.strike(&fault.victim, Blow::Freeze).await;
@@ -288,6 +294,7 @@ impl Hand {
                 };
                 Done { failure, ..done }
             }
+            Action::Random => undecided(),
             Action::Pause(_) => {
                 Done { ends: Vec::new(), failure: Some("a cluster cannot freeze the processes of a pod".to_owned()) }
             }

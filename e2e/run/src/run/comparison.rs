@@ -32,7 +32,8 @@ pub struct Compared {
     pub directory: PathBuf,
 }
 
-/// Runs every target `repeat` times and compares them. `show` receives each run when it has ended.
+/// Runs every target `repeat` times and compares them. `show` receives each run when it has ended. Each round has the next seed of planned
+/// faults, if one was given: many runs with different faults, of which each can be repeated.
 ///
 /// A machine's speed drifts, so the targets alternate, and every second round runs backwards: drift affects all of them alike.
 ///
@@ -59,7 +60,9 @@ pub async fn alternate(
         let target = targets[turn];
         let name = target.map_or("auto", Target::as_str);
         progress.line(format!("run {} of {}: {name}", number + 1, targets.len() * repeat as usize));
-        let outcome = run(Options { target, ..options.clone() }, progress).await?;
+        let round = (number / targets.len()) as u64;
+        let during_seed = options.during_seed.map(|seed| seed.wrapping_add(round));
+        let outcome = run(Options { target, during_seed, ..options.clone() }, progress).await?;
         show(&outcome);
         exit = worse(exit, outcome.exit);
         sides[turn].extend(outcome.report);
