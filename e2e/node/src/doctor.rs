@@ -116,7 +116,7 @@ async fn examine(mut lab: Lab<'_>) -> Diagnosis {
     }
     let (port, remark) = (lab.port(), lab.remark.take());
     let diagnosis = concluded(observation, found, fix, lab.into_trials());
-    if let (Some((explanation, summary)), true) = (remark, diagnosis.success()) {
+    if let (Some((explanation, summary)), None) = (remark, diagnosis.cause) {
         let fix = Some(Fix { summary: summary.to_owned(), patch: None, verified: None });
         return Diagnosis { explanation, fix, ..diagnosis };
     }

@@ -100,7 +100,7 @@ pub(super) struct Lab<'a> {
     pub(super) coin: Coin,
     /// The results of the variants tried during the probe's timeout.
     pub(super) silence: Vec<Observation>,
-    /// What a success does not show, and the remedy.
+    /// What a probe without a cause does not show by itself, and the remedy.
     pub(super) remark: Option<(String, &'static str)>,
 }
 

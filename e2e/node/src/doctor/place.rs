@@ -26,7 +26,8 @@ const OTHER_SOURCES: usize = 3;
 impl Lab<'_> {
     /// Nothing listens on the probed port.
     pub(super) async fn of_no_listener(&mut self, prepared: &Prepared, observation: &Observation) -> Option<Found> {
-        if let Some(found) = self.loopback(prepared).await {
+        let to = |route| Sends::Http(Box::new(Prepared { route, ..prepared.clone() }));
+        if let Some(found) = self.loopback(prepared.route.address, to).await {
             return Some(found);
         }
         if let Some(works) = self.case.known.works.clone() {
@@ -154,15 +155,16 @@ impl Lab<'_> {
         others.map(|(port, dial)| (*port, *dial)).take(OTHER_PORTS).collect()
     }
 
-    /// The same for a tcpSocket or grpc probe.
-    pub(super) async fn another_port_of_action(&mut self, action: &ProbeAction) -> Option<Found> {
+    /// The same for a grpc probe of `service`. A connection alone does not show that a port is the right one.
+    pub(super) async fn of_no_grpc_listener(&mut self, service: &str) -> Option<Found> {
         let declared = self.port();
+        let to = |route| Sends::Health { route, secured: false };
+        if let Some(found) = self.loopback(self.target.address(declared)?, to).await {
+            return Some(found);
+        }
         for (other, _) in self.other_ports() {
-            let mut changed = action.clone();
-            if let ProbeAction::TcpSocket { port, .. } | ProbeAction::Grpc { port, .. } = &mut changed {
-                *port = other;
-            }
-            let experiment = Experiment::of(format!("port {other}"), Sends::Action(changed));
+            let action = ProbeAction::Grpc { port: other, service: service.to_owned() };
+            let experiment = Experiment::of(format!("port {other}"), Sends::Action(action));
             if !self.ask(experiment.clone()).await?.answered() {
                 continue;
             }
@@ -175,8 +177,7 @@ impl Lab<'_> {
     }
 
     /// If an address of this machine refuses, the app may listen on a loopback address or on the other IP family.
-    async fn loopback(&mut self, prepared: &Prepared) -> Option<Found> {
-        let refused = prepared.route.address;
+    async fn loopback(&mut self, refused: SocketAddr, to: impl Fn(Route) -> Sends) -> Option<Found> {
         let is_own = std::net::TcpListener::bind((refused.ip(), 0)).is_ok();
         let works = self.case.known.works.as_ref().map(|works| works.address);
         let candidates = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
@@ -188,10 +189,9 @@ impl Lab<'_> {
         candidates.retain(|candidate| *candidate != refused);
         candidates.dedup();
         for candidate in candidates {
-            let changed = Prepared { route: Route::to(candidate), ..prepared.clone() };
-            let experiment = Experiment::new(format!("the probe sent to {candidate}"), changed);
+            let experiment = Experiment::of(format!("the probe sent to {candidate}"), to(Route::to(candidate)));
             // Any answer proves a listener.
-            if self.ask(experiment.clone()).await?.kind != Kind::Response {
+            if !matches!(self.ask(experiment.clone()).await?.kind, Kind::Response | Kind::Health) {
                 continue;
             }
             let other_family = candidate.is_ipv6() != refused.is_ipv6() && !listens_on_loopback_alone(candidate);

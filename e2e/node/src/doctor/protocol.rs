@@ -11,7 +11,7 @@ use super::{
     differences::{of_this_host, similar, with_host},
     fix::Change,
     lab::{Experiment, Lab, Sends},
-    path::with_target,
+    path::{of_this_path, with_target},
     place::UNSERVED,
     redirects::said_tls,
 };
@@ -134,6 +134,7 @@ impl Lab<'_> {
             return self.of_a_body_that_stays_open(in_time, late);
         }
         let silence = std::mem::take(&mut self.silence);
+        self.remark = in_time.connect_ms.is_some().then(|| of_another_path(silence.last()));
         let hit = silence.iter().position(Observation::answered);
         let mut variants = variants(prepared);
         if let Some(index) = hit.filter(|index| *index < variants.len()) {
@@ -162,6 +163,8 @@ impl Lab<'_> {
             .chain([greetings(prepared, greeting::greeted())])
             // A plain port to which a redirect leads may wait for more than a handshake.
             .chain((prepared.url.scheme == "http").then(|| said_tls(prepared)))
+            // The last: it tells a path that waits from an app that does.
+            .chain([of_this_path(prepared, UNSERVED)])
             .collect()
     }
 
@@ -189,9 +192,9 @@ impl Lab<'_> {
             let mut fails = Vec::new();
             if index == 1 {
                 // If this Host suffices, Host is the cause.
-                let host_alone = Experiment::new(format!("the probe with Host {host}"), with_host(prepared, &host));
+                let host_alone = of_this_host(prepared, &host, None);
                 if self.ask(host_alone.clone()).await?.answered() {
-                    return None;
+                    return self.of_host(prepared, host, None).await;
                 }
                 fails.push(host_alone);
             }
@@ -226,7 +229,7 @@ impl Lab<'_> {
             // A server that insists on a certificate refuses every path; the app behind an optional one knows some.
             let change = format!("the probe for {UNSERVED}");
             let elsewhere = self.ask(Experiment::new(change, with_target(&prepared, UNSERVED))).await?;
-            if elsewhere.status != Some(status) {
+            if elsewhere.status != Some(status) || self.another_client_succeeded() {
                 return None;
             }
         }
@@ -239,6 +242,21 @@ impl Lab<'_> {
         };
         let text = format!("the server asks for a client certificate and {how}");
         Some(Found::of_everyone(Cause::ClientCertificateRequired, text))
+    }
+}
+
+/// What the answer for a path that no app serves says of an app that is silent, and the remedy.
+fn of_another_path(answer: Option<&Observation>) -> (String, &'static str) {
+    let silent = "the connection is accepted, but no answer arrives within the timeout";
+    match answer.filter(|answer| answer.kind == Kind::Response) {
+        Some(answer) => (
+            format!("{silent}; another path is answered meanwhile ({})", answer.summary()),
+            "find what this path waits for: a lock, a pool's connection, another service",
+        ),
+        None => (
+            format!("{silent}; no other path is answered meanwhile either"),
+            "find why the app answers nothing: a process that is stopped or waits for a lock, or workers that are all busy",
+        ),
     }
 }
 

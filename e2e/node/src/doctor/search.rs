@@ -9,6 +9,7 @@ use e2e_plan::ProbeAction;
 use super::{
     Found,
     lab::{Experiment, Lab},
+    place::from_sources,
 };
 use crate::probe::Prepared;
 
@@ -231,6 +232,11 @@ async fn of_everyone(
         },
         _ => return None,
     };
+    if cause != Cause::RateLimited
+        && let Some(elsewhere) = from_sources(prepared).into_iter().next()
+    {
+        lab.ask(elsewhere).await;
+    }
     if lab.another_client_succeeded() {
         return None;
     }
@@ -263,10 +269,11 @@ async fn of_action(lab: &mut Lab<'_>) -> (Observation, Option<Found>) {
             lab.is_steady().await;
             None
         }
-        (action, Kind::Refused) => match lab.another_port_of_action(action).await {
+        (ProbeAction::Grpc { service, .. }, Kind::Refused) => match lab.of_no_grpc_listener(service).await {
             Some(found) => Some(found),
             None => lab.wait_for_start().await,
         },
+        (_, Kind::Refused) => lab.wait_for_start().await,
         (ProbeAction::Grpc { service, port }, _) => lab.of_grpc(service, *port, &observation).await,
         _ => None,
     };

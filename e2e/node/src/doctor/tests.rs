@@ -186,6 +186,21 @@ async fn a_late_answer_that_is_wrong_is_not_too_slow(#[case] reply: Reply) {
     assert_eq!(diagnosis.observation.kind, Kind::Timeout);
 }
 
+#[rstest]
+#[case::one_path("/health", "; another path is answered meanwhile (status 404")]
+#[case::every_path("/", "; no other path is answered meanwhile either")]
+#[tokio::test]
+async fn a_path_that_waits_is_told_from_an_app_that_does(#[case] silent: &'static str, #[case] explanation: &str) {
+    let reply = move |request: &Request| match request.split(' ').nth(1).is_some_and(|path| path.starts_with(silent)) {
+        true => Reply::ThenNothing(Vec::new()),
+        false => Reply::status(404, ""),
+    };
+    let server = Server::start(reply).await;
+    let diagnosis = examine(&case(&[], Duration::from_millis(400)), &[(8000, server.address)]).await;
+    assert_eq!(diagnosis.cause, None);
+    assert!(diagnosis.explanation.contains(explanation), "{}", diagnosis.explanation);
+}
+
 #[tokio::test]
 async fn a_slow_answer_in_time_is_a_success() {
     let server = Server::start(|_| Reply::After(Duration::from_millis(200), response(200, "OK"))).await;

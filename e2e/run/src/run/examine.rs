@@ -55,7 +55,7 @@ impl Examinations {
         Self { examiner, task }
     }
 
-    /// The diagnosis of each failing HTTP probe, once per component. A cause found at the end replaces an earlier one, which may
+    /// The diagnosis of each failing probe, once per component. A cause found at the end replaces an earlier one, which may
     /// have disappeared since.
     pub(super) async fn finish(&self, snapshot: &Snapshot) -> Vec<DoctorEntry> {
         self.task.abort();
@@ -131,7 +131,7 @@ struct Unready {
     limit: Duration,
 }
 
-/// A declared HTTP probe of a pod.
+/// A declared probe of a pod.
 struct Subject<'a> {
     pod: &'a PodSpec,
     container: &'a ContainerReport,
@@ -197,7 +197,7 @@ async fn follow(examiner: Arc<Examiner>) {
 }
 
 impl Examiner {
-    /// Every HTTP probe of every pod; liveness first, because nothing can be asked of what it had killed.
+    /// Every probe of every pod that the doctor can explain; liveness first, because nothing can be asked of what it had killed.
     fn subjects<'a>(&'a self, snapshot: &'a Snapshot) -> Vec<Subject<'a>> {
         let mut subjects = Vec::new();
         for pod in &self.pods {
@@ -208,12 +208,13 @@ impl Examiner {
                     let probe = which.of(&declared.probes)?;
                     let tally = container.probes.get(&which)?;
                     let is_examined = match probe.action {
-                        ProbeAction::HttpGet { .. } => true,
+                        ProbeAction::HttpGet { .. } | ProbeAction::Grpc { .. } => true,
                         // A command costs the container a process: it is run again only where it was not done in time.
                         ProbeAction::Exec { .. } => {
                             tally.last_failure.as_ref().is_some_and(|last| last.kind == Kind::Timeout)
                         }
-                        ProbeAction::TcpSocket { .. } | ProbeAction::Grpc { .. } => false,
+                        // Its failure says all there is: nothing listens.
+                        ProbeAction::TcpSocket { .. } => false,
                     };
                     is_examined.then_some(Subject { pod, container, which, probe, tally })
                 }));

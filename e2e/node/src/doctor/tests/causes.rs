@@ -68,6 +68,9 @@ fn causes() -> Vec<(&'static str, Cause, Make)> {
     fixtures! {
         "400 for an unknown Host" => Cause::HostAllowList, |words|
             Patient::serving(Speaks::Http1, move |r| ok_if(host(r) == "localhost:8000", 400, words)).await;
+        "400 for a Host that the certificate lacks, by an app that takes client certificates" => Cause::HostAllowList, |words|
+            Patient::serving(Speaks::TlsAsksForCertificates, move |r| ok_if(host(r).starts_with("app.example"), 400, words))
+                .await.https();
         "403 for an unknown Host" => Cause::HostAllowList, |words|
             Patient::serving(Speaks::Http1, move |r| ok_if(host(r) == "127.0.0.1:8000", 403, words)).await;
         "421 for an unknown Host" => Cause::HostAllowList, |words|
@@ -325,6 +328,11 @@ fn causes() -> Vec<(&'static str, Cause, Make)> {
                 .await.grpc("db");
         "a grpc probe that is answered late" => Cause::TooSlow, |words|
             Patient::serving(Speaks::Grpc, |_| Reply::After(second() * 3 / 2, response(200, ""))).await.grpc("");
+        "a grpc probe of a listener on 127.0.0.1 alone" => Cause::BoundToLoopback, |words| {
+            let patient = Patient::serving(Speaks::Grpc, |_| Reply::status(200, "")).await.grpc("");
+            let other = SocketAddr::from(([127, 0, 0, 9], patient.target.ports[&8000].port()));
+            patient.dialling(other)
+        };
         "a body that ends early" => Cause::TruncatedResponse, |words|
             Patient::serving(Speaks::Http1, |_| Reply::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf".into())).await;
         "a body that stalls" => Cause::TruncatedResponse, |words|
@@ -383,6 +391,7 @@ fn confounders() -> Vec<(&'static str, bool, Make)> {
         "503 once an address has used up its large quota" => false, |words| limited(150, 503, words, |r| r.peer.to_string()).await;
         "403 once a token has used up its large quota" => false, |words|
             limited(150, 403, words, |r| header(r, "X-Tenant").unwrap_or_default().to_owned()).await.sending("X-Tenant", "a");
+        "404 once an address has used up its quota" => false, |words| limited(20, 404, words, |r| r.peer.to_string()).await;
         "400 once a Host has used up its large quota" => false, |words| limited(150, 400, words, |r| host(r).to_owned()).await;
         "403 once a User-Agent has used up its large quota" => false, |words|
             limited(150, 403, words, |r| header(r, "User-Agent").unwrap_or_default().to_owned()).await;
@@ -407,6 +416,11 @@ fn confounders() -> Vec<(&'static str, bool, Make)> {
             Patient::serving(Speaks::TlsHttp2, move |_| Reply::status(404, words)).await;
         "a grpc probe of a port that speaks HTTP/2" => false, |words|
             Patient::serving(Speaks::Http2, move |_| Reply::status(404, words)).await.grpc("");
+        "a tcpSocket probe beside a port that listens" => false, |words| {
+            let mut patient = Patient::serving(Speaks::Http1, |_| Reply::status(200, "")).await;
+            patient.target.ports.insert(9000, patient.target.ports[&8000]);
+            patient.changed(|case| case.probe.action = ProbeAction::TcpSocket { host: None, port: 8000 }).dialling(closed_port())
+        };
         "a port that answers everything" => false, |words| {
             let all = Server::start(|_| Reply::status(200, "")).await;
             let mut patient = Patient::serving(Speaks::Http1, move |_| Reply::status(500, words)).await;
