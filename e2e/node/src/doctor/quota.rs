@@ -1,5 +1,5 @@
 //! A rate limit that looks like another cause: the probe has used up its quota, and a changed request has one of its own. Main function:
-//! [`Lab::newcomers`]. A part of [`Lab`].
+//! [`Lab::newcomer`]. A part of [`Lab`].
 
 use e2e_kubelet::diagnosis::{Axis, Cause};
 use tokio::time::Instant;
