@@ -466,6 +466,49 @@ fn what_no_namespace_can_hold_is_left_out_with_a_warning() {
     }
 }
 
+#[test]
+fn what_no_namespace_can_hold_is_applied_on_request_and_removed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let id = unique("k-wide");
+    let (group, extra) = (format!("{id}.example.org"), directory.path().join("extra.yaml"));
+    let (definition, role) = (format!("gadgets.{group}"), format!("reader-{id}"));
+    let text = format!(
+        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: {definition}}}\n\
+         spec:\n  group: {group}\n  scope: Namespaced\n  names: {{kind: Gadget, plural: gadgets, singular: gadget, listKind: GadgetList}}\n  \
+         versions: [{{name: v1, served: true, storage: true, schema: {{openAPIV3Schema: {{type: object}}}}}}]\n---\n\
+         apiVersion: {group}/v1\nkind: Gadget\nmetadata: {{name: g}}\n---\n\
+         apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {{name: {role}}}\nrules: []\n---\n\
+         apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {{name: {role}}}\n\
+         roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {role}}}\n\
+         subjects: [{{kind: ServiceAccount, name: default, namespace: default}}]\n"
+    );
+    fs::write(&extra, text).expect("a file");
+    let _guard = Guard::deleting(&["clusterrole,clusterrolebinding", &role]).and(&["crd", &definition]);
+    let bench = Bench::of(SMALL);
+    let own = support::root().join("e2e/run/examples/nginx_redis/manifests");
+    let up = |id: &str| {
+        let mut command = bench.command(&["up", "--target", "k8s", "--cluster-scoped", "--run-id", id]);
+        command.arg("--manifests").arg(&own).arg("--manifests").arg(&extra).output().expect("the program runs")
+    };
+    let output = up(&id);
+    assert!(output.status.success(), "{}", said(&output));
+    let namespace = format!("e2e-{id}");
+    kubectl(&["get", "--namespace", &namespace, &definition, "g"]);
+    let subject = ["get", "clusterrolebinding", &role, "--output", "jsonpath={.subjects[0].namespace}"];
+    assert_eq!(kubectl(&subject), namespace);
+
+    // What another run made is not touched.
+    let output = up(&format!("{id}-b"));
+    assert!(said(&output).contains("it exists already and is not this run's"), "{}", said(&output));
+    assert_eq!(kubectl(&subject), namespace);
+
+    let output = bench.output(&["down", &id]);
+    assert!(output.status.success(), "{}", said(&output));
+    let names = |kinds: &str| kubectl(&["get", kinds, "--output", "name"]);
+    let is_left = || names("clusterroles,clusterrolebindings,crds").contains(&id);
+    assert!(wait_until(PROMPTLY, || !is_left()), "{}", names("clusterroles,clusterrolebindings,crds"));
+}
+
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a directory");
     for entry in fs::read_dir(from).expect("a directory").flatten() {

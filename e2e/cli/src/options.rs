@@ -154,6 +154,9 @@ pub(crate) struct ClusterArgs {
     /// Registry, with an optional path, that the cluster's nodes pull from; local images are pushed there and pulled by digest.
     #[arg(long, value_name = "HOST[/PATH]", value_parser = parse_registry)]
     registry: Option<String>,
+    /// Apply the manifests' cluster-scoped objects too, and remove them at the end; also `cluster_scoped` in the configuration.
+    #[arg(long)]
+    cluster_scoped: bool,
 }
 
 impl ClusterArgs {
@@ -162,6 +165,7 @@ impl ClusterArgs {
             context: self.context.clone(),
             allow_remote: self.allow_remote.clone(),
             registry: self.registry.clone(),
+            cluster_scoped: self.cluster_scoped,
             ..k8s::Options::default()
         }
     }

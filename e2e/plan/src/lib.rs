@@ -60,7 +60,7 @@ pub use self::{
     read::{Manifest, Objects},
     stores::{LINT_IGNORE, Missing},
     suggest::nearest,
-    warnings::Warning,
+    warnings::{CLUSTER_SCOPED, Warning},
 };
 
 /// What a plan is made from.

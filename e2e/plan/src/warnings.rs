@@ -18,6 +18,10 @@ use super::{
 };
 use crate::target::Target;
 
+/// What is said on k8s of an object that belongs to the whole cluster, unless a run is asked to apply such ones.
+pub const CLUSTER_SCOPED: &str =
+    "it is cluster-scoped and is not applied; `cluster_scoped = true` in .config/e2e.toml applies it";
+
 /// A field that a target does not honour.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Warning {
@@ -147,7 +151,7 @@ fn carried(object: &Object, objects: &[Object]) -> Note {
     match is_cluster_scoped {
         // A run's own namespace stands for it.
         true if object.kind == "Namespace" => Note { k8s: Some(OWN_NAMESPACE.to_owned()), ..note },
-        true => Note { k8s: Some("it is cluster-scoped and is not applied".to_owned()), ..note },
+        true => Note { k8s: Some(CLUSTER_SCOPED.to_owned()), ..note },
         false => note,
     }
 }

@@ -43,6 +43,8 @@ pub struct Config {
     /// Time limit until the whole system is ready.
     #[serde(with = "e2e_plan::duration")]
     pub bring_up: Duration,
+    /// Whether a run on k8s applies the objects of the manifests that belong to the whole cluster, and removes them in the end.
+    pub cluster_scoped: bool,
     /// The command that runs the suites, in any language; by default the built-in checks. `{junit}` is the file that the runner
     /// must write, `{environment}` is `environment.json`. nextest needs a profile that writes `junit.xml`.
     pub suites: Vec<String>,
@@ -84,6 +86,7 @@ impl Default for Config {
             history_ref: None,
             entrance: None,
             bring_up: Duration::from_secs(60),
+            cluster_scoped: false,
             suites: Vec::new(),
             scenario: BTreeMap::new(),
             thresholds: Thresholds::default(),

@@ -24,7 +24,7 @@ impl Guard {
         Self(Vec::new()).and(what)
     }
 
-    fn and(mut self, what: &[&str]) -> Self {
+    pub(crate) fn and(mut self, what: &[&str]) -> Self {
         self.0.push(what.iter().map(|word| (*word).to_owned()).collect());
         self
     }

@@ -3,6 +3,7 @@
 
 mod agents;
 mod apply;
+mod change;
 pub(crate) mod cluster;
 pub(crate) mod error;
 mod evidence;
@@ -23,6 +24,7 @@ mod testing;
 mod trigger;
 mod usage;
 mod watch;
+mod wide;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -49,15 +51,12 @@ use e2e_report::evidence::{
     cluster::{Cluster as ClusterEvidence, NetworkCheck, ServiceEndpoints},
 };
 use k8s_openapi::{
-    api::{
-        apps::v1::{DaemonSet, Deployment, StatefulSet},
-        core::v1::{Node, Pod},
-    },
+    api::core::v1::{Node, Pod},
     apimachinery::pkg::apis::meta::v1::Status,
 };
 use kube::{
     Api,
-    api::{AttachParams, DeleteParams, ListParams, LogParams, Patch, PatchParams},
+    api::{AttachParams, ListParams, LogParams},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
@@ -97,6 +96,8 @@ const ROUTE_LIMIT: Duration = Duration::from_secs(2);
 pub(crate) struct K8sPods {
     cluster: Cluster,
     left_out: Vec<Warning>,
+    /// What belongs to the whole cluster.
+    wide: Vec<wide::Made>,
     specs: Vec<PodSpec>,
     /// Every Service's ports, as `name:port`.
     services: Vec<String>,
@@ -112,9 +113,10 @@ pub(crate) struct K8sPods {
 impl K8sPods {
     /// Makes the namespace and applies everything. Where that fails, [`leftovers::remove`] removes what was made.
     pub(crate) async fn prepare(cluster: Cluster, specs: Vec<PodSpec>, plan: &Plan) -> Result<Self, Error> {
-        let (objects, left_out) = apply::resolve(&cluster, &plan.objects).await?;
+        let resolved = apply::resolve(&cluster, &plan.objects).await?;
         let started = Instant::now();
         let epoch = apply::create_namespace(&cluster, security::level(&plan.objects)).await?;
+        let (wide, objects, left_out) = wide::apply(&cluster, &plan.objects, resolved).await?;
         let watch = Arc::new(Watch::start(&cluster, &specs, started, epoch));
         let forward = Arc::new(Forward::start(&cluster, &specs, &watch).await?);
         let first: Vec<&str> = waited_for(plan).collect();
@@ -131,7 +133,18 @@ impl K8sPods {
                 .map(|port| format!("{}:{}", service.name, port.port))
         });
         let services = services.collect();
-        Ok(Self { cluster, left_out, specs, services, watch, forward, route, finding_route, agents: OnceCell::new() })
+        Ok(Self {
+            cluster,
+            left_out,
+            wide,
+            specs,
+            services,
+            watch,
+            forward,
+            route,
+            finding_route,
+            agents: OnceCell::new(),
+        })
     }
 
     /// What runs it, with its version, and how it is reached.
@@ -211,38 +224,6 @@ impl K8sPods {
 
     fn pods(&self) -> Api<Pod> {
         Api::namespaced(self.cluster.client.clone(), &self.cluster.namespace)
-    }
-
-    /// Deletes the pod in a place, with its own grace period unless another is named.
-    pub(crate) async fn delete(&self, place: &str, grace_seconds: Option<u32>) -> Result<(), Error> {
-        let (name, _) = self.object(place).ok_or_else(|| Error::Request {
-            action: "delete",
-            name: place.to_owned(),
-            reason: "there is no such pod".to_owned(),
-        })?;
-        let parameters = DeleteParams { grace_period_seconds: grace_seconds, ..DeleteParams::default() };
-        let deleted = self.pods().delete(&name, &parameters).await;
-        deleted.map(drop).map_err(|error| self.cluster.failed("delete", &name, &error))
-    }
-
-    /// Has the pods of a component replaced as its strategy says, as `kubectl rollout restart` does.
-    pub(crate) async fn roll_out(&self, component: &str, kind: &str) -> Result<(), Error> {
-        let at = jiff::Timestamp::now().to_string();
-        let patch = Patch::Merge(serde_json::json!({
-            "spec": { "template": { "metadata": { "annotations": { "kubectl.kubernetes.io/restartedAt": at } } } }
-        }));
-        let (client, namespace) = (self.cluster.client.clone(), &self.cluster.namespace);
-        let parameters = PatchParams::default();
-        let patched = match kind {
-            "StatefulSet" => {
-                Api::<StatefulSet>::namespaced(client, namespace).patch(component, &parameters, &patch).await.map(drop)
-            }
-            "DaemonSet" => {
-                Api::<DaemonSet>::namespaced(client, namespace).patch(component, &parameters, &patch).await.map(drop)
-            }
-            _ => Api::<Deployment>::namespaced(client, namespace).patch(component, &parameters, &patch).await.map(drop),
-        };
-        patched.map_err(|error| self.cluster.failed("roll out", &format!("{kind} {component}"), &error))
     }
 
     /// Runs a command in a container.
@@ -356,6 +337,7 @@ impl K8sPods {
     /// Removes the namespace, in the background unless the run is to wait for it.
     pub(crate) async fn teardown(&self) -> Result<(), Error> {
         self.finding_route.abort();
+        wide::remove(&self.cluster, &self.wide).await?;
         leftovers::remove(&self.cluster).await
     }
 }

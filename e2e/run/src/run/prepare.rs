@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use e2e::control;
-use e2e_plan::{Input, Missing, OutsideObject, Plan, Warning, manifests::Sources, target::Target};
+use e2e_plan::{CLUSTER_SCOPED, Input, Missing, OutsideObject, Plan, Warning, manifests::Sources, target::Target};
 use e2e_report::{
     fault::{self, Strategy, Victim},
     request::Request,
@@ -35,6 +35,9 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
         scenario.duration = options.duration.unwrap_or(scenario.duration);
         scenario.seed = options.seed.unwrap_or(scenario.seed);
     }
+    let mut options = options.clone();
+    options.cluster.cluster_scoped |= config.cluster_scoped;
+    let options = &options;
     config.bring_up = options.bring_up.unwrap_or(config.bring_up);
     config.check_scenarios()?;
     if let Some(filter) = &options.filter {
@@ -143,6 +146,9 @@ pub fn unhonoured(options: &Options, plan: &Plan, target: Target) -> Result<Vec<
 
 fn warnings(options: &Options, config: &Config, plan: &Plan, target: Target) -> Vec<Warning> {
     let mut warnings = plan.warnings(target);
+    if target == Target::K8s && (options.cluster.cluster_scoped || config.cluster_scoped) {
+        warnings.retain(|warning| warning.reason != CLUSTER_SCOPED);
+    }
     if target == Target::Local {
         let runs = options.runs();
         let machine = local::Machine { runs: &runs, user_is_known: local::user_is_known() };

@@ -19,15 +19,17 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{cluster::Cluster, error::Error, leftovers, places::COMPONENT, security};
+use super::{cluster::Cluster, error::Error, leftovers, places::COMPONENT, security, wide};
 
 /// An object, ready to be applied.
 #[derive(Debug)]
 pub(super) struct Resolved {
-    resource: ApiResource,
-    object: Value,
-    name: String,
+    pub(super) resource: ApiResource,
+    pub(super) object: Value,
+    pub(super) name: String,
     is_workload: bool,
+    /// Whether it belongs to the whole cluster.
+    pub(super) is_wide: bool,
 }
 
 /// Finds out how the cluster serves each kind, before anything is made. What is left out is told, each with the reason: a run makes
@@ -41,7 +43,7 @@ pub(super) async fn resolve(cluster: &Cluster, objects: &[Object]) -> Result<(Ve
     let mut left_out = Vec::new();
     let mut resolved = Vec::new();
     // What the plan knows to belong to no namespace stands in its warnings.
-    for object in objects.iter().filter(|object| !object.cluster_scoped) {
+    for object in objects.iter().filter(|object| !object.cluster_scoped || wide::is_wanted(cluster, object)) {
         let api_version = object.json["apiVersion"].as_str().unwrap_or_default().to_owned();
         let key = (api_version.clone(), object.kind.clone());
         if !served.contains_key(&key) {
@@ -55,8 +57,9 @@ pub(super) async fn resolve(cluster: &Cluster, objects: &[Object]) -> Result<(Ve
                 reason: format!("{why}: it is not applied"),
             });
         };
-        let resource = match served.get(&key).and_then(Option::as_ref) {
-            Some((resource, Scope::Namespaced)) => resource,
+        let (resource, is_wide) = match served.get(&key).and_then(Option::as_ref) {
+            Some((resource, Scope::Namespaced)) => (resource, false),
+            Some((resource, Scope::Cluster)) if cluster.cluster_scoped => (resource, true),
             Some((_, Scope::Cluster)) => {
                 leave_out("it belongs to the whole cluster");
                 continue;
@@ -67,10 +70,14 @@ pub(super) async fn resolve(cluster: &Cluster, objects: &[Object]) -> Result<(Ve
             }
         };
         resolved.push(Resolved {
-            object: labelled(object, cluster),
+            object: match is_wide {
+                true => wide::moved(labelled(object, cluster), objects, &cluster.namespace),
+                false => labelled(object, cluster),
+            },
             resource: resource.clone(),
             name: object.name.clone(),
             is_workload: object.component.is_some(),
+            is_wide,
         });
     }
     Ok((resolved, left_out))
@@ -219,7 +226,8 @@ pub(super) async fn apply(
     first: &[&str],
     head_start: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    let (workloads, others): (Vec<_>, Vec<_>) = objects.iter().partition(|object| object.is_workload);
+    let own = objects.iter().filter(|object| !object.is_wide);
+    let (workloads, others): (Vec<_>, Vec<_>) = own.partition(|object| object.is_workload);
     let (first, last): (Vec<_>, Vec<_>) =
         workloads.into_iter().partition(|object| first.contains(&object.name.as_str()));
     let side_by_side = |batch: Vec<_>| try_join_all(batch.into_iter().map(|object| apply_one(cluster, object)));

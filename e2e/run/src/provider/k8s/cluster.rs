@@ -30,6 +30,8 @@ pub struct Options {
     pub wait: bool,
     /// A registry, with a path if it has one, that is given the images which are only here and that the nodes pull from.
     pub registry: Option<String>,
+    /// Apply objects that belong to the whole cluster.
+    pub cluster_scoped: bool,
 }
 
 /// A cluster that answers.
@@ -48,6 +50,8 @@ pub(crate) struct Cluster {
     pub(crate) version: String,
     /// Whether the end of the run waits until the namespace is gone.
     pub(crate) wait: bool,
+    /// Whether objects that belong to the whole cluster are applied.
+    pub(crate) cluster_scoped: bool,
     /// The registry for the images, if one is given.
     pub(crate) registry: Option<String>,
     /// What nodes pull instead of the images that it was given; every clone knows it.
@@ -98,6 +102,7 @@ impl Cluster {
             run_id: run_id.to_owned(),
             version: version.git_version,
             wait: options.wait,
+            cluster_scoped: options.cluster_scoped,
             registry: options.registry.clone(),
             pushed: Arc::default(),
         })
