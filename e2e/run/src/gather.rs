@@ -190,7 +190,7 @@ fn scrub_file(directory: &RunDir, path: &std::path::Path, secrets: &[String]) ->
             redact_strings(&mut data, secrets);
             serde_json::to_string_pretty(&data).ok()
         }),
-        Some("xml") => Some(redacted.replace(REDACTED, "&lt;secret&gt;")),
+        Some("xml") => Some(redact_xml(&text, secrets)),
         _ => None,
     };
     directory.write(path, &whole.unwrap_or(redacted)).map(drop)
@@ -198,11 +198,52 @@ fn scrub_file(directory: &RunDir, path: &std::path::Path, secrets: &[String]) ->
 
 fn redact_strings(data: &mut Value, secrets: &[String]) {
     match data {
+        // A word that is longer than the secret is the format's own, such as `passed`, or a name.
+        Value::String(text) if is_word(text) && !secrets.contains(text) => {}
         Value::String(text) => *text = redact(text, secrets),
         Value::Array(items) => items.iter_mut().for_each(|item| redact_strings(item, secrets)),
         Value::Object(fields) => fields.values_mut().for_each(|field| redact_strings(field, secrets)),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
+}
+
+/// Before text of XML in which nothing is escaped.
+const CDATA: &str = "<![CDATA[";
+
+/// Whether a text is a single word, as enumerations are written.
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphabetic() || matches!(c, '-' | '_'))
+}
+
+/// The same of XML: text between tags and the values of attributes, and no names of either.
+fn redact_xml(text: &str, secrets: &[String]) -> String {
+    let hide = |text: &str| redact(text, secrets).replace(REDACTED, "&lt;secret&gt;");
+    let mut redacted = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(tag) = rest.find('<') {
+        redacted.push_str(&hide(&rest[..tag]));
+        rest = &rest[tag..];
+        if rest.starts_with(CDATA) {
+            let end = rest.find("]]>").unwrap_or(rest.len());
+            redacted.push_str(CDATA);
+            redacted.push_str(&redact(&rest[CDATA.len()..end], secrets));
+            rest = &rest[end..];
+            continue;
+        }
+        let mut is_quoted = false;
+        let end = rest.find(|c| {
+            is_quoted ^= c == '"';
+            c == '>' && !is_quoted
+        });
+        let (tag, after) = rest.split_at(end.map_or(rest.len(), |end| end + 1));
+        rest = after;
+        for (index, part) in tag.split('"').enumerate() {
+            let quote = if index > 0 { "\"" } else { "" };
+            redacted.push_str(quote);
+            redacted.push_str(&if index % 2 == 1 { hide(part) } else { part.to_owned() });
+        }
+    }
+    redacted + &hide(rest)
 }
 
 /// Those texts that `environment.json` does not show. A user's name or a database's is often kept in a Secret and is also the name of a
@@ -245,6 +286,20 @@ mod tests {
         let environment = r#"{"name": "shop", "env": {"MODE": {"plain": "fast-lane"}}}"#;
         let secrets = ["shop", "sho", "lane", "s3cret", ""].map(str::to_owned);
         assert_eq!(hidden(secrets, environment), ["sho", "s3cret"]);
+    }
+
+    /// A password may be part of the words of a format.
+    #[test]
+    fn words_that_hold_a_secret_are_no_secrets() {
+        let secrets = ["pass".to_owned(), "test".to_owned()];
+        let mut record = serde_json::json!({ "outcome": "passed", "detail": "pass, passed on", "env": "pass" });
+        redact_strings(&mut record, &secrets);
+        let expected =
+            serde_json::json!({ "outcome": "passed", "detail": "<secret>, <secret>ed on", "env": "<secret>" });
+        assert_eq!(record, expected);
+        let xml = "<testsuite name=\"a test > b\"><testcase name=\"test\"/>test<![CDATA[\"test <b>]]></testsuite>";
+        let expected = "<testsuite name=\"a &lt;secret&gt; > b\"><testcase name=\"&lt;secret&gt;\"/>&lt;secret&gt;<![CDATA[\"<secret> <b>]]></testsuite>";
+        assert_eq!(redact_xml(xml, &secrets), expected);
     }
 
     #[test]

@@ -81,11 +81,45 @@ fn of_container(text: &mut String, what: &str, container: &Container) -> std::fm
     writeln!(text)
 }
 
-/// Fields that a target does not honour, and objects missing from the manifests, one line each.
+/// Fields that a target does not honour, one line for each reason, and objects missing from the manifests, one line each.
 pub(super) fn lines(plan: &Plan, target: Target, warnings: &[Warning]) -> Vec<String> {
-    let warnings = warnings
-        .iter()
-        .map(|warning| format!("{}: {} {}: {}", warning.source, warning.object, warning.path, warning.reason));
+    let mut reasons: Vec<(&str, Vec<&Warning>)> = Vec::new();
+    for warning in warnings {
+        match reasons.iter_mut().find(|(reason, _)| *reason == warning.reason) {
+            Some((_, alike)) => alike.push(warning),
+            None => reasons.push((&warning.reason, vec![warning])),
+        }
+    }
+    let warnings = reasons.into_iter().map(|(reason, alike)| {
+        let Warning { source, object, path, .. } = alike[0];
+        let others = match alike.len() - 1 {
+            0 => String::new(),
+            others => format!(" (and {} more)", counted(others as u64, "field")),
+        };
+        format!("{source}: {object} {path}{others}: {reason}")
+    });
     let missing = plan.missing.iter().filter(|missing| !plan.is_made_in(missing, target));
     missing.map(ToString::to_string).chain(warnings).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use e2e_plan::{Manifest, Objects};
+
+    use super::*;
+
+    #[test]
+    fn a_reason_is_given_once() {
+        let pod = |name: &str| {
+            format!(
+                "{{apiVersion: v1, kind: Pod, metadata: {{name: {name}, namespace: shop}}, spec: {{containers: [{{name: c, image: x}}]}}}}"
+            )
+        };
+        let text = format!("{}\n---\n{}\n---\n{}\n", pod("a"), pod("b"), pod("c"));
+        let plan = Plan::of(Objects::read(&[Manifest { file: "app.yaml".into(), text }])).expect("a plan");
+        let lines = lines(&plan, Target::Docker, &plan.warnings(Target::Docker));
+        let expected =
+            "app.yaml, document 1: Pod/a metadata.namespace (and 2 fields more): every run has a namespace of its own";
+        assert_eq!(lines, [expected]);
+    }
 }
