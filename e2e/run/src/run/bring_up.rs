@@ -1,14 +1,15 @@
 //! Waits until everything is ready or clearly will not be. Main function: [`wait`].
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use e2e_kubelet::{
     snapshot::{ContainerReport, PodReport, ProbeReport, Snapshot},
     status::ContainerState,
 };
-use e2e_plan::{ProbeKind, Restart};
+use e2e_node::poll::{Look, until};
+use e2e_plan::{Component, Plan, ProbeKind, Restart};
 use e2e_report::{diagnose::stuck, run_dir};
-use tokio::time::Instant;
+use tokio::{net::TcpStream, time::Instant};
 
 use super::{Error, prepared::Prepared, system::System};
 use crate::{progress::Progress, provider::pods::PodSpec};
@@ -49,6 +50,10 @@ pub(super) async fn wait(system: &System, prepared: &Prepared, progress: &Progre
     };
     system.provider.settle_route().await;
     let environment = system.environment(prepared, up == Up::Ready);
+    if let Some(entrance) = environment.entrance().ok().filter(|entrance| !is_probed(&prepared.plan, &entrance.service))
+    {
+        listens(entrance.address, LISTENS).await;
+    }
     prepared.directory.write_json(run_dir::ENVIRONMENT, &environment)?;
     let took = e2e_plan::duration::human(std::time::Duration::from_millis(environment.up_ms));
     match (up, settled) {
@@ -58,6 +63,28 @@ pub(super) async fn wait(system: &System, prepared: &Prepared, progress: &Progre
         (Up::Unready, false) => progress.line(format!("not ready after {took}: {}", snapshot.unready_lines())),
     }
     Ok(up)
+}
+
+/// How long a program may take to listen that no probe watches.
+const LISTENS: Duration = Duration::from_secs(20);
+
+/// Whether a probe tells when a Service's pods are ready. Without one a pod is ready at once, and checks would come too early.
+fn is_probed(plan: &Plan, service: &str) -> bool {
+    let service = plan.services.iter().find(|candidate| candidate.name == service);
+    let is_own = |component: &&Component| service.is_some_and(|service| service.components.contains(&component.name));
+    let mut containers = plan.components.iter().filter(is_own).flat_map(|component| &component.pod.containers);
+    containers.any(|container| container.probes.readiness.is_some() || container.probes.startup.is_some())
+}
+
+/// Waits until something accepts connections. What does not by then is told by the checks.
+async fn listens(address: SocketAddr, limit: Duration) {
+    let connected = until("the entrance", limit, Duration::from_millis(50), || async {
+        match TcpStream::connect(address).await {
+            Ok(_) => Look::Done(()),
+            Err(error) => Look::NotYet(error.to_string()),
+        }
+    });
+    let _ = connected.await;
 }
 
 /// How long a cluster must report a pod as unable to start before it counts: objects that refer to each other are created at the
@@ -175,6 +202,39 @@ mod tests {
     };
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_program_that_listens_late_is_waited_for() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = free.local_addr().expect("an address");
+        drop(free);
+        let late = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let listener = tokio::net::TcpListener::bind(address).await.expect("the port is still free");
+            listener.accept().await.map(drop)
+        });
+        listens(address, Duration::from_secs(10)).await;
+        assert!(late.await.expect("no panic").is_ok(), "it was connected to");
+    }
+
+    #[test]
+    fn a_probe_tells_when_a_service_is_ready() {
+        let plan = |probe: &str| {
+            let text = format!(
+                "{{apiVersion: v1, kind: Service, metadata: {{name: s}}, spec: {{selector: {{a: b}}, ports: [{{port: 80}}]}}}}\n---\n\
+                 {{apiVersion: v1, kind: Pod, metadata: {{name: p, labels: {{a: b}}}}, spec: {{containers: [{{name: c, image: x{probe}}}]}}}}\n"
+            );
+            let manifest = e2e_plan::Manifest { file: "a.yaml".into(), text };
+            Plan::of(e2e_plan::Objects::read(&[manifest])).expect("a plan")
+        };
+        for (probe, expected) in [
+            ("", false),
+            (", livenessProbe: {tcpSocket: {port: 80}}", false),
+            (", readinessProbe: {tcpSocket: {port: 80}}", true),
+        ] {
+            assert_eq!(is_probed(&plan(probe), "s"), expected, "{probe}");
+        }
+    }
 
     /// A pod whose readiness probe has failed this often, last with this status.
     fn unready(failed: u32, status: u16) -> PodReport {
