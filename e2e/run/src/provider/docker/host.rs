@@ -12,8 +12,20 @@ pub(super) struct HostSettings {
     network_mode: String,
     mounts: Vec<Mount>,
     memory_bytes: Option<i64>,
-    nano_cpus: Option<i64>,
+    /// In microseconds of a processor's time for each [`CPU_PERIOD_US`].
+    cpu_quota: Option<i64>,
     no_new_privileges: bool,
+}
+
+/// The period of CPU limits that a kubelet uses.
+const CPU_PERIOD_US: i64 = 100_000;
+/// The shortest quota that the kernel takes (`minQuotaPeriod` of a kubelet).
+const CPU_QUOTA_MIN_US: u64 = 1_000;
+
+/// A CPU limit as a quota of the period, as a kubelet sets it (`MilliCPUToQuota`). Unlike a number of CPUs, the engine takes one that is
+/// larger than the machine, as a cluster takes a limit that is larger than the node.
+fn quota(millis: u64) -> u64 {
+    (millis * CPU_PERIOD_US.unsigned_abs() / 1000).max(CPU_QUOTA_MIN_US)
 }
 
 impl HostSettings {
@@ -49,7 +61,7 @@ impl HostSettings {
             network_mode: format!("container:{}", sandbox.id),
             mounts,
             memory_bytes: signed(spec.resources.memory_limit_bytes),
-            nano_cpus: signed(spec.resources.cpu_limit_millis.map(|millis| millis * 1_000_000)),
+            cpu_quota: signed(spec.resources.cpu_limit_millis.map(quota)),
             no_new_privileges: spec.security.no_new_privileges,
         })
     }
@@ -64,7 +76,8 @@ impl HostSettings {
         config.memory = self.memory_bytes;
         // Equal to the memory limit: no swap, as in Kubernetes.
         config.memory_swap = self.memory_bytes;
-        config.nano_cpus = self.nano_cpus;
+        config.cpu_period = self.cpu_quota.map(|_| CPU_PERIOD_US);
+        config.cpu_quota = self.cpu_quota;
         if self.no_new_privileges {
             config.security_opt = Some(vec!["no-new-privileges".to_owned()]);
         }
@@ -77,5 +90,15 @@ async fn directory(engine: &Engine, sandbox: &Sandbox, mount: &e2e_plan::Mount) 
         None => Ok((MountType::VOLUME, sandbox.volume(&mount.volume))),
         // Engines before API 1.45 mount whole volumes only, but every one mounts its own directories.
         Some(sub_path) => Ok((MountType::BIND, sandbox.directory(engine, &mount.volume, sub_path).await?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_a_quota_of_a_tenth_of_a_second() {
+        assert_eq!([1, 10, 250, 1000, 64_000].map(quota), [1_000, 1_000, 25_000, 100_000, 6_400_000]);
     }
 }
