@@ -105,12 +105,14 @@ pub fn failed_in_faults(data: &RunData, figures: &ScenarioResult) -> u64 {
     impacts(data, figures).iter().map(|impact| impact.failed).sum()
 }
 
-/// Whether clients can be sent elsewhere while a pod is replaced.
+/// Whether clients can be sent elsewhere while a pod is replaced. Each pod of a StatefulSet may have data of its own.
 fn others_take_over(data: &RunData, fault: &PlannedFault) -> bool {
     let is_of =
         |component: &&Component| component.name == fault.victim || component.pod_names().any(|pod| pod == fault.victim);
     let component = data.environment.components.iter().find(is_of);
-    component.is_some_and(|it| it.desired > 1 || fault.action == Action::Rollout && it.kind == "Deployment")
+    component
+        .filter(|it| it.kind != "StatefulSet")
+        .is_some_and(|it| it.desired > 1 || fault.action == Action::Rollout && it.kind == "Deployment")
 }
 
 struct Timeline<'a> {
@@ -372,6 +374,20 @@ mod tests {
         assert_eq!((ended_too_early.ended_ms, ended_too_early.short_by_ms), (Some(3_500), 700));
         assert_eq!((ended_too_early.asked_ms, ended_too_early.out_of_services_ms), (3_010, Some(3_020)));
         assert_eq!(drain(5_000).short_by_ms, 1_200, "it refused while it ran, from SIGTERM on");
+    }
+
+    #[test]
+    fn a_drain_is_asked_of_pods_for_which_others_stand_in() {
+        let asked_of = |kind: &str, desired| {
+            let mut data = data("delete app-0 at 3s", (3_000, 6_000), &[(35..42, (10, 1))]);
+            data.faults[0].events =
+                vec![PodEvent { unix_ms: START + 3_010, pod: "app-0".to_owned(), what: PodChange::Stopping }];
+            let component = data.environment.components.iter_mut().find(|it| it.name == "app").unwrap();
+            (component.kind, component.desired) = (kind.to_owned(), desired);
+            impact_of(&data).drain.is_some()
+        };
+        assert!(asked_of("Deployment", 2));
+        assert!(!asked_of("Deployment", 1) && !asked_of("StatefulSet", 2));
     }
 
     #[test]
