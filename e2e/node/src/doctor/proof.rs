@@ -13,7 +13,7 @@ use super::{
     Claim, Found,
     lab::{Experiment, Lab, Tried},
     quota::Newcomer,
-    rounds::{ALIKE, FLIPS, Pattern, SEEN, Side, pattern, sides},
+    rounds::{ALIKE, ALIKE_OF_SLOW, FLIPS, Pattern, SEEN, Side, pattern, sides},
 };
 
 /// Requests whose answers take more than this share of the remaining time are sent in parallel.
@@ -80,17 +80,20 @@ impl Lab<'_> {
     }
 
     /// Whether the probe keeps failing, often enough for a claim that its answer does not show by itself: that every client gets it. Sends
-    /// as many requests at once as it must to be done in time.
+    /// as many requests at once as it must to be done in time, for which it has as long again as the whole search.
     pub(super) async fn fails_always(&mut self) -> bool {
+        self.deadline += self.timeout() * 4;
+        // Answers that the end of the time cuts short would look like others.
+        let last = self.timeout() / 4;
         let begun = Instant::now();
         let mut goes_on = self.keeps_failing().await;
         let pace = begun.elapsed().as_secs_f64() / if self.is_slow(&[0]) { 1.0 } else { SEEN as f64 };
-        while goes_on && self.tried[0].series.len() < ALIKE {
+        while goes_on && self.tried[0].series.len() < ALIKE && self.left() > last {
             let missing = ALIKE - self.tried[0].series.len();
             let at_once = (missing as f64 * pace / self.left().as_secs_f64()).ceil().min(AT_ONCE as f64) as usize;
-            goes_on = !self.left().is_zero() && self.repeat_at_once(&vec![0; at_once.clamp(1, missing)]).await;
+            goes_on = self.repeat_at_once(&vec![0; at_once.clamp(1, missing)]).await;
         }
-        goes_on
+        goes_on && self.tried[0].series.len() >= ALIKE_OF_SLOW
     }
 
     /// Whether the probe keeps failing, often enough for a claim that each of its answers shows by itself.

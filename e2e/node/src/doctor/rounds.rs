@@ -9,6 +9,9 @@ const EACH: usize = 4;
 /// The number of equal failures for a claim about every client. An app that accepts one request in a hundred fails that often in a row
 /// with a probability of 0.99^917 < 1/10,000. To a kubelet, an app that accepts fewer is one that refuses all.
 pub(super) const ALIKE: usize = 917;
+/// The same for an app that answers too slowly for [`ALIKE`] of them: one that accepts one request in twenty fails that often in a row with a
+/// probability of 0.95^180 < 1/10,000.
+pub(super) const ALIKE_OF_SLOW: usize = 180;
 /// The number of equal failures for a claim that each answer shows by itself, for example that the port speaks SSH. An app that accepts
 /// one request in five fails that often in a row with a probability of 0.8^42 < 1/10,000.
 pub(super) const SEEN: usize = 42;
@@ -109,6 +112,7 @@ mod tests {
     fn the_chance_of_a_false_claim_is_below_one_in_ten_thousand() {
         assert!(0.5_f64.powi(FLIPS as i32) < 1e-4);
         assert!(0.99_f64.powi(ALIKE as i32) < 1e-4);
+        assert!(0.95_f64.powi(ALIKE_OF_SLOW as i32) < 1e-4);
         assert!(0.8_f64.powi(SEEN as i32) < 1e-4);
         assert!(0.5_f64.powi(2 * STARTED as i32) < 1e-4);
     }
