@@ -99,7 +99,6 @@ impl Builder<'_> {
         let is_same = |other: &Resource| other.object.kind == made.object.kind && other.ids().any(|other| other == id);
         let index = resources.iter().position(is_same);
         match (behavior, index) {
-            ("" | "create" | "unspecified", None) => resources.push(made),
             ("merge" | "replace", Some(index)) => {
                 let old = &resources[index];
                 keep_metadata(&mut made, old);
@@ -110,7 +109,11 @@ impl Builder<'_> {
                 }
                 resources[index] = made;
             }
-            ("" | "create" | "unspecified", Some(_)) => {
+            ("merge" | "replace", None) => {
+                let message = format!("there is no {} to {behavior}", made.object.label());
+                self.faults.push(at.error(ErrorKind::Missing, message, "remove `behavior`, or correct the name"));
+            }
+            (_, Some(_)) => {
                 let message = format!("{} is there already", made.object.label());
                 self.faults.push(at.error(
                     ErrorKind::Duplicate,
@@ -118,14 +121,8 @@ impl Builder<'_> {
                     "write `behavior: merge` or `behavior: replace`",
                 ));
             }
-            ("merge" | "replace", None) => {
-                let message = format!("there is no {} to {behavior}", made.object.label());
-                self.faults.push(at.error(ErrorKind::Missing, message, "remove `behavior`, or correct the name"));
-            }
-            (other, _) => {
-                let message = format!("`{other}` is no behavior of a generator");
-                self.faults.push(at.error(ErrorKind::Value, message, "write create, merge or replace"));
-            }
+            // To kustomize every other word is `create`.
+            (_, None) => resources.push(made),
         }
     }
 
