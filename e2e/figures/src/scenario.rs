@@ -145,7 +145,7 @@ pub struct Part {
 pub struct Capacity {
     /// Requests per second that would use it up.
     pub per_second: f64,
-    /// How long a request waited in front of it: the share of the part's mean that more room would take away once it is used up.
+    /// How long a request waited for room in it, which more of it would take away once it is used up.
     pub waiting_ms: f64,
 }
 

@@ -27,7 +27,7 @@ pub(crate) const USED_UP: f64 = 0.85;
 /// More than one processor, beyond the error of measurement.
 pub(crate) const MORE_THAN_ONE: f64 = 1.1;
 /// More than half: everything else together is less.
-pub(crate) const MOST: f64 = 0.5;
+const MOST: f64 = 0.5;
 /// Three quarters: without it, a request would take a quarter of its time.
 const NEARLY_ALL: f64 = 0.75;
 const CPU_LIMIT: &str = "the CPU limit";

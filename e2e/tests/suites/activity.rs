@@ -168,8 +168,8 @@ fn parts(client_ms: f64, upstream_ms: f64, readings: &[&(u64, Reading)]) -> Opti
     let ((in_transactions, batches), (_, operations)) = (grown(BATCH)?, grown(APPLY)?);
     let available = Some(after.lanes * seconds).filter(|available| *available > 0.0)?;
     let busy = (in_transactions / available).min(1.0);
-    let waiting_ms = (engine - apply).max(0.0) * busy;
-    let postgres = apply + waiting_ms;
+    let waiting_ms = (engine - apply).max(0.0);
+    let postgres = apply + waiting_ms * busy;
     let way = [
         ("nginx", client_ms),
         ("backend", upstream_ms),
@@ -178,9 +178,13 @@ fn parts(client_ms: f64, upstream_ms: f64, readings: &[&(u64, Reading)]) -> Opti
         ("postgres", postgres),
     ];
     let mut parts = Part::of_way(&way);
-    // A lane that is busy still has room while its transactions could take more entries.
-    let used = busy * (after.entries - before.entries) / (batches * after.batch_limit);
-    if let Some(part) = parts.last_mut().filter(|_| used > 0.0) {
+    // A lane that is busy still has room while its transactions could take more entries. Where as many wait as all lanes take at once, there
+    // is none, whatever a lane does between two transactions.
+    let entries = after.entries - before.entries;
+    if let Some(part) = parts.last_mut().filter(|_| entries > 0.0 && after.batch_limit > 0.0) {
+        let queue = entries / seconds * waiting_ms / 1000.0;
+        let full = busy * entries / (batches * after.batch_limit);
+        let used = full.max(queue / (after.lanes * after.batch_limit)).min(1.0);
         part.capacity = Some(Capacity { per_second: operations / seconds / used, waiting_ms });
     }
     Some(parts)
