@@ -14,6 +14,7 @@ use super::{
     path::{of_this_path, with_target},
     place::UNSERVED,
     redirects::said_tls,
+    rounds::STARTED,
 };
 use crate::{
     greeting,
@@ -213,6 +214,21 @@ impl Lab<'_> {
             let text = "the server refuses TLS clients without a server name (SNI) with the alert `unrecognized name`";
             Found::of_everyone(Cause::SniRequired, text)
         })
+    }
+
+    /// The probe's outcome with the alert, which is lost where the server resets the connection before it is read.
+    pub(super) async fn with_alert(&mut self, observation: &Observation) -> Observation {
+        let mut told = observation.clone();
+        for _ in 0..STARTED {
+            if told.tls_alert.is_some() {
+                break;
+            }
+            match self.again().await {
+                Some(again) => told = again,
+                None => break,
+            }
+        }
+        told
     }
 
     /// The server requested a client certificate, and ends the handshake or refuses the request without one.

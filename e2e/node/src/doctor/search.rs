@@ -68,11 +68,16 @@ async fn of_http(lab: &mut Lab<'_>, prepared: &Prepared) -> (Observation, Option
 /// The probe failed within its timeout.
 async fn of_failure(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observation) -> Option<Found> {
     let is_redirected = !observation.followed.is_empty();
+    if observation.wants_certificate && observation.status.is_none() {
+        let told = lab.with_alert(observation).await;
+        if let Some(found) = lab.client_certificate(&told).await {
+            return Some(found);
+        }
+    }
     match observation.kind {
         Kind::Unsupported if !is_redirected => None,
         Kind::Refused | Kind::Unreachable if !is_redirected => lab.of_no_listener(prepared, observation).await,
         Kind::Response if observation.status == Some(429) => of_everyone(lab, prepared, observation, &[]).await,
-        Kind::Tls if observation.wants_certificate => lab.client_certificate(observation).await,
         // A refusal followed by a reset is a refusal.
         Kind::Truncated if observation.status.is_some_and(|status| status < 400) => {
             lab.truncated(prepared, observation).await

@@ -201,6 +201,28 @@ async fn a_path_that_waits_is_told_from_an_app_that_does(#[case] silent: &'stati
     assert!(diagnosis.explanation.contains(explanation), "{}", diagnosis.explanation);
 }
 
+/// A server that sends its alert and closes with a reset, which arrives first two times of three.
+#[tokio::test]
+async fn an_alert_that_a_reset_takes_along_is_asked_for_again() {
+    let mut case = case(&[], Duration::from_secs(1));
+    if let ProbeAction::HttpGet { https, .. } = &mut case.probe.action {
+        *https = true;
+    }
+    let target = Target::new(POD, 8000, closed_port());
+    let profile = Profile::default();
+    let count = AtomicU32::new(0);
+    let server = |_: &lab::Sends| {
+        let alert = (count.fetch_add(1, Ordering::Relaxed) % 3 == 2).then(|| "certificate required".to_owned());
+        let kind = if alert.is_some() { Kind::Tls } else { Kind::Reset };
+        let observation = Observation::new(Verdict::Failure, kind, "");
+        Observation { wants_certificate: true, tls_alert: alert, ..observation }
+    };
+    let mut lab = Lab::new(&case, &target, &profile).await.unwrap();
+    lab.simulated = Some(&server);
+    let diagnosis = super::examine(lab).await;
+    assert_eq!(diagnosis.cause, Some(Cause::ClientCertificateRequired), "{diagnosis:#?}");
+}
+
 #[tokio::test]
 async fn a_slow_answer_in_time_is_a_success() {
     let server = Server::start(|_| Reply::After(Duration::from_millis(200), response(200, "OK"))).await;
