@@ -17,7 +17,7 @@ use e2e_plan::target::Target;
 use e2e_report::{
     bottleneck::Bottleneck,
     chart::{scaling, standalone},
-    foretold::{Forecast, foretell},
+    forecast::{Forecast, forecast},
     report::{Report, Verdict},
 };
 use e2e_run::{Options, exit::ExitCode, plan, progress::Progress, run as run_once};
@@ -27,7 +27,7 @@ use crate::options::{BadInput, TargetChoice, block_on, describe, parse_target, p
 
 /// Measure a scenario's rate with several replicas or shards of a component and fit the Universal Scalability Law.
 ///
-/// Each level is a complete run: up, suites, report, down. The first one has level 1, and what the others will gain is foretold from
+/// Each level is a complete run: up, suites, report, down. The first one has level 1, and what the others will gain is forecast from
 /// it. The others run in random order, so that a machine that slows down over time does not bias the fit. With fewer than six
 /// levels, or too much scatter, the study reports that it fits no law.
 #[derive(Debug, clap::Args)]
@@ -92,8 +92,8 @@ struct Found {
     component: String,
     /// The measured scenario.
     scenario: String,
-    /// What the other levels would do, foretold from the first run with level 1; `None` without such a run.
-    foretold: Option<Foresight>,
+    /// What the other levels would do, forecast from the first run with level 1; `None` without such a run.
+    forecast: Option<RunForecast>,
     /// All runs in order.
     runs: Vec<Level>,
     /// The run that ended the study early, if any.
@@ -101,9 +101,9 @@ struct Found {
     study: Study,
 }
 
-/// What one run foretells.
+/// A forecast and the run that it is made from.
 #[derive(Debug, Serialize)]
-struct Foresight {
+struct RunForecast {
     /// The run's id.
     run: String,
     /// The forecast, or why there is none.
@@ -162,7 +162,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         subject.axis.component()
     ));
     let (mut runs, mut exits, mut target) = (Vec::new(), Vec::new(), String::new());
-    let (mut foretold, mut failed) = (None, None);
+    let (mut forecast, mut failed) = (None, None);
     for (number, (step, control)) in (1..).zip(&order) {
         let how = control.map(|control| format!(", {}", control.described())).unwrap_or_default();
         let count = kind.counted(*step);
@@ -172,10 +172,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
                 if control.is_none() {
                     target.clone_from(&report.environment.provider);
                 }
-                if *step == 1 && control.is_none() && foretold.is_none() {
-                    let foresight = subject.foretell(args.counts(), &run, &report);
-                    text::foretold(kind, &foresight).iter().for_each(|line| progress.line(format!("scale: {line}")));
-                    foretold = Some(foresight);
+                if *step == 1 && control.is_none() && forecast.is_none() {
+                    let made = subject.forecast(args.counts(), &run, &report);
+                    text::forecast(kind, &made).iter().for_each(|line| progress.line(format!("scale: {line}")));
+                    forecast = Some(made);
                 }
                 runs.push(level(*step, *control, run, &report, &subject.scenario));
                 exits.push(exit);
@@ -193,7 +193,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let (ended_by, error) = failed.unzip();
     let study = study(&points, args.seed);
     let (component, scenario) = (subject.axis.component().to_owned(), subject.scenario);
-    let found = Found { target, axis: kind, component, scenario, foretold, runs, ended_by, study };
+    let found = Found { target, axis: kind, component, scenario, forecast, runs, ended_by, study };
     let directory = write(&found, &points)?;
     println!("{}", text::render(&found, &points));
     let plot = directory.join(PLOT);
@@ -240,14 +240,14 @@ impl Subject {
         Ok(Self { axis: Axis::Replicas(Box::new(component.clone())), scenario })
     }
 
-    /// What a run with level 1 foretells of the others.
-    fn foretell(&self, levels: &[u32], run: &str, report: &Report) -> Foresight {
+    /// What a run with level 1 forecasts of the others.
+    fn forecast(&self, levels: &[u32], run: &str, report: &Report) -> RunForecast {
         let mut others: Vec<u32> = levels.iter().copied().filter(|level| *level > 1).collect();
         others.sort_unstable();
         let section = report.scenario(&self.scenario).ok_or_else(|| "the scenario did not run".to_owned());
         let forecast = section
-            .and_then(|section| foretell(self.axis.component(), &others, &section.figures, section.expected.as_ref()));
-        Foresight { run: run.to_owned(), forecast }
+            .and_then(|section| forecast(self.axis.component(), &others, &section.figures, section.expected.as_ref()));
+        RunForecast { run: run.to_owned(), forecast }
     }
 }
 
@@ -330,7 +330,7 @@ fn studies() -> PathBuf {
     project().runs().join("scale")
 }
 
-/// Each level once per round, in a new random order each round, but that the first run has level 1: it foretells the others.
+/// Each level once per round, in a new random order each round, but that the first run has level 1: it forecasts the others.
 fn order(levels: &[(u32, Option<Control>)], rounds: u32, seed: u64) -> Vec<(u32, Option<Control>)> {
     let mut order = Vec::new();
     for round in 0..rounds {

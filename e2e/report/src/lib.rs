@@ -2,7 +2,7 @@
 //!
 //! In reading order, each module knowing only those before it: [`fault`] is the language of planned faults, [`request`] what was asked for, [`environment`] what ran, [`record`]
 //! and [`evidence`] what was found, [`run_data`] all of it; [`faults`] says what planned faults did to clients, [`thresholds`] holds figures against their lines, [`diagnose`] makes
-//! [`finding`]s, [`expected`] and [`bottleneck`] say what the system carries and what limits it, [`foretold`] what more of a component would bring; [`report`] lays the judgement out and
+//! [`finding`]s, [`expected`] and [`bottleneck`] say what the system carries and what limits it, [`forecast`] what more of a component would bring; [`report`] lays the judgement out and
 //! renders it, [`compare`] sets runs side by side, [`against`] two versions of a system,
 //! [`history`] tells where figures changed for good, and [`bands`] whether a run's figures are those that were accepted.
 
@@ -20,7 +20,7 @@ pub mod expected;
 pub mod fault;
 pub mod faults;
 pub mod finding;
-pub mod foretold;
+pub mod forecast;
 pub mod history;
 pub mod probing;
 pub mod prometheus;

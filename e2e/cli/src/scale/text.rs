@@ -6,7 +6,7 @@ use e2e_load::scaling::{Fit, Point, Study, levels, mean};
 use e2e_report::report::Verdict;
 
 use super::{
-    Foresight, Found, Kind, Level,
+    Found, Kind, Level, RunForecast,
     control::{self, Control},
 };
 
@@ -26,7 +26,7 @@ pub(super) fn render(found: &Found, points: &[Point]) -> String {
         lines.push(row(level, found, points, fit));
     }
     lines.push(String::new());
-    lines.extend(foresight(found, points));
+    lines.extend(beside_measured(found, points));
     match &found.study {
         Study::Fitted(fit) => lines.extend(law(fit)),
         Study::Abstained(reason) => lines.push(format!("No law was fitted: {reason}.")),
@@ -47,25 +47,25 @@ pub(super) fn render(found: &Found, points: &[Point]) -> String {
     lines.join("\n")
 }
 
-/// What a run foretells, as it is told before the others.
-pub(super) fn foretold(kind: Kind, foresight: &Foresight) -> Vec<String> {
-    match &foresight.forecast {
-        Err(reason) => vec![format!("nothing is foretold: {reason}")],
+/// A run's forecast, printed before the other runs.
+pub(super) fn forecast(kind: Kind, forecast: &RunForecast) -> Vec<String> {
+    match &forecast.forecast {
+        Err(reason) => vec![format!("nothing is forecast: {reason}")],
         Ok(forecast) => {
             let levels = forecast.levels.iter();
             let levels = levels.map(|level| format!("{}: {}", kind.counted(level.level), level.described()));
             let levels = levels.collect::<Vec<_>>().join("; ");
-            vec![format!("{}", forecast.because), format!("foretold: {levels}")]
+            vec![format!("{}", forecast.because), format!("forecast: {levels}")]
         }
     }
 }
 
-/// What was foretold beside what was measured.
-fn foresight(found: &Found, points: &[Point]) -> Vec<String> {
-    let Some(Foresight { run, forecast }) = &found.foretold else { return Vec::new() };
+/// The forecast beside the measurements.
+fn beside_measured(found: &Found, points: &[Point]) -> Vec<String> {
+    let Some(RunForecast { run, forecast }) = &found.forecast else { return Vec::new() };
     let forecast = match forecast {
         Ok(forecast) => forecast,
-        Err(reason) => return vec![format!("Nothing was foretold from {run}: {reason}."), String::new()],
+        Err(reason) => return vec![format!("Nothing was forecast from {run}: {reason}."), String::new()],
     };
     let one = mean(points, 1);
     let rows = forecast.levels.iter().map(|level| {
@@ -73,9 +73,9 @@ fn foresight(found: &Found, points: &[Point]) -> Vec<String> {
         let measured = gain.map_or("not measured".to_owned(), |gain| {
             format!("{gain:.2} times measured ({:+.0}%)", (gain / level.gain - 1.0) * 100.0)
         });
-        format!("- {}: {} foretold, {measured}", found.axis.counted(level.level), level.described())
+        format!("- {}: {} forecast, {measured}", found.axis.counted(level.level), level.described())
     });
-    let head = [format!("Foretold from {run}: {}.", forecast.because), String::new()];
+    let head = [format!("Forecast from {run}: {}.", forecast.because), String::new()];
     head.into_iter().chain(rows).chain([String::new()]).collect()
 }
 
@@ -212,7 +212,7 @@ fn regression(points: &[Point], few: u32, many: u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use e2e_report::foretold::{Forecast, Foretold};
+    use e2e_report::forecast::{Forecast, ForecastLevel};
 
     use super::*;
 
@@ -235,7 +235,7 @@ mod tests {
             axis: Kind::Replicas,
             component: "app".to_owned(),
             scenario: "order".to_owned(),
-            foretold: None,
+            forecast: None,
             runs,
             ended_by: None,
             study: Study::Abstained("few".to_owned()),
@@ -286,23 +286,23 @@ mod tests {
     }
 
     #[test]
-    fn what_was_foretold_stands_beside_what_was_measured() {
-        let foretold = |level, gain, limit: &str| Foretold {
+    fn what_was_forecast_stands_beside_what_was_measured() {
+        let forecast = |level, gain, limit: &str| ForecastLevel {
             level,
             requests_per_second: gain * 40.0,
             gain,
             limit: limit.to_owned(),
         };
-        let levels = vec![foretold(2, 2.0, "db"), foretold(4, 1.0, "the host"), foretold(8, 1.0, "the host")];
+        let levels = vec![forecast(2, 2.0, "db"), forecast(4, 1.0, "the host"), forecast(8, 1.0, "the host")];
         let forecast = Ok(Forecast { because: "db did 99% of what it carries".to_owned(), levels });
         let points = [point(1, 40.0), point(2, 76.0), point(4, 42.0)];
-        let foretold = Some(Foresight { run: "a".to_owned(), forecast });
-        let found = Found { axis: Kind::Shards, foretold, ..found(Vec::new()) };
+        let forecast = Some(RunForecast { run: "a".to_owned(), forecast });
+        let found = Found { axis: Kind::Shards, forecast, ..found(Vec::new()) };
         let text = render(&found, &points);
-        let expected = "Foretold from a: db did 99% of what it carries.\n\n\
-                        - 2 shards: 2.00 times (db) foretold, 1.90 times measured (-5%)\n\
-                        - 4 shards: no gain: the host foretold, 1.05 times measured (+5%)\n\
-                        - 8 shards: no gain: the host foretold, not measured\n\n";
+        let expected = "Forecast from a: db did 99% of what it carries.\n\n\
+                        - 2 shards: 2.00 times (db) forecast, 1.90 times measured (-5%)\n\
+                        - 4 shards: no gain: the host forecast, 1.05 times measured (+5%)\n\
+                        - 8 shards: no gain: the host forecast, not measured\n\n";
         assert!(text.contains(expected), "{text}");
     }
 

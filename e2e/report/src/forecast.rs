@@ -1,4 +1,4 @@
-//! What more of a component would bring, foretold from a run with one of it. Pure. Main type: [`Forecast`], made by [`foretell`].
+//! What more of a component would bring, forecast from a run with one of it. Pure. Main type: [`Forecast`], made by [`forecast`].
 //!
 //! The bounds of operational analysis (Denning and Buzen, The Operational Analysis of Queueing Network Models, 1978): a resource does no
 //! more than what uses it up, and `clients` of the closed model no more than `clients` in the time of one request without queueing.
@@ -25,12 +25,12 @@ pub struct Forecast {
     /// What it follows from, in a sentence.
     pub because: String,
     /// Each level, in the order in which they were asked for.
-    pub levels: Vec<Foretold>,
+    pub levels: Vec<ForecastLevel>,
 }
 
 /// The rate with so many of the component.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Foretold {
+pub struct ForecastLevel {
     /// How many there are.
     pub level: u32,
     /// The rate.
@@ -41,7 +41,7 @@ pub struct Foretold {
     pub limit: String,
 }
 
-impl Foretold {
+impl ForecastLevel {
     /// `3.98 times (postgres)`, `no gain: the host`.
     pub fn described(&self) -> String {
         let Self { gain, limit, .. } = self;
@@ -49,12 +49,12 @@ impl Foretold {
     }
 }
 
-/// Foretells the rate at each level from a run with one of the component, whose clients send as fast as the system answers.
+/// Forecasts the rate at each level from a run with one of the component, whose clients send as fast as the system answers.
 ///
 /// # Errors
 ///
 /// What the run did not measure.
-pub fn foretell(
+pub fn forecast(
     component: &str,
     levels: &[u32],
     load: &ScenarioResult,
@@ -86,14 +86,14 @@ pub fn foretell(
     } else if !is_used_up(capacity.per_second) {
         bounds.push(("the time of a request".to_owned(), rate));
     }
-    let foretold = |level: &u32| {
+    let forecast = |level: &u32| {
         let own = (component.to_owned(), own(*level));
         let (limit, bound) = bounds.iter().fold(&own, |least, bound| if bound.1 < least.1 { bound } else { least });
         let requests_per_second = if *level == 1 { rate } else { bound.max(rate) };
-        Foretold { level: *level, requests_per_second, gain: requests_per_second / rate, limit: limit.clone() }
+        ForecastLevel { level: *level, requests_per_second, gain: requests_per_second / rate, limit: limit.clone() }
     };
     let because = because(component, rate, capacity, request_ms, expected);
-    Ok(Forecast { because, levels: levels.iter().map(foretold).collect() })
+    Ok(Forecast { because, levels: levels.iter().map(forecast).collect() })
 }
 
 /// What one of the component carries, as it says itself, or by the processor of each of its replicas unless they have several threads.
@@ -162,12 +162,12 @@ mod tests {
     #[case::the_host_later(50.0, expected(0.4, 2000.0), [(50.0, "db"), (100.0, "db"), (125.0, "the host"), (125.0, "the host")])]
     #[case::another(50.0, expected(0.01, 120.0), [(50.0, "db"), (100.0, "db"), (120.0, "app"), (120.0, "app")])]
     fn the_least_bound_counts(#[case] carries: f64, #[case] expected: Expected, #[case] wanted: [(f64, &str); 4]) {
-        let found = foretell("db", &[1, 2, 4, 64], &load(carries), Some(&expected)).unwrap();
-        for (foretold, (rate, limit)) in found.levels.iter().zip(wanted) {
-            let of_one = foretold.level == 1;
-            assert!((foretold.requests_per_second - rate).abs() < 0.1, "{foretold:?}, wanted {rate}");
-            assert!(of_one || foretold.limit == limit, "{foretold:?}, wanted {limit}");
-            assert_eq!(foretold.gain, foretold.requests_per_second / 50.0);
+        let found = forecast("db", &[1, 2, 4, 64], &load(carries), Some(&expected)).unwrap();
+        for (forecast, (rate, limit)) in found.levels.iter().zip(wanted) {
+            let of_one = forecast.level == 1;
+            assert!((forecast.requests_per_second - rate).abs() < 0.1, "{forecast:?}, wanted {rate}");
+            assert!(of_one || forecast.limit == limit, "{forecast:?}, wanted {limit}");
+            assert_eq!(forecast.gain, forecast.requests_per_second / 50.0);
         }
     }
 
@@ -177,7 +177,7 @@ mod tests {
         let own: f64 = expected.cpu_ms_per_request.values().sum();
         for (others, wanted) in [(2.9 * own, "no gain: the host"), (3.1 * own, "2.00 times (db)")] {
             expected.cpu_ms_per_request.insert(crate::expected::ELSE.to_owned(), others);
-            let found = foretell("db", &[2], &load(50.0), Some(&expected)).unwrap();
+            let found = forecast("db", &[2], &load(50.0), Some(&expected)).unwrap();
             assert_eq!(found.levels[0].described(), wanted);
         }
     }
@@ -186,16 +186,16 @@ mod tests {
     fn a_component_without_figures_of_its_own_is_judged_by_its_processor() {
         let load = ScenarioResult { parts: Vec::new(), ..load(1.0) };
         let limited = Expected { replica_bound: [("db".to_owned(), 52.0)].into(), ..expected(0.1, 2000.0) };
-        let found = foretell("db", &[1, 4], &load, Some(&limited)).unwrap();
+        let found = forecast("db", &[1, 4], &load, Some(&limited)).unwrap();
         assert_eq!(found.levels[1].described(), "4.00 times (db)");
-        let idle = foretell("db", &[4], &load, Some(&expected(0.1, 2000.0))).unwrap();
+        let idle = forecast("db", &[4], &load, Some(&expected(0.1, 2000.0))).unwrap();
         assert_eq!(idle.levels[0].described(), "no gain: the time of a request");
     }
 
     #[test]
-    fn what_was_not_measured_foretells_nothing() {
+    fn what_was_not_measured_forecasts_nothing() {
         let said =
-            |load: &ScenarioResult, expected: Option<&Expected>| foretell("db", &[2], load, expected).unwrap_err();
+            |load: &ScenarioResult, expected: Option<&Expected>| forecast("db", &[2], load, expected).unwrap_err();
         let expected = expected(0.1, 2000.0);
         assert_eq!(said(&load(50.0), None), "it measured no processor times");
         assert_eq!(said(&ScenarioResult::default(), Some(&expected)), "it measured no rate");
