@@ -9,7 +9,7 @@ use e2e_run::{
     exit::ExitCode,
 };
 
-use crate::options::{project, run_directory};
+use crate::{directories::run_directory, options::project};
 
 /// Compare runs and show which differences exceed the noise.
 ///

@@ -28,7 +28,10 @@ use e2e_report::{
 };
 use e2e_run::exit::ExitCode;
 
-use crate::options::{BadInput, Format, block_on, bring_one_up, run_directory};
+use crate::{
+    directories::{bring_one_up, run_directory},
+    options::{BadInput, Format, block_on},
+};
 
 /// Find out why a probe fails: send it like a kubelet, then search for a single change that makes it succeed.
 #[derive(Debug, clap::Args)]

@@ -8,7 +8,7 @@ use e2e_node::poll::{Look, until};
 use e2e_report::{command, environment::Environment, run_dir};
 use e2e_run::{HELD, exit::ExitCode};
 
-use crate::options::{block_on, held_run_directory};
+use crate::{directories::held_run_directory, options::block_on};
 
 /// Remove a system left running by `up` or `e2e --keep`.
 #[derive(Debug, clap::Args)]

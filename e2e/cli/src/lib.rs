@@ -2,6 +2,7 @@
 //! the repository's chores.
 
 mod compare;
+mod directories;
 mod doctor;
 mod down;
 mod gc;

@@ -11,7 +11,10 @@ use e2e_report::{
 };
 use e2e_run::exit::ExitCode;
 
-use crate::options::{BadInput, block_on, run_directory};
+use crate::{
+    directories::run_directory,
+    options::{BadInput, block_on},
+};
 
 /// Show the logs of a component of a running system, or of a finished run.
 #[derive(Debug, clap::Args)]

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, Result};
 use e2e_plan::{EnvOverride, manifests::Sources, target::Target};
 use e2e_report::fault::PlannedFault;
-use e2e_run::{HELD, Options, exit::ExitCode, provider::k8s};
+use e2e_run::{Options, exit::ExitCode, provider::k8s};
 
 /// Flags of every verb.
 #[derive(Debug, Clone, clap::Args)]
@@ -366,47 +366,6 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     }
 }
 
-/// The remedy if no system is up.
-pub(crate) fn bring_one_up() -> String {
-    format!("bring one up with `{}`", e2e_report::command::line("up"))
-}
-
-/// The run directory that a flag names, or the latest one.
-pub(crate) fn run_directory(run: Option<&Path>) -> Result<e2e_report::run_dir::RunDir> {
-    let runs = project().runs();
-    let path = match run {
-        None => runs.join("latest"),
-        Some(path) if path.exists() => path.to_owned(),
-        Some(id) => runs.join("runs").join(id),
-    };
-    e2e_report::run_dir::RunDir::open(&path)
-        .with_context(|| format!("no such run; `{}` makes one", e2e_report::command::line("run")))
-}
-
-/// The run directory that a user means by an id or a path; without either that of the only system that was left up.
-pub(crate) fn held_run_directory(run: Option<&Path>) -> Result<e2e_report::run_dir::RunDir> {
-    if run.is_some() {
-        return run_directory(run);
-    }
-    let held = held_runs(&project().runs().join("runs"));
-    match &held[..] {
-        [] => run_directory(None),
-        [only] => run_directory(Some(Path::new(only))),
-        several => Err(BadInput(format!("several systems are up: {}; name one of them", several.join(", "))).into()),
-    }
-}
-
-/// Ids of the runs below a directory whose systems were left up, in their order.
-fn held_runs(runs: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(runs).into_iter().flatten().flatten();
-    // The secrets are removed last.
-    let is_up = |path: &Path| path.join(HELD).exists() && path.join(e2e_report::run_dir::SECRETS).exists();
-    let names = entries.filter(|entry| is_up(&entry.path())).map(|entry| entry.file_name());
-    let mut names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
-    names.sort();
-    names
-}
-
 /// Reads `--set`. Unlike clap's own parsers, it does not show a malformed argument, in which a secret may stand.
 #[derive(Debug, Clone)]
 pub(crate) struct Set;
@@ -432,16 +391,6 @@ impl clap::builder::TypedValueParser for Set {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_system_is_up_until_its_secrets_are_gone() {
-        let runs = tempfile::tempdir().expect("a temporary directory");
-        for (run, files) in [("b", &["held", "secrets.json"][..]), ("a", &["held"]), ("c", &["secrets.json"])] {
-            std::fs::create_dir(runs.path().join(run)).expect("a directory");
-            files.iter().for_each(|file| std::fs::write(runs.path().join(run).join(file), "").expect("a file"));
-        }
-        assert_eq!(held_runs(runs.path()), ["b"]);
-    }
 
     #[test]
     fn each_cause_is_said_once() {

@@ -9,7 +9,7 @@ use e2e_node::poll::{Look, until};
 use e2e_report::{command, environment::Environment, run_dir};
 use e2e_run::exit::ExitCode;
 
-use crate::options::{block_on, held_run_directory};
+use crate::{directories::held_run_directory, options::block_on};
 
 /// Build the images of a component and restart it, in a system that is up.
 #[derive(Debug, clap::Args)]

@@ -11,7 +11,7 @@ use e2e_report::{
 };
 use e2e_run::{exit::ExitCode, load, progress::wants_colour, report_again};
 
-use crate::options::{BadInput, run_directory};
+use crate::{directories::run_directory, options::BadInput};
 
 /// Rebuild a run's report from its evidence, or check it against the evidence.
 #[derive(Debug, clap::Args)]

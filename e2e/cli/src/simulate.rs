@@ -15,7 +15,7 @@ use e2e_plan::{Component, ProbeKind, duration::human, words::counted};
 use e2e_report::{command, evidence::PODS};
 use e2e_run::exit::ExitCode;
 
-use crate::options::{ManifestArgs, run_directory};
+use crate::{directories::run_directory, options::ManifestArgs};
 
 /// Simulate a kubelet from a run's measurements: when each pod becomes ready, is killed, or crash-loops.
 #[derive(Debug, clap::Args)]

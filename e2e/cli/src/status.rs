@@ -7,7 +7,10 @@ use e2e::control::Control;
 use e2e_report::{command, environment::Environment, run_dir};
 use e2e_run::exit::ExitCode;
 
-use crate::options::{block_on, bring_one_up, run_directory};
+use crate::{
+    directories::{bring_one_up, run_directory},
+    options::block_on,
+};
 
 /// Show the pods of a running system, like `kubectl get pods`.
 #[derive(Debug, clap::Args)]

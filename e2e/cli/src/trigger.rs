@@ -7,7 +7,10 @@ use e2e::control::Control;
 use e2e_report::{environment::Environment, run_dir};
 use e2e_run::exit::ExitCode;
 
-use crate::options::{block_on, bring_one_up, held_run_directory};
+use crate::{
+    directories::{bring_one_up, held_run_directory},
+    options::block_on,
+};
 
 /// Run the Job of a CronJob once, in a system that is up, and show what it says.
 #[derive(Debug, clap::Args)]

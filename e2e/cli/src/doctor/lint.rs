@@ -11,7 +11,10 @@ use e2e_plan::words::counted;
 use e2e_report::evidence::PODS;
 use e2e_run::{Options, exit::ExitCode};
 
-use crate::options::{project, run_directory, sources};
+use crate::{
+    directories::run_directory,
+    options::{project, sources},
+};
 
 pub(super) fn run(
     manifests: &[PathBuf],

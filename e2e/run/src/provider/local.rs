@@ -3,6 +3,7 @@
 
 mod install;
 mod memory;
+mod pod;
 mod ports;
 mod process;
 mod program;
@@ -14,7 +15,7 @@ mod workspace;
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
@@ -27,6 +28,7 @@ use e2e_report::{evidence::Usage, run_dir::RunDir};
 use rustix::process::Signal;
 
 use self::{
+    pod::Pod,
     ports::Ports,
     process::{Process, Spec},
     services::{ServicePort, service_ports},
@@ -52,16 +54,6 @@ pub(crate) struct LocalPods {
     declared: Vec<Service>,
     running: Arc<Mutex<BTreeMap<(String, String), Running>>>,
     _memory: memory::Watch,
-}
-
-#[derive(Debug)]
-struct Pod {
-    spec: PodSpec,
-    /// What a cluster would give it: what probes and the pod itself call it. The processes listen on 127.0.0.1.
-    simulated_ip: IpAddr,
-    ports: BTreeMap<u16, SocketAddr>,
-    directory: PathBuf,
-    programs: BTreeMap<String, FoundProgram>,
 }
 
 /// The programs that replace the pods' images, by image.
@@ -151,14 +143,14 @@ impl LocalPods {
                 self.workspace.private_directory(&pod.directory.join(name))?;
             }
         }
-        self.workspace.private_directory(&pod.directory.join(PRIVATE))?;
+        self.workspace.private_directory(&pod.private())?;
         for (container, found) in &pod.programs {
             let script = found.program.script_text(root).map_err(|error| Error::File {
                 path: found.program.script.clone().unwrap_or_default().into(),
                 reason: error.to_string(),
             })?;
             if let Some(script) = script {
-                self.workspace.write(&script_path(pod, container), &script)?;
+                self.workspace.write(&pod.script(container), &script)?;
             }
         }
         Ok(())
@@ -166,7 +158,7 @@ impl LocalPods {
 
     fn translation(&self, pod: &Pod, container: &Container) -> Translation {
         let ports = pod.ports.iter().map(|(number, address)| (*number, address.port())).collect();
-        let mut translation = Translation::new(pod.directory.join(PRIVATE).display().to_string(), ports);
+        let mut translation = Translation::new(pod.private().display().to_string(), ports);
         let namespace = &pod.spec.component.namespace;
         let is_meant = |service: &Service| service.is_meant_in(namespace, &self.declared);
         // A name with its namespace first: the short one is what it begins with.
@@ -195,7 +187,7 @@ impl LocalPods {
     }
 
     fn process_spec(&self, pod: &Pod, container_name: &str) -> Result<Spec, Error> {
-        let container = spec(pod, container_name)?;
+        let container = pod.container(container_name)?;
         let missing = || Error::NoSuchPod { pod: format!("{}/{container_name}", pod.spec.name) };
         let found = pod.programs.get(container_name).ok_or_else(missing)?;
         let translation = self.translation(pod, container);
@@ -208,7 +200,7 @@ impl LocalPods {
         if let Some(binary) = &found.binary {
             argv.push(binary.display().to_string());
         } else if found.program.script.is_some() {
-            argv.extend(["sh".to_owned(), script_path(pod, container_name).display().to_string()]);
+            argv.extend(["sh".to_owned(), pod.script(container_name).display().to_string()]);
             argv.extend(translated(resolved.command));
         } else {
             argv.extend(found.program.run.iter().map(|part| translation.template(part)));
@@ -219,14 +211,14 @@ impl LocalPods {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let path = std::env::join_paths(found.directories.iter().cloned().chain(std::env::split_paths(&path)));
         env.insert("PATH".to_owned(), path.unwrap_or_default().to_string_lossy().into_owned());
-        env.insert("HOME".to_owned(), pod.directory.join(PRIVATE).display().to_string());
+        env.insert("HOME".to_owned(), pod.private().display().to_string());
         env.extend(resolved.env.into_iter().map(|(name, value)| (name, translation.text(&value))));
         env.extend(found.program.env.iter().map(|(name, value)| (name.clone(), translation.template(value))));
 
         Ok(Spec {
             argv,
             env: env.into_iter().collect(),
-            directory: pod.directory.join(PRIVATE),
+            directory: pod.private(),
             user: self.workspace.user(),
             log: self.workspace.log(&pod.spec.name, container_name),
             stop_signal: match found.program.stop_signal {
@@ -272,7 +264,7 @@ impl LocalPods {
     /// Starts a container's process.
     pub(crate) fn start(&self, pod_name: &str, container: &str) -> Result<(), Error> {
         let pod = &*self.pod(pod_name)?;
-        let declared = spec(pod, container)?;
+        let declared = pod.container(container)?;
         let process_spec = self.process_spec(pod, container)?;
         self.make_sub_paths(pod, declared)?;
         let process = process_spec.spawn().map_err(|error| Error::Process {
@@ -325,7 +317,7 @@ impl LocalPods {
     /// Runs a command with a container's environment.
     pub(crate) async fn exec(&self, pod: &str, container: &str, command: &[String]) -> Result<ExecResult, Error> {
         let pod = &*self.pod(pod)?;
-        let translation = self.translation(pod, spec(pod, container)?);
+        let translation = self.translation(pod, pod.container(container)?);
         let command: Vec<String> = command.iter().map(|part| translation.text(part)).collect();
         let program = command.first().map_or("", String::as_str);
         let failed = |error: std::io::Error| Error::Exec { reason: format!("exec: {program:?}: {error}") };
@@ -401,49 +393,6 @@ impl LocalPods {
         });
         futures_util::future::join_all(stops).await;
         self.workspace.remove()
-    }
-}
-
-fn spec<'a>(pod: &'a Pod, container: &str) -> Result<&'a Container, Error> {
-    let missing = || Error::NoSuchPod { pod: format!("{}/{container}", pod.spec.name) };
-    pod.spec.container(container).ok_or_else(missing)
-}
-
-/// Directory of a pod for what no volume holds: sockets, scripts, the working directory.
-const PRIVATE: &str = ".private";
-
-fn script_path(pod: &Pod, container: &str) -> PathBuf {
-    pod.directory.join(format!("{container}.sh"))
-}
-
-impl Pod {
-    fn new(
-        spec: PodSpec,
-        position: usize,
-        found: &FoundPrograms,
-        workspace: &Workspace,
-        ports: &mut Ports,
-    ) -> Result<Self, Error> {
-        let mut addresses = BTreeMap::new();
-        for port in spec.ports() {
-            addresses.insert(port, ports.next(&format!("{} port {port}", spec.name))?);
-        }
-        let mut programs = BTreeMap::new();
-        for container in spec.all_containers() {
-            if let Some(program) = found.get(&container.image) {
-                let program = workspace.own(program.clone())?;
-                programs.insert(container.name.clone(), program);
-            }
-        }
-        // 10.244.0.0/16 is what many clusters give to pods; .1 is the bridge.
-        let last = u8::try_from(position + 2).unwrap_or(u8::MAX);
-        Ok(Self {
-            simulated_ip: IpAddr::V4(Ipv4Addr::new(10, 244, 0, last)),
-            directory: workspace.path().join(&spec.name),
-            ports: addresses,
-            programs,
-            spec,
-        })
     }
 }
 

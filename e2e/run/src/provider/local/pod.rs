@@ -1,0 +1,73 @@
+//! A pod on this machine: its addresses, its directory, the programs in place of its images. Main type: [`Pod`].
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
+
+use e2e_plan::Container;
+
+use super::{
+    super::{Error, pods::PodSpec},
+    FoundProgram, FoundPrograms,
+    ports::Ports,
+    workspace::Workspace,
+};
+
+#[derive(Debug)]
+pub(super) struct Pod {
+    pub(super) spec: PodSpec,
+    /// What a cluster would give it: what probes and the pod itself call it. The processes listen on 127.0.0.1.
+    pub(super) simulated_ip: IpAddr,
+    pub(super) ports: BTreeMap<u16, SocketAddr>,
+    pub(super) directory: PathBuf,
+    pub(super) programs: BTreeMap<String, FoundProgram>,
+}
+
+impl Pod {
+    pub(super) fn new(
+        spec: PodSpec,
+        position: usize,
+        found: &FoundPrograms,
+        workspace: &Workspace,
+        ports: &mut Ports,
+    ) -> Result<Self, Error> {
+        let mut addresses = BTreeMap::new();
+        for port in spec.ports() {
+            addresses.insert(port, ports.next(&format!("{} port {port}", spec.name))?);
+        }
+        let mut programs = BTreeMap::new();
+        for container in spec.all_containers() {
+            if let Some(program) = found.get(&container.image) {
+                let program = workspace.own(program.clone())?;
+                programs.insert(container.name.clone(), program);
+            }
+        }
+        // 10.244.0.0/16 is what many clusters give to pods; .1 is the bridge.
+        let last = u8::try_from(position + 2).unwrap_or(u8::MAX);
+        Ok(Self {
+            simulated_ip: IpAddr::V4(Ipv4Addr::new(10, 244, 0, last)),
+            directory: workspace.path().join(&spec.name),
+            ports: addresses,
+            programs,
+            spec,
+        })
+    }
+
+    /// What its manifest says of a container.
+    pub(super) fn container(&self, name: &str) -> Result<&Container, Error> {
+        let missing = || Error::NoSuchPod { pod: format!("{}/{name}", self.spec.name) };
+        self.spec.container(name).ok_or_else(missing)
+    }
+
+    /// The directory for what no volume holds: sockets, scripts, the working directory.
+    pub(super) fn private(&self) -> PathBuf {
+        self.directory.join(".private")
+    }
+
+    /// The script that replaces a container's entrypoint.
+    pub(super) fn script(&self, container: &str) -> PathBuf {
+        self.directory.join(format!("{container}.sh"))
+    }
+}
