@@ -10,7 +10,6 @@ use super::{
     Claim, Found,
     fix::Change,
     lab::{Experiment, Lab},
-    place::UNSERVED,
 };
 use crate::{probe::Prepared, request::escape_target};
 
@@ -23,6 +22,9 @@ fn usual(which: ProbeKind) -> [&'static str; 3] {
 /// The maximum number of other paths: those of the pod's other probes, the path with or without its trailing slash, the customary
 /// ones.
 const OTHER_PATHS: usize = 5;
+
+/// A path that no app serves: a success here means that the port answers everything.
+pub(super) const UNSERVED: &str = "/no-app-serves-this-path";
 
 /// Headers that apps and proxies require, and a User-Agent that filters of bots accept. No value is a secret, so none can grant access.
 const WANTED: [(&str, &str); 9] = [

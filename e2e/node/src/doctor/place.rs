@@ -12,12 +12,10 @@ use super::{
     Claim, Found,
     fix::Change,
     lab::{Experiment, Lab, Sends},
-    path::with_target,
+    path::{UNSERVED, with_target},
 };
 use crate::{http::Route, probe::Prepared, sockets::sockets};
 
-/// A path that no app serves: a success here means that the port answers everything.
-pub(super) const UNSERVED: &str = "/no-app-serves-this-path";
 /// The maximum number of other ports to try.
 const OTHER_PORTS: usize = 3;
 /// The maximum number of other source addresses to try.

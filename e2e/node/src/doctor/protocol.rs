@@ -11,8 +11,7 @@ use super::{
     differences::{of_this_host, similar, with_host},
     fix::Change,
     lab::{Experiment, Lab, Sends},
-    path::{of_this_path, with_target},
-    place::UNSERVED,
+    path::{UNSERVED, of_this_path, with_target},
     redirects::said_tls,
     rounds::STARTED,
 };

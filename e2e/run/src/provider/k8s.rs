@@ -15,6 +15,7 @@ mod network;
 mod nodes;
 mod places;
 pub(crate) mod preflight;
+mod rehome;
 pub(crate) mod room;
 mod route;
 mod security;

@@ -19,7 +19,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{cluster::Cluster, error::Error, leftovers, places::COMPONENT, security, wide};
+use super::{cluster::Cluster, error::Error, leftovers, places::COMPONENT, rehome, security};
 
 /// An object, ready to be applied.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub(super) async fn resolve(cluster: &Cluster, objects: &[Object]) -> Result<(Ve
     let mut left_out = Vec::new();
     let mut resolved = Vec::new();
     // What the plan knows to belong to no namespace stands in its warnings.
-    for object in objects.iter().filter(|object| !object.cluster_scoped || wide::is_wanted(cluster, object)) {
+    for object in objects.iter().filter(|object| !object.cluster_scoped || rehome::is_wanted(cluster, object)) {
         let api_version = object.json["apiVersion"].as_str().unwrap_or_default().to_owned();
         let key = (api_version.clone(), object.kind.clone());
         if !served.contains_key(&key) {
@@ -71,7 +71,7 @@ pub(super) async fn resolve(cluster: &Cluster, objects: &[Object]) -> Result<(Ve
         };
         resolved.push(Resolved {
             object: match is_wide {
-                true => wide::moved(labelled(object, cluster), objects, &cluster.namespace),
+                true => rehome::moved(labelled(object, cluster), objects, &cluster.namespace),
                 false => labelled(object, cluster),
             },
             resource: resource.clone(),

@@ -1,7 +1,7 @@
 //! Objects that belong to the whole cluster, for a run that is asked to apply them: made anew, owned by the run's namespace so that the
 //! cluster removes them with it, and removed by the run itself before that. Main functions: [`apply`], [`remove`].
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use e2e_node::poll::{Look, until};
 use e2e_plan::{Object, Warning};
@@ -10,20 +10,19 @@ use kube::{
     api::{DeleteParams, PostParams, Preconditions},
     core::{ApiResource, DynamicObject},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     apply::{Resolved, resolve},
     cluster::Cluster,
     error::Error,
+    rehome::is_wanted,
 };
 
 /// How long a cluster may take until it serves a kind that was defined; it takes a second.
 const SERVED: Duration = Duration::from_secs(30);
 /// How often to look.
 const LOOK: Duration = Duration::from_millis(200);
-/// What every namespaced object without a namespace is in.
-const DEFAULT_NAMESPACE: &str = "default";
 
 /// An object that was made.
 #[derive(Debug)]
@@ -31,11 +30,6 @@ pub(super) struct Made {
     resource: ApiResource,
     name: String,
     uid: Option<String>,
-}
-
-/// Whether an object is to be applied although it belongs to no namespace. The run's own namespace stands for those of the manifests.
-pub(super) fn is_wanted(cluster: &Cluster, object: &Object) -> bool {
-    cluster.cluster_scoped && object.kind != "Namespace"
 }
 
 /// Makes the objects that belong to the whole cluster. Kinds that they define are looked up anew.
@@ -118,59 +112,4 @@ pub(super) async fn remove(cluster: &Cluster, made: &[Made]) -> Result<(), Error
         }
     }
     Ok(())
-}
-
-/// An object outside of namespaces that means the run's namespace wherever it names one of the manifests'.
-pub(super) fn moved(mut json: Value, objects: &[Object], namespace: &str) -> Value {
-    if let Some(metadata) = json["metadata"].as_object_mut() {
-        metadata.remove("namespace");
-    }
-    let homes = objects
-        .iter()
-        .filter(|object| !object.cluster_scoped)
-        .map(|object| object.json.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or(DEFAULT_NAMESPACE));
-    rename(&mut json, &homes.collect(), namespace);
-    json
-}
-
-fn rename(value: &mut Value, homes: &BTreeSet<&str>, namespace: &str) {
-    match value {
-        Value::Object(fields) => {
-            for (key, value) in fields {
-                match value.as_str() {
-                    Some(home) if key == "namespace" && homes.contains(home) => *value = namespace.into(),
-                    _ => rename(value, homes, namespace),
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| rename(item, homes, namespace)),
-        _ => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use e2e_plan::{Manifest, Objects, Plan};
-
-    use super::*;
-
-    #[test]
-    fn names_of_namespaces_become_the_runs() {
-        let text = "{apiVersion: v1, kind: ServiceAccount, metadata: {name: a, namespace: shop}}\n---\n\
-                    {apiVersion: v1, kind: ServiceAccount, metadata: {name: b}}\n";
-        let plan =
-            Plan::of(Objects::read(&[Manifest { file: "a.yaml".into(), text: text.to_owned() }])).expect("a plan");
-        let subject = |namespace: &str| json!({ "kind": "ServiceAccount", "name": "a", "namespace": namespace });
-        let binding = json!({
-            "kind": "ClusterRoleBinding",
-            "metadata": { "name": "x", "namespace": "e2e-1" },
-            "subjects": [subject("shop"), subject("default"), subject("kube-system")],
-        });
-        let expected = json!({
-            "kind": "ClusterRoleBinding",
-            "metadata": { "name": "x" },
-            "subjects": [subject("e2e-1"), subject("e2e-1"), subject("kube-system")],
-        });
-        assert_eq!(moved(binding, &plan.objects, "e2e-1"), expected);
-    }
 }
