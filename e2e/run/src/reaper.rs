@@ -1,8 +1,9 @@
 //! Removes what a run leaves behind when its program is killed: a process in a session of its own that outlives the program and ends with
 //! it otherwise. Main type: [`Reaper`]; the process itself is [`main`].
 //!
-//! The process is this program itself under the name [`PROGRAM`]. It waits until the other end of its standard input closes, which happens
-//! however the owner ends. If the run's secrets are still there then, the owner did not remove its system, and the reaper does.
+//! The process is this program itself under the name [`PROGRAM`], with the run's directory and, of a run in a cluster, the kubeconfig
+//! context as arguments. It waits until the other end of its standard input closes, which happens however the owner ends. If the run's
+//! secrets are still there then, the owner did not remove its system, and the reaper does.
 
 use std::{
     fs,
@@ -18,16 +19,22 @@ use e2e_report::run_dir::{SECRETS, WORK};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
-    leftovers::discard,
-    provider::{docker::engine::Engine, local::OUTSIDE},
+    leftovers::{OWNER, discard},
+    provider::{
+        docker::engine::Engine,
+        k8s::{self, Cluster},
+        local::OUTSIDE,
+    },
 };
 
 /// The name by which this program is asked to be a reaper.
 pub const PROGRAM: &str = "e2e-reaper";
 /// Processes have got SIGTERM from the kernel when their parent ended, and as long to end as PostgreSQL takes for a shutdown under load.
 const ORDERLY_END: Duration = Duration::from_secs(3);
-/// How often an engine is asked again that did not remove everything, with a second between two attempts.
+/// How often an engine or a cluster is asked that did not remove everything.
 const ATTEMPTS: u32 = 5;
+/// The time before a cluster is asked, in which it ends what the killed program had asked of it, and between two attempts.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Whether this program answers to [`PROGRAM`], so that it may start itself as one.
 static IS_KNOWN: AtomicBool = AtomicBool::new(false);
@@ -40,25 +47,36 @@ pub fn is_asked_for() -> bool {
 
 /// The reaper of a run. Dropped once the system is removed, it ends and removes nothing.
 #[derive(Debug)]
-pub(crate) struct Reaper(Child);
+pub(crate) struct Reaper {
+    process: Child,
+    run: PathBuf,
+}
 
 impl Reaper {
     /// Starts it. Where that fails, or the program cannot be one, leftovers wait for `gc`.
-    pub(crate) fn start(run: &Path) -> Option<Self> {
+    pub(crate) fn start(run: &Path, context: Option<&str>) -> Option<Self> {
         if !IS_KNOWN.load(Ordering::Relaxed) {
             return None;
         }
         let mut command = Command::new(std::env::current_exe().ok()?);
-        command.arg0(PROGRAM).arg(run).current_dir("/");
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok().map(Self)
+        command.arg0(PROGRAM).arg(run).args(context);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()
+            .map(|process| Self { process, run: run.to_owned() })
     }
 }
 
 impl Drop for Reaper {
     fn drop(&mut self) {
-        drop(self.0.stdin.take());
-        // It looks for one file and ends.
-        let _ = self.0.wait();
+        drop(self.process.stdin.take());
+        if !self.run.join(SECRETS).exists() {
+            // It looks for them, too, and ends.
+            let _ = self.process.wait();
+        }
     }
 }
 
@@ -67,31 +85,60 @@ impl Drop for Reaper {
 pub fn main() -> ExitCode {
     // Ctrl-C and a closed terminal are for the owner.
     let _ = rustix::process::setsid();
-    let Some(run) = std::env::args_os().nth(1).map(PathBuf::from) else { return ExitCode::FAILURE };
+    let mut arguments = std::env::args_os().skip(1);
+    let Some(run) = arguments.next().map(PathBuf::from) else { return ExitCode::FAILURE };
+    let context = arguments.next().map(|context| context.to_string_lossy().into_owned());
     // An error means the same as the end.
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
     if !run.join(SECRETS).exists() {
         return ExitCode::SUCCESS;
     }
-    remove_containers(&run);
-    end_processes(&run);
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return ExitCode::FAILURE;
+    };
+    let is_removed = match context {
+        Some(context) => runtime.block_on(remove_namespace(&run, context)),
+        None => {
+            runtime.block_on(remove_containers(&run));
+            end_processes(&run);
+            true
+        }
+    };
+    // What is still in a cluster is found by its labels, without the directory.
     discard(&run);
-    ExitCode::SUCCESS
+    if is_removed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Removes everything of the run from the engine, if one answers: a run of plain processes has nothing there.
-fn remove_containers(run: &Path) {
-    let id = run.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-    runtime.block_on(async {
-        let Ok(engine) = Engine::connect(&id).await else { return };
-        for _ in 0..ATTEMPTS {
-            if engine.remove_run().await.is_ok() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_secs(1)).await;
+async fn remove_containers(run: &Path) {
+    let Ok(engine) = Engine::connect(&id(run)).await else { return };
+    for _ in 0..ATTEMPTS {
+        if engine.remove_run().await.is_ok() {
+            return;
         }
-    });
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Removes the namespace that the run made in a cluster; `false` if the cluster did not.
+async fn remove_namespace(run: &Path, context: String) -> bool {
+    let Ok(owner) = fs::read_to_string(run.join(OWNER)) else { return false };
+    // The run itself was allowed to go there.
+    let options =
+        k8s::Options { context: Some(context.clone()), allow_remote: Some(context), ..k8s::Options::default() };
+    for _ in 0..ATTEMPTS {
+        tokio::time::sleep(PAUSE).await;
+        let Ok(cluster) = Cluster::connect(&options, &id(run)).await else { continue };
+        if k8s::leftovers::remove_of(&cluster, owner.trim()).await.is_ok() {
+            return true;
+        }
+    }
+    false
+}
+
+/// The id of the run in this directory.
+fn id(run: &Path) -> String {
+    run.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Ends the processes that work in the run's private directories.

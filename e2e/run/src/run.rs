@@ -111,11 +111,8 @@ async fn in_system<T>(
     let prepared = signal.or(Box::pin(prepare::prepare(options, progress))).await;
     let prepared = prepared.ok_or(Error::NotStarted).flatten().inspect_err(|_| progress.phases_done())?;
 
-    // Dropped at the end, once everything is removed. A cluster is not of this machine, and `gc` removes what is left there.
-    let _reaper = match prepared.target() {
-        Target::Docker | Target::Local => Reaper::start(prepared.directory.path()),
-        Target::K8s => None,
-    };
+    // Dropped at the end, once everything is removed.
+    let _reaper = Reaper::start(prepared.directory.path(), prepared.place.context());
     progress.phase("build");
     let provided = signal.insisted(&prepared, caught(Box::pin(provide(&prepared, options, &signal, progress)))).await;
     let (provider, began) = match provided {

@@ -9,6 +9,7 @@ pub(crate) mod error;
 mod evidence;
 mod forward;
 pub(crate) mod images;
+mod labels;
 pub(crate) mod leftovers;
 mod limit;
 mod network;

@@ -25,6 +25,14 @@ impl Place {
             Self::K8s(_) => Target::K8s,
         }
     }
+
+    /// The kubeconfig context of a cluster.
+    pub(super) fn context(&self) -> Option<&str> {
+        match self {
+            Self::Docker(_) | Self::Local => None,
+            Self::K8s(cluster) => Some(&cluster.context),
+        }
+    }
 }
 
 /// From inside if the target supports agents, unless requested otherwise.

@@ -28,7 +28,7 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{cluster::Cluster, error::Error, leftovers, room::Capacity};
+use super::{cluster::Cluster, error::Error, labels, room::Capacity};
 use crate::image::AGENT_IMAGE;
 
 /// Name of the Job and its Secret, and value of the label that its pods carry.
@@ -129,7 +129,7 @@ fn not_yet(listening: usize, count: u32, pods: &[Pod]) -> String {
 fn metadata(cluster: &Cluster) -> ObjectMeta {
     ObjectMeta {
         name: Some(NAME.to_owned()),
-        labels: Some(leftovers::labels(&cluster.run_id).into()),
+        labels: Some(labels::labels(&cluster.run_id).into()),
         ..ObjectMeta::default()
     }
 }
@@ -152,7 +152,7 @@ fn resources(count: u32) -> ResourceRequirements {
 }
 
 fn job(cluster: &Cluster, count: u32) -> Job {
-    let mut labels: BTreeMap<String, String> = leftovers::labels(&cluster.run_id).into();
+    let mut labels: BTreeMap<String, String> = labels::labels(&cluster.run_id).into();
     labels.insert(ROLE.to_owned(), NAME.to_owned());
     let token = SecretKeySelector { name: NAME.to_owned(), key: "token".to_owned(), optional: None };
     let container = Container {

@@ -19,7 +19,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{cluster::Cluster, error::Error, leftovers, places::COMPONENT, rehome, security};
+use super::{cluster::Cluster, error::Error, labels, leftovers, places::COMPONENT, rehome, security};
 
 /// An object, ready to be applied.
 #[derive(Debug)]
@@ -132,10 +132,10 @@ pub(super) fn labelled(object: &Object, cluster: &Cluster) -> Value {
     let mut json = object.json.clone();
     let declared = json["metadata"]["namespace"].as_str().map(str::to_owned);
     json["metadata"]["namespace"] = cluster.namespace.clone().into();
-    label(&mut json["metadata"], &leftovers::labels(&cluster.run_id));
+    label(&mut json["metadata"], &labels::labels(&cluster.run_id));
     if let Some(component) = &object.component {
         let pod = if object.kind == "Pod" { &mut json["metadata"] } else { &mut json["spec"]["template"]["metadata"] };
-        label(pod, &leftovers::labels(&cluster.run_id));
+        label(pod, &labels::labels(&cluster.run_id));
         label(pod, &[(COMPONENT.to_owned(), component.clone())]);
     }
     name_protocols(&mut json);
@@ -201,7 +201,7 @@ pub(super) async fn create_namespace(cluster: &Cluster, level: &str) -> Result<T
     let name = &cluster.namespace;
     let mut namespace = Namespace::default();
     namespace.metadata.name = Some(name.clone());
-    namespace.metadata.labels = Some(leftovers::labels(&cluster.run_id).into());
+    namespace.metadata.labels = Some(labels::labels(&cluster.run_id).into());
     // What the pods need, and no more: a cluster's stricter default must not refuse them, nor a looser one hide anything.
     let labels = namespace.metadata.labels.get_or_insert_default();
     let security = |what: &str, value: &str| (format!("pod-security.kubernetes.io/{what}"), value.to_owned());
@@ -239,7 +239,7 @@ pub(super) async fn apply(
 
 async fn apply_one(cluster: &Cluster, object: &Resolved) -> Result<(), Error> {
     let api: Api<DynamicObject> = Api::namespaced_with(cluster.client.clone(), &cluster.namespace, &object.resource);
-    let parameters = PatchParams::apply(leftovers::MANAGER).force();
+    let parameters = PatchParams::apply(labels::MANAGER).force();
     let apply = async || api.patch(&object.name, &parameters, &Patch::Apply(&object.object)).await;
     let applied = until("the namespace", FURNISHED, AGAIN, || async {
         match apply().await {

@@ -1,5 +1,5 @@
-//! What is ours in a cluster, and its removal: that of this run's namespace, and of those that no living run owns. Main functions:
-//! [`labels`], [`remove`], [`remove_orphans`].
+//! Removes what is ours in a cluster: this run's namespace, and those that no living run owns. Main functions: [`remove`],
+//! [`remove_orphans`], [`remove_of`].
 
 use std::time::Duration;
 
@@ -14,32 +14,14 @@ use kube::{
 use super::{
     cluster::Cluster,
     error::{Error, reason},
+    labels::{MANAGED_BY, MANAGER, OWNER},
 };
-use crate::provider::{
-    docker::engine::RUN,
-    owner::{Owner, is_left_behind},
-};
+use crate::provider::{docker::engine::RUN, owner::is_left_behind};
 
-/// Label that says which program looks after an object
-/// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/>).
-const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-/// This program in that label, and as the field manager of everything that is applied.
-pub(super) const MANAGER: &str = "e2e";
-/// Label that names the process which owns the run.
-const OWNER: &str = "e2e.owner";
 /// How long a namespace may take to go: the longest grace period of a pod, and the cluster's own work after it.
 const GONE_LIMIT: Duration = Duration::from_secs(120);
 /// How often to look: the pods of a small system take two seconds to go.
 const GONE_LOOK: Duration = Duration::from_millis(250);
-
-/// Labels of everything that a run makes.
-pub(super) fn labels(run_id: &str) -> [(String, String); 3] {
-    [
-        (MANAGED_BY.to_owned(), MANAGER.to_owned()),
-        (RUN.to_owned(), run_id.to_owned()),
-        (OWNER.to_owned(), Owner::this_process().to_string()),
-    ]
-}
 
 /// Whether a namespace is a leftover.
 fn is_orphan(namespace: &Namespace, now: Timestamp) -> bool {
@@ -55,16 +37,28 @@ fn is_orphan(namespace: &Namespace, now: Timestamp) -> bool {
 
 /// Removes the namespaces of runs whose process is gone, and says how many.
 pub(crate) async fn remove_orphans(cluster: &Cluster) -> Result<usize, Error> {
+    remove_all(cluster, RUN, |namespace| is_orphan(namespace, Timestamp::now())).await
+}
+
+/// The same for the run of a process that has ended.
+pub(crate) async fn remove_of(cluster: &Cluster, owner: &str) -> Result<(), Error> {
+    let of_owner = format!("{RUN}={},{OWNER}={owner}", cluster.run_id);
+    remove_all(cluster, &format!("{of_owner},{MANAGED_BY}={MANAGER}"), |_| true).await.map(drop)
+}
+
+/// Removes the namespaces that have these labels and are `unwanted`, and says how many.
+async fn remove_all(cluster: &Cluster, labels: &str, unwanted: impl Fn(&Namespace) -> bool) -> Result<usize, Error> {
     let api: Api<Namespace> = Api::all(cluster.client.clone());
-    let ours = ListParams::default().labels(RUN);
-    let list = api.list(&ours).await.map_err(|error| cluster.failed("list the namespaces labelled", RUN, &error))?;
-    let orphans = list.items.iter().filter(|namespace| is_orphan(namespace, Timestamp::now()));
-    let orphans: Vec<(String, String)> =
-        orphans.filter_map(|namespace| Some((namespace.name_any(), namespace.uid()?))).collect();
-    for (name, uid) in &orphans {
+    let labelled = ListParams::default().labels(labels);
+    let list = api.list(&labelled).await;
+    let list = list.map_err(|error| cluster.failed("list the namespaces labelled", labels, &error))?;
+    let unwanted = list.items.iter().filter(|namespace| unwanted(namespace));
+    let unwanted: Vec<(String, String)> =
+        unwanted.filter_map(|namespace| Some((namespace.name_any(), namespace.uid()?))).collect();
+    for (name, uid) in &unwanted {
         delete(cluster, name, uid).await?;
     }
-    Ok(orphans.len())
+    Ok(unwanted.len())
 }
 
 /// Removes the namespace that this run made, and with it everything of the run; nothing where it made none. The cluster goes on
@@ -123,7 +117,7 @@ mod tests {
 
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-    use super::*;
+    use super::{super::labels::labels, *};
 
     fn namespace(labels: &[(String, String)], age: Duration) -> (Namespace, Timestamp) {
         let now = Timestamp::from_second(1_800_000_000).unwrap();
