@@ -3,6 +3,8 @@
 
 mod page;
 
+use std::collections::BTreeMap;
+
 use e2e_figures::{
     paired::{self, Better, Judgement, Verdict},
     scenario::ScenarioResult,
@@ -72,6 +74,8 @@ pub enum Ended {
     LossConfirmed,
     /// The time was up.
     TimeLimit,
+    /// A signal ended it.
+    Interrupted,
 }
 
 /// A version of the system.
@@ -118,6 +122,9 @@ pub struct Block {
     pub rate_per_second: Option<f64>,
     /// Latency of the requests that succeeded.
     pub latency_ms: Option<Summary>,
+    /// Processor time for each request with the expected answer, by component; empty where the target does not tell it block by block.
+    #[serde(default)]
+    pub cpu_ms_per_request: BTreeMap<String, f64>,
 }
 
 /// A figure that is judged.
@@ -130,6 +137,8 @@ pub enum Kind {
     P50,
     /// The 99th percentile of the latency, of scenarios with at least [`TAIL_REQUESTS`] requests in a block.
     P99,
+    /// Processor time of all components for each request, where every block has it. It varies less than what clients see.
+    Cpu,
 }
 
 /// How much wider the line of a 99th percentile is: in short blocks a few requests decide it, and it varies about four times as much as
@@ -174,13 +183,14 @@ impl Kind {
             Self::Rate => "requests/s",
             Self::P50 => "latency p50 ms",
             Self::P99 => "latency p99 ms",
+            Self::Cpu => "CPU ms/request",
         }
     }
 
     fn better(self) -> Better {
         match self {
             Self::Rate => Better::More,
-            Self::P50 | Self::P99 => Better::Less,
+            Self::P50 | Self::P99 | Self::Cpu => Better::Less,
         }
     }
 
@@ -193,13 +203,20 @@ impl Kind {
             Self::Rate => block.rate_per_second,
             Self::P50 => Some(block.latency_ms?.p50),
             Self::P99 => Some(block.latency_ms?.p99),
+            Self::Cpu => Some(block.cpu_ms_per_request.values().sum()).filter(|sum| *sum > 0.0),
         }
     }
 }
 
 impl Block {
-    /// A block from what its load measured.
-    pub fn new(group: usize, bring_up: usize, side: Side, found: &ScenarioResult) -> Self {
+    /// A block from what its load measured, and the processor time of each request by component.
+    pub fn new(
+        group: usize,
+        bring_up: usize,
+        side: Side,
+        found: &ScenarioResult,
+        cpu_ms_per_request: BTreeMap<String, f64>,
+    ) -> Self {
         Self {
             scenario: found.name.clone(),
             group,
@@ -210,14 +227,16 @@ impl Block {
             errors: found.errors,
             rate_per_second: found.rate_per_second,
             latency_ms: found.latency_ms,
+            cpu_ms_per_request,
         }
     }
 }
 
-/// The figures of a scenario that are worth judging, by the fewest requests that one of its blocks had; chosen before the first block that
-/// counts, because the error is shared among them.
-pub fn watched(scenario: &str, is_pressing: bool, requests: u64) -> Vec<Watched> {
-    let kinds = [(Kind::Rate, is_pressing), (Kind::P50, true), (Kind::P99, requests >= TAIL_REQUESTS)];
+/// The figures of a scenario that are worth judging, by the fewest requests that one of its blocks had and by whether all have their
+/// processor time; chosen before the first block that counts, because the error is shared among them.
+pub fn watched(scenario: &str, is_pressing: bool, requests: u64, has_cpu: bool) -> Vec<Watched> {
+    let kinds =
+        [(Kind::Rate, is_pressing), (Kind::P50, true), (Kind::P99, requests >= TAIL_REQUESTS), (Kind::Cpu, has_cpu)];
     let kinds = kinds.into_iter().filter(|(_, is_watched)| *is_watched);
     kinds.map(|(kind, _)| Watched { scenario: scenario.to_owned(), kind }).collect()
 }

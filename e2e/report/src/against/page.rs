@@ -1,18 +1,18 @@
 //! A comparison of two versions for people, as Markdown. Main function: [`render`].
 
-use std::fmt::Write;
+use std::{collections::BTreeSet, fmt::Write};
 
 use e2e_figures::paired::{self, Better, Verdict};
 use e2e_plan::{duration::human, words::counted};
 
-use super::{Against, Ended, Figure, Side, TAIL, Version, overall};
+use super::{Against, Block, Ended, Figure, Kind, Side, TAIL, Version, median, overall};
 use crate::report::table::Table;
 
 /// Renders a comparison as Markdown.
 pub fn render(against: &Against) -> String {
     let Against { base, head, figures, .. } = against;
     let mut text = format!("# {} against {}\n\n", head.name, base.name);
-    let _ = writeln!(text, "**{}** {}\n", word(against.verdict).to_uppercase(), headline(figures));
+    let _ = writeln!(text, "**{}** {}\n", word(against).to_uppercase(), headline(figures));
     let mut table =
         Table::new(["Scenario", "Figure", "Base", "Head", "Verdict", "Groups", "Smallest loss that would have shown"]);
     for figure in figures {
@@ -28,13 +28,16 @@ pub fn render(against: &Against) -> String {
     }
     text += &table.markdown();
     let _ = writeln!(text, "{}\n", failures(against));
+    text += &components(against);
     text += &sides(against);
     text + &method(against)
 }
 
 /// The verdict in one word.
-fn word(verdict: Verdict) -> &'static str {
-    match verdict {
+fn word(against: &Against) -> &'static str {
+    let is_slower = |figure: &Figure| figure.judgement.verdict == Verdict::Slower && figure.kind != Kind::Cpu;
+    match against.verdict {
+        Verdict::Slower if !against.figures.iter().any(is_slower) => "costlier",
         Verdict::Slower => "slower",
         Verdict::Faster => "faster",
         Verdict::Same => "no difference",
@@ -68,7 +71,7 @@ fn headline(figures: &[Figure]) -> String {
     }
 }
 
-/// `slower by 5.1% (3.0% to 7.2%)`.
+/// `slower by 5.1% (3.0% to 7.2%)`; processor time is not slower but higher.
 fn verdict(figure: &Figure) -> String {
     let judgement = &figure.judgement;
     let signed = |share: f64| if figure.better == Better::More { -share } else { share };
@@ -85,6 +88,8 @@ fn verdict(figure: &Figure) -> String {
         None => "too few groups for an interval".to_owned(),
     };
     match judgement.verdict {
+        Verdict::Slower if figure.kind == Kind::Cpu => format!("higher {}", by(1.0)),
+        Verdict::Faster if figure.kind == Kind::Cpu => format!("lower {}", by(-1.0)),
         Verdict::Slower => format!("slower {}", by(1.0)),
         Verdict::Faster => format!("faster {}", by(-1.0)),
         Verdict::Same => format!("no difference larger than {}; {}", share(figure.line), possible()),
@@ -114,6 +119,33 @@ fn failures(against: &Against) -> String {
     }
 }
 
+/// Which component a difference in processor time comes from: medians of the blocks, not judged.
+fn components(against: &Against) -> String {
+    let mut table = Table::new(["Scenario", "Component", "Base, CPU ms/request", "Head, CPU ms/request", "Change"]);
+    let blocks = |scenario: &str, side| {
+        let blocks = against.blocks.iter().filter(move |block| block.side == side);
+        blocks.filter(|block| block.scenario == scenario).collect::<Vec<&Block>>()
+    };
+    for Figure { scenario, .. } in against.figures.iter().filter(|figure| figure.kind == Kind::Cpu) {
+        let [base, head] = [Side::Base, Side::Head].map(|side| blocks(scenario, side));
+        let names: BTreeSet<&String> =
+            base.iter().chain(&head).flat_map(|block| block.cpu_ms_per_request.keys()).collect();
+        for name in names {
+            let of = |blocks: &[&Block]| {
+                median(blocks.iter().filter_map(|block| block.cpu_ms_per_request.get(name).copied()).collect())
+            };
+            let (base, head) = (of(&base), of(&head));
+            let changed = base.filter(|base| *base > 0.0).zip(head).map(|(base, head)| change(head / base - 1.0));
+            let changed = changed.unwrap_or_else(|| "not measured".to_owned());
+            table.row([scenario.clone(), name.clone(), value(base), value(head), changed]);
+        }
+    }
+    match table.markdown() {
+        rows if rows.is_empty() => rows,
+        rows => format!("## CPU by component\n\n{rows}"),
+    }
+}
+
 fn sides(against: &Against) -> String {
     let described = |version: &Version| {
         let mut words = vec![format!("`{}`", version.name)];
@@ -128,6 +160,7 @@ fn sides(against: &Against) -> String {
         Ended::Settled => "every figure was settled",
         Ended::LossConfirmed => "a loss was confirmed; the other figures would not change the verdict",
         Ended::TimeLimit => "the time was up",
+        Ended::Interrupted => "it was interrupted",
     };
     format!(
         "Base is {}; head is {}. Both ran on {} ({}), brought up {}. {} of {} were measured in {}, until {ended}.\n\n",
@@ -172,6 +205,8 @@ fn value(value: Option<f64>) -> String {
         None => "not measured".to_owned(),
         Some(value) if value >= 100.0 => format!("{value:.0}"),
         Some(value) if value >= 10.0 => format!("{value:.1}"),
-        Some(value) => format!("{value:.2}"),
+        Some(value) if value >= 1.0 => format!("{value:.2}"),
+        Some(value) if value >= 0.1 => format!("{value:.3}"),
+        Some(value) => format!("{value:.4}"),
     }
 }

@@ -17,6 +17,7 @@ fn group(number: usize, bring_up: usize, [base, head]: [f64; 2]) -> Vec<Block> {
             errors: u64::from(side == Side::Head && number == 0),
             rate_per_second: Some(rate),
             latency_ms: Some(latency),
+            cpu_ms_per_request: [("app".to_owned(), 750.0 / rate), ("db".to_owned(), 250.0 / rate)].into(),
         }
     };
     let mirrored = number % 2 == 1;
@@ -39,7 +40,7 @@ fn blocks(groups: usize, bring_up: impl Fn(usize) -> usize, head: f64) -> Vec<Bl
 
 fn against(blocks: Vec<Block>, ended: Ended) -> Against {
     let line = 0.05;
-    let figures = figures(&watched("order", true, 1000), &blocks, line);
+    let figures = figures(&watched("order", true, 1000, true), &blocks, line);
     let host = Host { cpus: 2, memory_bytes: 1, kernel: "Linux".to_owned() };
     let version = |name: &str, dirty| Version {
         name: name.to_owned(),
@@ -70,7 +71,7 @@ fn against(blocks: Vec<Block>, ended: Ended) -> Against {
 #[test]
 fn a_loss_is_told_with_its_interval_once_it_is_confirmed() {
     let suspected = blocks(20, |_| 0, 0.9);
-    let of = |blocks: &[Block]| figures(&watched("order", true, 1000), blocks, 0.05);
+    let of = |blocks: &[Block]| figures(&watched("order", true, 1000, true), blocks, 0.05);
     assert_eq!(overall(&of(&suspected)), Verdict::Unconfirmed);
     assert!(needs_bring_up(&of(&suspected), &suspected, 0));
     assert!(!needs_bring_up(&of(&suspected), &suspected, 1), "others run already");
@@ -80,6 +81,8 @@ fn a_loss_is_told_with_its_interval_once_it_is_confirmed() {
     let page = render(&confirmed);
     assert!(page.contains("# working tree against main\n\n**SLOWER** order: requests/s slower by 10.0% ("), "{page}");
     assert!(page.contains("order: latency p50 ms slower by 11.1% ("), "{page}");
+    assert!(page.contains("order: CPU ms/request higher by 11.1% ("), "{page}");
+    assert!(page.contains("| order | app | 0.748 | 0.827 | +10.5% |"), "{page}");
     assert!(page.contains("Requests failed: 0 of 80000 on base, 2 of 80000 on head."), "{page}");
     assert!(page.contains("commit 0123456789ab with uncommitted changes"), "{page}");
     assert!(page.contains("brought up 2 times"), "{page}");
@@ -90,7 +93,8 @@ fn no_difference_names_the_line_of_each_figure() {
     let same = against(blocks(30, |_| 0, 1.0), Ended::Settled);
     assert_eq!(same.verdict, Verdict::Same, "{:?}", same.figures);
     let page = render(&same);
-    let lines = "order requests/s 5.0%, order latency p50 ms 5.0%, order latency p99 ms 20.0%.";
+    let lines =
+        "order requests/s 5.0%, order latency p50 ms 5.0%, order latency p99 ms 20.0%, order CPU ms/request 5.0%.";
     assert!(page.contains(&format!("**NO DIFFERENCE** No figure differs by more than its line: {lines}")), "{page}");
     assert!(page.contains("| no difference larger than 5.0%; the change is between -"), "{page}");
 }
@@ -108,11 +112,11 @@ fn a_few_groups_say_that_they_are_few() {
 
 #[test]
 fn only_what_a_block_can_show_is_judged() {
-    let kinds = |is_pressing, requests| -> Vec<Kind> {
-        watched("order", is_pressing, requests).iter().map(|watched| watched.kind).collect()
+    let kinds = |is_pressing, requests, has_cpu| -> Vec<Kind> {
+        watched("order", is_pressing, requests, has_cpu).iter().map(|watched| watched.kind).collect()
     };
-    assert_eq!(kinds(true, 1000), [Kind::Rate, Kind::P50, Kind::P99]);
-    assert_eq!(kinds(false, 999), [Kind::P50]);
+    assert_eq!(kinds(true, 1000, true), [Kind::Rate, Kind::P50, Kind::P99, Kind::Cpu]);
+    assert_eq!(kinds(false, 999, false), [Kind::P50]);
     assert_eq!(overall(&[]), Verdict::NotMeasured);
 }
 
@@ -121,5 +125,5 @@ fn json_holds_all_of_it() {
     let against = against(blocks(8, |_| 0, 0.9), Ended::TimeLimit);
     let text = serde_json::to_string(&against).unwrap();
     let read: Against = serde_json::from_str(&text).unwrap();
-    assert_eq!(read.figures, figures(&watched("order", true, 1000), &read.blocks, read.line));
+    assert_eq!(read.figures, figures(&watched("order", true, 1000, true), &read.blocks, read.line));
 }

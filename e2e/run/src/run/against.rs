@@ -1,16 +1,19 @@
 //! Two versions of a system in alternating blocks on one machine. Main function: [`against()`].
 
+mod cpu;
 mod sides;
 
 use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use e2e::scenario;
 use e2e_figures::{Random, paired::Verdict};
+use e2e_plan::{duration::human, target::Target};
 use e2e_report::{
     against::{self, Against, Block, Ended, Figure, SCHEMA, Side, Version, Watched},
     environment::Environment,
@@ -29,7 +32,7 @@ use super::{
     rooted,
     system::System,
 };
-use crate::{exit::ExitCode, host::host, progress::Progress};
+use crate::{exit::ExitCode, host::host, progress::Progress, provider::Provider};
 
 /// The comparison as data.
 pub const AGAINST_JSON: &str = "against.json";
@@ -89,18 +92,22 @@ pub async fn against(options: Options, request: &Request, progress: &Progress) -
         blocks: Vec::new(),
         began: None,
         made: 0,
+        place: None,
     };
     let mut runs = Vec::new();
     let mut bring_up = 0;
-    let (ended, provider, target) = loop {
-        let round = Box::pin(round(&base, &head, bring_up, &mut measuring, &mut runs, progress)).await?;
-        match round.ended {
-            Some(ended) => break (ended, round.provider, round.target),
-            None => progress.line("a difference is suspected: bringing both systems up anew to confirm it"),
+    let ended = loop {
+        match Box::pin(round(&base, &head, bring_up, &mut measuring, &mut runs, progress)).await {
+            Ok(Some(ended)) => break ended,
+            Ok(None) => progress.line("a difference is suspected: bringing both systems up anew to confirm it"),
+            // What was measured until then is written.
+            Err(Error::Interrupted { .. }) if !measuring.blocks.is_empty() => break Ended::Interrupted,
+            Err(error) => return Err(error),
         }
         bring_up += 1;
     };
     forget(&options.runs(), &runs, latest.as_deref());
+    let (target, provider) = measuring.place.clone().expect("something was measured");
     let figures = measuring.figures();
     let against = Against {
         schema: SCHEMA.to_owned(),
@@ -163,17 +170,17 @@ struct Measuring {
     began: Option<Instant>,
     /// How many blocks were made, those that warm up included: it keeps their clients' keys apart.
     made: usize,
+    /// Where both systems run.
+    place: Option<(Target, String)>,
 }
 
-/// What one bring-up came to.
-struct Round {
-    /// Nothing where both systems are to be brought up anew.
-    ended: Option<Ended>,
-    provider: String,
-    target: e2e_plan::target::Target,
+/// A system that is up.
+struct Ready {
+    environment: Environment,
+    provider: Arc<Provider>,
 }
 
-/// Brings both systems up, every second time in the other order, and measures.
+/// Brings both systems up, every second time in the other order, and measures; nothing where they have to be brought up anew.
 async fn round(
     base: &Runnable,
     head: &Runnable,
@@ -181,7 +188,7 @@ async fn round(
     measuring: &mut Measuring,
     runs: &mut Vec<String>,
     progress: &Progress,
-) -> Result<Round, Error> {
+) -> Result<Option<Ended>, Error> {
     let is_base_first = bring_up.is_multiple_of(2);
     let (first, second) = if is_base_first { (base, head) } else { (head, base) };
     let ids = [new_run_id(), new_run_id()];
@@ -196,11 +203,9 @@ async fn round(
         // The signal ends the inner system first, and through its error the outer one.
         let ended = in_system(&inner, progress, async |system: &System, prepared: &Prepared, signal: &Signal| {
             let other = ready(system, prepared, signal, &second.version, progress).await?;
-            let (provider, target) = (other.provider.clone(), other.target);
             let (base, head) = if is_base_first { (one, other) } else { (other, one) };
             let measured = signal.or(Box::pin(measuring.measure(&base, &head, bring_up, progress))).await;
-            let ended = measured.ok_or_else(|| prepared.interrupted())??;
-            Ok(Round { ended, provider, target })
+            measured.ok_or_else(|| prepared.interrupted())?
         });
         // One system inside of the other would need more stack than a thread has.
         let ended = Box::pin(ended).await?;
@@ -210,17 +215,19 @@ async fn round(
     ended.removed.map(|()| ended.value)
 }
 
-/// The environment of a system once it is ready.
+/// Waits until a system is ready.
 async fn ready(
     system: &System,
     prepared: &Prepared,
     signal: &Signal,
     version: &Version,
     progress: &Progress,
-) -> Result<Environment, Error> {
+) -> Result<Ready, Error> {
     let up = signal.or(bring_up::wait(system, prepared, progress)).await.ok_or_else(|| prepared.interrupted())??;
     match up {
-        Up::Ready => Ok(system.environment(prepared, true)),
+        Up::Ready => {
+            Ok(Ready { environment: system.environment(prepared, true), provider: Arc::clone(&system.provider) })
+        }
         Up::Unready | Up::Stuck => {
             Err(Error::NotComparable { name: version.name.clone(), state: system.keeper.snapshot().unready_lines() })
         }
@@ -235,11 +242,12 @@ impl Measuring {
     /// Measures group after group; returns nothing where systems have to be brought up anew.
     async fn measure(
         &mut self,
-        base: &Environment,
-        head: &Environment,
+        base: &Ready,
+        head: &Ready,
         bring_up: usize,
         progress: &Progress,
     ) -> Result<Option<Ended>, Error> {
+        self.place = Some((base.environment.target, base.environment.provider.clone()));
         let names: Vec<String> = self.scenarios.keys().cloned().collect();
         self.warm_up(&names, base, head, progress).await?;
         let began = *self.began.get_or_insert_with(Instant::now);
@@ -271,18 +279,20 @@ impl Measuring {
     async fn warm_up(
         &mut self,
         names: &[String],
-        base: &Environment,
-        head: &Environment,
+        base: &Ready,
+        head: &Ready,
         progress: &Progress,
     ) -> Result<(), Error> {
         progress.line("both systems are up; measuring alternating blocks");
         let mut watched = Vec::new();
         for name in names {
-            let mut fewest = u64::MAX;
-            for environment in [base, head] {
-                fewest = fewest.min(self.block(name, environment).await?.succeeded);
+            let (mut fewest, mut has_cpu) = (u64::MAX, true);
+            for system in [base, head] {
+                let (found, cpu) = self.block(name, system).await?;
+                fewest = fewest.min(found.succeeded);
+                has_cpu &= !cpu.is_empty();
             }
-            watched.extend(against::watched(name, self.scenarios[name].is_pressing(), fewest));
+            watched.extend(against::watched(name, self.scenarios[name].is_pressing(), fewest, has_cpu));
         }
         if self.watched.is_empty() {
             self.watched = watched;
@@ -291,32 +301,37 @@ impl Measuring {
     }
 
     /// Four blocks, in an order that a coin chooses.
-    async fn group(
-        &mut self,
-        name: &str,
-        base: &Environment,
-        head: &Environment,
-        bring_up: usize,
-    ) -> Result<(), Error> {
+    async fn group(&mut self, name: &str, base: &Ready, head: &Ready, bring_up: usize) -> Result<(), Error> {
         let group = self.blocks.iter().filter(|block| block.scenario == name).count() / 4;
         let sides = match self.random.fraction() < 0.5 {
             true => [Side::Base, Side::Head, Side::Head, Side::Base],
             false => [Side::Head, Side::Base, Side::Base, Side::Head],
         };
         for side in sides {
-            let found = self.block(name, if side == Side::Base { base } else { head }).await?;
-            self.blocks.push(Block::new(group, bring_up, side, &found));
+            let (found, cpu) = self.block(name, if side == Side::Base { base } else { head }).await?;
+            self.blocks.push(Block::new(group, bring_up, side, &found, cpu));
         }
         Ok(())
     }
 
-    async fn block(&mut self, name: &str, environment: &Environment) -> Result<scenario::ScenarioResult, Error> {
+    /// A block, and its processor time per request by component.
+    async fn block(
+        &mut self,
+        name: &str,
+        system: &Ready,
+    ) -> Result<(scenario::ScenarioResult, BTreeMap<String, f64>), Error> {
         self.made += 1;
-        let mut environment = environment.clone();
+        let mut environment = system.environment.clone();
         environment.run_id = format!("{}-{}", environment.run_id, self.made);
         let scenario = Scenario { duration: self.request.block, ..self.scenarios[name].clone() };
         environment.scenarios = [(name.to_owned(), scenario)].into();
-        Ok(scenario::run(&environment, name).await?.figures)
+        let before = cpu::seconds(&system.provider).await;
+        let found = scenario::run(&environment, name).await?.figures;
+        let after = cpu::seconds(&system.provider).await;
+        // Requests of the warm-up cost as much as the others and come as fast.
+        let requests = found.succeeded as f64 * (1.0 + WARM_UP.div_duration_f64(self.request.block));
+        let cpu = cpu::ms_per_request(&environment.components, &before, &after, requests);
+        Ok((found, cpu))
     }
 
     fn say(&self, name: &str, began: Instant, progress: &Progress) {
@@ -329,8 +344,8 @@ impl Measuring {
             format!("{} {change}{}", figure.kind.word(), interval.unwrap_or_default())
         });
         let figures = figures.collect::<Vec<_>>().join(", ");
-        let (minutes, most) = (began.elapsed().as_secs_f64() / 60.0, self.request.at_most.as_secs_f64() / 60.0);
-        progress.step(&format!("{minutes:.1} of at most {most:.0} minutes, {name}: {figures}"));
+        let [elapsed, most] = [began.elapsed(), self.request.at_most].map(human);
+        progress.step(&format!("{elapsed} of at most {most}, {name}: {figures}"));
     }
 }
 
@@ -353,6 +368,7 @@ fn write(options: &Options, against: Against) -> Result<Compared, Error> {
     let directory = RunDir::open(&path)?;
     let markdown = against::render(&against);
     let (exit, colour) = match against.verdict {
+        _ if against.ended == Ended::Interrupted => (ExitCode::Interrupted, report::Verdict::Incomplete),
         Verdict::Slower => (ExitCode::Slower, report::Verdict::Fail),
         Verdict::Faster | Verdict::Same => (ExitCode::Pass, report::Verdict::Pass),
         Verdict::Unstable | Verdict::Unconfirmed | Verdict::NotMeasured => {
