@@ -22,7 +22,8 @@ pub struct Progress {
     /// Time of the last line.
     said: Mutex<Instant>,
     bars: Option<MultiProgress>,
-    pods: Mutex<BTreeMap<String, (ProgressBar, String)>>,
+    /// Pods or components: their lines on a terminal, and what was last said of each.
+    rows: Mutex<BTreeMap<String, (ProgressBar, String)>>,
     live: Mutex<Option<ProgressBar>>,
     phases: Mutex<Phases>,
     /// Whether GitHub Actions shows the output.
@@ -59,7 +60,7 @@ impl Progress {
             started,
             said: Mutex::new(started),
             bars,
-            pods: Mutex::default(),
+            rows: Mutex::default(),
             live: Mutex::default(),
             phases: Mutex::default(),
             is_github: std::env::var_os(GITHUB_ACTIONS).is_some_and(|value| value == "true"),
@@ -148,35 +149,53 @@ impl Progress {
 
     /// Shows the pods that changed: a line each, or an update of their bars.
     pub fn pods(&self, snapshot: &Snapshot) {
-        let mut known = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
         for (name, pod) in &snapshot.pods {
             let state = match (pod.ready, pod.started) {
-                (true, _) => "ready".to_owned(),
-                (false, true) => "started".to_owned(),
-                (false, false) => pod.status.clone(),
+                (true, _) => "ready",
+                (false, true) => "started",
+                (false, false) => &pod.status,
             };
-            let restarts = match pod.restarts {
-                0 => String::new(),
-                restarts => format!(", {}", counted(u64::from(restarts), "restart")),
-            };
-            let text = format!("{name:<14} {state}{restarts}");
-            let (bar, last) = known.entry(name.clone()).or_insert_with(|| (self.spinner(), String::new()));
-            if *last != text {
-                bar.set_message(text.clone());
-                if pod.ready && pod.restarts == 0 {
-                    bar.finish();
-                }
-                if self.bars.is_none() {
-                    self.line(&text);
-                }
-                *last = text;
+            let bar = self.row(name, &row(name, state, pod.restarts), String::new());
+            if pod.ready && pod.restarts == 0 {
+                bar.finish();
             }
         }
     }
 
-    /// Removes the pods' bars.
-    pub fn pods_done(&self) {
-        for (bar, _) in std::mem::take(&mut *self.pods.lock().unwrap_or_else(PoisonError::into_inner)).into_values() {
+    /// Shows the components that changed. Only a terminal shows the first look: all are as the bring-up has left them.
+    pub fn components(&self, snapshot: &Snapshot, component_of: impl Fn(&str) -> Option<String>) {
+        let mut components: BTreeMap<String, (u64, u64, u32)> = BTreeMap::new();
+        for (name, pod) in &snapshot.pods {
+            let Some(component) = component_of(name) else { continue };
+            let (ready, pods, restarts) = components.entry(component).or_default();
+            *ready += u64::from(pod.ready);
+            *pods += 1;
+            *restarts += pod.restarts;
+        }
+        for (name, (ready, pods, restarts)) in components {
+            let text = row(&name, &format!("{ready} of {} ready", counted(pods, "pod")), restarts);
+            let known = if self.bars.is_some() { String::new() } else { text.clone() };
+            self.row(&name, &text, known);
+        }
+    }
+
+    /// Shows a line unless it was the last one under its name, or it is the first and `known`. Returns its bar.
+    fn row(&self, name: &str, text: &str, known: String) -> ProgressBar {
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let (bar, last) = rows.entry(name.to_owned()).or_insert_with(|| (self.spinner(), known));
+        if last != text {
+            bar.set_message(text.to_owned());
+            if self.bars.is_none() {
+                self.line(text);
+            }
+            text.clone_into(last);
+        }
+        bar.clone()
+    }
+
+    /// Keeps the lines as they are, and what is shown next gets new ones.
+    pub fn rows_done(&self) {
+        for (bar, _) in std::mem::take(&mut *self.rows.lock().unwrap_or_else(PoisonError::into_inner)).into_values() {
             bar.finish();
         }
     }
@@ -224,6 +243,15 @@ impl Progress {
         bar.enable_steady_tick(Duration::from_millis(100));
         bar
     }
+}
+
+/// `backend-0      ready, 1 restart`.
+fn row(name: &str, state: &str, restarts: u32) -> String {
+    let restarts = match restarts {
+        0 => String::new(),
+        restarts => format!(", {}", counted(u64::from(restarts), "restart")),
+    };
+    format!("{name:<14} {state}{restarts}")
 }
 
 /// Whether standard output is a terminal and colour is not disabled (<https://no-color.org>).

@@ -42,7 +42,7 @@ pub(super) async fn wait(system: &System, prepared: &Prepared, progress: &Progre
     };
     let snapshot = system.keeper.snapshot();
     progress.pods(&snapshot);
-    progress.pods_done();
+    progress.rows_done();
     let up = match (snapshot.all_ready(), is_stuck(&snapshot)) {
         (true, _) => Up::Ready,
         (false, true) => Up::Stuck,

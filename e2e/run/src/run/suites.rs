@@ -29,14 +29,7 @@ pub(super) async fn run(
 ) -> Result<Option<AbnormalEnd>, Error> {
     let suites = &prepared.config.suites;
     let environment = Environment::read(&prepared.directory.join(run_dir::ENVIRONMENT))?;
-    let mut said = system.said.clone();
-    let live = async {
-        while said.changed().await.is_ok() {
-            progress.live(&said.borrow_and_update());
-        }
-        std::future::pending::<Infallible>().await
-    };
-    let mut live = pin!(live);
+    let mut live = pin!(live(system, prepared, progress));
     if suites.is_empty() {
         progress.line("running the built-in checks; `suites` in .config/e2e.toml adds your own");
         let checks = e2e::built_in::run(&environment);
@@ -67,6 +60,25 @@ pub(super) async fn run(
     Ok(odd.map(|odd| abnormal_end(prepared, odd)).or(kept.err()))
 }
 
+/// Shows the load's rate and the components, as they change.
+async fn live(system: &System, prepared: &Prepared, progress: &Progress) -> Infallible {
+    let (mut said, mut snapshots) = (system.said.clone(), system.keeper.watch());
+    let component_of = |pod: &str| {
+        let spec = prepared.pods.iter().find(|spec| spec.name == pod);
+        spec.map(|spec| spec.component.name.clone())
+    };
+    loop {
+        progress.components(&snapshots.borrow_and_update(), component_of);
+        let changed = tokio::select! {
+            changed = said.changed() => changed.map(|()| progress.live(&said.borrow_and_update())),
+            changed = snapshots.changed() => changed,
+        };
+        if changed.is_err() {
+            return std::future::pending().await;
+        }
+    }
+}
+
 /// Work's result, while people see what it says of how it goes.
 async fn aside<T>(
     live: &mut Pin<&mut impl Future<Output = Infallible>>,
@@ -78,6 +90,7 @@ async fn aside<T>(
         done = work => done,
     };
     progress.live_done();
+    progress.rows_done();
     done
 }
 
