@@ -71,6 +71,26 @@ fn commands_and_flags_exist() {
     assert!(seen >= 4, "{seen} calls");
 }
 
+/// The YAML blocks of the pages that show how another repository calls the action.
+fn shown() -> Vec<Value> {
+    let page = std::fs::read_to_string(root().join("docs/your-system.md")).unwrap();
+    let blocks = page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    blocks.filter(|block| block.contains("steps:")).map(|block| serde_saphyr::from_str(block).unwrap()).collect()
+}
+
+#[test]
+fn the_tutorial_calls_the_action_with_inputs_that_it_declares() {
+    let declared = read("action.yml");
+    let shown = shown();
+    assert_eq!(shown.len(), 2, "one for any language, one for Rust");
+    for file in shown {
+        let steps = file.pointer("/jobs/e2e/steps").or_else(|| file.get("steps")).and_then(Value::as_array).unwrap();
+        let uses = |step: &&Value| step["uses"].as_str().is_some_and(|uses| matches!(uses, "OWNER/e2e@main" | "./e2e"));
+        let with = steps.iter().find(uses).unwrap()["with"].as_object().unwrap();
+        assert!(with.keys().all(|name| declared["inputs"].get(name).is_some()), "{with:?}");
+    }
+}
+
 #[test]
 fn inputs_that_steps_name_are_declared_and_no_token_may_write() {
     let action = std::fs::read_to_string(root().join("action.yml")).unwrap();
