@@ -203,7 +203,8 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Fault to bring about while each scenario's load is on, such as 'kill backend-0 at 10s', 'pause postgres for 3s at 30s',
-    /// 'rollout backend at random', 'random any at random'; repeatable, in place of the scenarios' own.
+    /// 'rollout backend at random', 'partition engine from postgres for 3s at 10s', 'delay backend to redis by 50ms for 5s at 10s',
+    /// 'fill redis memory for 3s at 10s', 'random any at random'; repeatable, in place of the scenarios' own.
     #[arg(long, value_name = "FAULT")]
     during: Vec<PlannedFault>,
     /// Seed of what --during leaves open: which pod of a component, when 'at random' is, what happens and to whom; each run of --repeat

@@ -59,6 +59,11 @@ impl FieldPath {
         self.with(Step::Item { index, name: name.filter(|name| !name.is_empty()).map(str::to_owned) })
     }
 
+    /// The path of what the field is in.
+    pub(crate) fn parent(&self) -> Option<Self> {
+        self.0.split_last().map(|(_, parent)| Self(parent.to_vec()))
+    }
+
     fn with(&self, step: Step) -> Self {
         let mut steps = self.0.clone();
         steps.push(step);

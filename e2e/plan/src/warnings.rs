@@ -188,7 +188,7 @@ impl Walk<'_> {
         }
         let rule = RULES.iter().find(|rule| rule.path == pattern);
         if let Some(rule) = rule {
-            if self.applies(rule, node) {
+            if self.applies(rule, node, path) {
                 self.push(path, Note::of_rule(rule));
             }
             return;
@@ -220,13 +220,14 @@ impl Walk<'_> {
         }
     }
 
-    fn applies(&self, rule: &Rule, node: &Node) -> bool {
+    fn applies(&self, rule: &Rule, node: &Node, path: &FieldPath) -> bool {
         match rule.unless {
             table::Unless::Never => true,
             table::Unless::Text(values) => !node.text().is_some_and(|text| values.contains(&text)),
             table::Unless::TextIsNot(values) => node.text().is_some_and(|text| values.contains(&text)),
             table::Unless::Bool(value) => !matches!(node.tree, Tree::Bool(own) if own == value),
             table::Unless::UserIsSet => matches!(node.tree, Tree::Bool(true)) && !user_is_set(self.object),
+            table::Unless::InMemory => !is_in_memory(self.object, path),
         }
     }
 
@@ -243,6 +244,12 @@ fn is_prefix(pattern: &str) -> bool {
     matches!(pattern, "spec" | "spec.template")
         || HONOURED.iter().any(|other| below(other))
         || RULES.iter().any(|rule| below(rule.path))
+}
+
+/// Whether a field of an emptyDir stands beside `medium: Memory`.
+fn is_in_memory(object: &Object, path: &FieldPath) -> bool {
+    let volume = path.parent().and_then(|parent| object.node.find_path(&parent));
+    volume.and_then(|volume| volume.get("medium")?.text()) == Some("Memory")
 }
 
 /// Whether every container has a `runAsUser`, its own or the pod's: then `runAsNonRoot` says nothing more.

@@ -1,21 +1,26 @@
-//! Faults that a run brings about while a scenario's load is on: their one-line language, and what each means for a system's pods.
-//! Main type: [`PlannedFault`]. Pure: the run carries them out.
+//! Faults that a run brings about while a scenario's load is on: their one-line language. Main type: [`PlannedFault`]. Pure: the run
+//! carries them out, once [`resolve`] has decided what was left open.
 //!
 //! ```text
 //! kill POD [with SIGKILL|SIGTERM] at TIME      the containers' programs get the signal
 //! delete POD at TIME                           the pod is drained with its grace period, and another one takes its place
 //! pause POD for TIME at TIME                   the pod's processes stand still
+//! partition PODS from PODS for TIME at TIME    what the pods of either side send to the other one is lost
+//! delay PODS to PODS by TIME for TIME at TIME  what the first pods send to the others arrives so much later
+//! fill POD memory for TIME at TIME             nothing is left of the memory limits of the pod's containers
+//! fill POD VOLUME for TIME at TIME             nothing is left of the volume
 //! rollout COMPONENT at TIME                    its pods are replaced as its strategy says; with `Recreate` that is a restart
 //! restart COMPONENT at TIME                    its pods are drained and started again, all at once
 //! ```
 //!
-//! For POD a component's name stands for one of its pods, and TIME after `at` may be `random`; a seed decides both. Times count from the
-//! start of the scenario's measured window.
+//! For POD a component's name stands for one of its pods, for PODS for all of them, and TIME after `at` may be `random`; a seed decides
+//! what is left open. Times count from the start of the scenario's measured window.
+
+pub mod resolve;
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use e2e_figures::Random;
-use e2e_plan::{duration, pod_name, target::Target};
+use e2e_plan::duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -31,7 +36,7 @@ pub struct PlannedFault {
 }
 
 /// What happens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// The programs of a pod's containers get SIGKILL.
     Kill,
@@ -41,6 +46,29 @@ pub enum Action {
     Delete,
     /// A pod's processes stand still for so long.
     Pause(Duration),
+    /// What a component's or a single pod's side and the other one send each other is lost.
+    Partition {
+        /// The component or the pod on the other side.
+        from: String,
+        /// For how long.
+        length: Duration,
+    },
+    /// What a component or a single pod sends to another one arrives later; the answers come as before.
+    Delay {
+        /// The component or the pod that it is sent to.
+        to: String,
+        /// By how much.
+        by: Duration,
+        /// For how long.
+        length: Duration,
+    },
+    /// Nothing is left of something that a pod has a limited amount of.
+    Fill {
+        /// Of what.
+        space: Space,
+        /// For how long.
+        length: Duration,
+    },
     /// A component's pods are replaced as its strategy says.
     Rollout,
     /// A component's pods are stopped with their grace period and started again, all at once.
@@ -49,32 +77,35 @@ pub enum Action {
     Random,
 }
 
-/// The actions among which a seed decides. A pause is as long as a readiness probe with a period of two seconds needs to notice it.
-const ACTIONS: [Action; 6] = [
-    Action::Kill,
-    Action::Terminate,
-    Action::Delete,
-    Action::Pause(Duration::from_secs(2)),
-    Action::Rollout,
-    Action::Restart,
-];
-/// What stands for any component.
-const ANY: &str = "any";
+/// What a fault can use up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Space {
+    /// The memory limits of a pod's containers.
+    Memory,
+    /// A volume of the pod, by its name there.
+    Volume(String),
+}
 
 impl Action {
-    /// Whether it ends programs, so that what they had not written is lost.
-    pub fn ends_programs(self) -> bool {
-        !matches!(self, Self::Pause(_))
+    /// Whether it ends programs or may do so, so that what they had not written is lost.
+    pub fn ends_programs(&self) -> bool {
+        !matches!(self, Self::Pause(_) | Self::Partition { .. } | Self::Delay { .. })
     }
 
     /// Whether the programs are asked to end and leave their Services, so that a drain can keep clients from noticing where others take over.
-    pub fn can_be_drained(self) -> bool {
+    pub fn can_be_drained(&self) -> bool {
         matches!(self, Self::Delete | Self::Rollout)
     }
 
-    /// Whether it happens to a whole component.
-    fn is_of_component(self) -> bool {
-        matches!(self, Self::Rollout | Self::Restart)
+    /// How long it lasts as planned; zero for what is over when pods are as before.
+    fn length(&self) -> Duration {
+        match self {
+            Self::Pause(length)
+            | Self::Partition { length, .. }
+            | Self::Delay { length, .. }
+            | Self::Fill { length, .. } => *length,
+            Self::Kill | Self::Terminate | Self::Delete | Self::Rollout | Self::Restart | Self::Random => Duration::ZERO,
+        }
     }
 }
 
@@ -90,14 +121,16 @@ pub struct FaultError {
 
 /// How to write one.
 const FORMS: &str = "write one of `kill POD at 10s`, `kill POD with SIGTERM at 10s`, `delete POD at 10s`, `pause POD for 3s at 10s`, \
-                     `rollout COMPONENT at 10s`, `restart COMPONENT at 10s`, `random any at random`";
+                     `partition COMPONENT from COMPONENT for 3s at 10s`, `delay COMPONENT to COMPONENT by 50ms for 3s at 10s`, \
+                     `fill POD memory for 3s at 10s`, `fill POD VOLUME for 3s at 10s`, `rollout COMPONENT at 10s`, \
+                     `restart COMPONENT at 10s`, `random any at random`";
 
 impl FromStr for PlannedFault {
     type Err = FaultError;
 
     fn from_str(text: &str) -> Result<Self, FaultError> {
         let error = |reason: String| FaultError { text: text.to_owned(), reason };
-        let time = |text: &str| duration::parse(text).map_err(error);
+        let length = |text: &str| length(text).map_err(error);
         let words: Vec<&str> = text.split_whitespace().collect();
         let (action, victim, at) = match words[..] {
             ["kill", victim, "at", at] => (Action::Kill, victim, at),
@@ -107,16 +140,47 @@ impl FromStr for PlannedFault {
                 return Err(error(format!("{signal} is not sent; write SIGKILL or SIGTERM")));
             }
             ["delete", victim, "at", at] => (Action::Delete, victim, at),
-            ["pause", victim, "for", length, "at", at] => {
-                (Action::Pause(duration::parse_positive(length).map_err(error)?), victim, at)
+            ["pause", victim, "for", time, "at", at] => (Action::Pause(length(time)?), victim, at),
+            ["partition", victim, "from", other, "for", time, "at", at] => {
+                (Action::Partition { from: other.to_owned(), length: length(time)? }, victim, at)
+            }
+            ["delay", victim, "to", other, "by", by, "for", time, "at", at] => {
+                (Action::Delay { to: other.to_owned(), by: length(by)?, length: length(time)? }, victim, at)
+            }
+            ["fill", victim, space, "for", time, "at", at] => {
+                (Action::Fill { space: Space::of(space), length: length(time)? }, victim, at)
             }
             ["rollout", victim, "at", at] => (Action::Rollout, victim, at),
             ["restart", victim, "at", at] => (Action::Restart, victim, at),
             ["random", victim, "at", at] => (Action::Random, victim, at),
             _ => return Err(error(FORMS.to_owned())),
         };
-        let at = if at == "random" { None } else { Some(time(at)?) };
+        let at = if at == "random" { None } else { Some(duration::parse(at).map_err(error)?) };
         Ok(Self { action, victim: victim.to_owned(), at })
+    }
+}
+
+/// How long something lasts; [`short`] writes whole milliseconds.
+fn length(text: &str) -> Result<Duration, String> {
+    let length = duration::parse_positive(text)?;
+    match length.as_millis() {
+        0 => Err(format!("`{text}` is shorter than a millisecond")),
+        _ => Ok(length),
+    }
+}
+
+impl Space {
+    fn of(name: &str) -> Self {
+        if name == "memory" { Self::Memory } else { Self::Volume(name.to_owned()) }
+    }
+}
+
+impl fmt::Display for Space {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("memory"),
+            Self::Volume(name) => f.write_str(name),
+        }
     }
 }
 
@@ -129,6 +193,11 @@ impl fmt::Display for PlannedFault {
             Action::Terminate => write!(f, "kill {victim} with SIGTERM")?,
             Action::Delete => write!(f, "delete {victim}")?,
             Action::Pause(length) => write!(f, "pause {victim} for {}", short(*length))?,
+            Action::Partition { from, length } => write!(f, "partition {victim} from {from} for {}", short(*length))?,
+            Action::Delay { to, by, length } => {
+                write!(f, "delay {victim} to {to} by {} for {}", short(*by), short(*length))?;
+            }
+            Action::Fill { space, length } => write!(f, "fill {victim} {space} for {}", short(*length))?,
             Action::Rollout => write!(f, "rollout {victim}")?,
             Action::Restart => write!(f, "restart {victim}")?,
             Action::Random => write!(f, "random {victim}")?,
@@ -164,242 +233,5 @@ impl JsonSchema for PlannedFault {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         String::json_schema(generator)
-    }
-}
-
-/// A component, as far as faults are about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Victim {
-    /// Its name.
-    pub name: String,
-    /// How many pods it has.
-    pub replicas: u32,
-    /// How a rollout replaces its pods.
-    pub strategy: Strategy,
-}
-
-/// How a rollout replaces pods.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strategy {
-    /// New ones are started before old ones are stopped: `RollingUpdate` of a Deployment.
-    Surge,
-    /// One after the other, each in its place: a StatefulSet or DaemonSet.
-    InTurn,
-    /// All are stopped, and then all started: `Recreate`.
-    AllAtOnce,
-}
-
-/// Decides everything that was left to a seed, and refuses what `target` cannot do: the faults of a scenario whose window is so long, each
-/// with its pod or component and its time.
-///
-/// # Errors
-///
-/// Names the first fault that cannot be carried out, and what to write instead.
-pub fn resolve(
-    faults: &[PlannedFault],
-    victims: &[Victim],
-    target: Target,
-    window: Duration,
-    seed: u64,
-) -> Result<Vec<PlannedFault>, FaultError> {
-    let one = |(index, fault): (usize, &PlannedFault)| {
-        let mut random = Random::new(seed, u32::try_from(index).unwrap_or(u32::MAX));
-        resolve_one(fault, victims, target, window, &mut random)
-            .map_err(|reason| FaultError { text: fault.to_string(), reason })
-    };
-    faults.iter().enumerate().map(one).collect()
-}
-
-/// A moment that a seed decides leaves this much of the window in front of it, to compare with, and that much behind it, to recover in.
-const RANDOM_FROM: f64 = 0.1;
-const RANDOM_TO: f64 = 0.6;
-
-fn resolve_one(
-    fault: &PlannedFault,
-    victims: &[Victim],
-    target: Target,
-    window: Duration,
-    random: &mut Random,
-) -> Result<PlannedFault, String> {
-    // All numbers are drawn, whether needed or not: what is left to the seed stays the same when something else is written down.
-    let (which, when) = (random.fraction(), random.fraction());
-    let (what, whose) = (random.fraction(), random.fraction());
-    let fault = &decided(fault, victims, target, (what, whose))?;
-    let action = fault.action;
-    let names = || {
-        let of = |victim: &Victim| match action.is_of_component() {
-            true => vec![victim.name.clone()],
-            false => (0..victim.replicas).map(|index| pod_name(&victim.name, index)).collect(),
-        };
-        victims.iter().flat_map(of).collect::<Vec<_>>().join(", ")
-    };
-    let component = victims.iter().find(|victim| victim.name == fault.victim);
-    let has_pod = |victim: &&Victim| (0..victim.replicas).any(|index| pod_name(&victim.name, index) == fault.victim);
-    let victim = match component {
-        Some(component) if component.replicas == 0 => return Err(format!("{} has no replicas", component.name)),
-        Some(component) if action.is_of_component() => component.name.clone(),
-        Some(component) => pod_name(&component.name, (which * f64::from(component.replicas)) as u32),
-        None if action.is_of_component() => return Err(format!("there is no such component; there are {}", names())),
-        None if victims.iter().any(|victim| has_pod(&victim)) => fault.victim.clone(),
-        None => return Err(format!("there is no such pod or component; there are {}", names())),
-    };
-    if let Some(reason) = refusal(action, component, target) {
-        return Err(reason);
-    }
-    let action = match component.map(|component| component.strategy) {
-        Some(Strategy::AllAtOnce) if action == Action::Rollout => Action::Restart,
-        _ => action,
-    };
-    let at = fault.at.unwrap_or_else(|| {
-        let share = RANDOM_FROM + when * (RANDOM_TO - RANDOM_FROM);
-        Duration::from_millis((window.as_secs_f64() * share * 10.0) as u64 * 100)
-    });
-    let length = if let Action::Pause(length) = action { length } else { Duration::ZERO };
-    match at + length < window {
-        true => Ok(PlannedFault { action, victim, at: Some(at) }),
-        false => Err(format!(
-            "the scenario's window ends after {}, before the fault is over; choose an earlier time, or a longer --duration",
-            duration::human(window)
-        )),
-    }
-}
-
-/// A fault with the component and the action that two numbers from 0 to 1 decide, where they are left open. Only what `target` can do is
-/// among the actions.
-fn decided(
-    fault: &PlannedFault,
-    victims: &[Victim],
-    target: Target,
-    (what, whose): (f64, f64),
-) -> Result<PlannedFault, String> {
-    let mut fault = fault.clone();
-    if fault.victim == ANY && victims.iter().all(|victim| victim.name != ANY) {
-        let running: Vec<&Victim> = victims.iter().filter(|victim| victim.replicas > 0).collect();
-        fault.victim = chosen(&running, whose).ok_or("no component has replicas")?.name.clone();
-    }
-    if fault.action == Action::Random {
-        let component = victims.iter().find(|victim| victim.name == fault.victim);
-        let is_possible = |action: &Action| {
-            (component.is_some() || !action.is_of_component()) && refusal(*action, component, target).is_none()
-        };
-        let possible: Vec<Action> = ACTIONS.into_iter().filter(is_possible).collect();
-        fault.action = *chosen(&possible, what).ok_or("nothing can happen to it here")?;
-    }
-    Ok(fault)
-}
-
-/// The element at a share of a list.
-fn chosen<T>(list: &[T], share: f64) -> Option<&T> {
-    list.get((share * list.len() as f64) as usize)
-}
-
-/// Why a target cannot do something to a component, or to a pod where it is none.
-fn refusal(action: Action, component: Option<&Victim>, target: Target) -> Option<String> {
-    match (action, component, target) {
-        (Action::Pause(_), _, Target::K8s) => {
-            Some("a cluster cannot freeze the processes of a pod; use --target docker or local, or `kill`".to_owned())
-        }
-        (
-            Action::Rollout,
-            Some(Victim { name, replicas: 1, strategy: Strategy::Surge }),
-            Target::Docker | Target::Local,
-        ) => Some(format!(
-            "{target} replaces pods in their place, and {name} has one replica, of which a cluster starts the new one first; write \
-                 `restart {name}`, or use --target k8s"
-        )),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MINUTE: Duration = Duration::from_secs(60);
-
-    fn victims() -> Vec<Victim> {
-        let victim = |name: &str, replicas, strategy| Victim { name: name.to_owned(), replicas, strategy };
-        let (surge, all) = (Strategy::Surge, Strategy::AllAtOnce);
-        vec![victim("backend", 2, surge), victim("nginx", 1, surge), victim("postgres", 1, all)]
-    }
-
-    fn resolved(text: &str, target: Target, seed: u64) -> Result<String, String> {
-        let fault = text.parse().map_err(|error: FaultError| error.to_string())?;
-        let resolved = resolve(&[fault], &victims(), target, MINUTE, seed).map_err(|error| error.to_string())?;
-        Ok(resolved[0].to_string())
-    }
-
-    #[rstest::rstest]
-    #[case("kill backend-0 at 10s")]
-    #[case("kill backend-1 with SIGTERM at 1500ms")]
-    #[case("delete backend-0 at 10s")]
-    #[case("pause postgres-0 for 3s at 30s")]
-    #[case("rollout backend at 20s")]
-    #[case("restart postgres at 5s")]
-    fn what_is_written_in_full_stays_as_it_is(#[case] text: &str) {
-        assert_eq!(resolved(text, Target::Docker, 1), Ok(text.to_owned()));
-        assert_eq!(resolved(text, Target::Docker, 2), Ok(text.to_owned()));
-    }
-
-    #[test]
-    fn a_rollout_that_stops_all_at_once_is_a_restart() {
-        assert_eq!(resolved("rollout postgres at 5s", Target::Docker, 1).unwrap(), "restart postgres at 5s");
-        assert_eq!(resolved("rollout nginx at 5s", Target::K8s, 1).unwrap(), "rollout nginx at 5s");
-    }
-
-    #[test]
-    fn a_seed_decides_the_rest_and_always_in_the_same_way() {
-        let by_seed: std::collections::BTreeSet<String> =
-            (0..50).map(|seed| resolved("kill backend at random", Target::Local, seed).unwrap()).collect();
-        assert!(by_seed.len() > 40, "{by_seed:?}");
-        for pod in ["backend-0", "backend-1"] {
-            assert!(by_seed.iter().any(|fault| fault.contains(pod)), "{by_seed:?}");
-        }
-        for fault in &by_seed {
-            let at = fault.parse::<PlannedFault>().unwrap().at.unwrap();
-            assert!((Duration::from_secs(6)..=Duration::from_secs(36)).contains(&at), "{fault}");
-        }
-        let again = || resolved("kill backend at random", Target::Local, 7);
-        assert_eq!(again(), again());
-    }
-
-    #[test]
-    fn a_seed_decides_what_happens_and_to_which_component_too() {
-        let decided = |text: &str, target| -> std::collections::BTreeSet<String> {
-            let first_words = |fault: String| fault.split(" at ").next().unwrap_or_default().to_owned();
-            (0..300).map(|seed| first_words(resolved(text, target, seed).unwrap())).collect()
-        };
-        // A rollout of nginx is refused here, and that of postgres is a restart.
-        let mut expected: Vec<String> = ["backend-0", "backend-1", "nginx-0", "postgres-0"]
-            .iter()
-            .flat_map(|pod| {
-                ["kill {}", "kill {} with SIGTERM", "delete {}", "pause {} for 2s"].map(|form| form.replace("{}", pod))
-            })
-            .chain(["restart backend", "restart nginx", "restart postgres", "rollout backend"].map(str::to_owned))
-            .collect();
-        expected.sort();
-        assert_eq!(decided("random any at random", Target::Docker).into_iter().collect::<Vec<_>>(), expected);
-        let of_pod = decided("random nginx-0 at 3s", Target::K8s);
-        assert_eq!(
-            of_pod.into_iter().collect::<Vec<_>>(),
-            ["delete nginx-0", "kill nginx-0", "kill nginx-0 with SIGTERM"]
-        );
-        assert_eq!(decided("kill any at 3s", Target::Local).len(), 4);
-    }
-
-    #[rstest::rstest]
-    #[case::nonsense("kick backend at 3s", Target::Docker, "`kick backend at 3s`: write one of `kill POD at 10s`")]
-    #[case::no_time("kill backend-0", Target::Docker, "write one of")]
-    #[case::no_unit("kill backend-0 at 10", Target::Docker, "`10` is not a duration; write a number with a unit")]
-    #[case::signal("kill backend with SIGHUP at 1s", Target::Docker, "SIGHUP is not sent; write SIGKILL or SIGTERM")]
-    #[case::no_pause("pause backend for 0s at 1s", Target::Docker, "must be longer than zero")]
-    #[case::no_such_pod("kill backend-2 at 1s", Target::Docker, "there are backend-0, backend-1, nginx-0, postgres-0")]
-    #[case::no_such_component("rollout backend-0 at 1s", Target::Docker, "there are backend, nginx, postgres")]
-    #[case::too_late("pause postgres for 30s at 30s", Target::Docker, "window ends after 60.0 s")]
-    #[case::frozen_in_a_cluster("pause postgres for 3s at 3s", Target::K8s, "a cluster cannot freeze")]
-    #[case::alone("rollout nginx at 3s", Target::Docker, "write `restart nginx`, or use --target k8s")]
-    fn a_mistake_is_named_with_what_to_write(#[case] text: &str, #[case] target: Target, #[case] expected: &str) {
-        let error = resolved(text, target, 1).unwrap_err();
-        assert!(error.starts_with(&format!("`{text}`: ")) && error.contains(expected), "{error}");
     }
 }

@@ -25,7 +25,11 @@ use e2e_node::{
     doctor::{self, Case, Known},
     node::{Restart, Restarter, observe},
 };
-use e2e_plan::{Probe, ProbeKind};
+use e2e_plan::{Plan, Probe, ProbeKind};
+use e2e_report::{
+    environment::Environment,
+    run_dir::{self, RunDir},
+};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::{
@@ -58,6 +62,20 @@ pub(crate) struct Answers {
     pub(crate) trigger: Trigger,
     /// What logs must not show.
     pub(crate) secrets: Vec<String>,
+    pub(crate) plan: Plan,
+    pub(crate) directory: RunDir,
+}
+
+impl Answers {
+    /// Writes down where everything is now: a cluster gives a pod in another one's place another address.
+    fn write_addresses(&self) -> Result<(), run_dir::Error> {
+        let mut environment: Environment = self.directory.read_json(run_dir::ENVIRONMENT)?;
+        for component in &mut environment.components {
+            component.replicas = self.provider.replicas(&component.name, &self.pods);
+        }
+        environment.services = self.provider.endpoints(&self.plan, &self.pods);
+        self.directory.write_json(run_dir::ENVIRONMENT, &environment).map(drop)
+    }
 }
 
 /// Answers until it is dropped.
@@ -180,8 +198,12 @@ async fn begin_faults(
     Ok(())
 }
 
-async fn end_faults(State(answers): State<Arc<Answers>>, Path(scenario): Path<String>) {
+async fn end_faults(
+    State(answers): State<Arc<Answers>>,
+    Path(scenario): Path<String>,
+) -> Result<(), (StatusCode, String)> {
     answers.faults.end(&scenario).await;
+    answers.write_addresses().map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }
 
 async fn probe(

@@ -138,6 +138,14 @@ pub enum Error {
         /// The system's words.
         reason: String,
     },
+    /// An engine cannot bring a planned fault about.
+    #[error("this engine cannot bring `{fault}` about: {reason}; leave it out, or use an engine with another kernel")]
+    Fault {
+        /// The fault.
+        fault: String,
+        /// What is missing.
+        reason: String,
+    },
     /// A container that does not run now.
     #[error("{pod} does not run")]
     NotRunning {

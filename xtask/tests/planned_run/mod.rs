@@ -1,4 +1,4 @@
-//! Runs the program with a planned fault. Main functions: [`expect_nothing_lost_on_kill`], [`expect_no_failure_in_a_rollout`].
+//! Runs the program with a planned fault. Each main function expects what comes of one.
 
 use e2e_plan::target::Target;
 use e2e_report::{
@@ -33,7 +33,7 @@ pub(crate) fn expect_no_failure_in_a_rollout(target: Target) {
 }
 
 /// The report of a run that passes with a planned fault, and what to print beside a failed check.
-fn passed(target: Target, fault: &str) -> (Report, String) {
+pub(crate) fn passed(target: Target, fault: &str) -> (Report, String) {
     build_suites();
     let mut command = command(env!("CARGO_BIN_EXE_xtask"));
     command.args(["e2e", "--format", "json", "--target", target.as_str()]);
@@ -47,12 +47,12 @@ fn passed(target: Target, fault: &str) -> (Report, String) {
     (report, context)
 }
 
-fn throughput(report: &Report) -> &ScenarioSection {
+pub(crate) fn throughput(report: &Report) -> &ScenarioSection {
     report.scenario("throughput").expect("the scenario ran")
 }
 
 /// The only planned fault, which was carried out and lost nothing.
-fn nothing_is_lost<'a>(report: &'a Report, context: &str) -> &'a Impact {
+pub(crate) fn nothing_is_lost<'a>(report: &'a Report, context: &str) -> &'a Impact {
     let throughput = throughput(report);
     let [fault] = &throughput.faults[..] else { panic!("one fault was planned: {:?}\n{context}", throughput.faults) };
     assert_eq!(fault.failure, None, "{context}");

@@ -119,6 +119,7 @@ fn not_outside_a_cluster(#[case] place: &str, #[case] line: &str, #[case] path: 
     "spec.template.spec.containers[app].securityContext.allowPrivilegeEscalation"
 )]
 #[case("volume", "emptyDir: {medium: Memory}", "spec.template.spec.volumes[tmp].emptyDir.medium")]
+#[case("volume", "emptyDir: {medium: Memory, sizeLimit: 1Mi}", "spec.template.spec.volumes[tmp].emptyDir.medium")]
 fn not_for_processes(#[case] place: &str, #[case] line: &str, #[case] path: &str) {
     let text = with(place, line);
     assert_eq!(added(&text, Target::Docker), []);

@@ -94,6 +94,8 @@ pub(super) enum Unless {
     Bool(bool),
     /// Every container has a `runAsUser`.
     UserIsSet,
+    /// The volume is in memory.
+    InMemory,
 }
 
 /// A rule for the two targets without a cluster.
@@ -200,8 +202,10 @@ pub(super) const RULES: &[Rule] = &[
     local("pod.containers[].resources.limits.cpu", PLAIN_PROCESS),
     local("pod.containers[].resources.limits.memory", "enforced by sampling, so only approximately"),
     // Volumes.
-    local("pod.volumes[].emptyDir.medium", "the directory is on disk").unless(Unless::Text(&[""])),
-    without_cluster("pod.volumes[].emptyDir.sizeLimit", "the directory's size is not limited"),
+    local("pod.volumes[].emptyDir.medium", "the directory is on disk, and its size is not limited")
+        .unless(Unless::Text(&[""])),
+    without_cluster("pod.volumes[].emptyDir.sizeLimit", "the directory's size is not limited")
+        .unless(Unless::InMemory),
     without_cluster("pod.volumes[].awsElasticBlockStore", EMPTY),
     without_cluster("pod.volumes[].azureDisk", EMPTY),
     without_cluster("pod.volumes[].azureFile", EMPTY),

@@ -50,7 +50,7 @@ pub enum Recipe {
 }
 
 /// The image of sandboxes.
-pub const SANDBOX_IMAGE: &str = "e2e-pause:2";
+pub const SANDBOX_IMAGE: &str = "e2e-pause:3";
 
 /// The image of load agents: see [`e2e_load::agent`].
 pub const AGENT_IMAGE: &str = "e2e-agent:dev";

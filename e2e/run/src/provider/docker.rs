@@ -1,13 +1,18 @@
 //! Pods as containers. As in Kubernetes, each pod has a sandbox, a container that only holds the pod's network and volumes, so that
 //! restarts keep address, Service names and published ports. Main type: [`DockerPods`].
 
+mod channel;
+mod disturb;
 pub(crate) mod engine;
 mod entrance;
 mod exit;
+mod fault;
 mod host;
 mod measure;
+mod netlink;
 mod network;
 mod nft;
+mod queue;
 mod sandbox;
 mod services;
 
@@ -36,6 +41,8 @@ use self::{
     engine::Engine, entrance::Entrance, host::HostSettings, network::Network, sandbox::Sandbox, services::Services,
 };
 use super::{Blow, Error, pods::PodSpec};
+
+pub(crate) use self::disturb::Disturbance;
 
 /// How much of a command's output is kept, as a kubelet does.
 const EXEC_OUTPUT_MAX: usize = 10 * 1024;

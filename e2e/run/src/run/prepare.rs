@@ -4,9 +4,12 @@
 use std::collections::BTreeMap;
 
 use e2e::control;
-use e2e_plan::{CLUSTER_SCOPED, Input, Missing, OutsideObject, Plan, Warning, manifests::Sources, target::Target};
+use e2e_plan::{
+    CLUSTER_SCOPED, Component, Container, Input, Missing, OutsideObject, Plan, Volume, Warning, manifests::Sources,
+    target::Target,
+};
 use e2e_report::{
-    fault::{self, Strategy, Victim},
+    fault::resolve::{Strategy, Victim, resolve},
     request::Request,
     run_dir::{self, RunDir, new_run_id, random_hex},
 };
@@ -190,29 +193,41 @@ fn check(plan: &Plan, target: Target) -> Result<(), Error> {
 
 /// Decides what the planned faults of each scenario left to a seed, and refuses what the target cannot do.
 fn resolve_faults(config: &mut Config, plan: &Plan, target: Target, options: &Options) -> Result<(), config::Error> {
-    let victims: Vec<Victim> = plan
-        .components
-        .iter()
-        .map(|component| {
-            let object = plan.objects.iter().find(|object| object.component.as_ref() == Some(&component.name));
-            let strategy = object.and_then(|object| object.json.pointer("/spec/strategy/type")?.as_str());
-            let strategy = match (component.kind.as_str(), strategy) {
-                ("Deployment", Some("Recreate")) => Strategy::AllAtOnce,
-                ("Deployment", _) => Strategy::Surge,
-                _ => Strategy::InTurn,
-            };
-            Victim { name: component.name.clone(), replicas: component.replicas, strategy }
-        })
-        .collect();
+    let victims: Vec<Victim> = plan.components.iter().map(|component| victim(component, plan)).collect();
     for (name, scenario) in &mut config.scenario {
         if !options.during.is_empty() {
             scenario.during.clone_from(&options.during);
         }
         let seed = options.during_seed.unwrap_or(scenario.seed);
-        scenario.during = fault::resolve(&scenario.during, &victims, target, scenario.duration, seed)
+        scenario.during = resolve(&scenario.during, &victims, target, scenario.duration, seed)
             .map_err(|error| config::Error::during(name, error))?;
     }
     Ok(())
+}
+
+/// A component as planned faults see it.
+fn victim(component: &Component, plan: &Plan) -> Victim {
+    let object = plan.objects.iter().find(|object| object.component.as_ref() == Some(&component.name));
+    let strategy = object.and_then(|object| object.json.pointer("/spec/strategy/type")?.as_str());
+    let is_limited = |container: &Container| container.resources.memory_limit_bytes.is_some();
+    let writable = |(name, volume): (&String, &Volume)| match volume {
+        Volume::EmptyDir { in_memory, size_limit_bytes } => {
+            Some((name.clone(), *in_memory && size_limit_bytes.is_some()))
+        }
+        Volume::Files(_) => None,
+    };
+    Victim {
+        name: component.name.clone(),
+        replicas: component.replicas,
+        strategy: match (component.kind.as_str(), strategy) {
+            ("Deployment", Some("Recreate")) => Strategy::AllAtOnce,
+            ("Deployment", _) => Strategy::Surge,
+            _ => Strategy::InTurn,
+        },
+        talks_to: component.depends_on.clone(),
+        has_memory_limit: component.pod.containers.iter().any(is_limited),
+        volumes: component.pod.volumes.iter().filter_map(writable).collect(),
+    }
 }
 
 /// The Service named in the configuration, else the only one of [`Plan::entrances`].

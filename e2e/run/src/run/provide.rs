@@ -53,13 +53,14 @@ pub(super) async fn provide_early(
     signal: &Signal,
     progress: &Progress,
 ) -> Result<Option<Early>, Error> {
-    let Place::Docker(engine) = &prepared.place else { return Ok(None) };
+    let Prepared { config, place: Place::Docker(engine), .. } = prepared else { return Ok(None) };
     let sandbox = [image::SANDBOX_IMAGE.to_owned()];
     let Some(ensured) = signal.or(ensure(prepared, engine, &sandbox, progress)).await else { return Ok(None) };
     ensured?;
     let began = Instant::now();
     let pods = docker_pods(prepared, engine).await?;
     pods.prepare_first().await;
+    pods.prove(config.scenario.values().flat_map(|scenario| &scenario.during)).await?;
     Ok(Some(Early { provider: Provider::Docker(pods), took: began.elapsed() }))
 }
 

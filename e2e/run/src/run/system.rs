@@ -87,6 +87,8 @@ impl System {
             stop,
             token: prepared.secrets.get(TOKEN).cloned().unwrap_or_default(),
             secrets: prepared.secrets.values().cloned().collect(),
+            plan: prepared.plan.clone(),
+            directory: prepared.directory.clone(),
             trigger: Trigger::new(&prepared.plan, prepared.target(), prepared.directory.id()),
             supply: Supply {
                 images: prepared.config.images.clone(),

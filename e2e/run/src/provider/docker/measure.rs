@@ -79,7 +79,7 @@ impl DockerPods {
 }
 
 /// As `docker stats` has it: without the page cache that the kernel gives back when asked.
-fn used(stats: ContainerStatsResponse) -> Option<Usage> {
+pub(super) fn used(stats: ContainerStatsResponse) -> Option<Usage> {
     let memory = stats.memory_stats?;
     let details = memory.stats.unwrap_or_default();
     let cache = details.get("inactive_file").or_else(|| details.get("total_inactive_file")).copied().unwrap_or(0);

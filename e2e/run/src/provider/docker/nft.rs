@@ -1,7 +1,16 @@
-//! Addresses of Services as rules of a pod's network, in the kernel's own form: what kube-proxy writes for a node, for one pod.
-//! Messages and attributes as `linux/netfilter/nf_tables.h` and `nfnetlink.h` number them. Pure. Main function: [`batch`].
+//! A pod's network as rules in the kernel's own form: addresses of Services, as kube-proxy writes them for a node, and what planned faults
+//! do to packets. Messages and attributes as `linux/netfilter/nf_tables.h` numbers them. Pure. Main function: [`batch`].
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, time::Duration};
+
+use super::netlink::{APPEND, CREATE, Messages, attribute, nested, number, text};
+
+/// All rules of a pod's network.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Rules {
+    pub(super) routes: Vec<Route>,
+    pub(super) obstacles: Vec<Obstacle>,
+}
 
 /// Where the connections to one port of a Service's address go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,56 +23,105 @@ pub(super) struct Route {
     pub(super) targets: Vec<(Ipv4Addr, u16)>,
 }
 
+/// What becomes of packets that arrive from an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Obstacle {
+    pub(super) from: Ipv4Addr,
+    /// By how much later they arrive; never without.
+    pub(super) delay: Option<Duration>,
+}
+
+/// How a rule hands packets to a program. Kernels are built with either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Queue {
+    /// An expression of nf_tables.
+    Expression,
+    /// The target of iptables.
+    Target,
+}
+
+impl Rules {
+    /// Whether a program has to hold packets back.
+    pub(super) fn delay(&self) -> bool {
+        self.obstacles.iter().any(|obstacle| obstacle.delay.is_some())
+    }
+}
+
 /// Our table in the pod's network.
 const TABLE: &str = "e2e";
 /// Translates what the pod sends to a Service's address.
 const TRANSLATE: &str = "translate";
 /// Refuses what stayed untranslated.
 const REFUSE: &str = "refuse";
+/// Drops what arrives, or lets it wait.
+const OBSTRUCT: &str = "obstruct";
 
 const NEW_TABLE: u16 = 0xa00;
 const NEW_CHAIN: u16 = 0xa03;
+const DELETE_CHAIN: u16 = 0xa05;
 const NEW_RULE: u16 = 0xa06;
 const DELETE_RULE: u16 = 0xa08;
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
-const REQUEST: u16 = 0x1;
-const CREATE: u16 = 0x400;
-const APPEND: u16 = 0x800;
-const NESTED: u16 = 0x8000;
 const IPV4: u8 = 2;
+/// The subsystem that a batch is for.
+const NF_TABLES: u16 = 10;
+/// NF_INET_PRE_ROUTING: what arrives, before connections are tracked, so from the pod that sent it.
+const PREROUTING: u32 = 0;
 /// NF_INET_LOCAL_OUT: what processes of the pod send.
 const LOCAL_OUT: u32 = 3;
 const ADDRESS_REGISTER: u32 = 1;
 const PORT_REGISTER: u32 = 2;
+/// NFT_REG_VERDICT.
+const VERDICT_REGISTER: u32 = 0;
 
-/// The messages that make a pod's rules equal to `routes`, as one transaction: connections that exist go on.
-pub(super) fn batch(routes: &[Route]) -> Vec<u8> {
-    let mut batch = Batch::default();
-    batch.message(BATCH_BEGIN, 0, 0, &[]);
-    batch.message(NEW_TABLE, CREATE, IPV4, &text(1, TABLE));
+/// The messages that make a pod's rules equal to `rules`, as one transaction: connections that exist go on. Packets that wait get to the
+/// program by `queue`, each with its delay in microseconds as its mark.
+pub(super) fn batch(rules: &Rules, queue: Queue) -> Vec<u8> {
+    let mut batch = Messages::default();
+    batch.push(BATCH_BEGIN, 0, 0, NF_TABLES, &[]);
+    batch.push(NEW_TABLE, CREATE, IPV4, 0, &text(1, TABLE));
     // As kube-proxy: translation where the kernel translates (priority -100), refusal where it filters (0).
-    for (chain, kind, priority) in [(TRANSLATE, "nat", -100_i32), (REFUSE, "filter", 0)] {
-        let hook = [number(1, LOCAL_OUT), attribute(2, &priority.to_be_bytes())].concat();
+    let chains = [
+        (TRANSLATE, "nat", LOCAL_OUT, -100_i32),
+        (REFUSE, "filter", LOCAL_OUT, 0),
+        (OBSTRUCT, "filter", PREROUTING, -300),
+    ];
+    for (chain, kind, hook, priority) in chains {
+        let hook = [number(1, hook), attribute(2, &priority.to_be_bytes())].concat();
         let chain = [text(1, TABLE), text(3, chain), nested(4, &hook), text(7, kind)].concat();
-        batch.message(NEW_CHAIN, CREATE, IPV4, &chain);
+        batch.push(NEW_CHAIN, CREATE, IPV4, 0, &chain);
     }
-    for chain in [TRANSLATE, REFUSE] {
-        batch.message(DELETE_RULE, 0, IPV4, &[text(1, TABLE), text(2, chain)].concat());
+    for (chain, ..) in chains {
+        batch.push(DELETE_RULE, 0, IPV4, 0, &[text(1, TABLE), text(2, chain)].concat());
     }
-    for route in routes {
+    for route in &rules.routes {
         for (position, target) in route.targets.iter().enumerate() {
-            batch.rule(TRANSLATE, &translation(route, route.targets.len() - position, *target));
+            add(&mut batch, TRANSLATE, &translation(route, route.targets.len() - position, *target));
         }
     }
-    let mut addresses: Vec<Ipv4Addr> = routes.iter().map(|route| route.address).collect();
+    let mut addresses: Vec<Ipv4Addr> = rules.routes.iter().map(|route| route.address).collect();
     addresses.sort();
     addresses.dedup();
     for address in addresses {
-        batch.rule(REFUSE, &[to(address), vec![refusal()]].concat());
+        add(&mut batch, REFUSE, &[to(address), vec![refusal()]].concat());
     }
-    batch.message(BATCH_END, 0, 0, &[]);
-    batch.0
+    // What is lost need not wait.
+    let (late, lost): (Vec<_>, Vec<_>) = rules.obstacles.iter().partition(|obstacle| obstacle.delay.is_some());
+    for obstacle in lost.into_iter().chain(late) {
+        add(&mut batch, OBSTRUCT, &obstruction(obstacle, queue));
+    }
+    if rules.obstacles.is_empty() {
+        // Every packet would pass an empty one.
+        batch.push(DELETE_CHAIN, 0, IPV4, 0, &[text(1, TABLE), text(3, OBSTRUCT)].concat());
+    }
+    batch.push(BATCH_END, 0, 0, NF_TABLES, &[]);
+    batch.bytes()
+}
+
+fn add(batch: &mut Messages, chain: &str, expressions: &[Vec<u8>]) {
+    let rule = [text(1, TABLE), text(2, chain), nested(4, &expressions.concat())].concat();
+    batch.push(NEW_RULE, CREATE | APPEND, IPV4, 0, &rule);
 }
 
 /// One target of a route: of every `left` connections that reach the rule it takes one, and the last target takes the rest.
@@ -91,6 +149,28 @@ fn to(address: Ipv4Addr) -> Vec<Vec<u8>> {
     vec![payload(1, 16, 4), equals(&address.octets())]
 }
 
+/// What becomes of packets from an address: the source is at byte 12 of an IPv4 header.
+fn obstruction(Obstacle { from, delay }: &Obstacle, queue: Queue) -> Vec<Vec<u8>> {
+    let mut expressions = vec![payload(1, 12, 4), equals(&from.octets())];
+    let Some(delay) = delay else {
+        // NF_DROP.
+        let verdict = nested(2, &nested(2, &number(1, 0)));
+        expressions.push(expression("immediate", &[number(1, VERDICT_REGISTER), verdict]));
+        return expressions;
+    };
+    let mark = u32::try_from(delay.as_micros()).unwrap_or(u32::MAX);
+    expressions.push(immediate(ADDRESS_REGISTER, &mark.to_le_bytes()));
+    // NFT_META_MARK, from the register.
+    expressions.push(expression("meta", &[number(2, 3), number(3, ADDRESS_REGISTER)]));
+    expressions.push(match queue {
+        // To the queue 0, the only one.
+        Queue::Expression => expression("queue", &[attribute(1, &[0; 2]), attribute(2, &1_u16.to_be_bytes())]),
+        // The same: `struct xt_NFQ_info` of revision 0, filled up to eight bytes.
+        Queue::Target => expression("target", &[text(1, "NFQUEUE"), number(2, 0), attribute(3, &[0; 8])]),
+    });
+    expressions
+}
+
 /// "Port unreachable", which the sender sees as "connection refused".
 fn refusal() -> Vec<u8> {
     expression("reject", &[number(1, 0), attribute(2, &[3])])
@@ -115,83 +195,42 @@ fn expression(name: &str, attributes: &[Vec<u8>]) -> Vec<u8> {
     nested(1, &[text(1, name), nested(2, &attributes.concat())].concat())
 }
 
-fn text(kind: u16, text: &str) -> Vec<u8> {
-    attribute(kind, &[text.as_bytes(), &[0]].concat())
-}
-
-fn number(kind: u16, number: u32) -> Vec<u8> {
-    attribute(kind, &number.to_be_bytes())
-}
-
-fn nested(kind: u16, content: &[u8]) -> Vec<u8> {
-    attribute(kind | NESTED, content)
-}
-
-/// Length and kind, lowest byte first as on every machine that engines run on, and the content, filled up to four bytes.
-fn attribute(kind: u16, content: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(content.len() + 4).unwrap_or(u16::MAX);
-    let mut bytes = [length.to_le_bytes(), kind.to_le_bytes()].concat();
-    bytes.extend_from_slice(content);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
-}
-
-#[derive(Default)]
-struct Batch(Vec<u8>);
-
-impl Batch {
-    fn rule(&mut self, chain: &str, expressions: &[Vec<u8>]) {
-        let rule = [text(1, TABLE), text(2, chain), nested(4, &expressions.concat())].concat();
-        self.message(NEW_RULE, CREATE | APPEND, IPV4, &rule);
-    }
-
-    fn message(&mut self, kind: u16, flags: u16, family: u8, attributes: &[u8]) {
-        // Begin and end name the subsystem that the batch is for.
-        let subsystem: u16 = if kind < 0xa00 { 10 } else { 0 };
-        let length = u32::try_from(16 + 4 + attributes.len()).unwrap_or(u32::MAX);
-        self.0.extend(length.to_le_bytes());
-        self.0.extend(kind.to_le_bytes());
-        self.0.extend((REQUEST | flags).to_le_bytes());
-        // Sequence and sender: nobody matches answers with them.
-        self.0.extend([0; 8]);
-        self.0.extend([family, 0]);
-        self.0.extend(subsystem.to_be_bytes());
-        self.0.extend_from_slice(attributes);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provider::docker::netlink::headers;
 
     fn route(targets: &[(Ipv4Addr, u16)]) -> Route {
         let address = Ipv4Addr::new(172, 20, 255, 254);
         Route { address, port: 80, protocol: 6, targets: targets.to_vec() }
     }
 
-    /// Kind, flags and length of every message, which must follow each other without a gap.
-    fn messages(bytes: &[u8]) -> Vec<(u16, u16, usize)> {
-        let (mut found, mut rest) = (Vec::new(), bytes);
-        while let [a, b, c, d, k, l, f, g, ..] = *rest {
-            let length = usize::try_from(u32::from_le_bytes([a, b, c, d])).expect("a length");
-            found.push((u16::from_le_bytes([k, l]), u16::from_le_bytes([f, g]), length));
-            rest = &rest[length..];
-        }
-        assert!(rest.is_empty(), "{rest:?}");
-        found
+    fn of_routes(routes: &[Route]) -> Vec<u8> {
+        batch(&Rules { routes: routes.to_vec(), obstacles: Vec::new() }, Queue::Expression)
+    }
+
+    fn of_obstacle(delay: Option<Duration>, queue: Queue) -> Vec<u8> {
+        let obstacles = vec![Obstacle { from: Ipv4Addr::new(172, 20, 0, 7), delay }];
+        batch(&Rules { routes: Vec::new(), obstacles }, queue)
+    }
+
+    fn holds(bytes: &[u8], wanted: &[u8]) -> bool {
+        bytes.windows(wanted.len()).any(|window| window == wanted)
     }
 
     #[test]
     fn a_batch_replaces_all_rules_at_once() {
         let targets = [(Ipv4Addr::new(172, 20, 0, 2), 8080), (Ipv4Addr::new(172, 20, 0, 3), 8080)];
-        let kinds = |routes: &[Route]| messages(&batch(routes)).into_iter().map(|(kind, ..)| kind).collect::<Vec<_>>();
-        let start = [BATCH_BEGIN, NEW_TABLE, NEW_CHAIN, NEW_CHAIN, DELETE_RULE, DELETE_RULE];
-        assert_eq!(kinds(&[]), [&start[..], &[BATCH_END]].concat());
+        let kinds =
+            |routes: &[Route]| headers(&of_routes(routes)).into_iter().map(|(kind, ..)| kind).collect::<Vec<_>>();
+        let start = [&[BATCH_BEGIN, NEW_TABLE][..], &[NEW_CHAIN; 3], &[DELETE_RULE; 3]].concat();
+        let end = [DELETE_CHAIN, BATCH_END];
+        assert_eq!(kinds(&[]), [&start[..], &end].concat());
         // A rule for each target, and one that refuses; the latter alone where no target is ready.
-        assert_eq!(kinds(&[route(&targets)]), [&start[..], &[NEW_RULE; 3], &[BATCH_END]].concat());
-        assert_eq!(kinds(&[route(&[])]), [&start[..], &[NEW_RULE], &[BATCH_END]].concat());
+        assert_eq!(kinds(&[route(&targets)]), [&start[..], &[NEW_RULE; 3], &end].concat());
+        assert_eq!(kinds(&[route(&[])]), [&start[..], &[NEW_RULE], &end].concat());
         assert!(
-            messages(&batch(&[route(&targets)]))
+            headers(&of_routes(&[route(&targets)]))
                 .iter()
                 .all(|(_, flags, length)| flags & REQUEST == 1 && length % 4 == 0)
         );
@@ -201,11 +240,22 @@ mod tests {
     #[test]
     fn a_rule_holds_addresses_and_ports_in_the_order_of_the_network() {
         let rule = translation(&route(&[]), 1, (Ipv4Addr::new(172, 20, 0, 2), 8080)).concat();
-        let holds = |bytes: &[u8]| rule.windows(bytes.len()).any(|window| window == bytes);
+        let holds = |bytes: &[u8]| holds(&rule, bytes);
         assert!(holds(&[8, 0, 1, 0, 172, 20, 255, 254]), "{rule:?}");
         assert!(holds(&[6, 0, 1, 0, 0, 80, 0, 0]), "{rule:?}");
         assert!(holds(&[8, 0, 1, 0, 172, 20, 0, 2]), "{rule:?}");
         assert!(holds(&[6, 0, 1, 0, 0x1f, 0x90, 0, 0]), "{rule:?}");
         assert!(!holds(b"numgen"), "the last target takes what is left");
+    }
+
+    #[test]
+    fn what_arrives_from_an_address_is_dropped_or_waits() {
+        let from = [8, 0, 1, 0, 172, 20, 0, 7];
+        let lost = of_obstacle(None, Queue::Expression);
+        assert!(holds(&lost, &from) && holds(&lost, b"immediate") && !holds(&lost, b"meta"), "{lost:?}");
+        let half_a_second = Some(Duration::from_millis(500));
+        let late = of_obstacle(half_a_second, Queue::Expression);
+        assert!(holds(&late, &from) && holds(&late, &500_000_u32.to_le_bytes()) && holds(&late, b"queue"), "{late:?}");
+        assert!(holds(&of_obstacle(half_a_second, Queue::Target), b"NFQUEUE"));
     }
 }

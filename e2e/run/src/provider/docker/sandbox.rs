@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use bollard::{
@@ -42,7 +43,7 @@ pub(super) struct Sandbox {
     volumes: Vec<String>,
     volume_prefix: String,
     /// Keeps the Services in its network as they are.
-    _link: Link,
+    link: Link,
 }
 
 impl Sandbox {
@@ -76,23 +77,15 @@ impl Sandbox {
             let name = name.clone();
             move |error| Error::engine(action, &name, error)
         };
-        let directories: Vec<(String, bool)> = pod
-            .component
-            .pod
-            .volumes
-            .iter()
-            .filter_map(|(name, volume)| match volume {
-                Volume::EmptyDir { in_memory, .. } => Some((name.clone(), *in_memory)),
-                Volume::Files(_) => None,
-            })
-            .collect();
+        let directories = directories_of(pod);
         let volume_prefix = format!("{name}-");
         if directories.len() > SANDBOX_VOLUMES {
             let (pod, count) = (pod.name.clone(), directories.len());
             let reason = format!("the pod has {count} emptyDir volumes, a sandbox holds at most {SANDBOX_VOLUMES}");
             return Err(Error::Sandbox { pod, reason });
         }
-        let mut body = body(engine, pod, services, network, volumes(engine, &volume_prefix, &directories));
+        let mounts = volumes(engine, &volume_prefix, &directories);
+        let mut body = body(engine, pod, services, network, mounts, memory_bytes(&directories));
         if !publish && let Some(host) = &mut body.host_config {
             host.port_bindings = None;
         }
@@ -127,8 +120,8 @@ impl Sandbox {
                 Some((port, SocketAddr::from((Ipv4Addr::LOCALHOST, host_port))))
             })
             .collect();
-        let volumes = directories.into_iter().map(|(name, _)| name).collect();
-        Ok(Self { id, ip, direct: network.is_reached(ip).await, published, volumes, volume_prefix, _link: link })
+        let volumes = directories.into_iter().map(|directory| directory.name).collect();
+        Ok(Self { id, ip, direct: network.is_reached(ip).await, published, volumes, volume_prefix, link })
     }
 
     /// Where this machine reaches a port of the pod. The pod's own address is preferred: published ports go through a
@@ -166,6 +159,31 @@ impl Sandbox {
         Ok(format!("{}/{sub_path}", inspected.mountpoint))
     }
 
+    /// Has it know of every change of the Services and of what lies between pods.
+    pub(super) async fn tell(&self, services: &Services) -> Result<(), String> {
+        self.link.tell(services).await
+    }
+
+    /// Whether the kernel can drop packets, or have them wait.
+    pub(super) async fn try_obstacle(&self, delay: Option<Duration>) -> Result<(), String> {
+        self.link.try_obstacle(delay).await
+    }
+
+    /// Takes all that is left of one of the pod's volumes.
+    pub(super) async fn fill(&self, volume: &str) -> Result<(), String> {
+        let index = self.index(volume)?;
+        self.link.fill(u32::try_from(index).unwrap_or(u32::MAX), &volume_path(index)).await
+    }
+
+    /// Gives it back.
+    pub(super) async fn release(&self, volume: &str) -> Result<(), String> {
+        self.link.release(u32::try_from(self.index(volume)?).unwrap_or(u32::MAX)).await
+    }
+
+    fn index(&self, volume: &str) -> Result<usize, String> {
+        self.volumes.iter().position(|held| held == volume).ok_or_else(|| format!("it has no volume {volume}"))
+    }
+
     /// Whether it runs, as far as can be told: an engine that does not answer has ended nothing.
     pub(super) async fn is_running(&self, engine: &Engine) -> bool {
         match engine.client.inspect_container(&self.id, None).await {
@@ -181,6 +199,7 @@ fn body(
     services: &Services,
     network: &Network,
     volumes: Vec<Mount>,
+    memory_bytes: i64,
 ) -> ContainerCreateBody {
     let endpoint = EndpointSettings { aliases: Some(services.dns_names(pod)), ..Default::default() };
     let ports: Vec<String> = pod.ports().map(|port| format!("{port}/tcp")).collect();
@@ -199,8 +218,7 @@ fn body(
             mounts: Some(volumes),
             cap_drop: Some(vec!["ALL".to_owned()]),
             cap_add: Some(vec!["NET_ADMIN".to_owned()]),
-            // Its only program has a buffer of a quarter of a megabyte.
-            memory: Some(16 * 1024 * 1024),
+            memory: Some(memory_bytes),
             ..Default::default()
         }),
         networking_config: Some(NetworkingConfig {
@@ -210,15 +228,40 @@ fn body(
     }
 }
 
+/// An emptyDir volume.
+struct Directory {
+    name: String,
+    in_memory: bool,
+    size_limit_bytes: Option<u64>,
+}
+
+fn directories_of(pod: &PodSpec) -> Vec<Directory> {
+    let directory = |(name, volume): (&String, &Volume)| match volume {
+        Volume::EmptyDir { in_memory, size_limit_bytes } => {
+            Some(Directory { name: name.clone(), in_memory: *in_memory, size_limit_bytes: *size_limit_bytes })
+        }
+        Volume::Files(_) => None,
+    };
+    pod.component.pod.volumes.iter().filter_map(directory).collect()
+}
+
+/// The memory limit of a sandbox. Its only program has buffers of two megabytes, and the kernel may hold packets for it; what it fills
+/// volumes in memory with counts too.
+fn memory_bytes(directories: &[Directory]) -> i64 {
+    let in_memory = directories.iter().filter(|directory| directory.in_memory);
+    let volumes: u64 = in_memory.filter_map(|directory| directory.size_limit_bytes).sum();
+    i64::try_from(volumes.saturating_add(16 * 1024 * 1024)).unwrap_or(i64::MAX)
+}
+
 /// The pod's volumes, which the engine makes with the sandbox and labels.
-fn volumes(engine: &Engine, prefix: &str, directories: &[(String, bool)]) -> Vec<Mount> {
-    let mount = |(index, (name, in_memory)): (usize, &(String, bool))| Mount {
+fn volumes(engine: &Engine, prefix: &str, directories: &[Directory]) -> Vec<Mount> {
+    let mount = |(index, directory): (usize, &Directory)| Mount {
         target: Some(volume_path(index)),
-        source: Some(format!("{prefix}{name}")),
+        source: Some(format!("{prefix}{}", directory.name)),
         typ: Some(MountType::VOLUME),
         volume_options: Some(MountVolumeOptions {
             labels: Some(engine.labels()),
-            driver_config: in_memory.then(memory),
+            driver_config: directory.in_memory.then(|| memory(directory.size_limit_bytes)),
             ..Default::default()
         }),
         ..Default::default()
@@ -226,9 +269,10 @@ fn volumes(engine: &Engine, prefix: &str, directories: &[(String, bool)]) -> Vec
     directories.iter().enumerate().map(mount).collect()
 }
 
-/// A volume in memory, which lasts as long as a container has it mounted.
-fn memory() -> MountVolumeOptionsDriverConfig {
-    let options = [("type", "tmpfs"), ("device", "tmpfs"), ("o", "mode=0777")];
-    let options = options.map(|(name, value)| (name.to_owned(), value.to_owned()));
+/// A volume in memory, which lasts as long as a container has it mounted. Full, it takes no more, as in a cluster.
+fn memory(size_limit_bytes: Option<u64>) -> MountVolumeOptionsDriverConfig {
+    let size = size_limit_bytes.map_or(String::new(), |bytes| format!(",size={bytes}"));
+    let options = [("type", "tmpfs".to_owned()), ("device", "tmpfs".to_owned()), ("o", format!("mode=0777{size}"))];
+    let options = options.map(|(name, value)| (name.to_owned(), value));
     MountVolumeOptionsDriverConfig { name: Some("local".to_owned()), options: Some(HashMap::from(options)) }
 }

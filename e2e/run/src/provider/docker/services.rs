@@ -8,31 +8,25 @@ use std::{
     time::Duration,
 };
 
-use bollard::{
-    container::{AttachContainerResults, LogOutput},
-    query_parameters::AttachContainerOptionsBuilder,
-};
 use e2e_plan::Service;
-use futures_util::StreamExt;
-use tokio::{io::AsyncWriteExt, sync::watch, task::JoinHandle};
+use tokio::{
+    sync::{Mutex, watch},
+    task::JoinHandle,
+};
 
 use super::{
+    channel::Channel,
+    disturb::{Disturbance, obstacles},
     engine::Engine,
-    nft::{self, Route},
+    nft::{Obstacle, Route, Rules},
 };
 use crate::provider::{Error, pods::PodSpec};
 
-/// How long a sandbox may take to carry out an order; it takes a millisecond.
-const ORDER_TIMEOUT: Duration = Duration::from_secs(5);
-/// The kinds of orders that a sandbox's program knows.
-const RULES: u32 = 0;
-const NAMES: u32 = 1;
-
-/// The Services of a run, and the pods that they lead to.
+/// The Services of a run, the pods that they lead to, and what lies between these.
 #[derive(Debug)]
 pub(super) struct Services {
     services: Vec<Addressed>,
-    pods: watch::Sender<BTreeMap<String, Member>>,
+    now: watch::Sender<Now>,
     namespace: String,
     /// Why Services have no addresses here, where that is so.
     without: OnceLock<String>,
@@ -43,6 +37,13 @@ struct Addressed {
     service: Service,
     /// None for a headless one, and where the subnet is too small.
     address: Option<Ipv4Addr>,
+}
+
+/// What changes.
+#[derive(Debug, Clone, Default)]
+struct Now {
+    pods: BTreeMap<String, Member>,
+    disturbances: Vec<Disturbance>,
 }
 
 /// A pod, as Services see it.
@@ -59,11 +60,52 @@ struct Member {
 
 /// A connection to a sandbox, which follows every change until it is dropped.
 #[derive(Debug)]
-pub(super) struct Link(JoinHandle<()>);
+pub(super) struct Link {
+    pod: String,
+    told: Arc<Mutex<Told>>,
+    follower: JoinHandle<()>,
+}
+
+/// What a sandbox was told.
+#[derive(Debug)]
+struct Told {
+    channel: Channel,
+    rules: Rules,
+    names: String,
+}
+
+impl Link {
+    /// Has the sandbox know of every change so far.
+    ///
+    /// # Errors
+    ///
+    /// What stands in the way of disturbances, in the kernel's words.
+    pub(super) async fn tell(&self, services: &Services) -> Result<(), String> {
+        services.tell(&self.pod, &mut *self.told.lock().await).await
+    }
+
+    /// Has an obstacle made and removed again, in the way of nobody.
+    pub(super) async fn try_obstacle(&self, delay: Option<Duration>) -> Result<(), String> {
+        let Told { channel, rules, .. } = &mut *self.told.lock().await;
+        let obstacles = vec![Obstacle { from: Ipv4Addr::UNSPECIFIED, delay }];
+        channel.rules(&Rules { obstacles, ..rules.clone() }).await?;
+        channel.rules(rules).await
+    }
+
+    /// Takes all that is left of a volume.
+    pub(super) async fn fill(&self, number: u32, path: &str) -> Result<(), String> {
+        self.told.lock().await.channel.fill(number, path).await
+    }
+
+    /// Gives it back.
+    pub(super) async fn release(&self, number: u32) -> Result<(), String> {
+        self.told.lock().await.channel.release(number).await
+    }
+}
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.0.abort();
+        self.follower.abort();
     }
 }
 
@@ -91,7 +133,7 @@ impl Services {
                 .iter()
                 .map(|service| Addressed { address: address(service), service: service.clone() })
                 .collect(),
-            pods: watch::channel(members.collect()).0,
+            now: watch::channel(Now { pods: members.collect(), disturbances: Vec::new() }).0,
             namespace: crate::provider::pods::namespace(run_id),
             without,
         })
@@ -99,7 +141,7 @@ impl Services {
 
     /// Knows of a pod that was not there at first.
     pub(super) fn admit(&self, pod: &PodSpec) {
-        self.pods.send_modify(|pods| drop(pods.insert(pod.name.clone(), Member::of(pod))));
+        self.now.send_modify(|now| drop(now.pods.insert(pod.name.clone(), Member::of(pod))));
     }
 
     /// Why Services have no addresses of their own: their names then lead to pods, at the pods' ports and whether they are ready or not.
@@ -144,11 +186,26 @@ impl Services {
     }
 
     fn change(&self, pod: &str, change: impl FnOnce(&mut Member)) {
-        self.pods.send_if_modified(|pods| {
-            let Some(member) = pods.get_mut(pod) else { return false };
+        self.now.send_if_modified(|now| {
+            let Some(member) = now.pods.get_mut(pod) else { return false };
             let before = member.clone();
             change(member);
             *member != before
+        });
+    }
+
+    /// Packets between pods are disturbed from now on.
+    pub(super) fn disturb(&self, disturbances: &[Disturbance]) {
+        self.now.send_modify(|now| now.disturbances.extend_from_slice(disturbances));
+    }
+
+    /// They are so no more.
+    pub(super) fn calm(&self, disturbances: &[Disturbance]) {
+        self.now.send_modify(|now| {
+            for over in disturbances {
+                let place = now.disturbances.iter().position(|disturbance| disturbance == over);
+                place.map(|place| now.disturbances.remove(place));
+            }
         });
     }
 
@@ -160,43 +217,50 @@ impl Services {
         id: &str,
         ip: IpAddr,
     ) -> Result<Link, Error> {
-        let options = AttachContainerOptionsBuilder::default().stdin(true).stdout(true).stream(true).build();
-        let attached = engine.client.attach_container(id, Some(options)).await;
-        let mut channel = attached.map_err(|error| Error::engine("attach to the sandbox of", pod, error))?;
+        let channel = Channel::open(engine, pod, id).await?;
         if let IpAddr::V4(ip) = ip {
             self.change(pod, |member| member.address = Some(ip));
         }
-        let mut pods = self.pods.subscribe();
-        let (services, pod) = (Arc::clone(self), pod.to_owned());
-        let mut told = (Vec::new(), String::new());
-        services.tell(&mut channel, &pod, &mut pods, &mut told).await;
-        Ok(Link(tokio::spawn(async move {
-            while pods.changed().await.is_ok() {
-                services.tell(&mut channel, &pod, &mut pods, &mut told).await;
-            }
-        })))
+        let mut changes = self.now.subscribe();
+        let told = Arc::new(Mutex::new(Told { channel, rules: Rules::default(), names: String::new() }));
+        // What fails shows in `without_addresses`, or to who disturbs.
+        let _ = self.tell(pod, &mut *told.lock().await).await;
+        let follower = {
+            let (services, pod, told) = (Arc::clone(self), pod.to_owned(), Arc::clone(&told));
+            tokio::spawn(async move {
+                while changes.changed().await.is_ok() {
+                    let _ = services.tell(&pod, &mut *told.lock().await).await;
+                }
+            })
+        };
+        Ok(Link { pod: pod.to_owned(), told, follower })
     }
 
-    /// Tells a sandbox what it has not been told yet.
-    async fn tell(
-        &self,
-        channel: &mut AttachContainerResults,
-        pod: &str,
-        pods: &mut watch::Receiver<BTreeMap<String, Member>>,
-        told: &mut (Vec<Route>, String),
-    ) {
-        let members = pods.borrow_and_update().clone();
-        let routes = self.routes(&members);
-        if self.without_addresses().is_none() && routes != told.0 {
-            match order(channel, RULES, &nft::batch(&routes)).await {
-                Ok(()) => told.0 = routes,
-                Err(reason) => drop(self.without.set(reason)),
-            }
+    /// Tells a sandbox what it has not been told yet. An error is about disturbances.
+    async fn tell(&self, pod: &str, told: &mut Told) -> Result<(), String> {
+        let now = self.now.borrow().clone();
+        let address = |pod: &str| now.pods.get(pod)?.address;
+        let rules = Rules { routes: self.routes(&now.pods), obstacles: obstacles(&now.disturbances, pod, address) };
+        let disturbed = match self.without_addresses() {
+            Some(reason) if !rules.obstacles.is_empty() => Err(reason.to_owned()),
+            None if rules != told.rules => match told.channel.rules(&rules).await {
+                Ok(()) => {
+                    told.rules = rules;
+                    Ok(())
+                }
+                Err(reason) if rules.obstacles.is_empty() => {
+                    let _ = self.without.set(reason);
+                    Ok(())
+                }
+                Err(reason) => Err(reason),
+            },
+            _ => Ok(()),
+        };
+        let names = self.hosts(pod, &now.pods);
+        if names != told.names && told.channel.names(&names).await.is_ok() {
+            told.names = names;
         }
-        let names = self.hosts(pod, &members);
-        if names != told.1 && order(channel, NAMES, names.as_bytes()).await.is_ok() {
-            told.1 = names;
-        }
+        disturbed
     }
 
     /// Where connections to the Services' addresses go.
@@ -267,32 +331,6 @@ fn last_addresses(subnet: &str, count: usize) -> Vec<Ipv4Addr> {
     (1..).take(count).map(|step| Ipv4Addr::from(last - step)).collect()
 }
 
-/// Has a sandbox carry out an order. The reason is in the kernel's words.
-async fn order(channel: &mut AttachContainerResults, kind: u32, content: &[u8]) -> Result<(), String> {
-    let length = u32::try_from(content.len()).unwrap_or(u32::MAX);
-    let order = [&kind.to_le_bytes(), &length.to_le_bytes(), content].concat();
-    let carried_out = async {
-        channel.input.write_all(&order).await.map_err(|error| error.to_string())?;
-        channel.input.flush().await.map_err(|error| error.to_string())?;
-        let mut answer = Vec::new();
-        while answer.len() < 4 {
-            match channel.output.next().await {
-                Some(Ok(LogOutput::StdOut { message } | LogOutput::Console { message })) => answer.extend(message),
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(error.to_string()),
-                None => return Err("the sandbox has ended".to_owned()),
-            }
-        }
-        match answer.first_chunk().map(|bytes| i32::from_le_bytes(*bytes)) {
-            Some(0) | None => Ok(()),
-            Some(error) => Err(std::io::Error::from_raw_os_error(error).to_string()),
-        }
-    };
-    tokio::time::timeout(ORDER_TIMEOUT, carried_out)
-        .await
-        .unwrap_or_else(|_| Err("the sandbox did not answer".to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -336,7 +374,7 @@ spec: { selector: { app: db }, ports: [{ port: 80, targetPort: 5432 }, { name: d
         let show = |route: Route| {
             format!("{} {} ->{}", route.port, route.protocol, route.targets.iter().map(target).collect::<String>())
         };
-        services.routes(&services.pods.borrow()).into_iter().map(show).collect()
+        services.routes(&services.now.borrow().pods).into_iter().map(show).collect()
     }
 
     #[test]
@@ -355,7 +393,7 @@ spec: { selector: { app: db }, ports: [{ port: 80, targetPort: 5432 }, { name: d
     fn names_are_those_of_a_cluster() {
         let services = services(SYSTEM);
         services.set_ready("db-1", true);
-        let hosts = services.hosts("db-0", &services.pods.borrow());
+        let hosts = services.hosts("db-0", &services.now.borrow().pods);
         let lines: Vec<&str> = hosts.lines().skip(2).collect();
         let expected = [
             "172.20.0.2\tdb-0",
@@ -379,7 +417,7 @@ spec: { selector: { app: db }, ports: [{ port: 80, targetPort: 5432 }, { name: d
         }
         ["db-1", "db-other-1"].into_iter().for_each(|pod| services.set_ready(pod, true));
         let addresses = |pod: &str, name: &str| {
-            let hosts = services.hosts(pod, &services.pods.borrow());
+            let hosts = services.hosts(pod, &services.now.borrow().pods);
             let named = hosts.lines().filter(|line| line.split(['\t', ' ']).any(|word| word == name));
             named.filter_map(|line| Some(line.split('\t').next()?.to_owned())).collect::<Vec<_>>()
         };
@@ -393,7 +431,7 @@ spec: { selector: { app: db }, ports: [{ port: 80, targetPort: 5432 }, { name: d
         let services = services(SYSTEM);
         services.without.set("Operation not supported".to_owned()).expect("not said before");
         services.set_ready("db-1", true);
-        let hosts = services.hosts("db-0", &services.pods.borrow());
+        let hosts = services.hosts("db-0", &services.now.borrow().pods);
         assert!(hosts.contains("db-1.db") && !hosts.contains("db-read"), "{hosts}");
         assert_eq!(services.links("default"), []);
     }

@@ -149,6 +149,63 @@ async fn volumes_in_memory_and_directories_in_volumes_are_the_pods() {
 }
 
 #[tokio::test]
+async fn a_volume_in_memory_takes_no_more_than_its_limit_and_can_be_filled() {
+    let spec = "{ containers: [{ name: app, image: IMAGE, volumeMounts: [{ name: scratch, mountPath: /scratch }] }], \
+                volumes: [{ name: scratch, emptyDir: { medium: Memory, sizeLimit: 32Mi } }] }";
+    let Some(bench) = Bench::new("fill", spec).await else { return };
+    bench.start("app").await.expect("a start");
+    let app = bench.pods.container(POD, "app").await.expect("a container");
+    let copy = async || {
+        let to = UploadToContainerOptionsBuilder::default().path("/scratch").build();
+        let mut archive = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(1024 * 1024);
+        header.set_cksum();
+        archive.append_data(&mut header, "file", &[1; 1024 * 1024][..]).expect("a tar in memory");
+        let archive = archive.into_inner().expect("its end");
+        let copied = bench.pods.engine.client.upload_to_container(app.id(), Some(to), body_full(archive.into())).await;
+        copied.map_err(|error| error.to_string())
+    };
+    bench.pods.fill_volume(POD, "scratch").await.expect("it is full");
+    let refused = copy().await.expect_err("there is no space");
+    assert!(refused.contains("no space left"), "{refused}");
+    bench.pods.release_volume(POD, "scratch").await.expect("it is empty");
+    assert_eq!(copy().await, Ok(()));
+    bench.pods.fill_volume(POD, "scratch").await.expect("again");
+    bench.remove().await;
+}
+
+#[tokio::test]
+async fn a_container_whose_memory_is_used_up_has_no_more_than_it_uses() {
+    let spec = "{ containers: [{ name: app, image: IMAGE, resources: { limits: { memory: 64Mi } } }] }";
+    let Some(bench) = Bench::new("memory", spec).await else { return };
+    bench.start("app").await.expect("a start");
+    let app = bench.pods.container(POD, "app").await.expect("a container");
+    let limit = async || {
+        let inspected = bench.pods.engine.client.inspect_container(app.id(), None).await.expect("an answer");
+        inspected.host_config.and_then(|host| Some((host.memory?, host.memory_swap?)))
+    };
+    let mib = |count: i64| Some((count * 1024 * 1024, count * 1024 * 1024));
+    bench.pods.fill_memory(POD).await.expect("another limit");
+    assert_eq!(limit().await, mib(6), "it uses less than the smallest limit of an engine");
+    bench.pods.release_memory(POD).await.expect("its own limit");
+    assert_eq!(limit().await, mib(64));
+    bench.remove().await;
+}
+
+/// That packets are lost and late show the complete runs of `xtask/tests/faults_docker.rs`.
+#[tokio::test]
+async fn a_kernel_that_can_disturb_networks_is_told_from_one_that_cannot() {
+    let Some(bench) = Bench::new("disturb", "{ containers: [{ name: app, image: IMAGE }] }").await else { return };
+    bench.pods.prepare_first().await;
+    let faults = ["partition a from b for 1s at 1s", "delay a to b by 50ms for 1s at 1s", "delay a to b by 1ms for 1s at 1s"];
+    let faults = faults.map(|fault| fault.parse().expect("a fault"));
+    bench.pods.prove(faults.iter()).await.expect("both can be done here");
+    assert_eq!(bench.pods.without_addresses(), None);
+    bench.remove().await;
+}
+
+#[tokio::test]
 async fn a_command_that_the_image_lacks_is_no_exit_status() {
     let spec = "{ containers: [{ name: app, image: IMAGE }] }";
     let Some(bench) = Bench::new("exec", spec).await else { return };

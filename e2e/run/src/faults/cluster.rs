@@ -1,0 +1,82 @@
+//! Carries planned faults out in a cluster, which looks after its pods itself. Main function: [`carry_out`].
+
+use std::future::Future;
+
+use e2e_kubelet::snapshot::Snapshot;
+use e2e_node::node::wait_for;
+use e2e_report::{
+    evidence::faults::ExplainedEnd,
+    fault::{Action, PlannedFault},
+};
+use futures_util::future::join_all;
+
+use super::hand::{Done, Hand, READY_LIMIT};
+use crate::provider::k8s::K8sPods;
+
+/// The shortest grace period that a cluster takes for an orderly deletion: what comes nearest to SIGKILL there.
+const SHORTEST_GRACE: u32 = 1;
+
+pub(super) async fn carry_out(hand: &Hand, cluster: &K8sPods, fault: &PlannedFault) -> Done {
+    let pod = std::slice::from_ref(&fault.victim);
+    match fault.action {
+        Action::Kill => replaced_by(hand, pod, delete(cluster, pod, Some(SHORTEST_GRACE))).await,
+        Action::Terminate | Action::Delete => replaced_by(hand, pod, delete(cluster, pod, None)).await,
+        Action::Restart => {
+            let pods = hand.pods_of(&fault.victim);
+            replaced_by(hand, &pods, delete(cluster, &pods, None)).await
+        }
+        Action::Rollout => {
+            let pods = hand.pods_of(&fault.victim);
+            let done = replaced_by(hand, &pods, roll_out(hand, cluster, &fault.victim)).await;
+            let failure = match done.failure {
+                None => hand.are_ready(&pods).await.err(),
+                failure => failure,
+            };
+            Done { failure, ..done }
+        }
+        Action::Random => Done::undecided(),
+        // Refused before the run, by `e2e_report::fault::resolve`.
+        Action::Pause(_) | Action::Partition { .. } | Action::Delay { .. } | Action::Fill { .. } => {
+            Done::failed("a cluster cannot do that to a pod")
+        }
+    }
+}
+
+async fn delete(cluster: &K8sPods, pods: &[String], grace_seconds: Option<u32>) -> Result<(), String> {
+    let deleted = join_all(pods.iter().map(|pod| cluster.delete(pod, grace_seconds))).await;
+    deleted.into_iter().collect::<Result<(), _>>().map_err(|error| error.to_string())
+}
+
+async fn roll_out(hand: &Hand, cluster: &K8sPods, component: &str) -> Result<(), String> {
+    let spec = hand.pods.iter().find(|pod| pod.component.name == component);
+    let kind = spec.map_or("Deployment", |spec| spec.component.kind.as_str());
+    cluster.roll_out(component, kind).await.map_err(|error| error.to_string())
+}
+
+/// Does something that makes a cluster put others in the places of pods, and waits for these.
+async fn replaced_by(hand: &Hand, pods: &[String], act: impl Future<Output = Result<(), String>>) -> Done {
+    let count = |snapshot: &Snapshot, pod: &String| {
+        let object = snapshot.pods.get(pod).and_then(|pod| pod.object.as_ref());
+        object.map_or(0, |object| object.replaced.len())
+    };
+    let before: Vec<usize> = {
+        let snapshot = hand.snapshot.borrow();
+        pods.iter().map(|pod| count(&snapshot, pod)).collect()
+    };
+    let all = || pods.iter().zip(&before);
+    let done = match act.await {
+        Ok(()) => {
+            let replaced = |snapshot: &Snapshot| all().all(|(pod, before)| count(snapshot, pod) > *before);
+            let missing = format!("the cluster has not replaced {}", pods.join(", "));
+            let limit = hand.end_limit(pods) + READY_LIMIT * u32::try_from(pods.len()).unwrap_or(1);
+            let waited = wait_for(hand.snapshot.clone(), &missing, limit, replaced).await;
+            waited.map(drop).map_err(|error| error.to_string())
+        }
+        Err(error) => Err(error),
+    };
+    let snapshot = hand.snapshot.borrow();
+    let ends = all().flat_map(|(pod, before)| {
+        (*before..count(&snapshot, pod)).map(|index| ExplainedEnd { pod: pod.clone(), container: None, index })
+    });
+    Done { ends: ends.collect(), failure: done.err() }
+}

@@ -1,0 +1,104 @@
+//! Carries planned faults out where this program looks after the pods: on docker and local. Main function: [`carry_out`].
+
+use std::{fmt::Display, future::Future, time::Duration};
+
+use e2e_report::fault::{Action, PlannedFault, Space};
+
+use super::hand::{Done, Hand};
+use crate::provider::{
+    Blow, Provider,
+    docker::{Disturbance, DockerPods},
+};
+
+pub(super) async fn carry_out(hand: &Hand, fault: &PlannedFault) -> Done {
+    let (victim, provider) = (&fault.victim, &hand.provider);
+    let pod = std::slice::from_ref(victim);
+    match &fault.action {
+        Action::Kill => hand.ended_by(pod, provider.strike(victim, Blow::Kill)).await,
+        Action::Terminate => hand.ended_by(pod, provider.strike(victim, Blow::Terminate)).await,
+        Action::Delete => hand.replace(pod).await,
+        Action::Restart => hand.replace(&hand.pods_of(victim)).await,
+        Action::Random => Done::undecided(),
+        Action::Rollout => roll_out(hand, victim).await,
+        Action::Pause(length) => {
+            let (freeze, thaw) = (provider.strike(victim, Blow::Freeze), provider.strike(victim, Blow::Thaw));
+            lasting(*length, freeze, thaw).await
+        }
+        Action::Partition { from, length } => {
+            let (one, other) = (hand.pods_of(victim), hand.pods_of(from));
+            let there = Disturbance { from: one.clone(), to: other.clone(), delay: None };
+            let back = Disturbance { from: other, to: one, delay: None };
+            disturb(provider, &[there, back], *length).await
+        }
+        Action::Delay { to, by, length } => {
+            let later = Disturbance { from: hand.pods_of(victim), to: hand.pods_of(to), delay: Some(*by) };
+            disturb(provider, &[later], *length).await
+        }
+        Action::Fill { space, length } => match &**provider {
+            Provider::Docker(pods) => hand.may_end(pod, fill(pods, victim, space, *length)).await,
+            Provider::Local(_) | Provider::K8s(_) => elsewhere(),
+        },
+    }
+}
+
+/// Refused before the run, by `e2e_report::fault::resolve`.
+fn elsewhere() -> Done {
+    Done::failed("only docker can do that")
+}
+
+/// Begins something, and ends it after a time even where it did not wholly begin.
+async fn held<E: Display>(
+    length: Duration,
+    begin: impl Future<Output = Result<(), E>>,
+    end: impl Future<Output = Result<(), E>>,
+) -> Result<(), String> {
+    let begun = begin.await;
+    if begun.is_ok() {
+        tokio::time::sleep(length).await;
+    }
+    begun.and(end.await).map_err(|error| error.to_string())
+}
+
+async fn lasting<E: Display>(
+    length: Duration,
+    begin: impl Future<Output = Result<(), E>>,
+    end: impl Future<Output = Result<(), E>>,
+) -> Done {
+    Done { ends: Vec::new(), failure: held(length, begin, end).await.err() }
+}
+
+async fn disturb(provider: &Provider, disturbances: &[Disturbance], length: Duration) -> Done {
+    let Provider::Docker(pods) = provider else { return elsewhere() };
+    lasting(length, pods.disturb(disturbances), pods.calm(disturbances)).await
+}
+
+async fn fill(pods: &DockerPods, pod: &str, space: &Space, length: Duration) -> Result<(), String> {
+    match space {
+        Space::Memory => held(length, pods.fill_memory(pod), pods.release_memory(pod)).await,
+        Space::Volume(volume) => held(length, pods.fill_volume(pod, volume), pods.release_volume(pod, volume)).await,
+    }
+}
+
+/// Pods in turn, or all at once where that is the strategy.
+async fn roll_out(hand: &Hand, component: &str) -> Done {
+    let mut pods = hand.pods_of(component);
+    let spec = hand.pods.iter().find(|pod| pod.component.name == component);
+    // As a StatefulSet does it, from the last one to the first.
+    if spec.is_some_and(|pod| pod.component.kind == "StatefulSet") {
+        pods.reverse();
+    }
+    let mut all = Done { ends: Vec::new(), failure: None };
+    for pod in pods {
+        let one = std::slice::from_ref(&pod);
+        let done = hand.replace(one).await;
+        all.ends.extend(done.ends);
+        all.failure = done.failure;
+        if all.failure.is_none() {
+            all.failure = hand.are_ready(one).await.err();
+        }
+        if all.failure.is_some() {
+            break;
+        }
+    }
+    all
+}
