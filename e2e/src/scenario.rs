@@ -290,14 +290,7 @@ impl Ran {
             return;
         }
         let pattern = self.steps.as_ref().and_then(StepsScenario::key_pattern).unwrap_or_else(|| "%".to_owned());
-        let stored = async {
-            if self.declared.during.is_empty() {
-                return ledger::stored(environment, sql, &pattern).await;
-            }
-            // Pods that faults replaced may have other addresses than before the load.
-            let now = Environment::read(&environment.run_dir.join(run_dir::ENVIRONMENT))?;
-            ledger::stored(&now, sql, &pattern).await
-        };
+        let stored = async { ledger::stored(&environment.again()?, sql, &pattern).await };
         match stored.await {
             Ok(stored) => self.check_stored(stored),
             Err(error) => self.unchecked = Some(format!("the stored keys could not be read: {error}")),

@@ -243,6 +243,11 @@ impl Environment {
         Ok(directory.read_json(path.file_name().unwrap_or(run_dir::ENVIRONMENT.as_ref()))?)
     }
 
+    /// The system as it is now: pods that planned faults have replaced may have other addresses.
+    pub fn again(&self) -> Result<Self, Error> {
+        Ok(self.run_dir()?.read_json(run_dir::ENVIRONMENT)?)
+    }
+
     /// The run directory.
     pub fn run_dir(&self) -> Result<RunDir, Error> {
         Ok(RunDir::open(&self.run_dir)?)

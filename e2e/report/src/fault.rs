@@ -9,6 +9,7 @@
 //! delay PODS to PODS by TIME for TIME at TIME  what the first pods send to the others arrives so much later
 //! fill POD memory for TIME at TIME             nothing is left of the memory limits of the pod's containers
 //! fill POD VOLUME for TIME at TIME             nothing is left of the volume
+//! drain POD for TIME at TIME                   the pod's node takes no pods, and the system's pods on it are evicted
 //! rollout COMPONENT at TIME                    its pods are replaced as its strategy says; with `Recreate` that is a restart
 //! restart COMPONENT at TIME                    its pods are drained and started again, all at once
 //! ```
@@ -69,6 +70,8 @@ pub enum Action {
         /// For how long.
         length: Duration,
     },
+    /// The pod's node takes no pods for so long, and those of the system on it are evicted.
+    Drain(Duration),
     /// A component's pods are replaced as its strategy says.
     Rollout,
     /// A component's pods are stopped with their grace period and started again, all at once.
@@ -101,6 +104,7 @@ impl Action {
     fn length(&self) -> Duration {
         match self {
             Self::Pause(length)
+            | Self::Drain(length)
             | Self::Partition { length, .. }
             | Self::Delay { length, .. }
             | Self::Fill { length, .. } => *length,
@@ -122,7 +126,7 @@ pub struct FaultError {
 /// How to write one.
 const FORMS: &str = "write one of `kill POD at 10s`, `kill POD with SIGTERM at 10s`, `delete POD at 10s`, `pause POD for 3s at 10s`, \
                      `partition COMPONENT from COMPONENT for 3s at 10s`, `delay COMPONENT to COMPONENT by 50ms for 3s at 10s`, \
-                     `fill POD memory for 3s at 10s`, `fill POD VOLUME for 3s at 10s`, `rollout COMPONENT at 10s`, \
+                     `fill POD memory for 3s at 10s`, `fill POD VOLUME for 3s at 10s`, `drain POD for 20s at 10s`, `rollout COMPONENT at 10s`, \
                      `restart COMPONENT at 10s`, `random any at random`";
 
 impl FromStr for PlannedFault {
@@ -150,6 +154,7 @@ impl FromStr for PlannedFault {
             ["fill", victim, space, "for", time, "at", at] => {
                 (Action::Fill { space: Space::of(space), length: length(time)? }, victim, at)
             }
+            ["drain", victim, "for", time, "at", at] => (Action::Drain(length(time)?), victim, at),
             ["rollout", victim, "at", at] => (Action::Rollout, victim, at),
             ["restart", victim, "at", at] => (Action::Restart, victim, at),
             ["random", victim, "at", at] => (Action::Random, victim, at),
@@ -198,6 +203,7 @@ impl fmt::Display for PlannedFault {
                 write!(f, "delay {victim} to {to} by {} for {}", short(*by), short(*length))?;
             }
             Action::Fill { space, length } => write!(f, "fill {victim} {space} for {}", short(*length))?,
+            Action::Drain(length) => write!(f, "drain {victim} for {}", short(*length))?,
             Action::Rollout => write!(f, "rollout {victim}")?,
             Action::Restart => write!(f, "restart {victim}")?,
             Action::Random => write!(f, "random {victim}")?,

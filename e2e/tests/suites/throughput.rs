@@ -30,6 +30,8 @@ const STRAYS: &str = "SELECT count(*) FROM operations WHERE client NOT IN (SELEC
 
 /// A client operates where it registered.
 async fn check_shards(environment: &Environment) -> Result<(), SqlError> {
+    // A fault may have moved a database.
+    let environment = &environment.again()?;
     for (pod, address) in environment.pods_of("postgres")? {
         let strays: i64 = postgres(environment, address).await?.query_one(STRAYS, &[]).await?.get(0);
         if strays > 0 {

@@ -229,6 +229,9 @@ fn refusal(action: &Action, victim: &Victim, target: Target) -> Option<String> {
                  write `restart {name}`, or use --target k8s"
             ))
         }
+        (Action::Drain(_), Target::Docker | Target::Local) => {
+            Some(format!("there are no nodes on {target}; use --target k8s, or `delete {name}`"))
+        }
         (Action::Partition { .. } | Action::Delay { .. }, Target::Local) => {
             Some("local processes share this machine's network; use --target docker".to_owned())
         }

@@ -1,6 +1,6 @@
 //! Carries planned faults out in a cluster, which looks after its pods itself. Main function: [`carry_out`].
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
 use e2e_kubelet::snapshot::Snapshot;
 use e2e_node::node::wait_for;
@@ -9,9 +9,10 @@ use e2e_report::{
     fault::{Action, PlannedFault},
 };
 use futures_util::future::join_all;
+use tokio::time::Instant;
 
 use super::hand::{Done, Hand, READY_LIMIT};
-use crate::provider::k8s::K8sPods;
+use crate::provider::k8s::{K8sPods, drain::Drained};
 
 /// The shortest grace period that a cluster takes for an orderly deletion: what comes nearest to SIGKILL there.
 const SHORTEST_GRACE: u32 = 1;
@@ -27,13 +28,9 @@ pub(super) async fn carry_out(hand: &Hand, cluster: &K8sPods, fault: &PlannedFau
         }
         Action::Rollout => {
             let pods = hand.pods_of(&fault.victim);
-            let done = replaced_by(hand, &pods, roll_out(hand, cluster, &fault.victim)).await;
-            let failure = match done.failure {
-                None => hand.are_ready(&pods).await.err(),
-                failure => failure,
-            };
-            Done { failure, ..done }
+            ready_again(hand, &pods, replaced_by(hand, &pods, roll_out(hand, cluster, &fault.victim)).await).await
         }
+        Action::Drain(length) => drain(hand, cluster, &fault.victim, length).await,
         Action::Random => Done::undecided(),
         // Refused before the run, by `e2e_report::fault::resolve`.
         Action::Pause(_) | Action::Partition { .. } | Action::Delay { .. } | Action::Fill { .. } => {
@@ -51,6 +48,31 @@ async fn roll_out(hand: &Hand, cluster: &K8sPods, component: &str) -> Result<(),
     let spec = hand.pods.iter().find(|pod| pod.component.name == component);
     let kind = spec.map_or("Deployment", |spec| spec.component.kind.as_str());
     cluster.roll_out(component, kind).await.map_err(|error| error.to_string())
+}
+
+/// Drains the node of a pod for a while, and waits until what was evicted is ready on another node, or there again.
+async fn drain(hand: &Hand, cluster: &K8sPods, pod: &str, length: Duration) -> Done {
+    let until = Instant::now() + length;
+    let Drained { node, pods } = match cluster.cordon(pod).await {
+        Ok(drained) => drained,
+        Err(error) => return Done::failed(error.to_string()),
+    };
+    let evict = async {
+        let evicted = join_all(pods.iter().map(|pod| cluster.evict(pod, until))).await;
+        tokio::time::sleep_until(until).await;
+        let evicted = evicted.into_iter().collect::<Result<(), _>>();
+        evicted.and(cluster.uncordon(&node).await).map_err(|error| error.to_string())
+    };
+    ready_again(hand, &pods, replaced_by(hand, &pods, evict).await).await
+}
+
+/// Waits for pods that were replaced.
+async fn ready_again(hand: &Hand, pods: &[String], done: Done) -> Done {
+    let failure = match done.failure {
+        None => hand.are_ready(pods).await.err(),
+        failure => failure,
+    };
+    Done { failure, ..done }
 }
 
 /// Does something that makes a cluster put others in the places of pods, and waits for these.

@@ -38,6 +38,7 @@ pub(super) async fn carry_out(hand: &Hand, fault: &PlannedFault) -> Done {
             Provider::Docker(pods) => hand.may_end(pod, fill(pods, victim, space, *length)).await,
             Provider::Local(_) | Provider::K8s(_) => elsewhere(),
         },
+        Action::Drain(_) => Done::failed("there are no nodes here"),
     }
 }
 

@@ -5,6 +5,8 @@ mod agents;
 mod apply;
 mod change;
 pub(crate) mod cluster;
+mod cordon;
+pub(crate) mod drain;
 pub(crate) mod error;
 mod evidence;
 mod forward;
@@ -67,7 +69,10 @@ use tokio::{
 };
 
 use self::{agents::Agents, forward::Forward, images::Delivery, limit::ANSWER_LIMIT, route::Route, watch::Watch};
-use super::{docker::engine::Engine, pods::PodSpec};
+use super::{
+    docker::engine::{Engine, RUN},
+    pods::PodSpec,
+};
 
 pub(crate) use self::cluster::Cluster;
 pub use self::{cluster::Options, error::Error};
@@ -340,7 +345,10 @@ impl K8sPods {
     pub(crate) async fn teardown(&self) -> Result<(), Error> {
         self.finding_route.abort();
         wide::remove(&self.cluster, &self.wide).await?;
-        leftovers::remove(&self.cluster).await
+        let of_run = format!("{RUN}={}", self.cluster.run_id);
+        let (removed, released) =
+            tokio::join!(leftovers::remove(&self.cluster), cordon::release(&self.cluster, &of_run, |_| true));
+        removed.and(released)
     }
 }
 

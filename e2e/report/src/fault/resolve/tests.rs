@@ -55,6 +55,12 @@ fn what_is_written_in_full_stays_as_it_is(#[case] text: &str) {
 }
 
 #[test]
+fn a_node_is_drained_where_there_are_nodes() {
+    let drain = "drain backend-1 for 20s at 10s";
+    assert_eq!(resolved(drain, Target::K8s, 1), Ok(drain.to_owned()));
+}
+
+#[test]
 fn a_rollout_that_stops_all_at_once_is_a_restart() {
     assert_eq!(resolved("rollout postgres at 5s", Target::Docker, 1).unwrap(), "restart postgres at 5s");
     assert_eq!(resolved("rollout nginx at 5s", Target::K8s, 1).unwrap(), "rollout nginx at 5s");
@@ -124,6 +130,7 @@ fn any_other_side_is_one_that_is_talked_to() {
 #[case::same_pod("delay backend-0 to backend-0 by 1ms for 1s at 1s", Target::Docker, "backend-0 sends nothing to another pod")]
 #[case::too_late("pause postgres for 30s at 30s", Target::Docker, "window ends after 60.0 s")]
 #[case::parted_too_late("partition backend from nginx for 30s at 30s", Target::Docker, "window ends after 60.0 s")]
+#[case::no_nodes("drain backend-1 for 3s at 3s", Target::Docker, "there are no nodes on docker; use --target k8s")]
 #[case::frozen_in_a_cluster("pause postgres for 3s at 3s", Target::K8s, "a cluster cannot freeze")]
 #[case::parted_in_a_cluster("partition backend from nginx for 3s at 3s", Target::K8s, "use --target docker")]
 #[case::parted_here("delay backend to nginx by 1ms for 3s at 3s", Target::Local, "share this machine's network")]

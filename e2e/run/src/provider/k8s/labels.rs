@@ -12,9 +12,11 @@ pub(super) const OWNER: &str = "e2e.owner";
 
 /// Labels of everything that a run makes.
 pub(super) fn labels(run_id: &str) -> [(String, String); 3] {
-    [
-        (MANAGED_BY.to_owned(), MANAGER.to_owned()),
-        (RUN.to_owned(), run_id.to_owned()),
-        (OWNER.to_owned(), Owner::this_process().to_string()),
-    ]
+    let [run, owner] = owner_labels(run_id);
+    [(MANAGED_BY.to_owned(), MANAGER.to_owned()), run, owner]
+}
+
+/// Labels of what this run has a hand in, and has not made.
+pub(super) fn owner_labels(run_id: &str) -> [(String, String); 2] {
+    [(RUN.to_owned(), run_id.to_owned()), (OWNER.to_owned(), Owner::this_process().to_string())]
 }

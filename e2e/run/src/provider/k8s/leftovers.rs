@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use e2e_node::poll::{Look, until};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Node};
 use kube::{
     Api, ResourceExt,
     api::{DeleteParams, ListParams, Preconditions},
@@ -13,6 +13,7 @@ use kube::{
 
 use super::{
     cluster::Cluster,
+    cordon,
     error::{Error, reason},
     labels::{MANAGED_BY, MANAGER, OWNER},
 };
@@ -35,19 +36,31 @@ fn is_orphan(namespace: &Namespace, now: Timestamp) -> bool {
     is_left_behind(Some(label(OWNER)), age)
 }
 
-/// Removes the namespaces of runs whose process is gone, and says how many.
+/// Whether nobody ends the drain of a node any more. A node is older than its drain, which another machine may watch over.
+fn is_abandoned(node: &Node) -> bool {
+    is_left_behind(node.labels().get(OWNER).map(String::as_str), Duration::ZERO)
+}
+
+/// Removes the namespaces of runs whose process is gone, and says how many. Nodes that such a run has drained take pods again.
 pub(crate) async fn remove_orphans(cluster: &Cluster) -> Result<usize, Error> {
-    remove_all(cluster, RUN, |namespace| is_orphan(namespace, Timestamp::now())).await
+    let removed = remove_all(cluster, RUN, |namespace| is_orphan(namespace, Timestamp::now())).await?;
+    cordon::release(cluster, RUN, is_abandoned).await?;
+    Ok(removed)
 }
 
 /// The same for the run of a process that has ended.
 pub(crate) async fn remove_of(cluster: &Cluster, owner: &str) -> Result<(), Error> {
     let of_owner = format!("{RUN}={},{OWNER}={owner}", cluster.run_id);
-    remove_all(cluster, &format!("{of_owner},{MANAGED_BY}={MANAGER}"), |_| true).await.map(drop)
+    remove_all(cluster, &format!("{of_owner},{MANAGED_BY}={MANAGER}"), |_| true).await?;
+    cordon::release(cluster, &of_owner, |_| true).await
 }
 
 /// Removes the namespaces that have these labels and are `unwanted`, and says how many.
-async fn remove_all(cluster: &Cluster, labels: &str, unwanted: impl Fn(&Namespace) -> bool) -> Result<usize, Error> {
+async fn remove_all(
+    cluster: &Cluster,
+    labels: &str,
+    unwanted: impl Fn(&Namespace) -> bool,
+) -> Result<usize, Error> {
     let api: Api<Namespace> = Api::all(cluster.client.clone());
     let labelled = ListParams::default().labels(labels);
     let list = api.list(&labelled).await;

@@ -1,0 +1,53 @@
+//! Nodes that take no pods because of a run. Their labels say whose doing that is, so that they take pods again however the run ends. Main
+//! functions: [`cordon`], [`uncordon`], [`release`].
+
+use k8s_openapi::api::core::v1::Node;
+use kube::{
+    Api, ResourceExt,
+    api::{ListParams, Patch, PatchParams},
+};
+use serde_json::{Map, Value, json};
+
+use super::{
+    cluster::Cluster,
+    error::Error,
+    labels::{OWNER, owner_labels},
+};
+use crate::provider::docker::engine::RUN;
+
+/// Keeps a node from taking pods; `false` if somebody else does so already.
+pub(super) async fn cordon(cluster: &Cluster, node: &str) -> Result<bool, Error> {
+    let api: Api<Node> = Api::all(cluster.client.clone());
+    let found = api.get(node).await.map_err(|error| cluster.failed("read the node", node, &error))?;
+    if found.spec.and_then(|spec| spec.unschedulable).unwrap_or_default() {
+        return Ok(false);
+    }
+    let labels = owner_labels(&cluster.run_id).map(|(name, value)| (name, Value::String(value)));
+    set(cluster, node, &Value::Bool(true), &Map::from_iter(labels).into()).await?;
+    Ok(true)
+}
+
+/// Lets the nodes with these labels take pods again that are to be released. Who may not list nodes has drained none.
+pub(super) async fn release(cluster: &Cluster, labels: &str, is_wanted: impl Fn(&Node) -> bool) -> Result<(), Error> {
+    let api: Api<Node> = Api::all(cluster.client.clone());
+    let nodes = match api.list(&ListParams::default().labels(labels)).await {
+        Err(kube::Error::Api(status)) if status.code == 403 => return Ok(()),
+        nodes => nodes.map_err(|error| cluster.failed("list the nodes labelled", labels, &error))?,
+    };
+    for node in nodes.items.iter().filter(|node| is_wanted(node)) {
+        uncordon(cluster, &node.name_any()).await?;
+    }
+    Ok(())
+}
+
+/// Lets a node take pods.
+pub(super) async fn uncordon(cluster: &Cluster, node: &str) -> Result<(), Error> {
+    set(cluster, node, &Value::Null, &json!({ RUN: null, OWNER: null })).await
+}
+
+async fn set(cluster: &Cluster, node: &str, unschedulable: &Value, labels: &Value) -> Result<(), Error> {
+    let api: Api<Node> = Api::all(cluster.client.clone());
+    let patch = json!({ "metadata": { "labels": labels }, "spec": { "unschedulable": unschedulable } });
+    let patched = api.patch(node, &PatchParams::default(), &Patch::Merge(patch)).await;
+    patched.map(drop).map_err(|error| cluster.failed("change the node", node, &error))
+}

@@ -1,0 +1,61 @@
+//! Drains the node of a pod for a while, as before its upgrade: it takes no pods, and the run's pods on it are evicted.
+
+use std::time::Duration;
+
+use kube::api::EvictParams;
+use tokio::time::Instant;
+
+use super::{K8sPods, cordon, error::Error};
+
+/// How long after a refused eviction the next one is tried, as `kubectl drain` does it.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// A node that takes no pods at the moment.
+#[derive(Debug)]
+pub(crate) struct Drained {
+    /// Its name.
+    pub(crate) node: String,
+    /// The run's pods on it, which are to be evicted.
+    pub(crate) pods: Vec<String>,
+}
+
+impl K8sPods {
+    /// Keeps the node of the pod in a place from taking pods.
+    ///
+    /// # Errors
+    ///
+    /// There is no such pod, its node takes no pods already, or the cluster refuses it.
+    pub(crate) async fn cordon(&self, place: &str) -> Result<Drained, Error> {
+        let error =
+            |reason: String| Error::Request { action: "drain the node of", name: place.to_owned(), reason };
+        let node = self.object(place).and_then(|(_, node)| node).ok_or_else(|| error("it is on no node".to_owned()))?;
+        if !cordon::cordon(&self.cluster, &node).await? {
+            return Err(error(format!("{node} takes no pods already, and not because of this run")));
+        }
+        let is_there = |place: &&String| self.object(place).and_then(|(_, node)| node).as_ref() == Some(&node);
+        let pods = self.specs.iter().filter(|spec| spec.component.kind != "DaemonSet").map(|spec| &spec.name);
+        let pods = pods.filter(is_there).cloned().collect();
+        Ok(Drained { node, pods })
+    }
+
+    /// Evicts the pod in a place, which its PodDisruptionBudget may delay until a moment.
+    pub(crate) async fn evict(&self, place: &str, until: Instant) -> Result<(), Error> {
+        let Some((name, _)) = self.object(place) else { return Ok(()) };
+        loop {
+            match self.pods().evict(&name, &EvictParams::default()).await {
+                Ok(_) => return Ok(()),
+                // Somebody else was quicker.
+                Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+                Err(kube::Error::Api(status)) if status.code == 429 && Instant::now() + AGAIN < until => {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Err(error) => return Err(self.cluster.failed("evict", &name, &error)),
+            }
+        }
+    }
+
+    /// Lets a node take pods again.
+    pub(crate) async fn uncordon(&self, node: &str) -> Result<(), Error> {
+        cordon::uncordon(&self.cluster, node).await
+    }
+}
