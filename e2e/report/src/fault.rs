@@ -108,7 +108,9 @@ impl Action {
             | Self::Partition { length, .. }
             | Self::Delay { length, .. }
             | Self::Fill { length, .. } => *length,
-            Self::Kill | Self::Terminate | Self::Delete | Self::Rollout | Self::Restart | Self::Random => Duration::ZERO,
+            Self::Kill | Self::Terminate | Self::Delete | Self::Rollout | Self::Restart | Self::Random => {
+                Duration::ZERO
+            }
         }
     }
 }

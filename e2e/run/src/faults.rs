@@ -120,12 +120,7 @@ fn not_carried_out(fault: PlannedFault, why: String) -> CarriedOut {
 }
 
 /// Carries a fault out at its time, unless the load is over by then.
-async fn at_its_time(
-    hand: &Hand,
-    fault: PlannedFault,
-    start: Instant,
-    mut over: watch::Receiver<bool>,
-) -> CarriedOut {
+async fn at_its_time(hand: &Hand, fault: PlannedFault, start: Instant, mut over: watch::Receiver<bool>) -> CarriedOut {
     tokio::select! {
         _ = over.wait_for(|over| *over) => {
             return not_carried_out(fault, "the load ended before its time".to_owned());

@@ -204,8 +204,7 @@ pub(super) const RULES: &[Rule] = &[
     // Volumes.
     local("pod.volumes[].emptyDir.medium", "the directory is on disk, and its size is not limited")
         .unless(Unless::Text(&[""])),
-    without_cluster("pod.volumes[].emptyDir.sizeLimit", "the directory's size is not limited")
-        .unless(Unless::InMemory),
+    without_cluster("pod.volumes[].emptyDir.sizeLimit", "the directory's size is not limited").unless(Unless::InMemory),
     without_cluster("pod.volumes[].awsElasticBlockStore", EMPTY),
     without_cluster("pod.volumes[].azureDisk", EMPTY),
     without_cluster("pod.volumes[].azureFile", EMPTY),

@@ -236,21 +236,21 @@ fn refusal(action: &Action, victim: &Victim, target: Target) -> Option<String> {
             Some("local processes share this machine's network; use --target docker".to_owned())
         }
         (Action::Partition { .. } | Action::Delay { .. }, Target::K8s) => {
-            Some("a cluster keeps the networks of its pods to itself; use --target docker".to_owned())
+            Some("a run has no way into the network of a cluster's pods; use --target docker".to_owned())
         }
         (Action::Fill { .. }, Target::Local) => {
             Some("local processes share this machine's memory and disk; use --target docker".to_owned())
         }
         (Action::Fill { .. }, Target::K8s) => {
-            Some("a cluster changes neither the limits nor the volumes of a pod that runs; use --target docker".to_owned())
+            Some("a run cannot use up what a cluster gives a pod; use --target docker".to_owned())
         }
-        (Action::Fill { space: Space::Memory, .. }, Target::Docker) if !has_memory_limit => {
-            Some(format!("no container of {name} has a memory limit that could be used up; set resources.limits.memory"))
-        }
+        (Action::Fill { space: Space::Memory, .. }, Target::Docker) if !has_memory_limit => Some(format!(
+            "no container of {name} has a memory limit that could be used up; set resources.limits.memory"
+        )),
         (Action::Fill { space: Space::Volume(volume), .. }, Target::Docker) => match volumes.get(volume) {
             Some(true) => None,
             Some(false) => Some(format!(
-                "the volume {volume} of {name} has no size here, and a full one would fill the engine's disk; make it an \
+                "nothing enforces the size of the volume {volume} of {name} on disk, and a full one would fill the engine's; make it an \
                  `emptyDir: {{medium: Memory, sizeLimit: 64Mi}}`"
             )),
             None => {

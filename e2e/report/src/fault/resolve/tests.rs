@@ -124,10 +124,22 @@ fn any_other_side_is_one_that_is_talked_to() {
 #[case::no_such_pod("kill backend-2 at 1s", Target::Docker, "there are backend-0, backend-1, nginx-0, postgres-0")]
 #[case::no_such_component("rollout backend-0 at 1s", Target::Docker, "there are backend, nginx, postgres")]
 #[case::nobody("random redis at 1s", Target::Docker, "there is no such pod or component")]
-#[case::no_such_side("partition redis from nginx for 1s at 1s", Target::Docker, "no such component or pod; there are backend, ")]
-#[case::no_other_side("partition nginx from redis for 1s at 1s", Target::Docker, "no component or pod redis; there are backend, ")]
+#[case::no_such_side(
+    "partition redis from nginx for 1s at 1s",
+    Target::Docker,
+    "no such component or pod; there are backend, "
+)]
+#[case::no_other_side(
+    "partition nginx from redis for 1s at 1s",
+    Target::Docker,
+    "no component or pod redis; there are backend, "
+)]
 #[case::itself("partition nginx from nginx-0 for 1s at 1s", Target::Docker, "nginx has one pod")]
-#[case::same_pod("delay backend-0 to backend-0 by 1ms for 1s at 1s", Target::Docker, "backend-0 sends nothing to another pod")]
+#[case::same_pod(
+    "delay backend-0 to backend-0 by 1ms for 1s at 1s",
+    Target::Docker,
+    "backend-0 sends nothing to another pod"
+)]
 #[case::too_late("pause postgres for 30s at 30s", Target::Docker, "window ends after 60.0 s")]
 #[case::parted_too_late("partition backend from nginx for 30s at 30s", Target::Docker, "window ends after 60.0 s")]
 #[case::no_nodes("drain backend-1 for 3s at 3s", Target::Docker, "there are no nodes on docker; use --target k8s")]

@@ -230,9 +230,7 @@ mod tests {
         assert_eq!(kinds(&[route(&targets)]), [&start[..], &[NEW_RULE; 3], &end].concat());
         assert_eq!(kinds(&[route(&[])]), [&start[..], &[NEW_RULE], &end].concat());
         assert!(
-            headers(&of_routes(&[route(&targets)]))
-                .iter()
-                .all(|(_, flags, length)| flags & REQUEST == 1 && length % 4 == 0)
+            headers(&of_routes(&[route(&targets)])).iter().all(|(_, flags, length)| flags & 1 == 1 && length % 4 == 0)
         );
     }
 

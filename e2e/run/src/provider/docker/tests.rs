@@ -198,7 +198,8 @@ async fn a_container_whose_memory_is_used_up_has_no_more_than_it_uses() {
 async fn a_kernel_that_can_disturb_networks_is_told_from_one_that_cannot() {
     let Some(bench) = Bench::new("disturb", "{ containers: [{ name: app, image: IMAGE }] }").await else { return };
     bench.pods.prepare_first().await;
-    let faults = ["partition a from b for 1s at 1s", "delay a to b by 50ms for 1s at 1s", "delay a to b by 1ms for 1s at 1s"];
+    let faults =
+        ["partition a from b for 1s at 1s", "delay a to b by 50ms for 1s at 1s", "delay a to b by 1ms for 1s at 1s"];
     let faults = faults.map(|fault| fault.parse().expect("a fault"));
     bench.pods.prove(faults.iter()).await.expect("both can be done here");
     assert_eq!(bench.pods.without_addresses(), None);
