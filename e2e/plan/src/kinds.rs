@@ -28,6 +28,9 @@ const PLANNED: &[(&str, &str, Role)] = &[
     ("Secret", "v1", Role::Secret),
 ];
 
+/// The API versions of workloads that no current cluster has.
+const REMOVED: [&str; 3] = ["apps/v1beta1", "apps/v1beta2", "extensions/v1beta1"];
+
 /// The other kinds of the API groups whose names have no dot, which are Kubernetes' own: a kind that stands nowhere here is misspelt.
 const OWN_KINDS: &[&str] = &[
     "Binding",
@@ -109,10 +112,13 @@ pub(crate) fn role(api_version: &str, kind: &str) -> Result<Role, (String, Strin
     }
     match PLANNED.iter().find(|(known, ..)| *known == kind) {
         Some((_, version, role)) if *version == api_version => Ok(*role),
-        Some((_, version, _)) => Err((
-            format!("apiVersion `{api_version}` is not read for a {kind}"),
-            format!("write `apiVersion: {version}`"),
-        )),
+        Some((_, version, _)) => {
+            let message = match REMOVED.contains(&api_version) {
+                true => format!("Kubernetes 1.16 removed `{api_version}` of a {kind}"),
+                false => format!("apiVersion `{api_version}` is not read for a {kind}"),
+            };
+            Err((message, format!("write `apiVersion: {version}`")))
+        }
         None if OWN_KINDS.contains(&kind) => Ok(Role::Carried),
         None => {
             let known = || PLANNED.iter().map(|(kind, ..)| *kind).chain(OWN_KINDS.iter().copied());

@@ -14,9 +14,11 @@ const DIRECTIVE: &str = "$patch";
 const MERGE_KEYS: &[(&str, &str)] = &[
     ("containers", "name"),
     ("env", "name"),
+    ("ephemeralContainers", "name"),
     ("hostAliases", "ip"),
     ("imagePullSecrets", "name"),
     ("initContainers", "name"),
+    ("secrets", "name"),
     ("topologySpreadConstraints", "topologyKey"),
     ("volumeDevices", "devicePath"),
     ("volumeMounts", "mountPath"),
@@ -44,6 +46,12 @@ pub(crate) fn merge_object(kind: &str, is_own: bool, base: &mut Node, patch: &No
     let outcome = merge.merge(&mut merged, patch, "", &FieldPath::default())?;
     *base = merged;
     Ok(matches!(outcome, Outcome::Keep))
+}
+
+/// The first element of a list that is merged by a key where another one has its key: a merge by kustomize leaves one of them.
+pub(crate) fn repeated<'a>(kind: &str, object: &'a Node) -> Option<&'a Node> {
+    let merge = Merge { kind, is_own: true };
+    merge.repeated(object)
 }
 
 /// An object that is new as a whole, without nulls and directives. None if it says to delete itself.
@@ -134,7 +142,7 @@ impl Merge<'_> {
             if change.get(keys.first).is_none() {
                 let key = keys.first;
                 let message = format!("the element has no `{key}`, by which this list is merged");
-                let error = Error::new(ErrorKind::Overlay, message, format!("add `{key}`"));
+                let error = Error::new(ErrorKind::Unsupported, message, format!("add `{key}`"));
                 return Err(error.at(&change.place).in_field(&path));
             }
             let found = base.iter().position(|item| keys.are_same(item, change));
@@ -150,6 +158,18 @@ impl Merge<'_> {
         }
         merged.append(&mut base);
         Ok(merged)
+    }
+
+    fn repeated<'a>(&self, node: &'a Node) -> Option<&'a Node> {
+        let of_entry = |entry: &'a Entry| {
+            let items = entry.node.items();
+            let keys = self.merge_key(&entry.key).map(|first| Keys { first, second: second_key(&entry.key) });
+            let is_repeated = |index: &usize| {
+                keys.is_some_and(|keys| items[..*index].iter().any(|other| keys.are_same(other, &items[*index])))
+            };
+            (1..items.len()).find(is_repeated).map(|index| &items[index]).or_else(|| self.repeated(&entry.node))
+        };
+        node.entries().iter().find_map(of_entry).or_else(|| node.items().iter().find_map(|item| self.repeated(item)))
     }
 
     fn merge_key(&self, field: &str) -> Option<&'static str> {

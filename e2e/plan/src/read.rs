@@ -91,18 +91,23 @@ impl Objects {
             note: Note::everywhere("the map has this key twice; the last value wins"),
         }));
         for node in nodes {
-            self.add_document(node);
+            self.add_document(node, dialect);
         }
     }
 
-    fn add_document(&mut self, node: Node) {
+    fn add_document(&mut self, node: Node, dialect: Dialect) {
         // `List`, `ConfigMapList` and the like, as `kubectl get -o yaml` writes them.
         let is_list = node.get("kind").and_then(Node::text).is_some_and(|kind| kind.ends_with("List"));
         match (is_list, node.get("items")) {
             (true, Some(Node { tree: Tree::List(items), .. })) => {
-                items.clone().into_iter().for_each(|item| self.add_document(item))
+                items.clone().into_iter().for_each(|item| self.add_document(item, dialect))
             }
             (true, None) if node.find(&["metadata", "name"]).is_none() => {}
+            _ if dialect == Dialect::Kustomize && is_named_by_cluster(&node) => {
+                let remedy = "kustomize wants `metadata.name`: add it, or move the object out of the kustomization";
+                self.faults
+                    .push(Error::new(ErrorKind::Object, "the object has a generateName alone", remedy).at(&node.place));
+            }
             _ => self.objects.extend(self.faults.keep(object(node))),
         }
     }
@@ -127,6 +132,11 @@ pub(crate) enum Typed {
     CronJob(Box<Workload>),
     /// Kinds that have no part in a plan.
     Carried,
+}
+
+/// Whether a cluster makes up the name of an object.
+fn is_named_by_cluster(node: &Node) -> bool {
+    node.find(&["metadata", "name"]).is_none() && node.find(&["metadata", "generateName"]).is_some()
 }
 
 /// Reads one document, whose form alone is checked.

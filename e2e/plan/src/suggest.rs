@@ -21,7 +21,7 @@ pub(crate) fn hint<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str> + 
     }
     let mut all: Vec<&str> = names.into_iter().collect();
     all.sort_unstable();
-    if all.is_empty() { format!("there is no {what}") } else { format!("{what}: {}", all.join(", ")) }
+    if all.is_empty() { "there are none".to_owned() } else { format!("{what}: {}", all.join(", ")) }
 }
 
 #[cfg(test)]

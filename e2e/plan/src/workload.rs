@@ -80,6 +80,7 @@ impl Restarts {
 pub(crate) fn pod_keys(kind: &str) -> &'static [&'static str] {
     match kind {
         "Pod" => &["spec"],
+        "PodTemplate" => &["template", "spec"],
         "CronJob" => &["spec", "jobTemplate", "spec", "template", "spec"],
         _ => &["spec", "template", "spec"],
     }

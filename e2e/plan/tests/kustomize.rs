@@ -95,6 +95,12 @@ fn recorded_again(case: &Path, text: &str, directory: &Path) -> String {
     "a\n\n  b\n",
     "which kustomize writes anew, is built by it alone"
 )]
+#[case::a_date(
+    "",
+    "data:\n  to: 2026-11-28\n",
+    "2026-11-28T00:00:00Z",
+    "a date without quotes, which kustomize writes anew, is built by it alone"
+)]
 fn what_is_beyond_is_left_to_the_tool(
     #[case] more: &str,
     #[case] data: &str,

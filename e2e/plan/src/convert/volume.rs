@@ -269,7 +269,10 @@ fn mount(
     paths: &mut BTreeSet<String>,
 ) -> Result<Mount, Error> {
     let Some(volume) = volumes.get(&value.name) else {
-        let remedy = hint(&value.name, volumes.keys().map(String::as_str), "volumes of the pod");
+        let remedy = match volumes.is_empty() {
+            true => "the pod declares none: add it under `volumes`".to_owned(),
+            false => hint(&value.name, volumes.keys().map(String::as_str), "volumes of the pod"),
+        };
         return Err(cursor.key("name").fail(
             ErrorKind::Missing,
             format!("there is no volume `{}`", value.name),

@@ -7,6 +7,7 @@ mod json_patch;
 mod labels;
 mod names;
 mod patch;
+mod spelling;
 mod transform;
 
 use std::{
@@ -14,10 +15,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use self::file::Kustomization;
+use self::{
+    file::{Kustomization, Wanted},
+    spelling::Blank,
+};
 use crate::{
     Document, Error, ErrorKind, Faults, Manifest, Objects,
-    node::{Entry, FieldPath, Node, Place, Tree},
+    node::{FieldPath, Node, Tree},
 };
 
 /// The names under which kustomize looks for its file.
@@ -25,7 +29,13 @@ const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomizat
 /// The annotation of objects for local tools, which a build omits.
 const LOCAL_CONFIG: &str = "config.kubernetes.io/local-config";
 /// What the annotations start with by which kustomize talks to itself.
-const INTERNAL: [&str; 2] = ["internal.config.kubernetes.io/", "kustomize.config.k8s.io/"];
+const INTERNAL: [&str; 5] = [
+    "config.kubernetes.io/index",
+    "config.kubernetes.io/origin",
+    "config.kubernetes.io/path",
+    "internal.config.kubernetes.io/",
+    "kustomize.config.k8s.io/",
+];
 
 /// The kustomization of a directory.
 pub(super) fn kustomization_of(dir: &Path) -> Option<PathBuf> {
@@ -49,17 +59,22 @@ pub(super) struct Resource {
     needs_hash: bool,
     /// Whether an overlay has changed or made it.
     overlaid: bool,
-    /// Where keys stand that nothing follows.
-    blank: Vec<Place>,
+    /// Its keys that nothing follows, until a patch is merged in.
+    blank: Blank,
 }
 
 impl Resource {
     pub(super) fn new(object: Document) -> Self {
-        Self { object, before: Vec::new(), needs_hash: false, overlaid: false, blank: Vec::new() }
+        Self { object, before: Vec::new(), needs_hash: false, overlaid: false, blank: Blank::default() }
     }
 
     pub(super) fn is_overlaid(&self) -> bool {
         self.overlaid
+    }
+
+    /// Whether two resources are the same one to kustomize, to which an object of another API version is another one.
+    fn is_same(&self, other: &Self) -> bool {
+        self.object.is_same(&other.object) && self.object.api_version() == other.object.api_version()
     }
 
     fn id(&self) -> (String, String) {
@@ -102,8 +117,8 @@ pub(super) fn build(dir: &Path, root: &Path, base: Option<Base>) -> Build {
     let mut builder =
         Builder { root, faults: Faults::default(), beyond: Vec::new(), parents: Vec::new(), base: Taken::of(base) };
     let mut resources = match builder.base.take_unnamed(dir) {
-        Some(base) => builder.accumulate(dir, base),
-        None => builder.accumulate(dir, Vec::new()),
+        Some(base) => builder.accumulate(dir, base, Wanted::Either),
+        None => builder.accumulate(dir, Vec::new(), Wanted::Either),
     };
     if let Some(error) = builder.base.not_taken(dir, root) {
         builder.faults.push(error);
@@ -125,6 +140,9 @@ pub(super) fn finished(mut resources: Vec<Resource>) -> Vec<Document> {
         names::rename(resource, name);
     }
     names::follow(&mut resources);
+    for Resource { object, blank, .. } in &mut resources {
+        blank.fill_in(&mut object.node);
+    }
     let is_local = |resource: &Resource| annotation(&resource.object, LOCAL_CONFIG) == Some("true");
     resources.into_iter().filter(|resource| !is_local(resource)).map(|resource| resource.object).collect()
 }
@@ -153,7 +171,7 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     /// Builds a directory. A component changes the resources that are there; anything else makes its own, which come after them.
-    fn accumulate(&mut self, dir: &Path, mut resources: Vec<Resource>) -> Vec<Resource> {
+    fn accumulate(&mut self, dir: &Path, mut resources: Vec<Resource>, wanted: Wanted) -> Vec<Resource> {
         let Some(path) = kustomization_of(dir) else {
             let remedy = "kustomize wants one there: write one that lists its files under `resources`";
             self.faults.push(Error::of_file(self.shown(dir), "the directory has no kustomization.yaml", remedy));
@@ -165,7 +183,14 @@ impl Builder<'_> {
             self.faults.push(Error::of_file(self.shown(&path), "the directory includes itself", remedy));
             return resources;
         }
+        if let [first, second, ..] =
+            NAMES.map(|name| dir.join(name)).iter().filter(|path| path.is_file()).collect::<Vec<_>>()[..]
+        {
+            let message = format!("{} stands beside it", self.shown(second).display());
+            self.faults.push(Error::of_file(self.shown(first), message, "kustomize refuses both: remove one"));
+        }
         let Some(kustomization) = self.read(&path) else { return resources };
+        self.faults.keep(kustomization.check_kind(wanted));
         self.parents.push(real);
         let file = &kustomization.file;
         for name in file.resources.iter().chain(&file.bases).flatten() {
@@ -175,7 +200,7 @@ impl Builder<'_> {
         self.generate(&kustomization, dir, &mut resources);
         for name in file.components.iter().flatten() {
             if let Some(component) = self.resolve(&kustomization, dir, "components", name) {
-                resources = self.accumulate(&component, resources);
+                resources = self.accumulate(&component, resources, Wanted::Component);
             }
         }
         self.transform(&kustomization, dir, &mut resources);
@@ -202,7 +227,7 @@ impl Builder<'_> {
             return base;
         }
         if path.is_dir() {
-            return self.accumulate(&path, Vec::new());
+            return self.accumulate(&path, Vec::new(), Wanted::Kustomization);
         }
         if !self.is_below(kustomization, "resources", dir, name, &path) {
             return Vec::new();
@@ -212,26 +237,28 @@ impl Builder<'_> {
             Objects::read_as_kustomize(&Manifest { file: self.shown(&path), text: text.clone() });
         self.faults.append(faults);
         let lines: Vec<&str> = text.lines().collect();
-        for object in &objects {
-            if let Some(place) = written_anew(&object.node, &lines) {
-                let message =
-                    "folded text (`>`) with indented lines or blank ones at its end, which kustomize writes anew,";
-                self.beyond
-                    .push(Error::new(ErrorKind::Unsupported, format!("{message} is built by it alone"), "").at(place));
-            }
-            let annotations = object.node.find(&["metadata", "annotations"]).map_or(&[][..], |node| node.entries());
+        let mut resources = Vec::with_capacity(objects.len());
+        for mut object in objects {
+            let blank = Blank::keys_of(&object.node, &lines);
+            spelling::spell_annotations(&mut object.node, &lines, &blank);
+            self.note_spelling(&object.node, &lines);
+            let annotations = object.node.find(&["metadata", "annotations"]).map_or(&[][..], Node::entries);
             let internal = annotations.iter().find(|entry| INTERNAL.iter().any(|start| entry.key.starts_with(start)));
             if let Some(entry) = internal {
                 let message = format!("the annotation `{}` is for kustomize itself", entry.key);
                 self.beyond.push(Error::new(ErrorKind::Unsupported, message, String::new()).at(&entry.place));
             }
+            resources.push(Resource { blank, ..Resource::new(object) });
         }
-        let resource = |object: Document| {
-            let mut blank = Vec::new();
-            blank_keys(&object.node, &lines, &mut blank);
-            Resource { blank, ..Resource::new(object) }
-        };
-        objects.into_iter().map(resource).collect()
+        resources
+    }
+
+    /// Tells what of a resource or patch only kustomize writes as it does.
+    fn note_spelling(&mut self, node: &Node, lines: &[&str]) {
+        if let Some((what, place)) = spelling::written_anew(node, lines) {
+            let message = format!("{what}, which kustomize writes anew, is built by it alone");
+            self.beyond.push(Error::new(ErrorKind::Unsupported, message, "").at(place));
+        }
     }
 
     /// A path of a kustomization that is there.
@@ -287,10 +314,7 @@ impl Builder<'_> {
     /// Adds resources, of which each may be there once only in one API version.
     fn append(&self, resources: &mut Vec<Resource>, more: Vec<Resource>) {
         for resource in more {
-            let is_same = |other: &&Resource| {
-                other.object.is_same(&resource.object) && other.object.api_version() == resource.object.api_version()
-            };
-            if let Some(first) = resources.iter().find(is_same) {
+            if let Some(first) = resources.iter().find(|other| other.is_same(&resource)) {
                 let message = format!("{} is declared already in {}", first.object.label(), first.object.source);
                 let error = Error::new(
                     ErrorKind::Duplicate,
@@ -308,42 +332,6 @@ impl Builder<'_> {
     fn shown(&self, path: &Path) -> PathBuf {
         shown(path, self.root)
     }
-}
-
-/// The first folded text with breaks that kustomize's writer (go-yaml) doubles: those at its end, and those before indented lines.
-fn written_anew<'a>(node: &'a Node, lines: &[&str]) -> Option<&'a Place> {
-    let is_doubled = |value: &str| value.contains("\n ") || value.contains("\n\t") || value.ends_with("\n\n");
-    // Its sign stands where its key does, or after the dash of its item, at most a line before its text.
-    let is_folded = |first: usize, last: usize| {
-        let lines = lines.iter().skip(first.saturating_sub(1)).take(last + 1 - first.min(last));
-        let mut headers = lines.map(|line| line.split(" #").next().unwrap_or_default().trim_end());
-        let is_sign = |c: char| matches!(c, '-' | '+') || c.is_ascii_digit();
-        headers.any(|header| [": >", "- >"].iter().any(|end| header.trim_end_matches(is_sign).ends_with(end)))
-    };
-    let found = |node: &'a Node, first: usize, last: usize| match &node.tree {
-        Tree::Text(value) if is_doubled(value) && is_folded(first, last) => Some(&node.place),
-        Tree::Map(_) | Tree::List(_) => written_anew(node, lines),
-        _ => None,
-    };
-    let of_entry = |entry: &'a Entry| found(&entry.node, entry.place.line, entry.place.line);
-    let of_item = |item: &'a Node| found(item, item.place.line.saturating_sub(1), item.place.line);
-    node.entries().iter().find_map(of_entry).or_else(|| node.items().iter().find_map(of_item))
-}
-
-/// Where keys stand that nothing follows in the text: null too, and yet nothing to kustomize's merge, which keeps a `null`.
-fn blank_keys(node: &Node, lines: &[&str], found: &mut Vec<Place>) {
-    for entry in node.entries() {
-        let line = lines.get(entry.place.line.saturating_sub(1)).copied().unwrap_or_default();
-        let key = format!("{}:", entry.key);
-        let mut after = line.split(&key).skip(1).map(str::trim_start);
-        let is_blank = |rest: &str| rest.is_empty() || rest.starts_with(['#', ',', '}']);
-        match entry.node.is_null() {
-            true if after.any(is_blank) => found.push(entry.place.clone()),
-            true => {}
-            false => blank_keys(&entry.node, lines, found),
-        }
-    }
-    node.items().iter().for_each(|item| blank_keys(item, lines, found));
 }
 
 /// A path without `..` where that can be told from the path alone, as people read it.

@@ -7,6 +7,8 @@ use rstest::rstest;
 use super::*;
 use crate::{Errors, Plan};
 
+mod refused;
+
 /// A directory with files, which goes with the value.
 pub(crate) fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -349,6 +351,14 @@ fn everything_that_is_wrong_is_told_at_once() {
     "labels: [{pairs: {a: b}, fields: [{path: spec/x}]}]\n",
     "x/kustomization.yaml:1:1, document 1: `fields` of `labels` are built by kustomize alone"
 )]
+#[case::labels_of_claims(
+    "resources: [s.yaml]\nlabels: [{pairs: {a: b}, includeTemplates: true}]\n",
+    "x/kustomization.yaml:2:1, document 1: labels of `volumeClaimTemplates` are built by kustomize alone"
+)]
+#[case::labels_of_claims_by_name(
+    "labels: [{pairs: {a: b}, includeVolumeClaimTemplates: true}]\n",
+    "x/kustomization.yaml:1:1, document 1: labels of `volumeClaimTemplates` are built by kustomize alone"
+)]
 #[case::tag_suffix(
     "images: [{name: a, tagSuffix: -x}]\n",
     "x/kustomization.yaml:1:1, document 1: `tagSuffix` of `images` is built by kustomize alone"
@@ -359,12 +369,30 @@ fn everything_that_is_wrong_is_told_at_once() {
 )]
 #[case::namespaces_of_bindings(
     "namespace: a\nresources: [b.yaml]\n",
-    "x/kustomization.yaml:1:1, document 1: `namespace` changes RoleBinding/b in more than one place"
+    "x/kustomization.yaml:1:1, document 1: `namespace` changes RoleBinding/b in a way of its own"
+)]
+#[case::an_element_twice(
+    "resources: [d.yaml]\npatches: [{patch: '{apiVersion: v1, kind: Pod, metadata: {name: d, labels: {a: b}}}'}]\n",
+    "x/d.yaml:4:48, document 1: Pod/d: a list with an element twice, of which a merge leaves one, is built by kustomize alone"
+)]
+#[case::namespaces_of_kinds_that_some_versions_know(
+    "namespace: a\nresources: [p.yaml]\n",
+    "x/kustomization.yaml:1:1, document 1: `namespace` changes ValidatingAdmissionPolicy/p in a way of its own"
 )]
 fn beyond_what_is_built_here(#[case] text: &str, #[case] expected: &str) {
     let binding =
         "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: b}\nroleRef: {name: a}\n";
-    let dir = directory(&[("x/kustomization.yaml", text), ("x/b.yaml", binding)]);
+    let policy = "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicy\nmetadata: {name: p}\n";
+    let set = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: s}\nspec: {volumeClaimTemplates: [{metadata: {name: d}}]}\n";
+    let twice = "apiVersion: v1\nkind: Pod\nmetadata: {name: d}\nspec: {containers: [{name: c, env: [{name: A}, {name: A}]}]}\n";
+    let files = [
+        ("x/kustomization.yaml", text),
+        ("x/b.yaml", binding),
+        ("x/p.yaml", policy),
+        ("x/s.yaml", set),
+        ("x/d.yaml", twice),
+    ];
+    let dir = directory(&files);
     let beyond = kustomize::build(&dir.path().join("x"), dir.path(), None).beyond;
     assert_eq!(beyond.iter().map(|error| error.to_string()).collect::<Vec<_>>(), [format!("{expected}; ")]);
 }

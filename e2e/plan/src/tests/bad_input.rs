@@ -44,7 +44,7 @@ use super::*;
 #[case::old_version(
     "apiVersion: apps/v1",
     "apiVersion: extensions/v1beta1",
-    "app.yaml:1:1, document 1: Deployment/backend: apiVersion: apiVersion `extensions/v1beta1` is not read for a Deployment; write `apiVersion: apps/v1`"
+    "app.yaml:1:1, document 1: Deployment/backend: apiVersion: Kubernetes 1.16 removed `extensions/v1beta1` of a Deployment; write `apiVersion: apps/v1`"
 )]
 #[case::misspelt_kind(
     "kind: Service",

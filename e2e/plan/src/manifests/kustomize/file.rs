@@ -30,6 +30,17 @@ const BEYOND: [&str; 13] = [
 /// One more, which the tool is about to forget.
 const VARS: &str = "vars";
 
+const KUSTOMIZATION: &str = "Kustomization";
+const COMPONENT: &str = "Component";
+
+/// What a directory must have, by where it is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Kustomization,
+    Component,
+    Either,
+}
+
 /// A kustomization, with the places of its parts.
 pub(super) struct Kustomization {
     pub(super) file: File,
@@ -66,9 +77,10 @@ pub(super) struct File {
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub(super) struct Labels {
-    pub(super) pairs: BTreeMap<String, String>,
+    pub(super) pairs: Option<BTreeMap<String, String>>,
     pub(super) include_selectors: bool,
     pub(super) include_templates: bool,
+    pub(super) include_volume_claim_templates: bool,
     pub(super) fields: Option<Vec<serde_json::Value>>,
 }
 
@@ -156,19 +168,36 @@ impl Kustomization {
         }
         let (file, errors) = from_node::<File>(&node);
         faults.extend(errors);
-        let kustomization = Self { file: file?, node };
-        kustomization.check_kind(faults);
-        Some(kustomization)
+        Some(Self { file: file?, node })
     }
 
-    fn check_kind(&self, faults: &Faults) {
+    /// Whether it is of the kind that is wanted, in the API version that kustomize reads.
+    pub(super) fn check_kind(&self, wanted: Wanted) -> Result<(), Error> {
         let File { api_version, kind, .. } = &self.file;
-        let is_own = |version: &str| version.starts_with("kustomize.config.k8s.io/");
-        if !api_version.as_deref().is_none_or(is_own)
-            || !kind.as_deref().is_none_or(|kind| matches!(kind, "Kustomization" | "Component"))
-        {
-            let remedy = "write `kind: Kustomization` and `apiVersion: kustomize.config.k8s.io/v1beta1`, or neither";
-            faults.push(Error::new(ErrorKind::Object, "this is no Kustomization", remedy).at(&self.node.place));
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let kind = given(kind).unwrap_or_else(|| KUSTOMIZATION.to_owned());
+        let fail =
+            |message: String, remedy: String| Err(Error::new(ErrorKind::Object, message, remedy).at(&self.node.place));
+        let version = match kind.as_str() {
+            KUSTOMIZATION => "kustomize.config.k8s.io/v1beta1",
+            COMPONENT => "kustomize.config.k8s.io/v1alpha1",
+            _ => {
+                let remedy =
+                    "write `kind: Kustomization` and `apiVersion: kustomize.config.k8s.io/v1beta1`, or neither";
+                return fail("this is no Kustomization".to_owned(), remedy.to_owned());
+            }
+        };
+        if let Some(other) = given(api_version).filter(|other| other != version) {
+            return fail(format!("kustomize reads no {kind} of apiVersion `{other}`"), format!("write `{version}`"));
+        }
+        match (wanted, kind.as_str()) {
+            (Wanted::Kustomization, COMPONENT) => {
+                fail("a Component stands under `resources`".to_owned(), "list it under `components`".to_owned())
+            }
+            (Wanted::Component, KUSTOMIZATION) => {
+                fail("a Kustomization stands under `components`".to_owned(), "list it under `resources`".to_owned())
+            }
+            _ => Ok(()),
         }
     }
 

@@ -128,12 +128,10 @@ impl Builder<'_> {
 
     /// The keys with their values, from texts, files and files of variables.
     fn values(&mut self, at: &Place<'_>, dir: &Path, generator: &Generator) -> BTreeMap<String, Vec<u8>> {
-        let mut values = BTreeMap::new();
+        let mut pairs: Vec<(String, Vec<u8>)> = Vec::new();
         for literal in generator.literals.iter().flatten() {
             match literal.split_once('=').filter(|(key, _)| !key.is_empty()) {
-                Some((key, value)) => {
-                    drop(values.insert(key.to_owned(), value.trim_matches(['"', '\'']).as_bytes().to_vec()))
-                }
+                Some((key, value)) => pairs.push((key.to_owned(), unquoted(value).as_bytes().to_vec())),
                 // The text may be secret.
                 None => self.faults.push(at.error(
                     ErrorKind::Value,
@@ -148,9 +146,7 @@ impl Builder<'_> {
                 Some((key, path)) => (key.to_owned(), path),
                 None => (name(source), source.as_str()),
             };
-            if let Some(bytes) = self.bytes(at, dir, path) {
-                values.insert(key, bytes);
-            }
+            pairs.extend(self.bytes(at, dir, path).map(|bytes| (key, bytes)));
         }
         for source in generator.envs.iter().flatten().chain(&generator.env) {
             let Some(bytes) = self.bytes(at, dir, source) else { continue };
@@ -164,8 +160,20 @@ impl Builder<'_> {
                     // As kustomize has it, a name alone stands for a variable of this machine.
                     None => (line, std::env::var(line).unwrap_or_default()),
                 };
-                values.insert(key.to_owned(), value.into_bytes());
+                pairs.push((key.to_owned(), value.into_bytes()));
             }
+        }
+        let mut values = BTreeMap::new();
+        for (key, value) in pairs {
+            if values.contains_key(&key) {
+                let message = format!("`{}` has the key `{}` twice", generator.name, key.escape_debug());
+                self.faults.push(at.error(
+                    ErrorKind::Duplicate,
+                    message,
+                    "kustomize refuses it: remove one of the two",
+                ));
+            }
+            values.insert(key, value);
         }
         values
     }
@@ -192,6 +200,12 @@ impl Place<'_> {
     }
 }
 
+/// A literal's value without the quotes around it, of which kustomize takes one pair.
+fn unquoted(value: &str) -> &str {
+    let inner = |quote| value.strip_prefix(quote)?.strip_suffix(quote);
+    inner('"').or_else(|| inner('\'')).unwrap_or(value)
+}
+
 /// A generator's own options over those of all of them.
 fn merged(all: Option<&GeneratorOptions>, own: Option<&GeneratorOptions>) -> GeneratorOptions {
     let (all, own) = (all.cloned().unwrap_or_default(), own.cloned().unwrap_or_default());
@@ -207,10 +221,11 @@ fn merged(all: Option<&GeneratorOptions>, own: Option<&GeneratorOptions>) -> Gen
     }
 }
 
-/// What stands in place of another object has its name, and its labels and annotations where it has none of its own.
+/// What stands in place of another object has its name, a hash there only if that one has, and its labels and annotations where it has
+/// none of its own.
 fn keep_metadata(made: &mut Resource, old: &Resource) {
     made.before.clone_from(&old.before);
-    made.needs_hash |= old.needs_hash;
+    made.needs_hash = old.needs_hash;
     made.object.name.clone_from(&old.object.name);
     names::set_metadata(&mut made.object, "name", &old.object.name);
     if !old.object.namespace().is_empty() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Document,
+    Document, kinds,
     node::{Node, Place, Tree},
 };
 
@@ -14,38 +14,62 @@ pub(super) enum Places {
     Object,
     /// The pods of a workload, too.
     Templates,
-    /// What selects pods, too.
+    /// What selects pods, and the claims of a StatefulSet, too.
     Selectors,
 }
 
+/// Which API versions of a kind are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Any,
+    Group(&'static str),
+    Version(&'static str),
+}
+
+impl Of {
+    fn includes(self, api_version: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Group(group) => kinds::group(api_version) == group,
+            Self::Version(version) => api_version.rsplit('/').next() == Some(version),
+        }
+    }
+}
+
 /// A place: the kind of the objects, the keys to it (a list on the way is gone through), and whether it is made where it is not there.
-type Spec = (&'static str, &'static [&'static str], bool);
+type Spec = (&'static str, Of, &'static [&'static str], bool);
+
+const V1: Of = Of::Version("v1");
+const APPS: Of = Of::Group("apps");
+const BATCH: Of = Of::Group("batch");
+const POLICY: Of = Of::Group("policy");
+const NETWORKING: Of = Of::Group("networking.k8s.io");
 
 const TEMPLATES: &[Spec] = &[
-    ("ReplicationController", &["spec", "template", "metadata", "labels"], true),
-    ("Deployment", &["spec", "template", "metadata", "labels"], true),
-    ("ReplicaSet", &["spec", "template", "metadata", "labels"], true),
-    ("DaemonSet", &["spec", "template", "metadata", "labels"], true),
-    ("StatefulSet", &["spec", "template", "metadata", "labels"], true),
-    ("StatefulSet", &["spec", "volumeClaimTemplates", "metadata", "labels"], true),
-    ("Job", &["spec", "template", "metadata", "labels"], true),
-    ("CronJob", &["spec", "jobTemplate", "metadata", "labels"], true),
-    ("CronJob", &["spec", "jobTemplate", "spec", "template", "metadata", "labels"], true),
+    ("ReplicationController", V1, &["spec", "template", "metadata", "labels"], true),
+    ("Deployment", Of::Any, &["spec", "template", "metadata", "labels"], true),
+    ("ReplicaSet", Of::Any, &["spec", "template", "metadata", "labels"], true),
+    ("DaemonSet", Of::Any, &["spec", "template", "metadata", "labels"], true),
+    ("StatefulSet", APPS, &["spec", "template", "metadata", "labels"], true),
+    ("Job", BATCH, &["spec", "template", "metadata", "labels"], true),
+    ("CronJob", BATCH, &["spec", "jobTemplate", "metadata", "labels"], true),
+    ("CronJob", BATCH, &["spec", "jobTemplate", "spec", "template", "metadata", "labels"], true),
 ];
 
 const SELECTORS: &[Spec] = &[
-    ("Service", &["spec", "selector"], true),
-    ("ReplicationController", &["spec", "selector"], true),
-    ("Deployment", &["spec", "selector", "matchLabels"], true),
-    ("ReplicaSet", &["spec", "selector", "matchLabels"], true),
-    ("DaemonSet", &["spec", "selector", "matchLabels"], true),
-    ("StatefulSet", &["spec", "selector", "matchLabels"], true),
-    ("Job", &["spec", "selector", "matchLabels"], false),
-    ("CronJob", &["spec", "jobTemplate", "spec", "selector", "matchLabels"], false),
-    ("PodDisruptionBudget", &["spec", "selector", "matchLabels"], false),
-    ("NetworkPolicy", &["spec", "podSelector", "matchLabels"], false),
-    ("NetworkPolicy", &["spec", "ingress", "from", "podSelector", "matchLabels"], false),
-    ("NetworkPolicy", &["spec", "egress", "to", "podSelector", "matchLabels"], false),
+    ("Service", V1, &["spec", "selector"], true),
+    ("ReplicationController", V1, &["spec", "selector"], true),
+    ("Deployment", Of::Any, &["spec", "selector", "matchLabels"], true),
+    ("ReplicaSet", Of::Any, &["spec", "selector", "matchLabels"], true),
+    ("DaemonSet", Of::Any, &["spec", "selector", "matchLabels"], true),
+    ("StatefulSet", APPS, &["spec", "selector", "matchLabels"], true),
+    ("StatefulSet", APPS, &["spec", "volumeClaimTemplates", "metadata", "labels"], true),
+    ("Job", BATCH, &["spec", "selector", "matchLabels"], false),
+    ("CronJob", BATCH, &["spec", "jobTemplate", "spec", "selector", "matchLabels"], false),
+    ("PodDisruptionBudget", POLICY, &["spec", "selector", "matchLabels"], false),
+    ("NetworkPolicy", NETWORKING, &["spec", "podSelector", "matchLabels"], false),
+    ("NetworkPolicy", NETWORKING, &["spec", "ingress", "from", "podSelector", "matchLabels"], false),
+    ("NetworkPolicy", NETWORKING, &["spec", "egress", "to", "podSelector", "matchLabels"], false),
 ];
 
 /// The kinds of whose pods kustomize also changes what they keep to or away from.
@@ -73,14 +97,14 @@ const SPREADS: &[&[&str]] = &[
 ];
 
 const ANNOTATIONS: &[Spec] = &[
-    ("ReplicationController", &["spec", "template", "metadata", "annotations"], true),
-    ("Deployment", &["spec", "template", "metadata", "annotations"], true),
-    ("ReplicaSet", &["spec", "template", "metadata", "annotations"], true),
-    ("DaemonSet", &["spec", "template", "metadata", "annotations"], true),
-    ("StatefulSet", &["spec", "template", "metadata", "annotations"], true),
-    ("Job", &["spec", "template", "metadata", "annotations"], true),
-    ("CronJob", &["spec", "jobTemplate", "metadata", "annotations"], true),
-    ("CronJob", &["spec", "jobTemplate", "spec", "template", "metadata", "annotations"], true),
+    ("ReplicationController", V1, &["spec", "template", "metadata", "annotations"], true),
+    ("Deployment", Of::Any, &["spec", "template", "metadata", "annotations"], true),
+    ("ReplicaSet", Of::Any, &["spec", "template", "metadata", "annotations"], true),
+    ("DaemonSet", Of::Any, &["spec", "template", "metadata", "annotations"], true),
+    ("StatefulSet", Of::Any, &["spec", "template", "metadata", "annotations"], true),
+    ("Job", BATCH, &["spec", "template", "metadata", "annotations"], true),
+    ("CronJob", BATCH, &["spec", "jobTemplate", "metadata", "annotations"], true),
+    ("CronJob", BATCH, &["spec", "jobTemplate", "spec", "template", "metadata", "annotations"], true),
 ];
 
 /// Adds labels to an object.
@@ -91,7 +115,7 @@ pub(super) fn label(object: &mut Document, labels: &BTreeMap<String, String>, pl
     }
     if places == Places::Selectors {
         set_all(object, SELECTORS, labels);
-        if SPREAD.contains(&object.kind.as_str()) {
+        if SPREAD.contains(&object.kind.as_str()) && APPS.includes(object.api_version()) {
             for keys in SPREADS {
                 let keys: Vec<&str> = ["spec", "template", "spec"].iter().chain(*keys).copied().collect();
                 set(object, &keys, false, labels);
@@ -107,8 +131,9 @@ pub(super) fn annotate(object: &mut Document, annotations: &BTreeMap<String, Str
 }
 
 fn set_all(object: &mut Document, specs: &[Spec], values: &BTreeMap<String, String>) {
-    let kind = object.kind.clone();
-    for (_, keys, create) in specs.iter().filter(|(of, ..)| *of == kind) {
+    let (kind, api_version) = (object.kind.clone(), object.api_version().to_owned());
+    let is_meant = |spec: &&Spec| spec.0 == kind && spec.1.includes(&api_version);
+    for (.., keys, create) in specs.iter().filter(is_meant) {
         set(object, keys, *create, values);
     }
 }

@@ -4,7 +4,7 @@
 use super::{Resource, namespace};
 use crate::{
     Document,
-    kinds::is_own_group,
+    kinds::{group, is_own_group},
     node::{Node, Tree},
     pod_keys,
 };
@@ -30,7 +30,10 @@ const FOLLOWED: [&str; 16] = [
 ];
 
 /// The kinds that have pods whose fields are followed.
-const WITH_PODS: [&str; 7] = ["CronJob", "DaemonSet", "Deployment", "Job", "Pod", "ReplicaSet", "StatefulSet"];
+const WITH_PODS: [&str; 8] =
+    ["CronJob", "DaemonSet", "Deployment", "Job", "Pod", "PodTemplate", "ReplicaSet", "StatefulSet"];
+/// Those of whose pods kustomize follows ConfigMaps and Secrets alone.
+const OF_STORES_ALONE: [&str; 2] = ["PodTemplate", "ReplicaSet"];
 
 /// A field that names an object of a kind: the keys to it, through lists.
 type Reference = (&'static str, &'static [&'static str]);
@@ -52,28 +55,45 @@ const OF_CONTAINERS: &[Reference] = &[
     ("Secret", &["envFrom", "secretRef", "name"]),
 ];
 
-/// Those of other kinds, with the kind that has the field.
-const OTHERS: &[(&str, Reference)] = &[
-    ("StatefulSet", ("Service", &["spec", "serviceName"])),
-    ("ServiceAccount", ("Secret", &["imagePullSecrets", "name"])),
-    ("ServiceAccount", ("Secret", &["secrets", "name"])),
-    ("Ingress", ("Service", &["spec", "backend", "serviceName"])),
-    ("Ingress", ("Service", &["spec", "defaultBackend", "service", "name"])),
-    ("Ingress", ("Service", &["spec", "rules", "http", "paths", "backend", "serviceName"])),
-    ("Ingress", ("Service", &["spec", "rules", "http", "paths", "backend", "service", "name"])),
-    ("Ingress", ("Secret", &["spec", "tls", "secretName"])),
-    ("Ingress", ("Secret", &["metadata", "annotations", "ingress.kubernetes.io/auth-secret"])),
-    ("Ingress", ("Secret", &["metadata", "annotations", "nginx.ingress.kubernetes.io/auth-secret"])),
-    ("Ingress", ("Secret", &["metadata", "annotations", "nginx.ingress.kubernetes.io/auth-tls-secret"])),
-    ("HorizontalPodAutoscaler", ("Deployment", &["spec", "scaleTargetRef", "name"])),
-    ("HorizontalPodAutoscaler", ("ReplicaSet", &["spec", "scaleTargetRef", "name"])),
-    ("HorizontalPodAutoscaler", ("StatefulSet", &["spec", "scaleTargetRef", "name"])),
+/// Those of other kinds, with the kind that has the field, and its group where only that one's kind has it.
+const OTHERS: &[(&str, &str, Reference)] = &[
+    ("StatefulSet", "apps", ("Service", &["spec", "serviceName"])),
+    ("ServiceAccount", "", ("Secret", &["imagePullSecrets", "name"])),
+    ("Ingress", "", ("Service", &["spec", "backend", "serviceName"])),
+    ("Ingress", "", ("Service", &["spec", "defaultBackend", "service", "name"])),
+    ("Ingress", "", ("Service", &["spec", "rules", "http", "paths", "backend", "serviceName"])),
+    ("Ingress", "", ("Service", &["spec", "rules", "http", "paths", "backend", "service", "name"])),
+    ("Ingress", "", ("Secret", &["spec", "tls", "secretName"])),
+    ("Ingress", "", ("Secret", &["metadata", "annotations", "ingress.kubernetes.io/auth-secret"])),
+    ("Ingress", "", ("Secret", &["metadata", "annotations", "nginx.ingress.kubernetes.io/auth-secret"])),
+    ("Ingress", "", ("Secret", &["metadata", "annotations", "nginx.ingress.kubernetes.io/auth-tls-secret"])),
+    (
+        "Ingress",
+        "",
+        ("ConfigMap", &["metadata", "annotations", "nginx.ingress.kubernetes.io/fastcgi-params-configmap"]),
+    ),
+    ("HorizontalPodAutoscaler", "", ("Deployment", &["spec", "scaleTargetRef", "name"])),
+    ("HorizontalPodAutoscaler", "", ("ReplicaSet", &["spec", "scaleTargetRef", "name"])),
+    ("HorizontalPodAutoscaler", "", ("StatefulSet", &["spec", "scaleTargetRef", "name"])),
+    ("Role", "", ("ConfigMap", &["rules", "resourceNames"])),
+    ("Role", "", ("Secret", &["rules", "resourceNames"])),
+    ("ClusterRole", "", ("ConfigMap", &["rules", "resourceNames"])),
+    ("ClusterRole", "", ("Secret", &["rules", "resourceNames"])),
+    ("PersistentVolume", "", ("Secret", &["spec", "azureFile", "secretName"])),
+    ("StorageClass", "", ("Secret", &["parameters", "secretName"])),
+    ("StorageClass", "", ("Secret", &["parameters", "adminSecretName"])),
+    ("StorageClass", "", ("Secret", &["parameters", "userSecretName"])),
+    ("StorageClass", "", ("Secret", &["parameters", "secretRef"])),
+    (
+        "Service",
+        "serving.knative.dev",
+        ("Secret", &["spec", "template", "spec", "containers", "env", "valueFrom", "secretKeyRef", "name"]),
+    ),
 ];
 
 /// Whether all that refers to an object of this kind, and all that it refers to, is known here.
 pub(super) fn is_followed(object: &Document) -> bool {
-    let group = crate::kinds::group(object.api_version());
-    is_own_group(group) && FOLLOWED.contains(&object.kind.as_str())
+    is_own_group(group(object.api_version())) && FOLLOWED.contains(&object.kind.as_str())
 }
 
 /// Gives a resource another name.
@@ -100,9 +120,9 @@ pub(super) fn set_metadata(object: &mut Document, key: &str, value: &str) {
 pub(super) fn follow(resources: &mut [Resource]) {
     let renamed = Renamed::of(resources);
     for resource in resources {
-        let namespace = namespace(&resource.object).to_owned();
+        let namespace = reach(&resource.object);
         each_reference(&mut resource.object, &mut |kind, text| {
-            if let [name] = renamed.names(kind, text, &namespace)[..] {
+            if let [name] = renamed.names(kind, text, namespace.as_deref())[..] {
                 name.clone_into(text);
             }
         });
@@ -114,14 +134,19 @@ pub(super) fn ambiguous(resources: &[Resource]) -> Option<String> {
     let renamed = Renamed::of(resources);
     let mut found = None;
     for resource in resources {
-        let namespace = namespace(&resource.object).to_owned();
+        let namespace = reach(&resource.object);
         each_reference(&mut resource.object.clone(), &mut |kind, text| {
-            if renamed.names(kind, text, &namespace).len() > 1 {
+            if renamed.names(kind, text, namespace.as_deref()).len() > 1 {
                 found = Some(format!("{} refers to {kind} `{text}`, which is several", resource.object.label()));
             }
         });
     }
     found
+}
+
+/// The namespace to which references of an object lead; none for one that has no namespace, whose references lead to all.
+fn reach(object: &Document) -> Option<String> {
+    (!object.is_cluster_scoped()).then(|| namespace(object).to_owned())
 }
 
 /// The objects whose names have changed.
@@ -138,10 +163,10 @@ impl Renamed {
         Self(renamed.map(entry).collect())
     }
 
-    /// The names of the objects that a text in a namespace means.
-    fn names(&self, kind: &str, text: &str, namespace: &str) -> Vec<&str> {
+    /// The names of the objects that a text in a namespace, or in none, means.
+    fn names(&self, kind: &str, text: &str, namespace: Option<&str>) -> Vec<&str> {
         let is_meant = |(of, place, before, _): &&(String, String, Vec<String>, String)| {
-            of == kind && place == namespace && before.iter().any(|name| name == text)
+            of == kind && namespace.is_none_or(|namespace| place == namespace) && before.iter().any(|name| name == text)
         };
         self.0.iter().filter(is_meant).map(|(.., name)| name.as_str()).collect()
     }
@@ -150,7 +175,9 @@ impl Renamed {
 /// Visits every field of an object that names another one, with the kind of that.
 fn each_reference(object: &mut Document, visit: &mut impl FnMut(&str, &mut String)) {
     let kind = object.kind.clone();
-    for (_, (of, keys)) in OTHERS.iter().filter(|(holder, _)| *holder == kind) {
+    let own_group = group(object.api_version()).to_owned();
+    let has_it = |holder: &str, group: &str| holder == kind && (group.is_empty() || group == own_group);
+    for (.., (of, keys)) in OTHERS.iter().filter(|(holder, group, _)| has_it(holder, group)) {
         each_text(&mut object.node, keys, &mut |text| visit(of, text));
     }
     if !WITH_PODS.contains(&kind.as_str()) {
@@ -158,7 +185,8 @@ fn each_reference(object: &mut Document, visit: &mut impl FnMut(&str, &mut Strin
     }
     let pod = pod_keys(&kind).iter().try_fold(&mut object.node, |node, key| node.get_mut(key));
     let Some(pod) = pod else { return };
-    for (of, keys) in OF_PODS {
+    let is_followed = |of: &str| matches!(of, "ConfigMap" | "Secret") || !OF_STORES_ALONE.contains(&kind.as_str());
+    for (of, keys) in OF_PODS.iter().filter(|(of, _)| is_followed(of)) {
         each_text(pod, keys, &mut |text| visit(of, text));
     }
     for list in ["initContainers", "containers"] {

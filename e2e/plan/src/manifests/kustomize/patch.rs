@@ -11,9 +11,9 @@ use super::{
 };
 use crate::{
     Document, Error, ErrorKind, document, kinds,
-    merge::merge_object,
+    merge::{merge_object, repeated},
     nearest,
-    node::{FieldPath, Node, Place, Tree},
+    node::{FieldPath, Node, Tree},
     yaml::{Dialect, Documents, documents},
 };
 
@@ -72,8 +72,24 @@ impl Builder<'_> {
                 return;
             }
         };
-        let Documents { nodes, errors, .. } = documents(&file, &text, Dialect::Kustomize);
+        let Documents { mut nodes, errors, .. } = documents(&file, &text, Dialect::Kustomize);
+        if nodes.is_empty() && errors.is_empty() {
+            let remedy = "kustomize refuses it: write a patch there, or remove the element";
+            self.faults.push(fail(ErrorKind::Value, "the patch is empty", remedy));
+        }
         self.faults.extend(errors);
+        if nodes.iter().any(|node| matches!(node.tree, Tree::List(_))) {
+            // The values of operations become JSON as kubectl reads them.
+            nodes = documents(&file, &text, Dialect::Kubectl).nodes;
+        } else {
+            let lines: Vec<&str> = text.lines().collect();
+            nodes.iter().for_each(|node| self.note_spelling(node, &lines));
+            if nodes.len() > 1 && patch.target.is_some() {
+                let message = "several patches share a target, which kustomize refuses";
+                self.faults.push(fail(ErrorKind::Value, message, "give each of them its own element"));
+                return;
+            }
+        }
         let selector = match patch.target.as_ref().map(Selector::of).transpose() {
             Ok(selector) => selector,
             Err(message) => {
@@ -92,6 +108,10 @@ impl Builder<'_> {
                     "write a `target` beside it in the kustomization",
                 )
                 .at(&change.place)),
+                _ if change.get("$patch").and_then(Node::text) == Some("replace") => {
+                    let message = "a patch that replaces a whole object is built by kustomize alone";
+                    Err(Error::new(ErrorKind::Unsupported, message, "").at(&change.place))
+                }
                 (_, Some(selector)) => to_selected(&change, selector, resources),
                 (_, None) => to_named(change, resources),
             };
@@ -171,21 +191,12 @@ fn to_named(change: Node, resources: &mut Vec<Resource>) -> Result<(), Error> {
 fn merged(resource: &mut Resource, change: &Node) -> Result<bool, Error> {
     let is_own = resource.object.is_own();
     let Document { kind, node, .. } = &mut resource.object;
-    without_blank(node, &std::mem::take(&mut resource.blank));
-    merge_object(kind, is_own, node, change)
-}
-
-/// Removes the keys at these places.
-fn without_blank(node: &mut Node, blank: &[Place]) {
-    match &mut node.tree {
-        _ if blank.is_empty() => {}
-        Tree::Map(entries) => {
-            entries.retain(|entry| !(entry.node.is_null() && blank.contains(&entry.place)));
-            entries.iter_mut().for_each(|entry| without_blank(&mut entry.node, blank));
-        }
-        Tree::List(items) => items.iter_mut().for_each(|item| without_blank(item, blank)),
-        _ => {}
+    std::mem::take(&mut resource.blank).remove_from(node);
+    if let Some(item) = repeated(kind, node).filter(|_| is_own) {
+        let message = "a list with an element twice, of which a merge leaves one, is built by kustomize alone";
+        return Err(Error::new(ErrorKind::Unsupported, message, "").at(&item.place));
     }
+    merge_object(kind, is_own, node, change)
 }
 
 fn unmatched(change: &Document, found: usize, resources: &[Resource]) -> Error {

@@ -16,15 +16,23 @@ use crate::{
 
 /// The kinds whose objects have a number of replicas that `replicas` sets.
 const REPLICATED: [&str; 4] = ["Deployment", "ReplicationController", "ReplicaSet", "StatefulSet"];
-/// The kinds in which kustomize puts a namespace into more places than `metadata.namespace`.
-const NAMESPACE_BEYOND: [&str; 7] = [
+/// The kinds in which kustomize puts a namespace into other places than `metadata.namespace`, or that only some versions of it know to
+/// have none.
+const NAMESPACE_BEYOND: [&str; 14] = [
     "APIService",
     "ClusterRoleBinding",
+    "ClusterTrustBundle",
     "CustomResourceDefinition",
+    "FlowSchema",
+    "MutatingAdmissionPolicy",
+    "MutatingAdmissionPolicyBinding",
     "MutatingWebhookConfiguration",
+    "PriorityLevelConfiguration",
     "RoleBinding",
+    "ValidatingAdmissionPolicy",
     "ValidatingAdmissionPolicyBinding",
     "ValidatingWebhookConfiguration",
+    "VolumeAttributesClass",
 ];
 
 impl Builder<'_> {
@@ -56,15 +64,25 @@ impl Builder<'_> {
         let Some(namespace) = kustomization.file.namespace.as_deref().filter(|namespace| !namespace.is_empty()) else {
             return;
         };
-        for resource in resources {
+        for resource in resources.iter_mut() {
             let kind = resource.object.kind.as_str();
             if NAMESPACE_BEYOND.contains(&kind) {
-                let message = format!("`namespace` changes {} in more than one place", resource.object.label());
+                let message = format!("`namespace` changes {} in a way of its own", resource.object.label());
                 self.beyond(kustomization, "namespace", message);
             } else if kind == "Namespace" {
                 names::rename(resource, namespace.to_owned());
             } else if !resource.object.is_cluster_scoped() {
                 names::renamespace(resource, namespace);
+            }
+        }
+        for (index, resource) in resources.iter().enumerate() {
+            if let Some(first) = resources[..index].iter().find(|other| other.is_same(resource)) {
+                let (label, namespace) = (resource.object.label(), namespace.escape_debug());
+                let (first, second) = (&first.object.source, &resource.object.source);
+                let message =
+                    format!("in namespace `{namespace}` {label} of {second} is the same object as that of {first}");
+                let remedy = "kustomize refuses it: rename or remove one of the two";
+                self.faults.push(kustomization.error("namespace", None, ErrorKind::Duplicate, message, remedy));
             }
         }
     }
@@ -96,12 +114,21 @@ impl Builder<'_> {
             if labels.fields.as_ref().is_some_and(|fields| !fields.is_empty()) {
                 self.beyond(kustomization, "labels", "`fields` of `labels` are built by kustomize alone".to_owned());
             }
+            if labels.include_volume_claim_templates
+                || labels.include_templates && !labels.include_selectors && resources.iter().any(has_claims)
+            {
+                // Versions of kustomize differ in which labels they get.
+                let message = "labels of `volumeClaimTemplates` are built by kustomize alone".to_owned();
+                self.beyond(kustomization, "labels", message);
+            }
             let place = match (labels.include_selectors, labels.include_templates) {
                 (true, _) => labels::Places::Selectors,
                 (false, true) => labels::Places::Templates,
                 (false, false) => labels::Places::Object,
             };
-            resources.iter_mut().for_each(|resource| labels::label(&mut resource.object, &labels.pairs, place));
+            if let Some(pairs) = &labels.pairs {
+                resources.iter_mut().for_each(|resource| labels::label(&mut resource.object, pairs, place));
+            }
         }
         if let Some(labels) = &kustomization.file.common_labels {
             let place = labels::Places::Selectors;
@@ -146,6 +173,11 @@ impl Builder<'_> {
             }
         }
     }
+}
+
+/// Whether it is a StatefulSet with claims of its own.
+fn has_claims(resource: &Resource) -> bool {
+    resource.object.kind == "StatefulSet" && resource.object.node.find(&["spec", "volumeClaimTemplates"]).is_some()
 }
 
 /// Sets the images of all lists of containers, wherever they are.

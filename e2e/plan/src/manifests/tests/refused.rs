@@ -1,0 +1,71 @@
+//! What kustomize refuses is refused here too, so that a run is of nothing that `kubectl apply -k` would not make.
+
+use rstest::rstest;
+
+use super::error_of;
+
+const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
+
+#[rstest]
+#[case::one_name_in_the_end(
+    "resources: [a.yaml]\nnamespace: prod\n",
+    "apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: b}\n",
+    "kustomization.yaml:2:1, document 1: in namespace `prod` Namespace/prod of a.yaml, document 2 is the same object as that of \
+     a.yaml, document 1; kustomize refuses it: rename or remove one of the two"
+)]
+#[case::a_key_twice(
+    "configMapGenerator: [{name: c, literals: [a=b, a=c]}]\n",
+    MAP,
+    "kustomization.yaml:1:22, document 1: `c` has the key `a` twice; kustomize refuses it: remove one of the two"
+)]
+#[case::a_component_among_resources(
+    "resources: [c]\n",
+    MAP,
+    "c/kustomization.yaml:1:1, document 1: a Component stands under `resources`; list it under `components`"
+)]
+#[case::a_kustomization_among_components(
+    "components: [k]\n",
+    MAP,
+    "k/kustomization.yaml:1:1, document 1: a Kustomization stands under `components`; list it under `resources`"
+)]
+#[case::another_version(
+    "apiVersion: kustomize.config.k8s.io/v1\nresources: [a.yaml]\n",
+    MAP,
+    "kustomization.yaml:1:1, document 1: kustomize reads no Kustomization of apiVersion `kustomize.config.k8s.io/v1`; write \
+     `kustomize.config.k8s.io/v1beta1`"
+)]
+#[case::several_patches_for_a_target(
+    "resources: [a.yaml]\npatches: [{path: two.yaml, target: {kind: ConfigMap}}]\n",
+    MAP,
+    "kustomization.yaml:2:11, document 1: several patches share a target, which kustomize refuses; give each of them its own element"
+)]
+#[case::an_empty_patch(
+    "resources: [a.yaml]\npatches: [{path: empty.yaml}]\n",
+    MAP,
+    "kustomization.yaml:2:11, document 1: the patch is empty; kustomize refuses it: write a patch there, or remove the element"
+)]
+#[case::a_name_that_a_cluster_makes_up(
+    "resources: [a.yaml]\n",
+    "apiVersion: v1\nkind: ConfigMap\nmetadata: {generateName: a-}\n",
+    "a.yaml:1:1, document 1: the object has a generateName alone; kustomize wants `metadata.name`: add it, or move the object out \
+     of the kustomization"
+)]
+#[case::two_kustomizations(
+    "resources: [two]\n",
+    MAP,
+    "two/kustomization.yaml: two/kustomization.yml stands beside it; kustomize refuses both: remove one"
+)]
+fn what_kustomize_refuses(#[case] kustomization: &str, #[case] resource: &str, #[case] expected: &str) {
+    let two = format!("{MAP}---\n{MAP}");
+    let files = [
+        ("kustomization.yaml", kustomization),
+        ("a.yaml", resource),
+        ("two.yaml", &two),
+        ("empty.yaml", "# nothing\n"),
+        ("c/kustomization.yaml", "kind: Component\n"),
+        ("k/kustomization.yaml", "namePrefix: k-\n"),
+        ("two/kustomization.yaml", "namePrefix: k-\n"),
+        ("two/kustomization.yml", "namePrefix: k-\n"),
+    ];
+    assert_eq!(error_of(&files, &["."], &[]), expected);
+}
