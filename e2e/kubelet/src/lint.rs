@@ -71,7 +71,7 @@ impl fmt::Display for Remark {
 pub fn lint(plan: &Plan, measured: Option<&Snapshot>) -> Vec<Remark> {
     let mut remarks = Vec::new();
     for component in &plan.components {
-        let object = plan.objects.iter().find(|o| o.kind == component.kind && o.name == component.name);
+        let object = plan.objects.iter().find(|object| object.component.as_ref() == Some(&component.name));
         let ignored = object.map(ignored).unwrap_or_default();
         let services = plan.services.iter().filter(|service| service.components.contains(&component.name));
         // Names of pods that are published unready lead to them whatever a probe says.

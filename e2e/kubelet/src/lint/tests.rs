@@ -145,6 +145,23 @@ fn a_rule_says_what_it_is_for(#[case] pod: &str, #[case] code: &str, #[case] sev
     assert_eq!(codes(&plan(pod, &ignoring), None), [], "an annotation leaves it out");
 }
 
+/// The component of the second one has another name than the workload.
+#[test]
+fn an_annotation_counts_for_the_workload_that_has_it() {
+    let workload = |namespace: &str, annotations: &str| {
+        format!(
+            "{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: app, namespace: {namespace}{annotations}}}, spec: {{selector: \
+             {{matchLabels: {{app: app}}}}, template: {{metadata: {{labels: {{app: app}}}}, spec: {{containers: [{{name: app, image: x, \
+             readinessProbe: {{periodSeconds: 1, exec: {{command: [a]}}}}}}]}}}}}}}}\n"
+        )
+    };
+    let ignoring = format!(", annotations: {{{IGNORE}: exec-often}}");
+    let text = format!("{}---\n{}", workload("a", ""), workload("b", &ignoring));
+    let plan = Plan::of(Objects::read(&[Manifest { file: PathBuf::from("app.yaml"), text }])).unwrap();
+    let workloads: Vec<String> = lint(&plan, None).into_iter().map(|remark| remark.workload).collect();
+    assert_eq!(workloads, ["Deployment/app"]);
+}
+
 #[test]
 fn what_was_measured_is_compared() {
     let plan = plan(&format!("{READY}, livenessProbe: {{periodSeconds: 1, httpGet: {{path: /b, port: 80}}}}}}]}}"), "");
