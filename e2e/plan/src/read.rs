@@ -169,6 +169,11 @@ pub(crate) fn object(mut node: Node) -> Result<Object, Error> {
             }
             name
         }
+        (None, None) if node.get("metadata").is_none() => {
+            let remedy = "move the file out of the manifests if it is another program's, or add `metadata.name`";
+            let message = "the document has no metadata, so it is no Kubernetes object";
+            return Err(Error::new(ErrorKind::Object, message, remedy).at(&node.place).in_object(&kind));
+        }
         (None, None) => return Err(missing("metadata.name", "backend").in_object(&kind)),
     };
     let source = Source { file: node.place.file.to_path_buf(), document: node.place.document };

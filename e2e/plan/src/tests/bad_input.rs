@@ -31,6 +31,12 @@ use super::*;
     "  labels: {}\nspec:\n  replicas",
     "app.yaml:1:1, document 1: Deployment: the document has no metadata.name; add `metadata.name: backend`"
 )]
+#[case::no_metadata(
+    "metadata:\n  name: backend\nspec:",
+    "spec:",
+    "app.yaml:1:1, document 1: Deployment: the document has no metadata, so it is no Kubernetes object; move the file out of the \
+     manifests if it is another program's, or add `metadata.name`"
+)]
 #[case::bad_name(
     "  name: backend\nspec:\n  replicas",
     "  name: ../backend\nspec:\n  replicas",
