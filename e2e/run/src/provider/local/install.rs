@@ -22,10 +22,16 @@ pub(crate) async fn find_programs(
     let programs = own.over(Programs::builtin());
     let images: BTreeSet<&str> =
         pods.iter().flat_map(|pod| pod.all_containers().map(|container| container.image.as_str())).collect();
-    let known = images
-        .into_iter()
-        .map(|image| Ok((image, programs.for_image(image)?)))
-        .collect::<Result<BTreeMap<_, _>, ProgramError>>()?;
+    let (mut known, mut unknown) = (BTreeMap::new(), Vec::new());
+    for image in images {
+        match programs.for_image(image) {
+            Some(program) => drop(known.insert(image, program)),
+            None => unknown.push(image.to_owned()),
+        }
+    }
+    if !unknown.is_empty() {
+        return Err(ProgramError::Unknown { images: unknown }.into());
+    }
     let packages: Vec<String> = known.values().filter_map(|program| program.cargo.clone()).collect();
     let binaries = crate::image::cargo_binaries(root, &packages, &|line| progress(line.to_owned())).await?;
     let mut found = BTreeMap::new();

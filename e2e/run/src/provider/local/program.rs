@@ -67,13 +67,15 @@ pub enum StopSignal {
 /// An image without a local program.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No entry for the image.
+    /// No entry for some images.
     #[error(
-        "no local program for the image {image}; declare one in .config/e2e.toml under [local.\"{image}\"], or use --target docker"
+        "no local program for {}; declare one for each in .config/e2e.toml, such as [local.\"{}\"], or use --target docker",
+        images.join(", "),
+        images.first().map_or("", String::as_str)
     )]
     Unknown {
-        /// The image.
-        image: String,
+        /// The images.
+        images: Vec<String>,
     },
     /// Programs are missing and cannot be installed here.
     #[error("{} not found for the image {image} (searched ${variable}, PATH{searched}){install}", binaries.join(", "))]
@@ -116,11 +118,8 @@ impl Programs {
     }
 
     /// The program that replaces an image.
-    pub fn for_image(&self, image: &str) -> Result<&Program, Error> {
-        self.0
-            .get(image)
-            .or_else(|| self.0.get(without_tag(image)))
-            .ok_or_else(|| Error::Unknown { image: image.to_owned() })
+    pub fn for_image(&self, image: &str) -> Option<&Program> {
+        self.0.get(image).or_else(|| self.0.get(without_tag(image)))
     }
 }
 
@@ -220,8 +219,11 @@ mod tests {
             let program = builtin.for_image(image).unwrap();
             assert!(program.script_text(Path::new("/")).unwrap().is_some(), "{image}");
         }
-        let error = builtin.for_image("mongo:7").unwrap_err().to_string();
-        assert!(error.contains("mongo:7") && error.contains("[local."), "{error}");
+        assert_eq!(builtin.for_image("mongo:7"), None);
+        let error = Error::Unknown { images: vec!["mongo:7".into(), "app".into()] }.to_string();
+        let expected = "no local program for mongo:7, app; declare one for each in .config/e2e.toml, such as [local.\"mongo:7\"], or use \
+                        --target docker";
+        assert_eq!(error, expected);
     }
 
     #[test]

@@ -24,8 +24,10 @@ pub(crate) fn unhonoured(plan: &Plan, own: &Programs, machine: &Machine<'_>) -> 
             for container in containers {
                 let keys = pod_path(&component.kind);
                 let place = Place { component, path: format!("{keys}.{field}[{}]", container.name) };
-                // An image without a program is refused later.
-                let Ok(program) = programs.for_image(&container.image) else { continue };
+                let Some(program) = programs.for_image(&container.image) else {
+                    warnings.extend(no_program(&place, container));
+                    continue;
+                };
                 warnings.extend(hosts(&place, container, &plan.services));
                 warnings.extend(command(&place, container, program));
                 warnings.extend(blanks(&place, container, machine.runs));
@@ -60,6 +62,16 @@ impl Place<'_> {
             reason,
         }
     }
+}
+
+/// An image that nothing stands for. The Job of a CronJob needs a program only where it is asked for.
+fn no_program(place: &Place<'_>, container: &Container) -> Option<Warning> {
+    let Container { image, .. } = container;
+    let reason = format!(
+        "no local program replaces {image}, and a run is refused without one: declare it in .config/e2e.toml under \
+         [local.\"{image}\"], or use --target docker"
+    );
+    (place.component.kind != "CronJob").then(|| place.warn("image", reason))
 }
 
 /// Variables that name a Service without a port: only a name with its port is replaced, since each port is at an address of its own.
@@ -217,6 +229,16 @@ spec: { selector: { app: db }, ports: [{ port: 80 }] }
     #[case::another_path("[sh, -c, 'ls /tmp']", "/my runs", 0)]
     fn a_shell_takes_blanks_apart(#[case] command: &str, #[case] runs: &str, #[case] expected: usize) {
         assert_eq!(said("scripted:1", command, "", runs, true).len(), expected);
+    }
+
+    #[test]
+    fn an_image_without_a_program_is_told() {
+        let [(field, reason)] = &said("mysql:8", "[]", "my-db", "/runs", true)[..] else { panic!("one warning") };
+        assert_eq!(field, "image");
+        assert!(
+            reason.contains("no local program replaces mysql:8") && reason.contains("[local.\"mysql:8\"]"),
+            "{reason}"
+        );
     }
 
     #[test]
