@@ -19,6 +19,11 @@ fn local_loses_nothing_on_a_planned_kill() {
 }
 
 #[test]
+fn local_names_a_hang() {
+    fault_run::expect_findings("hang", Target::Local);
+}
+
+#[test]
 fn local_fails_no_request_in_a_planned_rollout() {
     planned_run::expect_no_failure_in_a_rollout(Target::Local);
 }

@@ -46,3 +46,8 @@ fn docker_is_late_in_a_planned_delay() {
 fn docker_names_the_cpu_limit() {
     fault_run::expect_findings("cpu-limit", Target::Docker);
 }
+
+#[test]
+fn docker_names_a_hang() {
+    fault_run::expect_findings("hang", Target::Docker);
+}

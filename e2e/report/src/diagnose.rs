@@ -5,10 +5,12 @@ mod cluster;
 mod coverage;
 mod cpu;
 mod faults;
+mod hangs;
 mod load;
 mod memory;
 mod pods;
 mod probes;
+mod redis;
 pub mod stuck;
 mod suites;
 mod tolerated;
@@ -31,6 +33,8 @@ pub fn findings(data: &RunData, thresholds: &[Threshold]) -> Vec<Finding> {
     let mut findings: Vec<Finding> = pods::findings(data)
         .into_iter()
         .chain(memory::findings(data))
+        .chain(redis::findings(data))
+        .chain(hangs::findings(data))
         .chain(cluster::findings(data))
         .chain(probes::findings(data))
         .chain(busy::margins(data))
@@ -44,6 +48,7 @@ pub fn findings(data: &RunData, thresholds: &[Threshold]) -> Vec<Finding> {
     if data.tests.is_empty() && findings.iter().any(|finding| finding.code.keeps_from_starting()) {
         leave_out_what_was_starting(&mut findings);
     }
+    hangs::leave_out_effects(data, &mut findings);
     pods::refer_to_others(&mut findings);
     tolerated::soften(data, thresholds, &mut findings);
     findings

@@ -2,6 +2,9 @@
 
 pub mod cluster;
 pub mod faults;
+pub mod locks;
+pub mod processes;
+pub mod redis;
 
 use std::{collections::BTreeMap, ops::RangeBounds};
 
@@ -21,6 +24,12 @@ pub const SATURATION: &str = "evidence/saturation.json";
 pub const PROBES: &str = "evidence/probes.json";
 /// How often the kernel held containers back at their CPU limits.
 pub const THROTTLING: &str = "evidence/throttling.json";
+/// Locks in PostgreSQL that others wait for: see [`locks`].
+pub const LOCKS: &str = "evidence/locks.json";
+/// The processes of throttled containers: see [`processes`].
+pub const PROCESSES: &str = "evidence/processes.json";
+/// The memory of Redis servers: see [`redis`].
+pub const REDIS: &str = "evidence/redis.json";
 /// The cluster's state.
 pub const CLUSTER: &str = "evidence/cluster.json";
 /// The digest of each image in use, by its name.

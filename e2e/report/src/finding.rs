@@ -62,6 +62,10 @@ pub enum Code {
     OomKilled,
     /// A failing component used up its memory limit without being killed for it.
     MemoryAtLimit,
+    /// A Redis server refused commands because its memory was used up.
+    WritesRefused,
+    /// A Redis server evicted keys to stay within its memory.
+    KeysEvicted,
     /// The kernel throttled a component at its CPU limit.
     CpuThrottled,
     /// A container's program ended by itself.
@@ -80,6 +84,8 @@ pub enum Code {
     PodReplaced,
     /// A node accepts no pods, or reports trouble.
     NodeTrouble,
+    /// A replica answers nothing while it holds locks that others wait for.
+    Hangs,
     /// A bounded resource is used up, and callers wait for it.
     PoolExhausted,
     /// A probe fails only while its application works, because it waits for what the work uses up.
@@ -143,6 +149,8 @@ impl Code {
                 | Self::ProbeErrored
                 | Self::OomKilled
                 | Self::MemoryAtLimit
+                | Self::WritesRefused
+                | Self::KeysEvicted
                 | Self::CpuThrottled
                 | Self::Crashed
                 | Self::ImageUnavailable
@@ -151,6 +159,7 @@ impl Code {
                 | Self::Unschedulable
                 | Self::AdmissionRefused
                 | Self::PodReplaced
+                | Self::Hangs
                 | Self::PoolExhausted
                 | Self::ProbeStarved
                 | Self::ProbeMargin

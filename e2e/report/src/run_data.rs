@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     environment::{Component, Environment},
-    evidence::{DoctorEntry, Resources, Saturation, Throttling, cluster::Cluster, faults::ScenarioFaults, load_file},
+    evidence::{
+        DoctorEntry, Resources, Saturation, Throttling, cluster::Cluster, faults::ScenarioFaults, load_file,
+        locks::HeldLock, processes::ContainerProcesses, redis::RedisServer,
+    },
     record::{Measured, Record, Unreadable},
     request::Request,
 };
@@ -42,6 +45,12 @@ pub struct RunData {
     pub saturation: Vec<Saturation>,
     /// CPU throttling by pod.
     pub throttling: BTreeMap<String, Throttling>,
+    /// Locks in PostgreSQL that others wait for.
+    pub locks: Vec<HeldLock>,
+    /// The processes of containers that were throttled.
+    pub processes: Vec<ContainerProcesses>,
+    /// The memory of Redis servers.
+    pub redis: Vec<RedisServer>,
     /// Each probe that was sent to a container and can be told by its time.
     pub probes: Vec<ProbeHistory>,
     /// The digest of each image in use, by its name.

@@ -1,7 +1,11 @@
 //! Gathers evidence into `evidence/` before teardown. Main functions: [`watch_resources`], [`gather`].
 
 mod beside;
+mod locks;
 mod meter;
+mod processes;
+mod redis;
+mod servers;
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +19,8 @@ use e2e_load::clock::now_unix_ms;
 use e2e_node::{doctor::PoolUse, node::ProbeLog};
 use e2e_report::{
     evidence::{
-        CLUSTER, IMAGES, PODS, PROBES, RESOURCES, Resources, SATURATION, Sample, Saturation, THROTTLING, log_file,
+        CLUSTER, IMAGES, LOCKS, PODS, PROBES, PROCESSES, REDIS, RESOURCES, Resources, SATURATION, Sample, Saturation,
+        THROTTLING, log_file,
     },
     run_dir::{self, EVIDENCE, RunDir},
 };
@@ -23,6 +28,8 @@ use serde_json::Value;
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::provider::{Provider, pods::PodSpec};
+
+use self::redis::RedisServers;
 
 pub use self::meter::Meter;
 
@@ -39,8 +46,11 @@ async fn sample_of(provider: &Provider) -> Sample {
 pub(crate) struct ResourceWatch {
     samples: Arc<Mutex<Vec<Sample>>>,
     saturation: Arc<Mutex<BTreeMap<(String, String), Saturation>>>,
+    redis: RedisServers,
+    locks: locks::Found,
     probes: ProbeLog,
-    tasks: [JoinHandle<()>; 3],
+    pods: Vec<PodSpec>,
+    tasks: [JoinHandle<()>; 5],
 }
 
 /// Where each probe is kept, and what decides whether one is sent.
@@ -59,6 +69,9 @@ pub(crate) fn watch_resources(
     probing: Probing,
 ) -> ResourceWatch {
     let probes = probing.log.clone();
+    let locks = locks::Found::default();
+    let snapshots = probing.snapshots.clone();
+    let looking = tokio::spawn(locks::watch(Arc::clone(&provider), pods.clone(), snapshots, Arc::clone(&locks)));
     let beside = tokio::spawn(beside::probe(Arc::clone(&provider), pods.clone(), probing));
     let samples = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&samples);
@@ -70,11 +83,17 @@ pub(crate) fn watch_resources(
             sink.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
         }
     }));
+    let redis = RedisServers::of(&pods);
+    let (used, servers) = (Arc::clone(&provider), redis.clone());
+    let asking = tokio::spawn(each_period(move || {
+        let (provider, servers) = (Arc::clone(&used), servers.clone());
+        async move { servers.look(&provider).await }
+    }));
     let saturation = Arc::new(Mutex::new(BTreeMap::new()));
-    let sink = Arc::clone(&saturation);
+    let (sink, metered) = (Arc::clone(&saturation), pods.clone());
     let metering = tokio::spawn(each_period(move || {
         // A pod may get its address only when it starts.
-        let addresses = meters.iter().flat_map(|meter| addresses(&provider, meter, &pods)).collect::<Vec<_>>();
+        let addresses = meters.iter().flat_map(|meter| addresses(&provider, meter, &metered)).collect::<Vec<_>>();
         let sink = Arc::clone(&sink);
         async move {
             let readings = addresses.iter().map(|(meter, pod, address)| meter::read(meter, pod, *address));
@@ -83,7 +102,7 @@ pub(crate) fn watch_resources(
             }
         }
     }));
-    ResourceWatch { samples, saturation, probes, tasks: [usage, metering, beside] }
+    ResourceWatch { samples, saturation, redis, locks, probes, pods, tasks: [usage, metering, beside, asking, looking] }
 }
 
 /// The addresses of the replicas of a meter's component.
@@ -141,8 +160,14 @@ pub(crate) async fn gather(
     resources.sample(provider).await;
     directory.write_json(RESOURCES, &resources.resources())?;
     directory.write_json(SATURATION, &resources.saturation())?;
+    let locks = resources.locks.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    directory.write_json(LOCKS, &locks)?;
+    resources.redis.look(provider).await;
+    directory.write_json(REDIS, &resources.redis.told())?;
     directory.write_json(PROBES, &resources.probes.histories())?;
-    directory.write_json(THROTTLING, &provider.throttling().await)?;
+    let throttling = provider.throttling().await;
+    directory.write_json(THROTTLING, &throttling)?;
+    directory.write_json(PROCESSES, &processes::of_throttled(provider, &resources.pods, &throttling).await)?;
     let mut images = provider.images().await;
     if let Some((cluster, objects)) = provider.cluster().await {
         images.extend(objects.get("pods").into_iter().flat_map(images_of));

@@ -9,8 +9,9 @@ pub mod local;
 pub(crate) mod owner;
 mod parent;
 pub(crate) mod pods;
+mod sessions;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 

@@ -30,6 +30,8 @@ pub(crate) struct Fault {
 
 const EVERYWHERE: &[Target] = &[Target::Local, Target::Docker, Target::K8s];
 const IN_A_CLUSTER: &[Target] = &[Target::K8s];
+/// The backend's image has no program that would show them in a cluster.
+const WHERE_STATES_ARE_SEEN: &[Target] = &[Target::Local, Target::Docker];
 const WITH_CPU_LIMITS: &[Target] = &[Target::Docker, Target::K8s];
 
 const BACKEND: Option<&str> = Some("backend");
@@ -167,6 +169,39 @@ pub(crate) const FAULTS: &[Fault] = &[
         overlay: "readiness-pool",
         wrong: "readiness takes a connection of the pool that registrations use up",
         must: &[(Probe(Cause::WaitsForPool), BACKEND), (PoolExhausted, BACKEND)],
+        ..FAULT
+    },
+    Fault {
+        overlay: "probe-starved",
+        wrong: "operations occupy the one worker that also answers the probes",
+        must: &[(ProbeStarved, BACKEND)],
+        ..FAULT
+    },
+    Fault {
+        overlay: "probe-margin",
+        wrong: "the same for so short a time that the probes are answered with little to spare",
+        must: &[(ProbeMargin, BACKEND)],
+        end: ExitCode::Pass,
+        ..FAULT
+    },
+    Fault {
+        overlay: "hang",
+        wrong: "a replica of the backend stops answering inside of a transaction, with a lock that the other one needs",
+        must: &[(Hangs, BACKEND), (ProbeFailing, BACKEND), (ClientsFailed, None)],
+        targets: WHERE_STATES_ARE_SEEN,
+        ..FAULT
+    },
+    Fault {
+        overlay: "redis-evicts",
+        wrong: "a cache shares a Redis that is too small for it and evicts keys",
+        must: &[(KeysEvicted, REDIS)],
+        end: ExitCode::Pass,
+        ..FAULT
+    },
+    Fault {
+        overlay: "redis-full",
+        wrong: "the same without eviction",
+        must: &[(WritesRefused, REDIS), (RequestsFailed, None)],
         ..FAULT
     },
     Fault {

@@ -5,7 +5,7 @@ use e2e_plan::{target::Target, words::counted};
 use super::{Code, RunData};
 use crate::{
     environment::Component,
-    evidence::{THROTTLING, Throttling},
+    evidence::{PROCESSES, THROTTLING, Throttling, processes::ContainerProcesses},
     finding::{Finding, Severity},
 };
 
@@ -27,21 +27,63 @@ pub(super) fn held_back(data: &RunData, component: &Component) -> Option<Finding
             format!("{pod} in {} of {periods} of 100 ms ({share:.0}%)", throttling.throttled)
         })
         .collect();
+    let crowd = held_back.iter().find_map(|(pod, _)| crowd(data, pod));
+    let mut evidence: Vec<String> = held_back.iter().map(|(pod, _)| format!("{THROTTLING}#/{pod}")).collect();
+    evidence.extend(crowd.as_ref().map(|crowd| format!("{PROCESSES}#/{}", crowd.index)));
+    let (claim, fix) = crowd.map(|crowd| (crowd.claim, crowd.fix)).unwrap_or_default();
     (!held_back.is_empty()).then(|| Finding {
         code: Code::CpuThrottled,
         severity: Severity::Warning,
         component: Some(component.name.clone()),
-        claim: format!("the kernel throttled {} at its CPU limit: {}", component.name, each.join(", ")),
-        evidence: held_back.iter().map(|(pod, _)| format!("{THROTTLING}#/{pod}")).collect(),
+        claim: format!("the kernel throttled {} at its CPU limit: {}{claim}", component.name, each.join(", ")),
+        evidence,
         fix: format!(
             "Raise resources.limits.cpu in {} {}, or remove it and keep requests.cpu: a probe that comes while \
              the limit is used \
-             up waits for the next period too.",
+             up waits for the next period too.{fix}",
             component.kind, component.name
         ),
         excerpt: None,
     })
 }
+
+/// Many processes of one program that share a small limit.
+struct Crowd {
+    /// Its place in the evidence.
+    index: usize,
+    claim: String,
+    fix: &'static str,
+}
+
+/// Below this many processors a number of processes that equals theirs is as likely to be someone's choice.
+const CPUS_MIN: u64 = 3;
+
+/// Processes that are more than twice what the limit has processors for. That their number follows the machine's is not proved by its being
+/// the same, so it is only said.
+fn crowd(data: &RunData, pod: &str) -> Option<Crowd> {
+    let mut containers = data.processes.iter().enumerate().filter(|(_, container)| container.pod == pod);
+    containers.find_map(|(index, container)| {
+        let ContainerProcesses { cpu_limit_millis, cpus, .. } = *container;
+        let (name, count) = container.workers()?;
+        if count * 1000 <= 2 * cpu_limit_millis {
+            return None;
+        }
+        let (same, fix) = match (count, cpus) {
+            (_, ..CPUS_MIN) => (String::new(), ""),
+            (count, cpus) if count == cpus => (format!(", one for each of the {cpus} that they see"), OF_THE_MACHINE),
+            (count, cpus) if count == 2 * cpus + 1 => {
+                (format!(", two for each of the {cpus} that they see and one more"), OF_THE_MACHINE)
+            }
+            _ => (String::new(), ""),
+        };
+        let limit = cpu_limit_millis as f64 / 1000.0;
+        let claim = format!("; in {pod} {count} processes {name} share {limit} processors{same}");
+        Some(Crowd { index, claim, fix })
+    })
+}
+
+const OF_THE_MACHINE: &str = " If the number of processes follows the machine (nginx `worker_processes auto`, gunicorn 2n + 1), set it for the \
+                              limit, which they do not see.";
 
 /// A component with a limit and running pods whose throttling is unknown.
 pub(super) fn not_known(data: &RunData, component: &Component) -> Option<Finding> {

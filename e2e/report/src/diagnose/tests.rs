@@ -19,7 +19,10 @@ use serde_json::Value;
 use super::*;
 use crate::{
     environment::ProbeSpec,
-    evidence::{Sample, Throttling, Usage},
+    evidence::{
+        Sample, Throttling, Usage,
+        processes::{ContainerProcesses, Process},
+    },
     record::{Measured, Outcome, Record, Unreadable},
     report::{Report, Verdict, markdown::render},
     run_data::{AbnormalEnd, Test},
@@ -55,6 +58,49 @@ fn a_component_is_held_back_from_a_quarter_of_its_periods_on(
             "the kernel throttled app at its CPU limit: app-0 in 25 of 100 periods of 100 ms (25%)"
         );
     }
+}
+
+/// Processes are named where their number is far above the limit, and compared with processors only where that says something.
+#[rstest::rstest]
+#[case::as_many_as_processors(
+    4,
+    4,
+    "; in app-0 4 processes nginx share 0.5 processors, one for each of the 4 that they see",
+    true
+)]
+#[case::two_each_and_one(
+    9,
+    4,
+    "; in app-0 9 processes nginx share 0.5 processors, two for each of the 4 that they see and one more",
+    true
+)]
+#[case::of_their_own(3, 4, "; in app-0 3 processes nginx share 0.5 processors", false)]
+#[case::two_processors_prove_nothing(2, 2, "; in app-0 2 processes nginx share 0.5 processors", false)]
+#[case::one(1, 4, "", false)]
+fn processes_that_share_a_limit_are_named(
+    #[case] workers: u32,
+    #[case] cpus: u64,
+    #[case] said: &str,
+    #[case] follows: bool,
+) {
+    let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+    data.throttling.insert("app-0".to_owned(), Throttling { periods: 100, throttled: 25 });
+    let process = |parent| Process { parent, name: "nginx".to_owned(), threads: 1 };
+    data.processes = vec![ContainerProcesses {
+        pod: "app-0".to_owned(),
+        container: "app".to_owned(),
+        cpu_limit_millis: 500,
+        cpus,
+        processes: [(1, process(0))].into_iter().chain((0..workers).map(|pid| (10 + pid, process(1)))).collect(),
+    }];
+    let found = findings(&data);
+    let finding = found.iter().find(|finding| finding.code == Code::CpuThrottled).unwrap();
+    let end = finding.claim.split_once("(25%)").unwrap().1;
+    assert_eq!((end, finding.fix.contains("worker_processes auto")), (said, follows));
+    assert_eq!(finding.evidence.len(), if said.is_empty() { 1 } else { 2 });
+    // A limit that has room for half of them is no crowd's.
+    data.processes[0].cpu_limit_millis = 5000;
+    assert!(claim(&data, Code::CpuThrottled).ends_with("(25%)"));
 }
 
 /// The part of a page under a heading.
@@ -217,7 +263,10 @@ fn causes_are_no_effects_and_stand_before_them() {
         Code::Probe(Cause::Http10OrMissingHost),
         Code::OomKilled,
         Code::MemoryAtLimit,
+        Code::WritesRefused,
+        Code::KeysEvicted,
         Code::Crashed,
+        Code::Hangs,
         Code::PoolExhausted,
         Code::ProbeStarved,
         Code::ProbeMargin,

@@ -8,6 +8,7 @@ mod ports;
 mod process;
 mod program;
 mod services;
+mod sockets;
 mod translate;
 mod unhonoured;
 mod usage;
@@ -364,6 +365,25 @@ impl LocalPods {
                 Usage { memory_bytes: usage.memory_bytes, cpu_seconds: usage.cpu_seconds, measured_unix_ms: None };
         }
         by_pod
+    }
+
+    /// The pod whose process has a connection.
+    pub(crate) fn pod_of(&self, client: SocketAddr, server: SocketAddr) -> Option<String> {
+        let (processes, inode) = (usage::Processes::read()?, sockets::inode_of(client, server)?);
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let has_it = |running: &Running| {
+            processes.tree(running.process.pid()).into_iter().any(|pid| sockets::has_socket(pid, &inode))
+        };
+        let mut running = running.into_iter().filter(|(_, running)| running.process.is_running());
+        running.find(|(_, running)| has_it(running)).map(|((pod, _), _)| pod)
+    }
+
+    /// The states of a pod's processes.
+    pub(crate) fn process_states(&self, pod: &str) -> Option<String> {
+        let processes = usage::Processes::read()?;
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let of_pod = running.iter().filter(|((of, _), running)| of == pod && running.process.is_running());
+        of_pod.flat_map(|(_, running)| processes.tree(running.process.pid())).map(usage::state).collect()
     }
 
     pub(crate) fn logs(&self) -> BTreeMap<(String, String), String> {

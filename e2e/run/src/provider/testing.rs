@@ -9,7 +9,7 @@ pub(super) fn plan(text: &str) -> Plan {
 }
 
 /// The plan of one Deployment `app` whose pod has this spec, in YAML's flow style.
-pub(super) fn plan_of_pod(spec: &str) -> Plan {
+pub(crate) fn plan_of_pod(spec: &str) -> Plan {
     plan(&format!(
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{ name: app }}\nspec:\n  selector: {{ matchLabels: {{ app: app }} }}\n  \
          template:\n    metadata: {{ labels: {{ app: app }} }}\n    spec: {spec}\n"

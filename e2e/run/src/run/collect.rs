@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use e2e_kubelet::snapshot::Snapshot;
 use e2e_report::{
     evidence::{
-        self, CLUSTER, DOCTOR, FAULTS, IMAGES, PODS, PROBES, RESOURCES, SATURATION, THROTTLING, faults::ScenarioFaults,
+        self, CLUSTER, DOCTOR, FAULTS, IMAGES, LOCKS, PODS, PROBES, PROCESSES, REDIS, RESOURCES, SATURATION,
+        THROTTLING, faults::ScenarioFaults,
     },
     faults::forgive,
     record::{Measured, Record},
@@ -75,6 +76,9 @@ pub fn load(directory: &RunDir) -> Result<RunData, run_dir::Error> {
         saturation: directory.read_json(SATURATION)?,
         // Earlier versions did not record it.
         throttling: directory.read_json_if_there(THROTTLING)?.unwrap_or_default(),
+        locks: directory.read_json_if_there(LOCKS)?.unwrap_or_default(),
+        processes: directory.read_json_if_there(PROCESSES)?.unwrap_or_default(),
+        redis: directory.read_json_if_there(REDIS)?.unwrap_or_default(),
         probes: directory.read_json_if_there(PROBES)?.unwrap_or_default(),
         images: directory.read_json_if_there(IMAGES)?.unwrap_or_default(),
         cluster: directory.read_json_if_there(CLUSTER)?,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bollard::{
     models::ContainerStatsResponse,
-    query_parameters::{LogsOptionsBuilder, StatsOptionsBuilder},
+    query_parameters::{LogsOptionsBuilder, StatsOptionsBuilder, TopOptionsBuilder},
 };
 use e2e_report::evidence::{Throttling, Usage};
 use futures_util::StreamExt;
@@ -45,6 +45,29 @@ impl DockerPods {
             Some((pod.clone(), stats))
         });
         futures_util::future::join_all(stats).await.into_iter().flatten().collect()
+    }
+
+    /// The states of the processes of a pod's containers.
+    pub(crate) async fn process_states(&self, pod: &str) -> Option<String> {
+        let containers: Vec<_> =
+            self.containers.lock().await.iter().map(|(key, c)| (key.0.clone(), Arc::clone(c))).collect();
+        let client = &self.engine.client;
+        let mut states = String::new();
+        for (_, container) in containers.iter().filter(|(of, _)| of == pod) {
+            let found = client.inspect_container(container.id(), None).await.ok()?.state?;
+            if found.paused == Some(true) {
+                // As of a process that is stopped: with cgroup v2 a frozen one looks as if it slept.
+                states.push('T');
+                continue;
+            }
+            let options = TopOptionsBuilder::default().ps_args("-eo pid,stat").build();
+            let top = client.top_processes(container.id(), Some(options)).await.ok()?;
+            let column = top.titles?.iter().position(|title| title == "STAT")?;
+            for process in top.processes? {
+                states.push(process.get(column)?.chars().next()?);
+            }
+        }
+        (!states.is_empty()).then_some(states)
     }
 
     /// The digest of each image that a container runs, by the image's name.

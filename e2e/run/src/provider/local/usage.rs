@@ -60,6 +60,11 @@ impl Processes {
     }
 }
 
+/// The state of a process, as in `ps`.
+pub(super) fn state(pid: u32) -> Option<char> {
+    field(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?, 0)
+}
+
 /// A field of `/proc/PID/stat`, counted from the one behind the command name, which may hold blanks and parentheses.
 fn field<T: std::str::FromStr>(stat: &str, index: usize) -> Option<T> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(index)?.parse().ok()
