@@ -206,13 +206,13 @@ mod tests {
     #[case::frozen(|data: &mut RunData| data.locks[1].states = Some("D".to_owned()))]
     #[case::not_seen(|data: &mut RunData| data.locks[1].states = None)]
     #[case::answering(|data: &mut RunData| data.probes[0].exchanges[1].kind = Kind::Response)]
-    #[case::one_probe(|data: &mut RunData| drop(data.probes[0].exchanges.remove(0)))]
+    #[case::one_probe(|data: &mut RunData| { data.probes[0].exchanges.remove(0); })]
     #[case::nobody_answers(|data: &mut RunData| data.probes[1].exchanges[0].verdict = Verdict::Failure)]
     #[case::going_on(|data: &mut RunData| data.locks[3].since_unix_ms = 13_000)]
     #[case::going_on_in_the_middle(|data: &mut RunData| { data.locks[1].since_unix_ms = 9_000; data.locks[2].since_unix_ms = 9_500; })]
     #[case::nobody_waits(|data: &mut RunData| data.locks.iter_mut().for_each(|held| held.waiting.clear()))]
     #[case::it_waits_for_itself(|data: &mut RunData| for held in &mut data.locks { held.waiting = [("app-0".to_owned(), 3)].into(); })]
-    #[case::throttled(|data: &mut RunData| drop(data.throttling.insert("app-0".to_owned(), Throttling { periods: 100, throttled: 50 })))]
+    #[case::throttled(|data: &mut RunData| { data.throttling.insert("app-0".to_owned(), Throttling { periods: 100, throttled: 50 }); })]
     fn what_explains_it_as_well_is_no_hang(#[case] change: fn(&mut RunData)) {
         let mut data = hanging();
         change(&mut data);

@@ -1,4 +1,4 @@
-//! Looks for locks in PostgreSQL that a pod holds and others wait for, while a probe of that pod gets no answer. Main function: [`watch`].
+//! Looks for locks in PostgreSQL that a pod holds and others wait for, while a probe of that pod gets no answer. Main function: [`watch()`].
 
 use std::{
     collections::BTreeMap,

@@ -26,8 +26,7 @@ impl K8sPods {
     ///
     /// There is no such pod, its node takes no pods already, or the cluster refuses it.
     pub(crate) async fn cordon(&self, place: &str) -> Result<Drained, Error> {
-        let error =
-            |reason: String| Error::Request { action: "drain the node of", name: place.to_owned(), reason };
+        let error = |reason: String| Error::Request { action: "drain the node of", name: place.to_owned(), reason };
         let node = self.object(place).and_then(|(_, node)| node).ok_or_else(|| error("it is on no node".to_owned()))?;
         if !cordon::cordon(&self.cluster, &node).await? {
             return Err(error(format!("{node} takes no pods already, and not because of this run")));

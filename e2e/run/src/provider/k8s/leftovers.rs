@@ -56,11 +56,7 @@ pub(crate) async fn remove_of(cluster: &Cluster, owner: &str) -> Result<(), Erro
 }
 
 /// Removes the namespaces that have these labels and are `unwanted`, and says how many.
-async fn remove_all(
-    cluster: &Cluster,
-    labels: &str,
-    unwanted: impl Fn(&Namespace) -> bool,
-) -> Result<usize, Error> {
+async fn remove_all(cluster: &Cluster, labels: &str, unwanted: impl Fn(&Namespace) -> bool) -> Result<usize, Error> {
     let api: Api<Namespace> = Api::all(cluster.client.clone());
     let labelled = ListParams::default().labels(labels);
     let list = api.list(&labelled).await;
