@@ -21,6 +21,8 @@ use super::{
     support::{self, Bench, REFERENCE, Running, SMALL, said, unique, wait_until},
 };
 
+/// Which nodes take no pods.
+const UNSCHEDULABLE: &str = "jsonpath={.items[*].spec.unschedulable}";
 /// How long what a killed run leaves may stay.
 const REAPED: Duration = Duration::from_secs(10);
 
@@ -55,6 +57,25 @@ fn twenty_kills_leave_nothing() {
         let is_over = || namespaces(&id).is_empty() && !bench.run_directory(&id).join(SECRETS).exists();
         assert!(wait_until(REAPED, is_over), "after a kill in round {round}: {:?}", namespaces(&id));
     }
+}
+
+/// A run that is killed while it drains a node: the node takes pods again.
+#[test]
+fn a_kill_ends_a_drain() {
+    let id = unique("k-drain");
+    let bench = Bench::of(REFERENCE);
+    let drain = ["--scenario", "throughput", "--duration", "60s", "--during", "drain backend-0 for 50s at 2s"];
+    let mut run = bench.start("k8s", &id, &drain);
+    let drained = || {
+        let nodes = kubectl(&["get", "nodes", "--selector", &format!("e2e.run={id}"), "--output", UNSCHEDULABLE]);
+        nodes.trim() == "true"
+    };
+    assert!(wait_until(2 * PROMPTLY, drained), "{}", run.said());
+    run.signal(Signal::KILL);
+    run.wait(PROMPTLY);
+    assert!(wait_until(REAPED, || !drained() && namespaces(&id).is_empty()), "{:?}", namespaces(&id));
+    let all = kubectl(&["get", "nodes", "--output", UNSCHEDULABLE]);
+    assert!(!all.contains("true"), "a node is still drained: {all}");
 }
 
 /// A namespace of somebody's, with something in it.

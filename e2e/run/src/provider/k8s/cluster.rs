@@ -148,7 +148,11 @@ fn unreadable(error: KubeconfigError) -> Error {
         }
         _ => "correct the file that KUBECONFIG names, or ~/.kube/config",
     };
-    Error::Kubeconfig { reason: reason(&error), remedy: remedy.to_owned() }
+    let reason = match &error {
+        KubeconfigError::ReadConfig(error, path) => format!("{}: {error}", path.display()),
+        error => reason(error),
+    };
+    Error::Kubeconfig { reason, remedy: remedy.to_owned() }
 }
 
 /// Whether the kubeconfig itself names a proxy for the cluster of a context.
