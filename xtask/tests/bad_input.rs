@@ -133,7 +133,7 @@ fn a_configuration_that_makes_no_sense(#[case] config: &str, #[case] phrases: &[
 #[case::misspelt_field("readinessProbe", "readynessProbe", &["manifests/redis.yaml:20:11", "Deployment/redis", "readynessProbe: unknown field", "did you mean `readinessProbe`?"])]
 #[case::undeclared_port("tcpSocket: {port: 6379}", "tcpSocket: {port: http}", &["manifests/redis.yaml:20:", "Deployment/redis", "http"])]
 #[case::unknown_kind("kind: Service", "kind: Servce", &["manifests/redis.yaml:2:1", "did you mean `Service`?"])]
-#[case::no_program("image: redis:7", "image: nowhere/none:1", &["no local program for the image nowhere/none:1", "[local.\"nowhere/none:1\"]", "--target docker"])]
+#[case::no_program("image: redis:7", "image: nowhere/none:1", &["no local program for nowhere/none:1", "[local.\"nowhere/none:1\"]", "--target docker"])]
 fn manifests_that_make_no_sense(#[case] old: &str, #[case] new: &str, #[case] phrases: &[&str]) {
     assert!(MANIFEST.contains(old));
     let project = Project::new(NO_SUITES, &MANIFEST.replacen(old, new, 1));

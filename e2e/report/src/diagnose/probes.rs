@@ -292,10 +292,16 @@ fn claim(entry: &DoctorEntry) -> String {
                 true => " makes it succeed, and the reverse makes it fail again",
                 false => " made it succeed",
             };
-            format!(": changing {} from `{}` to `{}`{back} ({requests})", flip.axis, flip.from, flip.to)
+            let [from, to] = [&flip.from, &flip.to].map(|value| quoted(value));
+            format!(": changing {} from {from} to {to}{back} ({requests})", flip.axis)
         }
         None => format!(" ({requests})"),
     };
     let because = if *confirmed { "because" } else { "likely because" };
     format!("the {which} probe of {component} fails ({observed}){plain}, {because} {explanation}{proof}")
+}
+
+/// `` `orders` ``; `none` for nothing.
+fn quoted(value: &str) -> String {
+    if value.is_empty() { "none".to_owned() } else { format!("`{value}`") }
 }
