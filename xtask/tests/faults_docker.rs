@@ -30,8 +30,8 @@ fn docker_is_silent_in_a_planned_partition() {
     assert!(partition.recovery_ms.is_some_and(|recovery| recovery >= 1_500), "{partition:?}\n{context}");
 }
 
-/// What the backends send to Redis arrives 300 ms later for most of the window, and nothing else is late. An operation may have to wait for the
-/// one before it.
+/// What the backends send to Redis arrives 300 ms later for most of the window, and nothing else is late. An operation may have to wait for
+/// those before it, and Redis answers each in turn: up to four delays.
 #[test]
 fn docker_is_late_in_a_planned_delay() {
     let (report, context) = planned_run::passed(Target::Docker, "delay backend to redis by 300ms for 6s at 1s");
@@ -39,7 +39,7 @@ fn docker_is_late_in_a_planned_delay() {
     let figures = &planned_run::throughput(&report).figures;
     assert_eq!((delay.failed, figures.errors), (0, 0), "{context}");
     let latency = figures.latency_ms.as_ref().expect("operations ended");
-    assert!((300.0..1000.0).contains(&latency.p99), "{latency:?}\n{context}");
+    assert!((300.0..1500.0).contains(&latency.p99), "{latency:?}\n{context}");
 }
 
 #[test]

@@ -121,6 +121,14 @@ pub enum Error {
         "nothing to compare under: --against needs a scenario with steps in .config/e2e.toml, docs/configuration.md shows one"
     )]
     NoScenario,
+    /// Two versions would be built into one directory.
+    #[error(
+        "{variable} is set, and cargo would take programs that it built of one version for those of the other; unset it for --against REF"
+    )]
+    SharedBuilds {
+        /// The variable.
+        variable: &'static str,
+    },
     /// A component that is not in the manifests.
     #[error("--against-image {name}: the manifests have no such component; components: {known}")]
     NoComponent {
@@ -187,6 +195,7 @@ impl Error {
             | Self::Git(_)
             | Self::NoScenario
             | Self::NoComponent { .. }
+            | Self::SharedBuilds { .. }
             | Self::AgainstBusy { .. }
             | Self::NoReport { .. } => ExitCode::BadInput,
             Self::Provider(provider::Error::Cluster(error)) if error.is_bad_input() => ExitCode::BadInput,

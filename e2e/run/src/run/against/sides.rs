@@ -28,6 +28,9 @@ fn workshop(options: &Options) -> PathBuf {
     options.runs().join("against")
 }
 
+/// Cargo's variable for a target directory that all projects share.
+const CARGO_TARGET_DIR: &str = "CARGO_TARGET_DIR";
+
 /// Keeps other comparisons away from the base's tree while this one uses it.
 pub(super) fn lock(options: &Options) -> Result<fs::File, Error> {
     let path = workshop(options).join("lock");
@@ -66,7 +69,7 @@ pub(super) fn checked_out(options: &Options, name: &str, progress: &Progress) ->
     let commit = git::resolve(&options.root, name)?;
     progress.line(format!("base: {name}, commit {}", &commit[..12]));
     let root = git::check_out(&options.root, &commit, &workshop(options).join("tree"))?;
-    share_builds(&options.root, &root)?;
+    keep_builds_apart(&root)?;
     let version = Version { name: name.to_owned(), commit: Some(commit), ..Version::default() };
     Ok(Runnable { version, options: moved(options, root) })
 }
@@ -91,19 +94,13 @@ fn moved(options: &Options, root: PathBuf) -> Options {
     }
 }
 
-/// Has cargo build the other tree into this project's target directory: dependencies are compiled once for both. Packages of the two trees
-/// do not mix, because cargo names what it builds by the package's path.
-fn share_builds(root: &Path, other: &Path) -> Result<(), Error> {
-    let workspace = suites::workspace(other);
-    if std::env::var_os("CARGO_TARGET_DIR").is_some() || !workspace.join("Cargo.toml").is_file() {
-        return Ok(());
+/// Has cargo build the other tree into a target directory of its own. In a common one cargo takes what it built of one tree for fresh in
+/// the other: it names packages by their paths within the workspace.
+fn keep_builds_apart(other: &Path) -> Result<(), Error> {
+    if suites::workspace(other).join("Cargo.toml").is_file() && std::env::var_os(CARGO_TARGET_DIR).is_some() {
+        return Err(Error::SharedBuilds { variable: CARGO_TARGET_DIR });
     }
-    let link = workspace.join("target");
-    if fs::symlink_metadata(&link).is_ok() {
-        return Ok(());
-    }
-    let failed = |error| run_dir::Error::new("create", &link, error).into();
-    std::os::unix::fs::symlink(suites::target_directory(root), &link).map_err(failed)
+    Ok(())
 }
 
 /// An overlay that gives components other images.
