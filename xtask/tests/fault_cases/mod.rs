@@ -202,6 +202,10 @@ pub(crate) const FAULTS: &[Fault] = &[
         overlay: "redis-full",
         wrong: "the same without eviction",
         must: &[(WritesRefused, REDIS), (RequestsFailed, None)],
+        may: &[(
+            (Probe(Cause::Unavailable), BACKEND),
+            "readiness answers 503 while Redis refuses the commands of the backend's connection",
+        )],
         ..FAULT
     },
     Fault {
