@@ -24,6 +24,7 @@ use futures_util::{
 };
 use tokio::sync::OnceCell;
 
+pub(crate) use cargo::target_directory;
 pub use cargo::{CargoError, cargo_binaries};
 pub(crate) use context::directories;
 pub use error::{Cause, Error, Failure, Refusal};

@@ -16,7 +16,7 @@ fn component<'a>(plan: &'a Plan, name: &str) -> &'a Component {
 }
 
 /// What a target is said not to honour of an object.
-fn notes(plan: &Plan, target: Target, object: &str) -> Vec<String> {
+pub(super) fn notes(plan: &Plan, target: Target, object: &str) -> Vec<String> {
     let warnings = plan.warnings(target).into_iter().filter(|warning| warning.object == object);
     warnings.map(|warning| format!("{}: {}", warning.path, warning.reason)).collect()
 }
@@ -275,127 +275,6 @@ fn what_else_is_no_fault(#[case] old: &str, #[case] new: &str) {
     plan_of(&base_with(old, new));
 }
 
-#[rstest]
-#[case::none("          emptyDir: {}\n", "")]
-#[case::host_path("emptyDir: {}", "hostPath: {path: /var}")]
-#[case::network("emptyDir: {}", "nfs: {server: a, path: /}")]
-#[case::driver("emptyDir: {}", "csi: {driver: a}")]
-#[case::ephemeral("emptyDir: {}", "ephemeral: {volumeClaimTemplate: {spec: {}}}")]
-fn any_volume_is_a_directory(#[case] old: &str, #[case] new: &str) {
-    let plan = plan_of(&base_with(old, new));
-    assert_eq!(plan.components[0].pod.volumes["tmp"], Volume::EmptyDir { in_memory: false, size_limit_bytes: None });
-    let docker = notes(&plan, Target::Docker, "Deployment/backend");
-    assert_eq!(docker.len(), usize::from(!new.is_empty()), "{docker:?}");
-    assert_eq!(notes(&plan, Target::K8s, "Deployment/backend"), Vec::<String>::new());
-}
-
-/// The claim of a StatefulSet stands before a volume of its name.
-#[test]
-fn a_claim_template_wins() {
-    let text = BASE.replace("kind: Deployment", "kind: StatefulSet").replace(
-        "  replicas: 2\n",
-        "  serviceName: backend\n  volumeClaimTemplates:\n    - metadata: {name: config}\n",
-    );
-    let volumes = &plan_of(&text).components[0].pod.volumes;
-    assert_eq!(volumes["config"], Volume::EmptyDir { in_memory: false, size_limit_bytes: None });
-}
-
-fn content(plan: &Plan, volume: &str) -> Vec<(String, Value)> {
-    let Volume::Files(files) = &plan.components[0].pod.volumes[volume] else { panic!("{volume} holds no files") };
-    files.iter().map(|file| (file.path.display().to_string(), file.content.clone())).collect()
-}
-
-#[test]
-fn metadata_as_files() {
-    let text = base_with("emptyDir: {}", "downwardAPI: {items: [{path: l, fieldRef: {fieldPath: metadata.labels}}, {path: a, fieldRef: {fieldPath: metadata.annotations}}]}")
-        .replace("      labels: {app: backend}", "      labels: {app: backend, b: c}\n      annotations: {x: \"say \\\"hi\\\"\\n\\tthere\", y: é}");
-    let plan = plan_of(&text);
-    let plain = |text: &str| Value::Plain(text.to_owned());
-    let expected = [
-        ("l".to_owned(), plain("app=\"backend\"\nb=\"c\"")),
-        ("a".to_owned(), plain("x=\"say \\\"hi\\\"\\n\\tthere\"\ny=\"é\"")),
-    ];
-    assert_eq!(content(&plan, "tmp"), expected);
-}
-
-#[test]
-fn tokens_are_told_and_left_out() {
-    let sources = "projected: {sources: [{serviceAccountToken: {path: token}}, {configMap: {name: kube-root-ca.crt}}, {configMap: {name: settings}}]}";
-    let plan = plan_of(&base_with("emptyDir: {}", sources));
-    assert_eq!(content(&plan, "tmp"), [("level".to_owned(), Value::Plain("info".to_owned()))]);
-    assert_eq!(plan.missing, []);
-    let expected = "spec.template.spec.volumes[tmp].projected.sources[0].serviceAccountToken: there is no Kubernetes API that a pod could talk to";
-    assert_eq!(notes(&plan, Target::Docker, "Deployment/backend"), [expected]);
-}
-
-#[test]
-fn bytes_that_are_no_text_are_files() {
-    let text = base_with("emptyDir: {}", "secret: {secretName: bin}");
-    let plan = plan_of(&format!(
-        "{text}---\napiVersion: v1\nkind: Secret\nmetadata: {{name: bin}}\ndata:\n  key: |\n    /w\n    AB\n"
-    ));
-    let binary = Binary { name: "bin".into(), key: "key".into(), bytes: vec![0xff, 0x00, 0x01] };
-    assert_eq!(content(&plan, "tmp"), [("key".to_owned(), Value::Binary(binary))]);
-    let container = &plan.components[0].pod.containers[0];
-    assert!(container.env.iter().all(|variable| variable.name != "key"));
-}
-
-/// What a pod printed that had these bytes of a Secret as a variable, in a cluster with containerd's and Docker's runtime.
-#[rstest]
-#[case::a_key("env: [{name: KEY, valueFrom: {secretKeyRef: {name: bin, key: KEY}}}]")]
-#[case::all_keys("envFrom: [{secretRef: {name: bin}}]")]
-fn bytes_that_are_no_text_are_replaced_in_variables(#[case] field: &str) {
-    let plan = plan_of(&format!(
-        "apiVersion: v1\nkind: Pod\nmetadata: {{name: x}}\nspec: {{containers: [{{name: x, image: x, {field}}}]}}\n---\n\
-         apiVersion: v1\nkind: Secret\nmetadata: {{name: bin}}\ndata: {{KEY: Yf/+4oJi}}\n"
-    ));
-    let resolved = plan.components[0].pod.containers[0].resolve(&Identity::default());
-    assert_eq!(resolved.env, [("KEY".to_owned(), "a\u{fffd}\u{fffd}\u{fffd}\u{fffd}b".to_owned())]);
-    assert!(!format!("{plan:?}").contains("a\u{fffd}"), "a Secret is shown");
-    for target in [Target::Docker, Target::Local, Target::K8s] {
-        let notes = notes(&plan, target, "Pod/x");
-        assert!(notes.len() == 1 && notes[0].contains("key `KEY` of `bin` is not UTF-8"), "{notes:?}");
-    }
-}
-
-/// A kubelet makes variables of a ConfigMap's `data` alone: "couldn't find key utf in ConfigMap".
-#[test]
-fn binary_data_gives_no_variables() {
-    let pod = |field: &str| {
-        plan_of(&format!(
-            "apiVersion: v1\nkind: Pod\nmetadata: {{name: x}}\nspec: {{containers: [{{name: x, image: x, {field}}}]}}\n---\n\
-             apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: map}}\ndata: {{text: t}}\nbinaryData: {{utf: aGk=}}\n"
-        ))
-    };
-    let plan = pod("envFrom: [{configMapRef: {name: map}}]");
-    let names = plan.components[0].pod.containers[0].env.iter().map(|variable| variable.name.as_str());
-    assert_eq!(names.collect::<Vec<_>>(), ["text"]);
-    let variable = |optional: bool| {
-        pod(&format!(
-            "env: [{{name: A, valueFrom: {{configMapKeyRef: {{name: map, key: utf, optional: {optional}}}}}}}]"
-        ))
-    };
-    let missing = variable(false).missing[0].to_string();
-    assert!(
-        missing.contains("ConfigMap `map` has no key `utf`; it stands under `binaryData`, and variables"),
-        "{missing}"
-    );
-    let plan = variable(true);
-    assert_eq!((plan.missing, plan.components[0].pod.containers[0].env.len()), (vec![], 0));
-}
-
-#[test]
-fn a_sub_path_of_variables() {
-    let text = base_with("mountPath: /tmp", "mountPath: /tmp, subPathExpr: $(POD)/x").replace(
-        "            - name: EMPTY\n",
-        "            - {name: POD, valueFrom: {fieldRef: {fieldPath: metadata.name}}}\n            - name: EMPTY\n",
-    );
-    let container = plan_of(&text).components[0].pod.containers[0].clone();
-    let identity = Identity { pod_name: "backend-1".into(), ..Identity::default() };
-    let mount = container.mounts_of(&identity).into_iter().find(|mount| mount.volume == "tmp").unwrap();
-    assert_eq!((mount.sub_path.as_deref(), mount.expand_sub_path), (Some("backend-1/x"), false));
-}
-
 #[test]
 fn a_limit_that_is_not_given_is_the_nodes() {
     let text = base_with("            limits: {cpu: 500m, memory: 128Mi}\n", "")
@@ -441,77 +320,6 @@ fn a_port_of_no_name_leads_nowhere() {
     assert_eq!(plan.services[0].ports, []);
     let expected = "spec.ports[http].targetPort: no container of Deployment/backend has a port named `web`: nothing answers there; declared: 8000 (http)";
     assert_eq!(notes(&plan, Target::K8s, "Service/backend"), [expected]);
-}
-
-#[test]
-fn secrets_from_outside_are_told_and_given() {
-    let text = base_with("{name: keys, key: password}", "{name: pg, key: password}")
-        .replace("          env:\n", "          envFrom: [{configMapRef: {name: seting}}]\n          env:\n");
-    let plan = plan_of(&text);
-    let shown: Vec<_> = plan.missing.iter().map(ToString::to_string).collect();
-    assert_eq!(
-        shown,
-        [
-            "app.yaml, document 1: Deployment/backend: spec.template.spec.containers[app].envFrom[0].configMapRef: there is no ConfigMap \
-             `seting` in the manifests; did you mean `settings`? Otherwise give it in .config/e2e.toml: its keys under `[config_map.\"seting\"]`",
-            "app.yaml, document 1: Deployment/backend: spec.template.spec.containers[app].env[PASSWORD].valueFrom.secretKeyRef: there is no \
-             Secret `pg` in the manifests; give it in .config/e2e.toml: `[secret.\"pg\"]` with `\"password\" = { env = \"...\" }`",
-        ]
-    );
-    let given = |kind, name: &str, key: &str, value: &str| OutsideObject {
-        kind,
-        name: name.into(),
-        file: ".config/e2e.toml".into(),
-        values: vec![(key.into(), value.as_bytes().to_vec())],
-    };
-    let given = vec![given("Secret", "pg", "password", "hunter3"), given("ConfigMap", "seting", "A", "b")];
-    let objects = Objects::read(&[manifest("app.yaml", &text)]);
-    let input =
-        Input { objects, sets: Vec::new(), replicas: BTreeMap::new(), given, generate: &mut |_, _| String::new() };
-    let plan = Plan::from_manifests(input).unwrap();
-    assert_eq!(plan.missing, []);
-    let env = plan.components[0].pod.containers[0].resolve(&Identity::default()).env;
-    assert!(
-        env.contains(&("PASSWORD".to_owned(), "hunter3".to_owned())) && env.contains(&("A".to_owned(), "b".to_owned()))
-    );
-    // A cluster is given it too, and nobody is shown it.
-    assert!(plan.objects.iter().any(|object| object.kind == "Secret" && object.name == "pg"));
-    assert!(!format!("{plan:?} {}", serde_json::to_string(&plan).unwrap()).contains("hunter3"));
-}
-
-/// A cluster takes pods whose keys come later; a run needs them.
-#[rstest]
-#[case::of_a_variable(
-    "{name: keys, key: password}",
-    "{name: keys, key: pasword}",
-    "containers[app].env[PASSWORD].valueFrom.secretKeyRef: Secret `keys` has no key `pasword`; did you mean `password`? Otherwise give it in \
-     .config/e2e.toml: `[secret.\"keys\"]` with `\"pasword\" = { env = \"...\" }`"
-)]
-#[case::of_a_file(
-    "configMap: {name: settings}",
-    "configMap: {name: settings, items: [{key: nginx.conf, path: x}]}",
-    "volumes[config].configMap.items[nginx.conf]: ConfigMap `settings` has no key `nginx.conf`; give it in .config/e2e.toml: \
-     `[config_map.\"settings\"]` with `\"nginx.conf\" = { env = \"...\" }`"
-)]
-fn a_key_that_is_not_there_is_told(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
-    let shown: Vec<_> = plan_of(&base_with(old, new)).missing.iter().map(ToString::to_string).collect();
-    assert_eq!(shown, [format!("app.yaml, document 1: Deployment/backend: spec.template.spec.{expected}")]);
-    let optional = new
-        .replace("name: keys,", "name: keys, optional: true,")
-        .replace("{name: settings,", "{name: settings, optional: true,");
-    assert_eq!(plan_of(&base_with(old, &optional)).missing, []);
-}
-
-/// In a cluster another object may make it.
-#[test]
-fn what_another_object_names_may_be_made_in_a_cluster() {
-    let external =
-        "apiVersion: external-secrets.io/v1\nkind: ExternalSecret\nmetadata: {name: x}\nspec: {target: {name: pg}}\n";
-    let text = base_with("{name: keys, key: password}", "{name: pg, key: password}");
-    let plan = plan_of(&format!("{text}---\n{external}"));
-    let missing = &plan.missing[0];
-    assert!(plan.is_made_in(missing, Target::K8s) && !plan.is_made_in(missing, Target::Docker));
-    assert!(!plan_of(&text).is_made_in(missing, Target::K8s));
 }
 
 /// A migration refers to the database that the application refers to as well.

@@ -72,6 +72,17 @@ pub async fn cargo_binaries(
     packages.iter().map(wanted).collect()
 }
 
+/// Where cargo builds the workspace that `root` is in, whichever variable or file decides; nothing where cargo finds no workspace.
+pub(crate) fn target_directory(root: &Path) -> Option<PathBuf> {
+    #[derive(Deserialize)]
+    struct Metadata {
+        target_directory: PathBuf,
+    }
+    let arguments = ["metadata", "--no-deps", "--offline", "--format-version=1"];
+    let output = std::process::Command::new("cargo").args(arguments).current_dir(root).output().ok()?;
+    serde_json::from_slice::<Metadata>(&output.stdout).ok().map(|metadata| metadata.target_directory)
+}
+
 /// The flags that a user has set, and the one that makes a binary static.
 fn static_flags(flags: Option<&str>) -> String {
     format!("{} -C target-feature=+crt-static", flags.unwrap_or_default()).trim_start().to_owned()

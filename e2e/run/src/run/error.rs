@@ -123,11 +123,13 @@ pub enum Error {
     NoScenario,
     /// Two versions would be built into one directory.
     #[error(
-        "{variable} is set, and cargo would take programs that it built of one version for those of the other; unset it for --against REF"
+        "cargo would build both versions into {}, and take programs of one for those of the other; unset CARGO_TARGET_DIR, or the \
+         target-dir of a .cargo/config.toml, for --against REF",
+        directory.display()
     )]
     SharedBuilds {
-        /// The variable.
-        variable: &'static str,
+        /// Cargo's target directory.
+        directory: PathBuf,
     },
     /// A component that is not in the manifests.
     #[error("--against-image {name}: the manifests have no such component; components: {known}")]

@@ -13,8 +13,9 @@ use serde_json::json;
 use super::Request;
 use crate::{
     git,
+    image::target_directory,
     progress::Progress,
-    run::{Error, Options, prepare, suites},
+    run::{Error, Options, prepare},
 };
 
 /// A version, and how to run it.
@@ -27,9 +28,6 @@ pub(super) struct Runnable {
 fn workshop(options: &Options) -> PathBuf {
     options.runs().join("against")
 }
-
-/// Cargo's variable for a target directory that all projects share.
-const CARGO_TARGET_DIR: &str = "CARGO_TARGET_DIR";
 
 /// Keeps other comparisons away from the base's tree while this one uses it.
 pub(super) fn lock(options: &Options) -> Result<fs::File, Error> {
@@ -69,7 +67,7 @@ pub(super) fn checked_out(options: &Options, name: &str, progress: &Progress) ->
     let commit = git::resolve(&options.root, name)?;
     progress.line(format!("base: {name}, commit {}", &commit[..12]));
     let root = git::check_out(&options.root, &commit, &workshop(options).join("tree"))?;
-    keep_builds_apart(&root)?;
+    keep_builds_apart(&options.root, &root)?;
     let version = Version { name: name.to_owned(), commit: Some(commit), ..Version::default() };
     Ok(Runnable { version, options: moved(options, root) })
 }
@@ -94,13 +92,14 @@ fn moved(options: &Options, root: PathBuf) -> Options {
     }
 }
 
-/// Has cargo build the other tree into a target directory of its own. In a common one cargo takes what it built of one tree for fresh in
-/// the other: it names packages by their paths within the workspace.
-fn keep_builds_apart(other: &Path) -> Result<(), Error> {
-    if suites::workspace(other).join("Cargo.toml").is_file() && std::env::var_os(CARGO_TARGET_DIR).is_some() {
-        return Err(Error::SharedBuilds { variable: CARGO_TARGET_DIR });
+/// Refuses two trees that cargo would build into one directory. There it takes what it built of one tree for fresh in the other, since it
+/// names packages by their paths within the workspace.
+fn keep_builds_apart(one: &Path, other: &Path) -> Result<(), Error> {
+    // A tree that cargo cannot read builds nothing, or its build says why.
+    match (target_directory(one), target_directory(other)) {
+        (Some(directory), Some(others)) if directory == others => Err(Error::SharedBuilds { directory }),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// An overlay that gives components other images.

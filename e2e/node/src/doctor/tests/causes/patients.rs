@@ -234,3 +234,15 @@ pub(super) async fn behind_a_middlebox(words: &'static str) -> Patient {
     });
     patient
 }
+
+pub(super) fn ok_if(good: bool, otherwise: u16, words: &str) -> Reply {
+    if good { Reply::status(200, "OK") } else { Reply::status(otherwise, words) }
+}
+
+pub(super) fn host(request: &Request) -> &str {
+    header(request, "Host").unwrap_or_default()
+}
+
+pub(super) fn path(request: &Request) -> &str {
+    request.split(' ').nth(1).unwrap_or_default()
+}

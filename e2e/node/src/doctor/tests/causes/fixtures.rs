@@ -1,0 +1,387 @@
+//! The fixtures of the score: functions [`causes`] and [`confounders`].
+
+use super::{
+    patients::{
+        answers_anything, behind_a_middlebox, comes_and_goes, drips, host, limited, now_and_then, ok_if, on_ipv6_alone,
+        opens_later, path, speaks, understands,
+    },
+    *,
+};
+
+/// A fixture from its name and an expression for the patient, in which the words of refusals can be used.
+macro_rules! fixtures {
+    ($($name:literal => $cause:expr, |$words:ident| $patient:expr;)*) => {
+        [$(($name, $cause, (|$words| Box::pin(async move { let _ = $words; $patient })) as Make)),*]
+    };
+}
+
+/// Every cause, with servers that really behave so.
+pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
+    fixtures! {
+        "400 for an unknown Host" => Cause::HostAllowList, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(host(r) == "localhost:8000", 400, words)).await;
+        "400 for a Host that the certificate lacks, by an app that takes client certificates" => Cause::HostAllowList, |words|
+            Patient::serving(Speaks::TlsAsksForCertificates, move |r| ok_if(host(r).starts_with("app.example"), 400, words))
+                .await.https();
+        "403 for an unknown Host" => Cause::HostAllowList, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(host(r) == "127.0.0.1:8000", 403, words)).await;
+        "421 for an unknown Host" => Cause::HostAllowList, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(host(r) == "backend:8000", 421, words)).await;
+        "404 from the default of name-based hosts" => Cause::HostAllowList, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(host(r).starts_with("localhost"), 404, words)).await;
+        "a closed connection for an unknown Host" => Cause::HostAllowList, |words|
+            Patient::serving(Speaks::Http1, |r| match host(r) == "localhost:8000" {
+                true => Reply::status(200, "OK"),
+                false => Reply::Bytes(Vec::new()),
+            }).await;
+        "a Host with an underscore" => Cause::HostSyntax, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(!host(r).contains('_'), 400, words)).await
+                .sending("Host", "my_upstream");
+        "400 without the certificate's name" => Cause::SniRequired, |words|
+            Patient::serving(Speaks::Tls, move |r| ok_if(r.server_name.as_deref() == Some("app.example"), 400, words))
+                .await.https();
+        "an alert without a name" => Cause::SniRequired, |words|
+            Patient::serving(Speaks::TlsForNames, |_| Reply::status(200, "OK")).await.https();
+        "a TLS port that answers 400 in plain text" => Cause::PlainToTls, |words|
+            Patient::serving(Speaks::Tls, |_| Reply::status(200, "OK")).await;
+        "a plain port that waits for the rest of a request" => Cause::TlsToPlain, |words|
+            Patient::serving(Speaks::Http1, |_| Reply::status(200, "OK")).await.https();
+        "a plain port that answers 400 to a handshake" => Cause::TlsToPlain, |words|
+            answers_anything(words).await;
+        "HTTP/2 without TLS" => Cause::Http1ToHttp2Only, |words|
+            Patient::serving(Speaks::Http2, |_| Reply::status(200, "OK")).await;
+        "a gRPC server" => Cause::Http1ToHttp2Only, |words|
+            Patient::serving(Speaks::Grpc, |_| Reply::status(200, "OK")).await;
+        "a PROXY header is expected" => Cause::ProxyProtocolExpected, |words|
+            Patient::serving(Speaks::ProxyThenHttp1, |_| Reply::status(200, "OK")).await;
+        "431 for a long cookie" => Cause::HeaderTooLarge, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(r.len() < 1000, 431, words)).await
+                .sending("Cookie", &"c".repeat(2000));
+        "403 for the kubelet's User-Agent" => Cause::HeaderRefused, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(!r.contains("kube-probe"), 403, words)).await;
+        "403 for what a header of the probe says" => Cause::HeaderRefused, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(header(r, "X-Forwarded-Proto") != Some("http"), 403, words)).await
+                .sending("X-Forwarded-Proto", "http");
+        "400 for a header of the probe" => Cause::HeaderRefused, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(header(r, "X-Odd").is_none(), 400, words)).await
+                .sending("X-Odd", "1");
+        "braces in the query" => Cause::MalformedPath, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(!path(r).contains('{'), 400, words)).await
+                .asking("/health?of={db}");
+        "an escaped slash" => Cause::MalformedPath, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(!path(r).contains("%2F"), 400, words)).await
+                .asking("/health%2Fdb");
+        "403 without X-Forwarded-Proto" => Cause::MissingHeader, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(header(r, "X-Forwarded-Proto").is_some(), 403, words)).await;
+        "400 without Accept-Language" => Cause::MissingHeader, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(header(r, "Accept-Language").is_some(), 400, words)).await;
+        "401 without a token that nobody knows" => Cause::MissingHeader, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(header(r, "Authorization") == Some("Bearer s3cret"), 401, words)).await;
+        "403 without the token of a request that works" => Cause::MissingHeader, |words| {
+            let patient = Patient::serving(Speaks::Http1, move |r| ok_if(path(r).contains("token="), 403, words)).await;
+            let address = patient.target.ports[&8000];
+            let (host, target) = ("localhost:8000".to_owned(), "/health?token=t".to_owned());
+            patient.known(Known { works: Some(WorkingRequest { address, https: false, host, target, headers: Vec::new() }), ..Known::default() })
+        };
+        "404 for everyone" => Cause::MethodOrPath, |words|
+            Patient::serving(Speaks::Http1, move |_| Reply::status(404, words)).await;
+        "405 for everyone" => Cause::MethodOrPath, |words|
+            Patient::serving(Speaks::Http1, move |_| Reply::status(405, words)).await;
+        "404 beside the right path" => Cause::MethodOrPath, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(path(r) == "/healthz", 404, words)).await;
+        "nobody listens, and another port answers" => Cause::WrongPort, |words| {
+            let mut patient = Patient::serving(Speaks::Http1, |_| Reply::status(200, "OK")).await;
+            let address = patient.target.ports[&8000];
+            patient.target.ports.insert(9000, address);
+            patient.dialling(closed_port())
+        };
+        "a listener on 127.0.0.1 alone" => Cause::BoundToLoopback, |words| {
+            let patient = Patient::serving(Speaks::Http1, |_| Reply::status(200, "OK")).await;
+            // All of 127.0.0.0/8 is this machine's, and the listener has one address of it.
+            let other = SocketAddr::from(([127, 0, 0, 9], patient.target.ports[&8000].port()));
+            patient.dialling(other)
+        };
+        "403 for a User-Agent that is no browser's" => Cause::HeaderRefused, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(r.contains("Mozilla"), 403, words)).await;
+        "silence for an unknown Host" => Cause::HostAllowList, |words|
+            Patient::serving(Speaks::Http1, |r| match host(r).starts_with("localhost") {
+                true => Reply::status(200, "OK"),
+                false => Reply::ThenNothing(Vec::new()),
+            }).await;
+        "405 beside an app that answers every other path" => Cause::MethodOrPath, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(path(r) != "/health", 405, words)).await;
+        "403 by the client's address" => Cause::SourceBlocked, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(r.peer == Ipv4Addr::new(127, 0, 0, 2), 403, words)).await;
+        "a redirect in a circle" => Cause::RedirectElsewhere, |words|
+            Patient::serving(Speaks::Http1, |_| Reply::redirect(302, "/health")).await;
+        "a redirect to itself until a proxy says TLS" => Cause::RedirectElsewhere, |words|
+            Patient::serving(Speaks::Http1, |r| match header(r, "X-Forwarded-Proto") {
+                Some(_) => Reply::status(200, "OK"),
+                None => Reply::redirect(301, "/health"),
+            }).await;
+        "a redirect to another host that hides a broken app" => Cause::RedirectElsewhere, |words|
+            Patient::serving(Speaks::Http1, move |r| match host(r) {
+                "app.example" => Reply::status(500, words),
+                _ => Reply::redirect(301, "http://app.example/health"),
+            }).await;
+        "an answer after the timeout" => Cause::TooSlow, |words|
+            Patient::serving(Speaks::Http1, move |_| Reply::After(second() * 3 / 2, response(200, words))).await;
+        "a body that arrives slowly" => Cause::TooSlow, |words| drips().await;
+        "a port that opens after a while" => Cause::NotStarted, |words| opens_later().await;
+        "503 until the app has started" => Cause::NotStarted, |words| {
+            let start = tokio::time::Instant::now();
+            let patient = Patient::serving(Speaks::Http1, move |_| ok_if(start.elapsed() > second() * 5 / 2, 503, words)).await;
+            patient.known(Known { may_be_starting: true, ..Known::default() })
+        };
+        "503 for everyone" => Cause::Unavailable, |words|
+            Patient::serving(Speaks::Http1, move |_| Reply::status(503, words)).await;
+        "503 for everyone, and Redis is away" => Cause::DependencyDown, |words|
+            Patient::serving(Speaks::Http1, move |_| Reply::status(503, words)).await
+                .known(Known { away: vec!["redis".to_owned()], ..Known::default() });
+        "429 for everyone" => Cause::RateLimited, |words|
+            Patient::serving(Speaks::Http1, move |_| Reply::status(429, words)).await;
+        "403 once an address has used up its quota" => Cause::RateLimited, |words|
+            limited(20, 403, words, |r| r.peer.to_string()).await;
+        "400 once a Host has used up its quota" => Cause::RateLimited, |words|
+            limited(20, 400, words, |r| host(r)[..2].to_owned()).await;
+        "403 once each Host has used up its own quota" => Cause::RateLimited, |words|
+            limited(20, 403, words, |r| host(r).to_owned()).await;
+        "403 once a User-Agent has used up its quota" => Cause::RateLimited, |words|
+            limited(20, 403, words, |r| header(r, "User-Agent").unwrap_or_default().to_owned()).await;
+        "401 once those without a token have used up their quota" => Cause::RateLimited, |words|
+            limited(20, 401, words, |r| header(r, "Authorization").unwrap_or_default().to_owned()).await;
+        "429 once the quota is used up" => Cause::RateLimited, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(r.earlier >= 9, 429, words)).await;
+        "a redirect to TLS until a proxy says so" => Cause::RedirectToHttps, |words|
+            Patient::serving(Speaks::Http1, |r| match header(r, "X-Forwarded-Proto") {
+                Some("https") => Reply::status(200, "OK"),
+                _ => Reply::redirect(301, "https://10.244.0.9:8000/health"),
+            }).await;
+        "a redirect to TLS in a circle until a proxy says so" => Cause::RedirectToHttps, |words|
+            Patient::serving(Speaks::Tls, |r| match header(r, "X-Forwarded-Proto") {
+                Some("https") => Reply::status(200, "OK"),
+                _ => Reply::redirect(301, "https://10.244.0.9:8000/health"),
+            }).await.https();
+        "a redirect to TLS, to a port that waits for more" => Cause::RedirectToHttps, |words| {
+            let silent = Server::start(|_| Reply::status(200, "")).await;
+            let mut patient =
+                Patient::serving(Speaks::Http1, |_| Reply::redirect(301, "https://10.244.0.9:8001/health")).await;
+            patient.target.ports.insert(8001, silent.address);
+            patient.servers.push(silent);
+            patient
+        };
+        "a redirect to a port on which nothing listens" => Cause::RedirectToHttps, |words| {
+            let mut patient =
+                Patient::serving(Speaks::Http1, |_| Reply::redirect(308, "https://10.244.0.9/health")).await;
+            patient.target.ports.insert(443, closed_port());
+            patient
+        };
+        "a redirect to TLS, which another port speaks" => Cause::RedirectToHttps, |words| {
+            let secured = Server::speaking(Speaks::Tls, |_| Reply::status(200, "OK")).await;
+            let mut patient =
+                Patient::serving(Speaks::Http1, |_| Reply::redirect(301, "https://10.244.0.9/health")).await;
+            patient.target.ports.extend([(443, closed_port()), (8443, secured.address)]);
+            patient.servers.push(secured);
+            patient
+        };
+        "a slash that leads from TLS to plain HTTP" => Cause::MethodOrPath, |words|
+            Patient::serving(Speaks::Tls, |r| match path(r) {
+                "/health/" => Reply::status(200, "OK"),
+                _ => Reply::redirect(307, "http://10.244.0.9:8000/health/"),
+            }).await.https();
+        "an unknown Host, and a redirect to TLS behind it" => Cause::HostAllowList, |words|
+            Patient::serving(Speaks::Http1, move |r| match (host(r), header(r, "X-Forwarded-Proto")) {
+                ("localhost:8000", Some("https")) => Reply::status(200, "OK"),
+                ("localhost:8000", _) => Reply::redirect(301, "https://localhost:8000/health"),
+                _ => Reply::status(400, words),
+            }).await;
+        "an alert for want of a client certificate" => Cause::ClientCertificateRequired, |words|
+            Patient::serving(Speaks::TlsForCertificates, |_| Reply::status(200, "OK")).await.https();
+        "a TLS port that insists on a client certificate, asked without TLS" => Cause::ClientCertificateRequired, |words|
+            Patient::serving(Speaks::TlsForCertificates, |_| Reply::status(200, "OK")).await;
+        "400 for want of a client certificate" => Cause::ClientCertificateRequired, |words|
+            Patient::serving(Speaks::TlsAsksForCertificates, move |_| Reply::status(400, words)).await.https();
+        "AMQP" => Cause::NotHttp, |words| speaks(b"", b"AMQP\0\0\x09\x01").await;
+        "MySQL, which speaks first" => Cause::NotHttp, |words| speaks(b"J\0\0\0\x0a8.0.36\0", b"").await;
+        "SSH" => Cause::NotHttp, |words| speaks(b"SSH-2.0-OpenSSH_9.2p1\r\n", b"").await;
+        "FastCGI, which closes" => Cause::NotHttp, |words| understands(b"\x01\x09", b"\x01\x0a\0\0\0\0\0\0", false).await;
+        "PostgreSQL, which closes" => Cause::NotHttp, |words| understands(b"\0\0\0\x08\x04\xd2", b"N", false).await;
+        "a protocol that waits for more" => Cause::NotHttp, |words| understands(b"\0\0\0\x08\x04\xd2", b"S", true).await;
+        "lines that are no response" => Cause::NotHttp, |words| speaks(b"", b"what?\r\n").await;
+        "a port that answers from another path alone" => Cause::WrongPort, |words| {
+            let manage = Server::start(|r| ok_if(path(r) == "/health", 404, "")).await;
+            let mut patient = Patient::serving(Speaks::Http1, move |_| Reply::status(404, words)).await;
+            patient.target.ports.insert(9000, manage.address);
+            patient.servers.push(manage);
+            patient
+        };
+        "a port and a scheme of their own" => Cause::WrongPort, |words| {
+            let secured = Server::speaking(Speaks::Tls, |_| Reply::status(200, "OK")).await;
+            let patient = Patient::serving(Speaks::Http1, move |_| Reply::status(404, words)).await;
+            let (host, target) = ("localhost:8443".to_owned(), "/health".to_owned());
+            let works = WorkingRequest { address: secured.address, https: true, host, target, headers: Vec::new() };
+            let mut patient = patient.known(Known { works: Some(works), ..Known::default() });
+            patient.servers.push(secured);
+            patient
+        };
+        "TLS where the request that works speaks it" => Cause::PlainToTls, |words| {
+            let patient = Patient::serving(Speaks::Tls, |_| Reply::status(200, "OK")).await;
+            let (address, host) = (patient.target.ports[&8000], "localhost:8000".to_owned());
+            let works = WorkingRequest { address, https: true, host, target: "/health".to_owned(), headers: Vec::new() };
+            patient.known(Known { works: Some(works), ..Known::default() })
+        };
+        "a listener on IPv6 alone" => Cause::Ipv6Only, |words| {
+            let listener = on_ipv6_alone();
+            let port = listener.local_addr().unwrap().port();
+            let server = Server::on(listener, Speaks::Http1, |_| Reply::status(200, "OK"));
+            Patient::of(server).dialling(SocketAddr::from(([127, 0, 0, 1], port)))
+        };
+        "a listener on IPv4 alone" => Cause::Ipv4Only, |words| {
+            let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let server = Server::on(listener, Speaks::Http1, |_| Reply::status(200, "OK"));
+            Patient::of(server).dialling(SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, port)))
+        };
+        "a listener on 127.0.0.1 alone, asked over IPv6" => Cause::BoundToLoopback, |words| {
+            let server = Server::start(|_| Reply::status(200, "OK")).await;
+            let port = server.address.port();
+            Patient::of(server).dialling(SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, port)))
+        };
+        "a stream of events" => Cause::EndlessResponse, |words|
+            Patient::serving(Speaks::Http1, |_| Reply::ThenNothing(
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\ntick\n\n\r\n".into())).await;
+        "every other request fails" => Cause::Flaky, |words| now_and_then(words, 2, 0).await;
+        "one request of five succeeds" => Cause::Flaky, |words| now_and_then(words, 5, 0).await;
+        "one request of five fails" => Cause::Flaky, |words| {
+            let count = AtomicU32::new(0);
+            let fails = move |_: &Request| ok_if(count.fetch_add(1, Ordering::Relaxed) % 5 != 3, 503, words);
+            Patient::serving(Speaks::Http1, fails).await
+        };
+        "the first two of three fail" => Cause::Flaky, |words| now_and_then(words, 3, 2).await;
+        "gRPC that says NOT_SERVING" => Cause::Http1ToHttp2Only, |words|
+            Patient::serving(Speaks::Grpc, |_| Reply::status(503, "")).await;
+        "gRPC without a health service" => Cause::Http1ToHttp2Only, |words|
+            Patient::serving(Speaks::Grpc, |_| Reply::status(404, "")).await;
+        "a grpc probe to a server that does not serve" => Cause::Unavailable, |words|
+            Patient::serving(Speaks::Grpc, |_| Reply::status(503, "")).await.grpc("");
+        "a grpc probe of a service that nobody knows" => Cause::UnknownService, |words|
+            Patient::serving(Speaks::Grpc, |r| Reply::status(if header(r, "service") == Some("db") { 404 } else { 200 }, ""))
+                .await.grpc("db");
+        "a grpc probe of a server without the health service" => Cause::NoHealthService, |words|
+            Patient::serving(Speaks::Grpc, |_| Reply::status(404, "")).await.grpc("");
+        "a grpc probe of a port that speaks TLS" => Cause::GrpcOverTls, |words|
+            Patient::serving(Speaks::TlsGrpc, |_| Reply::status(200, "")).await.grpc("");
+        "gRPC over TLS, asked over HTTPS" => Cause::GrpcOverTls, |words|
+            Patient::serving(Speaks::TlsGrpc, |_| Reply::status(200, "")).await.https();
+        "404 over HTTP/2 and TLS, asked without TLS" => Cause::PlainToTls, |words|
+            Patient::serving(Speaks::TlsHttp2, |r| ok_if(path(r) == "/health", 404, "")).await;
+        "a grpc probe of one service that does not serve" => Cause::Unavailable, |words|
+            Patient::serving(Speaks::Grpc, |r| Reply::status(if header(r, "service") == Some("db") { 503 } else { 200 }, ""))
+                .await.grpc("db");
+        "a grpc probe that is answered late" => Cause::TooSlow, |words|
+            Patient::serving(Speaks::Grpc, |_| Reply::After(second() * 3 / 2, response(200, ""))).await.grpc("");
+        "a grpc probe of a listener on 127.0.0.1 alone" => Cause::BoundToLoopback, |words| {
+            let patient = Patient::serving(Speaks::Grpc, |_| Reply::status(200, "")).await.grpc("");
+            let other = SocketAddr::from(([127, 0, 0, 9], patient.target.ports[&8000].port()));
+            patient.dialling(other)
+        };
+        "a body that ends early" => Cause::TruncatedResponse, |words|
+            Patient::serving(Speaks::Http1, |_| Reply::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf".into())).await;
+        "a body that stalls" => Cause::TruncatedResponse, |words|
+            Patient::serving(Speaks::Http1, |_| Reply::ThenNothing(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf".into())).await;
+        "a middlebox that drops Host" => Cause::Http10OrMissingHost, |words| behind_a_middlebox(words).await;
+    }
+    .to_vec()
+}
+
+/// What must not get a name, and whether the probe succeeds.
+pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
+    fixtures! {
+        "a redirect to TLS on the same host, with a certificate that nobody trusts" => true, |words| {
+            let secured = Server::speaking(Speaks::Tls, |_| Reply::status(200, "OK")).await;
+            let mut patient = Patient::serving(Speaks::Http1, |_| Reply::redirect(301, "https://10.244.0.9/health")).await;
+            patient.target.ports.insert(443, secured.address);
+            patient.servers.push(secured);
+            patient
+        };
+        "a body over 10 KiB" => true, |words|
+            Patient::serving(Speaks::Http1, |_| Reply::status(200, &"x".repeat(20_000))).await;
+        "a slow answer in time" => true, |words|
+            Patient::serving(Speaks::Http1, move |_| Reply::After(second() * 7 / 10, response(200, words))).await;
+        "a redirect to another host, behind which the app is well" => true, |words|
+            Patient::serving(Speaks::Http1, |r| match host(r) {
+                "app.example" => Reply::status(200, "OK"),
+                _ => Reply::redirect(301, "http://app.example/health"),
+            }).await;
+        "500 for everyone" => false, |words| Patient::serving(Speaks::Http1, move |_| Reply::status(500, words)).await;
+        "400 for everyone, by an app behind TLS that takes a client certificate from those who have one" => false, |words|
+            Patient::serving(Speaks::TlsAsksForCertificates, move |r| ok_if(false, if path(r) == "/health" { 400 } else { 404 }, words))
+                .await.https();
+        "400 for one Host of many" => false, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(!host(r).starts_with("10.244.0.9"), 400, words)).await;
+        "every second answer is late" => false, |words| {
+            let count = AtomicU32::new(0);
+            Patient::serving(Speaks::Http1, move |_| match count.fetch_add(1, Ordering::Relaxed) {
+                0..4 => Reply::After(second() * 8 / 5, response(200, words)),
+                later if later % 2 == 0 => Reply::After(second() * 8 / 5, response(200, words)),
+                _ => Reply::status(200, words),
+            }).await
+        };
+        "400 for everyone" => false, |words| Patient::serving(Speaks::Http1, move |_| Reply::status(400, words)).await;
+        "403 for everyone" => false, |words| Patient::serving(Speaks::Http1, move |_| Reply::status(403, words)).await;
+        "silence for everyone" => false, |words|
+            Patient::serving(Speaks::Http1, |_| Reply::ThenNothing(Vec::new())).await;
+        "a late answer that is wrong" => false, |words|
+            Patient::serving(Speaks::Http1, move |_| Reply::After(second() * 3 / 2, response(500, words))).await;
+        "resets for everyone" => false, |words| Patient::serving(Speaks::Http1, |_| Reply::Reset).await;
+        "nobody listens anywhere" => false, |words|
+            Patient::serving(Speaks::Http1, |_| Reply::Reset).await.dialling(closed_port());
+        "a limit that only the doctor reaches" => true, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(r.earlier < 5, 429, words)).await;
+        "a limit that says 503 and only the doctor reaches" => true, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(r.earlier < 5, 503, words)).await;
+        "403 once an address has used up its large quota" => false, |words| limited(150, 403, words, |r| r.peer.to_string()).await;
+        "503 once an address has used up its large quota" => false, |words| limited(150, 503, words, |r| r.peer.to_string()).await;
+        "403 once a token has used up its large quota" => false, |words|
+            limited(150, 403, words, |r| header(r, "X-Tenant").unwrap_or_default().to_owned()).await.sending("X-Tenant", "a");
+        "404 once an address has used up its quota" => false, |words| limited(20, 404, words, |r| r.peer.to_string()).await;
+        "400 once a Host has used up its large quota" => false, |words| limited(150, 400, words, |r| host(r).to_owned()).await;
+        "403 once a User-Agent has used up its large quota" => false, |words|
+            limited(150, 403, words, |r| header(r, "User-Agent").unwrap_or_default().to_owned()).await;
+        "401 once an address without a token has used up its large quota" => false, |words|
+            limited(150, 401, words, |r| header(r, "Authorization").map_or_else(|| r.peer.to_string(), str::to_owned)).await;
+        "something that ended after the first request" => false, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(r.earlier > 0, 503, words)).await;
+        "a redirect to where users sign in" => true, |words|
+            Patient::serving(Speaks::Http1, move |r| match host(r) {
+                "login.example" => Reply::status(404, words),
+                _ => Reply::redirect(302, "https://login.example/oauth?to=/health"),
+            }).await;
+        "silence once a Host has used up its quota" => false, |words| {
+            let served = Patient::serving(Speaks::Http1, move |r| match host(r).starts_with("10.244.0.9") {
+                true => Reply::ThenNothing(Vec::new()),
+                false => Reply::status(200, words),
+            });
+            served.await
+        };
+        "404 over HTTP/2 alone" => false, |words| Patient::serving(Speaks::Http2, move |_| Reply::status(404, words)).await;
+        "404 over HTTP/2 and TLS for everyone, asked without TLS" => false, |words|
+            Patient::serving(Speaks::TlsHttp2, move |_| Reply::status(404, words)).await;
+        "a grpc probe of a port that speaks HTTP/2" => false, |words|
+            Patient::serving(Speaks::Http2, move |_| Reply::status(404, words)).await.grpc("");
+        "a tcpSocket probe beside a port that listens" => false, |words| {
+            let mut patient = Patient::serving(Speaks::Http1, |_| Reply::status(200, "")).await;
+            patient.target.ports.insert(9000, patient.target.ports[&8000]);
+            patient.changed(|case| case.probe.action = ProbeAction::TcpSocket { host: None, port: 8000 }).dialling(closed_port())
+        };
+        "a port that answers everything" => false, |words| {
+            let all = Server::start(|_| Reply::status(200, "")).await;
+            let mut patient = Patient::serving(Speaks::Http1, move |_| Reply::status(500, words)).await;
+            patient.target.ports.insert(9000, all.address);
+            patient.servers.push(all);
+            patient
+        };
+        "an app that starts and ends again and again" => false, |words| comes_and_goes().await;
+    }
+    .to_vec()
+}
