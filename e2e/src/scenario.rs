@@ -8,7 +8,8 @@ use std::{collections::VecDeque, fmt::Display, time::Duration};
 use e2e_load::{
     agent::Order,
     load::{
-        self, Arrivals, ClientReport, LoadResult, Model, Registry, Settings, StepLabel, StoredKeys, Workload,
+        self, Arrivals, ClientReport, LoadResult, Milestone, Model, Registry, Settings, StepLabel, StoredKeys,
+        Workload,
         scenarios::{InvalidSteps, StepsScenario},
     },
 };
@@ -250,7 +251,7 @@ const START_LOOK: Duration = Duration::from_millis(10);
 async fn watched(
     control: &Control,
     name: &str,
-    run: load::Run<LoadResult<ClientReport>>,
+    mut run: load::Run<LoadResult<ClientReport>>,
     window_in: Option<Duration>,
 ) -> Result<LoadResult<ClientReport>, Error> {
     run.release();
@@ -264,8 +265,14 @@ async fn watched(
     let mut rates = VecDeque::new();
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.tick().await;
-    while !run.is_finished() {
-        second.tick().await;
+    loop {
+        tokio::select! {
+            milestone = run.milestone() => match milestone {
+                Milestone::Ready => continue,
+                Milestone::Over => break,
+            },
+            _ = second.tick() => {}
+        }
         let now = run.snapshot();
         let rate = now.requests - before.requests;
         if rates.len() == SHOWN_SECONDS {

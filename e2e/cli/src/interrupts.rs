@@ -58,9 +58,12 @@ mod tests {
         let start = |script| tokio::process::Command::new("sh").args(["-c", script]).spawn().unwrap();
         let mut obedient = start("exec sleep 60");
         assert!(stop(&mut obedient, Duration::from_secs(10)).await.is_ok());
-        let mut deaf = start("trap '' INT; while :; do sleep 0.1; done");
-        // The trap is set within a moment.
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        let set = tempfile::NamedTempFile::new().unwrap();
+        let script = format!("trap '' INT; echo set > {}; while :; do sleep 0.1; done", set.path().display());
+        let mut deaf = start(&script);
+        while std::fs::read(set.path()).unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         let error = stop(&mut deaf, Duration::from_millis(100)).await.unwrap_err();
         assert!(error.to_string().contains("was killed"), "{error}");
         assert!(deaf.try_wait().unwrap().is_some());

@@ -148,7 +148,7 @@ impl Args {
         }
         chosen.retain(|mutant| self.only.is_empty() || self.only.contains(&mutant.operator.to_string()));
         if let Some(reference) = &self.changed {
-            let base = plan(&against::at(options, reference, &Progress::new())?)?;
+            let base = plan(&against::at(options, reference, &Progress::new())?.options)?;
             chosen.retain(|mutant| is_changed(mutant, &base, original));
         }
         let mut random = Random::new(self.seed, 0);

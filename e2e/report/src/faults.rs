@@ -257,8 +257,9 @@ fn short_drain(
 /// Takes out of what is known of pods the ends and restarts that planned faults brought about: they are no findings.
 pub fn forgive(snapshot: &mut Snapshot, faults: &[ScenarioFaults]) {
     let mut ends: Vec<_> = faults.iter().flat_map(|faults| &faults.faults).flat_map(|fault| &fault.ends).collect();
-    // Later ones first, so that the places of earlier ones stay what they are.
-    ends.sort_by_key(|end| std::cmp::Reverse(end.index));
+    // Later ones first, so that the places of earlier ones stay what they are; once each, although faults at one time share ends.
+    ends.sort_by_key(|end| (std::cmp::Reverse(end.index), &end.pod, &end.container));
+    ends.dedup_by_key(|end| (end.index, &end.pod, &end.container));
     for end in ends {
         let Some(pod) = snapshot.pods.get_mut(&end.pod) else { continue };
         let Some(container) = &end.container else {
@@ -417,7 +418,8 @@ mod tests {
             failure: None,
             ends: vec![explained(Some("app"), 1), explained(None, 0)],
         };
-        let faults = [ScenarioFaults { faults: vec![carried_out], ..ScenarioFaults::default() }];
+        // A second fault at the same time saw the same ends.
+        let faults = [ScenarioFaults { faults: vec![carried_out.clone(), carried_out], ..ScenarioFaults::default() }];
         forgive(&mut data.snapshot, &faults);
         let pod = &data.snapshot.pods["app-0"];
         assert_eq!((pod.restarts, pod.containers[0].status.restart_count), (1, 1));

@@ -21,7 +21,7 @@ pub struct Entry {
     pub run_id: String,
     /// Its start, RFC 3339, UTC.
     pub started_at: String,
-    /// The commit of the working tree; absent outside of a git repository.
+    /// The commit of the working tree when the run began; absent outside of a git repository.
     pub commit: Option<String>,
     /// Its branch; absent where no branch is checked out.
     pub branch: Option<String>,
@@ -51,12 +51,13 @@ pub struct Trend {
 impl Entry {
     /// The entry of a report, without what only git knows.
     pub fn new(report: &Report) -> Self {
+        let source = report.request.source.as_ref();
         Self {
             run_id: report.run_id.clone(),
             started_at: report.started_at.clone(),
-            commit: None,
-            branch: None,
-            dirty: false,
+            commit: source.map(|source| source.commit.clone()),
+            branch: source.and_then(|source| source.branch.clone()),
+            dirty: source.is_some_and(|source| source.dirty),
             target: report.target,
             verdict: report.verdict,
             series: compare::conditions(report),

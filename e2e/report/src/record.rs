@@ -88,10 +88,7 @@ pub fn schema() -> String {
 impl Record {
     /// The record's path in the run directory, which is its evidence id.
     pub fn file(&self) -> String {
-        let safe = |text: &str| -> String {
-            text.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect()
-        };
-        format!("{}/{}.{}.json", run_dir::RESULTS, safe(&self.suite), safe(&self.case))
+        format!("{}/{}.{}.json", run_dir::RESULTS, file_name(&self.suite), file_name(&self.case))
     }
 
     /// All records of a run, by suite and case, and the invalid files.
@@ -110,6 +107,15 @@ impl Record {
         unreadable.sort();
         (records, unreadable)
     }
+}
+
+/// A name as part of a file's: the same where it can be, else with a number that tells it from others that look alike then.
+fn file_name(name: &str) -> String {
+    let safe: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect();
+    // FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv/
+    let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    if safe == name { safe } else { format!("{safe}-{:08x}", name.bytes().fold(0x811c_9dc5, step)) }
 }
 
 /// An invalid file among the records.
@@ -136,6 +142,14 @@ fn read(directory: &RunDir, name: &str) -> Result<Record, Unreadable> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_name_has_a_file_of_its_own() {
+        assert_eq!(file_name("every-probe.backend_0"), "every-probe.backend_0");
+        // FNV-1a of 32 bits of `a/b`, by hand.
+        assert_eq!(file_name("a/b"), "a-b-3a8e75c1");
+        assert_ne!(file_name("größe"), file_name("grüße"));
+    }
 
     #[test]
     fn a_bad_record_does_not_hide_the_others() {

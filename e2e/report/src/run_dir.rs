@@ -42,6 +42,17 @@ pub const WORK: &str = "work";
 /// Values of this run's secrets, mode 0600; removed with the system.
 pub const SECRETS: &str = "secrets.json";
 
+/// The file that keeps backups and build contexts out of a directory of runs: <https://bford.info/cachedir/>.
+const TAG: &str = "CACHEDIR.TAG";
+/// What it contains.
+const TAG_TEXT: &str =
+    "Signature: 8a477f597d28d172789f06886806bc55\n# Runs of e2e, with their secrets while they last.\n";
+
+/// Whether a directory is one of runs.
+pub fn holds_runs(directory: &Path) -> bool {
+    fs::read_to_string(directory.join(TAG)).is_ok_and(|text| text == TAG_TEXT)
+}
+
 /// A file of the run directory cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {}: {reason}{}", path.display(), remedy(reason))]
@@ -87,6 +98,7 @@ impl RunDir {
                 made.map_err(|error| Error::new("create", &directory, error))?;
             }
             let made = Self { path: path.canonicalize().map_err(|error| Error::new("read", &path, error))? };
+            write_whole(&parent.join(TAG), TAG_TEXT, 0o644)?;
             fill(&made)?;
             point_latest(parent, id)?;
             Ok(made)

@@ -378,6 +378,11 @@ mod tests {
         "e2e.toml:3:1: shards.overlay is two; it must contain `{n}`, the number of shards",
         ""
     )]
+    #[case::no_file_name(
+        "[scenario.'a/b']\n",
+        "e2e.toml:1:11: scenario.a/b: its name is \"a/b\"; write letters, digits, blanks,",
+        "not `.` first"
+    )]
     #[case::no_steps("\n[scenario.a]\n", "e2e.toml:2:11: scenario.a: there are no steps: add one", "")]
     fn a_mistake_is_named_with_its_place(#[case] text: &str, #[case] begins: &str, #[case] ends: &str) {
         let error = parse(text).unwrap_err();

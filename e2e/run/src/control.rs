@@ -34,8 +34,8 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::{
     faults::Faults,
-    gather::redact,
     provider::{Error, Provider, pods::PodSpec},
+    secrets::Secrets,
     supply::Supply,
     trigger::{Refusal, Trigger},
 };
@@ -61,7 +61,7 @@ pub(crate) struct Answers {
     /// What runs on request.
     pub(crate) trigger: Trigger,
     /// What logs must not show.
-    pub(crate) secrets: Vec<String>,
+    pub(crate) secrets: Secrets,
     pub(crate) plan: Plan,
     pub(crate) directory: RunDir,
 }
@@ -144,7 +144,7 @@ async fn logs(
     let of_component = all.filter(|((pod, _), _)| pods.contains(&pod.as_str()));
     Ok(Json(
         of_component
-            .map(|((pod, container), text)| (format!("{pod}/{container}"), redact(&text, &answers.secrets)))
+            .map(|((pod, container), text)| (format!("{pod}/{container}"), answers.secrets.redact(&text)))
             .collect(),
     ))
 }

@@ -27,7 +27,10 @@ use e2e_report::{
 use serde_json::Value;
 use tokio::{sync::watch, task::JoinHandle};
 
-use crate::provider::{Provider, pods::PodSpec};
+use crate::{
+    provider::{Provider, pods::PodSpec},
+    secrets::Secrets,
+};
 
 use self::redis::RedisServers;
 
@@ -148,12 +151,12 @@ impl Drop for ResourceWatch {
     }
 }
 
-/// Writes statuses, resources and logs. Secrets are replaced in logs, because a component may print them.
+/// Writes statuses, resources and logs, and replaces secrets in all of it, because a component may print them.
 pub(crate) async fn gather(
     provider: &Provider,
     snapshot: &Snapshot,
     resources: &ResourceWatch,
-    secrets: &[String],
+    secrets: &Secrets,
     directory: &RunDir,
 ) -> Result<(), run_dir::Error> {
     directory.write_json(PODS, snapshot)?;
@@ -173,15 +176,14 @@ pub(crate) async fn gather(
         images.extend(objects.get("pods").into_iter().flat_map(images_of));
         directory.write_json(CLUSTER, &cluster)?;
         for (kind, objects) in objects {
-            let text = serde_json::to_string_pretty(&objects).unwrap_or_default();
-            directory.write(format!("{EVIDENCE}/objects/{kind}.json"), &redact(&text, secrets))?;
+            directory.write_json(format!("{EVIDENCE}/objects/{kind}.json"), &objects)?;
         }
     }
     directory.write_json(IMAGES, &images)?;
     for ((pod, container), text) in provider.logs().await {
-        directory.write(log_file(&pod, &container), &redact(&text, secrets))?;
+        directory.write(log_file(&pod, &container), &secrets.redact(&text))?;
     }
-    Ok(())
+    secrets.scrub(directory)
 }
 
 /// The digest of each image that a cluster's pods run, by the image's name.
@@ -190,153 +192,4 @@ fn images_of(pods: &Value) -> BTreeMap<String, String> {
     let statuses = pods.flat_map(|pod| pod["status"]["containerStatuses"].as_array().into_iter().flatten());
     let text = |status: &Value, key: &str| Some(status[key].as_str()?.to_owned()).filter(|text| !text.is_empty());
     statuses.filter_map(|status| Some((text(status, "image")?, text(status, "imageID")?))).collect()
-}
-
-/// Replaces secrets in all files behind the report: a probe's body or a test's output may contain one.
-pub(crate) fn scrub(directory: &RunDir, secrets: &[String]) -> Result<(), run_dir::Error> {
-    for folder in [run_dir::RESULTS, EVIDENCE] {
-        for entry in std::fs::read_dir(directory.join(folder)).into_iter().flatten().flatten() {
-            scrub_file(directory, &entry.path(), secrets)?;
-        }
-    }
-    scrub_file(directory, &directory.join(run_dir::JUNIT), secrets)
-}
-
-fn scrub_file(directory: &RunDir, path: &std::path::Path, secrets: &[String]) -> Result<(), run_dir::Error> {
-    // Files that are not text are not ours.
-    let Ok(text) = std::fs::read_to_string(path) else { return Ok(()) };
-    let redacted = redact(&text, secrets);
-    if redacted == text {
-        return Ok(());
-    }
-    // Only text values, not the syntax: a secret may be `0` or a quotation mark.
-    let whole = match path.extension().and_then(std::ffi::OsStr::to_str) {
-        Some("json") => serde_json::from_str(&text).ok().and_then(|mut data| {
-            redact_strings(&mut data, secrets);
-            serde_json::to_string_pretty(&data).ok()
-        }),
-        Some("xml") => Some(redact_xml(&text, secrets)),
-        _ => None,
-    };
-    directory.write(path, &whole.unwrap_or(redacted)).map(drop)
-}
-
-fn redact_strings(data: &mut Value, secrets: &[String]) {
-    match data {
-        // A word that is longer than the secret is the format's own, such as `passed`, or a name.
-        Value::String(text) if is_word(text) && !secrets.contains(text) => {}
-        Value::String(text) => *text = redact(text, secrets),
-        Value::Array(items) => items.iter_mut().for_each(|item| redact_strings(item, secrets)),
-        Value::Object(fields) => fields.values_mut().for_each(|field| redact_strings(field, secrets)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
-
-/// Before text of XML in which nothing is escaped.
-const CDATA: &str = "<![CDATA[";
-
-/// Whether a text is a single word, as enumerations are written.
-fn is_word(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphabetic() || matches!(c, '-' | '_'))
-}
-
-/// The same of XML: text between tags and the values of attributes, and no names of either.
-fn redact_xml(text: &str, secrets: &[String]) -> String {
-    let hide = |text: &str| redact(text, secrets).replace(REDACTED, "&lt;secret&gt;");
-    let mut redacted = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(tag) = rest.find('<') {
-        redacted.push_str(&hide(&rest[..tag]));
-        rest = &rest[tag..];
-        if rest.starts_with(CDATA) {
-            let end = rest.find("]]>").unwrap_or(rest.len());
-            redacted.push_str(CDATA);
-            redacted.push_str(&redact(&rest[CDATA.len()..end], secrets));
-            rest = &rest[end..];
-            continue;
-        }
-        let mut is_quoted = false;
-        let end = rest.find(|c| {
-            is_quoted ^= c == '"';
-            c == '>' && !is_quoted
-        });
-        let (tag, after) = rest.split_at(end.map_or(rest.len(), |end| end + 1));
-        rest = after;
-        for (index, part) in tag.split('"').enumerate() {
-            let quote = if index > 0 { "\"" } else { "" };
-            redacted.push_str(quote);
-            redacted.push_str(&if index % 2 == 1 { hide(part) } else { part.to_owned() });
-        }
-    }
-    redacted + &hide(rest)
-}
-
-/// Those texts that `environment.json` does not show. A user's name or a database's is often kept in a Secret and is also the name of a
-/// component, without which nobody can read a report.
-pub(crate) fn hidden(secrets: impl IntoIterator<Item = String>, environment: &str) -> Vec<String> {
-    let is_inside = |letter: Option<char>| letter.is_some_and(|letter| letter.is_alphanumeric());
-    let is_shown = |secret: &str| {
-        environment.match_indices(secret).any(|(at, _)| {
-            !is_inside(environment[..at].chars().next_back())
-                && !is_inside(environment[at + secret.len()..].chars().next())
-        })
-    };
-    secrets.into_iter().filter(|secret| !secret.is_empty() && !is_shown(secret)).collect()
-}
-
-/// What stands in place of a secret text.
-const REDACTED: &str = "<secret>";
-
-/// Text without secrets.
-pub(crate) fn redact(text: &str, secrets: &[String]) -> String {
-    // An empty secret would match everywhere.
-    secrets
-        .iter()
-        .filter(|secret| !secret.is_empty())
-        .fold(text.to_owned(), |text, secret| text.replace(secret, REDACTED))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn secrets_do_not_survive() {
-        let secrets = ["s3cret".to_owned(), String::new()];
-        assert_eq!(redact("password s3cret, again s3cret", &secrets), "password <secret>, again <secret>");
-    }
-
-    #[test]
-    fn what_the_environment_shows_is_no_secret() {
-        let environment = r#"{"name": "shop", "env": {"MODE": {"plain": "fast-lane"}}}"#;
-        let secrets = ["shop", "sho", "lane", "s3cret", ""].map(str::to_owned);
-        assert_eq!(hidden(secrets, environment), ["sho", "s3cret"]);
-    }
-
-    /// A password may be part of the words of a format.
-    #[test]
-    fn words_that_hold_a_secret_are_no_secrets() {
-        let secrets = ["pass".to_owned(), "test".to_owned()];
-        let mut record = serde_json::json!({ "outcome": "passed", "detail": "pass, passed on", "env": "pass" });
-        redact_strings(&mut record, &secrets);
-        let expected =
-            serde_json::json!({ "outcome": "passed", "detail": "<secret>, <secret>ed on", "env": "<secret>" });
-        assert_eq!(record, expected);
-        let xml = "<testsuite name=\"a test > b\"><testcase name=\"test\"/>test<![CDATA[\"test <b>]]></testsuite>";
-        let expected = "<testsuite name=\"a &lt;secret&gt; > b\"><testcase name=\"&lt;secret&gt;\"/>&lt;secret&gt;<![CDATA[\"<secret> <b>]]></testsuite>";
-        assert_eq!(redact_xml(xml, &secrets), expected);
-    }
-
-    #[test]
-    fn a_redacted_file_is_read_as_before() {
-        let parent = tempfile::tempdir().unwrap();
-        let run = RunDir::create(parent.path(), "one", |_| Ok(())).unwrap();
-        run.write("results/a.json", r#"{"duration_ms": 50, "detail": "port 50 of \"50\"", "50": [50]}"#).unwrap();
-        run.write(run_dir::JUNIT, r#"<testcase name="asked 50"/>"#).unwrap();
-        scrub(&run, &["50".to_owned()]).unwrap();
-        let record: Value = run.read_json("results/a.json").unwrap();
-        let expected = r#"{"duration_ms": 50, "detail": "port <secret> of \"<secret>\"", "50": [50]}"#;
-        assert_eq!(record, serde_json::from_str::<Value>(expected).unwrap());
-        assert_eq!(run.read(run_dir::JUNIT).unwrap(), r#"<testcase name="asked &lt;secret&gt;"/>"#);
-    }
 }

@@ -8,16 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// The state of a working tree.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct State {
-    /// The commit.
-    pub commit: String,
-    /// The branch; nothing where none is checked out.
-    pub branch: Option<String>,
-    /// Whether files differ from it, new ones included.
-    pub dirty: bool,
-}
+use e2e_report::{env_vars::BRANCHES, request::SourceState};
 
 /// Git cannot do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -29,12 +20,14 @@ pub struct Error {
     remedy: &'static str,
 }
 
-/// The state of the working tree that `root` is in; nothing outside of a repository, or without git.
-pub fn state(root: &Path) -> Option<State> {
-    let commit = git(root, &["rev-parse", "HEAD"], "").ok()?;
-    let dirty = !git(root, &["status", "--porcelain"], "").ok()?.is_empty();
-    let branch = git(root, &["symbolic-ref", "--quiet", "--short", "HEAD"], "").ok();
-    Some(State { commit, branch, dirty })
+/// The commit, branch and state of the repository that `root` is in; nothing outside of one, or without git.
+pub(crate) fn state(root: &Path) -> Option<SourceState> {
+    let named = || BRANCHES.iter().filter_map(|name| std::env::var(name).ok()).find(|name| !name.is_empty());
+    Some(SourceState {
+        commit: git(root, &["rev-parse", "--verify", "HEAD"], "").ok()?,
+        branch: git(root, &["symbolic-ref", "--quiet", "--short", "HEAD"], "").ok().or_else(named),
+        dirty: !git(root, &["status", "--porcelain"], "").ok()?.is_empty(),
+    })
 }
 
 /// The commit that a branch, a tag or an abbreviation names.
@@ -138,7 +131,7 @@ fn git(directory: &Path, arguments: &[&str], remedy: &'static str) -> Result<Str
 
 fn git_with(directory: &Path, arguments: &[&str], input: &str, remedy: &'static str) -> Result<String, Error> {
     let mut command = Command::new("git");
-    command.arg("-C").arg(directory).args(arguments);
+    command.arg("--no-optional-locks").arg("-C").arg(directory).args(arguments);
     // A hook's variables name the repository that called it.
     for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
         command.env_remove(name);
@@ -163,7 +156,13 @@ fn git_with(directory: &Path, arguments: &[&str], input: &str, remedy: &'static 
         true => Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned()),
         false => {
             let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            Err(failed(if said.is_empty() { "there is no such commit".to_owned() } else { said }))
+            // What is only verified is refused without a word.
+            let reason = match arguments[0] {
+                "rev-parse" => "there is no such commit",
+                "check-ref-format" => "this is no name of a ref",
+                _ => "it failed without a word",
+            };
+            Err(failed(if said.is_empty() { reason.to_owned() } else { said }))
         }
     }
 }
@@ -240,7 +239,8 @@ mod tests {
     fn a_ref_that_cannot_be_is_told_with_a_remedy() {
         let (top, app) = repository();
         let error = append_to_ref(&app, "refs/e2e/..", "line").expect_err("no such ref").to_string();
-        assert!(error.contains("refs/e2e/..") && error.contains("name the ref like refs/e2e/history"), "{error}");
+        assert!(error.contains("refs/e2e/..") && error.contains("no name of a ref; "), "{error}");
+        assert!(error.contains("name the ref like refs/e2e/history"), "{error}");
         let outside = tempfile::tempdir().expect("a directory");
         let error = append_to_ref(outside.path(), "refs/e2e/history", "line").expect_err("no repository").to_string();
         assert!(error.contains("run it in a git repository"), "{error}");

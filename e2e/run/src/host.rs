@@ -1,15 +1,6 @@
 //! The local machine. Main functions: [`host`], [`machine`].
 
-use std::{
-    path::Path,
-    process::{Command, Stdio},
-};
-
-use e2e_report::{
-    env_vars::BRANCHES,
-    evidence::Machine,
-    request::{Host, SourceState},
-};
+use e2e_report::{evidence::Machine, request::Host};
 
 /// Processors, memory and kernel.
 pub fn host() -> Host {
@@ -25,28 +16,6 @@ pub fn host() -> Host {
 pub(crate) fn kernel() -> String {
     let name = rustix::system::uname();
     format!("{} {}", name.sysname().to_string_lossy(), name.release().to_string_lossy())
-}
-
-/// The commit, branch and state of the Git repository that holds a project; `None` where there is none, or no Git.
-pub(crate) fn source_state(root: &Path) -> Option<SourceState> {
-    let git = |arguments: &[&str]| {
-        // Git's own variables may name another repository, as in a hook.
-        let mut git = Command::new("git");
-        git.arg("--no-optional-locks")
-            .arg("-C")
-            .arg(root)
-            .args(arguments)
-            .env_remove("GIT_DIR")
-            .env_remove("GIT_WORK_TREE");
-        let output = git.stdin(Stdio::null()).output().ok().filter(|output| output.status.success())?;
-        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
-    let named = || BRANCHES.iter().filter_map(|name| std::env::var(name).ok()).find(|name| !name.is_empty());
-    Some(SourceState {
-        commit: git(&["rev-parse", "--verify", "HEAD"])?,
-        branch: git(&["symbolic-ref", "--short", "--quiet", "HEAD"]).or_else(named),
-        dirty: git(&["status", "--porcelain"]).is_some_and(|changes| !changes.is_empty()),
-    })
 }
 
 /// How busy this machine has been since boot, including time stolen by its hypervisor, which was unusable here. `None` without
@@ -79,24 +48,6 @@ fn cpus(stat: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_repository_tells_its_commit_branch_and_changes() {
-        let directory = tempfile::tempdir().unwrap();
-        let root = directory.path();
-        assert_eq!(source_state(root), None);
-        let git = |arguments: &[&str]| {
-            let identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"];
-            let git = Command::new("git").arg("-C").arg(root).args(identity).args(arguments).output().unwrap();
-            assert!(git.status.success(), "{git:?}");
-        };
-        git(&["init", "--quiet", "--initial-branch=topic"]);
-        git(&["commit", "--quiet", "--allow-empty", "--message=one"]);
-        let clean = source_state(root).unwrap();
-        assert_eq!((clean.commit.len(), clean.branch.as_deref(), clean.dirty), (40, Some("topic"), false));
-        std::fs::write(root.join("new"), "").unwrap();
-        assert!(source_state(root).unwrap().dirty);
-    }
 
     #[test]
     fn idle_time_and_guests_do_not_count() {

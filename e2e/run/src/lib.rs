@@ -16,6 +16,7 @@ pub mod progress;
 pub mod provider;
 pub mod reaper;
 mod run;
+mod secrets;
 mod supply;
 mod trigger;
 

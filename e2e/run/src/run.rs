@@ -16,25 +16,20 @@ mod place;
 mod prepare;
 mod prepared;
 mod provide;
+mod signal;
 mod snapshot;
 mod suites;
 mod system;
 
-use std::{
-    any::Any,
-    future::Future,
-    panic::AssertUnwindSafe,
-    time::{Duration, Instant},
-};
+use std::{any::Any, future::Future, panic::AssertUnwindSafe, time::Instant};
 
-use e2e_plan::target::Target;
 use e2e_report::{
     report::{Report, Verdict},
     run_dir::{self, RunDir},
 };
 use futures_util::FutureExt;
 
-use self::{bring_up::Up, prepared::Prepared, provide::Early, system::System};
+use self::{bring_up::Up, prepared::Prepared, provide::Early, signal::Signal, system::System};
 use crate::{ci, exit::ExitCode, progress::Progress, provider::Provider, reaper::Reaper};
 
 pub use self::{
@@ -237,7 +232,10 @@ fn finish(
     let report = report_again(&directory)?;
     ci::publish(&report, &prepared.root, progress);
     let history = options.history(&prepared.config);
-    history.append(&report)?;
+    let entries = history.append(&report).and_then(|()| history.read());
+    if let Err(error) = &entries {
+        progress.line(format!("this run is not in the history: {error}"));
+    }
     // A failing run differs because it fails, which it says better; only who asks for it accepts such a report.
     let is_worth_it = report.verdict == Verdict::Pass || options.update_snapshots;
     let is_comparable =
@@ -246,9 +244,11 @@ fn finish(
     if let Some(snapshots) = prepared.config.snapshots.as_ref().filter(|_| is_comparable) {
         let (snapshots, accept) = (prepared.root.join(snapshots), options.update_snapshots);
         snapshot_changes.extend(snapshot::compare(&report, &snapshots, accept)?);
-        let (names, entries) = (&prepared.config.snapshot_figures, history.read()?);
-        let change = snapshot::compare_figures(names, &entries, report.target, &snapshots, accept, progress)?;
-        snapshot_changes.extend(change);
+        let names = &prepared.config.snapshot_figures;
+        if !names.is_empty() {
+            let change = snapshot::compare_figures(names, &entries?, report.target, &snapshots, accept, progress)?;
+            snapshot_changes.extend(change);
+        }
     }
     let exit = match report.verdict {
         _ if up == Up::Stuck => ExitCode::NotUp,
@@ -290,67 +290,6 @@ async fn hold(
 pub const HELD: &str = "held";
 /// Further output of a run that keeps its system up.
 pub const HELD_LOG: &str = "held.log";
-
-/// Grace period after a second Ctrl-C for requests to a cluster: a healthy one answers in a tenth of this.
-const IN_A_HURRY: Duration = Duration::from_secs(2);
-
-/// Counts SIGINT and SIGTERM from its installation on.
-struct Signal {
-    received: tokio::sync::watch::Receiver<u32>,
-}
-
-impl Signal {
-    fn install() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        let (sender, received) = tokio::sync::watch::channel(0);
-        tokio::spawn(async move {
-            loop {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                }
-                sender.send_modify(|received| *received += 1);
-            }
-        });
-        Ok(Self { received })
-    }
-
-    /// The work's result, or `None` if a signal came first.
-    async fn or<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
-            biased;
-            () = self.come(1) => None,
-            result = work => Some(result),
-        }
-    }
-
-    /// The result of work that a single signal must not cut short, or `None` if a second one ended the wait for a cluster, which
-    /// completes the work without this process. On other targets later signals are ignored, since only this process can remove
-    /// what it started.
-    async fn insisted<T>(&self, prepared: &Prepared, work: impl Future<Output = T>) -> Option<T> {
-        if prepared.target() != Target::K8s {
-            return Some(work.await);
-        }
-        let begun = tokio::time::Instant::now();
-        let insists = async {
-            self.come(2).await;
-            tokio::time::sleep_until(begun + IN_A_HURRY).await;
-        };
-        tokio::select! {
-            biased;
-            () = insists => None,
-            result = work => Some(result),
-        }
-    }
-
-    /// Ready after this many signals.
-    async fn come(&self, signals: u32) {
-        let mut received = self.received.clone();
-        // The sender lives as long as the process.
-        let _ = received.wait_for(|received| *received >= signals).await;
-    }
-}
 
 /// Asks a process to stop, as Ctrl-C does.
 pub fn stop_process(pid: u32) {

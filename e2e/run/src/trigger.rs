@@ -14,11 +14,11 @@ use e2e_node::node::{Node, Options};
 use e2e_plan::{Component, CronJob, Missing, Object, Plan, target::Target};
 
 use crate::{
-    gather::redact,
     provider::{
         Error, Provider,
         pods::{self, PodSpec},
     },
+    secrets::Secrets,
     supply::Supply,
 };
 
@@ -65,7 +65,7 @@ impl Trigger {
         name: &str,
         provider: &Arc<Provider>,
         supply: &Supply,
-        secrets: &[String],
+        secrets: &Secrets,
     ) -> Result<Triggered, Refusal> {
         let CronJob { job, missing } = self.find(name)?;
         if !missing.is_empty() {
@@ -87,7 +87,7 @@ impl Trigger {
             }
         };
         for text in triggered.logs.values_mut() {
-            *text = redact(text, secrets);
+            *text = secrets.redact(text);
         }
         Ok(triggered)
     }

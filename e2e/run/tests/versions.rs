@@ -44,7 +44,7 @@ async fn each_version_is_run_with_its_own_programs() {
     for _ in 0..2 {
         assert_eq!(said(directory.path()).await, "head\n");
         let base = against::at(&options, "HEAD", &Progress::new()).expect("a tree");
-        assert_eq!(said(&base.root).await, "base\n");
+        assert_eq!(said(&base.options.root).await, "base\n");
     }
 }
 

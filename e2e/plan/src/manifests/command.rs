@@ -4,6 +4,7 @@ use std::{
     io::Read,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::mpsc,
     time::{Duration, Instant},
 };
 
@@ -64,12 +65,14 @@ fn within(mut child: Child, limit: Duration) -> Result<Ended, String> {
     let began = Instant::now();
     // Read side by side, so that neither pipe fills up.
     let read = |stream: Option<Box<dyn Read + Send>>| {
+        let (sender, whole) = mpsc::channel();
         std::thread::spawn(move || {
             let mut text = Vec::new();
-            // A stream that breaks has given what there was.
+            // A stream that breaks has given what there was, and after the limit nobody listens.
             let _ = stream.map(|mut stream| stream.read_to_end(&mut text));
-            String::from_utf8_lossy(&text).into_owned()
-        })
+            let _ = sender.send(String::from_utf8_lossy(&text).into_owned());
+        });
+        whole
     };
     let stdout = read(child.stdout.take().map(|stream| Box::new(stream) as _));
     let stderr = read(child.stderr.take().map(|stream| Box::new(stream) as _));
@@ -85,8 +88,11 @@ fn within(mut child: Child, limit: Duration) -> Result<Ended, String> {
             Err(error) => return Err(format!("it cannot be waited for: {error}")),
         }
     };
-    let text = |thread: std::thread::JoinHandle<String>| thread.join().unwrap_or_default();
-    Ok(Ended { success: status.success(), stdout: text(stdout), stderr: text(stderr) })
+    let text = |whole: mpsc::Receiver<String>| {
+        let left = limit.saturating_sub(began.elapsed());
+        whole.recv_timeout(left).map_err(|_| "it ended, and a program that it started kept its output open".to_owned())
+    };
+    Ok(Ended { success: status.success(), stdout: text(stdout)?, stderr: text(stderr)? })
 }
 
 /// The command that builds a kustomization, or what to do where this machine has none that knows all keys.
@@ -176,6 +182,14 @@ mod tests {
     )]
     fn reasons(#[case] stderr: &str, #[case] expected: &str) {
         assert_eq!(reason(stderr), expected);
+    }
+
+    #[test]
+    fn a_program_that_outlives_the_command_does_not_hold_it() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 3 & echo done"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let ended = within(command.spawn().unwrap(), Duration::from_millis(500)).map(|ended| ended.stdout);
+        assert_eq!(ended.unwrap_err(), "it ended, and a program that it started kept its output open");
     }
 
     #[test]

@@ -68,9 +68,9 @@ impl Config {
 impl OutsideValue {
     fn read(&self, root: &Path, make: &mut dyn FnMut() -> String) -> Result<Vec<u8>, String> {
         match self {
-            Self::Env(name) => match std::env::var(name) {
-                Ok(text) => Ok(text.into_bytes()),
-                Err(_) => Err(format!("the environment variable {name} is not set; export it before the run")),
+            Self::Env(name) => match std::env::var_os(name) {
+                Some(value) => Ok(value.into_encoded_bytes()),
+                None => Err(format!("the environment variable {name} is not set; export it before the run")),
             },
             Self::File(path) => std::fs::read(root.join(path)).map_err(|error| {
                 format!("{} cannot be read: {error}; correct the path, which starts at the root", path.display())

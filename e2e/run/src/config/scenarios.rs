@@ -14,6 +14,12 @@ pub(super) fn check(name: &str, scenario: &Scenario) -> Result<(), InvalidScenar
     const CLIENTS_MAX: u32 = 20_000;
     // One request in eleven days; the times of a schedule far below do not fit into a clock.
     const RATE_MIN: f64 = 0.000_001;
+    // Files and addresses are named after it.
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ');
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(is_plain) {
+        let remedy = "write letters, digits, blanks, `-`, `_` and `.`, not `.` first";
+        return Err(invalid("its name", &format!("{name:?}"), remedy));
+    }
     if scenario.clients == 0 || scenario.clients > CLIENTS_MAX {
         return Err(invalid("clients", &scenario.clients, "it must be from 1 to 20000"));
     }

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use e2e_report::run_dir::holds_runs;
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -13,8 +14,8 @@ use super::{
     dockerignore::{self, Ignored},
 };
 
-/// A tar of a directory without what its `.dockerignore` names: sorted, without times and owners, and with no more of a file's mode
-/// than whether it can be run.
+/// A tar of a directory without what its `.dockerignore` names and without the directory of runs: sorted, without times and owners, and
+/// with no more of a file's mode than whether it can be run.
 pub(super) fn of_directory(directory: &Path) -> Result<Vec<u8>, Cause> {
     let mut tar = tar::Builder::new(Vec::new());
     let ignored = Ignored::of(directory).map_err(|error| unreadable(&directory.join(dockerignore::FILE), error))?;
@@ -82,6 +83,10 @@ fn append_directory(
     for path in entries(directory).map_err(|error| unreadable(directory, error))? {
         let Some(name) = path.file_name() else { continue };
         let name = inside.join(name);
+        // Runs hold secrets, and differ each time.
+        if holds_runs(&path) {
+            continue;
+        }
         let is_sent = !ignored.has(&name);
         if is_sent {
             append_entry(tar, &path, &name).map_err(|error| unreadable(&path, error))?;
@@ -184,6 +189,16 @@ mod tests {
         let runnable = context(&files);
         fs::set_permissions(runnable.path().join("run.sh"), fs::Permissions::from_mode(0o755)).expect("a mode");
         assert_ne!(before, digest_of(&runnable), "whether it can be run");
+    }
+
+    #[test]
+    fn runs_are_no_part_of_an_image() {
+        let directory = context(&[("Dockerfile", "FROM scratch\nCOPY . /\n")]);
+        let before = digest_of(&directory);
+        let runs = directory.path().join("reports");
+        e2e_report::run_dir::RunDir::create(&runs, "one", |run| run.write_private("secrets.json", "{}").map(drop))
+            .expect("a run");
+        assert_eq!(digest_of(&directory), before);
     }
 
     #[test]

@@ -326,8 +326,12 @@ impl K8sPods {
     async fn log(&self, pod: &str, container: &str, previous: bool) -> Option<String> {
         let parameters = LogParams { container: Some(container.to_owned()), previous, ..LogParams::default() };
         let pods = self.pods();
-        // The client takes a container that never ran for an answer of its own.
-        pods.logs(pod, &parameters).await.ok()
+        match pods.logs(pod, &parameters).await {
+            Ok(text) => Some(text),
+            // The container has not run, or the pod has gone.
+            Err(kube::Error::Api(status)) if matches!(status.code, 400 | 404) => None,
+            Err(error) => Some(format!("--- cannot read it: {error} ---\n")),
+        }
     }
 
     /// Lets agents inside the cluster make a load; `watch` sees how it goes.

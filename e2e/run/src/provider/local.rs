@@ -395,8 +395,13 @@ impl LocalPods {
         containers
             .into_iter()
             .map(|(pod, container)| {
-                let bytes = std::fs::read(self.workspace.log(&pod, &container)).unwrap_or_default();
-                ((pod, container), String::from_utf8_lossy(&bytes).into_owned())
+                let text = match std::fs::read(self.workspace.log(&pod, &container)) {
+                    Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+                    // It has not been started.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+                    Err(error) => format!("--- cannot read it: {error} ---\n"),
+                };
+                ((pod, container), text)
             })
             .collect()
     }

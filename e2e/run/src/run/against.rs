@@ -107,7 +107,7 @@ pub async fn against(options: Options, request: &Request, progress: &Progress) -
         bring_up += 1;
     };
     forget(&options.runs(), &runs, latest.as_deref());
-    let (target, provider) = measuring.place.clone().expect("something was measured");
+    let (target, provider) = measuring.place.clone().expect("systems are up before anything is measured");
     let figures = measuring.figures();
     let against = Against {
         schema: SCHEMA.to_owned(),
@@ -130,15 +130,23 @@ pub async fn against(options: Options, request: &Request, progress: &Progress) -
     write(&options, against)
 }
 
-/// The options of a run of the same project at a branch, a tag or a commit, checked out beside the working tree.
+/// A project at another commit. No other comparison takes its place while it is there.
+#[derive(Debug)]
+pub struct Tree {
+    /// The options of a run of it.
+    pub options: Options,
+    _lock: fs::File,
+}
+
+/// The same project at a branch, a tag or a commit, checked out beside the working tree.
 ///
 /// # Errors
 ///
 /// There is no such commit, or another comparison uses the place.
-pub fn at(options: &Options, reference: &str, progress: &Progress) -> Result<Options, Error> {
+pub fn at(options: &Options, reference: &str, progress: &Progress) -> Result<Tree, Error> {
     let options = rooted(options.clone());
-    let _lock = lock(&options)?;
-    Ok(sides::checked_out(&options, reference, progress)?.options)
+    let lock = lock(&options)?;
+    Ok(Tree { options: sides::checked_out(&options, reference, progress)?.options, _lock: lock })
 }
 
 /// The scenarios that steps express, with the command line's changes.

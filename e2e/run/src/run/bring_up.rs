@@ -1,6 +1,6 @@
 //! Waits until everything is ready or clearly will not be. Main function: [`wait`].
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, net::SocketAddr, time::Duration};
 
 use e2e_kubelet::{
     snapshot::{ContainerReport, PodReport, ProbeReport, Snapshot},
@@ -32,12 +32,12 @@ pub(super) async fn wait(system: &System, prepared: &Prepared, progress: &Progre
         loop {
             progress.pods(&snapshots.borrow_and_update());
             if snapshots.changed().await.is_err() {
-                std::future::pending::<()>().await;
+                break std::future::pending::<Infallible>().await;
             }
         }
     };
     let settled = tokio::select! {
-        () = shown => return Ok(Up::Unready),
+        never = shown => match never {},
         settled = settle(system, prepared) => settled,
     };
     let snapshot = system.keeper.snapshot();

@@ -16,7 +16,7 @@ use e2e_report::{
 };
 
 use super::{Error, junit, prepared::Prepared, system::System};
-use crate::{gather, progress::Progress};
+use crate::{gather, progress::Progress, secrets::Secrets};
 
 /// Length of the run in milliseconds.
 pub(super) const DURATION: &str = "duration_ms.json";
@@ -33,9 +33,8 @@ pub(super) async fn gather(system: &System, prepared: &Prepared, progress: &Prog
     let snapshot = system.keeper.snapshot();
     prepared.directory.write_json(DOCTOR, &system.examinations.finish(&snapshot).await)?;
     let environment = prepared.directory.read(run_dir::ENVIRONMENT)?;
-    let secrets = gather::hidden(prepared.secrets.values().cloned(), &environment);
+    let secrets = Secrets::hidden(prepared.secrets.values().cloned(), &environment);
     gather::gather(&system.provider, &snapshot, &system.resources, &secrets, &prepared.directory).await?;
-    gather::scrub(&prepared.directory, &secrets)?;
     Ok(())
 }
 

@@ -37,10 +37,7 @@ impl History {
     ///
     /// The file or the ref cannot be written.
     pub(crate) fn append(&self, report: &Report) -> Result<(), Error> {
-        let mut entry = Entry::new(report);
-        if let Some(state) = git::state(&self.root) {
-            (entry.commit, entry.branch, entry.dirty) = (Some(state.commit), state.branch, state.dirty);
-        }
+        let entry = Entry::new(report);
         let path = self.runs.join(HISTORY);
         let failed = |error: std::io::Error| run_dir::Error::new("write", &path, error);
         let line = serde_json::to_string(&entry).map_err(|error| failed(error.into()))?;

@@ -22,7 +22,8 @@ use super::{
 };
 use crate::{
     config::{self, Config},
-    host::{host, source_state},
+    git,
+    host::host,
     leftovers::{Leftovers, OWNER, active},
     progress::Progress,
     provider::{self, docker::engine::Engine, k8s::Cluster, local, owner::Owner, pods},
@@ -259,7 +260,7 @@ fn request(options: &Options, config: &Config, plan: &Plan) -> Request {
         sets: options.sets.iter().map(set).chain(replicas).collect(),
         filter: options.filter.clone(),
         host: host(),
-        source: source_state(&options.root),
+        source: git::state(&options.root),
     }
 }
 

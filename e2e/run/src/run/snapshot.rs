@@ -68,7 +68,10 @@ pub(super) fn compare_figures(
 ) -> Result<Option<Change>, Error> {
     let file = directory.join(target.as_str()).join("figures.snap");
     let accepted = accepted(&file, accept)?;
-    let bands = accepted.as_ref().and_then(|text| serde_json::from_str::<Bands>(text).ok());
+    let bands = match accepted.as_deref().map(serde_json::from_str::<Bands>) {
+        Some(Err(error)) if !accept => return Err(Error::Snapshot { file, reason: error.to_string() }),
+        bands => bands.and_then(Result::ok),
+    };
     let Judged { bands, outside, notes } = judge(names, entries, bands.as_ref(), accept);
     notes.iter().chain(&outside).for_each(|line| progress.line(line));
     let Some(bands) = bands else { return Ok(None) };
@@ -176,5 +179,16 @@ mod tests {
         assert!(error.contains("local/report.snap") && error.contains("--update-snapshots"), "{error}");
         assert_eq!(compare(&report("pass"), directory.path(), true).expect("an update"), None);
         assert_eq!(compare(&report("pass"), directory.path(), false).expect("a comparison"), None);
+    }
+
+    #[test]
+    fn damaged_bands_are_an_error_until_they_are_replaced() {
+        let directory = tempfile::tempdir().expect("a directory");
+        write(&directory.path().join("local/figures.snap"), "", "<<<<<<< ours").expect("a file");
+        let names = ["throughput.rate_per_second".to_owned()];
+        let compare = |accept| compare_figures(&names, &[], Target::Local, directory.path(), accept, &Progress::new());
+        let error = compare(false).expect_err("an error").to_string();
+        assert!(error.contains("local/figures.snap") && error.contains("--update-snapshots"), "{error}");
+        assert!(compare(true).is_ok());
     }
 }

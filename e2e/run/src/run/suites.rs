@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    io::ErrorKind,
     path::{Path, PathBuf},
     pin::{Pin, pin},
     process::Stdio,
@@ -39,7 +40,14 @@ pub(super) async fn run(
     progress.line(format!("running the suites: {}", suites.join(" ")));
     let list = List::of(prepared);
     // An old file must not stand for this run.
-    list.path().map(std::fs::remove_file);
+    if let Some(path) = list.path() {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(run_dir::Error::new("remove", path, error).into());
+            }
+            _ => {}
+        }
+    }
     let environment_file = prepared.directory.join(run_dir::ENVIRONMENT);
     let words = filled_in(suites, &prepared.directory.join(run_dir::JUNIT), &environment_file);
     let mut command = command(&words, &prepared.root)?;

@@ -22,6 +22,7 @@ use crate::{
     leftovers::discard,
     progress::Progress,
     provider::Provider,
+    secrets::Secrets,
     supply::Supply,
     trigger::Trigger,
 };
@@ -85,8 +86,8 @@ impl System {
             progress: says,
             agents: prepared.agents,
             stop,
-            token: prepared.secrets.get(TOKEN).cloned().unwrap_or_default(),
-            secrets: prepared.secrets.values().cloned().collect(),
+            token: prepared.secrets.get(TOKEN).cloned().expect("`prepare` makes it"),
+            secrets: Secrets::new(prepared.secrets.values().cloned()),
             plan: prepared.plan.clone(),
             directory: prepared.directory.clone(),
             trigger: Trigger::new(&prepared.plan, prepared.target(), prepared.directory.id()),

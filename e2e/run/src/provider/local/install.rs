@@ -57,7 +57,7 @@ async fn find(program: &Program, image: &str, progress: &(dyn Fn(String) + Sync)
 }
 
 fn may_install(program: &Program) -> bool {
-    let refused = env_vars::read(env_vars::E2E_NO_INSTALL).ok().flatten().is_some_and(|value| value == "1");
+    let refused = std::env::var_os(env_vars::E2E_NO_INSTALL).is_some_and(|value| !value.is_empty() && value != "0");
     !program.apt.is_empty()
         && !refused
         && rustix::process::geteuid().is_root()

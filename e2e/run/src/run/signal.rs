@@ -1,0 +1,68 @@
+//! Ctrl-C and SIGTERM during a run. Main type: [`Signal`].
+
+use std::time::Duration;
+
+use e2e_plan::target::Target;
+
+use super::prepared::Prepared;
+
+/// Grace period after a second Ctrl-C for requests to a cluster: a healthy one answers in a tenth of this.
+const IN_A_HURRY: Duration = Duration::from_secs(2);
+
+/// Counts SIGINT and SIGTERM from its installation on.
+pub(super) struct Signal {
+    received: tokio::sync::watch::Receiver<u32>,
+}
+
+impl Signal {
+    pub(super) fn install() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let (sender, received) = tokio::sync::watch::channel(0);
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                sender.send_modify(|received| *received += 1);
+            }
+        });
+        Ok(Self { received })
+    }
+
+    /// The work's result, or `None` if a signal came first.
+    pub(super) async fn or<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.come(1) => None,
+            result = work => Some(result),
+        }
+    }
+
+    /// The result of work that a single signal must not cut short, or `None` if a second one ended the wait for a cluster, which
+    /// completes the work without this process. On other targets later signals are ignored, since only this process can remove
+    /// what it started.
+    pub(super) async fn insisted<T>(&self, prepared: &Prepared, work: impl Future<Output = T>) -> Option<T> {
+        if prepared.target() != Target::K8s {
+            return Some(work.await);
+        }
+        let begun = tokio::time::Instant::now();
+        let insists = async {
+            self.come(2).await;
+            tokio::time::sleep_until(begun + IN_A_HURRY).await;
+        };
+        tokio::select! {
+            biased;
+            () = insists => None,
+            result = work => Some(result),
+        }
+    }
+
+    /// Ready after this many signals.
+    async fn come(&self, signals: u32) {
+        let mut received = self.received.clone();
+        // The sender lives as long as the process.
+        let _ = received.wait_for(|received| *received >= signals).await;
+    }
+}
