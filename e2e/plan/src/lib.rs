@@ -8,6 +8,7 @@ mod entrance;
 mod error;
 mod expand;
 mod hook;
+mod image_name;
 pub mod kinds;
 mod links;
 pub mod manifests;
@@ -48,6 +49,7 @@ pub use self::{
     error::{Error, ErrorKind, Errors, Location},
     expand::{Identity, ResolvedContainer},
     hook::{Hook, HookKind, Hooks},
+    image_name::ImageName,
     outside::OutsideObject,
     overlay::Overlay,
     overrides::EnvOverride,

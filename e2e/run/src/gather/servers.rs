@@ -1,6 +1,6 @@
 //! Ports of pods on which a well-known program may listen. Main function: [`ports_of`].
 
-use e2e_plan::{Container, ResolvedContainer};
+use e2e_plan::{Container, ImageName, ResolvedContainer};
 
 use crate::provider::pods::PodSpec;
 
@@ -26,31 +26,11 @@ pub(super) fn ports_of(pod: &PodSpec, known: &WellKnown) -> Vec<(u16, ResolvedCo
 }
 
 fn is_of(container: &Container, known: &WellKnown) -> bool {
-    known.images.contains(&program(&container.image))
-}
-
-/// `registry:5000/bitnami/redis:7@sha256:00` is `redis`.
-fn program(image: &str) -> &str {
-    let image = image.split('@').next().unwrap_or(image);
-    let name = image.rsplit('/').next().unwrap_or(image);
-    name.split(':').next().unwrap_or(name)
+    known.images.contains(&ImageName::new(&container.image).last())
 }
 
 /// The text of a variable, unless it is empty.
 pub(super) fn variable<'a>(container: &'a ResolvedContainer, names: &[&str]) -> Option<&'a str> {
     let mut set = container.env.iter().filter(|(name, text)| names.contains(&name.as_str()) && !text.is_empty());
     set.next().map(|(_, text)| text.as_str())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[rstest::rstest]
-    #[case("redis:7", "redis")]
-    #[case("registry:5000/bitnami/valkey:8@sha256:00", "valkey")]
-    #[case("oliver006/redis_exporter", "redis_exporter")]
-    fn an_image_is_known_by_its_last_name(#[case] image: &str, #[case] name: &str) {
-        assert_eq!(program(image), name);
-    }
 }

@@ -7,6 +7,7 @@ use bollard::{
     errors::Error,
     query_parameters::{BuildImageOptionsBuilder, CreateImageOptionsBuilder, RemoveImageOptions},
 };
+use e2e_plan::ImageName;
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
@@ -136,8 +137,8 @@ impl Output<'_> {
 
 /// The engine takes a name without a tag for all tags when it pulls, and for `latest` everywhere else.
 fn with_tag(image: &str) -> String {
-    let name = image.rsplit('/').next().unwrap_or(image);
-    if name.contains([':', '@']) { image.to_owned() } else { format!("{image}:latest") }
+    let name = ImageName::new(image);
+    format!("{}{}", name.name, name.version())
 }
 
 #[cfg(test)]

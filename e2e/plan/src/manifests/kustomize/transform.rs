@@ -10,7 +10,7 @@ use super::{
     labels, names,
 };
 use crate::{
-    ErrorKind,
+    ErrorKind, ImageName,
     node::{Node, Tree},
 };
 
@@ -207,9 +207,7 @@ fn set_images(node: &mut Node, pattern: &Regex, image: &Image) {
 
 /// An image with what is changed of it: a new tag or digest replaces both.
 fn renamed(text: &str, image: &Image) -> String {
-    let (rest, digest) = text.split_once('@').map_or((text, None), |(rest, digest)| (rest, Some(digest)));
-    let tag_at = rest.rfind(':').filter(|at| !rest[*at..].contains('/'));
-    let (name, tag) = tag_at.map_or((rest, None), |at| (&rest[..at], Some(&rest[at + 1..])));
+    let ImageName { name, tag, digest } = ImageName::new(text);
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let name = given(&image.new_name).unwrap_or_else(|| name.to_owned());
     let (tag, digest) = match (given(&image.new_tag), given(&image.digest)) {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, process::Stdio};
 
 use bollard::Docker;
-use e2e_plan::Object;
+use e2e_plan::{ImageName, Object};
 use futures_util::StreamExt;
 use k8s_openapi::api::core::v1::Node;
 use tokio::{
@@ -76,24 +76,14 @@ const LISTED: usize = 50;
 
 /// The names of the nodes that do not have an image, as far as their kubelets list what they have.
 pub(crate) fn lacking(nodes: &[Node], image: &str) -> Vec<String> {
-    let whole = whole_name(image);
+    // They list `nginx` as `docker.io/library/nginx:latest`, or as they were asked for it.
+    let whole = ImageName::new(image).whole();
     let lacks = |node: &&Node| {
         let listed = node.status.as_ref().and_then(|status| status.images.as_ref());
-        let has = |name: &String| whole_name(name) == whole;
+        let has = |name: &String| ImageName::new(name).whole() == whole;
         listed.is_none_or(|all| all.len() < LISTED && !all.iter().flat_map(|it| it.names.iter().flatten()).any(has))
     };
     nodes.iter().filter(lacks).filter_map(|node| node.metadata.name.clone()).collect()
-}
-
-/// `nginx` as `docker.io/library/nginx:latest`: nodes list images so, or as they were asked for.
-fn whole_name(image: &str) -> String {
-    let (registry, path) = match image.split_once('/') {
-        Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (first, rest.to_owned()),
-        Some(_) => ("docker.io", image.to_owned()),
-        None => ("docker.io", format!("library/{image}")),
-    };
-    let has_tag = path.rsplit('/').next().is_some_and(|last| last.contains([':', '@']));
-    format!("{registry}/{path}{}", if has_tag { "" } else { ":latest" })
 }
 
 /// The workloads whose nodes ask a registry for an image at each start, although no registry has it, in words.
@@ -104,7 +94,7 @@ pub(crate) fn always_pulled(objects: &[Object], only_here: &[String]) -> Vec<Str
             let image = container["image"].as_str().unwrap_or_default();
             let why = match container["imagePullPolicy"].as_str() {
                 Some("Always") => "imagePullPolicy is Always",
-                None if whole_name(image).ends_with(":latest") => {
+                None if ImageName::new(image).whole().ends_with(":latest") => {
                     "imagePullPolicy is Always for :latest unless it is set"
                 }
                 _ => continue,
@@ -194,15 +184,14 @@ async fn push(registry: &str, images: &[String]) -> Result<BTreeMap<String, Stri
 
 /// `registry.example/team/app:1` for the image `app:1`, wherever it came from.
 fn in_registry(registry: &str, image: &str) -> String {
-    let whole = whole_name(image);
-    let path = whole.split_once('/').map_or(whole.as_str(), |(_, path)| path);
-    format!("{registry}/{}", path.strip_prefix("library/").unwrap_or(path))
+    let name = ImageName::new(image);
+    let (_, path) = name.place();
+    format!("{registry}/{}{}", path.strip_prefix("library/").unwrap_or(&path), name.version())
 }
 
 /// Of an image's digests the one of this name's repository.
 fn by_digest(name: &str, digests: &str) -> Option<String> {
-    let repository =
-        name.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).map_or(name, |(repository, _)| repository);
+    let repository = ImageName::new(name).name;
     digests.lines().find(|line| line.split_once('@').is_some_and(|(of, _)| of == repository)).map(str::to_owned)
 }
 

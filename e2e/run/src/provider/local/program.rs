@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use e2e_plan::ImageName;
 use e2e_report::env_vars;
 use serde::{Deserialize, Serialize};
 
@@ -119,17 +120,9 @@ impl Programs {
 
     /// The program that replaces an image.
     pub fn for_image(&self, image: &str) -> Option<&Program> {
-        self.0.get(image).or_else(|| self.0.get(without_tag(image)))
-    }
-}
-
-/// `docker.io/library/postgres:15` and `postgres:15` are `postgres`.
-fn without_tag(image: &str) -> &str {
-    let name = image.split('@').next().unwrap_or(image);
-    let name = name.strip_prefix("docker.io/library/").unwrap_or(name);
-    match name.rsplit_once(':') {
-        Some((name, tag)) if !tag.contains('/') => name,
-        _ => name,
+        // `docker.io/library/postgres:15` and `postgres:15` are `postgres`.
+        let name = ImageName::new(image).name;
+        self.0.get(image).or_else(|| self.0.get(name.strip_prefix("docker.io/library/").unwrap_or(name)))
     }
 }
 
@@ -182,7 +175,7 @@ impl Program {
 
 /// `postgres:15` is looked up in `E2E_POSTGRES_BIN`.
 fn bin_variable(image: &str) -> String {
-    let name = without_tag(image).rsplit('/').next().unwrap_or_default();
+    let name = ImageName::new(image).last();
     let name: String =
         name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
     format!("{}{name}_BIN", env_vars::E2E_BIN_PREFIX)
