@@ -6,9 +6,12 @@ mod fault_run;
 mod planned_run;
 mod support;
 
+use std::collections::BTreeSet;
+
 use e2e_kubelet::diagnosis::{Cause, Confidence};
 use e2e_plan::{ProbeKind, target::Target};
-use e2e_report::evidence::DoctorEntry;
+use e2e_report::{evidence::DoctorEntry, finding::Code};
+use e2e_run::exit::ExitCode;
 use support::{Bench, REFERENCE};
 
 fault_run::fault_tests!(local_names_the_fault, local_tells_the_founding_story, Target::Local);
@@ -26,6 +29,22 @@ fn local_names_a_hang() {
 #[test]
 fn local_fails_no_request_in_a_planned_rollout() {
     planned_run::expect_no_failure_in_a_rollout(Target::Local);
+}
+
+/// An engine that answers before Postgres has committed, or stores again what is delivered again, is killed under load.
+#[rstest::rstest]
+#[case::acknowledges_too_early(
+    &["engine.env.ENGINE_FAULT_ANSWERS_EARLY=true", "engine.env.ENGINE_FAULT_BATCH_DELAY=100ms"],
+    &[Code::AcknowledgedMissing, Code::LostOnKill]
+)]
+#[case::applies_again(&["engine.env.ENGINE_FAULT_APPLIES_AGAIN=true"], &[Code::StoredTwice])]
+fn local_finds_a_planted_bug(#[case] sets: &[&str], #[case] expected: &[Code]) {
+    let (report, context) = planned_run::ended(Target::Local, "kill engine at 3s", sets, ExitCode::Fail);
+    let found: BTreeSet<Code> = report.findings.iter().map(|finding| finding.code).collect();
+    assert!(expected.iter().all(|code| found.contains(code)), "{context}");
+    let ledger = planned_run::throughput(&report).figures.ledger.as_ref().expect("the scenario has a ledger");
+    let is = (ledger.missing > 0, ledger.duplicate > 0);
+    assert_eq!(is, (expected.contains(&Code::AcknowledgedMissing), expected.contains(&Code::StoredTwice)), "{context}");
 }
 
 /// A backend that its liveness probe never lets start, started again and left alone: the doctor sees it answer and knows how long it needs.

@@ -34,15 +34,21 @@ pub(crate) fn expect_no_failure_in_a_rollout(target: Target) {
 
 /// The report of a run that passes with a planned fault, and what to print beside a failed check.
 pub(crate) fn passed(target: Target, fault: &str) -> (Report, String) {
+    ended(target, fault, &[], ExitCode::Pass)
+}
+
+/// The report of a run that ends so.
+pub(crate) fn ended(target: Target, fault: &str, sets: &[&str], end: ExitCode) -> (Report, String) {
     build_suites();
     let mut command = command(env!("CARGO_BIN_EXE_xtask"));
     command.args(["e2e", "--format", "json", "--target", target.as_str()]);
     command.args(["--scenario", "throughput", "--duration", "8s", "--during", fault]);
+    command.args(sets.iter().flat_map(|set| ["--set", set]));
     let output = command.output().expect("the program runs");
     let context = String::from_utf8_lossy(&output.stderr).into_owned();
     let report: Report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}\n{context}"));
     let context = format!("{}\n{context}", listed(&report.findings));
-    assert_eq!(output.status.code(), Some(ExitCode::Pass as i32), "{context}");
+    assert_eq!(output.status.code(), Some(end as i32), "{context}");
     assert_evidence(&report);
     (report, context)
 }

@@ -105,6 +105,7 @@ fn slow(data: &RunData, figures: &ScenarioResult, impact: &Impact, tenths: &str)
     let after = Duration::from_millis(impact.recovery_ms.map_or(until_end, |recovery| recovery.saturating_sub(took)));
     let noticed = match impact.recovery_ms {
         Some(_) if after <= limit => return None,
+        None if after <= limit => return Some(cut_off(figures, impact, (after, limit), tenths)),
         Some(_) => format!("clients still noticed it {} after it was over", human(after)),
         None => format!("clients still noticed it at the end of the window, {} after it was over", human(after)),
     };
@@ -124,6 +125,26 @@ fn slow(data: &RunData, figures: &ScenarioResult, impact: &Impact, tenths: &str)
          wait before they connect again."
             .to_owned(),
     ))
+}
+
+/// The window ended while clients noticed a fault, and before they may no longer.
+fn cut_off(figures: &ScenarioResult, impact: &Impact, (after, limit): (Duration, Duration), tenths: &str) -> Finding {
+    Finding {
+        code: Code::NotMeasured,
+        severity: Severity::Gap,
+        component: None,
+        claim: format!(
+            "whether the scenario {} recovers from `{}` within {} (recovery_max) was not measured: clients still noticed it when the window \
+             ended, {} after it was over",
+            figures.name,
+            impact.fault,
+            human(limit),
+            human(after)
+        ),
+        evidence: vec![tenths.to_owned(), FAULTS.to_owned()],
+        fix: "Plan the fault earlier, or give the scenario a longer duration.".to_owned(),
+        excerpt: None,
+    }
 }
 
 /// Planned faults that did not come about prove nothing.

@@ -1,4 +1,5 @@
 mod containers;
+mod faults;
 mod load;
 mod probes;
 mod suites;

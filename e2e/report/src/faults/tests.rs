@@ -1,0 +1,160 @@
+use e2e_kubelet::{
+    snapshot::{ClusterPod, ContainerReport},
+    status::Termination,
+};
+use e2e_plan::Probes;
+
+use super::*;
+use crate::{
+    evidence::faults::{ExplainedEnd, PodEvent},
+    testing::{declare, measured, run},
+};
+
+const START: u64 = 1_000_000;
+
+/// Ten seconds with 20 requests in each tenth, changed in some of them, and one fault.
+pub(crate) fn data(
+    fault: &str,
+    (begun, over): (u64, u64),
+    changed: &[(std::ops::Range<usize>, (u64, u64))],
+) -> RunData {
+    let mut data = run(ContainerReport::declared("app", &Probes::default(), "ContainerCreating"));
+    declare(&mut data, "load", e2e_figures::scenario::Thresholds::default());
+    data.request.scenarios.get_mut("load").unwrap().timeout = Duration::from_secs(1);
+    let mut tenths = vec![(20, 0); 100];
+    changed.iter().for_each(|(range, tenth)| tenths[range.clone()].fill(*tenth));
+    let figures =
+        ScenarioResult { window_start_unix_ms: START, duration_ms: 10_000, tenths, ..ScenarioResult::default() };
+    data.records.push(measured("load", figures));
+    data.faults = vec![ScenarioFaults {
+        scenario: "load".to_owned(),
+        faults: vec![CarriedOut {
+            fault: fault.parse().unwrap(),
+            unix_ms: Some((START + begun, START + over)),
+            failure: None,
+            ends: Vec::new(),
+        }],
+        events: Vec::new(),
+    }];
+    data
+}
+
+fn impact_of(data: &RunData) -> Impact {
+    let (figures, _) = data.scenario("load").unwrap();
+    impacts(data, figures).remove(0)
+}
+
+#[test]
+fn failures_and_silence_after_a_fault_are_its_own() {
+    // Nothing for 0.5 s, then failures beside successes for 0.3 s; 3 s later, longer than the timeout, something else fails.
+    let changed = [(30..35, (0, 0)), (35..38, (10, 4)), (70..71, (19, 1))];
+    let impact = impact_of(&data("kill app-0 at 3s", (3_000, 3_010), &changed));
+    assert_eq!((impact.failed, impact.outage_ms, impact.recovery_ms), (12, Some(500), Some(800)));
+    assert_eq!(impact.failed_by_second, [FailedSecond { second: 3, failed: 12 }]);
+}
+
+#[test]
+fn a_fault_that_nobody_noticed_has_no_impact() {
+    let impact = impact_of(&data("kill app-0 at 3s", (3_000, 3_010), &[(40..41, (12, 0))]));
+    assert_eq!((impact.failed, impact.outage_ms, impact.recovery_ms), (0, Some(0), Some(0)));
+}
+
+#[test]
+fn what_still_fails_at_the_end_has_not_recovered() {
+    let impact = impact_of(&data("pause app-0 for 2s at 3s", (3_000, 5_000), &[(30..100, (0, 2))]));
+    assert_eq!((impact.recovery_ms, impact.outage_ms), (None, Some(7_000)));
+}
+
+#[test]
+fn a_system_that_answers_in_batches_is_silent_in_between() {
+    let batches: Vec<_> = (0..50).map(|batch| (2 * batch..2 * batch + 1, (0, 0))).collect();
+    let impact = |silence: Range<usize>| {
+        let changed: Vec<_> = batches.iter().cloned().chain([(silence, (0, 0))]).collect();
+        impact_of(&data("kill app-0 at 3s", (3_000, 3_010), &changed))
+    };
+    assert_eq!(impact(30..31).recovery_ms, Some(0));
+    // With the pauses on both sides.
+    assert_eq!(impact(31..32).outage_ms, Some(300));
+}
+
+#[test]
+fn chance_alone_leaves_the_tenths_of_a_slow_load_empty() {
+    // One request in every other tenth: twenty of them make ten requests, so that shorter stretches say nothing.
+    let slow: Vec<_> = (0..100).map(|tenth| (tenth..tenth + 1, ((tenth % 2) as u64, 0))).collect();
+    let impact = |silence: std::ops::Range<usize>| {
+        let changed: Vec<_> = slow.iter().cloned().chain([(silence, (0, 0))]).collect();
+        impact_of(&data("kill app-0 at 3s", (3_000, 3_010), &changed))
+    };
+    assert_eq!(impact(30..45).outage_ms, Some(0));
+    assert!(impact(30..70).outage_ms.unwrap() >= 4_000);
+}
+
+#[test]
+fn a_drain_is_short_by_what_lies_between_its_end_and_the_last_failure() {
+    let event = |at, what| PodEvent { unix_ms: START + at, pod: "app-0".to_owned(), what };
+    let drain = |ended: u64| {
+        let mut data = data("rollout app at 3s", (3_000, 6_000), &[(35..42, (10, 1))]);
+        data.faults[0].events = vec![
+            event(3_010, PodChange::Stopping),
+            event(3_020, PodChange::NotReady),
+            event(ended, PodChange::Ended(0)),
+            event(ended + 100, PodChange::Started),
+        ];
+        impact_of(&data).drain.unwrap()
+    };
+    let ended_too_early = drain(3_500);
+    assert_eq!((ended_too_early.ended_ms, ended_too_early.short_by_ms), (Some(3_500), 700));
+    assert_eq!((ended_too_early.asked_ms, ended_too_early.out_of_services_ms), (3_010, Some(3_020)));
+    assert_eq!(drain(5_000).short_by_ms, 1_200, "it refused while it ran, from SIGTERM on");
+}
+
+#[test]
+fn a_drain_is_asked_of_pods_for_which_others_stand_in() {
+    let asked_of = |kind: &str, desired| {
+        let mut data = data("delete app-0 at 3s", (3_000, 6_000), &[(35..42, (10, 1))]);
+        data.faults[0].events =
+            vec![PodEvent { unix_ms: START + 3_010, pod: "app-0".to_owned(), what: PodChange::Stopping }];
+        let component = data.environment.components.iter_mut().find(|it| it.name == "app").unwrap();
+        (component.kind, component.desired) = (kind.to_owned(), desired);
+        impact_of(&data).drain.is_some()
+    };
+    assert!(asked_of("Deployment", 2));
+    assert!(!asked_of("Deployment", 1) && !asked_of("StatefulSet", 2));
+}
+
+#[test]
+fn only_the_ends_that_faults_brought_about_are_forgiven() {
+    let end = |exit_code, at| Termination {
+        exit_code,
+        signal: None,
+        reason: "Error".to_owned(),
+        started: Duration::ZERO,
+        at: Duration::from_secs(at),
+    };
+    let mut container = ContainerReport::declared("app", &Probes::default(), "ContainerCreating");
+    container.terminations = vec![end(1, 1), end(137, 2)];
+    container.status.restart_count = 2;
+    container.status.last_termination = Some(end(137, 2));
+    let mut data = run(container);
+    let pod = data.snapshot.pods.get_mut("app-0").unwrap();
+    pod.object = Some(ClusterPod { replaced: vec!["a".to_owned(), "b".to_owned()], ..ClusterPod::default() });
+    let explained = |container: Option<&str>, index| ExplainedEnd {
+        pod: "app-0".to_owned(),
+        container: container.map(str::to_owned),
+        index,
+    };
+    let carried_out = CarriedOut {
+        fault: "kill app-0 at 1s".parse().unwrap(),
+        unix_ms: Some((0, 0)),
+        failure: None,
+        ends: vec![explained(Some("app"), 1), explained(None, 0)],
+    };
+    // A second fault at the same time saw the same ends.
+    let faults = [ScenarioFaults { faults: vec![carried_out.clone(), carried_out], ..ScenarioFaults::default() }];
+    forgive(&mut data.snapshot, &faults);
+    let pod = &data.snapshot.pods["app-0"];
+    assert_eq!((pod.restarts, pod.containers[0].status.restart_count), (1, 1));
+    assert_eq!(pod.containers[0].terminations, [end(1, 1)]);
+    assert_eq!(pod.containers[0].status.last_termination, Some(end(1, 1)));
+    assert_eq!(pod.object.as_ref().unwrap().replaced, ["b"]);
+}
