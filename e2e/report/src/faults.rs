@@ -34,7 +34,7 @@ pub struct Impact {
     pub outage_ms: Option<u64>,
     /// From its beginning until clients noticed it no more; absent when they still did at the window's end.
     pub recovery_ms: Option<u64>,
-    /// By how much a drain was too short; absent where nothing could be drained or nothing failed.
+    /// By how much a drain was too short; absent where nothing could be drained, nothing failed, or another fault may have done it.
     pub drain: Option<ShortDrain>,
     /// What the pods did meanwhile.
     pub events: Vec<PodMoment>,
@@ -96,7 +96,15 @@ pub fn impacts(data: &RunData, figures: &ScenarioResult) -> Vec<Impact> {
         // What comes later is the next fault's.
         let next = faults.faults.iter().filter_map(begun).filter(|next| Some(*next) > at).min();
         let impact = impact(faults, fault, &timeline, next);
-        Impact { drain: impact.drain.clone().filter(|_| others_take_over(data, &fault.fault)), ..impact }
+        let is_alone = |drain: &ShortDrain| {
+            let others = faults.faults.iter().filter(|other| !std::ptr::eq(*other, fault));
+            !others.filter_map(|other| other.unix_ms).any(|(begun, over)| {
+                timeline.since(begun) < drain.last_failure_ms
+                    && timeline.since(over) + timeline.quiet * TENTH > drain.asked_ms
+            })
+        };
+        let drain = impact.drain.filter(|drain| others_take_over(data, &fault.fault) && is_alone(drain));
+        Impact { drain, ..impact }
     };
     faults.faults.iter().map(one).collect()
 }

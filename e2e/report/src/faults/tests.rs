@@ -122,6 +122,24 @@ fn a_drain_is_asked_of_pods_for_which_others_stand_in() {
     assert!(!asked_of("Deployment", 1) && !asked_of("StatefulSet", 2));
 }
 
+/// What failed may be the other fault's doing, such as a proxy's that was restarted.
+#[test]
+fn no_drain_is_blamed_while_another_fault_is_on() {
+    let with_another = |(begun, over): (u64, u64)| {
+        let mut data = data("rollout app at 3s", (3_000, 6_000), &[(35..42, (10, 1))]);
+        data.faults[0].events =
+            vec![PodEvent { unix_ms: START + 3_010, pod: "app-0".to_owned(), what: PodChange::Stopping }];
+        let unix_ms = Some((START + begun, START + over));
+        let another = CarriedOut { unix_ms, ..data.faults[0].faults[0].clone() };
+        data.faults[0].faults.push(another);
+        impact_of(&data).drain.is_some()
+    };
+    assert!(!with_another((1_000, 4_000)) && !with_another((2_000, 2_500)));
+    assert!(with_another((1_000, 1_500)) && with_another((8_000, 9_000)));
+    // What failed before it began is not its own.
+    assert!(with_another((4_000, 4_010)));
+}
+
 #[test]
 fn only_the_ends_that_faults_brought_about_are_forgiven() {
     let end = |exit_code, at| Termination {
