@@ -49,6 +49,24 @@ pub struct Triggered {
     pub logs: BTreeMap<String, String>,
 }
 
+/// What a container has said from some place of its log on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogPart {
+    /// The place, in bytes.
+    pub from: usize,
+    /// The log from there on.
+    pub text: String,
+}
+
+impl LogPart {
+    /// What follows the first `seen` bytes. All of a log that is shorter: its container was started anew.
+    #[must_use]
+    pub fn after(seen: usize, log: &str) -> Self {
+        let (from, text) = log.get(seen..).map_or((0, log), |text| (seen, text));
+        Self { from, text: text.to_owned() }
+    }
+}
+
 /// A client of an environment's run.
 ///
 /// ```no_run
@@ -132,8 +150,23 @@ impl Control {
     ///
     /// When the component is unknown, or the run does not answer.
     pub async fn logs(&self, component: &str) -> Result<BTreeMap<String, String>, Error> {
+        let parts = self.logs_after(component, &BTreeMap::new()).await?;
+        Ok(parts.into_iter().map(|(container, part)| (container, part.text)).collect())
+    }
+
+    /// What the same logs hold beyond the given numbers of bytes, by `pod/container`.
+    ///
+    /// # Errors
+    ///
+    /// As [`logs`](Self::logs).
+    pub async fn logs_after(
+        &self,
+        component: &str,
+        seen: &BTreeMap<String, usize>,
+    ) -> Result<BTreeMap<String, LogPart>, Error> {
         let path = format!("/logs/{component}");
-        self.ask(reqwest::Method::GET, &path).await?.json().await.map_err(|source| self.no_answer(&path, source))
+        let request = self.client.post(format!("{}{path}", self.base)).bearer_auth(&self.token).json(seen);
+        self.answer(&path, request).await?.json().await.map_err(|source| self.no_answer(&path, source))
     }
 
     /// Sends a declared probe once like a kubelet, and returns the result.

@@ -3,7 +3,7 @@
 
 mod ledger;
 
-use std::{collections::VecDeque, fmt::Display, time::Duration};
+use std::{collections::VecDeque, fmt::Display, net::SocketAddr, time::Duration};
 
 use e2e_load::{
     agent::Order,
@@ -201,6 +201,21 @@ fn declared(environment: &Environment, name: &str) -> Result<Scenario, Error> {
     })
 }
 
+/// What the load generator is told of a declared scenario, but for its steps.
+#[must_use]
+pub fn settings(declared: &Scenario, address: SocketAddr) -> Settings {
+    let Scenario { rate, ramp_to, spacing, .. } = *declared;
+    Settings {
+        clients: declared.clients,
+        model: rate.map_or(Model::Closed, |rate| Model::Open(Arrivals { rate, ramp_to, spacing })),
+        duration: declared.duration,
+        warm_up: declared.warm_up,
+        request_timeout: declared.timeout,
+        seed: declared.seed,
+        ..Settings::new(address)
+    }
+}
+
 /// Makes the load, in this process or where the system runs, and tells the run how it goes.
 async fn make(
     environment: &Environment,
@@ -214,16 +229,7 @@ async fn make(
         Some(service) => environment.service(service)?,
         None => environment.entrance()?,
     };
-    let Scenario { rate, ramp_to, spacing, .. } = *declared;
-    let settings = Settings {
-        clients: declared.clients,
-        model: rate.map_or(Model::Closed, |rate| Model::Open(Arrivals { rate, ramp_to, spacing })),
-        duration: declared.duration,
-        warm_up: declared.warm_up,
-        request_timeout: declared.timeout,
-        seed: declared.seed,
-        ..Settings::new(endpoint.address)
-    };
+    let settings = settings(declared, endpoint.address);
     let load = match environment.load_from {
         LoadFrom::Inside { .. } => {
             let target = format!("{}:{}", endpoint.service, endpoint.port);

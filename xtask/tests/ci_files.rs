@@ -2,10 +2,12 @@
 
 use std::{
     io::Write as _,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
+use rstest::rstest;
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -69,6 +71,31 @@ fn commands_and_flags_exist() {
         seen += 1;
     }
     assert!(seen >= 4, "{seen} calls");
+}
+
+/// The action's run with a program in place of `e2e` that prints each of its arguments.
+#[rstest]
+#[case::none("", &[])]
+#[case::quoted("--during 'kill backend at 10s' --filter \"test(probe)\"", &["--during", "kill backend at 10s", "--filter", "test(probe)"])]
+#[case::nothing_is_expanded("--set a.env.B=$HOME *", &["--set", "a.env.B=$HOME", "*"])]
+#[case::on_several_lines("--target k8s\n--repeat 2\n", &["--target", "k8s", "--repeat", "2"])]
+fn arguments_of_the_action_may_be_quoted(#[case] arguments: &str, #[case] expected: &[&str]) {
+    let action = read("action.yml");
+    let steps = action["runs"]["steps"].as_array().unwrap();
+    let run = steps.iter().find(|step| step["name"] == "Run").unwrap()["run"].as_str().unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let program = place.path().join("e2e");
+    std::fs::write(&program, "#!/bin/sh\nprintf '%s\\n' \"$@\"\n").unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut bash = Command::new("bash");
+    bash.args(["--noprofile", "--norc", "-eo", "pipefail", "-c", run]).current_dir(place.path());
+    bash.env("ARGUMENTS", arguments).env("BIN", place.path()).env("RUNNER_TEMP", place.path());
+    let output = bash.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let words = String::from_utf8(output.stdout).unwrap();
+    let words: Vec<&str> = words.lines().collect();
+    assert_eq!(words[..3], ["run", "--runs", "target/e2e"]);
+    assert_eq!(words[3..], *expected);
 }
 
 /// The YAML blocks of the pages that show how another repository calls the action.

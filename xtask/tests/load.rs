@@ -88,6 +88,24 @@ fn clients_whose_set_up_failed_are_told() {
     );
 }
 
+#[test]
+fn a_scenario_loads_as_declared_unless_a_flag_says_otherwise() {
+    let project = project("attempts = 1");
+    let file = project.path().join(".config/e2e.toml");
+    let steps = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("[scenario.two]\nrate = 100\nclients = 3\nduration = '600ms'\n{steps}")).unwrap();
+    let (root, url) = (project.path().to_string_lossy(), format!("http://{}/", serve(|_| 200)));
+    let shown = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command.args(["load", "--no-self-check", "--root", &root, "--url", &url, "--scenario", "two"]);
+        printed(&command.args(more).output().unwrap())
+    };
+    let declared = shown(&[]);
+    assert!(["in 0.6 s", "3 clients", "100/s asked"].iter().all(|text| declared.contains(text)), "{declared}");
+    let changed = shown(&["--clients", "2", "--rate", "50", "--duration", "200ms"]);
+    assert!(["in 0.2 s", "2 clients", "50/s asked"].iter().all(|text| changed.contains(text)), "{changed}");
+}
+
 /// An address at which nobody listens.
 fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()

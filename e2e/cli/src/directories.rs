@@ -3,24 +3,38 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use e2e::control::Control;
 use e2e_report::{
     command,
+    environment::Environment,
     run_dir::{self, RunDir},
 };
 use e2e_run::HELD;
 
-use crate::options::{BadInput, project};
+use crate::failure::BadInput;
+use crate::options::project;
 
-/// The remedy if no system is up.
-pub(crate) fn bring_one_up() -> String {
-    format!("bring one up with `{}`", command::line("up"))
+/// The link to the latest run's directory, which stands for it in arguments too.
+const LATEST: &str = "latest";
+
+/// What was brought up in a run directory, and the way to the process that keeps it.
+pub(crate) fn system(directory: &RunDir) -> Result<(Environment, Control)> {
+    let environment = Environment::read(&directory.join(run_dir::ENVIRONMENT))?;
+    let control = Control::of(&environment).with_context(down)?;
+    Ok((environment, control))
 }
 
-/// The run directory that a flag names, or the latest one.
+/// What is wrong if the process that keeps a system does not answer.
+pub(crate) fn down() -> String {
+    let (up, gc) = (command::line("up"), command::line("gc"));
+    format!("this system is down; bring one up with `{up}`, or remove leftovers of this one with `{gc}`")
+}
+
+/// The run directory that an argument names; `latest`, or no argument, is the latest one.
 pub(crate) fn run_directory(run: Option<&Path>) -> Result<RunDir> {
     let runs = project().runs();
-    let path = match run {
-        None => runs.join("latest"),
+    let path = match run.filter(|run| run.as_os_str() != LATEST) {
+        None => runs.join(LATEST),
         Some(path) if path.exists() => path.to_owned(),
         Some(id) => runs.join("runs").join(id),
     };

@@ -17,20 +17,20 @@ use e2e::control::Control;
 use e2e_kubelet::{diagnosis::Diagnosis, snapshot::Snapshot};
 use e2e_load::clock::now_unix_ms;
 use e2e_node::{
-    doctor::{Answers, Asked, Case, Known, Start, diagnose, with_history, with_start},
+    doctor::{Answers, Asked, Case, Start, diagnose, with_history, with_start},
     probe::{Profile, Target as ProbeTarget},
 };
 use e2e_plan::{ProbeAction, ProbeKind, target::Target};
 use e2e_report::{
     environment::{Component, Environment, ProbeSpec, Replica},
     evidence::DoctorEntry,
-    run_dir,
 };
-use e2e_run::exit::ExitCode;
+use e2e_run::{Facts, exit::ExitCode, known};
 
 use crate::{
-    directories::{bring_one_up, run_directory},
-    options::{BadInput, Format, block_on},
+    directories::{down, run_directory, system},
+    failure::BadInput,
+    options::{Format, block_on},
 };
 
 /// Find out why a probe fails: send it like a kubelet, then search for a single change that makes it succeed.
@@ -165,8 +165,7 @@ fn of_url(args: &Args, url: &str) -> Result<ExitCode> {
 }
 
 fn of_environment(args: &Args) -> Result<ExitCode> {
-    let run = args.env.as_deref().filter(|run| run.as_os_str() != "latest");
-    let environment = Environment::read(&run_directory(run)?.join(run_dir::ENVIRONMENT))?;
+    let (environment, control) = system(&run_directory(args.env.as_deref())?)?;
     if let Some(component) = &args.component {
         environment.component(component)?;
     }
@@ -175,14 +174,7 @@ fn of_environment(args: &Args) -> Result<ExitCode> {
         return Err(BadInput(text.to_owned()).into());
     }
     let entries = block_on(async {
-        let control = Control::of(&environment).with_context(|| format!("this system is down; {}", bring_one_up()))?;
-        let seen = match control.status().await {
-            Ok(seen) => seen,
-            Err(error) => {
-                eprintln!("error: this system is down: {error}; {}", bring_one_up());
-                return Ok(None);
-            }
-        };
+        let seen = control.status().await.with_context(down)?;
         let examined = Examined { args, environment: &environment, control, seen };
         let mut entries = Vec::new();
         let wanted = |component: &&Component| args.component.as_ref().is_none_or(|name| *name == component.name);
@@ -198,11 +190,8 @@ fn of_environment(args: &Args) -> Result<ExitCode> {
                 }
             }
         }
-        Ok::<_, anyhow::Error>(Some(entries))
+        Ok::<_, anyhow::Error>(entries)
     })??;
-    let Some(entries) = entries else {
-        return Ok(ExitCode::NotUp);
-    };
     if args.format == Format::Json {
         println!("{}", serde_json::to_string_pretty(&entries)?);
     }
@@ -243,18 +232,14 @@ impl Examined<'_> {
         starts: &Starts,
     ) -> Result<DoctorEntry> {
         let ProbeSpec { container, which, probe } = spec;
-        let services = self.environment.services.iter().map(|endpoint| endpoint.service.clone());
+        let Environment { routes, components, .. } = self.environment;
         let case = Case {
             kind: component.kind.clone(),
             component: component.name.clone(),
             container: container.clone(),
             which: *which,
             probe: probe.clone(),
-            known: Known {
-                services: services.filter(|service| *service == component.name).collect(),
-                paths: other_paths(component, container, *which),
-                ..Known::default()
-            },
+            known: known(Facts { routes, components, snapshot: &self.seen }, component, container, *which),
         };
         let now = match &probe.action {
             // Only the process that runs the container can run a command in it.
@@ -297,16 +282,6 @@ fn startup(answers: &BTreeMap<ProbeKind, Answers>, which: ProbeKind) -> Option<D
         Some(answers) => answers.iter().find(|(_, answer)| answer.success()).map(|(at, _)| *at),
         None => Some(Duration::ZERO),
     }
-}
-
-/// Paths of the container's other probes.
-fn other_paths(component: &Component, container: &str, which: ProbeKind) -> Vec<String> {
-    let others = component.probes.iter().filter(|spec| spec.container == container && spec.which != which);
-    let path = |spec: &ProbeSpec| match &spec.probe.action {
-        ProbeAction::HttpGet { path, .. } => Some(path.clone()),
-        _ => None,
-    };
-    others.filter_map(path).collect()
 }
 
 fn exit_code(diagnoses: &[&Diagnosis]) -> ExitCode {

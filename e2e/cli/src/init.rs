@@ -6,7 +6,8 @@ use anyhow::{Context, Result};
 use e2e_plan::{Plan, ProbeAction, ProbeKind};
 use e2e_run::{CONFIG, config::MANIFESTS, exit::ExitCode, planned};
 
-use crate::options::{BadInput, project};
+use crate::failure::BadInput;
+use crate::options::project;
 
 /// Write a commented .config/e2e.toml from the manifests.
 #[derive(Debug, clap::Args)]

@@ -5,6 +5,7 @@ mod compare;
 mod directories;
 mod doctor;
 mod down;
+pub mod failure;
 mod gc;
 mod history;
 mod images;
@@ -22,6 +23,7 @@ mod run;
 mod scale;
 mod simulate;
 mod status;
+mod stdin;
 mod trigger;
 mod up;
 
@@ -143,8 +145,8 @@ pub fn main<V: Verbs>(root: &Path) -> ProcessExitCode {
     pipe::quietly(|| match project.set(root).and_then(|()| run()) {
         Ok(code) => code.into(),
         Err(error) => {
-            eprintln!("error: {}", options::describe(&error));
-            options::exit_code(&error).into()
+            eprintln!("error: {}", failure::describe(&error));
+            failure::exit_code(&error).into()
         }
     })
 }
@@ -175,6 +177,35 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         command::<Product>("e2e").debug_assert();
+    }
+
+    /// What clap says of a command line that it refuses.
+    fn refusal(line: &[&str]) -> String {
+        let arguments = std::iter::once("e2e").chain(line.iter().copied());
+        command::<Product>("e2e").try_get_matches_from(arguments).expect_err("a refusal").to_string()
+    }
+
+    #[rstest::rstest]
+    #[case(&["run", "--at-most", "8m"])]
+    #[case(&["run", "--block", "1s"])]
+    #[case(&["run", "--line", "3%"])]
+    fn a_flag_of_a_comparison_wants_one(#[case] line: &[&str]) {
+        let said = refusal(line);
+        assert!(said.contains("required arguments were not provided") && said.contains("--against <REF>"), "{said}");
+        let arguments = ["e2e"].iter().chain(line).chain(&["--against", "main"]);
+        command::<Product>("e2e").try_get_matches_from(arguments).expect("a comparison");
+    }
+
+    #[test]
+    fn a_malformed_secret_is_not_shown() {
+        let takes_sets = |verb: &&Command| verb.get_arguments().any(|argument| argument.get_id() == "set");
+        let command = command::<Product>("e2e");
+        let verbs: Vec<&str> = command.get_subcommands().filter(takes_sets).map(Command::get_name).collect();
+        assert_eq!(verbs, ["run", "up", "plan", "scale"]);
+        for verb in verbs {
+            let said = refusal(&[verb, "--set", "backend.PASSWORD=s3cret"]);
+            assert!(said.contains("--set") && !said.contains("s3cret"), "{said}");
+        }
     }
 
     #[test]

@@ -8,19 +8,21 @@ mod target;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use e2e::scenario::settings;
 use e2e_load::{
     agent::Order,
     load::{
-        Arrivals, ClientReport, LoadResult, Model, Outcome, Registry, Settings, Spacing, Tls, Totals, Trust, Workload,
-        WorkloadError,
+        ClientReport, LoadResult, Outcome, Registry, Settings, Spacing, Tls, Totals, Trust, Workload, WorkloadError,
     },
     self_check::{SelfCheck, SelfCheckError, highest_rate, self_check},
 };
+use e2e_report::request::Scenario;
 use e2e_run::exit::ExitCode;
 use live::Live;
 use target::{Header, Target};
 
-use crate::options::{BadInput, Format, block_on};
+use crate::failure::BadInput;
+use crate::options::{Format, block_on, project};
 
 pub(crate) use agents::serve_parent;
 
@@ -41,8 +43,9 @@ pub(crate) struct Args {
     /// http or https URL to load.
     #[arg(long, value_parser = target::parse)]
     url: Target,
-    /// Run the steps of [scenario.NAME] in .config/e2e.toml instead of a single request.
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["method", "body", "header", "expect_status", "expect_body", "rate"])]
+    /// Run [scenario.NAME] of .config/e2e.toml instead of a single request: its steps, clients, rate, durations, timeout and seed, each
+    /// unless a flag says otherwise. Its thresholds, ledger and faults are left to `e2e`.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["method", "body", "header", "expect_status", "expect_body"])]
     scenario: Option<String>,
     /// Request method.
     #[arg(long, default_value = "GET")]
@@ -53,16 +56,16 @@ pub(crate) struct Args {
     /// Request header; repeatable.
     #[arg(long, value_name = "NAME: VALUE")]
     header: Vec<Header>,
-    /// Number of clients, one connection each.
-    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..))]
-    clients: u32,
-    /// Length of the measured window.
-    #[arg(long, default_value = "10s", value_parser = e2e_plan::duration::parse_positive)]
-    duration: Duration,
-    /// Warm-up before the window; its requests are not counted.
-    #[arg(long, default_value = "0s", value_parser = e2e_plan::duration::parse)]
-    warm_up: Duration,
-    /// Requests per second over all clients (open model).
+    /// Number of clients, one connection each [default: 40].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    clients: Option<u32>,
+    /// Length of the measured window [default: 10s].
+    #[arg(long, value_parser = e2e_plan::duration::parse_positive)]
+    duration: Option<Duration>,
+    /// Warm-up before the window; its requests are not counted [default: none].
+    #[arg(long, value_parser = e2e_plan::duration::parse)]
+    warm_up: Option<Duration>,
+    /// Requests per second over all clients (open model); replaces a scenario's rate with its ramp and spacing.
     #[arg(long, value_parser = parse_rate)]
     rate: Option<f64>,
     /// Rate at the end of the window, reached linearly.
@@ -71,15 +74,15 @@ pub(crate) struct Args {
     /// Exponential (Poisson) instead of even intervals between requests.
     #[arg(long, requires = "rate")]
     poisson: bool,
-    /// Seed of the clients' data.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
+    /// Seed of the clients' data [default: 0].
+    #[arg(long)]
+    seed: Option<u64>,
     /// Number of processes that share the load; 1 means this one.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     agents: u32,
-    /// Timeout of a request.
-    #[arg(long, default_value = "5s", value_parser = e2e_plan::duration::parse_positive)]
-    timeout: Duration,
+    /// Timeout of a request [default: 5s].
+    #[arg(long, value_parser = e2e_plan::duration::parse_positive)]
+    timeout: Option<Duration>,
     /// Status that counts as success [default: any below 400].
     #[arg(long, value_name = "CODE", value_parser = clap::value_parser!(u16).range(100..=999))]
     expect_status: Option<u16>,
@@ -101,8 +104,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let workload = args.workload()?;
-    let settings = args.settings()?;
+    let scenario = args.scenario()?;
+    let workload = args.workload(&scenario)?;
+    let settings = Settings { tls: args.tls()?, ..settings(&scenario, args.url.address(scenario.timeout)?) };
     let order = Order::new(settings.address.to_string(), workload, &settings);
     let check = (!args.no_self_check).then(self_check).transpose().map_err(of_check)?;
     if let Some(check) = &check {
@@ -212,37 +216,53 @@ fn nothing_was_sent(result: &LoadResult<ClientReport>) -> bool {
     [&result.set_up, &result.warm_up, &result.measured].into_iter().map(sent).sum::<u64>() == 0
 }
 
+/// How long a single request is repeated for.
+const DURATION: Duration = Duration::from_secs(10);
+
 impl Args {
+    /// The load of the configured scenario, or that of a single request, with the changes of the flags.
+    fn scenario(&self) -> Result<Scenario> {
+        let Some(name) = &self.scenario else {
+            return Ok(self.changed(&Scenario { duration: DURATION, seed: 0, ..Scenario::default() }));
+        };
+        let mut config = project().read_config().map_err(e2e_run::Error::from)?;
+        let scenario = self.changed(config.scenario(name).map_err(e2e_run::Error::from)?);
+        config.scenario.insert(name.clone(), scenario.clone());
+        config.check_scenarios().map_err(e2e_run::Error::from)?;
+        Ok(scenario)
+    }
+
+    fn changed(&self, declared: &Scenario) -> Scenario {
+        let spacing = if self.poisson { Spacing::Poisson } else { Spacing::Uniform };
+        let own = (declared.rate, declared.ramp_to, declared.spacing);
+        let (rate, ramp_to, spacing) = self.rate.map_or(own, |rate| (Some(rate), self.ramp_to, spacing));
+        Scenario {
+            clients: self.clients.unwrap_or(declared.clients),
+            rate,
+            ramp_to,
+            spacing,
+            warm_up: self.warm_up.unwrap_or(declared.warm_up),
+            duration: self.duration.unwrap_or(declared.duration),
+            timeout: self.timeout.unwrap_or(declared.timeout),
+            seed: self.seed.unwrap_or(declared.seed),
+            ..declared.clone()
+        }
+    }
+
     /// What each client sends.
-    fn workload(&self) -> Result<Workload> {
-        if self.agents > self.clients {
-            let text =
-                format!("--agents {} exceeds --clients {}: each agent needs a client", self.agents, self.clients);
+    fn workload(&self, scenario: &Scenario) -> Result<Workload> {
+        if self.agents > scenario.clients {
+            let (agents, clients) = (self.agents, scenario.clients);
+            let text = format!("--agents {agents} exceeds --clients {clients}: each agent needs a client");
             return Err(BadInput(text).into());
         }
         if let Some(name) = &self.scenario {
-            return Ok(target::steps(&self.url, name)?.into());
+            return Ok(target::steps(&self.url, name, scenario)?.into());
         }
         let request = target::request(&self.url, &self.method, self.body.as_deref(), &self.header)?;
         let request = self.expect_status.into_iter().fold(request, |request, status| request.expect_status(status));
         let request = self.expect_body.iter().fold(request, |request, body| request.expect_body(body.as_bytes()));
         Ok(request.into())
-    }
-
-    /// Everything but the workload. Fails if no server listens at the URL.
-    fn settings(&self) -> Result<Settings> {
-        let spacing = if self.poisson { Spacing::Poisson } else { Spacing::Uniform };
-        let open = |rate| Model::Open(Arrivals { rate, ramp_to: self.ramp_to, spacing });
-        Ok(Settings {
-            clients: self.clients,
-            model: self.rate.map_or(Model::Closed, open),
-            tls: self.tls()?,
-            duration: self.duration,
-            warm_up: self.warm_up,
-            request_timeout: self.timeout,
-            seed: self.seed,
-            ..Settings::new(self.url.address(self.timeout)?)
-        })
     }
 
     fn tls(&self) -> Result<Option<Tls>> {

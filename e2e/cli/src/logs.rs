@@ -1,9 +1,13 @@
 //! `cargo xtask logs`: what a component's containers have said.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result};
-use e2e::control::{self, Control};
+use e2e::control::{self, Control, LogPart};
 use e2e_report::{
     environment::Environment,
     evidence,
@@ -11,10 +15,7 @@ use e2e_report::{
 };
 use e2e_run::exit::ExitCode;
 
-use crate::{
-    directories::run_directory,
-    options::{BadInput, block_on},
-};
+use crate::{directories::run_directory, failure::BadInput, options::block_on};
 
 /// Show the logs of a component of a running system, or of a finished run.
 #[derive(Debug, clap::Args)]
@@ -32,40 +33,48 @@ pub(crate) struct Args {
 
 /// The polling interval: shorter is not noticeable.
 const PERIOD: Duration = Duration::from_millis(500);
+/// How much longer than an answer takes the next question waits: a long log is read whole for each, and must not keep the engine busy.
+const REST: u32 = 9;
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let directory = run_directory(args.run.as_deref())?;
     let environment = Environment::read(&directory.join(run_dir::ENVIRONMENT))?;
-    let mut shown = BTreeMap::new();
-    block_on(async {
-        let live = match Control::of(&environment) {
-            Ok(control) => match control.logs(&args.component).await {
-                Err(control::Error::NoAnswer { .. }) => None,
-                logs => Some((control, logs?)),
-            },
-            // Secrets go with the system.
-            Err(_) => None,
-        };
-        let Some((control, logs)) = live else {
-            show(&kept(&directory, &environment, &args.component)?, &mut shown);
-            return Ok(ExitCode::Pass);
-        };
-        show(&logs, &mut shown);
+    let mut shown = Shown::default();
+    let was_up = match Control::of(&environment) {
+        Ok(control) => block_on(live(args, &control, &mut shown))??,
+        // Secrets go with the system.
+        Err(_) => false,
+    };
+    if !was_up {
+        print(shown.whole_lines(kept(&directory, &environment, &args.component)?));
+    }
+    print(shown.open_lines());
+    Ok(ExitCode::Pass)
+}
+
+/// Shows what there is, or follows it until the system is down. Returns whether it was up.
+async fn live(args: &Args, control: &Control, shown: &mut Shown) -> Result<bool> {
+    let mut was_up = false;
+    loop {
+        let asked = Instant::now();
+        match control.logs_after(&args.component, &shown.lengths).await {
+            Err(control::Error::NoAnswer { .. }) => return Ok(was_up),
+            news => print(shown.whole_lines(news?)),
+        }
+        was_up = true;
         if !args.follow {
-            return Ok(ExitCode::Pass);
+            return Ok(was_up);
         }
-        loop {
-            tokio::time::sleep(PERIOD).await;
-            match control.logs(&args.component).await {
-                Err(control::Error::NoAnswer { .. }) => return Ok(ExitCode::Pass),
-                logs => show(&logs?, &mut shown),
-            }
-        }
-    })?
+        tokio::time::sleep(PERIOD.max(asked.elapsed() * REST)).await;
+    }
+}
+
+fn print(lines: Vec<String>) {
+    lines.iter().for_each(|line| println!("{line}"));
 }
 
 /// The gathered logs of a finished run.
-fn kept(directory: &RunDir, environment: &Environment, component: &str) -> Result<BTreeMap<String, String>> {
+fn kept(directory: &RunDir, environment: &Environment, component: &str) -> Result<BTreeMap<String, LogPart>> {
     let Ok(component) = environment.component(component) else {
         let known: Vec<&str> = environment.components.iter().map(|component| component.name.as_str()).collect();
         return Err(BadInput(format!("there is no component {component}; there are {}", known.join(", "))).into());
@@ -79,20 +88,57 @@ fn kept(directory: &RunDir, environment: &Environment, component: &str) -> Resul
     });
     let read = |(pod, container): (String, String)| {
         let text = directory.read(evidence::log_file(&pod, &container)).ok()?;
-        Some((format!("{pod}/{container}"), text))
+        Some((format!("{pod}/{container}"), LogPart::after(0, &text)))
     };
     Ok(containers.filter_map(read).collect())
 }
 
-/// Prints new lines, each prefixed with its container.
-fn show(logs: &BTreeMap<String, String>, shown: &mut BTreeMap<String, usize>) {
-    for (name, text) in logs {
-        let before = shown.entry(name.clone()).or_default();
-        // A container that was started anew may begin a shorter log.
-        let new = text.get(*before..).unwrap_or(text);
-        // A line that is not yet whole is shown once it is.
-        let whole = new.rfind('\n').map_or("", |end| &new[..=end]);
-        whole.lines().for_each(|line| println!("{name}  {line}"));
-        *before = text.len() - new.len() + whole.len();
+/// What was shown of each container's log.
+#[derive(Debug, Default)]
+struct Shown {
+    /// The length of the lines that were shown.
+    lengths: BTreeMap<String, usize>,
+    /// The line after them, which has no end yet.
+    open: BTreeMap<String, String>,
+}
+
+impl Shown {
+    /// New lines, each after the name of its container. One that has no end yet is asked for again: a secret may stand in it whose other
+    /// half is still to come.
+    fn whole_lines(&mut self, news: BTreeMap<String, LogPart>) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (name, LogPart { from, text }) in news {
+            let (whole, open) = text.split_at(text.rfind('\n').map_or(0, |end| end + 1));
+            lines.extend(whole.lines().map(|line| format!("{name}  {line}")));
+            self.lengths.insert(name.clone(), from + whole.len());
+            self.open.insert(name, open.to_owned());
+        }
+        lines
+    }
+
+    /// The lines that never got an end.
+    fn open_lines(&self) -> Vec<String> {
+        let open = self.open.iter().filter(|(_, line)| !line.is_empty());
+        open.map(|(name, line)| format!("{name}  {line}")).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_line_is_shown_once_and_the_last_one_without_its_end() {
+        let mut shown = Shown::default();
+        let mut ask = |log: &str| {
+            let seen = shown.lengths.get("db-0/db").copied().unwrap_or_default();
+            let lines = shown.whole_lines([("db-0/db".to_owned(), LogPart::after(seen, log))].into());
+            (seen, lines, shown.open_lines())
+        };
+        let lines = |lines: &[&str]| lines.iter().map(|line| format!("db-0/db  {line}")).collect::<Vec<_>>();
+        assert_eq!(ask("one\ntw"), (0, lines(&["one"]), lines(&["tw"])));
+        assert_eq!(ask("one\ntwo\nthree"), (4, lines(&["two"]), lines(&["three"])));
+        assert_eq!(ask("one\ntwo\nthree"), (8, lines(&[]), lines(&["three"])));
+        assert_eq!(ask("new\n"), (8, lines(&["new"]), lines(&[])), "a container that was started anew");
     }
 }

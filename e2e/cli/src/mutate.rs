@@ -26,8 +26,9 @@ use serde::Serialize;
 
 use self::judge::{Fate, Seen};
 use crate::{
+    failure::{BadInput, Ended, describe},
     interrupts::{Interrupts, stop},
-    options::{BadInput, Ended, ManifestArgs, block_on, describe},
+    options::{ClusterArgs, ManifestArgs, block_on},
 };
 
 /// Make one mistake at a time in the manifests, and see whether the plan, the linter or a run notices it.
@@ -48,16 +49,18 @@ pub(crate) struct Args {
     target: Target,
     #[command(flatten)]
     manifests: ManifestArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// Only fields that differ from a branch, a tag or a commit.
     #[arg(long, value_name = "REF")]
     changed: Option<String>,
     /// Only this kind of mistake, as --list names it; repeatable.
     #[arg(long, value_name = "OPERATOR")]
     only: Vec<String>,
-    /// Only so many mutants, chosen by --seed.
+    /// Run at most N mutants, chosen by --seed.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     at_most: Option<u32>,
-    /// Seed of the choice.
+    /// Seed for choosing mutants.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Concurrent clients of each scenario.
@@ -69,7 +72,7 @@ pub(crate) struct Args {
     /// Fail if the score is lower.
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(1..=100))]
     least: Option<u32>,
-    /// Run nothing.
+    /// List the mutants without running any.
     #[arg(long)]
     list: bool,
 }
@@ -79,6 +82,16 @@ pub(crate) struct Args {
 struct Study {
     target: Target,
     mutants: Vec<Judged>,
+}
+
+impl Study {
+    /// Writes `mutation.json` and `mutation.md`, and returns the latter.
+    fn write(&self, directory: &Path, is_list: bool) -> Result<String> {
+        write(&directory.join("mutation.json"), &(serde_json::to_string_pretty(self)? + "\n"))?;
+        let text = text::render(self, is_list);
+        write(&directory.join("mutation.md"), &text)?;
+        Ok(text)
+    }
 }
 
 /// A mutant and what became of it.
@@ -108,13 +121,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         let fate = without_a_run(&options, &original, &mutant, &overlay, args.target);
         study.mutants.push(Judged { mutant, overlay, fate });
     }
-    if !args.list {
-        block_on(args.run_each(&directory, &mut study))??;
-    }
-    write(&directory.join("mutation.json"), &(serde_json::to_string_pretty(&study)? + "\n"))?;
-    let text = text::render(&study, args.list);
-    write(&directory.join("mutation.md"), &text)?;
-    print!("{text}");
+    let ended = if args.list { Ok(()) } else { block_on(args.run_each(&directory, &mut study))? };
+    // Whatever ended the runs: what they found until then counts.
+    print!("{}", study.write(&directory, args.list)?);
+    ended?;
     let is_low = |least: u32| text::score(&study).is_some_and(|score| score * 100.0 < f64::from(least));
     Ok(if !args.list && args.least.is_some_and(is_low) { ExitCode::Fail } else { ExitCode::Pass })
 }
@@ -165,11 +175,11 @@ impl Args {
         progress.line("the unchanged system");
         let output = self.one(directory, None, &mut interrupts).await?;
         let (code, seen) = (code_of(&output), seen_in(&output));
+        let reason = seen.as_ref().map_or_else(|| last_said(&output), |seen| seen.reason().to_owned());
         let Some(original) = seen.filter(|_| code == Some(ExitCode::Pass)) else {
             let log = directory.join(LOG);
             let text = format!(
-                "the unchanged system does not pass, so mutants would show nothing: {}; see {}",
-                last_said(&output),
+                "the unchanged system does not pass, so mutants would show nothing: {reason}; see {}",
                 log.display()
             );
             return Err(Ended(code.unwrap_or(ExitCode::Fail), text).into());
@@ -201,7 +211,7 @@ impl Args {
         }
         // A mutant's findings are nothing to annotate.
         command.env_remove(e2e_report::env_vars::GITHUB_ACTIONS);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(self.manifests.stdin()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().context("cannot start a run")?;
         let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
         let read = async {
@@ -230,7 +240,8 @@ impl Args {
         arguments.extend(["--target".into(), self.target.as_str().into(), "--format".into(), "json".into()]);
         arguments.extend(["--clients".into(), self.clients.to_string().into()]);
         arguments.extend(["--duration".into(), format!("{}ms", self.duration.as_millis()).into()]);
-        arguments.extend(self.manifests.arguments());
+        arguments.extend(self.manifests.arguments()?);
+        arguments.extend(self.cluster.arguments());
         Ok(arguments)
     }
 }

@@ -1,10 +1,11 @@
-//! Shared by the verbs: flags that select and change the system, the project's root, a runtime, exit codes.
+//! Shared by the verbs: flags that select and change the system, the project's root, a runtime.
 
 use std::{
     collections::BTreeMap,
     ffi::OsString,
     future::Future,
     path::{Path, PathBuf},
+    process::Stdio,
     sync::OnceLock,
     time::Duration,
 };
@@ -12,7 +13,9 @@ use std::{
 use anyhow::{Context, Result};
 use e2e_plan::{EnvOverride, manifests::Sources, target::Target};
 use e2e_report::fault::PlannedFault;
-use e2e_run::{Options, exit::ExitCode, provider::k8s};
+use e2e_run::{Options, provider::k8s};
+
+use crate::stdin;
 
 /// Flags of every verb.
 #[derive(Debug, Clone, clap::Args)]
@@ -109,17 +112,24 @@ impl ManifestArgs {
     }
 
     /// The same flags for another process, in any directory.
-    pub(crate) fn arguments(&self) -> Vec<OsString> {
-        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone()).into_os_string();
-        let named =
-            |flag: &str, values: Vec<OsString>| values.into_iter().flat_map(move |v| [flag.into(), v]).collect();
-        let lists: [Vec<OsString>; 4] = [
-            named("--manifests", self.manifests.iter().map(absolute).collect()),
-            named("--render", self.render.iter().map(OsString::from).collect()),
-            named("--overlay", self.overlay.iter().map(absolute).collect()),
-            named("--config", self.config.iter().map(absolute).collect()),
-        ];
-        lists.concat()
+    pub(crate) fn arguments(&self) -> Result<Vec<OsString>> {
+        let paths =
+            |paths: &[PathBuf]| paths.iter().map(|path| absolute(path).map(OsString::from)).collect::<Result<_>>();
+        let config: Vec<PathBuf> = self.config.iter().cloned().collect();
+        Ok(flags([
+            ("--manifests", paths(&self.manifests)?),
+            ("--render", self.render.iter().map(OsString::from).collect()),
+            ("--overlay", paths(&self.overlay)?),
+            ("--config", paths(&config)?),
+        ]))
+    }
+
+    /// The standard input of such a process, and of one with this command line.
+    pub(crate) fn stdin(&self) -> Stdio {
+        match self.manifests.iter().any(|path| stdin::is_meant(path)) {
+            true => Stdio::inherit(),
+            false => Stdio::null(),
+        }
     }
 
     fn sources(&self) -> Result<Option<Sources>> {
@@ -133,13 +143,24 @@ impl ManifestArgs {
 
 /// The manifests given on the command line, relative to the current directory; `None` without any.
 pub(crate) fn sources(paths: &[PathBuf]) -> Result<Option<Sources>> {
-    // Standard input has no place.
-    let absolute = |path: &PathBuf| match path.as_os_str() == "-" {
-        true => Ok(path.clone()),
-        false => std::path::absolute(path).with_context(|| format!("cannot use {}", path.display())),
-    };
-    let paths = paths.iter().map(absolute).collect::<Result<Vec<_>>>()?;
+    let paths = paths.iter().map(|path| absolute(path)).collect::<Result<Vec<_>>>()?;
     Ok((!paths.is_empty()).then(|| Sources { paths, ..Sources::default() }))
+}
+
+/// A path of the command line, for any directory.
+fn absolute(path: &Path) -> Result<PathBuf> {
+    match stdin::is_meant(path) {
+        true => stdin::path(),
+        false => std::path::absolute(path).with_context(|| format!("cannot use {}", path.display())),
+    }
+}
+
+/// Each value after its flag.
+fn flags<const N: usize>(flags: [(&str, Vec<OsString>); N]) -> Vec<OsString> {
+    let named = |(flag, values): (&str, Vec<OsString>)| {
+        values.into_iter().flat_map(|value| [flag.into(), value]).collect::<Vec<_>>()
+    };
+    flags.into_iter().flat_map(named).collect()
 }
 
 /// Flags that select a cluster.
@@ -168,6 +189,18 @@ impl ClusterArgs {
             cluster_scoped: self.cluster_scoped,
             ..k8s::Options::default()
         }
+    }
+
+    /// The same flags for another process.
+    pub(crate) fn arguments(&self) -> Vec<OsString> {
+        let value = |value: &Option<String>| value.iter().map(OsString::from).collect();
+        let scoped = self.cluster_scoped.then(|| OsString::from("--cluster-scoped"));
+        let named = flags([
+            ("--context", value(&self.context)),
+            ("--allow-remote", value(&self.allow_remote)),
+            ("--registry", value(&self.registry)),
+        ]);
+        named.into_iter().chain(scoped).collect()
     }
 }
 
@@ -305,6 +338,11 @@ impl SystemArgs {
             ..self.manifests.options()?
         })
     }
+
+    /// The standard input of a process with the same command line.
+    pub(crate) fn stdin(&self) -> Stdio {
+        self.manifests.stdin()
+    }
 }
 
 /// Runs asynchronous work to its end.
@@ -312,59 +350,6 @@ pub fn block_on<T>(work: impl Future<Output = T>) -> Result<T> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     Ok(runtime.block_on(work))
-}
-
-/// An error with its causes, each once: many messages already include their cause.
-pub(crate) fn describe(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        match text.is_empty() {
-            true => text = cause,
-            false if text.contains(&cause) => {}
-            false => text = format!("{text}: {cause}"),
-        }
-    }
-    text
-}
-
-/// Bad input that clap cannot detect.
-#[derive(Debug)]
-pub(crate) struct BadInput(pub(crate) String);
-
-impl std::fmt::Display for BadInput {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for BadInput {}
-
-/// An error with its own exit code.
-#[derive(Debug)]
-pub struct Ended(pub ExitCode, pub String);
-
-impl std::fmt::Display for Ended {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(&self.1)
-    }
-}
-
-impl std::error::Error for Ended {}
-
-/// The exit code of an error, by its type.
-pub fn exit_code(error: &anyhow::Error) -> ExitCode {
-    let is_input = error.is::<BadInput>()
-        || error.is::<e2e_report::run_dir::Error>()
-        || error.is::<e2e_report::environment::Error>()
-        || error.is::<e2e_node::doctor::AskError>();
-    if let Some(Ended(code, _)) = error.downcast_ref() {
-        return *code;
-    }
-    match error.downcast_ref::<e2e_run::Error>() {
-        Some(error) => error.exit_code(),
-        None if is_input => ExitCode::BadInput,
-        None => ExitCode::Fail,
-    }
 }
 
 /// Reads `--set`. Unlike clap's own parsers, it does not show a malformed argument, in which a secret may stand.
@@ -386,16 +371,5 @@ impl clap::builder::TypedValueParser for Set {
         };
         let text = value.to_str().ok_or_else(|| fail("it is not UTF-8".to_owned()))?;
         text.parse().map_err(|error: e2e_plan::Error| fail(error.to_string()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_cause_is_said_once() {
-        let error = anyhow::anyhow!("no room").context("cannot write a: no room; free some").context("no report");
-        assert_eq!(describe(&error), "no report: cannot write a: no room; free some");
     }
 }

@@ -3,19 +3,22 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
-use e2e::control::Control;
 use e2e_kubelet::snapshot::Snapshot;
 use e2e_node::poll::{Look, until};
-use e2e_report::{command, environment::Environment, run_dir};
 use e2e_run::exit::ExitCode;
 
-use crate::{directories::held_run_directory, options::block_on};
+use crate::{
+    directories::{down, held_run_directory, system},
+    options::block_on,
+};
 
 /// Build the images of a component and restart it, in a system that is up.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  cargo xtask redeploy backend
 
-Images with a recipe in .config/e2e.toml are built again where their files have changed. On local, programs of the workspace are.")]
+Images with a recipe in .config/e2e.toml are built again where their files have changed. On local, the workspace's programs are rebuilt.
+
+Exit codes: 0 it was restarted and is ready, 1 it could not be, 2 bad input, 3 the system is down.")]
 pub(crate) struct Args {
     /// The component.
     component: String,
@@ -29,13 +32,10 @@ const LIMIT: Duration = Duration::from_secs(300);
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let directory = held_run_directory(args.run.as_deref())?;
-    let environment = Environment::read(&directory.join(run_dir::ENVIRONMENT))?;
+    let (environment, control) = system(&directory)?;
     block_on(async {
-        let control = Control::of(&environment)
-            .with_context(|| format!("the system is down; bring it up with `{}`", command::line("up")))?;
-        let names: Vec<String> =
-            environment.component(&args.component).map(|own| own.pod_names().collect()).unwrap_or_default();
-        let before = starts(&control.status().await?, &names);
+        let names: Vec<String> = environment.component(&args.component)?.pod_names().collect();
+        let before = starts(&control.status().await.with_context(down)?, &names);
         control.redeploy(&args.component).await?;
         until("the component", LIMIT, Duration::from_millis(200), || async {
             match control.status().await {
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             }
         })
         .await?;
-        eprintln!("{} runs anew", args.component);
+        eprintln!("{} was restarted", args.component);
         Ok(ExitCode::Pass)
     })?
 }

@@ -11,7 +11,7 @@ use e2e_report::{
 };
 use e2e_run::{exit::ExitCode, load, progress::wants_colour, report_again};
 
-use crate::{directories::run_directory, options::BadInput};
+use crate::{directories::run_directory, failure::BadInput};
 
 /// Rebuild a run's report from its evidence, or check it against the evidence.
 #[derive(Debug, clap::Args)]

@@ -13,7 +13,8 @@ use e2e_run::{
 };
 
 use crate::{
-    options::{BadInput, Format, LoadArgs, SystemArgs, block_on},
+    failure::BadInput,
+    options::{Format, LoadArgs, SystemArgs, block_on},
     up::detach,
 };
 
@@ -59,14 +60,9 @@ pub(crate) struct Args {
 
 /// Flags that compare the working tree with another version.
 #[derive(Debug, clap::Args)]
-#[group(id = "base", multiple = true, conflicts_with_all = ["keep", "repeat", "filter", "update_snapshots", "duration"])]
 struct AgainstArgs {
-    /// Compare with a branch, a tag or a commit: bring both versions up and measure them in alternating blocks.
-    #[arg(long, value_name = "REF", help_heading = "Base against head")]
-    against: Option<String>,
-    /// Give a component of the base another image; repeatable. Without --against the rest of both versions is the same.
-    #[arg(long, value_name = "COMPONENT=IMAGE", value_parser = parse_image, help_heading = "Base against head")]
-    against_image: Vec<(String, String)>,
+    #[command(flatten)]
+    base: BaseArgs,
     /// Stop measuring after this long; the comparison ends earlier once every figure is settled or a loss is confirmed [default: 15m].
     #[arg(long, value_name = "DURATION", value_parser = e2e_plan::duration::parse_positive, requires = "base", help_heading = "Base against head")]
     at_most: Option<Duration>,
@@ -78,6 +74,18 @@ struct AgainstArgs {
     line: Option<f64>,
 }
 
+/// What the working tree is compared with.
+#[derive(Debug, clap::Args)]
+#[group(id = "base", multiple = true, conflicts_with_all = ["keep", "repeat", "filter", "update_snapshots", "duration"])]
+struct BaseArgs {
+    /// Compare with a branch, a tag or a commit: bring both versions up and measure them in alternating blocks.
+    #[arg(long, value_name = "REF", help_heading = "Base against head")]
+    against: Option<String>,
+    /// Give a component of the base another image; repeatable. Without --against the rest of both versions is the same.
+    #[arg(long, value_name = "COMPONENT=IMAGE", value_parser = parse_image, help_heading = "Base against head")]
+    against_image: Vec<(String, String)>,
+}
+
 /// Enough for a loss of 5% where blocks vary by 4%; see docs/compare.md.
 const AT_MOST: Duration = Duration::from_secs(15 * 60);
 /// Long enough for thousands of requests, short enough for the machine to be the same for the next block.
@@ -87,9 +95,10 @@ const LINE: f64 = 0.05;
 
 impl AgainstArgs {
     fn request(&self) -> Option<Request> {
-        (self.against.is_some() || !self.against_image.is_empty()).then(|| Request {
-            reference: self.against.clone(),
-            images: self.against_image.iter().cloned().collect(),
+        let BaseArgs { against, against_image } = &self.base;
+        (against.is_some() || !against_image.is_empty()).then(|| Request {
+            reference: against.clone(),
+            images: against_image.iter().cloned().collect(),
             block: self.block.unwrap_or(BLOCK),
             at_most: self.at_most.unwrap_or(AT_MOST),
             line: self.line.unwrap_or(LINE),

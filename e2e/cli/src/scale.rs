@@ -23,7 +23,8 @@ use e2e_report::{
 use e2e_run::{Options, exit::ExitCode, plan, progress::Progress, run as run_once};
 use serde::Serialize;
 
-use crate::options::{BadInput, TargetChoice, block_on, describe, parse_target, project};
+use crate::failure::{BadInput, describe};
+use crate::options::{ClusterArgs, ManifestArgs, Set, TargetChoice, block_on, parse_target, project};
 
 /// Measure a scenario's rate with several replicas or shards of a component and fit the Universal Scalability Law.
 ///
@@ -58,12 +59,13 @@ pub(crate) struct Args {
     /// Target to run on; auto picks docker if an engine answers, else local.
     #[arg(long, default_value = "auto", value_name = "auto|docker|local|k8s", value_parser = parse_target)]
     target: TargetChoice,
-    /// Directory with patches for the manifests; repeatable.
-    #[arg(long, value_name = "DIR")]
-    overlay: Vec<PathBuf>,
+    #[command(flatten)]
+    manifests: ManifestArgs,
     /// Set an environment variable of a component; repeatable.
-    #[arg(long, value_name = "COMPONENT[/CONTAINER].env.NAME=VALUE")]
+    #[arg(long, value_name = "COMPONENT[/CONTAINER].env.NAME=VALUE", value_parser = Set)]
     set: Vec<e2e_plan::EnvOverride>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// Concurrent clients.
     #[arg(long, value_name = "N")]
     clients: Option<u32>,
@@ -212,7 +214,7 @@ struct Subject {
 impl Subject {
     /// From the flags, or the only choice.
     fn of(args: &Args) -> Result<Self> {
-        let options = args.project();
+        let options = args.project()?;
         let plan = plan(&options)?;
         let config = options.read_config().map_err(e2e_run::Error::from)?;
         let pressing =
@@ -304,8 +306,8 @@ impl Args {
     }
 
     /// The project with the study's changes to its manifests.
-    fn project(&self) -> Options {
-        Options { overlays: self.overlay.clone(), sets: self.set.clone(), ..project() }
+    fn project(&self) -> Result<Options> {
+        Ok(Options { sets: self.set.clone(), cluster: self.cluster.options(), ..self.manifests.options()? })
     }
 
     fn options(&self, subject: &Subject, level: u32, control: Option<Control>) -> Result<Options> {
@@ -315,7 +317,7 @@ impl Args {
             clients: self.clients,
             duration: Some(self.duration),
             filter: self.filter.clone(),
-            ..self.project()
+            ..self.project()?
         };
         subject.axis.apply(&mut options, level);
         if let (Some(control), Axis::Replicas(component)) = (control, &subject.axis) {

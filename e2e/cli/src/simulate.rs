@@ -5,17 +5,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use e2e_kubelet::{
     observation::Verdict,
     predict::{Answer, Measured, Timeline, play},
     snapshot::{ContainerReport, Snapshot},
 };
-use e2e_plan::{Component, ProbeKind, duration::human, words::counted};
-use e2e_report::{command, evidence::PODS};
+use e2e_plan::{Component, ProbeKind, duration::human, pod_name, target::Target, words::counted};
+use e2e_report::{command, environment::Environment, evidence::PODS, run_dir};
 use e2e_run::exit::ExitCode;
 
-use crate::{directories::run_directory, options::ManifestArgs};
+use crate::{directories::run_directory, failure::BadInput, options::ManifestArgs};
 
 /// Simulate a kubelet from a run's measurements: when each pod becomes ready, is killed, or crash-loops.
 #[derive(Debug, clap::Args)]
@@ -24,7 +24,9 @@ use crate::{directories::run_directory, options::ManifestArgs};
   cargo xtask simulate --overlay fixtures/overlays/founding-incident --for 10m
   cargo xtask simulate --answer backend.liveness=400      # what if it answered 400?
 
-Probes follow the periods in the manifests; a real run probes more often until every container is ready.")]
+Probes follow the periods in the manifests; a real run probes more often until every container is ready.
+
+Exit codes: 0 every container becomes ready and is never restarted, 1 some are not ready or are restarted, 2 bad input.")]
 pub(crate) struct Args {
     /// Simulated time.
     #[arg(long = "for", default_value = "1h", value_name = "DURATION", value_parser = e2e_plan::duration::parse_positive)]
@@ -59,22 +61,26 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     for (component, ..) in &args.answer {
         if !plan.components.iter().any(|known| known.name == *component) {
             let names: Vec<&str> = plan.components.iter().map(|component| component.name.as_str()).collect();
-            bail!("--answer: no component `{component}`; components: {}", names.join(", "));
+            let text = format!("--answer: no component `{component}`; components: {}", names.join(", "));
+            return Err(BadInput(text).into());
         }
     }
     let directory = run_directory(args.run.as_deref())?;
     let snapshot: Snapshot = directory.read_json(PODS).with_context(|| {
         format!("this run measured no pods; name another run with --run, or make one with `{}`", command::line("run"))
     })?;
-    let reports =
-        snapshot.pods.values().flat_map(|pod| &pod.containers).flat_map(|container| container.probes.values());
-    if reports.map(|report| report.first_success_ms).all(|first| first.is_none()) {
-        println!("note: a cluster does not record when probes first succeeded, so start-up times count as zero");
+    let environment: Environment = directory.read_json(run_dir::ENVIRONMENT)?;
+    if let Some(note) = without_starts(environment.target, &snapshot) {
+        println!("note: {note}, so start-up times count as zero");
     }
     let begun = Instant::now();
     let played: Vec<(String, Timeline)> =
         plan.components.iter().flat_map(|component| of_component(args, component, &snapshot)).collect();
     let took = begun.elapsed();
+    if played.is_empty() {
+        let text = format!("the run {} measured none of these containers; name another run with --run", directory.id());
+        return Err(BadInput(text).into());
+    }
     for (name, timeline) in &played {
         println!("{name}: {}", timeline.summary());
         for (at, what) in timeline.moments.iter().take(SHOWN) {
@@ -95,14 +101,28 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(if well { ExitCode::Pass } else { ExitCode::Fail })
 }
 
+/// Why no start-up time is known, if none is.
+fn without_starts(target: Target, snapshot: &Snapshot) -> Option<&'static str> {
+    let containers = snapshot.pods.values().flat_map(|pod| &pod.containers);
+    let mut probes = containers.flat_map(|container| container.probes.values()).peekable();
+    probes.peek()?;
+    let is_without = probes.all(|report| report.first_success_ms.is_none());
+    is_without.then_some(match target {
+        Target::K8s => "a cluster does not record when probes first succeeded",
+        Target::Docker | Target::Local => "no probe succeeded in this run",
+    })
+}
+
 /// A pod that crash-loops for an hour produces hundreds of identical moments.
 const SHOWN: usize = 24;
 
 fn of_component(args: &Args, component: &Component, snapshot: &Snapshot) -> Vec<(String, Timeline)> {
-    let prefix = format!("{}-", component.name);
-    let pods: Vec<_> = snapshot.pods.iter().filter(|(name, _)| name.starts_with(&prefix)).collect();
     let mut played = Vec::new();
-    for (name, pod) in pods {
+    for name in (0..component.replicas).map(|index| pod_name(&component.name, index)) {
+        let Some(pod) = snapshot.pod(&name) else {
+            println!("{name}: not measured by the run");
+            continue;
+        };
         for container in &component.pod.containers {
             let Some(report) = pod.container(&container.name) else {
                 println!("{name}/{}: not measured by the run", container.name);
@@ -110,7 +130,7 @@ fn of_component(args: &Args, component: &Component, snapshot: &Snapshot) -> Vec<
             };
             let mut measured = measured(args, component, report);
             let grace = component.pod.termination_grace;
-            let timeline = play(name, &container.name, &container.probes, grace, &mut measured, args.length);
+            let timeline = play(&name, &container.name, &container.probes, grace, &mut measured, args.length);
             played.push((format!("{name}/{}", container.name), timeline));
         }
     }
@@ -123,4 +143,52 @@ fn measured(args: &Args, component: &Component, report: &ContainerReport) -> Mea
         measured.answers.insert(*which, answer.clone());
     }
     measured
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use e2e_kubelet::snapshot::PodReport;
+    use e2e_plan::{Manifest, Objects, Plan, Probes};
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    /// A run of pods with these names, each with a container `app` whose probe never succeeded.
+    fn snapshot(pods: &[&str], probes: &Probes) -> Snapshot {
+        let pod = |name: &&str| {
+            let containers = vec![ContainerReport::declared("app", probes, "")];
+            ((*name).to_owned(), PodReport { containers, ..PodReport::default() })
+        };
+        Snapshot { pods: pods.iter().map(pod).collect() }
+    }
+
+    fn plan() -> Plan {
+        let text = "apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: api }\nspec:\n  \
+                    selector: { matchLabels: { app: api } }\n  template:\n    metadata: { labels: { app: api } }\n    \
+                    spec: { containers: [{ name: app, image: app, readinessProbe: { tcpSocket: { port: 80 } } }] }\n";
+        Plan::of(Objects::read(&[Manifest { file: "app.yaml".into(), text: text.to_owned() }])).expect("a plan")
+    }
+
+    #[test]
+    fn a_component_has_its_own_pods_alone() {
+        let (args, plan) = (Line::parse_from(["simulate", "--for", "1m"]).args, plan());
+        let snapshot = snapshot(&["api-0", "api-worker-0"], &Probes::default());
+        let played = of_component(&args, &plan.components[0], &snapshot);
+        assert_eq!(played.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["api-0/app"]);
+    }
+
+    #[test]
+    fn only_a_cluster_is_blamed_for_what_a_cluster_does_not_record() {
+        let probed = snapshot(&["api-0"], &plan().components[0].pod.containers[0].probes);
+        let of = |target| without_starts(target, &probed);
+        assert_eq!(of(Target::K8s), Some("a cluster does not record when probes first succeeded"));
+        assert_eq!(of(Target::Local), Some("no probe succeeded in this run"));
+        assert_eq!(without_starts(Target::Local, &snapshot(&["api-0"], &Probes::default())), None);
+    }
 }

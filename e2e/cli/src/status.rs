@@ -3,18 +3,18 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use e2e::control::Control;
-use e2e_report::{command, environment::Environment, run_dir};
 use e2e_run::exit::ExitCode;
 
 use crate::{
-    directories::{bring_one_up, run_directory},
+    directories::{down, run_directory, system},
     options::block_on,
 };
 
 /// Show the pods of a running system, like `kubectl get pods`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  cargo xtask status\n  cargo xtask status --events")]
+#[command(after_help = "Examples:\n  cargo xtask status\n  cargo xtask status --events
+
+Exit codes: 0 all pods are ready, 1 some are not, 2 bad input, 3 the system is down.")]
 pub(crate) struct Args {
     /// Run id or directory [default: the latest run].
     run: Option<PathBuf>,
@@ -25,14 +25,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let directory = run_directory(args.run.as_deref())?;
-    let environment = Environment::read(&directory.join(run_dir::ENVIRONMENT))?;
-    let snapshot = block_on(async {
-        let control = Control::of(&environment).with_context(|| format!("this system is down; {}", bring_one_up()))?;
-        control
-            .status()
-            .await
-            .with_context(|| format!("this system is down; remove its leftovers with `{}`", command::line("gc")))
-    })??;
+    let (_, control) = system(&directory)?;
+    let snapshot = block_on(control.status())?.with_context(down)?;
     println!("{:<16} {:<6} {:<20} {:<9} IP", "NAME", "READY", "STATUS", "RESTARTS");
     for (name, pod) in &snapshot.pods {
         let ready = pod.containers.iter().filter(|container| container.status.ready).count();

@@ -2,13 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
-use e2e::control::Control;
-use e2e_report::{environment::Environment, run_dir};
+use anyhow::Result;
 use e2e_run::exit::ExitCode;
 
 use crate::{
-    directories::{bring_one_up, held_run_directory},
+    directories::{held_run_directory, system},
     options::block_on,
 };
 
@@ -18,7 +16,7 @@ use crate::{
 
 Each call makes a new Job with pods of its own, called NAME-manual-1, NAME-manual-2 and so on.
 
-Exit codes: 0 the Job succeeded; 1 it failed, or could not be run.")]
+Exit codes: 0 the Job succeeded, 1 it failed or could not be run, 2 bad input, 3 the system is down.")]
 pub(crate) struct Args {
     /// The CronJob.
     name: String,
@@ -29,11 +27,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let directory = held_run_directory(args.run.as_deref())?;
-    let environment = Environment::read(&directory.join(run_dir::ENVIRONMENT))?;
-    let triggered = block_on(async {
-        let control = Control::of(&environment).with_context(|| format!("this system is down; {}", bring_one_up()))?;
-        anyhow::Ok(control.trigger(&args.name).await?)
-    })??;
+    let (_, control) = system(&directory)?;
+    let triggered = block_on(control.trigger(&args.name))??;
     for (container, text) in &triggered.logs {
         text.lines().for_each(|line| println!("{container}  {line}"));
     }

@@ -1,11 +1,6 @@
 //! `cargo xtask up`: brings the system up and leaves it running.
 
-use std::{
-    os::unix::process::CommandExt,
-    path::Path,
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::{os::unix::process::CommandExt, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use e2e_node::poll::{Look, until};
@@ -18,7 +13,7 @@ use e2e_run::{HELD, Options, exit::ExitCode, progress::Progress};
 
 use crate::{
     interrupts::Interrupts,
-    options::{SystemArgs, block_on, project},
+    options::{SystemArgs, block_on},
 };
 
 /// Bring the system up and leave it running.
@@ -27,7 +22,7 @@ use crate::{
   cargo xtask up
   cargo xtask up --target local --replicas backend=3
 
-It prints the addresses of the system, and how your suites run against it.")]
+Prints the system's addresses and the command that runs your suites against it.")]
 pub(crate) struct Args {
     #[command(flatten)]
     system: SystemArgs,
@@ -45,9 +40,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 /// Runs the same command in a background process and returns once the system is up and, with `--keep`, tested. Ctrl-C or SIGTERM
 /// before that stops both.
 pub(crate) fn detach(system: &SystemArgs) -> Result<ExitCode> {
+    // First of all: what stands on standard input is for the other process too.
+    let options = system.options(None)?;
     let run_id = system.run_id.as_deref();
     let id = run_id.map_or_else(new_run_id, str::to_owned);
-    let run = project().runs().join("runs").join(&id);
+    let run = options.runs().join("runs").join(&id);
     let program = std::env::current_exe().context("cannot find the running executable")?;
     let mut arguments: Vec<_> = std::env::args_os().skip(1).collect();
     arguments.push("--hold".into());
@@ -56,7 +53,7 @@ pub(crate) fn detach(system: &SystemArgs) -> Result<ExitCode> {
     }
     let mut child = Command::new(program)
         .args(arguments)
-        .stdin(Stdio::null())
+        .stdin(system.stdin())
         // Its own group, so that a later signal to the terminal's group does not reach the kept system.
         .process_group(0)
         .spawn()
@@ -84,27 +81,16 @@ pub(crate) fn detach(system: &SystemArgs) -> Result<ExitCode> {
             Ok(ExitCode::Interrupted)
         }
         Some(Ok(Ok(code))) => {
-            say_how_to_use(&run, &system.options(None)?)?;
-            Ok(code_of(code))
+            say_how_to_use(&run, &options)?;
+            Ok(code.and_then(ExitCode::of).unwrap_or(ExitCode::NotUp))
         }
-        Some(Ok(Err(code))) => Ok(code_of(code)),
+        Some(Ok(Err(code))) => Ok(code.and_then(ExitCode::of).unwrap_or(ExitCode::NotUp)),
         Some(Err(timed_out)) => bail!(timed_out),
     }
 }
 
 /// Longer than all limits of bring-up and suites.
 const FOREVER: Duration = Duration::from_secs(24 * 3600);
-
-fn code_of(code: Option<i32>) -> ExitCode {
-    match code {
-        Some(0) => ExitCode::Pass,
-        Some(1) => ExitCode::Fail,
-        Some(2) => ExitCode::BadInput,
-        Some(4) => ExitCode::Interrupted,
-        Some(5) => ExitCode::Incomplete,
-        _ => ExitCode::NotUp,
-    }
-}
 
 fn say_how_to_use(run: &Path, options: &Options) -> Result<()> {
     let path = run.join(run_dir::ENVIRONMENT);

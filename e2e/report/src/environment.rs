@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use e2e_plan::{Places, Plan, Probe, ProbeKind, Secret, Value, Warning, pod_name, target::Target};
@@ -129,6 +130,9 @@ pub struct Component {
     /// Sum of the CPU limits of one replica's containers, in thousandths of a processor; absent without any.
     #[serde(default)]
     pub cpu_limit_millis: Option<u64>,
+    /// How long its pods may take to stop.
+    #[serde(default, with = "e2e_plan::duration")]
+    pub termination_grace: Duration,
     /// Names of the components whose Services it calls.
     #[serde(default)]
     pub depends_on: Vec<String>,
@@ -309,6 +313,11 @@ fn unknown<'a>(what: &'static str, name: &str, known: impl Iterator<Item = &'a s
     Error::Unknown { what, name: name.to_owned(), known }
 }
 
+/// The components that each Service of the plan leads to, by its name.
+pub fn routes(plan: &Plan) -> BTreeMap<String, Vec<String>> {
+    plan.services.iter().map(|service| (service.name.clone(), service.components.clone())).collect()
+}
+
 /// The components from the plan; the provider adds the replicas.
 pub fn components(plan: &Plan) -> Vec<Component> {
     plan.components
@@ -361,6 +370,7 @@ pub fn components(plan: &Plan) -> Vec<Component> {
                 .iter()
                 .filter_map(|container| container.resources.cpu_limit_millis)
                 .reduce(u64::saturating_add),
+            termination_grace: component.pod.termination_grace,
             depends_on: component.depends_on.clone(),
             places: plan.places.get(&component.name).cloned().unwrap_or_default(),
         })

@@ -15,7 +15,7 @@ use axum::{
     response::Response,
     routing::{get, post},
 };
-use e2e::control::{RestartOrder, Triggered};
+use e2e::control::{LogPart, RestartOrder, Triggered};
 use e2e_kubelet::{diagnosis::Diagnosis, observation::Observation, snapshot::Snapshot};
 use e2e_load::{
     agent::Order,
@@ -98,7 +98,7 @@ impl Server {
             .route("/restart", post(restart))
             .route("/redeploy/{component}", post(redeploy))
             .route("/trigger/{cron_job}", post(trigger))
-            .route("/logs/{component}", get(logs))
+            .route("/logs/{component}", post(logs))
             .route("/progress", post(progress))
             .route("/load/{name}", post(load))
             .route("/faults/{scenario}/begin", post(begin_faults))
@@ -134,18 +134,21 @@ async fn status(State(answers): State<Arc<Answers>>) -> Json<Snapshot> {
     Json(snapshot)
 }
 
-/// What the containers of a component's pods have said, by `pod/container`.
+/// What the containers of a component's pods have said beyond what the asker has seen, by `pod/container`.
 async fn logs(
     State(answers): State<Arc<Answers>>,
     Path(component): Path<String>,
-) -> Result<Json<BTreeMap<String, String>>, (StatusCode, String)> {
+    Json(seen): Json<BTreeMap<String, usize>>,
+) -> Result<Json<BTreeMap<String, LogPart>>, (StatusCode, String)> {
     let pods: Vec<&str> = pods_of(&answers, &component)?.into_iter().map(|pod| pod.name.as_str()).collect();
-    let all = answers.provider.logs().await.into_iter();
-    let of_component = all.filter(|((pod, _), _)| pods.contains(&pod.as_str()));
+    let logs = answers.provider.logs_of(&|pod| pods.contains(&pod)).await.into_iter();
     Ok(Json(
-        of_component
-            .map(|((pod, container), text)| (format!("{pod}/{container}"), answers.secrets.redact(&text)))
-            .collect(),
+        logs.map(|((pod, container), text)| {
+            let name = format!("{pod}/{container}");
+            let seen = seen.get(&name).copied().unwrap_or_default();
+            (name, LogPart::after(seen, &answers.secrets.redact(&text)))
+        })
+        .collect(),
     ))
 }
 

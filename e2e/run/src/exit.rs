@@ -10,7 +10,7 @@ pub enum ExitCode {
     Fail = 1,
     /// The input is wrong: a flag, `e2e.toml`, a manifest.
     BadInput = 2,
-    /// The system could not be brought up or removed: no engine, image, binary, port or disk space.
+    /// The system could not be brought up or removed (no engine, image, binary, port or disk space), or is down.
     NotUp = 3,
     /// A signal stopped the run; everything that was started has been removed.
     Interrupted = 4,

@@ -30,7 +30,12 @@ use e2e_report::{
     evidence::{Machine, Throttling, Usage, cluster::Cluster},
 };
 
-use self::{docker::DockerPods, k8s::K8sPods, local::LocalPods, pods::PodSpec};
+use self::{
+    docker::DockerPods,
+    k8s::K8sPods,
+    local::LocalPods,
+    pods::{PodSpec, Wanted},
+};
 use crate::host;
 
 pub(crate) use self::parent::end_with_parent;
@@ -295,10 +300,15 @@ impl Provider {
 
     /// Output of every container so far, by pod and container.
     pub(crate) async fn logs(&self) -> BTreeMap<(String, String), String> {
+        self.logs_of(&|_| true).await
+    }
+
+    /// The same of some pods.
+    pub(crate) async fn logs_of(&self, is_wanted: &Wanted<'_>) -> BTreeMap<(String, String), String> {
         match self {
-            Self::Docker(pods) => pods.logs().await,
-            Self::Local(pods) => pods.logs(),
-            Self::K8s(pods) => pods.logs().await,
+            Self::Docker(pods) => pods.logs(is_wanted).await,
+            Self::Local(pods) => pods.logs(is_wanted),
+            Self::K8s(pods) => pods.logs(is_wanted).await,
         }
     }
 

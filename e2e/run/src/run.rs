@@ -9,6 +9,7 @@ mod examine;
 pub mod history;
 mod junit;
 mod keeper;
+mod known;
 mod main;
 mod nextest;
 mod options;
@@ -35,6 +36,7 @@ use crate::{ci, exit::ExitCode, progress::Progress, provider::Provider, reaper::
 pub use self::{
     collect::{load, report_again},
     error::Error,
+    known::{Facts, known},
     main::{leave_cargo, main},
     nextest::ensure as ensure_nextest,
     options::{CONFIG, Options},

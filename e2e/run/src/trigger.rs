@@ -108,8 +108,7 @@ impl Trigger {
 async fn here(provider: &Arc<Provider>, job: &str, specs: &[PodSpec]) -> Triggered {
     let pods = specs.iter().map(|spec| NodePod::of_plan(&spec.name, &spec.component.pod, Vec::new())).collect();
     let ended = Node::run(Arc::clone(provider), pods, Options::default()).ended().await;
-    let is_own = |pod: &str| specs.iter().any(|spec| spec.name == pod);
-    let logs = provider.logs().await.into_iter().filter(|((pod, _), _)| is_own(pod));
+    let logs = provider.logs_of(&|pod| specs.iter().any(|spec| spec.name == pod)).await.into_iter();
     Triggered {
         job: job.to_owned(),
         succeeded: ended.pods.values().all(PodReport::is_completed),

@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use e2e_cli::options::Ended;
+use e2e_cli::failure::Ended;
 use e2e_run::exit::ExitCode;
 use peers::{PEERS, Peer};
 use regex::Regex;

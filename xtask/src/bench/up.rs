@@ -8,8 +8,9 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use e2e_cli::{
+    failure::Ended,
     interrupts::{Interrupts, stop},
-    options::{Ended, block_on},
+    options::block_on,
 };
 use e2e_node::poll::{Look, until};
 use e2e_report::{
@@ -217,7 +218,7 @@ async fn framework_up(target: &str, runs: &Path, interrupted: impl Future<Output
 mod tests {
     use std::{fs, os::unix::fs::PermissionsExt};
 
-    use e2e_cli::options::exit_code;
+    use e2e_cli::failure::exit_code;
 
     use super::*;
 

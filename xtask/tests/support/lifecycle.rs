@@ -126,7 +126,9 @@ pub(crate) fn keep(target: &str) {
     let said = String::from_utf8_lossy(&said);
     assert!(!secrets.iter().any(|secret| said.contains(secret)), "a secret was printed");
 
-    let gone = bench.output(&["status", &id]);
-    let said = String::from_utf8_lossy(&gone.stderr);
-    assert!(gone.status.code() == Some(1) && said.contains("this system is down"), "{:?} {said}", gone.status);
+    for verb in [&["status", &id][..], &["doctor", "--env", &id], &["redeploy", "backend", "--run", &id]] {
+        let gone = bench.output(verb);
+        let said = String::from_utf8_lossy(&gone.stderr);
+        assert!(gone.status.code() == Some(3) && said.contains("this system is down"), "{:?} {said}", gone.status);
+    }
 }

@@ -23,7 +23,7 @@ pub(super) fn run(
     json: bool,
 ) -> Result<ExitCode> {
     let snapshot: Option<Snapshot> = match measured {
-        Some(run) => Some(run_directory(Some(run).filter(|run| run.as_os_str() != "latest"))?.read_json(PODS)?),
+        Some(run) => Some(run_directory(Some(run))?.read_json(PODS)?),
         None => None,
     };
     let manifests = sources(manifests)?;

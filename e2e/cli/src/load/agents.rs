@@ -15,7 +15,8 @@ use tokio::{
 };
 
 use super::{Measured, live::Live};
-use crate::options::{Ended, block_on};
+use crate::failure::Ended;
+use crate::options::block_on;
 
 /// The load over this many processes.
 pub(super) async fn measure(count: u32, order: &Order, live: &mut Live) -> Result<Measured> {

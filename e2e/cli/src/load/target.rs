@@ -11,11 +11,11 @@ use e2e_load::load::{
     RequestHead,
     scenarios::{Fixed, Steps},
 };
-use e2e_report::run_dir::new_run_id;
+use e2e_report::{request::Scenario, run_dir::new_run_id};
 use e2e_run::exit::ExitCode;
 use reqwest::Url;
 
-use crate::options::{BadInput, Ended, project};
+use crate::failure::{BadInput, Ended};
 
 /// An http or https URL.
 #[derive(Debug, Clone)]
@@ -113,14 +113,12 @@ pub(super) fn request(target: &Target, method: &str, body: Option<&str>, headers
 }
 
 /// The steps of a configured scenario, for the URL's host.
-pub(super) fn steps(target: &Target, name: &str) -> Result<Steps> {
+pub(super) fn steps(target: &Target, name: &str, scenario: &Scenario) -> Result<Steps> {
     if target.path_and_query() != "/" {
         return Err(
             BadInput("a --scenario's steps bring their own paths: leave the path out of the URL".to_owned()).into()
         );
     }
-    let config = project().read_config().map_err(e2e_run::Error::from)?;
-    let scenario = config.scenario(name).map_err(e2e_run::Error::from)?;
     let host = scenario.host.clone().unwrap_or_else(|| target.authority());
     // A fresh id, so that keys do not collide with those of earlier runs.
     Ok(Steps { host, ..scenario.steps(name, &new_run_id()) })
@@ -152,7 +150,7 @@ mod tests {
         drop(listener);
         let error = target.address(Duration::from_secs(5)).unwrap_err();
         assert!(error.to_string().contains(&format!("{address}: Connection refused")), "{error}");
-        assert_eq!(crate::options::exit_code(&error), ExitCode::NotUp);
+        assert_eq!(crate::failure::exit_code(&error), ExitCode::NotUp);
     }
 
     #[test]

@@ -98,6 +98,11 @@ impl Seen {
         (5 * self.up).max(Duration::from_secs(15))
     }
 
+    /// Why the run ended as it did.
+    pub(super) fn reason(&self) -> &str {
+        &self.reason
+    }
+
     fn has(&self, finding: &Finding) -> bool {
         self.findings.iter().any(|own| (own.code, &own.component) == (finding.code, &finding.component))
     }

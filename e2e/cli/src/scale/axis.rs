@@ -9,7 +9,8 @@ use e2e_run::{
 };
 use serde::Serialize;
 
-use crate::options::{BadInput, project};
+use crate::failure::BadInput;
+use crate::options::project;
 
 /// What there is one, two or more of.
 #[derive(Debug, Clone)]

@@ -61,8 +61,9 @@ fn told(finding: &Finding) -> String {
 }
 
 fn load(figures: &ScenarioResult) -> String {
-    let rate = figures.rate_per_second.unwrap_or_default();
-    let mut words = vec![format!("{rate:.0} requests/s"), format!("{} errors", figures.errors)];
+    let rate = figures.rate_per_second.map(|rate| format!("{rate:.0} requests/s"));
+    let rate = rate.unwrap_or_else(|| "the rate was not measured".to_owned());
+    let mut words = vec![rate, format!("{} errors", figures.errors)];
     words.extend(figures.latency_ms.map(|latency| format!("p99 {:.1} ms", latency.p99)));
     if let Some(succeeded) = figures.client_outcomes.get(&figures.success) {
         words.push(format!("{succeeded} of {} clients {}", figures.clients, figures.success));
@@ -80,6 +81,15 @@ mod tests {
 
     use super::*;
     use crate::{finding::Code, testing::run};
+
+    #[test]
+    fn a_rate_that_was_not_measured_is_not_zero() {
+        let of = |rate_per_second| {
+            load(&ScenarioResult { name: "ask".to_owned(), rate_per_second, errors: 3, ..ScenarioResult::default() })
+        };
+        assert_eq!(of(None), "  ask            the rate was not measured, 3 errors");
+        assert_eq!(of(Some(0.2)), "  ask            0 requests/s, 3 errors");
+    }
 
     /// The cause and its fix come before everything else, and a screen is enough however much was found.
     #[test]

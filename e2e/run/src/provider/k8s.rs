@@ -71,7 +71,7 @@ use tokio::{
 use self::{agents::Agents, forward::Forward, images::Delivery, limit::ANSWER_LIMIT, route::Route, watch::Watch};
 use super::{
     docker::engine::{Engine, RUN},
-    pods::PodSpec,
+    pods::{PodSpec, Wanted},
 };
 
 pub(crate) use self::cluster::Cluster;
@@ -298,8 +298,8 @@ impl K8sPods {
     }
 
     /// Output of every container, with that of the instance before where there was one.
-    pub(crate) async fn logs(&self) -> BTreeMap<(String, String), String> {
-        let containers = self.specs.iter().flat_map(|spec| {
+    pub(crate) async fn logs(&self, is_wanted: &Wanted<'_>) -> BTreeMap<(String, String), String> {
+        let containers = self.specs.iter().filter(|spec| is_wanted(&spec.name)).flat_map(|spec| {
             let (name, _) = self.object(&spec.name).unzip();
             spec.all_containers()
                 .filter_map(move |container| Some(((spec.name.clone(), container.name.clone()), name.clone()?)))

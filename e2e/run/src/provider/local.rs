@@ -36,7 +36,11 @@ use self::{
     translate::Translation,
     workspace::Workspace,
 };
-use super::{Blow, Error, balancer::set_ready, pods::PodSpec};
+use super::{
+    Blow, Error,
+    balancer::set_ready,
+    pods::{PodSpec, Wanted},
+};
 
 pub use self::program::{Error as ProgramError, Program, Programs, Rewrite, StopSignal};
 pub(crate) use self::{
@@ -386,14 +390,15 @@ impl LocalPods {
         of_pod.flat_map(|(_, running)| processes.tree(running.process.pid())).map(usage::state).collect()
     }
 
-    pub(crate) fn logs(&self) -> BTreeMap<(String, String), String> {
+    pub(crate) fn logs(&self, is_wanted: &Wanted<'_>) -> BTreeMap<(String, String), String> {
         let names = |pod: &Pod| {
             let containers = pod.spec.all_containers().map(|container| (pod.spec.name.clone(), container.name.clone()));
             containers.collect::<Vec<_>>()
         };
-        let containers = self.all_pods().iter().flat_map(|pod| names(pod)).collect::<Vec<_>>();
-        containers
-            .into_iter()
+        let pods = self.all_pods();
+        let wanted = pods.iter().filter(|pod| is_wanted(&pod.spec.name));
+        wanted
+            .flat_map(|pod| names(pod))
             .map(|(pod, container)| {
                 let text = match std::fs::read(self.workspace.log(&pod, &container)) {
                     Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),

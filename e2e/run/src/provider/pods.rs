@@ -6,6 +6,9 @@ use e2e_plan::{Component, Container, Identity, Plan, ResolvedContainer, pod_name
 
 use crate::host::host;
 
+/// Whether something is asked about a pod of this name.
+pub(crate) type Wanted<'a> = dyn Fn(&str) -> bool + Sync + 'a;
+
 /// One pod that should run.
 #[derive(Debug, Clone)]
 pub(crate) struct PodSpec {

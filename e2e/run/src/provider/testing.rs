@@ -3,7 +3,7 @@
 use e2e_plan::{Manifest, Objects, Plan};
 
 /// The plan of manifests in one text.
-pub(super) fn plan(text: &str) -> Plan {
+pub(crate) fn plan(text: &str) -> Plan {
     Plan::of(Objects::read(&[Manifest { file: "app.yaml".into(), text: text.to_owned() }]))
         .expect("the manifest is right")
 }

@@ -15,19 +15,26 @@ use e2e_kubelet::{
 };
 use e2e_load::clock::now_unix_ms;
 use e2e_node::{
-    doctor::{self, Case, Known},
+    doctor::{self, Case},
     node::Runtime,
     probe::Target,
 };
-use e2e_plan::{Probe, ProbeAction, ProbeKind, Service};
-use e2e_report::{diagnose::trouble, evidence::DoctorEntry};
+use e2e_plan::{Probe, ProbeAction, ProbeKind};
+use e2e_report::{
+    diagnose::trouble,
+    environment::{self, Component},
+    evidence::DoctorEntry,
+};
 use tokio::{
     sync::watch,
     task::JoinHandle,
     time::{Instant, timeout},
 };
 
-use super::prepared::Prepared;
+use super::{
+    known::{Facts, known},
+    prepared::Prepared,
+};
 use crate::{
     gather::{self, Meter},
     provider::{Provider, pods::PodSpec},
@@ -45,7 +52,8 @@ impl Examinations {
         let examiner = Arc::new(Examiner {
             provider,
             pods: prepared.pods.clone(),
-            services: prepared.plan.services.clone(),
+            routes: environment::routes(&prepared.plan),
+            components: environment::components(&prepared.plan),
             meters: prepared.config.saturation.clone(),
             snapshots,
             histories: Mutex::default(),
@@ -103,7 +111,8 @@ type Key = (String, String, ProbeKind);
 struct Examiner {
     provider: Arc<Provider>,
     pods: Vec<PodSpec>,
-    services: Vec<Service>,
+    routes: BTreeMap<String, Vec<String>>,
+    components: Vec<Component>,
     meters: Vec<Meter>,
     snapshots: watch::Receiver<Snapshot>,
     histories: Mutex<BTreeMap<Key, History>>,
@@ -279,20 +288,19 @@ impl Examiner {
     async fn examine(&self, subject: &Subject<'_>) -> Option<DoctorEntry> {
         let Subject { pod, container, which, probe, .. } = subject;
         let target = self.provider.target(&pod.name)?;
-        let component = &pod.component;
-        let in_front = |service: &&Service| service.components.contains(&component.name);
+        let component = self.components.iter().find(|component| component.name == pod.component.name)?;
+        let known = {
+            let snapshot = self.snapshots.borrow();
+            let facts = Facts { routes: &self.routes, components: &self.components, snapshot: &snapshot };
+            known(facts, component, &container.name, *which)
+        };
         let case = Case {
             kind: component.kind.clone(),
             component: component.name.clone(),
             container: container.name.clone(),
             which: *which,
             probe: (*probe).clone(),
-            known: Known {
-                services: self.services.iter().filter(in_front).map(|service| service.name.clone()).collect(),
-                paths: other_paths(pod, &container.name, *which),
-                away: self.away(pod),
-                ..Known::default()
-            },
+            known,
         };
         let is_command = matches!(probe.action, ProbeAction::Exec { .. });
         let diagnosis = match self.waits_for_pool(pod, &case, &target).await {
@@ -331,25 +339,4 @@ impl Examiner {
         }
         None
     }
-
-    /// The components that a pod refers to and of which nobody is ready.
-    fn away(&self, pod: &PodSpec) -> Vec<String> {
-        let snapshot = self.snapshots.borrow();
-        let is_ready =
-            |name: &str| snapshot.pod(name).is_some_and(|pod| pod.containers.iter().all(|one| one.status.ready));
-        let serves =
-            |component: &str| self.pods.iter().any(|pod| pod.component.name == component && is_ready(&pod.name));
-        pod.component.depends_on.iter().filter(|component| !serves(component)).cloned().collect()
-    }
-}
-
-/// Paths of the container's other probes.
-fn other_paths(pod: &PodSpec, container: &str, which: ProbeKind) -> Vec<String> {
-    let Some(declared) = pod.container(container) else { return Vec::new() };
-    let others = ProbeKind::ALL.into_iter().filter(|other| *other != which);
-    let path = |probe: &Probe| match &probe.action {
-        ProbeAction::HttpGet { path, .. } => Some(path.clone()),
-        ProbeAction::TcpSocket { .. } | ProbeAction::Exec { .. } | ProbeAction::Grpc { .. } => None,
-    };
-    others.filter_map(|other| other.of(&declared.probes).and_then(path)).collect()
 }

@@ -148,7 +148,7 @@ impl System {
             kubelet: self.provider.profile().version,
             entrance: config.entrance.clone(),
             services: self.provider.endpoints(plan, pods),
-            routes: plan.services.iter().map(|of| (of.name.clone(), of.components.clone())).collect(),
+            routes: environment::routes(plan),
             components,
             scenarios: config.scenario.clone(),
             some_scenarios: prepared.some_scenarios,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use e2e_cli::options::Ended;
+use e2e_cli::failure::Ended;
 use e2e_run::{Options, exit::ExitCode};
 use xshell::{Shell, cmd};
 

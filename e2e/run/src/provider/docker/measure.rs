@@ -10,6 +10,7 @@ use e2e_report::evidence::{Throttling, Usage};
 use futures_util::StreamExt;
 
 use super::DockerPods;
+use crate::provider::pods::Wanted;
 
 impl DockerPods {
     /// What each pod's containers use now.
@@ -81,11 +82,13 @@ impl DockerPods {
     }
 
     /// Output of every container so far, by pod and container.
-    pub(crate) async fn logs(&self) -> BTreeMap<(String, String), String> {
-        let containers: Vec<_> =
-            self.containers.lock().await.iter().map(|(key, c)| (key.clone(), Arc::clone(c))).collect();
+    pub(crate) async fn logs(&self, is_wanted: &Wanted<'_>) -> BTreeMap<(String, String), String> {
+        let containers = self.containers.lock().await;
+        let wanted = containers.iter().filter(|((pod, _), _)| is_wanted(pod));
+        let wanted: Vec<_> = wanted.map(|(key, container)| (key.clone(), Arc::clone(container))).collect();
+        drop(containers);
         let mut logs = BTreeMap::new();
-        for (key, container) in containers {
+        for (key, container) in wanted {
             let options = LogsOptionsBuilder::default().stdout(true).stderr(true).build();
             let mut stream = self.engine.client.logs(container.id(), Some(options));
             let mut text = String::new();

@@ -27,7 +27,7 @@ fn prepared(directory: &tempfile::TempDir, plan: Plan) -> LocalPods {
 async fn output(pods: &LocalPods, container: &str) -> String {
     pods.start(POD, container).expect("a shell");
     pods.wait_exit(POD, container).await;
-    pods.logs().remove(&(POD.to_owned(), container.to_owned())).expect("a log").trim().to_owned()
+    pods.logs(&|_| true).remove(&(POD.to_owned(), container.to_owned())).expect("a log").trim().to_owned()
 }
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn the_pods_of_a_set_have_names_of_their_own() {
         let own = ["db-0", "db-1"].map(|pod| pods.target(pod).expect("the pod").ports[&5432].to_string());
         pods.start("db-0", "app").expect("a shell");
         pods.wait_exit("db-0", "app").await;
-        let said = pods.logs().remove(&("db-0".to_owned(), "app".to_owned())).expect("a log");
+        let said = pods.logs(&|_| true).remove(&("db-0".to_owned(), "app".to_owned())).expect("a log");
         let expected = if has_names { own.join(",") } else { "db-0.pods:5432,db-1.pods.default:5432".to_owned() };
         assert_eq!(said.trim(), expected);
         pods.teardown().await.expect("everything is removed");

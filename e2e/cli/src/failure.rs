@@ -1,0 +1,83 @@
+//! How a verb fails: what is printed, and the exit code. Main functions: [`describe`], [`exit_code`].
+
+use e2e::control;
+use e2e_run::exit::ExitCode;
+
+/// An error with its causes, each once: many messages already include their cause.
+pub(crate) fn describe(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        match text.is_empty() {
+            true => text = cause,
+            false if text.contains(&cause) => {}
+            false => text = format!("{text}: {cause}"),
+        }
+    }
+    text
+}
+
+/// Bad input that clap cannot detect.
+#[derive(Debug)]
+pub(crate) struct BadInput(pub(crate) String);
+
+impl std::fmt::Display for BadInput {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadInput {}
+
+/// An error with its own exit code.
+#[derive(Debug)]
+pub struct Ended(pub ExitCode, pub String);
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.1)
+    }
+}
+
+impl std::error::Error for Ended {}
+
+/// The exit code of an error, by its type.
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let is_input = error.is::<BadInput>()
+        || error.is::<e2e_report::run_dir::Error>()
+        || error.is::<e2e_report::environment::Error>()
+        || error.is::<e2e_node::doctor::AskError>();
+    if let Some(Ended(code, _)) = error.downcast_ref() {
+        return *code;
+    }
+    match (error.downcast_ref::<e2e_run::Error>(), error.downcast_ref::<control::Error>()) {
+        (Some(error), _) => error.exit_code(),
+        (None, Some(error)) => of_control(error),
+        (None, None) if is_input => ExitCode::BadInput,
+        (None, None) => ExitCode::Fail,
+    }
+}
+
+/// The exit code of a request to a run.
+fn of_control(error: &control::Error) -> ExitCode {
+    const UNAUTHORISED: u16 = 401;
+    const NOT_FOUND: u16 = 404;
+    match error {
+        // The secrets go with the system, and another run may listen at its address by now.
+        control::Error::Environment(_)
+        | control::Error::NoAnswer { .. }
+        | control::Error::Refused { status: UNAUTHORISED, .. } => ExitCode::NotUp,
+        control::Error::Refused { status: NOT_FOUND, .. } => ExitCode::BadInput,
+        control::Error::Refused { .. } => ExitCode::Fail,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_is_said_once() {
+        let error = anyhow::anyhow!("no room").context("cannot write a: no room; free some").context("no report");
+        assert_eq!(describe(&error), "no report: cannot write a: no room; free some");
+    }
+}

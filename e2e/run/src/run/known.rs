@@ -1,0 +1,119 @@
+//! What the doctor knows of a container beside its probe: during a run, and of a system that is up. Main function: [`known`].
+
+use std::collections::BTreeMap;
+
+use e2e_kubelet::snapshot::Snapshot;
+use e2e_node::doctor::Known;
+use e2e_plan::{ProbeAction, ProbeKind};
+use e2e_report::environment::{Component, ProbeSpec};
+
+/// A system's Services with the components behind each, its components, and the state of its pods.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// The components that each Service leads to, by its name.
+    pub routes: &'a BTreeMap<String, Vec<String>>,
+    /// All of them.
+    pub components: &'a [Component],
+    /// Their pods.
+    pub snapshot: &'a Snapshot,
+}
+
+/// What is known of the container that declares a probe.
+#[must_use]
+pub fn known(facts: Facts<'_>, component: &Component, container: &str, which: ProbeKind) -> Known {
+    let in_front = facts.routes.iter().filter(|(_, behind)| behind.contains(&component.name));
+    let is_ready = |pod: String| {
+        let pod = facts.snapshot.pod(&pod);
+        pod.is_some_and(|pod| pod.containers.iter().all(|container| container.status.ready))
+    };
+    let serves = |name: &String| {
+        facts.components.iter().any(|component| component.name == *name && component.pod_names().any(is_ready))
+    };
+    Known {
+        services: in_front.map(|(service, _)| service.clone()).collect(),
+        paths: other_paths(component, container, which),
+        away: component.depends_on.iter().filter(|name| !serves(name)).cloned().collect(),
+        ..Known::default()
+    }
+}
+
+/// Paths of the container's other probes.
+fn other_paths(component: &Component, container: &str, which: ProbeKind) -> Vec<String> {
+    let others = component.probes.iter().filter(|spec| spec.container == container && spec.which != which);
+    let path = |spec: &ProbeSpec| match &spec.probe.action {
+        ProbeAction::HttpGet { path, .. } => Some(path.clone()),
+        ProbeAction::TcpSocket { .. } | ProbeAction::Exec { .. } | ProbeAction::Grpc { .. } => None,
+    };
+    others.filter_map(path).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use e2e_kubelet::snapshot::{ContainerReport, PodReport};
+    use e2e_plan::Probes;
+    use e2e_report::environment;
+
+    use super::*;
+    use crate::provider::testing;
+
+    const MANIFESTS: &str = "
+apiVersion: v1
+kind: Service
+metadata: { name: public }
+spec: { selector: { app: web }, ports: [{ port: 80 }] }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: db }
+spec: { selector: { app: db }, ports: [{ port: 5432 }] }
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: web }
+spec:
+  selector: { matchLabels: { app: web } }
+  template:
+    metadata: { labels: { app: web } }
+    spec:
+      containers:
+        - name: app
+          image: web:1
+          env: [{ name: DATABASE, value: 'postgres://db:5432/' }]
+          readinessProbe: { httpGet: { path: /ready, port: 80 } }
+          livenessProbe: { httpGet: { path: /live, port: 80 } }
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: db }
+spec:
+  selector: { matchLabels: { app: db } }
+  template:
+    metadata: { labels: { app: db } }
+    spec: { containers: [{ name: db, image: postgres:16 }] }
+";
+
+    #[test]
+    fn services_other_probes_and_absent_components_are_known() {
+        let plan = testing::plan(MANIFESTS);
+        let (components, routes) = (environment::components(&plan), environment::routes(&plan));
+        let web = components.iter().find(|component| component.name == "web").expect("the component");
+        let of = |is_ready| {
+            let mut container = ContainerReport::declared("db", &Probes::default(), "");
+            container.status.ready = is_ready;
+            let db = PodReport { containers: vec![container], ..PodReport::default() };
+            let snapshot = Snapshot { pods: [("db-0".to_owned(), db)].into() };
+            let facts = Facts { routes: &routes, components: &components, snapshot: &snapshot };
+            known(facts, web, "app", ProbeKind::Readiness)
+        };
+        assert_eq!(
+            of(false),
+            Known {
+                services: vec!["public".to_owned()],
+                paths: vec!["/live".to_owned()],
+                away: vec!["db".to_owned()],
+                ..Known::default()
+            }
+        );
+        assert_eq!(of(true).away, Vec::<String>::new());
+    }
+}
