@@ -243,11 +243,7 @@ fn a_run_directory_that_cannot_be_made() {
     let project = Project::new(NO_SUITES, MANIFEST);
     fs::write(project.root().join("target"), "a file").unwrap();
     let output = project.e2e(&[], &["--target", "local"]).output().unwrap();
-    project.expect(
-        &output,
-        3,
-        &["cannot create ", "target/e2e", "a file stands in place of a directory", "CARGO_TARGET_DIR"],
-    );
+    project.expect(&output, 3, &["cannot create ", "target/e2e", "a file stands in place of a directory", "--runs"]);
 }
 
 /// Runs the rest of its arguments in a mount namespace of its own, with `target` on a tiny disk: nothing has to be unmounted,
@@ -263,7 +259,7 @@ const ON_A_TINY_DISK: &str = r#"
 "#;
 
 #[rstest]
-#[case::read_only("mount -o remount,ro .", &["cannot create ", "Read-only file system", "make it writable", "CARGO_TARGET_DIR"])]
+#[case::read_only("mount -o remount,ro .", &["cannot create ", "Read-only file system", "make it writable", "--runs"])]
 // A page is 4 KiB: with each page more, another write is the first that fails.
 #[case::full("head -c 300k /dev/zero > filler", &["cannot write ", "No space left on device", "free some disk space"])]
 #[case::one_page_left("head -c 252k /dev/zero > filler", &["cannot write ", "No space left on device"])]

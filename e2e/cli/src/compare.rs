@@ -9,12 +9,15 @@ use e2e_run::{
     exit::ExitCode,
 };
 
-use crate::{directories::run_directory, options::project};
+use crate::{
+    directories::run_directory,
+    options::{Format, project},
+};
 
 /// Compare runs and show which differences exceed the noise.
 ///
 /// Each argument is one side: a run id, a run directory, or several of them separated by commas. With a single run per side, only
-/// the noise of operations per second is known, from within the run.
+/// the noise of requests per second is known, from within the run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask compare 20261123-214501-3f9c 20261123-215203-b1e0
@@ -28,17 +31,11 @@ pub(crate) struct Args {
     #[arg(value_name = "RUN_B[,RUN..]", required_unless_present = "schema")]
     others: Vec<String>,
     /// Output format.
-    #[arg(long, value_enum, default_value_t = Format::Markdown)]
+    #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
     /// Print the JSON Schema of comparison.json instead.
     #[arg(long)]
     schema: bool,
-}
-
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Format {
-    Markdown,
-    Json,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
@@ -53,7 +50,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     let (comparison, directory) = comparison::compare(&project(), &sides)?;
     match args.format {
-        Format::Markdown => print!("{}", std::fs::read_to_string(directory.join(COMPARISON_MARKDOWN))?),
+        Format::Text => print!("{}", std::fs::read_to_string(directory.join(COMPARISON_MARKDOWN))?),
         Format::Json => println!("{}", serde_json::to_string_pretty(&comparison)?),
     }
     eprintln!("comparison: {}", directory.join(COMPARISON_HTML).display());

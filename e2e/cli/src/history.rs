@@ -1,4 +1,4 @@
-//! `cargo xtask history`: the runs made so far, and where their figures changed for good.
+//! `cargo xtask history`: the runs made so far, and where their figures shifted and stayed.
 
 use anyhow::{Context as _, Result};
 use e2e_report::history;
@@ -6,7 +6,7 @@ use e2e_run::{exit::ExitCode, history::HISTORY_HTML};
 
 use crate::options::project;
 
-/// Show the runs made so far and where their figures changed for good.
+/// Show the runs made so far and where their figures shifted and stayed.
 ///
 /// Runs are compared with the latest one if they share its target, machine, load and changes to the manifests.
 #[derive(Debug, clap::Args)]

@@ -13,7 +13,7 @@ pub(crate) struct Args {}
 pub(crate) fn run(_args: &Args) -> Result<ExitCode> {
     let outcomes = block_on(make_images(&project(), &Progress::new()))??;
     for outcome in outcomes {
-        println!("{:<24} {:?} in {}", outcome.image, outcome.origin, e2e_plan::duration::human(outcome.took));
+        println!("{:<24} {} in {}", outcome.image, outcome.origin, e2e_plan::duration::human(outcome.took));
     }
     Ok(ExitCode::Pass)
 }

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use e2e_report::{command, report::summary};
 use e2e_run::{
     Options, Outcome,
     against::{AGAINST_HTML, Request},
     comparison,
     exit::ExitCode,
-    progress::{Progress, wants_colour},
+    progress::Progress,
 };
 
 use crate::{
@@ -141,7 +140,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         return alternate(args, &options, repeat, &progress);
     }
     let outcome = block_on(e2e_run::run(options, &progress))??;
-    show(&outcome, args.format, &progress)?;
+    if let (Some(report), Some(summary)) = (&outcome.report, outcome.summary(&progress)) {
+        match args.format {
+            Format::Json => println!("{}", serde_json::to_string_pretty(report)?),
+            Format::Text => println!("{summary}"),
+        }
+        outcome.say_where();
+    }
     Ok(outcome.exit)
 }
 
@@ -165,14 +170,13 @@ const REPEAT: u32 = 3;
 /// Several runs, alternating between targets, and their comparison.
 fn alternate(args: &Args, options: &Options, repeat: u32, progress: &Progress) -> Result<ExitCode> {
     let show = |outcome: &Outcome| {
-        if let Some(report) = &outcome.report {
-            let summary = summary::render(report, &progress.elapsed(), wants_colour());
+        if let Some(summary) = outcome.summary(progress) {
             match args.format {
                 // Standard output is reserved for the comparison.
                 Format::Json => eprintln!("{summary}"),
                 Format::Text => println!("{summary}"),
             }
-            say_where(outcome);
+            outcome.say_where();
         }
     };
     let compared = block_on(comparison::alternate(options, args.system.targets(), repeat, progress, &show))??;
@@ -184,26 +188,4 @@ fn alternate(args: &Args, options: &Options, repeat: u32, progress: &Progress) -
     }
     eprintln!("comparison: {}", compared.directory.join(comparison::COMPARISON_HTML).display());
     Ok(compared.exit)
-}
-
-fn show(outcome: &Outcome, format: Format, progress: &Progress) -> Result<()> {
-    let Some(report) = &outcome.report else { return Ok(()) };
-    match format {
-        Format::Json => println!("{}", serde_json::to_string_pretty(report)?),
-        Format::Text => println!("{}", summary::render(report, &progress.elapsed(), wants_colour())),
-    }
-    say_where(outcome);
-    Ok(())
-}
-
-/// Prints the differences from the snapshots and the report's path.
-fn say_where(outcome: &Outcome) {
-    for change in &outcome.snapshot_changes {
-        eprintln!("{change}");
-        eprintln!(
-            "the snapshot changed; accept it with `{}`, then review `git diff snapshots/`",
-            command::line("run --update-snapshots")
-        );
-    }
-    eprintln!("report: {}", outcome.directory.join(e2e_report::run_dir::REPORT_MARKDOWN).display());
 }

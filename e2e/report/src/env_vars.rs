@@ -1,4 +1,5 @@
-//! Every environment variable that the framework reads or sets.
+//! The environment variables that the framework reads or sets. Crates below this one have their own (`e2e_load::agent::TOKEN` and
+//! `LISTEN`), and `programs.toml` those of local programs; docs/configuration.md lists all, which a test checks.
 
 /// Path of `environment.json`; set by the run for the suites. Without it the suites fail, which is why no other profile selects them.
 pub const E2E_ENVIRONMENT: &str = "E2E_ENVIRONMENT";
@@ -10,18 +11,9 @@ pub const E2E_BIN_PREFIX: &str = "E2E_";
 /// Set to 1 to disable installing missing local programs with apt.
 pub const E2E_NO_INSTALL: &str = "E2E_NO_INSTALL";
 
-/// The token that a conductor must present to a load agent; set when `e2e-agent` starts.
-pub const E2E_AGENT_TOKEN: &str = "E2E_AGENT_TOKEN";
-
-/// The address on which `e2e-agent` listens; default `0.0.0.0:7070`.
-pub const E2E_AGENT_LISTEN: &str = "E2E_AGENT_LISTEN";
-
 /// Set to 1 to make the test `differential_k8s` record a real kubelet's behaviour in
 /// `e2e/run/tests/differential/recorded/<version>.json`.
 pub const E2E_RECORD_KUBELET: &str = "E2E_RECORD_KUBELET";
-
-/// Set to 1 to make the test of kustomizations record the output of this machine's kustomize.
-pub const E2E_UPDATE_KUSTOMIZE: &str = "E2E_UPDATE_KUSTOMIZE";
 
 /// Set to `true` by GitHub Actions.
 pub const GITHUB_ACTIONS: &str = "GITHUB_ACTIONS";
@@ -35,6 +27,12 @@ pub const GITHUB_WORKSPACE: &str = "GITHUB_WORKSPACE";
 /// Set by GitHub Actions and GitLab where a commit and no branch is checked out: the branch's name, that of a pull request first.
 pub const BRANCHES: [&str; 4] =
     ["GITHUB_HEAD_REF", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME"];
+
+/// Cargo's directory for what it builds; `e2e` in it holds the runs.
+pub const CARGO_TARGET_DIR: &str = "CARGO_TARGET_DIR";
+
+/// Set to anything to print without colour: <https://no-color.org>.
+pub const NO_COLOR: &str = "NO_COLOR";
 
 /// Set by nextest: the name of the running test.
 pub const NEXTEST_TEST_NAME: &str = "NEXTEST_TEST_NAME";

@@ -131,7 +131,7 @@ pub struct Unreadable {
 
 fn read(directory: &RunDir, name: &str) -> Result<Record, Unreadable> {
     let unreadable = |test, reason| Unreadable { file: name.to_owned(), test, reason };
-    let text = directory.read(name).map_err(|error| unreadable(None, error.reason))?;
+    let text = directory.read(name).map_err(|error| unreadable(None, error.reason.to_string()))?;
     serde_json::from_str(&text).map_err(|error| {
         let json: Option<serde_json::Value> = serde_json::from_str(&text).ok();
         let test = json.and_then(|json| Some(json.get("test")?.as_str()?.to_owned()));

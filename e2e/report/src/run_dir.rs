@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::Write,
+    io::{self, Write},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
@@ -55,33 +55,36 @@ pub fn holds_runs(directory: &Path) -> bool {
 
 /// A file of the run directory cannot be written or read.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action} {}: {reason}{}", path.display(), remedy(reason))]
+#[error("cannot {action} {}: {reason}{}", path.display(), remedy(reason.kind()))]
 pub struct Error {
     /// `write`, `read`, `create`.
     pub action: &'static str,
     /// The file or directory.
     pub path: PathBuf,
-    /// The system's error.
-    pub reason: String,
+    /// Why.
+    pub reason: io::Error,
 }
 
-fn remedy(reason: &str) -> String {
-    let other_directory = "choose another target directory with CARGO_TARGET_DIR";
-    if reason.contains("No space left") {
-        format!("; free some disk space: `{}` removes the leftovers of earlier runs", command::line("gc"))
-    } else if reason.contains("Permission denied") || reason.contains("Read-only") {
-        format!("; make it writable, or {other_directory}")
-    } else if reason.contains("Not a directory") || reason.contains("File exists") {
-        format!("; a file stands in place of a directory: move it, or {other_directory}")
-    } else {
-        String::new()
+fn remedy(kind: io::ErrorKind) -> String {
+    let other_directory = "choose another directory with --runs";
+    match kind {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            format!("; free some disk space: `{}` removes the leftovers of earlier runs", command::line("gc"))
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            format!("; make it writable, or {other_directory}")
+        }
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            format!("; a file stands in place of a directory: move it, or {other_directory}")
+        }
+        _ => String::new(),
     }
 }
 
 impl Error {
     /// An error for a file or directory.
-    pub fn new(action: &'static str, path: &Path, reason: impl ToString) -> Self {
-        Self { action, path: path.to_owned(), reason: reason.to_string() }
+    pub fn new(action: &'static str, path: &Path, reason: impl Into<io::Error>) -> Self {
+        Self { action, path: path.to_owned(), reason: reason.into() }
     }
 }
 
@@ -167,7 +170,7 @@ impl RunDir {
 fn write_whole(path: &Path, text: &str, mode: u32) -> Result<PathBuf, Error> {
     use std::os::unix::fs::OpenOptionsExt;
 
-    let fail = |error: std::io::Error| Error::new("write", path, error);
+    let fail = |error: io::Error| Error::new("write", path, error);
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(fail)?;
     }
@@ -240,7 +243,7 @@ mod tests {
         let kept = RunDir::create(parent.path(), "one", |_| Ok(())).unwrap();
         let full = |directory: &RunDir| {
             directory.write_private(SECRETS, "{}")?;
-            Err(Error::new("write", &directory.join(REQUEST), "No space left on device (os error 28)"))
+            Err(Error::new("write", &directory.join(REQUEST), io::Error::from_raw_os_error(28)))
         };
         let error = RunDir::create(parent.path(), "two", full).unwrap_err().to_string();
         assert!(error.contains("request.json") && error.contains("free some disk space"), "{error}");
@@ -252,7 +255,11 @@ mod tests {
     fn an_unwritable_directory_is_named_with_a_remedy() {
         let error = RunDir::create(Path::new("/proc/nowhere"), "one", |_| Ok(())).unwrap_err().to_string();
         assert!(error.contains("/proc/nowhere"), "{error}");
-        let full = Error::new("write", Path::new("x"), "No space left on device (os error 28)");
-        assert!(full.to_string().contains("`e2e gc`"));
+        let said = |code| Error::new("write", Path::new("x"), io::Error::from_raw_os_error(code)).to_string();
+        assert!(
+            said(28)
+                .starts_with("cannot write x: No space left on device (os error 28); free some disk space: `e2e gc` ")
+        );
+        assert!(said(13).ends_with("; make it writable, or choose another directory with --runs"));
     }
 }

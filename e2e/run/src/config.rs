@@ -16,7 +16,7 @@ use e2e_report::{
 use serde::Deserialize;
 
 pub use self::scenarios::InvalidScenario;
-use crate::{gather::Meter, image::Recipes, provider::local::Programs};
+use crate::{CONFIG, gather::Meter, image::Recipes, provider::local::Programs};
 
 pub use self::outside::{Outside, OutsideValue};
 
@@ -24,6 +24,9 @@ pub use self::outside::{Outside, OutsideValue};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// Where it was read, for messages.
+    #[serde(skip)]
+    pub file: PathBuf,
     /// Files and directories of the manifests, from the project's root: one, or a list of them. Without a configuration, the
     /// first of [`MANIFESTS`] that is there.
     #[serde(deserialize_with = "one_or_many")]
@@ -79,6 +82,7 @@ pub struct Shards {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            file: CONFIG.into(),
             manifests: vec!["manifests".into()],
             render: Vec::new(),
             snapshots: None,
@@ -156,10 +160,12 @@ pub enum Error {
         source: InvalidScenario,
     },
     /// A scenario that is not declared.
-    #[error("no scenario [scenario.{name}] in .config/e2e.toml; declared: {declared}")]
+    #[error("no scenario [scenario.{name}] in {}; declared: {declared}", file.display())]
     NoScenario {
         /// The name.
         name: String,
+        /// The configuration.
+        file: PathBuf,
         /// Those that are declared.
         declared: String,
     },
@@ -222,10 +228,11 @@ impl Config {
             let column = before[line_start..].chars().count() + 1;
             format!("{}:{}:{column}", file.display(), before.matches('\n').count() + 1)
         };
-        let config: Self = toml::from_str(text).map_err(|error| Error::Malformed {
+        let mut config: Self = toml::from_str(text).map_err(|error| Error::Malformed {
             place: place(error.span().map_or(0, |span| span.start)),
             message: with_nearest(&error.message().replace('\n', ", ")),
         })?;
+        file.clone_into(&mut config.file);
         config.check().map_err(|error| match &error {
             Error::Invalid { key, .. } => {
                 Error::InvalidAt { place: place(position(text, key.split('.')).unwrap_or(0)), source: Box::new(error) }
@@ -284,7 +291,7 @@ impl Config {
         self.scenario.get(name).ok_or_else(|| {
             let names: Vec<&str> = self.scenario.keys().map(String::as_str).collect();
             let declared = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            Error::NoScenario { name: name.to_owned(), declared }
+            Error::NoScenario { name: name.to_owned(), file: self.file.clone(), declared }
         })
     }
 }

@@ -13,6 +13,7 @@ mod sandbox;
 
 use std::{
     collections::BTreeMap,
+    fmt,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -52,6 +53,16 @@ pub enum Origin {
     Pulled,
     /// Its recipe made it.
     Made,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Present => "present",
+            Self::Pulled => "pulled",
+            Self::Made => "built",
+        })
+    }
 }
 
 /// Progress of an image.

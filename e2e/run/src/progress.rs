@@ -9,7 +9,7 @@ use std::{
 
 use e2e_kubelet::snapshot::Snapshot;
 use e2e_plan::{duration::human, words::counted};
-use e2e_report::env_vars::GITHUB_ACTIONS;
+use e2e_report::env_vars::{GITHUB_ACTIONS, NO_COLOR};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 /// A longer silence looks like a hang.
@@ -254,9 +254,9 @@ fn row(name: &str, state: &str, restarts: u32) -> String {
     format!("{name:<14} {state}{restarts}")
 }
 
-/// Whether standard output is a terminal and colour is not disabled (<https://no-color.org>).
+/// Whether standard output is a terminal and colour is not disabled.
 pub fn wants_colour() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+    std::io::stdout().is_terminal() && std::env::var_os(NO_COLOR).is_none()
 }
 
 impl Default for Progress {

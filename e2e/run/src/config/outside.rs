@@ -58,7 +58,7 @@ impl Config {
             for (name, keys) in outside {
                 let values = keys.iter().map(|(key, value)| Ok((key.clone(), read(table, name, key, value)?)));
                 let values = values.collect::<Result<_, Error>>()?;
-                all.push(OutsideObject { kind, name: name.clone(), file: ".config/e2e.toml".into(), values });
+                all.push(OutsideObject { kind, name: name.clone(), file: self.file.clone(), values });
             }
         }
         Ok(all)
@@ -104,6 +104,7 @@ mod tests {
                 ("ConfigMap", "app", &[value("level", b"info")]),
             ]
         );
+        assert!(given.iter().all(|given| given.file == Path::new("e2e.toml")), "{given:?}");
         assert!(!format!("{given:?}").contains("made-up"), "{given:?}");
     }
 

@@ -20,8 +20,9 @@ pub enum Error {
     NothingToRun,
     /// Nothing says where the manifests are.
     #[error(
-        "there is no .config/e2e.toml in {root}, and no directory `manifests`; name the manifests with `--manifests <PATH>`, or let `{}` \
-         write .config/e2e.toml from them",
+        "there is no .config/e2e.toml in {root}, and none of the directories {}; name the manifests with `--manifests <PATH>`, or let \
+         `{}` write .config/e2e.toml from them",
+        config::MANIFESTS.join(", "),
         command::line("init --manifests <PATH>")
     )]
     NoManifests {
@@ -118,7 +119,7 @@ pub enum Error {
     Git(#[from] crate::git::Error),
     /// No scenario that blocks can be made of.
     #[error(
-        "nothing to compare under: --against needs a scenario with steps in .config/e2e.toml, docs/configuration.md shows one"
+        "nothing to compare under: --against needs a scenario with steps in the configuration, docs/configuration.md shows one"
     )]
     NoScenario,
     /// Two versions would be built into one directory.
@@ -147,7 +148,8 @@ pub enum Error {
     },
     /// A version does not become ready.
     #[error(
-        "{name} did not become ready, so it cannot be compared: {state}; `cargo xtask e2e` on that version finds out why"
+        "{name} did not become ready, so it cannot be compared: {state}; `{}` on that version finds out why",
+        command::line("run")
     )]
     NotComparable {
         /// The version.

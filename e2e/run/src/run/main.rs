@@ -1,9 +1,9 @@
 //! A complete program for projects without their own commands. Main function: [`main`].
 
 use e2e_load::{agent, load::Registry};
-use e2e_report::{env_vars, report::summary, run_dir};
+use e2e_report::{command, env_vars, report::summary, run_dir};
 
-use super::{Options, run};
+use super::{Options, Outcome, run};
 use crate::{
     exit::ExitCode,
     progress::{Progress, wants_colour},
@@ -58,12 +58,26 @@ pub fn main(options: Options) -> std::process::ExitCode {
             return error.exit_code().into();
         }
     };
-    if let Some(report) = &outcome.report {
-        println!("{}", summary::render(report, &progress.elapsed(), wants_colour()));
+    if let Some(summary) = outcome.summary(&progress) {
+        println!("{summary}");
     }
-    for change in &outcome.snapshot_changes {
-        eprintln!("{change}\nthe snapshot changed; accept it with `update_snapshots` and review the difference");
-    }
-    eprintln!("report: {}", outcome.directory.join(run_dir::REPORT_MARKDOWN).display());
+    outcome.say_where();
     outcome.exit.into()
+}
+
+impl Outcome {
+    /// The report's summary for a terminal; `None` without suites.
+    pub fn summary(&self, progress: &Progress) -> Option<String> {
+        let report = self.report.as_ref()?;
+        Some(summary::render(report, &progress.elapsed(), wants_colour()))
+    }
+
+    /// Prints the differences from the snapshots and the report's path to standard error.
+    pub fn say_where(&self) {
+        for change in &self.snapshot_changes {
+            let accept = command::line("run --update-snapshots");
+            eprintln!("{change}\nthe snapshot changed; accept it with `{accept}`, then review `git diff snapshots/`");
+        }
+        eprintln!("report: {}", self.directory.join(run_dir::REPORT_MARKDOWN).display());
+    }
 }

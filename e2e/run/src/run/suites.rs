@@ -318,7 +318,7 @@ impl Drop for Group {
 
 /// Cargo's target directory: `CARGO_TARGET_DIR`, else `target` in the workspace.
 pub(super) fn target_directory(root: &Path) -> PathBuf {
-    match std::env::var_os("CARGO_TARGET_DIR") {
+    match std::env::var_os(env_vars::CARGO_TARGET_DIR) {
         Some(directory) => root.join(directory),
         None => workspace(root).join("target"),
     }
