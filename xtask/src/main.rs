@@ -22,11 +22,11 @@ enum Verb {
 }
 
 impl Verbs for Verb {
-    fn run(self) -> anyhow::Result<e2e_run::exit::ExitCode> {
+    fn run(self, project: &e2e_run::Options) -> anyhow::Result<e2e_run::exit::ExitCode> {
         match self {
-            Self::Product(verb) => verb.run(),
+            Self::Product(verb) => verb.run(project),
             Self::Bench(args) => bench::run(&args),
-            Self::Test(args) => test::run(&args),
+            Self::Test(args) => test::run(&args, project),
             Self::Tidy(args) => tidy::run(&args),
         }
     }

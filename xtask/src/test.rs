@@ -1,8 +1,8 @@
 //! `cargo xtask test`: every check for a clean machine.
 
 use anyhow::Result;
-use e2e_cli::options::{block_on, project};
-use e2e_run::{exit::ExitCode, progress::Progress};
+use e2e_cli::options::block_on;
+use e2e_run::{Options, exit::ExitCode, progress::Progress};
 use xshell::{Shell, cmd};
 
 use crate::{root, tidy};
@@ -25,7 +25,7 @@ pub(crate) struct Args {
     whole_cluster: bool,
 }
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     let shell = Shell::new()?;
     shell.change_dir(root());
     if !args.no_tidy {
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     build_ahead(&shell, engine.is_ok())?;
     // A failed stage must not hide the results of the next ones.
     let mut stages = vec![cmd!(shell, "cargo nextest run --workspace --profile {profile}").run()];
-    match block_on(e2e_run::cluster(&project()))? {
+    match block_on(e2e_run::cluster(project))? {
         Ok(description) => {
             eprintln!("{description} answers: tests that need a cluster run too");
             let short = "binary(=k8s) and not test(twenty_kills)";

@@ -5,14 +5,12 @@ use std::path::Path;
 use anyhow::Result;
 use e2e_report::compare;
 use e2e_run::{
+    Options,
     comparison::{self, COMPARISON_HTML, COMPARISON_MARKDOWN},
     exit::ExitCode,
 };
 
-use crate::{
-    directories::run_directory,
-    options::{Format, project},
-};
+use crate::{directories::run_directory, options::Format};
 
 /// Compare runs and show which differences exceed the noise.
 ///
@@ -38,7 +36,7 @@ pub(crate) struct Args {
     schema: bool,
 }
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     if args.schema {
         println!("{}", compare::schema());
         return Ok(ExitCode::Pass);
@@ -46,9 +44,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut sides = Vec::new();
     for side in args.first.iter().chain(&args.others) {
         let runs = side.split(',').filter(|run| !run.is_empty());
-        sides.push(runs.map(|run| run_directory(Some(Path::new(run)))).collect::<Result<Vec<_>>>()?);
+        sides.push(runs.map(|run| run_directory(Some(Path::new(run)), project)).collect::<Result<Vec<_>>>()?);
     }
-    let (comparison, directory) = comparison::compare(&project(), &sides)?;
+    let (comparison, directory) = comparison::compare(project, &sides)?;
     match args.format {
         Format::Text => print!("{}", std::fs::read_to_string(directory.join(COMPARISON_MARKDOWN))?),
         Format::Json => println!("{}", serde_json::to_string_pretty(&comparison)?),

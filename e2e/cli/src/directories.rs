@@ -9,10 +9,9 @@ use e2e_report::{
     environment::Environment,
     run_dir::{self, RunDir},
 };
-use e2e_run::HELD;
+use e2e_run::{HELD, Options};
 
 use crate::failure::BadInput;
-use crate::options::project;
 
 /// The link to the latest run's directory, which stands for it in arguments too.
 const LATEST: &str = "latest";
@@ -31,8 +30,8 @@ pub(crate) fn down() -> String {
 }
 
 /// The run directory that an argument names; `latest`, or no argument, is the latest one.
-pub(crate) fn run_directory(run: Option<&Path>) -> Result<RunDir> {
-    let runs = project().runs();
+pub(crate) fn run_directory(run: Option<&Path>, project: &Options) -> Result<RunDir> {
+    let runs = project.runs();
     let path = match run.filter(|run| run.as_os_str() != LATEST) {
         None => runs.join(LATEST),
         Some(path) if path.exists() => path.to_owned(),
@@ -42,14 +41,14 @@ pub(crate) fn run_directory(run: Option<&Path>) -> Result<RunDir> {
 }
 
 /// The run directory that a user means by an id or a path; without either that of the only system that was left up.
-pub(crate) fn held_run_directory(run: Option<&Path>) -> Result<RunDir> {
+pub(crate) fn held_run_directory(run: Option<&Path>, project: &Options) -> Result<RunDir> {
     if run.is_some() {
-        return run_directory(run);
+        return run_directory(run, project);
     }
-    let held = held_runs(&project().runs().join("runs"));
+    let held = held_runs(&project.runs().join("runs"));
     match &held[..] {
-        [] => run_directory(None),
-        [only] => run_directory(Some(Path::new(only))),
+        [] => run_directory(None, project),
+        [only] => run_directory(Some(Path::new(only)), project),
         several => Err(BadInput(format!("several systems are up: {}; name one of them", several.join(", "))).into()),
     }
 }

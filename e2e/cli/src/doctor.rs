@@ -25,7 +25,7 @@ use e2e_report::{
     environment::{Component, Environment, ProbeSpec, Replica},
     evidence::DoctorEntry,
 };
-use e2e_run::{Facts, exit::ExitCode, known};
+use e2e_run::{Facts, Options, exit::ExitCode, known};
 
 use crate::{
     directories::{down, run_directory, system},
@@ -79,8 +79,8 @@ pub(crate) struct Args {
     /// Examine only this component.
     #[arg(long, requires = "env", conflicts_with_all = ["url", "lint"])]
     component: Option<String>,
-    /// Repeat each succeeding HTTP probe for 5 s while the scenario's number of clients request PATH (default: the probe's own path)
-    /// on the same port; then beside a growing rate, to find the one at which it fails.
+    /// Send each HTTP probe that succeeds for 5 s more while as many clients as in the scenario request PATH (default: the probe's own
+    /// path) on the same port; then raise the rate of requests to find the one at which the probe fails.
     #[arg(long, requires = "env", conflicts_with_all = ["url", "lint"], value_name = "PATH", num_args = 0..=1, default_missing_value = "")]
     under_load: Option<String>,
     /// Restart each container, suspend probe kills, and send its probes until they succeed, for at most LIMIT (default: 60s). Docker
@@ -88,8 +88,8 @@ pub(crate) struct Args {
     #[arg(long, requires = "env", conflicts_with_all = ["url", "lint", "under_load"], value_name = "LIMIT", num_args = 0..=1,
         default_missing_value = "60s", value_parser = e2e_plan::duration::parse_positive)]
     from_start: Option<Duration>,
-    /// Check manifests without running anything: files, directories, kustomizations, charts, or - for standard input; those of the
-    /// configuration without PATH.
+    /// Check manifests without running anything: files, directories, kustomizations, charts, or - for standard input; without
+    /// PATH, those of the configuration.
     #[arg(long, value_name = "PATH", num_args = 0..)]
     lint: Option<Vec<PathBuf>>,
     /// Directory with patches for the manifests that --lint checks; repeatable.
@@ -130,13 +130,13 @@ impl From<AskedProbe> for ProbeKind {
     }
 }
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     if let Some(manifests) = &args.lint {
-        return lint::run(manifests, &args.overlay, args.measured.as_deref(), args.format == Format::Json);
+        return lint::run(args, manifests, project);
     }
     match &args.url {
         Some(url) => of_url(args, url),
-        None => of_environment(args),
+        None => of_environment(args, project),
     }
 }
 
@@ -164,8 +164,8 @@ fn of_url(args: &Args, url: &str) -> Result<ExitCode> {
     Ok(exit_code(&[&diagnosis]))
 }
 
-fn of_environment(args: &Args) -> Result<ExitCode> {
-    let (environment, control) = system(&run_directory(args.env.as_deref())?)?;
+fn of_environment(args: &Args, project: &Options) -> Result<ExitCode> {
+    let (environment, control) = system(&run_directory(args.env.as_deref(), project)?)?;
     if let Some(component) = &args.component {
         environment.component(component)?;
     }

@@ -10,7 +10,7 @@ use e2e_report::{
     environment::{Component, Environment},
     run_dir,
 };
-use e2e_run::{HELD, exit::ExitCode};
+use e2e_run::{HELD, Options, exit::ExitCode};
 
 use crate::{directories::held_run_directory, options::block_on};
 
@@ -32,8 +32,8 @@ fn limit(components: &[Component]) -> Duration {
     components.iter().map(|component| component.termination_grace).max().unwrap_or_default() + REMOVAL
 }
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let directory = held_run_directory(args.run.as_deref())?;
+pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
+    let directory = held_run_directory(args.run.as_deref(), project)?;
     let environment = Environment::read(&directory.join(run_dir::ENVIRONMENT))?;
     if !directory.join(HELD).exists() {
         bail!("{} was not started by `up` or `--keep`; stop a run in progress with Ctrl-C", environment.run_id);

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use e2e_run::{Options, collect_garbage, exit::ExitCode};
 
-use crate::options::{ClusterArgs, block_on, project};
+use crate::options::{ClusterArgs, block_on};
 
 /// Remove the leftovers of killed runs: containers, networks, volumes and namespaces labelled e2e.run, private data, secrets.
 ///
@@ -15,8 +15,8 @@ pub(crate) struct Args {
     cluster: ClusterArgs,
 }
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let options = Options { cluster: args.cluster.options(), ..project() };
+pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
+    let options = Options { cluster: args.cluster.options(), ..project.clone() };
     let (removed, unseen) = block_on(collect_garbage(&options))??;
     for reason in unseen {
         eprintln!("not checked: {reason}");

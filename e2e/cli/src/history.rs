@@ -2,9 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use e2e_report::history;
-use e2e_run::{exit::ExitCode, history::HISTORY_HTML};
-
-use crate::options::project;
+use e2e_run::{Options, exit::ExitCode, history::HISTORY_HTML};
 
 /// Show the runs made so far and where their figures shifted and stayed.
 ///
@@ -19,13 +17,12 @@ pub(crate) struct Args {
     last: usize,
 }
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let options = project();
-    let entries = options.history(&options.read_config()?).read()?;
+pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
+    let entries = project.history(&project.read_config()?).read()?;
     print!("{}", history::render(&entries, args.last));
     if let Some(page) = history::page(&entries, args.last) {
-        let path = options.runs().join(HISTORY_HTML);
-        std::fs::create_dir_all(options.runs())
+        let path = project.runs().join(HISTORY_HTML);
+        std::fs::create_dir_all(project.runs())
             .and_then(|()| std::fs::write(&path, page))
             .with_context(|| format!("cannot write {}", path.display()))?;
         eprintln!("page: {}", path.display());

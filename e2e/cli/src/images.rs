@@ -1,17 +1,17 @@
 //! `cargo xtask images`: pulls or builds every configured image.
 
 use anyhow::Result;
-use e2e_run::{exit::ExitCode, make_images, progress::Progress};
+use e2e_run::{Options, exit::ExitCode, make_images, progress::Progress};
 
-use crate::options::{block_on, project};
+use crate::options::block_on;
 
 /// Provide every image of .config/e2e.toml to the Docker engine: pull missing images, build those that cannot be pulled.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  cargo xtask images")]
 pub(crate) struct Args {}
 
-pub(crate) fn run(_args: &Args) -> Result<ExitCode> {
-    let outcomes = block_on(make_images(&project(), &Progress::new()))??;
+pub(crate) fn run(_args: &Args, project: &Options) -> Result<ExitCode> {
+    let outcomes = block_on(make_images(project, &Progress::new()))??;
     for outcome in outcomes {
         println!("{:<24} {} in {}", outcome.image, outcome.origin, e2e_plan::duration::human(outcome.took));
     }

@@ -4,10 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use e2e_plan::{Plan, ProbeAction, ProbeKind};
-use e2e_run::{CONFIG, config::MANIFESTS, exit::ExitCode, planned};
+use e2e_run::{CONFIG, Options, config::MANIFESTS, exit::ExitCode, planned};
 
 use crate::failure::BadInput;
-use crate::options::project;
 
 /// Write a commented .config/e2e.toml from the manifests.
 #[derive(Debug, clap::Args)]
@@ -18,23 +17,22 @@ pub(crate) struct Args {
     manifests: Option<String>,
 }
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let options = project();
-    let path = options.root.join(CONFIG);
+pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
+    let path = project.root.join(CONFIG);
     if path.exists() {
         return Err(BadInput(format!("{CONFIG} exists already; change it, or move it away")).into());
     }
     let manifests = match &args.manifests {
         Some(manifests) => manifests.clone(),
         None => {
-            let is_there = |name: &&str| options.root.join(name).is_dir();
+            let is_there = |name: &&str| project.root.join(name).is_dir();
             let usual = MANIFESTS.into_iter().find(is_there).ok_or_else(|| {
                 BadInput(format!("none of {} exists; name the directory with --manifests", MANIFESTS.join(", ")))
             })?;
             usual.to_owned()
         }
     };
-    let (plan, entrance) = planned(&options, &manifests)?;
+    let (plan, entrance) = planned(project, &manifests)?;
     let text = text(&manifests, &plan, entrance.as_deref());
     let directory = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;

@@ -31,16 +31,16 @@ use std::{path::Path, process::ExitCode as ProcessExitCode};
 
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use e2e_load::{agent, load::Registry};
-use e2e_run::{exit::ExitCode, reaper};
+use e2e_run::{Options, exit::ExitCode, reaper};
 
 /// The verbs of a program.
 pub trait Verbs: Subcommand {
-    /// Runs the verb.
+    /// Runs the verb for a project.
     ///
     /// # Errors
     ///
     /// Any failure; [`main`] prints it and chooses the exit code.
-    fn run(self) -> anyhow::Result<ExitCode>;
+    fn run(self, project: &Options) -> anyhow::Result<ExitCode>;
 }
 
 /// The product's verbs.
@@ -74,28 +74,28 @@ pub enum Product {
 }
 
 impl Verbs for Product {
-    fn run(self) -> anyhow::Result<ExitCode> {
+    fn run(self, project: &Options) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Run(args) => run::run(&args),
-            Self::Init(args) => init::run(&args),
-            Self::Up(args) => up::run(&args),
-            Self::Down(args) => down::run(&args),
-            Self::Status(args) => status::run(&args),
-            Self::Logs(args) => logs::run(&args),
-            Self::Redeploy(args) => redeploy::run(&args),
-            Self::Trigger(args) => trigger::run(&args),
-            Self::Images(args) => images::run(&args),
-            Self::Load(args) => load::run(&args),
+            Self::Run(args) => run::run(&args, project),
+            Self::Init(args) => init::run(&args, project),
+            Self::Up(args) => up::run(&args, project),
+            Self::Down(args) => down::run(&args, project),
+            Self::Status(args) => status::run(&args, project),
+            Self::Logs(args) => logs::run(&args, project),
+            Self::Redeploy(args) => redeploy::run(&args, project),
+            Self::Trigger(args) => trigger::run(&args, project),
+            Self::Images(args) => images::run(&args, project),
+            Self::Load(args) => load::run(&args, project),
             Self::Agent => load::serve_parent(),
-            Self::Plan(args) => plan::run(&args),
-            Self::Report(args) => report::run(&args),
-            Self::Compare(args) => compare::run(&args),
-            Self::History(args) => history::run(&args),
-            Self::Scale(args) => scale::run(&args),
-            Self::Mutate(args) => mutate::run(&args),
-            Self::Doctor(args) => doctor::run(&args),
-            Self::Simulate(args) => simulate::run(&args),
-            Self::Gc(args) => gc::run(&args),
+            Self::Plan(args) => plan::run(&args, project),
+            Self::Report(args) => report::run(&args, project),
+            Self::Compare(args) => compare::run(&args, project),
+            Self::History(args) => history::run(&args, project),
+            Self::Scale(args) => scale::run(&args, project),
+            Self::Mutate(args) => mutate::run(&args, project),
+            Self::Doctor(args) => doctor::run(&args, project),
+            Self::Simulate(args) => simulate::run(&args, project),
+            Self::Gc(args) => gc::run(&args, project),
         }
     }
 }
@@ -134,15 +134,15 @@ pub fn main<V: Verbs>(root: &Path) -> ProcessExitCode {
     let program = e2e_report::command::program();
     let matches = command::<V>(program).get_matches();
     let Cli { project, verb } = Cli::<V>::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    let run = || match verb {
-        VerbOrCompletions::Verb(verb) => verb.run(),
+    let run = |project: Options| match verb {
+        VerbOrCompletions::Verb(verb) => verb.run(&project),
         VerbOrCompletions::Completions { shell } => {
             let file = program.replace(' ', "-");
             clap_complete::generate(shell, &mut command::<V>(program), file, &mut std::io::stdout());
             Ok(ExitCode::Pass)
         }
     };
-    pipe::quietly(|| match project.set(root).and_then(|()| run()) {
+    pipe::quietly(|| match project.options(root).and_then(run) {
         Ok(code) => code.into(),
         Err(error) => {
             eprintln!("error: {}", failure::describe(&error));

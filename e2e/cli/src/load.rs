@@ -17,12 +17,14 @@ use e2e_load::{
     self_check::{SelfCheck, SelfCheckError, highest_rate, self_check},
 };
 use e2e_report::request::Scenario;
-use e2e_run::exit::ExitCode;
+use e2e_run::{Options, exit::ExitCode};
 use live::Live;
 use target::{Header, Target};
 
-use crate::failure::BadInput;
-use crate::options::{Format, block_on, project};
+use crate::{
+    failure::BadInput,
+    options::{Format, block_on},
+};
 
 pub(crate) use agents::serve_parent;
 
@@ -103,8 +105,8 @@ pub(crate) struct Args {
     no_self_check: bool,
 }
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let scenario = args.scenario()?;
+pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
+    let scenario = args.scenario(project)?;
     let workload = args.workload(&scenario)?;
     let settings = Settings { tls: args.tls()?, ..settings(&scenario, args.url.address(scenario.timeout)?) };
     let order = Order::new(settings.address.to_string(), workload, &settings);
@@ -221,11 +223,11 @@ const DURATION: Duration = Duration::from_secs(10);
 
 impl Args {
     /// The load of the configured scenario, or that of a single request, with the changes of the flags.
-    fn scenario(&self) -> Result<Scenario> {
+    fn scenario(&self, project: &Options) -> Result<Scenario> {
         let Some(name) = &self.scenario else {
             return Ok(self.changed(&Scenario { duration: DURATION, seed: 0, ..Scenario::default() }));
         };
-        let mut config = project().read_config().map_err(e2e_run::Error::from)?;
+        let mut config = project.read_config().map_err(e2e_run::Error::from)?;
         let scenario = self.changed(config.scenario(name).map_err(e2e_run::Error::from)?);
         config.scenario.insert(name.clone(), scenario.clone());
         config.check_scenarios().map_err(e2e_run::Error::from)?;

@@ -13,7 +13,7 @@ use e2e_report::{
     evidence,
     run_dir::{self, RunDir},
 };
-use e2e_run::exit::ExitCode;
+use e2e_run::{Options, exit::ExitCode};
 
 use crate::{directories::run_directory, failure::BadInput, options::block_on};
 
@@ -36,8 +36,8 @@ const PERIOD: Duration = Duration::from_millis(500);
 /// How much longer than an answer takes the next question waits: a long log is read whole for each, and must not keep the engine busy.
 const REST: u32 = 9;
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let directory = run_directory(args.run.as_deref())?;
+pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
+    let directory = run_directory(args.run.as_deref(), project)?;
     let environment = Environment::read(&directory.join(run_dir::ENVIRONMENT))?;
     let mut shown = Shown::default();
     let was_up = match Control::of(&environment) {

@@ -42,7 +42,8 @@ use crate::{
   cargo xtask mutate --only probe-path --only selector --at-most 10
   cargo xtask mutate --list                   # the mutants, and those that the plan and the linter notice; nothing runs
 
-Exit codes: 0 measured; 1 the score is below --least; others as for e2e, of the unchanged system.")]
+Exit codes: 0 measured; 1 the score is below --least; 4 interrupted (what was found is written); others as for e2e, of the
+unchanged system.")]
 pub(crate) struct Args {
     /// Target to run on.
     #[arg(long, default_value = "local", value_name = "docker|local|k8s")]
@@ -105,8 +106,8 @@ struct Judged {
     fate: Fate,
 }
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let options = args.manifests.options()?;
+pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
+    let options = args.manifests.options(project)?;
     let original = plan(&options)?;
     let chosen = args.chosen(&options, &original)?;
     if chosen.is_empty() {
@@ -121,7 +122,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         let fate = without_a_run(&options, &original, &mutant, &overlay, args.target);
         study.mutants.push(Judged { mutant, overlay, fate });
     }
-    let ended = if args.list { Ok(()) } else { block_on(args.run_each(&directory, &mut study))? };
+    let place = Options { runs: Some(directory.clone()), ..options };
+    let ended = if args.list { Ok(()) } else { block_on(args.run_each(&place, &mut study))? };
     // Whatever ended the runs: what they found until then counts.
     print!("{}", study.write(&directory, args.list)?);
     ended?;
@@ -168,16 +170,16 @@ impl Args {
         Ok(chosen)
     }
 
-    /// Runs the unchanged system and then each mutant that nothing has noticed yet.
-    async fn run_each(&self, directory: &Path, study: &mut Study) -> Result<()> {
+    /// Runs the unchanged system and then each mutant that nothing has noticed yet, all in the study's own place.
+    async fn run_each(&self, place: &Options, study: &mut Study) -> Result<()> {
         let mut interrupts = Interrupts::install()?;
         let progress = Progress::new();
         progress.line("the unchanged system");
-        let output = self.one(directory, None, &mut interrupts).await?;
+        let output = self.one(place, None, &mut interrupts).await?;
         let (code, seen) = (code_of(&output), seen_in(&output));
         let reason = seen.as_ref().map_or_else(|| last_said(&output), |seen| seen.reason().to_owned());
         let Some(original) = seen.filter(|_| code == Some(ExitCode::Pass)) else {
-            let log = directory.join(LOG);
+            let log = place.runs().join(LOG);
             let text = format!(
                 "the unchanged system does not pass, so mutants would show nothing: {reason}; see {}",
                 log.display()
@@ -187,7 +189,7 @@ impl Args {
         let open = study.mutants.iter_mut().filter(|judged| judged.fate == Fate::NotRun).collect::<Vec<_>>();
         let count = open.len();
         for (number, judged) in (1..).zip(open) {
-            let output = self.one(directory, Some((&judged.overlay, original.bring_up())), &mut interrupts).await?;
+            let output = self.one(place, Some((&judged.overlay, original.bring_up())), &mut interrupts).await?;
             let (code, seen) = (code_of(&output), seen_in(&output));
             judged.fate = judge::of_run(code, seen.as_ref(), &last_said(&output), &original)?;
             progress.line(format!("{number} of {}: {}: {}", counted(count as u64, "run"), judged.mutant, judged.fate));
@@ -198,13 +200,13 @@ impl Args {
     /// A whole run in a process of its own, whose messages go to a file beside the overlay.
     async fn one(
         &self,
-        directory: &Path,
+        place: &Options,
         mutant: Option<(&PathBuf, Duration)>,
         interrupts: &mut Interrupts,
     ) -> Result<Output> {
         let program = std::env::current_exe().context("cannot find this program")?;
         let mut command = tokio::process::Command::new(program);
-        command.args(self.arguments(directory)?);
+        command.args(self.arguments(place)?);
         if let Some((overlay, bring_up)) = mutant {
             command.arg("--overlay").arg(overlay);
             command.args(["--bring-up", &format!("{}ms", bring_up.as_millis())]);
@@ -228,15 +230,14 @@ impl Args {
             return Err(Ended(ExitCode::Interrupted, "interrupted".to_owned()).into());
         };
         let status = child.wait().await.context("cannot wait for a run")?;
-        let log = mutant.map_or(directory, |(overlay, _)| overlay).join(LOG);
+        let log = mutant.map_or_else(|| place.runs(), |(overlay, _)| overlay.clone()).join(LOG);
         write(&log, &String::from_utf8_lossy(&stderr))?;
         Ok(Output { status, stdout, stderr })
     }
 
-    fn arguments(&self, directory: &Path) -> Result<Vec<std::ffi::OsString>> {
-        let options = self.manifests.options()?;
-        let mut arguments: Vec<std::ffi::OsString> = vec!["--root".into(), options.root.into()];
-        arguments.extend(["--runs".into(), directory.into(), "run".into()]);
+    fn arguments(&self, place: &Options) -> Result<Vec<std::ffi::OsString>> {
+        let mut arguments: Vec<std::ffi::OsString> = vec!["--root".into(), place.root.clone().into()];
+        arguments.extend(["--runs".into(), place.runs().into(), "run".into()]);
         arguments.extend(["--target".into(), self.target.as_str().into(), "--format".into(), "json".into()]);
         arguments.extend(["--clients".into(), self.clients.to_string().into()]);
         arguments.extend(["--duration".into(), format!("{}ms", self.duration.as_millis()).into()]);

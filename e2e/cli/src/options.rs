@@ -6,7 +6,6 @@ use std::{
     future::Future,
     path::{Path, PathBuf},
     process::Stdio,
-    sync::OnceLock,
     time::Duration,
 };
 
@@ -28,24 +27,14 @@ pub(crate) struct ProjectArgs {
     runs: Option<PathBuf>,
 }
 
-/// This process's project: set once, before the verb runs.
-static PROJECT: OnceLock<Options> = OnceLock::new();
-
 impl ProjectArgs {
-    /// Makes these the project of all verbs.
-    pub(crate) fn set(self, otherwise: &Path) -> Result<()> {
+    /// A whole run of the project, before any other flag; in `otherwise` unless a flag names another root.
+    pub(crate) fn options(self, otherwise: &Path) -> Result<Options> {
         let root = self.root.as_deref().unwrap_or(otherwise);
         let root = root.canonicalize().with_context(|| format!("cannot use --root {}", root.display()))?;
         let runs = self.runs.map(std::path::absolute).transpose().context("cannot use --runs")?;
-        // Called once; a second call would be ignored.
-        let _ = PROJECT.set(Options { runs, ..Options::new(root) });
-        Ok(())
+        Ok(Options { runs, ..Options::new(root) })
     }
-}
-
-/// A whole run of the project, before any other flag.
-pub fn project() -> Options {
-    PROJECT.get().cloned().unwrap_or_else(|| Options::new("."))
 }
 
 /// Flags of every verb that brings a system up.
@@ -102,12 +91,12 @@ pub(crate) struct ManifestArgs {
 
 impl ManifestArgs {
     /// The project with these manifests.
-    pub(crate) fn options(&self) -> Result<Options> {
+    pub(crate) fn options(&self, project: &Options) -> Result<Options> {
         Ok(Options {
             config: self.config.clone(),
             manifests: self.sources()?,
             overlays: self.overlay.clone(),
-            ..project()
+            ..project.clone()
         })
     }
 
@@ -235,13 +224,13 @@ pub(crate) struct LoadArgs {
     /// Seed of the clients' data.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Fault to bring about while each scenario's load is on, such as 'kill backend-0 at 10s', 'pause postgres for 3s at 30s',
+    /// Fault to cause while each scenario's load is on, such as 'kill backend-0 at 10s', 'pause postgres for 3s at 30s',
     /// 'rollout backend at random', 'partition engine from postgres for 3s at 10s', 'delay backend to redis by 50ms for 5s at 10s',
     /// 'fill redis memory for 3s at 10s', 'random any at random'; repeatable, in place of the scenarios' own.
     #[arg(long, value_name = "FAULT")]
     during: Vec<PlannedFault>,
-    /// Seed of what --during leaves open: which pod of a component, when 'at random' is, what happens and to whom; each run of --repeat
-    /// has the next one [default: the scenario's seed, of all runs].
+    /// Seed for what --during leaves open (a component's pod, the moment of 'at random', the action and where it happens); each run of
+    /// --repeat has the next seed [default: the scenario's seed, in every run].
     #[arg(long, value_name = "N")]
     during_seed: Option<u64>,
 }
@@ -318,7 +307,7 @@ impl SystemArgs {
     }
 
     /// The options of a run, on the first target.
-    pub(crate) fn options(&self, load: Option<&LoadArgs>) -> Result<Options> {
+    pub(crate) fn options(&self, load: Option<&LoadArgs>, project: &Options) -> Result<Options> {
         Ok(Options {
             target: self.target.0.first().copied(),
             cluster: k8s::Options { namespace: self.namespace.clone(), wait: self.wait, ..self.cluster.options() },
@@ -335,7 +324,7 @@ impl SystemArgs {
             load_from_host: load.and_then(|load| load.load_from).map(|from| from == LoadFrom::Host),
             hold: self.hold,
             run_id: self.run_id.clone(),
-            ..self.manifests.options()?
+            ..self.manifests.options(project)?
         })
     }
 

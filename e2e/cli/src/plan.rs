@@ -44,9 +44,9 @@ enum Format {
     Json,
 }
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     let replicas: BTreeMap<_, _> = args.replicas.iter().cloned().collect();
-    let options = Options { sets: args.set.clone(), replicas, ..args.manifests.options()? };
+    let options = Options { sets: args.set.clone(), replicas, ..args.manifests.options(project)? };
     let plan = e2e_run::plan(&options)?;
     let warnings = e2e_run::unhonoured(&options, &plan, args.target)?;
     match args.format {

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::{Context, Result};
 use e2e_kubelet::snapshot::Snapshot;
 use e2e_node::poll::{Look, until};
-use e2e_run::exit::ExitCode;
+use e2e_run::{Options, exit::ExitCode};
 
 use crate::{
     directories::{down, held_run_directory, system},
@@ -30,8 +30,8 @@ pub(crate) struct Args {
 /// How long the component may take to be ready again.
 const LIMIT: Duration = Duration::from_secs(300);
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let directory = held_run_directory(args.run.as_deref())?;
+pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
+    let directory = held_run_directory(args.run.as_deref(), project)?;
     let (environment, control) = system(&directory)?;
     block_on(async {
         let names: Vec<String> = environment.component(&args.component)?.pod_names().collect();

@@ -9,7 +9,7 @@ use e2e_report::{
     report::{Report, Verdict, markdown, summary},
     run_dir,
 };
-use e2e_run::{exit::ExitCode, load, progress::wants_colour, report_again};
+use e2e_run::{Options, exit::ExitCode, load, progress::wants_colour, report_again};
 
 use crate::{directories::run_directory, failure::BadInput};
 
@@ -40,12 +40,12 @@ enum Format {
     Summary,
 }
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     if args.schema {
         println!("{}", e2e_report::report::schema());
         return Ok(ExitCode::Pass);
     }
-    let directory = run_directory(args.run.as_deref())?;
+    let directory = run_directory(args.run.as_deref(), project)?;
     if !directory.join(PODS).exists() {
         let text = format!(
             "the run {} left no evidence; name another run with `{}`, or make one with `{}`",

@@ -52,7 +52,7 @@ pub(crate) struct Args {
     update_snapshots: bool,
     #[command(flatten)]
     against: AgainstArgs,
-    /// Print a summary or the report as JSON; for several runs, their comparison.
+    /// Print a summary, or the report as JSON; for several runs, their comparison.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
@@ -80,7 +80,7 @@ struct BaseArgs {
     /// Compare with a branch, a tag or a commit: bring both versions up and measure them in alternating blocks.
     #[arg(long, value_name = "REF", help_heading = "Base against head")]
     against: Option<String>,
-    /// Give a component of the base another image; repeatable. Without --against the rest of both versions is the same.
+    /// Give a component of the base another image; repeatable. Without --against, both versions are otherwise the same.
     #[arg(long, value_name = "COMPONENT=IMAGE", value_parser = parse_image, help_heading = "Base against head")]
     against_image: Vec<(String, String)>,
 }
@@ -120,15 +120,15 @@ fn parse_share(text: &str) -> Result<f64, String> {
     percent.map(|percent| percent / 100.0).ok_or_else(|| "write a share from 0.1% to 50%, such as 5%".to_owned())
 }
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     if args.keep && !args.system.hold {
         args.system.one_target("--keep");
-        return detach(&args.system);
+        return detach(&args.system, project);
     }
     let options = Options {
         filter: args.filter.clone(),
         update_snapshots: args.update_snapshots,
-        ..args.system.options(Some(&args.load))?
+        ..args.system.options(Some(&args.load), project)?
     };
     let progress = Progress::new();
     let targets = args.system.targets();

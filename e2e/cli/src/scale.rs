@@ -2,9 +2,13 @@
 
 mod axis;
 mod control;
+mod subject;
 mod text;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use axis::{Axis, Kind};
@@ -17,20 +21,23 @@ use e2e_plan::target::Target;
 use e2e_report::{
     bottleneck::Bottleneck,
     chart::{scaling, standalone},
-    forecast::{Forecast, forecast},
+    forecast::Forecast,
     report::{Report, Verdict},
 };
-use e2e_run::{Options, exit::ExitCode, plan, progress::Progress, run as run_once};
+use e2e_run::{Options, exit::ExitCode, progress::Progress, run as run_once};
 use serde::Serialize;
+use subject::Subject;
 
-use crate::failure::{BadInput, describe};
-use crate::options::{ClusterArgs, ManifestArgs, Set, TargetChoice, block_on, parse_target, project};
+use crate::{
+    failure::{BadInput, describe},
+    options::{ClusterArgs, ManifestArgs, Set, TargetChoice, block_on, parse_target},
+};
 
 /// Measure a scenario's rate with several replicas or shards of a component and fit the Universal Scalability Law.
 ///
-/// Each level is a complete run: up, suites, report, down. The first one has level 1, and what the others will gain is forecast from
-/// it. The others run in random order, so that a machine that slows down over time does not bias the fit. With fewer than six
-/// levels, or too much scatter, the study reports that it fits no law.
+/// Each level is a complete run: up, suites, report, down. The first run has level 1 and forecasts what the others gain. These follow
+/// in random order, so that a machine that slows down over time does not bias the fit. With fewer than six levels, or too much
+/// scatter, the study fits no law and says so.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask scale --target docker
@@ -72,14 +79,14 @@ pub(crate) struct Args {
     /// Length of the scenario.
     #[arg(long, default_value = "10s", value_parser = e2e_plan::duration::parse_positive)]
     duration: Duration,
-    /// On docker, also measure 4 and 8 replicas through published ports and with a fixed CPU share per replica: distinguishes
-    /// regressions by the bridge, its proxy, and shared processors.
+    /// On docker, also measure 4 and 8 replicas through published ports and with a fixed CPU share per replica: tells
+    /// whether a regression comes from the bridge, its proxy, or shared processors.
     #[arg(long)]
     controls: bool,
     /// Run only checks that match a nextest filterset; it must include one that measures throughput.
     #[arg(long, value_name = "FILTERSET")]
     filter: Option<String>,
-    /// Seed of the level order and the bootstrap.
+    /// Seed for the order of levels and the bootstrap.
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -152,9 +159,11 @@ impl Level {
     }
 }
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     let order = order(&args.levels()?, args.repeat, args.seed);
-    let subject = Subject::of(args)?;
+    let project =
+        Options { sets: args.set.clone(), cluster: args.cluster.options(), ..args.manifests.options(project)? };
+    let subject = Subject::of(args, &project)?;
     let progress = Progress::new();
     let kind = subject.axis.kind();
     progress.line(format!(
@@ -169,7 +178,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         let how = control.map(|control| format!(", {}", control.described())).unwrap_or_default();
         let count = kind.counted(*step);
         progress.line(format!("scale: run {number} of {} with {count}{how}", order.len()));
-        match one(args.options(&subject, *step, *control)?, &progress) {
+        match one(args.options(&project, &subject, *step, *control)?, &progress) {
             Ok((run, exit, report)) => {
                 if control.is_none() {
                     target.clone_from(&report.environment.provider);
@@ -196,73 +205,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let study = study(&points, args.seed);
     let (component, scenario) = (subject.axis.component().to_owned(), subject.scenario);
     let found = Found { target, axis: kind, component, scenario, forecast, runs, ended_by, study };
-    let directory = write(&found, &points)?;
+    let directory = write(&studies(&project), &found, &points)?;
     println!("{}", text::render(&found, &points));
     let plot = directory.join(PLOT);
     if plot.exists() {
         eprintln!("plot: {}", plot.display());
     }
     error.map_or_else(|| Ok(worst(&exits, &found.runs)), Err)
-}
-
-/// The study's subject.
-struct Subject {
-    axis: Axis,
-    scenario: String,
-}
-
-impl Subject {
-    /// From the flags, or the only choice.
-    fn of(args: &Args) -> Result<Self> {
-        let options = args.project()?;
-        let plan = plan(&options)?;
-        let config = options.read_config().map_err(e2e_run::Error::from)?;
-        let pressing =
-            config.scenario.iter().filter(|(_, scenario)| scenario.is_pressing()).map(|(name, _)| name.as_str());
-        let scenario = match &args.scenario {
-            Some(name) => config.scenario(name).map(|_| name.as_str()).map_err(e2e_run::Error::from)?,
-            None => only(pressing, "--scenario", "whose clients send as fast as the system answers")?,
-        };
-        let scenario = scenario.to_owned();
-        if !args.shards.is_empty() {
-            return Ok(Self { axis: Axis::of_shards(&config, &plan, &args.shards)?, scenario });
-        }
-        let names = || plan.components.iter().map(|component| component.name.as_str());
-        let several = plan.components.iter().filter(|component| component.replicas > 1);
-        let component = match &args.component {
-            Some(name) if !names().any(|known| known == name) => {
-                let known = names().collect::<Vec<_>>().join(", ");
-                return Err(BadInput(format!("--component {name} is not in the manifests; components: {known}")).into());
-            }
-            Some(name) => name.as_str(),
-            None if plan.components.len() == 1 => names().next().unwrap_or_default(),
-            None => only(several.map(|component| component.name.as_str()), "--component", "with several replicas")?,
-        };
-        let component = plan.components.iter().find(|known| known.name == component).context("no such component")?;
-        Ok(Self { axis: Axis::Replicas(Box::new(component.clone())), scenario })
-    }
-
-    /// What a run with level 1 forecasts of the others.
-    fn forecast(&self, levels: &[u32], run: &str, report: &Report) -> RunForecast {
-        let mut others: Vec<u32> = levels.iter().copied().filter(|level| *level > 1).collect();
-        others.sort_unstable();
-        let section = report.scenario(&self.scenario).ok_or_else(|| "the scenario did not run".to_owned());
-        let forecast = section
-            .and_then(|section| forecast(self.axis.component(), &others, &section.figures, section.expected.as_ref()));
-        RunForecast { run: run.to_owned(), forecast }
-    }
-}
-
-/// The only choice for an omitted flag.
-fn only<'a>(choices: impl Iterator<Item = &'a str>, flag: &str, which: &str) -> Result<&'a str> {
-    match choices.collect::<Vec<_>>()[..] {
-        [only] => Ok(only),
-        [] => Err(BadInput(format!("none {which}: choose one with {flag} NAME")).into()),
-        ref several => {
-            let flags = several.iter().map(|name| format!("{flag} {name}")).collect::<Vec<_>>().join(" or ");
-            Err(BadInput(format!("{} {which}: choose one with {flags}", several.len())).into())
-        }
-    }
 }
 
 /// One run: its id, exit code and report.
@@ -305,31 +254,27 @@ impl Args {
         Ok(own.chain(controls).collect())
     }
 
-    /// The project with the study's changes to its manifests.
-    fn project(&self) -> Result<Options> {
-        Ok(Options { sets: self.set.clone(), cluster: self.cluster.options(), ..self.manifests.options()? })
-    }
-
-    fn options(&self, subject: &Subject, level: u32, control: Option<Control>) -> Result<Options> {
+    /// One run of the study.
+    fn options(&self, project: &Options, subject: &Subject, level: u32, control: Option<Control>) -> Result<Options> {
         let mut options = Options {
             target: self.target.target(),
             scenarios: vec![subject.scenario.clone()],
             clients: self.clients,
             duration: Some(self.duration),
             filter: self.filter.clone(),
-            ..self.project()?
+            ..project.clone()
         };
         subject.axis.apply(&mut options, level);
         if let (Some(control), Axis::Replicas(component)) = (control, &subject.axis) {
-            control.apply(&mut options, component, &studies())?;
+            control.apply(&mut options, component, &studies(project))?;
         }
         Ok(options.waiting())
     }
 }
 
 /// The directory of all studies.
-fn studies() -> PathBuf {
-    project().runs().join("scale")
+fn studies(project: &Options) -> PathBuf {
+    project.runs().join("scale")
 }
 
 /// Each level once per round, in a new random order each round, but that the first run has level 1: it forecasts the others.
@@ -369,9 +314,9 @@ fn level(level: u32, control: Option<Control>, run: String, report: &Report, sce
 const PLOT: &str = "scale.svg";
 
 /// Writes `scale.json`, `scale.md` and the plot beside the runs.
-fn write(found: &Found, points: &[Point]) -> Result<PathBuf> {
+fn write(studies: &Path, found: &Found, points: &[Point]) -> Result<PathBuf> {
     let last = found.runs.last().map(|run| run.run.as_str()).unwrap_or("none");
-    let directory = studies().join(last);
+    let directory = studies.join(last);
     std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
     let hosts: Vec<Point> = found.runs.iter().filter_map(Level::host).collect();
     let plot = scaling(points, &found.study, &hosts);
@@ -426,18 +371,5 @@ mod tests {
         }
         args.args.replicas = vec![1, 1];
         assert!(args.args.levels().unwrap_err().to_string().contains("a level twice"));
-    }
-
-    #[test]
-    fn a_flag_that_is_left_out_stands_for_the_only_choice() {
-        assert_eq!(only(["api"].into_iter(), "--component", "with several replicas").unwrap(), "api");
-        let said = |choices: &[&'static str]| {
-            only(choices.iter().copied(), "--component", "with several replicas").unwrap_err().to_string()
-        };
-        assert_eq!(said(&[]), "none with several replicas: choose one with --component NAME");
-        assert_eq!(
-            said(&["api", "web"]),
-            "2 with several replicas: choose one with --component api or --component web"
-        );
     }
 }

@@ -13,7 +13,7 @@ use e2e_kubelet::{
 };
 use e2e_plan::{Component, ProbeKind, duration::human, pod_name, target::Target, words::counted};
 use e2e_report::{command, environment::Environment, evidence::PODS, run_dir};
-use e2e_run::exit::ExitCode;
+use e2e_run::{Options, exit::ExitCode};
 
 use crate::{directories::run_directory, failure::BadInput, options::ManifestArgs};
 
@@ -56,8 +56,8 @@ fn parse_answer(text: &str) -> Result<(String, ProbeKind, Answer), String> {
     Ok((component.to_owned(), which, Answer { verdict, latency: Duration::from_millis(1), message }))
 }
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let plan = e2e_run::plan(&args.manifests.options()?)?;
+pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
+    let plan = e2e_run::plan(&args.manifests.options(project)?)?;
     for (component, ..) in &args.answer {
         if !plan.components.iter().any(|known| known.name == *component) {
             let names: Vec<&str> = plan.components.iter().map(|component| component.name.as_str()).collect();
@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             return Err(BadInput(text).into());
         }
     }
-    let directory = run_directory(args.run.as_deref())?;
+    let directory = run_directory(args.run.as_deref(), project)?;
     let snapshot: Snapshot = directory.read_json(PODS).with_context(|| {
         format!("this run measured no pods; name another run with --run, or make one with `{}`", command::line("run"))
     })?;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use e2e_run::exit::ExitCode;
+use e2e_run::{Options, exit::ExitCode};
 
 use crate::{
     directories::{down, run_directory, system},
@@ -23,8 +23,8 @@ pub(crate) struct Args {
     events: bool,
 }
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let directory = run_directory(args.run.as_deref())?;
+pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
+    let directory = run_directory(args.run.as_deref(), project)?;
     let (_, control) = system(&directory)?;
     let snapshot = block_on(control.status())?.with_context(down)?;
     println!("{:<16} {:<6} {:<20} {:<9} IP", "NAME", "READY", "STATUS", "RESTARTS");

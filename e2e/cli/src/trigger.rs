@@ -3,18 +3,18 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use e2e_run::exit::ExitCode;
+use e2e_run::{Options, exit::ExitCode};
 
 use crate::{
     directories::{held_run_directory, system},
     options::block_on,
 };
 
-/// Run the Job of a CronJob once, in a system that is up, and show what it says.
+/// Run the Job of a CronJob once, in a system that is up, and show its output.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  cargo xtask trigger nightly-report
 
-Each call makes a new Job with pods of its own, called NAME-manual-1, NAME-manual-2 and so on.
+Each call creates a new Job: NAME-manual-1, NAME-manual-2 and so on.
 
 Exit codes: 0 the Job succeeded, 1 it failed or could not be run, 2 bad input, 3 the system is down.")]
 pub(crate) struct Args {
@@ -25,8 +25,8 @@ pub(crate) struct Args {
     run: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let directory = held_run_directory(args.run.as_deref())?;
+pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
+    let directory = held_run_directory(args.run.as_deref(), project)?;
     let (_, control) = system(&directory)?;
     let triggered = block_on(control.trigger(&args.name))??;
     for (container, text) in &triggered.logs {

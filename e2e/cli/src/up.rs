@@ -28,20 +28,20 @@ pub(crate) struct Args {
     system: SystemArgs,
 }
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     args.system.one_target("up");
     if !args.system.hold {
-        return detach(&args.system);
+        return detach(&args.system, project);
     }
-    let options = Options { suites: false, ..args.system.options(None)? };
+    let options = Options { suites: false, ..args.system.options(None, project)? };
     Ok(block_on(e2e_run::run(options, &Progress::new()))??.exit)
 }
 
 /// Runs the same command in a background process and returns once the system is up and, with `--keep`, tested. Ctrl-C or SIGTERM
 /// before that stops both.
-pub(crate) fn detach(system: &SystemArgs) -> Result<ExitCode> {
+pub(crate) fn detach(system: &SystemArgs, project: &Options) -> Result<ExitCode> {
     // First of all: what stands on standard input is for the other process too.
-    let options = system.options(None)?;
+    let options = system.options(None, project)?;
     let run_id = system.run_id.as_deref();
     let id = run_id.map_or_else(new_run_id, str::to_owned);
     let run = options.runs().join("runs").join(&id);

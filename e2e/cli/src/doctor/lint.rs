@@ -1,6 +1,6 @@
 //! `cargo xtask doctor --lint`: checks the probes of manifests before anything runs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use e2e_kubelet::{
@@ -11,25 +11,21 @@ use e2e_plan::words::counted;
 use e2e_report::evidence::PODS;
 use e2e_run::{Options, exit::ExitCode};
 
+use super::Args;
 use crate::{
     directories::run_directory,
-    options::{project, sources},
+    options::{Format, sources},
 };
 
-pub(super) fn run(
-    manifests: &[PathBuf],
-    overlays: &[PathBuf],
-    measured: Option<&Path>,
-    json: bool,
-) -> Result<ExitCode> {
-    let snapshot: Option<Snapshot> = match measured {
-        Some(run) => Some(run_directory(Some(run))?.read_json(PODS)?),
+pub(super) fn run(args: &Args, manifests: &[PathBuf], project: &Options) -> Result<ExitCode> {
+    let snapshot: Option<Snapshot> = match args.measured.as_deref() {
+        Some(run) => Some(run_directory(Some(run), project)?.read_json(PODS)?),
         None => None,
     };
     let manifests = sources(manifests)?;
-    let plan = e2e_run::plan(&Options { manifests, overlays: overlays.to_vec(), ..project() })?;
+    let plan = e2e_run::plan(&Options { manifests, overlays: args.overlay.clone(), ..project.clone() })?;
     let remarks = lint(&plan, snapshot.as_ref());
-    if json {
+    if args.format == Format::Json {
         println!("{}", serde_json::to_string_pretty(&remarks)?);
     } else {
         for remark in &remarks {

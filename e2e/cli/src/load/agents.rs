@@ -15,8 +15,7 @@ use tokio::{
 };
 
 use super::{Measured, live::Live};
-use crate::failure::Ended;
-use crate::options::block_on;
+use crate::{failure::Ended, options::block_on};
 
 /// The load over this many processes.
 pub(super) async fn measure(count: u32, order: &Order, live: &mut Live) -> Result<Measured> {

@@ -1,6 +1,6 @@
 //! What a study has more and more of. Main type: [`Axis`].
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use e2e_plan::{Component, Plan, words::counted};
 use e2e_run::{
@@ -10,7 +10,6 @@ use e2e_run::{
 use serde::Serialize;
 
 use crate::failure::BadInput;
-use crate::options::project;
 
 /// What there is one, two or more of.
 #[derive(Debug, Clone)]
@@ -46,7 +45,7 @@ impl Kind {
 
 impl Axis {
     /// The shards that the configuration declares, with an overlay for each of the levels.
-    pub(super) fn of_shards(config: &Config, plan: &Plan, levels: &[u32]) -> Result<Self, BadInput> {
+    pub(super) fn of_shards(root: &Path, config: &Config, plan: &Plan, levels: &[u32]) -> Result<Self, BadInput> {
         let Some(shards) = &config.shards else {
             let text = "--shards needs [shards] in .config/e2e.toml: the `component`, and the `overlay` that makes {n} shards of it";
             return Err(BadInput(text.to_owned()));
@@ -59,7 +58,7 @@ impl Axis {
             )));
         }
         for level in levels.iter().filter(|level| **level > 1) {
-            let overlay = overlay(shards, *level);
+            let overlay = overlay(root, shards, *level);
             if !overlay.is_dir() {
                 return Err(BadInput(format!("--shards {level}: there is no overlay {}", overlay.display())));
             }
@@ -88,11 +87,11 @@ impl Axis {
             Self::Replicas(component) => drop(options.replicas.insert(component.name.clone(), level)),
             // One is what the manifests describe.
             Self::Shards(_) if level == 1 => {}
-            Self::Shards(shards) => options.overlays.push(overlay(shards, level)),
+            Self::Shards(shards) => options.overlays.push(overlay(&options.root, shards, level)),
         }
     }
 }
 
-fn overlay(shards: &Shards, level: u32) -> PathBuf {
-    project().root.join(shards.overlay.replace("{n}", &level.to_string()))
+fn overlay(root: &Path, shards: &Shards, level: u32) -> PathBuf {
+    root.join(shards.overlay.replace("{n}", &level.to_string()))
 }
