@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use e2e_report::run_dir;
 use e2e_run::{
     Options, Outcome,
     against::{AGAINST_HTML, Request},
@@ -123,7 +124,12 @@ fn parse_share(text: &str) -> Result<f64, String> {
 pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     if args.keep && !args.system.hold {
         args.system.one_target("--keep");
-        return detach(&args.system, project);
+        let (directory, exit) = detach(&args.system, project)?;
+        let report = directory.join(run_dir::REPORT_JSON);
+        if args.format == Format::Json && report.exists() {
+            println!("{}", std::fs::read_to_string(&report)?.trim_end());
+        }
+        return Ok(exit);
     }
     let options = Options {
         filter: args.filter.clone(),

@@ -1,6 +1,11 @@
 //! `cargo xtask up`: brings the system up and leaves it running.
 
-use std::{os::unix::process::CommandExt, path::Path, process::Command, time::Duration};
+use std::{
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use e2e_node::poll::{Look, until};
@@ -31,15 +36,15 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     args.system.one_target("up");
     if !args.system.hold {
-        return detach(&args.system, project);
+        return Ok(detach(&args.system, project)?.1);
     }
     let options = Options { suites: false, ..args.system.options(None, project)? };
     Ok(block_on(e2e_run::run(options, &Progress::new()))??.exit)
 }
 
-/// Runs the same command in a background process and returns once the system is up and, with `--keep`, tested. Ctrl-C or SIGTERM
-/// before that stops both.
-pub(crate) fn detach(system: &SystemArgs, project: &Options) -> Result<ExitCode> {
+/// Runs the same command in a background process and returns the run's directory once the system is up and, with `--keep`, tested. Ctrl-C
+/// or SIGTERM before that stops both.
+pub(crate) fn detach(system: &SystemArgs, project: &Options) -> Result<(PathBuf, ExitCode)> {
     // First of all: what stands on standard input is for the other process too.
     let options = system.options(None, project)?;
     let run_id = system.run_id.as_deref();
@@ -74,19 +79,20 @@ pub(crate) fn detach(system: &SystemArgs, project: &Options) -> Result<ExitCode>
         };
         anyhow::Ok(held)
     })??;
-    match held {
+    let code = match held {
         None => {
             e2e_run::stop_process(child.id());
             child.wait().context("cannot wait for the process that keeps the system")?;
-            Ok(ExitCode::Interrupted)
+            return Ok((run, ExitCode::Interrupted));
         }
         Some(Ok(Ok(code))) => {
             say_how_to_use(&run, &options)?;
-            Ok(code.and_then(ExitCode::of).unwrap_or(ExitCode::NotUp))
+            code
         }
-        Some(Ok(Err(code))) => Ok(code.and_then(ExitCode::of).unwrap_or(ExitCode::NotUp)),
+        Some(Ok(Err(code))) => code,
         Some(Err(timed_out)) => bail!(timed_out),
-    }
+    };
+    Ok((run, code.and_then(ExitCode::of).unwrap_or(ExitCode::NotUp)))
 }
 
 /// Longer than all limits of bring-up and suites.

@@ -272,7 +272,13 @@ async fn hold(
     up: Up,
 ) -> Result<(), Error> {
     let exit = match (options.suites, up) {
-        (true, _) => finish(prepared, options, progress, started, up)?.exit,
+        (true, _) => {
+            let outcome = finish(prepared, options, progress, started, up)?;
+            // Standard output belongs to the process that waits for this one.
+            outcome.summary(progress).iter().for_each(|summary| eprintln!("{summary}"));
+            outcome.say_where();
+            outcome.exit
+        }
         (false, Up::Ready | Up::Unready) => ExitCode::Pass,
         (false, Up::Stuck) => ExitCode::NotUp,
     };
