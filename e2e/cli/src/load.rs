@@ -30,7 +30,7 @@ pub(crate) use agents::serve_parent;
 
 /// Load any HTTP server with one request or a scenario, and measure its answers.
 ///
-/// Without --rate, each client sends its next request once the previous one is answered. With --rate, requests follow a schedule and
+/// Without a rate, each client sends its next request once the previous one is answered. With one, requests follow a schedule and
 /// latency counts from the scheduled time, so a server cannot hide a stall.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

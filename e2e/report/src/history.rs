@@ -1,4 +1,4 @@
-//! Finished runs in the order in which they were made: their figures, and where those changed for good. Pure. Main types: [`Entry`], a line
+//! Finished runs in the order in which they were made: their figures, and where those shifted and stayed. Pure. Main types: [`Entry`], a line
 //! of `history.jsonl`, and [`Trend`].
 
 use std::{collections::BTreeMap, fmt::Write};

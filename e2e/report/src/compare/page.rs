@@ -159,9 +159,9 @@ fn method(comparison: &Comparison) -> String {
         return String::new();
     }
     let mut text = format!(
-        "## How this was judged\n\nA difference is larger than the noise when the {:.0}% interval of the difference of means does \
-         not hold 0 (Welch 1947, Satterthwaite 1946, from the runs of each side). Each figure is judged by itself: of a hundred \
-         figures that do not differ, one is expected to seem to.",
+        "## How this was judged\n\nA difference is larger than the noise when the {:.0}% interval of the difference of means \
+         excludes 0 (Welch 1947, Satterthwaite 1946, from the runs of each side). Each figure is judged by itself, so about one in a \
+         hundred unchanged figures is reported as different.",
         noise::CONFIDENCE * 100.0
     );
     let is_used = |noise: Noise| {
