@@ -69,6 +69,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn latest_is_the_run_made_last() {
+        let runs = tempfile::tempdir().expect("a temporary directory");
+        let project = Options { runs: Some(runs.path().to_owned()), ..Options::new(runs.path()) };
+        for id in ["older", "newer"] {
+            RunDir::create(runs.path(), id, |_| Ok(())).expect("a run");
+        }
+        let id = |run: Option<&str>| run_directory(run.map(Path::new), &project).map(|run| run.id());
+        assert_eq!(id(None).expect("a run"), "newer");
+        assert_eq!(id(Some("latest")).expect("a run"), "newer");
+        assert_eq!(id(Some("older")).expect("a run"), "older");
+        assert!(id(Some("oldest")).is_err());
+    }
+
+    #[test]
     fn a_system_is_up_until_its_secrets_are_gone() {
         let runs = tempfile::tempdir().expect("a temporary directory");
         for (run, files) in [("b", &["held", "secrets.json"][..]), ("a", &["held"]), ("c", &["secrets.json"])] {

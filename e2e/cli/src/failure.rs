@@ -73,7 +73,19 @@ fn of_control(error: &control::Error) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
+    use anyhow::Context;
+
     use super::*;
+
+    #[rstest::rstest]
+    #[case::no_such_component(404, ExitCode::BadInput)]
+    #[case::another_run_at_its_address(401, ExitCode::NotUp)]
+    #[case::a_build_that_failed(502, ExitCode::Fail)]
+    fn a_refusal_has_the_exit_code_of_its_status(#[case] status: u16, #[case] expected: ExitCode) {
+        let refused = || control::Error::Refused { url: "/redeploy/db".to_owned(), status, body: String::new() };
+        assert_eq!(exit_code(&refused().into()), expected);
+        assert_eq!(exit_code(&Err::<(), _>(refused()).context("what was asked").unwrap_err()), expected);
+    }
 
     #[test]
     fn each_cause_is_said_once() {
