@@ -133,6 +133,8 @@ pub struct Block {
 pub enum Kind {
     /// Successful requests per second, of a scenario whose clients send as fast as the system answers.
     Rate,
+    /// The share of requests with the expected answer: the other figures are those of these requests.
+    Success,
     /// The median latency.
     P50,
     /// The 99th percentile of the latency, of scenarios with at least [`TAIL_REQUESTS`] requests in a block.
@@ -168,7 +170,7 @@ pub struct Figure {
     pub better: Better,
     /// The largest difference that does not matter, as a share.
     pub line: f64,
-    /// Median of base's blocks, in requests per second or milliseconds.
+    /// Median of base's blocks, in requests per second, milliseconds or as a share.
     pub base: Option<f64>,
     /// The same of head's.
     pub head: Option<f64>,
@@ -181,6 +183,7 @@ impl Kind {
     pub fn word(self) -> &'static str {
         match self {
             Self::Rate => "requests/s",
+            Self::Success => "success share",
             Self::P50 => "latency p50 ms",
             Self::P99 => "latency p99 ms",
             Self::Cpu => "CPU ms/request",
@@ -189,7 +192,7 @@ impl Kind {
 
     fn better(self) -> Better {
         match self {
-            Self::Rate => Better::More,
+            Self::Rate | Self::Success => Better::More,
             Self::P50 | Self::P99 | Self::Cpu => Better::Less,
         }
     }
@@ -201,6 +204,10 @@ impl Kind {
     fn of(self, block: &Block) -> Option<f64> {
         match self {
             Self::Rate => block.rate_per_second,
+            // Half a request more succeeds and half a one more fails, so that a side of which nothing succeeds has a share too.
+            Self::Success => {
+                Some((block.requests.saturating_sub(block.errors) as f64 + 0.5) / (block.requests as f64 + 1.0))
+            }
             Self::P50 => Some(block.latency_ms?.p50),
             Self::P99 => Some(block.latency_ms?.p99),
             Self::Cpu => Some(block.cpu_ms_per_request.values().sum()).filter(|sum| *sum > 0.0),
@@ -235,8 +242,13 @@ impl Block {
 /// The figures of a scenario that are worth judging, by the fewest requests that one of its blocks had and by whether all have their
 /// processor time; chosen before the first block that counts, because the error is shared among them.
 pub fn watched(scenario: &str, is_pressing: bool, requests: u64, has_cpu: bool) -> Vec<Watched> {
-    let kinds =
-        [(Kind::Rate, is_pressing), (Kind::P50, true), (Kind::P99, requests >= TAIL_REQUESTS), (Kind::Cpu, has_cpu)];
+    let kinds = [
+        (Kind::Rate, is_pressing),
+        (Kind::Success, true),
+        (Kind::P50, true),
+        (Kind::P99, requests >= TAIL_REQUESTS),
+        (Kind::Cpu, has_cpu),
+    ];
     let kinds = kinds.into_iter().filter(|(_, is_watched)| *is_watched);
     kinds.map(|(kind, _)| Watched { scenario: scenario.to_owned(), kind }).collect()
 }

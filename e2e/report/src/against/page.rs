@@ -35,9 +35,12 @@ pub fn render(against: &Against) -> String {
 
 /// The verdict in one word.
 fn word(against: &Against) -> &'static str {
-    let is_slower = |figure: &Figure| figure.judgement.verdict == Verdict::Slower && figure.kind != Kind::Cpu;
+    let has_loss = |of: &dyn Fn(Kind) -> bool| {
+        against.figures.iter().any(|figure| figure.judgement.verdict == Verdict::Slower && of(figure.kind))
+    };
     match against.verdict {
-        Verdict::Slower if !against.figures.iter().any(is_slower) => "costlier",
+        Verdict::Slower if has_loss(&|kind| kind == Kind::Success) => "fails more",
+        Verdict::Slower if !has_loss(&|kind| kind != Kind::Cpu) => "costlier",
         Verdict::Slower => "slower",
         Verdict::Faster => "faster",
         Verdict::Same => "no difference",
@@ -71,7 +74,7 @@ fn headline(figures: &[Figure]) -> String {
     }
 }
 
-/// `slower by 5.1% (3.0% to 7.2%)`; processor time is not slower but higher.
+/// `slower by 5.1% (3.0% to 7.2%)`; processor time and shares are not slower but higher or lower.
 fn verdict(figure: &Figure) -> String {
     let judgement = &figure.judgement;
     let signed = |share: f64| if figure.better == Better::More { -share } else { share };
@@ -87,11 +90,14 @@ fn verdict(figure: &Figure) -> String {
         Some([low, high]) => format!("the change is between {} and {}", change(low), change(high)),
         None => "too few groups for an interval".to_owned(),
     };
+    let (worse, better) = match figure.kind {
+        Kind::Rate | Kind::P50 | Kind::P99 => ("slower", "faster"),
+        Kind::Cpu => ("higher", "lower"),
+        Kind::Success => ("lower", "higher"),
+    };
     match judgement.verdict {
-        Verdict::Slower if figure.kind == Kind::Cpu => format!("higher {}", by(1.0)),
-        Verdict::Faster if figure.kind == Kind::Cpu => format!("lower {}", by(-1.0)),
-        Verdict::Slower => format!("slower {}", by(1.0)),
-        Verdict::Faster => format!("faster {}", by(-1.0)),
+        Verdict::Slower => format!("{} {}", worse, by(1.0)),
+        Verdict::Faster => format!("{} {}", better, by(-1.0)),
         Verdict::Same => format!("no difference larger than {}; {}", share(figure.line), possible()),
         Verdict::Unstable => format!("unstable: {}", possible()),
         Verdict::Unconfirmed => {

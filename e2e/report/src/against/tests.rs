@@ -93,8 +93,8 @@ fn no_difference_names_the_line_of_each_figure() {
     let same = against(blocks(30, |_| 0, 1.0), Ended::Settled);
     assert_eq!(same.verdict, Verdict::Same, "{:?}", same.figures);
     let page = render(&same);
-    let lines =
-        "order requests/s 5.0%, order latency p50 ms 5.0%, order latency p99 ms 20.0%, order CPU ms/request 5.0%.";
+    let lines = "order requests/s 5.0%, order success share 5.0%, order latency p50 ms 5.0%, order latency p99 ms 20.0%, order CPU \
+                 ms/request 5.0%.";
     assert!(page.contains(&format!("**NO DIFFERENCE** No figure differs by more than its line: {lines}")), "{page}");
     assert!(page.contains("| no difference larger than 5.0%; the change is between -"), "{page}");
 }
@@ -115,8 +115,8 @@ fn only_what_a_block_can_show_is_judged() {
     let kinds = |is_pressing, requests, has_cpu| -> Vec<Kind> {
         watched("order", is_pressing, requests, has_cpu).iter().map(|watched| watched.kind).collect()
     };
-    assert_eq!(kinds(true, 1000, true), [Kind::Rate, Kind::P50, Kind::P99, Kind::Cpu]);
-    assert_eq!(kinds(false, 999, false), [Kind::P50]);
+    assert_eq!(kinds(true, 1000, true), [Kind::Rate, Kind::Success, Kind::P50, Kind::P99, Kind::Cpu]);
+    assert_eq!(kinds(false, 999, false), [Kind::Success, Kind::P50]);
     assert_eq!(overall(&[]), Verdict::NotMeasured);
 }
 
@@ -126,4 +126,23 @@ fn json_holds_all_of_it() {
     let text = serde_json::to_string(&against).unwrap();
     let read: Against = serde_json::from_str(&text).unwrap();
     assert_eq!(read.figures, figures(&watched("order", true, 1000, true), &read.blocks, read.line));
+}
+
+/// Clients that pause say nothing by their rate, and what fails fast has no latency: only the share tells.
+#[rstest::rstest]
+#[case::half(1000, 500, Verdict::Slower)]
+#[case::everything(1000, 1000, Verdict::Slower)]
+#[case::a_few(1000, 20, Verdict::Same)]
+fn a_head_that_fails_is_no_good(#[case] requests: u64, #[case] errors: u64, #[case] expected: Verdict) {
+    let mut blocks = blocks(40, |number| number / 20, 1.0);
+    for block in &mut blocks {
+        block.errors = if block.side == Side::Head { errors } else { 0 };
+        block.requests = requests;
+        if block.errors == requests {
+            (block.rate_per_second, block.latency_ms) = (None, None);
+        }
+    }
+    let figures = figures(&watched("order", false, 0, false), &blocks, 0.05);
+    assert_eq!(figures[0].judgement.verdict, expected, "{figures:?}");
+    assert_eq!(overall(&figures) == Verdict::Slower, expected == Verdict::Slower);
 }
