@@ -10,7 +10,7 @@
 //!
 //! The interval is the percentile bootstrap's (B. Efron and R. J. Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
 
-use crate::{Random, scenario::ModelKind};
+use crate::{Random, scenario::ModelKind, stats::nearest_rank};
 
 /// What stands for a load: nine of ten probes are faster.
 pub const QUANTILE: f64 = 0.9;
@@ -24,7 +24,7 @@ const CONFIDENCE: f64 = 0.95;
 pub struct MarginEnd {
     /// Clients in the closed model, requests per second in the open one.
     pub load: f64,
-    /// 95% of the resamples give at least this,
+    /// 97.5% of the resamples give at least this,
     pub low: f64,
     /// and at most this; absent where some of them never reach the deadline.
     pub high: Option<f64>,
@@ -43,7 +43,9 @@ pub struct AtLoad {
 /// latencies at one, or where latency does not grow with the load.
 pub fn margin_end(model: ModelKind, groups: &[AtLoad], deadline: f64) -> Option<MarginEnd> {
     let of = |latencies: &dyn Fn(&AtLoad) -> Vec<f64>| {
-        let points = groups.iter().map(|group| Some((group.load, straight(model, quantile(&mut latencies(group))?))));
+        let points = groups
+            .iter()
+            .map(|group| Some((group.load, straight(model, nearest_rank(&mut latencies(group), QUANTILE)?))));
         crossing(&points.collect::<Option<Vec<_>>>()?, straight(model, deadline))
     };
     let load = of(&|group| group.latencies.clone())?;
@@ -52,10 +54,9 @@ pub fn margin_end(model: ModelKind, groups: &[AtLoad], deadline: f64) -> Option<
     let mut ends = Vec::with_capacity(RESAMPLES);
     for _ in 0..RESAMPLES {
         let drawn: Vec<Vec<f64>> = groups.iter().map(|group| resample(&group.latencies, &mut random)).collect();
-        let points = groups
-            .iter()
-            .zip(drawn)
-            .map(|(group, mut drawn)| quantile(&mut drawn).map(|latency| (group.load, straight(model, latency))));
+        let points = groups.iter().zip(drawn).map(|(group, mut drawn)| {
+            nearest_rank(&mut drawn, QUANTILE).map(|latency| (group.load, straight(model, latency)))
+        });
         let end = crossing(&points.collect::<Option<Vec<_>>>()?, straight(model, deadline));
         ends.push(end.unwrap_or(f64::INFINITY));
     }
@@ -81,13 +82,6 @@ fn crossing(points: &[(f64, f64)], height: f64) -> Option<f64> {
     let spread: f64 = points.iter().map(|(x, _)| (x - mean_x).powi(2)).sum();
     let slope = points.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum::<f64>() / spread;
     (spread > 0.0 && slope > 0.0).then(|| mean_x + (height - mean_y) / slope)
-}
-
-/// The nearest rank.
-fn quantile(latencies: &mut [f64]) -> Option<f64> {
-    latencies.sort_by(f64::total_cmp);
-    let rank = (latencies.len() as f64 * QUANTILE).ceil() as usize;
-    latencies.get(rank.max(1) - 1).copied()
 }
 
 fn resample(latencies: &[f64], random: &mut Random) -> Vec<f64> {

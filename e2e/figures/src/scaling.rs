@@ -12,12 +12,12 @@
 
 use std::array::from_fn;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::Random;
 
 /// One measurement.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Point {
     /// How many replicas, or others, there were.
     pub level: u32,
@@ -26,7 +26,7 @@ pub struct Point {
 }
 
 /// The law's parameters.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Law {
     /// Throughput of one replica.
     pub lambda: f64,
@@ -37,16 +37,16 @@ pub struct Law {
 }
 
 /// The middle 95% of what the bootstrap gave.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Interval {
     /// 2.5% are below.
     pub low: f64,
-    /// 2.5% are above; infinite for a peak that may not exist.
+    /// 2.5% are above; infinite for a peak that may not exist, which JSON writes as `null`.
     pub high: f64,
 }
 
 /// A law with its intervals.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Fit {
     /// The parameters.
     pub law: Law,
@@ -65,7 +65,7 @@ pub struct Fit {
 }
 
 /// What the measurements allow to say.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Study {
     /// A law that they support.

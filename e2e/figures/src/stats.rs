@@ -59,6 +59,13 @@ pub enum DecodeError {
     Range,
 }
 
+/// The value of nearest rank: the smallest below or at which this share of the values lies. Sorts them; nothing without any.
+pub fn nearest_rank(values: &mut [f64], quantile: f64) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let rank = (values.len() as f64 * quantile).ceil() as usize;
+    values.get(rank.max(1) - 1).copied()
+}
+
 /// A duration in milliseconds for a report. Whole nanoseconds, so that it is written in few digits and read back exactly.
 pub fn milliseconds(duration: Duration) -> f64 {
     from_nanoseconds(duration.as_nanos() as u64)

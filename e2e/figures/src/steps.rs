@@ -152,7 +152,10 @@ mod pause {
     #[expect(clippy::ref_option, reason = "serde passes a reference")]
     pub(super) fn serialize<S: Serializer>(pause: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
         match pause {
-            Some(pause) => serializer.collect_str(&format_args!("{}ms", pause.as_millis())),
+            Some(pause) if pause.subsec_micros() % 1000 == 0 => {
+                serializer.collect_str(&format_args!("{}ms", pause.as_millis()))
+            }
+            Some(pause) => serializer.collect_str(&format_args!("{}us", pause.as_micros())),
             None => serializer.serialize_none(),
         }
     }

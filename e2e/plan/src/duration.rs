@@ -32,9 +32,12 @@ pub fn human(duration: Duration) -> String {
     }
 }
 
-/// Writes whole milliseconds with their unit.
+/// Writes milliseconds with their unit, or microseconds where it is no whole number of them.
 pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&format_args!("{}ms", duration.as_millis()))
+    match duration.subsec_micros() % 1000 {
+        0 => serializer.collect_str(&format_args!("{}ms", duration.as_millis())),
+        _ => serializer.collect_str(&format_args!("{}us", duration.as_micros())),
+    }
 }
 
 /// Reads what [`parse`] reads.
@@ -59,6 +62,17 @@ mod tests {
         assert!(parse("60").unwrap_err().contains("number with a unit"));
         assert!(parse("-1s").unwrap_err().contains("negative"));
         assert!(parse_positive("0s").unwrap_err().contains("longer than zero"));
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_it_was() {
+        #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+        struct Pause(#[serde(with = "super")] Duration);
+        for (micros, text) in [(250_000, r#""250ms""#), (1_500, r#""1500us""#), (0, r#""0ms""#)] {
+            let pause = Pause(Duration::from_micros(micros));
+            assert_eq!(serde_json::to_string(&pause).unwrap(), text);
+            assert_eq!(serde_json::from_str::<Pause>(text).unwrap(), pause);
+        }
     }
 
     #[test]

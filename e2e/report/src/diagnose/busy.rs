@@ -3,6 +3,7 @@
 use e2e_figures::{
     margin::{AtLoad, MarginEnd, QUANTILE, margin_end},
     scenario::{ModelKind, ScenarioResult},
+    stats::nearest_rank,
 };
 use e2e_kubelet::{
     diagnosis::Cause,
@@ -208,12 +209,8 @@ fn median(exchanges: &[&Exchange]) -> Option<f64> {
     quantile(exchanges, 0.5)
 }
 
-/// The nearest rank.
 fn quantile(exchanges: &[&Exchange], quantile: f64) -> Option<f64> {
-    let mut took = took(exchanges);
-    took.sort_by(f64::total_cmp);
-    let rank = (took.len() as f64 * quantile).ceil() as usize;
-    took.get(rank.max(1) - 1).copied()
+    nearest_rank(&mut took(exchanges), quantile)
 }
 
 #[cfg(test)]
