@@ -18,7 +18,7 @@ use k8s_openapi::{
 
 use self::container::{Place, container};
 use super::{
-    Component,
+    Component, Note,
     cursor::Cursor,
     error::{ErrorKind, Faults},
     hook::Hook,
@@ -103,13 +103,12 @@ fn pod(object: &Object, workload: &Workload, stores: &Stores, faults: &Faults) -
         faults.push(cursor.key("restartPolicy").fail(ErrorKind::Value, message, workload.restarts.allowed()));
         Restart::Always
     });
-    let grace = spec.termination_grace_period_seconds.map(u64::try_from).transpose();
-    let termination_grace = grace.map(|seconds| seconds.map_or(DEFAULT_GRACE, Duration::from_secs));
-    let termination_grace = termination_grace.unwrap_or_else(|_| {
+    let grace = spec.termination_grace_period_seconds.map(|seconds| u64::try_from(seconds).unwrap_or(1));
+    if spec.termination_grace_period_seconds.is_some_and(i64::is_negative) {
         let cursor = cursor.key("terminationGracePeriodSeconds");
-        faults.push(cursor.fail(ErrorKind::Value, "a negative time", "write 0 or more"));
-        DEFAULT_GRACE
-    });
+        stores.note(&cursor, Note::everywhere("a negative time counts as 1 s, as in a cluster since Kubernetes 1.27"));
+    }
+    let termination_grace = grace.map_or(DEFAULT_GRACE, Duration::from_secs);
     let annotations = metadata.annotations.unwrap_or_default();
     let context = Context { stores, faults, labels: &labels, annotations, spec, grace: termination_grace };
     let volumes = volume::volumes(&context, &cursor);

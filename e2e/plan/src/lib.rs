@@ -32,6 +32,7 @@ mod stores;
 mod suggest;
 pub mod target;
 pub(crate) mod typed;
+mod values;
 mod warnings;
 pub mod words;
 mod workload;
@@ -105,6 +106,7 @@ impl Plan {
         }
         let typed: Vec<(&object::Object, Typed)> =
             objects.iter().filter_map(|object| Some((object, typed(object, &faults)?))).collect();
+        objects.iter().for_each(|object| values::check(object, &faults));
         let stores = stores::Stores::new(&typed, &faults);
         let (mut components, mut cron_jobs) = (Components::default(), Vec::new());
         for (object, typed) in &typed {

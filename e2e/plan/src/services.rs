@@ -13,7 +13,7 @@ use super::{
     cursor::Cursor,
     error::{Error, ErrorKind, Faults},
     object::Object,
-    read::Typed,
+    read::{Typed, check_name},
 };
 
 /// The Services that lead to pods of the plan, in the order of the manifests. What the others lead to is told by `fields`.
@@ -62,9 +62,21 @@ impl<'a> Reader<'a> {
             let remedy = "add `- port: <number>`";
             self.faults.push(cursor.key("ports").fail(ErrorKind::Missing, "the Service has no ports", remedy));
         }
+        if is_headless && matches!(spec.type_.as_deref(), Some("NodePort" | "LoadBalancer")) {
+            let message = format!("a {} needs an address of its own", spec.type_.as_deref().unwrap_or_default());
+            let remedy = "remove `clusterIP: None`, or the type";
+            self.faults.push(cursor.key("clusterIP").fail(ErrorKind::Value, message, remedy));
+        }
+        let is_internal = spec.type_.as_deref().is_none_or(|kind| matches!(kind, "" | "ClusterIP"));
         let mut converted: Vec<ServicePort> = Vec::new();
         for (index, port) in ports.iter().enumerate() {
             let cursor = cursor.key("ports").item(index, port.name.as_deref().unwrap_or_default());
+            self.faults.keep(check_port_name(&cursor, port, &ports[..index], ports.len()));
+            if is_internal && port.node_port.is_some_and(|port| port != 0) {
+                let message = "a Service of type ClusterIP has no port on nodes";
+                let remedy = "write `type: NodePort`, or remove nodePort";
+                self.faults.push(cursor.key("nodePort").fail(ErrorKind::Value, message, remedy));
+            }
             let port = self.faults.keep(self.port(&cursor, port, &selected)).flatten();
             let same =
                 |other: &ServicePort, port: &ServicePort| other.port == port.port && other.protocol == port.protocol;
@@ -164,6 +176,27 @@ impl<'a> Reader<'a> {
             self.note(&cursor, Note::without_cluster(text));
         }
         Ok(Some(made(target)))
+    }
+}
+
+/// Of several ports each has a name, and no two have the same.
+fn check_port_name(
+    cursor: &Cursor<'_>,
+    port: &K8sServicePort,
+    before: &[K8sServicePort],
+    count: usize,
+) -> Result<(), Error> {
+    match port.name.as_deref().unwrap_or_default() {
+        "" if count == 1 => Ok(()),
+        "" => {
+            let remedy = "add a name to each, such as `name: http`";
+            Err(cursor.fail(ErrorKind::Missing, "a port of a Service with several has no name", remedy))
+        }
+        name if before.iter().any(|other| other.name.as_deref() == Some(name)) => {
+            let message = format!("two ports of the Service are named `{name}`");
+            Err(cursor.key("name").fail(ErrorKind::Duplicate, message, "rename one of the two"))
+        }
+        name => check_name(&cursor.key("name"), name, false),
     }
 }
 

@@ -194,6 +194,8 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         match &self.node.tree {
             Tree::Text(value) => self.placed(visitor.visit_str(value)),
+            // As Go reads it: `data: {level: }` is an empty text.
+            Tree::Null => self.placed(visitor.visit_str("")),
             _ => Err(self.wrong("a string")),
         }
     }

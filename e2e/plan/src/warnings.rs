@@ -102,7 +102,7 @@ impl FieldUse {
 }
 
 /// A path in the form of the table: `pod` for the spec of the pods, init containers as containers, elements without names.
-fn pattern(kind: &str, path: &str) -> String {
+pub(crate) fn pattern(kind: &str, path: &str) -> String {
     let mut pattern = String::new();
     let mut in_brackets = false;
     let quoted = path.replace("['", ".").replace("']", "");

@@ -111,10 +111,6 @@ fn ports(context: &Context<'_>, cursor: &Cursor<'_>, values: &[ContainerPort]) -
 fn port(cursor: &Cursor<'_>, value: &ContainerPort, before: &[Port]) -> Result<Port, Error> {
     let number = port_number(&cursor.key("containerPort"), value.container_port)?;
     let protocol = value.protocol.clone().filter(|protocol| !protocol.is_empty()).unwrap_or_else(|| "TCP".into());
-    if !["TCP", "UDP", "SCTP"].contains(&protocol.as_str()) {
-        let message = format!("protocol `{protocol}` does not exist");
-        return Err(cursor.key("protocol").fail(ErrorKind::Value, message, "write TCP, UDP or SCTP"));
-    }
     let name = value.name.clone().filter(|name| !name.is_empty());
     if let Some(name) = &name {
         check_port_name(&cursor.key("name"), name)?;

@@ -280,9 +280,8 @@ fn mount(
         ));
     };
     let path_cursor = cursor.key("mountPath");
-    if value.mount_path.is_empty() || value.mount_path.contains(':') {
-        let message = format!("`{}` is not a path without colons", value.mount_path);
-        return Err(path_cursor.fail(ErrorKind::Value, message, "write a path such as /etc/app"));
+    if value.mount_path.is_empty() {
+        return Err(path_cursor.fail(ErrorKind::Missing, "the mount has no path", "write a path such as /etc/app"));
     }
     // As a kubelet has it.
     let path = match value.mount_path.starts_with('/') {

@@ -363,13 +363,9 @@ fn everything_that_is_wrong_is_told_at_once() {
     "images: [{name: a, tagSuffix: -x}]\n",
     "x/kustomization.yaml:1:1, document 1: `tagSuffix` of `images` is built by kustomize alone"
 )]
-#[case::names_of_bindings(
+#[case::a_subject_that_is_several(
     "namePrefix: a-\nresources: [b.yaml]\n",
-    "x/kustomization.yaml:1:1, document 1: `namePrefix` changes the name of RoleBinding/b, which others may refer to"
-)]
-#[case::namespaces_of_bindings(
-    "namespace: a\nresources: [b.yaml]\n",
-    "x/kustomization.yaml:1:1, document 1: `namespace` changes RoleBinding/b in a way of its own"
+    "x: ClusterRoleBinding/a-b refers to ServiceAccount `c`, which is several"
 )]
 #[case::an_element_twice(
     "resources: [d.yaml]\npatches: [{patch: '{apiVersion: v1, kind: Pod, metadata: {name: d, labels: {a: b}}}'}]\n",
@@ -380,14 +376,15 @@ fn everything_that_is_wrong_is_told_at_once() {
     "x/kustomization.yaml:1:1, document 1: `namespace` changes ValidatingAdmissionPolicy/p in a way of its own"
 )]
 fn beyond_what_is_built_here(#[case] text: &str, #[case] expected: &str) {
-    let binding =
-        "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: b}\nroleRef: {name: a}\n";
+    let account = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: c, namespace: ";
+    let binding = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: b}\nsubjects: [{name: c}]\n";
+    let binding = format!("{account}x}}\n---\n{account}y}}\n---\n{binding}");
     let policy = "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicy\nmetadata: {name: p}\n";
     let set = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: s}\nspec: {volumeClaimTemplates: [{metadata: {name: d}}]}\n";
     let twice = "apiVersion: v1\nkind: Pod\nmetadata: {name: d}\nspec: {containers: [{name: c, env: [{name: A}, {name: A}]}]}\n";
     let files = [
         ("x/kustomization.yaml", text),
-        ("x/b.yaml", binding),
+        ("x/b.yaml", &binding),
         ("x/p.yaml", policy),
         ("x/s.yaml", set),
         ("x/d.yaml", twice),

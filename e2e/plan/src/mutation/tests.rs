@@ -20,7 +20,7 @@ data: {workers: '4', tls: 'false', 'app.conf': \"a\\nb\\n\"}
 apiVersion: v1
 kind: Service
 metadata: {name: shop}
-spec: {selector: {app: shop}, ports: [{port: 80, targetPort: http}, {name: admin, port: 9000}]}
+spec: {selector: {app: shop}, ports: [{name: web, port: 80, targetPort: http}, {name: admin, port: 9000}]}
 ---
 apiVersion: apps/v1
 kind: Deployment

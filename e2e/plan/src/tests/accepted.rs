@@ -377,3 +377,23 @@ fn hooks_ask_a_port_of_the_pod_run_a_command_or_sleep() {
     let (found, _) = hooks("{preStop: {sleep: {seconds: 30}}}");
     assert_eq!(found, Hooks { post_start: None, pre_stop: Some(Hook::Sleep(Duration::from_secs(30))) });
 }
+
+/// Kubernetes 1.27 and later take a negative time to stop as one second.
+#[test]
+fn a_negative_grace_period_is_a_second() {
+    let plan = plan_of(&base_with("      volumes:\n", "      terminationGracePeriodSeconds: -1\n      volumes:\n"));
+    assert_eq!(component(&plan, "backend").pod.termination_grace, Duration::from_secs(1));
+    let note = "spec.template.spec.terminationGracePeriodSeconds: a negative time counts as 1 s, as in a cluster since Kubernetes 1.27";
+    assert_eq!(notes(&plan, Target::K8s, "Deployment/backend"), [note]);
+}
+
+/// No API server looks for a colon in a path, and a key without a value is an empty text to it.
+#[test]
+fn colons_in_paths_and_keys_without_values() {
+    let text = base_with("mountPath: /tmp}", "mountPath: '/tmp:x'}").replacen("  level: info\n", "  level:\n", 1);
+    let plan = plan_of(&text);
+    let container = &component(&plan, "backend").pod.containers[0];
+    assert_eq!(container.mounts[1].path, "/tmp:x");
+    let level = container.env.iter().find(|variable| variable.name == "LEVEL").map(|variable| &variable.value);
+    assert_eq!(level, Some(&Value::Plain(String::new())));
+}

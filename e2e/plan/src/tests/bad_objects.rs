@@ -76,7 +76,7 @@ const APP: &str = "Deployment/backend: spec.template.spec.containers[app]";
 #[case::protocol(
     "containerPort: 8000",
     "containerPort: 8000\n              protocol: tcp",
-    "app.yaml:34:15, document 1: {APP}.ports[http].protocol: protocol `tcp` does not exist; write TCP, UDP or SCTP"
+    "app.yaml:34:15, document 1: {APP}.ports[http].protocol: `tcp` is none of its values; write TCP, UDP or SCTP"
 )]
 #[case::memory(
     "memory: 128Mi",
@@ -112,11 +112,6 @@ const APP: &str = "Deployment/backend: spec.template.spec.containers[app]";
     "      containers:\n",
     "      initContainers:\n        - {name: init, image: x, lifecycle: {preStop: {exec: {command: [x]}}}}\n      containers:\n",
     "app.yaml:19:34, document 1: Deployment/backend: spec.template.spec.initContainers[init].lifecycle: an init container cannot have hooks; remove `lifecycle`; or let the container go on running with `restartPolicy: Always`"
-)]
-#[case::grace(
-    "      volumes:\n",
-    "      terminationGracePeriodSeconds: -1\n      volumes:\n",
-    "app.yaml:13:7, document 1: Deployment/backend: spec.template.spec.terminationGracePeriodSeconds: a negative time; write 0 or more"
 )]
 fn workloads(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
     assert_eq!(error_of(&base_with(old, new)), expected.replace("{APP}", APP));
@@ -281,6 +276,76 @@ fn volumes(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
     "port: 0,",
     "app.yaml:50:20, document 2: Service/backend: spec.ports[http].port: port 0 does not exist; write a number from 1 to 65535"
 )]
+#[case::no_name(
+    "    - {name: http, port: 80",
+    "    - {port: 81}\n    - {name: http, port: 80",
+    "app.yaml:50:7, document 2: Service/backend: spec.ports[0]: a port of a Service with several has no name; add a name to each, such as `name: http`"
+)]
+#[case::same_port_name(
+    "    - {name: http, port: 80",
+    "    - {name: http, port: 81}\n    - {name: http, port: 80",
+    "app.yaml:51:8, document 2: Service/backend: spec.ports[http].name: two ports of the Service are named `http`; rename one of the two"
+)]
+#[case::port_name(
+    "{name: http, port",
+    "{name: the_page, port",
+    "app.yaml:50:8, document 2: Service/backend: spec.ports[the_page].name: `the_page` is not a valid name; use lower-case letters, digits and `-` between them, at most 63 characters"
+)]
+#[case::node_port(
+    "port: 80,",
+    "port: 80, nodePort: 30080,",
+    "app.yaml:50:30, document 2: Service/backend: spec.ports[http].nodePort: a Service of type ClusterIP has no port on nodes; write `type: NodePort`, or remove nodePort"
+)]
+#[case::headless_on_nodes(
+    "  selector: {app: backend}\n  ports",
+    "  type: NodePort\n  clusterIP: None\n  selector: {app: backend}\n  ports",
+    "app.yaml:49:3, document 2: Service/backend: spec.clusterIP: a NodePort needs an address of its own; remove `clusterIP: None`, or the type"
+)]
+#[case::protocol(
+    "port: 80,",
+    "port: 80, protocol: HTTP,",
+    "app.yaml:50:30, document 2: Service/backend: spec.ports[http].protocol: `HTTP` is none of its values; write TCP, UDP or SCTP"
+)]
+#[case::type_of_service(
+    "  selector: {app: backend}\n  ports",
+    "  type: nodePort\n  selector: {app: backend}\n  ports",
+    "app.yaml:48:3, document 2: Service/backend: spec.type: `nodePort` is none of its values; write ClusterIP, NodePort, LoadBalancer or ExternalName"
+)]
 fn services(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
     assert_eq!(error_of(&base_with(old, new)), expected);
+}
+
+#[rstest]
+#[case::choice(
+    "          args: []\n",
+    "          imagePullPolicy: always\n",
+    "app.yaml:21:11, document 1: {APP}.imagePullPolicy: `always` is none of its values; write Always, IfNotPresent or Never"
+)]
+#[case::required_key(
+    "{configMapKeyRef: {name: settings, key: level}}",
+    "{configMapKeyRef: {name: settings, optional: true}}",
+    "app.yaml:28:27, document 1: {APP}.env[LEVEL].valueFrom.configMapKeyRef: it has no key; add `key: <key>`"
+)]
+#[case::range(
+    "containerPort: 8000",
+    "containerPort: 8000\n              hostPort: 80000",
+    "app.yaml:34:15, document 1: {APP}.ports[http].hostPort: 80000 is out of range; write a number from 0 to 65535"
+)]
+#[case::label(
+    "labels: {app: backend}",
+    "labels: {app: backend, version: \"${VERSION}\"}",
+    "app.yaml:11:7, document 1: Deployment/backend: spec.template.metadata.labels: `${VERSION}` is not valid in a label; use letters, digits and `-`, `_`, `.` between them, at most 63 characters"
+)]
+#[case::key_of_a_label(
+    "  name: backend\nspec:\n  replicas",
+    "  name: backend\n  labels: {example.org/a/b: c}\nspec:\n  replicas",
+    "app.yaml:5:3, document 1: Deployment/backend: metadata.labels: `example.org/a/b` is not valid in a label; use letters, digits and `-`, `_`, `.` between them, at most 63 characters"
+)]
+#[case::name(
+    "      volumes:\n",
+    "      serviceAccountName: <NAME>\n      volumes:\n",
+    "app.yaml:13:7, document 1: Deployment/backend: spec.template.spec.serviceAccountName: `<NAME>` is not a valid name; use lower-case letters, digits, `.` and `-` between them, at most 253 characters"
+)]
+fn values(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
+    assert_eq!(error_of(&base_with(old, new)), expected.replace("{APP}", APP));
 }

@@ -160,6 +160,12 @@ impl Kustomization {
             return None;
         };
         let keys: Vec<String> = node.entries().iter().map(|entry| entry.key.clone()).collect();
+        let is_kustomization = node.get("kind").is_none_or(|kind| kind.text() == Some(KUSTOMIZATION));
+        if is_kustomization && keys.iter().all(|key| matches!(key.as_str(), "apiVersion" | "kind")) {
+            let remedy = "kustomize refuses it: list the manifests under `resources`";
+            faults.push(Error::of_file(path, "the kustomization lists nothing", remedy));
+            return None;
+        }
         for key in keys.iter().filter(|key| BEYOND.contains(&key.as_str()) || *key == VARS) {
             let path = FieldPath::default().key(key);
             let message = format!("`{key}` is built by kustomize alone");

@@ -69,7 +69,8 @@ impl Builder<'_> {
             }
         };
         for (key, values) in [("data", plain), ("binaryData", binary)] {
-            if !values.is_empty() {
+            // A Secret of nothing has `data: {}`, a ConfigMap has none.
+            if !values.is_empty() || (kind, key) == ("Secret", "data") {
                 entries.push(entry(key, map(values)));
             }
         }

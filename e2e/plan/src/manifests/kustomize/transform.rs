@@ -11,27 +11,21 @@ use super::{
 };
 use crate::{
     ErrorKind, ImageName,
+    kinds::group,
     node::{Node, Tree},
 };
 
 /// The kinds whose objects have a number of replicas that `replicas` sets.
 const REPLICATED: [&str; 4] = ["Deployment", "ReplicationController", "ReplicaSet", "StatefulSet"];
-/// The kinds in which kustomize puts a namespace into other places than `metadata.namespace`, or that only some versions of it know to
-/// have none.
-const NAMESPACE_BEYOND: [&str; 14] = [
-    "APIService",
-    "ClusterRoleBinding",
+/// The kinds that only some versions of kustomize know to have no namespace.
+const NAMESPACE_BEYOND: [&str; 8] = [
     "ClusterTrustBundle",
-    "CustomResourceDefinition",
     "FlowSchema",
     "MutatingAdmissionPolicy",
     "MutatingAdmissionPolicyBinding",
-    "MutatingWebhookConfiguration",
     "PriorityLevelConfiguration",
-    "RoleBinding",
     "ValidatingAdmissionPolicy",
     "ValidatingAdmissionPolicyBinding",
-    "ValidatingWebhookConfiguration",
     "VolumeAttributesClass",
 ];
 
@@ -40,7 +34,7 @@ impl Builder<'_> {
     pub(super) fn transform(&mut self, kustomization: &Kustomization, dir: &Path, resources: &mut Vec<Resource>) {
         self.patches(kustomization, dir, resources);
         self.namespace(kustomization, resources);
-        self.affixes(kustomization, resources);
+        Self::affixes(kustomization, resources);
         self.labels(kustomization, resources);
         for resource in resources.iter_mut() {
             if let Some(annotations) = &kustomization.file.common_annotations {
@@ -74,6 +68,7 @@ impl Builder<'_> {
             } else if !resource.object.is_cluster_scoped() {
                 names::renamespace(resource, namespace);
             }
+            set_inner_namespaces(&mut resource.object.node, namespace);
         }
         for (index, resource) in resources.iter().enumerate() {
             if let Some(first) = resources[..index].iter().find(|other| other.is_same(resource)) {
@@ -87,21 +82,15 @@ impl Builder<'_> {
         }
     }
 
-    fn affixes(&mut self, kustomization: &Kustomization, resources: &mut [Resource]) {
+    fn affixes(kustomization: &Kustomization, resources: &mut [Resource]) {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         let (prefix, suffix) = (given(&kustomization.file.name_prefix), given(&kustomization.file.name_suffix));
-        let key = if prefix.is_some() { "namePrefix" } else { "nameSuffix" };
         if prefix.is_none() && suffix.is_none() {
             return;
         }
         for resource in resources {
             if matches!(resource.object.kind.as_str(), "CustomResourceDefinition" | "APIService" | "Namespace") {
                 continue;
-            }
-            if !names::is_followed(&resource.object) {
-                let message =
-                    format!("`{key}` changes the name of {}, which others may refer to", resource.object.label());
-                self.beyond(kustomization, key, message);
             }
             let (prefix, suffix) = (prefix.as_deref().unwrap_or_default(), suffix.as_deref().unwrap_or_default());
             let name = format!("{prefix}{}{suffix}", resource.object.name);
@@ -172,6 +161,35 @@ impl Builder<'_> {
                 set_images(&mut resource.object.node, &pattern, image);
             }
         }
+    }
+}
+
+/// Puts a namespace into the other places in which kustomize does it: subjects that are called `default`, and Services that the
+/// API server calls. What else names a namespace follows the objects.
+fn set_inner_namespaces(node: &mut Node, namespace: &str) {
+    let (place, namespace) = (node.place.clone(), Tree::Text(namespace.to_owned()));
+    let text = |key| node.get(key).and_then(Node::text).unwrap_or_default();
+    match (group(text("apiVersion")), text("kind")) {
+        (_, "RoleBinding" | "ClusterRoleBinding") => {
+            if let Some(Node { tree: Tree::List(subjects), .. }) = node.get_mut("subjects") {
+                let is_default = |subject: &&mut Node| subject.get("name").and_then(Node::text) == Some("default");
+                subjects.iter_mut().filter(is_default).for_each(|it| it.set("namespace", namespace.clone(), &place));
+            }
+        }
+        ("apiregistration.k8s.io", "APIService") => {
+            let empty = || Tree::Map(Vec::new());
+            let spec = node.get_or_insert("spec", empty(), &place);
+            if let Some(service) = spec.and_then(|spec| spec.get_or_insert("service", empty(), &place)) {
+                service.set("namespace", namespace, &place);
+            }
+        }
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => {
+            let keys = ["spec", "conversion", "webhook", "clientConfig", "service", "namespace"];
+            if let Some(field) = keys.iter().try_fold(node, |node, key| node.get_mut(key)) {
+                field.tree = namespace;
+            }
+        }
+        _ => {}
     }
 }
 

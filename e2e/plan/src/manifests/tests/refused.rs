@@ -55,6 +55,11 @@ const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
     MAP,
     "two/kustomization.yaml: two/kustomization.yml stands beside it; kustomize refuses both: remove one"
 )]
+#[case::nothing(
+    "kind: Kustomization\n",
+    MAP,
+    "kustomization.yaml: the kustomization lists nothing; kustomize refuses it: list the manifests under `resources`"
+)]
 fn what_kustomize_refuses(#[case] kustomization: &str, #[case] resource: &str, #[case] expected: &str) {
     let two = format!("{MAP}---\n{MAP}");
     let files = [
