@@ -54,16 +54,37 @@ pub struct Remark {
     pub fix: String,
 }
 
-impl fmt::Display for Remark {
+impl fmt::Display for Severity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let severity = match self.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-            Severity::Note => "note",
-        };
-        let Self { code, workload, source, field, reason, fix, .. } = self;
-        write!(f, "{severity}[{code}] {workload} {field} ({source})\n    {reason}\n    fix: {fix}")
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        })
     }
+}
+
+/// Remarks as people read them, each with a line of its own at the end. What is said of several places is said once, with a list of these.
+#[must_use]
+pub fn text(remarks: &[Remark]) -> String {
+    let mut text = String::new();
+    for (index, remark) in remarks.iter().enumerate() {
+        let Remark { code, severity, reason, fix, .. } = remark;
+        let is_same = |other: &&Remark| {
+            (&other.code, other.severity, &other.reason, &other.fix) == (code, *severity, reason, fix)
+        };
+        if remarks[..index].iter().any(|other| is_same(&other)) {
+            continue;
+        }
+        let place = |Remark { workload, field, source, .. }: &Remark| format!("{workload} {field} ({source})");
+        let places: Vec<String> = remarks.iter().filter(is_same).map(place).collect();
+        let said = format!("\n    {reason}\n    fix: {fix}\n");
+        text += &match &places[..] {
+            [only] => format!("{severity}[{code}] {only}{said}"),
+            several => format!("{severity}[{code}] {} places{said}    {}\n", several.len(), several.join("\n    ")),
+        };
+    }
+    text
 }
 
 /// Remarks on every probe of a plan, worst first; `measured` are a run's measurements of the same components.
@@ -131,17 +152,19 @@ impl Findings<'_> {
     }
 
     fn no_readiness(&mut self, container: &Container, targets: &[u16]) {
-        let served: Vec<u16> =
-            container.ports.iter().map(|port| port.number).filter(|port| targets.contains(port)).collect();
-        let (None, Some(port)) = (&container.probes.readiness, served.first()) else { return };
+        let is_served = container.ports.iter().any(|port| targets.contains(&port.number));
+        if container.probes.readiness.is_some() || !is_served {
+            return;
+        }
         // Until its startup probe succeeds, a container is not ready.
         let when = match container.probes.startup {
             Some(_) => "from its startup probe's success on, also while it cannot serve",
             None => "as soon as it starts, before it can serve",
         };
-        let reason = format!("Services send traffic to its port {port} {when}");
+        let reason = format!("Services send traffic to the container {when}");
         let field = format!("containers[{}]", container.name);
-        self.add("no-readiness", Severity::Warning, field, reason, "add a readinessProbe");
+        // Most small systems do without, and only a rollout or a restart tells: it is worth knowing, and no more.
+        self.add("no-readiness", Severity::Note, field, reason, "add a readinessProbe");
     }
 
     /// A preStop hook and the program's own shutdown share the grace period.

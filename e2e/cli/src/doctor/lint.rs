@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use e2e_kubelet::{
-    lint::{Severity, lint},
+    lint::{Severity, lint, text},
     snapshot::Snapshot,
 };
 use e2e_plan::words::counted;
@@ -28,9 +28,7 @@ pub(super) fn run(args: &Args, manifests: &[PathBuf], project: &Options) -> Resu
     if args.format == Format::Json {
         println!("{}", serde_json::to_string_pretty(&remarks)?);
     } else {
-        for remark in &remarks {
-            println!("{remark}");
-        }
+        print!("{}", text(&remarks));
         let count =
             |severity, word| counted(remarks.iter().filter(|remark| remark.severity == severity).count() as u64, word);
         let containers = plan.components.iter().flat_map(|component| &component.pod.containers);

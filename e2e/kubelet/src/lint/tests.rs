@@ -20,6 +20,24 @@ fn codes(plan: &Plan, measured: Option<&Snapshot>) -> Vec<(String, Severity)> {
     lint(plan, measured).into_iter().map(|remark| (remark.code, remark.severity)).collect()
 }
 
+/// Two containers of which the same is said, and a third of which something else is.
+#[test]
+fn what_is_said_of_several_places_is_said_once() {
+    let plan = plan(
+        "startupProbe: {tcpSocket: {port: 80}}}, {name: web, image: web:1, ports: [{containerPort: 80}]}, {name: b, image: b:1, ports: [{containerPort: 80}]}]}",
+        "",
+    );
+    let place = |name: &str| format!("Deployment/app containers[{name}] (app.yaml, document 2)");
+    let (app, web, b) = (place("app"), place("web"), place("b"));
+    let expected = format!(
+        "note[no-readiness] {app}\n    Services send traffic to the container from its startup probe's success on, also while it cannot serve\n    \
+         fix: add a readinessProbe\n\
+         note[no-readiness] 2 places\n    Services send traffic to the container as soon as it starts, before it can serve\n    \
+         fix: add a readinessProbe\n    {web}\n    {b}\n"
+    );
+    assert_eq!(text(&lint(&plan, None)), expected);
+}
+
 const READY: &str = "readinessProbe: {httpGet: {path: /a, port: 80}}";
 
 #[rstest]
@@ -93,7 +111,7 @@ const READY: &str = "readinessProbe: {httpGet: {path: /a, port: 80}}";
     "no-startup",
     Severity::Warning
 )]
-#[case::no_readiness("startupProbe: {tcpSocket: {port: 80}}}]}", "no-readiness", Severity::Warning)]
+#[case::no_readiness("startupProbe: {tcpSocket: {port: 80}}}]}", "no-readiness", Severity::Note)]
 #[case::host("readinessProbe: {httpGet: {path: /a, port: 80, host: app.example}}}]}", "host-set", Severity::Error)]
 #[case::exec("readinessProbe: {periodSeconds: 1, exec: {command: [\"true\"]}}}]}", "exec-often", Severity::Warning)]
 #[case::exec_seldom("readinessProbe: {periodSeconds: 10, exec: {command: [\"true\"]}}}]}", "", Severity::Note)]
