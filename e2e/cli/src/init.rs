@@ -62,6 +62,11 @@ fn text(manifests: &str, plan: &Plan, entrance: Option<&str>) -> String {
     let images = own_images(plan).into_iter().map(|image| {
         format!("\n# [images.{}]\n# build = \".\"   # the directory of its Dockerfile\n# pull = false\n", quoted(image))
     });
+    let images: String = images.collect();
+    let images = match images.is_empty() {
+        true => images,
+        false => format!("\n# Images that no registry has are built here.\n{images}"),
+    };
     format!(
         r#"# What the manifests cannot say. Every key is optional.
 
@@ -78,12 +83,9 @@ bring_up = "60s"
 
 # A first load: 10 clients, each with one request after the other.
 {scenario}
-
-# Images that no registry has are built here.
 {images}"#,
         manifests = quoted(manifests),
         scenario = scenario.trim_end(),
-        images = images.collect::<String>(),
     )
 }
 
@@ -161,5 +163,7 @@ spec:
         }
         let config = e2e_run::config::Config::parse(&text, Path::new("e2e.toml")).expect("a configuration");
         assert_eq!((config.entrance.as_deref(), config.scenario.len()), (Some("shop"), 1));
+        let error = planned(&e2e_run::Options::new(project.path()), "k9s").expect_err("no such directory").to_string();
+        assert_eq!(error, "k9s: there is no such file or directory; check the path");
     }
 }

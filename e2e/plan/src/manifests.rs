@@ -70,11 +70,20 @@ impl Reader<'_> {
                 Err(error) => self.fail(Error::of_file("standard input", error.to_string(), "write UTF-8 text to it")),
             };
         }
-        let path = self.root.join(path);
+        let path = self.located(path);
         match fs::metadata(&path) {
             Ok(metadata) if metadata.is_dir() => self.directory(&path),
             Ok(_) => self.files(&[path]),
             Err(error) => self.fail(self.unreadable(&path, &error)),
+        }
+    }
+
+    /// Where a path leads; the file of a kustomization stands for its directory.
+    fn located(&self, path: &Path) -> PathBuf {
+        let path = self.root.join(path);
+        match path.parent() {
+            Some(dir) if kustomization_of(dir).as_ref() == Some(&path) => dir.to_owned(),
+            _ => path,
         }
     }
 
@@ -128,8 +137,7 @@ impl Reader<'_> {
         match fs::metadata(&dir) {
             Ok(metadata) if metadata.is_dir() && kustomization_of(&dir).is_some() => {
                 let is_changed = resources.iter().any(Resource::is_overlaid);
-                let dirs =
-                    sources.paths.iter().filter_map(|path| fs::canonicalize(self.root.join(path)).ok()).collect();
+                let dirs = sources.paths.iter().filter_map(|path| fs::canonicalize(self.located(path)).ok()).collect();
                 self.kustomized(&dir, Some(Base { dirs, resources, is_changed }))
             }
             Ok(metadata) => {

@@ -72,11 +72,11 @@ fn read(file: &Path, text: &str, dialect: Dialect) -> Documents {
     for (first_line, part) in parts(text) {
         match parse(&format!("{}{part}", "\n".repeat(first_line)), dialect) {
             Ok(more) => documents.extend(more),
-            Err(error) => errors.push(syntax_error(&file, &error)),
+            Err(error) => errors.push(syntax_error(&file, text, &error)),
         }
     }
     if errors.is_empty() {
-        errors.push(syntax_error(&file, &whole));
+        errors.push(syntax_error(&file, text, &whole));
     }
     Documents { errors, ..nodes(&file, documents) }
 }
@@ -144,12 +144,19 @@ fn nodes(file: &Arc<Path>, documents: Vec<Spanned<Raw>>) -> Documents {
     read
 }
 
-fn syntax_error(file: &Arc<Path>, error: &serde_saphyr::Error) -> Error {
+fn syntax_error(file: &Arc<Path>, text: &str, error: &serde_saphyr::Error) -> Error {
     let location = error.location().unwrap_or(Location::UNKNOWN);
     let place = Place { file: Arc::clone(file), document: 0, line: line(location), column: column(location) };
     if let serde_saphyr::Error::Budget { .. } = error.without_snippet() {
         let message = format!("nested more than {MAX_DEPTH} levels deep, or far too large");
         return Error::new(ErrorKind::Syntax, message, "check that this is a Kubernetes manifest").at(&place);
+    }
+    // Those of helm, Jinja and the like.
+    let is_template = |line: &str| line.contains("{{") || line.contains("{%");
+    if text.lines().nth(place.line.saturating_sub(1)).is_some_and(is_template) {
+        let remedy =
+            "render it first: name what comes out, or set `render` to the command, such as `helm template DIR`";
+        return Error::new(ErrorKind::Syntax, "the line is a template, not YAML", remedy).at(&place);
     }
     let text = error.without_snippet().to_string();
     // The place stands at the front already.

@@ -69,6 +69,20 @@ fn files_and_directories_in_the_order_in_which_they_are_named() {
     assert_eq!(names(&plan), ["b of dir/b.yaml", "c of dir/c.yaml", "a of one.yaml"]);
 }
 
+#[test]
+fn the_file_of_a_kustomization_stands_for_its_directory() {
+    let (a, b) = (map("a", ""), map("b", ""));
+    let files = [
+        ("base/kustomization.yaml", "namePrefix: x-\nresources: [a.yaml]\n"),
+        ("base/a.yaml", a.as_str()),
+        ("over/kustomization.yaml", "resources: [../base, b.yaml]\n"),
+        ("over/b.yaml", &b),
+    ];
+    let dir = directory(&files);
+    let plan = read_at(dir.path(), &["base/kustomization.yaml"], &["over"]).unwrap();
+    assert_eq!(names(&plan), ["x-a of base/a.yaml", "b of over/b.yaml"]);
+}
+
 /// What people's editors and tools write.
 #[rstest]
 #[case::crlf(

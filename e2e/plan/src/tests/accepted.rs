@@ -397,3 +397,21 @@ fn colons_in_paths_and_keys_without_values() {
     let level = container.env.iter().find(|variable| variable.name == "LEVEL").map(|variable| &variable.value);
     assert_eq!(level, Some(&Value::Plain(String::new())));
 }
+
+/// A kubelet says InvalidImageName; a local program may stand for any text.
+#[rstest]
+#[case::placeholder("${REGISTRY}/backend:dev", false)]
+#[case::upper_case("Backend:dev", false)]
+#[case::two_tags("backend:a:b", false)]
+#[case::plain("backend", true)]
+#[case::registry("Registry.example:5000/team/back__end-2:V1.0_x", true)]
+#[case::digest("localhost/backend:1@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", true)]
+fn names_of_images(#[case] image: &str, #[case] is_name: bool) {
+    let plan = plan_of(&base_with("image: backend:dev", &format!("image: {image}")));
+    let said = format!(
+        "spec.template.spec.containers[app].image: `{image}` cannot be an image's name, so no container starts: fill in its placeholder"
+    );
+    let expected: &[String] = if is_name { &[] } else { &[said] };
+    assert_eq!(notes(&plan, Target::K8s, "Deployment/backend"), expected);
+    assert!(!notes(&plan, Target::Local, "Deployment/backend").iter().any(|note| note.contains("placeholder")));
+}

@@ -20,6 +20,11 @@ use super::*;
     "args: [",
     "app.yaml:23:13: not valid YAML: \"-\" is only valid inside a block; correct the line, or the one before it"
 )]
+#[case::template(
+    "  replicas: 2",
+    "  replicas: {{ .Values.replicas }}",
+    "app.yaml:6:14: the line is a template, not YAML; render it first: name what comes out, or set `render` to the command, such as `helm template DIR`"
+)]
 #[case::list(
     "apiVersion: apps/v1\nkind: Deployment\n",
     "- a\n---\napiVersion: apps/v1\nkind: Deployment\n",

@@ -124,8 +124,9 @@ fn plan_to_run(options: &Options, config: &Config) -> Result<Plan, Error> {
 ///
 /// When the manifests cannot be read or are no plan.
 pub fn planned(options: &Options, manifests: &str) -> Result<(Plan, Option<String>), Error> {
-    let config = Config { manifests: vec![manifests.into()], ..Config::default() };
-    let plan = plan_with(options, &config, Vec::new(), &mut |_, _| String::new())?;
+    let sources = Sources { paths: vec![manifests.into()], ..Sources::default() };
+    let options = Options { manifests: Some(sources), ..options.clone() };
+    let plan = plan_with(&options, &Config::default(), Vec::new(), &mut |_, _| String::new())?;
     let entrance = entrance(None, &plan)?;
     Ok((plan, entrance))
 }
