@@ -175,13 +175,16 @@ impl Error {
         Self { kind, location: Box::default(), message: message.into(), remedy: remedy.into() }
     }
 
-    /// Whether this says that something is missing where another fault has taken it away.
+    /// Whether this says that something is missing where another fault has taken it away, or is wrong with what stands for it.
     fn follows_from(&self, other: &Self) -> bool {
-        let inside = || other.location.path.strip_prefix(&self.location.path);
-        self.kind == ErrorKind::Missing
-            && matches!(other.kind, ErrorKind::UnknownField | ErrorKind::Type)
-            && self.location.object == other.location.object
-            && inside().is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        let is_cause = matches!(other.kind, ErrorKind::UnknownField | ErrorKind::Type);
+        let inside = other.location.path.strip_prefix(&self.location.path);
+        let inside = inside.filter(|_| is_cause && self.location.object == other.location.object);
+        match self.kind {
+            ErrorKind::Missing => inside.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '['])),
+            ErrorKind::Value => inside == Some(""),
+            _ => false,
+        }
     }
 
     /// The same error, at a place.

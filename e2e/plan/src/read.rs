@@ -174,7 +174,7 @@ pub(crate) fn object(mut node: Node) -> Result<Object, Error> {
             let message = "the document has no metadata, so it is no Kubernetes object";
             return Err(Error::new(ErrorKind::Object, message, remedy).at(&node.place).in_object(&kind));
         }
-        (None, None) => return Err(missing("metadata.name", "backend").in_object(&kind)),
+        (None, None) => return Err(missing("metadata.name", "<name>").in_object(&kind)),
     };
     let source = Source { file: node.place.file.to_path_buf(), document: node.place.document };
     let mut object = Object { kind, name, role: Role::Carried, source, node };

@@ -34,7 +34,7 @@ use super::*;
 #[case::no_name(
     "  name: backend\nspec:\n  replicas",
     "  labels: {}\nspec:\n  replicas",
-    "app.yaml:1:1, document 1: Deployment: the document has no metadata.name; add `metadata.name: backend`"
+    "app.yaml:1:1, document 1: Deployment: the document has no metadata.name; add `metadata.name: <name>`"
 )]
 #[case::no_metadata(
     "metadata:\n  name: backend\nspec:",

@@ -73,6 +73,11 @@ const APP: &str = "Deployment/backend: spec.template.spec.containers[app]";
     "containerPort: 80000",
     "app.yaml:33:15, document 1: {APP}.ports[http].containerPort: port 80000 does not exist; write a number from 1 to 65535"
 )]
+#[case::port_in_quotes(
+    "containerPort: 8000",
+    "containerPort: \"8000\"",
+    "app.yaml:33:30, document 1: {APP}.ports[http].containerPort: expected an integer, found a string; remove the quotes, or correct the value"
+)]
 #[case::protocol(
     "containerPort: 8000",
     "containerPort: 8000\n              protocol: tcp",
