@@ -1,6 +1,19 @@
 //! Names of images, `[REGISTRY/]PATH[:TAG][@DIGEST]`, by the rules of
 //! <https://github.com/distribution/reference/blob/main/reference.go>. Main type: [`ImageName`].
 
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// The grammar of whole names: a registry, names, a tag, a digest.
+static GRAMMAR: LazyLock<Regex> = LazyLock::new(|| {
+    let host = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?";
+    let registry = format!(r"(?:(?:{host}(?:\.{host})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?/)?");
+    let name = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*";
+    let tag = r"(?::[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127})?(?:@[a-zA-Z][a-zA-Z0-9+._-]*:[0-9a-fA-F]{32,})?";
+    Regex::new(&format!("^{registry}{name}(?:/{name})*{tag}$")).expect("the grammar is a pattern")
+});
+
 /// The parts of an image's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImageName<'a> {
@@ -13,7 +26,12 @@ pub struct ImageName<'a> {
 }
 
 impl<'a> ImageName<'a> {
-    /// Splits a name. Any text has parts; whether it is valid is for the engine to say.
+    /// Whether a text can be the name of an image: an engine refuses any other.
+    pub(crate) fn is_valid(text: &str) -> bool {
+        GRAMMAR.is_match(text)
+    }
+
+    /// Splits a name. Any text has parts, valid or not.
     pub fn new(text: &'a str) -> Self {
         let (rest, digest) = text.split_once('@').map_or((text, None), |(rest, digest)| (rest, Some(digest)));
         // A colon before a slash stands before a registry's port.

@@ -1,12 +1,11 @@
 //! One container: image, ports, mounts, resources and security.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::core::v1::{Container as K8sContainer, ContainerPort, PodSecurityContext, SecurityContext},
     apimachinery::pkg::api::resource::Quantity,
 };
-use regex::Regex;
 
 use super::{
     Context,
@@ -16,22 +15,13 @@ use super::{
     volume::mounts,
 };
 use crate::{
-    Note,
+    ImageName, Note,
     cursor::Cursor,
     error::{Error, ErrorKind},
     pod::{Container, Port, Resources, Security, Volume},
     quantity,
     read::check_name,
 };
-
-/// The grammar of references to images (`distribution/reference`): a registry, names, a tag, a digest.
-static IMAGE: LazyLock<Regex> = LazyLock::new(|| {
-    let host = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?";
-    let registry = format!(r"(?:(?:{host}(?:\.{host})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?/)?");
-    let name = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*";
-    let tag = r"(?::[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127})?(?:@[a-zA-Z][a-zA-Z0-9+._-]*:[0-9a-fA-F]{32,})?";
-    Regex::new(&format!("^{registry}{name}(?:/{name})*{tag}$")).expect("the grammar is a pattern")
-});
 
 /// Where a container stands in its pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +57,7 @@ pub(super) fn container(
     let image = value.image.clone().filter(|image| !image.trim().is_empty());
     match &image {
         None => faults.push(cursor.fail(ErrorKind::Missing, "the container has no image", "add `image: <name>:<tag>`")),
-        Some(image) if !IMAGE.is_match(image) => {
+        Some(image) if !ImageName::is_valid(image) => {
             let text = format!("`{image}` cannot be an image's name, so no container starts: fill in its placeholder");
             // A local program may stand for any text.
             let note = Note { local: None, ..Note::everywhere(text) };
