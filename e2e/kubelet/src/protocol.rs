@@ -9,8 +9,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Protocol {
+    /// AJP, as Tomcat speaks it.
+    Ajp,
     /// AMQP, as RabbitMQ speaks it.
     Amqp,
+    /// Cassandra's.
+    Cassandra,
     /// FastCGI, as PHP-FPM speaks it.
     FastCgi,
     /// FTP.
@@ -45,6 +49,8 @@ pub enum Protocol {
     Ssh,
     /// TLS.
     Tls,
+    /// uwsgi, as uWSGI speaks it to a proxy.
+    Uwsgi,
     /// VNC's.
     Vnc,
     /// ZooKeeper's.
@@ -54,7 +60,9 @@ pub enum Protocol {
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Ajp => "AJP",
             Self::Amqp => "AMQP",
+            Self::Cassandra => "Cassandra's protocol",
             Self::FastCgi => "FastCGI",
             Self::Ftp => "FTP",
             Self::Http2 => "HTTP/2",
@@ -72,6 +80,7 @@ impl fmt::Display for Protocol {
             Self::Smtp => "SMTP",
             Self::Ssh => "SSH",
             Self::Tls => "TLS",
+            Self::Uwsgi => "uwsgi",
             Self::Vnc => "VNC",
             Self::ZooKeeper => "ZooKeeper's protocol",
         })

@@ -2,6 +2,7 @@
 //! Main function: [`diagnose`]. Only experiments name a cause; the text of a response is never interpreted.
 
 mod ask;
+mod combined;
 mod command;
 mod differences;
 mod fix;
@@ -191,7 +192,7 @@ fn tried(change: impl Into<String>, observation: &Observation) -> Trial {
 fn concluded(observation: Observation, found: Option<Found>, fix: Option<Fix>, evidence: Vec<Trial>) -> Diagnosis {
     let requests = u32::try_from(evidence.len()).unwrap_or(u32::MAX);
     let verdict = if observation.success() { Outcome::Success } else { Outcome::Failure };
-    let fix = fix.or_else(|| found.is_none().then(|| fix::of_nothing(&observation)).flatten());
+    let fix = fix.or_else(|| found.is_none().then(|| fix::of_nothing(&observation, &evidence)).flatten());
     let (cause, flip, confirmed, explanation) = match found {
         Some(found) => (Some(found.cause), found.flip, found.confirmed, found.explanation),
         None => (None, None, false, words::of_nothing(&observation, &evidence)),

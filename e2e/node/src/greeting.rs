@@ -9,7 +9,7 @@ use e2e_kubelet::{
 use futures_util::future::join_all;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout_at},
 };
 
 use crate::http::{self, Route};
@@ -22,7 +22,13 @@ struct Greeting {
 }
 
 /// None of these changes state: each asks for the version or capabilities, or opens a session and leaves.
-const GREETINGS: [Greeting; 10] = [
+const GREETINGS: [Greeting; 13] = [
+    Greeting {
+        // GET / of a protocol that only the answer to these variables repeats (uWSGI's documentation, The uwsgi Protocol, modifier 0).
+        protocol: Protocol::Uwsgi,
+        says: b"\0\x66\0\0\x0e\0REQUEST_METHOD\x03\0GET\x09\0PATH_INFO\x01\0/\x0b\0SERVER_NAME\x09\0localhost\x0b\0SERVER_PORT\x02\080\x0f\0SERVER_PROTOCOL\x07\0UWSGI/1",
+        understood: |heard| heard.starts_with(b"UWSGI/1 "),
+    },
     Greeting {
         // FCGI_GET_VALUES (9), answered with FCGI_GET_VALUES_RESULT (10) (FastCGI specification, 4.1).
         protocol: Protocol::FastCgi,
@@ -75,6 +81,18 @@ const GREETINGS: [Greeting; 10] = [
         understood: |heard| heard.first() == Some(&0x30) && heard.windows(4).any(|part| part == [2, 1, 1, 0x61]),
     },
     Greeting {
+        // CPing, answered with CPong (Tomcat's AJP protocol reference).
+        protocol: Protocol::Ajp,
+        says: b"\x12\x34\0\x01\x0a",
+        understood: |heard| heard == b"AB\0\x01\x09",
+    },
+    Greeting {
+        // OPTIONS of version 4, answered with SUPPORTED (6), or with ERROR (0) by a server of other versions (CQL binary protocol, 2 and 4).
+        protocol: Protocol::Cassandra,
+        says: &[4, 0, 0, 0, 5, 0, 0, 0, 0],
+        understood: |heard| heard.len() >= 9 && heard[0] >= 0x83 && heard[0] <= 0x85 && matches!(heard[4], 0 | 6),
+    },
+    Greeting {
         protocol: Protocol::Amqp,
         says: b"AMQP\0\0\x09\x01",
         understood: |heard| heard.starts_with(&[1, 0, 0]) || heard.starts_with(b"AMQP"),
@@ -86,6 +104,9 @@ pub(super) fn greeted() -> Vec<Protocol> {
     GREETINGS.iter().map(|greeting| greeting.protocol).collect()
 }
 
+/// Each greeting begins so long after the last: a server with one worker answers the one that it understands before another occupies it.
+const STAGGER: Duration = Duration::from_millis(10);
+
 /// The maximum bytes of an answer.
 const HEARD: usize = 256;
 
@@ -93,8 +114,9 @@ const HEARD: usize = 256;
 pub(super) async fn greet(route: &Route, protocols: &[Protocol], within: Duration) -> Observation {
     let start = Instant::now();
     let wanted = GREETINGS.iter().filter(|greeting| protocols.contains(&greeting.protocol));
-    let answers = join_all(wanted.map(|greeting| async move {
-        let answer = timeout(within, say(route, greeting.says)).await.ok().flatten()?;
+    let answers = join_all(wanted.zip(0..).map(|(greeting, place)| async move {
+        sleep(STAGGER * place).await;
+        let answer = timeout_at(start + within, say(route, greeting.says)).await.ok().flatten()?;
         (greeting.understood)(&answer).then_some(greeting.protocol)
     }));
     let spoke = answers.await.into_iter().flatten().next();
@@ -134,6 +156,8 @@ mod tests {
         assert_eq!(kafka.len(), 4 + usize::from(kafka[3]));
         let mqtt = says(Protocol::Mqtt);
         assert_eq!(mqtt.len(), 2 + usize::from(mqtt[1]));
+        let uwsgi = says(Protocol::Uwsgi);
+        assert_eq!(uwsgi.len(), 4 + usize::from(uwsgi[1]));
         let ldap = says(Protocol::Ldap);
         assert_eq!(ldap.len(), 2 + usize::from(ldap[1]));
     }

@@ -49,6 +49,7 @@ pub(super) async fn check(
         heard: Heard::default(),
         request: String::new(),
         answer: None,
+        wants_certificate: false,
     };
     let ended = timeout_at(clock.deadline, call.run(route, clock)).await;
     let seconds = timeout.as_secs_f64();
@@ -87,6 +88,7 @@ pub(super) async fn check(
         grpc: call.answer.and_then(|answer| answer.word()),
         http2,
         spoke,
+        wants_certificate: call.wants_certificate,
         request: call.request,
         connect_ms: connect.map(round_ms),
         first_byte_ms: first_byte.map(round_ms),
@@ -104,6 +106,8 @@ struct Call {
     heard: Heard,
     request: String,
     answer: Option<Answer>,
+    /// Whether the server asked for a certificate in the handshake.
+    wants_certificate: bool,
 }
 
 #[derive(Default)]
@@ -164,7 +168,8 @@ impl Call {
             return self.ask(wire, start).await;
         }
         let name = route.address.ip().to_string();
-        let (_, secured) = http::handshake(wire, &name, &[b"h2"], &self.shown).await;
+        let (seen, secured) = http::handshake(wire, &name, &[b"h2"], &self.shown).await;
+        self.wants_certificate = seen.wants_certificate;
         let Secured { stream, http2, .. } = secured?;
         match http2 {
             true => self.ask(stream, start).await,

@@ -1,6 +1,6 @@
 //! Experiments with the request: its differences from a working one, one at a time.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use e2e_kubelet::{
     diagnosis::{Axis, Cause, Flip},
@@ -10,8 +10,9 @@ use e2e_kubelet::{
 use super::{
     Claim, Found, WorkingRequest,
     fix::Change,
-    lab::{Experiment, Lab},
-    path::{is_odd, same_path},
+    lab::{Experiment, Lab, Sends},
+    path::{UNSERVED, is_odd, of_this_path, same_path},
+    rounds::Coin,
 };
 use crate::{
     http::Route,
@@ -19,13 +20,14 @@ use crate::{
     request::{HttpRequest, authority},
 };
 
-/// A name that no allow-list has: RFC 2606 reserves `.invalid`.
+/// A name that no allow-list has, as an example of such: RFC 2606 reserves `.invalid`.
 const UNLISTED: &str = "unlisted.invalid";
 /// A patch's placeholder for credentials.
 const CREDENTIALS: &str = "Basic <base64 of user:password>";
 
 /// The parts of a request that the doctor exchanges.
-const PARTS: [Axis; 6] = [Axis::Host, Axis::Path, Axis::Headers, Axis::UserAgent, Axis::Connection, Axis::Accept];
+pub(super) const PARTS: [Axis; 6] =
+    [Axis::Host, Axis::Path, Axis::Headers, Axis::UserAgent, Axis::Connection, Axis::Accept];
 
 impl Lab<'_> {
     /// The working request, as curl sends it.
@@ -95,7 +97,7 @@ impl Lab<'_> {
         let header = |name: &str| vec![Change::Header { name: name.to_owned(), value: to.clone(), placeholder: None }];
         let (cause, changes) = match axis {
             Axis::Host => return self.of_host(prepared, to.clone(), None).await,
-            Axis::Path => (of_path(from, to, observation.status)?, vec![Change::Path(to.clone())]),
+            Axis::Path => return self.of_another_path(prepared, observation, flip, explanation, experiment).await,
             Axis::Headers if works.request.headers.is_empty() => match self.is_too_large(prepared, works).await {
                 true => (Cause::HeaderTooLarge, vec![Change::WithoutLongestHeader]),
                 false => (Cause::HeaderRefused, vec![Change::WithoutHeaders]),
@@ -108,6 +110,32 @@ impl Lab<'_> {
             _ => return None,
         };
         self.prove(Claim::of(Found::of_flip(cause, flip, explanation, changes), experiment)).await
+    }
+
+    /// Another path or query makes the probe succeed. Where neither the status nor the difference says why, the app may answer the probe's
+    /// path like one that it does not serve.
+    async fn of_another_path(
+        &mut self,
+        prepared: &Prepared,
+        observation: &Observation,
+        flip: Flip,
+        explanation: String,
+        experiment: Experiment,
+    ) -> Option<Found> {
+        let changes = vec![Change::Path(flip.to.clone())];
+        if let Some(cause) = of_path(&flip.from, &flip.to, observation.status) {
+            return self.prove(Claim::of(Found::of_flip(cause, flip, explanation, changes), experiment)).await;
+        }
+        // With credentials the path may be right.
+        let status = observation.status.filter(|status| *status != 401)?;
+        let unserved = of_this_path(prepared, UNSERVED);
+        if self.ask(unserved.clone()).await?.status != Some(status) {
+            return None;
+        }
+        let explanation =
+            format!("the app answers {status} to GET {} and to every path that it does not serve", flip.from);
+        let found = Found::of_flip(Cause::MethodOrPath, flip, explanation, changes);
+        self.prove(Claim { found, fails: vec![unserved], succeeds: vec![experiment] }).await
     }
 
     /// The app requires headers of the working request: one of them, if one is enough.
@@ -130,12 +158,7 @@ impl Lab<'_> {
         let names = names_of(&wanted);
         let explanation = format!("the app refuses requests without {names} and accepts them with it");
         let flip = Flip { axis: Axis::Headers, from: format!("no {names}"), to: names };
-        let change = |(name, value): (String, String)| {
-            let is_secret = name.eq_ignore_ascii_case("authorization") || name.eq_ignore_ascii_case("cookie");
-            let shown = if value.starts_with("Basic ") { CREDENTIALS } else { "<the app's own>" };
-            Change::Header { name, value, placeholder: is_secret.then(|| shown.to_owned()) }
-        };
-        let changes = wanted.into_iter().map(change).collect();
+        let changes = wanted.into_iter().map(added).collect();
         self.prove(Claim::of(Found::of_flip(Cause::MissingHeader, flip, explanation, changes), experiment)).await
     }
 
@@ -164,9 +187,11 @@ impl Lab<'_> {
         None
     }
 
-    /// A Host that no app knows.
-    pub(super) fn unlisted(&self) -> String {
-        authority(UNLISTED, self.port())
+    /// The probe with a Host that no app knows.
+    pub(super) fn stranger(&self, prepared: &Prepared) -> Experiment {
+        let unlisted = authority(UNLISTED, self.port());
+        let sends = Sends::Stranger(Axis::Host, Box::new(with_host(prepared, &unlisted)));
+        Experiment::of(format!("the probe with unknown Hosts, such as {unlisted}"), sends)
     }
 
     /// Another Host makes the probe succeed, with an additional header if needed. An unknown name distinguishes an allow-list from
@@ -177,10 +202,9 @@ impl Lab<'_> {
         to: String,
         with: Option<(&str, &str)>,
     ) -> Option<Found> {
-        let unlisted = self.unlisted();
         let from = prepared.request.host.clone();
         // Without the header: it may keep the app from looking at Host.
-        let (known, stranger) = (of_this_host(prepared, &to, with), of_this_host(prepared, &unlisted, None));
+        let (known, stranger) = (of_this_host(prepared, &to, with), self.stranger(prepared));
         let takes_any = self.ask(stranger.clone()).await?.success();
         let alike = of_this_host(prepared, &similar(&from), None);
         if takes_any && self.ask(alike.clone()).await?.success() {
@@ -192,7 +216,7 @@ impl Lab<'_> {
                 Cause::HostSyntax,
                 format!(
                     "the app refuses the syntax of Host {from} but accepts even \
-            {unlisted}"
+            {UNLISTED}"
                 ),
             ),
             false => (Cause::HostAllowList, format!("the app refuses Host {from} and accepts {to}")),
@@ -253,8 +277,15 @@ impl Lab<'_> {
 /// The header of a proxy that terminates TLS.
 pub(super) const SAID_TLS: (&str, &str) = ("X-Forwarded-Proto", "https");
 
+/// A header of a working request, for the patch; credentials are not shown.
+pub(super) fn added((name, value): (String, String)) -> Change {
+    let is_secret = name.eq_ignore_ascii_case("authorization") || name.eq_ignore_ascii_case("cookie");
+    let shown = if value.starts_with("Basic ") { CREDENTIALS } else { "<the app's own>" };
+    Change::Header { name, value, placeholder: is_secret.then(|| shown.to_owned()) }
+}
+
 /// Another path or query succeeds.
-fn of_path(from: &str, to: &str, status: Option<u16>) -> Option<Cause> {
+pub(super) fn of_path(from: &str, to: &str, status: Option<u16>) -> Option<Cause> {
     match status {
         Some(404 | 405) => Some(Cause::MethodOrPath),
         Some(400..=499) | None if is_odd(from) => Some(Cause::MalformedPath),
@@ -288,13 +319,28 @@ pub(super) fn similar(host: &str) -> String {
     }
 }
 
+/// The request with a Host or from a loopback address that nobody has used.
+pub(super) fn of_a_stranger(axis: Axis, prepared: &Prepared, port: u16) -> Prepared {
+    let random = Coin::new().next();
+    let mut changed = prepared.clone();
+    match axis {
+        Axis::Source => {
+            let [_, second, third, last, ..] = random.to_le_bytes();
+            // Never 127.0.x.y, where the probe is from.
+            changed.route.source = Some(IpAddr::from([127, second | 1, third, last.clamp(1, 254)]));
+        }
+        _ => changed.request.host = authority(&format!("u{random:016x}.invalid"), port),
+    }
+    changed
+}
+
 pub(super) fn with_host(prepared: &Prepared, host: &str) -> Prepared {
     let request = HttpRequest { host: host.to_owned(), ..prepared.request.clone() };
     Prepared { request, ..prepared.clone() }
 }
 
 /// Copies one part of another request, and returns the old and the new value; `None` if they are equal.
-fn take(axis: Axis, probe: &mut Prepared, works: &Prepared) -> Option<(String, String)> {
+pub(super) fn take(axis: Axis, probe: &mut Prepared, works: &Prepared) -> Option<(String, String)> {
     let optional = |value: &Option<String>| value.clone().unwrap_or_default();
     let listed = |headers: &[(String, String)]| {
         let lines: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
@@ -333,7 +379,7 @@ fn take(axis: Axis, probe: &mut Prepared, works: &Prepared) -> Option<(String, S
 }
 
 /// Only names: values may be secrets.
-fn names_of(headers: &[(String, String)]) -> String {
+pub(super) fn names_of(headers: &[(String, String)]) -> String {
     let names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
     names.join(" and ")
 }
@@ -342,7 +388,7 @@ fn names_of(headers: &[(String, String)]) -> String {
 const SHOWN: usize = 80;
 
 /// An axis's value, as part of a sentence.
-fn named(axis: Axis, value: &str) -> String {
+pub(super) fn named(axis: Axis, value: &str) -> String {
     let end = value.char_indices().nth(SHOWN).map(|(end, _)| end);
     let shown = end.map_or_else(|| value.to_owned(), |end| format!("{}... ({} bytes)", &value[..end], value.len()));
     match (axis, value) {

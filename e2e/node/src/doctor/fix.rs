@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use e2e_kubelet::{
-    diagnosis::{Cause, Fix},
+    diagnosis::{Cause, Fix, Trial},
     observation::Observation,
 };
 use e2e_plan::{Manifest, Objects, Overlay, Plan, Probe, ProbeAction, ProbeKind};
@@ -64,8 +64,8 @@ fn remedy(case: &Case, found: &Found) -> String {
 }
 
 /// The advice without a known cause.
-pub(super) fn of_nothing(observation: &Observation) -> Option<Fix> {
-    let summary = words::advice(observation)?.to_owned();
+pub(super) fn of_nothing(observation: &Observation, evidence: &[Trial]) -> Option<Fix> {
+    let summary = words::advice(observation, evidence)?.to_owned();
     Some(Fix { summary, patch: None, verified: None })
 }
 

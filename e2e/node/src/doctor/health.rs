@@ -53,7 +53,16 @@ impl Lab<'_> {
                 let address = self.target.address(port)?;
                 let sends = Sends::Health { route: Route::to(address), secured: true };
                 let experiment = Experiment::of("the probe over TLS", sends);
-                if self.ask(experiment.clone()).await?.kind != Kind::Health {
+                let answer = self.ask(experiment.clone()).await?;
+                if answer.wants_certificate && answer.kind != Kind::Health {
+                    let text = "the port speaks TLS and ends the connection of a client without a certificate; a kubelet's grpc probe \
+                        supports neither";
+                    return self
+                        .keeps_failing()
+                        .await
+                        .then(|| Found::of_everyone(Cause::ClientCertificateRequired, text));
+                }
+                if answer.kind != Kind::Health {
                     return None;
                 }
                 let text = "the port speaks gRPC over TLS, which a kubelet's grpc probe does not support";

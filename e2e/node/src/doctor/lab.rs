@@ -4,7 +4,7 @@
 use std::{fmt, time::Duration};
 
 use e2e_kubelet::{
-    diagnosis::Trial,
+    diagnosis::{Axis, Trial},
     observation::{Kind, Observation, Verdict},
     protocol::Protocol,
 };
@@ -12,7 +12,7 @@ use e2e_plan::ProbeAction;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::{Case, fix, rounds::Coin, tried};
+use super::{Case, differences, fix, rounds::Coin, tried};
 use crate::{
     greeting, grpc,
     http::{self, Route},
@@ -23,7 +23,7 @@ use crate::{
 /// The maximum number of different requests for one probe; repeats do not count.
 const MAX_REQUESTS: usize = 14;
 /// The additional budget for `--works`.
-const MAX_OF_WORKS: usize = 6;
+const MAX_OF_WORKS: usize = 14;
 /// The name of the unchanged probe.
 pub(super) const PROBE: &str = "the probe";
 /// The User-Agent of a plain request; the version is irrelevant.
@@ -33,12 +33,17 @@ const CURL: &str = "curl/8.5.0";
 pub(super) enum Sends {
     /// An HTTP request.
     Http(Box<Prepared>),
+    /// An HTTP request with a Host that no app knows, or from a loopback address, another each time: what picks a replica by Host or by
+    /// address picks each of them.
+    Stranger(Axis, Box<Prepared>),
     /// Another request, with all remaining time.
     Patiently(Box<Sends>),
     /// Another action, for example on another port.
     Action(ProbeAction),
     /// A question to gRPC's health service.
     Health { route: Route, secured: bool },
+    /// A connection.
+    Connection(Route),
     /// The greetings of protocols other than HTTP, each in a separate connection.
     Greetings { route: Route, of: Vec<Protocol> },
 }
@@ -327,6 +332,9 @@ impl<'a> Lab<'a> {
         }
         match sends {
             Sends::Http(prepared) => exchange(&self.target, (**prepared).clone(), within).await,
+            Sends::Stranger(axis, prepared) => {
+                exchange(&self.target, differences::of_a_stranger(*axis, prepared, self.port()), within).await
+            }
             Sends::Patiently(sends) => Box::pin(self.exchange(sends, self.patience())).await,
             Sends::Action(action) => probe::send_once(action, &self.target, within, self.profile).await,
             Sends::Health { route, secured } => {
@@ -337,6 +345,7 @@ impl<'a> Lab<'a> {
                 };
                 grpc::check(route, &shown, service, *secured, within, self.profile).await
             }
+            Sends::Connection(route) => http::connect_only(route.address, &route.address.to_string(), within).await,
             Sends::Greetings { route, of } => greeting::greet(route, of, within).await,
         }
     }

@@ -19,8 +19,8 @@ fn usual(which: ProbeKind) -> [&'static str; 3] {
     [own, "/healthz", "/health"]
 }
 
-/// The maximum number of other paths: those of the pod's other probes, the path with or without its trailing slash, the customary
-/// ones.
+/// The maximum number of other paths: those of the pod's other probes, the path spelt as it may be meant, with or without its trailing
+/// slash, the customary ones.
 const OTHER_PATHS: usize = 5;
 
 /// A path that no app serves: a success here means that the port answers everything.
@@ -47,7 +47,7 @@ impl Lab<'_> {
             return None;
         }
         let mut tried = vec![target.clone()];
-        for spelt in [escaped(&target), unescaped(&target), harmless(&target)] {
+        for spelt in [escaped(&target), unescaped(&target), tidied(&target), harmless(&target)] {
             if tried.contains(&spelt) {
                 continue;
             }
@@ -73,7 +73,8 @@ impl Lab<'_> {
         };
         let known = self.case.known.paths.iter().map(|path| escape_target(path));
         let usual = usual(self.case.which).map(str::to_owned);
-        let mut candidates: Vec<String> = known.chain([toggled]).chain(usual).collect();
+        let spelt = [tidied(&target), unescaped(&target), toggled];
+        let mut candidates: Vec<String> = known.chain(spelt).chain(usual).collect();
         let mut seen = std::collections::BTreeSet::from([target.clone(), String::new()]);
         candidates.retain(|candidate| seen.insert(candidate.clone()));
         for candidate in candidates.into_iter().take(OTHER_PATHS) {
@@ -92,6 +93,22 @@ impl Lab<'_> {
             return self.prove(Claim { fails: vec![unserved], ..Claim::of(found, experiment) }).await;
         }
         None
+    }
+
+    /// Whether 401 is about the client's credentials: it says so (RFC 9110, 11.6.1), every path answers it, or the answer heeds them. An
+    /// app may pass on what another service answered to it.
+    pub(super) async fn is_about_credentials(&mut self, prepared: &Prepared, observation: &Observation) -> bool {
+        if observation.header("www-authenticate").is_some() {
+            return true;
+        }
+        let elsewhere = self.ask(of_this_path(prepared, UNSERVED)).await;
+        if elsewhere.is_some_and(|answer| answer.status == observation.status) {
+            return true;
+        }
+        let with = self.ask(with_these(prepared, &[("Authorization", "Bearer probe")])).await;
+        let (Some(with), Some(again)) = (with, self.again().await) else { return false };
+        let says = |answer: &Observation| (answer.status, answer.body.clone());
+        says(&again) == says(observation) && says(&with) != says(observation)
     }
 
     /// All headers that an app may require at once; if that helps, bisects them to one.
@@ -180,7 +197,28 @@ pub(super) fn same_path(a: &str, b: &str) -> bool {
 
 /// Whether a target has bytes that some servers refuse: not allowed by RFC 3986, or needlessly escaped.
 pub(super) fn is_odd(target: &str) -> bool {
-    target.contains('%') || target.bytes().any(is_refused_by_some)
+    target.contains('%') || split(target).0.contains("//") || target.bytes().any(is_refused_by_some)
+}
+
+/// Path and query.
+fn split(target: &str) -> (&str, &str) {
+    target.split_at(target.find('?').unwrap_or(target.len()))
+}
+
+/// The path without doubled slashes and without white space at its end.
+fn tidied(target: &str) -> String {
+    const SPACES: [&str; 3] = ["%20", "%09", "%0A"];
+    let (mut path, query) = split(target);
+    while let Some(shorter) = SPACES.iter().find_map(|space| path.strip_suffix(space)) {
+        path = shorter;
+    }
+    let mut tidy = String::with_capacity(target.len());
+    for letter in path.chars() {
+        if letter != '/' || !tidy.ends_with('/') {
+            tidy.push(letter);
+        }
+    }
+    tidy + query
 }
 
 fn is_refused_by_some(byte: u8) -> bool {
@@ -237,7 +275,9 @@ mod tests {
         assert_eq!(escaped(target), "/a%2Fb%5B1%5D?x=%7By%7D");
         assert_eq!(unescaped(target), "/a/b[1]?x={y}");
         assert_eq!(harmless(target), "/axbx1x?x=xyx");
-        assert!(is_odd(target) && !is_odd("/health?x=1"));
+        assert!(is_odd(target) && !is_odd("/health?x=http://a"));
+        assert!(is_odd("//health"));
+        assert_eq!(tidied("//actuator//health/%20%0A?x=http://a%20"), "/actuator/health/?x=http://a%20");
         assert_eq!(unescaped("/%zz%2"), "/%zz%2");
     }
 }

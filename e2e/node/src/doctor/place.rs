@@ -174,6 +174,11 @@ impl Lab<'_> {
         None
     }
 
+    /// The same for a tcpSocket probe, of the same port alone.
+    pub(super) async fn of_no_tcp_listener(&mut self, port: u16) -> Option<Found> {
+        self.loopback(self.target.address(port)?, Sends::Connection).await
+    }
+
     /// If an address of this machine refuses, the app may listen on a loopback address or on the other IP family.
     async fn loopback(&mut self, refused: SocketAddr, to: impl Fn(Route) -> Sends) -> Option<Found> {
         let is_own = std::net::TcpListener::bind((refused.ip(), 0)).is_ok();
@@ -189,7 +194,7 @@ impl Lab<'_> {
         for candidate in candidates {
             let experiment = Experiment::of(format!("the probe sent to {candidate}"), to(Route::to(candidate)));
             // Any answer proves a listener.
-            if !matches!(self.ask(experiment.clone()).await?.kind, Kind::Response | Kind::Health) {
+            if !matches!(self.ask(experiment.clone()).await?.kind, Kind::Response | Kind::Health | Kind::Connected) {
                 continue;
             }
             let other_family = candidate.is_ipv6() != refused.is_ipv6() && !listens_on_loopback_alone(candidate);
@@ -198,7 +203,7 @@ impl Lab<'_> {
                 (true, false) => (Cause::Ipv4Only, " but on no IPv6 address"),
                 (false, _) => (Cause::BoundToLoopback, ""),
             };
-            let explanation = format!("nothing listens on {refused}, and the app answers on {candidate}{but}");
+            let explanation = format!("nothing listens on {refused}, and the app listens on {candidate}{but}");
             let flip = Flip { axis: Axis::Destination, from: refused.to_string(), to: candidate.to_string() };
             return self.prove(Claim::of(Found::of_flip(cause, flip, explanation, Vec::new()), experiment)).await;
         }
@@ -210,6 +215,9 @@ impl Lab<'_> {
         for experiment in from_sources(prepared) {
             if !self.ask(experiment.clone()).await?.answered() {
                 continue;
+            }
+            if let Some(found) = self.only_the_first(prepared, &experiment).await {
+                return Some(found);
             }
             let Sends::Http(sent) = &experiment.sends else { return None };
             let source = sent.route.source?;
@@ -273,6 +281,17 @@ pub(super) fn from_sources(prepared: &Prepared) -> Vec<Experiment> {
             Experiment::new(format!("the probe from {source}"), Prepared { route, ..prepared.clone() })
         })
         .collect()
+}
+
+/// Whether the probe goes to a loopback address of IPv4: all of 127.0.0.0/8 belongs to this machine.
+pub(super) fn of_loopback(prepared: &Prepared) -> bool {
+    let destination = prepared.route.address.ip();
+    destination.is_loopback() && destination.is_ipv4()
+}
+
+/// The probe from loopback addresses that have sent nothing yet.
+pub(super) fn from_strangers(prepared: &Prepared) -> Experiment {
+    Experiment::of("the probe from other loopback addresses", Sends::Stranger(Axis::Source, Box::new(prepared.clone())))
 }
 
 /// Addresses of this machine that reach `destination`, without the system's default choice.

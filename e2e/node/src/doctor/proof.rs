@@ -7,17 +7,20 @@ use e2e_kubelet::{
     protocol::Protocol,
 };
 use futures_util::future::join_all;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{
     Claim, Found,
-    lab::{Experiment, Lab, Tried},
+    lab::{Experiment, Lab, Sends, Tried},
     quota::Newcomer,
     rounds::{ALIKE, ALIKE_OF_SLOW, FLIPS, Pattern, SEEN, Side, pattern, sides},
 };
 
 /// Requests whose answers take more than this share of the remaining time are sent in parallel.
 const ROUNDS: u32 = 20;
+
+/// The repeats of a probe that has succeeded are spread over so long, or over its timeout.
+const SPREAD: Duration = Duration::from_secs(1);
 
 /// The most requests that are under way at once.
 const AT_ONCE: usize = 64;
@@ -60,14 +63,19 @@ impl Lab<'_> {
             }
         }
         let mut turns = [0, 0];
-        let order: Vec<usize> = sides(&mut self.coin)
+        // Something that picks one of two replicas by Host or by address sends half of the strangers to the other one.
+        let is_stranger = |index: &usize| matches!(self.tried[*index].experiment.sends, Sends::Stranger(..));
+        let strangers: Vec<usize> =
+            arms.concat().into_iter().filter(is_stranger).flat_map(|one| [one; FLIPS]).collect();
+        let order = sides(&mut self.coin)
             .into_iter()
             .map(|side| {
                 let side = usize::from(side == Side::Succeeds);
                 turns[side] += 1;
                 arms[side][turns[side] % arms[side].len()]
             })
-            .collect();
+            .chain(strangers)
+            .collect::<Vec<_>>();
         if !self.repeat_all(&order).await {
             return None;
         }
@@ -151,16 +159,20 @@ impl Lab<'_> {
         held
     }
 
-    /// Repeats a successful probe for the length of its timeout: one that fails every other time must not pass by luck.
+    /// Repeats a successful probe for the length of its timeout: one that fails every other time must not pass by luck. Spread out, the
+    /// repeats also meet an app that fails now and then for a moment.
     pub(super) async fn is_steady(&mut self) -> bool {
-        let end = Instant::now() + self.timeout().min(self.left());
-        while self.tried[0].series.len() < FLIPS && self.wavering.is_none() && Instant::now() < end {
+        let within = self.timeout().min(self.left());
+        let (end, pause) = (Instant::now() + within, within.min(SPREAD) / FLIPS as u32);
+        while self.tried[0].series.len() < FLIPS && self.wavering.is_none() && Instant::now() + pause < end {
+            sleep(pause).await;
             self.repeat(0).await;
         }
         self.wavering.is_none()
     }
 
-    /// Repeats the request with different outcomes, if there is one, until a pattern shows.
+    /// Repeats the request with different outcomes, if there is one, until a pattern shows. Spread out, the repeats outlast a moment in which
+    /// the app fails.
     pub(super) async fn wavering(&mut self) -> Option<Wavering> {
         let index = self.wavering?;
         let series = &self.tried[index].series;
@@ -169,6 +181,7 @@ impl Lab<'_> {
             && pattern(&self.tried[index].series) != Pattern::Wavers
             && self.left() >= self.timeout()
         {
+            sleep(self.timeout().min(SPREAD) / SEEN as u32).await;
             self.repeat(index).await;
         }
         let Tried { experiment, series, failure, .. } = &self.tried[index];

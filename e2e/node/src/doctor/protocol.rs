@@ -134,7 +134,11 @@ impl Lab<'_> {
             return self.of_a_body_that_stays_open(in_time, late);
         }
         let silence = std::mem::take(&mut self.silence);
-        self.remark = in_time.connect_ms.is_some().then(|| of_another_path(silence.last()));
+        self.remark = match late.kind {
+            _ if self.has_wavered() => None,
+            Kind::Response if !late.success() => Some(of_a_late_failure(late)),
+            _ => in_time.connect_ms.is_some().then(|| of_another_path(silence.last())),
+        };
         let hit = silence.iter().position(Observation::answered);
         let mut variants = variants(prepared);
         if let Some(index) = hit.filter(|index| *index < variants.len()) {
@@ -155,12 +159,12 @@ impl Lab<'_> {
     pub(super) fn silence_requests(&self, prepared: &Prepared) -> Vec<Experiment> {
         // The first other Host, then what tells a list from a rule.
         let hosts = self.hosts(prepared).into_iter().take(1);
-        let hosts = hosts.chain([self.unlisted(), similar(&prepared.request.host)]);
+        let hosts = hosts.chain([similar(&prepared.request.host)]);
         variants(prepared)
             .into_iter()
             .map(|variant| variant.experiment)
             .chain(hosts.map(|host| of_this_host(prepared, &host, None)))
-            .chain([greetings(prepared, greeting::greeted())])
+            .chain([self.stranger(prepared), greetings(prepared, greeting::greeted())])
             // A plain port to which a redirect leads may wait for more than a handshake.
             .chain((prepared.url.scheme == "http").then(|| said_tls(prepared)))
             // The last: it tells a path that waits from an app that does.
@@ -258,6 +262,14 @@ impl Lab<'_> {
         let text = format!("the server asks for a client certificate and {how}");
         Some(Found::of_everyone(Cause::ClientCertificateRequired, text))
     }
+}
+
+/// An answer that comes after the timeout and is a failure as well.
+fn of_a_late_failure(late: &Observation) -> (String, &'static str) {
+    (
+        format!("no answer arrives within the timeout; the late one is a failure as well ({})", late.summary()),
+        "find in the app's log why it refuses this request, and what takes it so long; a longer timeout does not help",
+    )
 }
 
 /// What the answer for a path that no app serves says of an app that is silent, and the remedy.

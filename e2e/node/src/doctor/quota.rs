@@ -1,14 +1,17 @@
 //! A rate limit that looks like another cause: the probe has used up its quota, and a changed request has one of its own. Main function:
 //! [`Lab::newcomer`]. A part of [`Lab`].
 
-use e2e_kubelet::diagnosis::{Axis, Cause};
+use e2e_kubelet::{
+    diagnosis::{Axis, Cause, Flip},
+    observation::Observation,
+};
 use tokio::time::Instant;
 
 use super::{
-    Found,
+    Claim, Found,
     differences::{of_this_host, similar},
     lab::{Experiment, Lab},
-    place::from_sources,
+    place::{from_sources, from_strangers, of_loopback},
     rounds::STARTED,
 };
 use crate::probe::Prepared;
@@ -71,6 +74,52 @@ impl Lab<'_> {
         }
     }
 
+    /// Whether 429 means a limit of the rate: it says when the next request is accepted (RFC 6585, section 4), or a client with another
+    /// address is accepted. Some apps mean their state, for example a standby.
+    pub(super) async fn is_of_a_limit(&mut self, prepared: &Prepared, observation: &Observation) -> bool {
+        let is_of_rates =
+            |name: &str| name.eq_ignore_ascii_case("retry-after") || name.to_ascii_lowercase().contains("ratelimit");
+        if observation.headers.iter().any(|header| is_of_rates(&header.name)) {
+            return true;
+        }
+        match from_sources(prepared).into_iter().next() {
+            Some(newcomer) => self.ask(newcomer).await.is_some_and(|answer| answer.answered()),
+            None => false,
+        }
+    }
+
+    /// Every request of this client gets 429.
+    pub(super) async fn of_a_limit(&mut self, prepared: &Prepared) -> Option<Found> {
+        let path = &prepared.url.target;
+        let whose = if self.another_client_succeeded() { "this address" } else { "every client" };
+        let text = format!("GET {path} returns 429 to {whose}: the app limits the request rate");
+        self.keeps_failing().await.then(|| Found::of_everyone(Cause::RateLimited, text))
+    }
+
+    /// Another address was accepted. It is a limit of each address if this one is soon refused, too, and every new one is accepted.
+    pub(super) async fn only_the_first(&mut self, prepared: &Prepared, accepted: &Experiment) -> Option<Found> {
+        if !of_loopback(prepared) {
+            return None;
+        }
+        let mut count = 1;
+        // Not a repeat: that it comes out differently is no sign of chance here.
+        while self.exchange(&accepted.sends, self.timeout()).await.answered() {
+            count += 1;
+            if count >= STARTED {
+                return None;
+            }
+        }
+        let strangers = from_strangers(prepared);
+        if !self.ask(strangers.clone()).await?.answered() {
+            return None;
+        }
+        let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
+        let text = format!("the app accepts each address {times} and then refuses it like the probe");
+        let (from, to) = ("an address that has sent requests".to_owned(), "one that has sent none".to_owned());
+        let found = Found::of_flip(Cause::RateLimited, Flip { axis: Axis::Source, from, to }, text, Vec::new());
+        self.prove(Claim::of(found, strangers)).await
+    }
+
     /// A limit, if a request that differs only by chance from the probe succeeds until its quota is used up.
     pub(super) async fn by_its_quota(&mut self, experiment: &Experiment) -> Option<Found> {
         let index = self.index_of(experiment)?;
@@ -116,6 +165,7 @@ fn newcomers(found: &Found, prepared: &Prepared) -> Option<Vec<Experiment>> {
     let mut changed = prepared.clone();
     Some(match (found.cause, axis) {
         (Cause::HostSyntax, _) => vec![of_this_host(prepared, &similar(&prepared.request.host), None)],
+        (Cause::SourceBlocked, _) if of_loopback(prepared) => vec![from_strangers(prepared)],
         (Cause::SourceBlocked | Cause::MissingHeader, _) => {
             let mut newcomers = from_sources(prepared);
             // Not the one that the claim is about.

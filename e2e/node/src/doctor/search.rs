@@ -77,7 +77,9 @@ async fn of_failure(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observ
     match observation.kind {
         Kind::Unsupported if !is_redirected => None,
         Kind::Refused | Kind::Unreachable if !is_redirected => lab.of_no_listener(prepared, observation).await,
-        Kind::Response if observation.status == Some(429) => of_everyone(lab, prepared, observation, &[]).await,
+        Kind::Response if observation.status == Some(429) && lab.is_of_a_limit(prepared, observation).await => {
+            lab.of_a_limit(prepared).await
+        }
         // A refusal followed by a reset is a refusal.
         Kind::Truncated if observation.status.is_some_and(|status| status < 400) => {
             lab.truncated(prepared, observation).await
@@ -102,7 +104,10 @@ async fn of_works(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observat
     let before = lab.begin_with_works();
     let experiment = Experiment::new("the request of --works", works.clone());
     let found = match lab.ask(experiment).await {
-        Some(answer) if answer.answered() => lab.narrow(prepared, &works, observation).await,
+        Some(answer) if answer.answered() => match lab.narrow(prepared, &works, observation).await {
+            None if works.route == prepared.route => lab.combined(prepared, &works).await,
+            found => found,
+        },
         _ => None,
     };
     lab.end_with_works(before);
@@ -226,38 +231,33 @@ async fn of_everyone(
     let all = |wanted: &[u16]| seen.iter().all(|status| status.is_some_and(|status| wanted.contains(&status)));
     let path = &prepared.url.target;
     let status = observation.status?;
-    let says = |what: &str| format!("GET {path} returns {status} to every client{what}");
+    let led = observation.followed.last().map_or(String::new(), |last| format!(", redirected to {last},"));
+    let says = |what: &str| format!("GET {path}{led} returns {status} to every client{what}");
     let (cause, explanation) = match status {
         404 | 405 if all(&[404, 405]) => (Cause::MethodOrPath, says(&lab.under_these_hosts(prepared))),
-        401 if all(&[401]) => (Cause::MissingHeader, says(": it requires credentials")),
-        429 if all(&[429]) => (Cause::RateLimited, says(": the app limits the request rate")),
+        401 if all(&[401]) && lab.is_about_credentials(prepared, observation).await => {
+            (Cause::MissingHeader, says(": it requires credentials"))
+        }
         503 if all(&[503]) => match lab.case.known.away.as_slice() {
-            [] => (Cause::Unavailable, says("")),
+            [] => (Cause::Unavailable, says(&lab.under_these_hosts(prepared))),
             away => (Cause::DependencyDown, says(&format!(", and no replica of {} is ready", away.join(" and ")))),
         },
         _ => return None,
     };
-    if cause != Cause::RateLimited
-        && let Some(elsewhere) = from_sources(prepared).into_iter().next()
-    {
+    if let Some(elsewhere) = from_sources(prepared).into_iter().next() {
         lab.ask(elsewhere).await;
     }
-    if lab.another_client_succeeded() {
+    if lab.another_client_succeeded() || !lab.fails_always().await {
         return None;
     }
-    // 429 says it each time (RFC 6585, section 4).
-    let always = if cause == Cause::RateLimited { lab.keeps_failing().await } else { lab.fails_always().await };
-    if !always {
-        return None;
+    // It may be about to serve: a server answers 404, for example, until its app is deployed. 503 says so, and is given longer.
+    if status != 503 {
+        lab.deadline = lab.deadline.min(lab.begun + lab.timeout() * 4);
     }
-    match status {
-        // It may be about to serve.
-        503 => match lab.wait_for_start().await {
-            None if lab.has_wavered() => None,
-            None => Some(Found::of_everyone(cause, explanation)),
-            started => started,
-        },
-        _ => Some(Found::of_everyone(cause, explanation)),
+    match lab.wait_for_start().await {
+        None if lab.has_wavered() => None,
+        None => Some(Found::of_everyone(cause, explanation)),
+        started => started,
     }
 }
 
@@ -278,7 +278,10 @@ async fn of_action(lab: &mut Lab<'_>) -> (Observation, Option<Found>) {
             Some(found) => Some(found),
             None => lab.wait_for_start().await,
         },
-        (_, Kind::Refused) => lab.wait_for_start().await,
+        (ProbeAction::TcpSocket { port, .. }, Kind::Refused) => match lab.of_no_tcp_listener(*port).await {
+            Some(found) => Some(found),
+            None => lab.wait_for_start().await,
+        },
         (ProbeAction::Grpc { service, port }, _) => lab.of_grpc(service, *port, &observation).await,
         _ => None,
     };

@@ -176,14 +176,41 @@ async fn a_slow_answer_is_found_by_waiting_for_it() {
 }
 
 #[rstest]
-#[case::slow_and_wrong(Reply::After(Duration::from_millis(500), response(500, "")))]
-#[case::never(Reply::ThenNothing(Vec::new()))]
+#[case::slow_and_wrong(
+    Reply::After(Duration::from_millis(500), response(500, "")),
+    "the late one is a failure as well (status 500"
+)]
+#[case::never(Reply::ThenNothing(Vec::new()), "no other path is answered meanwhile either")]
 #[tokio::test]
-async fn a_late_answer_that_is_wrong_is_not_too_slow(#[case] reply: Reply) {
+async fn a_late_answer_that_is_wrong_is_not_too_slow(#[case] reply: Reply, #[case] explanation: &str) {
     let server = Server::start(move |_| reply.clone()).await;
     let diagnosis = examine(&case(&[], Duration::from_millis(300)), &[(8000, server.address)]).await;
     assert_eq!((diagnosis.success(), diagnosis.cause), (false, None));
     assert_eq!(diagnosis.observation.kind, Kind::Timeout);
+    assert!(diagnosis.explanation.contains(explanation), "{}", diagnosis.explanation);
+}
+
+#[tokio::test]
+async fn a_redirect_to_a_closed_port_is_told_with_its_target() {
+    let target = format!("http://{POD}:9/ui");
+    let location = target.clone();
+    let server = Server::start(move |_| Reply::redirect(302, &location)).await;
+    let ports = [(8000, server.address), (9, closed_port())];
+    let diagnosis = examine(&case(&[], Duration::from_secs(1)), &ports).await;
+    let explanation = format!("it is redirected to {target}, and there nothing listens on the port");
+    assert_eq!((diagnosis.cause, diagnosis.explanation), (None, explanation));
+    assert!(diagnosis.fix.unwrap().summary.starts_with("answer this path without a redirect"));
+}
+
+#[tokio::test]
+async fn an_app_that_answers_since_it_has_started_is_told_with_its_successes() {
+    let start = tokio::time::Instant::now();
+    let opens = Duration::from_millis(600);
+    let server = Server::start(move |_| Reply::After(opens.saturating_sub(start.elapsed()), response(200, "OK"))).await;
+    let diagnosis = examine(&case(&[], Duration::from_millis(300)), &[(8000, server.address)]).await;
+    assert_eq!((diagnosis.success(), diagnosis.cause), (false, None));
+    assert!(diagnosis.explanation.ends_with(" tries succeeded"), "{}", diagnosis.explanation);
+    assert!(diagnosis.fix.unwrap().summary.contains("add a startupProbe"));
 }
 
 #[rstest]
@@ -234,7 +261,7 @@ async fn a_slow_answer_in_time_is_a_success() {
 #[case::path(404, Some(Cause::MethodOrPath))]
 #[case::method(405, Some(Cause::MethodOrPath))]
 #[case::unavailable(503, Some(Cause::Unavailable))]
-#[case::limited(429, Some(Cause::RateLimited))]
+#[case::limited_or_not(429, None)]
 #[case::credentials(401, Some(Cause::MissingHeader))]
 #[case::broken(500, None)]
 #[case::refused_to_all(400, None)]

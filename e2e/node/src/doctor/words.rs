@@ -7,7 +7,21 @@ use e2e_kubelet::{
 
 /// The observation, as a clause that can follow `because`; empty for a success. `evidence` are the requests.
 pub(super) fn of_nothing(observation: &Observation, evidence: &[Trial]) -> String {
-    let succeeded = evidence.iter().find(|trial| trial.succeeded > 0);
+    let clause = of_observation(observation, evidence);
+    let clause = match observation.followed.last() {
+        Some(last) if !clause.is_empty() => format!("it is redirected to {last}, and there {clause}"),
+        _ => clause,
+    };
+    match evidence.first() {
+        Some(Trial { sent, succeeded, .. }) if *succeeded > 0 && !observation.success() => {
+            format!("{clause}; {succeeded} of {sent} tries succeeded")
+        }
+        _ => clause,
+    }
+}
+
+fn of_observation(observation: &Observation, evidence: &[Trial]) -> String {
+    let succeeded = evidence.iter().skip(1).find(|trial| trial.succeeded > 0);
     let Observation { verdict, kind, status, message, spoke, .. } = observation;
     match (verdict, kind) {
         (Verdict::Success, _) => String::new(),
@@ -78,12 +92,19 @@ fn is_grpc(observation: &Observation) -> bool {
 }
 
 /// The next step; `None` for a success.
-pub(super) fn advice(observation: &Observation) -> Option<&'static str> {
-    let Observation { verdict, kind, .. } = observation;
+pub(super) fn advice(observation: &Observation, evidence: &[Trial]) -> Option<&'static str> {
+    let Observation { verdict, kind, followed, .. } = observation;
     if *verdict == Verdict::Success {
         return None;
     }
+    let has_answered = evidence.first().is_some_and(|probe| probe.succeeded > 0);
     Some(match kind {
+        Kind::Timeout if has_answered => {
+            "find in the app's log what it waited for; if it was starting, add a startupProbe that waits for its start"
+        }
+        _ if !followed.is_empty() => {
+            "answer this path without a redirect, or make the redirect's target answer: a kubelet follows it"
+        }
         Kind::Refused => {
             "check in the app's log whether it has started and on which address and port it listens; point the \
              probe at that port"

@@ -1,19 +1,12 @@
-//! The fixtures of the score: functions [`causes`] and [`confounders`].
+//! The fixtures of the score that have a cause. Main function: [`causes`].
 
 use super::{
     patients::{
-        answers_anything, behind_a_middlebox, comes_and_goes, drips, host, limited, now_and_then, ok_if, on_ipv6_alone,
-        opens_later, path, speaks, understands,
+        answers_anything, behind_a_middlebox, drips, host, limited, now_and_then, ok_if, on_ipv6_alone, opens_later,
+        path, speaks, understands,
     },
     *,
 };
-
-/// A fixture from its name and an expression for the patient, in which the words of refusals can be used.
-macro_rules! fixtures {
-    ($($name:literal => $cause:expr, |$words:ident| $patient:expr;)*) => {
-        [$(($name, $cause, (|$words| Box::pin(async move { let _ = $words; $patient })) as Make)),*]
-    };
-}
 
 /// Every cause, with servers that really behave so.
 pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
@@ -73,8 +66,30 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
                 .asking("/health%2Fdb");
         "403 without X-Forwarded-Proto" => Cause::MissingHeader, |words|
             Patient::serving(Speaks::Http1, move |r| ok_if(header(r, "X-Forwarded-Proto").is_some(), 403, words)).await;
+        "400 for the Host, and 404 for the path behind it" => Cause::HostAllowList, |words| {
+            let patient = Patient::serving(Speaks::Http1, move |r| match (host(r), path(r)) {
+                ("app.example", "/api/health") => Reply::status(200, "OK"),
+                ("app.example", _) => Reply::status(404, words),
+                _ => Reply::status(400, words),
+            }).await;
+            let address = patient.target.ports[&8000];
+            let (host, target) = ("app.example".to_owned(), "/api/health".to_owned());
+            patient.known(Known { works: Some(WorkingRequest { address, https: false, host, target, headers: Vec::new() }), ..Known::default() })
+        };
         "400 without Accept-Language" => Cause::MissingHeader, |words|
             Patient::serving(Speaks::Http1, move |r| ok_if(header(r, "Accept-Language").is_some(), 400, words)).await;
+        "401 with a challenge, on this path alone" => Cause::MissingHeader, |words|
+            Patient::serving(Speaks::Http1, |r| match path(r) {
+                "/health" => Reply::Bytes(
+                    b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n".into()),
+                _ => Reply::status(404, ""),
+            }).await;
+        "401 that heeds a token, on this path alone" => Cause::MissingHeader, |words|
+            Patient::serving(Speaks::Http1, |r| match (path(r), header(r, "Authorization")) {
+                ("/health", None) => Reply::status(401, "no token"),
+                ("/health", _) => Reply::status(401, "another token"),
+                _ => Reply::status(404, ""),
+            }).await;
         "401 without a token that nobody knows" => Cause::MissingHeader, |words|
             Patient::serving(Speaks::Http1, move |r| ok_if(header(r, "Authorization") == Some("Bearer s3cret"), 401, words)).await;
         "403 without the token of a request that works" => Cause::MissingHeader, |words| {
@@ -87,6 +102,17 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
             Patient::serving(Speaks::Http1, move |_| Reply::status(404, words)).await;
         "405 for everyone" => Cause::MethodOrPath, |words|
             Patient::serving(Speaks::Http1, move |_| Reply::status(405, words)).await;
+        "404 for a path with a space at its end" => Cause::MethodOrPath, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(path(r) == "/actuator/health", 404, words)).await
+                .asking("/actuator/health%20");
+        "400 for a doubled slash" => Cause::MalformedPath, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(path(r) == "/actuator/health", 400, words)).await
+                .asking("/actuator//health");
+        "403 for every path but that of the request that works" => Cause::MethodOrPath, |words| {
+            let patient = Patient::serving(Speaks::Http1, move |r| ok_if(path(r) == "/login", 403, words)).await;
+            let (address, host, target) = (patient.target.ports[&8000], "localhost:8000".to_owned(), "/login".to_owned());
+            patient.known(Known { works: Some(WorkingRequest { address, https: false, host, target, headers: Vec::new() }), ..Known::default() })
+        };
         "404 beside the right path" => Cause::MethodOrPath, |words|
             Patient::serving(Speaks::Http1, move |r| ok_if(path(r) == "/healthz", 404, words)).await;
         "nobody listens, and another port answers" => Cause::WrongPort, |words| {
@@ -133,13 +159,23 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
             let patient = Patient::serving(Speaks::Http1, move |_| ok_if(start.elapsed() > second() * 5 / 2, 503, words)).await;
             patient.known(Known { may_be_starting: true, ..Known::default() })
         };
+        "404 until the app has been deployed" => Cause::NotStarted, |words| {
+            let start = tokio::time::Instant::now();
+            let patient = Patient::serving(Speaks::Http1, move |_| ok_if(start.elapsed() > second() * 5 / 2, 404, words)).await;
+            patient.known(Known { may_be_starting: true, ..Known::default() })
+        };
         "503 for everyone" => Cause::Unavailable, |words|
             Patient::serving(Speaks::Http1, move |_| Reply::status(503, words)).await;
         "503 for everyone, and Redis is away" => Cause::DependencyDown, |words|
             Patient::serving(Speaks::Http1, move |_| Reply::status(503, words)).await
                 .known(Known { away: vec!["redis".to_owned()], ..Known::default() });
-        "429 for everyone" => Cause::RateLimited, |words|
-            Patient::serving(Speaks::Http1, move |_| Reply::status(429, words)).await;
+        "429 for everyone, with the time of the next request" => Cause::RateLimited, |words|
+            Patient::serving(Speaks::Http1, |_| Reply::Bytes(
+                b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n".into())).await;
+        "429 for one address" => Cause::RateLimited, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(r.peer != Ipv4Addr::LOCALHOST, 429, words)).await;
+        "503 once an address has used up a quota of one" => Cause::RateLimited, |words|
+            limited(1, 503, words, |r| r.peer.to_string()).await;
         "403 once an address has used up its quota" => Cause::RateLimited, |words|
             limited(20, 403, words, |r| r.peer.to_string()).await;
         "400 once a Host has used up its quota" => Cause::RateLimited, |words|
@@ -199,6 +235,8 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
             Patient::serving(Speaks::TlsForCertificates, |_| Reply::status(200, "OK")).await.https();
         "a TLS port that insists on a client certificate, asked without TLS" => Cause::ClientCertificateRequired, |words|
             Patient::serving(Speaks::TlsForCertificates, |_| Reply::status(200, "OK")).await;
+        "a grpc probe of a port that insists on a client certificate" => Cause::ClientCertificateRequired, |words|
+            Patient::serving(Speaks::TlsForCertificates, |_| Reply::status(200, "OK")).await.grpc("");
         "400 for want of a client certificate" => Cause::ClientCertificateRequired, |words|
             Patient::serving(Speaks::TlsAsksForCertificates, move |_| Reply::status(400, words)).await.https();
         "AMQP" => Cause::NotHttp, |words| speaks(b"", b"AMQP\0\0\x09\x01").await;
@@ -206,6 +244,9 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
         "SSH" => Cause::NotHttp, |words| speaks(b"SSH-2.0-OpenSSH_9.2p1\r\n", b"").await;
         "FastCGI, which closes" => Cause::NotHttp, |words| understands(b"\x01\x09", b"\x01\x0a\0\0\0\0\0\0", false).await;
         "PostgreSQL, which closes" => Cause::NotHttp, |words| understands(b"\0\0\0\x08\x04\xd2", b"N", false).await;
+        "uwsgi, which closes" => Cause::NotHttp, |words| understands(b"\0\x66\0\0\x0e\0REQUEST_METHOD", b"UWSGI/1 404 Not Found\r\n\r\n", false).await;
+        "AJP, which closes" => Cause::NotHttp, |words| understands(b"\x12\x34\0\x01\x0a", b"AB\0\x01\x09", false).await;
+        "CQL, which closes" => Cause::NotHttp, |words| understands(b"\x04\0\0\0\x05", b"\x84\0\0\0\x06\0\0\0\x02\0\0", false).await;
         "a protocol that waits for more" => Cause::NotHttp, |words| understands(b"\0\0\0\x08\x04\xd2", b"S", true).await;
         "lines that are no response" => Cause::NotHttp, |words| speaks(b"", b"what?\r\n").await;
         "a port that answers from another path alone" => Cause::WrongPort, |words| {
@@ -242,6 +283,11 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
             let server = Server::on(listener, Speaks::Http1, |_| Reply::status(200, "OK"));
             Patient::of(server).dialling(SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, port)))
         };
+        "a tcpSocket probe of a listener on 127.0.0.1 alone" => Cause::BoundToLoopback, |words| {
+            let patient = Patient::serving(Speaks::Http1, |_| Reply::status(200, "OK")).await;
+            let other = SocketAddr::from(([127, 0, 0, 9], patient.target.ports[&8000].port()));
+            patient.changed(|case| case.probe.action = ProbeAction::TcpSocket { host: None, port: 8000 }).dialling(other)
+        };
         "a listener on 127.0.0.1 alone, asked over IPv6" => Cause::BoundToLoopback, |words| {
             let server = Server::start(|_| Reply::status(200, "OK")).await;
             let port = server.address.port();
@@ -256,6 +302,11 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
             let count = AtomicU32::new(0);
             let fails = move |_: &Request| ok_if(count.fetch_add(1, Ordering::Relaxed) % 5 != 3, 503, words);
             Patient::serving(Speaks::Http1, fails).await
+        };
+        "an app that fails for a tenth of a second, twice a second" => Cause::Flaky, |words| {
+            let start = tokio::time::Instant::now();
+            let is_well = move || start.elapsed().as_millis() % (second() / 2).as_millis() < (second() * 4 / 10).as_millis();
+            Patient::serving(Speaks::Http1, move |_| ok_if(is_well(), 500, words)).await
         };
         "the first two of three fail" => Cause::Flaky, |words| now_and_then(words, 3, 2).await;
         "gRPC that says NOT_SERVING" => Cause::Http1ToHttp2Only, |words|
@@ -290,98 +341,6 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
         "a body that stalls" => Cause::TruncatedResponse, |words|
             Patient::serving(Speaks::Http1, |_| Reply::ThenNothing(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf".into())).await;
         "a middlebox that drops Host" => Cause::Http10OrMissingHost, |words| behind_a_middlebox(words).await;
-    }
-    .to_vec()
-}
-
-/// What must not get a name, and whether the probe succeeds.
-pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
-    fixtures! {
-        "a redirect to TLS on the same host, with a certificate that nobody trusts" => true, |words| {
-            let secured = Server::speaking(Speaks::Tls, |_| Reply::status(200, "OK")).await;
-            let mut patient = Patient::serving(Speaks::Http1, |_| Reply::redirect(301, "https://10.244.0.9/health")).await;
-            patient.target.ports.insert(443, secured.address);
-            patient.servers.push(secured);
-            patient
-        };
-        "a body over 10 KiB" => true, |words|
-            Patient::serving(Speaks::Http1, |_| Reply::status(200, &"x".repeat(20_000))).await;
-        "a slow answer in time" => true, |words|
-            Patient::serving(Speaks::Http1, move |_| Reply::After(second() * 7 / 10, response(200, words))).await;
-        "a redirect to another host, behind which the app is well" => true, |words|
-            Patient::serving(Speaks::Http1, |r| match host(r) {
-                "app.example" => Reply::status(200, "OK"),
-                _ => Reply::redirect(301, "http://app.example/health"),
-            }).await;
-        "500 for everyone" => false, |words| Patient::serving(Speaks::Http1, move |_| Reply::status(500, words)).await;
-        "400 for everyone, by an app behind TLS that takes a client certificate from those who have one" => false, |words|
-            Patient::serving(Speaks::TlsAsksForCertificates, move |r| ok_if(false, if path(r) == "/health" { 400 } else { 404 }, words))
-                .await.https();
-        "400 for one Host of many" => false, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(!host(r).starts_with("10.244.0.9"), 400, words)).await;
-        "every second answer is late" => false, |words| {
-            let count = AtomicU32::new(0);
-            Patient::serving(Speaks::Http1, move |_| match count.fetch_add(1, Ordering::Relaxed) {
-                0..4 => Reply::After(second() * 8 / 5, response(200, words)),
-                later if later % 2 == 0 => Reply::After(second() * 8 / 5, response(200, words)),
-                _ => Reply::status(200, words),
-            }).await
-        };
-        "400 for everyone" => false, |words| Patient::serving(Speaks::Http1, move |_| Reply::status(400, words)).await;
-        "403 for everyone" => false, |words| Patient::serving(Speaks::Http1, move |_| Reply::status(403, words)).await;
-        "silence for everyone" => false, |words|
-            Patient::serving(Speaks::Http1, |_| Reply::ThenNothing(Vec::new())).await;
-        "a late answer that is wrong" => false, |words|
-            Patient::serving(Speaks::Http1, move |_| Reply::After(second() * 3 / 2, response(500, words))).await;
-        "resets for everyone" => false, |words| Patient::serving(Speaks::Http1, |_| Reply::Reset).await;
-        "nobody listens anywhere" => false, |words|
-            Patient::serving(Speaks::Http1, |_| Reply::Reset).await.dialling(closed_port());
-        "a limit that only the doctor reaches" => true, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(r.earlier < 5, 429, words)).await;
-        "a limit that says 503 and only the doctor reaches" => true, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(r.earlier < 5, 503, words)).await;
-        "403 once an address has used up its large quota" => false, |words| limited(150, 403, words, |r| r.peer.to_string()).await;
-        "503 once an address has used up its large quota" => false, |words| limited(150, 503, words, |r| r.peer.to_string()).await;
-        "403 once a token has used up its large quota" => false, |words|
-            limited(150, 403, words, |r| header(r, "X-Tenant").unwrap_or_default().to_owned()).await.sending("X-Tenant", "a");
-        "404 once an address has used up its quota" => false, |words| limited(20, 404, words, |r| r.peer.to_string()).await;
-        "400 once a Host has used up its large quota" => false, |words| limited(150, 400, words, |r| host(r).to_owned()).await;
-        "403 once a User-Agent has used up its large quota" => false, |words|
-            limited(150, 403, words, |r| header(r, "User-Agent").unwrap_or_default().to_owned()).await;
-        "401 once an address without a token has used up its large quota" => false, |words|
-            limited(150, 401, words, |r| header(r, "Authorization").map_or_else(|| r.peer.to_string(), str::to_owned)).await;
-        "something that ended after the first request" => false, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(r.earlier > 0, 503, words)).await;
-        "a redirect to where users sign in" => true, |words|
-            Patient::serving(Speaks::Http1, move |r| match host(r) {
-                "login.example" => Reply::status(404, words),
-                _ => Reply::redirect(302, "https://login.example/oauth?to=/health"),
-            }).await;
-        "silence once a Host has used up its quota" => false, |words| {
-            let served = Patient::serving(Speaks::Http1, move |r| match host(r).starts_with("10.244.0.9") {
-                true => Reply::ThenNothing(Vec::new()),
-                false => Reply::status(200, words),
-            });
-            served.await
-        };
-        "404 over HTTP/2 alone" => false, |words| Patient::serving(Speaks::Http2, move |_| Reply::status(404, words)).await;
-        "404 over HTTP/2 and TLS for everyone, asked without TLS" => false, |words|
-            Patient::serving(Speaks::TlsHttp2, move |_| Reply::status(404, words)).await;
-        "a grpc probe of a port that speaks HTTP/2" => false, |words|
-            Patient::serving(Speaks::Http2, move |_| Reply::status(404, words)).await.grpc("");
-        "a tcpSocket probe beside a port that listens" => false, |words| {
-            let mut patient = Patient::serving(Speaks::Http1, |_| Reply::status(200, "")).await;
-            patient.target.ports.insert(9000, patient.target.ports[&8000]);
-            patient.changed(|case| case.probe.action = ProbeAction::TcpSocket { host: None, port: 8000 }).dialling(closed_port())
-        };
-        "a port that answers everything" => false, |words| {
-            let all = Server::start(|_| Reply::status(200, "")).await;
-            let mut patient = Patient::serving(Speaks::Http1, move |_| Reply::status(500, words)).await;
-            patient.target.ports.insert(9000, all.address);
-            patient.servers.push(all);
-            patient
-        };
-        "an app that starts and ends again and again" => false, |words| comes_and_goes().await;
     }
     .to_vec()
 }

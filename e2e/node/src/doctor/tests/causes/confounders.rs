@@ -1,0 +1,129 @@
+//! The fixtures of the score that must not get a name. Main function: [`confounders`].
+
+use super::{
+    patients::{comes_and_goes, host, limited, ok_if, path},
+    *,
+};
+
+/// What must not get a name, and whether the probe succeeds.
+pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
+    fixtures! {
+        "a redirect to TLS on the same host, with a certificate that nobody trusts" => true, |words| {
+            let secured = Server::speaking(Speaks::Tls, |_| Reply::status(200, "OK")).await;
+            let mut patient = Patient::serving(Speaks::Http1, |_| Reply::redirect(301, "https://10.244.0.9/health")).await;
+            patient.target.ports.insert(443, secured.address);
+            patient.servers.push(secured);
+            patient
+        };
+        "a body over 10 KiB" => true, |words|
+            Patient::serving(Speaks::Http1, |_| Reply::status(200, &"x".repeat(20_000))).await;
+        "a slow answer in time" => true, |words|
+            Patient::serving(Speaks::Http1, move |_| Reply::After(second() * 7 / 10, response(200, words))).await;
+        "a redirect to another host, behind which the app is well" => true, |words|
+            Patient::serving(Speaks::Http1, |r| match host(r) {
+                "app.example" => Reply::status(200, "OK"),
+                _ => Reply::redirect(301, "http://app.example/health"),
+            }).await;
+        "500 for everyone" => false, |words| Patient::serving(Speaks::Http1, move |_| Reply::status(500, words)).await;
+        "400 for everyone, by an app behind TLS that takes a client certificate from those who have one" => false, |words|
+            Patient::serving(Speaks::TlsAsksForCertificates, move |r| ok_if(false, if path(r) == "/health" { 400 } else { 404 }, words))
+                .await.https();
+        "400 for one Host of many" => false, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(!host(r).starts_with("10.244.0.9"), 400, words)).await;
+        "every second answer is late" => false, |words| {
+            let count = AtomicU32::new(0);
+            Patient::serving(Speaks::Http1, move |_| match count.fetch_add(1, Ordering::Relaxed) {
+                0..4 => Reply::After(second() * 8 / 5, response(200, words)),
+                later if later % 2 == 0 => Reply::After(second() * 8 / 5, response(200, words)),
+                _ => Reply::status(200, words),
+            }).await
+        };
+        "429 for everyone, by an app that means its state" => false, |words|
+            Patient::serving(Speaks::Http1, move |_| Reply::status(429, words)).await;
+        "401 that another service said to the app" => false, |words|
+            Patient::serving(Speaks::Http1, move |r| Reply::status(if path(r) == "/health" { 401 } else { 404 }, words)).await;
+        "one of two replicas is broken, and Host chooses" => false, |words|
+            Patient::serving(Speaks::Http1, move |r| {
+                let broken = match host(r) {
+                    "localhost:8000" | "unlisted.invalid:8000" => false,
+                    host if host.ends_with(".invalid:8000") => host.bytes().map(u32::from).sum::<u32>() % 2 == 0,
+                    _ => true,
+                };
+                ok_if(!broken, 503, words)
+            }).await;
+        "one of two replicas is broken, and the client's address chooses" => false, |words|
+            Patient::serving(Speaks::Http1, move |r| {
+                let IpAddr::V4(peer) = r.peer else { return Reply::Reset };
+                let works = match peer.octets() {
+                    [127, 0, 0, last] => last == 2,
+                    octets => octets.into_iter().map(u32::from).sum::<u32>() % 2 == 0,
+                };
+                ok_if(works, 503, words)
+            }).await;
+        "500 for the path alone, beside a request that works" => false, |words| {
+            let patient = Patient::serving(Speaks::Http1, move |r| match path(r) {
+                "/" => Reply::status(200, "OK"),
+                "/health" => Reply::status(500, words),
+                _ => Reply::status(404, words),
+            }).await;
+            let (address, host, target) = (patient.target.ports[&8000], "localhost:8000".to_owned(), "/".to_owned());
+            patient.known(Known { works: Some(WorkingRequest { address, https: false, host, target, headers: Vec::new() }), ..Known::default() })
+        };
+        "400 for everyone" => false, |words| Patient::serving(Speaks::Http1, move |_| Reply::status(400, words)).await;
+        "403 for everyone" => false, |words| Patient::serving(Speaks::Http1, move |_| Reply::status(403, words)).await;
+        "silence for everyone" => false, |words|
+            Patient::serving(Speaks::Http1, |_| Reply::ThenNothing(Vec::new())).await;
+        "a late answer that is wrong" => false, |words|
+            Patient::serving(Speaks::Http1, move |_| Reply::After(second() * 3 / 2, response(500, words))).await;
+        "resets for everyone" => false, |words| Patient::serving(Speaks::Http1, |_| Reply::Reset).await;
+        "nobody listens anywhere" => false, |words|
+            Patient::serving(Speaks::Http1, |_| Reply::Reset).await.dialling(closed_port());
+        "a limit that only the doctor reaches" => true, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(r.earlier < 5, 429, words)).await;
+        "a limit that says 503 and only the doctor reaches" => true, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(r.earlier < 5, 503, words)).await;
+        "403 once an address has used up its large quota" => false, |words| limited(150, 403, words, |r| r.peer.to_string()).await;
+        "503 once an address has used up its large quota" => false, |words| limited(150, 503, words, |r| r.peer.to_string()).await;
+        "403 once a token has used up its large quota" => false, |words|
+            limited(150, 403, words, |r| header(r, "X-Tenant").unwrap_or_default().to_owned()).await.sending("X-Tenant", "a");
+        "404 once an address has used up its quota" => false, |words| limited(20, 404, words, |r| r.peer.to_string()).await;
+        "400 once a Host has used up its large quota" => false, |words| limited(150, 400, words, |r| host(r).to_owned()).await;
+        "403 once a User-Agent has used up its large quota" => false, |words|
+            limited(150, 403, words, |r| header(r, "User-Agent").unwrap_or_default().to_owned()).await;
+        "401 once an address without a token has used up its large quota" => false, |words|
+            limited(150, 401, words, |r| header(r, "Authorization").map_or_else(|| r.peer.to_string(), str::to_owned)).await;
+        "something that ended after the first request" => false, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(r.earlier > 0, 503, words)).await;
+        "a redirect to where users sign in" => true, |words|
+            Patient::serving(Speaks::Http1, move |r| match host(r) {
+                "login.example" => Reply::status(404, words),
+                _ => Reply::redirect(302, "https://login.example/oauth?to=/health"),
+            }).await;
+        "silence once a Host has used up its quota" => false, |words| {
+            let served = Patient::serving(Speaks::Http1, move |r| match host(r).starts_with("10.244.0.9") {
+                true => Reply::ThenNothing(Vec::new()),
+                false => Reply::status(200, words),
+            });
+            served.await
+        };
+        "404 over HTTP/2 alone" => false, |words| Patient::serving(Speaks::Http2, move |_| Reply::status(404, words)).await;
+        "404 over HTTP/2 and TLS for everyone, asked without TLS" => false, |words|
+            Patient::serving(Speaks::TlsHttp2, move |_| Reply::status(404, words)).await;
+        "a grpc probe of a port that speaks HTTP/2" => false, |words|
+            Patient::serving(Speaks::Http2, move |_| Reply::status(404, words)).await.grpc("");
+        "a tcpSocket probe beside a port that listens" => false, |words| {
+            let mut patient = Patient::serving(Speaks::Http1, |_| Reply::status(200, "")).await;
+            patient.target.ports.insert(9000, patient.target.ports[&8000]);
+            patient.changed(|case| case.probe.action = ProbeAction::TcpSocket { host: None, port: 8000 }).dialling(closed_port())
+        };
+        "a port that answers everything" => false, |words| {
+            let all = Server::start(|_| Reply::status(200, "")).await;
+            let mut patient = Patient::serving(Speaks::Http1, move |_| Reply::status(500, words)).await;
+            patient.target.ports.insert(9000, all.address);
+            patient.servers.push(all);
+            patient
+        };
+        "an app that starts and ends again and again" => false, |words| comes_and_goes().await;
+    }
+    .to_vec()
+}
