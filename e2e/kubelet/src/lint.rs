@@ -18,6 +18,8 @@ pub const IGNORE: &str = e2e_plan::LINT_IGNORE;
 /// A liveness probe without a startup probe needs at least this patience: frameworks and databases take as long to start on a busy
 /// node.
 const SLOW_START: Duration = Duration::from_secs(30);
+/// A startup probe with less patience than one of Kubernetes's defaults has is remarked on.
+const SHORT_START: Duration = Duration::from_secs(20);
 /// A command costs a process in the container; more often than this, its CPU time becomes visible.
 const OFTEN: Duration = Duration::from_secs(5);
 /// The share of the timeout above which a busier moment may exceed it.
@@ -218,9 +220,9 @@ impl Findings<'_> {
     /// A startup probe has the container killed like a liveness probe.
     fn short_startup(&mut self, container: &Container, measured: Option<&Snapshot>) {
         let Some(startup) = &container.probes.startup else { return };
-        let waits = startup.initial_delay + patience(startup);
+        let waits = gives_up_after(startup);
         // What was measured is held against it elsewhere, or is far below.
-        if waits < SLOW_START && self.start(container, measured).is_none_or(|start| start * 2 > waits) {
+        if waits < SHORT_START && self.start(container, measured).is_none_or(|start| start * 2 > waits) {
             let reason = format!(
                 "the startup probe gives up {} s after the start: a slower start on a busy node ends in a restart loop",
                 waits.as_secs_f64()
@@ -244,7 +246,7 @@ impl Findings<'_> {
         let Some(liveness) = probes.liveness.as_ref().filter(|_| probes.startup.is_none()) else {
             return;
         };
-        let patience = liveness.initial_delay + liveness.period * liveness.failure_threshold.saturating_sub(1);
+        let patience = gives_up_after(liveness);
         let field = format!("containers[{}].livenessProbe", container.name);
         let start = self.start(container, measured);
         let fix = "add a startupProbe whose failureThreshold times periodSeconds covers a slow start";
@@ -321,8 +323,14 @@ impl Findings<'_> {
         snapshot: &'s Snapshot,
         container: &'s str,
     ) -> impl Iterator<Item = &'s std::collections::BTreeMap<ProbeKind, ProbeReport>> {
-        let prefix = format!("{}-", self.component.name);
-        let pods = snapshot.pods.iter().filter(move |(name, _)| name.starts_with(&prefix));
+        let name = &self.component.name;
+        // `web-worker-0` is none of `web`.
+        let is_own = move |pod: &str| {
+            pod.strip_prefix(name)
+                .and_then(|rest| rest.strip_prefix('-'))
+                .is_some_and(|rest| rest.parse::<u32>().is_ok())
+        };
+        let pods = snapshot.pods.iter().filter(move |(name, _)| is_own(name));
         pods.filter_map(move |(_, pod)| pod.container(container)).map(|container| &container.probes)
     }
 
@@ -330,6 +338,11 @@ impl Findings<'_> {
         let reports = self.reports(snapshot, container).filter_map(|probes| probes.get(&which));
         reports.filter(|report| report.sent.is_some_and(|sent| sent > 0)).max_by(|a, b| a.max_ms.total_cmp(&b.max_ms))
     }
+}
+
+/// How long after a container's start a probe that never succeeds has failed often enough.
+fn gives_up_after(probe: &Probe) -> Duration {
+    probe.initial_delay + probe.period * probe.failure_threshold.saturating_sub(1)
 }
 
 /// How long a probe has to fail before something follows.

@@ -183,19 +183,21 @@ fn an_annotation_counts_for_the_workload_that_has_it() {
 #[test]
 fn what_was_measured_is_compared() {
     let plan = plan(&format!("{READY}, livenessProbe: {{periodSeconds: 1, httpGet: {{path: /b, port: 80}}}}}}]}}"), "");
-    let specs = [PodSpec::of_plan("app-0", &plan.components[0].pod, Vec::new())];
+    let specs = ["app-0", "app-worker-0"].map(|name| PodSpec::of_plan(name, &plan.components[0].pod, Vec::new()));
     let mut snapshot = Snapshot::of_specs(&specs);
-    let measure = |snapshot: &mut Snapshot, max_ms, start_ms| {
-        let container = snapshot.pods.get_mut("app-0").unwrap().container_mut("app").unwrap();
+    let measure = |snapshot: &mut Snapshot, pod: &str, max_ms, start_ms| {
+        let container = snapshot.pods.get_mut(pod).unwrap().container_mut("app").unwrap();
         let probe = container.probes.get_mut(&ProbeKind::Readiness).unwrap();
         (probe.sent, probe.max_ms, probe.first_success_ms) = (Some(1), max_ms, Some(start_ms));
     };
-    measure(&mut snapshot, 3.0, 200);
+    measure(&mut snapshot, "app-0", 3.0, 200);
+    // Another component's.
+    measure(&mut snapshot, "app-worker-0", 1200.0, 9000);
     assert_eq!(codes(&plan, Some(&snapshot)), []);
-    measure(&mut snapshot, 700.0, 1500);
+    measure(&mut snapshot, "app-0", 700.0, 1500);
     let warned = |code: &str| (code.to_owned(), Severity::Warning);
     assert_eq!(codes(&plan, Some(&snapshot)), [warned("no-startup"), warned("timeout-too-short")]);
-    measure(&mut snapshot, 1200.0, 9000);
+    measure(&mut snapshot, "app-0", 1200.0, 9000);
     let failed = |code: &str| (code.to_owned(), Severity::Error);
     assert_eq!(codes(&plan, Some(&snapshot)), [failed("no-startup"), failed("timeout-too-short")]);
 }
