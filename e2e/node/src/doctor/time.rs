@@ -139,7 +139,7 @@ impl Lab<'_> {
     pub(super) async fn has_recovered(&mut self) -> Option<Observation> {
         let wavering = self.wavering().await?;
         match wavering.pattern {
-            Pattern::Recovered { failures: 1, successes } if successes > 2 => self.again().await,
+            Pattern::Recovered { failures: 1, successes } if successes > 2 => Some(self.again_later().await),
             _ => None,
         }
     }

@@ -15,6 +15,13 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
             patient.servers.push(secured);
             patient
         };
+        "a late answer to the first request alone" => true, |words| {
+            let count = AtomicU32::new(0);
+            Patient::serving(Speaks::Http1, move |_| match count.fetch_add(1, Ordering::Relaxed) {
+                0 => Reply::After(second() * 2, response(200, words)),
+                _ => Reply::After(second() / 50, response(200, words)),
+            }).await
+        };
         "a body over 10 KiB" => true, |words|
             Patient::serving(Speaks::Http1, |_| Reply::status(200, &"x".repeat(20_000))).await;
         "a slow answer in time" => true, |words|
