@@ -5,236 +5,134 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Why a probe fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Cause {
+macro_rules! causes {
+    ($($(#[doc = $doc:literal])+ $name:ident, $code:literal => $remedy:literal;)+) => {
+        /// Why a probe fails.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+        pub enum Cause {
+            $($(#[doc = $doc])+ #[serde(rename = $code)] $name,)+
+        }
+
+        impl Cause {
+            /// All causes, in the order of the documentation.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// The code, such as `host-allow-list`.
+            #[must_use]
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$name => $code,)+ }
+            }
+
+            /// The remedy. `field` names one or several fields of probes.
+            #[must_use]
+            pub fn remedy(self, field: &str) -> String {
+                let remedy = match self { $(Self::$name => $remedy,)+ };
+                remedy.replace("{field}", field)
+            }
+        }
+    };
+}
+
+// Each cause with its code and its remedy.
+causes! {
     /// The app refuses the pod's address as `Host`.
-    HostAllowList,
+    HostAllowList, "host-allow-list" =>
+        "exempt the health path from the app's Host check, or set a Host that it accepts in httpHeaders of the {field}";
     /// The app refuses the syntax of the probe's `Host` and accepts unknown well-formed names.
-    HostSyntax,
+    HostSyntax, "host-syntax" => "set a well-formed Host in httpHeaders of the {field}";
     /// The server requires a server name (SNI), which a kubelet does not send for an address.
-    SniRequired,
+    SniRequired, "sni-required" =>
+        "serve the health path to TLS clients without a server name (SNI), or on a plain port: a kubelet sends no server name";
     /// The probe sends a plain request to a TLS port.
-    PlainToTls,
+    PlainToTls, "plain-to-tls" => "set scheme: HTTPS in the {field}; a kubelet does not verify the certificate";
     /// The probe speaks TLS to a plain port.
-    TlsToPlain,
+    TlsToPlain, "tls-to-plain" => "set scheme: HTTP in the {field}";
     /// The probe sends HTTP/1.1 to a port that speaks only HTTP/2, as gRPC servers do.
-    Http1ToHttp2Only,
+    Http1ToHttp2Only, "http1-to-http2-only" =>
+        "make the {field} a grpc probe if the app has gRPC's health service, or serve the health path over HTTP/1.1";
     /// The server expects a PROXY header before the request.
-    ProxyProtocolExpected,
+    ProxyProtocolExpected, "proxy-protocol-expected" => "open a port without the PROXY protocol and point the {field} at it";
     /// The headers exceed the server's limit.
-    HeaderTooLarge,
+    HeaderTooLarge, "header-too-large" => "shorten httpHeaders of the {field}, or raise the app's limit";
     /// The app refuses one of the probe's headers.
-    HeaderRefused,
+    HeaderRefused, "header-refused" => "override or remove that header with httpHeaders of the {field}";
     /// The server refuses bytes of the path or query.
-    MalformedPath,
+    MalformedPath, "malformed-path" => "escape or avoid these bytes in the path of the {field}";
     /// The app requires a header, a query or credentials.
-    MissingHeader,
+    MissingHeader, "missing-header" => "exempt the health path from that requirement, or meet it in httpHeaders or the path of the {field}";
     /// The path does not serve GET.
-    MethodOrPath,
+    MethodOrPath, "method-or-path" => "point the {field} at a path that the app serves to GET";
     /// Another port gives the right answer.
-    WrongPort,
+    WrongPort, "wrong-port" => "point the {field} at the port on which the app listens";
     /// The app listens on a loopback address only.
-    BoundToLoopback,
+    BoundToLoopback, "bound-to-loopback" =>
+        "make the app listen on 0.0.0.0 or [::] instead of a loopback address: a kubelet connects from outside the pod";
     /// The app refuses the client's address.
-    SourceBlocked,
+    SourceBlocked, "source-blocked" => "serve the health path to the node's address, from which a kubelet connects";
     /// The redirects form a loop, or lead to another host and hide that the app is broken.
-    RedirectElsewhere,
+    RedirectElsewhere, "redirect-elsewhere" => "answer the health path without a redirect, or point the {field} at the redirect's target";
     /// The right answer comes after the timeout.
-    TooSlow,
+    TooSlow, "too-slow" => "make the health path answer faster, or raise timeoutSeconds of the {field}";
     /// The app takes longer to start than the probe allows.
-    NotStarted,
+    NotStarted, "not-started" => "add a startupProbe that allows for the app's start-up time";
     /// The app answers 503 to every client, and a component that it is configured with has no ready replica.
-    DependencyDown,
+    DependencyDown, "dependency-down" => "restore the app's dependency; keep dependencies out of liveness probes";
     /// The response ends before the length that it announces.
-    TruncatedResponse,
+    TruncatedResponse, "truncated-response" => "make the app send the whole body that it announces";
     /// The app redirects plain requests to HTTPS, where the probe fails.
-    RedirectToHttps,
+    RedirectToHttps, "redirect-to-https" =>
+        "answer the health path without a redirect, or point the {field} at the TLS port with scheme: HTTPS";
     /// The server requires a client certificate, and a kubelet has none.
-    ClientCertificateRequired,
+    ClientCertificateRequired, "client-certificate-required" =>
+        "serve the health path to clients without a certificate, on a separate port if need be, and point the {field} at it: a \
+         kubelet presents no certificate";
     /// The port speaks a protocol other than HTTP.
-    NotHttp,
+    NotHttp, "not-http" =>
+        "point the {field} at the app's HTTP port, or use a tcpSocket probe, or an exec probe with the protocol's own client";
     /// The app listens on IPv6 only, and the pod's address is IPv4.
-    Ipv6Only,
+    Ipv6Only, "ipv6-only" => "make the app listen on 0.0.0.0 as well, or on [::] without IPV6_V6ONLY";
     /// The app listens on IPv4 only, and the pod's address is IPv6.
-    Ipv4Only,
+    Ipv4Only, "ipv4-only" => "make the app listen on [::] instead of 0.0.0.0: without IPV6_V6ONLY it takes both families";
     /// Every client gets 429: the app limits the request rate.
-    RateLimited,
+    RateLimited, "rate-limited" => "exempt the health path from the app's rate limit";
     /// The app refuses to serve any client.
-    Unavailable,
+    Unavailable, "unavailable" => "find in the app's log why it refuses to serve; keep dependencies out of liveness probes";
     /// The same request fails and succeeds at random.
-    Flaky,
+    Flaky, "flaky" => "compare the workers, replicas or pool connections behind failing and succeeding requests";
     /// The response announces no length and does not end.
-    EndlessResponse,
+    EndlessResponse, "endless-response" => "point the {field} at a path whose response ends";
     /// gRPC's health service does not know the service that the probe names.
-    UnknownService,
+    UnknownService, "unknown-service" =>
+        "set the service of the {field} to one that the app registers with its health service, or remove it";
     /// The gRPC server has no health service.
-    NoHealthService,
+    NoHealthService, "no-health-service" =>
+        "register gRPC's health service (grpc.health.v1.Health) in the app, or use a tcpSocket probe as the {field}";
     /// The port speaks gRPC over TLS, which a kubelet's grpc probe does not support.
-    GrpcOverTls,
+    GrpcOverTls, "grpc-over-tls" =>
+        "serve gRPC's health service on a plain port and point the {field} at it, or use an exec probe with a client that \
+         speaks TLS";
     /// The probe takes a connection of a pool that requests use up, and waits in its queue.
-    #[serde(rename = "probe-waits-for-pool")]
-    WaitsForPool,
+    WaitsForPool, "probe-waits-for-pool" =>
+        "answer the {field} without a connection of that pool, from a recent result or over a connection of its own: otherwise \
+         all replicas leave the Service together whenever the pool is busy";
     /// A proxy drops `Host`, and the app refuses requests without it.
-    #[serde(rename = "http10-or-missing-host")]
-    Http10OrMissingHost,
+    Http10OrMissingHost, "http10-or-missing-host" =>
+        "make the proxy in between pass Host on; a kubelet always sends Host, so no change of the probe helps";
 }
 
 impl Cause {
-    /// All causes, in the order of the documentation.
-    pub const ALL: [Self; 34] = [
-        Self::HostAllowList,
-        Self::HostSyntax,
-        Self::SniRequired,
-        Self::PlainToTls,
-        Self::TlsToPlain,
-        Self::Http1ToHttp2Only,
-        Self::ProxyProtocolExpected,
-        Self::HeaderTooLarge,
-        Self::HeaderRefused,
-        Self::MalformedPath,
-        Self::MissingHeader,
-        Self::MethodOrPath,
-        Self::WrongPort,
-        Self::BoundToLoopback,
-        Self::SourceBlocked,
-        Self::RedirectElsewhere,
-        Self::TooSlow,
-        Self::NotStarted,
-        Self::DependencyDown,
-        Self::TruncatedResponse,
-        Self::RedirectToHttps,
-        Self::ClientCertificateRequired,
-        Self::NotHttp,
-        Self::Ipv6Only,
-        Self::Ipv4Only,
-        Self::RateLimited,
-        Self::Unavailable,
-        Self::Flaky,
-        Self::EndlessResponse,
-        Self::UnknownService,
-        Self::NoHealthService,
-        Self::GrpcOverTls,
-        Self::WaitsForPool,
-        Self::Http10OrMissingHost,
-    ];
-
-    /// The code, such as `host-allow-list`.
-    #[must_use]
-    pub fn code(self) -> String {
-        match serde_json::to_value(self) {
-            Ok(serde_json::Value::String(code)) => code,
-            _ => String::new(),
-        }
-    }
-
     /// Whether the patched probe must succeed to confirm the cause. A patch for gRPC or for a port that does not speak HTTP asks a
     /// new question, which the app may answer with a failure.
     #[must_use]
     pub fn is_helped(self) -> bool {
         !matches!(self, Self::Http1ToHttp2Only | Self::NotHttp)
     }
-
-    /// The remedy. `field` names one or several fields of probes.
-    #[must_use]
-    pub fn remedy(self, field: &str) -> String {
-        match self {
-            Self::HostAllowList => format!(
-                "exempt the health path from the app's Host check, or set a Host that it accepts in httpHeaders \
-                 of the {field}"
-            ),
-            Self::HostSyntax => format!("set a well-formed Host in httpHeaders of the {field}"),
-            Self::SniRequired => {
-                "serve the health path to TLS clients without a server name (SNI), or on a plain port: a kubelet \
-                 sends no server name"
-                    .to_owned()
-            }
-            Self::PlainToTls => format!("set scheme: HTTPS in the {field}; a kubelet does not verify the certificate"),
-            Self::TlsToPlain => format!("set scheme: HTTP in the {field}"),
-            Self::Http1ToHttp2Only => format!(
-                "make the {field} a grpc probe if the app has gRPC's health service, or serve the health path \
-                 over HTTP/1.1"
-            ),
-            Self::ProxyProtocolExpected => {
-                format!("open a port without the PROXY protocol and point the {field} at it")
-            }
-            Self::HeaderTooLarge => format!("shorten httpHeaders of the {field}, or raise the app's limit"),
-            Self::HeaderRefused => format!("override or remove that header with httpHeaders of the {field}"),
-            Self::MalformedPath => format!("escape or avoid these bytes in the path of the {field}"),
-            Self::MissingHeader => format!(
-                "exempt the health path from that requirement, or meet it in httpHeaders or the path of the {field}"
-            ),
-            Self::MethodOrPath => format!("point the {field} at a path that the app serves to GET"),
-            Self::WrongPort => format!("point the {field} at the port on which the app listens"),
-            Self::BoundToLoopback => {
-                "make the app listen on 0.0.0.0 or [::] instead of a loopback address: a kubelet connects from \
-                 outside the pod"
-                    .to_owned()
-            }
-            Self::SourceBlocked => {
-                "serve the health path to the node's address, from which a kubelet connects".to_owned()
-            }
-            Self::RedirectElsewhere => {
-                format!("answer the health path without a redirect, or point the {field} at the redirect's target")
-            }
-            Self::TooSlow => format!("make the health path answer faster, or raise timeoutSeconds of the {field}"),
-            Self::NotStarted => "add a startupProbe that allows for the app's start-up time".to_owned(),
-            Self::DependencyDown => "restore the app's dependency; keep dependencies out of liveness probes".to_owned(),
-            Self::TruncatedResponse => "make the app send the whole body that it announces".to_owned(),
-            Self::RedirectToHttps => format!(
-                "answer the health path without a redirect, or point the {field} at the TLS port with scheme: HTTPS"
-            ),
-            Self::ClientCertificateRequired => format!(
-                "serve the health path to clients without a certificate, on a separate port if need be, and point \
-                 the {field} at it: a kubelet presents no certificate"
-            ),
-            Self::NotHttp => format!(
-                "point the {field} at the app's HTTP port, or use a tcpSocket probe, or an exec probe with the \
-                 protocol's own client"
-            ),
-            Self::Ipv6Only => "make the app listen on 0.0.0.0 as well, or on [::] without IPV6_V6ONLY".to_owned(),
-            Self::Ipv4Only => {
-                "make the app listen on [::] instead of 0.0.0.0: without IPV6_V6ONLY it takes both families".to_owned()
-            }
-            Self::RateLimited => "exempt the health path from the app's rate limit".to_owned(),
-            Self::Unavailable => {
-                "find in the app's log why it refuses to serve; keep dependencies out of liveness probes".to_owned()
-            }
-            Self::Flaky => {
-                "compare the workers, replicas or pool connections behind failing and succeeding requests".to_owned()
-            }
-            Self::EndlessResponse => format!("point the {field} at a path whose response ends"),
-            Self::UnknownService => format!(
-                "set the service of the {field} to one that the app registers with \
-            its health service, or remove it"
-            ),
-            Self::NoHealthService => {
-                format!(
-                    "register gRPC's health service (grpc.health.v1.Health) in the app, or use a tcpSocket probe as the {field}"
-                )
-            }
-            Self::GrpcOverTls => format!(
-                "serve gRPC's health service on a plain port and point the {field} at it, or use an exec probe \
-                 with a client that speaks TLS"
-            ),
-            Self::WaitsForPool => format!(
-                "answer the {field} without a connection of that pool, from a recent result or over a connection of its own: otherwise \
-                 all replicas leave the Service together whenever the pool is busy"
-            ),
-            Self::Http10OrMissingHost => {
-                "make the proxy in between pass Host on; a kubelet always sends Host, so no change of the probe \
-                 helps"
-                    .to_owned()
-            }
-        }
-    }
 }
 
 /// The code.
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.code())
+        f.write_str(self.code())
     }
 }
 

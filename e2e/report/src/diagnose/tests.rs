@@ -295,7 +295,7 @@ fn every_code_is_in_the_documentation() {
     let own = alternatives(schema.as_value()).expect("an enum whose variants have descriptions").into_iter();
     let own = own.flat_map(|variant| alternatives(&variant).unwrap_or_else(|| vec![variant]));
     let own = own.filter_map(|variant| serde_json::from_value(variant.get("const")?.clone()).ok());
-    let codes: Vec<Code> = own.chain(Cause::ALL.map(Code::Probe)).collect();
+    let codes: Vec<Code> = own.chain(Cause::ALL.iter().copied().map(Code::Probe)).collect();
     assert!(codes.contains(&Code::AcknowledgedMissing) && codes.contains(&Code::ManifestFieldIgnored), "{codes:?}");
     let page = include_str!("../../../../docs/report.md");
     for code in codes {
