@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use e2e_kubelet::snapshot::Condition;
 use e2e_kubelet::snapshot::{ClusterPod, PodReport, Snapshot};
+use e2e_plan::Component;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event as ClusterEvent, Pod};
 
@@ -72,7 +73,7 @@ impl Places {
                 Some(pod) => {
                     self.events.values().filter(|event| event.involved_object.uid == pod.metadata.uid).collect()
                 }
-                None => self.events.values().filter(|event| makes_pods_of(event, &place.spec.component.name)).collect(),
+                None => self.events.values().filter(|event| makes_pods_of(event, &place.spec.component)).collect(),
             };
             let spec = &place.spec.component.pod;
             let mut report = pod_report(spec, pod, &events, Some(&place.report), self.epoch);
@@ -94,8 +95,14 @@ impl Places {
         new.sort_by_key(|(_, pod)| (pod.metadata.creation_timestamp.clone(), pod.metadata.name.clone()));
         for (uid, pod) in new {
             let component = pod.metadata.labels.as_ref().and_then(|labels| labels.get(COMPONENT));
+            // A StatefulSet names its pods as the plan does, in whichever order they come.
+            let is_own = |place: &Place| {
+                place.spec.component.kind == "StatefulSet" && Some(&place.spec.name) == pod.metadata.name.as_ref()
+            };
+            let has_own = self.places.iter().any(is_own);
             let is_free = |place: &&mut Place| {
                 Some(&place.spec.component.name) == component
+                    && (!has_own || is_own(place))
                     && !place.holder.as_ref().and_then(|(uid, _)| self.pods.get(uid)).is_some_and(is_staying)
             };
             let Some(place) = self.places.iter_mut().find(is_free) else { continue };
@@ -120,15 +127,13 @@ fn is_staying(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_none() && phase != Some("Failed")
 }
 
-/// Whether an event is about what makes the pods of a component: its Deployment or StatefulSet, or a ReplicaSet of it.
-fn makes_pods_of(event: &ClusterEvent, component: &str) -> bool {
+/// Whether an event is about what makes the pods of a component: its object, or a ReplicaSet of its Deployment.
+fn makes_pods_of(event: &ClusterEvent, component: &Component) -> bool {
     let object = &event.involved_object;
-    let name = object.name.as_deref().unwrap_or_default();
-    match object.kind.as_deref() {
-        Some("Deployment" | "StatefulSet") => name == component,
-        Some("ReplicaSet") => name.rsplit_once('-').is_some_and(|(owner, _)| owner == component),
-        _ => false,
-    }
+    let (kind, name) = (object.kind.as_deref().unwrap_or_default(), object.name.as_deref().unwrap_or_default());
+    let is_of_deployment = || component.kind == "Deployment" && kind == "ReplicaSet";
+    let owner = if is_of_deployment() { name.rsplit_once('-').map(|(owner, _)| owner) } else { Some(name) };
+    (kind == component.kind || is_of_deployment()) && owner == Some(&component.name)
 }
 
 fn cluster_pod(pod: Option<&Pod>, replaced: &[String]) -> ClusterPod {
@@ -226,6 +231,19 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_of_a_stateful_set_has_the_place_of_its_name() {
+        let mut specs = specs(2);
+        for spec in &mut specs {
+            "StatefulSet".clone_into(&mut spec.component.kind);
+        }
+        let mut places = Places::new(&specs, Timestamp::UNIX_EPOCH);
+        places.set_pods([pod("app-1", 1, false)].into());
+        assert_eq!(names(&mut places), ["", "app-1"]);
+        places.set_pods([pod("app-0", 2, false), pod("app-1", 1, false)].into());
+        assert_eq!(names(&mut places), ["app-0", "app-1"]);
+    }
+
+    #[test]
     fn what_cannot_be_made_is_told_by_what_makes_it() {
         let mut places = Places::new(&specs(1), Timestamp::UNIX_EPOCH);
         let event = |kind: &str, name: &str| -> ClusterEvent {
@@ -239,5 +257,12 @@ mod tests {
         assert!(places.snapshot().pods["app-0"].events.is_empty());
         places.set_events([("1".to_owned(), event("ReplicaSet", "app-5d9"))].into());
         assert_eq!(places.snapshot().pods["app-0"].events[0].message, "exceeded quota");
+        for kind in ["DaemonSet", "Deployment", "Job", "ReplicaSet", "StatefulSet"] {
+            let mut specs = specs(1);
+            kind.clone_into(&mut specs[0].component.kind);
+            let mut places = Places::new(&specs, Timestamp::UNIX_EPOCH);
+            places.set_events([("1".to_owned(), event(kind, "app"))].into());
+            assert_eq!(places.snapshot().pods["app-0"].events.len(), 1, "{kind}");
+        }
     }
 }

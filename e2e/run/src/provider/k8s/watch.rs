@@ -37,16 +37,19 @@ struct State {
     /// When each place first reached each stage, since the first object was applied.
     reached: BTreeMap<String, BTreeMap<Stage, Duration>>,
     started: Instant,
-    /// Since when the cluster does not answer, and its last words.
-    lost: Option<(Instant, String)>,
+    /// Of either stream.
+    lost: [Lost; 2],
 }
+
+/// Since when a stream tells nothing, and its last words.
+type Lost = Option<(Instant, String)>;
 
 impl Watch {
     /// Begins to follow. `started` is when the first object was applied, `epoch` the same by the cluster's clock.
     pub(super) fn start(cluster: &Cluster, specs: &[PodSpec], started: Instant, epoch: Timestamp) -> Self {
         let mut places = Places::new(specs, epoch);
         let (sender, snapshots) = watch::channel(places.snapshot());
-        let state = Arc::new(Mutex::new(State { places, reached: BTreeMap::new(), started, lost: None }));
+        let state = Arc::new(Mutex::new(State { places, reached: BTreeMap::new(), started, lost: [None, None] }));
         let task = tokio::spawn(follow(cluster.clone(), Arc::clone(&state), sender));
         Self { state, snapshots, task }
     }
@@ -63,7 +66,7 @@ impl Watch {
 
     /// For how long the cluster has not answered, and what was heard last.
     pub(super) fn lost(&self) -> Option<(Duration, String)> {
-        lock(&self.state).lost.as_ref().map(|(since, reason)| (since.elapsed(), reason.clone()))
+        longest(&lock(&self.state).lost).map(|(since, reason)| (since.elapsed(), reason.clone()))
     }
 
     /// Where the time of the bring-up went; nothing before all pods were ready.
@@ -103,25 +106,15 @@ async fn follow(cluster: Cluster, state: Arc<Mutex<State>>, sender: watch::Sende
     let mut pod_stream = stream(&cluster);
     let mut event_stream = stream(&cluster);
     loop {
-        let told = tokio::select! {
-            Some(told) = pod_stream.next() => told.map(|event| pods.take_in(event)),
-            Some(told) = event_stream.next() => told.map(|event| events.take_in(event)),
+        let (stream, told) = tokio::select! {
+            Some(told) = pod_stream.next() => (0, told.map(|event| pods.take_in(event))),
+            Some(told) = event_stream.next() => (1, told.map(|event| events.take_in(event))),
             else => return,
         };
         let mut state = lock(&state);
-        match told {
-            Err(error) => {
-                let reason = super::error::reason(&error);
-                let since = state.lost.as_ref().map_or_else(Instant::now, |(since, _)| *since);
-                state.lost = Some((since, reason));
-                continue;
-            }
-            Ok(is_whole) => {
-                state.lost = None;
-                if !is_whole {
-                    continue;
-                }
-            }
+        note(&mut state.lost[stream], told.as_ref().err().map(|error| super::error::reason(error)));
+        if !told.unwrap_or(false) {
+            continue;
         }
         state.places.set_pods(pods.all.clone());
         state.places.set_events(events.all.clone());
@@ -133,6 +126,16 @@ async fn follow(cluster: Cluster, state: Arc<Mutex<State>>, sender: watch::Sende
             changed
         });
     }
+}
+
+/// Notes what a stream told: an error, or something.
+fn note(lost: &mut Lost, error: Option<String>) {
+    *lost = error.map(|reason| (lost.take().map_or_else(Instant::now, |(since, _)| since), reason));
+}
+
+/// The loss that lasts longest.
+fn longest(lost: &[Lost; 2]) -> Option<&(Instant, String)> {
+    lost.iter().flatten().min_by_key(|(since, _)| *since)
 }
 
 impl State {
@@ -197,5 +200,24 @@ impl<K: Resource> Known<K> {
             }
         }
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn news_of_events_are_no_news_of_pods() {
+        let mut lost = [None, None];
+        note(&mut lost[1], Some("reset".to_owned()));
+        note(&mut lost[0], Some("refused".to_owned()));
+        let since = lost[0].as_ref().map(|(since, _)| *since);
+        note(&mut lost[1], None);
+        note(&mut lost[0], Some("refused again".to_owned()));
+        let known = longest(&lost).map(|(since, reason)| (Some(*since), reason.as_str()));
+        assert_eq!(known, Some((since, "refused again")));
+        note(&mut lost[0], None);
+        assert_eq!(longest(&lost), None);
     }
 }
