@@ -31,14 +31,19 @@ const CONFIG: [&str; 1] = ["CreateContainerConfigError"];
 /// A kubelet's words for a Secret or ConfigMap not yet in its cache (`pkg/kubelet/util/manager`); it tries again.
 const NOT_YET: &str = "failed to sync";
 
+/// The obstacle to the start of a container that waits with these words, if only an outside change removes it.
+pub fn waiting(reason: &str, message: &str) -> Option<Code> {
+    match reason {
+        _ if IMAGE.contains(&reason) => Some(Code::ImageUnavailable),
+        _ if CONFIG.contains(&reason) && !message.contains(NOT_YET) => Some(Code::ConfigMissing),
+        _ => None,
+    }
+}
+
 fn container(pod: &PodReport) -> Option<Stuck> {
     pod.init_containers.iter().chain(&pod.containers).find_map(|container| {
         let ContainerState::Waiting { reason, message } = &container.status.state else { return None };
-        let code = match reason.as_str() {
-            reason if IMAGE.contains(&reason) => Code::ImageUnavailable,
-            reason if CONFIG.contains(&reason) && !message.contains(NOT_YET) => Code::ConfigMissing,
-            _ => return None,
-        };
+        let code = waiting(reason, message)?;
         // A back-off only reports the wait; the failure before it has the reason.
         let failed =
             container.events.iter().rfind(|event| event.reason == "Failed" && !event.message.contains("Error: "));

@@ -14,6 +14,7 @@ pub(crate) mod images;
 mod labels;
 pub(crate) mod leftovers;
 mod limit;
+mod logs;
 mod network;
 mod nodes;
 mod places;
@@ -33,7 +34,7 @@ mod wide;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -60,18 +61,25 @@ use k8s_openapi::{
 };
 use kube::{
     Api,
-    api::{AttachParams, ListParams, LogParams},
+    api::{AttachParams, ListParams},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
-    sync::{OnceCell, watch as channel},
+    sync::watch as channel,
     task::JoinHandle,
 };
 
-use self::{agents::Agents, forward::Forward, images::Delivery, limit::ANSWER_LIMIT, route::Route, watch::Watch};
+use self::{
+    agents::{Agents, Starting},
+    forward::Forward,
+    images::Delivery,
+    limit::ANSWER_LIMIT,
+    route::Route,
+    watch::Watch,
+};
 use super::{
     docker::engine::{Engine, RUN},
-    pods::{PodSpec, Wanted},
+    pods::PodSpec,
 };
 
 pub(crate) use self::cluster::Cluster;
@@ -114,7 +122,7 @@ pub(crate) struct K8sPods {
     route: channel::Receiver<Option<Route>>,
     finding_route: JoinHandle<()>,
     /// Started for the first load, or why they could not be.
-    agents: OnceCell<Result<Agents, Error>>,
+    agents: OnceLock<Starting<Result<Agents, Error>>>,
 }
 
 impl K8sPods {
@@ -150,7 +158,7 @@ impl K8sPods {
             forward,
             route,
             finding_route,
-            agents: OnceCell::new(),
+            agents: OnceLock::new(),
         })
     }
 
@@ -198,7 +206,7 @@ impl K8sPods {
 
     /// The agents that make the load, once there are some.
     fn agents(&self) -> Option<&Agents> {
-        self.agents.get()?.as_ref().ok()
+        self.agents.get()?.peek()?.as_ref().ok()
     }
 
     /// How this machine reaches pods.
@@ -275,11 +283,7 @@ impl K8sPods {
 
     /// How often each pod was held back at its CPU limit, by its place.
     pub(crate) async fn throttling(&self) -> BTreeMap<String, Throttling> {
-        self.asked_of_nodes(async |nodes| {
-            let asked = usage::throttling_of_nodes(&self.cluster, &nodes);
-            tokio::time::timeout(usage::NEXT_LOOK + ANSWER_LIMIT, asked).await.unwrap_or_default()
-        })
-        .await
+        self.asked_of_nodes(async |nodes| usage::throttling_of_nodes(&self.cluster, &nodes).await).await
     }
 
     /// What the run's nodes tell of pods by the cluster's names of them, by the places of the pods.
@@ -297,43 +301,6 @@ impl K8sPods {
         objects.into_iter().filter_map(|(place, name, _)| Some((place, *by_name.get(&name)?))).collect()
     }
 
-    /// Output of every container, with that of the instance before where there was one.
-    pub(crate) async fn logs(&self, is_wanted: &Wanted<'_>) -> BTreeMap<(String, String), String> {
-        let containers = self.specs.iter().filter(|spec| is_wanted(&spec.name)).flat_map(|spec| {
-            let (name, _) = self.object(&spec.name).unzip();
-            spec.all_containers()
-                .filter_map(move |container| Some(((spec.name.clone(), container.name.clone()), name.clone()?)))
-        });
-        let snapshot = self.watch.snapshots().borrow().clone();
-        let logs = containers.map(|((place, container), name)| {
-            let restarted = snapshot
-                .pod(&place)
-                .and_then(|pod| pod.container(&container))
-                .is_some_and(|c| c.status.restart_count > 0);
-            async move {
-                let before = if restarted { self.log(&name, &container, true).await } else { None };
-                let now = self.log(&name, &container, false).await;
-                let text = match (before, now) {
-                    (Some(before), now) => format!("{before}--- restarted ---\n{}", now.unwrap_or_default()),
-                    (None, now) => now?,
-                };
-                Some(((place, container), text))
-            }
-        });
-        futures_util::future::join_all(logs).await.into_iter().flatten().collect()
-    }
-
-    async fn log(&self, pod: &str, container: &str, previous: bool) -> Option<String> {
-        let parameters = LogParams { container: Some(container.to_owned()), previous, ..LogParams::default() };
-        let pods = self.pods();
-        match pods.logs(pod, &parameters).await {
-            Ok(text) => Some(text),
-            // The container has not run, or the pod has gone.
-            Err(kube::Error::Api(status)) if matches!(status.code, 400 | 404) => None,
-            Err(error) => Some(format!("--- cannot read it: {error} ---\n")),
-        }
-    }
-
     /// Lets agents inside the cluster make a load; `watch` sees how it goes.
     pub(crate) async fn load(
         &self,
@@ -341,8 +308,10 @@ impl K8sPods {
         order: &Order,
         watch: impl FnMut(&load::Snapshot),
     ) -> Result<LoadResult<ClientReport>, Error> {
-        let agents = self.agents.get_or_init(|| agents::start(&self.cluster, agents)).await;
-        agents::conduct(&self.cluster, agents.as_ref().map_err(Clone::clone)?, order, watch).await
+        let cluster = self.cluster.clone();
+        let start = async move { agents::start(&cluster, agents).await };
+        let agents = agents::once(&self.agents, start).await?;
+        agents::conduct(&self.cluster, &agents, order, watch).await
     }
 
     /// Removes the namespace, in the background unless the run is to wait for it.

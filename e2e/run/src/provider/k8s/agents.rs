@@ -1,14 +1,18 @@
 //! The load's agents as a Job of the run's namespace: the cluster schedules and places them, and this machine reaches them through
 //! the API server. Main function: [`conduct`].
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::OnceLock, time::Duration};
 
 use e2e_load::{
     agent::{self, Order},
     load::{ClientReport, LoadResult, Snapshot},
 };
 use e2e_node::poll::{Look, until};
-use e2e_report::run_dir::random_hex;
+use e2e_report::{diagnose::stuck, run_dir::random_hex};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
 use k8s_openapi::{
     api::{
         batch::v1::{Job, JobSpec},
@@ -48,6 +52,23 @@ pub(super) struct Agents {
     token: String,
     /// Their pods.
     pub(super) pods: Vec<String>,
+}
+
+/// Something that is started once, and that everybody may wait for.
+pub(super) type Starting<T> = Shared<BoxFuture<'static, T>>;
+
+/// Starts something, or waits for it where it was started before. It goes on when nobody waits any more, as after a load that was
+/// given up.
+pub(super) async fn once<T: Clone + Send + 'static>(
+    cell: &OnceLock<Starting<Result<T, Error>>>,
+    start: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    let starting = cell.get_or_init(|| {
+        let task = tokio::spawn(start);
+        let ended = async { task.await.unwrap_or_else(|error| Err(Error::Agents { reason: error.to_string() })) };
+        ended.boxed().shared()
+    });
+    starting.clone().await
 }
 
 /// Starts so many agents and waits until each listens.
@@ -108,15 +129,12 @@ fn is_ready(pod: &Pod) -> bool {
 fn without_image(pod: &Pod) -> Option<String> {
     let status = pod.status.as_ref()?;
     let waiting = status.container_statuses.iter().flatten().find_map(|it| it.state.as_ref()?.waiting.as_ref())?;
-    let reason = waiting.reason.as_deref().filter(|reason| NO_IMAGE.contains(reason))?;
+    let (reason, said) = (waiting.reason.as_deref()?, waiting.message.as_deref().unwrap_or_default());
+    stuck::waiting(reason, said)?;
     let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default();
     let image = pod.spec.as_ref().and_then(|spec| spec.containers.first()?.image.as_deref()).unwrap_or_default();
-    let said = waiting.message.as_deref().unwrap_or_default();
     Some(format!("the node {node} cannot have the image {image} ({reason}: {said})"))
 }
-
-/// Words of a container that waits for its image (`pkg/kubelet/images/types.go`).
-const NO_IMAGE: [&str; 4] = ["ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"];
 
 /// How many listen, and what the scheduler says of one that does not.
 fn not_yet(listening: usize, count: u32, pods: &[Pod]) -> String {
@@ -227,9 +245,20 @@ mod tests {
             }))
             .unwrap()
         };
-        let words = "the node worker cannot have the image e2e-agent:1 (ErrImagePull: no such host)";
-        assert_eq!(without_image(&pod("ErrImagePull")).as_deref(), Some(words));
+        let words = "the node worker cannot have the image e2e-agent:1 (ImagePullBackOff: no such host)";
+        assert_eq!(without_image(&pod("ImagePullBackOff")).as_deref(), Some(words));
+        assert_eq!(without_image(&pod("ErrImagePull")), None, "the kubelet tries again");
         assert_eq!(without_image(&pod("ContainerCreating")), None);
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_is_not_started_anew() {
+        let (cell, (finish, finished)) = (OnceLock::new(), tokio::sync::oneshot::channel());
+        let given_up = once(&cell, async { Ok(finished.await.expect("it is finished")) });
+        assert_eq!(given_up.now_or_never().map(Result::ok), None);
+        finish.send("started").expect("the start goes on");
+        let again = once(&cell, async { unreachable!("it was started before") });
+        assert_eq!(again.await.ok(), Some("started"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use e2e_node::poll::{self, Look};
 use kube::api::EvictParams;
 use tokio::time::Instant;
 
@@ -38,19 +39,20 @@ impl K8sPods {
     }
 
     /// Evicts the pod in a place, which its PodDisruptionBudget may delay until a moment.
-    pub(crate) async fn evict(&self, place: &str, until: Instant) -> Result<(), Error> {
+    pub(crate) async fn evict(&self, place: &str, end: Instant) -> Result<(), Error> {
         let Some((name, _)) = self.object(place) else { return Ok(()) };
-        loop {
+        let evicted = poll::until("its eviction", end.saturating_duration_since(Instant::now()), AGAIN, || async {
             match self.pods().evict(&name, &EvictParams::default()).await {
-                Ok(_) => return Ok(()),
+                Ok(_) => Look::Done(Ok(())),
                 // Somebody else was quicker.
-                Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
-                Err(kube::Error::Api(status)) if status.code == 429 && Instant::now() + AGAIN < until => {
-                    tokio::time::sleep(AGAIN).await;
-                }
-                Err(error) => return Err(self.cluster.failed("evict", &name, &error)),
+                Err(kube::Error::Api(status)) if status.code == 404 => Look::Done(Ok(())),
+                Err(kube::Error::Api(status)) if status.code == 429 => Look::NotYet(status.message),
+                Err(error) => Look::Done(Err(self.cluster.failed("evict", &name, &error))),
             }
-        }
+        });
+        let refused =
+            |reason: poll::TimedOut| Error::Request { action: "evict", name: name.clone(), reason: reason.to_string() };
+        evicted.await.map_err(refused)?
     }
 
     /// Lets a node take pods again.

@@ -26,8 +26,8 @@ impl fmt::Display for Silent {
 
 impl std::error::Error for Silent {}
 
-/// The same client, whose requests fail when they are not answered in time. Of what goes on for long (watches, and connections
-/// to pods) only the beginning has to come.
+/// The same client, whose requests fail when they are not answered in time. Of what goes on for long (watches, logs, and
+/// connections to pods) only the beginning has to come.
 pub(super) fn limited(client: Client, server: &str) -> Client {
     let (server, namespace) = (server.trim_end_matches('/').to_owned(), client.default_namespace().to_owned());
     let service = tower::service_fn(move |request: Request<Body>| {
@@ -50,8 +50,9 @@ fn limit(method: &Method) -> Duration {
 
 async fn answer(client: Client, request: Request<Body>) -> kube::Result<Response<Body>> {
     let is_watch = request.uri().query().is_some_and(|query| query.split('&').any(|part| part.starts_with("watch=")));
+    let is_long = is_watch || request.uri().path().ends_with("/log");
     let response = client.send(request).await?;
-    if is_watch || response.status() == StatusCode::SWITCHING_PROTOCOLS {
+    if is_long || response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Ok(response);
     }
     let (head, body) = response.into_parts();
@@ -63,7 +64,7 @@ mod tests {
     use k8s_openapi::api::core::v1::Pod;
     use kube::{
         Api, Config,
-        api::{ListParams, WatchParams},
+        api::{ListParams, LogParams, WatchParams},
     };
     use probed::{Reply, Server};
 
@@ -99,6 +100,16 @@ mod tests {
         let next = futures_util::StreamExt::next(&mut news);
         let longer = ANSWER_LIMIT + Duration::from_secs(1);
         assert!(tokio::time::timeout(longer, next).await.is_err(), "nothing came, and nothing ended it");
+    }
+
+    #[tokio::test]
+    async fn a_log_is_there_with_its_beginning() {
+        let begun = "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nfirst";
+        let (pods, _, _server) = pods(Reply::ThenNothing(begun.into())).await;
+        let mut log = Box::pin(pods.log_stream("a", &LogParams::default()).await.expect("it begins"));
+        let mut bytes = [0; 5];
+        futures_util::AsyncReadExt::read_exact(&mut log, &mut bytes).await.expect("what came");
+        assert_eq!(&bytes, b"first");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use e2e::control::{TRIGGER_LIMIT, Triggered};
 use e2e_node::poll::{Look, until};
 use e2e_plan::Object;
+use e2e_report::diagnose::stuck;
 use k8s_openapi::api::{
     batch::v1::Job,
     core::v1::{Pod, PodSpec},
@@ -17,8 +18,6 @@ use serde_json::{Value, json};
 
 use super::{K8sPods, apply::labelled, error::Error};
 
-/// A kubelet's reasons for a container that does not start unless something else changes.
-const STUCK: [&str; 4] = ["CreateContainerConfigError", "ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName"];
 /// Between two looks at a Job.
 const PERIOD: Duration = Duration::from_millis(500);
 
@@ -79,9 +78,10 @@ fn stuck(pod: &Pod) -> Option<String> {
     let status = pod.status.as_ref()?;
     let statuses = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
     let mut waiting = statuses.filter_map(|status| status.state.as_ref()?.waiting.as_ref());
-    let found = waiting.find(|waiting| waiting.reason.as_deref().is_some_and(|reason| STUCK.contains(&reason)))?;
-    let reason = found.reason.as_deref().unwrap_or_default();
-    Some(format!("{reason} ({})", found.message.as_deref().unwrap_or_default()))
+    waiting.find_map(|waiting| {
+        let (reason, message) = (waiting.reason.as_deref()?, waiting.message.as_deref().unwrap_or_default());
+        stuck::waiting(reason, message).map(|_| format!("{reason} ({message})"))
+    })
 }
 
 /// The names of a pod's containers.

@@ -1,10 +1,12 @@
 //! What pods use, from the kubelets' own summaries and metrics. Main functions: [`of_nodes`], [`throttling_of_nodes`].
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+use e2e_node::poll::{Look, until};
 use e2e_report::{
     evidence::{Machine, Throttling, Usage},
     prometheus::{Sample, samples},
@@ -112,21 +114,31 @@ async fn of_node(cluster: &Cluster, node: &str) -> Option<Summary> {
 ///
 /// cAdvisor looks every 10 to 15 s, so this waits until it has looked again.
 pub(super) async fn throttling_of_nodes(cluster: &Cluster, nodes: &BTreeSet<String>) -> BTreeMap<String, Throttling> {
-    let begun = Instant::now();
-    let first = counters(cluster, nodes).await;
-    let mut now = first.clone();
-    let is_old = |now: &BTreeMap<String, Counters>| {
-        first.iter().any(|(pod, before)| now.get(pod).is_some_and(|now| now.at_ms == before.at_ms))
-    };
-    while is_old(&now) && begun.elapsed() < NEXT_LOOK {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        now = counters(cluster, nodes).await;
-    }
-    now.into_iter().map(|(pod, counters)| (pod, counters.throttling)).collect()
+    let last = next_look(async || counters(cluster, nodes).await).await;
+    last.into_iter().map(|(pod, counters)| (pod, counters.throttling)).collect()
+}
+
+/// The counters once cAdvisor has looked at every pod again, or the last ones that came.
+async fn next_look(ask: impl AsyncFn() -> BTreeMap<String, Counters>) -> BTreeMap<String, Counters> {
+    let first = ask().await;
+    let last = RefCell::new(first.clone());
+    let is_old =
+        |(pod, before): (&String, &Counters)| last.borrow().get(pod).is_some_and(|now| now.at_ms == before.at_ms);
+    // What did not change in time is all that there is.
+    let _ = until("cAdvisor's next look", NEXT_LOOK, Duration::from_secs(1), || async {
+        if !first.iter().any(is_old) {
+            return Look::Done(());
+        }
+        let now = ask().await;
+        last.replace(now);
+        Look::NotYet("the counters are as before".to_owned())
+    })
+    .await;
+    last.into_inner()
 }
 
 /// cAdvisor's longest interval, and some time for the answers.
-pub(super) const NEXT_LOOK: Duration = Duration::from_secs(17);
+const NEXT_LOOK: Duration = Duration::from_secs(17);
 
 /// What was counted of a pod, and when cAdvisor looked last; 0 where it does not say.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -208,6 +220,19 @@ mod tests {
             ("x".to_owned(), Counters { throttling: Throttling { periods, throttled }, at_ms })
         };
         assert_eq!(counters_in(text, "ours"), [counted(150, 0, 1_606_312_800_000), counted(0, 40, 0)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_hangs_leaves_the_counters_that_came() {
+        let asked = std::cell::Cell::new(0);
+        let counted = next_look(async || {
+            if asked.replace(asked.get() + 1) == 2 {
+                std::future::pending::<()>().await;
+            }
+            BTreeMap::from([("x".to_owned(), Counters { at_ms: 1, ..Counters::default() })])
+        });
+        let counted = tokio::time::timeout(NEXT_LOOK + Duration::from_secs(1), counted).await;
+        assert_eq!(counted.expect("it ends by itself").len(), 1);
     }
 
     #[test]
