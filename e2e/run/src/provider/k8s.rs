@@ -18,6 +18,7 @@ mod logs;
 mod network;
 mod nodes;
 mod places;
+mod pod;
 pub(crate) mod preflight;
 mod rehome;
 pub(crate) mod room;
@@ -111,8 +112,6 @@ const ROUTE_LIMIT: Duration = Duration::from_secs(2);
 pub(crate) struct K8sPods {
     cluster: Cluster,
     left_out: Vec<Warning>,
-    /// What belongs to the whole cluster.
-    wide: Vec<wide::Made>,
     specs: Vec<PodSpec>,
     /// Every Service's ports, as `name:port`.
     services: Vec<String>,
@@ -130,8 +129,8 @@ impl K8sPods {
     pub(crate) async fn prepare(cluster: Cluster, specs: Vec<PodSpec>, plan: &Plan) -> Result<Self, Error> {
         let resolved = apply::resolve(&cluster, &plan.objects).await?;
         let started = Instant::now();
-        let epoch = apply::create_namespace(&cluster, security::level(&plan.objects)).await?;
-        let (wide, objects, left_out) = wide::apply(&cluster, &plan.objects, resolved).await?;
+        let epoch = apply::create_namespace(&cluster, security::level(&plan.objects), &resolved.0).await?;
+        let (objects, left_out) = wide::apply(&cluster, &plan.objects, resolved).await?;
         let watch = Arc::new(Watch::start(&cluster, &specs, started, epoch));
         let forward = Arc::new(Forward::start(&cluster, &specs, &watch).await?);
         let first: Vec<&str> = waited_for(plan).collect();
@@ -148,18 +147,7 @@ impl K8sPods {
                 .map(|port| format!("{}:{}", service.name, port.port))
         });
         let services = services.collect();
-        Ok(Self {
-            cluster,
-            left_out,
-            wide,
-            specs,
-            services,
-            watch,
-            forward,
-            route,
-            finding_route,
-            agents: OnceLock::new(),
-        })
+        Ok(Self { cluster, left_out, specs, services, watch, forward, route, finding_route, agents: OnceLock::new() })
     }
 
     /// What runs it, with its version, and how it is reached.
@@ -317,7 +305,6 @@ impl K8sPods {
     /// Removes the namespace, in the background unless the run is to wait for it.
     pub(crate) async fn teardown(&self) -> Result<(), Error> {
         self.finding_route.abort();
-        wide::remove(&self.cluster, &self.wide).await?;
         let of_run = format!("{RUN}={}", self.cluster.run_id);
         let (removed, released) =
             tokio::join!(leftovers::remove(&self.cluster), cordon::release(&self.cluster, &of_run, |_| true));

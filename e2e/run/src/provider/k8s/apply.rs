@@ -19,7 +19,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{cluster::Cluster, error::Error, labels, leftovers, places::COMPONENT, rehome, security};
+use super::{cluster::Cluster, error::Error, labels, leftovers, places::COMPONENT, pod, rehome, security, wide};
 
 /// An object, ready to be applied.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(super) struct Resolved {
     pub(super) resource: ApiResource,
     pub(super) object: Value,
     pub(super) name: String,
-    is_workload: bool,
+    pub(super) is_workload: bool,
     /// Whether it belongs to the whole cluster.
     pub(super) is_wide: bool,
 }
@@ -139,13 +139,9 @@ pub(super) fn labelled(object: &Object, cluster: &Cluster) -> Value {
         label(pod, &[(COMPONENT.to_owned(), component.clone())]);
     }
     name_protocols(&mut json);
-    let is_pod = json["kind"] == "Pod";
-    for pointer in ["/spec/template/spec", "/spec/jobTemplate/spec/template/spec", "/spec"] {
-        let pod = json.pointer_mut(pointer).filter(|_| pointer != "/spec" || is_pod);
-        for container in pod.into_iter().flat_map(containers) {
-            if let Some(image) = container["image"].as_str() {
-                container["image"] = cluster.image(image).into();
-            }
+    for container in pod::containers_mut(&mut json) {
+        if let Some(image) = container["image"].as_str() {
+            container["image"] = cluster.image(image).into();
         }
     }
     // A binding that means its own namespace goes on doing so.
@@ -160,30 +156,20 @@ pub(super) fn labelled(object: &Object, cluster: &Cluster) -> Value {
 /// Says `TCP` where a port leaves its protocol out: it is a key of the list, and clusters before 1.21 do not know its default
 /// when they merge lists.
 fn name_protocols(json: &mut Value) {
-    let mut lists: Vec<&mut Value> = Vec::new();
-    if let Some(spec) = json.get_mut("spec").and_then(Value::as_object_mut) {
-        for (key, value) in spec {
-            match key.as_str() {
-                "ports" => lists.push(value),
-                "template" => {
-                    let pods = value.get_mut("spec").into_iter();
-                    lists.extend(pods.flat_map(containers).filter_map(|container| container.get_mut("ports")));
-                }
-                _ => {}
-            }
-        }
+    let api_version = json["apiVersion"].as_str().unwrap_or_default();
+    // What the ports of another group's kinds are is that group's own.
+    if !is_own_group(api_version.rsplit_once('/').map_or("", |(group, _)| group)) {
+        return;
     }
+    let lists = match json["kind"].as_str() {
+        Some("Service") => json.pointer_mut("/spec/ports").into_iter().collect(),
+        _ => pod::containers_mut(json).filter_map(|container| container.get_mut("ports")).collect::<Vec<_>>(),
+    };
     for port in lists.into_iter().flat_map(|list| list.as_array_mut().into_iter().flatten()) {
         if let Some(port) = port.as_object_mut() {
             port.entry("protocol").or_insert_with(|| "TCP".into());
         }
     }
-}
-
-/// The containers of a pod, init containers too.
-fn containers(pod: &mut Value) -> impl Iterator<Item = &mut Value> {
-    let lists = pod.as_object_mut().into_iter().flatten().filter(|(key, _)| key.ends_with("ontainers"));
-    lists.flat_map(|(_, list)| list.as_array_mut().into_iter().flatten())
 }
 
 fn label(metadata: &mut Value, labels: &[(String, String)]) {
@@ -196,7 +182,7 @@ fn label(metadata: &mut Value, labels: &[(String, String)]) {
 }
 
 /// Makes the namespace, and notes that it is this run's; returns the moment of it by the cluster's clock, in whole seconds.
-pub(super) async fn create_namespace(cluster: &Cluster, level: &str) -> Result<Timestamp, Error> {
+pub(super) async fn create_namespace(cluster: &Cluster, level: &str, objects: &[Resolved]) -> Result<Timestamp, Error> {
     let api: Api<Namespace> = Api::all(cluster.client.clone());
     let name = &cluster.namespace;
     let mut namespace = Namespace::default();
@@ -206,17 +192,22 @@ pub(super) async fn create_namespace(cluster: &Cluster, level: &str) -> Result<T
     let labels = namespace.metadata.labels.get_or_insert_default();
     let security = |what: &str, value: &str| (format!("pod-security.kubernetes.io/{what}"), value.to_owned());
     labels.extend([security("enforce", level), security("enforce-version", security::VERSION)]);
+    wide::note(&mut namespace.metadata, objects);
     let created = match api.create(&PostParams::default(), &namespace).await {
         Ok(created) => created,
         Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
             return Err(leftovers::taken(cluster).await);
         }
-        Err(error) => return Err(cluster.failed("create the namespace", name, &error)),
+        Err(error) => {
+            if !matches!(error, kube::Error::Api(_)) {
+                leftovers::find_made(cluster).await;
+            }
+            return Err(cluster.failed("create the namespace", name, &error));
+        }
     };
-    if let Some(uid) = created.metadata.uid {
-        cluster.note_made(uid);
-    }
-    Ok(created.metadata.creation_timestamp.map_or_else(Timestamp::now, |time| time.0))
+    let created_at = created.metadata.creation_timestamp.as_ref().map_or_else(Timestamp::now, |time| time.0);
+    cluster.note_made(created.metadata);
+    Ok(created_at)
 }
 
 /// Applies what pods refer to, then the workloads called `first`, and after their `head_start` the other ones, each side by side.
@@ -279,11 +270,31 @@ mod tests {
             service["spec"]["ports"],
             json!([{ "port": 80, "protocol": "TCP" }, { "port": 53, "protocol": "UDP" }])
         );
-        let pod = json!({ "initContainers": [{ "ports": [{ "containerPort": 1 }] }], "containers": [{ "ports": [{ "containerPort": 2 }] }] });
-        let mut workload = json!({ "spec": { "template": { "spec": pod } } });
-        name_protocols(&mut workload);
-        for list in ["initContainers", "containers"] {
-            assert_eq!(workload["spec"]["template"]["spec"][list][0]["ports"][0]["protocol"], "TCP");
+        let mut pod = json!({ "kind": "Pod", "spec": {
+            "initContainers": [{ "ports": [{ "containerPort": 1 }] }], "containers": [{ "ports": [{ "containerPort": 2 }] }],
+        }});
+        let job = json!({ "spec": { "template": pod } });
+        let mut workload = json!({ "kind": "Deployment", "spec": { "template": pod } });
+        let mut cron_job = json!({ "kind": "CronJob", "spec": { "jobTemplate": job } });
+        for (object, at) in [
+            (&mut pod, "/spec"),
+            (&mut workload, "/spec/template/spec"),
+            (&mut cron_job, "/spec/jobTemplate/spec/template/spec"),
+        ] {
+            name_protocols(object);
+            for list in ["initContainers", "containers"] {
+                let protocol = object.pointer(&format!("{at}/{list}/0/ports/0/protocol"));
+                assert_eq!(protocol, Some(&json!("TCP")), "{at}/{list}");
+            }
         }
+    }
+
+    #[test]
+    fn ports_of_other_groups_stay_as_they_are() {
+        let gateway =
+            json!({ "apiVersion": "example.com/v1", "kind": "Gateway", "spec": { "ports": [{ "port": 80 }] } });
+        let mut named = gateway.clone();
+        name_protocols(&mut named);
+        assert_eq!(named, gateway);
     }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use e2e_plan::nearest;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
@@ -42,8 +43,8 @@ pub(crate) struct Cluster {
     pub(crate) context: String,
     /// The namespace of this run.
     pub(crate) namespace: String,
-    /// The uid of that namespace, once this run has made it; every clone knows it. Only what has this uid may be removed.
-    made: Arc<OnceLock<String>>,
+    /// That namespace's metadata, once this run has made it; every clone knows it. Only what has its uid may be removed.
+    made: Arc<OnceLock<ObjectMeta>>,
     /// Id of this run.
     pub(crate) run_id: String,
     /// Such as `v1.32.0`.
@@ -108,20 +109,38 @@ impl Cluster {
         })
     }
 
+    /// One that a test answers for.
+    #[cfg(test)]
+    pub(super) fn of_test(client: Client) -> Self {
+        let (context, namespace, run_id) = ("test".to_owned(), "e2e-1".to_owned(), "1".to_owned());
+        Self {
+            client,
+            context,
+            namespace,
+            made: Arc::default(),
+            run_id,
+            version: "v1.34.0".to_owned(),
+            wait: false,
+            cluster_scoped: true,
+            registry: None,
+            pushed: Arc::default(),
+        }
+    }
+
     /// Name and version, for the report.
     pub(crate) fn description(&self) -> String {
         format!("Kubernetes {}, context {}", self.version, self.context)
     }
 
-    /// Notes that this run made its namespace, which got this uid.
-    pub(super) fn note_made(&self, uid: String) {
+    /// Notes that this run made its namespace.
+    pub(super) fn note_made(&self, namespace: ObjectMeta) {
         // A run makes one namespace.
-        let _ = self.made.set(uid);
+        let _ = self.made.set(namespace);
     }
 
-    /// The uid of the namespace that this run made; nothing before it did.
-    pub(crate) fn made(&self) -> Option<&str> {
-        self.made.get().map(String::as_str)
+    /// The metadata of the namespace that this run made; nothing before it did.
+    pub(crate) fn made(&self) -> Option<&ObjectMeta> {
+        self.made.get()
     }
 
     /// Notes what nodes pull instead of images.

@@ -1,6 +1,6 @@
 //! How images get to a cluster's nodes. Main type: [`Delivery`].
 
-use std::{collections::BTreeMap, process::Stdio};
+use std::{collections::BTreeMap, process::Stdio, time::Duration};
 
 use bollard::Docker;
 use e2e_plan::{ImageName, Object};
@@ -11,7 +11,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use super::error::Error;
+use super::{error::Error, pod};
 
 /// How the images of a local Docker engine become those of the cluster's nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +90,7 @@ pub(crate) fn lacking(nodes: &[Node], image: &str) -> Vec<String> {
 pub(crate) fn always_pulled(objects: &[Object], only_here: &[String]) -> Vec<String> {
     let mut found = Vec::new();
     for object in objects {
-        for container in containers(&object.json) {
+        for container in pod::containers(&object.json) {
             let image = container["image"].as_str().unwrap_or_default();
             let why = match container["imagePullPolicy"].as_str() {
                 Some("Always") => "imagePullPolicy is Always",
@@ -109,11 +109,6 @@ pub(crate) fn always_pulled(objects: &[Object], only_here: &[String]) -> Vec<Str
         }
     }
     found
-}
-
-fn containers(object: &serde_json::Value) -> impl Iterator<Item = &serde_json::Value> {
-    let spec = &object["spec"]["template"]["spec"];
-    ["initContainers", "containers"].into_iter().flat_map(move |list| spec[list].as_array().into_iter().flatten())
 }
 
 /// Brings images of an engine to the nodes. Returns what they are to pull instead of each, where they get them from a registry.
@@ -206,10 +201,15 @@ fn start(words: &[String], input: Stdio) -> Result<Child, Error> {
     })
 }
 
+/// How long a command may take: gigabytes over a slow line.
+const LIMIT: Duration = Duration::from_secs(30 * 60);
+
 /// Waits for a command, and returns what it wrote.
 async fn end(words: &[String], child: Child) -> Result<String, Error> {
     let failed = |reason: String| Error::Images { command: words.join(" "), reason };
-    let output = child.wait_with_output().await.map_err(|error| failed(error.to_string()))?;
+    let ended = tokio::time::timeout(LIMIT, child.wait_with_output()).await;
+    let output = ended.map_err(|_| failed(format!("it did not end within {}", e2e_plan::duration::human(LIMIT))))?;
+    let output = output.map_err(|error| failed(error.to_string()))?;
     let said = String::from_utf8_lossy(&output.stderr);
     match output.status.success() {
         true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
@@ -319,8 +319,18 @@ mod tests {
         );
         assert_eq!((pulled("app", None), pulled("app", Some("IfNotPresent"))), (1, 0));
         assert_eq!(pulled("nginx:1.22", Some("Always")), 0, "a registry has it");
+        let mut bare = object("app:dev", Some("Always"));
+        bare.json = json!({ "kind": "Pod", "spec": bare.json["spec"]["template"]["spec"] });
+        assert_eq!(always_pulled(&[bare], &only_here).len(), 1, "a Pod has no template");
         let said = always_pulled(&[object("app:dev", Some("Always"))], &only_here).concat();
         assert!(said.contains("app:dev of Deployment app") && said.contains("imagePullPolicy: IfNotPresent"), "{said}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_command_that_hangs_is_given_up() {
+        let words = ["sh", "-c", "exec sleep 9999"].map(str::to_owned);
+        let error = copy(&words, &[]).await.map_err(|error| error.to_string());
+        assert!(error.is_err_and(|text| text.contains("it did not end within 30 min")));
     }
 
     #[tokio::test]

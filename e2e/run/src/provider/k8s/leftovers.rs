@@ -4,8 +4,12 @@
 use std::time::Duration;
 
 use e2e_node::poll::{Look, until};
+use futures_util::future::join_all;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Namespace, Node};
+use k8s_openapi::{
+    api::core::v1::{Namespace, Node},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
 use kube::{
     Api, ResourceExt,
     api::{DeleteParams, ListParams, Preconditions},
@@ -15,12 +19,15 @@ use super::{
     cluster::Cluster,
     cordon,
     error::{Error, reason},
-    labels::{MANAGED_BY, MANAGER, OWNER},
+    labels::{MANAGED_BY, MANAGER, OWNER, labels},
+    wide,
 };
 use crate::provider::{docker::engine::RUN, owner::is_left_behind};
 
 /// How long a namespace may take to go: the longest grace period of a pod, and the cluster's own work after it.
 const GONE_LIMIT: Duration = Duration::from_secs(120);
+/// How long a namespace may take to be there after its creation was given up: the API server ends what it has begun.
+const MADE_LIMIT: Duration = Duration::from_secs(5);
 /// How often to look: the pods of a small system take two seconds to go.
 const GONE_LOOK: Duration = Duration::from_millis(250);
 
@@ -36,65 +43,85 @@ fn is_orphan(namespace: &Namespace, now: Timestamp) -> bool {
     is_left_behind(Some(label(OWNER)), age)
 }
 
-/// Whether nobody ends the drain of a node any more. A node is older than its drain, which another machine may watch over.
-fn is_abandoned(node: &Node) -> bool {
-    is_left_behind(node.labels().get(OWNER).map(String::as_str), Duration::ZERO)
+/// Whether nobody ends the drain of a node any more. Another machine may watch over it.
+fn is_abandoned(node: &Node, now: Timestamp) -> bool {
+    is_left_behind(node.labels().get(OWNER).map(String::as_str), cordon::age(node, now))
 }
 
 /// Removes the namespaces of runs whose process is gone, and says how many. Nodes that such a run has drained take pods again.
 pub(crate) async fn remove_orphans(cluster: &Cluster) -> Result<usize, Error> {
-    let removed = remove_all(cluster, RUN, |namespace| is_orphan(namespace, Timestamp::now())).await?;
-    cordon::release(cluster, RUN, is_abandoned).await?;
-    Ok(removed)
+    let now = Timestamp::now();
+    let removed = remove_all(cluster, RUN, |namespace| is_orphan(namespace, now)).await;
+    let released = cordon::release(cluster, RUN, |node| is_abandoned(node, now)).await;
+    removed.and_then(|count| released.map(|()| count))
 }
 
 /// The same for the run of a process that has ended.
 pub(crate) async fn remove_of(cluster: &Cluster, owner: &str) -> Result<(), Error> {
     let of_owner = format!("{RUN}={},{OWNER}={owner}", cluster.run_id);
-    remove_all(cluster, &format!("{of_owner},{MANAGED_BY}={MANAGER}"), |_| true).await?;
-    cordon::release(cluster, &of_owner, |_| true).await
+    let removed = remove_all(cluster, &format!("{of_owner},{MANAGED_BY}={MANAGER}"), |_| true).await;
+    let released = cordon::release(cluster, &of_owner, |_| true).await;
+    removed.and(released)
 }
 
-/// Removes the namespaces that have these labels and are `unwanted`, and says how many.
+/// Removes the namespaces that have these labels and are `unwanted`, and says how many. Tries each, and returns the first error.
 async fn remove_all(cluster: &Cluster, labels: &str, unwanted: impl Fn(&Namespace) -> bool) -> Result<usize, Error> {
     let api: Api<Namespace> = Api::all(cluster.client.clone());
     let labelled = ListParams::default().labels(labels);
     let list = api.list(&labelled).await;
     let list = list.map_err(|error| cluster.failed("list the namespaces labelled", labels, &error))?;
     let unwanted = list.items.iter().filter(|namespace| unwanted(namespace));
-    let unwanted: Vec<(String, String)> =
-        unwanted.filter_map(|namespace| Some((namespace.name_any(), namespace.uid()?))).collect();
-    for (name, uid) in &unwanted {
-        delete(cluster, name, uid).await?;
-    }
-    Ok(unwanted.len())
+    let removed = join_all(unwanted.map(|namespace| delete(cluster, &namespace.metadata))).await;
+    let count = removed.len();
+    removed.into_iter().collect::<Result<(), _>>().map(|()| count)
 }
 
 /// Removes the namespace that this run made, and with it everything of the run; nothing where it made none. The cluster goes on
 /// with that in the background, unless the run is to wait for it.
 pub(crate) async fn remove(cluster: &Cluster) -> Result<(), Error> {
-    let Some(uid) = cluster.made() else { return Ok(()) };
-    delete(cluster, &cluster.namespace, uid).await?;
-    if cluster.wait { wait_until_gone(cluster, uid).await } else { Ok(()) }
+    let Some(namespace) = cluster.made() else { return Ok(()) };
+    delete(cluster, namespace).await?;
+    if cluster.wait { wait_until_gone(cluster, namespace.uid.as_deref()).await } else { Ok(()) }
 }
 
-/// Deletes the namespace that has this name and this uid. Another one of the same name has another uid.
-async fn delete(cluster: &Cluster, name: &str, uid: &str) -> Result<(), Error> {
+/// Deletes this very namespace, after what its run made outside of it. Another one of the same name has another uid.
+async fn delete(cluster: &Cluster, namespace: &ObjectMeta) -> Result<(), Error> {
+    let wide_removed = wide::remove(cluster, namespace).await;
     let api: Api<Namespace> = Api::all(cluster.client.clone());
-    let only_this = Preconditions { uid: Some(uid.to_owned()), ..Preconditions::default() };
-    match api.delete(name, &DeleteParams::background().preconditions(only_this)).await {
+    let name = namespace.name.as_deref().unwrap_or_default();
+    let only_this = Preconditions { uid: namespace.uid.clone(), ..Preconditions::default() };
+    let removed = match api.delete(name, &DeleteParams::background().preconditions(only_this)).await {
         Ok(_) => Ok(()),
         // Gone or going already, or another one has its name by now.
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
         Err(error) => Err(cluster.failed("delete the namespace", name, &error)),
+    };
+    wide_removed.and(removed)
+}
+
+/// Finds the namespace of this run that the cluster made although its answer did not arrive.
+pub(super) async fn find_made(cluster: &Cluster) {
+    let api: Api<Namespace> = Api::all(cluster.client.clone());
+    let labels = labels(&cluster.run_id).map(|(name, value)| format!("{name}={value}")).join(",");
+    let ours = ListParams::default().labels(&labels);
+    let found = until("the namespace", MADE_LIMIT, GONE_LOOK, || async {
+        match api.list(&ours).await.map(|list| list.items.into_iter().next()) {
+            Ok(Some(namespace)) => Look::Done(namespace),
+            Ok(None) => Look::NotYet("there is none".to_owned()),
+            Err(error) => Look::NotYet(reason(&error)),
+        }
+    });
+    // None was made then, or the cluster has gone; its labels tell the next run.
+    if let Ok(namespace) = found.await {
+        cluster.note_made(namespace.metadata);
     }
 }
 
-async fn wait_until_gone(cluster: &Cluster, uid: &str) -> Result<(), Error> {
+async fn wait_until_gone(cluster: &Cluster, uid: Option<&str>) -> Result<(), Error> {
     let api: Api<Namespace> = Api::all(cluster.client.clone());
     let gone = until("the end of the namespace", GONE_LIMIT, GONE_LOOK, || async {
         match api.get_metadata_opt(&cluster.namespace).await {
-            Ok(Some(namespace)) if namespace.uid().as_deref() == Some(uid) => Look::NotYet("it is there".to_owned()),
+            Ok(Some(namespace)) if namespace.uid().as_deref() == uid => Look::NotYet("it is there".to_owned()),
             Ok(_) => Look::Done(()),
             Err(error) => Look::NotYet(reason(&error)),
         }
@@ -125,8 +152,12 @@ mod tests {
     use std::collections::BTreeMap;
 
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use serde_json::{Value, json};
 
-    use super::{super::labels::labels, *};
+    use super::{
+        super::testing::{cluster, cluster_role},
+        *,
+    };
 
     fn namespace(labels: &[(String, String)], age: Duration) -> (Namespace, Timestamp) {
         let now = Timestamp::from_second(1_800_000_000).unwrap();
@@ -155,5 +186,79 @@ mod tests {
         // The owner's boot stands last in it.
         foreign[2].1.push('0');
         assert!(!orphan(&foreign, Duration::from_secs(3600)) && orphan(&foreign, day));
+    }
+
+    fn namespaces() -> Value {
+        let namespace = |name: &str| {
+            let mut metadata = json!({ "name": name, "uid": name, "labels": BTreeMap::from(labels("1")) });
+            metadata["annotations"] =
+                json!({ "e2e.cluster-scoped": "g.k8s.io v1 Hook hooks first\ng.k8s.io v1 Hook hooks second" });
+            json!({ "metadata": metadata })
+        };
+        json!({ "items": [namespace("a"), namespace("b")] })
+    }
+
+    fn error(code: u16) -> Option<(u16, Value)> {
+        let text = "not allowed";
+        Some((code, json!({ "kind": "Status", "status": "Failure", "code": code, "reason": text, "message": text })))
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_removed_keeps_nothing_else_from_being_removed() {
+        let (cluster, asked) = cluster(|line| match line {
+            "GET /api/v1/namespaces" => Some((200, namespaces())),
+            "GET /api/v1/nodes" => {
+                Some((200, json!({ "items": [{ "metadata": { "name": "n" } }, { "metadata": { "name": "m" } }] })))
+            }
+            _ if line.starts_with("GET /apis/g.k8s.io/v1/hooks/") => {
+                let owner = json!({ "apiVersion": "v1", "kind": "Namespace", "name": "a", "uid": "a" });
+                Some((200, json!({ "metadata": { "name": "x", "uid": "x", "ownerReferences": [owner] } })))
+            }
+            _ => error(403),
+        });
+        let said = remove_of(&cluster, "nobody").await.map_err(|error| error.to_string());
+        assert_eq!(said, Err("the cluster could not delete Hook/second: not allowed".to_owned()));
+        let asked = asked.lock().unwrap();
+        let changes: Vec<&str> = asked.iter().map(String::as_str).filter(|line| !line.starts_with("GET")).collect();
+        let hooks = changes.iter().filter(|line| line.contains("/hooks/"));
+        assert_eq!(
+            hooks.copied().collect::<Vec<_>>(),
+            ["DELETE /apis/g.k8s.io/v1/hooks/second", "DELETE /apis/g.k8s.io/v1/hooks/first"],
+            "the other namespace does not own them"
+        );
+        for line in [
+            "DELETE /api/v1/namespaces/a",
+            "DELETE /api/v1/namespaces/b",
+            "PATCH /api/v1/nodes/n",
+            "PATCH /api/v1/nodes/m",
+        ] {
+            assert!(changes.contains(&line), "{line}: {changes:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_namespace_whose_creation_was_not_answered_is_removed() {
+        let (cluster, asked) = cluster(|line| match line {
+            "POST /api/v1/namespaces" => None,
+            "GET /api/v1/namespaces" => Some((200, namespaces())),
+            _ => Some((200, json!({ "metadata": {} }))),
+        });
+        assert!(super::super::apply::create_namespace(&cluster, "baseline", &[cluster_role()]).await.is_err());
+        remove(&cluster).await.unwrap();
+        assert!(asked.lock().unwrap().contains(&"DELETE /api/v1/namespaces/a".to_owned()));
+    }
+
+    #[test]
+    fn a_drain_is_left_behind_by_its_own_age() {
+        let node = |seconds: Option<i64>| -> Node {
+            let mut labels = BTreeMap::from(labels("1"));
+            labels.entry(OWNER.to_owned()).and_modify(|owner| owner.push('0'));
+            labels.extend(seconds.map(|seconds| ("e2e.since".to_owned(), seconds.to_string())));
+            serde_json::from_value(json!({ "metadata": { "labels": labels } })).unwrap()
+        };
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let is_abandoned = |since| is_abandoned(&node(since), now);
+        assert!(is_abandoned(Some(1_800_000_000 - 24 * 3600)), "an earlier boot's");
+        assert!(!is_abandoned(Some(1_800_000_000 - 3600)) && !is_abandoned(None));
     }
 }

@@ -9,7 +9,7 @@ use k8s_openapi::api::{
     core::v1::{Node, NodeSelectorRequirement, NodeSelectorTerm, PodSpec, Taint, Toleration},
 };
 
-use super::security;
+use super::pod;
 
 /// Whether it accepts pods: `Ready` and not cordoned.
 pub(super) fn is_ready(node: &Node) -> bool {
@@ -89,7 +89,7 @@ fn is_met(requirement: &NodeSelectorRequirement, value: Option<&String>) -> bool
 
 /// The nodes that take at least one of the pods that the objects make.
 pub(super) fn usable(nodes: &[Node], objects: &[Object]) -> Vec<Node> {
-    let pods = objects.iter().filter_map(|object| security::pod(&object.json));
+    let pods = objects.iter().filter_map(|object| pod::of(&object.json));
     // What cannot be read here is the cluster's to refuse.
     let pods: Vec<PodSpec> = pods.map(|it| serde_json::from_value(it["spec"].clone()).unwrap_or_default()).collect();
     nodes.iter().filter(|node| has_places(node) && pods.iter().any(|pod| takes(node, pod))).cloned().collect()

@@ -4,6 +4,8 @@
 use e2e_plan::Object;
 use serde_json::Value;
 
+use super::pod;
+
 /// The version of the standards that the rules below are those of. A namespace that names it is not judged by later ones, which this
 /// program does not know.
 pub(super) const VERSION: &str = "v1.34";
@@ -86,19 +88,12 @@ const BASELINE: &[Rule] = &[
 
 /// The strictest level that every pod of the objects keeps: `restricted`, `baseline` or `privileged`.
 pub(super) fn level(objects: &[Object]) -> &'static str {
-    let pods: Vec<&Value> = objects.iter().filter_map(|object| pod(&object.json)).collect();
+    let pods: Vec<&Value> = objects.iter().filter_map(|object| pod::of(&object.json)).collect();
     match () {
         () if pods.iter().all(|pod| is_baseline(pod) && is_restricted(&pod["spec"])) => "restricted",
         () if pods.iter().all(|pod| is_baseline(pod)) => "baseline",
         () => "privileged",
     }
-}
-
-/// Metadata and spec of the pods that an object makes, or of the pod that it is.
-pub(super) fn pod(object: &Value) -> Option<&Value> {
-    let spec = &object["spec"];
-    let template = [&spec["template"], &spec["jobTemplate"]["spec"]["template"]].into_iter().find(|it| it.is_object());
-    template.or_else(|| (object["kind"] == "Pod").then_some(object))
 }
 
 fn is_baseline(pod: &Value) -> bool {

@@ -1,6 +1,48 @@
-//! A component for tests, made as every other one is.
+//! A component, an object and a cluster for tests.
+
+use std::sync::{Arc, Mutex};
 
 use e2e_plan::{Component, Manifest, Objects, Plan};
+use kube::{
+    Client,
+    client::Body,
+    core::{ApiResource, GroupVersionKind},
+};
+use serde_json::{Value, json};
+
+use super::{apply::Resolved, cluster::Cluster};
+
+/// A ClusterRole `a`.
+pub(super) fn cluster_role() -> Resolved {
+    let kind = GroupVersionKind::gvk("rbac.authorization.k8s.io", "v1", "ClusterRole");
+    Resolved {
+        resource: ApiResource::from_gvk(&kind),
+        object: json!({ "metadata": { "name": "a" } }),
+        name: "a".to_owned(),
+        is_workload: false,
+        is_wide: true,
+    }
+}
+
+/// What is asked of a cluster, as `METHOD /path`.
+pub(super) type Asked = Arc<Mutex<Vec<String>>>;
+
+/// A cluster that answers as the function says, with a status and a body; `None` does not answer.
+pub(super) fn cluster(answer: impl Fn(&str) -> Option<(u16, Value)> + Clone + Send + 'static) -> (Cluster, Asked) {
+    let asked = Asked::default();
+    let noted = Arc::clone(&asked);
+    let service = tower::service_fn(move |request: http::Request<Body>| {
+        let line = format!("{} {}", request.method(), request.uri().path());
+        noted.lock().expect("no test fails in here").push(line.clone());
+        let answered = answer(&line);
+        async move {
+            let (status, body) = answered.ok_or_else(|| std::io::Error::other("no answer"))?;
+            let response = http::Response::builder().status(status).body(Body::from(body.to_string().into_bytes()));
+            response.map_err(std::io::Error::other)
+        }
+    });
+    (Cluster::of_test(Client::new(service, "default")), asked)
+}
 
 /// A Deployment with so many replicas of one container with its own name, which has a liveness probe.
 pub(super) fn component(name: &str, replicas: u32) -> Component {

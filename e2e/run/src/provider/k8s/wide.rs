@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use e2e_node::poll::{Look, until};
 use e2e_plan::{Object, Warning};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
-    Api,
+    Api, ResourceExt,
     api::{DeleteParams, PostParams, Preconditions},
-    core::{ApiResource, DynamicObject},
+    core::{ApiResource, DynamicObject, GroupVersionKind},
 };
 use serde_json::json;
 
@@ -24,14 +25,6 @@ const SERVED: Duration = Duration::from_secs(30);
 /// How often to look.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// An object that was made.
-#[derive(Debug)]
-pub(super) struct Made {
-    resource: ApiResource,
-    name: String,
-    uid: Option<String>,
-}
-
 /// Makes the objects that belong to the whole cluster. Kinds that they define are looked up anew.
 ///
 /// # Errors
@@ -41,8 +34,8 @@ pub(super) async fn apply(
     cluster: &Cluster,
     objects: &[Object],
     (mut resolved, mut left_out): (Vec<Resolved>, Vec<Warning>),
-) -> Result<(Vec<Made>, Vec<Resolved>, Vec<Warning>), Error> {
-    let mut made = create(cluster, &resolved, &[]).await?;
+) -> Result<(Vec<Resolved>, Vec<Warning>), Error> {
+    create(cluster, &resolved, &[]).await?;
     let defined: Vec<&str> = objects.iter().filter_map(|object| defined_kind(cluster, object)).collect();
     if !defined.is_empty() {
         let is_open = |warning: &Warning| {
@@ -60,10 +53,11 @@ pub(super) async fn apply(
             name: name.clone(),
             reason: error.to_string(),
         };
+        let before = resolved;
         (resolved, left_out) = served.await.map_err(failed)??;
-        made.extend(create(cluster, &resolved, &made).await?);
+        create(cluster, &resolved, &before).await?;
     }
-    Ok((made, resolved, left_out))
+    Ok((resolved, left_out))
 }
 
 /// The kind that a definition among the objects brings.
@@ -73,9 +67,9 @@ fn defined_kind<'a>(cluster: &Cluster, object: &'a Object) -> Option<&'a str> {
 }
 
 /// Makes those that were not made before.
-async fn create(cluster: &Cluster, objects: &[Resolved], before: &[Made]) -> Result<Vec<Made>, Error> {
-    let owner = json!({ "apiVersion": "v1", "kind": "Namespace", "name": cluster.namespace, "uid": cluster.made() });
-    let mut made = Vec::new();
+async fn create(cluster: &Cluster, objects: &[Resolved], before: &[Resolved]) -> Result<(), Error> {
+    let uid = cluster.made().and_then(|namespace| namespace.uid.as_ref());
+    let owner = json!({ "apiVersion": "v1", "kind": "Namespace", "name": cluster.namespace, "uid": uid });
     let is_known =
         |object: &&Resolved| before.iter().any(|made| made.name == object.name && made.resource == object.resource);
     for object in objects.iter().filter(|object| object.is_wide && !is_known(object)) {
@@ -86,7 +80,7 @@ async fn create(cluster: &Cluster, objects: &[Resolved], before: &[Made]) -> Res
         let unreadable =
             |error: serde_json::Error| Error::Request { action: "read", name: name.clone(), reason: error.to_string() };
         let json: DynamicObject = serde_json::from_value(json).map_err(unreadable)?;
-        let created = api.create(&PostParams::default(), &json).await.map_err(|error| match error {
+        api.create(&PostParams::default(), &json).await.map_err(|error| match error {
             kube::Error::Api(status) if status.reason == "AlreadyExists" => Error::Request {
                 action: "create",
                 name: name.clone(),
@@ -94,22 +88,81 @@ async fn create(cluster: &Cluster, objects: &[Resolved], before: &[Made]) -> Res
             },
             error => cluster.failed("create", &name, &error),
         })?;
-        made.push(Made { resource: object.resource.clone(), name: object.name.clone(), uid: created.metadata.uid });
-    }
-    Ok(made)
-}
-
-/// Removes what was made, the last one first: webhooks without their pods would keep a namespace from going.
-pub(super) async fn remove(cluster: &Cluster, made: &[Made]) -> Result<(), Error> {
-    for Made { resource, name, uid } in made.iter().rev() {
-        let api: Api<DynamicObject> = Api::all_with(cluster.client.clone(), resource);
-        let preconditions = Some(Preconditions { uid: uid.clone(), resource_version: None });
-        match api.delete(name, &DeleteParams { preconditions, ..DeleteParams::default() }).await {
-            Ok(_) => {}
-            // Gone, or another one of this name.
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
-            Err(error) => return Err(cluster.failed("delete", &format!("{}/{name}", resource.kind), &error)),
-        }
     }
     Ok(())
+}
+
+/// Annotation of a run's namespace: the objects outside of it that the run may make, one a line, for whoever removes them.
+const WIDE: &str = "e2e.cluster-scoped";
+
+/// Notes the objects outside of the namespace on it, before there are any. What is of a kind that these define goes with the definition.
+pub(super) fn note(namespace: &mut ObjectMeta, objects: &[Resolved]) {
+    let lines = objects.iter().filter(|object| object.is_wide).map(|Resolved { resource, name, .. }| {
+        let ApiResource { group, version, kind, plural, .. } = resource;
+        format!("{group} {version} {kind} {plural} {name}")
+    });
+    let lines: Vec<String> = lines.collect();
+    if !lines.is_empty() {
+        namespace.annotations.get_or_insert_default().insert(WIDE.to_owned(), lines.join("\n"));
+    }
+}
+
+/// What a namespace has noted, the last one first: webhooks without their pods would keep a namespace from going.
+fn noted(namespace: &ObjectMeta) -> Vec<(ApiResource, &str)> {
+    let text = namespace.annotations.as_ref().and_then(|all| all.get(WIDE)).map_or("", String::as_str);
+    let noted = text.lines().rev().filter_map(|line| {
+        let [group, version, kind, plural, name] = line.split(' ').collect::<Vec<_>>().try_into().ok()?;
+        Some((ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural), name))
+    });
+    noted.collect()
+}
+
+/// Removes the objects outside of a namespace that its run made; those that it owns. Tries each, and returns the first error.
+pub(super) async fn remove(cluster: &Cluster, namespace: &ObjectMeta) -> Result<(), Error> {
+    let mut removed = Ok(());
+    for (resource, name) in noted(namespace) {
+        removed = removed.and(remove_one(cluster, namespace, &resource, name).await);
+    }
+    removed
+}
+
+async fn remove_one(
+    cluster: &Cluster,
+    namespace: &ObjectMeta,
+    resource: &ApiResource,
+    name: &str,
+) -> Result<(), Error> {
+    let api: Api<DynamicObject> = Api::all_with(cluster.client.clone(), resource);
+    let deleted = async {
+        let Some(found) = api.get_opt(name).await? else { return Ok(()) };
+        // Another one of this name is somebody else's.
+        if !found.owner_references().iter().any(|owner| Some(&owner.uid) == namespace.uid.as_ref()) {
+            return Ok(());
+        }
+        let preconditions = Some(Preconditions { uid: found.metadata.uid, resource_version: None });
+        api.delete(name, &DeleteParams { preconditions, ..DeleteParams::default() }).await.map(drop)
+    };
+    match deleted.await {
+        // Gone by now, or another one of this name.
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        deleted => deleted.map_err(|error| cluster.failed("delete", &format!("{}/{name}", resource.kind), &error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::testing::cluster_role, *};
+
+    #[test]
+    fn a_namespace_says_what_its_run_may_make_outside_of_it() {
+        let mut namespace = ObjectMeta::default();
+        note(&mut namespace, &[]);
+        assert_eq!(namespace, ObjectMeta::default());
+        let (first, second) = (cluster_role(), Resolved { name: "b".to_owned(), ..cluster_role() });
+        let own = Resolved { is_wide: false, ..cluster_role() };
+        note(&mut namespace, &[first, second, own]);
+        let noted = noted(&namespace);
+        assert_eq!(noted.iter().map(|(_, name)| *name).collect::<Vec<_>>(), ["b", "a"]);
+        assert!(noted.iter().all(|(resource, _)| *resource == cluster_role().resource));
+    }
 }
