@@ -98,7 +98,8 @@ async fn docker_pods(prepared: &Prepared, engine: &Engine) -> Result<DockerPods,
 async fn supply_cluster(prepared: &Prepared, cluster: &Cluster, progress: &Progress) -> Result<(), Error> {
     let agents = if prepared.load_from == LoadFrom::Host { 0 } else { prepared.agents };
     let requested = k8s::room::Capacity::requested(&prepared.pods, agents);
-    let preflight = k8s::preflight::check(cluster, &prepared.plan, requested);
+    let during = prepared.config.scenario.values().flat_map(|scenario| &scenario.during);
+    let preflight = k8s::preflight::check(cluster, &prepared.plan, during, requested);
     let (preflight, engine) = tokio::join!(preflight, Engine::connect(&cluster.run_id));
     let preflight = preflight.map_err(provider::Error::from)?;
     progress.line(&preflight.summary);

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, time::Instant};
 
 use e2e_plan::{Plan, Warning, kinds::is_own_group, words::counted};
+use e2e_report::fault::{Action, PlannedFault};
 use futures_util::future::join_all;
 use k8s_openapi::api::{
     authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
@@ -14,7 +15,7 @@ use kube::{
 };
 
 use super::{
-    apply,
+    apply::{self, Resolved},
     cluster::Cluster,
     error::Error,
     nodes::{self, is_ready},
@@ -40,7 +41,7 @@ const OLDEST_MINOR: u32 = 18;
 /// it is for.
 struct Permission(&'static str, &'static str, &'static str, bool, &'static str);
 
-/// Everything that a run does; `manifests/rbac` grants exactly this.
+/// What every run does; `manifests/rbac` grants it.
 #[rustfmt::skip]
 const PERMISSIONS: &[Permission] = &[
     Permission("create", "", "namespaces", false, "a namespace for the run"),
@@ -65,15 +66,37 @@ const PERMISSIONS: &[Permission] = &[
     Permission("delete", "", "services", true, "the check of NodePorts"),
 ];
 
+/// What a planned fault does beside applying, which a rollout is, too; `manifests/rbac/faults` grants it.
+fn of_fault(action: &Action) -> &'static [Permission] {
+    match action {
+        Action::Kill | Action::Terminate | Action::Delete | Action::Restart => {
+            &[Permission("delete", "", "pods", true, "planned faults")]
+        }
+        Action::Drain(_) => &[
+            Permission("create", "", "pods/eviction", true, "planned drains"),
+            Permission("get", "", "nodes", false, "planned drains"),
+            Permission("patch", "", "nodes", false, "planned drains"),
+        ],
+        // The others are none of a cluster.
+        _ => &[],
+    }
+}
+
 /// Asks everything side by side and fails with all that is missing at once.
-pub(crate) async fn check(cluster: &Cluster, plan: &Plan, requested: Capacity) -> Result<Preflight, Error> {
+pub(crate) async fn check(
+    cluster: &Cluster,
+    plan: &Plan,
+    during: impl Iterator<Item = &PlannedFault>,
+    requested: Capacity,
+) -> Result<Preflight, Error> {
     let started = Instant::now();
     // The manifests' kinds come first: an unknown kind should fail before any work on images.
-    let (_, left_out) = apply::resolve(cluster, &plan.objects).await?;
+    let (resolved, left_out) = apply::resolve(cluster, &plan.objects).await?;
+    let needed = needed(plan, &resolved, during);
     let all_nodes: Api<Node> = Api::all(cluster.client.clone());
     let everything = ListParams::default();
     let (missing, nodes, held) =
-        tokio::join!(missing_permissions(cluster, plan), all_nodes.list(&everything), room::held(cluster));
+        tokio::join!(missing_permissions(cluster, needed), all_nodes.list(&everything), room::held(cluster));
     let mut lacks = missing?;
     lacks.extend(too_old(&cluster.version));
     // Without the right to list nodes there is nothing to compare with; that is among what is missing then.
@@ -136,24 +159,66 @@ fn too_old(version: &str) -> Option<String> {
     }
 }
 
-/// Each permission that is missing, with the remedy.
-async fn missing_permissions(cluster: &Cluster, plan: &Plan) -> Result<Vec<String>, Error> {
+/// A permission that a run needs, and how its user gets it.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Needed {
+    verb: &'static str,
+    group: String,
+    resource: String,
+    namespaced: bool,
+    purpose: &'static str,
+    remedy: &'static str,
+}
+
+const ROLE: &str = "grant it as manifests/rbac does";
+const FAULTS_ROLE: &str = "grant it as manifests/rbac/faults does";
+const NO_ROLE: &str = "grant it, or do without `cluster_scoped`";
+
+/// Everything that this run needs, each once.
+fn needed<'a>(plan: &Plan, resolved: &[Resolved], during: impl Iterator<Item = &'a PlannedFault>) -> BTreeSet<Needed> {
+    let fixed = |remedy| {
+        move |Permission(verb, group, resource, namespaced, purpose): &Permission| Needed {
+            verb,
+            group: (*group).to_owned(),
+            resource: (*resource).to_owned(),
+            namespaced: *namespaced,
+            purpose,
+            remedy,
+        }
+    };
+    let triggers = plan.objects.iter().any(|object| object.kind == "CronJob");
+    let triggered = triggers.then_some(&Permission("get", "batch", "jobs", true, "the end of triggered Jobs"));
     // Applying means patching; each kind of the manifests is one more permission.
-    let kinds: BTreeSet<(String, String)> = plan
-        .objects
-        .iter()
-        .filter(|object| !object.cluster_scoped)
-        .filter_map(|object| resource_of(&object.json))
-        .collect();
-    let fixed = PERMISSIONS.iter().map(|Permission(verb, group, resource, namespaced, purpose)| {
-        (*verb, (*group).to_owned(), (*resource).to_owned(), *namespaced, (*purpose).to_owned())
+    let kinds = plan.objects.iter().filter(|object| !object.cluster_scoped);
+    let kinds = kinds.filter_map(|object| resource_of(&object.json));
+    let applied = kinds.flat_map(|(group, resource)| {
+        ["create", "patch"].map(|verb| Needed {
+            verb,
+            group: group.clone(),
+            resource: resource.clone(),
+            namespaced: true,
+            purpose: "applying the manifests",
+            remedy: ROLE,
+        })
     });
-    let applied = kinds.into_iter().flat_map(|(group, resource)| {
-        ["create", "patch"]
-            .map(|verb| (verb, group.clone(), resource.clone(), true, "applying the manifests".to_owned()))
+    let wide = resolved.iter().filter(|object| object.is_wide).flat_map(|object| {
+        ["create", "get", "delete"].map(|verb| Needed {
+            verb,
+            group: object.resource.group.clone(),
+            resource: object.resource.plural.clone(),
+            namespaced: false,
+            purpose: "objects of the whole cluster",
+            remedy: NO_ROLE,
+        })
     });
+    let faults = during.flat_map(|fault| of_fault(&fault.action)).map(fixed(FAULTS_ROLE));
+    PERMISSIONS.iter().chain(triggered).map(fixed(ROLE)).chain(applied).chain(wide).chain(faults).collect()
+}
+
+/// Each permission that is missing, with the remedy.
+async fn missing_permissions(cluster: &Cluster, needed: BTreeSet<Needed>) -> Result<Vec<String>, Error> {
     let reviews: Api<SelfSubjectAccessReview> = Api::all(cluster.client.clone());
-    let asked = fixed.chain(applied).map(|(verb, group, resource, namespaced, purpose)| {
+    let asked = needed.into_iter().map(|Needed { verb, group, resource, namespaced, purpose, remedy }| {
         let reviews = reviews.clone();
         async move {
             let review = review(cluster, verb, &group, &resource, namespaced);
@@ -162,7 +227,7 @@ async fn missing_permissions(cluster: &Cluster, plan: &Plan) -> Result<Vec<Strin
             let allowed = answer.status.is_some_and(|status| status.allowed);
             Ok((!allowed).then(|| {
                 let resource = if group.is_empty() { resource } else { format!("{resource}.{group}") };
-                format!("this user may not {verb} {resource} ({purpose}); grant it as manifests/rbac does")
+                format!("this user may not {verb} {resource} ({purpose}); {remedy}")
             }))
         }
     });
@@ -206,9 +271,10 @@ fn resource_of(object: &serde_json::Value) -> Option<(String, String)> {
 
 #[cfg(test)]
 mod tests {
+    use e2e_plan::{Manifest, Objects};
     use serde_json::json;
 
-    use super::*;
+    use super::{super::testing::cluster_role, *};
 
     #[test]
     fn kinds_have_the_plurals_that_the_api_gives_them() {
@@ -224,6 +290,37 @@ mod tests {
         );
         assert_eq!(resource("networking.k8s.io/v1", "Ingress").as_deref(), Some("networking.k8s.io/ingresses"));
         assert_eq!(resource("v1", "Namespace"), None);
+    }
+
+    #[test]
+    fn a_run_asks_for_what_its_faults_and_its_objects_need() {
+        let asked = |text: &str, faults: &[&str]| {
+            let manifest = Manifest { file: "a.yaml".into(), text: text.to_owned() };
+            let plan = Plan::of(Objects::read(&[manifest])).expect("a plan");
+            let faults: Vec<PlannedFault> = faults.iter().map(|fault| fault.parse().expect("a fault")).collect();
+            let needed = needed(&plan, &[cluster_role()], faults.iter());
+            let words = |it: &Needed| format!("{} {} {}", it.verb, it.resource, it.namespaced);
+            needed.iter().map(words).collect::<Vec<_>>()
+        };
+        let app = "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}";
+        let plain = asked(app, &[]);
+        let more =
+            |faults: &[&str]| asked(app, faults).into_iter().filter(|it| !plain.contains(it)).collect::<Vec<_>>();
+        assert_eq!(more(&["kill a at 1s", "rollout a at 2s"]), ["delete pods true"]);
+        assert_eq!(
+            more(&["drain a for 1s at 1s"]),
+            ["create pods/eviction true", "get nodes false", "patch nodes false"]
+        );
+        for verb in ["create", "get", "delete"] {
+            assert!(plain.contains(&format!("{verb} clusterroles false")), "{plain:?}");
+        }
+        assert!(!plain.contains(&"get jobs true".to_owned()));
+        let container = "{name: c, image: x}";
+        let cron_job = format!(
+            "{{apiVersion: batch/v1, kind: CronJob, metadata: {{name: c}}, spec: {{schedule: '@daily', jobTemplate: {{spec: \
+             {{template: {{spec: {{restartPolicy: Never, containers: [{container}]}}}}}}}}}}}}"
+        );
+        assert!(asked(&cron_job, &[]).contains(&"get jobs true".to_owned()));
     }
 
     #[test]
