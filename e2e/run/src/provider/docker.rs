@@ -8,6 +8,7 @@ mod entrance;
 mod exit;
 mod fault;
 mod host;
+mod link;
 mod measure;
 mod netlink;
 mod network;
@@ -46,6 +47,9 @@ pub(crate) use self::disturb::Disturbance;
 
 /// How much of a command's output is kept, as a kubelet does.
 const EXEC_OUTPUT_MAX: usize = 10 * 1024;
+
+/// How much longer than its grace period a container may take to end: as long as any other call to an engine.
+const STOP_SLACK: Duration = Duration::from_secs(120);
 
 /// The pods of one run in a Docker engine.
 #[derive(Debug)]
@@ -341,28 +345,43 @@ impl DockerPods {
         let Ok(running) = self.container(pod, container).await else { return Ok(()) };
         let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
         let options = StopContainerOptionsBuilder::default().t(seconds).build();
-        match self.engine.client.stop_container(running.id(), Some(options)).await {
+        // The client's own limit would end it before a long grace period is over.
+        let client = self.engine.client.clone().with_timeout(grace.saturating_add(STOP_SLACK));
+        match client.stop_container(running.id(), Some(options)).await {
             Ok(()) | Err(BollardError::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
             Err(error) => Err(Error::engine("stop the container", &format!("{pod}/{container}"), error)),
         }
     }
 
-    /// Does something to all containers of a pod.
+    /// Does something to all containers of a pod, and returns the first failure.
     pub(crate) async fn strike(&self, pod: &str, blow: Blow) -> Result<(), Error> {
-        let client = &self.engine.client;
+        let mut first = Ok(());
         for container in &self.pod(pod)?.spec.component.pod.containers {
-            let running = self.container(pod, &container.name).await?;
-            let id = running.id();
-            let signal = |name: &str| Some(KillContainerOptionsBuilder::default().signal(name).build());
-            let (action, done) = match blow {
-                Blow::Kill => ("kill", client.kill_container(id, signal("SIGKILL")).await),
-                Blow::Terminate => ("send SIGTERM to", client.kill_container(id, signal("SIGTERM")).await),
-                Blow::Freeze => ("pause", client.pause_container(id).await),
-                Blow::Thaw => ("unpause", client.unpause_container(id).await),
+            let done = match self.container(pod, &container.name).await {
+                Ok(running) => self.strike_one(&format!("{pod}/{}", container.name), running.id(), blow).await,
+                // What was never made is not frozen.
+                Err(_) if blow == Blow::Thaw => Ok(()),
+                Err(error) => Err(error),
             };
-            done.map_err(|error| Error::engine(action, &format!("{pod}/{}", container.name), error))?;
+            first = first.and(done);
         }
-        Ok(())
+        first
+    }
+
+    async fn strike_one(&self, name: &str, id: &str, blow: Blow) -> Result<(), Error> {
+        let client = &self.engine.client;
+        let signal = |name: &str| Some(KillContainerOptionsBuilder::default().signal(name).build());
+        let (action, done) = match blow {
+            Blow::Kill => ("kill", client.kill_container(id, signal("SIGKILL")).await),
+            Blow::Terminate => ("send SIGTERM to", client.kill_container(id, signal("SIGTERM")).await),
+            Blow::Freeze => ("pause", client.pause_container(id).await),
+            Blow::Thaw => ("unpause", client.unpause_container(id).await),
+        };
+        match done {
+            // The engine resumes a container that it kills, so a liveness probe may have thawed this one.
+            Err(_) if blow == Blow::Thaw && !self.engine.is_paused(id).await => Ok(()),
+            done => done.map_err(|error| Error::engine(action, name, error)),
+        }
     }
 
     /// Runs a command in a container.

@@ -58,6 +58,8 @@ pub(crate) struct LocalPods {
     services: BTreeMap<(String, u16), ServicePort>,
     declared: Vec<Service>,
     running: Arc<Mutex<BTreeMap<(String, String), Running>>>,
+    /// Chooses each port once in the whole run: the process that owns one may be restarting.
+    ports: Mutex<Ports>,
     _memory: memory::Watch,
 }
 
@@ -111,6 +113,7 @@ impl LocalPods {
             declared,
             _memory: memory::Watch::start(Arc::clone(&running)),
             running,
+            ports: Mutex::new(ports),
         };
         local.all_pods().iter().try_for_each(|pod| local.write_files(pod, root))?;
         Ok(local)
@@ -118,10 +121,12 @@ impl LocalPods {
 
     /// Adds pods that were not there at first.
     pub(crate) fn admit(&self, pods: Vec<PodSpec>, found: &FoundPrograms, root: &Path) -> Result<(), Error> {
-        let mut ports = Ports::new();
         for spec in pods {
             let position = self.all_pods().len();
-            let pod = Arc::new(Pod::new(spec, position, found, &self.workspace, &mut ports)?);
+            let pod = {
+                let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+                Arc::new(Pod::new(spec, position, found, &self.workspace, &mut ports)?)
+            };
             self.write_files(&pod, root)?;
             self.pods.write().unwrap_or_else(PoisonError::into_inner).insert(pod.spec.name.clone(), pod);
         }
@@ -304,19 +309,23 @@ impl LocalPods {
         }
     }
 
-    /// Does something to all processes of a pod.
+    /// Does something to all processes of a pod, and returns the first failure.
     pub(crate) fn strike(&self, pod: &str, blow: Blow) -> Result<(), Error> {
+        let mut first = Ok(());
         for container in &self.pod(pod)?.spec.component.pod.containers {
-            let running = self.running(pod, &container.name).filter(|running| running.process.is_running());
-            let running = running.ok_or_else(|| Error::NotRunning { pod: format!("{pod}/{}", container.name) })?;
-            match blow {
-                Blow::Kill => running.process.signal(Signal::KILL),
-                Blow::Terminate => running.process.signal(Signal::TERM),
-                Blow::Freeze => running.process.signal_tree(Signal::STOP),
-                Blow::Thaw => running.process.signal_tree(Signal::CONT),
+            match (self.running(pod, &container.name).filter(|running| running.process.is_running()), blow) {
+                (Some(running), Blow::Kill) => running.process.signal(Signal::KILL),
+                (Some(running), Blow::Terminate) => running.process.signal(Signal::TERM),
+                (Some(running), Blow::Freeze) => running.process.signal_tree(Signal::STOP),
+                (Some(running), Blow::Thaw) => running.process.signal_tree(Signal::CONT),
+                // What has ended is not frozen.
+                (None, Blow::Thaw) => {}
+                (None, _) => {
+                    first = first.and(Err(Error::NotRunning { pod: format!("{pod}/{}", container.name) }));
+                }
             }
         }
-        Ok(())
+        first
     }
 
     /// Runs a command with a container's environment.

@@ -10,8 +10,13 @@ pub(crate) fn plan(text: &str) -> Plan {
 
 /// The plan of one Deployment `app` whose pod has this spec, in YAML's flow style.
 pub(crate) fn plan_of_pod(spec: &str) -> Plan {
-    plan(&format!(
+    plan(&deployment(spec))
+}
+
+/// Its manifest.
+pub(crate) fn deployment(spec: &str) -> String {
+    format!(
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{ name: app }}\nspec:\n  selector: {{ matchLabels: {{ app: app }} }}\n  \
          template:\n    metadata: {{ labels: {{ app: app }} }}\n    spec: {spec}\n"
-    ))
+    )
 }

@@ -22,6 +22,12 @@ pub(crate) const RUN: &str = "e2e.run";
 /// Label that names the process which owns the run.
 const OWNER: &str = "e2e.owner";
 
+const REMOVE_CONTAINER: &str = "remove the container";
+/// Three calls at most can be behind another in one engine's queue for one name: sandbox, volume, container.
+const PASSES: usize = 4;
+/// The time between a pass that failed and the next one: what is in use may be so by a container that is being removed.
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// A connection to the engine, for one run.
 #[derive(Debug, Clone)]
 pub(crate) struct Engine {
@@ -83,42 +89,48 @@ impl Engine {
         HashMap::from([(RUN.to_owned(), self.run_id.clone()), (OWNER.to_owned(), Owner::this_process().to_string())])
     }
 
+    /// Whether a container is paused, as far as can be told: an engine that does not answer has resumed nothing.
+    pub(super) async fn is_paused(&self, id: &str) -> bool {
+        use bollard::errors::Error::DockerResponseServerError;
+        match self.client.inspect_container(id, None).await {
+            Ok(inspected) => inspected.state.and_then(|state| state.paused).unwrap_or(false),
+            Err(error) => !matches!(error, DockerResponseServerError { status_code: 404, .. }),
+        }
+    }
+
     /// Removes a container, by name or id, with everything only it used. A missing container is not a failure.
     pub(super) async fn remove_container(&self, name: &str) -> Result<(), Error> {
         let (mut count, mut failure) = (0, None);
         let removed = self.client.remove_container(name, Some(forced())).await;
-        note(removed, "remove the container", name, &mut count, &mut failure);
+        note(removed, REMOVE_CONTAINER, name, &mut count, &mut failure);
         failure.map_or(Ok(()), Err)
     }
 
-    /// Removes everything of this run. Tries everything and returns the first failure.
+    /// Removes everything of this run. Tries everything, and returns a failure of the last try.
     ///
     /// A pending call of a stopped caller may still create something, so this repeats until nothing was left to remove.
     pub(crate) async fn remove_run(&self) -> Result<Removed, Error> {
-        let mut all = Removed::default();
-        // Three calls at most can be behind another in one engine's queue for one name: sandbox, volume, container.
-        for _ in 0..4 {
-            let removed = self.remove(|labels, _| labels.get(RUN) == Some(&self.run_id)).await?;
-            if removed == Removed::default() {
-                break;
-            }
-            all.containers += removed.containers;
-            all.networks += removed.networks;
-            all.volumes += removed.volumes;
-        }
-        Ok(all)
+        repeat(async |removed: &mut Removed| {
+            self.remove(|labels, _| labels.get(RUN) == Some(&self.run_id), removed).await
+        })
+        .await
     }
 
     /// Removes the leftovers of dead runs.
     pub(crate) async fn remove_orphans(&self) -> Result<Removed, Error> {
-        self.remove(|labels, age| is_left_behind(labels.get(OWNER).map(String::as_str), age)).await
+        let mut removed = Removed::default();
+        let is_due = |labels: &HashMap<String, String>, age| is_left_behind(labels.get(OWNER).map(String::as_str), age);
+        self.remove(is_due, &mut removed).await.map(|()| removed)
     }
 
     /// Removes what `is_due` by its labels and its age.
-    async fn remove(&self, is_due: impl Fn(&HashMap<String, String>, Duration) -> bool) -> Result<Removed, Error> {
+    async fn remove(
+        &self,
+        is_due: impl Fn(&HashMap<String, String>, Duration) -> bool,
+        removed: &mut Removed,
+    ) -> Result<(), Error> {
         let filters = HashMap::from([("label", vec![RUN])]);
         let list = |error| Error::engine("list what belongs to", RUN, error);
-        let mut removed = Removed::default();
         let mut failure = None;
 
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
@@ -132,7 +144,7 @@ impl Engine {
         let removals = containers.iter().map(|id| self.client.remove_container(id, Some(forced())));
         let removals = futures_util::future::join_all(removals);
         for (id, result) in containers.iter().zip(removals.await) {
-            note(result, "remove the container", id, &mut removed.containers, &mut failure);
+            note(result, REMOVE_CONTAINER, id, &mut removed.containers, &mut failure);
         }
 
         let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
@@ -155,8 +167,28 @@ impl Engine {
             let result = self.client.remove_volume(&volume.name, Some(options)).await;
             note(result, "remove the volume", &volume.name, &mut removed.volumes, &mut failure);
         }
-        failure.map_or(Ok(removed), Err)
+        failure.map_or(Ok(()), Err)
     }
+}
+
+/// Repeats a pass over everything until one has nothing left to remove and nothing that fails.
+async fn repeat(mut pass: impl AsyncFnMut(&mut Removed) -> Result<(), Error>) -> Result<Removed, Error> {
+    let mut all = Removed::default();
+    let mut last = Ok(());
+    for number in 0..PASSES {
+        if last.is_err() && number > 0 {
+            tokio::time::sleep(PAUSE).await;
+        }
+        let mut removed = Removed::default();
+        last = pass(&mut removed).await;
+        all.containers += removed.containers;
+        all.networks += removed.networks;
+        all.volumes += removed.volumes;
+        if last.is_ok() && removed == Removed::default() {
+            break;
+        }
+    }
+    last.map(|()| all)
 }
 
 /// How old something is that was made so many seconds after 1970. What has no date counts as new.
@@ -181,7 +213,7 @@ pub(crate) struct Removed {
     pub(crate) volumes: usize,
 }
 
-/// Counts a removal. A missing object, or one already being removed, is not a failure.
+/// Counts a removal. A missing object is not a failure, nor a container that is already being removed.
 fn note(
     result: Result<(), bollard::errors::Error>,
     action: &'static str,
@@ -192,9 +224,46 @@ fn note(
     use bollard::errors::Error::DockerResponseServerError;
     match result {
         Ok(()) => *count += 1,
-        Err(DockerResponseServerError { status_code: 404 | 409, .. }) => {}
+        Err(DockerResponseServerError { status_code: 404, .. }) => {}
+        // Of a volume it says that it is in use.
+        Err(DockerResponseServerError { status_code: 409, .. }) if action == REMOVE_CONTAINER => {}
         Err(error) => {
             failure.get_or_insert(Error::engine(action, name, error));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(action: &'static str, status_code: u16) -> Option<String> {
+        let (mut count, mut failure) = (0, None);
+        let answer = bollard::errors::Error::DockerResponseServerError { status_code, message: "no".to_owned() };
+        note(Err(answer), action, "it", &mut count, &mut failure);
+        assert_eq!(count, 0);
+        failure.map(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn a_volume_in_use_is_a_failure_and_a_container_that_is_being_removed_is_none() {
+        assert_eq!(answer(REMOVE_CONTAINER, 409), None);
+        assert!(answer("remove the volume", 409).is_some());
+        assert_eq!(answer("remove the volume", 404), None);
+    }
+
+    #[tokio::test]
+    async fn a_pass_that_fails_is_repeated() {
+        let failure =
+            || Error::Engine { action: "remove the volume", name: "it".to_owned(), reason: "in use".to_owned() };
+        let mut passes = 0;
+        let removed = repeat(async |removed| {
+            passes += 1;
+            removed.volumes = usize::from(passes == 2);
+            if passes == 1 { Err(failure()) } else { Ok(()) }
+        });
+        assert_eq!(removed.await.expect("the second pass succeeds").volumes, 1);
+        assert_eq!(passes, 3, "one that fails, one that removes, one that finds nothing");
+        repeat(async |_| Err(failure())).await.expect_err("it never succeeds");
     }
 }

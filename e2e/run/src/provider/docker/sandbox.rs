@@ -20,11 +20,7 @@ use bollard::{
 };
 use e2e_plan::Volume;
 
-use super::{
-    engine::Engine,
-    network::Network,
-    services::{Link, Services},
-};
+use super::{engine::Engine, link::Link, network::Network, services::Services};
 use crate::{
     image::{SANDBOX_IMAGE, SANDBOX_VOLUMES, directories, volume_path},
     provider::{Error, pods::PodSpec},

@@ -1,24 +1,21 @@
 //! Services in the pods' own networks. Each has an address at the end of the run's subnet, which the kernel translates to the ready pods,
-//! and its names stand in `/etc/hosts`; no process is in the way. Main types: [`Services`], and [`Link`] to one sandbox.
+//! and its names stand in `/etc/hosts`; no process is in the way. Main type: [`Services`].
 
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr},
     sync::{Arc, OnceLock},
-    time::Duration,
 };
 
 use e2e_plan::Service;
-use tokio::{
-    sync::{Mutex, watch},
-    task::JoinHandle,
-};
+use tokio::sync::watch;
 
 use super::{
-    channel::Channel,
+    channel::{Channel, Refusal},
     disturb::{Disturbance, obstacles},
     engine::Engine,
-    nft::{Obstacle, Route, Rules},
+    link::{Link, Told},
+    nft::{Route, Rules},
 };
 use crate::provider::{Error, pods::PodSpec};
 
@@ -41,7 +38,7 @@ struct Addressed {
 
 /// What changes.
 #[derive(Debug, Clone, Default)]
-struct Now {
+pub(super) struct Now {
     pods: BTreeMap<String, Member>,
     disturbances: Vec<Disturbance>,
 }
@@ -56,57 +53,6 @@ struct Member {
     /// None until its sandbox is there.
     address: Option<Ipv4Addr>,
     ready: bool,
-}
-
-/// A connection to a sandbox, which follows every change until it is dropped.
-#[derive(Debug)]
-pub(super) struct Link {
-    pod: String,
-    told: Arc<Mutex<Told>>,
-    follower: JoinHandle<()>,
-}
-
-/// What a sandbox was told.
-#[derive(Debug)]
-struct Told {
-    channel: Channel,
-    rules: Rules,
-    names: String,
-}
-
-impl Link {
-    /// Has the sandbox know of every change so far.
-    ///
-    /// # Errors
-    ///
-    /// What stands in the way of disturbances, in the kernel's words.
-    pub(super) async fn tell(&self, services: &Services) -> Result<(), String> {
-        services.tell(&self.pod, &mut *self.told.lock().await).await
-    }
-
-    /// Has an obstacle made and removed again, in the way of nobody.
-    pub(super) async fn try_obstacle(&self, delay: Option<Duration>) -> Result<(), String> {
-        let Told { channel, rules, .. } = &mut *self.told.lock().await;
-        let obstacles = vec![Obstacle { from: Ipv4Addr::UNSPECIFIED, delay }];
-        channel.rules(&Rules { obstacles, ..rules.clone() }).await?;
-        channel.rules(rules).await
-    }
-
-    /// Takes all that is left of a volume.
-    pub(super) async fn fill(&self, number: u32, path: &str) -> Result<(), String> {
-        self.told.lock().await.channel.fill(number, path).await
-    }
-
-    /// Gives it back.
-    pub(super) async fn release(&self, number: u32) -> Result<(), String> {
-        self.told.lock().await.channel.release(number).await
-    }
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.follower.abort();
-    }
 }
 
 impl Member {
@@ -221,44 +167,40 @@ impl Services {
         if let IpAddr::V4(ip) = ip {
             self.change(pod, |member| member.address = Some(ip));
         }
-        let mut changes = self.now.subscribe();
-        let told = Arc::new(Mutex::new(Told { channel, rules: Rules::default(), names: String::new() }));
-        // What fails shows in `without_addresses`, or to who disturbs.
-        let _ = self.tell(pod, &mut *told.lock().await).await;
-        let follower = {
-            let (services, pod, told) = (Arc::clone(self), pod.to_owned(), Arc::clone(&told));
-            tokio::spawn(async move {
-                while changes.changed().await.is_ok() {
-                    let _ = services.tell(&pod, &mut *told.lock().await).await;
-                }
-            })
-        };
-        Ok(Link { pod: pod.to_owned(), told, follower })
+        Ok(Link::new(self, pod, channel, self.now.subscribe()).await)
     }
 
-    /// Tells a sandbox what it has not been told yet. An error is about disturbances.
-    async fn tell(&self, pod: &str, told: &mut Told) -> Result<(), String> {
+    /// Tells a sandbox what it has not been told yet. A refusal by the kernel is about disturbances.
+    pub(super) async fn tell(&self, pod: &str, told: &mut Told) -> Result<(), Refusal> {
         let now = self.now.borrow().clone();
         let address = |pod: &str| now.pods.get(pod)?.address;
         let rules = Rules { routes: self.routes(&now.pods), obstacles: obstacles(&now.disturbances, pod, address) };
         let disturbed = match self.without_addresses() {
-            Some(reason) if !rules.obstacles.is_empty() => Err(reason.to_owned()),
+            Some(reason) if !rules.obstacles.is_empty() => Err(Refusal::Kernel(reason.to_owned())),
             None if rules != told.rules => match told.channel.rules(&rules).await {
                 Ok(()) => {
                     told.rules = rules;
                     Ok(())
                 }
-                Err(reason) if rules.obstacles.is_empty() => {
+                // All pods share the kernel; that one of them has ended or is late says nothing of the others.
+                Err(Refusal::Kernel(reason)) if rules.obstacles.is_empty() => {
                     let _ = self.without.set(reason);
                     Ok(())
                 }
-                Err(reason) => Err(reason),
+                Err(refusal) => Err(refusal),
             },
             _ => Ok(()),
         };
+        if matches!(disturbed, Err(Refusal::Late | Refusal::Ended(_))) {
+            return disturbed;
+        }
         let names = self.hosts(pod, &now.pods);
-        if names != told.names && told.channel.names(&names).await.is_ok() {
-            told.names = names;
+        if names != told.names {
+            match told.channel.names(&names).await {
+                Ok(()) => told.names = names,
+                Err(Refusal::Kernel(_)) => {}
+                Err(refusal) => return Err(refusal),
+            }
         }
         disturbed
     }
@@ -434,6 +376,22 @@ spec: { selector: { app: db }, ports: [{ port: 80, targetPort: 5432 }, { name: d
         let hosts = services.hosts("db-0", &services.now.borrow().pods);
         assert!(hosts.contains("db-1.db") && !hosts.contains("db-read"), "{hosts}");
         assert_eq!(services.links("default"), []);
+    }
+
+    /// What a sandbox has to say to the first of its orders.
+    async fn told(services: &Services, answer: Option<i32>) -> Result<(), Refusal> {
+        let (channel, _orders) = Channel::answering(answer.into_iter());
+        services.tell("db-0", &mut Told::nothing(channel)).await
+    }
+
+    #[tokio::test]
+    async fn a_sandbox_that_has_ended_takes_services_from_nobody() {
+        let services = services(SYSTEM);
+        assert_eq!(told(&services, None).await, Err(Refusal::Ended("the sandbox has ended".to_owned())));
+        assert_eq!(services.without_addresses(), None);
+        // EOPNOTSUPP, for the rules; then nothing.
+        assert!(matches!(told(&services, Some(95)).await, Err(Refusal::Ended(_))));
+        assert!(services.without_addresses().is_some_and(|reason| reason.contains("not supported")));
     }
 
     #[test]

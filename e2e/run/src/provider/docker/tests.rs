@@ -8,7 +8,10 @@ use bollard::{
 use super::*;
 use crate::{
     image::{self, Recipes, SANDBOX_IMAGE},
-    provider::{pods, testing::plan_of_pod},
+    provider::{
+        pods,
+        testing::{deployment, plan},
+    },
 };
 
 /// The pods of a plan in an engine, whose only image is that of sandboxes: it holds the program `/pause`.
@@ -16,6 +19,15 @@ struct Bench {
     pods: DockerPods,
     _directory: tempfile::TempDir,
 }
+
+/// Leads to the only pod once that is ready.
+const SERVICE: &str = "\
+---
+apiVersion: v1
+kind: Service
+metadata: { name: app }
+spec: { selector: { app: app }, ports: [{ port: 80 }] }
+";
 
 /// The only pod.
 const POD: &str = "app-0";
@@ -36,7 +48,7 @@ impl Bench {
         image::ensure(engine.client(), &images, &recipes, directory.path(), &|_| ())
             .await
             .expect("the sandbox's image");
-        let plan = plan_of_pod(&spec.replace("IMAGE", SANDBOX_IMAGE));
+        let plan = plan(&(deployment(&spec.replace("IMAGE", SANDBOX_IMAGE)) + SERVICE));
         let run = RunDir::create(directory.path(), &run_id, |_| Ok(())).expect("a run directory");
         let pods =
             DockerPods::prepare(engine, pods::of(&plan, "test"), &plan.services, &run, false).await.expect("a network");
@@ -110,6 +122,8 @@ async fn a_pod_whose_sandbox_has_ended_is_made_anew() {
     client.kill_container(app.id(), None).await.expect("its end");
     client.kill_container(&ended, None).await.expect("its end");
     assert_eq!(bench.pods.wait_exit(POD, "app").await.code, 137);
+    // Its sandbox can no longer be told of this change.
+    bench.pods.set_ready(POD, true);
 
     let error = bench.start("app").await.expect_err("there is no network to join");
     assert!(error.contains("the sandbox of app-0") && error.contains("recreates it"), "{error}");
@@ -117,6 +131,38 @@ async fn a_pod_whose_sandbox_has_ended_is_made_anew() {
     bench.start("app").await.expect("a start in another sandbox");
     bench.start("other").await.expect("a start in another sandbox");
     assert_ne!(bench.sandbox().await, ended);
+    assert_eq!(bench.pods.without_addresses(), None, "Services keep their addresses");
+    bench.remove().await;
+}
+
+#[tokio::test]
+async fn all_containers_thaw_also_when_one_of_them_was_killed() {
+    let spec = "{ containers: [{ name: app, image: IMAGE }, { name: other, image: IMAGE }] }";
+    let Some(bench) = Bench::new("thaw", spec).await else { return };
+    for container in ["app", "other"] {
+        bench.start(container).await.expect("a start");
+    }
+    let app = bench.pods.container(POD, "app").await.expect("a container").id().to_owned();
+    let other = bench.pods.container(POD, "other").await.expect("a container").id().to_owned();
+    bench.pods.strike(POD, Blow::Freeze).await.expect("both are frozen");
+    assert!(bench.pods.engine.is_paused(&app).await && bench.pods.engine.is_paused(&other).await);
+    bench.pods.kill(POD, "app", Duration::ZERO).await.expect("its end");
+    bench.pods.strike(POD, Blow::Thaw).await.expect("nothing is frozen any more");
+    assert!(!bench.pods.engine.is_paused(&other).await);
+    bench.pods.strike(POD, Blow::Terminate).await.expect_err("one of them has ended");
+    bench.remove().await;
+}
+
+/// The program of the image, as the first of its container, takes no notice of SIGTERM.
+#[tokio::test]
+async fn a_grace_period_may_be_longer_than_the_engine_has_for_an_answer() {
+    let Some(mut bench) = Bench::new("grace", "{ containers: [{ name: app, image: IMAGE }] }").await else { return };
+    bench.start("app").await.expect("a start");
+    let usual = bench.pods.engine.client.clone();
+    bench.pods.engine.client = usual.clone().with_timeout(Duration::from_secs(1));
+    bench.pods.kill(POD, "app", Duration::from_secs(3)).await.expect("it is killed after its grace period");
+    bench.pods.engine.client = usual;
+    assert_eq!(bench.pods.wait_exit(POD, "app").await.code, 137);
     bench.remove().await;
 }
 

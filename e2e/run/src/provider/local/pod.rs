@@ -44,10 +44,8 @@ impl Pod {
                 programs.insert(container.name.clone(), program);
             }
         }
-        // 10.244.0.0/16 is what many clusters give to pods; .1 is the bridge.
-        let last = u8::try_from(position + 2).unwrap_or(u8::MAX);
         Ok(Self {
-            simulated_ip: IpAddr::V4(Ipv4Addr::new(10, 244, 0, last)),
+            simulated_ip: IpAddr::V4(address(position)),
             directory: workspace.path().join(&spec.name),
             ports: addresses,
             programs,
@@ -69,5 +67,22 @@ impl Pod {
     /// The script that replaces a container's entrypoint.
     pub(super) fn script(&self, container: &str) -> PathBuf {
         self.directory.join(format!("{container}.sh"))
+    }
+}
+
+/// The address of the pod at a position. 10.244.0.0/16 is what many clusters give to pods; .1 is the bridge.
+fn address(position: usize) -> Ipv4Addr {
+    let offset = u32::try_from(position).unwrap_or(u32::MAX).saturating_add(2).min(0xFFFE);
+    Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 244, 0, 0)) + offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_of_many_pods_has_an_address_of_its_own() {
+        let at = |position| address(position).to_string();
+        assert_eq!([at(0), at(253), at(254), at(1000)], ["10.244.0.2", "10.244.0.255", "10.244.1.0", "10.244.3.234"]);
     }
 }

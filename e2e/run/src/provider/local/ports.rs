@@ -13,6 +13,7 @@ use crate::provider::Error;
 const RANGE: Range<u16> = 15_000..30_000;
 
 /// Chooses ports, each once.
+#[derive(Debug)]
 pub(super) struct Ports {
     next: u16,
     left: u16,

@@ -114,3 +114,52 @@ async fn a_container_that_ends_leaves_no_process() {
     until("its end", Duration::from_secs(5), Duration::from_millis(10), look).await.expect("nothing is left");
     pods.teardown().await.expect("everything is removed");
 }
+
+#[tokio::test]
+async fn all_containers_thaw_also_when_one_of_them_has_ended() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let spec = "{ containers: [{ name: app, image: IMAGE, args: ['sleep 1000'] }, { name: other, image: IMAGE, args: ['sleep 1000'] }] }";
+    let pods = local(&directory, spec);
+    for container in ["app", "other"] {
+        pods.start(POD, container).expect("a shell");
+    }
+    pods.strike(POD, Blow::Freeze).expect("both are frozen");
+    let frozen = async |count: usize| {
+        let look = || async {
+            let states = pods.process_states(POD).expect("a process table");
+            if states.matches('T').count() == count { Look::Done(()) } else { Look::NotYet(states) }
+        };
+        until("stopped processes", Duration::from_secs(5), Duration::from_millis(10), look).await.expect("so many");
+    };
+    frozen(2).await;
+    pods.kill(POD, "app", Duration::ZERO).await;
+    frozen(1).await;
+    pods.strike(POD, Blow::Thaw).expect("nothing is frozen any more");
+    frozen(0).await;
+    pods.strike(POD, Blow::Kill).expect_err("one of them has ended");
+    pods.wait_exit(POD, "other").await;
+    pods.teardown().await.expect("everything is removed");
+}
+
+#[tokio::test]
+async fn a_pod_that_comes_later_has_ports_that_no_other_has() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let spec = "{ containers: [{ name: app, image: IMAGE, ports: [{ containerPort: 80 }] }] }";
+    let plan = plan_of_pod(&spec.replace("IMAGE", "sh:1"));
+    let pods = prepared(&directory, plan.clone());
+    // Its process restarts, so that nothing listens there now.
+    let first = pods.target(POD).expect("the pod").ports[&80];
+    let mut taken = Vec::new();
+    for number in 0..3 {
+        let name = format!("late-{number}");
+        let later = pods::of(&plan, "test").into_iter().map(|pod| PodSpec { name: name.clone(), ..pod }).collect();
+        pods.admit(later, &FoundPrograms::new(), directory.path()).expect("places for pods");
+        taken.push(pods.target(&name).expect("the pod").ports[&80].port());
+    }
+    // In sequence after the first: chosen by the same one, which gives none away twice.
+    assert!(
+        taken.iter().all(|port| (1..100).contains(&(i32::from(*port) - i32::from(first.port())).rem_euclid(15_000))),
+        "{first} {taken:?}"
+    );
+    pods.teardown().await.expect("everything is removed");
+}
