@@ -30,6 +30,7 @@ macro_rules! fault_tests {
         #[case::slow_start("slow-start")]
         #[case::oom("oom")]
         #[case::pool_exhausted("pool-exhausted")]
+        #[case::session_lookup("session-lookup")]
         #[case::engine_down("engine-down")]
         #[case::redis_down("redis-down")]
         #[case::wrong_probe_path("wrong-probe-path")]
