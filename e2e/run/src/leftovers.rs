@@ -16,6 +16,9 @@ use crate::provider::{
 /// The file that names a run's owner process.
 pub(crate) const OWNER: &str = "owner";
 
+/// A directory whose owner nothing names is a leftover after this long: a run writes it a moment after it makes the directory.
+const UNOWNED_AGE: Duration = Duration::from_secs(600);
+
 /// What dead runs left behind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Leftovers {
@@ -56,9 +59,10 @@ impl Leftovers {
     pub(crate) fn remove_directories(&mut self, runs: &Path) {
         for run in directories(runs) {
             let owner = fs::read_to_string(run.join(OWNER)).ok();
-            let written = fs::metadata(run.join(OWNER)).and_then(|metadata| metadata.modified()).ok();
+            let written = if owner.is_some() { run.join(OWNER) } else { run.clone() };
+            let written = fs::metadata(written).and_then(|metadata| metadata.modified()).ok();
             let age = written.and_then(|written| written.elapsed().ok()).unwrap_or_default();
-            if is_left_behind(owner.as_deref(), age) {
+            if is_left_behind(owner.as_deref(), age) && (owner.is_some() || age > UNOWNED_AGE) {
                 self.directories += usize::from(discard(&run));
             }
         }
@@ -100,4 +104,25 @@ pub(crate) fn discard(run: &Path) -> bool {
     }
     found |= fs::remove_dir_all(run.join(run_dir::WORK)).is_ok();
     found | fs::remove_file(run.join(run_dir::SECRETS)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_has_not_yet_named_its_owner_keeps_its_directories() {
+        let project = tempfile::tempdir().expect("a directory");
+        let run = project.path().join("runs/one");
+        fs::create_dir_all(run.join(run_dir::WORK)).expect("a directory");
+        let removed = || {
+            let mut leftovers = Leftovers::default();
+            leftovers.remove_directories(project.path());
+            leftovers.directories
+        };
+        assert_eq!(removed(), 0);
+        let old = std::time::SystemTime::now() - 2 * UNOWNED_AGE;
+        fs::File::open(&run).and_then(|run| run.set_modified(old)).expect("another time");
+        assert_eq!(removed(), 1);
+    }
 }

@@ -99,25 +99,37 @@ pub fn main() -> ExitCode {
     let is_removed = match context {
         Some(context) => runtime.block_on(remove_namespace(&run, context)),
         None => {
-            runtime.block_on(remove_containers(&run));
+            // They are not to wait for an engine that may not even be there.
             end_processes(&run);
-            true
+            runtime.block_on(remove_containers(&run))
         }
     };
-    // What is still in a cluster is found by its labels, without the directory.
+    // What is still in an engine or a cluster is found by its labels, without the directory.
     discard(&run);
     if is_removed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Removes everything of the run from the engine, if one answers: a run of plain processes has nothing there.
-async fn remove_containers(run: &Path) {
-    let Ok(engine) = Engine::connect(&id(run)).await else { return };
-    for _ in 0..ATTEMPTS {
-        if engine.remove_run().await.is_ok() {
-            return;
+/// Removes everything of the run from the engine; `false` if the engine did not.
+async fn remove_containers(run: &Path) -> bool {
+    is_done_in_time(async || match Engine::connect(&id(run)).await {
+        Ok(engine) => engine.remove_run().await.is_ok(),
+        // It may be starting again. Where there is none, a run of plain processes has nothing there, and nobody asks how this ends.
+        Err(_) => false,
+    })
+    .await
+}
+
+/// Whether one of several attempts succeeds.
+async fn is_done_in_time(mut attempt: impl AsyncFnMut() -> bool) -> bool {
+    for number in 0..ATTEMPTS {
+        if number > 0 {
+            tokio::time::sleep(PAUSE).await;
         }
-        tokio::time::sleep(PAUSE).await;
+        if attempt().await {
+            return true;
+        }
     }
+    false
 }
 
 /// Removes the namespace that the run made in a cluster; `false` if the cluster did not.
@@ -165,4 +177,26 @@ fn working_in(places: &[PathBuf]) -> Vec<Pid> {
         places.iter().any(|place| directory.starts_with(place)).then_some(pid)
     });
     found.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_engine_that_answers_late_is_asked_again() {
+        let mut asked = 0;
+        let answers_on = async |number: u32, asked: &mut u32| {
+            is_done_in_time(async || {
+                *asked += 1;
+                *asked == number
+            })
+            .await
+        };
+        assert!(answers_on(3, &mut asked).await);
+        assert_eq!(asked, 3);
+        asked = 0;
+        assert!(!answers_on(ATTEMPTS + 1, &mut asked).await, "it never does");
+        assert_eq!(asked, ATTEMPTS);
+    }
 }

@@ -6,10 +6,11 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
-use e2e::control::Triggered;
-use e2e_kubelet::snapshot::{PodReport, PodSpec as NodePod};
+use e2e::control::{TRIGGER_LIMIT, Triggered};
+use e2e_kubelet::snapshot::{PodReport, PodSpec as NodePod, Snapshot};
 use e2e_node::node::{Node, Options};
 use e2e_plan::{Component, CronJob, Missing, Object, Plan, target::Target};
 
@@ -107,12 +108,96 @@ impl Trigger {
 /// Runs a Job's pods on this machine.
 async fn here(provider: &Arc<Provider>, job: &str, specs: &[PodSpec]) -> Triggered {
     let pods = specs.iter().map(|spec| NodePod::of_plan(&spec.name, &spec.component.pod, Vec::new())).collect();
-    let ended = Node::run(Arc::clone(provider), pods, Options::default()).ended().await;
+    let node = Node::run(Arc::clone(provider), pods, Options::default());
+    let (ended, is_late) = end_within(node, TRIGGER_LIMIT).await;
+    let state = |pod: &PodReport| match is_late && !pod.is_completed() {
+        true => format!("{}, stopped after {} s", pod.status, TRIGGER_LIMIT.as_secs()),
+        false => pod.status.clone(),
+    };
     let logs = provider.logs_of(&|pod| specs.iter().any(|spec| spec.name == pod)).await.into_iter();
     Triggered {
         job: job.to_owned(),
         succeeded: ended.pods.values().all(PodReport::is_completed),
-        states: ended.pods.iter().map(|(name, pod)| (name.clone(), pod.status.clone())).collect(),
+        states: ended.pods.iter().map(|(name, pod)| (name.clone(), state(pod))).collect(),
         logs: logs.map(|((pod, container), text)| (format!("{pod}/{container}"), text)).collect::<BTreeMap<_, _>>(),
+    }
+}
+
+/// Waits until the pods have ended. Those that have not in time are stopped; the state is that before, then, and the other value true.
+async fn end_within(node: Node, limit: Duration) -> (Snapshot, bool) {
+    let mut changes = node.watch();
+    // Who tells of changes is gone once every pod has ended.
+    let ended = async { while changes.changed().await.is_ok() {} };
+    if tokio::time::timeout(limit, ended).await.is_ok() {
+        return (node.ended().await, false);
+    }
+    let before = node.snapshot();
+    node.terminate().await;
+    (before, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use e2e_kubelet::status::Exit;
+    use e2e_node::{
+        node::{ExecError, ExecResult, KillError, Runtime, StartError},
+        probe,
+    };
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::provider::testing::plan;
+
+    /// Containers that end by themselves after a second, or when they are killed.
+    struct Containers {
+        is_endless: bool,
+        killed: watch::Sender<bool>,
+    }
+
+    impl Runtime for Containers {
+        async fn start(&self, _: &str, _: &str) -> Result<(), StartError> {
+            Ok(())
+        }
+
+        async fn wait_exit(&self, _: &str, _: &str) -> Exit {
+            let mut killed = self.killed.subscribe();
+            let life = if self.is_endless { Duration::MAX } else { Duration::from_secs(1) };
+            let code = tokio::select! {
+                () = tokio::time::sleep(life) => 0,
+                _ = killed.wait_for(|killed| *killed) => 137,
+            };
+            Exit { code, oom_killed: false }
+        }
+
+        async fn kill(&self, _: &str, _: &str, _: Duration) -> Result<(), KillError> {
+            self.killed.send_replace(true);
+            Ok(())
+        }
+
+        async fn exec(&self, _: &str, _: &str, _: &[String], _: Duration) -> Result<ExecResult, ExecError> {
+            unreachable!("it has no probes")
+        }
+
+        fn target(&self, _: &str) -> Option<probe::Target> {
+            None
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_job_that_never_ends_is_stopped() {
+        let plan = plan(
+            "apiVersion: batch/v1\nkind: Job\nmetadata: { name: tidy }\nspec:\n  template:\n    \
+             spec: { restartPolicy: Never, containers: [{ name: tidy, image: x }] }\n",
+        );
+        for is_endless in [false, true] {
+            let runtime = Arc::new(Containers { is_endless, killed: watch::Sender::new(false) });
+            let pods = pods::of(&plan, "1").into_iter();
+            let pods = pods.map(|spec| NodePod::of_plan(&spec.name, &spec.component.pod, Vec::new())).collect();
+            let node = Node::run(Arc::clone(&runtime), pods, Options::default());
+            let (ended, is_late) = end_within(node, Duration::from_secs(60)).await;
+            assert_eq!(is_late, is_endless);
+            assert_eq!(*runtime.killed.borrow(), is_endless);
+            assert!(ended.pods.len() == 1 && ended.pods.values().all(|pod| pod.is_completed() != is_endless));
+        }
     }
 }

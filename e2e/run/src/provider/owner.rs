@@ -31,7 +31,7 @@ struct Place {
 enum State {
     Alive,
     Ended,
-    /// It is, or was, on another machine, in an earlier boot of this one, or in another namespace.
+    /// It is, or was, on another machine, in an earlier boot of this one, in another namespace, or hidden from this user.
     Unseen,
 }
 
@@ -55,11 +55,14 @@ impl Owner {
         if self.place != *here {
             return State::Unseen;
         }
-        let is_alive = match start_of(self.pid) {
-            Some(started) => started == self.started,
-            None => self.started == 0 && exists(self.pid),
-        };
-        if is_alive { State::Alive } else { State::Ended }
+        match look(self.pid) {
+            Look::Started(started) if started == self.started => State::Alive,
+            Look::Started(_) | Look::Zombie => State::Ended,
+            Look::Unreadable if !exists(self.pid) => State::Ended,
+            // Without a start the number decides; with one, this may be another process, which `/proc` hides from this user.
+            Look::Unreadable if self.started == 0 => State::Alive,
+            Look::Unreadable => State::Unseen,
+        }
     }
 }
 
@@ -96,23 +99,43 @@ impl Place {
     }
 }
 
+/// What `/proc` says of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// In clock ticks after boot.
+    Started(u64),
+    /// It has ended.
+    Zombie,
+    /// There is no such process, it is hidden from this user (`hidepid`), or there is no `/proc`.
+    Unreadable,
+}
+
+fn look(pid: u32) -> Look {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let mut fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
+    match (fields.next(), fields.nth(18).and_then(|started| started.parse().ok())) {
+        (Some("Z"), _) => Look::Zombie,
+        (_, Some(started)) => Look::Started(started),
+        _ => Look::Unreadable,
+    }
+}
+
 /// When a process was started, in clock ticks after boot; `None` where it has ended, or where there is no `/proc`.
 pub(super) fn start_of(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let fields = stat.rsplit_once(')')?.1;
-    // A zombie has ended.
-    let mut fields = fields.split_whitespace();
-    if fields.next()? == "Z" {
-        return None;
+    match look(pid) {
+        Look::Started(started) => Some(started),
+        Look::Zombie | Look::Unreadable => None,
     }
-    fields.nth(18)?.parse().ok()
 }
 
 fn exists(pid: u32) -> bool {
-    i32::try_from(pid)
-        .ok()
-        .and_then(rustix::process::Pid::from_raw)
-        .is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    pid.is_some_and(|pid| is_there(rustix::process::test_kill_process(pid)))
+}
+
+/// Whether there is a process that took a signal so; another user's refuses it.
+fn is_there(signalled: rustix::io::Result<()>) -> bool {
+    signalled != Err(rustix::io::Errno::SRCH)
 }
 
 #[cfg(test)]
@@ -157,6 +180,25 @@ mod tests {
         assert!(!is_left_behind_from(&here, Some(&owner.to_string()), DAY));
         let ended = Owner { started: owner.started + 1, ..owner };
         assert!(is_left_behind_from(&here, Some(&ended.to_string()), Duration::ZERO));
+    }
+
+    #[test]
+    fn a_process_of_another_user_has_not_ended() {
+        assert!(is_there(Ok(())) && is_there(Err(rustix::io::Errno::PERM)));
+        assert!(!is_there(Err(rustix::io::Errno::SRCH)));
+    }
+
+    #[test]
+    fn a_zombie_has_ended() {
+        let mut child = std::process::Command::new("true").spawn().expect("a process");
+        let owner = Owner { pid: child.id(), started: start_of(child.id()).unwrap_or(0), ..Owner::this_process() };
+        // It ends, and nobody has asked how yet.
+        while look(child.id()) != Look::Zombie {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(is_left(&owner, Duration::ZERO));
+        child.wait().expect("its end");
+        assert!(is_left(&owner, Duration::ZERO));
     }
 
     #[test]

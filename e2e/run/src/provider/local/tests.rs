@@ -118,7 +118,7 @@ async fn a_container_that_ends_leaves_no_process() {
 #[tokio::test]
 async fn all_containers_thaw_also_when_one_of_them_has_ended() {
     let directory = tempfile::tempdir().expect("a directory");
-    let spec = "{ containers: [{ name: app, image: IMAGE, args: ['sleep 1000'] }, { name: other, image: IMAGE, args: ['sleep 1000'] }] }";
+    let spec = "{ containers: [{ name: app, image: IMAGE, args: ['exec sleep 1000'] }, { name: other, image: IMAGE, args: ['exec sleep 1000'] }] }";
     let pods = local(&directory, spec);
     for container in ["app", "other"] {
         pods.start(POD, container).expect("a shell");
