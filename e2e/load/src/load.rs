@@ -151,6 +151,16 @@ impl Settings {
         if self.request_timeout.is_zero() {
             return Err(Error::NothingToDo("request_timeout"));
         }
+        for (name, time) in [
+            ("duration", self.duration),
+            ("warm_up", self.warm_up),
+            ("set_up_limit", self.set_up_limit),
+            ("request_timeout", self.request_timeout),
+        ] {
+            if time > schedule::LONGEST {
+                return Err(Error::TooLong(name));
+            }
+        }
         if matches!(self.model, Model::Open(arrivals) if !arrivals.is_valid()) {
             return Err(Error::Rate);
         }
@@ -165,8 +175,11 @@ pub enum Error {
     /// A setting is 0 that must not be.
     #[error("load setting `{0}` is 0, set it to more")]
     NothingToDo(&'static str),
+    /// A setting is longer than any run.
+    #[error("load setting `{0}` is more than a year, set it to less")]
+    TooLong(&'static str),
     /// A rate that no schedule can have.
-    #[error("load setting `rate` must be above 0 and finite")]
+    #[error("load setting `rate` must be finite and at least one request in a year")]
     Rate,
     /// Connections cannot be encrypted as asked.
     #[error(transparent)]

@@ -107,9 +107,7 @@ async fn run(registry: &Registry) -> Result<(), String> {
     // The first process of a container has no default handler for it.
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     tokio::select! {
-        served = serve(listener, &token, registry, |line| println!("{line}")) => {
-            served.map_err(|error| format!("cannot accept connections: {error}"))
-        }
+        never = serve(listener, &token, registry, |line| println!("{line}")) => match never {},
         _ = terminate.recv() => Ok(()),
     }
 }

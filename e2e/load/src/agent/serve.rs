@@ -1,6 +1,6 @@
 //! The agent's side: [`serve`].
 
-use std::io;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -17,23 +17,25 @@ const LONGEST_HELLO: usize = 4 * 1024;
 /// An order holds one request with its body at most.
 const LONGEST_ORDER: usize = 16 * 1024 * 1024;
 
+/// How long to leave alone a listener that cannot take a connection.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Serves one conductor after the other, for ever. Whoever knows the token can make this process send requests to any address,
 /// so a token belongs to one run. `registry` has the scenarios in Rust that a conductor may name. `say` gets a line for people about each
-/// conductor.
-///
-/// # Errors
-///
-/// When the listener fails; what a conductor does wrong ends its connection only.
-pub async fn serve(
-    listener: TcpListener,
-    token: &str,
-    registry: &Registry,
-    mut say: impl FnMut(String),
-) -> io::Result<()> {
+/// conductor. What a conductor does wrong ends its connection only.
+pub async fn serve(listener: TcpListener, token: &str, registry: &Registry, mut say: impl FnMut(String)) -> Infallible {
     loop {
-        let (stream, peer) = listener.accept().await?;
-        // Messages are written whole.
-        stream.set_nodelay(true)?;
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            // Mostly a want of file descriptors, or a client that has gone: it says nothing of the connections after it.
+            Err(error) => {
+                say(format!("cannot accept a connection: {error}"));
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        // Messages are written whole; a connection that has ended already shows below.
+        let _ = stream.set_nodelay(true);
         match attend(Wire::new(stream), token, registry, &mut say).await {
             Ok(()) => {}
             // That is how a TCP probe looks.
@@ -90,6 +92,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let within = |_| WireError::Silent(SILENCE);
+    // Who does not know the token has that long for all of it: the agent serves nobody else meanwhile.
     match timeout(SILENCE, wire.receive(LONGEST_HELLO)).await.map_err(within)?? {
         FromConductor::Hello { token: given, .. } if !same(&given, token) => {
             Err(Ended::Refused("the token is not this agent's".to_owned()))

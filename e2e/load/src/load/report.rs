@@ -56,7 +56,10 @@ impl ServerTime {
     pub fn add(&mut self, value: &[u8]) {
         let text = std::str::from_utf8(value).ok();
         let tries = |text: &str| text.split([',', ':']).map(|one| one.trim().parse::<f64>()).sum::<Result<f64, _>>();
-        if let Some(Ok(seconds)) = text.map(tries) {
+        // JSON has no word for infinity or what is no number.
+        if let Some(Ok(seconds)) = text.map(tries)
+            && (self.seconds + seconds).is_finite()
+        {
             self.answers += 1;
             self.seconds += seconds;
         }
@@ -121,7 +124,7 @@ mod tests {
     #[test]
     fn what_a_server_says_of_its_time_is_added_up() {
         let mut time = ServerTime::default();
-        for value in ["0.002", "0.004, 0.006", "-", "", "0.001, -", "soon"] {
+        for value in ["0.002", "0.004, 0.006", "-", "", "0.001, -", "soon", "nan", "inf", "1e999", "-inf"] {
             time.add(value.as_bytes());
         }
         assert_eq!(time.answers, 2);

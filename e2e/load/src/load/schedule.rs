@@ -23,7 +23,7 @@ pub enum Model {
 /// The times at which requests are due.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Arrivals {
-    /// Requests per second, over all clients and agents; above 0.
+    /// Requests per second, over all clients and agents; at least one in a year.
     pub rate: f64,
     /// The rate at the window's end, reached in a straight line over the window; constant when there is none.
     pub ramp_to: Option<f64>,
@@ -52,6 +52,9 @@ pub(super) struct Schedule {
     position: f64,
 }
 
+/// No setting of a run is longer, and no rate so low that nothing is due within it: what a clock can tell ends not far above.
+pub(super) const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// The schedule's random numbers are not those of any client.
 const SCHEDULES_CLIENT: u32 = u32::MAX;
 
@@ -63,7 +66,7 @@ impl Arrivals {
 
     /// Whether a schedule can be made of them.
     pub(super) fn is_valid(&self) -> bool {
-        let is_rate = |rate: f64| rate.is_finite() && rate > 0.0;
+        let is_rate = |rate: f64| rate.is_finite() && rate >= 1.0 / LONGEST.as_secs_f64();
         is_rate(self.rate) && self.ramp_to.is_none_or(is_rate)
     }
 }

@@ -64,6 +64,22 @@ async fn eight_agents_share_the_clients_and_are_one_result() {
     assert_eq!(by_agent, [(0, 2), (2, 3), (5, 2), (7, 3), (10, 2), (12, 3), (15, 2), (17, 3)]);
 }
 
+/// The limit is this process's, which is one of the test's own.
+#[tokio::test]
+async fn a_want_of_file_descriptors_does_not_end_an_agent() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let address = answering(|_, _| OK.to_owned()).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let before = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..before }).unwrap();
+    spawn_agent(listener, Registry::default());
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    setrlimit(Resource::Nofile, before).unwrap();
+    let result = conduct(vec![stream], SECRET, &order(address, 1, 200), |_| {}).await.unwrap();
+    assert_eq!(result.missing_agents().count(), 0);
+}
+
 #[tokio::test]
 async fn an_agent_of_a_project_knows_its_scenarios_in_rust() {
     let address = answering(|_, _| OK.to_owned()).await;

@@ -134,8 +134,8 @@ async fn a_run_is_stopped_long_before_its_next_request() {
 #[tokio::test]
 async fn rates_that_cannot_be_are_refused() {
     let address = "127.0.0.1:1".parse().unwrap();
-    for rate in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+    for rate in [0.0, -1.0, 1e-20, f64::NAN, f64::INFINITY] {
         let error = load::run(open(settings(address, 1, 1), rate), get()).await.unwrap_err();
-        assert_eq!(error.to_string(), "load setting `rate` must be above 0 and finite");
+        assert_eq!(error.to_string(), "load setting `rate` must be finite and at least one request in a year");
     }
 }

@@ -131,7 +131,12 @@ impl Request {
             headers.push(("content-type".to_owned(), template("application/json", Encoding::Plain)?));
         }
         let host = if has("host") { None } else { Some(spec.host.as_str()) };
-        let head = head(step, host, path, headers)?;
+        let mut head = head(step, host, path, headers)?;
+        // A server may ask for the length of what these are to have (RFC 9110, section 8.6).
+        let has_content = matches!(step.method.as_str(), "POST" | "PUT" | "PATCH");
+        if step.body.is_none() && has_content && !has("content-length") {
+            head.push("content-length: 0\r\n");
+        }
         let encoding = if is_json { Encoding::Json } else { Encoding::Plain };
         let body = step.body.as_deref().map(|body| template(body, encoding)).transpose()?;
         Ok(Self { head, body })

@@ -93,3 +93,24 @@ fn a_ledger_knows_its_step_and_its_keys() {
     assert_eq!(key, "r_1-3/14%");
     assert_eq!(scenario.key_pattern().as_deref(), Some("r\\_1-%/%\\%"));
 }
+
+#[test]
+fn a_request_that_is_to_have_content_says_that_it_has_none() {
+    for (step, length) in [
+        (json!({"method": "POST"}), Some("content-length: 0")),
+        (json!({"method": "PUT"}), Some("content-length: 0")),
+        (json!({"method": "PATCH"}), Some("content-length: 0")),
+        (json!({"method": "POST", "body": "four"}), Some("content-length: 4")),
+        (json!({"method": "GET"}), None),
+        (json!({"method": "DELETE"}), None),
+    ] {
+        let mut whole = json!({"name": "a", "path": "/"});
+        whole.as_object_mut().unwrap().extend(step.as_object().unwrap().clone());
+        let scenario = compiled(json!([whole])).unwrap();
+        let mut request = Vec::new();
+        assert!(scenario.compiled.steps[0].request.write(&template::Values::new(9), &mut Vec::new(), &mut request));
+        let request = String::from_utf8(request).unwrap();
+        let lengths: Vec<&str> = request.lines().filter(|line| line.starts_with("content-length")).collect();
+        assert_eq!(lengths, Vec::from_iter(length), "{step}");
+    }
+}
