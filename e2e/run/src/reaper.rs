@@ -138,14 +138,11 @@ async fn remove_namespace(run: &Path, context: String) -> bool {
     // The run itself was allowed to go there.
     let options =
         k8s::Options { context: Some(context.clone()), allow_remote: Some(context), ..k8s::Options::default() };
-    for _ in 0..ATTEMPTS {
-        tokio::time::sleep(PAUSE).await;
-        let Ok(cluster) = Cluster::connect(&options, &id(run)).await else { continue };
-        if k8s::leftovers::remove_of(&cluster, owner.trim()).await.is_ok() {
-            return true;
-        }
-    }
-    false
+    is_done_in_time(async || match Cluster::connect(&options, &id(run)).await {
+        Ok(cluster) => k8s::leftovers::remove_of(&cluster, owner.trim()).await.is_ok(),
+        Err(_) => false,
+    })
+    .await
 }
 
 /// The id of the run in this directory.

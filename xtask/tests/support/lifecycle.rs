@@ -86,7 +86,7 @@ pub(crate) fn trigger(target: &str, manifests: &Path) {
     let (code, _, said) = asked("keyless");
     assert!(code == Some(1) && said.contains("there is no Secret `nowhere` in the manifests"), "{said}");
     let (code, _, said) = asked("tydi");
-    assert!(code == Some(1) && said.contains("there is no CronJob tydi; there are tidy, broken, keyless"), "{said}");
+    assert!(code == Some(2) && said.contains("there is no CronJob tydi; there are tidy, broken, keyless"), "{said}");
 
     let down = bench.output(&["down", &id]);
     assert!(down.status.success(), "{}", String::from_utf8_lossy(&down.stderr));

@@ -298,7 +298,7 @@ spec: { clusterIP: None, selector: { app: db }, ports: [{ port: 5432 }] }
 apiVersion: v1
 kind: Service
 metadata: { name: db-read, namespace: shop }
-spec: { selector: { app: db }, ports: [{ port: 80, targetPort: 5432 }, { name: dns, port: 53, protocol: UDP }] }
+spec: { selector: { app: db }, ports: [{ name: sql, port: 80, targetPort: 5432 }, { name: dns, port: 53, protocol: UDP }] }
 ";
 
     fn services(text: &str) -> Arc<Services> {
@@ -327,7 +327,7 @@ spec: { selector: { app: db }, ports: [{ port: 80, targetPort: 5432 }, { name: d
         assert_eq!(routes(&services), ["80 6 -> 172.20.0.3:5432", "53 17 -> 172.20.0.3:53"]);
         services.set_ready("db-1", false);
         assert_eq!(routes(&services), ["80 6 ->", "53 17 ->"]);
-        let published = SYSTEM.replace("ports: [{ port: 80", "publishNotReadyAddresses: true, ports: [{ port: 80");
+        let published = SYSTEM.replace("ports: [{ name: sql", "publishNotReadyAddresses: true, ports: [{ name: sql");
         assert_eq!(routes(&self::services(&published))[0], "80 6 -> 172.20.0.2:5432 172.20.0.3:5432");
     }
 
