@@ -138,6 +138,7 @@ async fn remove_namespace(run: &Path, context: String) -> bool {
     // The run itself was allowed to go there.
     let options =
         k8s::Options { context: Some(context.clone()), allow_remote: Some(context), ..k8s::Options::default() };
+    tokio::time::sleep(PAUSE).await;
     is_done_in_time(async || match Cluster::connect(&options, &id(run)).await {
         Ok(cluster) => k8s::leftovers::remove_of(&cluster, owner.trim()).await.is_ok(),
         Err(_) => false,
