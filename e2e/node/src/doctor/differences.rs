@@ -1,6 +1,6 @@
 //! Experiments with the request: its differences from a working one, one at a time.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use e2e_kubelet::{
     diagnosis::{Axis, Cause, Flip},
@@ -12,7 +12,6 @@ use super::{
     fix::Change,
     lab::{Experiment, Lab, Sends},
     path::{UNSERVED, is_odd, of_this_path, same_path},
-    rounds::Coin,
 };
 use crate::{
     http::Route,
@@ -317,21 +316,6 @@ pub(super) fn similar(host: &str) -> String {
         }
         Err(_) => format!("x{host}"),
     }
-}
-
-/// The request with a Host or from a loopback address that nobody has used.
-pub(super) fn of_a_stranger(axis: Axis, prepared: &Prepared, port: u16) -> Prepared {
-    let random = Coin::new().next();
-    let mut changed = prepared.clone();
-    match axis {
-        Axis::Source => {
-            let [_, second, third, last, ..] = random.to_le_bytes();
-            // Never 127.0.x.y, where the probe is from.
-            changed.route.source = Some(IpAddr::from([127, second | 1, third, last.clamp(1, 254)]));
-        }
-        _ => changed.request.host = authority(&format!("u{random:016x}.invalid"), port),
-    }
-    changed
 }
 
 pub(super) fn with_host(prepared: &Prepared, host: &str) -> Prepared {
