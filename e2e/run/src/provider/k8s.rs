@@ -21,6 +21,7 @@ mod places;
 mod pod;
 pub(crate) mod preflight;
 mod rehome;
+mod resolve;
 pub(crate) mod room;
 mod route;
 mod security;
@@ -127,7 +128,7 @@ pub(crate) struct K8sPods {
 impl K8sPods {
     /// Makes the namespace and applies everything. Where that fails, [`leftovers::remove`] removes what was made.
     pub(crate) async fn prepare(cluster: Cluster, specs: Vec<PodSpec>, plan: &Plan) -> Result<Self, Error> {
-        let resolved = apply::resolve(&cluster, &plan.objects).await?;
+        let resolved = resolve::resolve(&cluster, &plan.objects).await?;
         let started = Instant::now();
         let epoch = apply::create_namespace(&cluster, security::level(&plan.objects), &resolved.0).await?;
         let (objects, left_out) = wide::apply(&cluster, &plan.objects, resolved).await?;

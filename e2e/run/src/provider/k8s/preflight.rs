@@ -15,10 +15,10 @@ use kube::{
 };
 
 use super::{
-    apply::{self, Resolved},
     cluster::Cluster,
     error::Error,
     nodes::{self, is_ready},
+    resolve::{Resolved, resolve},
     room::{self, Capacity, Leaving},
 };
 
@@ -91,7 +91,7 @@ pub(crate) async fn check(
 ) -> Result<Preflight, Error> {
     let started = Instant::now();
     // The manifests' kinds come first: an unknown kind should fail before any work on images.
-    let (resolved, left_out) = apply::resolve(cluster, &plan.objects).await?;
+    let (resolved, left_out) = resolve(cluster, &plan.objects).await?;
     let needed = needed(plan, &resolved, during);
     let all_nodes: Api<Node> = Api::all(cluster.client.clone());
     let everything = ListParams::default();

@@ -10,7 +10,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{apply::Resolved, cluster::Cluster};
+use super::{cluster::Cluster, resolve::Resolved};
 
 /// A ClusterRole `a`.
 pub(super) fn cluster_role() -> Resolved {

@@ -16,7 +16,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{K8sPods, apply::labelled, error::Error};
+use super::{K8sPods, error::Error, resolve::labelled};
 
 /// Between two looks at a Job.
 const PERIOD: Duration = Duration::from_millis(500);

@@ -14,10 +14,10 @@ use kube::{
 use serde_json::json;
 
 use super::{
-    apply::{Resolved, resolve},
     cluster::Cluster,
     error::Error,
     rehome::is_wanted,
+    resolve::{Resolved, resolve},
 };
 
 /// How long a cluster may take until it serves a kind that was defined; it takes a second.
