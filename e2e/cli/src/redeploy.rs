@@ -1,4 +1,4 @@
-//! `cargo xtask redeploy`: builds a component's images and starts it from them, in a system that is up.
+//! `cargo xtask redeploy`: builds a component's images and replaces its pods, in a system that is up.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -12,13 +12,13 @@ use crate::{
     options::block_on,
 };
 
-/// Build the images of a component and restart it, in a system that is up.
+/// Build the images of a component and replace its pods, in a system that is up.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  cargo xtask redeploy backend
 
 Images with a recipe in .config/e2e.toml are built again where their files have changed. On local, the workspace's programs are rebuilt.
 
-Exit codes: 0 it was restarted and is ready, 1 it could not be, 2 bad input, 3 the system is down.")]
+Exit codes: 0 its pods were replaced and are ready, 1 they are not, 2 bad input, 3 the system is down.")]
 pub(crate) struct Args {
     /// The component.
     component: String,

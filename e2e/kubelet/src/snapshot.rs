@@ -213,7 +213,7 @@ impl Snapshot {
 
 impl PodReport {
     fn of_spec(spec: &PodSpec) -> Self {
-        let reason = if spec.init_containers.is_empty() { "ContainerCreating" } else { "PodInitializing" };
+        let reason = first_reason(spec.init_containers.is_empty());
         let reports = |specs: &[ContainerSpec]| {
             let report = |c: &ContainerSpec| ContainerReport {
                 is_sidecar: c.is_sidecar,
@@ -235,6 +235,16 @@ impl PodReport {
         };
         report.sum_up();
         report
+    }
+
+    /// The pod that takes this one's place has not started anything yet. What has been stays.
+    pub fn begin_again(&mut self) {
+        let waiting = ContainerStatus::waiting(first_reason(self.init_containers.is_empty()));
+        self.ip = None;
+        for container in self.init_containers.iter_mut().chain(&mut self.containers) {
+            let ContainerStatus { restart_count, last_termination, .. } = container.status.clone();
+            container.status = ContainerStatus { restart_count, last_termination, ..waiting.clone() };
+        }
     }
 
     /// A container or init container by name.
@@ -296,6 +306,11 @@ impl PodReport {
         let troubled = self.containers.iter().find(|c| !matches!(c.status.state, ContainerState::Running { .. }));
         troubled.map_or_else(|| "Running".to_owned(), |container| container.status.state.to_string())
     }
+}
+
+/// Why the containers of a new pod wait.
+fn first_reason(is_without_init: bool) -> &'static str {
+    if is_without_init { "ContainerCreating" } else { "PodInitializing" }
 }
 
 impl ContainerReport {

@@ -93,7 +93,7 @@ pub enum Input {
     /// The container's process ended.
     Exited(Exit),
     /// A request for a new instance: started at once, without a back-off, and not killed for its answers during its first `spare`.
-    /// The running one is unready from now on: Services drop a deleted pod when it is asked to stop, not when it has ended.
+    /// The running one is unready from now on.
     Restart {
         /// The time during which failures of its startup and liveness probes do not count.
         spare: Duration,
@@ -167,7 +167,7 @@ pub struct Worker {
     /// The `spare` of a requested next instance.
     spare: Option<Duration>,
     spared_until: Duration,
-    /// Whether the running instance makes room for a new one, as in a pod that is deleted: Services drop it.
+    /// Whether the running instance was asked to stop: Services drop it.
     leaving: bool,
     ending: Ending,
     /// The last end of an instance, or the last failed start.
@@ -205,6 +205,16 @@ impl Worker {
         }
     }
 
+    /// Takes the place of the same container in a pod that was replaced. Its status and its events go on.
+    #[must_use]
+    pub fn in_place_of(self, past: Self) -> Self {
+        let is_restarted = self.policy.restart == RestartPolicy::Always;
+        let last_termination = past.status.last_termination.filter(|_| is_restarted);
+        let status =
+            ContainerStatus { restart_count: past.status.restart_count, last_termination, ..self.status.clone() };
+        Self { run: past.run, status, events: past.events, ..self }
+    }
+
     /// Applies an input at `now` and returns the actions. Times must not go back.
     pub fn handle(&mut self, now: Duration, input: Input) -> Vec<Action> {
         let mut actions = Vec::new();
@@ -221,7 +231,8 @@ impl Worker {
             Input::Restart { spare } if self.policy.restart == RestartPolicy::Always => {
                 self.restart(now, spare, &mut actions);
             }
-            Input::Stop => self.stopping = true,
+            // Services drop a pod when it is asked to stop, not when it has ended.
+            Input::Stop => (self.stopping, self.leaving) = (true, true),
             // An answer without a request, or to an earlier run, or a new instance of a container that runs once.
             Input::Started
             | Input::StartFailed { .. }

@@ -29,7 +29,7 @@ pub use log::ProbeLog;
 ///
 /// Every future may be dropped early: when the node stops, or, for `exec`, when the container has ended.
 pub trait Runtime: Send + Sync + 'static {
-    /// Starts a container, or a new instance of it. Ready when its process runs.
+    /// Starts a container, or a new instance of it, as fresh as its image. Ready when its process runs.
     fn start(&self, pod: &str, container: &str) -> impl Future<Output = Result<(), StartError>> + Send;
 
     /// Ready once the container's process has ended, which may be at once.
@@ -47,6 +47,12 @@ pub trait Runtime: Send + Sync + 'static {
         command: &[String],
         timeout: Duration,
     ) -> impl Future<Output = Result<ExecResult, ExecError>> + Send;
+
+    /// Removes a pod whose containers have ended, with what does not outlive it: its network, its emptyDir volumes. Its containers are
+    /// started again. Nothing of the kind is to remove by default.
+    fn replace(&self, _pod: &str) -> impl Future<Output = Result<(), ReplaceError>> + Send {
+        std::future::ready(Ok(()))
+    }
 
     /// The pod's addresses; `None` while it has none. Called at every change of the pod, because a restart may change them; must be
     /// cheap.
@@ -75,6 +81,11 @@ impl StartError {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub struct KillError(pub String);
+
+/// A pod could not be removed; the text is the error.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct ReplaceError(pub String);
 
 /// The result of a command in a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,27 +191,41 @@ pub struct Restart {
     pub spare: Duration,
 }
 
+/// What can be requested from a node.
+#[derive(Debug, Clone)]
+enum Request {
+    Restart(Restart),
+    /// Another pod in place of the one of this name.
+    Replace(String),
+}
+
 /// Requests restarts from a node. It may outlive the node; requests then have no effect.
 #[derive(Debug, Clone)]
-pub struct Restarter(broadcast::Sender<Restart>);
+pub struct Restarter(broadcast::Sender<Request>);
 
 impl Restarter {
-    /// Requests a restart.
+    /// Requests a restart of a container in its pod.
     pub fn restart(&self, restart: Restart) {
         // Fails only when the node has ended.
-        let _ = self.0.send(restart);
+        let _ = self.0.send(Request::Restart(restart));
+    }
+
+    /// Requests that a pod is drained and another one takes its place, which begins with the init containers and without the old one's
+    /// volumes. A pod that has run to completion stays.
+    pub fn replace(&self, pod: &str) {
+        let _ = self.0.send(Request::Replace(pod.to_owned()));
     }
 }
 
-/// The number of queued restart requests; people send them one at a time.
-const RESTARTS_WAITING: usize = 64;
+/// The number of queued requests; a fault sends one for each pod.
+const REQUESTS_WAITING: usize = 1024;
 
 /// Running pods. Dropping it ends the management at once and leaves the containers unchanged.
 #[derive(Debug)]
 pub struct Node {
     snapshot: watch::Receiver<Snapshot>,
     mode: watch::Sender<Mode>,
-    restarts: broadcast::Sender<Restart>,
+    requests: broadcast::Sender<Request>,
     pods: JoinSet<()>,
 }
 
@@ -209,19 +234,19 @@ impl Node {
     pub fn run<R: Runtime>(runtime: Arc<R>, pods: Vec<PodSpec>, options: Options) -> Self {
         let (board, snapshot) = watch::channel(Snapshot::of_specs(&pods));
         let (mode, mode_seen) = watch::channel(Mode::Keep);
-        let (restarts, _) = broadcast::channel(RESTARTS_WAITING);
-        let context = context::Context::new(runtime, board, mode_seen, restarts.clone(), options);
+        let (requests, _) = broadcast::channel(REQUESTS_WAITING);
+        let context = context::Context::new(runtime, board, mode_seen, requests.clone(), options);
         let mut tasks = JoinSet::new();
         for spec in pods {
             tasks.spawn(pod::run(context.clone(), spec));
         }
-        Self { snapshot, mode, restarts, pods: tasks }
+        Self { snapshot, mode, requests, pods: tasks }
     }
 
     /// A handle for restarts.
     #[must_use]
     pub fn restarter(&self) -> Restarter {
-        Restarter(self.restarts.clone())
+        Restarter(self.requests.clone())
     }
 
     /// The current state.

@@ -146,7 +146,7 @@ impl Component {
         let containers = self.pod.init_containers.iter().chain(&self.pod.containers);
         let files = self.pod.volumes.values().flat_map(|volume| match volume {
             Volume::Files(files) => files.as_slice(),
-            Volume::EmptyDir { .. } => &[],
+            Volume::EmptyDir { .. } | Volume::Persistent { .. } => &[],
         });
         let files = files.filter_map(|file| secret(&file.content));
         unique(containers.flat_map(Container::secrets).chain(files))

@@ -70,6 +70,13 @@ pub enum Volume {
         /// `sizeLimit`, in bytes.
         size_limit_bytes: Option<u64>,
     },
+    /// Storage that outlives pods, such as a PersistentVolumeClaim: empty at first, and shared by all that mount it.
+    Persistent {
+        /// The claim's name, or one that stands for other storage.
+        name: String,
+        /// Whether each pod has its own, as with `volumeClaimTemplates`.
+        per_pod: bool,
+    },
     /// Files from a ConfigMap or a Secret, read-only.
     Files(Vec<File>),
 }

@@ -145,6 +145,13 @@ fn each_pod_of_a_sharded_postgres_is_a_shard_of_its_own_name() {
 }
 
 #[test]
+fn each_pod_of_a_durable_postgres_has_a_claim() {
+    let plan = plan_of(&["fixtures/sharded/2", "fixtures/durable"], &[], &[]);
+    let data = &component(&plan, "postgres").pod.volumes["data"];
+    assert_eq!(*data, e2e_plan::Volume::Persistent { name: "data".to_owned(), per_pod: true });
+}
+
+#[test]
 fn a_cluster_honours_everything_but_the_generated_secrets() {
     let warnings = plan(&[], &[]).warnings(Target::K8s);
     let objects: Vec<_> = warnings.iter().map(|warning| warning.object.as_str()).collect();

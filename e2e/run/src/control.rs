@@ -248,12 +248,7 @@ async fn redeploy(
     let (restarter, pods) = (restarter(&answers)?, pods_of(&answers, &component)?);
     let failed = |error: Error| (StatusCode::BAD_GATEWAY, error.to_string());
     answers.supply.renew(&answers.provider, &pods).await.map_err(failed)?;
-    for pod in pods {
-        for container in &pod.component.pod.containers {
-            let (pod, container) = (pod.name.clone(), container.name.clone());
-            restarter.restart(Restart { pod, container, spare: Duration::ZERO });
-        }
-    }
+    pods.iter().for_each(|pod| restarter.replace(&pod.name));
     Ok(())
 }
 

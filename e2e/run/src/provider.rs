@@ -21,7 +21,7 @@ use e2e_load::{
     load::{self, ClientReport, LoadResult},
 };
 use e2e_node::{
-    node::{ExecError, ExecResult, KillError, Runtime, StartError},
+    node::{ExecError, ExecResult, KillError, ReplaceError, Runtime, StartError},
     probe::{Profile, Target as ProbeTarget},
 };
 use e2e_plan::{Plan, Warning};
@@ -437,6 +437,15 @@ impl Runtime for Provider {
             Ok(result) => result.map_err(|error| ExecError::Failed(error.to_string())),
             Err(_) => Err(ExecError::TimedOut),
         }
+    }
+
+    async fn replace(&self, pod: &str) -> Result<(), ReplaceError> {
+        let replaced = match self {
+            Self::Docker(pods) => pods.replace(pod).await,
+            Self::Local(pods) => pods.replace(pod),
+            Self::K8s(_) => Err(by_the_cluster()),
+        };
+        replaced.map_err(|error| ReplaceError(error.to_string()))
     }
 
     fn target(&self, pod: &str) -> Option<ProbeTarget> {

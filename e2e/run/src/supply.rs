@@ -6,6 +6,7 @@ use crate::{
     image::{self, Recipes},
     provider::{
         Error, Provider,
+        docker::DockerPods,
         local::{Programs, find_programs},
         pods::PodSpec,
     },
@@ -25,10 +26,7 @@ impl Supply {
     pub(crate) async fn provide(&self, provider: &Provider, pods: Vec<PodSpec>) -> Result<(), Error> {
         match provider {
             Provider::Docker(docker) => {
-                let images = pods.iter().flat_map(|pod| pod.all_containers().map(|own| own.image.clone()));
-                let images: Vec<String> = images.collect();
-                image::ensure(docker.engine.client(), &images, &self.images.with_built_in(), &self.root, &|_| ())
-                    .await?;
+                self.images_of(docker, pods.iter()).await?;
                 docker.admit(pods)
             }
             Provider::Local(local) => {
@@ -43,15 +41,7 @@ impl Supply {
     /// Builds what has changed of the pods' images or programs, and has the next starts of their containers use it.
     pub(crate) async fn renew(&self, provider: &Provider, pods: &[&PodSpec]) -> Result<(), Error> {
         match provider {
-            Provider::Docker(docker) => {
-                let images =
-                    pods.iter().flat_map(|pod| pod.component.pod.containers.iter().map(|own| own.image.clone()));
-                let images: Vec<String> = images.collect();
-                let recipes = self.images.with_built_in();
-                image::ensure(docker.engine.client(), &images, &recipes, &self.root, &|_| ()).await?;
-                docker.renew(pods.iter().map(|pod| pod.name.as_str()));
-                Ok(())
-            }
+            Provider::Docker(docker) => self.images_of(docker, pods.iter().copied()).await,
             Provider::Local(local) => {
                 let own: Vec<PodSpec> = pods.iter().map(|pod| (*pod).clone()).collect();
                 let programs = find_programs(&self.programs, &own, &self.root, &|_| ()).await?;
@@ -60,5 +50,13 @@ impl Supply {
             // A cluster starts its own pods; no request for one comes so far.
             Provider::K8s(_) => Ok(()),
         }
+    }
+
+    /// Builds what has changed of the images of pods.
+    async fn images_of(&self, docker: &DockerPods, pods: impl Iterator<Item = &PodSpec>) -> Result<(), Error> {
+        let images: Vec<String> = pods.flat_map(|pod| pod.all_containers().map(|own| own.image.clone())).collect();
+        let recipes = self.images.with_built_in();
+        image::ensure(docker.engine.client(), &images, &recipes, &self.root, &|_| ()).await?;
+        Ok(())
     }
 }

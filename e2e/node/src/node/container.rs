@@ -19,7 +19,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{ExecError, KillError, Mode, Restart, Runtime, StartError, context::Context, hook};
+use super::{ExecError, KillError, Mode, Request, Restart, Runtime, StartError, context::Context, hook};
 use crate::{
     http::{connect_only, round_ms},
     probe::{self, Profile, Target},
@@ -27,33 +27,52 @@ use crate::{
 
 /// The time beyond the grace period after which the node ends without a container.
 const KILL_SLACK: Duration = Duration::from_secs(5);
-/// The pause after a failed kill: a kubelet's pause after a failed sync of a pod (`backOffPeriod`).
-const KILL_AGAIN: Duration = Duration::from_secs(10);
+/// The pause after what failed: a kubelet's pause after a failed sync of a pod (`backOffPeriod`).
+pub(super) const AGAIN: Duration = Duration::from_secs(10);
 /// The time beyond its timeout after which a command counts as timed out here.
 const EXEC_SLACK: Duration = Duration::from_millis(500);
 /// The time limit for a check of an open port; a refusal takes microseconds.
 const PORT_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Runs a container. `true` if it ended for good, `false` if the node ended.
-pub(super) async fn drive<R: Runtime>(context: Context<R>, pod: String, spec: ContainerSpec, policy: Policy) -> bool {
+/// A container that is not run any more.
+pub(super) struct Ended {
+    pub(super) name: String,
+    pub(super) worker: Worker,
+    /// Whether it ended for good, and not because the pod is ending.
+    pub(super) is_over: bool,
+}
+
+/// Runs a container of a pod, in place of the one of a pod before it.
+pub(super) async fn drive<R: Runtime>(
+    context: Context<R>,
+    pod: String,
+    spec: ContainerSpec,
+    policy: Policy,
+    past: Option<Worker>,
+) -> Ended {
     let policy =
         Policy { post_start: spec.hooks.post_start.is_some(), pre_stop: spec.hooks.pre_stop.is_some(), ..policy };
-    let worker = Worker::new(pod.as_str(), spec.name.as_str(), spec.probes.clone(), policy);
-    let restarts = context.restarts.subscribe();
+    let new = Worker::new(pod.as_str(), spec.name.as_str(), spec.probes.clone(), policy);
+    let worker = match past {
+        Some(past) => new.in_place_of(past),
+        None => new,
+    };
+    let requests = context.requests.subscribe();
     let (work, probes, hooks) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
     let mut driver =
-        Driver { context, pod, spec, worker, restarts, work, probes, hooks, kill_again: None, stop_by: None };
+        Driver { context, pod, spec, worker, requests, work, probes, hooks, kill_again: None, stop_by: None };
     let mut input = Input::Tick;
-    loop {
+    let is_over = loop {
         driver.tell(input);
         if driver.worker.is_done() {
-            return driver.stop_by.is_none();
+            break driver.stop_by.is_none();
         }
         match driver.next().await {
             Some(next) => input = next,
-            None => return false,
+            None => break false,
         }
-    }
+    };
+    Ended { name: driver.spec.name, worker: driver.worker, is_over }
 }
 
 struct Driver<R> {
@@ -61,7 +80,7 @@ struct Driver<R> {
     pod: String,
     spec: ContainerSpec,
     worker: Worker,
-    restarts: broadcast::Receiver<Restart>,
+    requests: broadcast::Receiver<Request>,
     /// Starts, waits and kills. Dropping it ends them.
     work: JoinSet<Done>,
     /// Probes in flight.
@@ -154,7 +173,7 @@ impl<R: Runtime> Driver<R> {
         let container = &self.spec.name;
         let failed = format!("failed to \"KillContainer\" for {container:?} with KillContainerError: {error:?}");
         self.context.warn(&self.pod, "FailedSync", &format!("Error syncing pod, skipping: {failed}"));
-        self.kill_again = Some((Instant::now() + KILL_AGAIN, grace));
+        self.kill_again = Some((Instant::now() + AGAIN, grace));
     }
 
     fn spawn<F, Fut>(&mut self, work: F)
@@ -205,11 +224,13 @@ impl<R: Runtime> Driver<R> {
                     Done::Kill { killed: Ok(()), .. } => {}
                     Done::Kill { grace, killed: Err(error) } => self.kill_failed(grace, &error),
                 },
-                restart = self.restarts.recv() => match restart {
-                    Ok(Restart { pod, container, spare }) if pod == self.pod && container == self.spec.name => {
+                request = self.requests.recv() => match request {
+                    Ok(Request::Restart(Restart { pod, container, spare }))
+                        if pod == self.pod && container == self.spec.name =>
+                    {
                         return Some(Input::Restart { spare });
                     }
-                    // For another container. An error means that requests overflowed, which the requester notices. The context
+                    // For another container, or the whole pod. An error means that requests overflowed, which the requester notices. The context
                     // holds the sender, so the channel stays open.
                     Ok(_) | Err(_) => {}
                 },
@@ -258,7 +279,7 @@ impl<R: Runtime> Driver<R> {
 }
 
 /// Waits until the node is ending.
-async fn ending(mode: &mut watch::Receiver<Mode>) -> Mode {
+pub(super) async fn ending(mode: &mut watch::Receiver<Mode>) -> Mode {
     // An error means that the node was dropped.
     mode.wait_for(|mode| *mode != Mode::Keep).await.map_or(Mode::Leave, |mode| *mode)
 }

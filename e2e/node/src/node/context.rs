@@ -11,14 +11,14 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Mode, Options, Restart};
+use super::{Mode, Options, Request};
 
 /// The state shared by a node's tasks.
 pub(super) struct Context<R> {
     pub(super) runtime: Arc<R>,
     pub(super) options: Arc<Options>,
     pub(super) mode: watch::Receiver<Mode>,
-    pub(super) restarts: broadcast::Sender<Restart>,
+    pub(super) requests: broadcast::Sender<Request>,
     pub(super) board: Arc<watch::Sender<Snapshot>>,
 }
 
@@ -28,7 +28,7 @@ impl<R> Clone for Context<R> {
             runtime: Arc::clone(&self.runtime),
             options: Arc::clone(&self.options),
             mode: self.mode.clone(),
-            restarts: self.restarts.clone(),
+            requests: self.requests.clone(),
             board: Arc::clone(&self.board),
         }
     }
@@ -39,10 +39,10 @@ impl<R> Context<R> {
         runtime: Arc<R>,
         board: watch::Sender<Snapshot>,
         mode: watch::Receiver<Mode>,
-        restarts: broadcast::Sender<Restart>,
+        requests: broadcast::Sender<Request>,
         options: Options,
     ) -> Self {
-        Self { runtime, options: Arc::new(options), mode, restarts, board: Arc::new(board) }
+        Self { runtime, options: Arc::new(options), mode, requests, board: Arc::new(board) }
     }
 
     /// The time since the start of the run.

@@ -1,72 +1,154 @@
 //! One pod: waits for its dependencies, runs its init containers in order and its containers in parallel.
 
+use std::{collections::BTreeMap, pin::pin};
+
 use e2e_kubelet::{
-    snapshot::{ContainerReport, PodSpec, Snapshot},
+    snapshot::{ContainerReport, PodReport, PodSpec, Snapshot},
     status::ContainerState,
-    worker::{Policy, RestartPolicy},
+    worker::{Policy, RestartPolicy, Worker},
 };
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::{broadcast, watch},
+    task::JoinSet,
+    time::timeout,
+};
 
-use super::{Mode, Options, Runtime, container, context::Context};
+use super::{
+    Mode, Options, ReplaceError, Request, Runtime,
+    container::{AGAIN, Ended, drive, ending},
+    context::Context,
+};
 
-/// Runs a pod until the node ends.
+/// Runs a pod until the node ends, and others in its place where it is replaced.
 pub(super) async fn run<R: Runtime>(mut context: Context<R>, spec: PodSpec) {
+    let mut requests = context.requests.subscribe();
     if !may_start(&mut context, &spec).await {
         return;
     }
-    let Options { eager, profile, .. } = &*context.options;
-    let always = Policy {
-        restart: RestartPolicy::Always,
-        grace: spec.grace,
-        eager: *eager,
-        timing: profile.timing,
-        post_start: false,
-        pre_stop: false,
-    };
-    let (sidecar_mode, mode) = watch::channel(Mode::Keep);
-    let sidecar_context = Context { mode, ..context.clone() };
-    let mut sidecars = JoinSet::new();
-    for init in &spec.init_containers {
-        if init.is_sidecar {
-            sidecars.spawn(container::drive(sidecar_context.clone(), spec.name.clone(), init.clone(), always));
-            if !reached(&mut context, &spec.name, &init.name, |container| container.status.started).await {
+    let mut past = Past::new();
+    loop {
+        // Its containers end with the node, or before when the pod is replaced.
+        let (mode, mode_seen) = watch::channel(Mode::Keep);
+        let mut pod = pin!(run_once(Context { mode: mode_seen, ..context.clone() }, &spec, past));
+        tokio::select! {
+            biased;
+            _ = &mut pod => return,
+            ending = ending(&mut context.mode) => {
+                mode.send_replace(ending);
+                pod.await;
                 return;
             }
-            continue;
-        }
-        let policy = Policy { restart: RestartPolicy::OnFailure, ..always };
-        if !container::drive(context.clone(), spec.name.clone(), init.clone(), policy).await {
+            () = replacement(&mut requests, &spec.name) => mode.send_replace(Mode::Terminate),
+        };
+        past = tokio::select! {
+            past = &mut pod => past,
+            ending = ending(&mut context.mode) => {
+                if ending == Mode::Terminate {
+                    pod.await;
+                }
+                return;
+            }
+        };
+        if !make_room(&mut context, &spec.name).await {
             return;
         }
     }
-    let policy = Policy { restart: policy_of(spec.restart), ..always };
-    let mut containers = JoinSet::new();
-    for container in spec.containers {
-        let (name, waits) = (container.name.clone(), container.hooks.post_start.is_some());
-        containers.spawn(container::drive(context.clone(), spec.name.clone(), container, policy));
-        // A kubelet starts containers in turn, and the next one after this one's hook, whatever comes of it.
-        let is_past = |container: &ContainerReport| match &container.status.state {
-            ContainerState::Waiting { reason, .. } => reason != "ContainerCreating" && reason != "PodInitializing",
-            ContainerState::Running { .. } | ContainerState::Terminated(_) => true,
-        };
-        if waits && !reached(&mut context, &spec.name, &name, is_past).await {
-            break;
-        }
-    }
-    all_ended(&mut containers).await;
-    // A completed pod no longer needs its sidecars; otherwise the node ends, and they end after the containers.
-    let mode = *context.mode.borrow();
-    sidecar_mode.send_replace(if mode == Mode::Keep { Mode::Terminate } else { mode });
-    all_ended(&mut sidecars).await;
 }
 
-/// Waits for the containers' tasks, and propagates panics.
-async fn all_ended(containers: &mut JoinSet<bool>) {
-    while let Some(ended) = containers.join_next().await {
-        if let Err(error) = ended
-            && error.is_panic()
-        {
-            std::panic::resume_unwind(error.into_panic());
+/// The workers of containers that have ended, by name.
+type Past = BTreeMap<String, Worker>;
+
+/// Waits for the request to replace a pod.
+async fn replacement(requests: &mut broadcast::Receiver<Request>, pod: &str) {
+    // Who sends too many at once notices. The context holds the sender, so the channel stays open.
+    while !matches!(requests.recv().await, Ok(Request::Replace(replaced)) if replaced == pod) {}
+}
+
+/// Removes what is left of a pod, however often that has to be tried; `false` if the node ends.
+async fn make_room<R: Runtime>(context: &mut Context<R>, pod: &str) -> bool {
+    while let Err(ReplaceError(error)) = context.runtime.replace(pod).await {
+        context.warn(pod, "FailedKillPod", &format!("error killing pod: {error}"));
+        if timeout(AGAIN, ending(&mut context.mode)).await.is_ok() {
+            return false;
+        }
+    }
+    context.publish(pod, PodReport::begin_again);
+    *context.mode.borrow() == Mode::Keep
+}
+
+/// Runs the containers of a pod until they have ended, or the pod has.
+async fn run_once<R: Runtime>(mut context: Context<R>, spec: &PodSpec, past: Past) -> Past {
+    let (sidecar_mode, mode) = watch::channel(Mode::Keep);
+    let sidecar_context = Context { mode, ..context.clone() };
+    let mut containers = Containers { past, sidecars: JoinSet::new(), others: JoinSet::new() };
+    containers.start(&mut context, &sidecar_context, spec).await;
+    all_ended(&mut containers.others, &mut containers.past).await;
+    // A completed pod no longer needs its sidecars; otherwise the pod ends, and they end after the containers.
+    let mode = *context.mode.borrow();
+    sidecar_mode.send_replace(if mode == Mode::Keep { Mode::Terminate } else { mode });
+    all_ended(&mut containers.sidecars, &mut containers.past).await;
+    containers.past
+}
+
+/// The containers of a pod.
+struct Containers {
+    past: Past,
+    sidecars: JoinSet<Ended>,
+    others: JoinSet<Ended>,
+}
+
+impl Containers {
+    /// Starts them in a kubelet's order, as far as that goes until the pod ends.
+    async fn start<R: Runtime>(&mut self, context: &mut Context<R>, of_sidecars: &Context<R>, spec: &PodSpec) {
+        let Options { eager, profile, .. } = &*context.options;
+        let always = Policy {
+            restart: RestartPolicy::Always,
+            grace: spec.grace,
+            eager: *eager,
+            timing: profile.timing,
+            post_start: false,
+            pre_stop: false,
+        };
+        for init in &spec.init_containers {
+            let past = self.past.remove(&init.name);
+            if init.is_sidecar {
+                self.sidecars.spawn(drive(of_sidecars.clone(), spec.name.clone(), init.clone(), always, past));
+                if !reached(context, &spec.name, &init.name, |container| container.status.started).await {
+                    return;
+                }
+                continue;
+            }
+            let policy = Policy { restart: RestartPolicy::OnFailure, ..always };
+            let ended = drive(context.clone(), spec.name.clone(), init.clone(), policy, past).await;
+            self.past.insert(ended.name, ended.worker);
+            if !ended.is_over {
+                return;
+            }
+        }
+        let policy = Policy { restart: policy_of(spec.restart), ..always };
+        for container in &spec.containers {
+            let past = self.past.remove(&container.name);
+            self.others.spawn(drive(context.clone(), spec.name.clone(), container.clone(), policy, past));
+            // A kubelet starts containers in turn, and the next one after this one's hook, whatever comes of it.
+            let is_past = |container: &ContainerReport| match &container.status.state {
+                ContainerState::Waiting { reason, .. } => reason != "ContainerCreating" && reason != "PodInitializing",
+                ContainerState::Running { .. } | ContainerState::Terminated(_) => true,
+            };
+            let waits = container.hooks.post_start.is_some();
+            if waits && !reached(context, &spec.name, &container.name, is_past).await {
+                return;
+            }
+        }
+    }
+}
+
+/// Waits for the containers' tasks, keeps their workers, and propagates panics.
+async fn all_ended(tasks: &mut JoinSet<Ended>, past: &mut Past) {
+    while let Some(ended) = tasks.join_next().await {
+        match ended {
+            Ok(Ended { name, worker, .. }) => drop(past.insert(name, worker)),
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => {}
         }
     }
 }
@@ -108,7 +190,7 @@ async fn may_start<R: Runtime>(context: &mut Context<R>, spec: &PodSpec) -> bool
     let all_started = tokio::select! {
         biased;
         _ = context.mode.wait_for(|mode| *mode != Mode::Keep) => return false,
-        waited = tokio::time::timeout(bound, seen.wait_for(|snapshot| missing(snapshot).is_empty())) => waited.is_ok(),
+        waited = timeout(bound, seen.wait_for(|snapshot| missing(snapshot).is_empty())) => waited.is_ok(),
     };
     if !all_started {
         let names = missing(&context.board.borrow()).join(", ");

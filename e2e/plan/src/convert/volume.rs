@@ -1,5 +1,5 @@
-//! Volumes and mounts. ConfigMaps, Secrets, fields of the pod and projections of these become files; every other kind of volume
-//! becomes a directory that is empty at first and ends with the run.
+//! Volumes and mounts. ConfigMaps, Secrets, fields of the pod and projections of these become files; every other kind of volume becomes
+//! a directory that is empty at first, and that ends with the pod or outlives it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -48,13 +48,12 @@ pub(super) fn volumes(context: &Context<'_>, cursor: &Cursor<'_>) -> BTreeMap<St
     // needs no more than their names.
     for claim in cursor.object.node.find(&["spec", "volumeClaimTemplates"]).map_or(&[][..], Node::items) {
         if let Some(name) = claim.find(&["metadata", "name"]).and_then(Node::text) {
-            volumes.insert(name.to_owned(), EMPTY);
+            volumes.insert(name.to_owned(), Volume::Persistent { name: name.to_owned(), per_pod: true });
         }
     }
     volumes
 }
 
-/// What stands for a claim, and for whatever only a cluster can mount: a directory whose data ends with the run.
 const EMPTY: Volume = Volume::EmptyDir { in_memory: false, size_limit_bytes: None };
 
 fn volume(context: &Context<'_>, cursor: &Cursor<'_>, value: &K8sVolume) -> Result<Volume, Error> {
@@ -83,6 +82,9 @@ fn volume(context: &Context<'_>, cursor: &Cursor<'_>, value: &K8sVolume) -> Resu
             size.map_err(|message| cursor.key("sizeLimit").fail(ErrorKind::Value, message, "write bytes as `64Mi`"))?;
         return Ok(Volume::EmptyDir { in_memory: empty.medium.as_deref() == Some("Memory"), size_limit_bytes });
     }
+    if let Some(claim) = &value.persistent_volume_claim {
+        return Ok(Volume::Persistent { name: claim.claim_name.clone(), per_pod: false });
+    }
     let files = Files { context, cursor: &cursor };
     if let Some(map) = &value.config_map {
         let mode = map.default_mode.unwrap_or(DEFAULT_MODE);
@@ -108,7 +110,11 @@ fn volume(context: &Context<'_>, cursor: &Cursor<'_>, value: &K8sVolume) -> Resu
         }
         return Ok(Volume::Files(all));
     }
-    Ok(EMPTY)
+    if value.ephemeral.is_some() {
+        return Ok(EMPTY);
+    }
+    // A disk, a file system of the network, or a directory of the node.
+    Ok(Volume::Persistent { name: format!("{}.{}", cursor.object.name, value.name), per_pod: false })
 }
 
 /// Makes the files of one volume source.

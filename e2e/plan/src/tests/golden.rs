@@ -268,7 +268,10 @@ fn directories_of_volumes() {
     let volume = |text: &str| plan_of(&base_with("emptyDir: {}", text)).components[0].pod.volumes["tmp"].clone();
     let empty = |in_memory, size_limit_bytes| Volume::EmptyDir { in_memory, size_limit_bytes };
     assert_eq!(volume("emptyDir: {medium: Memory, sizeLimit: 1Mi}"), empty(true, Some(1_048_576)));
-    assert_eq!(volume("persistentVolumeClaim: {claimName: data}"), empty(false, None));
+    assert_eq!(volume("ephemeral: {volumeClaimTemplate: {spec: {}}}"), empty(false, None));
+    let persistent = |name: &str| Volume::Persistent { name: name.to_owned(), per_pod: false };
+    assert_eq!(volume("persistentVolumeClaim: {claimName: data}"), persistent("data"));
+    assert_eq!(volume("nfs: {server: files, path: /}"), persistent("backend.tmp"));
 }
 
 #[test]
@@ -284,7 +287,7 @@ fn a_stateful_set_with_a_claim_and_a_headless_service() {
     let plan = plan_of(&text);
     let component = &plan.components[0];
     assert_eq!((component.kind.as_str(), component.replicas), ("StatefulSet", 1));
-    assert_eq!(component.pod.volumes["data"], Volume::EmptyDir { in_memory: false, size_limit_bytes: None });
+    assert_eq!(component.pod.volumes["data"], Volume::Persistent { name: "data".to_owned(), per_pod: true });
     assert_eq!(plan.services[0].ports, []);
 }
 

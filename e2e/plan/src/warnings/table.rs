@@ -120,6 +120,7 @@ const NO_API: &str = "there is no Kubernetes API that a pod could talk to";
 const NO_ROLLOUT: &str = "the replicas start together, and nothing is rolled out";
 pub(super) const OWN_NAMESPACE: &str = "every run has a namespace of its own";
 const CLAIM: &str = "an empty directory replaces the claim; its data ends with the run";
+const EPHEMERAL: &str = "an empty directory replaces the claim; its data ends with the pod";
 const EMPTY: &str = "replaced by an empty directory; its data ends with the run";
 const NOT_PUBLISHED: &str = "the Service is reached at a free port of 127.0.0.1 instead";
 const PLAIN_PROCESS: &str = "not enforced for plain processes";
@@ -211,7 +212,7 @@ pub(super) const RULES: &[Rule] = &[
     without_cluster("pod.volumes[].cephfs", EMPTY),
     without_cluster("pod.volumes[].cinder", EMPTY),
     without_cluster("pod.volumes[].csi", EMPTY),
-    without_cluster("pod.volumes[].ephemeral", CLAIM),
+    without_cluster("pod.volumes[].ephemeral", EPHEMERAL),
     without_cluster("pod.volumes[].fc", EMPTY),
     without_cluster("pod.volumes[].flexVolume", EMPTY),
     without_cluster("pod.volumes[].flocker", EMPTY),

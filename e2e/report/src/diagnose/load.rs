@@ -158,8 +158,8 @@ fn missing(figures: &ScenarioResult, record: &str) -> Option<Finding> {
             listed(&ledger.missing_keys, ledger.missing)
         ),
         vec![format!("{record}#/measured/scenario/ledger/missing")],
-        "Acknowledge only after the commit, and make the database write it to disk first (PostgreSQL: \
-         synchronous_commit and fsync on).",
+        "Acknowledge only after the commit, and make the database write it to disk first (PostgreSQL: synchronous_commit and fsync \
+         on), in a volume that outlives the pod.",
     ))
 }
 

@@ -3,7 +3,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use e2e_kubelet::snapshot::Snapshot;
-use e2e_node::node::{Restart, Restarter, wait_for};
+use e2e_node::node::{Restarter, wait_for};
 use e2e_report::evidence::faults::ExplainedEnd;
 use tokio::sync::watch;
 
@@ -88,11 +88,13 @@ impl Hand {
         self.pods.iter().filter(is_meant).map(|pod| pod.name.clone()).collect()
     }
 
-    /// The containers of pods, each with its pod.
-    fn containers(&self, pods: &[String]) -> Vec<(String, String)> {
+    /// The containers of pods that keep running, each with its pod; `sidecars` are among them where a fault ends these too.
+    fn containers(&self, pods: &[String], sidecars: bool) -> Vec<(String, String)> {
         let specs = self.pods.iter().filter(|spec| pods.contains(&spec.name));
         let of = |spec: &PodSpec| {
-            let containers = spec.component.pod.containers.iter();
+            let own = &spec.component.pod;
+            let sidecars = own.init_containers.iter().filter(|init| sidecars && init.is_sidecar);
+            let containers = own.containers.iter().chain(sidecars);
             containers.map(|container| (spec.name.clone(), container.name.clone())).collect::<Vec<_>>()
         };
         specs.flat_map(of).collect()
@@ -104,16 +106,14 @@ impl Hand {
         specs.map(|spec| spec.component.pod.termination_grace).max().unwrap_or_default() + END_SLACK
     }
 
-    /// Stops pods with their grace period and has them started again, without a back-off.
+    /// Stops pods with their grace period and has others take their places.
     pub(super) async fn replace(&self, pods: &[String]) -> Done {
         let Some(restarter) = &self.restarter else { return Done::failed("nothing here starts pods") };
         let ask = async {
-            for (pod, container) in self.containers(pods) {
-                restarter.restart(Restart { pod, container, spare: Duration::ZERO });
-            }
+            pods.iter().for_each(|pod| restarter.replace(pod));
             Ok::<_, std::convert::Infallible>(())
         };
-        self.ended_by(pods, ask).await
+        self.all_ended_by(pods, self.containers(pods, true), ask).await
     }
 
     pub(super) async fn are_ready(&self, pods: &[String]) -> Result<(), String> {
@@ -122,13 +122,22 @@ impl Hand {
         wait_for(self.snapshot.clone(), &missing, READY_LIMIT, ready).await.map(drop).map_err(|error| error.to_string())
     }
 
-    /// Does something that ends each container of pods, and waits for these ends.
+    /// Does something that ends each container of pods but sidecars, and waits for these ends.
     pub(super) async fn ended_by<E: std::fmt::Display>(
         &self,
         pods: &[String],
         act: impl Future<Output = Result<(), E>>,
     ) -> Done {
-        let before = Ends::of(&self.snapshot.borrow(), self.containers(pods));
+        self.all_ended_by(pods, self.containers(pods, false), act).await
+    }
+
+    async fn all_ended_by<E: std::fmt::Display>(
+        &self,
+        pods: &[String],
+        containers: Vec<(String, String)>,
+        act: impl Future<Output = Result<(), E>>,
+    ) -> Done {
+        let before = Ends::of(&self.snapshot.borrow(), containers);
         let acted = act.await.map_err(|error| error.to_string());
         let ended = match acted {
             Ok(()) => {
@@ -144,7 +153,7 @@ impl Hand {
 
     /// Does something that may end containers of pods.
     pub(super) async fn may_end(&self, pods: &[String], act: impl Future<Output = Result<(), String>>) -> Done {
-        let before = Ends::of(&self.snapshot.borrow(), self.containers(pods));
+        let before = Ends::of(&self.snapshot.borrow(), self.containers(pods, false));
         let failure = act.await.err();
         Done { ends: before.all_since(&self.snapshot.borrow()), failure }
     }

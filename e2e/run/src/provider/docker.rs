@@ -1,5 +1,6 @@
 //! Pods as containers. As in Kubernetes, each pod has a sandbox, a container that only holds the pod's network and volumes, so that
-//! restarts keep address, Service names and published ports. Main type: [`DockerPods`].
+//! restarts keep address, Service names and published ports; and a container that starts again is a new one, as fresh as its image.
+//! Main type: [`DockerPods`].
 
 mod channel;
 mod disturb;
@@ -18,7 +19,8 @@ mod sandbox;
 mod services;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
+    io::Write as _,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
@@ -64,8 +66,6 @@ pub(crate) struct DockerPods {
     /// Where the files of pods are.
     work: PathBuf,
     containers: Mutex<Containers>,
-    /// Containers, by pod, that are made anew before they start again.
-    outdated: std::sync::Mutex<BTreeSet<(String, String)>>,
 }
 
 /// Containers that were made, by pod and container.
@@ -88,6 +88,21 @@ impl Pod {
         let files = work.join(&spec.name);
         super::files::write(&spec, run_id, &files, |_, text| text.to_owned())?;
         Ok(Self { spec, sandbox: RwLock::default(), repair: Mutex::default(), files })
+    }
+
+    /// Where the output of a container's ended instances is.
+    fn log(&self, container: &str) -> PathBuf {
+        // No volume has such a name.
+        self.files.join(format!(".{container}.log"))
+    }
+
+    /// Adds what an ended instance has written.
+    fn keep_log(&self, container: &str, text: &str) -> Result<(), Error> {
+        let path = self.log(container);
+        let file = std::fs::create_dir_all(&self.files)
+            .and_then(|()| std::fs::OpenOptions::new().create(true).append(true).open(&path));
+        let kept = file.and_then(|mut file| file.write_all(text.as_bytes()));
+        kept.map_err(|error| Error::File { path, reason: error.to_string() })
     }
 
     /// The sandbox, where it was made.
@@ -122,7 +137,6 @@ impl DockerPods {
             pods: RwLock::new(made),
             work,
             containers: Mutex::default(),
-            outdated: std::sync::Mutex::default(),
         })
     }
 
@@ -209,7 +223,7 @@ impl DockerPods {
         known.ok_or_else(|| Error::NoSuchPod { pod: format!("{pod}/{container}") })
     }
 
-    /// Starts a container, creating it the first time. If the pod's sandbox has ended, the next start recreates the whole pod.
+    /// Starts a container. If the pod's sandbox has ended, the next start recreates the whole pod.
     pub(crate) async fn start(&self, pod: &str, container: &str) -> Result<(), Error> {
         let Err(error) = self.try_to_start(pod, container).await else { return Ok(()) };
         match self.forget_ended_sandbox(&*self.pod(pod)?).await? {
@@ -229,31 +243,49 @@ impl DockerPods {
         if sandbox.is_running(&self.engine).await {
             return Ok(false);
         }
+        self.remove_pod(pod, &sandbox).await.map(|()| true)
+    }
+
+    /// Removes a pod with all that ends with it, so that another one can take its place.
+    pub(crate) async fn replace(&self, pod: &str) -> Result<(), Error> {
+        let pod = &*self.pod(pod)?;
+        let _one_at_a_time = pod.repair.lock().await;
+        let Some(sandbox) = pod.made_sandbox() else { return Ok(()) };
+        self.remove_pod(pod, &sandbox).await?;
+        for volume in sandbox.own_volumes() {
+            self.engine.remove_volume(volume).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes a pod's containers and its network; its volumes stay.
+    async fn remove_pod(&self, pod: &Pod, sandbox: &Sandbox) -> Result<(), Error> {
+        // While its address is known.
+        self.set_ready(&pod.spec.name, false);
         for container in pod.spec.all_containers() {
-            self.containers.lock().await.remove(&(pod.spec.name.clone(), container.name.clone()));
-            self.engine.remove_container(&self.container_name(pod, container)).await?;
+            self.remove_ended(pod, container).await?;
         }
         self.engine.remove_container(&sandbox.id).await?;
         *pod.sandbox.write().unwrap_or_else(PoisonError::into_inner) = Arc::default();
-        Ok(true)
+        self.services.leave(&pod.spec.name);
+        Ok(())
     }
 
-    /// Has the pods' containers made anew, from what their images are then, before they start again.
-    pub(crate) fn renew<'a>(&self, pods: impl Iterator<Item = &'a str>) {
-        let keys = pods.filter_map(|name| self.pod(name).ok()).flat_map(|pod| {
-            let containers = pod.spec.component.pod.containers.iter();
-            containers.map(|container| (pod.spec.name.clone(), container.name.clone())).collect::<Vec<_>>()
-        });
-        self.outdated.lock().unwrap_or_else(PoisonError::into_inner).extend(keys);
-    }
-
-    /// Removes a container that is to be made anew.
-    async fn remove_outdated(&self, pod: &Pod, container: &Container) -> Result<(), Error> {
+    /// Removes a container that has ended, and keeps what it has written.
+    async fn remove_ended(&self, pod: &Pod, container: &Container) -> Result<(), Error> {
         let key = (pod.spec.name.clone(), container.name.clone());
-        if !self.outdated.lock().unwrap_or_else(PoisonError::into_inner).remove(&key) {
+        let Some(ended) = self.containers.lock().await.get(&key).cloned() else { return Ok(()) };
+        let text = self.written(ended.id()).await;
+        let mut containers = self.containers.lock().await;
+        pod.keep_log(&container.name, &text)?;
+        containers.remove(&key);
+        drop(containers);
+        // Otherwise it is removed in the background, beside the start of the next one, which has the same name.
+        if let Some(ended) = Arc::into_inner(ended)
+            && ended.rm().await.is_ok()
+        {
             return Ok(());
         }
-        self.containers.lock().await.remove(&key);
         self.engine.remove_container(&self.container_name(pod, container)).await
     }
 
@@ -261,11 +293,7 @@ impl DockerPods {
         let pod = &*self.pod(pod_name)?;
         let spec =
             pod.spec.container(container).ok_or_else(|| Error::NoSuchPod { pod: format!("{pod_name}/{container}") })?;
-        self.remove_outdated(pod, spec).await?;
-        if let Ok(existing) = self.container(pod_name, container).await {
-            let failed = |error| Error::engine("start the container", &format!("{pod_name}/{container}"), error);
-            return self.engine.client.start_container(existing.id(), None).await.map_err(failed);
-        }
+        self.remove_ended(pod, spec).await?;
         let sandbox = self.sandbox(pod).await?;
         let host = HostSettings::of(&self.engine, &pod.spec, &pod.files, &sandbox, spec).await?;
         let request = self.request(pod, &sandbox, spec, host);

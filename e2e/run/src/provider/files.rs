@@ -29,7 +29,7 @@ pub(super) fn write(
     };
     for (volume, files) in pod.component.pod.volumes.iter().filter_map(|(name, volume)| match volume {
         Volume::Files(files) => Some((name, files)),
-        Volume::EmptyDir { .. } => None,
+        Volume::EmptyDir { .. } | Volume::Persistent { .. } => None,
     }) {
         let root = directory.join(volume);
         fs::DirBuilder::new().recursive(true).mode(0o755).create(&root).map_err(failed(&root))?;

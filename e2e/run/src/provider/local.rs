@@ -148,12 +148,15 @@ impl LocalPods {
             Some(container) => self.translation(pod, container).file(text, &rewrites),
             None => text.to_owned(),
         })?;
+        for container in pod.spec.all_containers() {
+            self.workspace.private_directory(&pod.private(&container.name))?;
+        }
+        self.empty_volumes(pod)?;
         for (name, volume) in &pod.spec.component.pod.volumes {
-            if matches!(volume, Volume::EmptyDir { .. }) {
-                self.workspace.private_directory(&pod.directory.join(name))?;
+            if let Volume::Persistent { name: storage, per_pod } = volume {
+                self.workspace.link_storage(&pod.spec.storage(storage, *per_pod), &pod.directory.join(name))?;
             }
         }
-        self.workspace.private_directory(&pod.private())?;
         for (container, found) in &pod.programs {
             let script = found.program.script_text(root).map_err(|error| Error::File {
                 path: found.program.script.clone().unwrap_or_default().into(),
@@ -166,9 +169,21 @@ impl LocalPods {
         Ok(())
     }
 
+    /// Has the volumes that end with a pod empty.
+    fn empty_volumes(&self, pod: &Pod) -> Result<(), Error> {
+        let volumes = pod.spec.component.pod.volumes.iter();
+        let mut empty = volumes.filter(|(_, volume)| matches!(volume, Volume::EmptyDir { .. }));
+        empty.try_for_each(|(name, _)| self.workspace.fresh_directory(&pod.directory.join(name)))
+    }
+
+    /// Removes what ends with a pod, so that another one can take its place.
+    pub(crate) fn replace(&self, pod: &str) -> Result<(), Error> {
+        self.empty_volumes(&*self.pod(pod)?)
+    }
+
     fn translation(&self, pod: &Pod, container: &Container) -> Translation {
         let ports = pod.ports.iter().map(|(number, address)| (*number, address.port())).collect();
-        let mut translation = Translation::new(pod.private().display().to_string(), ports);
+        let mut translation = Translation::new(pod.private(&container.name).display().to_string(), ports);
         let namespace = &pod.spec.component.namespace;
         let is_meant = |service: &Service| service.is_meant_in(namespace, &self.declared);
         // A name with its namespace first: the short one is what it begins with.
@@ -221,14 +236,14 @@ impl LocalPods {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let path = std::env::join_paths(found.directories.iter().cloned().chain(std::env::split_paths(&path)));
         env.insert("PATH".to_owned(), path.unwrap_or_default().to_string_lossy().into_owned());
-        env.insert("HOME".to_owned(), pod.private().display().to_string());
+        env.insert("HOME".to_owned(), pod.private(container_name).display().to_string());
         env.extend(resolved.env.into_iter().map(|(name, value)| (name, translation.text(&value))));
         env.extend(found.program.env.iter().map(|(name, value)| (name.clone(), translation.template(value))));
 
         Ok(Spec {
             argv,
             env: env.into_iter().collect(),
-            directory: pod.private(),
+            directory: pod.private(container_name),
             user: self.workspace.user(),
             log: self.workspace.log(&pod.spec.name, container_name),
             stop_signal: match found.program.stop_signal {
@@ -258,7 +273,7 @@ impl LocalPods {
         for mount in container.mounts.iter().filter(|mount| mount.sub_path.is_some()) {
             let path = super::files::path(&pod.directory, mount);
             let is_directory =
-                matches!(pod.spec.component.pod.volumes.get(&mount.volume), Some(Volume::EmptyDir { .. }));
+                !matches!(pod.spec.component.pod.volumes.get(&mount.volume), None | Some(Volume::Files(_)));
             if is_directory && !path.exists() {
                 self.workspace.private_directory(&path)?;
             }
@@ -276,6 +291,7 @@ impl LocalPods {
         let pod = &*self.pod(pod_name)?;
         let declared = pod.container(container)?;
         let process_spec = self.process_spec(pod, container)?;
+        self.workspace.fresh_directory(&pod.private(container))?;
         self.make_sub_paths(pod, declared)?;
         let process = process_spec.spawn().map_err(|error| Error::Process {
             pod: pod_name.to_owned(),

@@ -52,6 +52,12 @@ impl PodSpec {
         self.component.pod.init_containers.iter().chain(&self.component.pod.containers)
     }
 
+    /// The name of storage that outlives the pod, unique in the run: with the namespace, whose claims it is one of.
+    pub(crate) fn storage(&self, name: &str, per_pod: bool) -> String {
+        let own = if per_pod { format!("-{}", self.name) } else { String::new() };
+        format!("{}.{name}{own}", self.component.namespace)
+    }
+
     /// A container by name.
     pub(crate) fn container(&self, name: &str) -> Option<&Container> {
         self.all_containers().find(|container| container.name == name)

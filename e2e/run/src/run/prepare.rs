@@ -216,6 +216,7 @@ fn victim(component: &Component, plan: &Plan) -> Victim {
         Volume::EmptyDir { in_memory, size_limit_bytes } => {
             Some((name.clone(), *in_memory && size_limit_bytes.is_some()))
         }
+        Volume::Persistent { .. } => Some((name.clone(), false)),
         Volume::Files(_) => None,
     };
     Victim {

@@ -26,6 +26,7 @@ pub(super) struct Fake {
     containers: Mutex<BTreeMap<String, Script>>,
     changed: Notify,
     log: Mutex<Vec<(String, Instant)>>,
+    pub(super) replace_errors: Mutex<VecDeque<String>>,
 }
 
 #[derive(Default)]
@@ -140,6 +141,14 @@ impl Runtime for Fake {
         };
         sleep(takes).await;
         Ok(ExecResult { exit_code: code, output: b"said so".to_vec() })
+    }
+
+    async fn replace(&self, pod: &str) -> Result<(), ReplaceError> {
+        self.note(format!("replace {pod}"));
+        match self.replace_errors.lock().unwrap().pop_front() {
+            Some(error) => Err(ReplaceError(error)),
+            None => Ok(()),
+        }
     }
 
     fn target(&self, _pod: &str) -> Option<Target> {

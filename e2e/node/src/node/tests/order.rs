@@ -139,3 +139,47 @@ async fn a_pod_waits_for_its_dependencies_within_a_bound() {
     );
     node.shutdown().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn another_pod_begins_with_its_init_containers() {
+    let fake = Fake::with(vec![("init", ends(&[(2, 0)]))]);
+    fake.replace_errors.lock().unwrap().push_back("it is busy".to_owned());
+    let container = |name: &str, is_sidecar| ContainerSpec {
+        name: name.to_owned(),
+        probes: Probes::default(),
+        hooks: Hooks::default(),
+        is_sidecar,
+    };
+    let init_containers = vec![container("init", false), container("side", true)];
+    let spec = PodSpec { init_containers, ..pod("a", Probes::default()) };
+    let (options, epoch) = options();
+    let node = Node::run(Arc::clone(&fake), vec![spec, pod("b", Probes::default())], options);
+    node.wait_ready(s(60)).await.unwrap();
+    node.restarter().replace("a");
+    let unready = node.wait_for("it stays", s(60), |snapshot| !snapshot.pods["a"].ready).await.unwrap();
+    assert_eq!(epoch.elapsed(), s(2), "Services drop it when it is asked to stop");
+    assert!(unready.pods["b"].ready);
+    let snapshot = node.wait_ready(s(60)).await.unwrap();
+    let expected = [
+        ("start init", 0),
+        ("start side", 2),
+        ("start a-c", 2),
+        ("kill a-c 30", 2),
+        ("kill side 30", 3),
+        ("replace a", 4),
+        ("replace a", 14),
+        ("start init", 14),
+        ("start side", 16),
+        ("start a-c", 16),
+    ];
+    let of_a: Vec<_> = fake.log(epoch).into_iter().filter(|(text, _)| text != "start b-c").collect();
+    assert_eq!(of_a, expected.map(|(text, at)| (text.to_owned(), at)));
+    let a = &snapshot.pods["a"];
+    let restarts = |name: &str| {
+        let container = a.container(name).unwrap();
+        (container.status.restart_count, container.terminations.len())
+    };
+    assert_eq!([restarts("init"), restarts("side"), restarts("a-c")], [(0, 2), (1, 1), (1, 1)]);
+    assert_eq!(a.events[0].to_string(), "Warning FailedKillPod: error killing pod: it is busy");
+    node.shutdown().await;
+}

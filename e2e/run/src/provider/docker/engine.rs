@@ -106,6 +106,15 @@ impl Engine {
         failure.map_or(Ok(()), Err)
     }
 
+    /// Removes a volume. A missing one is not a failure.
+    pub(super) async fn remove_volume(&self, name: &str) -> Result<(), Error> {
+        let (mut count, mut failure) = (0, None);
+        let options = RemoveVolumeOptionsBuilder::default().force(true).build();
+        let removed = self.client.remove_volume(name, Some(options)).await;
+        note(removed, "remove the volume", name, &mut count, &mut failure);
+        failure.map_or(Ok(()), Err)
+    }
+
     /// Removes everything of this run. Tries everything, and returns a failure of the last try.
     ///
     /// A pending call of a stopped caller may still create something, so this repeats until nothing was left to remove.

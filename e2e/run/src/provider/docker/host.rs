@@ -40,7 +40,7 @@ impl HostSettings {
         let mut mounts = Vec::new();
         for mount in &spec.mounts {
             let (kind, source) = match pod.component.pod.volumes.get(&mount.volume) {
-                Some(Volume::EmptyDir { .. }) => directory(engine, sandbox, mount).await?,
+                Some(Volume::EmptyDir { .. } | Volume::Persistent { .. }) => directory(engine, sandbox, mount).await?,
                 Some(Volume::Files(_)) | None => {
                     (MountType::BIND, files::path(files, mount).to_string_lossy().into_owned())
                 }

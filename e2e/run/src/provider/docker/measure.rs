@@ -1,6 +1,9 @@
 //! What the engine knows of containers that run: usage, throttling, images, output.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError},
+};
 
 use bollard::{
     models::ContainerStatsResponse,
@@ -83,24 +86,44 @@ impl DockerPods {
 
     /// Output of every container so far, by pod and container.
     pub(crate) async fn logs(&self, is_wanted: &Wanted<'_>) -> BTreeMap<(String, String), String> {
+        let pods: Vec<_> = self.pods.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        // Of ended instances, and, with the lock held, not of one that is about to be among them too.
         let containers = self.containers.lock().await;
-        let wanted = containers.iter().filter(|((pod, _), _)| is_wanted(pod));
-        let wanted: Vec<_> = wanted.map(|(key, container)| (key.clone(), Arc::clone(container))).collect();
+        let mut wanted = Vec::new();
+        for pod in pods.iter().filter(|pod| is_wanted(&pod.spec.name)) {
+            for container in pod.spec.all_containers() {
+                let key = (pod.spec.name.clone(), container.name.clone());
+                let before =
+                    std::fs::read(pod.log(&container.name)).map(|text| String::from_utf8_lossy(&text).into_owned());
+                let now = containers.get(&key).cloned();
+                if before.is_ok() || now.is_some() {
+                    wanted.push((key, before.unwrap_or_default(), now));
+                }
+            }
+        }
         drop(containers);
         let mut logs = BTreeMap::new();
-        for (key, container) in wanted {
-            let options = LogsOptionsBuilder::default().stdout(true).stderr(true).build();
-            let mut stream = self.engine.client.logs(container.id(), Some(options));
-            let mut text = String::new();
-            while let Some(chunk) = stream.next().await {
-                match chunk {
-                    Ok(chunk) => text.push_str(&String::from_utf8_lossy(&chunk.into_bytes())),
-                    Err(error) => text.push_str(&format!("--- cannot read the rest: {error} ---\n")),
-                }
+        for (key, mut text, now) in wanted {
+            if let Some(container) = now {
+                text.push_str(&self.written(container.id()).await);
             }
             logs.insert(key, text);
         }
         logs
+    }
+
+    /// What a container has written.
+    pub(super) async fn written(&self, id: &str) -> String {
+        let options = LogsOptionsBuilder::default().stdout(true).stderr(true).build();
+        let mut stream = self.engine.client.logs(id, Some(options));
+        let mut text = String::new();
+        while let Some(chunk) = stream.next().await {
+            match chunk {
+                Ok(chunk) => text.push_str(&String::from_utf8_lossy(&chunk.into_bytes())),
+                Err(error) => text.push_str(&format!("--- cannot read the rest: {error} ---\n")),
+            }
+        }
+        text
     }
 }
 

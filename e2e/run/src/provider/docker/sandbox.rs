@@ -35,9 +35,8 @@ pub(super) struct Sandbox {
     /// Whether this machine reaches that address itself.
     pub(super) direct: bool,
     published: BTreeMap<u16, SocketAddr>,
-    /// The pod's names of the volumes that it holds, in the order of their places in it.
-    volumes: Vec<String>,
-    volume_prefix: String,
+    /// The volumes that it holds, in the order of their places in it.
+    volumes: Vec<Held>,
     /// Keeps the Services in its network as they are.
     link: Link,
 }
@@ -73,15 +72,13 @@ impl Sandbox {
             let name = name.clone();
             move |error| Error::engine(action, &name, error)
         };
-        let directories = directories_of(pod);
-        let volume_prefix = format!("{name}-");
-        if directories.len() > SANDBOX_VOLUMES {
-            let (pod, count) = (pod.name.clone(), directories.len());
-            let reason = format!("the pod has {count} emptyDir volumes, a sandbox holds at most {SANDBOX_VOLUMES}");
+        let volumes = held(pod, &engine.run_id);
+        if volumes.len() > SANDBOX_VOLUMES {
+            let (pod, count) = (pod.name.clone(), volumes.len());
+            let reason = format!("the pod has {count} writable volumes, a sandbox holds at most {SANDBOX_VOLUMES}");
             return Err(Error::Sandbox { pod, reason });
         }
-        let mounts = volumes(engine, &volume_prefix, &directories);
-        let mut body = body(engine, pod, services, network, mounts, memory_bytes(&directories));
+        let mut body = body(engine, pod, services, network, mounts(engine, &volumes), memory_bytes(&volumes));
         if !publish && let Some(host) = &mut body.host_config {
             host.port_bindings = None;
         }
@@ -116,8 +113,7 @@ impl Sandbox {
                 Some((port, SocketAddr::from((Ipv4Addr::LOCALHOST, host_port))))
             })
             .collect();
-        let volumes = directories.into_iter().map(|directory| directory.name).collect();
-        Ok(Self { id, ip, direct: network.is_reached(ip).await, published, volumes, volume_prefix, link })
+        Ok(Self { id, ip, direct: network.is_reached(ip).await, published, volumes, link })
     }
 
     /// Where this machine reaches a port of the pod. The pod's own address is preferred: published ports go through a
@@ -131,7 +127,12 @@ impl Sandbox {
 
     /// The engine's name of one of the pod's volumes.
     pub(super) fn volume(&self, name: &str) -> String {
-        format!("{}{name}", self.volume_prefix)
+        self.volumes.iter().find(|held| held.name == name).map(|held| held.source.clone()).unwrap_or_default()
+    }
+
+    /// The engine's names of the volumes that end with the pod.
+    pub(super) fn own_volumes(&self) -> impl Iterator<Item = &str> {
+        self.volumes.iter().filter(|held| !held.is_persistent).map(|held| held.source.as_str())
     }
 
     /// A directory of one of the pod's volumes, as the engine's machine names it. Where it is not there it is made, and everybody may
@@ -142,7 +143,7 @@ impl Sandbox {
             let name = format!("{name}/{sub_path}");
             move |error| Error::engine(action, &name, error)
         };
-        let index = self.volumes.iter().position(|held| held == volume).unwrap_or_default();
+        let index = self.volumes.iter().position(|held| held.name == volume).unwrap_or_default();
         let path = ContainerArchiveInfoOptionsBuilder::default().path(&format!("{}/{sub_path}", volume_path(index)));
         // A container before this one may have made it, with a mode of its own, or a file in its place.
         if engine.client.get_container_archive_info(&self.id, Some(path.build())).await.is_err() {
@@ -177,7 +178,7 @@ impl Sandbox {
     }
 
     fn index(&self, volume: &str) -> Result<usize, String> {
-        self.volumes.iter().position(|held| held == volume).ok_or_else(|| format!("it has no volume {volume}"))
+        self.volumes.iter().position(|held| held.name == volume).ok_or_else(|| format!("it has no volume {volume}"))
     }
 
     /// Whether it runs, as far as can be told: an engine that does not answer has ended nothing.
@@ -224,45 +225,55 @@ fn body(
     }
 }
 
-/// An emptyDir volume.
-struct Directory {
+/// A volume that a sandbox holds.
+#[derive(Debug)]
+struct Held {
+    /// The pod's name of it.
     name: String,
+    /// The engine's.
+    source: String,
+    is_persistent: bool,
     in_memory: bool,
     size_limit_bytes: Option<u64>,
 }
 
-fn directories_of(pod: &PodSpec) -> Vec<Directory> {
-    let directory = |(name, volume): (&String, &Volume)| match volume {
-        Volume::EmptyDir { in_memory, size_limit_bytes } => {
-            Some(Directory { name: name.clone(), in_memory: *in_memory, size_limit_bytes: *size_limit_bytes })
-        }
-        Volume::Files(_) => None,
+fn held(pod: &PodSpec, run_id: &str) -> Vec<Held> {
+    let held = |(name, volume): (&String, &Volume)| {
+        let (source, is_persistent, in_memory, size_limit_bytes) = match volume {
+            Volume::EmptyDir { in_memory, size_limit_bytes } => {
+                (format!("{}-{name}", pod.name), false, *in_memory, *size_limit_bytes)
+            }
+            Volume::Persistent { name, per_pod } => (pod.storage(name, *per_pod), true, false, None),
+            Volume::Files(_) => return None,
+        };
+        let source = format!("e2e-{run_id}-{source}");
+        Some(Held { name: name.clone(), source, is_persistent, in_memory, size_limit_bytes })
     };
-    pod.component.pod.volumes.iter().filter_map(directory).collect()
+    pod.component.pod.volumes.iter().filter_map(held).collect()
 }
 
 /// The memory limit of a sandbox. Its only program has buffers of two megabytes, and the kernel may hold packets for it; what it fills
 /// volumes in memory with counts too.
-fn memory_bytes(directories: &[Directory]) -> i64 {
-    let in_memory = directories.iter().filter(|directory| directory.in_memory);
-    let volumes: u64 = in_memory.filter_map(|directory| directory.size_limit_bytes).sum();
+fn memory_bytes(volumes: &[Held]) -> i64 {
+    let in_memory = volumes.iter().filter(|held| held.in_memory);
+    let volumes: u64 = in_memory.filter_map(|held| held.size_limit_bytes).sum();
     i64::try_from(volumes.saturating_add(16 * 1024 * 1024)).unwrap_or(i64::MAX)
 }
 
 /// The pod's volumes, which the engine makes with the sandbox and labels.
-fn volumes(engine: &Engine, prefix: &str, directories: &[Directory]) -> Vec<Mount> {
-    let mount = |(index, directory): (usize, &Directory)| Mount {
+fn mounts(engine: &Engine, volumes: &[Held]) -> Vec<Mount> {
+    let mount = |(index, held): (usize, &Held)| Mount {
         target: Some(volume_path(index)),
-        source: Some(format!("{prefix}{}", directory.name)),
+        source: Some(held.source.clone()),
         typ: Some(MountType::VOLUME),
         volume_options: Some(MountVolumeOptions {
             labels: Some(engine.labels()),
-            driver_config: directory.in_memory.then(|| memory(directory.size_limit_bytes)),
+            driver_config: held.in_memory.then(|| memory(held.size_limit_bytes)),
             ..Default::default()
         }),
         ..Default::default()
     };
-    directories.iter().enumerate().map(mount).collect()
+    volumes.iter().enumerate().map(mount).collect()
 }
 
 /// A volume in memory, which lasts as long as a container has it mounted. Full, it takes no more, as in a cluster.

@@ -131,6 +131,11 @@ impl Services {
         self.change(pod, |member| member.ready = ready);
     }
 
+    /// A pod lost its network.
+    pub(super) fn leave(&self, pod: &str) {
+        self.change(pod, |member| (member.ready, member.address) = (false, None));
+    }
+
     fn change(&self, pod: &str, change: impl FnOnce(&mut Member)) {
         self.now.send_if_modified(|now| {
             let Some(member) = now.pods.get_mut(pod) else { return false };

@@ -263,17 +263,40 @@ async fn a_command_that_the_image_lacks_is_no_exit_status() {
 }
 
 #[tokio::test]
-async fn a_container_is_made_anew_once_it_is_outdated() {
-    let Some(bench) = Bench::new("renew", "{ containers: [{ name: app, image: IMAGE }] }").await else { return };
-    let mut ids = Vec::new();
-    for is_outdated in [false, false, true] {
-        if is_outdated {
-            bench.pods.renew([POD].into_iter());
-        }
+async fn a_new_instance_is_fresh_and_another_pod_finds_only_claims() {
+    let spec = "{ containers: [{ name: app, image: IMAGE, volumeMounts: [{ name: own, mountPath: /own }, \
+                { name: data, mountPath: /data }] }], \
+                volumes: [{ name: own, emptyDir: {} }, { name: data, persistentVolumeClaim: { claimName: data } }] }";
+    let Some(bench) = Bench::new("fresh", spec).await else { return };
+    // A directory of the image, and those of the volumes.
+    let image = image::volume_path(9);
+    let places = [image.as_str(), "/own", "/data"];
+    let left = async || {
         bench.start("app").await.expect("a start");
-        ids.push(bench.pods.container(POD, "app").await.expect("a container").id().to_owned());
+        let app = bench.pods.container(POD, "app").await.expect("a container").id().to_owned();
+        let mut left = Vec::new();
+        for place in places {
+            let path = DownloadFromContainerOptionsBuilder::default().path(&format!("{place}/pause")).build();
+            left.push(
+                bench
+                    .pods
+                    .engine
+                    .client
+                    .download_from_container(&app, Some(path))
+                    .next()
+                    .await
+                    .is_some_and(|it| it.is_ok()),
+            );
+            bench.copy_pause_into(&app, place).await;
+        }
         bench.pods.kill(POD, "app", Duration::ZERO).await.expect("its end");
-    }
-    assert!(ids[0] == ids[1] && ids[1] != ids[2], "{ids:?}");
+        left
+    };
+    assert_eq!(left().await, [false, false, false]);
+    assert_eq!(left().await, [false, true, true], "an emptyDir is the pod's");
+    let sandbox = bench.sandbox().await;
+    bench.pods.replace(POD).await.expect("room for another pod");
+    assert_eq!(left().await, [false, false, true]);
+    assert_ne!(bench.sandbox().await, sandbox);
     bench.remove().await;
 }

@@ -59,9 +59,9 @@ impl Pod {
         self.spec.container(name).ok_or_else(missing)
     }
 
-    /// The directory for what no volume holds: sockets, scripts, the working directory.
-    pub(super) fn private(&self) -> PathBuf {
-        self.directory.join(".private")
+    /// The directory for what a container has in no volume: sockets, the working directory. Each instance has its own.
+    pub(super) fn private(&self, container: &str) -> PathBuf {
+        self.directory.join(".private").join(container)
     }
 
     /// The script that replaces a container's entrypoint.

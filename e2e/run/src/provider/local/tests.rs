@@ -100,6 +100,20 @@ async fn volumes_are_what_each_container_mounts() {
 }
 
 #[tokio::test]
+async fn a_new_instance_is_fresh_and_another_pod_finds_only_claims() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let spec = "{ containers: [{ name: app, image: IMAGE, args: ['for place in . /own /data; do ls $place | wc -l; touch $place/x; done'], \
+                volumeMounts: [{ name: own, mountPath: /own }, { name: data, mountPath: /data }] }],\
+                volumes: [{ name: own, emptyDir: {} }, { name: data, persistentVolumeClaim: { claimName: data } }] }";
+    let pods = local(&directory, spec);
+    assert_eq!(output(&pods, "app").await, "0\n0\n0");
+    assert_eq!(output(&pods, "app").await, "0\n0\n0\n0\n1\n1", "an emptyDir is the pod's");
+    pods.replace(POD).expect("room for another pod");
+    assert_eq!(output(&pods, "app").await, "0\n0\n0\n0\n1\n1\n0\n0\n1");
+    pods.teardown().await.expect("everything is removed");
+}
+
+#[tokio::test]
 async fn a_container_that_ends_leaves_no_process() {
     let directory = tempfile::tempdir().expect("a directory");
     let pods =

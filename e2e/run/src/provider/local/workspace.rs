@@ -82,6 +82,20 @@ impl Workspace {
             .map_or(Ok(()), |(user, group)| chown(path, Some(user), Some(group)).map_err(|error| failed(path, &error)))
     }
 
+    /// The same, with nothing in it.
+    pub(super) fn fresh_directory(&self, path: &Path) -> Result<(), Error> {
+        remove(path)?;
+        self.private_directory(path)
+    }
+
+    /// Storage that outlives pods, at the place of a volume of one of them.
+    pub(super) fn link_storage(&self, name: &str, volume: &Path) -> Result<(), Error> {
+        // No pod has such a name.
+        let storage = self.path.join(".storage").join(name);
+        self.private_directory(&storage)?;
+        std::os::unix::fs::symlink(&storage, volume).map_err(|error| failed(volume, &error))
+    }
+
     pub(super) fn write(&self, path: &Path, text: &str) -> Result<(), Error> {
         fs::write(path, text).map_err(|error| failed(path, &error))
     }
@@ -107,10 +121,15 @@ impl Workspace {
     }
 
     pub(super) fn remove(&self) -> Result<(), Error> {
-        match fs::remove_dir_all(&self.path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(&self.path, &error)),
-            _ => Ok(()),
-        }
+        remove(&self.path)
+    }
+}
+
+/// Removes a directory that may not be there.
+fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(path, &error)),
+        _ => Ok(()),
     }
 }
 
