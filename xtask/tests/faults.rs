@@ -27,6 +27,11 @@ fn local_names_a_hang() {
 }
 
 #[test]
+fn local_keeps_only_the_claims_of_a_deleted_pod() {
+    planned_run::expect_that_claims_outlive_pods(Target::Local);
+}
+
+#[test]
 fn local_fails_no_request_in_a_planned_rollout() {
     planned_run::expect_no_failure_in_a_rollout(Target::Local);
 }
@@ -34,12 +39,12 @@ fn local_fails_no_request_in_a_planned_rollout() {
 /// An engine that answers before Postgres has committed, or stores again what is delivered again, is killed under load.
 #[rstest::rstest]
 #[case::acknowledges_too_early(
-    &["engine.env.ENGINE_FAULT_ANSWERS_EARLY=true", "engine.env.ENGINE_FAULT_BATCH_DELAY=100ms"],
+    &["--set", "engine.env.ENGINE_FAULT_ANSWERS_EARLY=true", "--set", "engine.env.ENGINE_FAULT_BATCH_DELAY=100ms"],
     &[Code::AcknowledgedMissing, Code::LostOnKill]
 )]
-#[case::applies_again(&["engine.env.ENGINE_FAULT_APPLIES_AGAIN=true"], &[Code::StoredTwice])]
-fn local_finds_a_planted_bug(#[case] sets: &[&str], #[case] expected: &[Code]) {
-    let (report, context) = planned_run::ended(Target::Local, "kill engine at 3s", sets, ExitCode::Fail);
+#[case::applies_again(&["--set", "engine.env.ENGINE_FAULT_APPLIES_AGAIN=true"], &[Code::StoredTwice])]
+fn local_finds_a_planted_bug(#[case] arguments: &[&str], #[case] expected: &[Code]) {
+    let (report, context) = planned_run::ended(Target::Local, "kill engine at 3s", arguments, ExitCode::Fail);
     let found: BTreeSet<Code> = report.findings.iter().map(|finding| finding.code).collect();
     assert!(expected.iter().all(|code| found.contains(code)), "{context}");
     let ledger = planned_run::throughput(&report).figures.ledger.as_ref().expect("the scenario has a ledger");

@@ -15,6 +15,11 @@ fn docker_loses_nothing_on_a_planned_kill() {
 }
 
 #[test]
+fn docker_keeps_only_the_claims_of_a_deleted_pod() {
+    planned_run::expect_that_claims_outlive_pods(Target::Docker);
+}
+
+#[test]
 fn docker_fails_no_request_in_a_planned_rollout() {
     planned_run::expect_no_failure_in_a_rollout(Target::Docker);
 }

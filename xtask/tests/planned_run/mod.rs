@@ -32,18 +32,28 @@ pub(crate) fn expect_no_failure_in_a_rollout(target: Target) {
     }
 }
 
+/// PostgreSQL's pod is deleted under load: what it had in an emptyDir is gone with it, and what it had in a claim is not.
+pub(crate) fn expect_that_claims_outlive_pods(target: Target) {
+    let delete = "delete postgres at 3s";
+    let (report, context) = ended(target, delete, &[], ExitCode::Fail);
+    let lost = report.findings.iter().find(|finding| finding.code == Code::LostOnKill).expect(&context);
+    assert!(lost.fix.contains("a volume that outlives the pod"), "{context}");
+    let (report, context) = ended(target, delete, &["--overlay", "fixtures/durable"], ExitCode::Pass);
+    nothing_is_lost(&report, &context);
+}
+
 /// The report of a run that passes with a planned fault, and what to print beside a failed check.
 pub(crate) fn passed(target: Target, fault: &str) -> (Report, String) {
     ended(target, fault, &[], ExitCode::Pass)
 }
 
-/// The report of a run that ends so.
-pub(crate) fn ended(target: Target, fault: &str, sets: &[&str], end: ExitCode) -> (Report, String) {
+/// The report of a run with these further arguments that ends so.
+pub(crate) fn ended(target: Target, fault: &str, arguments: &[&str], end: ExitCode) -> (Report, String) {
     build_suites();
     let mut command = command(env!("CARGO_BIN_EXE_xtask"));
     command.args(["e2e", "--format", "json", "--target", target.as_str()]);
     command.args(["--scenario", "throughput", "--duration", "8s", "--during", fault]);
-    command.args(sets.iter().flat_map(|set| ["--set", set]));
+    command.args(arguments);
     let output = command.output().expect("the program runs");
     let context = String::from_utf8_lossy(&output.stderr).into_owned();
     let report: Report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}\n{context}"));
