@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
             }
         })
         .await?;
-        eprintln!("{} was restarted", args.component);
+        eprintln!("the pods of {} were replaced", args.component);
         Ok(ExitCode::Pass)
     })?
 }
