@@ -24,11 +24,10 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The checks could not run.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says it")]
 pub enum BuiltInError {
-    /// The run does not answer.
     #[error(transparent)]
     Control(#[from] control::Error),
-    /// A record cannot be written.
     #[error(transparent)]
     RunDir(#[from] run_dir::Error),
 }

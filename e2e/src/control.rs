@@ -98,28 +98,14 @@ pub struct Control {
 
 /// A failed request to the run.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says it")]
 pub enum Error {
-    /// The environment has no usable address.
     #[error(transparent)]
     Environment(#[from] environment::Error),
-    /// No answer.
     #[error("the run does not answer at {url}: {source}; is it still up?")]
-    NoAnswer {
-        /// What was asked.
-        url: String,
-        /// Why.
-        source: reqwest::Error,
-    },
-    /// The answer is a refusal.
+    NoAnswer { url: String, source: reqwest::Error },
     #[error("the run refused {url}: {status} {body}")]
-    Refused {
-        /// What was asked.
-        url: String,
-        /// The status.
-        status: u16,
-        /// The reason.
-        body: String,
-    },
+    Refused { url: String, status: u16, body: String },
 }
 
 impl Control {

@@ -90,36 +90,20 @@ pub async fn record<E: Display + From<Error>>(
 
 /// A scenario without figures.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says it")]
 pub enum Error {
-    /// It is not declared.
     #[error("no scenario [scenario.{name}] in .config/e2e.toml; declared: {declared}")]
-    NotDeclared {
-        /// The name.
-        name: String,
-        /// Those that are.
-        declared: String,
-    },
-    /// No client could take its steps.
+    NotDeclared { name: String, declared: String },
     #[error("scenario.{name}: {source}")]
-    Steps {
-        /// The name.
-        name: String,
-        /// Why.
-        source: InvalidSteps,
-    },
-    /// The environment lacks something.
+    Steps { name: String, source: InvalidSteps },
     #[error(transparent)]
     Environment(#[from] environment::Error),
-    /// The load could not be made.
     #[error(transparent)]
     Load(#[from] load::Error),
-    /// The agents gave no result.
     #[error(transparent)]
     Control(#[from] control::Error),
-    /// The run directory takes no evidence.
     #[error(transparent)]
     RunDir(#[from] run_dir::Error),
-    /// The scenario cannot be ordered.
     #[error(transparent)]
     Workload(#[from] load::WorkloadError),
 }

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, Result};
 use e2e_plan::{EnvOverride, manifests::Sources, target::Target};
 use e2e_report::fault::PlannedFault;
-use e2e_run::{Options, provider::k8s};
+use e2e_run::{Options, k8s};
 
 use crate::stdin;
 

@@ -47,14 +47,12 @@ pub struct Samples(Histogram<u64>);
 
 /// Why a string is not a histogram.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says it")]
 pub enum DecodeError {
-    /// The text is not base64.
     #[error("histogram is not base64")]
     Base64(#[from] base64::DecodeError),
-    /// The bytes are not an HDR V2 histogram.
     #[error("histogram is not in HDR V2 encoding: {0:?}")]
     Histogram(hdrhistogram::serialization::DeserializeError),
-    /// The histogram is for other values than these.
     #[error("histogram is not for latencies from 1 ns to 1 h")]
     Range,
 }

@@ -171,49 +171,28 @@ impl Settings {
 
 /// Why there is no result. A server that fails is not among these: that is a result.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says it")]
 pub enum Error {
-    /// A setting is 0 that must not be.
     #[error("load setting `{0}` is 0, set it to more")]
     NothingToDo(&'static str),
-    /// A setting is longer than any run.
     #[error("load setting `{0}` is more than a year, set it to less")]
     TooLong(&'static str),
-    /// A rate that no schedule can have.
     #[error("load setting `rate` must be finite and at least one request in a year")]
     Rate,
-    /// Connections cannot be encrypted as asked.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The process may not open as many connections.
     #[error(
         "{clients} clients need {needed} file descriptors, the hard limit is {limit}: raise it (`ulimit -Hn`) or use fewer clients"
     )]
-    TooManyClients {
-        /// The clients asked for.
-        clients: u32,
-        /// What they need.
-        needed: u64,
-        /// What the process may have.
-        limit: u64,
-    },
-    /// The system refuses a higher limit.
+    TooManyClients { clients: u32, needed: u64, limit: u64 },
     #[error("cannot raise the limit of file descriptors to {needed}")]
-    RaiseLimit {
-        /// What is needed.
-        needed: u64,
-        /// The system's reason.
-        source: rustix::io::Errno,
-    },
-    /// The thread could not be started.
+    RaiseLimit { needed: u64, source: rustix::io::Errno },
     #[error("cannot start the load generator's thread")]
     Thread(#[source] std::io::Error),
-    /// The thread's runtime could not be made.
     #[error("cannot make the load generator's runtime")]
     Runtime(#[source] std::io::Error),
-    /// The schedule's timer failed.
     #[error("cannot use a timer for the schedule of requests")]
     Timer(#[source] std::io::Error),
-    /// A scenario panicked.
     #[error("the scenario panicked: {0}")]
     Panicked(String),
 }

@@ -63,13 +63,12 @@ pub fn highest_rate(arrivals: &Arrivals) -> f64 {
 
 /// Why nothing could be found out.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says it")]
 pub enum SelfCheckError {
-    /// The built-in server cannot listen, or has no thread.
     #[error(
         "the self-check's server cannot start on 127.0.0.1: {0}; free ports or file descriptors, or leave the check out"
     )]
     Server(io::Error),
-    /// The generator could not run against it.
     #[error(transparent)]
     Load(#[from] Error),
 }

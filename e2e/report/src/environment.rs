@@ -192,31 +192,25 @@ pub struct ProbeSpec {
 
 /// An unusable environment.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says it")]
 pub enum Error {
-    /// No environment.
     #[error(
         "{} is not set: no system is running; start one and run its suites with `{}`",
         env_vars::E2E_ENVIRONMENT,
         command::line("run")
     )]
     NotSet,
-    /// The variable is not UTF-8.
     #[error(transparent)]
     BadValue(#[from] env_vars::BadValue),
-    /// The file cannot be read.
     #[error(transparent)]
     Unreadable(#[from] run_dir::Error),
-    /// The entrance is unknown.
     #[error("the entrance is unknown; set `entrance` in .config/e2e.toml to the Service that clients use")]
     NoEntrance,
-    /// An unknown name.
     #[error("the environment has no {what} `{name}`; it has {known}")]
     Unknown {
         /// `component`, `service`, `secret`, `variable`.
         what: &'static str,
-        /// The requested name.
         name: String,
-        /// The known names.
         known: String,
     },
 }

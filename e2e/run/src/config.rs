@@ -126,67 +126,26 @@ fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<
 
 /// Why the configuration cannot be used. Each message names the file, the key and the remedy.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says it")]
 pub enum Error {
-    /// The file cannot be read.
     #[error("cannot read {}: {source}; create it, an empty file is enough", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file is not TOML of the expected form.
+    Unreadable { path: PathBuf, source: std::io::Error },
     #[error("{place}: {message}; correct or remove it")]
-    Malformed {
-        /// File, line and column.
-        place: String,
-        /// What is wrong and what was expected.
-        message: String,
-    },
-    /// A value in the file makes no sense.
+    Malformed { place: String, message: String },
     #[error("{place}: {source}")]
-    InvalidAt {
-        /// File, line and column.
-        place: String,
-        /// What is wrong with it.
-        source: Box<Self>,
-    },
-    /// A scenario cannot be run.
+    InvalidAt { place: String, source: Box<Self> },
     #[error("scenario.{name}: {source}")]
-    Scenario {
-        /// The scenario.
-        name: String,
-        /// What is wrong and what to do.
-        source: InvalidScenario,
-    },
-    /// A scenario that is not declared.
+    Scenario { name: String, source: InvalidScenario },
     #[error("no scenario [scenario.{name}] in {}; declared: {declared}", file.display())]
-    NoScenario {
-        /// The name.
-        name: String,
-        /// The configuration.
-        file: PathBuf,
-        /// Those that are declared.
-        declared: String,
-    },
-    /// A value that is given from outside is not there.
+    NoScenario { name: String, file: PathBuf, declared: String },
     #[error("{key}: {reason}")]
     Outside {
         /// The key, as `secret.db.password`.
         key: String,
-        /// What is wrong and what to do.
         reason: String,
     },
-    /// A value makes no sense.
     #[error("{key} is {value}; {remedy}")]
-    Invalid {
-        /// The key.
-        key: &'static str,
-        /// What it is.
-        value: String,
-        /// What it should be.
-        remedy: String,
-    },
+    Invalid { key: &'static str, value: String, remedy: String },
 }
 
 impl Error {

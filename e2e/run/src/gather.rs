@@ -34,7 +34,7 @@ use crate::{
 
 use self::redis::RedisServers;
 
-pub use self::meter::Meter;
+pub(crate) use self::meter::Meter;
 
 /// Once a second: sixty points per minute of load, at a cost of about 2 ms per container and reading on a container engine.
 const PERIOD: Duration = Duration::from_secs(1);

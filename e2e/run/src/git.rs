@@ -35,7 +35,7 @@ pub(crate) fn state(root: &Path) -> Option<SourceState> {
 /// # Errors
 ///
 /// It names none, or `root` is in no repository.
-pub fn resolve(root: &Path, name: &str) -> Result<String, Error> {
+pub(crate) fn resolve(root: &Path, name: &str) -> Result<String, Error> {
     let commit = format!("{name}^{{commit}}");
     git(
         root,
@@ -50,7 +50,7 @@ pub fn resolve(root: &Path, name: &str) -> Result<String, Error> {
 /// # Errors
 ///
 /// Git refuses, or the place cannot be used.
-pub fn check_out(root: &Path, commit: &str, place: &Path) -> Result<PathBuf, Error> {
+pub(crate) fn check_out(root: &Path, commit: &str, place: &Path) -> Result<PathBuf, Error> {
     const REMEDY: &str = "see what it says; the directory of the worktree may be removed";
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let common =
@@ -81,7 +81,7 @@ const ATTEMPTS: usize = 20;
 /// # Errors
 ///
 /// `root` is in no repository, or the ref holds something else.
-pub fn read_ref(root: &Path, name: &str) -> Result<Option<String>, Error> {
+pub(crate) fn read_ref(root: &Path, name: &str) -> Result<Option<String>, Error> {
     match tip(root, name)? {
         Some(commit) => git(root, &["show", &format!("{commit}:{FILE}")], REF_REMEDY).map(Some),
         None => Ok(None),
@@ -93,7 +93,7 @@ pub fn read_ref(root: &Path, name: &str) -> Result<Option<String>, Error> {
 /// # Errors
 ///
 /// `root` is in no repository, the ref's name is not allowed, or others move it all the time.
-pub fn append_to_ref(root: &Path, name: &str, line: &str) -> Result<(), Error> {
+pub(crate) fn append_to_ref(root: &Path, name: &str, line: &str) -> Result<(), Error> {
     let mut attempts = 0;
     loop {
         let old = tip(root, name)?;

@@ -3,7 +3,7 @@
 use e2e_report::{evidence::Machine, request::Host};
 
 /// Processors, memory and kernel.
-pub fn host() -> Host {
+pub(crate) fn host() -> Host {
     let info = rustix::system::sysinfo();
     Host {
         cpus: std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u64),

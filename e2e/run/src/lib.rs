@@ -3,17 +3,17 @@
 
 mod ci;
 pub mod config;
-pub mod control;
+mod control;
 pub mod exit;
 mod faults;
-pub mod gather;
-pub mod git;
-pub mod host;
+mod gather;
+mod git;
+mod host;
 pub mod image;
 mod leftovers;
 mod lines;
 pub mod progress;
-pub mod provider;
+mod provider;
 pub mod reaper;
 mod run;
 mod secrets;
@@ -21,4 +21,5 @@ mod supply;
 mod trigger;
 
 pub use leftovers::Leftovers;
+pub use provider::k8s;
 pub use run::*;

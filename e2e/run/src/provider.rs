@@ -2,10 +2,10 @@
 
 mod accept;
 mod balancer;
-pub mod docker;
+pub(crate) mod docker;
 pub(crate) mod files;
 pub mod k8s;
-pub mod local;
+pub(crate) mod local;
 pub(crate) mod owner;
 mod parent;
 pub(crate) mod pods;
@@ -54,116 +54,48 @@ pub(crate) enum Provider {
 /// Why a system could not be brought up. Each message says what failed and what to do next.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No Docker engine answers.
     #[error("no Docker engine answers: {reason}; start one, point DOCKER_HOST to one, or use --target local")]
-    NoEngine {
-        /// What was tried.
-        reason: String,
-    },
-    /// This user may not use the engine that is there.
+    NoEngine { reason: String },
     #[error(
         "this user may not use the Docker engine: {reason}; join the group of its socket (`sudo usermod -aG docker $USER`, then log in \
          again), point DOCKER_HOST to an engine of your own, or use --target local"
     )]
-    EngineDenied {
-        /// What was tried.
-        reason: String,
-    },
-    /// The engine rejected a request.
+    EngineDenied { reason: String },
     #[error("the Docker engine could not {action} {name}: {reason}")]
     Engine {
         /// The request, as a verb phrase.
         action: &'static str,
-        /// The thing.
         name: String,
-        /// The engine's words.
         reason: String,
     },
-    /// A container could not be started.
     #[error("the container of {pod} (image {image}) could not be started: {reason}")]
-    Container {
-        /// The pod.
-        pod: String,
-        /// The image.
-        image: String,
-        /// The engine's words.
-        reason: String,
-    },
-    /// A sandbox is unusable.
+    Container { pod: String, image: String, reason: String },
     #[error("the sandbox of {pod} is unusable: {reason}")]
-    Sandbox {
-        /// The pod.
-        pod: String,
-        /// Why.
-        reason: String,
-    },
-    /// Missing images.
+    Sandbox { pod: String, reason: String },
     #[error(transparent)]
     Image(#[from] crate::image::Error),
-    /// A binary of the workspace could not be built.
     #[error(transparent)]
     Cargo(#[from] crate::image::CargoError),
-    /// No local program replaces an image.
     #[error(transparent)]
     Program(#[from] local::ProgramError),
-    /// A process could not be started.
     #[error("{pod} could not start {program}: {reason}")]
-    Process {
-        /// The pod.
-        pod: String,
-        /// The program.
-        program: String,
-        /// The system's words.
-        reason: String,
-    },
-    /// A command could not be started in a container.
+    Process { pod: String, program: String, reason: String },
     #[error("{reason}")]
-    Exec {
-        /// The runtime's words.
-        reason: String,
-    },
-    /// Only a cluster has agents of its own.
+    Exec { reason: String },
     #[error("on this target the load comes from this machine; drop --load-from inside, or use --target k8s")]
     LoadFromHost,
-    /// A cluster cannot be used.
     #[error(transparent)]
     Cluster(#[from] k8s::Error),
-    /// A port is taken.
     #[error("no free port on 127.0.0.1 for {what}: {reason}; `ss -ltnp` shows the listeners")]
-    Port {
-        /// What it is for.
-        what: String,
-        /// The system's words.
-        reason: String,
-    },
-    /// A file cannot be written.
+    Port { what: String, reason: String },
     #[error("cannot write {}: {reason}; check disk space and the directory's permissions", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The system's words.
-        reason: String,
-    },
-    /// An engine cannot bring a planned fault about.
+    File { path: PathBuf, reason: String },
     #[error("this engine cannot bring `{fault}` about: {reason}; leave it out, or use an engine with another kernel")]
-    Fault {
-        /// The fault.
-        fault: String,
-        /// What is missing.
-        reason: String,
-    },
-    /// A container that does not run now.
+    Fault { fault: String, reason: String },
     #[error("{pod} does not run")]
-    NotRunning {
-        /// Its name.
-        pod: String,
-    },
-    /// An unknown pod.
+    NotRunning { pod: String },
     #[error("no such pod or container: {pod}")]
-    NoSuchPod {
-        /// Its name.
-        pod: String,
-    },
+    NoSuchPod { pod: String },
 }
 
 impl Error {

@@ -36,13 +36,10 @@ pub(crate) struct Trigger {
 /// Why a Job was not run.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
-    /// The manifests have no such CronJob.
     #[error("there is no CronJob {name}; {known}")]
     Unknown { name: String, known: String },
-    /// Its pods need what is not there.
     #[error("{}", .0.join("; "))]
     Missing(Vec<String>),
-    /// Its pods could not be made.
     #[error(transparent)]
     Failed(#[from] Error),
 }

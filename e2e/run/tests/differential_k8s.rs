@@ -22,7 +22,7 @@ use e2e_node::{
 use e2e_report::run_dir::random_hex;
 use e2e_run::{
     image::{Recipe, Recipes, ensure},
-    provider::k8s,
+    k8s,
 };
 use futures_util::future::join_all;
 use k8s_openapi::api::core::v1::{ContainerStatus, Event, Namespace, Node, Pod};

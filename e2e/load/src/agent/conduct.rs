@@ -18,16 +18,10 @@ const LONGEST_RESULT: usize = 256 * 1024 * 1024;
 
 /// Why there is no result at all.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says it")]
 pub enum ConductError {
-    /// No agents.
     #[error("no agents, or more agents than clients: {agents} agents for {clients} clients")]
-    Agents {
-        /// The agents given.
-        agents: usize,
-        /// The clients asked for.
-        clients: u32,
-    },
-    /// Every agent was lost.
+    Agents { agents: usize, clients: u32 },
     #[error("no agent gave a result: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     AllLost(Vec<Lost>),
 }

@@ -38,20 +38,17 @@ pub(super) enum FromAgent {
 
 /// Why the other side can no longer be understood.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says it")]
 pub enum WireError {
-    /// The connection ended.
     #[error("connection closed")]
     Closed,
-    /// The connection failed.
     #[error("connection failed: {0}")]
     Io(#[from] io::Error),
     /// Nothing came, or nothing could be sent, for this long.
     #[error("silent for {} s", .0.as_secs())]
     Silent(Duration),
-    /// A line is longer than any message.
     #[error("a message of more than {0} bytes")]
     TooLong(usize),
-    /// A line is not a message.
     #[error("not a message: {0}")]
     Unknown(#[from] serde_json::Error),
 }

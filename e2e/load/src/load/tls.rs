@@ -39,14 +39,12 @@ pub enum Trust {
 
 /// Why connections cannot be encrypted at all.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says it")]
 pub enum TlsError {
-    /// The name cannot stand in a certificate.
     #[error("{0:?} is neither a DNS name nor an IP address, which a certificate could be for")]
     Name(String),
-    /// No authority could be read.
     #[error("no certificate of an authority in {0}")]
     NoAuthorities(&'static str),
-    /// The TLS library refuses the settings.
     #[error("cannot set TLS up: {0}")]
     Config(#[from] Error),
 }

@@ -28,29 +28,16 @@ pub enum Workload {
 
 /// Why a workload cannot be started.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says it")]
 pub enum WorkloadError {
-    /// The load's settings cannot be, or the system refuses it.
     #[error(transparent)]
     Load(#[from] Error),
-    /// No client could take the steps.
     #[error(transparent)]
     Steps(#[from] InvalidSteps),
-    /// This program has no such scenario.
     #[error("no scenario `{name}` in this program; it has {known}: name the project's own agent")]
-    Unknown {
-        /// The name.
-        name: String,
-        /// Those that it has.
-        known: String,
-    },
-    /// The parameters make no scenario.
+    Unknown { name: String, known: String },
     #[error("scenario `{name}`: {reason}")]
-    Parameters {
-        /// The name.
-        name: String,
-        /// Why.
-        reason: String,
-    },
+    Parameters { name: String, reason: String },
 }
 
 impl Workload {

@@ -64,18 +64,15 @@ pub(super) fn check(name: &str, scenario: &Scenario) -> Result<(), InvalidScenar
 
 /// Why a scenario cannot be run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says it")]
 pub enum InvalidScenario {
-    /// Its steps make no sense.
     #[error("{0}")]
     Steps(#[from] InvalidSteps),
-    /// A value makes no sense.
     #[error("{key} is {value}; {remedy}")]
     Key {
         /// The key, below the scenario's.
         key: String,
-        /// What it is.
         value: String,
-        /// What it should be.
         remedy: String,
     },
 }

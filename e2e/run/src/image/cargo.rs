@@ -15,18 +15,10 @@ use super::{Failed, process};
 
 /// Why the binaries are not there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says it")]
 pub enum CargoError {
-    /// Cargo did not start or failed.
     #[error("`{command}` in {root}: {failed}", root = root.display())]
-    Failed {
-        /// What was called.
-        command: String,
-        /// Where.
-        root: PathBuf,
-        /// What it said.
-        failed: Failed,
-    },
-    /// Cargo succeeded, but a package has no binary of its own name.
+    Failed { command: String, root: PathBuf, failed: Failed },
     #[error("the package {0} has no binary called {0}")]
     NoBinary(String),
 }

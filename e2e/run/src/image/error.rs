@@ -8,14 +8,13 @@ use super::{CargoError, Failed};
 
 /// Why [`ensure`](super::ensure) could not bring all images.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says it")]
 pub enum Error {
-    /// The engine does not answer.
     #[error("no Docker engine answers; start one, or set DOCKER_HOST to a running one")]
     NoEngine(#[source] bollard::errors::Error),
     /// Recipes need each other in a circle; the first name stands again at the end.
     #[error("image recipes need each other in a cycle: {}; remove one of these `needs` from .config/e2e.toml", .0.join(" -> "))]
     Cycle(Vec<String>),
-    /// These images could neither be found nor pulled nor made.
     #[error("{}", describe(.0))]
     Missing(Vec<Failure>),
 }
@@ -44,39 +43,22 @@ pub struct Refusal {
 
 /// Why an image could not be made.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says it")]
 pub enum Cause {
-    /// Nothing says how.
     #[error("no recipe")]
     NoRecipe,
-    /// An image that it needs is missing too.
     #[error("it needs {0}")]
     Needs(String),
-    /// The engine refused, or went away.
     #[error("the Docker engine says: {0}")]
     Engine(#[from] bollard::errors::Error),
-    /// A file of the recipe cannot be read.
     #[error("cannot read {path}: {error}", path = path.display())]
-    Read {
-        /// The file or directory.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// The script did not start or failed.
+    Read { path: PathBuf, error: io::Error },
     #[error("{path}: {failed}", path = path.display())]
-    Script {
-        /// The script.
-        path: PathBuf,
-        /// What it said.
-        failed: Failed,
-    },
-    /// A step of the Dockerfile failed.
+    Script { path: PathBuf, failed: Failed },
     #[error("the build failed: {0}")]
     Build(Failed),
-    /// The binary could not be built.
     #[error("{0}")]
     Cargo(CargoError),
-    /// This program cannot stand in an image.
     #[error("this program cannot be the load's agent: {0}; make the load from outside with --load-from host")]
     Agent(String),
 }

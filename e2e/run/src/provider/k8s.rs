@@ -84,8 +84,8 @@ use super::{
     pods::PodSpec,
 };
 
-pub(crate) use self::cluster::Cluster;
-pub use self::{cluster::Options, error::Error};
+pub use self::cluster::Options;
+pub(crate) use self::{cluster::Cluster, error::Error};
 
 /// Brings an image of this machine's engine to the nodes of a cluster, as a run does, for who makes pods without a run. Returns what pods
 /// there call it.

@@ -42,7 +42,7 @@ use super::{
     pods::{PodSpec, Wanted},
 };
 
-pub use self::program::{Error as ProgramError, Program, Programs, Rewrite, StopSignal};
+pub(crate) use self::program::{Error as ProgramError, Program, Programs, Rewrite, StopSignal};
 pub(crate) use self::{
     install::find_programs,
     unhonoured::{Machine, unhonoured},

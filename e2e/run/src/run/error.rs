@@ -8,156 +8,89 @@ use crate::{config, exit::ExitCode, provider};
 
 /// Why a run has no report.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says it")]
 pub enum Error {
-    /// The configuration or a flag is wrong.
     #[error(transparent)]
     Config(#[from] config::Error),
-    /// The manifests cannot be read, or cannot be a plan.
     #[error(transparent)]
     Plan(#[from] e2e_plan::Errors),
-    /// There is no workload.
     #[error("the manifests declare nothing to run; add a manifest of kind Deployment or StatefulSet")]
     NothingToRun,
-    /// Nothing says where the manifests are.
     #[error(
         "there is no .config/e2e.toml in {root}, and none of the directories {}; name the manifests with `--manifests <PATH>`, or let \
          `{}` write .config/e2e.toml from them",
         config::MANIFESTS.join(", "),
         command::line("init --manifests <PATH>")
     )]
-    NoManifests {
-        /// The project's root.
-        root: String,
-    },
-    /// ConfigMaps or Secrets that pods want are nowhere.
+    NoManifests { root: String },
     #[error("{}", .0.join("\n  "))]
     Missing(Vec<String>),
-    /// The system could not be brought up.
     #[error(transparent)]
     Provider(#[from] provider::Error),
-    /// The run directory cannot be used.
     #[error(transparent)]
     RunDir(#[from] run_dir::Error),
-    /// An environment is unusable.
     #[error(transparent)]
     Environment(#[from] environment::Error),
-    /// The control address is unusable.
     #[error("cannot listen on 127.0.0.1 for the suites: {0}; check the limits on ports and file descriptors")]
     Control(std::io::Error),
-    /// The output of a system that stays up cannot be redirected to a file.
     #[error("cannot detach from the terminal: {0}; check disk space and the limit on file descriptors")]
     Hold(std::io::Error),
     /// Signals cannot be caught, so nothing was started.
     #[error("cannot catch SIGINT and SIGTERM: {0}")]
     Signals(std::io::Error),
-    /// The program that runs the suites is missing.
     #[error(
         "{program}, which runs the suites, was not found in PATH; install it, or correct suites in .config/e2e.toml"
     )]
-    NoSuites {
-        /// Its name.
-        program: String,
-    },
-    /// A filter without nextest.
+    NoSuites { program: String },
     #[error(
         "--filter is in nextest's language, and `{suites}` runs the suites; leave it out, or set suites in .config/e2e.toml to a \
          `cargo nextest run`"
     )]
-    FilterWithoutNextest {
-        /// The command.
-        suites: String,
-    },
+    FilterWithoutNextest { suites: String },
     /// A filter that nextest rejects; its message was shown.
     #[error(
         "--filter {filter} is not a valid filterset, see nextest's message above and https://nexte.st/docs/filtersets"
     )]
-    Filter {
-        /// The filter.
-        filter: String,
-    },
-    /// The suites' command cannot be run.
+    Filter { filter: String },
     #[error("cannot run the suites with `{command}`: {reason}; {remedy}")]
-    Suites {
-        /// The command.
-        command: String,
-        /// Why.
-        reason: String,
-        /// What to do.
-        remedy: String,
-    },
+    Suites { command: String, reason: String, remedy: String },
     /// The snapshot cannot be compared or replaced; the report is complete.
     #[error(
         "cannot use the snapshot {}: {reason}; repair it, or replace it with `{}`",
         file.display(),
         e2e_report::command::line("run --update-snapshots")
     )]
-    Snapshot {
-        /// The snapshot.
-        file: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// The built-in checks cannot be made.
+    Snapshot { file: PathBuf, reason: String },
     #[error(transparent)]
     BuiltIn(#[from] e2e::built_in::BuiltInError),
-    /// No side, or a side without a run.
     #[error("nothing to compare: every side needs a run with a report")]
     NothingToCompare,
-    /// A run without a report.
     #[error(
         "the run {run} cannot be compared: {reason}; if its evidence is complete, make its report with `{}`",
         command::line(&format!("report {run}"))
     )]
-    NoReport {
-        /// Its id.
-        run: String,
-        /// Why its report cannot be read.
-        reason: run_dir::Error,
-    },
-    /// Git cannot provide the version to compare with.
+    NoReport { run: String, reason: run_dir::Error },
     #[error(transparent)]
     Git(#[from] crate::git::Error),
-    /// No scenario that blocks can be made of.
     #[error(
         "nothing to compare under: --against needs a scenario with steps in the configuration, docs/configuration.md shows one"
     )]
     NoScenario,
-    /// Two versions would be built into one directory.
     #[error(
         "cargo would build both versions into {}, and take programs of one for those of the other; unset CARGO_TARGET_DIR, or the \
          target-dir of a .cargo/config.toml, for --against REF",
         directory.display()
     )]
-    SharedBuilds {
-        /// Cargo's target directory.
-        directory: PathBuf,
-    },
-    /// A component that is not in the manifests.
+    SharedBuilds { directory: PathBuf },
     #[error("--against-image {name}: the manifests have no such component; components: {known}")]
-    NoComponent {
-        /// The name.
-        name: String,
-        /// Those that are.
-        known: String,
-    },
-    /// The tree of the version to compare with is in use.
+    NoComponent { name: String, known: String },
     #[error("another comparison runs here ({} is locked); wait for its end, or choose another directory with --runs", path.display())]
-    AgainstBusy {
-        /// The lock.
-        path: PathBuf,
-    },
-    /// A version does not become ready.
+    AgainstBusy { path: PathBuf },
     #[error(
         "{name} did not become ready, so it cannot be compared: {state}; `{}` on that version finds out why",
         command::line("run")
     )]
-    NotComparable {
-        /// The version.
-        name: String,
-        /// What is not ready.
-        state: String,
-    },
-    /// A block could not be made.
+    NotComparable { name: String, state: String },
     #[error(transparent)]
     Scenario(#[from] e2e::scenario::Error),
     /// A signal came before anything was created.
@@ -165,22 +98,14 @@ pub enum Error {
     NotStarted,
     /// A signal came; everything that was started has been removed.
     #[error("interrupted; everything that was started has been removed, the evidence so far is in {}", directory.display())]
-    Interrupted {
-        /// The run directory.
-        directory: PathBuf,
-    },
+    Interrupted { directory: PathBuf },
     /// The work is done, but not everything could be removed.
     #[error(
         "not everything could be removed: {reason}; fix that, then remove the rest with `{}`; the evidence is in {}",
         command::line("gc"),
         directory.display()
     )]
-    NotRemoved {
-        /// Why.
-        reason: String,
-        /// The run directory.
-        directory: PathBuf,
-    },
+    NotRemoved { reason: String, directory: PathBuf },
 }
 
 impl Error {

@@ -19,27 +19,18 @@ use template::{Encoding, Names, Template};
 
 /// Why steps cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says it")]
 pub enum InvalidSteps {
-    /// There is none.
     #[error("there are no steps: add one as `[[scenario.NAME.steps]]`")]
     NoSteps,
-    /// There is nothing to measure.
     #[error(
         "every step is taken once, before the measured window: leave `once` away from one of them, or add `measured = true`"
     )]
     NothingMeasured,
-    /// Two steps have one name.
     #[error("two steps are called `{0}`: rename one")]
     SameName(String),
-    /// One step makes no sense.
     #[error("step `{step}`: {reason}")]
-    Step {
-        /// The step.
-        step: String,
-        /// What is wrong and what to do.
-        reason: String,
-    },
-    /// The ledger makes no sense.
+    Step { step: String, reason: String },
     #[error("ledger: {0}")]
     Ledger(String),
 }

@@ -5,120 +5,45 @@ use e2e_plan::Source;
 /// Why a cluster cannot be used, or could not do what was asked.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// There is no kubeconfig, or it cannot be used.
     #[error("the kubeconfig cannot be used: {reason}; {remedy}")]
-    Kubeconfig {
-        /// What is wrong with it.
-        reason: String,
-        /// What to do.
-        remedy: String,
-    },
-    /// The context does not exist.
+    Kubeconfig { reason: String, remedy: String },
     #[error("the kubeconfig has no context `{context}`; {remedy}")]
-    UnknownContext {
-        /// Its name.
-        context: String,
-        /// The nearest name, or all of them.
-        remedy: String,
-    },
-    /// The context may be a production cluster.
+    UnknownContext { context: String, remedy: String },
     #[error(
         "the context {context} ({server}) does not look like a cluster of this machine, so nothing is started there; \
          choose another with --context, or allow this one with --allow-remote {context}"
     )]
-    NotLocal {
-        /// Its name.
-        context: String,
-        /// Its server.
-        server: String,
-    },
-    /// The server does not answer.
+    NotLocal { context: String, server: String },
     #[error("the cluster of context {context} does not answer at {server}: {reason}; {remedy}")]
-    NoAnswer {
-        /// The context.
-        context: String,
-        /// The server's address.
-        server: String,
-        /// The last cause.
-        reason: String,
-        /// What to do.
-        remedy: String,
-    },
-    /// The server refused something.
+    NoAnswer { context: String, server: String, reason: String, remedy: String },
     #[error("the cluster could not {action} {name}: {reason}")]
     Request {
         /// What was asked for, as a verb phrase.
         action: &'static str,
-        /// The thing.
         name: String,
-        /// The cluster's words.
         reason: String,
     },
-    /// The namespace exists already.
     #[error("the namespace {namespace} exists already and {whose}; choose another with --namespace, or remove it")]
-    NamespaceTaken {
-        /// Its name.
-        namespace: String,
-        /// Whose it is.
-        whose: String,
-    },
-    /// The cluster does not serve a kind in a version, in kubectl's words.
+    NamespaceTaken { namespace: String, whose: String },
     #[error("{place}: no matches for kind \"{kind}\" in version \"{api_version}\"; {remedy}")]
-    UnknownKind {
-        /// File and document.
-        place: Source,
-        /// As the manifest has it.
-        api_version: String,
-        /// The kind.
-        kind: String,
-        /// What the cluster serves instead.
-        remedy: String,
-    },
-    /// The preflight found what makes a run impossible.
+    UnknownKind { place: Source, api_version: String, kind: String, remedy: String },
     #[error("the cluster cannot run this system: {}", lacks.join("; "))]
-    Preflight {
-        /// Each with its remedy.
-        lacks: Vec<String>,
-    },
-    /// Images could not be brought into the cluster.
+    Preflight { lacks: Vec<String> },
     #[error("`{command}` could not bring images into the cluster: {reason}; run it by hand to see more")]
-    Images {
-        /// The command.
-        command: String,
-        /// Its words.
-        reason: String,
-    },
-    /// Nodes lack images that no registry has.
+    Images { command: String, reason: String },
     #[error(
         "the cluster's nodes lack images that exist only on this machine: {}; give --registry HOST[/PATH] of a \
          registry that they pull from, or \
          bring the images to the nodes, as with `docker save IMAGE | ssh NODE ctr --namespace k8s.io images import -`",
         lacks.join("; ")
     )]
-    OnlyHere {
-        /// Each image, with the nodes that lack it.
-        lacks: Vec<String>,
-    },
-    /// The load could not be made from inside.
+    OnlyHere { lacks: Vec<String> },
     #[error("the load from inside the cluster failed: {reason}; `--load-from host` makes it from this machine")]
-    Agents {
-        /// What was seen last.
-        reason: String,
-    },
-    /// A command could not be started in a container.
+    Agents { reason: String },
     #[error("{reason}")]
-    Exec {
-        /// The runtime's words.
-        reason: String,
-    },
-    /// A local port for forwarding could not be had.
+    Exec { reason: String },
     #[error("no port of 127.0.0.1 can be used to reach {pod}: {reason}; `ss -ltnp` shows the listeners")]
-    Port {
-        /// The pod.
-        pod: String,
-        /// The system's words.
-        reason: String,
-    },
+    Port { pod: String, reason: String },
 }
 
 /// The remedy where nothing is known of a server.

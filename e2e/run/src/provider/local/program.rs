@@ -68,40 +68,16 @@ pub enum StopSignal {
 /// An image without a local program.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No entry for some images.
     #[error(
         "no local program for {}; declare one for each in .config/e2e.toml, such as [local.\"{}\"], or use --target docker",
         images.join(", "),
         images.first().map_or("", String::as_str)
     )]
-    Unknown {
-        /// The images.
-        images: Vec<String>,
-    },
-    /// Programs are missing and cannot be installed here.
+    Unknown { images: Vec<String> },
     #[error("{} not found for the image {image} (searched ${variable}, PATH{searched}){install}", binaries.join(", "))]
-    Missing {
-        /// The image.
-        image: String,
-        /// The missing programs.
-        binaries: Vec<String>,
-        /// The variable for their directory.
-        variable: String,
-        /// Further directories.
-        searched: String,
-        /// The install command.
-        install: String,
-    },
-    /// apt could not install them.
+    Missing { image: String, binaries: Vec<String>, variable: String, searched: String, install: String },
     #[error("apt-get could not install {packages} for the image {image}: {reason}")]
-    Install {
-        /// The image.
-        image: String,
-        /// The packages.
-        packages: String,
-        /// The last line that apt printed.
-        reason: String,
-    },
+    Install { image: String, packages: String, reason: String },
 }
 
 impl Programs {
