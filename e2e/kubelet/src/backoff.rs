@@ -33,7 +33,6 @@ impl BackOff {
         }
     }
 
-    /// The current wait.
     pub(super) fn delay(&self) -> Duration {
         self.entry.map_or(Duration::ZERO, |entry| entry.delay)
     }

@@ -314,7 +314,6 @@ fn first_reason(is_without_init: bool) -> &'static str {
 }
 
 impl ContainerReport {
-    /// Whether it has ended successfully.
     fn has_succeeded(&self) -> bool {
         matches!(&self.status.state, ContainerState::Terminated(end) if end.exit_code == 0)
     }

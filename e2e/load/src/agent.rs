@@ -88,7 +88,6 @@ impl Order {
         Self { target: target.into(), workload, settings: settings.clone() }
     }
 
-    /// The settings of one agent.
     fn settings(&self, address: SocketAddr, share: Share) -> Settings {
         let part = Part { first: share.first, of: self.settings.clients, turn: share.turn };
         Settings { address, clients: share.clients, part: Some(part), ..self.settings.clone() }

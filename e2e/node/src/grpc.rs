@@ -24,7 +24,6 @@ use crate::{
 const REDIAL: Duration = Duration::from_secs(1);
 /// grpc-go's version in a kubelet of 1.32; servers rarely read it.
 const GRPC_GO: &str = "grpc-go/1.65.0";
-/// The health service's path.
 const PATH: &str = "/grpc.health.v1.Health/Check";
 /// The maximum size of an answer, which has a few bytes.
 const MAX_MESSAGE: usize = 4096;
@@ -118,14 +117,19 @@ struct Phases {
     refused: Option<Kind>,
 }
 
-/// The server's answer.
 enum Answer {
-    /// The health service's status.
     Status(u64),
     /// gRPC's own status, other than OK.
-    Error { code: u32, message: String },
+    Error {
+        code: u32,
+        message: String,
+    },
     /// Not gRPC's: a response of HTTP, which a client translates.
-    Http { status: u16, code: u32, message: String },
+    Http {
+        status: u16,
+        code: u32,
+        message: String,
+    },
 }
 
 impl Answer {

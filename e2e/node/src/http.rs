@@ -28,7 +28,6 @@ const MAX_REQUESTS: u32 = 10;
 /// The way to the server. A kubelet only has an address; the rest serves the doctor's experiments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Route {
-    /// Where to connect.
     pub(super) address: SocketAddr,
     /// The source address; by default the system's choice.
     pub(super) source: Option<IpAddr>,

@@ -170,7 +170,6 @@ pub async fn wait_for(
     Err(NotReached { what: missing.to_owned(), after: limit, last: snapshot.unready_lines(), snapshot })
 }
 
-/// The node's mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Keep,

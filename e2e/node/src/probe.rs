@@ -35,7 +35,6 @@ pub async fn send(action: &ProbeAction, target: &Target, timeout: Duration, prof
     }
 }
 
-/// Sends one probe once.
 pub(super) async fn send_once(
     action: &ProbeAction,
     target: &Target,

@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-/// One socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Socket {
     pub(super) local: SocketAddr,

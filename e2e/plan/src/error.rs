@@ -187,7 +187,6 @@ impl Error {
         }
     }
 
-    /// The same error, at a place.
     pub(crate) fn at(mut self, place: &Place) -> Self {
         self.location.file = place.file.to_path_buf();
         self.location.document = place.document;
@@ -196,13 +195,11 @@ impl Error {
         self
     }
 
-    /// The same error, in a field.
     pub(crate) fn in_field(mut self, path: &FieldPath) -> Self {
         self.location.path = path.to_string();
         self
     }
 
-    /// The same error, in an object.
     pub(crate) fn in_object(mut self, object: &str) -> Self {
         self.location.object = object.to_owned();
         self

@@ -177,7 +177,6 @@ impl Node {
         Some(node)
     }
 
-    /// Sets a key of a map.
     pub(crate) fn set(&mut self, key: &str, tree: Tree, place: &Place) {
         if let Some(node) = self.get_or_insert(key, Tree::Null, place) {
             *node = Node::new(tree, place);
@@ -206,7 +205,6 @@ impl Node {
         self.get("name").and_then(Node::text)
     }
 
-    /// The value of a field.
     pub(crate) fn find_path(&self, path: &FieldPath) -> Option<&Node> {
         path.0.iter().try_fold(self, |node, step| match step {
             Step::Key(key) => node.get(key),
@@ -233,7 +231,6 @@ impl Node {
         place
     }
 
-    /// The same value as JSON.
     pub(crate) fn to_json(&self) -> serde_json::Value {
         match &self.tree {
             Tree::Null => serde_json::Value::Null,

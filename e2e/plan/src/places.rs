@@ -28,7 +28,6 @@ const FIELDS: [&str; 5] = ["image", "command", "startupProbe", "readinessProbe",
 /// The same of its limits.
 const RESOURCES: [&str; 2] = ["memory", "cpu"];
 
-/// The places of a workload.
 pub(crate) fn places(object: &Document) -> Places {
     let mut places = Places::new();
     let mut add = |path: String, place: Option<Line>| places.extend(place.map(|place| (path, place)));

@@ -41,7 +41,6 @@ pub(crate) struct Stores {
 /// The keys of one ConfigMap or Secret.
 type Store = BTreeMap<String, Entry>;
 
-/// What stands under a key.
 #[derive(Clone)]
 struct Entry {
     bytes: Vec<u8>,

@@ -20,7 +20,6 @@ const DEFAULT_BACKOFF_LIMIT: i32 = 6;
 /// The kinds that say with a selector which pods are their own.
 pub(crate) const NEED_SELECTOR: &[&str] = &["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"];
 
-/// A workload of any kind.
 pub(crate) struct Workload {
     pub(crate) template: PodTemplateSpec,
     /// How many pods, where the object says it.
@@ -66,7 +65,6 @@ impl Restarts {
         }
     }
 
-    /// The policies that are allowed.
     pub(crate) fn allowed(&self) -> &'static str {
         match self {
             Self::Always => "write Always, or remove the field",

@@ -29,7 +29,6 @@ pub(crate) enum Dialect {
     Kustomize,
 }
 
-/// What a file holds.
 #[derive(Default)]
 pub(crate) struct Documents {
     /// Its documents in order, without the empty ones.
@@ -40,7 +39,6 @@ pub(crate) struct Documents {
     pub(crate) repeated: Vec<(Place, String)>,
 }
 
-/// Reads a file.
 pub(crate) fn documents(file: &Path, text: &str, dialect: Dialect) -> Documents {
     std::thread::scope(|scope| {
         // The reader recurses, and the caller may have little stack left.

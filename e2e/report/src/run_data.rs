@@ -117,7 +117,6 @@ impl RunData {
         })
     }
 
-    /// A scenario's figures.
     pub(crate) fn scenario(&self, name: &str) -> Option<(&ScenarioResult, Source)> {
         self.scenarios().find(|(figures, _)| figures.name == name)
     }

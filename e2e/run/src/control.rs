@@ -47,9 +47,7 @@ pub(crate) struct Answers {
     pub(crate) snapshot: watch::Receiver<Snapshot>,
     /// If this program manages the pods.
     pub(crate) restarter: Option<Restarter>,
-    /// What brings planned faults about.
     pub(crate) faults: Arc<Faults>,
-    /// The suites' progress.
     pub(crate) progress: watch::Sender<String>,
     /// Number of agents for a load from inside.
     pub(crate) agents: u32,
@@ -81,7 +79,6 @@ impl Answers {
 /// Answers until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
-    /// Its address, on loopback.
     pub(crate) address: SocketAddr,
     task: JoinHandle<()>,
 }
@@ -152,7 +149,6 @@ async fn logs(
     ))
 }
 
-/// The pods of a component.
 fn pods_of<'a>(answers: &'a Answers, component: &str) -> Result<Vec<&'a PodSpec>, (StatusCode, String)> {
     let pods: Vec<&PodSpec> = answers.pods.iter().filter(|pod| pod.component.name == component).collect();
     if pods.is_empty() {

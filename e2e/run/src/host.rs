@@ -2,7 +2,6 @@
 
 use e2e_report::{evidence::Machine, request::Host};
 
-/// Processors, memory and kernel.
 pub(crate) fn host() -> Host {
     let info = rustix::system::sysinfo();
     Host {
@@ -12,7 +11,6 @@ pub(crate) fn host() -> Host {
     }
 }
 
-/// Kernel and its version.
 pub(crate) fn kernel() -> String {
     let name = rustix::system::uname();
     format!("{} {}", name.sysname().to_string_lossy(), name.release().to_string_lossy())

@@ -26,7 +26,6 @@ pub struct Progress {
     rows: Mutex<BTreeMap<String, (ProgressBar, String)>>,
     live: Mutex<Option<ProgressBar>>,
     phases: Mutex<Phases>,
-    /// Whether GitHub Actions shows the output.
     is_github: bool,
 }
 

@@ -43,11 +43,8 @@ pub(crate) use self::parent::end_with_parent;
 /// The pods of one run. One variant per target, so that `match` finds every place a new target affects.
 #[derive(Debug)]
 pub(crate) enum Provider {
-    /// Containers.
     Docker(DockerPods),
-    /// Processes.
     Local(LocalPods),
-    /// Pods of a cluster.
     K8s(K8sPods),
 }
 

@@ -90,7 +90,6 @@ fn rooted(options: Options) -> Options {
 /// Work in a system that is gone again.
 struct Ended<T> {
     prepared: Prepared,
-    /// What the work came to.
     value: T,
     /// Whether everything was removed.
     removed: Result<(), Error>,

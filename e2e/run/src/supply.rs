@@ -17,7 +17,6 @@ use crate::{
 pub(crate) struct Supply {
     pub(crate) images: Recipes,
     pub(crate) programs: Programs,
-    /// The project's root.
     pub(crate) root: PathBuf,
 }
 

@@ -29,11 +29,9 @@ pub(crate) struct Trigger {
     /// The objects of the CronJobs, for a cluster.
     objects: Vec<Object>,
     run_id: String,
-    /// How many Jobs were made.
     made: AtomicU32,
 }
 
-/// Why a Job was not run.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error("there is no CronJob {name}; {known}")]
@@ -57,7 +55,6 @@ impl Trigger {
         Self { cron_jobs, objects, run_id, made: AtomicU32::default() }
     }
 
-    /// Runs a Job to its end.
     pub(crate) async fn run(
         &self,
         name: &str,

@@ -11,7 +11,6 @@ use crate::status::{ContainerState, EventType};
 /// The end of the running instance, as far as hooks have a part in it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ending {
-    /// Whether its postStart hook failed.
     pub(super) hook_failed: bool,
     /// The kill that waits for the preStop hook.
     kill: Option<Kill>,

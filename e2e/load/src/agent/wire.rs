@@ -17,7 +17,6 @@ pub(super) const PROTOCOL: u32 = 3;
 /// Agents tell their progress each second, so that ten silent seconds mean that one is gone, or that its machine stands still.
 pub(super) const SILENCE: Duration = Duration::from_secs(10);
 
-/// What a conductor says.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum FromConductor {
@@ -26,7 +25,6 @@ pub(super) enum FromConductor {
     Start,
 }
 
-/// What an agent says.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum FromAgent {

@@ -41,7 +41,6 @@ pub(super) struct Deadline {
 /// The state of a connection between two requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Idle {
-    /// Ready for the next request.
     Silent,
     /// Closed by the server.
     Closed,
@@ -160,7 +159,6 @@ impl Deadline {
         Self { sleep: Box::pin(sleep_until(at.into())), at }
     }
 
-    /// Moves the deadline.
     pub(super) fn set(&mut self, at: Instant) {
         self.at = at;
     }

@@ -65,7 +65,6 @@ impl Gate {
         self.state.borrow_mut().window = Some(window);
     }
 
-    /// Lets nothing pass any more.
     pub(super) fn close(&self) {
         let mut state = self.state.borrow_mut();
         state.closed = true;

@@ -101,7 +101,6 @@ async fn run<S: Scenario>(
     Ok(collect(&shared, settings, scenario, &conducted, client_reports))
 }
 
-/// What the conductor saw.
 struct Conducted {
     clients_ready: u32,
     window: Window,

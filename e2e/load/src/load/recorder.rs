@@ -18,7 +18,6 @@ pub(crate) struct Sample {
     pub(crate) status: Option<u16>,
     /// When the request should have been sent. In the closed model that is when it was sent.
     pub(crate) intended: Instant,
-    /// When it was sent.
     pub(crate) sent: Instant,
     pub(crate) completed: Instant,
 }
@@ -36,7 +35,6 @@ pub(crate) struct Recorder {
     pub(crate) lag: Samples,
     /// How long connecting took.
     pub(crate) connecting: Samples,
-    /// What happened to connections.
     pub(crate) connections: Connections,
 }
 
@@ -64,12 +62,10 @@ impl Recorder {
         }
     }
 
-    /// Starts the per-second series.
     pub(crate) fn start_series(&mut self, at: Instant) {
         self.series.start = Some(at);
     }
 
-    /// Counts one request.
     pub(crate) fn record(&mut self, sample: &Sample) {
         let latency = sample.completed.saturating_duration_since(sample.intended);
         let tallies = &mut self.phases[sample.phase as usize];

@@ -24,7 +24,6 @@ use crate::{
 /// The protocols that a kubelet offers over TLS.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
-/// One request and its response.
 #[derive(Debug)]
 pub(super) struct Exchange {
     received: Received,

@@ -28,7 +28,6 @@ use tokio_rustls::{
 
 use super::wire::{Failure, Wire};
 
-/// A TLS connection.
 pub(crate) struct Secured {
     pub(crate) stream: Encrypted,
     /// Whether the server chose HTTP/2.
@@ -37,7 +36,6 @@ pub(crate) struct Secured {
     pub(crate) broken: Arc<Mutex<Option<Failure>>>,
 }
 
-/// The stream of a [`Secured`] connection.
 pub(crate) struct Encrypted {
     stream: TlsStream<Wire>,
     shown_address: String,
@@ -74,7 +72,6 @@ impl AsyncWrite for Encrypted {
 pub(crate) struct Shown {
     /// The DNS names in its certificate.
     pub(crate) names: Vec<String>,
-    /// Whether it requested a client certificate.
     pub(crate) wants_certificate: bool,
 }
 
@@ -177,7 +174,6 @@ impl ServerCertVerifier for Client {
 }
 
 impl ResolvesClientCert for Client {
-    /// Called when the server requests one.
     fn resolve(&self, _hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).wants_certificate = true;
         None

@@ -11,7 +11,6 @@ pub(crate) struct Url {
     pub(crate) scheme: String,
     /// The host name or address, without brackets.
     pub(crate) host: String,
-    /// The explicit port.
     pub(crate) explicit_port: Option<u16>,
     /// Path and query, escaped.
     pub(crate) target: String,
@@ -20,7 +19,6 @@ pub(crate) struct Url {
 /// The target of a Location.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Joined {
-    /// The new URL.
     pub(crate) url: Url,
     /// Whether the Location had a scheme.
     pub(crate) absolute: bool,

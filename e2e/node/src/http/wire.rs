@@ -18,7 +18,6 @@ use super::Route;
 /// Enough bytes to distinguish protocols.
 const REMEMBERED: usize = 128;
 
-/// A connection.
 #[derive(Debug)]
 pub(crate) struct Wire {
     tcp: TcpStream,
@@ -30,7 +29,6 @@ pub(crate) struct Wire {
 pub(crate) struct Heard(Arc<Mutex<Vec<u8>>>);
 
 impl Heard {
-    /// The bytes.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -43,7 +41,6 @@ impl Heard {
 }
 
 impl Wire {
-    /// The received bytes.
     pub(crate) fn heard(&self) -> Heard {
         self.heard.clone()
     }

@@ -85,7 +85,6 @@ struct Driver<R> {
     work: JoinSet<Done>,
     /// Probes in flight.
     probes: JoinSet<Probed>,
-    /// The hook that runs.
     hooks: JoinSet<Input>,
     /// The time of the next attempt after a failed kill, and its grace period.
     kill_again: Option<(Instant, Duration)>,
@@ -93,7 +92,6 @@ struct Driver<R> {
     stop_by: Option<Instant>,
 }
 
-/// A probe that ended.
 struct Probed {
     which: ProbeKind,
     run: u32,

@@ -14,7 +14,6 @@ pub(super) enum Body {
     Length(u64),
     /// Until the connection ends.
     Close,
-    /// Chunks.
     Chunked(Chunks),
 }
 
@@ -28,16 +27,13 @@ pub(super) struct Chunks {
 
 #[derive(Debug, Default, Clone, Copy)]
 enum ChunkState {
-    /// In a chunk's size line.
     #[default]
     Size,
     /// In a chunk, with this many bytes left.
     Data(u64),
     /// At the line end after a chunk.
     DataEnd,
-    /// In the trailer.
     Trailer,
-    /// Complete.
     Done,
 }
 

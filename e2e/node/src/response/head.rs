@@ -2,10 +2,8 @@
 
 use e2e_kubelet::observation::Header;
 
-/// Status and headers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Head {
-    /// The status code.
     pub(crate) status: u16,
     /// The version of HTTP, major and minor.
     pub(crate) version: (u8, u8),
@@ -14,7 +12,6 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// The values of a header.
     pub(crate) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let same = move |header: &&Header| header.name.eq_ignore_ascii_case(name);
         self.headers.iter().filter(same).map(|header| header.value.as_str())

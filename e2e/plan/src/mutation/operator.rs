@@ -160,7 +160,6 @@ impl<'a> Edits<'a> {
         self.at(pointer).and_then(Value::as_object).map_or_else(Vec::new, |map| map.keys().cloned().collect())
     }
 
-    /// Changes a field that is there.
     fn replace(&mut self, operator: Operator, pointer: String, wrong: impl FnOnce(&Value) -> Option<Value>) {
         let value = self.at(&pointer);
         if let Some(wrong) = value.and_then(wrong).filter(|wrong| Some(wrong) != value) {

@@ -94,7 +94,6 @@ pub(super) enum Unless {
     Bool(bool),
     /// Every container has a `runAsUser`.
     UserIsSet,
-    /// The volume is in memory.
     InMemory,
 }
 

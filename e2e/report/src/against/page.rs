@@ -33,7 +33,6 @@ pub fn render(against: &Against) -> String {
     text + &method(against)
 }
 
-/// The verdict in one word.
 fn word(against: &Against) -> &'static str {
     let has_loss = |of: &dyn Fn(Kind) -> bool| {
         against.figures.iter().any(|figure| figure.judgement.verdict == Verdict::Slower && of(figure.kind))

@@ -28,12 +28,10 @@ impl Axis {
         self.pixels.0 + (number - low) / (high - low) * (self.pixels.1 - self.pixels.0)
     }
 
-    /// Whether a number is on it.
     pub(super) fn holds(&self, number: f64) -> bool {
         (self.range.0..=self.range.1).contains(&number)
     }
 
-    /// The ticks, each with its text.
     pub(super) fn ticks(&self) -> Vec<(f64, String)> {
         let count = ((self.range.1 - self.range.0) / self.step).round() as u32;
         let tick = |index| self.range.0 + self.step * f64::from(index);

@@ -51,7 +51,6 @@ const PADDING: f64 = 8.0;
 /// More dots than that have no room.
 const MOST_DOTS: u32 = 6;
 
-/// Where a box stands.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     left: f64,

@@ -17,7 +17,6 @@ pub(super) fn picture(height: f64, says: &str, content: &Markup) -> String {
     svg.into_string()
 }
 
-/// A number of pixels.
 pub(super) fn px(pixels: f64) -> PreEscaped<String> {
     PreEscaped(format!("{pixels:.1}"))
 }

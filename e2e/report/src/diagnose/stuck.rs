@@ -113,7 +113,6 @@ fn warning(events: &[Event], is_wanted: impl Fn(&str) -> bool) -> Option<&Event>
     events.iter().rfind(|event| event.kind == EventType::Warning && is_wanted(&event.reason))
 }
 
-/// What to do about it.
 pub(super) fn fix(code: Code, words: &str, kind: &str, component: &str) -> String {
     match code {
         Code::ImageUnavailable => {

@@ -95,7 +95,6 @@ fn capitalised(text: &str) -> String {
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
-/// No test ran.
 fn no_tests(data: &RunData) -> Finding {
     match data.records.len() {
         0 => gap("no test ran".to_owned(), "environment.json#/ready".to_owned()),
@@ -162,7 +161,6 @@ fn no_record(test: &Test) -> Finding {
     gap
 }
 
-/// An unreadable record.
 fn no_record_in(Unreadable { file, test, reason }: &Unreadable) -> Finding {
     let whose = test.as_ref().map_or_else(String::new, |test| format!(" of the test {test}"));
     let fix = "Write the record as described in docs/record.schema.json.".to_owned();

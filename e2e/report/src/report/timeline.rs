@@ -57,7 +57,6 @@ pub struct ContainerEnd {
 /// A chart of 400 pixels shows no more.
 const MOST_POINTS: usize = 200;
 
-/// The timeline of a run.
 pub(super) fn timeline(data: &RunData) -> Timeline {
     let samples = &data.resources.samples;
     let start_unix_ms = samples.first().map_or(0, |sample| sample.at_unix_ms);

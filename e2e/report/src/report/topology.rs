@@ -38,7 +38,6 @@ pub struct Call {
     pub to: String,
 }
 
-/// The topology of a system.
 pub(super) fn topology(environment: &Environment) -> Topology {
     let names: BTreeSet<&str> = environment.services.iter().map(|endpoint| endpoint.service.as_str()).collect();
     let names: BTreeSet<&str> = names.into_iter().chain(environment.routes.keys().map(String::as_str)).collect();

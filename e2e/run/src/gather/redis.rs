@@ -28,7 +28,6 @@ const REDIS: WellKnown = WellKnown { port: 6379, images: &["redis", "valkey"] };
 /// What images and charts name the password's variable.
 const PASSWORDS: [&str; 2] = ["REDIS_PASSWORD", "VALKEY_PASSWORD"];
 
-/// The servers of a run.
 #[derive(Debug, Clone)]
 pub(super) struct RedisServers {
     candidates: Arc<Vec<Candidate>>,
@@ -52,7 +51,6 @@ enum Known {
     Other,
 }
 
-/// What came of a request.
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
     Told(Told),

@@ -69,7 +69,6 @@ pub(super) fn digest(parts: &[&[u8]]) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A file's content.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, Cause> {
     fs::read(path).map_err(|error| unreadable(path, error))
 }

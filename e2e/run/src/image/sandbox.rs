@@ -5,7 +5,6 @@ use super::context;
 
 /// The program, compiled by the build script.
 const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/pause"));
-/// The program's name in the image.
 const NAME: &str = "pause";
 /// How many volumes a sandbox has room for.
 pub(crate) const SANDBOX_VOLUMES: usize = 64;

@@ -105,7 +105,6 @@ impl Pod {
         kept.map_err(|error| Error::File { path, reason: error.to_string() })
     }
 
-    /// The sandbox, where it was made.
     fn made_sandbox(&self) -> Option<Arc<Sandbox>> {
         self.sandbox.read().unwrap_or_else(PoisonError::into_inner).get().cloned()
     }
@@ -412,7 +411,6 @@ impl DockerPods {
         }
     }
 
-    /// Runs a command in a container.
     pub(crate) async fn exec(&self, pod: &str, container: &str, command: &[String]) -> Result<ExecResult, Error> {
         let running = self.container(pod, container).await?;
         let failed = |error| Error::engine("run a command in", &format!("{pod}/{container}"), error);

@@ -230,7 +230,6 @@ impl K8sPods {
         Api::namespaced(self.cluster.client.clone(), &self.cluster.namespace)
     }
 
-    /// Runs a command in a container.
     pub(crate) async fn exec(&self, place: &str, container: &str, command: &[String]) -> Result<ExecResult, Error> {
         let Some((name, _)) = self.object(place) else {
             let (name, reason) = (format!("{place}/{container}"), "there is no such pod".to_owned());

@@ -286,7 +286,6 @@ impl LocalPods {
         running.get(&(pod.to_owned(), container.to_owned())).cloned()
     }
 
-    /// Starts a container's process.
     pub(crate) fn start(&self, pod_name: &str, container: &str) -> Result<(), Error> {
         let pod = &*self.pod(pod_name)?;
         let declared = pod.container(container)?;
@@ -407,7 +406,6 @@ impl LocalPods {
         running.find(|(_, running)| has_it(running)).map(|((pod, _), _)| pod)
     }
 
-    /// The states of a pod's processes.
     pub(crate) fn process_states(&self, pod: &str) -> Option<String> {
         let processes = usage::Processes::read()?;
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).clone();

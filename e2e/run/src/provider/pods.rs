@@ -14,7 +14,6 @@ pub(crate) type Wanted<'a> = dyn Fn(&str) -> bool + Sync + 'a;
 pub(crate) struct PodSpec {
     /// `component-index`.
     pub(crate) name: String,
-    /// The component, with its pod template.
     pub(crate) component: Component,
 }
 
@@ -31,7 +30,6 @@ pub(crate) fn of_component(component: &Component, run_id: &str) -> impl Iterator
     })
 }
 
-/// The namespace of a run.
 pub(crate) fn namespace(run_id: &str) -> String {
     format!("e2e-{run_id}")
 }
@@ -47,7 +45,6 @@ impl PodSpec {
         self
     }
 
-    /// Init containers and containers.
     pub(crate) fn all_containers(&self) -> impl Iterator<Item = &Container> {
         self.component.pod.init_containers.iter().chain(&self.component.pod.containers)
     }
@@ -58,7 +55,6 @@ impl PodSpec {
         format!("{}.{name}{own}", self.component.namespace)
     }
 
-    /// A container by name.
     pub(crate) fn container(&self, name: &str) -> Option<&Container> {
         self.all_containers().find(|container| container.name == name)
     }

@@ -223,7 +223,6 @@ async fn round(
     ended.removed.map(|()| ended.value)
 }
 
-/// Waits until a system is ready.
 async fn ready(
     system: &System,
     prepared: &Prepared,

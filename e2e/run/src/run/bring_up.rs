@@ -14,10 +14,8 @@ use tokio::{net::TcpStream, time::Instant};
 use super::{Error, prepared::Prepared, system::System};
 use crate::{progress::Progress, provider::pods::PodSpec};
 
-/// How a bring-up ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Up {
-    /// Everything is ready.
     Ready,
     /// Something is not ready; the suites find out why.
     Unready,

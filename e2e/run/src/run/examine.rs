@@ -47,7 +47,6 @@ pub(super) struct Examinations {
 }
 
 impl Examinations {
-    /// Starts examining.
     pub(super) fn start(provider: Arc<Provider>, prepared: &Prepared, snapshots: watch::Receiver<Snapshot>) -> Self {
         let examiner = Arc::new(Examiner {
             provider,
@@ -163,7 +162,6 @@ impl Subject<'_> {
         instance(self.container).is_some()
     }
 
-    /// The instance that runs.
     fn instance(&self) -> Option<(String, String, Duration)> {
         instance(self.container).map(|since| (self.pod.name.clone(), self.container.name.clone(), since))
     }

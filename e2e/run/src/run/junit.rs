@@ -16,7 +16,6 @@ pub(super) struct Case {
     class: String,
     /// Its name in there.
     name: String,
-    /// How long it took.
     duration_ms: u64,
     outcome: Outcome,
     /// What kind of failure it was, such as nextest's `test timeout`.

@@ -6,7 +6,6 @@ use e2e_kubelet::snapshot::Snapshot;
 use e2e_node::node::{Node, NotReached, Restarter, wait_for};
 use tokio::sync::watch;
 
-/// Manages the pods.
 pub(super) enum Keeper {
     /// This program.
     Node(Node),
@@ -31,7 +30,6 @@ impl Keeper {
         }
     }
 
-    /// The pods' current state.
     pub(super) fn snapshot(&self) -> Snapshot {
         self.watch().borrow().clone()
     }

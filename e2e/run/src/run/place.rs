@@ -17,7 +17,6 @@ pub(super) enum Place {
 }
 
 impl Place {
-    /// Its name.
     pub(super) fn target(&self) -> Target {
         match self {
             Self::Docker(_) => Target::Docker,
@@ -26,7 +25,6 @@ impl Place {
         }
     }
 
-    /// The kubeconfig context of a cluster.
     pub(super) fn context(&self) -> Option<&str> {
         match self {
             Self::Docker(_) | Self::Local => None,

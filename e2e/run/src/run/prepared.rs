@@ -29,7 +29,6 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// Where the run takes place.
     pub(super) fn target(&self) -> Target {
         self.place.target()
     }

@@ -185,7 +185,6 @@ fn all_images(pods: &[PodSpec]) -> Vec<String> {
     images.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// Provides images to the engine.
 async fn ensure(prepared: &Prepared, engine: &Engine, images: &[String], progress: &Progress) -> Result<(), Error> {
     let Prepared { config, root, .. } = prepared;
     let say = |event| say(progress, &event);

@@ -41,7 +41,6 @@ pub(super) struct System {
     epoch_unix_ms: u64,
     control: Server,
     pub(super) faults: Arc<Faults>,
-    /// The suites' progress.
     pub(super) said: watch::Receiver<String>,
     stop: watch::Receiver<bool>,
     readiness: JoinHandle<()>,
@@ -161,7 +160,6 @@ impl System {
         }
     }
 
-    /// Ready once the end is requested.
     pub(super) async fn stopped(&self) {
         let mut stop = self.stop.clone();
         // An error means that no request can come any more.

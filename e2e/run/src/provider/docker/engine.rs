@@ -53,7 +53,6 @@ fn unusable(error: &(dyn std::error::Error + 'static)) -> Error {
 }
 
 impl Engine {
-    /// Connects and asks for the version.
     pub(crate) async fn connect(run_id: &str) -> Result<Self, Error> {
         let client = testcontainers::core::client::docker_client_instance().await.map_err(|error| unusable(&error))?;
         let version = client.version().await.map_err(|error| unusable(&error))?;
@@ -69,17 +68,14 @@ impl Engine {
         self.kernel.as_ref().is_some_and(|kernel| crate::host::kernel().ends_with(kernel))
     }
 
-    /// Name and version, for the report.
     pub(crate) fn description(&self) -> &str {
         &self.description
     }
 
-    /// The version alone.
     pub(crate) fn version(&self) -> &str {
         &self.version
     }
 
-    /// The engine's API.
     pub(crate) fn client(&self) -> &Docker {
         &self.client
     }
@@ -211,14 +207,11 @@ fn forced() -> RemoveContainerOptions {
     RemoveContainerOptionsBuilder::default().force(true).v(true).build()
 }
 
-/// How many things were removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Removed {
     /// Containers, sandboxes included.
     pub(crate) containers: usize,
-    /// Networks.
     pub(crate) networks: usize,
-    /// Volumes.
     pub(crate) volumes: usize,
 }
 

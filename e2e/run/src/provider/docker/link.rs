@@ -22,7 +22,6 @@ pub(super) struct Link {
     follower: JoinHandle<()>,
 }
 
-/// What a sandbox was told.
 #[derive(Debug)]
 pub(super) struct Told {
     pub(super) channel: Channel,

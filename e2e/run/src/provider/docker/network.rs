@@ -13,7 +13,6 @@ use crate::provider::Error;
 
 #[derive(Debug)]
 pub(super) struct Network {
-    /// Its name.
     pub(super) name: String,
     /// Its IPv4 addresses, such as `172.20.0.0/16`.
     pub(super) subnet: Option<String>,

@@ -5,7 +5,6 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use super::netlink::{APPEND, CREATE, Messages, attribute, nested, number, text};
 
-/// All rules of a pod's network.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Rules {
     pub(super) routes: Vec<Route>,

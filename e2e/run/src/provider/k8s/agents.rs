@@ -46,11 +46,9 @@ const UP_LIMIT: Duration = Duration::from_secs(60);
 /// nobody, as for the other programs without a user of their own.
 const USER: i64 = 65534;
 
-/// The agents that wait for loads.
 #[derive(Debug, Clone)]
 pub(super) struct Agents {
     token: String,
-    /// Their pods.
     pub(super) pods: Vec<String>,
 }
 

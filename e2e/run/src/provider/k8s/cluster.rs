@@ -39,13 +39,11 @@ pub struct Options {
 #[derive(Clone)]
 pub(crate) struct Cluster {
     pub(crate) client: Client,
-    /// The context's name.
     pub(crate) context: String,
     /// The namespace of this run.
     pub(crate) namespace: String,
     /// That namespace's metadata, once this run has made it; every clone knows it. Only what has its uid may be removed.
     made: Arc<OnceLock<ObjectMeta>>,
-    /// Id of this run.
     pub(crate) run_id: String,
     /// Such as `v1.32.0`.
     pub(crate) version: String,

@@ -55,7 +55,6 @@ pub(super) async fn release(cluster: &Cluster, labels: &str, is_wanted: impl Fn(
     released.into_iter().collect()
 }
 
-/// Lets a node take pods.
 pub(super) async fn uncordon(cluster: &Cluster, node: &str) -> Result<(), Error> {
     set(cluster, node, &Value::Null, &json!({ RUN: null, OWNER: null, SINCE: null })).await
 }

@@ -14,7 +14,6 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// A node that takes no pods at the moment.
 #[derive(Debug)]
 pub(crate) struct Drained {
-    /// Its name.
     pub(crate) node: String,
     /// The run's pods on it, which are to be evicted.
     pub(crate) pods: Vec<String>,
@@ -55,7 +54,6 @@ impl K8sPods {
         evicted.await.map_err(refused)?
     }
 
-    /// Lets a node take pods again.
     pub(crate) async fn uncordon(&self, node: &str) -> Result<(), Error> {
         cordon::uncordon(&self.cluster, node).await
     }

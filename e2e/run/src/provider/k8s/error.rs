@@ -50,7 +50,6 @@ pub enum Error {
 const START_IT: &str = "start the cluster, or choose another context with --context";
 
 impl Error {
-    /// A request that failed.
     pub(crate) fn request(action: &'static str, name: &str, error: &kube::Error) -> Self {
         Self::Request { action, name: name.to_owned(), reason: reason(error) }
     }

@@ -36,7 +36,6 @@ impl Forward {
         Ok(forward)
     }
 
-    /// Where a pod's port is reached.
     pub(super) fn address(&self, place: &str, port: u16) -> Option<SocketAddr> {
         self.ports.get(&(place.to_owned(), port)).copied()
     }

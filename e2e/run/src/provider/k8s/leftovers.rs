@@ -31,7 +31,6 @@ const MADE_LIMIT: Duration = Duration::from_secs(5);
 /// How often to look: the pods of a small system take two seconds to go.
 const GONE_LOOK: Duration = Duration::from_millis(250);
 
-/// Whether a namespace is a leftover.
 fn is_orphan(namespace: &Namespace, now: Timestamp) -> bool {
     let label = |name: &str| namespace.labels().get(name).map(String::as_str).unwrap_or_default();
     let is_ours = label(MANAGED_BY) == MANAGER && !label(RUN).is_empty();

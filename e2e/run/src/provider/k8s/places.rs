@@ -15,7 +15,6 @@ use crate::provider::pods::PodSpec;
 /// Label of pods: the component that they are of.
 pub(super) const COMPONENT: &str = "e2e.component";
 
-/// The places of a plan's pods.
 #[derive(Debug)]
 pub(super) struct Places {
     epoch: Timestamp,
@@ -53,12 +52,10 @@ impl Places {
         self.pods = pods;
     }
 
-    /// All events of the namespace.
     pub(super) fn set_events(&mut self, events: BTreeMap<String, ClusterEvent>) {
         self.events = events;
     }
 
-    /// A pod as it is now.
     pub(super) fn pod(&self, place: &str) -> Option<&Pod> {
         let place = self.places.iter().find(|candidate| candidate.spec.name == place)?;
         self.pods.get(&place.holder.as_ref()?.0)

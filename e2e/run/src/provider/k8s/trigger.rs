@@ -84,12 +84,10 @@ fn stuck(pod: &Pod) -> Option<String> {
     })
 }
 
-/// The names of a pod's containers.
 fn containers(pod: PodSpec) -> Vec<String> {
     pod.init_containers.into_iter().flatten().chain(pod.containers).map(|container| container.name).collect()
 }
 
-/// One Job of a CronJob.
 fn job(cron_job: &Object, name: &str) -> Value {
     let template = &cron_job.json["spec"]["jobTemplate"];
     let mut metadata = json!({ "name": name });

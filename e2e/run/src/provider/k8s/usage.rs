@@ -58,7 +58,6 @@ struct ContainerStats {
 #[serde(rename_all = "camelCase")]
 struct CpuStats {
     usage_core_nano_seconds: Option<u64>,
-    /// When that was measured.
     time: Option<Timestamp>,
 }
 

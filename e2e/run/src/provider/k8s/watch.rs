@@ -54,7 +54,6 @@ impl Watch {
         Self { state, snapshots, task }
     }
 
-    /// What is known, as it changes.
     pub(super) fn snapshots(&self) -> watch::Receiver<Snapshot> {
         self.snapshots.clone()
     }

@@ -20,14 +20,11 @@ use tokio::{process::Command, sync::watch, time::timeout};
 use super::usage::Processes;
 use crate::provider::{end_with_parent, owner::start_of};
 
-/// What to run.
 #[derive(Clone)]
 pub(super) struct Spec {
-    /// Program and arguments.
     pub(super) argv: Vec<String>,
     /// The whole environment.
     pub(super) env: Vec<(String, String)>,
-    /// Working directory.
     pub(super) directory: PathBuf,
     /// User and group to change to, when this process may.
     pub(super) user: Option<(u32, u32)>,
@@ -62,7 +59,6 @@ impl Spec {
         Ok(command)
     }
 
-    /// Starts it.
     pub(super) fn spawn(&self) -> std::io::Result<Process> {
         let log = File::options().create(true).append(true).open(&self.log)?;
         let mut child = self.command()?.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
@@ -105,7 +101,6 @@ impl Drop for Group {
 }
 
 impl Process {
-    /// Its process id.
     pub(super) fn pid(&self) -> u32 {
         self.pid
     }
@@ -119,7 +114,6 @@ impl Process {
         }
     }
 
-    /// Whether it still runs.
     pub(super) fn is_running(&self) -> bool {
         self.exit.borrow().is_none()
     }
@@ -153,7 +147,6 @@ impl Process {
         self.signal_tree(Signal::KILL);
     }
 
-    /// Sends it a signal.
     pub(super) fn signal(&self, it: Signal) {
         signal(self.pid, it);
     }

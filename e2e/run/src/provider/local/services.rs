@@ -14,7 +14,6 @@ use crate::provider::{
     balancer::{Balancer, Ready},
 };
 
-/// A Service's port on this machine.
 #[derive(Debug)]
 pub(super) struct ServicePort {
     pub(super) address: SocketAddr,

@@ -42,7 +42,6 @@ impl Processes {
         tree
     }
 
-    /// What a tree uses now.
     pub(super) fn usage(&self, root: u32) -> Usage {
         let mut usage = Usage::default();
         let mut shared_bytes_max = 0;

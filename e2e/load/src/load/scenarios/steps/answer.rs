@@ -134,7 +134,6 @@ impl Answer {
         Ok(())
     }
 
-    /// The slots that an answer fills.
     pub(super) fn captured(&self) -> &[usize] {
         &self.captured
     }

@@ -13,7 +13,6 @@ enum Piece {
 /// How a value is written where it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Encoding {
-    /// As it is.
     Plain,
     /// In a path: spaces and other languages' letters are encoded (RFC 3986, section 2.1).
     Path,
@@ -53,12 +52,10 @@ impl Names {
         self.constants.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
 
-    /// How many slots there are.
     pub(super) fn slots(&self) -> usize {
         self.slots.len()
     }
 
-    /// All of them, for people.
     pub(super) fn listed(&self) -> String {
         let names = self.slots.iter().map(String::as_str).chain(self.constants.iter().map(|(name, _)| *name));
         let mut names: Vec<String> = names.map(|name| format!("${{{name}}}")).collect();
@@ -160,7 +157,6 @@ impl Template {
         }
     }
 
-    /// Adds another template.
     pub(super) fn append(&mut self, other: Self) {
         for piece in other.0 {
             match piece {
@@ -208,7 +204,6 @@ impl Template {
         })
     }
 
-    /// Whether every placeholder has a value.
     pub(super) fn is_filled(&self, values: &Values) -> bool {
         self.slots().all(|slot| values.get(slot).is_some())
     }
