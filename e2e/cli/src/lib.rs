@@ -174,6 +174,12 @@ fn command<V: Verbs>(program: &'static str) -> Command {
 mod tests {
     use super::*;
 
+    /// A verb's arguments.
+    pub(crate) fn parsed<A: clap::Args>(line: &[&str]) -> A {
+        let matches = A::augment_args(Command::new("verb")).try_get_matches_from(line).expect("a line");
+        A::from_arg_matches(&matches).expect("arguments")
+    }
+
     #[test]
     fn the_command_line_is_well_formed() {
         command::<Product>("e2e").debug_assert();

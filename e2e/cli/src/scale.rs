@@ -336,15 +336,8 @@ fn write(studies: &Path, found: &Found, points: &[Point]) -> Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-
-    #[derive(clap::Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: Args,
-    }
+    use crate::tests::parsed;
 
     #[test]
     fn levels_take_turns_and_each_round_has_all() {
@@ -361,15 +354,14 @@ mod tests {
 
     #[test]
     fn controls_are_measured_in_every_round_beside_the_levels() {
-        let mut args =
-            Line::try_parse_from(["scale", "--target", "docker", "--replicas", "4,8", "--controls"]).unwrap();
-        let levels = args.args.levels().unwrap();
+        let mut args: Args = parsed(&["scale", "--target", "docker", "--replicas", "4,8", "--controls"]);
+        let levels = args.levels().unwrap();
         let of =
             |control| levels.iter().filter(|(_, of)| *of == control).map(|(replicas, _)| *replicas).collect::<Vec<_>>();
         for control in [None, Some(Control::PublishedPorts), Some(Control::FixedCpu)] {
             assert_eq!(of(control), [4, 8]);
         }
-        args.args.replicas = vec![1, 1];
-        assert!(args.args.levels().unwrap_err().to_string().contains("a level twice"));
+        args.replicas = vec![1, 1];
+        assert!(args.levels().unwrap_err().to_string().contains("a level twice"));
     }
 }

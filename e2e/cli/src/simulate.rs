@@ -147,17 +147,11 @@ fn measured(args: &Args, component: &Component, report: &ContainerReport) -> Mea
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
     use e2e_kubelet::snapshot::PodReport;
     use e2e_plan::{Manifest, Objects, Plan, Probes};
 
     use super::*;
-
-    #[derive(clap::Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: Args,
-    }
+    use crate::tests::parsed;
 
     /// A run of pods with these names, each with a container `app` whose probe never succeeded.
     fn snapshot(pods: &[&str], probes: &Probes) -> Snapshot {
@@ -177,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_component_has_its_own_pods_alone() {
-        let (args, plan) = (Line::parse_from(["simulate", "--for", "1m"]).args, plan());
+        let (args, plan) = (parsed::<Args>(&["simulate", "--for", "1m"]), plan());
         let snapshot = snapshot(&["api-0", "api-worker-0"], &Probes::default());
         let played = of_component(&args, &plan.components[0], &snapshot);
         assert_eq!(played.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["api-0/app"]);

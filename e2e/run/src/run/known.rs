@@ -54,47 +54,21 @@ mod tests {
     use e2e_report::environment;
 
     use super::*;
-    use crate::provider::testing;
-
-    const MANIFESTS: &str = "
-apiVersion: v1
-kind: Service
-metadata: { name: public }
-spec: { selector: { app: web }, ports: [{ port: 80 }] }
----
-apiVersion: v1
-kind: Service
-metadata: { name: db }
-spec: { selector: { app: db }, ports: [{ port: 5432 }] }
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: { name: web }
-spec:
-  selector: { matchLabels: { app: web } }
-  template:
-    metadata: { labels: { app: web } }
-    spec:
-      containers:
-        - name: app
-          image: web:1
-          env: [{ name: DATABASE, value: 'postgres://db:5432/' }]
-          readinessProbe: { httpGet: { path: /ready, port: 80 } }
-          livenessProbe: { httpGet: { path: /live, port: 80 } }
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: { name: db }
-spec:
-  selector: { matchLabels: { app: db } }
-  template:
-    metadata: { labels: { app: db } }
-    spec: { containers: [{ name: db, image: postgres:16 }] }
-";
+    use crate::provider::testing::{deployment, plan, service};
 
     #[test]
     fn services_other_probes_and_absent_components_are_known() {
-        let plan = testing::plan(MANIFESTS);
+        let web = "{ containers: [{ name: app, image: web, env: [{ name: DATABASE, value: 'postgres://db:5432/' }], \
+                   readinessProbe: { httpGet: { path: /ready, port: 80 } }, livenessProbe: { httpGet: { path: /live, port: 80 } } }] }";
+        let plan = plan(
+            &[
+                service("public", "web", 80),
+                service("db", "db", 5432),
+                deployment("web", web),
+                deployment("db", "{ containers: [{ name: db, image: postgres }] }"),
+            ]
+            .join("---\n"),
+        );
         let (components, routes) = (environment::components(&plan), environment::routes(&plan));
         let web = components.iter().find(|component| component.name == "web").expect("the component");
         let of = |is_ready| {

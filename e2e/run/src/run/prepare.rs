@@ -31,36 +31,12 @@ use crate::{
 
 /// Reads everything, decides everything, starts nothing.
 pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Prepared, Error> {
-    let mut config = options.read_config()?;
-    options.scenarios.iter().try_for_each(|name| config.scenario(name).map(drop))?;
-    config.scenario.retain(|name, _| options.scenarios.is_empty() || options.scenarios.contains(name));
-    for scenario in config.scenario.values_mut() {
-        scenario.clients = options.clients.unwrap_or(scenario.clients);
-        scenario.duration = options.duration.unwrap_or(scenario.duration);
-        scenario.seed = options.seed.unwrap_or(scenario.seed);
-    }
+    let mut config = configured(options)?;
     let mut options = options.clone();
     options.cluster.cluster_scoped |= config.cluster_scoped;
     let options = &options;
-    config.bring_up = options.bring_up.unwrap_or(config.bring_up);
-    config.check_scenarios()?;
-    if let Some(filter) = &options.filter {
-        if !config.needs_nextest() {
-            return Err(Error::FilterWithoutNextest { suites: config.suites.join(" ") });
-        }
-        config.suites.extend(["--filterset".to_owned(), filter.clone()]);
-    }
     let plan = plan_to_run(options, &config)?;
     config.entrance = entrance(config.entrance, &plan)?;
-    if options.update_snapshots && config.snapshots.is_none() {
-        return Err(config::Error::Invalid {
-            key: "snapshots",
-            value: "not set".to_owned(),
-            remedy: "set their directory, or leave --update-snapshots out".to_owned(),
-        }
-        .into());
-    }
-
     if options.suites {
         suites::check(&config.suites, &options.root)?;
     }
@@ -69,18 +45,7 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
     check(&plan, place.target())?;
     resolve_faults(&mut config, &plan, place.target(), options)?;
     let load_from = place::load_from(options, &place)?;
-    let mut removed = Leftovers::default();
-    removed.remove_directories(&options.runs());
-    // In a cluster the preflight comes first: it lists all missing rights at once.
-    if let Place::Docker(engine) = &place {
-        removed.remove_from_engine(engine).await?;
-    }
-    if removed.any() {
-        progress.line(format!("removed leftovers of earlier runs: {removed}"));
-    }
-    for other in active(&options.runs()).into_iter().filter(|run| options.beside.as_ref() != Some(run)) {
-        progress.line(format!("the run {other} is active too: each run's figures include the other's load"));
-    }
+    clear(options, &place, progress).await?;
     let mut secrets: BTreeMap<String, String> = plan
         .secrets()
         .into_iter()
@@ -110,6 +75,52 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
         published_ports: options.published_ports,
         place,
     })
+}
+
+/// The configuration with what the options say in its place.
+fn configured(options: &Options) -> Result<Config, Error> {
+    let mut config = options.read_config()?;
+    options.scenarios.iter().try_for_each(|name| config.scenario(name).map(drop))?;
+    config.scenario.retain(|name, _| options.scenarios.is_empty() || options.scenarios.contains(name));
+    for scenario in config.scenario.values_mut() {
+        scenario.clients = options.clients.unwrap_or(scenario.clients);
+        scenario.duration = options.duration.unwrap_or(scenario.duration);
+        scenario.seed = options.seed.unwrap_or(scenario.seed);
+    }
+    config.bring_up = options.bring_up.unwrap_or(config.bring_up);
+    config.check_scenarios()?;
+    if let Some(filter) = &options.filter {
+        if !config.needs_nextest() {
+            return Err(Error::FilterWithoutNextest { suites: config.suites.join(" ") });
+        }
+        config.suites.extend(["--filterset".to_owned(), filter.clone()]);
+    }
+    if options.update_snapshots && config.snapshots.is_none() {
+        return Err(config::Error::Invalid {
+            key: "snapshots",
+            value: "not set".to_owned(),
+            remedy: "set their directory, or leave --update-snapshots out".to_owned(),
+        }
+        .into());
+    }
+    Ok(config)
+}
+
+/// Removes what dead runs left, and says which others are active.
+async fn clear(options: &Options, place: &Place, progress: &Progress) -> Result<(), Error> {
+    let mut removed = Leftovers::default();
+    removed.remove_directories(&options.runs());
+    // In a cluster the preflight comes first: it lists all missing rights at once.
+    if let Place::Docker(engine) = place {
+        removed.remove_from_engine(engine).await?;
+    }
+    if removed.any() {
+        progress.line(format!("removed leftovers of earlier runs: {removed}"));
+    }
+    for other in active(&options.runs()).into_iter().filter(|run| options.beside.as_ref() != Some(run)) {
+        progress.line(format!("the run {other} is active too: each run's figures include the other's load"));
+    }
+    Ok(())
 }
 
 /// The plan of a run, with everything that is given from outside; and the plan alone, of which nothing runs.

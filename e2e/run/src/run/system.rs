@@ -57,17 +57,7 @@ impl System {
     ) -> Result<Self, Error> {
         let provider = Arc::new(provider);
         let log = ProbeLog::default();
-        let mut epoch_unix_ms = now_unix_ms();
-        let keeper = match &*provider {
-            Provider::K8s(pods) => {
-                epoch_unix_ms -= u64::try_from(started.elapsed().as_millis()).unwrap_or_default();
-                Keeper::Cluster(pods.snapshots())
-            }
-            Provider::Docker(_) | Provider::Local(_) => {
-                let options = Options { eager: Some(EAGER), log: log.clone(), ..Options::default() };
-                Keeper::Node(Node::run(Arc::clone(&provider), node_pods(prepared), options))
-            }
-        };
+        let (keeper, epoch_unix_ms) = keep(&provider, prepared, started, log.clone());
         let (stop, stopped) = watch::channel(false);
         let (says, said) = watch::channel(String::new());
         let faults = Arc::new(Faults::new(
@@ -191,6 +181,21 @@ async fn ended_by<T>(keeping: impl Future<Output = ()>, removal: impl Future<Out
         std::panic::resume_unwind(panic);
     }
     removed
+}
+
+/// Who looks after the pods, and when their times began to count.
+fn keep(provider: &Arc<Provider>, prepared: &Prepared, started: Instant, log: ProbeLog) -> (Keeper, u64) {
+    let now = now_unix_ms();
+    match &**provider {
+        Provider::K8s(pods) => {
+            let since = u64::try_from(started.elapsed().as_millis()).unwrap_or_default();
+            (Keeper::Cluster(pods.snapshots()), now - since)
+        }
+        Provider::Docker(_) | Provider::Local(_) => {
+            let options = Options { eager: Some(EAGER), log, ..Options::default() };
+            (Keeper::Node(Node::run(Arc::clone(provider), node_pods(prepared), options)), now)
+        }
+    }
 }
 
 fn node_pods(prepared: &Prepared) -> Vec<PodSpec> {

@@ -94,7 +94,7 @@ impl Sandbox {
             let no_address =
                 || Error::Sandbox { pod: pod.name.clone(), reason: "the engine assigned no address".to_owned() };
             let ip = ip.ok_or_else(no_address)?;
-            let link = services.follow(engine, &pod.name, &id, ip).await?;
+            let link = Link::open(engine, services, &pod.name, &id, ip).await?;
             Ok((ip, link, settings.ports.unwrap_or_default()))
         };
         let (ip, link, ports) = match started.await {

@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr},
+    net::Ipv4Addr,
     sync::{Arc, OnceLock},
 };
 
@@ -11,13 +11,10 @@ use e2e_plan::Service;
 use tokio::sync::watch;
 
 use super::{
-    channel::{Channel, Refusal},
     disturb::{Disturbance, obstacles},
-    engine::Engine,
-    link::{Link, Told},
     nft::{Route, Rules},
 };
-use crate::provider::{Error, pods::PodSpec};
+use crate::provider::pods::PodSpec;
 
 /// The Services of a run, the pods that they lead to, and what lies between these.
 #[derive(Debug)]
@@ -160,54 +157,30 @@ impl Services {
         });
     }
 
-    /// Brings the Services into a pod's network, and goes on to do so with every change.
-    pub(super) async fn follow(
-        self: &Arc<Self>,
-        engine: &Engine,
-        pod: &str,
-        id: &str,
-        ip: IpAddr,
-    ) -> Result<Link, Error> {
-        let channel = Channel::open(engine, pod, id).await?;
-        if let IpAddr::V4(ip) = ip {
-            self.change(pod, |member| member.address = Some(ip));
-        }
-        Ok(Link::new(self, pod, channel, self.now.subscribe()).await)
+    /// A pod's address is known.
+    pub(super) fn set_address(&self, pod: &str, address: Ipv4Addr) {
+        self.change(pod, |member| member.address = Some(address));
     }
 
-    /// Tells a sandbox what it has not been told yet. A refusal by the kernel is about disturbances.
-    pub(super) async fn tell(&self, pod: &str, told: &mut Told) -> Result<(), Refusal> {
-        let now = self.now.borrow().clone();
+    /// What changes, as it is.
+    pub(super) fn now(&self) -> Now {
+        self.now.borrow().clone()
+    }
+
+    /// Sees every change from now on.
+    pub(super) fn changes(&self) -> watch::Receiver<Now> {
+        self.now.subscribe()
+    }
+
+    /// Notes why the kernel, which all pods share, takes no addresses of Services.
+    pub(super) fn give_up_addresses(&self, reason: String) {
+        let _ = self.without.set(reason);
+    }
+
+    /// The rules of a pod's network.
+    pub(super) fn rules(&self, pod: &str, now: &Now) -> Rules {
         let address = |pod: &str| now.pods.get(pod)?.address;
-        let rules = Rules { routes: self.routes(&now.pods), obstacles: obstacles(&now.disturbances, pod, address) };
-        let disturbed = match self.without_addresses() {
-            Some(reason) if !rules.obstacles.is_empty() => Err(Refusal::Kernel(reason.to_owned())),
-            None if rules != told.rules => match told.channel.rules(&rules).await {
-                Ok(()) => {
-                    told.rules = rules;
-                    Ok(())
-                }
-                // All pods share the kernel; that one of them has ended or is late says nothing of the others.
-                Err(Refusal::Kernel(reason)) if rules.obstacles.is_empty() => {
-                    let _ = self.without.set(reason);
-                    Ok(())
-                }
-                Err(refusal) => Err(refusal),
-            },
-            _ => Ok(()),
-        };
-        if matches!(disturbed, Err(Refusal::Late | Refusal::Ended(_))) {
-            return disturbed;
-        }
-        let names = self.hosts(pod, &now.pods);
-        if names != told.names {
-            match told.channel.names(&names).await {
-                Ok(()) => told.names = names,
-                Err(Refusal::Kernel(_)) => {}
-                Err(refusal) => return Err(refusal),
-            }
-        }
-        disturbed
+        Rules { routes: self.routes(&now.pods), obstacles: obstacles(&now.disturbances, pod, address) }
     }
 
     /// Where connections to the Services' addresses go.
@@ -229,7 +202,7 @@ impl Services {
     }
 
     /// A pod's `/etc/hosts`: its own names, those of the Services, and those of pods in headless Services.
-    fn hosts(&self, pod: &str, members: &BTreeMap<String, Member>) -> String {
+    pub(super) fn hosts(&self, pod: &str, Now { pods: members, .. }: &Now) -> String {
         let mut text = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned();
         let mut line = |ip: Ipv4Addr, names: &[String]| text.push_str(&format!("{ip}\t{}\n", names.join(" ")));
         if let Some(ip) = members.get(pod).and_then(|member| member.address) {
@@ -310,7 +283,7 @@ spec: { selector: { app: db }, ports: [{ name: sql, port: 80, targetPort: 5432 }
         let plan = plan(text);
         let services = Services::new(&plan.services, &pods::of(&plan, "1"), Some("172.20.0.0/16"), "1");
         for (pod, last) in [("db-0", 2), ("db-1", 3)] {
-            services.change(pod, |member| member.address = Some(Ipv4Addr::new(172, 20, 0, last)));
+            services.set_address(pod, Ipv4Addr::new(172, 20, 0, last));
         }
         services
     }
@@ -340,7 +313,7 @@ spec: { selector: { app: db }, ports: [{ name: sql, port: 80, targetPort: 5432 }
     fn names_are_those_of_a_cluster() {
         let services = services(SYSTEM);
         services.set_ready("db-1", true);
-        let hosts = services.hosts("db-0", &services.now.borrow().pods);
+        let hosts = services.hosts("db-0", &services.now());
         let lines: Vec<&str> = hosts.lines().skip(2).collect();
         let expected = [
             "172.20.0.2\tdb-0",
@@ -360,11 +333,11 @@ spec: { selector: { app: db }, ports: [{ name: sql, port: 80, targetPort: 5432 }
         let services =
             services(&format!("{SYSTEM}---\n{}", other.split("---\n").take(2).collect::<Vec<_>>().join("---\n")));
         for (pod, last) in [("db-other-0", 4), ("db-other-1", 5)] {
-            services.change(pod, |member| member.address = Some(Ipv4Addr::new(172, 20, 0, last)));
+            services.set_address(pod, Ipv4Addr::new(172, 20, 0, last));
         }
         ["db-1", "db-other-1"].into_iter().for_each(|pod| services.set_ready(pod, true));
         let addresses = |pod: &str, name: &str| {
-            let hosts = services.hosts(pod, &services.now.borrow().pods);
+            let hosts = services.hosts(pod, &services.now());
             let named = hosts.lines().filter(|line| line.split(['\t', ' ']).any(|word| word == name));
             named.filter_map(|line| Some(line.split('\t').next()?.to_owned())).collect::<Vec<_>>()
         };
@@ -378,25 +351,9 @@ spec: { selector: { app: db }, ports: [{ name: sql, port: 80, targetPort: 5432 }
         let services = services(SYSTEM);
         services.without.set("Operation not supported".to_owned()).expect("not said before");
         services.set_ready("db-1", true);
-        let hosts = services.hosts("db-0", &services.now.borrow().pods);
+        let hosts = services.hosts("db-0", &services.now());
         assert!(hosts.contains("db-1.db") && !hosts.contains("db-read"), "{hosts}");
         assert_eq!(services.links("default"), []);
-    }
-
-    /// What a sandbox has to say to the first of its orders.
-    async fn told(services: &Services, answer: Option<i32>) -> Result<(), Refusal> {
-        let (channel, _orders) = Channel::answering(answer.into_iter());
-        services.tell("db-0", &mut Told::nothing(channel)).await
-    }
-
-    #[tokio::test]
-    async fn a_sandbox_that_has_ended_takes_services_from_nobody() {
-        let services = services(SYSTEM);
-        assert_eq!(told(&services, None).await, Err(Refusal::Ended("the sandbox has ended".to_owned())));
-        assert_eq!(services.without_addresses(), None);
-        // EOPNOTSUPP, for the rules; then nothing.
-        assert!(matches!(told(&services, Some(95)).await, Err(Refusal::Ended(_))));
-        assert!(services.without_addresses().is_some_and(|reason| reason.contains("not supported")));
     }
 
     #[test]

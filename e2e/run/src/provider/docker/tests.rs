@@ -10,7 +10,7 @@ use crate::{
     image::{self, Recipes, SANDBOX_IMAGE},
     provider::{
         pods,
-        testing::{deployment, plan},
+        testing::{deployment, plan, service},
     },
 };
 
@@ -19,15 +19,6 @@ struct Bench {
     pods: DockerPods,
     _directory: tempfile::TempDir,
 }
-
-/// Leads to the only pod once that is ready.
-const SERVICE: &str = "\
----
-apiVersion: v1
-kind: Service
-metadata: { name: app }
-spec: { selector: { app: app }, ports: [{ port: 80 }] }
-";
 
 /// The only pod.
 const POD: &str = "app-0";
@@ -48,7 +39,9 @@ impl Bench {
         image::ensure(engine.client(), &images, &recipes, directory.path(), &|_| ())
             .await
             .expect("the sandbox's image");
-        let plan = plan(&(deployment(&spec.replace("IMAGE", SANDBOX_IMAGE)) + SERVICE));
+        // It leads to the only pod once that is ready.
+        let service = service("app", "app", 80);
+        let plan = plan(&[deployment("app", &spec.replace("IMAGE", SANDBOX_IMAGE)), service].join("---\n"));
         let run = RunDir::create(directory.path(), &run_id, |_| Ok(())).expect("a run directory");
         let pods =
             DockerPods::prepare(engine, pods::of(&plan, "test"), &plan.services, &run, false).await.expect("a network");

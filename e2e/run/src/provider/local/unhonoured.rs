@@ -154,40 +154,16 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::provider::testing::plan;
-
-    const SYSTEM: &str = "\
-apiVersion: apps/v1
-kind: Deployment
-metadata: { name: db }
-spec:
-  selector: { matchLabels: { app: db } }
-  template:
-    metadata: { labels: { app: db } }
-    spec:
-      containers:
-        - name: db
-          image: IMAGE
-          command: COMMAND
-          env: [{ name: DB_HOST, value: 'HOST' }]
-          volumeMounts: [{ name: data, mountPath: /data }]
-      volumes: [{ name: data, emptyDir: {} }]
----
-apiVersion: v1
-kind: Service
-metadata: { name: my-db }
-spec: { selector: { app: db }, ports: [{ port: 5432 }] }
----
-apiVersion: v1
-kind: Service
-metadata: { name: web }
-spec: { selector: { app: db }, ports: [{ port: 80 }] }
-";
+    use crate::provider::testing::{deployment, plan, service};
 
     /// Field and reason of every warning.
     fn said(image: &str, command: &str, host: &str, runs: &str, user_is_known: bool) -> Vec<(String, String)> {
-        let host = format!("'{host}'");
-        let plan = plan(&SYSTEM.replace("IMAGE", image).replace("COMMAND", command).replace("'HOST'", &host));
+        let spec = format!(
+            "{{ containers: [{{ name: db, image: '{image}', command: {command}, env: [{{ name: DB_HOST, value: '{host}' }}], \
+             volumeMounts: [{{ name: data, mountPath: /data }}] }}], volumes: [{{ name: data, emptyDir: {{}} }}] }}"
+        );
+        let plan =
+            plan(&[deployment("db", &spec), service("my-db", "db", 5432), service("web", "db", 80)].join("---\n"));
         let own: Programs = toml::from_str("[app]\nrun = ['app']\n[scripted]\nscript = 'run.sh'\n").expect("programs");
         let machine = Machine { runs: Path::new(runs), user_is_known };
         let field = |warning: Warning| (warning.path.replace("spec.template.spec.containers[db].", ""), warning.reason);
