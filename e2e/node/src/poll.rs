@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, time::Duration};
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout_at};
 
 /// The result of one check.
 #[derive(Debug)]
@@ -53,6 +53,13 @@ where
         sleep(period).await;
     }
     Err(TimedOut { what: what.to_owned(), after: limit, last })
+}
+
+/// A tick each `period`, for work without an end; a late one moves those after it.
+pub fn ticks(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 #[cfg(test)]

@@ -30,7 +30,8 @@ use e2e_report::{
     environment::Environment,
     run_dir::{self, RunDir},
 };
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio::{net::TcpListener, sync::watch};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     faults::Faults,
@@ -80,7 +81,7 @@ impl Answers {
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
-    task: JoinHandle<()>,
+    _task: AbortOnDropHandle<()>,
 }
 
 impl Server {
@@ -107,18 +108,16 @@ impl Server {
             // Runs as long as the process: the listener does not fail.
             let _ = axum::serve(listener, router).await;
         });
-        Ok(Self { address, task })
+        Ok(Self { address, _task: AbortOnDropHandle::new(task) })
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
+type Shared = State<Arc<Answers>>;
+/// An answer, or the status of a refusal with its reason.
+type Answer<T> = Result<T, (StatusCode, String)>;
 
 /// Every local process can connect, so access requires the token, which only this user can read.
-async fn authorise(State(answers): State<Arc<Answers>>, request: Request, next: Next) -> Result<Response, StatusCode> {
+async fn authorise(State(answers): Shared, request: Request, next: Next) -> Result<Response, StatusCode> {
     let expected = format!("Bearer {}", answers.token);
     match request.headers().get(header::AUTHORIZATION) {
         Some(given) if given.as_bytes() == expected.as_bytes() => Ok(next.run(request).await),
@@ -126,17 +125,17 @@ async fn authorise(State(answers): State<Arc<Answers>>, request: Request, next: 
     }
 }
 
-async fn status(State(answers): State<Arc<Answers>>) -> Json<Snapshot> {
+async fn status(State(answers): Shared) -> Json<Snapshot> {
     let snapshot = answers.snapshot.borrow().clone();
     Json(snapshot)
 }
 
 /// What the containers of a component's pods have said beyond what the asker has seen, by `pod/container`.
 async fn logs(
-    State(answers): State<Arc<Answers>>,
+    State(answers): Shared,
     Path(component): Path<String>,
     Json(seen): Json<BTreeMap<String, usize>>,
-) -> Result<Json<BTreeMap<String, LogPart>>, (StatusCode, String)> {
+) -> Answer<Json<BTreeMap<String, LogPart>>> {
     let pods: Vec<&str> = pods_of(&answers, &component)?.into_iter().map(|pod| pod.name.as_str()).collect();
     let logs = answers.provider.logs_of(&|pod| pods.contains(&pod)).await.into_iter();
     Ok(Json(
@@ -149,7 +148,7 @@ async fn logs(
     ))
 }
 
-fn pods_of<'a>(answers: &'a Answers, component: &str) -> Result<Vec<&'a PodSpec>, (StatusCode, String)> {
+fn pods_of<'a>(answers: &'a Answers, component: &str) -> Answer<Vec<&'a PodSpec>> {
     let pods: Vec<&PodSpec> = answers.pods.iter().filter(|pod| pod.component.name == component).collect();
     if pods.is_empty() {
         let known: BTreeSet<&str> = answers.pods.iter().map(|pod| pod.component.name.as_str()).collect();
@@ -159,19 +158,19 @@ fn pods_of<'a>(answers: &'a Answers, component: &str) -> Result<Vec<&'a PodSpec>
     Ok(pods)
 }
 
-async fn progress(State(answers): State<Arc<Answers>>, text: String) {
+async fn progress(State(answers): Shared, text: String) {
     answers.progress.send_replace(text);
 }
 
-async fn stop(State(answers): State<Arc<Answers>>) {
+async fn stop(State(answers): Shared) {
     answers.stop.send_replace(true);
 }
 
 async fn load(
-    State(answers): State<Arc<Answers>>,
+    State(answers): Shared,
     Path(name): Path<String>,
     Json(order): Json<Order>,
-) -> Result<Json<LoadResult<ClientReport>>, (StatusCode, String)> {
+) -> Answer<Json<LoadResult<ClientReport>>> {
     let mut before = 0;
     let watch = |now: &load::Snapshot| {
         let text = format!("{name}: {} requests/s, {} errors", now.requests.saturating_sub(before), now.errors);
@@ -185,11 +184,7 @@ async fn load(
     result.map(Json).map_err(|error| (StatusCode::BAD_GATEWAY, error.to_string()))
 }
 
-async fn begin_faults(
-    State(answers): State<Arc<Answers>>,
-    Path(scenario): Path<String>,
-    window_in_ms: String,
-) -> Result<(), (StatusCode, String)> {
+async fn begin_faults(State(answers): Shared, Path(scenario): Path<String>, window_in_ms: String) -> Answer<()> {
     let millis = window_in_ms.parse().map_err(|_| {
         (StatusCode::BAD_REQUEST, format!("`{window_in_ms}` is no number of milliseconds until the window begins"))
     })?;
@@ -197,18 +192,15 @@ async fn begin_faults(
     Ok(())
 }
 
-async fn end_faults(
-    State(answers): State<Arc<Answers>>,
-    Path(scenario): Path<String>,
-) -> Result<(), (StatusCode, String)> {
+async fn end_faults(State(answers): Shared, Path(scenario): Path<String>) -> Answer<()> {
     answers.faults.end(&scenario).await;
     answers.write_addresses().map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }
 
 async fn probe(
-    State(answers): State<Arc<Answers>>,
+    State(answers): Shared,
     Path((pod, container, which)): Path<(String, String, ProbeKind)>,
-) -> Result<Json<Observation>, (StatusCode, String)> {
+) -> Answer<Json<Observation>> {
     let probe = declared(&answers.pods, &pod, &container, which)
         .ok_or_else(|| (StatusCode::NOT_FOUND, format!("{pod}/{container} declares no {} probe", which.word())))?;
     Ok(Json(observe(&*answers.provider, &answers.provider.profile(), &pod, &container, probe).await))
@@ -216,9 +208,9 @@ async fn probe(
 
 /// What the doctor finds of an exec probe.
 async fn examine(
-    State(answers): State<Arc<Answers>>,
+    State(answers): Shared,
     Path((pod, container, which)): Path<(String, String, ProbeKind)>,
-) -> Result<Json<Diagnosis>, (StatusCode, String)> {
+) -> Answer<Json<Diagnosis>> {
     let spec = answers.pods.iter().find(|spec| spec.name == pod);
     let (spec, probe) = spec
         .zip(declared(&answers.pods, &pod, &container, which))
@@ -229,7 +221,7 @@ async fn examine(
 }
 
 /// Who restarts containers on request.
-fn restarter(answers: &Answers) -> Result<&Restarter, (StatusCode, String)> {
+fn restarter(answers: &Answers) -> Answer<&Restarter> {
     answers.restarter.as_ref().ok_or_else(|| {
         let text = "only docker and local restart containers on request; a cluster decides itself, as after \
                     `kubectl rollout restart`";
@@ -237,10 +229,7 @@ fn restarter(answers: &Answers) -> Result<&Restarter, (StatusCode, String)> {
     })
 }
 
-async fn redeploy(
-    State(answers): State<Arc<Answers>>,
-    Path(component): Path<String>,
-) -> Result<(), (StatusCode, String)> {
+async fn redeploy(State(answers): Shared, Path(component): Path<String>) -> Answer<()> {
     let (restarter, pods) = (restarter(&answers)?, pods_of(&answers, &component)?);
     let failed = |error: Error| (StatusCode::BAD_GATEWAY, error.to_string());
     answers.supply.renew(&answers.provider, &pods).await.map_err(failed)?;
@@ -248,10 +237,7 @@ async fn redeploy(
     Ok(())
 }
 
-async fn trigger(
-    State(answers): State<Arc<Answers>>,
-    Path(cron_job): Path<String>,
-) -> Result<Json<Triggered>, (StatusCode, String)> {
+async fn trigger(State(answers): Shared, Path(cron_job): Path<String>) -> Answer<Json<Triggered>> {
     let run = answers.trigger.run(&cron_job, &answers.provider, &answers.supply, &answers.secrets);
     run.await.map(Json).map_err(|refusal| {
         let status = match &refusal {
@@ -263,9 +249,9 @@ async fn trigger(
 }
 
 async fn restart(
-    State(answers): State<Arc<Answers>>,
+    State(answers): Shared,
     Json(RestartOrder { pod, container, spare_ms }): Json<RestartOrder>,
-) -> Result<(), (StatusCode, String)> {
+) -> Answer<()> {
     let restarter = restarter(&answers)?;
     // Init containers run once and do not count.
     let is_there = answers.pods.iter().any(|spec| spec.name == pod && spec.container(&container).is_some());

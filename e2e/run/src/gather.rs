@@ -7,16 +7,11 @@ mod processes;
 mod redis;
 mod servers;
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use e2e_kubelet::snapshot::Snapshot;
 use e2e_load::clock::now_unix_ms;
-use e2e_node::{doctor::PoolUse, node::ProbeLog};
+use e2e_node::{doctor::PoolUse, node::ProbeLog, poll::ticks};
 use e2e_report::{
     evidence::{
         CLUSTER, IMAGES, LOCKS, PODS, PROBES, PROCESSES, REDIS, RESOURCES, Resources, SATURATION, Sample, Saturation,
@@ -24,8 +19,9 @@ use e2e_report::{
     },
     run_dir::{self, EVIDENCE, RunDir},
 };
+use parking_lot::Mutex;
 use serde_json::Value;
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
     provider::{Provider, pods::PodSpec},
@@ -53,7 +49,7 @@ pub(crate) struct ResourceWatch {
     locks: locks::Found,
     probes: ProbeLog,
     pods: Vec<PodSpec>,
-    tasks: [JoinHandle<()>; 5],
+    _tasks: JoinSet<()>,
 }
 
 /// Where each probe is kept, and what decides whether one is sent.
@@ -72,40 +68,42 @@ pub(crate) fn watch_resources(
     probing: Probing,
 ) -> ResourceWatch {
     let probes = probing.log.clone();
-    let locks = locks::Found::default();
-    let snapshots = probing.snapshots.clone();
-    let looking = tokio::spawn(locks::watch(Arc::clone(&provider), pods.clone(), snapshots, Arc::clone(&locks)));
-    let beside = tokio::spawn(beside::probe(Arc::clone(&provider), pods.clone(), probing));
-    let samples = Arc::new(Mutex::new(Vec::new()));
-    let sink = Arc::clone(&samples);
-    let used = Arc::clone(&provider);
-    let usage = tokio::spawn(each_period(move || {
-        let (provider, sink) = (Arc::clone(&used), Arc::clone(&sink));
-        async move {
-            let sample = sample_of(&provider).await;
-            sink.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
+    let (samples, saturation) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(BTreeMap::new())));
+    let (redis, locks) = (RedisServers::of(&pods), locks::Found::default());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(locks::watch(Arc::clone(&provider), pods.clone(), probing.snapshots.clone(), Arc::clone(&locks)));
+    tasks.spawn(beside::probe(Arc::clone(&provider), pods.clone(), probing));
+    let (used, sink) = (Arc::clone(&provider), Arc::clone(&samples));
+    tasks.spawn(async move {
+        let mut period = ticks(PERIOD);
+        loop {
+            period.tick().await;
+            let sample = sample_of(&used).await;
+            sink.lock().push(sample);
         }
-    }));
-    let redis = RedisServers::of(&pods);
+    });
     let (used, servers) = (Arc::clone(&provider), redis.clone());
-    let asking = tokio::spawn(each_period(move || {
-        let (provider, servers) = (Arc::clone(&used), servers.clone());
-        async move { servers.look(&provider).await }
-    }));
-    let saturation = Arc::new(Mutex::new(BTreeMap::new()));
+    tasks.spawn(async move {
+        let mut period = ticks(PERIOD);
+        loop {
+            period.tick().await;
+            servers.look(&used).await;
+        }
+    });
     let (sink, metered) = (Arc::clone(&saturation), pods.clone());
-    let metering = tokio::spawn(each_period(move || {
-        // A pod may get its address only when it starts.
-        let addresses = meters.iter().flat_map(|meter| addresses(&provider, meter, &metered)).collect::<Vec<_>>();
-        let sink = Arc::clone(&sink);
-        async move {
+    tasks.spawn(async move {
+        let mut period = ticks(PERIOD);
+        loop {
+            period.tick().await;
+            // A pod may get its address only when it starts.
+            let addresses = meters.iter().flat_map(|meter| addresses(&provider, meter, &metered)).collect::<Vec<_>>();
             let readings = addresses.iter().map(|(meter, pod, address)| meter::read(meter, pod, *address));
             for reading in futures_util::future::join_all(readings).await.into_iter().flatten() {
-                reading.add_to(&mut sink.lock().unwrap_or_else(PoisonError::into_inner));
+                reading.add_to(&mut sink.lock());
             }
         }
-    }));
-    ResourceWatch { samples, saturation, redis, locks, probes, pods, tasks: [usage, metering, beside, asking, looking] }
+    });
+    ResourceWatch { samples, saturation, redis, locks, probes, pods, _tasks: tasks }
 }
 
 /// The addresses of the replicas of a meter's component.
@@ -120,34 +118,19 @@ pub(crate) async fn look(provider: &Provider, meter: &Meter, pod: &PodSpec) -> O
     meter::read(&meter, &name, address).await.map(|reading| reading.pool_use())
 }
 
-async fn each_period<F: Future<Output = ()>>(mut work: impl FnMut() -> F) {
-    let mut period = tokio::time::interval(PERIOD);
-    period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        period.tick().await;
-        work().await;
-    }
-}
-
 impl ResourceWatch {
     /// One more sample: a run may be over before the first period is.
     async fn sample(&self, provider: &Provider) {
         let sample = sample_of(provider).await;
-        self.samples.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
+        self.samples.lock().push(sample);
     }
 
     fn resources(&self) -> Resources {
-        Resources { samples: self.samples.lock().unwrap_or_else(PoisonError::into_inner).clone() }
+        Resources { samples: self.samples.lock().clone() }
     }
 
     fn saturation(&self) -> Vec<Saturation> {
-        self.saturation.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
-    }
-}
-
-impl Drop for ResourceWatch {
-    fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
+        self.saturation.lock().values().cloned().collect()
     }
 }
 
@@ -163,7 +146,7 @@ pub(crate) async fn gather(
     resources.sample(provider).await;
     directory.write_json(RESOURCES, &resources.resources())?;
     directory.write_json(SATURATION, &resources.saturation())?;
-    let locks = resources.locks.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let locks = resources.locks.lock().clone();
     directory.write_json(LOCKS, &locks)?;
     resources.redis.look(provider).await;
     directory.write_json(REDIS, &resources.redis.told())?;

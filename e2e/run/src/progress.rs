@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     io::{IsTerminal, Write as _},
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -11,6 +10,7 @@ use e2e_kubelet::snapshot::Snapshot;
 use e2e_plan::{duration::human, words::counted};
 use e2e_report::env_vars::{GITHUB_ACTIONS, NO_COLOR};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use parking_lot::Mutex;
 
 /// A longer silence looks like a hang.
 const SILENCE: Duration = Duration::from_secs(15);
@@ -73,7 +73,7 @@ impl Progress {
 
     /// Begins a phase, which ends the one before: a line at the bottom of a terminal, a group in the log of GitHub Actions.
     pub fn phase(&self, name: &'static str) {
-        let mut phases = self.phases.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut phases = self.phases.lock();
         if self.is_github {
             if phases.current.is_some() {
                 self.plain("::endgroup::");
@@ -99,7 +99,7 @@ impl Progress {
 
     /// Ends the last phase and prints how long each took.
     pub fn phases_done(&self) {
-        let mut phases = std::mem::take(&mut *self.phases.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut phases = std::mem::take(&mut *self.phases.lock());
         let is_open = phases.current.is_some();
         phases.end();
         if let Some(bar) = &phases.bar {
@@ -139,7 +139,7 @@ impl Progress {
 
     /// Prints a permanent line verbatim.
     pub fn plain(&self, line: &str) {
-        *self.said.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.said.lock() = Instant::now();
         match &self.bars {
             Some(bars) => bars.suspend(|| eprintln!("{line}")),
             None => eprintln!("{line}"),
@@ -180,7 +180,7 @@ impl Progress {
 
     /// Shows a line unless it was the last one under its name, or it is the first and `known`. Returns its bar.
     fn row(&self, name: &str, text: &str, known: String) -> ProgressBar {
-        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rows = self.rows.lock();
         let (bar, last) = rows.entry(name.to_owned()).or_insert_with(|| (self.spinner(), known));
         if last != text {
             bar.set_message(text.to_owned());
@@ -194,7 +194,7 @@ impl Progress {
 
     /// Keeps the lines as they are, and what is shown next gets new ones.
     pub fn rows_done(&self) {
-        for (bar, _) in std::mem::take(&mut *self.rows.lock().unwrap_or_else(PoisonError::into_inner)).into_values() {
+        for (bar, _) in std::mem::take(&mut *self.rows.lock()).into_values() {
             bar.finish();
         }
     }
@@ -204,13 +204,13 @@ impl Progress {
         if self.bars.is_none() {
             return self.line(text);
         }
-        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut live = self.live.lock();
         live.get_or_insert_with(|| self.spinner()).set_message(text.to_owned());
     }
 
     /// Progress of a long step, such as a build: a changing line on a terminal, elsewhere a line after each longer silence.
     pub fn step(&self, text: &str) {
-        let silent = || self.said.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+        let silent = || self.said.lock().elapsed();
         if self.bars.is_some() || silent() >= SILENCE {
             self.live(text);
         }
@@ -218,7 +218,7 @@ impl Progress {
 
     /// Removes the live figure.
     pub fn live_done(&self) {
-        if let Some(bar) = self.live.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(bar) = self.live.lock().take() {
             bar.finish_and_clear();
         }
     }
@@ -230,7 +230,7 @@ impl Progress {
 
     fn spinner(&self) -> ProgressBar {
         let Some(bars) = &self.bars else { return ProgressBar::hidden() };
-        let phases = self.phases.lock().unwrap_or_else(PoisonError::into_inner);
+        let phases = self.phases.lock();
         let bar = match &phases.bar {
             // The phases stay at the bottom.
             Some(phases) => bars.insert_before(phases, ProgressBar::new_spinner()),

@@ -3,9 +3,8 @@
 use std::{sync::Arc, time::SystemTime};
 
 use e2e_kubelet::{snapshot::Snapshot, status::ContainerState};
-use e2e_node::probe;
+use e2e_node::{poll::ticks, probe};
 use e2e_plan::{Probe, ProbeAction, ProbeKind};
-use tokio::time::{MissedTickBehavior, interval};
 
 use super::Probing;
 use crate::provider::{Provider, pods::PodSpec};
@@ -33,8 +32,7 @@ pub(super) async fn probe(provider: Arc<Provider>, pods: Vec<PodSpec>, probing: 
 async fn repeat(provider: &Provider, probing: &Probing, pod: &str, container: &str, which: ProbeKind, probe: &Probe) {
     let Provider::K8s(cluster) = provider else { return };
     // A period of zero would send probes without end; Kubernetes allows none below a second.
-    let mut period = interval(probe.period.max(std::time::Duration::from_secs(1)));
-    period.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut period = ticks(probe.period.max(std::time::Duration::from_secs(1)));
     loop {
         period.tick().await;
         let is_due = cluster.is_routed() && has_started(&probing.snapshots.borrow(), pod, container);

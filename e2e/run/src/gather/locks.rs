@@ -3,17 +3,19 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
 use e2e_kubelet::{observation::Kind, snapshot::Snapshot};
 use e2e_load::clock::now_unix_ms;
+use e2e_node::poll::ticks;
 use e2e_plan::ProbeKind;
 use e2e_report::evidence::locks::HeldLock;
+use parking_lot::Mutex;
 use tokio::{
     sync::watch,
-    time::{Instant, MissedTickBehavior, interval, timeout},
+    time::{Instant, timeout},
 };
 use tokio_postgres::Row;
 
@@ -59,8 +61,7 @@ pub(super) async fn watch(
     if databases.is_empty() {
         return;
     }
-    let mut period = interval(PERIOD);
-    period.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut period = ticks(PERIOD);
     let mut silence = Silence::default();
     loop {
         period.tick().await;
@@ -71,7 +72,7 @@ pub(super) async fn watch(
         for database in &databases {
             // A database that does not answer is found by others.
             if let Ok(Some(held)) = timeout(LIMIT, look(&provider, &pods, database)).await {
-                found.lock().unwrap_or_else(PoisonError::into_inner).extend(held);
+                found.lock().extend(held);
             }
         }
     }

@@ -1,16 +1,11 @@
 //! What Redis servers say of their memory (`INFO`): of any component that answers in Redis's protocol. Main type: [`RedisServers`].
 
-use std::{
-    collections::BTreeMap,
-    io,
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use e2e_load::clock::now_unix_ms;
 use e2e_plan::ResolvedContainer;
 use e2e_report::evidence::redis::{RedisSample, RedisServer};
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
@@ -90,7 +85,7 @@ impl RedisServers {
 
     /// What all servers said.
     pub(super) fn told(&self) -> Vec<RedisServer> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.lock();
         let servers = known.values().filter_map(|known| match known {
             Known::Server(server) => Some(server.clone()),
             Known::Other => None,
@@ -99,7 +94,7 @@ impl RedisServers {
     }
 
     fn is_open(&self, candidate: &Candidate) -> bool {
-        match self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&candidate.key()) {
+        match self.known.lock().get(&candidate.key()) {
             None => true,
             Some(Known::Server(server)) => server.refused.is_none(),
             Some(Known::Other) => false,
@@ -107,7 +102,7 @@ impl RedisServers {
     }
 
     fn keep(&self, candidate: &Candidate, answer: Answer) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         let known = known.entry(candidate.key()).or_insert_with(|| match answer {
             Answer::Told(_) | Answer::Refused(_) => Known::Server(candidate.server()),
             Answer::Other => Known::Other,

@@ -4,16 +4,17 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
+use parking_lot::RwLock;
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
-    task::JoinHandle,
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::provider::accept;
 
@@ -21,39 +22,28 @@ use crate::provider::accept;
 pub(super) type Ready = Arc<RwLock<Vec<SocketAddr>>>;
 
 /// Listens until it is dropped.
-#[derive(Debug)]
-pub(super) struct Balancer {
-    task: JoinHandle<()>,
-}
-
-impl Balancer {
-    /// Serves `listener`. A connection without a ready replica is closed at once, as a Service without endpoints refuses it.
-    pub(super) fn serve(listener: TcpListener, ready: Ready) -> Self {
-        Self { task: tokio::spawn(serve(listener, ready)) }
-    }
-}
+pub(super) type Balancer = AbortOnDropHandle<()>;
 
 /// Puts a replica among those that take connections, or takes it out.
 pub(super) fn set_ready(list: &Ready, replica: SocketAddr, ready: bool) {
-    let mut list = list.write().unwrap_or_else(PoisonError::into_inner);
+    let mut list = list.write();
     list.retain(|listed| *listed != replica);
     if ready {
         list.push(replica);
     }
 }
 
-impl Drop for Balancer {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+/// Serves `listener`. A connection without a ready replica is closed at once, as a Service without endpoints refuses it.
+pub(super) fn serve(listener: TcpListener, ready: Ready) -> Balancer {
+    AbortOnDropHandle::new(tokio::spawn(distribute(listener, ready)))
 }
 
-async fn serve(listener: TcpListener, ready: Ready) {
+async fn distribute(listener: TcpListener, ready: Ready) {
     let turn = AtomicUsize::new(0);
     loop {
         let client = accept::next(&listener).await;
         let replica = {
-            let replicas = ready.read().unwrap_or_else(PoisonError::into_inner);
+            let replicas = ready.read();
             let turn = turn.fetch_add(1, Ordering::Relaxed);
             (!replicas.is_empty()).then(|| replicas[turn % replicas.len()])
         };
@@ -108,7 +98,7 @@ mod tests {
         let ready = Ready::new(RwLock::new(vec![one, two]));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let _balancer = Balancer::serve(listener, Arc::clone(&ready));
+        let _balancer = serve(listener, Arc::clone(&ready));
 
         assert_eq!([ask(address).await, ask(address).await], ["one", "two"]);
         set_ready(&ready, one, false);

@@ -23,7 +23,7 @@ use std::{
     io::Write as _,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::Arc,
     time::Duration,
 };
 
@@ -37,6 +37,7 @@ use e2e_node::{node::ExecResult, probe::Target};
 use e2e_plan::{Container, Security, Service};
 use e2e_report::run_dir::RunDir;
 use futures_util::StreamExt;
+use parking_lot::RwLock;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt, runners::AsyncRunner};
 use tokio::sync::{Mutex, OnceCell};
 
@@ -106,7 +107,7 @@ impl Pod {
     }
 
     fn made_sandbox(&self) -> Option<Arc<Sandbox>> {
-        self.sandbox.read().unwrap_or_else(PoisonError::into_inner).get().cloned()
+        self.sandbox.read().get().cloned()
     }
 }
 
@@ -144,7 +145,7 @@ impl DockerPods {
         for spec in pods {
             self.services.admit(&spec);
             let pod = Arc::new(Pod::new(spec, &self.engine.run_id, &self.work)?);
-            self.pods.write().unwrap_or_else(PoisonError::into_inner).insert(pod.spec.name.clone(), pod);
+            self.pods.write().insert(pod.spec.name.clone(), pod);
         }
         Ok(())
     }
@@ -170,13 +171,13 @@ impl DockerPods {
     }
 
     async fn sandbox(&self, pod: &Pod) -> Result<Arc<Sandbox>, Error> {
-        let place = Arc::clone(&pod.sandbox.read().unwrap_or_else(PoisonError::into_inner));
+        let place = Arc::clone(&pod.sandbox.read());
         let make = async || Sandbox::start(&self.engine, &pod.spec, &self.services, &self.network).await.map(Arc::new);
         place.get_or_try_init(make).await.cloned()
     }
 
     fn pod(&self, name: &str) -> Result<Arc<Pod>, Error> {
-        let pods = self.pods.read().unwrap_or_else(PoisonError::into_inner);
+        let pods = self.pods.read();
         pods.get(name).cloned().ok_or_else(|| Error::NoSuchPod { pod: name.to_owned() })
     }
 
@@ -209,7 +210,7 @@ impl DockerPods {
 
     /// `pod address` if this machine routes to pods, else `published port`.
     pub(crate) fn path(&self) -> &'static str {
-        let pods = self.pods.read().unwrap_or_else(PoisonError::into_inner);
+        let pods = self.pods.read();
         match pods.values().filter_map(|pod| pod.made_sandbox()).all(|sandbox| sandbox.direct) {
             true => "pod address",
             false => "published port",
@@ -265,7 +266,7 @@ impl DockerPods {
             self.remove_ended(pod, container).await?;
         }
         self.engine.remove_container(&sandbox.id).await?;
-        *pod.sandbox.write().unwrap_or_else(PoisonError::into_inner) = Arc::default();
+        *pod.sandbox.write() = Arc::default();
         self.services.leave(&pod.spec.name);
         Ok(())
     }

@@ -68,8 +68,8 @@ use kube::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     sync::watch as channel,
-    task::JoinHandle,
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use self::{
     agents::{Agents, Starting},
@@ -120,7 +120,7 @@ pub(crate) struct K8sPods {
     forward: Arc<Forward>,
     /// How this machine reaches pods, once one was asked.
     route: channel::Receiver<Option<Route>>,
-    finding_route: JoinHandle<()>,
+    finding_route: AbortOnDropHandle<()>,
     /// Started for the first load, or why they could not be.
     agents: OnceLock<Starting<Result<Agents, Error>>>,
 }
@@ -138,8 +138,13 @@ impl K8sPods {
         apply::apply(&cluster, &objects, &first, head_start(&specs, &first, watch.snapshots())).await?;
         let (found, route) = channel::channel(None);
         let profile = Profile::of_version(&cluster.version);
-        let finding_route =
-            tokio::spawn(route::find(specs.clone(), watch.snapshots(), Arc::clone(&forward), profile, found));
+        let finding_route = AbortOnDropHandle::new(tokio::spawn(route::find(
+            specs.clone(),
+            watch.snapshots(),
+            Arc::clone(&forward),
+            profile,
+            found,
+        )));
         let services = plan.services.iter().flat_map(|service| {
             service
                 .ports

@@ -18,7 +18,7 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::Arc,
     time::Duration,
 };
 
@@ -26,7 +26,9 @@ use e2e_kubelet::status::Exit;
 use e2e_node::{node::ExecResult, probe::Target};
 use e2e_plan::{Container, Plan, Service, Volume};
 use e2e_report::{evidence::Usage, run_dir::RunDir};
+use parking_lot::{Mutex, RwLock};
 use rustix::process::Signal;
+use tokio_util::task::AbortOnDropHandle;
 
 use self::{
     pod::Pod,
@@ -60,7 +62,7 @@ pub(crate) struct LocalPods {
     running: Arc<Mutex<BTreeMap<(String, String), Running>>>,
     /// Chooses each port once in the whole run: the process that owns one may be restarting.
     ports: Mutex<Ports>,
-    _memory: memory::Watch,
+    _memory: AbortOnDropHandle<()>,
 }
 
 /// The programs that replace the pods' images, by image.
@@ -111,7 +113,7 @@ impl LocalPods {
             pods: RwLock::new(made),
             services,
             declared,
-            _memory: memory::Watch::start(Arc::clone(&running)),
+            _memory: AbortOnDropHandle::new(tokio::spawn(memory::watch(Arc::clone(&running)))),
             running,
             ports: Mutex::new(ports),
         };
@@ -124,17 +126,17 @@ impl LocalPods {
         for spec in pods {
             let position = self.all_pods().len();
             let pod = {
-                let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut ports = self.ports.lock();
                 Arc::new(Pod::new(spec, position, found, &self.workspace, &mut ports)?)
             };
             self.write_files(&pod, root)?;
-            self.pods.write().unwrap_or_else(PoisonError::into_inner).insert(pod.spec.name.clone(), pod);
+            self.pods.write().insert(pod.spec.name.clone(), pod);
         }
         Ok(())
     }
 
     fn all_pods(&self) -> Vec<Arc<Pod>> {
-        self.pods.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.pods.read().values().cloned().collect()
     }
 
     fn write_files(&self, pod: &Pod, root: &Path) -> Result<(), Error> {
@@ -264,7 +266,7 @@ impl LocalPods {
     }
 
     fn pod(&self, name: &str) -> Result<Arc<Pod>, Error> {
-        let pods = self.pods.read().unwrap_or_else(PoisonError::into_inner);
+        let pods = self.pods.read();
         pods.get(name).cloned().ok_or_else(|| Error::NoSuchPod { pod: name.to_owned() })
     }
 
@@ -282,7 +284,7 @@ impl LocalPods {
     }
 
     fn running(&self, pod: &str, container: &str) -> Option<Running> {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = self.running.lock();
         running.get(&(pod.to_owned(), container.to_owned())).cloned()
     }
 
@@ -300,7 +302,7 @@ impl LocalPods {
         let memory_limit_bytes = declared.resources.memory_limit_bytes;
         let running = Running { process, memory_limit_bytes };
         let key = (pod_name.to_owned(), container.to_owned());
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(key, running);
+        self.running.lock().insert(key, running);
         Ok(())
     }
 
@@ -385,7 +387,7 @@ impl LocalPods {
 
     pub(crate) fn usage(&self) -> BTreeMap<String, Usage> {
         let Some(processes) = usage::Processes::read() else { return BTreeMap::new() };
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let running = self.running.lock().clone();
         let mut by_pod: BTreeMap<String, Usage> = BTreeMap::new();
         for ((pod, _), running) in running.iter().filter(|(_, running)| running.process.is_running()) {
             let usage = processes.usage(running.process.pid());
@@ -398,7 +400,7 @@ impl LocalPods {
     /// The pod whose process has a connection.
     pub(crate) fn pod_of(&self, client: SocketAddr, server: SocketAddr) -> Option<String> {
         let (processes, inode) = (usage::Processes::read()?, sockets::inode_of(client, server)?);
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let running = self.running.lock().clone();
         let has_it = |running: &Running| {
             processes.tree(running.process.pid()).into_iter().any(|pid| sockets::has_socket(pid, &inode))
         };
@@ -408,7 +410,7 @@ impl LocalPods {
 
     pub(crate) fn process_states(&self, pod: &str) -> Option<String> {
         let processes = usage::Processes::read()?;
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let running = self.running.lock().clone();
         let of_pod = running.iter().filter(|((of, _), running)| of == pod && running.process.is_running());
         of_pod.flat_map(|(_, running)| processes.tree(running.process.pid())).map(usage::state).collect()
     }
@@ -437,7 +439,7 @@ impl LocalPods {
     /// Stops what still runs, side by side, and removes private data.
     pub(crate) async fn teardown(&self) -> Result<(), Error> {
         let running: Vec<_> = {
-            let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut running = self.running.lock();
             std::mem::take(&mut *running).into_iter().collect()
         };
         let stops = running.into_iter().map(|((pod, _), running)| async move {

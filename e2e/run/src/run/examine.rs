@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -25,11 +25,12 @@ use e2e_report::{
     environment::{self, Component},
     evidence::DoctorEntry,
 };
+use parking_lot::Mutex;
 use tokio::{
     sync::watch,
-    task::JoinHandle,
     time::{Instant, timeout},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     known::{Facts, known},
@@ -43,7 +44,7 @@ use crate::{
 /// Examines failing probes until it is dropped.
 pub(super) struct Examinations {
     examiner: Arc<Examiner>,
-    task: JoinHandle<()>,
+    task: AbortOnDropHandle<()>,
 }
 
 impl Examinations {
@@ -58,7 +59,7 @@ impl Examinations {
             histories: Mutex::default(),
             been_ready: Mutex::default(),
         });
-        let task = tokio::spawn(follow(Arc::clone(&examiner)));
+        let task = AbortOnDropHandle::new(tokio::spawn(follow(Arc::clone(&examiner))));
         Self { examiner, task }
     }
 
@@ -96,12 +97,6 @@ impl Examinations {
 /// Whether a finding may be of an app that works, and only has too much to do.
 fn is_of_load(entry: &DoctorEntry) -> bool {
     matches!(entry.diagnosis.cause, Some(Cause::TooSlow | Cause::WaitsForPool))
-}
-
-impl Drop for Examinations {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 /// Component, container, probe: replicas are copies, so one examination covers all of them.
@@ -231,7 +226,7 @@ impl Examiner {
     }
 
     fn wants(&self, subject: &Subject<'_>) -> bool {
-        let mut histories = self.histories.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut histories = self.histories.lock();
         let history = histories.entry(subject.key()).or_default();
         if history.entry.as_ref().is_some_and(|entry| entry.diagnosis.cause.is_some()) {
             return false;
@@ -246,7 +241,7 @@ impl Examiner {
     }
 
     fn keep(&self, subject: &Subject<'_>, entry: Option<DoctorEntry>) {
-        let mut histories = self.histories.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut histories = self.histories.lock();
         let history = histories.entry(subject.key()).or_default();
         history.failures_wanted = subject.unanswered().saturating_mul(2);
         if let Some(unready) = &mut history.unready {
@@ -264,9 +259,9 @@ impl Examiner {
     fn forget(&self, subject: &Subject<'_>) {
         let pod = &subject.pod.name;
         if let Some(instance) = subject.instance() {
-            self.been_ready.lock().unwrap_or_else(PoisonError::into_inner).insert(instance);
+            self.been_ready.lock().insert(instance);
         }
-        if let Some(history) = self.histories.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&subject.key()) {
+        if let Some(history) = self.histories.lock().get_mut(&subject.key()) {
             let stays = |entry: &DoctorEntry| entry.pod != *pod || history.was_ready && is_of_load(entry);
             history.entry = history.entry.take().filter(stays);
             history.unready = history.unready.take().filter(|unready| unready.pod != *pod);
@@ -274,12 +269,12 @@ impl Examiner {
     }
 
     fn has_been_ready(&self, subject: &Subject<'_>) -> bool {
-        let been_ready = self.been_ready.lock().unwrap_or_else(PoisonError::into_inner);
+        let been_ready = self.been_ready.lock();
         subject.instance().is_some_and(|instance| been_ready.contains(&instance))
     }
 
     fn earlier(&self, key: &Key) -> Option<DoctorEntry> {
-        self.histories.lock().unwrap_or_else(PoisonError::into_inner).get(key)?.entry.clone()
+        self.histories.lock().get(key)?.entry.clone()
     }
 
     /// Runs the doctor. `None` if the container ended or was stopped meanwhile, because the answers then prove nothing.

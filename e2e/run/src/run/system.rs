@@ -12,7 +12,8 @@ use e2e_load::clock::now_unix_ms;
 use e2e_node::node::{Node, Options, ProbeLog};
 use e2e_plan::{Plan, words::counted};
 use e2e_report::environment::{self, Environment, LoadFrom};
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{Error, both, caught, examine::Examinations, keeper::Keeper, prepared::Prepared};
 use crate::{
@@ -43,8 +44,8 @@ pub(super) struct System {
     pub(super) faults: Arc<Faults>,
     pub(super) said: watch::Receiver<String>,
     stop: watch::Receiver<bool>,
-    readiness: JoinHandle<()>,
-    ahead: JoinHandle<()>,
+    readiness: AbortOnDropHandle<()>,
+    ahead: AbortOnDropHandle<()>,
 }
 
 impl System {
@@ -101,11 +102,11 @@ impl System {
                 gather::Probing { log, snapshots: keeper.watch() },
             ),
             examinations: Examinations::start(Arc::clone(&provider), prepared, keeper.watch()),
-            readiness: tokio::spawn(follow_readiness(Arc::clone(&provider), keeper.watch())),
-            ahead: tokio::spawn({
+            readiness: AbortOnDropHandle::new(tokio::spawn(follow_readiness(Arc::clone(&provider), keeper.watch()))),
+            ahead: AbortOnDropHandle::new(tokio::spawn({
                 let provider = Arc::clone(&provider);
                 async move { provider.prepare_ahead().await }
-            }),
+            })),
             provider,
             keeper,
             started,
@@ -159,9 +160,7 @@ impl System {
     /// Stops everything and removes it.
     pub(super) async fn remove(self, prepared: &Prepared) -> Result<(), Error> {
         let Self { provider, keeper, resources, examinations, control, readiness, ahead, .. } = self;
-        readiness.abort();
-        ahead.abort();
-        drop((resources, examinations, control));
+        drop((resources, examinations, control, readiness, ahead));
         ended_by(keeper.shutdown(), removal(&provider, prepared)).await
     }
 }

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 
 use crate::provider::{
     Error,
-    balancer::{Balancer, Ready, set_ready},
+    balancer::{self, Balancer, Ready, set_ready},
     pods::PodSpec,
 };
 
@@ -49,7 +49,7 @@ pub(super) async fn open(services: &[Service], pods: &[PodSpec]) -> Result<Vec<E
                 target_port: port.target_port,
                 replicas: replicas.clone(),
                 ready: Arc::clone(&ready),
-                _balancer: Balancer::serve(listener, ready),
+                _balancer: balancer::serve(listener, ready),
             });
         }
     }

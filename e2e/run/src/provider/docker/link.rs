@@ -7,10 +7,8 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    sync::{Mutex, MutexGuard},
-    task::JoinHandle,
-};
+use tokio::sync::{Mutex, MutexGuard};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     channel::{Channel, Refusal},
@@ -24,7 +22,7 @@ use crate::provider::Error;
 #[derive(Debug)]
 pub(super) struct Link {
     told: Arc<Mutex<Told>>,
-    follower: JoinHandle<()>,
+    _follower: AbortOnDropHandle<()>,
 }
 
 #[derive(Debug)]
@@ -63,7 +61,7 @@ impl Link {
                 last = followed.lock().await.tell(&services).await;
             }
         });
-        Ok(Self { told, follower })
+        Ok(Self { told, _follower: AbortOnDropHandle::new(follower) })
     }
 
     /// Has the sandbox know of every change so far.
@@ -95,12 +93,6 @@ impl Link {
 
     async fn told(&self) -> MutexGuard<'_, Told> {
         self.told.lock().await
-    }
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.follower.abort();
     }
 }
 

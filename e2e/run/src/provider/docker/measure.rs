@@ -1,9 +1,6 @@
 //! What the engine knows of containers that run: usage, throttling, images, output.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use bollard::{
     models::ContainerStatsResponse,
@@ -86,7 +83,7 @@ impl DockerPods {
 
     /// Output of every container so far, by pod and container.
     pub(crate) async fn logs(&self, is_wanted: &Wanted<'_>) -> BTreeMap<(String, String), String> {
-        let pods: Vec<_> = self.pods.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        let pods: Vec<_> = self.pods.read().values().cloned().collect();
         // Of ended instances, and, with the lock held, not of one that is about to be among them too.
         let containers = self.containers.lock().await;
         let mut wanted = Vec::new();

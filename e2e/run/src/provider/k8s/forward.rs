@@ -7,7 +7,7 @@ use kube::Api;
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
-    task::{JoinHandle, JoinSet},
+    task::JoinSet,
 };
 
 use super::{cluster::Cluster, error::Error, watch::Watch};
@@ -17,7 +17,7 @@ use crate::provider::{accept, pods::PodSpec};
 #[derive(Debug, Default)]
 pub(super) struct Forward {
     ports: BTreeMap<(String, u16), SocketAddr>,
-    tasks: Vec<JoinHandle<()>>,
+    tasks: JoinSet<()>,
 }
 
 impl Forward {
@@ -30,7 +30,7 @@ impl Forward {
                 let listener = TcpListener::bind("127.0.0.1:0").await.map_err(failed)?;
                 forward.ports.insert((spec.name.clone(), port), listener.local_addr().map_err(failed)?);
                 let (cluster, watch) = (cluster.clone(), Arc::clone(watch));
-                forward.tasks.push(tokio::spawn(serve(listener, cluster, watch, spec.name.clone(), port)));
+                forward.tasks.spawn(serve(listener, cluster, watch, spec.name.clone(), port));
             }
         }
         Ok(forward)
@@ -38,12 +38,6 @@ impl Forward {
 
     pub(super) fn address(&self, place: &str, port: u16) -> Option<SocketAddr> {
         self.ports.get(&(place.to_owned(), port)).copied()
-    }
-}
-
-impl Drop for Forward {
-    fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 

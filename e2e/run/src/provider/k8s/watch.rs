@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -15,7 +15,9 @@ use kube::{
     Api, Resource,
     runtime::{WatchStreamExt, watcher},
 };
-use tokio::{sync::watch, task::JoinHandle};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     cluster::Cluster,
@@ -28,7 +30,7 @@ use crate::provider::pods::PodSpec;
 pub(super) struct Watch {
     state: Arc<Mutex<State>>,
     snapshots: watch::Receiver<Snapshot>,
-    task: JoinHandle<()>,
+    _task: AbortOnDropHandle<()>,
 }
 
 #[derive(Debug)]
@@ -51,7 +53,7 @@ impl Watch {
         let (sender, snapshots) = watch::channel(places.snapshot());
         let state = Arc::new(Mutex::new(State { places, reached: BTreeMap::new(), started, lost: [None, None] }));
         let task = tokio::spawn(follow(cluster.clone(), Arc::clone(&state), sender));
-        Self { state, snapshots, task }
+        Self { state, snapshots, _task: AbortOnDropHandle::new(task) }
     }
 
     pub(super) fn snapshots(&self) -> watch::Receiver<Snapshot> {
@@ -60,17 +62,17 @@ impl Watch {
 
     /// The pod that stands in a place now.
     pub(super) fn pod(&self, place: &str) -> Option<Pod> {
-        lock(&self.state).places.pod(place).cloned()
+        self.state.lock().places.pod(place).cloned()
     }
 
     /// For how long the cluster has not answered, and what was heard last.
     pub(super) fn lost(&self) -> Option<(Duration, String)> {
-        longest(&lock(&self.state).lost).map(|(since, reason)| (since.elapsed(), reason.clone()))
+        longest(&self.state.lock().lost).map(|(since, reason)| (since.elapsed(), reason.clone()))
     }
 
     /// Where the time of the bring-up went; nothing before all pods were ready.
     pub(super) fn bring_up(&self) -> Option<BringUp> {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         let ready = |place: &String| Some((*state.reached.get(place)?.get(&Stage::Ready)?, place.clone()));
         let names = self.snapshots.borrow().pods.keys().cloned().collect::<Vec<_>>();
         let (_, slowest) = names.iter().map(ready).collect::<Option<Vec<_>>>()?.into_iter().max()?;
@@ -89,16 +91,6 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 async fn follow(cluster: Cluster, state: Arc<Mutex<State>>, sender: watch::Sender<Snapshot>) {
     let mut pods = Known::<Pod>::default();
     let mut events = Known::<ClusterEvent>::default();
@@ -110,7 +102,7 @@ async fn follow(cluster: Cluster, state: Arc<Mutex<State>>, sender: watch::Sende
             Some(told) = event_stream.next() => (1, told.map(|event| events.take_in(event))),
             else => return,
         };
-        let mut state = lock(&state);
+        let mut state = state.lock();
         note(&mut state.lost[stream], told.as_ref().err().map(|error| super::error::reason(error)));
         if !told.unwrap_or(false) {
             continue;

@@ -1,13 +1,10 @@
 //! Memory limits for plain processes: kills a process above its limit, as the kernel does in a container.
-//! Main type: [`Watch`].
+//! Main function: [`watch`].
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio::task::JoinHandle;
+use e2e_node::poll::ticks;
+use parking_lot::Mutex;
 
 use super::{Running, usage::Processes};
 
@@ -15,31 +12,13 @@ use super::{Running, usage::Processes};
 const PERIOD: Duration = Duration::from_millis(100);
 
 /// Looks until it is dropped.
-#[derive(Debug)]
-pub(super) struct Watch {
-    task: JoinHandle<()>,
-}
-
-impl Watch {
-    pub(super) fn start(running: Arc<Mutex<BTreeMap<(String, String), Running>>>) -> Self {
-        Self { task: tokio::spawn(watch(running)) }
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn watch(running: Arc<Mutex<BTreeMap<(String, String), Running>>>) {
-    let mut period = tokio::time::interval(PERIOD);
-    period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+pub(super) async fn watch(running: Arc<Mutex<BTreeMap<(String, String), Running>>>) {
+    let mut period = ticks(PERIOD);
     loop {
         period.tick().await;
         // There may be no file left to open for the moment.
         let Some(processes) = Processes::read() else { continue };
-        let limited: Vec<Running> = running.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        let limited: Vec<Running> = running.lock().values().cloned().collect();
         for Running { process, memory_limit_bytes } in limited {
             let Some(limit) = memory_limit_bytes.filter(|_| process.is_running()) else { continue };
             if processes.usage(process.pid()).memory_bytes > limit {

@@ -1,17 +1,14 @@
 //! Services of plain processes. Main function: [`service_ports`].
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    sync::{Arc, RwLock},
-};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use e2e_plan::Service;
+use parking_lot::RwLock;
 
 use super::{Pod, ports::Ports};
 use crate::provider::{
     Error,
-    balancer::{Balancer, Ready},
+    balancer::{self, Balancer, Ready},
 };
 
 #[derive(Debug)]
@@ -46,7 +43,7 @@ pub(super) fn service_ports(
                 let address = listener.local_addr().map_err(taken)?;
                 let first = if publish_not_ready { replicas.values().copied().collect() } else { Vec::new() };
                 let ready: Ready = Arc::new(RwLock::new(first));
-                let balancer = Balancer::serve(listener, Arc::clone(&ready));
+                let balancer = balancer::serve(listener, Arc::clone(&ready));
                 ServicePort { address, balanced: Some((replicas, ready, balancer)), publish_not_ready }
             }
         };
