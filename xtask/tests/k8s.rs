@@ -37,6 +37,14 @@ fn a_cron_job_runs_when_it_is_asked_for() {
     support::lifecycle::trigger("k8s", manifests.path());
 }
 
+#[test]
+fn a_component_that_is_deployed_anew_has_other_pods() {
+    support::lifecycle::redeploy("k8s", |id| {
+        let namespace = format!("e2e-{id}");
+        kubectl(&["get", "pods", "--namespace", &namespace, "--output", "jsonpath={.items[*].metadata.uid}"])
+    });
+}
+
 /// The Jobs of `fixtures/kinds` find in a cluster what they find on docker.
 #[test]
 fn services_and_kinds_are_those_of_docker() {

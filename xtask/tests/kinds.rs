@@ -97,6 +97,17 @@ fn a_cron_job_runs_when_it_is_asked_for(#[case] target: &str) {
     }
 }
 
+#[test]
+fn a_component_that_is_deployed_anew_has_other_pods() {
+    if is_there("docker") {
+        lifecycle::redeploy("docker", |id| {
+            let listed =
+                Command::new("docker").args(["ps", "--quiet", "--filter", &format!("label=e2e.run={id}")]).output();
+            String::from_utf8_lossy(&listed.expect("the engine's program").stdout).into_owned()
+        });
+    }
+}
+
 #[rstest]
 #[case("docker")]
 #[case("local")]

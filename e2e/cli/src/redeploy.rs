@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
-use e2e_kubelet::snapshot::Snapshot;
+use e2e_kubelet::snapshot::{PodReport, Snapshot};
 use e2e_node::poll::{Look, until};
 use e2e_run::{Options, exit::ExitCode};
 
@@ -17,6 +17,7 @@ use crate::{
 #[command(after_help = "Example:\n  cargo xtask redeploy backend
 
 Images with a recipe in .config/e2e.toml are built again where their files have changed. On local, the workspace's programs are rebuilt.
+In a cluster the images are brought to the nodes, and the component is rolled out.
 
 Exit codes: 0 its pods were replaced and are ready, 1 they are not, 2 bad input, 3 the system is down.")]
 pub(crate) struct Args {
@@ -50,13 +51,14 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     })?
 }
 
-/// How often each pod's containers were started again.
-fn starts(snapshot: &Snapshot, pods: &[String]) -> Vec<u32> {
-    pods.iter().map(|name| snapshot.pods.get(name).map_or(0, |pod| pod.restarts)).collect()
+/// How often each pod's containers were started again, or how often a cluster has replaced the pod.
+fn starts(snapshot: &Snapshot, pods: &[String]) -> Vec<usize> {
+    let of = |pod: &PodReport| pod.object.as_ref().map_or(pod.restarts as usize, |object| object.replaced.len());
+    pods.iter().map(|name| snapshot.pods.get(name).map_or(0, of)).collect()
 }
 
 /// Whether every pod has been started again since, and is ready.
-fn is_new(snapshot: &Snapshot, pods: &[String], before: &[u32]) -> bool {
+fn is_new(snapshot: &Snapshot, pods: &[String], before: &[usize]) -> bool {
     let is_ready = |name: &String| snapshot.pods.get(name).is_some_and(|pod| pod.ready);
     starts(snapshot, pods).iter().zip(before).all(|(now, before)| now > before) && pods.iter().all(is_ready)
 }

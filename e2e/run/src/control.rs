@@ -35,7 +35,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     faults::Faults,
-    provider::{Error, Provider, pods::PodSpec},
+    provider::{Provider, pods::PodSpec},
     secrets::Secrets,
     supply::Supply,
     trigger::{Refusal, Trigger},
@@ -230,11 +230,9 @@ fn restarter(answers: &Answers) -> Answer<&Restarter> {
 }
 
 async fn redeploy(State(answers): Shared, Path(component): Path<String>) -> Answer<()> {
-    let (restarter, pods) = (restarter(&answers)?, pods_of(&answers, &component)?);
-    let failed = |error: Error| (StatusCode::BAD_GATEWAY, error.to_string());
-    answers.supply.renew(&answers.provider, &pods).await.map_err(failed)?;
-    pods.iter().for_each(|pod| restarter.replace(&pod.name));
-    Ok(())
+    let pods = pods_of(&answers, &component)?;
+    let redeployed = answers.supply.redeploy(&answers.provider, answers.restarter.as_ref(), &pods).await;
+    redeployed.map_err(|error| (StatusCode::BAD_GATEWAY, error.to_string()))
 }
 
 async fn trigger(State(answers): Shared, Path(cron_job): Path<String>) -> Answer<Json<Triggered>> {

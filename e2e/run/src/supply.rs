@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use e2e_node::node::Restarter;
+
 use crate::{
     image::{self, Recipes},
     provider::{
         Error, Provider,
-        docker::DockerPods,
+        docker::engine::Engine,
         local::{Programs, find_programs},
         pods::PodSpec,
     },
@@ -25,7 +27,7 @@ impl Supply {
     pub(crate) async fn provide(&self, provider: &Provider, pods: Vec<PodSpec>) -> Result<(), Error> {
         match provider {
             Provider::Docker(docker) => {
-                self.images_of(docker, pods.iter()).await?;
+                self.ensure(&docker.engine, pods.iter()).await?;
                 docker.admit(pods)
             }
             Provider::Local(local) => {
@@ -37,25 +39,48 @@ impl Supply {
         }
     }
 
-    /// Builds what has changed of the pods' images or programs, and has the next starts of their containers use it.
-    pub(crate) async fn renew(&self, provider: &Provider, pods: &[&PodSpec]) -> Result<(), Error> {
+    /// Builds what has changed of the images or programs of a component's pods, and has others take their places.
+    pub(crate) async fn redeploy(
+        &self,
+        provider: &Provider,
+        restarter: Option<&Restarter>,
+        pods: &[&PodSpec],
+    ) -> Result<(), Error> {
         match provider {
-            Provider::Docker(docker) => self.images_of(docker, pods.iter().copied()).await,
+            Provider::Docker(docker) => self.ensure(&docker.engine, pods.iter().copied()).await?,
             Provider::Local(local) => {
                 let own: Vec<PodSpec> = pods.iter().map(|pod| (*pod).clone()).collect();
                 let programs = find_programs(&self.programs, &own, &self.root, &|_| ()).await?;
-                local.renew(programs.into_values())
+                local.renew(programs.into_values())?;
             }
-            // A cluster starts its own pods; no request for one comes so far.
-            Provider::K8s(_) => Ok(()),
+            Provider::K8s(cluster) => {
+                let Some(first) = pods.first() else { return Ok(()) };
+                let engine = Engine::connect("redeploy").await?;
+                let images = self.brought(&engine, first).await?;
+                cluster.redeploy(&first.component, &engine, &images).await?;
+            }
         }
-    }
-
-    /// Builds what has changed of the images of pods.
-    async fn images_of(&self, docker: &DockerPods, pods: impl Iterator<Item = &PodSpec>) -> Result<(), Error> {
-        let images: Vec<String> = pods.flat_map(|pod| pod.all_containers().map(|own| own.image.clone())).collect();
-        let recipes = self.images.with_built_in();
-        image::ensure(docker.engine.client(), &images, &recipes, &self.root, &|_| ()).await?;
+        pods.iter().for_each(|pod| restarter.into_iter().for_each(|restarter| restarter.replace(&pod.name)));
         Ok(())
     }
+
+    /// Pulls or builds those images of pods that the engine does not have as they are now.
+    async fn ensure(&self, engine: &Engine, pods: impl Iterator<Item = &PodSpec>) -> Result<(), Error> {
+        let images: Vec<String> = pods.flat_map(images_of).collect();
+        let recipes = self.images.with_built_in();
+        image::ensure(engine.client(), &images, &recipes, &self.root, &|_| ()).await?;
+        Ok(())
+    }
+
+    /// The images of a pod that this machine brings to a cluster: those that it has, once what has a recipe is built.
+    async fn brought(&self, engine: &Engine, pod: &PodSpec) -> Result<Vec<String>, Error> {
+        let (recipes, images): (_, Vec<String>) = (self.images.with_built_in(), images_of(pod).collect());
+        let own: Vec<String> = images.iter().filter(|image| recipes.0.contains_key(*image)).cloned().collect();
+        image::ensure(engine.client(), &own, &recipes, &self.root, &|_| ()).await?;
+        Ok(image::present(engine.client(), &images).await?)
+    }
+}
+
+fn images_of(pod: &PodSpec) -> impl Iterator<Item = String> {
+    pod.all_containers().map(|own| own.image.clone())
 }

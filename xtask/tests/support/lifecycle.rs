@@ -93,6 +93,26 @@ pub(crate) fn trigger(target: &str, manifests: &Path) {
     assert_nothing_left(&bench.run_directory(&id), target == "docker");
 }
 
+/// A component of a system that is up is deployed anew: it is ready again, in other pods than before, as `pods` names them for a run.
+pub(crate) fn redeploy(target: &str, pods: impl Fn(&str) -> String) {
+    let bench = Bench::of(super::SMALL);
+    let up = bench.output(&["up", "--target", target]);
+    let said = String::from_utf8_lossy(&up.stderr).into_owned();
+    assert!(up.status.success(), "{said}");
+    let id = said.lines().last().and_then(|line| line.rsplit(' ').next()).expect("the last line names the run");
+    let before = pods(id);
+    let redeployed = bench.output(&["redeploy", "redis"]);
+    let (after, status) = (pods(id), bench.output(&["status"]));
+    let unknown = bench.output(&["redeploy", "mysql"]);
+    let down = bench.output(&["down", id]);
+    assert!(redeployed.status.success(), "{}", String::from_utf8_lossy(&redeployed.stderr));
+    assert!(!before.is_empty() && before != after, "{before} {after}");
+    let shown = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(shown.lines().any(|line| line.contains("redis-0") && line.contains("Running")), "{shown}");
+    assert_eq!(unknown.status.code(), Some(2), "{}", String::from_utf8_lossy(&unknown.stderr));
+    assert!(down.status.success(), "{}", String::from_utf8_lossy(&down.stderr));
+}
+
 /// `e2e --keep` leaves the system up and says how to look into it and how to remove it; `down` removes it. None of the run's
 /// secret texts is in what stays.
 pub(crate) fn keep(target: &str) {

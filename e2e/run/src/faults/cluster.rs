@@ -46,8 +46,8 @@ async fn delete(cluster: &K8sPods, pods: &[String], grace_seconds: Option<u32>) 
 
 async fn roll_out(hand: &Hand, cluster: &K8sPods, component: &str) -> Result<(), String> {
     let spec = hand.pods.iter().find(|pod| pod.component.name == component);
-    let kind = spec.map_or("Deployment", |spec| spec.component.kind.as_str());
-    cluster.roll_out(component, kind).await.map_err(|error| error.to_string())
+    let spec = spec.ok_or_else(|| format!("there is no component {component}"))?;
+    cluster.roll_out(&spec.component).await.map_err(|error| error.to_string())
 }
 
 /// Drains the node of a pod for a while, and waits until what was evicted is ready on another node, or there again.

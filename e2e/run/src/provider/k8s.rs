@@ -95,12 +95,16 @@ pub(crate) use self::{cluster::Cluster, error::Error};
 /// The cluster or the engine does not answer, or the image cannot be brought.
 pub async fn bring_image(options: &Options, image: &str) -> Result<String, super::Error> {
     let cluster = Cluster::connect(options, "").await?;
-    let engine = Engine::connect("").await?;
+    let pushed = bring(&cluster, &Engine::connect("").await?, &[image.to_owned()]).await?;
+    Ok(pushed.get(image).map_or(image, String::as_str).to_owned())
+}
+
+/// Brings images of an engine to the nodes of a cluster. Returns what they are to pull instead of each, where they get them from a registry.
+async fn bring(cluster: &Cluster, engine: &Engine, images: &[String]) -> Result<BTreeMap<String, String>, Error> {
     let nodes: Api<Node> = Api::all(cluster.client.clone());
     let nodes = nodes.list(&ListParams::default()).await.map_err(|error| cluster.failed("list", "nodes", &error))?;
     let delivery = Delivery::of(&cluster.context, &nodes.items, Some(engine.version()), cluster.registry.as_deref());
-    let pushed = images::bring(&delivery, engine.client(), &[image.to_owned()]).await?;
-    Ok(pushed.get(image).map_or(image, String::as_str).to_owned())
+    images::bring(&delivery, engine.client(), images).await
 }
 
 /// How much of a command's output is kept, as a kubelet does.

@@ -1,12 +1,18 @@
-//! What planned faults do to the pods of a cluster.
+//! Other pods in the place of those of a cluster: for planned faults, and for a component that is deployed anew.
 
+use std::collections::BTreeMap;
+
+use e2e_plan::{Component, Container};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use kube::{
     Api,
     api::{DeleteParams, Patch, PatchParams},
 };
 
+use serde_json::json;
+
 use super::{K8sPods, error::Error};
+use crate::provider::docker::engine::Engine;
 
 impl K8sPods {
     /// Deletes the pod in a place, with its own grace period unless another is named.
@@ -22,22 +28,54 @@ impl K8sPods {
     }
 
     /// Has the pods of a component replaced as its strategy says, as `kubectl rollout restart` does.
-    pub(crate) async fn roll_out(&self, component: &str, kind: &str) -> Result<(), Error> {
+    pub(crate) async fn roll_out(&self, component: &Component) -> Result<(), Error> {
+        self.roll_out_with(component, &BTreeMap::new()).await
+    }
+
+    /// The same with what the images of this machine's engine are now.
+    pub(crate) async fn redeploy(
+        &self,
+        component: &Component,
+        engine: &Engine,
+        images: &[String],
+    ) -> Result<(), Error> {
+        self.roll_out_with(component, &super::bring(&self.cluster, engine, images).await?).await
+    }
+
+    /// Replaces the pods by some that run other images in place of those.
+    async fn roll_out_with(&self, component: &Component, images: &BTreeMap<String, String>) -> Result<(), Error> {
+        let other = |containers: &[Container]| -> Vec<_> {
+            let named =
+                containers.iter().filter_map(|own| Some(json!({ "name": own.name, "image": images.get(&own.image)? })));
+            named.collect()
+        };
         let at = jiff::Timestamp::now().to_string();
-        let patch = Patch::Merge(serde_json::json!({
-            "spec": { "template": { "metadata": { "annotations": { "kubectl.kubernetes.io/restartedAt": at } } } }
+        let patch = Patch::Strategic(json!({
+            "spec": { "template": {
+                "metadata": { "annotations": { "kubectl.kubernetes.io/restartedAt": at } },
+                "spec": {
+                    "initContainers": other(&component.pod.init_containers),
+                    "containers": other(&component.pod.containers)
+                }
+            } }
         }));
         let (client, namespace) = (self.cluster.client.clone(), &self.cluster.namespace);
-        let parameters = PatchParams::default();
-        let patched = match kind {
+        let (name, parameters) = (component.name.as_str(), PatchParams::default());
+        let patched = match component.kind.as_str() {
+            "Deployment" => {
+                Api::<Deployment>::namespaced(client, namespace).patch(name, &parameters, &patch).await.map(drop)
+            }
             "StatefulSet" => {
-                Api::<StatefulSet>::namespaced(client, namespace).patch(component, &parameters, &patch).await.map(drop)
+                Api::<StatefulSet>::namespaced(client, namespace).patch(name, &parameters, &patch).await.map(drop)
             }
             "DaemonSet" => {
-                Api::<DaemonSet>::namespaced(client, namespace).patch(component, &parameters, &patch).await.map(drop)
+                Api::<DaemonSet>::namespaced(client, namespace).patch(name, &parameters, &patch).await.map(drop)
             }
-            _ => Api::<Deployment>::namespaced(client, namespace).patch(component, &parameters, &patch).await.map(drop),
+            kind => {
+                let reason = "a cluster rolls out Deployments, StatefulSets and DaemonSets only".to_owned();
+                return Err(Error::Request { action: "roll out", name: format!("{kind} {name}"), reason });
+            }
         };
-        patched.map_err(|error| self.cluster.failed("roll out", &format!("{kind} {component}"), &error))
+        patched.map_err(|error| self.cluster.failed("roll out", &format!("{} {name}", component.kind), &error))
     }
 }
