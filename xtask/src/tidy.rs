@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use e2e_report::{against::Against, compare::Comparison, record::Record, report::Report, schema as schema_of};
 use e2e_run::exit::ExitCode;
 use xshell::{Shell, cmd};
 
@@ -44,10 +45,10 @@ const RUSTDOC: &str = "-D warnings -A rustdoc::private_intra_doc_links";
 /// Generates the schemas in `docs/` from the types.
 fn schema(fix: bool) -> Result<()> {
     let schemas = [
-        ("report.schema.json", e2e_report::report::schema()),
-        ("against.schema.json", e2e_report::against::schema()),
-        ("comparison.schema.json", e2e_report::compare::schema()),
-        ("record.schema.json", e2e_report::record::schema()),
+        ("report.schema.json", schema_of::<Report>()),
+        ("against.schema.json", schema_of::<Against>()),
+        ("comparison.schema.json", schema_of::<Comparison>()),
+        ("record.schema.json", schema_of::<Record>()),
     ];
     for (name, schema) in schemas {
         let (path, schema) = (root().join("docs").join(name), schema + "\n");

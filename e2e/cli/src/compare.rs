@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use e2e_report::compare;
+use e2e_report::{compare::Comparison, schema};
 use e2e_run::{
     Options,
     comparison::{self, COMPARISON_HTML, COMPARISON_MARKDOWN},
@@ -38,7 +38,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     if args.schema {
-        println!("{}", compare::schema());
+        println!("{}", schema::<Comparison>());
         return Ok(ExitCode::Pass);
     }
     let mut sides = Vec::new();

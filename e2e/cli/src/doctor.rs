@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use e2e::control::Control;
 use e2e_kubelet::{diagnosis::Diagnosis, snapshot::Snapshot};
 use e2e_load::clock::now_unix_ms;
@@ -71,8 +72,8 @@ pub(crate) struct Args {
     #[arg(short = 'u', long, requires = "works", value_name = "USER:PASSWORD")]
     works_user: Option<String>,
     /// Kind of the probe; determines the patch and the advice.
-    #[arg(long, requires = "url", value_enum, default_value_t = AskedProbe::Liveness)]
-    probe: AskedProbe,
+    #[arg(long, requires = "url", default_value = "liveness", value_parser = kinds())]
+    probe: ProbeKind,
     /// Examine every probe of a running system: `latest`, a run id, or a run directory.
     #[arg(long, value_name = "RUN", conflicts_with = "lint")]
     env: Option<PathBuf>,
@@ -113,21 +114,9 @@ enum Scheme {
     Https,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum AskedProbe {
-    Startup,
-    Readiness,
-    Liveness,
-}
-
-impl From<AskedProbe> for ProbeKind {
-    fn from(asked: AskedProbe) -> Self {
-        match asked {
-            AskedProbe::Startup => Self::Startup,
-            AskedProbe::Readiness => Self::Readiness,
-            AskedProbe::Liveness => Self::Liveness,
-        }
-    }
+fn kinds() -> impl TypedValueParser<Value = ProbeKind> {
+    let named = |name: String| ProbeKind::ALL.into_iter().find(|kind| kind.word().eq_ignore_ascii_case(&name));
+    PossibleValuesParser::new(["startup", "readiness", "liveness"]).map(move |name| named(name).expect("one of these"))
 }
 
 pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
@@ -150,7 +139,7 @@ fn of_url(args: &Args, url: &str) -> Result<ExitCode> {
         works: args.works.clone(),
         works_headers: args.works_header.clone(),
         works_user: args.works_user.clone(),
-        which: args.probe.into(),
+        which: args.probe,
     };
     let profile = args.kubelet.as_deref().map_or_else(Profile::default, Profile::of_version);
     let diagnosis = block_on(async {

@@ -42,7 +42,7 @@ enum Format {
 
 pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     if args.schema {
-        println!("{}", e2e_report::report::schema());
+        println!("{}", e2e_report::schema::<e2e_report::report::Report>());
         return Ok(ExitCode::Pass);
     }
     let directory = run_directory(args.run.as_deref(), project)?;

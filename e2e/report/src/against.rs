@@ -21,12 +21,6 @@ pub use self::page::render;
 /// Version of the form of `against.json`; it changes when a field is renamed or removed.
 pub const SCHEMA: &str = "e2e-against/1";
 
-/// The JSON Schema of `against.json`, made from the types.
-pub fn schema() -> String {
-    // A schema is plain data: there is nothing that JSON cannot hold.
-    serde_json::to_string_pretty(&schemars::schema_for!(Against)).expect("plain data serialises")
-}
-
 /// Two versions of a system, compared.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Against {

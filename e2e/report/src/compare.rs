@@ -22,12 +22,6 @@ pub use self::{charts::charts, figures::Aspect, page::render};
 /// Version of the form of `comparison.json`; it changes when a field is renamed or removed.
 pub const SCHEMA: &str = "e2e-comparison/1";
 
-/// The JSON Schema of `comparison.json`, made from the types.
-pub fn schema() -> String {
-    // A schema is plain data: there is nothing that JSON cannot hold.
-    serde_json::to_string_pretty(&schemars::schema_for!(Comparison)).expect("plain data serialises")
-}
-
 /// Sides, each with what the reports of its runs say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Comparison {

@@ -32,3 +32,9 @@ pub mod run_dir;
 #[cfg(test)]
 mod testing;
 pub mod thresholds;
+
+/// The JSON Schema of a file, made from its type.
+pub fn schema<T: schemars::JsonSchema>() -> String {
+    // A schema is plain data: there is nothing that JSON cannot hold.
+    serde_json::to_string_pretty(&schemars::schema_for!(T)).expect("plain data serialises")
+}

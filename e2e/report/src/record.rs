@@ -76,15 +76,6 @@ pub struct ProbeExchange {
     pub observation: Observation,
 }
 
-/// The JSON Schema of a record.
-///
-/// # Panics
-///
-/// Never: a schema is plain data.
-pub fn schema() -> String {
-    serde_json::to_string_pretty(&schemars::schema_for!(Record)).expect("plain data serialises")
-}
-
 impl Record {
     /// The record's path in the run directory, which is its evidence id.
     pub fn file(&self) -> String {

@@ -37,12 +37,6 @@ use crate::{
 /// Version of the schema of `report.json`; it changes if a field is renamed or removed.
 pub const SCHEMA: &str = "e2e-report/2";
 
-/// The JSON Schema of `report.json`, made from the types.
-pub fn schema() -> String {
-    // A schema always serialises.
-    serde_json::to_string_pretty(&schemars::schema_for!(Report)).expect("plain data serialises")
-}
-
 /// A whole report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {

@@ -15,39 +15,21 @@ use serde::Serialize;
 #[serde(tag = "fate", rename_all = "kebab-case")]
 pub(super) enum Fate {
     /// The plan, or the preparation of a run, refuses it.
-    Refused {
-        /// The message.
-        by: String,
-    },
+    Refused { by: String },
     /// The linter has a remark that it has not on the original.
-    Linted {
-        /// The remark's code and field.
-        by: String,
-    },
+    Linted { by: String },
     /// A run fails and names a cause.
-    Explained {
-        /// The finding.
-        by: String,
-    },
+    Explained { by: String },
     /// A run fails.
-    Failed {
-        /// What failed.
-        by: String,
-    },
+    Failed { by: String },
     /// A run passes and warns of something new.
-    Warned {
-        /// The finding.
-        by: String,
-    },
+    Warned { by: String },
     /// Nothing noticed.
     Survived,
     /// The target does not act on the field.
     NotHonoured,
     /// A measurement is missing.
-    NotJudged {
-        /// Which.
-        by: String,
-    },
+    NotJudged { by: String },
     /// Nothing was run.
     NotRun,
 }

@@ -9,10 +9,10 @@ use e2e_report::{
     evidence::{InUse, Saturation},
     prometheus::samples,
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// One resource of one component: which metrics say how far it is used up. `[[saturation]]` in `.config/e2e.toml`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Meter {
     /// The component.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// The recipe of an image that cannot be pulled. In `.config/e2e.toml`, with exactly one of `script`, `build` and `cargo`:
 ///
@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 /// [images."e2e-backend:dev"]
 /// cargo = "backend"
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Written", into = "Written")]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Written")]
 pub enum Recipe {
     /// A program that writes the image's root filesystem as a tar to its standard output, and progress to its standard error. It
     /// runs in the project's root.
@@ -56,7 +56,7 @@ pub const SANDBOX_IMAGE: &str = "e2e-pause:3";
 pub const AGENT_IMAGE: &str = "e2e-agent:dev";
 
 /// Recipes by image name: the table `images` of `.config/e2e.toml`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Recipes(pub BTreeMap<String, Recipe>);
 
@@ -127,18 +127,13 @@ impl Recipes {
 }
 
 /// A recipe as written in the file.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
-    #[serde(skip_serializing_if = "Option::is_none")]
     script: Option<PathBuf>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     build: Option<PathBuf>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     cargo: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     needs: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pull: Option<bool>,
 }
 
@@ -162,23 +157,6 @@ impl TryFrom<Written> for Recipe {
                 Err("`pull` cannot be combined with `cargo`, which is never pulled")
             }
             _ => Err("an image's recipe needs exactly one of `script`, `build` and `cargo`"),
-        }
-    }
-}
-
-impl From<Recipe> for Written {
-    fn from(recipe: Recipe) -> Self {
-        // Omits the default.
-        let told = |pull: bool| (!pull).then_some(false);
-        match recipe {
-            Recipe::Script { script, pull } => Self { script: Some(script), pull: told(pull), ..Self::default() },
-            Recipe::Build { build, needs, pull } => {
-                let needs = (!needs.is_empty()).then_some(needs);
-                Self { build: Some(build), needs, pull: told(pull), ..Self::default() }
-            }
-            Recipe::Cargo { package } => Self { cargo: Some(package), ..Self::default() },
-            // Nobody writes it: it is added to what was read.
-            Recipe::Sandbox | Recipe::Agent => Self::default(),
         }
     }
 }
@@ -209,13 +187,12 @@ mod tests {
     }
 
     #[test]
-    fn recipes_are_read_and_written_alike() {
+    fn recipes_are_read() {
         let recipes = parsed(TABLE);
         assert_eq!(recipes.0["base:1"], Recipe::Script { script: "make.sh".into(), pull: true });
         let store = Recipe::Build { build: "images/store".into(), needs: names(&["base:1"]), pull: false };
         assert_eq!(recipes.0["store:2"], store);
         assert_eq!(recipes.0["service:dev"], Recipe::Cargo { package: "service".into() });
-        assert_eq!(parsed(&toml::to_string(&recipes).expect("serializable")), recipes);
     }
 
     #[test]

@@ -240,10 +240,8 @@ impl K8sPods {
     }
 
     pub(crate) async fn exec(&self, place: &str, container: &str, command: &[String]) -> Result<ExecResult, Error> {
-        let Some((name, _)) = self.object(place) else {
-            let (name, reason) = (format!("{place}/{container}"), "there is no such pod".to_owned());
-            return Err(Error::Request { action: "run a command in", name, reason });
-        };
+        let absent = || Error::of("run a command in", &format!("{place}/{container}"), "there is no such pod");
+        let (name, _) = self.object(place).ok_or_else(absent)?;
         self.run_in(&name, container, command).await
     }
 

@@ -390,9 +390,7 @@ impl LocalPods {
         let running = self.running.lock().clone();
         let mut by_pod: BTreeMap<String, Usage> = BTreeMap::new();
         for ((pod, _), running) in running.iter().filter(|(_, running)| running.process.is_running()) {
-            let usage = processes.usage(running.process.pid());
-            *by_pod.entry(pod.clone()).or_default() +=
-                Usage { memory_bytes: usage.memory_bytes, cpu_seconds: usage.cpu_seconds, measured_unix_ms: None };
+            *by_pod.entry(pod.clone()).or_default() += processes.usage(running.process.pid());
         }
         by_pod
     }

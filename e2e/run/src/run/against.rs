@@ -19,14 +19,14 @@ use e2e_report::{
     environment::Environment,
     report::{self, html},
     request::Scenario,
-    run_dir::{self, RunDir, new_run_id, random_hex},
+    run_dir::{self, new_run_id, random_hex},
 };
 
 use self::sides::{Runnable, lock, sides};
 use super::{
     Error, Options, Signal,
     bring_up::{self, Up},
-    comparison::COMPARISONS,
+    comparison::write_files,
     in_system,
     prepared::Prepared,
     rooted,
@@ -370,9 +370,6 @@ fn forget(runs: &Path, ids: &[String], latest: Option<&Path>) {
 }
 
 fn write(options: &Options, against: Against) -> Result<Compared, Error> {
-    let path = options.runs().join(COMPARISONS).join(new_run_id());
-    fs::create_dir_all(&path).map_err(|error| run_dir::Error::new("create", &path, error))?;
-    let directory = RunDir::open(&path)?;
     let markdown = against::render(&against);
     let (exit, colour) = match against.verdict {
         _ if against.ended == Ended::Interrupted => (ExitCode::Interrupted, report::Verdict::Incomplete),
@@ -383,8 +380,7 @@ fn write(options: &Options, against: Against) -> Result<Compared, Error> {
         }
     };
     let title = format!("{} against {}", against.head.name, against.base.name);
-    directory.write_json(AGAINST_JSON, &against)?;
-    directory.write(AGAINST_MARKDOWN, &markdown)?;
-    directory.write(AGAINST_HTML, &html::page(&title, colour, &[], &markdown))?;
-    Ok(Compared { exit, against, directory: directory.path().to_owned() })
+    let page = html::page(&title, colour, &[], &markdown);
+    let directory = write_files(options, [AGAINST_JSON, AGAINST_MARKDOWN, AGAINST_HTML], &against, &markdown, &page)?;
+    Ok(Compared { exit, against, directory })
 }

@@ -9,6 +9,8 @@ use e2e_report::{
     run_dir::{self, RunDir, new_run_id},
 };
 
+use serde::Serialize;
+
 use super::{Error, Options, Outcome, run};
 use crate::{exit::ExitCode, progress::Progress};
 
@@ -121,18 +123,29 @@ fn names(sides: &[Vec<Report>]) -> Vec<String> {
 fn write(options: &Options, sides: Vec<Vec<Report>>) -> Result<(Comparison, PathBuf), Error> {
     let sides: Vec<_> = names(&sides).into_iter().zip(sides).collect();
     let comparison = Comparison::new(&sides).ok_or(Error::NothingToCompare)?;
+    let markdown = compare::render(&comparison, "../../runs");
+    let names: Vec<&str> = comparison.sides.iter().map(|side| side.name.as_str()).collect();
+    let files = [COMPARISON_JSON, COMPARISON_MARKDOWN, COMPARISON_HTML];
+    let page = html::page(&names.join(" against "), comparison.verdict, &compare::charts(&comparison), &markdown);
+    let directory = write_files(options, files, &comparison, &markdown, &page)?;
+    Ok((comparison, directory))
+}
+
+/// Writes a comparison as data, as text and for a browser into a directory of its own.
+pub(super) fn write_files(
+    options: &Options,
+    [json, text, browser]: [&str; 3],
+    data: &impl Serialize,
+    markdown: &str,
+    html: &str,
+) -> Result<PathBuf, Error> {
     let path = options.runs().join(COMPARISONS).join(new_run_id());
     fs::create_dir_all(&path).map_err(|error| run_dir::Error::new("create", &path, error))?;
     let directory = RunDir::open(&path)?;
-    let markdown = compare::render(&comparison, "../../runs");
-    let names: Vec<&str> = comparison.sides.iter().map(|side| side.name.as_str()).collect();
-    directory.write_json(COMPARISON_JSON, &comparison)?;
-    directory.write(COMPARISON_MARKDOWN, &markdown)?;
-    directory.write(
-        COMPARISON_HTML,
-        &html::page(&names.join(" against "), comparison.verdict, &compare::charts(&comparison), &markdown),
-    )?;
-    Ok((comparison, directory.path().to_owned()))
+    directory.write_json(json, data)?;
+    directory.write(text, markdown)?;
+    directory.write(browser, html)?;
+    Ok(directory.path().to_owned())
 }
 
 #[cfg(test)]

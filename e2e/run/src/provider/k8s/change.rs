@@ -17,11 +17,7 @@ use crate::provider::docker::engine::Engine;
 impl K8sPods {
     /// Deletes the pod in a place, with its own grace period unless another is named.
     pub(crate) async fn delete(&self, place: &str, grace_seconds: Option<u32>) -> Result<(), Error> {
-        let (name, _) = self.object(place).ok_or_else(|| Error::Request {
-            action: "delete",
-            name: place.to_owned(),
-            reason: "there is no such pod".to_owned(),
-        })?;
+        let (name, _) = self.object(place).ok_or_else(|| Error::of("delete", place, "there is no such pod"))?;
         let parameters = DeleteParams { grace_period_seconds: grace_seconds, ..DeleteParams::default() };
         let deleted = self.pods().delete(&name, &parameters).await;
         deleted.map(drop).map_err(|error| self.cluster.failed("delete", &name, &error))

@@ -154,7 +154,7 @@ impl Cluster {
 
     /// A failure of something that was asked of the cluster.
     pub(crate) fn failed(&self, action: &'static str, name: &str, error: &kube::Error) -> Error {
-        Error::request(action, name, error)
+        Error::of(action, name, reason(error))
     }
 }
 

@@ -26,10 +26,10 @@ impl K8sPods {
     ///
     /// There is no such pod, its node takes no pods already, or the cluster refuses it.
     pub(crate) async fn cordon(&self, place: &str) -> Result<Drained, Error> {
-        let error = |reason: String| Error::Request { action: "drain the node of", name: place.to_owned(), reason };
-        let node = self.object(place).and_then(|(_, node)| node).ok_or_else(|| error("it is on no node".to_owned()))?;
+        let error = |reason: &str| Error::of("drain the node of", place, reason);
+        let node = self.object(place).and_then(|(_, node)| node).ok_or_else(|| error("it is on no node"))?;
         if !cordon::cordon(&self.cluster, &node).await? {
-            return Err(error(format!("{node} takes no pods already, and not because of this run")));
+            return Err(error(&format!("{node} takes no pods already, and not because of this run")));
         }
         let is_there = |place: &&String| self.object(place).and_then(|(_, node)| node).as_ref() == Some(&node);
         let pods = self.specs.iter().filter(|spec| spec.component.kind != "DaemonSet").map(|spec| &spec.name);
@@ -49,9 +49,7 @@ impl K8sPods {
                 Err(error) => Look::Done(Err(self.cluster.failed("evict", &name, &error))),
             }
         });
-        let refused =
-            |reason: poll::TimedOut| Error::Request { action: "evict", name: name.clone(), reason: reason.to_string() };
-        evicted.await.map_err(refused)?
+        evicted.await.map_err(|timed_out| Error::of("evict", &name, timed_out))?
     }
 
     pub(crate) async fn uncordon(&self, node: &str) -> Result<(), Error> {

@@ -50,8 +50,9 @@ pub enum Error {
 const START_IT: &str = "start the cluster, or choose another context with --context";
 
 impl Error {
-    pub(crate) fn request(action: &'static str, name: &str, error: &kube::Error) -> Self {
-        Self::Request { action, name: name.to_owned(), reason: reason(error) }
+    /// Something that was asked for and did not come about.
+    pub(crate) fn of(action: &'static str, name: &str, reason: impl std::fmt::Display) -> Self {
+        Self::Request { action, name: name.to_owned(), reason: reason.to_string() }
     }
 
     /// The first request, to a server that may not be there.

@@ -132,22 +132,18 @@ fn placement(pods: &K8sPods, nodes: &[ClusterNode]) -> Vec<Placement> {
 
 fn deployment(deployment: &Deployment) -> Rollout {
     let status = deployment.status.clone().unwrap_or_default();
-    Rollout {
-        object: format!("Deployment/{}", deployment.name_any()),
-        desired: deployment.spec.replicas.unwrap_or(1),
-        updated: status.updated_replicas.unwrap_or(0),
-        ready: status.ready_replicas.unwrap_or(0),
-    }
+    let counts = [deployment.spec.replicas, status.updated_replicas, status.ready_replicas];
+    rollout(format!("Deployment/{}", deployment.name_any()), counts)
 }
 
 fn stateful_set(set: &StatefulSet) -> Rollout {
     let status = set.status.clone().unwrap_or_default();
-    Rollout {
-        object: format!("StatefulSet/{}", set.name_any()),
-        desired: set.spec.replicas.unwrap_or(1),
-        updated: status.updated_replicas.unwrap_or(0),
-        ready: status.ready_replicas.unwrap_or(0),
-    }
+    let counts = [set.spec.replicas, status.updated_replicas, status.ready_replicas];
+    rollout(format!("StatefulSet/{}", set.name_any()), counts)
+}
+
+fn rollout(object: String, [desired, updated, ready]: [Option<i32>; 3]) -> Rollout {
+    Rollout { object, desired: desired.unwrap_or(1), updated: updated.unwrap_or(0), ready: ready.unwrap_or(0) }
 }
 
 fn service(endpoints: &Endpoints) -> ServiceEndpoints {

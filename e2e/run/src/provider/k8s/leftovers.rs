@@ -125,11 +125,7 @@ async fn wait_until_gone(cluster: &Cluster, uid: Option<&str>) -> Result<(), Err
             Err(error) => Look::NotYet(reason(&error)),
         }
     });
-    gone.await.map_err(|still_there| Error::Request {
-        action: "remove the namespace",
-        name: cluster.namespace.clone(),
-        reason: still_there.to_string(),
-    })
+    gone.await.map_err(|still_there| Error::of("remove the namespace", &cluster.namespace, still_there))
 }
 
 /// The error for a namespace that exists already.

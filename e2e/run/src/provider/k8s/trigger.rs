@@ -30,11 +30,7 @@ impl K8sPods {
     pub(crate) async fn trigger(&self, cron_job: &Object, name: &str) -> Result<Triggered, Error> {
         let jobs: Api<Job> = Api::namespaced(self.cluster.client.clone(), &self.cluster.namespace);
         let failed = |action| move |error: kube::Error| self.cluster.failed(action, &format!("Job/{name}"), &error);
-        let unreadable = |error: serde_json::Error| Error::Request {
-            action: "read",
-            name: format!("CronJob/{}", cron_job.name),
-            reason: error.to_string(),
-        };
+        let unreadable = |error| Error::of("read", &format!("CronJob/{}", cron_job.name), error);
         let object =
             Object { kind: "Job".to_owned(), name: name.to_owned(), json: job(cron_job, name), ..cron_job.clone() };
         let job: Job = serde_json::from_value(labelled(&object, &self.cluster)).map_err(unreadable)?;
@@ -52,11 +48,7 @@ impl K8sPods {
                 Err(error) => Look::NotYet(error.to_string()),
             }
         });
-        let ended = ended.await.map_err(|error| Error::Request {
-            action: "wait for",
-            name: format!("Job/{name}"),
-            reason: error.to_string(),
-        })?;
+        let ended = ended.await.map_err(|error| Error::of("wait for", &format!("Job/{name}"), error))?;
         let (succeeded, pods) = ended.map_err(failed("look at"))?;
         let (mut states, mut logs) = (BTreeMap::new(), BTreeMap::new());
         for pod in pods {

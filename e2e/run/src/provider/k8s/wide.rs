@@ -48,13 +48,8 @@ pub(super) async fn apply(
             }
         });
         let name = defined.join(", ");
-        let failed = |error: e2e_node::poll::TimedOut| Error::Request {
-            action: "serve",
-            name: name.clone(),
-            reason: error.to_string(),
-        };
         let before = resolved;
-        (resolved, left_out) = served.await.map_err(failed)??;
+        (resolved, left_out) = served.await.map_err(|timed_out| Error::of("serve", &name, timed_out))??;
         create(cluster, &resolved, &before).await?;
     }
     Ok((resolved, left_out))
@@ -77,15 +72,12 @@ async fn create(cluster: &Cluster, objects: &[Resolved], before: &[Resolved]) ->
         let name = format!("{}/{}", object.resource.kind, object.name);
         let mut json = object.object.clone();
         json["metadata"]["ownerReferences"] = json!([owner]);
-        let unreadable =
-            |error: serde_json::Error| Error::Request { action: "read", name: name.clone(), reason: error.to_string() };
-        let json: DynamicObject = serde_json::from_value(json).map_err(unreadable)?;
+        let json: DynamicObject = serde_json::from_value(json).map_err(|error| Error::of("read", &name, error))?;
         api.create(&PostParams::default(), &json).await.map_err(|error| match error {
-            kube::Error::Api(status) if status.reason == "AlreadyExists" => Error::Request {
-                action: "create",
-                name: name.clone(),
-                reason: "it exists already and is not this run's; remove it, or do without `cluster_scoped`".to_owned(),
-            },
+            kube::Error::Api(status) if status.reason == "AlreadyExists" => {
+                let reason = "it exists already and is not this run's; remove it, or do without `cluster_scoped`";
+                Error::of("create", &name, reason)
+            }
             error => cluster.failed("create", &name, &error),
         })?;
     }

@@ -7,10 +7,10 @@ use std::{
 
 use e2e_plan::ImageName;
 use e2e_report::env_vars;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// Programs by image: `name:tag`, or `name` for every tag.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Programs(BTreeMap<String, Program>);
 
@@ -18,7 +18,7 @@ pub struct Programs(BTreeMap<String, Program>);
 ///
 /// In `run`, `env` and `rewrite`, `{port:N}` is the local port that replaces container port N, and `{work}` is a private directory
 /// of the process.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Program {
     /// A workspace package whose static binary replaces the image's entrypoint and the container's command; its args follow.
@@ -42,7 +42,7 @@ pub struct Program {
 }
 
 /// A replacement in mounted files, applied for each declared port as `{container_port}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rewrite {
     /// The text to find.
@@ -52,7 +52,7 @@ pub struct Rewrite {
 }
 
 /// Signals that stop programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub enum StopSignal {
     /// Fast shutdown.
     #[serde(rename = "SIGINT")]

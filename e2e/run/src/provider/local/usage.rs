@@ -2,15 +2,7 @@
 
 use std::{collections::HashMap, fs};
 
-/// Memory and processor time of a tree of processes.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Usage {
-    /// Anonymous memory of all processes, and the largest shared mapping once: close to what a memory cgroup counts
-    /// without the page cache.
-    pub(super) memory_bytes: u64,
-    /// User and system time, children that ended included.
-    pub(super) cpu_seconds: f64,
-}
+use e2e_report::evidence::Usage;
 
 /// Parents of all processes, read once for many trees.
 pub(super) struct Processes {
@@ -42,6 +34,8 @@ impl Processes {
         tree
     }
 
+    /// What a tree uses: the anonymous memory of all processes, and the largest shared mapping once, which is close to what a memory cgroup
+    /// counts without the page cache; user and system time, children that ended included.
     pub(super) fn usage(&self, root: u32) -> Usage {
         let mut usage = Usage::default();
         let mut shared_bytes_max = 0;
