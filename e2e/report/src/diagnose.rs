@@ -73,9 +73,6 @@ fn leave_out_what_was_starting(findings: &mut Vec<Finding>) {
 fn ignored_fields(data: &RunData) -> Option<Finding> {
     let warnings = &data.environment.warnings;
     (!warnings.is_empty()).then(|| Finding {
-        code: Code::ManifestFieldIgnored,
-        severity: Severity::Warning,
-        component: None,
         claim: format!(
             "{} of the manifests {} no or another effect on {}; see the table at the end",
             counted(warnings.len() as u64, "field"),
@@ -83,8 +80,7 @@ fn ignored_fields(data: &RunData) -> Option<Finding> {
             data.environment.target
         ),
         evidence: vec!["environment.json#/warnings".to_owned()],
-        fix: String::new(),
-        excerpt: None,
+        ..Finding::new(Code::ManifestFieldIgnored, Severity::Warning)
     })
 }
 

@@ -314,59 +314,43 @@ pub fn routes(plan: &Plan) -> BTreeMap<String, Vec<String>> {
 
 /// The components from the plan; the provider adds the replicas.
 pub fn components(plan: &Plan) -> Vec<Component> {
-    plan.components
-        .iter()
-        .map(|component| Component {
-            name: component.name.clone(),
-            kind: component.kind.clone(),
-            desired: component.replicas,
-            replicas: Vec::new(),
-            env: component
-                .pod
-                .containers
-                .iter()
-                .flat_map(|container| &container.env)
-                .filter_map(|variable| match &variable.value {
-                    Value::Plain(text) => Some((variable.name.clone(), EnvText::Plain(text.clone()))),
-                    Value::Secret(Secret { name, key, .. }) => {
-                        Some((variable.name.clone(), EnvText::Secret(format!("{name}/{key}"))))
-                    }
-                    Value::Binary(_) | Value::Field(_) | Value::Node(..) => None,
-                })
-                .collect(),
-            probes: component
-                .pod
-                .containers
-                .iter()
-                .flat_map(|container| {
-                    ProbeKind::ALL.into_iter().filter_map(|which| {
-                        let probe = which.of(&container.probes)?.clone();
-                        Some(ProbeSpec { container: container.name.clone(), which, probe })
-                    })
-                })
-                .collect(),
-            memory_limit_bytes: component
-                .pod
-                .containers
-                .iter()
-                .map(|container| container.resources.memory_limit_bytes)
-                .sum::<Option<u64>>(),
-            container_memory_limit_bytes: component
-                .pod
-                .init_containers
-                .iter()
-                .chain(&component.pod.containers)
-                .filter_map(|container| Some((container.name.clone(), container.resources.memory_limit_bytes?)))
-                .collect(),
-            cpu_limit_millis: component
-                .pod
-                .containers
-                .iter()
-                .filter_map(|container| container.resources.cpu_limit_millis)
-                .reduce(u64::saturating_add),
-            termination_grace: component.pod.termination_grace,
-            depends_on: component.depends_on.clone(),
-            places: plan.places.get(&component.name).cloned().unwrap_or_default(),
-        })
-        .collect()
+    plan.components.iter().map(|component| component_of(plan, component)).collect()
+}
+
+fn component_of(plan: &Plan, component: &e2e_plan::Component) -> Component {
+    let containers = || component.pod.containers.iter();
+    let env = containers().flat_map(|container| &container.env).filter_map(|variable| {
+        let text = match &variable.value {
+            Value::Plain(text) => EnvText::Plain(text.clone()),
+            Value::Secret(Secret { name, key, .. }) => EnvText::Secret(format!("{name}/{key}")),
+            Value::Binary(_) | Value::Field(_) | Value::Node(..) => return None,
+        };
+        Some((variable.name.clone(), text))
+    });
+    let probes = containers().flat_map(|container| {
+        let spec = |(which, probe): (ProbeKind, &Probe)| ProbeSpec {
+            container: container.name.clone(),
+            which,
+            probe: probe.clone(),
+        };
+        container.probes.all().map(spec)
+    });
+    let memory_limit = |container: &e2e_plan::Container| container.resources.memory_limit_bytes;
+    let each_limit = component.pod.init_containers.iter().chain(containers());
+    let each_limit = each_limit.filter_map(|container| Some((container.name.clone(), memory_limit(container)?)));
+    let cpu_limits = containers().filter_map(|container| container.resources.cpu_limit_millis);
+    Component {
+        name: component.name.clone(),
+        kind: component.kind.clone(),
+        desired: component.replicas,
+        replicas: Vec::new(),
+        env: env.collect(),
+        probes: probes.collect(),
+        memory_limit_bytes: containers().map(memory_limit).sum(),
+        container_memory_limit_bytes: each_limit.collect(),
+        cpu_limit_millis: cpu_limits.reduce(u64::saturating_add),
+        termination_grace: component.pod.termination_grace,
+        depends_on: component.depends_on.clone(),
+        places: plan.places.get(&component.name).cloned().unwrap_or_default(),
+    }
 }

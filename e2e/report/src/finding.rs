@@ -26,6 +26,17 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// One without a word yet.
+    pub(crate) fn new(code: Code, severity: Severity) -> Self {
+        let (claim, evidence, fix) = Default::default();
+        Self { code, severity, component: None, claim, evidence, fix, excerpt: None }
+    }
+
+    /// One of a component, without a word yet.
+    pub(crate) fn of(component: &str, code: Code, severity: Severity) -> Self {
+        Self { component: Some(component.to_owned()), ..Self::new(code, severity) }
+    }
+
     /// Whether it is a cause of the run's failure. A warning of the same kind is advice: the state may be intended.
     pub(crate) fn is_proven_cause(&self) -> bool {
         self.severity == Severity::Error && self.code.is_cause()

@@ -82,9 +82,6 @@ fn starved_probe(data: &RunData, component: &Component, index: usize, entry: &Do
     let record = format!("{}#/measured/scenario", source.record);
     let throttling = limited.map(|_| THROTTLING.to_owned());
     Some(Finding {
-        code: Code::ProbeStarved,
-        severity: Severity::Error,
-        component: Some(name.clone()),
         claim: format!(
             "the work of {name} keeps its {which} probe from being answered in time, because {why}: none of {} at rest was late{usual}; beside {} \
              of the scenario {}, {late} of {} were not answered within {budget_ms:.0} ms, and the right answer came later{}",
@@ -99,7 +96,7 @@ fn starved_probe(data: &RunData, component: &Component, index: usize, entry: &Do
             .flatten()
             .collect(),
         fix,
-        excerpt: None,
+        ..Finding::of(name, Code::ProbeStarved, Severity::Error)
     })
 }
 
@@ -169,9 +166,6 @@ fn margin(
     };
     let (name, which) = (&component.name, spec.which);
     let finding = Finding {
-        code: Code::ProbeMargin,
-        severity: Severity::Warning,
-        component: Some(name.clone()),
         claim: format!(
             "the {which} probe of {name} is answered in time with little to spare: at rest the median is {usual:.1} ms, and beside {} of the \
              scenario {} one of ten takes {slow:.0} ms or more of its {budget:.0} ms; a straight line through both reaches the budget at {end:.0} \
@@ -184,7 +178,7 @@ fn margin(
             "Answer the {which} probe of {name} on a thread, process or port of its own, or raise its timeoutSeconds; `doctor --under-load` \
              measures the rate at which it fails."
         ),
-        excerpt: None,
+        ..Finding::of(name, Code::ProbeMargin, Severity::Warning)
     };
     Some((share, finding))
 }

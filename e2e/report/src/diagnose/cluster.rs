@@ -30,9 +30,6 @@ fn cannot_start(data: &RunData, component: &Component) -> Option<Finding> {
     let stuck: Vec<_> = data.pods_of(component).filter_map(|(name, pod)| Some((name, stuck::of_pod(pod)?))).collect();
     let (pod, first) = stuck.first()?;
     Some(Finding {
-        code: first.code,
-        severity: Severity::Error,
-        component: Some(component.name.clone()),
         claim: format!(
             "{} of {} cannot start: {}",
             counted(stuck.len() as u64, "pod"),
@@ -41,7 +38,7 @@ fn cannot_start(data: &RunData, component: &Component) -> Option<Finding> {
         ),
         evidence: vec![format!("{PODS}#/pods/{pod}")],
         fix: stuck::fix(first.code, &first.words, &component.kind, &component.name),
-        excerpt: None,
+        ..Finding::of(&component.name, first.code, Severity::Error)
     })
 }
 
@@ -54,9 +51,6 @@ fn replaced(data: &RunData, component: &Component) -> Option<Finding> {
     let (first, _) = gone.first()?;
     let names: Vec<&str> = gone.iter().flat_map(|(_, names)| names.iter().map(String::as_str)).collect();
     Some(Finding {
-        code: Code::PodReplaced,
-        severity: Severity::Error,
-        component: Some(component.name.clone()),
         claim: format!(
             "{} of {} disappeared during the run and were replaced: {}; the content of their emptyDir volumes is lost",
             counted(names.len() as u64, "pod"),
@@ -69,7 +63,7 @@ fn replaced(data: &RunData, component: &Component) -> Option<Finding> {
              PersistentVolumeClaim.",
             component.name
         ),
-        excerpt: None,
+        ..Finding::of(&component.name, Code::PodReplaced, Severity::Error)
     })
 }
 
@@ -82,9 +76,6 @@ fn share_node(cluster: &Cluster, component: &Component) -> Option<Finding> {
         return None;
     }
     Some(Finding {
-        code: Code::ReplicasShareNode,
-        severity: Severity::Warning,
-        component: Some(component.name.clone()),
         claim: format!(
             "all {} replicas of {} run on the node {}, although {choices} nodes accept them: losing the node \
              would stop them all",
@@ -97,7 +88,7 @@ fn share_node(cluster: &Cluster, component: &Component) -> Option<Finding> {
             "Give {} {} topologySpreadConstraints over kubernetes.io/hostname.",
             component.kind, component.name
         ),
-        excerpt: None,
+        ..Finding::of(&component.name, Code::ReplicasShareNode, Severity::Warning)
     })
 }
 
@@ -127,14 +118,12 @@ fn troubled_node(cluster: &Cluster, index: usize, node: &Node) -> Finding {
         true => String::new(),
         false => format!(": {}", node.troubles.join("; ")),
     };
+    let severity = if is_silent && !pods.is_empty() { Severity::Error } else { Severity::Warning };
     Finding {
-        code: Code::NodeTrouble,
-        severity: if is_silent && !pods.is_empty() { Severity::Error } else { Severity::Warning },
-        component: None,
         claim: format!("the node {}{carries} {state}{troubles}", node.name),
         evidence: vec![format!("{CLUSTER}#/nodes/{index}")],
         fix: format!("See `kubectl describe node {}`.", node.name),
-        excerpt: None,
+        ..Finding::new(Code::NodeTrouble, severity)
     }
 }
 
@@ -142,13 +131,10 @@ fn network(cluster: &Cluster) -> Vec<Finding> {
     let failed = cluster.network.iter().enumerate().filter(|(_, check)| !check.passed);
     failed
         .map(|(index, check)| Finding {
-            code: Code::NetworkCheckFailed,
-            severity: Severity::Warning,
-            component: None,
             claim: format!("{} does not work ({}): {}", check.what, check.path, check.detail.trim()),
             evidence: vec![format!("{CLUSTER}#/network/{index}")],
             fix: "Check the cluster's network plugin, kube-proxy and network policies.".to_owned(),
-            excerpt: None,
+            ..Finding::new(Code::NetworkCheckFailed, Severity::Warning)
         })
         .collect()
 }

@@ -15,9 +15,6 @@ pub(super) fn findings(data: &RunData) -> Vec<Finding> {
 fn lost(figures: &ScenarioResult, source: &Source) -> Option<Finding> {
     let ScenarioResult { name, clients, clients_lost, .. } = figures;
     (*clients_lost > 0).then(|| Finding {
-        code: Code::NotMeasured,
-        severity: Severity::Gap,
-        component: None,
         claim: format!(
             "{clients_lost} of the {} of the scenario {name} were lost with their agent, so every \
              figure is that of the others",
@@ -25,7 +22,7 @@ fn lost(figures: &ScenarioResult, source: &Source) -> Option<Finding> {
         ),
         evidence: evidence(source, "clients_lost"),
         fix: "Find out why the agent ended; the load's file has its last message.".to_owned(),
-        excerpt: None,
+        ..Finding::new(Code::NotMeasured, Severity::Gap)
     })
 }
 
@@ -33,9 +30,6 @@ fn lost(figures: &ScenarioResult, source: &Source) -> Option<Finding> {
 fn idle(figures: &ScenarioResult, source: &Source) -> Option<Finding> {
     let ScenarioResult { name, clients, clients_idle, clients_failed, .. } = figures;
     (clients_idle > clients_failed).then(|| Finding {
-        code: Code::ClientsFailed,
-        severity: Severity::Error,
-        component: None,
         claim: format!(
             "{clients_idle} of the {} of the scenario {name} were not ready when it began",
             counted(*clients, "client")
@@ -43,7 +37,7 @@ fn idle(figures: &ScenarioResult, source: &Source) -> Option<Finding> {
         evidence: evidence(source, "clients_idle"),
         fix: "Find out why clients stay in their `once` steps; the load's file has the first error of each kind."
             .to_owned(),
-        excerpt: None,
+        ..Finding::new(Code::ClientsFailed, Severity::Error)
     })
 }
 

@@ -32,9 +32,6 @@ pub(super) fn held_back(data: &RunData, component: &Component) -> Option<Finding
     evidence.extend(crowd.as_ref().map(|crowd| format!("{PROCESSES}#/{}", crowd.index)));
     let (claim, fix) = crowd.map(|crowd| (crowd.claim, crowd.fix)).unwrap_or_default();
     (!held_back.is_empty()).then(|| Finding {
-        code: Code::CpuThrottled,
-        severity: Severity::Warning,
-        component: Some(component.name.clone()),
         claim: format!("the kernel throttled {} at its CPU limit: {}{claim}", component.name, each.join(", ")),
         evidence,
         fix: format!(
@@ -43,7 +40,7 @@ pub(super) fn held_back(data: &RunData, component: &Component) -> Option<Finding
              up waits for the next period too.{fix}",
             component.kind, component.name
         ),
-        excerpt: None,
+        ..Finding::of(&component.name, Code::CpuThrottled, Severity::Warning)
     })
 }
 
@@ -100,12 +97,9 @@ pub(super) fn not_known(data: &RunData, component: &Component) -> Option<Finding
     let pods = data.pods_of(component).filter(|(_, pod)| pod.ready);
     let untold: Vec<&str> = pods.map(|(name, _)| name).filter(|name| !data.throttling.contains_key(*name)).collect();
     (!untold.is_empty()).then(|| Finding {
-        code: Code::NotMeasured,
-        severity: Severity::Warning,
-        component: Some(component.name.clone()),
         claim: format!("CPU throttling of {} is unknown", untold.join(", ")),
         evidence: vec![THROTTLING.to_owned()],
         fix: remedy.to_owned(),
-        excerpt: None,
+        ..Finding::of(&component.name, Code::NotMeasured, Severity::Warning)
     })
 }

@@ -130,9 +130,6 @@ fn slow(data: &RunData, figures: &ScenarioResult, impact: &Impact, tenths: &str)
 /// The window ended while clients noticed a fault, and before they may no longer.
 fn cut_off(figures: &ScenarioResult, impact: &Impact, (after, limit): (Duration, Duration), tenths: &str) -> Finding {
     Finding {
-        code: Code::NotMeasured,
-        severity: Severity::Gap,
-        component: None,
         claim: format!(
             "whether the scenario {} recovers from `{}` within {} (recovery_max) was not measured: clients still noticed it when the window \
              ended, {} after it was over",
@@ -143,7 +140,7 @@ fn cut_off(figures: &ScenarioResult, impact: &Impact, (after, limit): (Duration,
         ),
         evidence: vec![tenths.to_owned(), FAULTS.to_owned()],
         fix: "Plan the fault earlier, or give the scenario a longer duration.".to_owned(),
-        excerpt: None,
+        ..Finding::new(Code::NotMeasured, Severity::Gap)
     }
 }
 

@@ -125,9 +125,6 @@ impl Hang<'_> {
             .map(|(other, count)| format!("{} of {other}", counted(*count, "session")))
             .collect();
         Finding {
-            code: Code::Hangs,
-            severity: Severity::Error,
-            component: Some(name.clone()),
             claim: format!(
                 "{pod} hangs: it answered none of {}, while its program was alive (process state {}) and other pods answered theirs; its \
                  session {session} in {database} was idle in a transaction for {:.0} s, and {} waited for its locks",
@@ -141,7 +138,7 @@ impl Hang<'_> {
                 "Find with a stack dump of {pod} what blocks it inside of the transaction, and call nothing there that may block. PostgreSQL's \
                  idle_in_transaction_session_timeout takes the locks from a replica that hangs."
             ),
-            excerpt: None,
+            ..Finding::of(name, Code::Hangs, Severity::Error)
         }
     }
 }
@@ -221,15 +218,7 @@ mod tests {
 
     /// A finding of a component.
     fn of(code: Code, component: &str) -> Finding {
-        Finding {
-            code,
-            severity: Severity::Error,
-            component: Some(component.to_owned()),
-            claim: String::new(),
-            evidence: Vec::new(),
-            fix: String::new(),
-            excerpt: None,
-        }
+        Finding::of(component, code, Severity::Error)
     }
 
     #[test]

@@ -256,9 +256,6 @@ fn saturated(data: &RunData) -> Vec<Finding> {
         .map(|(figures, source)| (figures.name.as_str(), figures.generator, source.record))
         .filter(|(_, generator, _)| generator.saturated)
         .map(|(scenario, generator, file)| Finding {
-            code: Code::GeneratorSaturated,
-            severity: Severity::Gap,
-            component: None,
             claim: format!(
                 "the load generator {} in the scenario {scenario}, so its figures do not describe the system",
                 generator.described()
@@ -266,7 +263,7 @@ fn saturated(data: &RunData) -> Vec<Finding> {
             evidence: vec![file],
             fix: "Run with fewer clients, on a machine with more processors, or generate the load elsewhere."
                 .to_owned(),
-            excerpt: None,
+            ..Finding::new(Code::GeneratorSaturated, Severity::Gap)
         })
         .collect()
 }

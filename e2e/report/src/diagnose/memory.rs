@@ -58,16 +58,13 @@ fn of_kills(
     let first = kills.first().map_or("", |(pod, _)| pod);
     let proof = [format!("{PODS}#/pods/{first}/containers"), evidence::RESOURCES.to_owned()];
     Finding {
-        code: Code::OomKilled,
-        severity: Severity::Error,
-        component: Some(component.name.clone()),
         claim: format!(
             "{who} used more than {limit} of memory and was killed for it ({OOM_KILLED}): {}{largest}",
             each.join(", ")
         ),
         evidence: proof.into_iter().chain(super::pods::log(data, first, container).0).collect(),
         fix: remedy(component, &format!("container {container}")),
-        excerpt: None,
+        ..Finding::of(&component.name, Code::OomKilled, Severity::Error)
     }
 }
 
@@ -99,9 +96,6 @@ fn at_limit(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) 
         _ => "the containers".to_owned(),
     };
     Some(Finding {
-        code: Code::MemoryAtLimit,
-        severity: Severity::Error,
-        component: Some(component.name.clone()),
         claim: format!(
             "{} used up its memory limit of {} without being killed for it: {pod} was at {:.0}% or more of it in \
              {full} of {}",
@@ -112,7 +106,7 @@ fn at_limit(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) 
         ),
         evidence: vec![evidence::RESOURCES.to_owned()],
         fix: remedy(component, &whose),
-        excerpt: None,
+        ..Finding::of(&component.name, Code::MemoryAtLimit, Severity::Error)
     })
 }
 

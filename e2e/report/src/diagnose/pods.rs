@@ -38,13 +38,10 @@ fn of_component(data: &RunData, component: &Component) -> Vec<Finding> {
 
 fn no_replicas(component: &Component) -> Finding {
     Finding {
-        code: Code::NoReplicas,
-        severity: Severity::Error,
-        component: Some(component.name.clone()),
         claim: format!("{} is declared with 0 replicas, so its Service has no endpoint", component.name),
         evidence: vec!["environment.json#/components".to_owned()],
         fix: format!("Set spec.replicas of {} {} to at least 1.", component.kind, component.name),
-        excerpt: None,
+        ..Finding::of(&component.name, Code::NoReplicas, Severity::Error)
     }
 }
 
@@ -82,9 +79,6 @@ fn restarts(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) 
         true => log(data, worst, &container.name),
     };
     Some(Finding {
-        code: if looping { Code::RestartLoop } else { Code::Restarted },
-        severity: Severity::Error,
-        component: Some(component.name.clone()),
         claim: format!("{} was restarted {}: {}{ended}", component.name, times(restarts.into()), each.join(", ")),
         evidence: [Some(pointer(worst)), log].into_iter().flatten().collect(),
         fix: format!(
@@ -92,6 +86,7 @@ fn restarts(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) 
             component.name
         ),
         excerpt,
+        ..Finding::of(&component.name, if looping { Code::RestartLoop } else { Code::Restarted }, Severity::Error)
     })
 }
 
@@ -128,9 +123,6 @@ fn crashed(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -
     };
     let (log, excerpt) = log(data, pod, &container.name);
     Some(Finding {
-        code: Code::Crashed,
-        severity: Severity::Error,
-        component: Some(component.name.clone()),
         claim: format!(
             "the program of {} ended by itself (no kill by the kubelet or for memory): {pod} {}, the last time \
              with {how} \
@@ -145,6 +137,7 @@ fn crashed(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -
         evidence: [Some(format!("{}/containers", pointer(pod))), log].into_iter().flatten().collect(),
         fix: format!("Find in the log of {} why its program ends, and fix that.", component.name),
         excerpt,
+        ..Finding::of(&component.name, Code::Crashed, Severity::Error)
     })
 }
 
@@ -176,9 +169,6 @@ fn not_started(component: &Component, pods: &[(&str, &PodReport)]) -> Option<Fin
         ),
     };
     Some(Finding {
-        code: Code::Probe(Cause::NotStarted),
-        severity: Severity::Error,
-        component: Some(component.name.clone()),
         claim: format!(
             "{} does not listen within the {} that its {which} probe allows ({}, {} apart), so the kubelet kills \
              it before it is up",
@@ -189,7 +179,7 @@ fn not_started(component: &Component, pods: &[(&str, &PodReport)]) -> Option<Fin
         ),
         evidence: vec![format!("{}/containers", pointer(pod))],
         fix,
-        excerpt: None,
+        ..Finding::of(&component.name, Code::Probe(Cause::NotStarted), Severity::Error)
     })
 }
 
@@ -203,9 +193,6 @@ fn not_ready(data: &RunData, component: &Component, pods: &[(&str, &PodReport)])
         unready.iter().map(|(name, pod)| format!("{name} is {}{}", pod.status, unmet(pod))).collect();
     let count = u64::from(component.desired);
     Some(Finding {
-        code: Code::ComponentNotReady,
-        severity: Severity::Error,
-        component: Some(component.name.clone()),
         claim: match component.kind.as_str() {
             "Job" => format!("Job {} did not run to completion: {}", component.name, states.join(", ")),
             _ => format!(
@@ -231,6 +218,7 @@ fn not_ready(data: &RunData, component: &Component, pods: &[(&str, &PodReport)])
         },
         // The finding of a restart has the log.
         excerpt: excerpt.filter(|_| pods.iter().all(|(_, pod)| pod.restarts == 0)),
+        ..Finding::of(&component.name, Code::ComponentNotReady, Severity::Error)
     })
 }
 

@@ -236,9 +236,6 @@ fn of_cause(data: &RunData, cause: Cause, indexes: &[usize]) -> Finding {
     let fields: Vec<&str> = entries.iter().map(|entry| entry.which.field()).collect();
     let remedy = cause.remedy(&fields.join(" and the "));
     Finding {
-        code: Code::Probe(cause),
-        severity: Severity::Error,
-        component: Some(component.clone()),
         claim: entries[1..].iter().fold(claim(entries[0]), |claim, entry| claim + &same_cause(entry)),
         evidence: indexes.iter().map(|index| format!("{DOCTOR}#/{index}")).collect(),
         fix: match cause {
@@ -248,6 +245,7 @@ fn of_cause(data: &RunData, cause: Cause, indexes: &[usize]) -> Finding {
             _ => format!("For {component}: {remedy}."),
         },
         excerpt: patch,
+        ..Finding::of(component, Code::Probe(cause), Severity::Error)
     }
 }
 

@@ -31,16 +31,13 @@ fn evicted(data: &RunData, component: &Component, servers: &[Server<'_>]) -> Opt
     let (each, evidence) = counts(data, servers, "key", RedisServer::evicted)?;
     let name = &component.name;
     Some(Finding {
-        code: Code::KeysEvicted,
-        severity: Severity::Warning,
-        component: Some(name.clone()),
         claim: format!("{name} evicted keys to stay within its memory: {each}"),
         evidence,
         fix: format!(
             "Raise maxmemory of {name}, or let keys expire earlier. Where a key is more than a cached copy, keep it on a server with the \
              policy noeviction, which refuses writes instead."
         ),
-        excerpt: None,
+        ..Finding::of(name, Code::KeysEvicted, Severity::Warning)
     })
 }
 
@@ -49,16 +46,13 @@ fn refused(data: &RunData, component: &Component, servers: &[Server<'_>]) -> Opt
     let (each, evidence) = counts(data, servers, "command", RedisServer::refused_commands)?;
     let name = &component.name;
     Some(Finding {
-        code: Code::WritesRefused,
-        severity: Severity::Error,
-        component: Some(name.clone()),
         claim: format!("{name} refused commands because its memory was used up (`OOM command not allowed`): {each}"),
         evidence,
         fix: format!(
             "Raise maxmemory of {name} within its memory limit, or find what keeps its keys from being deleted or expiring; {REDIS} has \
              its memory over time."
         ),
-        excerpt: None,
+        ..Finding::of(name, Code::WritesRefused, Severity::Error)
     })
 }
 
@@ -100,9 +94,6 @@ fn in_scenario(figures: &ScenarioResult, count: impl Fn(&RedisServer, Span) -> u
 fn untold(component: &Component, servers: &[Server<'_>]) -> Option<Finding> {
     let (index, server) = servers.iter().find(|(_, server)| server.refused.is_some())?;
     Some(Finding {
-        code: Code::NotMeasured,
-        severity: Severity::Warning,
-        component: Some(component.name.clone()),
         claim: format!(
             "whether {} evicts keys is unknown: it refused INFO with `{}`",
             server.pod,
@@ -112,7 +103,7 @@ fn untold(component: &Component, servers: &[Server<'_>]) -> Option<Finding> {
         fix: "Give the server its password by --requirepass in its arguments, or in the variable REDIS_PASSWORD or VALKEY_PASSWORD: it is \
               read there."
             .to_owned(),
-        excerpt: None,
+        ..Finding::of(&component.name, Code::NotMeasured, Severity::Warning)
     })
 }
 

@@ -23,9 +23,6 @@ fn checks(data: &RunData) -> Option<Finding> {
     let first = failed.first()?;
     let names: Vec<String> = failed.iter().map(|record| format!("{}/{}", record.suite, record.case)).collect();
     Some(Finding {
-        code: Code::CheckFailed,
-        severity: Severity::Error,
-        component: None,
         claim: format!(
             "{} failed: {}; {}: {}",
             counted(failed.len() as u64, "check"),
@@ -35,19 +32,16 @@ fn checks(data: &RunData) -> Option<Finding> {
         ),
         evidence: failed.iter().map(|record| record.file()).collect(),
         fix: "See the tables of the suites for each failed check.".to_owned(),
-        excerpt: None,
+        ..Finding::new(Code::CheckFailed, Severity::Error)
     })
 }
 
 fn gap(claim: String, evidence: String) -> Finding {
     Finding {
-        code: Code::NotMeasured,
-        severity: Severity::Gap,
-        component: None,
         claim,
         evidence: vec![evidence],
         fix: "Find out why it was not measured, and run again: an incomplete run is inconclusive.".to_owned(),
-        excerpt: None,
+        ..Finding::new(Code::NotMeasured, Severity::Gap)
     }
 }
 

@@ -148,13 +148,9 @@ mod tests {
         let mut data = crate::testing::run(ContainerReport::declared("app", &Probes::default(), ""));
         let line = |line| Line { file: "app.yaml".into(), line };
         let finding = |code, component: &str| Finding {
-            code,
-            severity: Severity::Error,
-            component: Some(component.to_owned()),
             claim: "it is".to_owned(),
-            evidence: Vec::new(),
             fix: "do".to_owned(),
-            excerpt: None,
+            ..Finding::of(component, code, Severity::Error)
         };
         let findings =
             [finding(Code::OomKilled, "app"), finding(Code::Crashed, "app"), finding(Code::Crashed, "other")];

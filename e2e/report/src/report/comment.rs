@@ -74,13 +74,10 @@ mod tests {
     fn report(findings: usize, length: usize) -> Report {
         let mut report = Report::new(&run(ContainerReport::declared("app", &Probes::default(), "")));
         let finding = |number: usize| Finding {
-            code: Code::Crashed,
-            severity: Severity::Error,
-            component: Some("app".to_owned()),
             claim: format!("claim {number}: {}", "ü".repeat(length)),
             evidence: vec!["evidence/pods.json".to_owned()],
             fix: "Fix it.".to_owned(),
-            excerpt: None,
+            ..Finding::of("app", Code::Crashed, Severity::Error)
         };
         report.findings = (0..findings).map(finding).collect();
         report

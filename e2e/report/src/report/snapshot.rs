@@ -162,15 +162,7 @@ mod tests {
             json!({ "component": "app", "container": container, "which": "readiness", "spec": spec, "sent": 1, "failed": 0,
                 "failing": false, "last_failure": null, "latency_ms_max": null, "timeout_ms": 1000 })
         });
-        let findings = findings.iter().map(|(severity, code)| Finding {
-            code: *code,
-            severity: *severity,
-            component: None,
-            claim: String::new(),
-            evidence: Vec::new(),
-            fix: String::new(),
-            excerpt: None,
-        });
+        let findings = findings.iter().map(|(severity, code)| Finding::new(*code, *severity));
         let host = json!({ "cpus": 2, "memory_bytes": 1, "kernel": "Linux" });
         let report = json!({
             "schema": crate::report::SCHEMA, "run_id": "", "target": "k8s", "verdict": "pass", "verdict_reason": "",

@@ -96,13 +96,9 @@ mod tests {
     fn cause_and_fix_come_first_on_one_screen() {
         let mut report = Report::new(&run(ContainerReport::declared("app", &Probes::default(), "")));
         let finding = |code, claim: &str| Finding {
-            code,
-            severity: Severity::Error,
-            component: Some("app".to_owned()),
             claim: claim.to_owned(),
-            evidence: Vec::new(),
             fix: "Raise it. Then run again.".to_owned(),
-            excerpt: None,
+            ..Finding::of("app", code, Severity::Error)
         };
         report.findings =
             vec![finding(Code::ProbeFailing, "it fails"), finding(Code::OomKilled, "used too much\nmemory")];
