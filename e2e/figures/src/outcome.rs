@@ -4,7 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Serialize,
+    de::{self, IntoDeserializer},
+};
 
 /// How one request ended. In JSON it is a string, so that it can be a map's key: `ok`, `status_503`, `unexpected_body`, or
 /// the name of a [`Failure`].
@@ -23,7 +26,8 @@ pub enum Outcome {
 }
 
 /// Why there was no whole response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Failure {
     /// Nobody listens at the address.
     ConnectionRefused,
@@ -32,6 +36,7 @@ pub enum Failure {
     /// The connection could not be made for another reason: no route, no file descriptor or no local port left.
     ConnectFailed,
     /// The TLS handshake failed: mostly a certificate that does not verify.
+    #[serde(rename = "tls_failed")]
     Tls,
     /// The peer reset the connection.
     ConnectionReset,
@@ -44,6 +49,7 @@ pub enum Failure {
     /// The head or the body is larger than the load engine's limits allow.
     ResponseTooLarge,
     /// Any other error of the operating system.
+    #[serde(rename = "io_error")]
     Io,
 }
 
@@ -60,36 +66,6 @@ impl Outcome {
 }
 
 impl Failure {
-    /// Every failure, in the order of a request's life.
-    pub const ALL: [Failure; 10] = [
-        Failure::ConnectionRefused,
-        Failure::ConnectTimedOut,
-        Failure::ConnectFailed,
-        Failure::Tls,
-        Failure::ConnectionReset,
-        Failure::ClosedEarly,
-        Failure::TimedOut,
-        Failure::MalformedResponse,
-        Failure::ResponseTooLarge,
-        Failure::Io,
-    ];
-
-    /// Its name in reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Failure::ConnectionRefused => "connection_refused",
-            Failure::ConnectTimedOut => "connect_timed_out",
-            Failure::ConnectFailed => "connect_failed",
-            Failure::Tls => "tls_failed",
-            Failure::ConnectionReset => "connection_reset",
-            Failure::ClosedEarly => "closed_early",
-            Failure::TimedOut => "timed_out",
-            Failure::MalformedResponse => "malformed_response",
-            Failure::ResponseTooLarge => "response_too_large",
-            Failure::Io => "io_error",
-        }
-    }
-
     /// Whether the request certainly never reached the peer, because there was no connection.
     pub fn is_before_sending(self) -> bool {
         matches!(self, Failure::ConnectionRefused | Failure::ConnectTimedOut | Failure::ConnectFailed | Failure::Tls)
@@ -102,7 +78,7 @@ impl fmt::Display for Outcome {
             Outcome::Ok => formatter.write_str("ok"),
             Outcome::Status(status) => write!(formatter, "status_{status}"),
             Outcome::UnexpectedBody => formatter.write_str("unexpected_body"),
-            Outcome::Failure(failure) => formatter.write_str(failure.name()),
+            Outcome::Failure(failure) => failure.serialize(formatter),
         }
     }
 }
@@ -111,14 +87,13 @@ impl FromStr for Outcome {
     type Err = UnknownOutcome;
 
     fn from_str(text: &str) -> Result<Self, UnknownOutcome> {
-        let failure = || Failure::ALL.into_iter().find(|failure| failure.name() == text).map(Outcome::Failure);
-        let status = || text.strip_prefix("status_")?.parse().ok().map(Outcome::Status);
-        match text {
-            "ok" => Some(Outcome::Ok),
-            "unexpected_body" => Some(Outcome::UnexpectedBody),
-            _ => status().or_else(failure),
+        match (text, text.strip_prefix("status_").map(str::parse)) {
+            ("ok", _) => Ok(Outcome::Ok),
+            ("unexpected_body", _) => Ok(Outcome::UnexpectedBody),
+            (_, Some(Ok(status))) => Ok(Outcome::Status(status)),
+            _ => Failure::deserialize(text.into_deserializer()).map(Outcome::Failure),
         }
-        .ok_or_else(|| UnknownOutcome(text.to_owned()))
+        .map_err(|_: de::value::Error| UnknownOutcome(text.to_owned()))
     }
 }
 

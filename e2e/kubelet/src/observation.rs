@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub const EXCERPT_BYTES: usize = 1024;
 
 /// A kubelet's verdict on a probe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Counts towards `successThreshold`.
@@ -20,11 +20,12 @@ pub enum Verdict {
     /// error).
     Errored,
     /// This program cannot send such a probe; it is neither a success nor a failure.
+    #[default]
     NotMeasured,
 }
 
 /// The end of the exchange.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// An HTTP response arrived.
@@ -62,6 +63,7 @@ pub enum Kind {
     /// The command could not be run (`exec`).
     CannotExec,
     /// This program cannot send such a probe.
+    #[default]
     Unsupported,
 }
 
@@ -75,7 +77,7 @@ pub struct Header {
 }
 
 /// One probe: its request, its answer and the verdict.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Observation {
     /// The kubelet's verdict.
     pub verdict: Verdict,
@@ -153,30 +155,7 @@ impl Observation {
     /// An observation with only `kind`, `verdict` and `message`.
     #[must_use]
     pub fn new(verdict: Verdict, kind: Kind, message: impl Into<String>) -> Self {
-        Self {
-            verdict,
-            kind,
-            status: None,
-            exit_code: None,
-            grpc: None,
-            http2: false,
-            request: String::new(),
-            headers: Vec::new(),
-            body: String::new(),
-            connect_ms: None,
-            tls_ms: None,
-            first_byte_ms: None,
-            total_ms: 0.0,
-            redirects: 0,
-            followed: Vec::new(),
-            attempts: 1,
-            tls_alert: None,
-            certificate_names: Vec::new(),
-            wants_certificate: false,
-            spoke: None,
-            warning: None,
-            message: message.into(),
-        }
+        Self { verdict, kind, attempts: 1, message: message.into(), ..Self::default() }
     }
 
     /// The observation of an exec probe: exit status 0 is success, and the output is the message of a failure

@@ -131,7 +131,7 @@ impl Behaviour for Measured {
 }
 
 /// A kubelet's actions on a container over time.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Timeline {
     /// The first time it is ready.
     pub ready_at: Option<Duration>,
@@ -170,16 +170,7 @@ pub fn play(
         pre_stop: false,
     };
     let worker = Worker::new(pod, container, probes.clone(), policy);
-    let mut timeline = Timeline {
-        ready_at: None,
-        killed_at: None,
-        crash_loop_at: None,
-        restarts: 0,
-        ready: false,
-        state: String::new(),
-        moments: Vec::new(),
-        events: Vec::new(),
-    };
+    let mut timeline = Timeline::default();
     let mut state = worker.status().state.clone();
     let worker = watch(worker, behaviour, until, |at, _, actions, worker| {
         timeline.take_in(at, actions, worker.status(), &state);

@@ -222,16 +222,10 @@ impl PodReport {
             specs.iter().map(report).collect()
         };
         let mut report = Self {
-            ip: None,
-            status: String::new(),
-            ready: false,
-            started: false,
             completes: spec.restart.runs_to_completion(),
-            restarts: 0,
             init_containers: reports(&spec.init_containers),
             containers: reports(&spec.containers),
-            events: Vec::new(),
-            object: None,
+            ..Self::default()
         };
         report.sum_up();
         report

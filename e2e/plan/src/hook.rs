@@ -25,7 +25,7 @@ pub enum Hook {
 }
 
 /// Which of a container's two hooks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum HookKind {
     /// `postStart`.
     PostStart,
@@ -36,10 +36,7 @@ pub enum HookKind {
 /// The word that a kubelet's events use.
 impl fmt::Display for HookKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::PostStart => "PostStart",
-            Self::PreStop => "PreStop",
-        })
+        self.serialize(f)
     }
 }
 

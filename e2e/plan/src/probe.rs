@@ -109,11 +109,7 @@ pub enum ProbeKind {
 /// The word as JSON has it: `startup`, `readiness`, `liveness`.
 impl fmt::Display for ProbeKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Startup => "startup",
-            Self::Readiness => "readiness",
-            Self::Liveness => "liveness",
-        })
+        self.serialize(f)
     }
 }
 

@@ -58,11 +58,8 @@ impl LoadResult<ClientReport> {
                 .filter(|second| f64::from(second.second) * 1000.0 < self.duration_ms)
                 .copied()
                 .collect(),
-            tenths: Vec::new(),
-            ledger: None,
-            parts: Vec::new(),
-            activity: Vec::new(),
             generator: self.generator,
+            ..ScenarioResult::default()
         }
     }
 

@@ -195,11 +195,6 @@ impl Totals {
     pub(crate) fn succeeded_per_second(&self, window: Duration) -> Option<f64> {
         per_second(self.succeeded, milliseconds(window))
     }
-
-    /// Errors per request; nothing without requests.
-    pub fn error_rate(&self) -> Option<f64> {
-        (self.requests > 0).then(|| self.errors as f64 / self.requests as f64)
-    }
 }
 
 impl<C> LoadResult<C> {
