@@ -4,10 +4,11 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener as StdListener},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -85,7 +86,7 @@ impl StallingServer {
 
     /// What it has seen since it was last asked.
     pub fn take_seen(&self) -> Seen {
-        std::mem::take(&mut *lock(&self.seen))
+        std::mem::take(&mut self.seen.lock())
     }
 }
 
@@ -96,7 +97,7 @@ async fn serve(listener: StdListener, seen: &Arc<Mutex<Seen>>) {
         tokio::spawn(async move {
             let mut request = [0; 1024];
             while let Ok(1..) = stream.read(&mut request).await {
-                lock(&seen).arrivals.push(Instant::now());
+                seen.lock().arrivals.push(Instant::now());
                 if stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nOK").await.is_err() {
                     return;
                 }
@@ -111,13 +112,8 @@ async fn stand_still(mut planned: UnboundedReceiver<Stall>, seen: &Mutex<Seen>) 
         tokio::time::sleep_until(stall.at.into()).await;
         let start = Instant::now();
         std::thread::sleep(stall.length);
-        lock(seen).stalls.push(start.elapsed());
+        seen.lock().stalls.push(start.elapsed());
     }
-}
-
-fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
-    // Whoever panicked has noted what it has noted.
-    seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The latency at a quantile when evenly spaced requests meet a server that answers at once but for its stalls: a request that

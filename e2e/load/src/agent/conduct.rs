@@ -1,8 +1,9 @@
 //! The conductor's side: [`conduct`].
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -62,7 +63,7 @@ where
         let (hello, assignment) = greeting(token, order, share);
         let barrier = Barrier { waiting: waiting.clone(), start: start.subscribe() };
         let snapshots = snapshots.clone();
-        let report = move |snapshot| lock(&snapshots)[agent as usize] = snapshot;
+        let report = move |snapshot| snapshots.lock()[agent as usize] = snapshot;
         tasks.spawn(async move {
             let result = follow(Wire::new(stream), [hello, assignment], barrier, report).await;
             (agent, share, result)
@@ -83,10 +84,10 @@ where
                 Some(ended) => parts.push(ended.expect("a task that follows an agent neither panics nor is aborted")),
                 None => break,
             },
-            _ = second.tick() => watch(&total(&lock(&snapshots))),
+            _ = second.tick() => watch(&total(&snapshots.lock())),
         }
     }
-    watch(&total(&lock(&snapshots)));
+    watch(&total(&snapshots.lock()));
     parts.sort_by_key(|(agent, ..)| *agent);
     collect(order, unix_ms(window_start), parts)
 }
@@ -94,10 +95,6 @@ where
 fn greeting(token: &str, order: &Order, share: Share) -> (FromConductor, FromConductor) {
     let hello = FromConductor::Hello { token: token.to_owned(), protocol: PROTOCOL };
     (hello, FromConductor::Order { order: Box::new(order.clone()), share })
-}
-
-fn lock(snapshots: &Mutex<Vec<Snapshot>>) -> std::sync::MutexGuard<'_, Vec<Snapshot>> {
-    snapshots.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn total(snapshots: &[Snapshot]) -> Snapshot {
