@@ -13,7 +13,7 @@ use std::{
 
 use k8s_openapi::{
     api::core::v1::{Container as K8sContainer, PodSpec, PodTemplateSpec},
-    apimachinery::pkg::apis::meta::v1::LabelSelector,
+    apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement},
 };
 
 use self::container::{Place, container};
@@ -67,21 +67,42 @@ pub(crate) fn component(object: &Object, workload: &Workload, stores: &Stores, f
 }
 
 fn check_selector(cursor: &Cursor<'_>, selector: &Selector, labels: &BTreeMap<String, String>, faults: &Faults) {
-    let wanted = match selector {
+    let (wanted, expressions) = match selector {
         Selector::Made => return,
-        Selector::Labels(labels) => labels.clone(),
+        Selector::Labels(labels) => (labels.clone(), Vec::new()),
         Selector::Needed(LabelSelector { match_labels, match_expressions }) => {
-            let wanted = match_labels.clone().unwrap_or_default();
-            if wanted.is_empty() && match_expressions.is_none() {
-                let remedy = "add matchLabels with the pods' labels";
-                faults.push(cursor.fail(ErrorKind::Missing, "the workload has no selector", remedy));
-            }
-            wanted
+            (match_labels.clone().unwrap_or_default(), match_expressions.clone().unwrap_or_default())
         }
     };
-    for (key, value) in wanted.iter().filter(|(key, value)| labels.get(*key) != Some(*value)) {
-        let message = format!("the selector wants {key}={value}, which the pods' labels do not have");
+    if matches!(selector, Selector::Needed(_)) && wanted.is_empty() && expressions.is_empty() {
+        let remedy = "add matchLabels with the pods' labels";
+        faults.push(cursor.fail(ErrorKind::Missing, "the workload has no selector", remedy));
+    }
+    let unlike = wanted.iter().filter(|(key, value)| labels.get(*key) != Some(*value));
+    let unlike = unlike.map(|(key, value)| format!("{key}={value}"));
+    let excluded = expressions.iter().filter(|expression| !is_met(expression, labels));
+    let excluded = excluded.map(|LabelSelectorRequirement { key, operator, values }| {
+        let values =
+            values.as_deref().filter(|values| !values.is_empty()).map(|values| format!(" {}", values.join(", ")));
+        format!("{key} {operator}{}", values.unwrap_or_default())
+    });
+    for wish in unlike.chain(excluded) {
+        let message = format!("the selector wants {wish}, which the pods' labels do not have");
         faults.push(cursor.fail(ErrorKind::Value, message, "write the same labels in spec.template.metadata.labels"));
+    }
+}
+
+/// Whether labels satisfy an element of `matchExpressions`; an operator that does not exist is a fault of its own.
+fn is_met(expression: &LabelSelectorRequirement, labels: &BTreeMap<String, String>) -> bool {
+    let LabelSelectorRequirement { key, operator, values } = expression;
+    let own = labels.get(key);
+    let is_among = || own.is_some_and(|own| values.iter().flatten().any(|value| value == own));
+    match operator.as_str() {
+        "In" => is_among(),
+        "NotIn" => !is_among(),
+        "Exists" => own.is_some(),
+        "DoesNotExist" => own.is_none(),
+        _ => true,
     }
 }
 

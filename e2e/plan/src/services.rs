@@ -52,13 +52,15 @@ impl<'a> Reader<'a> {
     fn service(&self, object: &Object, value: &K8sService) -> Option<Service> {
         let cursor = Cursor::root(object).key("spec");
         let spec = value.spec.clone().unwrap_or_default();
-        if spec.type_.as_deref() == Some("ExternalName") {
-            return None;
-        }
-        let selected = self.selected(&cursor, object.home(), &spec.selector.unwrap_or_default());
+        // Its name is an alias of another host's, whatever its selector says.
+        let is_external = spec.type_.as_deref() == Some("ExternalName");
+        let selected = match is_external {
+            true => Vec::new(),
+            false => self.selected(&cursor, object.home(), &spec.selector.unwrap_or_default()),
+        };
         let ports = spec.ports.unwrap_or_default();
         let is_headless = spec.cluster_ip.as_deref() == Some("None");
-        if ports.is_empty() && !is_headless {
+        if ports.is_empty() && !is_headless && !is_external {
             let remedy = "add `- port: <number>`";
             self.faults.push(cursor.key("ports").fail(ErrorKind::Missing, "the Service has no ports", remedy));
         }
@@ -153,10 +155,6 @@ impl<'a> Reader<'a> {
             Some(IntOrString::Int(number)) => return port_number(&cursor, *number).map(made).map(Some),
             Some(IntOrString::String(name)) => name,
         };
-        if name.parse::<u16>().is_ok() {
-            let message = format!("`{name}` in quotes is the name of a port, and no port has a name without a letter");
-            return Err(cursor.fail(ErrorKind::Value, message, "remove the quotes"));
-        }
         let targets: Vec<(&str, Option<u16>)> =
             selected.iter().map(|component| (component.name.as_str(), named(component, name))).collect();
         let Some(target) = targets.iter().find_map(|(_, target)| *target) else {

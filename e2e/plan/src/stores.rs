@@ -18,6 +18,7 @@ use super::{
     pod::{Binary, Secret, Value},
     read::Typed,
     suggest::nearest,
+    values::is_data_key,
 };
 use crate::target::Target;
 
@@ -211,7 +212,7 @@ impl Stores {
                 Typed::Workload(_) | Typed::CronJob(_) | Typed::Service(_) | Typed::Carried => continue,
             }
             store.retain(|key, _| {
-                let is_key = is_key(key);
+                let is_key = is_data_key(key);
                 if !is_key {
                     let message = format!("`{key}` is not a valid key");
                     let remedy = "use letters, digits, `-`, `_` and `.`";
@@ -349,10 +350,4 @@ fn value(kind: StoreKind, name: &str, key: &str, bytes: &[u8]) -> Value {
         (Ok(text), StoreKind::Secret) => Value::Secret(Secret { name, key, text }),
         (Err(error), _) => Value::Binary(Binary { name, key, bytes: error.into_bytes() }),
     }
-}
-
-/// Kubernetes's rule for keys, which are file names in volumes.
-fn is_key(key: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    !key.is_empty() && key != "." && !key.starts_with("..") && key.chars().all(allowed)
 }

@@ -3,6 +3,7 @@
 mod accepted;
 mod bad_input;
 mod bad_objects;
+mod cluster_rules;
 mod contents;
 mod golden;
 mod no_panic;

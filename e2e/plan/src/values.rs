@@ -1,6 +1,15 @@
-//! Values that no cluster takes, whatever stands around them: choices, required keys, ranges, labels.
-//! Table: [`RULES`]; main function: [`check`].
+//! Values that no cluster takes: choices, required keys, ranges, forms of texts, and fields that contradict each other.
+//! Main function: [`check`]. The rules are data, in the tables of [`table`].
 
+mod forms;
+mod relations;
+mod table;
+
+use self::{
+    forms::{Form, QUALIFIED, SEGMENT, is_value},
+    relations::Wrong,
+    table::{FREELY_NAMED, METADATA, Rules, TABLES},
+};
 use super::{
     cursor::Cursor,
     error::{ErrorKind, Faults},
@@ -11,126 +20,157 @@ use super::{
     warnings::pattern,
 };
 
+pub(crate) use self::forms::is_data_key;
+
 /// What a cluster wants of a value that is there. An empty text counts as none.
 enum Rule {
     /// The text is one of these.
     OneOf(&'static [&'static str]),
-    /// The map has this key, with a text.
-    Has(&'static str),
+    /// The map has these keys, each with a value that is not empty.
+    Has(&'static [&'static str]),
+    /// The map has exactly one of these keys.
+    One(&'static [&'static str]),
     /// The number is in this range.
     Within(i64, i64),
     /// The map's keys and values are labels.
     Labels,
     /// The text is the name of an object, or a label of DNS.
     Name { dots: bool },
+    /// The text has this form.
+    Is(Form),
+    /// The map's keys have this form, in any case.
+    Keys(Form),
+    /// The map's values have this form, as far as they are texts.
+    Values(Form),
+    /// No two elements of the list have the same texts under these keys.
+    Unique(&'static [&'static str]),
+    /// Several fields agree.
+    That(fn(&Node) -> Option<Wrong>),
 }
-
-use Rule::{Has, Labels, Name, OneOf, Within};
-
-const PROTOCOLS: Rule = OneOf(&["TCP", "UDP", "SCTP"]);
-const NOT_NEGATIVE: Rule = Within(0, i32::MAX as i64);
-const POSITIVE: Rule = Within(1, i32::MAX as i64);
-
-/// The rules of `pkg/apis/{core,apps,batch}/validation` for what a plan is made from, by paths as in the table of warnings.
-const RULES: &[(&str, Rule)] = &[
-    ("metadata.labels", Labels),
-    ("spec.template.metadata.labels", Labels),
-    ("spec.jobTemplate.spec.template.metadata.labels", Labels),
-    ("spec.selector", Labels),
-    ("spec.selector.matchLabels", Labels),
-    ("spec.selector.matchExpressions[].operator", OneOf(&["In", "NotIn", "Exists", "DoesNotExist"])),
-    // Workloads.
-    ("spec.completionMode", OneOf(&["Indexed", "NonIndexed"])),
-    ("spec.concurrencyPolicy", OneOf(&["Allow", "Forbid", "Replace"])),
-    ("spec.minReadySeconds", NOT_NEGATIVE),
-    ("spec.podManagementPolicy", OneOf(&["OrderedReady", "Parallel"])),
-    ("spec.revisionHistoryLimit", NOT_NEGATIVE),
-    ("spec.strategy.type", OneOf(&["RollingUpdate", "Recreate"])),
-    ("spec.updateStrategy.type", OneOf(&["RollingUpdate", "OnDelete"])),
-    // Pods.
-    ("pod.activeDeadlineSeconds", POSITIVE),
-    ("pod.dnsPolicy", OneOf(&["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"])),
-    ("pod.hostname", Name { dots: false }),
-    ("pod.nodeName", Name { dots: true }),
-    ("pod.nodeSelector", Labels),
-    ("pod.preemptionPolicy", OneOf(&["PreemptLowerPriority", "Never"])),
-    ("pod.priorityClassName", Name { dots: true }),
-    ("pod.runtimeClassName", Name { dots: true }),
-    ("pod.securityContext.fsGroup", NOT_NEGATIVE),
-    ("pod.serviceAccountName", Name { dots: true }),
-    ("pod.subdomain", Name { dots: false }),
-    ("pod.tolerations[].effect", OneOf(&["NoSchedule", "PreferNoSchedule", "NoExecute"])),
-    ("pod.tolerations[].operator", OneOf(&["Exists", "Equal", "Lt", "Gt"])),
-    ("pod.topologySpreadConstraints[].maxSkew", POSITIVE),
-    ("pod.topologySpreadConstraints[].whenUnsatisfiable", OneOf(&["DoNotSchedule", "ScheduleAnyway"])),
-    ("pod.volumes[].configMap", Has("name")),
-    ("pod.volumes[].hostPath", Has("path")),
-    ("pod.volumes[].persistentVolumeClaim", Has("claimName")),
-    ("pod.volumes[].secret", Has("secretName")),
-    // Containers.
-    ("pod.containers[].env[].valueFrom.configMapKeyRef", Has("key")),
-    ("pod.containers[].env[].valueFrom.secretKeyRef", Has("key")),
-    ("pod.containers[].envFrom[].configMapRef", Has("name")),
-    ("pod.containers[].envFrom[].secretRef", Has("name")),
-    ("pod.containers[].imagePullPolicy", OneOf(&["Always", "IfNotPresent", "Never"])),
-    ("pod.containers[].ports[].hostPort", Within(0, 65535)),
-    ("pod.containers[].ports[].protocol", PROTOCOLS),
-    ("pod.containers[].terminationMessagePolicy", OneOf(&["File", "FallbackToLogsOnError"])),
-    ("pod.containers[].volumeMounts[].mountPropagation", OneOf(&["None", "HostToContainer", "Bidirectional"])),
-    // Services.
-    ("spec.externalTrafficPolicy", OneOf(&["Cluster", "Local"])),
-    ("spec.internalTrafficPolicy", OneOf(&["Cluster", "Local"])),
-    ("spec.ipFamilyPolicy", OneOf(&["SingleStack", "PreferDualStack", "RequireDualStack"])),
-    ("spec.ports[].protocol", PROTOCOLS),
-    ("spec.sessionAffinity", OneOf(&["None", "ClientIP"])),
-    ("spec.type", OneOf(&["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"])),
-];
 
 /// Finds the values of an object that a cluster would refuse.
 pub(crate) fn check(object: &Object, faults: &Faults) {
-    if object.role != Role::Carried || object.kind == "CronJob" && object.is_own() {
-        visit(object, &object.node, &FieldPath::default(), faults);
+    let mut tables = vec![METADATA];
+    // An Ingress had other fields before.
+    let is_older = object.kind == "Ingress" && object.api_version() != "networking.k8s.io/v1";
+    if object.is_own() && !is_older {
+        let own = TABLES.iter().filter(|(kinds, _)| kinds.contains(&object.kind.as_str()));
+        tables.extend(own.map(|(_, rules)| *rules));
+        check_object_name(object, faults);
+    }
+    Walk { object, tables, faults }.visit(&object.node, &FieldPath::default());
+}
+
+/// The names of the other objects are checked as they are read.
+fn check_object_name(object: &Object, faults: &Faults) {
+    let cursor = Cursor::root(object).keys(&["metadata", "name"]);
+    match object.role {
+        Role::Carried if FREELY_NAMED.contains(&object.kind.as_str()) => {
+            faults.extend(unlike(&SEGMENT, &object.name).map(|wrong| fail(&cursor, wrong)));
+        }
+        Role::Carried => drop(faults.keep(check_name(&cursor, &object.name, object.kind != "Namespace"))),
+        _ => {}
     }
 }
 
-fn visit(object: &Object, node: &Node, path: &FieldPath, faults: &Faults) {
-    let pattern = pattern(&object.kind, &path.to_string());
-    for (_, rule) in RULES.iter().filter(|(path, _)| *path == pattern) {
-        let cursor = Cursor { object, path: path.clone() };
-        faults.extend(broken(rule, node).map(|(kind, message, remedy)| cursor.fail(kind, message, remedy)));
-        if let (Name { dots }, Some(name)) = (rule, node.text().filter(|name| !name.is_empty())) {
-            faults.keep(check_name(&cursor, name, *dots));
+struct Walk<'a> {
+    object: &'a Object,
+    tables: Vec<Rules>,
+    faults: &'a Faults,
+}
+
+impl Walk<'_> {
+    fn visit(&self, node: &Node, path: &FieldPath) {
+        let pattern = pattern(&self.object.kind, &path.to_string());
+        let is_meant = |row: &str| row.strip_prefix('*').map_or(row == pattern, |end| pattern.ends_with(end));
+        for (_, rule) in self.tables.iter().copied().flatten().filter(|(row, _)| is_meant(row)) {
+            let cursor = Cursor { object: self.object, path: path.clone() };
+            if let (Rule::Name { dots }, Some(name)) = (rule, node.text().filter(|name| !name.is_empty())) {
+                self.faults.keep(check_name(&cursor, name, *dots));
+            }
+            self.faults.extend(broken(rule, node).map(|wrong| fail(&cursor, wrong)));
+        }
+        for entry in node.entries().iter().filter(|entry| !pattern.is_empty() || self.reads(&entry.key)) {
+            self.visit(&entry.node, &path.key(&entry.key));
+        }
+        for (index, item) in node.items().iter().enumerate() {
+            self.visit(item, &path.item(index, item.item_name()));
         }
     }
-    for entry in node.entries() {
-        visit(object, &entry.node, &path.key(&entry.key), faults);
+
+    /// Whether there are rules for a key of the object: definitions are large, and have none.
+    fn reads(&self, key: &str) -> bool {
+        key == "metadata" || self.tables.len() > 1
     }
-    for (index, item) in node.items().iter().enumerate() {
-        visit(object, item, &path.item(index, item.item_name()), faults);
-    }
+}
+
+fn fail(cursor: &Cursor<'_>, Wrong { kind, field, message, remedy }: Wrong) -> super::Error {
+    let cursor = field.map_or_else(|| cursor.clone(), |field| cursor.key(&field));
+    cursor.fail(kind, message, remedy)
 }
 
 /// What is wrong with a value, and the remedy. A value of another type is an error of its own.
-fn broken(rule: &Rule, node: &Node) -> Option<(ErrorKind, String, String)> {
-    let wrong = |message: String, remedy: String| Some((ErrorKind::Value, message, remedy));
+fn broken(rule: &Rule, node: &Node) -> Option<Wrong> {
     match (rule, &node.tree) {
-        (OneOf(choices), Tree::Text(text)) if !text.is_empty() && !choices.contains(&text.as_str()) => {
-            wrong(format!("`{}` is none of its values", text.escape_debug()), format!("write {}", choice(choices)))
+        (Rule::OneOf(choices), Tree::Text(text)) if !text.is_empty() && !choices.contains(&text.as_str()) => wrong(
+            ErrorKind::Value,
+            format!("`{}` is none of its values", text.escape_debug()),
+            format!("write {}", choice(choices)),
+        ),
+        (Rule::Has(keys), Tree::Map(_)) => {
+            let key = keys.iter().find(|key| is_missing(node, key))?;
+            wrong(ErrorKind::Missing, format!("it has no {key}"), format!("add `{key}: <{}>`", key.to_lowercase()))
         }
-        (Has(key), Tree::Map(_)) if node.get(key).and_then(Node::text).is_none_or(str::is_empty) => {
-            Some((ErrorKind::Missing, format!("it has no {key}"), format!("add `{key}: <{}>`", key.to_lowercase())))
+        (Rule::One(keys), Tree::Map(_)) if keys.iter().filter(|key| !is_missing(node, key)).count() != 1 => {
+            wrong(ErrorKind::Value, format!("it has not exactly one of {}", keys.join(", ")), "write one of them")
         }
-        (Within(min, max), Tree::Int(number)) if !(*min..=*max).contains(number) => {
-            wrong(format!("{number} is out of range"), format!("write a number from {min} to {max}"))
+        (Rule::Within(min, max), Tree::Int(number)) if !(*min..=*max).contains(number) => {
+            wrong(ErrorKind::Value, format!("{number} is out of range"), format!("write a number from {min} to {max}"))
         }
-        (Labels, Tree::Map(entries)) => entries.iter().find_map(|entry| {
+        (Rule::Labels, Tree::Map(entries)) => entries.iter().find_map(|entry| {
             let value = entry.node.text().unwrap_or_default();
-            let bad = if is_key(&entry.key) { Some(value).filter(|value| !is_value(value))? } else { &entry.key };
+            let is_key = (QUALIFIED.has)(&entry.key);
+            let bad = if is_key { Some(value).filter(|value| !is_value(value))? } else { &entry.key };
             let remedy = "use letters, digits and `-`, `_`, `.` between them, at most 63 characters";
-            wrong(format!("`{}` is not valid in a label", bad.escape_debug()), remedy.to_owned())
+            wrong(ErrorKind::Value, format!("`{}` is not valid in a label", bad.escape_debug()), remedy)
         }),
+        (Rule::Is(form), Tree::Text(text)) if !text.is_empty() => unlike(form, text),
+        (Rule::Keys(form), Tree::Map(entries)) => {
+            let bad = entries.iter().find(|entry| !(form.has)(&entry.key.to_lowercase()))?;
+            unlike(form, &bad.key)
+        }
+        (Rule::Values(form), Tree::Map(entries)) => entries
+            .iter()
+            .find_map(|entry| Some(Wrong { field: Some(entry.key.clone()), ..unlike(form, entry.node.text()?)? })),
+        (Rule::Unique(keys), Tree::List(items)) => {
+            let texts = |item: &Node| {
+                keys.iter().map(|key| item.get(key).and_then(Node::text).map(str::to_owned)).collect::<Vec<_>>()
+            };
+            let is_again = |index: &usize| items[..*index].iter().any(|before| texts(before) == texts(&items[*index]));
+            (0..items.len()).find(is_again)?;
+            let message = format!("two elements have the same {}", keys.join(" and "));
+            wrong(ErrorKind::Duplicate, message, "remove one of the two")
+        }
+        (Rule::That(relation), Tree::Map(_) | Tree::Int(_) | Tree::Text(_)) => relation(node),
         _ => None,
     }
+}
+
+fn wrong(kind: ErrorKind, message: String, remedy: impl Into<String>) -> Option<Wrong> {
+    Some(Wrong { kind, field: None, message, remedy: remedy.into() })
+}
+
+fn unlike(form: &Form, text: &str) -> Option<Wrong> {
+    let message = || format!("`{}` is not {}", text.escape_debug(), form.what);
+    if (form.has)(text) { None } else { wrong(ErrorKind::Value, message(), form.remedy) }
+}
+
+fn is_missing(node: &Node, key: &str) -> bool {
+    node.get(key).is_none_or(|value| match &value.tree {
+        Tree::Text(text) => text.is_empty(),
+        Tree::List(items) => items.is_empty(),
+        _ => false,
+    })
 }
 
 /// `a, b or c`.
@@ -139,21 +179,4 @@ fn choice(choices: &[&str]) -> String {
         Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
         _ => choices.concat(),
     }
-}
-
-fn is_value(text: &str) -> bool {
-    let is_inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let is_outer = |c: char| c.is_ascii_alphanumeric();
-    text.is_empty()
-        || text.len() <= 63 && text.chars().all(is_inner) && text.starts_with(is_outer) && text.ends_with(is_outer)
-}
-
-/// A label's key may have a domain before it.
-fn is_key(text: &str) -> bool {
-    let (domain, name) = text.split_once('/').map_or((None, text), |(domain, name)| (Some(domain), name));
-    let is_domain = |domain: &str| {
-        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
-        !domain.is_empty() && domain.len() <= 253 && domain.chars().all(allowed)
-    };
-    !name.is_empty() && is_value(name) && domain.is_none_or(is_domain)
 }

@@ -136,13 +136,13 @@ impl Files<'_> {
         let stores = self.context.stores;
         let Some(items) = items.filter(|items| !items.is_empty()) else {
             let values = stores.values(self.cursor, kind, name, optional, Purpose::File);
-            return values.into_iter().map(|(key, content)| self.file(self.cursor, &key, content, mode)).collect();
+            return Ok(values.into_iter().filter_map(|(key, content)| file(&key, content, mode)).collect());
         };
         let mut files = Vec::new();
         for (index, item) in items.iter().enumerate() {
             let cursor = self.cursor.key("items").item(index, &item.key);
             if let Some(content) = stores.value(&cursor, kind, (name, &item.key), optional, Purpose::File) {
-                files.push(self.file(&cursor, &item.path, content, item.mode.unwrap_or(mode))?);
+                files.extend(file(&item.path, content, item.mode.unwrap_or(mode)));
             }
         }
         Ok(files)
@@ -169,7 +169,7 @@ impl Files<'_> {
                     ));
                 }
             };
-            files.push(self.file(&cursor, &item.path, content, item.mode.unwrap_or(mode))?);
+            files.extend(file(&item.path, content, item.mode.unwrap_or(mode)));
         }
         Ok(files)
     }
@@ -201,18 +201,12 @@ impl Files<'_> {
             }
         }
     }
+}
 
-    fn file(&self, cursor: &Cursor<'_>, path: &str, content: Value, mode: i32) -> Result<File, Error> {
-        let path = inside(path).ok_or_else(|| {
-            let message = format!("`{path}` is not a path inside the volume");
-            cursor.fail(ErrorKind::Value, message, "write a relative path without `..`")
-        })?;
-        let mode = u32::try_from(mode).ok().filter(|mode| *mode <= 0o777);
-        let mode = mode.ok_or_else(|| {
-            cursor.fail(ErrorKind::Value, "the file mode is not allowed", "write an octal number up to 0777")
-        })?;
-        Ok(File { path, content, mode })
-    }
+/// A file; none where its path or mode is a fault, which the table of rules tells.
+fn file(path: &str, content: Value, mode: i32) -> Option<File> {
+    let mode = u32::try_from(mode).ok().filter(|mode| *mode <= 0o777)?;
+    Some(File { path: inside(path)?, content, mode })
 }
 
 /// The labels or annotations of a pod as a file has them (`FormatMap` in `pkg/fieldpath`).

@@ -141,7 +141,7 @@ fn other_kinds_are_carried(#[case] version: &str, #[case] kind: &str) {
 
 #[rstest]
 #[case::volume(
-    "apiVersion: v1\nkind: PersistentVolume\nmetadata: {name: x}\nspec: {hostPath: {path: /data}}\n",
+    "apiVersion: v1\nkind: PersistentVolume\nmetadata: {name: x}\nspec: {accessModes: [ReadWriteOnce], capacity: {storage: 1Gi}, hostPath: {path: /data}}\n",
     "PersistentVolume/x"
 )]
 #[case::role("apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: x}\n", "ClusterRole/x")]

@@ -239,12 +239,12 @@ const VOLUMES: &str = "Deployment/backend: spec.template.spec.volumes";
 #[case::item_path(
     "configMap: {name: settings}",
     "configMap: {name: settings, items: [{key: level, path: /x}]}",
-    "app.yaml:15:47, document 1: {VOLUMES}[config].configMap.items[level]: `/x` is not a path inside the volume; write a relative path without `..`"
+    "app.yaml:15:60, document 1: {VOLUMES}[config].configMap.items[0].path: `/x` is not a path inside the volume; write a relative path without `..`"
 )]
 #[case::mode(
     "configMap: {name: settings}",
     "configMap: {name: settings, defaultMode: 1000}",
-    "app.yaml:15:11, document 1: {VOLUMES}[config].configMap: the file mode is not allowed; write an octal number up to 0777"
+    "app.yaml:15:39, document 1: {VOLUMES}[config].configMap.defaultMode: the file mode is not allowed; write an octal number up to 0777"
 )]
 #[case::two_sources(
     "emptyDir: {}",

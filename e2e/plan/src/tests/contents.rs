@@ -9,7 +9,10 @@ use super::{accepted::notes, *};
 #[case::host_path("emptyDir: {}", "hostPath: {path: /var}")]
 #[case::network("emptyDir: {}", "nfs: {server: a, path: /}")]
 #[case::driver("emptyDir: {}", "csi: {driver: a}")]
-#[case::ephemeral("emptyDir: {}", "ephemeral: {volumeClaimTemplate: {spec: {}}}")]
+#[case::ephemeral(
+    "emptyDir: {}",
+    "ephemeral: {volumeClaimTemplate: {spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}}"
+)]
 fn any_volume_is_a_directory(#[case] old: &str, #[case] new: &str) {
     let plan = plan_of(&base_with(old, new));
     assert_eq!(plan.components[0].pod.volumes["tmp"], Volume::EmptyDir { in_memory: false, size_limit_bytes: None });

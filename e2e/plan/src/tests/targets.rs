@@ -86,7 +86,6 @@ fn the_base() {
 #[case::node_port("service", "type: NodePort", "spec.type")]
 #[case::load_balancer("service", "type: LoadBalancer", "spec.type")]
 #[case::affinity_of_a_service("service", "sessionAffinity: ClientIP", "spec.sessionAffinity")]
-#[case::external_policy("service", "externalTrafficPolicy: Local", "spec.externalTrafficPolicy")]
 fn not_outside_a_cluster(#[case] place: &str, #[case] line: &str, #[case] path: &str) {
     let text = with(place, line);
     for target in [Target::Docker, Target::Local] {

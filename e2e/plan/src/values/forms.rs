@@ -1,0 +1,181 @@
+//! Forms of texts that a cluster prescribes, after `k8s.io/apimachinery/pkg/util/validation`. Main type: [`Form`].
+
+use std::{net::IpAddr, ops::RangeInclusive};
+
+use crate::{duration, quantity};
+
+/// A form that a text has or has not.
+pub(super) struct Form {
+    pub(super) has: fn(&str) -> bool,
+    /// What a text without it is told to be, after "is not".
+    pub(super) what: &'static str,
+    pub(super) remedy: &'static str,
+}
+
+pub(super) const QUALIFIED: Form = Form {
+    has: is_key,
+    what: "a qualified name",
+    remedy: "use letters, digits and `-`, `_`, `.` between them, with or without a domain and `/` before them",
+};
+pub(super) const LABEL_VALUE: Form = Form {
+    has: is_value,
+    what: "the value of a label",
+    remedy: "use letters, digits and `-`, `_`, `.` between them, at most 63 characters",
+};
+pub(super) const DATA_KEY: Form = Form {
+    has: is_data_key,
+    what: "the key of a ConfigMap or Secret",
+    remedy: "use letters, digits, `-`, `_` and `.`",
+};
+pub(super) const SEGMENT: Form = Form {
+    has: |text| !text.contains(['/', '%']) && text != "." && text != "..",
+    what: "a name that can stand in a URL",
+    remedy: "write a name without `/` and `%`",
+};
+pub(super) const PORT_NAME: Form = Form {
+    has: is_port_name,
+    what: "the name of a port",
+    remedy: "use lower-case letters, digits and single `-` between them, at most 15 characters, one of them a letter",
+};
+pub(super) const HEADER: Form = Form {
+    has: |text| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'),
+    what: "the name of a header",
+    remedy: "use letters, digits and `-`",
+};
+pub(super) const HOST: Form = Form {
+    has: |text| is_domain(text.strip_prefix("*.").unwrap_or(text)) && text.parse::<IpAddr>().is_err(),
+    what: "a host name",
+    remedy: "write a DNS name in lower case, such as `shop.example.org` or `*.example.org`",
+};
+pub(super) const DOMAIN: Form = Form {
+    has: |text| is_domain(text.strip_suffix('.').unwrap_or(text)),
+    what: "a DNS name",
+    remedy: "write one in lower case, without a scheme, port or path",
+};
+pub(super) const ADDRESS: Form = Form {
+    has: |text| text.parse::<IpAddr>().is_ok(),
+    what: "an IP address",
+    remedy: "write one, such as `192.0.2.1`",
+};
+pub(super) const CLUSTER_ADDRESS: Form = Form {
+    has: |text| text == "None" || (ADDRESS.has)(text),
+    what: "an IP address",
+    remedy: "write `None` for a headless Service, or remove it",
+};
+pub(super) const NETWORK: Form =
+    Form { has: is_network, what: "a range of addresses", remedy: "write one, such as `10.0.0.0/8`" };
+pub(super) const QUANTITY: Form = Form {
+    has: |text| quantity::bytes(text).is_ok(),
+    what: "a quantity",
+    remedy: "write a number, such as `1`, `500m` or `10Gi`",
+};
+pub(super) const TRIMMED: Form =
+    Form { has: |text| text.trim() == text, what: "free of blanks at its ends", remedy: "remove them" };
+pub(super) const ABSOLUTE: Form =
+    Form { has: |text| text.starts_with('/'), what: "an absolute path", remedy: "start it with `/`" };
+pub(super) const WITHIN_ROOT: Form = Form {
+    has: |text| text.split('/').all(|part| part != ".."),
+    what: "a path without `..`",
+    remedy: "write the path that it leads to",
+};
+pub(super) const INSIDE: Form = Form {
+    has: |text| !text.starts_with('/') && (WITHIN_ROOT.has)(text),
+    what: "a path inside the volume",
+    remedy: "write a relative path without `..`",
+};
+pub(super) const PERCENTAGE: Form = Form {
+    has: |text| text.strip_suffix('%').is_some_and(|number| is_number(number) && number.len() < 10),
+    what: "a percentage",
+    remedy: "write a number without quotes, or one such as `\"25%\"`",
+};
+pub(super) const SCHEDULE: Form = Form {
+    has: is_schedule,
+    what: "a schedule",
+    remedy: "write minute, hour, day, month and day of the week, such as `\"*/5 * * * *\"`, or one such as `\"@daily\"`",
+};
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_digit())
+}
+
+pub(super) fn is_value(text: &str) -> bool {
+    let is_inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let is_outer = |c: char| c.is_ascii_alphanumeric();
+    text.is_empty()
+        || text.len() <= 63 && text.chars().all(is_inner) && text.starts_with(is_outer) && text.ends_with(is_outer)
+}
+
+/// A label's key may have a domain before it.
+pub(super) fn is_key(text: &str) -> bool {
+    let (domain, name) = text.split_once('/').map_or((None, text), |(domain, name)| (Some(domain), name));
+    !name.is_empty() && is_value(name) && domain.is_none_or(is_domain)
+}
+
+fn is_domain(text: &str) -> bool {
+    let is_outer = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let is_label = |label: &str| {
+        label.chars().all(|c| is_outer(c) || c == '-') && label.starts_with(is_outer) && label.ends_with(is_outer)
+    };
+    text.len() <= 253 && text.split('.').all(is_label)
+}
+
+pub(crate) fn is_data_key(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    !text.is_empty() && text.len() <= 253 && text.chars().all(allowed) && text != "." && !text.starts_with("..")
+}
+
+fn is_port_name(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    text.len() <= 15
+        && text.chars().all(allowed)
+        && text.contains(|c: char| c.is_ascii_lowercase())
+        && !text.contains("--")
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+pub(super) fn is_network(text: &str) -> bool {
+    text.split_once('/').is_some_and(|(address, length)| {
+        let most = match address.parse::<IpAddr>() {
+            Ok(IpAddr::V4(_)) => 32,
+            Ok(IpAddr::V6(_)) => 128,
+            Err(_) => return false,
+        };
+        is_number(length) && length.parse::<u8>().is_ok_and(|length| length <= most)
+    })
+}
+
+/// As `ParseStandard` of `robfig/cron` reads it, whose week ends with 6.
+fn is_schedule(text: &str) -> bool {
+    const DESCRIPTORS: [&str; 7] = ["yearly", "annually", "monthly", "weekly", "daily", "midnight", "hourly"];
+    const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+    const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+    if let Some(descriptor) = text.strip_prefix('@') {
+        let every = descriptor.strip_prefix("every ").is_some_and(|time| duration::parse_positive(time).is_ok());
+        return every || DESCRIPTORS.contains(&descriptor);
+    }
+    let fields: Vec<&str> = text.split_whitespace().collect();
+    let [minute, hour, day, month, week_day] = fields[..] else { return false };
+    is_times(minute, 0..=59, &[])
+        && is_times(hour, 0..=23, &[])
+        && is_times(day, 1..=31, &[])
+        && is_times(month, 1..=12, &MONTHS)
+        && is_times(week_day, 0..=6, &DAYS)
+}
+
+/// Whether a field of a schedule is a list of times, ranges and steps.
+fn is_times(field: &str, range: RangeInclusive<usize>, names: &[&str]) -> bool {
+    let time = |text: &str| {
+        let named = names.iter().position(|name| text.eq_ignore_ascii_case(name)).map(|index| index + range.start());
+        named.or_else(|| text.parse().ok().filter(|_| is_number(text))).filter(|time| range.contains(time))
+    };
+    let is_part = |part: &str| {
+        let (times, step) = part.split_once('/').map_or((part, None), |(times, step)| (times, Some(step)));
+        let is_range = match times.split_once('-') {
+            Some((first, last)) => matches!((time(first), time(last)), (Some(first), Some(last)) if first <= last),
+            None => matches!(times, "*" | "?") || time(times).is_some(),
+        };
+        is_range && step.is_none_or(|step| is_number(step) && !step.trim_start_matches('0').is_empty())
+    };
+    field.split(',').all(is_part)
+}

@@ -1,0 +1,129 @@
+//! Relations of fields of the kinds that only a cluster uses.
+
+use super::{Wrong, items, number, text, wrong};
+use crate::{node::Node, values::forms::is_network};
+
+/// An element of `paths` of an Ingress.
+pub(in crate::values) fn path(node: &Node) -> Option<Wrong> {
+    let (path, kind) = (text(node, "path"), text(node, "pathType"));
+    let is_needed = matches!(kind, "Exact" | "Prefix") || !path.is_empty();
+    if is_needed && !path.starts_with('/') {
+        return wrong("path", format!("`{}` is not an absolute path", path.escape_debug()), "start it with `/`");
+    }
+    let bad = ["//", "/./", "/../", "%2f", "%2F"].into_iter().find(|part| path.contains(part));
+    match bad.filter(|_| matches!(kind, "Exact" | "Prefix")) {
+        Some(part) => wrong("path", format!("a path of type {kind} has no `{part}`"), "write the path without it"),
+        None => None,
+    }
+}
+
+/// An Ingress as a whole: its class stands in one place, or is the same in both.
+pub(in crate::values) fn class(node: &Node) -> Option<Wrong> {
+    const ANNOTATION: &str = "kubernetes.io/ingress.class";
+    let older = node.find(&["metadata", "annotations", ANNOTATION])?.text()?;
+    let class = node.find(&["spec", "ingressClassName"])?.text()?;
+    if older != class {
+        let message = format!("ingressClassName differs from the annotation {ANNOTATION}");
+        return wrong("spec", message, "remove the annotation");
+    }
+    None
+}
+
+/// `spec` of an Ingress.
+pub(in crate::values) fn ingress(node: &Node) -> Option<Wrong> {
+    if node.get("defaultBackend").is_none() && items(node, "rules").is_empty() {
+        return wrong("", "the Ingress leads nowhere", "add `rules` or `defaultBackend`");
+    }
+    None
+}
+
+/// `spec` of a HorizontalPodAutoscaler.
+pub(in crate::values) fn autoscaler(node: &Node) -> Option<Wrong> {
+    let (min, max) = (number(node, "minReplicas").unwrap_or(1), number(node, "maxReplicas")?);
+    if min > max {
+        return wrong("maxReplicas", format!("maxReplicas {max} is below minReplicas {min}"), "raise it");
+    }
+    None
+}
+
+/// An element of `metrics`: its source stands under the name of its type.
+pub(in crate::values) fn metric(node: &Node) -> Option<Wrong> {
+    let kind = text(node, "type");
+    let mut letters = kind.chars();
+    let field: String = letters.next().into_iter().flat_map(char::to_lowercase).chain(letters).collect();
+    if !field.is_empty() && node.get(&field).is_none() {
+        return wrong("", format!("a metric of type {kind} has no {field}"), format!("add `{field}`"));
+    }
+    None
+}
+
+/// `spec` of a PodDisruptionBudget.
+pub(in crate::values) fn budget(node: &Node) -> Option<Wrong> {
+    if node.get("minAvailable").is_some() && node.get("maxUnavailable").is_some() {
+        return wrong("maxUnavailable", "minAvailable and maxUnavailable exclude each other", "remove one of the two");
+    }
+    None
+}
+
+/// An element of `from` or `to` of a NetworkPolicy.
+pub(in crate::values) fn peer(node: &Node) -> Option<Wrong> {
+    let is_block = node.get("ipBlock").is_some();
+    let selects = ["podSelector", "namespaceSelector"].iter().any(|key| node.get(key).is_some());
+    match (is_block, selects) {
+        (false, false) => wrong("", "it names no peer", "add podSelector, namespaceSelector or ipBlock"),
+        (true, true) => wrong("ipBlock", "an ipBlock stands alone", "write an element of its own for it"),
+        _ => None,
+    }
+}
+
+/// An element of `ports` of a NetworkPolicy.
+pub(in crate::values) fn range(node: &Node) -> Option<Wrong> {
+    let last = number(node, "endPort")?;
+    match number(node, "port") {
+        None => wrong("endPort", "an endPort needs a port that is a number", "write the first port of the range"),
+        Some(first) if last < first => wrong("endPort", format!("{last} is below the port {first}"), "raise it"),
+        Some(_) => None,
+    }
+}
+
+/// `ipBlock`.
+pub(in crate::values) fn block(node: &Node) -> Option<Wrong> {
+    let bad = items(node, "except").iter().filter_map(Node::text).find(|text| !is_network(text))?;
+    wrong("except", format!("`{}` is not a range of addresses", bad.escape_debug()), "write one, such as `10.1.0.0/16`")
+}
+
+/// An element of `rules` of a Role.
+pub(in crate::values) fn rights(node: &Node) -> Option<Wrong> {
+    let is_empty = |key: &str| items(node, key).is_empty();
+    if !is_empty("nonResourceURLs") {
+        return None;
+    }
+    let missing = ["apiGroups", "resources"].into_iter().find(|key| is_empty(key))?;
+    wrong("", format!("the rule has no {missing}"), format!("add `{missing}`"))
+}
+
+/// `spec` of a PersistentVolume.
+pub(in crate::values) fn volume(node: &Node) -> Option<Wrong> {
+    const OTHERS: [&str; 9] = [
+        "accessModes",
+        "capacity",
+        "claimRef",
+        "mountOptions",
+        "nodeAffinity",
+        "persistentVolumeReclaimPolicy",
+        "storageClassName",
+        "volumeAttributesClassName",
+        "volumeMode",
+    ];
+    let is_source = |key: &str| !OTHERS.contains(&key) && node.get(key).is_some();
+    let sources: Vec<&str> =
+        node.entries().iter().map(|entry| entry.key.as_str()).filter(|key| is_source(key)).collect();
+    match sources[..] {
+        ["local"] if node.get("nodeAffinity").is_none() => {
+            wrong("local", "a local volume needs its node", "add `nodeAffinity`")
+        }
+        [] => wrong("", "the volume has no source", "add one, such as `hostPath` or `csi`"),
+        [_] => None,
+        _ => wrong("", format!("the volume has several sources: {}", sources.join(", ")), "keep one of them"),
+    }
+}

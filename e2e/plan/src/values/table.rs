@@ -1,0 +1,388 @@
+//! The rules of `pkg/apis/*/validation` as data, by kinds and by paths as in the table of warnings.
+
+use super::{
+    Rule::{self, Has, Is, Labels, Name, One, OneOf, That, Unique, Within},
+    forms::*,
+    relations,
+};
+
+const NOT_NEGATIVE: Rule = Within(0, i32::MAX as i64);
+const POSITIVE: Rule = Within(1, i32::MAX as i64);
+const PORT: Rule = Within(1, 65535);
+const MODE: Rule = That(relations::mode);
+const PROTOCOLS: Rule = OneOf(&["TCP", "UDP", "SCTP"]);
+const TRAFFIC: Rule = OneOf(&["Cluster", "Local"]);
+
+/// Rules of a path; one that starts with `*` stands for every path with this end.
+pub(super) type Rules = &'static [(&'static str, Rule)];
+
+/// What holds of every object, whoever defines its kind.
+pub(super) const METADATA: Rules = &[
+    ("metadata.annotations", Rule::Keys(QUALIFIED)),
+    ("metadata.labels", Labels),
+    ("metadata.namespace", Name { dots: false }),
+];
+
+/// The kinds whose names may be any part of a URL.
+pub(super) const FREELY_NAMED: [&str; 5] =
+    ["ClusterRole", "ClusterRoleBinding", "PodDisruptionBudget", "Role", "RoleBinding"];
+
+/// Rules of kinds of Kubernetes' own.
+pub(super) const TABLES: &[(&[&str], Rules)] = &[
+    (WORKLOADS, SELECTORS),
+    (&["NetworkPolicy", "PersistentVolumeClaim", "PodDisruptionBudget"], SELECTORS),
+    (&["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController"], KEPT),
+    (&["Deployment"], DEPLOYMENT),
+    (&["StatefulSet"], STATEFUL_SET),
+    (&["DaemonSet"], DAEMON_SET),
+    (&["Job"], JOB),
+    (&["CronJob"], CRON_JOB),
+    (WORKLOADS, POD),
+    (&["Service"], SERVICE),
+    (&["ConfigMap"], &[("", That(relations::config_map))]),
+    (&["Secret"], &[("", That(relations::secret))]),
+    (&["Ingress"], INGRESS),
+    (&["NetworkPolicy"], NETWORK_POLICY),
+    (&["HorizontalPodAutoscaler"], AUTOSCALER),
+    (&["PodDisruptionBudget"], BUDGET),
+    (&["PersistentVolumeClaim"], CLAIM),
+    (&["PersistentVolume"], VOLUME),
+    (&["ResourceQuota"], &[("spec.hard", Rule::Values(QUANTITY))]),
+    (&["LimitRange"], LIMITS),
+    (&["Role", "ClusterRole"], ROLE),
+    (&["RoleBinding", "ClusterRoleBinding"], BINDING),
+];
+
+const WORKLOADS: &[&str] =
+    &["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "CronJob", "Pod"];
+
+/// Selectors of labels, wherever they stand.
+const SELECTORS: Rules = &[
+    ("*.matchLabels", Labels),
+    ("*.matchExpressions[]", Has(&["key", "operator"])),
+    ("*.matchExpressions[]", That(relations::expression)),
+    ("*.matchExpressions[].key", Is(QUALIFIED)),
+];
+
+/// Operators of selectors that know no numbers.
+const OPERATORS: Rule = OneOf(&["In", "NotIn", "Exists", "DoesNotExist"]);
+
+const KEPT: Rules = &[
+    ("pod", That(relations::kept_pod)),
+    ("spec.minReadySeconds", NOT_NEGATIVE),
+    ("spec.selector.matchExpressions[].operator", OPERATORS),
+];
+
+const DEPLOYMENT: Rules = &[
+    ("spec", That(relations::progress)),
+    ("spec.progressDeadlineSeconds", NOT_NEGATIVE),
+    ("spec.revisionHistoryLimit", NOT_NEGATIVE),
+    ("spec.strategy", That(relations::rollout)),
+    ("spec.strategy.rollingUpdate", That(relations::steps)),
+    ("spec.strategy.rollingUpdate.maxSurge", That(relations::amount)),
+    ("spec.strategy.rollingUpdate.maxUnavailable", That(relations::part)),
+    ("spec.strategy.type", OneOf(&["RollingUpdate", "Recreate"])),
+];
+
+const STATEFUL_SET: Rules = &[
+    ("spec.podManagementPolicy", OneOf(&["OrderedReady", "Parallel"])),
+    ("spec.updateStrategy", That(relations::rollout)),
+    ("spec.updateStrategy.rollingUpdate.maxUnavailable", That(relations::part)),
+    ("spec.updateStrategy.rollingUpdate.partition", NOT_NEGATIVE),
+    ("spec.updateStrategy.type", OneOf(&["RollingUpdate", "OnDelete"])),
+    ("spec.volumeClaimTemplates[].spec.resources.requests.storage", Is(QUANTITY)),
+];
+
+const DAEMON_SET: Rules = &[
+    ("spec.revisionHistoryLimit", NOT_NEGATIVE),
+    ("spec.updateStrategy.rollingUpdate", That(relations::node_steps)),
+    ("spec.updateStrategy.rollingUpdate.maxSurge", That(relations::amount)),
+    ("spec.updateStrategy.rollingUpdate.maxUnavailable", That(relations::part)),
+    ("spec.updateStrategy.type", OneOf(&["RollingUpdate", "OnDelete"])),
+];
+
+const JOB: Rules = &[
+    ("", Has(&["spec"])),
+    ("spec", Has(&["template"])),
+    ("spec", That(relations::job)),
+    ("spec.activeDeadlineSeconds", NOT_NEGATIVE),
+    ("spec.backoffLimit", NOT_NEGATIVE),
+    ("spec.completionMode", OneOf(&["Indexed", "NonIndexed"])),
+    ("spec.completions", NOT_NEGATIVE),
+    ("spec.parallelism", NOT_NEGATIVE),
+    ("spec.ttlSecondsAfterFinished", NOT_NEGATIVE),
+];
+
+const CRON_JOB: Rules = &[
+    ("", Has(&["spec"])),
+    ("metadata.name", That(relations::job_name)),
+    ("spec", Has(&["schedule"])),
+    ("spec.concurrencyPolicy", OneOf(&["Allow", "Forbid", "Replace"])),
+    ("spec.failedJobsHistoryLimit", NOT_NEGATIVE),
+    ("spec.jobTemplate.spec", That(relations::job)),
+    ("spec.jobTemplate.spec.activeDeadlineSeconds", NOT_NEGATIVE),
+    ("spec.jobTemplate.spec.backoffLimit", NOT_NEGATIVE),
+    ("spec.jobTemplate.spec.completions", NOT_NEGATIVE),
+    ("spec.jobTemplate.spec.parallelism", NOT_NEGATIVE),
+    ("spec.jobTemplate.spec.template.metadata.annotations", Rule::Keys(QUALIFIED)),
+    ("spec.jobTemplate.spec.template.metadata.labels", Labels),
+    ("spec.jobTemplate.spec.ttlSecondsAfterFinished", NOT_NEGATIVE),
+    ("spec.schedule", Is(SCHEDULE)),
+    ("spec.startingDeadlineSeconds", NOT_NEGATIVE),
+    ("spec.successfulJobsHistoryLimit", NOT_NEGATIVE),
+];
+
+const POD: Rules = &[
+    ("spec.template.metadata.annotations", Rule::Keys(QUALIFIED)),
+    ("spec.template.metadata.labels", Labels),
+    ("pod", That(relations::pod)),
+    ("pod.activeDeadlineSeconds", POSITIVE),
+    ("pod.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[]", Has(&["weight"])),
+    ("pod.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution", Has(&["nodeSelectorTerms"])),
+    ("pod.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[]", Has(&["topologyKey"])),
+    ("pod.affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution[]", Has(&["weight", "podAffinityTerm"])),
+    ("pod.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[]", Has(&["topologyKey"])),
+    (
+        "pod.affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution[]",
+        Has(&["weight", "podAffinityTerm"]),
+    ),
+    (
+        "*DuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[].matchExpressions[].operator",
+        OneOf(&["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]),
+    ),
+    ("*[].preference.matchExpressions[].operator", OneOf(&["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"])),
+    ("*.labelSelector.matchExpressions[].operator", OPERATORS),
+    ("*DuringExecution[].weight", Within(1, 100)),
+    ("*.podAffinityTerm", Has(&["topologyKey"])),
+    ("*DuringExecution[].topologyKey", Is(QUALIFIED)),
+    ("*.podAffinityTerm.topologyKey", Is(QUALIFIED)),
+    ("pod.dnsConfig.nameservers[]", Is(ADDRESS)),
+    ("pod.dnsConfig.options[]", Has(&["name"])),
+    ("pod.dnsPolicy", OneOf(&["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"])),
+    ("pod.hostAliases[]", Has(&["ip"])),
+    ("pod.hostAliases[].hostnames[]", Name { dots: true }),
+    ("pod.hostAliases[].ip", Is(ADDRESS)),
+    ("pod.hostname", Name { dots: false }),
+    ("pod.nodeName", Name { dots: true }),
+    ("pod.nodeSelector", Labels),
+    ("pod.preemptionPolicy", OneOf(&["PreemptLowerPriority", "Never"])),
+    ("pod.priorityClassName", Name { dots: true }),
+    ("pod.readinessGates[]", Has(&["conditionType"])),
+    ("pod.readinessGates[].conditionType", Is(QUALIFIED)),
+    ("pod.runtimeClassName", Name { dots: true }),
+    ("pod.securityContext.fsGroup", NOT_NEGATIVE),
+    ("pod.securityContext.fsGroupChangePolicy", OneOf(&["OnRootMismatch", "Always"])),
+    ("pod.securityContext.supplementalGroups[]", NOT_NEGATIVE),
+    ("pod.securityContext.sysctls", Unique(&["name"])),
+    ("pod.securityContext.sysctls[]", Has(&["name"])),
+    ("*.seccompProfile", Has(&["type"])),
+    ("*.seccompProfile", That(relations::seccomp)),
+    ("*.seccompProfile.type", OneOf(&["RuntimeDefault", "Localhost", "Unconfined"])),
+    ("pod.serviceAccountName", Name { dots: true }),
+    ("pod.subdomain", Name { dots: false }),
+    ("pod.tolerations[]", That(relations::toleration)),
+    ("pod.tolerations[].effect", OneOf(&["NoSchedule", "PreferNoSchedule", "NoExecute"])),
+    ("pod.tolerations[].key", Is(QUALIFIED)),
+    ("pod.tolerations[].operator", OneOf(&["Exists", "Equal", "Lt", "Gt"])),
+    ("pod.tolerations[].value", Is(LABEL_VALUE)),
+    ("pod.topologySpreadConstraints", Unique(&["topologyKey", "whenUnsatisfiable"])),
+    ("pod.topologySpreadConstraints[]", Has(&["maxSkew", "topologyKey", "whenUnsatisfiable"])),
+    ("pod.topologySpreadConstraints[].maxSkew", POSITIVE),
+    ("pod.topologySpreadConstraints[].whenUnsatisfiable", OneOf(&["DoNotSchedule", "ScheduleAnyway"])),
+    // Volumes.
+    ("pod.volumes[].configMap", Has(&["name"])),
+    ("pod.volumes[].csi", Has(&["driver"])),
+    ("pod.volumes[].ephemeral.volumeClaimTemplate.spec", Has(&["accessModes", "resources"])),
+    ("pod.volumes[].hostPath", Has(&["path"])),
+    ("pod.volumes[].hostPath.path", Is(WITHIN_ROOT)),
+    (
+        "pod.volumes[].hostPath.type",
+        OneOf(&["DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice", "BlockDevice"]),
+    ),
+    ("pod.volumes[].nfs", Has(&["server", "path"])),
+    ("pod.volumes[].nfs.path", Is(ABSOLUTE)),
+    ("pod.volumes[].persistentVolumeClaim", Has(&["claimName"])),
+    ("pod.volumes[].projected.sources[].configMap", Has(&["name"])),
+    ("pod.volumes[].projected.sources[].secret", Has(&["name"])),
+    ("pod.volumes[].projected.sources[].serviceAccountToken", Has(&["path"])),
+    // Ten minutes to 2^32 seconds.
+    ("pod.volumes[].projected.sources[].serviceAccountToken.expirationSeconds", Within(600, 1 << 32)),
+    ("pod.volumes[].secret", Has(&["secretName"])),
+    ("*.defaultMode", MODE),
+    ("*.configMap.items[]", Has(&["key", "path"])),
+    ("*.secret.items[]", Has(&["key", "path"])),
+    ("*.downwardAPI.items[]", Has(&["path"])),
+    ("*.items[].mode", MODE),
+    ("*.items[].path", Is(INSIDE)),
+    // Containers.
+    ("pod.containers[].env[].valueFrom.configMapKeyRef", Has(&["name", "key"])),
+    ("pod.containers[].env[].valueFrom.configMapKeyRef.key", Is(DATA_KEY)),
+    ("pod.containers[].env[].valueFrom.configMapKeyRef.name", Name { dots: true }),
+    ("pod.containers[].env[].valueFrom.fieldRef.apiVersion", OneOf(&["v1"])),
+    ("pod.containers[].env[].valueFrom.secretKeyRef", Has(&["name", "key"])),
+    ("pod.containers[].env[].valueFrom.secretKeyRef.key", Is(DATA_KEY)),
+    ("pod.containers[].env[].valueFrom.secretKeyRef.name", Name { dots: true }),
+    ("pod.containers[].envFrom[].configMapRef", Has(&["name"])),
+    ("pod.containers[].envFrom[].configMapRef.name", Name { dots: true }),
+    ("pod.containers[].envFrom[].secretRef", Has(&["name"])),
+    ("pod.containers[].envFrom[].secretRef.name", Name { dots: true }),
+    ("pod.containers[].image", Is(TRIMMED)),
+    ("pod.containers[].imagePullPolicy", OneOf(&["Always", "IfNotPresent", "Never"])),
+    ("*.httpGet.httpHeaders[]", Has(&["name"])),
+    ("*.httpGet.httpHeaders[].name", Is(HEADER)),
+    ("pod.containers[].ports[].hostPort", Within(0, 65535)),
+    ("pod.containers[].ports[].protocol", PROTOCOLS),
+    ("pod.containers[].resources", That(relations::resources)),
+    ("pod.containers[].securityContext", That(relations::security)),
+    ("pod.containers[].terminationMessagePolicy", OneOf(&["File", "FallbackToLogsOnError"])),
+    ("pod.containers[].volumeMounts[].mountPropagation", OneOf(&["None", "HostToContainer", "Bidirectional"])),
+];
+
+const SERVICE: Rules = &[
+    ("spec", That(relations::service)),
+    ("spec.clusterIP", Is(CLUSTER_ADDRESS)),
+    ("spec.externalIPs[]", Is(ADDRESS)),
+    ("spec.externalName", Is(DOMAIN)),
+    ("spec.externalTrafficPolicy", TRAFFIC),
+    ("spec.internalTrafficPolicy", TRAFFIC),
+    ("spec.ipFamilyPolicy", OneOf(&["SingleStack", "PreferDualStack", "RequireDualStack"])),
+    ("spec.loadBalancerSourceRanges[]", Is(NETWORK)),
+    ("spec.ports[].appProtocol", Is(QUALIFIED)),
+    ("spec.ports[].protocol", PROTOCOLS),
+    ("spec.ports[].targetPort", That(relations::target_port)),
+    ("spec.selector", Labels),
+    ("spec.sessionAffinity", OneOf(&["None", "ClientIP"])),
+    ("spec.sessionAffinityConfig.clientIP.timeoutSeconds", Within(1, 86400)),
+    ("spec.type", OneOf(&["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"])),
+];
+
+const INGRESS: Rules = &[
+    ("", Has(&["spec"])),
+    ("", That(relations::class)),
+    ("spec", That(relations::ingress)),
+    ("spec.ingressClassName", Name { dots: true }),
+    ("spec.rules[].host", Is(HOST)),
+    ("spec.rules[].http", Has(&["paths"])),
+    ("spec.rules[].http.paths[]", Has(&["backend", "pathType"])),
+    ("spec.rules[].http.paths[]", That(relations::path)),
+    ("spec.rules[].http.paths[].pathType", OneOf(&["Exact", "Prefix", "ImplementationSpecific"])),
+    ("spec.tls[].hosts[]", Is(HOST)),
+    ("spec.tls[].secretName", Name { dots: true }),
+    ("*ackend", One(&["service", "resource"])),
+    ("*ackend.resource", Has(&["kind", "name"])),
+    ("*ackend.service", Has(&["name", "port"])),
+    ("*ackend.service.name", Name { dots: false }),
+    ("*ackend.service.port", One(&["name", "number"])),
+    ("*ackend.service.port.name", Is(PORT_NAME)),
+    ("*ackend.service.port.number", PORT),
+];
+
+const NETWORK_POLICY: Rules = &[
+    ("*.matchExpressions[].operator", OPERATORS),
+    ("spec.egress[].to[]", That(relations::peer)),
+    ("spec.ingress[].from[]", That(relations::peer)),
+    ("*.ipBlock", Has(&["cidr"])),
+    ("*.ipBlock", That(relations::block)),
+    ("*.ipBlock.cidr", Is(NETWORK)),
+    ("*[].ports[]", That(relations::range)),
+    ("*[].ports[].port", PORT),
+    ("*[].ports[].port", Is(PORT_NAME)),
+    ("*[].ports[].protocol", PROTOCOLS),
+    ("spec.policyTypes[]", OneOf(&["Ingress", "Egress"])),
+];
+
+const AUTOSCALER: Rules = &[
+    ("", Has(&["spec"])),
+    ("spec", Has(&["maxReplicas", "scaleTargetRef"])),
+    ("spec", That(relations::autoscaler)),
+    ("spec.behavior.scaleDown.stabilizationWindowSeconds", Within(0, 3600)),
+    ("spec.behavior.scaleUp.stabilizationWindowSeconds", Within(0, 3600)),
+    ("*.selectPolicy", OneOf(&["Max", "Min", "Disabled"])),
+    ("*.policies[]", Has(&["type", "value", "periodSeconds"])),
+    ("*.policies[].periodSeconds", Within(1, 1800)),
+    ("*.policies[].type", OneOf(&["Pods", "Percent"])),
+    ("*.policies[].value", POSITIVE),
+    ("spec.maxReplicas", POSITIVE),
+    ("spec.metrics[]", Has(&["type"])),
+    ("spec.metrics[]", That(relations::metric)),
+    ("spec.metrics[].containerResource", Has(&["container", "name", "target"])),
+    ("spec.metrics[].external", Has(&["metric", "target"])),
+    ("spec.metrics[].object", Has(&["describedObject", "metric", "target"])),
+    ("spec.metrics[].pods", Has(&["metric", "target"])),
+    ("spec.metrics[].resource", Has(&["name", "target"])),
+    ("spec.metrics[].type", OneOf(&["Resource", "ContainerResource", "Pods", "Object", "External"])),
+    ("*.metric", Has(&["name"])),
+    ("*.target", Has(&["type"])),
+    ("spec.metrics[].containerResource.target", One(&["averageUtilization", "averageValue"])),
+    ("spec.metrics[].external.target", One(&["value", "averageValue"])),
+    ("spec.metrics[].object.target", One(&["value", "averageValue"])),
+    ("spec.metrics[].pods.target", Has(&["averageValue"])),
+    ("spec.metrics[].resource.target", One(&["averageUtilization", "averageValue"])),
+    ("*.target.averageUtilization", POSITIVE),
+    ("*.target.averageValue", Is(QUANTITY)),
+    ("*.target.type", OneOf(&["Utilization", "Value", "AverageValue"])),
+    ("*.target.value", Is(QUANTITY)),
+    ("*.describedObject", Has(&["kind", "name"])),
+    // Zero needs a feature that is off.
+    ("spec.minReplicas", NOT_NEGATIVE),
+    ("spec.scaleTargetRef", Has(&["kind", "name"])),
+    ("spec.scaleTargetRef.kind", Is(SEGMENT)),
+    ("spec.scaleTargetRef.name", Is(SEGMENT)),
+];
+
+const BUDGET: Rules = &[
+    ("spec", That(relations::budget)),
+    ("spec.maxUnavailable", That(relations::part)),
+    ("spec.minAvailable", That(relations::part)),
+    ("spec.selector.matchExpressions[].operator", OPERATORS),
+];
+
+const ACCESS: Rule = OneOf(&["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"]);
+const VOLUME_MODES: Rule = OneOf(&["Filesystem", "Block"]);
+
+const CLAIM: Rules = &[
+    ("", Has(&["spec"])),
+    ("spec", Has(&["accessModes", "resources"])),
+    ("spec.accessModes[]", ACCESS),
+    ("spec.resources", Has(&["requests"])),
+    ("spec.resources.requests", Has(&["storage"])),
+    ("spec.resources.requests", Rule::Values(QUANTITY)),
+    ("spec.storageClassName", Name { dots: true }),
+    ("spec.volumeMode", VOLUME_MODES),
+];
+
+const VOLUME: Rules = &[
+    ("", Has(&["spec"])),
+    ("spec", Has(&["accessModes", "capacity"])),
+    ("spec.accessModes[]", ACCESS),
+    ("spec", That(relations::volume)),
+    ("spec.capacity", Has(&["storage"])),
+    ("spec.capacity", Rule::Values(QUANTITY)),
+    ("spec.hostPath", Has(&["path"])),
+    ("spec.hostPath.path", Is(WITHIN_ROOT)),
+    ("spec.nfs", Has(&["server", "path"])),
+    ("spec.nfs.path", Is(ABSOLUTE)),
+    ("spec.persistentVolumeReclaimPolicy", OneOf(&["Retain", "Recycle", "Delete"])),
+    ("spec.storageClassName", Name { dots: true }),
+    ("spec.volumeMode", VOLUME_MODES),
+];
+
+const LIMITS: Rules = &[
+    ("spec.limits[]", Has(&["type"])),
+    ("spec.limits[].default", Rule::Values(QUANTITY)),
+    ("spec.limits[].defaultRequest", Rule::Values(QUANTITY)),
+    ("spec.limits[].max", Rule::Values(QUANTITY)),
+    ("spec.limits[].min", Rule::Values(QUANTITY)),
+];
+
+const ROLE: Rules = &[("rules[]", Has(&["verbs"])), ("rules[]", That(relations::rights))];
+
+const BINDING: Rules = &[
+    ("", Has(&["roleRef"])),
+    ("roleRef", Has(&["kind", "name"])),
+    ("roleRef.apiGroup", OneOf(&["rbac.authorization.k8s.io"])),
+    ("roleRef.name", Is(SEGMENT)),
+    ("roleRef.kind", OneOf(&["Role", "ClusterRole"])),
+    ("subjects[]", Has(&["kind", "name"])),
+    ("subjects[].kind", OneOf(&["ServiceAccount", "User", "Group"])),
+];
