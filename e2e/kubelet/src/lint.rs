@@ -22,6 +22,8 @@ const SLOW_START: Duration = Duration::from_secs(30);
 const SHORT_START: Duration = Duration::from_secs(20);
 /// A command costs a process in the container; more often than this, its CPU time becomes visible.
 const OFTEN: Duration = Duration::from_secs(5);
+/// Addresses of the node itself for a kubelet.
+const LOOPBACK: [&str; 3] = ["127.0.0.1", "::1", "localhost"];
 /// The share of the timeout above which a busier moment may exceed it.
 const NEARLY: f64 = 0.5;
 
@@ -93,16 +95,15 @@ pub fn lint(plan: &Plan, measured: Option<&Snapshot>) -> Vec<Remark> {
         let object = plan.objects.iter().find(|object| object.component.as_ref() == Some(&component.name));
         let ignored = object.map(ignored).unwrap_or_default();
         let services = plan.services.iter().filter(|service| service.components.contains(&component.name));
+        let is_on_host = object.is_some_and(is_on_host);
         // Names of pods that are published unready lead to them whatever a probe says.
         let targets: Vec<u16> = services
             .filter(|service| !service.publish_not_ready)
             .flat_map(|service| &service.ports)
             .map(|port| port.target_port)
             .collect();
-        let mut found = Findings { component, remarks: Vec::new() };
-        for container in &component.pod.containers {
-            found.container(container, &targets, measured);
-        }
+        let mut found = Findings { component, is_on_host, targets, remarks: Vec::new() };
+        containers(component).for_each(|container| found.container(container, measured));
         remarks.extend(found.remarks.into_iter().filter(|remark| !ignored.contains(&remark.code)));
     }
     remarks.sort_by_key(|remark| remark.severity);
@@ -115,8 +116,27 @@ fn ignored(object: &Object) -> Vec<String> {
     texts.flat_map(|text| text.split(',')).map(|code| code.trim().to_owned()).collect()
 }
 
+/// Whether the pods have the network of their node, where a loopback address is their own too.
+fn is_on_host(object: &Object) -> bool {
+    let specs = ["/spec/hostNetwork", "/spec/template/spec/hostNetwork"];
+    specs.iter().any(|place| object.json.pointer(place).and_then(serde_json::Value::as_bool) == Some(true))
+}
+
+/// The containers of a component that have probes: those that go on running.
+fn containers(component: &Component) -> impl Iterator<Item = &Container> {
+    component.pod.init_containers.iter().filter(|init| init.is_sidecar).chain(&component.pod.containers)
+}
+
+/// A container's place in its pod.
+fn place(container: &Container) -> String {
+    format!("{}[{}]", if container.is_sidecar { "initContainers" } else { "containers" }, container.name)
+}
+
 struct Findings<'a> {
     component: &'a Component,
+    is_on_host: bool,
+    /// The ports to which Services send traffic.
+    targets: Vec<u16>,
     remarks: Vec<Remark>,
 }
 
@@ -133,14 +153,13 @@ impl Findings<'_> {
         });
     }
 
-    /// `targets` are the ports to which Services send traffic.
-    fn container(&mut self, container: &Container, targets: &[u16], measured: Option<&Snapshot>) {
+    fn container(&mut self, container: &Container, measured: Option<&Snapshot>) {
         self.identical(container);
         self.no_startup(container, measured);
         self.short_startup(container, measured);
-        self.no_readiness(container, targets);
+        self.no_readiness(container);
         for (which, probe) in container.probes.all() {
-            let field = format!("containers[{}].{}", container.name, which.field());
+            let field = format!("{}.{}", place(container), which.field());
             self.probe(which, probe, &field);
             if let Some(report) = measured.and_then(|snapshot| self.slowest(snapshot, &container.name, which)) {
                 self.timeout(probe, &field, report.max_ms);
@@ -149,18 +168,20 @@ impl Findings<'_> {
         self.grace_too_short(container);
     }
 
-    fn no_readiness(&mut self, container: &Container, targets: &[u16]) {
-        let is_served = container.ports.iter().any(|port| targets.contains(&port.number));
+    fn no_readiness(&mut self, container: &Container) {
+        let is_served = container.ports.iter().any(|port| self.targets.contains(&port.number));
         if container.probes.readiness.is_some() || !is_served {
             return;
         }
-        // Until its startup probe succeeds, a container is not ready.
-        let when = match container.probes.startup {
-            Some(_) => "from its startup probe's success on, also while it cannot serve",
-            None => "as soon as it starts, before it can serve",
+        // Until its startup probe succeeds, a container is not ready, and a pod only when all of its containers are.
+        let is_awaited = containers(self.component).any(|other| other.probes.readiness.is_some());
+        let when = match (&container.probes.startup, is_awaited) {
+            (Some(_), _) => "from its startup probe's success on, also while it cannot serve",
+            (None, true) => "once the pod's other containers are ready, whether it can serve or not",
+            (None, false) => "as soon as it runs, whether it can serve or not",
         };
         let reason = format!("Services send traffic to the container {when}");
-        let field = format!("containers[{}]", container.name);
+        let field = place(container);
         // Most small systems do without, and only a rollout or a restart tells: it is worth knowing, and no more.
         self.add("no-readiness", Severity::Note, field, reason, "add a readinessProbe");
     }
@@ -189,7 +210,7 @@ impl Findings<'_> {
         if liveness.action != readiness.action {
             return;
         }
-        let field = format!("containers[{}].livenessProbe", container.name);
+        let field = format!("{}.livenessProbe", place(container));
         let asks = asked(&liveness.action);
         match (dependency(&liveness.action), patience(liveness) <= patience(readiness)) {
             (Some(word), _) => {
@@ -200,7 +221,8 @@ impl Findings<'_> {
                 let fix = "point liveness at a path that checks only the process";
                 self.add("identical-probes", Severity::Error, field, reason, fix);
             }
-            (None, true) => {
+            // Where no Service leads, readiness takes nothing away.
+            (None, true) if !self.targets.is_empty() => {
                 let reason = format!(
                     "liveness and readiness both {asks}, and liveness gives up no later: a failure of {} s restarts the replica instead of \
                      taking it out of its Services for a while",
@@ -209,7 +231,7 @@ impl Findings<'_> {
                 let fix = "point liveness at something of its own, or raise its failureThreshold";
                 self.add("identical-probes", Severity::Warning, field, reason, fix);
             }
-            (None, false) => {}
+            (None, _) => {}
         }
     }
 
@@ -220,10 +242,10 @@ impl Findings<'_> {
         // What was measured is held against it elsewhere, or is far below.
         if waits < SHORT_START && self.start(container, measured).is_none_or(|start| start * 2 > waits) {
             let reason = format!(
-                "the startup probe gives up {} s after the start: a slower start on a busy node ends in a restart loop",
+                "the startup probe gives up {} s after the start: a start that takes longer ends in a restart loop",
                 waits.as_secs_f64()
             );
-            let field = format!("containers[{}].startupProbe", container.name);
+            let field = format!("{}.startupProbe", place(container));
             let fix = "raise failureThreshold: it costs nothing, because the probe ends with its first success";
             self.add("short-startup", Severity::Warning, field, reason, fix);
         }
@@ -243,7 +265,7 @@ impl Findings<'_> {
             return;
         };
         let patience = gives_up_after(liveness);
-        let field = format!("containers[{}].livenessProbe", container.name);
+        let field = format!("{}.livenessProbe", place(container));
         let start = self.start(container, measured);
         let fix = "add a startupProbe whose failureThreshold times periodSeconds covers a slow start";
         match start {
@@ -257,8 +279,8 @@ impl Findings<'_> {
             Some(_) => {}
             None if patience < SLOW_START => {
                 let reason = format!(
-                    "without a startup probe liveness gives up {} s after the start: a slow start on a busy node \
-                     becomes a restart loop",
+                    "without a startup probe liveness gives up {} s after the start: a start that takes \
+                     longer ends in a restart loop",
                     patience.as_secs()
                 );
                 self.add("no-startup", Severity::Warning, field, reason, fix);
@@ -269,7 +291,9 @@ impl Findings<'_> {
 
     fn probe(&mut self, which: ProbeKind, probe: &Probe, field: &str) {
         match &probe.action {
-            ProbeAction::HttpGet { host: Some(host), .. } | ProbeAction::TcpSocket { host: Some(host), .. } => {
+            ProbeAction::HttpGet { host: Some(host), .. } | ProbeAction::TcpSocket { host: Some(host), .. }
+                if !(self.is_on_host && LOOPBACK.contains(&host.as_str())) =>
+            {
                 let reason = format!(
                     "the kubelet connects to host: {host} instead of the pod; the field does not set the Host \
                      header, and Pod Security's baseline policy forbids it"

@@ -68,7 +68,7 @@ fn length(hook: &Hook) -> Option<Duration> {
     };
     let line = command.join(" ");
     let mut words = line.split_whitespace().skip_while(|word| *word != "sleep").skip(1);
-    let time = words.next()?;
+    let time = words.next()?.trim_end_matches([';', ')']);
     // `sleep` of coreutils takes seconds where there is no unit.
     time.parse().map(Duration::from_secs).ok().or_else(|| e2e_plan::duration::parse_positive(time).ok())
 }

@@ -32,10 +32,53 @@ fn what_is_said_of_several_places_is_said_once() {
     let expected = format!(
         "note[no-readiness] {app}\n    Services send traffic to the container from its startup probe's success on, also while it cannot serve\n    \
          fix: add a readinessProbe\n\
-         note[no-readiness] 2 places\n    Services send traffic to the container as soon as it starts, before it can serve\n    \
+         note[no-readiness] 2 places\n    Services send traffic to the container as soon as it runs, whether it can serve or not\n    \
          fix: add a readinessProbe\n    {web}\n    {b}\n"
     );
     assert_eq!(text(&lint(&plan, None)), expected);
+}
+
+/// A pod takes traffic once all of its containers are ready.
+#[test]
+fn another_container_may_hold_traffic_back() {
+    let plan =
+        plan("readinessProbe: {tcpSocket: {port: 80}}}, {name: web, image: web:1, ports: [{containerPort: 80}]}]}", "");
+    let remarks = lint(&plan, None);
+    let reasons: Vec<&str> = remarks.iter().map(|remark| remark.reason.as_str()).collect();
+    assert_eq!(
+        reasons,
+        [
+            "Services send traffic to the container once the pod's other containers are ready, whether it can serve or not"
+        ]
+    );
+}
+
+/// Readiness does nothing for pods to which no Service leads.
+#[test]
+fn identical_probes_of_what_no_service_reaches() {
+    let pod = |label: &str| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: app}}\nspec: {{selector: {{app: app}}, ports: [{{port: 80}}]}}\n---\n\
+             apiVersion: v1\nkind: Pod\nmetadata: {{name: app, labels: {{app: {label}}}}}\nspec: {{containers: [{{name: app, image: app:1, \
+             livenessProbe: {{initialDelaySeconds: 60, tcpSocket: {{port: 80}}}}, readinessProbe: {{tcpSocket: {{port: 80}}}}}}]}}\n"
+        )
+    };
+    let codes = |label: &str| {
+        let objects = Objects::read(&[Manifest { file: PathBuf::from("app.yaml"), text: pod(label) }]);
+        codes(&Plan::of(objects).unwrap(), None)
+    };
+    assert_eq!(codes("app"), [("identical-probes".to_owned(), Severity::Warning)]);
+    assert_eq!(codes("other"), []);
+}
+
+/// A sidecar among the init containers has probes like any other container.
+#[test]
+fn sidecars_are_looked_at() {
+    let sidecar = "readinessProbe: {tcpSocket: {port: 80}}}], initContainers: [{name: proxy, image: proxy:1, restartPolicy: Always, \
+                   livenessProbe: {tcpSocket: {port: 1}}}]}";
+    let remarks = lint(&plan(sidecar, ""), None);
+    let places: Vec<&str> = remarks.iter().map(|remark| remark.field.as_str()).collect();
+    assert_eq!(places, ["initContainers[proxy].livenessProbe"]);
 }
 
 const READY: &str = "readinessProbe: {httpGet: {path: /a, port: 80}}";
@@ -113,6 +156,16 @@ const READY: &str = "readinessProbe: {httpGet: {path: /a, port: 80}}";
 )]
 #[case::no_readiness("startupProbe: {tcpSocket: {port: 80}}}]}", "no-readiness", Severity::Note)]
 #[case::host("readinessProbe: {httpGet: {path: /a, port: 80, host: app.example}}}]}", "host-set", Severity::Error)]
+#[case::host_of_its_own(
+    "readinessProbe: {httpGet: {path: /a, port: 80, host: 127.0.0.1}}}], hostNetwork: true}",
+    "",
+    Severity::Note
+)]
+#[case::host_of_the_node(
+    "readinessProbe: {httpGet: {path: /a, port: 80, host: 127.0.0.1}}}]}",
+    "host-set",
+    Severity::Error
+)]
 #[case::exec("readinessProbe: {periodSeconds: 1, exec: {command: [\"true\"]}}}]}", "exec-often", Severity::Warning)]
 #[case::exec_seldom("readinessProbe: {periodSeconds: 10, exec: {command: [\"true\"]}}}]}", "", Severity::Note)]
 #[case::timeout(
@@ -122,6 +175,11 @@ const READY: &str = "readinessProbe: {httpGet: {path: /a, port: 80}}";
 )]
 #[case::pre_stop(
     "readinessProbe: {httpGet: {path: /a, port: 80}}, lifecycle: {preStop: {exec: {command: [sh, -c, \"sleep 30\"]}}}}]}",
+    "grace-too-short",
+    Severity::Error
+)]
+#[case::pre_stop_and_more(
+    "readinessProbe: {httpGet: {path: /a, port: 80}}, lifecycle: {preStop: {exec: {command: [sh, -c, \"sleep 30; nginx -s quit\"]}}}}]}",
     "grace-too-short",
     Severity::Error
 )]
