@@ -99,6 +99,15 @@ causes! {
     Unavailable, "unavailable" => "find in the app's log why it refuses to serve; keep dependencies out of liveness probes";
     /// The same request fails and succeeds at random.
     Flaky, "flaky" => "compare the workers, replicas or pool connections behind failing and succeeding requests";
+    /// The command is written for a shell, and the probe starts it without one.
+    CommandWithoutShell, "command-without-shell" =>
+        "write each argument of the {field} as an item of its own, or run the command with a shell: command: [sh, -c, ...]";
+    /// The container lacks the command, or a program that it starts.
+    CommandNotFound, "command-not-found" =>
+        "use a program that the image has in the {field}, or install it; httpGet, tcpSocket and grpc probes need none";
+    /// The command gives no credentials, and the app requires them.
+    MissingCredentials, "missing-credentials" =>
+        "give the command of the {field} the credentials from the container's own variables, in a shell";
     /// The response announces no length and does not end.
     EndlessResponse, "endless-response" => "point the {field} at a path whose response ends";
     /// gRPC's health service does not know the service that the probe names.
@@ -174,6 +183,8 @@ pub enum Axis {
     Destination,
     /// The service that a grpc probe names.
     Service,
+    /// The command of an exec probe.
+    Command,
 }
 
 impl fmt::Display for Axis {
@@ -196,6 +207,7 @@ impl fmt::Display for Axis {
             Self::Source => "the source address",
             Self::Destination => "the address",
             Self::Service => "the service",
+            Self::Command => "the command",
         })
     }
 }

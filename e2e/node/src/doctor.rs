@@ -20,6 +20,7 @@ mod quota;
 mod rate;
 mod redirects;
 mod rounds;
+mod script;
 mod search;
 mod time;
 mod under_load;

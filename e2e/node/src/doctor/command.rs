@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use e2e_kubelet::{
-    diagnosis::{Axis, Cause, Diagnosis, Flip},
+    diagnosis::{Axis, Cause, Diagnosis, Fix, Flip, Trial},
     observation::{Kind, Observation, Verdict},
 };
 use e2e_plan::{Probe, ProbeAction};
+use tokio::time::Instant;
 
 use super::{
     Case, Found, concluded,
     fix::{self, Change},
     lab::PROBE,
+    rounds::{Coin, FLIPS, Pattern, SEEN, Side, pattern, sides},
+    script::{as_meant, base, is_shell, numbers, programs, script_at, with_number},
     seconds, tried,
 };
 use crate::{
@@ -21,77 +24,384 @@ use crate::{
 
 /// How many times as long as the probe the command may run once.
 const PATIENCE: u32 = 10;
+/// The longest time for repeats of a command that is late each time.
+const REPEATS: Duration = Duration::from_secs(30);
 /// The port of tcpmux (RFC 1078), on which no container listens.
 const CLOSED: u16 = 1;
+/// Builtins of shells that look at something other than a program's success.
+const LOOKS: [&str; 5] = ["[", "[[", "test", "kill", "read"];
+/// Programs that succeed in every container, whatever its app does.
+const IDLE: [&str; 9] = ["true", "echo", "printf", "sleep", "date", "hostname", "pwd", "env", "id"];
 
-/// Runs the command of an exec probe. One that is not done in time is run once more with ten times the time, and `true` beside it tells a slow
-/// command from a slow runtime. One that succeeds is run against a port on which nobody listens: a probe that succeeds then too cannot fail.
+/// The variables from which a client takes its credentials, from those that images of its server are configured with.
+const CREDENTIALS: [(&[&str], &str); 4] = [
+    (&["redis-cli", "valkey-cli"], "REDISCLI_AUTH=\"${REDIS_PASSWORD:-$VALKEY_PASSWORD}\""),
+    (
+        &["mysql", "mysqladmin", "mariadb", "mariadb-admin"],
+        "MYSQL_PWD=\"${MYSQL_ROOT_PASSWORD:-${MARIADB_ROOT_PASSWORD:-${MYSQL_PASSWORD:-$MARIADB_PASSWORD}}}\"",
+    ),
+    (
+        &["psql"],
+        "PGPASSWORD=\"${POSTGRES_PASSWORD:-$POSTGRESQL_PASSWORD}\" PGUSER=\"${POSTGRES_USER:-postgres}\" PGDATABASE=\"${POSTGRES_DB:-postgres}\"",
+    ),
+    (&["etcdctl"], "ETCDCTL_USER=\"root:$ETCD_ROOT_PASSWORD\""),
+];
+
+/// Runs the command of an exec probe. One that is not done in time is run with ten times the time, and `true` beside it tells a slow command
+/// from a slow runtime. One that fails is run as its author may have meant it, and with what it may lack. One that succeeds is run against a
+/// port on which nobody listens, and without its programs: a probe that succeeds then too cannot fail.
 pub async fn diagnose_command<R: Runtime>(case: &Case, runtime: &R, profile: &Profile, pod: &str) -> Diagnosis {
     let ProbeAction::Exec { command } = &case.probe.action else {
         let text = "not an exec probe";
         return concluded(Observation::new(Verdict::NotMeasured, Kind::Unsupported, text), None, None, Vec::new());
     };
-    let run = async |command: Vec<String>, timeout: Duration| {
-        let probe = Probe { action: ProbeAction::Exec { command }, timeout, ..case.probe.clone() };
-        observe(runtime, profile, pod, &case.container, &probe).await
+    let mut bench = Bench { case, runtime, profile, pod, command, trials: Vec::new(), coin: Coin::new() };
+    let first = bench.run(PROBE, command.clone(), case.probe.timeout).await;
+    let seen = match first.kind {
+        _ if first.success() => bench.of_success().await,
+        Kind::Timeout => bench.of_timeout().await,
+        Kind::CannotExec | Kind::Exited => bench.of_failure(&first).await,
+        _ => Seen::Nothing,
     };
-    let within = case.probe.timeout;
-    let first = run(command.clone(), within).await;
-    let mut trials = vec![tried(PROBE, &first)];
-    if first.success() {
-        let ports = runtime.target(pod).map(|target| target.ports.into_keys().collect::<Vec<_>>()).unwrap_or_default();
-        let Some((port, changed)) = against_closed(command, &ports) else {
-            return concluded(first, None, None, trials);
+    let trials = bench.trials;
+    match seen {
+        Seen::Nothing => concluded(first, None, None, trials),
+        Seen::Remark(explanation, None) => Diagnosis { explanation, ..concluded(first, None, None, trials) },
+        Seen::Remark(explanation, Some(summary)) => {
+            let fix = Some(Fix { summary: summary.to_owned(), patch: None, verified: None });
+            Diagnosis { explanation, ..concluded(first, None, fix, trials) }
+        }
+        Seen::Cause(found) => {
+            // The patch is the change that was proved.
+            let verified = (found.confirmed && !found.changes.is_empty()).then_some(true);
+            let fix = Fix { verified, ..fix::of(case, &found) };
+            concluded(first, Some(found), Some(fix), trials)
+        }
+    }
+}
+
+/// What the runs of a command show.
+enum Seen {
+    Nothing,
+    /// No cause, but words for what was seen, and the remedy if there is a special one.
+    Remark(String, Option<&'static str>),
+    Cause(Found),
+}
+
+/// A command under examination.
+struct Bench<'a, R> {
+    case: &'a Case,
+    runtime: &'a R,
+    profile: &'a Profile,
+    pod: &'a str,
+    command: &'a [String],
+    /// The probe comes first.
+    trials: Vec<Trial>,
+    coin: Coin,
+}
+
+/// Another command, which succeeds if the cause is right.
+struct Variant {
+    change: String,
+    command: Vec<String>,
+    cause: Cause,
+    flip: Flip,
+    explanation: String,
+}
+
+impl<R: Runtime> Bench<'_, R> {
+    async fn observe(&self, command: Vec<String>, timeout: Duration) -> Observation {
+        let probe = Probe { action: ProbeAction::Exec { command }, timeout, ..self.case.probe.clone() };
+        observe(self.runtime, self.profile, self.pod, &self.case.container, &probe).await
+    }
+
+    /// Runs a command and records it; a repeat counts with the first.
+    async fn run(&mut self, change: impl Into<String>, command: Vec<String>, timeout: Duration) -> Observation {
+        let observation = self.observe(command, timeout).await;
+        let trial = tried(change, &observation);
+        match self.trials.iter_mut().find(|known| known.change == trial.change) {
+            Some(known) => {
+                known.sent += 1;
+                known.succeeded += trial.succeeded;
+            }
+            None => self.trials.push(trial),
+        }
+        observation
+    }
+
+    async fn run_in_time(&mut self, change: &str, command: Vec<String>) -> Observation {
+        self.run(change, command, self.case.probe.timeout).await
+    }
+
+    /// The ports of the pod.
+    fn ports(&self) -> Vec<u16> {
+        self.runtime.target(self.pod).map(|target| target.ports.into_keys().collect()).unwrap_or_default()
+    }
+
+    async fn of_success(&mut self) -> Seen {
+        if let Some((port, changed)) = against_closed(self.command, &self.ports()) {
+            let change = format!("the command against port {CLOSED}, on which nobody listens, in place of {port}");
+            if self.run_in_time(&change, changed).await.success() {
+                let text = format!(
+                    "it also succeeds against port {CLOSED}, on which nobody listens, so it proves nothing of port {port}"
+                );
+                return Seen::Remark(text, None);
+            }
+            return Seen::Nothing;
+        }
+        let programs = programs(self.command);
+        if programs.iter().all(|program| IDLE.contains(&base(program))) {
+            let text = "the command asks nothing of the app, so it proves nothing of it";
+            return Seen::Remark(text.to_owned(), None);
+        }
+        // A script that looks at a file, for example, needs no program.
+        let Some(at) = script_at(self.command)
+            .filter(|_| programs.iter().all(|program| !LOOKS.contains(&program.as_str()) && !program.contains('/')))
+        else {
+            return Seen::Nothing;
         };
-        let control = run(changed, within).await;
-        trials.push(tried(
-            format!("the command against port {CLOSED}, on which nobody listens, in place of {port}"),
-            &control,
-        ));
-        let cannot_fail = control.success();
-        let found = concluded(first, None, None, trials);
-        let explanation = format!(
-            "it also succeeds against port {CLOSED}, on which nobody listens, so it proves nothing of port {port}"
-        );
-        return if cannot_fail { Diagnosis { explanation, ..found } } else { found };
+        let mut without = self.command.to_vec();
+        without[at] = format!("PATH=/nonexistent\n{}", without[at]);
+        let named = programs.join(" and ");
+        if self.run_in_time(&format!("the command where {named} cannot be found"), without).await.success() {
+            let text = format!("it also succeeds where {named} cannot be found, so it proves nothing of the app");
+            return Seen::Remark(text, None);
+        }
+        Seen::Nothing
     }
-    if first.kind != Kind::Timeout {
-        return concluded(first, None, None, trials);
-    }
-    let nothing = run(vec!["true".to_owned()], within).await;
-    let patient = run(command.clone(), within * PATIENCE).await;
-    let again = run(command.clone(), within).await;
-    trials.push(tried("`true` in its place", &nothing));
-    trials.push(tried("the command with ten times the time", &patient));
-    trials.push(tried("the probe once more", &again));
-    if nothing.kind == Kind::Timeout {
-        let explanation = format!(
-            "not even `true` ends within {}: the container runtime is slow to start a process, or the container gets no processor",
-            seconds(within)
-        );
-        return Diagnosis { explanation, ..concluded(first, None, None, trials) };
-    }
-    if !patient.success() || again.success() {
-        let explanation = match (patient.kind, again.success()) {
-            (_, true) => "the command is done in time on some runs and not on others".to_owned(),
-            (Kind::Timeout, _) => format!("the command is still running after {}", seconds(within * PATIENCE)),
-            _ => format!("the command takes longer than {}, and then fails: {}", seconds(within), patient.outcome()),
+
+    async fn of_timeout(&mut self) -> Seen {
+        let within = self.case.probe.timeout;
+        let nothing = self.run_in_time("`true` in its place", vec!["true".to_owned()]).await;
+        if nothing.kind == Kind::Timeout {
+            let text = format!(
+                "not even `true` ends within {}: the container runtime is slow to start a process, or the container gets no processor",
+                seconds(within)
+            );
+            return Seen::Remark(
+                text,
+                Some("give the container more of a processor, and the probe a longer timeoutSeconds"),
+            );
+        }
+        let patient = self.run("the command with ten times the time", self.command.to_vec(), within * PATIENCE).await;
+        match patient.kind {
+            Kind::Timeout => {
+                let text = format!("the command is still running after {}", seconds(within * PATIENCE));
+                return Seen::Remark(
+                    text,
+                    Some("find what the command waits for: an answer of the app, an input, a name to resolve"),
+                );
+            }
+            _ if !patient.success() => {
+                let text =
+                    format!("the command takes longer than {}, and then fails: {}", seconds(within), patient.outcome());
+                return Seen::Remark(
+                    text,
+                    Some("find in the command's output why it fails; a longer timeout does not help"),
+                );
+            }
+            _ => {}
+        }
+        let begun = Instant::now();
+        while self.trials[0].sent < FLIPS as u32 && (self.trials[0].sent < 2 || begun.elapsed() < REPEATS) {
+            if self.run_in_time(PROBE, self.command.to_vec()).await.success() {
+                return Seen::Remark("the command is done in time on some runs and not on others".to_owned(), None);
+            }
+        }
+        let took = patient.total_ms / 1000.0;
+        // Half as long again leaves room for a busier moment; Kubernetes takes whole seconds.
+        let enough = (took * 1.5).ceil().max(within.as_secs_f64().floor() + 1.0);
+        let start = match nothing.success() {
+            true => format!(", of which starting a process takes {:.2} s", nothing.total_ms / 1000.0),
+            false => String::new(),
         };
-        return Diagnosis { explanation, ..concluded(first, None, None, trials) };
+        let text = format!("the command takes {took:.1} s{start}, and the probe waits for {}", seconds(within));
+        let flip = Flip { axis: Axis::Timeout, from: format!("{}s", within.as_secs_f64()), to: format!("{enough}s") };
+        let changes = vec![Change::Timeout(Duration::from_secs_f64(enough))];
+        Seen::Cause(Found::of_flip(Cause::TooSlow, flip, text, changes))
     }
-    let took = patient.total_ms / 1000.0;
-    // Half as long again leaves room for a busier moment; Kubernetes takes whole seconds.
-    let enough = (took * 1.5).ceil().max(within.as_secs_f64().floor() + 1.0);
-    let start = match nothing.success() {
-        true => format!(", of which starting a process takes {:.2} s", nothing.total_ms / 1000.0),
-        false => String::new(),
+
+    async fn of_failure(&mut self, first: &Observation) -> Seen {
+        for variant in self.variants(first) {
+            if self.run_in_time(&variant.change, variant.command.clone()).await.success() {
+                return match self.prove(&variant).await {
+                    true => {
+                        let Variant { command, cause, flip, explanation, .. } = variant;
+                        let changes = vec![Change::Command(command)];
+                        Seen::Cause(Found { confirmed: true, ..Found::of_flip(cause, flip, explanation, changes) })
+                    }
+                    false => self.of_repeats().await,
+                };
+            }
+        }
+        // A script may go on without a program that it did not find.
+        if (could_not_start(first) || script_at(self.command).is_some())
+            && let Some(seen) = self.of_missing().await
+        {
+            return seen;
+        }
+        self.of_repeats().await
+    }
+
+    /// What the author may have meant, and what the command may lack; the least intrusive first.
+    fn variants(&self, first: &Observation) -> Vec<Variant> {
+        let from = || written(self.command);
+        let of_command = |command: Vec<String>, cause, explanation: String| Variant {
+            change: format!("the command as `{}`", written(&command)),
+            flip: Flip { axis: Axis::Command, from: from(), to: written(&command) },
+            command,
+            cause,
+            explanation,
+        };
+        let mut variants: Vec<Variant> = as_meant(self.command)
+            .into_iter()
+            .map(|meant| {
+                let text = "the command is written for a shell, and a kubelet starts its first item with the others as arguments";
+                of_command(meant, Cause::CommandWithoutShell, text.to_owned())
+            })
+            .collect();
+        let program = self.command[0].as_str();
+        if could_not_start(first) && is_shell(program) && program != "sh" {
+            let with_sh = [&["sh".to_owned()], &self.command[1..]].concat();
+            variants.push(of_command(
+                with_sh,
+                Cause::CommandNotFound,
+                format!("the container lacks {program} and has sh"),
+            ));
+        }
+        if first.kind == Kind::Exited {
+            if let Some((client, command)) = with_credentials(self.command) {
+                let text =
+                    format!("{client} gives no credentials, and succeeds with those of the container's variables");
+                variants.push(of_command(command, Cause::MissingCredentials, text));
+            }
+            let ports = self.ports();
+            for from in numbers(self.command).into_iter().filter(|number| !ports.contains(number)) {
+                for to in ports.iter().take(OTHER_PORTS) {
+                    let command = self.command.iter().map(|word| with_number(word, from, *to)).collect();
+                    variants.push(Variant {
+                        change: format!("the command with port {to} in place of {from}"),
+                        command,
+                        cause: Cause::WrongPort,
+                        flip: Flip { axis: Axis::Port, from: from.to_string(), to: to.to_string() },
+                        explanation: format!("the command fails with port {from} and succeeds with port {to}"),
+                    });
+                }
+            }
+        }
+        variants
+    }
+
+    /// Whether the probe fails and the variant succeeds whenever a fair coin picks them; see [`rounds`](super::rounds).
+    async fn prove(&mut self, variant: &Variant) -> bool {
+        for side in sides(&mut self.coin) {
+            let held = match side {
+                Side::Fails => !self.run_in_time(PROBE, self.command.to_vec()).await.success(),
+                Side::Succeeds => self.run_in_time(&variant.change, variant.command.clone()).await.success(),
+            };
+            if !held {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The programs that a shell of the container does not find.
+    async fn of_missing(&mut self) -> Option<Seen> {
+        let look = |program: &str| ["sh", "-c", "command -v \"$0\" > /dev/null", program].map(str::to_owned).to_vec();
+        let has_shell = self.run_in_time("a search for sh", look("sh")).await;
+        if has_shell.kind == Kind::CannotExec {
+            let nothing = self.run_in_time("`true` in its place", vec!["true".to_owned()]).await;
+            let program = &self.command[0];
+            return Some(match nothing.success() {
+                true if is_shell(program) => Seen::Cause(Found::of_everyone(
+                    Cause::CommandNotFound,
+                    format!("the container has no shell, which the probe starts as {program}"),
+                )),
+                _ => Seen::Remark(
+                    format!("{program} cannot be run in the container; it has no shell either"),
+                    Some("use an httpGet, tcpSocket or grpc probe, or a command that the image has"),
+                ),
+            });
+        }
+        let programs = programs(self.command);
+        let chooses = |script: &String| ["||", "if ", ";"].iter().any(|sign| script.contains(sign));
+        if programs.len() > 1 && script_at(self.command).is_some_and(|at| chooses(&self.command[at])) {
+            // One that is missing may have been replaced by another.
+            return None;
+        }
+        let mut missing = Vec::new();
+        for program in programs {
+            let found = self.run_in_time(&format!("a search for {program}"), look(&program)).await;
+            if found.kind == Kind::Exited && !found.success() {
+                missing.push(program);
+            }
+        }
+        if missing.is_empty() || !has_shell.success() {
+            return None;
+        }
+        let text = format!("the container lacks {}", missing.join(" and "));
+        let always = self.repeat(FLIPS).await.iter().all(|success| !success);
+        always.then(|| Seen::Cause(Found::of_everyone(Cause::CommandNotFound, text)))
+    }
+
+    /// Repeats the probe until it has been run so often, as far as time allows.
+    async fn repeat(&mut self, count: usize) -> Vec<bool> {
+        let mut series = vec![false];
+        let begun = Instant::now();
+        while series.len() < count && begun.elapsed() < self.case.probe.timeout * PATIENCE {
+            series.push(self.run_in_time(PROBE, self.command.to_vec()).await.success());
+        }
+        series
+    }
+
+    /// A probe that fails for no reason of its own may be flaky.
+    async fn of_repeats(&mut self) -> Seen {
+        let mut series = self.repeat(FLIPS).await;
+        if series.contains(&true) {
+            series.extend(self.repeat(SEEN).await.split_off(1));
+        }
+        if pattern(&series) != Pattern::Wavers {
+            return Seen::Nothing;
+        }
+        let failures = series.iter().filter(|success| !**success).count();
+        let text = format!("{PROBE} failed {failures} of {} times with nothing changed", series.len());
+        Seen::Cause(Found::of_everyone(Cause::Flaky, text))
+    }
+}
+
+/// The maximum number of ports to try in place of one.
+const OTHER_PORTS: usize = 3;
+
+/// Whether a command or one of its programs was not found or not executable (POSIX, Shell Command Language, 2.8.2).
+fn could_not_start(observation: &Observation) -> bool {
+    observation.kind == Kind::CannotExec || matches!(observation.exit_code, Some(126 | 127))
+}
+
+/// The command with the credentials of the container's variables, and the client that takes them.
+fn with_credentials(command: &[String]) -> Option<(String, Vec<String>)> {
+    let programs = programs(command);
+    let (client, exports) = CREDENTIALS.iter().find_map(|(clients, exports)| {
+        let client = programs.iter().find(|program| clients.contains(&base(program)))?;
+        Some((client.clone(), exports))
+    })?;
+    let with = match script_at(command) {
+        Some(at) => {
+            let mut with = command.to_vec();
+            with[at] = format!("export {exports}; {}", with[at]);
+            with
+        }
+        None => {
+            let start = ["sh".to_owned(), "-c".to_owned(), format!("export {exports}; exec \"$0\" \"$@\"")];
+            [&start, command].concat()
+        }
     };
-    let explanation = format!("the command takes {took:.1} s{start}, and the probe waits for {}", seconds(within));
-    let flip = Flip { axis: Axis::Timeout, from: format!("{}s", within.as_secs_f64()), to: format!("{enough}s") };
-    let changes = vec![Change::Timeout(Duration::from_secs_f64(enough))];
-    let found = Found::of_flip(Cause::TooSlow, flip, explanation, changes);
-    let fix = Some(fix::of(case, &found));
-    concluded(first, Some(found), fix, trials)
+    Some((client, with))
+}
+
+/// A command as a list of its items.
+fn written(command: &[String]) -> String {
+    format!("{command:?}")
 }
 
 /// The command with the first of `ports` that it names as a whole number replaced by a closed one.
@@ -102,108 +412,5 @@ fn against_closed(command: &[String], ports: &[u16]) -> Option<(u16, Vec<String>
     })
 }
 
-/// A text in which a whole number is replaced by another.
-fn with_number(text: &str, from: u16, to: u16) -> String {
-    let (from, to) = (from.to_string(), to.to_string());
-    let mut replaced = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find(&from) {
-        let (before, behind) = (&rest[..at], &rest[at + from.len()..]);
-        let is_digit = |letter: Option<char>| letter.is_some_and(|letter| letter.is_ascii_digit());
-        let is_whole = !is_digit(before.chars().next_back()) && !is_digit(behind.chars().next());
-        replaced += before;
-        replaced += if is_whole { &to } else { &from };
-        rest = behind;
-    }
-    replaced + rest
-}
-
 #[cfg(test)]
-mod tests {
-    use std::net::SocketAddr;
-
-    use e2e_kubelet::{diagnosis::Confidence, status::Exit};
-    use e2e_plan::ProbeKind;
-    use rstest::rstest;
-    use tokio::time::sleep;
-
-    use super::*;
-    use crate::{
-        doctor::tests::{POD, case},
-        node::{ExecError, ExecResult, KillError, StartError},
-        probe::Target,
-    };
-
-    /// A container in which `true` and the probe's command take so many milliseconds; the command fails where nobody listens, if it looks.
-    struct Container {
-        nothing_ms: u64,
-        command_ms: u64,
-        looks: bool,
-    }
-
-    impl Runtime for Container {
-        async fn start(&self, _: &str, _: &str) -> Result<(), StartError> {
-            Ok(())
-        }
-
-        async fn wait_exit(&self, _: &str, _: &str) -> Exit {
-            std::future::pending().await
-        }
-
-        async fn kill(&self, _: &str, _: &str, _: Duration) -> Result<(), KillError> {
-            Ok(())
-        }
-
-        async fn exec(&self, _: &str, _: &str, command: &[String], timeout: Duration) -> Result<ExecResult, ExecError> {
-            let is_nothing = command == ["true"];
-            let takes = Duration::from_millis(if is_nothing { self.nothing_ms } else { self.command_ms });
-            sleep(takes.min(timeout)).await;
-            if takes > timeout {
-                return Err(ExecError::TimedOut);
-            }
-            let is_closed = command.iter().any(|word| word.ends_with(":1"));
-            Ok(ExecResult { exit_code: i32::from(self.looks && is_closed), output: Vec::new() })
-        }
-
-        fn target(&self, _: &str) -> Option<Target> {
-            Some(Target::new(POD, 6379, SocketAddr::from(([127, 0, 0, 1], 6379))))
-        }
-    }
-
-    async fn examine(container: Container) -> Diagnosis {
-        let mut case = case(&[], Duration::from_secs(1));
-        case.which = ProbeKind::Readiness;
-        case.probe.action = ProbeAction::Exec { command: vec!["check".to_owned(), "redis:6379".to_owned()] };
-        diagnose_command(&case, &container, &Profile::default(), "app-0").await
-    }
-
-    #[rstest]
-    #[case::slow_command(Container { nothing_ms: 20, command_ms: 3_000, looks: true }, Some(Cause::TooSlow), "the command takes 3.0 s")]
-    #[case::slow_runtime(Container { nothing_ms: 2_000, command_ms: 3_000, looks: true }, None, "not even `true` ends within 1.0 s")]
-    #[case::hangs(Container { nothing_ms: 20, command_ms: 60_000, looks: true }, None, "still running after 10.0 s")]
-    #[case::cannot_fail(Container { nothing_ms: 20, command_ms: 20, looks: false }, None, "proves nothing of port 6379")]
-    #[case::well(Container { nothing_ms: 20, command_ms: 20, looks: true }, None, "")]
-    #[tokio::test(start_paused = true)]
-    async fn a_command_is_told_from_the_runtime(
-        #[case] container: Container,
-        #[case] cause: Option<Cause>,
-        #[case] explanation: &str,
-    ) {
-        let found = examine(container).await;
-        assert_eq!(found.cause, cause, "{found:#?}");
-        assert!(found.explanation.contains(explanation), "{}", found.explanation);
-        assert_eq!(found.explanation.is_empty(), explanation.is_empty(), "{}", found.explanation);
-        // Nothing was made to succeed and taken back.
-        assert_ne!(found.confidence, Confidence::Proven);
-        let patch = found.fix.and_then(|fix| fix.patch);
-        assert_eq!(patch.is_some_and(|patch| patch.contains("timeoutSeconds: 5")), cause.is_some());
-    }
-
-    #[rstest]
-    #[case("redis:6379", "redis:1")]
-    #[case("http://a:6379/b", "http://a:1/b")]
-    #[case("16379 63790", "16379 63790")]
-    fn a_port_is_a_whole_number(#[case] text: &str, #[case] expected: &str) {
-        assert_eq!(with_number(text, 6379, CLOSED), expected);
-    }
-}
+mod tests;

@@ -29,6 +29,8 @@ pub(super) enum Change {
     Path(String),
     /// A grpc probe of the same port instead.
     Grpc,
+    /// The command of an exec probe.
+    Command(Vec<String>),
     /// The service of a grpc probe.
     Service(String),
     /// A tcpSocket probe of the same port instead.
@@ -123,6 +125,7 @@ impl Change {
             Self::Scheme(scheme) => json!({ "httpGet": { "scheme": scheme } }),
             Self::Path(path) => json!({ "httpGet": { "path": path } }),
             Self::Grpc => json!({ "httpGet": null, "grpc": { "port": port(&case.probe.action) } }),
+            Self::Command(command) => json!({ "exec": { "command": command } }),
             Self::Service(service) => json!({ "grpc": { "service": service } }),
             Self::TcpSocket => json!({ handler: null, "tcpSocket": { "port": port(&case.probe.action) } }),
             Self::Startup(start) if case.which == ProbeKind::Startup => {

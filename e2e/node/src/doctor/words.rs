@@ -45,7 +45,7 @@ fn of_observation(observation: &Observation, evidence: &[Trial]) -> String {
         },
         (_, Kind::Response) => match status {
             Some(status) => match succeeded {
-                None => format!("the app answers {status}, and no single change of the request makes it succeed"),
+                None => format!("the app answers {status}, and no change that was tried makes it succeed"),
                 Some(Trial { change, sent, succeeded, .. }) => {
                     format!(
                         "the app answers {status}; {change} succeeded {succeeded} of {sent} times, which proves no cause"
@@ -115,6 +115,8 @@ pub(super) fn advice(observation: &Observation, evidence: &[Trial]) -> Option<&'
             "check the app's log for these connections, and the protocol of the port"
         }
         Kind::Tls => "compare the server's TLS versions, ciphers and certificates with those of Go's client",
+        Kind::CannotExec => "use a program that the image has; an httpGet, tcpSocket or grpc probe needs none",
+        Kind::Exited => "run the command in the container, and find in its output and in the app's log why it fails",
         Kind::Response => "check the app's log for this request; name a request that succeeds with --works to compare",
         _ => "check the app's log for this request",
     })

@@ -1,0 +1,228 @@
+use std::net::SocketAddr;
+
+use e2e_kubelet::{diagnosis::Confidence, status::Exit};
+use e2e_plan::ProbeKind;
+use rstest::rstest;
+use tokio::time::sleep;
+
+use super::*;
+use crate::{
+    doctor::tests::{POD, case},
+    node::{ExecError, ExecResult, KillError, StartError},
+    probe::Target,
+};
+
+/// A container in which `true` and the probe's command take so many milliseconds; the command fails where nobody listens, if it looks.
+struct Container {
+    nothing_ms: u64,
+    command_ms: u64,
+    looks: bool,
+}
+
+impl Runtime for Container {
+    async fn start(&self, _: &str, _: &str) -> Result<(), StartError> {
+        Ok(())
+    }
+
+    async fn wait_exit(&self, _: &str, _: &str) -> Exit {
+        std::future::pending().await
+    }
+
+    async fn kill(&self, _: &str, _: &str, _: Duration) -> Result<(), KillError> {
+        Ok(())
+    }
+
+    async fn exec(&self, _: &str, _: &str, command: &[String], timeout: Duration) -> Result<ExecResult, ExecError> {
+        let is_nothing = command == ["true"];
+        let takes = Duration::from_millis(if is_nothing { self.nothing_ms } else { self.command_ms });
+        sleep(takes.min(timeout)).await;
+        if takes > timeout {
+            return Err(ExecError::TimedOut);
+        }
+        let is_closed = command.iter().any(|word| word.ends_with(":1"));
+        Ok(ExecResult { exit_code: i32::from(self.looks && is_closed), output: Vec::new() })
+    }
+
+    fn target(&self, _: &str) -> Option<Target> {
+        Some(Target::new(POD, 6379, SocketAddr::from(([127, 0, 0, 1], 6379))))
+    }
+}
+
+async fn examine(container: Container) -> Diagnosis {
+    let mut case = case(&[], Duration::from_secs(1));
+    case.which = ProbeKind::Readiness;
+    case.probe.action = ProbeAction::Exec { command: vec!["check".to_owned(), "redis:6379".to_owned()] };
+    diagnose_command(&case, &container, &Profile::default(), "app-0").await
+}
+
+#[rstest]
+#[case::slow_command(Container { nothing_ms: 20, command_ms: 3_000, looks: true }, Some(Cause::TooSlow), "the command takes 3.0 s")]
+#[case::slow_runtime(Container { nothing_ms: 2_000, command_ms: 3_000, looks: true }, None, "not even `true` ends within 1.0 s")]
+#[case::hangs(Container { nothing_ms: 20, command_ms: 60_000, looks: true }, None, "still running after 10.0 s")]
+#[case::cannot_fail(Container { nothing_ms: 20, command_ms: 20, looks: false }, None, "proves nothing of port 6379")]
+#[case::well(Container { nothing_ms: 20, command_ms: 20, looks: true }, None, "")]
+#[tokio::test(start_paused = true)]
+async fn a_command_is_told_from_the_runtime(
+    #[case] container: Container,
+    #[case] cause: Option<Cause>,
+    #[case] explanation: &str,
+) {
+    let found = examine(container).await;
+    assert_eq!(found.cause, cause, "{found:#?}");
+    assert!(found.explanation.contains(explanation), "{}", found.explanation);
+    assert_eq!(found.explanation.is_empty(), explanation.is_empty(), "{}", found.explanation);
+    // Nothing was made to succeed and taken back.
+    assert_ne!(found.confidence, Confidence::Proven);
+    let patch = found.fix.and_then(|fix| fix.patch);
+    assert_eq!(patch.is_some_and(|patch| patch.contains("timeoutSeconds: 5")), cause.is_some());
+}
+
+/// A container with these programs, each a script, beside a shell if it has one; it listens on port 8000.
+struct Image {
+    programs: tempfile::TempDir,
+    variables: Vec<(&'static str, &'static str)>,
+}
+
+impl Image {
+    fn of(programs: &[(&str, &str)], variables: &[(&'static str, &'static str)]) -> Self {
+        let place = tempfile::tempdir().unwrap();
+        for (name, script) in programs {
+            let path = place.path().join(name);
+            match script.strip_prefix("-> ") {
+                Some(program) => std::os::unix::fs::symlink(program, path).unwrap(),
+                None => {
+                    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+                    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+                }
+            }
+        }
+        Self { programs: place, variables: variables.to_vec() }
+    }
+}
+
+impl Runtime for Image {
+    async fn start(&self, _: &str, _: &str) -> Result<(), StartError> {
+        Ok(())
+    }
+
+    async fn wait_exit(&self, _: &str, _: &str) -> Exit {
+        std::future::pending().await
+    }
+
+    async fn kill(&self, _: &str, _: &str, _: Duration) -> Result<(), KillError> {
+        Ok(())
+    }
+
+    async fn exec(&self, _: &str, _: &str, command: &[String], _: Duration) -> Result<ExecResult, ExecError> {
+        let program = self.programs.path().join(&command[0]);
+        let mut process = tokio::process::Command::new(program);
+        process.args(&command[1..]).env_clear().env("PATH", self.programs.path());
+        let output = process.envs(self.variables.iter().copied()).output().await;
+        let output = output.map_err(|error| ExecError::Failed(error.to_string()))?;
+        let exit_code = output.status.code().unwrap_or(-1);
+        Ok(ExecResult { exit_code, output: [output.stdout, output.stderr].concat() })
+    }
+
+    fn target(&self, _: &str) -> Option<Target> {
+        Some(Target::new(POD, 8000, SocketAddr::from(([127, 0, 0, 1], 8000))))
+    }
+}
+
+const SH: (&str, &str) = ("sh", "-> /bin/sh");
+const TRUE: (&str, &str) = ("true", "exit 0");
+/// Answers who knows the password.
+const REDIS: (&str, &str) = ("redis-cli", "[ \"$REDISCLI_AUTH\" = s3cret ] || [ \"$*\" = \"-a s3cret ping\" ]");
+/// Answers on port 8000 alone.
+const CHECK: (&str, &str) = ("check", "case \"$*\" in *:8000*) exit 0;; *) exit 7;; esac");
+const PASSWORD: (&str, &str) = ("REDIS_PASSWORD", "s3cret");
+
+#[rstest]
+#[case::one_string(&["check :8000"], &[SH, CHECK], Cause::CommandWithoutShell, "- :8000\n")]
+#[case::a_variable(&["redis-cli", "-a", "$REDIS_PASSWORD", "ping"], &[SH, REDIS], Cause::CommandWithoutShell, "- redis-cli -a $REDIS_PASSWORD ping\n")]
+#[case::a_variable_of_kubernetes(&["redis-cli", "-a", "$(REDIS_PASSWORD)", "ping"], &[SH, REDIS], Cause::CommandWithoutShell, "${REDIS_PASSWORD}")]
+#[case::a_script_in_parts(&["sh", "-c", "check", ":8000"], &[SH, CHECK], Cause::CommandWithoutShell, "- check :8000\n")]
+#[case::no_bash(&["bash", "-c", "check :8000"], &[SH, CHECK], Cause::CommandNotFound, "- sh\n")]
+#[case::no_credentials(&["redis-cli", "ping"], &[SH, REDIS], Cause::MissingCredentials, "REDISCLI_AUTH=${REDIS_PASSWORD")]
+#[case::no_credentials_in_a_script(&["sh", "-c", "redis-cli ping || exit 1"], &[SH, REDIS], Cause::MissingCredentials, "redis-cli ping || exit 1\n")]
+#[case::another_port(&["check", "--address=127.0.0.1:8080"], &[SH, CHECK], Cause::WrongPort, "--address=127.0.0.1:8000\n")]
+#[tokio::test]
+async fn a_command_that_a_change_makes_succeed_is_proven(
+    #[case] command: &[&str],
+    #[case] programs: &[(&str, &str)],
+    #[case] cause: Cause,
+    #[case] patched: &str,
+) {
+    let found = run(command, &Image::of(programs, &[PASSWORD])).await;
+    assert_eq!((found.cause, found.confidence), (Some(cause), Confidence::Proven), "{found:#?}");
+    assert!(!format!("{found:?}").contains("s3cret"), "{found:?}");
+    let patch = found.fix.and_then(|fix| fix.patch).unwrap();
+    assert!(patch.replace(['\\', '"'], "").contains(patched), "{patch}");
+}
+
+#[rstest]
+#[case::no_program(&["pg_isready", "-q"], &[SH, TRUE], Some(Cause::CommandNotFound), "the container lacks pg_isready")]
+#[case::no_program_in_a_script(&["sh", "-c", "curl -f http://127.0.0.1:8000/ | check"], &[SH, CHECK], Some(Cause::CommandNotFound), "the container lacks curl")]
+#[case::no_program_and_another_exit_status(&["sh", "-c", "pg_isready || exit 1"], &[SH], Some(Cause::CommandNotFound), "the container lacks pg_isready")]
+#[case::one_of_two_programs(&["sh", "-c", "curl :1 || check :1"], &[SH, CHECK], None, "exit status 7")]
+#[case::no_shell(&["sh", "-c", "check :8000"], &[TRUE, CHECK], Some(Cause::CommandNotFound), "the container has no shell")]
+#[case::nothing_at_all(&["sh", "-c", "check :8000"], &[], None, "sh cannot be run in the container")]
+#[case::the_app_is_down(&["check", ":1"], &[SH, CHECK], None, "the command ends with exit status 7")]
+#[case::the_password_is_another(&["redis-cli", "ping"], &[SH, ("redis-cli", "exit 1")], None, "exit status 1")]
+#[case::a_program_that_says_127(&["check"], &[SH, ("check", "exit 127")], None, "lacks the command, or one that it starts")]
+#[tokio::test]
+async fn a_command_that_no_change_makes_succeed_is_not_proven(
+    #[case] command: &[&str],
+    #[case] programs: &[(&str, &str)],
+    #[case] cause: Option<Cause>,
+    #[case] explanation: &str,
+) {
+    let found = run(command, &Image::of(programs, &[PASSWORD])).await;
+    assert_eq!((found.success(), found.cause, found.confirmed), (false, cause, false), "{found:#?}");
+    assert!(found.explanation.contains(explanation), "{}", found.explanation);
+    assert!(found.fix.is_some(), "{found:#?}");
+}
+
+#[rstest]
+#[case::whatever_comes(&["sh", "-c", "check :1 || true"], &[SH, TRUE, CHECK], "where check cannot be found")]
+#[case::the_last_of_a_pipe(&["sh", "-c", "check :1 | grep -v never; exit 0"], &[SH, CHECK, ("grep", "exit 0")], "where check and grep cannot be found")]
+#[case::nothing(&["echo", "ok"], &[SH, ("echo", "exit 0")], "asks nothing of the app")]
+#[case::a_script_of_nothing(&["sh", "-c", "exit 0"], &[SH], "asks nothing of the app")]
+#[case::a_port(&["sh", "-c", "check :8000; exit 0"], &[SH, CHECK], "proves nothing of port 8000")]
+#[case::well(&["sh", "-c", "check :8000"], &[SH, CHECK], "")]
+#[case::well_without_a_port(&["sh", "-c", "redis-cli ping"], &[SH, ("redis-cli", "exit 0")], "")]
+#[case::a_file(&["sh", "-c", "test -f /bin/sh || check :1"], &[SH, CHECK], "")]
+#[case::a_program(&["check", "-s", ":8000"], &[SH, CHECK], "")]
+#[tokio::test]
+async fn a_probe_that_cannot_fail_is_found_out(
+    #[case] command: &[&str],
+    #[case] programs: &[(&str, &str)],
+    #[case] explanation: &str,
+) {
+    let found = run(command, &Image::of(programs, &[])).await;
+    assert_eq!((found.success(), found.cause), (true, None), "{found:#?}");
+    assert!(found.explanation.contains(explanation), "{}", found.explanation);
+    assert_eq!(found.explanation.is_empty(), explanation.is_empty(), "{}", found.explanation);
+}
+
+/// A command that fails every third time, whoever runs it.
+#[tokio::test]
+async fn a_command_that_comes_and_goes_is_flaky() {
+    let image = Image::of(
+        &[
+            SH,
+            (
+                "check",
+                "echo x >> \"$0.count\"\nset -- $(while read -r line; do echo x; done < \"$0.count\")\nexit $(($# % 3 != 0))",
+            ),
+        ],
+        &[],
+    );
+    let found = run(&["check"], &image).await;
+    assert_eq!(found.cause, Some(Cause::Flaky), "{found:#?}");
+}
+
+async fn run(command: &[&str], image: &Image) -> Diagnosis {
+    let mut case = case(&[], Duration::from_secs(5));
+    case.probe.action = ProbeAction::Exec { command: command.iter().map(|word| (*word).to_owned()).collect() };
+    diagnose_command(&case, image, &Profile::default(), "app-0").await
+}

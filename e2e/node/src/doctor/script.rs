@@ -1,0 +1,290 @@
+//! The command of an exec probe as text: what its author may have meant, and the programs that it needs. Pure. Main functions:
+//! [`as_meant`], [`programs`].
+
+/// A shell that runs the script in its third item.
+const SHELLS: [&str; 6] = ["sh", "ash", "bash", "dash", "ksh", "zsh"];
+/// Words that a shell does not look up in `PATH`, but that stand before a command (POSIX, Shell Command Language, 2.4).
+const KEYWORDS: [&str; 13] =
+    ["!", "{", "do", "elif", "else", "exec", "if", "then", "time", "until", "while", "command", "eval"];
+/// Words that end or only set something.
+const SILENT: [&str; 16] = [
+    "}", "done", "fi", "esac", "export", "set", "cd", ":", "exit", "return", "unset", "trap", "umask", "shift", "true",
+    "false",
+];
+/// Words after which a shell reads no command up to the next line or semicolon.
+const HEADS: [&str; 3] = ["for", "case", "select"];
+
+/// The name of a program, without its directory.
+pub(super) fn base(program: &str) -> &str {
+    program.rsplit('/').next().unwrap_or(program)
+}
+
+/// Whether a program is a shell.
+pub(super) fn is_shell(program: &str) -> bool {
+    SHELLS.contains(&base(program))
+}
+
+/// The position of the script of a command like `sh -c script`.
+pub(super) fn script_at(command: &[String]) -> Option<usize> {
+    let runs_script = |flag: &String| flag.starts_with('-') && !flag.starts_with("--") && flag.ends_with('c');
+    let is_script = is_shell(command.first()?) && runs_script(command.get(1)?) && command.len() > 2;
+    is_script.then_some(2)
+}
+
+/// What the author of a command may have meant who wrote it for a shell, while a kubelet runs its items as they are.
+pub(super) fn as_meant(command: &[String]) -> Vec<Vec<String>> {
+    let mut meant = Vec::new();
+    match (script_at(command), command) {
+        (Some(at), _) => {
+            // A shell takes one item as its script, and those behind it as parameters.
+            let whole = command[at..].join(" ");
+            let script = if command.len() > at + 1 { expanded(&whole) } else { expanded(&command[at]) };
+            meant.push([&command[..at], &[script]].concat());
+        }
+        (None, [line]) if line.contains(['\'', '"', '$', '|', ';', '<', '>', '*', '`']) => {
+            meant.extend((!has_lone_ampersand(line)).then(|| shell(expanded(line))));
+        }
+        _ => {
+            let is_split = |(at, item): (usize, &String)| at == 0 || item.starts_with('-');
+            let words = command.iter().enumerate().flat_map(|(at, item)| match is_split((at, item)) {
+                true => item.split_whitespace().map(str::to_owned).collect(),
+                false => vec![item.clone()],
+            });
+            let words: Vec<String> = words.collect();
+            meant.push(words.clone());
+            if words.iter().any(|word| is_operator(word) || word.contains('$')) {
+                let words: Vec<String> = words.iter().map(|word| quoted(&expanded(word))).collect();
+                meant.push(shell(words.join(" ")));
+            }
+        }
+    }
+    meant.retain(|other| other != command);
+    meant
+}
+
+fn shell(script: String) -> Vec<String> {
+    vec!["sh".to_owned(), "-c".to_owned(), script]
+}
+
+/// `&` puts a command into the background, whose exit status is then that of nothing.
+fn has_lone_ampersand(line: &str) -> bool {
+    line.replace("&&", "").replace(">&", "").replace("&>", "").contains('&')
+}
+
+fn is_operator(word: &str) -> bool {
+    let redirects =
+        |word: &str| word.trim_start_matches(|c: char| c.is_ascii_digit() || c == '&').starts_with(['<', '>']);
+    matches!(word, "|" | "||" | "&&" | ";") || redirects(word)
+}
+
+/// A word for a shell: in quotes that leave its variables, unless it is an operator.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    match is_operator(word) || !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\"").replace('`', "\\`")),
+    }
+}
+
+/// A text with `$(NAME)`, which a kubelet replaces only where the value stands in the manifest, as a shell writes it.
+fn expanded(text: &str) -> String {
+    let mut result = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("$(") {
+        let inner = rest[at + 2..].split(')').next().unwrap_or_default();
+        let is_name = inner.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+        result += &rest[..at];
+        match is_name && !inner.is_empty() && rest[at + 2..].len() > inner.len() {
+            true => {
+                result += &format!("${{{inner}}}");
+                rest = &rest[at + 3 + inner.len()..];
+            }
+            false => {
+                result += "$(";
+                rest = &rest[at + 2..];
+            }
+        }
+    }
+    result + rest
+}
+
+/// The programs that a command starts, each once, as far as its text shows them.
+pub(super) fn programs(command: &[String]) -> Vec<String> {
+    let words = match script_at(command) {
+        Some(at) => commands(&command[at]),
+        None => command.first().cloned().into_iter().collect(),
+    };
+    let mut programs: Vec<String> = Vec::new();
+    for word in words {
+        let is_silent = SILENT.contains(&word.as_str()) || word.contains(['$', '*', '?', '"', '\'']);
+        if !is_silent && !programs.contains(&word) {
+            programs.push(word);
+        }
+    }
+    programs
+}
+
+/// The first word of each command of a script; what stands in double quotes is not read.
+fn commands(script: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    // Whether the next word begins a command, or stands in the head of a loop.
+    let (mut begins, mut in_head) = (true, false);
+    for token in tokens(script) {
+        let token = token.as_str();
+        match token {
+            ";" | "\n" => (begins, in_head) = (true, false),
+            ")" => begins = false,
+            "|" | "&" | "(" | "`" => begins = !in_head,
+            _ if !begins => {}
+            _ if KEYWORDS.contains(&token) || is_assignment(token) => {}
+            _ if HEADS.contains(&token) => (begins, in_head) = (false, true),
+            _ => {
+                begins = false;
+                found.push(token.to_owned());
+            }
+        }
+    }
+    found
+}
+
+fn is_assignment(word: &str) -> bool {
+    word.split_once('=').is_some_and(|(name, _)| {
+        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    })
+}
+
+/// Words with their quotes, and separators.
+fn tokens(script: &str) -> Vec<String> {
+    let mut tokens = vec![String::new()];
+    let mut quote = None;
+    let mut last = ' ';
+    for c in script.chars() {
+        let is_redirection = c == '&' && matches!(last, '<' | '>');
+        match (quote, c) {
+            (Some(open), _) => {
+                tokens.last_mut().expect("never empty").push(c);
+                quote = (c != open).then_some(open);
+            }
+            (None, '\'' | '"') => {
+                tokens.last_mut().expect("never empty").push(c);
+                quote = Some(c);
+            }
+            (None, ';' | '|' | '&' | '\n' | '(' | ')' | '`') if !is_redirection => {
+                // `$(` begins a command as `(` does.
+                tokens.extend([c.to_string(), String::new()]);
+            }
+            (None, c) if c.is_whitespace() => tokens.push(String::new()),
+            (None, c) => tokens.last_mut().expect("never empty").push(c),
+        }
+        last = c;
+    }
+    tokens.retain(|token| !token.is_empty());
+    tokens
+}
+
+/// A text in which a whole number is replaced by another.
+pub(super) fn with_number(text: &str, from: u16, to: u16) -> String {
+    let (from, to) = (from.to_string(), to.to_string());
+    let mut replaced = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(&from) {
+        let (before, behind) = (&rest[..at], &rest[at + from.len()..]);
+        let is_digit = |letter: Option<char>| letter.is_some_and(|letter| letter.is_ascii_digit());
+        let is_whole = !is_digit(before.chars().next_back()) && !is_digit(behind.chars().next());
+        replaced += before;
+        replaced += if is_whole { &to } else { &from };
+        rest = behind;
+    }
+    replaced + rest
+}
+
+/// The numbers of a command that may be ports: behind a colon, an equals sign or an option, and from 80 on.
+pub(super) fn numbers(command: &[String]) -> Vec<u16> {
+    let mut found = Vec::new();
+    let text = command.join(" ");
+    let mut start = None;
+    for (at, c) in text.char_indices().chain([(text.len(), ' ')]) {
+        match (c.is_ascii_digit(), start) {
+            (true, None) => start = Some(at),
+            (false, Some(from)) => {
+                start = None;
+                let is_behind = text[..from].ends_with([':', '=', ' '])
+                    || text[..from].ends_with("-p")
+                    || text[..from].ends_with("-P");
+                if let Ok(number) = text[from..at].parse::<u16>()
+                    && is_behind
+                    && c != '.'
+                    && number >= 80
+                    && !found.contains(&number)
+                {
+                    found.push(number);
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn words(line: &[&str]) -> Vec<String> {
+        line.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[rstest]
+    #[case::one_string(&["redis-cli ping"], &["redis-cli", "ping"])]
+    #[case::one_string_with_a_pipe(&["redis-cli ping | grep PONG"], &["sh", "-c", "redis-cli ping | grep PONG"])]
+    #[case::an_option_with_its_value(&["probe", "-addr=:9000 -tls"], &["probe", "-addr=:9000", "-tls"])]
+    #[case::a_variable(&["mysql", "-p$PASSWORD"], &["sh", "-c", "mysql \"-p$PASSWORD\""])]
+    #[case::a_variable_of_a_secret(&["mysql", "-p$(PASSWORD)"], &["sh", "-c", "mysql \"-p${PASSWORD}\""])]
+    #[case::a_pipe(&["cat", "/up", "|", "grep", "a b"], &["sh", "-c", "cat /up | grep \"a b\""])]
+    #[case::a_script_in_parts(&["sh", "-c", "test", "-f", "/up"], &["sh", "-c", "test -f /up"])]
+    #[case::a_shell_that_is_not_split(&["sh -c", "true"], &["sh", "-c", "true"])]
+    #[case::a_kubelets_variable_in_a_script(&["sh", "-c", "redis-cli -a $(SECRET) ping"], &["sh", "-c", "redis-cli -a ${SECRET} ping"])]
+    // In the background it would succeed whatever comes.
+    #[case::a_query(&["curl -f 'http://a/?b=1&c=2'"], &[])]
+    #[case::well_written(&["sh", "-c", "test -f $(ls /tmp)"], &[])]
+    #[case::a_statement(&["psql", "-c", "SELECT 1"], &[])]
+    fn a_command_is_read_as_meant(#[case] command: &[&str], #[case] expected: &[&str]) {
+        assert_eq!(as_meant(&words(command)).concat(), words(expected));
+    }
+
+    #[rstest]
+    #[case(&["/bin/check", "-x"], &["/bin/check"])]
+    #[case(&["sh", "-c", "curl -sf http://a:1/b?c=1 2>&1 | grep -q 'a | b' || exit 1"], &["curl", "grep"])]
+    #[case(&["bash", "-ec", "if ! A=1 pg_isready; then exit 1; fi\nfor x in a b; do echo $x; done"], &["pg_isready", "echo"])]
+    #[case(&["sh", "-c", "[ $(redis-cli ping) = PONG ]"], &["[", "redis-cli"])]
+    fn programs_are_first_words(#[case] command: &[&str], #[case] expected: &[&str]) {
+        assert_eq!(programs(&words(command)), words(expected));
+    }
+
+    #[rstest]
+    #[case("redis:6379", "redis:1")]
+    #[case("http://a:6379/b", "http://a:1/b")]
+    #[case("16379 63790", "16379 63790")]
+    fn a_port_is_a_whole_number(#[case] text: &str, #[case] expected: &str) {
+        assert_eq!(with_number(text, 6379, 1), expected);
+    }
+
+    #[test]
+    fn ports_are_told_from_other_numbers() {
+        let command = words(&[
+            "curl",
+            "-m",
+            "5",
+            "http://127.0.0.1:8080/v2000",
+            "--port=9000",
+            "-p",
+            "6379",
+            "-P3306",
+            "10.1.2.3",
+        ]);
+        assert_eq!(numbers(&command), [8080, 9000, 6379, 3306]);
+    }
+}
