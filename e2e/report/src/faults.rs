@@ -171,6 +171,11 @@ impl<'a> Timeline<'a> {
         self.figures.duration_ms / TENTH
     }
 
+    /// The end of the last request, which may have been under way when the window ended.
+    fn whole(&self) -> u64 {
+        self.end().max(self.figures.tenths.len() as u64)
+    }
+
     fn tenth(&self, index: u64) -> (u64, u64) {
         usize::try_from(index).ok().and_then(|index| self.figures.tenths.get(index)).copied().unwrap_or_default()
     }
@@ -178,7 +183,9 @@ impl<'a> Timeline<'a> {
     /// The tenths from one on that clients noticed: some of their requests failed, or none ended well for too long.
     fn disturbed(&self, from: u64, to: u64) -> Vec<bool> {
         let mut disturbed: Vec<bool> = (from..to).map(|index| self.tenth(index).1 > 0).collect();
-        for silence in self.silences(from, to).filter(|silence| (silence.end - silence.start) as usize >= self.gap) {
+        for silence in
+            self.silences(from, to.min(self.end())).filter(|silence| (silence.end - silence.start) as usize >= self.gap)
+        {
             disturbed[(silence.start - from) as usize..(silence.end - from) as usize].fill(true);
         }
         disturbed
@@ -201,7 +208,7 @@ fn impact(faults: &ScenarioFaults, fault: &CarriedOut, timeline: &Timeline<'_>, 
     let Some((begun, over)) = fault.unix_ms else { return nothing };
     let (at, over) = (timeline.since(begun), timeline.since(over));
     let end = timeline.end();
-    let to = next.map_or(end, |next| next / TENTH).min(end);
+    let to = next.map_or(u64::MAX, |next| next / TENTH).min(timeline.whole());
     let from = (at / TENTH).min(to);
     let disturbed = timeline.disturbed(from, to);
     let mut last = from;
@@ -222,7 +229,7 @@ fn impact(faults: &ScenarioFaults, fault: &CarriedOut, timeline: &Timeline<'_>, 
             _ => failed_by_second.push(FailedSecond { second, failed }),
         }
     }
-    let is_out = |index: &u64| disturbed[(index - from) as usize] && timeline.tenth(*index).0 == 0;
+    let is_out = |index: &u64| *index < end && disturbed[(index - from) as usize] && timeline.tenth(*index).0 == 0;
     let outage = noticed().filter(is_out).count() as u64 * TENTH;
     let is_over = last < end || last == from;
     let ends = next.unwrap_or(u64::MAX);

@@ -12,7 +12,7 @@ use crate::{
 
 const START: u64 = 1_000_000;
 
-/// Ten seconds with 20 requests in each tenth, changed in some of them, and one fault.
+/// Ten seconds with 20 requests in each tenth, changed in some of them and perhaps in some after the window, and one fault.
 pub(crate) fn data(
     fault: &str,
     (begun, over): (u64, u64),
@@ -22,6 +22,7 @@ pub(crate) fn data(
     declare(&mut data, "load", e2e_figures::scenario::Thresholds::default());
     data.request.scenarios.get_mut("load").unwrap().timeout = Duration::from_secs(1);
     let mut tenths = vec![(20, 0); 100];
+    tenths.resize(changed.iter().map(|(range, _)| range.end).fold(100, usize::max), (0, 0));
     changed.iter().for_each(|(range, tenth)| tenths[range.clone()].fill(*tenth));
     let figures =
         ScenarioResult { window_start_unix_ms: START, duration_ms: 10_000, tenths, ..ScenarioResult::default() };
@@ -63,6 +64,15 @@ fn a_fault_that_nobody_noticed_has_no_impact() {
 fn what_still_fails_at_the_end_has_not_recovered() {
     let impact = impact_of(&data("pause app-0 for 2s at 3s", (3_000, 5_000), &[(30..100, (0, 2))]));
     assert_eq!((impact.recovery_ms, impact.outage_ms), (None, Some(7_000)));
+}
+
+#[test]
+fn what_fails_after_the_window_was_under_way_in_a_fault() {
+    let impact = impact_of(&data("kill app-0 at 9s", (9_000, 9_010), &[(90..100, (0, 0)), (105..106, (0, 3))]));
+    assert_eq!((impact.failed, impact.outage_ms, impact.recovery_ms), (3, Some(1_000), None));
+    // Nobody asks for anything any more, and nothing is missing then.
+    let impact = impact_of(&data("kill app-0 at 9s", (9_000, 9_010), &[(90..95, (0, 0)), (100..106, (0, 0))]));
+    assert_eq!((impact.failed, impact.outage_ms, impact.recovery_ms), (0, Some(500), Some(500)));
 }
 
 #[test]
