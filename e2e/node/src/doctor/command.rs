@@ -33,6 +33,23 @@ const LOOKS: [&str; 5] = ["[", "[[", "test", "kill", "read"];
 /// Programs that succeed in every container, whatever its app does.
 const IDLE: [&str; 9] = ["true", "echo", "printf", "sleep", "date", "hostname", "pwd", "env", "id"];
 
+/// Clients that need the answer of their server: a mere connection does not make a port the right one.
+const CLIENTS: [&str; 13] = [
+    "curl",
+    "etcdctl",
+    "grpc_health_probe",
+    "grpc-health-probe",
+    "mariadb-admin",
+    "mongosh",
+    "mysql",
+    "mysqladmin",
+    "pg_isready",
+    "psql",
+    "redis-cli",
+    "valkey-cli",
+    "wget",
+];
+
 /// The variables from which a client takes its credentials, from those that images of its server are configured with.
 const CREDENTIALS: [(&[&str], &str); 4] = [
     (&["redis-cli", "valkey-cli"], "REDISCLI_AUTH=\"${REDIS_PASSWORD:-$VALKEY_PASSWORD}\""),
@@ -276,7 +293,8 @@ impl<R: Runtime> Bench<'_, R> {
                 variants.push(of_command(command, Cause::MissingCredentials, text));
             }
             let ports = self.ports();
-            for from in numbers(self.command).into_iter().filter(|number| !ports.contains(number)) {
+            let asks = programs(self.command).iter().any(|program| CLIENTS.contains(&base(program)));
+            for from in numbers(self.command).into_iter().filter(|number| asks && !ports.contains(number)) {
                 for to in ports.iter().take(OTHER_PORTS) {
                     let command = self.command.iter().map(|word| with_number(word, from, *to)).collect();
                     variants.push(Variant {

@@ -38,8 +38,10 @@ pub(super) fn as_meant(command: &[String]) -> Vec<Vec<String>> {
         (Some(at), _) => {
             // A shell takes one item as its script, and those behind it as parameters.
             let whole = command[at..].join(" ");
-            let script = if command.len() > at + 1 { expanded(&whole) } else { expanded(&command[at]) };
-            meant.push([&command[..at], &[script]].concat());
+            let takes_parameters = ["$0", "$1", "$2", "$@", "$*"].iter().any(|name| command[at].contains(name));
+            let script = if takes_parameters { expanded(&command[at]) } else { expanded(&whole) };
+            let behind = if takes_parameters { &command[at + 1..] } else { &[] };
+            meant.push([&command[..at], &[script], behind].concat());
         }
         (None, [line]) if line.contains(['\'', '"', '$', '|', ';', '<', '>', '*', '`']) => {
             meant.extend((!has_lone_ampersand(line)).then(|| shell(expanded(line))));
@@ -71,10 +73,10 @@ fn has_lone_ampersand(line: &str) -> bool {
     line.replace("&&", "").replace(">&", "").replace("&>", "").contains('&')
 }
 
+/// Whether a word connects commands, or redirects to nowhere; `>` alone may be a comparison, and would write a file.
 fn is_operator(word: &str) -> bool {
-    let redirects =
-        |word: &str| word.trim_start_matches(|c: char| c.is_ascii_digit() || c == '&').starts_with(['<', '>']);
-    matches!(word, "|" | "||" | "&&" | ";") || redirects(word)
+    let redirects = word.contains(['<', '>']) && ["/dev/null", ">&1", ">&2"].iter().any(|end| word.ends_with(end));
+    matches!(word, "|" | "||" | "&&" | ";") || redirects
 }
 
 /// A word for a shell: in quotes that leave its variables, unless it is an operator.
@@ -249,6 +251,9 @@ mod tests {
     #[case::a_kubelets_variable_in_a_script(&["sh", "-c", "redis-cli -a $(SECRET) ping"], &["sh", "-c", "redis-cli -a ${SECRET} ping"])]
     // In the background it would succeed whatever comes.
     #[case::a_query(&["curl -f 'http://a/?b=1&c=2'"], &[])]
+    #[case::parameters(&["sh", "-c", "check $1", "sh", ":8000"], &[])]
+    #[case::a_comparison(&["expr", "3", ">", "5"], &[])]
+    #[case::output_to_nowhere(&["check", ">/dev/null", "2>&1"], &["sh", "-c", "check >/dev/null 2>&1"])]
     #[case::well_written(&["sh", "-c", "test -f $(ls /tmp)"], &[])]
     #[case::a_statement(&["psql", "-c", "SELECT 1"], &[])]
     fn a_command_is_read_as_meant(#[case] command: &[&str], #[case] expected: &[&str]) {

@@ -115,7 +115,9 @@ pub(super) fn advice(observation: &Observation, evidence: &[Trial]) -> Option<&'
             "check the app's log for these connections, and the protocol of the port"
         }
         Kind::Tls => "compare the server's TLS versions, ciphers and certificates with those of Go's client",
-        Kind::CannotExec => "use a program that the image has; an httpGet, tcpSocket or grpc probe needs none",
+        Kind::CannotExec => {
+            "read the runtime's reason in the kubelet's words; the image must have the program, and the user may execute it"
+        }
         Kind::Exited => "run the command in the container, and find in its output and in the app's log why it fails",
         Kind::Response => "check the app's log for this request; name a request that succeeds with --works to compare",
         _ => "check the app's log for this request",

@@ -144,7 +144,7 @@ const PASSWORD: (&str, &str) = ("REDIS_PASSWORD", "s3cret");
 #[case::no_bash(&["bash", "-c", "check :8000"], &[SH, CHECK], Cause::CommandNotFound, "- sh\n")]
 #[case::no_credentials(&["redis-cli", "ping"], &[SH, REDIS], Cause::MissingCredentials, "REDISCLI_AUTH=${REDIS_PASSWORD")]
 #[case::no_credentials_in_a_script(&["sh", "-c", "redis-cli ping || exit 1"], &[SH, REDIS], Cause::MissingCredentials, "redis-cli ping || exit 1\n")]
-#[case::another_port(&["check", "--address=127.0.0.1:8080"], &[SH, CHECK], Cause::WrongPort, "--address=127.0.0.1:8000\n")]
+#[case::another_port(&["curl", "-f", "http://127.0.0.1:8080/"], &[SH, ("curl", CHECK.1)], Cause::WrongPort, "http://127.0.0.1:8000/\n")]
 #[tokio::test]
 async fn a_command_that_a_change_makes_succeed_is_proven(
     #[case] command: &[&str],
@@ -164,6 +164,7 @@ async fn a_command_that_a_change_makes_succeed_is_proven(
 #[case::no_program_in_a_script(&["sh", "-c", "curl -f http://127.0.0.1:8000/ | check"], &[SH, CHECK], Some(Cause::CommandNotFound), "the container lacks curl")]
 #[case::no_program_and_another_exit_status(&["sh", "-c", "pg_isready || exit 1"], &[SH], Some(Cause::CommandNotFound), "the container lacks pg_isready")]
 #[case::one_of_two_programs(&["sh", "-c", "curl :1 || check :1"], &[SH, CHECK], None, "exit status 7")]
+#[case::a_connection_to_another_port(&["check", "127.0.0.1:8080"], &[SH, CHECK], None, "exit status 7")]
 #[case::no_shell(&["sh", "-c", "check :8000"], &[TRUE, CHECK], Some(Cause::CommandNotFound), "the container has no shell")]
 #[case::nothing_at_all(&["sh", "-c", "check :8000"], &[], None, "sh cannot be run in the container")]
 #[case::the_app_is_down(&["check", ":1"], &[SH, CHECK], None, "the command ends with exit status 7")]
