@@ -15,6 +15,8 @@ pub enum Protocol {
     Amqp,
     /// Cassandra's.
     Cassandra,
+    /// DNS over TCP.
+    Dns,
     /// FastCGI, as PHP-FPM speaks it.
     FastCgi,
     /// FTP.
@@ -23,6 +25,8 @@ pub enum Protocol {
     Http2,
     /// IMAP.
     Imap,
+    /// JDWP, as Java's debuggers speak it.
+    Jdwp,
     /// Kafka's.
     Kafka,
     /// LDAP.
@@ -43,10 +47,16 @@ pub enum Protocol {
     PostgreSql,
     /// Redis'.
     Redis,
+    /// Java RMI, as JMX speaks it.
+    Rmi,
     /// SMTP.
     Smtp,
+    /// SOCKS5.
+    Socks5,
     /// SSH.
     Ssh,
+    /// Telnet.
+    Telnet,
     /// TLS.
     Tls,
     /// uwsgi, as uWSGI speaks it to a proxy.
@@ -63,10 +73,12 @@ impl fmt::Display for Protocol {
             Self::Ajp => "AJP",
             Self::Amqp => "AMQP",
             Self::Cassandra => "Cassandra's protocol",
+            Self::Dns => "DNS",
             Self::FastCgi => "FastCGI",
             Self::Ftp => "FTP",
             Self::Http2 => "HTTP/2",
             Self::Imap => "IMAP",
+            Self::Jdwp => "Java's debug protocol (JDWP)",
             Self::Kafka => "Kafka's protocol",
             Self::Ldap => "LDAP",
             Self::Memcached => "Memcached's protocol",
@@ -77,8 +89,11 @@ impl fmt::Display for Protocol {
             Self::Pop3 => "POP3",
             Self::PostgreSql => "PostgreSQL's protocol",
             Self::Redis => "Redis' protocol",
+            Self::Rmi => "Java RMI",
             Self::Smtp => "SMTP",
+            Self::Socks5 => "SOCKS5",
             Self::Ssh => "SSH",
+            Self::Telnet => "Telnet",
             Self::Tls => "TLS",
             Self::Uwsgi => "uwsgi",
             Self::Vnc => "VNC",

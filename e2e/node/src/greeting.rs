@@ -22,7 +22,7 @@ struct Greeting {
 }
 
 /// None of these changes state: each asks for the version or capabilities, or opens a session and leaves.
-const GREETINGS: [Greeting; 13] = [
+const GREETINGS: [Greeting; 17] = [
     Greeting {
         // GET / of a protocol that only the answer to these variables repeats (uWSGI's documentation, The uwsgi Protocol, modifier 0).
         protocol: Protocol::Uwsgi,
@@ -30,10 +30,24 @@ const GREETINGS: [Greeting; 13] = [
         understood: |heard| heard.starts_with(b"UWSGI/1 "),
     },
     Greeting {
+        // The handshake, which the server repeats (Java Debug Wire Protocol, Handshake). Early: a JVM serves one connection at a time, and
+        // waits for the rest of a shorter greeting.
+        protocol: Protocol::Jdwp,
+        says: b"JDWP-Handshake",
+        understood: |heard| heard.starts_with(b"JDWP-Handshake"),
+    },
+    Greeting {
         // FCGI_GET_VALUES (9), answered with FCGI_GET_VALUES_RESULT (10) (FastCGI specification, 4.1).
         protocol: Protocol::FastCgi,
         says: b"\x01\x09\0\0\0\x11\x07\0\x0f\0FCGI_MPXS_CONNS\0\0\0\0\0\0\0",
         understood: |heard| heard.starts_with(&[1, 10]),
+    },
+    Greeting {
+        // A question of class CHAOS for `version.bind`, which no server forwards; the answer repeats its number (RFC 1035, 4.2.2, RFC 4892).
+        // Early: servers serve few connections at once, and to them an HTTP request is the beginning of a long question.
+        protocol: Protocol::Dns,
+        says: b"\0\x1e\x65\x32\x01\0\0\x01\0\0\0\0\0\0\x07version\x04bind\0\0\x10\0\x03",
+        understood: |heard| heard.len() >= 14 && heard[2..4] == [0x65, 0x32] && heard[4] & 0x80 != 0,
     },
     Greeting {
         // SSLRequest, answered with one byte (PostgreSQL's documentation, 55.7).
@@ -93,6 +107,18 @@ const GREETINGS: [Greeting; 13] = [
         understood: |heard| heard.len() >= 9 && heard[0] >= 0x83 && heard[0] <= 0x85 && matches!(heard[4], 0 | 6),
     },
     Greeting {
+        // A header of version 2 that asks for a stream, answered with an acknowledgement and the client's address (Java RMI, 10.2).
+        protocol: Protocol::Rmi,
+        says: b"JRMI\0\x02\x4b",
+        understood: |heard| heard.len() > 7 && heard[0] == 0x4e && heard[1] == 0,
+    },
+    Greeting {
+        // One method, none; the answer accepts it or has no acceptable one (RFC 1928, 3).
+        protocol: Protocol::Socks5,
+        says: &[5, 1, 0],
+        understood: |heard| heard == [5, 0] || heard == [5, 0xff],
+    },
+    Greeting {
         protocol: Protocol::Amqp,
         says: b"AMQP\0\0\x09\x01",
         understood: |heard| heard.starts_with(&[1, 0, 0]) || heard.starts_with(b"AMQP"),
@@ -120,6 +146,12 @@ pub(super) async fn greet(route: &Route, protocols: &[Protocol], within: Duratio
         (greeting.understood)(&answer).then_some(greeting.protocol)
     }));
     let spoke = answers.await.into_iter().flatten().next();
+    if spoke.is_some() {
+        // A server of one connection at a time, for example a debugger's, listens again once that has ended.
+        while http::connect(route, "").await.is_err() && start.elapsed() < within {
+            sleep(STAGGER).await;
+        }
+    }
     let message = match spoke {
         Some(protocol) => format!("it understands {protocol}"),
         None => "it understands none of them".to_owned(),
@@ -158,6 +190,8 @@ mod tests {
         assert_eq!(mqtt.len(), 2 + usize::from(mqtt[1]));
         let uwsgi = says(Protocol::Uwsgi);
         assert_eq!(uwsgi.len(), 4 + usize::from(uwsgi[1]));
+        let dns = says(Protocol::Dns);
+        assert_eq!(dns.len(), 2 + usize::from(dns[1]));
         let ldap = says(Protocol::Ldap);
         assert_eq!(ldap.len(), 2 + usize::from(ldap[1]));
     }

@@ -29,6 +29,8 @@ pub(super) fn recognised(heard: &[u8]) -> Option<Protocol> {
         }
         // A frame of HTTP/2 begins with 24 bits of length and its type; the first one is SETTINGS, type 4, of stream 0 (RFC 9113, 3.4).
         [0, _, _, 4, 0 | 1, 0, 0, 0, 0, ..] => Some(Protocol::Http2),
+        // A negotiation: WILL, WONT, DO or DONT (RFC 854, Command Structure).
+        [0xff, 0xfb..=0xfe, ..] => Some(Protocol::Telnet),
         // MySQL's greeting: 24 bits of length, number 0, version 10 of the protocol, or an error, such as for too many connections.
         [_, _, 0, 0, 0x0a | 0xff, ..] => Some(Protocol::MySql),
         _ => None,
@@ -47,6 +49,7 @@ mod tests {
     #[case(b"220 mail.example ESMTP Postfix\r\n", Some(Protocol::Smtp))]
     #[case(b"220 (vsFTPd 3.0.3)\r\n", Some(Protocol::Ftp))]
     #[case(b"200 news.example ready\r\n", None)]
+    #[case(b"\xff\xfd\x18login: ", Some(Protocol::Telnet))]
     #[case(b"J\0\0\0\x0a8.0.36\0", Some(Protocol::MySql))]
     #[case(b"\x45\0\0\0\xffj\x04Host is not allowed to connect", Some(Protocol::MySql))]
     #[case(b"-ERR wrong number of arguments for 'get' command\r\n", Some(Protocol::Redis))]

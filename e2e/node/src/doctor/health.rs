@@ -47,7 +47,10 @@ impl Lab<'_> {
                 let probe = patiently(Sends::Action(self.case.probe.action.clone()));
                 let late = self.exchange(&probe.sends, self.patience()).await;
                 self.note(probe, late.clone());
-                self.too_slow(&late).await
+                match self.too_slow(&late).await {
+                    Some(found) => Some(found),
+                    None => self.refused_late(Sends::Action(self.case.probe.action.clone()), &late).await,
+                }
             }
             "" => {
                 let address = self.target.address(port)?;
@@ -63,6 +66,7 @@ impl Lab<'_> {
                         .then(|| Found::of_everyone(Cause::ClientCertificateRequired, text));
                 }
                 if answer.kind != Kind::Health {
+                    self.remark = self.of_plain_http(port).await;
                     return None;
                 }
                 let text = "the port speaks gRPC over TLS, which a kubelet's grpc probe does not support";
@@ -71,6 +75,16 @@ impl Lab<'_> {
             }
             _ => None,
         }
+    }
+
+    /// The port may speak HTTP/1.1, which needs another kind of probe.
+    async fn of_plain_http(&mut self, port: u16) -> Option<(String, &'static str)> {
+        let (path, headers) = ("/".to_owned(), Vec::new());
+        let action = ProbeAction::HttpGet { https: false, host: None, port, path, headers };
+        let answer = self.ask(Experiment::of("an httpGet probe of the same port", Sends::Action(action))).await?;
+        let remedy = "use an httpGet probe for this port, or point the grpc probe at the port of the gRPC server";
+        let text = format!("port {port} speaks HTTP/1.1 instead of gRPC");
+        (answer.kind == Kind::Response && !answer.http2).then_some((text, remedy))
     }
 
     /// The server as a whole may be SERVING.

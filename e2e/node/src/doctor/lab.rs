@@ -84,6 +84,8 @@ pub(super) struct Tried {
     pub(super) series: Vec<bool>,
     /// The first failure.
     pub(super) failure: Option<Observation>,
+    /// The time of the quickest: the first may meet a cold app.
+    pub(super) quickest_ms: f64,
 }
 
 /// A probe under examination.
@@ -358,7 +360,8 @@ impl<'a> Lab<'a> {
         }
         let answered = observation.answered();
         let failure = (!answered).then(|| observation.clone());
-        self.tried.push(Tried { experiment, first: observation, series: vec![answered], failure });
+        let quickest_ms = observation.total_ms;
+        self.tried.push(Tried { experiment, first: observation, series: vec![answered], failure, quickest_ms });
     }
 
     pub(super) fn note_again(&mut self, index: usize, observation: &Observation) {
@@ -368,6 +371,7 @@ impl<'a> Lab<'a> {
             self.wavering = self.wavering.or(Some(index));
         }
         tried.series.push(answered);
+        tried.quickest_ms = tried.quickest_ms.min(observation.total_ms);
         if !answered && tried.failure.is_none() {
             tried.failure = Some(observation.clone());
         }

@@ -106,6 +106,10 @@ impl Lab<'_> {
 
     /// Whether the probe keeps failing, often enough for a claim that each of its answers shows by itself.
     pub(super) async fn keeps_failing(&mut self) -> bool {
+        if self.is_slow(&[0]) && Duration::from_secs_f64(self.tried[0].quickest_ms / 1000.0) < self.timeout() / 2 {
+            // The first may have met a cold app.
+            self.again().await;
+        }
         let count = if self.is_slow(&[0]) { FLIPS } else { SEEN.saturating_sub(self.tried[0].series.len()) };
         self.repeat_all(&vec![0; count]).await;
         self.wavering.is_none() && self.tried[0].series.len() >= FLIPS
@@ -121,7 +125,7 @@ impl Lab<'_> {
 
     /// Whether sequential repeats would take too long.
     fn is_slow(&self, indexes: &[usize]) -> bool {
-        let slowest = indexes.iter().map(|index| self.tried[*index].first.total_ms / 1000.0).fold(0.0, f64::max);
+        let slowest = indexes.iter().map(|index| self.tried[*index].quickest_ms / 1000.0).fold(0.0, f64::max);
         Duration::from_secs_f64(slowest) * ROUNDS > self.left()
     }
 

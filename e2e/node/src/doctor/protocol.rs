@@ -27,6 +27,15 @@ const PROXY_1: &[u8] = b"PROXY TCP4 127.0.0.1 127.0.0.1 40000 80\r\n";
 /// One of version 2 (section 2.2): the signature, PROXY over TCP and IPv4, twelve bytes of the same addresses and ports.
 const PROXY_2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x7f\0\0\x01\x7f\0\0\x01\x9c\x40\0\x50";
 
+/// What resembles a PROXY header and is none: a server that answers behind it, too, answers anything, for example another path.
+pub(super) fn control(experiment: &Experiment) -> Option<Experiment> {
+    let Sends::Http(prepared) = &experiment.sends else { return None };
+    let mut spoilt = (**prepared).clone();
+    let signature = if spoilt.route.preamble.starts_with(b"PROXY") { 2 } else { PROXY_2.len() - 19 };
+    *spoilt.route.preamble.get_mut(signature)? = b'X';
+    Some(Experiment::new(format!("{}, spoilt", experiment.change), spoilt))
+}
+
 /// A change of protocol, and its cause.
 struct Variant {
     experiment: Experiment,
@@ -46,7 +55,7 @@ impl Lab<'_> {
         let answers = self.ask_all(variants.iter().map(|variant| variant.experiment.clone()).collect()).await;
         let hit = variants.iter().zip(&answers).find(|(_, answer)| answer.answered());
         if let Some((variant, _)) = hit {
-            return self.prove(Claim::of(variant.found(), variant.experiment.clone())).await;
+            return self.of_variant(variant).await;
         }
         let speaks_http2 =
             |answer: &Observation| answer.spoke == Some(Protocol::Http2) || answer.http2 && answer.status.is_some();
@@ -69,6 +78,18 @@ impl Lab<'_> {
             return self.secured_health(prepared).await;
         }
         None
+    }
+
+    /// The same request in another protocol succeeds, and not for another reason.
+    async fn of_variant(&mut self, variant: &Variant) -> Option<Found> {
+        let mut claim = Claim::of(variant.found(), variant.experiment.clone());
+        if let Some(control) = control(&variant.experiment) {
+            if self.ask(control.clone()).await?.answered() {
+                return None;
+            }
+            claim.fails.push(control);
+        }
+        self.prove(claim).await
     }
 
     /// The port speaks HTTP/2 over TLS, which gRPC's servers do.
@@ -109,7 +130,9 @@ impl Lab<'_> {
             return always.then(|| Found::of_everyone(Cause::NotHttp, explained(&spoke.to_string())));
         }
         let answer = self.ask(greetings(prepared, greeting::greeted())).await?;
-        if let Some(spoke) = answer.spoke {
+        // What repeats everything repeats a greeting too.
+        let echoes = observation.body.starts_with("GET ");
+        if let Some(spoke) = answer.spoke.filter(|_| !echoes) {
             let flip = Flip { axis: Axis::Protocol, from: "HTTP".to_owned(), to: spoke.to_string() };
             let text = explained(&spoke.to_string());
             let found = Found::of_flip(Cause::NotHttp, flip, text, vec![Change::TcpSocket]);
@@ -140,17 +163,18 @@ impl Lab<'_> {
             _ => in_time.connect_ms.is_some().then(|| of_another_path(silence.last())),
         };
         let hit = silence.iter().position(Observation::answered);
-        let mut variants = variants(prepared);
+        let variants = variants(prepared);
         if let Some(index) = hit.filter(|index| *index < variants.len()) {
-            let variant = variants.swap_remove(index);
-            let claim = Claim::of(variant.found(), variant.experiment.clone());
-            return self.prove(claim).await;
+            return self.of_variant(&variants[index]).await;
         }
         if let Some(host) = self.hosts(prepared).into_iter().next().filter(|_| hit == Some(variants.len())) {
             return self.of_host(prepared, host, None).await;
         }
         if silence.iter().any(|answer| answer.spoke == Some(Protocol::Http2)) {
             return self.health(prepared).await;
+        }
+        if let Some(found) = self.refused_late(Sends::Http(Box::new(prepared.clone())), late).await {
+            return Some(found);
         }
         self.not_http(prepared, in_time).await
     }

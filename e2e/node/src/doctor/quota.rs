@@ -1,11 +1,13 @@
 //! A rate limit that looks like another cause: the probe has used up its quota, and a changed request has one of its own. Main function:
 //! [`Lab::newcomer`]. A part of [`Lab`].
 
+use std::time::Duration;
+
 use e2e_kubelet::{
     diagnosis::{Axis, Cause, Flip},
     observation::Observation,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{
     Claim, Found,
@@ -28,6 +30,9 @@ const OF_NO_CLIENT: [&str; 9] = [
     "x-forwarded-port",
     "x-forwarded-proto",
 ];
+
+/// The pause between the tries to be accepted by a limit that others share: a few hundred in the time there is.
+const RETRY: Duration = Duration::from_millis(20);
 
 /// A quota of up to so many requests is used up to see it.
 const QUOTA: usize = 110;
@@ -85,6 +90,18 @@ impl Lab<'_> {
         match from_sources(prepared).into_iter().next() {
             Some(newcomer) => self.ask(newcomer).await.is_some_and(|answer| answer.answered()),
             None => false,
+        }
+    }
+
+    /// A limit that all clients share accepts a request again once some time has passed, an app that means its state does not. Asks for
+    /// nothing at first, then often, since others may be quicker.
+    pub(super) async fn wait_for_a_quota(&mut self) {
+        self.deadline += self.timeout() * 4;
+        let mut pause = self.left() / 3;
+        while self.wavering.is_none() && self.left() > self.timeout() + pause {
+            sleep(pause).await;
+            pause = RETRY;
+            self.repeat(0).await;
         }
     }
 

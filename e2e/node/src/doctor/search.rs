@@ -23,6 +23,9 @@ pub(super) async fn search(lab: &mut Lab<'_>) -> (Observation, Option<Found>) {
         return (observation, found);
     }
     if !observation.success() {
+        if observation.status == Some(429) {
+            lab.wait_for_a_quota().await;
+        }
         lab.repeat_while_quick().await;
         if let Some(found) = lab.started_meanwhile().await {
             return (observation, Some(found));
@@ -238,10 +241,10 @@ async fn of_everyone(
         401 if all(&[401]) && lab.is_about_credentials(prepared, observation).await => {
             (Cause::MissingHeader, says(": it requires credentials"))
         }
-        503 if all(&[503]) => match lab.case.known.away.as_slice() {
-            [] => (Cause::Unavailable, says(&lab.under_these_hosts(prepared))),
-            away => (Cause::DependencyDown, says(&format!(", and no replica of {} is ready", away.join(" and ")))),
-        },
+        503 if all(&[503]) => {
+            let Found { cause, explanation, .. } = lab.of_refusal(says(&lab.under_these_hosts(prepared)));
+            (cause, explanation)
+        }
         _ => return None,
     };
     if let Some(elsewhere) = from_sources(prepared).into_iter().next() {

@@ -13,7 +13,8 @@ use super::{
     Found,
     fix::{Change, USUAL_START},
     lab::{Experiment, Lab, PROBE, Sends, exchange},
-    rounds::{Pattern, STARTED},
+    protocol::control,
+    rounds::{FLIPS, Pattern, STARTED},
     seconds,
 };
 use crate::probe::Prepared;
@@ -40,14 +41,20 @@ impl Lab<'_> {
         let second = exchange(&target, prepared.clone(), within);
         // No time remains to try these later.
         let variants = self.silence_requests(prepared);
-        let tried = join_all(variants.iter().map(|variant| self.exchange(&variant.sends, within)));
-        let (late, in_time, silence) = tokio::join!(first, second, tried);
+        let tried = async {
+            let answers = join_all(variants.iter().map(|variant| self.exchange(&variant.sends, within))).await;
+            let answered = variants.iter().zip(&answers).filter(|(_, answer)| answer.answered());
+            let controls: Vec<Experiment> = answered.filter_map(|(variant, _)| control(variant)).collect();
+            let controlled = join_all(controls.iter().map(|control| self.exchange(&control.sends, within))).await;
+            (answers, controls, controlled)
+        };
+        let (late, in_time, (silence, controls, controlled)) = tokio::join!(first, second, tried);
         let followed = in_time.followed.clone();
         let missed = Observation { followed, ..missed(prepared, &late, within) };
         self.note(Experiment::new(PROBE, prepared.clone()), missed.clone());
         self.note(Experiment::new(PROBE, prepared.clone()), in_time.clone());
         self.note(patiently(Sends::Http(Box::new(prepared.clone()))), late.clone());
-        for (variant, answer) in variants.into_iter().zip(&silence) {
+        for (variant, answer) in variants.into_iter().zip(&silence).chain(controls.into_iter().zip(&controlled)) {
             self.note(variant, answer.clone());
         }
         self.silence = silence;
@@ -78,6 +85,49 @@ impl Lab<'_> {
         let flip = Flip { axis: Axis::Timeout, from: format!("{timeout}s"), to: format!("{enough}s") };
         let changes = vec![Change::Timeout(Duration::from_secs_f64(enough))];
         Some(Found::of_flip(Cause::TooSlow, flip, explanation, changes))
+    }
+
+    /// The app refuses to serve, and says so only after the timeout: a longer one does not help.
+    pub(super) async fn refused_late(&mut self, probe: Sends, late: &Observation) -> Option<Found> {
+        let refuses = |answer: &Observation| {
+            answer.status == Some(503) || matches!(answer.grpc.as_deref(), Some("NOT_SERVING" | "UNKNOWN"))
+        };
+        if !refuses(late) || self.has_wavered() {
+            return None;
+        }
+        let patient = patiently(probe);
+        let mut refused = 1;
+        // An app with few workers answers only some at once.
+        for _ in 0..2 {
+            let requests = (refused..FLIPS).map(|_| self.exchange(&patient.sends, self.patience()));
+            for answer in join_all(requests).await {
+                self.note(patient.clone(), answer.clone());
+                let is_silent = answer.kind == Kind::Timeout;
+                if !is_silent && !refuses(&answer) {
+                    return None;
+                }
+                refused += usize::from(!is_silent);
+            }
+        }
+        if refused < FLIPS {
+            return None;
+        }
+        let took = seconds(Duration::from_secs_f64(late.total_ms / 1000.0));
+        let waits = seconds(self.timeout());
+        let text =
+            format!("the answer is {} each time and takes {took}, while the probe waits {waits}", late.outcome());
+        Some(self.of_refusal(text))
+    }
+
+    /// The app refuses to serve: a dependency of it may be away.
+    pub(super) fn of_refusal(&self, text: String) -> Found {
+        match self.case.known.away.as_slice() {
+            [] => Found::of_everyone(Cause::Unavailable, text),
+            away => {
+                let text = format!("{text}, and no replica of {} is ready", away.join(" and "));
+                Found::of_everyone(Cause::DependencyDown, text)
+            }
+        }
     }
 
     /// Repeats the probe: an app that fails often enough and then keeps succeeding has started meanwhile. Occasional failures are a
@@ -151,7 +201,10 @@ impl Lab<'_> {
         let counted = format!("{change} failed {failures} of {sent} times with nothing changed");
         let outcome = wavering.failure.outcome();
         let found = match (wavering.failure.status, wavering.pattern) {
-            (Some(429), _) => Found::of_everyone(Cause::RateLimited, format!("{counted}, with {outcome}")),
+            // One that accepts everything from some time on has another state.
+            (Some(429), Pattern::Wavers | Pattern::Unclear) => {
+                Found::of_everyone(Cause::RateLimited, format!("{counted}, with {outcome}"))
+            }
             (_, Pattern::Wavers) => Found::of_everyone(Cause::Flaky, format!("{counted} ({outcome})")),
             (_, Pattern::Steady | Pattern::Recovered { .. } | Pattern::Unclear) => return None,
         };

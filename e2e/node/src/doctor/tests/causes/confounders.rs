@@ -47,6 +47,19 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
         };
         "429 for everyone, by an app that means its state" => false, |words|
             Patient::serving(Speaks::Http1, move |_| Reply::status(429, words)).await;
+        "429 for everyone, by an app that leaves its state" => false, |words| {
+            let begun = tokio::time::Instant::now();
+            Patient::serving(Speaks::Http1, move |_| ok_if(begun.elapsed() > second() * 2, 429, words)).await
+        };
+        "a late 503, and then another failure" => false, |words|
+            Patient::serving(Speaks::Http1, move |r| {
+                Reply::After(second() * 3 / 2, response(if r.earlier == 0 { 503 } else { 500 }, words))
+            }).await;
+        "silence for one path, by a server that answers whatever else it reads" => false, |words|
+            Patient::serving(Speaks::Http1, move |r| match path(r) {
+                "/health" => Reply::ThenNothing(Vec::new()),
+                _ => Reply::status(200, words),
+            }).await;
         "401 that another service said to the app" => false, |words|
             Patient::serving(Speaks::Http1, move |r| Reply::status(if path(r) == "/health" { 401 } else { 404 }, words)).await;
         "one of two replicas is broken, and Host chooses" => false, |words|

@@ -3,7 +3,7 @@
 use super::{
     patients::{
         answers_anything, behind_a_middlebox, drips, host, limited, now_and_then, ok_if, on_ipv6_alone, opens_later,
-        path, speaks, understands,
+        path, repeats, speaks, understands,
     },
     *,
 };
@@ -154,6 +154,8 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
             Patient::serving(Speaks::Http1, move |_| Reply::After(second() * 3 / 2, response(200, words))).await;
         "a body that arrives slowly" => Cause::TooSlow, |words| drips().await;
         "a port that opens after a while" => Cause::NotStarted, |words| opens_later().await;
+        "503 after the timeout, for everyone" => Cause::Unavailable, |words|
+            Patient::serving(Speaks::Http1, move |_| Reply::After(second() * 3 / 2, response(503, words))).await;
         "503 until the app has started" => Cause::NotStarted, |words| {
             let start = tokio::time::Instant::now();
             let patient = Patient::serving(Speaks::Http1, move |_| ok_if(start.elapsed() > second() * 5 / 2, 503, words)).await;
@@ -186,8 +188,25 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
             limited(20, 403, words, |r| header(r, "User-Agent").unwrap_or_default().to_owned()).await;
         "401 once those without a token have used up their quota" => Cause::RateLimited, |words|
             limited(20, 401, words, |r| header(r, "Authorization").unwrap_or_default().to_owned()).await;
-        "429 once the quota is used up" => Cause::RateLimited, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(r.earlier >= 9, 429, words)).await;
+        "429 for everyone who asks soon after another" => Cause::RateLimited, |words| {
+            let last = std::sync::Mutex::new(tokio::time::Instant::now());
+            Patient::serving(Speaks::Http1, move |_| {
+                let now = tokio::time::Instant::now();
+                let quiet = now - std::mem::replace(&mut *last.lock().unwrap(), now);
+                ok_if(quiet > second() / 2, 429, words)
+            }).await
+        };
+        "429 for everyone, but for a few requests in a second" => Cause::RateLimited, |words| {
+            let last = std::sync::Mutex::new(tokio::time::Instant::now());
+            Patient::serving(Speaks::Http1, move |_| {
+                let (now, mut last) = (tokio::time::Instant::now(), last.lock().unwrap());
+                let accepts = now - *last > second() / 3;
+                *last = if accepts { now } else { *last };
+                ok_if(accepts, 429, words)
+            }).await
+        };
+        "429 but for every ninth request" => Cause::RateLimited, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(r.earlier % 9 == 8, 429, words)).await;
         "a redirect to TLS until a proxy says so" => Cause::RedirectToHttps, |words|
             Patient::serving(Speaks::Http1, |r| match header(r, "X-Forwarded-Proto") {
                 Some("https") => Reply::status(200, "OK"),
@@ -244,6 +263,13 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
         "SSH" => Cause::NotHttp, |words| speaks(b"SSH-2.0-OpenSSH_9.2p1\r\n", b"").await;
         "FastCGI, which closes" => Cause::NotHttp, |words| understands(b"\x01\x09", b"\x01\x0a\0\0\0\0\0\0", false).await;
         "PostgreSQL, which closes" => Cause::NotHttp, |words| understands(b"\0\0\0\x08\x04\xd2", b"N", false).await;
+        "JDWP, which closes" => Cause::NotHttp, |words| understands(b"JDWP-Handshake", b"JDWP-Handshake", false).await;
+        "Java RMI, which closes" => Cause::NotHttp, |words|
+            understands(b"JRMI\0\x02\x4b", b"\x4e\0\x09127.0.0.1\0\0\x80\x64", false).await;
+        "DNS, which waits for more" => Cause::NotHttp, |words|
+            understands(b"\0\x1e\x65\x32\x01\0", b"\0\x0c\x65\x32\x81\x05\0\0\0\0\0\0\0\0", true).await;
+        "SOCKS5, which closes" => Cause::NotHttp, |words| understands(b"\x05\x01\0", b"\x05\xff", false).await;
+        "something that repeats what it hears" => Cause::NotHttp, |words| repeats().await;
         "uwsgi, which closes" => Cause::NotHttp, |words| understands(b"\0\x66\0\0\x0e\0REQUEST_METHOD", b"UWSGI/1 404 Not Found\r\n\r\n", false).await;
         "AJP, which closes" => Cause::NotHttp, |words| understands(b"\x12\x34\0\x01\x0a", b"AB\0\x01\x09", false).await;
         "CQL, which closes" => Cause::NotHttp, |words| understands(b"\x04\0\0\0\x05", b"\x84\0\0\0\x06\0\0\0\x02\0\0", false).await;

@@ -122,6 +122,23 @@ pub(super) async fn speaks(first: &'static [u8], then: &'static [u8]) -> Patient
     another_protocol(move |_| Some(then), first, false).await
 }
 
+/// An echo server.
+pub(super) async fn repeats() -> Patient {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let unused = Server::start(|_| Reply::Reset).await;
+    let mut patient = Patient::of(unused).dialling(listener.local_addr().unwrap());
+    patient._tasks.spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let (mut heard, mut said) = stream.split();
+                tokio::io::copy(&mut heard, &mut said).await
+            });
+        }
+    });
+    patient
+}
+
 /// A server that answers who begins so, and closes or waits for more where anybody else does.
 pub(super) async fn understands(greeting: &'static [u8], answer: &'static [u8], waits: bool) -> Patient {
     another_protocol(move |said| said.starts_with(greeting).then_some(answer), b"", waits).await
