@@ -1,18 +1,22 @@
 //! `cargo xtask init`: writes a configuration from the manifests. Main function: [`run`].
 
-use std::path::Path;
+mod dockerfiles;
+mod manifests;
+
+use std::{fmt::Write as _, path::Path};
 
 use anyhow::{Context, Result};
-use e2e_plan::{Plan, ProbeAction, ProbeKind};
-use e2e_run::{CONFIG, Options, config::MANIFESTS, exit::ExitCode, planned};
+use e2e_plan::{ImageName, Plan, ProbeAction, ProbeKind};
+use e2e_run::{CONFIG, Options, exit::ExitCode, planned};
 
+use self::dockerfiles::{Dockerfiles, Found};
 use crate::failure::BadInput;
 
 /// Write a commented .config/e2e.toml from the manifests.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  cargo xtask init\n  cargo xtask init --manifests deploy/base")]
 pub(crate) struct Args {
-    /// Directory of the manifests, from the project's root [default: the first of the usual ones].
+    /// Directory of the manifests, from the project's root [default: the first of the usual ones, or the only one].
     #[arg(long, value_name = "DIR")]
     manifests: Option<String>,
 }
@@ -24,21 +28,18 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     }
     let manifests = match &args.manifests {
         Some(manifests) => manifests.clone(),
-        None => {
-            let is_there = |name: &&str| project.root.join(name).is_dir();
-            let usual = MANIFESTS.into_iter().find(is_there).ok_or_else(|| {
-                BadInput(format!("none of {} exists; name the directory with --manifests", MANIFESTS.join(", ")))
-            })?;
-            usual.to_owned()
-        }
+        None => manifests::find(&project.root)?,
     };
     let (plan, entrance) = planned(project, &manifests)?;
-    let text = text(&manifests, &plan, entrance.as_deref());
+    let text = text(&manifests, &plan, entrance.as_deref()) + &images(&plan, &project.root);
     let directory = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
     std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     let names: Vec<&str> = plan.components.iter().map(|component| component.name.as_str()).collect();
-    println!("wrote {CONFIG} for {}", names.join(", "));
+    match names.is_empty() {
+        true => println!("wrote {CONFIG}; the manifests have nothing to run"),
+        false => println!("wrote {CONFIG} for {}", names.join(", ")),
+    }
     Ok(ExitCode::Pass)
 }
 
@@ -59,14 +60,6 @@ fn text(manifests: &str, plan: &Plan, entrance: Option<&str>) -> String {
         Some(_) => scenario,
         None => scenario.lines().map(|line| format!("# {line}").trim_end().to_owned() + "\n").collect(),
     };
-    let images = own_images(plan).into_iter().map(|image| {
-        format!("\n# [images.{}]\n# build = \".\"   # the directory of its Dockerfile\n# pull = false\n", quoted(image))
-    });
-    let images: String = images.collect();
-    let images = match images.is_empty() {
-        true => images,
-        false => format!("\n# Images that no registry has are built here.\n{images}"),
-    };
     format!(
         r#"# What the manifests cannot say. Every key is optional.
 
@@ -83,9 +76,9 @@ bring_up = "60s"
 
 # A first load: 10 clients, each with one request after the other.
 {scenario}
-{images}"#,
+"#,
         manifests = quoted(manifests),
-        scenario = scenario.trim_end(),
+        scenario = scenario.trim_end()
     )
 }
 
@@ -116,13 +109,61 @@ fn first_path<'a>(plan: &'a Plan, service: &str) -> Option<&'a str> {
     paths.next()
 }
 
-/// Images with a tag for local builds.
+/// How images are built that no registry has: those with a Dockerfile here, and the others as proposals.
+fn images(plan: &Plan, root: &Path) -> String {
+    let dockerfiles = Dockerfiles::of(root);
+    let (mut known, mut proposed, mut crowded) = (String::new(), String::new(), Vec::new());
+    for image in own_images(plan) {
+        let found = dockerfiles.find(image);
+        // Another owner of a name without a registry could supply the image.
+        let has_registry = image.contains('/');
+        let (mark, directory, text) = match &found {
+            Some(Found::Sure(directory)) => ("", shown(directory), &mut known),
+            Some(Found::Likely(directory)) => ("# ", shown(directory), &mut proposed),
+            None if has_registry => continue,
+            None => ("# ", "<directory>".to_owned(), &mut proposed),
+        };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n{mark}[images.{}]\n{mark}build = {}\n", quoted(image), quoted(&directory));
+        if !has_registry {
+            let _ = writeln!(text, "{mark}pull = false");
+        }
+        if let Some(Found::Sure(directory) | Found::Likely(directory)) = found
+            && is_crowded(&root.join(directory))
+            && !crowded.contains(&shown(directory))
+        {
+            crowded.push(shown(directory));
+        }
+    }
+    let section = |head: &str, text: String| if text.is_empty() { text } else { format!("\n# {head}\n{text}") };
+    let mut text = section("Images that are built here, where no registry has them.", known);
+    text += &section("Is one of these images your own? Say where its Dockerfile is.", proposed);
+    for directory in crowded {
+        let _ = writeln!(
+            text,
+            "\n# All of `{directory}` is sent to the engine: a .dockerignore there leaves out what no image needs."
+        );
+    }
+    text
+}
+
+fn shown(directory: &Path) -> String {
+    if directory.as_os_str().is_empty() { ".".to_owned() } else { directory.display().to_string() }
+}
+
+/// Whether a directory holds what is large and belongs into no image, and nothing leaves that out.
+fn is_crowded(directory: &Path) -> bool {
+    let holds = |name: &&str| directory.join(name).exists();
+    !holds(&".dockerignore") && [".git", "node_modules", "target", ".venv"].iter().any(holds)
+}
+
+/// Images that may be a project's own: with a tag for local builds, or without one.
 fn own_images(plan: &Plan) -> Vec<&str> {
-    let containers = plan.components.iter().flat_map(|c| c.pod.init_containers.iter().chain(&c.pod.containers));
-    let mut images: Vec<&str> = containers
-        .map(|container| container.image.as_str())
-        .filter(|image| [":dev", ":local", ":latest"].iter().any(|tag| image.ends_with(tag)) || !image.contains(':'))
-        .collect();
+    let jobs = plan.cron_jobs.iter().map(|cron_job| &cron_job.job);
+    let pods = plan.components.iter().chain(jobs).map(|component| &component.pod);
+    let containers = pods.flat_map(|pod| pod.init_containers.iter().chain(&pod.containers));
+    let is_own = |image: &&str| matches!(ImageName::new(image).tag, None | Some("dev" | "local" | "latest"));
+    let mut images: Vec<&str> = containers.map(|container| container.image.as_str()).filter(is_own).collect();
     images.sort_unstable();
     images.dedup();
     images
@@ -157,12 +198,22 @@ spec:
         std::fs::create_dir(project.path().join("k8s")).expect("a directory");
         std::fs::write(project.path().join("k8s/shop.yaml"), SHOP).expect("a file");
         let (plan, entrance) = planned(&e2e_run::Options::new(project.path()), "k8s").expect("a plan");
-        let text = text("k8s", &plan, entrance.as_deref());
+        let written = || text("k8s", &plan, entrance.as_deref()) + &images(&plan, project.path());
+        let text = written();
         for line in ["manifests = \"k8s\"", "entrance = \"shop\"", "path = \"/ready\"", "# [images.\"shop:dev\"]"] {
             assert!(text.lines().any(|candidate| candidate == line), "`{line}` is not in\n{text}");
         }
         let config = e2e_run::config::Config::parse(&text, Path::new("e2e.toml")).expect("a configuration");
         assert_eq!((config.entrance.as_deref(), config.scenario.len()), (Some("shop"), 1));
+        // With its Dockerfile, the image has a recipe.
+        std::fs::create_dir_all(project.path().join("services/shop/node_modules")).expect("a directory");
+        std::fs::write(project.path().join("services/shop/Dockerfile"), "FROM scratch").expect("a file");
+        let text = written();
+        let images = "\n# Images that are built here, where no registry has them.\n\n[images.\"shop:dev\"]\nbuild = \"services/shop\"\npull = false\n\n\
+                      # All of `services/shop` is sent to the engine: a .dockerignore there leaves out what no image needs.\n";
+        assert!(text.ends_with(images), "{text}");
+        let config = e2e_run::config::Config::parse(&text, Path::new("e2e.toml")).expect("a configuration");
+        assert_eq!(config.images.0.len(), 1);
         let error = planned(&e2e_run::Options::new(project.path()), "k9s").expect_err("no such directory").to_string();
         assert_eq!(error, "k9s: there is no such file or directory; check the path");
     }
