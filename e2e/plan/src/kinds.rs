@@ -31,28 +31,31 @@ const PLANNED: &[(&str, &str, Role)] = &[
 /// The API versions of workloads that no current cluster has.
 const REMOVED: [&str; 3] = ["apps/v1beta1", "apps/v1beta2", "extensions/v1beta1"];
 
-/// The other kinds of the API groups whose names have no dot, which are Kubernetes' own: a kind that stands nowhere here is misspelt.
-const OWN_KINDS: &[&str] = &[
-    "Binding",
-    "ControllerRevision",
-    "CronJob",
-    "Endpoints",
-    "Event",
-    "Eviction",
-    "HorizontalPodAutoscaler",
-    "Ingress",
-    "LimitRange",
-    "Namespace",
-    "NetworkPolicy",
-    "Node",
-    "PersistentVolume",
-    "PersistentVolumeClaim",
-    "PodDisruptionBudget",
-    "PodSecurityPolicy",
-    "PodTemplate",
-    "ResourceQuota",
-    "Scale",
-    "ServiceAccount",
+/// The other kinds of groups that have no definitions, by the version in which they are written: a kind that stands nowhere here is misspelt.
+const OWN_KINDS: &[(&str, &[&str])] = &[
+    (
+        "v1",
+        &[
+            "Binding",
+            "Endpoints",
+            "Event",
+            "LimitRange",
+            "Namespace",
+            "Node",
+            "PersistentVolume",
+            "PersistentVolumeClaim",
+            "PodTemplate",
+            "ResourceQuota",
+            "ServiceAccount",
+        ],
+    ),
+    ("apps/v1", &["ControllerRevision"]),
+    ("autoscaling/v2", &["HorizontalPodAutoscaler", "Scale"]),
+    ("batch/v1", &["CronJob"]),
+    ("policy/v1", &["Eviction", "PodDisruptionBudget", "PodSecurityPolicy"]),
+    ("networking.k8s.io/v1", &["IPAddress", "Ingress", "IngressClass", "NetworkPolicy", "ServiceCIDR"]),
+    ("rbac.authorization.k8s.io/v1", &["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"]),
+    ("extensions/v1beta1", &["Ingress", "NetworkPolicy", "PodSecurityPolicy"]),
 ];
 
 /// The kinds of Kubernetes' own that belong to no namespace. Of other kinds a definition in the manifests or the cluster itself tells.
@@ -107,7 +110,8 @@ pub(crate) fn is_cluster_scoped(api_version: &str, kind: &str) -> bool {
 /// # Errors
 /// What is wrong with it, and the remedy, where no cluster has this kind in this API version.
 pub(crate) fn role(api_version: &str, kind: &str) -> Result<Role, (String, String)> {
-    if group(api_version).contains('.') {
+    let is_of_group = |version: &str| group(version) == group(api_version);
+    if group(api_version).contains('.') && !OWN_KINDS.iter().any(|(version, _)| is_of_group(version)) {
         return Ok(Role::Carried);
     }
     match PLANNED.iter().find(|(known, ..)| *known == kind) {
@@ -119,13 +123,18 @@ pub(crate) fn role(api_version: &str, kind: &str) -> Result<Role, (String, Strin
             };
             Err((message, format!("write `apiVersion: {version}`")))
         }
-        None if OWN_KINDS.contains(&kind) => Ok(Role::Carried),
         None => {
-            let known = || PLANNED.iter().map(|(kind, ..)| *kind).chain(OWN_KINDS.iter().copied());
-            let remedy = match nearest(kind, known()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => "a kind of a definition of your own has an apiVersion with its group, such as \
-                         `apiVersion: example.org/v1`"
+            let versions = || OWN_KINDS.iter().filter(|(_, kinds)| kinds.contains(&kind)).map(|(version, _)| *version);
+            if versions().any(is_of_group) {
+                return Ok(Role::Carried);
+            }
+            let known =
+                PLANNED.iter().map(|(kind, ..)| *kind).chain(OWN_KINDS.iter().flat_map(|(_, kinds)| *kinds).copied());
+            let remedy = match (versions().next(), nearest(kind, known)) {
+                (Some(version), _) => format!("write `apiVersion: {version}`"),
+                (None, Some(near)) => format!("did you mean `{near}`?"),
+                (None, None) => "a kind of a definition of your own has an apiVersion with its group, such as \
+                                 `apiVersion: example.org/v1`"
                     .to_owned(),
             };
             Err((format!("apiVersion `{api_version}` has no kind `{kind}`"), remedy))

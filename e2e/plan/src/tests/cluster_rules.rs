@@ -356,3 +356,22 @@ fn of_metadata_of_any_kind() {
         &object("annotations: {Example.org/A_b: 'c d'}"),
     );
 }
+
+#[rstest]
+#[case::core("v1", "Ingress", "apiVersion `v1` has no kind `Ingress`; write `apiVersion: networking.k8s.io/v1`")]
+#[case::role("v1", "Role", "apiVersion `v1` has no kind `Role`; write `apiVersion: rbac.authorization.k8s.io/v1`")]
+#[case::batch("apps/v1", "CronJob", "apiVersion `apps/v1` has no kind `CronJob`; write `apiVersion: batch/v1`")]
+#[case::planned(
+    "networking.k8s.io/v1",
+    "Deployment",
+    "apiVersion `networking.k8s.io/v1` is not read for a Deployment; write `apiVersion: apps/v1`"
+)]
+#[case::misspelt(
+    "networking.k8s.io/v1",
+    "Ingres",
+    "apiVersion `networking.k8s.io/v1` has no kind `Ingres`; did you mean `Ingress`?"
+)]
+fn of_kinds_in_their_groups(#[case] version: &str, #[case] kind: &str, #[case] message: &str) {
+    let error = error_of(&object(version, kind, "{}"));
+    assert!(error.ends_with(message), "{error}");
+}
