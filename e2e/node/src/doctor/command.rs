@@ -273,7 +273,7 @@ impl<R: Runtime> Bench<'_, R> {
         let mut variants: Vec<Variant> = as_meant(self.command)
             .into_iter()
             .map(|meant| {
-                let text = "the command is written for a shell, and a kubelet starts its first item with the others as arguments";
+                let text = "the command is written for a shell, while a kubelet starts the first item as the program, with the others as arguments";
                 of_command(meant, Cause::CommandWithoutShell, text.to_owned())
             })
             .collect();

@@ -50,12 +50,15 @@ pub(super) fn of(case: &Case, found: &Found) -> Fix {
     Fix { summary: remedy(case, found), patch, verified: None }
 }
 
-/// The remedy of the cause, in gRPC's terms for a grpc probe.
+/// The remedy of the cause, in the terms of the probe's kind.
 fn remedy(case: &Case, found: &Found) -> String {
     let field = case.which.field();
     match (&case.probe.action, found.cause) {
         (ProbeAction::Grpc { .. }, Cause::MissingHeader) => {
             "let the health service answer without credentials: a kubelet's grpc probe sends none".to_owned()
+        }
+        (ProbeAction::Exec { .. }, Cause::TooSlow) => {
+            format!("make the command faster, or raise timeoutSeconds of the {field}")
         }
         (ProbeAction::Grpc { .. }, Cause::Unavailable) if case.which != ProbeKind::Readiness => format!(
             "report SERVING to the {field} as long as a restart would not help: it restarts the container at any other status. Report \

@@ -113,9 +113,9 @@ impl Lab<'_> {
             return None;
         }
         let took = seconds(Duration::from_secs_f64(late.total_ms / 1000.0));
+        let says = late.grpc.clone().unwrap_or_else(|| "503".to_owned());
         let waits = seconds(self.timeout());
-        let text =
-            format!("the answer is {} each time and takes {took}, while the probe waits {waits}", late.outcome());
+        let text = format!("the app answers {says} each time, once after {took}; the probe waits only {waits}");
         Some(self.of_refusal(text))
     }
 
