@@ -146,12 +146,6 @@ pub(super) async fn greet(route: &Route, protocols: &[Protocol], within: Duratio
         (greeting.understood)(&answer).then_some(greeting.protocol)
     }));
     let spoke = answers.await.into_iter().flatten().next();
-    if spoke.is_some() {
-        // A server of one connection at a time, for example a debugger's, listens again once that has ended.
-        while http::connect(route, "").await.is_err() && start.elapsed() < within {
-            sleep(STAGGER).await;
-        }
-    }
     let message = match spoke {
         Some(protocol) => format!("it understands {protocol}"),
         None => "it understands none of them".to_owned(),

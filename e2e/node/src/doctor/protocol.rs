@@ -1,10 +1,13 @@
 //! Experiments with the protocol: TLS, HTTP/2, gRPC, a PROXY header, a server name.
 
+use std::time::Duration;
+
 use e2e_kubelet::{
     diagnosis::{Axis, Cause, Flip},
     observation::{Kind, Observation},
     protocol::Protocol,
 };
+use tokio::time::sleep;
 
 use super::{
     Claim, Found,
@@ -26,6 +29,9 @@ use crate::{
 const PROXY_1: &[u8] = b"PROXY TCP4 127.0.0.1 127.0.0.1 40000 80\r\n";
 /// One of version 2 (section 2.2): the signature, PROXY over TCP and IPv4, twelve bytes of the same addresses and ports.
 const PROXY_2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x7f\0\0\x01\x7f\0\0\x01\x9c\x40\0\x50";
+
+/// The pause before a refused greeting is repeated.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// What resembles a PROXY header and is none: a server that answers behind it, too, answers anything, for example another path.
 pub(super) fn control(experiment: &Experiment) -> Option<Experiment> {
@@ -135,8 +141,12 @@ impl Lab<'_> {
         if let Some(spoke) = answer.spoke.filter(|_| !echoes) {
             let flip = Flip { axis: Axis::Protocol, from: "HTTP".to_owned(), to: spoke.to_string() };
             let text = explained(&spoke.to_string());
-            let found = Found::of_flip(Cause::NotHttp, flip, text, vec![Change::TcpSocket]);
-            return self.prove(Claim::of(found, greetings(prepared, vec![spoke]))).await;
+            let found = || Found::of_flip(Cause::NotHttp, flip.clone(), text.clone(), vec![Change::TcpSocket]);
+            let greeting = greetings(prepared, vec![spoke]);
+            return match self.prove(Claim::of(found(), greeting.clone())).await {
+                None => self.understands(&greeting, spoke).await.then(found),
+                proven => proven,
+            };
         }
         let begins = observation.body.as_str();
         let is_other = observation.kind == Kind::Malformed && !begins.is_empty() && !begins.starts_with("HTTP/");
@@ -144,6 +154,19 @@ impl Lab<'_> {
             let text = format!("the port does not speak HTTP: its answer begins with `{}`", cut(begins));
             Found::of_everyone(Cause::NotHttp, text)
         })
+    }
+
+    /// Whether a server that refuses some connections, for example while it serves another, understands a greeting again and again.
+    async fn understands(&mut self, greeting: &Experiment, protocol: Protocol) -> bool {
+        let Some(index) = self.index_of(greeting) else { return false };
+        let mut understood = 0;
+        while understood < STARTED && !self.is_over() {
+            match self.repeat(index).await.spoke == Some(protocol) {
+                true => understood += 1,
+                false => sleep(AGAIN).await,
+            }
+        }
+        understood == STARTED
     }
 
     /// The probe times out: tries single changes in parallel while the probe is repeated.

@@ -2,8 +2,8 @@
 
 use super::{
     patients::{
-        answers_anything, behind_a_middlebox, drips, host, limited, now_and_then, ok_if, on_ipv6_alone, opens_later,
-        path, repeats, speaks, understands,
+        answers_anything, behind_a_middlebox, debugged, drips, host, limited, now_and_then, ok_if, on_ipv6_alone,
+        opens_later, path, repeats, speaks, understands,
     },
     *,
 };
@@ -264,6 +264,7 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
         "FastCGI, which closes" => Cause::NotHttp, |words| understands(b"\x01\x09", b"\x01\x0a\0\0\0\0\0\0", false).await;
         "PostgreSQL, which closes" => Cause::NotHttp, |words| understands(b"\0\0\0\x08\x04\xd2", b"N", false).await;
         "JDWP, which closes" => Cause::NotHttp, |words| understands(b"JDWP-Handshake", b"JDWP-Handshake", false).await;
+        "JDWP, of a JVM that serves one debugger at a time" => Cause::NotHttp, |words| debugged().await;
         "Java RMI, which closes" => Cause::NotHttp, |words|
             understands(b"JRMI\0\x02\x4b", b"\x4e\0\x09127.0.0.1\0\0\x80\x64", false).await;
         "DNS, which waits for more" => Cause::NotHttp, |words|

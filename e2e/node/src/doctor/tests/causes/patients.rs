@@ -122,6 +122,29 @@ pub(super) async fn speaks(first: &'static [u8], then: &'static [u8]) -> Patient
     another_protocol(move |_| Some(then), first, false).await
 }
 
+/// A JVM that waits for a debugger: it serves one, and listens again some time after that one has gone.
+pub(super) async fn debugged() -> Patient {
+    let mut listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let unused = Server::start(|_| Reply::Reset).await;
+    let mut patient = Patient::of(unused).dialling(address);
+    patient._tasks.spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut said = Vec::new();
+            let _ = stream.read_buf(&mut said).await;
+            if said.starts_with(b"JDWP-Handshake") {
+                let _ = stream.write_all(b"JDWP-Handshake").await;
+                drop(listener);
+                while stream.read_buf(&mut said).await.is_ok_and(|count| count > 0) {}
+                tokio::time::sleep(second() / 30).await;
+                listener = TcpListener::bind(address).await.unwrap();
+            }
+        }
+    });
+    patient
+}
+
 /// An echo server.
 pub(super) async fn repeats() -> Patient {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
