@@ -12,6 +12,7 @@ mod sockets;
 mod translate;
 mod unhonoured;
 mod usage;
+mod volumes;
 mod workspace;
 
 use std::{
@@ -24,7 +25,7 @@ use std::{
 
 use e2e_kubelet::status::Exit;
 use e2e_node::{node::ExecResult, probe::Target};
-use e2e_plan::{Container, Plan, Service, Volume};
+use e2e_plan::{Container, Plan, Service};
 use e2e_report::{evidence::Usage, run_dir::RunDir};
 use parking_lot::{Mutex, RwLock};
 use rustix::process::Signal;
@@ -150,15 +151,7 @@ impl LocalPods {
             Some(container) => self.translation(pod, container).file(text, &rewrites),
             None => text.to_owned(),
         })?;
-        for container in pod.spec.all_containers() {
-            self.workspace.private_directory(&pod.private(&container.name))?;
-        }
-        self.empty_volumes(pod)?;
-        for (name, volume) in &pod.spec.component.pod.volumes {
-            if let Volume::Persistent { name: storage, per_pod } = volume {
-                self.workspace.link_storage(&pod.spec.storage(storage, *per_pod), &pod.directory.join(name))?;
-            }
-        }
+        self.make_volumes(pod)?;
         for (container, found) in &pod.programs {
             let script = found.program.script_text(root).map_err(|error| Error::File {
                 path: found.program.script.clone().unwrap_or_default().into(),
@@ -169,18 +162,6 @@ impl LocalPods {
             }
         }
         Ok(())
-    }
-
-    /// Has the volumes that end with a pod empty.
-    fn empty_volumes(&self, pod: &Pod) -> Result<(), Error> {
-        let volumes = pod.spec.component.pod.volumes.iter();
-        let mut empty = volumes.filter(|(_, volume)| matches!(volume, Volume::EmptyDir { .. }));
-        empty.try_for_each(|(name, _)| self.workspace.fresh_directory(&pod.directory.join(name)))
-    }
-
-    /// Removes what ends with a pod, so that another one can take its place.
-    pub(crate) fn replace(&self, pod: &str) -> Result<(), Error> {
-        self.empty_volumes(&*self.pod(pod)?)
     }
 
     fn translation(&self, pod: &Pod, container: &Container) -> Translation {
@@ -268,19 +249,6 @@ impl LocalPods {
     fn pod(&self, name: &str) -> Result<Arc<Pod>, Error> {
         let pods = self.pods.read();
         pods.get(name).cloned().ok_or_else(|| Error::NoSuchPod { pod: name.to_owned() })
-    }
-
-    /// Makes the directories inside of volumes that a container mounts, where none before it has.
-    fn make_sub_paths(&self, pod: &Pod, container: &Container) -> Result<(), Error> {
-        for mount in container.mounts.iter().filter(|mount| mount.sub_path.is_some()) {
-            let path = super::files::path(&pod.directory, mount);
-            let is_directory =
-                !matches!(pod.spec.component.pod.volumes.get(&mount.volume), None | Some(Volume::Files(_)));
-            if is_directory && !path.exists() {
-                self.workspace.private_directory(&path)?;
-            }
-        }
-        Ok(())
     }
 
     fn running(&self, pod: &str, container: &str) -> Option<Running> {
