@@ -15,7 +15,11 @@ use super::{accepted::notes, *};
 )]
 fn any_volume_is_a_directory(#[case] old: &str, #[case] new: &str) {
     let plan = plan_of(&base_with(old, new));
-    assert_eq!(plan.components[0].pod.volumes["tmp"], Volume::EmptyDir { in_memory: false, size_limit_bytes: None });
+    let expected = match new.is_empty() || new.starts_with("ephemeral") {
+        true => Volume::EmptyDir { in_memory: false, size_limit_bytes: None },
+        false => Volume::Persistent { name: "backend.tmp".to_owned(), per_pod: false },
+    };
+    assert_eq!(plan.components[0].pod.volumes["tmp"], expected);
     let docker = notes(&plan, Target::Docker, "Deployment/backend");
     assert_eq!(docker.len(), usize::from(!new.is_empty()), "{docker:?}");
     assert_eq!(notes(&plan, Target::K8s, "Deployment/backend"), Vec::<String>::new());
@@ -29,7 +33,7 @@ fn a_claim_template_wins() {
         "  serviceName: backend\n  volumeClaimTemplates:\n    - metadata: {name: config}\n",
     );
     let volumes = &plan_of(&text).components[0].pod.volumes;
-    assert_eq!(volumes["config"], Volume::EmptyDir { in_memory: false, size_limit_bytes: None });
+    assert_eq!(volumes["config"], Volume::Persistent { name: "config".to_owned(), per_pod: true });
 }
 
 fn content(plan: &Plan, volume: &str) -> Vec<(String, Value)> {
