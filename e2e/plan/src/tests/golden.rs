@@ -268,7 +268,12 @@ fn directories_of_volumes() {
     let volume = |text: &str| plan_of(&base_with("emptyDir: {}", text)).components[0].pod.volumes["tmp"].clone();
     let empty = |in_memory, size_limit_bytes| Volume::EmptyDir { in_memory, size_limit_bytes };
     assert_eq!(volume("emptyDir: {medium: Memory, sizeLimit: 1Mi}"), empty(true, Some(1_048_576)));
-    assert_eq!(volume("ephemeral: {volumeClaimTemplate: {spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}}"), empty(false, None));
+    assert_eq!(
+        volume(
+            "ephemeral: {volumeClaimTemplate: {spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}}"
+        ),
+        empty(false, None)
+    );
     let persistent = |name: &str| Volume::Persistent { name: name.to_owned(), per_pod: false };
     assert_eq!(volume("persistentVolumeClaim: {claimName: data}"), persistent("data"));
     assert_eq!(volume("nfs: {server: files, path: /}"), persistent("backend.tmp"));
