@@ -2,10 +2,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, bail};
 use e2e::control::Control;
 use e2e_kubelet::{snapshot::ContainerReport, status::ContainerState};
-use e2e_node::doctor::{Answers, has_started};
+use e2e_node::{
+    doctor::{Answers, has_started},
+    poll::{Look, until},
+};
 use e2e_plan::ProbeKind;
 use e2e_report::{command, environment::ProbeSpec};
 use tokio::time::{Instant, sleep};
@@ -27,20 +30,16 @@ pub(super) async fn watch(
 ) -> Result<BTreeMap<ProbeKind, Answers>> {
     let before = running_since(&report(control, pod, container).await?.status.state);
     control.restart(pod, container, limit + SLACK).await?;
-    let asked = Instant::now();
-    let instance = loop {
-        let status = report(control, pod, container).await?.status;
-        match running_since(&status.state) {
-            since if since.is_some() && since != before => break since,
-            _ => {}
+    let restarted = until("the restart", RESTART_LIMIT, Duration::from_millis(20), || async {
+        match report(control, pod, container).await {
+            Err(error) => Look::Done(Err(error)),
+            Ok(now) => match running_since(&now.status.state) {
+                since @ Some(_) if since != before => Look::Done(Ok(since)),
+                _ => Look::NotYet(format!("{pod}/{container} is {}", now.status.state)),
+            },
         }
-        ensure!(
-            asked.elapsed() < RESTART_LIMIT,
-            "{pod}/{container} did not restart within {RESTART_LIMIT:?}: {}",
-            status.state
-        );
-        sleep(Duration::from_millis(20)).await;
-    };
+    });
+    let instance = restarted.await??;
     let started = Instant::now();
     let mut answers: BTreeMap<ProbeKind, Answers> = specs.iter().map(|spec| (spec.which, Vec::new())).collect();
     while started.elapsed() < limit && !answers.values().all(|answers| has_started(answers)) {
