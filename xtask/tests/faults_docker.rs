@@ -44,7 +44,8 @@ fn docker_is_late_in_a_planned_delay() {
     let figures = &planned_run::throughput(&report).figures;
     assert_eq!((delay.failed, figures.errors), (0, 0), "{context}");
     let latency = figures.latency_ms.as_ref().expect("operations ended");
-    assert!((300.0..1500.0).contains(&latency.p99), "{latency:?}\n{context}");
+    // The delayed ones are a few hundred of tens of thousands.
+    assert!((300.0..1500.0).contains(&latency.p999), "{latency:?}\n{context}");
 }
 
 #[test]

@@ -39,9 +39,10 @@ fn rows() -> String {
             _ => "",
         };
         let targets = fault.targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        rows += &format!("| `{overlay}` | {wrong} | {targets} | {}{end} |\n", findings(fault));
+        let scenario = fault.scenario.unwrap_or("all");
+        rows += &format!("| `{overlay}` | {wrong} | {targets} | {scenario} | {}{end} |\n", findings(fault));
         for ((code, component), reason) in fault.may {
-            rows += &format!("| | | | optional: `{code}` {}, {reason} |\n", component.unwrap_or_default());
+            rows += &format!("| | | | | optional: `{code}` {}, {reason} |\n", component.unwrap_or_default());
         }
     }
     rows

@@ -26,6 +26,8 @@ pub(crate) struct Fault {
     pub(crate) end: ExitCode,
     /// The expected bottleneck of the throughput.
     pub(crate) bottleneck: Option<&'static str>,
+    /// The only scenario that shows it.
+    pub(crate) scenario: Option<&'static str>,
 }
 
 const EVERYWHERE: &[Target] = &[Target::Local, Target::Docker, Target::K8s];
@@ -48,6 +50,7 @@ const FAULT: Fault = Fault {
     targets: EVERYWHERE,
     end: ExitCode::Fail,
     bottleneck: None,
+    scenario: None,
 };
 
 /// Every overlay of `fixtures/overlays/`.
@@ -68,13 +71,14 @@ pub(crate) const FAULTS: &[Fault] = &[
         overlay: "oom",
         wrong: "the backend leaks memory with each request until it reaches its limit",
         must: &[(OomKilled, BACKEND), (RestartLoop, BACKEND), (RequestsFailed, None)],
+        scenario: Some("throughput"),
         ..FAULT
     },
     Fault {
         overlay: "pool-exhausted",
         wrong: "each backend has one database connection, and a registration holds it for one second",
         must: &[(PoolExhausted, BACKEND), (ClientsFailed, None)],
-        // Registrations alone need the pool.
+        scenario: Some("registration"),
         ..FAULT
     },
     Fault {
@@ -82,12 +86,14 @@ pub(crate) const FAULTS: &[Fault] = &[
         wrong: "each backend has one database connection, and an operation holds it for 20 ms",
         must: &[(PoolExhausted, BACKEND)],
         bottleneck: Some("a pool of backend"),
+        scenario: Some("throughput"),
         ..FAULT
     },
     Fault {
         overlay: "engine-down",
         wrong: "the engine exits two seconds after each start",
         must: &[(Crashed, ENGINE), (RestartLoop, ENGINE), (RequestsFailed, None)],
+        scenario: Some("throughput"),
         ..FAULT
     },
     Fault {
@@ -163,18 +169,21 @@ pub(crate) const FAULTS: &[Fault] = &[
         targets: WITH_CPU_LIMITS,
         end: ExitCode::Pass,
         bottleneck: Some("the CPU limit of backend"),
+        scenario: Some("throughput"),
         ..FAULT
     },
     Fault {
         overlay: "readiness-pool",
         wrong: "readiness takes a connection of the pool that registrations use up",
         must: &[(Probe(Cause::WaitsForPool), BACKEND), (PoolExhausted, BACKEND)],
+        scenario: Some("registration"),
         ..FAULT
     },
     Fault {
         overlay: "probe-starved",
         wrong: "operations occupy the one worker that also answers the probes",
         must: &[(ProbeStarved, BACKEND)],
+        scenario: Some("throughput"),
         ..FAULT
     },
     Fault {
@@ -182,6 +191,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         wrong: "the same for so short a time that the probes are answered with little to spare",
         must: &[(ProbeMargin, BACKEND)],
         end: ExitCode::Pass,
+        scenario: Some("throughput"),
         ..FAULT
     },
     Fault {
@@ -196,6 +206,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         wrong: "a cache shares a Redis that is too small for it and evicts keys",
         must: &[(KeysEvicted, REDIS)],
         end: ExitCode::Pass,
+        scenario: Some("throughput"),
         ..FAULT
     },
     Fault {
@@ -206,6 +217,7 @@ pub(crate) const FAULTS: &[Fault] = &[
             (Probe(Cause::Unavailable), BACKEND),
             "readiness answers 503 while Redis refuses the commands of the backend's connection",
         )],
+        scenario: Some("throughput"),
         ..FAULT
     },
     Fault {
@@ -213,6 +225,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         wrong: "each transaction of the engine locks the whole table and holds the lock",
         end: ExitCode::Pass,
         bottleneck: Some("a lock in postgres"),
+        scenario: Some("throughput"),
         ..FAULT
     },
     Fault {
@@ -220,6 +233,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         wrong: "the engine delays each batch",
         end: ExitCode::Pass,
         bottleneck: Some("engine"),
+        scenario: Some("throughput"),
         ..FAULT
     },
     Fault {
@@ -227,6 +241,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         wrong: "PostgreSQL takes 50 ms for each commit",
         end: ExitCode::Pass,
         bottleneck: Some("postgres"),
+        scenario: Some("throughput"),
         ..FAULT
     },
     Fault {

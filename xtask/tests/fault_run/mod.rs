@@ -124,7 +124,8 @@ fn run(fault: &Fault, target: Target) -> Output {
     command
         .args(["e2e", "--format", "json", "--target", target.as_str(), "--overlay"])
         .arg(Path::new("fixtures/overlays").join(fault.overlay))
-        .args(["--clients", CLIENTS, "--duration", if needs_figures { DURATION_OF_FIGURES } else { DURATION }]);
+        .args(["--clients", CLIENTS, "--duration", if needs_figures { DURATION_OF_FIGURES } else { DURATION }])
+        .args(fault.scenario.iter().flat_map(|scenario| ["--scenario", scenario]));
     command.output().expect("the program runs")
 }
 
