@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     environment::Component,
-    evidence::faults::{CarriedOut, PodChange, ScenarioFaults},
+    evidence::faults::{CarriedOut, PodChange, PodEvent, ScenarioFaults},
     fault::{Action, PlannedFault},
     run_data::RunData,
 };
@@ -98,7 +98,8 @@ pub fn impacts(data: &RunData, figures: &ScenarioResult) -> Vec<Impact> {
         let impact = impact(faults, fault, &timeline, next);
         let is_alone = |drain: &ShortDrain| {
             let others = faults.faults.iter().filter(|other| !std::ptr::eq(*other, fault));
-            !others.filter_map(|other| other.unix_ms).any(|(begun, over)| {
+            let mut disturbances = others.filter_map(|other| other.unix_ms).chain(absences(data, faults, &drain.pod));
+            !disturbances.any(|(begun, over)| {
                 timeline.since(begun) < drain.last_failure_ms
                     && timeline.since(over) + timeline.quiet * TENTH > drain.asked_ms
             })
@@ -122,6 +123,21 @@ fn others_take_over(data: &RunData, fault: &PlannedFault) -> bool {
     component
         .filter(|it| it.kind != "StatefulSet")
         .is_some_and(|it| it.desired > 1 || fault.action == Action::Rollout && it.kind == "Deployment")
+}
+
+/// When pods of other components than this pod's were not ready, in Unix milliseconds: a fault lasts until its victim is back.
+fn absences<'a>(data: &'a RunData, faults: &'a ScenarioFaults, pod: &str) -> impl Iterator<Item = (u64, u64)> + 'a {
+    let own = data.environment.components.iter().find(|component| component.pod_names().any(|name| name == pod));
+    let is_own = move |pod: &str| own.is_some_and(|component| component.pod_names().any(|name| name == pod));
+    faults
+        .events
+        .iter()
+        .enumerate()
+        .filter(move |(_, event)| event.what != PodChange::Ready && !is_own(&event.pod))
+        .map(|(index, left)| {
+            let is_back = |event: &&PodEvent| event.pod == left.pod && event.what == PodChange::Ready;
+            (left.unix_ms, faults.events[index..].iter().find(is_back).map_or(u64::MAX, |back| back.unix_ms))
+        })
 }
 
 struct Timeline<'a> {

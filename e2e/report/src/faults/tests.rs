@@ -4,6 +4,8 @@ use e2e_kubelet::{
 };
 use e2e_plan::Probes;
 
+use rstest::rstest;
+
 use super::*;
 use crate::{
     evidence::faults::{ExplainedEnd, PodEvent},
@@ -148,6 +150,26 @@ fn no_drain_is_blamed_while_another_fault_is_on() {
     assert!(with_another((1_000, 1_500)) && with_another((8_000, 9_000)));
     // What failed before it began is not its own.
     assert!(with_another((4_000, 4_010)));
+}
+
+/// A database that an earlier fault deleted may still be away when its requests fail.
+#[rstest]
+#[case::away(4_000, "db-0", false)]
+#[case::back_just_before(2_500, "db-0", false)]
+#[case::back_long_before(1_500, "db-0", true)]
+#[case::never_back(u64::MAX - START, "db-0", false)]
+#[case::a_replica_of_the_same_component(4_000, "app-1", true)]
+fn no_drain_is_blamed_while_another_component_is_away(#[case] back: u64, #[case] pod: &str, #[case] blamed: bool) {
+    let mut data = data("rollout app at 3s", (3_000, 6_000), &[(35..42, (10, 1))]);
+    data.environment.components.iter_mut().find(|it| it.name == "app").unwrap().desired = 2;
+    let event = |at, pod: &str, what| PodEvent { unix_ms: START + at, pod: pod.to_owned(), what };
+    data.faults[0].events = vec![
+        event(1_000, pod, PodChange::NotReady),
+        event(3_010, "app-0", PodChange::Stopping),
+        event(back, pod, PodChange::Ready),
+    ];
+    data.faults[0].events.sort_by_key(|event| event.unix_ms);
+    assert_eq!(impact_of(&data).drain.is_some(), blamed);
 }
 
 #[test]
