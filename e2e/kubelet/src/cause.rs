@@ -92,7 +92,7 @@ causes! {
     /// The app listens on IPv6 only, and the pod's address is IPv4.
     Ipv6Only, "ipv6-only" => "make the app listen on 0.0.0.0 as well, or on [::] without IPV6_V6ONLY";
     /// The app listens on IPv4 only, and the pod's address is IPv6.
-    Ipv4Only, "ipv4-only" => "make the app listen on [::] instead of 0.0.0.0: without IPV6_V6ONLY it takes both families";
+    Ipv4Only, "ipv4-only" => "make the app listen on [::] instead of 0.0.0.0: without IPV6_V6ONLY it accepts both families";
     /// Every client gets 429: the app limits the request rate.
     RateLimited, "rate-limited" => "exempt the health path from the app's rate limit";
     /// The app refuses to serve any client.
@@ -101,7 +101,7 @@ causes! {
     Flaky, "flaky" => "compare the workers, replicas or pool connections behind failing and succeeding requests";
     /// The command is written for a shell, and the probe starts it without one.
     CommandWithoutShell, "command-without-shell" =>
-        "write each argument of the {field} as an item of its own, or run the command with a shell: command: [sh, -c, ...]";
+        "write each argument of the {field} as a separate item, or run the command with a shell: command: [sh, -c, ...]";
     /// The container lacks the command, or a program that it starts.
     CommandNotFound, "command-not-found" =>
         "use a program that the image has in the {field}, or install it; httpGet, tcpSocket and grpc probes need none";

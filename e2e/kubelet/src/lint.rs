@@ -228,7 +228,7 @@ impl Findings<'_> {
                      taking it out of its Services for a while",
                     patience(liveness).as_secs_f64()
                 );
-                let fix = "point liveness at something of its own, or raise its failureThreshold";
+                let fix = "point liveness at something else, or raise its failureThreshold";
                 self.add("identical-probes", Severity::Warning, field, reason, fix);
             }
             (None, _) => {}

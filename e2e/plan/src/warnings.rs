@@ -140,7 +140,7 @@ pub(crate) fn fields(objects: &[Object]) -> Vec<FieldUse> {
 /// What is said of an object that no part of a plan is made from.
 fn carried(object: &Object, objects: &[Object]) -> Note {
     let text = match object.kind.as_str() {
-        "CronJob" => "nothing looks at its schedule outside a cluster; `trigger` runs its Job once".to_owned(),
+        "CronJob" => "its schedule is ignored outside a cluster; `trigger` runs its Job once".to_owned(),
         kind if object.is_own() => format!("objects of kind {kind} exist in a cluster only"),
         // Such as a Service of Knative, which is none of Kubernetes.
         kind => format!("objects of kind {kind} ({}) exist in a cluster only", object.api_version()),
@@ -212,7 +212,7 @@ impl Walk<'_> {
         let keys: Vec<&str> =
             others.iter().map(|entry| entry.key.as_str()).filter(|key| !table::DESCRIBING.contains(key)).collect();
         if !keys.is_empty() {
-            let text = format!("what reads them belongs to a cluster: {}", keys.join(", "));
+            let text = format!("only a cluster reads them: {}", keys.join(", "));
             self.push(path, Note::without_cluster(text));
         }
         for entry in own.iter().filter(|entry| entry.key != stores::LINT_IGNORE) {

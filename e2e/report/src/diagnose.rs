@@ -74,9 +74,9 @@ fn ignored_fields(data: &RunData) -> Option<Finding> {
     let warnings = &data.environment.warnings;
     (!warnings.is_empty()).then(|| Finding {
         claim: format!(
-            "{} of the manifests {} no or another effect on {}; see the table at the end",
+            "{} of the manifests {} ignored or changed on {}; see the table at the end",
             counted(warnings.len() as u64, "field"),
-            if warnings.len() == 1 { "has" } else { "have" },
+            if warnings.len() == 1 { "is" } else { "are" },
             data.environment.target
         ),
         evidence: vec!["environment.json#/warnings".to_owned()],

@@ -98,7 +98,7 @@ impl Operator {
             Self::ImageTag | Self::ArgumentMissing => "check the behaviour that this program or argument brings",
             Self::NoReplicas => "check that this component does its work; if nothing needs it, remove it",
             Self::ReadOnlyRoot | Self::RunAsUser => {
-                "no check is missing where the program writes nothing and needs no user of its own"
+                "no check is missing if the program writes nothing and needs no particular user"
             }
             Self::GracePeriod => "roll the component out under load (`--during 'rollout COMPONENT at 5s'`)",
             Self::InitMissing => "check what the init container prepares, on an empty volume",

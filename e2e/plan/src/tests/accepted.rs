@@ -109,7 +109,7 @@ fn a_cron_job_is_a_job_on_request(#[case] version: &str) {
     assert_eq!(job.pod.restart, Restart::OnFailure { failures_max: Some(1) });
     // Only its Job waits for that.
     assert_eq!((plan.missing.len(), missing.len(), missing[0].name.as_str()), (0, 1, "outside"));
-    let expected = "kind: nothing looks at its schedule outside a cluster; `trigger` runs its Job once";
+    let expected = "kind: its schedule is ignored outside a cluster; `trigger` runs its Job once";
     assert_eq!(notes(&plan, Target::Docker, "CronJob/clean"), [expected]);
 }
 

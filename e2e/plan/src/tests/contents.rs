@@ -60,7 +60,8 @@ fn tokens_are_told_and_left_out() {
     let plan = plan_of(&base_with("emptyDir: {}", sources));
     assert_eq!(content(&plan, "tmp"), [("level".to_owned(), Value::Plain("info".to_owned()))]);
     assert_eq!(plan.missing, []);
-    let expected = "spec.template.spec.volumes[tmp].projected.sources[0].serviceAccountToken: there is no Kubernetes API that a pod could talk to";
+    let expected =
+        "spec.template.spec.volumes[tmp].projected.sources[0].serviceAccountToken: there is no Kubernetes API for pods";
     assert_eq!(notes(&plan, Target::Docker, "Deployment/backend"), [expected]);
 }
 

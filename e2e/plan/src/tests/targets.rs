@@ -199,7 +199,7 @@ fn annotations_are_told_together() {
         "  name: settings\n",
         "  name: settings\n  annotations: {a.io/b: c, kubernetes.io/description: d, e: f}\n",
     );
-    let expected = ("metadata.annotations".to_owned(), "what reads them belongs to a cluster: a.io/b, e".to_owned());
+    let expected = ("metadata.annotations".to_owned(), "only a cluster reads them: a.io/b, e".to_owned());
     assert_eq!(added(&text, Target::Docker), [expected]);
     assert_eq!(added(&text, Target::K8s), []);
 }

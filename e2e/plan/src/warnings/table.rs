@@ -115,9 +115,9 @@ impl Rule {
 }
 
 const ONE_MACHINE: &str = "everything runs on one machine, so nothing is scheduled";
-const NO_API: &str = "there is no Kubernetes API that a pod could talk to";
+const NO_API: &str = "there is no Kubernetes API for pods";
 const NO_ROLLOUT: &str = "the replicas start together, and nothing is rolled out";
-pub(super) const OWN_NAMESPACE: &str = "every run has a namespace of its own";
+pub(super) const OWN_NAMESPACE: &str = "every run has its own namespace";
 const CLAIM: &str = "an empty directory replaces the claim; its data ends with the run";
 const EPHEMERAL: &str = "an empty directory replaces the claim; its data ends with the pod";
 const EMPTY: &str = "replaced by an empty directory; its data ends with the run";
@@ -130,7 +130,7 @@ pub(super) const RULES: &[Rule] = &[
         unless: Unless::Never,
         docker: None,
         local: None,
-        k8s: Some("the values are made up for each run; `kubectl apply` alone leaves the keys without a value"),
+        k8s: Some("the values are generated for each run; `kubectl apply` alone leaves the keys without a value"),
     },
     Rule {
         path: "metadata.namespace",
@@ -143,7 +143,7 @@ pub(super) const RULES: &[Rule] = &[
     without_cluster("spec.activeDeadlineSeconds", "the pods have no time limit"),
     without_cluster("spec.completionMode", "the pods get no completion index").unless(Unless::Text(&["NonIndexed"])),
     without_cluster("spec.minReadySeconds", NO_ROLLOUT),
-    without_cluster("spec.parallelism", "the pods that are to succeed start together"),
+    without_cluster("spec.parallelism", "all pods start together"),
     without_cluster("spec.paused", NO_ROLLOUT),
     without_cluster("spec.podManagementPolicy", NO_ROLLOUT).unless(Unless::Text(&["Parallel"])),
     without_cluster("spec.progressDeadlineSeconds", NO_ROLLOUT),

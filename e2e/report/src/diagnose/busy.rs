@@ -67,7 +67,7 @@ fn starved_probe(data: &RunData, component: &Component, index: usize, entry: &Do
     let (why, fix) = match (limited, requests) {
         (Some(limit), _) => (
             format!("the kernel holds it back at its limit of {limit} processors"),
-            format!("Raise resources.limits.cpu in {kind} {name}, or leave it away and keep requests.cpu."),
+            format!("Raise resources.limits.cpu in {kind} {name}, or remove it and keep requests.cpu."),
         ),
         (None, Some(latency)) => (
             format!("it waits behind the requests, which take {:.0} ms themselves (median)", latency.p50),
@@ -83,7 +83,7 @@ fn starved_probe(data: &RunData, component: &Component, index: usize, entry: &Do
     let throttling = limited.map(|_| THROTTLING.to_owned());
     Some(Finding {
         claim: format!(
-            "the work of {name} keeps its {which} probe from being answered in time, because {why}: none of {} at rest was late{usual}; beside {} \
+            "the work of {name} keeps its {which} probe from being answered in time, because {why}: none of {} at rest was late{usual}; with {} \
              of the scenario {}, {late} of {} were not answered within {budget_ms:.0} ms, and the right answer came later{}",
             counted(rest.len() as u64, "probe"),
             load_of(figures),
@@ -167,8 +167,8 @@ fn margin(
     let (name, which) = (&component.name, spec.which);
     let finding = Finding {
         claim: format!(
-            "the {which} probe of {name} is answered in time with little to spare: at rest the median is {usual:.1} ms, and beside {} of the \
-             scenario {} one of ten takes {slow:.0} ms or more of its {budget:.0} ms; a straight line through both reaches the budget at {end:.0} \
+            "the {which} probe of {name} is answered in time with little to spare: at rest the median is {usual:.1} ms, and with {} of the \
+             scenario {} one in ten takes {slow:.0} ms or more of its {budget:.0} ms; a straight line through both reaches the budget at {end:.0} \
              {unit} (95% interval {interval})",
             load_of(figures),
             figures.name

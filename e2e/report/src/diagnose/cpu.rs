@@ -74,7 +74,7 @@ fn crowd(data: &RunData, pod: &str) -> Option<Crowd> {
             _ => (String::new(), ""),
         };
         let limit = cpu_limit_millis as f64 / 1000.0;
-        let claim = format!("; in {pod} {count} processes {name} share {limit} processors{same}");
+        let claim = format!("; in {pod} {count} {name} processes share {limit} processors{same}");
         Some(Crowd { index, claim, fix })
     })
 }

@@ -1,4 +1,4 @@
-//! Findings about planned faults: what they lost, drains that were too short, slow recoveries, and faults that did not come about.
+//! Findings about planned faults: what they lost, drains that were too short, slow recoveries, and faults that did not happen.
 
 use std::time::Duration;
 
@@ -45,13 +45,13 @@ fn lost(figures: &ScenarioResult, impacts: &[Impact], source: &Source) -> Option
     let only = match faults.len() {
         0 => return None,
         1 => None,
-        _ => Some("which of them lost it, a run with one fault shows"),
+        _ => Some("a run with one fault shows which of them lost it"),
     };
     Some(finding(
         Code::LostOnKill,
         None,
         format!(
-            "{} of {} that clients of the scenario {} were told is stored did not survive {}{}",
+            "{} of {} acknowledged to clients of the scenario {} did not survive {}{}",
             ledger.missing,
             counted(ledger.acknowledged, "key"),
             figures.name,
@@ -86,7 +86,7 @@ fn drain(figures: &ScenarioResult, impact: &Impact, tenths: &str) -> Option<Find
         ),
         vec![tenths.to_owned(), FAULTS.to_owned()],
         format!(
-            "Have {pod} go on serving after SIGTERM until no client is sent to it any more: a preStop hook that sleeps, or a drain of its own, at \
+            "Keep {pod} serving after SIGTERM until no client is sent to it any more: a preStop hook that sleeps, or a drain of its own, at \
              least {} longer than now, within terminationGracePeriodSeconds.",
             ms(*short_by_ms)
         ),
@@ -144,7 +144,7 @@ fn cut_off(figures: &ScenarioResult, impact: &Impact, (after, limit): (Duration,
     }
 }
 
-/// Planned faults that did not come about prove nothing.
+/// Planned faults that did not happen prove nothing.
 fn not_carried_out(data: &RunData) -> Vec<Finding> {
     let declared = data.request.scenarios.iter().filter(|(name, scenario)| {
         !scenario.during.is_empty()
@@ -171,10 +171,9 @@ fn not_carried_out(data: &RunData) -> Vec<Finding> {
             ..finding(
                 Code::NotMeasured,
                 None,
-                format!("{what} of the scenario {scenario} did not come about: {why}"),
+                format!("{what} of the scenario {scenario} did not happen: {why}"),
                 vec![FAULTS.to_owned()],
-                "Remove what kept it from being carried out, and run again: what the system does in it is not known."
-                    .to_owned(),
+                "Remove the reason and run again: how the system copes with it is not known.".to_owned(),
             )
         })
         .collect()

@@ -135,7 +135,7 @@ impl Hang<'_> {
             ),
             evidence: vec![format!("{LOCKS}#/{}", self.index), PROBES.to_owned()],
             fix: format!(
-                "Find with a stack dump of {pod} what blocks it inside of the transaction, and call nothing there that may block. PostgreSQL's \
+                "Find with a stack dump of {pod} what blocks it inside the transaction, and make no call there that may block. PostgreSQL's \
                  idle_in_transaction_session_timeout takes the locks from a replica that hangs."
             ),
             ..Finding::of(name, Code::Hangs, Severity::Error)

@@ -182,7 +182,7 @@ fn troubled_probe(data: &RunData, component: &Component, spec: &ProbeSpec) -> Op
 /// The consequence of a probe whose result never counts.
 fn consequence(which: ProbeKind) -> &'static str {
     match which {
-        ProbeKind::Startup => "the container never counts as started: it becomes neither ready nor is it restarted",
+        ProbeKind::Startup => "the container never counts as started: it neither becomes ready nor is restarted",
         ProbeKind::Readiness => "the pod never becomes ready",
         ProbeKind::Liveness => "a container that hangs is not restarted",
     }
@@ -287,7 +287,7 @@ fn claim(entry: &DoctorEntry) -> String {
     let proof = match flip {
         Some(flip) => {
             let back = match confirmed {
-                true => " makes it succeed, and the reverse makes it fail again",
+                true => " makes it succeed, and changing it back makes it fail again",
                 false => " made it succeed",
             };
             let [from, to] = [&flip.from, &flip.to].map(|value| quoted(value));

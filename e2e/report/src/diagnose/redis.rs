@@ -34,7 +34,7 @@ fn evicted(data: &RunData, component: &Component, servers: &[Server<'_>]) -> Opt
         claim: format!("{name} evicted keys to stay within its memory: {each}"),
         evidence,
         fix: format!(
-            "Raise maxmemory of {name}, or let keys expire earlier. Where a key is more than a cached copy, keep it on a server with the \
+            "Raise maxmemory of {name}, or let keys expire earlier. If a key is more than a cached copy, keep it on a server with the \
              policy noeviction, which refuses writes instead."
         ),
         ..Finding::of(name, Code::KeysEvicted, Severity::Warning)
@@ -100,8 +100,8 @@ fn untold(component: &Component, servers: &[Server<'_>]) -> Option<Finding> {
             server.refused.as_deref().unwrap_or_default()
         ),
         evidence: vec![format!("{REDIS}#/{index}")],
-        fix: "Give the server its password by --requirepass in its arguments, or in the variable REDIS_PASSWORD or VALKEY_PASSWORD: it is \
-              read there."
+        fix: "Set the server's password with --requirepass in its arguments, or in the variable REDIS_PASSWORD or VALKEY_PASSWORD: the \
+              run reads it there."
             .to_owned(),
         ..Finding::of(&component.name, Code::NotMeasured, Severity::Warning)
     })

@@ -66,17 +66,17 @@ fn a_component_is_held_back_from_a_quarter_of_its_periods_on(
 #[case::as_many_as_processors(
     4,
     4,
-    "; in app-0 4 processes nginx share 0.5 processors, one for each of the 4 that they see",
+    "; in app-0 4 nginx processes share 0.5 processors, one for each of the 4 that they see",
     true
 )]
 #[case::two_each_and_one(
     9,
     4,
-    "; in app-0 9 processes nginx share 0.5 processors, two for each of the 4 that they see and one more",
+    "; in app-0 9 nginx processes share 0.5 processors, two for each of the 4 that they see and one more",
     true
 )]
-#[case::of_their_own(3, 4, "; in app-0 3 processes nginx share 0.5 processors", false)]
-#[case::two_processors_prove_nothing(2, 2, "; in app-0 2 processes nginx share 0.5 processors", false)]
+#[case::of_their_own(3, 4, "; in app-0 3 nginx processes share 0.5 processors", false)]
+#[case::two_processors_prove_nothing(2, 2, "; in app-0 2 nginx processes share 0.5 processors", false)]
 #[case::one(1, 4, "", false)]
 fn processes_that_share_a_limit_are_named(
     #[case] workers: u32,

@@ -171,7 +171,7 @@ fn check_peer(name: &str, peer: &str, victims: &[Victim]) -> Result<(), String> 
     match other.replicas {
         0 => Err(format!("{} has no replicas", other.name)),
         1 if owner(name, victims).is_some_and(|own| own.name == other.name) => {
-            Err(format!("{} has one pod, which sends nothing to another one", other.name))
+            Err(format!("{} has one pod, which sends nothing to another pod", other.name))
         }
         _ if name == peer && name != other.name => Err(format!("{name} sends nothing to another pod of that name")),
         _ => Ok(()),
@@ -225,7 +225,7 @@ fn refusal(action: &Action, victim: &Victim, target: Target) -> Option<String> {
         }
         (Action::Rollout, Target::Docker | Target::Local) if (*replicas, *strategy) == (1, Strategy::Surge) => {
             Some(format!(
-                "{target} replaces pods in their place, and {name} has one replica, of which a cluster starts the new one first; \
+                "{target} replaces pods in place, and {name} has one replica, while a cluster would start the new pod first; \
                  write `restart {name}`, or use --target k8s"
             ))
         }
