@@ -173,9 +173,9 @@ impl Settings {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "each message says it")]
 pub enum Error {
-    #[error("load setting `{0}` is 0, set it to more")]
+    #[error("load setting `{0}` is 0; set a larger value")]
     NothingToDo(&'static str),
-    #[error("load setting `{0}` is more than a year, set it to less")]
+    #[error("load setting `{0}` is more than a year; set a smaller value")]
     TooLong(&'static str),
     #[error("load setting `rate` must be finite and at least one request in a year")]
     Rate,

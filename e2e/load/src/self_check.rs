@@ -66,7 +66,7 @@ pub fn highest_rate(arrivals: &Arrivals) -> f64 {
 #[expect(missing_docs, reason = "each message says it")]
 pub enum SelfCheckError {
     #[error(
-        "the self-check's server cannot start on 127.0.0.1: {0}; free ports or file descriptors, or leave the check out"
+        "the self-check's server cannot start on 127.0.0.1: {0}; free ports or file descriptors, or skip the check"
     )]
     Server(io::Error),
     #[error(transparent)]

@@ -12,7 +12,7 @@ pub struct RequestHead(#[serde(with = "super::bytes")] Vec<u8>);
 
 /// A part of a request that cannot be written as HTTP.
 #[derive(Debug, thiserror::Error)]
-#[error("{part} {text:?} cannot stand in an HTTP request")]
+#[error("{part} {text:?} is not allowed in an HTTP request")]
 pub struct InvalidRequest {
     part: &'static str,
     text: String,

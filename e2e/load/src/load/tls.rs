@@ -41,11 +41,11 @@ pub enum Trust {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "each message says it")]
 pub enum TlsError {
-    #[error("{0:?} is neither a DNS name nor an IP address, which a certificate could be for")]
+    #[error("{0:?} is neither a DNS name nor an IP address, so no certificate can be for it")]
     Name(String),
-    #[error("no certificate of an authority in {0}")]
+    #[error("no CA certificate in {0}")]
     NoAuthorities(&'static str),
-    #[error("cannot set TLS up: {0}")]
+    #[error("cannot set up TLS: {0}")]
     Config(#[from] Error),
 }
 

@@ -99,7 +99,7 @@ async fn an_agent_of_a_project_knows_its_scenarios_in_rust() {
     let unknown = conduct(vec![second], SECRET, &named("pong", "/"), |_| {}).await.map_err(refused).unwrap_err();
     assert!(unknown.contains("no scenario `pong` in this program; it has ping"), "{unknown}");
     let invalid = conduct(vec![third], SECRET, &named("ping", "/a b"), |_| {}).await.map_err(refused).unwrap_err();
-    assert!(invalid.contains("scenario `ping`: target \"/a b\" cannot stand in an HTTP request"), "{invalid}");
+    assert!(invalid.contains("scenario `ping`: target \"/a b\" is not allowed in an HTTP request"), "{invalid}");
 }
 
 #[tokio::test]

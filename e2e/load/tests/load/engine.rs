@@ -196,10 +196,10 @@ fn works_without_a_runtime() {
 async fn settings_that_cannot_be_are_refused() {
     let address = "127.0.0.1:1".parse().unwrap();
     let run = async |settings| load::run(settings, get()).await.unwrap_err().to_string();
-    assert_eq!(run(settings(address, 0, 1)).await, "load setting `clients` is 0, set it to more");
-    assert_eq!(run(settings(address, 1, 0)).await, "load setting `duration` is 0, set it to more");
+    assert_eq!(run(settings(address, 0, 1)).await, "load setting `clients` is 0; set a larger value");
+    assert_eq!(run(settings(address, 1, 0)).await, "load setting `duration` is 0; set a larger value");
     let endless = load::Settings { duration: Duration::MAX, ..settings(address, 1, 1) };
-    assert_eq!(run(endless).await, "load setting `duration` is more than a year, set it to less");
+    assert_eq!(run(endless).await, "load setting `duration` is more than a year; set a smaller value");
     let many = run(settings(address, u32::MAX, 1)).await;
     assert!(many.contains("4294967295 clients need 4294967423 file descriptors"), "{many}");
 }

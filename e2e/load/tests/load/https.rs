@@ -101,7 +101,7 @@ async fn a_server_without_tls_is_counted() {
 async fn authorities_that_are_none_are_refused() {
     let none = settings_with("localhost", Trust::Authorities("no PEM".to_owned())).await;
     let error = load::run(none, get()).await.unwrap_err();
-    assert_eq!(error.to_string(), "no certificate of an authority in the given PEM text");
+    assert_eq!(error.to_string(), "no CA certificate in the given PEM text");
     let error = load::run(settings_with("a b", Trust::Anybody).await, get()).await.unwrap_err();
     assert!(error.to_string().starts_with("\"a b\" is neither a DNS name nor an IP address"), "{error}");
 }

@@ -24,7 +24,7 @@ pub enum InvalidSteps {
     #[error("there are no steps: add one as `[[scenario.NAME.steps]]`")]
     NoSteps,
     #[error(
-        "every step is taken once, before the measured window: leave `once` away from one of them, or add `measured = true`"
+        "every step runs once, before the measured window: remove `once` from one of them, or add `measured = true`"
     )]
     NothingMeasured,
     #[error("two steps are called `{0}`: rename one")]

@@ -213,7 +213,7 @@ impl Key {
             invalid(format!("nothing gives `${{{name}}}` in its key a value; there is {}", names.listed()))
         })?;
         if text.sample().chars().any(char::is_control) {
-            return Err(invalid("its key has a control character; leave it away".to_owned()));
+            return Err(invalid("its key has a control character; remove it".to_owned()));
         }
         let has = |wanted: &dyn Fn(usize) -> bool| text.slots().any(wanted);
         let kind = if has(&|slot| steps[step].answer.captured().contains(&slot)) {

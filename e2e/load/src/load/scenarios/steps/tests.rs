@@ -25,7 +25,8 @@ fn with_ledger(steps: Value, key: Option<&str>) -> Result<StepsScenario, String>
 
 #[test]
 fn steps_that_cannot_be_taken_say_why() {
-    let nothing = "every step is taken once, before the measured window: leave `once` away from one of them, or add `measured = true`";
+    let nothing =
+        "every step runs once, before the measured window: remove `once` from one of them, or add `measured = true`";
     let known = "there is ${client}, ${random}, ${round}, ${run}";
     for (steps, said) in [
         (json!([]), "there are no steps: add one as `[[scenario.NAME.steps]]`".to_owned()),
@@ -44,7 +45,7 @@ fn steps_that_cannot_be_taken_say_why() {
         ),
         (
             json!([{"name": "a", "path": "/a b"}]),
-            "step `a`: target \"/a b\" cannot stand in an HTTP request".to_owned(),
+            "step `a`: target \"/a b\" is not allowed in an HTTP request".to_owned(),
         ),
         (
             json!([{"name": "a", "path": "/", "fields": {"/list": [1]}}]),
