@@ -66,7 +66,7 @@ const CREDENTIALS: [(&[&str], &str); 4] = [
 
 /// Runs the command of an exec probe. One that is not done in time is run with ten times the time, and `true` beside it tells a slow command
 /// from a slow runtime. One that fails is run as its author may have meant it, and with what it may lack. One that succeeds is run against a
-/// port on which nobody listens, and without its programs: a probe that succeeds then too cannot fail.
+/// port on which nothing listens, and without its programs: a probe that succeeds then too cannot fail.
 pub async fn diagnose_command<R: Runtime>(case: &Case, runtime: &R, profile: &Profile, pod: &str) -> Diagnosis {
     let ProbeAction::Exec { command } = &case.probe.action else {
         let text = "not an exec probe";
@@ -157,10 +157,10 @@ impl<R: Runtime> Bench<'_, R> {
 
     async fn of_success(&mut self) -> Seen {
         if let Some((port, changed)) = against_closed(self.command, &self.ports()) {
-            let change = format!("the command against port {CLOSED}, on which nobody listens, in place of {port}");
+            let change = format!("the command against port {CLOSED}, on which nothing listens, in place of {port}");
             if self.run_in_time(&change, changed).await.success() {
                 let text = format!(
-                    "it also succeeds against port {CLOSED}, on which nobody listens, so it proves nothing of port {port}"
+                    "it also succeeds against port {CLOSED}, on which nothing listens, so it proves nothing about port {port}"
                 );
                 return Seen::Remark(text, None);
             }
@@ -168,7 +168,7 @@ impl<R: Runtime> Bench<'_, R> {
         }
         let programs = programs(self.command);
         if programs.iter().all(|program| IDLE.contains(&base(program))) {
-            let text = "the command asks nothing of the app, so it proves nothing of it";
+            let text = "the command asks nothing of the app, so it proves nothing about it";
             return Seen::Remark(text.to_owned(), None);
         }
         // A script that looks at a file, for example, needs no program.
@@ -181,7 +181,7 @@ impl<R: Runtime> Bench<'_, R> {
         without[at] = format!("PATH=/nonexistent\n{}", without[at]);
         let named = programs.join(" and ");
         if self.run_in_time(&format!("the command where {named} cannot be found"), without).await.success() {
-            let text = format!("it also succeeds where {named} cannot be found, so it proves nothing of the app");
+            let text = format!("it also succeeds where {named} cannot be found, so it proves nothing about the app");
             return Seen::Remark(text, None);
         }
         Seen::Nothing
@@ -192,13 +192,10 @@ impl<R: Runtime> Bench<'_, R> {
         let nothing = self.run_in_time("`true` in its place", vec!["true".to_owned()]).await;
         if nothing.kind == Kind::Timeout {
             let text = format!(
-                "not even `true` ends within {}: the container runtime is slow to start a process, or the container gets no processor",
+                "not even `true` ends within {}: the container runtime is slow to start a process, or the container gets no CPU time",
                 seconds(within)
             );
-            return Seen::Remark(
-                text,
-                Some("give the container more of a processor, and the probe a longer timeoutSeconds"),
-            );
+            return Seen::Remark(text, Some("give the container more CPU, and the probe a longer timeoutSeconds"));
         }
         let patient = self.run("the command with ten times the time", self.command.to_vec(), within * PATIENCE).await;
         match patient.kind {

@@ -88,7 +88,7 @@ where
         }
     }
     let explanation = format!(
-        "it waits for {resource}, of which all {} were in use: in {} rounds, in an order by chance, {CALLERS} more of the probe made at \
+        "it waits for {resource}, of which all {} were in use: in {} rounds, in random order, {CALLERS} more of the probe made at \
          least {} more callers wait for it, {with} times of {with}, and without them none of {} rounds did",
         state.limit,
         order.len(),
@@ -98,7 +98,7 @@ where
     let found = Found { confirmed: true, ..Found::of_everyone(Cause::WaitsForPool, explanation) };
     let sent = u32::try_from(with).unwrap_or(u32::MAX).saturating_mul(CALLERS as u32);
     let rounds = Trial {
-        change: format!("{CALLERS} of the probe at once, and none, by turns of a coin"),
+        change: format!("{CALLERS} of the probe at once, and none, as a coin decides"),
         plain: false,
         verdict: Verdict::Failure,
         summary: format!("{calm} callers waited for {resource} without them"),

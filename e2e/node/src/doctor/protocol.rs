@@ -314,8 +314,8 @@ impl Lab<'_> {
 /// An answer that comes after the timeout and is a failure as well.
 fn of_a_late_failure(late: &Observation) -> (String, &'static str) {
     (
-        format!("no answer arrives within the timeout; the late one is a failure as well ({})", late.summary()),
-        "find in the app's log why it refuses this request, and what takes it so long; a longer timeout does not help",
+        format!("no answer arrives within the timeout; the late one is a failure, too ({})", late.summary()),
+        "find in the app's log why it refuses this request, and why so late; a longer timeout does not help",
     )
 }
 

@@ -170,7 +170,7 @@ impl Lab<'_> {
         }
         let change = &self.tried[index].experiment.change;
         let text =
-            format!("{change} succeeded {accepted} times and is refused since then, with {status} like the probe");
+            format!("{change} succeeded {accepted} times and has been refused since, with {status} like the probe");
         Some(Found::of_everyone(Cause::RateLimited, text))
     }
 }

@@ -179,7 +179,7 @@ async fn a_slow_answer_is_found_by_waiting_for_it() {
 #[rstest]
 #[case::slow_and_wrong(
     Reply::After(Duration::from_millis(500), response(500, "")),
-    "the late one is a failure as well (status 500"
+    "the late one is a failure, too (status 500"
 )]
 #[case::never(Reply::ThenNothing(Vec::new()), "no other path is answered meanwhile either")]
 #[tokio::test]

@@ -251,7 +251,7 @@ impl Lab<'_> {
 
 /// The probe, with all remaining time.
 pub(super) fn patiently(sends: Sends) -> Experiment {
-    Experiment::of("the probe, waiting on for the answer", Sends::Patiently(Box::new(sends)))
+    Experiment::of("the probe, still waiting for the answer", Sends::Patiently(Box::new(sends)))
 }
 
 /// A kubelet's observation of a probe that was answered after its timeout.

@@ -59,7 +59,7 @@ async fn examine(container: Container) -> Diagnosis {
 #[case::slow_command(Container { nothing_ms: 20, command_ms: 3_000, looks: true }, Some(Cause::TooSlow), "the command takes 3.0 s")]
 #[case::slow_runtime(Container { nothing_ms: 2_000, command_ms: 3_000, looks: true }, None, "not even `true` ends within 1.0 s")]
 #[case::hangs(Container { nothing_ms: 20, command_ms: 60_000, looks: true }, None, "still running after 10.0 s")]
-#[case::cannot_fail(Container { nothing_ms: 20, command_ms: 20, looks: false }, None, "proves nothing of port 6379")]
+#[case::cannot_fail(Container { nothing_ms: 20, command_ms: 20, looks: false }, None, "proves nothing about port 6379")]
 #[case::well(Container { nothing_ms: 20, command_ms: 20, looks: true }, None, "")]
 #[tokio::test(start_paused = true)]
 async fn a_command_is_told_from_the_runtime(
@@ -188,7 +188,7 @@ async fn a_command_that_no_change_makes_succeed_is_not_proven(
 #[case::the_last_of_a_pipe(&["sh", "-c", "check :1 | grep -v never; exit 0"], &[SH, CHECK, ("grep", "exit 0")], "where check and grep cannot be found")]
 #[case::nothing(&["echo", "ok"], &[SH, ("echo", "exit 0")], "asks nothing of the app")]
 #[case::a_script_of_nothing(&["sh", "-c", "exit 0"], &[SH], "asks nothing of the app")]
-#[case::a_port(&["sh", "-c", "check :8000; exit 0"], &[SH, CHECK], "proves nothing of port 8000")]
+#[case::a_port(&["sh", "-c", "check :8000; exit 0"], &[SH, CHECK], "proves nothing about port 8000")]
 #[case::well(&["sh", "-c", "check :8000"], &[SH, CHECK], "")]
 #[case::well_without_a_port(&["sh", "-c", "redis-cli ping"], &[SH, ("redis-cli", "exit 0")], "")]
 #[case::a_file(&["sh", "-c", "test -f /bin/sh || check :1"], &[SH, CHECK], "")]
