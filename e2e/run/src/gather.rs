@@ -1,6 +1,6 @@
 //! Gathers evidence into `evidence/` before teardown. Main functions: [`watch_resources`], [`gather`].
 
-mod beside;
+mod cluster_probes;
 mod locks;
 mod meter;
 mod processes;
@@ -72,7 +72,7 @@ pub(crate) fn watch_resources(
     let (redis, locks) = (RedisServers::of(&pods), locks::Found::default());
     let mut tasks = JoinSet::new();
     tasks.spawn(locks::watch(Arc::clone(&provider), pods.clone(), probing.snapshots.clone(), Arc::clone(&locks)));
-    tasks.spawn(beside::probe(Arc::clone(&provider), pods.clone(), probing));
+    tasks.spawn(cluster_probes::probe(Arc::clone(&provider), pods.clone(), probing));
     let (used, sink) = (Arc::clone(&provider), Arc::clone(&samples));
     tasks.spawn(async move {
         let mut period = ticks(PERIOD);

@@ -5,6 +5,7 @@ mod agents;
 mod apply;
 mod change;
 pub(crate) mod cluster;
+mod cluster_scoped;
 mod cordon;
 pub(crate) mod drain;
 pub(crate) mod error;
@@ -31,7 +32,6 @@ mod testing;
 mod trigger;
 mod usage;
 mod watch;
-mod wide;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -135,7 +135,7 @@ impl K8sPods {
         let resolved = resolve::resolve(&cluster, &plan.objects).await?;
         let started = Instant::now();
         let epoch = apply::create_namespace(&cluster, security::level(&plan.objects), &resolved.0).await?;
-        let (objects, left_out) = wide::apply(&cluster, &plan.objects, resolved).await?;
+        let (objects, left_out) = cluster_scoped::apply(&cluster, &plan.objects, resolved).await?;
         let watch = Arc::new(Watch::start(&cluster, &specs, started, epoch));
         let forward = Arc::new(Forward::start(&cluster, &specs, &watch).await?);
         let first: Vec<&str> = waited_for(plan).collect();

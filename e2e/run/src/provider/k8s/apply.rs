@@ -13,7 +13,7 @@ use kube::{
     core::{DynamicObject, Status},
 };
 
-use super::{cluster::Cluster, error::Error, labels, leftovers, resolve::Resolved, security, wide};
+use super::{cluster::Cluster, cluster_scoped, error::Error, labels, leftovers, resolve::Resolved, security};
 
 /// Makes the namespace, and notes that it is this run's; returns the moment of it by the cluster's clock, in whole seconds.
 pub(super) async fn create_namespace(cluster: &Cluster, level: &str, objects: &[Resolved]) -> Result<Timestamp, Error> {
@@ -26,7 +26,7 @@ pub(super) async fn create_namespace(cluster: &Cluster, level: &str, objects: &[
     let labels = namespace.metadata.labels.get_or_insert_default();
     let security = |what: &str, value: &str| (format!("pod-security.kubernetes.io/{what}"), value.to_owned());
     labels.extend([security("enforce", level), security("enforce-version", security::VERSION)]);
-    wide::note(&mut namespace.metadata, objects);
+    cluster_scoped::note(&mut namespace.metadata, objects);
     let created = match api.create(&PostParams::default(), &namespace).await {
         Ok(created) => created,
         Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {

@@ -38,7 +38,7 @@ pub enum Error {
         lacks.join("; ")
     )]
     OnlyHere { lacks: Vec<String> },
-    #[error("the load from inside the cluster failed: {reason}; `--load-from host` makes it from this machine")]
+    #[error("the load from inside the cluster failed: {reason}; `--load-from host` generates it on this machine")]
     Agents { reason: String },
     #[error("{reason}")]
     Exec { reason: String },

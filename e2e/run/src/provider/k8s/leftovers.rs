@@ -17,10 +17,9 @@ use kube::{
 
 use super::{
     cluster::Cluster,
-    cordon,
+    cluster_scoped, cordon,
     error::{Error, reason},
     labels::{MANAGED_BY, MANAGER, OWNER, labels},
-    wide,
 };
 use crate::provider::{docker::engine::RUN, owner::is_left_behind};
 
@@ -85,7 +84,7 @@ pub(crate) async fn remove(cluster: &Cluster) -> Result<(), Error> {
 
 /// Deletes this very namespace, after what its run made outside of it. Another one of the same name has another uid.
 async fn delete(cluster: &Cluster, namespace: &ObjectMeta) -> Result<(), Error> {
-    let wide_removed = wide::remove(cluster, namespace).await;
+    let wide_removed = cluster_scoped::remove(cluster, namespace).await;
     let api: Api<Namespace> = Api::all(cluster.client.clone());
     let name = namespace.name.as_deref().unwrap_or_default();
     let only_this = Preconditions { uid: namespace.uid.clone(), ..Preconditions::default() };
