@@ -87,7 +87,9 @@ pub enum Error {
     Port { what: String, reason: String },
     #[error("cannot write {}: {reason}; check disk space and the directory's permissions", path.display())]
     File { path: PathBuf, reason: String },
-    #[error("this engine cannot bring `{fault}` about: {reason}; leave it out, or use an engine with another kernel")]
+    #[error(
+        "this engine cannot carry out `{fault}`: {reason}; leave the fault out, or use an engine with another kernel"
+    )]
     Fault { fault: String, reason: String },
     #[error("{pod} does not run")]
     NotRunning { pod: String },

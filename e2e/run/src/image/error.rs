@@ -13,7 +13,7 @@ pub enum Error {
     #[error("no Docker engine answers; start one, or set DOCKER_HOST to a running one")]
     NoEngine(#[source] bollard::errors::Error),
     /// Recipes need each other in a circle; the first name stands again at the end.
-    #[error("image recipes need each other in a cycle: {}; remove one of these `needs` from .config/e2e.toml", .0.join(" -> "))]
+    #[error("image recipes depend on each other in a cycle: {}; remove one of these `needs` from .config/e2e.toml", .0.join(" -> "))]
     Cycle(Vec<String>),
     #[error("{}", describe(.0))]
     Missing(Vec<Failure>),
@@ -59,7 +59,7 @@ pub enum Cause {
     Build(Failed),
     #[error("{0}")]
     Cargo(CargoError),
-    #[error("this program cannot be the load's agent: {0}; make the load from outside with --load-from host")]
+    #[error("this program cannot be the load's agent: {0}; generate the load on this machine with --load-from host")]
     Agent(String),
 }
 

@@ -77,7 +77,7 @@ pub enum Error {
     )]
     NoScenario,
     #[error(
-        "cargo would build both versions into {}, and take programs of one for those of the other; unset CARGO_TARGET_DIR, or the \
+        "cargo would build both versions into {}, and mix up their programs; unset CARGO_TARGET_DIR, or the \
          target-dir of a .cargo/config.toml, for --against REF",
         directory.display()
     )]
@@ -87,7 +87,7 @@ pub enum Error {
     #[error("another comparison runs here ({} is locked); wait for its end, or choose another directory with --runs", path.display())]
     AgainstBusy { path: PathBuf },
     #[error(
-        "{name} did not become ready, so it cannot be compared: {state}; `{}` on that version finds out why",
+        "{name} did not become ready, so it cannot be compared: {state}; run `{}` on that version to find out why",
         command::line("run")
     )]
     NotComparable { name: String, state: String },
