@@ -12,7 +12,7 @@ use e2e_run::exit::ExitCode;
   cargo xtask bench up --rounds 5
   cargo xtask bench load
 
-Exit codes: 0 every round was measured, 1 one could not be, 2 bad input, 3 a program or an engine that this needs is not there,
+Exit codes: 0 every round was measured, 1 one could not be, 2 bad input, 3 a required program or engine is missing,
 4 interrupted (up)")]
 pub(crate) struct Args {
     #[command(subcommand)]

@@ -19,8 +19,7 @@ pub(crate) struct Args {
     /// Skip the runs with a fault, which take half a minute each.
     #[arg(long)]
     no_faults: bool,
-    /// With a cluster, also run each fault, twenty kills and the comparison of probes with its kubelet, which take a quarter of an
-    /// hour.
+    /// With a cluster, also run each fault, twenty kills and the comparison with its kubelet's probes: a quarter of an hour.
     #[arg(long)]
     whole_cluster: bool,
 }

@@ -80,8 +80,8 @@ pub(crate) struct Args {
     /// Examine only this component.
     #[arg(long, requires = "env", conflicts_with_all = ["url", "lint"])]
     component: Option<String>,
-    /// Send each HTTP probe that succeeds for 5 s more while as many clients as in the scenario request PATH (default: the probe's own
-    /// path) on the same port; then raise the rate of requests to find the one at which the probe fails.
+    /// Send each HTTP probe that succeeds for 5 s more, while as many clients as in the scenario request PATH (default: the probe's own
+    /// path) on the same port; then raise the request rate until the probe fails.
     #[arg(long, requires = "env", conflicts_with_all = ["url", "lint"], value_name = "PATH", num_args = 0..=1, default_missing_value = "")]
     under_load: Option<String>,
     /// Restart each container, suspend probe kills, and send its probes until they succeed, for at most LIMIT (default: 60s). Docker

@@ -1,10 +1,10 @@
-//! `cargo xtask history`: the runs made so far, and where their figures shifted and stayed.
+//! `cargo xtask history`: past runs, and lasting changes in their figures.
 
 use anyhow::{Context as _, Result};
 use e2e_report::history;
 use e2e_run::{Options, exit::ExitCode, history::HISTORY_HTML};
 
-/// Show the runs made so far and where their figures shifted and stayed.
+/// Show past runs and lasting changes in their figures.
 ///
 /// Runs are compared with the latest one if they share its target, machine, load and changes to the manifests.
 #[derive(Debug, clap::Args)]

@@ -5,7 +5,7 @@ use e2e_run::{Options, exit::ExitCode, make_images, progress::Progress};
 
 use crate::options::block_on;
 
-/// Provide every image of .config/e2e.toml to the Docker engine: pull missing images, build those that cannot be pulled.
+/// Pull or build every image of .config/e2e.toml that the Docker engine lacks.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  cargo xtask images")]
 pub(crate) struct Args {}

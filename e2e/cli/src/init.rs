@@ -61,20 +61,20 @@ fn text(manifests: &str, plan: &Plan, entrance: Option<&str>) -> String {
         None => scenario.lines().map(|line| format!("# {line}").trim_end().to_owned() + "\n").collect(),
     };
     format!(
-        r#"# What the manifests cannot say. Every key is optional.
+        r#"# What manifests cannot express. Every key is optional.
 
 manifests = {manifests}
 
 # The Service that clients use.
 {entrance_line}
 
-# How long the system may take until it is ready.
+# Longest wait for the system to be ready.
 bring_up = "60s"
 
-# Your own checks, in any language; the built-in ones run without it.
+# Your own checks, in any language; without this the built-in checks run.
 # suites = ["pytest", "checks", "--junitxml={{junit}}"]
 
-# A first load: 10 clients, each with one request after the other.
+# A first load: 10 clients, each sending one request after another.
 {scenario}
 "#,
         manifests = quoted(manifests),
@@ -136,12 +136,12 @@ fn images(plan: &Plan, root: &Path) -> String {
         }
     }
     let section = |head: &str, text: String| if text.is_empty() { text } else { format!("\n# {head}\n{text}") };
-    let mut text = section("Images that are built here, where no registry has them.", known);
+    let mut text = section("Images that are built here if no registry has them.", known);
     text += &section("Is one of these images your own? Say where its Dockerfile is.", proposed);
     for directory in crowded {
         let _ = writeln!(
             text,
-            "\n# All of `{directory}` is sent to the engine: a .dockerignore there leaves out what no image needs."
+            "\n# All of `{directory}` is sent to the engine; exclude what no image needs with a .dockerignore there."
         );
     }
     text
@@ -209,8 +209,8 @@ spec:
         std::fs::create_dir_all(project.path().join("services/shop/node_modules")).expect("a directory");
         std::fs::write(project.path().join("services/shop/Dockerfile"), "FROM scratch").expect("a file");
         let text = written();
-        let images = "\n# Images that are built here, where no registry has them.\n\n[images.\"shop:dev\"]\nbuild = \"services/shop\"\npull = false\n\n\
-                      # All of `services/shop` is sent to the engine: a .dockerignore there leaves out what no image needs.\n";
+        let images = "\n# Images that are built here if no registry has them.\n\n[images.\"shop:dev\"]\nbuild = \"services/shop\"\npull = false\n\n\
+                      # All of `services/shop` is sent to the engine; exclude what no image needs with a .dockerignore there.\n";
         assert!(text.ends_with(images), "{text}");
         let config = e2e_run::config::Config::parse(&text, Path::new("e2e.toml")).expect("a configuration");
         assert_eq!(config.images.0.len(), 1);

@@ -45,8 +45,8 @@ pub(crate) struct Args {
     /// http or https URL to load.
     #[arg(long, value_parser = target::parse)]
     url: Target,
-    /// Run [scenario.NAME] of .config/e2e.toml instead of a single request: its steps, clients, rate, durations, timeout and seed, each
-    /// unless a flag says otherwise. Its thresholds, ledger and faults are left to `e2e`.
+    /// Run [scenario.NAME] of .config/e2e.toml instead of a single request: its steps, clients, rate, durations, timeout and seed;
+    /// flags override them. Its thresholds, ledger and faults are ignored.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["method", "body", "header", "expect_status", "expect_body"])]
     scenario: Option<String>,
     /// Request method.

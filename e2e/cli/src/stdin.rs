@@ -27,7 +27,7 @@ pub(crate) fn is_meant(path: &Path) -> bool {
 /// Secrets.
 pub(crate) fn path() -> Result<PathBuf> {
     if !metadata(FILE).with_context(|| format!("cannot read {FILE}"))?.is_file() {
-        spool().context("cannot keep what stands on standard input; write it to a file and name that")?;
+        spool().context("cannot keep a copy of standard input; write it to a file and name that")?;
     }
     Ok(FILE.into())
 }

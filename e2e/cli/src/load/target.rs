@@ -115,9 +115,7 @@ pub(super) fn request(target: &Target, method: &str, body: Option<&str>, headers
 /// The steps of a configured scenario, for the URL's host.
 pub(super) fn steps(target: &Target, name: &str, scenario: &Scenario) -> Result<Steps> {
     if target.path_and_query() != "/" {
-        return Err(
-            BadInput("a --scenario's steps bring their own paths: leave the path out of the URL".to_owned()).into()
-        );
+        return Err(BadInput("a scenario's steps have their own paths: leave the path out of --url".to_owned()).into());
     }
     let host = scenario.host.clone().unwrap_or_else(|| target.authority());
     // A fresh id, so that keys do not collide with those of earlier runs.

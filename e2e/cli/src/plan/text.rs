@@ -119,7 +119,7 @@ mod tests {
         let plan = Plan::of(Objects::read(&[Manifest { file: "app.yaml".into(), text }])).expect("a plan");
         let lines = lines(&plan, Target::Docker, &plan.warnings(Target::Docker));
         let expected =
-            "app.yaml, document 1: Pod/a metadata.namespace (and 2 fields more): every run has a namespace of its own";
+            "app.yaml, document 1: Pod/a metadata.namespace (and 2 fields more): every run has its own namespace";
         assert_eq!(lines, [expected]);
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn render(found: &Found, points: &[Point]) -> String {
 /// A run's forecast, printed before the other runs.
 pub(super) fn forecast(kind: Kind, forecast: &RunForecast) -> Vec<String> {
     match &forecast.forecast {
-        Err(reason) => vec![format!("nothing is forecast: {reason}")],
+        Err(reason) => vec![format!("no forecast: {reason}")],
         Ok(forecast) => {
             let levels = forecast.levels.iter();
             let levels = levels.map(|level| format!("{}: {}", kind.counted(level.level), level.described()));
@@ -65,7 +65,7 @@ fn beside_measured(found: &Found, points: &[Point]) -> Vec<String> {
     let Some(RunForecast { run, forecast }) = &found.forecast else { return Vec::new() };
     let forecast = match forecast {
         Ok(forecast) => forecast,
-        Err(reason) => return vec![format!("Nothing was forecast from {run}: {reason}."), String::new()],
+        Err(reason) => return vec![format!("No forecast from {run}: {reason}."), String::new()],
     };
     let one = mean(points, 1);
     let rows = forecast.levels.iter().map(|level| {
