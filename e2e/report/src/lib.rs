@@ -4,7 +4,7 @@
 //! and [`evidence`] what was found, [`run_data`] all of it; [`faults`] says what planned faults did to clients, [`thresholds`] holds figures against their lines, [`diagnose`] makes
 //! [`finding`]s, [`expected`] and [`bottleneck`] say what the system carries and what limits it, [`forecast`] what more of a component would bring; [`report`] lays the judgement out and
 //! renders it, [`compare`] sets runs side by side, [`against`] two versions of a system,
-//! [`history`] tells where figures shifted and stayed, and [`bands`] whether a run's figures are those that were accepted.
+//! [`history`] finds lasting changes in figures, and [`bands`] compares a run's figures with the accepted ones.
 
 pub mod against;
 pub mod bands;

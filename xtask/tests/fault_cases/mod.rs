@@ -196,7 +196,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         overlay: "hang",
-        wrong: "a replica of the backend stops answering inside of a transaction, with a lock that the other one needs",
+        wrong: "a replica of the backend stops answering inside a transaction, with a lock that the other one needs",
         must: &[(Hangs, BACKEND), (ProbeFailing, BACKEND), (ClientsFailed, None)],
         targets: WHERE_STATES_ARE_SEEN,
         ..FAULT

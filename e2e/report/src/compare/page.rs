@@ -169,7 +169,7 @@ fn method(comparison: &Comparison) -> String {
         comparison.rows.iter().flat_map(|row| &row.figures).any(has)
     };
     if is_used(Noise::Pairs) {
-        text += " The runs were made in turns, so each figure is judged by the differences within the pairs (Student 1908): what slows both runs of a pair cancels.";
+        text += " The runs alternated, so each figure is judged by the differences within the pairs (Student 1908): what slows down both runs of a pair cancels out.";
     }
     if is_used(Noise::Stretches) {
         text += " Where each side has one run, ten stretches of its series (seconds, where it has fewer than ten) stand for runs (method of batch means, Law, Simulation \

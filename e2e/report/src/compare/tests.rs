@@ -88,7 +88,7 @@ fn runs_that_were_made_in_turns_are_judged_as_pairs() {
     let rate = |docker: &[Report]| {
         let comparison = Comparison::new(&[side("docker", docker), side("k8s", &k8s)]).unwrap();
         let rate = &figure(&comparison, "order: requests/s").differences[0];
-        (rate.judgement, rate.noise, render(&comparison, "").contains("The runs were made in turns"))
+        (rate.judgement, rate.noise, render(&comparison, "").contains("The runs alternated"))
     };
     assert_eq!(rate(&docker), (Judgement::Larger, Noise::Pairs, true));
     let one_after_the_other: Vec<Report> =

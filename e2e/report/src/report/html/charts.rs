@@ -75,7 +75,7 @@ fn rates(report: &Report, figures: &ScenarioResult, seconds: &[Second]) -> Optio
     };
     let lines = Lines {
         says: format!(
-            "Requests per second of {}: {:.0} in the mean, {errors} errors",
+            "Requests per second of {}: {:.0} on average, {errors} errors",
             figures.name,
             figures.rate_per_second.unwrap_or_default()
         ),

@@ -142,7 +142,7 @@ fn books(figures: &ScenarioResult, ledger: &LedgerResult, source: &Source) -> St
     let pods = if pods.len() > 1 { format!(" ({})", pods.join(", ")) } else { String::new() };
     format!(
         "**Ledger of {}**: {acknowledged} keys acknowledged, {stored} rows stored{pods}: {missing} missing, {duplicate} stored more than once; \
-         {unknown} without an answer that tells, {unacknowledged} stored without an acknowledgement that arrived. \
+         {unknown} without a conclusive answer, {unacknowledged} stored although the acknowledgement did not arrive. \
          ({}#/measured/scenario/ledger)\n\n",
         figures.name, source.record
     )
