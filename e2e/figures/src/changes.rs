@@ -1,4 +1,4 @@
-//! Where the level of a series of runs shifted and stayed. Pure. Main function: [`changes`].
+//! Lasting changes in the level of a series of runs. Pure. Main function: [`changes`].
 //!
 //! Binary segmentation (A. J. Scott and M. Knott, "A cluster analysis method for grouping means in the analysis of variance", Biometrics 30,
 //! 1974): the split with the largest standardised difference of means (A. Sen and M. S. Srivastava, "On tests for detecting change in mean",
