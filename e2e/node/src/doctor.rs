@@ -1,6 +1,16 @@
 //! Finds a single change to a failing probe's request that turns failure into success, proves it both ways, and names the cause.
 //! Main function: [`diagnose`]. Only experiments name a cause; the text of a response is never interpreted.
 
+/// Returns the first result of these experiments from the calling function. Those whose condition does not hold are not made, nor any
+/// after one with a result.
+macro_rules! return_first {
+    ($($condition:expr => $experiment:expr),+ $(,)?) => {
+        $(if $condition && let Some(found) = $experiment.await {
+            return Some(found);
+        })+
+    };
+}
+
 mod ask;
 mod combined;
 mod command;

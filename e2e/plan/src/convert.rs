@@ -173,13 +173,9 @@ fn reached(container: &Container) -> Vec<u16> {
         Hook::Sleep(_) => None,
     });
     let asked = container.probes.all().map(|(_, probe)| &probe.action).chain(hooks);
-    let asked = asked.filter_map(|action| match action {
-        // Another host's port is no port of the pod.
-        ProbeAction::HttpGet { host: Some(_), .. } | ProbeAction::TcpSocket { host: Some(_), .. } => None,
-        ProbeAction::HttpGet { port, .. } | ProbeAction::TcpSocket { port, .. } | ProbeAction::Grpc { port, .. } => {
-            Some(*port)
-        }
-        ProbeAction::Exec { .. } => None,
-    });
-    declared.chain(asked).collect()
+    // Another host's port is no port of the pod.
+    let is_elsewhere = |action: &&ProbeAction| {
+        matches!(action, ProbeAction::HttpGet { host: Some(_), .. } | ProbeAction::TcpSocket { host: Some(_), .. })
+    };
+    declared.chain(asked.filter(|action| !is_elsewhere(action)).filter_map(ProbeAction::port)).collect()
 }

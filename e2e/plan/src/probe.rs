@@ -94,6 +94,17 @@ pub enum ProbeAction {
     },
 }
 
+impl ProbeAction {
+    /// The port; none for a command, which has none of its own.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Self::HttpGet { port, .. } | Self::TcpSocket { port, .. } | Self::Grpc { port, .. } => Some(*port),
+            Self::Exec { .. } => None,
+        }
+    }
+}
+
 /// Which of a container's three probes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

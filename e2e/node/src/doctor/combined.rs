@@ -103,10 +103,7 @@ fn cause_of(part: &Part, works: &Prepared, status: Option<u16>) -> Option<Cause>
 
 /// The changes of the manifest for a part; `None` if a manifest cannot make it.
 fn changes(part: &Part, works: &Prepared) -> Option<Vec<Change>> {
-    let header = |name: &str| {
-        let change = Change::Header { name: name.to_owned(), value: part.to.clone(), placeholder: None };
-        Some(vec![change])
-    };
+    let header = |name: &str| Some(vec![Change::header(name, &part.to)]);
     match part.axis {
         Axis::Host => Some(vec![Change::Host(part.to.clone())]),
         Axis::Path => Some(vec![Change::Path(part.to.clone())]),

@@ -61,9 +61,7 @@ impl Lab<'_> {
     ) -> Option<Found> {
         let elsewhere = self.in_the_place_of(prepared, works);
         if elsewhere != *prepared {
-            if let Some(found) = self.of_place(prepared, &elsewhere, observation).await {
-                return Some(found);
-            }
+            return_first!(true => self.of_place(prepared, &elsewhere, observation));
             return self.of_place_and_part(prepared, &elsewhere, works).await;
         }
         for axis in PARTS {
@@ -75,9 +73,7 @@ impl Lab<'_> {
                 continue;
             }
             let flip = Flip { axis, from, to };
-            if let Some(found) = self.of_difference(prepared, works, observation, flip, experiment).await {
-                return Some(found);
-            }
+            return_first!(true => self.of_difference(prepared, works, observation, flip, experiment));
         }
         None
     }
@@ -93,7 +89,7 @@ impl Lab<'_> {
     ) -> Option<Found> {
         let Flip { axis, from, to } = &flip;
         let explanation = format!("it fails with {} and succeeds with {}", named(*axis, from), named(*axis, to));
-        let header = |name: &str| vec![Change::Header { name: name.to_owned(), value: to.clone(), placeholder: None }];
+        let header = |name: &str| vec![Change::header(name, to)];
         let (cause, changes) = match axis {
             Axis::Host => return self.of_host(prepared, to.clone(), None).await,
             Axis::Path => return self.of_another_path(prepared, observation, flip, explanation, experiment).await,
@@ -211,21 +207,13 @@ impl Lab<'_> {
             return self.by_its_quota(&alike).await;
         }
         let (cause, explanation) = match takes_any {
-            true => (
-                Cause::HostSyntax,
-                format!(
-                    "the app refuses the syntax of Host {from} but accepts even \
-            {UNLISTED}"
-                ),
-            ),
+            true => {
+                (Cause::HostSyntax, format!("the app refuses the syntax of Host {from} but accepts even {UNLISTED}"))
+            }
             false => (Cause::HostAllowList, format!("the app refuses Host {from} and accepts {to}")),
         };
         let mut changes = vec![Change::Host(to.clone())];
-        changes.extend(with.map(|(name, value)| Change::Header {
-            name: name.to_owned(),
-            value: value.to_owned(),
-            placeholder: None,
-        }));
+        changes.extend(with.map(|(name, value)| Change::header(name, value)));
         let explanation = match with {
             None => explanation,
             Some((name, value)) => format!("{explanation}, if the request also has {name}: {value}"),

@@ -96,6 +96,11 @@ pub(super) fn patched(patch: &str, case: &Case, ports: &[u16]) -> Result<Probe, 
 }
 
 impl Change {
+    /// A header whose value is no secret.
+    pub(super) fn header(name: &str, value: &str) -> Self {
+        Self::Header { name: name.to_owned(), value: value.to_owned(), placeholder: None }
+    }
+
     /// The change as shown in a patch, with placeholders.
     fn shown(&self) -> Self {
         match self {
@@ -127,10 +132,10 @@ impl Change {
             Self::Port(port) => json!({ handler: { "port": port } }),
             Self::Scheme(scheme) => json!({ "httpGet": { "scheme": scheme } }),
             Self::Path(path) => json!({ "httpGet": { "path": path } }),
-            Self::Grpc => json!({ "httpGet": null, "grpc": { "port": port(&case.probe.action) } }),
+            Self::Grpc => json!({ "httpGet": null, "grpc": { "port": case.probe.action.port() } }),
             Self::Command(command) => json!({ "exec": { "command": command } }),
             Self::Service(service) => json!({ "grpc": { "service": service } }),
-            Self::TcpSocket => json!({ handler: null, "tcpSocket": { "port": port(&case.probe.action) } }),
+            Self::TcpSocket => json!({ handler: null, "tcpSocket": { "port": case.probe.action.port() } }),
             Self::Startup(start) if case.which == ProbeKind::Startup => {
                 let periods = start.as_secs_f64() / case.probe.period.as_secs_f64().max(1.0);
                 // At least one more than now.
@@ -317,14 +322,5 @@ fn handler(action: &ProbeAction) -> &'static str {
         ProbeAction::TcpSocket { .. } => "tcpSocket",
         ProbeAction::Exec { .. } => "exec",
         ProbeAction::Grpc { .. } => "grpc",
-    }
-}
-
-fn port(action: &ProbeAction) -> u16 {
-    match action {
-        ProbeAction::HttpGet { port, .. } | ProbeAction::TcpSocket { port, .. } | ProbeAction::Grpc { port, .. } => {
-            *port
-        }
-        ProbeAction::Exec { .. } => 0,
     }
 }

@@ -22,12 +22,7 @@ impl Lab<'_> {
             "NOT_SERVING" | "UNKNOWN" => {
                 let text = format!("the app reports {says} for {}", named(service));
                 let kills = self.case.which != ProbeKind::Readiness;
-                if kills
-                    && !service.is_empty()
-                    && let Some(found) = self.without_service(Cause::Unavailable, service, port, &text).await
-                {
-                    return Some(found);
-                }
+                return_first!(kills && !service.is_empty() => self.without_service(Cause::Unavailable, service, port, &text));
                 self.fails_always().await.then(|| Found::of_everyone(Cause::Unavailable, text))
             }
             "SERVICE_UNKNOWN" | "NotFound" if !service.is_empty() => {

@@ -195,12 +195,7 @@ impl<'a> Lab<'a> {
 
     /// The probe's port.
     pub(super) fn port(&self) -> u16 {
-        match &self.case.probe.action {
-            ProbeAction::HttpGet { port, .. }
-            | ProbeAction::TcpSocket { port, .. }
-            | ProbeAction::Grpc { port, .. } => *port,
-            ProbeAction::Exec { .. } => 0,
-        }
+        self.case.probe.action.port().unwrap_or_default()
     }
 
     /// All known ports.

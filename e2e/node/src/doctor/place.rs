@@ -25,22 +25,16 @@ impl Lab<'_> {
     /// Nothing listens on the probed port.
     pub(super) async fn of_no_listener(&mut self, prepared: &Prepared, observation: &Observation) -> Option<Found> {
         let to = |route| Sends::Http(Box::new(Prepared { route, ..prepared.clone() }));
-        if let Some(found) = self.loopback(prepared.route.address, to).await {
-            return Some(found);
-        }
+        return_first!(true => self.loopback(prepared.route.address, to));
         if let Some(works) = self.case.known.works.clone() {
             let works = self.working(prepared, &works);
             let there = self.in_the_place_of(prepared, &works);
-            if let Some(found) = self.of_place(prepared, &there, observation).await {
-                return Some(found);
-            }
-            if let Some(found) = self.of_place_and_part(prepared, &there, &works).await {
-                return Some(found);
-            }
+            return_first!(
+                true => self.of_place(prepared, &there, observation),
+                true => self.of_place_and_part(prepared, &there, &works),
+            );
         }
-        if let Some(found) = self.another_port(prepared, observation).await {
-            return Some(found);
-        }
+        return_first!(true => self.another_port(prepared, observation));
         self.wait_for_start().await
     }
 
@@ -139,9 +133,7 @@ impl Lab<'_> {
                     continue;
                 }
             }
-            if let Some(found) = self.of_place(prepared, &there, observation).await {
-                return Some(found);
-            }
+            return_first!(true => self.of_place(prepared, &there, observation));
         }
         None
     }
@@ -157,9 +149,7 @@ impl Lab<'_> {
     pub(super) async fn of_no_grpc_listener(&mut self, service: &str) -> Option<Found> {
         let declared = self.port();
         let to = |route| Sends::Health { route, secured: false };
-        if let Some(found) = self.loopback(self.target.address(declared)?, to).await {
-            return Some(found);
-        }
+        return_first!(true => self.loopback(self.target.address(declared)?, to));
         for (other, _) in self.other_ports() {
             let action = ProbeAction::Grpc { port: other, service: service.to_owned() };
             let experiment = Experiment::of(format!("port {other}"), Sends::Action(action));
@@ -216,9 +206,7 @@ impl Lab<'_> {
             if !self.ask(experiment.clone()).await?.answered() {
                 continue;
             }
-            if let Some(found) = self.only_the_first(prepared, &experiment).await {
-                return Some(found);
-            }
+            return_first!(true => self.only_the_first(prepared, &experiment));
             let Sends::Http(sent) = &experiment.sends else { return None };
             let source = sent.route.source?;
             let explanation =

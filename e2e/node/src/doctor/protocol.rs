@@ -196,9 +196,7 @@ impl Lab<'_> {
         if silence.iter().any(|answer| answer.spoke == Some(Protocol::Http2)) {
             return self.health(prepared).await;
         }
-        if let Some(found) = self.refused_late(Sends::Http(Box::new(prepared.clone())), late).await {
-            return Some(found);
-        }
+        return_first!(true => self.refused_late(Sends::Http(Box::new(prepared.clone())), late));
         self.not_http(prepared, in_time).await
     }
 

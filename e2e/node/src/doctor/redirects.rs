@@ -75,9 +75,9 @@ impl Lab<'_> {
         }
         let all_lead_to_tls = observation.followed.iter().all(|url| url.starts_with("https://"));
         let cause = if all_lead_to_tls { Cause::RedirectToHttps } else { cause };
-        if let Some(found) = self.said_to_speak_tls(prepared, cause, told(" without a header that reports TLS")).await {
-            return Some(found);
-        }
+        return_first!(
+            true => self.said_to_speak_tls(prepared, cause, told(" without a header that reports TLS")),
+        );
         self.keeps_failing().await.then(|| Found::of_everyone(Cause::RedirectElsewhere, told("")))
     }
 
@@ -107,9 +107,7 @@ impl Lab<'_> {
             return None;
         }
         let text = format!("{goes_on}, unless a header reports TLS");
-        if let Some(found) = self.said_to_speak_tls(prepared, Cause::RedirectToHttps, text).await {
-            return Some(found);
-        }
+        return_first!(true => self.said_to_speak_tls(prepared, Cause::RedirectToHttps, text));
         if !self.leads_to_tls() {
             return None;
         }
@@ -118,9 +116,7 @@ impl Lab<'_> {
             let mut there = Prepared { route: Route::to(address), ..prepared.clone() };
             "https".clone_into(&mut there.url.scheme);
             there.url.explicit_port = Some(port);
-            if let Some(found) = self.of_place(prepared, &there, observation).await {
-                return Some(found);
-            }
+            return_first!(true => self.of_place(prepared, &there, observation));
         }
         let is_dead_end = matches!(
             observation.kind,
@@ -145,8 +141,8 @@ impl Lab<'_> {
             return None;
         }
         let flip = Flip { axis: Axis::Headers, from: format!("no {name}"), to: format!("{name}: {value}") };
-        let change = Change::Header { name: name.to_owned(), value: value.to_owned(), placeholder: None };
-        self.prove(Claim::of(Found::of_flip(cause, flip, explanation, vec![change]), experiment)).await
+        let changes = vec![Change::header(name, value)];
+        self.prove(Claim::of(Found::of_flip(cause, flip, explanation, changes), experiment)).await
     }
 }
 

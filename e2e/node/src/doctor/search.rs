@@ -73,9 +73,7 @@ async fn of_failure(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observ
     let is_redirected = !observation.followed.is_empty();
     if observation.wants_certificate && observation.status.is_none() {
         let told = lab.with_alert(observation).await;
-        if let Some(found) = lab.client_certificate(&told).await {
-            return Some(found);
-        }
+        return_first!(true => lab.client_certificate(&told));
     }
     match observation.kind {
         Kind::Unsupported if !is_redirected => None,
@@ -89,12 +87,10 @@ async fn of_failure(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observ
         }
         Kind::Redirects => lab.redirect_in_a_circle(prepared, observation).await,
         _ => {
-            if let Some(found) = of_works(lab, prepared, observation).await {
-                return Some(found);
-            }
-            if is_redirected && let Some(found) = lab.redirect_to_nothing(prepared, observation).await {
-                return Some(found);
-            }
+            return_first!(
+                true => of_works(lab, prepared, observation),
+                is_redirected => lab.redirect_to_nothing(prepared, observation),
+            );
             of_answer(lab, prepared, observation).await
         }
     }
@@ -120,12 +116,10 @@ async fn of_works(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observat
 /// The response is a failure.
 async fn of_answer(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observation) -> Option<Found> {
     if observation.kind == Kind::Tls {
-        if let Some(found) = lab.server_name(prepared, observation).await {
-            return Some(found);
-        }
-        if let Some(found) = lab.another_protocol(prepared, observation).await {
-            return Some(found);
-        }
+        return_first!(
+            true => lab.server_name(prepared, observation),
+            true => lab.another_protocol(prepared, observation),
+        );
         return lab.not_http(prepared, observation).await;
     }
     let hosts = lab.hosts(prepared);
@@ -133,66 +127,29 @@ async fn of_answer(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observa
     let plain = lab.plain(prepared, first);
     let how = format!("as curl sends it, with Host {first}");
     let answer = lab.ask(Experiment::plain(how, plain.clone())).await?;
-    if answer.answered()
-        && let Some(found) = lab.narrow(prepared, &plain, observation).await
-    {
-        return Some(found);
-    }
-    if speaks_grpc(observation)
-        && let Some(found) = lab.secured_health(prepared).await
-    {
-        return Some(found);
-    }
-    let mut seen = vec![observation.status, answer.status];
-    let status = observation.status;
-    if status.is_none() {
+    return_first!(
+        answer.answered() => lab.narrow(prepared, &plain, observation),
+        speaks_grpc(observation) => lab.secured_health(prepared),
+    );
+    let Some(status) = observation.status else {
         return of_no_response(lab, prepared, observation, &hosts).await;
-    }
+    };
+    let mut seen = vec![Some(status), answer.status];
     // Without own headers, the probe with the first Host almost equals the plain request, which failed.
     let is_tried = prepared.request.headers.is_empty() && !answer.answered() && !answer.success();
-    if let Some(found) = lab.another_host(prepared, &hosts[usize::from(is_tried)..], &mut seen).await {
-        return Some(found);
-    }
-    let is = |wanted: &[u16]| status.is_some_and(|status| wanted.contains(&status));
-    let is_refusal = status.is_some_and(|status| (400..500).contains(&status));
-    if prepared.url.scheme == "https"
-        && is_refusal
-        && let Some(found) = lab.server_name(prepared, observation).await
-    {
-        return Some(found);
-    }
-    if let Some(found) = lab.odd_path(prepared, observation).await {
-        return Some(found);
-    }
-    if is(&[404, 405])
-        && let Some(found) = lab.another_path(prepared).await
-    {
-        return Some(found);
-    }
-    if is(&[404, 405])
-        && let Some(found) = lab.another_port(prepared, observation).await
-    {
-        return Some(found);
-    }
-    if is(&[400])
-        && let Some(found) = lab.another_protocol(prepared, observation).await
-    {
-        return Some(found);
-    }
-    if is(&[403, 503])
-        && let Some(found) = lab.another_source(prepared).await
-    {
-        return Some(found);
-    }
-    if is_refusal
-        && !is(&[404, 405])
-        && let Some(found) = lab.wanted_header(prepared).await
-    {
-        return Some(found);
-    }
-    if let Some(found) = lab.client_certificate(observation).await {
-        return Some(found);
-    }
+    let is_refusal = (400..500).contains(&status);
+    let is_unserved = matches!(status, 404 | 405);
+    return_first!(
+        true => lab.another_host(prepared, &hosts[usize::from(is_tried)..], &mut seen),
+        prepared.url.scheme == "https" && is_refusal => lab.server_name(prepared, observation),
+        true => lab.odd_path(prepared, observation),
+        is_unserved => lab.another_path(prepared),
+        is_unserved => lab.another_port(prepared, observation),
+        status == 400 => lab.another_protocol(prepared, observation),
+        matches!(status, 403 | 503) => lab.another_source(prepared),
+        is_refusal && !is_unserved => lab.wanted_header(prepared),
+        true => lab.client_certificate(observation),
+    );
     of_everyone(lab, prepared, observation, &seen).await
 }
 
@@ -209,18 +166,12 @@ async fn of_no_response(
     observation: &Observation,
     hosts: &[String],
 ) -> Option<Found> {
-    if let Some(found) = lab.another_protocol(prepared, observation).await {
-        return Some(found);
-    }
-    if let Some(found) = lab.not_http(prepared, observation).await {
-        return Some(found);
-    }
-    if let Some(found) = lab.another_host(prepared, &hosts[1..], &mut Vec::new()).await {
-        return Some(found);
-    }
-    if let Some(found) = lab.odd_path(prepared, observation).await {
-        return Some(found);
-    }
+    return_first!(
+        true => lab.another_protocol(prepared, observation),
+        true => lab.not_http(prepared, observation),
+        true => lab.another_host(prepared, &hosts[1..], &mut Vec::new()),
+        true => lab.odd_path(prepared, observation),
+    );
     lab.another_source(prepared).await
 }
 
@@ -267,7 +218,7 @@ async fn of_everyone(
 /// A tcpSocket or grpc probe.
 async fn of_action(lab: &mut Lab<'_>) -> (Observation, Option<Found>) {
     let observation = lab.first().await;
-    let found = match (&lab.case.probe.action.clone(), observation.kind) {
+    let found = match (&lab.case.probe.action, observation.kind) {
         // A tcpSocket probe is not repeated: immediately closed connections fill the queue of a busy app.
         (ProbeAction::TcpSocket { port, .. }, Kind::Connected) => {
             lab.remark = lab.left_in_the_queue(*port).await;
