@@ -3,14 +3,14 @@
 
 use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
-use e2e_plan::{ProbeKind, Probes};
+use e2e_plan::{ProbeKind, Probes, Restart};
 
 use crate::{
     observation::Verdict,
     simulate::{Behaviour, watch},
     snapshot::{ContainerReport, ProbeReport},
     status::{ContainerState, ContainerStatus, Event, Exit},
-    worker::{Action, Policy, RestartPolicy, Timing, Worker},
+    worker::{Action, Policy, Timing, Worker},
 };
 
 /// The measured behaviour of a container.
@@ -162,7 +162,7 @@ pub fn play(
     until: Duration,
 ) -> Timeline {
     let policy = Policy {
-        restart: RestartPolicy::Always,
+        restart: Restart::Always,
         grace,
         eager: None,
         timing: Timing::CURRENT,

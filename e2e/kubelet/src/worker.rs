@@ -11,7 +11,7 @@ mod probing;
 
 use std::time::Duration;
 
-use e2e_plan::{HookKind, ProbeKind, Probes};
+use e2e_plan::{HookKind, ProbeKind, Probes, Restart};
 use hooks::Ending;
 use probing::Probing;
 
@@ -26,24 +26,11 @@ pub use crate::profile::Timing;
 /// The minimum time that a container has to stop (`minimumGracePeriodInSeconds`).
 const MIN_GRACE: Duration = Duration::from_secs(2);
 
-/// The reaction to a container's end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RestartPolicy {
-    /// Restart: containers of a Deployment or StatefulSet.
-    Always,
-    /// Restart unless its exit status is 0: init containers.
-    OnFailure,
-    /// Like [`RestartPolicy::OnFailure`], up to this many failures: containers of a Job.
-    UpTo(u32),
-    /// No restart.
-    Never,
-}
-
 /// The rules for a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
     /// The restart policy.
-    pub restart: RestartPolicy,
+    pub restart: Restart,
     /// The grace period to stop, unless its probe declares another one.
     pub grace: Duration,
     /// The pause between extra startup and readiness probes, sent between those of the period until the container is ready. Their
@@ -208,7 +195,7 @@ impl Worker {
     /// Takes the place of the same container in a pod that was replaced. Its status and its events go on.
     #[must_use]
     pub fn in_place_of(self, past: Self) -> Self {
-        let is_restarted = self.policy.restart == RestartPolicy::Always;
+        let is_restarted = self.policy.restart == Restart::Always;
         let last_termination = past.status.last_termination.filter(|_| is_restarted);
         let status =
             ContainerStatus { restart_count: past.status.restart_count, last_termination, ..self.status.clone() };
@@ -228,7 +215,7 @@ impl Worker {
                 self.probed(now, which, verdict, &message, &mut actions);
             }
             Input::Exited(exit) if self.is_up() => self.exited(now, exit),
-            Input::Restart { spare } if self.policy.restart == RestartPolicy::Always => {
+            Input::Restart { spare } if self.policy.restart == Restart::Always => {
                 self.restart(now, spare, &mut actions);
             }
             // Services drop a pod when it is asked to stop, not when it has ended.
@@ -344,8 +331,8 @@ impl Worker {
         self.finished = Some(now);
         self.phase = match self.policy.restart {
             _ if self.stopping => Phase::Done,
-            RestartPolicy::Never => Phase::Done,
-            RestartPolicy::Always | RestartPolicy::OnFailure | RestartPolicy::UpTo(_) => {
+            Restart::Never => Phase::Done,
+            Restart::Always | Restart::OnFailure { .. } => {
                 Phase::Due { at: self.back_off.allowed_at(now), lengthens: true }
             }
         };
@@ -383,7 +370,7 @@ impl Worker {
     /// Kills the instance because a probe failed.
     fn kill_for(&mut self, now: Duration, since: Duration, which: ProbeKind) -> Action {
         let grace = self.probing.grace(which).unwrap_or(self.policy.grace);
-        let restarts = self.policy.restart != RestartPolicy::Never;
+        let restarts = self.policy.restart != Restart::Never;
         let suffix = if restarts { ", will be restarted" } else { "" };
         let reason = format!("Container {} failed {which} probe{suffix}", self.container);
         self.kill(now, since, grace, reason)
@@ -402,10 +389,11 @@ impl Worker {
         self.status.last_termination = Some(termination.clone());
         self.status.state = ContainerState::Terminated(termination);
         let restarts = match self.policy.restart {
-            RestartPolicy::Always => true,
-            RestartPolicy::OnFailure => exit.code != 0,
-            RestartPolicy::UpTo(failures) => exit.code != 0 && self.status.restart_count < failures,
-            RestartPolicy::Never => false,
+            Restart::Always => true,
+            Restart::OnFailure { failures_max } => {
+                exit.code != 0 && failures_max.is_none_or(|failures| self.status.restart_count < failures)
+            }
+            Restart::Never => false,
         };
         if self.stopping || !restarts {
             self.phase = Phase::Done;

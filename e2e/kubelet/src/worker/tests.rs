@@ -11,7 +11,7 @@ pub(crate) const fn s(seconds: u64) -> Duration {
 }
 
 pub(super) const ALWAYS: Policy = Policy {
-    restart: RestartPolicy::Always,
+    restart: Restart::Always,
     grace: s(30),
     eager: None,
     timing: Timing::CURRENT,
@@ -252,7 +252,8 @@ fn eager_probes_leave_a_container_twice_the_time_that_they_take() {
 
 #[test]
 fn an_init_container_that_succeeds_is_done() {
-    let mut worker = running(Probes::default(), Policy { restart: RestartPolicy::OnFailure, ..ALWAYS });
+    let mut worker =
+        running(Probes::default(), Policy { restart: Restart::OnFailure { failures_max: None }, ..ALWAYS });
     worker.handle(s(0), Input::Started);
     assert_eq!(worker.handle(s(1), Input::Exited(CRASH)).len(), 1);
     worker.handle(s(1), Input::Started);

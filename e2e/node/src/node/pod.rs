@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, pin::pin};
 use e2e_kubelet::{
     snapshot::{ContainerReport, PodReport, PodSpec, Snapshot},
     status::ContainerState,
-    worker::{Policy, RestartPolicy, Worker},
+    worker::{Policy, Worker},
 };
+use e2e_plan::Restart;
 use tokio::{
     sync::{broadcast, watch},
     task::JoinSet,
@@ -102,7 +103,7 @@ impl Containers {
     async fn start<R: Runtime>(&mut self, context: &mut Context<R>, of_sidecars: &Context<R>, spec: &PodSpec) {
         let Options { eager, profile, .. } = &*context.options;
         let always = Policy {
-            restart: RestartPolicy::Always,
+            restart: Restart::Always,
             grace: spec.grace,
             eager: *eager,
             timing: profile.timing,
@@ -118,14 +119,14 @@ impl Containers {
                 }
                 continue;
             }
-            let policy = Policy { restart: RestartPolicy::OnFailure, ..always };
+            let policy = Policy { restart: Restart::OnFailure { failures_max: None }, ..always };
             let ended = drive(context.clone(), spec.name.clone(), init.clone(), policy, past).await;
             self.past.insert(ended.name, ended.worker);
             if !ended.is_over {
                 return;
             }
         }
-        let policy = Policy { restart: policy_of(spec.restart), ..always };
+        let policy = Policy { restart: spec.restart, ..always };
         for container in &spec.containers {
             let past = self.past.remove(&container.name);
             self.others.spawn(drive(context.clone(), spec.name.clone(), container.clone(), policy, past));
@@ -150,15 +151,6 @@ async fn all_ended(tasks: &mut JoinSet<Ended>, past: &mut Past) {
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             Err(_) => {}
         }
-    }
-}
-
-fn policy_of(restart: e2e_plan::Restart) -> RestartPolicy {
-    match restart {
-        e2e_plan::Restart::Always => RestartPolicy::Always,
-        e2e_plan::Restart::OnFailure { failures_max: None } => RestartPolicy::OnFailure,
-        e2e_plan::Restart::OnFailure { failures_max: Some(failures) } => RestartPolicy::UpTo(failures),
-        e2e_plan::Restart::Never => RestartPolicy::Never,
     }
 }
 
