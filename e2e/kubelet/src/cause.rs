@@ -145,69 +145,26 @@ impl fmt::Display for Cause {
     }
 }
 
-/// The part of a request that the doctor changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Axis {
-    /// The `Host` header.
-    Host,
-    /// The `User-Agent` header.
-    UserAgent,
-    /// The `Connection` header.
-    Connection,
-    /// The `Accept` header.
-    Accept,
-    /// The other headers.
-    Headers,
-    /// Path and query.
-    Path,
-    /// The timeout.
-    Timeout,
-    /// How long the container has run.
-    Time,
-    /// The load on the app.
-    Load,
-    /// The port.
-    Port,
-    /// HTTP or HTTPS.
-    Scheme,
-    /// The version of HTTP, or gRPC.
-    Protocol,
-    /// A PROXY header before the request.
-    ProxyHeader,
-    /// The server name of the TLS handshake (SNI).
-    ServerName,
-    /// The address that the request comes from.
-    Source,
-    /// The address that the request goes to.
-    Destination,
-    /// The service that a grpc probe names.
-    Service,
-    /// The command of an exec probe.
-    Command,
-}
-
-impl fmt::Display for Axis {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Host => "Host",
-            Self::UserAgent => "User-Agent",
-            Self::Connection => "Connection",
-            Self::Accept => "Accept",
-            Self::Headers => "the headers",
-            Self::Path => "the path",
-            Self::Timeout => "the timeout",
-            Self::Time => "the time since the start",
-            Self::Load => "the load",
-            Self::Port => "the port",
-            Self::Scheme => "the scheme",
-            Self::Protocol => "the protocol",
-            Self::ProxyHeader => "the PROXY header",
-            Self::ServerName => "the server name",
-            Self::Source => "the source address",
-            Self::Destination => "the address",
-            Self::Service => "the service",
-            Self::Command => "the command",
-        })
+in_words! {
+    /// The part of a request that the doctor changes.
+    pub enum Axis {
+        Host = "Host",
+        UserAgent = "User-Agent",
+        Connection = "Connection",
+        Accept = "Accept",
+        Headers = "the headers", // The others.
+        Path = "the path", // With the query.
+        Timeout = "the timeout",
+        Time = "the time since the start", // How long the container has run.
+        Load = "the load", // On the app.
+        Port = "the port",
+        Scheme = "the scheme", // HTTP or HTTPS.
+        Protocol = "the protocol", // The version of HTTP, or gRPC.
+        ProxyHeader = "the PROXY header", // Before the request.
+        ServerName = "the server name", // Of the TLS handshake (SNI).
+        Source = "the source address", // Where the request comes from.
+        Destination = "the address", // Where it goes to.
+        Service = "the service", // That a grpc probe names.
+        Command = "the command", // Of an exec probe.
     }
 }

@@ -1,103 +1,38 @@
 //! The protocols that the doctor recognises on a port. Main type: [`Protocol`].
 
-use std::fmt;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Protocol {
-    /// AJP, as Tomcat speaks it.
-    Ajp,
-    /// AMQP, as RabbitMQ speaks it.
-    Amqp,
-    /// Cassandra's.
-    Cassandra,
-    /// DNS over TCP.
-    Dns,
-    /// FastCGI, as PHP-FPM speaks it.
-    FastCgi,
-    /// FTP.
-    Ftp,
-    /// HTTP/2.
-    Http2,
-    /// IMAP.
-    Imap,
-    /// JDWP, as Java's debuggers speak it.
-    Jdwp,
-    /// Kafka's.
-    Kafka,
-    /// LDAP.
-    Ldap,
-    /// Memcached's.
-    Memcached,
-    /// MongoDB's.
-    MongoDb,
-    /// MQTT.
-    Mqtt,
-    /// MySQL's, which MariaDB speaks too.
-    MySql,
-    /// NATS.
-    Nats,
-    /// POP3.
-    Pop3,
-    /// PostgreSQL's.
-    PostgreSql,
-    /// Redis'.
-    Redis,
-    /// Java RMI, as JMX speaks it.
-    Rmi,
-    /// SMTP.
-    Smtp,
-    /// SOCKS5.
-    Socks5,
-    /// SSH.
-    Ssh,
-    /// Telnet.
-    Telnet,
-    /// TLS.
-    Tls,
-    /// uwsgi, as uWSGI speaks it to a proxy.
-    Uwsgi,
-    /// VNC's.
-    Vnc,
-    /// ZooKeeper's.
-    ZooKeeper,
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ajp => "AJP",
-            Self::Amqp => "AMQP",
-            Self::Cassandra => "Cassandra's protocol",
-            Self::Dns => "DNS",
-            Self::FastCgi => "FastCGI",
-            Self::Ftp => "FTP",
-            Self::Http2 => "HTTP/2",
-            Self::Imap => "IMAP",
-            Self::Jdwp => "Java's debug protocol (JDWP)",
-            Self::Kafka => "Kafka's protocol",
-            Self::Ldap => "LDAP",
-            Self::Memcached => "Memcached's protocol",
-            Self::MongoDb => "MongoDB's protocol",
-            Self::Mqtt => "MQTT",
-            Self::MySql => "MySQL's protocol",
-            Self::Nats => "NATS",
-            Self::Pop3 => "POP3",
-            Self::PostgreSql => "PostgreSQL's protocol",
-            Self::Redis => "Redis' protocol",
-            Self::Rmi => "Java RMI",
-            Self::Smtp => "SMTP",
-            Self::Socks5 => "SOCKS5",
-            Self::Ssh => "SSH",
-            Self::Telnet => "Telnet",
-            Self::Tls => "TLS",
-            Self::Uwsgi => "uwsgi",
-            Self::Vnc => "VNC",
-            Self::ZooKeeper => "ZooKeeper's protocol",
-        })
+in_words! {
+    /// A protocol.
+    pub enum Protocol {
+        Ajp = "AJP", // Tomcat speaks it.
+        Amqp = "AMQP", // RabbitMQ speaks it.
+        Cassandra = "Cassandra's protocol",
+        Dns = "DNS", // Over TCP.
+        FastCgi = "FastCGI", // PHP-FPM speaks it.
+        Ftp = "FTP",
+        Http2 = "HTTP/2",
+        Imap = "IMAP",
+        Jdwp = "Java's debug protocol (JDWP)",
+        Kafka = "Kafka's protocol",
+        Ldap = "LDAP",
+        Memcached = "Memcached's protocol",
+        MongoDb = "MongoDB's protocol",
+        Mqtt = "MQTT",
+        MySql = "MySQL's protocol", // MariaDB speaks it too.
+        Nats = "NATS",
+        Pop3 = "POP3",
+        PostgreSql = "PostgreSQL's protocol",
+        Redis = "Redis' protocol",
+        Rmi = "Java RMI", // JMX speaks it.
+        Smtp = "SMTP",
+        Socks5 = "SOCKS5",
+        Ssh = "SSH",
+        Telnet = "Telnet",
+        Tls = "TLS",
+        Uwsgi = "uwsgi", // uWSGI speaks it to a proxy.
+        Vnc = "VNC",
+        ZooKeeper = "ZooKeeper's protocol",
     }
 }
