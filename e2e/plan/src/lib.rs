@@ -7,6 +7,7 @@ pub mod duration;
 mod entrance;
 mod error;
 mod expand;
+mod forms;
 mod hook;
 mod image_name;
 pub mod kinds;

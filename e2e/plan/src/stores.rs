@@ -12,13 +12,13 @@ use super::{
     FieldUse, Note, Plan, Source,
     cursor::Cursor,
     error::{ErrorKind, Faults},
+    forms::is_data_key,
     kinds::{self, Role},
     node::{Node, Tree},
     object::Object,
     pod::{Binary, Secret, Value},
     read::Typed,
     suggest::nearest,
-    values::is_data_key,
 };
 use crate::target::Target;
 

@@ -1,26 +1,23 @@
 //! Values that no cluster takes: choices, required keys, ranges, forms of texts, and fields that contradict each other.
 //! Main function: [`check`]. The rules are data, in the tables of [`table`].
 
-mod forms;
 mod relations;
 mod table;
 
 use self::{
-    forms::{Form, QUALIFIED, SEGMENT, is_value},
     relations::Wrong,
     table::{FREELY_NAMED, METADATA, Rules, TABLES},
 };
 use super::{
     cursor::Cursor,
     error::{ErrorKind, Faults},
+    forms::{Form, QUALIFIED, SEGMENT, is_value},
     kinds::Role,
     node::{FieldPath, Node, Tree},
     object::Object,
     read::check_name,
     warnings::pattern,
 };
-
-pub(crate) use self::forms::is_data_key;
 
 /// What a cluster wants of a value that is there. An empty text counts as none.
 enum Rule {

@@ -5,9 +5,9 @@ mod carried;
 use std::collections::BTreeSet;
 
 pub(super) use self::carried::*;
-use super::forms::{PERCENTAGE, PORT_NAME, QUALIFIED, QUANTITY};
 use crate::{
     error::ErrorKind,
+    forms::{PERCENTAGE, PORT_NAME, QUALIFIED, QUANTITY},
     node::{Node, Tree},
     quantity,
 };

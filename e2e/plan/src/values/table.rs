@@ -2,9 +2,9 @@
 
 use super::{
     Rule::{self, Has, Is, Labels, Name, One, OneOf, That, Unique, Within},
-    forms::*,
     relations,
 };
+use crate::forms::*;
 
 const NOT_NEGATIVE: Rule = Within(0, i32::MAX as i64);
 const POSITIVE: Rule = Within(1, i32::MAX as i64);

@@ -1,7 +1,7 @@
 //! Relations of fields of the kinds that only a cluster uses.
 
 use super::{Wrong, items, number, text, wrong};
-use crate::{node::Node, values::forms::is_network};
+use crate::{forms::is_network, node::Node};
 
 /// An element of `paths` of an Ingress.
 pub(in crate::values) fn path(node: &Node) -> Option<Wrong> {

@@ -5,90 +5,90 @@ use std::{net::IpAddr, ops::RangeInclusive};
 use crate::{duration, quantity};
 
 /// A form that a text has or has not.
-pub(super) struct Form {
-    pub(super) has: fn(&str) -> bool,
+pub(crate) struct Form {
+    pub(crate) has: fn(&str) -> bool,
     /// What a text without it is told to be, after "is not".
-    pub(super) what: &'static str,
-    pub(super) remedy: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) remedy: &'static str,
 }
 
-pub(super) const QUALIFIED: Form = Form {
+pub(crate) const QUALIFIED: Form = Form {
     has: is_key,
     what: "a qualified name",
     remedy: "use letters, digits and `-`, `_`, `.` between them, with or without a domain and `/` before them",
 };
-pub(super) const LABEL_VALUE: Form = Form {
+pub(crate) const LABEL_VALUE: Form = Form {
     has: is_value,
     what: "the value of a label",
     remedy: "use letters, digits and `-`, `_`, `.` between them, at most 63 characters",
 };
-pub(super) const DATA_KEY: Form = Form {
+pub(crate) const DATA_KEY: Form = Form {
     has: is_data_key,
     what: "the key of a ConfigMap or Secret",
     remedy: "use letters, digits, `-`, `_` and `.`",
 };
-pub(super) const SEGMENT: Form = Form {
+pub(crate) const SEGMENT: Form = Form {
     has: |text| !text.contains(['/', '%']) && text != "." && text != "..",
     what: "a name that can stand in a URL",
     remedy: "write a name without `/` and `%`",
 };
-pub(super) const PORT_NAME: Form = Form {
+pub(crate) const PORT_NAME: Form = Form {
     has: is_port_name,
     what: "the name of a port",
     remedy: "use lower-case letters, digits and single `-` between them, at most 15 characters, one of them a letter",
 };
-pub(super) const HEADER: Form = Form {
+pub(crate) const HEADER: Form = Form {
     has: |text| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'),
     what: "the name of a header",
     remedy: "use letters, digits and `-`",
 };
-pub(super) const HOST: Form = Form {
+pub(crate) const HOST: Form = Form {
     has: |text| is_domain(text.strip_prefix("*.").unwrap_or(text)) && text.parse::<IpAddr>().is_err(),
     what: "a host name",
     remedy: "write a DNS name in lower case, such as `shop.example.org` or `*.example.org`",
 };
-pub(super) const DOMAIN: Form = Form {
+pub(crate) const DOMAIN: Form = Form {
     has: |text| is_domain(text.strip_suffix('.').unwrap_or(text)),
     what: "a DNS name",
     remedy: "write one in lower case, without a scheme, port or path",
 };
-pub(super) const ADDRESS: Form = Form {
+pub(crate) const ADDRESS: Form = Form {
     has: |text| text.parse::<IpAddr>().is_ok(),
     what: "an IP address",
     remedy: "write one, such as `192.0.2.1`",
 };
-pub(super) const CLUSTER_ADDRESS: Form = Form {
+pub(crate) const CLUSTER_ADDRESS: Form = Form {
     has: |text| text == "None" || (ADDRESS.has)(text),
     what: "an IP address",
     remedy: "write `None` for a headless Service, or remove it",
 };
-pub(super) const NETWORK: Form =
+pub(crate) const NETWORK: Form =
     Form { has: is_network, what: "a range of addresses", remedy: "write one, such as `10.0.0.0/8`" };
-pub(super) const QUANTITY: Form = Form {
+pub(crate) const QUANTITY: Form = Form {
     has: |text| quantity::bytes(text).is_ok(),
     what: "a quantity",
     remedy: "write a number, such as `1`, `500m` or `10Gi`",
 };
-pub(super) const TRIMMED: Form =
+pub(crate) const TRIMMED: Form =
     Form { has: |text| text.trim() == text, what: "free of blanks at its ends", remedy: "remove them" };
-pub(super) const ABSOLUTE: Form =
+pub(crate) const ABSOLUTE: Form =
     Form { has: |text| text.starts_with('/'), what: "an absolute path", remedy: "start it with `/`" };
-pub(super) const WITHIN_ROOT: Form = Form {
+pub(crate) const WITHIN_ROOT: Form = Form {
     has: |text| text.split('/').all(|part| part != ".."),
     what: "a path without `..`",
     remedy: "write the path that it leads to",
 };
-pub(super) const INSIDE: Form = Form {
+pub(crate) const INSIDE: Form = Form {
     has: |text| !text.starts_with('/') && (WITHIN_ROOT.has)(text),
     what: "a path inside the volume",
     remedy: "write a relative path without `..`",
 };
-pub(super) const PERCENTAGE: Form = Form {
+pub(crate) const PERCENTAGE: Form = Form {
     has: |text| text.strip_suffix('%').is_some_and(|number| is_number(number) && number.len() < 10),
     what: "a percentage",
     remedy: "write a number without quotes, or one such as `\"25%\"`",
 };
-pub(super) const SCHEDULE: Form = Form {
+pub(crate) const SCHEDULE: Form = Form {
     has: is_schedule,
     what: "a schedule",
     remedy: "write minute, hour, day, month and day of the week, such as `\"*/5 * * * *\"`, or one such as `\"@daily\"`",
@@ -98,7 +98,7 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_digit())
 }
 
-pub(super) fn is_value(text: &str) -> bool {
+pub(crate) fn is_value(text: &str) -> bool {
     let is_inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let is_outer = |c: char| c.is_ascii_alphanumeric();
     text.is_empty()
@@ -106,7 +106,7 @@ pub(super) fn is_value(text: &str) -> bool {
 }
 
 /// A label's key may have a domain before it.
-pub(super) fn is_key(text: &str) -> bool {
+pub(crate) fn is_key(text: &str) -> bool {
     let (domain, name) = text.split_once('/').map_or((None, text), |(domain, name)| (Some(domain), name));
     !name.is_empty() && is_value(name) && domain.is_none_or(is_domain)
 }
@@ -134,7 +134,7 @@ fn is_port_name(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
-pub(super) fn is_network(text: &str) -> bool {
+pub(crate) fn is_network(text: &str) -> bool {
     text.split_once('/').is_some_and(|(address, length)| {
         let most = match address.parse::<IpAddr>() {
             Ok(IpAddr::V4(_)) => 32,
