@@ -17,6 +17,22 @@ use crate::{
     yaml::{Dialect, Documents, documents},
 };
 
+/// A patch as a kustomization gives it: an element of the list under `key`.
+struct Given<'a> {
+    kustomization: &'a Kustomization,
+    dir: &'a Path,
+    key: &'static str,
+    index: usize,
+    patch: &'a Patch,
+}
+
+impl Given<'_> {
+    fn fail(&self, kind: ErrorKind, message: &str, remedy: &str) -> Error {
+        let path = FieldPath::default().key(self.key).item(self.index, None);
+        Error::new(kind, message, remedy).at(self.kustomization.node.place_of(&path))
+    }
+}
+
 impl Builder<'_> {
     /// Applies `patchesStrategicMerge` and then `patches`.
     pub(super) fn patches(&mut self, kustomization: &Kustomization, dir: &Path, resources: &mut Vec<Resource>) {
@@ -26,40 +42,56 @@ impl Builder<'_> {
                 true => Patch { patch: Some(text.clone()), ..Patch::default() },
                 false => Patch { path: Some(text.clone()), ..Patch::default() },
             };
-            self.patch(kustomization, "patchesStrategicMerge", index, dir, &patch, resources);
+            self.patch(&Given { kustomization, dir, key: "patchesStrategicMerge", index, patch: &patch }, resources);
         }
         for (index, patch) in kustomization.file.patches.iter().flatten().enumerate() {
-            self.patch(kustomization, "patches", index, dir, patch, resources);
+            self.patch(&Given { kustomization, dir, key: "patches", index, patch }, resources);
         }
     }
 
     /// Applies `patchesJson6902`, which comes after the other changes.
     pub(super) fn json_patches(&mut self, kustomization: &Kustomization, dir: &Path, resources: &mut Vec<Resource>) {
         for (index, patch) in kustomization.file.patches_json6902.iter().flatten().enumerate() {
-            self.patch(kustomization, "patchesJson6902", index, dir, patch, resources);
+            self.patch(&Given { kustomization, dir, key: "patchesJson6902", index, patch }, resources);
         }
     }
 
-    fn patch(
-        &mut self,
-        kustomization: &Kustomization,
-        key: &str,
-        index: usize,
-        dir: &Path,
-        patch: &Patch,
-        resources: &mut Vec<Resource>,
-    ) {
-        let place = || kustomization.node.place_of(&FieldPath::default().key(key).item(index, None)).clone();
-        let fail = |kind, message: &str, remedy: &str| Error::new(kind, message, remedy).at(&place());
+    fn patch(&mut self, given: &Given<'_>, resources: &mut Vec<Resource>) {
+        let Some(changes) = self.changes(given) else { return };
+        let selector = given.patch.target.as_ref().map(Selector::of).transpose();
+        let selector = selector.map_err(|message| given.fail(ErrorKind::Unsupported, &message, ""));
+        let Some(selector) = self.keep(selector) else { return };
+        for change in changes {
+            let applied = match (&change.tree, &selector) {
+                (Tree::List(operations), Some(selector)) => {
+                    with_json(operations, selector, given.key == "patches", resources)
+                }
+                (Tree::List(_), None) => {
+                    let remedy = "write a `target` beside it in the kustomization";
+                    Err(Error::new(ErrorKind::Overlay, "a JSON patch needs a target", remedy).at(&change.place))
+                }
+                _ if change.get("$patch").and_then(Node::text) == Some("replace") => {
+                    let message = "a patch that replaces a whole object is built by kustomize alone";
+                    Err(Error::new(ErrorKind::Unsupported, message, "").at(&change.place))
+                }
+                (_, Some(selector)) => to_selected(&change, selector, resources),
+                (_, None) => to_named(change, resources),
+            };
+            self.keep(applied);
+        }
+    }
+
+    /// The documents of a patch; none of one that cannot be applied.
+    fn changes(&mut self, given: &Given<'_>) -> Option<Vec<Node>> {
+        let Given { kustomization, dir, key, index, patch } = *given;
         if patch.options.iter().flatten().any(|(_, is_set)| *is_set) {
             let message = "a patch that may change names and kinds is built by kustomize alone";
-            self.beyond.push(fail(ErrorKind::Unsupported, message, ""));
-            return;
+            return self.keep(Err(given.fail(ErrorKind::Unsupported, message, "")));
         }
         let (file, text) = match (&patch.path, &patch.patch) {
             (Some(path), None) => {
-                let Some(path) = self.file(kustomization, key, dir, path) else { return };
-                let Some(text) = self.text(kustomization, key, &path) else { return };
+                let path = self.file(kustomization, key, dir, path)?;
+                let text = self.text(kustomization, key, &path)?;
                 (self.shown(&path), text)
             }
             (None, Some(text)) => {
@@ -68,57 +100,36 @@ impl Builder<'_> {
             }
             _ => {
                 let message = "a patch has not exactly one of `path` and `patch`";
-                self.faults.push(fail(ErrorKind::Value, message, "write `- path: <file>`"));
-                return;
+                return self.keep(Err(given.fail(ErrorKind::Value, message, "write `- path: <file>`")));
             }
         };
-        let Documents { mut nodes, errors, .. } = documents(&file, &text, Dialect::Kustomize);
+        let Documents { nodes, errors, .. } = documents(&file, &text, Dialect::Kustomize);
         if nodes.is_empty() && errors.is_empty() {
             let remedy = "kustomize refuses it: write a patch there, or remove the element";
-            self.faults.push(fail(ErrorKind::Value, "the patch is empty", remedy));
+            self.faults.push(given.fail(ErrorKind::Value, "the patch is empty", remedy));
         }
         self.faults.extend(errors);
         if nodes.iter().any(|node| matches!(node.tree, Tree::List(_))) {
             // The values of operations become JSON as kubectl reads them.
-            nodes = documents(&file, &text, Dialect::Kubectl).nodes;
-        } else {
-            let lines: Vec<&str> = text.lines().collect();
-            nodes.iter().for_each(|node| self.note_spelling(node, &lines));
-            if nodes.len() > 1 && patch.target.is_some() {
-                let message = "several patches share a target, which kustomize refuses";
-                self.faults.push(fail(ErrorKind::Value, message, "give each of them its own element"));
-                return;
-            }
+            return Some(documents(&file, &text, Dialect::Kubectl).nodes);
         }
-        let selector = match patch.target.as_ref().map(Selector::of).transpose() {
-            Ok(selector) => selector,
-            Err(message) => {
-                self.beyond.push(fail(ErrorKind::Unsupported, &message, ""));
-                return;
+        let lines: Vec<&str> = text.lines().collect();
+        nodes.iter().for_each(|node| self.note_spelling(node, &lines));
+        if nodes.len() > 1 && patch.target.is_some() {
+            let message = "several patches share a target, which kustomize refuses";
+            return self.keep(Err(given.fail(ErrorKind::Value, message, "give each of them its own element")));
+        }
+        Some(nodes)
+    }
+
+    /// The value, or none for an error, which is kept: a fault, or what only kustomize can build.
+    fn keep<T>(&mut self, result: Result<T, Error>) -> Option<T> {
+        match result {
+            Err(error) if error.kind == ErrorKind::Unsupported => {
+                self.beyond.push(error);
+                None
             }
-        };
-        for change in nodes {
-            let applied = match (&change.tree, &selector) {
-                (Tree::List(operations), Some(selector)) => {
-                    with_json(operations, selector, key == "patches", resources)
-                }
-                (Tree::List(_), None) => Err(Error::new(
-                    ErrorKind::Overlay,
-                    "a JSON patch needs a target",
-                    "write a `target` beside it in the kustomization",
-                )
-                .at(&change.place)),
-                _ if change.get("$patch").and_then(Node::text) == Some("replace") => {
-                    let message = "a patch that replaces a whole object is built by kustomize alone";
-                    Err(Error::new(ErrorKind::Unsupported, message, "").at(&change.place))
-                }
-                (_, Some(selector)) => to_selected(&change, selector, resources),
-                (_, None) => to_named(change, resources),
-            };
-            match applied {
-                Err(error) if error.kind == ErrorKind::Unsupported => self.beyond.push(error),
-                applied => drop(self.faults.keep(applied)),
-            }
+            result => self.faults.keep(result),
         }
     }
 }
