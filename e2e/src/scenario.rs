@@ -234,9 +234,6 @@ async fn make(
 /// Seconds of a load whose rates are shown side by side.
 const SHOWN_SECONDS: usize = 20;
 
-/// How exactly the start of a load is seen: a tenth of what reports tell of planned faults.
-const START_LOOK: Duration = Duration::from_millis(10);
-
 /// Shows a load of this process once a second. Planned faults are begun with it where there are some: `window_in` is its warm-up.
 async fn watched(
     control: &Control,
@@ -246,9 +243,8 @@ async fn watched(
 ) -> Result<LoadResult<ClientReport>, Error> {
     run.release();
     if let Some(window_in) = window_in {
-        while !run.snapshot().started && !run.is_finished() {
-            tokio::time::sleep(START_LOOK).await;
-        }
+        // Clients that are ready start at once.
+        run.milestone().await;
         control.begin_faults(name, window_in).await?;
     }
     let mut before = run.snapshot();

@@ -12,7 +12,8 @@ use e2e::scenario::settings;
 use e2e_load::{
     agent::Order,
     load::{
-        ClientReport, LoadResult, Outcome, Registry, Settings, Spacing, Tls, Totals, Trust, Workload, WorkloadError,
+        ClientReport, LoadResult, Milestone, Outcome, Registry, Settings, Spacing, Tls, Totals, Trust, Workload,
+        WorkloadError,
     },
     self_check::{SelfCheck, SelfCheckError, highest_rate, self_check},
 };
@@ -131,7 +132,7 @@ async fn measure(args: &Args, settings: Settings, order: Order) -> Result<Measur
         agents::check(args.agents, settings).map_err(describe)?;
         return agents::measure(args.agents, &order, &mut live).await;
     }
-    let run = order.workload.start_held(settings, &Registry::default()).map_err(|error| match error {
+    let mut run = order.workload.start_held(settings, &Registry::default()).map_err(|error| match error {
         WorkloadError::Load(error) => describe(error),
         error => BadInput(error.to_string()).into(),
     })?;
@@ -139,10 +140,9 @@ async fn measure(args: &Args, settings: Settings, order: Order) -> Result<Measur
     let mut second = tokio::time::interval(Duration::from_secs(1));
     let mut interrupted = false;
     second.tick().await;
-    while !run.is_finished() {
+    loop {
         tokio::select! {
-            // Notices the end within 100 ms.
-            () = tokio::time::sleep(Duration::from_millis(100)) => {}
+            milestone = run.milestone() => if milestone == Milestone::Over { break },
             _ = second.tick() => live.show(&run.snapshot()),
             signal = tokio::signal::ctrl_c(), if !interrupted => {
                 signal.context("cannot listen for interrupts")?;

@@ -301,11 +301,6 @@ impl<R> Run<R> {
         }
     }
 
-    /// Whether the result is there.
-    pub fn is_finished(&self) -> bool {
-        self.thread.is_finished()
-    }
-
     /// Waits for the result.
     ///
     /// # Errors
