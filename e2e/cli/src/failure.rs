@@ -17,28 +17,14 @@ pub(crate) fn describe(error: &anyhow::Error) -> String {
 }
 
 /// Bad input that clap cannot detect.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 pub(crate) struct BadInput(pub(crate) String);
 
-impl std::fmt::Display for BadInput {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for BadInput {}
-
 /// An error with its own exit code.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{1}")]
 pub struct Ended(pub ExitCode, pub String);
-
-impl std::fmt::Display for Ended {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(&self.1)
-    }
-}
-
-impl std::error::Error for Ended {}
 
 /// The exit code of an error, by its type.
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {

@@ -1,6 +1,6 @@
 //! The only wait loop: repeats a check until success or a deadline; the error contains the last state. Main function: [`until`].
 
-use std::{fmt, future::Future, time::Duration};
+use std::{future::Future, time::Duration};
 
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout_at};
 
@@ -14,7 +14,8 @@ pub enum Look<T> {
 }
 
 /// The deadline passed, possibly during a check.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} not there after {}; last seen: {last}", e2e_plan::duration::human(*.after))]
 pub struct TimedOut {
     /// The awaited thing, as a noun phrase.
     pub what: String,
@@ -23,15 +24,6 @@ pub struct TimedOut {
     /// The last observed state.
     pub last: String,
 }
-
-impl fmt::Display for TimedOut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { what, after, last } = self;
-        write!(f, "{what} not there after {}; last seen: {last}", e2e_plan::duration::human(*after))
-    }
-}
-
-impl std::error::Error for TimedOut {}
 
 /// Checks every `period` until [`Look::Done`], up to `limit`. A hanging check ends at the deadline too.
 pub async fn until<T, F, Fut>(what: &str, limit: Duration, period: Duration, mut look: F) -> Result<T, TimedOut>

@@ -5,11 +5,7 @@ mod cluster;
 mod hand;
 mod here;
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use e2e::control::FAULTS_LIMIT;
 use e2e_kubelet::snapshot::Snapshot;
@@ -21,6 +17,7 @@ use e2e_report::{
     request::Scenario,
 };
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
 use self::hand::{Done, Hand};
@@ -63,7 +60,7 @@ impl Faults {
     /// The load of a scenario is on, and its window begins in `window_in`. Said again, it changes nothing.
     pub(crate) fn begin(&self, scenario: &str, window_in: Duration) {
         let Some(planned) = self.planned.get(scenario).cloned() else { return };
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.running.lock();
         if running.contains_key(scenario) {
             return;
         }
@@ -81,7 +78,7 @@ impl Faults {
     /// The load has ended: waits until its faults are over and all pods are ready, as far as that takes no longer than
     /// [`FAULTS_LIMIT`].
     pub(crate) async fn end(&self, scenario: &str) {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(scenario);
+        let running = self.running.lock().remove(scenario);
         let Some(Running { mut faults, recorder, events, over }) = running else { return };
         over.send_replace(true);
         let until = Instant::now() + FAULTS_LIMIT;
@@ -101,9 +98,9 @@ impl Faults {
         // What is not ready then is a finding of its own.
         let _ = wait_for(self.hand.snapshot.clone(), "not all pods are ready", left, Snapshot::all_ready).await;
         recorder.abort();
-        let events = std::mem::take(&mut *events.lock().unwrap_or_else(PoisonError::into_inner));
+        let events = std::mem::take(&mut *events.lock());
         let done = ScenarioFaults { scenario: scenario.to_owned(), faults: carried_out, events };
-        self.done.lock().unwrap_or_else(PoisonError::into_inner).push(done);
+        self.done.lock().push(done);
     }
 
     /// Everything that came of planned faults, those included whose suite went away.
@@ -111,7 +108,7 @@ impl Faults {
         for scenario in self.planned.keys() {
             self.end(scenario).await;
         }
-        std::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.done.lock())
     }
 }
 

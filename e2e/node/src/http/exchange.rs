@@ -1,6 +1,6 @@
 //! One request and its response, with a kubelet's verdict. Main type: [`Exchange`].
 
-use std::{sync::PoisonError, time::Duration};
+use std::time::Duration;
 
 use e2e_kubelet::{
     observation::{Kind, Observation, Verdict, excerpt},
@@ -96,7 +96,7 @@ impl Exchange {
         self.phases.tls = Some(start.elapsed());
         match http2 {
             true => self.read_http2(stream, url, request, start).await.map_err(|failure| {
-                let broken = broken.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let broken = broken.lock().take();
                 broken.filter(|broken| broken.alert.is_some()).unwrap_or(failure)
             }),
             false => self.read_http1(stream, request, &shown, start).await,

@@ -6,11 +6,12 @@ mod algorithms;
 use std::{
     io,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use e2e_kubelet::observation::Kind;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::{
     TlsConnector,
@@ -47,7 +48,7 @@ impl AsyncRead for Encrypted {
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if let Poll::Ready(Err(error)) = &read {
             let failure = Failure::of_tls(error, &[], &self.shown_address);
-            *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+            *self.broken.lock() = Some(failure);
         }
         read
     }
@@ -84,7 +85,7 @@ pub(crate) async fn handshake(
 ) -> (Shown, Result<Secured, Failure>) {
     let client = Arc::new(Client::default());
     let secured = shake(wire, name, protocols, shown_address, &client).await;
-    let shown = client.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let shown = client.0.lock().clone();
     (shown, secured)
 }
 
@@ -132,7 +133,7 @@ impl ServerCertVerifier for Client {
     ) -> Result<ServerCertVerified, Error> {
         let names = webpki::EndEntityCert::try_from(end_entity)
             .map(|certificate| certificate.valid_dns_names().map(str::to_owned).collect());
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).names = names.unwrap_or_default();
+        self.0.lock().names = names.unwrap_or_default();
         Ok(ServerCertVerified::assertion())
     }
 
@@ -175,7 +176,7 @@ impl ServerCertVerifier for Client {
 
 impl ResolvesClientCert for Client {
     fn resolve(&self, _hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).wants_certificate = true;
+        self.0.lock().wants_certificate = true;
         None
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -11,6 +11,7 @@ use e2e_kubelet::{
     observation::Observation,
 };
 use e2e_plan::ProbeKind;
+use parking_lot::Mutex;
 
 /// Three hours of a probe that is sent once a second; a system that stays up for days forgets older ones.
 const KEPT: usize = 10_800;
@@ -27,7 +28,7 @@ impl ProbeLog {
     pub fn record(&self, pod: &str, container: &str, which: ProbeKind, sent: SystemTime, observation: &Observation) {
         let at_unix_ms = sent.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
         let exchange = Exchange::new(u64::try_from(at_unix_ms).unwrap_or(u64::MAX), observation);
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         let kept = all.entry((pod.to_owned(), container.to_owned(), which)).or_default();
         if kept.len() == KEPT {
             kept.pop_front();
@@ -38,7 +39,7 @@ impl ProbeLog {
     /// Everything that is kept.
     #[must_use]
     pub fn histories(&self) -> Vec<ProbeHistory> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.0.lock();
         all.iter()
             .map(|((pod, container, which), exchanges)| ProbeHistory {
                 pod: pod.clone(),

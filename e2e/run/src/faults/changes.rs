@@ -1,10 +1,11 @@
 //! What happens to pods, as it happens. Main function: [`record`].
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use e2e_kubelet::snapshot::{PodReport, Snapshot};
 use e2e_load::clock::now_unix_ms;
 use e2e_report::evidence::faults::{PodChange, PodEvent};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 /// Writes down what changes, until it is aborted or no pod is looked after any more.
@@ -13,7 +14,7 @@ pub(super) async fn record(mut snapshots: watch::Receiver<Snapshot>, events: Arc
     while snapshots.changed().await.is_ok() {
         let now = snapshots.borrow_and_update().clone();
         let unix_ms = now_unix_ms();
-        let mut events = events.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut events = events.lock();
         for (pod, report) in &now.pods {
             let changes = before.pods.get(pod).map(|before| changes(before, report)).unwrap_or_default();
             events.extend(changes.into_iter().map(|what| PodEvent { unix_ms, pod: pod.clone(), what }));
