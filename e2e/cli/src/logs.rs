@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use e2e::control::{self, Control, LogPart};
+use e2e_kubelet::snapshot::Snapshot;
 use e2e_report::{
     environment::Environment,
     evidence,
@@ -15,7 +16,7 @@ use e2e_report::{
 };
 use e2e_run::{Options, exit::ExitCode};
 
-use crate::{directories::run_directory, failure::BadInput, options::block_on};
+use crate::{directories::run_directory, options::block_on};
 
 /// Show the logs of a component of a running system, or of a finished run.
 #[derive(Debug, clap::Args)]
@@ -75,22 +76,19 @@ fn print(lines: Vec<String>) {
 
 /// The gathered logs of a finished run.
 fn kept(directory: &RunDir, environment: &Environment, component: &str) -> Result<BTreeMap<String, LogPart>> {
-    let Ok(component) = environment.component(component) else {
-        let known: Vec<&str> = environment.components.iter().map(|component| component.name.as_str()).collect();
-        return Err(BadInput(format!("there is no component {component}; there are {}", known.join(", "))).into());
-    };
-    let snapshot: e2e_kubelet::snapshot::Snapshot =
+    let component = environment.component(component)?;
+    let snapshot: Snapshot =
         directory.read_json(evidence::PODS).context("this system is down and its run gathered no logs")?;
     let pods = component.pod_names().filter_map(|name| Some((name.clone(), snapshot.pods.get(&name)?)));
-    let containers = pods.flat_map(|(name, pod)| {
-        let containers = pod.init_containers.iter().chain(&pod.containers);
-        containers.map(|container| (name.clone(), container.name.clone())).collect::<Vec<_>>()
-    });
-    let read = |(pod, container): (String, String)| {
-        let text = directory.read(evidence::log_file(&pod, &container)).ok()?;
-        Some((format!("{pod}/{container}"), LogPart::after(0, &text)))
-    };
-    Ok(containers.filter_map(read).collect())
+    let mut logs = BTreeMap::new();
+    for (name, pod) in pods {
+        for container in pod.all_containers() {
+            if let Ok(text) = directory.read(evidence::log_file(&name, &container.name)) {
+                logs.insert(format!("{name}/{}", container.name), LogPart::after(0, &text));
+            }
+        }
+    }
+    Ok(logs)
 }
 
 /// What was shown of each container's log.

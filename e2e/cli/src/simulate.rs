@@ -59,10 +59,9 @@ fn parse_answer(text: &str) -> Result<(String, ProbeKind, Answer), String> {
 pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     let plan = e2e_run::plan(&args.manifests.options(project)?)?;
     for (component, ..) in &args.answer {
-        if !plan.components.iter().any(|known| known.name == *component) {
-            let names: Vec<&str> = plan.components.iter().map(|component| component.name.as_str()).collect();
-            let text = format!("--answer: no component `{component}`; components: {}", names.join(", "));
-            return Err(BadInput(text).into());
+        if plan.component(component).is_none() {
+            let known = plan.component_names();
+            return Err(BadInput(format!("--answer: no component `{component}`; components: {known}")).into());
         }
     }
     let directory = run_directory(args.run.as_deref(), project)?;

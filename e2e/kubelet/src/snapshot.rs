@@ -241,10 +241,15 @@ impl PodReport {
         }
     }
 
+    /// Its containers in the order of their start.
+    pub fn all_containers(&self) -> impl Iterator<Item = &ContainerReport> {
+        self.init_containers.iter().chain(&self.containers)
+    }
+
     /// A container or init container by name.
     #[must_use]
     pub fn container(&self, name: &str) -> Option<&ContainerReport> {
-        self.init_containers.iter().chain(&self.containers).find(|container| container.name == name)
+        self.all_containers().find(|container| container.name == name)
     }
 
     /// A container or init container by name, to change it.
@@ -255,8 +260,7 @@ impl PodReport {
     /// The events of the pod and of its containers, oldest first.
     #[must_use]
     pub fn all_events(&self) -> Vec<&Event> {
-        let containers = self.init_containers.iter().chain(&self.containers);
-        let mut events: Vec<_> = self.events.iter().chain(containers.flat_map(|c| &c.events)).collect();
+        let mut events: Vec<_> = self.events.iter().chain(self.all_containers().flat_map(|c| &c.events)).collect();
         events.sort_by_key(|event| event.last);
         events
     }
@@ -267,8 +271,7 @@ impl PodReport {
         let running = || self.init_containers.iter().filter(|init| init.is_sidecar).chain(&self.containers);
         self.ready = is_completed || running().all(|container| container.status.ready);
         self.started = is_completed || (!self.completes && running().all(|container| container.status.started));
-        let all = self.init_containers.iter().chain(&self.containers);
-        self.restarts = all.map(|container| container.status.restart_count).sum();
+        self.restarts = self.all_containers().map(|container| container.status.restart_count).sum();
         self.status = self.column();
     }
 

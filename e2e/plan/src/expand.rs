@@ -143,13 +143,12 @@ impl Component {
     /// The texts of Secrets that the component's environment and files hold, each once.
     #[must_use]
     pub fn secrets(&self) -> Vec<&Secret> {
-        let containers = self.pod.init_containers.iter().chain(&self.pod.containers);
         let files = self.pod.volumes.values().flat_map(|volume| match volume {
             Volume::Files(files) => files.as_slice(),
             Volume::EmptyDir { .. } | Volume::Persistent { .. } => &[],
         });
         let files = files.filter_map(|file| secret(&file.content));
-        unique(containers.flat_map(Container::secrets).chain(files))
+        unique(self.pod.all_containers().flat_map(Container::secrets).chain(files))
     }
 }
 

@@ -91,6 +91,18 @@ impl Plan {
         Self::from_manifests(Input { objects, sets, replicas, given, generate: &mut |_, _| String::new() })
     }
 
+    /// A component by name.
+    #[must_use]
+    pub fn component(&self, name: &str) -> Option<&Component> {
+        self.components.iter().find(|component| component.name == name)
+    }
+
+    /// The names of its components, for messages: `backend, engine`.
+    #[must_use]
+    pub fn component_names(&self) -> String {
+        self.components.iter().map(|component| component.name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
     /// Makes the plan.
     ///
     /// # Errors

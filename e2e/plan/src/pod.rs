@@ -38,6 +38,13 @@ pub struct Pod {
     pub service_links: bool,
 }
 
+impl Pod {
+    /// Its containers in the order of their start.
+    pub fn all_containers(&self) -> impl Iterator<Item = &Container> {
+        self.init_containers.iter().chain(&self.containers)
+    }
+}
+
 /// What becomes of a container that ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Restart {

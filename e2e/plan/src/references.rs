@@ -258,7 +258,7 @@ fn dependencies(component: &Component, services: &[Service]) -> BTreeSet<String>
             found.extend(mention.service.components.iter().filter(|name| **name != component.name).cloned());
         }
     };
-    for container in component.pod.init_containers.iter().chain(&component.pod.containers) {
+    for container in component.pod.all_containers() {
         look_into(container, &mut look);
         for mount in &container.mounts {
             if let Some(Volume::Files(files)) = component.pod.volumes.get(&mount.volume) {

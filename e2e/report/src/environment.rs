@@ -336,8 +336,8 @@ fn component_of(plan: &Plan, component: &e2e_plan::Component) -> Component {
         container.probes.all().map(spec)
     });
     let memory_limit = |container: &e2e_plan::Container| container.resources.memory_limit_bytes;
-    let each_limit = component.pod.init_containers.iter().chain(containers());
-    let each_limit = each_limit.filter_map(|container| Some((container.name.clone(), memory_limit(container)?)));
+    let each_limit =
+        component.pod.all_containers().filter_map(|container| Some((container.name.clone(), memory_limit(container)?)));
     let cpu_limits = containers().filter_map(|container| container.resources.cpu_limit_millis);
     Component {
         name: component.name.clone(),

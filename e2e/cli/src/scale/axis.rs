@@ -50,9 +50,8 @@ impl Axis {
             let text = "--shards needs [shards] in .config/e2e.toml: the `component`, and the `overlay` that makes {n} shards of it";
             return Err(BadInput(text.to_owned()));
         };
-        if plan.components.iter().all(|component| component.name != shards.component) {
-            let known: Vec<&str> = plan.components.iter().map(|component| component.name.as_str()).collect();
-            let (name, known) = (&shards.component, known.join(", "));
+        if plan.component(&shards.component).is_none() {
+            let (name, known) = (&shards.component, plan.component_names());
             return Err(BadInput(format!(
                 "shards.component is {name}, which is not in the manifests; components: {known}"
             )));

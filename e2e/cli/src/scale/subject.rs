@@ -1,6 +1,6 @@
 //! What a study is about: the component or its shards, and the scenario. Main type: [`Subject`].
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use e2e_report::{forecast::forecast, report::Report};
 use e2e_run::{Options, plan};
 
@@ -30,18 +30,18 @@ impl Subject {
         if !args.shards.is_empty() {
             return Ok(Self { axis: Axis::of_shards(&project.root, &config, &plan, &args.shards)?, scenario });
         }
-        let names = || plan.components.iter().map(|component| component.name.as_str());
         let several = plan.components.iter().filter(|component| component.replicas > 1);
-        let component = match &args.component {
-            Some(name) if !names().any(|known| known == name) => {
-                let known = names().collect::<Vec<_>>().join(", ");
-                return Err(BadInput(format!("--component {name} is not in the manifests; components: {known}")).into());
+        let name = match (&args.component, &plan.components[..]) {
+            (Some(name), _) => name.as_str(),
+            (None, [single]) => single.name.as_str(),
+            (None, _) => {
+                only(several.map(|component| component.name.as_str()), "--component", "with several replicas")?
             }
-            Some(name) => name.as_str(),
-            None if plan.components.len() == 1 => names().next().unwrap_or_default(),
-            None => only(several.map(|component| component.name.as_str()), "--component", "with several replicas")?,
         };
-        let component = plan.components.iter().find(|known| known.name == component).context("no such component")?;
+        let component = plan.component(name).ok_or_else(|| {
+            let known = plan.component_names();
+            BadInput(format!("--component {name} is not in the manifests; components: {known}"))
+        })?;
         Ok(Self { axis: Axis::Replicas(Box::new(component.clone())), scenario })
     }
 

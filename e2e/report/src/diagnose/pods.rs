@@ -46,9 +46,7 @@ fn no_replicas(component: &Component) -> Finding {
 }
 
 pub(super) fn containers<'a>(pods: &[(&'a str, &'a PodReport)]) -> Vec<(&'a str, &'a ContainerReport)> {
-    pods.iter()
-        .flat_map(|(name, pod)| pod.init_containers.iter().chain(&pod.containers).map(|container| (*name, container)))
-        .collect()
+    pods.iter().flat_map(|(name, pod)| pod.all_containers().map(|container| (*name, container))).collect()
 }
 
 fn pointer(pod: &str) -> String {
@@ -67,7 +65,7 @@ fn restarts(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) 
         return None;
     }
     let looping = pod.restarts > 1 || pods.iter().any(|(_, pod)| pod.status.contains("CrashLoopBackOff"));
-    let container = pod.init_containers.iter().chain(&pod.containers).max_by_key(|c| c.status.restart_count)?;
+    let container = pod.all_containers().max_by_key(|c| c.status.restart_count)?;
     let each: Vec<String> = pods.iter().map(|(name, pod)| format!("{name} {}", times(pod.restarts.into()))).collect();
     let ended = container.status.last_termination.as_ref().map_or(String::new(), |end| {
         let why = killed_by(container, end).map_or(String::new(), |message| format!(": `{message}`"));

@@ -41,7 +41,7 @@ pub fn waiting(reason: &str, message: &str) -> Option<Code> {
 }
 
 fn container(pod: &PodReport) -> Option<Stuck> {
-    pod.init_containers.iter().chain(&pod.containers).find_map(|container| {
+    pod.all_containers().find_map(|container| {
         let ContainerState::Waiting { reason, message } = &container.status.state else { return None };
         let code = waiting(reason, message)?;
         // A back-off only reports the wait; the failure before it has the reason.
@@ -63,7 +63,7 @@ const BEFORE_START: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
 /// A volume that cannot be mounted; no container starts without it.
 fn mount(pod: &PodReport) -> Option<Stuck> {
-    let mut containers = pod.init_containers.iter().chain(&pod.containers);
+    let mut containers = pod.all_containers();
     if pod.started || containers.any(has_begun) {
         return None;
     }

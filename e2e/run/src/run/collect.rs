@@ -45,7 +45,7 @@ pub fn load(directory: &RunDir) -> Result<RunData, run_dir::Error> {
     forgive(&mut snapshot, &faults);
     let mut logs = BTreeMap::new();
     for (pod, report) in &snapshot.pods {
-        for container in report.init_containers.iter().chain(&report.containers) {
+        for container in report.all_containers() {
             if let Ok(text) = directory.read(evidence::log_file(pod, &container.name)) {
                 logs.insert(format!("{pod}.{}", container.name), last_lines(&text));
             }
