@@ -1,6 +1,6 @@
-//! The directories of runs that a verb may mean. Main functions: [`run_directory`], [`held_run_directory`].
+//! The directories of runs that a verb may mean, and files beside them. Main functions: [`run_directory`], [`held_run_directory`].
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 use e2e::control::Control;
@@ -15,6 +15,12 @@ use crate::failure::BadInput;
 
 /// The link to the latest run's directory, which stands for it in arguments too.
 const LATEST: &str = "latest";
+
+/// Writes a file, and makes the directories that it is in.
+pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
+    let made = path.parent().map_or(Ok(()), fs::create_dir_all);
+    made.and_then(|()| fs::write(path, text)).with_context(|| format!("cannot write {}", path.display()))
+}
 
 /// What was brought up in a run directory, and the way to the process that keeps it.
 pub(crate) fn system(directory: &RunDir) -> Result<(Environment, Control)> {
@@ -55,7 +61,7 @@ pub(crate) fn held_run_directory(run: Option<&Path>, project: &Options) -> Resul
 
 /// Ids of the runs below a directory whose systems were left up, in their order.
 fn held_runs(runs: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(runs).into_iter().flatten().flatten();
+    let entries = fs::read_dir(runs).into_iter().flatten().flatten();
     // The secrets are removed last.
     let is_up = |path: &Path| path.join(HELD).exists() && path.join(run_dir::SECRETS).exists();
     let names = entries.filter(|entry| is_up(&entry.path())).map(|entry| entry.file_name());

@@ -1,8 +1,10 @@
 //! `cargo xtask history`: past runs, and lasting changes in their figures.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use e2e_report::history;
 use e2e_run::{Options, exit::ExitCode, history::HISTORY_HTML};
+
+use crate::directories::write;
 
 /// Show past runs and lasting changes in their figures.
 ///
@@ -22,9 +24,7 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     print!("{}", history::render(&entries, args.last));
     if let Some(page) = history::page(&entries, args.last) {
         let path = project.runs().join(HISTORY_HTML);
-        std::fs::create_dir_all(project.runs())
-            .and_then(|()| std::fs::write(&path, page))
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        write(&path, &page)?;
         eprintln!("page: {}", path.display());
     }
     Ok(ExitCode::Pass)

@@ -5,12 +5,12 @@ mod manifests;
 
 use std::{fmt::Write as _, path::Path};
 
-use anyhow::{Context, Result};
-use e2e_plan::{ImageName, Plan, ProbeAction, ProbeKind};
+use anyhow::Result;
+use e2e_plan::{ImageName, Plan, Pod, ProbeAction, ProbeKind};
 use e2e_run::{CONFIG, Options, exit::ExitCode, planned};
 
 use self::dockerfiles::{Dockerfiles, Found};
-use crate::failure::BadInput;
+use crate::{directories::write, failure::BadInput};
 
 /// Write a commented .config/e2e.toml from the manifests.
 #[derive(Debug, clap::Args)]
@@ -32,13 +32,10 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     };
     let (plan, entrance) = planned(project, &manifests)?;
     let text = text(&manifests, &plan, entrance.as_deref()) + &images(&plan, &project.root);
-    let directory = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
-    std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    let names: Vec<&str> = plan.components.iter().map(|component| component.name.as_str()).collect();
-    match names.is_empty() {
+    write(&path, &text)?;
+    match plan.components.is_empty() {
         true => println!("wrote {CONFIG}; the manifests have nothing to run"),
-        false => println!("wrote {CONFIG} for {}", names.join(", ")),
+        false => println!("wrote {CONFIG} for {}", plan.component_names()),
     }
     Ok(ExitCode::Pass)
 }
@@ -161,7 +158,7 @@ fn is_crowded(directory: &Path) -> bool {
 fn own_images(plan: &Plan) -> Vec<&str> {
     let jobs = plan.cron_jobs.iter().map(|cron_job| &cron_job.job);
     let pods = plan.components.iter().chain(jobs).map(|component| &component.pod);
-    let containers = pods.flat_map(|pod| pod.init_containers.iter().chain(&pod.containers));
+    let containers = pods.flat_map(Pod::all_containers);
     let is_own = |image: &&str| matches!(ImageName::new(image).tag, None | Some("dev" | "local" | "latest"));
     let mut images: Vec<&str> = containers.map(|container| container.image.as_str()).filter(is_own).collect();
     images.sort_unstable();

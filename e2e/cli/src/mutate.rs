@@ -5,13 +5,12 @@ mod text;
 
 use std::{
     collections::BTreeSet,
-    fs,
     path::{Path, PathBuf},
     process::{Output, Stdio},
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use e2e_kubelet::lint::lint;
 use e2e_load::load::Random;
 use e2e_plan::{
@@ -26,6 +25,7 @@ use serde::Serialize;
 
 use self::judge::{Fate, Seen};
 use crate::{
+    directories::write,
     failure::{BadInput, Ended, describe},
     interrupts::{Interrupts, stop},
     options::{ClusterArgs, ManifestArgs, block_on},
@@ -281,12 +281,4 @@ async fn read_to_end(from: &mut Option<impl tokio::io::AsyncRead + Unpin>, to: &
         Some(from) => tokio::io::AsyncReadExt::read_to_end(from, to).await,
         None => Ok(0),
     }
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    let made = path.parent().map_or(Ok(()), fs::create_dir_all);
-    if let Err(error) = made.and_then(|()| fs::write(path, text)) {
-        bail!("cannot write {}: {error}", path.display());
-    }
-    Ok(())
 }

@@ -29,6 +29,7 @@ use serde::Serialize;
 use subject::Subject;
 
 use crate::{
+    directories,
     failure::{BadInput, describe},
     options::{ClusterArgs, ManifestArgs, Set, TargetChoice, block_on, parse_target},
 };
@@ -317,7 +318,6 @@ const PLOT: &str = "scale.svg";
 fn write(studies: &Path, found: &Found, points: &[Point]) -> Result<PathBuf> {
     let last = found.runs.last().map(|run| run.run.as_str()).unwrap_or("none");
     let directory = studies.join(last);
-    std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
     let hosts: Vec<Point> = found.runs.iter().filter_map(Level::host).collect();
     let plot = scaling(points, &found.study, &hosts);
     let image = plot.as_ref().map_or(String::new(), |_| format!("\n![throughput by replicas]({PLOT})\n"));
@@ -328,8 +328,7 @@ fn write(studies: &Path, found: &Found, points: &[Point]) -> Result<PathBuf> {
     ];
     for (file, content) in files {
         let Some(content) = content else { continue };
-        let path = directory.join(file);
-        std::fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
+        directories::write(&directory.join(file), &content)?;
     }
     Ok(directory)
 }

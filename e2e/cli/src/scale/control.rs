@@ -1,15 +1,14 @@
 //! Extra runs with one condition changed, which show where a regression comes from. Main type: [`Control`].
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use e2e_plan::Component;
 use e2e_run::Options;
 use serde::Serialize;
 use serde_json::json;
+
+use crate::directories;
 
 /// The levels that are compared: 8 replicas against 4.
 pub(super) const LEVELS: [u32; 2] = [4, 8];
@@ -56,9 +55,6 @@ fn cpu_limits(component: &Component, studies: &Path) -> Result<PathBuf> {
         "spec": { "template": { "spec": { "containers": containers } } },
     });
     let directory = studies.join(format!("cpu-limits-{}", component.name));
-    let file = directory.join("limits.yaml");
-    fs::create_dir_all(&directory)
-        .and_then(|()| fs::write(&file, patch.to_string()))
-        .with_context(|| format!("cannot write {}", file.display()))?;
+    directories::write(&directory.join("limits.yaml"), &patch.to_string())?;
     Ok(directory)
 }
