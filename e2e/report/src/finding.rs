@@ -37,6 +37,14 @@ impl Finding {
         Self { component: Some(component.to_owned()), ..Self::new(code, severity) }
     }
 
+    /// Its short name: `oom-killed (backend)`.
+    pub fn named(&self) -> String {
+        match &self.component {
+            Some(component) => format!("{} ({component})", self.code),
+            None => self.code.to_string(),
+        }
+    }
+
     /// Whether it is a cause of the run's failure. A warning of the same kind is advice: the state may be intended.
     pub(crate) fn is_proven_cause(&self) -> bool {
         self.severity == Severity::Error && self.code.is_cause()

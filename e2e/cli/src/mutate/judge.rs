@@ -100,15 +100,15 @@ pub(super) fn of_run(code: Option<ExitCode>, seen: Option<&Seen>, said: &str, or
         (Some(ExitCode::Pass), Some(seen)) => {
             let mut new = seen.findings.iter().filter(|finding| !original.has(finding));
             match new.find(|finding| finding.code.is_cause()) {
-                Some(finding) => Fate::Warned { by: named(finding) },
+                Some(finding) => Fate::Warned { by: finding.named() },
                 None => Fate::Survived,
             }
         }
         (Some(ExitCode::Fail | ExitCode::NotUp), Some(seen)) => {
             let errors = || seen.findings.iter().filter(|finding| finding.severity == Severity::Error);
             match errors().find(|finding| finding.code.is_cause()) {
-                Some(cause) => Fate::Explained { by: named(cause) },
-                None => Fate::Failed { by: errors().next().map_or_else(|| seen.reason.clone(), named) },
+                Some(cause) => Fate::Explained { by: cause.named() },
+                None => Fate::Failed { by: errors().next().map_or_else(|| seen.reason.clone(), Finding::named) },
             }
         }
         (Some(ExitCode::Incomplete), Some(seen)) => Fate::NotJudged { by: seen.reason.clone() },
@@ -116,14 +116,6 @@ pub(super) fn of_run(code: Option<ExitCode>, seen: Option<&Seen>, said: &str, or
         (Some(ExitCode::BadInput | ExitCode::NotUp), None) => Fate::Refused { by: said.to_owned() },
         _ => bail!("the run of a mutant could not be judged: {said}"),
     })
-}
-
-/// `method-or-path (backend)`.
-fn named(finding: &Finding) -> String {
-    match &finding.component {
-        Some(component) => format!("{} ({component})", finding.code),
-        None => finding.code.to_string(),
-    }
 }
 
 #[cfg(test)]

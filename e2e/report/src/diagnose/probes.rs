@@ -33,11 +33,7 @@ fn is_in_trouble(data: &RunData, entry: &DoctorEntry) -> bool {
     let Ok(component) = data.environment.component(&entry.component) else { return false };
     let is_it = |spec: &&ProbeSpec| spec.container == entry.container && spec.which == entry.which;
     let Some(spec) = component.probes.iter().find(is_it) else { return false };
-    data.pods_of(component).any(|(_, pod)| {
-        let container = pod.container(&spec.container);
-        let report = container.and_then(|container| container.probes.get(&spec.which));
-        report.is_some_and(|report| trouble(pod, &spec.container, &spec.probe, spec.which, report).is_some())
-    })
+    data.pods_of(component).any(|(_, pod)| trouble(pod, &spec.container, spec.which, &spec.probe).is_some())
 }
 
 /// What a probe does to a container.
@@ -52,15 +48,10 @@ pub enum Trouble {
 /// So many bad answers in a row are no accident of a start; Kubernetes's own default threshold.
 const FAILURES_OF_AN_ANSWER: u32 = 3;
 
-/// The trouble with a probe, if any.
-pub fn trouble(
-    pod: &PodReport,
-    container: &str,
-    probe: &Probe,
-    which: ProbeKind,
-    report: &ProbeReport,
-) -> Option<Trouble> {
-    let status = &pod.container(container)?.status;
+/// The trouble with a probe of a container, if any.
+pub fn trouble(pod: &PodReport, container: &str, which: ProbeKind, probe: &Probe) -> Option<Trouble> {
+    let container = pod.container(container)?;
+    let (status, report) = (&container.status, container.probes.get(&which)?);
     let never = report.last_success.is_none();
     // A container that waits for its restart gets no probes; a probe that never succeeded counts as failing.
     let unready = !status.ready && (status.started || never);
@@ -71,9 +62,9 @@ pub fn trouble(
                 // What answers has started: a threshold of many minutes only delays the kill.
                 let answers = report.last_failure.as_ref().is_some_and(|last| last.kind == Kind::Response);
                 let is_stuck = !status.started && never && answers && report.failed >= FAILURES_OF_AN_ANSWER;
-                is_stuck || pod.container(container)?.was_killed_by(which)
+                is_stuck || container.was_killed_by(which)
             }
-            ProbeKind::Liveness => pod.container(container)?.was_killed_by(which),
+            ProbeKind::Liveness => container.was_killed_by(which),
         };
     let errors = report.errored > 0
         && match which {
@@ -125,7 +116,7 @@ fn troubled_probe(data: &RunData, component: &Component, spec: &ProbeSpec) -> Op
         .filter_map(|(name, pod)| {
             let report = pod.container(&spec.container)?.probes.get(&spec.which)?;
             let index = pod.containers.iter().position(|container| container.name == spec.container)?;
-            let trouble = trouble(pod, &spec.container, &spec.probe, spec.which, report)?;
+            let trouble = trouble(pod, &spec.container, spec.which, &spec.probe)?;
             Some(Case { pod: name, index, report, trouble })
         })
         .collect();

@@ -56,16 +56,10 @@ fn path(data: &RunData, component: &Component, code: Code) -> Option<String> {
     let any = |end: &str| component.places.keys().find(|path| path.ends_with(end)).cloned();
     match code {
         Code::Probe(_) | Code::ProbeFailing | Code::ProbeErrored => {
-            let declared = component.probes.iter();
-            let mut in_trouble = declared.filter(|spec| {
-                data.pods_of(component).any(|(_, pod)| {
-                    let container = pod.container(&spec.container);
-                    let report = container.and_then(|container| container.probes.get(&spec.which));
-                    report
-                        .is_some_and(|report| trouble(pod, &spec.container, &spec.probe, spec.which, report).is_some())
-                })
-            });
-            let spec = in_trouble.next()?;
+            let spec = component.probes.iter().find(|spec| {
+                let mut pods = data.pods_of(component);
+                pods.any(|(_, pod)| trouble(pod, &spec.container, spec.which, &spec.probe).is_some())
+            })?;
             Some(format!("{}.{}", spec.container, spec.which.field()))
         }
         Code::OomKilled | Code::MemoryAtLimit => any(".limits.memory"),

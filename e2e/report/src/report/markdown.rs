@@ -93,31 +93,24 @@ fn environment(report: &Report) -> String {
         .iter()
         .filter_map(|component| Some(format!("{} {}", component.name, mebibytes(component.memory_limit_bytes?))))
         .collect();
+    let up = format!("{} (environment.json#/up_ms)", human_ms(environment.up_ms));
     let lines = [
-        ("Provider", environment.provider.clone()),
-        ("Machine", format!("{} CPUs, {}, {}", host.cpus, mebibytes(host.memory_bytes), host.kernel)),
-        ("Source", request.source.as_ref().map(ToString::to_string).unwrap_or_default()),
-        ("Images", images.join(", ")),
-        ("Deployment", components.join(", ")),
-        ("Memory limits", if limits.is_empty() { "none".to_owned() } else { limits.join(", ") }),
-        ("Load pattern", scenarios::pattern(report)),
-        ("Entrance", environment.entrance.clone()),
-        ("Changes", changes(report)),
-        ("Checks", request.filter.as_ref().map_or(String::new(), |filter| format!("only those that match `{filter}`"))),
-        (
-            if environment.ready { "Ready after" } else { "Not ready after" },
-            format!("{} (environment.json#/up_ms)", human_ms(environment.up_ms)),
-        ),
+        ("Provider", Some(environment.provider.clone())),
+        ("Machine", Some(format!("{} CPUs, {}, {}", host.cpus, mebibytes(host.memory_bytes), host.kernel))),
+        ("Source", request.source.as_ref().map(ToString::to_string)),
+        ("Images", (!images.is_empty()).then(|| images.join(", "))),
+        ("Deployment", Some(components.join(", "))),
+        ("Memory limits", Some(if limits.is_empty() { "none".to_owned() } else { limits.join(", ") })),
+        ("Load pattern", (!request.scenarios.is_empty()).then(|| scenarios::pattern(report))),
+        ("Entrance", Some(environment.entrance.clone())),
+        ("Changes", Some(changes(report))),
+        ("Checks", request.filter.as_ref().map(|filter| format!("only those that match `{filter}`"))),
+        (if environment.ready { "Ready after" } else { "Not ready after" }, Some(up)),
     ];
-    let is_shown = |name: &str| match name {
-        "Load pattern" => !request.scenarios.is_empty(),
-        "Checks" => request.filter.is_some(),
-        "Source" => request.source.is_some(),
-        "Images" => !report.images.is_empty(),
-        _ => true,
-    };
-    for (name, value) in lines.into_iter().filter(|(name, _)| is_shown(name)) {
-        let _ = writeln!(text, "- **{name}**: {value}");
+    for (name, value) in lines {
+        if let Some(value) = value {
+            let _ = writeln!(text, "- **{name}**: {value}");
+        }
     }
     let summary = format!("{}, {}", environment.provider, counted(host.cpus, "CPU"));
     format!("## Environment\n\n{}", folded(&summary, &text))

@@ -31,10 +31,8 @@ fn of_component(data: &RunData, component: &Component) -> Vec<PredictionSection>
     let mut containers: Vec<&str> = component.probes.iter().map(|spec| spec.container.as_str()).collect();
     containers.dedup();
     let failing = |pod: &PodReport, container: &ContainerReport| {
-        component.probes.iter().filter(|spec| spec.container == container.name).any(|spec| {
-            let report = container.probes.get(&spec.which);
-            report.is_some_and(|report| trouble(pod, &container.name, &spec.probe, spec.which, report).is_some())
-        })
+        let mut probes = component.probes.iter().filter(|spec| spec.container == container.name);
+        probes.any(|spec| trouble(pod, &container.name, spec.which, &spec.probe).is_some())
     };
     let first = |name: &&str| {
         data.pods_of(component).find_map(|(pod_name, pod)| {

@@ -71,7 +71,7 @@ impl Examinations {
         for subject in self.examiner.subjects(snapshot) {
             let Subject { pod, container, which, probe, tally } = &subject;
             let report = snapshot.pod(&pod.name);
-            let troubled = report.and_then(|report| trouble(report, &container.name, probe, *which, tally));
+            let troubled = report.and_then(|report| trouble(report, &container.name, *which, probe));
             if entries.contains_key(&subject.key()) {
                 continue;
             }

@@ -31,7 +31,7 @@ pub(super) fn root_causes(report: &Report) -> String {
     let causes: Vec<String> = causes
         .map(|(index, cause)| {
             let evidence = cause.evidence.join(", ");
-            format!("- **{}**: finding {}, from {evidence}\n", named(cause), index + 1)
+            format!("- **{}**: finding {}, from {evidence}\n", cause.named(), index + 1)
         })
         .collect();
     let text = match (causes.is_empty(), report.verdict) {
@@ -40,14 +40,6 @@ pub(super) fn root_causes(report: &Report) -> String {
         (false, _) => causes.concat(),
     };
     format!("## Root causes\n\n{text}\n")
-}
-
-/// A finding's short name: `oom-killed (backend)`.
-fn named(finding: &Finding) -> String {
-    match &finding.component {
-        Some(component) => format!("{} ({component})", finding.code),
-        None => finding.code.to_string(),
-    }
 }
 
 /// The fixes of causes and of isolated findings. If a cause is known, the next run shows which effects remain. Fixes of warnings
@@ -59,7 +51,7 @@ pub(super) fn path_forward(report: &Report) -> String {
     let (effects, others): (Vec<&Finding>, Vec<&Finding>) =
         wrong.into_iter().partition(|finding| has_cause && finding.code.is_effect());
     let mut steps = fixes(&others);
-    let mut names: Vec<String> = effects.into_iter().map(named).collect();
+    let mut names: Vec<String> = effects.into_iter().map(Finding::named).collect();
     names.dedup();
     if !names.is_empty() {
         steps.push(format!(
