@@ -12,87 +12,74 @@ pub(crate) struct Form {
     pub(crate) remedy: &'static str,
 }
 
-pub(crate) const QUALIFIED: Form = Form {
-    has: is_key,
-    what: "a qualified name",
-    remedy: "use letters, digits and `-`, `_`, `.` between them, with or without a domain and `/` before them",
-};
-pub(crate) const LABEL_VALUE: Form = Form {
-    has: is_value,
-    what: "the value of a label",
-    remedy: "use letters, digits and `-`, `_`, `.` between them, at most 63 characters",
-};
-pub(crate) const DATA_KEY: Form = Form {
-    has: is_data_key,
-    what: "the key of a ConfigMap or Secret",
-    remedy: "use letters, digits, `-`, `_` and `.`",
-};
-pub(crate) const SEGMENT: Form = Form {
-    has: |text| !text.contains(['/', '%']) && text != "." && text != "..",
-    what: "a name that can stand in a URL",
-    remedy: "write a name without `/` and `%`",
-};
-pub(crate) const PORT_NAME: Form = Form {
-    has: is_port_name,
-    what: "the name of a port",
-    remedy: "use lower-case letters, digits and single `-` between them, at most 15 characters, one of them a letter",
-};
-pub(crate) const HEADER: Form = Form {
-    has: |text| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'),
-    what: "the name of a header",
-    remedy: "use letters, digits and `-`",
-};
-pub(crate) const HOST: Form = Form {
-    has: |text| is_domain(text.strip_prefix("*.").unwrap_or(text)) && text.parse::<IpAddr>().is_err(),
-    what: "a host name",
-    remedy: "write a DNS name in lower case, such as `shop.example.org` or `*.example.org`",
-};
-pub(crate) const DOMAIN: Form = Form {
-    has: |text| is_domain(text.strip_suffix('.').unwrap_or(text)),
-    what: "a DNS name",
-    remedy: "write one in lower case, without a scheme, port or path",
-};
-pub(crate) const ADDRESS: Form = Form {
-    has: |text| text.parse::<IpAddr>().is_ok(),
-    what: "an IP address",
-    remedy: "write one, such as `192.0.2.1`",
-};
-pub(crate) const CLUSTER_ADDRESS: Form = Form {
-    has: |text| text == "None" || (ADDRESS.has)(text),
-    what: "an IP address",
-    remedy: "write `None` for a headless Service, or remove it",
-};
-pub(crate) const NETWORK: Form =
-    Form { has: is_network, what: "a range of addresses", remedy: "write one, such as `10.0.0.0/8`" };
-pub(crate) const QUANTITY: Form = Form {
-    has: |text| quantity::bytes(text).is_ok(),
-    what: "a quantity",
-    remedy: "write a number, such as `1`, `500m` or `10Gi`",
-};
-pub(crate) const TRIMMED: Form =
-    Form { has: |text| text.trim() == text, what: "free of blanks at its ends", remedy: "remove them" };
-pub(crate) const ABSOLUTE: Form =
-    Form { has: |text| text.starts_with('/'), what: "an absolute path", remedy: "start it with `/`" };
-pub(crate) const WITHIN_ROOT: Form = Form {
-    has: |text| text.split('/').all(|part| part != ".."),
-    what: "a path without `..`",
-    remedy: "write the path that it leads to",
-};
-pub(crate) const INSIDE: Form = Form {
-    has: |text| !text.starts_with('/') && (WITHIN_ROOT.has)(text),
-    what: "a path inside the volume",
-    remedy: "write a relative path without `..`",
-};
-pub(crate) const PERCENTAGE: Form = Form {
-    has: |text| text.strip_suffix('%').is_some_and(|number| is_number(number) && number.len() < 10),
-    what: "a percentage",
-    remedy: "write a number without quotes, or one such as `\"25%\"`",
-};
-pub(crate) const SCHEDULE: Form = Form {
-    has: is_schedule,
-    what: "a schedule",
-    remedy: "write minute, hour, day, month and day of the week, such as `\"*/5 * * * *\"`, or one such as `\"@daily\"`",
-};
+/// What has it, what a text without it is told not to be, and the remedy.
+const fn form(has: fn(&str) -> bool, what: &'static str, remedy: &'static str) -> Form {
+    Form { has, what, remedy }
+}
+
+pub(crate) const QUALIFIED: Form = form(
+    is_key,
+    "a qualified name",
+    "use letters, digits and `-`, `_`, `.` between them, with or without a domain and `/` before them",
+);
+pub(crate) const LABEL_VALUE: Form =
+    form(is_value, "the value of a label", "use letters, digits and `-`, `_`, `.` between them, at most 63 characters");
+pub(crate) const DATA_KEY: Form =
+    form(is_data_key, "the key of a ConfigMap or Secret", "use letters, digits, `-`, `_` and `.`");
+pub(crate) const SEGMENT: Form = form(
+    |text| !text.contains(['/', '%']) && text != "." && text != "..",
+    "a name that can stand in a URL",
+    "write a name without `/` and `%`",
+);
+pub(crate) const PORT_NAME: Form = form(
+    is_port_name,
+    "the name of a port",
+    "use lower-case letters, digits and single `-` between them, at most 15 characters, one of them a letter",
+);
+pub(crate) const HEADER: Form = form(
+    |text| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'),
+    "the name of a header",
+    "use letters, digits and `-`",
+);
+pub(crate) const HOST: Form = form(
+    |text| is_domain(text.strip_prefix("*.").unwrap_or(text)) && text.parse::<IpAddr>().is_err(),
+    "a host name",
+    "write a DNS name in lower case, such as `shop.example.org` or `*.example.org`",
+);
+pub(crate) const DOMAIN: Form = form(
+    |text| is_domain(text.strip_suffix('.').unwrap_or(text)),
+    "a DNS name",
+    "write one in lower case, without a scheme, port or path",
+);
+pub(crate) const ADDRESS: Form =
+    form(|text| text.parse::<IpAddr>().is_ok(), "an IP address", "write one, such as `192.0.2.1`");
+pub(crate) const CLUSTER_ADDRESS: Form = form(
+    |text| text == "None" || (ADDRESS.has)(text),
+    "an IP address",
+    "write `None` for a headless Service, or remove it",
+);
+pub(crate) const NETWORK: Form = form(is_network, "a range of addresses", "write one, such as `10.0.0.0/8`");
+pub(crate) const QUANTITY: Form =
+    form(|text| quantity::bytes(text).is_ok(), "a quantity", "write a number, such as `1`, `500m` or `10Gi`");
+pub(crate) const TRIMMED: Form = form(|text| text.trim() == text, "free of blanks at its ends", "remove them");
+pub(crate) const ABSOLUTE: Form = form(|text| text.starts_with('/'), "an absolute path", "start it with `/`");
+pub(crate) const WITHIN_ROOT: Form =
+    form(|text| text.split('/').all(|part| part != ".."), "a path without `..`", "write the path that it leads to");
+pub(crate) const INSIDE: Form = form(
+    |text| !text.starts_with('/') && (WITHIN_ROOT.has)(text),
+    "a path inside the volume",
+    "write a relative path without `..`",
+);
+pub(crate) const PERCENTAGE: Form = form(
+    |text| text.strip_suffix('%').is_some_and(|number| is_number(number) && number.len() < 10),
+    "a percentage",
+    "write a number without quotes, or one such as `\"25%\"`",
+);
+pub(crate) const SCHEDULE: Form = form(
+    is_schedule,
+    "a schedule",
+    "write minute, hour, day, month and day of the week, such as `\"*/5 * * * *\"`, or one such as `\"@daily\"`",
+);
 
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_digit())

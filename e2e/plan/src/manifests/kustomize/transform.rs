@@ -201,25 +201,23 @@ fn has_claims(resource: &Resource) -> bool {
 /// Sets the images of all lists of containers, wherever they are.
 fn set_images(node: &mut Node, pattern: &Regex, image: &Image) {
     match &mut node.tree {
-        Tree::Map(entries) => {
-            for entry in entries {
-                if matches!(entry.key.as_str(), "containers" | "initContainers")
-                    && let Tree::List(containers) = &mut entry.node.tree
-                {
-                    for container in containers {
-                        if let Some(Node { tree: Tree::Text(text), .. }) = container.get_mut("image")
-                            && pattern.is_match(text)
-                        {
-                            *text = renamed(text, image);
-                        }
-                    }
-                } else {
-                    set_images(&mut entry.node, pattern, image);
-                }
+        Tree::Map(entries) => entries.iter_mut().for_each(|entry| match (entry.key.as_str(), &mut entry.node.tree) {
+            ("containers" | "initContainers", Tree::List(containers)) => {
+                let names = containers.iter_mut().filter_map(|container| container.get_mut("image"));
+                names.for_each(|name| set_image(name, pattern, image));
             }
-        }
+            _ => set_images(&mut entry.node, pattern, image),
+        }),
         Tree::List(items) => items.iter_mut().for_each(|item| set_images(item, pattern, image)),
         _ => {}
+    }
+}
+
+fn set_image(name: &mut Node, pattern: &Regex, image: &Image) {
+    if let Tree::Text(text) = &mut name.tree
+        && pattern.is_match(text)
+    {
+        *text = renamed(text, image);
     }
 }
 
