@@ -164,22 +164,7 @@ fn of_environment(args: &Args, project: &Options) -> Result<ExitCode> {
     }
     let entries = block_on(async {
         let seen = control.status().await.with_context(down)?;
-        let examined = Examined { args, environment: &environment, control, seen };
-        let mut entries = Vec::new();
-        let wanted = |component: &&Component| args.component.as_ref().is_none_or(|name| *name == component.name);
-        for component in environment.components.iter().filter(wanted) {
-            for replica in &component.replicas {
-                let started = starts(args, &examined.control, component, replica).await?;
-                for spec in &component.probes {
-                    let entry = examined.examine(component, replica, spec, &started).await?;
-                    if args.format == Format::Text {
-                        print!("{}", text::render_entry(&entry));
-                    }
-                    entries.push(entry);
-                }
-            }
-        }
-        Ok::<_, anyhow::Error>(entries)
+        Examined { args, environment: &environment, control, seen }.all().await
     })??;
     if args.format == Format::Json {
         println!("{}", serde_json::to_string_pretty(&entries)?);
@@ -213,6 +198,25 @@ struct Examined<'a> {
 }
 
 impl Examined<'_> {
+    /// Examines each wanted probe of each replica, and prints what is found as it is found.
+    async fn all(&self) -> Result<Vec<DoctorEntry>> {
+        let mut entries = Vec::new();
+        let wanted = |component: &&Component| self.args.component.as_ref().is_none_or(|name| *name == component.name);
+        for component in self.environment.components.iter().filter(wanted) {
+            for replica in &component.replicas {
+                let started = starts(self.args, &self.control, component, replica).await?;
+                for spec in &component.probes {
+                    let entry = self.examine(component, replica, spec, &started).await?;
+                    if self.args.format == Format::Text {
+                        print!("{}", text::render_entry(&entry));
+                    }
+                    entries.push(entry);
+                }
+            }
+        }
+        Ok(entries)
+    }
+
     async fn examine(
         &self,
         component: &Component,

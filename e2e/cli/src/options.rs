@@ -1,7 +1,6 @@
 //! Shared by the verbs: flags that select and change the system, the project's root, a runtime.
 
 use std::{
-    collections::BTreeMap,
     ffi::OsString,
     future::Future,
     path::{Path, PathBuf},
@@ -46,12 +45,8 @@ pub(crate) struct SystemArgs {
     target: Targets,
     #[command(flatten)]
     manifests: ManifestArgs,
-    /// Set an environment variable of a component; repeatable.
-    #[arg(long, value_name = "COMPONENT[/CONTAINER].env.NAME=VALUE", value_parser = Set)]
-    set: Vec<EnvOverride>,
-    /// Number of replicas of a component; repeatable.
-    #[arg(long, value_name = "COMPONENT=N", value_parser = parse_replicas)]
-    replicas: Vec<(String, u32)>,
+    #[command(flatten)]
+    changes: ChangeArgs,
     /// Longest wait for the system to be ready [default: bring_up of the configuration].
     #[arg(long, value_name = "DURATION", value_parser = e2e_plan::duration::parse_positive)]
     bring_up: Option<Duration>,
@@ -69,6 +64,24 @@ pub(crate) struct SystemArgs {
     /// Keep the system up in this process.
     #[arg(long, hide = true)]
     pub(crate) hold: bool,
+}
+
+/// Flags that change the components of the manifests.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ChangeArgs {
+    /// Set an environment variable of a component; repeatable.
+    #[arg(long, value_name = "COMPONENT[/CONTAINER].env.NAME=VALUE", value_parser = Set)]
+    set: Vec<EnvOverride>,
+    /// Number of replicas of a component; repeatable.
+    #[arg(long, value_name = "COMPONENT=N", value_parser = parse_replicas)]
+    replicas: Vec<(String, u32)>,
+}
+
+impl ChangeArgs {
+    /// The same system with these changes.
+    pub(crate) fn options(&self, system: Options) -> Options {
+        Options { sets: self.set.clone(), replicas: self.replicas.iter().cloned().collect(), ..system }
+    }
 }
 
 /// Flags that select the manifests, of every verb that reads them.
@@ -286,7 +299,7 @@ fn parse_targets(text: &str) -> Result<Targets, String> {
     Ok(Targets(targets))
 }
 
-pub(crate) fn parse_replicas(text: &str) -> Result<(String, u32), String> {
+fn parse_replicas(text: &str) -> Result<(String, u32), String> {
     let (component, count) = text.split_once('=').ok_or("write COMPONENT=N")?;
     let count = count.parse().map_err(|_| format!("`{count}` is not a number of replicas; write COMPONENT=N"))?;
     Ok((component.to_owned(), count))
@@ -308,12 +321,10 @@ impl SystemArgs {
 
     /// The options of a run, on the first target.
     pub(crate) fn options(&self, load: Option<&LoadArgs>, project: &Options) -> Result<Options> {
-        Ok(Options {
+        let system = Options {
             target: self.target.0.first().copied(),
             cluster: k8s::Options { namespace: self.namespace.clone(), wait: self.wait, ..self.cluster.options() },
-            sets: self.set.clone(),
             bring_up: self.bring_up,
-            replicas: self.replicas.iter().cloned().collect::<BTreeMap<_, _>>(),
             scenarios: load.map_or_else(Vec::new, |load| load.scenarios.clone()),
             clients: load.and_then(|load| load.clients),
             duration: load.and_then(|load| load.duration),
@@ -325,7 +336,8 @@ impl SystemArgs {
             hold: self.hold,
             run_id: self.run_id.clone(),
             ..self.manifests.options(project)?
-        })
+        };
+        Ok(self.changes.options(system))
     }
 
     /// The standard input of a process with the same command line.

@@ -2,14 +2,12 @@
 
 mod text;
 
-use std::collections::BTreeMap;
-
 use anyhow::Result;
-use e2e_plan::{EnvOverride, Plan, Warning, target::Target};
+use e2e_plan::{Plan, Warning, target::Target};
 use e2e_run::{Options, exit::ExitCode};
 use serde_json::{Value, json};
 
-use crate::options::{ManifestArgs, parse_replicas};
+use crate::options::{ChangeArgs, ManifestArgs};
 
 /// Show the plan for a target, the fields that it does not honour, and the objects with every change applied.
 #[derive(Debug, clap::Args)]
@@ -25,12 +23,8 @@ pub(crate) struct Args {
     target: Target,
     #[command(flatten)]
     manifests: ManifestArgs,
-    /// Set an environment variable of a component; repeatable.
-    #[arg(long, value_name = "COMPONENT[/CONTAINER].env.NAME=VALUE", value_parser = crate::options::Set)]
-    set: Vec<EnvOverride>,
-    /// Number of replicas of a component; repeatable.
-    #[arg(long, value_name = "COMPONENT=N", value_parser = parse_replicas)]
-    replicas: Vec<(String, u32)>,
+    #[command(flatten)]
+    changes: ChangeArgs,
     /// Output format: a summary, the objects as YAML with warnings as comments, or everything as JSON; without the values of
     /// Secrets.
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -45,8 +39,7 @@ enum Format {
 }
 
 pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
-    let replicas: BTreeMap<_, _> = args.replicas.iter().cloned().collect();
-    let options = Options { sets: args.set.clone(), replicas, ..args.manifests.options(project)? };
+    let options = args.changes.options(args.manifests.options(project)?);
     let plan = e2e_run::plan(&options)?;
     let warnings = e2e_run::unhonoured(&options, &plan, args.target)?;
     match args.format {
