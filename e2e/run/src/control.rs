@@ -201,8 +201,7 @@ async fn probe(
     State(answers): Shared,
     Path((pod, container, which)): Path<(String, String, ProbeKind)>,
 ) -> Answer<Json<Observation>> {
-    let probe = declared(&answers.pods, &pod, &container, which)
-        .ok_or_else(|| (StatusCode::NOT_FOUND, format!("{pod}/{container} declares no {} probe", which.word())))?;
+    let (_, probe) = declared(&answers, &pod, &container, which)?;
     Ok(Json(observe(&*answers.provider, &answers.provider.profile(), &pod, &container, probe).await))
 }
 
@@ -211,10 +210,7 @@ async fn examine(
     State(answers): Shared,
     Path((pod, container, which)): Path<(String, String, ProbeKind)>,
 ) -> Answer<Json<Diagnosis>> {
-    let spec = answers.pods.iter().find(|spec| spec.name == pod);
-    let (spec, probe) = spec
-        .zip(declared(&answers.pods, &pod, &container, which))
-        .ok_or_else(|| (StatusCode::NOT_FOUND, format!("{pod}/{container} declares no {} probe", which.word())))?;
+    let (spec, probe) = declared(&answers, &pod, &container, which)?;
     let (kind, component) = (spec.component.kind.clone(), spec.component.name.clone());
     let case = Case { kind, component, container, which, probe: probe.clone(), known: Known::default() };
     Ok(Json(doctor::diagnose_command(&case, &*answers.provider, &answers.provider.profile(), &pod).await))
@@ -260,6 +256,14 @@ async fn restart(
     Ok(())
 }
 
-fn declared<'a>(pods: &'a [PodSpec], pod: &str, container: &str, which: ProbeKind) -> Option<&'a Probe> {
-    which.of(&pods.iter().find(|candidate| candidate.name == pod)?.container(container)?.probes)
+/// A pod and the declaration of one of its probes.
+fn declared<'a>(
+    answers: &'a Answers,
+    pod: &str,
+    container: &str,
+    which: ProbeKind,
+) -> Answer<(&'a PodSpec, &'a Probe)> {
+    let spec = answers.pods.iter().find(|spec| spec.name == pod);
+    let declared = spec.and_then(|spec| Some((spec, which.of(&spec.container(container)?.probes)?)));
+    declared.ok_or_else(|| (StatusCode::NOT_FOUND, format!("{pod}/{container} declares no {} probe", which.word())))
 }
