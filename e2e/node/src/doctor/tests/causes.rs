@@ -26,7 +26,7 @@ use futures_util::StreamExt;
 use probed::{Reply, Request, Server, Speaks, closed_port, header, response};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     task::JoinSet,
 };
 

@@ -21,6 +21,27 @@ impl Patient {
         Self::of(Server::speaking(speaks, reply).await)
     }
 
+    /// One that meets what listens at an address, which is no server of HTTP.
+    async fn at(address: SocketAddr) -> Self {
+        let unused = Server::start(|_| Reply::Reset).await;
+        Self::of(unused).dialling(address)
+    }
+
+    /// One whose connections are served side by side.
+    async fn connected<S: Future<Output: Send> + Send + 'static>(
+        serve: impl Fn(TcpStream) -> S + Send + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut patient = Self::at(listener.local_addr().unwrap()).await;
+        patient._tasks.spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(serve(stream));
+            }
+        });
+        patient
+    }
+
     pub(super) fn changed(mut self, change: impl FnOnce(&mut Case)) -> Self {
         change(&mut self.case);
         self
@@ -89,22 +110,14 @@ pub(super) async fn limited(
 
 /// A server that sends its answer over four seconds.
 pub(super) async fn drips() -> Patient {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let unused = Server::start(|_| Reply::Reset).await;
-    let mut patient = Patient::of(unused).dialling(listener.local_addr().unwrap());
-    patient._tasks.spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            tokio::spawn(async move {
-                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n").await;
-                for _ in 0..40 {
-                    tokio::time::sleep(second() / 10).await;
-                    let _ = stream.write_all(b"x").await;
-                }
-            });
+    Patient::connected(|mut stream| async move {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n").await;
+        for _ in 0..40 {
+            tokio::time::sleep(second() / 10).await;
+            let _ = stream.write_all(b"x").await;
         }
-    });
-    patient
+    })
+    .await
 }
 
 /// A listener on all addresses of IPv6 and none of IPv4.
@@ -126,8 +139,7 @@ pub(super) async fn speaks(first: &'static [u8], then: &'static [u8]) -> Patient
 pub(super) async fn debugged() -> Patient {
     let mut listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let unused = Server::start(|_| Reply::Reset).await;
-    let mut patient = Patient::of(unused).dialling(address);
+    let mut patient = Patient::at(address).await;
     patient._tasks.spawn(async move {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
@@ -147,19 +159,11 @@ pub(super) async fn debugged() -> Patient {
 
 /// An echo server.
 pub(super) async fn repeats() -> Patient {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let unused = Server::start(|_| Reply::Reset).await;
-    let mut patient = Patient::of(unused).dialling(listener.local_addr().unwrap());
-    patient._tasks.spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            tokio::spawn(async move {
-                let (mut heard, mut said) = stream.split();
-                tokio::io::copy(&mut heard, &mut said).await
-            });
-        }
-    });
-    patient
+    Patient::connected(|mut stream| async move {
+        let (mut heard, mut said) = stream.split();
+        tokio::io::copy(&mut heard, &mut said).await
+    })
+    .await
 }
 
 /// A server that answers who begins so, and closes or waits for more where anybody else does.
@@ -172,34 +176,25 @@ pub(super) async fn another_protocol(
     first: &'static [u8],
     waits: bool,
 ) -> Patient {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let unused = Server::start(|_| Reply::Reset).await;
-    let mut patient = Patient::of(unused).dialling(listener.local_addr().unwrap());
-    patient._tasks.spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            tokio::spawn(async move {
-                let _ = stream.write_all(first).await;
-                let mut said = Vec::new();
-                let _ = stream.read_buf(&mut said).await;
-                match answer(&said) {
-                    Some(answer) => drop(stream.write_all(answer).await),
-                    None if waits => while stream.read_buf(&mut said).await.is_ok_and(|count| count > 0) {},
-                    None => {}
-                }
-                let _ = stream.shutdown().await;
-                while stream.read_buf(&mut said).await.is_ok_and(|count| count > 0) {}
-            });
+    Patient::connected(move |mut stream| async move {
+        let _ = stream.write_all(first).await;
+        let mut said = Vec::new();
+        let _ = stream.read_buf(&mut said).await;
+        match answer(&said) {
+            Some(answer) => drop(stream.write_all(answer).await),
+            None if waits => while stream.read_buf(&mut said).await.is_ok_and(|count| count > 0) {},
+            None => {}
         }
-    });
-    patient
+        let _ = stream.shutdown().await;
+        while stream.read_buf(&mut said).await.is_ok_and(|count| count > 0) {}
+    })
+    .await
 }
 
 /// Started again by something that watches it, it listens for 300 ms and is gone for a second.
 pub(super) async fn comes_and_goes() -> Patient {
     let address = closed_port();
-    let unused = Server::start(|_| Reply::Reset).await;
-    let mut patient = Patient::of(unused).dialling(address);
+    let mut patient = Patient::at(address).await;
     patient.case.known.may_be_starting = true;
     patient._tasks.spawn(async move {
         loop {
@@ -215,25 +210,18 @@ pub(super) async fn comes_and_goes() -> Patient {
 
 /// A plain server that answers whatever comes with 400, handshakes included, and a plain request with 200.
 pub(super) async fn answers_anything(words: &'static str) -> Patient {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let unused = Server::start(|_| Reply::Reset).await;
-    let mut patient = Patient::of(unused).https().dialling(listener.local_addr().unwrap());
-    patient._tasks.spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut bytes = Vec::new();
-            let _ = stream.read_buf(&mut bytes).await;
-            let status = if bytes.starts_with(b"GET ") { 200 } else { 400 };
-            let _ = stream.write_all(&response(status, words)).await;
-        }
+    let patient = Patient::connected(move |mut stream| async move {
+        let mut bytes = Vec::new();
+        let _ = stream.read_buf(&mut bytes).await;
+        let status = if bytes.starts_with(b"GET ") { 200 } else { 400 };
+        let _ = stream.write_all(&response(status, words)).await;
     });
-    patient
+    patient.await.https()
 }
 
 pub(super) async fn opens_later() -> Patient {
     let address = closed_port();
-    let unused = Server::start(|_| Reply::Reset).await;
-    let mut patient = Patient::of(unused).dialling(address);
+    let mut patient = Patient::at(address).await;
     patient.case.known.may_be_starting = true;
     patient._tasks.spawn(async move {
         tokio::time::sleep(second() * 7 / 10).await;
@@ -266,7 +254,7 @@ pub(super) async fn behind_a_middlebox(words: &'static str) -> Patient {
                 }
                 let text = String::from_utf8_lossy(&request).replace("HTTP/1.1", "HTTP/1.0");
                 let kept: Vec<&str> = text.split("\r\n").filter(|line| !line.starts_with("Host:")).collect();
-                let mut app = tokio::net::TcpStream::connect(direct).await.unwrap();
+                let mut app = TcpStream::connect(direct).await.unwrap();
                 app.write_all(kept.join("\r\n").as_bytes()).await.unwrap();
                 let _ = tokio::io::copy(&mut app, &mut client).await;
             });
