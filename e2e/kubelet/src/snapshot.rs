@@ -257,6 +257,12 @@ impl PodReport {
         self.init_containers.iter_mut().chain(&mut self.containers).find(|container| container.name == name)
     }
 
+    /// How often a cluster has put another pod in its place.
+    #[must_use]
+    pub fn replacements(&self) -> usize {
+        self.object.as_ref().map_or(0, |object| object.replaced.len())
+    }
+
     /// The events of the pod and of its containers, oldest first.
     #[must_use]
     pub fn all_events(&self) -> Vec<&Event> {

@@ -26,8 +26,7 @@ pub(super) async fn record(mut snapshots: watch::Receiver<Snapshot>, events: Arc
 /// What happened between two looks at a pod, in the order in which it can only have happened.
 fn changes(before: &PodReport, now: &PodReport) -> Vec<PodChange> {
     let mut changes = Vec::new();
-    let replaced = |pod: &PodReport| pod.object.as_ref().map_or(0, |object| object.replaced.len());
-    let is_replaced = replaced(now) > replaced(before);
+    let is_replaced = now.replacements() > before.replacements();
     if !is_replaced && kills(now) > kills(before) {
         changes.push(PodChange::Stopping);
     }

@@ -2,8 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
-use e2e_kubelet::snapshot::Snapshot;
-use e2e_node::node::wait_for;
+use e2e_kubelet::snapshot::{PodReport, Snapshot};
 use e2e_report::{
     evidence::faults::ExplainedEnd,
     fault::{Action, PlannedFault},
@@ -77,10 +76,7 @@ async fn ready_again(hand: &Hand, pods: &[String], done: Done) -> Done {
 
 /// Does something that makes a cluster put others in the places of pods, and waits for these.
 async fn replaced_by(hand: &Hand, pods: &[String], act: impl Future<Output = Result<(), String>>) -> Done {
-    let count = |snapshot: &Snapshot, pod: &String| {
-        let object = snapshot.pods.get(pod).and_then(|pod| pod.object.as_ref());
-        object.map_or(0, |object| object.replaced.len())
-    };
+    let count = |snapshot: &Snapshot, pod: &String| snapshot.pods.get(pod).map_or(0, PodReport::replacements);
     let before: Vec<usize> = {
         let snapshot = hand.snapshot.borrow();
         pods.iter().map(|pod| count(&snapshot, pod)).collect()
@@ -91,8 +87,7 @@ async fn replaced_by(hand: &Hand, pods: &[String], act: impl Future<Output = Res
             let replaced = |snapshot: &Snapshot| all().all(|(pod, before)| count(snapshot, pod) > *before);
             let missing = format!("the cluster has not replaced {}", pods.join(", "));
             let limit = hand.end_limit(pods) + READY_LIMIT * u32::try_from(pods.len()).unwrap_or(1);
-            let waited = wait_for(hand.snapshot.clone(), &missing, limit, replaced).await;
-            waited.map(drop).map_err(|error| error.to_string())
+            hand.wait_for(&missing, limit, replaced).await
         }
         Err(error) => Err(error),
     };

@@ -118,8 +118,17 @@ impl Hand {
 
     pub(super) async fn are_ready(&self, pods: &[String]) -> Result<(), String> {
         let ready = |snapshot: &Snapshot| pods.iter().all(|pod| snapshot.pods.get(pod).is_some_and(|pod| pod.ready));
-        let missing = format!("{} was not ready again", pods.join(", "));
-        wait_for(self.snapshot.clone(), &missing, READY_LIMIT, ready).await.map(drop).map_err(|error| error.to_string())
+        self.wait_for(&format!("{} was not ready again", pods.join(", ")), READY_LIMIT, ready).await
+    }
+
+    /// Waits until the pods have reached a state.
+    pub(super) async fn wait_for(
+        &self,
+        missing: &str,
+        limit: Duration,
+        reached: impl FnMut(&Snapshot) -> bool,
+    ) -> Result<(), String> {
+        wait_for(self.snapshot.clone(), missing, limit, reached).await.map(drop).map_err(|error| error.to_string())
     }
 
     /// Does something that ends each container of pods but sidecars, and waits for these ends.
@@ -138,15 +147,12 @@ impl Hand {
         act: impl Future<Output = Result<(), E>>,
     ) -> Done {
         let before = Ends::of(&self.snapshot.borrow(), containers);
-        let acted = act.await.map_err(|error| error.to_string());
-        let ended = match acted {
+        let ended = match act.await {
             Ok(()) => {
                 let missing = format!("not every container of {} has ended", pods.join(", "));
-                let all_again = |snapshot: &Snapshot| before.all_again(snapshot);
-                let waited = wait_for(self.snapshot.clone(), &missing, self.end_limit(pods), all_again).await;
-                waited.map(drop).map_err(|error| error.to_string())
+                self.wait_for(&missing, self.end_limit(pods), |snapshot| before.all_again(snapshot)).await
             }
-            Err(error) => Err(error),
+            Err(error) => Err(error.to_string()),
         };
         Done { ends: before.first_since(&self.snapshot.borrow()), failure: ended.err() }
     }

@@ -163,8 +163,7 @@ fn is_given_up(pod: &PodReport, restart: Restart) -> bool {
         Restart::Never => 0,
     };
     let has_failed = |container: &ContainerReport| matches!(&container.status.state, ContainerState::Terminated(end) if end.exit_code != 0);
-    let replaced = pod.object.as_ref().map_or(0, |object| object.replaced.len());
-    let failures = pod.restarts.saturating_add(u32::try_from(replaced).unwrap_or(u32::MAX));
+    let failures = pod.restarts.saturating_add(u32::try_from(pod.replacements()).unwrap_or(u32::MAX));
     failures >= failures_max && pod.all_containers().any(has_failed)
 }
 
