@@ -102,7 +102,8 @@ pub fn lint(plan: &Plan, measured: Option<&Snapshot>) -> Vec<Remark> {
             .flat_map(|service| &service.ports)
             .map(|port| port.target_port)
             .collect();
-        let mut found = Findings { component, is_on_host, targets, remarks: Vec::new() };
+        let may_serve = !targets.is_empty() || !plan.objects.iter().any(|object| object.kind == "Service");
+        let mut found = Findings { component, is_on_host, targets, may_serve, remarks: Vec::new() };
         containers(component).for_each(|container| found.container(container, measured));
         remarks.extend(found.remarks.into_iter().filter(|remark| !ignored.contains(&remark.code)));
     }
@@ -137,6 +138,8 @@ struct Findings<'a> {
     is_on_host: bool,
     /// The ports to which Services send traffic.
     targets: Vec<u16>,
+    /// Whether readiness may decide about traffic. Manifests without any Service are only a part of a system.
+    may_serve: bool,
     remarks: Vec<Remark>,
 }
 
@@ -221,8 +224,7 @@ impl Findings<'_> {
                 let fix = "point liveness at a path that checks only the process";
                 self.add("identical-probes", Severity::Error, field, reason, fix);
             }
-            // Where no Service leads, readiness takes nothing away.
-            (None, true) if !self.targets.is_empty() => {
+            (None, true) if self.may_serve => {
                 let reason = format!(
                     "liveness and readiness both {asks}, and liveness gives up no later: a failure of {} s restarts the replica instead of \
                      taking it out of its Services for a while",

@@ -53,22 +53,21 @@ fn another_container_may_hold_traffic_back() {
     );
 }
 
-/// Readiness does nothing for pods to which no Service leads.
-#[test]
-fn identical_probes_of_what_no_service_reaches() {
-    let pod = |label: &str| {
-        format!(
-            "apiVersion: v1\nkind: Service\nmetadata: {{name: app}}\nspec: {{selector: {{app: app}}, ports: [{{port: 80}}]}}\n---\n\
-             apiVersion: v1\nkind: Pod\nmetadata: {{name: app, labels: {{app: {label}}}}}\nspec: {{containers: [{{name: app, image: app:1, \
-             livenessProbe: {{initialDelaySeconds: 60, tcpSocket: {{port: 80}}}}, readinessProbe: {{tcpSocket: {{port: 80}}}}}}]}}\n"
-        )
-    };
-    let codes = |label: &str| {
-        let objects = Objects::read(&[Manifest { file: PathBuf::from("app.yaml"), text: pod(label) }]);
-        codes(&Plan::of(objects).unwrap(), None)
-    };
-    assert_eq!(codes("app"), [("identical-probes".to_owned(), Severity::Warning)]);
-    assert_eq!(codes("other"), []);
+/// Readiness does nothing for pods to which no Service leads. Manifests without a Service do not say whether one leads there.
+#[rstest]
+#[case::its_service("app", true)]
+#[case::of_another("other", false)]
+#[case::none("", true)]
+fn identical_probes_matter_where_a_service_may_lead(#[case] selected: &str, #[case] is_said: bool) {
+    let service = format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: app}}\nspec: {{selector: {{app: {selected}}}, ports: [{{port: 80}}]}}\n---\n"
+    );
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: app, labels: {app: app}}\nspec: {containers: [{name: app, image: app:1, \
+               livenessProbe: {initialDelaySeconds: 60, tcpSocket: {port: 80}}, readinessProbe: {tcpSocket: {port: 80}}}]}\n";
+    let text = if selected.is_empty() { pod.to_owned() } else { service + pod };
+    let objects = Objects::read(&[Manifest { file: PathBuf::from("app.yaml"), text }]);
+    let expected = is_said.then(|| ("identical-probes".to_owned(), Severity::Warning));
+    assert_eq!(codes(&Plan::of(objects).unwrap(), None), Vec::from_iter(expected));
 }
 
 /// A sidecar among the init containers has probes like any other container.
