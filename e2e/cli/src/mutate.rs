@@ -142,10 +142,16 @@ fn without_a_run(options: &Options, original: &Plan, mutant: &Mutant, overlay: &
     let remarks = |plan: &Plan| lint(plan, None).into_iter().map(|remark| (remark.code, remark.field)).collect();
     let known: BTreeSet<(String, String)> = remarks(original);
     let new = remarks(&mutated).into_iter().find(|remark| !known.contains(remark));
-    match new {
-        Some((code, field)) => Fate::Linted { by: format!("{code} at {field}") },
-        None if !mutant.operator.is_honoured(target) => Fate::NotHonoured,
-        None => Fate::NotRun,
+    // A cluster acts on every field, so a new warning there is of the mistake itself.
+    let known = original.warnings(Target::K8s);
+    let warning = mutated.warnings(Target::K8s).into_iter().find(|warning| !known.contains(warning));
+    match (new, warning) {
+        (Some((code, field)), _) => Fate::Linted { by: format!("{code} at {field}") },
+        (None, Some(warning)) => {
+            Fate::Warned { by: format!("{} {}: {}", warning.object, warning.path, warning.reason) }
+        }
+        (None, None) if !mutant.operator.is_honoured(target) => Fate::NotHonoured,
+        (None, None) => Fate::NotRun,
     }
 }
 

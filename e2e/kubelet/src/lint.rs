@@ -20,6 +20,10 @@ pub const IGNORE: &str = e2e_plan::LINT_IGNORE;
 const SLOW_START: Duration = Duration::from_secs(30);
 /// A startup probe with less patience than one of Kubernetes's defaults has is remarked on.
 const SHORT_START: Duration = Duration::from_secs(20);
+/// Longer periods than this are rare.
+const RARE: Duration = Duration::from_secs(60);
+/// A hung program that is not restarted within this time counts as noticed late.
+const LONG: Duration = Duration::from_secs(600);
 /// A command costs a process in the container; more often than this, its CPU time becomes visible.
 const OFTEN: Duration = Duration::from_secs(5);
 /// Addresses of the node itself for a kubelet.
@@ -164,6 +168,7 @@ impl Findings<'_> {
         for (which, probe) in container.probes.all() {
             let field = format!("{}.{}", place(container), which.field());
             self.probe(which, probe, &field);
+            self.rare(which, probe, &field);
             if let Some(report) = measured.and_then(|snapshot| self.slowest(snapshot, &container.name, which)) {
                 self.timeout(probe, &field, report.max_ms);
             }
@@ -325,6 +330,30 @@ impl Findings<'_> {
                 probe.period.as_secs()
             );
             self.add("timeout-over-period", Severity::Note, field.to_owned(), reason, "raise periodSeconds");
+        }
+    }
+
+    /// What happens between two probes is noticed late.
+    fn rare(&mut self, which: ProbeKind, probe: &Probe, field: &str) {
+        let period = probe.period.as_secs();
+        let hung = probe.initial_delay + patience(probe);
+        let (is_rare, reason, fix) = match which {
+            ProbeKind::Startup => {
+                let reason =
+                    format!("a container that the first probe finds too early counts as started {period} s later");
+                (probe.period > RARE, reason, "lower periodSeconds")
+            }
+            ProbeKind::Readiness => {
+                let reason = format!("a container that can serve, or no longer can, is noticed up to {period} s later");
+                (probe.period > RARE, reason, "lower periodSeconds")
+            }
+            ProbeKind::Liveness => {
+                let reason = format!("a program that hangs is restarted after up to {} s", hung.as_secs());
+                (hung >= LONG, reason, "lower initialDelaySeconds, periodSeconds or failureThreshold")
+            }
+        };
+        if is_rare {
+            self.add("rare-probe", Severity::Note, field.to_owned(), reason, fix);
         }
     }
 

@@ -22,7 +22,7 @@ pub(super) enum Fate {
     Explained { by: String },
     /// A run fails.
     Failed { by: String },
-    /// A run passes and warns of something new.
+    /// The plan, or a run that passes, warns of something new.
     Warned { by: String },
     /// Nothing noticed.
     Survived,

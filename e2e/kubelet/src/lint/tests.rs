@@ -133,6 +133,31 @@ const READY: &str = "readinessProbe: {httpGet: {path: /a, port: 80}}";
     "identical-probes",
     Severity::Warning
 )]
+#[case::a_rare_liveness(
+    "readinessProbe: {httpGet: {path: /a, port: 80}}, livenessProbe: {periodSeconds: 200, httpGet: {path: /b, port: 80}}}]}",
+    "rare-probe",
+    Severity::Note
+)]
+#[case::a_late_liveness(
+    "readinessProbe: {httpGet: {path: /a, port: 80}}, livenessProbe: {initialDelaySeconds: 600, httpGet: {path: /b, port: 80}}}]}",
+    "rare-probe",
+    Severity::Note
+)]
+#[case::a_rare_readiness(
+    "readinessProbe: {periodSeconds: 61, httpGet: {path: /a, port: 80}}}]}",
+    "rare-probe",
+    Severity::Note
+)]
+#[case::a_readiness_each_minute(
+    "readinessProbe: {periodSeconds: 60, httpGet: {path: /a, port: 80}}}]}",
+    "",
+    Severity::Note
+)]
+#[case::a_rare_startup(
+    "readinessProbe: {httpGet: {path: /a, port: 80}}, startupProbe: {periodSeconds: 300, httpGet: {path: /b, port: 80}}}]}",
+    "rare-probe",
+    Severity::Note
+)]
 #[case::short_startup(
     "readinessProbe: {httpGet: {path: /a, port: 80}}, startupProbe: {periodSeconds: 1, failureThreshold: 2, httpGet: {path: /b, port: 80}}}]}",
     "short-startup",
