@@ -105,12 +105,12 @@ impl Operator {
         }
     }
 
-    /// Whether a target acts on the changed field. On local nothing enforces CPU limits, users and read-only file systems; only a cluster
-    /// schedules by requests.
+    /// Whether a target acts on the changed field. On local there are no images, and nothing enforces CPU limits, users and read-only
+    /// file systems; only a cluster schedules by requests.
     pub fn is_honoured(self, target: Target) -> bool {
         match self {
             Self::CpuRequest => target == Target::K8s,
-            Self::CpuLimit | Self::ReadOnlyRoot | Self::RunAsUser => target != Target::Local,
+            Self::CpuLimit | Self::ReadOnlyRoot | Self::RunAsUser | Self::ImageTag => target != Target::Local,
             _ => true,
         }
     }
