@@ -54,7 +54,7 @@ pub(crate) struct ResourceWatch {
 
 /// Where each probe is kept, and what decides whether one is sent.
 pub(crate) struct Probing {
-    /// The kubelet in a box writes into it; in a cluster, [`beside`] does.
+    /// The kubelet in a box writes into it; in a cluster, [`cluster_probes`] does.
     pub(crate) log: ProbeLog,
     /// The pods.
     pub(crate) snapshots: watch::Receiver<Snapshot>,
