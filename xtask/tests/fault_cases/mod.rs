@@ -93,7 +93,6 @@ pub(crate) const FAULTS: &[Fault] = &[
         overlay: "engine-down",
         wrong: "the engine exits two seconds after each start",
         must: &[(Crashed, ENGINE), (RestartLoop, ENGINE), (RequestsFailed, None)],
-        scenario: Some("throughput"),
         ..FAULT
     },
     Fault {
