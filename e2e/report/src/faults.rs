@@ -101,7 +101,7 @@ pub fn impacts(data: &RunData, figures: &ScenarioResult) -> Vec<Impact> {
             let mut disturbances = others.filter_map(|other| other.unix_ms).chain(absences(data, faults, &drain.pod));
             !disturbances.any(|(begun, over)| {
                 timeline.since(begun) < drain.last_failure_ms
-                    && timeline.since(over) + timeline.quiet * TENTH > drain.asked_ms
+                    && timeline.since(over).saturating_add(timeline.quiet * TENTH) > drain.asked_ms
             })
         };
         let drain = impact.drain.filter(|drain| others_take_over(data, &fault.fault) && is_alone(drain));
