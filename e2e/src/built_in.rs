@@ -7,7 +7,7 @@ use e2e_kubelet::snapshot::Snapshot;
 use e2e_plan::{ProbeKind, words::counted};
 use e2e_report::{
     environment::{Component, Environment},
-    record::{Measured, Outcome, ProbeExchange, Record},
+    record::{Measured, Outcome, ProbeExchange, Record, SCENARIOS},
     run_dir,
 };
 
@@ -57,19 +57,22 @@ pub async fn run(environment: &Environment) -> Result<(), BuiltInError> {
     scenarios(environment).await
 }
 
-/// Runs every declared scenario, each with its ledger, and leaves a record of it. The project itself runs scenarios in Rust.
+/// Runs the declared scenarios that no suite ran, each with its ledger, and leaves a record of each. Only a suite can run a scenario in
+/// Rust.
 ///
 /// # Errors
 ///
 /// As [`run`].
 pub async fn scenarios(environment: &Environment) -> Result<(), BuiltInError> {
-    for name in environment.scenarios.iter().filter(|(_, scenario)| !scenario.rust).map(|(name, _)| name) {
+    let (records, _) = Record::read_all(&run_dir::RunDir::open(&environment.run_dir)?);
+    let ran = |name: &str| records.iter().any(|record| record.is_of_scenario(name));
+    for (name, _) in environment.scenarios.iter().filter(|(name, scenario)| !scenario.rust && !ran(name)) {
         let check = async {
             let mut ran = scenario::run(environment, name).await?;
             ran.check_ledger(environment).await;
             Ok(ran.found())
         };
-        keep(environment, "scenarios", name, check).await?;
+        keep(environment, SCENARIOS, name, check).await?;
     }
     Ok(())
 }

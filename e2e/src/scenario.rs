@@ -16,6 +16,7 @@ use e2e_load::{
 use e2e_report::{
     environment::{self, Environment, LoadFrom},
     evidence::load_file,
+    record::SCENARIOS,
     request::Scenario,
     run_dir,
 };
@@ -85,7 +86,7 @@ pub async fn record<E: Display + From<Error>>(
         println!("{name} was not selected");
         return;
     }
-    measure(environment, "scenarios", name, async { Ok::<_, E>(body.await?.found()) }).await;
+    measure(environment, SCENARIOS, name, async { Ok::<_, E>(body.await?.found()) }).await;
 }
 
 /// A scenario without figures.

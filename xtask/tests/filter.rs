@@ -1,4 +1,4 @@
-//! `e2e --filter`: some of the checks, said so in the report. Takes the machine for itself: see `.config/nextest.toml`.
+//! `e2e --filter`: some of the checks, said so in the report; and the scenarios that no suite runs. Takes the machine for itself: see `.config/nextest.toml`.
 
 mod support;
 
@@ -35,4 +35,22 @@ fn a_filter_that_makes_no_sense(#[case] filter: &str, #[case] code: i32, #[case]
         assert!(said(&output).contains(phrase), "`{phrase}` is not in {}", said(&output));
     }
     support::assert_nothing_left(&bench.run_directory(&id), false);
+}
+
+/// A scenario that the suites leave out runs after them, unless a filter chose some of their checks.
+#[rstest]
+#[case::all_checks(&[], true)]
+#[case::chosen_checks(&["--filter", "test(redis)"], false)]
+fn a_scenario_of_no_suite(#[case] arguments: &[&str], #[case] runs: bool) {
+    let (bench, id, directory) = (Bench::of(SMALL), unique("scenario"), tempfile::tempdir().expect("a directory"));
+    let own = fs::read_to_string(support::root().join("xtask").join(SMALL).join(".config/e2e.toml")).expect("a file");
+    let config = directory.path().join("e2e.toml");
+    let scenario = "[scenario.page]\nclients = 2\nduration = '1s'\n[[scenario.page.steps]]\nname = 'ask'\npath = '/'\n";
+    fs::write(&config, format!("entrance = 'nginx'\n{own}{scenario}")).expect("a file");
+    let config = config.display().to_string();
+    let output =
+        bench.output(&[&["e2e", "--target", "local", "--run-id", &id, "--config", &config], arguments].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(bench.run_directory(&id).join("results/scenarios.page.json").exists(), runs, "{}", said(&output));
+    assert!(bench.run_directory(&id).join("results/answers.redis.json").exists(), "{}", said(&output));
 }

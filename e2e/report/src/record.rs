@@ -76,7 +76,16 @@ pub struct ProbeExchange {
     pub observation: Observation,
 }
 
+/// The suite of the declared scenarios' records; the case is the scenario's name.
+pub const SCENARIOS: &str = "scenarios";
+
 impl Record {
+    /// Whether a suite ran this scenario, measured or not.
+    pub fn is_of_scenario(&self, name: &str) -> bool {
+        let measured = matches!(&self.measured, Measured::Scenario(figures) if figures.name == name);
+        measured || (self.suite == SCENARIOS && self.case == name)
+    }
+
     /// The record's path in the run directory, which is its evidence id.
     pub fn file(&self) -> String {
         format!("{}/{}.{}.json", run_dir::RESULTS, file_name(&self.suite), file_name(&self.case))

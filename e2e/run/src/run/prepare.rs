@@ -71,6 +71,7 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
         warnings,
         agents: options.agents,
         some_scenarios: !options.scenarios.is_empty(),
+        some_checks: options.filter.is_some(),
         load_from,
         published_ports: options.published_ports,
         place,

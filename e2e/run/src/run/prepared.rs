@@ -13,6 +13,8 @@ pub(super) struct Prepared {
     pub(super) config: Config,
     /// Whether only some of the declared scenarios were chosen.
     pub(super) some_scenarios: bool,
+    /// Whether a filter chose some of the suites' checks.
+    pub(super) some_checks: bool,
     pub(super) plan: Plan,
     pub(super) pods: Vec<PodSpec>,
     pub(super) directory: RunDir,

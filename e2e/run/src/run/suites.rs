@@ -58,8 +58,7 @@ pub(super) async fn run(
         let (reason, remedy) = ("it selected no test".to_owned(), "check its filters and its profile".to_owned());
         return Err(Error::Suites { command: suites.join(" "), reason, remedy });
     }
-    if !prepared.config.needs_nextest() {
-        // Only suites in Rust can run them.
+    if !prepared.some_checks {
         let scenarios = e2e::built_in::scenarios(&environment);
         aside(&mut live, signal.or(scenarios), progress).await.ok_or_else(|| prepared.interrupted())??;
     }
