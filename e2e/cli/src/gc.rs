@@ -3,7 +3,7 @@
 use anyhow::Result;
 use e2e_run::{Options, collect_garbage, exit::ExitCode};
 
-use crate::options::{ClusterArgs, block_on};
+use crate::options::{ContextArgs, block_on};
 
 /// Remove the leftovers of killed runs: containers, networks, volumes and namespaces labelled e2e.run, private data, secrets.
 ///
@@ -12,11 +12,11 @@ use crate::options::{ClusterArgs, block_on};
 #[command(after_help = "Examples:\n  cargo xtask gc\n  cargo xtask gc --context kind-dev")]
 pub(crate) struct Args {
     #[command(flatten)]
-    cluster: ClusterArgs,
+    context: ContextArgs,
 }
 
 pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
-    let options = Options { cluster: args.cluster.options(), ..project.clone() };
+    let options = Options { cluster: args.context.options(), ..project.clone() };
     let (removed, unseen) = block_on(collect_garbage(&options))??;
     for reason in unseen {
         eprintln!("not checked: {reason}");

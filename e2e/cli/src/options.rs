@@ -167,13 +167,30 @@ fn flags<const N: usize>(flags: [(&str, Vec<OsString>); N]) -> Vec<OsString> {
 
 /// Flags that select a cluster.
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct ClusterArgs {
+pub(crate) struct ContextArgs {
     /// Kubeconfig context [default: the current one].
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
     /// Allow this context although it does not look like a local cluster.
     #[arg(long, value_name = "CONTEXT")]
     allow_remote: Option<String>,
+}
+
+impl ContextArgs {
+    pub(crate) fn options(&self) -> k8s::Options {
+        k8s::Options {
+            context: self.context.clone(),
+            allow_remote: self.allow_remote.clone(),
+            ..k8s::Options::default()
+        }
+    }
+}
+
+/// Flags that select a cluster, and say how it gets the system.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ClusterArgs {
+    #[command(flatten)]
+    context: ContextArgs,
     /// Registry, with an optional path, that the cluster's nodes pull from; local images are pushed there and pulled by digest.
     #[arg(long, value_name = "HOST[/PATH]", value_parser = parse_registry)]
     registry: Option<String>,
@@ -184,13 +201,7 @@ pub(crate) struct ClusterArgs {
 
 impl ClusterArgs {
     pub(crate) fn options(&self) -> k8s::Options {
-        k8s::Options {
-            context: self.context.clone(),
-            allow_remote: self.allow_remote.clone(),
-            registry: self.registry.clone(),
-            cluster_scoped: self.cluster_scoped,
-            ..k8s::Options::default()
-        }
+        k8s::Options { registry: self.registry.clone(), cluster_scoped: self.cluster_scoped, ..self.context.options() }
     }
 
     /// The same flags for another process.
@@ -198,8 +209,8 @@ impl ClusterArgs {
         let value = |value: &Option<String>| value.iter().map(OsString::from).collect();
         let scoped = self.cluster_scoped.then(|| OsString::from("--cluster-scoped"));
         let named = flags([
-            ("--context", value(&self.context)),
-            ("--allow-remote", value(&self.allow_remote)),
+            ("--context", value(&self.context.context)),
+            ("--allow-remote", value(&self.context.allow_remote)),
             ("--registry", value(&self.registry)),
         ]);
         named.into_iter().chain(scoped).collect()

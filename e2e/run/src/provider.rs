@@ -3,6 +3,7 @@
 mod accept;
 mod balancer;
 pub(crate) mod docker;
+mod exec_output;
 pub(crate) mod files;
 pub mod k8s;
 pub(crate) mod local;

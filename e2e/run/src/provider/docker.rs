@@ -44,12 +44,9 @@ use tokio::sync::{Mutex, OnceCell};
 use self::{
     engine::Engine, entrance::Entrance, host::HostSettings, network::Network, sandbox::Sandbox, services::Services,
 };
-use super::{Blow, Error, pods::PodSpec};
+use super::{Blow, Error, exec_output::EXEC_OUTPUT_MAX, pods::PodSpec};
 
 pub(crate) use self::disturb::Disturbance;
-
-/// How much of a command's output is kept, as a kubelet does.
-const EXEC_OUTPUT_MAX: usize = 10 * 1024;
 
 /// How much longer than its grace period a container may take to end: as long as any other call to an engine.
 const STOP_SLACK: Duration = Duration::from_secs(120);

@@ -65,10 +65,7 @@ use kube::{
     Api,
     api::{AttachParams, ListParams},
 };
-use tokio::{
-    io::{AsyncRead, AsyncReadExt},
-    sync::watch as channel,
-};
+use tokio::sync::watch as channel;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::{
@@ -81,6 +78,7 @@ use self::{
 };
 use super::{
     docker::engine::{Engine, RUN},
+    exec_output::both_outputs,
     pods::PodSpec,
 };
 
@@ -107,8 +105,6 @@ async fn bring(cluster: &Cluster, engine: &Engine, images: &[String]) -> Result<
     images::bring(&delivery, engine.client(), images).await
 }
 
-/// How much of a command's output is kept, as a kubelet does.
-const EXEC_OUTPUT_MAX: usize = 10 * 1024;
 /// How long the end of a bring-up waits until it is known how pods are reached, which takes a request.
 const ROUTE_LIMIT: Duration = Duration::from_secs(2);
 
@@ -319,28 +315,6 @@ impl K8sPods {
     }
 }
 
-/// The beginning of a command's two outputs. They come over one connection that waits for whichever is not read, so they are read
-/// side by side.
-async fn both_outputs(stdout: Option<impl AsyncRead + Unpin>, stderr: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
-    let (mut output, errors) = tokio::join!(beginning(stdout), beginning(stderr));
-    output.extend(errors);
-    output.truncate(EXEC_OUTPUT_MAX);
-    output
-}
-
-/// What a probe keeps of a stream. The rest is read as well, so that the command can end, and dropped.
-async fn beginning(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
-    let mut kept = Vec::new();
-    let Some(mut stream) = stream else { return kept };
-    let mut chunk = [0; 4096];
-    // A stream that breaks has given what there was.
-    while let Ok(length @ 1..) = stream.read(&mut chunk).await {
-        let room = EXEC_OUTPUT_MAX - kept.len();
-        kept.extend_from_slice(&chunk[..length.min(room)]);
-    }
-    kept
-}
-
 /// The exit status that the API server reports of a command (`Status.details.causes` with the reason `ExitCode`).
 ///
 /// # Errors
@@ -378,33 +352,4 @@ async fn head_start(specs: &[PodSpec], components: &[&str], mut snapshots: chann
     };
     // A pod that does not start is told by the wait for all of them.
     let _ = tokio::time::timeout(HEAD_START, snapshots.wait_for(run)).await;
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncWriteExt, duplex};
-
-    use super::*;
-
-    /// As the client does it: one loop writes both, into buffers of this size.
-    const BUFFER: usize = 1024;
-
-    #[rstest::rstest]
-    #[case::much_on_stderr_first(&[(false, 3 * BUFFER), (true, 5)])]
-    #[case::more_than_is_kept(&[(true, 2 * EXEC_OUTPUT_MAX), (false, 2 * EXEC_OUTPUT_MAX)])]
-    #[tokio::test]
-    async fn no_output_keeps_a_command_from_ending(#[case] writes: &'static [(bool, usize)]) {
-        let ((mut to_stdout, stdout), (mut to_stderr, stderr)) = (duplex(BUFFER), duplex(BUFFER));
-        let writer = tokio::spawn(async move {
-            for (is_stdout, length) in writes {
-                let stream = if *is_stdout { &mut to_stdout } else { &mut to_stderr };
-                stream.write_all(&vec![b'x'; *length]).await.expect("somebody reads");
-            }
-        });
-        let output = tokio::time::timeout(Duration::from_secs(5), both_outputs(Some(stdout), Some(stderr)));
-        let output = output.await.expect("it ends");
-        writer.await.expect("everything was read");
-        let written: usize = writes.iter().map(|(_, length)| length).sum();
-        assert_eq!(output.len(), written.min(EXEC_OUTPUT_MAX));
-    }
 }

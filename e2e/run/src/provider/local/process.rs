@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::{process::Command, sync::watch, time::timeout};
 
 use super::usage::Processes;
-use crate::provider::{end_with_parent, owner::start_of};
+use crate::provider::{end_with_parent, exec_output::both_outputs, owner::start_of};
 
 #[derive(Clone)]
 pub(super) struct Spec {
@@ -83,11 +83,11 @@ impl Spec {
     /// dropped.
     pub(super) async fn exec(&self, command: &[String]) -> std::io::Result<ExecResult> {
         let spec = Self { argv: command.to_vec(), ..self.clone() };
-        let child = spec.command()?.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut child = spec.command()?.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let _group = Group(child.id().unwrap_or_default());
-        let output = child.wait_with_output().await?;
-        let exit_code = output.status.code().unwrap_or_else(|| 128 + output.status.signal().unwrap_or(0));
-        Ok(ExecResult { exit_code, output: [output.stdout, output.stderr].concat() })
+        let output = both_outputs(child.stdout.take(), child.stderr.take()).await;
+        let status = child.wait().await?;
+        Ok(ExecResult { exit_code: status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)), output })
     }
 }
 
