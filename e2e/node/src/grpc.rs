@@ -196,7 +196,8 @@ impl Call {
         let mut sender = sender.ready().await.map_err(|error| broken(&error))?;
         let message = self.message()?;
         let (response, mut body) = sender.send_request(message, false).map_err(|error| broken(&error))?;
-        body.send_data(encode(&self.service).into(), true).map_err(|error| broken(&error))?;
+        // A server may answer before it has read the message, and end the stream: the answer counts, or the reason for its absence.
+        let _ = body.send_data(encode(&self.service).into(), true);
         let response = response.await.map_err(|error| broken(&error))?;
         self.phases.first_byte = Some(start.elapsed());
         self.answer = self.read(response).await.map_err(|error| broken(&error))?;

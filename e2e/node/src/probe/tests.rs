@@ -371,3 +371,29 @@ fn any_bytes_are_observed_within_the_timeout() {
         prop_assert!(start.elapsed() < limit * 10);
     });
 }
+
+/// A server that answers before it has read the message, and ends the stream, as gRPC's do for a method that they lack.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_comes_before_the_message_is_read_counts() {
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut connection = h2::server::handshake(stream).await.unwrap();
+                while let Some(Ok((_, mut respond))) = connection.accept().await {
+                    let head = ::http::Response::builder()
+                        .header("content-type", "application/grpc")
+                        .header("grpc-status", "12");
+                    respond.send_response(head.body(()).unwrap(), true).unwrap();
+                }
+            });
+        }
+    });
+    let target = Target::new(POD, 8000, address);
+    let action = ProbeAction::Grpc { port: 8000, service: String::new() };
+    for _ in 0..300 {
+        let observation = send(&action, &target, Duration::from_secs(1), &Profile::default()).await;
+        assert_eq!(observation.grpc.as_deref(), Some("Unimplemented"), "{observation:#?}");
+    }
+}
