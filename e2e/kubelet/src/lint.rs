@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::snapshot::{ProbeReport, Snapshot};
 
+mod command;
 mod drain;
+mod liveness;
 
 /// The annotation of a workload or its pod template that lists rules to skip, separated by commas.
 pub const IGNORE: &str = e2e_plan::LINT_IGNORE;
@@ -24,8 +26,6 @@ const SHORT_START: Duration = Duration::from_secs(20);
 const RARE: Duration = Duration::from_secs(60);
 /// A hung program that is not restarted within this time counts as noticed late.
 const LONG: Duration = Duration::from_secs(600);
-/// A command costs a process in the container; more often than this, its CPU time becomes visible.
-const OFTEN: Duration = Duration::from_secs(5);
 /// Addresses of the node itself for a kubelet.
 const LOOPBACK: [&str; 3] = ["127.0.0.1", "::1", "localhost"];
 /// The share of the timeout above which a busier moment may exceed it.
@@ -161,7 +161,7 @@ impl Findings<'_> {
     }
 
     fn container(&mut self, container: &Container, measured: Option<&Snapshot>) {
-        self.identical(container);
+        self.liveness(container);
         self.no_startup(container, measured);
         self.short_startup(container, measured);
         self.no_readiness(container);
@@ -208,38 +208,6 @@ impl Findings<'_> {
         let fix = format!("raise terminationGracePeriodSeconds well above {}", drain.total().as_secs());
         let severity = if drain.exceeds(grace) { Severity::Error } else { Severity::Warning };
         self.add("grace-too-short", severity, "terminationGracePeriodSeconds".to_owned(), reason, fix);
-    }
-
-    /// Liveness must not share readiness's path if that checks dependencies: one failed dependency would restart every replica.
-    fn identical(&mut self, container: &Container) {
-        let (Some(liveness), Some(readiness)) = (&container.probes.liveness, &container.probes.readiness) else {
-            return;
-        };
-        if liveness.action != readiness.action {
-            return;
-        }
-        let field = format!("{}.livenessProbe", place(container));
-        let asks = asked(&liveness.action);
-        match (dependency(&liveness.action), patience(liveness) <= patience(readiness)) {
-            (Some(word), _) => {
-                let reason = format!(
-                    "liveness and readiness both {asks}, and `{word}` suggests that it checks dependencies: when one fails, every replica is \
-                     restarted, which does not bring it back"
-                );
-                let fix = "point liveness at a path that checks only the process";
-                self.add("identical-probes", Severity::Error, field, reason, fix);
-            }
-            (None, true) if self.may_serve => {
-                let reason = format!(
-                    "liveness and readiness both {asks}, and liveness gives up no later: a failure of {} s restarts the replica instead of \
-                     taking it out of its Services for a while",
-                    patience(liveness).as_secs_f64()
-                );
-                let fix = "point liveness at something else, or raise its failureThreshold";
-                self.add("identical-probes", Severity::Warning, field, reason, fix);
-            }
-            (None, _) => {}
-        }
     }
 
     /// A startup probe has the container killed like a liveness probe.
@@ -308,19 +276,7 @@ impl Findings<'_> {
                 let fix = "remove it; set a Host header with httpHeaders";
                 self.add("host-set", Severity::Error, format!("{field}.host"), reason, fix);
             }
-            ProbeAction::Exec { .. } if probe.period < OFTEN => {
-                let reason = format!(
-                    "it starts a process in the container every {} s, within the container's CPU and memory limits",
-                    probe.period.as_secs_f64()
-                );
-                let severity = if probe.period <= Duration::from_secs(1) && which != ProbeKind::Startup {
-                    Severity::Warning
-                } else {
-                    Severity::Note
-                };
-                let fix = "use httpGet, tcpSocket or grpc, or a longer periodSeconds";
-                self.add("exec-often", severity, field.to_owned(), reason, fix);
-            }
+            ProbeAction::Exec { command } => self.command(which, probe, command, field),
             _ => {}
         }
         if probe.timeout > probe.period {
@@ -399,39 +355,6 @@ fn gives_up_after(probe: &Probe) -> Duration {
 /// How long a probe has to fail before something follows.
 fn patience(probe: &Probe) -> Duration {
     probe.period * probe.failure_threshold
-}
-
-/// What a probe does, as the end of a sentence.
-fn asked(action: &ProbeAction) -> String {
-    match action {
-        ProbeAction::HttpGet { path, .. } => format!("ask {path}"),
-        ProbeAction::TcpSocket { port, .. } => format!("connect to port {port}"),
-        ProbeAction::Exec { command } => format!("run `{}`", command.join(" ")),
-        ProbeAction::Grpc { port, .. } => format!("ask the health service on port {port}"),
-    }
-}
-
-/// Whole words of a path that say that an answer depends on others. A part of a word says nothing: `sandbox`, `already`.
-const DEPENDENT: [&str; 11] = [
-    "ready",
-    "readyz",
-    "readiness",
-    "deep",
-    "db",
-    "database",
-    "dependency",
-    "dependencies",
-    "depends",
-    "deps",
-    "dependent",
-];
-
-/// The word of a path that says that the answer depends on others.
-fn dependency(action: &ProbeAction) -> Option<&'static str> {
-    let ProbeAction::HttpGet { path, .. } = action else { return None };
-    let path = path.to_lowercase();
-    let words: Vec<&str> = path.split(|letter: char| !letter.is_ascii_alphanumeric()).collect();
-    DEPENDENT.into_iter().find(|word| words.contains(word))
 }
 
 #[cfg(test)]

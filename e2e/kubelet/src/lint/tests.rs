@@ -133,6 +133,63 @@ const READY: &str = "readinessProbe: {httpGet: {path: /a, port: 80}}";
     "identical-probes",
     Severity::Warning
 )]
+#[case::identical_but_for_the_slash_that_a_kubelet_adds(
+    "livenessProbe: {initialDelaySeconds: 60, httpGet: {path: a, port: 80}}, readinessProbe: {httpGet: {path: /a, port: 80}}}]}",
+    "identical-probes",
+    Severity::Warning
+)]
+#[case::liveness_of_dependencies(
+    "livenessProbe: {initialDelaySeconds: 60, httpGet: {path: /health/db, port: 80}}, readinessProbe: {httpGet: {path: /a, port: 80}}}]}",
+    "dependent-liveness",
+    Severity::Warning
+)]
+#[case::a_single_failure(
+    "livenessProbe: {initialDelaySeconds: 60, failureThreshold: 1, httpGet: {path: /b, port: 80}}, readinessProbe: {httpGet: {path: /a, port: 80}}}]}",
+    "single-failure",
+    Severity::Warning
+)]
+#[case::a_single_failure_of_readiness(
+    "readinessProbe: {failureThreshold: 1, httpGet: {path: /a, port: 80}}}]}",
+    "",
+    Severity::Note
+)]
+#[case::a_line_in_one_item(
+    "readinessProbe: {exec: {command: [cat /tmp/up]}}}]}",
+    "exec-without-shell",
+    Severity::Warning
+)]
+#[case::a_pipe(
+    "readinessProbe: {exec: {command: [check, \"|\", grep, ok]}}}]}",
+    "exec-without-shell",
+    Severity::Warning
+)]
+#[case::a_variable(
+    "readinessProbe: {exec: {command: [redis-cli, -a, $PASSWORD]}}}]}",
+    "exec-without-shell",
+    Severity::Warning
+)]
+#[case::a_script_in_parts(
+    "readinessProbe: {exec: {command: [/bin/sh, -c, test, -f, /up]}}}]}",
+    "exec-without-shell",
+    Severity::Warning
+)]
+#[case::a_script(
+    "readinessProbe: {exec: {command: [sh, -ec, \"check | grep $NAME && test -f /up\"]}}}]}",
+    "",
+    Severity::Note
+)]
+#[case::a_script_with_parameters(
+    "readinessProbe: {exec: {command: [sh, -c, \"check $0\", up]}}}]}",
+    "",
+    Severity::Note
+)]
+#[case::a_pattern("readinessProbe: {exec: {command: [grep, -q, \"^ok$\", /tmp/up]}}}]}", "", Severity::Note)]
+#[case::a_statement("readinessProbe: {exec: {command: [psql, -c, SELECT 1]}}}]}", "", Severity::Note)]
+#[case::a_path_of_windows(
+    "readinessProbe: {exec: {command: ['C:\\Program Files\\app\\check.exe']}}}]}",
+    "",
+    Severity::Note
+)]
 #[case::a_rare_liveness(
     "readinessProbe: {httpGet: {path: /a, port: 80}}, livenessProbe: {periodSeconds: 200, httpGet: {path: /b, port: 80}}}]}",
     "rare-probe",

@@ -1,0 +1,74 @@
+//! Commands of exec probes: how often they run, and whether they are written for a shell that a kubelet does not start.
+
+use std::time::Duration;
+
+use e2e_plan::{Probe, ProbeKind};
+
+use super::{Findings, Severity};
+
+/// A command costs a process in the container; more often than this, its CPU time becomes visible.
+const OFTEN: Duration = Duration::from_secs(5);
+/// Shells that run the script in their third item.
+const SHELLS: [&str; 6] = ["sh", "ash", "bash", "dash", "ksh", "zsh"];
+/// What connects commands in a shell, and no program takes as an argument of its own.
+const OPERATORS: [&str; 4] = ["|", "||", "&&", ";"];
+
+impl Findings<'_> {
+    pub(super) fn command(&mut self, which: ProbeKind, probe: &Probe, command: &[String], field: &str) {
+        if let Some(sign) = sign_of_a_shell(command) {
+            let reason = format!("{sign}: a kubelet starts the first item as the program, without a shell");
+            let fix = "write each argument as an item of its own, or the whole as one script: command: [sh, -c, ...]";
+            self.add("exec-without-shell", Severity::Warning, format!("{field}.exec.command"), reason, fix);
+        }
+        if probe.period < OFTEN {
+            let reason = format!(
+                "it starts a process in the container every {} s, within the container's CPU and memory limits",
+                probe.period.as_secs_f64()
+            );
+            let severity = if probe.period <= Duration::from_secs(1) && which != ProbeKind::Startup {
+                Severity::Warning
+            } else {
+                Severity::Note
+            };
+            let fix = "use httpGet, tcpSocket or grpc, or a longer periodSeconds";
+            self.add("exec-often", severity, field.to_owned(), reason, fix);
+        }
+    }
+}
+
+/// What shows that a command is written for a shell, which does not get it as a script.
+fn sign_of_a_shell(command: &[String]) -> Option<String> {
+    let (program, arguments) = command.split_first()?;
+    let base = program.rsplit('/').next().unwrap_or(program);
+    if SHELLS.contains(&base) {
+        return sign_behind_a_script(arguments);
+    }
+    // Paths of Windows have spaces and backslashes.
+    if program.trim().contains(char::is_whitespace) && !program.contains('\\') {
+        return Some(format!("no program is called `{program}`"));
+    }
+    let operator = arguments.iter().find(|item| OPERATORS.contains(&item.as_str()));
+    let variable = arguments.iter().find(|item| is_variable(item));
+    match (operator, variable) {
+        (Some(operator), _) => Some(format!("`{operator}` is an argument of {program}, not an operator")),
+        (None, Some(variable)) => Some(format!("{program} gets `{variable}` as it stands, not its value")),
+        (None, None) => None,
+    }
+}
+
+/// A shell takes one item behind `-c` as its script, and the others as parameters.
+fn sign_behind_a_script(arguments: &[String]) -> Option<String> {
+    let (flag, rest) = arguments.split_first()?;
+    let takes_script = flag.starts_with('-') && !flag.starts_with("--") && flag.ends_with('c');
+    let (script, parameters) = rest.split_first().filter(|_| takes_script)?;
+    let uses_parameters = script.contains('$') || parameters.is_empty();
+    (!uses_parameters).then(|| format!("the shell runs `{script}` and ignores `{}`", parameters.join(" ")))
+}
+
+/// `$NAME` or `${NAME}` and nothing else, so that no regular expression or query looks like it.
+fn is_variable(item: &str) -> bool {
+    let Some(name) = item.strip_prefix('$') else { return false };
+    let name = name.strip_prefix('{').and_then(|name| name.strip_suffix('}')).unwrap_or(name);
+    name.starts_with(|c: char| c.is_ascii_uppercase())
+        && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+}
