@@ -1,5 +1,7 @@
 //! Examines a probe that runs a command in its container. Main function: [`diagnose_command`].
 
+mod missing;
+
 use std::time::Duration;
 
 use e2e_kubelet::{
@@ -238,35 +240,47 @@ impl<R: Runtime> Bench<'_, R> {
     async fn of_failure(&mut self, first: &Observation) -> Seen {
         for variant in self.variants(first) {
             if self.run_in_time(&variant.change, variant.command.clone()).await.success() {
-                return match self.prove(&variant).await {
-                    true => {
-                        let Variant { command, cause, flip, explanation, .. } = variant;
-                        let changes = vec![Change::Command(command)];
-                        Seen::Cause(Found { confirmed: true, ..Found::of_flip(cause, flip, explanation, changes) })
-                    }
-                    false => self.of_repeats().await,
-                };
+                return self.of_variant(variant).await;
             }
+        }
+        if could_not_start(first)
+            && let Some(seen) = self.of_script().await
+        {
+            return seen;
         }
         // A script may go on without a program that it did not find.
         if (could_not_start(first) || script_at(self.command).is_some())
-            && let Some(seen) = self.of_missing().await
+            && let Some(seen) = self.of_missing(first).await
         {
             return seen;
         }
         self.of_repeats().await
     }
 
-    /// What the author may have meant, and what the command may lack; the least intrusive first.
-    fn variants(&self, first: &Observation) -> Vec<Variant> {
-        let from = || written(self.command);
-        let of_command = |command: Vec<String>, cause, explanation: String| Variant {
+    /// The cause for a variant that has succeeded.
+    async fn of_variant(&mut self, variant: Variant) -> Seen {
+        if !self.prove(&variant).await {
+            return self.of_repeats().await;
+        }
+        let Variant { command, cause, flip, explanation, .. } = variant;
+        let changes = vec![Change::Command(command)];
+        Seen::Cause(Found { confirmed: true, ..Found::of_flip(cause, flip, explanation, changes) })
+    }
+
+    /// Another command in place of the probe's.
+    fn variant(&self, command: Vec<String>, cause: Cause, explanation: String) -> Variant {
+        Variant {
             change: format!("the command as `{}`", written(&command)),
-            flip: Flip { axis: Axis::Command, from: from(), to: written(&command) },
+            flip: Flip { axis: Axis::Command, from: written(self.command), to: written(&command) },
             command,
             cause,
             explanation,
-        };
+        }
+    }
+
+    /// What the author may have meant, and what the command may lack; the least intrusive first.
+    fn variants(&self, first: &Observation) -> Vec<Variant> {
+        let of_command = |command, cause, explanation| self.variant(command, cause, explanation);
         let mut variants: Vec<Variant> = as_meant(self.command)
             .into_iter()
             .map(|meant| {
@@ -319,45 +333,6 @@ impl<R: Runtime> Bench<'_, R> {
             }
         }
         true
-    }
-
-    /// The programs that a shell of the container does not find.
-    async fn of_missing(&mut self) -> Option<Seen> {
-        let look = |program: &str| ["sh", "-c", "command -v \"$0\" > /dev/null", program].map(str::to_owned).to_vec();
-        let has_shell = self.run_in_time("a search for sh", look("sh")).await;
-        if has_shell.kind == Kind::CannotExec {
-            let nothing = self.run_in_time("`true` in its place", vec!["true".to_owned()]).await;
-            let program = &self.command[0];
-            return Some(match nothing.success() {
-                true if is_shell(program) => Seen::Cause(Found::of_everyone(
-                    Cause::CommandNotFound,
-                    format!("the container has no shell, which the probe starts as {program}"),
-                )),
-                _ => Seen::Remark(
-                    format!("{program} cannot be run in the container; it has no shell either"),
-                    Some("use an httpGet, tcpSocket or grpc probe, or a command that the image has"),
-                ),
-            });
-        }
-        let programs = programs(self.command);
-        let chooses = |script: &String| ["||", "if ", ";"].iter().any(|sign| script.contains(sign));
-        if programs.len() > 1 && script_at(self.command).is_some_and(|at| chooses(&self.command[at])) {
-            // One that is missing may have been replaced by another.
-            return None;
-        }
-        let mut missing = Vec::new();
-        for program in programs {
-            let found = self.run_in_time(&format!("a search for {program}"), look(&program)).await;
-            if found.kind == Kind::Exited && !found.success() {
-                missing.push(program);
-            }
-        }
-        if missing.is_empty() || !has_shell.success() {
-            return None;
-        }
-        let text = format!("the container lacks {}", missing.join(" and "));
-        let always = self.repeat(FLIPS).await.iter().all(|success| !success);
-        always.then(|| Seen::Cause(Found::of_everyone(Cause::CommandNotFound, text)))
     }
 
     /// Repeats the probe until it has been run so often, as far as time allows.

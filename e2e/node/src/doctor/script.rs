@@ -47,7 +47,9 @@ pub(super) fn as_meant(command: &[String]) -> Vec<Vec<String>> {
             meant.extend((!has_lone_ampersand(line)).then(|| shell(expanded(line))));
         }
         _ => {
-            let is_split = |(at, item): (usize, &String)| at == 0 || item.starts_with('-');
+            // A shell takes the file of a script as one item, too.
+            let is_split =
+                |(at, item): (usize, &String)| at == 0 || item.starts_with('-') || at == 1 && is_shell(&command[0]);
             let words = command.iter().enumerate().flat_map(|(at, item)| match is_split((at, item)) {
                 true => item.split_whitespace().map(str::to_owned).collect(),
                 false => vec![item.clone()],
@@ -247,6 +249,7 @@ mod tests {
     #[case::a_variable_of_a_secret(&["mysql", "-p$(PASSWORD)"], &["sh", "-c", "mysql \"-p${PASSWORD}\""])]
     #[case::a_pipe(&["cat", "/up", "|", "grep", "a b"], &["sh", "-c", "cat /up | grep \"a b\""])]
     #[case::a_script_in_parts(&["sh", "-c", "test", "-f", "/up"], &["sh", "-c", "test -f /up"])]
+    #[case::a_file_with_its_parameter(&["/bin/sh", "/check.sh worker"], &["/bin/sh", "/check.sh", "worker"])]
     #[case::a_shell_that_is_not_split(&["sh -c", "true"], &["sh", "-c", "true"])]
     #[case::a_kubelets_variable_in_a_script(&["sh", "-c", "redis-cli -a $(SECRET) ping"], &["sh", "-c", "redis-cli -a ${SECRET} ping"])]
     // In the background it would succeed whatever comes.

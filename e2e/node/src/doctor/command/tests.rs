@@ -166,7 +166,8 @@ async fn a_command_that_a_change_makes_succeed_is_proven(
 #[case::one_of_two_programs(&["sh", "-c", "curl :1 || check :1"], &[SH, CHECK], None, "exit status 7")]
 #[case::a_connection_to_another_port(&["check", "127.0.0.1:8080"], &[SH, CHECK], None, "exit status 7")]
 #[case::no_shell(&["sh", "-c", "check :8000"], &[TRUE, CHECK], Some(Cause::CommandNotFound), "the container has no shell")]
-#[case::nothing_at_all(&["sh", "-c", "check :8000"], &[], None, "sh cannot be run in the container")]
+#[case::nothing_at_all(&["sh", "-c", "check :8000"], &[], Some(Cause::CommandNotFound), "the container has no shell")]
+#[case::no_program_and_no_shell(&["pg_isready"], &[], Some(Cause::CommandNotFound), "the container lacks pg_isready")]
 #[case::the_app_is_down(&["check", ":1"], &[SH, CHECK], None, "the command ends with exit status 7")]
 #[case::the_password_is_another(&["redis-cli", "ping"], &[SH, ("redis-cli", "exit 1")], None, "exit status 1")]
 #[case::a_program_that_says_127(&["check"], &[SH, ("check", "exit 127")], None, "lacks the command, or one that it starts")]
@@ -203,6 +204,59 @@ async fn a_probe_that_cannot_fail_is_found_out(
     assert_eq!((found.success(), found.cause), (true, None), "{found:#?}");
     assert!(found.explanation.contains(explanation), "{}", found.explanation);
     assert_eq!(found.explanation.is_empty(), explanation.is_empty(), "{}", found.explanation);
+}
+
+/// A container that starts nothing, not even what it has.
+struct Stuck;
+
+impl Runtime for Stuck {
+    async fn start(&self, _: &str, _: &str) -> Result<(), StartError> {
+        Ok(())
+    }
+
+    async fn wait_exit(&self, _: &str, _: &str) -> Exit {
+        std::future::pending().await
+    }
+
+    async fn kill(&self, _: &str, _: &str, _: Duration) -> Result<(), KillError> {
+        Ok(())
+    }
+
+    async fn exec(&self, _: &str, _: &str, command: &[String], _: Duration) -> Result<ExecResult, ExecError> {
+        Err(ExecError::Failed(format!("cannot start {:?}: the container is paused", command[0])))
+    }
+
+    fn target(&self, _: &str) -> Option<Target> {
+        None
+    }
+}
+
+#[tokio::test]
+async fn a_runtime_that_starts_nothing_shows_no_missing_program() {
+    let mut case = case(&[], Duration::from_secs(1));
+    case.probe.action = ProbeAction::Exec { command: vec!["sh".to_owned(), "-c".to_owned(), "check".to_owned()] };
+    let found = diagnose_command(&case, &Stuck, &Profile::default(), "app-0").await;
+    assert_eq!((found.cause, found.explanation.contains("sh cannot be run")), (None, true), "{found:#?}");
+}
+
+/// The first line of a script and its mode, and what is found with a shell that runs it.
+#[rstest]
+#[case::not_executable("#!/bin/sh", 0o644, Cause::CommandWithoutShell, "may not be executed")]
+#[case::no_interpreter("#!/no/such/shell", 0o755, Cause::CommandNotFound, "lacks the interpreter")]
+#[tokio::test]
+async fn a_script_that_cannot_be_executed_is_run_by_a_shell(
+    #[case] first_line: &str,
+    #[case] mode: u32,
+    #[case] cause: Cause,
+    #[case] explanation: &str,
+) {
+    let image = Image::of(&[SH, ("check.sh", "")], &[]);
+    let script = image.programs.path().join("check.sh");
+    std::fs::write(&script, format!("{first_line}\nexit 0\n")).unwrap();
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    let found = run(&[script.to_str().unwrap(), "-v"], &image).await;
+    assert_eq!((found.cause, found.confidence), (Some(cause), Confidence::Proven), "{found:#?}");
+    assert!(found.explanation.contains(explanation), "{}", found.explanation);
 }
 
 /// A command that fails every third time, whoever runs it.

@@ -1,0 +1,105 @@
+//! What a command lacks in its container: a shell, a program, an interpreter, the right to execute a file. A part of [`Bench`].
+
+use e2e_kubelet::{
+    diagnosis::Cause,
+    observation::{Kind, Observation},
+};
+
+use super::{Bench, FLIPS, Found, Runtime, Seen, is_shell, programs, script_at};
+
+/// A name that no program has.
+const ABSENT: &str = "no-image-has-this-program";
+/// A file of every container, which is no program: the container runtime mounts it.
+const FILE: &str = "/etc/hosts";
+
+impl<R: Runtime> Bench<'_, R> {
+    /// A script that cannot be executed may lack the right, or the interpreter that its first line names. A shell may run it all the same.
+    pub(super) async fn of_script(&mut self) -> Option<Seen> {
+        let program = self.command[0].clone();
+        if !program.contains('/') || is_shell(&program) {
+            return None;
+        }
+        let with_sh = [&["sh".to_owned()], self.command].concat();
+        let mut variant = self.variant(with_sh, Cause::CommandNotFound, String::new());
+        if !self.run_in_time(&variant.change, variant.command.clone()).await.success() {
+            return None;
+        }
+        let look = ["sh", "-c", "test -x \"$0\"", &program].map(str::to_owned).to_vec();
+        let is_executable = self.run_in_time(&format!("whether {program} may be executed"), look).await.success();
+        (variant.cause, variant.explanation) = match is_executable {
+            true => (
+                Cause::CommandNotFound,
+                format!(
+                    "the container lacks the interpreter that the first line of {program} names, and its sh runs the script"
+                ),
+            ),
+            false => (
+                Cause::CommandWithoutShell,
+                format!("{program} may not be executed, and the container's sh runs it as a script"),
+            ),
+        };
+        Some(self.of_variant(variant).await)
+    }
+
+    /// The programs that a shell of the container does not find.
+    pub(super) async fn of_missing(&mut self, first: &Observation) -> Option<Seen> {
+        let look = |program: &str| ["sh", "-c", "command -v \"$0\" > /dev/null", program].map(str::to_owned).to_vec();
+        let has_shell = self.run_in_time("a search for sh", look("sh")).await;
+        if has_shell.kind == Kind::CannotExec {
+            return Some(self.without_shell(first).await);
+        }
+        let programs = programs(self.command);
+        let chooses = |script: &String| ["||", "if ", ";"].iter().any(|sign| script.contains(sign));
+        if programs.len() > 1 && script_at(self.command).is_some_and(|at| chooses(&self.command[at])) {
+            // One that is missing may have been replaced by another.
+            return None;
+        }
+        let mut missing = Vec::new();
+        for program in programs {
+            let found = self.run_in_time(&format!("a search for {program}"), look(&program)).await;
+            if found.kind == Kind::Exited && !found.success() {
+                missing.push(program);
+            }
+        }
+        if missing.is_empty() || !has_shell.success() {
+            return None;
+        }
+        let text = format!("the container lacks {}", missing.join(" and "));
+        let always = self.repeat(FLIPS).await.iter().all(|success| !success);
+        always.then(|| Seen::Cause(Found::of_everyone(Cause::CommandNotFound, text)))
+    }
+
+    /// Without a shell that could look for the program, the container runtime shows whether it is there.
+    async fn without_shell(&mut self, first: &Observation) -> Seen {
+        let program = self.command[0].clone();
+        let program = program.as_str();
+        let text = match is_shell(program) {
+            true => format!("the container has no shell, which the probe starts as {program}"),
+            false => format!("the container lacks {program}, and has no shell either"),
+        };
+        let nothing = self.run_in_time("`true` in its place", vec!["true".to_owned()]).await;
+        let is_absent = nothing.success() && is_shell(program) || self.is_absent(first).await;
+        if is_absent && self.repeat(FLIPS).await.iter().all(|success| !success) {
+            return Seen::Cause(Found::of_everyone(Cause::CommandNotFound, text));
+        }
+        Seen::Remark(
+            format!("{program} cannot be run in the container; it has no shell either"),
+            Some("use an httpGet, tcpSocket or grpc probe, or a command that the image has"),
+        )
+    }
+
+    /// Whether the runtime says of the program what it says of one that no image has, in the same directory if it names one, and something
+    /// else of a file that is there. A runtime that starts nothing says the same of all.
+    async fn is_absent(&mut self, first: &Observation) -> bool {
+        let program = self.command[0].clone();
+        let absent = match program.rsplit_once('/') {
+            Some((directory, _)) => format!("{directory}/{ABSENT}"),
+            None => ABSENT.to_owned(),
+        };
+        let of_absent = self.run_in_time(&format!("{absent}, which no image has"), vec![absent.clone()]).await;
+        let of_file = self.run_in_time(&format!("{FILE}, a file that is no program"), vec![FILE.to_owned()]).await;
+        let cannot = [first, &of_absent, &of_file].iter().all(|answer| answer.kind == Kind::CannotExec);
+        let said = |answer: &Observation, name: &str| answer.message.replace(name, &program);
+        cannot && said(&of_absent, &absent) == first.message && said(&of_file, FILE) != first.message
+    }
+}
