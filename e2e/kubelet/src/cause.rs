@@ -162,6 +162,7 @@ in_words! {
         Protocol = "the protocol", // The version of HTTP, or gRPC.
         ProxyHeader = "the PROXY header", // Before the request.
         ServerName = "the server name", // Of the TLS handshake (SNI).
+        Certificate = "the client certificate", // Of the TLS handshake.
         Source = "the source address", // Where the request comes from.
         Destination = "the address", // Where it goes to.
         Service = "the service", // That a grpc probe names.

@@ -37,12 +37,14 @@ pub(super) struct Route {
     pub(super) server_name: Option<String>,
     /// Whether to speak HTTP/2 with prior knowledge, without TLS.
     pub(super) http2: bool,
+    /// Whether to present a self-signed certificate to a server that asks for one.
+    pub(super) certificate: bool,
 }
 
 impl Route {
     /// A kubelet's way.
     pub(super) fn to(address: SocketAddr) -> Self {
-        Self { address, source: None, preamble: Vec::new(), server_name: None, http2: false }
+        Self { address, source: None, preamble: Vec::new(), server_name: None, http2: false, certificate: false }
     }
 }
 

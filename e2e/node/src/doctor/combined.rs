@@ -48,7 +48,7 @@ impl Lab<'_> {
         let (cause, part) = found?;
         let all = with_parts(prepared, works, &needed)?;
         if let (Axis::Host, Sends::Http(sent)) = (part.axis, &all.sends) {
-            let stranger = self.stranger(sent);
+            let stranger = self.stranger(sent, &part.to);
             // A Host that is refused only for its syntax would be another cause.
             if self.ask(stranger.clone()).await?.answered() {
                 return None;

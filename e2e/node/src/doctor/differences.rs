@@ -52,6 +52,24 @@ impl Lab<'_> {
         plain
     }
 
+    /// The names under which clients call the app, without the probe's.
+    pub(super) fn hosts(&self, prepared: &Prepared) -> Vec<String> {
+        let port = self.port();
+        let default_port = if prepared.url.scheme == "https" { 443 } else { 80 };
+        // A client leaves the default port out.
+        let host = |name: &str| if port == default_port { name.to_owned() } else { authority(name, port) };
+        let names = ["localhost"].into_iter().chain(self.case.known.services.iter().map(String::as_str));
+        let mut hosts: Vec<String> = self.case.known.works.iter().map(|works| works.host.clone()).collect();
+        hosts.extend(names.chain(["127.0.0.1"]).map(host));
+        let mut seen = std::collections::BTreeSet::from([prepared.request.host.clone()]);
+        hosts.retain(|host| seen.insert(host.clone()));
+        hosts.truncate(4);
+        // An app may know its name without the port.
+        let bare = "localhost".to_owned();
+        hosts.extend(seen.insert(bare.clone()).then_some(bare));
+        hosts
+    }
+
     /// Another request succeeds: searches for the difference that matters.
     pub(super) async fn narrow(
         &mut self,
@@ -182,9 +200,9 @@ impl Lab<'_> {
         None
     }
 
-    /// The probe with a Host that no app knows.
-    pub(super) fn stranger(&self, prepared: &Prepared) -> Experiment {
-        let unlisted = authority(UNLISTED, self.port());
+    /// The probe with a Host that no app knows, of the form of another Host.
+    pub(super) fn stranger(&self, prepared: &Prepared, like: &str) -> Experiment {
+        let unlisted = as_written(like, UNLISTED, self.port());
         let sends = Sends::Stranger(Axis::Host, Box::new(with_host(prepared, &unlisted)));
         Experiment::of(format!("the probe with unknown Hosts, such as {unlisted}"), sends)
     }
@@ -199,7 +217,7 @@ impl Lab<'_> {
     ) -> Option<Found> {
         let from = prepared.request.host.clone();
         // Without the header: it may keep the app from looking at Host.
-        let (known, stranger) = (of_this_host(prepared, &to, with), self.stranger(prepared));
+        let (known, stranger) = (of_this_host(prepared, &to, with), self.stranger(prepared, &to));
         let takes_any = self.ask(stranger.clone()).await?.success();
         let alike = of_this_host(prepared, &similar(&from), None);
         if takes_any && self.ask(alike.clone()).await?.success() {
@@ -259,6 +277,11 @@ impl Lab<'_> {
         }
         None
     }
+}
+
+/// A name as a Host of the same form: with the port only if that one has it.
+pub(super) fn as_written(like: &str, name: &str, port: u16) -> String {
+    if like.ends_with(&format!(":{port}")) { authority(name, port) } else { name.to_owned() }
 }
 
 /// The header of a proxy that terminates TLS.

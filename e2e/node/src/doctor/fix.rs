@@ -57,6 +57,10 @@ fn remedy(case: &Case, found: &Found) -> String {
         (ProbeAction::Grpc { .. }, Cause::MissingHeader) => {
             "let the health service answer without credentials: a kubelet's grpc probe sends none".to_owned()
         }
+        (ProbeAction::Grpc { service, .. }, Cause::UnknownService) if service.is_empty() => format!(
+            "set the service of the {field} to one that the app registers with its health service, or register the empty name, which stands \
+             for the whole server"
+        ),
         (ProbeAction::Exec { .. }, Cause::TooSlow) => {
             format!("make the command faster, or raise timeoutSeconds of the {field}")
         }

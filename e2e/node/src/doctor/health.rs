@@ -23,11 +23,16 @@ impl Lab<'_> {
                 let text = format!("the app reports {says} for {}", named(service));
                 let kills = self.case.which != ProbeKind::Readiness;
                 return_first!(kills && !service.is_empty() => self.without_service(Cause::Unavailable, service, port, &text));
-                self.fails_always().await.then(|| Found::of_everyone(Cause::Unavailable, text))
+                self.unless_it_starts(Found::of_everyone(Cause::Unavailable, text), true).await
             }
             "SERVICE_UNKNOWN" | "NotFound" if !service.is_empty() => {
                 let text = format!("the health service does not know {service}");
                 self.without_service(Cause::UnknownService, service, port, &text).await
+            }
+            "SERVICE_UNKNOWN" | "NotFound" => {
+                let text =
+                    "the health service does not know the server as a whole, for which a probe without a service asks";
+                self.unless_it_starts(Found::of_everyone(Cause::UnknownService, text), false).await
             }
             "Unimplemented" => {
                 let text = "the server speaks gRPC but has no health service";
@@ -35,7 +40,7 @@ impl Lab<'_> {
             }
             "Unauthenticated" => {
                 let text = "the health service requires credentials, and a kubelet's grpc probe sends none";
-                self.fails_always().await.then(|| Found::of_everyone(Cause::MissingHeader, text))
+                self.unless_it_starts(Found::of_everyone(Cause::MissingHeader, text), false).await
             }
             // It speaks HTTP/2, and its answer is still to come.
             "" if observation.kind == Kind::Timeout && observation.http2 => {

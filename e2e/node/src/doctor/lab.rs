@@ -12,7 +12,7 @@ use e2e_plan::ProbeAction;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::{Case, fix, rounds::Coin, tried};
+use super::{Case, differences::as_written, fix, rounds::Coin, tried};
 use crate::{
     greeting, grpc,
     http::{self, Route},
@@ -84,6 +84,8 @@ pub(super) struct Tried {
     pub(super) series: Vec<bool>,
     /// The first failure.
     pub(super) failure: Option<Observation>,
+    /// Whether the app has failed with another status or answer than the first time, or with none in time.
+    pub(super) varies: bool,
     /// The time of the quickest: the first may meet a cold app.
     pub(super) quickest_ms: f64,
 }
@@ -356,7 +358,8 @@ impl<'a> Lab<'a> {
         let answered = observation.answered();
         let failure = (!answered).then(|| observation.clone());
         let quickest_ms = observation.total_ms;
-        self.tried.push(Tried { experiment, first: observation, series: vec![answered], failure, quickest_ms });
+        let series = vec![answered];
+        self.tried.push(Tried { experiment, first: observation, series, failure, varies: false, quickest_ms });
     }
 
     pub(super) fn note_again(&mut self, index: usize, observation: &Observation) {
@@ -365,6 +368,9 @@ impl<'a> Lab<'a> {
         if answered != tried.first.answered() {
             self.wavering = self.wavering.or(Some(index));
         }
+        let said = |answer: &Observation| (answer.status, answer.grpc.clone());
+        let counts = matches!(observation.kind, Kind::Response | Kind::Health | Kind::Timeout);
+        tried.varies |= counts && !answered && said(observation) != said(&tried.first);
         tried.series.push(answered);
         tried.quickest_ms = tried.quickest_ms.min(observation.total_ms);
         if !answered && tried.failure.is_none() {
@@ -384,21 +390,6 @@ impl<'a> Lab<'a> {
             without_host: false,
         };
         Prepared { request, ..prepared.clone() }
-    }
-
-    /// The names under which clients call the app, without the probe's.
-    pub(super) fn hosts(&self, prepared: &Prepared) -> Vec<String> {
-        let port = self.port();
-        let default_port = if prepared.url.scheme == "https" { 443 } else { 80 };
-        // A client leaves the default port out.
-        let host = |name: &str| if port == default_port { name.to_owned() } else { authority(name, port) };
-        let names = ["localhost"].into_iter().chain(self.case.known.services.iter().map(String::as_str));
-        let mut hosts: Vec<String> = self.case.known.works.iter().map(|works| works.host.clone()).collect();
-        hosts.extend(names.chain(["127.0.0.1"]).map(host));
-        let mut seen = std::collections::BTreeSet::from([prepared.request.host.clone()]);
-        hosts.retain(|host| seen.insert(host.clone()));
-        hosts.truncate(4);
-        hosts
     }
 }
 
@@ -431,7 +422,7 @@ fn of_a_stranger(axis: Axis, prepared: &Prepared, port: u16) -> Prepared {
             // Never 127.0.x.y, where the probe is from.
             changed.route.source = Some(IpAddr::from([127, second | 1, third, last.clamp(1, 254)]));
         }
-        _ => changed.request.host = authority(&format!("u{random:016x}.invalid"), port),
+        _ => changed.request.host = as_written(&prepared.request.host, &format!("u{random:016x}.invalid"), port),
     }
     changed
 }

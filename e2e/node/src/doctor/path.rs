@@ -26,18 +26,23 @@ const OTHER_PATHS: usize = 5;
 /// A path that no app serves: a success here means that the port answers everything.
 pub(super) const UNSERVED: &str = "/no-app-serves-this-path";
 
-/// Headers that apps and proxies require, and a User-Agent that filters of bots accept. No value is a secret, so none can grant access.
-const WANTED: [(&str, &str); 9] = [
+/// Headers that apps and proxies require, and a User-Agent that filters of bots accept.
+const WANTED: [(&str, &str); 6] = [
     ("X-Forwarded-Proto", "https"),
-    ("Authorization", "Bearer probe"),
-    ("X-Api-Key", "probe"),
     ("Accept", "application/json"),
     ("Content-Type", "application/json"),
     ("X-Requested-With", "XMLHttpRequest"),
     ("Accept-Language", "en"),
-    ("Cookie", "probe=1"),
     ("User-Agent", "Mozilla/5.0"),
 ];
+
+/// Credentials. No value is a secret, so none can grant access; an app that knows better refuses them.
+const CREDENTIALS: [(&str, &str); 3] =
+    [("Authorization", "Bearer probe"), ("X-Api-Key", "probe"), ("Cookie", "probe=1")];
+
+/// What proxies add, with an address that RFC 5737 reserves for examples; some apps refuse a client whose address they do not know.
+const OF_PROXIES: [(&str, &str); 3] =
+    [("X-Forwarded-For", "192.0.2.1"), ("X-Request-Id", "probe"), ("Accept-Encoding", "gzip")];
 
 impl Lab<'_> {
     /// Bytes that some servers refuse, encoded differently.
@@ -96,16 +101,18 @@ impl Lab<'_> {
     }
 
     /// Whether 401 is about the client's credentials: it says so (RFC 9110, 11.6.1), every path answers it, or the answer heeds them. An
-    /// app may pass on what another service answered to it.
+    /// app may pass on what another service answered to it, and a server that asks for a client certificate may mean that.
     pub(super) async fn is_about_credentials(&mut self, prepared: &Prepared, observation: &Observation) -> bool {
         if observation.header("www-authenticate").is_some() {
             return true;
         }
-        let elsewhere = self.ask(of_this_path(prepared, UNSERVED)).await;
-        if elsewhere.is_some_and(|answer| answer.status == observation.status) {
-            return true;
+        if !observation.wants_certificate {
+            let elsewhere = self.ask(of_this_path(prepared, UNSERVED)).await;
+            if elsewhere.is_some_and(|answer| answer.status == observation.status) {
+                return true;
+            }
         }
-        let with = self.ask(with_these(prepared, &[("Authorization", "Bearer probe")])).await;
+        let with = self.ask(with_these(prepared, &CREDENTIALS)).await;
         let (Some(with), Some(again)) = (with, self.again().await) else { return false };
         let says = |answer: &Observation| (answer.status, answer.body.clone());
         says(&again) == says(observation) && says(&with) != says(observation)
@@ -117,11 +124,14 @@ impl Lab<'_> {
             matches!(*name, "Accept" | "User-Agent")
                 || !prepared.request.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name))
         };
-        let mut wanted: Vec<(&str, &str)> = WANTED.iter().filter(missing).copied().collect();
-        let all =
-            Experiment::new(format!("the probe with {} more headers", wanted.len()), with_headers(prepared, &wanted));
-        if !self.ask(all).await?.answered() {
-            return None;
+        let mut wanted = Vec::new();
+        for (others, whose) in [(CREDENTIALS, "credentials"), (OF_PROXIES, "those of proxies")] {
+            let all: Vec<(&str, &str)> = WANTED.iter().chain(&others).filter(missing).copied().collect();
+            let change = format!("the probe with {} more headers, among them {whose}", all.len());
+            if self.ask(Experiment::new(change, with_headers(prepared, &all))).await?.answered() {
+                wanted = all;
+                break;
+            }
         }
         while wanted.len() > 1 {
             let second = wanted.split_off(wanted.len() / 2);
@@ -154,7 +164,7 @@ impl Lab<'_> {
         let change = Change::Header {
             name: name.to_owned(),
             value: value.to_owned(),
-            placeholder: value.contains("probe").then(|| value.to_owned()),
+            placeholder: (value.contains("probe") || name == "X-Forwarded-For").then(|| value.to_owned()),
         };
         let found = Found::of_flip(cause, flip, explanation, vec![change]);
         self.prove(Claim::of(found, experiment)).await

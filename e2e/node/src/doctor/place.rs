@@ -19,7 +19,7 @@ use crate::{http::Route, probe::Prepared, sockets::sockets};
 /// The maximum number of other ports to try.
 const OTHER_PORTS: usize = 3;
 /// The maximum number of other source addresses to try.
-const OTHER_SOURCES: usize = 3;
+pub(super) const OTHER_SOURCES: usize = 3;
 
 impl Lab<'_> {
     /// Nothing listens on the probed port.
@@ -148,8 +148,7 @@ impl Lab<'_> {
     /// The same for a grpc probe of `service`. A connection alone does not show that a port is the right one.
     pub(super) async fn of_no_grpc_listener(&mut self, service: &str) -> Option<Found> {
         let declared = self.port();
-        let to = |route| Sends::Health { route, secured: false };
-        return_first!(true => self.loopback(self.target.address(declared)?, to));
+        return_first!(true => self.loopback(self.target.address(declared)?, Sends::Connection));
         for (other, _) in self.other_ports() {
             let action = ProbeAction::Grpc { port: other, service: service.to_owned() };
             let experiment = Experiment::of(format!("port {other}"), Sends::Action(action));
@@ -200,9 +199,9 @@ impl Lab<'_> {
         None
     }
 
-    /// Another source address of this machine.
-    pub(super) async fn another_source(&mut self, prepared: &Prepared) -> Option<Found> {
-        for experiment in from_sources(prepared) {
+    /// Another source address of this machine, the first few of them.
+    pub(super) async fn another_source(&mut self, prepared: &Prepared, few: usize) -> Option<Found> {
+        for experiment in from_sources(prepared).into_iter().take(few) {
             if !self.ask(experiment.clone()).await?.answered() {
                 continue;
             }

@@ -87,7 +87,7 @@ impl Lab<'_> {
         self.tried.iter().position(|tried| tried.experiment.sends == experiment.sends)
     }
 
-    /// Whether the probe keeps failing, often enough for a claim that its answer does not show by itself: that every client gets it. Sends
+    /// Whether the probe keeps failing alike, often enough for a claim that its answer does not show by itself: that every client gets it. Sends
     /// as many requests at once as it must to be done in time, for which it has as long again as the whole search.
     pub(super) async fn fails_always(&mut self) -> bool {
         self.deadline += self.timeout() * 4;
@@ -96,12 +96,12 @@ impl Lab<'_> {
         let begun = Instant::now();
         let mut goes_on = self.keeps_failing().await;
         let pace = begun.elapsed().as_secs_f64() / if self.is_slow(&[0]) { 1.0 } else { SEEN as f64 };
-        while goes_on && self.tried[0].series.len() < ALIKE && self.left() > last {
+        while goes_on && !self.tried[0].varies && self.tried[0].series.len() < ALIKE && self.left() > last {
             let missing = ALIKE - self.tried[0].series.len();
             let at_once = (missing as f64 * pace / self.left().as_secs_f64()).ceil().min(AT_ONCE as f64) as usize;
             goes_on = self.repeat_at_once(&vec![0; at_once.clamp(1, missing)]).await;
         }
-        goes_on && self.tried[0].series.len() >= ALIKE_OF_SLOW
+        goes_on && !self.tried[0].varies && self.tried[0].series.len() >= ALIKE_OF_SLOW
     }
 
     /// Whether the probe keeps failing, often enough for a claim that each of its answers shows by itself.
@@ -112,14 +112,24 @@ impl Lab<'_> {
         }
         let count = if self.is_slow(&[0]) { FLIPS } else { SEEN.saturating_sub(self.tried[0].series.len()) };
         self.repeat_all(&vec![0; count]).await;
-        self.wavering.is_none() && self.tried[0].series.len() >= FLIPS
+        self.wavering.is_none() && !self.tried[0].varies && self.tried[0].series.len() >= FLIPS
     }
 
-    /// Repeats an unexplained probe if that is cheap: it may be flaky.
+    /// Whether the probe has failed often enough for a claim that each of its answers shows by itself.
+    pub(super) fn has_seen_enough(&self) -> bool {
+        self.tried.first().is_some_and(|probe| probe.series.len() >= SEEN)
+    }
+
+    /// Repeats an unexplained probe if that is cheap: it may be flaky. Spread out, the repeats also meet an app that answers well for a moment
+    /// now and then.
     pub(super) async fn repeat_while_quick(&mut self) {
-        if !self.tried.is_empty() && !self.is_slow(&[0]) {
-            let missing = SEEN.saturating_sub(self.tried[0].series.len());
-            self.repeat_all(&vec![0; missing]).await;
+        if self.tried.is_empty() || self.is_slow(&[0]) {
+            return;
+        }
+        let pause = self.timeout().min(SPREAD) / SEEN as u32;
+        while self.tried[0].series.len() < SEEN && !self.is_over() {
+            sleep(pause).await;
+            self.repeat(0).await;
         }
     }
 

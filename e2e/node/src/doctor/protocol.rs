@@ -203,13 +203,14 @@ impl Lab<'_> {
     /// Sends variants that may get an answer; see [`Lab::of_silence`].
     pub(super) fn silence_requests(&self, prepared: &Prepared) -> Vec<Experiment> {
         // The first other Host, then what tells a list from a rule.
-        let hosts = self.hosts(prepared).into_iter().take(1);
-        let hosts = hosts.chain([similar(&prepared.request.host)]);
+        let first = self.hosts(prepared).into_iter().next().unwrap_or_default();
+        let stranger = self.stranger(prepared, &first);
+        let hosts = [first, similar(&prepared.request.host)].into_iter();
         variants(prepared)
             .into_iter()
             .map(|variant| variant.experiment)
             .chain(hosts.map(|host| of_this_host(prepared, &host, None)))
-            .chain([self.stranger(prepared), greetings(prepared, greeting::greeted())])
+            .chain([stranger, greetings(prepared, greeting::greeted())])
             // A plain port to which a redirect leads may wait for more than a handshake.
             .chain((prepared.url.scheme == "http").then(|| said_tls(prepared)))
             // The last: it tells a path that waits from an app that does.
@@ -279,6 +280,25 @@ impl Lab<'_> {
         told
     }
 
+    /// The server requested a client certificate. If the app accepts any, a self-signed one shows whether it insists on one.
+    pub(super) async fn any_certificate(&mut self, prepared: &Prepared, observation: &Observation) -> Option<Found> {
+        let status = observation.status.filter(|_| observation.wants_certificate)?;
+        let with_one = with_certificate(prepared);
+        if !self.ask(with_one.clone()).await?.answered() {
+            self.remark = Some((
+                format!("the app answers {status}; the server asks for a client certificate, and a kubelet has none"),
+                "find in the app's log whether it refuses clients without a certificate; serve the health path to them, on a separate port if \
+                 need be",
+            ));
+            return None;
+        }
+        let text = format!(
+            "the app answers {status} to clients without a certificate and accepts those with a self-signed one"
+        );
+        let flip = Flip { axis: Axis::Certificate, from: "none".to_owned(), to: "self-signed".to_owned() };
+        self.prove(Claim::of(Found::of_flip(Cause::ClientCertificateRequired, flip, text, Vec::new()), with_one)).await
+    }
+
     /// The server requested a client certificate, and ends the handshake or refuses the request without one.
     pub(super) async fn client_certificate(&mut self, observation: &Observation) -> Option<Found> {
         let refuses = match observation.kind {
@@ -290,7 +310,13 @@ impl Lab<'_> {
             return None;
         }
         if let (Some(status), Some(prepared)) = (observation.status, self.prepared.clone()) {
-            // A server that insists on a certificate refuses every path; the app behind an optional one knows some.
+            // A server that insists on a certificate, and answers instead of ending the handshake, answers a wrong one in the same way. The
+            // app behind a server that does not insist answers in its own.
+            let with_one = self.ask(with_certificate(&prepared)).await?;
+            if form(&with_one) != form(observation) {
+                return None;
+            }
+            // It refuses every path, too; the app knows some.
             let change = format!("the probe for {UNSERVED}");
             let elsewhere = self.ask(Experiment::new(change, with_target(&prepared, UNSERVED))).await?;
             if elsewhere.status != Some(status) || self.another_client_succeeded() {
@@ -307,6 +333,19 @@ impl Lab<'_> {
         let text = format!("the server asks for a client certificate and {how}");
         Some(Found::of_everyone(Cause::ClientCertificateRequired, text))
     }
+}
+
+/// The probe with a self-signed client certificate.
+fn with_certificate(prepared: &Prepared) -> Experiment {
+    let route = Route { certificate: true, ..prepared.route.clone() };
+    Experiment::new("the probe with a client certificate", Prepared { route, ..prepared.clone() })
+}
+
+/// The status and the headers of an answer, but for those that tell the time or the length.
+fn form(answer: &Observation) -> (Option<u16>, Vec<(String, String)>) {
+    let varies = |name: &str| ["date", "content-length"].contains(&name);
+    let headers = answer.headers.iter().map(|header| (header.name.to_ascii_lowercase(), header.value.clone()));
+    (answer.status, headers.filter(|(name, _)| !varies(name)).collect())
 }
 
 /// An answer that comes after the timeout and is a failure as well.
@@ -363,11 +402,6 @@ fn variants(prepared: &Prepared) -> Vec<Variant> {
         Variant { experiment: Experiment::new(format!("the probe {change}"), prepared), cause, flip, fix }
     };
     let to = |scheme: &str| Url { scheme: scheme.to_owned(), ..prepared.url.clone() };
-    if prepared.url.scheme == "https" {
-        let plain = Prepared { url: to("http"), ..prepared.clone() };
-        let fix = Some(Change::Scheme("HTTP"));
-        return vec![variant("without TLS", plain, Cause::TlsToPlain, Axis::Scheme, "HTTPS", "HTTP", fix)];
-    }
     let proxy = |header: &[u8], version: u8| {
         let route = Route { preamble: header.to_vec(), ..prepared.route.clone() };
         let name = format!("a PROXY header of version {version}");
@@ -382,15 +416,20 @@ fn variants(prepared: &Prepared) -> Vec<Variant> {
             None,
         )
     };
+    let proxies = [proxy(PROXY_1, 1), proxy(PROXY_2, 2)];
+    if prepared.url.scheme == "https" {
+        let plain = Prepared { url: to("http"), ..prepared.clone() };
+        let fix = Some(Change::Scheme("HTTP"));
+        let plain = variant("without TLS", plain, Cause::TlsToPlain, Axis::Scheme, "HTTPS", "HTTP", fix);
+        return [plain].into_iter().chain(proxies).collect();
+    }
     let secured = Prepared { url: to("https"), ..prepared.clone() };
     let route = Route { http2: true, ..prepared.route.clone() };
     let http2 = Prepared { route, ..prepared.clone() };
-    vec![
-        variant("over TLS", secured, Cause::PlainToTls, Axis::Scheme, "HTTP", "HTTPS", Some(Change::Scheme("HTTPS"))),
-        proxy(PROXY_1, 1),
-        proxy(PROXY_2, 2),
-        variant("over HTTP/2", http2, Cause::Http1ToHttp2Only, Axis::Protocol, "HTTP/1.1", "HTTP/2", None),
-    ]
+    let fix = Some(Change::Scheme("HTTPS"));
+    let secured = variant("over TLS", secured, Cause::PlainToTls, Axis::Scheme, "HTTP", "HTTPS", fix);
+    let http2 = variant("over HTTP/2", http2, Cause::Http1ToHttp2Only, Axis::Protocol, "HTTP/1.1", "HTTP/2", None);
+    [secured].into_iter().chain(proxies).chain([http2]).collect()
 }
 
 fn is_dns_name(name: &str) -> bool {

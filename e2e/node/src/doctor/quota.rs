@@ -13,6 +13,7 @@ use super::{
     Claim, Found,
     differences::{of_this_host, similar},
     lab::{Experiment, Lab},
+    path::{UNSERVED, of_this_path},
     place::{from_sources, from_strangers, of_loopback},
     rounds::STARTED,
 };
@@ -91,6 +92,16 @@ impl Lab<'_> {
             Some(newcomer) => self.ask(newcomer).await.is_some_and(|answer| answer.answered()),
             None => false,
         }
+    }
+
+    /// An app that means its state answers 429 to one path, a limit in front of all paths to those that no app serves, too.
+    pub(super) async fn limit_of_every_path(&mut self) -> Option<Found> {
+        let prepared = self.prepared.clone()?;
+        let elsewhere = self.ask(of_this_path(&prepared, UNSERVED)).await?;
+        let path = &prepared.url.target;
+        let text =
+            format!("GET {path}, like every other path, returns 429 to every client: the app limits the request rate");
+        (elsewhere.status == Some(429)).then(|| Found::of_everyone(Cause::RateLimited, text))
     }
 
     /// A limit that all clients share accepts a request again once some time has passed, an app that means its state does not. Asks for

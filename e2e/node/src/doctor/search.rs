@@ -9,7 +9,7 @@ use e2e_plan::ProbeAction;
 use super::{
     Found,
     lab::{Experiment, Lab},
-    place::from_sources,
+    place::{OTHER_SOURCES, from_sources},
 };
 use crate::probe::Prepared;
 
@@ -22,8 +22,10 @@ pub(super) async fn search(lab: &mut Lab<'_>) -> (Observation, Option<Found>) {
     if found.is_some() {
         return (observation, found);
     }
+    let mut limit = None;
     if !observation.success() {
         if observation.status == Some(429) {
+            limit = lab.limit_of_every_path().await;
             lab.wait_for_a_quota().await;
         }
         lab.repeat_while_quick().await;
@@ -36,7 +38,8 @@ pub(super) async fn search(lab: &mut Lab<'_>) -> (Observation, Option<Found>) {
         Some((_, found)) if observation.success() && found.cause == Cause::RateLimited => (observation, None),
         Some((failure, found)) if observation.success() => (failure, Some(found)),
         Some((_, found)) => (observation, Some(found)),
-        None => (observation, None),
+        None if lab.has_wavered() || !lab.has_seen_enough() => (observation, None),
+        None => (observation, limit),
     }
 }
 
@@ -129,6 +132,7 @@ async fn of_answer(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observa
     let answer = lab.ask(Experiment::plain(how, plain.clone())).await?;
     return_first!(
         answer.answered() => lab.narrow(prepared, &plain, observation),
+        answer.answered() => lab.combined(prepared, &plain),
         speaks_grpc(observation) => lab.secured_health(prepared),
     );
     let Some(status) = observation.status else {
@@ -142,13 +146,16 @@ async fn of_answer(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observa
     return_first!(
         true => lab.another_host(prepared, &hosts[usize::from(is_tried)..], &mut seen),
         prepared.url.scheme == "https" && is_refusal => lab.server_name(prepared, observation),
+        is_refusal => lab.any_certificate(prepared, observation),
         true => lab.odd_path(prepared, observation),
         is_unserved => lab.another_path(prepared),
         is_unserved => lab.another_port(prepared, observation),
         status == 400 => lab.another_protocol(prepared, observation),
-        matches!(status, 403 | 503) => lab.another_source(prepared),
-        is_refusal && !is_unserved => lab.wanted_header(prepared),
         true => lab.client_certificate(observation),
+        matches!(status, 403 | 503) => lab.another_source(prepared, OTHER_SOURCES),
+        // Seldom the way to refuse an address.
+        is_refusal && !is_unserved && status != 403 => lab.another_source(prepared, 1),
+        is_refusal && !is_unserved => lab.wanted_header(prepared),
     );
     of_everyone(lab, prepared, observation, &seen).await
 }
@@ -172,7 +179,7 @@ async fn of_no_response(
         true => lab.another_host(prepared, &hosts[1..], &mut Vec::new()),
         true => lab.odd_path(prepared, observation),
     );
-    lab.another_source(prepared).await
+    lab.another_source(prepared, OTHER_SOURCES).await
 }
 
 /// Every client gets the same status, and the status names the cause (RFC 9110, section 15, and RFC 6585, section 4).
@@ -201,18 +208,10 @@ async fn of_everyone(
     if let Some(elsewhere) = from_sources(prepared).into_iter().next() {
         lab.ask(elsewhere).await;
     }
-    if lab.another_client_succeeded() || !lab.fails_always().await {
-        return None;
+    if lab.another_client_succeeded() {
+        return lab.another_source(prepared, 1).await;
     }
-    // It may be about to serve: a server answers 404, for example, until its app is deployed. 503 says so, and is given longer.
-    if status != 503 {
-        lab.deadline = lab.deadline.min(lab.begun + lab.timeout() * 4);
-    }
-    match lab.wait_for_start().await {
-        None if lab.has_wavered() => None,
-        None => Some(Found::of_everyone(cause, explanation)),
-        started => started,
-    }
+    lab.unless_it_starts(Found::of_everyone(cause, explanation), status == 503).await
 }
 
 /// A tcpSocket or grpc probe.
@@ -228,9 +227,9 @@ async fn of_action(lab: &mut Lab<'_>) -> (Observation, Option<Found>) {
             lab.is_steady().await;
             None
         }
-        (ProbeAction::Grpc { service, .. }, Kind::Refused) => match lab.of_no_grpc_listener(service).await {
+        (ProbeAction::Grpc { service, port }, Kind::Refused) => match lab.of_no_grpc_listener(service).await {
             Some(found) => Some(found),
-            None => lab.wait_for_start().await,
+            None => lab.wait_for_listener(*port).await,
         },
         (ProbeAction::TcpSocket { port, .. }, Kind::Refused) => match lab.of_no_tcp_listener(*port).await {
             Some(found) => Some(found),

@@ -263,7 +263,7 @@ async fn a_slow_answer_in_time_is_a_success() {
 #[case::path(404, Some(Cause::MethodOrPath))]
 #[case::method(405, Some(Cause::MethodOrPath))]
 #[case::unavailable(503, Some(Cause::Unavailable))]
-#[case::limited_or_not(429, None)]
+#[case::limited(429, Some(Cause::RateLimited))]
 #[case::credentials(401, Some(Cause::MissingHeader))]
 #[case::broken(500, None)]
 #[case::refused_to_all(400, None)]

@@ -17,7 +17,7 @@ use super::{
     rounds::{FLIPS, Pattern, STARTED},
     seconds,
 };
-use crate::probe::Prepared;
+use crate::{http::Route, probe::Prepared};
 
 /// The pause before the next attempt when nothing listens.
 const PAUSE: Duration = Duration::from_millis(80);
@@ -145,6 +145,27 @@ impl Lab<'_> {
         self.keeps_answering(self.tried[0].series.len() - 1, 1).await
     }
 
+    /// The same for a grpc probe, which itself tries again until its timeout: refused connections are counted in its place.
+    pub(super) async fn wait_for_listener(&mut self, port: u16) -> Option<Found> {
+        let address = self.target.address(port)?;
+        let connection = Experiment::of("a connection", Sends::Connection(Route::to(address)));
+        // The probe's own.
+        let mut refused = 1;
+        while self.case.known.may_be_starting && self.left() >= self.timeout() {
+            sleep(PAUSE).await;
+            let answer = self.exchange(&connection.sends, self.timeout()).await;
+            if answer.success() {
+                return match self.again().await?.answered() {
+                    true => self.keeps_answering(refused, 1).await,
+                    false => None,
+                };
+            }
+            refused += 1;
+            self.note(connection.clone(), answer);
+        }
+        None
+    }
+
     /// The same for an app that has started while a claim about every client was tested.
     pub(super) async fn started_meanwhile(&mut self) -> Option<Found> {
         let is_it = self.case.known.may_be_starting && self.wavering == Some(0);
@@ -153,6 +174,22 @@ impl Lab<'_> {
                 self.keeps_answering(failures, successes).await
             }
             _ => None,
+        }
+    }
+
+    /// A claim about every client, once the probe has failed often enough. The app may be about to serve: a server answers 404, for
+    /// example, until its app is deployed. One that `says_so` is given longer.
+    pub(super) async fn unless_it_starts(&mut self, found: Found, says_so: bool) -> Option<Found> {
+        if !self.fails_always().await {
+            return None;
+        }
+        if !says_so {
+            self.deadline = self.deadline.min(self.begun + self.timeout() * 4);
+        }
+        match self.wait_for_start().await {
+            None if self.has_wavered() => None,
+            None => Some(found),
+            started => started,
         }
     }
 
@@ -185,12 +222,22 @@ impl Lab<'_> {
         Some(Found::of_flip(Cause::NotStarted, flip, explanation, changes))
     }
 
-    /// The answer to the probe if only the first attempt failed.
+    /// The answer to the probe if only the first attempt failed, and none that follows: an app may pause again and again.
     pub(super) async fn has_recovered(&mut self) -> Option<Observation> {
         let wavering = self.wavering().await?;
-        match wavering.pattern {
-            Pattern::Recovered { failures: 1, successes } if successes > 2 => Some(self.again_later().await),
-            _ => None,
+        if !matches!(wavering.pattern, Pattern::Recovered { failures: 1, successes } if successes > 2) {
+            return None;
+        }
+        let answering = Instant::now();
+        loop {
+            let answer = self.again_later().await;
+            if !answer.answered() {
+                return None;
+            }
+            if answering.elapsed() >= self.timeout() * WATCHED {
+                return Some(answer);
+            }
+            sleep(PAUSE).await;
         }
     }
 

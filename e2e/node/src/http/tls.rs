@@ -2,6 +2,7 @@
 //! [`handshake`].
 
 mod algorithms;
+mod certificate;
 
 use std::{
     io,
@@ -76,16 +77,19 @@ pub(crate) struct Shown {
     pub(crate) wants_certificate: bool,
 }
 
-/// Performs the handshake, offering these protocols. `name` is a host name, or an IP address without SNI (RFC 6066, section 3).
+/// Performs the handshake, offering these protocols. `name` is a host name, or an IP address without SNI (RFC 6066, section 3);
+/// `has_certificate` is [`Route::certificate`](super::Route).
 pub(crate) async fn handshake(
     wire: Wire,
     name: &str,
     protocols: &[&[u8]],
     shown_address: &str,
+    has_certificate: bool,
 ) -> (Shown, Result<Secured, Failure>) {
-    let client = Arc::new(Client::default());
+    let client =
+        Arc::new(Client { shown: Mutex::default(), own: has_certificate.then(certificate::self_signed).flatten() });
     let secured = shake(wire, name, protocols, shown_address, &client).await;
-    let shown = client.0.lock().clone();
+    let shown = client.shown.lock().clone();
     (shown, secured)
 }
 
@@ -117,10 +121,13 @@ async fn shake(
     }
 }
 
-/// A kubelet as a TLS client: accepts every certificate and has none. Go also verifies that the server holds the certificate's key.
+/// A kubelet as a TLS client: accepts every certificate and has none, except in an experiment. Go also verifies that the server holds the certificate's key.
 /// This client skips that check: it would need all of Go's signature algorithms, and only a broken server fails it.
-#[derive(Debug, Default)]
-struct Client(Mutex<Shown>);
+#[derive(Debug)]
+struct Client {
+    shown: Mutex<Shown>,
+    own: Option<Arc<CertifiedKey>>,
+}
 
 impl ServerCertVerifier for Client {
     fn verify_server_cert(
@@ -133,7 +140,7 @@ impl ServerCertVerifier for Client {
     ) -> Result<ServerCertVerified, Error> {
         let names = webpki::EndEntityCert::try_from(end_entity)
             .map(|certificate| certificate.valid_dns_names().map(str::to_owned).collect());
-        self.0.lock().names = names.unwrap_or_default();
+        self.shown.lock().names = names.unwrap_or_default();
         Ok(ServerCertVerified::assertion())
     }
 
@@ -176,8 +183,8 @@ impl ServerCertVerifier for Client {
 
 impl ResolvesClientCert for Client {
     fn resolve(&self, _hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.0.lock().wants_certificate = true;
-        None
+        self.shown.lock().wants_certificate = true;
+        self.own.clone()
     }
 
     fn has_certs(&self) -> bool {

@@ -61,6 +61,10 @@ async fn examine(patient: &Patient) -> (Diagnosis, Vec<String>) {
     let limit = match diagnosis.observation.status {
         _ if patient.case.known.may_be_starting => second() * 10,
         Some(429) => second() * 83 / 10,
+        // One that was late at first is watched, too.
+        _ if diagnosis.evidence.first().is_some_and(|probe| 0 < probe.succeeded && probe.succeeded < probe.sent) => {
+            second() * 10
+        }
         _ => second() * 43 / 10,
     };
     let most = if patient.case.known.works.is_some() { 28 } else { 14 };

@@ -45,8 +45,30 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
                 _ => Reply::status(200, words),
             }).await
         };
+        "400 for everyone, by an app behind TLS that verifies the client certificates that it gets" => false, |words|
+            Patient::serving(Speaks::TlsAsksForCertificates, move |_| Reply::status(400, words)).await.https();
+        "400 for everyone, by an app behind a proxy that answers a wrong client certificate itself" => false, |words|
+            Patient::serving(Speaks::TlsTakesAnyCertificate, |r| match r.has_certificate {
+                true => Reply::status(400, "The SSL certificate error"),
+                false => Reply::Bytes(b"HTTP/1.1 400 Bad Request\r\nX-Frame-Options: DENY\r\nContent-Length: 0\r\n\r\n".into()),
+            }).await.https();
+        "404 for some, and 500 for others" => false, |words|
+            Patient::serving(Speaks::Http1, move |r| Reply::status(if r.earlier % 20 == 19 { 500 } else { 404 }, words)).await;
+        "401 for everyone, by an app behind TLS that takes a client certificate from those who have one" => false, |words|
+            Patient::serving(Speaks::TlsTakesAnyCertificate, move |_| Reply::status(401, words)).await.https();
+        "403 for everyone, by an app behind TLS that takes any client certificate" => false, |words|
+            Patient::serving(Speaks::TlsTakesAnyCertificate, move |_| Reply::status(403, words)).await.https();
+        "an app that pauses again and again" => false, |words| {
+            let start = tokio::time::Instant::now();
+            Patient::serving(Speaks::Http1, move |_| {
+                let (period, at) = (second() * 8 / 5, start.elapsed() + second() * 2 / 5);
+                let since = Duration::from_nanos((at.as_nanos() % period.as_nanos()) as u64);
+                let pause = if since > second() * 3 / 10 { period - since } else { Duration::ZERO };
+                Reply::After(pause, response(200, words))
+            }).await
+        };
         "429 for everyone, by an app that means its state" => false, |words|
-            Patient::serving(Speaks::Http1, move |_| Reply::status(429, words)).await;
+            Patient::serving(Speaks::Http1, move |r| Reply::status(if path(r) == "/health" { 429 } else { 404 }, words)).await;
         "429 for everyone, by an app that leaves its state" => false, |words| {
             let begun = tokio::time::Instant::now();
             Patient::serving(Speaks::Http1, move |_| ok_if(begun.elapsed() > second() * 2, 429, words)).await
@@ -106,7 +128,6 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
         "503 once an address has used up its large quota" => false, |words| limited(150, 503, words, |r| r.peer.to_string()).await;
         "403 once a token has used up its large quota" => false, |words|
             limited(150, 403, words, |r| header(r, "X-Tenant").unwrap_or_default().to_owned()).await.sending("X-Tenant", "a");
-        "404 once an address has used up its quota" => false, |words| limited(20, 404, words, |r| r.peer.to_string()).await;
         "400 once a Host has used up its large quota" => false, |words| limited(150, 400, words, |r| host(r).to_owned()).await;
         "403 once a User-Agent has used up its large quota" => false, |words|
             limited(150, 403, words, |r| header(r, "User-Agent").unwrap_or_default().to_owned()).await;

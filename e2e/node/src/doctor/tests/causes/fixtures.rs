@@ -138,6 +138,56 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
             Patient::serving(Speaks::Http1, move |r| ok_if(path(r) != "/health", 405, words)).await;
         "403 by the client's address" => Cause::SourceBlocked, |words|
             Patient::serving(Speaks::Http1, move |r| ok_if(r.peer == Ipv4Addr::new(127, 0, 0, 2), 403, words)).await;
+        "400 for every Host with a port" => Cause::HostSyntax, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(!host(r).contains(':'), 400, words)).await;
+        "421 for every Host but a name without its port" => Cause::HostAllowList, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(host(r) == "localhost", 421, words)).await;
+        "403 for the Host, and for the kubelet's User-Agent" => Cause::HostAllowList, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(host(r) == "localhost:8000" && !r.contains("kube-probe"), 403, words)).await;
+        "403 without a proxy's X-Forwarded-For" => Cause::MissingHeader, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(header(r, "X-Forwarded-For").is_some(), 403, words)).await;
+        "400 without Accept-Language, by an app that refuses a token that it does not know" => Cause::MissingHeader, |words|
+            Patient::serving(Speaks::Http1, move |r| match header(r, "Authorization") {
+                Some(_) => Reply::status(401, words),
+                None => ok_if(header(r, "Accept-Language").is_some(), 400, words),
+            }).await;
+        "401 that heeds a key, on this path alone" => Cause::MissingHeader, |words|
+            Patient::serving(Speaks::Http1, |r| match (path(r), header(r, "X-Api-Key")) {
+                ("/health", None) => Reply::status(401, "no key"),
+                ("/health", _) => Reply::status(403, "another key"),
+                _ => Reply::status(404, ""),
+            }).await;
+        "403 without a client certificate, by an app that takes any" => Cause::ClientCertificateRequired, |words|
+            Patient::serving(Speaks::TlsTakesAnyCertificate, move |r| ok_if(r.has_certificate, 403, words)).await.https();
+        "a PROXY header is expected before TLS" => Cause::ProxyProtocolExpected, |words|
+            Patient::serving(Speaks::ProxyThenTls, |_| Reply::status(200, "OK")).await.https();
+        "404 by the client's address" => Cause::SourceBlocked, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(r.peer == Ipv4Addr::new(127, 0, 0, 2), 404, words)).await;
+        "400 by the client's address" => Cause::SourceBlocked, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(r.peer == Ipv4Addr::new(127, 0, 0, 2), 400, words)).await;
+        "401 with a challenge, by the client's address" => Cause::SourceBlocked, |words|
+            Patient::serving(Speaks::Http1, move |r| match r.peer == Ipv4Addr::new(127, 0, 0, 2) {
+                true => Reply::status(200, "OK"),
+                false => Reply::Bytes(
+                    b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n".into()),
+            }).await;
+        "429 for every client and every path" => Cause::RateLimited, |words|
+            Patient::serving(Speaks::Http1, move |_| Reply::status(429, words)).await;
+        "an app that fails for the first half of each second" => Cause::Flaky, |words| {
+            let start = tokio::time::Instant::now();
+            let is_well = move || start.elapsed().as_millis() % second().as_millis() > (second() / 2).as_millis();
+            Patient::serving(Speaks::Http1, move |_| ok_if(is_well(), 500, words)).await
+        };
+        "a grpc probe of a server that does not serve until it has started" => Cause::NotStarted, |words| {
+            let start = tokio::time::Instant::now();
+            let patient = Patient::serving(Speaks::Grpc, move |_| ok_if(start.elapsed() > second() * 5 / 2, 503, words)).await;
+            patient.known(Known { may_be_starting: true, ..Known::default() }).grpc("")
+        };
+        "a grpc probe of a port that opens after a while" => Cause::NotStarted, |words|
+            opens_later(Speaks::Grpc, second() * 5 / 2).await.grpc("");
+        "a grpc probe without a service, of a server that knows services alone" => Cause::UnknownService, |words|
+            Patient::serving(Speaks::Grpc, |r| Reply::status(if header(r, "service") == Some("db") { 200 } else { 410 }, ""))
+                .await.grpc("");
         "a redirect in a circle" => Cause::RedirectElsewhere, |words|
             Patient::serving(Speaks::Http1, |_| Reply::redirect(302, "/health")).await;
         "a redirect to itself until a proxy says TLS" => Cause::RedirectElsewhere, |words|
@@ -153,7 +203,7 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
         "an answer after the timeout" => Cause::TooSlow, |words|
             Patient::serving(Speaks::Http1, move |_| Reply::After(second() * 3 / 2, response(200, words))).await;
         "a body that arrives slowly" => Cause::TooSlow, |words| drips().await;
-        "a port that opens after a while" => Cause::NotStarted, |words| opens_later().await;
+        "a port that opens after a while" => Cause::NotStarted, |words| opens_later(Speaks::Http1, second() * 7 / 10).await;
         "503 after the timeout, for everyone" => Cause::Unavailable, |words|
             Patient::serving(Speaks::Http1, move |_| Reply::After(second() * 3 / 2, response(503, words))).await;
         "503 until the app has started" => Cause::NotStarted, |words| {
@@ -180,6 +230,8 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
             limited(1, 503, words, |r| r.peer.to_string()).await;
         "403 once an address has used up its quota" => Cause::RateLimited, |words|
             limited(20, 403, words, |r| r.peer.to_string()).await;
+        "404 once an address has used up its quota" => Cause::RateLimited, |words|
+            limited(20, 404, words, |r| r.peer.to_string()).await;
         "400 once a Host has used up its quota" => Cause::RateLimited, |words|
             limited(20, 400, words, |r| host(r)[..2].to_owned()).await;
         "403 once each Host has used up its own quota" => Cause::RateLimited, |words|
@@ -257,7 +309,7 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
         "a grpc probe of a port that insists on a client certificate" => Cause::ClientCertificateRequired, |words|
             Patient::serving(Speaks::TlsForCertificates, |_| Reply::status(200, "OK")).await.grpc("");
         "400 for want of a client certificate" => Cause::ClientCertificateRequired, |words|
-            Patient::serving(Speaks::TlsAsksForCertificates, move |_| Reply::status(400, words)).await.https();
+            Patient::serving(Speaks::TlsTakesAnyCertificate, move |_| Reply::status(400, words)).await.https();
         "AMQP" => Cause::NotHttp, |words| speaks(b"", b"AMQP\0\0\x09\x01").await;
         "MySQL, which speaks first" => Cause::NotHttp, |words| speaks(b"J\0\0\0\x0a8.0.36\0", b"").await;
         "SSH" => Cause::NotHttp, |words| speaks(b"SSH-2.0-OpenSSH_9.2p1\r\n", b"").await;

@@ -219,14 +219,14 @@ pub(super) async fn answers_anything(words: &'static str) -> Patient {
     patient.await.https()
 }
 
-pub(super) async fn opens_later() -> Patient {
+pub(super) async fn opens_later(speaks: Speaks, after: Duration) -> Patient {
     let address = closed_port();
     let mut patient = Patient::at(address).await;
     patient.case.known.may_be_starting = true;
     patient._tasks.spawn(async move {
-        tokio::time::sleep(second() * 7 / 10).await;
+        tokio::time::sleep(after).await;
         let listener = TcpListener::bind(address).await.unwrap();
-        let server = Server::on(listener, Speaks::Http1, |_| Reply::status(200, "OK"));
+        let server = Server::on(listener, speaks, |_| Reply::status(200, "OK"));
         std::future::pending::<()>().await;
         drop(server);
     });
