@@ -64,9 +64,9 @@ impl Reader<'_> {
 
     fn path(&self, path: &Path) -> Vec<Resource> {
         if path == Path::new(STDIN) {
-            let mut text = String::new();
-            return match io::stdin().read_to_string(&mut text) {
-                Ok(_) => self.objects(vec![Manifest { file: "standard input".into(), text }]),
+            let mut bytes = Vec::new();
+            return match io::stdin().read_to_end(&mut bytes).and_then(|_| text_of(bytes)) {
+                Ok(text) => self.objects(vec![Manifest { file: "standard input".into(), text }]),
                 Err(error) => self.fail(Error::of_file("standard input", error.to_string(), "write UTF-8 text to it")),
             };
         }
@@ -161,7 +161,7 @@ impl Reader<'_> {
     }
 
     fn file(&self, path: &Path) -> Option<Manifest> {
-        match fs::read_to_string(path) {
+        match read_text(path) {
             Ok(text) => Some(Manifest { file: self.shown(path), text }),
             Err(error) => {
                 self.faults.push(self.unreadable(path, &error));
@@ -223,6 +223,25 @@ impl Reader<'_> {
             false => format!("name the directories below it that have some: {}", below.join(", ")),
         };
         Error::of_file(self.shown(dir), "no *.yaml, *.yml or *.json file is in it", remedy)
+    }
+}
+
+/// The text of a file.
+fn read_text(path: &Path) -> io::Result<String> {
+    text_of(fs::read(path)?)
+}
+
+/// Bytes as text: UTF-8, or UTF-16 with the mark at its start, as Windows PowerShell writes what `>` is given.
+fn text_of(bytes: Vec<u8>) -> io::Result<String> {
+    let unit: fn([u8; 2]) -> u16 = match bytes.get(..2) {
+        Some([0xff, 0xfe]) => u16::from_le_bytes,
+        Some([0xfe, 0xff]) => u16::from_be_bytes,
+        _ => return String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error)),
+    };
+    let (pairs, rest) = bytes.as_chunks::<2>();
+    match String::from_utf16(&pairs[1..].iter().map(|pair| unit(*pair)).collect::<Vec<_>>()) {
+        Ok(text) if rest.is_empty() => Ok(text),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "it starts as UTF-16 and does not go on as such")),
     }
 }
 

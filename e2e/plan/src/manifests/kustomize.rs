@@ -19,6 +19,7 @@ use self::{
     file::{Kustomization, Wanted},
     spelling::Blank,
 };
+use super::read_text;
 use crate::{
     Document, Error, ErrorKind, Faults, Manifest, Objects,
     node::{FieldPath, Node, Tree},
@@ -209,7 +210,7 @@ impl Builder<'_> {
     }
 
     fn read(&mut self, path: &Path) -> Option<Kustomization> {
-        let text = match fs::read_to_string(path) {
+        let text = match read_text(path) {
             Ok(text) => text,
             Err(error) => {
                 let remedy = "check its permissions and that it is UTF-8 text";
@@ -308,7 +309,7 @@ impl Builder<'_> {
             let remedy = "check its permissions and that it is UTF-8 text";
             kustomization.error(key, None, ErrorKind::File, message, remedy)
         };
-        self.faults.keep(fs::read_to_string(path).map_err(failed))
+        self.faults.keep(read_text(path).map_err(failed))
     }
 
     /// Adds resources, of which each may be there once only in one API version.
@@ -403,7 +404,7 @@ pub(super) fn names_no_base(dir: &Path) -> bool {
 /// The directories and remote places under a kustomization's `resources`, as they are written.
 fn directories(dir: &Path) -> Vec<String> {
     let Some(path) = kustomization_of(dir) else { return Vec::new() };
-    let text = fs::read_to_string(&path).unwrap_or_default();
+    let text = read_text(&path).unwrap_or_default();
     let Some(kustomization) = Kustomization::parse(&path, &text, &Faults::default(), &mut Vec::new()) else {
         return Vec::new();
     };

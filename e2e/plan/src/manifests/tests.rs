@@ -123,6 +123,25 @@ fn forms_of_text(#[case] text: &str, #[case] expected: &str) {
     assert_eq!(plan.objects[0].json["data"]["value"], expected);
 }
 
+/// As Windows PowerShell writes what `>` is given.
+#[rstest]
+#[case::little_endian(b"\xff\xfe", u16::to_le_bytes)]
+#[case::big_endian(b"\xfe\xff", u16::to_be_bytes)]
+fn a_file_in_utf_16(#[case] mark: &[u8; 2], #[case] bytes: fn(u16) -> [u8; 2]) {
+    let text = "apiVersion: v1\r\nkind: ConfigMap\r\nmetadata: {name: a}\r\ndata: {value: \u{e4}\u{1f600}}\r\n";
+    let encoded: Vec<u8> = mark.iter().copied().chain(text.encode_utf16().flat_map(bytes)).collect();
+    let dir = directory(&[("k/kustomization.yaml", "resources: [b.yaml]\n")]);
+    std::fs::write(dir.path().join("a.yaml"), &encoded).unwrap();
+    std::fs::write(dir.path().join("k/b.yaml"), &encoded).unwrap();
+    for path in ["a.yaml", "k"] {
+        let plan = read_at(dir.path(), &[path], &[]).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(plan.objects[0].json["data"]["value"], "\u{e4}\u{1f600}");
+    }
+    std::fs::write(dir.path().join("a.yaml"), &encoded[..encoded.len() - 1]).unwrap();
+    let error = read_at(dir.path(), &["a.yaml"], &[]).unwrap_err().to_string();
+    assert!(error.contains("it starts as UTF-16 and does not go on as such"), "{error}");
+}
+
 /// The schema of a custom resource nests two levels for each field.
 #[test]
 fn a_deep_definition() {
