@@ -48,6 +48,9 @@ fn text(manifests: &str, plan: &Plan, entrance: Option<&str>) -> String {
         (None, Some(first)) => {
             format!("# The manifests have several candidates: {}.\n# entrance = {}", services.join(", "), quoted(first))
         }
+        (None, None) if plan.objects.iter().any(|object| object.kind == "Service") => {
+            "# No Service of the manifests leads to a pod of theirs.".to_owned()
+        }
         (None, None) => "# The manifests have no Service.".to_owned(),
     };
     let path = entrance.and_then(|name| first_path(plan, name));
@@ -211,6 +214,12 @@ spec:
         assert!(text.ends_with(images), "{text}");
         let config = e2e_run::config::Config::parse(&text, Path::new("e2e.toml")).expect("a configuration");
         assert_eq!(config.images.0.len(), 1);
+        // Nothing is said of Services that is not so.
+        std::fs::write(project.path().join("k8s/shop.yaml"), SHOP.replace("{app: shop}, ports", "{app: stop}, ports"))
+            .expect("a file");
+        let (plan, entrance) = planned(&e2e_run::Options::new(project.path()), "k8s").expect("a plan");
+        let text = super::text("k8s", &plan, entrance.as_deref());
+        assert!(text.contains("\n# No Service of the manifests leads to a pod of theirs.\n"), "{text}");
         let error = planned(&e2e_run::Options::new(project.path()), "k9s").expect_err("no such directory").to_string();
         assert_eq!(error, "k9s: there is no such file or directory; check the path");
     }

@@ -133,9 +133,11 @@ pub(crate) fn role(api_version: &str, kind: &str) -> Result<Role, (String, Strin
             let remedy = match (versions().next(), nearest(kind, known)) {
                 (Some(version), _) => format!("write `apiVersion: {version}`"),
                 (None, Some(near)) => format!("did you mean `{near}`?"),
-                (None, None) => "a kind of a definition of your own has an apiVersion with its group, such as \
-                                 `apiVersion: example.org/v1`"
-                    .to_owned(),
+                (None, None) => {
+                    "move the file out of the manifests if it is another program's; a kind of a definition \
+                                 of your own has an apiVersion with its group, such as `apiVersion: example.org/v1`"
+                        .to_owned()
+                }
             };
             Err((format!("apiVersion `{api_version}` has no kind `{kind}`"), remedy))
         }

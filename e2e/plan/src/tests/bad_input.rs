@@ -65,7 +65,7 @@ use super::*;
 #[case::unknown_kind(
     "kind: ConfigMap",
     "kind: Widget",
-    "app.yaml:53:1, document 3: Widget/settings: kind: apiVersion `v1` has no kind `Widget`; a kind of a definition of your own has an apiVersion with its group, such as `apiVersion: example.org/v1`"
+    "app.yaml:53:1, document 3: Widget/settings: kind: apiVersion `v1` has no kind `Widget`; move the file out of the manifests if it is another program's; a kind of a definition of your own has an apiVersion with its group, such as `apiVersion: example.org/v1`"
 )]
 fn documents(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
     assert_eq!(error_of(&base_with(old, new)), expected);
