@@ -3,6 +3,10 @@
 
 use std::{borrow::Cow, path::PathBuf};
 
+use base64::{
+    Engine as _, alphabet,
+    engine::{GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
+};
 use k8s_openapi::api::{
     apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet},
     autoscaling::v2::HorizontalPodAutoscaler,
@@ -22,7 +26,7 @@ use super::{
     cursor::Cursor,
     error::{Error, ErrorKind, Errors, Faults},
     kinds::{self, Role},
-    node::{Entry, FieldPath, Node, Tree},
+    node::{FieldPath, Node, Tree},
     object::Object,
     typed::from_node,
     workload::Workload,
@@ -245,7 +249,7 @@ struct Read<'a> {
 
 impl Read<'_> {
     fn kind<T: for<'de> Deserialize<'de>>(&self) -> Option<T> {
-        let node = in_one_line(self.object);
+        let node = in_base64(self.object);
         let (value, errors) = from_node(&node);
         self.faults.extend(errors.into_iter().map(|error| not_base64(error).in_object(&self.object.label())));
         value
@@ -283,22 +287,23 @@ impl Read<'_> {
     }
 }
 
-/// The object with its base64 in one line each: Go reads over the ends of lines in it.
-fn in_one_line(object: &Object) -> Cow<'_, Node> {
+/// The object with its base64 as the type reads it: Go passes over the ends of lines in it, and over the bits behind its last byte.
+fn in_base64(object: &Object) -> Cow<'_, Node> {
     let field = match object.role {
         Role::Secret => "data",
         Role::ConfigMap => "binaryData",
         Role::Workload | Role::Service | Role::Carried => return Cow::Borrowed(&object.node),
     };
-    let is_broken = |entry: &Entry| entry.node.text().is_some_and(|text| text.contains(['\n', '\r']));
-    if !object.node.get(field).map_or(&[][..], Node::entries).iter().any(is_broken) {
+    let entries = object.node.get(field).map_or(&[][..], Node::entries).iter();
+    let lines = entries.map(|entry| entry.node.text().and_then(rewritten)).collect::<Vec<_>>();
+    if lines.iter().all(Option::is_none) {
         return Cow::Borrowed(&object.node);
     }
     let mut node = object.node.clone();
     if let Some(Node { tree: Tree::Map(entries), .. }) = node.get_mut(field) {
-        for entry in entries {
-            if let Tree::Text(text) = &mut entry.node.tree {
-                text.retain(|c| !matches!(c, '\n' | '\r'));
+        for (entry, text) in entries.iter_mut().zip(lines) {
+            if let Some(text) = text {
+                entry.node.tree = Tree::Text(text);
             }
         }
     }
@@ -315,3 +320,12 @@ fn not_base64(mut error: Error) -> Error {
     }
     error
 }
+/// Base64 that Go reads, in the one form that there is for its bytes; none if it has that form, or is no base64.
+fn rewritten(text: &str) -> Option<String> {
+    const AS_GO: GeneralPurpose =
+        GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
+    let line: String = text.chars().filter(|c| !matches!(c, '\n' | '\r')).collect();
+    let canonical = STANDARD.encode(AS_GO.decode(line).ok()?);
+    (canonical != text).then_some(canonical)
+}
+

@@ -154,7 +154,8 @@ impl<'de> Deserializer<'de> for Reader<'_> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         match &self.node.tree {
-            Tree::Null => self.placed(visitor.visit_unit()),
+            // Only quantities, ports and shares take any type. As Go reads it: `limits: {cpu: }` is a limit of 0.
+            Tree::Null => self.placed(visitor.visit_i64(0)),
             Tree::Bool(value) => self.placed(visitor.visit_bool(*value)),
             Tree::Int(value) => self.placed(visitor.visit_i64(*value)),
             Tree::Float(value) => self.placed(visitor.visit_f64(*value)),

@@ -48,8 +48,12 @@ enum Rule {
 /// Finds the values of an object that a cluster would refuse.
 pub(crate) fn check(object: &Object, faults: &Faults) {
     let mut tables = vec![METADATA];
-    // An Ingress had other fields before.
-    let is_older = object.kind == "Ingress" && object.api_version() != "networking.k8s.io/v1";
+    // These had other fields before.
+    let is_older = match object.kind.as_str() {
+        "Ingress" => object.api_version() != "networking.k8s.io/v1",
+        "HorizontalPodAutoscaler" => object.api_version() == "autoscaling/v2beta1",
+        _ => false,
+    };
     if object.is_own() && !is_older {
         let own = TABLES.iter().filter(|(kinds, _)| kinds.contains(&object.kind.as_str()));
         tables.extend(own.map(|(_, rules)| *rules));

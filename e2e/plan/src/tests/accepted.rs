@@ -68,6 +68,33 @@ fn what_becomes_of_containers_that_end(
     assert_eq!(component(&plan, "x").pod.restart, expected);
 }
 
+/// The rules of today's fields do not hold of those that an older version had in their place.
+#[rstest]
+#[case::ingress(
+    "networking.k8s.io/v1beta1",
+    "Ingress",
+    "{rules: [{http: {paths: [{backend: {serviceName: a, servicePort: 80}}]}}]}"
+)]
+#[case::autoscaler(
+    "autoscaling/v2beta1",
+    "HorizontalPodAutoscaler",
+    "{scaleTargetRef: {kind: Deployment, name: backend}, maxReplicas: 3, metrics: [{type: Resource, resource: {name: cpu, targetAverageUtilization: 80}}]}"
+)]
+fn fields_of_an_older_version(#[case] version: &str, #[case] kind: &str, #[case] spec: &str) {
+    let plan = plan_of(&with(&format!("apiVersion: {version}\nkind: {kind}\nmetadata: {{name: x}}\nspec: {spec}\n")));
+    assert_eq!(plan.objects.last().unwrap().kind, kind);
+}
+
+/// As Go reads it, null is the zero of a type.
+#[test]
+fn a_quantity_of_null_is_none() {
+    let plan = plan_of(
+        &base_with("limits: {cpu: 500m, memory: 128Mi}", "limits: {cpu: , memory: 128Mi}").replace("cpu: 100m, ", ""),
+    );
+    let resources = &component(&plan, "backend").pod.containers[0].resources;
+    assert_eq!((resources.cpu_limit_millis, resources.memory_limit_bytes), (Some(0), Some(128 << 20)));
+}
+
 #[test]
 fn a_name_is_made_of_its_prefix() {
     let job = "apiVersion: batch/v1\nkind: Job\nmetadata: {generateName: migrate-}\nspec: {template: {spec: {restartPolicy: Never, containers: [{name: m, image: x}]}}}\n";

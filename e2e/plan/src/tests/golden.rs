@@ -208,6 +208,8 @@ fn optional_references_leave_the_variable_out(#[case] source: &str) {
 
 #[rstest]
 #[case::base64("data:\n  password: aHVudGVyMg==", "hunter2")]
+// Go takes no notice of the bits behind the last byte.
+#[case::base64_with_bits_left("data:\n  password: aHVudGVyMh==", "hunter2")]
 #[case::plain_text_wins("data:\n  password: b2xk\nstringData:\n  password: hunter2", "hunter2")]
 #[case::generated("metadata2", "made-up-keys-password")]
 fn texts_of_a_secret(#[case] data: &str, #[case] expected: &str) {
