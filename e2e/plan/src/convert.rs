@@ -74,9 +74,17 @@ fn check_selector(cursor: &Cursor<'_>, selector: &Selector, labels: &BTreeMap<St
             (match_labels.clone().unwrap_or_default(), match_expressions.clone().unwrap_or_default())
         }
     };
-    if matches!(selector, Selector::Needed(_)) && wanted.is_empty() && expressions.is_empty() {
-        let remedy = "add matchLabels with the pods' labels";
-        faults.push(cursor.fail(ErrorKind::Missing, "the workload has no selector", remedy));
+    let fault = match selector {
+        Selector::Needed(_) => Some(("the workload has no selector", "add matchLabels with the pods' labels")),
+        // A ReplicationController selects by the labels of its pods, where it does not say others.
+        _ if labels.is_empty() => Some((
+            "the workload has no selector, and its pods have no labels",
+            "add them under spec.template.metadata.labels",
+        )),
+        _ => None,
+    };
+    if let Some((message, remedy)) = fault.filter(|_| wanted.is_empty() && expressions.is_empty()) {
+        faults.push(cursor.fail(ErrorKind::Missing, message, remedy));
     }
     let unlike = wanted.iter().filter(|(key, value)| labels.get(*key) != Some(*value));
     let unlike = unlike.map(|(key, value)| format!("{key}={value}"));

@@ -24,6 +24,16 @@ pub(crate) const QUALIFIED: Form = form(
 );
 pub(crate) const LABEL_VALUE: Form =
     form(is_value, "the value of a label", "use letters, digits and `-`, `_`, `.` between them, at most 63 characters");
+pub(crate) const FINALIZER: Form = form(
+    |text| matches!(text, "foregroundDeletion" | "kubernetes" | "orphan") || text.contains('/') && is_key(text),
+    "the name of a finalizer",
+    "write one with its domain, such as `example.org/cleanup`",
+);
+pub(crate) const SYSCTL: Form = form(
+    |text| text.len() <= 253 && text.split(['.', '/']).all(is_sysctl_part),
+    "the name of a sysctl",
+    "write one, such as `net.core.somaxconn`",
+);
 pub(crate) const DATA_KEY: Form =
     form(is_data_key, "the key of a ConfigMap or Secret", "use letters, digits, `-`, `_` and `.`");
 pub(crate) const SEGMENT: Form = form(
@@ -98,7 +108,14 @@ pub(crate) fn is_key(text: &str) -> bool {
     !name.is_empty() && is_value(name) && domain.is_none_or(is_domain)
 }
 
-fn is_domain(text: &str) -> bool {
+fn is_sysctl_part(part: &str) -> bool {
+    let is_outer = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    part.chars().all(|c| is_outer(c) || matches!(c, '-' | '_'))
+        && part.starts_with(is_outer)
+        && part.ends_with(is_outer)
+}
+
+pub(crate) fn is_domain(text: &str) -> bool {
     let is_outer = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let is_label = |label: &str| {
         label.chars().all(|c| is_outer(c) || c == '-') && label.starts_with(is_outer) && label.ends_with(is_outer)

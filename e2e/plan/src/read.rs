@@ -9,15 +9,18 @@ use base64::{
 };
 use k8s_openapi::api::{
     apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet},
-    autoscaling::v2::HorizontalPodAutoscaler,
+    autoscaling::{v1::HorizontalPodAutoscaler as OlderAutoscaler, v2::HorizontalPodAutoscaler},
     batch::v1::{CronJob, Job},
     core::v1::{
-        ConfigMap, Namespace, PersistentVolume, PersistentVolumeClaim, Pod, ReplicationController, Secret, Service,
-        ServiceAccount,
+        ConfigMap, Endpoints, LimitRange, Namespace, PersistentVolume, PersistentVolumeClaim, Pod,
+        ReplicationController, ResourceQuota, Secret, Service, ServiceAccount,
     },
-    networking::v1::{Ingress, NetworkPolicy},
+    discovery::v1::EndpointSlice,
+    networking::v1::{Ingress, IngressClass, NetworkPolicy},
     policy::v1::PodDisruptionBudget,
-    rbac::v1::{Role as RbacRole, RoleBinding},
+    rbac::v1::{ClusterRole, ClusterRoleBinding, Role as RbacRole, RoleBinding},
+    scheduling::v1::PriorityClass,
+    storage::v1::StorageClass,
 };
 use serde::Deserialize;
 
@@ -276,12 +279,22 @@ impl Read<'_> {
             ("v1", "PersistentVolume") => drop(self.kind::<PersistentVolume>()),
             ("v1", "PersistentVolumeClaim") => drop(self.kind::<PersistentVolumeClaim>()),
             ("v1", "ServiceAccount") => drop(self.kind::<ServiceAccount>()),
+            ("v1", "Endpoints") => drop(self.kind::<Endpoints>()),
+            ("v1", "LimitRange") => drop(self.kind::<LimitRange>()),
+            ("v1", "ResourceQuota") => drop(self.kind::<ResourceQuota>()),
+            ("autoscaling/v1", "HorizontalPodAutoscaler") => drop(self.kind::<OlderAutoscaler>()),
             ("autoscaling/v2", "HorizontalPodAutoscaler") => drop(self.kind::<HorizontalPodAutoscaler>()),
+            ("discovery.k8s.io/v1", "EndpointSlice") => drop(self.kind::<EndpointSlice>()),
+            ("networking.k8s.io/v1", "IngressClass") => drop(self.kind::<IngressClass>()),
             ("networking.k8s.io/v1", "Ingress") => drop(self.kind::<Ingress>()),
             ("networking.k8s.io/v1", "NetworkPolicy") => drop(self.kind::<NetworkPolicy>()),
             ("policy/v1", "PodDisruptionBudget") => drop(self.kind::<PodDisruptionBudget>()),
+            ("rbac.authorization.k8s.io/v1", "ClusterRole") => drop(self.kind::<ClusterRole>()),
+            ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding") => drop(self.kind::<ClusterRoleBinding>()),
             ("rbac.authorization.k8s.io/v1", "Role") => drop(self.kind::<RbacRole>()),
             ("rbac.authorization.k8s.io/v1", "RoleBinding") => drop(self.kind::<RoleBinding>()),
+            ("scheduling.k8s.io/v1", "PriorityClass") => drop(self.kind::<PriorityClass>()),
+            ("storage.k8s.io/v1", "StorageClass") => drop(self.kind::<StorageClass>()),
             _ => {}
         }
     }
@@ -310,6 +323,15 @@ fn in_base64(object: &Object) -> Cow<'_, Node> {
     Cow::Owned(node)
 }
 
+/// Base64 that Go reads, in the one form that there is for its bytes; none if it has that form, or is no base64.
+fn rewritten(text: &str) -> Option<String> {
+    const AS_GO: GeneralPurpose =
+        GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
+    let line: String = text.chars().filter(|c| !matches!(c, '\n' | '\r')).collect();
+    let canonical = STANDARD.encode(AS_GO.decode(line).ok()?);
+    (canonical != text).then_some(canonical)
+}
+
 /// Says what the only values with a form of their own in ConfigMaps and Secrets should be.
 fn not_base64(mut error: Error) -> Error {
     let path = &error.location.path;
@@ -320,12 +342,3 @@ fn not_base64(mut error: Error) -> Error {
     }
     error
 }
-/// Base64 that Go reads, in the one form that there is for its bytes; none if it has that form, or is no base64.
-fn rewritten(text: &str) -> Option<String> {
-    const AS_GO: GeneralPurpose =
-        GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
-    let line: String = text.chars().filter(|c| !matches!(c, '\n' | '\r')).collect();
-    let canonical = STANDARD.encode(AS_GO.decode(line).ok()?);
-    (canonical != text).then_some(canonical)
-}
-

@@ -79,17 +79,13 @@ impl<'a> Reader<'a> {
                 let remedy = "write `type: NodePort`, or remove nodePort";
                 self.faults.push(cursor.key("nodePort").fail(ErrorKind::Value, message, remedy));
             }
-            let port = self.faults.keep(self.port(&cursor, port, &selected)).flatten();
-            let same =
-                |other: &ServicePort, port: &ServicePort| other.port == port.port && other.protocol == port.protocol;
-            match port {
-                Some(port) if converted.iter().any(|other| same(other, &port)) => {
-                    let message = format!("port {} is declared twice", port.port);
-                    let remedy = "remove or change one of the two";
-                    self.faults.push(cursor.key("port").fail(ErrorKind::Duplicate, message, remedy));
-                }
-                port => converted.extend(port),
+            let is_same = |other: &K8sServicePort| other.port == port.port && protocol(other) == protocol(port);
+            if ports[..index].iter().any(is_same) {
+                let message = format!("port {} is declared twice", port.port);
+                let remedy = "remove or change one of the two";
+                self.faults.push(cursor.key("port").fail(ErrorKind::Duplicate, message, remedy));
             }
+            converted.extend(self.faults.keep(self.port(&cursor, port, &selected)).flatten());
         }
         (!selected.is_empty()).then(|| Service {
             name: object.name.clone(),
@@ -147,7 +143,7 @@ impl<'a> Reader<'a> {
         selected: &[&Component],
     ) -> Result<Option<ServicePort>, Error> {
         let port = port_number(&cursor.key("port"), value.port)?;
-        let protocol = value.protocol.clone().filter(|text| !text.is_empty()).unwrap_or_else(|| "TCP".into());
+        let protocol = protocol(value).to_owned();
         let made = |target_port| ServicePort { name: value.name.clone(), port, target_port, protocol };
         let cursor = cursor.key("targetPort");
         let name = match &value.target_port {
@@ -196,6 +192,10 @@ fn check_port_name(
         }
         name => check_name(&cursor.key("name"), name, false),
     }
+}
+
+fn protocol(port: &K8sServicePort) -> &str {
+    port.protocol.as_deref().filter(|text| !text.is_empty()).unwrap_or("TCP")
 }
 
 fn names(components: &[&Component]) -> String {

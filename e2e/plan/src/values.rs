@@ -6,7 +6,7 @@ mod table;
 
 use self::{
     relations::Wrong,
-    table::{FREELY_NAMED, METADATA, Rules, TABLES},
+    table::{FREELY_NAMED, METADATA, OWN, Rules, TABLES},
 };
 use super::{
     cursor::Cursor,
@@ -56,7 +56,7 @@ pub(crate) fn check(object: &Object, faults: &Faults) {
     };
     if object.is_own() && !is_older {
         let own = TABLES.iter().filter(|(kinds, _)| kinds.contains(&object.kind.as_str()));
-        tables.extend(own.map(|(_, rules)| *rules));
+        tables.extend([OWN].into_iter().chain(own.map(|(_, rules)| *rules)));
         check_object_name(object, faults);
     }
     Walk { object, tables, faults }.visit(&object.node, &FieldPath::default());

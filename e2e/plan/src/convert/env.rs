@@ -7,6 +7,7 @@ use crate::{
     Note,
     cursor::Cursor,
     error::{Error, ErrorKind},
+    forms::{QUALIFIED, is_key},
     pod::{Binary, EnvVar, Field, NodeResource, Secret, Value},
     quantity,
     stores::{Purpose, StoreKind},
@@ -146,11 +147,16 @@ pub(super) fn pod_field(context: &Context<'_>, cursor: &Cursor<'_>, path: &str) 
     }
     let subscript = |map: &str| path.strip_prefix(map)?.strip_prefix("['")?.strip_suffix("']");
     let text = |map: &std::collections::BTreeMap<String, String>, key: &str| map.get(key).cloned().unwrap_or_default();
-    if let Some(key) = subscript("metadata.labels") {
-        return Ok(Value::Plain(text(context.labels, key)));
-    }
-    if let Some(key) = subscript("metadata.annotations") {
-        return Ok(Value::Plain(text(&context.annotations, key)));
+    // The keys of annotations may have capitals in their domains.
+    let maps = [("metadata.labels", context.labels, false), ("metadata.annotations", &context.annotations, true)];
+    for (name, map, in_any_case) in maps {
+        let Some(key) = subscript(name) else { continue };
+        let is_key = if in_any_case { is_key(&key.to_lowercase()) } else { is_key(key) };
+        if !is_key {
+            let message = format!("`{}` is not {}", key.escape_debug(), QUALIFIED.what);
+            return Err(cursor.fail(ErrorKind::Value, message, QUALIFIED.remedy));
+        }
+        return Ok(Value::Plain(text(map, key)));
     }
     let known =
         POD_FIELDS.iter().map(|(known, _)| *known).chain(["spec.serviceAccountName", "metadata.labels['<key>']"]);
@@ -200,7 +206,12 @@ pub(super) fn resource_field(
         let parsed = if is_cpu { quantity::millis(text) } else { quantity::bytes(text) };
         parsed.map_err(|message| cursor.fail(ErrorKind::Value, message, "correct the quantity"))
     };
-    let divisor = parse(&divisor)?.max(1);
+    let divisor = parse(&divisor)?;
+    if !is_divisor(divisor, is_cpu) {
+        let units = if is_cpu { "`1` or `1m`" } else { "`1`, or one of a unit, such as `1Mi` or `1G`" };
+        let message = "no divisor of this resource";
+        return Err(cursor.key("divisor").fail(ErrorKind::Value, message, format!("write {units}")));
+    }
     // A request that is not given is that of the limit, as the API server has it; a limit that is not given is the node's.
     let amount = map.unwrap_or_default().get(name).cloned().or_else(|| limits.unwrap_or_default().get(name).cloned());
     match amount {
@@ -209,4 +220,10 @@ pub(super) fn resource_field(
         None if is_limit && name == "memory" => Ok(Value::Node(NodeResource::Memory, divisor)),
         None => Ok(Value::Plain("0".to_owned())),
     }
+}
+
+/// Whether an amount is a unit of its resource: of CPU in thousandths, of others in bytes.
+fn is_divisor(amount: u64, is_cpu: bool) -> bool {
+    let is_unit = |base: u64, powers: u32| (0..=powers).any(|power| base.pow(power) == amount);
+    if is_cpu { matches!(amount, 1 | 1000) } else { is_unit(1000, 6) || is_unit(1024, 6) }
 }

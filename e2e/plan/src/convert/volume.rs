@@ -157,6 +157,11 @@ impl Files<'_> {
                     let cursor = cursor.keys(&["fieldRef", "fieldPath"]);
                     match all_metadata(self.context, &field.field_path) {
                         Some(text) => Value::Plain(text),
+                        None if !field.field_path.starts_with("metadata.") => {
+                            let message = format!("a volume cannot hold `{}`", field.field_path.escape_debug());
+                            let remedy = "take it from a variable, or write a field of `metadata`";
+                            return Err(cursor.fail(ErrorKind::Value, message, remedy));
+                        }
                         None => pod_field(self.context, &cursor, &field.field_path)?,
                     }
                 }

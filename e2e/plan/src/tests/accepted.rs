@@ -68,6 +68,19 @@ fn what_becomes_of_containers_that_end(
     assert_eq!(component(&plan, "x").pod.restart, expected);
 }
 
+/// As programs write it that have no labels to select by, and as it stands in a Job that was read from a cluster.
+#[rstest]
+#[case::empty("{}")]
+#[case::of_no_labels("{matchLabels: {}}")]
+#[case::null("")]
+#[case::by_name("{matchLabels: {job-name: migrate}}")]
+fn a_selector_of_a_job_that_selects_its_own_pods(#[case] selector: &str) {
+    let job = format!(
+        "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: migrate}}\nspec:\n  selector: {selector}\n  template: {{spec: {{restartPolicy: Never, containers: [{{name: m, image: x}}]}}}}\n"
+    );
+    assert_eq!(component(&plan_of(&job), "migrate").kind, "Job");
+}
+
 /// The rules of today's fields do not hold of those that an older version had in their place.
 #[rstest]
 #[case::ingress(

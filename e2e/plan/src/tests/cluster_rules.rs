@@ -140,6 +140,24 @@ fn assert_rule(refused: &str, message: &str, taken: &str) {
     "clusterIP: None",
     "spec.clusterIP: `none` is not an IP address; write `None` for a headless Service, or remove it"
 )]
+#[case::sysctl(
+    "pod",
+    "securityContext: {sysctls: [{name: Net core, value: '1'}]}",
+    "securityContext: {sysctls: [{name: net.core.somaxconn, value: '1'}]}",
+    "`Net core` is not the name of a sysctl; write one, such as `net.core.somaxconn`"
+)]
+#[case::overhead(
+    "pod",
+    "overhead: {cpu: little}",
+    "overhead: {cpu: 10m}",
+    "spec.template.spec.overhead.cpu: `little` is not a quantity; write a number, such as `1`, `500m` or `10Gi`"
+)]
+#[case::health_check(
+    "service",
+    "type: LoadBalancer\n  healthCheckNodePort: 30000",
+    "type: LoadBalancer\n  externalTrafficPolicy: Local\n  healthCheckNodePort: 30000",
+    "spec.healthCheckNodePort: only a LoadBalancer with `externalTrafficPolicy: Local` has a healthCheckNodePort; remove it"
+)]
 fn of_running_kinds(#[case] place: &str, #[case] refused: &str, #[case] taken: &str, #[case] message: &str) {
     assert_rule(&with(place, refused), message, &with(place, taken));
 }
@@ -181,6 +199,74 @@ fn of_selectors(#[case] refused: &str, #[case] taken: &str, #[case] wish: &str) 
         "spec.selector: the selector wants {wish}, which the pods' labels do not have; write the same labels in spec.template.metadata.labels"
     );
     assert_rule(&with(refused), &message, &with(taken));
+}
+
+#[rstest]
+#[case::disk(
+    "awsElasticBlockStore: {fsType: ext4}",
+    "awsElasticBlockStore: {volumeID: a}",
+    "volumes[tmp].awsElasticBlockStore: it has no volumeID; add `volumeID: <volumeid>`"
+)]
+#[case::share(
+    "azureFile: {shareName: a}",
+    "azureFile: {shareName: a, secretName: b}",
+    "volumes[tmp].azureFile: it has no secretName; add `secretName: <secretname>`"
+)]
+#[case::channel(
+    "fc: {fsType: ext4}",
+    "fc: {wwids: [a]}",
+    "volumes[tmp].fc: it has not exactly one of targetWWNs, wwids; write one of them"
+)]
+#[case::field(
+    "downwardAPI: {items: [{path: a, fieldRef: {fieldPath: status.podIP}}]}",
+    "downwardAPI: {items: [{path: a, fieldRef: {fieldPath: metadata.uid}}]}",
+    "items[a].fieldRef.fieldPath: a volume cannot hold `status.podIP`; take it from a variable, or write a field of `metadata`"
+)]
+fn of_volumes(#[case] refused: &str, #[case] taken: &str, #[case] message: &str) {
+    let with = |source: &str| base_with("          emptyDir: {}\n", &format!("          {source}\n"));
+    assert_rule(&with(refused), message, &with(taken));
+}
+
+#[rstest]
+#[case::label(
+    "fieldRef: {fieldPath: \"metadata.labels['a b']\"}",
+    "fieldRef: {fieldPath: \"metadata.labels['app']\"}",
+    "fieldRef.fieldPath: `a b` is not a qualified name; use letters, digits and `-`, `_`, `.` between them, with or without a domain and `/` before them"
+)]
+#[case::annotation(
+    "fieldRef: {fieldPath: \"metadata.annotations['/a']\"}",
+    "fieldRef: {fieldPath: \"metadata.annotations['Example.org/a']\"}",
+    "fieldRef.fieldPath: `/a` is not a qualified name; use letters, digits and `-`, `_`, `.` between them, with or without a domain and `/` before them"
+)]
+#[case::cores(
+    "resourceFieldRef: {resource: limits.cpu, divisor: 10m}",
+    "resourceFieldRef: {resource: limits.cpu, divisor: 1m}",
+    "resourceFieldRef.divisor: no divisor of this resource; write `1` or `1m`"
+)]
+#[case::bytes(
+    "resourceFieldRef: {resource: limits.memory, divisor: 2Mi}",
+    "resourceFieldRef: {resource: limits.memory, divisor: 1Mi}",
+    "resourceFieldRef.divisor: no divisor of this resource; write `1`, or one of a unit, such as `1Mi` or `1G`"
+)]
+fn of_variables(#[case] refused: &str, #[case] taken: &str, #[case] message: &str) {
+    let with = |source: &str| base_with("value: \"\"\n", &format!("valueFrom: {{{source}}}\n"));
+    assert_rule(&with(refused), message, &with(taken));
+}
+
+/// Also where the port leads nowhere.
+#[test]
+fn of_ports_of_a_service() {
+    let with = |second: &str| {
+        base_with(
+            "    - {name: http, port: 80, targetPort: http}\n",
+            &format!("    - {{name: http, port: 80, targetPort: none}}\n    - {{name: other, {second}}}\n"),
+        )
+    };
+    assert_rule(
+        &with("port: 80"),
+        "Service/backend: spec.ports[other].port: port 80 is declared twice; remove or change one of the two",
+        &with("port: 80, protocol: UDP"),
+    );
 }
 
 const INGRESS: &str = "networking.k8s.io/v1";
@@ -285,6 +371,87 @@ const TARGET: &str = "scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, na
     "{accessModes: [ReadWriteOnce], capacity: {storage: 1Gi}, csi: {driver: a, volumeHandle: b}}",
     "spec: the volume has no source; add one, such as `hostPath` or `csi`"
 )]
+#[case::claim_of_nothing(
+    "v1",
+    "PersistentVolumeClaim",
+    "{accessModes: [ReadWriteOnce], resources: {requests: {storage: '0'}}}",
+    "{accessModes: [ReadWriteOnce], resources: {requests: {storage: 1m}}}",
+    "spec.resources.requests.storage: it is not above zero; raise it"
+)]
+#[case::volume_without_a_handle(
+    "v1",
+    "PersistentVolume",
+    "{accessModes: [ReadWriteOnce], capacity: {storage: 1Gi}, csi: {driver: a}}",
+    "{accessModes: [ReadWriteOnce], capacity: {storage: 1Gi}, csi: {driver: a, volumeHandle: b}}",
+    "spec.csi: it has no volumeHandle; add `volumeHandle: <volumehandle>`"
+)]
+#[case::older_autoscaler("autoscaling/v1", "HorizontalPodAutoscaler",
+    &format!("{{{TARGET}, maxReplicas: '3'}}"), &format!("{{{TARGET}, maxReplicas: 3}}"),
+    "spec.maxReplicas: expected an integer, found a string; remove the quotes, or correct the value")]
+#[case::older_target("autoscaling/v1", "HorizontalPodAutoscaler",
+    &format!("{{{TARGET}, maxReplicas: 3, targetCPUUtilizationPercentage: 0}}"),
+    &format!("{{{TARGET}, maxReplicas: 3, targetCPUUtilizationPercentage: 80}}"),
+    "spec.targetCPUUtilizationPercentage: 0 is out of range; write a number from 1 to 2147483647")]
+#[case::target("autoscaling/v2", "HorizontalPodAutoscaler",
+    &format!("{{{TARGET}, maxReplicas: 3, metrics: [{{type: Resource, resource: {{name: cpu, target: {{type: AverageValue, averageValue: '0'}}}}}}]}}"),
+    &format!("{{{TARGET}, maxReplicas: 3, metrics: [{{type: Resource, resource: {{name: cpu, target: {{type: AverageValue, averageValue: 1m}}}}}}]}}"),
+    "resource.target.averageValue: it is not above zero; raise it")]
+#[case::limits(
+    "v1",
+    "LimitRange",
+    "{limits: {type: Container}}",
+    "{limits: [{type: Container}]}",
+    "spec.limits: expected a list, found a map; check the indentation and the dashes of the lines below"
+)]
+#[case::quota(
+    "v1",
+    "ResourceQuota",
+    "{hards: {pods: 3}}",
+    "{hard: {pods: 3}}",
+    "spec.hards: unknown field; did you mean `hard`?"
+)]
+#[case::controller(
+    "v1",
+    "ReplicationController",
+    "{template: {spec: {containers: [{name: a, image: b}]}}}",
+    "{template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: b}]}}}",
+    "spec.selector: the workload has no selector, and its pods have no labels; add them under spec.template.metadata.labels"
+)]
+#[case::manual_selector(
+    "batch/v1",
+    "Job",
+    "{manualSelector: true, template: {metadata: {labels: {a: b}}, spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}",
+    "{manualSelector: true, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}",
+    "Job/x: spec: the selector of the Job is to be manual, and it has none; add `selector` with the labels of its pods, or remove manualSelector"
+)]
+#[case::selector_of_a_job(
+    "batch/v1",
+    "Job",
+    "{selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}",
+    "{selector: {matchLabels: {job-name: x}}, template: {metadata: {labels: {a: b}}, spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}",
+    "Job/x: spec: a cluster makes up the selector of a Job; remove `selector`"
+)]
+#[case::selector_of_others(
+    "batch/v1",
+    "Job",
+    "{manualSelector: true, selector: {matchLabels: {a: c}}, template: {metadata: {labels: {a: b}}, spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}",
+    "{manualSelector: true, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}",
+    "Job/x: spec: the selector wants the label a, which the pods have not like this; write the same labels in spec.template.metadata.labels"
+)]
+#[case::selector_of_jobs(
+    "batch/v1",
+    "CronJob",
+    "{schedule: '@daily', jobTemplate: {spec: {selector: {}, template: {spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}}}",
+    "{schedule: '@daily', jobTemplate: {spec: {manualSelector: false, template: {spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}}}",
+    "spec.jobTemplate.spec.selector: a cluster makes up the selector of a Job; remove it"
+)]
+#[case::label_of_a_job(
+    "batch/v1",
+    "Job",
+    "{template: {metadata: {labels: {job-name: other}}, spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}",
+    "{template: {metadata: {labels: {job-name: x}}, spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}",
+    "Job/x: spec: a cluster makes up the label job-name of a Job's pods; remove it"
+)]
 #[case::peer(
     "networking.k8s.io/v1",
     "NetworkPolicy",
@@ -331,6 +498,102 @@ fn of_schedules(#[case] refused: &str, #[case] taken: &str) {
     assert_rule(&spec(refused), &message, &spec(taken));
 }
 
+/// A document with what stands beside its metadata.
+fn document(version: &str, kind: &str, rest: &str) -> String {
+    format!("{BASE}---\napiVersion: {version}\nkind: {kind}\nmetadata: {{name: x}}\n{rest}\n")
+}
+
+const RBAC: &str = "rbac.authorization.k8s.io/v1";
+
+#[rstest]
+#[case::rights_beyond_objects(
+    RBAC,
+    "Role",
+    "rules: [{nonResourceURLs: [/x], verbs: [get]}]",
+    "rules: [{apiGroups: [''], resources: [pods], verbs: [get]}]",
+    "rules[0].nonResourceURLs: a Role has no nonResourceURLs; write a ClusterRole for them"
+)]
+#[case::field_of_a_cluster_role(
+    RBAC,
+    "ClusterRole",
+    "rules: [{apiGroups: [''], resources: [pods], resourceName: [a], verbs: [get]}]",
+    "rules: [{nonResourceURLs: [/x], verbs: [get]}]",
+    "rules[0].resourceName: unknown field; did you mean `resourceNames`?"
+)]
+#[case::role_of_a_cluster(
+    RBAC,
+    "ClusterRoleBinding",
+    "roleRef: {kind: Role, name: a}\nsubjects: [{kind: User, name: a}]",
+    "roleRef: {kind: ClusterRole, name: a}\nsubjects: [{kind: User, name: a}]",
+    "roleRef.kind: `Role` is none of its values; write ClusterRole"
+)]
+#[case::account(
+    RBAC,
+    "RoleBinding",
+    "roleRef: {kind: Role, name: a}\nsubjects: [{kind: ServiceAccount, name: A}]",
+    "roleRef: {kind: Role, name: a}\nsubjects: [{kind: ServiceAccount, name: a}]",
+    "subjects[A].name: `A` is not the name of a ServiceAccount; use lower-case letters, digits, `.` and `-` between them, at most 253 characters"
+)]
+#[case::group_of_an_account(
+    RBAC,
+    "RoleBinding",
+    "roleRef: {kind: Role, name: a}\nsubjects: [{kind: ServiceAccount, name: a, apiGroup: rbac.authorization.k8s.io}]",
+    "roleRef: {kind: Role, name: a}\nsubjects: [{kind: User, name: 'A:b', apiGroup: rbac.authorization.k8s.io}]",
+    "subjects[a].apiGroup: a ServiceAccount is of no group; remove apiGroup"
+)]
+#[case::group_of_a_user(
+    RBAC,
+    "RoleBinding",
+    "roleRef: {kind: Role, name: a}\nsubjects: [{kind: User, name: a, apiGroup: v1}]",
+    "roleRef: {kind: Role, name: a}\nsubjects: [{kind: Group, name: a}]",
+    "subjects[a].apiGroup: `v1` has no such subject; write rbac.authorization.k8s.io"
+)]
+#[case::address_of_an_endpoint(
+    "v1",
+    "Endpoints",
+    "subsets: [{addresses: [{ip: db.example.org}], ports: [{port: 80}]}]",
+    "subsets: [{addresses: [{ip: 192.0.2.1}], ports: [{port: 80}]}]",
+    "subsets[0].addresses[0].ip: `db.example.org` is not an IP address; write one, such as `192.0.2.1`"
+)]
+#[case::token(
+    "v1",
+    "Secret",
+    "type: kubernetes.io/service-account-token",
+    "type: Opaque",
+    "metadata: a token needs the annotation kubernetes.io/service-account.name; add it with the account's name"
+)]
+fn of_kinds_without_a_spec(
+    #[case] version: &str,
+    #[case] kind: &str,
+    #[case] refused: &str,
+    #[case] taken: &str,
+    #[case] message: &str,
+) {
+    assert_rule(&document(version, kind, refused), message, &document(version, kind, taken));
+}
+
+/// A Job's name is a label of its pods.
+#[test]
+fn of_the_name_of_a_job() {
+    let job = |length: usize| {
+        let spec = "{template: {spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}";
+        object("batch/v1", "Job", spec).replace("{name: x}", &format!("{{name: {}}}", "a".repeat(length)))
+    };
+    assert_rule(&job(64), "metadata.name: a Job's name has at most 63 characters; shorten it", &job(63));
+}
+
+/// A MiB is the most that a ConfigMap or a Secret holds, as bytes.
+#[rstest]
+#[case::text("ConfigMap", "data", "a", 1 << 20)]
+#[case::binary("ConfigMap", "binaryData", "AAAA", (1 << 20) / 3)]
+#[case::secret("Secret", "stringData", "a", 1 << 20)]
+#[case::encoded_secret("Secret", "data", "AAAA", (1 << 20) / 3)]
+fn of_the_size_of_data(#[case] kind: &str, #[case] field: &str, #[case] unit: &str, #[case] most: usize) {
+    let with = |count: usize| document("v1", kind, &format!("{field}: {{key: {}}}", unit.repeat(count)));
+    let message = "bytes, and a cluster takes at most 1048576; divide it, or put it into an image or a volume";
+    assert_rule(&with(most + 1), message, &with(most));
+}
+
 /// Those of a Secret may be made up in a run.
 #[test]
 fn of_keys_that_a_type_of_secret_needs() {
@@ -355,6 +618,22 @@ fn of_metadata_of_any_kind() {
         "Widget/X:y: metadata.annotations: `a b` is not a qualified name; use letters, digits and `-`, `_`, `.` between them, with or without a domain and `/` before them",
         &object("annotations: {Example.org/A_b: 'c d'}"),
     );
+}
+
+#[rstest]
+#[case::owner(
+    "ownerReferences: [{apiVersion: v1, kind: Pod, name: a}]",
+    "ownerReferences: [{apiVersion: v1, kind: Pod, name: a, uid: b}]",
+    "metadata.ownerReferences[a]: it has no uid; add `uid: <uid>`"
+)]
+#[case::finalizer(
+    "finalizers: [cleanup]",
+    "finalizers: [example.org/cleanup, orphan]",
+    "metadata.finalizers[0]: `cleanup` is not the name of a finalizer; write one with its domain, such as `example.org/cleanup`"
+)]
+fn of_metadata(#[case] refused: &str, #[case] taken: &str, #[case] message: &str) {
+    let with = |field: &str| base_with("  name: settings\n", &format!("  name: settings\n  {field}\n"));
+    assert_rule(&with(refused), message, &with(taken));
 }
 
 #[rstest]

@@ -1,14 +1,15 @@
 //! What a cluster wants of several fields together. Each function looks at the map that holds them.
 
 mod carried;
+mod jobs;
 
 use std::collections::BTreeSet;
 
-pub(super) use self::carried::*;
+pub(super) use self::{carried::*, jobs::*};
 use crate::{
     error::ErrorKind,
     forms::{PERCENTAGE, PORT_NAME, QUALIFIED, QUANTITY},
-    node::{Node, Tree},
+    node::{Entry, Node, Tree},
     quantity,
 };
 
@@ -92,27 +93,6 @@ pub(super) fn progress(node: &Node) -> Option<Wrong> {
         let field = if deadline.is_some() { "progressDeadlineSeconds" } else { "minReadySeconds" };
         let message = "progressDeadlineSeconds (600 by default) is not above minReadySeconds";
         return wrong(field, message, "raise progressDeadlineSeconds, or lower minReadySeconds");
-    }
-    None
-}
-
-/// `spec` of a Job, and of a CronJob's Jobs.
-pub(super) fn job(node: &Node) -> Option<Wrong> {
-    if node.get("selector").is_some() && !is_true(node, "manualSelector") {
-        return wrong("selector", "a cluster makes up the selector of a Job", "remove it");
-    }
-    if text(node, "completionMode") == "Indexed" && number(node, "completions").is_none() {
-        return wrong("completionMode", "an Indexed Job has no completions", "add `completions: <number>`");
-    }
-    None
-}
-
-/// The name of a CronJob, to which those of its Jobs and their pods are added.
-pub(super) fn job_name(node: &Node) -> Option<Wrong> {
-    const LONGEST: usize = 52;
-    let name = node.text()?;
-    if name.len() > LONGEST {
-        return wrong("", format!("a CronJob's name has at most {LONGEST} characters"), "shorten it");
     }
     None
 }
@@ -271,6 +251,11 @@ pub(super) fn service(node: &Node) -> Option<Wrong> {
         let message = format!("a Service of type {kind} has no traffic from outside");
         return wrong("externalTrafficPolicy", message, "remove it, or write `type: NodePort`");
     }
+    let is_checked_by_balancers = kind == "LoadBalancer" && text(node, "externalTrafficPolicy") == "Local";
+    if number(node, "healthCheckNodePort").is_some_and(|port| port != 0) && !is_checked_by_balancers {
+        let message = "only a LoadBalancer with `externalTrafficPolicy: Local` has a healthCheckNodePort";
+        return wrong("healthCheckNodePort", message, "remove it");
+    }
     let of_balancers = ["loadBalancerSourceRanges", "loadBalancerClass", "allocateLoadBalancerNodePorts"];
     let is_set =
         |field: &&str| node.get(field).is_some_and(|value| !value.items().is_empty() || value.text().is_some());
@@ -294,6 +279,7 @@ pub(super) fn target_port(node: &Node) -> Option<Wrong> {
 
 /// The keys that a type of Secret needs.
 pub(super) fn secret(node: &Node) -> Option<Wrong> {
+    const ACCOUNT: &str = "kubernetes.io/service-account.name";
     let has = |key: &str| ["data", "stringData"].iter().any(|field| node.find(&[field, key]).is_some());
     let needs: &[&str] = match text(node, "type") {
         "kubernetes.io/tls" => &["tls.crt", "tls.key"],
@@ -308,16 +294,46 @@ pub(super) fn secret(node: &Node) -> Option<Wrong> {
     let is_made = node
         .find(&["metadata", "annotations"])
         .is_some_and(|all| all.entries().iter().any(|entry| entry.key.starts_with(crate::stores::OWN_PREFIX)));
-    let missing = needs.iter().find(|key| !is_made && !has(key))?;
-    let message = format!("a Secret of type {} needs the key {missing}", text(node, "type"));
-    wrong("type", message, "add it, or remove the type")
+    if let Some(missing) = needs.iter().find(|key| !is_made && !has(key)) {
+        let message = format!("a Secret of type {} needs the key {missing}", text(node, "type"));
+        return wrong("type", message, "add it, or remove the type");
+    }
+    let is_token = text(node, "type") == "kubernetes.io/service-account-token";
+    if is_token && node.find(&["metadata", "annotations", ACCOUNT]).is_none() {
+        return wrong("metadata", format!("a token needs the annotation {ACCOUNT}"), "add it with the account's name");
+    }
+    let plain = node.get("stringData").map_or(&[][..], Node::entries);
+    let encoded = node.get("data").map_or(&[][..], Node::entries);
+    let encoded = encoded.iter().filter(|entry| plain.iter().all(|other| other.key != entry.key));
+    too_large(plain.iter().map(plain_bytes).sum::<usize>() + encoded.map(encoded_bytes).sum::<usize>())
 }
 
 /// `data` and `binaryData` of a ConfigMap.
 pub(super) fn config_map(node: &Node) -> Option<Wrong> {
-    let binary = node.get("binaryData").map_or(&[][..], Node::entries);
-    let entry = binary.iter().find(|entry| node.find(&["data", &entry.key]).is_some())?;
-    wrong("binaryData", format!("`{}` stands in data too", entry.key.escape_debug()), "remove one of the two")
+    let (plain, binary) = (node.get("data").map_or(&[][..], Node::entries), node.get("binaryData"));
+    let binary = binary.map_or(&[][..], Node::entries);
+    if let Some(entry) = binary.iter().find(|entry| node.find(&["data", &entry.key]).is_some()) {
+        let message = format!("`{}` stands in data too", entry.key.escape_debug());
+        return wrong("binaryData", message, "remove one of the two");
+    }
+    too_large(plain.iter().map(plain_bytes).sum::<usize>() + binary.iter().map(encoded_bytes).sum::<usize>())
+}
+
+fn plain_bytes(entry: &Entry) -> usize {
+    entry.node.text().map_or(0, str::len)
+}
+
+/// The bytes that a text in base64 stands for.
+fn encoded_bytes(entry: &Entry) -> usize {
+    let text = entry.node.text().unwrap_or_default();
+    text.bytes().filter(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/')).count() * 3 / 4
+}
+
+/// The data of a ConfigMap or Secret, which etcd could not hold beyond this size.
+fn too_large(bytes: usize) -> Option<Wrong> {
+    const MOST: usize = 1 << 20;
+    let message = format!("its data has {bytes} bytes, and a cluster takes at most {MOST}");
+    if bytes > MOST { wrong("", message, "divide it, or put it into an image or a volume") } else { None }
 }
 
 /// The mode of a file.

@@ -21,7 +21,11 @@ pub(super) const METADATA: Rules = &[
     ("metadata.annotations", Rule::Keys(QUALIFIED)),
     ("metadata.labels", Labels),
     ("metadata.namespace", Name { dots: false }),
+    ("metadata.ownerReferences[]", Has(&["apiVersion", "kind", "name", "uid"])),
 ];
+
+/// What holds of every object of Kubernetes' own kinds.
+pub(super) const OWN: Rules = &[("metadata.finalizers[]", Is(FINALIZER))];
 
 /// The kinds whose names may be any part of a URL.
 pub(super) const FREELY_NAMED: [&str; 5] =
@@ -38,6 +42,8 @@ pub(super) const TABLES: &[(&[&str], Rules)] = &[
     (&["Job"], JOB),
     (&["CronJob"], CRON_JOB),
     (WORKLOADS, POD),
+    (WORKLOADS, SOURCES),
+    (&["PersistentVolume"], SOURCES),
     (&["Service"], SERVICE),
     (&["ConfigMap"], &[("", That(relations::config_map))]),
     (&["Secret"], &[("", That(relations::secret))]),
@@ -50,7 +56,10 @@ pub(super) const TABLES: &[(&[&str], Rules)] = &[
     (&["ResourceQuota"], &[("spec.hard", Rule::Values(QUANTITY))]),
     (&["LimitRange"], LIMITS),
     (&["Role", "ClusterRole"], ROLE),
+    (&["Role"], &[("rules[]", That(relations::namespaced_rights))]),
     (&["RoleBinding", "ClusterRoleBinding"], BINDING),
+    (&["ClusterRoleBinding"], CLUSTER_BINDING),
+    (&["Endpoints"], ENDPOINTS),
 ];
 
 const WORKLOADS: &[&str] =
@@ -103,6 +112,8 @@ const DAEMON_SET: Rules = &[
 
 const JOB: Rules = &[
     ("", Has(&["spec"])),
+    ("", That(relations::job_selector)),
+    ("metadata.name", That(relations::job_name)),
     ("spec", Has(&["template"])),
     ("spec", That(relations::job)),
     ("spec.activeDeadlineSeconds", NOT_NEGATIVE),
@@ -115,11 +126,12 @@ const JOB: Rules = &[
 
 const CRON_JOB: Rules = &[
     ("", Has(&["spec"])),
-    ("metadata.name", That(relations::job_name)),
+    ("metadata.name", That(relations::cron_job_name)),
     ("spec", Has(&["schedule"])),
     ("spec.concurrencyPolicy", OneOf(&["Allow", "Forbid", "Replace"])),
     ("spec.failedJobsHistoryLimit", NOT_NEGATIVE),
     ("spec.jobTemplate.spec", That(relations::job)),
+    ("spec.jobTemplate.spec", That(relations::made_job)),
     ("spec.jobTemplate.spec.activeDeadlineSeconds", NOT_NEGATIVE),
     ("spec.jobTemplate.spec.backoffLimit", NOT_NEGATIVE),
     ("spec.jobTemplate.spec.completions", NOT_NEGATIVE),
@@ -165,6 +177,7 @@ const POD: Rules = &[
     ("pod.hostname", Name { dots: false }),
     ("pod.nodeName", Name { dots: true }),
     ("pod.nodeSelector", Labels),
+    ("pod.overhead", Rule::Values(QUANTITY)),
     ("pod.preemptionPolicy", OneOf(&["PreemptLowerPriority", "Never"])),
     ("pod.priorityClassName", Name { dots: true }),
     ("pod.readinessGates[]", Has(&["conditionType"])),
@@ -175,6 +188,7 @@ const POD: Rules = &[
     ("pod.securityContext.supplementalGroups[]", NOT_NEGATIVE),
     ("pod.securityContext.sysctls", Unique(&["name"])),
     ("pod.securityContext.sysctls[]", Has(&["name"])),
+    ("pod.securityContext.sysctls[].name", Is(SYSCTL)),
     ("*.seccompProfile", Has(&["type"])),
     ("*.seccompProfile", That(relations::seccomp)),
     ("*.seccompProfile.type", OneOf(&["RuntimeDefault", "Localhost", "Unconfined"])),
@@ -193,14 +207,10 @@ const POD: Rules = &[
     ("pod.volumes[].configMap", Has(&["name"])),
     ("pod.volumes[].csi", Has(&["driver"])),
     ("pod.volumes[].ephemeral.volumeClaimTemplate.spec", Has(&["accessModes", "resources"])),
-    ("pod.volumes[].hostPath", Has(&["path"])),
-    ("pod.volumes[].hostPath.path", Is(WITHIN_ROOT)),
     (
         "pod.volumes[].hostPath.type",
         OneOf(&["DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice", "BlockDevice"]),
     ),
-    ("pod.volumes[].nfs", Has(&["server", "path"])),
-    ("pod.volumes[].nfs.path", Is(ABSOLUTE)),
     ("pod.volumes[].persistentVolumeClaim", Has(&["claimName"])),
     ("pod.volumes[].projected.sources[].configMap", Has(&["name"])),
     ("pod.volumes[].projected.sources[].secret", Has(&["name"])),
@@ -236,6 +246,27 @@ const POD: Rules = &[
     ("pod.containers[].securityContext", That(relations::security)),
     ("pod.containers[].terminationMessagePolicy", OneOf(&["File", "FallbackToLogsOnError"])),
     ("pod.containers[].volumeMounts[].mountPropagation", OneOf(&["None", "HostToContainer", "Bidirectional"])),
+];
+
+/// Where volumes come from, in a pod and as a PersistentVolume.
+const SOURCES: Rules = &[
+    ("*.awsElasticBlockStore", Has(&["volumeID"])),
+    ("*.azureDisk", Has(&["diskName", "diskURI"])),
+    ("*.azureFile", Has(&["secretName", "shareName"])),
+    ("*.cephfs", Has(&["monitors"])),
+    ("*.cinder", Has(&["volumeID"])),
+    ("*.fc", One(&["targetWWNs", "wwids"])),
+    ("*.flexVolume", Has(&["driver"])),
+    ("*.gcePersistentDisk", Has(&["pdName"])),
+    ("*.gitRepo", Has(&["repository"])),
+    ("*.glusterfs", Has(&["endpoints", "path"])),
+    ("*.hostPath", Has(&["path"])),
+    ("*.hostPath.path", Is(WITHIN_ROOT)),
+    ("*.iscsi", Has(&["targetPortal", "iqn"])),
+    ("*.nfs", Has(&["server", "path"])),
+    ("*.nfs.path", Is(ABSOLUTE)),
+    ("*.rbd", Has(&["monitors", "image"])),
+    ("*.vsphereVolume", Has(&["volumePath"])),
 ];
 
 const SERVICE: Rules = &[
@@ -320,14 +351,17 @@ const AUTOSCALER: Rules = &[
     ("spec.metrics[].resource.target", One(&["averageUtilization", "averageValue"])),
     ("*.target.averageUtilization", POSITIVE),
     ("*.target.averageValue", Is(QUANTITY)),
+    ("*.target.averageValue", That(relations::above_zero)),
     ("*.target.type", OneOf(&["Utilization", "Value", "AverageValue"])),
     ("*.target.value", Is(QUANTITY)),
+    ("*.target.value", That(relations::above_zero)),
     ("*.describedObject", Has(&["kind", "name"])),
     // Zero needs a feature that is off.
     ("spec.minReplicas", NOT_NEGATIVE),
     ("spec.scaleTargetRef", Has(&["kind", "name"])),
     ("spec.scaleTargetRef.kind", Is(SEGMENT)),
     ("spec.scaleTargetRef.name", Is(SEGMENT)),
+    ("spec.targetCPUUtilizationPercentage", POSITIVE),
 ];
 
 const BUDGET: Rules = &[
@@ -347,6 +381,7 @@ const CLAIM: Rules = &[
     ("spec.resources", Has(&["requests"])),
     ("spec.resources.requests", Has(&["storage"])),
     ("spec.resources.requests", Rule::Values(QUANTITY)),
+    ("spec.resources.requests.storage", That(relations::above_zero)),
     ("spec.storageClassName", Name { dots: true }),
     ("spec.volumeMode", VOLUME_MODES),
 ];
@@ -358,10 +393,8 @@ const VOLUME: Rules = &[
     ("spec", That(relations::volume)),
     ("spec.capacity", Has(&["storage"])),
     ("spec.capacity", Rule::Values(QUANTITY)),
-    ("spec.hostPath", Has(&["path"])),
-    ("spec.hostPath.path", Is(WITHIN_ROOT)),
-    ("spec.nfs", Has(&["server", "path"])),
-    ("spec.nfs.path", Is(ABSOLUTE)),
+    ("spec.capacity.storage", That(relations::above_zero)),
+    ("spec.csi", Has(&["driver", "volumeHandle"])),
     ("spec.persistentVolumeReclaimPolicy", OneOf(&["Retain", "Recycle", "Delete"])),
     ("spec.storageClassName", Name { dots: true }),
     ("spec.volumeMode", VOLUME_MODES),
@@ -385,4 +418,14 @@ const BINDING: Rules = &[
     ("roleRef.kind", OneOf(&["Role", "ClusterRole"])),
     ("subjects[]", Has(&["kind", "name"])),
     ("subjects[].kind", OneOf(&["ServiceAccount", "User", "Group"])),
+    ("subjects[]", That(relations::subject)),
+];
+
+const CLUSTER_BINDING: Rules = &[("roleRef.kind", OneOf(&["ClusterRole"]))];
+
+const ENDPOINTS: Rules = &[
+    ("subsets[].addresses[].ip", Is(ADDRESS)),
+    ("subsets[].notReadyAddresses[].ip", Is(ADDRESS)),
+    ("subsets[].ports[].port", PORT),
+    ("subsets[].ports[].protocol", PROTOCOLS),
 ];

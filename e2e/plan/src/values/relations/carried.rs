@@ -1,7 +1,11 @@
 //! Relations of fields of the kinds that only a cluster uses.
 
 use super::{Wrong, items, number, text, wrong};
-use crate::{forms::is_network, node::Node};
+use crate::{
+    forms::{is_domain, is_network},
+    node::{Node, Tree},
+    quantity,
+};
 
 /// An element of `paths` of an Ingress.
 pub(in crate::values) fn path(node: &Node) -> Option<Wrong> {
@@ -100,6 +104,43 @@ pub(in crate::values) fn rights(node: &Node) -> Option<Wrong> {
     }
     let missing = ["apiGroups", "resources"].into_iter().find(|key| is_empty(key))?;
     wrong("", format!("the rule has no {missing}"), format!("add `{missing}`"))
+}
+
+/// An element of `rules` of a Role, which is about objects of its namespace.
+pub(in crate::values) fn namespaced_rights(node: &Node) -> Option<Wrong> {
+    if items(node, "nonResourceURLs").is_empty() {
+        return None;
+    }
+    wrong("nonResourceURLs", "a Role has no nonResourceURLs", "write a ClusterRole for them")
+}
+
+/// An element of `subjects` of a binding.
+pub(in crate::values) fn subject(node: &Node) -> Option<Wrong> {
+    const GROUP: &str = "rbac.authorization.k8s.io";
+    let (name, group) = (text(node, "name"), text(node, "apiGroup"));
+    match text(node, "kind") {
+        "ServiceAccount" if !group.is_empty() => {
+            wrong("apiGroup", "a ServiceAccount is of no group", "remove apiGroup")
+        }
+        "ServiceAccount" if !name.is_empty() && !is_domain(name) => {
+            let remedy = "use lower-case letters, digits, `.` and `-` between them, at most 253 characters";
+            wrong("name", format!("`{}` is not the name of a ServiceAccount", name.escape_debug()), remedy)
+        }
+        "User" | "Group" if !matches!(group, "" | GROUP) => {
+            wrong("apiGroup", format!("`{}` has no such subject", group.escape_debug()), format!("write {GROUP}"))
+        }
+        _ => None,
+    }
+}
+
+/// A quantity of which none at all makes no sense.
+pub(in crate::values) fn above_zero(node: &Node) -> Option<Wrong> {
+    let is_zero = match &node.tree {
+        Tree::Int(number) => *number == 0,
+        Tree::Text(text) => quantity::bytes(text) == Ok(0),
+        _ => false,
+    };
+    if is_zero { wrong("", "it is not above zero", "raise it") } else { None }
 }
 
 /// `spec` of a PersistentVolume.

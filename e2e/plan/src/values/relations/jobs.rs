@@ -1,0 +1,73 @@
+//! Relations of fields of Jobs and CronJobs.
+
+use super::{Wrong, is_true, number, text, wrong};
+use crate::node::Node;
+
+/// `spec` of a CronJob's Jobs, whose selectors a cluster makes up.
+pub(in crate::values) fn made_job(node: &Node) -> Option<Wrong> {
+    if node.get("selector").is_some() {
+        return wrong("selector", SELECTOR_IS_MADE, "remove it");
+    }
+    if is_true(node, "manualSelector") {
+        return wrong("manualSelector", "the Jobs of a CronJob have no selector of their own", "remove it");
+    }
+    None
+}
+
+const SELECTOR_IS_MADE: &str = "a cluster makes up the selector of a Job";
+
+/// `spec` of a Job, and of a CronJob's Jobs.
+pub(in crate::values) fn job(node: &Node) -> Option<Wrong> {
+    if text(node, "completionMode") == "Indexed" && number(node, "completions").is_none() {
+        return wrong("completionMode", "an Indexed Job has no completions", "add `completions: <number>`");
+    }
+    None
+}
+
+/// The name of a Job, which is a label of its pods.
+pub(in crate::values) fn job_name(node: &Node) -> Option<Wrong> {
+    at_most(node, 63, "a Job's name")
+}
+
+/// The name of a CronJob, to which those of its Jobs and their pods are added.
+pub(in crate::values) fn cron_job_name(node: &Node) -> Option<Wrong> {
+    at_most(node, 52, "a CronJob's name")
+}
+
+fn at_most(node: &Node, longest: usize, what: &str) -> Option<Wrong> {
+    if node.text()?.len() > longest {
+        return wrong("", format!("{what} has at most {longest} characters"), "shorten it");
+    }
+    None
+}
+
+/// A Job as a whole: its selector, and the labels that a cluster gives its pods, which stand in one that was read from a cluster.
+pub(in crate::values) fn job_selector(node: &Node) -> Option<Wrong> {
+    let spec = node.get("spec")?;
+    let labels = spec.find(&["template", "metadata", "labels"]);
+    let of_pod = |key: &str| labels.and_then(|labels| labels.get(key)).and_then(Node::text);
+    let wanted = spec.find(&["selector", "matchLabels"]).map_or(&[][..], Node::entries);
+    let has_expressions = spec.find(&["selector", "matchExpressions"]).is_some_and(|all| !all.items().is_empty());
+    if is_true(spec, "manualSelector") {
+        if spec.get("selector").is_none() {
+            let remedy = "add `selector` with the labels of its pods, or remove manualSelector";
+            return wrong("spec", "the selector of the Job is to be manual, and it has none", remedy);
+        }
+        let unlike = wanted.iter().find(|entry| of_pod(&entry.key) != entry.node.text())?;
+        let message = format!("the selector wants the label {}, which the pods have not like this", unlike.key);
+        return wrong("spec", message, "write the same labels in spec.template.metadata.labels");
+    }
+    let name = node.find(&["metadata", "name"]).and_then(Node::text);
+    let is_name = |key: &str, value: Option<&str>| key.ends_with("job-name") && is_made_label(key) && value == name;
+    if has_expressions || wanted.iter().any(|entry| !is_name(&entry.key, entry.node.text())) {
+        return wrong("spec", SELECTOR_IS_MADE, "remove `selector`");
+    }
+    let own = labels.map_or(&[][..], Node::entries).iter();
+    let made = own.map(|entry| &entry.key).find(|key| is_made_label(key) && !is_name(key, of_pod(key)))?;
+    wrong("spec", format!("a cluster makes up the label {made} of a Job's pods"), "remove it")
+}
+
+/// Whether a cluster gives the pods of a Job a label with this key.
+fn is_made_label(key: &str) -> bool {
+    matches!(key.strip_prefix("batch.kubernetes.io/").unwrap_or(key), "controller-uid" | "job-name")
+}
