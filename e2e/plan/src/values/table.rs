@@ -421,7 +421,8 @@ const BINDING: Rules = &[
     ("subjects[]", That(relations::subject)),
 ];
 
-const CLUSTER_BINDING: Rules = &[("roleRef.kind", OneOf(&["ClusterRole"]))];
+const CLUSTER_BINDING: Rules =
+    &[("roleRef.kind", OneOf(&["ClusterRole"])), ("subjects[]", That(relations::subject_namespace))];
 
 const ENDPOINTS: Rules = &[
     ("subsets[].addresses[].ip", Is(ADDRESS)),
