@@ -26,6 +26,8 @@ pub struct PodSpec {
     pub grace: Duration,
     /// Names of pods to start first. Kubernetes has no such order; see `e2e_node::node::Options`.
     pub depends_on: Vec<String>,
+    /// Names of pods that have to end well before it starts, however long that takes, as helm waits for its hooks.
+    pub after: Vec<String>,
 }
 
 /// A container for the node.
@@ -42,9 +44,9 @@ pub struct ContainerSpec {
 }
 
 impl PodSpec {
-    /// A pod of the plan under a name.
+    /// A pod of the plan under a name, which waits for no other one.
     #[must_use]
-    pub fn of_plan(name: impl Into<String>, pod: &Pod, depends_on: Vec<String>) -> Self {
+    pub fn of_plan(name: impl Into<String>, pod: &Pod) -> Self {
         let spec = |c: &Container| ContainerSpec {
             name: c.name.clone(),
             probes: c.probes.clone(),
@@ -57,7 +59,8 @@ impl PodSpec {
             containers: pod.containers.iter().map(spec).collect(),
             restart: pod.restart,
             grace: pod.termination_grace,
-            depends_on,
+            depends_on: Vec::new(),
+            after: Vec::new(),
         }
     }
 }

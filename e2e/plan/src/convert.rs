@@ -25,6 +25,7 @@ use super::{
     object::Object,
     pod::{Container, Pod, Restart},
     probe::ProbeAction,
+    release,
     stores::Stores,
     workload::{Selector, Workload, pod_keys},
 };
@@ -61,7 +62,9 @@ pub(crate) fn component(object: &Object, workload: &Workload, stores: &Stores, f
         replicas,
         pod,
         governed_by: workload.governed_by.clone(),
+        hook: release::hook(object),
         depends_on: Vec::new(),
+        after: Vec::new(),
         source: object.source.clone(),
     })
 }

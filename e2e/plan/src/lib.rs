@@ -18,6 +18,7 @@ pub mod mutation;
 mod namespaces;
 pub(crate) mod node;
 mod object;
+mod order;
 mod outside;
 mod overlay;
 mod overrides;
@@ -27,6 +28,7 @@ mod probe;
 pub mod quantity;
 mod read;
 pub mod references;
+mod release;
 mod services;
 mod sort_out;
 mod stores;
@@ -62,6 +64,7 @@ pub use self::{
     },
     probe::{Probe, ProbeAction, ProbeKind, Probes},
     read::{Manifest, Objects},
+    release::{Moment, ReleaseHook},
     stores::{LINT_IGNORE, Missing},
     suggest::nearest,
     warnings::{CLUSTER_SCOPED, Warning},
@@ -135,7 +138,7 @@ impl Plan {
         faults.into_result()?;
         reach_targets(&mut components, &services);
         fields.extend(warnings::fields(&objects));
-        let components = references::order(components, &services, &mut fields);
+        let components = order::order(components, &services, &mut fields);
         let (missing, notes) = stores.into_notes();
         fields.extend(notes);
         let cron_jobs: Vec<CronJob> = cron_jobs.into_iter().map(|job| CronJob::new(job, &missing)).collect();
@@ -266,10 +269,21 @@ pub struct Component {
     pub pod: Pod,
     /// The headless Service that gives each pod of a StatefulSet a name (`spec.serviceName`).
     pub governed_by: Option<String>,
+    /// When helm makes it, if apart from the other objects.
+    pub hook: Option<ReleaseHook>,
     /// Names of the components whose Services the pod's env, command, args or config files mention.
     pub depends_on: Vec<String>,
+    /// Names of the hooks of helm that have to succeed first.
+    pub after: Vec<String>,
     /// Where the workload is declared.
     pub source: Source,
+}
+
+impl Component {
+    /// The names of all those that come before it.
+    pub fn earlier(&self) -> impl Iterator<Item = &String> {
+        self.after.iter().chain(&self.depends_on)
+    }
 }
 
 /// A CronJob, whose Job runs when it is asked for: nothing looks at its schedule outside a cluster.

@@ -1,5 +1,4 @@
-//! Who calls whom: the Services that a component's env, command, args and config files name as hosts, and the start order
-//! that follows. A name alone is not enough, because `POSTGRES_USER=postgres` names a user. A Service's name, alone or
+//! Who calls whom: the Services that a component's env, command, args and config files name as hosts. A name alone is not enough, because `POSTGRES_USER=postgres` names a user. A Service's name, alone or
 //! followed by `.namespace` or `.namespace.svc...`, or after the name of one of its pods and a dot, counts as a host where
 //!
 //! 1. one of the Service's own ports follows: `postgres:5432`, `replicaof redis 6379`,
@@ -11,15 +10,9 @@
 //! Comment lines (`#`) do not count, nor do lines and variables that say who may call (a name with one of [`CALLER_KEYS`],
 //! such as `ALLOWED_HOSTS`). Main function: [`mentions`].
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Range,
-};
+use std::ops::Range;
 
-use super::{
-    Component, FieldUse, Note, Service,
-    pod::{Container, Value, Volume},
-};
+use super::Service;
 
 /// How the name of a variable, key or option ends when its value is a host.
 pub const HOST_KEYS: &[&str] = &[
@@ -193,138 +186,6 @@ fn is_callers_line(line: &str) -> bool {
         names_callers(word) && !(distance == 0 && word.contains("//")) && !(distance > 1 && word.starts_with('-'))
     };
     words.any(counts)
-}
-
-/// Fills in `depends_on` and puts every component after those that it depends on; otherwise the order of the manifests
-/// stays. Kubernetes starts everything at once, so circles are allowed: one reference is dropped, and noted.
-pub(crate) fn order(
-    mut components: Vec<Component>,
-    services: &[Service],
-    fields: &mut Vec<FieldUse>,
-) -> Vec<Component> {
-    for component in &mut components {
-        component.depends_on = dependencies(component, services).into_iter().collect();
-    }
-    wait_for_jobs(&mut components);
-    let mut ordered: Vec<Component> = Vec::new();
-    while !components.is_empty() {
-        let waits = |component: &Component| {
-            component.depends_on.iter().any(|name| ordered.iter().all(|other| other.name != *name))
-        };
-        let free = components.iter().position(|component| !waits(component));
-        let next = free.unwrap_or_else(|| first_in_circle(&components));
-        let mut component = components.remove(next);
-        let is_started = |name: &String| ordered.iter().any(|other| other.name == *name);
-        let (kept, dropped): (Vec<_>, Vec<_>) = component.depends_on.into_iter().partition(is_started);
-        component.depends_on = kept;
-        for name in dropped {
-            fields.push(FieldUse {
-                source: component.source.clone(),
-                object: format!("{}/{}", component.kind, component.name),
-                path: super::workload::pod_keys(&component.kind).join("."),
-                note: Note::without_cluster(format!(
-                    "refers to {name}, which refers back to it: it starts before {name}"
-                )),
-            });
-        }
-        ordered.push(component);
-    }
-    ordered
-}
-
-/// The first component that depends on itself through others. There is one whenever none is free.
-fn first_in_circle(components: &[Component]) -> usize {
-    let in_circle = |start: &Component| {
-        let mut seen = BTreeSet::new();
-        let mut open: Vec<&str> = start.depends_on.iter().map(String::as_str).collect();
-        while let Some(name) = open.pop() {
-            if name == start.name {
-                return true;
-            }
-            if seen.insert(name) {
-                let next = components.iter().filter(|component| component.name == name);
-                open.extend(next.flat_map(|component| component.depends_on.iter().map(String::as_str)));
-            }
-        }
-        false
-    };
-    components.iter().position(in_circle).unwrap_or(0)
-}
-
-fn dependencies(component: &Component, services: &[Service]) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    let mut look = |key: Option<&str>, text: &str| {
-        for mention in mentions(key, text, (&component.namespace, services)) {
-            found.extend(mention.service.components.iter().filter(|name| **name != component.name).cloned());
-        }
-    };
-    for container in component.pod.all_containers() {
-        look_into(container, &mut look);
-        for mount in &container.mounts {
-            if let Some(Volume::Files(files)) = component.pod.volumes.get(&mount.volume) {
-                files.iter().filter_map(|file| text(&file.content)).for_each(|text| look(None, text));
-            }
-        }
-    }
-    found
-}
-
-fn look_into(container: &Container, look: &mut impl FnMut(Option<&str>, &str)) {
-    for variable in &container.env {
-        if let Some(text) = text(&variable.value) {
-            look(Some(&variable.name), text);
-        }
-    }
-    for list in [&container.command, &container.args] {
-        let mut option = None;
-        for argument in list {
-            look(option, argument);
-            option = argument.starts_with('-').then_some(argument.as_str());
-        }
-    }
-}
-
-fn text(value: &Value) -> Option<&str> {
-    match value {
-        Value::Plain(text) => Some(text),
-        Value::Secret(secret) => Some(&secret.text),
-        Value::Binary(_) | Value::Field(_) | Value::Node(..) => None,
-    }
-}
-
-/// A Job that refers to what others refer to as well prepares it for them, as a migration does: they need it to have succeeded.
-fn wait_for_jobs(components: &mut [Component]) {
-    let needs: BTreeMap<String, Vec<String>> =
-        components.iter().map(|component| (component.name.clone(), component.depends_on.clone())).collect();
-    let jobs: Vec<(String, Vec<String>)> = components
-        .iter()
-        .filter(|component| component.kind == "Job" && component.replicas > 0)
-        .map(|job| (job.name.clone(), job.depends_on.clone()))
-        .collect();
-    for component in components.iter_mut().filter(|component| component.kind != "Job") {
-        for (job, prepared) in &jobs {
-            let shares = prepared.iter().any(|name| component.depends_on.contains(name));
-            if shares && !reaches(&needs, job, &component.name) {
-                component.depends_on.push(job.clone());
-            }
-        }
-        component.depends_on.sort();
-    }
-}
-
-/// Whether a component refers to another one, itself or through others.
-fn reaches(needs: &BTreeMap<String, Vec<String>>, from: &str, to: &str) -> bool {
-    let mut seen = BTreeSet::new();
-    let mut open = vec![from];
-    while let Some(name) = open.pop() {
-        if name == to {
-            return true;
-        }
-        if seen.insert(name) {
-            open.extend(needs.get(name).into_iter().flatten().map(String::as_str));
-        }
-    }
-    false
 }
 
 #[cfg(test)]

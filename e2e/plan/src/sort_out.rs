@@ -1,26 +1,25 @@
-//! Which objects of an input count: each one once, and none that only a `helm test` would make.
+//! Which objects of an input count: each one once, and none that no installation by helm makes.
 //! Main function: [`sort_out`].
 
 use super::{
     FieldUse, Note,
     cursor::Cursor,
     kinds::{self, Role},
-    node::{FieldPath, Node},
+    node::FieldPath,
     object::Object,
+    release::{self, Hooking},
 };
-
-/// The annotation by which helm says when an object is made.
-const HOOK: &str = "helm.sh/hook";
-/// The moments that come with an installation.
-const INSTALLING: &[&str] = &["pre-install", "post-install", "pre-upgrade", "post-upgrade", "crd-install"];
 
 /// Leaves out, with a note, what does not count.
 pub(crate) fn sort_out(objects: Vec<Object>, fields: &mut Vec<FieldUse>) -> Vec<Object> {
     let mut kept: Vec<Object> = Vec::new();
     for object in objects {
-        if let Some(hook) = other_hook(&object) {
-            let cursor = Cursor::root(&object).keys(&["metadata", "annotations", HOOK]);
-            let text = format!("it is left out: helm makes it for `{hook}` only, which is no part of an installation");
+        if let Hooking::Other(hook) = release::hooking(&object) {
+            let cursor = Cursor::root(&object).keys(&["metadata", "annotations", release::HOOK]);
+            // It names the object, since a list of warnings has each text once.
+            let label = object.label();
+            let text =
+                format!("helm makes {label} for `{hook}` only, which is no part of an installation: it is left out");
             fields.push(FieldUse::new(&cursor, Note::everywhere(text)));
             continue;
         }
@@ -46,13 +45,6 @@ pub(crate) fn sort_out(objects: Vec<Object>, fields: &mut Vec<FieldUse>) -> Vec<
     one_of_equal_stores(&mut kept);
     note_namespaces(&kept, fields);
     kept
-}
-
-/// The hook of an object that no installation makes.
-fn other_hook(object: &Object) -> Option<String> {
-    let hooks = object.node.find(&["metadata", "annotations", HOOK]).and_then(Node::text)?;
-    let installs = hooks.split(',').any(|hook| INSTALLING.contains(&hook.trim()));
-    (!installs).then(|| hooks.to_owned())
 }
 
 /// A ConfigMap or Secret that stands in several namespaces with the same content is one in the run's.

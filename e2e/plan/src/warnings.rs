@@ -13,7 +13,7 @@ use super::{
     kinds::{self, Role},
     node::{FieldPath, Node, Tree},
     object::Object,
-    stores,
+    release, stores,
     workload::pod_keys,
 };
 use crate::target::Target;
@@ -209,8 +209,8 @@ impl Walk<'_> {
     fn annotations(&mut self, node: &Node, path: &FieldPath) {
         let (own, others): (Vec<_>, Vec<_>) =
             node.entries().iter().partition(|entry| entry.key.starts_with(stores::OWN_PREFIX));
-        let keys: Vec<&str> =
-            others.iter().map(|entry| entry.key.as_str()).filter(|key| !table::DESCRIBING.contains(key)).collect();
+        let is_read = |key: &&str| !table::DESCRIBING.contains(key) && !key.starts_with(release::PREFIX);
+        let keys: Vec<&str> = others.iter().map(|entry| entry.key.as_str()).filter(is_read).collect();
         if !keys.is_empty() {
             let text = format!("only a cluster reads them: {}", keys.join(", "));
             self.push(path, Note::without_cluster(text));

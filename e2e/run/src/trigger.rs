@@ -101,7 +101,7 @@ impl Trigger {
 
 /// Runs a Job's pods on this machine.
 async fn here(provider: &Arc<Provider>, job: &str, specs: &[PodSpec]) -> Triggered {
-    let pods = specs.iter().map(|spec| NodePod::of_plan(&spec.name, &spec.component.pod, Vec::new())).collect();
+    let pods = specs.iter().map(|spec| NodePod::of_plan(&spec.name, &spec.component.pod)).collect();
     let node = Node::run(Arc::clone(provider), pods, Options::default());
     let (ended, is_late) = end_within(node, TRIGGER_LIMIT).await;
     let state = |pod: &PodReport| match is_late && !pod.is_completed() {
@@ -186,7 +186,7 @@ mod tests {
         for is_endless in [false, true] {
             let runtime = Arc::new(Containers { is_endless, killed: watch::Sender::new(false) });
             let pods = pods::of(&plan, "1").into_iter();
-            let pods = pods.map(|spec| NodePod::of_plan(&spec.name, &spec.component.pod, Vec::new())).collect();
+            let pods = pods.map(|spec| NodePod::of_plan(&spec.name, &spec.component.pod)).collect();
             let node = Node::run(Arc::clone(&runtime), pods, Options::default());
             let (ended, is_late) = end_within(node, Duration::from_secs(60)).await;
             assert_eq!(is_late, is_endless);

@@ -39,11 +39,12 @@ pub(super) fn render(plan: &Plan, target: Target, warnings: &[Warning]) -> Strin
 }
 
 fn of_component(text: &mut String, plan: &Plan, component: &Component) -> std::fmt::Result {
-    let Component { name, kind, replicas, pod, depends_on, source, .. } = component;
+    let Component { name, kind, replicas, pod, source, .. } = component;
     let many = counted((*replicas).into(), if kind == "Job" { "completion" } else { "pod" });
     writeln!(text, "\n{name}: {kind}, {many} ({source})")?;
-    if !depends_on.is_empty() {
-        writeln!(text, "  after {}", depends_on.join(", "))?;
+    let earlier: Vec<&str> = component.earlier().map(String::as_str).collect();
+    if !earlier.is_empty() {
+        writeln!(text, "  after {}", earlier.join(", "))?;
     }
     if let Restart::OnFailure { failures_max: Some(limit) } = pod.restart {
         writeln!(text, "  to completion, given up after {}", counted(limit.into(), "failure"))?;

@@ -322,7 +322,7 @@ fn an_annotation_counts_for_the_workload_that_has_it() {
 #[test]
 fn what_was_measured_is_compared() {
     let plan = plan(&format!("{READY}, livenessProbe: {{periodSeconds: 1, httpGet: {{path: /b, port: 80}}}}}}]}}"), "");
-    let specs = ["app-0", "app-worker-0"].map(|name| PodSpec::of_plan(name, &plan.components[0].pod, Vec::new()));
+    let specs = ["app-0", "app-worker-0"].map(|name| PodSpec::of_plan(name, &plan.components[0].pod));
     let mut snapshot = Snapshot::of_specs(&specs);
     let measure = |snapshot: &mut Snapshot, pod: &str, max_ms, start_ms| {
         let container = snapshot.pods.get_mut(pod).unwrap().container_mut("app").unwrap();

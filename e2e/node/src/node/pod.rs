@@ -171,21 +171,27 @@ async fn reached<R: Runtime>(
     }
 }
 
-/// Waits for the pod's dependencies, up to the limit; `false` if the node ends first.
+/// Waits for what the pod has to come after, and for its dependencies up to the limit; `false` if the node ends first.
 async fn may_start<R: Runtime>(context: &mut Context<R>, spec: &PodSpec) -> bool {
     let bound = context.options.dependency_bound;
     let mut seen = context.board.subscribe();
-    let missing = |snapshot: &Snapshot| {
+    let missing = |names: &[String], snapshot: &Snapshot| {
         let started = |name: &&String| snapshot.pods.get(*name).is_some_and(|pod| pod.started);
-        spec.depends_on.iter().filter(|name| !started(name)).cloned().collect::<Vec<_>>()
+        names.iter().filter(|name| !started(name)).cloned().collect::<Vec<_>>()
+    };
+    let wait = async {
+        if seen.wait_for(|snapshot| missing(&spec.after, snapshot).is_empty()).await.is_err() {
+            return false;
+        }
+        timeout(bound, seen.wait_for(|snapshot| missing(&spec.depends_on, snapshot).is_empty())).await.is_ok()
     };
     let all_started = tokio::select! {
         biased;
         _ = context.mode.wait_for(|mode| *mode != Mode::Keep) => return false,
-        waited = timeout(bound, seen.wait_for(|snapshot| missing(snapshot).is_empty())) => waited.is_ok(),
+        waited = wait => waited,
     };
     if !all_started {
-        let names = missing(&context.board.borrow()).join(", ");
+        let names = missing(&spec.depends_on, &context.board.borrow()).join(", ");
         let message = format!("started without {names}, which had not started after {} s", bound.as_secs_f64());
         context.warn(&spec.name, "DependencyNotStarted", &message);
     }

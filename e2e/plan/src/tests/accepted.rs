@@ -199,17 +199,23 @@ fn what_belongs_to_the_whole_cluster_is_listed_everywhere(#[case] document: &str
 }
 
 #[test]
-fn what_helm_makes_for_its_tests_is_left_out() {
+fn what_no_installation_by_helm_makes_is_left_out() {
     let hook = |hooks: &str| {
         format!(
             "apiVersion: v1\nkind: Pod\nmetadata: {{name: x, annotations: {{helm.sh/hook: '{hooks}'}}}}\nspec: {{containers: [{{name: x, image: x}}]}}\n"
         )
     };
-    let plan = plan_of(&with(&hook("test")));
-    assert!(plan.objects.iter().all(|object| object.kind != "Pod"));
-    let expected = "metadata.annotations['helm.sh/hook']: it is left out: helm makes it for `test` only, which is no part of an installation";
-    assert_eq!(notes(&plan, Target::K8s, "Pod/x"), [expected]);
-    assert_eq!(plan_of(&with(&hook("pre-install,post-delete"))).components.len(), 2);
+    for hooks in ["test", "pre-upgrade,post-rollback"] {
+        let plan = plan_of(&with(&hook(hooks)));
+        assert!(plan.objects.iter().all(|object| object.kind != "Pod"));
+        let expected = format!(
+            "metadata.annotations['helm.sh/hook']: helm makes Pod/x for `{hooks}` only, which is no part of an installation: it is left out"
+        );
+        assert_eq!(notes(&plan, Target::K8s, "Pod/x"), [expected]);
+    }
+    for hooks in ["pre-install,post-delete", "Post-Install, pre-upgrade", "crd-install"] {
+        assert_eq!(plan_of(&with(&hook(hooks))).components.len(), 2, "{hooks}");
+    }
 }
 
 #[test]

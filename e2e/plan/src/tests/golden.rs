@@ -108,7 +108,9 @@ fn the_base() {
         replicas: 2,
         pod,
         governed_by: None,
+        hook: None,
         depends_on: vec![],
+        after: vec![],
         source: source(1),
     };
     let port = ServicePort { name: Some("http".into()), port: 80, target_port: 8000, protocol: "TCP".into() };

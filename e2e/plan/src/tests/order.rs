@@ -116,3 +116,64 @@ data: {x: 'http://f'}
     let web = plan.components.iter().find(|component| component.name == "web").unwrap();
     assert_eq!(web.depends_on, ["a", "b", "c", "d"]);
 }
+
+/// A Job that helm makes at a moment of its own, and that calls something.
+fn hook(name: &str, (moment, weight): (&str, &str), calls: &[&str]) -> String {
+    let env = calls.iter().map(|name| call(name)).collect::<Vec<_>>().join(", ");
+    format!(
+        "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: {name}, annotations: {{helm.sh/hook: '{moment}', helm.sh/hook-weight: '{weight}'}}}}\n\
+         spec:\n  template:\n    spec:\n      restartPolicy: Never\n      containers:\n        - {{name: app, image: x, env: [{env}]}}\n---\n"
+    )
+}
+
+fn texts(plan: &Plan, target: Target) -> Vec<String> {
+    plan.warnings(target).iter().map(|warning| format!("{}: {}", warning.object, warning.reason)).collect()
+}
+
+#[test]
+fn hooks_of_helm_come_one_after_another_before_and_after_the_rest() {
+    let text = [
+        hook("seed", ("post-install,post-upgrade", "1"), &["web"]),
+        hook("early", ("post-install", "-1"), &[]),
+        component("web", ""),
+        hook("second", ("pre-install", "5"), &[]),
+        hook("first", ("pre-install, pre-upgrade", "-5"), &[]),
+        hook("unweighted", ("pre-install", "none"), &[]),
+    ];
+    let plan = plan_of(&text.concat());
+    let after = |name: &str| plan.component(name).unwrap().after.clone();
+    assert_eq!(names(&plan), ["first", "unweighted", "second", "early", "web", "seed"]);
+    assert_eq!(after("first"), Vec::<String>::new());
+    assert_eq!(after("second"), ["first", "unweighted"]);
+    assert_eq!(after("web"), ["first", "unweighted", "second"]);
+    assert_eq!(after("seed"), ["first", "unweighted", "second", "early"]);
+    // What a hook after the rest calls does not wait for it, as a migration would have it.
+    assert_eq!(plan.component("seed").unwrap().depends_on, ["web"]);
+    assert_eq!(texts(&plan, Target::Docker), Vec::<String>::new());
+    let in_cluster = texts(&plan, Target::K8s);
+    assert_eq!(in_cluster.len(), 5);
+    let expected =
+        "Job/first: helm makes it before everything else, and waits for it: here it is applied with the other objects";
+    assert!(in_cluster.contains(&expected.to_owned()), "{in_cluster:?}");
+}
+
+#[test]
+fn a_hook_before_the_rest_cannot_wait_for_it() {
+    let plan = plan_of(
+        &[component("db", ""), component("web", &call("db")), hook("migrate", ("pre-install", "0"), &["db"])].concat(),
+    );
+    assert_eq!(names(&plan), ["migrate", "db", "web"]);
+    assert_eq!(plan.component("migrate").unwrap().depends_on, Vec::<String>::new());
+    assert_eq!(plan.component("db").unwrap().after, ["migrate"]);
+    let expected = "Job/migrate: refers to db, which helm makes after this pre-install hook has ended";
+    assert_eq!(texts(&plan, Target::Docker), [expected]);
+}
+
+#[test]
+fn nothing_waits_for_a_hook_after_the_rest() {
+    let plan = plan_of(
+        &[component("db", ""), component("web", &call("db")), hook("migrate", ("post-install", "0"), &["db"])].concat(),
+    );
+    assert_eq!(plan.component("web").unwrap().earlier().collect::<Vec<_>>(), ["db"]);
+    assert_eq!(plan.component("migrate").unwrap().earlier().collect::<Vec<_>>(), ["db"]);
+}

@@ -144,9 +144,7 @@ fn lost<'a>(snapshot: &Snapshot, pods: &'a [PodSpec]) -> BTreeSet<&'a str> {
         let is_awaited = |name: &String| lost.iter().any(|lost| lost.component.name == *name);
         let waits = |pod: &&PodSpec| {
             let is_listed = lost.iter().any(|lost| lost.name == pod.name);
-            !is_listed
-                && !report(pod).is_some_and(|report| report.started)
-                && pod.component.depends_on.iter().any(is_awaited)
+            !is_listed && !report(pod).is_some_and(|report| report.started) && pod.component.earlier().any(is_awaited)
         };
         match pods.iter().find(waits) {
             Some(next) => lost.push(next),

@@ -10,7 +10,7 @@ use e2e::control::TOKEN;
 use e2e_kubelet::snapshot::{PodSpec, Snapshot};
 use e2e_load::clock::now_unix_ms;
 use e2e_node::node::{Node, Options, ProbeLog};
-use e2e_plan::{Plan, words::counted};
+use e2e_plan::words::counted;
 use e2e_report::environment::{self, Environment, LoadFrom};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
@@ -198,23 +198,16 @@ fn keep(provider: &Arc<Provider>, prepared: &Prepared, started: Instant, log: Pr
 }
 
 fn node_pods(prepared: &Prepared) -> Vec<PodSpec> {
-    prepared
-        .pods
-        .iter()
-        .map(|pod| PodSpec::of_plan(&pod.name, &pod.component.pod, dependencies(&prepared.plan, prepared, pod)))
-        .collect()
-}
-
-/// Names of the pods of the components that a pod's component refers to, unless those start after it.
-fn dependencies(plan: &Plan, prepared: &Prepared, pod: &crate::provider::pods::PodSpec) -> Vec<String> {
-    let before: BTreeSet<&str> = plan
-        .components
-        .iter()
-        .take_while(|component| component.name != pod.component.name)
-        .map(|component| component.name.as_str())
-        .collect();
-    let wanted = |name: &str| pod.component.depends_on.iter().any(|wanted| wanted == name) && before.contains(name);
-    prepared.pods.iter().filter(|other| wanted(&other.component.name)).map(|other| other.name.clone()).collect()
+    let of_component = |names: &[String]| {
+        let pods = prepared.pods.iter().filter(|pod| names.contains(&pod.component.name));
+        pods.map(|pod| pod.name.clone()).collect()
+    };
+    let node_pod = |pod: &crate::provider::pods::PodSpec| PodSpec {
+        depends_on: of_component(&pod.component.depends_on),
+        after: of_component(&pod.component.after),
+        ..PodSpec::of_plan(&pod.name, &pod.component.pod)
+    };
+    prepared.pods.iter().map(node_pod).collect()
 }
 
 /// Services follow the readiness of pods, where the target allows.
@@ -286,6 +279,7 @@ mod tests {
             restart: e2e_plan::Restart::Always,
             grace: Duration::ZERO,
             depends_on: Vec::new(),
+            after: Vec::new(),
         };
         let keeper = Keeper::Node(Node::run(Arc::new(Buggy), vec![pod], Options::default()));
         // What is known of the pod ends with its task.

@@ -41,7 +41,7 @@ pub(crate) async fn verdicts(profile: &Profile) -> Verdicts {
 async fn verdict(case: &Case, address: Ipv4Addr, profile: &Profile) -> Verdict {
     let pod = InProcess::new(case, address, profile);
     let runtime = Arc::new(pod);
-    let spec = PodSpec::of_plan("case-0", &plan(case).components[0].pod, Vec::new());
+    let spec = PodSpec::of_plan("case-0", &plan(case).components[0].pod);
     let options = Options { profile: profile.clone(), ..Options::default() };
     let node = Node::run(Arc::clone(&runtime), vec![spec], options);
     // Nothing is waited for: a case is judged at the end of its window, as a kubelet's is.

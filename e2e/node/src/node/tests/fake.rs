@@ -174,6 +174,7 @@ pub(super) fn pod(name: &str, probes: Probes) -> PodSpec {
         restart: e2e_plan::Restart::Always,
         grace: s(30),
         depends_on: Vec::new(),
+        after: Vec::new(),
     }
 }
 

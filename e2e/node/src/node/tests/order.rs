@@ -118,6 +118,22 @@ async fn a_sidecar_ends_with_the_job_that_it_serves() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_comes_after_a_hook_of_helm_waits_however_long_it_takes() {
+    let fake =
+        Fake::with(vec![("hook-c", ends(&[(90, 0)])), ("db-c", Script { healthy_after: s(6), ..Script::default() })]);
+    let app =
+        PodSpec { after: vec!["hook".to_owned()], depends_on: vec!["db".to_owned()], ..pod("app", Probes::default()) };
+    let startup = Probes { startup: Some(probe(2, 1000)), ..Probes::default() };
+    let db = PodSpec { after: vec!["hook".to_owned()], ..pod("db", startup) };
+    let (options, epoch) = options();
+    let node = Node::run(Arc::clone(&fake), vec![job("hook", 6), db, app], options);
+    node.wait_ready(s(120)).await.unwrap();
+    let expected = [("start hook-c", 0), ("start db-c", 90), ("start app-c", 96)];
+    assert_eq!(fake.log(epoch), expected.map(|(text, at)| (text.to_owned(), at)));
+    node.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pod_waits_for_its_dependencies_within_a_bound() {
     let never = Script { sick_after: Some(s(0)), ..Script::default() };
     let late = Script { healthy_after: s(6), ..Script::default() };

@@ -1,0 +1,182 @@
+//! What starts after what: components after those that they refer to, migrations before what they prepare, and hooks as helm
+//! goes through them. Main function: [`order`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Component, FieldUse, Note, Service,
+    pod::{Container, Value, Volume},
+    references::mentions,
+    release::{Moment, ReleaseHook},
+};
+
+/// Fills in `depends_on` and `after`, and puts every component after those in either; otherwise the order of the manifests
+/// stays. Kubernetes starts everything at once, so circles are allowed: one reference is dropped, and noted.
+pub(crate) fn order(
+    mut components: Vec<Component>,
+    services: &[Service],
+    fields: &mut Vec<FieldUse>,
+) -> Vec<Component> {
+    for component in &mut components {
+        component.depends_on = dependencies(component, services).into_iter().collect();
+    }
+    wait_for_jobs(&mut components);
+    wait_for_hooks(&mut components, fields);
+    let mut ordered: Vec<Component> = Vec::new();
+    while !components.is_empty() {
+        let waits =
+            |component: &Component| component.earlier().any(|name| ordered.iter().all(|other| other.name != *name));
+        let free = components.iter().position(|component| !waits(component));
+        let next = free.unwrap_or_else(|| first_in_circle(&components));
+        let mut component = components.remove(next);
+        let is_started = |name: &String| ordered.iter().any(|other| other.name == *name);
+        component.after.retain(is_started);
+        let (kept, dropped): (Vec<_>, Vec<_>) = component.depends_on.into_iter().partition(is_started);
+        component.depends_on = kept;
+        for name in dropped {
+            let text = format!("refers to {name}, which refers back to it: it starts before {name}");
+            fields.push(note(&component, Note::without_cluster(text)));
+        }
+        ordered.push(component);
+    }
+    ordered
+}
+
+/// What is said of the pods of a component.
+fn note(component: &Component, note: Note) -> FieldUse {
+    FieldUse {
+        source: component.source.clone(),
+        object: format!("{}/{}", component.kind, component.name),
+        path: super::workload::pod_keys(&component.kind).join("."),
+        note,
+    }
+}
+
+/// The first component that depends on itself through others. There is one whenever none is free.
+fn first_in_circle(components: &[Component]) -> usize {
+    let in_circle = |start: &Component| {
+        let mut seen = BTreeSet::new();
+        let mut open: Vec<&str> = start.earlier().map(String::as_str).collect();
+        while let Some(name) = open.pop() {
+            if name == start.name {
+                return true;
+            }
+            if seen.insert(name) {
+                let next = components.iter().filter(|component| component.name == name);
+                open.extend(next.flat_map(|component| component.earlier().map(String::as_str)));
+            }
+        }
+        false
+    };
+    components.iter().position(in_circle).unwrap_or(0)
+}
+
+fn dependencies(component: &Component, services: &[Service]) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut look = |key: Option<&str>, text: &str| {
+        for mention in mentions(key, text, (&component.namespace, services)) {
+            found.extend(mention.service.components.iter().filter(|name| **name != component.name).cloned());
+        }
+    };
+    for container in component.pod.all_containers() {
+        look_into(container, &mut look);
+        for mount in &container.mounts {
+            if let Some(Volume::Files(files)) = component.pod.volumes.get(&mount.volume) {
+                files.iter().filter_map(|file| text(&file.content)).for_each(|text| look(None, text));
+            }
+        }
+    }
+    found
+}
+
+fn look_into(container: &Container, look: &mut impl FnMut(Option<&str>, &str)) {
+    for variable in &container.env {
+        if let Some(text) = text(&variable.value) {
+            look(Some(&variable.name), text);
+        }
+    }
+    for list in [&container.command, &container.args] {
+        let mut option = None;
+        for argument in list {
+            look(option, argument);
+            option = argument.starts_with('-').then_some(argument.as_str());
+        }
+    }
+}
+
+fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::Plain(text) => Some(text),
+        Value::Secret(secret) => Some(&secret.text),
+        Value::Binary(_) | Value::Field(_) | Value::Node(..) => None,
+    }
+}
+
+/// A Job that refers to what others refer to as well prepares it for them, as a migration does: they need it to have succeeded.
+fn wait_for_jobs(components: &mut [Component]) {
+    let needs: BTreeMap<String, Vec<String>> =
+        components.iter().map(|component| (component.name.clone(), component.depends_on.clone())).collect();
+    let jobs: Vec<(String, Vec<String>)> = components
+        .iter()
+        .filter(|component| component.kind == "Job" && component.replicas > 0 && component.hook.is_none())
+        .map(|job| (job.name.clone(), job.depends_on.clone()))
+        .collect();
+    for component in components.iter_mut().filter(|component| component.kind != "Job") {
+        for (job, prepared) in &jobs {
+            let shares = prepared.iter().any(|name| component.depends_on.contains(name));
+            if shares && !reaches(&needs, job, &component.name) {
+                component.depends_on.push(job.clone());
+            }
+        }
+        component.depends_on.sort();
+    }
+}
+
+/// Lets everything wait for what helm makes first, and for each of its hooks the earlier ones: those that run to completion.
+fn wait_for_hooks(components: &mut [Component], fields: &mut Vec<FieldUse>) {
+    let mut hooks: Vec<(ReleaseHook, String, bool)> = components
+        .iter()
+        .filter_map(|one| Some((one.hook?, one.name.clone(), one.pod.restart.runs_to_completion() && one.replicas > 0)))
+        .collect();
+    hooks.sort();
+    for component in components {
+        let comes_before = |(hook, name, _): &&(ReleaseHook, String, bool)| match component.hook {
+            Some(own) => (*hook, name) < (own, &component.name),
+            None => hook.moment == Moment::PreInstall,
+        };
+        let first: Vec<_> = hooks.iter().filter(comes_before).collect();
+        component.after = first.iter().filter(|(.., ends)| *ends).map(|(_, name, _)| name.clone()).collect();
+        let Some(ReleaseHook { moment, .. }) = component.hook else { continue };
+        let when = match moment {
+            Moment::PreInstall => "before everything else, and waits for it",
+            Moment::PostInstall => "once everything else is there",
+        };
+        let text = format!("helm makes it {when}: here it is applied with the other objects");
+        fields.push(note(component, Note::in_cluster(text)));
+        if moment == Moment::PreInstall {
+            let is_there = |name: &String| first.iter().any(|(_, other, _)| other == name);
+            let (kept, later): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut component.depends_on).into_iter().partition(is_there);
+            component.depends_on = kept;
+            for name in later {
+                let text = format!("refers to {name}, which helm makes after this pre-install hook has ended");
+                fields.push(note(component, Note::everywhere(text)));
+            }
+        }
+    }
+}
+
+/// Whether a component refers to another one, itself or through others.
+fn reaches(needs: &BTreeMap<String, Vec<String>>, from: &str, to: &str) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut open = vec![from];
+    while let Some(name) = open.pop() {
+        if name == to {
+            return true;
+        }
+        if seen.insert(name) {
+            open.extend(needs.get(name).into_iter().flatten().map(String::as_str));
+        }
+    }
+    false
+}
