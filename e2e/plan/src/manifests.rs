@@ -1,6 +1,7 @@
 //! Manifests and overlays as people have them, read into what a plan is made from: files, directories, kustomizations, charts,
 //! standard input, the output of a command. Main function: [`read`], of [`Sources`].
 
+mod chart;
 mod command;
 mod kustomize;
 
@@ -27,8 +28,6 @@ pub struct Sources {
 const STDIN: &str = "-";
 /// How the files end that are read of a directory, as `kubectl apply -f DIRECTORY` does.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
-/// The file that makes a directory a chart of helm.
-const CHART: &str = "Chart.yaml";
 
 /// Reads the manifests and applies overlays to them in order. Paths start at `root`, and those of overlays where the program was
 /// called.
@@ -66,23 +65,26 @@ impl Reader<'_> {
         if path == Path::new(STDIN) {
             let mut bytes = Vec::new();
             return match io::stdin().read_to_end(&mut bytes).and_then(|_| text_of(bytes)) {
-                Ok(text) => self.objects(vec![Manifest { file: "standard input".into(), text }]),
+                Ok(text) => self.written(Manifest { file: "standard input".into(), text }, None),
                 Err(error) => self.fail(Error::of_file("standard input", error.to_string(), "write UTF-8 text to it")),
             };
         }
         let path = self.located(path);
         match fs::metadata(&path) {
+            Ok(_) if kustomization_of(&path).is_none() && chart::is_chart(&path) => self.chart(&path),
             Ok(metadata) if metadata.is_dir() => self.directory(&path),
             Ok(_) => self.files(&[path]),
             Err(error) => self.fail(self.unreadable(&path, &error)),
         }
     }
 
-    /// Where a path leads; the file of a kustomization stands for its directory.
+    /// Where a path leads; the file of a kustomization or chart stands for its directory.
     fn located(&self, path: &Path) -> PathBuf {
         let path = self.root.join(path);
         match path.parent() {
-            Some(dir) if kustomization_of(dir).as_ref() == Some(&path) => dir.to_owned(),
+            Some(dir) if kustomization_of(dir).as_ref() == Some(&path) || path.ends_with(chart::CHART) => {
+                dir.to_owned()
+            }
             _ => path,
         }
     }
@@ -91,16 +93,22 @@ impl Reader<'_> {
         if kustomization_of(dir).is_some() {
             return self.kustomized(dir, None);
         }
-        if dir.join(CHART).is_file() {
-            return match command::helm(dir) {
-                Ok(command) => self.rendered(&command, self.root),
-                Err(error) => self.fail(self.named(error)),
-            };
-        }
         match yaml_files(dir) {
             Ok(files) if files.is_empty() => self.fail(self.empty(dir)),
             Ok(files) => self.files(&files),
             Err(error) => self.fail(self.unreadable(dir, &error)),
+        }
+    }
+
+    fn chart(&self, path: &Path) -> Vec<Resource> {
+        let shown = match path == self.root.join("") {
+            true => PathBuf::new(),
+            false => self.shown(path),
+        };
+        let named = if shown.as_os_str().is_empty() { Path::new(".") } else { &shown };
+        match chart::render(path, named, self.root) {
+            Ok(text) => self.written(Manifest { file: shown.clone(), text }, Some(&shown)),
+            Err(error) => self.fail(error),
         }
     }
 
@@ -172,9 +180,15 @@ impl Reader<'_> {
 
     fn rendered(&self, command: &[String], directory: &Path) -> Vec<Resource> {
         match command::output(command, directory) {
-            Ok(text) => self.objects(vec![Manifest { file: command.join(" ").into(), text }]),
+            Ok(text) => self.written(Manifest { file: command::shown(command).into(), text }, None),
             Err(error) => self.fail(error),
         }
+    }
+
+    /// The objects of what a program wrote. Those that helm wrote stand in the templates of the chart.
+    fn written(&self, manifest: Manifest, chart: Option<&Path>) -> Vec<Resource> {
+        let templates = chart::templates(&manifest.text, chart);
+        self.taken(Objects::read_templates(&manifest, &templates))
     }
 
     fn objects(&self, manifests: Vec<Manifest>) -> Vec<Resource> {
@@ -196,11 +210,6 @@ impl Reader<'_> {
     /// A path as people name it, which is also the same on every machine: snapshots need that.
     fn shown(&self, path: &Path) -> PathBuf {
         kustomize::shown(path, self.root)
-    }
-
-    fn named(&self, mut error: Error) -> Error {
-        error.location.file = self.shown(&error.location.file);
-        error
     }
 
     fn unreadable(&self, path: &Path, error: &io::Error) -> Error {

@@ -91,6 +91,19 @@ impl Node {
         Self { place: place.clone(), tree }
     }
 
+    /// Puts the whole tree at one place.
+    pub(crate) fn set_place(&mut self, place: &Place) {
+        self.place = place.clone();
+        match &mut self.tree {
+            Tree::List(items) => items.iter_mut().for_each(|item| item.set_place(place)),
+            Tree::Map(entries) => entries.iter_mut().for_each(|entry| {
+                entry.place = place.clone();
+                entry.node.set_place(place);
+            }),
+            Tree::Null | Tree::Bool(_) | Tree::Int(_) | Tree::Float(_) | Tree::Text(_) => {}
+        }
+    }
+
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.tree {
             Tree::Text(text) => Some(text),

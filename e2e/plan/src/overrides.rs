@@ -1,7 +1,14 @@
 //! Changes from the command line: single environment variables and numbers of replicas. Main type: [`EnvOverride`].
 
-use std::{collections::BTreeMap, fmt, path::Path, str::FromStr, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::Path,
+    str::FromStr,
+    sync::{Arc, LazyLock},
+};
 
+use regex::{Captures, Regex};
 use serde_json::Value as Json;
 
 use super::{
@@ -63,13 +70,12 @@ impl EnvOverride {
 
     /// Whether the name of the variable, or a login in an address, tells that the value is secret.
     fn looks_secret(&self) -> bool {
-        let name = self.name.to_ascii_uppercase();
         let has_login = || {
             let (_, after) = self.value.split_once("://")?;
             let authority = after.split(['/', '?']).next()?;
             authority.rsplit_once('@')?.0.split_once(':')
         };
-        SECRET_NAMES.iter().any(|part| name.contains(part)) || has_login().is_some()
+        is_secret_name(&self.name) || has_login().is_some()
     }
 
     /// The container that it is for, among those of a component.
@@ -80,6 +86,22 @@ impl EnvOverride {
             Some(name) => pod.containers.iter_mut().chain(&mut pod.init_containers).find(|own| own.name == *name),
         }
     }
+}
+
+fn is_secret_name(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    SECRET_NAMES.iter().any(|part| name.contains(part))
+}
+
+/// A command as it may be shown: without the values of what has a secret's name, as in `--set db.password=...`.
+pub(crate) fn shown_command(command: &str) -> String {
+    static ASSIGNMENT: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r#"([\w.\[\]-]+)=([^\s,'"|;&]+)"#).expect("the pattern is valid"));
+    let hide = |found: &Captures<'_>| match is_secret_name(&found[1]) {
+        true => format!("{}={HIDDEN}", &found[1]),
+        false => found[0].to_owned(),
+    };
+    ASSIGNMENT.replace_all(command, hide).into_owned()
 }
 
 impl Plan {

@@ -1,7 +1,12 @@
 //! Manifests to Kubernetes objects: which documents there are, of which kinds, and their fields checked against the
 //! Kubernetes types. Main type: [`Objects`].
 
-use std::{borrow::Cow, path::PathBuf};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use base64::{
     Engine as _, alphabet,
@@ -27,9 +32,9 @@ use serde::Deserialize;
 use super::{
     FieldUse, Note, Source,
     cursor::Cursor,
-    error::{Error, ErrorKind, Errors, Faults},
+    error::{Error, ErrorKind, Errors, Faults, Location},
     kinds::{self, Role},
-    node::{FieldPath, Node, Tree},
+    node::{Entry, FieldPath, Node, Place, Tree},
     object::Object,
     typed::from_node,
     workload::Workload,
@@ -76,6 +81,32 @@ impl Objects {
         objects
     }
 
+    /// The objects of what a program made of templates, each in the file of its template, where no line is its own. `templates` are the
+    /// lines at which documents of a template begin; what stands before the first one is in the manifest's own file.
+    pub(crate) fn read_templates(manifest: &Manifest, templates: &[(usize, PathBuf)]) -> Self {
+        let mut read = documents(&manifest.file, &manifest.text, Dialect::Kubectl);
+        let template = |line: usize| templates.iter().rev().find(|(first, _)| *first <= line).map(|(_, file)| file);
+        let mut counts: HashMap<&Path, usize> = HashMap::new();
+        for node in &mut read.nodes {
+            let Some(file) = template(node.place.line) else { continue };
+            let document = counts.entry(file.as_path()).and_modify(|count| *count += 1).or_insert(1);
+            let place = Place { file: Arc::from(file.as_path()), document: *document, line: 0, column: 0 };
+            let in_output = node.place.document;
+            for (repeated, _) in read.repeated.iter_mut().filter(|(place, _)| place.document == in_output) {
+                *repeated = place.clone();
+            }
+            node.set_place(&place);
+        }
+        for error in &mut read.errors {
+            if let Some(file) = template(error.location.line) {
+                *error.location = Location { file: file.clone(), ..Location::default() };
+            }
+        }
+        let mut objects = Self::default();
+        objects.add_documents(read, Dialect::Kubectl);
+        objects
+    }
+
     /// The objects of a file as kustomize reads it.
     pub(crate) fn read_as_kustomize(manifest: &Manifest) -> Self {
         let mut objects = Self::default();
@@ -89,11 +120,22 @@ impl Objects {
 
     /// Adds the objects of a file. The items of a `List` count as objects of its document.
     fn add(&mut self, manifest: &Manifest, dialect: Dialect) {
-        let Documents { nodes, errors, repeated } = documents(&manifest.file, &manifest.text, dialect);
+        self.add_documents(documents(&manifest.file, &manifest.text, dialect), dialect);
+    }
+
+    fn add_documents(&mut self, Documents { nodes, errors, repeated }: Documents, dialect: Dialect) {
         self.faults.extend(errors);
+        let label = |place: &Place| {
+            let node = nodes.iter().find(|node| node.place == *place).filter(|_| place.line == 0);
+            let text = |keys: &[&str]| node?.find(keys).and_then(Node::text);
+            match (text(&["kind"]), text(&["metadata", "name"])) {
+                (Some(kind), Some(name)) => format!("{kind}/{name}"),
+                _ => format!("line {}", place.line),
+            }
+        };
         self.notes.extend(repeated.iter().map(|(place, key)| FieldUse {
             source: Source { file: place.file.to_path_buf(), document: place.document },
-            object: format!("line {}", place.line),
+            object: label(place),
             path: key.clone(),
             note: Note::everywhere("the map has this key twice; the last value wins"),
         }));

@@ -152,8 +152,7 @@ fn syntax_error(file: &Arc<Path>, text: &str, error: &serde_saphyr::Error) -> Er
     // Those of helm, Jinja and the like.
     let is_template = |line: &str| line.contains("{{") || line.contains("{%");
     if text.lines().nth(place.line.saturating_sub(1)).is_some_and(is_template) {
-        let remedy =
-            "render it first: name what comes out, or set `render` to the command, such as `helm template DIR`";
+        let remedy = "name the chart's directory, which has a Chart.yaml, or set `render` to a command that writes the manifests";
         return Error::new(ErrorKind::Syntax, "the line is a template, not YAML", remedy).at(&place);
     }
     let text = error.without_snippet().to_string();

@@ -1,24 +1,34 @@
-//! Commands that write manifests: the one that the configuration names, kustomize, helm. Main function: [`output`].
+//! Commands that write manifests: the one that the configuration names, kustomize. Main function: [`output`].
 
 use std::{
     io::Read,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     sync::mpsc,
     time::{Duration, Instant},
 };
 
-use crate::Error;
+use super::chart;
+use crate::{Error, overrides};
 
 /// How long a command may take: one that fetches over a network that is not there takes for ever.
 const LIMIT: Duration = Duration::from_secs(60);
 /// The oldest kustomize whose builds are those that this program knows: 5 changed what 4 did with components, labels and images.
 const KUSTOMIZE_MIN: (u32, u32) = (5, 0);
+/// What helm says after every error of a template.
+const ADVICE: &str = "Use --debug flag";
 
 /// What a command writes to its standard output.
 pub(super) fn output(command: &[String], directory: &Path) -> Result<String, Error> {
-    let shown = || PathBuf::from(command.join(" "));
-    let fail = |message: String, remedy: &str| Error::of_file(shown(), message, remedy);
+    run(command, directory)?.map_err(|reason| {
+        let remedy = chart::remedy(&reason, None).unwrap_or_else(|| "run it by itself to see more".to_owned());
+        Error::of_file(shown(command), format!("it failed: {reason}"), remedy)
+    })
+}
+
+/// What a command writes to its standard output, or why it says that it failed.
+pub(super) fn run(command: &[String], directory: &Path) -> Result<Result<String, String>, Error> {
+    let fail = |message: String, remedy: &str| Error::of_file(shown(command), message, remedy);
     let Some((program, arguments)) = command.split_first() else {
         return Err(fail("the command is empty".into(), "write the program and its arguments"));
     };
@@ -34,25 +44,35 @@ pub(super) fn output(command: &[String], directory: &Path) -> Result<String, Err
         _ => fail(format!("it cannot be started: {error}"), "check its permissions"),
     })?;
     let ended = within(child, LIMIT).map_err(|message| fail(message, "run it by itself to see why"))?;
-    if !ended.success {
-        return Err(fail(format!("it failed: {}", reason(&ended.stderr)), "run it by itself to see more"));
-    }
-    Ok(ended.stdout)
+    Ok(if ended.success { Ok(ended.stdout) } else { Err(reason(&ended.stderr)) })
 }
 
-/// Why a command failed, by what it wrote to its standard error: what kubectl logs as the reason, else the last line.
-fn reason(stderr: &str) -> &str {
-    let lines = || stderr.lines().map(str::trim).filter(|line| !line.is_empty());
+/// A command as it was written, without secret values.
+pub(super) fn shown(command: &[String]) -> String {
+    match command {
+        [shell, option, script] if shell == "sh" && option == "-c" => overrides::shown_command(script),
+        _ => overrides::shown_command(&command.join(" ")),
+    }
+}
+
+/// Why a command failed, by what it wrote to its standard error: what kubectl logs as the reason, what follows `Error:`, else the
+/// last line.
+fn reason(stderr: &str) -> String {
+    let lines = || stderr.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(ADVICE));
     let logged = |line: &str| line.starts_with('E') && line.contains(".go:");
     for (index, line) in lines().enumerate() {
         match line.split_once("err=").filter(|_| logged(line)) {
             // The text stands in the lines up to `>`.
-            Some((_, "<")) => return lines().nth(index + 1).unwrap_or(line),
-            Some((_, text)) => return text.trim_matches('"'),
+            Some((_, "<")) => return lines().nth(index + 1).unwrap_or(line).to_owned(),
+            Some((_, text)) => return text.trim_matches('"').to_owned(),
             None => {}
         }
+        // A values schema's refusal has a line for each value.
+        if let Some(text) = line.strip_prefix("Error: ") {
+            return [text].into_iter().chain(lines().skip(index + 1)).collect::<Vec<_>>().join(" ");
+        }
     }
-    lines().next_back().unwrap_or("it says nothing")
+    lines().next_back().unwrap_or("it says nothing").to_owned()
 }
 
 struct Ended {
@@ -131,17 +151,6 @@ fn kustomize_version(text: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
-/// The command that renders a chart.
-pub(super) fn helm(directory: &Path) -> Result<Vec<String>, Error> {
-    let command = ["helm", "version", "--short"].map(str::to_owned);
-    if output(&command, Path::new(".")).is_err() {
-        let message = "a chart is rendered by helm, which is not installed";
-        let remedy = "install helm 3 or newer, or set `render` to a command that writes the manifests";
-        return Err(Error::of_file(directory.join(super::CHART), message, remedy));
-    }
-    Ok(vec!["helm".to_owned(), "template".to_owned(), "e2e".to_owned(), directory.display().to_string()])
-}
-
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
@@ -174,7 +183,15 @@ mod tests {
 
     #[rstest]
     #[case::nothing("\n", "it says nothing")]
-    #[case::the_last_line("Error: a\n\n", "Error: a")]
+    #[case::the_last_line("one\ntwo\n\n", "two")]
+    #[case::helm(
+        "WARNING: old\nError: execution error at (shop/templates/a.yaml:2:1): no name\n\nUse --debug flag to render out invalid YAML\n",
+        "execution error at (shop/templates/a.yaml:2:1): no name"
+    )]
+    #[case::several_lines(
+        "Error: wrong values:\nshop:\n- (root): a is required\n\n",
+        "wrong values: shop: - (root): a is required"
+    )]
     #[case::logged("E1128 12:00:00.1  9 run.go:72] \"command failed\" err=\"no such \\\"x\\\"\"\n", "no such \\\"x\\")]
     #[case::logged_in_lines(
         "E1128 12:00:00.1  9 run.go:72] \"command failed\" err=<\n\tcannot fetch\n\t: exit status 128\n >\n",
@@ -182,6 +199,14 @@ mod tests {
     )]
     fn reasons(#[case] stderr: &str, #[case] expected: &str) {
         assert_eq!(reason(stderr), expected);
+    }
+
+    #[rstest]
+    #[case::words(&["helm", "template", "--set", "db.password=hunter2,image.tag=3"], "helm template --set db.password=***,image.tag=3")]
+    #[case::a_script(&["sh", "-c", "helm template --set 'token=x' | cat"], "helm template --set 'token=***' | cat")]
+    fn a_command_is_shown_without_secrets(#[case] command: &[&str], #[case] expected: &str) {
+        let command: Vec<String> = command.iter().map(|&part| part.to_owned()).collect();
+        assert_eq!(shown(&command), expected);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use rstest::rstest;
 use super::*;
 use crate::{Errors, Plan};
 
+mod charts;
 mod refused;
 
 /// A directory with files, which goes with the value.
@@ -163,7 +164,7 @@ fn the_output_of_a_command() {
     assert_eq!(names(&plan), ["a of cat a.yaml"]);
     let render = ["sh", "-c", "echo no such chart >&2; exit 1"].map(str::to_owned).to_vec();
     let error = Plan::of(read(dir.path(), &Sources { render, ..Sources::default() }, &[])).unwrap_err().to_string();
-    assert_eq!(error, "sh -c echo no such chart >&2; exit 1: it failed: no such chart; run it by itself to see more");
+    assert_eq!(error, "echo no such chart >&2; exit 1: it failed: no such chart; run it by itself to see more");
 }
 
 #[test]

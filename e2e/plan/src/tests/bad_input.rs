@@ -23,7 +23,7 @@ use super::*;
 #[case::template(
     "  replicas: 2",
     "  replicas: {{ .Values.replicas }}",
-    "app.yaml:6:14: the line is a template, not YAML; render it first: name what comes out, or set `render` to the command, such as `helm template DIR`"
+    "app.yaml:6:14: the line is a template, not YAML; name the chart's directory, which has a Chart.yaml, or set `render` to a command that writes the manifests"
 )]
 #[case::list(
     "apiVersion: apps/v1\nkind: Deployment\n",
