@@ -6,7 +6,7 @@ mod manifests;
 use std::{fmt::Write as _, path::Path};
 
 use anyhow::Result;
-use e2e_plan::{ImageName, Plan, Pod, ProbeAction, ProbeKind};
+use e2e_plan::{ImageName, Plan, Pod, ProbeAction, ProbeKind, manifests::Sources};
 use e2e_run::{CONFIG, Options, exit::ExitCode, planned};
 
 use self::dockerfiles::{Dockerfiles, Found};
@@ -14,11 +14,15 @@ use crate::{directories::write, failure::BadInput};
 
 /// Write a commented .config/e2e.toml from the manifests.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  cargo xtask init\n  cargo xtask init --manifests deploy/base")]
+#[command(after_help = "Examples:\n  cargo xtask init\n  cargo xtask init --manifests deploy/base\n  \
+cargo xtask init --render 'helm template shop deploy/chart --include-crds --values deploy/dev.yaml'")]
 pub(crate) struct Args {
     /// Directory of the manifests, from the project's root [default: the first of the usual ones, or the only one].
     #[arg(long, value_name = "DIR")]
     manifests: Option<String>,
+    /// Command that writes the manifests, which runs at the project's root.
+    #[arg(long, value_name = "COMMAND", conflicts_with = "manifests")]
+    render: Option<String>,
 }
 
 pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
@@ -26,12 +30,13 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     if path.exists() {
         return Err(BadInput(format!("{CONFIG} exists already; change it, or move it away")).into());
     }
-    let manifests = match &args.manifests {
-        Some(manifests) => manifests.clone(),
-        None => manifests::find(&project.root)?,
+    let (key, sources) = match (&args.render, &args.manifests) {
+        (Some(command), _) => of_command(command),
+        (None, Some(manifests)) => of_path(manifests),
+        (None, None) => of_path(&manifests::find(&project.root)?),
     };
-    let (plan, entrance) = planned(project, &manifests)?;
-    let text = text(&manifests, &plan, entrance.as_deref()) + &images(&plan, &project.root);
+    let (plan, entrance) = planned(project, sources)?;
+    let text = text(&key, &plan, entrance.as_deref()) + &images(&plan, &project.root);
     write(&path, &text)?;
     match plan.components.is_empty() {
         true => println!("wrote {CONFIG}; the manifests have nothing to run"),
@@ -40,8 +45,25 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     Ok(ExitCode::Pass)
 }
 
-/// The file, with proposals as comments.
-fn text(manifests: &str, plan: &Plan, entrance: Option<&str>) -> String {
+/// The key of the configuration that names manifests, and the same for a plan.
+fn of_path(path: &str) -> (String, Sources) {
+    let sources = Sources { paths: vec![path.into()], ..Sources::default() };
+    (format!("manifests = {}", quoted(path)), sources)
+}
+
+/// The same of a command. A shell reads what is more than words.
+fn of_command(command: &str) -> (String, Sources) {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || " -_./:=,@+".contains(c);
+    let render: Vec<String> = match command.chars().all(is_plain) {
+        true => command.split_whitespace().map(str::to_owned).collect(),
+        false => ["sh", "-c", command].map(str::to_owned).into(),
+    };
+    let words: Vec<String> = render.iter().map(|word| quoted(word)).collect();
+    (format!("render = [{}]", words.join(", ")), Sources { render, ..Sources::default() })
+}
+
+/// The file, with proposals as comments. `key` is the line that names the manifests.
+fn text(key: &str, plan: &Plan, entrance: Option<&str>) -> String {
     let services: Vec<&str> = plan.entrances().into_iter().map(|service| service.name.as_str()).collect();
     let entrance_line = match (entrance, services.first()) {
         (Some(name), _) => format!("entrance = {}", quoted(name)),
@@ -63,7 +85,7 @@ fn text(manifests: &str, plan: &Plan, entrance: Option<&str>) -> String {
     format!(
         r#"# What manifests cannot express. Every key is optional.
 
-manifests = {manifests}
+{key}
 
 # The Service that clients use.
 {entrance_line}
@@ -77,7 +99,6 @@ bring_up = "60s"
 # A first load: 10 clients, each sending one request after another.
 {scenario}
 "#,
-        manifests = quoted(manifests),
         scenario = scenario.trim_end()
     )
 }
@@ -197,8 +218,9 @@ spec:
         let project = tempfile::tempdir().expect("a directory");
         std::fs::create_dir(project.path().join("k8s")).expect("a directory");
         std::fs::write(project.path().join("k8s/shop.yaml"), SHOP).expect("a file");
-        let (plan, entrance) = planned(&e2e_run::Options::new(project.path()), "k8s").expect("a plan");
-        let written = || text("k8s", &plan, entrance.as_deref()) + &images(&plan, project.path());
+        let (key, sources) = of_path("k8s");
+        let (plan, entrance) = planned(&e2e_run::Options::new(project.path()), sources).expect("a plan");
+        let written = || text(&key, &plan, entrance.as_deref()) + &images(&plan, project.path());
         let text = written();
         for line in ["manifests = \"k8s\"", "entrance = \"shop\"", "path = \"/ready\"", "# [images.\"shop:dev\"]"] {
             assert!(text.lines().any(|candidate| candidate == line), "`{line}` is not in\n{text}");
@@ -217,10 +239,23 @@ spec:
         // Nothing is said of Services that is not so.
         std::fs::write(project.path().join("k8s/shop.yaml"), SHOP.replace("{app: shop}, ports", "{app: stop}, ports"))
             .expect("a file");
-        let (plan, entrance) = planned(&e2e_run::Options::new(project.path()), "k8s").expect("a plan");
-        let text = super::text("k8s", &plan, entrance.as_deref());
+        let (key, sources) = of_path("k8s");
+        let (plan, entrance) = planned(&e2e_run::Options::new(project.path()), sources).expect("a plan");
+        let text = super::text(&key, &plan, entrance.as_deref());
         assert!(text.contains("\n# No Service of the manifests leads to a pod of theirs.\n"), "{text}");
-        let error = planned(&e2e_run::Options::new(project.path()), "k9s").expect_err("no such directory").to_string();
+        let error = planned(&e2e_run::Options::new(project.path()), of_path("k9s").1)
+            .expect_err("no such directory")
+            .to_string();
         assert_eq!(error, "k9s: there is no such file or directory; check the path");
+    }
+
+    #[rstest::rstest]
+    #[case::words("cat k8s/shop.yaml  --x=y", r#"render = ["cat", "k8s/shop.yaml", "--x=y"]"#)]
+    #[case::for_a_shell("cat 'a b' | sort", r#"render = ["sh", "-c", "cat 'a b' | sort"]"#)]
+    fn a_command_that_writes_the_manifests(#[case] command: &str, #[case] expected: &str) {
+        let (key, sources) = of_command(command);
+        assert_eq!(key, expected);
+        let config = e2e_run::config::Config::parse(&key, Path::new("e2e.toml")).expect("a configuration");
+        assert_eq!(config.render, sources.render);
     }
 }

@@ -34,7 +34,7 @@ use super::{
     cursor::Cursor,
     error::{Error, ErrorKind, Errors, Faults, Location},
     kinds::{self, Role},
-    node::{Entry, FieldPath, Node, Place, Tree},
+    node::{FieldPath, Node, Place, Tree},
     object::Object,
     typed::from_node,
     workload::Workload,

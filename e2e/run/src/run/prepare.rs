@@ -135,8 +135,7 @@ fn plan_to_run(options: &Options, config: &Config) -> Result<Plan, Error> {
 /// # Errors
 ///
 /// When the manifests cannot be read or are no plan.
-pub fn planned(options: &Options, manifests: &str) -> Result<(Plan, Option<String>), Error> {
-    let sources = Sources { paths: vec![manifests.into()], ..Sources::default() };
+pub fn planned(options: &Options, sources: Sources) -> Result<(Plan, Option<String>), Error> {
     let options = Options { manifests: Some(sources), ..options.clone() };
     let plan = plan_with(&options, &Config::default(), Vec::new(), &mut |_, _| String::new())?;
     let entrance = entrance(None, &plan)?;
