@@ -11,6 +11,7 @@ pub(crate) mod drain;
 pub(crate) mod error;
 mod evidence;
 mod forward;
+mod hosts;
 pub(crate) mod images;
 mod labels;
 pub(crate) mod leftovers;
@@ -71,6 +72,7 @@ use tokio_util::task::AbortOnDropHandle;
 use self::{
     agents::{Agents, Starting},
     forward::Forward,
+    hosts::Hosts,
     images::Delivery,
     limit::ANSWER_LIMIT,
     route::Route,
@@ -127,7 +129,8 @@ pub(crate) struct K8sPods {
 
 impl K8sPods {
     /// Makes the namespace and applies everything. Where that fails, [`leftovers::remove`] removes what was made.
-    pub(crate) async fn prepare(cluster: Cluster, specs: Vec<PodSpec>, plan: &Plan) -> Result<Self, Error> {
+    pub(crate) async fn prepare(mut cluster: Cluster, specs: Vec<PodSpec>, plan: &Plan) -> Result<Self, Error> {
+        cluster.hosts = Hosts::of(&plan.objects);
         let resolved = resolve::resolve(&cluster, &plan.objects).await?;
         let started = Instant::now();
         let epoch = apply::create_namespace(&cluster, security::level(&plan.objects), &resolved.0).await?;

@@ -15,6 +15,7 @@ use kube::{
 
 use super::{
     error::{Error, reason},
+    hosts::Hosts,
     limit::limited,
 };
 
@@ -55,6 +56,8 @@ pub(crate) struct Cluster {
     pub(crate) registry: Option<String>,
     /// What nodes pull instead of the images that it was given; every clone knows it.
     pushed: Arc<OnceLock<BTreeMap<String, String>>>,
+    /// The Services of the manifests, once the run gives them to the cluster.
+    pub(super) hosts: Hosts,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -104,6 +107,7 @@ impl Cluster {
             cluster_scoped: options.cluster_scoped,
             registry: options.registry.clone(),
             pushed: Arc::default(),
+            hosts: Hosts::default(),
         })
     }
 
@@ -122,6 +126,7 @@ impl Cluster {
             cluster_scoped: true,
             registry: None,
             pushed: Arc::default(),
+            hosts: Hosts::default(),
         }
     }
 

@@ -129,6 +129,7 @@ pub(super) fn labelled(object: &Object, cluster: &Cluster) -> Value {
         label(pod, &[(COMPONENT.to_owned(), component.clone())]);
     }
     name_protocols(&mut json);
+    cluster.hosts.move_to(&cluster.namespace, &mut json);
     for container in pod::containers_mut(&mut json) {
         if let Some(image) = container["image"].as_str() {
             container["image"] = cluster.image(image).into();
