@@ -520,13 +520,6 @@ const RBAC: &str = "rbac.authorization.k8s.io/v1";
     "rules: [{nonResourceURLs: [/x], verbs: [get]}]",
     "rules[0].resourceName: unknown field; did you mean `resourceNames`?"
 )]
-#[case::account_of_no_namespace(
-    RBAC,
-    "ClusterRoleBinding",
-    "roleRef: {kind: ClusterRole, name: a}\nsubjects: [{kind: ServiceAccount, name: a}]",
-    "roleRef: {kind: ClusterRole, name: a}\nsubjects: [{kind: ServiceAccount, name: a, namespace: b}]",
-    "subjects[a]: the ServiceAccount has no namespace; add `namespace: <namespace>`"
-)]
 #[case::role_of_a_cluster(
     RBAC,
     "ClusterRoleBinding",

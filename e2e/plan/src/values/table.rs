@@ -421,8 +421,7 @@ const BINDING: Rules = &[
     ("subjects[]", That(relations::subject)),
 ];
 
-const CLUSTER_BINDING: Rules =
-    &[("roleRef.kind", OneOf(&["ClusterRole"])), ("subjects[]", That(relations::subject_namespace))];
+const CLUSTER_BINDING: Rules = &[("roleRef.kind", OneOf(&["ClusterRole"]))];
 
 const ENDPOINTS: Rules = &[
     ("subsets[].addresses[].ip", Is(ADDRESS)),

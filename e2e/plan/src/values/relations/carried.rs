@@ -133,14 +133,6 @@ pub(in crate::values) fn subject(node: &Node) -> Option<Wrong> {
     }
 }
 
-/// An element of `subjects` of a ClusterRoleBinding, which has no namespace of its own.
-pub(in crate::values) fn subject_namespace(node: &Node) -> Option<Wrong> {
-    if text(node, "kind") == "ServiceAccount" && text(node, "namespace").is_empty() {
-        return wrong("", "the ServiceAccount has no namespace", "add `namespace: <namespace>`");
-    }
-    None
-}
-
 /// A quantity of which none at all makes no sense.
 pub(in crate::values) fn above_zero(node: &Node) -> Option<Wrong> {
     let is_zero = match &node.tree {
