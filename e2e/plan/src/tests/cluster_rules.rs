@@ -562,6 +562,20 @@ const RBAC: &str = "rbac.authorization.k8s.io/v1";
     "type: Opaque",
     "metadata: a token needs the annotation kubernetes.io/service-account.name; add it with the account's name"
 )]
+#[case::registries(
+    "v1",
+    "Secret",
+    "type: kubernetes.io/dockerconfigjson\nstringData: {.dockerconfigjson: 'user:password'}",
+    "type: kubernetes.io/dockerconfigjson\nstringData: {.dockerconfigjson: '{\"auths\": {}}'}",
+    "type: .dockerconfigjson is no JSON object; write what `kubectl create secret docker-registry` makes, or remove the type"
+)]
+#[case::registries_in_base64(
+    "v1",
+    "Secret",
+    "type: kubernetes.io/dockercfg\ndata: {.dockercfg: YWJj}",
+    "type: kubernetes.io/dockercfg\ndata: {.dockercfg: e30=}",
+    "type: .dockercfg is no JSON object; write what `kubectl create secret docker-registry` makes, or remove the type"
+)]
 fn of_kinds_without_a_spec(
     #[case] version: &str,
     #[case] kind: &str,

@@ -5,6 +5,9 @@ mod jobs;
 
 use std::collections::BTreeSet;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{Map, Value};
+
 pub(super) use self::{carried::*, jobs::*};
 use crate::{
     error::ErrorKind,
@@ -302,6 +305,15 @@ pub(super) fn secret(node: &Node) -> Option<Wrong> {
     if is_token && node.find(&["metadata", "annotations", ACCOUNT]).is_none() {
         return wrong("metadata", format!("a token needs the annotation {ACCOUNT}"), "add it with the account's name");
     }
+    let registries = match text(node, "type") {
+        "kubernetes.io/dockerconfigjson" if !is_made => ".dockerconfigjson",
+        "kubernetes.io/dockercfg" if !is_made => ".dockercfg",
+        _ => "",
+    };
+    if decoded(node, registries).is_some_and(|bytes| serde_json::from_slice::<Map<String, Value>>(&bytes).is_err()) {
+        let remedy = "write what `kubectl create secret docker-registry` makes, or remove the type";
+        return wrong("type", format!("{registries} is no JSON object"), remedy);
+    }
     let plain = node.get("stringData").map_or(&[][..], Node::entries);
     let encoded = node.get("data").map_or(&[][..], Node::entries);
     let encoded = encoded.iter().filter(|entry| plain.iter().all(|other| other.key != entry.key));
@@ -317,6 +329,15 @@ pub(super) fn config_map(node: &Node) -> Option<Wrong> {
         return wrong("binaryData", message, "remove one of the two");
     }
     too_large(plain.iter().map(plain_bytes).sum::<usize>() + binary.iter().map(encoded_bytes).sum::<usize>())
+}
+
+/// The value of a key of a Secret; none where it is not there or is not base64, which is a fault of its own.
+fn decoded(node: &Node, key: &str) -> Option<Vec<u8>> {
+    if let Some(plain) = node.find(&["stringData", key]) {
+        return plain.text().map(|text| text.as_bytes().to_vec());
+    }
+    let text = node.find(&["data", key])?.text()?;
+    STANDARD.decode(text.replace(['\n', '\r'], "")).ok()
 }
 
 fn plain_bytes(entry: &Entry) -> usize {
