@@ -11,7 +11,7 @@ use e2e_kubelet::{
     snapshot::{ContainerReport, Snapshot},
     status::{ContainerState, Event},
 };
-use e2e_plan::{Probes, target::Target};
+use e2e_plan::{Probes, Restart, target::Target};
 use e2e_report::{environment::Environment, evidence::PODS, report::Report, run_dir};
 use rstest::rstest;
 
@@ -84,7 +84,8 @@ impl Seen {
 
     /// What a kubelet will do with it in so long a time.
     fn play(&self, length: Duration) -> Timeline {
-        play("backend-0", "backend", &self.probes, GRACE, &mut Measured::of(&self.container), length)
+        let policy = (Restart::Always, GRACE);
+        play("backend-0", "backend", &self.probes, policy, &mut Measured::of(&self.container), length)
     }
 }
 

@@ -26,7 +26,7 @@ use crate::{directories::run_directory, failure::BadInput, options::ManifestArgs
 
 Probes follow the periods in the manifests; a real run probes more often until every container is ready.
 
-Exit codes: 0 every container becomes ready and is never restarted, 1 some are not ready or are restarted, 2 bad input.")]
+Exit codes: 0 every container becomes ready, or completes, and is never restarted, 1 some are not ready or are restarted, 2 bad input.")]
 pub(crate) struct Args {
     /// Simulated time.
     #[arg(long = "for", default_value = "1h", value_name = "DURATION", value_parser = e2e_plan::duration::parse_positive)]
@@ -96,7 +96,7 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
         took.as_secs_f64() * 1000.0,
         directory.id()
     );
-    let well = played.iter().all(|(_, timeline)| timeline.ready && timeline.restarts == 0);
+    let well = played.iter().all(|(_, timeline)| (timeline.ready || timeline.completed) && timeline.restarts == 0);
     Ok(if well { ExitCode::Pass } else { ExitCode::Fail })
 }
 
@@ -128,8 +128,8 @@ fn of_component(args: &Args, component: &Component, snapshot: &Snapshot) -> Vec<
                 continue;
             };
             let mut measured = measured(args, component, report);
-            let grace = component.pod.termination_grace;
-            let timeline = play(&name, &container.name, &container.probes, grace, &mut measured, args.length);
+            let policy = (component.pod.restart, component.pod.termination_grace);
+            let timeline = play(&name, &container.name, &container.probes, policy, &mut measured, args.length);
             played.push((format!("{name}/{}", container.name), timeline));
         }
     }

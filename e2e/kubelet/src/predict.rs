@@ -143,6 +143,8 @@ pub struct Timeline {
     pub restarts: u32,
     /// Whether it is ready at the end.
     pub ready: bool,
+    /// Whether it has ended well for good, as a Job's does.
+    pub completed: bool,
     /// Its state at the end, in one word.
     pub state: String,
     /// The first time of each moment, in order: starts, readiness, kills, exits, waits.
@@ -157,18 +159,11 @@ pub fn play(
     pod: &str,
     container: &str,
     probes: &Probes,
-    grace: Duration,
+    (restart, grace): (Restart, Duration),
     behaviour: &mut impl Behaviour,
     until: Duration,
 ) -> Timeline {
-    let policy = Policy {
-        restart: Restart::Always,
-        grace,
-        eager: None,
-        timing: Timing::CURRENT,
-        post_start: false,
-        pre_stop: false,
-    };
+    let policy = Policy { restart, grace, eager: None, timing: Timing::CURRENT, post_start: false, pre_stop: false };
     let worker = Worker::new(pod, container, probes.clone(), policy);
     let mut timeline = Timeline::default();
     let mut state = worker.status().state.clone();
@@ -180,6 +175,8 @@ pub fn play(
     });
     timeline.events = worker.events().to_vec();
     timeline.state = worker.status().state.to_string();
+    let has_succeeded = matches!(&worker.status().state, ContainerState::Terminated(end) if end.exit_code == 0);
+    timeline.completed = has_succeeded && restart.runs_to_completion();
     timeline
 }
 
@@ -255,20 +252,40 @@ mod tests {
         Answer { verdict, latency: Duration::from_millis(2), message: message.to_owned() }
     }
 
+    /// A migration that succeeds, and the same one under a Deployment.
+    #[test]
+    fn what_runs_to_completion_is_not_started_again() {
+        let ends = Measured { life: Some((s(5), Exit { code: 0, oom_killed: false })), ..Measured::default() };
+        let play_as = |restart| play("job-0", "app", &Probes::default(), (restart, s(30)), &mut ends.clone(), s(600));
+        for restart in [Restart::Never, Restart::OnFailure { failures_max: Some(6) }] {
+            let timeline = play_as(restart);
+            assert_eq!((timeline.restarts, timeline.completed), (0, true), "{}", timeline.summary());
+        }
+        let timeline = play_as(Restart::Always);
+        assert!(timeline.restarts > 3 && !timeline.completed, "{}", timeline.summary());
+    }
+
     #[test]
     fn the_founding_incident_is_foretold() {
         let probes = Probes { liveness: Some(probe(0, 10, 1, 3)), ..Probes::default() };
         let refused = answer(Verdict::Failure, "HTTP probe failed with statuscode: 400");
         let mut measured =
             Measured { answers: BTreeMap::from([(ProbeKind::Liveness, refused)]), stop: s(1), ..Measured::default() };
-        let timeline = play("backend-0", "app", &probes, s(30), &mut measured, s(3600));
+        let timeline = play("backend-0", "app", &probes, (Restart::Always, s(30)), &mut measured, s(3600));
         let killed = "Container app failed liveness probe, will be restarted".to_owned();
         // Probes at 0, 10 and 20 s; the third failure in a row kills.
         assert_eq!(timeline.killed_at, Some((Duration::from_millis(20_002), killed)));
         // The first restart waits for nothing, and each further one for longer.
         assert!(timeline.crash_loop_at.is_some_and(|at| at < s(120)), "{:?}", timeline.crash_loop_at);
         assert!(timeline.restarts >= 9, "{}", timeline.summary());
-        let fixed = play("backend-0", "app", &probes, s(30), &mut measured.with_success(ProbeKind::Liveness), s(3600));
+        let fixed = play(
+            "backend-0",
+            "app",
+            &probes,
+            (Restart::Always, s(30)),
+            &mut measured.with_success(ProbeKind::Liveness),
+            s(3600),
+        );
         assert_eq!((fixed.restarts, &fixed.killed_at, fixed.ready), (0, &None, true));
         assert_eq!(fixed.summary(), "ready at 0 s; 0 restarts, Running at the end");
     }
@@ -334,7 +351,8 @@ mod tests {
         let begun = std::time::Instant::now();
         for pod in 0..6 {
             let mut measured = Measured { answers: answers.clone(), ..Measured::default() };
-            let timeline = play(&format!("app-{pod}"), "app", &probes, s(30), &mut measured, s(3600));
+            let timeline =
+                play(&format!("app-{pod}"), "app", &probes, (Restart::Always, s(30)), &mut measured, s(3600));
             assert!(timeline.ready);
         }
         // 50 ms is what is promised of an optimised build; this one is not, and its machine has more to do.

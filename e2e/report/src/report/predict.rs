@@ -7,7 +7,7 @@ use e2e_kubelet::{
     predict::{Measured, play},
     snapshot::{ContainerReport, PodReport},
 };
-use e2e_plan::{Probes, target::Target};
+use e2e_plan::{Probes, Restart, target::Target};
 
 use super::PredictionSection;
 use crate::{
@@ -68,8 +68,14 @@ fn of_container(
             evidence.push(format!("{DOCTOR}#/{index}"));
         }
     }
-    let timeline = play(pod, &container.name, &probes, GRACE, &mut measured.clone(), AHEAD);
-    let with_fix = (fixed != measured).then(|| play(pod, &container.name, &probes, GRACE, &mut fixed, AHEAD).summary());
+    let restart = match data.pods_of(component).any(|(_, pod)| pod.completes) {
+        true => Restart::OnFailure { failures_max: None },
+        false => Restart::Always,
+    };
+    let policy = (restart, GRACE);
+    let timeline = play(pod, &container.name, &probes, policy, &mut measured.clone(), AHEAD);
+    let with_fix =
+        (fixed != measured).then(|| play(pod, &container.name, &probes, policy, &mut fixed, AHEAD).summary());
     let observed = (data.environment.target == Target::K8s)
         .then(|| format!("{} restarts, {}", container.status.restart_count, container.status.state));
     PredictionSection {
