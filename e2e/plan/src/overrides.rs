@@ -93,12 +93,15 @@ fn is_secret_name(name: &str) -> bool {
     SECRET_NAMES.iter().any(|part| name.contains(part))
 }
 
-/// A command as it may be shown: without the values of what has a secret's name, as in `--set db.password=...`.
+/// A command as it may be shown: without the values of what has a secret's name, as in `--set db.password=...` and
+/// `--set=db.password="..."`. A backslash escapes a comma of helm's.
 pub(crate) fn shown_command(command: &str) -> String {
+    // An option, a name, and a value in quotes or without.
+    const ASSIGNMENT_PATTERN: &str = r#"(--[\w-]+=)?([\w.\[\]-]+)=("[^"]*"|'[^']*'|(?:\\.|[^\s,'"|;&\\])+)"#;
     static ASSIGNMENT: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r#"([\w.\[\]-]+)=([^\s,'"|;&]+)"#).expect("the pattern is valid"));
-    let hide = |found: &Captures<'_>| match is_secret_name(&found[1]) {
-        true => format!("{}={HIDDEN}", &found[1]),
+        LazyLock::new(|| Regex::new(ASSIGNMENT_PATTERN).expect("the pattern is valid"));
+    let hide = |found: &Captures<'_>| match is_secret_name(&found[2]) {
+        true => format!("{}{}={HIDDEN}", found.get(1).map_or("", |option| option.as_str()), &found[2]),
         false => found[0].to_owned(),
     };
     ASSIGNMENT.replace_all(command, hide).into_owned()

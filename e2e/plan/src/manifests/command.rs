@@ -67,9 +67,10 @@ fn reason(stderr: &str) -> String {
             Some((_, text)) => return text.trim_matches('"').to_owned(),
             None => {}
         }
-        // A values schema's refusal has a line for each value.
+        // A values schema's refusal has a line for each value. Other programs say how they are called.
         if let Some(text) = line.strip_prefix("Error: ") {
-            return [text].into_iter().chain(lines().skip(index + 1)).collect::<Vec<_>>().join(" ");
+            let rest = lines().skip(index + 1).take_while(|line| !line.starts_with("Usage:"));
+            return [text].into_iter().chain(rest).collect::<Vec<_>>().join(" ");
         }
     }
     lines().next_back().unwrap_or("it says nothing").to_owned()
@@ -192,6 +193,7 @@ mod tests {
         "Error: wrong values:\nshop:\n- (root): a is required\n\n",
         "wrong values: shop: - (root): a is required"
     )]
+    #[case::usage("Error: unknown flag: --a\nUsage:\n  tool [flags]\n", "unknown flag: --a")]
     #[case::logged("E1128 12:00:00.1  9 run.go:72] \"command failed\" err=\"no such \\\"x\\\"\"\n", "no such \\\"x\\")]
     #[case::logged_in_lines(
         "E1128 12:00:00.1  9 run.go:72] \"command failed\" err=<\n\tcannot fetch\n\t: exit status 128\n >\n",
@@ -204,6 +206,8 @@ mod tests {
     #[rstest]
     #[case::words(&["helm", "template", "--set", "db.password=hunter2,image.tag=3"], "helm template --set db.password=***,image.tag=3")]
     #[case::a_script(&["sh", "-c", "helm template --set 'token=x' | cat"], "helm template --set 'token=***' | cat")]
+    #[case::in_one_word(&["helm", "template", "--set=a=1,db.password=hun\\,ter2,b=2"], "helm template --set=a=1,db.password=***,b=2")]
+    #[case::in_quotes(&["sh", "-c", "helm template --set db.password=\"hun ter2\" -f 'a b'"], "helm template --set db.password=*** -f 'a b'")]
     fn a_command_is_shown_without_secrets(#[case] command: &[&str], #[case] expected: &str) {
         let command: Vec<String> = command.iter().map(|&part| part.to_owned()).collect();
         assert_eq!(shown(&command), expected);
