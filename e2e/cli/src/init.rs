@@ -51,10 +51,11 @@ fn of_path(path: &str) -> (String, Sources) {
     (format!("manifests = {}", quoted(path)), sources)
 }
 
-/// The same of a command. A shell reads what is more than words.
+/// The same of a command. A shell reads what is more than words, and variables before the program.
 fn of_command(command: &str) -> (String, Sources) {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || " -_./:=,@+".contains(c);
-    let render: Vec<String> = match command.chars().all(is_plain) {
+    let sets_variables = command.split_whitespace().next().is_some_and(|first| first.contains('='));
+    let render: Vec<String> = match command.chars().all(is_plain) && !sets_variables {
         true => command.split_whitespace().map(str::to_owned).collect(),
         false => ["sh", "-c", command].map(str::to_owned).into(),
     };
@@ -251,6 +252,7 @@ spec:
 
     #[rstest::rstest]
     #[case::words("cat k8s/shop.yaml  --x=y", r#"render = ["cat", "k8s/shop.yaml", "--x=y"]"#)]
+    #[case::with_a_variable("LEVEL=debug ./render", r#"render = ["sh", "-c", "LEVEL=debug ./render"]"#)]
     #[case::for_a_shell("cat 'a b' | sort", r#"render = ["sh", "-c", "cat 'a b' | sort"]"#)]
     fn a_command_that_writes_the_manifests(#[case] command: &str, #[case] expected: &str) {
         let (key, sources) = of_command(command);
