@@ -10,13 +10,17 @@ use super::{Findings, Severity};
 const OFTEN: Duration = Duration::from_secs(5);
 /// Shells that run the script in their third item.
 const SHELLS: [&str; 6] = ["sh", "ash", "bash", "dash", "ksh", "zsh"];
-/// What connects commands in a shell, and no program takes as an argument of its own.
+/// What connects commands in a shell.
 const OPERATORS: [&str; 4] = ["|", "||", "&&", ";"];
+/// Those of them that programs also take as the value of an option: `cut -d "|"`.
+const SEPARATORS: [&str; 2] = ["|", ";"];
+/// What people write for `$0`, the name under which a script of `sh -c` runs.
+const SCRIPT_NAMES: [&str; 2] = ["_", "--"];
+const NO_SHELL: &str = "a kubelet starts the first item as the program, without a shell";
 
 impl Findings<'_> {
     pub(super) fn command(&mut self, which: ProbeKind, probe: &Probe, command: &[String], field: &str) {
-        if let Some(sign) = sign_of_a_shell(command) {
-            let reason = format!("{sign}: a kubelet starts the first item as the program, without a shell");
+        if let Some(reason) = sign_of_a_shell(command) {
             let fix = "write each argument as an item of its own, or the whole as one script: command: [sh, -c, ...]";
             self.add("exec-without-shell", Severity::Warning, format!("{field}.exec.command"), reason, fix);
         }
@@ -45,24 +49,43 @@ fn sign_of_a_shell(command: &[String]) -> Option<String> {
     }
     // Paths of Windows have spaces and backslashes.
     if program.trim().contains(char::is_whitespace) && !program.contains('\\') {
-        return Some(format!("no program is called `{program}`"));
+        return Some(format!("the name of the program is `{program}`, with its spaces: {NO_SHELL}"));
     }
-    let operator = arguments.iter().find(|item| OPERATORS.contains(&item.as_str()));
     let variable = arguments.iter().find(|item| is_variable(item));
-    match (operator, variable) {
-        (Some(operator), _) => Some(format!("`{operator}` is an argument of {program}, not an operator")),
-        (None, Some(variable)) => Some(format!("{program} gets `{variable}` as it stands, not its value")),
+    match (operator(arguments), variable) {
+        (Some(operator), _) => Some(format!("`{operator}` is an argument of {program}, not an operator: {NO_SHELL}")),
+        (None, Some(variable)) => Some(format!("{program} gets `{variable}` as it stands, not its value: {NO_SHELL}")),
         (None, None) => None,
     }
 }
 
-/// A shell takes one item behind `-c` as its script, and the others as parameters.
+/// The first operator among arguments that is neither the value of an option nor the end of `find -exec`.
+fn operator(arguments: &[String]) -> Option<&str> {
+    let mut before = "";
+    let mut is_executing = false;
+    for item in arguments.iter().map(String::as_str) {
+        let is_value = SEPARATORS.contains(&item) && (is_executing || before.starts_with('-'));
+        if OPERATORS.contains(&item) && !is_value {
+            return Some(item);
+        }
+        is_executing = item.starts_with("-exec") || item.starts_with("-ok") || is_executing && item != ";";
+        before = item;
+    }
+    None
+}
+
+/// A shell takes one item behind `-c` and other options as its script, and the others as parameters.
 fn sign_behind_a_script(arguments: &[String]) -> Option<String> {
     let (flag, rest) = arguments.split_first()?;
     let takes_script = flag.starts_with('-') && !flag.starts_with("--") && flag.ends_with('c');
     let (script, parameters) = rest.split_first().filter(|_| takes_script)?;
-    let uses_parameters = script.contains('$') || parameters.is_empty();
-    (!uses_parameters).then(|| format!("the shell runs `{script}` and ignores `{}`", parameters.join(" ")))
+    let name = parameters.first()?.as_str();
+    let is_meant = script.contains('$') || SHELLS.contains(&name) || SCRIPT_NAMES.contains(&name);
+    let is_option = script.starts_with('-');
+    (!is_meant && !is_option).then(|| {
+        let ignored = parameters.join(" ");
+        format!("the shell takes only the item behind {flag} as its script: it runs `{script}` and ignores `{ignored}`")
+    })
 }
 
 /// `$NAME` or `${NAME}` and nothing else, so that no regular expression or query looks like it.

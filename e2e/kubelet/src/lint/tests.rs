@@ -183,6 +183,18 @@ const READY: &str = "readinessProbe: {httpGet: {path: /a, port: 80}}";
     "",
     Severity::Note
 )]
+#[case::a_script_with_a_name("readinessProbe: {exec: {command: [sh, -c, \"test -f /up\", sh]}}}]}", "", Severity::Note)]
+#[case::a_script_behind_options(
+    "readinessProbe: {exec: {command: [bash, -c, --, test -f /up]}}}]}",
+    "",
+    Severity::Note
+)]
+#[case::a_separator("readinessProbe: {exec: {command: [cut, -d, \"|\", -f1, /up]}}}]}", "", Severity::Note)]
+#[case::an_end_of_a_command(
+    "readinessProbe: {exec: {command: [find, /up, -exec, test, -s, \"{}\", \";\"]}}}]}",
+    "",
+    Severity::Note
+)]
 #[case::a_pattern("readinessProbe: {exec: {command: [grep, -q, \"^ok$\", /tmp/up]}}}]}", "", Severity::Note)]
 #[case::a_statement("readinessProbe: {exec: {command: [psql, -c, SELECT 1]}}}]}", "", Severity::Note)]
 #[case::a_path_of_windows(
