@@ -30,8 +30,7 @@ impl Lab<'_> {
                 self.without_service(Cause::UnknownService, service, port, &text).await
             }
             "SERVICE_UNKNOWN" | "NotFound" => {
-                let text =
-                    "the health service does not know the server as a whole, for which a probe without a service asks";
+                let text = "the health service does not know the server as a whole, about which a probe without a service asks";
                 self.unless_it_starts(Found::of_everyone(Cause::UnknownService, text), false).await
             }
             "Unimplemented" => {

@@ -115,9 +115,9 @@ impl Lab<'_> {
         self.wavering.is_none() && !self.tried[0].varies && self.tried[0].series.len() >= FLIPS
     }
 
-    /// Whether the probe has failed often enough for a claim that each of its answers shows by itself.
+    /// Whether the probe has failed alike often enough for a claim that each of its answers shows by itself.
     pub(super) fn has_seen_enough(&self) -> bool {
-        self.tried.first().is_some_and(|probe| probe.series.len() >= SEEN)
+        self.tried.first().is_some_and(|probe| !probe.varies && probe.series.len() >= SEEN)
     }
 
     /// Repeats an unexplained probe if that is cheap: it may be flaky. Spread out, the repeats also meet an app that answers well for a moment

@@ -99,8 +99,9 @@ impl Lab<'_> {
         let prepared = self.prepared.clone()?;
         let elsewhere = self.ask(of_this_path(&prepared, UNSERVED)).await?;
         let path = &prepared.url.target;
-        let text =
-            format!("GET {path}, like every other path, returns 429 to every client: the app limits the request rate");
+        let text = format!(
+            "GET {path}, like a path that no app serves, returns 429 to every client: the app limits the request rate"
+        );
         (elsewhere.status == Some(429)).then(|| Found::of_everyone(Cause::RateLimited, text))
     }
 

@@ -11,9 +11,12 @@ use super::{Bench, FLIPS, Found, Runtime, Seen, is_shell, programs, script_at};
 const ABSENT: &str = "no-image-has-this-program";
 /// A file of every container, which is no program: the container runtime mounts it.
 const FILE: &str = "/etc/hosts";
+/// Whether a file's first line names an interpreter, in a shell's own words: the container may have no other program.
+const NAMES_INTERPRETER: &str = "read -r line < \"$0\"; case $line in '#!'*) ;; *) exit 1;; esac";
 
 impl<R: Runtime> Bench<'_, R> {
-    /// A script that cannot be executed may lack the right, or the interpreter that its first line names. A shell may run it all the same.
+    /// A script that cannot be executed may lack the right, the line that names its interpreter, or the interpreter. A shell may run it all
+    /// the same.
     pub(super) async fn of_script(&mut self) -> Option<Seen> {
         let program = self.command[0].clone();
         if !program.contains('/') || is_shell(&program) {
@@ -24,16 +27,28 @@ impl<R: Runtime> Bench<'_, R> {
         if !self.run_in_time(&variant.change, variant.command.clone()).await.success() {
             return None;
         }
-        let look = ["sh", "-c", "test -x \"$0\"", &program].map(str::to_owned).to_vec();
-        let is_executable = self.run_in_time(&format!("whether {program} may be executed"), look).await.success();
-        (variant.cause, variant.explanation) = match is_executable {
-            true => (
+        let asks = |question: &str| ["sh", "-c", question, &program].map(str::to_owned).to_vec();
+        let rights = format!("whether {program} may be executed");
+        let rights = self.run_in_time(&rights, asks("test -x \"$0\"")).await;
+        let line = format!("whether the first line of {program} names its interpreter");
+        let line = self.run_in_time(&line, asks(NAMES_INTERPRETER)).await;
+        if rights.kind != Kind::Exited || line.kind != Kind::Exited {
+            return None;
+        }
+        (variant.cause, variant.explanation) = match (rights.success(), line.success()) {
+            (true, true) => (
                 Cause::CommandNotFound,
                 format!(
                     "the container lacks the interpreter that the first line of {program} names, and its sh runs the script"
                 ),
             ),
-            false => (
+            (true, false) => (
+                Cause::CommandWithoutShell,
+                format!(
+                    "{program} has no first line that names its interpreter, such as `#!/bin/sh`, and the container's sh runs it"
+                ),
+            ),
+            (false, _) => (
                 Cause::CommandWithoutShell,
                 format!("{program} may not be executed, and the container's sh runs it as a script"),
             ),
