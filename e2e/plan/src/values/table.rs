@@ -58,7 +58,8 @@ pub(super) const TABLES: &[(&[&str], Rules)] = &[
     (&["Role", "ClusterRole"], ROLE),
     (&["Role"], &[("rules[]", That(relations::namespaced_rights))]),
     (&["RoleBinding", "ClusterRoleBinding"], BINDING),
-    (&["ClusterRoleBinding"], CLUSTER_BINDING),
+    (&["RoleBinding"], &[("roleRef.kind", OneOf(&["Role", "ClusterRole"]))]),
+    (&["ClusterRoleBinding"], &[("roleRef.kind", OneOf(&["ClusterRole"]))]),
     (&["Endpoints"], ENDPOINTS),
 ];
 
@@ -415,13 +416,10 @@ const BINDING: Rules = &[
     ("roleRef", Has(&["kind", "name"])),
     ("roleRef.apiGroup", OneOf(&["rbac.authorization.k8s.io"])),
     ("roleRef.name", Is(SEGMENT)),
-    ("roleRef.kind", OneOf(&["Role", "ClusterRole"])),
     ("subjects[]", Has(&["kind", "name"])),
     ("subjects[].kind", OneOf(&["ServiceAccount", "User", "Group"])),
     ("subjects[]", That(relations::subject)),
 ];
-
-const CLUSTER_BINDING: Rules = &[("roleRef.kind", OneOf(&["ClusterRole"]))];
 
 const ENDPOINTS: Rules = &[
     ("subsets[].addresses[].ip", Is(ADDRESS)),
