@@ -269,7 +269,7 @@ pub struct Component {
     pub pod: Pod,
     /// The headless Service that gives each pod of a StatefulSet a name (`spec.serviceName`).
     pub governed_by: Option<String>,
-    /// When helm makes it, if apart from the other objects.
+    /// When helm creates it, if apart from the other objects.
     pub hook: Option<ReleaseHook>,
     /// Names of the components whose Services the pod's env, command, args or config files mention.
     pub depends_on: Vec<String>,

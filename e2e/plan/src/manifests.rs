@@ -240,7 +240,7 @@ fn read_text(path: &Path) -> io::Result<String> {
     text_of(fs::read(path)?)
 }
 
-/// Bytes as text: UTF-8, or UTF-16 with the mark at its start, as Windows PowerShell writes what `>` is given.
+/// Bytes as text: UTF-8, or UTF-16 with its byte order mark, as Windows PowerShell writes with `>`.
 fn text_of(bytes: Vec<u8>) -> io::Result<String> {
     let unit: fn([u8; 2]) -> u16 = match bytes.get(..2) {
         Some([0xff, 0xfe]) => u16::from_le_bytes,
@@ -250,7 +250,10 @@ fn text_of(bytes: Vec<u8>) -> io::Result<String> {
     let (pairs, rest) = bytes.as_chunks::<2>();
     match String::from_utf16(&pairs[1..].iter().map(|pair| unit(*pair)).collect::<Vec<_>>()) {
         Ok(text) if rest.is_empty() => Ok(text),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "it starts as UTF-16 and does not go on as such")),
+        _ => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it starts with the byte order mark of UTF-16 and is not valid UTF-16",
+        )),
     }
 }
 

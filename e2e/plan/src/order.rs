@@ -132,7 +132,7 @@ fn wait_for_jobs(components: &mut [Component]) {
     }
 }
 
-/// Lets everything wait for what helm makes first, and for each of its hooks the earlier ones: those that run to completion.
+/// Lets everything wait for what helm creates first, and for each of its hooks the earlier ones: those that run to completion.
 fn wait_for_hooks(components: &mut [Component], fields: &mut Vec<FieldUse>) {
     let mut hooks: Vec<(ReleaseHook, String, bool)> = components
         .iter()
@@ -151,7 +151,7 @@ fn wait_for_hooks(components: &mut [Component], fields: &mut Vec<FieldUse>) {
             Moment::PreInstall => "before everything else, and waits for it",
             Moment::PostInstall => "once everything else is there",
         };
-        let text = format!("helm makes it {when}: here it is applied with the other objects");
+        let text = format!("helm creates it {when}; here it is applied with the other objects");
         fields.push(note(component, Note::in_cluster(text)));
         if moment == Moment::PreInstall {
             let is_there = |name: &String| first.iter().any(|(_, other, _)| other == name);
@@ -159,7 +159,7 @@ fn wait_for_hooks(components: &mut [Component], fields: &mut Vec<FieldUse>) {
                 std::mem::take(&mut component.depends_on).into_iter().partition(is_there);
             component.depends_on = kept;
             for name in later {
-                let text = format!("refers to {name}, which helm makes after this pre-install hook has ended");
+                let text = format!("refers to {name}, which helm creates after this pre-install hook has ended");
                 fields.push(note(component, Note::everywhere(text)));
             }
         }

@@ -23,7 +23,7 @@ pub struct ReleaseHook {
 /// The moments of an installation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Moment {
-    /// `pre-install`: helm makes nothing else until it has ended.
+    /// `pre-install`: helm creates nothing else until it has ended.
     PreInstall,
     /// `post-install`: helm has made everything else.
     PostInstall,

@@ -1,4 +1,4 @@
-//! Which objects of an input count: each one once, and none that no installation by helm makes.
+//! Which objects of an input count: each one once, and none that no installation by helm creates.
 //! Main function: [`sort_out`].
 
 use super::{
@@ -18,8 +18,7 @@ pub(crate) fn sort_out(objects: Vec<Object>, fields: &mut Vec<FieldUse>) -> Vec<
             let cursor = Cursor::root(&object).keys(&["metadata", "annotations", release::HOOK]);
             // It names the object, since a list of warnings has each text once.
             let label = object.label();
-            let text =
-                format!("helm makes {label} for `{hook}` only, which is no part of an installation: it is left out");
+            let text = format!("helm creates {label} for `{hook}` only, not at installation: it is left out");
             fields.push(FieldUse::new(&cursor, Note::everywhere(text)));
             continue;
         }

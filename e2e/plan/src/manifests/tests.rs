@@ -124,7 +124,7 @@ fn forms_of_text(#[case] text: &str, #[case] expected: &str) {
     assert_eq!(plan.objects[0].json["data"]["value"], expected);
 }
 
-/// As Windows PowerShell writes what `>` is given.
+/// As Windows PowerShell writes with `>`.
 #[rstest]
 #[case::little_endian(b"\xff\xfe", u16::to_le_bytes)]
 #[case::big_endian(b"\xfe\xff", u16::to_be_bytes)]
@@ -140,7 +140,7 @@ fn a_file_in_utf_16(#[case] mark: &[u8; 2], #[case] bytes: fn(u16) -> [u8; 2]) {
     }
     std::fs::write(dir.path().join("a.yaml"), &encoded[..encoded.len() - 1]).unwrap();
     let error = read_at(dir.path(), &["a.yaml"], &[]).unwrap_err().to_string();
-    assert!(error.contains("it starts as UTF-16 and does not go on as such"), "{error}");
+    assert!(error.contains("it starts with the byte order mark of UTF-16 and is not valid UTF-16"), "{error}");
 }
 
 /// The schema of a custom resource nests two levels for each field.

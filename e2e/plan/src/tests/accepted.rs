@@ -209,7 +209,7 @@ fn what_no_installation_by_helm_makes_is_left_out() {
         let plan = plan_of(&with(&hook(hooks)));
         assert!(plan.objects.iter().all(|object| object.kind != "Pod"));
         let expected = format!(
-            "metadata.annotations['helm.sh/hook']: helm makes Pod/x for `{hooks}` only, which is no part of an installation: it is left out"
+            "metadata.annotations['helm.sh/hook']: helm creates Pod/x for `{hooks}` only, not at installation: it is left out"
         );
         assert_eq!(notes(&plan, Target::K8s, "Pod/x"), [expected]);
     }

@@ -422,35 +422,35 @@ const TARGET: &str = "scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, na
     "Job",
     "{manualSelector: true, template: {metadata: {labels: {a: b}}, spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}",
     "{manualSelector: true, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}",
-    "Job/x: spec: the selector of the Job is to be manual, and it has none; add `selector` with the labels of its pods, or remove manualSelector"
+    "Job/x: spec: manualSelector is set, and there is no selector; add `selector` with the labels of its pods, or remove manualSelector"
 )]
 #[case::selector_of_a_job(
     "batch/v1",
     "Job",
     "{selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}",
     "{selector: {matchLabels: {job-name: x}}, template: {metadata: {labels: {a: b}}, spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}",
-    "Job/x: spec: a cluster makes up the selector of a Job; remove `selector`"
+    "Job/x: spec: a cluster generates the selector of a Job; remove `selector`"
 )]
 #[case::selector_of_others(
     "batch/v1",
     "Job",
     "{manualSelector: true, selector: {matchLabels: {a: c}}, template: {metadata: {labels: {a: b}}, spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}",
     "{manualSelector: true, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}",
-    "Job/x: spec: the selector wants the label a, which the pods have not like this; write the same labels in spec.template.metadata.labels"
+    "Job/x: spec: the selector wants a=c, which the pods' labels do not have; write the same labels in spec.template.metadata.labels"
 )]
 #[case::selector_of_jobs(
     "batch/v1",
     "CronJob",
     "{schedule: '@daily', jobTemplate: {spec: {selector: {}, template: {spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}}}",
     "{schedule: '@daily', jobTemplate: {spec: {manualSelector: false, template: {spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}}}",
-    "spec.jobTemplate.spec.selector: a cluster makes up the selector of a Job; remove it"
+    "spec.jobTemplate.spec.selector: a cluster generates the selector of a Job; remove it"
 )]
 #[case::label_of_a_job(
     "batch/v1",
     "Job",
     "{template: {metadata: {labels: {job-name: other}}, spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}",
     "{template: {metadata: {labels: {job-name: x}}, spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}",
-    "Job/x: spec: a cluster makes up the label job-name of a Job's pods; remove it"
+    "Job/x: spec: a cluster sets the label job-name on a Job's pods; remove it"
 )]
 #[case::peer(
     "networking.k8s.io/v1",
@@ -539,7 +539,7 @@ const RBAC: &str = "rbac.authorization.k8s.io/v1";
     "RoleBinding",
     "roleRef: {kind: Role, name: a}\nsubjects: [{kind: ServiceAccount, name: a, apiGroup: rbac.authorization.k8s.io}]",
     "roleRef: {kind: Role, name: a}\nsubjects: [{kind: User, name: 'A:b', apiGroup: rbac.authorization.k8s.io}]",
-    "subjects[a].apiGroup: a ServiceAccount is of no group; remove apiGroup"
+    "subjects[a].apiGroup: a ServiceAccount has no apiGroup; remove it"
 )]
 #[case::group_of_a_user(
     RBAC,
@@ -560,7 +560,7 @@ const RBAC: &str = "rbac.authorization.k8s.io/v1";
     "Secret",
     "type: kubernetes.io/service-account-token",
     "type: Opaque",
-    "metadata: a token needs the annotation kubernetes.io/service-account.name; add it with the account's name"
+    "metadata: a Secret of this type needs the annotation kubernetes.io/service-account.name; add it with the account's name"
 )]
 #[case::registries(
     "v1",
@@ -574,6 +574,13 @@ const RBAC: &str = "rbac.authorization.k8s.io/v1";
     "Secret",
     "type: kubernetes.io/dockercfg\ndata: {.dockercfg: YWJj}",
     "type: kubernetes.io/dockercfg\ndata: {.dockercfg: e30=}",
+    "type: .dockercfg is no JSON object; write what `kubectl create secret docker-registry` makes, or remove the type"
+)]
+#[case::no_registries(
+    "v1",
+    "Secret",
+    "type: kubernetes.io/dockercfg\ndata: {.dockercfg: W10=}",
+    "type: kubernetes.io/dockercfg\ndata: {.dockercfg: bnVsbA==}",
     "type: .dockercfg is no JSON object; write what `kubectl create secret docker-registry` makes, or remove the type"
 )]
 fn of_kinds_without_a_spec(

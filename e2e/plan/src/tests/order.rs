@@ -117,7 +117,7 @@ data: {x: 'http://f'}
     assert_eq!(web.depends_on, ["a", "b", "c", "d"]);
 }
 
-/// A Job that helm makes at a moment of its own, and that calls something.
+/// A Job that helm creates at a moment of its own, and that calls something.
 fn hook(name: &str, (moment, weight): (&str, &str), calls: &[&str]) -> String {
     let env = calls.iter().map(|name| call(name)).collect::<Vec<_>>().join(", ");
     format!(
@@ -152,8 +152,7 @@ fn hooks_of_helm_come_one_after_another_before_and_after_the_rest() {
     assert_eq!(texts(&plan, Target::Docker), Vec::<String>::new());
     let in_cluster = texts(&plan, Target::K8s);
     assert_eq!(in_cluster.len(), 5);
-    let expected =
-        "Job/first: helm makes it before everything else, and waits for it: here it is applied with the other objects";
+    let expected = "Job/first: helm creates it before everything else, and waits for it; here it is applied with the other objects";
     assert!(in_cluster.contains(&expected.to_owned()), "{in_cluster:?}");
 }
 
@@ -165,7 +164,7 @@ fn a_hook_before_the_rest_cannot_wait_for_it() {
     assert_eq!(names(&plan), ["migrate", "db", "web"]);
     assert_eq!(plan.component("migrate").unwrap().depends_on, Vec::<String>::new());
     assert_eq!(plan.component("db").unwrap().after, ["migrate"]);
-    let expected = "Job/migrate: refers to db, which helm makes after this pre-install hook has ended";
+    let expected = "Job/migrate: refers to db, which helm creates after this pre-install hook has ended";
     assert_eq!(texts(&plan, Target::Docker), [expected]);
 }
 

@@ -303,14 +303,20 @@ pub(super) fn secret(node: &Node) -> Option<Wrong> {
     }
     let is_token = text(node, "type") == "kubernetes.io/service-account-token";
     if is_token && node.find(&["metadata", "annotations", ACCOUNT]).is_none() {
-        return wrong("metadata", format!("a token needs the annotation {ACCOUNT}"), "add it with the account's name");
+        return wrong(
+            "metadata",
+            format!("a Secret of this type needs the annotation {ACCOUNT}"),
+            "add it with the account's name",
+        );
     }
     let registries = match text(node, "type") {
         "kubernetes.io/dockerconfigjson" if !is_made => ".dockerconfigjson",
         "kubernetes.io/dockercfg" if !is_made => ".dockercfg",
         _ => "",
     };
-    if decoded(node, registries).is_some_and(|bytes| serde_json::from_slice::<Map<String, Value>>(&bytes).is_err()) {
+    // Null is an empty object to an API server.
+    let is_object = |bytes: Vec<u8>| serde_json::from_slice::<Option<Map<String, Value>>>(&bytes).is_ok();
+    if decoded(node, registries).is_some_and(|bytes| !is_object(bytes)) {
         let remedy = "write what `kubectl create secret docker-registry` makes, or remove the type";
         return wrong("type", format!("{registries} is no JSON object"), remedy);
     }

@@ -89,8 +89,7 @@ fn everything_that_an_installation_makes_is_in_the_plan_and_the_rest_is_said() {
     assert_eq!(plan.objects[2].source.to_string(), "deploy/chart/templates/map.yaml, document 2");
     assert_eq!(plan.component("shop-cache").unwrap().after, ["migrate"]);
     let left_out = |job: &str, hook: &str| {
-        let text =
-            format!("helm makes Job/{job} for `{hook}` only, which is no part of an installation: it is left out");
+        let text = format!("helm creates Job/{job} for `{hook}` only, not at installation: it is left out");
         plan.warnings(Target::Docker).iter().any(|warning| warning.reason == text)
     };
     assert!(left_out("try", "test") && left_out("check", "pre-upgrade"), "{:?}", plan.warnings(Target::Docker));

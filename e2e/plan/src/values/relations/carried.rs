@@ -119,9 +119,7 @@ pub(in crate::values) fn subject(node: &Node) -> Option<Wrong> {
     const GROUP: &str = "rbac.authorization.k8s.io";
     let (name, group) = (text(node, "name"), text(node, "apiGroup"));
     match text(node, "kind") {
-        "ServiceAccount" if !group.is_empty() => {
-            wrong("apiGroup", "a ServiceAccount is of no group", "remove apiGroup")
-        }
+        "ServiceAccount" if !group.is_empty() => wrong("apiGroup", "a ServiceAccount has no apiGroup", "remove it"),
         "ServiceAccount" if !name.is_empty() && !is_domain(name) => {
             let remedy = "use lower-case letters, digits, `.` and `-` between them, at most 253 characters";
             wrong("name", format!("`{}` is not the name of a ServiceAccount", name.escape_debug()), remedy)

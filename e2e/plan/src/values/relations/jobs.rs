@@ -3,10 +3,10 @@
 use super::{Wrong, is_true, number, text, wrong};
 use crate::node::Node;
 
-/// `spec` of a CronJob's Jobs, whose selectors a cluster makes up.
+/// `spec` of a CronJob's Jobs, whose selectors a cluster generates.
 pub(in crate::values) fn made_job(node: &Node) -> Option<Wrong> {
     if node.get("selector").is_some() {
-        return wrong("selector", SELECTOR_IS_MADE, "remove it");
+        return wrong("selector", GENERATED_SELECTOR, "remove it");
     }
     if is_true(node, "manualSelector") {
         return wrong("manualSelector", "the Jobs of a CronJob have no selector of their own", "remove it");
@@ -14,7 +14,7 @@ pub(in crate::values) fn made_job(node: &Node) -> Option<Wrong> {
     None
 }
 
-const SELECTOR_IS_MADE: &str = "a cluster makes up the selector of a Job";
+const GENERATED_SELECTOR: &str = "a cluster generates the selector of a Job";
 
 /// `spec` of a Job, and of a CronJob's Jobs.
 pub(in crate::values) fn job(node: &Node) -> Option<Wrong> {
@@ -51,20 +51,21 @@ pub(in crate::values) fn job_selector(node: &Node) -> Option<Wrong> {
     if is_true(spec, "manualSelector") {
         if spec.get("selector").is_none() {
             let remedy = "add `selector` with the labels of its pods, or remove manualSelector";
-            return wrong("spec", "the selector of the Job is to be manual, and it has none", remedy);
+            return wrong("spec", "manualSelector is set, and there is no selector", remedy);
         }
         let unlike = wanted.iter().find(|entry| of_pod(&entry.key) != entry.node.text())?;
-        let message = format!("the selector wants the label {}, which the pods have not like this", unlike.key);
+        let value = unlike.node.text().unwrap_or_default();
+        let message = format!("the selector wants {}={value}, which the pods' labels do not have", unlike.key);
         return wrong("spec", message, "write the same labels in spec.template.metadata.labels");
     }
     let name = node.find(&["metadata", "name"]).and_then(Node::text);
     let is_name = |key: &str, value: Option<&str>| key.ends_with("job-name") && is_made_label(key) && value == name;
     if has_expressions || wanted.iter().any(|entry| !is_name(&entry.key, entry.node.text())) {
-        return wrong("spec", SELECTOR_IS_MADE, "remove `selector`");
+        return wrong("spec", GENERATED_SELECTOR, "remove `selector`");
     }
     let own = labels.map_or(&[][..], Node::entries).iter();
     let made = own.map(|entry| &entry.key).find(|key| is_made_label(key) && !is_name(key, of_pod(key)))?;
-    wrong("spec", format!("a cluster makes up the label {made} of a Job's pods"), "remove it")
+    wrong("spec", format!("a cluster sets the label {made} on a Job's pods"), "remove it")
 }
 
 /// Whether a cluster gives the pods of a Job a label with this key.
