@@ -1,5 +1,6 @@
-//! Who calls whom: the Services that a component's env, command, args and config files name as hosts. A name alone is not enough, because `POSTGRES_USER=postgres` names a user. A Service's name, alone or
-//! followed by `.namespace` or `.namespace.svc...`, or after the name of one of its pods and a dot, counts as a host where
+//! Who calls whom: the Services that a component's env, command, args and config files name as hosts. A name alone is not enough,
+//! because `POSTGRES_USER=postgres` names a user. A Service's name, alone or followed by `.namespace` or `.namespace.svc...`, or after
+//! the name of one of its pods and a dot, counts as a host where
 //!
 //! 1. one of the Service's own ports follows: `postgres:5432`, `replicaof redis 6379`,
 //! 2. `//` or `@` stands before it, and it is not the user of an address: `http://backend/`, `redis://:pw@redis`,
