@@ -40,6 +40,9 @@ const WANTED: [(&str, &str); 6] = [
 const CREDENTIALS: [(&str, &str); 3] =
     [("Authorization", "Bearer probe"), ("X-Api-Key", "probe"), ("Cookie", "probe=1")];
 
+/// A header that no app knows.
+const UNKNOWN: [(&str, &str); 1] = [("X-Unknown", "probe")];
+
 /// What proxies add, with an address that RFC 5737 reserves for examples; some apps refuse a client whose address they do not know.
 const OF_PROXIES: [(&str, &str); 3] =
     [("X-Forwarded-For", "192.0.2.1"), ("X-Request-Id", "probe"), ("Accept-Encoding", "gzip")];
@@ -100,8 +103,8 @@ impl Lab<'_> {
         None
     }
 
-    /// Whether 401 is about the client's credentials: it says so (RFC 9110, 11.6.1), every path answers it, or the answer heeds them. An
-    /// app may pass on what another service answered to it, and a server that asks for a client certificate may mean that.
+    /// Whether 401 is about the client's credentials: it says so (RFC 9110, 11.6.1), every path answers it, or the answer heeds them and not
+    /// just any header. An app may pass on what another service answered to it, and a server that asks for a client certificate may mean that.
     pub(super) async fn is_about_credentials(&mut self, prepared: &Prepared, observation: &Observation) -> bool {
         if observation.header("www-authenticate").is_some() {
             return true;
@@ -113,9 +116,11 @@ impl Lab<'_> {
             }
         }
         let with = self.ask(with_these(prepared, &CREDENTIALS)).await;
-        let (Some(with), Some(again)) = (with, self.again().await) else { return false };
+        let unknown = self.ask(with_these(prepared, &UNKNOWN)).await;
+        let (Some(with), Some(unknown), Some(again)) = (with, unknown, self.again().await) else { return false };
         let says = |answer: &Observation| (answer.status, answer.body.clone());
-        says(&again) == says(observation) && says(&with) != says(observation)
+        let is_alike = |answer: &Observation| says(answer) == says(observation);
+        is_alike(&again) && is_alike(&unknown) && !is_alike(&with)
     }
 
     /// All headers that an app may require at once; if that helps, bisects them to one.

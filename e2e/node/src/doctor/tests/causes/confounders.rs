@@ -84,6 +84,11 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
             }).await;
         "401 that another service said to the app" => false, |words|
             Patient::serving(Speaks::Http1, move |r| Reply::status(if path(r) == "/health" { 401 } else { 404 }, words)).await;
+        "401 that another service said to an app that repeats the request" => false, |words|
+            Patient::serving(Speaks::Http1, |r| match path(r) {
+                "/health" => Reply::status(401, r),
+                _ => Reply::status(404, ""),
+            }).await;
         "one of two replicas is broken, and Host chooses" => false, |words|
             Patient::serving(Speaks::Http1, move |r| {
                 let broken = match host(r) {
