@@ -160,7 +160,8 @@ fn is_given_up(pod: &PodReport, restart: Restart) -> bool {
         Restart::OnFailure { failures_max: Some(failures) } => failures,
         Restart::Never => 0,
     };
-    let has_failed = |container: &ContainerReport| matches!(&container.status.state, ContainerState::Terminated(end) if end.exit_code != 0);
+    // A sidecar of a Job is killed once the Job is done, and its exit code says nothing of it.
+    let has_failed = |container: &ContainerReport| matches!(&container.status.state, ContainerState::Terminated(end) if end.exit_code != 0 && !container.is_sidecar);
     let failures = pod.restarts.saturating_add(u32::try_from(pod.replacements()).unwrap_or(u32::MAX));
     failures >= failures_max && pod.all_containers().any(has_failed)
 }
@@ -318,6 +319,10 @@ mod tests {
         assert!(is_settled(end(1, 3), waiting.clone()));
         assert!(!is_settled(end(0, 3), waiting.clone()), "it may be tried once more");
         assert!(!is_settled(end(1, 0), waiting.clone()), "it succeeded");
+        let mut with_sidecar = end(1, 0);
+        with_sidecar.init_containers = end(1, 143).containers;
+        with_sidecar.init_containers[0].is_sidecar = true;
+        assert!(!is_settled(with_sidecar, waiting.clone()), "its sidecar was killed once it had succeeded");
         assert!(!is_settled(end(1, 3), unready(0, 503)), "the application runs and may become ready");
     }
 }
