@@ -30,6 +30,7 @@ pub mod observation;
 pub mod predict;
 pub mod profile;
 pub mod protocol;
+pub mod shell;
 pub mod simulate;
 pub mod snapshot;
 pub mod status;

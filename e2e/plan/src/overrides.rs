@@ -93,18 +93,28 @@ fn is_secret_name(name: &str) -> bool {
     SECRET_NAMES.iter().any(|part| name.contains(part))
 }
 
-/// A command as it may be shown: without the values of what has a secret's name, as in `--set db.password=...` and
-/// `--set=db.password="..."`. A backslash escapes a comma of helm's.
+/// A command as it may be shown: without the values of what has a secret's name, as in `--set db.password=...`,
+/// `--set=db.password="..."` and `--set 'db.password=...'`. A backslash escapes a comma of helm's.
 pub(crate) fn shown_command(command: &str) -> String {
+    static JSON: LazyLock<Regex> = LazyLock::new(|| pattern(r#"(--set-json[ =])(?:'[^']*'|"[^"]*"|\S+)"#));
+    static QUOTED: LazyLock<Regex> = LazyLock::new(|| pattern(r#"(['"])([\w.\[\]-]+)=(?:[^'"]*)['"]"#));
     // An option, a name, and a value in quotes or without.
-    const ASSIGNMENT_PATTERN: &str = r#"(--[\w-]+=)?([\w.\[\]-]+)=("[^"]*"|'[^']*'|(?:\\.|[^\s,'"|;&\\])+)"#;
     static ASSIGNMENT: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(ASSIGNMENT_PATTERN).expect("the pattern is valid"));
+        LazyLock::new(|| pattern(r#"(--[\w-]+=)?([\w.\[\]-]+)=("[^"]*"|'[^']*'|(?:\\.|[^\s,'"|;&\\])+)"#));
+    let command = JSON.replace_all(command, format!("${{1}}{HIDDEN}"));
+    let command = QUOTED.replace_all(&command, |found: &Captures<'_>| match is_secret_name(&found[0]) {
+        true => format!("{0}{1}={HIDDEN}{0}", &found[1], &found[2]),
+        false => found[0].to_owned(),
+    });
     let hide = |found: &Captures<'_>| match is_secret_name(&found[2]) {
         true => format!("{}{}={HIDDEN}", found.get(1).map_or("", |option| option.as_str()), &found[2]),
         false => found[0].to_owned(),
     };
-    ASSIGNMENT.replace_all(command, hide).into_owned()
+    ASSIGNMENT.replace_all(&command, hide).into_owned()
+}
+
+fn pattern(text: &str) -> Regex {
+    Regex::new(text).expect("the pattern is valid")
 }
 
 impl Plan {

@@ -5,11 +5,10 @@ use std::time::Duration;
 use e2e_plan::{Probe, ProbeKind};
 
 use super::{Findings, Severity};
+use crate::shell::{is_shell, script_at};
 
 /// A command costs a process in the container; more often than this, its CPU time becomes visible.
 const OFTEN: Duration = Duration::from_secs(5);
-/// Shells that run the script in their third item.
-const SHELLS: [&str; 6] = ["sh", "ash", "bash", "dash", "ksh", "zsh"];
 /// What connects commands in a shell.
 const OPERATORS: [&str; 4] = ["|", "||", "&&", ";"];
 /// Those of them that programs also take as the value of an option: `cut -d "|"`.
@@ -43,9 +42,8 @@ impl Findings<'_> {
 /// What shows that a command is written for a shell, which does not get it as a script.
 fn sign_of_a_shell(command: &[String]) -> Option<String> {
     let (program, arguments) = command.split_first()?;
-    let base = program.rsplit('/').next().unwrap_or(program);
-    if SHELLS.contains(&base) {
-        return sign_behind_a_script(arguments);
+    if is_shell(program) {
+        return sign_behind_a_script(command);
     }
     // Paths of Windows have spaces and backslashes.
     if program.trim().contains(char::is_whitespace) && !program.contains('\\') {
@@ -75,12 +73,11 @@ fn operator(arguments: &[String]) -> Option<&str> {
 }
 
 /// A shell takes one item behind `-c` and other options as its script, and the others as parameters.
-fn sign_behind_a_script(arguments: &[String]) -> Option<String> {
-    let (flag, rest) = arguments.split_first()?;
-    let takes_script = flag.starts_with('-') && !flag.starts_with("--") && flag.ends_with('c');
-    let (script, parameters) = rest.split_first().filter(|_| takes_script)?;
+fn sign_behind_a_script(command: &[String]) -> Option<String> {
+    let at = script_at(command)?;
+    let (flag, script, parameters) = (&command[at - 1], &command[at], &command[at + 1..]);
     let name = parameters.first()?.as_str();
-    let is_meant = script.contains('$') || SHELLS.contains(&name) || SCRIPT_NAMES.contains(&name);
+    let is_meant = script.contains('$') || is_shell(name) || SCRIPT_NAMES.contains(&name);
     let is_option = script.starts_with('-');
     (!is_meant && !is_option).then(|| {
         let ignored = parameters.join(" ");

@@ -7,6 +7,7 @@ use std::time::Duration;
 use e2e_kubelet::{
     diagnosis::{Axis, Cause, Diagnosis, Fix, Flip, Trial},
     observation::{Kind, Observation, Verdict},
+    shell::{base, is_shell, script_at},
 };
 use e2e_plan::{Probe, ProbeAction};
 use tokio::time::Instant;
@@ -16,7 +17,7 @@ use super::{
     fix::{self, Change},
     lab::PROBE,
     rounds::{Coin, FLIPS, Pattern, SEEN, Side, pattern, sides},
-    script::{as_meant, base, is_shell, numbers, programs, script_at, with_number},
+    script::{as_meant, numbers, programs, with_number},
     seconds, tried,
 };
 use crate::{

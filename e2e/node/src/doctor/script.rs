@@ -1,8 +1,8 @@
 //! The command of an exec probe as text: what its author may have meant, and the programs that it needs. Pure. Main functions:
 //! [`as_meant`], [`programs`].
 
-/// A shell that runs the script in its third item.
-const SHELLS: [&str; 6] = ["sh", "ash", "bash", "dash", "ksh", "zsh"];
+use e2e_kubelet::shell::{is_shell, script_at};
+
 /// Words that a shell does not look up in `PATH`, but that stand before a command (POSIX, Shell Command Language, 2.4).
 const KEYWORDS: [&str; 13] =
     ["!", "{", "do", "elif", "else", "exec", "if", "then", "time", "until", "while", "command", "eval"];
@@ -13,23 +13,6 @@ const SILENT: [&str; 16] = [
 ];
 /// Words after which a shell reads no command up to the next line or semicolon.
 const HEADS: [&str; 3] = ["for", "case", "select"];
-
-/// The name of a program, without its directory.
-pub(super) fn base(program: &str) -> &str {
-    program.rsplit('/').next().unwrap_or(program)
-}
-
-/// Whether a program is a shell.
-pub(super) fn is_shell(program: &str) -> bool {
-    SHELLS.contains(&base(program))
-}
-
-/// The position of the script of a command like `sh -c script`.
-pub(super) fn script_at(command: &[String]) -> Option<usize> {
-    let runs_script = |flag: &String| flag.starts_with('-') && !flag.starts_with("--") && flag.ends_with('c');
-    let is_script = is_shell(command.first()?) && runs_script(command.get(1)?) && command.len() > 2;
-    is_script.then_some(2)
-}
 
 /// What the author of a command may have meant who wrote it for a shell, while a kubelet runs its items as they are.
 pub(super) fn as_meant(command: &[String]) -> Vec<Vec<String>> {

@@ -1,6 +1,7 @@
 //! Commands that write manifests: the one that the configuration names, kustomize. Main function: [`output`].
 
 use std::{
+    borrow::Cow,
     io::Read,
     path::Path,
     process::{Child, Command, Stdio},
@@ -51,7 +52,16 @@ pub(super) fn run(command: &[String], directory: &Path) -> Result<Result<String,
 pub(super) fn shown(command: &[String]) -> String {
     match command {
         [shell, option, script] if shell == "sh" && option == "-c" => overrides::shown_command(script),
-        _ => overrides::shown_command(&command.join(" ")),
+        words => overrides::shown_command(&words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")),
+    }
+}
+
+/// A word of a command as a shell reads it.
+fn quoted(word: &str) -> Cow<'_, str> {
+    match word {
+        word if !word.contains(char::is_whitespace) => word.into(),
+        word if !word.contains('\'') => format!("'{word}'").into(),
+        word => format!("\"{word}\"").into(),
     }
 }
 
@@ -207,6 +217,9 @@ mod tests {
     #[case::words(&["helm", "template", "--set", "db.password=hunter2,image.tag=3"], "helm template --set db.password=***,image.tag=3")]
     #[case::a_script(&["sh", "-c", "helm template --set 'token=x' | cat"], "helm template --set 'token=***' | cat")]
     #[case::in_one_word(&["helm", "template", "--set=a=1,db.password=hun\\,ter2,b=2"], "helm template --set=a=1,db.password=***,b=2")]
+    #[case::with_a_blank(&["helm", "template", "--set", "db.password=hun ter2,b=2"], "helm template --set 'db.password=***'")]
+    #[case::in_quotes_with_a_blank(&["sh", "-c", "helm template --set 'db.password=hun ter2' ."], "helm template --set 'db.password=***' .")]
+    #[case::as_json(&["helm", "template", "--set-json", "db={\"password\":\"hunter2\"}"], "helm template --set-json ***")]
     #[case::in_quotes(&["sh", "-c", "helm template --set db.password=\"hun ter2\" -f 'a b'"], "helm template --set db.password=*** -f 'a b'")]
     fn a_command_is_shown_without_secrets(#[case] command: &[&str], #[case] expected: &str) {
         let command: Vec<String> = command.iter().map(|&part| part.to_owned()).collect();

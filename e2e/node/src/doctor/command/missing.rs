@@ -3,9 +3,10 @@
 use e2e_kubelet::{
     diagnosis::Cause,
     observation::{Kind, Observation},
+    shell::{is_shell, script_at},
 };
 
-use super::{Bench, FLIPS, Found, Runtime, Seen, is_shell, programs, script_at};
+use super::{Bench, FLIPS, Found, Runtime, Seen, programs};
 
 /// A name that no program has.
 const ABSENT: &str = "no-image-has-this-program";

@@ -47,7 +47,7 @@ pub(in crate::values) fn job_selector(node: &Node) -> Option<Wrong> {
     let labels = spec.find(&["template", "metadata", "labels"]);
     let of_pod = |key: &str| labels.and_then(|labels| labels.get(key)).and_then(Node::text);
     let wanted = spec.find(&["selector", "matchLabels"]).map_or(&[][..], Node::entries);
-    let has_expressions = spec.find(&["selector", "matchExpressions"]).is_some_and(|all| !all.items().is_empty());
+    let expressions = spec.find(&["selector", "matchExpressions"]).map_or(&[][..], Node::items);
     if is_true(spec, "manualSelector") {
         if spec.get("selector").is_none() {
             let remedy = "add `selector` with the labels of its pods, or remove manualSelector";
@@ -60,7 +60,8 @@ pub(in crate::values) fn job_selector(node: &Node) -> Option<Wrong> {
     }
     let name = node.find(&["metadata", "name"]).and_then(Node::text);
     let is_name = |key: &str, value: Option<&str>| key.ends_with("job-name") && is_made_label(key) && value == name;
-    if has_expressions || wanted.iter().any(|entry| !is_name(&entry.key, entry.node.text())) {
+    let is_of_made_label = |node: &Node| node.get("key").and_then(Node::text).is_some_and(is_made_label);
+    if !expressions.iter().all(is_of_made_label) || wanted.iter().any(|entry| !is_name(&entry.key, entry.node.text())) {
         return wrong("spec", GENERATED_SELECTOR, "remove `selector`");
     }
     let own = labels.map_or(&[][..], Node::entries).iter();

@@ -42,6 +42,10 @@ impl Hosts {
 
 fn moved<'a>(pattern: &Regex, namespace: &str, text: &'a str) -> Cow<'a, str> {
     pattern.replace_all(text, |found: &Captures<'_>| {
+        // `db.default.svc-x` is a name of its own.
+        if text[found.get_match().end()..].starts_with('-') {
+            return found[0].to_owned();
+        }
         let name = found[2].split('.').next().unwrap_or_default();
         format!("{}{name}.{namespace}.svc", &found[1])
     })
@@ -96,7 +100,7 @@ mod tests {
     )]
     #[case::of_the_cluster("kube-dns.kube-system.svc", "kube-dns.kube-system.svc")]
     #[case::the_end_of_a_name("my-db.default.svc", "my-db.default.svc")]
-    #[case::another_domain("db.default.svcs", "db.default.svcs")]
+    #[case::another_domain("db.default.svcs db.default.svc-x", "db.default.svcs db.default.svc-x")]
     fn names_lead_into_the_runs_namespace(#[case] text: &str, #[case] expected: &str) {
         let hosts = hosts(SERVICES);
         let encoded = |text: &str| serde_json::to_value(ByteString(text.as_bytes().to_vec())).expect("base64");
