@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use e2e_plan::manifests::Sources;
 use e2e_report::{
     fault::FaultError,
     request::{Scenario, Thresholds},
@@ -27,10 +28,10 @@ pub struct Config {
     /// Where it was read, for messages.
     #[serde(skip)]
     pub file: PathBuf,
-    /// Files and directories of the manifests, from the project's root: one, or a list of them. Without a configuration, the
-    /// first of [`MANIFESTS`] that is there.
+    /// Files and directories of the manifests, from the project's root: one, or a list of them; by default the first of
+    /// [`MANIFESTS`] that is there.
     #[serde(deserialize_with = "one_or_many")]
-    pub manifests: Vec<PathBuf>,
+    pub manifests: Option<Vec<PathBuf>>,
     /// A command that writes the manifests, instead of `manifests`: `["helm", "template", "deploy/chart"]`. It runs in the
     /// project's root.
     pub render: Vec<String>,
@@ -83,7 +84,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             file: CONFIG.into(),
-            manifests: vec!["manifests".into()],
+            manifests: None,
             render: Vec::new(),
             snapshots: None,
             snapshot_figures: Vec::new(),
@@ -104,7 +105,7 @@ impl Default for Config {
     }
 }
 
-fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
+fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<PathBuf>>, D::Error> {
     struct Paths;
     impl<'de> serde::de::Visitor<'de> for Paths {
         type Value = Vec<PathBuf>;
@@ -121,7 +122,7 @@ fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<
             Deserialize::deserialize(serde::de::value::SeqAccessDeserializer::new(sequence))
         }
     }
-    deserializer.deserialize_any(Paths)
+    deserializer.deserialize_any(Paths).map(Some)
 }
 
 /// Why the configuration cannot be used. Each message names the file, the key and the remedy.
@@ -160,11 +161,15 @@ impl Error {
 pub const MANIFESTS: [&str; 6] = ["manifests", "k8s", "kubernetes", "kubernetes-manifests", "deploy", "kustomize"];
 
 impl Config {
-    /// The configuration of a project that has none.
-    pub fn of_none(root: &Path) -> Self {
-        let manifests = MANIFESTS.into_iter().find(|name| root.join(name).is_dir());
-        let default = Self::default();
-        Self { manifests: manifests.map_or(default.manifests, |name| vec![name.into()]), ..default }
+    /// The sources of the manifests; `None` if they are not named, and not in a usual place.
+    pub fn sources(&self, root: &Path) -> Option<Sources> {
+        let usual = || MANIFESTS.into_iter().find(|name| root.join(name).is_dir()).map(|name| vec![name.into()]);
+        let paths = match &self.manifests {
+            Some(paths) => paths.clone(),
+            None if self.render.is_empty() => usual()?,
+            None => Vec::new(),
+        };
+        Some(Sources { paths, render: self.render.clone() })
     }
 
     /// Whether cargo-nextest runs the suites.
@@ -214,7 +219,7 @@ impl Config {
         if self.bring_up.is_zero() {
             return Err(invalid("bring_up", &"0s", "it must be longer than zero"));
         }
-        if self.manifests.is_empty() && self.render.is_empty() {
+        if self.manifests.as_ref().is_some_and(Vec::is_empty) && self.render.is_empty() {
             return Err(invalid("manifests", &"empty", "name a file or a directory, or remove the key"));
         }
         const OTHERS: [&str; 3] = ["refs/heads/", "refs/tags/", "refs/remotes/"];
@@ -283,6 +288,23 @@ mod tests {
 
     fn parse(text: &str) -> Result<Config, String> {
         Config::parse(text, Path::new("e2e.toml")).map_err(|error| error.to_string())
+    }
+
+    #[rstest::rstest]
+    #[case::usual("", Some(&["k8s"][..]))]
+    #[case::named("manifests = 'deploy/app'", Some(&["deploy/app"][..]))]
+    #[case::rendered("render = ['helm', 'template', '.']", Some(&[][..]))]
+    fn where_the_manifests_are(#[case] text: &str, #[case] expected: Option<&[&str]>) {
+        let project = tempfile::tempdir().expect("a directory");
+        let config = parse(text).expect("a configuration");
+        let paths = |config: &Config| config.sources(project.path()).map(|sources| sources.paths);
+        if text.is_empty() {
+            assert_eq!(paths(&config), None, "there is no usual place yet");
+        }
+        for name in ["kustomize", "k8s"] {
+            std::fs::create_dir(project.path().join(name)).expect("a directory");
+        }
+        assert_eq!(paths(&config), expected.map(|paths| paths.iter().map(PathBuf::from).collect()));
     }
 
     #[test]

@@ -17,8 +17,8 @@ pub enum Error {
     #[error("the manifests declare nothing to run; add a manifest of kind Deployment or StatefulSet")]
     NothingToRun,
     #[error(
-        "there is no .config/e2e.toml in {root}, and none of the directories {}; name the manifests with `--manifests <PATH>`, or let \
-         `{}` write .config/e2e.toml from them",
+        "no manifests are named, and {root} has none of the directories {}; name them with `--manifests <PATH>` or in .config/e2e.toml, which \
+         `{}` writes",
         config::MANIFESTS.join(", "),
         command::line("init --manifests <PATH>")
     )]

@@ -125,15 +125,10 @@ impl Options {
     /// Reads the configuration; errors name it relative to the project's root.
     pub fn read_config(&self) -> Result<Config, config::Error> {
         let path = self.config.clone().unwrap_or_else(|| self.root.join(CONFIG));
-        if !self.has_config() {
-            return Ok(Config::of_none(&self.root));
+        if self.config.is_none() && !path.exists() {
+            return Ok(Config::default());
         }
         Config::read(&path, path.strip_prefix(&self.root).unwrap_or(&path))
-    }
-
-    /// Whether there is a configuration, or one is asked for.
-    pub(super) fn has_config(&self) -> bool {
-        self.config.is_some() || self.root.join(CONFIG).exists()
     }
 
     /// Whether unchanged manifests run all checks, as snapshots require.

@@ -180,12 +180,8 @@ fn plan_with(
     given: Vec<OutsideObject>,
     generate: &mut dyn FnMut(&str, &str) -> String,
 ) -> Result<Plan, Error> {
-    let is_bare = options.manifests.is_none() && !options.has_config();
-    if is_bare && !config.manifests.iter().any(|path| options.root.join(path).exists()) {
-        return Err(Error::NoManifests { root: options.root.display().to_string() });
-    }
-    let configured = || Sources { paths: config.manifests.clone(), render: config.render.clone() };
-    let sources = options.manifests.clone().unwrap_or_else(configured);
+    let sources = options.manifests.clone().or_else(|| config.sources(&options.root));
+    let sources = sources.ok_or_else(|| Error::NoManifests { root: options.root.display().to_string() })?;
     let objects = e2e_plan::manifests::read(&options.root, &sources, &options.overlays);
     let (sets, replicas) = (options.sets.clone(), options.replicas.clone());
     Ok(Plan::from_manifests(Input { objects, sets, replicas, given, generate })?)
