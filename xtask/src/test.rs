@@ -9,7 +9,7 @@ use crate::{root, tidy};
 
 /// Run tidy, unit, integration and documentation tests, the example, and a complete run for each fault.
 ///
-/// Without a Docker engine or a cluster, skips the tests that need one, and says so.
+/// Without a Docker engine, a cluster or helm, skips the tests that need it, and says so.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  cargo xtask test\n  cargo xtask test --no-tidy --no-faults")]
 pub(crate) struct Args {
@@ -46,6 +46,15 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     build_ahead(&shell, engine.is_ok())?;
     // A failed stage must not hide the results of the next ones.
     let mut stages = vec![cmd!(shell, "cargo nextest run --workspace --profile {profile}").run()];
+    match cmd!(shell, "helm version --short").quiet().read() {
+        Ok(version) => {
+            eprintln!("helm {version} is installed: tests that need it run too");
+            let charts = "test(/charts::with_helm::/)";
+            let only = ["--package", "e2e-plan", "--run-ignored", "only"];
+            stages.push(cmd!(shell, "cargo nextest run {only...} --profile {profile} -E {charts}").run());
+        }
+        Err(error) => eprintln!("SKIPPED: the tests that need helm: {error}"),
+    }
     match block_on(e2e_run::cluster(project))? {
         Ok(description) => {
             eprintln!("{description} answers: tests that need a cluster run too");
