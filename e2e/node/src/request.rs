@@ -153,6 +153,11 @@ pub fn authority(host: &str, port: u16) -> String {
     }
 }
 
+/// A name as a Host of the same form: with the port only if that one has it.
+pub(crate) fn as_written(like: &str, name: &str, port: u16) -> String {
+    if like.ends_with(&format!(":{port}")) { authority(name, port) } else { name.to_owned() }
+}
+
 /// The headers sorted by name, in Go's canonical form if the kubelet uses it; values of one name keep their order.
 fn sorted(headers: &[(String, String)], canonical: bool) -> Vec<(String, String)> {
     let name = |name: &str| if canonical { canonical_name(name) } else { name.to_owned() };

@@ -3,6 +3,7 @@
 
 mod chart;
 mod command;
+mod helm;
 mod kustomize;
 
 use std::{
@@ -187,7 +188,7 @@ impl Reader<'_> {
 
     /// The objects of what a program wrote. Those that helm wrote stand in the templates of the chart.
     fn written(&self, manifest: Manifest, chart: Option<&Path>) -> Vec<Resource> {
-        let templates = chart::templates(&manifest.text, chart);
+        let templates = helm::templates(&manifest.text, chart);
         self.taken(Objects::read_templates(&manifest, &templates))
     }
 

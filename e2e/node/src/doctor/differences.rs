@@ -16,7 +16,7 @@ use super::{
 use crate::{
     http::Route,
     probe::Prepared,
-    request::{HttpRequest, authority},
+    request::{HttpRequest, as_written, authority},
 };
 
 /// A name that no allow-list has, as an example of such: RFC 2606 reserves `.invalid`.
@@ -277,11 +277,6 @@ impl Lab<'_> {
         }
         None
     }
-}
-
-/// A name as a Host of the same form: with the port only if that one has it.
-pub(super) fn as_written(like: &str, name: &str, port: u16) -> String {
-    if like.ends_with(&format!(":{port}")) { authority(name, port) } else { name.to_owned() }
 }
 
 /// The header of a proxy that terminates TLS.

@@ -12,12 +12,12 @@ use e2e_plan::ProbeAction;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::{Case, differences::as_written, fix, rounds::Coin, tried};
+use super::{Case, fix, rounds::Coin, tried};
 use crate::{
     greeting, grpc,
     http::{self, Route},
     probe::{self, Prepared, Profile, Target},
-    request::{HttpRequest, authority},
+    request::{HttpRequest, as_written, authority},
 };
 
 /// The maximum number of different requests for one probe; repeats do not count.

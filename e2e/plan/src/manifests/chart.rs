@@ -1,12 +1,11 @@
-//! Charts of helm: which paths are one, what their templates make, and what to do where helm refuses. Main function: [`render`].
+//! Charts of helm: which paths are one, and what their templates make. Main function: [`render`].
 
-use std::{
-    env,
-    ffi::OsStr,
-    path::{Path, PathBuf},
+use std::{env, ffi::OsStr, path::Path};
+
+use super::{
+    command,
+    helm::{LOCK, remedy},
 };
-
-use super::command;
 use crate::{
     Error,
     node::Node,
@@ -15,8 +14,6 @@ use crate::{
 
 /// The file that makes a directory a chart.
 pub(super) const CHART: &str = "Chart.yaml";
-/// The file that says which versions of its dependencies a chart was made with.
-const LOCK: &str = "Chart.lock";
 /// What `helm package` writes.
 const PACKAGE: &str = "tgz";
 /// The longest name of a release.
@@ -67,21 +64,6 @@ pub(super) fn render(path: &Path, shown: &Path, root: &Path) -> Result<String, E
     })
 }
 
-/// What to do about a refusal of helm's, where more is known than it says. `chart` is the chart's path, and whether it has a lock file.
-pub(super) fn remedy(reason: &str, chart: Option<(&str, bool)>) -> Option<String> {
-    let named = chart.map_or("CHART", |(named, _)| named);
-    if reason.contains("missing in charts/ directory") {
-        // What helm proposes, `helm dependency build`, first wants to know each repository by a name where there is a lock file.
-        let locked = format!(
-            ", or, for the versions of {LOCK}, `helm repo add` their repositories and run `helm dependency build {named}`"
-        );
-        let locked = if chart.is_none_or(|(_, is_locked)| is_locked) { locked } else { String::new() };
-        return Some(format!("run `helm dependency update {named}`{locked}"));
-    }
-    let is_library = reason.contains("library charts are not installable");
-    is_library.then(|| "name a chart that uses this one".to_owned())
-}
-
 /// The name of a release of a chart: the chart's own, where releases may have it.
 fn release(description: &str) -> String {
     let read = documents(Path::new(CHART), description, Dialect::Kubectl);
@@ -101,23 +83,6 @@ fn is_installed(program: &str) -> bool {
     env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }
 
-/// The templates of what helm wrote: the line at which each one's document begins, and its file. `chart` stands for the chart's name.
-pub(super) fn templates(text: &str, chart: Option<&Path>) -> Vec<(usize, PathBuf)> {
-    let mut templates = Vec::new();
-    let mut before = "";
-    for (number, line) in text.lines().enumerate() {
-        if let Some(template) = line.strip_prefix("# Source: ").filter(|_| before == "---") {
-            let file = match (chart, template.split_once('/')) {
-                (Some(chart), Some((_, below))) => chart.join(below),
-                _ => PathBuf::from(template),
-            };
-            templates.push((number + 1, file));
-        }
-        before = line;
-    }
-    templates
-}
-
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
@@ -132,18 +97,5 @@ mod tests {
     fn releases(#[case] description: &str, #[case] expected: &str) {
         assert_eq!(release(description), expected);
         assert_eq!(release(&format!("name: {}\n", "a".repeat(54))), "e2e");
-    }
-
-    #[test]
-    fn a_document_comes_from_the_template_that_helm_names_before_it() {
-        let text = "---\n# Source: shop/templates/a.yaml\na: |\n  # Source: x\n---\n# Source: shop/charts/db/templates/b.yaml\nb: 1\n";
-        let of = |chart: Option<&Path>| {
-            templates(text, chart)
-                .into_iter()
-                .map(|(line, file)| format!("{line} {}", file.display()))
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(of(None), ["2 shop/templates/a.yaml", "6 shop/charts/db/templates/b.yaml"]);
-        assert_eq!(of(Some(Path::new("deploy"))), ["2 deploy/templates/a.yaml", "6 deploy/charts/db/templates/b.yaml"]);
     }
 }

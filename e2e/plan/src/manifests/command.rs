@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::chart;
+use super::helm;
 use crate::{Error, overrides};
 
 /// How long a command may take: one that fetches over a network that is not there takes for ever.
@@ -22,7 +22,7 @@ const ADVICE: &str = "Use --debug flag";
 /// What a command writes to its standard output.
 pub(super) fn output(command: &[String], directory: &Path) -> Result<String, Error> {
     run(command, directory)?.map_err(|reason| {
-        let remedy = chart::remedy(&reason, None).unwrap_or_else(|| "run it by itself to see more".to_owned());
+        let remedy = helm::remedy(&reason, None).unwrap_or_else(|| "run it by itself to see more".to_owned());
         Error::of_file(shown(command), format!("it failed: {reason}"), remedy)
     })
 }
