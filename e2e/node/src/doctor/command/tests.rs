@@ -12,14 +12,18 @@ use crate::{
     probe::Target,
 };
 
-/// A container in which `true` and the probe's command take so many milliseconds; the command fails where nobody listens, if it looks.
-struct Container {
-    nothing_ms: u64,
-    command_ms: u64,
-    looks: bool,
+/// What a container does with a command, and the port on which it listens.
+trait Commands: Send + Sync + 'static {
+    fn exec(&self, command: &[String], timeout: Duration)
+    -> impl Future<Output = Result<ExecResult, ExecError>> + Send;
+
+    fn port(&self) -> Option<u16>;
 }
 
-impl Runtime for Container {
+/// A container that is only asked to run commands.
+struct Only<C>(C);
+
+impl<C: Commands> Runtime for Only<C> {
     async fn start(&self, _: &str, _: &str) -> Result<(), StartError> {
         Ok(())
     }
@@ -33,6 +37,23 @@ impl Runtime for Container {
     }
 
     async fn exec(&self, _: &str, _: &str, command: &[String], timeout: Duration) -> Result<ExecResult, ExecError> {
+        self.0.exec(command, timeout).await
+    }
+
+    fn target(&self, _: &str) -> Option<Target> {
+        self.0.port().map(|port| Target::new(POD, port, SocketAddr::from(([127, 0, 0, 1], port))))
+    }
+}
+
+/// A container in which `true` and the probe's command take so many milliseconds; the command fails where nobody listens, if it looks.
+struct Container {
+    nothing_ms: u64,
+    command_ms: u64,
+    looks: bool,
+}
+
+impl Commands for Container {
+    async fn exec(&self, command: &[String], timeout: Duration) -> Result<ExecResult, ExecError> {
         let is_nothing = command == ["true"];
         let takes = Duration::from_millis(if is_nothing { self.nothing_ms } else { self.command_ms });
         sleep(takes.min(timeout)).await;
@@ -43,8 +64,8 @@ impl Runtime for Container {
         Ok(ExecResult { exit_code: i32::from(self.looks && is_closed), output: Vec::new() })
     }
 
-    fn target(&self, _: &str) -> Option<Target> {
-        Some(Target::new(POD, 6379, SocketAddr::from(([127, 0, 0, 1], 6379))))
+    fn port(&self) -> Option<u16> {
+        Some(6379)
     }
 }
 
@@ -52,7 +73,7 @@ async fn examine(container: Container) -> Diagnosis {
     let mut case = case(&[], Duration::from_secs(1));
     case.which = ProbeKind::Readiness;
     case.probe.action = ProbeAction::Exec { command: vec!["check".to_owned(), "redis:6379".to_owned()] };
-    diagnose_command(&case, &container, &Profile::default(), "app-0").await
+    diagnose_command(&case, &Only(container), &Profile::default(), "app-0").await
 }
 
 #[rstest]
@@ -100,20 +121,8 @@ impl Image {
     }
 }
 
-impl Runtime for Image {
-    async fn start(&self, _: &str, _: &str) -> Result<(), StartError> {
-        Ok(())
-    }
-
-    async fn wait_exit(&self, _: &str, _: &str) -> Exit {
-        std::future::pending().await
-    }
-
-    async fn kill(&self, _: &str, _: &str, _: Duration) -> Result<(), KillError> {
-        Ok(())
-    }
-
-    async fn exec(&self, _: &str, _: &str, command: &[String], _: Duration) -> Result<ExecResult, ExecError> {
+impl Commands for Image {
+    async fn exec(&self, command: &[String], _: Duration) -> Result<ExecResult, ExecError> {
         let program = self.programs.path().join(&command[0]);
         let mut process = tokio::process::Command::new(program);
         process.args(&command[1..]).env_clear().env("PATH", self.programs.path());
@@ -123,8 +132,8 @@ impl Runtime for Image {
         Ok(ExecResult { exit_code, output: [output.stdout, output.stderr].concat() })
     }
 
-    fn target(&self, _: &str) -> Option<Target> {
-        Some(Target::new(POD, 8000, SocketAddr::from(([127, 0, 0, 1], 8000))))
+    fn port(&self) -> Option<u16> {
+        Some(8000)
     }
 }
 
@@ -152,7 +161,7 @@ async fn a_command_that_a_change_makes_succeed_is_proven(
     #[case] cause: Cause,
     #[case] patched: &str,
 ) {
-    let found = run(command, &Image::of(programs, &[PASSWORD])).await;
+    let found = run(command, Image::of(programs, &[PASSWORD])).await;
     assert_eq!((found.cause, found.confidence), (Some(cause), Confidence::Proven), "{found:#?}");
     assert!(!format!("{found:?}").contains("s3cret"), "{found:?}");
     let patch = found.fix.and_then(|fix| fix.patch).unwrap();
@@ -178,7 +187,7 @@ async fn a_command_that_no_change_makes_succeed_is_not_proven(
     #[case] cause: Option<Cause>,
     #[case] explanation: &str,
 ) {
-    let found = run(command, &Image::of(programs, &[PASSWORD])).await;
+    let found = run(command, Image::of(programs, &[PASSWORD])).await;
     assert_eq!((found.success(), found.cause, found.confirmed), (false, cause, false), "{found:#?}");
     assert!(found.explanation.contains(explanation), "{}", found.explanation);
     assert!(found.fix.is_some(), "{found:#?}");
@@ -200,7 +209,7 @@ async fn a_probe_that_cannot_fail_is_found_out(
     #[case] programs: &[(&str, &str)],
     #[case] explanation: &str,
 ) {
-    let found = run(command, &Image::of(programs, &[])).await;
+    let found = run(command, Image::of(programs, &[])).await;
     assert_eq!((found.success(), found.cause), (true, None), "{found:#?}");
     assert!(found.explanation.contains(explanation), "{}", found.explanation);
     assert_eq!(found.explanation.is_empty(), explanation.is_empty(), "{}", found.explanation);
@@ -209,24 +218,12 @@ async fn a_probe_that_cannot_fail_is_found_out(
 /// A container that starts nothing, not even what it has.
 struct Stuck;
 
-impl Runtime for Stuck {
-    async fn start(&self, _: &str, _: &str) -> Result<(), StartError> {
-        Ok(())
-    }
-
-    async fn wait_exit(&self, _: &str, _: &str) -> Exit {
-        std::future::pending().await
-    }
-
-    async fn kill(&self, _: &str, _: &str, _: Duration) -> Result<(), KillError> {
-        Ok(())
-    }
-
-    async fn exec(&self, _: &str, _: &str, command: &[String], _: Duration) -> Result<ExecResult, ExecError> {
+impl Commands for Stuck {
+    async fn exec(&self, command: &[String], _: Duration) -> Result<ExecResult, ExecError> {
         Err(ExecError::Failed(format!("cannot start {:?}: the container is paused", command[0])))
     }
 
-    fn target(&self, _: &str) -> Option<Target> {
+    fn port(&self) -> Option<u16> {
         None
     }
 }
@@ -235,7 +232,7 @@ impl Runtime for Stuck {
 async fn a_runtime_that_starts_nothing_shows_no_missing_program() {
     let mut case = case(&[], Duration::from_secs(1));
     case.probe.action = ProbeAction::Exec { command: vec!["sh".to_owned(), "-c".to_owned(), "check".to_owned()] };
-    let found = diagnose_command(&case, &Stuck, &Profile::default(), "app-0").await;
+    let found = diagnose_command(&case, &Only(Stuck), &Profile::default(), "app-0").await;
     assert_eq!((found.cause, found.explanation.contains("sh cannot be run")), (None, true), "{found:#?}");
 }
 
@@ -254,7 +251,7 @@ async fn a_script_that_cannot_be_executed_is_run_by_a_shell(
     let script = image.programs.path().join("check.sh");
     std::fs::write(&script, format!("{first_line}\nexit 0\n")).unwrap();
     std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
-    let found = run(&[script.to_str().unwrap(), "-v"], &image).await;
+    let found = run(&[script.to_str().unwrap(), "-v"], image).await;
     assert_eq!((found.cause, found.confidence), (Some(cause), Confidence::Proven), "{found:#?}");
     assert!(found.explanation.contains(explanation), "{}", found.explanation);
 }
@@ -272,12 +269,12 @@ async fn a_command_that_comes_and_goes_is_flaky() {
         ],
         &[],
     );
-    let found = run(&["check"], &image).await;
+    let found = run(&["check"], image).await;
     assert_eq!(found.cause, Some(Cause::Flaky), "{found:#?}");
 }
 
-async fn run(command: &[&str], image: &Image) -> Diagnosis {
+async fn run(command: &[&str], image: Image) -> Diagnosis {
     let mut case = case(&[], Duration::from_secs(5));
     case.probe.action = ProbeAction::Exec { command: command.iter().map(|word| (*word).to_owned()).collect() };
-    diagnose_command(&case, image, &Profile::default(), "app-0").await
+    diagnose_command(&case, &Only(image), &Profile::default(), "app-0").await
 }
