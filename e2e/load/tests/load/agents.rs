@@ -73,8 +73,10 @@ async fn a_want_of_file_descriptors_does_not_end_an_agent() {
     let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let before = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..before }).unwrap();
-    spawn_agent(listener, Registry::default());
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    let (said, mut says) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move { serve(listener, SECRET, &Registry::default(), |line| drop(said.send(line))).await });
+    let line = says.recv().await.unwrap();
+    assert!(line.starts_with("cannot accept a connection"), "{line}");
     setrlimit(Resource::Nofile, before).unwrap();
     let result = conduct(vec![stream], SECRET, &order(address, 1, 200), |_| {}).await.unwrap();
     assert_eq!(result.missing_agents().count(), 0);
