@@ -54,21 +54,10 @@ fn note(component: &Component, note: Note) -> FieldUse {
 
 /// The first component that depends on itself through others. There is one whenever none is free.
 fn first_in_circle(components: &[Component]) -> usize {
-    let in_circle = |start: &Component| {
-        let mut seen = BTreeSet::new();
-        let mut open: Vec<&str> = start.earlier().map(String::as_str).collect();
-        while let Some(name) = open.pop() {
-            if name == start.name {
-                return true;
-            }
-            if seen.insert(name) {
-                let next = components.iter().filter(|component| component.name == name);
-                open.extend(next.flat_map(|component| component.earlier().map(String::as_str)));
-            }
-        }
-        false
-    };
-    components.iter().position(in_circle).unwrap_or(0)
+    let needs: BTreeMap<String, Vec<String>> =
+        components.iter().map(|component| (component.name.clone(), component.earlier().cloned().collect())).collect();
+    let is_in_circle = |start: &Component| start.earlier().any(|name| reaches(&needs, name, &start.name));
+    components.iter().position(is_in_circle).unwrap_or(0)
 }
 
 fn dependencies(component: &Component, services: &[Service]) -> BTreeSet<String> {
