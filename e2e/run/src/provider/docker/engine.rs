@@ -22,6 +22,9 @@ pub(crate) const RUN: &str = "e2e.run";
 /// Label that names the process which owns the run.
 const OWNER: &str = "e2e.owner";
 
+/// Label of a kubelet's containers, which also have their pod's labels.
+const KUBELET_POD: &str = "io.kubernetes.pod.uid";
+
 const REMOVE_CONTAINER: &str = "remove the container";
 /// Three calls at most can be behind another in one engine's queue for one name: sandbox, volume, container.
 const PASSES: usize = 4;
@@ -141,7 +144,8 @@ impl Engine {
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let containers = self.client.list_containers(Some(options)).await.map_err(list)?;
         let is_due_container = |container: &ContainerSummary| {
-            container.labels.as_ref().is_some_and(|labels| is_due(labels, age(container.created)))
+            let is_due = |labels| is_ours(labels) && is_due(labels, age(container.created));
+            container.labels.as_ref().is_some_and(is_due)
         };
         let containers: Vec<String> =
             containers.into_iter().filter(is_due_container).filter_map(|container| container.id).collect();
@@ -202,6 +206,12 @@ fn age(created: Option<i64>) -> Duration {
     created.and_then(|created| Timestamp::now().duration_since(created).try_into().ok()).unwrap_or_default()
 }
 
+/// Whether a container with a run's labels was made by this program. In a cluster that shares the engine, a run's containers are the
+/// kubelet's, which removes them with their pods.
+fn is_ours(labels: &HashMap<String, String>) -> bool {
+    !labels.contains_key(KUBELET_POD)
+}
+
 /// Kills what runs, and takes the volumes without a name along.
 fn forced() -> RemoveContainerOptions {
     RemoveContainerOptionsBuilder::default().force(true).v(true).build()
@@ -252,6 +262,13 @@ mod tests {
         assert_eq!(answer(REMOVE_CONTAINER, 409), None);
         assert!(answer("remove the volume", 409).is_some());
         assert_eq!(answer("remove the volume", 404), None);
+    }
+
+    #[test]
+    fn containers_of_a_kubelet_are_left_to_it() {
+        let labels = |more: &[&str]| [RUN].iter().chain(more).map(|name| (name.to_string(), "x".to_owned())).collect();
+        assert!(is_ours(&labels(&[OWNER])));
+        assert!(!is_ours(&labels(&[OWNER, KUBELET_POD])));
     }
 
     #[tokio::test]
