@@ -33,25 +33,24 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     block_on(e2e_run::ensure_nextest(&Progress::new()))??;
     cmd!(shell, "cargo test --quiet --workspace --doc").run()?;
     let engine = block_on(e2e_run::docker_engine())?;
-    let (profile, faults): (&str, &[&str]) = match &engine {
+    let (profile, faults) = match &engine {
         Ok(description) => {
             eprintln!("{description} answers: tests that need an engine run too");
-            ("all", &["--test", "faults", "--test", "faults_docker"])
+            ("all", "all()")
         }
         Err(error) => {
             eprintln!("SKIPPED: the tests that need a Docker engine: {error}");
-            ("local", &["--test", "faults"])
+            ("local", "not binary(=faults_docker)")
         }
     };
     build_ahead(&shell, engine.is_ok())?;
     // A failed stage must not hide the results of the next ones.
-    let mut stages = vec![cmd!(shell, "cargo nextest run --workspace --profile {profile}").run()];
+    let mut stages = vec![nextest(&shell, profile, "all()", &[])];
     match cmd!(shell, "helm version --short").quiet().read() {
         Ok(version) => {
             eprintln!("helm {version} is installed: tests that need it run too");
             let charts = "test(/charts::with_helm::/)";
-            let only = ["--package", "e2e-plan", "--run-ignored", "only"];
-            stages.push(cmd!(shell, "cargo nextest run {only...} --profile {profile} -E {charts}").run());
+            stages.push(nextest(&shell, profile, charts, &["--run-ignored", "only"]));
         }
         Err(error) => eprintln!("SKIPPED: the tests that need helm: {error}"),
     }
@@ -60,7 +59,7 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
             eprintln!("{description} answers: tests that need a cluster run too");
             let short = "binary(=k8s) and not test(twenty_kills)";
             let chosen = if args.whole_cluster { "all()" } else { short };
-            stages.push(cmd!(shell, "cargo nextest run --workspace --profile k8s -E {chosen}").run());
+            stages.push(nextest(&shell, "k8s", chosen, &[]));
             if !args.whole_cluster {
                 eprintln!(
                     "SKIPPED: faults, kills and the comparison of probes in the cluster; run them with --whole-cluster"
@@ -72,11 +71,17 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     if args.no_faults {
         eprintln!("SKIPPED: the faults (--no-faults)");
     } else {
-        stages.push(cmd!(shell, "cargo nextest run --package xtask {faults...} --profile faults").run());
+        stages.push(nextest(&shell, "faults", faults, &[]));
     }
     let failed: Vec<String> = stages.into_iter().filter_map(Result::err).map(|error| error.to_string()).collect();
     anyhow::ensure!(failed.is_empty(), "{}", failed.join("\n"));
     Ok(ExitCode::Pass)
+}
+
+/// Runs the `chosen` tests of a profile. Each stage names the whole workspace: for some packages only, cargo would choose other
+/// features for what they depend on, and build it again.
+fn nextest(shell: &Shell, profile: &str, chosen: &str, flags: &[&str]) -> xshell::Result<()> {
+    cmd!(shell, "cargo nextest run --workspace --profile {profile} -E {chosen} {flags...}").run()
 }
 
 /// Builds the system's binaries and images and the suites, so that tests' time limits exclude builds.

@@ -122,6 +122,8 @@ fn path(arrows: &BTreeMap<String, Vec<String>>, from: &str, to: &str) -> Option<
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn asked(tests: bool) -> BTreeMap<String, Vec<String>> {
@@ -164,6 +166,23 @@ mod tests {
         let found: Vec<String> =
             without.iter().filter_map(|target| path(&graph, name, target)).map(|way| way.join(" -> ")).collect();
         assert!(found.is_empty(), "{found:?}");
+    }
+
+    /// A feature that only a test's dependency asks for would have cargo build a crate, and all above it, twice.
+    #[test]
+    fn tests_add_no_features() {
+        let shell = Shell::new().expect("a shell");
+        shell.change_dir(crate::root());
+        let features = |edges: &str| -> BTreeSet<String> {
+            let form = "{p} {f}";
+            let tree = cmd!(shell, "cargo tree --locked --workspace --prefix none --format {form} --edges {edges}");
+            let tree = tree.quiet().read().expect("cargo tree");
+            // What stands below is not repeated.
+            tree.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
+        };
+        let with_tests = features("normal,build,dev");
+        let built_again: Vec<_> = features("normal,build").into_iter().filter(|it| !with_tests.contains(it)).collect();
+        assert!(built_again.is_empty(), "tests have other features of: {built_again:#?}");
     }
 
     #[test]

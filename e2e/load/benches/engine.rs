@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use criterion::{Criterion, Throughput as Per};
+use divan::{Bencher, counter::BytesCount};
 use e2e_load::{
     load::{
         Client, Decoder, Identity, Limits, Moment, Next, Phase, Progress, Response, Scenario, Step,
@@ -29,27 +29,23 @@ fn decode<T>(decoder: &mut Decoder, bytes: &[u8], seen: impl FnOnce(&Response<'_
     seen(&decoder.response().expect("a whole response"))
 }
 
-fn parser(criterion: &mut Criterion) {
-    let mut decoder = Decoder::new(Limits::default());
-    let mut group = criterion.benchmark_group("response parser");
-    for (name, body) in [("2 bytes", "OK".to_owned()), ("200 bytes", "x".repeat(200)), ("3 KiB", "x".repeat(3072))] {
-        let bytes = response(&body);
-        group.throughput(Per::Bytes(bytes.len() as u64));
-        group.bench_function(name, |bencher| {
-            bencher.iter(|| decode(&mut decoder, black_box(&bytes), |response| response.status));
-        });
-    }
+#[divan::bench(args = [2, 200, 3072])]
+fn parse_a_body_of_bytes(bencher: Bencher<'_, '_>, length: usize) {
+    let (mut decoder, bytes) = (Decoder::new(Limits::default()), response(&"x".repeat(length)));
+    bencher
+        .counter(BytesCount::new(bytes.len()))
+        .bench_local(|| decode(&mut decoder, black_box(&bytes), |response| response.status));
+}
+
+#[divan::bench]
+fn parse_behind_another_head(bencher: Bencher<'_, '_>) {
     // The two dates take turns, so that no head is the one before.
     let other = response("OK").iter().map(|byte| if *byte == b'5' { b'6' } else { *byte }).collect::<Vec<u8>>();
-    let (bytes, mut turn) = ([response("OK"), other], 0);
-    group.throughput(Per::Bytes(bytes[0].len() as u64));
-    group.bench_function("2 bytes behind another head", |bencher| {
-        bencher.iter(|| {
-            turn = 1 - turn;
-            decode(&mut decoder, black_box(&bytes[turn]), |response| response.status)
-        });
+    let (mut decoder, bytes, mut turn) = (Decoder::new(Limits::default()), [response("OK"), other], 0);
+    bencher.counter(BytesCount::new(bytes[0].len())).bench_local(|| {
+        turn = 1 - turn;
+        decode(&mut decoder, black_box(&bytes[turn]), |response| response.status)
     });
-    group.finish();
 }
 
 /// Latencies between 1 and 9 ms, none like another.
@@ -59,17 +55,21 @@ fn samples(count: u64) -> Samples {
     samples
 }
 
-fn histograms(criterion: &mut Criterion) {
-    let part = samples(100_000);
-    criterion.bench_function("histogram merge", |bencher| {
-        let mut whole = samples(100_000);
-        bencher.iter(|| whole.merge(black_box(&part)));
-    });
-    criterion.bench_function("a million samples recorded and summarised", |bencher| {
-        bencher.iter(|| samples(black_box(1_000_000)).summary());
-    });
+#[divan::bench]
+fn merge_histograms(bencher: Bencher<'_, '_>) {
+    let (mut whole, part) = (samples(100_000), samples(100_000));
+    bencher.bench_local(|| whole.merge(black_box(&part)));
+}
+
+#[divan::bench]
+fn record_and_summarise_a_million_samples() -> impl Sized {
+    samples(black_box(1_000_000)).summary()
+}
+
+#[divan::bench]
+fn summarise_a_million_samples(bencher: Bencher<'_, '_>) {
     let million = samples(1_000_000);
-    criterion.bench_function("a million samples summarised", |bencher| bencher.iter(|| black_box(&million).summary()));
+    bencher.bench_local(|| black_box(&million).summary());
 }
 
 /// What the reference system's throughput scenario declares.
@@ -97,8 +97,9 @@ fn throughput() -> StepsScenario {
     StepsScenario::new(&steps).expect("steps")
 }
 
-/// One operation of the throughput scenario: its request, and the judgement of its answer.
-fn scenario_step(criterion: &mut Criterion) {
+/// One operation of the throughput scenario: its request, the server's answer, and its judgement.
+#[divan::bench]
+fn scenario_step(bencher: Bencher<'_, '_>) {
     let scenario = throughput();
     let mut client = scenario.client(Identity { index: 0, clients: 1, seed: 0 });
     let at = Moment { phase: Phase::Measured, now: Instant::now(), since_start: Duration::ZERO };
@@ -124,13 +125,9 @@ fn scenario_step(criterion: &mut Criterion) {
     };
     // Registers, and is ready.
     (0..2).for_each(|_| step());
-    criterion.bench_function("scenario step, its server's answer included", |bencher| bencher.iter(&mut step));
+    bencher.bench_local(step);
 }
 
 fn main() {
-    let mut criterion = Criterion::default().configure_from_args();
-    parser(&mut criterion);
-    histograms(&mut criterion);
-    scenario_step(&mut criterion);
-    criterion.final_summary();
+    divan::main();
 }
