@@ -1,4 +1,4 @@
-//! Checks probes before anything runs. Pure. Main function: [`lint`].
+//! Checks probes, and the units of resources, before anything runs. Pure. Main function: [`lint`].
 //!
 //! A rule is skipped for a workload whose annotation [`IGNORE`] lists its code.
 
@@ -13,6 +13,7 @@ use crate::snapshot::{ProbeReport, Snapshot};
 mod command;
 mod drain;
 mod liveness;
+mod resources;
 
 /// The annotation of a workload or its pod template that lists rules to skip, separated by commas.
 pub const IGNORE: &str = e2e_plan::LINT_IGNORE;
@@ -43,7 +44,7 @@ pub enum Severity {
     Note,
 }
 
-/// A remark on a probe.
+/// A remark on a probe or another field of a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Remark {
     /// The rule's code, such as `identical-probes`.
@@ -109,6 +110,8 @@ pub fn lint(plan: &Plan, measured: Option<&Snapshot>) -> Vec<Remark> {
         let may_serve = !targets.is_empty() || !plan.objects.iter().any(|object| object.kind == "Service");
         let mut found = Findings { component, is_on_host, targets, may_serve, remarks: Vec::new() };
         containers(component).for_each(|container| found.container(container, measured));
+        let all = component.pod.init_containers.iter().chain(&component.pod.containers);
+        all.for_each(|container| found.units(container));
         remarks.extend(found.remarks.into_iter().filter(|remark| !ignored.contains(&remark.code)));
     }
     remarks.sort_by_key(|remark| remark.severity);

@@ -49,19 +49,64 @@ fn sign_of_a_shell(command: &[String]) -> Option<String> {
     if program.trim().contains(char::is_whitespace) && !program.contains('\\') {
         return Some(format!("the name of the program is `{program}`, with its spaces: {NO_SHELL}"));
     }
+    let arguments = without_script(program, arguments);
     let variable = arguments.iter().find(|item| is_variable(item));
-    match (operator(arguments), variable) {
+    match (operator(&arguments), variable) {
         (Some(operator), _) => Some(format!("`{operator}` is an argument of {program}, not an operator: {NO_SHELL}")),
         (None, Some(variable)) => Some(format!("{program} gets `{variable}` as it stands, not its value: {NO_SHELL}")),
         (None, None) => None,
     }
 }
 
+/// Where a program takes a script in its own language, in which `$NAME` and `|` mean something.
+enum Script {
+    /// The item behind one of these flags.
+    Behind(&'static [&'static str]),
+    /// The first item that is no option.
+    First,
+    /// Everything behind a flag that starts like this, in any case.
+    Rest(&'static str),
+}
+
+const SCRIPTS: [(&str, Script); 9] = [
+    ("awk", Script::First),
+    ("cmd", Script::Rest("/c")),
+    ("gawk", Script::First),
+    ("mawk", Script::First),
+    ("perl", Script::Behind(&["-e", "-E"])),
+    ("php", Script::Behind(&["-r"])),
+    ("powershell", Script::Rest("")),
+    ("pwsh", Script::Rest("-c")),
+    ("ruby", Script::Behind(&["-e"])),
+];
+
+/// The arguments of a program that are not its script.
+fn without_script<'a>(program: &str, arguments: &'a [String]) -> Vec<&'a str> {
+    let name = program.rsplit(['/', '\\']).next().unwrap_or(program).to_lowercase();
+    let name = name.strip_suffix(".exe").unwrap_or(&name);
+    let arguments = arguments.iter().map(String::as_str);
+    match SCRIPTS.iter().find(|(known, _)| *known == name).map(|(_, script)| script) {
+        None => arguments.collect(),
+        Some(Script::Behind(flags)) => {
+            let mut is_script = false;
+            let mut is_other = |item: &&str| !std::mem::replace(&mut is_script, flags.contains(item));
+            arguments.filter(|item| is_other(item)).collect()
+        }
+        Some(Script::First) => {
+            let mut is_found = false;
+            let mut is_other =
+                |item: &&str| is_found || item.starts_with('-') || std::mem::replace(&mut is_found, true);
+            arguments.filter(|item| is_other(item)).collect()
+        }
+        Some(Script::Rest(flag)) => arguments.take_while(|item| !item.to_lowercase().starts_with(flag)).collect(),
+    }
+}
+
 /// The first operator among arguments that is neither the value of an option nor the end of `find -exec`.
-fn operator(arguments: &[String]) -> Option<&str> {
+fn operator<'a>(arguments: &[&'a str]) -> Option<&'a str> {
     let mut before = "";
     let mut is_executing = false;
-    for item in arguments.iter().map(String::as_str) {
+    for item in arguments.iter().copied() {
         let is_value = SEPARATORS.contains(&item) && (is_executing || before.starts_with('-'));
         if OPERATORS.contains(&item) && !is_value {
             return Some(item);

@@ -197,6 +197,43 @@ const READY: &str = "readinessProbe: {httpGet: {path: /a, port: 80}}";
 )]
 #[case::a_pattern("readinessProbe: {exec: {command: [grep, -q, \"^ok$\", /tmp/up]}}}]}", "", Severity::Note)]
 #[case::a_statement("readinessProbe: {exec: {command: [psql, -c, SELECT 1]}}}]}", "", Severity::Note)]
+#[case::a_script_of_perl("readinessProbe: {exec: {command: [/usr/bin/perl, -w, -e, $UP]}}}]}", "", Severity::Note)]
+#[case::a_program_of_awk("readinessProbe: {exec: {command: [awk, \"-F:\", $NF, /up]}}}]}", "", Severity::Note)]
+#[case::a_script_of_powershell(
+    "readinessProbe: {exec: {command: [pwsh, -Command, Get-Content, /up, \"|\", Select-String, ok]}}}]}",
+    "",
+    Severity::Note
+)]
+#[case::a_line_for_cmd(
+    "readinessProbe: {exec: {command: ['C:\\Windows\\System32\\cmd.exe', /C, check, \"&&\", more]}}}]}",
+    "",
+    Severity::Note
+)]
+#[case::a_variable_behind_a_script(
+    "readinessProbe: {exec: {command: [perl, -e, \"exit $ARGV[0]\", $UP]}}}]}",
+    "exec-without-shell",
+    Severity::Warning
+)]
+#[case::memory_in_thousandths(
+    "readinessProbe: {httpGet: {path: /a, port: 80}}, resources: {limits: {memory: 128m}, requests: {memory: 0}}}]}",
+    "memory-unit",
+    Severity::Error
+)]
+#[case::little_memory_asked_for(
+    "readinessProbe: {httpGet: {path: /a, port: 80}}, resources: {requests: {memory: 512}}}]}",
+    "memory-unit",
+    Severity::Warning
+)]
+#[case::many_cores(
+    "readinessProbe: {httpGet: {path: /a, port: 80}}, resources: {requests: {cpu: 500}}}]}",
+    "cpu-unit",
+    Severity::Warning
+)]
+#[case::units_that_are_meant(
+    "readinessProbe: {httpGet: {path: /a, port: 80}}, resources: {requests: {cpu: 500m, memory: 6Mi}, limits: {cpu: 96, memory: 2Ti}}}]}",
+    "",
+    Severity::Note
+)]
 #[case::a_path_of_windows(
     "readinessProbe: {exec: {command: ['C:\\Program Files\\app\\check.exe']}}}]}",
     "",
