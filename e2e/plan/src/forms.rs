@@ -71,6 +71,11 @@ pub(crate) const CLUSTER_ADDRESS: Form = form(
 pub(crate) const NETWORK: Form = form(is_network, "a range of addresses", "write one, such as `10.0.0.0/8`");
 pub(crate) const QUANTITY: Form =
     form(|text| quantity::bytes(text).is_ok(), "a quantity", "write a number, such as `1`, `500m` or `10Gi`");
+pub(crate) const PROVISIONER: Form = form(
+    |text| is_key(&text.to_lowercase()),
+    "the name of a provisioner",
+    "write one with its domain, such as `example.org/nfs` or `kubernetes.io/no-provisioner`",
+);
 pub(crate) const TRIMMED: Form = form(|text| text.trim() == text, "free of blanks at its ends", "remove them");
 pub(crate) const ABSOLUTE: Form = form(|text| text.starts_with('/'), "an absolute path", "start it with `/`");
 pub(crate) const WITHIN_ROOT: Form =

@@ -46,7 +46,10 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use self::read::{Typed, typed};
+use self::{
+    read::{Typed, typed},
+    sort_out::SortedOut,
+};
 
 pub(crate) use self::{error::Faults, object::Object as Document, read::object as document, workload::pod_keys};
 pub use self::{
@@ -112,7 +115,7 @@ impl Plan {
     /// Every fault of the input: YAML, objects, overlays, overrides, fields, references. Each names its place and a remedy.
     pub fn from_manifests(input: Input<'_>) -> Result<Self, Errors> {
         let Objects { objects, faults, notes: mut fields } = input.objects;
-        let mut objects = sort_out::sort_out(objects, &mut fields);
+        let SortedOut { kept: mut objects, replaced } = sort_out::sort_out(objects, &mut fields);
         let secret = overrides::apply(&mut objects, &input.sets, &input.replicas, &faults);
         outside::add(&mut objects, &input.given);
         stores::generate(&mut objects, input.generate, &faults);
@@ -122,7 +125,7 @@ impl Plan {
         }
         let typed: Vec<(&object::Object, Typed)> =
             objects.iter().filter_map(|object| Some((object, typed(object, &faults)?))).collect();
-        objects.iter().for_each(|object| values::check(object, &faults));
+        objects.iter().chain(&replaced).for_each(|object| values::check(object, &faults));
         let stores = stores::Stores::new(&typed, &faults);
         let (mut components, mut cron_jobs) = (Components::default(), Vec::new());
         for (object, typed) in &typed {
@@ -132,6 +135,7 @@ impl Plan {
                 _ => {}
             }
         }
+        check_replaced(&replaced, &faults);
         let Components { mut components, names } = components;
         overrides::hide(&mut components, &secret);
         let services = services::services(&typed, &components, &faults, &mut fields);
@@ -150,6 +154,17 @@ impl Plan {
         let places = places.collect();
         let objects = objects.into_iter().map(|(object, _)| object).collect();
         Ok(Self { components, cron_jobs, services, fields, missing, places, objects })
+    }
+}
+
+/// Finds what is wrong with declarations that others replace.
+fn check_replaced(replaced: &[object::Object], faults: &Faults) {
+    let typed: Vec<_> = replaced.iter().filter_map(|object| Some((object, typed(object, faults)?))).collect();
+    let stores = stores::Stores::new(&typed, faults);
+    for (object, typed) in &typed {
+        if let Typed::Workload(workload) | Typed::CronJob(workload) = typed {
+            convert::component(object, workload, &stores, faults);
+        }
     }
 }
 

@@ -10,9 +10,17 @@ use super::{
     release::{self, Hooking},
 };
 
+/// The objects of an input, sorted out.
+pub(crate) struct SortedOut {
+    /// Those that count.
+    pub(crate) kept: Vec<Object>,
+    /// Earlier declarations that differ from the last one: a cluster is given them too, and refuses what is wrong with them.
+    pub(crate) replaced: Vec<Object>,
+}
+
 /// Leaves out, with a note, what does not count.
-pub(crate) fn sort_out(objects: Vec<Object>, fields: &mut Vec<FieldUse>) -> Vec<Object> {
-    let mut kept: Vec<Object> = Vec::new();
+pub(crate) fn sort_out(objects: Vec<Object>, fields: &mut Vec<FieldUse>) -> SortedOut {
+    let (mut kept, mut replaced): (Vec<Object>, Vec<Object>) = (Vec::new(), Vec::new());
     for object in objects {
         if let Hooking::Other(hook) = release::hooking(&object) {
             let cursor = Cursor::root(&object).keys(&["metadata", "annotations", release::HOOK]);
@@ -36,6 +44,7 @@ pub(crate) fn sort_out(objects: Vec<Object>, fields: &mut Vec<FieldUse>) -> Vec<
                     let cursor = Cursor::root(first).keys(&["metadata", "name"]);
                     let text = format!("it is declared again in {}, which wins", object.source);
                     fields.push(FieldUse::new(&cursor, Note::everywhere(text)));
+                    replaced.push(first.clone());
                 }
                 *first = object;
             }
@@ -43,7 +52,7 @@ pub(crate) fn sort_out(objects: Vec<Object>, fields: &mut Vec<FieldUse>) -> Vec<
     }
     one_of_equal_stores(&mut kept);
     note_namespaces(&kept, fields);
-    kept
+    SortedOut { kept, replaced }
 }
 
 /// A ConfigMap or Secret that stands in several namespaces with the same content is one in the run's.

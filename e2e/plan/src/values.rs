@@ -37,7 +37,7 @@ enum Rule {
     Is(Form),
     /// The map's keys have this form, in any case.
     Keys(Form),
-    /// The map's values have this form, as far as they are texts.
+    /// The map's values have this form, as far as they are texts or whole numbers.
     Values(Form),
     /// No two elements of the list have the same texts under these keys.
     Unique(&'static [&'static str]),
@@ -106,8 +106,7 @@ impl Walk<'_> {
 }
 
 fn fail(cursor: &Cursor<'_>, Wrong { kind, field, message, remedy }: Wrong) -> super::Error {
-    let cursor = field.map_or_else(|| cursor.clone(), |field| cursor.key(&field));
-    cursor.fail(kind, message, remedy)
+    field.iter().fold(cursor.clone(), |cursor, key| cursor.key(key)).fail(kind, message, remedy)
 }
 
 /// What is wrong with a value, and the remedy. A value of another type is an error of its own.
@@ -140,9 +139,14 @@ fn broken(rule: &Rule, node: &Node) -> Option<Wrong> {
             let bad = entries.iter().find(|entry| !(form.has)(&entry.key.to_lowercase()))?;
             unlike(form, &bad.key)
         }
-        (Rule::Values(form), Tree::Map(entries)) => entries
-            .iter()
-            .find_map(|entry| Some(Wrong { field: Some(entry.key.clone()), ..unlike(form, entry.node.text()?)? })),
+        (Rule::Values(form), Tree::Map(entries)) => entries.iter().find_map(|entry| {
+            let wrong = match &entry.node.tree {
+                Tree::Text(text) => unlike(form, text)?,
+                Tree::Int(number) => unlike(form, &number.to_string())?,
+                _ => return None,
+            };
+            Some(Wrong { field: vec![entry.key.clone()], ..wrong })
+        }),
         (Rule::Unique(keys), Tree::List(items)) => {
             let texts = |item: &Node| {
                 keys.iter().map(|key| item.get(key).and_then(Node::text).map(str::to_owned)).collect::<Vec<_>>()
@@ -158,7 +162,7 @@ fn broken(rule: &Rule, node: &Node) -> Option<Wrong> {
 }
 
 fn wrong(kind: ErrorKind, message: String, remedy: impl Into<String>) -> Option<Wrong> {
-    Some(Wrong { kind, field: None, message, remedy: remedy.into() })
+    Some(Wrong { kind, field: Vec::new(), message, remedy: remedy.into() })
 }
 
 fn unlike(form: &Form, text: &str) -> Option<Wrong> {

@@ -200,14 +200,17 @@ pub(super) fn resource_field(
         let remedy = "refer to limits.memory, limits.cpu, requests.memory or requests.cpu";
         return Err(cursor.key("resource").fail(ErrorKind::Value, message, remedy));
     }
-    let divisor =
-        field.divisor.clone().map(|divisor| divisor.0).filter(|text| text != "0").unwrap_or_else(|| "1".into());
+    let written = field.divisor.as_ref().map_or("0", |divisor| divisor.0.as_str());
     let parse = |text: &str| {
         let parsed = if is_cpu { quantity::millis(text) } else { quantity::bytes(text) };
         parsed.map_err(|message| cursor.fail(ErrorKind::Value, message, "correct the quantity"))
     };
-    let divisor = parse(&divisor)?;
-    if !is_divisor(divisor, is_cpu) {
+    let divisor = match parse(written)? {
+        // To the API server none is 1.
+        0 => parse("1")?,
+        divisor => divisor,
+    };
+    if !is_divisor(written, divisor, is_cpu) {
         let units = if is_cpu { "`1` or `1m`" } else { "`1`, or one of a unit, such as `1Mi` or `1G`" };
         let message = "no divisor of this resource";
         return Err(cursor.key("divisor").fail(ErrorKind::Value, message, format!("write {units}")));
@@ -222,8 +225,17 @@ pub(super) fn resource_field(
     }
 }
 
-/// Whether an amount is a unit of its resource: of CPU in thousandths, of others in bytes.
-fn is_divisor(amount: u64, is_cpu: bool) -> bool {
-    let is_unit = |base: u64, powers: u32| (0..=powers).any(|power| base.pow(power) == amount);
-    if is_cpu { matches!(amount, 1 | 1000) } else { is_unit(1000, 6) || is_unit(1024, 6) }
+/// Whether an amount is a unit of its resource: of CPU in thousandths, of others in bytes. The API server compares how it would write
+/// the amount: 1024 is not `1Ki` to it, and neither is `1e3` a `1k`.
+fn is_divisor(written: &str, amount: u64, is_cpu: bool) -> bool {
+    let is_power_of = |base: u64| (0..=6).any(|power| base.pow(power) == amount);
+    let is_one = amount == if is_cpu { 1000 } else { 1 };
+    if is_one || written.contains('e') || written.contains('E') && !written.ends_with(['E', 'i']) {
+        return is_one;
+    }
+    match (is_cpu, written.ends_with('i')) {
+        (true, is_binary) => amount == 1 && !is_binary,
+        (false, true) => is_power_of(1024),
+        (false, false) => is_power_of(1000),
+    }
 }

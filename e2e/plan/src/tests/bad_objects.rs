@@ -354,3 +354,14 @@ fn services(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
 fn values(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
     assert_eq!(error_of(&base_with(old, new)), expected.replace("{APP}", APP));
 }
+
+/// A cluster is given every declaration, also one that another replaces.
+#[test]
+fn of_an_object_that_is_declared_again() {
+    let (container, quantity) = ("image: backend:dev", "limits: {cpu: 500m,");
+    let earlier = base_with(container, "imagePullPolicy: Never").replace(quantity, "limits: {cpu: \"${CPU}\",");
+    let error = error_of(&format!("{earlier}---\n{BASE}"));
+    for part in ["app.yaml:19:11, document 1: ", "app.yaml:36:22, document 1: ", "2 faults in the manifests"] {
+        assert!(error.contains(part), "{part} is not in: {error}");
+    }
+}

@@ -2,6 +2,7 @@
 //! (`?dryRun=All`), but for the values that later ones have ruled on.
 
 mod carried;
+mod limits;
 mod metadata;
 
 use rstest::rstest;
@@ -254,6 +255,16 @@ fn of_volumes(#[case] refused: &str, #[case] taken: &str, #[case] message: &str)
 #[case::bytes(
     "resourceFieldRef: {resource: limits.memory, divisor: 2Mi}",
     "resourceFieldRef: {resource: limits.memory, divisor: 1Mi}",
+    "resourceFieldRef.divisor: no divisor of this resource; write `1`, or one of a unit, such as `1Mi` or `1G`"
+)]
+#[case::a_binary_unit_as_a_number(
+    "resourceFieldRef: {resource: limits.ephemeral-storage, divisor: 1024}",
+    "resourceFieldRef: {resource: limits.ephemeral-storage, divisor: 1024Ki}",
+    "resourceFieldRef.divisor: no divisor of this resource; write `1`, or one of a unit, such as `1Mi` or `1G`"
+)]
+#[case::an_exponent(
+    "resourceFieldRef: {resource: limits.memory, divisor: '1e3'}",
+    "resourceFieldRef: {resource: limits.memory, divisor: 1000}",
     "resourceFieldRef.divisor: no divisor of this resource; write `1`, or one of a unit, such as `1Mi` or `1G`"
 )]
 fn of_variables(#[case] refused: &str, #[case] taken: &str, #[case] message: &str) {

@@ -2,13 +2,14 @@
 
 mod carried;
 mod jobs;
+mod limits;
 
 use std::collections::BTreeSet;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
 
-pub(super) use self::{carried::*, jobs::*};
+pub(super) use self::{carried::*, jobs::*, limits::*};
 use crate::{
     error::ErrorKind,
     forms::{PERCENTAGE, PORT_NAME, QUALIFIED, QUANTITY},
@@ -16,16 +17,16 @@ use crate::{
     quantity,
 };
 
-/// What is wrong, and with which field of the map; none names the map itself.
+/// What is wrong, and with which field of the map, by the keys to it; none name the map itself.
 pub(super) struct Wrong {
     pub(super) kind: ErrorKind,
-    pub(super) field: Option<String>,
+    pub(super) field: Vec<String>,
     pub(super) message: String,
     pub(super) remedy: String,
 }
 
 fn wrong(field: &str, message: impl Into<String>, remedy: impl Into<String>) -> Option<Wrong> {
-    let field = Some(field.to_owned()).filter(|field| !field.is_empty());
+    let field = Some(field.to_owned()).filter(|field| !field.is_empty()).into_iter().collect();
     Some(Wrong { kind: ErrorKind::Value, field, message: message.into(), remedy: remedy.into() })
 }
 

@@ -1,5 +1,8 @@
 //! The rules of `pkg/apis/*/validation` as data, by kinds and by paths as in the table of warnings.
 
+mod carried;
+
+use self::carried::*;
 use super::{
     Rule::{self, Has, Is, Labels, Name, One, OneOf, That, Unique, Within},
     relations,
@@ -53,14 +56,17 @@ pub(super) const TABLES: &[(&[&str], Rules)] = &[
     (&["PodDisruptionBudget"], BUDGET),
     (&["PersistentVolumeClaim"], CLAIM),
     (&["PersistentVolume"], VOLUME),
-    (&["ResourceQuota"], &[("spec.hard", Rule::Values(QUANTITY))]),
+    (&["ResourceQuota"], QUOTA),
     (&["LimitRange"], LIMITS),
     (&["Role", "ClusterRole"], ROLE),
     (&["Role"], &[("rules[]", That(relations::namespaced_rights))]),
     (&["RoleBinding", "ClusterRoleBinding"], BINDING),
     (&["RoleBinding"], &[("roleRef.kind", OneOf(&["Role", "ClusterRole"]))]),
-    (&["ClusterRoleBinding"], &[("roleRef.kind", OneOf(&["ClusterRole"]))]),
+    (&["ClusterRoleBinding"], CLUSTER_ROLE_BINDING),
     (&["Endpoints"], ENDPOINTS),
+    (&["EndpointSlice"], SLICE),
+    (&["StorageClass"], STORAGE_CLASS),
+    (&["PriorityClass"], PRIORITY_CLASS),
 ];
 
 const WORKLOADS: &[&str] =
@@ -113,8 +119,8 @@ const DAEMON_SET: Rules = &[
 
 const JOB: Rules = &[
     ("", Has(&["spec"])),
+    ("", That(relations::job_name)),
     ("", That(relations::job_selector)),
-    ("metadata.name", That(relations::job_name)),
     ("spec", Has(&["template"])),
     ("spec", That(relations::job)),
     ("spec.activeDeadlineSeconds", NOT_NEGATIVE),
@@ -286,144 +292,4 @@ const SERVICE: Rules = &[
     ("spec.sessionAffinity", OneOf(&["None", "ClientIP"])),
     ("spec.sessionAffinityConfig.clientIP.timeoutSeconds", Within(1, 86400)),
     ("spec.type", OneOf(&["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"])),
-];
-
-const INGRESS: Rules = &[
-    ("", Has(&["spec"])),
-    ("", That(relations::class)),
-    ("spec", That(relations::ingress)),
-    ("spec.ingressClassName", Name { dots: true }),
-    ("spec.rules[].host", Is(HOST)),
-    ("spec.rules[].http", Has(&["paths"])),
-    ("spec.rules[].http.paths[]", Has(&["backend", "pathType"])),
-    ("spec.rules[].http.paths[]", That(relations::path)),
-    ("spec.rules[].http.paths[].pathType", OneOf(&["Exact", "Prefix", "ImplementationSpecific"])),
-    ("spec.tls[].hosts[]", Is(HOST)),
-    ("spec.tls[].secretName", Name { dots: true }),
-    ("*ackend", One(&["service", "resource"])),
-    ("*ackend.resource", Has(&["kind", "name"])),
-    ("*ackend.service", Has(&["name", "port"])),
-    ("*ackend.service.name", Name { dots: false }),
-    ("*ackend.service.port", One(&["name", "number"])),
-    ("*ackend.service.port.name", Is(PORT_NAME)),
-    ("*ackend.service.port.number", PORT),
-];
-
-const NETWORK_POLICY: Rules = &[
-    ("*.matchExpressions[].operator", OPERATORS),
-    ("spec.egress[].to[]", That(relations::peer)),
-    ("spec.ingress[].from[]", That(relations::peer)),
-    ("*.ipBlock", Has(&["cidr"])),
-    ("*.ipBlock", That(relations::block)),
-    ("*.ipBlock.cidr", Is(NETWORK)),
-    ("*[].ports[]", That(relations::range)),
-    ("*[].ports[].port", PORT),
-    ("*[].ports[].port", Is(PORT_NAME)),
-    ("*[].ports[].protocol", PROTOCOLS),
-    ("spec.policyTypes[]", OneOf(&["Ingress", "Egress"])),
-];
-
-const AUTOSCALER: Rules = &[
-    ("", Has(&["spec"])),
-    ("spec", Has(&["maxReplicas", "scaleTargetRef"])),
-    ("spec", That(relations::autoscaler)),
-    ("spec.behavior.scaleDown.stabilizationWindowSeconds", Within(0, 3600)),
-    ("spec.behavior.scaleUp.stabilizationWindowSeconds", Within(0, 3600)),
-    ("*.selectPolicy", OneOf(&["Max", "Min", "Disabled"])),
-    ("*.policies[]", Has(&["type", "value", "periodSeconds"])),
-    ("*.policies[].periodSeconds", Within(1, 1800)),
-    ("*.policies[].type", OneOf(&["Pods", "Percent"])),
-    ("*.policies[].value", POSITIVE),
-    ("spec.maxReplicas", POSITIVE),
-    ("spec.metrics[]", Has(&["type"])),
-    ("spec.metrics[]", That(relations::metric)),
-    ("spec.metrics[].containerResource", Has(&["container", "name", "target"])),
-    ("spec.metrics[].external", Has(&["metric", "target"])),
-    ("spec.metrics[].object", Has(&["describedObject", "metric", "target"])),
-    ("spec.metrics[].pods", Has(&["metric", "target"])),
-    ("spec.metrics[].resource", Has(&["name", "target"])),
-    ("spec.metrics[].type", OneOf(&["Resource", "ContainerResource", "Pods", "Object", "External"])),
-    ("*.metric", Has(&["name"])),
-    ("*.target", Has(&["type"])),
-    ("spec.metrics[].containerResource.target", One(&["averageUtilization", "averageValue"])),
-    ("spec.metrics[].external.target", One(&["value", "averageValue"])),
-    ("spec.metrics[].object.target", One(&["value", "averageValue"])),
-    ("spec.metrics[].pods.target", Has(&["averageValue"])),
-    ("spec.metrics[].resource.target", One(&["averageUtilization", "averageValue"])),
-    ("*.target.averageUtilization", POSITIVE),
-    ("*.target.averageValue", Is(QUANTITY)),
-    ("*.target.averageValue", That(relations::above_zero)),
-    ("*.target.type", OneOf(&["Utilization", "Value", "AverageValue"])),
-    ("*.target.value", Is(QUANTITY)),
-    ("*.target.value", That(relations::above_zero)),
-    ("*.describedObject", Has(&["kind", "name"])),
-    // Zero needs a feature that is off.
-    ("spec.minReplicas", NOT_NEGATIVE),
-    ("spec.scaleTargetRef", Has(&["kind", "name"])),
-    ("spec.scaleTargetRef.kind", Is(SEGMENT)),
-    ("spec.scaleTargetRef.name", Is(SEGMENT)),
-    ("spec.targetCPUUtilizationPercentage", POSITIVE),
-];
-
-const BUDGET: Rules = &[
-    ("spec", That(relations::budget)),
-    ("spec.maxUnavailable", That(relations::part)),
-    ("spec.minAvailable", That(relations::part)),
-    ("spec.selector.matchExpressions[].operator", OPERATORS),
-];
-
-const ACCESS: Rule = OneOf(&["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"]);
-const VOLUME_MODES: Rule = OneOf(&["Filesystem", "Block"]);
-
-const CLAIM: Rules = &[
-    ("", Has(&["spec"])),
-    ("spec", Has(&["accessModes", "resources"])),
-    ("spec.accessModes[]", ACCESS),
-    ("spec.resources", Has(&["requests"])),
-    ("spec.resources.requests", Has(&["storage"])),
-    ("spec.resources.requests", Rule::Values(QUANTITY)),
-    ("spec.resources.requests.storage", That(relations::above_zero)),
-    ("spec.storageClassName", Name { dots: true }),
-    ("spec.volumeMode", VOLUME_MODES),
-];
-
-const VOLUME: Rules = &[
-    ("", Has(&["spec"])),
-    ("spec", Has(&["accessModes", "capacity"])),
-    ("spec.accessModes[]", ACCESS),
-    ("spec", That(relations::volume)),
-    ("spec.capacity", Has(&["storage"])),
-    ("spec.capacity", Rule::Values(QUANTITY)),
-    ("spec.capacity.storage", That(relations::above_zero)),
-    ("spec.csi", Has(&["driver", "volumeHandle"])),
-    ("spec.persistentVolumeReclaimPolicy", OneOf(&["Retain", "Recycle", "Delete"])),
-    ("spec.storageClassName", Name { dots: true }),
-    ("spec.volumeMode", VOLUME_MODES),
-];
-
-const LIMITS: Rules = &[
-    ("spec.limits[]", Has(&["type"])),
-    ("spec.limits[].default", Rule::Values(QUANTITY)),
-    ("spec.limits[].defaultRequest", Rule::Values(QUANTITY)),
-    ("spec.limits[].max", Rule::Values(QUANTITY)),
-    ("spec.limits[].min", Rule::Values(QUANTITY)),
-];
-
-const ROLE: Rules = &[("rules[]", Has(&["verbs"])), ("rules[]", That(relations::rights))];
-
-const BINDING: Rules = &[
-    ("", Has(&["roleRef"])),
-    ("roleRef", Has(&["kind", "name"])),
-    ("roleRef.apiGroup", OneOf(&["rbac.authorization.k8s.io"])),
-    ("roleRef.name", Is(SEGMENT)),
-    ("subjects[]", Has(&["kind", "name"])),
-    ("subjects[].kind", OneOf(&["ServiceAccount", "User", "Group"])),
-    ("subjects[]", That(relations::subject)),
-];
-
-const ENDPOINTS: Rules = &[
-    ("subsets[].addresses[].ip", Is(ADDRESS)),
-    ("subsets[].notReadyAddresses[].ip", Is(ADDRESS)),
-    ("subsets[].ports[].port", PORT),
-    ("subsets[].ports[].protocol", PROTOCOLS),
 ];

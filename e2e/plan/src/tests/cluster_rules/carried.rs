@@ -255,6 +255,13 @@ const RBAC: &str = "rbac.authorization.k8s.io/v1";
     "roleRef: {kind: ClusterRole, name: a}\nsubjects: [{kind: User, name: a}]",
     "roleRef.kind: `Role` is none of its values; write ClusterRole"
 )]
+#[case::account_of_no_namespace(
+    RBAC,
+    "ClusterRoleBinding",
+    "roleRef: {kind: ClusterRole, name: a}\nsubjects: [{kind: ServiceAccount, name: a}]",
+    "roleRef: {kind: ClusterRole, name: a}\nsubjects: [{kind: ServiceAccount, name: a, namespace: b}]",
+    "subjects[a]: the ServiceAccount has no namespace; add `namespace: <namespace>`"
+)]
 #[case::account(
     RBAC,
     "RoleBinding",
@@ -321,14 +328,36 @@ fn of_kinds_without_a_spec(
     assert_rule(&document(version, kind, refused), message, &document(version, kind, taken));
 }
 
-/// A Job's name is a label of its pods.
-#[test]
-fn of_the_name_of_a_job() {
-    let job = |length: usize| {
-        let spec = "{template: {spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}";
-        object("batch/v1", "Job", spec).replace("{name: x}", &format!("{{name: {}}}", "a".repeat(length)))
+/// A Job's name is a label of its pods, unless it has a selector of its own, and begins the host names of numbered pods.
+#[rstest]
+#[case::label("", 64, "", 63, "a Job's name has at most 63 characters; shorten it")]
+#[case::own_selector(
+    "",
+    64,
+    "manualSelector: true, selector: {matchLabels: {app: a}}, ",
+    64,
+    "a Job's name has at most 63 characters; shorten it"
+)]
+#[case::numbered(
+    "completionMode: Indexed, completions: 11, ",
+    61,
+    "completionMode: Indexed, completions: 10, ",
+    61,
+    "-10` cannot be the host name of a pod; use lower-case letters, digits and `-` alone, at most 63 characters with the number"
+)]
+fn of_the_name_of_a_job(
+    #[case] refused: &str,
+    #[case] refused_length: usize,
+    #[case] taken: &str,
+    #[case] taken_length: usize,
+    #[case] message: &str,
+) {
+    let job = |fields: &str, length: usize| {
+        let pod = "metadata: {labels: {app: a}}, spec: {restartPolicy: Never, containers: [{name: a, image: b}]}";
+        let spec = format!("{{{fields}template: {{{pod}}}}}");
+        object("batch/v1", "Job", &spec).replace("{name: x}", &format!("{{name: {}}}", "a".repeat(length)))
     };
-    assert_rule(&job(64), "metadata.name: a Job's name has at most 63 characters; shorten it", &job(63));
+    assert_rule(&job(refused, refused_length), message, &job(taken, taken_length));
 }
 
 /// A MiB is the most that a ConfigMap or a Secret holds, as bytes.

@@ -1,5 +1,7 @@
 //! Relations of fields of the kinds that only a cluster uses.
 
+use std::net::IpAddr;
+
 use super::{Wrong, items, number, text, wrong};
 use crate::{
     forms::{is_domain, is_network},
@@ -129,6 +131,39 @@ pub(in crate::values) fn subject(node: &Node) -> Option<Wrong> {
         }
         _ => None,
     }
+}
+
+/// An element of `subjects` of a ClusterRoleBinding, which has no namespace to share with a ServiceAccount.
+pub(in crate::values) fn subject_of_cluster(node: &Node) -> Option<Wrong> {
+    if text(node, "kind") != "ServiceAccount" || !text(node, "namespace").is_empty() {
+        return None;
+    }
+    wrong("", "the ServiceAccount has no namespace", "add `namespace: <namespace>`")
+}
+
+/// An element of `subsets` of Endpoints.
+pub(in crate::values) fn subset(node: &Node) -> Option<Wrong> {
+    if items(node, "addresses").is_empty() && items(node, "notReadyAddresses").is_empty() {
+        return wrong("", "it has neither addresses nor notReadyAddresses", "add one of the two");
+    }
+    let ports = items(node, "ports");
+    if ports.len() > 1 && ports.iter().any(|port| text(port, "name").is_empty()) {
+        return wrong("ports", "one of several ports has no name", "add a name to each, such as `name: http`");
+    }
+    None
+}
+
+/// An address of Endpoints, which other machines reach.
+pub(in crate::values) fn endpoint(node: &Node) -> Option<Wrong> {
+    let address: IpAddr = node.text()?.parse().ok()?;
+    let is_of_link = match address {
+        IpAddr::V4(address) => address.is_link_local() || address.octets()[..3] == [224, 0, 0],
+        IpAddr::V6(address) => address.is_unicast_link_local() || address.segments()[0] == 0xff02,
+    };
+    if !address.is_loopback() && !address.is_unspecified() && !is_of_link {
+        return None;
+    }
+    wrong("", format!("{address} is no address that other machines reach"), "write the machine's own address")
 }
 
 /// A quantity of which none at all makes no sense.

@@ -24,9 +24,23 @@ pub(in crate::values) fn job(node: &Node) -> Option<Wrong> {
     None
 }
 
-/// The name of a Job, which is a label of its pods.
+/// A Job as a whole: its name is a label of its pods, unless it has a selector of its own, and begins the host names of numbered ones.
 pub(in crate::values) fn job_name(node: &Node) -> Option<Wrong> {
-    at_most(node, 63, "a Job's name")
+    let (name, spec) = (node.find(&["metadata", "name"])?, node.get("spec")?);
+    let of_name = |wrong: Wrong| Wrong { field: vec!["metadata".to_owned(), "name".to_owned()], ..wrong };
+    let long = (!is_true(spec, "manualSelector")).then(|| at_most(name, 63, "a Job's name")).flatten();
+    long.or_else(|| host_name(name.text()?, spec)).map(of_name)
+}
+
+/// The pods of an Indexed Job have the Job's name and their number as host name.
+fn host_name(name: &str, spec: &Node) -> Option<Wrong> {
+    let last = number(spec, "completions").filter(|count| *count > 0)? - 1;
+    let host = format!("{name}-{last}");
+    if text(spec, "completionMode") != "Indexed" || host.len() <= 63 && !host.contains('.') {
+        return None;
+    }
+    let remedy = "use lower-case letters, digits and `-` alone, at most 63 characters with the number";
+    wrong("", format!("`{host}` cannot be the host name of a pod"), remedy)
 }
 
 /// The name of a CronJob, to which those of its Jobs and their pods are added.
