@@ -215,6 +215,9 @@ impl Reader<'_> {
 
     fn unreadable(&self, path: &Path, error: &io::Error) -> Error {
         let (message, remedy) = match error.kind() {
+            io::ErrorKind::NotFound if path.is_symlink() => {
+                ("the link leads to no file".to_owned(), "correct it, or remove it")
+            }
             io::ErrorKind::NotFound => ("there is no such file or directory".to_owned(), "check the path"),
             _ => (format!("cannot be read: {error}"), "check its permissions and that it is UTF-8 text"),
         };
@@ -265,7 +268,8 @@ fn yaml_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
         let path = entry?.path();
         let is_yaml = path.extension().is_some_and(|extension| EXTENSIONS.iter().any(|known| extension == *known));
         let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        if is_yaml && !is_hidden && path.is_file() {
+        // A link that leads nowhere stands for a manifest that is missing.
+        if is_yaml && !is_hidden && (path.is_file() || path.is_symlink() && !path.exists()) {
             paths.push(path);
         }
     }

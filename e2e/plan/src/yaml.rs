@@ -29,6 +29,7 @@ pub(crate) enum Dialect {
     Kustomize,
 }
 
+/// What a text of YAML holds.
 #[derive(Default)]
 pub(crate) struct Documents {
     /// Its documents in order, without the empty ones.
@@ -46,7 +47,9 @@ pub(crate) fn documents(file: &Path, text: &str, dialect: Dialect) -> Documents 
         let read = reader.spawn_scoped(scope, || read(file, text, dialect));
         match read.map(std::thread::ScopedJoinHandle::join) {
             Ok(Ok(mut read)) => {
-                read.nodes.last_mut().into_iter().for_each(|last| without_added_break(text, last));
+                if dialect == Dialect::Kustomize {
+                    read.nodes.last_mut().into_iter().for_each(|last| without_added_break(text, last));
+                }
                 read
             }
             Ok(Err(panic)) => std::panic::resume_unwind(panic),
@@ -60,27 +63,32 @@ pub(crate) fn documents(file: &Path, text: &str, dialect: Dialect) -> Documents 
 
 fn read(file: &Path, text: &str, dialect: Dialect) -> Documents {
     let file: Arc<Path> = Arc::from(file);
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    // Files that Windows joined have a byte order mark before each document.
+    let text = &text.strip_prefix('\u{feff}').unwrap_or(text).replace("\n\u{feff}", "\n");
     let whole = match parse(text, dialect) {
-        Ok(documents) => return nodes(&file, documents),
+        Ok(documents) => return nodes(&file, documents, dialect),
         Err(error) => error,
     };
     // What is wrong with one document says nothing of the others, which are read at the lines where they stand.
     let (mut documents, mut errors) = (Vec::new(), Vec::new());
-    for (first_line, part) in parts(text) {
+    let json = Some(text).filter(|_| dialect == Dialect::Kubectl).and_then(|text| json_parts(text));
+    let is_json = json.is_some();
+    for (first_line, part) in json.unwrap_or_else(|| parts(text)) {
         match parse(&format!("{}{part}", "\n".repeat(first_line)), dialect) {
             Ok(more) => documents.extend(more),
             Err(error) => errors.push(syntax_error(&file, text, &error)),
         }
     }
-    if errors.is_empty() {
+    if errors.is_empty() && !is_json {
         errors.push(syntax_error(&file, text, &whole));
     }
-    Documents { errors, ..nodes(&file, documents) }
+    let mut read = nodes(&file, documents, dialect);
+    read.errors.splice(0..0, errors);
+    read
 }
 
-/// A block of text (`|`) that the end of the file ends, without a line break, has none at its end to kubectl and kustomize: their
-/// parser (go-yaml) clips no break that is not there, and the one used here adds it.
+/// A block of text (`|`) that the end of the file ends, without a line break, has none at its end to kustomize: its parser (go-yaml)
+/// clips no break that is not there, and the one used here adds it, as kubectl does, which reads line by line.
 fn without_added_break(text: &str, node: &mut Node) {
     let last_line = text.rsplit('\n').next().map(str::trim_start).filter(|line| !line.is_empty());
     match &mut node.tree {
@@ -114,6 +122,19 @@ fn parts(text: &str) -> Vec<(usize, String)> {
     parts
 }
 
+/// The same of a text of JSON that follows on JSON without a separator, which kubectl takes.
+fn json_parts(text: &str) -> Option<Vec<(usize, String)>> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<de::IgnoredAny>();
+    let (mut parts, mut start) = (Vec::new(), 0);
+    while let Some(value) = values.next() {
+        value.ok()?;
+        let end = values.byte_offset();
+        parts.push((text[..start].matches('\n').count(), text[start..end].to_owned()));
+        start = end;
+    }
+    (parts.len() > 1).then_some(parts)
+}
+
 fn parse(text: &str, dialect: Dialect) -> Result<Vec<Spanned<Raw>>, serde_saphyr::Error> {
     let options = serde_saphyr::options! {
         // kubectl reads YAML 1.1, in which `defaultMode: 0644` is octal.
@@ -132,12 +153,14 @@ fn parse(text: &str, dialect: Dialect) -> Result<Vec<Spanned<Raw>>, serde_saphyr
     serde_saphyr::from_multiple_with_options(text, options)
 }
 
-fn nodes(file: &Arc<Path>, documents: Vec<Spanned<Raw>>) -> Documents {
+fn nodes(file: &Arc<Path>, documents: Vec<Spanned<Raw>>, dialect: Dialect) -> Documents {
     let mut read = Documents::default();
     for raw in documents.into_iter().filter(|raw| !matches!(raw.value, Raw::Null)) {
-        let origin = Origin { file: Arc::clone(file), document: read.nodes.len() + 1, repeated: RefCell::default() };
+        let (repeated, odd) = (RefCell::default(), RefCell::default());
+        let origin = Origin { file: Arc::clone(file), document: read.nodes.len() + 1, dialect, repeated, odd };
         read.nodes.push(origin.node(raw));
         read.repeated.extend(origin.repeated.into_inner());
+        read.errors.extend(origin.odd.into_inner());
     }
     read
 }
@@ -167,7 +190,10 @@ fn syntax_error(file: &Arc<Path>, text: &str, error: &serde_saphyr::Error) -> Er
 struct Origin {
     file: Arc<Path>,
     document: usize,
+    dialect: Dialect,
     repeated: RefCell<Vec<(Place, String)>>,
+    /// The faults of keys that are no texts where they must be.
+    odd: RefCell<Vec<Error>>,
 }
 
 impl Origin {
@@ -189,7 +215,7 @@ impl Origin {
     }
 
     /// Each key once, with its last value.
-    fn entries(&self, entries: Vec<(Spanned<String>, Spanned<Raw>)>) -> Vec<Entry> {
+    fn entries(&self, entries: Vec<(Spanned<Key>, Spanned<Raw>)>) -> Vec<Entry> {
         let mut known: HashMap<String, usize> = HashMap::with_capacity(entries.len());
         let mut kept: Vec<Entry> = Vec::with_capacity(entries.len());
         for entry in entries.into_iter().map(|(key, value)| self.entry(key, value)) {
@@ -205,8 +231,17 @@ impl Origin {
         kept
     }
 
-    fn entry(&self, key: Spanned<String>, value: Spanned<Raw>) -> Entry {
-        Entry { place: self.place(key.referenced), key: key.value, node: self.node(value) }
+    fn entry(&self, key: Spanned<Key>, value: Spanned<Raw>) -> Entry {
+        let (place, is_text) = (self.place(key.referenced), matches!(key.value, Key::Text(_)));
+        let text = match key.value {
+            Key::Text(text) | Key::Other(text) => text,
+        };
+        if !is_text && self.dialect == Dialect::Kustomize {
+            let message = format!("the key `{}` is no text", text.escape_debug());
+            let error = Error::new(ErrorKind::Syntax, message, "kustomize refuses it: put the key in quotes");
+            self.odd.borrow_mut().push(error.at(&place));
+        }
+        Entry { place, key: text, node: self.node(value) }
     }
 }
 
@@ -218,6 +253,55 @@ fn column(location: Location) -> usize {
     usize::try_from(location.column()).unwrap_or(0)
 }
 
+/// The key of a map.
+enum Key {
+    Text(String),
+    /// What kubectl makes of a boolean or a number, since JSON has no such keys: `on` is `true`, and `1.10` is `1.1`.
+    Other(String),
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(KeyVisitor)
+    }
+}
+
+struct KeyVisitor;
+
+impl Visitor<'_> for KeyVisitor {
+    type Value = Key;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Key, E> {
+        Ok(Key::Other(value.to_string()))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Key, E> {
+        Ok(Key::Other(value.to_string()))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Key, E> {
+        Ok(Key::Other(value.to_string()))
+    }
+
+    /// kubectl writes as many digits as tell a float of 32 bits from its neighbours.
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Key, E> {
+        Ok(Key::Other(match value {
+            f64::INFINITY => ".inf".to_owned(),
+            f64::NEG_INFINITY => "-.inf".to_owned(),
+            _ if value.is_nan() => ".nan".to_owned(),
+            _ => (value as f32).to_string(),
+        }))
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Key, E> {
+        Ok(Key::Text(value.to_owned()))
+    }
+}
+
 enum Raw {
     Null,
     Bool(bool),
@@ -225,7 +309,7 @@ enum Raw {
     Float(f64),
     Text(String),
     List(Vec<Spanned<Raw>>),
-    Map(Vec<(Spanned<String>, Spanned<Raw>)>),
+    Map(Vec<(Spanned<Key>, Spanned<Raw>)>),
 }
 
 impl<'de> Deserialize<'de> for Raw {

@@ -124,6 +124,7 @@ pub(super) fn build(dir: &Path, root: &Path, base: Option<Base>) -> Build {
     if let Some(error) = builder.base.not_taken(dir, root) {
         builder.faults.push(error);
     }
+    builder.faults.extend(names::blank_subjects(&resources));
     if let Some(message) = names::ambiguous(&resources) {
         builder.beyond.push(Error::of_file(shown(dir, root), message, String::new()));
     }

@@ -92,7 +92,7 @@ fn the_file_of_a_kustomization_stands_for_its_directory() {
 )]
 #[case::a_block_without_a_last_line_break(
     "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  value: |\n    x\n    y",
-    "x\ny"
+    "x\ny\n"
 )]
 #[case::quotes_without_a_last_line_break(
     "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  value: \"x\\n\"",
@@ -426,6 +426,15 @@ fn beyond_what_is_built_here(#[case] text: &str, #[case] expected: &str) {
     let dir = directory(&files);
     let beyond = kustomize::build(&dir.path().join("x"), dir.path(), None).beyond;
     assert_eq!(beyond.iter().map(|error| error.to_string()).collect::<Vec<_>>(), [format!("{expected}; ")]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_leads_nowhere() {
+    let dir = directory(&[("a.yaml", &map("a", ""))]);
+    std::os::unix::fs::symlink("gone.yaml", dir.path().join("b.yaml")).unwrap();
+    let message = read_at(dir.path(), &["."], &[]).unwrap_err().to_string();
+    assert_eq!(message, "b.yaml: the link leads to no file; correct it, or remove it");
 }
 
 #[test]

@@ -230,6 +230,37 @@ fn of_an_object_that_is_declared_again_the_last_one_counts() {
     assert_eq!(notes(&plan_of(&with(same)), Target::K8s, "ConfigMap/settings"), Vec::<String>::new());
 }
 
+/// JSON after JSON, and what Windows makes of files that it joins.
+#[rstest]
+#[case::json(
+    "{\"apiVersion\": \"v1\", \"kind\": \"Secret\", \"metadata\": {\"name\": \"a\"}}\n{\"apiVersion\": \"v1\", \"kind\": \"Secret\", \"metadata\": {\"name\": \"b\"}}\n"
+)]
+#[case::marks(
+    "\u{feff}apiVersion: v1\r\nkind: Secret\r\nmetadata: {name: a}\r\n---\r\n\u{feff}apiVersion: v1\r\nkind: Secret\r\nmetadata: {name: b}\r\n"
+)]
+fn documents_without_a_clear_separator(#[case] text: &str) {
+    let names: Vec<_> = plan_of(text).objects.iter().map(|object| object.json["metadata"]["name"].clone()).collect();
+    assert_eq!(names, ["a", "b"]);
+}
+
+/// A block of text that the end of the file ends.
+#[test]
+fn kubectl_ends_the_last_line_of_a_file() {
+    let plan = plan_of(&with("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: last}\ndata:\n  a: |\n    x"));
+    let object = plan.objects.iter().find(|object| object.json["metadata"]["name"] == "last").unwrap();
+    assert_eq!(object.json["data"]["a"], "x\n");
+}
+
+/// kubectl makes JSON of YAML, whose keys are texts.
+#[test]
+fn keys_that_are_no_texts() {
+    let keys = "on: a\n  no: b\n  1.50: c\n  0x10: d\n  \"off\": e\n  8080: f";
+    let plan = plan_of(&with(&format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: odd}}\ndata:\n  {keys}\n")));
+    let object = plan.objects.iter().find(|object| object.json["metadata"]["name"] == "odd").unwrap();
+    let expected = serde_json::json!({"true": "a", "false": "b", "1.5": "c", "16": "d", "off": "e", "8080": "f"});
+    assert_eq!(object.json["data"], expected);
+}
+
 /// Two namespaces with objects of one name, as a cluster takes them.
 #[test]
 fn each_namespace_has_names_of_its_own() {

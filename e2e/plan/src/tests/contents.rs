@@ -44,12 +44,12 @@ fn content(plan: &Plan, volume: &str) -> Vec<(String, Value)> {
 #[test]
 fn metadata_as_files() {
     let text = base_with("emptyDir: {}", "downwardAPI: {items: [{path: l, fieldRef: {fieldPath: metadata.labels}}, {path: a, fieldRef: {fieldPath: metadata.annotations}}]}")
-        .replace("      labels: {app: backend}", "      labels: {app: backend, b: c}\n      annotations: {x: \"say \\\"hi\\\"\\n\\tthere\", y: é}");
+        .replace("      labels: {app: backend}", "      labels: {app: backend, b: c}\n      annotations: {x: \"say \\\"hi\\\"\\n\\tthere\", z: é}");
     let plan = plan_of(&text);
     let plain = |text: &str| Value::Plain(text.to_owned());
     let expected = [
         ("l".to_owned(), plain("app=\"backend\"\nb=\"c\"")),
-        ("a".to_owned(), plain("x=\"say \\\"hi\\\"\\n\\tthere\"\ny=\"é\"")),
+        ("a".to_owned(), plain("x=\"say \\\"hi\\\"\\n\\tthere\"\nz=\"é\"")),
     ];
     assert_eq!(content(&plan, "tmp"), expected);
 }

@@ -222,11 +222,11 @@ fn merged(all: Option<&GeneratorOptions>, own: Option<&GeneratorOptions>) -> Gen
     }
 }
 
-/// What stands in place of another object has its name, a hash there only if that one has, and its labels and annotations where it has
+/// What stands in place of another object has its name, a hash there only if both want one, and its labels and annotations where it has
 /// none of its own.
 fn keep_metadata(made: &mut Resource, old: &Resource) {
     made.before.clone_from(&old.before);
-    made.needs_hash = old.needs_hash;
+    made.needs_hash &= old.needs_hash;
     made.object.name.clone_from(&old.object.name);
     names::set_metadata(&mut made.object, "name", &old.object.name);
     if !old.object.namespace().is_empty() {

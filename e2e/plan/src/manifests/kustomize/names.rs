@@ -3,7 +3,7 @@
 
 use super::Resource;
 use crate::{
-    Document,
+    Document, Error, ErrorKind,
     kinds::group,
     node::{Node, Tree},
     pod_keys,
@@ -156,6 +156,23 @@ pub(super) fn ambiguous(resources: &[Resource]) -> Option<String> {
         });
     }
     found
+}
+
+/// The ServiceAccounts of RoleBindings that have a namespace which is none.
+pub(super) fn blank_subjects(resources: &[Resource]) -> Vec<Error> {
+    let bindings = resources.iter().filter(|resource| resource.object.kind == "RoleBinding");
+    let blank = |Resource { object, .. }: &Resource| {
+        let subjects = object.node.get("subjects").map_or(&[][..], Node::items).iter();
+        let entries = subjects
+            .filter(|subject| subject.get("kind").and_then(Node::text) == Some("ServiceAccount"))
+            .flat_map(Node::entries)
+            .filter(|entry| entry.key == "namespace" && entry.node.text().is_none());
+        let remedy = "kustomize refuses it: write the namespace, or remove the key";
+        let message = "the namespace of a ServiceAccount is no text";
+        let error = |place| Error::new(ErrorKind::Value, message, remedy).at(place).in_object(&object.label());
+        entries.map(|entry| error(&entry.place)).collect::<Vec<_>>()
+    };
+    bindings.flat_map(blank).collect()
 }
 
 /// What tells to which objects the references of another one lead.

@@ -63,7 +63,7 @@ impl Builder<'_> {
             if NAMESPACE_BEYOND.contains(&kind) {
                 let message = format!("`namespace` changes {} in a way of its own", resource.object.label());
                 self.beyond(kustomization, "namespace", message);
-            } else if kind == "Namespace" {
+            } else if kind == "Namespace" && resource.object.is_own() {
                 names::rename(resource, namespace.to_owned());
             } else if !resource.object.is_cluster_scoped() {
                 names::renamespace(resource, namespace);

@@ -60,6 +60,18 @@ const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
     MAP,
     "kustomization.yaml: the kustomization lists nothing; kustomize refuses it: list the manifests under `resources`"
 )]
+#[case::a_key_that_is_no_text(
+    "resources: [a.yaml]\n",
+    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  8080: shop/web:80\n",
+    "a.yaml:5:3, document 1: the key `8080` is no text; kustomize refuses it: put the key in quotes"
+)]
+#[case::a_subject_without_its_namespace(
+    "resources: [a.yaml]\n",
+    "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: a}\nroleRef: {kind: Role, name: a, apiGroup: \
+     rbac.authorization.k8s.io}\nsubjects:\n  - kind: ServiceAccount\n    name: a\n    namespace:\n",
+    "a.yaml:8:5, document 1: RoleBinding/a: the namespace of a ServiceAccount is no text; kustomize refuses it: write the namespace, \
+     or remove the key"
+)]
 fn what_kustomize_refuses(#[case] kustomization: &str, #[case] resource: &str, #[case] expected: &str) {
     let two = format!("{MAP}---\n{MAP}");
     let files = [
