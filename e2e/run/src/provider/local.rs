@@ -1,6 +1,7 @@
 //! Pods as plain processes, for machines without containers: the same plan, with Service names, mount paths and ports
 //! translated for this machine. Main type: [`LocalPods`].
 
+mod clients;
 mod install;
 mod memory;
 mod pod;
@@ -160,13 +161,14 @@ impl LocalPods {
             if let Some(script) = script {
                 self.workspace.write(&pod.script(container), &script)?;
             }
+            self.write_clients(pod, container, found)?;
         }
         Ok(())
     }
 
     fn translation(&self, pod: &Pod, container: &Container) -> Translation {
-        let ports = pod.ports.iter().map(|(number, address)| (*number, address.port())).collect();
-        let mut translation = Translation::new(pod.private(&container.name).display().to_string(), ports);
+        let private = pod.private(&container.name).display().to_string();
+        let mut translation = Translation::new(private, container.image.clone(), pod.local_ports());
         let namespace = &pod.spec.component.namespace;
         let is_meant = |service: &Service| service.is_meant_in(namespace, &self.declared);
         // A name with its namespace first: the short one is what it begins with.
@@ -217,7 +219,9 @@ impl LocalPods {
 
         let mut env: BTreeMap<String, String> = BTreeMap::new();
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let path = std::env::join_paths(found.directories.iter().cloned().chain(std::env::split_paths(&path)));
+        let clients = (!found.program.clients.is_empty()).then(|| pod.clients(container_name));
+        let found_first = clients.into_iter().chain(found.directories.iter().cloned());
+        let path = std::env::join_paths(found_first.chain(std::env::split_paths(&path)));
         env.insert("PATH".to_owned(), path.unwrap_or_default().to_string_lossy().into_owned());
         env.insert("HOME".to_owned(), pod.private(container_name).display().to_string());
         env.extend(resolved.env.into_iter().map(|(name, value)| (name, translation.text(&value))));
@@ -262,6 +266,7 @@ impl LocalPods {
         let process_spec = self.process_spec(pod, container)?;
         self.workspace.fresh_directory(&pod.private(container))?;
         self.make_sub_paths(pod, declared)?;
+        self.link_mounts(pod, declared)?;
         let process = process_spec.spawn().map_err(|error| Error::Process {
             pod: pod_name.to_owned(),
             program: process_spec.argv.first().cloned().unwrap_or_default(),

@@ -21,6 +21,8 @@ pub(super) struct Pod {
     /// What a cluster would give it: what probes and the pod itself call it. The processes listen on 127.0.0.1.
     pub(super) simulated_ip: IpAddr,
     pub(super) ports: BTreeMap<u16, SocketAddr>,
+    /// Ports that the programs have and the manifest does not name: nothing outside of the pod knows them.
+    unnamed_ports: BTreeMap<u16, SocketAddr>,
     pub(super) directory: PathBuf,
     pub(super) programs: BTreeMap<String, FoundProgram>,
 }
@@ -37,10 +39,15 @@ impl Pod {
         for port in spec.ports() {
             addresses.insert(port, ports.next(&format!("{} port {port}", spec.name))?);
         }
-        let mut programs = BTreeMap::new();
+        let (mut programs, mut unnamed_ports) = (BTreeMap::new(), BTreeMap::new());
         for container in spec.all_containers() {
             if let Some(program) = found.get(&container.image) {
                 let program = workspace.own(program.clone())?;
+                for port in program.program.ports() {
+                    if !addresses.contains_key(&port) && !unnamed_ports.contains_key(&port) {
+                        unnamed_ports.insert(port, ports.next(&format!("{} port {port}", spec.name))?);
+                    }
+                }
                 programs.insert(container.name.clone(), program);
             }
         }
@@ -48,6 +55,7 @@ impl Pod {
             simulated_ip: IpAddr::V4(address(position)),
             directory: workspace.path().join(&spec.name),
             ports: addresses,
+            unnamed_ports,
             programs,
             spec,
         })
@@ -59,9 +67,19 @@ impl Pod {
         self.spec.container(name).ok_or_else(missing)
     }
 
+    /// This machine's port for each port of the containers, the programs' own included.
+    pub(super) fn local_ports(&self) -> BTreeMap<u16, u16> {
+        self.ports.iter().chain(&self.unnamed_ports).map(|(number, address)| (*number, address.port())).collect()
+    }
+
     /// The directory for what a container has in no volume: sockets, the working directory. Each instance has its own.
     pub(super) fn private(&self, container: &str) -> PathBuf {
         self.directory.join(".private").join(container)
+    }
+
+    /// The directory of the programs that lead a container's clients to its server.
+    pub(super) fn clients(&self, container: &str) -> PathBuf {
+        self.directory.join(".clients").join(container)
     }
 
     /// The script that replaces a container's entrypoint.

@@ -16,8 +16,8 @@ pub struct Programs(BTreeMap<String, Program>);
 
 /// The local program that replaces an image.
 ///
-/// In `run`, `env` and `rewrite`, `{port:N}` is the local port that replaces container port N, and `{work}` is a private directory
-/// of the process.
+/// In `run`, `env`, `clients` and `rewrite`, `{port:N}` is the local port that replaces container port N, declared or not, `{work}` is
+/// a private directory of the process, `{path:/P}` what replaces the container's path `/P`, and `{image}` the image.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Program {
@@ -39,6 +39,13 @@ pub struct Program {
     pub rewrite: Vec<Rewrite>,
     /// The signal that asks the program to stop; SIGTERM unless set.
     pub stop_signal: Option<StopSignal>,
+    /// Names of the server in a container's command; a script takes no other command.
+    pub commands: Vec<String>,
+    /// Programs that exec probes and hooks call, with the first arguments that lead each to the local port. Arguments that are a
+    /// container port become its local port.
+    pub clients: BTreeMap<String, Vec<String>>,
+    /// What differs from the image, said before the run.
+    pub differs: Option<String>,
 }
 
 /// A replacement in mounted files, applied for each declared port as `{container_port}`.
@@ -80,8 +87,19 @@ pub enum Error {
     Install { image: String, packages: String, reason: String },
 }
 
+/// The built-in scripts.
+const BUILTIN: [(&str, &str); 7] = [
+    ("mariadb", include_str!("builtin/mariadb.sh")),
+    ("memcached", include_str!("builtin/memcached.sh")),
+    ("nats", include_str!("builtin/nats.sh")),
+    ("nginx", include_str!("builtin/nginx.sh")),
+    ("postgres", include_str!("builtin/postgres.sh")),
+    ("rabbitmq", include_str!("builtin/rabbitmq.sh")),
+    ("redis", include_str!("builtin/redis.sh")),
+];
+
 impl Programs {
-    /// The built-in programs for the official postgres, redis and nginx images.
+    /// The built-in programs for official images.
     pub fn builtin() -> Self {
         // The file is part of the build and a test reads it.
         toml::from_str(include_str!("builtin/programs.toml")).expect("builtin/programs.toml is valid")
@@ -98,20 +116,39 @@ impl Programs {
     pub fn for_image(&self, image: &str) -> Option<&Program> {
         // `docker.io/library/postgres:15` and `postgres:15` are `postgres`.
         let name = ImageName::new(image).name;
-        self.0.get(image).or_else(|| self.0.get(name.strip_prefix("docker.io/library/").unwrap_or(name)))
+        let short = name.strip_prefix("docker.io/").unwrap_or(name);
+        self.0
+            .get(image)
+            .or_else(|| self.0.get(name))
+            .or_else(|| self.0.get(short.strip_prefix("library/").unwrap_or(short)))
     }
 }
 
 impl Program {
     /// The script's text, built-in or a file of the project.
     pub(super) fn script_text(&self, root: &Path) -> std::io::Result<Option<String>> {
-        Ok(match self.script.as_deref() {
-            None => None,
-            Some("builtin:postgres") => Some(include_str!("builtin/postgres.sh").to_owned()),
-            Some("builtin:redis") => Some(include_str!("builtin/redis.sh").to_owned()),
-            Some("builtin:nginx") => Some(include_str!("builtin/nginx.sh").to_owned()),
-            Some(path) => Some(std::fs::read_to_string(root.join(path))?),
-        })
+        let Some(script) = self.script.as_deref() else { return Ok(None) };
+        match BUILTIN.iter().find(|(name, _)| script.strip_prefix("builtin:") == Some(name)) {
+            Some((_, text)) => Ok(Some((*text).to_owned())),
+            None => std::fs::read_to_string(root.join(script)).map(Some),
+        }
+    }
+
+    /// Container ports that the program has beside those of the manifest.
+    pub(super) fn ports(&self) -> impl Iterator<Item = u16> {
+        self.named("port:").filter_map(|port| port.parse().ok())
+    }
+
+    /// Paths of the container that the program looks at.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.named("path:")
+    }
+
+    /// What templates name behind `{kind`.
+    fn named(&self, kind: &'static str) -> impl Iterator<Item = &str> {
+        let templates = self.run.iter().chain(self.env.values()).chain(self.clients.values().flatten());
+        let parts = templates.flat_map(|template| template.split('{').skip(1));
+        parts.filter_map(move |part| part.strip_prefix(kind)?.split_once('}').map(|(name, _)| name))
     }
 
     /// The directories of the binaries, or the missing ones.
@@ -184,8 +221,10 @@ mod tests {
     #[test]
     fn builtin_programs_are_readable_and_found_by_any_tag() {
         let builtin = Programs::builtin();
-        for image in ["postgres:15", "docker.io/library/redis:7-alpine", "nginx"] {
-            let program = builtin.for_image(image).unwrap();
+        for image in ["postgres:15", "docker.io/library/redis:7-alpine", "nginx", "docker.io/valkey/valkey:8"] {
+            assert!(builtin.for_image(image).is_some(), "{image}");
+        }
+        for (image, program) in &builtin.0 {
             assert!(program.script_text(Path::new("/")).unwrap().is_some(), "{image}");
         }
         assert_eq!(builtin.for_image("mongo:7"), None);
@@ -199,6 +238,16 @@ mod tests {
     fn the_project_s_own_program_wins() {
         let own: Programs = toml::from_str("[redis]\nrun = ['valkey-server']\n").unwrap();
         assert_eq!(own.over(Programs::builtin()).for_image("redis:7").unwrap().run, ["valkey-server"]);
+    }
+
+    #[test]
+    fn templates_tell_ports_and_paths() {
+        let program: Program = toml::from_str(
+            "run = ['x', '{port:1}:{work}:{path:/a/b}']\nenv = { A = '{path:/c}{port:2}' }\nclients = { c = ['-p{port:3}'] }\n",
+        )
+        .unwrap();
+        assert_eq!(program.ports().collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(program.paths().collect::<Vec<_>>(), ["/a/b", "/c"]);
     }
 
     #[test]

@@ -16,8 +16,12 @@ fn local(directory: &tempfile::TempDir, spec: &str) -> LocalPods {
 }
 
 fn prepared(directory: &tempfile::TempDir, plan: Plan) -> LocalPods {
-    let run = RunDir::create(directory.path(), "one", |_| Ok(())).expect("a run directory");
     let program = Program { run: vec!["sh".to_owned(), "-c".to_owned()], ..Program::default() };
+    with_program(directory, plan, program)
+}
+
+fn with_program(directory: &tempfile::TempDir, plan: Plan, program: Program) -> LocalPods {
+    let run = RunDir::create(directory.path(), "one", |_| Ok(())).expect("a run directory");
     let found = FoundProgram { program, directories: Vec::new(), binary: None };
     let found = FoundPrograms::from([("sh:1".to_owned(), found)]);
     LocalPods::prepare(&plan, pods::of(&plan, "test"), &found, directory.path(), &run).expect("places for pods")
@@ -96,6 +100,25 @@ async fn volumes_are_what_each_container_mounts() {
     let pods = local(&directory, spec);
     assert_eq!(output(&pods, "one").await, "app-0e2e-one");
     assert_eq!(output(&pods, "two").await, "one", "its own /data is empty");
+    pods.teardown().await.expect("everything is removed");
+}
+
+#[tokio::test]
+async fn a_program_finds_mounts_at_its_places_and_has_ports_of_its_own() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let spec = "{ containers: [{ name: app, image: 'sh:1', args: ['cat $PLACE/part/name; ls $PLACE; cat $IN_A_MOUNT/name; \
+                [ -e $NOWHERE ]; echo $? $PORT; basename 81'], volumeMounts: [{ name: info, mountPath: /etc/app/part },\
+                { name: info, mountPath: /etc/other }, { name: info, mountPath: /mnt }] }],\
+                volumes: [{ name: info, downwardAPI: { items: [{ path: in/name, fieldRef: { fieldPath: metadata.name } },\
+                  { path: name, fieldRef: { fieldPath: metadata.name } }] } }] }";
+    let program = "run = ['sh', '-c']\nclients = { basename = [] }\n\
+                   env = { PLACE = '{path:/etc/app}', IN_A_MOUNT = '{path:/mnt/in}', NOWHERE = '{path:/data}', PORT = '{port:81}' }\n";
+    let pods = with_program(&directory, plan_of_pod(spec), toml::from_str(program).expect("a program"));
+    let said = output(&pods, "app").await;
+    let port = said.rsplit('\n').next().expect("a line");
+    assert!(port != "81" && port.parse::<u16>().is_ok(), "{said}");
+    assert_eq!(said.replace(port, "PORT"), "app-0part\napp-01 PORT\nPORT");
+    assert_eq!(pods.target(POD).expect("the pod").ports, BTreeMap::new(), "nobody else knows the port");
     pods.teardown().await.expect("everything is removed");
 }
 

@@ -1,7 +1,7 @@
 //! Translates text written for pods to plain processes: Service names become addresses, mount paths become directories, container
 //! ports become local ports. Pure. Main type: [`Translation`].
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, sync::LazyLock};
 
 use regex::{Captures, Regex};
 
@@ -13,12 +13,13 @@ pub(super) struct Translation {
     mount: Option<Regex>,
     ports: BTreeMap<u16, u16>,
     work: String,
+    image: String,
 }
 
 impl Translation {
-    /// A translation with `{work}` as the private directory and `ports` from container port to this machine's.
-    pub(super) fn new(work: String, ports: BTreeMap<u16, u16>) -> Self {
-        Self { work, ports, ..Self::default() }
+    /// A translation with `{work}` as the private directory, `{image}`, and `ports` from container port to this machine's.
+    pub(super) fn new(work: String, image: String, ports: BTreeMap<u16, u16>) -> Self {
+        Self { work, image, ports, ..Self::default() }
     }
 
     /// `name:port`, `name.namespace:port` and, for port 80, a bare `//name` become `address`; the name with `namespace` only, if one is
@@ -80,9 +81,17 @@ impl Translation {
         translated + &text[from..]
     }
 
-    /// Text of a [`Program`](super::Program): `{port:N}` and `{work}` are filled in.
+    /// What stands for a path of the container: the volume that is mounted there or above, else a place in the private directory.
+    pub(super) fn place(&self, path: &str) -> String {
+        let mounted = self.in_directories(path);
+        if mounted == path { format!("{}{path}", self.work) } else { mounted }
+    }
+
+    /// Text of a [`Program`](super::Program): `{port:N}`, `{path:P}`, `{image}` and `{work}` are filled in.
     pub(super) fn template(&self, text: &str) -> String {
-        let mut text = text.replace("{work}", &self.work);
+        static PATH: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\{path:(/[^}]*)\}").expect("a valid pattern"));
+        let text = PATH.replace_all(text, |found: &Captures<'_>| self.place(&found[1]));
+        let mut text = text.replace("{work}", &self.work).replace("{image}", &self.image);
         for (container_port, port) in &self.ports {
             text = text.replace(&format!("{{port:{container_port}}}"), &port.to_string());
         }
@@ -119,7 +128,7 @@ mod tests {
     use super::*;
 
     fn translation() -> Translation {
-        let mut translation = Translation::new("/w".to_owned(), BTreeMap::from([(8080, 41_080)]));
+        let mut translation = Translation::new("/w".to_owned(), "db:1".to_owned(), BTreeMap::from([(8080, 41_080)]));
         translation.service("web", Some("shop"), 80, "127.0.0.1:41004".parse().unwrap());
         translation.service("postgres", None, 5432, "127.0.0.1:41001".parse().unwrap());
         translation.service("backend", None, 8000, "127.0.0.1:41002".parse().unwrap());
@@ -153,10 +162,22 @@ mod tests {
     /// Runs are kept below `/tmp` where other users cannot reach the project.
     #[test]
     fn a_directory_is_not_translated_again() {
-        let mut translation = Translation::new("/tmp/run".to_owned(), BTreeMap::new());
+        let mut translation = Translation::new("/tmp/run".to_owned(), String::new(), BTreeMap::new());
         translation.path("/tmp", "/tmp/run/tmp");
         translation.path("/etc/web", "/tmp/run/web");
         assert_eq!(translation.text("-c /etc/web/a /tmp:/tmp"), "-c /tmp/run/web/a /tmp/run/tmp:/tmp/run/tmp");
+    }
+
+    #[rstest::rstest]
+    #[case::the_mount("{path:/tmp}", "/w/tmp")]
+    #[case::in_a_mount("{path:/tmp/cache/a}", "/w/cache/a")]
+    #[case::no_mount("{path:/var/lib/db}", "/w/var/lib/db")]
+    #[case::everything("{image} {work}/x:{port:8080}", "db:1 /w/x:41080")]
+    fn templates_are_filled_in(#[case] template: &str, #[case] expected: &str) {
+        let mut translation = translation();
+        translation.path("/tmp", "/v/tmp");
+        let expected = expected.replace("/w/tmp", "/v/tmp");
+        assert_eq!(translation.template(template), expected);
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub(crate) fn unhonoured(plan: &Plan, own: &Programs, machine: &Machine<'_>) -> 
                     continue;
                 };
                 warnings.extend(hosts(&place, container, &plan.services));
+                warnings.extend(program.differs.as_ref().map(|differs| place.warn("image", differs.clone())));
                 warnings.extend(command(&place, container, program));
                 warnings.extend(blanks(&place, container, machine.runs));
                 warnings.extend(user(&place, container, program, machine));
@@ -102,14 +103,14 @@ fn command(place: &Place<'_>, container: &Container, program: &Program) -> Optio
     let first = container.command.first()?;
     let reason = match program.script.as_deref() {
         None => "the program of [local] stands for the command; the args follow it".to_owned(),
-        Some(script) => {
-            let server = script.strip_prefix("builtin:")?;
-            let server = if server == "redis" { "redis-server" } else { server };
-            if first == server {
+        Some(_) => {
+            // A script of one's own with no `commands` says nothing of what it takes.
+            let server = program.commands.first()?;
+            if program.commands.contains(first) {
                 return None;
             }
             format!(
-                "`{first}` is not run: the built-in program for {} starts {server} and takes the command for its options; name an image \
+                "`{first}` is not run: the program for {} starts {server} and takes the command for its options; name an image \
                  with a program of its own in [local]",
                 container.image
             )
@@ -187,6 +188,7 @@ mod tests {
     #[rstest]
     #[case::another_program("postgres:15", "[bash, -c, x]", Some("`bash` is not run"))]
     #[case::the_server("postgres:15", "[postgres, -c, fsync=off]", None)]
+    #[case::mariadb_by_the_name_of_mysql("mariadb:11", "[mysqld, --max-connections=9]", None)]
     #[case::redis_by_its_name("redis:7", "[redis-server]", None)]
     #[case::no_command("nginx:1", "[]", None)]
     #[case::a_program_of_ones_own("app:1", "[serve]", Some("stands for the command"))]
@@ -209,12 +211,19 @@ mod tests {
 
     #[test]
     fn an_image_without_a_program_is_told() {
-        let [(field, reason)] = &said("mysql:8", "[]", "my-db", "/runs", true)[..] else { panic!("one warning") };
+        let [(field, reason)] = &said("mongo:7", "[]", "my-db", "/runs", true)[..] else { panic!("one warning") };
         assert_eq!(field, "image");
         assert!(
-            reason.contains("no local program replaces mysql:8") && reason.contains("[local.\"mysql:8\"]"),
+            reason.contains("no local program replaces mongo:7") && reason.contains("[local.\"mongo:7\"]"),
             "{reason}"
         );
+    }
+
+    #[test]
+    fn a_program_that_differs_is_told() {
+        assert_eq!(said("mariadb:11", "[]", "", "/runs", true), []);
+        let [(field, reason)] = &said("mysql:8", "[]", "", "/runs", true)[..] else { panic!("one warning") };
+        assert!(field == "image" && reason.contains("MariaDB"), "{reason}");
     }
 
     #[test]

@@ -44,4 +44,22 @@ impl LocalPods {
         }
         Ok(())
     }
+
+    /// Has the places that a program looks at show what is mounted inside of them, where they are no volume themselves.
+    pub(super) fn link_mounts(&self, pod: &Pod, container: &Container) -> Result<(), Error> {
+        let Some(found) = pod.programs.get(&container.name) else { return Ok(()) };
+        let inside = |path: &str, outer: &str| path.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
+        for mount in &container.mounts {
+            let is_seen = found.program.paths().any(|path| inside(&mount.path, path));
+            if !is_seen || container.mounts.iter().any(|outer| inside(&mount.path, outer.path.trim_end_matches('/'))) {
+                continue;
+            }
+            let link = pod.private(&container.name).join(mount.path.trim_matches('/'));
+            if let Some(parent) = link.parent() {
+                self.workspace.private_directory(parent)?;
+            }
+            self.workspace.link(&files::path(&pod.directory, mount), &link)?;
+        }
+        Ok(())
+    }
 }

@@ -93,7 +93,12 @@ impl Workspace {
         // No pod has such a name.
         let storage = self.path.join(".storage").join(name);
         self.private_directory(&storage)?;
-        std::os::unix::fs::symlink(&storage, volume).map_err(|error| failed(volume, &error))
+        self.link(&storage, volume)
+    }
+
+    /// Another name for a file or a directory.
+    pub(super) fn link(&self, target: &Path, name: &Path) -> Result<(), Error> {
+        std::os::unix::fs::symlink(target, name).map_err(|error| failed(name, &error))
     }
 
     pub(super) fn write(&self, path: &Path, text: &str) -> Result<(), Error> {
