@@ -13,8 +13,9 @@ use crate::failure::BadInput;
 const MAX_DEPTH: usize = 4;
 /// More than these help nobody to choose.
 const MAX_SHOWN: usize = 8;
-/// Lines by which a file is told from other YAML.
-const WORKLOADS: [&str; 4] = ["kind: Deployment", "kind: StatefulSet", "kind: DaemonSet", "kind: Pod"];
+/// Kinds by which a file is told from other YAML and JSON.
+const WORKLOADS: [&str; 8] =
+    ["CronJob", "DaemonSet", "Deployment", "Job", "Pod", "ReplicaSet", "ReplicationController", "StatefulSet"];
 
 /// The first of the usual directories, or else the only one that has manifests.
 pub(super) fn find(root: &Path) -> Result<String, BadInput> {
@@ -42,13 +43,31 @@ fn holds(directory: &Path) -> bool {
     let mut files = files.filter(|path| path.is_file());
     files.any(|path| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let is_yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
-        let has_workload = || {
-            let text = fs::read_to_string(&path).unwrap_or_default();
-            text.lines().any(|line| WORKLOADS.contains(&line.trim_end()))
+        let text = || fs::read_to_string(&path).unwrap_or_default();
+        let has_workload = || match path.extension().and_then(|extension| extension.to_str()) {
+            Some("yaml" | "yml") => has_workload(&text()),
+            Some("json") => has_workload_in_json(&text()),
+            _ => false,
         };
-        name.to_lowercase().starts_with("kustomization") || name == "Chart.yaml" || is_yaml && has_workload()
+        name.to_lowercase().starts_with("kustomization") || name == "Chart.yaml" || has_workload()
     })
+}
+
+/// Whether a document of YAML, or an item of a List, is a workload. Further inside, `kind` may be that of a reference.
+fn has_workload(text: &str) -> bool {
+    let kind = |line: &str| {
+        let kind = line.strip_prefix("kind:")?.split(" #").next()?;
+        Some(kind.trim().trim_matches(['"', '\'']).to_owned())
+    };
+    let is_workload = |line: &str| kind(line).is_some_and(|kind| WORKLOADS.contains(&kind.as_str()));
+    let is_list = text.lines().any(|line| kind(line).as_deref() == Some("List"));
+    text.lines().any(|line| is_workload(line) || is_list && is_workload(line.trim_start_matches([' ', '-'])))
+}
+
+fn has_workload_in_json(text: &str) -> bool {
+    let value = |rest: &str| Some(rest.trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?.to_owned());
+    let is_workload = |value: String| value.split('"').next().is_some_and(|kind| WORKLOADS.contains(&kind));
+    text.split("\"kind\"").skip(1).filter_map(value).any(is_workload)
 }
 
 fn gather(root: &Path, directory: &Path, depth: usize, found: &mut Vec<PathBuf>) {
@@ -85,11 +104,29 @@ mod tests {
         assert_eq!(found(), Err("no manifests are found; name their file or directory with --manifests".to_owned()));
         add("deploy/kubernetes/app.yaml", "apiVersion: apps/v1\r\nkind: Deployment\r\n");
         assert_eq!(found(), Ok("deploy/kubernetes".to_owned()));
+        add(
+            "deploy/other/scale.yaml",
+            "kind: HorizontalPodAutoscaler\nspec:\n  scaleTargetRef:\n    kind: Deployment\n",
+        );
+        add("deploy/other/package.json", "{\"kind\": \"library\"}");
+        assert_eq!(found(), Ok("deploy/kubernetes".to_owned()));
         add("chart/Chart.yaml", "");
         add("chart/templates/app.yaml", "kind: Deployment\n");
         let choice = "several directories have manifests: chart, deploy/kubernetes; name one with --manifests";
         assert_eq!(found(), Err(choice.to_owned()));
         add("k8s/kustomization.yaml", "resources: []\n");
         assert_eq!(found(), Ok("k8s".to_owned()));
+    }
+
+    #[rstest::rstest]
+    #[case::job("job.yaml", "kind: Job\n")]
+    #[case::in_quotes("web.yml", "kind: \"ReplicaSet\" # two of them\n")]
+    #[case::in_a_list("all.yaml", "kind: List\nitems:\n- apiVersion: v1\n  kind: Pod\n")]
+    #[case::json("web.json", "{\n  \"kind\" : \"ReplicationController\"\n}\n")]
+    fn each_way_to_write_a_workload(#[case] file: &str, #[case] text: &str) {
+        let project = tempfile::tempdir().expect("a directory");
+        fs::create_dir(project.path().join("shop")).expect("a directory");
+        fs::write(project.path().join("shop").join(file), text).expect("a file");
+        assert_eq!(find(project.path()).map_err(|error| error.to_string()), Ok("shop".to_owned()));
     }
 }
