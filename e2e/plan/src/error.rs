@@ -95,6 +95,11 @@ impl Faults {
         result.map_err(|error| self.push(error)).ok()
     }
 
+    /// Forgets the others.
+    pub(crate) fn retain(&self, is_kept: impl Fn(&Error) -> bool) {
+        self.0.borrow_mut().retain(is_kept);
+    }
+
     pub(crate) fn append(&self, other: Self) {
         self.extend(other.0.into_inner());
     }

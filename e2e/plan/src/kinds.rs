@@ -31,6 +31,57 @@ const PLANNED: &[(&str, &str, Role)] = &[
 /// The API versions of workloads that no current cluster has.
 const REMOVED: [&str; 3] = ["apps/v1beta1", "apps/v1beta2", "extensions/v1beta1"];
 
+/// Other API versions that no current cluster has: the kind, or all of the version's; the release that removed it; what took its place.
+/// From the deprecated API migration guide of Kubernetes.
+const REMOVED_LATER: &[(&str, &str, &str, &str)] = &[
+    ("admissionregistration.k8s.io/v1beta1", "MutatingWebhookConfiguration", "1.22", "admissionregistration.k8s.io/v1"),
+    (
+        "admissionregistration.k8s.io/v1beta1",
+        "ValidatingWebhookConfiguration",
+        "1.22",
+        "admissionregistration.k8s.io/v1",
+    ),
+    ("apiextensions.k8s.io/v1beta1", "", "1.22", "apiextensions.k8s.io/v1"),
+    ("apiregistration.k8s.io/v1beta1", "", "1.22", "apiregistration.k8s.io/v1"),
+    ("autoscaling/v2beta1", "", "1.25", "autoscaling/v2"),
+    ("autoscaling/v2beta2", "", "1.26", "autoscaling/v2"),
+    ("batch/v1beta1", "", "1.25", "batch/v1"),
+    ("batch/v2alpha1", "", "1.21", "batch/v1"),
+    ("certificates.k8s.io/v1beta1", "CertificateSigningRequest", "1.22", "certificates.k8s.io/v1"),
+    ("coordination.k8s.io/v1beta1", "Lease", "1.22", "coordination.k8s.io/v1"),
+    ("discovery.k8s.io/v1beta1", "", "1.25", "discovery.k8s.io/v1"),
+    ("extensions/v1beta1", "Ingress", "1.22", "networking.k8s.io/v1"),
+    ("extensions/v1beta1", "NetworkPolicy", "1.16", "networking.k8s.io/v1"),
+    ("extensions/v1beta1", "PodSecurityPolicy", "1.16", ""),
+    ("flowcontrol.apiserver.k8s.io/v1beta1", "", "1.26", "flowcontrol.apiserver.k8s.io/v1"),
+    ("flowcontrol.apiserver.k8s.io/v1beta2", "", "1.29", "flowcontrol.apiserver.k8s.io/v1"),
+    ("flowcontrol.apiserver.k8s.io/v1beta3", "", "1.32", "flowcontrol.apiserver.k8s.io/v1"),
+    ("networking.k8s.io/v1beta1", "Ingress", "1.22", "networking.k8s.io/v1"),
+    ("networking.k8s.io/v1beta1", "IngressClass", "1.22", "networking.k8s.io/v1"),
+    ("node.k8s.io/v1beta1", "", "1.25", "node.k8s.io/v1"),
+    ("policy/v1beta1", "PodDisruptionBudget", "1.25", "policy/v1"),
+    ("policy/v1beta1", "PodSecurityPolicy", "1.25", ""),
+    ("rbac.authorization.k8s.io/v1alpha1", "", "1.22", "rbac.authorization.k8s.io/v1"),
+    ("rbac.authorization.k8s.io/v1beta1", "", "1.22", "rbac.authorization.k8s.io/v1"),
+    ("scheduling.k8s.io/v1alpha1", "PriorityClass", "1.22", "scheduling.k8s.io/v1"),
+    ("scheduling.k8s.io/v1beta1", "PriorityClass", "1.22", "scheduling.k8s.io/v1"),
+    ("storage.k8s.io/v1beta1", "CSIDriver", "1.22", "storage.k8s.io/v1"),
+    ("storage.k8s.io/v1beta1", "CSINode", "1.22", "storage.k8s.io/v1"),
+    ("storage.k8s.io/v1beta1", "CSIStorageCapacity", "1.27", "storage.k8s.io/v1"),
+    ("storage.k8s.io/v1beta1", "StorageClass", "1.22", "storage.k8s.io/v1"),
+    ("storage.k8s.io/v1beta1", "VolumeAttachment", "1.22", "storage.k8s.io/v1"),
+];
+
+/// What is said of an API version that only older clusters have; none where current ones have it.
+pub(crate) fn removal(api_version: &str, kind: &str) -> Option<String> {
+    let is_meant =
+        |(version, of, ..): &&(&str, &str, &str, &str)| *version == api_version && (of.is_empty() || *of == kind);
+    let (_, _, release, later) = REMOVED_LATER.iter().find(is_meant)?;
+    let remedy =
+        if later.is_empty() { "nothing took its place".to_owned() } else { format!("write `apiVersion: {later}`") };
+    Some(format!("Kubernetes {release} removed `{api_version}`: only older clusters take it; {remedy}"))
+}
+
 /// The other kinds of groups that have no definitions, by the version in which they are written: a kind that stands nowhere here is misspelt.
 const OWN_KINDS: &[(&str, &[&str])] = &[
     (

@@ -14,7 +14,7 @@ use std::{
 };
 
 use self::kustomize::{Base, Resource, kustomization_of};
-use crate::{Error, Faults, FieldUse, Manifest, Objects, Overlay};
+use crate::{Error, ErrorKind, Faults, FieldUse, Manifest, Objects, Overlay};
 
 /// Where the manifests are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -135,6 +135,15 @@ impl Reader<'_> {
                 for beyond in build.beyond {
                     self.faults.push(Error { remedy: remedy.clone(), ..beyond });
                 }
+                // What the tool would refuse too; of other faults what is missing may be the cause.
+                let is_certain = |error: &Error| {
+                    matches!(
+                        error.kind,
+                        ErrorKind::File | ErrorKind::Syntax | ErrorKind::Type | ErrorKind::UnknownField
+                    )
+                };
+                build.faults.retain(is_certain);
+                self.faults.append(build.faults);
                 Vec::new()
             }
         }

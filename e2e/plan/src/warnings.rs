@@ -129,6 +129,9 @@ pub(crate) fn fields(objects: &[Object]) -> Vec<FieldUse> {
     let mut fields = Vec::new();
     for object in objects {
         if object.role == Role::Carried {
+            let removal = kinds::removal(object.api_version(), &object.kind);
+            let cursor = Cursor::root(object).key("apiVersion");
+            fields.extend(removal.map(|text| FieldUse::new(&cursor, Note::everywhere(text))));
             fields.push(FieldUse::new(&Cursor::root(object).key("kind"), carried(object, objects)));
             continue;
         }

@@ -234,6 +234,17 @@ fn an_overlay_on_no_directory_is_not_left_to_kustomize() {
     assert!(error.contains("what the overlay stands on: name it under `resources`"), "{error}");
 }
 
+/// What only kustomize can build hides no other fault that is one whatever it builds.
+#[test]
+fn what_is_missing_is_told_beside_what_is_beyond() {
+    let over = "patches: [{path: gone.yaml}]\nreplacements: [{path: r.yaml}]";
+    let files = [("base/a.yaml", map("a", "")), ("over/kustomization.yaml", over.to_owned())];
+    let error = error_of(&files.each_ref().map(|(name, text)| (*name, text.as_str())), &["base"], &["over"]);
+    for part in ["2 faults", "`replacements` is built by kustomize alone", "`gone.yaml` does not exist"] {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
 /// Names with hashes are made at the very end, whatever overlays did to what they are made from.
 #[test]
 fn a_generated_map_is_changed_by_an_overlay() {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::{
     Error, ErrorKind, Faults,
-    node::{FieldPath, Node},
+    node::{FieldPath, Node, Tree},
     typed::from_node,
     yaml::{Dialect, Documents, documents},
 };
@@ -29,6 +29,57 @@ const BEYOND: [&str; 13] = [
 ];
 /// One more, which the tool is about to forget.
 const VARS: &str = "vars";
+
+/// The keys that are built here, at any depth.
+const KEYS: [&str; 45] = [
+    "annotationSelector",
+    "annotations",
+    "apiVersion",
+    "bases",
+    "behavior",
+    "commonAnnotations",
+    "commonLabels",
+    "components",
+    "configMapGenerator",
+    "count",
+    "digest",
+    "disableNameSuffixHash",
+    "env",
+    "envs",
+    "files",
+    "generatorOptions",
+    "group",
+    "images",
+    "immutable",
+    "includeSelectors",
+    "includeTemplates",
+    "kind",
+    "labelSelector",
+    "labels",
+    "literals",
+    "metadata",
+    "name",
+    "namePrefix",
+    "nameSuffix",
+    "namespace",
+    "newName",
+    "newTag",
+    "options",
+    "pairs",
+    "patch",
+    "patches",
+    "patchesJson6902",
+    "patchesStrategicMerge",
+    "path",
+    "replicas",
+    "resources",
+    "secretGenerator",
+    "target",
+    "type",
+    "version",
+];
+/// The keys of maps whose own keys are anybody's.
+const FREE: [&str; 6] = ["annotations", "commonAnnotations", "commonLabels", "labels", "metadata", "pairs"];
 
 const KUSTOMIZATION: &str = "Kustomization";
 const COMPONENT: &str = "Component";
@@ -147,6 +198,26 @@ pub(super) struct GeneratorOptions {
     pub(super) immutable: Option<bool>,
 }
 
+/// Writes keys as they are documented. To Go, which reads them for kustomize, they are the same in any case: `patchesJSON6902`.
+fn spell_keys(node: &mut Node) {
+    match &mut node.tree {
+        Tree::List(items) => items.iter_mut().for_each(spell_keys),
+        Tree::Map(entries) => {
+            for entry in entries {
+                let known =
+                    KEYS.iter().chain(&BEYOND).chain([&VARS]).find(|known| known.eq_ignore_ascii_case(&entry.key));
+                if let Some(known) = known {
+                    entry.key = (*known).to_owned();
+                }
+                if !FREE.contains(&entry.key.as_str()) || matches!(entry.node.tree, Tree::List(_)) {
+                    spell_keys(&mut entry.node);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
 impl Kustomization {
     /// Reads one. Keys that only kustomize can build go to `beyond`; nothing comes of text that is no kustomization.
     pub(super) fn parse(path: &Path, text: &str, faults: &Faults, beyond: &mut Vec<Error>) -> Option<Self> {
@@ -159,6 +230,7 @@ impl Kustomization {
             faults.push(Error::of_file(path, "the kustomization is empty", "list the manifests under `resources`"));
             return None;
         };
+        spell_keys(&mut node);
         let keys: Vec<String> = node.entries().iter().map(|entry| entry.key.clone()).collect();
         let is_kustomization = node.get("kind").is_none_or(|kind| kind.text() == Some(KUSTOMIZATION));
         if is_kustomization && keys.iter().all(|key| matches!(key.as_str(), "apiVersion" | "kind")) {
