@@ -20,6 +20,7 @@ mod from_start;
 mod health;
 mod history;
 mod lab;
+mod pace;
 mod path;
 mod place;
 mod pool;

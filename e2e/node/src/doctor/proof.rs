@@ -20,7 +20,7 @@ use super::{
 const ROUNDS: u32 = 20;
 
 /// The repeats of a probe that has succeeded are spread over so long, or over its timeout.
-const SPREAD: Duration = Duration::from_secs(1);
+pub(super) const SPREAD: Duration = Duration::from_secs(1);
 
 /// The most requests that are under way at once.
 const AT_ONCE: usize = 64;
@@ -149,7 +149,7 @@ impl Lab<'_> {
                 return false;
             }
             let answer = self.repeat(*index).await;
-            if Meaning::of(&answer) != Meaning::of(&self.tried[*index].first) {
+            if !self.means_the_same(*index, &answer) {
                 return false;
             }
         }
@@ -163,14 +163,27 @@ impl Lab<'_> {
             join_all(order.iter().map(|index| self.exchange(&self.tried[*index].experiment.sends, within))).await;
         let mut held = true;
         for (index, answer) in order.iter().zip(&answers) {
+            held &= self.means_the_same(*index, answer);
             let first = &self.tried[*index].first;
-            held &= Meaning::of(answer) == Meaning::of(first);
             // An app overloaded by parallel requests is not flaky, and its silence says nothing.
             if answer.kind != Kind::Timeout || first.kind == Kind::Timeout {
                 self.note_again(*index, answer);
             }
         }
         held
+    }
+
+    /// Whether an answer means for a claim what the first one to this request did. A server that speaks another protocol answers an HTTP request and
+    /// resets the connection, which loses its answer now and then.
+    fn means_the_same(&self, index: usize, answer: &Observation) -> bool {
+        let Tried { experiment, first, .. } = &self.tried[index];
+        let of = |seen: &Observation| {
+            let is_lost = matches!(seen.kind, Kind::Closed | Kind::Reset) && matches!(experiment.sends, Sends::Http(_));
+            let meaning = Meaning::of(seen);
+            (is_lost, meaning.spoke, Meaning { spoke: None, ..meaning })
+        };
+        let ((is_lost, spoke, other), (was_lost, first_spoke, first)) = (of(answer), of(first));
+        other == first && (spoke == first_spoke || is_lost || was_lost)
     }
 
     /// Repeats a successful probe for the length of its timeout: one that fails every other time must not pass by luck. Spread out, the

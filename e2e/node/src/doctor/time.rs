@@ -252,6 +252,14 @@ impl Lab<'_> {
             (Some(429), Pattern::Wavers | Pattern::Unclear) => {
                 Found::of_everyone(Cause::RateLimited, format!("{counted}, with {outcome}"))
             }
+            (_, Pattern::Wavers) if self.is_paced().await => {
+                if *change != *PROBE {
+                    // Only the doctor sends this request so often.
+                    return None;
+                }
+                let text = "the app accepts the probe after a pause of a second and refuses it right after a refusal";
+                Found::of_everyone(Cause::RateLimited, format!("{text} ({outcome}): it limits the request rate"))
+            }
             (_, Pattern::Wavers) => Found::of_everyone(Cause::Flaky, format!("{counted} ({outcome})")),
             (_, Pattern::Steady | Pattern::Recovered { .. } | Pattern::Unclear) => return None,
         };

@@ -144,6 +144,18 @@ fn second() -> Duration {
     UNIT.get()
 }
 
+/// Only the doctor sends what the limit refuses.
+#[tokio::test]
+async fn a_limit_on_changed_requests_makes_no_app_flaky() {
+    let accepts = patients::pacer(Duration::from_millis(200));
+    let reply = move |request: &Request| match patients::host(request) {
+        "10.244.0.9:8000" => Reply::status(400, ""),
+        _ => patients::ok_if(accepts(), 503, ""),
+    };
+    let (diagnosis, _) = examine(&Patient::serving(Speaks::Http1, reply).await).await;
+    assert_eq!((diagnosis.success(), diagnosis.cause), (false, None), "{diagnosis:#?}");
+}
+
 fn tried(diagnosis: &Diagnosis) -> String {
     let line = |trial: &Trial| format!("\n    {}: {}", trial.change, trial.summary);
     diagnosis.evidence.iter().map(line).collect()

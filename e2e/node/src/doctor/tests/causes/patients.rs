@@ -77,6 +77,13 @@ impl Patient {
         })
     }
 
+    /// Beside a request for this path that works.
+    pub(super) fn works_with(self, target: &str) -> Self {
+        let (address, host) = (self.target.ports[&8000], "localhost:8000".to_owned());
+        let works = WorkingRequest { address, https: false, host, target: target.to_owned(), headers: Vec::new() };
+        self.known(Known { works: Some(works), ..Known::default() })
+    }
+
     pub(super) fn dialling(mut self, address: SocketAddr) -> Self {
         self.target.ports.insert(8000, address);
         self
@@ -104,6 +111,34 @@ pub(super) async fn limited(
         let accepts = *left > 0;
         *left = left.saturating_sub(1);
         ok_if(accepts, status, words)
+    };
+    Patient::serving(Speaks::Http1, reply).await
+}
+
+/// A limit of one request in so much time. The result says whether it accepts the next one.
+pub(super) fn pacer(apart: Duration) -> impl Fn() -> bool + Send + Sync + 'static {
+    let accepted = std::sync::Mutex::new(None::<tokio::time::Instant>);
+    move || {
+        let (now, mut accepted) = (tokio::time::Instant::now(), accepted.lock().unwrap());
+        let accepts = accepted.is_none_or(|last| now - last >= apart);
+        *accepted = if accepts { Some(now) } else { *accepted };
+        accepts
+    }
+}
+
+/// An app with such a limit, which others have used up `before` the first request. It resets what it refuses with the status 0.
+pub(super) async fn paced(apart: Duration, status: u16, words: &'static str, before: usize) -> Patient {
+    let accepts = pacer(apart);
+    let reply = move |request: &Request| {
+        if request.earlier == 0 {
+            (0..before).for_each(|_| {
+                accepts();
+            });
+        }
+        if status == 0 && !accepts() {
+            return Reply::Reset;
+        }
+        ok_if(status == 0 || accepts(), status, words)
     };
     Patient::serving(Speaks::Http1, reply).await
 }
