@@ -94,7 +94,8 @@ fn with_parts<'a>(
 fn cause_of(part: &Part, works: &Prepared, status: Option<u16>) -> Option<Cause> {
     match part.axis {
         Axis::Host => Some(Cause::HostAllowList),
-        Axis::Path => of_path(&part.from, &part.to, status),
+        // Not whether its bytes are refused: that takes requests of their own.
+        Axis::Path => of_path(&part.from, &part.to, status).filter(|cause| *cause != Cause::MalformedPath),
         Axis::Headers if !works.request.headers.is_empty() => Some(Cause::MissingHeader),
         Axis::UserAgent | Axis::Accept => Some(Cause::HeaderRefused),
         _ => None,

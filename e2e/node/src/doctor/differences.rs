@@ -137,10 +137,16 @@ impl Lab<'_> {
     ) -> Option<Found> {
         let changes = vec![Change::Path(flip.to.clone())];
         if let Some(cause) = of_path(&flip.from, &flip.to, observation.status) {
-            return self.prove(Claim::of(Found::of_flip(cause, flip, explanation, changes), experiment)).await;
+            let fails = match cause {
+                Cause::MalformedPath => self.is_for_its_bytes(prepared, observation).await?,
+                _ => Vec::new(),
+            };
+            let found = Found::of_flip(cause, flip, explanation, changes);
+            return self.prove(Claim { fails, ..Claim::of(found, experiment) }).await;
         }
-        // With credentials the path may be right.
-        let status = observation.status.filter(|status| *status != 401)?;
+        // With credentials the path may be right, a limit or an app that does not serve answers any path so, and another query is no other path.
+        let says_nothing = |status: &u16| matches!(status, 401 | 429 | 502..=504) || same_path(&flip.from, &flip.to);
+        let status = observation.status.filter(|status| !says_nothing(status))?;
         let unserved = of_this_path(prepared, UNSERVED);
         if self.ask(unserved.clone()).await?.status != Some(status) {
             return None;
@@ -294,7 +300,7 @@ pub(super) fn of_path(from: &str, to: &str, status: Option<u16>) -> Option<Cause
     match status {
         Some(404 | 405) => Some(Cause::MethodOrPath),
         Some(400..=499) | None if is_odd(from) => Some(Cause::MalformedPath),
-        Some(400..=499) if same_path(from, to) => Some(Cause::MissingHeader),
+        Some(400..=499) if same_path(from, to) && to.contains('?') => Some(Cause::MissingHeader),
         // The app refuses or fails this path; another path would not explain that.
         _ => None,
     }

@@ -27,7 +27,8 @@ impl Lab<'_> {
             }
             "SERVICE_UNKNOWN" | "NotFound" if !service.is_empty() => {
                 let text = format!("the health service does not know {service}");
-                self.without_service(Cause::UnknownService, service, port, &text).await
+                return_first!(true => self.without_service(Cause::UnknownService, service, port, &text));
+                self.unless_it_starts(Found::of_everyone(Cause::UnknownService, text), false).await
             }
             "SERVICE_UNKNOWN" | "NotFound" => {
                 let text = "the health service does not know the server as a whole, about which a probe without a service asks";

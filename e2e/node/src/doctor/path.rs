@@ -55,7 +55,9 @@ impl Lab<'_> {
             return None;
         }
         let mut tried = vec![target.clone()];
-        for spelt in [escaped(&target), unescaped(&target), tidied(&target), harmless(&target)] {
+        let spellings =
+            [escaped(&target), unescaped(&target), tidied(&target), without_parameters(&target), harmless(&target)];
+        for spelt in spellings {
             if tried.contains(&spelt) {
                 continue;
             }
@@ -64,12 +66,42 @@ impl Lab<'_> {
             if !self.ask(experiment.clone()).await?.answered() {
                 continue;
             }
+            // Spelt so, it may ask for something else.
+            let mut fails = Vec::new();
+            if ![escaped(&target), tidied(&target)].contains(&spelt) {
+                fails = self.refuses_the_bytes(prepared, observation).await?;
+            }
             let explanation = format!("the server refuses bytes of the path {target} and accepts {spelt}");
             let flip = Flip { axis: Axis::Path, from: target, to: spelt.clone() };
             let found = Found::of_flip(Cause::MalformedPath, flip, explanation, vec![Change::Path(spelt)]);
-            return self.prove(Claim::of(found, experiment)).await;
+            return self.prove(Claim { fails, ..Claim::of(found, experiment) }).await;
         }
         None
+    }
+
+    /// Requests with the same unusual bytes among other letters, if they are refused like the probe: what the letters mean is not the reason.
+    async fn refuses_the_bytes(&mut self, prepared: &Prepared, observation: &Observation) -> Option<Vec<Experiment>> {
+        let target = with_other_letters(&prepared.request.target);
+        if target == prepared.request.target {
+            return Some(Vec::new());
+        }
+        let experiment = of_this_path(prepared, &target);
+        let answer = self.ask(experiment.clone()).await?;
+        ((answer.kind, answer.status) == (observation.kind, observation.status)).then(|| vec![experiment])
+    }
+
+    /// Whether the server refuses the unusual bytes of the probe's path, for which another path succeeds: it answers the same path without them in
+    /// another way, and these bytes among other letters like the probe.
+    pub(super) async fn is_for_its_bytes(
+        &mut self,
+        prepared: &Prepared,
+        observation: &Observation,
+    ) -> Option<Vec<Experiment>> {
+        let without = self.ask(of_this_path(prepared, &harmless(&prepared.request.target))).await?;
+        match (without.kind, without.status) == (observation.kind, observation.status) {
+            true => None,
+            false => self.refuses_the_bytes(prepared, observation).await,
+        }
     }
 
     /// Tries other paths.
@@ -81,7 +113,7 @@ impl Lab<'_> {
         };
         let known = self.case.known.paths.iter().map(|path| escape_target(path));
         let usual = usual(self.case.which).map(str::to_owned);
-        let spelt = [tidied(&target), unescaped(&target), toggled];
+        let spelt = [tidied(&target), without_parameters(&target), unescaped(&target), toggled];
         let mut candidates: Vec<String> = known.chain(spelt).chain(usual).collect();
         let mut seen = std::collections::BTreeSet::from([target.clone(), String::new()]);
         candidates.retain(|candidate| seen.insert(candidate.clone()));
@@ -123,14 +155,15 @@ impl Lab<'_> {
         is_alike(&again) && is_alike(&unknown) && !is_alike(&with)
     }
 
-    /// All headers that an app may require at once; if that helps, bisects them to one.
-    pub(super) async fn wanted_header(&mut self, prepared: &Prepared) -> Option<Found> {
+    /// All headers that an app may require at once; if that helps, bisects them to one. Credentials only where the answer may ask for them.
+    pub(super) async fn wanted_header(&mut self, prepared: &Prepared, credentials: bool) -> Option<Found> {
         let missing = |(name, _): &&(&str, &str)| {
             matches!(*name, "Accept" | "User-Agent")
                 || !prepared.request.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name))
         };
         let mut wanted = Vec::new();
-        for (others, whose) in [(CREDENTIALS, "credentials"), (OF_PROXIES, "those of proxies")] {
+        let groups = [(CREDENTIALS, "credentials"), (OF_PROXIES, "those of proxies")];
+        for (others, whose) in groups.into_iter().skip(usize::from(!credentials)) {
             let all: Vec<(&str, &str)> = WANTED.iter().chain(&others).filter(missing).copied().collect();
             let change = format!("the probe with {} more headers, among them {whose}", all.len());
             if self.ask(Experiment::new(change, with_headers(prepared, &all))).await?.answered() {
@@ -210,9 +243,16 @@ pub(super) fn same_path(a: &str, b: &str) -> bool {
     a.split('?').next() == b.split('?').next()
 }
 
-/// Whether a target has bytes that some servers refuse: not allowed by RFC 3986, or needlessly escaped.
+/// Whether a target has bytes that some servers refuse: not allowed by RFC 3986, or needlessly escaped, parameters of the path, or dots that lead
+/// to another path.
 pub(super) fn is_odd(target: &str) -> bool {
-    target.contains('%') || split(target).0.contains("//") || target.bytes().any(is_refused_by_some)
+    let (path, _) = split(target);
+    let has_dots = path.split('/').any(|part| matches!(part, "." | ".."));
+    target.contains('%')
+        || path.contains("//")
+        || path.contains(';')
+        || has_dots
+        || target.bytes().any(is_refused_by_some)
 }
 
 /// Path and query.
@@ -220,7 +260,28 @@ fn split(target: &str) -> (&str, &str) {
     target.split_at(target.find('?').unwrap_or(target.len()))
 }
 
-/// The path without doubled slashes and without white space at its end.
+/// The path without its parameters (RFC 3986, section 3.3): `/health;v=1`.
+fn without_parameters(target: &str) -> String {
+    let (path, query) = split(target);
+    let parts = path.split('/').map(|part| part.split(';').next().unwrap_or_default());
+    parts.collect::<Vec<_>>().join("/") + query
+}
+
+/// The path that `.` and `..` lead to (RFC 3986, section 5.2.4).
+fn without_dots(path: &str) -> String {
+    let mut kept = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "." => {}
+            ".." if kept.len() > 1 => drop(kept.pop()),
+            ".." => {}
+            _ => kept.push(part),
+        }
+    }
+    kept.join("/")
+}
+
+/// The path without doubled slashes, without dots that lead elsewhere, and without white space at its end.
 fn tidied(target: &str) -> String {
     const SPACES: [&str; 3] = ["%20", "%09", "%0A"];
     let (mut path, query) = split(target);
@@ -233,7 +294,7 @@ fn tidied(target: &str) -> String {
             tidy.push(letter);
         }
     }
-    tidy + query
+    without_dots(&tidy) + query
 }
 
 fn is_refused_by_some(byte: u8) -> bool {
@@ -256,6 +317,24 @@ fn unescaped(target: &str) -> String {
 fn harmless(target: &str) -> String {
     let plain = replaced(target, |_| Some("x".to_owned()));
     plain.chars().map(|c| if c.is_ascii() && !is_refused_by_some(c as u8) { c } else { 'x' }).collect()
+}
+
+/// The same unusual bytes among other letters and digits: in the parts of the path and the values of the query that have such bytes.
+fn with_other_letters(target: &str) -> String {
+    let (path, query) = split(target);
+    let parts = path.split_inclusive('/').chain(query.split_inclusive(['?', '&', '=']));
+    parts.map(|part| if is_odd(part) { lettered(part) } else { part.to_owned() }).collect()
+}
+
+/// Letters and digits as `x`, but for those of escapes.
+fn lettered(part: &str) -> String {
+    let mut of_escape = 0;
+    let other = |letter: char| {
+        let kept = of_escape > 0 || !letter.is_ascii_alphanumeric();
+        of_escape = if letter == '%' { 2 } else { i32::max(of_escape - 1, 0) };
+        if kept { letter } else { 'x' }
+    };
+    part.chars().map(other).collect()
 }
 
 /// Replaces each escape by the function's result for its byte, if any.
@@ -292,7 +371,12 @@ mod tests {
         assert_eq!(harmless(target), "/axbx1x?x=xyx");
         assert!(is_odd(target) && !is_odd("/health?x=http://a"));
         assert!(is_odd("//health"));
+        assert_eq!(with_other_letters("/api/a%2Fb1?of=c%2Cd&at=e&{f}"), "/api/x%2Fxx?of=x%2Cx&at=e&{x}");
         assert_eq!(tidied("//actuator//health/%20%0A?x=http://a%20"), "/actuator/health/?x=http://a%20");
         assert_eq!(unescaped("/%zz%2"), "/%zz%2");
+        assert!(is_odd("/x/../health") && is_odd("/health;v=1") && !is_odd("/a..b/.hidden?x=;"));
+        assert_eq!(tidied("/a/./x/../health"), "/a/health");
+        assert_eq!(tidied("/../health/"), "/health/");
+        assert_eq!(without_parameters("/a;b/health;v=1?x=;"), "/a/health?x=;");
     }
 }

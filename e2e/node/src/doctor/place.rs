@@ -12,7 +12,7 @@ use super::{
     Claim, Found,
     fix::Change,
     lab::{Experiment, Lab, Sends},
-    path::{UNSERVED, with_target},
+    path::{UNSERVED, of_this_path, with_target},
 };
 use crate::{http::Route, probe::Prepared, sockets::sockets};
 
@@ -86,6 +86,9 @@ impl Lab<'_> {
         more: Option<(String, Change)>,
     ) -> Option<Found> {
         let (from, to) = (self.port(), there.url.explicit_port.unwrap_or_else(|| there.url.port()));
+        if from != to && self.serves_and_fails(prepared).await {
+            return None;
+        }
         let secured = there.url.scheme == "https";
         let changes_scheme = there.url.scheme != prepared.url.scheme;
         let scheme = |secured| if secured { "HTTPS" } else { "HTTP" };
@@ -119,6 +122,16 @@ impl Lab<'_> {
         changes.extend(changes_scheme.then(|| Change::Scheme(scheme(secured))));
         changes.extend(more.map(|(_, change)| change));
         self.prove(Claim::of(Found::of_flip(cause, flip, explanation, changes), experiment)).await
+    }
+
+    /// Whether the probe's port serves the path and fails: it answers with a server's error, and tells a path that it does not serve from this one.
+    async fn serves_and_fails(&mut self, prepared: &Prepared) -> bool {
+        let first = &self.tried[0].first;
+        if !first.followed.is_empty() || first.status.is_none_or(|status| status < 500) {
+            return false;
+        }
+        let unserved = self.ask(of_this_path(prepared, UNSERVED)).await;
+        unserved.is_some_and(|answer| matches!(answer.status, Some(404 | 405)))
     }
 
     /// Another port of the pod may give the answer.

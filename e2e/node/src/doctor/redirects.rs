@@ -9,7 +9,7 @@ use super::{
     Claim, Found,
     differences::{SAID_TLS, of_this_host, with_host},
     fix::Change,
-    lab::{Experiment, Lab},
+    lab::{Experiment, Lab, Sends},
     path::{of_this_path, with_headers},
     words::reason,
 };
@@ -35,6 +35,15 @@ impl Lab<'_> {
         // Another redirect tells nothing about the app behind it.
         if behind.success() {
             return None;
+        }
+        // There the app is asked behind TLS, without which it may refuse.
+        if there.scheme == "https" && prepared.url.scheme == "http" {
+            let Sends::Http(asked) = &experiment.sends else { return None };
+            let secured = with_headers(asked, &[SAID_TLS]);
+            let change = format!("{} and {}: {}", experiment.change, SAID_TLS.0, SAID_TLS.1);
+            if self.ask(Experiment::new(change, secured)).await?.success() {
+                return None;
+            }
         }
         let explanation = format!(
             "the answer is a redirect to {there}, which a kubelet counts as a success without following it, but \

@@ -1,7 +1,7 @@
 //! The fixtures of the score that must not get a name. Main function: [`confounders`].
 
 use super::{
-    patients::{comes_and_goes, host, limited, ok_if, path},
+    patients::{comes_and_goes, host, limited, ok_if, paced, path},
     *,
 };
 
@@ -26,6 +26,11 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
             Patient::serving(Speaks::Http1, |_| Reply::status(200, &"x".repeat(20_000))).await;
         "a slow answer in time" => true, |words|
             Patient::serving(Speaks::Http1, move |_| Reply::After(second() * 7 / 10, response(200, words))).await;
+        "a redirect to another host, behind which the app refuses what does not come over TLS" => true, |words|
+            Patient::serving(Speaks::Http1, move |r| match (host(r), header(r, "X-Forwarded-Proto")) {
+                ("app.example", proto) => ok_if(proto == Some("https"), 403, words),
+                _ => Reply::redirect(301, "https://app.example/health"),
+            }).await;
         "a redirect to another host, behind which the app is well" => true, |words|
             Patient::serving(Speaks::Http1, |r| match host(r) {
                 "app.example" => Reply::status(200, "OK"),
@@ -129,6 +134,48 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
             Patient::serving(Speaks::Http1, move |r| ok_if(r.earlier < 5, 429, words)).await;
         "a limit that says 503 and only the doctor reaches" => true, |words|
             Patient::serving(Speaks::Http1, move |r| ok_if(r.earlier < 5, 503, words)).await;
+        "503 but for five requests in a second, which the doctor alone exceeds" => true, |words|
+            paced(second() / 5, 503, words, 0).await;
+        "resets but for ten connections in a second, which the doctor alone exceeds" => true, |words|
+            paced(second() / 10, 0, words, 0).await;
+        "500 for what a query names, beside an unusual byte" => false, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(!path(r).contains("=db%2C"), 500, words)).await
+                .asking("/health?include=db%2Ccache");
+        "403 for one part of an app, whose path has a space" => false, |words| {
+            let patient = Patient::serving(Speaks::Http1, move |r| match path(r) {
+                "/health" => Reply::status(200, "OK"),
+                other if other.starts_with("/tenants/") => Reply::status(403, words),
+                _ => Reply::status(404, words),
+            });
+            patient.await.asking("/tenants/a%20b/health").works_with("/health")
+        };
+        "resets for a path with an escape, and for the same without it" => false, |words| {
+            let patient = Patient::serving(Speaks::Http1, move |r| match path(r) {
+                "/health" => Reply::status(200, "OK"),
+                _ => Reply::Reset,
+            });
+            patient.await.asking("/of/%7Edb").works_with("/health")
+        };
+        "504 for every path but that of the request that works" => false, |words| {
+            let patient = Patient::serving(Speaks::Http1, move |r| ok_if(path(r) == "/login", 504, words));
+            patient.await.works_with("/login")
+        };
+        "403 for a query" => false, |words| {
+            let patient = Patient::serving(Speaks::Http1, move |r| ok_if(!path(r).contains("verbose"), 403, words));
+            patient.await.asking("/health?verbose=1").works_with("/health")
+        };
+        "500 for the path, which another port serves well" => false, |words| {
+            let other = Server::start(|r| ok_if(path(r) == "/health", 404, "")).await;
+            let patient = Patient::serving(Speaks::Http1, move |r| match path(r) {
+                "/health" => Reply::status(500, words),
+                _ => Reply::status(404, words),
+            });
+            let (host, target) = ("localhost:9000".to_owned(), "/health".to_owned());
+            let works = WorkingRequest { address: other.address, https: false, host, target, headers: Vec::new() };
+            let mut patient = patient.await.known(Known { works: Some(works), ..Known::default() });
+            patient.servers.push(other);
+            patient
+        };
         "403 once an address has used up its large quota" => false, |words| limited(150, 403, words, |r| r.peer.to_string()).await;
         "503 once an address has used up its large quota" => false, |words| limited(150, 503, words, |r| r.peer.to_string()).await;
         "403 once a token has used up its large quota" => false, |words|

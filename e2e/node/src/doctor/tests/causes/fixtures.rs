@@ -3,7 +3,7 @@
 use super::{
     patients::{
         answers_anything, behind_a_middlebox, debugged, drips, host, limited, now_and_then, ok_if, on_ipv6_alone,
-        opens_later, path, repeats, speaks, understands,
+        opens_later, paced, path, repeats, speaks, understands,
     },
     *,
 };
@@ -108,10 +108,36 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
         "400 for a doubled slash" => Cause::MalformedPath, |words|
             Patient::serving(Speaks::Http1, move |r| ok_if(path(r) == "/actuator/health", 400, words)).await
                 .asking("/actuator//health");
+        "400 for a path's parameter" => Cause::MalformedPath, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(!path(r).contains(';'), 400, words)).await
+                .asking("/health;jsessionid=A1");
+        "400 for dots in the path" => Cause::MalformedPath, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(path(r) == "/health", 400, words)).await
+                .asking("/static/../health");
         "403 for every path but that of the request that works" => Cause::MethodOrPath, |words| {
             let patient = Patient::serving(Speaks::Http1, move |r| ok_if(path(r) == "/login", 403, words)).await;
             let (address, host, target) = (patient.target.ports[&8000], "localhost:8000".to_owned(), "/login".to_owned());
             patient.known(Known { works: Some(WorkingRequest { address, https: false, host, target, headers: Vec::new() }), ..Known::default() })
+        };
+        "404 without a proxy's header that reports TLS" => Cause::MissingHeader, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(header(r, "X-Forwarded-Proto") == Some("https"), 404, words)).await;
+        "405 for a User-Agent that is no browser's" => Cause::HeaderRefused, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(r.contains("Mozilla"), 405, words)).await;
+        "503 for a User-Agent that is no browser's" => Cause::HeaderRefused, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(r.contains("Mozilla"), 503, words)).await;
+        "500 without Accept-Language" => Cause::MissingHeader, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(header(r, "Accept-Language").is_some(), 500, words)).await;
+        "401 for a path with a space, and for the same without it" => Cause::MissingHeader, |words| {
+            let patient = Patient::serving(Speaks::Http1, move |r| ok_if(path(r) == "/health", 401, words)).await;
+            patient.asking("/tenants/a%20b/health").works_with("/health")
+        };
+        "braces in the path, where the request that works has none" => Cause::MalformedPath, |words| {
+            let patient = Patient::serving(Speaks::Http1, move |r| match path(r) {
+                "/health" => Reply::status(200, "OK"),
+                odd if odd.contains('{') || odd.contains("%7B") => Reply::status(400, words),
+                _ => Reply::status(404, words),
+            });
+            patient.await.asking("/of/{db}").works_with("/health")
         };
         "404 beside the right path" => Cause::MethodOrPath, |words|
             Patient::serving(Speaks::Http1, move |r| ok_if(path(r) == "/healthz", 404, words)).await;
@@ -376,6 +402,8 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
             Patient::serving(Speaks::Http1, |_| Reply::ThenNothing(
                 b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\ntick\n\n\r\n".into())).await;
         "every other request fails" => Cause::Flaky, |words| now_and_then(words, 2, 0).await;
+        "503 but for five requests in a second, which others have used up" => Cause::RateLimited, |words|
+            paced(second() / 5, 503, words, 1).await;
         "one request of five succeeds" => Cause::Flaky, |words| now_and_then(words, 5, 0).await;
         "one request of five fails" => Cause::Flaky, |words| {
             let count = AtomicU32::new(0);
@@ -396,6 +424,9 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
             Patient::serving(Speaks::Grpc, |_| Reply::status(503, "")).await.grpc("");
         "a grpc probe of a service that nobody knows" => Cause::UnknownService, |words|
             Patient::serving(Speaks::Grpc, |r| Reply::status(if header(r, "service") == Some("db") { 404 } else { 200 }, ""))
+                .await.grpc("db");
+        "a grpc probe of a service that nobody knows, of a server that does not serve" => Cause::UnknownService, |words|
+            Patient::serving(Speaks::Grpc, |r| Reply::status(if header(r, "service") == Some("db") { 404 } else { 503 }, ""))
                 .await.grpc("db");
         "a grpc probe of a server without the health service" => Cause::NoHealthService, |words|
             Patient::serving(Speaks::Grpc, |_| Reply::status(404, "")).await.grpc("");
