@@ -118,8 +118,7 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
                 "/health" => Reply::status(500, words),
                 _ => Reply::status(404, words),
             }).await;
-            let (address, host, target) = (patient.target.ports[&8000], "localhost:8000".to_owned(), "/".to_owned());
-            patient.known(Known { works: Some(WorkingRequest { address, https: false, host, target, headers: Vec::new() }), ..Known::default() })
+            patient.works_with("/")
         };
         "400 for everyone" => false, |words| Patient::serving(Speaks::Http1, move |_| Reply::status(400, words)).await;
         "403 for everyone" => false, |words| Patient::serving(Speaks::Http1, move |_| Reply::status(403, words)).await;
