@@ -230,7 +230,7 @@ const READY: &str = "readinessProbe: {httpGet: {path: /a, port: 80}}";
     Severity::Warning
 )]
 #[case::units_that_are_meant(
-    "readinessProbe: {httpGet: {path: /a, port: 80}}, resources: {requests: {cpu: 500m, memory: 6Mi}, limits: {cpu: 96, memory: 2Ti}}}]}",
+    "readinessProbe: {httpGet: {path: /a, port: 80}}, resources: {requests: {cpu: 500m, memory: 100Ki}, limits: {cpu: 96, memory: 2Ti}}}]}",
     "",
     Severity::Note
 )]
