@@ -271,7 +271,7 @@ async fn an_answer_that_a_reset_takes_along_takes_no_cause_away() {
             Observation { status: Some(200), ..Observation::new(Verdict::Success, Kind::Response, "") }
         }
         _ => {
-            let spoke = (count.fetch_add(1, Ordering::Relaxed) % 2 == 0).then_some(Protocol::Http2);
+            let spoke = count.fetch_add(1, Ordering::Relaxed).is_multiple_of(2).then_some(Protocol::Http2);
             let kind = if spoke.is_some() { Kind::Malformed } else { Kind::Reset };
             Observation { spoke, ..Observation::new(Verdict::Failure, kind, "") }
         }
