@@ -6,7 +6,13 @@ mod kubectl;
 mod relay;
 mod support;
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Output, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Command, Output},
+    time::Duration,
+};
 
 use e2e_report::{finding::Code, report::Report};
 use kubectl::{Guard, kubectl, service_account};
@@ -24,15 +30,18 @@ fn namespaces(id: &str) -> Vec<String> {
     list.lines().filter(|line| line.contains("<none>")).map(|line| line.trim().to_owned()).collect()
 }
 
+/// The version of the API in which the cluster has CronJobs.
+fn cron_job_version() -> &'static str {
+    let is_before_1_21 = kubectl(&["api-versions"]).lines().any(|version| version == "batch/v1beta1");
+    if is_before_1_21 { "batch/v1beta1" } else { "batch/v1" }
+}
+
 #[test]
 fn a_cron_job_runs_when_it_is_asked_for() {
     let text = fs::read_to_string("../fixtures/kinds/on-request/all.yaml").expect("a fixture");
-    // Before 1.21 it is one of another version.
-    let is_old = kubectl(&["api-versions"]).lines().any(|version| version == "batch/v1beta1");
-    let version = if is_old { "batch/v1beta1" } else { "batch/v1" };
     let manifests = tempfile::tempdir().expect("a directory");
-    let of_version =
-        text.replace("apiVersion: batch/v1\nkind: CronJob", &format!("apiVersion: {version}\nkind: CronJob"));
+    let of_version = text
+        .replace("apiVersion: batch/v1\nkind: CronJob", &format!("apiVersion: {}\nkind: CronJob", cron_job_version()));
     fs::write(manifests.path().join("all.yaml"), of_version).expect("a file");
     support::lifecycle::trigger("k8s", manifests.path());
 }
@@ -77,9 +86,9 @@ fn the_least_role_is_enough() {
     assert!(!said(&output).contains("forbidden"), "{}", said(&output));
 }
 
-/// The cluster under the name that its tool would give to the context, and a program of the tool's name that notes how it is called and
-/// then does as `script` says, if there is one. The nodes have the images already.
-fn under_the_name_of(tool: &str, context: &str, script: Option<&str>, bench: &Bench, id: &str) -> (Output, String) {
+/// Runs a command for the cluster under the name that its tool would give to the context, with a program of the tool's name that notes how
+/// it is called and then does as `script` says, if there is one. The nodes have the images already.
+fn under_the_name_of(tool: &str, context: &str, script: Option<&str>, mut command: Command) -> (Output, String) {
     let directory = tempfile::tempdir().expect("a directory");
     let kubeconfig = directory.path().join("kubeconfig");
     fs::write(&kubeconfig, kubectl(&["config", "view", "--raw", "--minify", "--flatten"])).expect("a file");
@@ -93,21 +102,26 @@ fn under_the_name_of(tool: &str, context: &str, script: Option<&str>, bench: &Be
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("a mode");
     }
     let path = format!("{}:{}", directory.path().display(), std::env::var("PATH").unwrap_or_default());
-    let output = bench
-        .command(&["e2e", "--target", "k8s", "--run-id", id])
-        .env("KUBECONFIG", &kubeconfig)
-        .env("PATH", path)
-        .output()
-        .expect("the program runs");
+    let output = command.env("KUBECONFIG", &kubeconfig).env("PATH", path).output().expect("the program runs");
     (output, fs::read_to_string(&calls).unwrap_or_default())
 }
 
 #[rstest]
-#[case::kind("kind", "kind-dev", "load docker-image --name dev nginx:1.22 redis:7 e2e-agent:dev")]
-#[case::k3d("k3d", "k3d-dev", "image import --cluster dev nginx:1.22 redis:7 e2e-agent:dev")]
-#[case::minikube("minikube", "minikube", "image load nginx:1.22 redis:7 e2e-agent:dev")]
+#[case::kind("kind", "kind-dev", "load docker-image --name dev nginx:1.22 postgres:15 redis:7 e2e-agent:dev")]
+#[case::k3d("k3d", "k3d-dev", "image import --cluster dev nginx:1.22 postgres:15 redis:7 e2e-agent:dev")]
+#[case::minikube("minikube", "minikube", "image load nginx:1.22 postgres:15 redis:7 e2e-agent:dev")]
 fn the_clusters_own_tool_brings_the_images(#[case] tool: &str, #[case] context: &str, #[case] call: &str) {
-    let (output, calls) = under_the_name_of(tool, context, Some(""), &Bench::of(SMALL), &unique("k-tool"));
+    let directory = tempfile::tempdir().expect("a directory");
+    let own = support::root().join("e2e/run/examples/nginx_redis/manifests");
+    let extra = directory.path().join("nightly.yaml");
+    // The cluster starts it by its schedule, here once a year.
+    let cron_job = "kind: CronJob\nmetadata: {name: nightly}\nspec:\n  schedule: 0 0 1 1 *\n  jobTemplate:\n    spec:\n      template:\n        \
+        spec:\n          restartPolicy: Never\n          containers: [{name: app, image: postgres:15}]\n";
+    fs::write(&extra, format!("apiVersion: {}\n{cron_job}", cron_job_version())).expect("a file");
+    let bench = Bench::of(SMALL);
+    let mut command = bench.command(&["e2e", "--target", "k8s", "--run-id", &unique("k-tool")]);
+    command.arg("--manifests").arg(own).arg("--manifests").arg(&extra);
+    let (output, calls) = under_the_name_of(tool, context, Some(""), command);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     // One call for those of the system, for which this project has no recipe, and the load's.
     assert_eq!(calls, format!("{call}\n"));
@@ -120,7 +134,9 @@ fn the_clusters_own_tool_brings_the_images(#[case] tool: &str, #[case] context: 
 #[case::is_not_there(None, "kind is not installed here")]
 fn a_tool_that_fails_ends_the_run(#[case] script: Option<&str>, #[case] reason: &str) {
     let id = unique("k-tool");
-    let (output, _) = under_the_name_of("kind", "kind-dev", script, &Bench::of(SMALL), &id);
+    let bench = Bench::of(SMALL);
+    let command = bench.command(&["e2e", "--target", "k8s", "--run-id", &id]);
+    let (output, _) = under_the_name_of("kind", "kind-dev", script, command);
     assert_eq!(output.status.code(), Some(3), "{}", said(&output));
     for phrase in ["`kind load docker-image --name dev", reason, "run it by hand"] {
         assert!(said(&output).contains(phrase), "`{phrase}` is not in {}", said(&output));

@@ -1,6 +1,8 @@
 //! The environment variables that the framework reads or sets. Crates below this one have their own (`e2e_load::agent::TOKEN` and
 //! `LISTEN`), and `programs.toml` those of local programs; docs/configuration.md lists all, which a test checks.
 
+use std::ffi::OsString;
+
 /// Path of `environment.json`; set by the run for the suites. Without it the suites fail, which is why no other profile selects them.
 pub const E2E_ENVIRONMENT: &str = "E2E_ENVIRONMENT";
 
@@ -55,7 +57,32 @@ pub struct BadValue(&'static str);
 ///
 /// Build scripts depend on some of them (ring's does), and cargo passes its environment on. Remove them before calling cargo, or it
 /// rebuilds those crates and their dependents at each change between `cargo build` and such a call.
-pub fn of_cargo() -> Vec<std::ffi::OsString> {
-    let is_cargos = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
-    std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_str().is_some_and(is_cargos)).collect()
+pub fn of_cargo() -> Vec<OsString> {
+    among(std::env::vars_os().map(|(name, _)| name))
+}
+
+/// Those that cargo sets among the names of an environment.
+fn among(names: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let is_of_package = |name: &OsString| {
+        name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+    };
+    // Set for packages with a build script; without the others it is somebody else's.
+    let is_out_dir = |name: &OsString| name == "OUT_DIR";
+    let found: Vec<OsString> = names.filter(|name| is_of_package(name) || is_out_dir(name)).collect();
+    if found.iter().any(is_of_package) { found } else { Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::of_a_package(&["PATH", "CARGO_HOME", "CARGO_PKG_NAME", "CARGO_MANIFEST_DIR"], &["CARGO_PKG_NAME", "CARGO_MANIFEST_DIR"])]
+    #[case::of_one_with_a_build_script(&["OUT_DIR", "CARGO_MANIFEST_DIR"], &["OUT_DIR", "CARGO_MANIFEST_DIR"])]
+    #[case::of_a_user(&["OUT_DIR", "CARGO_HOME"], &[])]
+    fn only_cargos_variables_are_removed(#[case] names: &[&str], #[case] removed: &[&str]) {
+        assert_eq!(among(names.iter().map(OsString::from)), removed);
+    }
 }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use e2e_plan::words::counted;
+use e2e_plan::{Container, words::counted};
 use e2e_report::environment::LoadFrom;
 use k8s_openapi::api::core::v1::Node;
 
@@ -29,7 +29,7 @@ pub(super) async fn supply(prepared: &Prepared, progress: &Progress) -> Result<F
     let Prepared { config, pods, root, .. } = prepared;
     match &prepared.place {
         Place::Docker(engine) => {
-            ensure(prepared, engine, &all_images(pods), progress).await?;
+            ensure(prepared, engine, &all_images(containers(pods)), progress).await?;
         }
         Place::Local => {
             let say = |text| progress.line(text);
@@ -127,7 +127,9 @@ async fn bring_images(
 ) -> Result<(), Error> {
     let version = engine.as_ref().map(Engine::version);
     let delivery = Delivery::of(&cluster.context, &preflight.nodes, version, cluster.registry.as_deref());
-    let mut images = all_images(&prepared.pods);
+    // A cluster's schedule starts CronJobs whether they are triggered or not.
+    let of_cron_jobs = prepared.plan.cron_jobs.iter().flat_map(|cron_job| cron_job.job.pod.all_containers());
+    let mut images = all_images(containers(&prepared.pods).chain(of_cron_jobs));
     if prepared.load_from != LoadFrom::Host {
         images.push(image::AGENT_IMAGE.to_owned());
     }
@@ -179,10 +181,13 @@ fn leave_to_nodes(nodes: &[Node], images: &[String], only_here: &[String], progr
     Ok(())
 }
 
-/// Every image of the pods, each once.
-fn all_images(pods: &[PodSpec]) -> Vec<String> {
-    let images = pods.iter().flat_map(|pod| pod.all_containers().map(|container| container.image.clone()));
-    images.collect::<BTreeSet<_>>().into_iter().collect()
+/// The images of containers, each once.
+fn all_images<'a>(containers: impl Iterator<Item = &'a Container>) -> Vec<String> {
+    containers.map(|container| container.image.clone()).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+fn containers(pods: &[PodSpec]) -> impl Iterator<Item = &Container> {
+    pods.iter().flat_map(PodSpec::all_containers)
 }
 
 async fn ensure(prepared: &Prepared, engine: &Engine, images: &[String], progress: &Progress) -> Result<(), Error> {
