@@ -1,7 +1,5 @@
 //! Inputs as people have them, good and bad.
 
-use std::fmt::Write as _;
-
 use rstest::rstest;
 
 use super::*;
@@ -9,6 +7,7 @@ use crate::{Errors, Plan};
 
 mod charts;
 mod refused;
+mod text;
 
 /// A directory with files, which goes with the value.
 pub(crate) fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -82,78 +81,6 @@ fn the_file_of_a_kustomization_stands_for_its_directory() {
     let dir = directory(&files);
     let plan = read_at(dir.path(), &["base/kustomization.yaml"], &["over"]).unwrap();
     assert_eq!(names(&plan), ["x-a of base/a.yaml", "b of over/b.yaml"]);
-}
-
-/// What people's editors and tools write.
-#[rstest]
-#[case::crlf(
-    "apiVersion: v1\r\nkind: ConfigMap\r\nmetadata:\r\n  name: a\r\ndata:\r\n  value: |\r\n    x\r\n    y\r\n",
-    "x\ny\n"
-)]
-#[case::a_block_without_a_last_line_break(
-    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  value: |\n    x\n    y",
-    "x\ny\n"
-)]
-#[case::quotes_without_a_last_line_break(
-    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  value: \"x\\n\"",
-    "x\n"
-)]
-#[case::byte_order_mark("\u{feff}apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {value: x}\n", "x")]
-#[case::anchors("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, labels: &x {value: x}}\ndata: *x\n", "x")]
-#[case::merged_maps("apiVersion: v1\nkind: ConfigMap\nmetadata: &m {name: a}\ndata: {<<: *m, value: x}\n", "x")]
-#[case::json_with_tabs(
-    "{\n\t\"apiVersion\": \"v1\", \"kind\": \"ConfigMap\",\n\t\"metadata\": {\"name\": \"a\"},\n\t\"data\": {\"value\": \"x\"}\n}\n",
-    "x"
-)]
-#[case::list(
-    "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: {value: x}}\n",
-    "x"
-)]
-#[case::list_of_a_kind(
-    "apiVersion: v1\nkind: ConfigMapList\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: {value: x}}\n",
-    "x"
-)]
-#[case::comments_around(
-    "# a\n---\n# b\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {value: x}\n---\n",
-    "x"
-)]
-#[case::end_of_document("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {value: x}\n...\n", "x")]
-fn forms_of_text(#[case] text: &str, #[case] expected: &str) {
-    let dir = directory(&[("a.yaml", text)]);
-    let plan = read_at(dir.path(), &["a.yaml"], &[]).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(plan.objects[0].json["data"]["value"], expected);
-}
-
-/// As Windows PowerShell writes with `>`.
-#[rstest]
-#[case::little_endian(b"\xff\xfe", u16::to_le_bytes)]
-#[case::big_endian(b"\xfe\xff", u16::to_be_bytes)]
-fn a_file_in_utf_16(#[case] mark: &[u8; 2], #[case] bytes: fn(u16) -> [u8; 2]) {
-    let text = "apiVersion: v1\r\nkind: ConfigMap\r\nmetadata: {name: a}\r\ndata: {value: \u{e4}\u{1f600}}\r\n";
-    let encoded: Vec<u8> = mark.iter().copied().chain(text.encode_utf16().flat_map(bytes)).collect();
-    let dir = directory(&[("k/kustomization.yaml", "resources: [b.yaml]\n")]);
-    std::fs::write(dir.path().join("a.yaml"), &encoded).unwrap();
-    std::fs::write(dir.path().join("k/b.yaml"), &encoded).unwrap();
-    for path in ["a.yaml", "k"] {
-        let plan = read_at(dir.path(), &[path], &[]).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(plan.objects[0].json["data"]["value"], "\u{e4}\u{1f600}");
-    }
-    std::fs::write(dir.path().join("a.yaml"), &encoded[..encoded.len() - 1]).unwrap();
-    let error = read_at(dir.path(), &["a.yaml"], &[]).unwrap_err().to_string();
-    assert!(error.contains("it starts with the byte order mark of UTF-16 and is not valid UTF-16"), "{error}");
-}
-
-/// The schema of a custom resource nests two levels for each field.
-#[test]
-fn a_deep_definition() {
-    let mut text =
-        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: a.example.org}\nspec:\n"
-            .to_owned();
-    for depth in 1..60 {
-        writeln!(text, "{}a{depth}:", "  ".repeat(depth)).unwrap();
-    }
-    let dir = directory(&[("a.yaml", &text)]);
-    assert_eq!(read_at(dir.path(), &["a.yaml"], &[]).unwrap().objects.len(), 1);
 }
 
 #[test]
@@ -446,12 +373,4 @@ fn a_link_that_leads_nowhere() {
     std::os::unix::fs::symlink("gone.yaml", dir.path().join("b.yaml")).unwrap();
     let message = read_at(dir.path(), &["."], &[]).unwrap_err().to_string();
     assert_eq!(message, "b.yaml: the link leads to no file; correct it, or remove it");
-}
-
-#[test]
-fn text_that_is_not_utf8() {
-    let dir = directory(&[]);
-    fs::write(dir.path().join("a.yaml"), [0xff]).unwrap();
-    let message = read_at(dir.path(), &["."], &[]).unwrap_err().to_string();
-    assert!(message.starts_with("a.yaml: cannot be read"), "{message}");
 }

@@ -1,0 +1,84 @@
+//! The text of files, as people's editors and tools write it.
+
+use std::fmt::Write as _;
+
+use super::*;
+
+#[rstest]
+#[case::crlf(
+    "apiVersion: v1\r\nkind: ConfigMap\r\nmetadata:\r\n  name: a\r\ndata:\r\n  value: |\r\n    x\r\n    y\r\n",
+    "x\ny\n"
+)]
+#[case::a_block_without_a_last_line_break(
+    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  value: |\n    x\n    y",
+    "x\ny\n"
+)]
+#[case::quotes_without_a_last_line_break(
+    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  value: \"x\\n\"",
+    "x\n"
+)]
+#[case::byte_order_mark("\u{feff}apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {value: x}\n", "x")]
+#[case::anchors("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, labels: &x {value: x}}\ndata: *x\n", "x")]
+#[case::merged_maps("apiVersion: v1\nkind: ConfigMap\nmetadata: &m {name: a}\ndata: {<<: *m, value: x}\n", "x")]
+#[case::json_with_tabs(
+    "{\n\t\"apiVersion\": \"v1\", \"kind\": \"ConfigMap\",\n\t\"metadata\": {\"name\": \"a\"},\n\t\"data\": {\"value\": \"x\"}\n}\n",
+    "x"
+)]
+#[case::list(
+    "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: {value: x}}\n",
+    "x"
+)]
+#[case::list_of_a_kind(
+    "apiVersion: v1\nkind: ConfigMapList\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: {value: x}}\n",
+    "x"
+)]
+#[case::comments_around(
+    "# a\n---\n# b\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {value: x}\n---\n",
+    "x"
+)]
+#[case::end_of_document("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {value: x}\n...\n", "x")]
+fn forms_of_text(#[case] text: &str, #[case] expected: &str) {
+    let dir = directory(&[("a.yaml", text)]);
+    let plan = read_at(dir.path(), &["a.yaml"], &[]).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(plan.objects[0].json["data"]["value"], expected);
+}
+
+/// As Windows PowerShell writes with `>`.
+#[rstest]
+#[case::little_endian(b"\xff\xfe", u16::to_le_bytes)]
+#[case::big_endian(b"\xfe\xff", u16::to_be_bytes)]
+fn a_file_in_utf_16(#[case] mark: &[u8; 2], #[case] bytes: fn(u16) -> [u8; 2]) {
+    let text = "apiVersion: v1\r\nkind: ConfigMap\r\nmetadata: {name: a}\r\ndata: {value: \u{e4}\u{1f600}}\r\n";
+    let encoded: Vec<u8> = mark.iter().copied().chain(text.encode_utf16().flat_map(bytes)).collect();
+    let dir = directory(&[("k/kustomization.yaml", "resources: [b.yaml]\n")]);
+    std::fs::write(dir.path().join("a.yaml"), &encoded).unwrap();
+    std::fs::write(dir.path().join("k/b.yaml"), &encoded).unwrap();
+    for path in ["a.yaml", "k"] {
+        let plan = read_at(dir.path(), &[path], &[]).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(plan.objects[0].json["data"]["value"], "\u{e4}\u{1f600}");
+    }
+    std::fs::write(dir.path().join("a.yaml"), &encoded[..encoded.len() - 1]).unwrap();
+    let error = read_at(dir.path(), &["a.yaml"], &[]).unwrap_err().to_string();
+    assert!(error.contains("it starts with the byte order mark of UTF-16 and is not valid UTF-16"), "{error}");
+}
+
+/// The schema of a custom resource nests two levels for each field.
+#[test]
+fn a_deep_definition() {
+    let mut text =
+        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: a.example.org}\nspec:\n"
+            .to_owned();
+    for depth in 1..60 {
+        writeln!(text, "{}a{depth}:", "  ".repeat(depth)).unwrap();
+    }
+    let dir = directory(&[("a.yaml", &text)]);
+    assert_eq!(read_at(dir.path(), &["a.yaml"], &[]).unwrap().objects.len(), 1);
+}
+
+#[test]
+fn text_that_is_not_utf8() {
+    let dir = directory(&[]);
+    fs::write(dir.path().join("a.yaml"), [0xff]).unwrap();
+    let message = read_at(dir.path(), &["."], &[]).unwrap_err().to_string();
+    assert!(message.starts_with("a.yaml: cannot be read"), "{message}");
+}
