@@ -6,6 +6,7 @@ use std::{
 };
 
 use e2e_run::config::MANIFESTS;
+use serde_json::Value;
 
 use crate::failure::BadInput;
 
@@ -65,9 +66,11 @@ fn has_workload(text: &str) -> bool {
 }
 
 fn has_workload_in_json(text: &str) -> bool {
-    let value = |rest: &str| Some(rest.trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?.to_owned());
-    let is_workload = |value: String| value.split('"').next().is_some_and(|kind| WORKLOADS.contains(&kind));
-    text.split("\"kind\"").skip(1).filter_map(value).any(is_workload)
+    let is_workload = |object: &Value| object["kind"].as_str().is_some_and(|kind| WORKLOADS.contains(&kind));
+    let objects = serde_json::Deserializer::from_str(text).into_iter::<Value>().map_while(Result::ok);
+    objects.into_iter().any(|object| {
+        is_workload(&object) || object["items"].as_array().is_some_and(|items| items.iter().any(is_workload))
+    })
 }
 
 fn gather(root: &Path, directory: &Path, depth: usize, found: &mut Vec<PathBuf>) {
@@ -108,7 +111,7 @@ mod tests {
             "deploy/other/scale.yaml",
             "kind: HorizontalPodAutoscaler\nspec:\n  scaleTargetRef:\n    kind: Deployment\n",
         );
-        add("deploy/other/package.json", "{\"kind\": \"library\"}");
+        add("deploy/other/package.json", "{\"kind\": \"library\", \"of\": {\"kind\": \"Job\"}}");
         assert_eq!(found(), Ok("deploy/kubernetes".to_owned()));
         add("chart/Chart.yaml", "");
         add("chart/templates/app.yaml", "kind: Deployment\n");
@@ -123,6 +126,7 @@ mod tests {
     #[case::in_quotes("web.yml", "kind: \"ReplicaSet\" # two of them\n")]
     #[case::in_a_list("all.yaml", "kind: List\nitems:\n- apiVersion: v1\n  kind: Pod\n")]
     #[case::json("web.json", "{\n  \"kind\" : \"ReplicationController\"\n}\n")]
+    #[case::in_a_list_of_json("all.json", "{\"kind\": \"List\", \"items\": [{\"kind\": \"CronJob\"}]}")]
     fn each_way_to_write_a_workload(#[case] file: &str, #[case] text: &str) {
         let project = tempfile::tempdir().expect("a directory");
         fs::create_dir(project.path().join("shop")).expect("a directory");
