@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Component, FieldUse, Note, Service,
-    pod::{Container, Value, Volume},
-    references::mentions,
+    references::{mentions, texts},
     release::{Moment, ReleaseHook},
 };
 
@@ -67,38 +66,8 @@ fn dependencies(component: &Component, services: &[Service]) -> BTreeSet<String>
             found.extend(mention.service.components.iter().filter(|name| **name != component.name).cloned());
         }
     };
-    for container in component.pod.all_containers() {
-        look_into(container, &mut look);
-        for mount in &container.mounts {
-            if let Some(Volume::Files(files)) = component.pod.volumes.get(&mount.volume) {
-                files.iter().filter_map(|file| text(&file.content)).for_each(|text| look(None, text));
-            }
-        }
-    }
+    texts(&component.pod).for_each(|(key, text)| look(key, text));
     found
-}
-
-fn look_into(container: &Container, look: &mut impl FnMut(Option<&str>, &str)) {
-    for variable in &container.env {
-        if let Some(text) = text(&variable.value) {
-            look(Some(&variable.name), text);
-        }
-    }
-    for list in [&container.command, &container.args] {
-        let mut option = None;
-        for argument in list {
-            look(option, argument);
-            option = argument.starts_with('-').then_some(argument.as_str());
-        }
-    }
-}
-
-fn text(value: &Value) -> Option<&str> {
-    match value {
-        Value::Plain(text) => Some(text),
-        Value::Secret(secret) => Some(&secret.text),
-        Value::Binary(_) | Value::Field(_) | Value::Node(..) => None,
-    }
 }
 
 /// A Job that refers to what others refer to as well prepares it for them, as a migration does: they need it to have succeeded.

@@ -9,11 +9,14 @@
 //! 4. it follows `server` at the start of a statement, as in nginx's `upstream`.
 //!
 //! Comment lines (`#`) do not count, nor do lines and variables that say who may call (a name with one of [`CALLER_KEYS`],
-//! such as `ALLOWED_HOSTS`). Main function: [`mentions`].
+//! such as `ALLOWED_HOSTS`). Main functions: [`mentions`], [`texts`].
 
 use std::ops::Range;
 
-use super::Service;
+use super::{
+    Service,
+    pod::{Container, Pod, Value, Volume},
+};
 
 /// How the name of a variable, key or option ends when its value is a host.
 pub const HOST_KEYS: &[&str] = &[
@@ -43,6 +46,53 @@ pub struct Mention<'a> {
     pub host: Range<usize>,
     /// The port after it and where its digits stand, in bytes.
     pub port: Option<(u16, Range<usize>)>,
+}
+
+impl Mention<'_> {
+    /// Whether the host stands without the port behind a colon, and is no web address with the default port: it must be an address
+    /// at which the Service has its own ports.
+    #[must_use]
+    pub fn is_alone(&self, text: &str) -> bool {
+        let (before, after) = (&text[..self.host.start], &text[self.host.end..]);
+        let is_web_address = before.ends_with("//") && self.port.is_none();
+        let has_default_port = is_web_address && self.service.ports.iter().any(|port| port.port == 80);
+        !after.starts_with(':') && !has_default_port
+    }
+
+    /// Whether the host is one pod of the Service, as in `db-0.db`.
+    #[must_use]
+    pub fn is_pod(&self, text: &str) -> bool {
+        !text[self.host.clone()].starts_with(self.service.host())
+    }
+}
+
+/// The texts of a pod's containers that may name hosts: env, commands, args and mounted files. Before each the name of the variable
+/// or option whose value it is.
+pub fn texts(pod: &Pod) -> impl Iterator<Item = (Option<&str>, &str)> {
+    let of_container = move |container| {
+        let Container { env, command, args, mounts, .. }: &Container = container;
+        let env = env.iter().filter_map(|variable| Some((Some(variable.name.as_str()), text(&variable.value)?)));
+        let files = mounts.iter().filter_map(|mount| match pod.volumes.get(&mount.volume) {
+            Some(Volume::Files(files)) => Some(files.iter().filter_map(|file| Some((None, text(&file.content)?)))),
+            _ => None,
+        });
+        env.chain(arguments(command)).chain(arguments(args)).chain(files.flatten())
+    };
+    pod.all_containers().flat_map(of_container)
+}
+
+/// Each argument, and before it the option that precedes it.
+pub fn arguments(list: &[String]) -> impl Iterator<Item = (Option<&str>, &str)> {
+    let options = list.iter().map(|argument| argument.starts_with('-').then_some(argument.as_str()));
+    std::iter::once(None).chain(options).zip(list.iter().map(String::as_str))
+}
+
+fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::Plain(text) => Some(text),
+        Value::Secret(secret) => Some(&secret.text),
+        Value::Binary(_) | Value::Field(_) | Value::Node(..) => None,
+    }
 }
 
 /// The Services that a text names as hosts, in the order of the text. `key` is the name of the variable or option whose

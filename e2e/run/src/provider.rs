@@ -86,6 +86,11 @@ pub enum Error {
     Cluster(#[from] k8s::Error),
     #[error("no free port on 127.0.0.1 for {what}: {reason}; `ss -ltnp` shows the listeners")]
     Port { what: String, reason: String },
+    #[error(
+        "cannot listen at port {port} for Service {service}, which {named_by} names without a port: {reason}; stop what listens there \
+         (`ss -ltnp`), or write {service}:{port}"
+    )]
+    Host { service: String, port: u16, named_by: String, reason: String },
     #[error("cannot write {}: {reason}; check disk space and the directory's permissions", path.display())]
     File { path: PathBuf, reason: String },
     #[error(

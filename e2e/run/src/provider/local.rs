@@ -2,6 +2,7 @@
 //! translated for this machine. Main type: [`LocalPods`].
 
 mod clients;
+mod hosts;
 mod install;
 mod memory;
 mod pod;
@@ -26,17 +27,18 @@ use std::{
 
 use e2e_kubelet::status::Exit;
 use e2e_node::{node::ExecResult, probe::Target};
-use e2e_plan::{Container, Plan, Service};
+use e2e_plan::{Container, Plan, Service, references::arguments};
 use e2e_report::{evidence::Usage, run_dir::RunDir};
 use parking_lot::{Mutex, RwLock};
 use rustix::process::Signal;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::{
+    hosts::Hosts,
     pod::Pod,
     ports::Ports,
     process::{Process, Spec},
-    services::{ServicePort, service_ports},
+    services::{ServicePort, ServicePorts, service_ports},
     translate::Translation,
     workspace::Workspace,
 };
@@ -48,6 +50,7 @@ use super::{
 
 pub(crate) use self::program::{Error as ProgramError, Program, Programs, Rewrite, StopSignal};
 pub(crate) use self::{
+    hosts::lowest_port,
     install::find_programs,
     unhonoured::{Machine, unhonoured},
     workspace::{OUTSIDE, user_is_known},
@@ -59,7 +62,8 @@ pub(crate) struct LocalPods {
     run_id: String,
     workspace: Workspace,
     pods: RwLock<BTreeMap<String, Arc<Pod>>>,
-    services: BTreeMap<(String, u16), ServicePort>,
+    services: ServicePorts,
+    hosts: Hosts,
     declared: Vec<Service>,
     running: Arc<Mutex<BTreeMap<(String, String), Running>>>,
     /// Chooses each port once in the whole run: the process that owns one may be restarting.
@@ -77,6 +81,8 @@ pub(crate) struct FoundProgram {
     directories: Vec<PathBuf>,
     /// The binary of a workspace package.
     binary: Option<PathBuf>,
+    /// Where it runs, if not in the private directory of its container.
+    working_directory: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone)]
@@ -113,6 +119,7 @@ impl LocalPods {
             run_id: directory.id(),
             workspace,
             pods: RwLock::new(made),
+            hosts: Hosts::listen(plan, &services)?,
             services,
             declared,
             _memory: AbortOnDropHandle::new(tokio::spawn(memory::watch(Arc::clone(&running)))),
@@ -149,7 +156,7 @@ impl LocalPods {
             pod.spec.all_containers().find(|container| container.mounts.iter().any(|mount| mount.volume == volume))
         };
         super::files::write(&pod.spec, &self.run_id, &pod.directory, |volume, text| match seen_by(volume) {
-            Some(container) => self.translation(pod, container).file(text, &rewrites),
+            Some(container) => self.translation(pod, container).file(&self.in_hosts(pod, (None, text)), &rewrites),
             None => text.to_owned(),
         })?;
         self.make_volumes(pod)?;
@@ -196,6 +203,11 @@ impl LocalPods {
         translation
     }
 
+    /// A text with addresses in place of hosts that stand without a port, and before it the variable or option whose value it is.
+    fn in_hosts(&self, pod: &Pod, (key, text): (Option<&str>, &str)) -> String {
+        self.hosts.text(key, text, (&pod.spec.component.namespace, &self.declared))
+    }
+
     fn process_spec(&self, pod: &Pod, container_name: &str) -> Result<Spec, Error> {
         let container = pod.container(container_name)?;
         let missing = || Error::NoSuchPod { pod: format!("{}/{container_name}", pod.spec.name) };
@@ -204,18 +216,21 @@ impl LocalPods {
         // The address that probes name too: an allow-list made from it must know them, as on the other targets.
         let resolved =
             pod.spec.resolve(container, &self.run_id, pod.simulated_ip, self.links(&pod.spec.component.namespace));
-        let translated = |texts: Vec<String>| texts.into_iter().map(|text| translation.text(&text)).collect::<Vec<_>>();
+        let text = |value: (Option<&str>, &str)| translation.text(&self.in_hosts(pod, value));
+        let translated = |list: &[String]| arguments(list).map(text).collect::<Vec<_>>();
 
         let mut argv: Vec<String> = Vec::new();
         if let Some(binary) = &found.binary {
             argv.push(binary.display().to_string());
         } else if found.program.script.is_some() {
             argv.extend(["sh".to_owned(), pod.script(container_name).display().to_string()]);
-            argv.extend(translated(resolved.command));
+            argv.extend(translated(&resolved.command));
+        } else if found.program.leaves(&resolved.command) {
+            argv.extend(translated(&resolved.command));
         } else {
             argv.extend(found.program.run.iter().map(|part| translation.template(part)));
         }
-        argv.extend(translated(resolved.args));
+        argv.extend(translated(&resolved.args));
 
         let mut env: BTreeMap<String, String> = BTreeMap::new();
         let path = std::env::var_os("PATH").unwrap_or_default();
@@ -224,14 +239,18 @@ impl LocalPods {
         let path = std::env::join_paths(found_first.chain(std::env::split_paths(&path)));
         env.insert("PATH".to_owned(), path.unwrap_or_default().to_string_lossy().into_owned());
         env.insert("HOME".to_owned(), pod.private(container_name).display().to_string());
-        env.extend(resolved.env.into_iter().map(|(name, value)| (name, translation.text(&value))));
+        env.extend(resolved.env.into_iter().map(|(name, value)| {
+            let value = text((Some(&name), &value));
+            (name, value)
+        }));
         env.extend(found.program.env.iter().map(|(name, value)| (name.clone(), translation.template(value))));
 
         Ok(Spec {
             argv,
             env: env.into_iter().collect(),
-            directory: pod.private(container_name),
-            user: self.workspace.user(),
+            directory: found.working_directory.clone().unwrap_or_else(|| pod.private(container_name)),
+            // The project's own directory is open to whoever runs this, and to others perhaps not.
+            user: self.workspace.user().filter(|_| found.working_directory.is_none()),
             log: self.workspace.log(&pod.spec.name, container_name),
             stop_signal: match found.program.stop_signal {
                 Some(StopSignal::Interrupt) => Signal::INT,
@@ -322,7 +341,8 @@ impl LocalPods {
     pub(crate) async fn exec(&self, pod: &str, container: &str, command: &[String]) -> Result<ExecResult, Error> {
         let pod = &*self.pod(pod)?;
         let translation = self.translation(pod, pod.container(container)?);
-        let command: Vec<String> = command.iter().map(|part| translation.text(part)).collect();
+        let command: Vec<String> =
+            arguments(command).map(|argument| translation.text(&self.in_hosts(pod, argument))).collect();
         let program = command.first().map_or("", String::as_str);
         let failed = |error: std::io::Error| Error::Exec { reason: format!("exec: {program:?}: {error}") };
         self.process_spec(pod, container)?.exec(&command).await.map_err(failed)

@@ -167,7 +167,8 @@ fn warnings(options: &Options, config: &Config, plan: &Plan, target: Target) -> 
     }
     if target == Target::Local {
         let runs = options.runs();
-        let machine = local::Machine { runs: &runs, user_is_known: local::user_is_known() };
+        let (user_is_known, lowest_port) = (local::user_is_known(), local::lowest_port());
+        let machine = local::Machine { runs: &runs, user_is_known, lowest_port };
         warnings.extend(local::unhonoured(plan, &config.local, &machine));
     }
     warnings.sort();

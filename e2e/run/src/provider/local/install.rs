@@ -32,13 +32,21 @@ pub(crate) async fn find_programs(
     if !unknown.is_empty() {
         return Err(ProgramError::Unknown { images: unknown }.into());
     }
+    for container in pods.iter().flat_map(PodSpec::all_containers) {
+        if known.get(container.image.as_str()).is_some_and(|program| !program.runs(&container.command)) {
+            let (image, container) = (container.image.clone(), container.name.clone());
+            return Err(ProgramError::NoProgram { image, container }.into());
+        }
+    }
     let packages: Vec<String> = known.values().filter_map(|program| program.cargo.clone()).collect();
     let binaries = crate::image::cargo_binaries(root, &packages, &|line| progress(line.to_owned())).await?;
     let mut found = BTreeMap::new();
     for (image, program) in known {
         let binary = program.cargo.as_ref().and_then(|package| binaries.get(package).cloned());
         let directories = if program.cargo.is_some() { Vec::new() } else { find(program, image, progress).await? };
-        found.insert(image.to_owned(), FoundProgram { program: program.clone(), directories, binary });
+        let working_directory = program.working_directory(root, image)?;
+        let program = program.clone();
+        found.insert(image.to_owned(), FoundProgram { program, directories, binary, working_directory });
     }
     Ok(found)
 }

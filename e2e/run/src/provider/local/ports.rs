@@ -35,9 +35,7 @@ impl Ports {
     /// A listener on a free port.
     pub(super) fn listener(&mut self, what: &str) -> Result<tokio::net::TcpListener, Error> {
         let (_, listener) = self.bind(what)?;
-        let failed = |error: std::io::Error| Error::Port { what: what.to_owned(), reason: error.to_string() };
-        listener.set_nonblocking(true).map_err(failed)?;
-        tokio::net::TcpListener::from_std(listener).map_err(failed)
+        into_tokio(listener).map_err(|error| Error::Port { what: what.to_owned(), reason: error.to_string() })
     }
 
     fn bind(&mut self, what: &str) -> Result<(SocketAddr, TcpListener), Error> {
@@ -54,6 +52,11 @@ impl Ports {
         }
         Err(Error::Port { what: what.to_owned(), reason })
     }
+}
+
+pub(super) fn into_tokio(listener: TcpListener) -> std::io::Result<tokio::net::TcpListener> {
+    listener.set_nonblocking(true)?;
+    tokio::net::TcpListener::from_std(listener)
 }
 
 #[cfg(test)]

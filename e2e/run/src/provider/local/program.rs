@@ -21,9 +21,12 @@ pub struct Programs(BTreeMap<String, Program>);
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Program {
+    /// Where the program runs, below the project's root; the private directory of its container unless set.
+    pub directory: Option<PathBuf>,
     /// A workspace package whose static binary replaces the image's entrypoint and the container's command; its args follow.
     pub cargo: Option<String>,
-    /// Program and first arguments that replace the image's entrypoint and the container's command; its args follow.
+    /// Program and first arguments that replace the image's entrypoint and the container's command; its args follow. Without them the
+    /// container's command runs.
     pub run: Vec<String>,
     /// A shell script that replaces the image's entrypoint; the container's command and args are its arguments.
     pub script: Option<String>,
@@ -39,7 +42,8 @@ pub struct Program {
     pub rewrite: Vec<Rewrite>,
     /// The signal that asks the program to stop; SIGTERM unless set.
     pub stop_signal: Option<StopSignal>,
-    /// Names of the server in a container's command; a script takes no other command.
+    /// Programs in a container's command that run as they are, in place of `run`; of a script the names of the server, and it takes
+    /// no other command.
     pub commands: Vec<String>,
     /// Programs that exec probes and hooks call, with the first arguments that lead each to the local port. Arguments that are a
     /// container port become its local port.
@@ -81,6 +85,13 @@ pub enum Error {
         images.first().map_or("", String::as_str)
     )]
     Unknown { images: Vec<String> },
+    #[error(
+        "[local.\"{image}\"] in .config/e2e.toml names no program, and the container {container} has no command; set `run`, `script` or \
+         `cargo`"
+    )]
+    NoProgram { image: String, container: String },
+    #[error("`directory` of [local.\"{image}\"] in .config/e2e.toml: {} is no directory", path.display())]
+    Directory { image: String, path: PathBuf },
     #[error("{} not found for the image {image} (searched ${variable}, PATH{searched}){install}", binaries.join(", "))]
     Missing { image: String, binaries: Vec<String>, variable: String, searched: String, install: String },
     #[error("apt-get could not install {packages} for the image {image}: {reason}")]
@@ -132,6 +143,26 @@ impl Program {
             Some((_, text)) => Ok(Some((*text).to_owned())),
             None => std::fs::read_to_string(root.join(script)).map(Some),
         }
+    }
+
+    /// Where the program runs, if it says so.
+    pub(super) fn working_directory(&self, root: &Path, image: &str) -> Result<Option<PathBuf>, Error> {
+        let Some(directory) = &self.directory else { return Ok(None) };
+        match root.join(directory).canonicalize() {
+            Ok(path) if path.is_dir() => Ok(Some(path)),
+            _ => Err(Error::Directory { image: image.to_owned(), path: directory.clone() }),
+        }
+    }
+
+    /// Whether a container's own command runs: nothing replaces it.
+    pub(super) fn leaves(&self, command: &[String]) -> bool {
+        let is_named = |first: &String| self.run.is_empty() || self.commands.contains(first);
+        self.cargo.is_none() && self.script.is_none() && command.first().is_some_and(is_named)
+    }
+
+    /// Whether something runs in a container: a program, or its own command.
+    pub(super) fn runs(&self, command: &[String]) -> bool {
+        self.cargo.is_some() || self.script.is_some() || !self.run.is_empty() || !command.is_empty()
     }
 
     /// Container ports that the program has beside those of the manifest.

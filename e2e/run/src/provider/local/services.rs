@@ -20,6 +20,9 @@ pub(super) struct ServicePort {
     pub(super) publish_not_ready: bool,
 }
 
+/// By Service and port.
+pub(super) type ServicePorts = BTreeMap<(String, u16), ServicePort>;
+
 /// The ports of a Service: those of its only replica, else a balancer's.
 pub(super) fn service_ports(
     service: &Service,

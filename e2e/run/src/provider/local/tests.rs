@@ -22,7 +22,7 @@ fn prepared(directory: &tempfile::TempDir, plan: Plan) -> LocalPods {
 
 fn with_program(directory: &tempfile::TempDir, plan: Plan, program: Program) -> LocalPods {
     let run = RunDir::create(directory.path(), "one", |_| Ok(())).expect("a run directory");
-    let found = FoundProgram { program, directories: Vec::new(), binary: None };
+    let found = FoundProgram { program, directories: Vec::new(), binary: None, working_directory: None };
     let found = FoundPrograms::from([("sh:1".to_owned(), found)]);
     LocalPods::prepare(&plan, pods::of(&plan, "test"), &found, directory.path(), &run).expect("places for pods")
 }

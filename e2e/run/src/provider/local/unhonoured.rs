@@ -4,7 +4,7 @@ use std::path::Path;
 
 use e2e_plan::{Component, Container, Plan, Service, Value, Warning, references::mentions};
 
-use super::{Program, Programs};
+use super::{Program, Programs, hosts::has_address};
 
 /// What the processes will find on this machine.
 pub(crate) struct Machine<'a> {
@@ -12,6 +12,8 @@ pub(crate) struct Machine<'a> {
     pub(crate) runs: &'a Path,
     /// Whether the user of the processes has an entry in the system's list of users.
     pub(crate) user_is_known: bool,
+    /// The lowest port of any loopback address that the user may listen at.
+    pub(crate) lowest_port: u16,
 }
 
 /// The fields that do not come to what they would in a container, in the order of the plan.
@@ -24,11 +26,12 @@ pub(crate) fn unhonoured(plan: &Plan, own: &Programs, machine: &Machine<'_>) -> 
             for container in containers {
                 let keys = pod_path(&component.kind);
                 let place = Place { component, path: format!("{keys}.{field}[{}]", container.name) };
-                let Some(program) = programs.for_image(&container.image) else {
+                let program = programs.for_image(&container.image).filter(|program| program.runs(&container.command));
+                let Some(program) = program else {
                     warnings.extend(no_program(&place, container));
                     continue;
                 };
-                warnings.extend(hosts(&place, container, &plan.services));
+                warnings.extend(hosts(&place, container, &plan.services, machine.lowest_port));
                 warnings.extend(program.differs.as_ref().map(|differs| place.warn("image", differs.clone())));
                 warnings.extend(command(&place, container, program));
                 warnings.extend(blanks(&place, container, machine.runs));
@@ -75,22 +78,26 @@ fn no_program(place: &Place<'_>, container: &Container) -> Option<Warning> {
     (place.component.kind != "CronJob").then(|| place.warn("image", reason))
 }
 
-/// Variables that name a Service without a port: only a name with its port is replaced, since each port is at an address of its own.
-fn hosts(place: &Place<'_>, container: &Container, services: &[Service]) -> Vec<Warning> {
+/// Variables that name a host without a port, where it gets no address of its own: one pod of a Service, or a Service with a port that
+/// only root may listen at.
+fn hosts(place: &Place<'_>, container: &Container, services: &[Service], lowest_port: u16) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for variable in &container.env {
         let Value::Plain(text) = &variable.value else { continue };
         for mention in mentions(Some(&variable.name), text, (&place.component.namespace, services)) {
             let Some(port) = mention.service.ports.first().map(|port| port.port) else { continue };
-            let is_port_80 = mention.service.ports.iter().any(|port| port.port == 80);
-            let is_web_address = text[..mention.host.start].ends_with("//") && is_port_80;
-            if mention.port.is_some() || is_web_address {
+            if !mention.is_alone(text) || has_address(&mention, text, lowest_port) {
                 continue;
             }
-            let (host, upper) = (&text[mention.host], mention.service.host().to_uppercase().replace('-', "_"));
+            let (host, upper) = (&text[mention.host.clone()], mention.service.host().to_uppercase().replace('-', "_"));
+            let why = if mention.is_pod(text) {
+                "plain processes reach one pod only together with its port".to_owned()
+            } else {
+                format!("this user may not listen at ports below {lowest_port}")
+            };
             let reason = format!(
-                "`{host}` stands there without a port, and plain processes reach it at a port of 127.0.0.1 of its own: write \
-                 `{host}:{port}`, or give host and port as `$({upper}_SERVICE_HOST)` and `$({upper}_SERVICE_PORT)`"
+                "`{host}` stands there without a port, and {why}: write `{host}:{port}`, or give host and port as \
+                 `$({upper}_SERVICE_HOST)` and `$({upper}_SERVICE_PORT)`"
             );
             warnings.push(place.warn(&format!("env[{}]", variable.name), reason));
         }
@@ -102,6 +109,7 @@ fn hosts(place: &Place<'_>, container: &Container, services: &[Service]) -> Vec<
 fn command(place: &Place<'_>, container: &Container, program: &Program) -> Option<Warning> {
     let first = container.command.first()?;
     let reason = match program.script.as_deref() {
+        None if program.leaves(&container.command) => return None,
         None => "the program of [local] stands for the command; the args follow it".to_owned(),
         Some(_) => {
             // A script of one's own with no `commands` says nothing of what it takes.
@@ -165,16 +173,19 @@ mod tests {
         );
         let plan =
             plan(&[deployment("db", &spec), service("my-db", "db", 5432), service("web", "db", 80)].join("---\n"));
-        let own: Programs = toml::from_str("[app]\nrun = ['app']\n[scripted]\nscript = 'run.sh'\n").expect("programs");
-        let machine = Machine { runs: Path::new(runs), user_is_known };
+        let own: Programs = toml::from_str("[app]\nrun = ['app']\ncommands = ['migrate']\n[bare]\n[scripted]\nscript = 'run.sh'\n").expect("programs");
+        let machine = Machine { runs: Path::new(runs), user_is_known, lowest_port: 1024 };
         let field = |warning: Warning| (warning.path.replace("spec.template.spec.containers[db].", ""), warning.reason);
         unhonoured(&plan, &own, &machine).into_iter().map(field).collect()
     }
 
     #[rstest]
-    #[case::alone("my-db", Some("`my-db:5432`"))]
-    #[case::in_an_address("postgres://my-db/shop", Some("$(MY_DB_SERVICE_HOST)"))]
+    #[case::alone("my-db", None)]
+    #[case::in_an_address("postgres://my-db/shop", None)]
     #[case::with_a_port("my-db:5432", None)]
+    #[case::a_port_of_root("web", Some("`web:80`"))]
+    #[case::a_port_of_root_in_an_address("grpc://web,my-db", Some("$(WEB_SERVICE_HOST)"))]
+    #[case::one_pod("db-0.my-db", Some("`db-0.my-db:5432`"))]
     #[case::the_port_of_the_web("http://web/", None)]
     #[case::somebody_else("db.example.org", None)]
     fn a_host_needs_its_port(#[case] host: &str, #[case] expected: Option<&str>) {
@@ -192,6 +203,9 @@ mod tests {
     #[case::redis_by_its_name("redis:7", "[redis-server]", None)]
     #[case::no_command("nginx:1", "[]", None)]
     #[case::a_program_of_ones_own("app:1", "[serve]", Some("stands for the command"))]
+    #[case::a_command_that_is_left("app:1", "[migrate, up]", None)]
+    #[case::no_program_but_a_command("bare:1", "[serve]", None)]
+    #[case::no_program_and_no_command("bare:1", "[]", Some("no local program replaces bare:1"))]
     #[case::a_script_of_ones_own("scripted:1", "[serve]", None)]
     fn a_command_that_is_not_run_is_told(#[case] image: &str, #[case] command: &str, #[case] expected: Option<&str>) {
         let said = said(image, command, "", "/runs", true);
