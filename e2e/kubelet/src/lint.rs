@@ -1,10 +1,10 @@
 //! Checks probes, and the units of resources, before anything runs. Pure. Main function: [`lint`].
 //!
-//! A rule is skipped for a workload whose annotation [`IGNORE`] lists its code.
+//! A rule is skipped for a workload if the annotation [`LINT_IGNORE`] of it or of its pod template lists the rule's code.
 
 use std::{fmt, time::Duration};
 
-use e2e_plan::{Component, Container, Object, Plan, Probe, ProbeAction, ProbeKind};
+use e2e_plan::{Component, Container, LINT_IGNORE, Object, Plan, Probe, ProbeAction, ProbeKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,9 +14,6 @@ mod command;
 mod drain;
 mod liveness;
 mod resources;
-
-/// The annotation of a workload or its pod template that lists rules to skip, separated by commas.
-pub const IGNORE: &str = e2e_plan::LINT_IGNORE;
 
 /// A liveness probe without a startup probe needs at least this patience: frameworks and databases take as long to start on a busy
 /// node.
@@ -120,7 +117,7 @@ pub fn lint(plan: &Plan, measured: Option<&Snapshot>) -> Vec<Remark> {
 
 fn ignored(object: &Object) -> Vec<String> {
     let annotations = ["/metadata/annotations", "/spec/template/metadata/annotations"];
-    let texts = annotations.iter().filter_map(|place| object.json.pointer(place)?.get(IGNORE)?.as_str());
+    let texts = annotations.iter().filter_map(|place| object.json.pointer(place)?.get(LINT_IGNORE)?.as_str());
     texts.flat_map(|text| text.split(',')).map(|code| code.trim().to_owned()).collect()
 }
 

@@ -7,7 +7,7 @@ use e2e_plan::{ProbeKind, Probes, Restart};
 
 use crate::{
     observation::Verdict,
-    simulate::{Behaviour, watch},
+    simulate::{Behaviour, simulate},
     snapshot::{ContainerReport, ProbeReport},
     status::{ContainerState, ContainerStatus, Event, Exit},
     worker::{Action, Policy, Timing, Worker},
@@ -167,7 +167,7 @@ pub fn play(
     let worker = Worker::new(pod, container, probes.clone(), policy);
     let mut timeline = Timeline::default();
     let mut state = worker.status().state.clone();
-    let worker = watch(worker, behaviour, until, |at, _, actions, worker| {
+    let worker = simulate(worker, behaviour, until, |at, _, actions, worker| {
         timeline.take_in(at, actions, worker.status(), &state);
         if worker.status().state != state {
             state.clone_from(&worker.status().state);

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use e2e_plan::{HookKind, ProbeKind};
+use e2e_plan::ProbeKind;
 
 use crate::{
     observation::Verdict,
-    status::{ContainerStatus, Event, Exit},
+    status::Exit,
     worker::{Action, Input, Worker},
 };
 
@@ -18,42 +18,15 @@ pub trait Behaviour {
     fn exit(&mut self, since: Duration) -> Option<(Duration, Exit)>;
     /// A probe's result and duration.
     fn probe(&mut self, now: Duration, since: Duration, which: ProbeKind) -> (Duration, Verdict, String);
-    /// How long a hook takes, and why it fails.
-    fn hook(&mut self, which: HookKind) -> (Duration, Option<String>) {
-        let _ = which;
-        (Duration::ZERO, None)
-    }
     /// The time from SIGTERM to the end, and the exit.
     fn kill(&mut self, grace: Duration) -> (Duration, Exit) {
         (grace, Exit { code: 137, oom_killed: false })
     }
 }
 
-/// One step of a simulation.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Moment {
-    /// Its time.
-    pub at: Duration,
-    /// The worker's input.
-    pub input: Input,
-    /// The requested actions.
-    pub actions: Vec<Action>,
-    /// The status afterwards.
-    pub status: ContainerStatus,
-}
-
-/// Runs `worker` against `behaviour` until `until`. Returns each moment, and the events.
-pub fn simulate(worker: Worker, behaviour: &mut impl Behaviour, until: Duration) -> (Vec<Moment>, Vec<Event>) {
-    let mut moments = Vec::new();
-    let worker = watch(worker, behaviour, until, |at, input, actions, worker| {
-        let (input, actions) = (input.clone(), actions.to_vec());
-        moments.push(Moment { at, input, actions, status: worker.status().clone() });
-    });
-    (moments, worker.events().to_vec())
-}
-
-/// Like [`simulate`], but passes each moment on instead of keeping it: an hour has tens of thousands. Returns the final worker.
-pub fn watch<B: Behaviour>(
+/// Runs `worker` against `behaviour` until `until` and returns it. `seen` gets each moment with its input and its actions: an hour has
+/// tens of thousands.
+pub fn simulate<B: Behaviour>(
     mut worker: Worker,
     behaviour: &mut B,
     until: Duration,
@@ -91,14 +64,7 @@ pub fn watch<B: Behaviour>(
                     let (delay, verdict, message) = behaviour.probe(at, since, *which);
                     (delay, Input::Probed { which: *which, run: *run, verdict, message })
                 }
-                Action::RunHook { which, limit } => {
-                    let (takes, failure) = behaviour.hook(*which);
-                    let ended = Input::HookEnded {
-                        which: *which,
-                        failure: failure.filter(|_| limit.is_none_or(|limit| takes <= limit)),
-                    };
-                    (limit.map_or(takes, |limit| takes.min(limit)), ended)
-                }
+                Action::RunHook { which, .. } => (Duration::ZERO, Input::HookEnded { which: *which, failure: None }),
                 Action::Kill { grace, .. } => {
                     let (delay, exit) = behaviour.kill(*grace);
                     (delay, Input::Exited(exit))

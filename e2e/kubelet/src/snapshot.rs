@@ -297,16 +297,10 @@ impl PodReport {
             false => container.has_succeeded(),
         };
         if let Some(index) = self.init_containers.iter().position(|container| !passed(container)) {
-            return match &self.init_containers[index].status.state {
-                ContainerState::Waiting { reason, .. }
-                    if reason != "PodInitializing" && reason != "ContainerCreating" =>
-                {
-                    format!("Init:{reason}")
-                }
-                ContainerState::Terminated(end) => format!("Init:{}", end.reason),
-                ContainerState::Waiting { .. } | ContainerState::Running { .. } => {
-                    format!("Init:{index}/{}", self.init_containers.len())
-                }
+            let state = &self.init_containers[index].status.state;
+            return match state.is_new() || matches!(state, ContainerState::Running { .. }) {
+                true => format!("Init:{index}/{}", self.init_containers.len()),
+                false => format!("Init:{state}"),
             };
         }
         let troubled = self.containers.iter().find(|c| !matches!(c.status.state, ContainerState::Running { .. }));

@@ -51,6 +51,14 @@ pub enum ContainerState {
     Terminated(Termination),
 }
 
+impl ContainerState {
+    /// Whether it waits for its first start, which nothing has kept from succeeding so far (`pkg/kubelet/kubelet_pods.go`).
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        matches!(self, Self::Waiting { reason, .. } if reason == "ContainerCreating" || reason == "PodInitializing")
+    }
+}
+
 /// Kubernetes's word for a kill at the memory limit.
 pub const OOM_KILLED: &str = "OOMKilled";
 
@@ -158,26 +166,10 @@ impl fmt::Display for ContainerState {
     }
 }
 
-/// Events of one object; equal ones are counted, as by the API server's clients.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Events {
-    all: Vec<Event>,
-}
-
 /// Messages may differ each time; this limit drops the oldest events.
 const MAX_EVENTS: usize = 200;
 
-impl Events {
-    pub(super) fn add(&mut self, now: Duration, kind: EventType, reason: &str, message: &str) {
-        add_event(&mut self.all, now, kind, reason, message);
-    }
-
-    pub(super) fn all(&self) -> &[Event] {
-        &self.all
-    }
-}
-
-/// Adds an event, or increments the count of an equal one.
+/// Adds an event of an object, or increments the count of an equal one, like the API server's clients.
 pub fn add_event(all: &mut Vec<Event>, now: Duration, kind: EventType, reason: &str, message: &str) {
     let same = |event: &&mut Event| event.kind == kind && event.reason == reason && event.message == message;
     if let Some(event) = all.iter_mut().find(same) {
@@ -231,13 +223,13 @@ mod tests {
 
     #[test]
     fn equal_events_are_counted() {
-        let mut events = Events::default();
-        for seconds in [1, 2, 3] {
-            events.add(Duration::from_secs(seconds), EventType::Warning, "Unhealthy", "Liveness probe failed: x");
+        let mut events = Vec::new();
+        for now in [1, 2, 3].map(Duration::from_secs) {
+            add_event(&mut events, now, EventType::Warning, "Unhealthy", "Liveness probe failed: x");
         }
-        assert_eq!(events.all().len(), 1);
-        assert_eq!(events.all()[0].to_string(), "Warning Unhealthy: Liveness probe failed: x (x3)");
-        assert_eq!(events.all()[0].last, Duration::from_secs(3));
+        assert_eq!(events.len(), 1);
+        assert_eq!(events[0].to_string(), "Warning Unhealthy: Liveness probe failed: x (x3)");
+        assert_eq!(events[0].last, Duration::from_secs(3));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use probing::Probing;
 use crate::{
     backoff::BackOff,
     observation::Verdict,
-    status::{ContainerState, ContainerStatus, Event, EventType, Events, Exit, Termination},
+    status::{ContainerState, ContainerStatus, Event, EventType, Exit, Termination, add_event},
 };
 
 pub use crate::profile::Timing;
@@ -160,7 +160,7 @@ pub struct Worker {
     /// The last end of an instance, or the last failed start.
     finished: Option<Duration>,
     status: ContainerStatus,
-    events: Events,
+    events: Vec<Event>,
 }
 
 impl Worker {
@@ -181,14 +181,8 @@ impl Worker {
             leaving: false,
             ending: Ending::default(),
             finished: None,
-            status: ContainerStatus {
-                state: ContainerState::Waiting { reason: "ContainerCreating".to_owned(), message: String::new() },
-                ready: false,
-                started: false,
-                restart_count: 0,
-                last_termination: None,
-            },
-            events: Events::default(),
+            status: ContainerStatus::waiting("ContainerCreating"),
+            events: Vec::new(),
         }
     }
 
@@ -255,7 +249,7 @@ impl Worker {
     /// The events of `kubectl describe`, oldest first.
     #[must_use]
     pub fn events(&self) -> &[Event] {
-        self.events.all()
+        &self.events
     }
 
     /// The pod's grace period, used unless a probe declares its own.
@@ -326,7 +320,7 @@ impl Worker {
     }
 
     fn start_failed(&mut self, now: Duration, reason: String, message: &str) {
-        self.events.add(now, EventType::Warning, "Failed", &format!("Error: {message}"));
+        self.say(now, EventType::Warning, "Failed", &format!("Error: {message}"));
         self.status.state = ContainerState::Waiting { reason, message: message.to_owned() };
         self.finished = Some(now);
         self.phase = match self.policy.restart {
@@ -339,25 +333,18 @@ impl Worker {
     }
 
     fn probed(&mut self, now: Duration, which: ProbeKind, verdict: Verdict, message: &str, actions: &mut Vec<Action>) {
-        let word = which.word();
         if verdict != Verdict::Success && self.probing.drop_extra(now, which) {
             return;
         }
-        match verdict {
-            Verdict::Success if message.is_empty() => {}
-            Verdict::Success => {
-                self.events.add(now, EventType::Warning, "ProbeWarning", &format!("{word} probe warning: {message}"));
-            }
-            Verdict::Failure => {
-                self.events.add(now, EventType::Warning, "Unhealthy", &format!("{word} probe failed: {message}"));
-            }
-            Verdict::Errored => {
-                self.events.add(now, EventType::Warning, "Unhealthy", &format!("{word} probe {message}"));
-            }
-            Verdict::NotMeasured => {
-                let text = format!("{word} probe left out: {message}");
-                self.events.add(now, EventType::Warning, "ProbeNotMeasured", &text);
-            }
+        let (reason, result) = match verdict {
+            Verdict::Success => ("ProbeWarning", "warning: "),
+            Verdict::Failure => ("Unhealthy", "failed: "),
+            Verdict::Errored => ("Unhealthy", ""),
+            Verdict::NotMeasured => ("ProbeNotMeasured", "left out: "),
+        };
+        // A success without a warning is no event.
+        if verdict != Verdict::Success || !message.is_empty() {
+            self.say(now, EventType::Warning, reason, &format!("{} probe {result}{message}", which.word()));
         }
         let is_spared = now < self.spared_until && which != ProbeKind::Readiness && verdict == Verdict::Failure;
         let counted = if is_spared { Verdict::Errored } else { verdict };
@@ -365,6 +352,10 @@ impl Worker {
         if let (true, Phase::Running(since)) = (failed && which != ProbeKind::Readiness && !self.stopping, self.phase) {
             actions.push(self.kill_for(now, since, which));
         }
+    }
+
+    fn say(&mut self, now: Duration, kind: EventType, reason: &str, message: &str) {
+        add_event(&mut self.events, now, kind, reason, message);
     }
 
     /// Kills the instance because a probe failed.
@@ -416,9 +407,9 @@ impl Worker {
         self.phase = Phase::Due { at: self.back_off.allowed_at(now), lengthens: true };
         let (container, pod) = (&self.container, &self.pod);
         let text = format!("Back-off restarting failed container {container} in pod {pod}");
-        self.events.add(now, EventType::Warning, "BackOff", &text);
         let delay = go_seconds(self.back_off.delay());
         let message = format!("back-off {delay} restarting failed container={container} pod={pod}");
+        self.say(now, EventType::Warning, "BackOff", &text);
         self.status.state = ContainerState::Waiting { reason: "CrashLoopBackOff".to_owned(), message };
     }
 }

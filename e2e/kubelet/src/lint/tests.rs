@@ -347,7 +347,7 @@ fn a_rule_says_what_it_is_for(#[case] pod: &str, #[case] code: &str, #[case] sev
     let expected: Vec<(String, Severity)> =
         (!code.is_empty()).then(|| (code.to_owned(), severity)).into_iter().collect();
     assert_eq!(codes(&plan(pod, ""), None), expected);
-    let ignoring = format!(", annotations: {{{IGNORE}: \"other, {code}\"}}");
+    let ignoring = format!(", annotations: {{{LINT_IGNORE}: \"other, {code}\"}}");
     assert_eq!(codes(&plan(pod, &ignoring), None), [], "an annotation leaves it out");
 }
 
@@ -361,7 +361,7 @@ fn an_annotation_counts_for_the_workload_that_has_it() {
              readinessProbe: {{periodSeconds: 1, exec: {{command: [a]}}}}}}]}}}}}}}}\n"
         )
     };
-    let ignoring = format!(", annotations: {{{IGNORE}: exec-often}}");
+    let ignoring = format!(", annotations: {{{LINT_IGNORE}: exec-often}}");
     let text = format!("{}---\n{}", workload("a", ""), workload("b", &ignoring));
     let plan = Plan::of(Objects::read(&[Manifest { file: PathBuf::from("app.yaml"), text }])).unwrap();
     let workloads: Vec<String> = lint(&plan, None).into_iter().map(|remark| remark.workload).collect();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use e2e_plan::HookKind;
 
 use super::{Action, MIN_GRACE, Phase, Worker};
-use crate::status::{ContainerState, EventType};
+use crate::status::{ContainerState, EventType, add_event};
 
 /// The end of the running instance, as far as hooks have a part in it.
 #[derive(Debug, Clone, Default)]
@@ -26,7 +26,7 @@ struct Kill {
 impl Worker {
     pub(super) fn started(&mut self, now: Duration, actions: &mut Vec<Action>) {
         let message = format!("Started container {}", self.container);
-        self.events.add(now, EventType::Normal, "Started", &message);
+        self.say(now, EventType::Normal, "Started", &message);
         self.leaving = false;
         if self.policy.post_start {
             self.phase = Phase::PostStart(now);
@@ -49,7 +49,7 @@ impl Worker {
 
     /// Kills the instance that runs since `since`, after its preStop hook. The hook's time is part of the grace period.
     pub(super) fn kill(&mut self, now: Duration, since: Duration, grace: Duration, reason: String) -> Action {
-        self.events.add(now, EventType::Normal, "Killing", &reason);
+        self.say(now, EventType::Normal, "Killing", &reason);
         self.phase = Phase::Killing(since);
         if !self.policy.pre_stop || grace.is_zero() {
             return Action::Kill { grace: grace.max(MIN_GRACE), reason };
@@ -70,7 +70,7 @@ impl Worker {
             let Some(failure) = failure else { return };
             // A kubelet keeps what comes after the colon to its log.
             let message = format!("{which}Hook failed: {failure}");
-            self.events.add(now, EventType::Warning, &format!("Failed{which}Hook"), &message);
+            add_event(&mut self.events, now, EventType::Warning, &format!("Failed{which}Hook"), &message);
         };
         match (which, self.phase) {
             (HookKind::PostStart, Phase::PostStart(since)) => {

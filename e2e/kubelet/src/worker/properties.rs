@@ -6,10 +6,10 @@ use e2e_plan::{Probe, Probes};
 use proptest::prelude::*;
 
 use super::{
-    Action, ContainerState, Exit, Input, ProbeKind, Verdict, Worker,
-    tests::{ALWAYS, CRASH, DONE, probe, s},
+    Action, ContainerState, Exit, Input, ProbeKind, Verdict,
+    tests::{CRASH, DONE, Moment, probe, s, simulate},
 };
-use crate::simulate::{Behaviour, Moment, simulate};
+use crate::simulate::Behaviour;
 
 /// Answers and ends as a list of random numbers says.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ fn any_probes() -> impl Strategy<Value = Probes> {
 }
 
 fn play(probes: &Probes, mut chance: Chance) -> Vec<Moment> {
-    simulate(Worker::new("web-0", "web", probes.clone(), ALWAYS), &mut chance, s(7200)).0
+    simulate(probes.clone(), &mut chance, s(7200)).0
 }
 
 proptest! {

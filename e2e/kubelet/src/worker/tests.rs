@@ -4,7 +4,7 @@ use e2e_plan::{Probe, ProbeAction};
 use rstest::rstest;
 
 use super::*;
-use crate::simulate::{Behaviour, simulate};
+use crate::simulate::{self, Behaviour};
 
 pub(crate) const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -36,6 +36,24 @@ fn running(probes: Probes, policy: Policy) -> Worker {
     let mut worker = Worker::new("web-0", "web", probes, policy);
     assert_eq!(worker.handle(s(0), Input::Tick), [Action::Start { run: 1 }]);
     worker
+}
+
+/// One step of a simulation, with the status after it.
+pub(super) struct Moment {
+    pub(super) at: Duration,
+    pub(super) input: Input,
+    pub(super) actions: Vec<Action>,
+    pub(super) status: ContainerStatus,
+}
+
+pub(super) fn simulate(probes: Probes, behaviour: &mut impl Behaviour, until: Duration) -> (Vec<Moment>, Worker) {
+    let mut moments = Vec::new();
+    let worker = Worker::new("web-0", "web", probes, ALWAYS);
+    let worker = simulate::simulate(worker, behaviour, until, |at, input, actions, worker| {
+        let (input, actions) = (input.clone(), actions.to_vec());
+        moments.push(Moment { at, input, actions, status: worker.status().clone() });
+    });
+    (moments, worker)
 }
 
 fn probed(which: ProbeKind, verdict: Verdict) -> Input {
@@ -190,13 +208,13 @@ fn exits_wait_longer_and_longer() {
 #[test]
 fn a_failing_liveness_probe_is_restarted_three_times_before_the_crash_loop() {
     let probes = Probes { liveness: Some(probe(5, 5, 1, 3)), ..Probes::default() };
-    let (moments, events) = simulate(Worker::new("web-0", "web", probes, ALWAYS), &mut Sick, s(200));
+    let (moments, worker) = simulate(probes, &mut Sick, s(200));
     let is_start = |action: &Action| matches!(action, Action::Start { .. });
     let starts = moments.iter().filter(|moment| moment.actions.iter().any(is_start));
     assert_eq!(starts.map(|moment| moment.at.as_secs()).collect::<Vec<_>>(), [0, 16, 32, 48, 84, 140]);
     let first_loop = moments.iter().find(|moment| moment.status.state.to_string() == "CrashLoopBackOff");
     assert_eq!(first_loop.map(|moment| moment.at), Some(s(64)));
-    assert!(events.iter().any(|event| event.reason == "BackOff"));
+    assert!(worker.events().iter().any(|event| event.reason == "BackOff"));
 }
 
 /// Never healthy, and stops within a second of a SIGTERM.

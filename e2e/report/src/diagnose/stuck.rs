@@ -58,8 +58,6 @@ fn container(pod: &PodReport) -> Option<Stuck> {
 /// The number of failed mounts that counts as permanent: a kubelet may not know a new pod's ConfigMaps yet, and a new namespace
 /// gets `kube-root-ca.crt` a moment later. The kubelet retries after half a second, one and two.
 const MOUNT_FAILURES: u32 = 3;
-/// A container's state while its pod's volumes are mounted (`pkg/kubelet/kubelet_pods.go`).
-const BEFORE_START: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
 /// A volume that cannot be mounted; no container starts without it.
 fn mount(pod: &PodReport) -> Option<Stuck> {
@@ -80,8 +78,7 @@ fn mount(pod: &PodReport) -> Option<Stuck> {
 /// Whether a kubelet has acted on a container, which means that all volumes are mounted.
 fn has_begun(container: &ContainerReport) -> bool {
     let ContainerStatus { state, restart_count, .. } = &container.status;
-    let waits = matches!(state, ContainerState::Waiting { reason, .. } if BEFORE_START.contains(&reason.as_str()));
-    !waits || *restart_count > 0 || container.events.iter().any(|event| event.kind == EventType::Normal)
+    !state.is_new() || *restart_count > 0 || container.events.iter().any(|event| event.kind == EventType::Normal)
 }
 
 /// Whether a message says `secret "db" not found`, or the same of a ConfigMap. Other things may be "not found" too, for example a
