@@ -81,13 +81,9 @@ mod tests {
     use super::*;
     use crate::Random;
 
-    /// Runs at a level with normal noise of this share (G. E. P. Box and M. E. Muller, 1958).
+    /// Runs at a level with normal noise of this share.
     fn runs(random: &mut Random, count: usize, level: f64, noise: f64) -> Vec<f64> {
-        let mut normal = || {
-            let (radius, turn) = (1.0 - random.fraction(), random.fraction());
-            (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * turn).cos()
-        };
-        (0..count).map(|_| level * (noise * normal()).exp()).collect()
+        (0..count).map(|_| level * (noise * random.normal()).exp()).collect()
     }
 
     #[test]

@@ -42,28 +42,25 @@ pub struct AtLoad {
 /// Fits a line of least squares through the 90th percentiles and follows it to the deadline. Nothing with fewer than two loads, without
 /// latencies at one, or where latency does not grow with the load.
 pub fn margin_end(model: ModelKind, groups: &[AtLoad], deadline: f64) -> Option<MarginEnd> {
-    let of = |latencies: &dyn Fn(&AtLoad) -> Vec<f64>| {
-        let points = groups
-            .iter()
-            .map(|group| Some((group.load, straight(model, nearest_rank(&mut latencies(group), QUANTILE)?))));
-        crossing(&points.collect::<Option<Vec<_>>>()?, straight(model, deadline))
-    };
-    let load = of(&|group| group.latencies.clone())?;
+    let load = end(model, groups, deadline, <[f64]>::to_vec)?;
     // The same resamples for the same run, so that a report can be made again.
     let mut random = Random::new(1, 0);
-    let mut ends = Vec::with_capacity(RESAMPLES);
-    for _ in 0..RESAMPLES {
-        let drawn: Vec<Vec<f64>> = groups.iter().map(|group| resample(&group.latencies, &mut random)).collect();
-        let points = groups.iter().zip(drawn).map(|(group, mut drawn)| {
-            nearest_rank(&mut drawn, QUANTILE).map(|latency| (group.load, straight(model, latency)))
-        });
-        let end = crossing(&points.collect::<Option<Vec<_>>>()?, straight(model, deadline));
-        ends.push(end.unwrap_or(f64::INFINITY));
-    }
+    let resampled = |_| end(model, groups, deadline, |latencies| resample(latencies, &mut random));
+    let mut ends: Vec<f64> = (0..RESAMPLES).map(resampled).map(|end| end.unwrap_or(f64::INFINITY)).collect();
     ends.sort_by(f64::total_cmp);
     let at = |share: f64| ends[((RESAMPLES as f64 * share) as usize).min(RESAMPLES - 1)];
     let (low, high) = (at((1.0 - CONFIDENCE) / 2.0), at(1.0 - (1.0 - CONFIDENCE) / 2.0));
     Some(MarginEnd { load, low, high: Some(high).filter(|high| high.is_finite()) })
+}
+
+/// Where the line through samples of the groups reaches the deadline.
+fn end(model: ModelKind, groups: &[AtLoad], deadline: f64, mut sample: impl FnMut(&[f64]) -> Vec<f64>) -> Option<f64> {
+    let point = |group: &AtLoad| {
+        let latency = nearest_rank(&mut sample(&group.latencies), QUANTILE)?;
+        Some((group.load, straight(model, latency)))
+    };
+    let points: Vec<_> = groups.iter().map(point).collect::<Option<_>>()?;
+    crossing(&points, straight(model, deadline))
 }
 
 /// What grows in a straight line with the load.

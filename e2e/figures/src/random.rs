@@ -27,6 +27,13 @@ impl Random {
         // 53 bits are what an f64 holds.
         (self.number() >> 11) as f64 / (1u64 << 53) as f64
     }
+
+    /// The next number of the standard normal distribution (G. E. P. Box and M. E. Muller, 1958).
+    #[cfg(test)]
+    pub(crate) fn normal(&mut self) -> f64 {
+        let (radius, turn) = (1.0 - self.fraction(), self.fraction());
+        (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * turn).cos()
+    }
 }
 
 /// The golden ratio in 64 bits, SplitMix64's increment.

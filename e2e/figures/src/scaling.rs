@@ -14,7 +14,7 @@ use std::array::from_fn;
 
 use serde::Serialize;
 
-use crate::Random;
+use crate::{Random, noise};
 
 /// One measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -165,9 +165,8 @@ pub fn levels(points: &[Point]) -> Vec<u32> {
 
 /// The mean throughput of one level; nothing where there is no measurement.
 pub fn mean(points: &[Point], replicas: u32) -> Option<f64> {
-    let of_level: Vec<f64> =
-        points.iter().filter(|point| point.level == replicas).map(|point| point.throughput).collect();
-    (!of_level.is_empty()).then(|| of_level.iter().sum::<f64>() / of_level.len() as f64)
+    let of_level = points.iter().filter(|point| point.level == replicas);
+    noise::mean(&of_level.map(|point| point.throughput).collect::<Vec<_>>())
 }
 
 /// Minimises the squared distances, from a linear law as the first guess.

@@ -1,15 +1,12 @@
 //! Simulated histories: what is found in them, how soon, and what is not.
 
-use std::f64::consts::TAU;
-
 use super::*;
 
 /// The figures of runs at these levels, with this noise; every tenth or so varies three times as much where `spiky`.
 fn history(levels: &[(usize, f64)], noise: f64, spiky: bool, seed: u64) -> Vec<f64> {
     let mut random = Random::new(seed, 1);
     let run = |level: f64| {
-        let (first, second) = (1.0 - random.fraction(), random.fraction());
-        let normal = (-2.0 * first.ln()).sqrt() * (TAU * second).cos();
+        let normal = random.normal();
         let wild = if spiky && random.fraction() < 0.1 { 3.0 } else { 1.0 };
         level * (noise * wild * normal).exp()
     };

@@ -1,7 +1,5 @@
 //! Simulated comparisons: how often they raise an alarm, what they find, and what they never say.
 
-use std::f64::consts::TAU;
-
 use super::*;
 use crate::Random;
 
@@ -36,15 +34,10 @@ impl Machine {
         Self { random: Random::new(seed, 0), noise, deviation, state: 0.0, blocks: 0.0 }
     }
 
-    fn normal(&mut self) -> f64 {
-        let (first, second) = (1.0 - self.random.fraction(), self.random.fraction());
-        (-2.0 * first.ln()).sqrt() * (TAU * second).cos()
-    }
-
     /// The logarithm of how much faster than usual the next block is.
     fn block(&mut self) -> f64 {
         self.blocks += 1.0;
-        let normal = self.normal();
+        let normal = self.random.normal();
         self.deviation
             * match self.noise {
                 Noise::Normal => normal,
