@@ -11,7 +11,6 @@ use e2e_kubelet::{
 use prost::Message;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    task::JoinSet,
     time::{Instant, sleep, timeout_at},
 };
 
@@ -187,13 +186,7 @@ impl Call {
         start: Instant,
     ) -> Result<(), Failure> {
         let broken = |error: &h2::Error| Failure::new(Kind::Http2, unavailable(&error.to_string()));
-        let (sender, connection) = h2::client::handshake(stream).await.map_err(|error| broken(&error))?;
-        let mut driver = JoinSet::new();
-        driver.spawn(async move {
-            // The end of the connection also ends the call, which reports it.
-            let _ = connection.await;
-        });
-        let mut sender = sender.ready().await.map_err(|error| broken(&error))?;
+        let (mut sender, _driver) = http::begin(stream).await.map_err(|error| broken(&error))?;
         let message = self.message()?;
         let (response, mut body) = sender.send_request(message, false).map_err(|error| broken(&error))?;
         // A server may answer before it has read the message, and end the stream: the answer counts, or the reason for its absence.

@@ -168,7 +168,7 @@ fn sorted(headers: &[(String, String)], canonical: bool) -> Vec<(String, String)
 
 /// `x-request-ID` becomes `X-Request-Id`; an invalid name stays unchanged (`textproto.CanonicalMIMEHeaderKey`).
 fn canonical_name(name: &str) -> String {
-    if !is_token(name) {
+    if !is_name(name) {
         return name.to_owned();
     }
     let mut upper = true;
@@ -180,16 +180,26 @@ fn canonical_name(name: &str) -> String {
     name.chars().map(canonical_char).collect()
 }
 
-fn is_token(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(is_token)
+}
+
+/// Whether a byte may stand in a header's name (RFC 9110, section 5.6.2).
+pub(super) fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Whether a byte may stand in a header's value (`httpguts.ValidHeaderFieldValue`).
+pub(super) fn is_of_value(byte: u8) -> bool {
+    byte == b'\t' || (byte >= 0x20 && byte != 0x7f)
 }
 
 /// The errors of `http.Transport` before it dials.
 fn check_header(name: &str, value: &str) -> Result<(), String> {
-    if !is_token(name) {
+    if !is_name(name) {
         return Err(format!("net/http: invalid header field name {name:?}"));
     }
-    if value.bytes().any(|b| (b < 0x20 && b != b'\t') || b == 0x7f) {
+    if !value.bytes().all(is_of_value) {
         return Err(format!("net/http: invalid header field value for {name:?}"));
     }
     Ok(())

@@ -2,6 +2,8 @@
 
 use ::http::{HeaderMap, Method, Request, Uri, Version};
 use e2e_kubelet::observation::{Header, Kind};
+use h2::client::SendRequest;
+use prost::bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     task::JoinSet,
@@ -29,14 +31,7 @@ pub(super) async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>
     on_head: impl FnOnce(),
 ) -> Result<(), Failure> {
     let request = message(url, request)?;
-    let (sender, connection) = h2::client::handshake(stream).await.map_err(|error| failure(&error))?;
-    // Ends with this exchange.
-    let mut driver = JoinSet::new();
-    driver.spawn(async move {
-        // The end of the connection also ends the exchange, which reports it.
-        let _ = connection.await;
-    });
-    let mut sender = sender.ready().await.map_err(|error| failure(&error))?;
+    let (mut sender, _driver) = begin(stream).await.map_err(|error| failure(&error))?;
     let (response, _) = sender.send_request(request, true).map_err(|error| failure(&error))?;
     let response = response.await.map_err(|error| failure(&error))?;
     on_head();
@@ -54,6 +49,19 @@ pub(super) async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>
         }
     }
     Ok(())
+}
+
+/// Begins HTTP/2 on a stream. The task drives the connection and ends with its set.
+pub(crate) async fn begin<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+) -> Result<(SendRequest<Bytes>, JoinSet<()>), h2::Error> {
+    let (sender, connection) = h2::client::handshake(stream).await?;
+    let mut driver = JoinSet::new();
+    driver.spawn(async move {
+        // The end of the connection also ends the exchange, which reports it.
+        let _ = connection.await;
+    });
+    Ok((sender.ready().await?, driver))
 }
 
 fn message(url: &Url, request: &HttpRequest) -> Result<Request<()>, Failure> {

@@ -2,6 +2,8 @@
 
 use e2e_kubelet::observation::Header;
 
+use crate::request::{is_of_value, is_token};
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) status: u16,
@@ -46,7 +48,7 @@ pub(super) fn fields(bytes: &[u8]) -> Result<Vec<Header>, String> {
         let colon = line.iter().position(|&b| b == b':').unwrap_or(line.len());
         let (name, value) = (&line[..colon], line.get(colon + 1..).unwrap_or_default());
         let is_name = !name.is_empty() && name.iter().all(|&b| b == b' ' || is_token(b));
-        if !is_name || !value.iter().all(|&b| b == b'\t' || (b >= 0x20 && b != 0x7f)) {
+        if !is_name || !value.iter().copied().all(is_of_value) {
             return Err(broken(&format!("malformed MIME header line: {}", shown(&line))));
         }
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -57,10 +59,6 @@ pub(super) fn fields(bytes: &[u8]) -> Result<Vec<Header>, String> {
 
 fn is_blank(byte: &u8) -> bool {
     matches!(byte, b' ' | b'\t')
-}
-
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 fn trimmed(bytes: &[u8]) -> &[u8] {
