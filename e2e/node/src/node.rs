@@ -260,29 +260,6 @@ impl Node {
         self.snapshot.clone()
     }
 
-    /// Waits until every pod is ready.
-    ///
-    /// # Errors
-    ///
-    /// When `limit` expires; the error has the state of each unready pod.
-    pub async fn wait_ready(&self, limit: Duration) -> Result<Snapshot, NotReached> {
-        self.wait_for("not all pods are ready", limit, Snapshot::all_ready).await
-    }
-
-    /// Waits until `reached` holds. `missing` describes the missing state for the error.
-    ///
-    /// # Errors
-    ///
-    /// When `limit` expires.
-    pub async fn wait_for(
-        &self,
-        missing: &str,
-        limit: Duration,
-        reached: impl FnMut(&Snapshot) -> bool,
-    ) -> Result<Snapshot, NotReached> {
-        wait_for(self.snapshot.clone(), missing, limit, reached).await
-    }
-
     /// Stops all containers concurrently with their pods' grace periods, without restarts, and returns the final state.
     pub async fn terminate(self) -> Snapshot {
         self.end(Mode::Terminate).await
@@ -300,14 +277,8 @@ impl Node {
     }
 
     /// Waits until every pod has ended by itself, as those of Jobs do, and returns the final state.
-    pub async fn ended(mut self) -> Snapshot {
-        while let Some(ended) = self.pods.join_next().await {
-            if let Err(error) = ended
-                && error.is_panic()
-            {
-                std::panic::resume_unwind(error.into_panic());
-            }
-        }
+    pub async fn ended(self) -> Snapshot {
+        self.pods.join_all().await;
         self.snapshot.borrow().clone()
     }
 }

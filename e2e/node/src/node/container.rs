@@ -205,11 +205,10 @@ impl<R: Runtime> Driver<R> {
     async fn next(&mut self) -> Option<Input> {
         loop {
             let wake = self.worker.next_wake().map(|wake| self.context.instant(wake));
-            let stopping = self.stop_by.is_some();
-            let kill_again = self.kill_again;
+            let kill_again = self.kill_again.map(|(at, _)| at);
             tokio::select! {
                 biased;
-                mode = ending(&mut self.context.mode), if !stopping => {
+                mode = ending(&mut self.context.mode), if self.stop_by.is_none() => {
                     self.stop_by = Some(Instant::now() + self.longest_grace() + KILL_SLACK);
                     return (mode == Mode::Terminate).then_some(Input::Stop);
                 }
@@ -234,13 +233,13 @@ impl<R: Runtime> Driver<R> {
                 },
                 Some(ended) = self.hooks.join_next() => return Some(passed_on(ended)),
                 Some(probed) = self.probes.join_next() => return Some(self.probed(passed_on(probed))),
-                () = sleep_until(kill_again.map_or_else(Instant::now, |(at, _)| at)), if kill_again.is_some() => {
+                () = at(kill_again) => {
                     if let Some((_, grace)) = self.kill_again.take() {
                         self.kill(grace);
                     }
                 }
-                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => return Some(Input::Tick),
-                () = sleep_until(self.stop_by.unwrap_or_else(Instant::now)), if stopping => return None,
+                () = at(wake) => return Some(Input::Tick),
+                () = at(self.stop_by) => return None,
             }
         }
     }
@@ -273,6 +272,14 @@ impl<R: Runtime> Driver<R> {
     fn longest_grace(&self) -> Duration {
         let own = ProbeKind::ALL.into_iter().filter_map(|which| which.of(&self.spec.probes)?.termination_grace);
         own.fold(self.worker.grace(), Duration::max)
+    }
+}
+
+/// Waits until a time; without one, for ever.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

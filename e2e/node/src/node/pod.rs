@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, pin::pin};
 
 use e2e_kubelet::{
     snapshot::{ContainerReport, PodReport, PodSpec, Snapshot},
-    status::ContainerState,
     worker::{Policy, Worker},
 };
 use e2e_plan::Restart;
@@ -83,12 +82,13 @@ async fn run_once<R: Runtime>(mut context: Context<R>, spec: &PodSpec, past: Pas
     let sidecar_context = Context { mode, ..context.clone() };
     let mut containers = Containers { past, sidecars: JoinSet::new(), others: JoinSet::new() };
     containers.start(&mut context, &sidecar_context, spec).await;
-    all_ended(&mut containers.others, &mut containers.past).await;
+    let Containers { mut past, sidecars, others } = containers;
+    all_ended(others, &mut past).await;
     // A completed pod no longer needs its sidecars; otherwise the pod ends, and they end after the containers.
     let mode = *context.mode.borrow();
     sidecar_mode.send_replace(if mode == Mode::Keep { Mode::Terminate } else { mode });
-    all_ended(&mut containers.sidecars, &mut containers.past).await;
-    containers.past
+    all_ended(sidecars, &mut past).await;
+    past
 }
 
 /// The containers of a pod.
@@ -131,10 +131,7 @@ impl Containers {
             let past = self.past.remove(&container.name);
             self.others.spawn(drive(context.clone(), spec.name.clone(), container.clone(), policy, past));
             // A kubelet starts containers in turn, and the next one after this one's hook, whatever comes of it.
-            let is_past = |container: &ContainerReport| match &container.status.state {
-                ContainerState::Waiting { reason, .. } => reason != "ContainerCreating" && reason != "PodInitializing",
-                ContainerState::Running { .. } | ContainerState::Terminated(_) => true,
-            };
+            let is_past = |container: &ContainerReport| !container.status.state.is_new();
             let waits = container.hooks.post_start.is_some();
             if waits && !reached(context, &spec.name, &container.name, is_past).await {
                 return;
@@ -143,15 +140,9 @@ impl Containers {
     }
 }
 
-/// Waits for the containers' tasks, keeps their workers, and propagates panics.
-async fn all_ended(tasks: &mut JoinSet<Ended>, past: &mut Past) {
-    while let Some(ended) = tasks.join_next().await {
-        match ended {
-            Ok(Ended { name, worker, .. }) => drop(past.insert(name, worker)),
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => {}
-        }
-    }
+/// Waits for the containers' tasks and keeps their workers.
+async fn all_ended(tasks: JoinSet<Ended>, past: &mut Past) {
+    past.extend(tasks.join_all().await.into_iter().map(|ended| (ended.name, ended.worker)));
 }
 
 /// Waits until a container has reached a state; `false` if the node ends first.

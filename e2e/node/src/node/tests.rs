@@ -10,17 +10,16 @@ use e2e_kubelet::status::ContainerState;
 use e2e_plan::{Probe, ProbeKind, Probes};
 use tokio::time::{Instant, sleep};
 
-use self::fake::{Fake, Script, options, pod, probe, s};
+use self::fake::{Fake, Script, pod, probe, reached, ready, s};
 use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn a_pod_becomes_ready_through_its_probes() {
     let fake = Fake::with(vec![("a-c", Script { healthy_after: s(4), ..Script::default() })]);
     let probes = Probes { startup: Some(probe(2, 30)), readiness: Some(probe(5, 3)), liveness: Some(probe(5, 3)) };
-    let (options, epoch) = options();
-    let node = Node::run(Arc::clone(&fake), vec![pod("a", probes)], options);
-    let snapshot = node.wait_ready(s(60)).await.unwrap();
-    assert_eq!(epoch.elapsed().as_secs(), 4);
+    let node = fake.run(vec![pod("a", probes)]);
+    let snapshot = ready(&node).await;
+    assert_eq!(fake.epoch.elapsed().as_secs(), 4);
     let startup = &snapshot.pod("a").unwrap().container("a-c").unwrap().probes[&ProbeKind::Startup];
     assert_eq!((startup.sent, startup.failed), (Some(3), 2));
     assert_eq!(snapshot.pods["a"].status, "Running");
@@ -31,12 +30,11 @@ async fn a_pod_becomes_ready_through_its_probes() {
 async fn a_failing_liveness_probe_kills_and_crash_loops() {
     let fake = Fake::with(vec![("a-c", Script { sick_after: Some(s(0)), ..Script::default() })]);
     let probes = Probes { liveness: Some(probe(1, 3)), ..Probes::default() };
-    let (options, epoch) = options();
-    let node = Node::run(Arc::clone(&fake), vec![pod("a", probes)], options);
+    let node = fake.run(vec![pod("a", probes)]);
     let crash_loop = |snapshot: &Snapshot| snapshot.pods["a"].status == "CrashLoopBackOff";
-    let snapshot = node.wait_for("no crash loop", s(60), crash_loop).await.unwrap();
+    let snapshot = reached(&node, crash_loop).await;
     // Killed after probes at 0, 1 and 2 s; gone at 3 s; twice restarted at once, then the wait of 10 s stands.
-    assert_eq!(epoch.elapsed().as_secs(), 9);
+    assert_eq!(fake.epoch.elapsed().as_secs(), 9);
     let container = &snapshot.pods["a"].containers[0];
     assert_eq!(container.status.restart_count, 2);
     let events: Vec<_> = container.events.iter().map(ToString::to_string).collect();
@@ -69,11 +67,10 @@ async fn a_liveness_command_that_is_missing_kills_by_version(
 ) {
     let fake = Fake::with(vec![("a-c", Script { lacks_command: true, ..Script::default() })]);
     let probes = Probes { liveness: Some(probe(1, 3)), ..Probes::default() };
-    let (options, epoch) = options();
-    let options = Options { profile: Profile::of_version(version), ..options };
+    let options = Options { profile: Profile::of_version(version), ..Options::default() };
     let node = Node::run(Arc::clone(&fake), vec![pod("a", probes)], options);
     sleep(Duration::from_millis(2500)).await;
-    let killed = fake.log(epoch).iter().filter(|(text, _)| text.starts_with("kill")).count();
+    let killed = fake.log().iter().filter(|text| text.contains(" kill ")).count();
     assert_eq!(killed, kills);
     let snapshot = node.shutdown().await;
     let container = &snapshot.pods["a"].containers[0];
@@ -86,15 +83,14 @@ async fn a_probe_in_flight_does_not_delay_a_kill() {
     let script = Script { exec_takes: s(1), ..Script::default() };
     let fake = Fake::with(vec![("a-c", script)]);
     let probes = Probes { readiness: Some(Probe { timeout: s(30), ..probe(1, 3) }), ..Probes::default() };
-    let (options, epoch) = options();
-    let node = Node::run(Arc::clone(&fake), vec![pod("a", probes)], options);
-    node.wait_ready(s(60)).await.unwrap();
+    let node = fake.run(vec![pod("a", probes)]);
+    ready(&node).await;
     fake.table().get_mut("a-c").unwrap().exec_takes = s(25);
     sleep(s(5)).await;
     let before = Instant::now();
     let snapshot = node.terminate().await;
     assert_eq!(before.elapsed(), s(1), "only the container's own second");
-    assert_eq!(fake.log(epoch), [("start a-c".to_owned(), 0), ("kill a-c 30".to_owned(), 6)]);
+    assert_eq!(fake.log(), ["0 start a-c", "6 kill a-c 30"]);
     assert!(matches!(snapshot.pods["a"].containers[0].status.state, ContainerState::Terminated(_)));
 }
 
@@ -103,12 +99,11 @@ async fn a_start_that_fails_is_tried_again_and_said() {
     let script =
         Script { start_errors: VecDeque::from(["no such file".to_owned(), "again".to_owned()]), ..Script::default() };
     let fake = Fake::with(vec![("a-c", script)]);
-    let (options, epoch) = options();
-    let node = Node::run(Arc::clone(&fake), vec![pod("a", Probes::default())], options);
+    let node = fake.run(vec![pod("a", Probes::default())]);
     let failed = |snapshot: &Snapshot| snapshot.pods["a"].status == "RunContainerError";
-    node.wait_for("no error", s(60), failed).await.unwrap();
-    let snapshot = node.wait_ready(s(60)).await.unwrap();
-    assert_eq!(fake.log(epoch), [("start a-c".to_owned(), 10)]);
+    reached(&node, failed).await;
+    let snapshot = ready(&node).await;
+    assert_eq!(fake.log(), ["10 start a-c"]);
     assert_eq!(snapshot.pods["a"].containers[0].events[0].to_string(), "Warning Failed: Error: no such file");
     node.shutdown().await;
 }
@@ -117,13 +112,12 @@ async fn a_start_that_fails_is_tried_again_and_said() {
 async fn shutdown_leaves_the_containers_and_waits_for_nothing() {
     let fake = Fake::with(vec![("a-c", Script { exec_takes: s(100), ..Script::default() })]);
     let probes = Probes { liveness: Some(Probe { timeout: s(200), ..probe(1, 3) }), ..Probes::default() };
-    let (options, epoch) = options();
-    let node = Node::run(Arc::clone(&fake), vec![pod("a", probes)], options);
-    node.wait_ready(s(60)).await.unwrap();
+    let node = fake.run(vec![pod("a", probes)]);
+    ready(&node).await;
     let before = Instant::now();
     node.shutdown().await;
     assert_eq!(before.elapsed(), s(0));
-    assert_eq!(fake.log(epoch), [("start a-c".to_owned(), 0)]);
+    assert_eq!(fake.log(), ["0 start a-c"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -132,14 +126,12 @@ async fn a_restart_is_of_the_container_that_was_asked_for() {
     let script = || Script { healthy_after: s(30), ..Script::default() };
     let fake = Fake::with(vec![("a-c", script()), ("b-c", Script::default())]);
     let probes = Probes { liveness: Some(probe(5, 3)), ..Probes::default() };
-    let (options, epoch) = options();
-    let node = Node::run(Arc::clone(&fake), vec![pod("a", probes), pod("b", Probes::default())], options);
+    let node = fake.run(vec![pod("a", probes), pod("b", Probes::default())]);
     sleep(s(3)).await;
     node.restarter().restart(Restart { pod: "a".to_owned(), container: "a-c".to_owned(), spare: s(60) });
     sleep(s(90)).await;
-    let of_a: Vec<_> = fake.log(epoch).into_iter().filter(|(text, _)| !text.contains("b-c")).collect();
-    let expected = [("start a-c", 0), ("kill a-c 30", 3), ("start a-c", 4)];
-    assert_eq!(of_a, expected.map(|(text, at)| (text.to_owned(), at)), "spared until it answers");
+    let of_a: Vec<_> = fake.log().into_iter().filter(|text| !text.contains("b-c")).collect();
+    assert_eq!(of_a, ["0 start a-c", "3 kill a-c 30", "4 start a-c"], "spared until it answers");
     assert_eq!(node.snapshot().pods["b"].restarts, 0);
     node.shutdown().await;
 }
@@ -150,13 +142,11 @@ async fn a_kill_that_fails_is_said_and_repeated() {
     let script = Script { kill_errors, sick_after: Some(s(0)), ..Script::default() };
     let fake = Fake::with(vec![("a-c", script)]);
     let probes = Probes { liveness: Some(probe(1, 3)), ..Probes::default() };
-    let (options, epoch) = options();
-    let node = Node::run(Arc::clone(&fake), vec![pod("a", probes)], options);
+    let node = fake.run(vec![pod("a", probes)]);
     let restarted = |snapshot: &Snapshot| snapshot.pods["a"].restarts == 1;
-    let snapshot = node.wait_for("no restart", s(60), restarted).await.unwrap();
+    let snapshot = reached(&node, restarted).await;
     // Each try takes a second, and ten pass between two of them.
-    let expected = [("start a-c", 0), ("kill a-c 30", 2), ("kill a-c 30", 13), ("kill a-c 30", 24), ("start a-c", 25)];
-    assert_eq!(fake.log(epoch), expected.map(|(text, at)| (text.to_owned(), at)));
+    assert_eq!(fake.log(), ["0 start a-c", "2 kill a-c 30", "13 kill a-c 30", "24 kill a-c 30", "25 start a-c"]);
     assert_eq!(
         snapshot.pods["a"].events[0].to_string(),
         "Warning FailedSync: Error syncing pod, skipping: failed to \"KillContainer\" for \"a-c\" with KillContainerError: \"it does \
@@ -171,12 +161,10 @@ async fn a_kill_that_failed_does_not_meet_the_next_instance() {
     let lives = VecDeque::from([Some((s(6), 1)), None]);
     let script = Script { kill_errors: VecDeque::from(["no".to_owned()]), lives, ..Script::default() };
     let fake = Fake::with(vec![("a-c", script)]);
-    let (options, epoch) = options();
-    let node = Node::run(Arc::clone(&fake), vec![pod("a", Probes::default())], options);
+    let node = fake.run(vec![pod("a", Probes::default())]);
     sleep(s(3)).await;
     node.restarter().restart(Restart { pod: "a".to_owned(), container: "a-c".to_owned(), spare: s(0) });
     sleep(s(60)).await;
-    let expected = [("start a-c", 0), ("kill a-c 30", 3), ("start a-c", 6)];
-    assert_eq!(fake.log(epoch), expected.map(|(text, at)| (text.to_owned(), at)));
+    assert_eq!(fake.log(), ["0 start a-c", "3 kill a-c 30", "6 start a-c"]);
     node.shutdown().await;
 }

@@ -21,11 +21,11 @@ pub(super) const fn s(seconds: u64) -> Duration {
 }
 
 /// A runtime in virtual time: containers are entries in a table, probes are exec probes that a script answers.
-#[derive(Default)]
 pub(super) struct Fake {
+    pub(super) epoch: Instant,
     containers: Mutex<BTreeMap<String, Script>>,
     changed: Notify,
-    log: Mutex<Vec<(String, Instant)>>,
+    log: Mutex<Vec<String>>,
     pub(super) replace_errors: Mutex<VecDeque<String>>,
 }
 
@@ -52,20 +52,31 @@ pub(super) struct Script {
 impl Fake {
     pub(super) fn with(scripts: Vec<(&str, Script)>) -> Arc<Self> {
         let containers = scripts.into_iter().map(|(name, script)| (name.to_owned(), script)).collect();
-        Arc::new(Self { containers: Mutex::new(containers), ..Self::default() })
+        Arc::new(Self {
+            epoch: Instant::now(),
+            containers: Mutex::new(containers),
+            changed: Notify::default(),
+            log: Mutex::default(),
+            replace_errors: Mutex::default(),
+        })
+    }
+
+    /// A node that runs these pods on it.
+    pub(super) fn run(self: &Arc<Self>, pods: Vec<PodSpec>) -> Node {
+        Node::run(Arc::clone(self), pods, Options { epoch: self.epoch, ..Options::default() })
     }
 
     pub(super) fn table(&self) -> MutexGuard<'_, BTreeMap<String, Script>> {
         self.containers.lock().unwrap()
     }
 
-    pub(super) fn note(&self, text: String) {
-        self.log.lock().unwrap().push((text, Instant::now()));
+    fn note(&self, text: &str) {
+        self.log.lock().unwrap().push(format!("{} {text}", self.epoch.elapsed().as_secs()));
     }
 
-    /// What happened, with the seconds since `epoch`.
-    pub(super) fn log(&self, epoch: Instant) -> Vec<(String, u64)> {
-        self.log.lock().unwrap().iter().map(|(text, at)| (text.clone(), (*at - epoch).as_secs())).collect()
+    /// What happened, each after the second of the run in which it did.
+    pub(super) fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
     }
 }
 
@@ -81,7 +92,7 @@ impl Runtime for Fake {
         script.exited = None;
         script.instance += 1;
         drop(table);
-        self.note(format!("start {container}"));
+        self.note(&format!("start {container}"));
         Ok(())
     }
 
@@ -110,7 +121,7 @@ impl Runtime for Fake {
     }
 
     async fn kill(&self, _pod: &str, container: &str, grace: Duration) -> Result<(), KillError> {
-        self.note(format!("kill {container} {}", grace.as_secs()));
+        self.note(&format!("kill {container} {}", grace.as_secs()));
         sleep(s(1)).await;
         if let Some(error) = self.table().get_mut(container).unwrap().kill_errors.pop_front() {
             return Err(KillError(error));
@@ -124,7 +135,7 @@ impl Runtime for Fake {
         if let [hook] = run
             && hook.ends_with("hook")
         {
-            self.note(format!("{hook} {container}"));
+            self.note(&format!("{hook} {container}"));
             let (takes, exit_code) = self.table()[container].hooks;
             sleep(takes).await;
             return Ok(ExecResult { exit_code, output: b"said so".to_vec() });
@@ -144,7 +155,7 @@ impl Runtime for Fake {
     }
 
     async fn replace(&self, pod: &str) -> Result<(), ReplaceError> {
-        self.note(format!("replace {pod}"));
+        self.note(&format!("replace {pod}"));
         match self.replace_errors.lock().unwrap().pop_front() {
             Some(error) => Err(ReplaceError(error)),
             None => Ok(()),
@@ -165,12 +176,7 @@ pub(super) fn pod(name: &str, probes: Probes) -> PodSpec {
     PodSpec {
         name: name.to_owned(),
         init_containers: Vec::new(),
-        containers: vec![ContainerSpec {
-            name: format!("{name}-c"),
-            probes,
-            hooks: Hooks::default(),
-            is_sidecar: false,
-        }],
+        containers: vec![container(&format!("{name}-c"), probes)],
         restart: e2e_plan::Restart::Always,
         grace: s(30),
         depends_on: Vec::new(),
@@ -178,10 +184,17 @@ pub(super) fn pod(name: &str, probes: Probes) -> PodSpec {
     }
 }
 
-pub(super) fn options() -> (Options, Instant) {
-    let options = Options::default();
-    let epoch = options.epoch;
-    (options, epoch)
+pub(super) fn container(name: &str, probes: Probes) -> ContainerSpec {
+    ContainerSpec { name: name.to_owned(), probes, hooks: Hooks::default(), is_sidecar: false }
+}
+
+/// Waits for at most a minute.
+pub(super) async fn ready(node: &Node) -> Snapshot {
+    reached(node, Snapshot::all_ready).await
+}
+
+pub(super) async fn reached(node: &Node, state: impl FnMut(&Snapshot) -> bool) -> Snapshot {
+    wait_for(node.watch(), "the state is not reached", s(60), state).await.unwrap()
 }
 
 /// A hook that the fake runs for as long as its container's script says.

@@ -1,14 +1,11 @@
 //! postStart and preStop hooks.
 
-use std::sync::Arc;
-
-use e2e_kubelet::snapshot::ContainerSpec;
 use e2e_plan::{Hook, Hooks, ProbeAction, Probes};
 use tokio::time::sleep;
 
 use super::{
     super::*,
-    fake::{Fake, Script, hook, options, pod, s},
+    fake::{Fake, Script, container, hook, pod, reached, ready, s},
 };
 
 fn with_hooks(name: &str, post_start: Option<Hook>, pre_stop: Option<Hook>) -> PodSpec {
@@ -21,36 +18,34 @@ fn with_hooks(name: &str, post_start: Option<Hook>, pre_stop: Option<Hook>) -> P
 async fn hooks_run_after_the_start_and_before_the_end() {
     let fake = Fake::with(vec![("a-c", Script { hooks: (s(4), 0), ..Script::default() })]);
     let mut spec = with_hooks("a", hook("post-hook"), hook("pre-hook"));
-    spec.containers
-        .push(ContainerSpec { name: "next".to_owned(), ..pod("b", Probes::default()).containers[0].clone() });
-    let (options, epoch) = options();
-    let node = Node::run(Arc::clone(&fake), vec![spec], options);
-    node.wait_ready(s(60)).await.unwrap();
+    spec.containers.push(container("next", Probes::default()));
+    let node = fake.run(vec![spec]);
+    ready(&node).await;
     sleep(s(2)).await;
     node.restarter().restart(Restart { pod: "a".to_owned(), container: "a-c".to_owned(), spare: s(0) });
     sleep(s(60)).await;
-    let expected = [
-        ("start a-c", 0),
-        ("post-hook a-c", 0),
-        ("start next", 4),
-        ("pre-hook a-c", 6),
-        ("kill a-c 26", 10),
-        ("start a-c", 11),
-        ("post-hook a-c", 11),
-    ];
-    assert_eq!(fake.log(epoch), expected.map(|(text, at)| (text.to_owned(), at)));
+    assert_eq!(
+        fake.log(),
+        [
+            "0 start a-c",
+            "0 post-hook a-c",
+            "4 start next",
+            "6 pre-hook a-c",
+            "10 kill a-c 26",
+            "11 start a-c",
+            "11 post-hook a-c",
+        ]
+    );
     node.shutdown().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_pre_stop_hook_may_take_the_grace_period_and_no_more() {
     let fake = Fake::with(vec![("a-c", Script { hooks: (s(1000), 0), ..Script::default() })]);
-    let (options, epoch) = options();
-    let node = Node::run(Arc::clone(&fake), vec![with_hooks("a", None, hook("pre-hook"))], options);
-    node.wait_ready(s(60)).await.unwrap();
+    let node = fake.run(vec![with_hooks("a", None, hook("pre-hook"))]);
+    ready(&node).await;
     let snapshot = node.terminate().await;
-    let expected = [("start a-c", 0), ("pre-hook a-c", 0), ("kill a-c 2", 30)];
-    assert_eq!(fake.log(epoch), expected.map(|(text, at)| (text.to_owned(), at)));
+    assert_eq!(fake.log(), ["0 start a-c", "0 pre-hook a-c", "30 kill a-c 2"]);
     let events: Vec<_> = snapshot.pods["a"].containers[0].events.iter().map(|event| event.reason.as_str()).collect();
     assert_eq!(events, ["Started", "Killing"], "a kubelet does not call it a failure");
 }
@@ -58,13 +53,12 @@ async fn a_pre_stop_hook_may_take_the_grace_period_and_no_more() {
 #[tokio::test(start_paused = true)]
 async fn a_hook_that_fails_is_said() {
     let fake = Fake::with(vec![("a-c", Script { hooks: (s(1), 3), ..Script::default() })]);
-    let (options, _) = options();
     let refused = ProbeAction::HttpGet { https: false, host: None, port: 1, path: "/".to_owned(), headers: vec![] };
     let specs =
         vec![with_hooks("a", hook("post-hook"), hook("pre-hook")), with_hooks("b", None, Some(Hook::Run(refused)))];
-    let node = Node::run(Arc::clone(&fake), specs, options);
+    let node = fake.run(specs);
     let crash_loop = |snapshot: &Snapshot| snapshot.pods["a"].status == "CrashLoopBackOff";
-    node.wait_for("no crash loop", s(60), crash_loop).await.unwrap();
+    reached(&node, crash_loop).await;
     let snapshot = node.terminate().await;
     let events =
         |pod: &str| -> Vec<_> { snapshot.pods[pod].all_events().into_iter().map(ToString::to_string).collect() };

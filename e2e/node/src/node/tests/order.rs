@@ -1,6 +1,6 @@
 //! What starts before what: init containers, Jobs, sidecars and dependencies.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::collections::VecDeque;
 
 use e2e_kubelet::snapshot::ContainerSpec;
 use e2e_plan::{Hooks, Probes};
@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::{
     super::*,
-    fake::{Fake, Script, hook, options, pod, probe, s},
+    fake::{Fake, Script, container, hook, pod, probe, reached, ready, s},
 };
 
 #[tokio::test(start_paused = true)]
@@ -20,21 +20,14 @@ async fn init_containers_run_in_order_and_again_after_a_failure() {
         ),
         ("two", Script { lives: VecDeque::from([Some((s(3), 0))]), ..Script::default() }),
     ]);
-    let (options, epoch) = options();
-    let init = |name: &str| ContainerSpec {
-        name: name.to_owned(),
-        probes: Probes::default(),
-        hooks: Hooks::default(),
-        is_sidecar: false,
-    };
-    let spec = PodSpec { init_containers: vec![init("one"), init("two")], ..pod("a", Probes::default()) };
-    let node = Node::run(Arc::clone(&fake), vec![spec], options);
+    let init_containers = ["one", "two"].map(|name| container(name, Probes::default())).into();
+    let spec = PodSpec { init_containers, ..pod("a", Probes::default()) };
+    let node = fake.run(vec![spec]);
     assert_eq!(node.snapshot().pods["a"].status, "Init:0/2");
     let crash_loop = |snapshot: &Snapshot| snapshot.pods["a"].status == "Init:CrashLoopBackOff";
-    node.wait_for("no crash loop", s(60), crash_loop).await.unwrap();
-    node.wait_ready(s(60)).await.unwrap();
-    let starts = [("start one", 0), ("start one", 2), ("start one", 14), ("start two", 16), ("start a-c", 19)];
-    assert_eq!(fake.log(epoch), starts.map(|(text, at)| (text.to_owned(), at)));
+    reached(&node, crash_loop).await;
+    ready(&node).await;
+    assert_eq!(fake.log(), ["0 start one", "2 start one", "14 start one", "16 start two", "19 start a-c"]);
     node.shutdown().await;
 }
 
@@ -42,6 +35,10 @@ async fn init_containers_run_in_order_and_again_after_a_failure() {
 fn job(name: &str, failures: u32) -> PodSpec {
     let restart = e2e_plan::Restart::OnFailure { failures_max: Some(failures) };
     PodSpec { restart, ..pod(name, Probes::default()) }
+}
+
+fn sidecar(probes: Probes) -> ContainerSpec {
+    ContainerSpec { is_sidecar: true, ..container("side", probes) }
 }
 
 fn ends(lives: &[(u64, i32)]) -> Script {
@@ -52,11 +49,9 @@ fn ends(lives: &[(u64, i32)]) -> Script {
 async fn a_job_runs_until_it_succeeds_and_what_needs_it_waits() {
     let fake = Fake::with(vec![("job-c", ends(&[(2, 1), (3, 0)]))]);
     let app = PodSpec { depends_on: vec!["job".to_owned()], ..pod("app", Probes::default()) };
-    let (options, epoch) = options();
-    let node = Node::run(Arc::clone(&fake), vec![job("job", 6), app], options);
-    let snapshot = node.wait_ready(s(60)).await.unwrap();
-    let expected = [("start job-c", 0), ("start job-c", 2), ("start app-c", 5)];
-    assert_eq!(fake.log(epoch), expected.map(|(text, at)| (text.to_owned(), at)));
+    let node = fake.run(vec![job("job", 6), app]);
+    let snapshot = ready(&node).await;
+    assert_eq!(fake.log(), ["0 start job-c", "2 start job-c", "5 start app-c"]);
     assert_eq!(snapshot.pods["job"].status, "Completed");
     node.shutdown().await;
 }
@@ -64,12 +59,11 @@ async fn a_job_runs_until_it_succeeds_and_what_needs_it_waits() {
 #[tokio::test(start_paused = true)]
 async fn a_job_is_given_up_after_its_failures() {
     let fake = Fake::with(vec![("job-c", ends(&[(1, 3)]))]);
-    let (options, epoch) = options();
-    let node = Node::run(Arc::clone(&fake), vec![job("job", 1)], options);
+    let node = fake.run(vec![job("job", 1)]);
     sleep(s(600)).await;
     let report = node.snapshot().pods["job"].clone();
     assert_eq!((report.status.as_str(), report.ready, report.restarts), ("Error", false, 1));
-    assert_eq!(fake.log(epoch).len(), 2);
+    assert_eq!(fake.log().len(), 2);
     node.shutdown().await;
 }
 
@@ -78,40 +72,26 @@ async fn sidecars_start_before_what_comes_after_them_and_go_on() {
     let side = Script { healthy_after: s(4), ..Script::default() };
     let fake = Fake::with(vec![("side", side), ("init", ends(&[(3, 0)]))]);
     let startup = Probes { startup: Some(probe(2, 1000)), readiness: Some(probe(2, 3)), ..Probes::default() };
-    let side = ContainerSpec { name: "side".to_owned(), probes: startup, hooks: Hooks::default(), is_sidecar: true };
-    let init = ContainerSpec {
-        name: "init".to_owned(),
-        probes: Probes::default(),
-        hooks: Hooks::default(),
-        is_sidecar: false,
-    };
-    let spec = PodSpec { init_containers: vec![side, init], ..pod("a", Probes::default()) };
-    let (options, epoch) = options();
-    let node = Node::run(Arc::clone(&fake), vec![spec], options);
+    let init_containers = vec![sidecar(startup), container("init", Probes::default())];
+    let spec = PodSpec { init_containers, ..pod("a", Probes::default()) };
+    let node = fake.run(vec![spec]);
     assert_eq!(node.snapshot().pods["a"].status, "Init:0/2");
-    let snapshot = node.wait_ready(s(60)).await.unwrap();
-    let expected = [("start side", 0), ("start init", 4), ("start a-c", 7)];
-    assert_eq!(fake.log(epoch), expected.map(|(text, at)| (text.to_owned(), at)));
+    let snapshot = ready(&node).await;
+    assert_eq!(fake.log(), ["0 start side", "4 start init", "7 start a-c"]);
     assert_eq!(snapshot.pods["a"].status, "Running");
     node.terminate().await;
-    assert!(fake.log(epoch).iter().any(|(text, _)| text == "kill side 30"));
+    assert!(fake.log().iter().any(|text| text.ends_with(" kill side 30")));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_sidecar_ends_with_the_job_that_it_serves() {
     let fake = Fake::with(vec![("job-c", ends(&[(5, 0)]))]);
-    let side = ContainerSpec {
-        name: "side".to_owned(),
-        probes: Probes::default(),
-        hooks: Hooks { post_start: None, pre_stop: hook("pre-hook") },
-        is_sidecar: true,
-    };
+    let hooks = Hooks { post_start: None, pre_stop: hook("pre-hook") };
+    let side = ContainerSpec { hooks, ..sidecar(Probes::default()) };
     let spec = PodSpec { init_containers: vec![side], ..job("job", 6) };
-    let (options, epoch) = options();
-    let node = Node::run(Arc::clone(&fake), vec![spec], options);
+    let node = fake.run(vec![spec]);
     sleep(s(60)).await;
-    let expected = [("start side", 0), ("start job-c", 0), ("pre-hook side", 5), ("kill side 30", 5)];
-    assert_eq!(fake.log(epoch), expected.map(|(text, at)| (text.to_owned(), at)));
+    assert_eq!(fake.log(), ["0 start side", "0 start job-c", "5 pre-hook side", "5 kill side 30"]);
     assert_eq!(node.snapshot().pods["job"].status, "Completed");
     assert!(node.snapshot().all_ready());
     node.shutdown().await;
@@ -125,11 +105,9 @@ async fn what_comes_after_a_hook_of_helm_waits_however_long_it_takes() {
         PodSpec { after: vec!["hook".to_owned()], depends_on: vec!["db".to_owned()], ..pod("app", Probes::default()) };
     let startup = Probes { startup: Some(probe(2, 1000)), ..Probes::default() };
     let db = PodSpec { after: vec!["hook".to_owned()], ..pod("db", startup) };
-    let (options, epoch) = options();
-    let node = Node::run(Arc::clone(&fake), vec![job("hook", 6), db, app], options);
-    node.wait_ready(s(120)).await.unwrap();
-    let expected = [("start hook-c", 0), ("start db-c", 90), ("start app-c", 96)];
-    assert_eq!(fake.log(epoch), expected.map(|(text, at)| (text.to_owned(), at)));
+    let node = fake.run(vec![job("hook", 6), db, app]);
+    wait_for(node.watch(), "not ready", s(120), Snapshot::all_ready).await.unwrap();
+    assert_eq!(fake.log(), ["0 start hook-c", "90 start db-c", "96 start app-c"]);
     node.shutdown().await;
 }
 
@@ -141,14 +119,13 @@ async fn a_pod_waits_for_its_dependencies_within_a_bound() {
     let startup = Probes { startup: Some(probe(2, 1000)), ..Probes::default() };
     let after = |name: &str, on: &str| PodSpec { depends_on: vec![on.to_owned()], ..pod(name, Probes::default()) };
     let pods = vec![pod("never", startup.clone()), pod("late", startup), after("x", "late"), after("y", "never")];
-    let (options, epoch) = options();
-    let node = Node::run(Arc::clone(&fake), pods, options);
+    let node = fake.run(pods);
     let both = |snapshot: &Snapshot| snapshot.pods["x"].ready && snapshot.pods["y"].ready;
-    let snapshot = node.wait_for("x and y are not ready", s(60), both).await.unwrap();
-    assert_eq!(fake.log(epoch)[2..], [("start x-c".to_owned(), 6), ("start y-c".to_owned(), 20)]);
+    let snapshot = reached(&node, both).await;
+    assert_eq!(fake.log()[2..], ["6 start x-c", "20 start y-c"]);
     let event = snapshot.pods["y"].events[0].to_string();
     assert_eq!(event, "Warning DependencyNotStarted: started without never, which had not started after 20 s");
-    let error = node.wait_ready(s(5)).await.unwrap_err();
+    let error = wait_for(node.watch(), "not all pods are ready", s(5), Snapshot::all_ready).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "not all pods are ready after 5.0 s: never is Running with 0 restarts, Unhealthy: Startup probe failed: said so"
@@ -160,36 +137,29 @@ async fn a_pod_waits_for_its_dependencies_within_a_bound() {
 async fn another_pod_begins_with_its_init_containers() {
     let fake = Fake::with(vec![("init", ends(&[(2, 0)]))]);
     fake.replace_errors.lock().unwrap().push_back("it is busy".to_owned());
-    let container = |name: &str, is_sidecar| ContainerSpec {
-        name: name.to_owned(),
-        probes: Probes::default(),
-        hooks: Hooks::default(),
-        is_sidecar,
-    };
-    let init_containers = vec![container("init", false), container("side", true)];
+    let init_containers = vec![container("init", Probes::default()), sidecar(Probes::default())];
     let spec = PodSpec { init_containers, ..pod("a", Probes::default()) };
-    let (options, epoch) = options();
-    let node = Node::run(Arc::clone(&fake), vec![spec, pod("b", Probes::default())], options);
-    node.wait_ready(s(60)).await.unwrap();
+    let node = fake.run(vec![spec, pod("b", Probes::default())]);
+    ready(&node).await;
     node.restarter().replace("a");
-    let unready = node.wait_for("it stays", s(60), |snapshot| !snapshot.pods["a"].ready).await.unwrap();
-    assert_eq!(epoch.elapsed(), s(2), "Services drop it when it is asked to stop");
+    let unready = reached(&node, |snapshot| !snapshot.pods["a"].ready).await;
+    assert_eq!(fake.epoch.elapsed(), s(2), "Services drop it when it is asked to stop");
     assert!(unready.pods["b"].ready);
-    let snapshot = node.wait_ready(s(60)).await.unwrap();
+    let snapshot = ready(&node).await;
     let expected = [
-        ("start init", 0),
-        ("start side", 2),
-        ("start a-c", 2),
-        ("kill a-c 30", 2),
-        ("kill side 30", 3),
-        ("replace a", 4),
-        ("replace a", 14),
-        ("start init", 14),
-        ("start side", 16),
-        ("start a-c", 16),
+        "0 start init",
+        "2 start side",
+        "2 start a-c",
+        "2 kill a-c 30",
+        "3 kill side 30",
+        "4 replace a",
+        "14 replace a",
+        "14 start init",
+        "16 start side",
+        "16 start a-c",
     ];
-    let of_a: Vec<_> = fake.log(epoch).into_iter().filter(|(text, _)| text != "start b-c").collect();
-    assert_eq!(of_a, expected.map(|(text, at)| (text.to_owned(), at)));
+    let of_a: Vec<_> = fake.log().into_iter().filter(|text| !text.ends_with("start b-c")).collect();
+    assert_eq!(of_a, expected);
     let a = &snapshot.pods["a"];
     let restarts = |name: &str| {
         let container = a.container(name).unwrap();
