@@ -9,10 +9,13 @@ use divan::{Bencher, counter::BytesCount};
 use e2e_load::{
     load::{
         Client, Decoder, Identity, Limits, Moment, Next, Phase, Progress, Response, Scenario, Step,
-        scenarios::{LedgerSpec, Steps, StepsScenario},
+        scenarios::StepsScenario,
     },
     stats::Samples,
 };
+
+#[path = "../tests/load/declared.rs"]
+mod declared;
 
 /// A response as the reference system gives it.
 fn response(body: &str) -> Vec<u8> {
@@ -72,35 +75,10 @@ fn summarise_a_million_samples(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| black_box(&million).summary());
 }
 
-/// What the reference system's throughput scenario declares.
-fn throughput() -> StepsScenario {
-    let steps = serde_json::json!([
-        {
-            "name": "register", "once": true, "method": "POST", "path": "/register", "status": 200, "attempts": 10,
-            "body": r#"{"client":"${run}-${client}"}"#, "capture": {"id": "/id", "token": "/token"},
-        },
-        {
-            "name": "operation", "method": "POST", "path": "/ops", "status": 200, "attempts": 10,
-            "headers": {"authorization": "Bearer ${id}.${token}"},
-            "body": r#"{"operation":"${run}-${client}-${round}","amount":5}"#,
-            "fields": {"/operation": "${run}-${client}-${round}", "/committed": true},
-        },
-    ]);
-    let steps = Steps {
-        name: "throughput".to_owned(),
-        host: "test".to_owned(),
-        run: "op".to_owned(),
-        think: Duration::ZERO,
-        steps: serde_json::from_value(steps).expect("steps"),
-        ledger: Some(LedgerSpec { key: "${run}-${client}-${round}".to_owned(), step: None }),
-    };
-    StepsScenario::new(&steps).expect("steps")
-}
-
 /// One operation of the throughput scenario: its request, the server's answer, and its judgement.
 #[divan::bench]
 fn scenario_step(bencher: Bencher<'_, '_>) {
-    let scenario = throughput();
+    let scenario = StepsScenario::new(&declared::throughput()).expect("steps");
     let mut client = scenario.client(Identity { index: 0, clients: 1, seed: 0 });
     let at = Moment { phase: Phase::Measured, now: Instant::now(), since_start: Duration::ZERO };
     let (mut request, mut decoder) = (Vec::new(), Decoder::new(Limits::default()));

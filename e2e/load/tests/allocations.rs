@@ -7,8 +7,12 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use e2e_load::load::scenarios::{LedgerSpec, Steps, StepsScenario};
+use declared::throughput;
+use e2e_load::load::scenarios::{LedgerSpec, StepsScenario};
 use e2e_load::load::{self, Client, Identity, Moment, Next, Outcome, Phase, Response, Scenario, Settings, Step};
+
+#[path = "load/declared.rs"]
+mod declared;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -50,32 +54,6 @@ fn count() {
 static AT_WINDOW: AtomicU64 = AtomicU64::new(0);
 static AT_END: AtomicU64 = AtomicU64::new(0);
 
-/// Steps with captures and a ledger, whose key is made of `key` and, in another run, of what each answer gives.
-fn steps(key: &str, capture: serde_json::Value) -> StepsScenario {
-    let steps = serde_json::json!([
-        {
-            "name": "register", "once": true, "method": "POST", "path": "/register", "status": 200, "attempts": 10,
-            "body": r#"{"client":"${run}-${client}"}"#, "capture": {"id": "/id", "token": "/token"},
-        },
-        {
-            "name": "operation", "method": "POST", "path": "/ops", "status": 200, "attempts": 10,
-            "headers": {"authorization": "Bearer ${id}.${token}"},
-            "body": r#"{"operation":"${run}-${client}-${round}","amount":5}"#,
-            "fields": {"/operation": "${run}-${client}-${round}", "/committed": true},
-            "capture": capture,
-        },
-    ]);
-    let steps = Steps {
-        name: "throughput".to_owned(),
-        host: "test".to_owned(),
-        run: "op".to_owned(),
-        think: Duration::ZERO,
-        steps: serde_json::from_value(steps).expect("steps"),
-        ledger: Some(LedgerSpec { key: key.to_owned(), step: None }),
-    };
-    StepsScenario::new(&steps).expect("steps")
-}
-
 #[test]
 fn a_request_allocates_nothing() {
     let settings = Settings {
@@ -84,12 +62,14 @@ fn a_request_allocates_nothing() {
         duration: Duration::from_millis(1000),
         ..Settings::new(serve())
     };
-    let derived = ("${run}-${client}-${round}", serde_json::json!({}), 20);
     // Keys that answers give are kept: the text of each client grows by doubling, 10 times up to 20,000 keys of 50 bytes.
-    let given = ("${given}", serde_json::json!({"given": "/operation"}), 20 + 4 * 10);
-    for (key, capture, most) in [derived, given] {
+    let mut given = throughput();
+    given.steps[1].capture = [("given".to_owned(), "/operation".to_owned())].into();
+    given.ledger = Some(LedgerSpec { key: "${given}".to_owned(), step: None });
+    for (steps, most) in [(throughput(), 20), (given, 20 + 4 * 10)] {
         AT_WINDOW.store(0, Ordering::Relaxed);
-        let result = load::start(settings.clone(), Watched(steps(key, capture))).unwrap().wait().unwrap();
+        let scenario = Watched(StepsScenario::new(&steps).unwrap());
+        let result = load::start(settings.clone(), scenario).unwrap().wait().unwrap();
 
         assert_eq!(result.measured.errors, 0, "{:?}", result.first_errors);
         let ledgers = result.client_reports.iter().filter_map(|report| report.ledger.as_ref());

@@ -2,6 +2,7 @@
 //! case shows exactly what is on the wire.
 
 mod agents;
+mod declared;
 mod engine;
 mod failures;
 mod https;

@@ -10,6 +10,7 @@ use e2e_load::load::{self, ClientOutcome, ClientReport, Failure, LoadResult, Out
 use e2e_load::scenario::{LedgerResult, ModelKind};
 use serde_json::{Value, json};
 
+use crate::declared::{self, steps};
 use crate::engine::settings;
 use crate::servers::{answering, response};
 
@@ -92,36 +93,12 @@ pub(crate) fn registration(attempts: u32) -> Steps {
     )
 }
 
-/// Clients register during the set-up, and then send operations.
+/// The reference system's throughput with so many attempts at an operation, and an entrance that says how long its upstream took.
 fn throughput(attempts: u32) -> Steps {
-    let steps = steps(
-        "throughput",
-        json!([
-            {
-                "name": "register", "once": true, "method": "POST", "path": "/register", "attempts": 10,
-                "body": r#"{"client":"key-${client}"}"#, "status": 200, "capture": {"id": "/id", "token": "/token"},
-            },
-            {
-                "name": "operation", "method": "POST", "path": "/ops", "status": 200, "attempts": attempts,
-                "headers": {"authorization": "Bearer ${id}.${token}"}, "server_time": "X-Upstream-Time",
-                "body": r#"{"operation":"${run}-${client}-${round}","amount":5}"#,
-                "fields": {"/operation": "${run}-${client}-${round}", "/committed": true},
-            },
-        ]),
-    );
-    let key = "${run}-${client}-${round}".to_owned();
-    Steps { ledger: Some(LedgerSpec { key, step: None }), ..steps }
-}
-
-fn steps(name: &str, steps: Value) -> Steps {
-    Steps {
-        name: name.to_owned(),
-        host: "test".to_owned(),
-        run: "op".to_owned(),
-        think: Duration::ZERO,
-        steps: serde_json::from_value(steps).unwrap(),
-        ledger: None,
-    }
+    let mut throughput = declared::throughput();
+    let operation = &mut throughput.steps[1];
+    (operation.attempts, operation.server_time) = (attempts, Some("X-Upstream-Time".to_owned()));
+    throughput
 }
 
 async fn take(system: &System, clients: u32, milliseconds: u64, steps: &Steps) -> LoadResult<ClientReport> {
