@@ -60,7 +60,8 @@ where
     let (waiting, mut all_ready) = mpsc::channel::<()>(1);
     let mut tasks = JoinSet::new();
     for ((agent, share), stream) in (0..).zip(shares(order.settings.clients, agents)).zip(streams) {
-        let (hello, assignment) = greeting(token, order, share);
+        let hello = FromConductor::Hello { token: token.to_owned(), protocol: PROTOCOL };
+        let assignment = FromConductor::Order { order: Box::new(order.clone()), share };
         let barrier = Barrier { waiting: waiting.clone(), start: start.subscribe() };
         let snapshots = snapshots.clone();
         let report = move |snapshot| snapshots.lock()[agent as usize] = snapshot;
@@ -90,11 +91,6 @@ where
     watch(&total(&snapshots.lock()));
     parts.sort_by_key(|(agent, ..)| *agent);
     collect(order, unix_ms(window_start), parts)
-}
-
-fn greeting(token: &str, order: &Order, share: Share) -> (FromConductor, FromConductor) {
-    let hello = FromConductor::Hello { token: token.to_owned(), protocol: PROTOCOL };
-    (hello, FromConductor::Order { order: Box::new(order.clone()), share })
 }
 
 fn total(snapshots: &[Snapshot]) -> Snapshot {

@@ -1,9 +1,7 @@
 //! Several generators' results as one: [`merge`].
 
-use std::time::Duration;
-
 use crate::load::{Connections, FirstError, Generator, LoadResult, Phase, Second, StepResult, Totals};
-use e2e_figures::stats::Samples;
+use e2e_figures::{scenario::per_second, stats::Samples};
 
 /// Merges the results of one scenario's parts, in the order of their clients; nothing when there are none.
 ///
@@ -25,9 +23,7 @@ pub fn merge<C>(parts: impl IntoIterator<Item = LoadResult<C>>) -> Option<LoadRe
     ] {
         *totals = Totals::pooled(phase, std::mem::take(&mut totals.by_status), &merged.steps);
     }
-    // Milliseconds with nine digits at most: no run is so long that this would not fit.
-    let window = Duration::from_secs_f64(merged.duration_ms / 1000.0);
-    merged.succeeded_per_second = merged.measured.succeeded_per_second(window);
+    merged.succeeded_per_second = per_second(merged.measured.succeeded, merged.duration_ms);
     for (second, samples) in merged.series.iter_mut().zip(&merged.series_samples) {
         second.latency_ms_p50 = samples.quantile_ms(0.5);
         second.latency_ms_p99 = samples.quantile_ms(0.99);

@@ -1,5 +1,6 @@
 //! The program around an agent: [`main()`].
 
+use std::env::VarError;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -96,10 +97,19 @@ async fn limited<T>(future: impl Future<Output = std::io::Result<T>>) -> std::io
     timeout(LOOK_LIMIT, future).await.unwrap_or_else(|elapsed| Err(elapsed.into()))
 }
 
+/// A variable's value; one that is no text is not taken for one that is not set.
+fn variable(name: &str) -> Result<Option<String>, String> {
+    match std::env::var(name) {
+        Ok(value) => Ok(Some(value)),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(error) => Err(format!("{name}: {error}")),
+    }
+}
+
 async fn run(registry: &Registry) -> Result<(), String> {
-    let token = std::env::var(TOKEN).ok().filter(|token| !token.is_empty());
+    let token = variable(TOKEN)?.filter(|token| !token.is_empty());
     let token = token.ok_or_else(|| format!("{TOKEN} is not set, set it to the run's token"))?;
-    let address = std::env::var(LISTEN).unwrap_or_else(|_| DEFAULT_LISTEN.to_owned());
+    let address = variable(LISTEN)?.unwrap_or_else(|| DEFAULT_LISTEN.to_owned());
     let listener = TcpListener::bind(&address).await;
     let listener = listener.map_err(|error| format!("cannot listen on {address} ({LISTEN}): {error}"))?;
     let local = listener.local_addr().map_err(|error| error.to_string())?;

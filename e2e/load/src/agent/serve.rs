@@ -4,8 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, lookup_host};
+use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use super::wire::{FromAgent, FromConductor, PROTOCOL, SILENCE, Wire, WireError};
@@ -55,15 +54,12 @@ enum Ended {
     Refused(String),
 }
 
-async fn attend<S>(
-    mut wire: Wire<S>,
+async fn attend(
+    mut wire: Wire<TcpStream>,
     token: &str,
     registry: &Registry,
     say: &mut impl FnMut(String),
-) -> Result<(), Ended>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+) -> Result<(), Ended> {
     let refused = match take_order(&mut wire, token).await {
         Ok((order, share)) => {
             say(format!("{} clients against {}", share.clients, order.target));
@@ -78,19 +74,13 @@ where
     refuse(&mut wire, refused).await
 }
 
-async fn refuse<S>(wire: &mut Wire<S>, reason: String) -> Result<(), Ended>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+async fn refuse(wire: &mut Wire<TcpStream>, reason: String) -> Result<(), Ended> {
     wire.send(&FromAgent::Failed { reason: reason.clone() }).await?;
     Err(Ended::Refused(reason))
 }
 
 /// The order, once the conductor has shown that it knows the token.
-async fn take_order<S>(wire: &mut Wire<S>, token: &str) -> Result<(Order, Share), Ended>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+async fn take_order(wire: &mut Wire<TcpStream>, token: &str) -> Result<(Order, Share), Ended> {
     let within = |_| WireError::Silent(SILENCE);
     // Who does not know the token has that long for all of it: the agent serves nobody else meanwhile.
     match timeout(SILENCE, wire.receive(LONGEST_HELLO)).await.map_err(within)?? {
@@ -124,16 +114,13 @@ async fn lookup(target: &str) -> Result<SocketAddr, String> {
     addresses.next().ok_or_else(|| format!("{target} has no address"))
 }
 
-async fn work<S>(
-    mut wire: Wire<S>,
+async fn work(
+    mut wire: Wire<TcpStream>,
     order: Order,
     share: Share,
     address: SocketAddr,
     registry: &Registry,
-) -> Result<(), Ended>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+) -> Result<(), Ended> {
     let settings = order.settings(address, share);
     let mut run = match order.workload.start_held(settings, registry) {
         Ok(run) => run,
@@ -148,10 +135,7 @@ where
 }
 
 /// Tells how the run goes until it is over, and starts it when told.
-async fn watch<S>(wire: &mut Wire<S>, run: &mut Run<LoadResult<ClientReport>>) -> Result<(), Ended>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+async fn watch(wire: &mut Wire<TcpStream>, run: &mut Run<LoadResult<ClientReport>>) -> Result<(), Ended> {
     let mut second = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {

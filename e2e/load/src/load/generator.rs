@@ -21,6 +21,7 @@ use super::scenario::{Client, Scenario};
 use super::tls::Connector;
 use super::{Error, Model, Orders, Settings};
 use crate::clock::unix_ms;
+use e2e_figures::scenario::per_second;
 use e2e_figures::stats::{Samples, milliseconds, rounded};
 
 /// A run's result for a scenario.
@@ -244,7 +245,7 @@ fn collect<S: Scenario>(
         stopped: conducted.stopped,
         set_up,
         warm_up,
-        succeeded_per_second: measured.succeeded_per_second(duration),
+        succeeded_per_second: per_second(measured.succeeded, milliseconds(duration)),
         open,
         measured,
         steps,

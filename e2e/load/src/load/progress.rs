@@ -1,6 +1,6 @@
 //! What a run has done so far, readable from any thread while it runs: [`Snapshot`].
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -44,7 +44,7 @@ pub(super) struct Counters {
     errors: AtomicU64,
     ready: AtomicU32,
     setting_up: AtomicU32,
-    started: AtomicU32,
+    started: AtomicBool,
     /// Bits of an f64, of which 0 means that there is none.
     p50: AtomicU64,
     p99: AtomicU64,
@@ -68,7 +68,7 @@ impl Counters {
     }
 
     pub(super) fn start(&self) {
-        self.started.store(1, Ordering::Relaxed);
+        self.started.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn show(&self, p50: f64, p99: f64) {
@@ -84,7 +84,7 @@ impl Counters {
             errors,
             clients_ready: self.ready.load(Ordering::Relaxed),
             clients_setting_up: self.setting_up.load(Ordering::Relaxed),
-            started: self.started.load(Ordering::Relaxed) > 0,
+            started: self.started.load(Ordering::Relaxed),
             latency_ms_p50: shown(&self.p50),
             latency_ms_p99: shown(&self.p99),
         }

@@ -3,12 +3,9 @@
 use std::fmt;
 use std::io::Write as _;
 
-use serde::{Deserialize, Serialize};
-
 /// The prebuilt part of an HTTP/1.1 request: everything before the `content-length`.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct RequestHead(#[serde(with = "super::bytes")] Vec<u8>);
+#[derive(Clone, PartialEq, Eq)]
+pub struct RequestHead(Vec<u8>);
 
 /// A part of a request that cannot be written as HTTP.
 #[derive(Debug, thiserror::Error)]

@@ -1,15 +1,13 @@
 //! What a run measured, as plain data. The main type is [`LoadResult`].
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::scenario::Phase;
 use super::schedule::Arrivals;
-use e2e_figures::scenario::per_second;
-use e2e_figures::stats::{Samples, Summary, milliseconds};
+use e2e_figures::stats::{Samples, Summary};
 use e2e_figures::{Generator, Outcome, Second};
 
 /// The result of one run. `C` is the scenario's own report of one client.
@@ -190,10 +188,6 @@ impl Totals {
         totals.errors = totals.requests - totals.succeeded;
         totals.latency_ms = succeeded.summary();
         totals
-    }
-
-    pub(crate) fn succeeded_per_second(&self, window: Duration) -> Option<f64> {
-        per_second(self.succeeded, milliseconds(window))
     }
 }
 

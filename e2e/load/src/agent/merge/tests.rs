@@ -1,4 +1,4 @@
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::load::recorder::{Recorded, Recorder, Sample};
@@ -24,7 +24,7 @@ fn result(recorder: Recorder, clients: std::ops::Range<u32>) -> LoadResult<u32> 
         stopped: false,
         set_up,
         warm_up,
-        succeeded_per_second: measured.succeeded_per_second(WINDOW),
+        succeeded_per_second: per_second(measured.succeeded, 4000.0),
         measured,
         open: None,
         steps,

@@ -1,19 +1,37 @@
 //! One request again and again, for any server: [`Fixed`].
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
-use crate::load::bytes;
 use crate::load::{Client, ClientReport, Identity, Moment, Next, Outcome, RequestHead, Response, Scenario, Step};
 
 /// Sends the same request in a closed loop. A status below 400 is what it expects, unless told more exactly. Its one step is
 /// called `request`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fixed {
-    #[serde(with = "bytes")]
-    request: Vec<u8>,
+    request: Bytes,
     status: Option<u16>,
-    #[serde(with = "bytes::optional")]
-    body: Option<Vec<u8>>,
+    body: Option<Bytes>,
+}
+
+/// In JSON they are base64: requests and bodies need not be text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+struct Bytes(Vec<u8>);
+
+impl From<Bytes> for String {
+    fn from(Bytes(bytes): Bytes) -> Self {
+        BASE64.encode(bytes)
+    }
+}
+
+impl TryFrom<String> for Bytes {
+    type Error = base64::DecodeError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        BASE64.decode(text).map(Self)
+    }
 }
 
 impl Fixed {
@@ -24,7 +42,7 @@ impl Fixed {
             Some(body) => head.write_with_body(body, &mut request),
             None => head.write(&mut request),
         }
-        Self { request, status: None, body: None }
+        Self { request: Bytes(request), status: None, body: None }
     }
 
     /// Expects this status.
@@ -34,7 +52,7 @@ impl Fixed {
 
     /// Expects exactly this body.
     pub fn expect_body(self, body: impl Into<Vec<u8>>) -> Self {
-        Self { body: Some(body.into()), ..self }
+        Self { body: Some(Bytes(body.into())), ..self }
     }
 }
 
@@ -69,7 +87,7 @@ impl Client for FixedClient {
         if !std::mem::replace(&mut self.ready, true) {
             return Next::Ready;
         }
-        request.extend_from_slice(&self.fixed.request);
+        request.extend_from_slice(&self.fixed.request.0);
         Next::Send(Step(0))
     }
 
@@ -77,7 +95,7 @@ impl Client for FixedClient {
         let expected = self.fixed.status.map_or(response.status < 400, |status| status == response.status);
         match &self.fixed.body {
             _ if !expected => Outcome::Status(response.status),
-            Some(body) if body != response.body => Outcome::UnexpectedBody,
+            Some(body) if body.0 != response.body => Outcome::UnexpectedBody,
             _ => Outcome::Ok,
         }
     }

@@ -1,4 +1,4 @@
-//! How long clients of the reference system wait before they try again: [`Retry`].
+//! How long a client waits before it tries a step again: [`Retry`].
 
 use std::time::Duration;
 

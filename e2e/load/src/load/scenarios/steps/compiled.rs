@@ -83,7 +83,7 @@ impl Compiled {
         }
         let (ready_at, rounds_from) = (before.len(), before.len() + within.len());
         let order = [before, within, again].concat();
-        let mut names = Names::new(&OWN, &[("run", &spec.run)]);
+        let mut names = Names::new(&spec.run, &OWN);
         let mut steps: Vec<Option<CompiledStep>> = spec.steps.iter().map(|_| None).collect();
         for index in &order {
             let step = &spec.steps[*index];

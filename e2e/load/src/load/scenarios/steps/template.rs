@@ -20,20 +20,17 @@ pub(super) enum Encoding {
     Json,
 }
 
-/// The names of values. One that is the same for all clients has its value here, any other has a slot in [`Values`].
+/// The names of values. `run` is the same for all clients and has its value here, any other has a slot in [`Values`].
 #[derive(Debug, Clone)]
 pub(super) struct Names {
-    constants: Vec<(&'static str, String)>,
+    run: String,
     slots: Vec<String>,
 }
 
 impl Names {
-    /// Names that have the first slots, and names that never change.
-    pub(super) fn new(slots: &[&str], constants: &[(&'static str, &str)]) -> Self {
-        Self {
-            constants: constants.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
-            slots: slots.iter().map(|name| (*name).to_owned()).collect(),
-        }
+    /// The value of `run`, and the names that have the first slots.
+    pub(super) fn new(run: &str, slots: &[&str]) -> Self {
+        Self { run: run.to_owned(), slots: slots.iter().map(|name| (*name).to_owned()).collect() }
     }
 
     /// The slot of a name, which is new if it has none.
@@ -48,16 +45,12 @@ impl Names {
         self.slots.iter().position(|known| known == name)
     }
 
-    fn constant(&self, name: &str) -> Option<&str> {
-        self.constants.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
-    }
-
     pub(super) fn slots(&self) -> usize {
         self.slots.len()
     }
 
     pub(super) fn listed(&self) -> String {
-        let names = self.slots.iter().map(String::as_str).chain(self.constants.iter().map(|(name, _)| *name));
+        let names = self.slots.iter().map(String::as_str).chain(["run"]);
         let mut names: Vec<String> = names.map(|name| format!("${{{name}}}")).collect();
         names.sort();
         names.join(", ")
@@ -131,12 +124,11 @@ impl Template {
             }
             let Some((name, behind)) = after.split_once('}') else { break };
             template.push(before);
-            match names.constant(name) {
-                Some(value) => template.push_encoded(encoding, value),
-                None => {
-                    let slot = names.slot(name).ok_or_else(|| name.to_owned())?;
-                    template.0.push(Piece::Slot { slot, encoding });
-                }
+            if name == "run" {
+                template.push_encoded(encoding, &names.run);
+            } else {
+                let slot = names.slot(name).ok_or_else(|| name.to_owned())?;
+                template.0.push(Piece::Slot { slot, encoding });
             }
             rest = behind;
         }
@@ -272,7 +264,7 @@ mod tests {
     use super::*;
 
     fn filled(text: &str, encoding: Encoding) -> Result<String, String> {
-        let names = Names::new(&["client", "name"], &[("run", "r\"1")]);
+        let names = Names::new("r\"1", &["client", "name"]);
         let mut values = Values::new(names.slots());
         values.space(0).extend_from_slice(b"3");
         values.space(1).extend_from_slice("Jo \"é".as_bytes());
@@ -302,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_value_that_is_missing_is_noticed() {
-        let names = Names::new(&["round"], &[("run", "a_1")]);
+        let names = Names::new("a_1", &["round"]);
         let template = Template::parse("${run}-${round}", Encoding::Plain, &names).unwrap();
         let mut values = Values::new(1);
         assert!(!template.is_filled(&values));
