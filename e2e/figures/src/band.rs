@@ -36,17 +36,16 @@ impl Band {
         }
         let mut rest: Vec<f64> = values.iter().map(|value| value.ln()).collect();
         let (mut squares, mut freedom) = (0.0, 0);
-        let mut level = (0.0, 0);
+        let mut level = None;
         for at in changes(values).iter().rev().map(|change| change.at).chain([0]) {
             let part = rest.split_off(at);
             let mean = part.iter().sum::<f64>() / part.len() as f64;
             squares += part.iter().map(|log| (log - mean).powi(2)).sum::<f64>();
             freedom += part.len() - 1;
-            if level.1 == 0 {
-                level = (mean, part.len());
-            }
+            // The newest part is the first.
+            level.get_or_insert((mean, part.len()));
         }
-        let (mean, runs) = level;
+        let (mean, runs) = level?;
         let deviation = (squares / freedom as f64 * (1.0 + 1.0 / runs as f64)).sqrt();
         let half = student_t(freedom as f64, 1.0 - ERROR / figures.max(1) as f64) * deviation;
         Some(Self { from: (mean - half).exp(), to: (mean + half).exp() }.rounded())

@@ -15,6 +15,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::stats::median;
+
 /// How sure the intervals of all figures of a comparison are together (C. E. Bonferroni's inequality): 95%.
 pub const ERROR: f64 = 0.05;
 
@@ -123,18 +125,11 @@ pub fn interval(ratios: &[f64], error: f64) -> Option<[f64; 2]> {
 
 /// The median of all means of two log-ratios, each with itself included; nothing without any.
 fn centre(ratios: &[f64]) -> Option<f64> {
-    let mut means: Vec<f64> = ratios
+    let means = ratios
         .iter()
         .enumerate()
-        .flat_map(|(index, first)| ratios[index..].iter().map(move |second| f64::midpoint(*first, *second)))
-        .collect();
-    let middle = means.len() / 2;
-    means.sort_by(f64::total_cmp);
-    match means.len() {
-        0 => None,
-        count if count % 2 == 1 => Some(means[middle]),
-        _ => Some(f64::midpoint(means[middle - 1], means[middle])),
-    }
+        .flat_map(|(index, first)| ratios[index..].iter().map(move |second| f64::midpoint(*first, *second)));
+    median(means.collect())
 }
 
 /// The tests of one figure, each carried on from group to group.

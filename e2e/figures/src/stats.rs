@@ -64,6 +64,17 @@ pub fn nearest_rank(values: &mut [f64], quantile: f64) -> Option<f64> {
     values.get(rank.max(1) - 1).copied()
 }
 
+/// The middle value, or the mean of the two in the middle; nothing without any.
+pub fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => None,
+        count if count % 2 == 1 => Some(values[middle]),
+        _ => Some(f64::midpoint(values[middle - 1], values[middle])),
+    }
+}
+
 /// A duration in milliseconds for a report. Whole nanoseconds, so that it is written in few digits and read back exactly.
 pub fn milliseconds(duration: Duration) -> f64 {
     from_nanoseconds(duration.as_nanos() as u64)

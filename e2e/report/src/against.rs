@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use e2e_figures::{
     paired::{self, Better, Judgement, Verdict},
     scenario::ScenarioResult,
-    stats::Summary,
+    stats::{Summary, median},
 };
 use e2e_plan::target::Target;
 use schemars::JsonSchema;
@@ -299,16 +299,6 @@ fn ratios(blocks: &[&Block], kind: Kind) -> Vec<(usize, f64)> {
         Some((group.first()?.bring_up, paired::log_ratio(side(Side::Base)?, side(Side::Head)?)?))
     };
     groups.filter_map(ratio).collect()
-}
-
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => None,
-        count if count % 2 == 1 => Some(values[middle]),
-        _ => Some(f64::midpoint(values[middle - 1], values[middle])),
-    }
 }
 
 #[cfg(test)]
