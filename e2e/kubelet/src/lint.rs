@@ -107,8 +107,7 @@ pub fn lint(plan: &Plan, measured: Option<&Snapshot>) -> Vec<Remark> {
         let may_serve = !targets.is_empty() || !plan.objects.iter().any(|object| object.kind == "Service");
         let mut found = Findings { component, is_on_host, targets, may_serve, remarks: Vec::new() };
         containers(component).for_each(|container| found.container(container, measured));
-        let all = component.pod.init_containers.iter().chain(&component.pod.containers);
-        all.for_each(|container| found.units(container));
+        component.pod.all_containers().for_each(|container| found.units(container));
         remarks.extend(found.remarks.into_iter().filter(|remark| !ignored.contains(&remark.code)));
     }
     remarks.sort_by_key(|remark| remark.severity);

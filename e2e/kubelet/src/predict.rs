@@ -10,7 +10,7 @@ use crate::{
     simulate::{Behaviour, simulate},
     snapshot::{ContainerReport, ProbeReport},
     status::{ContainerState, ContainerStatus, Event, Exit},
-    worker::{Action, Policy, Timing, Worker},
+    worker::{Action, Policy, Worker},
 };
 
 /// The measured behaviour of a container.
@@ -163,8 +163,7 @@ pub fn play(
     behaviour: &mut impl Behaviour,
     until: Duration,
 ) -> Timeline {
-    let policy = Policy { restart, grace, eager: None, timing: Timing::CURRENT, post_start: false, pre_stop: false };
-    let worker = Worker::new(pod, container, probes.clone(), policy);
+    let worker = Worker::new(pod, container, probes.clone(), Policy::new(restart, grace));
     let mut timeline = Timeline::default();
     let mut state = worker.status().state.clone();
     let worker = simulate(worker, behaviour, until, |at, _, actions, worker| {

@@ -46,6 +46,13 @@ pub struct Policy {
     pub pre_stop: bool,
 }
 
+impl Policy {
+    /// A current kubelet's, for a container without hooks.
+    pub const fn new(restart: Restart, grace: Duration) -> Self {
+        Self { restart, grace, eager: None, timing: Timing::CURRENT, post_start: false, pre_stop: false }
+    }
+}
+
 /// An input of the worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {

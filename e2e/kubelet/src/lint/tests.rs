@@ -83,272 +83,163 @@ fn sidecars_are_looked_at() {
 const READY: &str = "readinessProbe: {httpGet: {path: /a, port: 80}}";
 
 #[rstest]
-#[case::good(
-    "readinessProbe: {httpGet: {path: /a, port: 80}}, startupProbe: {tcpSocket: {port: 80}}, livenessProbe: {httpGet: {path: /b, port: 80}}}]}",
-    "",
-    Severity::Note
-)]
+#[case::good("READY, startupProbe: {tcpSocket: {port: 80}}, livenessProbe: {httpGet: {path: /b, port: 80}}}]}", "")]
 #[case::identical(
-    "livenessProbe: {initialDelaySeconds: 60, httpGet: {path: /a, port: 80}}, readinessProbe: {httpGet: {path: /a, port: 80}}}]}",
-    "identical-probes",
-    Severity::Warning
+    "livenessProbe: {initialDelaySeconds: 60, httpGet: {path: /a, port: 80}}, READY}]}",
+    "warning identical-probes"
 )]
 #[case::of_dependencies(
     "livenessProbe: {initialDelaySeconds: 60, failureThreshold: 9, httpGet: {path: /readyz, port: 80}}, readinessProbe: {httpGet: {path: /readyz, port: 80}}}]}",
-    "identical-probes",
-    Severity::Error
+    "error identical-probes"
 )]
 #[case::patient(
-    "livenessProbe: {initialDelaySeconds: 60, failureThreshold: 9, httpGet: {path: /a, port: 80}}, readinessProbe: {httpGet: {path: /a, port: 80}}}]}",
-    "",
-    Severity::Note
+    "livenessProbe: {initialDelaySeconds: 60, failureThreshold: 9, httpGet: {path: /a, port: 80}}, READY}]}",
+    ""
 )]
 #[case::a_word_within_a_word(
     "livenessProbe: {initialDelaySeconds: 60, failureThreshold: 6, httpGet: {path: /sandbox/already, port: 80}}, readinessProbe: {httpGet: {path: /sandbox/already, port: 80}}}]}",
-    "",
-    Severity::Note
+    ""
 )]
 #[case::patient_by_its_period(
     "livenessProbe: {initialDelaySeconds: 60, periodSeconds: 30, httpGet: {path: /a, port: 80}}, readinessProbe: {periodSeconds: 5, httpGet: {path: /a, port: 80}}}]}",
-    "",
-    Severity::Note
+    ""
 )]
 #[case::impatient_by_its_period(
-    "livenessProbe: {initialDelaySeconds: 60, periodSeconds: 2, failureThreshold: 9, httpGet: {path: /a, port: 80}}, readinessProbe: {httpGet: {path: /a, port: 80}}}]}",
-    "identical-probes",
-    Severity::Warning
+    "livenessProbe: {initialDelaySeconds: 60, periodSeconds: 2, failureThreshold: 9, httpGet: {path: /a, port: 80}}, READY}]}",
+    "warning identical-probes"
 )]
 #[case::identical_grpc(
     "livenessProbe: {initialDelaySeconds: 60, grpc: {port: 80}}, readinessProbe: {grpc: {port: 80}}}]}",
-    "identical-probes",
-    Severity::Warning
+    "warning identical-probes"
 )]
 #[case::identical_tcp(
     "livenessProbe: {initialDelaySeconds: 60, tcpSocket: {port: 80}}, readinessProbe: {tcpSocket: {port: 80}}}]}",
-    "identical-probes",
-    Severity::Warning
+    "warning identical-probes"
 )]
 #[case::identical_exec(
     "livenessProbe: {initialDelaySeconds: 60, exec: {command: [ping]}}, readinessProbe: {exec: {command: [ping]}}}]}",
-    "identical-probes",
-    Severity::Warning
+    "warning identical-probes"
 )]
 #[case::identical_but_for_the_slash_that_a_kubelet_adds(
-    "livenessProbe: {initialDelaySeconds: 60, httpGet: {path: a, port: 80}}, readinessProbe: {httpGet: {path: /a, port: 80}}}]}",
-    "identical-probes",
-    Severity::Warning
+    "livenessProbe: {initialDelaySeconds: 60, httpGet: {path: a, port: 80}}, READY}]}",
+    "warning identical-probes"
 )]
 #[case::liveness_of_dependencies(
-    "livenessProbe: {initialDelaySeconds: 60, httpGet: {path: /health/db, port: 80}}, readinessProbe: {httpGet: {path: /a, port: 80}}}]}",
-    "dependent-liveness",
-    Severity::Warning
+    "livenessProbe: {initialDelaySeconds: 60, httpGet: {path: /health/db, port: 80}}, READY}]}",
+    "warning dependent-liveness"
 )]
 #[case::a_single_failure(
-    "livenessProbe: {initialDelaySeconds: 60, failureThreshold: 1, httpGet: {path: /b, port: 80}}, readinessProbe: {httpGet: {path: /a, port: 80}}}]}",
-    "single-failure",
-    Severity::Warning
+    "livenessProbe: {initialDelaySeconds: 60, failureThreshold: 1, httpGet: {path: /b, port: 80}}, READY}]}",
+    "warning single-failure"
 )]
-#[case::a_single_failure_of_readiness(
-    "readinessProbe: {failureThreshold: 1, httpGet: {path: /a, port: 80}}}]}",
-    "",
-    Severity::Note
-)]
-#[case::a_line_in_one_item(
-    "readinessProbe: {exec: {command: [cat /tmp/up]}}}]}",
-    "exec-without-shell",
-    Severity::Warning
-)]
-#[case::a_pipe(
-    "readinessProbe: {exec: {command: [check, \"|\", grep, ok]}}}]}",
-    "exec-without-shell",
-    Severity::Warning
-)]
-#[case::a_variable(
-    "readinessProbe: {exec: {command: [redis-cli, -a, $PASSWORD]}}}]}",
-    "exec-without-shell",
-    Severity::Warning
-)]
+#[case::a_single_failure_of_readiness("readinessProbe: {failureThreshold: 1, httpGet: {path: /a, port: 80}}}]}", "")]
+#[case::a_line_in_one_item("readinessProbe: {exec: {command: [cat /tmp/up]}}}]}", "warning exec-without-shell")]
+#[case::a_pipe("readinessProbe: {exec: {command: [check, \"|\", grep, ok]}}}]}", "warning exec-without-shell")]
+#[case::a_variable("readinessProbe: {exec: {command: [redis-cli, -a, $PASSWORD]}}}]}", "warning exec-without-shell")]
 #[case::a_script_in_parts(
     "readinessProbe: {exec: {command: [/bin/sh, -c, test, -f, /up]}}}]}",
-    "exec-without-shell",
-    Severity::Warning
+    "warning exec-without-shell"
 )]
-#[case::a_script(
-    "readinessProbe: {exec: {command: [sh, -ec, \"check | grep $NAME && test -f /up\"]}}}]}",
-    "",
-    Severity::Note
-)]
-#[case::a_script_with_parameters(
-    "readinessProbe: {exec: {command: [sh, -c, \"check $0\", up]}}}]}",
-    "",
-    Severity::Note
-)]
-#[case::a_script_with_a_name("readinessProbe: {exec: {command: [sh, -c, \"test -f /up\", sh]}}}]}", "", Severity::Note)]
-#[case::a_script_behind_options(
-    "readinessProbe: {exec: {command: [bash, -c, --, test -f /up]}}}]}",
-    "",
-    Severity::Note
-)]
-#[case::a_separator("readinessProbe: {exec: {command: [cut, -d, \"|\", -f1, /up]}}}]}", "", Severity::Note)]
-#[case::an_end_of_a_command(
-    "readinessProbe: {exec: {command: [find, /up, -exec, test, -s, \"{}\", \";\"]}}}]}",
-    "",
-    Severity::Note
-)]
-#[case::a_pattern("readinessProbe: {exec: {command: [grep, -q, \"^ok$\", /tmp/up]}}}]}", "", Severity::Note)]
-#[case::a_statement("readinessProbe: {exec: {command: [psql, -c, SELECT 1]}}}]}", "", Severity::Note)]
-#[case::a_script_of_perl("readinessProbe: {exec: {command: [/usr/bin/perl, -w, -e, $UP]}}}]}", "", Severity::Note)]
-#[case::a_program_of_awk("readinessProbe: {exec: {command: [awk, \"-F:\", $NF, /up]}}}]}", "", Severity::Note)]
+#[case::a_script("readinessProbe: {exec: {command: [sh, -ec, \"check | grep $NAME && test -f /up\"]}}}]}", "")]
+#[case::a_script_with_parameters("readinessProbe: {exec: {command: [sh, -c, \"check $0\", up]}}}]}", "")]
+#[case::a_script_with_a_name("readinessProbe: {exec: {command: [sh, -c, \"test -f /up\", sh]}}}]}", "")]
+#[case::a_script_behind_options("readinessProbe: {exec: {command: [bash, -c, --, test -f /up]}}}]}", "")]
+#[case::a_separator("readinessProbe: {exec: {command: [cut, -d, \"|\", -f1, /up]}}}]}", "")]
+#[case::an_end_of_a_command("readinessProbe: {exec: {command: [find, /up, -exec, test, -s, \"{}\", \";\"]}}}]}", "")]
+#[case::a_pattern("readinessProbe: {exec: {command: [grep, -q, \"^ok$\", /tmp/up]}}}]}", "")]
+#[case::a_statement("readinessProbe: {exec: {command: [psql, -c, SELECT 1]}}}]}", "")]
+#[case::a_script_of_perl("readinessProbe: {exec: {command: [/usr/bin/perl, -w, -e, $UP]}}}]}", "")]
+#[case::a_program_of_awk("readinessProbe: {exec: {command: [awk, \"-F:\", $NF, /up]}}}]}", "")]
 #[case::a_script_of_powershell(
     "readinessProbe: {exec: {command: [pwsh, -Command, Get-Content, /up, \"|\", Select-String, ok]}}}]}",
-    "",
-    Severity::Note
+    ""
 )]
 #[case::a_line_for_cmd(
     "readinessProbe: {exec: {command: ['C:\\Windows\\System32\\cmd.exe', /C, check, \"&&\", more]}}}]}",
-    "",
-    Severity::Note
+    ""
 )]
 #[case::a_variable_behind_a_script(
     "readinessProbe: {exec: {command: [perl, -e, \"exit $ARGV[0]\", $UP]}}}]}",
-    "exec-without-shell",
-    Severity::Warning
+    "warning exec-without-shell"
 )]
 #[case::memory_in_thousandths(
-    "readinessProbe: {httpGet: {path: /a, port: 80}}, resources: {limits: {memory: 128m}, requests: {memory: 0}}}]}",
-    "memory-unit",
-    Severity::Error
+    "READY, resources: {limits: {memory: 128m}, requests: {memory: 0}}}]}",
+    "error memory-unit"
 )]
-#[case::little_memory_asked_for(
-    "readinessProbe: {httpGet: {path: /a, port: 80}}, resources: {requests: {memory: 512}}}]}",
-    "memory-unit",
-    Severity::Warning
-)]
-#[case::many_cores(
-    "readinessProbe: {httpGet: {path: /a, port: 80}}, resources: {requests: {cpu: 500}}}]}",
-    "cpu-unit",
-    Severity::Warning
-)]
+#[case::little_memory_asked_for("READY, resources: {requests: {memory: 512}}}]}", "warning memory-unit")]
+#[case::many_cores("READY, resources: {requests: {cpu: 500}}}]}", "warning cpu-unit")]
 #[case::units_that_are_meant(
-    "readinessProbe: {httpGet: {path: /a, port: 80}}, resources: {requests: {cpu: 500m, memory: 100Ki}, limits: {cpu: 96, memory: 2Ti}}}]}",
-    "",
-    Severity::Note
+    "READY, resources: {requests: {cpu: 500m, memory: 100Ki}, limits: {cpu: 96, memory: 2Ti}}}]}",
+    ""
 )]
-#[case::a_path_of_windows(
-    "readinessProbe: {exec: {command: ['C:\\Program Files\\app\\check.exe']}}}]}",
-    "",
-    Severity::Note
-)]
+#[case::a_path_of_windows("readinessProbe: {exec: {command: ['C:\\Program Files\\app\\check.exe']}}}]}", "")]
 #[case::a_rare_liveness(
-    "readinessProbe: {httpGet: {path: /a, port: 80}}, livenessProbe: {periodSeconds: 200, httpGet: {path: /b, port: 80}}}]}",
-    "rare-probe",
-    Severity::Note
+    "READY, livenessProbe: {periodSeconds: 200, httpGet: {path: /b, port: 80}}}]}",
+    "note rare-probe"
 )]
 #[case::a_late_liveness(
-    "readinessProbe: {httpGet: {path: /a, port: 80}}, livenessProbe: {initialDelaySeconds: 600, httpGet: {path: /b, port: 80}}}]}",
-    "rare-probe",
-    Severity::Note
+    "READY, livenessProbe: {initialDelaySeconds: 600, httpGet: {path: /b, port: 80}}}]}",
+    "note rare-probe"
 )]
-#[case::a_rare_readiness(
-    "readinessProbe: {periodSeconds: 61, httpGet: {path: /a, port: 80}}}]}",
-    "rare-probe",
-    Severity::Note
-)]
-#[case::a_readiness_each_minute(
-    "readinessProbe: {periodSeconds: 60, httpGet: {path: /a, port: 80}}}]}",
-    "",
-    Severity::Note
-)]
+#[case::a_rare_readiness("readinessProbe: {periodSeconds: 61, httpGet: {path: /a, port: 80}}}]}", "note rare-probe")]
+#[case::a_readiness_each_minute("readinessProbe: {periodSeconds: 60, httpGet: {path: /a, port: 80}}}]}", "")]
 #[case::a_rare_startup(
-    "readinessProbe: {httpGet: {path: /a, port: 80}}, startupProbe: {periodSeconds: 300, httpGet: {path: /b, port: 80}}}]}",
-    "rare-probe",
-    Severity::Note
+    "READY, startupProbe: {periodSeconds: 300, httpGet: {path: /b, port: 80}}}]}",
+    "note rare-probe"
 )]
 #[case::short_startup(
-    "readinessProbe: {httpGet: {path: /a, port: 80}}, startupProbe: {periodSeconds: 1, failureThreshold: 2, httpGet: {path: /b, port: 80}}}]}",
-    "short-startup",
-    Severity::Warning
+    "READY, startupProbe: {periodSeconds: 1, failureThreshold: 2, httpGet: {path: /b, port: 80}}}]}",
+    "warning short-startup"
 )]
 #[case::a_port(
-    "readinessProbe: {httpGet: {path: /a, port: 80}}, env: [{name: SHUTDOWN_PORT, value: \"8005\"}, {name: LOG_DRAIN_PORT, value: \"514\"}, {name: GRACEFUL_TIMEOUT, value: \"15000\"}]}]}",
-    "",
-    Severity::Note
+    "READY, env: [{name: SHUTDOWN_PORT, value: \"8005\"}, {name: LOG_DRAIN_PORT, value: \"514\"}, {name: GRACEFUL_TIMEOUT, value: \"15000\"}]}]}",
+    ""
 )]
-#[case::drain_of_named_unit(
-    "readinessProbe: {httpGet: {path: /a, port: 80}}, env: [{name: SHUTDOWN_SECONDS, value: \"40\"}]}]}",
-    "grace-too-short",
-    Severity::Error
-)]
-#[case::no_startup(
-    "readinessProbe: {httpGet: {path: /a, port: 80}}, livenessProbe: {httpGet: {path: /b, port: 80}}}]}",
-    "no-startup",
-    Severity::Warning
-)]
-#[case::no_readiness("startupProbe: {tcpSocket: {port: 80}}}]}", "no-readiness", Severity::Note)]
-#[case::host("readinessProbe: {httpGet: {path: /a, port: 80, host: app.example}}}]}", "host-set", Severity::Error)]
-#[case::host_of_its_own(
-    "readinessProbe: {httpGet: {path: /a, port: 80, host: 127.0.0.1}}}], hostNetwork: true}",
-    "",
-    Severity::Note
-)]
-#[case::host_of_the_node(
-    "readinessProbe: {httpGet: {path: /a, port: 80, host: 127.0.0.1}}}]}",
-    "host-set",
-    Severity::Error
-)]
-#[case::exec("readinessProbe: {periodSeconds: 1, exec: {command: [\"true\"]}}}]}", "exec-often", Severity::Warning)]
-#[case::exec_seldom("readinessProbe: {periodSeconds: 10, exec: {command: [\"true\"]}}}]}", "", Severity::Note)]
+#[case::drain_of_named_unit("READY, env: [{name: SHUTDOWN_SECONDS, value: \"40\"}]}]}", "error grace-too-short")]
+#[case::no_startup("READY, livenessProbe: {httpGet: {path: /b, port: 80}}}]}", "warning no-startup")]
+#[case::no_readiness("startupProbe: {tcpSocket: {port: 80}}}]}", "note no-readiness")]
+#[case::host("readinessProbe: {httpGet: {path: /a, port: 80, host: app.example}}}]}", "error host-set")]
+#[case::host_of_its_own("readinessProbe: {httpGet: {path: /a, port: 80, host: 127.0.0.1}}}], hostNetwork: true}", "")]
+#[case::host_of_the_node("readinessProbe: {httpGet: {path: /a, port: 80, host: 127.0.0.1}}}]}", "error host-set")]
+#[case::exec("readinessProbe: {periodSeconds: 1, exec: {command: [\"true\"]}}}]}", "warning exec-often")]
+#[case::exec_seldom("readinessProbe: {periodSeconds: 10, exec: {command: [\"true\"]}}}]}", "")]
 #[case::timeout(
     "readinessProbe: {periodSeconds: 2, timeoutSeconds: 3, httpGet: {path: /a, port: 80}}}]}",
-    "timeout-over-period",
-    Severity::Note
+    "note timeout-over-period"
 )]
-#[case::pre_stop(
-    "readinessProbe: {httpGet: {path: /a, port: 80}}, lifecycle: {preStop: {exec: {command: [sh, -c, \"sleep 30\"]}}}}]}",
-    "grace-too-short",
-    Severity::Error
-)]
+#[case::pre_stop("READY, lifecycle: {preStop: {exec: {command: [sh, -c, \"sleep 30\"]}}}}]}", "error grace-too-short")]
 #[case::pre_stop_and_more(
-    "readinessProbe: {httpGet: {path: /a, port: 80}}, lifecycle: {preStop: {exec: {command: [sh, -c, \"sleep 30; nginx -s quit\"]}}}}]}",
-    "grace-too-short",
-    Severity::Error
+    "READY, lifecycle: {preStop: {exec: {command: [sh, -c, \"sleep 30; nginx -s quit\"]}}}}]}",
+    "error grace-too-short"
 )]
 #[case::drain(
-    "readinessProbe: {httpGet: {path: /a, port: 80}}, env: [{name: APP_DRAIN_DELAY, value: 20s}]}], terminationGracePeriodSeconds: 15}",
-    "grace-too-short",
-    Severity::Error
+    "READY, env: [{name: APP_DRAIN_DELAY, value: 20s}]}], terminationGracePeriodSeconds: 15}",
+    "error grace-too-short"
 )]
 #[case::drain_as_long_as_the_grace_period(
-    "readinessProbe: {httpGet: {path: /a, port: 80}}, env: [{name: SHUTDOWN_TIMEOUT, value: 30s}]}]}",
-    "grace-too-short",
-    Severity::Warning
+    "READY, env: [{name: SHUTDOWN_TIMEOUT, value: 30s}]}]}",
+    "warning grace-too-short"
 )]
 #[case::hook_and_drain(
-    "readinessProbe: {httpGet: {path: /a, port: 80}}, env: [{name: SHUTDOWN_TIMEOUT, value: 20s}], lifecycle: {preStop: {sleep: {seconds: 15}}}}]}",
-    "grace-too-short",
-    Severity::Warning
+    "READY, env: [{name: SHUTDOWN_TIMEOUT, value: 20s}], lifecycle: {preStop: {sleep: {seconds: 15}}}}]}",
+    "warning grace-too-short"
 )]
 #[case::hook_and_drain_in_time(
-    "readinessProbe: {httpGet: {path: /a, port: 80}}, env: [{name: SHUTDOWN_TIMEOUT, value: 20s}], lifecycle: {preStop: {sleep: {seconds: 5}}}}]}",
-    "",
-    Severity::Note
+    "READY, env: [{name: SHUTDOWN_TIMEOUT, value: 20s}], lifecycle: {preStop: {sleep: {seconds: 5}}}}]}",
+    ""
 )]
-#[case::a_sidecar_that_no_service_targets(
-    "readinessProbe: {httpGet: {path: /a, port: 80}}}, {name: logs, image: logs:1, ports: [{containerPort: 2020}]}]}",
-    "",
-    Severity::Note
-)]
-#[case::drain_in_time(
-    "readinessProbe: {httpGet: {path: /a, port: 80}}, env: [{name: APP_DRAIN_MS, value: \"9000\"}]}], terminationGracePeriodSeconds: 15}",
-    "",
-    Severity::Note
-)]
-fn a_rule_says_what_it_is_for(#[case] pod: &str, #[case] code: &str, #[case] severity: Severity) {
-    let expected: Vec<(String, Severity)> =
-        (!code.is_empty()).then(|| (code.to_owned(), severity)).into_iter().collect();
-    assert_eq!(codes(&plan(pod, ""), None), expected);
+#[case::a_sidecar_that_no_service_targets("READY}, {name: logs, image: logs:1, ports: [{containerPort: 2020}]}]}", "")]
+#[case::drain_in_time("READY, env: [{name: APP_DRAIN_MS, value: \"9000\"}]}], terminationGracePeriodSeconds: 15}", "")]
+fn a_rule_says_what_it_is_for(#[case] pod: &str, #[case] expected: &str) {
+    let said = |metadata: &str| {
+        let remarks = lint(&plan(&pod.replace("READY", READY), metadata), None);
+        let said: Vec<String> = remarks.iter().map(|remark| format!("{} {}", remark.severity, remark.code)).collect();
+        said.join(", ")
+    };
+    assert_eq!(said(""), expected);
+    let code = expected.rsplit(' ').next().unwrap_or_default();
     let ignoring = format!(", annotations: {{{LINT_IGNORE}: \"other, {code}\"}}");
-    assert_eq!(codes(&plan(pod, &ignoring), None), [], "an annotation leaves it out");
+    assert_eq!(said(&ignoring), "", "an annotation leaves it out");
 }
 
 /// The component of the second one has another name than the workload.

@@ -10,14 +10,7 @@ pub(crate) const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-pub(super) const ALWAYS: Policy = Policy {
-    restart: Restart::Always,
-    grace: s(30),
-    eager: None,
-    timing: Timing::CURRENT,
-    post_start: false,
-    pre_stop: false,
-};
+pub(super) const ALWAYS: Policy = Policy::new(Restart::Always, s(30));
 pub(super) const CRASH: Exit = Exit { code: 1, oom_killed: false };
 pub(super) const DONE: Exit = Exit { code: 0, oom_killed: false };
 

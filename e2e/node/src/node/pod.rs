@@ -102,14 +102,7 @@ impl Containers {
     /// Starts them in a kubelet's order, as far as that goes until the pod ends.
     async fn start<R: Runtime>(&mut self, context: &mut Context<R>, of_sidecars: &Context<R>, spec: &PodSpec) {
         let Options { eager, profile, .. } = &*context.options;
-        let always = Policy {
-            restart: Restart::Always,
-            grace: spec.grace,
-            eager: *eager,
-            timing: profile.timing,
-            post_start: false,
-            pre_stop: false,
-        };
+        let always = Policy { eager: *eager, timing: profile.timing, ..Policy::new(Restart::Always, spec.grace) };
         for init in &spec.init_containers {
             let past = self.past.remove(&init.name);
             if init.is_sidecar {
