@@ -134,7 +134,7 @@ impl HttpRequest {
         text
     }
 
-    /// Inserts a header in sorted order, after equal names.
+    /// Sets a header, at its place in the order of names.
     pub(super) fn set(&mut self, name: &str, value: String) {
         self.headers.retain(|(n, _)| n != name);
         let at = self.headers.partition_point(|(n, _)| n.as_str() <= name);

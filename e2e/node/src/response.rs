@@ -21,6 +21,8 @@ pub(super) enum Broken {
     Head(String),
     /// The connection ended before the first byte.
     Empty,
+    /// The connection ended within the head.
+    CutOff,
     /// The body ended early or violates its framing; the text is Go's.
     Body(String),
 }
@@ -84,7 +86,7 @@ impl Reader {
                 if !line.is_empty() {
                     head::status_of(line).map_err(Broken::Head)?;
                 }
-                Err(Broken::Head("unexpected EOF".to_owned()))
+                Err(Broken::CutOff)
             }
         }
     }

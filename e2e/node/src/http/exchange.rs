@@ -154,7 +154,7 @@ impl Exchange {
                 phases.first_byte = Some(start.elapsed());
             }
             if count == 0 {
-                return reader.end().map_err(Failure::of_broken_end);
+                return reader.end().map_err(Failure::of_broken);
             }
             if reader.push(&buffer[..count]).map_err(Failure::of_broken)? {
                 return Ok(());
@@ -247,15 +247,8 @@ impl Failure {
         match broken {
             Broken::Head(text) => Self::new(Kind::Malformed, text),
             Broken::Empty => Self::new(Kind::Closed, "EOF"),
+            Broken::CutOff => Self::new(Kind::Closed, "unexpected EOF"),
             Broken::Body(text) => Self::new(Kind::Truncated, text),
-        }
-    }
-
-    /// Like [`Self::of_broken`], for a head cut off by the end of the connection.
-    fn of_broken_end(broken: Broken) -> Self {
-        match broken {
-            Broken::Head(text) if text == "unexpected EOF" => Self::new(Kind::Closed, text),
-            other => Self::of_broken(other),
         }
     }
 }
