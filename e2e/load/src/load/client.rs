@@ -14,8 +14,7 @@ use super::recorder::{Recorder, Sample};
 use super::response::{Decoder, Limits};
 use super::scenario::{Client, Identity, Moment, Next, Phase, Step};
 use super::tls::{Connector, Stream};
-use e2e_figures::Outcome;
-use e2e_figures::Random;
+use e2e_figures::{Outcome, Random};
 
 /// What all clients of a run share, on one thread.
 pub(super) struct Shared {

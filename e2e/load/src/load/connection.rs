@@ -10,6 +10,7 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep_until};
+use tokio_util::either::Either;
 
 use super::response::{Decoder, Progress, Rejected};
 use super::tls::{Connector, Stream};
@@ -66,7 +67,7 @@ async fn connect(address: SocketAddr, connector: Option<&Connector>) -> Result<S
     // Requests are written whole, so that waiting for more to send would only add latency.
     stream.set_nodelay(true).map_err(|error| Fault::connecting(&error))?;
     match connector {
-        None => Ok(Stream::Plain(stream)),
+        None => Ok(Either::Left(stream)),
         // The library's words name the cause: an unknown issuer, another name, an expired certificate.
         Some(connector) => connector.connect(stream).await.map_err(|error| Fault::new(Failure::Tls, error.to_string())),
     }

@@ -7,8 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::response::Response;
-use e2e_figures::Random;
-use e2e_figures::{Failure, Outcome};
+use e2e_figures::{Failure, Outcome, Random};
 
 /// A kind of load. The engine takes it to its own thread and makes the clients there.
 pub trait Scenario: Send + 'static {

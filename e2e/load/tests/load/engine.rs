@@ -131,7 +131,7 @@ async fn a_connection_that_the_server_closes_while_idle_is_replaced_without_an_e
         tokio::time::sleep(Duration::from_millis(20)).await;
     })
     .await;
-    let result = load::run(settings(address, 1, 600), Thinker).await.unwrap();
+    let result = load::run(settings(address, 1, 600), Thinker(Step(0))).await.unwrap();
     assert_eq!(result.measured.errors, 0, "{:?}", result.first_errors);
     assert!((2..=10).contains(&result.measured.requests), "{:?}", result.measured);
     assert_eq!(result.connections.closed_by_server, result.measured.requests - 1);
@@ -207,17 +207,18 @@ async fn settings_that_cannot_be_are_refused() {
 #[tokio::test]
 async fn a_scenario_that_panics_is_an_error() {
     let address = answering(|_, _| OK.to_owned()).await;
-    let error = load::run(settings(address, 2, 5_000), WrongStep).await.unwrap_err();
+    let error = load::run(settings(address, 2, 5_000), Thinker(Step(7))).await.unwrap_err();
     assert!(
         matches!(&error, Error::Panicked(text) if text == "step 7 is not one of the scenario's 1 steps"),
         "{error}"
     );
 }
 
-/// Sends, thinks for 60 ms, and so on.
-struct Thinker;
+/// Sends this step, thinks for 60 ms, and so on. It has named one step.
+struct Thinker(Step);
 
 struct ThinkingClient {
+    step: Step,
     thinks: bool,
 }
 
@@ -233,7 +234,7 @@ impl Scenario for Thinker {
     }
 
     fn client(&self, _: Identity) -> ThinkingClient {
-        ThinkingClient { thinks: false }
+        ThinkingClient { step: self.0, thinks: false }
     }
 }
 
@@ -249,47 +250,11 @@ impl Client for ThinkingClient {
             return Next::Think(Duration::from_millis(60));
         }
         request.extend_from_slice(b"GET / HTTP/1.1\r\n\r\n");
-        Next::Send(Step(0))
+        Next::Send(self.step)
     }
 
     fn receive(&mut self, _: &Moment, _: Step, response: &Response<'_>) -> Outcome {
         assert_eq!(response.header("Content-Length"), Some(&b"2"[..]));
-        Outcome::Ok
-    }
-
-    fn finish(self, _: &Moment) {}
-}
-
-/// Sends a step that it has not named.
-struct WrongStep;
-
-impl Scenario for WrongStep {
-    type Client = WrongStepClient;
-
-    fn name(&self) -> &str {
-        "wrong step"
-    }
-
-    fn steps(&self) -> Vec<String> {
-        vec!["only".to_owned()]
-    }
-
-    fn client(&self, _: Identity) -> WrongStepClient {
-        WrongStepClient
-    }
-}
-
-struct WrongStepClient;
-
-impl Client for WrongStepClient {
-    type Report = ();
-
-    fn next(&mut self, _: &Moment, request: &mut Vec<u8>) -> Next {
-        request.extend_from_slice(b"GET / HTTP/1.1\r\n\r\n");
-        Next::Send(Step(7))
-    }
-
-    fn receive(&mut self, _: &Moment, _: Step, _: &Response<'_>) -> Outcome {
         Outcome::Ok
     }
 
