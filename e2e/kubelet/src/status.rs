@@ -113,7 +113,7 @@ impl Exit {
     #[must_use]
     pub fn signal(self) -> Option<i32> {
         // 64 is the last real-time signal; higher statuses are a program's own.
-        Some(self.code - 128).filter(|signal| (1..=64).contains(signal))
+        (129..=192).contains(&self.code).then(|| self.code - 128)
     }
 }
 

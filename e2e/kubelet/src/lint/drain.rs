@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use e2e_plan::{Container, Hook, ProbeAction, Value};
 
+use crate::shell::base;
+
 /// Words in the names of variables that hold a drain time.
 const WORDS: [&str; 3] = ["DRAIN", "SHUTDOWN", "GRACEFUL"];
 
@@ -67,7 +69,7 @@ fn length(hook: &Hook) -> Option<Duration> {
         Hook::Run(_) => return None,
     };
     let line = command.join(" ");
-    let mut words = line.split_whitespace().skip_while(|word| *word != "sleep").skip(1);
+    let mut words = line.split_whitespace().skip_while(|word| base(word) != "sleep").skip(1);
     let time = words.next()?.trim_end_matches([';', ')']);
     // `sleep` of coreutils takes seconds where there is no unit.
     time.parse().map(Duration::from_secs).ok().or_else(|| e2e_plan::duration::parse_positive(time).ok())

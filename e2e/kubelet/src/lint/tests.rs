@@ -208,6 +208,10 @@ const READY: &str = "readinessProbe: {httpGet: {path: /a, port: 80}}";
     "note timeout-over-period"
 )]
 #[case::pre_stop("READY, lifecycle: {preStop: {exec: {command: [sh, -c, \"sleep 30\"]}}}}]}", "error grace-too-short")]
+#[case::pre_stop_by_path(
+    "READY, lifecycle: {preStop: {exec: {command: [/bin/sleep, \"30\"]}}}}]}",
+    "error grace-too-short"
+)]
 #[case::pre_stop_and_more(
     "READY, lifecycle: {preStop: {exec: {command: [sh, -c, \"sleep 30; nginx -s quit\"]}}}}]}",
     "error grace-too-short"

@@ -334,7 +334,7 @@ fn the_instance_after_a_spared_one_is_not_spared() {
     assert!(actions.iter().any(|action| matches!(action, Action::Kill { .. })), "{actions:?}");
 }
 
-/// Recorded from a kubelet of 1.20; see `e2e/tests/differential`.
+/// Recorded from a kubelet of 1.20; see `e2e/run/tests/differential`.
 #[test]
 fn an_old_kubelet_acts_on_startup_probes_with_the_next_sync() {
     let old = Policy { timing: Timing { readiness_at_once: false, startup_at_once: false }, ..ALWAYS };
