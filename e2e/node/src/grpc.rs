@@ -27,7 +27,7 @@ const PATH: &str = "/grpc.health.v1.Health/Check";
 /// The maximum size of an answer, which has a few bytes.
 const MAX_MESSAGE: usize = 4096;
 
-/// Asks the health service for `service` at `way`, within `timeout`. `shown` is a kubelet's target address. A kubelet never uses
+/// Asks the health service for `service` by `route`, within `timeout`. `shown` is a kubelet's target address. A kubelet never uses
 /// TLS.
 pub(super) async fn check(
     route: &Route,

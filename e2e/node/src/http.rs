@@ -63,7 +63,7 @@ impl Clock {
     }
 }
 
-/// Sends `request` to `url`, follows redirects to the same host name, and judges the result like a kubelet. `way` applies to the
+/// Sends `request` to `url`, follows redirects to the same host name, and judges the result like a kubelet. `route` applies to the
 /// first request; `target` maps the ports of later ones. `timeout` covers everything.
 pub(super) async fn get(
     url: Url,
@@ -89,24 +89,13 @@ pub(super) async fn get(
             // An unfollowed redirect is a success with a warning, which the observation has.
             Err(NoHop::AnotherHost) => return observation,
             Err(NoHop::Failed(message)) => {
-                return Observation {
-                    verdict: Verdict::Failure,
-                    kind: Kind::Redirects,
-                    message,
-                    warning: None,
-                    ..observation
-                };
+                let (verdict, kind) = (Verdict::Failure, Kind::Redirects);
+                return Observation { verdict, kind, message, warning: None, ..observation };
             }
             Err(NoHop::NotMeasured(message, to)) => {
                 followed.push(to.to_string());
-                return Observation {
-                    followed,
-                    verdict: Verdict::NotMeasured,
-                    kind: Kind::Unsupported,
-                    message,
-                    warning: None,
-                    ..observation
-                };
+                let (verdict, kind) = (Verdict::NotMeasured, Kind::Unsupported);
+                return Observation { verdict, kind, message, followed, warning: None, ..observation };
             }
         };
         // A declared Host survives only relative redirects (`Client.do` in net/http/client.go).

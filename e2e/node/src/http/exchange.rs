@@ -24,20 +24,17 @@ use crate::{
 /// The protocols that a kubelet offers over TLS.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
+/// What was received so far; a timeout keeps it.
 #[derive(Debug)]
 pub(super) struct Exchange {
-    received: Received,
+    /// The response over HTTP/1.
+    http1: Reader,
+    /// The response over HTTP/2, once that is spoken.
+    http2: Option<http2::Arrived>,
     phases: Phases,
     heard: Heard,
     tls: Shown,
     end: Result<(), Failure>,
-}
-
-/// The bytes received so far; a timeout keeps them.
-#[derive(Debug)]
-enum Received {
-    Http1(Reader),
-    Http2(http2::Arrived),
 }
 
 /// The time from the start to the end of each phase.
@@ -48,26 +45,11 @@ struct Phases {
     first_byte: Option<Duration>,
 }
 
-impl Received {
-    fn head(&self) -> Option<&Head> {
-        match self {
-            Self::Http1(reader) => reader.head(),
-            Self::Http2(arrived) => arrived.head.as_ref(),
-        }
-    }
-
-    fn body(&self) -> &[u8] {
-        match self {
-            Self::Http1(reader) => reader.body(),
-            Self::Http2(arrived) => &arrived.body,
-        }
-    }
-}
-
 impl Exchange {
     pub(super) async fn run(route: &Route, url: &Url, request: &HttpRequest, clock: Clock) -> Self {
         let mut exchange = Self {
-            received: Received::Http1(Reader::default()),
+            http1: Reader::default(),
+            http2: None,
             phases: Phases::default(),
             heard: Heard::default(),
             tls: Shown::default(),
@@ -110,10 +92,8 @@ impl Exchange {
         request: &HttpRequest,
         start: Instant,
     ) -> Result<(), Failure> {
-        self.received = Received::Http2(http2::Arrived::default());
-        let Self { received: Received::Http2(arrived), phases, .. } = self else {
-            return Ok(());
-        };
+        let Self { http2, phases, .. } = self;
+        let arrived = http2.insert(http2::Arrived::default());
         http2::exchange(stream, url, request, arrived, || phases.first_byte = Some(start.elapsed())).await
     }
 
@@ -125,9 +105,7 @@ impl Exchange {
         shown: &str,
         start: Instant,
     ) -> Result<(), Failure> {
-        let Self { received: Received::Http1(reader), phases, .. } = self else {
-            return Ok(());
-        };
+        let Self { http1: reader, phases, .. } = self;
         // A server may answer and close before it has read the request: the answer counts.
         let written = match stream.write_all(&request.bytes()).await {
             Ok(()) => stream.flush().await,
@@ -162,12 +140,20 @@ impl Exchange {
         }
     }
 
+    fn head(&self) -> Option<&Head> {
+        self.http2.as_ref().map_or_else(|| self.http1.head(), |arrived| arrived.head.as_ref())
+    }
+
+    fn body(&self) -> &[u8] {
+        self.http2.as_ref().map_or_else(|| self.http1.body(), |arrived| &arrived.body)
+    }
+
     fn timed_out(&self, shown: &str) -> Failure {
         if self.phases.connect.is_none() {
             let text = format!("dial tcp {shown}: i/o timeout (Client.Timeout exceeded while awaiting headers)");
             return Failure::new(Kind::Timeout, text);
         }
-        let (kind, phase) = match self.received.head() {
+        let (kind, phase) = match self.head() {
             Some(_) => (Kind::Truncated, "(Client.Timeout or context cancellation while reading body)"),
             None => (Kind::Timeout, "(Client.Timeout exceeded while awaiting headers)"),
         };
@@ -176,25 +162,25 @@ impl Exchange {
 
     /// The target of a redirect that Go's client follows.
     pub(super) fn location(&self) -> Option<String> {
-        let head = self.received.head().filter(|head| matches!(head.status, 301 | 302 | 303 | 307 | 308))?;
+        let head = self.head().filter(|head| matches!(head.status, 301 | 302 | 303 | 307 | 308))?;
         head.values("location").next().filter(|location| !location.is_empty()).map(str::to_owned)
     }
 
     pub(super) fn observation(&self, request: &HttpRequest, url: &Url, start: Instant) -> Observation {
         let (verdict, kind, message, warning) = self.judge(url);
-        let head = self.received.head();
-        let sent = match self.received {
-            Received::Http1(_) => request.bytes(),
-            Received::Http2(_) => request.http2_text(&url.scheme).into_bytes(),
+        let head = self.head();
+        let sent = match self.http2 {
+            None => request.bytes(),
+            Some(_) => request.http2_text(&url.scheme).into_bytes(),
         };
         let Phases { connect, tls, first_byte } = self.phases;
         Observation {
             status: head.map(|head| head.status),
-            http2: matches!(self.received, Received::Http2(_)),
+            http2: self.http2.is_some(),
             request: String::from_utf8_lossy(&sent).into_owned(),
             headers: head.map(|head| head.headers.clone()).unwrap_or_default(),
             body: match head {
-                Some(_) => excerpt(self.received.body()),
+                Some(_) => excerpt(self.body()),
                 // Bytes that are not a response are shown escaped.
                 None if url.scheme != "https" => self.heard.bytes().escape_ascii().to_string(),
                 None => String::new(),
@@ -216,13 +202,13 @@ impl Exchange {
     fn spoke(&self, url: &Url) -> Option<Protocol> {
         let spoke = recognised(&self.heard.bytes())?;
         let expected = url.scheme == "https" && spoke == Protocol::Tls;
-        (self.received.head().is_none() && !expected).then_some(spoke)
+        (self.head().is_none() && !expected).then_some(spoke)
     }
 
     /// `DoHTTPProbe` in `pkg/probe/http/http.go`: errors before the head are failures, errors in the body are errors of the prober;
     /// otherwise the status decides.
     fn judge(&self, url: &Url) -> (Verdict, Kind, String, Option<String>) {
-        let status = self.received.head().map(|head| head.status);
+        let status = self.head().map(|head| head.status);
         let failed = |kind, text: &str| (Verdict::Failure, kind, format!("Get {:?}: {text}", url.to_string()), None);
         match (&self.end, status) {
             (Err(failure), Some(_)) if failure.kind == Kind::Truncated => {
@@ -231,7 +217,7 @@ impl Exchange {
             (Err(failure), _) => failed(failure.kind, &failure.text),
             (Ok(()), None) => failed(Kind::Closed, "EOF"),
             (Ok(()), Some(status @ 200..=399)) => {
-                let body = String::from_utf8_lossy(self.received.body());
+                let body = String::from_utf8_lossy(self.body());
                 let warning = (status >= 300).then(|| format!("Probe terminated redirects, Response body: {body}"));
                 (Verdict::Success, Kind::Response, String::new(), warning)
             }

@@ -122,12 +122,15 @@ fn split_authority(text: &str) -> Result<(String, Option<u16>), String> {
         Some(rest) => rest.split_once(']').ok_or("missing ']' in host")?,
         None => text.find(':').map_or((text, ""), |colon| text.split_at(colon)),
     };
-    let port = match port.strip_prefix(':') {
-        None | Some("") if port.len() <= 1 => None,
-        Some(digits) => Some(digits.parse().map_err(|_| format!("invalid port {port:?} after host"))?),
-        None => return Err(format!("invalid port {port:?} after host")),
+    let is_number = |digits: &&str| digits.bytes().all(|b| b.is_ascii_digit());
+    let explicit_port = match port {
+        "" | ":" => None,
+        _ => {
+            let number = port.strip_prefix(':').filter(is_number).and_then(|digits| digits.parse().ok());
+            Some(number.ok_or_else(|| format!("invalid port {port:?} after host"))?)
+        }
     };
-    Ok((host.to_owned(), port))
+    Ok((host.to_owned(), explicit_port))
 }
 
 #[cfg(test)]
@@ -155,7 +158,9 @@ mod tests {
 
     #[rstest]
     #[case("http://10.0.0.9:port/")]
+    #[case("http://10.0.0.9:+80/")]
     #[case("http://[fd00::1/")]
+    #[case("http://[fd00::1]8/")]
     fn what_is_no_url_is_an_error(#[case] location: &str) {
         let url = Url { scheme: "http".into(), host: "10.0.0.9".into(), explicit_port: None, target: "/".into() };
         assert!(url.join(location).is_err());
