@@ -9,9 +9,9 @@ use e2e_plan::ImageName;
 use e2e_report::env_vars;
 use serde::Deserialize;
 
-/// Programs by image: `name:tag`, or `name` for every tag.
+/// Programs by image: `name:tag`, or `name` for every tag. Each has what it takes from the one that it is `like`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "BTreeMap<String, Program>")]
 pub struct Programs(BTreeMap<String, Program>);
 
 /// The local program that replaces an image.
@@ -21,6 +21,8 @@ pub struct Programs(BTreeMap<String, Program>);
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Program {
+    /// The image whose program has the keys that are not set here; variables are those of both.
+    pub like: Option<String>,
     /// Where the program runs, below the project's root; the private directory of its container unless set.
     pub directory: Option<PathBuf>,
     /// A workspace package whose static binary replaces the image's entrypoint and the container's command; its args follow.
@@ -109,11 +111,40 @@ const BUILTIN: [(&str, &str); 7] = [
     ("redis", include_str!("builtin/redis.sh")),
 ];
 
+impl TryFrom<BTreeMap<String, Program>> for Programs {
+    type Error = String;
+
+    fn try_from(written: BTreeMap<String, Program>) -> Result<Self, String> {
+        Self::complete(&written, &Self::builtin())
+    }
+}
+
 impl Programs {
     /// The built-in programs for official images.
     pub fn builtin() -> Self {
+        let written = toml::from_str(include_str!("builtin/programs.toml")).map_err(|error| error.to_string());
         // The file is part of the build and a test reads it.
-        toml::from_str(include_str!("builtin/programs.toml")).expect("builtin/programs.toml is valid")
+        written.and_then(|written| Self::complete(&written, &Self::default())).expect("builtin/programs.toml is valid")
+    }
+
+    /// Entries with what each takes from the one that it is `like`: another one of them, else one of `others`.
+    fn complete(written: &BTreeMap<String, Program>, others: &Self) -> Result<Self, String> {
+        let complete = |(image, program): (&String, &Program)| {
+            let (mut program, mut followed) = (program.clone(), vec![image]);
+            while let Some(like) = program.like.take() {
+                let base = match written.get_key_value(&like).filter(|(image, _)| !followed.contains(image)) {
+                    Some((image, base)) => {
+                        followed.push(image);
+                        Some(base)
+                    }
+                    None => others.for_image(&like),
+                };
+                let base = base.ok_or_else(|| format!("`{image}` is like `{like}`, which has no other program"))?;
+                program = program.over(base.clone());
+            }
+            Ok((image.clone(), program))
+        };
+        written.iter().map(complete).collect::<Result<_, _>>().map(Self)
     }
 
     /// Merges with `others`; these entries win.
@@ -136,6 +167,31 @@ impl Programs {
 }
 
 impl Program {
+    /// This program with what `base` has of the keys that are not set here.
+    fn over(self, base: Self) -> Self {
+        fn or<T: Default + PartialEq>(own: T, base: T) -> T {
+            if own == T::default() { base } else { own }
+        }
+        // One of them says how the program starts.
+        let (cargo, run, script) = or((self.cargo, self.run, self.script), (base.cargo, base.run, base.script));
+        Self {
+            like: base.like,
+            directory: or(self.directory, base.directory),
+            cargo,
+            run,
+            script,
+            binaries: or(self.binaries, base.binaries),
+            search: or(self.search, base.search),
+            apt: or(self.apt, base.apt),
+            env: base.env.into_iter().chain(self.env).collect(),
+            rewrite: or(self.rewrite, base.rewrite),
+            stop_signal: or(self.stop_signal, base.stop_signal),
+            commands: or(self.commands, base.commands),
+            clients: or(self.clients, base.clients),
+            differs: or(self.differs, base.differs),
+        }
+    }
+
     /// The script's text, built-in or a file of the project.
     pub(super) fn script_text(&self, root: &Path) -> std::io::Result<Option<String>> {
         let Some(script) = self.script.as_deref() else { return Ok(None) };
@@ -269,6 +325,31 @@ mod tests {
     fn the_project_s_own_program_wins() {
         let own: Programs = toml::from_str("[redis]\nrun = ['valkey-server']\n").unwrap();
         assert_eq!(own.over(Programs::builtin()).for_image("redis:7").unwrap().run, ["valkey-server"]);
+    }
+
+    #[test]
+    fn a_program_takes_what_it_leaves_out_from_the_one_that_it_is_like() {
+        let text = "[postgres]\nlike = 'postgres'\nenv = { PGHOST = '::1' }\n['team/db']\nlike = 'postgres'\nsearch = ['/opt']\n\
+                    [mine]\nlike = 'mysql:8'\nrun = ['mine']\n";
+        let (own, builtin) = (toml::from_str::<Programs>(text).unwrap(), Programs::builtin());
+        let [postgres, team, mine] = ["postgres:15", "team/db:2", "mine"].map(|image| own.for_image(image).unwrap());
+        let official = builtin.for_image("postgres").unwrap();
+        assert_eq!((postgres.env["PGHOST"].as_str(), &postgres.env["E2E_PORT"]), ("::1", &official.env["E2E_PORT"]));
+        assert_eq!(
+            (&team.env["PGHOST"], &team.search[..], &team.apt),
+            (&"::1".to_owned(), &["/opt".to_owned()][..], &official.apt)
+        );
+        assert_eq!(
+            (mine.script.as_deref(), &mine.run[..]),
+            (None, &["mine".to_owned()][..]),
+            "it starts in a way of its own"
+        );
+        let (mysql, mariadb) = (builtin.for_image("mysql").unwrap(), builtin.for_image("mariadb").unwrap());
+        assert_eq!((&mine.differs, &mysql.env, &mysql.script), (&mysql.differs, &mariadb.env, &mariadb.script));
+        for text in ["[a]\nlike = 'postgress'\n", "[a]\nlike = 'a'\n", "[a]\nlike = 'b'\n[b]\nlike = 'a'\n"] {
+            let error = toml::from_str::<Programs>(text).unwrap_err().to_string();
+            assert!(error.contains("which has no other program"), "{error}");
+        }
     }
 
     #[test]
