@@ -24,7 +24,8 @@ impl LocalPods {
             let Some(client) = program_file(found, name) else { continue };
             let arguments: Vec<String> = arguments.iter().map(|argument| translation.template(argument)).collect();
             let path = directory.join(name);
-            self.workspace.write(&path, &in_front(&client, &arguments, &pod.local_ports()))?;
+            let script = in_front(&client, &arguments, &found.program.port_flags, &pod.local_ports());
+            self.workspace.write(&path, &script)?;
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
                 .map_err(|error| Error::File { path: path.clone(), reason: error.to_string() })?;
         }
@@ -39,17 +40,29 @@ fn program_file(found: &FoundProgram, name: &str) -> Option<PathBuf> {
     directories.find_map(|directory| Some(directory.join(name)).filter(|file| file.is_file()))
 }
 
-/// A script that calls `client` with `arguments` before its own, of which those that are a container port become its local port.
-fn in_front(client: &Path, arguments: &[String], ports: &BTreeMap<u16, u16>) -> String {
-    let mut script = "#!/bin/sh\nfor argument; do\n    shift\n    case $argument in\n".to_owned();
-    for (port, local) in ports {
-        script += &format!("    {port} | -[pP]{port} | --port={port}) argument=${{argument%{port}}}{local} ;;\n");
+/// A script that calls `client` with `first` before its own arguments, of which a container port behind one of `flags` becomes its local
+/// port: `-p 6379`, `-p6379`, `--port 6379`, `--port=6379`.
+fn in_front(client: &Path, first: &[String], flags: &[String], ports: &BTreeMap<u16, u16>) -> String {
+    let mut script = "#!/bin/sh\n".to_owned();
+    if !flags.is_empty() {
+        let alone: Vec<String> = flags.iter().map(|flag| quoted(flag)).collect();
+        script += "before=\nfor argument; do\n    shift\n    case $argument in\n";
+        for (port, local) in ports {
+            script += &format!("    {port}) case $before in {}) argument={local} ;; esac ;;\n", alone.join(" | "));
+            for flag in flags {
+                let joint = if flag.starts_with("--") { "=" } else { "" };
+                let [from, to] = [port, local].map(|port| quoted(&format!("{flag}{joint}{port}")));
+                script += &format!("    {from}) argument={to} ;;\n");
+            }
+        }
+        script += "    esac\n    before=$argument\n    set -- \"$@\" \"$argument\"\ndone\n";
     }
-    script += "    esac\n    set -- \"$@\" \"$argument\"\ndone\nexec";
-    for word in [client.display().to_string()].iter().chain(arguments) {
-        script += &format!(" '{}'", word.replace('\'', r"'\''"));
-    }
-    script + " \"$@\"\n"
+    let words = [client.display().to_string()].iter().chain(first).map(|word| quoted(word)).collect::<Vec<_>>();
+    script + &format!("exec {} \"$@\"\n", words.join(" "))
+}
+
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
@@ -57,18 +70,20 @@ mod tests {
     use super::*;
 
     #[rstest::rstest]
-    #[case::none(&[], "[-h][it's]")]
-    #[case::ports(&["-p", "6379", "-P6379", "--port=6379", "6379"], "[-h][it's][-p][15001][-P15001][--port=15001][15001]")]
-    #[case::others(&["ping", "63790", "a b", "*"], "[-h][it's][ping][63790][a b][*]")]
-    fn arguments_that_are_ports_become_local(#[case] arguments: &[&str], #[case] expected: &str) {
+    #[case::none(&[], "")]
+    #[case::behind_a_flag(&["-p", "6379", "--port", "6379"], "[-p][15001][--port][15001]")]
+    #[case::in_one_word(&["-p6379", "--port=6379"], "[-p15001][--port=15001]")]
+    #[case::of_another_server(&["-p", "6380", "-p63790"], "[-p][6380][-p63790]")]
+    #[case::values(&["set", "x", "6379", "-P", "6379", "-n6379", "a b", "*"], "[set][x][6379][-P][6379][-n6379][a b][*]")]
+    fn ports_behind_a_flag_become_local(#[case] arguments: &[&str], #[case] expected: &str) {
         let directory = tempfile::tempdir().expect("a directory");
         let client = directory.path().join("a client");
         fs::write(&client, "#!/bin/sh\nprintf '[%s]' \"$@\"\n").expect("a client");
         fs::set_permissions(&client, fs::Permissions::from_mode(0o755)).expect("a program");
         let front = directory.path().join("front");
-        let first = ["-h", "it's"].map(str::to_owned);
-        fs::write(&front, in_front(&client, &first, &BTreeMap::from([(6379, 15_001)]))).expect("a script");
+        let [first, flags] = [["-h", "it's"], ["-p", "--port"]].map(|words| words.map(str::to_owned));
+        fs::write(&front, in_front(&client, &first, &flags, &BTreeMap::from([(6379, 15_001)]))).expect("a script");
         let output = std::process::Command::new("sh").arg(&front).args(arguments).output().expect("a shell");
-        assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), format!("[-h][it's]{expected}"));
     }
 }

@@ -47,9 +47,10 @@ pub struct Program {
     /// Programs in a container's command that run as they are, in place of `run`; of a script the names of the server, and it takes
     /// no other command.
     pub commands: Vec<String>,
-    /// Programs that exec probes and hooks call, with the first arguments that lead each to the local port. Arguments that are a
-    /// container port become its local port.
+    /// Programs that exec probes and hooks call, with the first arguments that lead each to the local port.
     pub clients: BTreeMap<String, Vec<String>>,
+    /// Arguments of clients behind which a container port stands; the local port takes its place.
+    pub port_flags: Vec<String>,
     /// What differs from the image, said before the run.
     pub differs: Option<String>,
 }
@@ -188,6 +189,7 @@ impl Program {
             stop_signal: or(self.stop_signal, base.stop_signal),
             commands: or(self.commands, base.commands),
             clients: or(self.clients, base.clients),
+            port_flags: or(self.port_flags, base.port_flags),
             differs: or(self.differs, base.differs),
         }
     }

@@ -107,11 +107,11 @@ async fn volumes_are_what_each_container_mounts() {
 async fn a_program_finds_mounts_at_its_places_and_has_ports_of_its_own() {
     let directory = tempfile::tempdir().expect("a directory");
     let spec = "{ containers: [{ name: app, image: 'sh:1', args: ['cat $PLACE/part/name; ls $PLACE; cat $IN_A_MOUNT/name; \
-                [ -e $NOWHERE ]; echo $? $PORT; basename 81'], volumeMounts: [{ name: info, mountPath: /etc/app/part },\
+                [ -e $NOWHERE ]; echo $? $PORT; basename -- 81'], volumeMounts: [{ name: info, mountPath: /etc/app/part },\
                 { name: info, mountPath: /etc/other }, { name: info, mountPath: /mnt }] }],\
                 volumes: [{ name: info, downwardAPI: { items: [{ path: in/name, fieldRef: { fieldPath: metadata.name } },\
                   { path: name, fieldRef: { fieldPath: metadata.name } }] } }] }";
-    let program = "run = ['sh', '-c']\nclients = { basename = [] }\n\
+    let program = "run = ['sh', '-c']\nclients = { basename = [] }\nport_flags = ['--']\n\
                    env = { PLACE = '{path:/etc/app}', IN_A_MOUNT = '{path:/mnt/in}', NOWHERE = '{path:/data}', PORT = '{port:81}' }\n";
     let pods = with_program(&directory, plan_of_pod(spec), toml::from_str(program).expect("a program"));
     let said = output(&pods, "app").await;
