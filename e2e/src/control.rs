@@ -10,7 +10,7 @@ use e2e_load::{
 };
 use e2e_plan::ProbeKind;
 use e2e_report::environment::{self, Environment};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// The time for agents to start and to return their results.
 const LOAD_SLACK: Duration = Duration::from_secs(120);
@@ -114,7 +114,7 @@ impl Control {
         let client = reqwest::Client::builder()
             .no_proxy()
             // Longer than probe timeouts in practice.
-            .timeout(std::time::Duration::from_secs(60))
+            .timeout(Duration::from_secs(60))
             .build()
             .map_err(|source| Error::NoAnswer { url: environment.control.to_string(), source })?;
         let token = environment.secret(TOKEN)?;
@@ -123,11 +123,7 @@ impl Control {
 
     /// The current state of every pod.
     pub async fn status(&self) -> Result<Snapshot, Error> {
-        self.ask(reqwest::Method::GET, "/status")
-            .await?
-            .json()
-            .await
-            .map_err(|source| self.no_answer("/status", source))
+        self.told(self.client.get(format!("{}/status", self.base))).await
     }
 
     /// The logs of a component's containers so far, by `pod/container`, without secrets.
@@ -150,21 +146,17 @@ impl Control {
         component: &str,
         seen: &BTreeMap<String, usize>,
     ) -> Result<BTreeMap<String, LogPart>, Error> {
-        let path = format!("/logs/{component}");
-        let request = self.client.post(format!("{}{path}", self.base)).bearer_auth(&self.token).json(seen);
-        self.answer(&path, request).await?.json().await.map_err(|source| self.no_answer(&path, source))
+        self.told(self.post(&format!("/logs/{component}")).json(seen)).await
     }
 
     /// Sends a declared probe once like a kubelet, and returns the result.
     pub async fn probe(&self, pod: &str, container: &str, which: ProbeKind) -> Result<Observation, Error> {
-        let path = format!("/probe/{pod}/{container}/{}", which.word().to_lowercase());
-        self.ask(reqwest::Method::POST, &path).await?.json().await.map_err(|source| self.no_answer(&path, source))
+        self.told(self.post(&format!("/probe/{pod}/{container}/{}", which.word().to_lowercase()))).await
     }
 
     /// Has the doctor examine a declared exec probe, which only the run can send.
     pub async fn examine(&self, pod: &str, container: &str, which: ProbeKind) -> Result<Diagnosis, Error> {
-        let path = format!("/examine/{pod}/{container}/{}", which.word().to_lowercase());
-        self.ask(reqwest::Method::POST, &path).await?.json().await.map_err(|source| self.no_answer(&path, source))
+        self.told(self.post(&format!("/examine/{pod}/{container}/{}", which.word().to_lowercase()))).await
     }
 
     /// Has a container started again, at once. Failures of its startup and liveness probes count for nothing in its
@@ -176,8 +168,7 @@ impl Control {
     pub async fn restart(&self, pod: &str, container: &str, spare: Duration) -> Result<(), Error> {
         let spare_ms = u64::try_from(spare.as_millis()).unwrap_or(u64::MAX);
         let order = RestartOrder { pod: pod.to_owned(), container: container.to_owned(), spare_ms };
-        let request = self.client.post(format!("{}/restart", self.base)).bearer_auth(&self.token).json(&order);
-        self.answer("/restart", request).await.map(drop)
+        self.answer(self.post("/restart").json(&order)).await.map(drop)
     }
 
     /// Has a component's images brought up to date and its containers made anew from them. Ready once they have been told to.
@@ -186,9 +177,7 @@ impl Control {
     ///
     /// When there is no such component, an image cannot be built, or a cluster looks after the pods.
     pub async fn redeploy(&self, component: &str) -> Result<(), Error> {
-        let path = format!("/redeploy/{component}");
-        let request = self.client.post(format!("{}{path}", self.base)).bearer_auth(&self.token).timeout(BUILD_LIMIT);
-        self.answer(&path, request).await.map(drop)
+        self.answer(self.post(&format!("/redeploy/{component}")).timeout(BUILD_LIMIT)).await.map(drop)
     }
 
     /// Runs the Job of a CronJob once, and returns how it ended.
@@ -197,27 +186,21 @@ impl Control {
     ///
     /// When there is no such CronJob, its images or its Secrets are missing, or the run does not answer.
     pub async fn trigger(&self, cron_job: &str) -> Result<Triggered, Error> {
-        let path = format!("/trigger/{cron_job}");
-        let limit = BUILD_LIMIT + TRIGGER_LIMIT;
-        let request = self.client.post(format!("{}{path}", self.base)).bearer_auth(&self.token).timeout(limit);
-        self.answer(&path, request).await?.json().await.map_err(|source| self.no_answer(&path, source))
+        self.told(self.post(&format!("/trigger/{cron_job}")).timeout(BUILD_LIMIT + TRIGGER_LIMIT)).await
     }
 
     /// Asks the run to end and remove everything.
     pub async fn stop(&self) -> Result<(), Error> {
-        self.ask(reqwest::Method::POST, "/stop").await.map(drop)
+        self.answer(self.post("/stop")).await.map(drop)
     }
 
     /// Runs a load on the agents of [`LoadFrom::Inside`](e2e_report::environment::LoadFrom::Inside), and returns their results.
     /// `name` prefixes the progress.
     pub async fn load(&self, name: &str, order: &Order) -> Result<LoadResult<ClientReport>, Error> {
-        let path = format!("/load/{name}");
         // Plus the set-up, requests in flight at the end, and the agents' start.
         let Settings { set_up_limit, warm_up, duration, request_timeout, .. } = &order.settings;
         let limit = *set_up_limit + *warm_up + *duration + *request_timeout + LOAD_SLACK;
-        let url = format!("{}{path}", self.base);
-        let request = self.client.post(&url).bearer_auth(&self.token).timeout(limit).json(order);
-        self.answer(&path, request).await?.json().await.map_err(|source| self.no_answer(&path, source))
+        self.told(self.post(&format!("/load/{name}")).timeout(limit).json(order)).await
     }
 
     /// Starts the planned faults of a scenario whose measured window begins in `window_in`. For a load of its agents the run does so
@@ -228,7 +211,7 @@ impl Control {
     /// The run does not answer.
     pub async fn begin_faults(&self, scenario: &str, window_in: Duration) -> Result<(), Error> {
         let millis = u64::try_from(window_in.as_millis()).unwrap_or(u64::MAX);
-        self.send(reqwest::Method::POST, &format!("/faults/{scenario}/begin"), millis.to_string()).await.map(drop)
+        self.answer(self.post(&format!("/faults/{scenario}/begin")).body(millis.to_string())).await.map(drop)
     }
 
     /// Waits until the planned faults of a scenario are over and all pods are ready again, for at most [`FAULTS_LIMIT`].
@@ -237,37 +220,37 @@ impl Control {
     ///
     /// The run does not answer.
     pub async fn end_faults(&self, scenario: &str) -> Result<(), Error> {
-        let path = format!("/faults/{scenario}/end");
-        let url = format!("{}{path}", self.base);
-        let request = self.client.post(&url).bearer_auth(&self.token).timeout(FAULTS_LIMIT + LOAD_SLACK);
-        self.answer(&path, request).await.map(drop)
+        let request = self.post(&format!("/faults/{scenario}/end")).timeout(FAULTS_LIMIT + LOAD_SLACK);
+        self.answer(request).await.map(drop)
     }
 
     /// Reports a suite's progress to the run.
     pub async fn progress(&self, text: &str) -> Result<(), Error> {
-        self.send(reqwest::Method::POST, "/progress", text.to_owned()).await.map(drop)
+        self.answer(self.post("/progress").body(text.to_owned())).await.map(drop)
     }
 
-    async fn ask(&self, method: reqwest::Method, path: &str) -> Result<reqwest::Response, Error> {
-        self.send(method, path, String::new()).await
+    fn post(&self, path: &str) -> reqwest::RequestBuilder {
+        self.client.post(format!("{}{path}", self.base))
     }
 
-    async fn send(&self, method: reqwest::Method, path: &str, body: String) -> Result<reqwest::Response, Error> {
-        let url = format!("{}{path}", self.base);
-        self.answer(path, self.client.request(method, &url).bearer_auth(&self.token).body(body)).await
+    /// What the run answers, as JSON.
+    async fn told<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, Error> {
+        let response = self.answer(request).await?;
+        let url = response.url().clone();
+        response.json().await.map_err(|source| self.no_answer(source.with_url(url)))
     }
 
-    async fn answer(&self, path: &str, request: reqwest::RequestBuilder) -> Result<reqwest::Response, Error> {
-        let url = format!("{}{path}", self.base);
-        let response = request.send().await.map_err(|source| self.no_answer(path, source))?;
+    async fn answer(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, Error> {
+        let response = request.bearer_auth(&self.token).send().await.map_err(|source| self.no_answer(source))?;
         if response.status().is_success() {
             return Ok(response);
         }
-        let status = response.status().as_u16();
+        let (url, status) = (response.url().to_string(), response.status().as_u16());
         Err(Error::Refused { url, status, body: response.text().await.unwrap_or_default() })
     }
 
-    fn no_answer(&self, path: &str, source: reqwest::Error) -> Error {
-        Error::NoAnswer { url: format!("{}{path}", self.base), source: source.without_url() }
+    fn no_answer(&self, source: reqwest::Error) -> Error {
+        let url = source.url().map_or_else(|| self.base.clone(), ToString::to_string);
+        Error::NoAnswer { url, source: source.without_url() }
     }
 }
