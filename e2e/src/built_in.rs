@@ -4,20 +4,18 @@
 use std::{error::Error, time::Duration};
 
 use e2e_kubelet::snapshot::Snapshot;
-use e2e_plan::{ProbeKind, words::counted};
+use e2e_plan::{ProbeKind, duration, words::counted};
 use e2e_report::{
     environment::{Component, Environment},
-    record::{Measured, Outcome, ProbeExchange, Record, SCENARIOS},
+    record::{Measured, ProbeExchange, Record, SCENARIOS},
     run_dir,
 };
 
 use crate::{
     control::{self, Control},
+    record::{Found, judged},
     scenario,
 };
-
-/// A check's detail, its measurements, and the reason if it failed.
-type Found = (String, Measured, Option<String>);
 
 /// The timeout of a request; a healthy entrance needs a hundredth of it.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -84,18 +82,14 @@ async fn keep(
     check: impl Future<Output = Result<Found, Box<dyn Error + Send + Sync>>>,
 ) -> Result<(), run_dir::Error> {
     let started = std::time::Instant::now();
-    let (outcome, detail, measured) = match check.await {
-        Ok((detail, measured, None)) => (Outcome::Passed, detail, measured),
-        Ok((_, measured, Some(failure))) => (Outcome::Failed, failure, measured),
-        Err(error) => (Outcome::Failed, error.to_string(), Measured::Nothing),
-    };
+    let (outcome, detail, measured) = judged(check.await);
     let record = Record {
         suite: suite.to_owned(),
         case: case.to_owned(),
         test: format!("{suite}::{case}"),
         outcome,
         detail,
-        duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        duration_ms: duration::millis(started.elapsed()),
         measured,
     };
     let directory = run_dir::RunDir::open(&environment.run_dir)?;

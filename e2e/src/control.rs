@@ -8,7 +8,7 @@ use e2e_load::{
     agent::Order,
     load::{ClientReport, LoadResult, Settings},
 };
-use e2e_plan::ProbeKind;
+use e2e_plan::{ProbeKind, duration};
 use e2e_report::environment::{self, Environment};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -166,7 +166,7 @@ impl Control {
     ///
     /// When the container is unknown, or a cluster manages it.
     pub async fn restart(&self, pod: &str, container: &str, spare: Duration) -> Result<(), Error> {
-        let spare_ms = u64::try_from(spare.as_millis()).unwrap_or(u64::MAX);
+        let spare_ms = duration::millis(spare);
         let order = RestartOrder { pod: pod.to_owned(), container: container.to_owned(), spare_ms };
         self.answer(self.post("/restart").json(&order)).await.map(drop)
     }
@@ -210,8 +210,8 @@ impl Control {
     ///
     /// The run does not answer.
     pub async fn begin_faults(&self, scenario: &str, window_in: Duration) -> Result<(), Error> {
-        let millis = u64::try_from(window_in.as_millis()).unwrap_or(u64::MAX);
-        self.answer(self.post(&format!("/faults/{scenario}/begin")).body(millis.to_string())).await.map(drop)
+        let millis = duration::millis(window_in).to_string();
+        self.answer(self.post(&format!("/faults/{scenario}/begin")).body(millis)).await.map(drop)
     }
 
     /// Waits until the planned faults of a scenario are over and all pods are ready again, for at most [`FAULTS_LIMIT`].

@@ -4,6 +4,7 @@ pub use e2e_report::record::*;
 
 use std::{fmt::Display, future::Future, time::Instant};
 
+use e2e_plan::duration;
 use e2e_report::{env_vars, environment::Environment, run_dir::RunDir};
 
 /// Runs one test's body and writes its record in any case, even after a panic.
@@ -55,13 +56,20 @@ pub async fn measure<E: Display>(
         Err(error) => panic!("no record of {suite}/{case}: {error}"),
     };
     let mut guard = Guard { directory, started: Instant::now(), record: Some(unfinished(suite, case)) };
-    let (outcome, detail, measured) = match body.await {
+    let (outcome, detail, measured) = judged(body.await);
+    guard.finish(outcome, detail.clone(), measured);
+    assert!(outcome == Outcome::Passed, "{suite}/{case}: {detail}");
+}
+
+/// A check's detail, its measurements, and the reason if it failed.
+pub(crate) type Found = (String, Measured, Option<String>);
+
+pub(crate) fn judged<E: Display>(found: Result<Found, E>) -> (Outcome, String, Measured) {
+    match found {
         Ok((detail, measured, None)) => (Outcome::Passed, detail, measured),
         Ok((_, measured, Some(failure))) => (Outcome::Failed, failure, measured),
         Err(error) => (Outcome::Failed, error.to_string(), Measured::Nothing),
-    };
-    guard.finish(outcome, detail.clone(), measured);
-    assert!(outcome == Outcome::Passed, "{suite}/{case}: {detail}");
+    }
 }
 
 fn unfinished(suite: &str, case: &str) -> Record {
@@ -97,7 +105,7 @@ impl Guard {
     }
 
     fn write(&self, record: &Record) {
-        let duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let duration_ms = duration::millis(self.started.elapsed());
         let record = Record { duration_ms, ..record.clone() };
         if let Err(error) = self.directory.write_json(record.file(), &record) {
             // Not a panic: this may run during one. The run detects the missing record.

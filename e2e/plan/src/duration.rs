@@ -32,6 +32,11 @@ pub fn human(duration: Duration) -> String {
     }
 }
 
+/// Whole milliseconds, for a file or a wire.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Writes milliseconds with their unit, or microseconds where it is no whole number of them.
 pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     match duration.subsec_micros() % 1000 {

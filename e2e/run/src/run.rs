@@ -24,6 +24,7 @@ mod system;
 
 use std::{any::Any, future::Future, panic::AssertUnwindSafe, time::Instant};
 
+use e2e_plan::duration;
 use e2e_report::{
     report::{Report, Verdict},
     run_dir::{self, RunDir},
@@ -228,7 +229,7 @@ fn finish(
     up: Up,
 ) -> Result<Outcome, Error> {
     let directory = prepared.directory.clone();
-    let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let duration_ms = duration::millis(started.elapsed());
     directory.write_json(collect::DURATION, &duration_ms)?;
     let report = report_again(&directory)?;
     ci::publish(&report, &prepared.root, progress);

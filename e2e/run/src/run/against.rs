@@ -13,7 +13,10 @@ use std::{
 
 use e2e::scenario;
 use e2e_figures::{Random, paired::Verdict};
-use e2e_plan::{duration::human, target::Target};
+use e2e_plan::{
+    duration::{human, millis},
+    target::Target,
+};
 use e2e_report::{
     against::{self, Against, Block, Ended, Figure, SCHEMA, Side, Version, Watched},
     environment::Environment,
@@ -113,7 +116,7 @@ pub async fn against(options: Options, request: &Request, progress: &Progress) -
         schema: SCHEMA.to_owned(),
         verdict: against::overall(&figures),
         started_at: started_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        took_ms: millis(began.elapsed()),
         ended,
         target,
         provider,
@@ -121,7 +124,7 @@ pub async fn against(options: Options, request: &Request, progress: &Progress) -
         base: base.version,
         head: head.version,
         line: request.line,
-        block_ms: u64::try_from(request.block.as_millis()).unwrap_or(u64::MAX),
+        block_ms: millis(request.block),
         seed,
         bring_ups: bring_up + 1,
         figures,

@@ -10,7 +10,7 @@ use e2e::control::TOKEN;
 use e2e_kubelet::snapshot::{PodSpec, Snapshot};
 use e2e_load::clock::now_unix_ms;
 use e2e_node::node::{Node, Options, ProbeLog};
-use e2e_plan::words::counted;
+use e2e_plan::{duration, words::counted};
 use e2e_report::environment::{self, Environment, LoadFrom};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
@@ -145,7 +145,7 @@ impl System {
             load_from: prepared.load_from,
             control: self.control.address,
             started_unix_ms: Some(self.epoch_unix_ms),
-            up_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            up_ms: duration::millis(self.started.elapsed()),
             ready,
             warnings: warnings.iter().chain(self.provider.left_out()).cloned().collect(),
         }
@@ -187,7 +187,7 @@ fn keep(provider: &Arc<Provider>, prepared: &Prepared, started: Instant, log: Pr
     let now = now_unix_ms();
     match &**provider {
         Provider::K8s(pods) => {
-            let since = u64::try_from(started.elapsed().as_millis()).unwrap_or_default();
+            let since = duration::millis(started.elapsed());
             (Keeper::Cluster(pods.snapshots()), now - since)
         }
         Provider::Docker(_) | Provider::Local(_) => {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use e2e_plan::duration;
 use e2e_report::evidence::cluster::{Cluster, Node, Placement, Rollout, ServiceEndpoints};
 use k8s_openapi::{
     NamespaceResourceScope,
@@ -32,7 +33,7 @@ pub(super) async fn gather(pods: &K8sPods) -> (Cluster, BTreeMap<&'static str, s
     let _: Vec<Pod> = reader.namespaced("pods").await;
     let _: Vec<Event> = reader.namespaced("events").await;
     if let Some((since, reason)) = pods.watch.lost() {
-        reader.missing.push(format!("news of pods for the last {}: {reason}", e2e_plan::duration::human(since)));
+        reader.missing.push(format!("news of pods for the last {}: {reason}", duration::human(since)));
     }
     let endpoints: Vec<ServiceEndpoints> = endpoints.iter().map(service).collect();
     let network = pods.network(&endpoints).await;
@@ -105,7 +106,7 @@ fn node(node: &ClusterNode, silences: &BTreeMap<String, Duration>) -> Node {
         ready: nodes::is_ready(node),
         taints: nodes::taints(node).map(nodes::taint_text).collect(),
         machine: nodes::machine(node).map(str::to_owned),
-        silent_ms: silence.map(|silence| u64::try_from(silence.as_millis()).unwrap_or(u64::MAX)),
+        silent_ms: silence.copied().map(duration::millis),
         troubles: trouble.chain(cordon).collect(),
         capacity: cpu_and_memory(status.capacity),
         allocatable: cpu_and_memory(status.allocatable),

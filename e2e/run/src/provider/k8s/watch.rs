@@ -7,6 +7,7 @@ use std::{
 };
 
 use e2e_kubelet::snapshot::Snapshot;
+use e2e_plan::duration;
 use e2e_report::evidence::cluster::BringUp;
 use futures_util::{Stream, StreamExt};
 use jiff::Timestamp;
@@ -79,7 +80,7 @@ impl Watch {
         let reached = state.reached.get(&slowest)?;
         // A stage that was passed between two looks took no time of its own.
         let at = |stage| reached.range(stage..).next().map_or(Duration::ZERO, |(_, at)| *at);
-        let ms = |from: Duration, to: Duration| u64::try_from(to.saturating_sub(from).as_millis()).unwrap_or(u64::MAX);
+        let ms = |from: Duration, to: Duration| duration::millis(to.saturating_sub(from));
         let (created, scheduled, running) = (at(Stage::Created), at(Stage::Scheduled), at(Stage::Running));
         Some(BringUp {
             api_ms: ms(Duration::ZERO, created),
