@@ -108,6 +108,18 @@ pub enum Error {
     NotRemoved { reason: String, directory: PathBuf },
 }
 
+impl From<provider::k8s::Error> for Error {
+    fn from(error: provider::k8s::Error) -> Self {
+        Self::Provider(error.into())
+    }
+}
+
+impl From<crate::image::Error> for Error {
+    fn from(error: crate::image::Error) -> Self {
+        Self::Provider(error.into())
+    }
+}
+
 impl Error {
     /// Its exit code.
     pub fn exit_code(&self) -> ExitCode {

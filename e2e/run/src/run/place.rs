@@ -47,7 +47,7 @@ pub(super) fn load_from(options: &Options, place: &Place) -> Result<LoadFrom, Er
 pub(super) async fn choose(options: &Options, run_id: &str, progress: &Progress) -> Result<Place, Error> {
     match options.target {
         Some(Target::K8s) => {
-            let cluster = Cluster::connect(&options.cluster, run_id).await.map_err(provider::Error::from)?;
+            let cluster = Cluster::connect(&options.cluster, run_id).await?;
             progress.line(format!("target k8s: {}, namespace {}", cluster.description(), cluster.namespace));
             Ok(Place::K8s(Box::new(cluster)))
         }

@@ -26,7 +26,7 @@ use crate::{
     host::host,
     leftovers::{Leftovers, OWNER, active},
     progress::Progress,
-    provider::{self, docker::engine::Engine, k8s::Cluster, local, owner::Owner, pods},
+    provider::{docker::engine::Engine, k8s::Cluster, local, owner::Owner, pods},
 };
 
 /// Reads everything, decides everything, starts nothing.
@@ -281,7 +281,7 @@ pub async fn docker_engine() -> Result<String, Error> {
 
 /// Name and version of the cluster that answers.
 pub async fn cluster(options: &Options) -> Result<String, Error> {
-    Ok(Cluster::connect(&options.cluster, "probe").await.map_err(provider::Error::from)?.description())
+    Ok(Cluster::connect(&options.cluster, "probe").await?.description())
 }
 
 /// Removes leftovers of dead runs: their directories, and what is in the engine and in the cluster, if they answer. Also returns what was
@@ -300,7 +300,7 @@ pub async fn collect_garbage(options: &Options) -> Result<(Leftovers, Vec<String
     }
     match Cluster::connect(&options.cluster, "gc").await {
         Ok(cluster) => removed.remove_from_cluster(&cluster).await?,
-        Err(error) if options.cluster.context.is_some() => return Err(provider::Error::from(error).into()),
+        Err(error) if options.cluster.context.is_some() => return Err(error.into()),
         Err(error) => unseen.push(error.to_string()),
     }
     Ok((removed, unseen))

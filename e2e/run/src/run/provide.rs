@@ -3,16 +3,17 @@
 
 use std::{
     collections::BTreeSet,
+    path::Path,
     time::{Duration, Instant},
 };
 
-use e2e_plan::{Container, words::counted};
+use e2e_plan::{Container, duration::human, words::counted};
 use e2e_report::environment::LoadFrom;
 use k8s_openapi::api::core::v1::Node;
 
 use super::{Error, Options, Signal, place::Place, prepared::Prepared};
 use crate::{
-    image,
+    image::{self, Recipes},
     leftovers::discard,
     progress::Progress,
     provider::{
@@ -71,22 +72,19 @@ pub(super) async fn provide(prepared: &Prepared, programs: &FoundPrograms) -> Re
     Ok(match &prepared.place {
         Place::Docker(engine) => Provider::Docker(docker_pods(prepared, engine).await?),
         Place::Local => Provider::Local(LocalPods::prepare(plan, pods.clone(), programs, root, directory)?),
-        Place::K8s(cluster) => {
-            let pods = K8sPods::prepare((**cluster).clone(), pods.clone(), plan).await;
-            Provider::K8s(pods.map_err(provider::Error::from)?)
-        }
+        Place::K8s(cluster) => Provider::K8s(K8sPods::prepare((**cluster).clone(), pods.clone(), plan).await?),
     })
 }
 
 /// Removes only what an unfinished provision created. If that fails, the next run removes it by its label.
 pub(super) async fn abandon(prepared: &Prepared) -> Result<(), Error> {
     let removed = match &prepared.place {
-        Place::Docker(engine) => engine.remove_run().await.map(drop),
-        Place::K8s(cluster) => k8s::leftovers::remove(cluster).await.map_err(provider::Error::from),
+        Place::Docker(engine) => engine.remove_run().await.map(drop).map_err(Error::from),
+        Place::K8s(cluster) => k8s::leftovers::remove(cluster).await.map_err(Error::from),
         Place::Local => Ok(()),
     };
     discard(prepared.directory.path());
-    Ok(removed?)
+    removed
 }
 
 async fn docker_pods(prepared: &Prepared, engine: &Engine) -> Result<DockerPods, Error> {
@@ -101,10 +99,10 @@ async fn supply_cluster(prepared: &Prepared, cluster: &Cluster, progress: &Progr
     let during = prepared.config.scenario.values().flat_map(|scenario| &scenario.during);
     let preflight = k8s::preflight::check(cluster, &prepared.plan, during, requested);
     let (preflight, engine) = tokio::join!(preflight, Engine::connect(&cluster.run_id));
-    let preflight = preflight.map_err(provider::Error::from)?;
+    let preflight = preflight?;
     progress.line(&preflight.summary);
     preflight.warnings.iter().for_each(|warning| progress.line(format!("warning: {warning}")));
-    let orphans = k8s::leftovers::remove_orphans(cluster).await.map_err(provider::Error::from)?;
+    let orphans = k8s::leftovers::remove_orphans(cluster).await?;
     if orphans > 0 {
         progress.line(format!("removed leftovers of earlier runs: {}", counted(orphans as u64, "namespace")));
     }
@@ -143,22 +141,22 @@ async fn bring_images(
         let ours: Vec<String> = images.iter().filter(|image| known.0.contains_key(*image)).cloned().collect();
         ensure(prepared, &engine, &ours, progress).await?;
     }
-    let only_here = image::only_here(engine.client(), &images, &known).await.map_err(provider::Error::from)?;
+    let only_here = image::only_here(engine.client(), &images, &known).await?;
     if !matches!(delivery, Delivery::Push(_)) {
         let lacks = k8s::images::always_pulled(&prepared.plan.objects, &only_here);
         if !lacks.is_empty() {
-            return Err(provider::Error::from(k8s::Error::Preflight { lacks }).into());
+            return Err(k8s::Error::Preflight { lacks }.into());
         }
     }
     // Including other images of the engine, such as one built by hand.
-    let here = image::present(engine.client(), &images).await.map_err(provider::Error::from)?;
+    let here = image::present(engine.client(), &images).await?;
     if delivery == Delivery::Pull {
         return leave_to_nodes(&preflight.usable, &images, &only_here, progress);
     }
     if let Some(command) = delivery.command(&here) {
         progress.line(format!("bringing images into the cluster: {command}"));
     }
-    let pushed = k8s::images::bring(&delivery, engine.client(), &here).await.map_err(provider::Error::from)?;
+    let pushed = k8s::images::bring(&delivery, engine.client(), &here).await?;
     cluster.note_pushed(pushed);
     Ok(())
 }
@@ -171,7 +169,7 @@ fn leave_to_nodes(nodes: &[Node], images: &[String], only_here: &[String], progr
     let named = |(image, nodes): (&String, Vec<String>)| format!("{image} ({})", nodes.join(", "));
     if !lost.is_empty() {
         let lacks = lost.into_iter().map(named).collect();
-        return Err(provider::Error::from(k8s::Error::OnlyHere { lacks }).into());
+        return Err(k8s::Error::OnlyHere { lacks }.into());
     }
     let pulled: Vec<String> = pulled.into_iter().map(named).collect();
     progress.line(match pulled.is_empty() {
@@ -192,22 +190,27 @@ fn containers(pods: &[PodSpec]) -> impl Iterator<Item = &Container> {
 
 async fn ensure(prepared: &Prepared, engine: &Engine, images: &[String], progress: &Progress) -> Result<(), Error> {
     let Prepared { config, root, .. } = prepared;
-    let say = |event| say(progress, &event);
-    let ensured = image::ensure(engine.client(), images, &config.images.with_built_in(), root, &say).await;
-    progress.live_done();
-    ensured.map(drop).map_err(|error| provider::Error::from(error).into())
+    ensure_by(&config.images.with_built_in(), engine, images, root, progress).await.map(drop)
 }
 
 /// Provides every configured image to the engine.
 pub async fn make_images(options: &Options, progress: &Progress) -> Result<Vec<image::Outcome>, Error> {
-    let config = options.read_config()?;
+    let recipes = options.read_config()?.images.with_built_in();
     let engine = Engine::connect("images").await?;
-    let recipes = config.images.with_built_in();
     let images: Vec<String> = recipes.0.keys().cloned().collect();
-    let say = |event| say(progress, &event);
-    let ensured = image::ensure(engine.client(), &images, &recipes, &options.root, &say).await;
+    ensure_by(&recipes, &engine, &images, &options.root, progress).await
+}
+
+async fn ensure_by(
+    recipes: &Recipes,
+    engine: &Engine,
+    images: &[String],
+    root: &Path,
+    progress: &Progress,
+) -> Result<Vec<image::Outcome>, Error> {
+    let ensured = image::ensure(engine.client(), images, recipes, root, &|event| say(progress, &event)).await;
     progress.live_done();
-    ensured.map_err(|error| provider::Error::from(error).into())
+    Ok(ensured?)
 }
 
 /// A line for each slow step, and a build's progress now and then; nothing for present images.
@@ -222,9 +225,8 @@ fn say(progress: &Progress, event: &image::Event) {
             progress.line(format!("using the engine's image {image}, which was not built by its recipe"));
         }
         image::Event::Done(outcome) if outcome.origin == image::Origin::Present => {}
-        image::Event::Done(outcome) => {
-            let how = if outcome.origin == image::Origin::Pulled { "pulled" } else { "built" };
-            progress.line(format!("{how} {} in {}", outcome.image, e2e_plan::duration::human(outcome.took)));
+        image::Event::Done(image::Outcome { image, origin, took }) => {
+            progress.line(format!("{origin} {image} in {}", human(*took)));
         }
     }
 }
