@@ -29,6 +29,7 @@ pub struct Ended(pub ExitCode, pub String);
 /// The exit code of an error, by its type.
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     let is_input = error.is::<BadInput>()
+        || error.is::<e2e_run::config::Error>()
         || error.is::<e2e_report::run_dir::Error>()
         || error.is::<e2e_report::environment::Error>()
         || error.is::<e2e_node::doctor::AskError>();
@@ -71,6 +72,12 @@ mod tests {
         let refused = || control::Error::Refused { url: "/redeploy/db".to_owned(), status, body: String::new() };
         assert_eq!(exit_code(&refused().into()), expected);
         assert_eq!(exit_code(&Err::<(), _>(refused()).context("what was asked").unwrap_err()), expected);
+    }
+
+    #[test]
+    fn a_malformed_configuration_is_bad_input() {
+        let malformed = e2e_run::config::Error::Malformed { place: "e2e.toml:1".to_owned(), message: "no".to_owned() };
+        assert_eq!(exit_code(&malformed.into()), ExitCode::BadInput);
     }
 
     #[test]

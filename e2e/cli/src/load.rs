@@ -227,10 +227,10 @@ impl Args {
         let Some(name) = &self.scenario else {
             return Ok(self.changed(&Scenario { duration: DURATION, seed: 0, ..Scenario::default() }));
         };
-        let mut config = project.read_config().map_err(e2e_run::Error::from)?;
-        let scenario = self.changed(config.scenario(name).map_err(e2e_run::Error::from)?);
+        let mut config = project.read_config()?;
+        let scenario = self.changed(config.scenario(name)?);
         config.scenario.insert(name.clone(), scenario.clone());
-        config.check_scenarios().map_err(e2e_run::Error::from)?;
+        config.check_scenarios()?;
         Ok(scenario)
     }
 

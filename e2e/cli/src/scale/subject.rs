@@ -19,11 +19,11 @@ impl Subject {
     /// From the flags, or the only choice.
     pub(super) fn of(args: &Args, project: &Options) -> Result<Self> {
         let plan = plan(project)?;
-        let config = project.read_config().map_err(e2e_run::Error::from)?;
+        let config = project.read_config()?;
         let pressing =
             config.scenario.iter().filter(|(_, scenario)| scenario.is_pressing()).map(|(name, _)| name.as_str());
         let scenario = match &args.scenario {
-            Some(name) => config.scenario(name).map(|_| name.as_str()).map_err(e2e_run::Error::from)?,
+            Some(name) => config.scenario(name).map(|_| name.as_str())?,
             None => only(pressing, "--scenario", "whose clients send as fast as the system answers")?,
         };
         let scenario = scenario.to_owned();
