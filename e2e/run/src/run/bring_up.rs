@@ -194,10 +194,12 @@ mod tests {
 
     use e2e_kubelet::{
         observation::{Kind, Observation, Verdict},
-        status::{ContainerStatus, Termination},
+        status::Termination,
     };
+    use e2e_plan::Probes;
 
     use super::*;
+    use crate::provider::{pods, testing};
 
     #[tokio::test]
     async fn a_program_that_listens_late_is_waited_for() {
@@ -220,8 +222,7 @@ mod tests {
                 "{{apiVersion: v1, kind: Service, metadata: {{name: s}}, spec: {{selector: {{a: b}}, ports: [{{port: 80}}]}}}}\n---\n\
                  {{apiVersion: v1, kind: Pod, metadata: {{name: p, labels: {{a: b}}}}, spec: {{containers: [{{name: c, image: x{probe}}}]}}}}\n"
             );
-            let manifest = e2e_plan::Manifest { file: "a.yaml".into(), text };
-            Plan::of(e2e_plan::Objects::read(&[manifest])).expect("a plan")
+            testing::plan(&text)
         };
         for (probe, expected) in [
             ("", false),
@@ -236,32 +237,10 @@ mod tests {
     fn unready(failed: u32, status: u16) -> PodReport {
         let last = Observation { status: Some(status), ..Observation::new(Verdict::Failure, Kind::Response, "") };
         let readiness = ProbeReport { failed, last_failure: Some(last), ..ProbeReport::default() };
-        let waiting = ContainerState::Waiting { reason: String::new(), message: String::new() };
-        PodReport {
-            completes: false,
-            object: None,
-            ip: None,
-            status: "Running".to_owned(),
-            ready: false,
-            started: true,
-            restarts: 0,
-            init_containers: Vec::new(),
-            containers: vec![ContainerReport {
-                is_sidecar: false,
-                name: "app".to_owned(),
-                status: ContainerStatus {
-                    state: waiting,
-                    ready: false,
-                    started: true,
-                    restart_count: 0,
-                    last_termination: None,
-                },
-                terminations: Vec::new(),
-                events: Vec::new(),
-                probes: BTreeMap::from([(ProbeKind::Readiness, readiness)]),
-            }],
-            events: Vec::new(),
-        }
+        let mut container = ContainerReport::declared("app", &Probes::default(), "");
+        container.status.started = true;
+        container.probes.insert(ProbeKind::Readiness, readiness);
+        PodReport { started: true, containers: vec![container], ..PodReport::default() }
     }
 
     #[test]
@@ -296,9 +275,7 @@ mod tests {
                          spec: {containers: [{name: a, image: a, args: ['--db=http://db:1']}]}\n---\n\
                          apiVersion: v1\nkind: Pod\nmetadata: {name: db, labels: {app: db}}\nspec: {containers: [{name: d, image: d}]}\n---\n\
                          apiVersion: v1\nkind: Service\nmetadata: {name: db}\nspec: {selector: {app: db}, ports: [{port: 1}]}\n";
-        let manifest = e2e_plan::Manifest { file: "a.yaml".into(), text: manifests.to_owned() };
-        let plan = e2e_plan::Plan::of(e2e_plan::Objects::read(&[manifest])).unwrap();
-        let pods = crate::provider::pods::of(&plan, "1");
+        let pods = pods::of(&testing::plan(manifests), "1");
         let end = |restarts, exit_code| {
             let mut report = PodReport { completes: true, started: false, restarts, ..unready(0, 503) };
             let (started, at) = (Duration::ZERO, Duration::from_secs(1));

@@ -8,8 +8,7 @@ use k8s_openapi::ByteString;
 use regex::{Captures, Regex};
 use serde_json::Value;
 
-/// What every namespaced object without a namespace is in.
-const DEFAULT_NAMESPACE: &str = "default";
+use super::rehome::home;
 
 /// The Services of the manifests, as `name.namespace.svc` names them.
 #[derive(Debug, Clone, Default)]
@@ -18,11 +17,7 @@ pub(super) struct Hosts(Option<Regex>);
 impl Hosts {
     pub(super) fn of(objects: &[Object]) -> Self {
         let is_service = |object: &&Object| object.kind == "Service" && object.json["apiVersion"] == "v1";
-        let host = |object: &Object| {
-            let namespace = object.json.pointer("/metadata/namespace").and_then(Value::as_str);
-            let namespace = namespace.filter(|name| !name.is_empty()).unwrap_or(DEFAULT_NAMESPACE);
-            format!(r"{}\.{}", regex::escape(&object.name), regex::escape(namespace))
-        };
+        let host = |object: &Object| format!(r"{}\.{}", regex::escape(&object.name), regex::escape(home(object)));
         let hosts: Vec<String> = objects.iter().filter(is_service).map(host).collect();
         // A pod's name may stand before a Service's, and the cluster's domain after it.
         let pattern = format!(r"(^|[^A-Za-z0-9_-])({})\.svc\b", hosts.join("|"));
@@ -77,14 +72,13 @@ fn move_encoded(pattern: &Regex, namespace: &str, value: &mut Value) {
 
 #[cfg(test)]
 mod tests {
-    use e2e_plan::{Manifest, Objects, Plan};
     use serde_json::json;
 
     use super::*;
+    use crate::provider::testing::plan;
 
     fn hosts(text: &str) -> Hosts {
-        let plan = Plan::of(Objects::read(&[Manifest { file: "a.yaml".into(), text: text.to_owned() }]));
-        Hosts::of(&plan.expect("a plan").objects)
+        Hosts::of(&plan(text).objects)
     }
 
     const SERVICES: &str = "{apiVersion: v1, kind: Service, metadata: {name: db}, spec: {ports: [{port: 1}]}}\n---\n\

@@ -219,11 +219,10 @@ async fn end(words: &[String], child: Child) -> Result<String, Error> {
 
 #[cfg(test)]
 mod tests {
-    use e2e_plan::Source;
     use rstest::rstest;
     use serde_json::json;
 
-    use super::*;
+    use super::{super::testing::object, *};
 
     fn node(runtime: &str) -> Node {
         let status = json!({ "images": [
@@ -298,31 +297,22 @@ mod tests {
 
     #[test]
     fn an_image_that_is_only_here_must_not_be_pulled_anew() {
-        let object = |image: &str, policy: Option<&str>| {
+        let app = |image: &str, policy: Option<&str>| {
             let container = json!({ "image": image, "imagePullPolicy": policy });
-            let json = json!({ "spec": { "template": { "spec": { "containers": [container] } } } });
-            let source = Source { file: "app.yaml".into(), document: 1 };
-            Object {
-                kind: "Deployment".to_owned(),
-                name: "app".to_owned(),
-                source,
-                component: None,
-                cluster_scoped: false,
-                json,
-            }
+            object(json!({ "spec": { "template": { "spec": { "containers": [container] } } } }))
         };
         let only_here = ["app:dev".to_owned(), "app".to_owned()];
-        let pulled = |image, policy| always_pulled(&[object(image, policy)], &only_here).len();
+        let pulled = |image, policy| always_pulled(&[app(image, policy)], &only_here).len();
         assert_eq!(
             (pulled("app:dev", Some("Always")), pulled("app:dev", None), pulled("app:dev", Some("Never"))),
             (1, 0, 0)
         );
         assert_eq!((pulled("app", None), pulled("app", Some("IfNotPresent"))), (1, 0));
         assert_eq!(pulled("nginx:1.22", Some("Always")), 0, "a registry has it");
-        let mut bare = object("app:dev", Some("Always"));
+        let mut bare = app("app:dev", Some("Always"));
         bare.json = json!({ "kind": "Pod", "spec": bare.json["spec"]["template"]["spec"] });
         assert_eq!(always_pulled(&[bare], &only_here).len(), 1, "a Pod has no template");
-        let said = always_pulled(&[object("app:dev", Some("Always"))], &only_here).concat();
+        let said = always_pulled(&[app("app:dev", Some("Always"))], &only_here).concat();
         assert!(said.contains("app:dev of Deployment app") && said.contains("imagePullPolicy: IfNotPresent"), "{said}");
     }
 

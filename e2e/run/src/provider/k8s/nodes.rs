@@ -118,7 +118,7 @@ mod tests {
     use rstest::rstest;
     use serde_json::{Value, json};
 
-    use super::*;
+    use super::{super::testing::object, *};
 
     fn node(spec: Value) -> Node {
         serde_json::from_value(json!({
@@ -173,16 +173,7 @@ mod tests {
     #[test]
     fn only_nodes_that_take_one_of_the_pods_are_usable() {
         let tainted = node(serde_json::from_str(CONTROL_PLANE).unwrap());
-        let source = e2e_plan::Source { file: "x.yaml".into(), document: 1 };
-        let json = json!({ "spec": { "template": { "spec": { "containers": [] } } } });
-        let object = Object {
-            kind: "Deployment".to_owned(),
-            name: "x".to_owned(),
-            source,
-            component: None,
-            cluster_scoped: false,
-            json,
-        };
+        let object = object(json!({ "spec": { "template": { "spec": { "containers": [] } } } }));
         let mut without_places = node(json!({}));
         let allocatable = json!({ "cpu": "4", "pods": "0" });
         without_places.status.as_mut().unwrap().allocatable = serde_json::from_value(allocatable).unwrap();

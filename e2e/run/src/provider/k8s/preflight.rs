@@ -271,10 +271,10 @@ fn resource_of(object: &serde_json::Value) -> Option<(String, String)> {
 
 #[cfg(test)]
 mod tests {
-    use e2e_plan::{Manifest, Objects};
     use serde_json::json;
 
     use super::{super::testing::cluster_role, *};
+    use crate::provider::testing::plan;
 
     #[test]
     fn kinds_have_the_plurals_that_the_api_gives_them() {
@@ -295,10 +295,8 @@ mod tests {
     #[test]
     fn a_run_asks_for_what_its_faults_and_its_objects_need() {
         let asked = |text: &str, faults: &[&str]| {
-            let manifest = Manifest { file: "a.yaml".into(), text: text.to_owned() };
-            let plan = Plan::of(Objects::read(&[manifest])).expect("a plan");
             let faults: Vec<PlannedFault> = faults.iter().map(|fault| fault.parse().expect("a fault")).collect();
-            let needed = needed(&plan, &[cluster_role()], faults.iter());
+            let needed = needed(&plan(text), &[cluster_role()], faults.iter());
             let words = |it: &Needed| format!("{} {} {}", it.verb, it.resource, it.namespaced);
             needed.iter().map(words).collect::<Vec<_>>()
         };

@@ -8,9 +8,6 @@ use serde_json::Value;
 
 use super::cluster::Cluster;
 
-/// What every namespaced object without a namespace is in.
-const DEFAULT_NAMESPACE: &str = "default";
-
 /// Whether an object is to be applied although it belongs to no namespace. The run's own namespace stands for those of the manifests.
 pub(super) fn is_wanted(cluster: &Cluster, object: &Object) -> bool {
     cluster.cluster_scoped && object.kind != "Namespace"
@@ -21,12 +18,15 @@ pub(super) fn moved(mut json: Value, objects: &[Object], namespace: &str) -> Val
     if let Some(metadata) = json["metadata"].as_object_mut() {
         metadata.remove("namespace");
     }
-    let homes = objects
-        .iter()
-        .filter(|object| !object.cluster_scoped)
-        .map(|object| object.json.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or(DEFAULT_NAMESPACE));
+    let homes = objects.iter().filter(|object| !object.cluster_scoped).map(home);
     rename(&mut json, &homes.collect(), namespace);
     json
+}
+
+/// The namespace that an object names, or the one that every namespaced object without one is in.
+pub(super) fn home(object: &Object) -> &str {
+    let named = object.json.pointer("/metadata/namespace").and_then(Value::as_str);
+    named.filter(|name| !name.is_empty()).unwrap_or("default")
 }
 
 fn rename(value: &mut Value, homes: &BTreeSet<&str>, namespace: &str) {
@@ -46,18 +46,15 @@ fn rename(value: &mut Value, homes: &BTreeSet<&str>, namespace: &str) {
 
 #[cfg(test)]
 mod tests {
-    use e2e_plan::{Manifest, Objects, Plan};
-
     use serde_json::json;
 
     use super::*;
+    use crate::provider::testing::plan;
 
     #[test]
     fn names_of_namespaces_become_the_runs() {
         let text = "{apiVersion: v1, kind: ServiceAccount, metadata: {name: a, namespace: shop}}\n---\n\
                     {apiVersion: v1, kind: ServiceAccount, metadata: {name: b}}\n";
-        let plan =
-            Plan::of(Objects::read(&[Manifest { file: "a.yaml".into(), text: text.to_owned() }])).expect("a plan");
         let subject = |namespace: &str| json!({ "kind": "ServiceAccount", "name": "a", "namespace": namespace });
         let binding = json!({
             "kind": "ClusterRoleBinding",
@@ -69,6 +66,6 @@ mod tests {
             "metadata": { "name": "x" },
             "subjects": [subject("e2e-1"), subject("e2e-1"), subject("kube-system")],
         });
-        assert_eq!(moved(binding, &plan.objects, "e2e-1"), expected);
+        assert_eq!(moved(binding, &plan(text).objects, "e2e-1"), expected);
     }
 }

@@ -157,22 +157,13 @@ fn is_restricted(spec: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use e2e_plan::Source;
     use rstest::rstest;
     use serde_json::json;
 
-    use super::*;
+    use super::{super::testing::object, *};
 
-    fn object(spec: Value) -> Object {
-        let json = json!({ "kind": "Deployment", "spec": { "template": { "spec": spec } } });
-        Object {
-            kind: "Deployment".to_owned(),
-            name: "x".to_owned(),
-            source: Source { file: "x.yaml".into(), document: 1 },
-            component: None,
-            cluster_scoped: false,
-            json,
-        }
+    fn deployment(spec: Value) -> Object {
+        object(json!({ "kind": "Deployment", "spec": { "template": { "spec": spec } } }))
     }
 
     /// A pod that keeps the strictest level, with one field of it, or of its container, another way.
@@ -186,7 +177,7 @@ mod tests {
         });
         let (parent, key) = pointer.rsplit_once('/').expect("a pointer");
         spec.pointer_mut(parent).expect("it is there")[key] = value;
-        level(&[object(spec)])
+        level(&[deployment(spec)])
     }
 
     #[rstest]
@@ -220,12 +211,12 @@ mod tests {
     fn the_level_is_the_strictest_that_all_pods_keep() {
         let (loose, free) = (json!({ "containers": [{}] }), json!({ "hostNetwork": true }));
         assert_eq!(level(&[]), "restricted");
-        assert_eq!(level(&[object(loose.clone())]), "baseline");
-        assert_eq!(level(&[object(loose), object(free.clone())]), "privileged");
+        assert_eq!(level(&[deployment(loose.clone())]), "baseline");
+        assert_eq!(level(&[deployment(loose), deployment(free.clone())]), "privileged");
         let job = json!({ "spec": { "jobTemplate": { "spec": { "template": { "spec": free } } } } });
-        assert_eq!(level(&[Object { json: job, ..object(Value::Null) }]), "privileged");
+        assert_eq!(level(&[object(job)]), "privileged");
         let profile = json!({ "container.apparmor.security.beta.kubernetes.io/app": "unconfined" });
         let pod = json!({ "kind": "Pod", "metadata": { "annotations": profile }, "spec": { "containers": [] } });
-        assert_eq!(level(&[Object { json: pod, ..object(Value::Null) }]), "privileged");
+        assert_eq!(level(&[object(pod)]), "privileged");
     }
 }

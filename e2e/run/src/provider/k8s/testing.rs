@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use e2e_plan::{Component, Manifest, Objects, Plan};
+use e2e_plan::{Component, Object, Source};
 use kube::{
     Client,
     client::Body,
@@ -11,6 +11,14 @@ use kube::{
 use serde_json::{Value, json};
 
 use super::{cluster::Cluster, resolve::Resolved};
+use crate::provider::testing::plan;
+
+/// A Deployment `app` that is written like this.
+pub(super) fn object(json: Value) -> Object {
+    let source = Source { file: "app.yaml".into(), document: 1 };
+    let (kind, name) = ("Deployment".to_owned(), "app".to_owned());
+    Object { kind, name, source, component: None, cluster_scoped: false, json }
+}
 
 /// A ClusterRole `a`.
 pub(super) fn cluster_role() -> Resolved {
@@ -52,7 +60,5 @@ pub(super) fn component(name: &str, replicas: u32) -> Component {
          containers:\n        - name: {name}\n          image: x\n          ports: [{{ containerPort: 80 }}]\n          \
          livenessProbe: {{ tcpSocket: {{ port: 80 }} }}\n"
     );
-    let mut plan =
-        Plan::of(Objects::read(&[Manifest { file: "app.yaml".into(), text }])).expect("the manifest is right");
-    plan.components.remove(0)
+    plan(&text).components.remove(0)
 }
