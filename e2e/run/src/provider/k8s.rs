@@ -101,7 +101,7 @@ pub async fn bring_image(options: &Options, image: &str) -> Result<String, super
 
 /// Brings images of an engine to the nodes of a cluster. Returns what they are to pull instead of each, where they get them from a registry.
 async fn bring(cluster: &Cluster, engine: &Engine, images: &[String]) -> Result<BTreeMap<String, String>, Error> {
-    let nodes: Api<Node> = Api::all(cluster.client.clone());
+    let nodes = cluster.all::<Node>();
     let nodes = nodes.list(&ListParams::default()).await.map_err(|error| cluster.failed("list", "nodes", &error))?;
     let delivery = Delivery::of(&cluster.context, &nodes.items, Some(engine.version()), cluster.registry.as_deref());
     images::bring(&delivery, engine.client(), images).await
@@ -235,7 +235,7 @@ impl K8sPods {
     }
 
     fn pods(&self) -> Api<Pod> {
-        Api::namespaced(self.cluster.client.clone(), &self.cluster.namespace)
+        self.cluster.own()
     }
 
     pub(crate) async fn exec(&self, place: &str, container: &str, command: &[String]) -> Result<ExecResult, Error> {

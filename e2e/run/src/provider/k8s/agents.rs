@@ -8,7 +8,7 @@ use e2e_load::{
     load::{ClientReport, LoadResult, Snapshot},
 };
 use e2e_node::poll::{Look, until};
-use e2e_report::{diagnose::stuck, run_dir::random_hex};
+use e2e_report::run_dir::random_hex;
 use futures_util::{
     FutureExt,
     future::{BoxFuture, Shared},
@@ -25,14 +25,20 @@ use k8s_openapi::{
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
 use kube::{
-    Api, ResourceExt,
+    ResourceExt,
     api::{ListParams, PostParams},
     core::NamespaceResourceScope,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{cluster::Cluster, error::Error, labels, room::Capacity};
+use super::{
+    cluster::Cluster,
+    error::Error,
+    labels,
+    room::Capacity,
+    status::{condition, is_met, stuck},
+};
 use crate::image::AGENT_IMAGE;
 
 /// Name of the Job and its Secret, and value of the label that its pods carry.
@@ -79,14 +85,14 @@ pub(super) async fn start(cluster: &Cluster, count: u32) -> Result<Agents, Error
     };
     create(cluster, &secret).await?;
     create(cluster, &job(cluster, count)).await?;
-    let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    let pods = cluster.own::<Pod>();
     let ours = ListParams::default().labels(&format!("{ROLE}={NAME}"));
     let listening = until("the load's agents are", UP_LIMIT, Duration::from_millis(200), || async {
         match pods.list(&ours).await {
             Err(error) => Look::NotYet(super::error::reason(&error)),
             Ok(list) => {
                 let ready: Vec<String> =
-                    list.items.iter().filter(|pod| is_ready(pod)).map(ResourceExt::name_any).collect();
+                    list.items.iter().filter(|pod| is_met(Some(pod), "Ready")).map(ResourceExt::name_any).collect();
                 match list.items.iter().find_map(without_image) {
                     Some(reason) => Look::Done(Err(Error::Agents { reason })),
                     None if ready.len() >= count as usize => Look::Done(Ok(ready)),
@@ -113,30 +119,23 @@ pub(super) async fn conduct(
 }
 
 async fn connect(cluster: &Cluster, pod: &str) -> Result<impl AsyncRead + AsyncWrite + Unpin + Send + use<>, Error> {
-    let api: Api<Pod> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    let api = cluster.own::<Pod>();
     let forwarder = api.portforward(pod, &[PORT]).await;
     let mut forwarder = forwarder.map_err(|error| cluster.failed("forward a port to", pod, &error))?;
     forwarder.take_stream(PORT).ok_or_else(|| Error::Agents { reason: format!("no stream to {pod}") })
 }
 
-fn is_ready(pod: &Pod) -> bool {
-    super::status::condition(Some(pod), "Ready").is_some_and(|ready| ready.status == "True")
-}
-
 /// Says that a node has no image for an agent: waiting does not bring it.
 fn without_image(pod: &Pod) -> Option<String> {
-    let status = pod.status.as_ref()?;
-    let waiting = status.container_statuses.iter().flatten().find_map(|it| it.state.as_ref()?.waiting.as_ref())?;
-    let (reason, said) = (waiting.reason.as_deref()?, waiting.message.as_deref().unwrap_or_default());
-    stuck::waiting(reason, said)?;
+    let why = stuck(pod)?;
     let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default();
     let image = pod.spec.as_ref().and_then(|spec| spec.containers.first()?.image.as_deref()).unwrap_or_default();
-    Some(format!("the node {node} cannot have the image {image} ({reason}: {said})"))
+    Some(format!("the node {node} cannot have the image {image}: {why}"))
 }
 
 /// How many listen, and what the scheduler says of one that does not.
 fn not_yet(listening: usize, count: u32, pods: &[Pod]) -> String {
-    let scheduled = pods.iter().find_map(|pod| super::status::condition(Some(pod), "PodScheduled"));
+    let scheduled = pods.iter().find_map(|pod| condition(Some(pod), "PodScheduled"));
     let unmet = scheduled.filter(|condition| condition.status != "True").and_then(|it| it.message.as_deref());
     let why = unmet.map_or(String::new(), |message| format!("; {message}"));
     format!("{listening} of {count} listen{why}")
@@ -155,7 +154,7 @@ where
     K: kube::Resource<Scope = NamespaceResourceScope> + Clone + Serialize + DeserializeOwned + std::fmt::Debug,
     K::DynamicType: Default,
 {
-    let api = Api::<K>::namespaced(cluster.client.clone(), &cluster.namespace);
+    let api = cluster.own::<K>();
     let created = api.create(&PostParams::default(), object).await;
     created.map(drop).map_err(|error| cluster.failed("create", &object.name_any(), &error))
 }
@@ -243,7 +242,7 @@ mod tests {
             }))
             .unwrap()
         };
-        let words = "the node worker cannot have the image e2e-agent:1 (ImagePullBackOff: no such host)";
+        let words = "the node worker cannot have the image e2e-agent:1: ImagePullBackOff (no such host)";
         assert_eq!(without_image(&pod("ImagePullBackOff")).as_deref(), Some(words));
         assert_eq!(without_image(&pod("ErrImagePull")), None, "the kubelet tries again");
         assert_eq!(without_image(&pod("ContainerCreating")), None);

@@ -17,7 +17,7 @@ use super::{cluster::Cluster, cluster_scoped, error::Error, labels, leftovers, r
 
 /// Makes the namespace, and notes that it is this run's; returns the moment of it by the cluster's clock, in whole seconds.
 pub(super) async fn create_namespace(cluster: &Cluster, level: &str, objects: &[Resolved]) -> Result<Timestamp, Error> {
-    let api: Api<Namespace> = Api::all(cluster.client.clone());
+    let api = cluster.all::<Namespace>();
     let name = &cluster.namespace;
     let mut namespace = Namespace::default();
     namespace.metadata.name = Some(name.clone());

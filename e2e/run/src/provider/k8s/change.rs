@@ -7,8 +7,8 @@ use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use kube::{
     Api,
     api::{DeleteParams, Patch, PatchParams},
+    core::{ApiResource, DynamicObject},
 };
-
 use serde_json::json;
 
 use super::{K8sPods, error::Error};
@@ -55,23 +55,19 @@ impl K8sPods {
                 }
             } }
         }));
-        let (client, namespace) = (self.cluster.client.clone(), &self.cluster.namespace);
-        let (name, parameters) = (component.name.as_str(), PatchParams::default());
-        let patched = match component.kind.as_str() {
-            "Deployment" => {
-                Api::<Deployment>::namespaced(client, namespace).patch(name, &parameters, &patch).await.map(drop)
-            }
-            "StatefulSet" => {
-                Api::<StatefulSet>::namespaced(client, namespace).patch(name, &parameters, &patch).await.map(drop)
-            }
-            "DaemonSet" => {
-                Api::<DaemonSet>::namespaced(client, namespace).patch(name, &parameters, &patch).await.map(drop)
-            }
-            kind => {
-                let reason = "a cluster rolls out Deployments, StatefulSets and DaemonSets only".to_owned();
-                return Err(Error::Request { action: "roll out", name: format!("{kind} {name}"), reason });
+        let described = format!("{} {}", component.kind, component.name);
+        let resource = match component.kind.as_str() {
+            "Deployment" => ApiResource::erase::<Deployment>(&()),
+            "StatefulSet" => ApiResource::erase::<StatefulSet>(&()),
+            "DaemonSet" => ApiResource::erase::<DaemonSet>(&()),
+            _ => {
+                let reason = "a cluster rolls out Deployments, StatefulSets and DaemonSets only";
+                return Err(Error::of("roll out", &described, reason));
             }
         };
-        patched.map_err(|error| self.cluster.failed("roll out", &format!("{} {name}", component.kind), &error))
+        let (client, namespace) = (self.cluster.client.clone(), &self.cluster.namespace);
+        let api = Api::<DynamicObject>::namespaced_with(client, namespace, &resource);
+        let patched = api.patch(&component.name, &PatchParams::default(), &patch).await;
+        patched.map(drop).map_err(|error| self.cluster.failed("roll out", &described, &error))
     }
 }

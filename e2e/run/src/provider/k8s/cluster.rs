@@ -7,9 +7,9 @@ use std::{
 };
 
 use e2e_plan::nearest;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
-    Client, Config,
+    Api, Client, Config, Resource,
     config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
 
@@ -155,6 +155,23 @@ impl Cluster {
     /// What nodes call an image.
     pub(super) fn image<'a>(&'a self, image: &'a str) -> &'a str {
         self.pushed.get().and_then(|pushed| pushed.get(image)).map_or(image, String::as_str)
+    }
+
+    /// The objects of a kind in the run's namespace.
+    pub(super) fn own<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// The objects of a kind in the whole cluster.
+    pub(super) fn all<K: Resource>(&self) -> Api<K>
+    where
+        K::DynamicType: Default,
+    {
+        Api::all(self.client.clone())
     }
 
     /// A failure of something that was asked of the cluster.

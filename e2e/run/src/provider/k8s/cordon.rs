@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use kube::{
-    Api, ResourceExt,
+    ResourceExt,
     api::{ListParams, Patch, PatchParams},
 };
 use serde_json::{Map, Value, json};
@@ -24,7 +24,7 @@ const SINCE: &str = "e2e.since";
 
 /// Keeps a node from taking pods; `false` if somebody else does so already.
 pub(super) async fn cordon(cluster: &Cluster, node: &str) -> Result<bool, Error> {
-    let api: Api<Node> = Api::all(cluster.client.clone());
+    let api = cluster.all::<Node>();
     let found = api.get(node).await.map_err(|error| cluster.failed("read the node", node, &error))?;
     if found.spec.and_then(|spec| spec.unschedulable).unwrap_or_default() {
         return Ok(false);
@@ -45,7 +45,7 @@ pub(super) fn age(node: &Node, now: Timestamp) -> Duration {
 /// Lets the nodes with these labels take pods again that are to be released: tries each, and returns the first error. Who may not list
 /// nodes has drained none.
 pub(super) async fn release(cluster: &Cluster, labels: &str, is_wanted: impl Fn(&Node) -> bool) -> Result<(), Error> {
-    let api: Api<Node> = Api::all(cluster.client.clone());
+    let api = cluster.all::<Node>();
     let nodes = match api.list(&ListParams::default().labels(labels)).await {
         Err(kube::Error::Api(status)) if status.code == 403 => return Ok(()),
         nodes => nodes.map_err(|error| cluster.failed("list the nodes labelled", labels, &error))?,
@@ -60,7 +60,7 @@ pub(super) async fn uncordon(cluster: &Cluster, node: &str) -> Result<(), Error>
 }
 
 async fn set(cluster: &Cluster, node: &str, unschedulable: &Value, labels: &Value) -> Result<(), Error> {
-    let api: Api<Node> = Api::all(cluster.client.clone());
+    let api = cluster.all::<Node>();
     let patch = json!({ "metadata": { "labels": labels }, "spec": { "unschedulable": unschedulable } });
     let patched = api.patch(node, &PatchParams::default(), &Patch::Merge(patch)).await;
     patched.map(drop).map_err(|error| cluster.failed("change the node", node, &error))

@@ -22,7 +22,7 @@ use super::{K8sPods, cluster::Cluster as Connection, error, nodes};
 pub(super) async fn gather(pods: &K8sPods) -> (Cluster, BTreeMap<&'static str, serde_json::Value>) {
     let connection = &pods.cluster;
     let mut reader = Reader { connection, missing: Vec::new(), raw: BTreeMap::new() };
-    let nodes: Vec<ClusterNode> = reader.read(Api::all(connection.client.clone()), "nodes").await;
+    let nodes: Vec<ClusterNode> = reader.read(connection.all(), "nodes").await;
     let leases = Api::namespaced(connection.client.clone(), "kube-node-lease");
     let silences = nodes::silences(&reader.read::<Lease>(leases, "leases of nodes").await);
     let deployments: Vec<Deployment> = reader.namespaced("deployments").await;
@@ -64,7 +64,7 @@ impl Reader<'_> {
         K: Resource<Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Serialize + std::fmt::Debug,
         K::DynamicType: Default,
     {
-        let api = Api::namespaced(self.connection.client.clone(), &self.connection.namespace);
+        let api = self.connection.own();
         self.read(api, name).await
     }
 

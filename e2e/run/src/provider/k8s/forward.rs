@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::Api;
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
@@ -60,7 +59,7 @@ async fn serve(listener: TcpListener, cluster: Cluster, watch: Arc<Watch>, place
 
 /// Errors here close the client's connection.
 async fn forward(mut local: TcpStream, cluster: &Cluster, pod: &str, port: u16) {
-    let api: Api<Pod> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    let api = cluster.own::<Pod>();
     let Ok(mut forwarder) = api.portforward(pod, &[port]).await else { return };
     let Some(mut remote) = forwarder.take_stream(port) else { return };
     let refused = forwarder.take_error(port);

@@ -11,7 +11,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{
-    Api, ResourceExt,
+    ResourceExt,
     api::{DeleteParams, ListParams, Preconditions},
 };
 
@@ -64,7 +64,7 @@ pub(crate) async fn remove_of(cluster: &Cluster, owner: &str) -> Result<(), Erro
 
 /// Removes the namespaces that have these labels and are `unwanted`, and says how many. Tries each, and returns the first error.
 async fn remove_all(cluster: &Cluster, labels: &str, unwanted: impl Fn(&Namespace) -> bool) -> Result<usize, Error> {
-    let api: Api<Namespace> = Api::all(cluster.client.clone());
+    let api = cluster.all::<Namespace>();
     let labelled = ListParams::default().labels(labels);
     let list = api.list(&labelled).await;
     let list = list.map_err(|error| cluster.failed("list the namespaces labelled", labels, &error))?;
@@ -85,7 +85,7 @@ pub(crate) async fn remove(cluster: &Cluster) -> Result<(), Error> {
 /// Deletes this very namespace, after what its run made outside of it. Another one of the same name has another uid.
 async fn delete(cluster: &Cluster, namespace: &ObjectMeta) -> Result<(), Error> {
     let wide_removed = cluster_scoped::remove(cluster, namespace).await;
-    let api: Api<Namespace> = Api::all(cluster.client.clone());
+    let api = cluster.all::<Namespace>();
     let name = namespace.name.as_deref().unwrap_or_default();
     let only_this = Preconditions { uid: namespace.uid.clone(), ..Preconditions::default() };
     let removed = match api.delete(name, &DeleteParams::background().preconditions(only_this)).await {
@@ -99,7 +99,7 @@ async fn delete(cluster: &Cluster, namespace: &ObjectMeta) -> Result<(), Error> 
 
 /// Finds the namespace of this run that the cluster made although its answer did not arrive.
 pub(super) async fn find_made(cluster: &Cluster) {
-    let api: Api<Namespace> = Api::all(cluster.client.clone());
+    let api = cluster.all::<Namespace>();
     let labels = labels(&cluster.run_id).map(|(name, value)| format!("{name}={value}")).join(",");
     let ours = ListParams::default().labels(&labels);
     let found = until("the namespace", MADE_LIMIT, GONE_LOOK, || async {
@@ -116,7 +116,7 @@ pub(super) async fn find_made(cluster: &Cluster) {
 }
 
 async fn wait_until_gone(cluster: &Cluster, uid: Option<&str>) -> Result<(), Error> {
-    let api: Api<Namespace> = Api::all(cluster.client.clone());
+    let api = cluster.all::<Namespace>();
     let gone = until("the end of the namespace", GONE_LIMIT, GONE_LOOK, || async {
         match api.get_metadata_opt(&cluster.namespace).await {
             Ok(Some(namespace)) if namespace.uid().as_deref() == uid => Look::NotYet("it is there".to_owned()),
@@ -129,7 +129,7 @@ async fn wait_until_gone(cluster: &Cluster, uid: Option<&str>) -> Result<(), Err
 
 /// The error for a namespace that exists already.
 pub(super) async fn taken(cluster: &Cluster) -> Error {
-    let api: Api<Namespace> = Api::all(cluster.client.clone());
+    let api = cluster.all::<Namespace>();
     let whose = match api.get(&cluster.namespace).await {
         Ok(namespace) if namespace.metadata.deletion_timestamp.is_some() => "is still being removed".to_owned(),
         Ok(namespace) => match namespace.labels().get(RUN) {

@@ -147,7 +147,7 @@ async fn node_port(pods: &K8sPods, spec: &PodSpec, port: u16, action: &ProbeActi
 }
 
 fn services(pods: &K8sPods) -> Api<Service> {
-    Api::namespaced(pods.cluster.client.clone(), &pods.cluster.namespace)
+    pods.cluster.own()
 }
 
 async fn try_node_port(
@@ -158,7 +158,7 @@ async fn try_node_port(
     limit: Duration,
 ) -> Result<(String, Observation), String> {
     let said = |error: kube::Error| error::reason(&error);
-    let nodes: Api<Node> = Api::all(pods.cluster.client.clone());
+    let nodes = pods.cluster.all::<Node>();
     let nodes = nodes.list(&ListParams::default()).await.map_err(said)?;
     let addresses =
         nodes.items.iter().flat_map(|node| node.status.iter().flat_map(|status| status.addresses.iter().flatten()));

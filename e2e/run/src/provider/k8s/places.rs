@@ -3,13 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use e2e_kubelet::snapshot::Condition;
-use e2e_kubelet::snapshot::{ClusterPod, PodReport, Snapshot};
+use e2e_kubelet::snapshot::{ClusterPod, Condition, PodReport, Snapshot};
 use e2e_plan::Component;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event as ClusterEvent, Pod};
 
-use super::status::{self, pod_report};
+use super::status::{is_met, pod_report};
 use crate::provider::pods::PodSpec;
 
 /// Label of pods: the component that they are of.
@@ -163,12 +162,11 @@ pub(super) enum Stage {
 
 /// How far a pod is.
 pub(super) fn stage(pod: Option<&Pod>, report: &PodReport) -> Option<Stage> {
-    let is = |kind| status::condition(pod, kind).is_some_and(|condition| condition.status == "True");
     pod?;
     Some(match () {
         () if report.ready => Stage::Ready,
         () if report.containers.iter().all(|container| is_running(&container.status)) => Stage::Running,
-        () if is("PodScheduled") => Stage::Scheduled,
+        () if is_met(pod, "PodScheduled") => Stage::Scheduled,
         () => Stage::Created,
     })
 }

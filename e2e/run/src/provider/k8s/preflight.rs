@@ -9,10 +9,7 @@ use k8s_openapi::api::{
     authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
     core::v1::Node,
 };
-use kube::{
-    Api,
-    api::{ListParams, PostParams},
-};
+use kube::api::{ListParams, PostParams};
 
 use super::{
     cluster::Cluster,
@@ -93,7 +90,7 @@ pub(crate) async fn check(
     // The manifests' kinds come first: an unknown kind should fail before any work on images.
     let (resolved, left_out) = resolve(cluster, &plan.objects).await?;
     let needed = needed(plan, &resolved, during);
-    let all_nodes: Api<Node> = Api::all(cluster.client.clone());
+    let all_nodes = cluster.all::<Node>();
     let everything = ListParams::default();
     let (missing, nodes, held) =
         tokio::join!(missing_permissions(cluster, needed), all_nodes.list(&everything), room::held(cluster));
@@ -217,7 +214,7 @@ fn needed<'a>(plan: &Plan, resolved: &[Resolved], during: impl Iterator<Item = &
 
 /// Each permission that is missing, with the remedy.
 async fn missing_permissions(cluster: &Cluster, needed: BTreeSet<Needed>) -> Result<Vec<String>, Error> {
-    let reviews: Api<SelfSubjectAccessReview> = Api::all(cluster.client.clone());
+    let reviews = cluster.all::<SelfSubjectAccessReview>();
     let asked = needed.into_iter().map(|Needed { verb, group, resource, namespaced, purpose, remedy }| {
         let reviews = reviews.clone();
         async move {

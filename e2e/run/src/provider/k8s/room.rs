@@ -10,7 +10,7 @@ use k8s_openapi::{
     api::core::v1::{Namespace, Node, Pod},
     apimachinery::pkg::api::resource::Quantity,
 };
-use kube::{Api, api::ListParams};
+use kube::api::ListParams;
 
 use super::{cluster::Cluster, nodes::is_ready};
 use crate::provider::pods::PodSpec;
@@ -54,8 +54,8 @@ const LOOK: Duration = Duration::from_millis(500);
 /// What the cluster's pods hold; nothing when it does not say, as to who may not see the pods of others.
 pub(super) async fn held(cluster: &Cluster) -> Option<Vec<Held>> {
     let everything = ListParams::default();
-    let pods: Api<Pod> = Api::all(cluster.client.clone());
-    let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
+    let pods = cluster.all::<Pod>();
+    let namespaces = cluster.all::<Namespace>();
     let (pods, namespaces) = try_join(pods.list(&everything), namespaces.list(&everything)).await.ok()?;
     Some(pods.items.iter().filter_map(|pod| hold(pod, &namespaces.items)).collect())
 }

@@ -42,7 +42,7 @@ pub(super) fn pod_report(
     };
     report.sum_up();
     // A container may be ready while the pod is not: when it is being deleted, or waits for a readiness gate.
-    report.ready &= report.is_completed() || condition(pod, "Ready").is_some_and(|ready| ready.status == "True");
+    report.ready &= report.is_completed() || is_met(pod, "Ready");
     if let Some(word) = overall(pod) {
         report.status = word;
     }
@@ -68,6 +68,22 @@ fn overall(pod: Option<&Pod>) -> Option<String> {
 /// A condition of a pod by its type.
 pub(super) fn condition<'a>(pod: Option<&'a Pod>, kind: &str) -> Option<&'a v1::PodCondition> {
     pod?.status.as_ref()?.conditions.as_ref()?.iter().find(|condition| condition.type_ == kind)
+}
+
+/// Whether a condition of a pod is met; one that is not told is not.
+pub(super) fn is_met(pod: Option<&Pod>, kind: &str) -> bool {
+    condition(pod, kind).is_some_and(|condition| condition.status == "True")
+}
+
+/// Why a container of a pod does not start, where waiting for it is of no use.
+pub(super) fn stuck(pod: &Pod) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let statuses = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
+    let mut waiting = statuses.filter_map(|status| status.state.as_ref()?.waiting.as_ref());
+    waiting.find_map(|waiting| {
+        let (reason, message) = (waiting.reason.as_deref()?, waiting.message.as_deref().unwrap_or_default());
+        e2e_report::diagnose::stuck::waiting(reason, message).map(|_| format!("{reason} ({message})"))
+    })
 }
 
 fn container_report(

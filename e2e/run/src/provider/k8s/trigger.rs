@@ -5,18 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 use e2e::control::{TRIGGER_LIMIT, Triggered};
 use e2e_node::poll::{Look, until};
 use e2e_plan::Object;
-use e2e_report::diagnose::stuck;
-use k8s_openapi::api::{
-    batch::v1::Job,
-    core::v1::{Pod, PodSpec},
-};
-use kube::{
-    Api,
-    api::{ListParams, PostParams},
-};
+use k8s_openapi::api::{batch::v1::Job, core::v1::PodSpec};
+use kube::api::{ListParams, PostParams};
 use serde_json::{Value, json};
 
-use super::{K8sPods, error::Error, resolve::labelled};
+use super::{K8sPods, error::Error, resolve::labelled, status::stuck};
 
 /// Between two looks at a Job.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -28,7 +21,7 @@ impl K8sPods {
     ///
     /// The cluster does not take the Job, or it does not end.
     pub(crate) async fn trigger(&self, cron_job: &Object, name: &str) -> Result<Triggered, Error> {
-        let jobs: Api<Job> = Api::namespaced(self.cluster.client.clone(), &self.cluster.namespace);
+        let jobs = self.cluster.own::<Job>();
         let failed = |action| move |error: kube::Error| self.cluster.failed(action, &format!("Job/{name}"), &error);
         let unreadable = |error| Error::of("read", &format!("CronJob/{}", cron_job.name), error);
         let object =
@@ -63,17 +56,6 @@ impl K8sPods {
         }
         Ok(Triggered { job: name.to_owned(), succeeded, states, logs })
     }
-}
-
-/// Why a container of a pod does not start, where waiting for it is of no use.
-fn stuck(pod: &Pod) -> Option<String> {
-    let status = pod.status.as_ref()?;
-    let statuses = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
-    let mut waiting = statuses.filter_map(|status| status.state.as_ref()?.waiting.as_ref());
-    waiting.find_map(|waiting| {
-        let (reason, message) = (waiting.reason.as_deref()?, waiting.message.as_deref().unwrap_or_default());
-        stuck::waiting(reason, message).map(|_| format!("{reason} ({message})"))
-    })
 }
 
 fn containers(pod: PodSpec) -> Vec<String> {

@@ -13,7 +13,7 @@ use futures_util::{Stream, StreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event as ClusterEvent, Pod};
 use kube::{
-    Api, Resource,
+    Resource,
     runtime::{WatchStreamExt, watcher},
 };
 use parking_lot::Mutex;
@@ -151,7 +151,7 @@ where
         + 'static,
     K::DynamicType: Default,
 {
-    let api = Api::<K>::namespaced(cluster.client.clone(), &cluster.namespace);
+    let api = cluster.own::<K>();
     Box::pin(watcher(api, watcher::Config::default()).default_backoff())
 }
 
