@@ -9,7 +9,7 @@ use std::{
 
 use e2e_kubelet::{observation::Kind, snapshot::Snapshot};
 use e2e_load::clock::now_unix_ms;
-use e2e_node::poll::ticks;
+use e2e_node::{node::Runtime, poll::ticks};
 use e2e_plan::ProbeKind;
 use e2e_report::evidence::locks::HeldLock;
 use parking_lot::Mutex;
@@ -116,9 +116,7 @@ fn databases(pod: &PodSpec) -> Vec<Database> {
 }
 
 async fn look(provider: &Provider, pods: &[PodSpec], database: &Database) -> Option<Vec<HeldLock>> {
-    let replicas = provider.replicas(&database.pod.component.name, std::slice::from_ref(&database.pod));
-    let mut ports = replicas.iter().flat_map(|replica| &replica.ports);
-    let address = ports.find(|port| port.number == database.port)?.address;
+    let address = *provider.target(&database.pod.name)?.ports.get(&database.port)?;
     let mut config = tokio_postgres::Config::new();
     config.host(address.ip().to_string()).port(address.port()).user(&database.user).dbname(&database.name);
     if let Some(password) = &database.password {

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use e2e_load::clock::now_unix_ms;
+use e2e_node::node::Runtime;
 use e2e_plan::ResolvedContainer;
 use e2e_report::evidence::redis::{RedisSample, RedisServer};
 use parking_lot::Mutex;
@@ -70,11 +71,8 @@ impl RedisServers {
     /// Asks each of them once. Who does not answer may be starting, and is asked again the next time.
     pub(super) async fn look(&self, provider: &Provider) {
         let asked = self.candidates.iter().filter(|candidate| self.is_open(candidate)).map(|candidate| async move {
-            let pods = std::slice::from_ref(&candidate.pod);
-            let ports =
-                provider.replicas(&candidate.pod.component.name, pods).into_iter().flat_map(|replica| replica.ports);
             // A pod may get its address only when it starts.
-            let address = ports.into_iter().find(|port| port.number == candidate.port)?.address;
+            let address = *provider.target(&candidate.pod.name)?.ports.get(&candidate.port)?;
             let answer = tokio::time::timeout(ANSWER_LIMIT, ask(address, password(&candidate.container)));
             Some((candidate, answer.await.ok()?.ok()?))
         });

@@ -335,7 +335,7 @@ impl DockerPods {
         };
         match done {
             // The engine resumes a container that it kills, so a liveness probe may have thawed this one.
-            Err(_) if blow == Blow::Thaw && !self.engine.is_paused(id).await => Ok(()),
+            Err(_) if blow == Blow::Thaw && !self.engine.is(id, |state| state.paused).await => Ok(()),
             done => done.map_err(|error| Error::engine(action, name, error)),
         }
     }

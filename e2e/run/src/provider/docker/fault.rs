@@ -2,11 +2,10 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use bollard::{models::ContainerUpdateBody, query_parameters::StatsOptionsBuilder};
+use bollard::models::ContainerUpdateBody;
 use e2e_node::poll::{Look, until};
 use e2e_plan::Container;
 use e2e_report::fault::{Action, PlannedFault};
-use futures_util::StreamExt;
 
 use super::{DockerPods, disturb::Disturbance, measure::used, sandbox::Sandbox};
 use crate::provider::Error;
@@ -112,9 +111,7 @@ impl DockerPods {
 
     async fn limit_to_use(&self, pod: &str, container: &str) -> Result<(), Error> {
         let running = self.container(pod, container).await?;
-        let one_shot = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
-        let stats = self.engine.client.stats(running.id(), Some(one_shot)).next().await;
-        let usage = stats.and_then(Result::ok).and_then(used);
+        let usage = self.engine.stats(running.id()).await.and_then(used);
         let usage = usage.ok_or_else(|| Error::NotRunning { pod: format!("{pod}/{container}") })?;
         self.limit(pod, container, usage.memory_bytes.max(MEMORY_MIN_BYTES)).await
     }

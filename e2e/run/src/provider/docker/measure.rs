@@ -4,10 +4,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bollard::{
     models::ContainerStatsResponse,
-    query_parameters::{LogsOptionsBuilder, StatsOptionsBuilder, TopOptionsBuilder},
+    query_parameters::{LogsOptionsBuilder, TopOptionsBuilder},
 };
 use e2e_report::evidence::{Throttling, Usage};
-use futures_util::StreamExt;
+use futures_util::{StreamExt, future::join_all};
+use testcontainers::{ContainerAsync, GenericImage};
 
 use super::DockerPods;
 use crate::provider::pods::Wanted;
@@ -38,23 +39,23 @@ impl DockerPods {
 
     /// The engine's statistics of each running container, with its pod.
     async fn stats(&self) -> Vec<(String, ContainerStatsResponse)> {
-        let containers: Vec<_> =
-            self.containers.lock().await.iter().map(|(key, c)| (key.0.clone(), Arc::clone(c))).collect();
-        let one_shot = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
-        let stats = containers.iter().map(|(pod, container)| async {
-            let stats = self.engine.client.stats(container.id(), Some(one_shot.clone())).next().await?.ok()?;
-            Some((pod.clone(), stats))
+        let stats = self.running().await.into_iter().map(|(pod, container)| async move {
+            let stats = self.engine.stats(container.id()).await?;
+            Some((pod, stats))
         });
-        futures_util::future::join_all(stats).await.into_iter().flatten().collect()
+        join_all(stats).await.into_iter().flatten().collect()
+    }
+
+    /// The containers of all pods, each with its pod.
+    async fn running(&self) -> Vec<(String, Arc<ContainerAsync<GenericImage>>)> {
+        self.containers.lock().await.iter().map(|(key, c)| (key.0.clone(), Arc::clone(c))).collect()
     }
 
     /// The states of the processes of a pod's containers.
     pub(crate) async fn process_states(&self, pod: &str) -> Option<String> {
-        let containers: Vec<_> =
-            self.containers.lock().await.iter().map(|(key, c)| (key.0.clone(), Arc::clone(c))).collect();
         let client = &self.engine.client;
         let mut states = String::new();
-        for (_, container) in containers.iter().filter(|(of, _)| of == pod) {
+        for (_, container) in self.running().await.iter().filter(|(of, _)| of == pod) {
             let found = client.inspect_container(container.id(), None).await.ok()?.state?;
             if found.paused == Some(true) {
                 // As of a process that is stopped: with cgroup v2 a frozen one looks as if it slept.
@@ -73,12 +74,11 @@ impl DockerPods {
 
     /// The digest of each image that a container runs, by the image's name.
     pub(crate) async fn images(&self) -> BTreeMap<String, String> {
-        let containers: Vec<_> = self.containers.lock().await.values().map(Arc::clone).collect();
-        let images = containers.iter().map(|container| async {
+        let images = self.running().await.into_iter().map(|(_, container)| async move {
             let found = self.engine.client.inspect_container(container.id(), None).await.ok()?;
             Some((found.config?.image?, found.image?))
         });
-        futures_util::future::join_all(images).await.into_iter().flatten().collect()
+        join_all(images).await.into_iter().flatten().collect()
     }
 
     /// Output of every container so far, by pod and container.

@@ -1,7 +1,7 @@
 //! A pod's network as rules in the kernel's own form: addresses of Services, as kube-proxy writes them for a node, and what planned faults
 //! do to packets. Messages and attributes as `linux/netfilter/nf_tables.h` numbers them. Pure. Main function: [`batch`].
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
 
 use super::netlink::{APPEND, CREATE, Messages, attribute, nested, number, text};
 
@@ -99,10 +99,7 @@ pub(super) fn batch(rules: &Rules, queue: Queue) -> Vec<u8> {
             add(&mut batch, TRANSLATE, &translation(route, route.targets.len() - position, *target));
         }
     }
-    let mut addresses: Vec<Ipv4Addr> = rules.routes.iter().map(|route| route.address).collect();
-    addresses.sort();
-    addresses.dedup();
-    for address in addresses {
+    for address in rules.routes.iter().map(|route| route.address).collect::<BTreeSet<_>>() {
         add(&mut batch, REFUSE, &[to(address), vec![refusal()]].concat());
     }
     // What is lost need not wait.

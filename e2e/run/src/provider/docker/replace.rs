@@ -31,7 +31,7 @@ impl DockerPods {
     pub(super) async fn forget_ended_sandbox(&self, pod: &Pod) -> Result<bool, Error> {
         let _one_at_a_time = pod.repair.lock().await;
         let Some(sandbox) = pod.made_sandbox() else { return Ok(false) };
-        if sandbox.is_running(&self.engine).await {
+        if self.engine.is(&sandbox.id, |state| state.running).await {
             return Ok(false);
         }
         self.remove_pod(pod, &sandbox).await.map(|()| true)
@@ -77,6 +77,6 @@ impl DockerPods {
         {
             return Ok(());
         }
-        self.engine.remove_container(&self.container_name(pod, container)).await
+        self.engine.remove_container(&self.container_name(pod, container)).await.map(drop)
     }
 }

@@ -9,7 +9,6 @@ use std::{
 
 use bollard::{
     body_full,
-    errors::Error::DockerResponseServerError,
     models::{
         ContainerCreateBody, EndpointSettings, HostConfig, Mount, MountType, MountVolumeOptions,
         MountVolumeOptionsDriverConfig, NetworkingConfig, PortBinding,
@@ -179,14 +178,6 @@ impl Sandbox {
 
     fn index(&self, volume: &str) -> Result<usize, String> {
         self.volumes.iter().position(|held| held.name == volume).ok_or_else(|| format!("it has no volume {volume}"))
-    }
-
-    /// Whether it runs, as far as can be told: an engine that does not answer has ended nothing.
-    pub(super) async fn is_running(&self, engine: &Engine) -> bool {
-        match engine.client.inspect_container(&self.id, None).await {
-            Ok(inspected) => inspected.state.and_then(|state| state.running).unwrap_or(false),
-            Err(error) => !matches!(error, DockerResponseServerError { status_code: 404, .. }),
-        }
     }
 }
 

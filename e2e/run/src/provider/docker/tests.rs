@@ -138,10 +138,13 @@ async fn all_containers_thaw_also_when_one_of_them_was_killed() {
     let app = bench.pods.container(POD, "app").await.expect("a container").id().to_owned();
     let other = bench.pods.container(POD, "other").await.expect("a container").id().to_owned();
     bench.pods.strike(POD, Blow::Freeze).await.expect("both are frozen");
-    assert!(bench.pods.engine.is_paused(&app).await && bench.pods.engine.is_paused(&other).await);
+    assert!(
+        bench.pods.engine.is(&app, |state| state.paused).await
+            && bench.pods.engine.is(&other, |state| state.paused).await
+    );
     bench.pods.kill(POD, "app", Duration::ZERO).await.expect("its end");
     bench.pods.strike(POD, Blow::Thaw).await.expect("nothing is frozen any more");
-    assert!(!bench.pods.engine.is_paused(&other).await);
+    assert!(!bench.pods.engine.is(&other, |state| state.paused).await);
     bench.pods.strike(POD, Blow::Terminate).await.expect_err("one of them has ended");
     bench.remove().await;
 }
