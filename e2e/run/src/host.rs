@@ -1,6 +1,9 @@
-//! The local machine. Main functions: [`host`], [`machine`].
+//! The local machine and its processes. Main functions: [`host`], [`machine`], [`signal`].
+
+use std::path::PathBuf;
 
 use e2e_report::{evidence::Machine, request::Host};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 pub(crate) fn host() -> Host {
     let info = rustix::system::sysinfo();
@@ -14,6 +17,26 @@ pub(crate) fn host() -> Host {
 pub(crate) fn kernel() -> String {
     let name = rustix::system::uname();
     format!("{} {}", name.sysname().to_string_lossy(), name.release().to_string_lossy())
+}
+
+/// The directories in which programs are looked for.
+pub(crate) fn path() -> Vec<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect()
+}
+
+pub(crate) fn pid(number: u32) -> Option<Pid> {
+    i32::try_from(number).ok().and_then(Pid::from_raw)
+}
+
+/// Sends a signal to a process, which may have ended just now.
+pub(crate) fn signal(process: u32, signal: Signal) {
+    let _ = pid(process).map(|pid| kill_process(pid, signal));
+}
+
+/// Sends a signal to what is left of a group, which is named by the process that it began with. A number stays taken as long as its
+/// group has members, and Linux gives away all others before it gives away one again, so no stranger is met.
+pub(crate) fn signal_group(leader: u32, signal: Signal) {
+    let _ = pid(leader).map(|leader| kill_process_group(leader, signal));
 }
 
 /// How busy this machine has been since boot, including time stolen by its hypervisor, which was unusable here. `None` without

@@ -301,8 +301,5 @@ pub const HELD_LOG: &str = "held.log";
 
 /// Asks a process to stop, as Ctrl-C does.
 pub fn stop_process(pid: u32) {
-    if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
-        // It may have just ended.
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
-    }
+    crate::host::signal(pid, rustix::process::Signal::INT);
 }

@@ -47,6 +47,7 @@ use super::{
     balancer::set_ready,
     pods::{PodSpec, Wanted},
 };
+use crate::host;
 
 pub(crate) use self::program::{Error as ProgramError, Program, Programs, Rewrite, StopSignal};
 pub(crate) use self::{
@@ -233,10 +234,9 @@ impl LocalPods {
         argv.extend(translated(&resolved.args));
 
         let mut env: BTreeMap<String, String> = BTreeMap::new();
-        let path = std::env::var_os("PATH").unwrap_or_default();
         let clients = (!found.program.clients.is_empty()).then(|| pod.clients(container_name));
         let found_first = clients.into_iter().chain(found.directories.iter().cloned());
-        let path = std::env::join_paths(found_first.chain(std::env::split_paths(&path)));
+        let path = std::env::join_paths(found_first.chain(host::path()));
         env.insert("PATH".to_owned(), path.unwrap_or_default().to_string_lossy().into_owned());
         env.insert("HOME".to_owned(), pod.private(container_name).display().to_string());
         env.extend(resolved.env.into_iter().map(|(name, value)| {

@@ -129,8 +129,7 @@ pub(super) fn start_of(pid: u32) -> Option<u64> {
 }
 
 fn exists(pid: u32) -> bool {
-    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    pid.is_some_and(|pid| is_there(rustix::process::test_kill_process(pid)))
+    crate::host::pid(pid).is_some_and(|pid| is_there(rustix::process::test_kill_process(pid)))
 }
 
 /// Whether there is a process that took a signal so; another user's refuses it.

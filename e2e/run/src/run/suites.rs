@@ -13,7 +13,12 @@ use e2e_report::{env_vars, environment::Environment, record::Record, run_data::A
 use tokio::process::{Child, Command};
 
 use super::{Error, Signal, junit, prepared::Prepared, system::System};
-use crate::{lines, progress::Progress, provider::end_with_parent};
+use crate::{
+    host::{path, signal_group},
+    lines,
+    progress::Progress,
+    provider::end_with_parent,
+};
 
 /// nextest's exit code for failed tests, from its documentation.
 const TESTS_FAILED: i32 = 100;
@@ -207,8 +212,7 @@ pub(super) fn check(words: &[String], root: &Path) -> Result<(), Error> {
     let Some(program) = words.first() else { return Ok(()) };
     let is_there = match program.contains('/') {
         true => root.join(program).is_file(),
-        false => std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
-            .any(|directory| directory.join(program).is_file()),
+        false => path().iter().any(|directory| directory.join(program).is_file()),
     };
     match is_there {
         true => Ok(()),
@@ -300,10 +304,8 @@ impl Group {
     }
 
     fn signal(&self, signal: rustix::process::Signal) {
-        let id = self.0.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
-        if let Some(group) = id {
-            // It may have ended just now.
-            let _ = rustix::process::kill_process_group(group, signal);
+        if let Some(leader) = self.0.id() {
+            signal_group(leader, signal);
         }
     }
 }

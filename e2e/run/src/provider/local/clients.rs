@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{FoundProgram, LocalPods, pod::Pod};
-use crate::provider::Error;
+use crate::{host::path, provider::Error};
 
 impl LocalPods {
     /// Writes a program in front of each client that a container's program names, where this machine has that client.
@@ -35,8 +35,7 @@ impl LocalPods {
 
 /// A program of the directories in which a container finds its own.
 fn program_file(found: &FoundProgram, name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut directories = found.directories.iter().cloned().chain(std::env::split_paths(&path));
+    let mut directories = found.directories.iter().cloned().chain(path());
     directories.find_map(|directory| Some(directory.join(name)).filter(|file| file.is_file()))
 }
 

@@ -14,11 +14,14 @@ use std::{
 
 use e2e_kubelet::status::Exit;
 use e2e_node::node::ExecResult;
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::Signal;
 use tokio::{process::Command, sync::watch, time::timeout};
 
 use super::usage::Processes;
-use crate::provider::{end_with_parent, exec_output::both_outputs, owner::start_of};
+use crate::{
+    host::{signal, signal_group},
+    provider::{end_with_parent, exec_output::both_outputs, owner::start_of},
+};
 
 #[derive(Clone)]
 pub(super) struct Spec {
@@ -73,7 +76,7 @@ impl Spec {
                 Err(_) => -1,
             };
             // With its first process a container ends, whatever that one has started.
-            kill_group(pid);
+            signal_group(pid, Signal::KILL);
             let _ = sender.send(Some(Exit { code, oom_killed: oom.load(Ordering::Relaxed) }));
         });
         Ok(Process { pid, stop_signal: self.stop_signal, oom_killed, exit })
@@ -96,7 +99,7 @@ struct Group(u32);
 
 impl Drop for Group {
     fn drop(&mut self) {
-        kill_group(self.0);
+        signal_group(self.0, Signal::KILL);
     }
 }
 
@@ -155,22 +158,6 @@ impl Process {
     pub(super) fn signal_tree(&self, it: Signal) {
         let tree = Processes::read().map(|processes| processes.tree(self.pid)).unwrap_or_else(|| vec![self.pid]);
         tree.into_iter().for_each(|pid| signal(pid, it));
-    }
-}
-
-fn signal(pid: u32, signal: Signal) {
-    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-        // It may have ended just now; that is what the signal is for.
-        let _ = kill_process(pid, signal);
-    }
-}
-
-/// Kills what is left of a group, which is named by the process that it began with. A number stays taken as long as its group has
-/// members, and Linux gives away all others before it gives away one again, so no stranger is met.
-fn kill_group(leader: u32) {
-    if let Some(leader) = i32::try_from(leader).ok().and_then(Pid::from_raw) {
-        // Mostly nothing is left.
-        let _ = kill_process_group(leader, Signal::KILL);
     }
 }
 

@@ -9,6 +9,8 @@ use e2e_plan::ImageName;
 use e2e_report::env_vars;
 use serde::Deserialize;
 
+use crate::host;
+
 /// Programs by image: `name:tag`, or `name` for every tag. Each has what it takes from the one that it is `like`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "BTreeMap<String, Program>")]
@@ -244,8 +246,7 @@ impl Program {
     pub(super) fn find(&self, image: &str) -> Result<Vec<PathBuf>, Error> {
         let variable = bin_variable(image);
         let mut directories: Vec<PathBuf> = std::env::var_os(&variable).map(PathBuf::from).into_iter().collect();
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        directories.extend(std::env::split_paths(&path));
+        directories.extend(host::path());
         directories.extend(self.search.iter().flat_map(|pattern| expand(pattern)));
         let mut found = Vec::new();
         let mut missing = Vec::new();
