@@ -41,12 +41,8 @@ fn expect(kubeconfig: &Path, more: &[&str], exit: ExitCode, phrases: &[&str]) {
     let started = Instant::now();
     let mut command = bench.command(&["up", "--target", "k8s"]);
     let output = command.args(more).env("KUBECONFIG", kubeconfig).output().expect("the program runs");
-    let took = started.elapsed();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(exit as i32), "{said}");
-    for phrase in phrases {
-        assert!(said.contains(phrase), "`{phrase}` is not in {said}");
-    }
+    let (took, said) = (started.elapsed(), support::said(&output));
+    support::expect(&output, exit as i32, phrases);
     assert!(!said.contains("sesame"), "a token is a secret: {said}");
     assert!(took < SOON, "it took {took:?}: {said}");
 }

@@ -14,7 +14,7 @@ use std::{
 use e2e_run::exit::ExitCode;
 use rstest::rstest;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use support::{has_engine, labelled, private_files, processes_of};
+use support::{has_engine, labelled, printed, private_files, processes_of, said};
 
 const MANIFEST: &str = "\
 apiVersion: v1
@@ -87,9 +87,8 @@ impl Project {
 
     /// The same for an error that is a list.
     fn expect_lines(&self, output: &Output, code: i32, phrases: &[&str]) -> String {
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let (said, reported) = (said(output), printed(output));
         assert_eq!(output.status.code(), Some(code), "{said}");
-        let reported = String::from_utf8_lossy(&output.stdout);
         assert!(reported.is_empty(), "standard output is for reports: {reported}");
         let [_, error] = said.split("error: ").collect::<Vec<_>>()[..] else { panic!("not one error:\n{said}") };
         for phrase in phrases {
@@ -177,7 +176,7 @@ fn a_program_that_is_missing(#[case] config: &str, #[case] phrases: &[&str]) {
 fn a_package_that_is_missing() {
     let project = Project::new("suites = ['true']\n[local.'redis:7']\ncargo = 'no-such-package'\n", MANIFEST);
     let output = project.e2e(&[], &["--target", "local"]).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said(&output);
     assert_eq!(output.status.code(), Some(3), "{said}");
     let error = said.rsplit("\nerror: ").next().unwrap();
     for phrase in ["`cargo build ", "--package no-such-package", "\n    | error: could not find `Cargo.toml`"] {
@@ -196,10 +195,10 @@ fn suites_that_end_oddly(#[case] script: &str, #[case] reason: &str) {
     let config = NO_SUITES.replace("['true']", &format!("['sh', '-c', '{script}']"));
     let project = Project::new(&config, &manifest);
     let output = project.e2e(&[], &["--target", "local"]).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said(&output);
     assert_eq!(output.status.code(), Some(ExitCode::Incomplete as i32), "{said}");
     let run = project.runs().join("latest");
-    for text in [&*said, &fs::read_to_string(run.join("report.md")).unwrap()] {
+    for text in [&said, &fs::read_to_string(run.join("report.md")).unwrap()] {
         assert!(text.contains(reason), "`{reason}` is not in\n{text}");
     }
     assert!(run.join("evidence/pods.json").exists());
@@ -210,7 +209,7 @@ fn suites_that_end_oddly(#[case] script: &str, #[case] reason: &str) {
         .arg(project.root())
         .output()
         .unwrap();
-    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
+    support::expect(&again, 0, &[]);
     project.expect_nothing_left();
 }
 
@@ -297,8 +296,8 @@ fn every_port_is_taken() {
     let mut command = Command::new("unshare");
     command.arg("--net").arg(this).args(["--ignored", "--exact", "with_every_port_taken", "--nocapture"]);
     let output = command.output().unwrap();
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(output.status.success(), "{said}");
+    support::expect(&output, 0, &[]);
+    let said = printed(&output) + &said(&output);
     said.lines().filter(|line| line.contains("SKIPPED")).for_each(|line| eprintln!("{line}"));
 }
 

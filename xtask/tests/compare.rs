@@ -10,6 +10,7 @@ use std::{
 
 use e2e_report::{report::SCHEMA, request::Thresholds};
 use serde_json::json;
+use support::{expect, printed, said};
 
 fn xtask(runs: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_xtask")).arg("--runs").arg(runs).args(arguments).output().unwrap()
@@ -41,7 +42,7 @@ fn sets_of_runs_are_compared_and_kept() {
         leave_report(runs.path(), id, target, up_ms);
     }
     let output = xtask(runs.path(), &["compare", "a,b", "c,d"]);
-    let (page, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (page, said) = (printed(&output), said(&output));
     assert!(output.status.success(), "{said}");
     // Means 4050 and 1050, standard errors 50 and 50, 2 degrees of freedom: -3000 ± 9.925 * 70.71, as shares of 4050.
     assert!(page.contains("ready after ms 74.1% less (91.4% less to 56.7% less) on local"), "{page}");
@@ -63,10 +64,7 @@ fn what_cannot_be_compared_is_named() {
         (&["e2e", "--target", "docker,local", "--keep"], "takes a single target"),
     ];
     for (arguments, expected) in cases {
-        let output = xtask(runs.path(), arguments);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(said.contains(expected), "{arguments:?}: {said}");
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        expect(&xtask(runs.path(), arguments), 2, &[expected]);
     }
 }
 
@@ -74,11 +72,9 @@ fn what_cannot_be_compared_is_named() {
 fn several_runs_with_json_print_their_comparison_alone() {
     let project = tempfile::tempdir().unwrap();
     support::leave_project(project.path(), "redis", 0);
-    let root = project.path().to_string_lossy().into_owned();
-    let arguments = ["--root", &root, "e2e", "--target", "local", "--repeat", "2", "--format", "json"];
-    let output = xtask(&project.path().join("runs"), &arguments);
-    let said = String::from_utf8_lossy(&output.stderr);
-    let printed = String::from_utf8_lossy(&output.stdout);
+    let arguments = ["e2e", "--target", "local", "--repeat", "2", "--format", "json"];
+    let output = support::xtask_in(project.path(), &arguments).output().unwrap();
+    let (printed, said) = (printed(&output), said(&output));
     let comparison: serde_json::Value =
         serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}\n{said}"));
     assert!(comparison.is_object(), "{comparison}");

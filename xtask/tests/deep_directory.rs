@@ -2,9 +2,9 @@
 
 mod support;
 
-use std::{fs, process::Command};
+use std::fs;
 
-use support::{said, unique};
+use support::{expect, unique, xtask_in};
 
 const POSTGRES: &str = "\
 apiVersion: v1
@@ -35,8 +35,6 @@ fn postgres_runs_in_a_deep_directory() {
     fs::create_dir_all(root.join(".config")).expect("it can be made");
     fs::write(root.join("manifests/db.yaml"), POSTGRES).expect("it can be written");
     fs::write(root.join(".config/e2e.toml"), "suites = []\n").expect("it can be written");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command.args(["e2e", "--target", "local", "--bring-up", "30s", "--run-id", &unique("deep")]);
-    let output = command.arg("--root").arg(&root).arg("--runs").arg(root.join("runs")).output().expect("it starts");
-    assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stdout), said(&output));
+    let arguments = ["e2e", "--target", "local", "--bring-up", "30s", "--run-id", &unique("deep")];
+    expect(&xtask_in(&root, &arguments).output().expect("it starts"), 0, &[]);
 }

@@ -12,7 +12,7 @@ use e2e_kubelet::diagnosis::{Cause, Confidence};
 use e2e_plan::{ProbeKind, target::Target};
 use e2e_report::{evidence::DoctorEntry, finding::Code};
 use e2e_run::exit::ExitCode;
-use support::{Bench, REFERENCE};
+use support::{Bench, REFERENCE, id_in, said};
 
 fault_run::fault_tests!(local_names_the_fault, local_tells_the_founding_story, Target::Local);
 
@@ -59,17 +59,15 @@ fn local_doctor_sees_a_slow_start() {
     let overlay = support::root().join("fixtures/overlays/liveness-too-early");
     let overlay = overlay.to_str().expect("a path of letters");
     let up = bench.output(&["up", "--target", "local", "--overlay", overlay]);
-    let said = String::from_utf8_lossy(&up.stderr).into_owned();
-    let id = said.lines().last().and_then(|line| line.rsplit(' ').next()).expect("the last line names the run");
-    let run = bench.run_directory(id);
+    let id = id_in(&said(&up));
+    let run = bench.run_directory(&id);
 
     let run = run.to_str().expect("a path of letters");
     let found = bench.output(&["doctor", "--env", run, "--component", "backend", "--from-start", "--format", "json"]);
-    let down = bench.output(&["down", id]);
-    assert!(down.status.success(), "{}", String::from_utf8_lossy(&down.stderr));
+    bench.succeed(&["down", &id]);
 
-    let said = String::from_utf8_lossy(&found.stderr).into_owned();
-    let entries: Vec<DoctorEntry> = serde_json::from_slice(&found.stdout).expect(&said);
+    let entries: Vec<DoctorEntry> =
+        serde_json::from_slice(&found.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(&found)));
     assert_eq!(found.status.code(), Some(1), "{entries:#?}");
     let killers: Vec<&DoctorEntry> = entries.iter().filter(|entry| entry.which == ProbeKind::Liveness).collect();
     assert_eq!(killers.len(), 2, "one of each replica");

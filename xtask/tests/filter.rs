@@ -4,17 +4,16 @@ mod support;
 
 use std::{collections::BTreeSet, fs};
 
-use e2e_report::report::{Report, Verdict};
+use e2e_report::report::Verdict;
 use rstest::rstest;
-use support::{Bench, SMALL, said, unique};
+use support::{Bench, SMALL, expect, said, unique};
 
 #[test]
 fn only_the_chosen_checks_run() {
     let (bench, id) = (Bench::of(SMALL), unique("chosen"));
     let output = bench.output(&["e2e", "--target", "local", "--run-id", &id, "--filter", "test(redis)"]);
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    let text = fs::read_to_string(bench.run_directory(&id).join("report.json")).expect("a report");
-    let report: Report = serde_json::from_str(&text).expect("a report");
+    expect(&output, 0, &[]);
+    let report = bench.report(&id);
     assert_eq!((report.verdict, report.request.filter.as_deref()), (Verdict::Pass, Some("test(redis)")));
     assert!(report.verdict_reason.contains("selected by `--filter`"), "{}", report.verdict_reason);
     let cases: BTreeSet<String> =
@@ -30,10 +29,7 @@ fn only_the_chosen_checks_run() {
 fn a_filter_that_makes_no_sense(#[case] filter: &str, #[case] code: i32, #[case] phrases: &[&str]) {
     let (bench, id) = (Bench::of(SMALL), unique("filter"));
     let output = bench.output(&["e2e", "--target", "local", "--run-id", &id, "--filter", filter]);
-    assert_eq!(output.status.code(), Some(code), "{}", said(&output));
-    for phrase in phrases {
-        assert!(said(&output).contains(phrase), "`{phrase}` is not in {}", said(&output));
-    }
+    expect(&output, code, phrases);
     support::assert_nothing_left(&bench.run_directory(&id), false);
 }
 

@@ -14,10 +14,10 @@ use std::{
     time::Duration,
 };
 
-use e2e_report::{finding::Code, report::Report};
+use e2e_report::finding::Code;
 use kubectl::{Guard, kubectl, service_account};
 use rstest::rstest;
-use support::{Bench, REFERENCE, SMALL, said, unique, wait_until};
+use support::{Bench, REFERENCE, SMALL, expect, said, unique, wait_until};
 
 /// Longer than the cluster takes for anything that is waited for here.
 const PROMPTLY: Duration = Duration::from_secs(60);
@@ -57,8 +57,7 @@ fn a_component_that_is_deployed_anew_has_other_pods() {
 /// The Jobs of `fixtures/kinds` find in a cluster what they find on docker.
 #[test]
 fn services_and_kinds_are_those_of_docker() {
-    let output = Bench::of("../fixtures/kinds").output(&["e2e", "--target", "k8s", "--run-id", &unique("k-kinds")]);
-    assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stdout), said(&output));
+    Bench::of("../fixtures/kinds").succeed(&["e2e", "--target", "k8s", "--run-id", &unique("k-kinds")]);
 }
 
 #[test]
@@ -67,10 +66,7 @@ fn a_user_without_a_permission_is_told_which() {
     let bench = Bench::of(SMALL);
     let output =
         bench.command(&["up", "--target", "k8s"]).env("KUBECONFIG", &kubeconfig).output().expect("the program runs");
-    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
-    for phrase in ["may not create namespaces", "may not list pods", "manifests/rbac"] {
-        assert!(said(&output).contains(phrase), "`{phrase}` is not in {}", said(&output));
-    }
+    expect(&output, 3, &["may not create namespaces", "may not list pods", "manifests/rbac"]);
 }
 
 /// With exactly what `manifests/rbac` grants, a whole run passes.
@@ -82,7 +78,7 @@ fn the_least_role_is_enough() {
     let bench = Bench::of(SMALL);
     let output =
         bench.command(&["e2e", "--target", "k8s"]).env("KUBECONFIG", &kubeconfig).output().expect("the program runs");
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    expect(&output, 0, &[]);
     assert!(!said(&output).contains("forbidden"), "{}", said(&output));
 }
 
@@ -112,20 +108,17 @@ fn under_the_name_of(tool: &str, context: &str, script: Option<&str>, mut comman
 #[case::minikube("minikube", "minikube", "image load nginx:1.22 postgres:15 redis:7 e2e-agent:dev")]
 fn the_clusters_own_tool_brings_the_images(#[case] tool: &str, #[case] context: &str, #[case] call: &str) {
     let directory = tempfile::tempdir().expect("a directory");
-    let own = support::root().join("e2e/run/examples/nginx_redis/manifests");
     let extra = directory.path().join("nightly.yaml");
     // The cluster starts it by its schedule, here once a year.
     let cron_job = "kind: CronJob\nmetadata: {name: nightly}\nspec:\n  schedule: 0 0 1 1 *\n  jobTemplate:\n    spec:\n      template:\n        \
         spec:\n          restartPolicy: Never\n          containers: [{name: app, image: postgres:15}]\n";
     fs::write(&extra, format!("apiVersion: {}\n{cron_job}", cron_job_version())).expect("a file");
     let bench = Bench::of(SMALL);
-    let mut command = bench.command(&["e2e", "--target", "k8s", "--run-id", &unique("k-tool")]);
-    command.arg("--manifests").arg(own).arg("--manifests").arg(&extra);
+    let command = with_manifests(&bench, &["e2e", "--target", "k8s", "--run-id", &unique("k-tool")], &extra);
     let (output, calls) = under_the_name_of(tool, context, Some(""), command);
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    expect(&output, 0, &[&format!("bringing images into the cluster: {tool} {call}")]);
     // One call for those of the system, for which this project has no recipe, and the load's.
     assert_eq!(calls, format!("{call}\n"));
-    assert!(said(&output).contains(&format!("bringing images into the cluster: {tool} {call}")), "{}", said(&output));
 }
 
 #[rstest]
@@ -137,10 +130,7 @@ fn a_tool_that_fails_ends_the_run(#[case] script: Option<&str>, #[case] reason: 
     let bench = Bench::of(SMALL);
     let command = bench.command(&["e2e", "--target", "k8s", "--run-id", &id]);
     let (output, _) = under_the_name_of("kind", "kind-dev", script, command);
-    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
-    for phrase in ["`kind load docker-image --name dev", reason, "run it by hand"] {
-        assert!(said(&output).contains(phrase), "`{phrase}` is not in {}", said(&output));
-    }
+    expect(&output, 3, &["`kind load docker-image --name dev", reason, "run it by hand"]);
     assert_eq!(namespaces(&id), Vec::<String>::new());
 }
 
@@ -148,8 +138,7 @@ fn a_tool_that_fails_ends_the_run(#[case] script: Option<&str>, #[case] reason: 
 #[test]
 fn pods_that_are_leaving_are_waited_for() {
     // With its images there, the run that counts looks at the cluster at once.
-    let first = Bench::of(SMALL).output(&["e2e", "--target", "k8s", "--wait"]);
-    assert_eq!(first.status.code(), Some(0), "{}", said(&first));
+    Bench::of(SMALL).succeed(&["e2e", "--target", "k8s", "--wait"]);
     let namespace = unique("k-leaving");
     let _guard = Guard::deleting(&["namespace", &namespace]);
     kubectl(&["create", "namespace", &namespace]);
@@ -175,8 +164,7 @@ fn pods_that_are_leaving_are_waited_for() {
     kubectl(&["delete", "namespace", &namespace, "--wait=false"]);
 
     let output = Bench::of(SMALL).output(&["e2e", "--target", "k8s"]);
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    assert!(said(&output).contains("waiting for room: pods that are being removed"), "{}", said(&output));
+    expect(&output, 0, &["waiting for room: pods that are being removed"]);
 }
 
 /// A node without a machine: the cluster knows it, and nothing can be placed there.
@@ -214,10 +202,8 @@ fn nodes_of_mixed_readiness_are_reported() {
     let _guards = (node(&full, true), node(&broken, false));
     let bench = Bench::of(SMALL);
     let id = unique("k-nodes");
-    let output = bench.output(&["e2e", "--target", "k8s", "--run-id", &id, "--replicas", "nginx=2"]);
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    let text = fs::read_to_string(bench.run_directory(&id).join("report.json")).expect("a report");
-    let report: Report = serde_json::from_str(&text).expect("a report");
+    bench.succeed(&["e2e", "--target", "k8s", "--run-id", &id, "--replicas", "nginx=2"]);
+    let report = bench.report(&id);
     let claim = |code: Code| {
         let finding = report.findings.iter().find(|finding| finding.code == code);
         finding.map(|finding| finding.claim.clone()).unwrap_or_default()
@@ -257,8 +243,7 @@ fn a_database_that_is_deleted_under_load_is_named() {
     ]);
     let (status, took) = run.wait(2 * PROMPTLY);
     assert_eq!(status.code(), Some(1), "after {took:?}:\n{}", run.said());
-    let text = fs::read_to_string(bench.run_directory(&id).join("report.json")).expect("a report");
-    let report: Report = serde_json::from_str(&text).expect("a report");
+    let report = bench.report(&id);
     let found = |code: Code, component: Option<&str>| {
         report.findings.iter().any(|finding| finding.code == code && finding.component.as_deref() == component)
     };
@@ -278,12 +263,8 @@ fn a_version_that_the_cluster_does_not_serve_ends_the_run_first() {
     let bench = Bench::of(SMALL);
     let mut command = bench.command_on(&project.path().to_string_lossy(), &["e2e", "--target", "k8s", "--run-id", &id]);
     let output = command.output().expect("the program runs");
-    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
-    for phrase in
-        ["no matches for kind \"PodDisruptionBudget\" in version \"policy/v9\"", "the cluster serves it as policy/v1"]
-    {
-        assert!(said(&output).contains(phrase), "`{phrase}` is not in {}", said(&output));
-    }
+    let unknown = "no matches for kind \"PodDisruptionBudget\" in version \"policy/v9\"";
+    expect(&output, 2, &[unknown, "the cluster serves it as policy/v1"]);
     assert_eq!(namespaces(&id), Vec::<String>::new());
 }
 
@@ -297,10 +278,8 @@ fn what_no_namespace_can_hold_is_left_out_with_a_warning() {
     fs::write(&extra, format!("{of_no_definition}---\n{of_the_cluster}")).expect("a file");
     let id = unique("k-kind");
     let bench = Bench::of(SMALL);
-    let own = support::root().join("e2e/run/examples/nginx_redis/manifests");
-    let mut command = bench.command(&["e2e", "--target", "k8s", "--run-id", &id]);
-    let output = command.arg("--manifests").arg(own).arg("--manifests").arg(&extra).output().expect("the program runs");
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let mut command = with_manifests(&bench, &["e2e", "--target", "k8s", "--run-id", &id], &extra);
+    expect(&command.output().expect("the program runs"), 0, &[]);
     let page = fs::read_to_string(bench.run_directory(&id).join("report.md")).expect("a report");
     for phrase in ["no matches for kind \"Gadget\" in version \"example.org/v1\"", "ClusterRole"] {
         assert!(page.contains(phrase), "`{phrase}` is not in {page}");
@@ -326,13 +305,11 @@ fn what_no_namespace_can_hold_is_applied_on_request_and_removed() {
     fs::write(&extra, text).expect("a file");
     let _guard = Guard::deleting(&["clusterrole,clusterrolebinding", &role]).and(&["crd", &definition]);
     let bench = Bench::of(SMALL);
-    let own = support::root().join("e2e/run/examples/nginx_redis/manifests");
     let up = |id: &str| {
-        let mut command = bench.command(&["up", "--target", "k8s", "--cluster-scoped", "--run-id", id]);
-        command.arg("--manifests").arg(&own).arg("--manifests").arg(&extra).output().expect("the program runs")
+        let arguments = ["up", "--target", "k8s", "--cluster-scoped", "--run-id", id];
+        with_manifests(&bench, &arguments, &extra).output().expect("the program runs")
     };
-    let output = up(&id);
-    assert!(output.status.success(), "{}", said(&output));
+    expect(&up(&id), 0, &[]);
     let namespace = format!("e2e-{id}");
     kubectl(&["get", "--namespace", &namespace, &definition, "g"]);
     let subject = ["get", "clusterrolebinding", &role, "--output", "jsonpath={.subjects[0].namespace}"];
@@ -343,11 +320,18 @@ fn what_no_namespace_can_hold_is_applied_on_request_and_removed() {
     assert!(said(&output).contains("it exists already and is not this run's"), "{}", said(&output));
     assert_eq!(kubectl(&subject), namespace);
 
-    let output = bench.output(&["down", &id]);
-    assert!(output.status.success(), "{}", said(&output));
+    bench.succeed(&["down", &id]);
     let names = |kinds: &str| kubectl(&["get", kinds, "--output", "name"]);
     let is_left = || names("clusterroles,clusterrolebindings,crds").contains(&id);
     assert!(wait_until(PROMPTLY, || !is_left()), "{}", names("clusterroles,clusterrolebindings,crds"));
+}
+
+/// A verb on the small system with a file of manifests more.
+fn with_manifests(bench: &Bench, arguments: &[&str], extra: &Path) -> Command {
+    let own = support::root().join("e2e/run/examples/nginx_redis/manifests");
+    let mut command = bench.command(arguments);
+    command.arg("--manifests").arg(own).arg("--manifests").arg(extra);
+    command
 }
 
 fn copy(from: &Path, to: &Path) {

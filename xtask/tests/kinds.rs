@@ -3,10 +3,7 @@
 
 mod support;
 
-use std::{
-    path::Path,
-    process::{Command, Output},
-};
+use std::{path::Path, process::Output};
 
 use e2e_kubelet::snapshot::Snapshot;
 use e2e_report::{
@@ -15,18 +12,13 @@ use e2e_report::{
     run_dir::{REPORT_JSON, RunDir},
 };
 use rstest::rstest;
-use support::{Bench, lifecycle, said, unique};
+use support::{Bench, docker, has_engine, lifecycle, printed, said, unique};
 
 const KINDS: &str = "../fixtures/kinds";
 
 /// Whether a target is there.
 fn is_there(target: &str) -> bool {
-    let engine = || Command::new("docker").arg("version").output().is_ok_and(|output| output.status.success());
-    let is_there = target != "docker" || engine();
-    if !is_there {
-        eprintln!("SKIPPED: no Docker engine answers");
-    }
-    is_there
+    target != "docker" || has_engine()
 }
 
 /// The output and the report of a run, or nothing where the target is not there.
@@ -56,7 +48,7 @@ fn components(report: &Report) -> Vec<(&str, u32)> {
 #[test]
 fn a_service_is_to_pods_what_it_is_in_a_cluster() {
     let Some((output, report)) = run("docker", &[]) else { return };
-    assert_eq!(report.verdict, Verdict::Pass, "{}\n{}", String::from_utf8_lossy(&output.stdout), said(&output));
+    assert_eq!(report.verdict, Verdict::Pass, "{}\n{}", printed(&output), said(&output));
     let mut expected =
         [("agent", 1), ("alone", 1), ("db", 2), ("late", 1), ("migrate", 1), ("services", 1), ("web", 2)];
     let mut found = components(&report);
@@ -70,7 +62,7 @@ fn a_service_is_to_pods_what_it_is_in_a_cluster() {
 #[case("local")]
 fn every_kind_of_workload_runs(#[case] target: &str) {
     let Some((output, report)) = run(target, &["--manifests", "../fixtures/kinds/processes"]) else { return };
-    assert_eq!(report.verdict, Verdict::Pass, "{}\n{}", String::from_utf8_lossy(&output.stdout), said(&output));
+    assert_eq!(report.verdict, Verdict::Pass, "{}\n{}", printed(&output), said(&output));
     let found = components(&report);
     let position = |name: &str| found.iter().position(|(component, _)| *component == name);
     assert!(position("migrate") < position("agent") && position("store") < position("migrate"), "{found:?}");
@@ -101,9 +93,7 @@ fn a_cron_job_runs_when_it_is_asked_for(#[case] target: &str) {
 fn a_component_that_is_deployed_anew_has_other_pods() {
     if is_there("docker") {
         lifecycle::redeploy("docker", |id| {
-            let listed =
-                Command::new("docker").args(["ps", "--quiet", "--filter", &format!("label=e2e.run={id}")]).output();
-            String::from_utf8_lossy(&listed.expect("the engine's program").stdout).into_owned()
+            docker(&["ps", "--quiet", "--filter", &format!("label=e2e.run={id}")]).join(" ")
         });
     }
 }

@@ -7,14 +7,14 @@ use std::{
     io::{BufRead, BufReader, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     os::unix::process::CommandExt,
-    process::{Command, Output},
+    process::Command,
     thread,
     time::Duration,
 };
 
 use rstest::rstest;
 use rustix::process::Signal;
-use support::{Running, processes_of, said, unique};
+use support::{Running, expect, printed, processes_of, said, unique};
 
 /// Answers each request with the status that `answer` gives for its path, for as long as the test runs.
 fn serve(answer: fn(&str) -> u16) -> SocketAddr {
@@ -59,10 +59,6 @@ fn project(attempts: &str) -> tempfile::TempDir {
     fs::create_dir(directory.path().join(".config")).unwrap();
     fs::write(directory.path().join(".config/e2e.toml"), config).unwrap();
     directory
-}
-
-fn printed(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 #[test]
@@ -145,9 +141,7 @@ fn a_configuration_with_a_typo_is_bad_input() {
     let project = project("attempt = 1");
     let url = format!("http://{}/", nobody());
     let arguments = ["--root", &project.path().to_string_lossy(), "--url", &url, "--scenario", "two"];
-    let output = load(&arguments).output().unwrap();
-    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
-    assert!(said(&output).contains(".config/e2e.toml:") && said(&output).contains("`attempt`"), "{}", said(&output));
+    expect(&load(&arguments).output().unwrap(), 2, &[".config/e2e.toml:", "`attempt`"]);
 }
 
 #[rstest]

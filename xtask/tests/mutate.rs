@@ -2,27 +2,14 @@
 
 mod support;
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::{fs, time::Duration};
 
 use rustix::process::Signal;
-use support::{Running, leave_project, wait_until};
+use support::{Running, leave_project, wait_until, xtask_in};
 
 /// Long enough for an interrupt to come in a run.
 const SUITES: &str = "sleep 3\n\
     echo '<testsuites><testsuite name=\"all\"><testcase name=\"well\" classname=\"all\"/></testsuite></testsuites>' > \"$1\"\n";
-
-fn mutate(root: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command.arg("--root").arg(root).arg("--runs").arg(root.join("runs"));
-    command.args(["mutate", "--target", "local", "--only", "env-name", "--only", "env-value"]);
-    command.env_remove("CARGO_TARGET_DIR").stdin(Stdio::null());
-    command
-}
 
 #[test]
 fn an_interrupt_keeps_what_was_judged() {
@@ -35,7 +22,8 @@ fn an_interrupt_keeps_what_was_judged() {
     let text = fs::read_to_string(&config).unwrap();
     fs::write(config, text.replace("'suites.sh'", "'suites.sh', '{junit}'")).unwrap();
     fs::write(project.path().join("suites.sh"), SUITES).unwrap();
-    let mut run = Running::of(&mut mutate(project.path()), None);
+    let arguments = ["mutate", "--target", "local", "--only", "env-name", "--only", "env-value"];
+    let mut run = Running::of(&mut xtask_in(project.path(), &arguments), None);
     let is_first_judged = || run.said().contains("1 of ");
     assert!(wait_until(Duration::from_secs(60), is_first_judged), "{}", run.said());
     run.signal(Signal::INT);

@@ -2,15 +2,10 @@
 
 mod support;
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use rustix::process::Signal;
-use support::{Running, leave_project, said, wait_until};
+use support::{Running, expect, leave_project, printed, said, wait_until, xtask_in};
 
 /// A project with one component, and one scenario whose requests have nowhere to go: the component has no Service.
 fn leave_study(root: &Path, component: &str, suites_seconds: u32) {
@@ -21,10 +16,8 @@ fn leave_study(root: &Path, component: &str, suites_seconds: u32) {
 }
 
 fn scale(root: &Path, more: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command.arg("--root").arg(root).arg("--runs").arg(root.join("runs"));
-    command.args(["scale", "--target", "local", "--replicas", "1,2", "--repeat", "1"]).args(more);
-    command.env_remove("CARGO_TARGET_DIR").stdin(Stdio::null());
+    let mut command = xtask_in(root, &["scale", "--target", "local", "--replicas", "1,2", "--repeat", "1"]);
+    command.args(more);
     command
 }
 
@@ -47,7 +40,7 @@ fn levels_without_a_throughput_and_their_verdicts_are_told() {
     let (found, page) = study(project.path());
     assert_eq!(output.status.code(), Some(1), "{}\n{page}\n{found}", said(&output));
     assert!(page.starts_with("# Rate of order by replicas of backend on "), "{page}");
-    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().next(), page.lines().next());
+    assert_eq!(printed(&output).lines().next(), page.lines().next());
     for (at, level) in (0..2).zip(["1 replica", "2 replicas"]) {
         assert!(page.contains(&format!("Not measured: {level} in ")), "{page}");
         assert!(page.contains(&format!("Verdict fail: {level} in ")), "{page}");
@@ -79,8 +72,7 @@ fn what_no_study_can_be_made_of_is_bad_input() {
         (&["--component", "backend"], "--component backend is not in the manifests; components: redis"),
         (&["--scenario", "pay"], "pay"),
     ] {
-        let output = scale(project.path(), more).output().unwrap();
-        assert!(output.status.code() == Some(2) && said(&output).contains(expected), "{}", said(&output));
+        expect(&scale(project.path(), more).output().unwrap(), 2, &[expected]);
         assert!(!project.path().join("runs/scale").exists());
     }
 }

@@ -40,9 +40,7 @@ fn a_reader_that_goes_away_leaves_nothing() {
 #[test]
 fn a_system_has_the_id_that_was_asked_for() {
     let (bench, id) = (Bench::of(SMALL), support::unique("asked"));
-    let up = bench.output(&["up", "--target", "local", "--run-id", &id]);
-    assert!(up.status.success(), "{}", support::said(&up));
-    let down = bench.output(&["down", &id]);
-    assert!(down.status.success(), "{}", support::said(&down));
+    bench.succeed(&["up", "--target", "local", "--run-id", &id]);
+    bench.succeed(&["down", &id]);
     assert_nothing_left(&bench.run_directory(&id), false);
 }

@@ -6,10 +6,7 @@ use std::{
     time::Duration,
 };
 
-use e2e_report::{
-    report::{Report, Verdict},
-    run_dir::SECRETS,
-};
+use e2e_report::{report::Verdict, run_dir::SECRETS};
 use rstest::rstest;
 use rustix::process::Signal;
 
@@ -18,7 +15,7 @@ use super::{
     kubectl::{Guard, kubectl, service_account},
     namespaces,
     relay::Relay,
-    support::{self, Bench, REFERENCE, Running, SMALL, said, unique, wait_until},
+    support::{self, Bench, REFERENCE, Running, SMALL, expect, said, unique, wait_until},
 };
 
 /// Which nodes take no pods.
@@ -98,9 +95,7 @@ fn a_namespace_that_is_not_ours_is_left_alone() {
     let _guard = somebodys_namespace(&namespace);
     let bench = Bench::of(SMALL);
     let output = bench.output(&["up", "--target", "k8s", "--namespace", &namespace]);
-    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
-    let words = format!("the namespace {namespace} exists already and does not belong to a run");
-    assert!(said(&output).contains(&words), "{}", said(&output));
+    expect(&output, 2, &[&format!("the namespace {namespace} exists already and does not belong to a run")]);
     assert!(is_untouched(&namespace), "{}", said(&output));
 }
 
@@ -114,10 +109,9 @@ fn a_failed_preparation_and_gc_remove_nothing_of_somebody() {
     let bench = Bench::of(SMALL);
     let mut refused = bench.command(&["up", "--target", "k8s", "--namespace", &namespace]);
     let output = refused.env("KUBECONFIG", &kubeconfig).output().expect("the program runs");
-    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
-    let gc = bench.output(&["gc"]);
-    assert!(gc.status.success(), "{}", said(&gc));
-    assert!(is_untouched(&namespace), "{}", said(&gc));
+    expect(&output, 3, &[]);
+    let gc = bench.succeed(&["gc"]);
+    assert!(is_untouched(&namespace), "{gc}");
 }
 
 /// A namespace of the run's name that somebody makes while the run is up is not the run's.
@@ -130,9 +124,8 @@ fn a_namespace_that_somebody_made_anew_is_left_alone() {
     assert!(said(&up).contains("the system stays up"), "{}", said(&up));
     kubectl(&["delete", "namespace", &namespace]);
     let _guard = somebodys_namespace(&namespace);
-    let down = bench.output(&["down", &id]);
-    assert!(down.status.success(), "{}", said(&down));
-    assert!(is_untouched(&namespace), "{}", said(&down));
+    let down = bench.succeed(&["down", &id]);
+    assert!(is_untouched(&namespace), "{down}");
 }
 
 /// A relay to the cluster, and a kubeconfig in `directory` that takes it.
@@ -152,8 +145,7 @@ fn relay(directory: &Path) -> (Relay, PathBuf) {
 /// What a run had to leave behind is there, and `gc` removes it.
 fn assert_found_by_gc(bench: &Bench, id: &str) {
     assert_eq!(namespaces(id).len(), 1, "nobody could remove it");
-    let gc = bench.output(&["gc"]);
-    assert!(gc.status.success(), "{}", said(&gc));
+    bench.succeed(&["gc"]);
     assert_eq!(namespaces(id), Vec::<String>::new());
 }
 
@@ -211,8 +203,8 @@ fn a_lost_api_server_ends_the_run() {
     assert_eq!(status.code(), Some(3), "after {took:?}:\n{}", run.said());
     let last = run.said().lines().last().unwrap_or_default().to_owned();
     assert!(last.contains("not everything could be removed") && last.contains("`cargo xtask gc`"), "{}", run.said());
-    let text = fs::read_to_string(bench.run_directory(&id).join("report.json")).expect("what was measured is not lost");
-    let report: Report = serde_json::from_str(&text).expect("a report");
+    // What was measured is not lost.
+    let report = bench.report(&id);
     assert_ne!(report.verdict, Verdict::Pass, "{:#?}", report.findings);
 
     assert_found_by_gc(&bench, &id);

@@ -4,7 +4,10 @@ use std::{fs, path::Path, time::Duration};
 
 use rustix::process::Signal;
 
-use crate::support::{Bench, REFERENCE, SMALL, assert_nothing_left, files_with, labelled, processes_of, wait_until};
+use crate::support::{
+    Bench, REFERENCE, SMALL, assert_nothing_left, expect, files_with, id_in, labelled, printed, processes_of, said,
+    wait_until,
+};
 
 /// Longer than a run could take to notice and remove everything, and far shorter than its load lasts.
 const PROMPTLY: Duration = Duration::from_secs(30);
@@ -35,10 +38,8 @@ pub(crate) fn interrupt(target: &str, id: &str, moment: &str, signal: Signal) {
 pub(crate) fn kill(target: &str, id: &str) {
     let on_docker = target == "docker";
     let bench = Bench::of(REFERENCE);
-    let neighbour = format!("{id}-neighbour");
     let up = bench.command_on(SMALL, &["up", "--target", target]).output().expect("the program starts");
-    let up = String::from_utf8_lossy(&up.stderr).into_owned();
-    let neighbour_id = up.lines().last().and_then(|line| line.rsplit(' ').next()).expect(&neighbour).to_owned();
+    let neighbour = id_in(&said(&up));
 
     let mut run = bench.start(target, id, &LONG);
     run.wait_for("requests/s");
@@ -46,30 +47,23 @@ pub(crate) fn kill(target: &str, id: &str) {
     run.wait(PROMPTLY);
     assert_nothing_left(&bench.run_directory(id), on_docker);
 
-    let gc = bench.output(&["gc"]);
-    assert!(gc.status.success(), "{}", String::from_utf8_lossy(&gc.stderr));
+    bench.succeed(&["gc"]);
 
-    let status = bench.output(&["status", &neighbour_id]);
-    assert!(status.status.success(), "gc touched a run that lives: {}", String::from_utf8_lossy(&status.stderr));
-    let down = bench.output(&["down", &neighbour_id]);
-    assert!(down.status.success(), "{}", String::from_utf8_lossy(&down.stderr));
-    assert_nothing_left(&bench.run_directory(&neighbour_id), on_docker);
+    let status = bench.output(&["status", &neighbour]);
+    assert!(status.status.success(), "gc touched a run that lives: {}", said(&status));
+    bench.succeed(&["down", &neighbour]);
+    assert_nothing_left(&bench.run_directory(&neighbour), on_docker);
 }
 
 /// `trigger` runs CronJobs of `fixtures/kinds/on-request` in a system that is up, whose manifests are at this path.
 pub(crate) fn trigger(target: &str, manifests: &Path) {
     let bench = Bench::of("../fixtures/kinds");
     let manifests = manifests.to_string_lossy();
-    let up = bench.output(&["up", "--target", target, "--manifests", &manifests]);
-    let said = String::from_utf8_lossy(&up.stderr).into_owned();
-    assert!(up.status.success(), "{said}");
-    let id =
-        said.lines().last().and_then(|line| line.rsplit(' ').next()).expect("the last line names the run").to_owned();
+    let id = id_in(&bench.succeed(&["up", "--target", target, "--manifests", &manifests]));
 
     let asked = |name: &str| {
         let output = bench.output(&["trigger", name]);
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        (output.status.code(), text(output.stdout), text(output.stderr))
+        (output.status.code(), printed(&output), said(&output))
     };
     for number in [1, 2] {
         let (code, shown, said) = asked("tidy");
@@ -88,29 +82,24 @@ pub(crate) fn trigger(target: &str, manifests: &Path) {
     let (code, _, said) = asked("tydi");
     assert!(code == Some(2) && said.contains("there is no CronJob tydi; there are tidy, broken, keyless"), "{said}");
 
-    let down = bench.output(&["down", &id]);
-    assert!(down.status.success(), "{}", String::from_utf8_lossy(&down.stderr));
+    bench.succeed(&["down", &id]);
     assert_nothing_left(&bench.run_directory(&id), target == "docker");
 }
 
 /// A component of a system that is up is deployed anew: it is ready again, in other pods than before, as `pods` names them for a run.
 pub(crate) fn redeploy(target: &str, pods: impl Fn(&str) -> String) {
     let bench = Bench::of(super::SMALL);
-    let up = bench.output(&["up", "--target", target]);
-    let said = String::from_utf8_lossy(&up.stderr).into_owned();
-    assert!(up.status.success(), "{said}");
-    let id = said.lines().last().and_then(|line| line.rsplit(' ').next()).expect("the last line names the run");
-    let before = pods(id);
+    let id = id_in(&bench.succeed(&["up", "--target", target]));
+    let before = pods(&id);
     let redeployed = bench.output(&["redeploy", "redis"]);
-    let (after, status) = (pods(id), bench.output(&["status"]));
+    let (after, status) = (pods(&id), bench.output(&["status"]));
     let unknown = bench.output(&["redeploy", "mysql"]);
-    let down = bench.output(&["down", id]);
-    assert!(redeployed.status.success(), "{}", String::from_utf8_lossy(&redeployed.stderr));
+    bench.succeed(&["down", &id]);
+    expect(&redeployed, 0, &[]);
     assert!(!before.is_empty() && before != after, "{before} {after}");
-    let shown = String::from_utf8_lossy(&status.stdout).into_owned();
+    let shown = printed(&status);
     assert!(shown.lines().any(|line| line.contains("redis-0") && line.contains("Running")), "{shown}");
-    assert_eq!(unknown.status.code(), Some(2), "{}", String::from_utf8_lossy(&unknown.stderr));
-    assert!(down.status.success(), "{}", String::from_utf8_lossy(&down.stderr));
+    expect(&unknown, 2, &[]);
 }
 
 /// `e2e --keep` leaves the system up and says how to look into it and how to remove it; `down` removes it. None of the run's
@@ -118,37 +107,32 @@ pub(crate) fn redeploy(target: &str, pods: impl Fn(&str) -> String) {
 pub(crate) fn keep(target: &str) {
     let bench = Bench::of(REFERENCE);
     let kept = bench.output(&["e2e", "--target", target, "--keep", "--duration", "2s", "--clients", "10"]);
-    let said = String::from_utf8_lossy(&kept.stderr).into_owned();
-    let id =
-        said.lines().last().and_then(|line| line.rsplit(' ').next()).expect("the last line names the run").to_owned();
+    let words = said(&kept);
+    let id = id_in(&words);
     let run = bench.run_directory(&id);
     // A busy machine may cross a threshold; the report must be there.
-    assert!(matches!(kept.status.code(), Some(0 | 1)), "{:?}\n{said}", kept.status);
-    assert!(said.contains("The system is up") && said.contains(&format!("cargo xtask down {id}")), "{said}");
+    assert!(matches!(kept.status.code(), Some(0 | 1)), "{:?}\n{words}", kept.status);
+    assert!(words.contains("The system is up") && words.contains(&format!("cargo xtask down {id}")), "{words}");
     let secrets = fs::read_to_string(run.join("secrets.json")).expect("a run that is up has its secrets");
     let secrets: std::collections::BTreeMap<String, String> = serde_json::from_str(&secrets).expect("JSON");
     let secrets: Vec<String> = secrets.into_values().collect();
     assert!(secrets.len() > 1 && secrets.iter().all(|secret| secret.len() >= 16), "the run generates secrets");
 
     let status = bench.output(&["status", &id]);
-    let shown = String::from_utf8_lossy(&status.stdout).into_owned();
+    let shown = printed(&status);
     assert!(status.status.success() && shown.contains("postgres-0") && shown.contains("Running"), "{shown}");
 
-    let down = bench.output(&["down", &id]);
-    assert!(down.status.success(), "{}", String::from_utf8_lossy(&down.stderr));
+    let down = bench.succeed(&["down", &id]);
     assert_nothing_left(&run, target == "docker");
 
     for file in ["report.json", "report.md", "junit.xml", "environment.json", "evidence/pods.json", "evidence/logs"] {
         assert!(run.join(file).exists(), "{file} is missing: there is less to look through than there should be");
     }
     assert_eq!(files_with(&run, &secrets), Vec::<std::path::PathBuf>::new(), "these files hold a secret");
-    let said = [kept.stdout, kept.stderr, status.stdout, down.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    assert!(!secrets.iter().any(|secret| said.contains(secret)), "a secret was printed");
+    let all = [printed(&kept), words, shown, down].concat();
+    assert!(!secrets.iter().any(|secret| all.contains(secret)), "a secret was printed");
 
     for verb in [&["status", &id][..], &["doctor", "--env", &id], &["redeploy", "backend", "--run", &id]] {
-        let gone = bench.output(verb);
-        let said = String::from_utf8_lossy(&gone.stderr);
-        assert!(gone.status.code() == Some(3) && said.contains("this system is down"), "{:?} {said}", gone.status);
+        expect(&bench.output(verb), 3, &["this system is down"]);
     }
 }

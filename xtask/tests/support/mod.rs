@@ -16,6 +16,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use e2e_report::{
+    report::Report,
+    run_dir::{REPORT_JSON, RunDir},
+};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// The reference system, whose load suites last long enough to be interrupted.
@@ -26,6 +30,33 @@ pub(crate) const SMALL: &str = "../e2e/run/examples/nginx_redis";
 /// What a program said to people.
 pub(crate) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// What it printed for programs.
+pub(crate) fn printed(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// It ended with this exit code and said all of this.
+pub(crate) fn expect(output: &Output, code: i32, phrases: &[&str]) {
+    let said = said(output);
+    assert_eq!(output.status.code(), Some(code), "{}{said}", printed(output));
+    for phrase in phrases {
+        assert!(said.contains(phrase), "`{phrase}` is not in {said}");
+    }
+}
+
+/// The program on a project, with its runs there.
+pub(crate) fn xtask_in(root: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command.args(arguments).arg("--root").arg(root).arg("--runs").arg(root.join("runs"));
+    command.env_remove("CARGO_TARGET_DIR").stdin(Stdio::null());
+    command
+}
+
+/// The run that the last line names.
+pub(crate) fn id_in(said: &str) -> String {
+    said.lines().last().and_then(|line| line.rsplit(' ').next()).expect("the last line names the run").to_owned()
 }
 
 /// The workspace.
@@ -84,6 +115,19 @@ impl Bench {
     /// Runs a verb to its end.
     pub(crate) fn output(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().expect("the program starts")
+    }
+
+    /// Runs a verb that must succeed, and returns what it said.
+    pub(crate) fn succeed(&self, arguments: &[&str]) -> String {
+        let output = self.output(arguments);
+        expect(&output, 0, &[]);
+        said(&output)
+    }
+
+    /// The report of a run.
+    pub(crate) fn report(&self, id: &str) -> Report {
+        let run = RunDir::open(&self.run_directory(id)).expect("a run");
+        run.read_json(REPORT_JSON).expect("a report")
     }
 
     /// Starts `e2e` on a target with an id of the test's choice.
@@ -240,8 +284,8 @@ pub(crate) fn labelled(id: &str) -> Vec<String> {
 /// Lines that the docker command prints.
 pub(crate) fn docker(arguments: &[&str]) -> Vec<String> {
     let output = Command::new("docker").args(arguments).output().expect("the docker command is there");
-    assert!(output.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+    assert!(output.status.success(), "docker {arguments:?}: {}", said(&output));
+    printed(&output).lines().map(str::to_owned).collect()
 }
 
 /// Whether an engine answers and there is a command to look into it; says so when not.
