@@ -22,6 +22,7 @@ use e2e_plan::{
 use e2e_report::run_dir::new_run_id;
 use e2e_run::{Options, against, exit::ExitCode, plan, progress::Progress};
 use serde::Serialize;
+use tokio::io::AsyncReadExt;
 
 use self::judge::{Fate, Seen};
 use crate::{
@@ -221,20 +222,18 @@ impl Args {
         command.env_remove(e2e_report::env_vars::GITHUB_ACTIONS);
         command.stdin(self.manifests.stdin()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().context("cannot start a run")?;
-        let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
-        let read = async {
-            let (mut out, mut err) = (Vec::new(), Vec::new());
-            tokio::try_join!(read_to_end(&mut stdout, &mut out), read_to_end(&mut stderr, &mut err))?;
-            Ok::<_, std::io::Error>((out, err))
-        };
+        let (mut from, mut said) = child.stdout.take().zip(child.stderr.take()).context("cannot hear a run")?;
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let read = async { tokio::try_join!(from.read_to_end(&mut stdout), said.read_to_end(&mut stderr)) };
         let read = tokio::select! {
-            read = read => Some(read.context("cannot read what a run says")?),
+            read = read => Some(read),
             () = interrupts.come() => None,
         };
-        let Some((stdout, stderr)) = read else {
+        let Some(read) = read else {
             stop(&mut child, REMOVAL).await?;
             return Err(Ended(ExitCode::Interrupted, "interrupted".to_owned()).into());
         };
+        read.context("cannot read what a run says")?;
         let status = child.wait().await.context("cannot wait for a run")?;
         let log = mutant.map_or_else(|| place.runs(), |(overlay, _)| overlay.clone()).join(LOG);
         write(&log, &String::from_utf8_lossy(&stderr))?;
@@ -280,11 +279,4 @@ fn last_said(output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stderr);
     let error = said.lines().rev().find_map(|line| line.strip_prefix("error: "));
     error.or(said.lines().last()).unwrap_or("it said nothing").to_owned()
-}
-
-async fn read_to_end(from: &mut Option<impl tokio::io::AsyncRead + Unpin>, to: &mut Vec<u8>) -> std::io::Result<usize> {
-    match from {
-        Some(from) => tokio::io::AsyncReadExt::read_to_end(from, to).await,
-        None => Ok(0),
-    }
 }

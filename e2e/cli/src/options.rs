@@ -9,7 +9,11 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use e2e_plan::{EnvOverride, manifests::Sources, target::Target};
+use e2e_plan::{
+    EnvOverride,
+    manifests::Sources,
+    target::{Target, UnknownTarget},
+};
 use e2e_report::fault::PlannedFault;
 use e2e_run::{Options, k8s};
 
@@ -273,25 +277,13 @@ enum LoadFrom {
     Host,
 }
 
-/// A target, or the choice of one.
+/// A target; none for `auto`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct TargetChoice(Option<Target>);
+pub(crate) struct TargetChoice(pub(crate) Option<Target>);
 
-impl TargetChoice {
-    /// The target; `None` for `auto`.
-    pub(crate) fn target(self) -> Option<Target> {
-        self.0
-    }
-}
-
-pub(crate) fn parse_target(text: &str) -> Result<TargetChoice, String> {
-    match text {
-        "auto" => Ok(TargetChoice(None)),
-        text => text
-            .parse()
-            .map(|target| TargetChoice(Some(target)))
-            .map_err(|error: e2e_plan::target::UnknownTarget| error.to_string()),
-    }
+pub(crate) fn parse_target(text: &str) -> Result<TargetChoice, UnknownTarget> {
+    let target = if text == "auto" { None } else { Some(text.parse()?) };
+    Ok(TargetChoice(target))
 }
 
 /// The named targets; empty for `auto`.
@@ -301,7 +293,7 @@ struct Targets(Vec<Target>);
 fn parse_targets(text: &str) -> Result<Targets, String> {
     let mut targets = Vec::new();
     for name in text.split(',').filter(|_| text != "auto") {
-        let target = name.parse().map_err(|error: e2e_plan::target::UnknownTarget| error.to_string())?;
+        let target = name.parse().map_err(|error: UnknownTarget| error.to_string())?;
         if targets.contains(&target) {
             return Err(format!("`{name}` is listed twice; use --repeat to run a target more than once"));
         }

@@ -246,7 +246,7 @@ impl Args {
             let text = format!("{flag} names a level twice; use --repeat to measure levels more than once");
             return Err(BadInput(text).into());
         }
-        if self.controls && self.target.target() != Some(Target::Docker) {
+        if self.controls && self.target.0 != Some(Target::Docker) {
             return Err(BadInput("--controls studies Docker's bridge and needs --target docker".to_owned()).into());
         }
         let own = self.counts().iter().map(|level| (*level, None));
@@ -258,7 +258,7 @@ impl Args {
     /// One run of the study.
     fn options(&self, project: &Options, subject: &Subject, level: u32, control: Option<Control>) -> Result<Options> {
         let mut options = Options {
-            target: self.target.target(),
+            target: self.target.0,
             scenarios: vec![subject.scenario.clone()],
             clients: self.clients,
             duration: Some(self.duration),

@@ -118,22 +118,6 @@ pub(crate) async fn look(provider: &Provider, meter: &Meter, pod: &PodSpec) -> O
     meter::read(&meter, &name, address).await.map(|reading| reading.pool_use())
 }
 
-impl ResourceWatch {
-    /// One more sample: a run may be over before the first period is.
-    async fn sample(&self, provider: &Provider) {
-        let sample = sample_of(provider).await;
-        self.samples.lock().push(sample);
-    }
-
-    fn resources(&self) -> Resources {
-        Resources { samples: self.samples.lock().clone() }
-    }
-
-    fn saturation(&self) -> Vec<Saturation> {
-        self.saturation.lock().values().cloned().collect()
-    }
-}
-
 /// Writes statuses, resources and logs, and replaces secrets in all of it, because a component may print them.
 pub(crate) async fn gather(
     provider: &Provider,
@@ -143,9 +127,12 @@ pub(crate) async fn gather(
     directory: &RunDir,
 ) -> Result<(), run_dir::Error> {
     directory.write_json(PODS, snapshot)?;
-    resources.sample(provider).await;
-    directory.write_json(RESOURCES, &resources.resources())?;
-    directory.write_json(SATURATION, &resources.saturation())?;
+    // A run may be over before the first period is.
+    let last = sample_of(provider).await;
+    let samples = resources.samples.lock().iter().cloned().chain([last]).collect();
+    directory.write_json(RESOURCES, &Resources { samples })?;
+    let saturation: Vec<Saturation> = resources.saturation.lock().values().cloned().collect();
+    directory.write_json(SATURATION, &saturation)?;
     let locks = resources.locks.lock().clone();
     directory.write_json(LOCKS, &locks)?;
     resources.redis.look(provider).await;

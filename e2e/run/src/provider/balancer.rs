@@ -68,33 +68,12 @@ fn reset(client: &TcpStream) {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
     use super::*;
-
-    async fn answering(answer: &'static [u8]) -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                stream.write_all(answer).await.unwrap();
-            }
-        });
-        address
-    }
-
-    async fn ask(address: SocketAddr) -> String {
-        let mut text = String::new();
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        match stream.read_to_string(&mut text).await {
-            Ok(_) => text,
-            Err(error) => error.kind().to_string(),
-        }
-    }
+    use crate::provider::testing::{ask, named};
 
     #[tokio::test]
     async fn only_ready_replicas_get_connections() {
-        let (one, two) = (answering(b"one").await, answering(b"two").await);
+        let (one, two) = (named("one").await, named("two").await);
         let ready = Ready::new(RwLock::new(vec![one, two]));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

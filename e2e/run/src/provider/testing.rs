@@ -1,6 +1,34 @@
-//! Plans for tests, made as every other one is.
+//! Plans for tests, made as every other one is, and servers.
+
+use std::net::SocketAddr;
 
 use e2e_plan::{Manifest, Objects, Plan};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+/// The address of a server that says its name.
+pub(crate) async fn named(name: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            stream.write_all(name.as_bytes()).await.expect("an answer");
+        }
+    });
+    address
+}
+
+/// What a server says, or why it says nothing.
+pub(crate) async fn ask(address: SocketAddr) -> String {
+    let mut text = String::new();
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    match stream.read_to_string(&mut text).await {
+        Ok(_) => text,
+        Err(error) => error.kind().to_string(),
+    }
+}
 
 /// The plan of manifests in one text.
 pub(crate) fn plan(text: &str) -> Plan {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use e2e_load::stall::{self, StallingServer};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-use super::{Args, OURS, Says, answered, figure, median, on_second};
+use super::{Args, OURS, Says, answered, figure, generator, median};
 
 /// Requests per second, as for the peers in docs/load.md.
 const RATE: f64 = 2000.0;
@@ -70,21 +70,8 @@ pub(super) fn compare(args: &Args) -> Result<()> {
 
 /// Runs the generator at the rate, on the second processor, and reads a figure from its output.
 fn generate(args: &Args, address: SocketAddr, pattern: &str) -> Result<f64> {
-    let (rate, duration, clients) =
-        (RATE.to_string(), format!("{}s", DURATION.as_secs()), args.connections.to_string());
-    let mut command = on_second(std::env::current_exe().context("cannot find this program's own file")?);
-    command.args(["load", "--no-self-check", "--format", "json", "--expect-status", "200"]);
-    command.args([
-        "--url",
-        &format!("http://{address}/"),
-        "--rate",
-        &rate,
-        "--duration",
-        &duration,
-        "--clients",
-        &clients,
-    ]);
-    let output = command.output().context("cannot run taskset (util-linux)")?;
+    let mut command = generator(&format!("http://{address}/"), args.connections, DURATION.as_secs() as u32)?;
+    let output = command.args(["--rate", &RATE.to_string()]).output().context("cannot run taskset (util-linux)")?;
     // Exit code 1 means dropped requests, which is a figure here.
     let text = answered("this generator", &output, &Says { codes: &[0, 1, 5], ..OURS })?;
     let said = String::from_utf8_lossy(&output.stderr);

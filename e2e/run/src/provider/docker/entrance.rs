@@ -69,25 +69,11 @@ impl Entrance {
 
 #[cfg(test)]
 mod tests {
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpStream,
-    };
-
     use super::*;
-    use crate::provider::{pods, testing::plan};
-
-    /// A server that says its name.
-    async fn replica(name: &'static str) -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                stream.write_all(name.as_bytes()).await.expect("an answer");
-            }
-        });
-        address
-    }
+    use crate::provider::{
+        pods,
+        testing::{ask, named, plan},
+    };
 
     #[tokio::test]
     async fn every_ready_replica_gets_connections() {
@@ -102,16 +88,13 @@ mod tests {
         let [entrance] = &entrances[..] else { panic!("{entrances:?}") };
         assert_eq!((entrance.service.as_str(), entrance.port), ("api", 80));
         for (pod, name) in [("app-0", "zero"), ("app-2", "two")] {
-            let address = replica(name).await;
+            let address = named(name).await;
             let target = Target::new(address.ip(), 8080, address);
             entrance.set_ready(pod, &target, true);
         }
         let mut said = Vec::new();
         for _ in 0..4 {
-            let mut text = String::new();
-            let mut stream = TcpStream::connect(entrance.address).await.expect("a connection");
-            stream.read_to_string(&mut text).await.expect("a name");
-            said.push(text);
+            said.push(ask(entrance.address).await);
         }
         assert_eq!(said, ["zero", "two", "zero", "two"]);
     }
