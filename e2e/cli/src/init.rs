@@ -3,7 +3,11 @@
 mod dockerfiles;
 mod manifests;
 
-use std::{fmt::Write as _, path::Path};
+use std::{
+    fmt::Write as _,
+    fs::{self, DirEntry},
+    path::{Path, PathBuf},
+};
 
 use anyhow::Result;
 use e2e_plan::{ImageName, Plan, Pod, ProbeAction, ProbeKind, manifests::Sources};
@@ -169,6 +173,25 @@ fn images(plan: &Plan, root: &Path) -> String {
     text
 }
 
+/// Directories of what tools and package managers make.
+const MADE: [&str; 5] = ["build", "dist", "node_modules", "target", "vendor"];
+
+/// A project's own directories from its root, which is the first, to so many levels below it.
+fn directories(root: &Path, depth: usize) -> Vec<PathBuf> {
+    let is_own = |entry: &DirEntry| {
+        let (name, kind) = (entry.file_name(), entry.file_type());
+        kind.is_ok_and(|kind| kind.is_dir())
+            && name.to_str().is_some_and(|name| !name.starts_with('.') && !MADE.contains(&name))
+    };
+    let below = |directory: &PathBuf| -> Vec<PathBuf> {
+        let entries = fs::read_dir(root.join(directory)).into_iter().flatten().flatten();
+        entries.filter(is_own).map(|entry| directory.join(entry.file_name())).collect()
+    };
+    let levels =
+        std::iter::successors(Some(vec![PathBuf::new()]), |level| Some(level.iter().flat_map(&below).collect()));
+    levels.take(depth + 1).flatten().collect()
+}
+
 fn shown(directory: &Path) -> String {
     if directory.as_os_str().is_empty() { ".".to_owned() } else { directory.display().to_string() }
 }
@@ -217,8 +240,8 @@ spec:
     #[test]
     fn the_file_names_what_the_manifests_have_and_can_be_read() {
         let project = tempfile::tempdir().expect("a directory");
-        std::fs::create_dir(project.path().join("k8s")).expect("a directory");
-        std::fs::write(project.path().join("k8s/shop.yaml"), SHOP).expect("a file");
+        fs::create_dir(project.path().join("k8s")).expect("a directory");
+        fs::write(project.path().join("k8s/shop.yaml"), SHOP).expect("a file");
         let (key, sources) = of_path("k8s");
         let (plan, entrance) = planned(&e2e_run::Options::new(project.path()), sources).expect("a plan");
         let written = || text(&key, &plan, entrance.as_deref()) + &images(&plan, project.path());
@@ -229,8 +252,8 @@ spec:
         let config = e2e_run::config::Config::parse(&text, Path::new("e2e.toml")).expect("a configuration");
         assert_eq!((config.entrance.as_deref(), config.scenario.len()), (Some("shop"), 1));
         // With its Dockerfile, the image has a recipe.
-        std::fs::create_dir_all(project.path().join("services/shop/node_modules")).expect("a directory");
-        std::fs::write(project.path().join("services/shop/Dockerfile"), "FROM scratch").expect("a file");
+        fs::create_dir_all(project.path().join("services/shop/node_modules")).expect("a directory");
+        fs::write(project.path().join("services/shop/Dockerfile"), "FROM scratch").expect("a file");
         let text = written();
         let images = "\n# Images that are built here if no registry has them.\n\n[images.\"shop:dev\"]\nbuild = \"services/shop\"\npull = false\n\n\
                       # All of `services/shop` is sent to the engine; exclude what no image needs with a .dockerignore there.\n";
@@ -238,7 +261,7 @@ spec:
         let config = e2e_run::config::Config::parse(&text, Path::new("e2e.toml")).expect("a configuration");
         assert_eq!(config.images.0.len(), 1);
         // Nothing is said of Services that is not so.
-        std::fs::write(project.path().join("k8s/shop.yaml"), SHOP.replace("{app: shop}, ports", "{app: stop}, ports"))
+        fs::write(project.path().join("k8s/shop.yaml"), SHOP.replace("{app: shop}, ports", "{app: stop}, ports"))
             .expect("a file");
         let (key, sources) = of_path("k8s");
         let (plan, entrance) = planned(&e2e_run::Options::new(project.path()), sources).expect("a plan");

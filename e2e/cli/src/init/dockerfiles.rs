@@ -11,8 +11,6 @@ use serde_json::Value;
 
 /// Deeper than this lie the examples of dependencies, not a project's own services.
 const MAX_DEPTH: usize = 6;
-/// Directories of what tools and package managers make.
-pub(super) const MADE: [&str; 5] = ["build", "dist", "node_modules", "target", "vendor"];
 /// The files of a root that may say which directory an image is built from.
 const DESCRIPTIONS: [&str; 5] =
     ["compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml", "skaffold.yaml"];
@@ -36,8 +34,8 @@ pub(super) struct Dockerfiles {
 
 impl Dockerfiles {
     pub(super) fn of(root: &Path) -> Self {
-        let mut directories = Vec::new();
-        gather(root, Path::new(""), 0, &mut directories);
+        let mut directories = super::directories(root, MAX_DEPTH);
+        directories.retain(|directory| root.join(directory).join("Dockerfile").is_file());
         directories.sort();
         let mut described = Vec::new();
         for text in DESCRIPTIONS.iter().filter_map(|name| fs::read_to_string(root.join(name)).ok()) {
@@ -80,20 +78,6 @@ fn only<'a>(directories: impl Iterator<Item = &'a PathBuf>) -> Option<&'a Path> 
     match directories.len() {
         1 => directories.first().map(|directory| directory.as_path()),
         _ => None,
-    }
-}
-
-fn gather(root: &Path, directory: &Path, depth: usize, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(root.join(directory)).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let Some(name) = name.to_str() else { continue };
-        match entry.file_type() {
-            Ok(kind) if kind.is_dir() && depth < MAX_DEPTH && !name.starts_with('.') && !MADE.contains(&name) => {
-                gather(root, &directory.join(name), depth + 1, found);
-            }
-            Ok(kind) if kind.is_file() && name == "Dockerfile" => found.push(directory.to_owned()),
-            _ => {}
-        }
     }
 }
 

@@ -1,9 +1,6 @@
 //! Where a project's manifests are. Main function: [`find`].
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 use e2e_run::config::MANIFESTS;
 use serde_json::Value;
@@ -23,8 +20,9 @@ pub(super) fn find(root: &Path) -> Result<String, BadInput> {
     if let Some(usual) = MANIFESTS.into_iter().find(|name| root.join(name).is_dir() && holds(&root.join(name))) {
         return Ok(usual.to_owned());
     }
-    let mut found = Vec::new();
-    gather(root, Path::new(""), 0, &mut found);
+    let is_of_chart = |path: &Path| path.ancestors().skip(1).any(|above| root.join(above).join("Chart.yaml").is_file());
+    let mut found = super::directories(root, MAX_DEPTH);
+    found.retain(|directory| !is_of_chart(directory) && holds(&root.join(directory)));
     found.sort_by_key(|directory| (directory.components().count(), directory.clone()));
     let found: Vec<String> = found.iter().map(|directory| super::shown(directory)).collect();
     match &found[..] {
@@ -71,21 +69,6 @@ fn has_workload_in_json(text: &str) -> bool {
     objects.into_iter().any(|object| {
         is_workload(&object) || object["items"].as_array().is_some_and(|items| items.iter().any(is_workload))
     })
-}
-
-fn gather(root: &Path, directory: &Path, depth: usize, found: &mut Vec<PathBuf>) {
-    if holds(&root.join(directory)) {
-        found.push(directory.to_owned());
-    }
-    let is_chart = root.join(directory).join("Chart.yaml").is_file();
-    for entry in fs::read_dir(root.join(directory)).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let Some(name) = name.to_str() else { continue };
-        let is_own = !name.starts_with('.') && !super::dockerfiles::MADE.contains(&name) && !is_chart;
-        if depth < MAX_DEPTH && is_own && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            gather(root, &directory.join(name), depth + 1, found);
-        }
-    }
 }
 
 #[cfg(test)]
