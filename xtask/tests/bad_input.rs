@@ -52,11 +52,7 @@ struct Project {
 impl Project {
     fn new(config: &str, manifest: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        for (file, text) in [(".config/e2e.toml", config), ("manifests/redis.yaml", manifest)] {
-            let path = directory.path().join(file);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
+        support::write(directory.path(), &[(".config/e2e.toml", config), ("manifests/redis.yaml", manifest)]);
         Self { directory }
     }
 

@@ -2,8 +2,6 @@
 
 mod support;
 
-use std::fs;
-
 use support::{expect, unique, xtask_in};
 
 const POSTGRES: &str = "\
@@ -31,10 +29,7 @@ spec:
 fn postgres_runs_in_a_deep_directory() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let root = directory.path().join("a-directory-with-a-long-name/".repeat(5));
-    fs::create_dir_all(root.join("manifests")).expect("it can be made");
-    fs::create_dir_all(root.join(".config")).expect("it can be made");
-    fs::write(root.join("manifests/db.yaml"), POSTGRES).expect("it can be written");
-    fs::write(root.join(".config/e2e.toml"), "suites = []\n").expect("it can be written");
+    support::write(&root, &[("manifests/db.yaml", POSTGRES), (".config/e2e.toml", "suites = []\n")]);
     let arguments = ["e2e", "--target", "local", "--bring-up", "30s", "--run-id", &unique("deep")];
     expect(&xtask_in(&root, &arguments).output().expect("it starts"), 0, &[]);
 }

@@ -56,8 +56,7 @@ fn project(attempts: &str) -> tempfile::TempDir {
         "[[scenario.two.steps]]\nname = 'register'\nonce = true\npath = '/register/${{client}}'\n{attempts}\n\
          [[scenario.two.steps]]\nname = 'ask'\npath = '/ask'\n"
     );
-    fs::create_dir(directory.path().join(".config")).unwrap();
-    fs::write(directory.path().join(".config/e2e.toml"), config).unwrap();
+    support::write(directory.path(), &[(".config/e2e.toml", &config)]);
     directory
 }
 

@@ -223,6 +223,19 @@ fn quoted(text: &str) -> String {
 mod tests {
     use super::*;
 
+    /// Writes a file with the directories that it is in.
+    pub(super) fn write(root: &Path, name: &str, text: &str) {
+        let path = root.join(name);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        fs::write(path, text).expect("a file");
+    }
+
+    pub(super) fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let project = tempfile::tempdir().expect("a directory");
+        files.iter().for_each(|(name, text)| write(project.path(), name, text));
+        project
+    }
+
     const SHOP: &str = "{apiVersion: v1, kind: Service, metadata: {name: shop}, spec: {selector: {app: shop}, ports: [{port: 80}]}}
 ---
 apiVersion: apps/v1
@@ -239,9 +252,7 @@ spec:
 
     #[test]
     fn the_file_names_what_the_manifests_have_and_can_be_read() {
-        let project = tempfile::tempdir().expect("a directory");
-        fs::create_dir(project.path().join("k8s")).expect("a directory");
-        fs::write(project.path().join("k8s/shop.yaml"), SHOP).expect("a file");
+        let project = project(&[("k8s/shop.yaml", SHOP)]);
         let (key, sources) = of_path("k8s");
         let (plan, entrance) = planned(&e2e_run::Options::new(project.path()), sources).expect("a plan");
         let written = || text(&key, &plan, entrance.as_deref()) + &images(&plan, project.path());
@@ -252,8 +263,8 @@ spec:
         let config = e2e_run::config::Config::parse(&text, Path::new("e2e.toml")).expect("a configuration");
         assert_eq!((config.entrance.as_deref(), config.scenario.len()), (Some("shop"), 1));
         // With its Dockerfile, the image has a recipe.
-        fs::create_dir_all(project.path().join("services/shop/node_modules")).expect("a directory");
-        fs::write(project.path().join("services/shop/Dockerfile"), "FROM scratch").expect("a file");
+        write(project.path(), "services/shop/Dockerfile", "FROM scratch");
+        write(project.path(), "services/shop/node_modules/x", "");
         let text = written();
         let images = "\n# Images that are built here if no registry has them.\n\n[images.\"shop:dev\"]\nbuild = \"services/shop\"\npull = false\n\n\
                       # All of `services/shop` is sent to the engine; exclude what no image needs with a .dockerignore there.\n";
@@ -261,8 +272,7 @@ spec:
         let config = e2e_run::config::Config::parse(&text, Path::new("e2e.toml")).expect("a configuration");
         assert_eq!(config.images.0.len(), 1);
         // Nothing is said of Services that is not so.
-        fs::write(project.path().join("k8s/shop.yaml"), SHOP.replace("{app: shop}, ports", "{app: stop}, ports"))
-            .expect("a file");
+        write(project.path(), "k8s/shop.yaml", &SHOP.replace("{app: shop}, ports", "{app: stop}, ports"));
         let (key, sources) = of_path("k8s");
         let (plan, entrance) = planned(&e2e_run::Options::new(project.path()), sources).expect("a plan");
         let text = super::text(&key, &plan, entrance.as_deref());

@@ -75,7 +75,11 @@ pub(crate) fn leave_project(root: &Path, component: &str, suites_seconds: u32) {
         "sleep {suites_seconds}\nmkdir -p target/nextest/default\necho '<testsuites name=\"none\" tests=\"0\" failures=\"0\" errors=\"0\"></testsuites>' \
          > target/nextest/default/junit.xml\n"
     );
-    let files = [(".config/e2e.toml", config), ("manifests/one.yaml", &manifest), ("suites.sh", &suites)];
+    write(root, &[(".config/e2e.toml", config), ("manifests/one.yaml", &manifest), ("suites.sh", &suites)]);
+}
+
+/// Writes files with the directories that they are in.
+pub(crate) fn write(root: &Path, files: &[(&str, &str)]) {
     for (file, text) in files {
         let path = root.join(file);
         fs::create_dir_all(path.parent().expect("a directory")).expect("it can be made");

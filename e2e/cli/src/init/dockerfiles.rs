@@ -102,17 +102,7 @@ fn describe(value: &Value, described: &mut Vec<(String, PathBuf)>) {
 mod tests {
     use rstest::rstest;
 
-    use super::*;
-
-    fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let project = tempfile::tempdir().expect("a directory");
-        for (name, text) in files {
-            let path = project.path().join(name);
-            fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
-            fs::write(path, text).expect("a file");
-        }
-        project
-    }
+    use super::{super::tests::project, *};
 
     const SKAFFOLD: &str = "apiVersion: skaffold/v4beta6\nkind: Config\nbuild:\n  artifacts:\n    - image: registry.example/shop/cart\n      \
                             context: src/basket\n---\napiVersion: skaffold/v4beta6\nkind: Config\n";

@@ -73,16 +73,15 @@ fn has_workload_in_json(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::tests::{project, write},
+        *,
+    };
 
     #[test]
     fn the_usual_directory_the_only_one_or_a_choice() {
-        let project = tempfile::tempdir().expect("a directory");
-        let add = |name: &str, text: &str| {
-            let path = project.path().join(name);
-            fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
-            fs::write(path, text).expect("a file");
-        };
+        let project = project(&[]);
+        let add = |name: &str, text: &str| write(project.path(), name, text);
         let found = || find(project.path()).map_err(|error| error.to_string());
         add("compose.yaml", "services: {}\n");
         add("node_modules/a/k8s/app.yaml", "kind: Deployment\n");
@@ -111,9 +110,7 @@ mod tests {
     #[case::json("web.json", "{\n  \"kind\" : \"ReplicationController\"\n}\n")]
     #[case::in_a_list_of_json("all.json", "{\"kind\": \"List\", \"items\": [{\"kind\": \"CronJob\"}]}")]
     fn each_way_to_write_a_workload(#[case] file: &str, #[case] text: &str) {
-        let project = tempfile::tempdir().expect("a directory");
-        fs::create_dir(project.path().join("shop")).expect("a directory");
-        fs::write(project.path().join("shop").join(file), text).expect("a file");
+        let project = project(&[(&format!("shop/{file}"), text)]);
         assert_eq!(find(project.path()).map_err(|error| error.to_string()), Ok("shop".to_owned()));
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn of_directory(directory: &Path) -> Result<Vec<u8>, Cause> {
     let mut tar = tar::Builder::new(Vec::new());
     let ignored = Ignored::of(directory).map_err(|error| unreadable(&directory.join(dockerignore::FILE), error))?;
     append_directory(&mut tar, directory, Path::new(""), &ignored)?;
-    finish(tar).map_err(|error| unreadable(directory, error))
+    tar.into_inner().map_err(|error| unreadable(directory, error))
 }
 
 /// The context of an image that holds one static binary and nothing else but empty directories, which everybody may write to.
@@ -47,7 +47,7 @@ pub(super) fn of_program(
             files.iter().try_for_each(|(path, content)| append_file(&mut tar, &root.join(path), content, 0o755))
         })
         .and_then(|()| directories.iter().try_for_each(|path| append_empty(&mut tar, &root.join(path), 0o777)))
-        .and_then(|()| finish(tar))
+        .and_then(|()| tar.into_inner())
         .expect("writing to memory does not fail")
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn directories(path: &str) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     let above: Vec<&Path> = Path::new(path).ancestors().filter(|path| !path.as_os_str().is_empty()).collect();
     let appended = above.into_iter().rev().try_for_each(|path| append_empty(&mut tar, path, 0o777));
-    appended.and_then(|()| finish(tar)).expect("writing to memory does not fail")
+    appended.and_then(|()| tar.into_inner()).expect("writing to memory does not fail")
 }
 
 /// SHA-256 of parts, in hexadecimal. The parts' lengths count, so that moving a byte from one to the next shows.
@@ -130,10 +130,6 @@ fn header(size: u64, mode: u32) -> tar::Header {
     header.set_size(size);
     header.set_mode(mode);
     header
-}
-
-fn finish(tar: tar::Builder<Vec<u8>>) -> io::Result<Vec<u8>> {
-    tar.into_inner()
 }
 
 fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
