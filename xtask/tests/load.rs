@@ -144,15 +144,16 @@ fn a_configuration_with_a_typo_is_bad_input() {
 }
 
 #[rstest]
-#[case::alone(&[])]
-#[case::with_agents(&["--agents", "2"])]
-fn an_interrupt_ends_it_in_order(#[case] agents: &[&str]) {
+#[case::alone(&[], Signal::INT)]
+#[case::with_agents(&["--agents", "2"], Signal::INT)]
+#[case::terminated(&[], Signal::TERM)]
+fn an_interrupt_ends_it_in_order(#[case] agents: &[&str], #[case] signal: Signal) {
     let (url, id) = (format!("http://{}/", serve(|_| 200)), unique("interrupted"));
     let mut command = load(&["--url", &url, "--warm-up", "60s"]);
     // As a terminal does it, the signal goes to all of the group.
     let mut run = Running::of(command.args(agents).env("E2E_TEST_ID", &id).process_group(0), None);
     run.wait_for(" requests/s");
-    run.signal_group(Signal::INT);
+    run.signal_group(signal);
     let (status, _) = run.wait(Duration::from_secs(20));
     assert_eq!(status.code(), Some(4), "{}", run.said());
     assert!(support::wait_until(Duration::from_secs(5), || processes_of(&id).is_empty()), "{:?}", processes_of(&id));

@@ -1,37 +1,11 @@
-//! SIGINT and SIGTERM, for verbs that clean up before they exit. Main type: [`Interrupts`].
+//! The orderly end of child processes, and of verbs that clean up before they exit. Main function: [`stop`].
 
 use std::{process::ExitStatus, time::Duration};
 
 use anyhow::{Context, Result};
+pub use e2e_run::Interrupts;
 use e2e_run::stop_process;
-use tokio::{
-    process::Child,
-    signal::unix::{Signal, SignalKind, signal},
-    time::timeout,
-};
-
-/// Catches both signals from its construction on; the holder reacts to them.
-#[derive(Debug)]
-pub struct Interrupts {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Interrupts {
-    /// Installs the handlers. Call it inside a tokio runtime.
-    pub fn install() -> Result<Self> {
-        let of = |kind| signal(kind).context("cannot catch SIGINT and SIGTERM");
-        Ok(Self { interrupt: of(SignalKind::interrupt())?, terminate: of(SignalKind::terminate())? })
-    }
-
-    /// Waits for either signal.
-    pub async fn come(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
+use tokio::{process::Child, time::timeout};
 
 /// Asks a child to stop, waits for it, and kills it after `patience`.
 ///

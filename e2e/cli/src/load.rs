@@ -7,7 +7,7 @@ mod target;
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use e2e::scenario::settings;
 use e2e_load::{
     agent::Order,
@@ -24,6 +24,7 @@ use target::{Header, Target};
 
 use crate::{
     failure::BadInput,
+    interrupts::Interrupts,
     options::{Format, block_on},
 };
 
@@ -138,14 +139,13 @@ async fn measure(args: &Args, settings: Settings, order: Order) -> Result<Measur
     })?;
     run.release();
     let mut second = tokio::time::interval(Duration::from_secs(1));
-    let mut interrupted = false;
+    let (mut interrupts, mut interrupted) = (Interrupts::install()?, false);
     second.tick().await;
     loop {
         tokio::select! {
             milestone = run.milestone() => if milestone == Milestone::Over { break },
             _ = second.tick() => live.show(&run.snapshot()),
-            signal = tokio::signal::ctrl_c(), if !interrupted => {
-                signal.context("cannot listen for interrupts")?;
+            () = interrupts.come(), if !interrupted => {
                 interrupted = true;
                 run.stop();
             }

@@ -43,6 +43,7 @@ pub use self::{
     options::{CONFIG, Options},
     prepare::{cluster, collect_garbage, docker_engine, plan, planned, unhonoured},
     provide::make_images,
+    signal::Interrupts,
     snapshot::Change as SnapshotChange,
     suites::filled_in as suites_filled_in,
 };
@@ -103,7 +104,7 @@ async fn in_system<T>(
     body: impl AsyncFnOnce(&System, &Prepared, &Signal) -> Result<T, Error>,
 ) -> Result<Ended<T>, Error> {
     // Before anything is created: from here on a signal ends the run cleanly.
-    let signal = Signal::install().map_err(Error::Signals)?;
+    let signal = Signal::install()?;
     progress.phase("prepare");
     let prepared = signal.or(Box::pin(prepare::prepare(options, progress))).await;
     let prepared = prepared.ok_or(Error::NotStarted).flatten().inspect_err(|_| progress.phases_done())?;

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{Measured, live::Live};
-use crate::{failure::Ended, options::block_on};
+use crate::{failure::Ended, interrupts::Interrupts, options::block_on};
 
 /// The load over this many processes.
 pub(super) async fn measure(count: u32, order: &Order, live: &mut Live) -> Result<Measured> {
@@ -28,22 +28,15 @@ pub(super) async fn measure(count: u32, order: &Order, live: &mut Live) -> Resul
         children.push(child);
         streams.push(TcpStream::connect(&address).await.with_context(|| format!("cannot connect to {address}"))?);
     }
-    let conducted = conduct(streams, &token, order, |snapshot| live.show(snapshot));
+    let mut interrupts = Interrupts::install()?;
     let result = tokio::select! {
-        result = conducted => Some(result?),
-        signal = tokio::signal::ctrl_c() => {
-            signal.context("cannot listen for interrupts")?;
-            None
-        }
+        result = conduct(streams, &token, order, |snapshot| live.show(snapshot)) => Some(result?),
+        () = interrupts.come() => None,
     };
     live.end();
-    match result {
-        Some(result) => Ok(Measured { result, interrupted: false }),
-        None => {
-            let text = "interrupted: agents report only at the end, so there are no figures";
-            Err(Ended(ExitCode::Interrupted, text.to_owned()).into())
-        }
-    }
+    let text = "interrupted: agents report only at the end, so there are no figures";
+    let result = result.ok_or_else(|| Ended(ExitCode::Interrupted, text.to_owned()))?;
+    Ok(Measured { result, interrupted: false })
 }
 
 /// Rejects, before any agent starts, settings that every agent would reject.

@@ -1,10 +1,34 @@
-//! Ctrl-C and SIGTERM during a run. Main type: [`Signal`].
+//! SIGINT and SIGTERM: of a run, and of whatever else cleans up before it exits. Main types: [`Signal`], [`Interrupts`].
 
 use std::time::Duration;
 
 use e2e_plan::target::Target;
+use tokio::signal::unix::{self, SignalKind, signal};
 
-use super::prepared::Prepared;
+use super::{Error, prepared::Prepared};
+
+/// Catches both signals from its construction on; the holder reacts to them.
+#[derive(Debug)]
+pub struct Interrupts {
+    interrupt: unix::Signal,
+    terminate: unix::Signal,
+}
+
+impl Interrupts {
+    /// Installs the handlers. Call it inside a tokio runtime.
+    pub fn install() -> Result<Self, Error> {
+        let of = |kind| signal(kind).map_err(Error::Signals);
+        Ok(Self { interrupt: of(SignalKind::interrupt())?, terminate: of(SignalKind::terminate())? })
+    }
+
+    /// Waits for either signal.
+    pub async fn come(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
 
 /// Grace period after a second Ctrl-C for requests to a cluster: a healthy one answers in a tenth of this.
 const IN_A_HURRY: Duration = Duration::from_secs(2);
@@ -15,16 +39,12 @@ pub(super) struct Signal {
 }
 
 impl Signal {
-    pub(super) fn install() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    pub(super) fn install() -> Result<Self, Error> {
+        let mut interrupts = Interrupts::install()?;
         let (sender, received) = tokio::sync::watch::channel(0);
         tokio::spawn(async move {
             loop {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                }
+                interrupts.come().await;
                 sender.send_modify(|received| *received += 1);
             }
         });
