@@ -380,51 +380,47 @@ impl LocalPods {
 
     pub(crate) fn usage(&self) -> BTreeMap<String, Usage> {
         let Some(processes) = usage::Processes::read() else { return BTreeMap::new() };
-        let running = self.running.lock().clone();
         let mut by_pod: BTreeMap<String, Usage> = BTreeMap::new();
-        for ((pod, _), running) in running.iter().filter(|(_, running)| running.process.is_running()) {
-            *by_pod.entry(pod.clone()).or_default() += processes.usage(running.process.pid());
+        for (pod, pid) in self.alive() {
+            *by_pod.entry(pod).or_default() += processes.usage(pid);
         }
         by_pod
+    }
+
+    /// The main processes that run, each with its pod.
+    fn alive(&self) -> Vec<(String, u32)> {
+        let running = self.running.lock();
+        let alive = running.iter().filter(|(_, running)| running.process.is_running());
+        alive.map(|((pod, _), running)| (pod.clone(), running.process.pid())).collect()
     }
 
     /// The pod whose process has a connection.
     pub(crate) fn pod_of(&self, client: SocketAddr, server: SocketAddr) -> Option<String> {
         let (processes, inode) = (usage::Processes::read()?, sockets::inode_of(client, server)?);
-        let running = self.running.lock().clone();
-        let has_it = |running: &Running| {
-            processes.tree(running.process.pid()).into_iter().any(|pid| sockets::has_socket(pid, &inode))
-        };
-        let mut running = running.into_iter().filter(|(_, running)| running.process.is_running());
-        running.find(|(_, running)| has_it(running)).map(|((pod, _), _)| pod)
+        let has_it = |pid: u32| processes.tree(pid).into_iter().any(|pid| sockets::has_socket(pid, &inode));
+        self.alive().into_iter().find(|(_, pid)| has_it(*pid)).map(|(pod, _)| pod)
     }
 
     pub(crate) fn process_states(&self, pod: &str) -> Option<String> {
         let processes = usage::Processes::read()?;
-        let running = self.running.lock().clone();
-        let of_pod = running.iter().filter(|((of, _), running)| of == pod && running.process.is_running());
-        of_pod.flat_map(|(_, running)| processes.tree(running.process.pid())).map(usage::state).collect()
+        let of_pod = self.alive().into_iter().filter(|(of, _)| of == pod);
+        of_pod.flat_map(|(_, pid)| processes.tree(pid)).map(usage::state).collect()
     }
 
     pub(crate) fn logs(&self, is_wanted: &Wanted<'_>) -> BTreeMap<(String, String), String> {
-        let names = |pod: &Pod| {
-            let containers = pod.spec.all_containers().map(|container| (pod.spec.name.clone(), container.name.clone()));
-            containers.collect::<Vec<_>>()
-        };
-        let pods = self.all_pods();
-        let wanted = pods.iter().filter(|pod| is_wanted(&pod.spec.name));
-        wanted
-            .flat_map(|pod| names(pod))
-            .map(|(pod, container)| {
-                let text = match std::fs::read(self.workspace.log(&pod, &container)) {
+        let mut logs = BTreeMap::new();
+        for pod in self.all_pods().iter().map(|pod| &pod.spec).filter(|pod| is_wanted(&pod.name)) {
+            for container in pod.all_containers() {
+                let text = match std::fs::read(self.workspace.log(&pod.name, &container.name)) {
                     Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
                     // It has not been started.
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
                     Err(error) => format!("--- cannot read it: {error} ---\n"),
                 };
-                ((pod, container), text)
-            })
-            .collect()
+                logs.insert((pod.name.clone(), container.name.clone()), text);
+            }
+        }
+        logs
     }
 
     /// Stops what still runs, side by side, and removes private data.
