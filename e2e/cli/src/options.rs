@@ -334,7 +334,7 @@ impl SystemArgs {
             seed: load.and_then(|load| load.seed),
             during: load.map_or_else(Vec::new, |load| load.during.clone()),
             during_seed: load.and_then(|load| load.during_seed),
-            agents: load.map_or(1, |load| load.agents),
+            agents: load.map(|load| load.agents),
             load_from_host: load.and_then(|load| load.load_from).map(|from| from == LoadFrom::Host),
             hold: self.hold,
             run_id: self.run_id.clone(),

@@ -38,7 +38,7 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     if !args.system.hold {
         return Ok(detach(&args.system, project)?.1);
     }
-    let options = Options { suites: false, ..args.system.options(None, project)? };
+    let options = Options { up_only: true, ..args.system.options(None, project)? };
     Ok(block_on(e2e_run::run(options, &Progress::new()))??.exit)
 }
 

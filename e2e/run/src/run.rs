@@ -73,7 +73,7 @@ pub async fn run(options: Options, progress: &Progress) -> Result<Outcome, Error
         Ok(up)
     };
     let Ended { prepared, value: up, removed } = in_system(&options, progress, body).await?;
-    let outcome = if !options.suites || options.hold {
+    let outcome = if options.up_only || options.hold {
         let directory = prepared.directory.clone();
         Outcome { exit: ExitCode::Pass, directory, report: None, snapshot_changes: Vec::new() }
     } else {
@@ -148,7 +148,7 @@ async fn provide(
     progress: &Progress,
 ) -> Result<(Provider, Instant), Error> {
     let suites = async {
-        if options.suites && prepared.config.needs_nextest() {
+        if !options.up_only && prepared.config.needs_nextest() {
             nextest::ensure(progress).await?;
             nextest::build(&prepared.config.suites, options.filter.as_deref(), &prepared.root, progress).await?;
         }
@@ -186,7 +186,7 @@ async fn work(
 ) -> Result<Up, Error> {
     let interrupted = || prepared.interrupted();
     let up = signal.or(bring_up::wait(system, prepared, progress)).await.ok_or_else(interrupted)??;
-    if options.suites {
+    if !options.up_only {
         progress.phase("suites");
         let odd = match up {
             Up::Ready | Up::Unready => suites::run(system, prepared, signal, progress).await?,
@@ -272,16 +272,16 @@ async fn hold(
     started: Instant,
     up: Up,
 ) -> Result<(), Error> {
-    let exit = match (options.suites, up) {
-        (true, _) => {
+    let exit = match (options.up_only, up) {
+        (false, _) => {
             let outcome = finish(prepared, options, progress, started, up)?;
             // Standard output belongs to the process that waits for this one.
             outcome.summary(progress).iter().for_each(|summary| eprintln!("{summary}"));
             outcome.say_where();
             outcome.exit
         }
-        (false, Up::Ready | Up::Unready) => ExitCode::Pass,
-        (false, Up::Stuck) => ExitCode::NotUp,
+        (true, Up::Ready | Up::Unready) => ExitCode::Pass,
+        (true, Up::Stuck) => ExitCode::NotUp,
     };
     progress.phases_done();
     progress.line("the system stays up");

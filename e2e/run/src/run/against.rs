@@ -81,7 +81,7 @@ pub struct Compared {
 /// When a version is not there, does not come up, or a block cannot be made.
 pub async fn against(options: Options, request: &Request, progress: &Progress) -> Result<Compared, Error> {
     let (began, started_at) = (Instant::now(), jiff::Timestamp::now());
-    let options = Options { suites: false, hold: false, run_id: None, ..rooted(options).waiting() };
+    let options = Options { up_only: true, hold: false, run_id: None, ..rooted(options).waiting() };
     let latest = fs::read_link(options.runs().join("latest")).ok();
     let scenarios = scenarios(&options)?;
     let _lock = lock(&options)?;

@@ -14,8 +14,8 @@ use crate::{
 /// Where a project's configuration stands unless told otherwise.
 pub const CONFIG: &str = ".config/e2e.toml";
 
-/// What to run and how.
-#[derive(Debug, Clone)]
+/// What to run and how; by default a whole run.
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// The project's root; the configuration's paths are relative to it.
     pub root: PathBuf,
@@ -25,8 +25,8 @@ pub struct Options {
     pub runs: Option<PathBuf>,
     /// The target; `None` picks docker if an engine answers, else local.
     pub target: Option<Target>,
-    /// Number of agents for a load from inside.
-    pub agents: u32,
+    /// Number of agents for a load from inside; one unless set.
+    pub agents: Option<u32>,
     /// Whether the load comes from this machine; by default it comes from inside if the target supports agents.
     pub load_from_host: Option<bool>,
     /// On docker, reach pods through published ports even if this machine routes to them, as remote clients must.
@@ -59,8 +59,8 @@ pub struct Options {
     pub filter: Option<String>,
     /// Overwrite the snapshot.
     pub update_snapshots: bool,
-    /// Whether to run the suites after bring-up.
-    pub suites: bool,
+    /// End after the bring-up, without the suites.
+    pub up_only: bool,
     /// Keep the system up at the end until it is stopped. Further output goes to [`HELD_LOG`](super::HELD_LOG) in the run directory, so that a pipe
     /// on standard output can close.
     pub hold: bool,
@@ -73,33 +73,7 @@ pub struct Options {
 impl Options {
     /// A whole run of the project at `root`.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self {
-            root: root.into(),
-            config: None,
-            runs: None,
-            target: None,
-            agents: 1,
-            load_from_host: None,
-            published_ports: false,
-            cluster: k8s::Options::default(),
-            manifests: None,
-            overlays: Vec::new(),
-            sets: Vec::new(),
-            bring_up: None,
-            replicas: BTreeMap::new(),
-            scenarios: Vec::new(),
-            clients: None,
-            duration: None,
-            seed: None,
-            during: Vec::new(),
-            during_seed: None,
-            filter: None,
-            update_snapshots: false,
-            suites: true,
-            hold: false,
-            run_id: None,
-            beside: None,
-        }
+        Self { root: root.into(), ..Self::default() }
     }
 
     /// The same run, waiting for its complete removal: for runs measured one after the other.

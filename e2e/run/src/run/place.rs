@@ -35,7 +35,7 @@ impl Place {
 
 /// From inside if the target supports agents, unless requested otherwise.
 pub(super) fn load_from(options: &Options, place: &Place) -> Result<LoadFrom, Error> {
-    let inside = LoadFrom::Inside { agents: options.agents };
+    let inside = LoadFrom::Inside { agents: options.agents.unwrap_or(1) };
     match (options.load_from_host, place) {
         (Some(true), _) | (None, Place::Docker(_) | Place::Local) => Ok(LoadFrom::Host),
         (Some(false) | None, Place::K8s(_)) => Ok(inside),

@@ -37,7 +37,7 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
     let options = &options;
     let plan = plan_to_run(options, &config)?;
     config.entrance = entrance(config.entrance, &plan)?;
-    if options.suites {
+    if !options.up_only {
         suites::check(&config.suites, &options.root)?;
     }
     let id = options.run_id.clone().unwrap_or_else(new_run_id);
@@ -69,7 +69,7 @@ pub(super) async fn prepare(options: &Options, progress: &Progress) -> Result<Pr
         root: options.root.clone(),
         secrets,
         warnings,
-        agents: options.agents,
+        agents: options.agents.unwrap_or(1),
         some_scenarios: !options.scenarios.is_empty(),
         some_checks: options.filter.is_some(),
         load_from,
