@@ -18,7 +18,7 @@ use e2e_load::{
     self_check::{SelfCheck, SelfCheckError, highest_rate, self_check},
 };
 use e2e_report::request::Scenario;
-use e2e_run::{Options, exit::ExitCode};
+use e2e_run::{Options, config::RATE_MIN, exit::ExitCode};
 use live::Live;
 use target::{Header, Target};
 
@@ -283,15 +283,12 @@ impl Args {
     }
 }
 
-/// One request in eleven days; the times of a slower schedule would overflow the clock.
-const LOWEST_RATE: f64 = 0.000_001;
-
 fn parse_rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| format!("`{text}` is not a number of requests per second"))?;
-    if rate.is_finite() && rate >= LOWEST_RATE {
+    if rate.is_finite() && rate >= RATE_MIN {
         Ok(rate)
     } else {
-        Err(format!("a rate must be finite and at least {LOWEST_RATE} requests per second"))
+        Err(format!("a rate must be finite and at least {RATE_MIN} requests per second"))
     }
 }
 

@@ -16,10 +16,11 @@ use e2e_report::{
 };
 use serde::Deserialize;
 
-pub use self::scenarios::InvalidScenario;
+pub use self::{
+    outside::{Outside, OutsideValue},
+    scenarios::{InvalidScenario, RATE_MIN},
+};
 use crate::{CONFIG, gather::Meter, image::Recipes, provider::local::Programs};
-
-pub use self::outside::{Outside, OutsideValue};
 
 /// The whole file. Every key has a default, so an empty file is a valid one.
 #[derive(Debug, Clone, Deserialize)]

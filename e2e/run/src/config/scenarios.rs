@@ -4,6 +4,9 @@ use e2e_figures::scenario::Thresholds;
 use e2e_load::load::scenarios::{InvalidSteps, StepsScenario};
 use e2e_report::request::Scenario;
 
+/// One request in eleven days; the times of a schedule far below do not fit into a clock.
+pub const RATE_MIN: f64 = 0.000_001;
+
 /// Refuses a load that is none, and one that no process could put on.
 ///
 /// # Errors
@@ -12,8 +15,6 @@ use e2e_report::request::Scenario;
 pub(super) fn check(name: &str, scenario: &Scenario) -> Result<(), InvalidScenario> {
     // More clients than this need more than one machine's ephemeral ports.
     const CLIENTS_MAX: u32 = 20_000;
-    // One request in eleven days; the times of a schedule far below do not fit into a clock.
-    const RATE_MIN: f64 = 0.000_001;
     // Files and addresses are named after it.
     let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ');
     if name.is_empty() || name.starts_with('.') || !name.chars().all(is_plain) {
