@@ -148,8 +148,10 @@ fn git_with(directory: &Path, arguments: &[&str], input: &str, remedy: &'static 
         let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = piped.spawn()?;
         // Read before it prints: these commands print one line.
-        child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(input.as_bytes()))?;
-        child.wait_with_output()
+        let written = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(input.as_bytes()));
+        let output = child.wait_with_output()?;
+        // One that fails may read nothing, and says why.
+        if output.status.success() { written.map(|()| output) } else { Ok(output) }
     };
     let output = run().map_err(|error: std::io::Error| failed(error.to_string()))?;
     match output.status.success() {
@@ -245,6 +247,14 @@ mod tests {
         let error = append_to_ref(outside.path(), "refs/e2e/history", "line").expect_err("no repository").to_string();
         assert!(error.contains("run it in a git repository"), "{error}");
         drop(top);
+    }
+
+    #[test]
+    fn a_command_that_reads_nothing_says_why() {
+        let (top, _app) = repository();
+        let more_than_a_pipe_holds = "x".repeat(1 << 20);
+        let error = git_with(top.path(), &["no-such-command"], &more_than_a_pipe_holds, "").expect_err("no command");
+        assert!(error.to_string().contains("is not a git command"), "{error}");
     }
 
     #[test]
