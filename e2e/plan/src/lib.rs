@@ -51,7 +51,7 @@ use self::{
     sort_out::SortedOut,
 };
 
-pub(crate) use self::{error::Faults, object::Object as Document, read::object as document, workload::pod_keys};
+pub(crate) use self::{error::Faults, object::Object as Document, read::object as document};
 pub use self::{
     error::{Error, ErrorKind, Errors, Location},
     expand::{Identity, ResolvedContainer},
@@ -71,6 +71,7 @@ pub use self::{
     stores::{LINT_IGNORE, Missing},
     suggest::nearest,
     warnings::{CLUSTER_SCOPED, Warning},
+    workload::pod_keys,
 };
 
 /// What a plan is made from.

@@ -74,8 +74,8 @@ impl Restarts {
     }
 }
 
-/// The keys from an object of a kind to the spec of its pods; none for a kind that has no pods.
-pub(crate) fn pod_keys(kind: &str) -> &'static [&'static str] {
+/// The keys from an object of a kind that has pods to their spec.
+pub fn pod_keys(kind: &str) -> &'static [&'static str] {
     match kind {
         "Pod" => &["spec"],
         "PodTemplate" => &["template", "spec"],

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use e2e_plan::{Component, Container, Plan, Service, Value, Warning, references::mentions};
+use e2e_plan::{Component, Container, Plan, Service, Value, Warning, pod_keys, references::mentions};
 
 use super::{Program, Programs, hosts::has_address};
 
@@ -24,7 +24,7 @@ pub(crate) fn unhonoured(plan: &Plan, own: &Programs, machine: &Machine<'_>) -> 
         let pod = &component.pod;
         for (field, containers) in [("initContainers", &pod.init_containers), ("containers", &pod.containers)] {
             for container in containers {
-                let keys = pod_path(&component.kind);
+                let keys = pod_keys(&component.kind).join(".");
                 let place = Place { component, path: format!("{keys}.{field}[{}]", container.name) };
                 let program = programs.for_image(&container.image).filter(|program| program.runs(&container.command));
                 let Some(program) = program else {
@@ -40,15 +40,6 @@ pub(crate) fn unhonoured(plan: &Plan, own: &Programs, machine: &Machine<'_>) -> 
         }
     }
     warnings
-}
-
-/// Where an object of a kind has the spec of its pods.
-fn pod_path(kind: &str) -> &'static str {
-    match kind {
-        "Pod" => "spec",
-        "CronJob" => "spec.jobTemplate.spec.template.spec",
-        _ => "spec.template.spec",
-    }
 }
 
 struct Place<'a> {
