@@ -54,10 +54,7 @@ use e2e_node::{
     probe::{Profile, Target},
 };
 use e2e_plan::{Plan, Warning};
-use e2e_report::evidence::{
-    Machine, Throttling, Usage,
-    cluster::{Cluster as ClusterEvidence, NetworkCheck, ServiceEndpoints},
-};
+use e2e_report::evidence::{Machine, Throttling, Usage, cluster::Cluster as ClusterEvidence};
 use k8s_openapi::{
     api::core::v1::{Node, Pod},
     apimachinery::pkg::apis::meta::v1::Status,
@@ -190,11 +187,6 @@ impl K8sPods {
     /// What the cluster says of itself and of the run, and its objects as they are, by kind.
     pub(crate) async fn evidence(&self) -> (ClusterEvidence, BTreeMap<&'static str, serde_json::Value>) {
         evidence::gather(self).await
-    }
-
-    /// Tries what there is of the network.
-    async fn network(&self, endpoints: &[ServiceEndpoints]) -> Vec<NetworkCheck> {
-        network::checks(self, endpoints).await
     }
 
     fn ip(&self, place: &str) -> Option<IpAddr> {

@@ -16,7 +16,7 @@ use k8s_openapi::{
 use kube::{Api, Resource, ResourceExt, api::ListParams};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{K8sPods, cluster::Cluster as Connection, error, nodes};
+use super::{K8sPods, cluster::Cluster as Connection, error, network, nodes};
 
 /// What the cluster says, and its objects as they are, by the name of the file for each kind.
 pub(super) async fn gather(pods: &K8sPods) -> (Cluster, BTreeMap<&'static str, serde_json::Value>) {
@@ -36,7 +36,7 @@ pub(super) async fn gather(pods: &K8sPods) -> (Cluster, BTreeMap<&'static str, s
         reader.missing.push(format!("news of pods for the last {}: {reason}", duration::human(since)));
     }
     let endpoints: Vec<ServiceEndpoints> = endpoints.iter().map(service).collect();
-    let network = pods.network(&endpoints).await;
+    let network = network::checks(pods, &endpoints).await;
     let cluster = Cluster {
         version: connection.version.clone(),
         context: connection.context.clone(),
