@@ -52,6 +52,10 @@ impl Bench {
         self.pods.start(POD, container).await.map_err(|error| error.to_string())
     }
 
+    async fn id(&self, container: &str) -> String {
+        self.pods.container(POD, container).await.expect("a container").id().to_owned()
+    }
+
     async fn sandbox(&self) -> String {
         let pod = self.pods.pod(POD).expect("the pod");
         self.pods.sandbox(&pod).await.expect("a sandbox").id.clone()
@@ -111,8 +115,8 @@ async fn a_pod_whose_sandbox_has_ended_is_made_anew() {
     bench.start("other").await.expect("a start");
     let client = &bench.pods.engine.client;
     // As when the engine starts again, but for the other container, which must not stay in a network of its own.
-    let (ended, app) = (bench.sandbox().await, bench.pods.container(POD, "app").await.expect("a container"));
-    client.kill_container(app.id(), None).await.expect("its end");
+    let ended = bench.sandbox().await;
+    client.kill_container(&bench.id("app").await, None).await.expect("its end");
     client.kill_container(&ended, None).await.expect("its end");
     assert_eq!(bench.pods.wait_exit(POD, "app").await.code, 137);
     // Its sandbox can no longer be told of this change.
@@ -135,16 +139,13 @@ async fn all_containers_thaw_also_when_one_of_them_was_killed() {
     for container in ["app", "other"] {
         bench.start(container).await.expect("a start");
     }
-    let app = bench.pods.container(POD, "app").await.expect("a container").id().to_owned();
-    let other = bench.pods.container(POD, "other").await.expect("a container").id().to_owned();
+    let is_paused =
+        async |container: &str| bench.pods.engine.is(&bench.id(container).await, |state| state.paused).await;
     bench.pods.strike(POD, Blow::Freeze).await.expect("both are frozen");
-    assert!(
-        bench.pods.engine.is(&app, |state| state.paused).await
-            && bench.pods.engine.is(&other, |state| state.paused).await
-    );
+    assert!(is_paused("app").await && is_paused("other").await);
     bench.pods.kill(POD, "app", Duration::ZERO).await.expect("its end");
     bench.pods.strike(POD, Blow::Thaw).await.expect("nothing is frozen any more");
-    assert!(!bench.pods.engine.is(&other, |state| state.paused).await);
+    assert!(!is_paused("other").await);
     bench.pods.strike(POD, Blow::Terminate).await.expect_err("one of them has ended");
     bench.remove().await;
 }
@@ -179,8 +180,7 @@ async fn volumes_in_memory_and_directories_in_volumes_are_the_pods() {
     // The sandbox alone has it mounted now, at the place of the second volume.
     bench.copy_pause(&image::volume_path(1)).await;
     bench.start("one").await.expect("a program from the volume in memory");
-    let one = bench.pods.container(POD, "one").await.expect("a container");
-    bench.copy_pause_into(one.id(), "/data").await;
+    bench.copy_pause_into(&bench.id("one").await, "/data").await;
     bench.start("two").await.expect("the same program");
     let client = &bench.pods.engine.client;
     let path = format!("{}/deep/inside/pause", image::volume_path(0));
@@ -196,7 +196,7 @@ async fn a_volume_in_memory_takes_no_more_than_its_limit_and_can_be_filled() {
                 volumes: [{ name: scratch, emptyDir: { medium: Memory, sizeLimit: 32Mi } }] }";
     let Some(bench) = Bench::new("fill", spec).await else { return };
     bench.start("app").await.expect("a start");
-    let app = bench.pods.container(POD, "app").await.expect("a container");
+    let app = bench.id("app").await;
     let copy = async || {
         let to = UploadToContainerOptionsBuilder::default().path("/scratch").build();
         let mut archive = tar::Builder::new(Vec::new());
@@ -205,7 +205,7 @@ async fn a_volume_in_memory_takes_no_more_than_its_limit_and_can_be_filled() {
         header.set_cksum();
         archive.append_data(&mut header, "file", &[1; 1024 * 1024][..]).expect("a tar in memory");
         let archive = archive.into_inner().expect("its end");
-        let copied = bench.pods.engine.client.upload_to_container(app.id(), Some(to), body_full(archive.into())).await;
+        let copied = bench.pods.engine.client.upload_to_container(&app, Some(to), body_full(archive.into())).await;
         copied.map_err(|error| error.to_string())
     };
     bench.pods.fill_volume(POD, "scratch").await.expect("it is full");
@@ -222,9 +222,9 @@ async fn a_container_whose_memory_is_used_up_has_no_more_than_it_uses() {
     let spec = "{ containers: [{ name: app, image: IMAGE, resources: { limits: { memory: 64Mi } } }] }";
     let Some(bench) = Bench::new("memory", spec).await else { return };
     bench.start("app").await.expect("a start");
-    let app = bench.pods.container(POD, "app").await.expect("a container");
+    let app = bench.id("app").await;
     let limit = async || {
-        let inspected = bench.pods.engine.client.inspect_container(app.id(), None).await.expect("an answer");
+        let inspected = bench.pods.engine.client.inspect_container(&app, None).await.expect("an answer");
         inspected.host_config.and_then(|host| Some((host.memory?, host.memory_swap?)))
     };
     let mib = |count: i64| Some((count * 1024 * 1024, count * 1024 * 1024));
@@ -269,20 +269,12 @@ async fn a_new_instance_is_fresh_and_another_pod_finds_only_claims() {
     let places = [image.as_str(), "/own", "/data"];
     let left = async || {
         bench.start("app").await.expect("a start");
-        let app = bench.pods.container(POD, "app").await.expect("a container").id().to_owned();
+        let (app, client) = (bench.id("app").await, &bench.pods.engine.client);
         let mut left = Vec::new();
         for place in places {
             let path = DownloadFromContainerOptionsBuilder::default().path(&format!("{place}/pause")).build();
-            left.push(
-                bench
-                    .pods
-                    .engine
-                    .client
-                    .download_from_container(&app, Some(path))
-                    .next()
-                    .await
-                    .is_some_and(|it| it.is_ok()),
-            );
+            let found = client.download_from_container(&app, Some(path)).next().await;
+            left.push(found.is_some_and(|it| it.is_ok()));
             bench.copy_pause_into(&app, place).await;
         }
         bench.pods.kill(POD, "app", Duration::ZERO).await.expect("its end");
