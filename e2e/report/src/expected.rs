@@ -18,7 +18,7 @@ use crate::{
 ///
 /// Utilisation law (Denning and Buzen, The Operational Analysis of Queueing Network Models, 1978): with service demand D per
 /// request, a resource of capacity c carries at most c / D.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Expected {
     /// Processors of the system's machine or nodes.
     #[serde(default)]

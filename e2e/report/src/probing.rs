@@ -165,14 +165,14 @@ fn why_not(target: Target, action: &ProbeAction, is_never_timed: bool) -> String
 mod tests {
     use std::collections::BTreeMap;
 
-    use e2e_kubelet::{exchange::ProbeHistory, observation::Kind, snapshot::ContainerReport};
-    use e2e_plan::{Probe, Probes};
+    use e2e_kubelet::{exchange::ProbeHistory, observation::Kind};
+    use e2e_plan::Probe;
     use rstest::rstest;
 
     use super::*;
     use crate::{
         request::Scenario,
-        testing::{measured, run},
+        testing::{measured, quiet},
     };
 
     const START: u64 = 1_000_000;
@@ -188,7 +188,7 @@ mod tests {
 
     /// A scenario of 20 s after 3 s of warm-up, and the probes of one replica.
     fn loaded(exchanges: Vec<Exchange>, action: ProbeAction) -> (RunData, ScenarioResult) {
-        let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+        let mut data = quiet();
         data.environment.components[0].probes =
             vec![spec(ProbeKind::Startup, action.clone()), spec(ProbeKind::Liveness, action)];
         let figures = ScenarioResult { window_start_unix_ms: START, duration_ms: 20_000, ..ScenarioResult::default() };

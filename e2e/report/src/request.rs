@@ -145,7 +145,7 @@ pub struct Thresholds {
 }
 
 /// The machine that ran it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Host {
     /// Processors that this process may use.
     pub cpus: u64,
@@ -156,7 +156,7 @@ pub struct Host {
 }
 
 /// The request from the command line and the configuration, written at the run's start.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Request {
     /// Start of the run, RFC 3339, UTC.
     pub started_at: String,

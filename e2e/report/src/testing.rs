@@ -4,16 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use e2e_figures::scenario::{ScenarioResult, Thresholds as ScenarioThresholds};
 use e2e_kubelet::snapshot::{ContainerReport, PodReport, Snapshot};
+use e2e_plan::Probes;
 use serde_json::json;
 
 use crate::{
     evidence::Resources,
     record::{Measured, Outcome, Record},
-    request::{Host, Request, Scenario, Thresholds},
+    request::{Host, Request, Scenario},
     run_data::RunData,
 };
 
 pub(crate) const MEBIBYTE: u64 = 1024 * 1024;
+
+/// A run whose container did nothing yet: for tests of what else there is.
+pub(crate) fn quiet() -> RunData {
+    run(ContainerReport::declared("app", &Probes::default(), ""))
+}
 
 /// A run with one component `app`: one replica with a limit of 64 MiB, and what is known of its container.
 pub(crate) fn run(container: ContainerReport) -> RunData {
@@ -27,28 +33,17 @@ pub(crate) fn run(container: ContainerReport) -> RunData {
         "scenarios": {}, "control": "127.0.0.1:1", "up_ms": 0, "ready": true, "warnings": [],
     });
     let pod = PodReport {
-        ip: None,
         status: "Running".to_owned(),
         ready: container.status.ready,
         started: true,
-        completes: false,
         restarts: container.status.restart_count,
-        init_containers: Vec::new(),
         containers: vec![container],
-        events: Vec::new(),
-        object: None,
+        ..PodReport::default()
     };
     RunData {
         request: Request {
-            started_at: String::new(),
-            scenarios: BTreeMap::new(),
-            some_scenarios: false,
-            thresholds: Thresholds::default(),
-            overlays: Vec::new(),
-            sets: Vec::new(),
-            filter: None,
             host: Host { cpus: 1, memory_bytes: 1, kernel: String::new() },
-            source: None,
+            ..Request::default()
         },
         duration_ms: 0,
         environment: serde_json::from_value(environment).unwrap(),

@@ -133,11 +133,9 @@ mod tests {
         stats::Summary,
         steps::StepSpec,
     };
-    use e2e_kubelet::snapshot::ContainerReport;
-    use e2e_plan::Probes;
 
     use super::*;
-    use crate::testing::{declare, measured, run};
+    use crate::testing::{declare, measured, quiet};
 
     fn latency(p99: f64) -> Option<Summary> {
         Some(Summary { count: 1, min: 1.0, mean: 1.0, p50: 1.0, p90: 1.0, p99, p999: p99, max: p99 })
@@ -146,7 +144,7 @@ mod tests {
     /// Each threshold of a scenario, of its steps and of the run is compared with its own figure.
     #[test]
     fn every_line_has_the_evidence_of_its_own_scenario() {
-        let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+        let mut data = quiet();
         data.request.thresholds.restarts_max = Some(0);
         declare(&mut data, "browse", Lines { errors_max: Some(1), ..Lines::default() });
         declare(&mut data, "order", Lines { rate_min: Some(10.0), ..Lines::default() });

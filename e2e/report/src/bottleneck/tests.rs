@@ -1,18 +1,17 @@
 use e2e_figures::Generator;
-use e2e_kubelet::snapshot::ContainerReport;
-use e2e_plan::{Probes, target::Target};
+use e2e_plan::target::Target;
 use rstest::rstest;
 
 use super::*;
 use crate::{
     evidence::{InUse, Throttling},
     finding::Severity,
-    testing::run,
+    testing::quiet,
 };
 
 /// A run of one component, `app`, without anything special.
 fn data() -> RunData {
-    run(ContainerReport::declared("app", &Probes::default(), ""))
+    quiet()
 }
 
 fn finding_of(component: &str, code: Code) -> Finding {
@@ -33,7 +32,7 @@ fn named(host: f64, bounds: &[(&str, f64)], finding: Option<Code>, saturated: bo
         host_bound: 1000.0 / host,
         host_utilisation: host,
         replica_bound: bounds.iter().map(|(name, bound)| ((*name).to_owned(), *bound)).collect(),
-        not_measured: Vec::new(),
+        ..Expected::default()
     };
     let finding = finding.map(|code| finding_of("backend", code));
     name(&data(), &throughput, Some(&expected), finding.as_slice()).unwrap()
@@ -51,14 +50,8 @@ fn named_by_waits(host: f64, sessions: &[(&str, f64)], parts: &[(&str, f64)]) ->
         activity: vec![Activity { component: "postgres".to_owned(), samples: 50, sessions, commits_per_second: None }],
         ..ScenarioResult::default()
     };
-    let expected = Expected {
-        cpus: 2.0,
-        cpu_ms_per_request: [].into(),
-        host_bound: 1000.0 / host,
-        host_utilisation: host,
-        replica_bound: [].into(),
-        not_measured: Vec::new(),
-    };
+    let expected =
+        Expected { cpus: 2.0, host_bound: 1000.0 / host, host_utilisation: host, ..Expected::default() };
     name(&data(), &throughput, Some(&expected), &[]).unwrap()
 }
 
@@ -127,12 +120,12 @@ fn a_cpu_limit_counts_by_its_use(#[case] target: Target, #[case] used_millis: f6
     let throughput = ScenarioResult { rate_per_second: Some(1000.0), ..ScenarioResult::default() };
     let figures = Expected {
         cpus: 2.0,
-        cpu_ms_per_request: [].into(),
         host_bound: 10_000.0,
         host_utilisation: 0.1,
         // Nothing else is named for a run in which something was not measured.
         replica_bound: [("app".to_owned(), 1000.0 * processors / (used_millis / 1000.0))].into(),
         not_measured: vec!["other".to_owned()],
+        ..Expected::default()
     };
     assert_eq!(name(&data, &throughput, Some(&figures), &[]).map(|named| named.name).as_deref(), expected);
 }
@@ -151,12 +144,12 @@ fn a_replica_that_the_kernel_stops_in_most_periods_is_limited(#[case] throttled:
     let throughput = ScenarioResult { rate_per_second: Some(1000.0), ..ScenarioResult::default() };
     let figures = Expected {
         cpus: 2.0,
-        cpu_ms_per_request: [].into(),
         host_bound: 10_000.0,
         host_utilisation: 0.1,
         // Half of its limit on average.
         replica_bound: [("app".to_owned(), 2000.0)].into(),
         not_measured: vec!["other".to_owned()],
+        ..Expected::default()
     };
     assert_eq!(name(&data, &throughput, Some(&figures), &[finding]).map(|named| named.name).as_deref(), expected);
 }
@@ -198,11 +191,10 @@ fn a_component_that_was_not_measured_leaves_what_is_certain(#[case] host: f64, #
     let throughput = ScenarioResult { rate_per_second: Some(1000.0), ..ScenarioResult::default() };
     let figures = Expected {
         cpus: 2.0,
-        cpu_ms_per_request: [].into(),
         host_bound: 1000.0 / host,
         host_utilisation: host,
-        replica_bound: [].into(),
         not_measured: vec!["backend".to_owned()],
+        ..Expected::default()
     };
     let named = name(&data(), &throughput, Some(&figures), &[]);
     assert_eq!(named.map(|bottleneck| bottleneck.name).as_deref(), expected);

@@ -141,11 +141,8 @@ fn network(cluster: &Cluster) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use e2e_kubelet::snapshot::ContainerReport;
-    use e2e_plan::Probes;
-
     use super::*;
-    use crate::{evidence::cluster::Placement, testing::run};
+    use crate::{evidence::cluster::Placement, testing::quiet};
 
     fn placed(pod: &str, node: &str, choices: u64) -> Placement {
         let (component, pod, node) = ("app".to_owned(), pod.to_owned(), Some(node.to_owned()));
@@ -153,7 +150,7 @@ mod tests {
     }
 
     fn of(cluster: Cluster, code: Code) -> Vec<(Severity, String)> {
-        let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+        let mut data = quiet();
         data.cluster = Some(cluster);
         let found = findings(&data).into_iter().filter(|finding| finding.code == code);
         found.map(|finding| (finding.severity, finding.claim)).collect()

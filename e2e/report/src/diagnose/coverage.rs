@@ -48,18 +48,15 @@ fn evidence(source: &Source, pointer: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use e2e_kubelet::snapshot::ContainerReport;
-    use e2e_plan::Probes;
-
     use super::*;
     use crate::{
         record::Measured,
-        testing::{record, run},
+        testing::{quiet, record},
     };
 
     #[test]
     fn a_lost_agent_is_a_gap_and_a_client_that_took_no_part_an_error() {
-        let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+        let mut data = quiet();
         let of = |name: &str, clients_lost, clients_idle, clients_failed| {
             let (name, clients) = (name.to_owned(), 40);
             let figures = ScenarioResult {

@@ -145,19 +145,19 @@ impl Hang<'_> {
 
 #[cfg(test)]
 mod tests {
-    use e2e_kubelet::{exchange::ProbeHistory, snapshot::ContainerReport};
-    use e2e_plan::{ProbeKind, Probes};
+    use e2e_kubelet::exchange::ProbeHistory;
+    use e2e_plan::ProbeKind;
     use rstest::rstest;
 
     use super::*;
     use crate::{
         evidence::{InUse, Saturation, Throttling},
-        testing::run,
+        testing::quiet,
     };
 
     /// Two replicas: `app-0` answers nothing and holds a lock that `app-1` waits for, seen from 10 s to 13 s; its transaction began at 8 s.
     fn hanging() -> RunData {
-        let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+        let mut data = quiet();
         data.environment.components[0].desired = 2;
         let looks = (10..14).map(|second| HeldLock {
             at_unix_ms: second * 1000,

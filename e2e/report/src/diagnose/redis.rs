@@ -109,18 +109,15 @@ fn untold(component: &Component, servers: &[Server<'_>]) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use e2e_kubelet::snapshot::ContainerReport;
-    use e2e_plan::Probes;
-
     use super::*;
     use crate::{
         evidence::redis::RedisSample,
-        testing::{measured, run},
+        testing::{measured, quiet},
     };
 
     /// A run whose component is a server that said this at 1 s and 11 s.
     fn told(evicted: [u64; 2], refused: [u64; 2]) -> RunData {
-        let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+        let mut data = quiet();
         let samples = [0, 1].map(|index| RedisSample {
             at_unix_ms: 1_000 + 10_000 * index as u64,
             memory_bytes: 4 << 20,

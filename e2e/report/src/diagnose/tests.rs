@@ -27,7 +27,7 @@ use crate::{
     record::{Measured, Outcome, Record, Unreadable},
     report::{Report, Verdict, markdown::render},
     run_data::{AbnormalEnd, Test},
-    testing::{MEBIBYTE, declare, measured, record, run},
+    testing::{MEBIBYTE, declare, measured, quiet, record, run},
     thresholds::thresholds,
 };
 
@@ -48,7 +48,7 @@ fn a_component_is_held_back_from_a_quarter_of_its_periods_on(
     #[case] throttled: u64,
     #[case] found: bool,
 ) {
-    let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+    let mut data = quiet();
     data.throttling.insert("app-0".to_owned(), Throttling { periods, throttled });
     let findings = findings(&data);
     let held_back = findings.iter().find(|finding| finding.code == Code::CpuThrottled);
@@ -84,7 +84,7 @@ fn processes_that_share_a_limit_are_named(
     #[case] said: &str,
     #[case] follows: bool,
 ) {
-    let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+    let mut data = quiet();
     data.throttling.insert("app-0".to_owned(), Throttling { periods: 100, throttled: 25 });
     let process = |parent| Process { parent, name: "nginx".to_owned(), threads: 1 };
     data.processes = vec![ContainerProcesses {
@@ -246,7 +246,7 @@ fn a_pod_that_is_not_ready_is_found_although_its_containers_are() {
 /// Where every client had given up before the window, the generator had nothing to do with it.
 #[test]
 fn a_generator_is_judged_by_a_window_with_requests() {
-    let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+    let mut data = quiet();
     for (requests, expected) in [(0, false), (10, true)] {
         let mut figures = ScenarioResult { requests, ..ScenarioResult::default() };
         figures.generator.saturated = true;

@@ -9,7 +9,7 @@ use rstest::rstest;
 use super::*;
 use crate::{
     evidence::faults::{ExplainedEnd, PodEvent},
-    testing::{declare, measured, run},
+    testing::{declare, measured, quiet, run},
 };
 
 const START: u64 = 1_000_000;
@@ -20,7 +20,7 @@ pub(crate) fn data(
     (begun, over): (u64, u64),
     changed: &[(std::ops::Range<usize>, (u64, u64))],
 ) -> RunData {
-    let mut data = run(ContainerReport::declared("app", &Probes::default(), "ContainerCreating"));
+    let mut data = quiet();
     declare(&mut data, "load", e2e_figures::scenario::Thresholds::default());
     data.request.scenarios.get_mut("load").unwrap().timeout = Duration::from_secs(1);
     let mut tenths = vec![(20, 0); 100];

@@ -136,10 +136,7 @@ mod tests {
 
     #[test]
     fn a_finding_points_at_the_field_that_it_is_about() {
-        use e2e_kubelet::snapshot::ContainerReport;
-        use e2e_plan::Probes;
-
-        let mut data = crate::testing::run(ContainerReport::declared("app", &Probes::default(), ""));
+        let mut data = crate::testing::quiet();
         let line = |line| Line { file: "app.yaml".into(), line };
         let finding = |code, component: &str| Finding {
             claim: "it is".to_owned(),

@@ -62,17 +62,14 @@ fn cut(mut text: String, room: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use e2e_kubelet::snapshot::ContainerReport;
-    use e2e_plan::Probes;
-
     use super::*;
     use crate::{
         finding::{Code, Finding, Severity},
-        testing::run,
+        testing::quiet,
     };
 
     fn report(findings: usize, length: usize) -> Report {
-        let mut report = Report::new(&run(ContainerReport::declared("app", &Probes::default(), "")));
+        let mut report = Report::new(&quiet());
         let finding = |number: usize| Finding {
             claim: format!("claim {number}: {}", "ü".repeat(length)),
             evidence: vec!["evidence/pods.json".to_owned()],

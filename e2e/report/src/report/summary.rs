@@ -76,11 +76,8 @@ fn load(figures: &ScenarioResult) -> String {
 
 #[cfg(test)]
 mod tests {
-    use e2e_kubelet::snapshot::ContainerReport;
-    use e2e_plan::Probes;
-
     use super::*;
-    use crate::{finding::Code, testing::run};
+    use crate::{finding::Code, testing::quiet};
 
     #[test]
     fn a_rate_that_was_not_measured_is_not_zero() {
@@ -94,7 +91,7 @@ mod tests {
     /// The cause and its fix come before everything else, and a screen is enough however much was found.
     #[test]
     fn cause_and_fix_come_first_on_one_screen() {
-        let mut report = Report::new(&run(ContainerReport::declared("app", &Probes::default(), "")));
+        let mut report = Report::new(&quiet());
         let finding = |code, claim: &str| Finding {
             claim: claim.to_owned(),
             fix: "Raise it. Then run again.".to_owned(),

@@ -138,11 +138,10 @@ fn ends(data: &RunData, start_unix_ms: u64) -> Vec<ContainerEnd> {
 mod tests {
     use std::time::Duration;
 
-    use e2e_kubelet::{snapshot::ContainerReport, status::Termination};
-    use e2e_plan::Probes;
+    use e2e_kubelet::status::Termination;
 
     use super::*;
-    use crate::{evidence::Resources, testing::run};
+    use crate::{evidence::Resources, testing::quiet};
 
     fn sample(at_unix_ms: u64, memory_bytes: u64, cpu_seconds: f64, measured_unix_ms: Option<u64>) -> Sample {
         let usage = Usage { memory_bytes, cpu_seconds, measured_unix_ms };
@@ -150,7 +149,7 @@ mod tests {
     }
 
     fn data(samples: Vec<Sample>) -> RunData {
-        let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+        let mut data = quiet();
         data.resources = Resources { samples };
         data
     }

@@ -26,7 +26,7 @@ fn a_program_that_nobody_killed_has_crashed() {
 /// An init container that failed twice and then did what it was for is named; its good end is no crash.
 #[test]
 fn an_init_container_that_failed_is_named() {
-    let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+    let mut data = quiet();
     let init = ContainerReport {
         name: "migrate".to_owned(),
         ..ended(&[(2, 1, "Error"), (4, 1, "Error"), (6, 0, "Completed")])

@@ -74,7 +74,7 @@ fn restarts_that_a_line_allows() {
 #[case::all_checks(None, 1)]
 #[case::chosen_checks(Some("test(health)"), 0)]
 fn a_line_that_nothing_measures(#[case] filter: Option<&str>, #[case] gaps: usize) {
-    let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+    let mut data = quiet();
     data.tests.push(test("", "a test", true));
     declare(&mut data, "order", ScenarioThresholds { errors_max: Some(0), ..ScenarioThresholds::default() });
     data.request.thresholds.restarts_max = Some(0);

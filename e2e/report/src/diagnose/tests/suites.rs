@@ -15,7 +15,7 @@ fn gap_claims(data: &RunData) -> Vec<String> {
 #[test]
 fn a_failed_test_does_not_vanish_behind_another_of_its_name() {
     use crate::record::Outcome::{Failed, Passed, Skipped};
-    let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+    let mut data = quiet();
     data.tests = vec![test("e2e::a", "works", false), test("e2e::b", "works", true)];
     data.records = vec![ended_as("works", "works", Passed)];
     let claims = gap_claims(&data);
@@ -39,7 +39,7 @@ fn a_failed_test_does_not_vanish_behind_another_of_its_name() {
 
 #[test]
 fn a_record_that_cannot_be_read_is_one_gap() {
-    let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+    let mut data = quiet();
     data.tests = vec![test("e2e::a", "works", true), test("e2e::a", "works_too", true)];
     data.records = vec![ended_as("works", "works", Outcome::Passed)];
     data.unreadable = vec![Unreadable {
@@ -55,7 +55,7 @@ fn a_record_that_cannot_be_read_is_one_gap() {
 
 #[test]
 fn a_test_that_was_ended_says_by_what() {
-    let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+    let mut data = quiet();
     data.tests =
         vec![Test { failure: Some("test timeout".to_owned()), ..test("e2e::suites", "throughput::load", false) }];
     let found = findings(&data).into_iter().find(|finding| finding.severity == Severity::Gap).expect("a gap");
@@ -65,7 +65,7 @@ fn a_test_that_was_ended_says_by_what() {
 
 #[test]
 fn suites_that_ended_oddly_are_a_gap_whatever_was_recorded() {
-    let mut data = run(ContainerReport::declared("app", &Probes::default(), ""));
+    let mut data = quiet();
     data.suites = Some(AbnormalEnd {
         command: "cargo nextest run".to_owned(),
         reason: "it ended with exit code 101".to_owned(),
