@@ -26,6 +26,7 @@ use crate::{
     thresholds::Threshold,
 };
 
+pub(crate) use self::probes::troubles;
 pub use self::probes::{Trouble, trouble};
 
 /// All findings, worst first, causes before effects.

@@ -226,6 +226,16 @@ impl Component {
     pub fn pod_names(&self) -> impl Iterator<Item = String> {
         (0..self.desired).map(|index| pod_name(&self.name, index))
     }
+
+    /// Whether a pod is one of its own, running or not.
+    pub(crate) fn has_pod(&self, name: &str) -> bool {
+        self.pod_names().any(|own| own == name)
+    }
+
+    /// A declared probe.
+    pub(crate) fn probe(&self, container: &str, which: ProbeKind) -> Option<&ProbeSpec> {
+        self.probes.iter().find(|spec| spec.container == container && spec.which == which)
+    }
 }
 
 impl Environment {

@@ -117,8 +117,7 @@ pub fn failed_in_faults(data: &RunData, figures: &ScenarioResult) -> u64 {
 
 /// Whether clients can be sent elsewhere while a pod is replaced. Each pod of a StatefulSet may have data of its own.
 fn others_take_over(data: &RunData, fault: &PlannedFault) -> bool {
-    let is_of =
-        |component: &&Component| component.name == fault.victim || component.pod_names().any(|pod| pod == fault.victim);
+    let is_of = |component: &&Component| component.name == fault.victim || component.has_pod(&fault.victim);
     let component = data.environment.components.iter().find(is_of);
     component
         .filter(|it| it.kind != "StatefulSet")
@@ -127,8 +126,8 @@ fn others_take_over(data: &RunData, fault: &PlannedFault) -> bool {
 
 /// When pods of other components than this pod's were not ready, in Unix milliseconds: a fault lasts until its victim is back.
 fn absences<'a>(data: &'a RunData, faults: &'a ScenarioFaults, pod: &str) -> impl Iterator<Item = (u64, u64)> + 'a {
-    let own = data.environment.components.iter().find(|component| component.pod_names().any(|name| name == pod));
-    let is_own = move |pod: &str| own.is_some_and(|component| component.pod_names().any(|name| name == pod));
+    let own = data.environment.components.iter().find(|component| component.has_pod(pod));
+    let is_own = move |pod: &str| own.is_some_and(|component| component.has_pod(pod));
     faults
         .events
         .iter()

@@ -122,9 +122,9 @@ fn of_probe(data: &RunData, figures: &ScenarioResult, component: &Component, spe
 
 /// Each timed probe of one kind to the replicas of a component.
 pub(crate) fn exchanges<'a>(data: &'a RunData, component: &Component, spec: &ProbeSpec) -> Vec<&'a Exchange> {
-    let is_asked = |pod: &str| component.pod_names().any(|name| name == pod);
-    let histories = data.probes.iter().filter(|history| history.which == spec.which && is_asked(&history.pod));
-    let histories = histories.filter(|history| history.container == spec.container);
+    let histories = data.probes.iter().filter(|history| {
+        history.which == spec.which && history.container == spec.container && component.has_pod(&history.pod)
+    });
     histories.flat_map(|history| &history.exchanges).collect()
 }
 

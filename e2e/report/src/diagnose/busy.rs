@@ -49,7 +49,7 @@ fn starved_component(data: &RunData, component: &Component) -> Option<Finding> {
 }
 
 fn starved_probe(data: &RunData, component: &Component, index: usize, entry: &DoctorEntry) -> Option<Finding> {
-    let spec = component.probes.iter().find(|spec| spec.container == entry.container && spec.which == entry.which)?;
+    let spec = component.probe(&entry.container, entry.which)?;
     let (figures, source) = data.scenarios().find(|(figures, _)| busy(data, figures).contains(&entry.at_unix_ms))?;
     let all = exchanges(data, component, spec);
     let (rest, loaded) = (at_rest(data, &all), within(&all, &busy(data, figures)));

@@ -73,8 +73,7 @@ fn hangs<'a>(data: &'a RunData, component: &'a Component) -> impl Iterator<Item 
     let is_starved =
         cpu::held_back(data, component).is_some() || !memory::of_component(data, component, &pods).is_empty();
     let mut transactions: BTreeMap<_, Vec<(usize, &HeldLock)>> = BTreeMap::new();
-    let names: BTreeSet<String> = component.pod_names().collect();
-    for (index, held) in data.locks.iter().enumerate().filter(|(_, held)| names.contains(&held.pod)) {
+    for (index, held) in data.locks.iter().enumerate().filter(|(_, held)| component.has_pod(&held.pod)) {
         let HeldLock { pod, database, session, since_unix_ms, .. } = held;
         transactions.entry((pod, database, session, since_unix_ms)).or_default().push((index, held));
     }

@@ -150,8 +150,7 @@ fn not_started(component: &Component, pods: &[(&str, &PodReport)]) -> Option<Fin
     let (pod, container, which) = containers(pods)
         .into_iter()
         .find_map(|(pod, container)| Some((pod, container, container.killed_before_it_listened()?)))?;
-    let declared = component.probes.iter().find(|spec| spec.container == container.name && spec.which == which)?;
-    let probe = &declared.probe;
+    let probe = &component.probe(&container.name, which)?.probe;
     // The first probe is sent at once, so a threshold of n gives n - 1 periods.
     let allowed = probe.initial_delay + probe.period * probe.failure_threshold.saturating_sub(1);
     let place = format!("container {} in {} {}", container.name, component.kind, component.name);

@@ -31,9 +31,8 @@ pub(super) fn findings(data: &RunData) -> Vec<Finding> {
 /// Whether the probe that the doctor looked at does harm at the end, or has done so.
 fn is_in_trouble(data: &RunData, entry: &DoctorEntry) -> bool {
     let Ok(component) = data.environment.component(&entry.component) else { return false };
-    let is_it = |spec: &&ProbeSpec| spec.container == entry.container && spec.which == entry.which;
-    let Some(spec) = component.probes.iter().find(is_it) else { return false };
-    data.pods_of(component).any(|(_, pod)| trouble(pod, &spec.container, spec.which, &spec.probe).is_some())
+    let spec = component.probe(&entry.container, entry.which);
+    spec.is_some_and(|spec| troubles(data, component, spec).next().is_some())
 }
 
 /// What a probe does to a container.
@@ -80,6 +79,15 @@ pub fn trouble(pod: &PodReport, container: &str, which: ProbeKind, probe: &Probe
         (_, true) => Some(Trouble::Errors),
         (false, false) => None,
     }
+}
+
+/// The trouble with a probe in each pod of its component that has any.
+pub(crate) fn troubles<'a>(
+    data: &'a RunData,
+    component: &'a Component,
+    spec: &'a ProbeSpec,
+) -> impl Iterator<Item = Trouble> {
+    data.pods_of(component).filter_map(|(_, pod)| trouble(pod, &spec.container, spec.which, &spec.probe))
 }
 
 fn troubled(data: &RunData, component: &Component) -> Vec<Finding> {

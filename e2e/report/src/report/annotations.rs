@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Report;
 use crate::{
-    diagnose::trouble,
+    diagnose::troubles,
     environment::Component,
     finding::{Code, Finding, Severity},
     run_data::RunData,
@@ -56,10 +56,7 @@ fn path(data: &RunData, component: &Component, code: Code) -> Option<String> {
     let any = |end: &str| component.places.keys().find(|path| path.ends_with(end)).cloned();
     match code {
         Code::Probe(_) | Code::ProbeFailing | Code::ProbeErrored => {
-            let spec = component.probes.iter().find(|spec| {
-                let mut pods = data.pods_of(component);
-                pods.any(|(_, pod)| trouble(pod, &spec.container, spec.which, &spec.probe).is_some())
-            })?;
+            let spec = component.probes.iter().find(|spec| troubles(data, component, spec).next().is_some())?;
             Some(format!("{}.{}", spec.container, spec.which.field()))
         }
         Code::OomKilled | Code::MemoryAtLimit => any(".limits.memory"),

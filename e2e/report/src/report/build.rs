@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     bottleneck,
-    diagnose::{Trouble, findings, trouble},
+    diagnose::{Trouble, findings, troubles},
     environment::Component,
     evidence::Usage,
     expected::{expected, grown},
@@ -175,9 +175,7 @@ fn probes(data: &RunData, component: &Component) -> Vec<ProbeSection> {
                 sent: reports.iter().map(|report| report.sent.map(u64::from)).sum(),
                 failed: reports.iter().map(|report| u64::from(report.failed)).sum(),
                 errored: reports.iter().map(|report| u64::from(report.errored)).sum(),
-                failing: data
-                    .pods_of(component)
-                    .any(|(_, pod)| trouble(pod, &spec.container, spec.which, &spec.probe) == Some(Trouble::Fails)),
+                failing: troubles(data, component, spec).any(|trouble| trouble == Trouble::Fails),
                 last_failure: reports.iter().find_map(|report| Some(report.last_failure.as_ref()?.message.clone())),
                 latency_ms_max: slowest,
                 timeout_ms: u64::try_from(spec.probe.timeout.as_millis()).unwrap_or(u64::MAX),
