@@ -105,6 +105,17 @@ impl Source {
     pub(crate) fn fullest(&self) -> &str {
         self.load.as_ref().unwrap_or(&self.record)
     }
+
+    /// Evidence id of a figure, by its JSON pointer below the scenario's figures; of all of them for an empty one.
+    pub(crate) fn figure(&self, pointer: &str) -> String {
+        let slash = if pointer.is_empty() { "" } else { "/" };
+        format!("{}#/measured/scenario{slash}{pointer}", self.record)
+    }
+
+    /// The same, and the load file if there is one.
+    pub(crate) fn figure_and_load(&self, pointer: &str) -> Vec<String> {
+        std::iter::once(self.figure(pointer)).chain(self.load.clone()).collect()
+    }
 }
 
 impl RunData {

@@ -74,7 +74,7 @@ fn of_scenario(data: &RunData, name: &str, declared: &Scenario) -> Vec<Threshold
     let each = measured.into_iter();
     each.flat_map(|(figures, source)| {
         let figures = without_planned(figures, failed_in_faults(data, figures));
-        held(declared, name, Some(&figures), &format!("{}#/measured/scenario", source.record))
+        held(declared, name, Some(&figures), &source.figure(""))
     })
     .collect()
 }

@@ -79,7 +79,6 @@ fn starved_probe(data: &RunData, component: &Component, index: usize, entry: &Do
         (None, None) => return None,
     };
     let usual = median(&rest).map_or(String::new(), |ms| format!(" (median {ms:.1} ms)"));
-    let record = format!("{}#/measured/scenario", source.record);
     let throttling = limited.map(|_| THROTTLING.to_owned());
     Some(Finding {
         claim: format!(
@@ -91,7 +90,7 @@ fn starved_probe(data: &RunData, component: &Component, index: usize, entry: &Do
             loaded.len(),
             killed(data, component, spec)
         ),
-        evidence: [Some(format!("{DOCTOR}#/{index}")), Some(PROBES.to_owned()), Some(record), throttling]
+        evidence: [Some(format!("{DOCTOR}#/{index}")), Some(PROBES.to_owned()), Some(source.figure("")), throttling]
             .into_iter()
             .flatten()
             .collect(),
@@ -173,7 +172,7 @@ fn margin(
             load_of(figures),
             figures.name
         ),
-        evidence: vec![PROBES.to_owned(), format!("{}#/measured/scenario", source.record)],
+        evidence: vec![PROBES.to_owned(), source.figure("")],
         fix: format!(
             "Answer the {which} probe of {name} on a thread, process or port of its own, or raise its timeoutSeconds; `doctor --under-load` \
              measures the rate at which it fails."

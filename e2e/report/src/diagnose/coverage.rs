@@ -20,7 +20,7 @@ fn lost(figures: &ScenarioResult, source: &Source) -> Option<Finding> {
              figure is that of the others",
             counted(*clients, "client")
         ),
-        evidence: evidence(source, "clients_lost"),
+        evidence: source.figure_and_load("clients_lost"),
         fix: "Find out why the agent ended; the load's file has its last message.".to_owned(),
         ..Finding::new(Code::NotMeasured, Severity::Gap)
     })
@@ -34,16 +34,11 @@ fn idle(figures: &ScenarioResult, source: &Source) -> Option<Finding> {
             "{clients_idle} of the {} of the scenario {name} were not ready when it began",
             counted(*clients, "client")
         ),
-        evidence: evidence(source, "clients_idle"),
+        evidence: source.figure_and_load("clients_idle"),
         fix: "Find out why clients stay in their `once` steps; the load's file has the first error of each kind."
             .to_owned(),
         ..Finding::new(Code::ClientsFailed, Severity::Error)
     })
-}
-
-/// The figure, and the load's file if it was written.
-fn evidence(source: &Source, pointer: &str) -> Vec<String> {
-    std::iter::once(format!("{}#/measured/scenario/{pointer}", source.record)).chain(source.load.clone()).collect()
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub(super) fn findings(data: &RunData) -> Vec<Finding> {
 
 fn of_scenario(data: &RunData, figures: &ScenarioResult, source: &Source) -> Vec<Finding> {
     let impacts = impacts(data, figures);
-    let tenths = format!("{}#/measured/scenario/tenths", source.record);
+    let tenths = source.figure("tenths");
     let of_each = impacts.iter().flat_map(|impact| {
         [drain(figures, impact, &tenths), slow(data, figures, impact, &tenths)].into_iter().flatten()
     });
@@ -58,7 +58,7 @@ fn lost(figures: &ScenarioResult, impacts: &[Impact], source: &Source) -> Option
             faults.join(", "),
             only.map_or(String::new(), |only| format!("; {only}"))
         ),
-        vec![format!("{}#/measured/scenario/ledger/missing", source.record), FAULTS.to_owned()],
+        vec![source.figure("ledger/missing"), FAULTS.to_owned()],
         "Acknowledge only what would survive a kill at that moment: committed, synced, and in a volume that outlives the pod.".to_owned(),
     ))
 }

@@ -68,15 +68,11 @@ fn remedy(by_error: &BTreeMap<Outcome, u64>) -> String {
 fn of_scenario(data: &RunData, figures: &ScenarioResult, source: &Source, thresholds: &[Threshold]) -> Vec<Finding> {
     let lines: Vec<&Threshold> =
         thresholds.iter().filter(|line| line.scenario.as_ref() == Some(&figures.name)).collect();
-    let at = |pointer: &str| {
-        let record = format!("{}#/measured/scenario/{pointer}", source.record);
-        std::iter::once(record).chain(source.load.clone()).collect::<Vec<_>>()
-    };
     [
-        clients(figures, &lines, at("client_outcomes")),
-        requests(figures, failed_in_faults(data, figures), &lines, at("by_error")),
-        missing(figures, &source.record),
-        duplicated(figures, &source.record),
+        clients(figures, &lines, source),
+        requests(figures, failed_in_faults(data, figures), &lines, source),
+        missing(figures, source),
+        duplicated(figures, source),
     ]
     .into_iter()
     .flatten()
@@ -89,7 +85,7 @@ fn are_kept(lines: &[&Threshold], names: &[ThresholdName]) -> bool {
     drawn.peek().is_some() && drawn.all(|line| line.state == ThresholdState::Kept)
 }
 
-fn clients(figures: &ScenarioResult, lines: &[&Threshold], evidence: Vec<String>) -> Option<Finding> {
+fn clients(figures: &ScenarioResult, lines: &[&Threshold], source: &Source) -> Option<Finding> {
     let ScenarioResult { name, clients_failed, clients, client_outcomes, by_error, success, .. } = figures;
     let finding = error(
         Code::ClientsFailed,
@@ -100,7 +96,7 @@ fn clients(figures: &ScenarioResult, lines: &[&Threshold], evidence: Vec<String>
             counted(figures.errors, "request"),
             kinds(&by_kind(by_error), "")
         ),
-        evidence,
+        source.figure_and_load("client_outcomes"),
         remedy(by_error),
     );
     let severity =
@@ -109,7 +105,7 @@ fn clients(figures: &ScenarioResult, lines: &[&Threshold], evidence: Vec<String>
 }
 
 /// Failed requests of repeated steps; the clients' outcomes cover `once` steps.
-fn requests(figures: &ScenarioResult, planned: u64, lines: &[&Threshold], evidence: Vec<String>) -> Option<Finding> {
+fn requests(figures: &ScenarioResult, planned: u64, lines: &[&Threshold], source: &Source) -> Option<Finding> {
     let ScenarioResult { name, succeeded, requests, .. } = figures;
     let window = e2e_plan::duration::human(std::time::Duration::from_millis(figures.duration_ms));
     let mut by_error: BTreeMap<Outcome, u64> = BTreeMap::new();
@@ -143,10 +139,11 @@ fn requests(figures: &ScenarioResult, planned: u64, lines: &[&Threshold], eviden
     let is_allowed =
         *succeeded > 0 && (is_planned || are_kept(lines, &[ThresholdName::ErrorsMax, ThresholdName::ErrorRateMax]));
     let severity = if is_allowed { Severity::Warning } else { Severity::Error };
+    let evidence = source.figure_and_load("by_error");
     Some(Finding { severity, ..error(Code::RequestsFailed, claim, evidence, remedy(&figures.by_error)) })
 }
 
-fn missing(figures: &ScenarioResult, record: &str) -> Option<Finding> {
+fn missing(figures: &ScenarioResult, source: &Source) -> Option<Finding> {
     let ledger = figures.ledger.as_ref().filter(|ledger| ledger.missing > 0)?;
     Some(error(
         Code::AcknowledgedMissing,
@@ -157,13 +154,13 @@ fn missing(figures: &ScenarioResult, record: &str) -> Option<Finding> {
             figures.name,
             listed(&ledger.missing_keys, ledger.missing)
         ),
-        vec![format!("{record}#/measured/scenario/ledger/missing")],
+        vec![source.figure("ledger/missing")],
         "Acknowledge only after the commit, and make the database write it to disk first (PostgreSQL: synchronous_commit and fsync \
          on), in a volume that outlives the pod.",
     ))
 }
 
-fn duplicated(figures: &ScenarioResult, record: &str) -> Option<Finding> {
+fn duplicated(figures: &ScenarioResult, source: &Source) -> Option<Finding> {
     let ledger = figures.ledger.as_ref().filter(|ledger| ledger.duplicate > 0)?;
     Some(error(
         Code::StoredTwice,
@@ -173,7 +170,7 @@ fn duplicated(figures: &ScenarioResult, record: &str) -> Option<Finding> {
             figures.name,
             listed(&ledger.duplicate_keys, ledger.duplicate)
         ),
-        vec![format!("{record}#/measured/scenario/ledger/duplicate")],
+        vec![source.figure("ledger/duplicate")],
         "Make the key unique in the database, so that a repeated request changes nothing.",
     ))
 }

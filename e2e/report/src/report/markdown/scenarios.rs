@@ -143,14 +143,15 @@ fn books(figures: &ScenarioResult, ledger: &LedgerResult, source: &Source) -> St
     format!(
         "**Ledger of {}**: {acknowledged} keys acknowledged, {stored} rows stored{pods}: {missing} missing, {duplicate} stored more than once; \
          {unknown} without a conclusive answer, {unacknowledged} stored although the acknowledgement did not arrive. \
-         ({}#/measured/scenario/ledger)\n\n",
-        figures.name, source.record
+         ({})\n\n",
+        figures.name,
+        source.figure("ledger")
     )
 }
 
 /// The time of a request by component, and the database's sessions.
 fn way(figures: &ScenarioResult, source: &Source) -> String {
-    let cited = |part| format!(" ({}#/measured/scenario/{part})", source.record);
+    let cited = |part| format!(" ({})", source.figure(part));
     let mut text = String::new();
     let carries = |part: &Part| {
         part.capacity.map_or(String::new(), |capacity| format!(" (carries {:.0} requests/s)", capacity.per_second))
