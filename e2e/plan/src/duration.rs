@@ -20,6 +20,11 @@ pub fn parse_positive(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// [`human`] for a number of milliseconds.
+pub fn human_ms(milliseconds: u64) -> String {
+    human(Duration::from_millis(milliseconds))
+}
+
 /// A duration for people: `850 ms`, `1.4 s`, `12.0 s`, `2 min 5 s`.
 pub fn human(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();

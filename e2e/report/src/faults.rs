@@ -110,6 +110,11 @@ pub fn impacts(data: &RunData, figures: &ScenarioResult) -> Vec<Impact> {
     faults.faults.iter().map(one).collect()
 }
 
+/// `1.2 s`: as exactly as impacts are known.
+pub(crate) fn seconds(ms: u64) -> String {
+    format!("{:.1} s", ms as f64 / 1000.0)
+}
+
 /// Requests of a scenario that failed because of planned faults.
 pub fn failed_in_faults(data: &RunData, figures: &ScenarioResult) -> u64 {
     impacts(data, figures).iter().map(|impact| impact.failed).sum()

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt::Write};
 
 use e2e_figures::paired::{self, Better, Verdict};
-use e2e_plan::{duration::human, words::counted};
+use e2e_plan::{duration::human_ms, words::counted};
 
 use super::{Against, Block, Ended, Figure, Kind, Side, TAIL, Version, median, overall};
 use crate::report::table::Table;
@@ -178,8 +178,8 @@ fn sides(against: &Against) -> String {
             times => format!("{times} times"),
         },
         counted(against.blocks.len() as u64, "block"),
-        human(std::time::Duration::from_millis(against.block_ms)),
-        human(std::time::Duration::from_millis(against.took_ms)),
+        human_ms(against.block_ms),
+        human_ms(against.took_ms),
     )
 }
 

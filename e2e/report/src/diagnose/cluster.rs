@@ -1,8 +1,8 @@
 //! Findings specific to a cluster: pods that cannot start, were replaced, or share a node; nodes in trouble; failed connections.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
-use e2e_plan::words::counted;
+use e2e_plan::{duration::human_ms, words::counted};
 
 use super::{Code, RunData, stuck};
 use crate::{
@@ -103,7 +103,7 @@ fn troubled_node(cluster: &Cluster, index: usize, node: &Node) -> Finding {
     let placed = cluster.placement.iter().filter(|place| place.node.as_ref() == Some(&node.name));
     let pods: Vec<&str> = placed.map(|place| place.pod.as_str()).collect();
     let silence = node.silent_ms.map(|ms| {
-        format!("had been silent for {} at the end of the run", e2e_plan::duration::human(Duration::from_millis(ms)))
+        format!("had been silent for {} at the end of the run", human_ms(ms))
     });
     let is_silent = silence.is_some() || node.troubles.iter().any(|trouble| trouble.starts_with("Ready=Unknown"));
     let state = silence.unwrap_or_else(|| {

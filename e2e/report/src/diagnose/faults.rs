@@ -8,7 +8,7 @@ use e2e_plan::{duration::human, words::counted};
 use super::{Code, Finding, RunData, Severity};
 use crate::{
     evidence::FAULTS,
-    faults::{Impact, ShortDrain, impacts},
+    faults::{Impact, ShortDrain, impacts, seconds},
     run_data::Source,
 };
 
@@ -28,10 +28,6 @@ fn of_scenario(data: &RunData, figures: &ScenarioResult, source: &Source) -> Vec
 
 fn finding(code: Code, component: Option<String>, claim: String, evidence: Vec<String>, fix: String) -> Finding {
     Finding { code, severity: Severity::Error, component, claim, evidence, fix, excerpt: None }
-}
-
-fn ms(milliseconds: u64) -> String {
-    format!("{:.1} s", milliseconds as f64 / 1000.0)
 }
 
 /// Acknowledged keys that are missing where a planned fault ended a program.
@@ -66,9 +62,9 @@ fn lost(figures: &ScenarioResult, impacts: &[Impact], source: &Source) -> Option
 fn drain(figures: &ScenarioResult, impact: &Impact, tenths: &str) -> Option<Finding> {
     let ShortDrain { pod, asked_ms, out_of_services_ms, ended_ms, last_failure_ms, short_by_ms } =
         impact.drain.as_ref()?;
-    let left = out_of_services_ms.map_or(String::new(), |left| format!(", left its Services at {}", ms(left)));
+    let left = out_of_services_ms.map_or(String::new(), |left| format!(", left its Services at {}", seconds(left)));
     let ended = match ended_ms.filter(|ended| ended <= last_failure_ms) {
-        Some(ended) => format!("its program ended at {}", ms(ended)),
+        Some(ended) => format!("its program ended at {}", seconds(ended)),
         None => "its program still ran".to_owned(),
     };
     Some(finding(
@@ -80,15 +76,15 @@ fn drain(figures: &ScenarioResult, impact: &Impact, tenths: &str) -> Option<Find
             counted(impact.failed, "request"),
             figures.name,
             impact.fault,
-            ms(*asked_ms),
-            ms(*last_failure_ms),
-            ms(*short_by_ms)
+            seconds(*asked_ms),
+            seconds(*last_failure_ms),
+            seconds(*short_by_ms)
         ),
         vec![tenths.to_owned(), FAULTS.to_owned()],
         format!(
             "Keep {pod} serving after SIGTERM until no client is sent to it any more: a preStop hook that sleeps, or a drain of its own, at \
              least {} longer than now, within terminationGracePeriodSeconds.",
-            ms(*short_by_ms)
+            seconds(*short_by_ms)
         ),
     ))
 }
@@ -118,7 +114,7 @@ fn slow(data: &RunData, figures: &ScenarioResult, impact: &Impact, tenths: &str)
             impact.fault,
             human(limit),
             counted(impact.failed, "request"),
-            ms(impact.outage_ms.unwrap_or_default())
+            seconds(impact.outage_ms.unwrap_or_default())
         ),
         vec![tenths.to_owned(), FAULTS.to_owned()],
         "See what the pods did meanwhile, in the fault's table: how long the program takes to start and to be ready, and how long its clients \

@@ -6,7 +6,7 @@ use e2e_figures::{
     Failure, Outcome,
     scenario::{ScenarioResult, ThresholdName},
 };
-use e2e_plan::words::counted;
+use e2e_plan::{duration::human_ms, words::counted};
 
 use super::{Code, Finding, RunData, Severity};
 use crate::{
@@ -109,7 +109,7 @@ fn clients(figures: &ScenarioResult, lines: &[&Threshold], source: &Source) -> O
 /// Failed requests of repeated steps; the clients' outcomes cover `once` steps.
 fn requests(figures: &ScenarioResult, planned: u64, lines: &[&Threshold], source: &Source) -> Option<Finding> {
     let ScenarioResult { name, succeeded, requests, .. } = figures;
-    let window = e2e_plan::duration::human(std::time::Duration::from_millis(figures.duration_ms));
+    let window = human_ms(figures.duration_ms);
     let mut by_error: BTreeMap<Outcome, u64> = BTreeMap::new();
     for (kind, count) in figures.steps.iter().filter(|step| !step.once).flat_map(|step| &step.by_error) {
         *by_error.entry(*kind).or_default() += count;

@@ -8,7 +8,7 @@ mod scenarios;
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use e2e_plan::{duration::human, words::counted};
+use e2e_plan::{duration::human_ms, words::counted};
 
 use self::judgement::{findings, path_forward, root_causes};
 use super::{
@@ -286,8 +286,4 @@ fn mebibytes(bytes: u64) -> String {
     const MEBIBYTE: f64 = 1024.0 * 1024.0;
     let mebibytes = bytes as f64 / MEBIBYTE;
     if mebibytes < 10.0 { format!("{mebibytes:.1} MiB") } else { format!("{mebibytes:.0} MiB") }
-}
-
-fn human_ms(milliseconds: u64) -> String {
-    human(std::time::Duration::from_millis(milliseconds))
 }

@@ -53,7 +53,7 @@ pub(super) async fn wait(system: &System, prepared: &Prepared, progress: &Progre
         listens(entrance.address, LISTENS).await;
     }
     prepared.directory.write_json(run_dir::ENVIRONMENT, &environment)?;
-    let took = e2e_plan::duration::human(std::time::Duration::from_millis(environment.up_ms));
+    let took = e2e_plan::duration::human_ms(environment.up_ms);
     match (up, settled) {
         (Up::Ready, _) => progress.line(format!("all {} pods are ready after {took}", snapshot.pods.len())),
         (Up::Stuck, _) => stuck_lines(&snapshot).iter().for_each(|line| progress.line(line)),

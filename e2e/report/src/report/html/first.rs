@@ -1,7 +1,7 @@
 //! The first screen: verdict, cause, fix, the patch to copy, the figures against their lines, and the system. Main function: [`screen`].
 
 use e2e_figures::scenario::ThresholdName;
-use e2e_plan::{duration::human, words::counted};
+use e2e_plan::{duration::human_ms, words::counted};
 use maud::{Markup, html};
 
 use super::{prose::evidence, system};
@@ -12,7 +12,7 @@ use crate::{
 
 /// The first screen of a report.
 pub(super) fn screen(report: &Report) -> Markup {
-    let took = human(std::time::Duration::from_millis(report.duration_ms));
+    let took = human_ms(report.duration_ms);
     html! {
         header.lead {
             h1 { span.verdict { (report.verdict.word()) } " " (report.target) ": end-to-end report" }
@@ -93,7 +93,7 @@ fn tiles(report: &Report) -> Vec<Tile> {
         report.suites.iter().fold((0, 0), |(passed, failed), suite| (passed + suite.passed, failed + suite.failed));
     let (ready, desired) =
         report.components.iter().fold((0, 0), |(ready, desired), of| (ready + of.ready, desired + of.desired));
-    let up = human(std::time::Duration::from_millis(report.environment.up_ms));
+    let up = human_ms(report.environment.up_ms);
     let up = if report.environment.ready { format!("after {up}") } else { format!("not all within {up}") };
     let mut tiles = vec![
         plain("replicas ready", format!("{ready} of {desired}"), up, ready == desired),

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use super::{human_ms, mark};
+use e2e_plan::duration::human_ms;
+
+use super::mark;
 use crate::{
     evidence::cluster::Cluster,
     record::Outcome,

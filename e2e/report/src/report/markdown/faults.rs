@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::table::Table;
 use crate::{
     evidence::FAULTS,
-    faults::{FailedSecond, Impact},
+    faults::{FailedSecond, Impact, seconds},
     report::ScenarioSection,
 };
 
@@ -50,8 +50,4 @@ fn story(impact: &Impact) -> String {
     let mut story: Vec<(u64, String)> = failed.chain(events).collect();
     story.sort_by_key(|(at, _)| *at);
     story.into_iter().map(|(_, what)| what).collect::<Vec<_>>().join("; ")
-}
-
-fn seconds(ms: u64) -> String {
-    format!("{:.1} s", ms as f64 / 1000.0)
 }

@@ -7,13 +7,14 @@ use e2e_figures::{
     scenario::{Activity, LedgerResult, ModelKind, Part, ScenarioResult, StepFigures},
     stats::Summary,
 };
-use e2e_plan::duration::human;
+use e2e_plan::duration::{human, human_ms};
 
-use super::{human_ms, table::Table};
-use crate::report::table::folded;
 use crate::{
     bottleneck::Bottleneck,
-    report::{Report, ScenarioSection},
+    report::{
+        Report, ScenarioSection,
+        table::{Table, folded},
+    },
     request::Scenario,
     run_data::Source,
     thresholds::ThresholdState,
