@@ -268,13 +268,16 @@ pub fn figures(watched: &[Watched], blocks: &[Block], line: f64) -> Vec<Figure> 
     watched.iter().map(figure).collect()
 }
 
-/// What all figures come to: a loss outweighs everything, and what is not known outweighs a gain.
+/// What is worth a word, the most important first: a loss outweighs everything, and what is not known outweighs a gain.
+const BY_WEIGHT: [Verdict; 5] =
+    [Verdict::Slower, Verdict::Unconfirmed, Verdict::Unstable, Verdict::NotMeasured, Verdict::Faster];
+
+/// What all figures come to.
 pub fn overall(figures: &[Figure]) -> Verdict {
-    let order = [Verdict::Slower, Verdict::Unconfirmed, Verdict::Unstable, Verdict::NotMeasured, Verdict::Faster];
     let has = |verdict: &Verdict| figures.iter().any(|figure| figure.judgement.verdict == *verdict);
     match figures {
         [] => Verdict::NotMeasured,
-        _ => order.into_iter().find(has).unwrap_or(Verdict::Same),
+        _ => BY_WEIGHT.into_iter().find(has).unwrap_or(Verdict::Same),
     }
 }
 

@@ -42,7 +42,7 @@ pub fn name(
 ) -> Option<Bottleneck> {
     generator(load)
         .or_else(|| data.saturation.iter().find_map(|saturation| pool(load, saturation)))
-        .or_else(|| found(findings, [Code::OomKilled, Code::MemoryAtLimit], "memory"))
+        .or_else(|| found(findings, &[Code::OomKilled, Code::MemoryAtLimit], "memory"))
         .or_else(|| load.activity.iter().find_map(lock))
         .or_else(|| host(expected?))
         .or_else(|| processor(data, load, expected?))
@@ -74,8 +74,8 @@ fn pool(load: &ScenarioResult, saturation: &Saturation) -> Option<Bottleneck> {
 }
 
 /// Findings that name a bottleneck.
-fn found<const N: usize>(findings: &[Finding], codes: [Code; N], what: &str) -> Option<Bottleneck> {
-    let finding = findings.iter().find(|finding| codes.contains(&finding.code))?;
+fn found<'a>(findings: impl IntoIterator<Item = &'a Finding>, codes: &[Code], what: &str) -> Option<Bottleneck> {
+    let finding = findings.into_iter().find(|finding| codes.contains(&finding.code))?;
     let component = finding.component.as_deref().unwrap_or("the system");
     Some(named(format!("{what} of {component}"), finding.claim.clone()))
 }
@@ -91,8 +91,7 @@ fn throttled(data: &RunData, expected: Option<&Expected>, findings: &[Finding]) 
     };
     let limits = |name: &str| !is_measured(name) || is_mostly_stopped(name);
     let of_limits = findings.iter().filter(|finding| finding.component.as_deref().is_none_or(limits));
-    let of_limits: Vec<Finding> = of_limits.cloned().collect();
-    found(&of_limits, [Code::CpuThrottled], CPU_LIMIT)
+    found(of_limits, &[Code::CpuThrottled], CPU_LIMIT)
 }
 
 /// Sessions that wait for each other's locks: at least one on average.

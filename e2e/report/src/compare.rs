@@ -266,8 +266,7 @@ fn unlike(sides: &[&[Report]]) -> Vec<String> {
         note(&format!("steps of {name}"), &|report| steps(sides, report, name));
     }
     note("changes to the manifests", &|report| {
-        let changes: Vec<&str> =
-            report.request.overlays.iter().chain(&report.request.sets).map(String::as_str).collect();
+        let changes: Vec<&str> = report.request.changes().collect();
         if changes.is_empty() { "none".to_owned() } else { changes.join(", ") }
     });
     note("checks", &|report| report.request.filter.clone().unwrap_or_else(|| "all".to_owned()));

@@ -172,11 +172,6 @@ impl Code {
                 | Self::KeysEvicted
                 | Self::CpuThrottled
                 | Self::Crashed
-                | Self::ImageUnavailable
-                | Self::ConfigMissing
-                | Self::MountFailed
-                | Self::Unschedulable
-                | Self::AdmissionRefused
                 | Self::PodReplaced
                 | Self::Hangs
                 | Self::PoolExhausted
@@ -184,7 +179,7 @@ impl Code {
                 | Self::ProbeMargin
                 | Self::DrainMissing
                 | Self::NoReplicas
-        )
+        ) || self.keeps_from_starting()
     }
 
     /// Whether a warning of this kind depends only on the manifests and the target. Others depend on the placement of pods, the

@@ -15,7 +15,7 @@ pub mod topology;
 
 use std::collections::BTreeMap;
 
-use e2e_figures::scenario::ScenarioResult;
+use e2e_figures::scenario::{ScenarioResult, ThresholdName};
 use e2e_plan::{Warning, target::Target};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -94,6 +94,14 @@ impl Report {
     /// A scenario that was measured.
     pub fn scenario(&self, name: &str) -> Option<&ScenarioSection> {
         self.scenarios.iter().find(|scenario| scenario.figures.name == name)
+    }
+
+    /// The threshold of a whole scenario.
+    pub(crate) fn threshold(&self, scenario: &str, name: ThresholdName) -> Option<&Threshold> {
+        let is_it = |threshold: &&Threshold| {
+            threshold.scenario.as_deref() == Some(scenario) && threshold.step.is_none() && threshold.name == name
+        };
+        self.thresholds.iter().find(is_it)
     }
 }
 

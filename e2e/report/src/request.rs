@@ -181,6 +181,18 @@ pub struct Request {
     pub source: Option<SourceState>,
 }
 
+impl Request {
+    /// What changes the manifests, as given: overlays, then one-off changes.
+    pub(crate) fn changes(&self) -> impl Iterator<Item = &str> {
+        self.overlays.iter().chain(&self.sets).map(String::as_str)
+    }
+
+    /// Whether a scenario's clients send as fast as the system answers: see [`Scenario::is_pressing`].
+    pub(crate) fn is_pressing(&self, scenario: &str) -> bool {
+        self.scenarios.get(scenario).is_some_and(Scenario::is_pressing)
+    }
+}
+
 /// A state of a Git repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SourceState {

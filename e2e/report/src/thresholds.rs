@@ -28,11 +28,13 @@ pub struct Threshold {
 impl Threshold {
     /// Its full name: `throughput/operation latency_ms_p99_max`.
     pub fn label(&self) -> String {
-        match (&self.scenario, &self.step) {
-            (Some(scenario), Some(step)) => format!("{scenario}/{step} {}", self.name),
-            (Some(scenario), None) => format!("{scenario} {}", self.name),
-            _ => self.name.to_string(),
-        }
+        self.place().map_or_else(|| self.name.to_string(), |place| format!("{place} {}", self.name))
+    }
+
+    /// The scenario, with the step if it is of one: `throughput/operation`; nothing for one of the whole run.
+    pub(crate) fn place(&self) -> Option<String> {
+        let step = self.step.as_ref().map_or(String::new(), |step| format!("/{step}"));
+        self.scenario.as_ref().map(|scenario| format!("{scenario}{step}"))
     }
 }
 
@@ -52,14 +54,10 @@ pub enum ThresholdState {
 pub fn thresholds(data: &RunData) -> Vec<Threshold> {
     let scenarios = data.request.scenarios.iter().flat_map(|(name, declared)| of_scenario(data, name, declared));
     let restarts: u32 = data.snapshot.pods.values().map(|pod| pod.restarts).sum();
-    let restarts_max = data.request.thresholds.restarts_max.map(|limit| Threshold {
-        scenario: None,
-        step: None,
-        name: ThresholdName::RestartsMax,
-        limit: f64::from(limit),
-        measured: Some(f64::from(restarts)),
-        state: if restarts <= limit { ThresholdState::Kept } else { ThresholdState::Crossed },
-        evidence: format!("{PODS}#/pods"),
+    let restarts_max = data.request.thresholds.restarts_max.map(|limit| {
+        let (limit, measured) = (f64::from(limit), Some(f64::from(restarts)));
+        let line = Line { name: ThresholdName::RestartsMax, pointer: "pods", limit, measured };
+        judged(None, None, line, &format!("{PODS}#"))
     });
     scenarios.chain(restarts_max).collect()
 }
@@ -95,20 +93,20 @@ fn without_planned(figures: &ScenarioResult, planned: u64) -> ScenarioResult {
 
 fn held(declared: &Scenario, name: &str, figures: Option<&ScenarioResult>, evidence: &str) -> Vec<Threshold> {
     let whole = figures.map_or_else(|| declared.thresholds.drawn(), |figures| declared.thresholds.of_scenario(figures));
-    let whole = whole.into_iter().map(|line| section(name, None, line, evidence));
+    let whole = whole.into_iter().map(|line| judged(Some(name), None, line, evidence));
     let steps = declared.steps.iter().enumerate().flat_map(|(index, step)| {
         let place = figures.and_then(|figures| figures.steps.iter().position(|figures| figures.name == step.name));
         let figures = figures.zip(place).map(|(figures, place)| &figures.steps[place]);
         let lines = figures.map_or_else(|| step.thresholds.drawn(), |figures| step.thresholds.of_step(figures));
         let evidence = format!("{evidence}/steps/{}", place.unwrap_or(index));
-        lines.into_iter().map(move |line| section(name, Some(&step.name), line, &evidence))
+        lines.into_iter().map(move |line| judged(Some(name), Some(&step.name), line, &evidence))
     });
     whole.chain(steps).collect()
 }
 
-fn section(scenario: &str, step: Option<&str>, line: Line, evidence: &str) -> Threshold {
+fn judged(scenario: Option<&str>, step: Option<&str>, line: Line, evidence: &str) -> Threshold {
     Threshold {
-        scenario: Some(scenario.to_owned()),
+        scenario: scenario.map(str::to_owned),
         step: step.map(str::to_owned),
         name: line.name,
         limit: line.limit,

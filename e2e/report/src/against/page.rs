@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write};
 use e2e_figures::paired::{self, Better, Verdict};
 use e2e_plan::{duration::human_ms, words::counted};
 
-use super::{Against, Block, Ended, Figure, Kind, Side, TAIL, Version, median, overall};
+use super::{Against, BY_WEIGHT, Block, Ended, Figure, Kind, Side, TAIL, Version, median, overall};
 use crate::report::table::Table;
 
 /// Renders a comparison as Markdown.
@@ -51,7 +51,6 @@ fn word(against: &Against) -> &'static str {
 
 /// One sentence for each verdict that some figure has, the most important first.
 fn headline(figures: &[Figure]) -> String {
-    let order = [Verdict::Slower, Verdict::Unconfirmed, Verdict::Unstable, Verdict::NotMeasured, Verdict::Faster];
     let sentence = |wanted: Verdict| {
         let of: Vec<String> = figures
             .iter()
@@ -60,7 +59,7 @@ fn headline(figures: &[Figure]) -> String {
             .collect();
         (!of.is_empty()).then(|| format!("{}.", of.join("; ")))
     };
-    let sentences: Vec<String> = order.into_iter().filter_map(sentence).collect();
+    let sentences: Vec<String> = BY_WEIGHT.into_iter().filter_map(sentence).collect();
     match sentences.is_empty() && overall(figures) == Verdict::Same {
         true => {
             let lines: Vec<String> = figures

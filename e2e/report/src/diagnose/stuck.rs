@@ -27,7 +27,7 @@ pub fn of_pod(pod: &PodReport) -> Option<Stuck> {
 /// Words of a waiting container (`pkg/kubelet/images/types.go`, `pkg/kubelet/kuberuntime`). `ErrImagePull` is not among them: it
 /// names a first failure, before the kubelet's back-off.
 const IMAGE: [&str; 4] = ["ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError"];
-const CONFIG: [&str; 1] = ["CreateContainerConfigError"];
+const CONFIG: &str = "CreateContainerConfigError";
 /// A kubelet's words for a Secret or ConfigMap not yet in its cache (`pkg/kubelet/util/manager`); it tries again.
 const NOT_YET: &str = "failed to sync";
 
@@ -35,7 +35,7 @@ const NOT_YET: &str = "failed to sync";
 pub fn waiting(reason: &str, message: &str) -> Option<Code> {
     match reason {
         _ if IMAGE.contains(&reason) => Some(Code::ImageUnavailable),
-        _ if CONFIG.contains(&reason) && !message.contains(NOT_YET) => Some(Code::ConfigMissing),
+        CONFIG if !message.contains(NOT_YET) => Some(Code::ConfigMissing),
         _ => None,
     }
 }
@@ -102,12 +102,9 @@ fn refused(pod: &PodReport) -> Option<Stuck> {
     if !pod.object.as_ref()?.name.is_empty() {
         return None;
     }
-    let event = warning(&pod.events, |reason| reason == "FailedCreate")?;
+    let refused = |event: &&Event| event.kind == EventType::Warning && event.reason == "FailedCreate";
+    let event = pod.events.iter().rfind(refused)?;
     Some(Stuck { code: Code::AdmissionRefused, words: event.message.clone() })
-}
-
-fn warning(events: &[Event], is_wanted: impl Fn(&str) -> bool) -> Option<&Event> {
-    events.iter().rfind(|event| event.kind == EventType::Warning && is_wanted(&event.reason))
 }
 
 pub(super) fn fix(code: Code, words: &str, kind: &str, component: &str) -> String {

@@ -19,7 +19,6 @@ use crate::{
     finding::{Finding, Severity},
     probing::under_load,
     record::{Measured, Outcome, Record},
-    request::Scenario,
     run_data::{RunData, Source},
     thresholds::{Threshold, thresholds},
 };
@@ -58,8 +57,7 @@ impl Report {
 }
 
 fn scenario(data: &RunData, figures: &ScenarioResult, source: Source, findings: &[Finding]) -> ScenarioSection {
-    let is_pressing = data.request.scenarios.get(&figures.name).is_some_and(Scenario::is_pressing);
-    let pressing = Some(figures).filter(|_| is_pressing);
+    let pressing = Some(figures).filter(|figures| data.request.is_pressing(&figures.name));
     let expected = pressing.and_then(|figures| expected(data, figures));
     let bottleneck = pressing.and_then(|figures| bottleneck::name(data, figures, expected.as_ref(), findings));
     let probes = under_load(data, figures);

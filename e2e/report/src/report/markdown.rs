@@ -144,7 +144,7 @@ fn without_names(path: &str) -> String {
 }
 
 fn changes(report: &Report) -> String {
-    let changes: Vec<&str> = report.request.overlays.iter().chain(&report.request.sets).map(String::as_str).collect();
+    let changes: Vec<&str> = report.request.changes().collect();
     if changes.is_empty() { "none, the manifests as they are".to_owned() } else { changes.join(", ") }
 }
 

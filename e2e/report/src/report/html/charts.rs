@@ -49,10 +49,7 @@ fn of_scenario(report: &Report, figures: &ScenarioResult) -> Vec<(String, Option
 
 /// The line of a whole scenario by its key.
 fn limit(report: &Report, scenario: &str, key: ThresholdName, name: &str) -> Option<Limit> {
-    let of = report
-        .thresholds
-        .iter()
-        .find(|line| line.scenario.as_deref() == Some(scenario) && line.step.is_none() && line.name == key)?;
+    let of = report.threshold(scenario, key)?;
     Some(Limit { name: format!("{name} {}", of.limit), value: of.limit })
 }
 

@@ -111,13 +111,8 @@ fn tile(threshold: &Threshold) -> Tile {
     let (what, unit) = words(threshold.name);
     let number = |number: f64| shown(number, unit);
     let bound = if threshold.name == ThresholdName::RateMin { "at least" } else { "at most" };
-    let place = match (&threshold.scenario, &threshold.step) {
-        (Some(scenario), Some(step)) => format!("{scenario}/{step}: "),
-        (Some(scenario), None) => format!("{scenario}: "),
-        _ => String::new(),
-    };
     Tile {
-        what: format!("{place}{what}"),
+        what: threshold.place().map_or_else(|| what.to_owned(), |place| format!("{place}: {what}")),
         figure: threshold.measured.map_or("not measured".to_owned(), number),
         line: format!("{bound} {}", number(threshold.limit)),
         state: Some(threshold.state),
@@ -127,14 +122,10 @@ fn tile(threshold: &Threshold) -> Tile {
 /// Rate and latency of a scenario that no line is drawn for.
 fn without_line(report: &Report, section: &ScenarioSection) -> Vec<Tile> {
     let figures = &section.figures;
-    let is_drawn = |key: ThresholdName| {
-        let of = |line: &&Threshold| line.scenario.as_ref() == Some(&figures.name) && line.step.is_none();
-        report.thresholds.iter().filter(of).any(|line| line.name == key)
-    };
     let latency = figures.latency_ms.map(|latency| latency.p99);
     [(ThresholdName::RateMin, figures.rate_per_second), (ThresholdName::LatencyMsP99Max, latency)]
         .into_iter()
-        .filter(|(key, _)| !is_drawn(*key))
+        .filter(|(key, _)| report.threshold(&figures.name, *key).is_none())
         .filter_map(|(key, figure)| {
             let (what, unit) = words(key);
             let what = format!("{}: {what}", figures.name);

@@ -182,9 +182,7 @@ fn way(figures: &ScenarioResult, source: &Source) -> String {
 
 /// The system's capacity, from scenarios whose clients send as fast as it answers.
 pub(super) fn expected(report: &Report) -> String {
-    let is_pressing = |section: &&ScenarioSection| {
-        report.request.scenarios.get(&section.figures.name).is_some_and(Scenario::is_pressing)
-    };
+    let is_pressing = |section: &&ScenarioSection| report.request.is_pressing(&section.figures.name);
     let sections: Vec<&ScenarioSection> = report.scenarios.iter().filter(is_pressing).collect();
     if sections.is_empty() {
         return String::new();
