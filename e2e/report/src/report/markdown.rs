@@ -14,7 +14,7 @@ use self::judgement::{findings, path_forward, root_causes};
 use super::{
     CaseSection, PredictionSection, ProbeSection, Report, Verdict,
     headline::headline,
-    table::{self, Table, folded},
+    table::{Table, fenced, folded, one_line},
 };
 use crate::record::Outcome;
 
@@ -32,7 +32,7 @@ pub(super) fn head(report: &Report, level: &str) -> String {
     let finding = headline.finding;
     let about = finding.component.as_ref().map(|component| format!(" ({component})")).unwrap_or_default();
     let word = if headline.is_cause { "Cause" } else { "Found" };
-    let _ = writeln!(text, "**{word}**{about}: {}\n", finding.claim);
+    let _ = writeln!(text, "**{word}**{about}: {}\n", one_line(&finding.claim));
     if let Some(line) = headline.last_log_line() {
         let _ = writeln!(text, "**Last log line**: `{}`\n", line.replace('`', "'"));
     }
@@ -40,7 +40,7 @@ pub(super) fn head(report: &Report, level: &str) -> String {
         let _ = writeln!(text, "**Fix**: {fix}\n");
     }
     if let Some(patch) = headline.patch() {
-        let _ = writeln!(text, "```yaml\n{}\n```\n", patch.trim_end());
+        text += &fenced("yaml", patch);
     }
     text
 }

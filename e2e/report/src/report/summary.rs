@@ -2,7 +2,7 @@
 
 use e2e_figures::scenario::{LedgerResult, ScenarioResult};
 
-use super::{Report, Verdict, headline::headline};
+use super::{Report, Verdict, headline::headline, table::one_line};
 use crate::finding::{Finding, Severity};
 
 /// A screen of a terminal: what goes beyond it stands in the report.
@@ -53,7 +53,7 @@ pub fn render(report: &Report, elapsed: &str, colour: bool) -> String {
 
 /// A claim with its component, in one line.
 fn told(finding: &Finding) -> String {
-    let claim = finding.claim.replace('\n', " ");
+    let claim = one_line(&finding.claim);
     match &finding.component {
         Some(component) if !claim.contains(component.as_str()) => format!("{component}: {claim}"),
         _ => claim,

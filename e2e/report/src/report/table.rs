@@ -51,9 +51,19 @@ pub(crate) fn folded(summary: &str, content: &str) -> String {
     format!("{FOLD_START}{summary}</summary>\n\n{}\n\n{FOLD_END}\n\n", content.trim_end())
 }
 
+/// A block of code. Backticks in it, such as those of Markdown in a log, would end it early.
+pub(crate) fn fenced(language: &str, text: &str) -> String {
+    format!("```{language}\n{}\n```\n\n", text.trim_end().replace("```", "'''"))
+}
+
+/// A text in which what a program printed cannot begin a heading or a list.
+pub(crate) fn one_line(text: &str) -> String {
+    text.replace(['\n', '\r'], " ")
+}
+
 /// A cell as one line with escaped bars.
 fn escape(cell: &str) -> String {
-    cell.replace('|', "\\|").replace(['\n', '\r'], " ")
+    one_line(cell).replace('|', "\\|")
 }
 
 #[cfg(test)]
@@ -66,5 +76,10 @@ mod tests {
         table.row(["x|y".to_owned(), "two\nlines".to_owned()]);
         assert_eq!(table.markdown(), "| a | b |\n| --- | --- |\n| x\\|y | two lines |\n\n");
         assert_eq!(Table::new(["a"]).markdown(), "");
+    }
+
+    #[test]
+    fn a_log_cannot_end_its_block() {
+        assert_eq!(fenced("", "a\n```\n## b\n"), "```\na\n'''\n## b\n```\n\n");
     }
 }

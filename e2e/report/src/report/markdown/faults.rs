@@ -2,11 +2,10 @@
 
 use std::fmt::Write;
 
-use super::table::Table;
 use crate::{
     evidence::FAULTS,
     faults::{FailedSecond, Impact, seconds},
-    report::ScenarioSection,
+    report::{ScenarioSection, table::Table},
 };
 
 /// A table of a scenario's planned faults, and under it what happened to pods beside what failed.

@@ -3,8 +3,11 @@
 use std::fmt::Write;
 
 use crate::{
-    finding::{Code, Finding, Severity},
-    report::{Report, Verdict},
+    finding::{Finding, Severity},
+    report::{
+        Report, Verdict,
+        table::{fenced, one_line},
+    },
 };
 
 pub(super) fn findings(report: &Report) -> String {
@@ -14,11 +17,9 @@ pub(super) fn findings(report: &Report) -> String {
     }
     for (index, finding) in report.findings.iter().enumerate() {
         let about = finding.component.as_ref().map(|component| format!(" ({component})")).unwrap_or_default();
-        let _ = writeln!(text, "### {}. {}{about}\n\n{}\n", index + 1, finding.code, finding.claim);
+        let _ = writeln!(text, "### {}. {}{about}\n\n{}\n", index + 1, finding.code, one_line(&finding.claim));
         if let Some(excerpt) = &finding.excerpt {
-            // The doctor's causes have a patch, other findings a log.
-            let language = if matches!(finding.code, Code::Probe(_)) { "yaml" } else { "" };
-            let _ = writeln!(text, "```{language}\n{}\n```\n", excerpt.trim_end());
+            text += &fenced(if finding.patch().is_some() { "yaml" } else { "" }, excerpt);
         }
         let _ = writeln!(text, "- Severity: {}", severity(finding.severity));
         let _ = writeln!(text, "- Evidence: {}\n", finding.evidence.join(", "));
