@@ -159,7 +159,7 @@ impl Comparison {
         let reports: Vec<&[Report]> = sides.iter().map(|(_, reports)| reports.as_slice()).collect();
         Some(Self {
             schema: SCHEMA.to_owned(),
-            verdict: worst(reports.iter().flat_map(|reports| reports.iter())),
+            verdict: worst(reports.iter().copied().flatten()),
             host: first.host.clone(),
             sides: sides.iter().filter_map(|(name, reports)| side(name, reports)).collect(),
             unlike: unlike(&reports),
@@ -242,26 +242,22 @@ fn subject(finding: &Finding) -> &str {
 fn unlike(sides: &[&[Report]]) -> Vec<String> {
     let mut unlike = Vec::new();
     let mut note = |what: &str, value: &dyn Fn(&Report) -> String| {
-        let mut values: Vec<String> = sides.iter().flat_map(|reports| reports.iter()).map(value).collect();
+        let mut values: Vec<String> = sides.iter().copied().flatten().map(value).collect();
         values.sort();
         values.dedup();
         if values.len() > 1 {
             unlike.push(format!("{what}: {}", values.join(" and ")));
         }
     };
-    note("machine", &|report| format!("{} CPUs, {}", report.host.cpus, report.host.kernel));
+    note("machine", &machine);
     let names: BTreeSet<&String> =
-        sides.iter().flat_map(|reports| reports.iter()).flat_map(|report| report.request.scenarios.keys()).collect();
+        sides.iter().copied().flatten().flat_map(|report| report.request.scenarios.keys()).collect();
     for name in names {
-        for (index, what) in LOAD.iter().enumerate() {
-            let told = |report: &Report| {
-                report
-                    .request
-                    .scenarios
-                    .get(name)
-                    .map_or_else(|| "none".to_owned(), |scenario| load(scenario)[index].clone())
-            };
-            note(&format!("{what} of {name}"), &told);
+        for (index, (what, _)) in load(&Scenario::default()).into_iter().enumerate() {
+            note(&format!("{what} of {name}"), &|report| {
+                let scenario = report.request.scenarios.get(name);
+                scenario.map_or_else(|| "none".to_owned(), |scenario| load(scenario)[index].1.clone())
+            });
         }
         note(&format!("steps of {name}"), &|report| steps(sides, report, name));
     }
@@ -279,7 +275,7 @@ fn steps(sides: &[&[Report]], report: &Report, name: &str) -> String {
         report.request.scenarios.get(name).map(|scenario| (scenario.host.clone(), scenario.steps.clone()))
     };
     let mut known = Vec::new();
-    for other in sides.iter().flat_map(|reports| reports.iter()).map(of) {
+    for other in sides.iter().copied().flatten().map(of) {
         if !known.contains(&other) {
             known.push(other);
         }
@@ -287,10 +283,6 @@ fn steps(sides: &[&[Report]], report: &Report, name: &str) -> String {
     let number = known.iter().position(|other| *other == of(report)).unwrap_or_default();
     format!("version {}", number + 1)
 }
-
-/// What [`load`] tells of a scenario.
-const LOAD: [&str; 9] =
-    ["clients", "rate", "length", "warm-up", "timeout of a request", "seed", "pauses", "Service", "planned faults"];
 
 /// Every figure of a single run, by its name with its unit.
 pub(crate) fn figures_of(report: &Report) -> BTreeMap<String, f64> {
@@ -301,23 +293,23 @@ pub(crate) fn figures_of(report: &Report) -> BTreeMap<String, f64> {
 
 /// What a run's figures depend on but for the code, in words: its machine, its load, and what changed the manifests.
 pub(crate) fn conditions(report: &Report) -> String {
-    let machine = format!("{} CPUs, {}", report.host.cpus, report.host.kernel);
     let usual = load(&Scenario::default());
     let scenarios = report.request.scenarios.iter().map(|(name, scenario)| {
-        let values = load(scenario);
-        let [clients, _, length, ..] = &values;
-        let (clients, length) = (clients.clone(), length.clone());
-        let named = LOAD.iter().zip(values).zip(&usual).filter(|((what, _), _)| !["clients", "length"].contains(what));
-        let others =
-            named.filter(|((_, value), usual)| value != *usual).map(|((what, value), _)| format!(", {what} {value}"));
-        format!("{name}: {clients} clients for {length}{}", others.collect::<String>())
+        let [(_, clients), rate, (_, length), others @ ..] = load(scenario);
+        let unusual = [rate].into_iter().chain(others).filter(|value| !usual.contains(value));
+        let unusual: String = unusual.map(|(what, value)| format!(", {what} {value}")).collect();
+        format!("{name}: {clients} clients for {length}{unusual}")
     });
-    let changes = report.request.overlays.iter().chain(&report.request.sets).chain(&report.request.filter).cloned();
-    [machine].into_iter().chain(scenarios).chain(changes).collect::<Vec<_>>().join("; ")
+    let changes = report.request.changes().chain(report.request.filter.as_deref()).map(str::to_owned);
+    [machine(report)].into_iter().chain(scenarios).chain(changes).collect::<Vec<_>>().join("; ")
 }
 
-/// All of a scenario that its figures depend on.
-fn load(scenario: &Scenario) -> [String; 9] {
+fn machine(report: &Report) -> String {
+    format!("{} CPUs, {}", report.host.cpus, report.host.kernel)
+}
+
+/// All of a scenario that its figures depend on, each with its name.
+fn load(scenario: &Scenario) -> [(&'static str, String); 9] {
     // Without `..`, so that a new field is not forgotten. Steps are too long to be told.
     let Scenario {
         clients,
@@ -347,15 +339,15 @@ fn load(scenario: &Scenario) -> [String; 9] {
         },
     );
     [
-        clients.to_string(),
-        rate,
-        human(*duration),
-        human(*warm_up),
-        human(*timeout),
-        seed.to_string(),
-        human(*think),
-        service.clone().unwrap_or_else(|| "the entrance".to_owned()),
-        if faults.is_empty() { "none".to_owned() } else { faults.join(", ") },
+        ("clients", clients.to_string()),
+        ("rate", rate),
+        ("length", human(*duration)),
+        ("warm-up", human(*warm_up)),
+        ("timeout of a request", human(*timeout)),
+        ("seed", seed.to_string()),
+        ("pauses", human(*think)),
+        ("Service", service.clone().unwrap_or_else(|| "the entrance".to_owned())),
+        ("planned faults", if faults.is_empty() { "none".to_owned() } else { faults.join(", ") }),
     ]
 }
 

@@ -46,6 +46,13 @@ pub struct Resources {
     pub samples: Vec<Sample>,
 }
 
+impl Resources {
+    /// What was measured of a pod, in order of time.
+    pub(crate) fn of_pod(&self, pod: &str) -> impl Iterator<Item = Usage> {
+        self.samples.iter().filter_map(move |sample| sample.pods.get(pod).copied())
+    }
+}
+
 /// The usage of every pod at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sample {

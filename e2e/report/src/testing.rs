@@ -41,10 +41,7 @@ pub(crate) fn run(container: ContainerReport) -> RunData {
         ..PodReport::default()
     };
     RunData {
-        request: Request {
-            host: Host { cpus: 1, memory_bytes: 1, kernel: String::new() },
-            ..Request::default()
-        },
+        request: Request { host: Host { cpus: 1, memory_bytes: 1, kernel: String::new() }, ..Request::default() },
         duration_ms: 0,
         environment: serde_json::from_value(environment).unwrap(),
         records: Vec::new(),

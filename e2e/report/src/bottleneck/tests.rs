@@ -50,8 +50,7 @@ fn named_by_waits(host: f64, sessions: &[(&str, f64)], parts: &[(&str, f64)]) ->
         activity: vec![Activity { component: "postgres".to_owned(), samples: 50, sessions, commits_per_second: None }],
         ..ScenarioResult::default()
     };
-    let expected =
-        Expected { cpus: 2.0, host_bound: 1000.0 / host, host_utilisation: host, ..Expected::default() };
+    let expected = Expected { cpus: 2.0, host_bound: 1000.0 / host, host_utilisation: host, ..Expected::default() };
     name(&data(), &throughput, Some(&expected), &[]).unwrap()
 }
 

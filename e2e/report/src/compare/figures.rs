@@ -102,7 +102,7 @@ fn tested_measures() -> Vec<Measure> {
 
 /// The measures of every scenario that a side measured, by name.
 fn of_each_scenario(sides: &[&[Report]], measures: fn(&str) -> Vec<Measure>) -> Vec<Measure> {
-    let scenarios = sides.iter().flat_map(|reports| reports.iter()).flat_map(|report| &report.scenarios);
+    let scenarios = sides.iter().copied().flatten().flat_map(|report| &report.scenarios);
     let names: BTreeSet<&str> = scenarios.map(|scenario| scenario.figures.name.as_str()).collect();
     names.into_iter().flat_map(measures).collect()
 }

@@ -43,9 +43,7 @@ fn meaning(kind: Outcome) -> Option<&'static str> {
         Outcome::Status(503) => "503: the service is overloaded or refuses to serve",
         Outcome::Status(504) => "504: an upstream of the service timed out",
         Outcome::Failure(Failure::TimedOut) => "timed_out: no answer within the client's timeout",
-        Outcome::Failure(Failure::ConnectTimedOut) => {
-            "connect_timed_out: no connection within the client's timeout"
-        }
+        Outcome::Failure(Failure::ConnectTimedOut) => "connect_timed_out: no connection within the client's timeout",
         Outcome::Failure(Failure::ConnectionRefused) => "connection_refused: nothing listens on the port",
         Outcome::Failure(Failure::ConnectionReset) => {
             "connection_reset: the server broke connections off, as a killed or overloaded one does"

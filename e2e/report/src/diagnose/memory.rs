@@ -120,9 +120,9 @@ fn remedy(component: &Component, whose: &str) -> String {
     )
 }
 
-/// A pod's usage in each sample.
-fn samples<'a>(data: &'a RunData, pod: &'a str) -> impl Iterator<Item = u64> + 'a {
-    data.resources.samples.iter().filter_map(move |sample| Some(sample.pods.get(pod)?.memory_bytes))
+/// A pod's memory in each sample.
+fn samples(data: &RunData, pod: &str) -> impl Iterator<Item = u64> {
+    data.resources.of_pod(pod).map(|usage| usage.memory_bytes)
 }
 
 fn mebibytes(bytes: u64) -> String {

@@ -125,13 +125,8 @@ fn section(data: &RunData, component: &Component) -> ComponentSection {
     let restarts = pods.iter().map(|(_, pod)| pod.restarts).sum();
     let mut states: Vec<&str> = pods.iter().map(|(_, pod)| pod.status.as_str()).collect();
     states.dedup();
-    let usages: Vec<Vec<Usage>> = component
-        .replicas
-        .iter()
-        .map(|replica| {
-            data.resources.samples.iter().filter_map(|sample| sample.pods.get(&replica.name).copied()).collect()
-        })
-        .collect();
+    let usages: Vec<Vec<Usage>> =
+        component.replicas.iter().map(|replica| data.resources.of_pod(&replica.name).collect()).collect();
     let memory_bytes = usages.iter().flatten().map(|usage| usage.memory_bytes).max();
     let cpu_seconds = memory_bytes.map(|_| usages.iter().map(|samples| cpu_seconds(samples)).sum());
     ComponentSection {

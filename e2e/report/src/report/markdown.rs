@@ -211,7 +211,6 @@ fn probes(report: &Report) -> String {
     for probe in &report.probes {
         let verdict = verdict(probe);
         let margin = probe.latency_ms_max.map(|latency| probe.timeout_ms as f64 - latency);
-        let shown = |ms: Option<f64>| ms.map_or("-".to_owned(), |ms| format!("{ms:.1} ms"));
         probes.row([
             probe.component.clone(),
             probe.which.clone(),
@@ -222,9 +221,9 @@ fn probes(report: &Report) -> String {
                 0 => probe.failed.to_string(),
                 errored => format!("{}, {errored} errored", probe.failed),
             },
-            shown(probe.latency_ms_max),
+            ms(probe.latency_ms_max),
             format!("{} ms", probe.timeout_ms),
-            shown(margin.map(|margin| margin.max(0.0))),
+            ms(margin.map(|margin| margin.max(0.0))),
             probe.last_failure.clone().unwrap_or_default(),
         ]);
     }
@@ -280,6 +279,11 @@ fn short_digest(digest: &str) -> String {
 
 fn mark(yes: bool) -> &'static str {
     if yes { "✓" } else { "✗" }
+}
+
+/// A latency in a table, or a dash.
+fn ms(latency: Option<f64>) -> String {
+    latency.map_or("-".to_owned(), |ms| format!("{ms:.1} ms"))
 }
 
 fn mebibytes(bytes: u64) -> String {

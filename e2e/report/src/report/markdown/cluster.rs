@@ -6,7 +6,10 @@ use e2e_plan::duration::human_ms;
 
 use super::mark;
 use crate::{
-    evidence::cluster::Cluster,
+    evidence::{
+        CLUSTER,
+        cluster::{Cluster, ServiceEndpoints},
+    },
     record::Outcome,
     report::{Report, table::Table},
 };
@@ -96,25 +99,23 @@ pub(super) fn network(report: &Report) -> String {
                 check.what.clone(),
                 check.path.clone(),
                 format!("{} ({:.0} ms)", check.detail, check.took_ms),
-                format!("evidence/cluster.json#/network/{index}"),
+                format!("{CLUSTER}#/network/{index}"),
             ]);
         }
-        let endpoints: BTreeMap<&str, String> = cluster
-            .endpoints
-            .iter()
-            .map(|of| {
-                let unready = if of.not_ready.is_empty() {
-                    String::new()
-                } else {
-                    format!("; not ready: {}", of.not_ready.join(", "))
-                };
-                (of.service.as_str(), format!("{}{unready}", of.ready.join(", ")))
-            })
-            .collect();
-        for (service, addresses) in endpoints {
-            let leads = addresses.starts_with(|c: char| c.is_ascii_hexdigit());
-            let (what, way) = ("Service endpoints".to_owned(), format!("{service} -> pods"));
-            rows.row([mark(leads).to_owned(), what, way, addresses, "evidence/cluster.json#/endpoints".to_owned()]);
+        let mut endpoints: Vec<&ServiceEndpoints> = cluster.endpoints.iter().collect();
+        endpoints.sort_by_key(|of| &of.service);
+        for ServiceEndpoints { service, ready, not_ready } in endpoints {
+            let unready = match not_ready.is_empty() {
+                true => String::new(),
+                false => format!("; not ready: {}", not_ready.join(", ")),
+            };
+            rows.row([
+                mark(!ready.is_empty()).to_owned(),
+                "Service endpoints".to_owned(),
+                format!("{service} -> pods"),
+                format!("{}{unready}", ready.join(", ")),
+                format!("{CLUSTER}#/endpoints"),
+            ]);
         }
     }
     let table = rows.markdown();

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::ms;
 use crate::{
     probing::{ProbeFigures, ProbeUnderLoad},
     report::{Report, table::Table},
@@ -34,7 +35,6 @@ pub(super) fn table(report: &Report) -> String {
         measured.iter().partition(|(_, probe, window)| window.failed > 0 || used(probe, window) >= WORTH_A_ROW);
     let mut table = Table::new(["Scenario", "Probe", "Budget", "Sent", "Failed", "p50", "p99", "Max", "p50 at rest"]);
     for (scenario, probe, window) in rows {
-        let shown = |ms: Option<f64>| ms.map_or("-".to_owned(), |ms| format!("{ms:.1} ms"));
         let latency = window.latency_ms;
         table.row([
             (*scenario).to_owned(),
@@ -42,10 +42,10 @@ pub(super) fn table(report: &Report) -> String {
             format!("{} ms", probe.budget_ms),
             window.sent.to_string(),
             window.failed.to_string(),
-            shown(latency.map(|latency| latency.p50)),
-            shown(latency.map(|latency| latency.p99)),
-            shown(latency.map(|latency| latency.max)),
-            shown(probe.at_rest.and_then(|rest| Some(rest.latency_ms?.p50))),
+            ms(latency.map(|latency| latency.p50)),
+            ms(latency.map(|latency| latency.p99)),
+            ms(latency.map(|latency| latency.max)),
+            ms(probe.at_rest.and_then(|rest| Some(rest.latency_ms?.p50))),
         ]);
     }
     let mut text = "### Probes under load\n\n".to_owned() + &table.markdown();

@@ -9,6 +9,7 @@ use e2e_figures::{
 };
 use e2e_plan::duration::{human, human_ms};
 
+use super::ms;
 use crate::{
     bottleneck::Bottleneck,
     report::{
@@ -126,9 +127,7 @@ fn steps(steps: &[StepFigures]) -> String {
     // Steps before the window have no figures.
     let measured: Vec<&StepFigures> = steps.iter().filter(|step| !step.once || step.requests > 0).collect();
     for step in &measured {
-        let of = |percentile: fn(&Summary) -> f64| {
-            step.latency_ms.as_ref().map_or("-".to_owned(), |latency| format!("{:.1} ms", percentile(latency)))
-        };
+        let of = |percentile: fn(Summary) -> f64| ms(step.latency_ms.map(percentile));
         let errors = format!("{}{}", step.errors, kinds(&step.by_error));
         let rate = step.rate_per_second.map_or("-".to_owned(), |rate| format!("{rate:.0}"));
         let name = step.name.clone();
