@@ -143,6 +143,21 @@ impl Node {
         keys.iter().try_fold(self, |node, key| node.get(key))
     }
 
+    /// The text below several keys.
+    pub(crate) fn text_at(&self, keys: &[&str]) -> Option<&str> {
+        self.find(keys)?.text()
+    }
+
+    /// The entries of the map below several keys; none where there is no map.
+    pub(crate) fn entries_at(&self, keys: &[&str]) -> &[Entry] {
+        self.find(keys).map_or(&[], Node::entries)
+    }
+
+    /// The items of the list below several keys; none where there is no list.
+    pub(crate) fn items_at(&self, keys: &[&str]) -> &[Node] {
+        self.find(keys).map_or(&[], Node::items)
+    }
+
     /// Takes a field out of the tree; whether it was there.
     pub(crate) fn remove(&mut self, path: &FieldPath) -> bool {
         let Some((last, parents)) = path.0.split_last() else { return false };

@@ -36,11 +36,11 @@ impl Object {
     }
 
     pub(crate) fn api_version(&self) -> &str {
-        self.node.get("apiVersion").and_then(Node::text).unwrap_or_default()
+        self.node.text_at(&["apiVersion"]).unwrap_or_default()
     }
 
     pub(crate) fn namespace(&self) -> &str {
-        self.node.find(&["metadata", "namespace"]).and_then(Node::text).unwrap_or_default()
+        self.node.text_at(&["metadata", "namespace"]).unwrap_or_default()
     }
 
     /// The namespace that a cluster gives it a place in; none where its kind has no namespace.

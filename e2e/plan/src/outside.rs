@@ -2,6 +2,8 @@
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
 use super::{
     Source,
     kinds::Role,
@@ -33,15 +35,12 @@ impl fmt::Debug for OutsideObject {
 pub(crate) fn add(objects: &mut Vec<Object>, given: &[OutsideObject]) {
     for given in given {
         let place = Place { file: Arc::from(given.file.as_path()), document: 0, line: 0, column: 0 };
-        let existing = objects.iter_mut().find(|object| object.kind == given.kind && object.name == given.name);
-        let object = match existing {
-            Some(object) => object,
-            None => {
-                objects.push(empty(given, &place));
-                let Some(object) = objects.last_mut() else { continue };
-                object
-            }
-        };
+        let existing = objects.iter().position(|object| object.kind == given.kind && object.name == given.name);
+        let index = existing.unwrap_or_else(|| {
+            objects.push(empty(given, &place));
+            objects.len() - 1
+        });
+        let object = &mut objects[index];
         for (key, bytes) in &given.values {
             let has = |field: &&str| object.node.find(&[field, key]).is_some();
             if ["data", "stringData", "binaryData"].iter().any(has) {
@@ -50,8 +49,8 @@ pub(crate) fn add(objects: &mut Vec<Object>, given: &[OutsideObject]) {
             let (field, text) = match (std::str::from_utf8(bytes), given.kind) {
                 (Ok(text), "Secret") => ("stringData", text.to_owned()),
                 (Ok(text), _) => ("data", text.to_owned()),
-                (Err(_), "Secret") => ("data", base64(bytes)),
-                (Err(_), _) => ("binaryData", base64(bytes)),
+                (Err(_), "Secret") => ("data", STANDARD.encode(bytes)),
+                (Err(_), _) => ("binaryData", STANDARD.encode(bytes)),
             };
             if let Some(data) = object.node.get_or_insert(field, Tree::Map(Vec::new()), &place) {
                 data.set(key, Tree::Text(text), &place);
@@ -72,9 +71,4 @@ fn empty(given: &OutsideObject, place: &Place) -> Object {
         source: Source { file: given.file.clone(), document: 1 },
         node: Node::new(Tree::Map(entries), place),
     }
-}
-
-fn base64(bytes: &[u8]) -> String {
-    let encoded = serde_json::to_value(k8s_openapi::ByteString(bytes.to_vec()));
-    encoded.ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }

@@ -6,7 +6,6 @@ use super::{
     error::{Error, ErrorKind},
     kinds::Role,
     merge::{merge_object, new_object},
-    node::Node,
     object::Object,
     read::{Manifest, Objects},
     suggest::nearest,
@@ -71,7 +70,7 @@ fn is_complete(object: &Object) -> bool {
     let has = |keys: &[&str]| object.node.find(keys).is_some();
     match object.role {
         Role::Workload => {
-            let images = object.pod_node().and_then(|pod| pod.get("containers")).map_or(&[][..], Node::items);
+            let images = object.pod_node().map_or(&[][..], |pod| pod.items_at(&["containers"]));
             (has(&["spec", "selector"]) || !NEED_SELECTOR.contains(&object.kind.as_str()))
                 && !images.is_empty()
                 && images.iter().all(|container| container.get("image").is_some())

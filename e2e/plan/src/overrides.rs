@@ -249,7 +249,7 @@ fn set_env(object: &mut Object, set: &EnvOverride, place: &Place) -> Result<bool
     let names: Vec<(&str, usize, String)> = fields
         .into_iter()
         .flat_map(|field| {
-            let items = spec.get(field).map_or(&[][..], Node::items).iter().enumerate();
+            let items = spec.items_at(&[field]).iter().enumerate();
             items.map(move |(index, item)| (field, index, item.item_name().unwrap_or_default().to_owned()))
         })
         .collect();

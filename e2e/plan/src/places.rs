@@ -37,7 +37,7 @@ pub(crate) fn places(object: &Document) -> Places {
     let spec = object.pod_node();
     let lists = ["initContainers", "containers"].into_iter().filter_map(|list| spec?.get(list));
     for container in lists.flat_map(Node::items) {
-        let Some(name) = container.get("name").and_then(Node::text) else { continue };
+        let Some(name) = container.item_name() else { continue };
         add(name.to_owned(), line(container));
         for field in FIELDS {
             add(format!("{name}.{field}"), key(container, field));

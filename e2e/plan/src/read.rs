@@ -127,7 +127,7 @@ impl Objects {
         self.faults.extend(errors);
         let label = |place: &Place| {
             let node = nodes.iter().find(|node| node.place == *place).filter(|_| place.line == 0);
-            let text = |keys: &[&str]| node?.find(keys).and_then(Node::text);
+            let text = |keys: &[&str]| node?.text_at(keys);
             match (text(&["kind"]), text(&["metadata", "name"])) {
                 (Some(kind), Some(name)) => format!("{kind}/{name}"),
                 _ => format!("line {}", place.line),
@@ -146,7 +146,7 @@ impl Objects {
 
     fn add_document(&mut self, node: Node, dialect: Dialect) {
         // `List`, `ConfigMapList` and the like, as `kubectl get -o yaml` writes them.
-        let is_list = node.get("kind").and_then(Node::text).is_some_and(|kind| kind.ends_with("List"));
+        let is_list = node.text_at(&["kind"]).is_some_and(|kind| kind.ends_with("List"));
         match (is_list, node.get("items")) {
             (true, Some(Node { tree: Tree::List(items), .. })) => {
                 items.clone().into_iter().for_each(|item| self.add_document(item, dialect))
@@ -195,7 +195,7 @@ pub(crate) fn object(mut node: Node) -> Result<Object, Error> {
         let remedy = "start the document with apiVersion, kind and metadata";
         return Err(Error::new(ErrorKind::Object, message, remedy).at(&node.place));
     }
-    let text = |keys: &[&str]| node.find(keys).and_then(Node::text).filter(|text| !text.is_empty()).map(str::to_owned);
+    let text = |keys: &[&str]| node.text_at(keys).filter(|text| !text.is_empty()).map(str::to_owned);
     let missing = |field: &str, example: &str| {
         Error::new(ErrorKind::Object, format!("the document has no {field}"), format!("add `{field}: {example}`"))
             .at(&node.place)
@@ -349,7 +349,7 @@ fn in_base64(object: &Object) -> Cow<'_, Node> {
         Role::ConfigMap => "binaryData",
         Role::Workload | Role::Service | Role::Carried => return Cow::Borrowed(&object.node),
     };
-    let entries = object.node.get(field).map_or(&[][..], Node::entries).iter();
+    let entries = object.node.entries_at(&[field]).iter();
     let lines = entries.map(|entry| entry.node.text().and_then(rewritten)).collect::<Vec<_>>();
     if lines.iter().all(Option::is_none) {
         return Cow::Borrowed(&object.node);

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{node::Node, object::Object};
+use super::object::Object;
 
 /// How the annotations begin that helm itself reads, and no cluster.
 pub(crate) const PREFIX: &str = "helm.sh/";
@@ -40,7 +40,7 @@ pub(crate) enum Hooking {
 }
 
 pub(crate) fn hooking(object: &Object) -> Hooking {
-    let annotation = |name| object.node.find(&["metadata", "annotations", name]).and_then(Node::text);
+    let annotation = |name| object.node.text_at(&["metadata", "annotations", name]);
     let Some(text) = annotation(HOOK) else { return Hooking::None };
     let hooks: Vec<String> = text.split(',').map(|hook| hook.trim().to_lowercase()).collect();
     let has = |hook: &str| hooks.iter().any(|own| own == hook);

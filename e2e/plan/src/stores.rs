@@ -155,7 +155,7 @@ pub(crate) fn generate(objects: &mut [Object], make: &mut dyn FnMut(&str, &str) 
                 faults.push(cursor.fail(ErrorKind::Value, "a key to generate has no name", remedy));
                 continue;
             }
-            let has = |field| object.node.find(&[field, key]).and_then(Node::text).is_some_and(|text| !text.is_empty());
+            let has = |field| object.node.text_at(&[field, key]).is_some_and(|text| !text.is_empty());
             if has("data") || has("stringData") {
                 continue;
             }
@@ -174,7 +174,7 @@ fn annotation(object: &Object) -> Option<Node> {
 
 /// A misspelt annotation of this program would be ignored silently otherwise.
 fn check_annotations(object: &Object, faults: &Faults) {
-    let annotations = object.node.find(&["metadata", "annotations"]).map_or(&[][..], Node::entries);
+    let annotations = object.node.entries_at(&["metadata", "annotations"]);
     for entry in annotations.iter().filter(|entry| entry.key.starts_with(OWN_PREFIX)) {
         let cursor = Cursor::root(object).keys(&["metadata", "annotations", &entry.key]);
         if entry.key == LINT_IGNORE && object.is_workload() {

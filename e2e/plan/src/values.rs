@@ -148,9 +148,8 @@ fn broken(rule: &Rule, node: &Node) -> Option<Wrong> {
             Some(Wrong { field: vec![entry.key.clone()], ..wrong })
         }),
         (Rule::Unique(keys), Tree::List(items)) => {
-            let texts = |item: &Node| {
-                keys.iter().map(|key| item.get(key).and_then(Node::text).map(str::to_owned)).collect::<Vec<_>>()
-            };
+            let texts =
+                |item: &Node| keys.iter().map(|key| item.text_at(&[key]).map(str::to_owned)).collect::<Vec<_>>();
             let is_again = |index: &usize| items[..*index].iter().any(|before| texts(before) == texts(&items[*index]));
             (0..items.len()).find(is_again)?;
             let message = format!("two elements have the same {}", keys.join(" and "));

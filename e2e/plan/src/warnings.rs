@@ -259,7 +259,7 @@ fn is_in_memory(object: &Object, path: &FieldPath) -> bool {
 fn user_is_set(object: &Object) -> bool {
     let user = ["securityContext", "runAsUser"];
     let Some(spec) = object.pod_node() else { return false };
-    let containers = |field| spec.get(field).map_or(&[][..], Node::items);
+    let containers = |field| spec.items_at(&[field]);
     spec.find(&user).is_some()
         || containers("containers")
             .iter()

@@ -46,8 +46,8 @@ pub(super) fn volumes(context: &Context<'_>, cursor: &Cursor<'_>) -> BTreeMap<St
     }
     // A StatefulSet's claims are volumes of its pods, and stand before those of the same name. They are read from the tree: a plan
     // needs no more than their names.
-    for claim in cursor.object.node.find(&["spec", "volumeClaimTemplates"]).map_or(&[][..], Node::items) {
-        if let Some(name) = claim.find(&["metadata", "name"]).and_then(Node::text) {
+    for claim in cursor.object.node.items_at(&["spec", "volumeClaimTemplates"]) {
+        if let Some(name) = claim.text_at(&["metadata", "name"]) {
             volumes.insert(name.to_owned(), Volume::Persistent { name: name.to_owned(), per_pod: true });
         }
     }

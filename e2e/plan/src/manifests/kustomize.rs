@@ -244,7 +244,7 @@ impl Builder<'_> {
             let blank = Blank::keys_of(&object.node, &lines);
             spelling::spell_annotations(&mut object.node, &lines, &blank);
             self.note_spelling(&object.node, &lines);
-            let annotations = object.node.find(&["metadata", "annotations"]).map_or(&[][..], Node::entries);
+            let annotations = object.node.entries_at(&["metadata", "annotations"]);
             let internal = annotations.iter().find(|entry| INTERNAL.iter().any(|start| entry.key.starts_with(start)));
             if let Some(entry) = internal {
                 let message = format!("the annotation `{}` is for kustomize itself", entry.key);

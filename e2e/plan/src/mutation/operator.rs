@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Change;
-use crate::{Object, target::Target};
+use crate::{Object, ProbeKind, target::Target};
 
 /// A kind of mistake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -255,7 +255,7 @@ impl<'a> Edits<'a> {
             let pointer = format!("{container}/volumeMounts/{index}/mountPath");
             self.replace(Operator::MountPath, pointer, |path| suffixed(path, "-elsewhere"));
         }
-        for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
+        for probe in ProbeKind::ALL.map(ProbeKind::field) {
             if self.at(&at(probe)).is_some() {
                 self.probe(&at(probe));
             }

@@ -31,7 +31,7 @@ fn wrong(field: &str, message: impl Into<String>, remedy: impl Into<String>) -> 
 }
 
 fn text<'a>(node: &'a Node, key: &str) -> &'a str {
-    node.get(key).and_then(Node::text).unwrap_or_default()
+    node.text_at(&[key]).unwrap_or_default()
 }
 
 fn number(node: &Node, key: &str) -> Option<i64> {
@@ -46,7 +46,7 @@ fn is_true(node: &Node, key: &str) -> bool {
 }
 
 fn items<'a>(node: &'a Node, key: &str) -> &'a [Node] {
-    node.get(key).map_or(&[], Node::items)
+    node.items_at(&[key])
 }
 
 /// A number of pods, or a share of them: whether it is zero; `default` where it is not set.
@@ -170,7 +170,7 @@ pub(super) fn toleration(node: &Node) -> Option<Wrong> {
 /// `securityContext` of a container.
 pub(super) fn security(node: &Node) -> Option<Wrong> {
     let refuses = matches!(node.get("allowPrivilegeEscalation").map(|node| &node.tree), Some(Tree::Bool(false)));
-    let added = node.find(&["capabilities", "add"]).map_or(&[][..], Node::items);
+    let added = node.items_at(&["capabilities", "add"]);
     let is_admin = added.iter().any(|capability| capability.text() == Some("CAP_SYS_ADMIN"));
     if refuses && (is_true(node, "privileged") || is_admin) {
         let message = "`allowPrivilegeEscalation: false` contradicts privileged and CAP_SYS_ADMIN";
@@ -192,16 +192,17 @@ pub(super) fn seccomp(node: &Node) -> Option<Wrong> {
 /// `resources` of a container: names of resources, and what holds of those that cannot be overcommitted.
 pub(super) fn resources(node: &Node) -> Option<Wrong> {
     const STANDARD: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
-    for (field, name) in ["limits", "requests"].into_iter().flat_map(|field| {
-        node.get(field).map_or(&[][..], Node::entries).iter().map(move |entry| (field, entry.key.as_str()))
-    }) {
+    for (field, name) in ["limits", "requests"]
+        .into_iter()
+        .flat_map(|field| node.entries_at(&[field]).iter().map(move |entry| (field, entry.key.as_str())))
+    {
         let is_standard = STANDARD.contains(&name) || name.starts_with("hugepages-");
         if !is_standard && (!name.contains('/') || !(QUALIFIED.has)(name)) {
             let remedy = "write cpu, memory, ephemeral-storage, or a name with its domain, such as `example.org/gpu`";
             return wrong(field, format!("`{}` is no resource of a container", name.escape_debug()), remedy);
         }
         // Those of CPU and memory are read elsewhere.
-        let amount_given = node.find(&[field, name]).and_then(Node::text).unwrap_or("0");
+        let amount_given = node.text_at(&[field, name]).unwrap_or("0");
         if !matches!(name, "cpu" | "memory") && !(QUANTITY.has)(amount_given) {
             return wrong(
                 field,
@@ -321,16 +322,15 @@ pub(super) fn secret(node: &Node) -> Option<Wrong> {
         let remedy = "write what `kubectl create secret docker-registry` makes, or remove the type";
         return wrong("type", format!("{registries} is no JSON object"), remedy);
     }
-    let plain = node.get("stringData").map_or(&[][..], Node::entries);
-    let encoded = node.get("data").map_or(&[][..], Node::entries);
+    let plain = node.entries_at(&["stringData"]);
+    let encoded = node.entries_at(&["data"]);
     let encoded = encoded.iter().filter(|entry| plain.iter().all(|other| other.key != entry.key));
     too_large(plain.iter().map(plain_bytes).sum::<usize>() + encoded.map(encoded_bytes).sum::<usize>())
 }
 
 /// `data` and `binaryData` of a ConfigMap.
 pub(super) fn config_map(node: &Node) -> Option<Wrong> {
-    let (plain, binary) = (node.get("data").map_or(&[][..], Node::entries), node.get("binaryData"));
-    let binary = binary.map_or(&[][..], Node::entries);
+    let (plain, binary) = (node.entries_at(&["data"]), node.entries_at(&["binaryData"]));
     if let Some(entry) = binary.iter().find(|entry| node.find(&["data", &entry.key]).is_some()) {
         let message = format!("`{}` stands in data too", entry.key.escape_debug());
         return wrong("binaryData", message, "remove one of the two");

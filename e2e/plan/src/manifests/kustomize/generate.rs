@@ -105,7 +105,7 @@ impl Builder<'_> {
                 keep_metadata(&mut made, old);
                 if behavior == "merge" {
                     for field in ["data", "binaryData"] {
-                        keep_values(&mut made.object, &old.object, field);
+                        keep_entries(&mut made.object.node, &old.object.node, field);
                     }
                 }
                 resources[index] = made;
@@ -232,21 +232,17 @@ fn keep_metadata(made: &mut Resource, old: &Resource) {
     if !old.object.namespace().is_empty() {
         names::set_metadata(&mut made.object, "namespace", old.object.namespace());
     }
-    for field in ["labels", "annotations"] {
-        let place = made.object.node.place.clone();
-        let Some(kept) = old.object.node.find(&["metadata", field]) else { continue };
-        let Some(metadata) = made.object.node.get_mut("metadata") else { continue };
-        let Some(values) = metadata.get_or_insert(field, Tree::Map(Vec::new()), &place) else { continue };
-        for entry in kept.entries() {
-            values.get_or_insert(&entry.key, entry.node.tree.clone(), &entry.place);
-        }
+    if let (Some(made), Some(old)) = (made.object.node.get_mut("metadata"), old.object.node.get("metadata")) {
+        keep_entries(made, old, "labels");
+        keep_entries(made, old, "annotations");
     }
 }
 
-fn keep_values(made: &mut Document, old: &Document, field: &str) {
-    let place = made.node.place.clone();
-    let Some(kept) = old.node.get(field) else { return };
-    let Some(values) = made.node.get_or_insert(field, Tree::Map(Vec::new()), &place) else { return };
+/// Adds what only the old one has in a map.
+fn keep_entries(made: &mut Node, old: &Node, field: &str) {
+    let place = made.place.clone();
+    let Some(kept) = old.get(field) else { return };
+    let Some(values) = made.get_or_insert(field, Tree::Map(Vec::new()), &place) else { return };
     for entry in kept.entries() {
         values.get_or_insert(&entry.key, entry.node.tree.clone(), &entry.place);
     }
@@ -265,7 +261,7 @@ fn base64(bytes: &[u8]) -> String {
 pub(super) fn hash(object: &Document) -> String {
     let is_secret = object.kind == "Secret";
     let mut fields: BTreeMap<&str, String> = BTreeMap::new();
-    let text = |key: &str| go_json(object.node.get(key).and_then(Node::text).unwrap_or_default());
+    let text = |key: &str| go_json(object.node.text_at(&[key]).unwrap_or_default());
     fields.insert("kind", go_json(&object.kind));
     // The name is no part of it.
     fields.insert("name", go_json(""));

@@ -15,7 +15,7 @@ fn one(target: &mut Node, operation: &Node) -> Result<(), Error> {
         Error::new(ErrorKind::Overlay, message, "correct the operation: its path starts at the object's root")
             .at(&operation.place)
     };
-    let text = |key: &str| operation.get(key).and_then(Node::text);
+    let text = |key: &str| operation.text_at(&[key]);
     let op = text("op").ok_or_else(|| fail("the operation has no `op`".to_owned()))?;
     let path = pointer(text("path").ok_or_else(|| fail("the operation has no `path`".to_owned()))?);
     let missing = |path: &[String]| fail(format!("there is nothing at `/{}`", path.join("/")));

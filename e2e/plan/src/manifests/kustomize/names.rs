@@ -162,9 +162,9 @@ pub(super) fn ambiguous(resources: &[Resource]) -> Option<String> {
 pub(super) fn blank_subjects(resources: &[Resource]) -> Vec<Error> {
     let bindings = resources.iter().filter(|resource| resource.object.kind == "RoleBinding");
     let blank = |Resource { object, .. }: &Resource| {
-        let subjects = object.node.get("subjects").map_or(&[][..], Node::items).iter();
+        let subjects = object.node.items_at(&["subjects"]).iter();
         let entries = subjects
-            .filter(|subject| subject.get("kind").and_then(Node::text) == Some("ServiceAccount"))
+            .filter(|subject| subject.text_at(&["kind"]) == Some("ServiceAccount"))
             .flat_map(Node::entries)
             .filter(|entry| entry.key == "namespace" && entry.node.text().is_none());
         let remedy = "kustomize refuses it: write the namespace, or remove the key";
@@ -187,7 +187,7 @@ impl From {
     fn of(object: &Document) -> Self {
         let subjects = object.node.get("subjects").filter(|_| object.kind == "RoleBinding");
         let account = |subject: &Node| {
-            let is_account = subject.get("kind").and_then(Node::text) == Some("ServiceAccount");
+            let is_account = subject.text_at(&["kind"]) == Some("ServiceAccount");
             Some(subject.get("namespace")?.text()?.to_owned()).filter(|_| is_account)
         };
         let others = subjects.map_or(&[][..], Node::items).iter().filter_map(account).collect();
@@ -268,7 +268,7 @@ impl Known {
         if let Some(name) = reference.text() {
             return near.into_iter().filter(|target| target.is(kind, name)).collect();
         }
-        let text = |key: &str| reference.get(key).and_then(Node::text);
+        let text = |key: &str| reference.text_at(&[key]);
         let name = text("name").unwrap_or_default();
         // The namespace that it names is the first one of some object, or else the present one.
         let is_in = |target: &&Target, of: fn(&Target) -> &str| {
@@ -297,7 +297,7 @@ fn each_reference(object: &mut Document, visit: &mut impl FnMut(&str, &mut Node)
         });
     }
     if has_it("RoleBinding", RBAC) || has_it("ClusterRoleBinding", RBAC) {
-        let of = object.node.find(&["roleRef", "kind"]).and_then(Node::text).unwrap_or_default().to_owned();
+        let of = object.node.text_at(&["roleRef", "kind"]).unwrap_or_default().to_owned();
         if of == "ClusterRole" || of == "Role" && kind == "RoleBinding" {
             each_field(&mut object.node, &["roleRef", "name"], &mut |node| visit_text(node, &of, visit));
         }

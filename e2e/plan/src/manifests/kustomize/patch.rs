@@ -70,7 +70,7 @@ impl Builder<'_> {
                     let remedy = "write a `target` beside it in the kustomization";
                     Err(Error::new(ErrorKind::Overlay, "a JSON patch needs a target", remedy).at(&change.place))
                 }
-                _ if change.get("$patch").and_then(Node::text) == Some("replace") => {
+                _ if change.text_at(&["$patch"]) == Some("replace") => {
                     let message = "a patch that replaces a whole object is built by kustomize alone";
                     Err(Error::new(ErrorKind::Unsupported, message, "").at(&change.place))
                 }
@@ -295,7 +295,7 @@ impl Selector {
 
 impl Requirement {
     fn holds(&self, object: &Document, map: &str) -> bool {
-        let value = |key: &str| object.node.find(&["metadata", map, key]).and_then(Node::text);
+        let value = |key: &str| object.node.text_at(&["metadata", map, key]);
         match self {
             Self::Is(key, wanted) => value(key) == Some(wanted),
             Self::IsNot(key, other) => value(key) != Some(other),

@@ -7,7 +7,7 @@ pub(super) fn written_anew<'a>(node: &'a Node, lines: &[&str]) -> Option<(&'stat
     let folded =
         doubled(node, lines).map(|place| ("folded text (`>`) with indented lines or blank ones at its end", place));
     // Annotations are texts to it as they are spelt.
-    let metadata = node.get("metadata").map_or(&[][..], Node::entries);
+    let metadata = node.entries_at(&["metadata"]);
     let others = node.entries().iter().filter(|entry| entry.key != "metadata");
     let fields = others.chain(metadata.iter().filter(|entry| entry.key != "annotations"));
     let date = || fields.map(|entry| &entry.node).find_map(|node| date(node, lines));

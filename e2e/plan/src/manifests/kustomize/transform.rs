@@ -168,11 +168,11 @@ impl Builder<'_> {
 /// API server calls. What else names a namespace follows the objects.
 fn set_inner_namespaces(node: &mut Node, namespace: &str) {
     let (place, namespace) = (node.place.clone(), Tree::Text(namespace.to_owned()));
-    let text = |key| node.get(key).and_then(Node::text).unwrap_or_default();
+    let text = |key| node.text_at(&[key]).unwrap_or_default();
     match (group(text("apiVersion")), text("kind")) {
         (_, "RoleBinding" | "ClusterRoleBinding") => {
             if let Some(Node { tree: Tree::List(subjects), .. }) = node.get_mut("subjects") {
-                let is_default = |subject: &&mut Node| subject.get("name").and_then(Node::text) == Some("default");
+                let is_default = |subject: &&mut Node| subject.item_name() == Some("default");
                 subjects.iter_mut().filter(is_default).for_each(|it| it.set("namespace", namespace.clone(), &place));
             }
         }

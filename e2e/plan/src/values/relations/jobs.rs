@@ -60,8 +60,8 @@ pub(in crate::values) fn job_selector(node: &Node) -> Option<Wrong> {
     let spec = node.get("spec")?;
     let labels = spec.find(&["template", "metadata", "labels"]);
     let of_pod = |key: &str| labels.and_then(|labels| labels.get(key)).and_then(Node::text);
-    let wanted = spec.find(&["selector", "matchLabels"]).map_or(&[][..], Node::entries);
-    let expressions = spec.find(&["selector", "matchExpressions"]).map_or(&[][..], Node::items);
+    let wanted = spec.entries_at(&["selector", "matchLabels"]);
+    let expressions = spec.items_at(&["selector", "matchExpressions"]);
     if is_true(spec, "manualSelector") {
         if spec.get("selector").is_none() {
             let remedy = "add `selector` with the labels of its pods, or remove manualSelector";
@@ -72,9 +72,9 @@ pub(in crate::values) fn job_selector(node: &Node) -> Option<Wrong> {
         let message = format!("the selector wants {}={value}, which the pods' labels do not have", unlike.key);
         return wrong("spec", message, "write the same labels in spec.template.metadata.labels");
     }
-    let name = node.find(&["metadata", "name"]).and_then(Node::text);
+    let name = node.text_at(&["metadata", "name"]);
     let is_name = |key: &str, value: Option<&str>| key.ends_with("job-name") && is_made_label(key) && value == name;
-    let is_of_made_label = |node: &Node| node.get("key").and_then(Node::text).is_some_and(is_made_label);
+    let is_of_made_label = |node: &Node| node.text_at(&["key"]).is_some_and(is_made_label);
     if !expressions.iter().all(is_of_made_label) || wanted.iter().any(|entry| !is_name(&entry.key, entry.node.text())) {
         return wrong("spec", GENERATED_SELECTOR, "remove `selector`");
     }

@@ -74,7 +74,7 @@ pub(in crate::values) fn limit(node: &Node) -> Option<Wrong> {
         return wrong("", "a limit of claims has neither min nor max of storage", "add `max: {storage: <amount>}`");
     }
     for (lower, higher) in ASCENDING {
-        for entry in node.get(lower).map_or(&[][..], Node::entries) {
+        for entry in node.entries_at(&[lower]) {
             let (low, high) = (amount(&entry.node), node.find(&[higher, &entry.key]).and_then(amount));
             if let (Some(low), Some(high)) = (low, high)
                 && low > high
@@ -103,7 +103,7 @@ fn amount(node: &Node) -> Option<u128> {
 /// A PriorityClass: only those of Kubernetes itself are above a billion.
 pub(in crate::values) fn priority(node: &Node) -> Option<Wrong> {
     const HIGHEST: i64 = 1_000_000_000;
-    let name = node.find(&["metadata", "name"]).and_then(Node::text).unwrap_or_default();
+    let name = node.text_at(&["metadata", "name"]).unwrap_or_default();
     let is_own = matches!(name, "system-cluster-critical" | "system-node-critical");
     if name.starts_with("system-") && !is_own {
         let message = "names that start with `system-` are Kubernetes' own";
