@@ -5,7 +5,7 @@ mod relations;
 mod table;
 
 use self::{
-    relations::Wrong,
+    relations::{Wrong, unlike},
     table::{FREELY_NAMED, METADATA, OWN, Rules, TABLES},
 };
 use super::{
@@ -67,7 +67,7 @@ fn check_object_name(object: &Object, faults: &Faults) {
     let cursor = Cursor::root(object).keys(&["metadata", "name"]);
     match object.role {
         Role::Carried if FREELY_NAMED.contains(&object.kind.as_str()) => {
-            faults.extend(unlike(&SEGMENT, &object.name).map(|wrong| fail(&cursor, wrong)));
+            faults.extend(unlike("", &SEGMENT, &object.name).map(|wrong| fail(&cursor, wrong)));
         }
         Role::Carried => drop(faults.keep(check_name(&cursor, &object.name, object.kind != "Namespace"))),
         _ => {}
@@ -134,18 +134,15 @@ fn broken(rule: &Rule, node: &Node) -> Option<Wrong> {
             let remedy = "use letters, digits and `-`, `_`, `.` between them, at most 63 characters";
             wrong(ErrorKind::Value, format!("`{}` is not valid in a label", bad.escape_debug()), remedy)
         }),
-        (Rule::Is(form), Tree::Text(text)) if !text.is_empty() => unlike(form, text),
+        (Rule::Is(form), Tree::Text(text)) if !text.is_empty() => unlike("", form, text),
         (Rule::Keys(form), Tree::Map(entries)) => {
             let bad = entries.iter().find(|entry| !(form.has)(&entry.key.to_lowercase()))?;
-            unlike(form, &bad.key)
+            unlike("", form, &bad.key)
         }
-        (Rule::Values(form), Tree::Map(entries)) => entries.iter().find_map(|entry| {
-            let wrong = match &entry.node.tree {
-                Tree::Text(text) => unlike(form, text)?,
-                Tree::Int(number) => unlike(form, &number.to_string())?,
-                _ => return None,
-            };
-            Some(Wrong { field: vec![entry.key.clone()], ..wrong })
+        (Rule::Values(form), Tree::Map(entries)) => entries.iter().find_map(|entry| match &entry.node.tree {
+            Tree::Text(text) => unlike(&entry.key, form, text),
+            Tree::Int(number) => unlike(&entry.key, form, &number.to_string()),
+            _ => None,
         }),
         (Rule::Unique(keys), Tree::List(items)) => {
             let texts =
@@ -162,11 +159,6 @@ fn broken(rule: &Rule, node: &Node) -> Option<Wrong> {
 
 fn wrong(kind: ErrorKind, message: String, remedy: impl Into<String>) -> Option<Wrong> {
     Some(Wrong { kind, field: Vec::new(), message, remedy: remedy.into() })
-}
-
-fn unlike(form: &Form, text: &str) -> Option<Wrong> {
-    let message = || format!("`{}` is not {}", text.escape_debug(), form.what);
-    if (form.has)(text) { None } else { wrong(ErrorKind::Value, message(), form.remedy) }
 }
 
 fn is_missing(node: &Node, key: &str) -> bool {

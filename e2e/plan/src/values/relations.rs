@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 pub(super) use self::{carried::*, jobs::*, limits::*};
 use crate::{
     error::ErrorKind,
-    forms::{PERCENTAGE, PORT_NAME, QUALIFIED, QUANTITY},
+    forms::{Form, PERCENTAGE, PORT_NAME, QUALIFIED, QUANTITY},
     node::{Entry, Node, Tree},
     quantity,
 };
@@ -28,6 +28,14 @@ pub(super) struct Wrong {
 fn wrong(field: &str, message: impl Into<String>, remedy: impl Into<String>) -> Option<Wrong> {
     let field = Some(field.to_owned()).filter(|field| !field.is_empty()).into_iter().collect();
     Some(Wrong { kind: ErrorKind::Value, field, message: message.into(), remedy: remedy.into() })
+}
+
+/// A text in the field that has not a form.
+pub(super) fn unlike(field: &str, form: &Form, text: &str) -> Option<Wrong> {
+    if (form.has)(text) {
+        return None;
+    }
+    wrong(field, format!("`{}` is not {}", text.escape_debug(), form.what), form.remedy)
 }
 
 fn text<'a>(node: &'a Node, key: &str) -> &'a str {
@@ -202,13 +210,9 @@ pub(super) fn resources(node: &Node) -> Option<Wrong> {
             return wrong(field, format!("`{}` is no resource of a container", name.escape_debug()), remedy);
         }
         // Those of CPU and memory are read elsewhere.
-        let amount_given = node.text_at(&[field, name]).unwrap_or("0");
-        if !matches!(name, "cpu" | "memory") && !(QUANTITY.has)(amount_given) {
-            return wrong(
-                field,
-                format!("`{}` is not {}", amount_given.escape_debug(), QUANTITY.what),
-                QUANTITY.remedy,
-            );
+        let bad = node.text_at(&[field, name]).filter(|_| !matches!(name, "cpu" | "memory"));
+        if let Some(wrong) = bad.and_then(|amount| unlike(field, &QUANTITY, amount)) {
+            return Some(wrong);
         }
         let amount = |field| match &node.find(&[field, name])?.tree {
             Tree::Int(number) => u64::try_from(*number).ok(),
@@ -274,12 +278,12 @@ pub(super) fn service(node: &Node) -> Option<Wrong> {
 
 /// `targetPort`, which is a number or a name.
 pub(super) fn target_port(node: &Node) -> Option<Wrong> {
-    let name = node.text().filter(|name| !name.is_empty() && !(PORT_NAME.has)(name))?;
+    let name = node.text().filter(|name| !name.is_empty())?;
     if name.parse::<u16>().is_ok() {
         let message = format!("`{name}` in quotes is the name of a port, and no port has a name without a letter");
         return wrong("", message, "remove the quotes");
     }
-    wrong("", format!("`{}` is not {}", name.escape_debug(), PORT_NAME.what), PORT_NAME.remedy)
+    unlike("", &PORT_NAME, name)
 }
 
 /// The keys that a type of Secret needs.
@@ -383,9 +387,7 @@ pub(super) fn part(node: &Node) -> Option<Wrong> {
 pub(super) fn amount(node: &Node) -> Option<Wrong> {
     match &node.tree {
         Tree::Int(number) if *number < 0 => wrong("", format!("{number} is negative"), "write 0 or more"),
-        Tree::Text(text) if !(PERCENTAGE.has)(text) => {
-            wrong("", format!("`{}` is not {}", text.escape_debug(), PERCENTAGE.what), PERCENTAGE.remedy)
-        }
+        Tree::Text(text) => unlike("", &PERCENTAGE, text),
         _ => None,
     }
 }
