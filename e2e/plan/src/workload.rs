@@ -84,52 +84,43 @@ pub fn pod_keys(kind: &str) -> &'static [&'static str] {
     }
 }
 
+impl Workload {
+    /// Pods that are always started again.
+    fn kept(template: PodTemplateSpec, replicas: Option<i32>, selector: Selector) -> Self {
+        Self { template, replicas, selector, restarts: Restarts::Always, governed_by: None }
+    }
+}
+
 impl From<Deployment> for Workload {
-    fn from(workload: Deployment) -> Self {
-        let spec = workload.spec;
-        let selector = Selector::Needed(spec.selector);
-        Self {
-            template: spec.template,
-            replicas: spec.replicas,
-            selector,
-            restarts: Restarts::Always,
-            governed_by: None,
-        }
+    fn from(Deployment { spec, .. }: Deployment) -> Self {
+        Self::kept(spec.template, spec.replicas, Selector::Needed(spec.selector))
     }
 }
 
 impl From<StatefulSet> for Workload {
-    fn from(workload: StatefulSet) -> Self {
-        let spec = workload.spec;
-        let selector = Selector::Needed(spec.selector);
+    fn from(StatefulSet { spec, .. }: StatefulSet) -> Self {
         let governed_by = spec.service_name.filter(|name| !name.is_empty());
-        Self { template: spec.template, replicas: spec.replicas, selector, restarts: Restarts::Always, governed_by }
+        Self { governed_by, ..Self::kept(spec.template, spec.replicas, Selector::Needed(spec.selector)) }
     }
 }
 
 impl From<ReplicaSet> for Workload {
-    fn from(workload: ReplicaSet) -> Self {
-        let spec = workload.spec;
-        let selector = Selector::Needed(spec.selector);
-        let template = spec.template.unwrap_or_default();
-        Self { template, replicas: spec.replicas, selector, restarts: Restarts::Always, governed_by: None }
+    fn from(ReplicaSet { spec, .. }: ReplicaSet) -> Self {
+        Self::kept(spec.template.unwrap_or_default(), spec.replicas, Selector::Needed(spec.selector))
     }
 }
 
 impl From<DaemonSet> for Workload {
-    fn from(workload: DaemonSet) -> Self {
-        let spec = workload.spec;
-        let selector = Selector::Needed(spec.selector);
-        Self { template: spec.template, replicas: None, selector, restarts: Restarts::Always, governed_by: None }
+    fn from(DaemonSet { spec, .. }: DaemonSet) -> Self {
+        Self::kept(spec.template, None, Selector::Needed(spec.selector))
     }
 }
 
 impl From<ReplicationController> for Workload {
-    fn from(workload: ReplicationController) -> Self {
-        let spec = workload.spec.unwrap_or_default();
+    fn from(ReplicationController { spec, .. }: ReplicationController) -> Self {
+        let spec = spec.unwrap_or_default();
         let selector = Selector::Labels(spec.selector.unwrap_or_default());
-        let template = spec.template.unwrap_or_default();
-        Self { template, replicas: spec.replicas, selector, restarts: Restarts::Always, governed_by: None }
+        Self::kept(spec.template.unwrap_or_default(), spec.replicas, selector)
     }
 }
 
