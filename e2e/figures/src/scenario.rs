@@ -1,7 +1,7 @@
 //! What a declared scenario measured and what it must keep to, as plain data: [`ScenarioResult`] and [`Thresholds`]. Pure: a
 //! scenario is one section of the report, whatever the system under test is.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, ops::Range};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -304,6 +304,11 @@ impl Thresholds {
 }
 
 impl ScenarioResult {
+    /// The measured window, in milliseconds since 1970.
+    pub fn window(&self) -> Range<u64> {
+        self.window_start_unix_ms..self.window_start_unix_ms + self.duration_ms
+    }
+
     /// A step by its name.
     pub fn step(&self, name: &str) -> Option<&StepFigures> {
         self.steps.iter().find(|step| step.name == name)

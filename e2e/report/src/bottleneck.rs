@@ -61,8 +61,7 @@ fn generator(load: &ScenarioResult) -> Option<Bottleneck> {
 
 /// A bounded resource with waiting callers during most of the measured window.
 fn pool(load: &ScenarioResult, saturation: &Saturation) -> Option<Bottleneck> {
-    let start = load.window_start_unix_ms;
-    let (used_up, samples) = saturation.used_up(start..=start + load.duration_ms);
+    let (used_up, samples) = saturation.used_up(load.window());
     (used_up > 0 && used_up as f64 >= MOST * samples as f64).then(|| {
         let Saturation { component, pod, resource, limit, .. } = saturation;
         let text = format!(

@@ -77,7 +77,7 @@ impl Look {
 /// The cost of a request in the measured window; `None` if it has too few samples.
 pub fn expected(data: &RunData, load: &ScenarioResult) -> Option<Expected> {
     let rate = load.rate_per_second.filter(|_| load.succeeded > 0)?;
-    let window = load.window_start_unix_ms..=load.window_start_unix_ms + load.duration_ms;
+    let window = load.window();
     let samples: Vec<_> = data.resources.samples.iter().filter(|sample| window.contains(&sample.at_unix_ms)).collect();
     // Some clusters and engines do not report it.
     if samples.iter().all(|sample| sample.pods.is_empty()) {

@@ -97,7 +97,7 @@ pub fn under_load(data: &RunData, figures: &ScenarioResult) -> Vec<ProbeUnderLoa
 fn of_probe(data: &RunData, figures: &ScenarioResult, component: &Component, spec: &ProbeSpec) -> ProbeUnderLoad {
     let all = exchanges(data, component, spec);
     let start = figures.window_start_unix_ms;
-    let inside = within(&all, &(start..start + figures.duration_ms));
+    let inside = within(&all, &figures.window());
     let rest = at_rest(data, &all);
     let stretch = figures.duration_ms.div_ceil(STRETCHES).max(STRETCH_MS_MIN);
     let stretches = (0..figures.duration_ms.div_ceil(stretch)).map(|index| {
@@ -144,8 +144,8 @@ pub(crate) fn at_rest<'a>(data: &RunData, exchanges: &[&'a Exchange]) -> Vec<&'a
 pub(crate) fn busy(data: &RunData, figures: &ScenarioResult) -> Range<u64> {
     let warm_up = data.request.scenarios.get(&figures.name).map_or(Duration::ZERO, |scenario| scenario.warm_up);
     let before = u64::try_from(warm_up.as_millis()).unwrap_or(u64::MAX).saturating_add(AROUND_MS);
-    let end = figures.window_start_unix_ms + figures.duration_ms + AROUND_MS;
-    figures.window_start_unix_ms.saturating_sub(before)..end
+    let Range { start, end } = figures.window();
+    start.saturating_sub(before)..end + AROUND_MS
 }
 
 fn why_not(target: Target, action: &ProbeAction, is_never_timed: bool) -> String {

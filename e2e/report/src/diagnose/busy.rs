@@ -141,8 +141,7 @@ fn margin(
     source: &Source,
 ) -> Option<(f64, Finding)> {
     let all = exchanges(data, component, spec);
-    let start = figures.window_start_unix_ms;
-    let (rest, loaded) = (at_rest(data, &all), within(&all, &(start..start + figures.duration_ms)));
+    let (rest, loaded) = (at_rest(data, &all), within(&all, &figures.window()));
     let has_failed = loaded.iter().any(|exchange| exchange.verdict != Verdict::Success);
     if has_failed || rest.len() < FEWEST || loaded.len() < FEWEST {
         return None;

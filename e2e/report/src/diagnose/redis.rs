@@ -23,8 +23,8 @@ pub(super) fn findings(data: &RunData) -> Vec<Finding> {
 /// A server with its place in the evidence.
 type Server<'a> = (usize, &'a RedisServer);
 
-/// Milliseconds since 1970, both ends included.
-type Span = std::ops::RangeInclusive<u64>;
+/// Milliseconds since 1970.
+type Span = std::ops::Range<u64>;
 
 /// What is evicted is gone for its readers. A cache may be meant to, so it is a warning.
 fn evicted(data: &RunData, component: &Component, servers: &[Server<'_>]) -> Option<Finding> {
@@ -66,7 +66,7 @@ fn counts(
     let mut each = Vec::new();
     let mut evidence = Vec::new();
     for (index, server) in servers {
-        let all = count(server, 0..=u64::MAX);
+        let all = count(server, 0..u64::MAX);
         if all > 0 {
             let RedisServer { pod, maxmemory_bytes, maxmemory_policy: policy, .. } = server;
             let limit = *maxmemory_bytes as f64 / 1_048_576.0;
@@ -84,8 +84,7 @@ fn counts(
 
 /// `, 12 in the scenario throughput`, or nothing.
 fn in_scenario(figures: &ScenarioResult, count: impl Fn(&RedisServer, Span) -> u64, server: &RedisServer) -> String {
-    let start = figures.window_start_unix_ms;
-    match count(server, start..=start + figures.duration_ms) {
+    match count(server, figures.window()) {
         0 => String::new(),
         some => format!(", {some} in the scenario {}", figures.name),
     }

@@ -19,8 +19,6 @@ use crate::{
 
 /// The simulated time: a back-off reaches its maximum within half of it.
 const AHEAD: Duration = Duration::from_secs(3600);
-/// Kubernetes' default. Another value changes the duration of a kill only.
-const GRACE: Duration = Duration::from_secs(30);
 
 /// One for each container with a failing probe, from its first affected replica.
 pub(super) fn predictions(data: &RunData) -> Vec<PredictionSection> {
@@ -72,7 +70,7 @@ fn of_container(
         true => Restart::OnFailure { failures_max: None },
         false => Restart::Always,
     };
-    let policy = (restart, GRACE);
+    let policy = (restart, component.termination_grace);
     let timeline = play(pod, &container.name, &probes, policy, &mut measured.clone(), AHEAD);
     let with_fix =
         (fixed != measured).then(|| play(pod, &container.name, &probes, policy, &mut fixed, AHEAD).summary());
