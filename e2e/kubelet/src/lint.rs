@@ -128,7 +128,7 @@ fn is_on_host(object: &Object) -> bool {
 
 /// The containers of a component that have probes: those that go on running.
 fn containers(component: &Component) -> impl Iterator<Item = &Container> {
-    component.pod.init_containers.iter().filter(|init| init.is_sidecar).chain(&component.pod.containers)
+    component.pod.running_containers()
 }
 
 /// A container's place in its pod.

@@ -43,6 +43,11 @@ impl Pod {
     pub fn all_containers(&self) -> impl Iterator<Item = &Container> {
         self.init_containers.iter().chain(&self.containers)
     }
+
+    /// Those that go on running: its sidecars, then its containers.
+    pub fn running_containers(&self) -> impl Iterator<Item = &Container> {
+        self.init_containers.iter().filter(|init| init.is_sidecar).chain(&self.containers)
+    }
 }
 
 /// What becomes of a container that ends.

@@ -122,12 +122,12 @@ pub struct Component {
     pub env: BTreeMap<String, EnvText>,
     /// Every declared probe.
     pub probes: Vec<ProbeSpec>,
-    /// Memory limit of one replica: the sum over its containers; absent if one has no limit.
+    /// Memory limit of one replica: the sum over its containers and sidecars; absent if one has no limit.
     pub memory_limit_bytes: Option<u64>,
     /// Memory limit of each container with one, including init containers.
     #[serde(default)]
     pub container_memory_limit_bytes: BTreeMap<String, u64>,
-    /// Sum of the CPU limits of one replica's containers, in thousandths of a processor; absent without any.
+    /// Sum of the CPU limits of one replica's containers and sidecars, in thousandths of a processor; absent without any.
     #[serde(default)]
     pub cpu_limit_millis: Option<u64>,
     /// How long its pods may take to stop.
@@ -348,7 +348,9 @@ fn component_of(plan: &Plan, component: &e2e_plan::Component) -> Component {
     let memory_limit = |container: &e2e_plan::Container| container.resources.memory_limit_bytes;
     let each_limit =
         component.pod.all_containers().filter_map(|container| Some((container.name.clone(), memory_limit(container)?)));
-    let cpu_limits = containers().filter_map(|container| container.resources.cpu_limit_millis);
+    // Usage is measured of the whole pod, with its sidecars.
+    let running = || component.pod.running_containers();
+    let cpu_limits = running().filter_map(|container| container.resources.cpu_limit_millis);
     Component {
         name: component.name.clone(),
         kind: component.kind.clone(),
@@ -356,11 +358,36 @@ fn component_of(plan: &Plan, component: &e2e_plan::Component) -> Component {
         replicas: Vec::new(),
         env: env.collect(),
         probes: probes.collect(),
-        memory_limit_bytes: containers().map(memory_limit).sum(),
+        memory_limit_bytes: running().map(memory_limit).sum(),
         container_memory_limit_bytes: each_limit.collect(),
         cpu_limit_millis: cpu_limits.reduce(u64::saturating_add),
         termination_grace: component.pod.termination_grace,
         depends_on: component.depends_on.clone(),
         places: plan.places.get(&component.name).cloned().unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use e2e_plan::{Manifest, Objects};
+
+    use super::*;
+
+    #[test]
+    fn the_limits_of_a_replica_are_those_of_all_that_goes_on_running_in_it() {
+        let text = "
+apiVersion: v1
+kind: Pod
+metadata: { name: app }
+spec:
+  initContainers:
+    - { name: first, image: x, resources: { limits: { memory: 1Gi, cpu: 2 } } }
+    - { name: side, image: x, restartPolicy: Always, resources: { limits: { memory: 32Mi, cpu: 100m } } }
+  containers:
+    - { name: app, image: x, resources: { limits: { memory: 64Mi, cpu: 200m } } }
+";
+        let objects = Objects::read(&[Manifest { file: "app.yaml".into(), text: text.to_owned() }]);
+        let components = components(&Plan::of(objects).expect("a plan"));
+        assert_eq!((components[0].memory_limit_bytes, components[0].cpu_limit_millis), (Some(96 << 20), Some(300)));
     }
 }

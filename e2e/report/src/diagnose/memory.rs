@@ -8,7 +8,7 @@ use e2e_plan::words::counted;
 use super::{Code, RunData};
 use crate::{
     environment::Component,
-    evidence::{self, PODS},
+    evidence,
     finding::{Finding, Severity},
 };
 
@@ -56,7 +56,7 @@ fn of_kills(
         format!("; the largest sample{of} (one per second) is {}", mebibytes(bytes))
     });
     let first = kills.first().map_or("", |(pod, _)| pod);
-    let proof = [format!("{PODS}#/pods/{first}/containers"), evidence::RESOURCES.to_owned()];
+    let proof = [super::pods::containers_with(pods, first, container), evidence::RESOURCES.to_owned()];
     Finding {
         claim: format!(
             "{who} used more than {limit} of memory and was killed for it ({OOM_KILLED}): {}{largest}",

@@ -53,6 +53,13 @@ fn pointer(pod: &str) -> String {
     format!("{PODS}#/pods/{pod}")
 }
 
+/// Evidence id of the list in which a container of a pod stands.
+pub(super) fn containers_with(pods: &[(&str, &PodReport)], pod: &str, container: &str) -> String {
+    let mut inits = pods.iter().filter(|(name, _)| *name == pod).flat_map(|(_, report)| &report.init_containers);
+    let is_init = inits.any(|init| init.name == container);
+    format!("{}/{}", pointer(pod), if is_init { "init_containers" } else { "containers" })
+}
+
 /// `1 time`, `2 times`.
 fn times(count: u64) -> String {
     counted(count, "time")
@@ -132,7 +139,7 @@ fn crashed(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -
             times(ends.len() as u64),
             e2e_plan::duration::human(last.at.saturating_sub(last.started))
         ),
-        evidence: [Some(format!("{}/containers", pointer(pod))), log].into_iter().flatten().collect(),
+        evidence: [Some(containers_with(pods, pod, &container.name)), log].into_iter().flatten().collect(),
         fix: format!("Find in the log of {} why its program ends, and fix that.", component.name),
         excerpt,
         ..Finding::of(&component.name, Code::Crashed, Severity::Error)
@@ -174,7 +181,7 @@ fn not_started(component: &Component, pods: &[(&str, &PodReport)]) -> Option<Fin
             counted(probe.failure_threshold.into(), "probe"),
             e2e_plan::duration::human(probe.period)
         ),
-        evidence: vec![format!("{}/containers", pointer(pod))],
+        evidence: vec![containers_with(pods, pod, &container.name)],
         fix,
         ..Finding::of(&component.name, Code::Probe(Cause::NotStarted), Severity::Error)
     })
@@ -233,8 +240,10 @@ pub(super) fn refer_to_others(findings: &mut [Finding]) {
     }
 }
 
+/// A container or sidecar that is not ready.
 fn unready_container(pod: &PodReport) -> Option<&ContainerReport> {
-    pod.containers.iter().find(|container| !container.status.ready)
+    let sidecars = pod.init_containers.iter().filter(|init| init.is_sidecar);
+    pod.containers.iter().chain(sidecars).find(|container| !container.status.ready)
 }
 
 /// The conditions that keep a pod with ready containers unready; other pods' containers tell more.

@@ -243,6 +243,18 @@ fn a_pod_that_is_not_ready_is_found_although_its_containers_are() {
     assert_eq!(finding.excerpt.as_deref(), Some("no database"));
 }
 
+#[test]
+fn a_sidecar_that_is_not_ready_is_named() {
+    let mut data = run(ended(&[]));
+    let pod = data.snapshot.pods.get_mut("app-0").unwrap();
+    let mut sidecar = ContainerReport { name: "proxy".to_owned(), is_sidecar: true, ..ended(&[]) };
+    sidecar.status.ready = false;
+    pod.init_containers.push(sidecar);
+    pod.ready = false;
+    let finding = findings(&data).into_iter().find(|finding| finding.code == Code::ComponentNotReady).unwrap();
+    assert_eq!(finding.fix, "Find out why the container proxy of app is not ready; it is Running.");
+}
+
 /// Where every client had given up before the window, the generator had nothing to do with it.
 #[test]
 fn a_generator_is_judged_by_a_window_with_requests() {
