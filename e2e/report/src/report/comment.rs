@@ -19,12 +19,11 @@ pub fn render(report: &Report, longest: usize) -> String {
         )
     };
     let room = longest.saturating_sub(left_out(usize::MAX).len());
-    let sections = markdown::sections(report);
     let mut text = cut(format!("{MARKER}\n{}", markdown::head(report, "##")), room);
     let mut missing = 0;
-    for part in parts(&sections) {
-        match text.len() + part.len() <= room {
-            true => text += part,
+    for section in markdown::sections(report) {
+        match text.len() + section.len() <= room {
+            true => text += &section,
             false => missing += 1,
         }
     }
@@ -32,20 +31,6 @@ pub fn render(report: &Report, longest: usize) -> String {
         text += &left_out(missing);
     }
     text
-}
-
-/// A text's sections; what looks like a heading in a block of code is none.
-fn parts(text: &str) -> Vec<&str> {
-    let (mut starts, mut at, mut is_code) = (vec![0], 0, false);
-    for line in text.split_inclusive('\n') {
-        is_code ^= line.starts_with("```");
-        if line.starts_with("## ") && !is_code && at > 0 {
-            starts.push(at);
-        }
-        at += line.len();
-    }
-    starts.push(text.len());
-    starts.windows(2).map(|pair| &text[pair[0]..pair[1]]).collect()
 }
 
 /// A text of at most so many bytes, with an open block of code closed.

@@ -16,7 +16,7 @@ use crate::chart;
 /// Renders a report as an HTML page.
 pub fn render(report: &Report) -> String {
     let title = format!("{} on {}: end-to-end report {}", report.verdict.word(), report.target, report.run_id);
-    let (sections, contents) = prose::sections(&markdown::sections(report));
+    let (sections, contents) = prose::sections(&markdown::sections(report).concat());
     let body = html! {
         (first::screen(report))
         (charts::charts(report))

@@ -20,7 +20,7 @@ use crate::record::Outcome;
 
 /// Renders a report as Markdown.
 pub fn render(report: &Report) -> String {
-    head(report, "#") + &sections(report)
+    head(report, "#") + &sections(report).concat()
 }
 
 /// The verdict, and what to read first where something is wrong. `level` is that of the heading.
@@ -45,9 +45,9 @@ pub(super) fn head(report: &Report, level: &str) -> String {
     text
 }
 
-/// Everything below the head: what is wrong first, and folded away what is as it should be.
-pub(super) fn sections(report: &Report) -> String {
-    let mut text: String = [
+/// Everything below the head, section by section: what is wrong first, and folded away what is as it should be.
+pub(super) fn sections(report: &Report) -> Vec<String> {
+    let mut sections = vec![
         findings(report),
         root_causes(report),
         path_forward(report),
@@ -59,15 +59,16 @@ pub(super) fn sections(report: &Report) -> String {
         cluster::network(report),
         environment(report),
         fields(report),
-    ]
-    .concat();
-    let _ = writeln!(
-        text,
+    ];
+    sections.retain(|section| !section.is_empty());
+    let end = format!(
         "---\n\nRun `{}`, {}. Evidence ids are files of the run directory, with an optional JSON pointer; the \
-         verb `report --check` recomputes this page from them.",
+         verb `report --check` recomputes this page from them.\n",
         report.run_id, report.started_at
     );
-    text
+    let last = sections.pop().unwrap_or_default();
+    sections.push(last + &end);
+    sections
 }
 
 impl Verdict {
