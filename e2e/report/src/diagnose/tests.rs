@@ -94,8 +94,7 @@ fn processes_that_share_a_limit_are_named(
         cpus,
         processes: [(1, process(0))].into_iter().chain((0..workers).map(|pid| (10 + pid, process(1)))).collect(),
     }];
-    let found = findings(&data);
-    let finding = found.iter().find(|finding| finding.code == Code::CpuThrottled).unwrap();
+    let finding = finding(&data, Code::CpuThrottled);
     let end = finding.claim.split_once("(25%)").unwrap().1;
     assert_eq!((end, finding.fix.contains("worker_processes auto")), (said, follows));
     assert_eq!(finding.evidence.len(), if said.is_empty() { 1 } else { 2 });
@@ -198,8 +197,13 @@ fn codes(data: &RunData) -> Vec<Code> {
         .collect()
 }
 
+/// The first finding of this code.
+fn finding(data: &RunData, code: Code) -> Finding {
+    findings(data).into_iter().find(|finding| finding.code == code).unwrap()
+}
+
 fn claim(data: &RunData, code: Code) -> String {
-    findings(data).into_iter().find(|finding| finding.code == code).unwrap().claim
+    finding(data, code).claim
 }
 
 #[test]
@@ -238,7 +242,7 @@ fn a_pod_that_is_not_ready_is_found_although_its_containers_are() {
     let mut waiting = gated;
     waiting.containers[0].status.ready = false;
     data.snapshot.pods.insert("app-1".to_owned(), waiting);
-    let finding = findings(&data).into_iter().find(|finding| finding.code == Code::ComponentNotReady).unwrap();
+    let finding = finding(&data, Code::ComponentNotReady);
     assert_eq!(finding.evidence, ["evidence/pods.json#/pods/app-1", "evidence/logs/app-1.app.log"]);
     assert_eq!(finding.excerpt.as_deref(), Some("no database"));
 }
@@ -251,8 +255,8 @@ fn a_sidecar_that_is_not_ready_is_named() {
     sidecar.status.ready = false;
     pod.init_containers.push(sidecar);
     pod.ready = false;
-    let finding = findings(&data).into_iter().find(|finding| finding.code == Code::ComponentNotReady).unwrap();
-    assert_eq!(finding.fix, "Find out why the container proxy of app is not ready; it is Running.");
+    let fix = finding(&data, Code::ComponentNotReady).fix;
+    assert_eq!(fix, "Find out why the container proxy of app is not ready; it is Running.");
 }
 
 /// Where every client had given up before the window, the generator had nothing to do with it.
@@ -321,7 +325,6 @@ fn a_fix_names_no_finding_that_is_not_there() {
     let mut container = ended(&[]);
     container.status.ready = false;
     container.status.restart_count = 0;
-    let found = findings(&run(container));
-    let finding = found.iter().find(|finding| finding.code == Code::ComponentNotReady).unwrap();
-    assert_eq!(finding.fix, "Find out why the container app of app is not ready; it is Running.");
+    let fix = finding(&run(container), Code::ComponentNotReady).fix;
+    assert_eq!(fix, "Find out why the container app of app is not ready; it is Running.");
 }

@@ -33,8 +33,7 @@ fn an_init_container_that_failed_is_named() {
     };
     data.snapshot.pods.get_mut("app-0").unwrap().init_containers.push(init);
     let claim = claim(&data, Code::Crashed);
-    let crashed = findings(&data).into_iter().find(|finding| finding.code == Code::Crashed).unwrap();
-    assert_eq!(crashed.evidence, ["evidence/pods.json#/pods/app-0/init_containers"]);
+    assert_eq!(finding(&data, Code::Crashed).evidence, ["evidence/pods.json#/pods/app-0/init_containers"]);
     assert!(claim.starts_with("the program of the init container migrate of app ended by itself"), "{claim}");
     assert!(claim.contains("app-0 2 times, the last time with exit code 1"), "{claim}");
 }
@@ -115,10 +114,7 @@ fn a_limit_that_is_used_up_by_several_containers_blames_none() {
     let usage = Usage { memory_bytes: 63 * MEBIBYTE, ..Usage::default() };
     let pods = BTreeMap::from([("app-0".to_owned(), usage)]);
     data.resources.samples = vec![Sample { at_unix_ms: 0, pods, machines: BTreeMap::new() }; 3];
-    let fix = |data: &RunData| {
-        let found = findings(data).into_iter().find(|finding| finding.code == Code::MemoryAtLimit);
-        found.unwrap().fix
-    };
+    let fix = |data: &RunData| finding(data, Code::MemoryAtLimit).fix;
     assert!(fix(&data).starts_with("Raise resources.limits.memory of container app in Deployment app"));
     data.snapshot.pods.get_mut("app-0").unwrap().containers.push(sidecar());
     assert!(fix(&data).starts_with("Raise resources.limits.memory of the containers in Deployment app"));

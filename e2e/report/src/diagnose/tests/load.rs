@@ -43,8 +43,7 @@ fn clients_that_a_line_allows(#[case] line: Option<f64>, #[case] expected: Sever
     let client_outcomes = [("succeeded".to_owned(), 3), ("rejected_503".to_owned(), 1)].into();
     let figures = ScenarioResult { clients: 4, clients_failed: 1, client_outcomes, ..ScenarioResult::default() };
     data.records = vec![measured("sign-up", figures)];
-    let found = findings(&data).into_iter().find(|finding| finding.code == Code::ClientsFailed).unwrap();
-    assert_eq!(found.severity, expected);
+    assert_eq!(finding(&data, Code::ClientsFailed).severity, expected);
 }
 
 /// A restart that a line allows is allowed with its cause, as long as the component is back.
