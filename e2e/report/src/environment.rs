@@ -263,17 +263,17 @@ impl Environment {
 
     /// A component by name.
     pub fn component(&self, name: &str) -> Result<&Component, Error> {
-        let known = || self.components.iter().map(|component| component.name.as_str());
-        self.components
-            .iter()
-            .find(|component| component.name == name)
-            .ok_or_else(|| unknown("component", name, known()))
+        named("component", name, &self.components, |component| &component.name)
+    }
+
+    /// The component of a pod, running or not.
+    pub(crate) fn owner(&self, pod: &str) -> Option<&Component> {
+        self.components.iter().find(|component| component.has_pod(pod))
     }
 
     /// The first port of a Service.
     pub fn service(&self, name: &str) -> Result<&Endpoint, Error> {
-        let known = || self.services.iter().map(|endpoint| endpoint.service.as_str());
-        self.services.iter().find(|endpoint| endpoint.service == name).ok_or_else(|| unknown("service", name, known()))
+        named("service", name, &self.services, |endpoint| &endpoint.service)
     }
 
     /// The pods behind the first port of a Service, each by its name with its own address.
@@ -309,6 +309,11 @@ impl Environment {
         let secrets: BTreeMap<String, String> = self.run_dir()?.read_json(run_dir::SECRETS)?;
         secrets.get(key).cloned().ok_or_else(|| unknown("secret", key, secrets.keys().map(String::as_str)))
     }
+}
+
+/// The first element of this name.
+fn named<'a, T>(what: &'static str, name: &str, all: &'a [T], of: impl Fn(&T) -> &str) -> Result<&'a T, Error> {
+    all.iter().find(|element| of(element) == name).ok_or_else(|| unknown(what, name, all.iter().map(of)))
 }
 
 fn unknown<'a>(what: &'static str, name: &str, known: impl Iterator<Item = &'a str>) -> Error {

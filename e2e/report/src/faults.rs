@@ -131,7 +131,7 @@ fn others_take_over(data: &RunData, fault: &PlannedFault) -> bool {
 
 /// When pods of other components than this pod's were not ready, in Unix milliseconds: a fault lasts until its victim is back.
 fn absences<'a>(data: &'a RunData, faults: &'a ScenarioFaults, pod: &str) -> impl Iterator<Item = (u64, u64)> + 'a {
-    let own = data.environment.components.iter().find(|component| component.has_pod(pod));
+    let own = data.environment.owner(pod);
     let is_own = move |pod: &str| own.is_some_and(|component| component.has_pod(pod));
     faults
         .events

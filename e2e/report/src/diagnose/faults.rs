@@ -21,7 +21,7 @@ fn of_scenario(data: &RunData, figures: &ScenarioResult, source: &Source) -> Vec
     let impacts = impacts(data, figures);
     let tenths = source.figure("tenths");
     let of_each = impacts.iter().flat_map(|impact| {
-        [drain(figures, impact, &tenths), slow(data, figures, impact, &tenths)].into_iter().flatten()
+        [drain(data, figures, impact, &tenths), slow(data, figures, impact, &tenths)].into_iter().flatten()
     });
     lost(figures, &impacts, source).into_iter().chain(of_each).collect()
 }
@@ -59,7 +59,7 @@ fn lost(figures: &ScenarioResult, impacts: &[Impact], source: &Source) -> Option
     ))
 }
 
-fn drain(figures: &ScenarioResult, impact: &Impact, tenths: &str) -> Option<Finding> {
+fn drain(data: &RunData, figures: &ScenarioResult, impact: &Impact, tenths: &str) -> Option<Finding> {
     let ShortDrain { pod, asked_ms, out_of_services_ms, ended_ms, last_failure_ms, short_by_ms } =
         impact.drain.as_ref()?;
     let left = out_of_services_ms.map_or(String::new(), |left| format!(", left its Services at {}", seconds(left)));
@@ -69,7 +69,7 @@ fn drain(figures: &ScenarioResult, impact: &Impact, tenths: &str) -> Option<Find
     };
     Some(finding(
         Code::DrainMissing,
-        component_of(pod),
+        data.environment.owner(pod).map(|component| component.name.clone()),
         format!(
             "{} of the scenario {} failed in `{}`: {pod} was asked to stop at {}{left}, {ended}, and the last request failed at {}: it should \
              have served for {} longer",
@@ -87,11 +87,6 @@ fn drain(figures: &ScenarioResult, impact: &Impact, tenths: &str) -> Option<Find
             seconds(*short_by_ms)
         ),
     ))
-}
-
-/// `backend` of `backend-0`.
-fn component_of(pod: &str) -> Option<String> {
-    pod.rsplit_once('-').map(|(component, _)| component.to_owned())
 }
 
 fn slow(data: &RunData, figures: &ScenarioResult, impact: &Impact, tenths: &str) -> Option<Finding> {

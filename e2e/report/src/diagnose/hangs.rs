@@ -103,7 +103,7 @@ fn hang<'a>(data: &'a RunData, component: &'a Component, looks: &[(usize, &'a He
     let mut elsewhere = elsewhere.iter().flat_map(|history| &history.exchanges).filter(is_inside);
     let is_alone = elsewhere.any(|exchange| exchange.verdict == Verdict::Success);
     let is_silent = own.len() >= UNANSWERED_MIN && own.iter().all(|exchange| exchange.kind == Kind::Timeout);
-    let of = |pod: &'a String| Some(pod.rsplit_once('-')?.0);
+    let of = |pod: &String| Some(data.environment.owner(pod)?.name.as_str());
     (is_alone && is_silent).then(|| Hang {
         component,
         index: *index,
