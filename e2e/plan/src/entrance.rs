@@ -41,10 +41,7 @@ impl Plan {
 
     /// Whether an Ingress leads to it for the root of a host, or for everything.
     fn is_behind_an_ingress(&self, service: &Service) -> bool {
-        let is_ingress = |object: &&Object| {
-            object.kind == "Ingress"
-                && object.json["apiVersion"].as_str().is_some_and(|version| kinds::is_own_group(kinds::group(version)))
-        };
+        let is_ingress = |object: &&Object| object.kind == "Ingress" && kinds::is_own_group(object.group());
         let leads_here =
             |backend: &Value| backend.pointer("/service/name").and_then(Value::as_str) == Some(service.host());
         let is_root = |path: &Value| matches!(path["path"].as_str(), None | Some("" | "/" | "/*" | "/(.*)"));

@@ -261,6 +261,11 @@ impl Object {
             json: node.to_json(),
         }
     }
+
+    /// The group of its API version; empty for the core one.
+    pub(crate) fn group(&self) -> &str {
+        kinds::group(self.json["apiVersion"].as_str().unwrap_or_default())
+    }
 }
 
 impl fmt::Debug for Object {

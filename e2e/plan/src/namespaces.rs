@@ -4,7 +4,6 @@
 use super::{
     Object, Plan,
     error::{Error, ErrorKind, Errors, Faults},
-    kinds,
     target::Target,
 };
 
@@ -40,15 +39,11 @@ impl Plan {
 /// Whether it takes part in the plan: of other objects the later one counts, with a warning.
 fn is_planned(object: &Object) -> bool {
     object.component.is_some()
-        || (group(object).is_empty() && ["Service", "ConfigMap", "Secret"].contains(&object.kind.as_str()))
+        || (object.group().is_empty() && ["Service", "ConfigMap", "Secret"].contains(&object.kind.as_str()))
 }
 
 fn shares_name(object: &Object, other: &Object) -> bool {
-    object.kind == other.kind && object.name == other.name && group(object) == group(other)
-}
-
-fn group(object: &Object) -> &str {
-    kinds::group(object.json["apiVersion"].as_str().unwrap_or_default())
+    object.kind == other.kind && object.name == other.name && object.group() == other.group()
 }
 
 fn namespace(object: &Object) -> &str {

@@ -52,15 +52,23 @@ impl Object {
         }
     }
 
+    fn group(&self) -> &str {
+        kinds::group(self.api_version())
+    }
+
+    /// Whether two objects are of one kind and have one name, if only in different namespaces.
+    pub(crate) fn shares_name(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.name == other.name && self.group() == other.group()
+    }
+
     /// Whether two objects are the same one to a cluster.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        let group = |object: &Self| kinds::group(object.api_version()).to_owned();
-        self.kind == other.kind && self.name == other.name && group(self) == group(other) && self.home() == other.home()
+        self.shares_name(other) && self.home() == other.home()
     }
 
     /// Whether its kind is one of Kubernetes itself.
     pub(crate) fn is_own(&self) -> bool {
-        kinds::is_own_group(kinds::group(self.api_version()))
+        kinds::is_own_group(self.group())
     }
 
     pub(crate) fn is_cluster_scoped(&self) -> bool {

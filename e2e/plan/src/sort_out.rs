@@ -4,7 +4,7 @@
 use super::{
     FieldUse, Note,
     cursor::Cursor,
-    kinds::{self, Role},
+    kinds::Role,
     node::FieldPath,
     object::Object,
     release::{self, Hooking},
@@ -81,12 +81,8 @@ fn one_of_equal_stores(objects: &mut Vec<Object>) {
 /// Of two objects that only a cluster knows, and that differ in their namespace alone, the run's has the later one.
 fn note_namespaces(objects: &[Object], fields: &mut Vec<FieldUse>) {
     for (index, object) in objects.iter().enumerate().filter(|(_, object)| object.role == Role::Carried) {
-        let is_other = |other: &&Object| {
-            other.kind == object.kind
-                && other.name == object.name
-                && kinds::group(other.api_version()) == kinds::group(object.api_version())
-        };
-        if let Some(first) = objects[..index].iter().find(is_other).filter(|_| !object.is_cluster_scoped()) {
+        let first = objects[..index].iter().find(|other| other.shares_name(object));
+        if let Some(first) = first.filter(|_| !object.is_cluster_scoped()) {
             let cursor = Cursor::root(first).keys(&["metadata", "namespace"]);
             let text = format!("{} has its name in another namespace: in the run's, that one counts", object.source);
             fields.push(FieldUse::new(&cursor, Note::in_cluster(text)));

@@ -99,9 +99,7 @@ impl Plan {
     /// Certificate, may be made from that.
     #[must_use]
     pub fn is_made_in(&self, missing: &Missing, target: Target) -> bool {
-        let is_foreign = |object: &&super::Object| {
-            object.json["apiVersion"].as_str().is_some_and(|version| !kinds::is_own_group(kinds::group(version)))
-        };
+        let is_foreign = |object: &&super::Object| !kinds::is_own_group(object.group());
         target == Target::K8s && self.objects.iter().filter(is_foreign).any(|object| names(&object.json, &missing.name))
     }
 }
