@@ -9,6 +9,7 @@ use super::{
     object::Object,
     read::{Manifest, Objects},
     suggest::nearest,
+    words::listed,
     workload::NEED_SELECTOR,
 };
 
@@ -59,10 +60,7 @@ fn apply(objects: &mut Vec<Object>, change: Object, label: &str) -> Result<(), E
 
 /// Whether a patch is for an object: one without a namespace is for that of any.
 fn is_meant(object: &Object, change: &Object) -> bool {
-    let kind = |object: &Object| (object.kind.clone(), super::kinds::group(object.api_version()).to_owned());
-    kind(object) == kind(change)
-        && object.name == change.name
-        && (change.namespace().is_empty() || change.home() == object.home())
+    object.shares_name(change) && (change.namespace().is_empty() || change.home() == object.home())
 }
 
 /// Whether a document can stand alone; a patch for a misspelt name cannot.
@@ -87,8 +85,7 @@ fn unmatched(change: &Object, objects: &[Object], label: &str) -> Error {
         (Some(name), _) => format!("did you mean `{name}`?"),
         (None, Some(object)) => format!("did you mean {}?", object.label()),
         (None, None) => {
-            let all: Vec<&str> = names().collect();
-            let all = if all.is_empty() { "none".to_owned() } else { all.join(", ") };
+            let all = listed(names());
             format!("names of kind {} in the manifests: {all}; a new object must be complete", change.kind)
         }
     };

@@ -6,7 +6,7 @@ mod page;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use e2e_plan::{duration::human, target::Target};
+use e2e_plan::{duration::human, target::Target, words::listed};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -261,10 +261,7 @@ fn unlike(sides: &[&[Report]]) -> Vec<String> {
         }
         note(&format!("steps of {name}"), &|report| steps(sides, report, name));
     }
-    note("changes to the manifests", &|report| {
-        let changes: Vec<&str> = report.request.changes().collect();
-        if changes.is_empty() { "none".to_owned() } else { changes.join(", ") }
-    });
+    note("changes to the manifests", &|report| listed(report.request.changes()));
     note("checks", &|report| report.request.filter.clone().unwrap_or_else(|| "all".to_owned()));
     unlike
 }
@@ -330,7 +327,6 @@ fn load(scenario: &Scenario) -> [(&'static str, String); 9] {
         during,
         recovery_max: _,
     } = scenario;
-    let faults: Vec<String> = during.iter().map(ToString::to_string).collect();
     let rate = rate.map_or_else(
         || "as fast as answers come".to_owned(),
         |rate| {
@@ -347,7 +343,7 @@ fn load(scenario: &Scenario) -> [(&'static str, String); 9] {
         ("seed", seed.to_string()),
         ("pauses", human(*think)),
         ("Service", service.clone().unwrap_or_else(|| "the entrance".to_owned())),
-        ("planned faults", if faults.is_empty() { "none".to_owned() } else { faults.join(", ") }),
+        ("planned faults", listed(during.iter().map(ToString::to_string))),
     ]
 }
 

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use e2e_plan::{Places, Plan, Probe, ProbeKind, Secret, Value, Warning, pod_name, target::Target};
+use e2e_plan::{Places, Plan, Probe, ProbeKind, Secret, Value, Warning, pod_name, target::Target, words::listed};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -317,9 +317,7 @@ fn named<'a, T>(what: &'static str, name: &str, all: &'a [T], of: impl Fn(&T) ->
 }
 
 fn unknown<'a>(what: &'static str, name: &str, known: impl Iterator<Item = &'a str>) -> Error {
-    let known: Vec<&str> = known.collect();
-    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-    Error::Unknown { what, name: name.to_owned(), known }
+    Error::Unknown { what, name: name.to_owned(), known: listed(known) }
 }
 
 /// The components that each Service of the plan leads to, by its name.

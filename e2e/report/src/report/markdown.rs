@@ -8,7 +8,10 @@ mod scenarios;
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use e2e_plan::{duration::human_ms, words::counted};
+use e2e_plan::{
+    duration::human_ms,
+    words::{counted, listed},
+};
 
 use self::judgement::{findings, path_forward, root_causes};
 use super::{
@@ -89,11 +92,10 @@ fn environment(report: &Report) -> String {
         report.components.iter().map(|component| format!("{} × {}", component.desired, component.name)).collect();
     let images: Vec<String> =
         report.images.iter().map(|(name, digest)| format!("{name} ({})", short_digest(digest))).collect();
-    let limits: Vec<String> = report
+    let limits = report
         .components
         .iter()
-        .filter_map(|component| Some(format!("{} {}", component.name, mebibytes(component.memory_limit_bytes?))))
-        .collect();
+        .filter_map(|component| Some(format!("{} {}", component.name, mebibytes(component.memory_limit_bytes?))));
     let up = format!("{} (environment.json#/up_ms)", human_ms(environment.up_ms));
     let lines = [
         ("Provider", Some(environment.provider.clone())),
@@ -101,7 +103,7 @@ fn environment(report: &Report) -> String {
         ("Source", request.source.as_ref().map(ToString::to_string)),
         ("Images", (!images.is_empty()).then(|| images.join(", "))),
         ("Deployment", Some(components.join(", "))),
-        ("Memory limits", Some(if limits.is_empty() { "none".to_owned() } else { limits.join(", ") })),
+        ("Memory limits", Some(listed(limits))),
         ("Load pattern", (!request.scenarios.is_empty()).then(|| scenarios::pattern(report))),
         ("Entrance", Some(environment.entrance.clone())),
         ("Changes", Some(changes(report))),

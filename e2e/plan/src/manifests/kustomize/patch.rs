@@ -14,6 +14,7 @@ use crate::{
     merge::{merge_object, repeated},
     nearest,
     node::{FieldPath, Node, Tree},
+    words::listed,
     yaml::{Dialect, Documents, documents},
 };
 
@@ -230,8 +231,7 @@ fn unmatched(change: &Document, found: usize, resources: &[Resource]) -> Error {
             )
         }
         _ => {
-            let all: Vec<&str> = names().collect();
-            let all = if all.is_empty() { "none".to_owned() } else { all.join(", ") };
+            let all = listed(names());
             ("the patch matches no object".to_owned(), format!("names of kind {} in the manifests: {all}", change.kind))
         }
     };
