@@ -43,11 +43,8 @@ fn cannot_start(data: &RunData, component: &Component) -> Option<Finding> {
 }
 
 fn replaced(data: &RunData, component: &Component) -> Option<Finding> {
-    let gone = |(name, pod): (&str, &e2e_kubelet::snapshot::PodReport)| {
-        let replaced = pod.object.as_ref()?.replaced.clone();
-        (!replaced.is_empty()).then(|| (name.to_owned(), replaced))
-    };
-    let gone: Vec<(String, Vec<String>)> = data.pods_of(component).filter_map(gone).collect();
+    let replaced = data.pods_of(component).filter_map(|(name, pod)| Some((name, &pod.object.as_ref()?.replaced)));
+    let gone: Vec<(&str, &Vec<String>)> = replaced.filter(|(_, names)| !names.is_empty()).collect();
     let (first, _) = gone.first()?;
     let names: Vec<&str> = gone.iter().flat_map(|(_, names)| names.iter().map(String::as_str)).collect();
     Some(Finding {
