@@ -247,16 +247,20 @@ mod tests {
         assert_eq!(told_share(&[1.0, 2.0, 3.0].map(|seconds| Look { measured_ms: None, seconds })), None);
     }
 
+    fn node(name: &str, cpu: &str, machine: Option<&str>) -> Node {
+        let capacity = BTreeMap::from([("cpu".to_owned(), cpu.to_owned())]);
+        Node { name: name.to_owned(), capacity, machine: machine.map(str::to_owned), ..Node::default() }
+    }
+
+    /// A pod on a node.
+    fn on(name: &str) -> Placement {
+        Placement { node: Some(name.to_owned()), ..Placement::default() }
+    }
+
     #[test]
     fn only_nodes_that_run_something_carry_it() {
-        let node = |name: &str, cpu: &str| Node {
-            name: name.to_owned(),
-            capacity: BTreeMap::from([("cpu".to_owned(), cpu.to_owned())]),
-            ..Node::default()
-        };
-        let on = |name: &str| Placement { node: Some(name.to_owned()), ..Placement::default() };
         let cluster = Cluster {
-            nodes: vec![node("a", "2"), node("b", "1930m"), node("idle", "64")],
+            nodes: vec![node("a", "2", None), node("b", "1930m", None), node("idle", "64", None)],
             placement: vec![on("a"), on("b"), on("b")],
             ..Cluster::default()
         };
@@ -266,15 +270,8 @@ mod tests {
     /// As kind makes them: a control plane and a worker that are containers of one machine.
     #[test]
     fn nodes_of_one_machine_share_its_processors() {
-        let node = |name: &str, machine: &str| Node {
-            name: name.to_owned(),
-            capacity: BTreeMap::from([("cpu".to_owned(), "2".to_owned())]),
-            machine: Some(machine.to_owned()),
-            ..Node::default()
-        };
-        let on = |name: &str| Placement { node: Some(name.to_owned()), ..Placement::default() };
         let cluster = Cluster {
-            nodes: vec![node("kind-a", "m"), node("kind-b", "m"), node("far", "n")],
+            nodes: vec![node("kind-a", "2", Some("m")), node("kind-b", "2", Some("m")), node("far", "2", Some("n"))],
             placement: vec![on("kind-a"), on("kind-b")],
             ..Cluster::default()
         };

@@ -45,6 +45,8 @@ pub struct Arrow {
 
 const BOX: f64 = 128.0;
 const GAP: f64 = 18.0;
+/// So many boxes fit into the width.
+const IN_A_ROW: usize = 3;
 /// Room for arrows between rows.
 const BETWEEN: f64 = 40.0;
 const PADDING: f64 = 8.0;
@@ -61,9 +63,7 @@ struct Place {
 impl Diagram {
     /// Draws it; nothing without a box.
     pub fn svg(&self) -> Option<String> {
-        let most = (WIDTH / (BOX + GAP)) as usize + 1;
-        let rows: Vec<&[Node]> =
-            self.rows.iter().flat_map(|row| row.chunks(most.min(3))).filter(|row| !row.is_empty()).collect();
+        let rows: Vec<&[Node]> = self.rows.iter().flat_map(|row| row.chunks(IN_A_ROW)).collect();
         let mut places: BTreeMap<&str, Place> = BTreeMap::new();
         let mut top = 2.0;
         for row in &rows {

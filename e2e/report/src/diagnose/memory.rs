@@ -125,6 +125,6 @@ fn samples(data: &RunData, pod: &str) -> impl Iterator<Item = u64> {
     data.resources.of_pod(pod).map(|usage| usage.memory_bytes)
 }
 
-fn mebibytes(bytes: u64) -> String {
+pub(super) fn mebibytes(bytes: u64) -> String {
     format!("{:.0} MiB", bytes as f64 / 1_048_576.0)
 }

@@ -3,7 +3,7 @@
 use e2e_figures::scenario::ScenarioResult;
 use e2e_plan::words::counted;
 
-use super::{Code, RunData};
+use super::{Code, RunData, memory::mebibytes};
 use crate::{
     environment::Component,
     evidence::{REDIS, redis::RedisServer},
@@ -69,12 +69,12 @@ fn counts(
         let all = count(server, 0..u64::MAX);
         if all > 0 {
             let RedisServer { pod, maxmemory_bytes, maxmemory_policy: policy, .. } = server;
-            let limit = *maxmemory_bytes as f64 / 1_048_576.0;
             let in_scenarios: String =
                 data.scenarios().map(|(figures, _)| in_scenario(figures, &count, server)).collect();
             each.push(format!(
-                "{pod} {} (maxmemory {limit:.0} MiB, policy {policy}){in_scenarios}",
-                counted(all, noun)
+                "{pod} {} (maxmemory {}, policy {policy}){in_scenarios}",
+                counted(all, noun),
+                mebibytes(*maxmemory_bytes)
             ));
             evidence.push(format!("{REDIS}#/{index}"));
         }
