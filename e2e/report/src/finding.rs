@@ -26,13 +26,13 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// One without a word yet.
+    /// A finding about no single component, with its texts to be filled in.
     pub(crate) fn new(code: Code, severity: Severity) -> Self {
         let (claim, evidence, fix) = Default::default();
         Self { code, severity, component: None, claim, evidence, fix, excerpt: None }
     }
 
-    /// One of a component, without a word yet.
+    /// A finding about a component, with its texts to be filled in.
     pub(crate) fn of(component: &str, code: Code, severity: Severity) -> Self {
         Self { component: Some(component.to_owned()), ..Self::new(code, severity) }
     }

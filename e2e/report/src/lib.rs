@@ -1,10 +1,12 @@
 //! Records and evidence become findings, findings become a report. Pure: plain data in, plain data out.
 //!
-//! In reading order, each module knowing only those before it: [`fault`] is the language of planned faults, [`request`] what was asked for, [`environment`] what ran, [`record`]
-//! and [`evidence`] what was found, [`run_data`] all of it; [`faults`] says what planned faults did to clients, [`thresholds`] holds figures against their lines, [`diagnose`] makes
-//! [`finding`]s, [`expected`] and [`bottleneck`] say what the system carries and what limits it, [`forecast`] what more of a component would bring; [`report`] lays the judgement out and
-//! renders it, [`compare`] sets runs side by side, [`against`] two versions of a system,
-//! [`history`] finds lasting changes in figures, and [`bands`] compares a run's figures with the accepted ones.
+//! In reading order, each module knowing only those before it: [`run_dir`], [`env_vars`] and [`command`] name files, variables and
+//! commands. [`fault`] is the language of planned faults; [`request`], [`environment`], [`record`] and [`evidence`] are a run's inputs and
+//! results, [`run_data`] all of them. [`faults`] derives the impact of planned faults, [`thresholds`] compares figures with their limits,
+//! [`probing`] compares probes under load with probes at rest, and [`diagnose`] makes each [`finding`]. [`expected`] and [`bottleneck`]
+//! derive capacity and what limits it, [`forecast`] what more of a component would bring. [`chart`] draws, [`report`] assembles and
+//! renders, [`compare`] compares runs, [`against`] two versions of the system; [`history`] finds when figures changed, and [`bands`]
+//! compares a run's figures with the accepted ones.
 
 pub mod against;
 pub mod bands;
