@@ -12,10 +12,10 @@ use e2e_run::{
 
 use crate::{directories::run_directory, options::Format};
 
-/// Compare runs and show which differences exceed the noise.
+/// Compare runs, and show which differences exceed the noise.
 ///
-/// Each argument is one side: a run id, a run directory, or several of them separated by commas. With a single run per side, only
-/// the noise of requests per second is known, from within the run.
+/// Each argument is one side: run ids or run directories, separated by commas. With a single run per side, only the noise of
+/// requests per second is known, from within the run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask compare 20261123-214501-3f9c 20261123-215203-b1e0

@@ -34,7 +34,7 @@ use crate::{
     options::{Format, block_on},
 };
 
-/// Find out why a probe fails: send it like a kubelet, then search for a single change that makes it succeed.
+/// Find out why a probe fails: send it as a kubelet does, then search for a single change that makes it succeed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask doctor --url http://127.0.0.1:8000/health --pod-ip 10.244.0.9
@@ -47,7 +47,8 @@ use crate::{
 Exit codes: 0 all probes succeed, 1 a probe fails and its cause is known, 2 bad input, 3 the system is down,
 6 a probe fails and no single cause explains it.")]
 pub(crate) struct Args {
-    /// URL of the probe's port and path, as reached from this machine; grpc://HOST:PORT/SERVICE or tcp://HOST:PORT for those kinds.
+    /// URL of the probe's port and path, as reached from this machine; grpc://HOST:PORT/SERVICE or tcp://HOST:PORT for grpc and
+    /// tcpSocket probes.
     #[arg(long, required_unless_present_any = ["env", "lint"], conflicts_with_all = ["env", "lint"])]
     url: Option<String>,
     /// Pod IP that a kubelet would send as Host [default: the URL's address, or 10.244.0.9 if that is a loopback address].
@@ -80,26 +81,26 @@ pub(crate) struct Args {
     /// Examine only this component.
     #[arg(long, requires = "env", conflicts_with_all = ["url", "lint"])]
     component: Option<String>,
-    /// Send each HTTP probe that succeeds for 5 s more, while as many clients as in the scenario request PATH (default: the probe's own
-    /// path) on the same port; then raise the request rate until the probe fails.
+    /// Also send each successful HTTP probe for 5 s while the scenario's clients request PATH (default: the probe's own path) on the same
+    /// port; then raise the request rate until the probe fails.
     #[arg(long, requires = "env", conflicts_with_all = ["url", "lint"], value_name = "PATH", num_args = 0..=1, default_missing_value = "")]
     under_load: Option<String>,
-    /// Restart each container, suspend probe kills, and send its probes until they succeed, for at most LIMIT (default: 60s). Docker
+    /// Restart each container, suspend kills by its probes, and send them until they succeed, for at most LIMIT (default: 60s). Docker
     /// and local only.
     #[arg(long, requires = "env", conflicts_with_all = ["url", "lint", "under_load"], value_name = "LIMIT", num_args = 0..=1,
         default_missing_value = "60s", value_parser = e2e_plan::duration::parse_positive)]
     from_start: Option<Duration>,
-    /// Check manifests without running anything: files, directories, kustomizations, charts, or - for standard input; without
-    /// PATH, those of the configuration.
+    /// Check manifests without running anything: files, directories, kustomizations, charts, or - for standard input [default: the
+    /// configured ones].
     #[arg(long, value_name = "PATH", num_args = 0..)]
     lint: Option<Vec<PathBuf>>,
     /// Directory with patches for the manifests that --lint checks; repeatable.
     #[arg(long, requires = "lint", value_name = "DIR")]
     overlay: Vec<PathBuf>,
-    /// Run whose measured latencies and start times --lint compares with the manifests.
+    /// Run whose measured latencies and start-up times --lint compares with the manifests.
     #[arg(long, requires = "lint", value_name = "RUN")]
     measured: Option<PathBuf>,
-    /// Kubelet version to imitate [default: that of the system's cluster, else a current one].
+    /// Kubelet version to imitate [default: the cluster's version in a cluster, else a current one].
     #[arg(long, value_name = "VERSION")]
     kubelet: Option<String>,
     /// Output format.

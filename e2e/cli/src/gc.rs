@@ -7,7 +7,7 @@ use crate::options::{ContextArgs, block_on};
 
 /// Remove the leftovers of killed runs: containers, networks, volumes and namespaces labelled e2e.run, private data, secrets.
 ///
-/// Runs that are still alive are left alone. A run of another machine counts as dead after six hours.
+/// Live runs are left alone. A run of another machine counts as dead after six hours.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  cargo xtask gc\n  cargo xtask gc --context kind-dev")]
 pub(crate) struct Args {

@@ -14,7 +14,7 @@ use crate::directories::write;
   cargo xtask history
   cargo xtask history --last 100")]
 pub(crate) struct Args {
-    /// Number of runs in the table; trends are those of all runs.
+    /// Number of runs in the table; trends cover all runs.
     #[arg(long, value_name = "N", default_value_t = 20)]
     last: usize,
 }

@@ -21,10 +21,10 @@ use crate::{directories::write, failure::BadInput};
 #[command(after_help = "Examples:\n  cargo xtask init\n  cargo xtask init --manifests deploy/base\n  \
 cargo xtask init --render 'helm template shop deploy/chart --include-crds --values deploy/dev.yaml'")]
 pub(crate) struct Args {
-    /// Directory of the manifests, from the project's root [default: the first of the usual ones, or the only one].
+    /// Path of the manifests, relative to the project's root [default: the first of the usual directories, or the only one that has any].
     #[arg(long, value_name = "DIR")]
     manifests: Option<String>,
-    /// Command that writes the manifests, which runs at the project's root.
+    /// Shell command that prints the manifests; runs in the project's root.
     #[arg(long, value_name = "COMMAND", conflicts_with = "manifests")]
     render: Option<String>,
 }
@@ -32,7 +32,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     let path = project.root.join(CONFIG);
     if path.exists() {
-        return Err(BadInput(format!("{CONFIG} exists already; change it, or move it away")).into());
+        return Err(BadInput(format!("{CONFIG} already exists; edit it, or move it away")).into());
     }
     let (key, sources) = match (&args.render, &args.manifests) {
         (Some(command), _) => of_command(command),
@@ -76,7 +76,7 @@ fn text(key: &str, plan: &Plan, entrance: Option<&str>) -> String {
             format!("# The manifests have several candidates: {}.\n# entrance = {}", services.join(", "), quoted(first))
         }
         (None, None) if plan.objects.iter().any(|object| object.kind == "Service") => {
-            "# No Service of the manifests leads to a pod of theirs.".to_owned()
+            "# No Service in the manifests selects any of their pods.".to_owned()
         }
         (None, None) => "# The manifests have no Service.".to_owned(),
     };
@@ -95,13 +95,13 @@ fn text(key: &str, plan: &Plan, entrance: Option<&str>) -> String {
 # The Service that clients use.
 {entrance_line}
 
-# Longest wait for the system to be ready.
+# How long to wait for the system to be ready.
 bring_up = "60s"
 
-# Your own checks, in any language; without this the built-in checks run.
+# Your own checks, in any language. Without them the built-in checks run.
 # suites = ["pytest", "checks", "--junitxml={{junit}}"]
 
-# A first load: 10 clients, each sending one request after another.
+# A first load: 10 clients, each sending its next request once the last one is answered.
 {scenario}
 "#,
         scenario = scenario.trim_end()
@@ -162,12 +162,12 @@ fn images(plan: &Plan, root: &Path) -> String {
         }
     }
     let section = |head: &str, text: String| if text.is_empty() { text } else { format!("\n# {head}\n{text}") };
-    let mut text = section("Images that are built here if no registry has them.", known);
-    text += &section("Is one of these images your own? Say where its Dockerfile is.", proposed);
+    let mut text = section("Images to build here if no registry has them.", known);
+    text += &section("Is one of these images your own? Then say where its Dockerfile is.", proposed);
     for directory in crowded {
         let _ = writeln!(
             text,
-            "\n# All of `{directory}` is sent to the engine; exclude what no image needs with a .dockerignore there."
+            "\n# All of `{directory}` is sent to the Docker engine; leave out what the image does not need with a .dockerignore."
         );
     }
     text
@@ -266,8 +266,8 @@ spec:
         write(project.path(), "services/shop/Dockerfile", "FROM scratch");
         write(project.path(), "services/shop/node_modules/x", "");
         let text = written();
-        let images = "\n# Images that are built here if no registry has them.\n\n[images.\"shop:dev\"]\nbuild = \"services/shop\"\npull = false\n\n\
-                      # All of `services/shop` is sent to the engine; exclude what no image needs with a .dockerignore there.\n";
+        let images = "\n# Images to build here if no registry has them.\n\n[images.\"shop:dev\"]\nbuild = \"services/shop\"\npull = false\n\n\
+                      # All of `services/shop` is sent to the Docker engine; leave out what the image does not need with a .dockerignore.\n";
         assert!(text.ends_with(images), "{text}");
         let config = e2e_run::config::Config::parse(&text, Path::new("e2e.toml")).expect("a configuration");
         assert_eq!(config.images.0.len(), 1);
@@ -276,7 +276,7 @@ spec:
         let (key, sources) = of_path("k8s");
         let (plan, entrance) = planned(&e2e_run::Options::new(project.path()), sources).expect("a plan");
         let text = super::text(&key, &plan, entrance.as_deref());
-        assert!(text.contains("\n# No Service of the manifests leads to a pod of theirs.\n"), "{text}");
+        assert!(text.contains("\n# No Service in the manifests selects any of their pods.\n"), "{text}");
         let error = planned(&e2e_run::Options::new(project.path()), of_path("k9s").1)
             .expect_err("no such directory")
             .to_string();

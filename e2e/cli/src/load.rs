@@ -32,7 +32,7 @@ pub(crate) use agents::serve_parent;
 
 /// Load any HTTP server with one request or a scenario, and measure its answers.
 ///
-/// Without a rate, each client sends its next request once the previous one is answered. With one, requests follow a schedule and
+/// Without --rate, each client sends its next request once the previous one is answered. With it, requests follow a schedule and
 /// latency counts from the scheduled time, so a server cannot hide a stall.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -69,13 +69,13 @@ pub(crate) struct Args {
     /// Warm-up before the window; its requests are not counted [default: none].
     #[arg(long, value_parser = e2e_plan::duration::parse)]
     warm_up: Option<Duration>,
-    /// Requests per second over all clients (open model); replaces a scenario's rate with its ramp and spacing.
+    /// Requests per second over all clients (open model); replaces a scenario's rate, ramp and spacing.
     #[arg(long, value_parser = parse_rate)]
     rate: Option<f64>,
     /// Rate at the end of the window, reached linearly.
     #[arg(long, value_name = "RATE", requires = "rate", value_parser = parse_rate)]
     ramp_to: Option<f64>,
-    /// Exponential (Poisson) instead of even intervals between requests.
+    /// Poisson arrivals instead of even intervals between requests.
     #[arg(long, requires = "rate")]
     poisson: bool,
     /// Seed of the clients' data [default: 0].

@@ -32,7 +32,7 @@ use crate::{
     options::{ClusterArgs, ManifestArgs, block_on},
 };
 
-/// Make one mistake at a time in the manifests, and see whether the plan, the linter or a run notices it.
+/// Make one mistake at a time in the manifests, and check whether the plan, the linter or a run notices it.
 ///
 /// A mutant that survives shows what the suites lack. Each mutant is an overlay, kept in target/e2e/mutation, so that any run can use
 /// it. The unchanged system runs first and must pass.
@@ -53,10 +53,10 @@ pub(crate) struct Args {
     manifests: ManifestArgs,
     #[command(flatten)]
     cluster: ClusterArgs,
-    /// Only fields that differ from a branch, a tag or a commit.
+    /// Change only fields that differ from a branch, a tag or a commit.
     #[arg(long, value_name = "REF")]
     changed: Option<String>,
-    /// Only this kind of mistake, as --list names it; repeatable.
+    /// Make only this kind of mistake, as --list names it; repeatable.
     #[arg(long, value_name = "OPERATOR")]
     only: Vec<String>,
     /// Run at most N mutants, chosen by --seed.
@@ -71,7 +71,7 @@ pub(crate) struct Args {
     /// Length of each scenario.
     #[arg(long, default_value = "2s", value_parser = e2e_plan::duration::parse_positive)]
     duration: Duration,
-    /// Fail if the score is lower.
+    /// Fail if the score is below this.
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(1..=100))]
     least: Option<u32>,
     /// List the mutants without running any.

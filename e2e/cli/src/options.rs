@@ -51,7 +51,7 @@ pub(crate) struct SystemArgs {
     manifests: ManifestArgs,
     #[command(flatten)]
     changes: ChangeArgs,
-    /// Longest wait for the system to be ready [default: bring_up of the configuration].
+    /// How long to wait for the system to be ready [default: bring_up in the configuration].
     #[arg(long, value_name = "DURATION", value_parser = e2e_plan::duration::parse_positive)]
     bring_up: Option<Duration>,
     #[command(flatten)]
@@ -91,11 +91,11 @@ impl ChangeArgs {
 /// Flags that select the manifests, of every verb that reads them.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ManifestArgs {
-    /// Manifests instead of those of the configuration: a file, a directory, a kustomization, a chart, or - for standard input;
+    /// Manifests to use instead of the configured ones: a file, a directory, a kustomization, a chart, or - for standard input;
     /// repeatable.
     #[arg(long, value_name = "PATH")]
     manifests: Vec<PathBuf>,
-    /// Shell command that writes the manifests, for example 'helm template deploy/chart'.
+    /// Shell command that prints the manifests, for example 'helm template deploy/chart'.
     #[arg(long, value_name = "COMMAND", conflicts_with = "manifests")]
     render: Option<String>,
     /// Directory with kustomize-style patches for the manifests; repeatable.
@@ -175,7 +175,7 @@ pub(crate) struct ContextArgs {
     /// Kubeconfig context [default: the current one].
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
-    /// Allow this context although it does not look like a local cluster.
+    /// Allow this context even though it does not look like a local cluster.
     #[arg(long, value_name = "CONTEXT")]
     allow_remote: Option<String>,
 }
@@ -195,7 +195,7 @@ impl ContextArgs {
 pub(crate) struct ClusterArgs {
     #[command(flatten)]
     context: ContextArgs,
-    /// Registry, with an optional path, that the cluster's nodes pull from; local images are pushed there and pulled by digest.
+    /// Registry that the cluster's nodes pull from; local images are pushed there and pulled by digest.
     #[arg(long, value_name = "HOST[/PATH]", value_parser = parse_registry)]
     registry: Option<String>,
     /// Apply the manifests' cluster-scoped objects too, and remove them at the end; also `cluster_scoped` in the configuration.
@@ -252,13 +252,13 @@ pub(crate) struct LoadArgs {
     /// Seed of the clients' data.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Fault to cause while each scenario's load is on, such as 'kill backend-0 at 10s', 'pause postgres for 3s at 30s',
+    /// Fault to cause during each scenario's load, such as 'kill backend-0 at 10s', 'pause postgres for 3s at 30s',
     /// 'rollout backend at random', 'partition engine from postgres for 3s at 10s', 'delay backend to redis by 50ms for 5s at 10s',
-    /// 'fill redis memory for 3s at 10s', 'random any at random'; repeatable, in place of the scenarios' own.
+    /// 'fill redis memory for 3s at 10s', 'random any at random'; repeatable; replaces the scenarios' own faults.
     #[arg(long, value_name = "FAULT")]
     during: Vec<PlannedFault>,
-    /// Seed for what --during leaves open (a component's pod, the moment of 'at random', the action and where it happens); each run of
-    /// --repeat has the next seed [default: the scenario's seed, in every run].
+    /// Seed for what --during leaves open: a component's pod, the moment of 'at random', the action, the component. Each run of --repeat
+    /// has the next seed [default: the scenario's seed, in every run].
     #[arg(long, value_name = "N")]
     during_seed: Option<u64>,
 }

@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 
 use crate::options::{ChangeArgs, ManifestArgs};
 
-/// Show the plan for a target, the fields that it does not honour, and the objects with every change applied.
+/// Show what would run on a target, which fields it would not honour, and the objects with all changes applied.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask plan --target docker
   cargo xtask plan --manifests deploy/overlays/dev --format yaml
   helm template deploy/chart | cargo xtask plan --manifests - --target k8s
 
-Exit codes: 0 the plan is valid; 2 the manifests are invalid: prints each error with its file and line.")]
+Exit codes: 0 the plan is valid, 2 the manifests are invalid (prints each error with its file and line)")]
 pub(crate) struct Args {
     /// Target to plan for.
     #[arg(long, default_value = "docker", value_name = "docker|local|k8s")]
@@ -25,7 +25,7 @@ pub(crate) struct Args {
     manifests: ManifestArgs,
     #[command(flatten)]
     changes: ChangeArgs,
-    /// Output format: a summary, the objects as YAML with warnings as comments, or everything as JSON; without the values of
+    /// Output format: a summary, the objects as YAML with warnings as comments, or everything as JSON. Never shows the values of
     /// Secrets.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,

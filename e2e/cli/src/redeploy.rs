@@ -12,12 +12,12 @@ use crate::{
     options::block_on,
 };
 
-/// Rebuild a component's images and replace its pods, in a system that is up.
+/// Rebuild a component's images and replace its pods in a running system.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  cargo xtask redeploy backend
 
-Images with a recipe in .config/e2e.toml are rebuilt if their files have changed. On local, the workspace's programs are rebuilt. In a
-cluster the nodes get the images, and the component is rolled out.
+Images with a recipe in .config/e2e.toml are rebuilt if their files have changed; on local, the workspace's programs. In a cluster
+the nodes get the images, and the component is rolled out.
 
 Exit codes: 0 its pods were replaced and are ready, 1 they are not, 2 bad input, 3 the system is down.")]
 pub(crate) struct Args {

@@ -22,7 +22,7 @@ use crate::{directories::run_directory, failure::BadInput};
 pub(crate) struct Args {
     /// Run id or directory [default: the latest run].
     run: Option<PathBuf>,
-    /// Recompute the report and fail if report.json or report.md differs.
+    /// Recompute the report, and fail if report.json or report.md differs.
     #[arg(long)]
     check: bool,
     /// Output format.

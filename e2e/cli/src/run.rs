@@ -42,7 +42,7 @@ pub(crate) struct Args {
     /// Leave the system running, and print how to inspect and remove it.
     #[arg(long)]
     keep: bool,
-    /// Runs per target, alternating [default: 1, or 3 with several targets, since a single run cannot show run-to-run variance].
+    /// Runs per target, alternating [default: 1, or 3 with several targets, since one run cannot show the variance between runs].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000), conflicts_with = "keep")]
     repeat: Option<u32>,
     /// Run only checks that match a nextest filterset; skips the snapshot comparison.
@@ -53,7 +53,7 @@ pub(crate) struct Args {
     update_snapshots: bool,
     #[command(flatten)]
     against: AgainstArgs,
-    /// Print a summary, or the report as JSON; for several runs, their comparison.
+    /// Print a summary, or the report as JSON; with several runs, their comparison.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
@@ -63,7 +63,7 @@ pub(crate) struct Args {
 struct AgainstArgs {
     #[command(flatten)]
     base: BaseArgs,
-    /// Stop measuring after this long; the comparison ends earlier once every figure is settled or a loss is confirmed [default: 15m].
+    /// Stop measuring after this long; ends earlier once every figure is settled or a loss is confirmed [default: 15m].
     #[arg(long, value_name = "DURATION", value_parser = e2e_plan::duration::parse_positive, requires = "base", help_heading = "Base against head")]
     at_most: Option<Duration>,
     /// Length of a block [default: 2s].
@@ -78,10 +78,10 @@ struct AgainstArgs {
 #[derive(Debug, clap::Args)]
 #[group(id = "base", multiple = true, conflicts_with_all = ["keep", "repeat", "filter", "update_snapshots", "duration"])]
 struct BaseArgs {
-    /// Compare with a branch, a tag or a commit: bring both versions up and measure them in alternating blocks.
+    /// Compare the working tree with a branch, a tag or a commit: bring both up and measure them in alternating blocks.
     #[arg(long, value_name = "REF", help_heading = "Base against head")]
     against: Option<String>,
-    /// Give a component of the base another image; repeatable. Without --against, both versions are otherwise the same.
+    /// Give a component of the base this image; repeatable. Without --against, both versions are otherwise the same.
     #[arg(long, value_name = "COMPONENT=IMAGE", value_parser = parse_image, help_heading = "Base against head")]
     against_image: Vec<(String, String)>,
 }

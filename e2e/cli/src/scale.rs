@@ -34,17 +34,17 @@ use crate::{
     options::{ClusterArgs, ManifestArgs, Set, TargetChoice, block_on, parse_target},
 };
 
-/// Measure a scenario's rate with several replicas or shards of a component and fit the Universal Scalability Law.
+/// Measure how a scenario's rate grows with replicas or shards of a component, and fit the Universal Scalability Law.
 ///
-/// Each level is a complete run: up, suites, report, down. The first run has level 1 and forecasts what the others gain. These follow
-/// in random order, so that a machine that slows down over time does not bias the fit. With fewer than six levels, or too much
+/// Each level is a complete run: up, suites, report, down. The first run has level 1 and forecasts the gain of the others, which
+/// follow in random order, so that a machine that slows down over time does not bias the fit. With fewer than six levels, or too much
 /// scatter, the study fits no law and says so.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask scale --target docker
   cargo xtask scale --target docker --component backend --scenario throughput --controls   # also find the cause of a regression
   cargo xtask scale --replicas 1,2,4 --repeat 1 --duration 5s   # three levels: measured, not fitted
-  cargo xtask scale --shards 1,2,4 --filter 'test(throughput)'  # would sharding pay? by [shards] of .config/e2e.toml
+  cargo xtask scale --shards 1,2,4 --filter 'test(throughput)'  # would sharding pay? needs [shards] in .config/e2e.toml
 
 Exit codes: the worst of all runs, as for e2e; 5 if a level could not be measured. A failed run or an interrupt ends the study;
 the results so far are written.")]
@@ -52,13 +52,13 @@ pub(crate) struct Args {
     /// Component to scale [default: the only one with several replicas, or the only one].
     #[arg(long, value_name = "NAME")]
     component: Option<String>,
-    /// Scenario to measure; no other one runs [default: the only closed one without pauses].
+    /// Scenario to measure; the others do not run [default: the only closed one without pauses].
     #[arg(long, value_name = "NAME")]
     scenario: Option<String>,
     /// Replica counts of the component to measure.
     #[arg(long, value_delimiter = ',', default_value = "1,2,3,4,6,8", value_parser = clap::value_parser!(u32).range(1..=64))]
     replicas: Vec<u32>,
-    /// Measure numbers of shards instead, each with the overlay that `[shards]` in .config/e2e.toml names for it.
+    /// Numbers of shards to measure instead of replicas, each with its overlay from `[shards]` in .config/e2e.toml.
     #[arg(long, value_name = "LEVELS", value_delimiter = ',', conflicts_with_all = ["replicas", "component", "controls"], value_parser = clap::value_parser!(u32).range(1..=64))]
     shards: Vec<u32>,
     /// Runs per level.
@@ -80,7 +80,7 @@ pub(crate) struct Args {
     /// Length of the scenario.
     #[arg(long, default_value = "10s", value_parser = e2e_plan::duration::parse_positive)]
     duration: Duration,
-    /// On docker, also measure 4 and 8 replicas through published ports and with a fixed CPU share per replica: tells
+    /// On docker, also measure 4 and 8 replicas through published ports and with a fixed CPU limit per replica, to tell
     /// whether a regression comes from the bridge, its proxy, or shared processors.
     #[arg(long)]
     controls: bool,

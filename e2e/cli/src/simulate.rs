@@ -17,7 +17,7 @@ use e2e_run::{Options, exit::ExitCode};
 
 use crate::{directories::run_directory, failure::BadInput, options::ManifestArgs};
 
-/// Simulate a kubelet from a run's measurements: when each pod becomes ready, is killed, or crash-loops.
+/// Predict from a run's measurements what a kubelet does: when each pod becomes ready, is killed, or crash-loops.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask simulate                                    # one hour, measured by the latest run
@@ -26,9 +26,9 @@ use crate::{directories::run_directory, failure::BadInput, options::ManifestArgs
 
 Probes follow the periods in the manifests; a real run probes more often until every container is ready.
 
-Exit codes: 0 every container becomes ready, or completes, and is never restarted, 1 some are not ready or are restarted, 2 bad input.")]
+Exit codes: 0 every container becomes ready or completes, without a restart, 1 some do not or are restarted, 2 bad input.")]
 pub(crate) struct Args {
-    /// Simulated time.
+    /// How much time to simulate.
     #[arg(long = "for", default_value = "1h", value_name = "DURATION", value_parser = e2e_plan::duration::parse_positive)]
     length: Duration,
     /// Id or directory of the measured run [default: the latest run].

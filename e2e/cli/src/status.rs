@@ -18,7 +18,7 @@ Exit codes: 0 all pods are ready, 1 some are not, 2 bad input, 3 the system is d
 pub(crate) struct Args {
     /// Run id or directory [default: the latest run].
     run: Option<PathBuf>,
-    /// Also show events.
+    /// Also show the pods' events.
     #[arg(long)]
     events: bool,
 }

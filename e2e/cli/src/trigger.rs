@@ -10,7 +10,7 @@ use crate::{
     options::block_on,
 };
 
-/// Run the Job of a CronJob once, in a system that is up, and show its output.
+/// Run a CronJob's Job once in a running system, and show its output.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  cargo xtask trigger nightly-report
 

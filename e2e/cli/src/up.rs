@@ -27,7 +27,7 @@ use crate::{
   cargo xtask up
   cargo xtask up --target local --replicas backend=3
 
-Prints the system's addresses and the command that runs your suites against it.")]
+Prints the system's addresses, and the command that runs your suites against it.")]
 pub(crate) struct Args {
     #[command(flatten)]
     system: SystemArgs,
