@@ -86,7 +86,7 @@ pub(crate) fn picture(shell: &Shell) -> Result<String> {
     let arrows = arrows(shell, false)?;
     let mut lines = vec!["flowchart BT".to_owned()];
     for (name, says) in FAMILY {
-        ensure!(arrows.contains_key(name), "xtask/src/walls.rs names {name}, which is no package");
+        ensure!(arrows.contains_key(name), "xtask/src/walls.rs names {name}, which is not a package");
         lines.push(format!("    {name}[\"<b>{name}</b><br>{says}\"]"));
     }
     for (name, _) in FAMILY {

@@ -164,7 +164,7 @@ fn pods_that_are_leaving_are_waited_for() {
     kubectl(&["delete", "namespace", &namespace, "--wait=false"]);
 
     let output = Bench::of(SMALL).output(&["e2e", "--target", "k8s"]);
-    expect(&output, 0, &["waiting for room: pods that are being removed"]);
+    expect(&output, 0, &["waiting for room: terminating pods hold"]);
 }
 
 /// A node without a machine: the cluster knows it, and nothing can be placed there.
@@ -317,7 +317,7 @@ fn what_no_namespace_can_hold_is_applied_on_request_and_removed() {
 
     // What another run made is not touched.
     let output = up(&format!("{id}-b"));
-    assert!(said(&output).contains("it exists already and is not this run's"), "{}", said(&output));
+    assert!(said(&output).contains("it already exists and is not this run's"), "{}", said(&output));
     assert_eq!(kubectl(&subject), namespace);
 
     bench.succeed(&["down", &id]);

@@ -112,7 +112,7 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     let original = plan(&options)?;
     let chosen = args.chosen(&options, &original)?;
     if chosen.is_empty() {
-        println!("No field to make a mistake in.");
+        println!("These manifests have no field to make a mistake in.");
         return Ok(ExitCode::Pass);
     }
     let directory = options.runs().join("mutation").join(new_run_id());
@@ -163,7 +163,9 @@ impl Args {
         let known: BTreeSet<String> = chosen.iter().map(|mutant| mutant.operator.to_string()).collect();
         if let Some(name) = self.only.iter().find(|name| !known.contains(*name)) {
             let known = known.into_iter().collect::<Vec<_>>().join(", ");
-            return Err(BadInput(format!("--only {name}: these manifests have room for: {known}")).into());
+            return Err(
+                BadInput(format!("--only {name}: the mistakes possible in these manifests are: {known}")).into()
+            );
         }
         chosen.retain(|mutant| self.only.is_empty() || self.only.contains(&mutant.operator.to_string()));
         if let Some(reference) = &self.changed {

@@ -114,7 +114,7 @@ fn one_or_several<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<u16>, D::Er
 
     fn status<E: de::Error>(number: i64) -> Result<u16, E> {
         let status = u16::try_from(number).ok().filter(|status| (100..=999).contains(status));
-        status.ok_or_else(|| E::custom(format!("{number} is no status; it has three digits, such as 200")))
+        status.ok_or_else(|| E::custom(format!("{number} is not a status; write three digits, such as 200")))
     }
 
     impl<'de> Visitor<'de> for OneOrSeveral {

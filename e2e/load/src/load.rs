@@ -188,7 +188,7 @@ pub enum Error {
     RaiseLimit { needed: u64, source: rustix::io::Errno },
     #[error("cannot start the load generator's thread")]
     Thread(#[source] std::io::Error),
-    #[error("cannot make the load generator's runtime")]
+    #[error("cannot start the load generator's runtime")]
     Runtime(#[source] std::io::Error),
     #[error("cannot use a timer for the schedule of requests")]
     Timer(#[source] std::io::Error),

@@ -70,7 +70,7 @@ impl fmt::Display for Errors {
         if let [only] = self.0.as_slice() {
             return only.fmt(f);
         }
-        write!(f, "{} faults in the manifests", self.0.len())?;
+        write!(f, "{} errors in the manifests", self.0.len())?;
         self.0.iter().try_for_each(|error| write!(f, "\n  {error}"))
     }
 }

@@ -125,7 +125,7 @@ impl Reader<'_> {
         let tool = match (is_stacked, is_overlay && kustomize::names_no_base(dir)) {
             (true, _) => Err("kustomize can build only one overlay: make one refer to the other".to_owned()),
             (_, true) => {
-                Err("kustomize wants to know what the overlay stands on: name it under `resources`".to_owned())
+                Err("kustomize needs to know what the overlay builds on: name it under `resources`".to_owned())
             }
             (false, false) => command::kustomize(dir),
         };

@@ -201,7 +201,7 @@ pub(crate) fn object(mut node: Node) -> Result<Object, Error> {
             .at(&node.place)
     };
     if text(&["kind"]).is_none() && text(&["apiVersion"]).is_none() {
-        let message = "the document has neither apiVersion nor kind, so it is no Kubernetes object";
+        let message = "the document has neither apiVersion nor kind, so it is not a Kubernetes object";
         let remedy = "move the file out of the manifests, or name those beside it one by one";
         return Err(Error::new(ErrorKind::Object, message, remedy).at(&node.place));
     }
@@ -220,7 +220,7 @@ pub(crate) fn object(mut node: Node) -> Result<Object, Error> {
         }
         (None, None) if node.get("metadata").is_none() => {
             let remedy = "move the file out of the manifests if it is another program's, or add `metadata.name`";
-            let message = "the document has no metadata, so it is no Kubernetes object";
+            let message = "the document has no metadata, so it is not a Kubernetes object";
             return Err(Error::new(ErrorKind::Object, message, remedy).at(&node.place).in_object(&kind));
         }
         (None, None) => return Err(missing("metadata.name", "<name>").in_object(&kind)),

@@ -105,7 +105,7 @@ impl<'a> Reader<'a> {
     /// The components whose pods a selector matches: those of the Service's own namespace, or else of any.
     fn selected(&self, cursor: &Cursor<'_>, home: &str, selector: &BTreeMap<String, String>) -> Vec<&'a Component> {
         if selector.is_empty() {
-            let text = "without a selector it leads to no pod of the manifests: nothing answers under its name";
+            let text = "it has no selector and so no pods in the manifests: nothing answers under its name";
             self.note(cursor, Note::everywhere(text));
             return Vec::new();
         }
@@ -166,7 +166,7 @@ impl<'a> Reader<'a> {
         };
         for (component, other) in targets.iter().filter(|(_, other)| *other != Some(target)) {
             let found = other.map_or("no port".to_owned(), |other| format!("port {other}"));
-            let text = format!("`{name}` is {found} in {component}, and {target} elsewhere: only that is reached");
+            let text = format!("`{name}` is {found} in {component}, and {target} elsewhere: only that port is reached");
             self.note(&cursor, Note::without_cluster(text));
         }
         Ok(Some(made(target)))

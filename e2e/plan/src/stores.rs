@@ -256,7 +256,7 @@ impl Stores {
             let others = store.iter().filter(|(_, entry)| entry.is_for(purpose)).map(|(key, _)| key.as_str());
             let hint = match entry {
                 Some(_) => {
-                    Some("it stands under `binaryData`, and variables come from `data` alone: move it, or ".to_owned())
+                    Some("it is under `binaryData`, and variables come from `data` alone: move it, or ".to_owned())
                 }
                 None => nearest(key, others).map(meant),
             };

@@ -237,7 +237,7 @@ impl Origin {
             Key::Text(text) | Key::Other(text) => text,
         };
         if !is_text && self.dialect == Dialect::Kustomize {
-            let message = format!("the key `{}` is no text", text.escape_debug());
+            let message = format!("the key `{}` is not text", text.escape_debug());
             let error = Error::new(ErrorKind::Syntax, message, "kustomize refuses it: put the key in quotes");
             self.odd.borrow_mut().push(error.at(&place));
         }

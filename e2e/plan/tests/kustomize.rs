@@ -93,13 +93,13 @@ fn recorded_again(case: &Path, text: &str, directory: &Path) -> String {
     "",
     "data:\n  to: >\n    a\n      b\n",
     "a\n\n  b\n",
-    "which kustomize writes anew, is built by it alone"
+    "which kustomize reformats, is built by kustomize alone"
 )]
 #[case::a_date(
     "",
     "data:\n  to: 2026-11-28\n",
     "2026-11-28T00:00:00Z",
-    "a date without quotes, which kustomize writes anew, is built by it alone"
+    "a date without quotes, which kustomize reformats, is built by kustomize alone"
 )]
 fn what_is_beyond_is_left_to_the_tool(
     #[case] more: &str,

@@ -227,7 +227,7 @@ impl Config {
         if let Some(name) = &self.history_ref
             && (!name.starts_with("refs/") || OTHERS.iter().any(|other| name.starts_with(other)))
         {
-            let remedy = "name a ref of its own, like `refs/e2e/history`: each run is a commit of it";
+            let remedy = "name a separate ref, such as `refs/e2e/history`: each run becomes a commit of it";
             return Err(invalid("history_ref", &format!("`{name}`"), remedy));
         }
         if let Some(shards) = self.shards.as_ref().filter(|shards| !shards.overlay.contains("{n}")) {
@@ -347,8 +347,8 @@ mod tests {
     )]
     #[case::a_branch(
         "history_ref = 'refs/heads/main'\n",
-        "e2e.toml:1:1: history_ref is `refs/heads/main`; name a ref of its own, like `refs/e2e/history`",
-        "each run is a commit of it"
+        "e2e.toml:1:1: history_ref is `refs/heads/main`; name a separate ref, such as `refs/e2e/history`",
+        "each run becomes a commit of it"
     )]
     #[case::no_unit("bring_up = '60'\n", "e2e.toml:1:12: `60` is not a duration; write a number with a unit", "")]
     #[case::not_toml("\n[scenario\n", "e2e.toml:2:10: ", "")]
@@ -369,8 +369,8 @@ mod tests {
     )]
     #[case::no_file_name(
         "[scenario.'a/b']\n",
-        "e2e.toml:1:11: scenario.a/b: its name is \"a/b\"; write letters, digits, blanks,",
-        "not `.` first"
+        "e2e.toml:1:11: scenario.a/b: its name is \"a/b\"; use letters, digits, spaces,",
+        "with no `.` first"
     )]
     #[case::no_steps("\n[scenario.a]\n", "e2e.toml:2:11: scenario.a: there are no steps: add one", "")]
     fn a_mistake_is_named_with_its_place(#[case] text: &str, #[case] begins: &str, #[case] ends: &str) {
@@ -381,7 +381,7 @@ mod tests {
     #[rstest::rstest]
     #[case::negative(
         "thresholds.rate_min = -1.0",
-        "3:12: scenario.a: thresholds.rate_min is -1; it must be a number from 0 up"
+        "3:12: scenario.a: thresholds.rate_min is -1; it must be a number, 0 or more"
     )]
     #[case::percent(
         "thresholds.error_rate_max = 25",
@@ -389,9 +389,9 @@ mod tests {
     )]
     #[case::no_outcome(
         "thresholds.client_failure_rate_max = 0",
-        "3:12: scenario.a: thresholds.client_failure_rate_max is set; clients have an outcome only with a step that is taken `once`"
+        "3:12: scenario.a: thresholds.client_failure_rate_max is set; clients have an outcome only if a step is `once`"
     )]
-    #[case::no_rate("ramp_to = 3", "3:1: scenario.a: ramp_to is set without `rate`; set the rate that it begins with")]
+    #[case::no_rate("ramp_to = 3", "3:1: scenario.a: ramp_to is set without `rate`; set `rate`, the rate at the start")]
     #[case::slow("rate = 0", "3:1: scenario.a: rate is 0; it must be a number of requests per second above 0")]
     fn a_scenario_that_makes_no_sense_is_named(#[case] line: &str, #[case] expected: &str) {
         let text = format!("\n[scenario.a]\n{line}\n[[scenario.a.steps]]\nname = 'x'\npath = '/'\n");

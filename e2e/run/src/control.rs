@@ -186,7 +186,7 @@ async fn load(
 
 async fn begin_faults(State(answers): Shared, Path(scenario): Path<String>, window_in_ms: String) -> Answer<()> {
     let millis = window_in_ms.parse().map_err(|_| {
-        (StatusCode::BAD_REQUEST, format!("`{window_in_ms}` is no number of milliseconds until the window begins"))
+        (StatusCode::BAD_REQUEST, format!("`{window_in_ms}` is not a number of milliseconds until the window begins"))
     })?;
     answers.faults.begin(&scenario, Duration::from_millis(millis));
     Ok(())

@@ -161,8 +161,8 @@ fn git_with(directory: &Path, arguments: &[&str], input: &str, remedy: &'static 
             // What is only verified is refused without a word.
             let reason = match arguments[0] {
                 "rev-parse" => "there is no such commit",
-                "check-ref-format" => "this is no name of a ref",
-                _ => "it failed without a word",
+                "check-ref-format" => "this is not the name of a ref",
+                _ => "it failed without a message",
             };
             Err(failed(if said.is_empty() { reason.to_owned() } else { said }))
         }
@@ -241,7 +241,7 @@ mod tests {
     fn a_ref_that_cannot_be_is_told_with_a_remedy() {
         let (top, app) = repository();
         let error = append_to_ref(&app, "refs/e2e/..", "line").expect_err("no such ref").to_string();
-        assert!(error.contains("refs/e2e/..") && error.contains("no name of a ref; "), "{error}");
+        assert!(error.contains("refs/e2e/..") && error.contains("not the name of a ref; "), "{error}");
         assert!(error.contains("name the ref like refs/e2e/history"), "{error}");
         let outside = tempfile::tempdir().expect("a directory");
         let error = append_to_ref(outside.path(), "refs/e2e/history", "line").expect_err("no repository").to_string();

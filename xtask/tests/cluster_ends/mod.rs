@@ -95,7 +95,7 @@ fn a_namespace_that_is_not_ours_is_left_alone() {
     let _guard = somebodys_namespace(&namespace);
     let bench = Bench::of(SMALL);
     let output = bench.output(&["up", "--target", "k8s", "--namespace", &namespace]);
-    expect(&output, 2, &[&format!("the namespace {namespace} exists already and does not belong to a run")]);
+    expect(&output, 2, &[&format!("the namespace {namespace} already exists and does not belong to a run")]);
     assert!(is_untouched(&namespace), "{}", said(&output));
 }
 

@@ -20,7 +20,7 @@ const NO_SHELL: &str = "a kubelet starts the first item as the program, without 
 impl Findings<'_> {
     pub(super) fn command(&mut self, which: ProbeKind, probe: &Probe, command: &[String], field: &str) {
         if let Some(reason) = sign_of_a_shell(command) {
-            let fix = "write each argument as an item of its own, or the whole as one script: command: [sh, -c, ...]";
+            let fix = "write each argument as a separate item, or the whole as one script: command: [sh, -c, ...]";
             self.add("exec-without-shell", Severity::Warning, format!("{field}.exec.command"), reason, fix);
         }
         if probe.period < OFTEN {
@@ -53,7 +53,7 @@ fn sign_of_a_shell(command: &[String]) -> Option<String> {
     let variable = arguments.iter().find(|item| is_variable(item));
     match (operator(&arguments), variable) {
         (Some(operator), _) => Some(format!("`{operator}` is an argument of {program}, not an operator: {NO_SHELL}")),
-        (None, Some(variable)) => Some(format!("{program} gets `{variable}` as it stands, not its value: {NO_SHELL}")),
+        (None, Some(variable)) => Some(format!("{program} gets `{variable}` literally, not its value: {NO_SHELL}")),
         (None, None) => None,
     }
 }

@@ -20,14 +20,14 @@ impl Findings<'_> {
             // A request of zero is none.
             if let Some(bytes) = bytes.filter(|bytes| (1..LEAST_MEMORY_BYTES).contains(bytes)) {
                 let reason =
-                    format!("{bytes} B of memory are too few for any program; `m` stands for thousandths of a byte");
-                self.add("memory-unit", severity, of(list, "memory"), reason, "write the unit that is meant: `128Mi`");
+                    format!("{bytes} B of memory is too little for any program; `m` means thousandths of a byte");
+                self.add("memory-unit", severity, of(list, "memory"), reason, "write the unit you mean: `128Mi`");
             }
         }
         for (list, millis) in [("requests", cpu_request_millis), ("limits", cpu_limit_millis)] {
             if let Some(millis) = millis.filter(|millis| *millis >= MOST_CPU_MILLIS) {
                 let reason =
-                    format!("{} cores are more than nodes have; without `m` a number counts cores", millis / 1000);
+                    format!("{} cores are more than any node has; without `m` the number counts cores", millis / 1000);
                 let fix = format!("write `{}m` if thousandths of a core are meant", millis / 1000);
                 self.add("cpu-unit", Severity::Warning, of(list, "cpu"), reason, fix);
             }

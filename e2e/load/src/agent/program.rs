@@ -13,7 +13,7 @@ use super::{DEFAULT_LISTEN, LISTEN, PROGRAM, TOKEN, UNKNOWN_NAME, serve};
 use crate::load::Registry;
 
 const USAGE: &str = "\
-Makes the share of a load that a conductor orders, or says what it can reach.
+Generates the share of a load that a conductor orders, or checks what it can reach.
 
 Usage: e2e-agent
        e2e-agent look HOST:PORT...   looks each name up and connects; a line for each, exit code 1 when a connection fails, 3 when a
@@ -44,7 +44,7 @@ pub fn main(registry: &Registry) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("e2e-agent: cannot make a runtime: {error}");
+            eprintln!("e2e-agent: cannot start a runtime: {error}");
             return ExitCode::FAILURE;
         }
     };

@@ -94,7 +94,7 @@ async fn take_order(wire: &mut Wire<TcpStream>, token: &str) -> Result<(Order, S
             }
         }
         FromConductor::Hello { protocol, .. } => {
-            let text = format!("this agent speaks protocol {PROTOCOL}, the conductor {protocol}: make its image again");
+            let text = format!("this agent speaks protocol {PROTOCOL}, the conductor {protocol}: rebuild its image");
             Err(Ended::Refused(text))
         }
         _ => Err(Ended::Refused("expected a greeting with a token".to_owned())),

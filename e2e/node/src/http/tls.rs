@@ -101,7 +101,7 @@ async fn shake(
     client: &Arc<Client>,
 ) -> Result<Secured, Failure> {
     let name = ServerName::try_from(name.to_owned())
-        .map_err(|_| Failure::new(Kind::InvalidRequest, format!("tls: {name:?} is no server name")))?;
+        .map_err(|_| Failure::new(Kind::InvalidRequest, format!("tls: {name:?} is not a server name")))?;
     let builder = ClientConfig::builder_with_provider(algorithms::provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| Failure::new(Kind::Unsupported, format!("tls: {error}")))?;

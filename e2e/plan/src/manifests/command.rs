@@ -22,7 +22,7 @@ const ADVICE: &str = "Use --debug flag";
 /// What a command writes to its standard output.
 pub(super) fn output(command: &[String], directory: &Path) -> Result<String, Error> {
     run(command, directory)?.map_err(|reason| {
-        let remedy = helm::remedy(&reason, None).unwrap_or_else(|| "run it by itself to see more".to_owned());
+        let remedy = helm::remedy(&reason, None).unwrap_or_else(|| "run it on its own to see more".to_owned());
         Error::of_file(shown(command), format!("it failed: {reason}"), remedy)
     })
 }
@@ -44,7 +44,7 @@ pub(super) fn run(command: &[String], directory: &Path) -> Result<Result<String,
         std::io::ErrorKind::NotFound => fail("there is no such program".into(), "install it, or correct its name"),
         _ => fail(format!("it cannot be started: {error}"), "check its permissions"),
     })?;
-    let ended = within(child, LIMIT).map_err(|message| fail(message, "run it by itself to see why"))?;
+    let ended = within(child, LIMIT).map_err(|message| fail(message, "run it on its own to see why"))?;
     Ok(if ended.success { Ok(ended.stdout) } else { Err(reason(&ended.stderr)) })
 }
 
@@ -184,7 +184,7 @@ mod tests {
         let command = |script: &str| vec!["sh".to_owned(), "-c".to_owned(), script.to_owned()];
         assert_eq!(output(&command("echo hello"), Path::new(".")).unwrap(), "hello\n");
         let error = output(&command("echo one >&2; echo two >&2; exit 3"), Path::new(".")).unwrap_err();
-        assert!(error.to_string().ends_with("exit 3: it failed: two; run it by itself to see more"), "{error}");
+        assert!(error.to_string().ends_with("exit 3: it failed: two; run it on its own to see more"), "{error}");
         let error = output(&["no-such-program-anywhere".to_owned()], Path::new(".")).unwrap_err();
         assert_eq!(
             error.to_string(),

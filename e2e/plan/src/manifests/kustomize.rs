@@ -258,7 +258,7 @@ impl Builder<'_> {
     /// Tells what of a resource or patch only kustomize writes as it does.
     fn note_spelling(&mut self, node: &Node, lines: &[&str]) {
         if let Some((what, place)) = spelling::written_anew(node, lines) {
-            let message = format!("{what}, which kustomize writes anew, is built by it alone");
+            let message = format!("{what}, which kustomize reformats, is built by kustomize alone");
             self.beyond.push(Error::new(ErrorKind::Unsupported, message, "").at(place));
         }
     }
@@ -317,7 +317,7 @@ impl Builder<'_> {
     fn append(&self, resources: &mut Vec<Resource>, more: Vec<Resource>) {
         for resource in more {
             if let Some(first) = resources.iter().find(|other| other.is_same(&resource)) {
-                let message = format!("{} is declared already in {}", first.object.label(), first.object.source);
+                let message = format!("{} is already declared in {}", first.object.label(), first.object.source);
                 let error = Error::new(
                     ErrorKind::Duplicate,
                     message,
@@ -385,14 +385,14 @@ impl Taken {
         let file = kustomization_of(dir)?;
         let dirs: Vec<String> = self.dirs.iter().map(|dir| shown(dir, root).display().to_string()).collect();
         let message = format!(
-            "the overlay stands on {}, and not on the manifests{}",
+            "the overlay builds on {}, not on the manifests{}",
             directories(dir).join(", "),
             match dirs.is_empty() {
                 true => String::new(),
                 false => format!(" of {}", dirs.join(", ")),
             }
         );
-        let remedy = "name it as the manifests in place of an overlay, or let it stand on them";
+        let remedy = "name it as the manifests instead of as an overlay, or let it build on them";
         Some(Error::of_file(shown(&file, root), message, remedy))
     }
 }

@@ -91,7 +91,7 @@ fn the_output_of_a_command() {
     assert_eq!(names(&plan), ["a of cat a.yaml"]);
     let render = ["sh", "-c", "echo no such chart >&2; exit 1"].map(str::to_owned).to_vec();
     let error = Plan::of(read(dir.path(), &Sources { render, ..Sources::default() }, &[])).unwrap_err().to_string();
-    assert_eq!(error, "echo no such chart >&2; exit 1: it failed: no such chart; run it by itself to see more");
+    assert_eq!(error, "echo no such chart >&2; exit 1: it failed: no such chart; run it on its own to see more");
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn an_overlay_on_no_directory_is_not_left_to_kustomize() {
     let over = "patches: [{patch: '[]', target: {kind: ConfigMap}}]\nreplacements: [{path: r.yaml}]";
     let files = [("base/a.yaml", map("a", "")), ("over/kustomization.yaml", over.to_owned())];
     let error = error_of(&files.each_ref().map(|(name, text)| (*name, text.as_str())), &["base"], &["over"]);
-    assert!(error.contains("what the overlay stands on: name it under `resources`"), "{error}");
+    assert!(error.contains("what the overlay builds on: name it under `resources`"), "{error}");
 }
 
 /// What only kustomize can build hides no other fault that is one whatever it builds.
@@ -167,7 +167,7 @@ fn what_is_missing_is_told_beside_what_is_beyond() {
     let over = "patches: [{path: gone.yaml}]\nreplacements: [{path: r.yaml}]";
     let files = [("base/a.yaml", map("a", "")), ("over/kustomization.yaml", over.to_owned())];
     let error = error_of(&files.each_ref().map(|(name, text)| (*name, text.as_str())), &["base"], &["over"]);
-    for part in ["2 faults", "`replacements` is built by kustomize alone", "`gone.yaml` does not exist"] {
+    for part in ["2 errors", "`replacements` is built by kustomize alone", "`gone.yaml` does not exist"] {
         assert!(error.contains(part), "{error}");
     }
 }
@@ -226,7 +226,7 @@ fn a_generated_map_is_changed_by_an_overlay() {
 #[case::other_kind(
     &[("x/kustomization.yaml", "kind: Kustomisation")],
     "x",
-    "x/kustomization.yaml:1:1, document 1: this is no Kustomization; write `kind: Kustomization` and \
+    "x/kustomization.yaml:1:1, document 1: this is not a Kustomization; write `kind: Kustomization` and \
      `apiVersion: kustomize.config.k8s.io/v1beta1`, or neither"
 )]
 #[case::a_patch_of_nothing(
@@ -253,14 +253,14 @@ fn bad_inputs(#[case] files: &[(&str, &str)], #[case] path: &str, #[case] expect
 #[rstest]
 #[case::of_another_base(
     &[("base/a.yaml", "a"), ("other/kustomization.yaml", "resources: [b.yaml]"), ("other/b.yaml", "b"), ("x/kustomization.yaml", "resources: [../other]")],
-    "x/kustomization.yaml: the overlay stands on ../other, and not on the manifests of base; name it as the manifests in place of an \
-     overlay, or let it stand on them"
+    "x/kustomization.yaml: the overlay builds on ../other, not on the manifests of base; name it as the manifests instead of as an \
+     overlay, or let it build on them"
 )]
 #[case::missing(&[("base/a.yaml", "a")], "x: there is no such file or directory; check the path")]
 #[case::empty(&[("base/a.yaml", "a"), ("x/a.txt", "")], "x: no *.yaml, *.yml or *.json file is in it; put the manifests there, or name another directory")]
 #[case::twice(
     &[("base/kustomization.yaml", "resources: [a.yaml]"), ("base/a.yaml", "a"), ("x/kustomization.yaml", "resources: [../base, b.yaml]"), ("x/b.yaml", "a")],
-    "x/b.yaml:1:1, document 1: ConfigMap/a: ConfigMap/a is declared already in base/a.yaml, document 1; kustomize refuses a second \
+    "x/b.yaml:1:1, document 1: ConfigMap/a: ConfigMap/a is already declared in base/a.yaml, document 1; kustomize refuses a second \
      one: change it by a patch, or remove it"
 )]
 fn bad_overlays(#[case] files: &[(&str, &str)], #[case] expected: &str) {
@@ -289,7 +289,7 @@ fn everything_that_is_wrong_is_told_at_once() {
     ];
     let error = error_of(&files, &["x", "nowhere", "good.yaml"], &[]);
     let expected = [
-        "7 faults in the manifests",
+        "7 errors in the manifests",
         "x/a.yaml:4:1, document 1: ConfigMap/a: dta: unknown field; did you mean `data`?",
         "x/a.yaml:7:1, document 2: Servce/a: kind: apiVersion `v1` has no kind `Servce`; did you mean `Service`?",
         "x/b.yaml:2:7: not valid YAML: ",
@@ -345,7 +345,7 @@ fn everything_that_is_wrong_is_told_at_once() {
 )]
 #[case::namespaces_of_kinds_that_some_versions_know(
     "namespace: a\nresources: [p.yaml]\n",
-    "x/kustomization.yaml:1:1, document 1: `namespace` changes ValidatingAdmissionPolicy/p in a way of its own"
+    "x/kustomization.yaml:1:1, document 1: `namespace` changes ValidatingAdmissionPolicy/p in a way that only kustomize knows"
 )]
 fn beyond_what_is_built_here(#[case] text: &str, #[case] expected: &str) {
     let account = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: c, namespace: ";

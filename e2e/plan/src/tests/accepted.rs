@@ -309,7 +309,7 @@ fn each_namespace_has_names_of_its_own() {
     assert_eq!([1, 3].map(|index| settings(index).value.clone()), ["a", "b"].map(|text| Value::Plain(text.into())));
     assert!(plan.check(Target::Docker).is_ok());
     let refused = plan.check(Target::K8s).unwrap_err().to_string();
-    assert!(refused.starts_with("4 faults in the manifests"), "{refused}");
+    assert!(refused.starts_with("4 errors in the manifests"), "{refused}");
     let line = "app.yaml: Service/api: its name is also that of app.yaml, document 2 in namespace a, and a run has one namespace in a cluster";
     assert!(refused.contains(line), "{refused}");
 }

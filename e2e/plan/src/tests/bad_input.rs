@@ -39,7 +39,7 @@ use super::*;
 #[case::no_metadata(
     "metadata:\n  name: backend\nspec:",
     "spec:",
-    "app.yaml:1:1, document 1: Deployment: the document has no metadata, so it is no Kubernetes object; move the file out of the \
+    "app.yaml:1:1, document 1: Deployment: the document has no metadata, so it is not a Kubernetes object; move the file out of the \
      manifests if it is another program's, or add `metadata.name`"
 )]
 #[case::bad_name(

@@ -36,12 +36,12 @@ const APP: &str = "Deployment/backend: spec.template.spec.containers[app]";
 #[case::port_name(
     "- name: http\n",
     "- name: http-of-the-backend\n",
-    "2 faults in the manifests\n  app.yaml:32:15, document 1: {APP}.ports[http-of-the-backend].name: `http-of-the-backend` is not a valid name for a port; use at most 15 characters, one of them a letter\n  app.yaml:38:37, document 1: {APP}.livenessProbe.httpGet.port: the container has no port named `http`; declared: 8000 (http-of-the-backend); use one of these, or add it to ports"
+    "2 errors in the manifests\n  app.yaml:32:15, document 1: {APP}.ports[http-of-the-backend].name: `http-of-the-backend` is not a valid name for a port; use at most 15 characters, one of them a letter\n  app.yaml:38:37, document 1: {APP}.livenessProbe.httpGet.port: the container has no port named `http`; declared: 8000 (http-of-the-backend); use one of these, or add it to ports"
 )]
 #[case::volume_name(
     "- name: tmp\n",
     "- name: ../tmp\n",
-    "2 faults in the manifests\n  app.yaml:16:11, document 1: Deployment/backend: spec.template.spec.volumes[../tmp].name: `../tmp` is not a valid name; use lower-case letters, digits and `-` between them, at most 63 characters\n  app.yaml:41:16, document 1: {APP}.volumeMounts[tmp].name: there is no volume `tmp`; volumes of the pod: ../tmp, config"
+    "2 errors in the manifests\n  app.yaml:16:11, document 1: Deployment/backend: spec.template.spec.volumes[../tmp].name: `../tmp` is not a valid name; use lower-case letters, digits and `-` between them, at most 63 characters\n  app.yaml:41:16, document 1: {APP}.volumeMounts[tmp].name: there is no volume `tmp`; volumes of the pod: ../tmp, config"
 )]
 #[case::restart_policy(
     "      volumes:\n",
@@ -254,7 +254,7 @@ const VOLUMES: &str = "Deployment/backend: spec.template.spec.volumes";
 #[case::same_name(
     "- name: tmp\n",
     "- name: config\n",
-    "2 faults in the manifests\n  app.yaml:16:11, document 1: {VOLUMES}[config]: two volumes are named `config`; rename one of the two\n  app.yaml:41:16, document 1: {APP}.volumeMounts[tmp].name: there is no volume `tmp`; volumes of the pod: config"
+    "2 errors in the manifests\n  app.yaml:16:11, document 1: {VOLUMES}[config]: two volumes are named `config`; rename one of the two\n  app.yaml:41:16, document 1: {APP}.volumeMounts[tmp].name: there is no volume `tmp`; volumes of the pod: config"
 )]
 #[case::size(
     "emptyDir: {}",
@@ -361,7 +361,7 @@ fn of_an_object_that_is_declared_again() {
     let (container, quantity) = ("image: backend:dev", "limits: {cpu: 500m,");
     let earlier = base_with(container, "imagePullPolicy: Never").replace(quantity, "limits: {cpu: \"${CPU}\",");
     let error = error_of(&format!("{earlier}---\n{BASE}"));
-    for part in ["app.yaml:19:11, document 1: ", "app.yaml:36:22, document 1: ", "2 faults in the manifests"] {
+    for part in ["app.yaml:19:11, document 1: ", "app.yaml:36:22, document 1: ", "2 errors in the manifests"] {
         assert!(error.contains(part), "{part} is not in: {error}");
     }
 }

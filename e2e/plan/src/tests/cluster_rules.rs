@@ -180,7 +180,7 @@ fn of_running_kinds(#[case] place: &str, #[case] refused: &str, #[case] taken: &
 #[case::name(
     "{limits: {gpu: 1}}",
     "{limits: {hugepages-2Mi: 2Mi}}",
-    "resources.limits: `gpu` is no resource of a container; write cpu, memory, ephemeral-storage, or a name with its domain, such as `example.org/gpu`"
+    "resources.limits: `gpu` is not a resource of a container; write cpu, memory, ephemeral-storage, or a name with its domain, such as `example.org/gpu`"
 )]
 #[case::storage(
     "{limits: {ephemeral-storage: 1Gigabyte}}",

@@ -113,10 +113,7 @@ fn binary_data_gives_no_variables() {
         ))
     };
     let missing = variable(false).missing[0].to_string();
-    assert!(
-        missing.contains("ConfigMap `map` has no key `utf`; it stands under `binaryData`, and variables"),
-        "{missing}"
-    );
+    assert!(missing.contains("ConfigMap `map` has no key `utf`; it is under `binaryData`, and variables"), "{missing}");
     let plan = variable(true);
     assert_eq!((plan.missing, plan.components[0].pod.containers[0].env.len()), (vec![], 0));
 }

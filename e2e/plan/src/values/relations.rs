@@ -207,7 +207,7 @@ pub(super) fn resources(node: &Node) -> Option<Wrong> {
         let is_standard = STANDARD.contains(&name) || name.starts_with("hugepages-");
         if !is_standard && (!name.contains('/') || !(QUALIFIED.has)(name)) {
             let remedy = "write cpu, memory, ephemeral-storage, or a name with its domain, such as `example.org/gpu`";
-            return wrong(field, format!("`{}` is no resource of a container", name.escape_debug()), remedy);
+            return wrong(field, format!("`{}` is not a resource of a container", name.escape_debug()), remedy);
         }
         // Those of CPU and memory are read elsewhere.
         let bad = node.text_at(&[field, name]).filter(|_| !matches!(name, "cpu" | "memory"));
@@ -324,7 +324,7 @@ pub(super) fn secret(node: &Node) -> Option<Wrong> {
     let is_object = |bytes: Vec<u8>| serde_json::from_slice::<Option<Map<String, Value>>>(&bytes).is_ok();
     if decoded(node, registries).is_some_and(|bytes| !is_object(bytes)) {
         let remedy = "write what `kubectl create secret docker-registry` makes, or remove the type";
-        return wrong("type", format!("{registries} is no JSON object"), remedy);
+        return wrong("type", format!("{registries} is not a JSON object"), remedy);
     }
     let plain = node.entries_at(&["stringData"]);
     let encoded = node.entries_at(&["data"]);
@@ -336,7 +336,7 @@ pub(super) fn secret(node: &Node) -> Option<Wrong> {
 pub(super) fn config_map(node: &Node) -> Option<Wrong> {
     let (plain, binary) = (node.entries_at(&["data"]), node.entries_at(&["binaryData"]));
     if let Some(entry) = binary.iter().find(|entry| node.find(&["data", &entry.key]).is_some()) {
-        let message = format!("`{}` stands in data too", entry.key.escape_debug());
+        let message = format!("`{}` is in data, too", entry.key.escape_debug());
         return wrong("binaryData", message, "remove one of the two");
     }
     too_large(plain.iter().map(plain_bytes).sum::<usize>() + binary.iter().map(encoded_bytes).sum::<usize>())

@@ -166,7 +166,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         path: "pod.imagePullSecrets",
         unless: Unless::Never,
-        docker: Some("images are pulled without a login; `docker pull` brings a private one beforehand"),
+        docker: Some("images are pulled without a login; run `docker pull` for a private one first"),
         local: None,
         k8s: None,
     },
@@ -189,7 +189,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         path: "pod.containers[].imagePullPolicy",
         unless: Unless::Text(&["IfNotPresent"]),
-        docker: Some("an image is pulled when the engine does not have it, and only then"),
+        docker: Some("an image is pulled only if the engine does not have it"),
         local: None,
         k8s: None,
     },

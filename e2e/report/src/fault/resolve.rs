@@ -89,7 +89,7 @@ fn resolve_one(
                 (owner.name == fault.victim || !is_of_component(action)) && refusal(action, owner, target).is_none()
             };
             let possible: Vec<Action> = actions(owner, victims, other).into_iter().filter(is_possible).collect();
-            fault.action = chosen(&possible, what).ok_or("nothing can happen to it here")?.clone();
+            fault.action = chosen(&possible, what).ok_or("no fault is possible for it on this target")?.clone();
         }
         Action::Partition { from: peer, .. } | Action::Delay { to: peer, .. }
             if *peer == ANY && !victims.iter().any(|victim| victim.name == ANY) =>
@@ -221,7 +221,7 @@ fn refusal(action: &Action, victim: &Victim, target: Target) -> Option<String> {
     let Victim { name, replicas, strategy, has_memory_limit, volumes, .. } = victim;
     match (action, target) {
         (Action::Pause(_), Target::K8s) => {
-            Some("a cluster cannot freeze the processes of a pod; use --target docker or local, or `kill`".to_owned())
+            Some("a run cannot freeze processes in a cluster; use --target docker or local, or `kill`".to_owned())
         }
         (Action::Rollout, Target::Docker | Target::Local) if (*replicas, *strategy) == (1, Strategy::Surge) => {
             Some(format!(
@@ -236,13 +236,13 @@ fn refusal(action: &Action, victim: &Victim, target: Target) -> Option<String> {
             Some("local processes share this machine's network; use --target docker".to_owned())
         }
         (Action::Partition { .. } | Action::Delay { .. }, Target::K8s) => {
-            Some("a run has no way into the network of a cluster's pods; use --target docker".to_owned())
+            Some("a run cannot change the network of a cluster's pods; use --target docker".to_owned())
         }
         (Action::Fill { .. }, Target::Local) => {
             Some("local processes share this machine's memory and disk; use --target docker".to_owned())
         }
         (Action::Fill { .. }, Target::K8s) => {
-            Some("a run cannot use up what a cluster gives a pod; use --target docker".to_owned())
+            Some("a run cannot use up the memory or volumes of a cluster's pods; use --target docker".to_owned())
         }
         (Action::Fill { space: Space::Memory, .. }, Target::Docker) if !has_memory_limit => Some(format!(
             "no container of {name} has a memory limit that could be used up; set resources.limits.memory"

@@ -18,7 +18,7 @@ pub(super) fn check(name: &str, scenario: &Scenario) -> Result<(), InvalidScenar
     // Files and addresses are named after it.
     let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ');
     if name.is_empty() || name.starts_with('.') || !name.chars().all(is_plain) {
-        let remedy = "write letters, digits, blanks, `-`, `_` and `.`, not `.` first";
+        let remedy = "use letters, digits, spaces, `-`, `_` and `.`, with no `.` first";
         return Err(invalid("its name", &format!("{name:?}"), remedy));
     }
     if scenario.clients == 0 || scenario.clients > CLIENTS_MAX {
@@ -35,12 +35,12 @@ pub(super) fn check(name: &str, scenario: &Scenario) -> Result<(), InvalidScenar
         }
     }
     if scenario.rate.is_none() && scenario.ramp_to.is_some() {
-        return Err(invalid("ramp_to", &"set without `rate`", "set the rate that it begins with"));
+        return Err(invalid("ramp_to", &"set without `rate`", "set `rate`, the rate at the start"));
     }
     if let Some(step) = scenario.steps.iter().find(|step| step.once && step.measured)
         && !scenario.warm_up.is_zero()
     {
-        let remedy = format!("the step `{}` is measured once, at the start: leave the warm-up away", step.name);
+        let remedy = format!("the step `{}` is measured once, at the start: leave out warm_up", step.name);
         return Err(invalid("warm_up", &e2e_plan::duration::human(scenario.warm_up), &remedy));
     }
     if !scenario.rust {
@@ -49,7 +49,7 @@ pub(super) fn check(name: &str, scenario: &Scenario) -> Result<(), InvalidScenar
     check_lines("", &scenario.thresholds)?;
     let has_outcomes = scenario.rust || scenario.steps.iter().any(|step| step.once);
     if scenario.thresholds.client_failure_rate_max.is_some() && !has_outcomes {
-        let remedy = "clients have an outcome only with a step that is taken `once`";
+        let remedy = "clients have an outcome only if a step is `once`";
         return Err(invalid("thresholds.client_failure_rate_max", &"set", remedy));
     }
     for step in &scenario.steps {
@@ -57,7 +57,7 @@ pub(super) fn check(name: &str, scenario: &Scenario) -> Result<(), InvalidScenar
         check_lines(&place, &step.thresholds)?;
         if step.thresholds.client_failure_rate_max.is_some() {
             let key = format!("{place}thresholds.client_failure_rate_max");
-            return Err(invalid(&key, &"set", "it is a line of the whole scenario: move it there"));
+            return Err(invalid(&key, &"set", "it is a threshold of the whole scenario: move it there"));
         }
     }
     Ok(())
@@ -90,7 +90,7 @@ fn check_lines(place: &str, lines: &Thresholds) -> Result<(), InvalidScenario> {
             return Err(invalid(
                 &key,
                 &line.limit,
-                if line.is_share() { share } else { "it must be a number from 0 up" },
+                if line.is_share() { share } else { "it must be a number, 0 or more" },
             ));
         }
     }

@@ -23,7 +23,7 @@ const NAME_SERVICE: [&str; 3] = ["libnss_dns.so.2", "libnss_files.so.2", "libres
 /// What the image is built from.
 pub(super) async fn context() -> Result<Vec<u8>, Cause> {
     let bytes = context::read(Path::new(THIS))?;
-    let elf = Elf::parse(&bytes).ok_or_else(|| Cause::Agent(format!("{THIS} is no 64-bit ELF file")))?;
+    let elf = Elf::parse(&bytes).ok_or_else(|| Cause::Agent(format!("{THIS} is not a 64-bit ELF file")))?;
     let Some(loader) = elf.interpreter else {
         return Ok(context::of_binary(PROGRAM, &elf.loaded, &[]));
     };

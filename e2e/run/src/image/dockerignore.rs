@@ -44,7 +44,7 @@ impl Ignored {
             };
             let pattern = cleaned(pattern);
             (!pattern.is_empty()).then(|| {
-                let pattern = Regex::new(&expression(&pattern)).map_err(|_| format!("`{line}` is no pattern"))?;
+                let pattern = Regex::new(&expression(&pattern)).map_err(|_| format!("`{line}` is not a pattern"))?;
                 Ok(Rule { pattern, is_exception })
             })
         };
@@ -128,6 +128,6 @@ mod tests {
 
     #[test]
     fn a_line_that_is_no_pattern_is_named() {
-        assert_eq!(Ignored::parse("[a").expect_err("no set"), "`[a` is no pattern");
+        assert_eq!(Ignored::parse("[a").expect_err("no set"), "`[a` is not a pattern");
     }
 }

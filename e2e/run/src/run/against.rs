@@ -102,7 +102,7 @@ pub async fn against(options: Options, request: &Request, progress: &Progress) -
     let ended = loop {
         match Box::pin(round(&base, &head, bring_up, &mut measuring, &mut runs, progress)).await {
             Ok(Some(ended)) => break ended,
-            Ok(None) => progress.line("a difference is suspected: bringing both systems up anew to confirm it"),
+            Ok(None) => progress.line("a difference is suspected: bringing both systems up again to confirm it"),
             // What was measured until then is written.
             Err(Error::Interrupted { .. }) if !measuring.blocks.is_empty() => break Ended::Interrupted,
             Err(error) => return Err(error),

@@ -113,7 +113,7 @@ impl<R: Runtime> Bench<'_, R> {
             None => ABSENT.to_owned(),
         };
         let of_absent = self.run_in_time(&format!("{absent}, which no image has"), vec![absent.clone()]).await;
-        let of_file = self.run_in_time(&format!("{FILE}, a file that is no program"), vec![FILE.to_owned()]).await;
+        let of_file = self.run_in_time(&format!("{FILE}, a file that is not a program"), vec![FILE.to_owned()]).await;
         let cannot = [first, &of_absent, &of_file].iter().all(|answer| answer.kind == Kind::CannotExec);
         let said = |answer: &Observation, name: &str| answer.message.replace(name, &program);
         cannot && said(&of_absent, &absent) == first.message && said(&of_file, FILE) != first.message

@@ -262,7 +262,7 @@ impl Kustomization {
             _ => {
                 let remedy =
                     "write `kind: Kustomization` and `apiVersion: kustomize.config.k8s.io/v1beta1`, or neither";
-                return fail("this is no Kustomization".to_owned(), remedy.to_owned());
+                return fail("this is not a Kustomization".to_owned(), remedy.to_owned());
             }
         };
         if let Some(other) = given(api_version).filter(|other| other != version) {
@@ -270,10 +270,10 @@ impl Kustomization {
         }
         match (wanted, kind.as_str()) {
             (Wanted::Kustomization, COMPONENT) => {
-                fail("a Component stands under `resources`".to_owned(), "list it under `components`".to_owned())
+                fail("a Component is listed under `resources`".to_owned(), "list it under `components`".to_owned())
             }
             (Wanted::Component, KUSTOMIZATION) => {
-                fail("a Kustomization stands under `components`".to_owned(), "list it under `resources`".to_owned())
+                fail("a Kustomization is listed under `components`".to_owned(), "list it under `resources`".to_owned())
             }
             _ => Ok(()),
         }

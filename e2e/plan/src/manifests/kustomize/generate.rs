@@ -115,7 +115,7 @@ impl Builder<'_> {
                 self.faults.push(at.error(ErrorKind::Missing, message, "remove `behavior`, or correct the name"));
             }
             (_, Some(_)) => {
-                let message = format!("{} is there already", made.object.label());
+                let message = format!("{} already exists", made.object.label());
                 self.faults.push(at.error(
                     ErrorKind::Duplicate,
                     message,

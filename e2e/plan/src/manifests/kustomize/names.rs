@@ -168,7 +168,7 @@ pub(super) fn blank_subjects(resources: &[Resource]) -> Vec<Error> {
             .flat_map(Node::entries)
             .filter(|entry| entry.key == "namespace" && entry.node.text().is_none());
         let remedy = "kustomize refuses it: write the namespace, or remove the key";
-        let message = "the namespace of a ServiceAccount is no text";
+        let message = "the namespace of a ServiceAccount is not text";
         let error = |place| Error::new(ErrorKind::Value, message, remedy).at(place).in_object(&object.label());
         entries.map(|entry| error(&entry.place)).collect::<Vec<_>>()
     };

@@ -61,7 +61,8 @@ impl Builder<'_> {
         for resource in resources.iter_mut() {
             let kind = resource.object.kind.as_str();
             if NAMESPACE_BEYOND.contains(&kind) {
-                let message = format!("`namespace` changes {} in a way of its own", resource.object.label());
+                let message =
+                    format!("`namespace` changes {} in a way that only kustomize knows", resource.object.label());
                 self.beyond(kustomization, "namespace", message);
             } else if kind == "Namespace" && resource.object.is_own() {
                 names::rename(resource, namespace.to_owned());

@@ -21,12 +21,12 @@ const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
 #[case::a_component_among_resources(
     "resources: [c]\n",
     MAP,
-    "c/kustomization.yaml:1:1, document 1: a Component stands under `resources`; list it under `components`"
+    "c/kustomization.yaml:1:1, document 1: a Component is listed under `resources`; list it under `components`"
 )]
 #[case::a_kustomization_among_components(
     "components: [k]\n",
     MAP,
-    "k/kustomization.yaml:1:1, document 1: a Kustomization stands under `components`; list it under `resources`"
+    "k/kustomization.yaml:1:1, document 1: a Kustomization is listed under `components`; list it under `resources`"
 )]
 #[case::another_version(
     "apiVersion: kustomize.config.k8s.io/v1\nresources: [a.yaml]\n",
@@ -63,13 +63,13 @@ const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
 #[case::a_key_that_is_no_text(
     "resources: [a.yaml]\n",
     "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  8080: shop/web:80\n",
-    "a.yaml:5:3, document 1: the key `8080` is no text; kustomize refuses it: put the key in quotes"
+    "a.yaml:5:3, document 1: the key `8080` is not text; kustomize refuses it: put the key in quotes"
 )]
 #[case::a_subject_without_its_namespace(
     "resources: [a.yaml]\n",
     "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: a}\nroleRef: {kind: Role, name: a, apiGroup: \
      rbac.authorization.k8s.io}\nsubjects:\n  - kind: ServiceAccount\n    name: a\n    namespace:\n",
-    "a.yaml:8:5, document 1: RoleBinding/a: the namespace of a ServiceAccount is no text; kustomize refuses it: write the namespace, \
+    "a.yaml:8:5, document 1: RoleBinding/a: the namespace of a ServiceAccount is not text; kustomize refuses it: write the namespace, \
      or remove the key"
 )]
 fn what_kustomize_refuses(#[case] kustomization: &str, #[case] resource: &str, #[case] expected: &str) {

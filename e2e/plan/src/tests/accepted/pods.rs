@@ -62,7 +62,7 @@ fn sidecars_are_init_containers_that_go_on() {
 #[case::no_selector(
     "  selector: {app: backend}\n  ports",
     "  ports",
-    "spec: without a selector it leads to no pod of the manifests: nothing answers under its name"
+    "spec: it has no selector and so no pods in the manifests: nothing answers under its name"
 )]
 fn services_of_outside_pods(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
     let plan = plan_of(&base_with(old, new));

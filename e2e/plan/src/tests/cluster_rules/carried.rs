@@ -302,21 +302,21 @@ const RBAC: &str = "rbac.authorization.k8s.io/v1";
     "Secret",
     "type: kubernetes.io/dockerconfigjson\nstringData: {.dockerconfigjson: 'user:password'}",
     "type: kubernetes.io/dockerconfigjson\nstringData: {.dockerconfigjson: '{\"auths\": {}}'}",
-    "type: .dockerconfigjson is no JSON object; write what `kubectl create secret docker-registry` makes, or remove the type"
+    "type: .dockerconfigjson is not a JSON object; write what `kubectl create secret docker-registry` makes, or remove the type"
 )]
 #[case::registries_in_base64(
     "v1",
     "Secret",
     "type: kubernetes.io/dockercfg\ndata: {.dockercfg: YWJj}",
     "type: kubernetes.io/dockercfg\ndata: {.dockercfg: e30=}",
-    "type: .dockercfg is no JSON object; write what `kubectl create secret docker-registry` makes, or remove the type"
+    "type: .dockercfg is not a JSON object; write what `kubectl create secret docker-registry` makes, or remove the type"
 )]
 #[case::no_registries(
     "v1",
     "Secret",
     "type: kubernetes.io/dockercfg\ndata: {.dockercfg: W10=}",
     "type: kubernetes.io/dockercfg\ndata: {.dockercfg: bnVsbA==}",
-    "type: .dockercfg is no JSON object; write what `kubectl create secret docker-registry` makes, or remove the type"
+    "type: .dockercfg is not a JSON object; write what `kubectl create secret docker-registry` makes, or remove the type"
 )]
 fn of_kinds_without_a_spec(
     #[case] version: &str,

@@ -9,7 +9,7 @@ use super::*;
     "ResourceQuota",
     "{hard: {deployments: 5}}",
     "{hard: {count/deployments.apps: 5, requests.example.org/gpu: 1, services.nodeports: 1, requests.hugepages-2Mi: 1Gi}}",
-    "spec.hard: `deployments` is no resource that a quota counts; write one such as `pods`, `limits.memory`, or `count/deployments.apps` for objects of a kind"
+    "spec.hard: `deployments` is not a resource that a quota counts; write one such as `pods`, `limits.memory`, or `count/deployments.apps` for objects of a kind"
 )]
 #[case::negative(
     "ResourceQuota",
@@ -132,7 +132,7 @@ const PRIORITY: &str = "scheduling.k8s.io/v1";
     "Endpoints",
     "subsets: [{addresses: [{ip: 127.0.0.1}]}]",
     "subsets: [{addresses: [{ip: 10.0.0.1}]}]",
-    "ip: 127.0.0.1 is no address that other machines reach; write the machine's own address"
+    "ip: 127.0.0.1 is not an address that other machines reach; write the machine's own address"
 )]
 #[case::names_of_ports(
     "v1",

@@ -77,7 +77,7 @@ pub(in crate::values) fn peer(node: &Node) -> Option<Wrong> {
     let selects = ["podSelector", "namespaceSelector"].iter().any(|key| node.get(key).is_some());
     match (is_block, selects) {
         (false, false) => wrong("", "it names no peer", "add podSelector, namespaceSelector or ipBlock"),
-        (true, true) => wrong("ipBlock", "an ipBlock stands alone", "write an element of its own for it"),
+        (true, true) => wrong("ipBlock", "an ipBlock excludes the other fields", "write a separate element for it"),
         _ => None,
     }
 }
@@ -163,7 +163,7 @@ pub(in crate::values) fn endpoint(node: &Node) -> Option<Wrong> {
     if !address.is_loopback() && !address.is_unspecified() && !is_of_link {
         return None;
     }
-    wrong("", format!("{address} is no address that other machines reach"), "write the machine's own address")
+    wrong("", format!("{address} is not an address that other machines reach"), "write the machine's own address")
 }
 
 /// A quantity of which none at all makes no sense.

@@ -37,7 +37,7 @@ pub(in crate::values) fn quota(node: &Node) -> Option<Wrong> {
             || name.contains('/') && (QUALIFIED.has)(name)
     };
     let bad = node.entries().iter().find(|entry| !is_counted(&entry.key))?;
-    let message = format!("`{}` is no resource that a quota counts", bad.key.escape_debug());
+    let message = format!("`{}` is not a resource that a quota counts", bad.key.escape_debug());
     wrong("", message, "write one such as `pods`, `limits.memory`, or `count/deployments.apps` for objects of a kind")
 }
 

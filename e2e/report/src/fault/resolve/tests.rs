@@ -143,7 +143,7 @@ fn any_other_side_is_one_that_is_talked_to() {
 #[case::too_late("pause postgres for 30s at 30s", Target::Docker, "window ends after 60.0 s")]
 #[case::parted_too_late("partition backend from nginx for 30s at 30s", Target::Docker, "window ends after 60.0 s")]
 #[case::no_nodes("drain backend-1 for 3s at 3s", Target::Docker, "there are no nodes on docker; use --target k8s")]
-#[case::frozen_in_a_cluster("pause postgres for 3s at 3s", Target::K8s, "a cluster cannot freeze")]
+#[case::frozen_in_a_cluster("pause postgres for 3s at 3s", Target::K8s, "a run cannot freeze processes in a cluster")]
 #[case::parted_in_a_cluster("partition backend from nginx for 3s at 3s", Target::K8s, "use --target docker")]
 #[case::parted_here("delay backend to nginx by 1ms for 3s at 3s", Target::Local, "share this machine's network")]
 #[case::filled_here("fill postgres memory for 3s at 3s", Target::Local, "share this machine's memory and disk")]

@@ -75,7 +75,7 @@ async fn create(cluster: &Cluster, objects: &[Resolved], before: &[Resolved]) ->
         let json: DynamicObject = serde_json::from_value(json).map_err(|error| Error::of("read", &name, error))?;
         api.create(&PostParams::default(), &json).await.map_err(|error| match error {
             kube::Error::Api(status) if status.reason == "AlreadyExists" => {
-                let reason = "it exists already and is not this run's; remove it, or do without `cluster_scoped`";
+                let reason = "it already exists and is not this run's; remove it, or do without `cluster_scoped`";
                 Error::of("create", &name, reason)
             }
             error => cluster.failed("create", &name, &error),

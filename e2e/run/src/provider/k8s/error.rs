@@ -23,7 +23,7 @@ pub enum Error {
         name: String,
         reason: String,
     },
-    #[error("the namespace {namespace} exists already and {whose}; choose another with --namespace, or remove it")]
+    #[error("the namespace {namespace} already exists and {whose}; choose another with --namespace, or remove it")]
     NamespaceTaken { namespace: String, whose: String },
     #[error("{place}: no matches for kind \"{kind}\" in version \"{api_version}\"; {remedy}")]
     UnknownKind { place: Source, api_version: String, kind: String, remedy: String },

@@ -33,7 +33,7 @@ pub(super) async fn gather(pods: &K8sPods) -> (Cluster, BTreeMap<&'static str, s
     let _: Vec<Pod> = reader.namespaced("pods").await;
     let _: Vec<Event> = reader.namespaced("events").await;
     if let Some((since, reason)) = pods.watch.lost() {
-        reader.missing.push(format!("news of pods for the last {}: {reason}", duration::human(since)));
+        reader.missing.push(format!("changes of pods for the last {}: {reason}", duration::human(since)));
     }
     let endpoints: Vec<ServiceEndpoints> = endpoints.iter().map(service).collect();
     let network = network::checks(pods, &endpoints).await;

@@ -180,9 +180,9 @@ pub(crate) async fn wait(
         // There is room, or the scheduler alone knows.
         return Ok(());
     }
-    say("waiting for room: pods that are being removed hold what this run requests");
+    say("waiting for room: terminating pods hold the resources that this run requests");
     until("room for the pods", LIMIT, LOOK, async || match is_held().await {
-        Some(true) => Look::NotYet("pods that are being removed hold it".to_owned()),
+        Some(true) => Look::NotYet("terminating pods hold it".to_owned()),
         Some(false) => Look::Done(()),
         None => Look::NotYet("the pods' requests are unknown".to_owned()),
     })

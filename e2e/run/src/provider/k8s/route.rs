@@ -45,7 +45,7 @@ pub(super) async fn find(
     let asked: Vec<(&PodSpec, u16, ProbeAction)> = asked.collect();
     if asked.is_empty() {
         found.send_replace(Some(Route::forwarded(
-            "no pod answers HTTP probes, which would prove another way".to_owned(),
+            "no pod answers HTTP probes, which would prove a direct route".to_owned(),
         )));
         return;
     }

@@ -87,7 +87,7 @@ fn hosts(place: &Place<'_>, container: &Container, services: &[Service], lowest_
                 format!("this user may not listen at ports below {lowest_port}")
             };
             let reason = format!(
-                "`{host}` stands there without a port, and {why}: write `{host}:{port}`, or give host and port as \
+                "`{host}` has no port here, and {why}: write `{host}:{port}`, or give host and port as \
                  `$({upper}_SERVICE_HOST)` and `$({upper}_SERVICE_PORT)`"
             );
             warnings.push(place.warn(&format!("env[{}]", variable.name), reason));
@@ -101,7 +101,7 @@ fn command(place: &Place<'_>, container: &Container, program: &Program) -> Optio
     let first = container.command.first()?;
     let reason = match program.script.as_deref() {
         None if program.leaves(&container.command) => return None,
-        None => "the program of [local] stands for the command; the args follow it".to_owned(),
+        None => "the program in [local] replaces the command; the args follow it".to_owned(),
         Some(_) => {
             // A script of one's own with no `commands` says nothing of what it takes.
             let server = program.commands.first()?;
@@ -109,8 +109,8 @@ fn command(place: &Place<'_>, container: &Container, program: &Program) -> Optio
                 return None;
             }
             format!(
-                "`{first}` is not run: the program for {} starts {server} and takes the command for its options; name an image \
-                 with a program of its own in [local]",
+                "`{first}` is not run: the program for {} starts {server} and takes the command for its options; give the \
+                 image its own program in [local]",
                 container.image
             )
         }
@@ -129,7 +129,7 @@ fn blanks(place: &Place<'_>, container: &Container, runs: &Path) -> Option<Warni
     })?;
     (is_shell && shown.contains(char::is_whitespace)).then(|| {
         let reason = format!(
-            "`{}` becomes a directory below {shown}, and a shell takes a path with a blank apart: choose another place with --runs",
+            "`{}` becomes a directory below {shown}, and a shell splits a path at a space: choose another directory with --runs",
             mount.path
         );
         place.warn("command", reason)
@@ -193,7 +193,7 @@ mod tests {
     #[case::mariadb_by_the_name_of_mysql("mariadb:11", "[mysqld, --max-connections=9]", None)]
     #[case::redis_by_its_name("redis:7", "[redis-server]", None)]
     #[case::no_command("nginx:1", "[]", None)]
-    #[case::a_program_of_ones_own("app:1", "[serve]", Some("stands for the command"))]
+    #[case::a_program_of_ones_own("app:1", "[serve]", Some("replaces the command"))]
     #[case::a_command_that_is_left("app:1", "[migrate, up]", None)]
     #[case::no_program_but_a_command("bare:1", "[serve]", None)]
     #[case::no_program_and_no_command("bare:1", "[]", Some("no local program replaces bare:1"))]

@@ -120,14 +120,14 @@ impl Answer {
         let Some(tokens) = pointer.strip_prefix('/') else {
             let remedy =
                 "write a JSON pointer such as /items/0/id; a capture may also be header:NAME, cookie:NAME or body";
-            return Err(invalid(step, format!("`{pointer}` is no place in an answer; {remedy}")));
+            return Err(invalid(step, format!("`{pointer}` is not a place in an answer; {remedy}")));
         };
         let mut node = &mut self.fields;
         for token in tokens.split('/') {
             node = node.branch(token.replace("~1", "/").replace("~0", "~"));
         }
         if self.looks == MOST_LOOKS {
-            return Err(invalid(step, format!("more than {MOST_LOOKS} fields and captures; leave some away")));
+            return Err(invalid(step, format!("more than {MOST_LOOKS} fields and captures; leave some out")));
         }
         node.looks.push((self.looks, look));
         self.looks += 1;

@@ -53,7 +53,7 @@ fn steps_that_cannot_be_taken_say_why() {
         ),
         (
             json!([{"name": "a", "path": "/", "capture": {"id": "id"}}]),
-            "step `a`: `id` is no place in an answer; write a JSON pointer such as /items/0/id; a capture may also be \
+            "step `a`: `id` is not a place in an answer; write a JSON pointer such as /items/0/id; a capture may also be \
              header:NAME, cookie:NAME or body"
                 .to_owned(),
         ),
@@ -63,7 +63,7 @@ fn steps_that_cannot_be_taken_say_why() {
         ),
         (
             json!([{"name": "a", "path": "/", "status": [20]}]),
-            "20 is no status; it has three digits, such as 200".to_owned(),
+            "20 is not a status; write three digits, such as 200".to_owned(),
         ),
         (
             json!([{"name": "a", "path": "/", "think": "5"}]),
