@@ -68,7 +68,7 @@ causes! {
     BoundToLoopback, "bound-to-loopback" =>
         "make the app listen on 0.0.0.0 or [::] instead of a loopback address: a kubelet connects from outside the pod";
     /// The app refuses the client's address.
-    SourceBlocked, "source-blocked" => "serve the health path to the node's address, from which a kubelet connects";
+    SourceBlocked, "source-blocked" => "allow the node's address, from which a kubelet connects, on the health path";
     /// The redirects form a loop, or lead to another host and hide that the app is broken.
     RedirectElsewhere, "redirect-elsewhere" => "answer the health path without a redirect, or point the {field} at the redirect's target";
     /// The right answer comes after the timeout.
@@ -96,7 +96,7 @@ causes! {
     /// Every client gets 429: the app limits the request rate.
     RateLimited, "rate-limited" => "exempt the health path from the app's rate limit";
     /// The app refuses to serve any client.
-    Unavailable, "unavailable" => "find in the app's log why it refuses to serve; keep dependencies out of liveness probes";
+    Unavailable, "unavailable" => "find out from the app's log why it refuses to serve; keep dependencies out of liveness probes";
     /// The same request fails and succeeds at random.
     Flaky, "flaky" => "compare the workers, replicas or pool connections behind failing and succeeding requests";
     /// The command is written for a shell, and the probe starts it without one.
@@ -122,7 +122,7 @@ causes! {
          speaks TLS";
     /// The probe takes a connection of a pool that requests use up, and waits in its queue.
     WaitsForPool, "probe-waits-for-pool" =>
-        "answer the {field} without a connection of that pool, from a recent result or over a connection of its own: otherwise \
+        "answer the {field} from a recent result or over its own connection instead of one from that pool: otherwise \
          all replicas leave the Service together whenever the pool is busy";
     /// A proxy drops `Host`, and the app refuses requests without it.
     Http10OrMissingHost, "http10-or-missing-host" =>

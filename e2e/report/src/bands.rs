@@ -45,7 +45,7 @@ pub fn judge(names: &[String], entries: &[Entry], accepted: Option<&Bands>, rene
     let accepted = match accepted {
         Some(bands) if bands.conditions != last.series && !renew => {
             judged.notes.push(format!(
-                "figures are not compared with the snapshot: it is of `{}`, and this run of `{}`",
+                "figures are not compared with the snapshot: it was made under `{}`, this run under `{}`",
                 bands.conditions, last.series
             ));
             return judged;
@@ -66,7 +66,7 @@ pub fn judge(names: &[String], entries: &[Entry], accepted: Option<&Bands>, rene
         let band = match known {
             Some(known) if !known.holds(value) => {
                 let Band { from, to } = known;
-                judged.outside.push(format!("{name} is {}, outside of {from} to {to}", spread(&[value])));
+                judged.outside.push(format!("{name} is {}, outside {from} to {to}", spread(&[value])));
                 // One run tells nothing of the noise at its level.
                 Some(known.around(value))
             }
@@ -156,7 +156,7 @@ mod tests {
         let elsewhere = judged(&[RATE], &runs(&STEADY), Some(&other), false);
         assert_eq!((elsewhere.bands.as_ref(), elsewhere.outside.len()), (None, 0));
         assert!(
-            elsewhere.notes[0].ends_with("it is of `80 clients`, and this run of `40 clients`"),
+            elsewhere.notes[0].ends_with("it was made under `80 clients`, this run under `40 clients`"),
             "{:?}",
             elsewhere.notes
         );

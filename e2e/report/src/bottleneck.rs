@@ -113,7 +113,7 @@ fn host(expected: &Expected) -> Option<Bottleneck> {
     let used = host_utilisation * 100.0;
     (*host_utilisation >= USED_UP).then(|| {
         let text = format!(
-            "its {cpus} processors were {used:.0}% busy; at this cost per request they carry \
+            "its {cpus} processors were {used:.0}% busy; at this cost per request they can carry \
             {host_bound:.0} requests/s"
         );
         named("the host", text)
@@ -134,13 +134,13 @@ fn processor(data: &RunData, load: &ScenarioResult, expected: &Expected) -> Opti
     (used(bound) >= USED_UP).then(|| match limit {
         Some(limit) => {
             let text = format!(
-                "each replica used {share:.0}% of its limit of {limit} processors; they carry {bound:.0} requests/s"
+                "each replica used {share:.0}% of its limit of {limit} processors; they can carry {bound:.0} requests/s"
             );
             named(format!("{CPU_LIMIT} of {component}"), text)
         }
         None => {
             let text = format!(
-                "each replica used {share:.0}% of one processor, the maximum for one thread; they carry \
+                "each replica used {share:.0}% of one processor, the maximum for one thread; they can carry \
                  {bound:.0} requests/s"
             );
             named(component, text)
@@ -162,7 +162,7 @@ fn waiting(load: &ScenarioResult, expected: &Expected) -> Option<Bottleneck> {
     let idle = format!("no processor was used up (host {used:.0}%)");
     Some(match longest.zip(most) {
         Some((part, most)) if part.mean_ms >= NEARLY_ALL * all => named(&part.name, format!("{most}, and {idle}")),
-        Some((_, most)) => named("waiting", format!("{idle} and no component dominates the time: {most}")),
+        Some((_, most)) => named("waiting", format!("{idle}, and no component dominates the time: {most}")),
         None => {
             let median = load.latency_ms.map_or(0.0, |latency| latency.p50);
             named("waiting", format!("{idle}, and {} clients wait {median:.1} ms (median)", load.clients))

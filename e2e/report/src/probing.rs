@@ -151,10 +151,10 @@ pub(crate) fn busy(data: &RunData, figures: &ScenarioResult) -> Range<u64> {
 fn why_not(target: Target, action: &ProbeAction, is_never_timed: bool) -> String {
     match (target, action) {
         (Target::K8s, ProbeAction::Exec { .. }) => {
-            "a cluster's kubelet does not say how long a command takes".to_owned()
+            "a cluster's kubelet does not report how long a command takes".to_owned()
         }
         (Target::K8s, _) if is_never_timed => {
-            "a cluster's kubelet does not say how long an answer takes, and this machine does not reach the pods at their own address"
+            "a cluster's kubelet does not report how long an answer takes, and this machine does not reach the pods at their own address"
                 .to_owned()
         }
         _ => "no probe was sent in the window".to_owned(),

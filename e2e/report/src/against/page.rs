@@ -117,7 +117,7 @@ fn failures(against: &Against) -> String {
     match base + head {
         0 => "No request failed on either side.".to_owned(),
         _ => format!(
-            "Requests failed: {base} of {of_base} on base, {head} of {of_head} on head. The figures are those of the requests that \
+            "Requests failed: {base} of {of_base} on base, {head} of {of_head} on head. The figures cover only requests that \
              succeeded."
         ),
     }
@@ -163,7 +163,7 @@ fn sides(against: &Against) -> String {
     let ended = match against.ended {
         Ended::Settled => "every figure was settled",
         Ended::LossConfirmed => "a loss was confirmed; the other figures would not change the verdict",
-        Ended::TimeLimit => "the time was up",
+        Ended::TimeLimit => "time was up",
         Ended::Interrupted => "it was interrupted",
     };
     format!(
@@ -184,11 +184,11 @@ fn sides(against: &Against) -> String {
 
 fn method(against: &Against) -> String {
     format!(
-        "## How this was judged\n\nBlocks alternate between both systems while the other one idles: four blocks, base-head-head-base or its \
-         mirror image by the toss of a coin, are a group and give one log-ratio. A confidence sequence from a test of symmetry (Vovk and Wang \
-         2024; de la Peña 1999) stays valid however often one looks; the intervals of all figures hold together with {:.0}% (Bonferroni). \
-         A difference is reported once systems that were brought up anew confirm it, so that fewer than one comparison in a hundred raises a \
-         false alarm. \"No difference larger than\" means that the whole interval lies within the line: {}, and {} for a 99th percentile.\n",
+        "## How this was judged\n\nEach block loads one system while the other idles. Four blocks, base-head-head-base or the reverse by the \
+         toss of a coin, form a group and give one log-ratio. A confidence sequence from a test of symmetry (Vovk and Wang 2024; de la Peña \
+         1999) stays valid however often one looks. The intervals of all figures hold together with {:.0}% confidence (Bonferroni). A \
+         difference is reported only if a second bring-up of both systems confirms it, so that fewer than one comparison in a hundred raises \
+         a false alarm. \"No difference larger than\" means that the whole interval lies within the line: {}, and {} for a 99th percentile.\n",
         (1.0 - paired::ERROR) * 100.0,
         share(against.line),
         share(against.line * TAIL)

@@ -174,11 +174,11 @@ fn what_operations_wait_for_is_named(
 #[test]
 fn the_evidence_says_by_how_much() {
     let host = named(0.96, &[("backend", 5000.0)], None, false).evidence;
-    assert_eq!(host, "its 2 processors were 96% busy; at this cost per request they carry 1042 requests/s");
+    assert_eq!(host, "its 2 processors were 96% busy; at this cost per request they can carry 1042 requests/s");
     let thread = named(0.5, &[("backend", 1000.0)], None, false).evidence;
     assert_eq!(
         thread,
-        "each replica used 100% of one processor, the maximum for one thread; they carry 1000 requests/s"
+        "each replica used 100% of one processor, the maximum for one thread; they can carry 1000 requests/s"
     );
 }
 

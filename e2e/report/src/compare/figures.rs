@@ -323,10 +323,10 @@ fn scaling(reports: &[Report]) -> String {
         let used = mean(&expected().map(|expected| expected.host_utilisation * 100.0).collect::<Vec<_>>())?;
         let narrowest =
             sections.iter().find_map(|section| narrowest(section)).map_or(String::new(), |(name, bound)| {
-                format!("; with one thread for each replica {name} would be full first, at {bound:.0}")
+                format!("; with one thread per replica, {name} would be full first, at {bound:.0}")
             });
         Some(format!(
-            "{name}: at most {bound:.0} requests/s on this machine, of whose processors {used:.0}% were used{narrowest}"
+            "{name}: at most {bound:.0} requests/s on this machine, with {used:.0}% of its processors used{narrowest}"
         ))
     });
     or_not_measured(&words.collect::<Vec<_>>(), "; ")

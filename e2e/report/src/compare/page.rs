@@ -160,7 +160,7 @@ fn method(comparison: &Comparison) -> String {
     }
     let mut text = format!(
         "## How this was judged\n\nA difference is larger than the noise when the {:.0}% interval of the difference of means \
-         excludes 0 (Welch 1947, Satterthwaite 1946, from the runs of each side). Each figure is judged by itself, so about one in a \
+         excludes 0 (Welch 1947, Satterthwaite 1946, from the runs of each side). Each figure is judged separately, so about one in a \
          hundred unchanged figures is reported as different.",
         noise::CONFIDENCE * 100.0
     );
@@ -169,11 +169,12 @@ fn method(comparison: &Comparison) -> String {
         comparison.rows.iter().flat_map(|row| &row.figures).any(has)
     };
     if is_used(Noise::Pairs) {
-        text += " The runs alternated, so each figure is judged by the differences within the pairs (Student 1908): what slows down both runs of a pair cancels out.";
+        text += " The runs alternated, so each figure is judged by the differences within the pairs (Student 1908), where whatever slows down both runs cancels out.";
     }
     if is_used(Noise::Stretches) {
-        text += " Where each side has one run, ten stretches of its series (seconds, where it has fewer than ten) stand for runs (method of batch means, Law, Simulation \
-                 Modeling and Analysis): whole runs vary more than that, so repeat them before you believe a small difference.";
+        text += " Where each side has one run, ten stretches of its series (or its seconds, if they are fewer) stand in for runs (method of \
+                 batch means, Law, Simulation Modeling and Analysis). Whole runs vary more than that: repeat them before you believe a small \
+                 difference.";
     }
     text + "\n"
 }

@@ -72,8 +72,8 @@ fn starved_probe(data: &RunData, component: &Component, index: usize, entry: &Do
         (None, Some(latency)) => (
             format!("it waits behind the requests, which take {:.0} ms themselves (median)", latency.p50),
             format!(
-                "Answer the {which} probe of {name} on a thread, process or port of its own, and keep calls that block off the threads that \
-                 serve; a longer timeoutSeconds or a higher failureThreshold only moves the load at which it fails."
+                "Serve the {which} probe of {name} from its own thread, process or port, and keep blocking calls off the threads that serve \
+                 requests; a longer timeoutSeconds or a higher failureThreshold only moves the load at which it fails."
             ),
         ),
         (None, None) => return None,
@@ -82,8 +82,8 @@ fn starved_probe(data: &RunData, component: &Component, index: usize, entry: &Do
     let throttling = limited.map(|_| THROTTLING.to_owned());
     Some(Finding {
         claim: format!(
-            "the work of {name} keeps its {which} probe from being answered in time, because {why}: none of {} at rest was late{usual}; with {} \
-             of the scenario {}, {late} of {} were not answered within {budget_ms:.0} ms, and the right answer came later{}",
+            "the {which} probe of {name} is late only under load, because {why}: none of {} at rest was late{usual}, but with {} of the \
+             scenario {}, {late} of {} were not answered within {budget_ms:.0} ms, and the right answer came later{}",
             counted(rest.len() as u64, "probe"),
             load_of(figures),
             figures.name,
@@ -109,7 +109,9 @@ fn killed(data: &RunData, component: &Component, spec: &ProbeSpec) -> String {
     };
     match kills(spec) {
         0 => String::new(),
-        kills => format!("; the liveness probe had it killed {}, without memory being short", counted(kills, "time")),
+        kills => {
+            format!("; the liveness probe got it killed {}, although memory was not short", counted(kills, "time"))
+        }
     }
 }
 
@@ -165,15 +167,15 @@ fn margin(
     let (name, which) = (&component.name, spec.which);
     let finding = Finding {
         claim: format!(
-            "the {which} probe of {name} is answered in time with little to spare: at rest the median is {usual:.1} ms, and with {} of the \
-             scenario {} one in ten takes {slow:.0} ms or more of its {budget:.0} ms; a straight line through both reaches the budget at {end:.0} \
-             {unit} (95% interval {interval})",
+            "the {which} probe of {name} has little time to spare: at rest the median is {usual:.1} ms, but with {} of the scenario {} one in ten \
+             takes {slow:.0} ms or more of its {budget:.0} ms; a straight line through both reaches the budget at {end:.0} {unit} (95% interval \
+             {interval})",
             load_of(figures),
             figures.name
         ),
         evidence: vec![PROBES.to_owned(), source.figure("")],
         fix: format!(
-            "Answer the {which} probe of {name} on a thread, process or port of its own, or raise its timeoutSeconds; `doctor --under-load` \
+            "Serve the {which} probe of {name} from its own thread, process or port, or raise its timeoutSeconds; `doctor --under-load` \
              measures the rate at which it fails."
         ),
         ..Finding::of(name, Code::ProbeMargin, Severity::Warning)

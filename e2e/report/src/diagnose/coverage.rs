@@ -17,11 +17,11 @@ fn lost(figures: &ScenarioResult, source: &Source) -> Option<Finding> {
     (*clients_lost > 0).then(|| Finding {
         claim: format!(
             "{clients_lost} of the {} of the scenario {name} were lost with their agent, so every \
-             figure is that of the others",
+             figure covers only the others",
             counted(*clients, "client")
         ),
         evidence: source.figure_and_load("clients_lost"),
-        fix: "Find out why the agent ended; the load's file has its last message.".to_owned(),
+        fix: "Find out why the agent ended; the load file has its last message.".to_owned(),
         ..Finding::new(Code::NotMeasured, Severity::Gap)
     })
 }
@@ -35,7 +35,7 @@ fn idle(figures: &ScenarioResult, source: &Source) -> Option<Finding> {
             counted(*clients, "client")
         ),
         evidence: source.figure_and_load("clients_idle"),
-        fix: "Find out why clients stay in their `once` steps; the load's file has the first error of each kind."
+        fix: "Find out why clients are stuck in their `once` steps; the load file has the first error of each kind."
             .to_owned(),
         ..Finding::new(Code::ClientsFailed, Severity::Error)
     })
@@ -68,8 +68,8 @@ mod tests {
         data.records = vec![of("sign-up", 10, 0, 0), of("order", 0, 1, 0), of("failing", 0, 3, 3)];
         let found: Vec<_> =
             findings(&data).into_iter().map(|found| (found.code, found.severity, found.claim)).collect();
-        let lost = "10 of the 40 clients of the scenario sign-up were lost with their agent, so every figure is \
-        that of the others";
+        let lost = "10 of the 40 clients of the scenario sign-up were lost with their agent, so every figure \
+        covers only the others";
         let idle = "1 of the 40 clients of the scenario order were not ready when it began";
         assert_eq!(
             found,

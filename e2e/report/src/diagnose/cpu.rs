@@ -35,9 +35,8 @@ pub(super) fn held_back(data: &RunData, component: &Component) -> Option<Finding
         claim: format!("the kernel throttled {} at its CPU limit: {}{claim}", component.name, each.join(", ")),
         evidence,
         fix: format!(
-            "Raise resources.limits.cpu in {} {}, or remove it and keep requests.cpu: a probe that comes while \
-             the limit is used \
-             up waits for the next period too.{fix}",
+            "Raise resources.limits.cpu in {} {}, or remove it and keep requests.cpu: a probe that arrives while the limit is used up \
+             waits for the next period, too.{fix}",
             component.kind, component.name
         ),
         ..Finding::of(&component.name, Code::CpuThrottled, Severity::Warning)
@@ -79,8 +78,8 @@ fn crowd(data: &RunData, pod: &str) -> Option<Crowd> {
     })
 }
 
-const OF_THE_MACHINE: &str = " If the number of processes follows the machine (nginx `worker_processes auto`, gunicorn 2n + 1), set it for the \
-                              limit, which they do not see.";
+const OF_THE_MACHINE: &str = " If the number of processes follows the machine (nginx `worker_processes auto`, gunicorn 2n + 1), set it to suit \
+                              the limit, which the program does not see.";
 
 /// A component with a limit and running pods whose throttling is unknown.
 pub(super) fn not_known(data: &RunData, component: &Component) -> Option<Finding> {
@@ -88,7 +87,7 @@ pub(super) fn not_known(data: &RunData, component: &Component) -> Option<Finding
     let remedy = match data.environment.target {
         // Limits have no effect there; the table of fields says so.
         Target::Local => return None,
-        Target::Docker => "Give the engine the kernel's CPU controller; a rootless engine may lack it.",
+        Target::Docker => "Give the engine the kernel's CPU controller, which a rootless engine may lack.",
         Target::K8s => {
             "Grant this user nodes/proxy to read it from kubelets, or check container_cpu_cfs_throttled_periods_total."
         }

@@ -41,13 +41,13 @@ fn lost(figures: &ScenarioResult, impacts: &[Impact], source: &Source) -> Option
     let only = match faults.len() {
         0 => return None,
         1 => None,
-        _ => Some("a run with one fault shows which of them lost it"),
+        _ => Some("a run with only one of them shows which"),
     };
     Some(finding(
         Code::LostOnKill,
         None,
         format!(
-            "{} of {} acknowledged to clients of the scenario {} did not survive {}{}",
+            "{} of {} acknowledged in the scenario {} did not survive {}{}",
             ledger.missing,
             counted(ledger.acknowledged, "key"),
             figures.name,
@@ -71,8 +71,8 @@ fn drain(data: &RunData, figures: &ScenarioResult, impact: &Impact, tenths: &str
         Code::DrainMissing,
         data.environment.owner(pod).map(|component| component.name.clone()),
         format!(
-            "{} of the scenario {} failed in `{}`: {pod} was asked to stop at {}{left}, {ended}, and the last request failed at {}: it should \
-             have served for {} longer",
+            "{} of the scenario {} failed during `{}`: {pod} was asked to stop at {}{left}, {ended}, and the last request failed at {}; it \
+             should have kept serving for {} longer",
             counted(impact.failed, "request"),
             figures.name,
             impact.fault,
@@ -82,7 +82,7 @@ fn drain(data: &RunData, figures: &ScenarioResult, impact: &Impact, tenths: &str
         ),
         vec![tenths.to_owned(), FAULTS.to_owned()],
         format!(
-            "Keep {pod} serving after SIGTERM until no client is sent to it any more: a preStop hook that sleeps, or a drain of its own, at \
+            "Keep {pod} serving after SIGTERM until no client is sent to it any more, with a preStop hook that sleeps or its own drain: at \
              least {} longer than now, within terminationGracePeriodSeconds.",
             seconds(*short_by_ms)
         ),
@@ -112,8 +112,8 @@ fn slow(data: &RunData, figures: &ScenarioResult, impact: &Impact, tenths: &str)
             seconds(impact.outage_ms.unwrap_or_default())
         ),
         vec![tenths.to_owned(), FAULTS.to_owned()],
-        "See what the pods did meanwhile, in the fault's table: how long the program takes to start and to be ready, and how long its clients \
-         wait before they connect again."
+        "See in the fault's table what the pods did meanwhile: how long the program takes to start and become ready, and how long its clients \
+         wait before they reconnect."
             .to_owned(),
     ))
 }
@@ -164,7 +164,8 @@ fn not_carried_out(data: &RunData) -> Vec<Finding> {
                 None,
                 format!("{what} of the scenario {scenario} did not happen: {why}"),
                 vec![FAULTS.to_owned()],
-                "Remove the reason and run again: how the system copes with it is not known.".to_owned(),
+                "Remove the obstacle and run again: this run does not show how the system copes with the fault."
+                    .to_owned(),
             )
         })
         .collect()

@@ -134,8 +134,8 @@ impl Hang<'_> {
             ),
             evidence: vec![format!("{LOCKS}#/{}", self.index), PROBES.to_owned()],
             fix: format!(
-                "Find with a stack dump of {pod} what blocks it inside the transaction, and make no call there that may block. PostgreSQL's \
-                 idle_in_transaction_session_timeout takes the locks from a replica that hangs."
+                "Take a stack dump of {pod} to find what blocks it inside the transaction, and make no blocking call there. PostgreSQL's \
+                 idle_in_transaction_session_timeout releases the locks of a replica that hangs."
             ),
             ..Finding::of(name, Code::Hangs, Severity::Error)
         }

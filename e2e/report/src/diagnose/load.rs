@@ -46,7 +46,7 @@ fn meaning(kind: Outcome) -> Option<&'static str> {
         Outcome::Failure(Failure::ConnectTimedOut) => "connect_timed_out: no connection within the client's timeout",
         Outcome::Failure(Failure::ConnectionRefused) => "connection_refused: nothing listens on the port",
         Outcome::Failure(Failure::ConnectionReset) => {
-            "connection_reset: the server broke connections off, as a killed or overloaded one does"
+            "connection_reset: the server reset connections, as a killed or overloaded one does"
         }
         Outcome::Failure(Failure::ClosedEarly) => {
             "closed_early: the server closed connections before the answer was complete"
@@ -90,7 +90,7 @@ fn clients(figures: &ScenarioResult, lines: &[&Threshold], source: &Source) -> O
     let finding = error(
         Code::ClientsFailed,
         format!(
-            "{clients_failed} of {} of the scenario {name} failed{}; {} failed{}",
+            "{clients_failed} of {} failed in the scenario {name}{}; {} failed{}",
             counted(*clients, "client"),
             kinds(client_outcomes.iter().filter(|(outcome, _)| *outcome != success)),
             counted(figures.errors, "request"),
@@ -148,7 +148,7 @@ fn missing(figures: &ScenarioResult, source: &Source) -> Option<Finding> {
     Some(error(
         Code::AcknowledgedMissing,
         format!(
-            "{} of {} acknowledged by the scenario {} are not stored: {}",
+            "{} of {} acknowledged in the scenario {} are not stored: {}",
             ledger.missing,
             counted(ledger.acknowledged, "key"),
             figures.name,
@@ -231,7 +231,7 @@ fn crossed(threshold: &Threshold) -> Option<Finding> {
     Some(error(
         Code::ThresholdCrossed,
         format!(
-            "the threshold {} is {}, and the measured figure is {}",
+            "the threshold {} is {}, but the measured figure is {}",
             threshold.label(),
             threshold.limit,
             figure(measured)
@@ -271,7 +271,7 @@ mod tests {
 
     #[rstest::rstest]
     #[case::refused("connection_refused", &["nothing listens"])]
-    #[case::reset("connection_reset", &["broke connections off"])]
+    #[case::reset("connection_reset", &["reset connections"])]
     #[case::late("timed_out", &["no answer within"])]
     #[case::never_connected("connect_timed_out", &["no connection within"])]
     #[case::no_room("status_503", &["overloaded"])]

@@ -97,7 +97,7 @@ fn at_limit(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) 
     };
     Some(Finding {
         claim: format!(
-            "{} used up its memory limit of {} without being killed for it: {pod} was at {:.0}% or more of it in \
+            "{} stayed at its memory limit of {} without being killed for it: {pod} used {:.0}% or more of it in \
              {full} of {}",
             component.name,
             mebibytes(limit),
@@ -112,7 +112,7 @@ fn at_limit(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) 
 
 fn remedy(component: &Component, whose: &str) -> String {
     format!(
-        "Raise resources.limits.memory of {whose} in {} {}, or find what makes it grow; {} has its memory over \
+        "Raise resources.limits.memory of {whose} in {} {}, or find out what makes it grow; {} has its memory over \
          time.",
         component.kind,
         component.name,

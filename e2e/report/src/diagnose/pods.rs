@@ -86,10 +86,7 @@ fn restarts(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) 
     Some(Finding {
         claim: format!("{} was restarted {}: {}{ended}", component.name, times(restarts.into()), each.join(", ")),
         evidence: [Some(pointer(worst)), log].into_iter().flatten().collect(),
-        fix: format!(
-            "Find in the probes, the memory limit and the log of {} why it ends, and fix that.",
-            component.name
-        ),
+        fix: format!("Find out from the probes, the memory limit and the log of {} why it ends.", component.name),
         excerpt,
         ..Finding::of(&component.name, if looping { Code::RestartLoop } else { Code::Restarted }, Severity::Error)
     })
@@ -129,7 +126,7 @@ fn crashed(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -
     let (log, excerpt) = log(data, pod, &container.name);
     Some(Finding {
         claim: format!(
-            "the program of {} ended by itself (no kill by the kubelet or for memory): {pod} {}, the last time \
+            "the program of {} ended on its own (killed neither by the kubelet nor for memory): {pod} {}, the last time \
              with {how} \
              after {}",
             match is_init(pods, container) {
@@ -140,7 +137,7 @@ fn crashed(data: &RunData, component: &Component, pods: &[(&str, &PodReport)]) -
             e2e_plan::duration::human(last.at.saturating_sub(last.started))
         ),
         evidence: [Some(containers_with(pods, pod, &container.name)), log].into_iter().flatten().collect(),
-        fix: format!("Find in the log of {} why its program ends, and fix that.", component.name),
+        fix: format!("Find out from the log of {} why its program ends.", component.name),
         excerpt,
         ..Finding::of(&component.name, Code::Crashed, Severity::Error)
     })

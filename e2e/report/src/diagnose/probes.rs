@@ -168,7 +168,7 @@ fn troubled_probe(data: &RunData, component: &Component, spec: &ProbeSpec) -> Op
         }
         (Trouble::Fails, Some(_), None) => {
             let claim = format!("{claim}; no change of the request proved a cause");
-            let fix = format!("Compare the requests to {} in {DOCTOR} with its expectations.", component.name);
+            let fix = format!("Compare the requests to {} in {DOCTOR} with what it expects.", component.name);
             finding(Code::ProbeFailing, Severity::Error, claim, fix)
         }
         (Trouble::Fails, None, _) => {
@@ -281,7 +281,7 @@ fn claim(entry: &DoctorEntry) -> String {
     };
     // The result of a manual try, which the cause explains.
     let plain = evidence.iter().find(|trial| trial.plain && trial.verdict == Verdict::Success);
-    let plain = plain.map_or(String::new(), |trial| format!(", and {}, succeeds ({})", trial.change, trial.summary));
+    let plain = plain.map_or(String::new(), |trial| format!("; {}, succeeds ({})", trial.change, trial.summary));
     let requests = counted((*requests).into(), "request");
     let proof = match flip {
         Some(flip) => {
@@ -290,12 +290,12 @@ fn claim(entry: &DoctorEntry) -> String {
                 false => " made it succeed",
             };
             let [from, to] = [&flip.from, &flip.to].map(|value| quoted(value));
-            format!(": changing {} from {from} to {to}{back} ({requests})", flip.axis)
+            format!("; changing {} from {from} to {to}{back} ({requests})", flip.axis)
         }
         None => format!(" ({requests})"),
     };
-    let because = if *confirmed { "because" } else { "likely because" };
-    format!("the {which} probe of {component} fails ({observed}){plain}, {because} {explanation}{proof}")
+    let because = if *confirmed { " because" } else { ", likely because" };
+    format!("the {which} probe of {component} fails ({observed}){because} {explanation}{proof}{plain}")
 }
 
 /// `` `orders` ``; `none` for nothing.

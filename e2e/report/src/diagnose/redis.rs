@@ -34,7 +34,7 @@ fn evicted(data: &RunData, component: &Component, servers: &[Server<'_>]) -> Opt
         claim: format!("{name} evicted keys to stay within its memory: {each}"),
         evidence,
         fix: format!(
-            "Raise maxmemory of {name}, or let keys expire earlier. If a key is more than a cached copy, keep it on a server with the \
+            "Raise maxmemory of {name}, or let keys expire earlier. Keep keys that are more than cached copies on a server with the \
              policy noeviction, which refuses writes instead."
         ),
         ..Finding::of(name, Code::KeysEvicted, Severity::Warning)
@@ -49,7 +49,7 @@ fn refused(data: &RunData, component: &Component, servers: &[Server<'_>]) -> Opt
         claim: format!("{name} refused commands because its memory was used up (`OOM command not allowed`): {each}"),
         evidence,
         fix: format!(
-            "Raise maxmemory of {name} within its memory limit, or find what keeps its keys from being deleted or expiring; {REDIS} has \
+            "Raise maxmemory of {name} within its memory limit, or find out why its keys are not deleted and do not expire; {REDIS} has \
              its memory over time."
         ),
         ..Finding::of(name, Code::WritesRefused, Severity::Error)
@@ -99,8 +99,8 @@ fn untold(component: &Component, servers: &[Server<'_>]) -> Option<Finding> {
             server.refused.as_deref().unwrap_or_default()
         ),
         evidence: vec![format!("{REDIS}#/{index}")],
-        fix: "Set the server's password with --requirepass in its arguments, or in the variable REDIS_PASSWORD or VALKEY_PASSWORD: the \
-              run reads it there."
+        fix: "Set the server's password with --requirepass in its arguments, or in the variable REDIS_PASSWORD or VALKEY_PASSWORD, where \
+              the run can read it."
             .to_owned(),
         ..Finding::of(&component.name, Code::NotMeasured, Severity::Warning)
     })

@@ -119,8 +119,8 @@ pub(super) fn fix(code: Code, words: &str, kind: &str, component: &str) -> Strin
         // The scheduler's words for a claim that no volume fits (`volumebinding` of kube-scheduler).
         Code::Unschedulable if words.contains("PersistentVolumeClaim") || words.contains("persistentvolumeclaim") => {
             format!(
-                "Give the claims of {kind} {component} a StorageClass that the cluster has (`kubectl get storageclass`; a default one where none is \
-             named), or a PersistentVolume that fits; `kubectl describe pvc` says what is missing."
+                "Give the claims of {kind} {component} a StorageClass that the cluster has (`kubectl get storageclass`; the default one if they name \
+             none), or a PersistentVolume that fits; `kubectl describe pvc` says what is missing."
             )
         }
         Code::Unschedulable => {

@@ -13,10 +13,7 @@ pub const LONGEST: usize = 65_536;
 /// What has no room is counted.
 pub fn render(report: &Report, longest: usize) -> String {
     let left_out = |count: usize| {
-        format!(
-            "\n{count} more sections have no room here: the report itself, `report.html` of the run `{}`, has them.\n",
-            report.run_id
-        )
+        format!("\n{count} more sections do not fit here; `report.html` of the run `{}` has them all.\n", report.run_id)
     };
     let room = longest.saturating_sub(left_out(usize::MAX).len());
     let mut text = cut(format!("{MARKER}\n{}", markdown::head(report, "##")), room);
@@ -74,7 +71,7 @@ mod tests {
         let text = render(&report(findings, length), LONGEST);
         assert!(text.len() <= LONGEST, "{}", text.len());
         assert!(text.starts_with(MARKER) && text.contains("**Cause** (app): claim 0"));
-        assert_eq!(text.contains("have no room here"), !whole);
+        assert_eq!(text.contains("do not fit here"), !whole);
         assert_eq!(text.matches("<details>").count(), text.matches("</details>").count());
     }
 }

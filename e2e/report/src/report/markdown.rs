@@ -65,8 +65,8 @@ pub(super) fn sections(report: &Report) -> Vec<String> {
     ];
     sections.retain(|section| !section.is_empty());
     let end = format!(
-        "---\n\nRun `{}`, {}. Evidence ids are files of the run directory, with an optional JSON pointer; the \
-         verb `report --check` recomputes this page from them.\n",
+        "---\n\nRun `{}`, {}. Evidence ids are files of the run directory, with an optional JSON pointer; \
+         `report --check` recomputes this page from them.\n",
         report.run_id, report.started_at
     );
     let last = sections.pop().unwrap_or_default();
@@ -148,7 +148,7 @@ fn without_names(path: &str) -> String {
 
 fn changes(report: &Report) -> String {
     let changes: Vec<&str> = report.request.changes().collect();
-    if changes.is_empty() { "none, the manifests as they are".to_owned() } else { changes.join(", ") }
+    if changes.is_empty() { "none".to_owned() } else { changes.join(", ") }
 }
 
 fn health(report: &Report) -> String {

@@ -34,7 +34,7 @@ fn an_init_container_that_failed_is_named() {
     data.snapshot.pods.get_mut("app-0").unwrap().init_containers.push(init);
     let claim = claim(&data, Code::Crashed);
     assert_eq!(finding(&data, Code::Crashed).evidence, ["evidence/pods.json#/pods/app-0/init_containers"]);
-    assert!(claim.starts_with("the program of the init container migrate of app ended by itself"), "{claim}");
+    assert!(claim.starts_with("the program of the init container migrate of app ended on its own"), "{claim}");
     assert!(claim.contains("app-0 2 times, the last time with exit code 1"), "{claim}");
 }
 

@@ -47,7 +47,7 @@ fn a_drain_is_short_by_what_clients_noticed() {
     data.faults[0].events = vec![moment(1_000, PodChange::Stopping), moment(1_100, PodChange::Ended(0))];
     let found = found(&data, Code::DrainMissing);
     assert!(
-        matches!(&found[..], [(Severity::Error, claim)] if claim.ends_with("it should have served for 0.4 s longer")),
+        matches!(&found[..], [(Severity::Error, claim)] if claim.ends_with("it should have kept serving for 0.4 s longer")),
         "{found:?}"
     );
 }

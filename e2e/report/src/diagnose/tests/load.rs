@@ -135,7 +135,7 @@ fn figures_cite_the_files_of_their_own_scenario(
         of(Code::AcknowledgedMissing)
     );
     assert_eq!(of(Code::StoredTwice).evidence, [format!("{ledger}/duplicate")]);
-    let crossed = "the threshold order errors_max is 0, and the measured figure is 1";
+    let crossed = "the threshold order errors_max is 0, but the measured figure is 1";
     assert_eq!(of(Code::ThresholdCrossed).claim, crossed);
     assert_eq!(of(Code::ThresholdCrossed).evidence, ["results/scenarios.order.json#/measured/scenario/errors"]);
 

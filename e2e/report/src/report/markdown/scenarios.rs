@@ -50,7 +50,7 @@ pub(super) fn load(report: &Report) -> String {
 }
 
 fn thresholds(report: &Report) -> String {
-    let mut thresholds = Table::new(["Threshold", "Line", "Measured", "State", "Evidence"]);
+    let mut thresholds = Table::new(["Threshold", "Limit", "Measured", "State", "Evidence"]);
     for threshold in &report.thresholds {
         let state = match threshold.state {
             ThresholdState::Kept => "kept",
@@ -219,7 +219,7 @@ fn expected_of(section: &ScenarioSection) -> String {
     let _ = writeln!(
         text,
         "Measured {:.0} requests per second with {:.0}% of the machine's processors in use; by the utilisation law this machine \
-         carries at most {:.0} at the same cost per request. (evidence/resources.json)\n",
+         can carry at most {:.0} at the same cost per request. (evidence/resources.json)\n",
         section.figures.rate_per_second.unwrap_or_default(),
         expected.host_utilisation * 100.0,
         expected.host_bound
