@@ -95,7 +95,7 @@ pub(super) fn lines(plan: &Plan, target: Target, warnings: &[Warning]) -> Vec<St
         let Warning { source, object, path, .. } = alike[0];
         let others = match alike.len() - 1 {
             0 => String::new(),
-            others => format!(" (and {} more)", counted(others as u64, "field")),
+            others => format!(" (and {})", counted(others as u64, "more field")),
         };
         format!("{source}: {object} {path}{others}: {reason}")
     });
@@ -120,7 +120,7 @@ mod tests {
         let plan = Plan::of(Objects::read(&[Manifest { file: "app.yaml".into(), text }])).expect("a plan");
         let lines = lines(&plan, Target::Docker, &plan.warnings(Target::Docker));
         let expected =
-            "app.yaml, document 1: Pod/a metadata.namespace (and 2 fields more): every run has its own namespace";
+            "app.yaml, document 1: Pod/a metadata.namespace (and 2 more fields): every run has its own namespace";
         assert_eq!(lines, [expected]);
     }
 }
