@@ -206,7 +206,7 @@ impl<R: Runtime> Bench<'_, R> {
                 let text = format!("the command is still running after {}", seconds(within * PATIENCE));
                 return Seen::Remark(
                     text,
-                    Some("find what the command waits for: an answer of the app, an input, a name to resolve"),
+                    Some("find out what the command waits for: an answer from the app, input, a name to resolve"),
                 );
             }
             _ if !patient.success() => {
@@ -214,7 +214,7 @@ impl<R: Runtime> Bench<'_, R> {
                     format!("the command takes longer than {}, and then fails: {}", seconds(within), patient.outcome());
                 return Seen::Remark(
                     text,
-                    Some("find in the command's output why it fails; a longer timeout does not help"),
+                    Some("find out from the command's output why it fails; a longer timeout does not help"),
                 );
             }
             _ => {}

@@ -287,7 +287,7 @@ impl Lab<'_> {
         if !self.ask(with_one.clone()).await?.answered() {
             self.remark = Some((
                 format!("the app answers {status}; the server asks for a client certificate, and a kubelet has none"),
-                "find in the app's log whether it refuses clients without a certificate; serve the health path to them, on a separate port if \
+                "check in the app's log whether it refuses clients without a certificate; serve the health path to them, on a separate port if \
                  need be",
             ));
             return None;
@@ -352,7 +352,7 @@ fn form(answer: &Observation) -> (Option<u16>, Vec<(String, String)>) {
 fn of_a_late_failure(late: &Observation) -> (String, &'static str) {
     (
         format!("no answer arrives within the timeout; the late one is a failure, too ({})", late.summary()),
-        "find in the app's log why it refuses this request, and why so late; a longer timeout does not help",
+        "find out from the app's log why it refuses this request, and why so late; a longer timeout does not help",
     )
 }
 
@@ -362,11 +362,11 @@ fn of_another_path(answer: Option<&Observation>) -> (String, &'static str) {
     match answer.filter(|answer| answer.kind == Kind::Response) {
         Some(answer) => (
             format!("{silent}; another path is answered meanwhile ({})", answer.summary()),
-            "find what this path waits for: a lock, a pool's connection, another service",
+            "find out what this path waits for: a lock, a pool's connection, another service",
         ),
         None => (
             format!("{silent}; no other path is answered meanwhile either"),
-            "find why the app answers nothing: a process that is stopped or waits for a lock, or workers that are all busy",
+            "find out why the app does not answer: a process that is stopped or waits for a lock, or workers that are all busy",
         ),
     }
 }

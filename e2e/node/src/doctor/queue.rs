@@ -19,11 +19,11 @@ impl Lab<'_> {
         let within = self.timeout();
         stays_queued(self.target.address(port)?, within).await?.then(|| {
             let text = format!(
-                "no program has accepted a connection to port {port} within {}: the kernel completes connections by itself, so a tcpSocket \
+                "no program has accepted a connection to port {port} within {}: the kernel completes connections on its own, so a tcpSocket \
                  probe proves nothing about the program",
                 seconds(within)
             );
-            (text, "use an httpGet, grpc or exec probe, which needs an answer from the program; find in its log why it accepts no connection")
+            (text, "use an httpGet, grpc or exec probe, which needs an answer from the program; find out from its log why it accepts no connection")
         })
     }
 }

@@ -202,7 +202,7 @@ impl Lab<'_> {
             let answer = self.again_later().await;
             if answer.kind == Kind::Refused {
                 let text = format!(
-                    "the app started to answer and stopped listening after {}; find in its log why it ends",
+                    "the app started to answer and stopped listening after {}; find out from its log why it ends",
                     seconds(answering.elapsed())
                 );
                 return Some(Found::of_everyone(Cause::Flaky, text));

@@ -100,7 +100,7 @@ pub(super) fn advice(observation: &Observation, evidence: &[Trial]) -> Option<&'
     let has_answered = evidence.first().is_some_and(|probe| probe.succeeded > 0);
     Some(match kind {
         Kind::Timeout if has_answered => {
-            "find in the app's log what it waited for; if it was starting, add a startupProbe that waits for its start"
+            "find out from the app's log what it waited for; if it was starting, add a startupProbe that waits for its start"
         }
         _ if !followed.is_empty() => {
             "answer this path without a redirect, or make the redirect's target answer: a kubelet follows it"
@@ -110,7 +110,7 @@ pub(super) fn advice(observation: &Observation, evidence: &[Trial]) -> Option<&'
              probe at that port"
         }
         Kind::Timeout if observation.connect_ms.is_none() => "check the pod's address and port",
-        Kind::Timeout => "find what the app waits for: a lock, a pool's connection, a busy worker",
+        Kind::Timeout => "find out what the app waits for: a lock, a pool's connection, a busy worker",
         Kind::Closed | Kind::Reset | Kind::Malformed | Kind::Http2 => {
             "check the app's log for these connections, and the protocol of the port"
         }
@@ -118,7 +118,7 @@ pub(super) fn advice(observation: &Observation, evidence: &[Trial]) -> Option<&'
         Kind::CannotExec => {
             "read the runtime's reason in the kubelet's words; the image must have the program, and the user may execute it"
         }
-        Kind::Exited => "run the command in the container, and find in its output and in the app's log why it fails",
+        Kind::Exited => "run the command in the container, and find out from its output and the app's log why it fails",
         Kind::Response => "check the app's log for this request; name a request that succeeds with --works to compare",
         _ => "check the app's log for this request",
     })
