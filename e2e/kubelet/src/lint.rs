@@ -183,7 +183,7 @@ impl Findings<'_> {
         // Until its startup probe succeeds, a container is not ready, and a pod only when all of its containers are.
         let is_awaited = containers(self.component).any(|other| other.probes.readiness.is_some());
         let when = match (&container.probes.startup, is_awaited) {
-            (Some(_), _) => "from its startup probe's success on, also while it cannot serve",
+            (Some(_), _) => "as soon as its startup probe has succeeded, even while it cannot serve",
             (None, true) => "once the pod's other containers are ready, whether it can serve or not",
             (None, false) => "as soon as it runs, whether it can serve or not",
         };
@@ -200,7 +200,7 @@ impl Findings<'_> {
         let seconds = drain.total().as_secs_f64();
         let takes = if drain.is_certain() { "takes" } else { "may take" };
         let reason = format!(
-            "{} {takes} {seconds} s, and a kubelet sends SIGKILL after {} s: requests that are still in flight then are cut off",
+            "{} {takes} {seconds} s, and a kubelet sends SIGKILL after {} s: requests still in flight are then cut off",
             drain.what(),
             grace.as_secs()
         );
@@ -216,7 +216,7 @@ impl Findings<'_> {
         // What was measured is held against it elsewhere, or is far below.
         if waits < SHORT_START && self.start(container, measured).is_none_or(|start| start * 2 > waits) {
             let reason = format!(
-                "the startup probe gives up {} s after the start: a start that takes longer ends in a restart loop",
+                "the startup probe gives up {} s after the start: a slower start ends in a restart loop",
                 waits.as_secs_f64()
             );
             let field = format!("{}.startupProbe", place(container));
@@ -295,11 +295,12 @@ impl Findings<'_> {
         let (is_rare, reason, fix) = match which {
             ProbeKind::Startup => {
                 let reason =
-                    format!("a container that the first probe finds too early counts as started {period} s later");
+                    format!("a container that is not up at the first probe counts as started only {period} s later");
                 (probe.period > RARE, reason, "lower periodSeconds")
             }
             ProbeKind::Readiness => {
-                let reason = format!("a container that can serve, or no longer can, is noticed up to {period} s later");
+                let reason =
+                    format!("it takes up to {period} s to notice that a container can serve, or no longer can");
                 (probe.period > RARE, reason, "lower periodSeconds")
             }
             ProbeKind::Liveness => {

@@ -30,7 +30,7 @@ fn what_is_said_of_several_places_is_said_once() {
     let place = |name: &str| format!("Deployment/app containers[{name}] (app.yaml, document 2)");
     let (app, web, b) = (place("app"), place("web"), place("b"));
     let expected = format!(
-        "note[no-readiness] {app}\n    Services send traffic to the container from its startup probe's success on, also while it cannot serve\n    \
+        "note[no-readiness] {app}\n    Services send traffic to the container as soon as its startup probe has succeeded, even while it cannot serve\n    \
          fix: add a readinessProbe\n\
          note[no-readiness] 2 places\n    Services send traffic to the container as soon as it runs, whether it can serve or not\n    \
          fix: add a readinessProbe\n    {web}\n    {b}\n"
