@@ -159,8 +159,8 @@ impl Control {
         self.told(self.post(&format!("/examine/{pod}/{container}/{}", which.word().to_lowercase()))).await
     }
 
-    /// Has a container started again, at once. Failures of its startup and liveness probes count for nothing in its
-    /// first `spare`.
+    /// Restarts a container at once. Failures of its startup and liveness probes are ignored for its first
+    /// `spare`.
     ///
     /// # Errors
     ///
@@ -171,11 +171,11 @@ impl Control {
         self.answer(self.post("/restart").json(&order)).await.map(drop)
     }
 
-    /// Has a component's images brought up to date and its containers made anew from them. Ready once they have been told to.
+    /// Rebuilds a component's images and replaces its containers. Returns once the replacement has begun.
     ///
     /// # Errors
     ///
-    /// When there is no such component, an image cannot be built, or a cluster looks after the pods.
+    /// When there is no such component, or an image cannot be built.
     pub async fn redeploy(&self, component: &str) -> Result<(), Error> {
         self.answer(self.post(&format!("/redeploy/{component}")).timeout(BUILD_LIMIT)).await.map(drop)
     }

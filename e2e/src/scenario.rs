@@ -56,13 +56,13 @@ pub async fn scenario(environment: &Environment, name: &str) {
     .await;
 }
 
-/// Leaves the record of a scenario that `body` runs, unless the command line excludes it.
+/// Writes the record of the scenario that `body` runs, unless the command line excludes it.
 ///
 /// ```no_run
 /// # async fn of(environment: e2e::environment::Environment) {
 /// use e2e::scenario;
 ///
-/// // The system tells its keys by an API of its own, so that no SQL can read them.
+/// // The stored keys come from the system's own API, not from SQL.
 /// scenario::record(&environment, "checkout", async {
 ///     let mut ran = scenario::run(&environment, "checkout").await?;
 ///     let stored = ["order-1", "order-2"].into_iter().map(|key| (key, 1)).collect();
@@ -123,11 +123,11 @@ pub struct Ran {
     unchecked: Option<String>,
 }
 
-/// Runs a declared scenario where the load is to come from, and leaves what was counted as evidence.
+/// Runs a declared scenario, in this process or on the run's agents, and writes everything that was counted as evidence.
 ///
 /// # Errors
 ///
-/// When there are no figures. What the system does wrong is in them.
+/// When there are no figures. Failures of the system are in the figures.
 pub async fn run(environment: &Environment, name: &str) -> Result<Ran, Error> {
     let declared = declared(environment, name)?;
     let steps = declared.steps(name, &environment.run_id);
@@ -137,8 +137,8 @@ pub async fn run(environment: &Environment, name: &str) -> Result<Ran, Error> {
     Ok(Ran { figures, load, declared, steps: Some(scenario), unchecked: None })
 }
 
-/// The same for a scenario in Rust, declared with `rust = true`: `registry` makes it from `parameters`, by the scenario's name. Where the
-/// load comes from inside, the project's own agent has to know it too.
+/// Runs a scenario written in Rust and declared with `rust = true`: `registry` makes it from `parameters`, by its name. If the load comes
+/// from inside a cluster, the project's own agent must know it, too.
 ///
 /// ```no_run
 /// # async fn of(environment: e2e::environment::Environment) {
@@ -172,7 +172,7 @@ pub async fn run_rust(
     Ok(Ran { figures, load, declared, steps: None, unchecked: None })
 }
 
-/// Only what faults did to clients needs so fine a series.
+/// Only the impact of planned faults needs so fine a series.
 fn with_tenths(figures: ScenarioResult, declared: &Scenario, load: &LoadResult<ClientReport>) -> ScenarioResult {
     let tenths = if declared.during.is_empty() { Vec::new() } else { load.tenths.clone() };
     ScenarioResult { tenths, ..figures }
@@ -186,7 +186,7 @@ fn declared(environment: &Environment, name: &str) -> Result<Scenario, Error> {
     })
 }
 
-/// What the load generator is told of a declared scenario, but for its steps.
+/// The load generator's settings for a declared scenario, except its steps.
 #[must_use]
 pub fn settings(declared: &Scenario, address: SocketAddr) -> Settings {
     let Scenario { rate, ramp_to, spacing, .. } = *declared;
@@ -201,7 +201,7 @@ pub fn settings(declared: &Scenario, address: SocketAddr) -> Settings {
     }
 }
 
-/// Makes the load, in this process or where the system runs, and tells the run how it goes.
+/// Generates the load, in this process or where the system runs, and reports its progress to the run.
 async fn make(
     environment: &Environment,
     name: &str,
@@ -235,7 +235,7 @@ async fn make(
 /// Seconds of a load whose rates are shown side by side.
 const SHOWN_SECONDS: usize = 20;
 
-/// Shows a load of this process once a second. Planned faults are begun with it where there are some: `window_in` is its warm-up.
+/// Reports this process's load once a second, and starts the planned faults with it, if any; `window_in` is its warm-up.
 async fn watched(
     control: &Control,
     name: &str,
@@ -276,7 +276,7 @@ async fn watched(
 }
 
 impl Ran {
-    /// Checks the ledger, if the scenario has one whose stored keys SQL tells.
+    /// Checks the ledger, if the scenario has one with an SQL query for the stored keys.
     pub async fn check_ledger(&mut self, environment: &Environment) {
         let Some(sql) = self.declared.ledger.as_ref().and_then(|ledger| ledger.postgres.as_ref()) else { return };
         if self.has_no_keys() {
@@ -291,7 +291,7 @@ impl Ran {
         }
     }
 
-    /// Checks the ledger against stored keys that the suite tells.
+    /// Checks the ledger against the stored keys that the suite passes.
     pub fn check_stored(&mut self, stored: StoredKeys) {
         let ledger = stored.check(self.load.ledgers(), |client, round, key| {
             if let Some(steps) = &self.steps {
@@ -306,7 +306,7 @@ impl Ran {
         ledgers.all(load::ClientLedger::is_empty)
     }
 
-    /// What a record says of it: in a line, in figures, and why it failed if it did.
+    /// The content of its record: one line, the figures, and why it failed, if it did.
     pub(crate) fn found(self) -> (String, Measured, Option<String>) {
         let (detail, failures) =
             (self.detail(), failures(&self.figures, &self.declared.thresholds, self.unchecked.as_deref()));
@@ -328,7 +328,7 @@ impl Ran {
     }
 }
 
-/// Why the scenario's test fails. What lines allow or forbid, the report judges.
+/// Why the scenario's test fails. The report judges the thresholds.
 fn failures(figures: &ScenarioResult, lines: &Thresholds, unchecked: Option<&str>) -> Vec<String> {
     let ScenarioResult { clients, clients_failed, by_error, .. } = figures;
     let mut failures = Vec::new();
