@@ -1,8 +1,8 @@
 //! Load from several processes: an agent [`serve()`]s, and a conductor [`conduct()`]s any number of them.
 //!
 //! An agent listens on a TCP port and takes one conductor at a time. The conductor connects to it however it can (the loopback
-//! interface, a container's address, a Kubernetes port-forward), so no agent has to reach the conductor. What they say to each
-//! other are lines of JSON:
+//! interface, a container's address, a Kubernetes port-forward), so no agent has to reach the conductor. They exchange lines of
+//! JSON:
 //!
 //! ```text
 //! conductor -> agent   hello {token, protocol}, order {what, against which address, which of the clients}
@@ -12,10 +12,9 @@
 //! agent -> conductor   result, with its histograms in HDR V2 encoding
 //! ```
 //!
-//! Clients are numbered over all agents, so that keys and data of a run do not depend on how many agents share it. The merged
-//! result is that of one generator with all the clients: counts and percentiles are exact, since histograms are added and
-//! percentiles taken afterwards. An agent that goes away or falls silent leaves a hole, which [`AgentCoverage`] names; the
-//! others go on.
+//! Clients are numbered across all agents, so that a run's keys and data do not depend on the number of agents. The merged result
+//! equals that of one generator with all the clients: counts and percentiles are exact, since histograms are added before percentiles
+//! are computed. An agent that dies or falls silent leaves a gap, which [`AgentCoverage`] names; the others carry on.
 //!
 //! A run over three agents, from any streams:
 //!
@@ -36,8 +35,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A project with scenarios in Rust builds an agent of its own, which knows them by name ([`main()`] has an example); a conductor
-//! orders one with [`Workload::Named`].
+//! A project with scenarios in Rust builds its own agent, which knows them by name ([`main()`] has an example); a conductor orders one
+//! with [`Workload::Named`].
 //!
 //! [`AgentCoverage`]: crate::load::AgentCoverage
 
@@ -59,19 +58,19 @@ pub use program::{is_asked_for, main};
 pub use serve::serve;
 pub use wire::WireError;
 
-/// The agent's program, and the name by which a larger program is asked to be one: see [`is_asked_for`].
+/// The agent's program, and the name under which a larger program acts as one: see [`is_asked_for`].
 pub const PROGRAM: &str = "e2e-agent";
 /// The variable that tells the program `e2e-agent` where to listen, as `address:port`.
 pub const LISTEN: &str = "E2E_AGENT_LISTEN";
 /// Where it listens otherwise.
 pub const DEFAULT_LISTEN: &str = "0.0.0.0:7070";
-/// The variable with the token that a conductor has to know.
+/// The variable with the token that a conductor must present.
 pub const TOKEN: &str = "E2E_AGENT_TOKEN";
 
 /// How an agent's `look` ends when a name is not known.
 pub const UNKNOWN_NAME: u8 = 3;
 
-/// A load as a value: what, against which address, how much and how long.
+/// A load as a value: what, against which address, how much, and for how long.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Order {
     /// The server as `host:port`; every agent looks the name up for itself.
@@ -83,7 +82,7 @@ pub struct Order {
 }
 
 impl Order {
-    /// The order that makes the same load as these settings would in this process.
+    /// The order for the same load that these settings make in this process.
     pub fn new(target: impl Into<String>, workload: Workload, settings: &Settings) -> Self {
         Self { target: target.into(), workload, settings: settings.clone() }
     }

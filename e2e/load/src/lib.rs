@@ -1,7 +1,7 @@
 //! The load engine. What it measures is plain data of `e2e-figures`.
 //!
-//! A crate of its own because it is the one part whose speed is measured along with the system: it is always optimised, it
-//! depends on little, and a small static program can be made of it.
+//! A separate crate because its speed affects every measurement of the system: it is always optimised, has few dependencies, and can
+//! be built into a small static program.
 
 pub mod agent;
 pub mod clock;

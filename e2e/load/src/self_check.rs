@@ -1,5 +1,5 @@
-//! Whether the generator tells the truth on this machine, now: [`self_check`] measures a server whose stalls are known and compares
-//! with what they must come to.
+//! Whether the generator measures correctly on this machine, now: [`self_check`] measures a server with known stalls and compares
+//! the result with the latency that they must cause.
 
 use std::io;
 use std::time::Duration;
@@ -16,18 +16,18 @@ use e2e_figures::stats::rounded;
 pub struct SelfCheck {
     /// The 99th percentile of latency that follows from the server's stalls, in milliseconds.
     pub expected_ms_p99: f64,
-    /// The one that was measured.
+    /// The measured 99th percentile, in milliseconds.
     pub measured_ms_p99: f64,
-    /// How much of the expected one the measured one is off, as a share.
+    /// How far the measured percentile is off, as a share of the expected one.
     pub deviation: f64,
-    /// Requests that one second of the generator's CPU time makes, against a small server. A generator has one core at most.
+    /// Requests per second of the generator's CPU time, against a small server. A generator uses at most one core.
     pub requests_per_cpu_second: Option<f64>,
 }
 
 /// The measured percentile may be this far off, as a share.
 pub const ALLOWED_DEVIATION: f64 = 0.02;
 
-/// A generator that is asked for more than this share of what it can do has no reserve for bursts.
+/// Above this share of its capacity, a generator has no reserve for bursts.
 pub const ALLOWED_LOAD: f64 = 0.7;
 
 /// 20 requests of the 2 s are above the 99th percentile, at a rate that costs next to nothing.
@@ -48,7 +48,7 @@ impl SelfCheck {
     }
 
     /// Whether this many generators on this many processors can make these arrivals with some reserve, at their highest rate; true
-    /// when that is not known. More generators than processors make no more, since each can use one processor.
+    /// if that is unknown. More generators than processors do not help, since each can use one processor.
     pub fn has_head_room(&self, arrivals: &Arrivals, generators: u32, processors: usize) -> bool {
         let highest = highest_rate(arrivals);
         let cores = (generators as usize).min(processors) as f64;
@@ -61,7 +61,7 @@ pub fn highest_rate(arrivals: &Arrivals) -> f64 {
     arrivals.ramp_to.map_or(arrivals.rate, |last| last.max(arrivals.rate))
 }
 
-/// Why nothing could be found out.
+/// Why the check could not run.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "each message says it")]
 pub enum SelfCheckError {

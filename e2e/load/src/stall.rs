@@ -1,5 +1,5 @@
-//! What a generator is checked against: a server that stands still at known times ([`StallingServer`]), and the latency that follows
-//! from that by arithmetic ([`quantile`]).
+//! What a generator is checked against: a server that stalls at known times ([`StallingServer`]), and the latency that follows by
+//! arithmetic ([`quantile`]).
 
 use std::{
     io,
@@ -18,8 +18,8 @@ use tokio::{
     },
 };
 
-/// A server on a thread of its own that answers every request at once with `OK`, and stands still as a whole when it is told to.
-/// It takes whatever arrives in one piece for a request, and ends when this is dropped.
+/// A server on its own thread that answers every request at once with `OK`, and stalls completely when told to. It takes whatever
+/// arrives in one piece for a request, and ends when this is dropped.
 #[derive(Debug)]
 pub struct StallingServer {
     address: SocketAddr,
@@ -48,7 +48,7 @@ impl StallingServer {
     ///
     /// # Errors
     ///
-    /// When it cannot listen there, or the thread cannot be made.
+    /// When it cannot listen there, or the thread cannot be started.
     pub fn start() -> io::Result<Self> {
         let listener = StdListener::bind("127.0.0.1:0")?;
         listener.set_nonblocking(true)?;
@@ -75,7 +75,7 @@ impl StallingServer {
         self.address
     }
 
-    /// Plans stalls of a length, so long after now, in order.
+    /// Plans stalls of a length at these times from now, in order.
     pub fn stall(&self, after: impl IntoIterator<Item = Duration>, length: Duration) {
         let now = Instant::now();
         for after in after {
@@ -116,8 +116,8 @@ async fn stand_still(mut planned: UnboundedReceiver<Stall>, seen: &Mutex<Seen>) 
     }
 }
 
-/// The latency at a quantile when evenly spaced requests meet a server that answers at once but for its stalls: a request that
-/// comes `x` into a stall of length `s` takes `s - x`. So the share of requests that take longer than `t` is the sum of
+/// The latency at a quantile when evenly spaced requests meet a server that answers at once except during its stalls: a request that
+/// arrives `x` into a stall of length `s` takes `s - x`. So the share of requests that take longer than `t` is the sum of
 /// `max(0, s - t)` over the window, which this solves for `t`. `quantile` is between 0 and 1.
 pub fn quantile(stalls: &[Duration], window: Duration, quantile: f64) -> Duration {
     let mut lengths: Vec<f64> = stalls.iter().map(Duration::as_secs_f64).collect();
