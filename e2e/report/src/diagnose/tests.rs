@@ -116,7 +116,7 @@ fn a_warning_is_advice_and_no_root_cause() {
     data.records = vec![record("health", "app_answers", Measured::Nothing)];
     data.throttling.insert("app-0".to_owned(), Throttling { periods: 100, throttled: 25 });
     let page = render(&Report::new(&data));
-    assert!(part(&page, "Root causes").contains("Nothing failed, so there is none."), "{page}");
+    assert!(part(&page, "Root causes").contains("None, since nothing failed."), "{page}");
     assert!(
         part(&page, "Path forward").contains("Nothing to fix.\n\nAdvice (does not affect the verdict):\n\n- Raise")
     );

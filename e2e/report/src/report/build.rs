@@ -81,10 +81,10 @@ fn verdict(data: &RunData, thresholds: &[Threshold], findings: &[Finding]) -> (V
         (0, 0) => (
             Verdict::Pass,
             format!(
-                "{}{} passed{} and {}.",
+                "{}{} passed{} {}.",
                 counted(checks as u64, "check"),
                 if data.request.filter.is_some() { " selected by `--filter`" } else { "" },
-                if thresholds.is_empty() { "" } else { ", every threshold held" },
+                if thresholds.is_empty() { " and" } else { ", every threshold held, and" },
                 match restarts {
                     0 => "no container was restarted".to_owned(),
                     _ => format!("{} of containers stayed within the threshold", counted(restarts.into(), "restart")),

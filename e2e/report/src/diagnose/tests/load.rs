@@ -56,7 +56,7 @@ fn restarts_that_a_line_allows() {
     data.request.thresholds.restarts_max = Some(1);
     assert_eq!(codes(&data), []);
     let report = Report::new(&data);
-    let reason = "1 check passed, every threshold held and 1 restart of containers stayed within the threshold.";
+    let reason = "1 check passed, every threshold held, and 1 restart of containers stayed within the threshold.";
     assert_eq!((report.verdict, report.verdict_reason.as_str()), (Verdict::Pass, reason));
     let warnings: Vec<Code> = report.findings.iter().map(|finding| finding.code).collect();
     assert_eq!(warnings, [Code::Crashed, Code::Restarted]);

@@ -87,7 +87,7 @@ fn shared_machines(cluster: &Cluster) -> String {
 
 /// Each connection tried by the suites and, in a cluster, by the run itself.
 pub(super) fn network(report: &Report) -> String {
-    let mut rows = Table::new(["", "What", "Way", "Seen", "Evidence"]);
+    let mut rows = Table::new(["", "What", "Path", "Result", "Evidence"]);
     for case in report.suites.iter().filter(|suite| suite.name == "network").flat_map(|suite| &suite.cases) {
         let passed = mark(case.outcome == Outcome::Passed).to_owned();
         rows.row([passed, case.name.clone(), "between components".to_owned(), case.found(), case.evidence.clone()]);

@@ -36,7 +36,7 @@ pub(super) fn root_causes(report: &Report) -> String {
         })
         .collect();
     let text = match (causes.is_empty(), report.verdict) {
-        (true, Verdict::Pass) => "Nothing failed, so there is none.\n".to_owned(),
+        (true, Verdict::Pass) => "None, since nothing failed.\n".to_owned(),
         (true, _) => "No cause is known; the findings above are observations.\n".to_owned(),
         (false, _) => causes.concat(),
     };
