@@ -135,7 +135,7 @@ fn a_limit_that_is_used_up_counts_when_the_component_is_in_trouble() {
     let in_trouble: &[(u64, i32, &str)] = &[(12, 0, "Completed")];
     let data = at(in_trouble, &[10, 61, 62, 63]);
     assert_eq!(codes(&data), [Code::MemoryAtLimit, Code::Restarted]);
-    assert!(claim(&data, Code::MemoryAtLimit).ends_with("app-0 was at 95% or more of it in 3 of 4 samples"));
+    assert!(claim(&data, Code::MemoryAtLimit).ends_with("app-0 used 95% or more of it in 3 of 4 samples"));
     assert_eq!(codes(&at(in_trouble, &[60, 60, 62, 63])), [Code::Restarted], "60 of 64 is less than 95%");
     assert_eq!(codes(&at(&[], &[63, 63, 63])), [], "a healthy program may live at its limit");
 }
