@@ -103,7 +103,8 @@ pub(super) fn programs(command: &[String]) -> Vec<String> {
     };
     let mut programs: Vec<String> = Vec::new();
     for word in words {
-        let is_silent = SILENT.contains(&word.as_str()) || word.contains(['$', '*', '?', '"', '\'']);
+        let is_silent =
+            SILENT.contains(&word.as_str()) || word.contains(['$', '*', '?', '"', '\'', '~', '<', '>', '\\']);
         if !is_silent && !programs.contains(&word) {
             programs.push(word);
         }
@@ -123,7 +124,7 @@ fn commands(script: &str) -> Vec<String> {
             ")" => begins = false,
             "|" | "&" | "(" | "`" => begins = !in_head,
             _ if !begins => {}
-            _ if KEYWORDS.contains(&token) || is_assignment(token) => {}
+            _ if KEYWORDS.contains(&token) || is_assignment(token) || token.starts_with('-') => {}
             _ if HEADS.contains(&token) => (begins, in_head) = (false, true),
             _ => {
                 begins = false;
@@ -141,28 +142,62 @@ fn is_assignment(word: &str) -> bool {
     })
 }
 
-/// Words with their quotes, and separators.
+/// Words after which names mean something else, or that have a grammar of their own.
+const CHANGES: [&str; 8] = ["cd", "pushd", ".", "source", "alias", "eval", "function", "case"];
+
+/// Whether a script's programs are found where a search from outside finds them: it changes neither directory, `PATH` nor names, and has
+/// nothing that is read as a program here and is none.
+pub(super) fn is_simple(script: &str) -> bool {
+    let changes = |token: &String| CHANGES.contains(&token.as_str()) || token.starts_with("PATH");
+    !["((", "()", "<<"].iter().any(|sign| script.contains(sign)) && !tokens(script).iter().any(changes)
+}
+
+/// Whether a script may go on without one of its programs: it has several commands, or takes one instead of another.
+pub(super) fn chooses(script: &str) -> bool {
+    let tokens = tokens(script);
+    let ends = tokens.iter().rposition(|token| token != "\n").map_or(0, |last| last + 1);
+    let is_or = tokens.windows(2).any(|pair| pair[0] == "|" && pair[1] == "|");
+    is_or
+        || has_lone_ampersand(script)
+        || tokens[..ends].iter().any(|token| matches!(token.as_str(), "if" | ";" | "\n"))
+}
+
+/// Words with their quotes, and separators, without comments.
 fn tokens(script: &str) -> Vec<String> {
     let mut tokens = vec![String::new()];
     let mut quote = None;
     let mut last = ' ';
-    for c in script.chars() {
+    let mut letters = script.chars();
+    while let Some(mut c) = letters.next() {
         let is_redirection = c == '&' && matches!(last, '<' | '>');
+        let word = tokens.last_mut().expect("never empty");
         match (quote, c) {
+            (None | Some('"'), '\\') => match letters.next() {
+                // The line goes on.
+                None | Some('\n') => {}
+                Some(next) => word.extend([c, next]),
+            },
             (Some(open), _) => {
-                tokens.last_mut().expect("never empty").push(c);
+                word.push(c);
                 quote = (c != open).then_some(open);
             }
             (None, '\'' | '"') => {
-                tokens.last_mut().expect("never empty").push(c);
+                word.push(c);
                 quote = Some(c);
+            }
+            (None, '#') if word.is_empty() => {
+                // A comment ends with its line.
+                if letters.by_ref().any(|letter| letter == '\n') {
+                    tokens.extend(["\n".to_owned(), String::new()]);
+                }
+                c = '\n';
             }
             (None, ';' | '|' | '&' | '\n' | '(' | ')' | '`') if !is_redirection => {
                 // `$(` begins a command as `(` does.
                 tokens.extend([c.to_string(), String::new()]);
             }
             (None, c) if c.is_whitespace() => tokens.push(String::new()),
-            (None, c) => tokens.last_mut().expect("never empty").push(c),
+            (None, c) => word.push(c),
         }
         last = c;
     }
@@ -251,8 +286,35 @@ mod tests {
     #[case(&["sh", "-c", "curl -sf http://a:1/b?c=1 2>&1 | grep -q 'a | b' || exit 1"], &["curl", "grep"])]
     #[case(&["bash", "-ec", "if ! A=1 pg_isready; then exit 1; fi\nfor x in a b; do echo $x; done"], &["pg_isready", "echo"])]
     #[case(&["sh", "-c", "[ $(redis-cli ping) = PONG ]"], &["[", "redis-cli"])]
+    #[case::a_line_that_goes_on(&["sh", "-c", "curl -f \\\n  http://a:1/b \\\n  && grep -q \"a \\\" | b\" /up"], &["curl", "grep"])]
+    #[case::a_comment(&["sh", "-c", "# is it up?\ncurl -f http://a:1/#b # or not; who knows"], &["curl"])]
+    #[case::options_of_a_keyword(&["sh", "-c", "command -v curl && exec -l check"], &["curl", "check"])]
+    #[case::a_home(&["sh", "-c", "~/bin/check && >/dev/null check"], &[])]
     fn programs_are_first_words(#[case] command: &[&str], #[case] expected: &[&str]) {
         assert_eq!(programs(&words(command)), words(expected));
+    }
+
+    #[rstest]
+    #[case("curl -f http://a/source?path=/cd", true)]
+    #[case("cd /app && ./check", false)]
+    #[case("export PATH=/app:$PATH\ncheck", false)]
+    #[case(". /app/env && check", false)]
+    #[case("check() { curl -f http://a; }\ncheck", false)]
+    #[case("[ $((now - 5)) -lt 3 ]", false)]
+    #[case("case $(cat /up) in\n  ready) exit 0;;\nesac", false)]
+    fn programs_of_a_simple_script_are_found_from_outside(#[case] script: &str, #[case] expected: bool) {
+        assert_eq!(is_simple(script), expected);
+    }
+
+    #[rstest]
+    #[case("curl -f http://a 2>&1 | grep b && test -f c\n", false)]
+    #[case("curl -f http://a & test -f b", true)]
+    #[case("curl -f http://a \\\n  -m 5", false)]
+    #[case("curl -f http://a || exit 1", true)]
+    #[case("curl -f http://a\ntest -f b", true)]
+    #[case("if curl -f http://a; then exit 0; fi", true)]
+    fn a_script_may_go_on_without_a_program(#[case] script: &str, #[case] expected: bool) {
+        assert_eq!(chooses(script), expected);
     }
 
     #[rstest]

@@ -6,12 +6,17 @@ use e2e_kubelet::{
     shell::{is_shell, script_at},
 };
 
-use super::{Bench, FLIPS, Found, Runtime, Seen, programs};
+use super::{
+    super::script::{chooses, is_simple},
+    Bench, FLIPS, Found, Runtime, Seen, programs,
+};
 
 /// A name that no program has.
 const ABSENT: &str = "no-image-has-this-program";
 /// A file of every container, which is no program: the container runtime mounts it.
 const FILE: &str = "/etc/hosts";
+/// Whether a program can be found, or is there, if not executable, where its name says so.
+const LOOK: &str = "case $0 in */*) test -e \"$0\";; *) command -v \"$0\" > /dev/null;; esac";
 /// Whether a file's first line names an interpreter, in a shell's own words: the container may have no other program.
 const NAMES_INTERPRETER: &str = "read -r line < \"$0\"; case $line in '#!'*) ;; *) exit 1;; esac";
 
@@ -59,20 +64,21 @@ impl<R: Runtime> Bench<'_, R> {
 
     /// The programs that a shell of the container does not find.
     pub(super) async fn of_missing(&mut self, first: &Observation) -> Option<Seen> {
-        let look = |program: &str| ["sh", "-c", "command -v \"$0\" > /dev/null", program].map(str::to_owned).to_vec();
-        let has_shell = self.run_in_time("a search for sh", look("sh")).await;
+        let look = |shell: &str, program: &str| [shell, "-c", LOOK, program].map(str::to_owned).to_vec();
+        let has_shell = self.run_in_time("a search for sh", look("sh", "sh")).await;
         if has_shell.kind == Kind::CannotExec {
             return Some(self.without_shell(first).await);
         }
         let programs = programs(self.command);
-        let chooses = |script: &String| ["||", "if ", ";"].iter().any(|sign| script.contains(sign));
-        if programs.len() > 1 && script_at(self.command).is_some_and(|at| chooses(&self.command[at])) {
-            // One that is missing may have been replaced by another.
+        let script = script_at(self.command).map(|at| self.command[at].as_str());
+        if script.is_some_and(|script| !is_simple(script) || programs.len() > 1 && chooses(script)) {
             return None;
         }
+        // Each shell has words of its own.
+        let shell = if script.is_some() { self.command[0].clone() } else { "sh".to_owned() };
         let mut missing = Vec::new();
         for program in programs {
-            let found = self.run_in_time(&format!("a search for {program}"), look(&program)).await;
+            let found = self.run_in_time(&format!("a search for {program}"), look(&shell, &program)).await;
             if found.kind == Kind::Exited && !found.success() {
                 missing.push(program);
             }

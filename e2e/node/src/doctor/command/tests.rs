@@ -138,6 +138,7 @@ impl Commands for Image {
 }
 
 const SH: (&str, &str) = ("sh", "-> /bin/sh");
+const BASH: (&str, &str) = ("bash", "-> /bin/bash");
 const TRUE: (&str, &str) = ("true", "exit 0");
 /// Answers who knows the password.
 const REDIS: (&str, &str) = ("redis-cli", "[ \"$REDISCLI_AUTH\" = s3cret ] || [ \"$*\" = \"-a s3cret ping\" ]");
@@ -179,6 +180,12 @@ async fn a_command_that_a_change_makes_succeed_is_proven(
 #[case::no_program_and_no_shell(&["pg_isready"], &[], Some(Cause::CommandNotFound), "the container lacks pg_isready")]
 #[case::the_app_is_down(&["check", ":1"], &[SH, CHECK], None, "the command ends with exit status 7")]
 #[case::the_password_is_another(&["redis-cli", "ping"], &[SH, ("redis-cli", "exit 1")], None, "exit status 1")]
+#[case::a_word_of_bash(&["bash", "-c", "[[ -f /no/such/file ]]"], &[SH, BASH], None, "exit status 1")]
+#[case::another_directory(&["sh", "-c", "cd /usr/bin && ./false"], &[SH], None, "exit status 1")]
+#[case::another_path(&["sh", "-c", "export PATH=/usr/bin\nfalse"], &[SH], None, "exit status 1")]
+#[case::a_line_that_goes_on(&["sh", "-c", "check \\\n  http://127.0.0.1:1/"], &[SH, CHECK], None, "exit status 7")]
+#[case::patterns(&["sh", "-c", "case no in\n  ready) exit 0;;\n  alive) exit 0;;\nesac\nexit 3"], &[SH], None, "exit status 3")]
+#[case::a_sum(&["sh", "-c", "now=5 && [ $((now + 1)) -lt 3 ]"], &[SH], None, "exit status 1")]
 #[case::a_program_that_says_127(&["check"], &[SH, ("check", "exit 127")], None, "lacks the command, or one that it starts")]
 #[tokio::test]
 async fn a_command_that_no_change_makes_succeed_is_not_proven(
@@ -254,6 +261,16 @@ async fn a_script_that_cannot_be_executed_is_run_by_a_shell(
     let found = run(&[script.to_str().unwrap(), "-v"], image).await;
     assert_eq!((found.cause, found.confidence), (Some(cause), Confidence::Proven), "{found:#?}");
     assert!(found.explanation.contains(explanation), "{}", found.explanation);
+}
+
+#[tokio::test]
+async fn a_file_that_may_not_be_executed_is_not_missing() {
+    // To dash, a file that is there is found; to bash, one that may be executed.
+    let image = Image::of(&[("sh", "-> /bin/bash")], &[]);
+    let program = image.programs.path().join("check.py");
+    std::fs::write(&program, "import sys\nsys.exit(0)\n").unwrap();
+    let found = run(&[program.to_str().unwrap()], image).await;
+    assert_eq!((found.success(), found.cause), (false, None), "{found:#?}");
 }
 
 /// A command that fails every third time, whoever runs it.
