@@ -33,6 +33,7 @@ mod redirects;
 mod rounds;
 mod script;
 mod search;
+mod stranger;
 mod time;
 mod under_load;
 mod words;

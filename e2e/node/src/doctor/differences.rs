@@ -144,8 +144,8 @@ impl Lab<'_> {
             let found = Found::of_flip(cause, flip, explanation, changes);
             return self.prove(Claim { fails, ..Claim::of(found, experiment) }).await;
         }
-        // With credentials the path may be right, a limit or an app that does not serve answers any path so, and another query is no other path.
-        let says_nothing = |status: &u16| matches!(status, 401 | 429 | 502..=504) || same_path(&flip.from, &flip.to);
+        // With credentials the path may be right, a limit or an app that fails answers any path so, and another query is no other path.
+        let says_nothing = |status: &u16| matches!(status, 401 | 429 | 500..) || same_path(&flip.from, &flip.to);
         let status = observation.status.filter(|status| !says_nothing(status))?;
         let unserved = of_this_path(prepared, UNSERVED);
         if self.ask(unserved.clone()).await?.status != Some(status) {
@@ -177,8 +177,14 @@ impl Lab<'_> {
         let names = names_of(&wanted);
         let explanation = format!("the app refuses requests without {names} and accepts them with it");
         let flip = Flip { axis: Axis::Headers, from: format!("no {names}"), to: names };
+        let signs_in = wanted.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
         let changes = wanted.into_iter().map(added).collect();
-        self.prove(Claim::of(Found::of_flip(Cause::MissingHeader, flip, explanation, changes), experiment)).await
+        let found = Found::of_flip(Cause::MissingHeader, flip, explanation, changes);
+        match signs_in {
+            // Other credentials, again and again, are an attack.
+            true => self.prove(Claim::of(found, experiment)).await,
+            false => self.prove_for_other_values(found, experiment).await,
+        }
     }
 
     /// Other Hosts with the probe's own headers: an app that requires one of those refuses plain requests.
@@ -269,15 +275,17 @@ impl Lab<'_> {
         for axis in [Axis::Path, Axis::Headers, Axis::Host] {
             let mut both = there.clone();
             let Some((_, to)) = take(axis, &mut both, works) else { continue };
+            let to = if axis == Axis::Headers { names_of(&works.request.headers) } else { to };
             let change = format!("the probe sent to {} with {}", both.route.address, named(axis, &to));
             let experiment = Experiment::new(change, both);
             if !self.ask(experiment.clone()).await?.answered() {
                 continue;
             }
             let more = match axis {
-                Axis::Path => Change::Path(to.clone()),
-                Axis::Host => Change::Host(to.clone()),
-                _ => return None,
+                Axis::Path => vec![Change::Path(to.clone())],
+                Axis::Host => vec![Change::Host(to.clone())],
+                _ if works.request.headers.is_empty() => vec![Change::WithoutHeaders],
+                _ => works.request.headers.iter().cloned().map(added).collect(),
             };
             return self.of_another_place(prepared, there, experiment, Some((named(axis, &to), more))).await;
         }

@@ -1,7 +1,7 @@
 //! The experiments: requests that differ from the probe in one thing, limited in number and time, and repeated as often as a claim
 //! needs. Main type: [`Lab`].
 
-use std::{fmt, net::IpAddr, time::Duration};
+use std::{fmt, time::Duration};
 
 use e2e_kubelet::{
     diagnosis::{Axis, Trial},
@@ -12,12 +12,12 @@ use e2e_plan::ProbeAction;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::{Case, fix, rounds::Coin, tried};
+use super::{Case, fix, rounds::Coin, stranger, tried};
 use crate::{
     greeting, grpc,
     http::{self, Route},
     probe::{self, Prepared, Profile, Target},
-    request::{HttpRequest, as_written, authority},
+    request::{HttpRequest, authority},
 };
 
 /// The maximum number of different requests for one probe; repeats do not count.
@@ -33,8 +33,7 @@ const CURL: &str = "curl/8.5.0";
 pub(super) enum Sends {
     /// An HTTP request.
     Http(Box<Prepared>),
-    /// An HTTP request with a Host that no app knows, or from a loopback address, another each time: what picks a replica by Host or by
-    /// address picks each of them.
+    /// An HTTP request as another client sends it, another each time; see [`stranger`].
     Stranger(Axis, Box<Prepared>),
     /// Another request, with all remaining time.
     Patiently(Box<Sends>),
@@ -332,7 +331,7 @@ impl<'a> Lab<'a> {
         match sends {
             Sends::Http(prepared) => exchange(&self.target, (**prepared).clone(), within).await,
             Sends::Stranger(axis, prepared) => {
-                exchange(&self.target, of_a_stranger(*axis, prepared, self.port()), within).await
+                exchange(&self.target, stranger::of(*axis, prepared, self.port()), within).await
             }
             Sends::Patiently(sends) => Box::pin(self.exchange(sends, self.patience())).await,
             Sends::Action(action) => probe::send_once(action, &self.target, within, self.profile).await,
@@ -410,19 +409,4 @@ impl Tried {
 pub(super) async fn exchange(target: &Target, prepared: Prepared, timeout: Duration) -> Observation {
     let Prepared { url, request, route } = prepared;
     http::get(url, request, route, target, timeout).await
-}
-
-/// The request with a Host or from a loopback address that nobody has used.
-fn of_a_stranger(axis: Axis, prepared: &Prepared, port: u16) -> Prepared {
-    let random = Coin::new().next();
-    let mut changed = prepared.clone();
-    match axis {
-        Axis::Source => {
-            let [_, second, third, last, ..] = random.to_le_bytes();
-            // Never 127.0.x.y, where the probe is from.
-            changed.route.source = Some(IpAddr::from([127, second | 1, third, last.clamp(1, 254)]));
-        }
-        _ => changed.request.host = as_written(&prepared.request.host, &format!("u{random:016x}.invalid"), port),
-    }
-    changed
 }

@@ -164,9 +164,13 @@ impl Lab<'_> {
         let mut wanted = Vec::new();
         let groups = [(CREDENTIALS, "credentials"), (OF_PROXIES, "those of proxies")];
         for (others, whose) in groups.into_iter().skip(usize::from(!credentials)) {
-            let all: Vec<(&str, &str)> = WANTED.iter().chain(&others).filter(missing).copied().collect();
+            let mut all: Vec<(&str, &str)> = WANTED.iter().chain(&others).filter(missing).copied().collect();
             let change = format!("the probe with {} more headers, among them {whose}", all.len());
             if self.ask(Experiment::new(change, with_headers(prepared, &all))).await?.answered() {
+                if credentials && whose != groups[0].1 {
+                    // The ones that both have were not enough.
+                    all.sort_by_key(|header| !others.contains(header));
+                }
                 wanted = all;
                 break;
             }
@@ -204,8 +208,7 @@ impl Lab<'_> {
             value: value.to_owned(),
             placeholder: (value.contains("probe") || name == "X-Forwarded-For").then(|| value.to_owned()),
         };
-        let found = Found::of_flip(cause, flip, explanation, vec![change]);
-        self.prove(Claim::of(found, experiment)).await
+        self.prove_for_other_values(Found::of_flip(cause, flip, explanation, vec![change]), experiment).await
     }
 }
 
@@ -302,10 +305,11 @@ fn is_refused_by_some(byte: u8) -> bool {
 }
 
 fn escaped(target: &str) -> String {
-    target
-        .bytes()
-        .map(|b| if is_refused_by_some(b) { format!("%{b:02X}") } else { char::from(b).to_string() })
-        .collect()
+    let bytes = target.as_bytes();
+    let is_escape = |at: usize| bytes.get(at + 1..at + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit));
+    let is_odd = |(at, byte): (usize, u8)| is_refused_by_some(byte) || byte == b'%' && !is_escape(at);
+    let spelt = |(at, byte)| if is_odd((at, byte)) { format!("%{byte:02X}") } else { char::from(byte).to_string() };
+    bytes.iter().copied().enumerate().map(spelt).collect()
 }
 
 /// Escapes of printable characters as those characters.
@@ -316,7 +320,8 @@ fn unescaped(target: &str) -> String {
 /// The same without unusual bytes.
 fn harmless(target: &str) -> String {
     let plain = replaced(target, |_| Some("x".to_owned()));
-    plain.chars().map(|c| if c.is_ascii() && !is_refused_by_some(c as u8) { c } else { 'x' }).collect()
+    let is_plain = |c: char| c.is_ascii() && !is_refused_by_some(c as u8) && c != '%';
+    plain.chars().map(|c| if is_plain(c) { c } else { 'x' }).collect()
 }
 
 /// The same unusual bytes among other letters and digits: in the parts of the path and the values of the query that have such bytes.
@@ -374,6 +379,8 @@ mod tests {
         assert_eq!(with_other_letters("/api/a%2Fb1?of=c%2Cd&at=e&{f}"), "/api/x%2Fxx?of=x%2Cx&at=e&{x}");
         assert_eq!(tidied("//actuator//health/%20%0A?x=http://a%20"), "/actuator/health/?x=http://a%20");
         assert_eq!(unescaped("/%zz%2"), "/%zz%2");
+        assert_eq!(escaped("/a?b=100%&c=%25%2"), "/a?b=100%25&c=%25%252");
+        assert_eq!(harmless("/a?b=100%&c=%25%2"), "/a?b=100x&c=xx2");
         assert!(is_odd("/x/../health") && is_odd("/health;v=1") && !is_odd("/a..b/.hidden?x=;"));
         assert_eq!(tidied("/a/./x/../health"), "/a/health");
         assert_eq!(tidied("/../health/"), "/health/");

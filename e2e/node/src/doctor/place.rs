@@ -83,7 +83,7 @@ impl Lab<'_> {
         prepared: &Prepared,
         there: &Prepared,
         experiment: Experiment,
-        more: Option<(String, Change)>,
+        more: Option<(String, Vec<Change>)>,
     ) -> Option<Found> {
         let (from, to) = (self.port(), there.url.explicit_port.unwrap_or_else(|| there.url.port()));
         if from != to && self.serves_and_fails(prepared).await {
@@ -120,7 +120,7 @@ impl Lab<'_> {
         let mut changes = Vec::new();
         changes.extend((from != to).then_some(Change::Port(to)));
         changes.extend(changes_scheme.then(|| Change::Scheme(scheme(secured))));
-        changes.extend(more.map(|(_, change)| change));
+        changes.extend(more.into_iter().flat_map(|(_, changes)| changes));
         self.prove(Claim::of(Found::of_flip(cause, flip, explanation, changes), experiment)).await
     }
 

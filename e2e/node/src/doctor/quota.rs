@@ -12,25 +12,13 @@ use tokio::time::{Instant, sleep};
 use super::{
     Claim, Found,
     differences::{of_this_host, similar},
-    lab::{Experiment, Lab},
+    lab::{Experiment, Lab, Sends},
     path::{UNSERVED, of_this_path},
     place::{from_sources, from_strangers, of_loopback},
     rounds::STARTED,
+    stranger::may_name_a_client,
 };
 use crate::probe::Prepared;
-
-/// Headers that name no client, so that no limit counts by them; all others may.
-const OF_NO_CLIENT: [&str; 9] = [
-    "accept-encoding",
-    "accept-language",
-    "cache-control",
-    "content-type",
-    "origin",
-    "range",
-    "upgrade",
-    "x-forwarded-port",
-    "x-forwarded-proto",
-];
 
 /// The pause between the tries to be accepted by a limit that others share: a few hundred in the time there is.
 const RETRY: Duration = Duration::from_millis(20);
@@ -66,6 +54,25 @@ impl Lab<'_> {
             }
         }
         seen
+    }
+
+    /// Proves a claim about a header with other values of it, too: all of them are accepted, or none is. What picks one of two replicas by the
+    /// header accepts half of them.
+    pub(super) async fn prove_for_other_values(&mut self, found: Found, with: Experiment) -> Option<Found> {
+        let Sends::Http(sent) = &with.sends else { return None };
+        let own = self.prepared.as_ref().map_or(&[][..], |prepared| &prepared.request.headers);
+        let is_new = |header: &&(String, String)| !own.contains(header) && may_name_a_client(&header.0);
+        let names: Vec<&str> = sent.request.headers.iter().filter(is_new).map(|(name, _)| name.as_str()).collect();
+        let change = format!("the probe with other values of {}", names.join(" and "));
+        let others = strangers(Axis::Headers, &change, sent);
+        let mut claim = Claim::of(found, with.clone());
+        if !names.is_empty() {
+            match self.ask(others.clone()).await?.answered() {
+                true => claim.succeeds.push(others),
+                false => claim.fails.push(others),
+            }
+        }
+        self.prove(claim).await
     }
 
     /// What is left of a claim that has held: the claim, proven if a newcomer was refused; the rate limit that it turns out to be; or
@@ -191,7 +198,6 @@ impl Lab<'_> {
 /// Limits count by address, `Host`, `User-Agent`, or the value of a header.
 fn newcomers(found: &Found, prepared: &Prepared) -> Option<Vec<Experiment>> {
     let axis = found.flip.as_ref().map(|flip| flip.axis);
-    let mut changed = prepared.clone();
     Some(match (found.cause, axis) {
         (Cause::HostSyntax, _) => vec![of_this_host(prepared, &similar(&prepared.request.host), None)],
         (Cause::SourceBlocked, _) if of_loopback(prepared) => vec![from_strangers(prepared)],
@@ -203,52 +209,21 @@ fn newcomers(found: &Found, prepared: &Prepared) -> Option<Vec<Experiment>> {
             });
             newcomers
         }
-        (Cause::HeaderRefused, Some(Axis::UserAgent)) => {
-            let user_agent = another_value(prepared.request.user_agent.as_deref()?);
-            let change = format!("the probe with User-Agent {user_agent}");
-            changed.request.user_agent = Some(user_agent);
-            vec![Experiment::new(change, changed)]
+        (Cause::HeaderRefused, Some(axis @ Axis::UserAgent)) => {
+            let of = prepared.request.user_agent.as_deref()?;
+            vec![strangers(axis, &format!("the probe with other versions of {of}"), prepared)]
         }
-        (Cause::HeaderRefused, Some(Axis::Headers)) => {
-            let mut is_of_a_client = false;
-            for (name, value) in &mut changed.request.headers {
-                if !OF_NO_CLIENT.contains(&name.to_ascii_lowercase().as_str()) {
-                    (is_of_a_client, *value) = (true, another_value(value));
-                }
-            }
-            if !is_of_a_client {
+        (Cause::HeaderRefused, Some(axis @ Axis::Headers)) => {
+            if !prepared.request.headers.iter().any(|(name, _)| may_name_a_client(name)) {
                 return None;
             }
-            vec![Experiment::new("the probe with other values of its headers", changed)]
+            vec![strangers(axis, "the probe with other values of its headers", prepared)]
         }
         _ => return None,
     })
 }
 
-/// Another value of the same form: the last letter or digit is the next one.
-fn another_value(value: &str) -> String {
-    let next = |letter: u8| match letter {
-        b'9' => b'0',
-        b'z' => b'a',
-        b'Z' => b'A',
-        other => other + 1,
-    };
-    match value.bytes().rposition(|byte| byte.is_ascii_alphanumeric()) {
-        Some(at) => format!("{}{}{}", &value[..at], char::from(next(value.as_bytes()[at])), &value[at + 1..]),
-        None => format!("{value}1"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn another_value_has_the_same_form() {
-        assert_eq!(another_value("kube-probe/1.36"), "kube-probe/1.37");
-        assert_eq!(another_value("kube-probe/1.29+"), "kube-probe/1.20+");
-        assert_eq!(another_value("Basic c2VjcmV0=="), "Basic c2VjcmV1==");
-        assert_eq!(another_value("*/*"), "*/*1");
-        assert_eq!(another_value("Zoë"), "Zpë");
-    }
+/// A request as many clients send it, each with another value of what `axis` is about.
+pub(super) fn strangers(axis: Axis, change: &str, prepared: &Prepared) -> Experiment {
+    Experiment::of(change, Sends::Stranger(axis, Box::new(prepared.clone())))
 }
