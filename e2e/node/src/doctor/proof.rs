@@ -99,7 +99,7 @@ impl Lab<'_> {
         while goes_on && !self.tried[0].varies && self.tried[0].series.len() < ALIKE && self.left() > last {
             let missing = ALIKE - self.tried[0].series.len();
             let at_once = (missing as f64 * pace / self.left().as_secs_f64()).ceil().min(AT_ONCE as f64) as usize;
-            goes_on = self.repeat_at_once(&vec![0; at_once.clamp(1, missing)]).await;
+            goes_on = self.repeat_at_once(&vec![0; at_once.clamp(1, missing)], Duration::ZERO).await;
         }
         goes_on && !self.tried[0].varies && self.tried[0].series.len() >= ALIKE_OF_SLOW
     }
@@ -110,8 +110,13 @@ impl Lab<'_> {
             // The first may have met a cold app.
             self.again().await;
         }
-        let count = if self.is_slow(&[0]) { FLIPS } else { SEEN.saturating_sub(self.tried[0].series.len()) };
-        self.repeat_all(&vec![0; count]).await;
+        if self.is_slow(&[0]) && !self.is_over() {
+            // Spread over the time there is, they also meet an app that is slow for a moment now and then.
+            self.repeat_at_once(&[0; FLIPS], self.left().saturating_sub(self.timeout())).await;
+        } else {
+            let count = SEEN.saturating_sub(self.tried[0].series.len());
+            self.repeat_all(&vec![0; count]).await;
+        }
         self.wavering.is_none() && !self.tried[0].varies && self.tried[0].series.len() >= FLIPS
     }
 
@@ -142,7 +147,7 @@ impl Lab<'_> {
     /// Repeats requests in this order, or in parallel if that would take too long. Returns whether each had its first outcome.
     async fn repeat_all(&mut self, order: &[usize]) -> bool {
         if self.is_slow(order) {
-            return !self.is_over() && self.repeat_at_once(order).await;
+            return !self.is_over() && self.repeat_at_once(order, Duration::ZERO).await;
         }
         for index in order {
             if self.is_over() {
@@ -156,11 +161,16 @@ impl Lab<'_> {
         true
     }
 
-    /// Repeats requests in parallel. Returns whether each had its first outcome.
-    async fn repeat_at_once(&mut self, order: &[usize]) -> bool {
-        let within = self.timeout().min(self.left());
-        let answers =
-            join_all(order.iter().map(|index| self.exchange(&self.tried[*index].experiment.sends, within))).await;
+    /// Repeats requests in parallel, which begin within `spread`. Returns whether each had its first outcome.
+    async fn repeat_at_once(&mut self, order: &[usize], spread: Duration) -> bool {
+        let within = self.timeout().min(self.left().saturating_sub(spread));
+        let pause = spread / u32::try_from(order.len()).unwrap_or(u32::MAX).max(1);
+        let lab = &*self;
+        let repeats = order.iter().zip(0..).map(|(index, place)| async move {
+            sleep(pause * place).await;
+            lab.exchange(&lab.tried[*index].experiment.sends, within).await
+        });
+        let answers = join_all(repeats).await;
         let mut held = true;
         for (index, answer) in order.iter().zip(&answers) {
             held &= self.means_the_same(*index, answer);

@@ -17,6 +17,7 @@ use super::{
     path::{UNSERVED, of_this_path, with_target},
     redirects::said_tls,
     rounds::STARTED,
+    words::is_like_a_response,
 };
 use crate::{
     greeting,
@@ -149,7 +150,9 @@ impl Lab<'_> {
             };
         }
         let begins = observation.body.as_str();
-        let is_other = observation.kind == Kind::Malformed && !begins.is_empty() && !begins.starts_with("HTTP/");
+        // TLS and HTTP/2 have causes of their own.
+        let is_unknown = observation.kind == Kind::Malformed && observation.spoke.is_none();
+        let is_other = is_unknown && !begins.is_empty() && !is_like_a_response(begins);
         (is_other && self.keeps_failing().await).then(|| {
             let text = format!("the port does not speak HTTP: its answer begins with `{}`", cut(begins));
             Found::of_everyone(Cause::NotHttp, text)
@@ -177,7 +180,7 @@ impl Lab<'_> {
         late: &Observation,
     ) -> Option<Found> {
         if in_time.kind == Kind::Truncated {
-            return self.of_a_body_that_stays_open(in_time, late);
+            return self.of_a_body_that_stays_open(prepared, in_time, late).await;
         }
         let silence = std::mem::take(&mut self.silence);
         self.remark = match late.kind {

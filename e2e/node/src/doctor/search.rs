@@ -29,8 +29,12 @@ pub(super) async fn search(lab: &mut Lab<'_>) -> (Observation, Option<Found>) {
             lab.wait_for_a_quota().await;
         }
         lab.repeat_while_quick().await;
-        if let Some(found) = lab.started_meanwhile().await {
-            return (observation, Some(found));
+        let started = match lab.has_wavered() {
+            true => lab.started_meanwhile().await,
+            false => lab.wait_for_start().await,
+        };
+        if started.is_some() {
+            return (observation, started);
         }
     }
     match lab.of_wavering().await {
@@ -174,6 +178,7 @@ async fn of_no_response(
     hosts: &[String],
 ) -> Option<Found> {
     return_first!(
+        prepared.url.scheme == "https" => lab.server_name(prepared, observation),
         true => lab.another_protocol(prepared, observation),
         true => lab.not_http(prepared, observation),
         true => lab.another_host(prepared, &hosts[1..], &mut Vec::new()),

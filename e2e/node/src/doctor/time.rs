@@ -281,15 +281,25 @@ impl Lab<'_> {
         Some(Found::of_everyone(Cause::TruncatedResponse, "the response is incomplete for every client"))
     }
 
-    /// The head arrived, the body did not end.
-    pub(super) fn of_a_body_that_stays_open(&self, in_time: &Observation, late: &Observation) -> Option<Found> {
+    /// The head arrived, the body did not end. Some take long to end, so it is asked for again, with more time.
+    pub(super) async fn of_a_body_that_stays_open(
+        &mut self,
+        prepared: &Prepared,
+        in_time: &Observation,
+        late: &Observation,
+    ) -> Option<Found> {
         if late.kind != Kind::Truncated {
             return None;
         }
-        let waited = seconds(self.patience());
         if late.header("content-length").is_some() && late.body.len() > in_time.body.len() {
-            let text = format!("the response's body is still arriving after {waited}");
+            let text = format!("the response's body is still arriving after {}", seconds(self.patience()));
             return Some(Found::of_everyone(Cause::TooSlow, text));
+        }
+        let waits = self.timeout() * WATCHED;
+        let last = self.exchange(&Sends::Http(Box::new(prepared.clone())), waits).await;
+        if last.kind != Kind::Truncated {
+            self.deadline = Instant::now() + self.timeout() * 2;
+            return self.too_slow(&last).await;
         }
         Some(match in_time.header("content-length") {
             Some(length) => Found::of_everyone(
@@ -298,7 +308,7 @@ impl Lab<'_> {
             ),
             None => Found::of_everyone(
                 Cause::EndlessResponse,
-                format!("the response announces no length and has not ended after {waited}"),
+                format!("the response announces no length and has not ended after {}", seconds(waits)),
             ),
         })
     }

@@ -56,7 +56,7 @@ fn of_observation(observation: &Observation, evidence: &[Trial]) -> String {
         },
         (_, Kind::Malformed | Kind::Http2) => match spoke {
             Some(spoke) => format!("the port speaks {spoke}"),
-            None if observation.body.starts_with("HTTP/") => format!("the response is malformed: {}", reason(message)),
+            None if is_like_a_response(&observation.body) => format!("the response is malformed: {}", reason(message)),
             None => "the answer is not an HTTP response".to_owned(),
         },
         (_, Kind::Health) => match &observation.grpc {
@@ -74,6 +74,11 @@ fn of_observation(observation: &Observation, evidence: &[Trial]) -> String {
         },
         _ => "the probe fails".to_owned(),
     }
+}
+
+/// Whether an answer begins like a response of HTTP, if not in its first byte or in its own letters.
+pub(super) fn is_like_a_response(answer: &str) -> bool {
+    answer.trim_start().get(..5).is_some_and(|start| start.eq_ignore_ascii_case("HTTP/"))
 }
 
 /// Go's reason, without the request and the layers that report it: `Get "URL": net/http: ... broken: reason`.

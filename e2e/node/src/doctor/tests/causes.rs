@@ -11,6 +11,7 @@ macro_rules! fixtures {
 mod confounders;
 mod fixtures;
 mod patients;
+mod working;
 
 use std::{
     cell::Cell,
@@ -20,7 +21,10 @@ use std::{
     time::Duration,
 };
 
-use e2e_kubelet::diagnosis::{Cause, Diagnosis, Trial};
+use e2e_kubelet::{
+    diagnosis::{Cause, Diagnosis, Trial},
+    observation::Kind,
+};
 use e2e_plan::ProbeAction;
 use futures_util::StreamExt;
 use probed::{Reply, Request, Server, Speaks, closed_port, header, response};
@@ -30,7 +34,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use self::{confounders::confounders, fixtures::causes, patients::Patient};
+use self::{confounders::confounders, fixtures::causes, patients::Patient, working::beside_works};
 use super::{POD, case};
 use crate::{
     doctor::{Case, Known, WorkingRequest, diagnose, fix},
@@ -61,6 +65,8 @@ async fn examine(patient: &Patient) -> (Diagnosis, Vec<String>) {
     let limit = match diagnosis.observation.status {
         _ if patient.case.known.may_be_starting => second() * 10,
         Some(429) => second() * 83 / 10,
+        // A body that stays open is waited for again.
+        _ if diagnosis.observation.kind == Kind::Truncated => second() * 83 / 10,
         // One that was late at first is watched, too.
         _ if diagnosis.evidence.first().is_some_and(|probe| 0 < probe.succeeded && probe.succeeded < probe.sent) => {
             second() * 10
@@ -167,7 +173,7 @@ fn tried(diagnosis: &Diagnosis) -> String {
 
 #[tokio::test]
 async fn the_score() {
-    let (causes, confounders) = (causes(), confounders());
+    let (causes, confounders) = ([causes(), beside_works()].concat(), confounders());
     let mut covered: std::collections::BTreeSet<Cause> = causes.iter().map(|(_, cause, _)| *cause).collect();
     // Shown by the app's own figures, or by commands, which have tests of their own.
     covered.extend([

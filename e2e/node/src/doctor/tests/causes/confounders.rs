@@ -1,9 +1,14 @@
 //! The fixtures of the score that must not get a name. Main function: [`confounders`].
 
 use super::{
-    patients::{comes_and_goes, host, limited, ok_if, paced, path},
+    patients::{comes_and_goes, host, limited, ok_if, paced, path, speaks},
     *,
 };
+
+/// What picks one of two replicas by a value.
+fn is_even(value: &str) -> bool {
+    value.bytes().map(u32::from).sum::<u32>().is_multiple_of(2)
+}
 
 /// What must not get a name, and whether the probe succeeds.
 pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
@@ -112,6 +117,53 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
                 };
                 ok_if(works, 503, words)
             }).await;
+        "one of two replicas is broken, and User-Agent chooses" => false, |words|
+            Patient::serving(Speaks::Http1, move |r| {
+                let works = match header(r, "User-Agent") {
+                    Some("kube-probe/1.36") => false,
+                    Some(other) if other.starts_with("kube-probe/") => is_even(other),
+                    _ => true,
+                };
+                ok_if(works, 403, words)
+            }).await;
+        "one of two replicas is broken, and the client's address in a proxy's words chooses" => false, |words|
+            Patient::serving(Speaks::Http1, move |r| {
+                let works = header(r, "X-Forwarded-For").is_some_and(|client| client == "192.0.2.1" || is_even(client));
+                ok_if(works, 503, words)
+            }).await;
+        "one of two replicas is broken, and a key chooses" => false, |words|
+            Patient::serving(Speaks::Http1, move |r| {
+                let works = header(r, "X-Api-Key").is_some_and(|key| key == "probe" || is_even(key));
+                ok_if(works, 400, words)
+            }).await;
+        "one of two replicas is broken, and a header chooses that the request that works has" => false, |words| {
+            let patient = Patient::serving(Speaks::Http1, move |r| {
+                let works = header(r, "X-Tenant").is_some_and(|tenant| tenant == "blue" || is_even(tenant));
+                ok_if(works, 500, words)
+            });
+            patient.await.works_with_header("X-Tenant", "blue")
+        };
+        "one of two replicas is broken, and a header of the probe chooses" => false, |words|
+            Patient::serving(Speaks::Http1, move |r| {
+                let works = header(r, "X-Tenant").is_none_or(|tenant| tenant != "blue" && is_even(tenant));
+                ok_if(works, 500, words)
+            }).await.sending("X-Tenant", "blue");
+        "a response behind an empty line" => false, |words|
+            Patient::serving(Speaks::Http1, |_| Reply::Bytes(
+                b"\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK".into())).await;
+        "HTTP/2's first frame, and no other" => false, |words| speaks(b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64", b"").await;
+        "an alert in place of a response" => false, |words| speaks(b"\x15\x03\x03\0\x02\x02\x28", b"").await;
+        "500 for every path but that of the request that works" => false, |words| {
+            let patient = Patient::serving(Speaks::Http1, move |r| ok_if(path(r) == "/", 500, words));
+            patient.await.works_with("/")
+        };
+        "answers that are late for half of each second" => false, |words| {
+            let start = tokio::time::Instant::now();
+            Patient::serving(Speaks::Http1, move |_| {
+                let is_late = start.elapsed().as_millis() % second().as_millis() < (second() / 2).as_millis();
+                Reply::After(if is_late { second() * 3 / 2 } else { Duration::ZERO }, response(200, words))
+            }).await
+        };
         "500 for the path alone, beside a request that works" => false, |words| {
             let patient = Patient::serving(Speaks::Http1, move |r| match path(r) {
                 "/" => Reply::status(200, "OK"),

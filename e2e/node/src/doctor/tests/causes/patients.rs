@@ -84,6 +84,20 @@ impl Patient {
         self.known(Known { works: Some(works), ..Known::default() })
     }
 
+    /// Beside a request with this header that works.
+    pub(super) fn works_with_header(self, name: &str, value: &str) -> Self {
+        self.works_with("/health").changed(|case| {
+            if let Some(works) = &mut case.known.works {
+                works.headers.push((name.to_owned(), value.to_owned()));
+            }
+        })
+    }
+
+    /// With the server at the request that works, and nobody at the probe's port.
+    pub(super) fn elsewhere(self) -> Self {
+        self.dialling(closed_port())
+    }
+
     pub(super) fn dialling(mut self, address: SocketAddr) -> Self {
         self.target.ports.insert(8000, address);
         self
@@ -151,6 +165,16 @@ pub(super) async fn drips() -> Patient {
             tokio::time::sleep(second() / 10).await;
             let _ = stream.write_all(b"x").await;
         }
+    })
+    .await
+}
+
+/// A server that sends this, and the rest after four seconds.
+pub(super) async fn pauses(first: &'static [u8], rest: &'static [u8]) -> Patient {
+    Patient::connected(move |mut stream| async move {
+        let _ = stream.write_all(first).await;
+        tokio::time::sleep(second() * 4).await;
+        let _ = stream.write_all(rest).await;
     })
     .await
 }
