@@ -131,7 +131,7 @@ pub(super) fn greeted() -> Vec<Protocol> {
 }
 
 /// Each greeting begins so long after the last: a server with one worker answers the one that it understands before another occupies it.
-const STAGGER: Duration = Duration::from_millis(10);
+pub(super) const STAGGER: Duration = Duration::from_millis(10);
 
 /// The maximum bytes of an answer.
 const HEARD: usize = 256;

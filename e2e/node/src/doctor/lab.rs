@@ -10,11 +10,12 @@ use e2e_kubelet::{
 };
 use e2e_plan::ProbeAction;
 use futures_util::future::join_all;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{Case, fix, rounds::Coin, stranger, tried};
 use crate::{
-    greeting, grpc,
+    greeting::{self, STAGGER},
+    grpc,
     http::{self, Route},
     probe::{self, Prepared, Profile, Target},
     request::{HttpRequest, authority},
@@ -274,14 +275,19 @@ impl<'a> Lab<'a> {
         Some(observation)
     }
 
-    /// Sends requests side by side; fewer answers than requests if the limits are reached.
+    /// Sends requests side by side, each a little after the last; fewer answers than requests if the limits are reached.
     pub(super) async fn ask_all(&mut self, experiments: Vec<Experiment>) -> Vec<Observation> {
         if self.is_over() {
             return Vec::new();
         }
         let within = self.timeout();
         let experiments: Vec<Experiment> = experiments.into_iter().take(self.requests_left()).collect();
-        let answers = join_all(experiments.iter().map(|one| self.exchange(&one.sends, within))).await;
+        let lab = &*self;
+        let answers = join_all(experiments.iter().zip(0..).map(|(one, place)| async move {
+            sleep(STAGGER * place).await;
+            lab.exchange(&one.sends, within).await
+        }))
+        .await;
         for (experiment, answer) in experiments.into_iter().zip(&answers) {
             self.note(experiment, answer.clone());
         }

@@ -164,13 +164,9 @@ impl Lab<'_> {
         let mut wanted = Vec::new();
         let groups = [(CREDENTIALS, "credentials"), (OF_PROXIES, "those of proxies")];
         for (others, whose) in groups.into_iter().skip(usize::from(!credentials)) {
-            let mut all: Vec<(&str, &str)> = WANTED.iter().chain(&others).filter(missing).copied().collect();
+            let all: Vec<(&str, &str)> = WANTED.iter().chain(&others).filter(missing).copied().collect();
             let change = format!("the probe with {} more headers, among them {whose}", all.len());
             if self.ask(Experiment::new(change, with_headers(prepared, &all))).await?.answered() {
-                if credentials && whose != groups[0].1 {
-                    // The ones that both have were not enough.
-                    all.sort_by_key(|header| !others.contains(header));
-                }
                 wanted = all;
                 break;
             }

@@ -432,7 +432,8 @@ fn variants(prepared: &Prepared) -> Vec<Variant> {
     let fix = Some(Change::Scheme("HTTPS"));
     let secured = variant("over TLS", secured, Cause::PlainToTls, Axis::Scheme, "HTTP", "HTTPS", fix);
     let http2 = variant("over HTTP/2", http2, Cause::Http1ToHttp2Only, Axis::Protocol, "HTTP/1.1", "HTTP/2", None);
-    [secured].into_iter().chain(proxies).chain([http2]).collect()
+    // A server that reads lines waits for the end of a handshake's: the last.
+    proxies.into_iter().chain([http2, secured]).collect()
 }
 
 fn is_dns_name(name: &str) -> bool {

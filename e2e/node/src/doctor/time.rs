@@ -298,7 +298,7 @@ impl Lab<'_> {
         let waits = self.timeout() * WATCHED;
         let last = self.exchange(&Sends::Http(Box::new(prepared.clone())), waits).await;
         if last.kind != Kind::Truncated {
-            self.deadline = Instant::now() + self.timeout() * 2;
+            self.deadline = Instant::now() + self.timeout() * 11 / 10;
             return self.too_slow(&last).await;
         }
         Some(match in_time.header("content-length") {

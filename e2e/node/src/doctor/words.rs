@@ -76,9 +76,9 @@ fn of_observation(observation: &Observation, evidence: &[Trial]) -> String {
     }
 }
 
-/// Whether an answer begins like a response of HTTP, if not in its first byte or in its own letters.
+/// Whether an answer begins like a response of HTTP, if not in its first byte or in its own letters. Line ends are shown as `\r\n`.
 pub(super) fn is_like_a_response(answer: &str) -> bool {
-    answer.trim_start().get(..5).is_some_and(|start| start.eq_ignore_ascii_case("HTTP/"))
+    answer.trim_start_matches(['\\', 'r', 'n', ' ']).get(..5).is_some_and(|start| start.eq_ignore_ascii_case("HTTP/"))
 }
 
 /// Go's reason, without the request and the layers that report it: `Get "URL": net/http: ... broken: reason`.
