@@ -256,13 +256,17 @@ impl Lab<'_> {
         self.prove(Claim { found, fails, succeeds }).await
     }
 
-    /// Whether the length of the headers is the cause: the app also refuses a single other header of that length.
+    /// Whether the length of the headers is the cause: the app also refuses a single other header of that length, and accepts it if it is short.
     async fn is_too_large(&mut self, prepared: &Prepared, works: &Prepared) -> bool {
         let length = prepared.request.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>();
-        let mut padded = works.clone();
-        padded.request.headers = vec![("X-Padding".to_owned(), "x".repeat(length))];
-        let how = format!("with {length} bytes in another header");
-        self.ask(Experiment::plain(how, padded)).await.is_some_and(|answer| !answer.answered())
+        let padded = |length: usize| {
+            let mut padded = works.clone();
+            padded.request.headers = vec![("X-Padding".to_owned(), "x".repeat(length))];
+            let how = if length == 1 { "with one byte".to_owned() } else { format!("with {length} bytes") };
+            Experiment::plain(format!("{how} in another header"), padded)
+        };
+        self.ask(padded(length)).await.is_some_and(|answer| !answer.answered())
+            && self.ask(padded(1)).await.is_some_and(|answer| answer.answered())
     }
 
     /// The working request's address answers the probe once one part of the probe changes too.

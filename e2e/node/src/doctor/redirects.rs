@@ -32,8 +32,8 @@ impl Lab<'_> {
         let change = format!("the probe where the redirect leads, with Host {}", there.authority());
         let experiment = Experiment::new(change, asked);
         let behind = self.ask(experiment.clone()).await?;
-        // Another redirect tells nothing about the app behind it.
-        if behind.success() {
+        // Another redirect tells nothing about the app behind it, and a refusal may be that of an app which does not serve this host.
+        if behind.success() || behind.status.is_some_and(|status| status < 500) {
             return None;
         }
         // There the app is asked behind TLS, without which it may refuse.

@@ -36,6 +36,11 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
                 ("app.example", proto) => ok_if(proto == Some("https"), 403, words),
                 _ => Reply::redirect(301, "https://app.example/health"),
             }).await;
+        "a redirect to another host, which the app does not serve" => true, |words|
+            Patient::serving(Speaks::Http1, move |r| match host(r) {
+                "app.example" => Reply::status(421, words),
+                _ => Reply::redirect(301, "https://app.example/health"),
+            }).await;
         "a redirect to another host, behind which the app is well" => true, |words|
             Patient::serving(Speaks::Http1, |r| match host(r) {
                 "app.example" => Reply::status(200, "OK"),

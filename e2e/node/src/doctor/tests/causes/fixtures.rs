@@ -55,6 +55,9 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
         "403 for what a header of the probe says" => Cause::HeaderRefused, |words|
             Patient::serving(Speaks::Http1, move |r| ok_if(header(r, "X-Forwarded-Proto") != Some("http"), 403, words)).await
                 .sending("X-Forwarded-Proto", "http");
+        "400 for every header that the app does not know" => Cause::HeaderRefused, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(!r.contains("\r\nX-"), 400, words)).await
+                .sending("X-Odd", "1");
         "400 for a header of the probe" => Cause::HeaderRefused, |words|
             Patient::serving(Speaks::Http1, move |r| ok_if(header(r, "X-Odd").is_none(), 400, words)).await
                 .sending("X-Odd", "1");
