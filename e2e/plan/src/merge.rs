@@ -1,6 +1,6 @@
 //! Strategic merge on trees, as kustomize does it for the kinds that are read here
 //! (`sigs.k8s.io/kustomize/kyaml/yaml/merge2`): maps merge, null deletes, lists with a merge key merge by it with the
-//! patch's elements first, other lists are replaced, and `$patch` says otherwise.
+//! patch's elements first, other lists are replaced as they are written, and `$patch` says otherwise.
 
 use super::{
     error::{Error, ErrorKind},
@@ -55,8 +55,8 @@ pub(crate) fn repeated<'a>(kind: &str, object: &'a Node) -> Option<&'a Node> {
 }
 
 /// An object that is new as a whole, without nulls and directives. None if it says to delete itself.
-pub(crate) fn new_object(patch: &Node) -> Result<Option<Node>, Error> {
-    new_value(patch, &FieldPath::default())
+pub(crate) fn new_object(kind: &str, is_own: bool, patch: &Node) -> Result<Option<Node>, Error> {
+    Merge { kind, is_own }.new_value(patch, "", &FieldPath::default())
 }
 
 struct Merge<'a> {
@@ -72,7 +72,7 @@ impl Merge<'_> {
             (_, Tree::Map(entries)) => match directive(patch, path)? {
                 Directive::Delete => return Ok(Outcome::Delete),
                 Directive::Merge if matches!(base.tree, Tree::Map(_)) => self.merge_maps(base, entries, path)?,
-                Directive::Merge | Directive::Replace => return replace(base, patch, path),
+                Directive::Merge | Directive::Replace => return self.replace(base, patch, field, path),
             },
             (Tree::List(_), Tree::List(_)) if self.is_own && BEYOND.contains(&field) => {
                 let message = "kustomize merges this list in a special way";
@@ -83,11 +83,14 @@ impl Merge<'_> {
                 Some(key) => {
                     let keys = Keys { first: key, second: second_key(field) };
                     keys.check(items, changes).map_err(|error| error.in_field(path))?;
-                    *items = self.merge_lists(std::mem::take(items), changes, keys, path)?;
+                    match self.merge_lists(std::mem::take(items), changes, keys, path)? {
+                        Some(merged) => *items = merged,
+                        None => return Ok(Outcome::Delete),
+                    }
                 }
-                None => return replace(base, patch, path),
+                None => return self.replace(base, patch, field, path),
             },
-            _ => return replace(base, patch, path),
+            _ => return self.replace(base, patch, field, path),
         }
         Ok(Outcome::Keep)
     }
@@ -104,7 +107,7 @@ impl Merge<'_> {
                     }
                 }
                 None => {
-                    let node = new_value(&change.node, &path)?;
+                    let node = self.new_value(&change.node, &change.key, &path)?;
                     entries.extend(node.map(|node| Entry { node, ..change.clone() }));
                 }
             }
@@ -112,21 +115,24 @@ impl Merge<'_> {
         Ok(())
     }
 
-    /// The patch's elements first, in its order, then the others: kustomize prepends.
+    /// The patch's elements first, in its order, then the others: kustomize prepends. In a list with two keys only those that are new
+    /// go to the front. None if the patch deletes the list.
     fn merge_lists(
         &self,
         mut base: Vec<Node>,
         changes: &[Node],
         keys: Keys,
         path: &FieldPath,
-    ) -> Result<Vec<Node>, Error> {
+    ) -> Result<Option<Vec<Node>>, Error> {
         if let Some(marker) = changes.iter().find(|item| is_marker(item)) {
             match directive(marker, path)? {
                 Directive::Replace => base.clear(),
-                Directive::Delete => return Ok(Vec::new()),
+                Directive::Delete => return Ok(None),
                 Directive::Merge => {}
             }
         }
+        let has = |item: &Node, key: &str| item.get(key).is_some_and(|value| !value.is_null());
+        let keeps_order = keys.second.is_some_and(|second| base.iter().chain(changes).any(|item| has(item, second)));
         let mut merged = Vec::new();
         for (index, change) in changes.iter().enumerate().filter(|(_, item)| !is_marker(item)) {
             let path = path.item(index, change.item_name());
@@ -147,17 +153,59 @@ impl Merge<'_> {
             }
             let found = base.iter().position(|item| keys.are_same(item, change));
             match found {
-                None => merged.extend(new_value(change, &path)?),
-                Some(position) => {
-                    let mut item = base.remove(position);
-                    if let Outcome::Keep = self.merge(&mut item, change, "", &path)? {
-                        merged.push(item);
-                    }
-                }
+                None => merged.extend(self.new_value(change, "", &path)?),
+                Some(position) => match self.merge(&mut base[position], change, "", &path)? {
+                    Outcome::Keep if keeps_order => {}
+                    Outcome::Keep => merged.push(base.remove(position)),
+                    Outcome::Delete => drop(base.remove(position)),
+                },
             }
         }
         merged.append(&mut base);
-        Ok(merged)
+        Ok(Some(merged))
+    }
+
+    fn replace(&self, base: &mut Node, patch: &Node, field: &str, path: &FieldPath) -> Result<Outcome, Error> {
+        // Whatever stood here, a value that replaces itself by nothing deletes the field.
+        let Some(node) = self.new_value(patch, field, path)? else { return Ok(Outcome::Delete) };
+        *base = node;
+        Ok(Outcome::Keep)
+    }
+
+    /// A value that the patch adds under the key `field`: without nulls, without directives. None if it is null or says to delete
+    /// itself.
+    fn new_value(&self, patch: &Node, field: &str, path: &FieldPath) -> Result<Option<Node>, Error> {
+        let tree = match &patch.tree {
+            Tree::Null => return Ok(None),
+            Tree::Map(entries) => {
+                if let Directive::Delete = directive(patch, path)? {
+                    return Ok(None);
+                }
+                let mut kept = Vec::new();
+                for entry in entries.iter().filter(|entry| entry.key != DIRECTIVE) {
+                    let path = path.key(&entry.key);
+                    check_key(entry, &path)?;
+                    let node = self.new_value(&entry.node, &entry.key, &path)?;
+                    kept.extend(node.map(|node| Entry { node, ..entry.clone() }));
+                }
+                Tree::Map(kept)
+            }
+            Tree::List(items) if self.merge_key(field).is_some() => {
+                let mut kept = Vec::new();
+                for (index, item) in items.iter().enumerate() {
+                    let path = path.item(index, item.item_name());
+                    match (is_marker(item), directive(item, &path)?) {
+                        (true, Directive::Delete) => return Ok(None),
+                        (true, _) => {}
+                        (false, _) => kept.extend(self.new_value(item, "", &path)?),
+                    }
+                }
+                Tree::List(kept)
+            }
+            // Other lists are taken as they are, with every null and directive.
+            other => other.clone(),
+        };
+        Ok(Some(Node::new(tree, &patch.place)))
     }
 
     fn repeated<'a>(&self, node: &'a Node) -> Option<&'a Node> {
@@ -185,41 +233,6 @@ impl Merge<'_> {
         }
         MERGE_KEYS.iter().find(|(list, _)| *list == field).map(|(_, key)| *key)
     }
-}
-
-fn replace(base: &mut Node, patch: &Node, path: &FieldPath) -> Result<Outcome, Error> {
-    // Whatever stood here, a value that replaces itself by nothing deletes the field.
-    let Some(node) = new_value(patch, path)? else { return Ok(Outcome::Delete) };
-    *base = node;
-    Ok(Outcome::Keep)
-}
-
-/// A value that the patch adds: without nulls, without directives. None if it is null or says to delete itself.
-fn new_value(patch: &Node, path: &FieldPath) -> Result<Option<Node>, Error> {
-    let tree = match &patch.tree {
-        Tree::Null => return Ok(None),
-        Tree::Map(entries) => {
-            if let Directive::Delete = directive(patch, path)? {
-                return Ok(None);
-            }
-            let mut kept = Vec::new();
-            for entry in entries.iter().filter(|entry| entry.key != DIRECTIVE) {
-                let path = path.key(&entry.key);
-                check_key(entry, &path)?;
-                kept.extend(new_value(&entry.node, &path)?.map(|node| Entry { node, ..entry.clone() }));
-            }
-            Tree::Map(kept)
-        }
-        Tree::List(items) => {
-            let mut kept = Vec::new();
-            for (index, item) in items.iter().enumerate().filter(|(_, item)| !is_marker(item)) {
-                kept.extend(new_value(item, &path.item(index, item.item_name()))?);
-            }
-            Tree::List(kept)
-        }
-        other => other.clone(),
-    };
-    Ok(Some(Node::new(tree, &patch.place)))
 }
 
 /// A list's element that is nothing but a directive for the list.

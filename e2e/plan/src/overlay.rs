@@ -51,7 +51,8 @@ fn apply(objects: &mut Vec<Object>, change: Object, label: &str) -> Result<(), E
         }
         None if !is_complete(&change) => return Err(unmatched(&change, objects, label)),
         None => {
-            let node = new_object(&change.node).map_err(|error| error.in_object(&change.label()))?;
+            let node = new_object(&change.kind, change.is_own(), &change.node);
+            let node = node.map_err(|error| error.in_object(&change.label()))?;
             objects.extend(node.map(|node| Object { node, ..change }));
         }
     }

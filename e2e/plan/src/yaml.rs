@@ -20,6 +20,9 @@ const STACK_BYTES: usize = 2 * MAX_DEPTH * 40 * 1024;
 /// A bound on what aliases may expand to, far above what a system's manifests hold.
 const MAX_NODES: usize = 4_000_000;
 
+/// Up to here each whole number is a float of its own.
+const EXACT: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
+
 /// Whose reading of YAML counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
@@ -348,8 +351,10 @@ impl<'de> Visitor<'de> for RawVisitor {
         Ok(i64::try_from(value).map_or(Raw::Float(value as f64), Raw::Int))
     }
 
+    /// The JSON that kubectl makes of `1e+06`, as helm writes a million, is `1000000`.
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Raw, E> {
-        Ok(Raw::Float(value))
+        let is_whole = value.fract() == 0.0 && value.abs() < EXACT;
+        Ok(if is_whole { Raw::Int(value as i64) } else { Raw::Float(value) })
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Raw, E> {

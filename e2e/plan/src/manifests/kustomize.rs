@@ -242,7 +242,7 @@ impl Builder<'_> {
         let mut resources = Vec::with_capacity(objects.len());
         for mut object in objects {
             let blank = Blank::keys_of(&object.node, &lines);
-            spelling::spell_annotations(&mut object.node, &lines, &blank);
+            spelling::spell(&mut object.node, "annotations", &lines, true);
             self.note_spelling(&object.node, &lines);
             let annotations = object.node.entries_at(&["metadata", "annotations"]);
             let internal = annotations.iter().find(|entry| INTERNAL.iter().any(|start| entry.key.starts_with(start)));

@@ -236,7 +236,7 @@ fn a_generated_map_is_changed_by_an_overlay() {
      ConfigMap in the manifests: none"
 )]
 #[case::a_json_patch_without_a_target(
-    &[("x/kustomization.yaml", "patches:\n- patch: '[{op: remove, path: /spec}]'\n")],
+    &[("x/kustomization.yaml", "patches:\n- patch: '- {op: remove, path: /spec}'\n")],
     "x",
     "x/kustomization.yaml (patch 1):1:1, document 1: a JSON patch needs a target; write a `target` beside it \
      in the kustomization"

@@ -68,6 +68,21 @@ fn what_becomes_of_containers_that_end(
     assert_eq!(component(&plan, "x").pod.restart, expected);
 }
 
+/// As helm writes large numbers: kubectl makes JSON of them that has no fractions.
+#[test]
+fn whole_numbers_may_be_spelt_as_floats() {
+    let plan = plan_of(&with(concat!(
+        "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {name: high}\nvalue: 1e+06\n---\n",
+        "apiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {name: x}\nspec: {replicas: 3.0, selector: {matchLabels: {app: x}}, ",
+        "template: {metadata: {labels: {app: x}}, spec: {containers: [{name: x, image: x, ",
+        "resources: {limits: {memory: 1.28e+08}}}]}}}\n",
+    )));
+    assert_eq!(component(&plan, "x").replicas, 3);
+    assert_eq!(component(&plan, "x").pod.containers[0].resources.memory_limit_bytes, Some(128_000_000));
+    let class = plan.objects.iter().find(|object| object.name == "high").unwrap();
+    assert_eq!(class.json["value"].to_string(), "1000000");
+}
+
 /// As programs write it that have no labels to select by, and as it stands in a Job that was read from a cluster.
 #[rstest]
 #[case::empty("{}")]

@@ -91,7 +91,7 @@ fn app(container: &str) -> Json {
 #[case::ports_by_number_and_protocol(
     "ports: [{containerPort: 8000, name: web}, {containerPort: 9000, protocol: TCP}]",
     "ports",
-    json!([{"name": "web", "containerPort": 8000}, {"containerPort": 9000, "protocol": "TCP"}, {"name": "udp", "containerPort": 9000, "protocol": "UDP"}])
+    json!([{"containerPort": 9000, "protocol": "TCP"}, {"name": "web", "containerPort": 8000}, {"name": "udp", "containerPort": 9000, "protocol": "UDP"}])
 )]
 #[case::maps_merge("resources: {requests: {memory: 1Mi}}", "resources", json!({"requests": {"cpu": "100m", "memory": "1Mi"}, "limits": {"memory": "128Mi"}}))]
 #[case::map_replaced("resources: {limits: {$patch: replace, cpu: '1'}}", "resources", json!({"requests": {"cpu": "100m"}, "limits": {"cpu": "1"}}))]

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::{
     Error, ErrorKind, Faults,
-    node::{FieldPath, Node, Tree},
+    node::{Entry, FieldPath, Node, Tree},
     typed::from_node,
     yaml::{Dialect, Documents, documents},
 };
@@ -232,8 +232,11 @@ impl Kustomization {
         };
         spell_keys(&mut node);
         let keys: Vec<String> = node.entries().iter().map(|entry| entry.key.clone()).collect();
-        let is_kustomization = node.get("kind").is_none_or(|kind| kind.text() == Some(KUSTOMIZATION));
-        if is_kustomization && keys.iter().all(|key| matches!(key.as_str(), "apiVersion" | "kind")) {
+        let is_known = node.get("kind").is_none_or(|kind| matches!(kind.text(), Some(KUSTOMIZATION | COMPONENT)));
+        let says_nothing = |entry: &Entry| {
+            matches!(entry.key.as_str(), "apiVersion" | "kind") || entry.node.is_null() || entry.node.text() == Some("")
+        };
+        if is_known && node.entries().iter().all(says_nothing) {
             let remedy = "kustomize refuses it: list the manifests under `resources`";
             faults.push(Error::of_file(path, "the kustomization lists nothing", remedy));
             return None;

@@ -150,19 +150,7 @@ impl Builder<'_> {
             pairs.extend(self.bytes(at, dir, path).map(|bytes| (key, bytes)));
         }
         for source in generator.envs.iter().flatten().chain(&generator.env) {
-            let Some(bytes) = self.bytes(at, dir, source) else { continue };
-            let text = String::from_utf8_lossy(&bytes).into_owned();
-            for line in text.strip_prefix('\u{feff}').unwrap_or(&text).lines().map(str::trim_start) {
-                if line.is_empty() || line.starts_with('#') {
-                    continue;
-                }
-                let (key, value) = match line.split_once('=') {
-                    Some((key, value)) => (key, value.to_owned()),
-                    // As kustomize has it, a name alone stands for a variable of this machine.
-                    None => (line, std::env::var(line).unwrap_or_default()),
-                };
-                pairs.push((key.to_owned(), value.into_bytes()));
-            }
+            pairs.extend(self.variables(at, dir, source));
         }
         let mut values = BTreeMap::new();
         for (key, value) in pairs {
@@ -177,6 +165,20 @@ impl Builder<'_> {
             values.insert(key, value);
         }
         values
+    }
+
+    /// The variables of a file, each in a line; a name alone stands for an empty one.
+    fn variables(&mut self, at: &Place<'_>, dir: &Path, name: &str) -> Vec<(String, Vec<u8>)> {
+        let Some(bytes) = self.bytes(at, dir, name) else { return Vec::new() };
+        let Ok(text) = str::from_utf8(&bytes) else {
+            let message = format!("`{name}` is not UTF-8 text");
+            self.faults.push(at.error(ErrorKind::File, message, "kustomize refuses it: save it as UTF-8"));
+            return Vec::new();
+        };
+        let lines = text.strip_prefix('\u{feff}').unwrap_or(text).lines().map(str::trim_start);
+        let pairs = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let pairs = pairs.map(|line| line.split_once('=').unwrap_or((line, "")));
+        pairs.map(|(key, value)| (key.to_owned(), value.as_bytes().to_vec())).collect()
     }
 
     fn bytes(&mut self, at: &Place<'_>, dir: &Path, name: &str) -> Option<Vec<u8>> {

@@ -52,8 +52,11 @@ fn pointer(text: &str) -> Vec<String> {
     text.split('/').skip(1).map(|step| step.replace("~1", "/").replace("~0", "~")).collect()
 }
 
+/// The index that a step stands for; a negative one counts from the end.
 fn index(step: &str, length: usize) -> Option<usize> {
-    step.parse().ok().filter(|index| *index < length)
+    let index: isize = step.parse().ok()?;
+    let index = usize::try_from(index).ok().or_else(|| length.checked_sub(index.unsigned_abs()))?;
+    (index < length).then_some(index)
 }
 
 fn get<'a>(node: &'a Node, path: &[String]) -> Option<&'a Node> {

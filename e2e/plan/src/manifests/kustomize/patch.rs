@@ -1,13 +1,15 @@
 //! Patches of a kustomization: strategic merge and JSON 6902, for the object that they name or for all that a target selects.
 
-use std::path::Path;
+use std::{collections::VecDeque, path::Path};
 
 use regex::Regex;
+use serde::de::IgnoredAny;
 
 use super::{
     Builder, Resource,
     file::{Kustomization, Patch, Target},
     json_patch,
+    spelling::spell,
 };
 use crate::{
     Document, Error, ErrorKind, document, kinds,
@@ -17,6 +19,9 @@ use crate::{
     words::listed,
     yaml::{Dialect, Documents, documents},
 };
+
+/// From this number on kustomize writes those of JSON patches with an exponent.
+const EXPONENTS: i64 = 1_000_000;
 
 /// A patch as a kustomization gives it: an element of the list under `key`.
 struct Given<'a> {
@@ -111,16 +116,27 @@ impl Builder<'_> {
         }
         self.faults.extend(errors);
         if nodes.iter().any(|node| matches!(node.tree, Tree::List(_))) {
+            if text.trim_start().starts_with('[') && serde_json::from_str::<IgnoredAny>(&text).is_err() {
+                let message = "the patch starts with `[` and is no JSON";
+                return self.keep(Err(given.fail(
+                    ErrorKind::Syntax,
+                    message,
+                    "kustomize refuses it: write JSON, or `- op: ...`",
+                )));
+            }
             // The values of operations become JSON as kubectl reads them.
             return Some(documents(&file, &text, Dialect::Kubectl).nodes);
         }
         let lines: Vec<&str> = text.lines().collect();
+        let mut nodes = without_lists(nodes);
         nodes.iter().for_each(|node| self.note_spelling(node, &lines));
         if nodes.len() > 1 && patch.target.is_some() {
             let message = "several patches share a target, which kustomize refuses";
             return self.keep(Err(given.fail(ErrorKind::Value, message, "give each of them its own element")));
         }
-        Some(nodes)
+        let is_copied = patch.target.is_some() || key == "patchesStrategicMerge";
+        nodes.iter_mut().for_each(|node| spell_maps(node, &lines, is_copied));
+        self.keep(nodes.iter().try_for_each(check_names)).map(|()| nodes)
     }
 
     /// The value, or none for an error, which is kept: a fault, or what only kustomize can build.
@@ -135,8 +151,48 @@ impl Builder<'_> {
     }
 }
 
+/// The objects of patches, of which a `List` holds several.
+fn without_lists(nodes: Vec<Node>) -> Vec<Node> {
+    let (mut objects, mut queue) = (Vec::new(), VecDeque::from(nodes));
+    while let Some(node) = queue.pop_front() {
+        let is_list = node.get("kind").and_then(Node::text).is_some_and(|kind| kind.ends_with("List"));
+        match node.get("items") {
+            Some(Node { tree: Tree::List(items), .. }) if is_list => queue.extend(items.iter().cloned()),
+            _ => objects.push(node),
+        }
+    }
+    objects
+}
+
+/// Spells a patch's labels and annotations as kustomize does it. It copies a patch that is for a target, and one of
+/// `patchesStrategicMerge`: the copy has texts alone, `null` among them, and no map without keys, so that it removes nothing.
+fn spell_maps(patch: &mut Node, lines: &[&str], is_copied: bool) {
+    spell(patch, "annotations", lines, is_copied);
+    if !is_copied {
+        return;
+    }
+    spell(patch, "labels", lines, true);
+    let Some(metadata) = patch.get_mut("metadata") else { return };
+    let is_empty = |map: &&str| metadata.get(map).is_none_or(|map| map.entries().is_empty());
+    for map in ["annotations", "labels"].into_iter().filter(is_empty).collect::<Vec<_>>() {
+        metadata.remove(&FieldPath::default().key(map));
+    }
+}
+
+/// Whether a patch has the fields without which kustomize takes it for none, even if a target says what it is for.
+fn check_names(patch: &Node) -> Result<(), Error> {
+    let has = |keys: &[&str]| patch.find(keys).and_then(Node::text).is_some_and(|text| !text.is_empty());
+    let missing = [&["kind"][..], &["metadata", "name"]].into_iter().find(|keys| !has(keys));
+    missing.map_or(Ok(()), |keys| {
+        let field = keys.join(".");
+        let remedy = format!("kustomize refuses it: add `{field}`, which may be anything if there is a target");
+        Err(Error::new(ErrorKind::Overlay, format!("the patch has no {field}"), remedy).at(&patch.place))
+    })
+}
+
 /// Applies operations, which may change kind and name too. Kustomize notes in annotations what an object was called before: with `patches`
-/// now, and with `patchesJson6902` where something changed its name earlier. An operation may add to them then.
+/// now, and with `patchesJson6902` where something else changed its name earlier. An operation may add to them then. References follow
+/// no name that `patchesJson6902` changes.
 fn with_json(
     operations: &[Node],
     selector: &Selector,
@@ -151,11 +207,36 @@ fn with_json(
         if let Some(metadata) = node.get_mut("metadata").filter(|_| notes_names || !resource.before.is_empty()) {
             metadata.get_or_insert("annotations", Tree::Map(Vec::new()), &place);
         }
-        json_patch::apply(&mut node, operations).map_err(|error| error.in_object(&resource.object.label()))?;
+        // What nothing follows is null from here on, also to a merge.
+        std::mem::take(&mut resource.blank).fill_in(&mut node);
+        let applied = json_patch::apply(&mut node, operations).and_then(|()| spell_values(&mut node));
+        applied.map_err(|error| error.in_object(&resource.object.label()))?;
         resource.object = Document { source, ..document(node)? };
-        if resource.id() != before {
+        if notes_names && resource.id() != before {
             resource.before.push(before);
         }
+    }
+    Ok(())
+}
+
+/// Turns the values of annotations that operations have set into texts.
+fn spell_values(object: &mut Node) -> Result<(), Error> {
+    let Some(annotations) = object.get_mut("metadata").and_then(|metadata| metadata.get_mut("annotations")) else {
+        return Ok(());
+    };
+    let Tree::Map(entries) = &mut annotations.tree else { return Ok(()) };
+    for node in entries.iter_mut().map(|entry| &mut entry.node) {
+        let text = match node.tree {
+            Tree::Text(_) | Tree::List(_) | Tree::Map(_) => continue,
+            Tree::Null => "null".to_owned(),
+            Tree::Bool(value) => value.to_string(),
+            Tree::Int(value) if value.abs() < EXPONENTS => value.to_string(),
+            Tree::Int(_) | Tree::Float(_) => {
+                let message = "a number in an annotation, which kustomize writes anew, is built by it alone";
+                return Err(Error::new(ErrorKind::Unsupported, message, "").at(&node.place));
+            }
+        };
+        node.tree = Tree::Text(text);
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What the text of a file shows and its tree does not. Main functions: [`written_anew`], [`Blank::keys_of`], [`spell_annotations`].
+//! What the text of a file shows and its tree does not. Main functions: [`written_anew`], [`Blank::keys_of`], [`spell`].
 
 use crate::node::{Entry, Node, Place, Tree};
 
@@ -68,18 +68,19 @@ fn spelt(place: &Place, lines: &[&str]) -> String {
     rest.split([',', '}', ']']).next().unwrap_or_default().trim_end().to_owned()
 }
 
-/// Turns the values of an object's annotations into texts, as kustomize does it.
-pub(super) fn spell_annotations(object: &mut Node, lines: &[&str], blank: &Blank) {
-    let Some(annotations) = object.get_mut("metadata").and_then(|metadata| metadata.get_mut("annotations")) else {
-        return;
-    };
-    let Tree::Map(entries) = &mut annotations.tree else { return };
-    for Entry { place, node, .. } in entries {
-        match node.tree {
-            Tree::Text(_) | Tree::List(_) | Tree::Map(_) => {}
-            Tree::Null if blank.keys.contains(place) => node.tree = Tree::Text(String::new()),
-            _ => node.tree = Tree::Text(spelt(&node.place, lines)),
-        }
+/// Turns the values of an object's annotations or labels into texts, as kustomize does it; nulls too where they are wanted.
+pub(super) fn spell(object: &mut Node, map: &str, lines: &[&str], with_nulls: bool) {
+    let Some(map) = object.get_mut("metadata").and_then(|metadata| metadata.get_mut(map)) else { return };
+    let Tree::Map(entries) = &mut map.tree else { return };
+    for entry in entries {
+        let is_blank = || is_blank(&after_key(entry, lines));
+        let text = match entry.node.tree {
+            Tree::Text(_) | Tree::List(_) | Tree::Map(_) => continue,
+            Tree::Null if !with_nulls => continue,
+            Tree::Null if is_blank() => String::new(),
+            _ => spelt(&entry.node.place, lines),
+        };
+        entry.node.tree = Tree::Text(text);
     }
 }
 
@@ -106,22 +107,22 @@ impl Blank {
                 continue;
             }
             let after = after_key(entry, lines);
-            let is_in_braces = after.starts_with([',', '}']);
-            if is_in_braces || after.is_empty() || after.starts_with('#') {
+            if is_blank(&after) {
                 self.keys.push(entry.place.clone());
             }
-            if is_in_braces {
+            if after.starts_with(IN_BRACES) {
                 self.in_braces.push(entry.place.clone());
             }
         }
         node.items().iter().for_each(|item| self.find(item, lines));
     }
 
-    /// Removes them before a merge.
+    /// Removes them before a merge, also the annotations that are texts by now.
     pub(super) fn remove_from(self, node: &mut Node) {
         if !self.keys.is_empty() {
+            let is_empty = |node: &Node| node.is_null() || node.text() == Some("");
             each_map(node, &mut |entries| {
-                entries.retain(|entry| !(entry.node.is_null() && self.keys.contains(&entry.place)));
+                entries.retain(|entry| !(is_empty(&entry.node) && self.keys.contains(&entry.place)));
             });
         }
     }
@@ -135,6 +136,14 @@ impl Blank {
             });
         }
     }
+}
+
+/// What ends a value between braces.
+const IN_BRACES: [char; 2] = [',', '}'];
+
+/// Whether what stands after a key is no value.
+fn is_blank(after: &str) -> bool {
+    after.is_empty() || after.starts_with('#') || after.starts_with(IN_BRACES)
 }
 
 /// What stands after a key and its colon in its line.

@@ -60,6 +60,28 @@ const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
     MAP,
     "kustomization.yaml: the kustomization lists nothing; kustomize refuses it: list the manifests under `resources`"
 )]
+#[case::nothing_but_empty_keys(
+    "resources:\nnamePrefix: ''\n",
+    MAP,
+    "kustomization.yaml: the kustomization lists nothing; kustomize refuses it: list the manifests under `resources`"
+)]
+#[case::a_patch_without_a_kind(
+    "resources: [a.yaml]\npatches: [{target: {kind: ConfigMap}, patch: '{data: {a: b}}'}]\n",
+    MAP,
+    "kustomization.yaml (patch 1):1:1, document 1: the patch has no kind; kustomize refuses it: add `kind`, which may be anything if \
+     there is a target"
+)]
+#[case::a_patch_without_a_name(
+    "resources: [a.yaml]\npatches: [{target: {kind: ConfigMap}, patch: '{kind: any, data: {a: b}}'}]\n",
+    MAP,
+    "kustomization.yaml (patch 1):1:1, document 1: the patch has no metadata.name; kustomize refuses it: add `metadata.name`, which may \
+     be anything if there is a target"
+)]
+#[case::operations_between_brackets_that_are_no_json(
+    "resources: [a.yaml]\npatches: [{target: {kind: ConfigMap}, patch: '[{op: add, path: /data/a, value: b}]'}]\n",
+    MAP,
+    "kustomization.yaml:2:11, document 1: the patch starts with `[` and is no JSON; kustomize refuses it: write JSON, or `- op: ...`"
+)]
 #[case::a_key_that_is_no_text(
     "resources: [a.yaml]\n",
     "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  8080: shop/web:80\n",
@@ -79,7 +101,7 @@ fn what_kustomize_refuses(#[case] kustomization: &str, #[case] resource: &str, #
         ("a.yaml", resource),
         ("two.yaml", &two),
         ("empty.yaml", "# nothing\n"),
-        ("c/kustomization.yaml", "kind: Component\n"),
+        ("c/kustomization.yaml", "kind: Component\nnamePrefix: c-\n"),
         ("k/kustomization.yaml", "namePrefix: k-\n"),
         ("two/kustomization.yaml", "namePrefix: k-\n"),
         ("two/kustomization.yml", "namePrefix: k-\n"),
