@@ -49,7 +49,8 @@ pub(super) async fn check(
         answer: None,
         wants_certificate: false,
     };
-    let ended = timeout_at(clock.deadline, call.run(route, clock)).await;
+    // On the heap, as an exchange over HTTP is.
+    let ended = timeout_at(clock.deadline, Box::pin(call.run(route, clock))).await;
     let seconds = timeout.as_secs_f64();
     let (verdict, kind, message) = match (ended, &call.answer) {
         (Ok(Ok(())), Some(Answer::Status(status))) => match health(*status) {

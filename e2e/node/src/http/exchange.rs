@@ -55,7 +55,9 @@ impl Exchange {
             tls: Shown::default(),
             end: Ok(()),
         };
-        let ended = timeout_at(clock.deadline, exchange.talk(route, url, request, clock.start)).await;
+        // On the heap: futures around it, of which the doctor has many, would each hold the whole of TLS and HTTP/2.
+        let talk = Box::pin(exchange.talk(route, url, request, clock.start));
+        let ended = timeout_at(clock.deadline, talk).await;
         exchange.end = ended.unwrap_or_else(|_| Err(exchange.timed_out(&url.dialled())));
         exchange
     }
