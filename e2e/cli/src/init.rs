@@ -36,8 +36,8 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     }
     let (key, sources) = match (&args.render, &args.manifests) {
         (Some(command), _) => of_command(command),
-        (None, Some(manifests)) => of_path(manifests),
-        (None, None) => of_path(&manifests::find(&project.root)?),
+        (None, Some(manifests)) => of_paths(std::slice::from_ref(manifests)),
+        (None, None) => of_found(&manifests::find(&project.root)?),
     };
     let (plan, entrance) = planned(project, sources)?;
     let text = text(&key, &plan, entrance.as_deref()) + &images(&plan, &project.root);
@@ -50,9 +50,24 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
 }
 
 /// The key of the configuration that names manifests, and the same for a plan.
-fn of_path(path: &str) -> (String, Sources) {
-    let sources = Sources { paths: vec![path.into()], ..Sources::default() };
-    (format!("manifests = {}", quoted(path)), sources)
+fn of_paths(paths: &[String]) -> (String, Sources) {
+    let sources = Sources { paths: paths.iter().map(Into::into).collect(), ..Sources::default() };
+    let names: Vec<String> = paths.iter().map(|path| quoted(path)).collect();
+    let value = match &names[..] {
+        [name] => name.clone(),
+        _ => format!("[\n    {},\n]", names.join(",\n    ")),
+    };
+    (format!("manifests = {value}"), sources)
+}
+
+/// The same of manifests that were found.
+fn of_found(found: &manifests::Found) -> (String, Sources) {
+    let (key, sources) = of_paths(&found.paths);
+    let key = match &found.others[..] {
+        [] => key,
+        others => format!("# Not {}, which cannot be applied.\n{key}", others.join(", ")),
+    };
+    (key, sources)
 }
 
 /// The same of a command. A shell reads what is more than words, and variables before the program.
@@ -253,7 +268,7 @@ spec:
     #[test]
     fn the_file_names_what_the_manifests_have_and_can_be_read() {
         let project = project(&[("k8s/shop.yaml", SHOP)]);
-        let (key, sources) = of_path("k8s");
+        let (key, sources) = of_paths(&["k8s".to_owned()]);
         let (plan, entrance) = planned(&e2e_run::Options::new(project.path()), sources).expect("a plan");
         let written = || text(&key, &plan, entrance.as_deref()) + &images(&plan, project.path());
         let text = written();
@@ -273,11 +288,11 @@ spec:
         assert_eq!(config.images.0.len(), 1);
         // Nothing is said of Services that is not so.
         write(project.path(), "k8s/shop.yaml", &SHOP.replace("{app: shop}, ports", "{app: stop}, ports"));
-        let (key, sources) = of_path("k8s");
+        let (key, sources) = of_paths(&["k8s".to_owned()]);
         let (plan, entrance) = planned(&e2e_run::Options::new(project.path()), sources).expect("a plan");
         let text = super::text(&key, &plan, entrance.as_deref());
         assert!(text.contains("\n# No Service in the manifests selects any of their pods.\n"), "{text}");
-        let error = planned(&e2e_run::Options::new(project.path()), of_path("k9s").1)
+        let error = planned(&e2e_run::Options::new(project.path()), of_paths(&["k9s".to_owned()]).1)
             .expect_err("no such directory")
             .to_string();
         assert_eq!(error, "k9s: there is no such file or directory; check the path");

@@ -1,6 +1,9 @@
 //! Where a project's manifests are. Main function: [`find`].
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use e2e_run::config::MANIFESTS;
 use serde_json::Value;
@@ -15,8 +18,26 @@ const MAX_SHOWN: usize = 8;
 const WORKLOADS: [&str; 8] =
     ["CronJob", "DaemonSet", "Deployment", "Job", "Pod", "ReplicaSet", "ReplicationController", "StatefulSet"];
 
-/// The first of the usual directories, or else the only one that has manifests.
-pub(super) fn find(root: &Path) -> Result<String, BadInput> {
+/// Where manifests are.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// A directory, or the files of it that are manifests.
+    pub(super) paths: Vec<String>,
+    /// The other files, which `kubectl apply -f DIRECTORY` would refuse.
+    pub(super) others: Vec<String>,
+}
+
+/// The first of the usual directories, or else the only one that has manifests; without the files in it that are none.
+pub(super) fn find(root: &Path) -> Result<Found, BadInput> {
+    let directory = directory(root)?;
+    let (paths, others) = sorted_out(root, Path::new(&directory));
+    Ok(match paths.is_empty() || others.is_empty() {
+        true => Found { paths: vec![directory], others: Vec::new() },
+        false => Found { paths, others },
+    })
+}
+
+fn directory(root: &Path) -> Result<String, BadInput> {
     if let Some(usual) = MANIFESTS.into_iter().find(|name| root.join(name).is_dir() && holds(&root.join(name))) {
         return Ok(usual.to_owned());
     }
@@ -48,8 +69,48 @@ fn holds(directory: &Path) -> bool {
             Some("json") => has_workload_in_json(&text()),
             _ => false,
         };
-        name.to_lowercase().starts_with("kustomization") || name == "Chart.yaml" || has_workload()
+        names_its_files(name) || has_workload()
     })
+}
+
+/// The files of a directory that are manifests, and those that are none. A kustomization and a chart name theirs themselves.
+fn sorted_out(root: &Path, directory: &Path) -> (Vec<String>, Vec<String>) {
+    let files = fs::read_dir(root.join(directory)).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files: Vec<PathBuf> = files.filter(|path| path.is_file()).collect();
+    files.sort();
+    let name = |path: &Path| path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+    if files.iter().any(|path| names_its_files(&name(path))) {
+        return (Vec::new(), Vec::new());
+    }
+    let is_read = |path: &PathBuf| {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        matches!(extension, Some("yaml" | "yml" | "json")) && !name(path).starts_with('.')
+    };
+    // Text in another encoding is left to the plan.
+    let is_manifest = |path: &PathBuf| fs::read_to_string(path).map_or(true, |text| is_manifest(&text));
+    let (manifests, others): (Vec<_>, Vec<_>) = files.into_iter().filter(is_read).partition(is_manifest);
+    let place = if directory == Path::new(".") { Path::new("") } else { directory };
+    let shown =
+        |files: &[PathBuf]| -> Vec<String> { files.iter().map(|path| super::shown(&place.join(name(path)))).collect() };
+    (shown(&manifests), shown(&others))
+}
+
+/// Whether a file is a kustomization's or a chart's own.
+fn names_its_files(name: &str) -> bool {
+    name.to_lowercase().starts_with("kustomization") || name == "Chart.yaml"
+}
+
+/// Whether a text has the keys of an object, as a compose file and a chart's values have not.
+fn is_manifest(text: &str) -> bool {
+    let has = |key: &str| {
+        let in_yaml = |line: &str| {
+            line.trim_start_matches('\u{feff}').strip_prefix(key).is_some_and(|rest| rest.starts_with(':'))
+        };
+        text.lines().any(in_yaml) || text.trim_start().starts_with(['{', '[']) && text.contains(&format!("\"{key}\""))
+    };
+    // A file of nothing but comments is passed over wherever it stands.
+    let says_nothing = |line: &str| line.trim().is_empty() || line.starts_with('#') || line.trim_end() == "---";
+    has("apiVersion") && has("kind") && (has("metadata") || has("items")) || text.lines().all(says_nothing)
 }
 
 /// Whether a document of YAML, or an item of a List, is a workload. Further inside, `kind` may be that of a reference.
@@ -82,7 +143,7 @@ mod tests {
     fn the_usual_directory_the_only_one_or_a_choice() {
         let project = project(&[]);
         let add = |name: &str, text: &str| write(project.path(), name, text);
-        let found = || find(project.path()).map_err(|error| error.to_string());
+        let found = || directory(project.path()).map_err(|error| error.to_string());
         add("compose.yaml", "services: {}\n");
         add("node_modules/a/k8s/app.yaml", "kind: Deployment\n");
         add("deploy/README.md", "");
@@ -104,13 +165,32 @@ mod tests {
     }
 
     #[rstest::rstest]
-    #[case::job("job.yaml", "kind: Job\n")]
-    #[case::in_quotes("web.yml", "kind: \"ReplicaSet\" # two of them\n")]
-    #[case::in_a_list("all.yaml", "kind: List\nitems:\n- apiVersion: v1\n  kind: Pod\n")]
-    #[case::json("web.json", "{\n  \"kind\" : \"ReplicationController\"\n}\n")]
-    #[case::in_a_list_of_json("all.json", "{\"kind\": \"List\", \"items\": [{\"kind\": \"CronJob\"}]}")]
+    #[case::job("job.yaml", "apiVersion: batch/v1\nkind: Job\nmetadata:\n")]
+    #[case::in_quotes("web.yml", "apiVersion: apps/v1\nkind: \"ReplicaSet\" # two of them\nmetadata: {}\n")]
+    #[case::in_a_list("all.yaml", "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Pod\n")]
+    #[case::json(
+        "web.json",
+        "{\n  \"kind\" : \"ReplicationController\", \"apiVersion\": \"v1\", \"metadata\": {}\n}\n"
+    )]
+    #[case::in_a_list_of_json(
+        "all.json",
+        "{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [{\"kind\": \"CronJob\"}]}"
+    )]
     fn each_way_to_write_a_workload(#[case] file: &str, #[case] text: &str) {
-        let project = project(&[(&format!("shop/{file}"), text)]);
-        assert_eq!(find(project.path()).map_err(|error| error.to_string()), Ok("shop".to_owned()));
+        let project = project(&[
+            (&format!("shop/{file}"), text),
+            ("shop/README.md", ""),
+            ("shop/later.yaml", "---\n# nothing yet\n"),
+        ]);
+        let add = |name: &str, text: &str| write(project.path(), &format!("shop/{name}"), text);
+        let found = || find(project.path()).map_err(|error| error.to_string());
+        assert_eq!(found(), Ok(Found { paths: vec!["shop".to_owned()], others: Vec::new() }));
+        add("docker-compose.yml", "services: {web: {image: web}}\n");
+        let mut paths = vec![format!("shop/{file}"), "shop/later.yaml".to_owned()];
+        paths.sort();
+        let others = vec!["shop/docker-compose.yml".to_owned()];
+        assert_eq!(found(), Ok(Found { paths, others }));
+        add("kustomization.yaml", "resources: []\n");
+        assert_eq!(found(), Ok(Found { paths: vec!["shop".to_owned()], others: Vec::new() }));
     }
 }

@@ -141,7 +141,8 @@ mod tests {
 
     /// A system in which one variable names the database.
     fn naming(variable: &str, value: &str) -> Plan {
-        let spec = format!("{{ containers: [{{ name: app, image: app, env: [{{ name: {variable}, value: '{value}' }}] }}] }}");
+        let spec =
+            format!("{{ containers: [{{ name: app, image: app, env: [{{ name: {variable}, value: '{value}' }}] }}] }}");
         let db = deployment("db", "{ containers: [{ name: db, image: db }] }");
         plan(&[deployment("app", &spec), db, service("my-db", "db", 25_432), service("web", "app", 80)].join("---\n"))
     }

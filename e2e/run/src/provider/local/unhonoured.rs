@@ -164,7 +164,9 @@ mod tests {
         );
         let plan =
             plan(&[deployment("db", &spec), service("my-db", "db", 5432), service("web", "db", 80)].join("---\n"));
-        let own: Programs = toml::from_str("[app]\nrun = ['app']\ncommands = ['migrate']\n[bare]\n[scripted]\nscript = 'run.sh'\n").expect("programs");
+        let own: Programs =
+            toml::from_str("[app]\nrun = ['app']\ncommands = ['migrate']\n[bare]\n[scripted]\nscript = 'run.sh'\n")
+                .expect("programs");
         let machine = Machine { runs: Path::new(runs), user_is_known, lowest_port: 1024 };
         let field = |warning: Warning| (warning.path.replace("spec.template.spec.containers[db].", ""), warning.reason);
         unhonoured(&plan, &own, &machine).into_iter().map(field).collect()
