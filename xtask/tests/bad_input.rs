@@ -113,7 +113,7 @@ impl Project {
 #[case::not_toml("[scenario\n", &[".config/e2e.toml:1:10: ", "correct or remove it"])]
 #[case::no_clients("[scenario.a]\nclients = 0\n", &[".config/e2e.toml:2:1: ", "scenario.a: clients is 0", "from 1 to 20000"])]
 #[case::no_time("[scenario.a]\nduration = '0s'\n", &[".config/e2e.toml:2:1: ", "scenario.a: duration is 0s", "longer than zero"])]
-#[case::negative_line("[scenario.a]\nthresholds.latency_ms_p99_max = -1.0\nsteps = [{ name = 'x', path = '/' }]\n", &[".config/e2e.toml:2:12: ", "from 0 up"])]
+#[case::negative_line("[scenario.a]\nthresholds.latency_ms_p99_max = -1.0\nsteps = [{ name = 'x', path = '/' }]\n", &[".config/e2e.toml:2:12: ", "0 or more"])]
 #[case::no_such_service("entrance = 'ngnix'\n", &["entrance is `ngnix`", "Services of the manifests: redis"])]
 #[case::no_such_directory("manifests = 'manifest'\n", &["manifest: there is no such file or directory", "check the path"])]
 fn a_configuration_that_makes_no_sense(#[case] config: &str, #[case] phrases: &[&str]) {

@@ -131,7 +131,7 @@ mod tests {
         let same = judged(&[RATE], &runs(&[1012.0]), Some(&bands), false);
         assert_eq!((same.bands.as_ref(), same.outside.len()), (Some(&bands), 0));
         let slower = judged(&[RATE], &runs(&[900.0]), Some(&bands), false);
-        assert_eq!(slower.outside, [format!("{RATE} is 900, outside of {} to {}", band.from, band.to)]);
+        assert_eq!(slower.outside, [format!("{RATE} is 900, outside {} to {}", band.from, band.to)]);
         let new = slower.bands.unwrap().figures[RATE];
         assert!(new.holds(900.0) && !new.holds(1000.0), "{new:?}");
 

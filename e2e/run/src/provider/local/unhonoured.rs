@@ -177,7 +177,7 @@ mod tests {
     #[case::in_an_address("postgres://my-db/shop", None)]
     #[case::with_a_port("my-db:5432", None)]
     #[case::a_port_of_root("web", Some("`web:80`"))]
-    #[case::a_port_of_root_in_an_address("grpc://web,my-db", Some("$(WEB_SERVICE_HOST)"))]
+    #[case::a_port_of_root_in_a_list("web,my-db", Some("$(WEB_SERVICE_HOST)"))]
     #[case::one_pod("db-0.my-db", Some("`db-0.my-db:5432`"))]
     #[case::the_port_of_the_web("http://web/", None)]
     #[case::somebody_else("db.example.org", None)]
