@@ -13,6 +13,7 @@ const MISSING: &str = "not found for the image";
 #[case::memcached("memcached")]
 #[case::mysql("mysql")]
 #[case::nats("nats")]
+#[case::nginx("nginx")]
 #[case::postgres("postgres")]
 #[case::rabbitmq("rabbitmq")]
 #[case::redis("redis")]

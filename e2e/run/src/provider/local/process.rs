@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    os::unix::process::ExitStatusExt,
+    os::unix::{fs::fchown, process::ExitStatusExt},
     path::PathBuf,
     process::Stdio,
     sync::{
@@ -64,6 +64,10 @@ impl Spec {
 
     pub(super) fn spawn(&self) -> std::io::Result<Process> {
         let log = File::options().create(true).append(true).open(&self.log)?;
+        // Programs open /dev/stdout, which needs a file of their user.
+        if let Some((user, group)) = self.user {
+            fchown(&log, Some(user), Some(group))?;
+        }
         let mut child = self.command()?.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
         let pid = child.id().unwrap_or_default();
         let oom_killed = Arc::new(AtomicBool::new(false));

@@ -105,7 +105,8 @@ impl Translation {
             for rewrite in rewrites {
                 let fill =
                     |template: &str| self.template(&template.replace("{container_port}", &container_port.to_string()));
-                let pattern = format!(r"{}\b", regex::escape(&fill(&rewrite.find)));
+                // Configurations are often set in columns.
+                let pattern = format!(r"{}\b", regex::escape(&fill(&rewrite.find)).replace(' ', r"[ \t]+"));
                 let pattern = Regex::new(&pattern).expect("an escaped pattern is valid");
                 text = pattern.replace_all(&text, regex::NoExpand(&fill(&rewrite.replace))).into_owned();
             }
@@ -186,7 +187,7 @@ mod tests {
             find: "listen {container_port}".to_owned(),
             replace: "listen 127.0.0.1:{port:{container_port}}".to_owned(),
         };
-        let text = translation().file("listen 8080 default_server; listen 80801;", &[rewrite]);
+        let text = translation().file("listen    8080 default_server; listen 80801;", &[rewrite]);
         assert_eq!(text, "listen 127.0.0.1:41080 default_server; listen 80801;");
     }
 }
