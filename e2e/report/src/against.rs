@@ -30,7 +30,7 @@ pub struct Against {
     pub verdict: Verdict,
     /// When it began, RFC 3339, UTC.
     pub started_at: String,
-    /// How long it took, builds included.
+    /// The time from the first block to the end, as `--at-most` counts it.
     pub took_ms: u64,
     /// Why it ended.
     pub ended: Ended,
