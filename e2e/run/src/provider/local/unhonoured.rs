@@ -34,6 +34,7 @@ pub(crate) fn unhonoured(plan: &Plan, own: &Programs, machine: &Machine<'_>) -> 
                 warnings.extend(hosts(&place, container, &plan.services, machine.lowest_port));
                 warnings.extend(program.differs.as_ref().map(|differs| place.warn("image", differs.clone())));
                 warnings.extend(command(&place, container, program));
+                warnings.extend(port(&place, container, program));
                 warnings.extend(blanks(&place, container, machine.runs));
                 warnings.extend(user(&place, container, program, machine));
             }
@@ -117,6 +118,20 @@ fn command(place: &Place<'_>, container: &Container, program: &Program) -> Optio
     };
     // A binary of the workspace stands for both, which whoever writes `cargo` says.
     program.cargo.is_none().then(|| place.warn("command", reason))
+}
+
+/// A program that nothing tells where to listen: each pod has another port here.
+fn port(place: &Place<'_>, container: &Container, program: &Program) -> Option<Warning> {
+    let number = container.ports.first()?.number;
+    let is_told = program.script.is_some() || !program.rewrite.is_empty() || program.ports().next().is_some();
+    (!is_told).then(|| {
+        let reason = format!(
+            "`run` or `env` of [local.\"{}\"] must say where to listen: probes and Services reach each pod at its own port of 127.0.0.1, \
+             which is `{{port:{number}}}` there",
+            container.image
+        );
+        place.warn("ports", reason)
+    })
 }
 
 /// A shell takes a path with a blank apart.
@@ -231,6 +246,19 @@ mod tests {
         assert_eq!(said("mariadb:11", "[]", "", "/runs", true), []);
         let [(field, reason)] = &said("mysql:8", "[]", "", "/runs", true)[..] else { panic!("one warning") };
         assert!(field == "image" && reason.contains("MariaDB"), "{reason}");
+    }
+
+    #[rstest]
+    #[case::told("['serve', '{port:8000}']", 0)]
+    #[case::not_told("['serve', '8000']", 1)]
+    fn a_program_must_know_its_port(#[case] run: &str, #[case] expected: usize) {
+        let plan =
+            plan(&deployment("web", "{ containers: [{ name: web, image: web, ports: [{ containerPort: 8000 }] }] }"));
+        let own: Programs = toml::from_str(&format!("[web]\nrun = {run}\n")).expect("programs");
+        let machine = Machine { runs: Path::new("/runs"), user_is_known: true, lowest_port: 1024 };
+        let warnings = unhonoured(&plan, &own, &machine);
+        assert_eq!(warnings.len(), expected, "{warnings:?}");
+        assert!(warnings.iter().all(|warning| warning.reason.contains("which is `{port:8000}` there")), "{warnings:?}");
     }
 
     #[test]
