@@ -169,6 +169,9 @@ impl Subject<'_> {
     }
 }
 
+/// How often the doctor looks whether a pool is used up while it searches for another cause.
+const POOL_LOOKS: Duration = Duration::from_millis(100);
+
 /// How often the doctor checks all probes when no news arrives.
 const ROUND: Duration = Duration::from_secs(1);
 
@@ -301,7 +304,17 @@ impl Examiner {
             None if is_command => {
                 doctor::diagnose_command(&case, &*self.provider, &self.provider.profile(), &pod.name).await
             }
-            None => doctor::diagnose(&case, &target, &self.provider.profile()).await,
+            None => {
+                let profile = self.provider.profile();
+                // A pool that is used up only now and then: the general search would outlast the load.
+                tokio::select! {
+                    diagnosis = doctor::diagnose(&case, &target, &profile) => diagnosis,
+                    () = self.pool_is_used_up(pod, &case) => match self.waits_for_pool(pod, &case, &target).await {
+                        Some(diagnosis) => diagnosis,
+                        None => doctor::diagnose(&case, &target, &profile).await,
+                    },
+                }
+            }
         };
         let now = self.snapshots.borrow().pod(&pod.name)?.container(&container.name).and_then(instance);
         // What a command came to by itself stands in its events.
@@ -318,6 +331,18 @@ impl Examiner {
 }
 
 impl Examiner {
+    /// Returns once a pool of the component is used up.
+    async fn pool_is_used_up(&self, pod: &PodSpec, case: &Case) {
+        loop {
+            tokio::time::sleep(POOL_LOOKS).await;
+            for meter in self.meters.iter().filter(|meter| meter.component == case.component) {
+                if gather::look(&self.provider, meter, pod).await.is_some_and(|state| state.is_used_up()) {
+                    return;
+                }
+            }
+        }
+    }
+
     /// Whether a probe waits for a pool that its component's requests use up now.
     async fn waits_for_pool(&self, pod: &PodSpec, case: &Case, target: &Target) -> Option<Diagnosis> {
         for meter in self.meters.iter().filter(|meter| meter.component == case.component) {
