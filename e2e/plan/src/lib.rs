@@ -262,6 +262,13 @@ impl Object {
         }
     }
 
+    /// The namespace that it names, or the one that every namespaced object without one is in.
+    #[must_use]
+    pub fn home(&self) -> &str {
+        let named = self.json.pointer("/metadata/namespace").and_then(serde_json::Value::as_str);
+        named.filter(|name| !name.is_empty()).unwrap_or(object::DEFAULT_NAMESPACE)
+    }
+
     /// The group of its API version; empty for the core one.
     pub(crate) fn group(&self) -> &str {
         kinds::group(self.json["apiVersion"].as_str().unwrap_or_default())

@@ -23,7 +23,7 @@ impl Plan {
             let message = format!(
                 "its name is also that of {} in namespace {}, and a run has one namespace in a cluster",
                 first.source,
-                namespace(first)
+                first.home()
             );
             let remedy =
                 "run it on docker or local, rename one of the two, or name the manifests of one namespace alone";
@@ -44,9 +44,4 @@ fn is_planned(object: &Object) -> bool {
 
 fn shares_name(object: &Object, other: &Object) -> bool {
     object.kind == other.kind && object.name == other.name && object.group() == other.group()
-}
-
-fn namespace(object: &Object) -> &str {
-    let declared = object.json.pointer("/metadata/namespace").and_then(serde_json::Value::as_str);
-    declared.filter(|text| !text.is_empty()).unwrap_or(super::object::DEFAULT_NAMESPACE)
 }

@@ -8,8 +8,6 @@ use k8s_openapi::ByteString;
 use regex::{Captures, Regex};
 use serde_json::Value;
 
-use super::rehome::home;
-
 /// The Services of the manifests, as `name.namespace.svc` names them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Hosts(Option<Regex>);
@@ -17,7 +15,7 @@ pub(super) struct Hosts(Option<Regex>);
 impl Hosts {
     pub(super) fn of(objects: &[Object]) -> Self {
         let is_service = |object: &&Object| object.kind == "Service" && object.json["apiVersion"] == "v1";
-        let host = |object: &Object| format!(r"{}\.{}", regex::escape(&object.name), regex::escape(home(object)));
+        let host = |object: &Object| format!(r"{}\.{}", regex::escape(&object.name), regex::escape(object.home()));
         let hosts: Vec<String> = objects.iter().filter(is_service).map(host).collect();
         // A pod's name may stand before a Service's, and the cluster's domain after it.
         let pattern = format!(r"(^|[^A-Za-z0-9_-])({})\.svc\b", hosts.join("|"));

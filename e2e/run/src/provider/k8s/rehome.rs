@@ -18,15 +18,9 @@ pub(super) fn moved(mut json: Value, objects: &[Object], namespace: &str) -> Val
     if let Some(metadata) = json["metadata"].as_object_mut() {
         metadata.remove("namespace");
     }
-    let homes = objects.iter().filter(|object| !object.cluster_scoped).map(home);
+    let homes = objects.iter().filter(|object| !object.cluster_scoped).map(Object::home);
     rename(&mut json, &homes.collect(), namespace);
     json
-}
-
-/// The namespace that an object names, or the one that every namespaced object without one is in.
-pub(super) fn home(object: &Object) -> &str {
-    let named = object.json.pointer("/metadata/namespace").and_then(Value::as_str);
-    named.filter(|name| !name.is_empty()).unwrap_or("default")
 }
 
 fn rename(value: &mut Value, homes: &BTreeSet<&str>, namespace: &str) {
