@@ -27,14 +27,14 @@ pub(super) struct Found {
     pub(super) others: Vec<String>,
 }
 
-/// The first of the usual directories, or else the only one that has manifests; without the files in it that are none.
+/// The first of the usual directories, or else the only one that has manifests; if other files stand beside them, the manifests alone.
 pub(super) fn find(root: &Path) -> Result<Found, BadInput> {
     let directory = directory(root)?;
     let (paths, others) = sorted_out(root, Path::new(&directory));
-    Ok(match paths.is_empty() || others.is_empty() {
-        true => Found { paths: vec![directory], others: Vec::new() },
-        false => Found { paths, others },
-    })
+    if paths.is_empty() || others.is_empty() {
+        return Ok(Found { paths: vec![directory], others: Vec::new() });
+    }
+    Ok(Found { paths, others })
 }
 
 fn directory(root: &Path) -> Result<String, BadInput> {
@@ -73,7 +73,7 @@ fn holds(directory: &Path) -> bool {
     })
 }
 
-/// The files of a directory that are manifests, and those that are none. A kustomization and a chart name theirs themselves.
+/// The files of a directory that are manifests, and the others. A kustomization and a chart name theirs themselves.
 fn sorted_out(root: &Path, directory: &Path) -> (Vec<String>, Vec<String>) {
     let files = fs::read_dir(root.join(directory)).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut files: Vec<PathBuf> = files.filter(|path| path.is_file()).collect();
@@ -100,7 +100,7 @@ fn names_its_files(name: &str) -> bool {
     name.to_lowercase().starts_with("kustomization") || name == "Chart.yaml"
 }
 
-/// Whether a text has the keys of an object, as a compose file and a chart's values have not.
+/// Whether a text has the keys of an object, unlike a compose file or a chart's values.
 fn is_manifest(text: &str) -> bool {
     let has = |key: &str| {
         let in_yaml = |line: &str| {

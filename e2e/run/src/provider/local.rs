@@ -157,7 +157,9 @@ impl LocalPods {
             pod.spec.all_containers().find(|container| container.mounts.iter().any(|mount| mount.volume == volume))
         };
         super::files::write(&pod.spec, &self.run_id, &pod.directory, |volume, text| match seen_by(volume) {
-            Some(container) => self.translation(pod, container).file(&self.in_hosts(pod, (None, text)), &rewrites),
+            Some(container) => {
+                self.translation(pod, container).file(&self.with_addresses(pod, (None, text)), &rewrites)
+            }
             None => text.to_owned(),
         })?;
         self.make_volumes(pod)?;
@@ -204,8 +206,8 @@ impl LocalPods {
         translation
     }
 
-    /// A text with addresses in place of hosts that stand without a port, and before it the variable or option whose value it is.
-    fn in_hosts(&self, pod: &Pod, (key, text): (Option<&str>, &str)) -> String {
+    /// Replaces hosts without a port by addresses. `key` is the variable or option whose value the text is.
+    fn with_addresses(&self, pod: &Pod, (key, text): (Option<&str>, &str)) -> String {
         self.hosts.text(key, text, (&pod.spec.component.namespace, &self.declared))
     }
 
@@ -217,20 +219,20 @@ impl LocalPods {
         // The address that probes name too: an allow-list made from it must know them, as on the other targets.
         let resolved =
             pod.spec.resolve(container, &self.run_id, pod.simulated_ip, self.links(&pod.spec.component.namespace));
-        let text = |value: (Option<&str>, &str)| translation.text(&self.in_hosts(pod, value));
+        let text = |value: (Option<&str>, &str)| translation.text(&self.with_addresses(pod, value));
         let translated = |list: &[String]| arguments(list).map(text).collect::<Vec<_>>();
 
-        let mut argv: Vec<String> = Vec::new();
-        if let Some(binary) = &found.binary {
-            argv.push(binary.display().to_string());
+        let command = || translated(&resolved.command);
+        let mut argv: Vec<String> = if let Some(binary) = &found.binary {
+            vec![binary.display().to_string()]
         } else if found.program.script.is_some() {
-            argv.extend(["sh".to_owned(), pod.script(container_name).display().to_string()]);
-            argv.extend(translated(&resolved.command));
+            let script = pod.script(container_name).display().to_string();
+            ["sh".to_owned(), script].into_iter().chain(command()).collect()
         } else if found.program.leaves(&resolved.command) {
-            argv.extend(translated(&resolved.command));
+            command()
         } else {
-            argv.extend(found.program.run.iter().map(|part| translation.template(part)));
-        }
+            found.program.run.iter().map(|part| translation.template(part)).collect()
+        };
         argv.extend(translated(&resolved.args));
 
         let mut env: BTreeMap<String, String> = BTreeMap::new();
@@ -342,7 +344,7 @@ impl LocalPods {
         let pod = &*self.pod(pod)?;
         let translation = self.translation(pod, pod.container(container)?);
         let command: Vec<String> =
-            arguments(command).map(|argument| translation.text(&self.in_hosts(pod, argument))).collect();
+            arguments(command).map(|argument| translation.text(&self.with_addresses(pod, argument))).collect();
         let program = command.first().map_or("", String::as_str);
         let failed = |error: std::io::Error| Error::Exec { reason: format!("exec: {program:?}: {error}") };
         self.process_spec(pod, container)?.exec(&command).await.map_err(failed)
