@@ -117,6 +117,12 @@ impl Diagnosis {
     pub fn success(&self) -> bool {
         self.verdict == Outcome::Success
     }
+
+    /// How many requests were sent, repeats included.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.evidence.iter().map(|trial| u64::from(trial.sent)).sum()
+    }
 }
 
 /// Two patches of the same container as one; `None` when they are for different containers.

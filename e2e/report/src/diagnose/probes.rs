@@ -268,13 +268,13 @@ fn same_cause(DoctorEntry { which, diagnosis, .. }: &DoctorEntry) -> String {
     format!(
         "; the {which} probe fails for the same cause ({}, {})",
         diagnosis.explanation,
-        counted(diagnosis.requests.into(), "request")
+        counted(diagnosis.sent(), "request")
     )
 }
 
 fn claim(entry: &DoctorEntry) -> String {
     let DoctorEntry { component, which, diagnosis, .. } = entry;
-    let Diagnosis { observation, flip, confirmed, explanation, requests, evidence, .. } = diagnosis;
+    let Diagnosis { observation, flip, confirmed, explanation, evidence, .. } = diagnosis;
     let observed = match body(observation) {
         Some(body) => format!("{}, `{body}`", observation.summary()),
         None => observation.summary(),
@@ -282,7 +282,7 @@ fn claim(entry: &DoctorEntry) -> String {
     // The result of a manual try, which the cause explains.
     let plain = evidence.iter().find(|trial| trial.plain && trial.verdict == Verdict::Success);
     let plain = plain.map_or(String::new(), |trial| format!("; {}, succeeds ({})", trial.change, trial.summary));
-    let requests = counted((*requests).into(), "request");
+    let requests = counted(diagnosis.sent(), "request");
     let proof = match flip {
         Some(flip) => {
             let back = match confirmed {

@@ -1,8 +1,12 @@
 //! What is known of probes.
 
-use e2e_kubelet::observation::{Kind, Observation};
+use e2e_kubelet::{
+    diagnosis::{Axis, Cause, Confidence, Diagnosis, Flip, Outcome, Trial},
+    observation::{Kind, Observation, Verdict},
+};
 
 use super::*;
+use crate::evidence::DoctorEntry;
 
 /// A run whose container declares a readiness probe, of which this is known.
 fn probed(container_ready: bool, probe: ProbeReport) -> RunData {
@@ -135,4 +139,42 @@ fn what_was_starting_when_a_run_ended_is_no_error() {
     // What was restarted had its chance.
     data.snapshot.pods.get_mut("app-0").unwrap().restarts = 1;
     assert!(of(&data, "app").iter().any(|(code, _)| *code == Code::ComponentNotReady));
+}
+
+/// Each request that was sent counts, repeats included.
+#[test]
+fn a_proof_tells_how_many_requests_it_took() {
+    let trial = |change: &str, verdict, sent| Trial {
+        change: change.to_owned(),
+        plain: false,
+        verdict,
+        summary: String::new(),
+        sent,
+        succeeded: if verdict == Verdict::Success { sent } else { 0 },
+    };
+    let diagnosis = Diagnosis {
+        verdict: Outcome::Failure,
+        observation: Observation::new(Verdict::Failure, Kind::Response, "statuscode: 400"),
+        cause: Some(Cause::HostAllowList),
+        flip: Some(Flip { axis: Axis::Host, from: "10.0.0.1:80".to_owned(), to: "app".to_owned() }),
+        confirmed: true,
+        explanation: "the app refuses the pod's address".to_owned(),
+        requests: 2,
+        confidence: Confidence::Proven,
+        fix: None,
+        evidence: vec![trial("the probe", Verdict::Failure, 7), trial("with Host app", Verdict::Success, 8)],
+        rate_margin: None,
+    };
+    let mut data = probed(false, ProbeReport { sent: Some(3), failed: 3, ..ProbeReport::default() });
+    data.doctor.push(DoctorEntry {
+        component: "app".to_owned(),
+        pod: "app-0".to_owned(),
+        container: "app".to_owned(),
+        which: ProbeKind::Readiness,
+        at_unix_ms: 0,
+        diagnosis,
+    });
+    let claim = claim(&data, Code::Probe(Cause::HostAllowList));
+    let proof = "changing Host from `10.0.0.1:80` to `app` makes it succeed, and changing it back makes it fail again (15 requests)";
+    assert!(claim.contains(proof), "{claim}");
 }
