@@ -4,7 +4,10 @@ use e2e_figures::scenario::ThresholdName;
 use e2e_plan::{duration::human_ms, words::counted};
 use maud::{Markup, html};
 
-use super::{prose::evidence, system};
+use super::{
+    prose::{evidence, sentence},
+    system,
+};
 use crate::{
     report::{Report, ScenarioSection, headline::headline},
     thresholds::{Threshold, ThresholdState},
@@ -40,9 +43,9 @@ fn cause(report: &Report) -> Markup {
         section.cause aria-label="Cause and fix" {
             dl {
                 dt { @if headline.is_cause { "Cause" } @else { "Found" } }
-                dd { @if let Some(component) = &finding.component { strong { (component) } ": " } (finding.claim) }
+                dd { @if let Some(component) = &finding.component { strong { (component) } ": " } (sentence(&finding.claim)) }
                 @if let Some(line) = headline.last_log_line() { dt { "Last log line" } dd { code { (line) } } }
-                @if let Some(fix) = headline.fix() { dt { "Fix" } dd { (fix) } }
+                @if let Some(fix) = headline.fix() { dt { "Fix" } dd { (sentence(fix)) } }
                 dt { "Evidence" }
                 dd { @for (index, id) in finding.evidence.iter().enumerate() { @if index > 0 { ", " } (evidence(id)) } }
             }

@@ -31,6 +31,18 @@ pub(super) fn evidence(id: &str) -> Markup {
     html! { a.evidence href=(file_of(id)) { (id) } }
 }
 
+/// A sentence of a finding: what stands between backticks is code.
+pub(super) fn sentence(text: &str) -> Markup {
+    let parts: Vec<&str> = text.split('`').collect();
+    // A backtick without another one is only itself.
+    let has_code = parts.len() % 2 == 1;
+    html! {
+        @if has_code {
+            @for (index, part) in parts.into_iter().enumerate() { @if index % 2 == 1 { code { (part) } } @else { (part) } }
+        } @else { (text) }
+    }
+}
+
 /// The file that an evidence id is about.
 fn file_of(id: &str) -> &str {
     id.split_once('#').map_or(id, |(file, _)| file)
@@ -169,6 +181,13 @@ mod tests {
             assert!(!html(other).contains("<a "), "{other}");
         }
         assert!(!html("```\nevidence/pods.json\n```\n").contains("<a "), "a log stays as it was printed");
+    }
+
+    #[rstest::rstest]
+    #[case::code("from `a<b` to ``", "from <code>a&lt;b</code> to <code></code>")]
+    #[case::no_pair("a ` b", "a ` b")]
+    fn backticks_make_code(#[case] text: &str, #[case] expected: &str) {
+        assert_eq!(sentence(text).into_string(), expected);
     }
 
     #[test]
