@@ -326,6 +326,60 @@ fn what_no_namespace_can_hold_is_applied_on_request_and_removed() {
     assert!(wait_until(PROMPTLY, || !is_left()), "{}", names("clusterroles,clusterrolebindings,crds"));
 }
 
+/// A Job that helm creates before everything else, of an image that the nodes have.
+fn pre_install_hook(script: &str) -> String {
+    format!(
+        "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: migrate, annotations: {{helm.sh/hook: pre-install}}}}\n\
+         spec:\n  backoffLimit: 0\n  template:\n    spec:\n      restartPolicy: Never\n      containers: \
+         [{{name: app, image: 'nginx:1.22', command: [sh, -c, '{script}']}}]\n"
+    )
+}
+
+/// What `e2e` or `up` says of the small system with a hook before it, and the run.
+fn behind_a_hook(bench: &Bench, verb: &str, hook: &str) -> (Output, String) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let extra = directory.path().join("hook.yaml");
+    fs::write(&extra, hook).expect("a file");
+    let id = unique("k-hook");
+    let arguments = [verb, "--target", "k8s", "--run-id", &id, "--bring-up", "60s"];
+    let output = with_manifests(bench, &arguments, &extra).output().expect("the program runs");
+    (output, id)
+}
+
+#[test]
+fn workloads_are_created_once_the_hook_before_them_has_succeeded() {
+    let bench = Bench::of(SMALL);
+    let (output, id) = behind_a_hook(&bench, "up", &pre_install_hook("sleep 3"));
+    expect(&output, 0, &[]);
+    let namespace = format!("e2e-{id}");
+    let told = |arguments: &[&str]| kubectl(&[&["get", "--namespace", &namespace], arguments].concat());
+    let ended = told(&["job", "migrate", "--output", "jsonpath={.status.completionTime}"]);
+    let created = "jsonpath={.items[*].metadata.creationTimestamp}";
+    let created = told(&["deployments,statefulsets", "--output", created]);
+    bench.succeed(&["down", &id]);
+    assert!(!created.is_empty() && created.split_whitespace().all(|at| at >= ended.as_str()), "{created} {ended}");
+}
+
+#[test]
+fn nothing_is_created_after_a_hook_that_fails() {
+    let bench = Bench::of(SMALL);
+    let (output, id) = behind_a_hook(&bench, "e2e", &pre_install_hook("exit 3"));
+    expect(&output, 1, &["will not become ready", "migrate"]);
+    let report = bench.report(&id);
+    let is_failed_hook = |claim: &str| claim.starts_with("Job migrate did not run to completion");
+    assert!(report.findings.iter().any(|finding| is_failed_hook(&finding.claim)), "{:#?}", report.findings);
+}
+
+#[test]
+fn what_the_cluster_refuses_after_a_hook_ends_the_run() {
+    let quota =
+        "---\napiVersion: v1\nkind: ResourceQuota\nmetadata: {name: q}\nspec: {hard: {count/deployments.apps: '0'}}\n";
+    let bench = Bench::of(SMALL);
+    let (output, id) = behind_a_hook(&bench, "up", &(pre_install_hook("sleep 3") + quota));
+    expect(&output, 3, &["the cluster could not apply Deployment/", "exceeded quota"]);
+    assert_eq!(namespaces(&id), Vec::<String>::new());
+}
+
 /// A verb on the small system with a file of manifests more.
 fn with_manifests(bench: &Bench, arguments: &[&str], extra: &Path) -> Command {
     let own = support::root().join("e2e/run/examples/nginx_redis/manifests");

@@ -1,5 +1,6 @@
 //! `cargo xtask init`: writes a configuration from the manifests. Main function: [`run`].
 
+mod bases;
 mod dockerfiles;
 mod manifests;
 
@@ -21,7 +22,7 @@ use crate::{directories::write, failure::BadInput};
 #[command(after_help = "Examples:\n  cargo xtask init\n  cargo xtask init --manifests deploy/base\n  \
 cargo xtask init --render 'helm template shop deploy/chart --include-crds --values deploy/dev.yaml'")]
 pub(crate) struct Args {
-    /// Path of the manifests, relative to the project's root [default: the first of the usual directories, or the only one that has any].
+    /// Path of the manifests, relative to the project's root [default: the first of the usual directories, or the only one that has any, apart from what kustomizations build on].
     #[arg(long, value_name = "DIR")]
     manifests: Option<String>,
     /// Shell command that prints the manifests; runs in the project's root.
@@ -66,6 +67,13 @@ fn of_found(found: &manifests::Found) -> (String, Sources) {
     let key = match &found.others[..] {
         [] => key,
         others => format!("# Not {}, which cannot be applied.\n{key}", others.join(", ")),
+    };
+    let key = match &found.overlays[..] {
+        [] => key,
+        overlays => {
+            let lines: Vec<String> = overlays.iter().map(|overlay| format!("#     --overlay {overlay}\n")).collect();
+            format!("# Changed by one of these options:\n{}{key}", lines.concat())
+        }
     };
     (key, sources)
 }

@@ -105,12 +105,6 @@ fn wait_for_hooks(components: &mut [Component], fields: &mut Vec<FieldUse>) {
         let first: Vec<_> = hooks.iter().filter(comes_before).collect();
         component.after = first.iter().filter(|(.., ends)| *ends).map(|(_, name, _)| name.clone()).collect();
         let Some(ReleaseHook { moment, .. }) = component.hook else { continue };
-        let when = match moment {
-            Moment::PreInstall => "before everything else, and waits for it",
-            Moment::PostInstall => "once everything else is there",
-        };
-        let text = format!("helm creates it {when}; here it is applied with the other objects");
-        fields.push(note(component, Note::in_cluster(text)));
         if moment == Moment::PreInstall {
             let is_there = |name: &String| first.iter().any(|(_, other, _)| other == name);
             let (kept, later): (Vec<_>, Vec<_>) =

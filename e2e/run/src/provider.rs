@@ -170,6 +170,14 @@ impl Provider {
         }
     }
 
+    /// Waits until the target refuses a part of the system that it was to take later, which may never happen.
+    pub(crate) async fn refusal(&self) -> Error {
+        match self {
+            Self::K8s(pods) => pods.refusal().await.into(),
+            Self::Docker(_) | Self::Local(_) => std::future::pending().await,
+        }
+    }
+
     /// Waits until it is known how pods are reached, where that has to be found out.
     pub(crate) async fn settle_route(&self) {
         match self {

@@ -8,6 +8,7 @@ use std::{
 use e2e_run::config::MANIFESTS;
 use serde_json::Value;
 
+use super::bases::{self, Top};
 use crate::failure::BadInput;
 
 /// Deeper than this lie the fixtures of tests.
@@ -25,36 +26,37 @@ pub(super) struct Found {
     pub(super) paths: Vec<String>,
     /// The other files, which `kubectl apply -f DIRECTORY` would refuse.
     pub(super) others: Vec<String>,
+    /// Kustomizations that build on the directory.
+    pub(super) overlays: Vec<String>,
 }
 
-/// The first of the usual directories, or else the only one that has manifests; if other files stand beside them, the manifests alone.
+/// The first of the usual directories, or else the only one that has manifests, apart from what a kustomization builds on; if other
+/// files stand beside them, the manifests alone.
 pub(super) fn find(root: &Path) -> Result<Found, BadInput> {
-    let directory = directory(root)?;
-    let (paths, others) = sorted_out(root, Path::new(&directory));
+    let Top { directory, overlays } = directory(root)?;
+    let (mut paths, mut others) = sorted_out(root, &directory);
     if paths.is_empty() || others.is_empty() {
-        return Ok(Found { paths: vec![directory], others: Vec::new() });
+        (paths, others) = (vec![super::shown(&directory)], Vec::new());
     }
-    Ok(Found { paths, others })
+    Ok(Found { paths, others, overlays: overlays.iter().map(|overlay| super::shown(overlay)).collect() })
 }
 
-fn directory(root: &Path) -> Result<String, BadInput> {
+fn directory(root: &Path) -> Result<Top, BadInput> {
     if let Some(usual) = MANIFESTS.into_iter().find(|name| root.join(name).is_dir() && holds(&root.join(name))) {
-        return Ok(usual.to_owned());
+        return Ok(Top { directory: usual.into(), overlays: Vec::new() });
     }
     let is_of_chart = |path: &Path| path.ancestors().skip(1).any(|above| root.join(above).join("Chart.yaml").is_file());
     let mut found = super::directories(root, MAX_DEPTH);
     found.retain(|directory| !is_of_chart(directory) && holds(&root.join(directory)));
     found.sort_by_key(|directory| (directory.components().count(), directory.clone()));
-    let found: Vec<String> = found.iter().map(|directory| super::shown(directory)).collect();
-    match &found[..] {
-        [only] => Ok(only.clone()),
-        [] => Err(BadInput("no manifests are found; name their file or directory with --manifests".to_owned())),
-        _ => {
-            let more = if found.len() > MAX_SHOWN { ", ..." } else { "" };
-            let shown = found[..found.len().min(MAX_SHOWN)].join(", ");
-            Err(BadInput(format!("several directories have manifests: {shown}{more}; name one with --manifests")))
-        }
+    if found.is_empty() {
+        return Err(BadInput("no manifests are found; name their file or directory with --manifests".to_owned()));
     }
+    bases::top(root, found).map_err(|choice| {
+        let more = if choice.len() > MAX_SHOWN { ", ..." } else { "" };
+        let shown: Vec<String> = choice.iter().take(MAX_SHOWN).map(|directory| super::shown(directory)).collect();
+        BadInput(format!("several directories have manifests: {}{more}; name one with --manifests", shown.join(", ")))
+    })
 }
 
 /// Whether a directory is a kustomization or a chart, or has a file with a workload.
@@ -97,7 +99,19 @@ fn sorted_out(root: &Path, directory: &Path) -> (Vec<String>, Vec<String>) {
 
 /// Whether a file is a kustomization's or a chart's own.
 fn names_its_files(name: &str) -> bool {
-    name.to_lowercase().starts_with("kustomization") || name == "Chart.yaml"
+    is_kustomization(name) || name == "Chart.yaml"
+}
+
+fn is_kustomization(name: &str) -> bool {
+    name.to_lowercase().starts_with("kustomization")
+}
+
+/// The file of a directory that is a kustomization.
+pub(super) fn kustomization(directory: &Path) -> Option<PathBuf> {
+    let files = fs::read_dir(directory).into_iter().flatten().flatten();
+    files
+        .map(|entry| entry.path())
+        .find(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_kustomization))
 }
 
 /// Whether a text has the keys of an object, unlike a compose file or a chart's values.
@@ -143,7 +157,10 @@ mod tests {
     fn the_usual_directory_the_only_one_or_a_choice() {
         let project = project(&[]);
         let add = |name: &str, text: &str| write(project.path(), name, text);
-        let found = || directory(project.path()).map_err(|error| error.to_string());
+        let found = || {
+            let found = directory(project.path()).map_err(|error| error.to_string());
+            found.map(|top| crate::init::shown(&top.directory))
+        };
         add("compose.yaml", "services: {}\n");
         add("node_modules/a/k8s/app.yaml", "kind: Deployment\n");
         add("deploy/README.md", "");
@@ -184,13 +201,13 @@ mod tests {
         ]);
         let add = |name: &str, text: &str| write(project.path(), &format!("shop/{name}"), text);
         let found = || find(project.path()).map_err(|error| error.to_string());
-        assert_eq!(found(), Ok(Found { paths: vec!["shop".to_owned()], others: Vec::new() }));
+        assert_eq!(found(), Ok(Found { paths: vec!["shop".to_owned()], others: Vec::new(), overlays: Vec::new() }));
         add("docker-compose.yml", "services: {web: {image: web}}\n");
         let mut paths = vec![format!("shop/{file}"), "shop/later.yaml".to_owned()];
         paths.sort();
         let others = vec!["shop/docker-compose.yml".to_owned()];
-        assert_eq!(found(), Ok(Found { paths, others }));
+        assert_eq!(found(), Ok(Found { paths, others, overlays: Vec::new() }));
         add("kustomization.yaml", "resources: []\n");
-        assert_eq!(found(), Ok(Found { paths: vec!["shop".to_owned()], others: Vec::new() }));
+        assert_eq!(found(), Ok(Found { paths: vec!["shop".to_owned()], others: Vec::new(), overlays: Vec::new() }));
     }
 }

@@ -13,6 +13,7 @@ mod evidence;
 mod forward;
 mod hosts;
 pub(crate) mod images;
+mod install;
 mod labels;
 pub(crate) mod leftovers;
 mod limit;
@@ -41,10 +42,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use e2e_kubelet::{
-    snapshot::{ContainerReport, Snapshot},
-    status::ContainerState,
-};
+use e2e_kubelet::snapshot::Snapshot;
 use e2e_load::{
     agent::Order,
     load::{self, ClientReport, LoadResult},
@@ -71,6 +69,7 @@ use self::{
     forward::Forward,
     hosts::Hosts,
     images::Delivery,
+    install::Installation,
     limit::ANSWER_LIMIT,
     route::Route,
     watch::Watch,
@@ -115,6 +114,8 @@ pub(crate) struct K8sPods {
     specs: Vec<PodSpec>,
     /// Every Service's ports, as `name:port`.
     services: Vec<String>,
+    /// Applies what waits for hooks of helm.
+    rest: Starting<Result<(), Error>>,
     watch: Arc<Watch>,
     forward: Arc<Forward>,
     /// How this machine reaches pods, once one was asked.
@@ -134,8 +135,7 @@ impl K8sPods {
         let (objects, left_out) = cluster_scoped::apply(&cluster, &plan.objects, resolved).await?;
         let watch = Arc::new(Watch::start(&cluster, &specs, started, epoch));
         let forward = Arc::new(Forward::start(&cluster, &specs, &watch).await?);
-        let first: Vec<&str> = waited_for(plan).collect();
-        apply::apply(&cluster, &objects, &first, head_start(&specs, &first, watch.snapshots())).await?;
+        let rest = Installation::new(&cluster, objects, plan, &specs, watch.snapshots()).begin().await?;
         let (found, route) = channel::channel(None);
         let profile = Profile::of_version(&cluster.version);
         let finding_route = AbortOnDropHandle::new(tokio::spawn(route::find(
@@ -153,7 +153,8 @@ impl K8sPods {
                 .map(|port| format!("{}:{}", service.name, port.port))
         });
         let services = services.collect();
-        Ok(Self { cluster, left_out, specs, services, watch, forward, route, finding_route, agents: OnceLock::new() })
+        let agents = OnceLock::new();
+        Ok(Self { cluster, left_out, specs, services, rest, watch, forward, route, finding_route, agents })
     }
 
     /// What runs it, with its version, and how it is reached.
@@ -165,6 +166,14 @@ impl K8sPods {
     /// The objects of the manifests that are not applied, since the cluster has no place for them in the run's namespace.
     pub(crate) fn left_out(&self) -> &[Warning] {
         &self.left_out
+    }
+
+    /// Waits until the cluster refuses an object that waited for a hook of helm, which it may never do.
+    pub(crate) async fn refusal(&self) -> Error {
+        match self.rest.clone().await {
+            Ok(()) => std::future::pending().await,
+            Err(error) => error,
+        }
     }
 
     /// Waits until it is known how pods are reached; without a pod that is ready it cannot be.
@@ -324,27 +333,4 @@ fn exit_code(status: Option<Status>) -> Result<i32, String> {
     let code = causes.into_iter().flatten().find(|cause| cause.reason.as_deref() == Some("ExitCode"));
     let code = code.and_then(|code| code.message.as_deref()?.parse().ok());
     code.ok_or_else(|| status.message.unwrap_or_else(|| "the cluster does not say how the command ended".to_owned()))
-}
-
-/// How long the pods that others wait for have a node's kubelet for themselves, if they do not start earlier.
-const HEAD_START: Duration = Duration::from_secs(2);
-
-/// Names of the components that wait for no other, where others wait for them.
-fn waited_for(plan: &Plan) -> impl Iterator<Item = &str> {
-    let waits = |name: &String| plan.components.iter().any(|other| other.depends_on.contains(name));
-    let first = plan.components.iter().filter(move |one| one.depends_on.is_empty() && waits(&one.name));
-    first.map(|component| component.name.as_str())
-}
-
-/// Until the pods of components run. A kubelet starts all of its pods at the same time, and as slowly as the processors make it;
-/// what is on the way of all others comes first.
-async fn head_start(specs: &[PodSpec], components: &[&str], mut snapshots: channel::Receiver<Snapshot>) {
-    let pods = specs.iter().filter(|spec| components.contains(&spec.component.name.as_str()));
-    let names: Vec<&str> = pods.map(|spec| spec.name.as_str()).collect();
-    let is_running = |container: &ContainerReport| matches!(container.status.state, ContainerState::Running { .. });
-    let run = |snapshot: &Snapshot| {
-        names.iter().filter_map(|name| snapshot.pod(name)).all(|pod| pod.containers.iter().all(is_running))
-    };
-    // A pod that does not start is told by the wait for all of them.
-    let _ = tokio::time::timeout(HEAD_START, snapshots.wait_for(run)).await;
 }

@@ -36,6 +36,7 @@ pub(super) async fn wait(system: &System, prepared: &Prepared, progress: &Progre
     };
     let settled = tokio::select! {
         never = shown => match never {},
+        refusal = system.provider.refusal() => return Err(refusal.into()),
         settled = settle(system, prepared) => settled,
     };
     let snapshot = system.keeper.snapshot();

@@ -1,5 +1,4 @@
-//! Gives the plan's objects to the cluster, in a namespace of the run's own, by server-side apply. Main functions:
-//! [`create_namespace`], [`apply`].
+//! Gives objects to the cluster, in a namespace of the run's own, by server-side apply. Main functions: [`create_namespace`], [`apply`].
 
 use std::time::Duration;
 
@@ -44,22 +43,9 @@ pub(super) async fn create_namespace(cluster: &Cluster, level: &str, objects: &[
     Ok(created_at)
 }
 
-/// Applies what pods refer to, then the workloads called `first`, and after their `head_start` the other ones, each side by side.
-pub(super) async fn apply(
-    cluster: &Cluster,
-    objects: &[Resolved],
-    first: &[&str],
-    head_start: impl Future<Output = ()>,
-) -> Result<(), Error> {
-    let own = objects.iter().filter(|object| !object.is_wide);
-    let (workloads, others): (Vec<_>, Vec<_>) = own.partition(|object| object.is_workload);
-    let (first, last): (Vec<_>, Vec<_>) =
-        workloads.into_iter().partition(|object| first.contains(&object.name.as_str()));
-    let side_by_side = |batch: Vec<_>| try_join_all(batch.into_iter().map(|object| apply_one(cluster, object)));
-    side_by_side(others).await?;
-    side_by_side(first).await?;
-    head_start.await;
-    side_by_side(last).await.map(drop)
+/// Applies objects side by side.
+pub(super) async fn apply(cluster: &Cluster, objects: impl IntoIterator<Item = &Resolved>) -> Result<(), Error> {
+    try_join_all(objects.into_iter().map(|object| apply_one(cluster, object))).await.map(drop)
 }
 
 async fn apply_one(cluster: &Cluster, object: &Resolved) -> Result<(), Error> {

@@ -17,7 +17,8 @@ pub(super) struct Resolved {
     pub(super) resource: ApiResource,
     pub(super) object: Value,
     pub(super) name: String,
-    pub(super) is_workload: bool,
+    /// The component of the plan that a workload is.
+    pub(super) component: Option<String>,
     /// Whether it belongs to the whole cluster.
     pub(super) is_wide: bool,
 }
@@ -66,7 +67,7 @@ pub(super) async fn resolve(cluster: &Cluster, objects: &[Object]) -> Result<(Ve
             },
             resource: resource.clone(),
             name: object.name.clone(),
-            is_workload: object.component.is_some(),
+            component: object.component.clone(),
             is_wide,
         });
     }

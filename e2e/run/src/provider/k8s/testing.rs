@@ -27,7 +27,7 @@ pub(super) fn cluster_role() -> Resolved {
         resource: ApiResource::from_gvk(&kind),
         object: json!({ "metadata": { "name": "a" } }),
         name: "a".to_owned(),
-        is_workload: false,
+        component: None,
         is_wide: true,
     }
 }
