@@ -2,6 +2,7 @@
 
 mod bases;
 mod dockerfiles;
+mod files;
 mod manifests;
 
 use std::{
@@ -22,9 +23,9 @@ use crate::{directories::write, failure::BadInput};
 #[command(after_help = "Examples:\n  cargo xtask init\n  cargo xtask init --manifests deploy/base\n  \
 cargo xtask init --render 'helm template shop deploy/chart --include-crds --values deploy/dev.yaml'")]
 pub(crate) struct Args {
-    /// Path of the manifests, relative to the project's root [default: the first of the usual directories, or the only one that has any, apart from what kustomizations build on].
-    #[arg(long, value_name = "DIR")]
-    manifests: Option<String>,
+    /// Path of manifests, relative to the project's root [default: the first of the usual directories, or the only one that has any, apart from what kustomizations build on].
+    #[arg(long, value_name = "PATH")]
+    manifests: Vec<String>,
     /// Shell command that prints the manifests; runs in the project's root.
     #[arg(long, value_name = "COMMAND", conflicts_with = "manifests")]
     render: Option<String>,
@@ -35,10 +36,10 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     if path.exists() {
         return Err(BadInput(format!("{CONFIG} already exists; edit it, or move it away")).into());
     }
-    let (key, sources) = match (&args.render, &args.manifests) {
+    let (key, sources) = match (&args.render, &args.manifests[..]) {
         (Some(command), _) => of_command(command),
-        (None, Some(manifests)) => of_paths(std::slice::from_ref(manifests)),
-        (None, None) => of_found(&manifests::find(&project.root)?),
+        (None, []) => of_found(&manifests::find(&project.root)?),
+        (None, named) => of_found(&manifests::named(&project.root, named)),
     };
     let (plan, entrance) = planned(project, sources)?;
     let text = text(&key, &plan, entrance.as_deref()) + &images(&plan, &project.root);
@@ -61,9 +62,13 @@ fn of_paths(paths: &[String]) -> (String, Sources) {
     (format!("manifests = {value}"), sources)
 }
 
-/// The same of manifests that were found.
+/// The same of manifests that were found, with what is no part of them.
 fn of_found(found: &manifests::Found) -> (String, Sources) {
     let (key, sources) = of_paths(&found.paths);
+    let key = match &found.elsewhere[..] {
+        [] => key,
+        elsewhere => format!("# Does not include the manifests in {}.\n{key}", elsewhere.join(", ")),
+    };
     let key = match &found.others[..] {
         [] => key,
         others => format!("# Not {}, which cannot be applied.\n{key}", others.join(", ")),
@@ -98,6 +103,7 @@ fn text(key: &str, plan: &Plan, entrance: Option<&str>) -> String {
         (None, Some(first)) => {
             format!("# The manifests have several candidates: {}.\n# entrance = {}", services.join(", "), quoted(first))
         }
+        (None, None) if !plan.services.is_empty() => "# Other components refer to each Service.".to_owned(),
         (None, None) if plan.objects.iter().any(|object| object.kind == "Service") => {
             "# No Service in the manifests selects any of their pods.".to_owned()
         }
@@ -225,12 +231,59 @@ fn is_crowded(directory: &Path) -> bool {
     !holds(&".dockerignore") && [".git", "node_modules", "target", ".venv"].iter().any(holds)
 }
 
+/// Names of images that registries have, and that a project hardly builds itself.
+const PUBLIC: [&str; 40] = [
+    "adminer",
+    "alpine",
+    "busybox",
+    "caddy",
+    "cassandra",
+    "consul",
+    "curl",
+    "debian",
+    "elasticsearch",
+    "etcd",
+    "grafana",
+    "haproxy",
+    "httpd",
+    "influxdb",
+    "jaeger",
+    "kafka",
+    "keycloak",
+    "kibana",
+    "kubectl",
+    "mailhog",
+    "mariadb",
+    "memcached",
+    "minio",
+    "mongo",
+    "mongo-express",
+    "mysql",
+    "nats",
+    "neo4j",
+    "nginx",
+    "node",
+    "pgadmin4",
+    "phpmyadmin",
+    "postgres",
+    "prometheus",
+    "python",
+    "rabbitmq",
+    "redis",
+    "traefik",
+    "vault",
+    "zookeeper",
+];
+
 /// Images that may be a project's own: with a tag for local builds, or without one.
 fn own_images(plan: &Plan) -> Vec<&str> {
     let jobs = plan.cron_jobs.iter().map(|cron_job| &cron_job.job);
     let pods = plan.components.iter().chain(jobs).map(|component| &component.pod);
     let containers = pods.flat_map(Pod::all_containers);
-    let is_own = |image: &&str| matches!(ImageName::new(image).tag, None | Some("dev" | "local" | "latest"));
+    let is_own = |image: &&str| {
+        let name = ImageName::new(image);
+        !PUBLIC.contains(&name.last()) && matches!(name.tag, None | Some("dev" | "local" | "latest"))
+    };
     let mut images: Vec<&str> = containers.map(|container| container.image.as_str()).filter(is_own).collect();
     images.sort_unstable();
     images.dedup();

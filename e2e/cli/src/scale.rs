@@ -320,7 +320,7 @@ fn write(studies: &Path, found: &Found, points: &[Point]) -> Result<PathBuf> {
     let directory = studies.join(last);
     let hosts: Vec<Point> = found.runs.iter().filter_map(Level::host).collect();
     let plot = scaling(points, &found.study, &hosts);
-    let image = plot.as_ref().map_or(String::new(), |_| format!("\n![throughput by replicas]({PLOT})\n"));
+    let image = plot.as_ref().map_or(String::new(), |_| format!("\n![throughput by {}s]({PLOT})\n", found.axis.word()));
     let files = [
         ("scale.json", Some(serde_json::to_string_pretty(found)? + "\n")),
         ("scale.md", Some(format!("{}\n{image}", text::render(found, points)))),

@@ -122,7 +122,7 @@ fn of_component(args: &Args, component: &Component, snapshot: &Snapshot) -> Vec<
             println!("{name}: not measured by the run");
             continue;
         };
-        for container in &component.pod.containers {
+        for container in component.pod.running_containers() {
             let Some(report) = pod.container(&container.name) else {
                 println!("{name}/{}: not measured by the run", container.name);
                 continue;

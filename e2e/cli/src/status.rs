@@ -29,11 +29,11 @@ pub(crate) fn run(args: &Args, project: &Options) -> Result<ExitCode> {
     let snapshot = block_on(control.status())?.with_context(down)?;
     println!("{:<16} {:<6} {:<20} {:<9} IP", "NAME", "READY", "STATUS", "RESTARTS");
     for (name, pod) in &snapshot.pods {
-        let ready = pod.containers.iter().filter(|container| container.status.ready).count();
+        let ready = pod.running_containers().filter(|container| container.status.ready).count();
         let ip = pod.ip.map_or("<none>".to_owned(), |ip| ip.to_string());
         println!(
             "{name:<16} {:<6} {:<20} {:<9} {ip}",
-            format!("{ready}/{}", pod.containers.len()),
+            format!("{ready}/{}", pod.running_containers().count()),
             pod.status,
             pod.restarts
         );

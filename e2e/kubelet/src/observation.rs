@@ -1,8 +1,12 @@
 //! The result of one probe and a kubelet's verdict. Main type: [`Observation`].
 
-use crate::protocol::Protocol;
+use std::time::Duration;
+
+use e2e_plan::duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::protocol::Protocol;
 
 /// The maximum bytes of a body or a command's output in an [`Observation`].
 pub const EXCERPT_BYTES: usize = 1024;
@@ -175,10 +179,10 @@ impl Observation {
 
     /// The observation of an exec probe whose command was still running at the timeout: a failure since Kubernetes 1.20.
     #[must_use]
-    pub fn of_exec_timeout(command: &[String], timeout_ms: f64) -> Self {
-        let seconds = timeout_ms / 1000.0;
-        let message = format!("command timed out: {:?} timed out after {seconds}s", command.join(" "));
-        Self { total_ms: timeout_ms, ..Self::new(Verdict::Failure, Kind::Timeout, message) }
+    pub fn of_exec_timeout(command: &[String], timeout: Duration) -> Self {
+        let after = duration::as_go(timeout);
+        let message = format!("command timed out: {:?} timed out after {after}", command.join(" "));
+        Self { total_ms: timeout.as_secs_f64() * 1000.0, ..Self::new(Verdict::Failure, Kind::Timeout, message) }
     }
 
     /// The outcome in a few words, equal for equal outcomes.

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
-use e2e_plan::{ProbeKind, Probes, Restart};
+use e2e_plan::{ProbeKind, Probes, Restart, words::counted};
 
 use crate::{
     observation::Verdict,
@@ -227,15 +227,15 @@ impl Timeline {
         if let Some(at) = self.crash_loop_at {
             let _ = write!(text, "; in CrashLoopBackOff at t = {}", seconds(at));
         }
-        let _ = write!(text, "; {} restarts, {} at the end", self.restarts, self.state);
+        let _ = write!(text, "; {}, {} at the end", counted(self.restarts.into(), "restart"), self.state);
         text
     }
 }
 
 /// `12.5 s`, or `61 s` without a zero fraction.
 fn seconds(time: Duration) -> String {
-    let seconds = time.as_secs_f64();
-    if seconds.fract() < 0.05 { format!("{seconds:.0} s") } else { format!("{seconds:.1} s") }
+    let seconds = (time.as_secs_f64() * 10.0).round() / 10.0;
+    if seconds.fract() == 0.0 { format!("{seconds:.0} s") } else { format!("{seconds:.1} s") }
 }
 
 #[cfg(test)]

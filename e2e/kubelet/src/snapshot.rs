@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, net::IpAddr, time::Duration};
 
-use e2e_plan::{Container, Hooks, Pod, ProbeKind, Probes, Restart};
+use e2e_plan::{Container, Hooks, Pod, ProbeKind, Probes, Restart, words::counted};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -207,7 +207,7 @@ impl Snapshot {
         let line = |(name, pod): (&String, &PodReport)| {
             let last = pod.all_events().into_iter().rfind(|event| event.reason != "Started");
             let last = last.map_or_else(String::new, |event| format!(", {}: {}", event.reason, event.message));
-            format!("{name} is {} with {} restarts{last}", pod.status, pod.restarts)
+            format!("{name} is {} with {}{last}", pod.status, counted(pod.restarts.into(), "restart"))
         };
         let unready: Vec<_> = self.pods.iter().filter(|(_, pod)| !pod.ready).map(line).collect();
         unready.join("; ")
@@ -249,6 +249,11 @@ impl PodReport {
         self.init_containers.iter().chain(&self.containers)
     }
 
+    /// Those that go on running: its sidecars, then its containers.
+    pub fn running_containers(&self) -> impl Iterator<Item = &ContainerReport> {
+        self.init_containers.iter().filter(|init| init.is_sidecar).chain(&self.containers)
+    }
+
     /// A container or init container by name.
     #[must_use]
     pub fn container(&self, name: &str) -> Option<&ContainerReport> {
@@ -277,9 +282,9 @@ impl PodReport {
     /// Derives the pod's fields from its containers.
     pub fn sum_up(&mut self) {
         let is_completed = self.is_completed();
-        let running = || self.init_containers.iter().filter(|init| init.is_sidecar).chain(&self.containers);
-        self.ready = is_completed || running().all(|container| container.status.ready);
-        self.started = is_completed || (!self.completes && running().all(|container| container.status.started));
+        self.ready = is_completed || self.running_containers().all(|container| container.status.ready);
+        let is_started = || self.running_containers().all(|container| container.status.started);
+        self.started = is_completed || (!self.completes && is_started());
         self.restarts = self.all_containers().map(|container| container.status.restart_count).sum();
         self.status = self.column();
     }

@@ -11,7 +11,7 @@ mod probing;
 
 use std::time::Duration;
 
-use e2e_plan::{HookKind, ProbeKind, Probes, Restart};
+use e2e_plan::{HookKind, ProbeKind, Probes, Restart, duration};
 use hooks::Ending;
 use probing::Probing;
 
@@ -414,17 +414,11 @@ impl Worker {
         self.phase = Phase::Due { at: self.back_off.allowed_at(now), lengthens: true };
         let (container, pod) = (&self.container, &self.pod);
         let text = format!("Back-off restarting failed container {container} in pod {pod}");
-        let delay = go_seconds(self.back_off.delay());
+        let delay = duration::as_go(self.back_off.delay());
         let message = format!("back-off {delay} restarting failed container={container} pod={pod}");
         self.say(now, EventType::Warning, "BackOff", &text);
         self.status.state = ContainerState::Waiting { reason: "CrashLoopBackOff".to_owned(), message };
     }
-}
-
-/// A duration as Go prints it: `10s`, `1m20s`, `5m0s`.
-fn go_seconds(time: Duration) -> String {
-    let seconds = time.as_secs();
-    if seconds < 60 { format!("{seconds}s") } else { format!("{}m{}s", seconds / 60, seconds % 60) }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use e2e_kubelet::{
     profile::Profile,
     protocol::Protocol,
 };
+use e2e_plan::duration;
 use prost::Message;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -51,7 +52,7 @@ pub(super) async fn check(
     };
     // On the heap, as an exchange over HTTP is.
     let ended = timeout_at(clock.deadline, Box::pin(call.run(route, clock))).await;
-    let seconds = timeout.as_secs_f64();
+    let within = duration::as_go(timeout);
     let (verdict, kind, message) = match (ended, &call.answer) {
         (Ok(Ok(())), Some(Answer::Status(status))) => match health(*status) {
             "SERVING" => (Verdict::Success, Kind::Health, String::new()),
@@ -70,12 +71,12 @@ pub(super) async fn check(
         (Ok(Ok(())), None) => (Verdict::Failure, Kind::Closed, unavailable("error reading from server: EOF")),
         (Ok(Err(failure)), _) => (Verdict::Failure, failure.kind, failure.text),
         (Err(_), _) if call.speaks_http2() => {
-            (Verdict::Failure, Kind::Timeout, format!("timeout: health rpc did not complete within {seconds}s"))
+            (Verdict::Failure, Kind::Timeout, format!("timeout: health rpc did not complete within {within}"))
         }
         (Err(_), _) => {
             let kind = call.phases.refused.unwrap_or(Kind::Timeout);
             let text =
-                format!("timeout: failed to connect service {shown:?} within {seconds}s: context deadline exceeded");
+                format!("timeout: failed to connect service {shown:?} within {within}: context deadline exceeded");
             (Verdict::Failure, kind, text)
         }
     };

@@ -37,6 +37,18 @@ pub fn human(duration: Duration) -> String {
     }
 }
 
+/// A duration as Go prints it, and so a kubelet: `10s`, `1.5s`, `1m20s`, `1h0m0s`.
+pub fn as_go(duration: Duration) -> String {
+    let whole = duration.as_secs();
+    let seconds = (whole % 60) as f64 + f64::from(duration.subsec_nanos()) / 1e9;
+    match (whole / 3600, whole / 60 % 60) {
+        (0, 0) if whole == 0 && !duration.is_zero() => format!("{}ms", seconds * 1000.0),
+        (0, 0) => format!("{seconds}s"),
+        (0, minutes) => format!("{minutes}m{seconds}s"),
+        (hours, minutes) => format!("{hours}h{minutes}m{seconds}s"),
+    }
+}
+
 /// Whole milliseconds, for a file or a wire.
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

@@ -16,8 +16,9 @@ pub(crate) fn order(
     services: &[Service],
     fields: &mut Vec<FieldUse>,
 ) -> Vec<Component> {
-    for component in &mut components {
-        component.depends_on = dependencies(component, services).into_iter().collect();
+    let found: Vec<_> = components.iter().map(|component| dependencies(component, &components, services)).collect();
+    for (component, found) in components.iter_mut().zip(found) {
+        component.depends_on = found.into_iter().collect();
     }
     wait_for_jobs(&mut components);
     wait_for_hooks(&mut components, fields);
@@ -59,14 +60,20 @@ fn first_in_circle(components: &[Component]) -> usize {
     components.iter().position(is_in_circle).unwrap_or(0)
 }
 
-fn dependencies(component: &Component, services: &[Service]) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    let mut look = |key: Option<&str>, text: &str| {
-        for mention in mentions(key, text, (&component.namespace, services)) {
-            found.extend(mention.service.components.iter().filter(|name| **name != component.name).cloned());
-        }
+/// The components whose Services a component names.
+fn dependencies(component: &Component, components: &[Component], services: &[Service]) -> BTreeSet<String> {
+    // A Job that reads the whole ConfigMap of an application does not call the application for it.
+    let is_shared = |name: &String, said: (Option<&str>, &str)| {
+        let other = components.iter().find(|other| other.name == *name);
+        component.kind == "Job" && other.is_some_and(|other| texts(&other.pod).any(|own| own == said))
     };
-    texts(&component.pod).for_each(|(key, text)| look(key, text));
+    let mut found = BTreeSet::new();
+    for (key, text) in texts(&component.pod) {
+        for mention in mentions(key, text, (&component.namespace, services)) {
+            let is_needed = |name: &&String| **name != component.name && !is_shared(name, (key, text));
+            found.extend(mention.service.components.iter().filter(is_needed).cloned());
+        }
+    }
     found
 }
 

@@ -36,6 +36,7 @@ use super::{
     kinds::{self, Role},
     node::{FieldPath, Node, Place, Tree},
     object::Object,
+    suggest::placeholder,
     typed::from_node,
     workload::Workload,
     yaml::{Dialect, Documents, documents},
@@ -249,8 +250,8 @@ pub(crate) fn check_name(cursor: &Cursor<'_>, name: &str, dots_allowed: bool) ->
     }
     let message = format!("`{}` is not a valid name", name.escape_debug());
     let dots = if dots_allowed { ", `.`" } else { "" };
-    let remedy = format!("use lower-case letters, digits{dots} and `-` between them, at most {limit} characters");
-    Err(cursor.fail(ErrorKind::Value, message, remedy))
+    let form = || format!("use lower-case letters, digits{dots} and `-` between them, at most {limit} characters");
+    Err(cursor.fail(ErrorKind::Value, message, placeholder(name).map_or_else(form, str::to_owned)))
 }
 
 fn role(object: &Object) -> Result<Role, Error> {

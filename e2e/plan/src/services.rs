@@ -23,7 +23,9 @@ pub(crate) fn services(
     faults: &Faults,
     fields: &mut Vec<FieldUse>,
 ) -> Vec<Service> {
-    let reader = Reader { components, faults, notes: RefCell::default() };
+    let carried =
+        objects.iter().filter(|(_, typed)| matches!(typed, Typed::Carried)).map(|(object, _)| *object).collect();
+    let reader = Reader { components, carried, faults, notes: RefCell::default() };
     let mut services = Vec::new();
     for (object, typed) in objects {
         if let Typed::Service(value) = typed {
@@ -44,6 +46,8 @@ fn own_name(mut service: Service, others: &[Service]) -> Service {
 
 struct Reader<'a> {
     components: &'a [Component],
+    /// Objects that have no part in a plan.
+    carried: Vec<&'a Object>,
     faults: &'a Faults,
     notes: RefCell<Vec<FieldUse>>,
 }
@@ -56,7 +60,7 @@ impl<'a> Reader<'a> {
         let is_external = spec.type_.as_deref() == Some("ExternalName");
         let selected = match is_external {
             true => Vec::new(),
-            false => self.selected(&cursor, object.home(), &spec.selector.unwrap_or_default()),
+            false => self.selected(&cursor, object, &spec.selector.unwrap_or_default()),
         };
         let ports = spec.ports.unwrap_or_default();
         let is_headless = spec.cluster_ip.as_deref() == Some("None");
@@ -103,10 +107,16 @@ impl<'a> Reader<'a> {
     }
 
     /// The components whose pods a selector matches: those of the Service's own namespace, or else of any.
-    fn selected(&self, cursor: &Cursor<'_>, home: &str, selector: &BTreeMap<String, String>) -> Vec<&'a Component> {
+    fn selected(
+        &self,
+        cursor: &Cursor<'_>,
+        service: &Object,
+        selector: &BTreeMap<String, String>,
+    ) -> Vec<&'a Component> {
         if selector.is_empty() {
             let text = "it has no selector and so no pods in the manifests: nothing answers under its name";
-            self.note(cursor, Note::everywhere(text));
+            let is_supplied = self.carried.iter().any(|object| supplies(object, service));
+            self.note(cursor, if is_supplied { Note::without_cluster(text) } else { Note::everywhere(text) });
             return Vec::new();
         }
         let shared = |component: &Component| {
@@ -115,22 +125,33 @@ impl<'a> Reader<'a> {
         let selected: Vec<&Component> =
             self.components.iter().filter(|component| shared(component) == selector.len()).collect();
         let (own, others): (Vec<&Component>, Vec<&Component>) =
-            selected.into_iter().partition(|component| component.namespace == home);
+            selected.into_iter().partition(|component| component.namespace == service.home());
         if !own.is_empty() || !others.is_empty() {
             return if own.is_empty() { others } else { own };
         }
         let show = |labels: &BTreeMap<String, String>| {
             labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
         };
+        let text = format!("{} matches no pod: nothing answers under its name", show(selector));
+        // Pods that a controller of another kind makes, such as a Rollout, exist in a cluster alone.
+        let makes_them = |object: &&&Object| {
+            let labels = |key: &str| object.node.text_at(&["spec", "template", "metadata", "labels", key]);
+            selector.iter().all(|(key, value)| labels(key) == Some(value.as_str()))
+        };
+        if let Some(object) = self.carried.iter().find(makes_them) {
+            let text = format!("{text}; only a cluster has the pods of {}", object.label());
+            self.note(&cursor.key("selector"), Note::without_cluster(text));
+            return Vec::new();
+        }
         // The nearest pods share most labels; among equals, those whose labels read most like the selector.
-        let nearest = self.components.iter().max_by_key(|component| {
-            let likeness = strsim::osa_distance(&show(selector), &show(&component.pod.labels));
-            (shared(component), std::cmp::Reverse(likeness))
-        });
+        let likeness = |component: &&Component| strsim::osa_distance(&show(selector), &show(&component.pod.labels));
+        let is_near =
+            |component: &&Component| shared(component) > 0 || likeness(component) <= show(selector).chars().count() / 3;
+        let near = self.components.iter().filter(is_near);
+        let nearest = near.max_by_key(|component| (shared(component), std::cmp::Reverse(likeness(component))));
         let nearest = nearest.map(|component| {
             format!("; nearest: {}/{} has {}", component.kind, component.name, show(&component.pod.labels))
         });
-        let text = format!("{} matches no pod: nothing answers under its name", show(selector));
         self.note(&cursor.key("selector"), Note::everywhere(format!("{text}{}", nearest.unwrap_or_default())));
         Vec::new()
     }
@@ -171,6 +192,16 @@ impl<'a> Reader<'a> {
         }
         Ok(Some(made(target)))
     }
+}
+
+/// Whether an object names the addresses of a Service without a selector.
+fn supplies(object: &Object, service: &Object) -> bool {
+    let of = match object.kind.as_str() {
+        "Endpoints" => Some(object.name.as_str()),
+        "EndpointSlice" => object.node.text_at(&["metadata", "labels", "kubernetes.io/service-name"]),
+        _ => None,
+    };
+    of == Some(service.name.as_str()) && object.home() == service.home()
 }
 
 /// Of several ports each has a name, and no two have the same.

@@ -1,4 +1,4 @@
-//! The nearest of some names, for "did you mean".
+//! What may be meant instead: the nearest of some names, for "did you mean", or the value of a placeholder.
 
 use strsim::osa_distance;
 
@@ -24,11 +24,35 @@ pub(crate) fn hint<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str> + 
     if all.is_empty() { "there are none".to_owned() } else { format!("{what}: {}", all.join(", ")) }
 }
 
+/// The remedy for a text that another program fills in, if this is one.
+pub(crate) fn placeholder(text: &str) -> Option<&'static str> {
+    let is_between = |open: &str, close: &str| {
+        let inner = text.split_once(open).and_then(|(_, rest)| rest.split_once(close)).map(|(inner, _)| inner.trim());
+        inner.is_some_and(|inner| inner.starts_with(|c: char| c.is_ascii_alphabetic() || "._-".contains(c)))
+    };
+    let is_one = is_between("${", "}") || is_between("{{", "}}") || is_between("<", ">");
+    is_one.then_some(
+        "fill in the placeholder, or let a command do it: `render = [\"sh\", \"-c\", \"envsubst < FILE\"]` in .config/e2e.toml",
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
 
     use super::*;
+
+    #[rstest]
+    #[case("${REPLICAS}", true)]
+    #[case("shop-${NAME}-config", true)]
+    #[case("{{ .Values.name }}", true)]
+    #[case("<YOUR_DOMAIN>", true)]
+    #[case("$(POD_NAME)", false)]
+    #[case("a < b", false)]
+    #[case("{}", false)]
+    fn what_another_program_fills_in(#[case] text: &str, #[case] expected: bool) {
+        assert_eq!(placeholder(text).is_some(), expected);
+    }
 
     #[rstest]
     #[case("livenesProbe", Some("livenessProbe"))]

@@ -12,7 +12,7 @@ use serde::{
 use super::{
     error::{Error, ErrorKind},
     node::{Entry, FieldPath, Node, Place, Tree},
-    suggest::hint,
+    suggest::{hint, placeholder},
 };
 
 /// More faults than this in one object say that it is something else.
@@ -119,7 +119,13 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn wrong(&self, expected: &str) -> Fault {
-        wrong_type(expected, self.node.type_name()).at(&self.node.place, &self.path)
+        let mut fault = wrong_type(expected, self.node.type_name());
+        if let Tree::Text(text) = &self.node.tree
+            && let Some(remedy) = placeholder(text)
+        {
+            fault.0.remedy = remedy.to_owned();
+        }
+        fault.at(&self.node.place, &self.path)
     }
 
     /// Lets the visitor's own errors, such as a number out of range, have this node's place.

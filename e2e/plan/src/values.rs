@@ -16,6 +16,7 @@ use super::{
     node::{FieldPath, Node, Tree},
     object::Object,
     read::check_name,
+    suggest::placeholder,
     warnings::pattern,
 };
 
@@ -132,7 +133,11 @@ fn broken(rule: &Rule, node: &Node) -> Option<Wrong> {
             let is_key = (QUALIFIED.has)(&entry.key);
             let bad = if is_key { Some(value).filter(|value| !is_value(value))? } else { &entry.key };
             let remedy = "use letters, digits and `-`, `_`, `.` between them, at most 63 characters";
-            wrong(ErrorKind::Value, format!("`{}` is not valid in a label", bad.escape_debug()), remedy)
+            wrong(
+                ErrorKind::Value,
+                format!("`{}` is not valid in a label", bad.escape_debug()),
+                placeholder(bad).unwrap_or(remedy),
+            )
         }),
         (Rule::Is(form), Tree::Text(text)) if !text.is_empty() => unlike("", form, text),
         (Rule::Keys(form), Tree::Map(entries)) => {

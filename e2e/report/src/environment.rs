@@ -340,7 +340,9 @@ fn component_of(plan: &Plan, component: &e2e_plan::Component) -> Component {
         };
         Some((variable.name.clone(), text))
     });
-    let probes = containers().flat_map(|container| {
+    // Sidecars have probes too, and count for usage, which is measured of the whole pod.
+    let running = || component.pod.running_containers();
+    let probes = running().flat_map(|container| {
         let spec = |(which, probe): (ProbeKind, &Probe)| ProbeSpec {
             container: container.name.clone(),
             which,
@@ -351,8 +353,6 @@ fn component_of(plan: &Plan, component: &e2e_plan::Component) -> Component {
     let memory_limit = |container: &e2e_plan::Container| container.resources.memory_limit_bytes;
     let each_limit =
         component.pod.all_containers().filter_map(|container| Some((container.name.clone(), memory_limit(container)?)));
-    // Usage is measured of the whole pod, with its sidecars.
-    let running = || component.pod.running_containers();
     let cpu_limits = running().filter_map(|container| container.resources.cpu_limit_millis);
     Component {
         name: component.name.clone(),
@@ -377,7 +377,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_limits_of_a_replica_are_those_of_all_that_goes_on_running_in_it() {
+    fn limits_and_probes_are_those_of_all_that_goes_on_running() {
         let text = "
 apiVersion: v1
 kind: Pod
@@ -385,12 +385,18 @@ metadata: { name: app }
 spec:
   initContainers:
     - { name: first, image: x, resources: { limits: { memory: 1Gi, cpu: 2 } } }
-    - { name: side, image: x, restartPolicy: Always, resources: { limits: { memory: 32Mi, cpu: 100m } } }
+    - name: side
+      image: x
+      restartPolicy: Always
+      resources: { limits: { memory: 32Mi, cpu: 100m } }
+      readinessProbe: { tcpSocket: { port: 80 } }
   containers:
     - { name: app, image: x, resources: { limits: { memory: 64Mi, cpu: 200m } } }
 ";
         let objects = Objects::read(&[Manifest { file: "app.yaml".into(), text: text.to_owned() }]);
         let components = components(&Plan::of(objects).expect("a plan"));
         assert_eq!((components[0].memory_limit_bytes, components[0].cpu_limit_millis), (Some(96 << 20), Some(300)));
+        let probed: Vec<&str> = components[0].probes.iter().map(|spec| spec.container.as_str()).collect();
+        assert_eq!(probed, ["side"]);
     }
 }

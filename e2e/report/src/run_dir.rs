@@ -92,13 +92,20 @@ impl RunDir {
     /// Creates `runs/<id>` below `parent` with its subdirectories, writes the first files with `fill`, and points `latest` to it.
     /// On failure, leaves nothing.
     pub fn create(parent: &Path, id: &str, fill: impl FnOnce(&Self) -> Result<(), Error>) -> Result<Self, Error> {
-        let path = parent.join("runs").join(id);
+        let (runs, path) = (parent.join("runs"), parent.join("runs").join(id));
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |error| Error::new("create", &path, error)
+        };
+        fs::create_dir_all(&runs).map_err(failed(&runs))?;
+        // What another run left is neither written over nor removed.
+        fs::create_dir(&path).map_err(failed(&path))?;
         let make = || {
             // The last one contains the files of Secrets.
             for (name, mode) in [(RESULTS, 0o755), (EVIDENCE, 0o755), (WORK, 0o700)] {
                 let directory = path.join(name);
                 let made = fs::DirBuilder::new().recursive(true).mode(mode).create(&directory);
-                made.map_err(|error| Error::new("create", &directory, error))?;
+                made.map_err(failed(&directory))?;
             }
             let made = Self { path: path.canonicalize().map_err(|error| Error::new("read", &path, error))? };
             write_whole(&parent.join(TAG), TAG_TEXT, 0o644)?;

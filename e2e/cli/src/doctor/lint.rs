@@ -31,7 +31,7 @@ pub(super) fn run(args: &Args, manifests: &[PathBuf], project: &Options) -> Resu
         print!("{}", text(&remarks));
         let count =
             |severity, word| counted(remarks.iter().filter(|remark| remark.severity == severity).count() as u64, word);
-        let containers = plan.components.iter().flat_map(|component| &component.pod.containers);
+        let containers = plan.components.iter().flat_map(|component| component.pod.running_containers());
         println!(
             "{}: {}, {}, {}",
             counted(containers.map(|container| container.probes.all().count() as u64).sum(), "probe"),

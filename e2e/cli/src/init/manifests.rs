@@ -6,73 +6,106 @@ use std::{
 };
 
 use e2e_run::config::MANIFESTS;
-use serde_json::Value;
 
-use super::bases::{self, Top};
+use super::{
+    bases::{self, Top},
+    files::{has_workloads, is_manifest, kustomization, names_its_files},
+};
 use crate::failure::BadInput;
 
 /// Deeper than this lie the fixtures of tests.
 const MAX_DEPTH: usize = 4;
 /// More than these help nobody to choose.
 const MAX_SHOWN: usize = 8;
-/// Kinds by which a file is told from other YAML and JSON.
-const WORKLOADS: [&str; 8] =
-    ["CronJob", "DaemonSet", "Deployment", "Job", "Pod", "ReplicaSet", "ReplicationController", "StatefulSet"];
-
 /// Where manifests are.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
-    /// A directory, or the files of it that are manifests.
+    /// Directories, or the files of one that are manifests.
     pub(super) paths: Vec<String>,
     /// The other files, which `kubectl apply -f DIRECTORY` would refuse.
     pub(super) others: Vec<String>,
     /// Kustomizations that build on the directory.
     pub(super) overlays: Vec<String>,
+    /// Other directories with workloads, which are no part of it.
+    pub(super) elsewhere: Vec<String>,
 }
 
-/// The first of the usual directories, or else the only one that has manifests, apart from what a kustomization builds on; if other
-/// files stand beside them, the manifests alone.
+/// The first of the usual directories, or else the only one that has workloads, apart from what a kustomization builds on.
 pub(super) fn find(root: &Path) -> Result<Found, BadInput> {
-    let Top { directory, overlays } = directory(root)?;
-    let (mut paths, mut others) = sorted_out(root, &directory);
-    if paths.is_empty() || others.is_empty() {
-        (paths, others) = (vec![super::shown(&directory)], Vec::new());
-    }
-    Ok(Found { paths, others, overlays: overlays.iter().map(|overlay| super::shown(overlay)).collect() })
+    let directories = directories(root);
+    let Top { directory, overlays } = choose(root, &directories)?;
+    let part_of = |top: &PathBuf| bases::reached(root, &directories, top).into_iter().chain([top]).cloned().collect();
+    let parts: Vec<PathBuf> = overlays.iter().chain([&directory]).flat_map(|top| -> Vec<_> { part_of(top) }).collect();
+    let elsewhere = directories.iter().filter(|directory| !parts.contains(directory));
+    Ok(Found {
+        overlays: shown(&overlays),
+        elsewhere: elsewhere.map(|directory| super::shown(directory)).collect(),
+        ..named(root, &[super::shown(&directory)])
+    })
 }
 
-fn directory(root: &Path) -> Result<Top, BadInput> {
-    if let Some(usual) = MANIFESTS.into_iter().find(|name| root.join(name).is_dir() && holds(&root.join(name))) {
-        return Ok(Top { directory: usual.into(), overlays: Vec::new() });
+/// The manifests at paths: if other files stand in a directory, its manifests alone.
+pub(super) fn named(root: &Path, paths: &[String]) -> Found {
+    let mut found = Found::default();
+    for path in paths {
+        let (manifests, others) = sorted_out(root, Path::new(path));
+        if manifests.is_empty() || others.is_empty() {
+            found.paths.push(path.clone());
+        } else {
+            found.paths.extend(manifests);
+            found.others.extend(others);
+        }
     }
+    found
+}
+
+/// The directories that have workloads, those nearest to the root first. A chart's own files are no manifests.
+fn directories(root: &Path) -> Vec<PathBuf> {
     let is_of_chart = |path: &Path| path.ancestors().skip(1).any(|above| root.join(above).join("Chart.yaml").is_file());
     let mut found = super::directories(root, MAX_DEPTH);
     found.retain(|directory| !is_of_chart(directory) && holds(&root.join(directory)));
     found.sort_by_key(|directory| (directory.components().count(), directory.clone()));
-    if found.is_empty() {
-        return Err(BadInput("no manifests are found; name their file or directory with --manifests".to_owned()));
-    }
-    bases::top(root, found).map_err(|choice| {
-        let more = if choice.len() > MAX_SHOWN { ", ..." } else { "" };
-        let shown: Vec<String> = choice.iter().take(MAX_SHOWN).map(|directory| super::shown(directory)).collect();
-        BadInput(format!("several directories have manifests: {}{more}; name one with --manifests", shown.join(", ")))
-    })
+    found
 }
 
-/// Whether a directory is a kustomization or a chart, or has a file with a workload.
+fn choose(root: &Path, directories: &[PathBuf]) -> Result<Top, BadInput> {
+    let is_usual = |name: &&str| directories.iter().any(|directory| directory == Path::new(name));
+    if let Some(usual) = MANIFESTS.into_iter().find(is_usual) {
+        return Ok(Top { directory: usual.into(), overlays: Vec::new() });
+    }
+    let mut tops = bases::tops(root, directories);
+    if tops.iter().any(|top| !bases::is_broken(&root.join(&top.directory))) {
+        tops.retain(|top| !bases::is_broken(&root.join(&top.directory)));
+    }
+    match &tops[..] {
+        [only] => Ok(only.clone()),
+        [] => Err(BadInput("no manifests are found; name their file or directory with --manifests".to_owned())),
+        tops => {
+            let more = if tops.len() > MAX_SHOWN { ", ..." } else { "" };
+            let one = |Top { directory, overlays }: &Top| match &shown(overlays)[..] {
+                [] => super::shown(directory),
+                overlays => format!("{} (the base of {})", super::shown(directory), overlays.join(", ")),
+            };
+            let choice: Vec<String> = tops.iter().take(MAX_SHOWN).map(one).collect();
+            Err(BadInput(format!(
+                "several directories have manifests: {}{more}; name those that make up the system, each with --manifests",
+                choice.join(", ")
+            )))
+        }
+    }
+}
+
+/// Whether a directory is a chart or a kustomization that builds workloads, or has a file with one.
 fn holds(directory: &Path) -> bool {
-    let files = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut files = files.filter(|path| path.is_file());
-    files.any(|path| {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let text = || fs::read_to_string(&path).unwrap_or_default();
-        let has_workload = || match path.extension().and_then(|extension| extension.to_str()) {
-            Some("yaml" | "yml") => has_workload(&text()),
-            Some("json") => has_workload_in_json(&text()),
-            _ => false,
-        };
-        names_its_files(name) || has_workload()
-    })
+    if kustomization(directory).is_some() {
+        return bases::builds_workloads(directory);
+    }
+    let mut files = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+    files.any(|path| path.is_file() && (path.ends_with("Chart.yaml") || has_workloads(&path)))
+}
+
+fn shown(directories: &[PathBuf]) -> Vec<String> {
+    directories.iter().map(|directory| super::shown(directory)).collect()
 }
 
 /// The files of a directory that are manifests, and the others. A kustomization and a chart name theirs themselves.
@@ -97,55 +130,6 @@ fn sorted_out(root: &Path, directory: &Path) -> (Vec<String>, Vec<String>) {
     (shown(&manifests), shown(&others))
 }
 
-/// Whether a file is a kustomization's or a chart's own.
-fn names_its_files(name: &str) -> bool {
-    is_kustomization(name) || name == "Chart.yaml"
-}
-
-fn is_kustomization(name: &str) -> bool {
-    name.to_lowercase().starts_with("kustomization")
-}
-
-/// The file of a directory that is a kustomization.
-pub(super) fn kustomization(directory: &Path) -> Option<PathBuf> {
-    let files = fs::read_dir(directory).into_iter().flatten().flatten();
-    files
-        .map(|entry| entry.path())
-        .find(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_kustomization))
-}
-
-/// Whether a text has the keys of an object, unlike a compose file or a chart's values.
-fn is_manifest(text: &str) -> bool {
-    let has = |key: &str| {
-        let in_yaml = |line: &str| {
-            line.trim_start_matches('\u{feff}').strip_prefix(key).is_some_and(|rest| rest.starts_with(':'))
-        };
-        text.lines().any(in_yaml) || text.trim_start().starts_with(['{', '[']) && text.contains(&format!("\"{key}\""))
-    };
-    // A file of nothing but comments is passed over wherever it stands.
-    let says_nothing = |line: &str| line.trim().is_empty() || line.starts_with('#') || line.trim_end() == "---";
-    has("apiVersion") && has("kind") && (has("metadata") || has("items")) || text.lines().all(says_nothing)
-}
-
-/// Whether a document of YAML, or an item of a List, is a workload. Further inside, `kind` may be that of a reference.
-fn has_workload(text: &str) -> bool {
-    let kind = |line: &str| {
-        let kind = line.strip_prefix("kind:")?.split(" #").next()?;
-        Some(kind.trim().trim_matches(['"', '\'']).to_owned())
-    };
-    let is_workload = |line: &str| kind(line).is_some_and(|kind| WORKLOADS.contains(&kind.as_str()));
-    let is_list = text.lines().any(|line| kind(line).as_deref() == Some("List"));
-    text.lines().any(|line| is_workload(line) || is_list && is_workload(line.trim_start_matches([' ', '-'])))
-}
-
-fn has_workload_in_json(text: &str) -> bool {
-    let is_workload = |object: &Value| object["kind"].as_str().is_some_and(|kind| WORKLOADS.contains(&kind));
-    let objects = serde_json::Deserializer::from_str(text).into_iter::<Value>().map_while(Result::ok);
-    objects.into_iter().any(|object| {
-        is_workload(&object) || object["items"].as_array().is_some_and(|items| items.iter().any(is_workload))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::{
@@ -157,10 +141,7 @@ mod tests {
     fn the_usual_directory_the_only_one_or_a_choice() {
         let project = project(&[]);
         let add = |name: &str, text: &str| write(project.path(), name, text);
-        let found = || {
-            let found = directory(project.path()).map_err(|error| error.to_string());
-            found.map(|top| crate::init::shown(&top.directory))
-        };
+        let found = || find(project.path()).map_err(|error| error.to_string()).map(|found| found.paths.join(", "));
         add("compose.yaml", "services: {}\n");
         add("node_modules/a/k8s/app.yaml", "kind: Deployment\n");
         add("deploy/README.md", "");
@@ -175,10 +156,15 @@ mod tests {
         assert_eq!(found(), Ok("deploy/kubernetes".to_owned()));
         add("chart/Chart.yaml", "");
         add("chart/templates/app.yaml", "kind: Deployment\n");
-        let choice = "several directories have manifests: chart, deploy/kubernetes; name one with --manifests";
+        let choice = "several directories have manifests: chart, deploy/kubernetes; name those that make up the system, each with \
+                      --manifests";
         assert_eq!(found(), Err(choice.to_owned()));
-        add("k8s/kustomization.yaml", "resources: []\n");
+        add("k8s/kustomization.yaml", "resources: [app.yaml]\n");
+        assert_eq!(found(), Err(choice.to_owned()));
+        add("k8s/app.yaml", "kind: Deployment\n");
         assert_eq!(found(), Ok("k8s".to_owned()));
+        let elsewhere = find(project.path()).map(|found| found.elsewhere).map_err(|error| error.to_string());
+        assert_eq!(elsewhere, Ok(vec!["chart".to_owned(), "deploy/kubernetes".to_owned()]));
     }
 
     #[rstest::rstest]
@@ -188,6 +174,10 @@ mod tests {
     #[case::json(
         "web.json",
         "{\n  \"kind\" : \"ReplicationController\", \"apiVersion\": \"v1\", \"metadata\": {}\n}\n"
+    )]
+    #[case::behind_dashes(
+        "web.json",
+        "{\"kind\": \"Service\"}\n---\n{\"apiVersion\": \"v1\", \"metadata\": {}, \"kind\": \"Pod\"}\n"
     )]
     #[case::in_a_list_of_json(
         "all.json",
@@ -201,13 +191,13 @@ mod tests {
         ]);
         let add = |name: &str, text: &str| write(project.path(), &format!("shop/{name}"), text);
         let found = || find(project.path()).map_err(|error| error.to_string());
-        assert_eq!(found(), Ok(Found { paths: vec!["shop".to_owned()], others: Vec::new(), overlays: Vec::new() }));
+        assert_eq!(found(), Ok(Found { paths: vec!["shop".to_owned()], ..Found::default() }));
         add("docker-compose.yml", "services: {web: {image: web}}\n");
         let mut paths = vec![format!("shop/{file}"), "shop/later.yaml".to_owned()];
         paths.sort();
         let others = vec!["shop/docker-compose.yml".to_owned()];
-        assert_eq!(found(), Ok(Found { paths, others, overlays: Vec::new() }));
-        add("kustomization.yaml", "resources: []\n");
-        assert_eq!(found(), Ok(Found { paths: vec!["shop".to_owned()], others: Vec::new(), overlays: Vec::new() }));
+        assert_eq!(found(), Ok(Found { paths, others, ..Found::default() }));
+        add("kustomization.yaml", &format!("resources: [{file}]\n"));
+        assert_eq!(found(), Ok(Found { paths: vec!["shop".to_owned()], ..Found::default() }));
     }
 }

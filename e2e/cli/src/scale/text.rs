@@ -28,7 +28,7 @@ pub(super) fn render(found: &Found, points: &[Point]) -> String {
     lines.push(String::new());
     lines.extend(beside_measured(found, points));
     match &found.study {
-        Study::Fitted(fit) => lines.extend(law(fit)),
+        Study::Fitted(fit) => lines.extend(law(found.axis, fit)),
         Study::Abstained(reason) => lines.push(format!("No law was fitted: {reason}.")),
     }
     let unmeasured = found.runs.iter().filter(|run| run.requests_per_second.is_none());
@@ -105,20 +105,31 @@ fn verdicts(found: &Found, level: u32) -> String {
     counts.collect::<Vec<_>>().join(", ")
 }
 
-fn law(fit: &Fit) -> Vec<String> {
+fn law(axis: Kind, fit: &Fit) -> Vec<String> {
     let Fit { law, lambda, sigma, kappa, peak, peak_interval, .. } = fit;
     let peak = match peak {
         Some(peak) if peak_interval.high.is_finite() => format!(
-            "Throughput peaks at {peak:.1} replicas (95%: {:.1} to {:.1}).",
-            peak_interval.low, peak_interval.high
+            "Throughput peaks at {peak:.1} {}s (95%: {:.1} to {:.1}).",
+            axis.word(),
+            peak_interval.low,
+            peak_interval.high
         ),
         Some(_) | None => "The measurements do not show where throughput peaks.".to_owned(),
     };
     vec![
         format!(
-            "Universal Scalability Law: one replica {:.0} requests/s (95%: {:.0} to {:.0}), contention {:.3} ({:.3} to {:.3}), \
+            "Universal Scalability Law: one {} {:.0} requests/s (95%: {:.0} to {:.0}), contention {:.3} ({:.3} to {:.3}), \
              coherency {:.4} ({:.4} to {:.4}).",
-            law.lambda, lambda.low, lambda.high, law.sigma, sigma.low, sigma.high, law.kappa, kappa.low, kappa.high
+            axis.word(),
+            law.lambda,
+            lambda.low,
+            lambda.high,
+            law.sigma,
+            sigma.low,
+            sigma.high,
+            law.kappa,
+            kappa.low,
+            kappa.high
         ),
         peak,
     ]
@@ -141,6 +152,9 @@ fn bottlenecks(found: &Found) -> Vec<String> {
             );
             lines.push((bottleneck.name.clone(), text));
         }
+    }
+    if lines.is_empty() {
+        return Vec::new();
     }
     let heading = ["".to_owned(), "Bottlenecks:".to_owned(), String::new()];
     heading.into_iter().chain(lines.into_iter().map(|(_, line)| line)).collect()

@@ -181,7 +181,7 @@ fn exits_wait_longer_and_longer() {
         now += s(1);
         let exited = now;
         if worker.handle(now, Input::Exited(CRASH)).is_empty() {
-            let delay = go_seconds(worker.next_wake().unwrap() - now);
+            let delay = duration::as_go(worker.next_wake().unwrap() - now);
             let message = format!("back-off {delay} restarting failed container=web pod=web-0");
             let reason = "CrashLoopBackOff".to_owned();
             assert_eq!(worker.status().state, ContainerState::Waiting { reason, message });

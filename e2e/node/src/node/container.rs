@@ -326,7 +326,7 @@ pub async fn observe<R: Runtime>(
     let total_ms = round_ms(start.elapsed());
     match result {
         Ok(result) => Observation::of_exec(result.exit_code, &result.output, total_ms),
-        Err(ExecError::TimedOut) => Observation::of_exec_timeout(command, round_ms(probe.timeout)),
+        Err(ExecError::TimedOut) => Observation::of_exec_timeout(command, probe.timeout),
         Err(ExecError::Failed(message)) => {
             let verdict = if profile.missing_command_fails { Verdict::Failure } else { Verdict::Errored };
             Observation { total_ms, ..Observation::new(verdict, Kind::CannotExec, message) }

@@ -316,7 +316,7 @@ async fn a_grpc_probe_dials_until_its_timeout(#[case] speaks: Option<Speaks>, #[
     };
     let address = server.as_ref().map_or_else(closed_port, |server| server.address);
     let observation = sent(&grpc(""), address).await;
-    let text = "timeout: failed to connect service \"10.244.0.9:8000\" within 0.3s: context deadline exceeded";
+    let text = "timeout: failed to connect service \"10.244.0.9:8000\" within 300ms: context deadline exceeded";
     assert_eq!((observation.kind, observation.message.as_str()), (kind, text));
     assert!(observation.total_ms >= 300.0);
 }
@@ -325,7 +325,7 @@ async fn a_grpc_probe_dials_until_its_timeout(#[case] speaks: Option<Speaks>, #[
 async fn a_slow_health_service_is_a_timeout_of_its_own() {
     let server = Server::speaking(Speaks::Grpc, |_| Reply::After(SHORT * 10, response(200, ""))).await;
     let observation = sent(&grpc(""), server.address).await;
-    assert_eq!(observation.message, "timeout: health rpc did not complete within 0.3s");
+    assert_eq!(observation.message, "timeout: health rpc did not complete within 300ms");
 }
 
 #[tokio::test]

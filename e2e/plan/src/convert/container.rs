@@ -121,23 +121,12 @@ fn port(cursor: &Cursor<'_>, value: &ContainerPort, before: &[Port]) -> Result<P
     let protocol = value.protocol.clone().filter(|protocol| !protocol.is_empty()).unwrap_or_else(|| "TCP".into());
     let name = value.name.clone().filter(|name| !name.is_empty());
     if let Some(name) = &name {
-        check_port_name(&cursor.key("name"), name)?;
         if before.iter().any(|port| port.name.as_ref() == Some(name)) {
             let message = format!("two ports of the container are named `{name}`");
             return Err(cursor.fail(ErrorKind::Duplicate, message, "rename one of the two"));
         }
     }
     Ok(Port { name, number, protocol })
-}
-
-/// Kubernetes's rule for the names of ports (RFC 6335).
-fn check_port_name(cursor: &Cursor<'_>, name: &str) -> Result<(), Error> {
-    check_name(cursor, name, false)?;
-    if name.len() > 15 || !name.contains(|c: char| c.is_ascii_lowercase()) {
-        let message = format!("`{name}` is not a valid name for a port");
-        return Err(cursor.fail(ErrorKind::Value, message, "use at most 15 characters, one of them a letter"));
-    }
-    Ok(())
 }
 
 fn resources(cursor: &Cursor<'_>, value: &K8sContainer) -> Result<Resources, Error> {

@@ -36,7 +36,7 @@ const APP: &str = "Deployment/backend: spec.template.spec.containers[app]";
 #[case::port_name(
     "- name: http\n",
     "- name: http-of-the-backend\n",
-    "2 errors in the manifests\n  app.yaml:32:15, document 1: {APP}.ports[http-of-the-backend].name: `http-of-the-backend` is not a valid name for a port; use at most 15 characters, one of them a letter\n  app.yaml:38:37, document 1: {APP}.livenessProbe.httpGet.port: the container has no port named `http`; declared: 8000 (http-of-the-backend); use one of these, or add it to ports"
+    "2 errors in the manifests\n  app.yaml:32:15, document 1: {APP}.ports[http-of-the-backend].name: `http-of-the-backend` is not the name of a port; use lower-case letters, digits and single `-` between them, at most 15 characters, one of them a letter\n  app.yaml:38:37, document 1: {APP}.livenessProbe.httpGet.port: the container has no port named `http`; declared: 8000 (http-of-the-backend); use one of these, or add it to ports"
 )]
 #[case::volume_name(
     "- name: tmp\n",
@@ -339,7 +339,7 @@ fn services(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
 #[case::label(
     "labels: {app: backend}",
     "labels: {app: backend, version: \"${VERSION}\"}",
-    "app.yaml:11:7, document 1: Deployment/backend: spec.template.metadata.labels: `${VERSION}` is not valid in a label; use letters, digits and `-`, `_`, `.` between them, at most 63 characters"
+    "app.yaml:11:7, document 1: Deployment/backend: spec.template.metadata.labels: `${VERSION}` is not valid in a label; fill in the placeholder, or let a command do it: `render = [\"sh\", \"-c\", \"envsubst < FILE\"]` in .config/e2e.toml"
 )]
 #[case::key_of_a_label(
     "  name: backend\nspec:\n  replicas",
@@ -349,7 +349,7 @@ fn services(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
 #[case::name(
     "      volumes:\n",
     "      serviceAccountName: <NAME>\n      volumes:\n",
-    "app.yaml:13:7, document 1: Deployment/backend: spec.template.spec.serviceAccountName: `<NAME>` is not a valid name; use lower-case letters, digits, `.` and `-` between them, at most 253 characters"
+    "app.yaml:13:7, document 1: Deployment/backend: spec.template.spec.serviceAccountName: `<NAME>` is not a valid name; fill in the placeholder, or let a command do it: `render = [\"sh\", \"-c\", \"envsubst < FILE\"]` in .config/e2e.toml"
 )]
 fn values(#[case] old: &str, #[case] new: &str, #[case] expected: &str) {
     assert_eq!(error_of(&base_with(old, new)), expected.replace("{APP}", APP));

@@ -131,6 +131,19 @@ fn texts(plan: &Plan, target: Target) -> Vec<String> {
 }
 
 #[test]
+fn a_job_that_reads_the_whole_configmap_of_an_application_does_not_call_it() {
+    let map =
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: all}\ndata: {DB: 'db:80', API_URL: 'http://api/'}\n---\n";
+    let reads = |text: String| text.replace("env: []", "envFrom: [{configMapRef: {name: all}}]");
+    let job = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: migrate}\nspec: {template: {spec: {restartPolicy: Never, containers: \
+               [{name: app, image: x, env: []}]}}}\n---\n";
+    let plan =
+        plan_of(&[map.to_owned(), component("db", ""), reads(component("api", "")), reads(job.to_owned())].concat());
+    assert_eq!(names(&plan), ["db", "migrate", "api"]);
+    assert_eq!(plan.component("api").unwrap().depends_on, ["db", "migrate"]);
+}
+
+#[test]
 fn hooks_of_helm_come_one_after_another_before_and_after_the_rest() {
     let text = [
         hook("seed", ("post-install,post-upgrade", "1"), &["web"]),

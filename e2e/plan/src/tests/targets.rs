@@ -227,3 +227,32 @@ fn an_address_that_is_made_up() {
     assert_eq!(added(&with_field("status.podIP"), Target::Docker), []);
     assert_eq!(added(&with_field("metadata.name"), Target::Local), []);
 }
+
+const FOR_OTHERS: &str = "---\napiVersion: v1\nkind: Service\nmetadata: {name: other}\nspec: {selector: {app: other}, ports: [{port: 80}]}\n";
+
+#[rstest]
+#[case::an_endpoint_slice(
+    "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: x, labels: {kubernetes.io/service-name: other}}\n\
+     addressType: IPv4\nports: [{port: 80}]\nendpoints: [{addresses: [192.0.2.1]}]\n",
+    "selector: {app: other}, "
+)]
+#[case::endpoints(
+    "apiVersion: v1\nkind: Endpoints\nmetadata: {name: other}\nsubsets: []\n",
+    "selector: {app: other}, "
+)]
+#[case::pods_of_another_controller(
+    "apiVersion: argoproj.io/v1alpha1\nkind: Rollout\nmetadata: {name: other}\nspec: {template: {metadata: {labels: {app: other}}}}\n",
+    ""
+)]
+fn a_cluster_may_have_what_answers(#[case] object: &str, #[case] removed: &str) {
+    let text = BASE.to_owned() + &FOR_OTHERS.replace(removed, "");
+    let said = |text: &str, target| {
+        let all = plan_of(text).warnings(target);
+        all.iter().filter(|warning| warning.object == "Service/other").count()
+    };
+    for target in Target::ALL {
+        assert_eq!(said(&text, target), 1, "{target}");
+        let with_object = format!("{text}---\n{object}");
+        assert_eq!(said(&with_object, target), usize::from(target != Target::K8s), "{target}");
+    }
+}

@@ -15,6 +15,7 @@ use crate::{
     forms::{Form, PERCENTAGE, PORT_NAME, QUALIFIED, QUANTITY},
     node::{Entry, Node, Tree},
     quantity,
+    suggest::placeholder,
 };
 
 /// What is wrong, and with which field of the map, by the keys to it; none name the map itself.
@@ -35,7 +36,7 @@ pub(super) fn unlike(field: &str, form: &Form, text: &str) -> Option<Wrong> {
     if (form.has)(text) {
         return None;
     }
-    wrong(field, format!("`{}` is not {}", text.escape_debug(), form.what), form.remedy)
+    wrong(field, format!("`{}` is not {}", text.escape_debug(), form.what), placeholder(text).unwrap_or(form.remedy))
 }
 
 fn text<'a>(node: &'a Node, key: &str) -> &'a str {

@@ -248,6 +248,7 @@ const POD: Rules = &[
     ("*.httpGet.httpHeaders[]", Has(&["name"])),
     ("*.httpGet.httpHeaders[].name", Is(HEADER)),
     ("pod.containers[].ports[].hostPort", Within(0, 65535)),
+    ("pod.containers[].ports[].name", Is(PORT_NAME)),
     ("pod.containers[].ports[].protocol", PROTOCOLS),
     ("pod.containers[].resources", That(relations::resources)),
     ("pod.containers[].securityContext", That(relations::security)),

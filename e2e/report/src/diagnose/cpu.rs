@@ -61,7 +61,7 @@ fn crowd(data: &RunData, pod: &str) -> Option<Crowd> {
     containers.find_map(|(index, container)| {
         let ContainerProcesses { cpu_limit_millis, cpus, .. } = *container;
         let (name, count) = container.workers()?;
-        if count * 1000 <= 2 * cpu_limit_millis {
+        if count * 1000 <= cpu_limit_millis.saturating_mul(2) {
             return None;
         }
         let (same, fix) = match (count, cpus) {

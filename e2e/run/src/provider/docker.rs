@@ -357,9 +357,8 @@ impl DockerPods {
         {
             while let Some(Ok(chunk)) = stream.next().await {
                 // More than a probe keeps is read, so that the command can end, and dropped.
-                if output.len() < EXEC_OUTPUT_MAX {
-                    output.extend_from_slice(&chunk.into_bytes());
-                }
+                let chunk = chunk.into_bytes();
+                output.extend_from_slice(&chunk[..chunk.len().min(EXEC_OUTPUT_MAX - output.len())]);
             }
         }
         let exit_code = client.inspect_exec(&exec.id).await.map_err(failed)?.exit_code.unwrap_or(-1);

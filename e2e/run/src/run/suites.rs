@@ -24,6 +24,8 @@ use crate::{
 const TESTS_FAILED: i32 = 100;
 /// The same for an empty selection.
 const NO_TESTS: i32 = 4;
+/// nextest's variable for the option `--profile`.
+const NEXTEST_PROFILE: &str = "NEXTEST_PROFILE";
 
 /// Runs the suites against the system. Failed tests are not an error: their records explain them. An abnormal end is not an error
 /// either but returned, so that the measurements so far are kept.
@@ -135,7 +137,7 @@ impl List {
         if !prepared.config.needs_nextest() {
             return Self::None;
         }
-        let profile = profile(suites).to_owned();
+        let profile = profile(suites, std::env::var(NEXTEST_PROFILE).ok());
         // nextest keeps its store there wherever cargo builds to: `store.dir` is `target/nextest` of the workspace.
         let path = workspace(&prepared.root).join(format!("target/nextest/{profile}/junit.xml"));
         Self::Nextest { path, profile }
@@ -238,13 +240,13 @@ fn command(words: &[String], root: &Path) -> Result<Command, Error> {
     Ok(command)
 }
 
-/// The nextest profile that a command names.
-fn profile(words: &[String]) -> &str {
+/// The nextest profile that a command names, or else its environment.
+fn profile(words: &[String], of_environment: Option<String>) -> String {
     let named = words.iter().enumerate().find_map(|(position, word)| match word.as_str() {
         "--profile" | "-P" => words.get(position + 1).map(String::as_str),
-        word => word.strip_prefix("--profile="),
+        word => word.strip_prefix("--profile=").or_else(|| word.strip_prefix("-P")),
     });
-    named.unwrap_or("default")
+    named.map(str::to_owned).or(of_environment).unwrap_or_else(|| "default".to_owned())
 }
 
 /// Runs a command and passes on its lines; returns its exit code, or `None` if a signal ended it. If this process must stop, the
@@ -411,12 +413,18 @@ mod tests {
     }
 
     #[rstest::rstest]
-    #[case("cargo nextest run", "default")]
-    #[case("cargo nextest run --profile e2e", "e2e")]
-    #[case("cargo nextest run -P mine --workspace", "mine")]
-    #[case("cargo nextest run --profile=ci", "ci")]
-    fn a_command_names_its_profile(#[case] command: &str, #[case] expected: &str) {
+    #[case("cargo nextest run", None, "default")]
+    #[case("cargo nextest run", Some("ci"), "ci")]
+    #[case("cargo nextest run --profile e2e", Some("ci"), "e2e")]
+    #[case("cargo nextest run -P mine --workspace", None, "mine")]
+    #[case("cargo nextest run -Pmine", None, "mine")]
+    #[case("cargo nextest run --profile=ci", None, "ci")]
+    fn a_command_names_its_profile(
+        #[case] command: &str,
+        #[case] of_environment: Option<&str>,
+        #[case] expected: &str,
+    ) {
         let words: Vec<String> = command.split(' ').map(str::to_owned).collect();
-        assert_eq!(profile(&words), expected);
+        assert_eq!(profile(&words, of_environment.map(str::to_owned)), expected);
     }
 }

@@ -147,7 +147,8 @@ impl Builder<'_> {
                 Some((key, path)) => (key.to_owned(), path),
                 None => (name(source), source.as_str()),
             };
-            pairs.extend(self.bytes(at, dir, path).map(|bytes| (key, bytes)));
+            // A file that is not there has been told, and does not make its key missing.
+            pairs.push((key, self.bytes(at, dir, path).unwrap_or_default()));
         }
         for source in generator.envs.iter().flatten().chain(&generator.env) {
             pairs.extend(self.variables(at, dir, source));

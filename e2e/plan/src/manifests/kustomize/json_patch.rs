@@ -19,15 +19,12 @@ fn one(target: &mut Node, operation: &Node) -> Result<(), Error> {
     let op = text("op").ok_or_else(|| fail("the operation has no `op`".to_owned()))?;
     let path = pointer(text("path").ok_or_else(|| fail("the operation has no `path`".to_owned()))?);
     let missing = |path: &[String]| fail(format!("there is nothing at `/{}`", path.join("/")));
-    // A null is a value as any other one.
-    let value = || {
-        let entry = operation.entries().iter().find(|entry| entry.key == "value");
-        entry.map(|entry| entry.node.clone()).ok_or_else(|| fail("the operation has no `value`".to_owned()))
-    };
+    // As kustomize has it, one that is not written is null.
+    let value = || operation.get("value").cloned().unwrap_or_else(|| Node::new(Tree::Null, &operation.place));
     let from = || pointer(text("from").unwrap_or_default());
     match op {
-        "add" => add(target, &path, value()?).ok_or_else(|| missing(&path)),
-        "replace" => replace(target, &path, value()?).ok_or_else(|| missing(&path)),
+        "add" => add(target, &path, value()).ok_or_else(|| missing(&path)),
+        "replace" => replace(target, &path, value()).ok_or_else(|| missing(&path)),
         "remove" => remove(target, &path).map(drop).ok_or_else(|| missing(&path)),
         "copy" => {
             let copied = get(target, &from()).cloned().ok_or_else(|| missing(&from()))?;
@@ -38,7 +35,7 @@ fn one(target: &mut Node, operation: &Node) -> Result<(), Error> {
             add(target, &path, moved).ok_or_else(|| missing(&path))
         }
         "test" => {
-            let wanted = value()?.to_json();
+            let wanted = value().to_json();
             let found = get(target, &path).map_or(serde_json::Value::Null, Node::to_json);
             let differs = || fail(format!("the test of `/{}` fails: another value is there", path.join("/")));
             (found == wanted).then_some(()).ok_or_else(differs)

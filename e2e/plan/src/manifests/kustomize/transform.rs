@@ -77,7 +77,10 @@ impl Builder<'_> {
                 let (first, second) = (&first.object.source, &resource.object.source);
                 let message =
                     format!("in namespace `{namespace}` {label} of {second} is the same object as that of {first}");
-                let remedy = "kustomize refuses it: rename or remove one of the two";
+                let remedy = match resource.object.kind.as_str() {
+                    "Namespace" => "kustomize refuses it, since `namespace` renames both: remove one of the two",
+                    _ => "kustomize refuses it: rename or remove one of the two",
+                };
                 self.faults.push(kustomization.error("namespace", None, ErrorKind::Duplicate, message, remedy));
             }
         }
@@ -151,8 +154,11 @@ impl Builder<'_> {
             self.beyond(kustomization, "images", "`tagSuffix` of `images` is built by kustomize alone".to_owned());
         }
         // As kustomize has it, the name is a pattern.
-        let pattern = format!("^{}(:[a-zA-Z0-9_.{{}}-]*)?(@sha256:[a-zA-Z0-9_.{{}}-]*)?$", image.name);
-        let Ok(pattern) = Regex::new(&pattern) else {
+        let pattern_of =
+            |name: &str| Regex::new(&format!("^{name}(:[a-zA-Z0-9_.{{}}-]*)?(@sha256:[a-zA-Z0-9_.{{}}-]*)?$"));
+        // Go reads a brace that begins no repetition as itself.
+        let literal = || image.name.replace('{', "\\{").replace('}', "\\}");
+        let Ok(pattern) = pattern_of(&image.name).or_else(|_| pattern_of(&literal())) else {
             let message = format!("`{}` is not the name of an image", image.name);
             self.faults.push(kustomization.error("images", None, ErrorKind::Value, message, "correct it"));
             return;

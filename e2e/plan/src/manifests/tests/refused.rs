@@ -11,7 +11,7 @@ const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
     "resources: [a.yaml]\nnamespace: prod\n",
     "apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: b}\n",
     "kustomization.yaml:2:1, document 1: in namespace `prod` Namespace/prod of a.yaml, document 2 is the same object as that of \
-     a.yaml, document 1; kustomize refuses it: rename or remove one of the two"
+     a.yaml, document 1; kustomize refuses it, since `namespace` renames both: remove one of the two"
 )]
 #[case::a_key_twice(
     "configMapGenerator: [{name: c, literals: [a=b, a=c]}]\n",

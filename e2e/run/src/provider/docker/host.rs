@@ -25,7 +25,7 @@ const CPU_QUOTA_MIN_US: u64 = 1_000;
 /// A CPU limit as a quota of the period, as a kubelet sets it (`MilliCPUToQuota`). Unlike a number of CPUs, the engine takes one that is
 /// larger than the machine, as a cluster takes a limit that is larger than the node.
 fn quota(millis: u64) -> u64 {
-    (millis * CPU_PERIOD_US.unsigned_abs() / 1000).max(CPU_QUOTA_MIN_US)
+    (millis.saturating_mul(CPU_PERIOD_US.unsigned_abs()) / 1000).max(CPU_QUOTA_MIN_US)
 }
 
 impl HostSettings {

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use e2e_plan::duration;
 use e2e_report::evidence::cluster::{Cluster, Node, Placement, Rollout, ServiceEndpoints};
+use futures_util::FutureExt;
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
@@ -34,6 +35,9 @@ pub(super) async fn gather(pods: &K8sPods) -> (Cluster, BTreeMap<&'static str, s
     let _: Vec<Event> = reader.namespaced("events").await;
     if let Some((since, reason)) = pods.watch.lost() {
         reader.missing.push(format!("changes of pods for the last {}: {reason}", duration::human(since)));
+    }
+    if let Some(Err(error)) = pods.rest.clone().now_or_never() {
+        reader.missing.push(format!("what waited for hooks: {error}"));
     }
     let endpoints: Vec<ServiceEndpoints> = endpoints.iter().map(service).collect();
     let network = network::checks(pods, &endpoints).await;

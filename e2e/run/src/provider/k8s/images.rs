@@ -167,12 +167,20 @@ async fn push(registry: &str, images: &[String]) -> Result<BTreeMap<String, Stri
             let words: Vec<String> = ["docker"].iter().chain(arguments).map(|word| (*word).to_owned()).collect();
             end(&words, start(&words, Stdio::null())?).await
         };
-        docker(&["tag", image, &name]).await?;
-        docker(&["push", &name]).await?;
-        let digests = docker(&["image", "inspect", "--format", "{{join .RepoDigests \"\\n\"}}", &name]).await?;
-        // The name was for the way only.
-        docker(&["image", "rm", &name]).await?;
-        pushed.insert(image.clone(), by_digest(&name, &digests).unwrap_or(name));
+        // The image may have that name already.
+        let is_for_the_way = name != *image;
+        if is_for_the_way {
+            docker(&["tag", image, &name]).await?;
+        }
+        let digests = async {
+            docker(&["push", &name]).await?;
+            docker(&["image", "inspect", "--format", "{{join .RepoDigests \"\\n\"}}", &name]).await
+        };
+        let digests = digests.await;
+        if is_for_the_way {
+            docker(&["image", "rm", &name]).await?;
+        }
+        pushed.insert(image.clone(), by_digest(&name, &digests?).unwrap_or(name));
     }
     Ok(pushed)
 }
