@@ -27,8 +27,9 @@ pub(super) fn recognised(heard: &[u8]) -> Option<Protocol> {
                 .find(|(word, _)| names(word))
                 .map(|(_, it)| it)
         }
-        // A frame of HTTP/2 begins with 24 bits of length and its type; the first one is SETTINGS, type 4, of stream 0 (RFC 9113, 3.4).
-        [0, _, _, 4, 0 | 1, 0, 0, 0, 0, ..] => Some(Protocol::Http2),
+        // A frame of HTTP/2 begins with 24 bits of length and its type; the first one is SETTINGS, type 4, of stream 0 (RFC 9113, 3.4), or
+        // GOAWAY, type 7, from a server that ends the connection.
+        [0, _, _, 4 | 7, 0 | 1, 0, 0, 0, 0, ..] => Some(Protocol::Http2),
         // A negotiation: WILL, WONT, DO or DONT (RFC 854, Command Structure).
         [0xff, 0xfb..=0xfe, ..] => Some(Protocol::Telnet),
         // MySQL's greeting: 24 bits of length, number 0, version 10 of the protocol, or an error, such as for too many connections.
@@ -55,6 +56,7 @@ mod tests {
     #[case(b"-ERR wrong number of arguments for 'get' command\r\n", Some(Protocol::Redis))]
     #[case(b"INFO {\"server_id\":\"x\"}\r\n", Some(Protocol::Nats))]
     #[case(b"\0\0\x12\x04\0\0\0\0\0\0\x03", Some(Protocol::Http2))]
+    #[case(b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x01", Some(Protocol::Http2))]
     #[case(b"\x15\x03\x01\0\x02\x02\x16", Some(Protocol::Tls))]
     #[case(b"HTTP/1.1 200 OK\r\n\r\n", None)]
     #[case(b"", None)]

@@ -174,14 +174,12 @@ fn user_of(url: &str) -> Option<Vec<u8>> {
 fn parse(text: &str, schemes: &[&str]) -> Result<Url, AskError> {
     let wrong = |reason: &str| AskError::Url { url: text.to_owned(), reason: reason.to_owned() };
     let none = Url { scheme: String::new(), host: String::new(), explicit_port: None, target: "/".to_owned() };
-    let joined = none.join(text).map_err(|reason| wrong(&reason))?;
-    match joined.url {
-        url if !joined.absolute || !schemes.contains(&url.scheme.as_str()) => {
-            Err(wrong("it does not begin with http:// or https://"))
-        }
-        url if url.host.is_empty() => Err(wrong("it has no host")),
-        url => Ok(url),
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+    if !scheme.is_some_and(|scheme| schemes.contains(&scheme.as_str())) {
+        return Err(wrong("it does not begin with http:// or https://"));
     }
+    let url = none.join(text).map_err(|reason| wrong(&reason))?.url;
+    if url.host.is_empty() { Err(wrong("it has no host")) } else { Ok(url) }
 }
 
 /// The address of a host: `near` if it is one of them, otherwise IPv4 first.

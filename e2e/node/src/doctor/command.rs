@@ -17,7 +17,7 @@ use super::{
     fix::{self, Change},
     lab::PROBE,
     rounds::{Coin, FLIPS, Pattern, SEEN, Side, pattern, sides},
-    script::{as_meant, numbers, programs, with_number},
+    script::{as_meant, ports, programs, sees_refusals, with_number},
     seconds, tried,
 };
 use crate::{
@@ -53,18 +53,21 @@ const CLIENTS: [&str; 13] = [
     "wget",
 ];
 
-/// The variables from which a client takes its credentials, from those that images of its server are configured with.
-const CREDENTIALS: [(&[&str], &str); 4] = [
-    (&["redis-cli", "valkey-cli"], "REDISCLI_AUTH=\"${REDIS_PASSWORD:-$VALKEY_PASSWORD}\""),
+/// Clients with the variables that say where and as whom they sign in, and those from which they take their credentials, both from the
+/// variables that images of the server are configured with.
+const CREDENTIALS: [(&[&str], &str, &str); 4] = [
+    (&["redis-cli", "valkey-cli"], "", "REDISCLI_AUTH=\"${REDIS_PASSWORD:-$VALKEY_PASSWORD}\""),
     (
         &["mysql", "mysqladmin", "mariadb", "mariadb-admin"],
+        "",
         "MYSQL_PWD=\"${MYSQL_ROOT_PASSWORD:-${MARIADB_ROOT_PASSWORD:-${MYSQL_PASSWORD:-$MARIADB_PASSWORD}}}\"",
     ),
     (
         &["psql"],
-        "PGPASSWORD=\"${POSTGRES_PASSWORD:-$POSTGRESQL_PASSWORD}\" PGUSER=\"${POSTGRES_USER:-postgres}\" PGDATABASE=\"${POSTGRES_DB:-postgres}\"",
+        "PGUSER=\"${POSTGRES_USER:-postgres}\" PGDATABASE=\"${POSTGRES_DB:-postgres}\"",
+        "PGPASSWORD=\"${POSTGRES_PASSWORD:-$POSTGRESQL_PASSWORD}\"",
     ),
-    (&["etcdctl"], "ETCDCTL_USER=\"root:$ETCD_ROOT_PASSWORD\""),
+    (&["etcdctl"], "", "ETCDCTL_USER=\"root:$ETCD_ROOT_PASSWORD\""),
 ];
 
 /// Runs the command of an exec probe. One that is not done in time is run with ten times the time, and `true` beside it tells a slow command
@@ -124,6 +127,8 @@ struct Bench<'a, R> {
 struct Variant {
     change: String,
     command: Vec<String>,
+    /// The same without what the cause says is missing: if it succeeds too, the cause is another one.
+    without: Option<Vec<String>>,
     cause: Cause,
     flip: Flip,
     explanation: String,
@@ -239,23 +244,42 @@ impl<R: Runtime> Bench<'_, R> {
     }
 
     async fn of_failure(&mut self, first: &Observation) -> Seen {
-        for variant in self.variants(first) {
-            if self.run_in_time(&variant.change, variant.command.clone()).await.success() {
-                return self.of_variant(variant).await;
+        let has_shell = self.has_own_shell(first).await;
+        for variant in self.variants(first, has_shell) {
+            if !self.run_in_time(&variant.change, variant.command.clone()).await.success() {
+                continue;
             }
+            if let Some(without) = &variant.without {
+                let change = format!("the command as `{}`", written(without));
+                if self.run_in_time(&change, without.clone()).await.success() {
+                    continue;
+                }
+            }
+            return self.of_variant(variant).await;
         }
         if could_not_start(first)
             && let Some(seen) = self.of_script().await
         {
             return seen;
         }
-        // A script may go on without a program that it did not find.
+        // A script may go on without the program that it starts first.
         if (could_not_start(first) || script_at(self.command).is_some())
             && let Some(seen) = self.of_missing(first).await
         {
             return seen;
         }
         self.of_repeats().await
+    }
+
+    /// Whether the container has the shell that the command names, which then lacks something else.
+    async fn has_own_shell(&mut self, first: &Observation) -> bool {
+        let shell = self.command[0].clone();
+        could_not_start(first)
+            && is_shell(&shell)
+            && self
+                .run_in_time(&format!("{shell} alone"), [&shell, "-c", ":"].map(str::to_owned).to_vec())
+                .await
+                .success()
     }
 
     /// The cause for a variant that has succeeded.
@@ -274,13 +298,14 @@ impl<R: Runtime> Bench<'_, R> {
             change: format!("the command as `{}`", written(&command)),
             flip: Flip { axis: Axis::Command, from: written(self.command), to: written(&command) },
             command,
+            without: None,
             cause,
             explanation,
         }
     }
 
     /// What the author may have meant, and what the command may lack; the least intrusive first.
-    fn variants(&self, first: &Observation) -> Vec<Variant> {
+    fn variants(&self, first: &Observation, has_shell: bool) -> Vec<Variant> {
         let of_command = |command, cause, explanation| self.variant(command, cause, explanation);
         let mut variants: Vec<Variant> = as_meant(self.command)
             .into_iter()
@@ -290,7 +315,7 @@ impl<R: Runtime> Bench<'_, R> {
             })
             .collect();
         let program = self.command[0].as_str();
-        if could_not_start(first) && is_shell(program) && program != "sh" {
+        if could_not_start(first) && is_shell(program) && program != "sh" && !has_shell {
             let with_sh = [&["sh".to_owned()], &self.command[1..]].concat();
             variants.push(of_command(
                 with_sh,
@@ -299,19 +324,22 @@ impl<R: Runtime> Bench<'_, R> {
             ));
         }
         if first.kind == Kind::Exited {
-            if let Some((client, command)) = with_credentials(self.command) {
+            if let Some(Credentials { client, with, without }) = with_credentials(self.command) {
                 let text =
                     format!("{client} gives no credentials, and succeeds with those of the container's variables");
-                variants.push(of_command(command, Cause::MissingCredentials, text));
+                variants.push(Variant { without, ..of_command(with, Cause::MissingCredentials, text) });
             }
-            let ports = self.ports();
+            let (own, named) = (self.ports(), ports(self.command));
             let asks = programs(self.command).iter().any(|program| CLIENTS.contains(&base(program)));
-            for from in numbers(self.command).into_iter().filter(|number| asks && !ports.contains(number)) {
-                for to in ports.iter().take(OTHER_PORTS) {
+            // One that names a port of the pod asks the right one.
+            let may_be_wrong = asks && sees_refusals(self.command) && !named.iter().any(|port| own.contains(port));
+            for from in named.into_iter().filter(|_| may_be_wrong) {
+                for to in own.iter().take(OTHER_PORTS) {
                     let command = self.command.iter().map(|word| with_number(word, from, *to)).collect();
                     variants.push(Variant {
                         change: format!("the command with port {to} in place of {from}"),
                         command,
+                        without: None,
                         cause: Cause::WrongPort,
                         flip: Flip { axis: Axis::Port, from: from.to_string(), to: to.to_string() },
                         explanation: format!("the command fails with port {from} and succeeds with port {to}"),
@@ -370,24 +398,36 @@ fn could_not_start(observation: &Observation) -> bool {
 }
 
 /// The command with the credentials of the container's variables, and the client that takes them.
-fn with_credentials(command: &[String]) -> Option<(String, Vec<String>)> {
+fn with_credentials(command: &[String]) -> Option<Credentials> {
     let programs = programs(command);
-    let (client, exports) = CREDENTIALS.iter().find_map(|(clients, exports)| {
+    let (client, place, secrets) = CREDENTIALS.iter().find_map(|(clients, place, secrets)| {
         let client = programs.iter().find(|program| clients.contains(&base(program)))?;
-        Some((client.clone(), exports))
+        Some((client.clone(), *place, *secrets))
     })?;
-    let with = match script_at(command) {
+    let without = Some(place).filter(|place| !place.is_empty()).map(|place| exporting(command, place));
+    Some(Credentials { client, with: exporting(command, format!("{secrets} {place}").trim()), without })
+}
+
+/// A client and its command, with its credentials, and with all but these if there is more that it may lack.
+struct Credentials {
+    client: String,
+    with: Vec<String>,
+    without: Option<Vec<String>>,
+}
+
+/// The command with more variables.
+fn exporting(command: &[String], variables: &str) -> Vec<String> {
+    match script_at(command) {
         Some(at) => {
             let mut with = command.to_vec();
-            with[at] = format!("export {exports}; {}", with[at]);
+            with[at] = format!("export {variables}; {}", with[at]);
             with
         }
         None => {
-            let start = ["sh".to_owned(), "-c".to_owned(), format!("export {exports}; exec \"$0\" \"$@\"")];
+            let start = ["sh".to_owned(), "-c".to_owned(), format!("export {variables}; exec \"$0\" \"$@\"")];
             [&start, command].concat()
         }
-    };
-    Some((client, with))
+    }
 }
 
 /// A command as a list of its items.

@@ -11,7 +11,7 @@ use super::{
     Claim, Found, WorkingRequest,
     fix::Change,
     lab::{Experiment, Lab, Sends},
-    path::{UNSERVED, is_odd, of_this_path, same_path},
+    path::{is_odd, same_path},
 };
 use crate::{
     http::Route,
@@ -125,8 +125,7 @@ impl Lab<'_> {
         self.prove(Claim::of(Found::of_flip(cause, flip, explanation, changes), experiment)).await
     }
 
-    /// Another path or query makes the probe succeed. Where neither the status nor the difference says why, the app may answer the probe's
-    /// path like one that it does not serve.
+    /// Another path or query makes the probe succeed. A status that clients get for other reasons than the path does not say that it is one.
     async fn of_another_path(
         &mut self,
         prepared: &Prepared,
@@ -136,25 +135,13 @@ impl Lab<'_> {
         experiment: Experiment,
     ) -> Option<Found> {
         let changes = vec![Change::Path(flip.to.clone())];
-        if let Some(cause) = of_path(&flip.from, &flip.to, observation.status) {
-            let fails = match cause {
-                Cause::MalformedPath => self.is_for_its_bytes(prepared, observation).await?,
-                _ => Vec::new(),
-            };
-            let found = Found::of_flip(cause, flip, explanation, changes);
-            return self.prove(Claim { fails, ..Claim::of(found, experiment) }).await;
-        }
-        // With credentials the path may be right, a limit or an app that fails answers any path so, and another query is no other path.
-        let says_nothing = |status: &u16| matches!(status, 401 | 429 | 500..) || same_path(&flip.from, &flip.to);
-        let status = observation.status.filter(|status| !says_nothing(status))?;
-        let unserved = of_this_path(prepared, UNSERVED);
-        if self.ask(unserved.clone()).await?.status != Some(status) {
-            return None;
-        }
-        let explanation =
-            format!("the app answers {status} to GET {} and to every path that it does not serve", flip.from);
-        let found = Found::of_flip(Cause::MethodOrPath, flip, explanation, changes);
-        self.prove(Claim { found, fails: vec![unserved], succeeds: vec![experiment] }).await
+        let cause = of_path(&flip.from, &flip.to, observation.status)?;
+        let fails = match cause {
+            Cause::MalformedPath => self.is_for_its_bytes(prepared, observation).await?,
+            _ => Vec::new(),
+        };
+        let found = Found::of_flip(cause, flip, explanation, changes);
+        self.prove(Claim { fails, ..Claim::of(found, experiment) }).await
     }
 
     /// The app requires headers of the working request: one of them, if one is enough.
@@ -310,7 +297,7 @@ pub(super) fn added((name, value): (String, String)) -> Change {
 /// Another path or query succeeds.
 pub(super) fn of_path(from: &str, to: &str, status: Option<u16>) -> Option<Cause> {
     match status {
-        Some(404 | 405) => Some(Cause::MethodOrPath),
+        Some(404 | 405) if !(same_path(from, to) && to.contains('?')) => Some(Cause::MethodOrPath),
         Some(400..=499) | None if is_odd(from) => Some(Cause::MalformedPath),
         Some(400..=499) if same_path(from, to) && to.contains('?') => Some(Cause::MissingHeader),
         // The app refuses or fails this path; another path would not explain that.

@@ -36,7 +36,7 @@ impl Lab<'_> {
             }
             "Unimplemented" => {
                 let text = "the server speaks gRPC but has no health service";
-                self.keeps_failing().await.then(|| Found::of_everyone(Cause::NoHealthService, text))
+                self.unless_it_starts(Found::of_everyone(Cause::NoHealthService, text), false).await
             }
             "Unauthenticated" => {
                 let text = "the health service requires credentials, and a kubelet's grpc probe sends none";

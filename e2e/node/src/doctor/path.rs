@@ -182,6 +182,14 @@ impl Lab<'_> {
         if !self.ask(experiment.clone()).await?.answered() {
             return None;
         }
+        let own = prepared.route.address;
+        if name == "X-Forwarded-For" && own.ip().is_loopback() {
+            // From this machine to itself, both ends have the same address. An app that knows no clients but those of its network refuses it here, too.
+            let own = with_these(prepared, &[(name, &own.ip().to_string())]);
+            if self.ask(own).await.is_some_and(|answer| !answer.answered()) {
+                return None;
+            }
+        }
         let (cause, flip, explanation) = match (name, &prepared.request.user_agent) {
             ("User-Agent", Some(own)) => {
                 let flip = Flip { axis: Axis::UserAgent, from: own.clone(), to: value.to_owned() };

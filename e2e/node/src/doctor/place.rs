@@ -10,6 +10,7 @@ use e2e_plan::ProbeAction;
 
 use super::{
     Claim, Found,
+    differences::of_this_host,
     fix::Change,
     lab::{Experiment, Lab, Sends},
     path::{UNSERVED, of_this_path, with_target},
@@ -29,9 +30,12 @@ impl Lab<'_> {
         if let Some(works) = self.case.known.works.clone() {
             let works = self.working(prepared, &works);
             let there = self.in_the_place_of(prepared, &works);
+            // Of another path alone it is known that it works there.
+            let says_nothing = works.request.target != prepared.request.target
+                && self.answers_every_path(&there).await.unwrap_or(true);
             return_first!(
-                true => self.of_place(prepared, &there, observation),
-                true => self.of_place_and_part(prepared, &there, &works),
+                !says_nothing => self.of_place(prepared, &there, observation),
+                !says_nothing => self.of_place_and_part(prepared, &there, &works),
             );
         }
         return_first!(true => self.another_port(prepared, observation));
@@ -124,10 +128,10 @@ impl Lab<'_> {
         self.prove(Claim::of(Found::of_flip(cause, flip, explanation, changes), experiment)).await
     }
 
-    /// Whether the probe's port serves the path and fails: it answers with a server's error, and tells a path that it does not serve from this one.
+    /// Whether the probe's port serves the path and fails: it tells a path that it does not serve from this one.
     async fn serves_and_fails(&mut self, prepared: &Prepared) -> bool {
         let first = &self.tried[0].first;
-        if !first.followed.is_empty() || first.status.is_none_or(|status| status < 500) {
+        if !first.followed.is_empty() || first.status.is_none_or(|status| matches!(status, ..400 | 404 | 405)) {
             return false;
         }
         let unserved = self.ask(of_this_path(prepared, UNSERVED)).await;
@@ -139,16 +143,18 @@ impl Lab<'_> {
         for (port, dial) in self.other_ports() {
             let mut there = Prepared { route: Route::to(dial), ..prepared.clone() };
             set_port(&mut there, prepared, port);
-            if observation.kind == Kind::Response {
-                let change = format!("the probe sent to {dial} for {UNSERVED}");
-                let unserved = with_target(&there, UNSERVED);
-                if self.ask(Experiment::new(change, unserved)).await?.answered() {
-                    continue;
-                }
+            if self.answers_every_path(&there).await? {
+                continue;
             }
             return_first!(true => self.of_place(prepared, &there, observation));
         }
         None
+    }
+
+    /// Whether a place answers a path that no app serves.
+    async fn answers_every_path(&mut self, there: &Prepared) -> Option<bool> {
+        let change = format!("the probe sent to {} for {UNSERVED}", there.route.address);
+        Some(self.ask(Experiment::new(change, with_target(there, UNSERVED))).await?.answered())
     }
 
     /// The pod's other ports, the first few of them.
@@ -244,7 +250,12 @@ impl Lab<'_> {
         without_host.request.without_host = true;
         let bare = Experiment::new(format!("{} without Host", experiment.change), without_host);
         let answer = self.ask(bare.clone()).await?;
-        if answer.answered() || answer.status != observation.status {
+        if answer.answered() || answer.status != observation.status || answer.body != observation.body {
+            return None;
+        }
+        // What comes through such a proxy has no Host, whichever one was sent.
+        let host = self.hosts(prepared).into_iter().next()?;
+        if self.ask(of_this_host(prepared, &host, None)).await?.answered() {
             return None;
         }
         let explanation = format!(

@@ -175,8 +175,9 @@ impl Lab<'_> {
         for (index, answer) in order.iter().zip(&answers) {
             held &= self.means_the_same(*index, answer);
             let first = &self.tried[*index].first;
-            // An app overloaded by parallel requests is not flaky, and its silence says nothing.
-            if answer.kind != Kind::Timeout || first.kind == Kind::Timeout {
+            // An app overloaded by parallel requests is not flaky: it refuses some that it takes alone, or is silent.
+            let is_silent = answer.kind == Kind::Timeout && first.kind != Kind::Timeout;
+            if !is_silent && (answer.answered() || !first.answered()) {
                 self.note_again(*index, answer);
             }
         }

@@ -302,11 +302,16 @@ impl Lab<'_> {
         self.prove(Claim::of(Found::of_flip(Cause::ClientCertificateRequired, flip, text, Vec::new()), with_one)).await
     }
 
+    /// Whether a 400 is a page of the server that ends TLS, and says so.
+    fn is_of_the_server(&self, observation: &Observation) -> bool {
+        observation.status == Some(400) && observation.body.to_ascii_lowercase().contains("certificate")
+    }
+
     /// The server requested a client certificate, and ends the handshake or refuses the request without one.
     pub(super) async fn client_certificate(&mut self, observation: &Observation) -> Option<Found> {
         let refuses = match observation.kind {
             Kind::Tls => observation.tls_alert.is_some(),
-            Kind::Response => matches!(observation.status, Some(400 | 495 | 496)),
+            Kind::Response => matches!(observation.status, Some(495 | 496)) || self.is_of_the_server(observation),
             _ => false,
         };
         if !observation.wants_certificate || !refuses {

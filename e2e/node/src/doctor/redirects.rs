@@ -36,6 +36,11 @@ impl Lab<'_> {
         if behind.success() || behind.status.is_some_and(|status| status < 500) {
             return None;
         }
+        let stranger = self.stranger(prepared, &there.authority());
+        let unknown = self.ask(stranger).await?;
+        if (unknown.kind, unknown.status) == (behind.kind, behind.status) {
+            return None;
+        }
         // There the app is asked behind TLS, without which it may refuse.
         if there.scheme == "https" && prepared.url.scheme == "http" {
             let Sends::Http(asked) = &experiment.sends else { return None };
@@ -139,7 +144,12 @@ impl Lab<'_> {
         );
         let last = observation.followed.last().filter(|last| last.starts_with("https://") && is_dead_end)?;
         let text = format!("GET {asked} is redirected to {last}, where {}", outcome(observation));
-        self.keeps_failing().await.then(|| Found::of_everyone(Cause::RedirectToHttps, text))
+        let found = Found::of_everyone(Cause::RedirectToHttps, text);
+        match observation.kind {
+            // Its listener may be about to start.
+            Kind::Refused => self.unless_it_starts(found, false).await,
+            _ => self.keeps_failing().await.then_some(found),
+        }
     }
 
     /// A proxy's header that reports that the client spoke TLS.

@@ -22,8 +22,12 @@ pub(super) fn as_meant(command: &[String]) -> Vec<Vec<String>> {
             // A shell takes one item as its script, and those behind it as parameters.
             let whole = command[at..].join(" ");
             let takes_parameters = ["$0", "$1", "$2", "$@", "$*"].iter().any(|name| command[at].contains(name));
-            let script = if takes_parameters { expanded(&command[at]) } else { expanded(&whole) };
-            let behind = if takes_parameters { &command[at + 1..] } else { &[] };
+            // A whole command that the shell has run may only succeed for what stands behind it.
+            let has_run =
+                command[at].contains(char::is_whitespace) && command[at..].iter().any(|word| is_operator(word));
+            let is_script = takes_parameters || has_run;
+            let script = if is_script { expanded(&command[at]) } else { expanded(&whole) };
+            let behind = if is_script { &command[at + 1..] } else { &[] };
             meant.push([&command[..at], &[script], behind].concat());
         }
         (None, [line]) if line.contains(['\'', '"', '$', '|', ';', '<', '>', '*', '`']) => {
@@ -221,8 +225,11 @@ pub(super) fn with_number(text: &str, from: u16, to: u16) -> String {
     replaced + rest
 }
 
-/// The numbers of a command that may be ports: behind a colon, an equals sign or an option, and from 80 on.
-pub(super) fn numbers(command: &[String]) -> Vec<u16> {
+/// What stands behind a colon and is smaller is no port of an app.
+const LEAST: u16 = 80;
+
+/// The ports that a command names: behind a host and a colon, or an option or a variable for a port.
+pub(super) fn ports(command: &[String]) -> Vec<u16> {
     let mut found = Vec::new();
     let text = command.join(" ");
     let mut start = None;
@@ -231,13 +238,11 @@ pub(super) fn numbers(command: &[String]) -> Vec<u16> {
             (true, None) => start = Some(at),
             (false, Some(from)) => {
                 start = None;
-                let is_behind = text[..from].ends_with([':', '=', ' '])
-                    || text[..from].ends_with("-p")
-                    || text[..from].ends_with("-P");
                 if let Ok(number) = text[from..at].parse::<u16>()
-                    && is_behind
+                    && is_of_port(&text[..from])
                     && c != '.'
-                    && number >= 80
+                    && !c.is_alphanumeric()
+                    && number >= LEAST
                     && !found.contains(&number)
                 {
                     found.push(number);
@@ -247,6 +252,32 @@ pub(super) fn numbers(command: &[String]) -> Vec<u16> {
         }
     }
     found
+}
+
+/// Whether what stands before a number says that it is a port.
+fn is_of_port(before: &str) -> bool {
+    let word = before.rsplit([' ', '\'', '"', '&', '?']).next().unwrap_or_default();
+    let option = before.strip_suffix([' ', '=']).and_then(|before| before.rsplit([' ', '&', '?']).next());
+    if let Some(host) = word.strip_suffix(':') {
+        // `%{http_code}:` is a format of curl's.
+        return !host.contains("%{");
+    }
+    matches!(word, "-p" | "-P")
+        || option.is_some_and(|option| {
+            let name = option.trim_start_matches('-').to_ascii_lowercase();
+            matches!(option, "-p" | "-P") || name == "port" || name.ends_with("port") && before.ends_with('=')
+        })
+}
+
+/// Whether the exit status of a command's client says that the server answered well: curl alone reports an answer such as 404 as a success.
+pub(super) fn sees_refusals(command: &[String]) -> bool {
+    let text = command.join(" ");
+    let is_fail = |word: &str| {
+        word.starts_with("--fail") || word.starts_with('-') && !word.starts_with("--") && word.contains('f')
+    };
+    let programs = programs(command);
+    let is_curl = |program: &String| e2e_kubelet::shell::base(program) == "curl";
+    !programs.iter().all(is_curl) || text.split_whitespace().any(is_fail)
 }
 
 #[cfg(test)]
@@ -266,6 +297,7 @@ mod tests {
     #[case::a_variable(&["mysql", "-p$PASSWORD"], &["sh", "-c", "mysql \"-p$PASSWORD\""])]
     #[case::a_variable_of_a_secret(&["mysql", "-p$(PASSWORD)"], &["sh", "-c", "mysql \"-p${PASSWORD}\""])]
     #[case::a_pipe(&["cat", "/up", "|", "grep", "a b"], &["sh", "-c", "cat /up | grep \"a b\""])]
+    #[case::more_than_a_script(&["sh", "-c", "curl -f http://a", "||", "true"], &[])]
     #[case::a_script_in_parts(&["sh", "-c", "test", "-f", "/up"], &["sh", "-c", "test -f /up"])]
     #[case::a_file_with_its_parameter(&["/bin/sh", "/check.sh worker"], &["/bin/sh", "/check.sh", "worker"])]
     #[case::a_shell_that_is_not_split(&["sh -c", "true"], &["sh", "-c", "true"])]
@@ -338,6 +370,27 @@ mod tests {
             "-P3306",
             "10.1.2.3",
         ]);
-        assert_eq!(numbers(&command), [8080, 9000, 6379, 3306]);
+        assert_eq!(ports(&command), [8080, 9000, 6379, 3306]);
+    }
+
+    #[rstest]
+    #[case(&["sh", "-c", "[ $(curl -s -w '%{http_code}' http://localhost:8080/a) -lt 400 ]"], &[8080])]
+    #[case(&["curl", "-sf", "localhost/health?max_lag=100"], &[])]
+    #[case(&["sh", "-c", "PGPORT=5433 psql -c 'select 100'"], &[5433])]
+    #[case(&["sh", "-c", "curl -sf \"http://${HOST}:9000/a\" -w '%{http_code}:200'"], &[9000])]
+    #[case(&["mysqladmin", "--port", "3307", "--connect-timeout=100", "ping"], &[3307])]
+    #[case(&["grpc_health_probe", "-addr=:9000", "-connect-timeout", "250ms"], &[9000])]
+    fn thresholds_are_no_ports(#[case] command: &[&str], #[case] expected: &[u16]) {
+        assert_eq!(ports(&words(command)), expected);
+    }
+
+    #[rstest]
+    #[case(&["curl", "-s", "-o", "/dev/null", "http://a:1/b"], false)]
+    #[case(&["curl", "-sf", "http://a:1/b"], true)]
+    #[case(&["sh", "-c", "curl --fail-with-body http://a:1/b || exit 1"], true)]
+    #[case(&["sh", "-c", "curl -s http://a:1/b | grep -q up"], true)]
+    #[case(&["wget", "-qO-", "http://a:1/b"], true)]
+    fn curl_takes_a_refusal_for_a_success(#[case] command: &[&str], #[case] expected: bool) {
+        assert_eq!(sees_refusals(&words(command)), expected);
     }
 }

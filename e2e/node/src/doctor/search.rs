@@ -107,6 +107,11 @@ async fn of_failure(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observ
 async fn of_works(lab: &mut Lab<'_>, prepared: &Prepared, observation: &Observation) -> Option<Found> {
     let works = lab.case.known.works.clone()?;
     let works = lab.working(prepared, &works);
+    // A port that answers may have a reason of its own, which another place would hide.
+    if observation.kind == Kind::Response && works.route.address.port() != prepared.route.address.port() {
+        let hosts = lab.hosts(prepared);
+        return_first!(true => lab.another_host(prepared, &hosts, &mut Vec::new()));
+    }
     let before = lab.begin_with_works();
     let experiment = Experiment::new("the request of --works", works.clone());
     let found = match lab.ask(experiment).await {

@@ -306,8 +306,11 @@ async fn what_everyone_gets_is_told_by_its_status(#[case] status: u16, #[case] c
 
 #[tokio::test]
 async fn a_wrong_port_is_found_where_another_one_answers() {
-    let (metrics, app) =
-        (Server::start(|_| Reply::status(404, "")).await, Server::start(|_| Reply::status(200, "")).await);
+    let serves_its_path = |request: &Request| match request.starts_with("GET /health ") {
+        true => Reply::status(200, ""),
+        false => Reply::status(404, ""),
+    };
+    let (metrics, app) = (Server::start(|_| Reply::status(404, "")).await, Server::start(serves_its_path).await);
     let ports = [(8000, closed_port()), (8080, metrics.address), (9000, app.address)];
     let diagnosis = examine(&case(&[], Duration::from_secs(1)), &ports).await;
     assert_eq!((diagnosis.cause, diagnosis.confirmed), (Some(Cause::WrongPort), true));

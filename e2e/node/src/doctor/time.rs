@@ -245,16 +245,18 @@ impl Lab<'_> {
     pub(super) async fn of_wavering(&mut self) -> Option<(Observation, Found)> {
         let wavering = self.wavering().await?;
         let (change, sent, failures) = (&wavering.change, wavering.sent, wavering.failures);
+        // Only the doctor sends another request so often.
+        let is_probe = *change == *PROBE;
         let counted = format!("{change} failed {failures} of {sent} times with nothing changed");
         let outcome = wavering.failure.outcome();
         let found = match (wavering.failure.status, wavering.pattern) {
+            (Some(429), _) if !is_probe => return None,
             // One that accepts everything from some time on has another state.
             (Some(429), Pattern::Wavers | Pattern::Unclear) => {
                 Found::of_everyone(Cause::RateLimited, format!("{counted}, with {outcome}"))
             }
             (_, Pattern::Wavers) if self.is_paced().await => {
-                if *change != *PROBE {
-                    // Only the doctor sends this request so often.
+                if !is_probe {
                     return None;
                 }
                 let text = "the app accepts the probe after a pause of a second and refuses it right after a refusal";
@@ -291,15 +293,15 @@ impl Lab<'_> {
         if late.kind != Kind::Truncated {
             return None;
         }
-        if late.header("content-length").is_some() && late.body.len() > in_time.body.len() {
-            let text = format!("the response's body is still arriving after {}", seconds(self.patience()));
-            return Some(Found::of_everyone(Cause::TooSlow, text));
-        }
         let waits = self.timeout() * WATCHED;
         let last = self.exchange(&Sends::Http(Box::new(prepared.clone())), waits).await;
         if last.kind != Kind::Truncated {
             self.deadline = Instant::now() + self.timeout() * 11 / 10;
             return self.too_slow(&last).await;
+        }
+        if late.header("content-length").is_some() && last.body.len() > late.body.len() {
+            let text = format!("the response's body is still arriving after {}", seconds(waits));
+            return Some(Found::of_everyone(Cause::TooSlow, text));
         }
         Some(match in_time.header("content-length") {
             Some(length) => Found::of_everyone(

@@ -76,9 +76,16 @@ fn of_observation(observation: &Observation, evidence: &[Trial]) -> String {
     }
 }
 
-/// Whether an answer begins like a response of HTTP, if not in its first byte or in its own letters. Line ends are shown as `\r\n`.
+/// Whether an answer has the first line of a response of HTTP, if not in its first byte or in its own letters.
 pub(super) fn is_like_a_response(answer: &str) -> bool {
-    answer.trim_start_matches(['\\', 'r', 'n', ' ']).get(..5).is_some_and(|start| start.eq_ignore_ascii_case("HTTP/"))
+    let answer = answer.to_ascii_uppercase();
+    // Before a status, unlike in a request.
+    let is_status_line = |rest: &str| {
+        let mut words = rest.split(' ');
+        let is_version = words.next().is_some_and(|version| version.len() <= "HTTP/1.1".len());
+        is_version && words.next().is_some_and(|status| status.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    answer.match_indices("HTTP/").any(|(at, _)| is_status_line(&answer[at..]))
 }
 
 /// Go's reason, without the request and the layers that report it: `Get "URL": net/http: ... broken: reason`.

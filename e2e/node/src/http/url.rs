@@ -49,11 +49,17 @@ impl Url {
         if location.bytes().any(|b| b < 0x20 || b == 0x7f) {
             return Err("net/url: invalid control character in URL".to_owned());
         }
-        let location = location.split('#').next().unwrap_or_default();
+        let (location, fragment) = location.split_once('#').unwrap_or((location, ""));
+        check_escapes(fragment)?;
         let (scheme, rest, absolute) = match scheme_of(location) {
             Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest, true),
+            None if location.starts_with(':') => return Err("missing protocol scheme".to_owned()),
             None => (self.scheme.clone(), location, false),
         };
+        let path = rest.split('?').next().unwrap_or_default();
+        if !absolute && path.split('/').next().is_some_and(|segment| segment.contains(':')) {
+            return Err("first path segment in URL cannot contain colon".to_owned());
+        }
         // Go reads `///x` as a path, and `//` as a reference to the same place.
         let after_slashes = rest.strip_prefix("//").filter(|after| absolute || !after.starts_with('/'));
         let url = match after_slashes {
@@ -63,11 +69,15 @@ impl Url {
             Some(rest) => {
                 let end = rest.find(['/', '?']).unwrap_or(rest.len());
                 let (host, explicit_port) = split_authority(&rest[..end])?;
+                check_escapes(rest[end..].split('?').next().unwrap_or_default())?;
                 Self { scheme, host, explicit_port, target: escape_target(&rest[end..]) }
             }
             // `mailto:` and similar schemes have no host.
             None if absolute => Self { scheme, host: String::new(), explicit_port: None, target: rest.to_owned() },
-            None => Self { scheme, target: escape_target(&self.resolve(rest)), ..self.clone() },
+            None => {
+                check_escapes(path)?;
+                Self { scheme, target: escape_target(&self.resolve(rest)), ..self.clone() }
+            }
         };
         Ok(Joined { url, absolute })
     }
@@ -130,7 +140,26 @@ fn split_authority(text: &str) -> Result<(String, Option<u16>), String> {
             Some(number.ok_or_else(|| format!("invalid port {port:?} after host"))?)
         }
     };
+    if let Some(bad) = host.chars().find(|c| c.is_ascii() && !c.is_ascii_alphanumeric() && !IN_HOSTS.contains(*c)) {
+        return Err(format!("invalid character {:?} in host name", bad.to_string()));
+    }
     Ok((host.to_owned(), explicit_port))
+}
+
+/// What Go takes in a host's name beside letters and digits (`shouldEscape` for `encodeHost`), and the `%` of a zone.
+const IN_HOSTS: &str = "-_.~!$&'()*+,;=:[]<>\"%";
+
+/// Go's check of a path and a fragment: two digits behind each `%`.
+fn check_escapes(text: &str) -> Result<(), String> {
+    let is_digit = |letter: Option<char>| letter.is_some_and(|letter| letter.is_ascii_hexdigit());
+    let bad = text.match_indices('%').map(|(at, _)| &text[at..]).find(|rest| {
+        let mut digits = rest.chars().skip(1);
+        !is_digit(digits.next()) || !is_digit(digits.next())
+    });
+    match bad {
+        Some(rest) => Err(format!("invalid URL escape {:?}", rest.chars().take(3).collect::<String>())),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -161,6 +190,12 @@ mod tests {
     #[case("http://10.0.0.9:+80/")]
     #[case("http://[fd00::1/")]
     #[case("http://[fd00::1]8/")]
+    #[case("http://a b/")]
+    #[case("https://{host}/")]
+    #[case("/100%/x")]
+    #[case("http://10.0.0.9/x#%z")]
+    #[case("8080:x/y")]
+    #[case(":8080/x")]
     fn what_is_no_url_is_an_error(#[case] location: &str) {
         let url = Url { scheme: "http".into(), host: "10.0.0.9".into(), explicit_port: None, target: "/".into() };
         assert!(url.join(location).is_err());

@@ -120,11 +120,11 @@ fn port(cursor: &Cursor<'_>, value: &ContainerPort, before: &[Port]) -> Result<P
     let number = port_number(&cursor.key("containerPort"), value.container_port)?;
     let protocol = value.protocol.clone().filter(|protocol| !protocol.is_empty()).unwrap_or_else(|| "TCP".into());
     let name = value.name.clone().filter(|name| !name.is_empty());
-    if let Some(name) = &name {
-        if before.iter().any(|port| port.name.as_ref() == Some(name)) {
-            let message = format!("two ports of the container are named `{name}`");
-            return Err(cursor.fail(ErrorKind::Duplicate, message, "rename one of the two"));
-        }
+    if let Some(name) = &name
+        && before.iter().any(|port| port.name.as_ref() == Some(name))
+    {
+        let message = format!("two ports of the container are named `{name}`");
+        return Err(cursor.fail(ErrorKind::Duplicate, message, "rename one of the two"));
     }
     Ok(Port { name, number, protocol })
 }

@@ -8,7 +8,7 @@ use e2e_kubelet::{
 
 use super::{
     super::script::{chooses, is_simple},
-    Bench, FLIPS, Found, Runtime, Seen, programs,
+    Bench, FLIPS, Found, Runtime, Seen, could_not_start, programs,
 };
 
 /// A name that no program has.
@@ -19,6 +19,10 @@ const FILE: &str = "/etc/hosts";
 const LOOK: &str = "case $0 in */*) test -e \"$0\";; *) command -v \"$0\" > /dev/null;; esac";
 /// Whether a file's first line names an interpreter, in a shell's own words: the container may have no other program.
 const NAMES_INTERPRETER: &str = "read -r line < \"$0\"; case $line in '#!'*) ;; *) exit 1;; esac";
+
+/// Whether the interpreter that a file's first line names is there.
+const HAS_INTERPRETER: &str = "read -r line < \"$0\"; set -- ${line#'#!'}; case $1 in */env) [ \"$2\" = -S ] && shift; \
+                               command -v \"$2\" > /dev/null;; *) test -x \"$1\";; esac";
 
 impl<R: Runtime> Bench<'_, R> {
     /// A script that cannot be executed may lack the right, the line that names its interpreter, or the interpreter. A shell may run it all
@@ -39,6 +43,11 @@ impl<R: Runtime> Bench<'_, R> {
         let line = format!("whether the first line of {program} names its interpreter");
         let line = self.run_in_time(&line, asks(NAMES_INTERPRETER)).await;
         if rights.kind != Kind::Exited || line.kind != Kind::Exited {
+            return None;
+        }
+        let interpreter = "whether its interpreter is there";
+        if rights.success() && line.success() && self.run_in_time(interpreter, asks(HAS_INTERPRETER)).await.success() {
+            // The script itself could not start something.
             return None;
         }
         (variant.cause, variant.explanation) = match (rights.success(), line.success()) {
@@ -64,8 +73,9 @@ impl<R: Runtime> Bench<'_, R> {
 
     /// The programs that a shell of the container does not find.
     pub(super) async fn of_missing(&mut self, first: &Observation) -> Option<Seen> {
-        let look = |shell: &str, program: &str| [shell, "-c", LOOK, program].map(str::to_owned).to_vec();
-        let has_shell = self.run_in_time("a search for sh", look("sh", "sh")).await;
+        let look = |shell: &[String], program: &str| [shell, &[LOOK.to_owned(), program.to_owned()]].concat();
+        let sh = ["sh", "-c"].map(str::to_owned);
+        let has_shell = self.run_in_time("a search for sh", look(&sh, "sh")).await;
         if has_shell.kind == Kind::CannotExec {
             return Some(self.without_shell(first).await);
         }
@@ -74,10 +84,12 @@ impl<R: Runtime> Bench<'_, R> {
         if script.is_some_and(|script| !is_simple(script) || programs.len() > 1 && chooses(script)) {
             return None;
         }
-        // Each shell has words of its own.
-        let shell = if script.is_some() { self.command[0].clone() } else { "sh".to_owned() };
+        // Each shell has words of its own, and a login shell its profile's `PATH`.
+        let shell = script_at(self.command).map_or(sh.to_vec(), |at| self.command[..at].to_vec());
+        // A script that ends otherwise need not have come to the later ones.
+        let reached = if could_not_start(first) { programs.len() } else { 1 };
         let mut missing = Vec::new();
-        for program in programs {
+        for program in programs.into_iter().take(reached) {
             let found = self.run_in_time(&format!("a search for {program}"), look(&shell, &program)).await;
             if found.kind == Kind::Exited && !found.success() {
                 missing.push(program);

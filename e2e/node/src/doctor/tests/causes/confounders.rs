@@ -41,6 +41,11 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
                 "app.example" => Reply::status(421, words),
                 _ => Reply::redirect(301, "https://app.example/health"),
             }).await;
+        "a redirect to another host, where a server that knows it not closes" => true, |words|
+            Patient::serving(Speaks::Http1, |r| match host(r).starts_with("10.244.0.9") {
+                true => Reply::redirect(301, "http://app.example/health"),
+                false => Reply::Bytes(Vec::new()),
+            }).await;
         "a redirect to another host, behind which the app is well" => true, |words|
             Patient::serving(Speaks::Http1, |r| match host(r) {
                 "app.example" => Reply::status(200, "OK"),
@@ -50,6 +55,20 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
         "400 for everyone, by an app behind TLS that takes a client certificate from those who have one" => false, |words|
             Patient::serving(Speaks::TlsAsksForCertificates, move |r| ok_if(false, if path(r) == "/health" { 400 } else { 404 }, words))
                 .await.https();
+        "400 for every path, by such an app" => false, |words|
+            Patient::serving(Speaks::TlsAsksForCertificates, move |_| Reply::status(400, words)).await.https();
+        "403 for every path but that of the request that works, which passes a gate" => false, |words| {
+            let patient = Patient::serving(Speaks::Http1, move |r| ok_if(path(r) == "/login", 403, words));
+            patient.await.works_with("/login")
+        };
+        "a port where nothing listens, beside one that answers every path" => false, |words| {
+            let other = Server::start(move |_| Reply::status(200, words)).await;
+            let mut patient = Patient::serving(Speaks::Http1, move |_| Reply::status(200, words)).await;
+            patient.target.ports = [(8000, closed_port()), (9102, other.address)].into();
+            patient.servers.push(other);
+            patient
+        };
+        "a line of a log before the response" => false, |words| speaks(b"", b"listening on 8000\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
         "400 for one Host of many" => false, |words|
             Patient::serving(Speaks::Http1, move |r| ok_if(!host(r).starts_with("10.244.0.9"), 400, words)).await;
         "every second answer is late" => false, |words| {

@@ -115,7 +115,7 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
         "404 beside the right path" => Cause::MethodOrPath, |words|
             Patient::serving(Speaks::Http1, move |r| ok_if(path(r) == "/healthz", 404, words)).await;
         "nobody listens, and another port answers" => Cause::WrongPort, |words| {
-            let mut patient = Patient::serving(Speaks::Http1, |_| Reply::status(200, "OK")).await;
+            let mut patient = Patient::serving(Speaks::Http1, move |r| ok_if(path(r) == "/health", 404, words)).await;
             let address = patient.target.ports[&8000];
             patient.target.ports.insert(9000, address);
             patient.dialling(closed_port())
@@ -316,8 +316,10 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
             Patient::serving(Speaks::TlsForCertificates, |_| Reply::status(200, "OK")).await;
         "a grpc probe of a port that insists on a client certificate" => Cause::ClientCertificateRequired, |words|
             Patient::serving(Speaks::TlsForCertificates, |_| Reply::status(200, "OK")).await.grpc("");
-        "400 for want of a client certificate" => Cause::ClientCertificateRequired, |words|
-            Patient::serving(Speaks::TlsTakesAnyCertificate, move |_| Reply::status(400, words)).await.https();
+        "495 for want of a client certificate" => Cause::ClientCertificateRequired, |words|
+            Patient::serving(Speaks::TlsTakesAnyCertificate, move |_| Reply::status(495, words)).await.https();
+        "400 for want of a client certificate, as nginx says it" => Cause::ClientCertificateRequired, |words|
+            Patient::serving(Speaks::TlsTakesAnyCertificate, |_| Reply::status(400, "No required SSL certificate was sent")).await.https();
         "AMQP" => Cause::NotHttp, |words| speaks(b"", b"AMQP\0\0\x09\x01").await;
         "MySQL, which speaks first" => Cause::NotHttp, |words| speaks(b"J\0\0\0\x0a8.0.36\0", b"").await;
         "SSH" => Cause::NotHttp, |words| speaks(b"SSH-2.0-OpenSSH_9.2p1\r\n", b"").await;

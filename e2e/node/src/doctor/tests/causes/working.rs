@@ -33,9 +33,9 @@ pub(super) fn beside_works() -> Vec<(&'static str, Cause, Make)> {
             let patient = Patient::serving(Speaks::Http1, move |r| ok_if(header(r, "Authorization").is_some(), 401, words));
             patient.await.works_with_header("Authorization", "Basic c2VjcmV0").elsewhere()
         };
-        "403 for every path but that of the request that works" => Cause::MethodOrPath, |words| {
-            let patient = Patient::serving(Speaks::Http1, move |r| ok_if(path(r) == "/login", 403, words));
-            patient.await.works_with("/login")
+        "404 without the token of a request that works" => Cause::MissingHeader, |words| {
+            let patient = Patient::serving(Speaks::Http1, move |r| ok_if(path(r).contains("token="), 404, words));
+            patient.await.works_with("/health?token=t")
         };
         "401 for a path with a space, and for the same without it" => Cause::MissingHeader, |words| {
             let patient = Patient::serving(Speaks::Http1, move |r| ok_if(path(r) == "/health", 401, words)).await;
