@@ -77,7 +77,7 @@ fn of_found(found: &manifests::Found) -> (String, Sources) {
         [] => key,
         overlays => {
             let lines: Vec<String> = overlays.iter().map(|overlay| format!("#     --overlay {overlay}\n")).collect();
-            format!("# Changed by one of these options:\n{}{key}", lines.concat())
+            format!("# Overlays, for one run each:\n{}{key}", lines.concat())
         }
     };
     (key, sources)

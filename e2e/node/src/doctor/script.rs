@@ -1,7 +1,7 @@
 //! The command of an exec probe as text: what its author may have meant, and the programs that it needs. Pure. Main functions:
 //! [`as_meant`], [`programs`].
 
-use e2e_kubelet::shell::{is_shell, script_at};
+use e2e_kubelet::shell::{base, is_shell, script_at};
 
 /// Words that a shell does not look up in `PATH`, but that stand before a command (POSIX, Shell Command Language, 2.4).
 const KEYWORDS: [&str; 13] =
@@ -276,7 +276,7 @@ pub(super) fn sees_refusals(command: &[String]) -> bool {
         word.starts_with("--fail") || word.starts_with('-') && !word.starts_with("--") && word.contains('f')
     };
     let programs = programs(command);
-    let is_curl = |program: &String| e2e_kubelet::shell::base(program) == "curl";
+    let is_curl = |program: &String| base(program) == "curl";
     !programs.iter().all(is_curl) || text.split_whitespace().any(is_fail)
 }
 
