@@ -33,6 +33,7 @@ mod redirects;
 mod rounds;
 mod script;
 mod search;
+mod secrets;
 mod stranger;
 mod time;
 mod under_load;
@@ -41,17 +42,18 @@ mod words;
 use std::{net::SocketAddr, time::Duration};
 
 use e2e_kubelet::{
-    diagnosis::{Cause, Confidence, Diagnosis, Fix, Flip, Outcome, Trial},
-    observation::{Kind, Observation},
+    diagnosis::{Cause, Confidence, Diagnosis, Fix, Flip, Trial},
+    observation::{Kind, Observation, Verdict},
 };
 use e2e_plan::{Probe, ProbeKind};
 use lab::Lab;
+use secrets::without_secrets;
 
 use crate::probe::{Profile, Target};
 
 pub use ask::{AskError, Asked, EXAMPLE_POD_IP};
 pub use command::diagnose_command;
-pub use from_start::{Answers, SUCCESSES, Start, has_started, with_start};
+pub use from_start::{Answers, Start, has_started, with_start};
 pub use history::with_history;
 pub use pool::{PoolUse, waits_for_pool};
 pub use rate::margin_by_rate;
@@ -83,6 +85,8 @@ pub struct Known {
     pub works: Option<WorkingRequest>,
     /// Paths of the container's other probes.
     pub paths: Vec<String>,
+    /// Ports that only other containers of the pod declare: what answers there is not this container's app.
+    pub ports_of_others: Vec<u16>,
     /// Whether the container may have just started, so that waiting makes sense.
     pub may_be_starting: bool,
     /// Components that the container's configuration names and that have no ready replica.
@@ -201,15 +205,22 @@ fn tried(change: impl Into<String>, observation: &Observation) -> Trial {
     }
 }
 
-/// The result of a search.
-fn concluded(observation: Observation, found: Option<Found>, fix: Option<Fix>, evidence: Vec<Trial>) -> Diagnosis {
+/// The result of a search, without secrets.
+fn concluded(observation: Observation, found: Option<Found>, fix: Option<Fix>, mut evidence: Vec<Trial>) -> Diagnosis {
     let requests = u32::try_from(evidence.len()).unwrap_or(u32::MAX);
-    let verdict = if observation.success() { Outcome::Success } else { Outcome::Failure };
+    let verdict = if observation.success() { Verdict::Success } else { Verdict::Failure };
     let fix = fix.or_else(|| found.is_none().then(|| fix::of_nothing(&observation, &evidence)).flatten());
     let (cause, flip, confirmed, explanation) = match found {
         Some(found) => (Some(found.cause), found.flip, found.confirmed, found.explanation),
         None => (None, None, false, words::of_nothing(&observation, &evidence)),
     };
+    for trial in &mut evidence {
+        trial.change = without_secrets(&trial.change);
+        trial.summary = without_secrets(&trial.summary);
+    }
+    let flip =
+        flip.map(|Flip { axis, from, to }| Flip { axis, from: without_secrets(&from), to: without_secrets(&to) });
+    let explanation = without_secrets(&explanation);
     let confidence = match (cause, confirmed) {
         (None, _) => Confidence::None,
         (Some(_), true) => Confidence::Proven,
@@ -228,6 +239,12 @@ fn concluded(observation: Observation, found: Option<Found>, fix: Option<Fix>, e
         evidence,
         rate_margin: None,
     }
+}
+
+/// A timeout in seconds for an answer that takes so long: half as long again leaves room for a busier moment, and Kubernetes takes whole
+/// seconds.
+fn enough(took: f64, timeout: Duration) -> f64 {
+    (took * 1.5).ceil().max(timeout.as_secs_f64().floor() + 1.0)
 }
 
 /// A time in seconds for people: `0.7 s`.

@@ -54,6 +54,15 @@ pub fn ticks(period: Duration) -> Interval {
     ticks
 }
 
+/// Does something at each tick, until it is dropped.
+pub async fn every(period: Duration, mut work: impl AsyncFnMut()) {
+    let mut ticks = ticks(period);
+    loop {
+        ticks.tick().await;
+        work().await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,9 +4,10 @@ use e2e_kubelet::diagnosis::{Axis, Cause, Flip};
 
 use super::{
     Claim, Found,
-    differences::{PARTS, added, named, names_of, of_path, take},
+    differences::{PARTS, named, names_of, of_path, take},
     fix::Change,
     lab::{Experiment, Lab, Sends},
+    secrets::added,
 };
 use crate::probe::Prepared;
 
@@ -54,6 +55,9 @@ impl Lab<'_> {
                 return None;
             }
             fails.push(stranger);
+        }
+        if let (Axis::Path, Cause::MissingHeader, Sends::Http(sent)) = (part.axis, cause, &all.sends) {
+            fails.push(self.refused_with_another_query(sent, &part.to).await?);
         }
         let told: Vec<String> = needed.iter().map(|part| named(part.axis, &part.to)).collect();
         let explanation = format!("no single change makes it succeed, but these together do: {}", told.join(", "));

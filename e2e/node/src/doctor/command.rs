@@ -1,6 +1,7 @@
 //! Examines a probe that runs a command in its container. Main function: [`diagnose_command`].
 
 mod missing;
+mod variants;
 
 use std::time::Duration;
 
@@ -12,12 +13,13 @@ use e2e_kubelet::{
 use e2e_plan::{Probe, ProbeAction};
 use tokio::time::Instant;
 
+use self::variants::Variant;
 use super::{
-    Case, Found, concluded,
+    Case, Found, concluded, enough,
     fix::{self, Change},
     lab::PROBE,
     rounds::{Coin, FLIPS, Pattern, SEEN, Side, pattern, sides},
-    script::{as_meant, ports, programs, sees_refusals, with_number},
+    script::{OF_BASH, negates, programs, script_in, with_number},
     seconds, tried,
 };
 use crate::{
@@ -32,43 +34,9 @@ const REPEATS: Duration = Duration::from_secs(30);
 /// The port of tcpmux (RFC 1078), on which no container listens.
 const CLOSED: u16 = 1;
 /// Builtins of shells that look at something other than a program's success.
-const LOOKS: [&str; 5] = ["[", "[[", "test", "kill", "read"];
+const LOOKS: [&str; 4] = ["[", "test", "kill", "read"];
 /// Programs that succeed in every container, whatever its app does.
 const IDLE: [&str; 9] = ["true", "echo", "printf", "sleep", "date", "hostname", "pwd", "env", "id"];
-
-/// Clients that need the answer of their server: a mere connection does not make a port the right one.
-const CLIENTS: [&str; 13] = [
-    "curl",
-    "etcdctl",
-    "grpc_health_probe",
-    "grpc-health-probe",
-    "mariadb-admin",
-    "mongosh",
-    "mysql",
-    "mysqladmin",
-    "pg_isready",
-    "psql",
-    "redis-cli",
-    "valkey-cli",
-    "wget",
-];
-
-/// Clients with the variables that say where and as whom they sign in, and those from which they take their credentials, both from the
-/// variables that images of the server are configured with.
-const CREDENTIALS: [(&[&str], &str, &str); 4] = [
-    (&["redis-cli", "valkey-cli"], "", "REDISCLI_AUTH=\"${REDIS_PASSWORD:-$VALKEY_PASSWORD}\""),
-    (
-        &["mysql", "mysqladmin", "mariadb", "mariadb-admin"],
-        "",
-        "MYSQL_PWD=\"${MYSQL_ROOT_PASSWORD:-${MARIADB_ROOT_PASSWORD:-${MYSQL_PASSWORD:-$MARIADB_PASSWORD}}}\"",
-    ),
-    (
-        &["psql"],
-        "PGUSER=\"${POSTGRES_USER:-postgres}\" PGDATABASE=\"${POSTGRES_DB:-postgres}\"",
-        "PGPASSWORD=\"${POSTGRES_PASSWORD:-$POSTGRESQL_PASSWORD}\"",
-    ),
-    (&["etcdctl"], "", "ETCDCTL_USER=\"root:$ETCD_ROOT_PASSWORD\""),
-];
 
 /// Runs the command of an exec probe. One that is not done in time is run with ten times the time, and `true` beside it tells a slow command
 /// from a slow runtime. One that fails is run as its author may have meant it, and with what it may lack. One that succeeds is run against a
@@ -123,17 +91,6 @@ struct Bench<'a, R> {
     coin: Coin,
 }
 
-/// Another command, which succeeds if the cause is right.
-struct Variant {
-    change: String,
-    command: Vec<String>,
-    /// The same without what the cause says is missing: if it succeeds too, the cause is another one.
-    without: Option<Vec<String>>,
-    cause: Cause,
-    flip: Flip,
-    explanation: String,
-}
-
 impl<R: Runtime> Bench<'_, R> {
     async fn observe(&self, command: Vec<String>, timeout: Duration) -> Observation {
         let probe = Probe { action: ProbeAction::Exec { command }, timeout, ..self.case.probe.clone() };
@@ -164,7 +121,9 @@ impl<R: Runtime> Bench<'_, R> {
     }
 
     async fn of_success(&mut self) -> Seen {
-        if let Some((port, changed)) = against_closed(self.command, &self.ports()) {
+        // One that succeeds for the lack of something can fail where it is there.
+        let negates = script_in(self.command).is_some_and(|at| negates(&self.command[at]));
+        if let Some((port, changed)) = against_closed(self.command, &self.ports()).filter(|_| !negates) {
             let change = format!("the command against port {CLOSED}, on which nothing listens, in place of {port}");
             if self.run_in_time(&change, changed).await.success() {
                 let text = format!(
@@ -180,8 +139,9 @@ impl<R: Runtime> Bench<'_, R> {
             return Seen::Remark(text.to_owned(), None);
         }
         // A script that looks at a file, for example, needs no program.
+        let looks = |program: &String| LOOKS.contains(&program.as_str()) || OF_BASH.contains(&program.as_str());
         let Some(at) = script_at(self.command)
-            .filter(|_| programs.iter().all(|program| !LOOKS.contains(&program.as_str()) && !program.contains('/')))
+            .filter(|_| !negates && programs.iter().all(|program| !looks(program) && !program.contains('/')))
         else {
             return Seen::Nothing;
         };
@@ -231,8 +191,7 @@ impl<R: Runtime> Bench<'_, R> {
             }
         }
         let took = patient.total_ms / 1000.0;
-        // Half as long again leaves room for a busier moment; Kubernetes takes whole seconds.
-        let enough = (took * 1.5).ceil().max(within.as_secs_f64().floor() + 1.0);
+        let enough = enough(took, within);
         let start = match nothing.success() {
             true => format!(", of which starting a process takes {:.2} s", nothing.total_ms / 1000.0),
             false => String::new(),
@@ -249,11 +208,13 @@ impl<R: Runtime> Bench<'_, R> {
             if !self.run_in_time(&variant.change, variant.command.clone()).await.success() {
                 continue;
             }
-            if let Some(without) = &variant.without {
-                let change = format!("the command as `{}`", written(without));
-                if self.run_in_time(&change, without.clone()).await.success() {
-                    continue;
-                }
+            if let Some(without) = &variant.without
+                && self.run_in_time(&as_command(without), without.clone()).await.success()
+            {
+                continue;
+            }
+            if !self.are_alike(&variant.alike).await {
+                continue;
             }
             return self.of_variant(variant).await;
         }
@@ -263,7 +224,7 @@ impl<R: Runtime> Bench<'_, R> {
             return seen;
         }
         // A script may go on without the program that it starts first.
-        if (could_not_start(first) || script_at(self.command).is_some())
+        if (could_not_start(first) || script_in(self.command).is_some())
             && let Some(seen) = self.of_missing(first).await
         {
             return seen;
@@ -290,64 +251,6 @@ impl<R: Runtime> Bench<'_, R> {
         let Variant { command, cause, flip, explanation, .. } = variant;
         let changes = vec![Change::Command(command)];
         Seen::Cause(Found { confirmed: true, ..Found::of_flip(cause, flip, explanation, changes) })
-    }
-
-    /// Another command in place of the probe's.
-    fn variant(&self, command: Vec<String>, cause: Cause, explanation: String) -> Variant {
-        Variant {
-            change: format!("the command as `{}`", written(&command)),
-            flip: Flip { axis: Axis::Command, from: written(self.command), to: written(&command) },
-            command,
-            without: None,
-            cause,
-            explanation,
-        }
-    }
-
-    /// What the author may have meant, and what the command may lack; the least intrusive first.
-    fn variants(&self, first: &Observation, has_shell: bool) -> Vec<Variant> {
-        let of_command = |command, cause, explanation| self.variant(command, cause, explanation);
-        let mut variants: Vec<Variant> = as_meant(self.command)
-            .into_iter()
-            .map(|meant| {
-                let text = "the command is written for a shell, while a kubelet starts the first item as the program, with the others as arguments";
-                of_command(meant, Cause::CommandWithoutShell, text.to_owned())
-            })
-            .collect();
-        let program = self.command[0].as_str();
-        if could_not_start(first) && is_shell(program) && program != "sh" && !has_shell {
-            let with_sh = [&["sh".to_owned()], &self.command[1..]].concat();
-            variants.push(of_command(
-                with_sh,
-                Cause::CommandNotFound,
-                format!("the container lacks {program} and has sh"),
-            ));
-        }
-        if first.kind == Kind::Exited {
-            if let Some(Credentials { client, with, without }) = with_credentials(self.command) {
-                let text =
-                    format!("{client} gives no credentials, and succeeds with those of the container's variables");
-                variants.push(Variant { without, ..of_command(with, Cause::MissingCredentials, text) });
-            }
-            let (own, named) = (self.ports(), ports(self.command));
-            let asks = programs(self.command).iter().any(|program| CLIENTS.contains(&base(program)));
-            // One that names a port of the pod asks the right one.
-            let may_be_wrong = asks && sees_refusals(self.command) && !named.iter().any(|port| own.contains(port));
-            for from in named.into_iter().filter(|_| may_be_wrong) {
-                for to in own.iter().take(OTHER_PORTS) {
-                    let command = self.command.iter().map(|word| with_number(word, from, *to)).collect();
-                    variants.push(Variant {
-                        change: format!("the command with port {to} in place of {from}"),
-                        command,
-                        without: None,
-                        cause: Cause::WrongPort,
-                        flip: Flip { axis: Axis::Port, from: from.to_string(), to: to.to_string() },
-                        explanation: format!("the command fails with port {from} and succeeds with port {to}"),
-                    });
-                }
-            }
-        }
-        variants
     }
 
     /// Whether the probe fails and the variant succeeds whenever a fair coin picks them; see [`rounds`](super::rounds).
@@ -389,45 +292,14 @@ impl<R: Runtime> Bench<'_, R> {
     }
 }
 
-/// The maximum number of ports to try in place of one.
-const OTHER_PORTS: usize = 3;
-
 /// Whether a command or one of its programs was not found or not executable (POSIX, Shell Command Language, 2.8.2).
 fn could_not_start(observation: &Observation) -> bool {
     observation.kind == Kind::CannotExec || matches!(observation.exit_code, Some(126 | 127))
 }
 
-/// The command with the credentials of the container's variables, and the client that takes them.
-fn with_credentials(command: &[String]) -> Option<Credentials> {
-    let programs = programs(command);
-    let (client, place, secrets) = CREDENTIALS.iter().find_map(|(clients, place, secrets)| {
-        let client = programs.iter().find(|program| clients.contains(&base(program)))?;
-        Some((client.clone(), *place, *secrets))
-    })?;
-    let without = Some(place).filter(|place| !place.is_empty()).map(|place| exporting(command, place));
-    Some(Credentials { client, with: exporting(command, format!("{secrets} {place}").trim()), without })
-}
-
-/// A client and its command, with its credentials, and with all but these if there is more that it may lack.
-struct Credentials {
-    client: String,
-    with: Vec<String>,
-    without: Option<Vec<String>>,
-}
-
-/// The command with more variables.
-fn exporting(command: &[String], variables: &str) -> Vec<String> {
-    match script_at(command) {
-        Some(at) => {
-            let mut with = command.to_vec();
-            with[at] = format!("export {variables}; {}", with[at]);
-            with
-        }
-        None => {
-            let start = ["sh".to_owned(), "-c".to_owned(), format!("export {variables}; exec \"$0\" \"$@\"")];
-            [&start, command].concat()
-        }
-    }
+/// How another command is listed.
+fn as_command(command: &[String]) -> String {
+    format!("the command as `{}`", written(command))
 }
 
 /// A command as a list of its items.

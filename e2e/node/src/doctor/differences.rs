@@ -12,6 +12,8 @@ use super::{
     fix::Change,
     lab::{Experiment, Lab, Sends},
     path::{is_odd, same_path},
+    place::{in_place, same_port},
+    secrets::added,
 };
 use crate::{
     http::Route,
@@ -21,8 +23,6 @@ use crate::{
 
 /// A name that no allow-list has, as an example of such: RFC 2606 reserves `.invalid`.
 const UNLISTED: &str = "unlisted.invalid";
-/// A patch's placeholder for credentials.
-const CREDENTIALS: &str = "Basic <base64 of user:password>";
 
 /// The parts of a request that the doctor exchanges.
 pub(super) const PARTS: [Axis; 6] =
@@ -78,10 +78,10 @@ impl Lab<'_> {
         observation: &Observation,
     ) -> Option<Found> {
         let elsewhere = self.in_the_place_of(prepared, works);
-        if elsewhere != *prepared {
-            return_first!(true => self.of_place(prepared, &elsewhere, observation));
-            return self.of_place_and_part(prepared, &elsewhere, works).await;
-        }
+        return_first!(
+            elsewhere != *prepared => self.of_place(prepared, &elsewhere, observation),
+            elsewhere != *prepared => self.of_place_and_part(prepared, &elsewhere, works, observation),
+        );
         for axis in PARTS {
             let mut there = prepared.clone();
             let Some((from, to)) = take(axis, &mut there, works) else { continue };
@@ -138,6 +138,7 @@ impl Lab<'_> {
         let cause = of_path(&flip.from, &flip.to, observation.status)?;
         let fails = match cause {
             Cause::MalformedPath => self.is_for_its_bytes(prepared, observation).await?,
+            Cause::MissingHeader => vec![self.refused_with_another_query(prepared, &flip.to).await?],
             _ => Vec::new(),
         };
         let found = Found::of_flip(cause, flip, explanation, changes);
@@ -247,7 +248,8 @@ impl Lab<'_> {
     async fn is_too_large(&mut self, prepared: &Prepared, works: &Prepared) -> bool {
         let length = prepared.request.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>();
         let padded = |length: usize| {
-            let mut padded = works.clone();
+            let mut padded = Prepared { request: works.request.clone(), ..prepared.clone() };
+            padded.url.target.clone_from(&works.request.target);
             padded.request.headers = vec![("X-Padding".to_owned(), "x".repeat(length))];
             let how = if length == 1 { "with one byte".to_owned() } else { format!("with {length} bytes") };
             Experiment::plain(format!("{how} in another header"), padded)
@@ -256,13 +258,19 @@ impl Lab<'_> {
             && self.ask(padded(1)).await.is_some_and(|answer| answer.answered())
     }
 
-    /// The working request's address answers the probe once one part of the probe changes too.
+    /// The port and scheme of the working request answer the probe once one part of it changes too, which alone is not enough.
     pub(super) async fn of_place_and_part(
         &mut self,
         prepared: &Prepared,
         there: &Prepared,
         works: &Prepared,
+        observation: &Observation,
     ) -> Option<Found> {
+        if same_port(prepared, there) && prepared.url.scheme == there.url.scheme
+            || self.ask(in_place(prepared, there)).await?.answered()
+        {
+            return None;
+        }
         for axis in [Axis::Path, Axis::Headers, Axis::Host] {
             let mut both = there.clone();
             let Some((_, to)) = take(axis, &mut both, works) else { continue };
@@ -271,6 +279,15 @@ impl Lab<'_> {
             let experiment = Experiment::new(change, both);
             if !self.ask(experiment.clone()).await?.answered() {
                 continue;
+            }
+            // The probe's own port may be the same app's.
+            let mut alone = prepared.clone();
+            if let Some((from, _)) = take(axis, &mut alone, works) {
+                let alone = Experiment::new(format!("the probe with {}", named(axis, &to)), alone);
+                if self.ask(alone.clone()).await?.answered() {
+                    let flip = Flip { axis, from, to };
+                    return self.of_difference(prepared, works, observation, flip, alone).await;
+                }
             }
             let more = match axis {
                 Axis::Path => vec![Change::Path(to.clone())],
@@ -286,13 +303,6 @@ impl Lab<'_> {
 
 /// The header of a proxy that terminates TLS.
 pub(super) const SAID_TLS: (&str, &str) = ("X-Forwarded-Proto", "https");
-
-/// A header of a working request, for the patch; credentials are not shown.
-pub(super) fn added((name, value): (String, String)) -> Change {
-    let is_secret = name.eq_ignore_ascii_case("authorization") || name.eq_ignore_ascii_case("cookie");
-    let shown = if value.starts_with("Basic ") { CREDENTIALS } else { "<the app's own>" };
-    Change::Header { name, value, placeholder: is_secret.then(|| shown.to_owned()) }
-}
 
 /// Another path or query succeeds.
 pub(super) fn of_path(from: &str, to: &str, status: Option<u16>) -> Option<Cause> {

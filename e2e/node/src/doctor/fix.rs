@@ -3,13 +3,17 @@
 use std::{path::PathBuf, time::Duration};
 
 use e2e_kubelet::{
-    diagnosis::{Cause, Fix, Trial},
+    diagnosis::{Axis, Cause, Fix, PATCH_HEADER_LINES, Trial},
     observation::Observation,
 };
 use e2e_plan::{Manifest, Objects, Overlay, Plan, Probe, ProbeAction, ProbeKind};
 use serde_json::{Value, json};
 
-use super::{Case, Found, words};
+use super::{
+    Case, Found,
+    secrets::{HIDDEN, without_secrets},
+    words,
+};
 
 /// A change of the manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +72,9 @@ fn remedy(case: &Case, found: &Found) -> String {
             "report SERVING to the {field} as long as a restart would not help: it restarts the container at any other status. Report \
              dependencies under a service of their own, for the readinessProbe"
         ),
+        (_, Cause::HeaderRefused) if found.flip.as_ref().is_some_and(|flip| flip.axis == Axis::Connection) => {
+            "make the app accept `Connection: close`, which a kubelet sends whatever httpHeaders say".to_owned()
+        }
         _ => found.cause.remedy(field),
     }
 }
@@ -111,6 +118,7 @@ impl Change {
             Self::Header { name, placeholder: Some(shown), .. } => {
                 Self::Header { name: name.clone(), value: shown.clone(), placeholder: Some(shown.clone()) }
             }
+            Self::Path(path) => Self::Path(without_secrets(path)),
             other => other.clone(),
         }
     }
@@ -190,15 +198,18 @@ fn merge_patch(case: &Case, changes: &[Change]) -> String {
         "apiVersion: apps/v1\nkind: {kind}\nmetadata:\n  name: {component}\nspec:\n  template:\n    spec:\n      \
          containers:\n        - name: {container}\n          {field}:\n"
     );
-    let placeholders: Vec<&str> = changes
+    let placeholders: Vec<String> = changes
         .iter()
         .filter_map(|change| match change {
-            Change::Header { placeholder: Some(shown), value, .. } if shown == value => Some(shown.as_str()),
+            Change::Header { placeholder: Some(shown), value, .. } if shown == value => {
+                Some(format!("value: {}", quoted(shown)))
+            }
+            Change::Path(path) if path.contains(HIDDEN) => Some(format!("path: {}", quoted(path))),
             _ => None,
         })
         .collect();
     let lines = lines(&probe).into_iter().map(|line| {
-        let is_one = |text: &&str| line.ends_with(&format!("value: {}", quoted(text)));
+        let is_one = |field: &String| line.ends_with(field);
         let mark = if placeholders.iter().any(is_one) { PLACEHOLDER } else { "" };
         format!("            {line}{mark}\n")
     });
@@ -212,14 +223,11 @@ fn with_names_marked(patch: &str) -> String {
         line.starts_with("name: ") || line.starts_with("kind: ")
     };
     let mark = |(index, line): (usize, &str)| {
-        let mark = if index < HEADER_LINES && is_name(line) { PLACEHOLDER } else { "" };
+        let mark = if index < PATCH_HEADER_LINES && is_name(line) { PLACEHOLDER } else { "" };
         format!("{line}{mark}\n")
     };
     patch.lines().enumerate().map(mark).collect()
 }
-
-/// Lines of a patch up to the container's name; see [`merge_patch`].
-const HEADER_LINES: usize = 9;
 
 /// Marks a placeholder.
 const PLACEHOLDER: &str = " # a placeholder: put your own here";

@@ -16,15 +16,22 @@ use super::{
 };
 
 /// The number of successes in a row for an instance to count as started.
-pub const SUCCESSES: usize = 3;
+const SUCCESSES: usize = 3;
 
 /// One instance's answers, each with the time since its start, in order.
 pub type Answers = Vec<(Duration, Observation)>;
 
-/// Whether the last answers are enough successes.
+/// How long they must last: an app may answer for a moment and crash.
+const STEADY: Duration = Duration::from_secs(5);
+
+/// Whether the last answers are enough successes, for long enough.
 #[must_use]
 pub fn has_started(answers: &[(Duration, Observation)]) -> bool {
-    answers.len() >= SUCCESSES && answers[answers.len() - SUCCESSES..].iter().all(|(_, answer)| answer.success())
+    let first = answers.iter().rposition(|(_, answer)| !answer.success()).map_or(0, |failure| failure + 1);
+    match &answers[first..] {
+        successes @ [(begun, _), .., (last, _)] => successes.len() >= SUCCESSES && *last - *begun >= STEADY,
+        _ => false,
+    }
 }
 
 /// Facts beside the answers.
@@ -92,7 +99,8 @@ fn until_started(answers: &[(Duration, Observation)]) -> Option<&[(Duration, Obs
 fn not_yet(now: Diagnosis, answers: &[(Duration, Observation)]) -> Diagnosis {
     let Some((asked_for, last)) = answers.last() else { return now };
     let explanation = format!(
-        "it did not succeed {SUCCESSES} times in a row within {} of a new start; give --from-start a longer limit",
+        "it did not succeed for {} within {} of a new start; give --from-start a longer limit",
+        seconds(STEADY),
         seconds(*asked_for)
     );
     let requests = u32::try_from(answers.len()).unwrap_or(u32::MAX);
@@ -158,7 +166,7 @@ mod tests {
     #[case::longer_delay(ProbeKind::Liveness, 30, 36, 15, None, "a kubelet waits 50.0 s")]
     #[case::readiness(ProbeKind::Readiness, 0, 50, 0, None, "no Service sends the pod traffic")]
     #[case::at_once(ProbeKind::Liveness, 0, 0, 0, None, "from the container's start")]
-    #[case::never(ProbeKind::Liveness, 0, 60, 0, None, "did not succeed 3 times in a row within 59.8 s of a new start")]
+    #[case::never(ProbeKind::Liveness, 0, 60, 0, None, "did not succeed for 5.0 s within 59.8 s of a new start")]
     fn a_slow_start_is_held_against_what_a_kubelet_waits(
         #[case] which: ProbeKind,
         #[case] delay: u64,
@@ -181,6 +189,13 @@ mod tests {
                     .is_some_and(|patch| patch.contains("startupProbe:") && patch.contains("failureThreshold: 90"))
             );
         }
+    }
+
+    #[test]
+    fn what_answers_for_a_moment_has_not_started() {
+        let mut answers = answers(21, 40);
+        answers[100].1 = Observation::new(Verdict::Failure, Kind::Refused, "");
+        assert!(!has_started(&answers[..100]) && !has_started(&answers[..120]) && has_started(&answers));
     }
 
     #[test]

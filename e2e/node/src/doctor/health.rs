@@ -12,12 +12,18 @@ use super::{
     lab::{Experiment, Lab, Sends},
     time::patiently,
 };
-use crate::http::Route;
+use crate::request::authority;
 
 impl Lab<'_> {
     /// A grpc probe that failed, answered or not.
     pub(super) async fn of_grpc(&mut self, service: &str, port: u16, observation: &Observation) -> Option<Found> {
         let says = observation.grpc.as_deref().unwrap_or_default();
+        if matches!(says, "Unimplemented" | "Unauthenticated" | "NotFound" | "PermissionDenied") {
+            self.remark = self.of_authority(says, port).await;
+            if self.remark.is_some() {
+                return None;
+            }
+        }
         match says {
             "NOT_SERVING" | "UNKNOWN" => {
                 let text = format!("the app reports {says} for {}", named(service));
@@ -54,7 +60,7 @@ impl Lab<'_> {
             }
             "" => {
                 let address = self.target.address(port)?;
-                let sends = Sends::Health { route: Route::to(address), secured: true };
+                let sends = Sends::health(address, true, None);
                 let experiment = Experiment::of("the probe over TLS", sends);
                 let answer = self.ask(experiment.clone()).await?;
                 if answer.wants_certificate && answer.kind != Kind::Health {
@@ -75,6 +81,17 @@ impl Lab<'_> {
             }
             _ => None,
         }
+    }
+
+    /// A server of several virtual hosts picks one by the authority, which is the pod's address in a probe.
+    async fn of_authority(&mut self, says: &str, port: u16) -> Option<(String, &'static str)> {
+        let host = authority("localhost", port);
+        let sends = Sends::health(self.target.address(port)?, false, Some(host.clone()));
+        let answer = self.ask(Experiment::of(format!("the probe with authority {host}"), sends)).await?;
+        let other = answer.grpc.as_deref().filter(|other| *other != says)?;
+        let text =
+            format!("the server answers {says} to the authority of a probe, the pod's address, and {other} to {host}");
+        Some((text, "let the server answer the health service for every authority; a grpc probe cannot set one"))
     }
 
     /// The port may speak HTTP/1.1, which needs another kind of probe.

@@ -1,7 +1,7 @@
 //! The experiments: requests that differ from the probe in one thing, limited in number and time, and repeated as often as a claim
 //! needs. Main type: [`Lab`].
 
-use std::{fmt, time::Duration};
+use std::{fmt, net::SocketAddr, time::Duration};
 
 use e2e_kubelet::{
     diagnosis::{Axis, Trial},
@@ -40,12 +40,19 @@ pub(super) enum Sends {
     Patiently(Box<Sends>),
     /// Another action, for example on another port.
     Action(ProbeAction),
-    /// A question to gRPC's health service.
-    Health { route: Route, secured: bool },
+    /// A question to gRPC's health service; the authority is the pod's address unless given.
+    Health { route: Route, secured: bool, authority: Option<String> },
     /// A connection.
     Connection(Route),
     /// The greetings of protocols other than HTTP, each in a separate connection.
     Greetings { route: Route, of: Vec<Protocol> },
+}
+
+impl Sends {
+    /// A question to gRPC's health service at an address.
+    pub(super) fn health(address: SocketAddr, secured: bool, authority: Option<String>) -> Self {
+        Self::Health { route: Route::to(address), secured, authority }
+    }
 }
 
 /// A request, and its difference from the probe or from a plain request.
@@ -222,12 +229,14 @@ impl<'a> Lab<'a> {
         is_plain && self.tried[0].first.followed.iter().any(|url| url.starts_with("https://"))
     }
 
-    /// Whether a request for the same path of the same port succeeded that is not the probe.
+    /// Whether a request for the same path of the same port succeeded that is not the probe. A query more makes it no other path.
     pub(super) fn another_client_succeeded(&self) -> bool {
         let Some(probe) = &self.prepared else { return false };
         let asks_the_same = |sends: &Sends| {
             let Sends::Http(sent) = sends else { return false };
-            sent.request.target == probe.request.target && sent.route.address == probe.route.address
+            let rest = sent.request.target.strip_prefix(&probe.request.target);
+            let asks_it = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('?'));
+            asks_it && sent.route.address == probe.route.address
         };
         self.tried[1..].iter().any(|tried| tried.series.contains(&true) && asks_the_same(&tried.experiment.sends))
     }
@@ -341,8 +350,9 @@ impl<'a> Lab<'a> {
             }
             Sends::Patiently(sends) => Box::pin(self.exchange(sends, self.patience())).await,
             Sends::Action(action) => probe::send_once(action, &self.target, within, self.profile).await,
-            Sends::Health { route, secured } => {
-                let shown = authority(&self.target.pod_ip.to_string(), self.port());
+            Sends::Health { route, secured, authority: given } => {
+                let own = || authority(&self.target.pod_ip.to_string(), self.port());
+                let shown = given.clone().unwrap_or_else(own);
                 let service = match &self.case.probe.action {
                     ProbeAction::Grpc { service, .. } => service.as_str(),
                     _ => "",
@@ -370,7 +380,8 @@ impl<'a> Lab<'a> {
     pub(super) fn note_again(&mut self, index: usize, observation: &Observation) {
         let tried = &mut self.tried[index];
         let answered = observation.answered();
-        if answered != tried.first.answered() {
+        // Of a stranger each request is another one.
+        if answered != tried.first.answered() && !matches!(tried.experiment.sends, Sends::Stranger(..)) {
             self.wavering = self.wavering.or(Some(index));
         }
         let said = |answer: &Observation| (answer.status, answer.grpc.clone());

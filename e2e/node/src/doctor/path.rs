@@ -104,6 +104,12 @@ impl Lab<'_> {
         }
     }
 
+    /// The request with a query that no app knows, unless that succeeds too: then it is not for what the query says.
+    pub(super) async fn refused_with_another_query(&mut self, prepared: &Prepared, like: &str) -> Option<Experiment> {
+        let experiment = of_this_path(prepared, &with_unlisted_query(like));
+        (!self.ask(experiment.clone()).await?.answered()).then_some(experiment)
+    }
+
     /// Tries other paths.
     pub(super) async fn another_path(&mut self, prepared: &Prepared) -> Option<Found> {
         let target = prepared.request.target.clone();
@@ -262,6 +268,13 @@ pub(super) fn is_odd(target: &str) -> bool {
         || target.bytes().any(is_refused_by_some)
 }
 
+/// The same path with a query of the same form that no app knows.
+fn with_unlisted_query(target: &str) -> String {
+    let (path, query) = split(target);
+    let unlisted = if query.contains('=') { "unlisted=1" } else { "unlisted" };
+    format!("{path}?{unlisted}")
+}
+
 /// Path and query.
 fn split(target: &str) -> (&str, &str) {
     target.split_at(target.find('?').unwrap_or(target.len()))
@@ -389,5 +402,7 @@ mod tests {
         assert_eq!(tidied("/a/./x/../health"), "/a/health");
         assert_eq!(tidied("/../health/"), "/health/");
         assert_eq!(without_parameters("/a;b/health;v=1?x=;"), "/a/health?x=;");
+        assert_eq!(with_unlisted_query("/health?token=t&x"), "/health?unlisted=1");
+        assert_eq!(with_unlisted_query("/health?full"), "/health?unlisted");
     }
 }

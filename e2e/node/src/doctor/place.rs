@@ -35,7 +35,7 @@ impl Lab<'_> {
                 && self.answers_every_path(&there).await.unwrap_or(true);
             return_first!(
                 !says_nothing => self.of_place(prepared, &there, observation),
-                !says_nothing => self.of_place_and_part(prepared, &there, &works),
+                !says_nothing => self.of_place_and_part(prepared, &there, &works, observation),
             );
         }
         return_first!(true => self.another_port(prepared, observation));
@@ -64,15 +64,13 @@ impl Lab<'_> {
         there: &Prepared,
         observation: &Observation,
     ) -> Option<Found> {
-        let https = if there.url.scheme == prepared.url.scheme { "" } else { there.url.scheme.as_str() };
-        let how = if https.is_empty() { String::new() } else { format!(" over {https}") };
-        let experiment = Experiment::new(format!("the probe sent to {}{how}", there.route.address), there.clone());
+        let experiment = in_place(prepared, there);
         if !self.ask(experiment.clone()).await?.answered() {
             return None;
         }
         // An app that requires a Host answers 400; then a proxy may have dropped the probe's Host.
-        let same_port = there.url.explicit_port == prepared.url.explicit_port;
-        if https.is_empty() && (same_port || observation.status == Some(400)) {
+        let same_port = same_port(prepared, there);
+        if there.url.scheme == prepared.url.scheme && (same_port || observation.status == Some(400)) {
             let found = self.of_destination(prepared, there, observation, &experiment).await;
             if found.is_some() || same_port {
                 return found;
@@ -90,7 +88,7 @@ impl Lab<'_> {
         more: Option<(String, Vec<Change>)>,
     ) -> Option<Found> {
         let (from, to) = (self.port(), there.url.explicit_port.unwrap_or_else(|| there.url.port()));
-        if from != to && self.serves_and_fails(prepared).await {
+        if from != to && (self.is_the_apps(prepared).await || self.says_nothing(&experiment).await?) {
             return None;
         }
         let secured = there.url.scheme == "https";
@@ -128,14 +126,32 @@ impl Lab<'_> {
         self.prove(Claim::of(Found::of_flip(cause, flip, explanation, changes), experiment)).await
     }
 
-    /// Whether the probe's port serves the path and fails: it tells a path that it does not serve from this one.
-    async fn serves_and_fails(&mut self, prepared: &Prepared) -> bool {
+    /// Whether the probe's port seems to be the right one of an app that fails: it ends each connection without a byte, like an app that crashes, or
+    /// tells a path that it does not serve from this one. Other experiments name a protocol that ends connections.
+    async fn is_the_apps(&mut self, prepared: &Prepared) -> bool {
         let first = &self.tried[0].first;
-        if !first.followed.is_empty() || first.status.is_none_or(|status| matches!(status, ..400 | 404 | 405)) {
+        if !first.followed.is_empty() {
+            return false;
+        }
+        if matches!(first.kind, Kind::Closed | Kind::Reset) && first.first_byte_ms.is_none() {
+            return true;
+        }
+        if first.status.is_none_or(|status| matches!(status, ..400 | 404 | 405)) {
             return false;
         }
         let unserved = self.ask(of_this_path(prepared, UNSERVED)).await;
         unserved.is_some_and(|answer| matches!(answer.status, Some(404 | 405)))
+    }
+
+    /// Whether an answer beside that of the probe's port tells nothing of the path, since every path has it.
+    async fn says_nothing(&mut self, experiment: &Experiment) -> Option<bool> {
+        let first = &self.tried[0].first;
+        match &experiment.sends {
+            Sends::Http(there) if first.kind != Kind::Refused && first.followed.is_empty() => {
+                self.answers_every_path(there).await
+            }
+            _ => Some(false),
+        }
     }
 
     /// Another port of the pod may give the answer.
@@ -157,10 +173,10 @@ impl Lab<'_> {
         Some(self.ask(Experiment::new(change, with_target(there, UNSERVED))).await?.answered())
     }
 
-    /// The pod's other ports, the first few of them.
+    /// The pod's other ports that may be the container's, the first few of them.
     pub(super) fn other_ports(&self) -> Vec<(u16, SocketAddr)> {
-        let declared = self.port();
-        let others = self.target.ports.iter().filter(|(port, _)| **port != declared);
+        let (declared, of_others) = (self.port(), &self.case.known.ports_of_others);
+        let others = self.target.ports.iter().filter(|(port, _)| **port != declared && !of_others.contains(port));
         others.map(|(port, dial)| (*port, *dial)).take(OTHER_PORTS).collect()
     }
 
@@ -264,6 +280,18 @@ impl Lab<'_> {
         let found = Found::of_flip(Cause::Http10OrMissingHost, flip, explanation, Vec::new());
         self.prove(Claim { found, fails: vec![bare], succeeds: vec![experiment.clone()] }).await
     }
+}
+
+/// The probe, sent to another place.
+pub(super) fn in_place(prepared: &Prepared, there: &Prepared) -> Experiment {
+    let scheme = &there.url.scheme;
+    let how = if *scheme == prepared.url.scheme { String::new() } else { format!(" over {scheme}") };
+    Experiment::new(format!("the probe sent to {}{how}", there.route.address), there.clone())
+}
+
+/// Whether a place has the probe's port, by its declaration.
+pub(super) fn same_port(prepared: &Prepared, there: &Prepared) -> bool {
+    prepared.url.explicit_port == there.url.explicit_port
 }
 
 /// Sends a request to another port; its Host follows unless the probe declares one.

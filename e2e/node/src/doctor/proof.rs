@@ -79,7 +79,8 @@ impl Lab<'_> {
         if !self.repeat_all(&order).await {
             return None;
         }
-        self.unless_limited(claim.found, &newcomer, arms[1][0]).await
+        let found = self.unless_limited(claim.found, &newcomer, arms[1][0]).await?;
+        self.unless_it_starts_too(found).await
     }
 
     /// The place of a request among those that were sent.

@@ -101,7 +101,7 @@ impl Lab<'_> {
 
     /// The port speaks HTTP/2 over TLS, which gRPC's servers do.
     pub(super) async fn secured_health(&mut self, prepared: &Prepared) -> Option<Found> {
-        let sends = Sends::Health { route: prepared.route.clone(), secured: true };
+        let sends = Sends::Health { route: prepared.route.clone(), secured: true, authority: None };
         let experiment = Experiment::of("a grpc probe of the same port over TLS", sends);
         if self.ask(experiment.clone()).await?.kind != Kind::Health {
             return None;
@@ -113,7 +113,8 @@ impl Lab<'_> {
 
     /// The port speaks HTTP/2: asks gRPC's health service.
     async fn health(&mut self, prepared: &Prepared) -> Option<Found> {
-        let sends = Sends::Health { route: Route { http2: true, ..prepared.route.clone() }, secured: false };
+        let route = Route { http2: true, ..prepared.route.clone() };
+        let sends = Sends::Health { route, secured: false, authority: None };
         let experiment = Experiment::of("a grpc probe of the same port", sends);
         let health = self.ask(experiment.clone()).await?;
         if health.kind != Kind::Health {

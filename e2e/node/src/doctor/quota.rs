@@ -80,13 +80,24 @@ impl Lab<'_> {
     /// What is left of a claim that has held: the claim, proven if a newcomer was refused; the rate limit that it turns out to be; or
     /// nothing.
     pub(super) async fn unless_limited(&mut self, found: Found, newcomer: &Newcomer, succeeds: usize) -> Option<Found> {
-        match newcomer {
+        let found = match newcomer {
             Newcomer::Refused(None) => Some(Found { confirmed: true, ..found }),
             _ if !self.outlasts_a_quota(succeeds).await => self.of_a_quota(succeeds).await,
             Newcomer::Refused(Some(_)) => Some(Found { confirmed: true, ..found }),
             Newcomer::Accepted => None,
             Newcomer::Unknown => Some(found),
+        }?;
+        if says_refused(&found) && !is_refusal(&self.tried[0].first) {
+            let change = &self.tried[succeeds].experiment.change;
+            let outcome = self.tried[0].first.outcome();
+            let text = format!(
+                "the probe gets {outcome}, which is no refusal of the request; {change} succeeds, perhaps from another backend or a cache"
+            );
+            self.remark =
+                Some((text, "find out from the proxy's log which backend the probe reaches, and why that one fails"));
+            return None;
         }
+        Some(found)
     }
 
     /// Whether 429 means a limit of the rate: it says when the next request is accepted (RFC 6585, section 4), or a client with another
@@ -194,6 +205,27 @@ impl Lab<'_> {
             format!("{change} succeeded {accepted} times and has been refused since, with {status} like the probe");
         Some(Found::of_everyone(Cause::RateLimited, text))
     }
+}
+
+/// Whether a cause says that the app refuses what the probe sends, or the way that it takes.
+fn says_refused(found: &Found) -> bool {
+    let is_path = found.flip.as_ref().is_some_and(|flip| flip.axis == Axis::Path);
+    match found.cause {
+        Cause::MissingHeader => !is_path,
+        Cause::HostAllowList
+        | Cause::HostSyntax
+        | Cause::HeaderRefused
+        | Cause::SourceBlocked
+        | Cause::PlainToTls
+        | Cause::TlsToPlain => true,
+        _ => false,
+    }
+}
+
+/// Whether a failure may be a refusal of the request, and not the state of a backend that another request does not reach: a proxy
+/// sends that one elsewhere, or answers it from a cache.
+fn is_refusal(observation: &Observation) -> bool {
+    !matches!(observation.status, Some(408 | 425 | 429 | 502 | 503 | 504))
 }
 
 /// The probe as sent by clients that have used up nothing, and with what the cause is about; `None` for a cause that no quota looks like.

@@ -132,16 +132,12 @@ impl Lab<'_> {
             there.url.explicit_port = Some(port);
             return_first!(true => self.of_place(prepared, &there, observation));
         }
-        let is_dead_end = matches!(
-            observation.kind,
-            Kind::Refused
-                | Kind::Unreachable
-                | Kind::Unsupported
-                | Kind::Timeout
-                | Kind::Tls
-                | Kind::Closed
-                | Kind::Reset
-        );
+        let is_dead_end = match observation.kind {
+            Kind::Refused | Kind::Unreachable | Kind::Unsupported | Kind::Tls => true,
+            // Behind a handshake, it is the app that does not answer.
+            Kind::Timeout | Kind::Closed | Kind::Reset => observation.tls_ms.is_none(),
+            _ => false,
+        };
         let last = observation.followed.last().filter(|last| last.starts_with("https://") && is_dead_end)?;
         let text = format!("GET {asked} is redirected to {last}, where {}", outcome(observation));
         let found = Found::of_everyone(Cause::RedirectToHttps, text);

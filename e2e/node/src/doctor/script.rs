@@ -1,56 +1,108 @@
-//! The command of an exec probe as text: what its author may have meant, and the programs that it needs. Pure. Main functions:
-//! [`as_meant`], [`programs`].
+//! The command of an exec probe as text: what its author may have meant, and the ports that it names. Pure. Main functions:
+//! [`as_meant`], [`ports`].
+
+mod grammar;
+
+use std::slice;
 
 use e2e_kubelet::shell::{base, is_shell, script_at};
 
-/// Words that a shell does not look up in `PATH`, but that stand before a command (POSIX, Shell Command Language, 2.4).
-const KEYWORDS: [&str; 13] =
-    ["!", "{", "do", "elif", "else", "exec", "if", "then", "time", "until", "while", "command", "eval"];
-/// Words that end or only set something.
-const SILENT: [&str; 16] = [
-    "}", "done", "fi", "esac", "export", "set", "cd", ":", "exit", "return", "unset", "trap", "umask", "shift", "true",
-    "false",
-];
-/// Words after which a shell reads no command up to the next line or semicolon.
-const HEADS: [&str; 3] = ["for", "case", "select"];
+use self::grammar::is_wrapper;
+pub(super) use self::grammar::{
+    OF_BASH, before_and, chooses, is_simple, needs_all, negates, programs, script_in, simple_commands, with_program,
+};
+
+/// A word that no program knows.
+const UNKNOWN: &str = "no-program-knows-this-word";
+
+/// A command as its author may have meant it.
+pub(super) struct Meant {
+    pub(super) command: Vec<String>,
+    /// The same without what it shall mean: if it succeeds too, the author did not mean that.
+    pub(super) without: Option<Vec<String>>,
+}
 
 /// What the author of a command may have meant who wrote it for a shell, while a kubelet runs its items as they are.
-pub(super) fn as_meant(command: &[String]) -> Vec<Vec<String>> {
-    let mut meant = Vec::new();
-    match (script_at(command), command) {
-        (Some(at), _) => {
-            // A shell takes one item as its script, and those behind it as parameters.
-            let whole = command[at..].join(" ");
-            let takes_parameters = ["$0", "$1", "$2", "$@", "$*"].iter().any(|name| command[at].contains(name));
-            // A whole command that the shell has run may only succeed for what stands behind it.
-            let has_run =
-                command[at].contains(char::is_whitespace) && command[at..].iter().any(|word| is_operator(word));
-            let is_script = takes_parameters || has_run;
-            let script = if is_script { expanded(&command[at]) } else { expanded(&whole) };
-            let behind = if is_script { &command[at + 1..] } else { &[] };
-            meant.push([&command[..at], &[script], behind].concat());
-        }
+pub(super) fn as_meant(command: &[String]) -> Vec<Meant> {
+    let mut meant = match (script_at(command), command) {
+        (Some(at), _) => vec![as_one_script(command, at)],
         (None, [line]) if line.contains(['\'', '"', '$', '|', ';', '<', '>', '*', '`']) => {
-            meant.extend((!has_lone_ampersand(line)).then(|| shell(expanded(line))));
-        }
-        _ => {
-            // A shell takes the file of a script as one item, too.
-            let is_split =
-                |(at, item): (usize, &String)| at == 0 || item.starts_with('-') || at == 1 && is_shell(&command[0]);
-            let words = command.iter().enumerate().flat_map(|(at, item)| match is_split((at, item)) {
-                true => item.split_whitespace().map(str::to_owned).collect(),
-                false => vec![item.clone()],
-            });
-            let words: Vec<String> = words.collect();
-            meant.push(words.clone());
-            if words.iter().any(|word| is_operator(word) || word.contains('$')) {
-                let words: Vec<String> = words.iter().map(|word| quoted(&expanded(word))).collect();
-                meant.push(shell(words.join(" ")));
+            match has_lone_ampersand(line) {
+                true => Vec::new(),
+                false => vec![Meant { command: shell(expanded(line)), without: None }],
             }
         }
-    }
-    meant.retain(|other| other != command);
+        _ => as_words(command),
+    };
+    meant.retain(|other| other.command != command);
     meant
+}
+
+/// A shell takes one item as its script, and those behind it as its name and parameters.
+fn as_one_script(command: &[String], at: usize) -> Meant {
+    let (script, behind) = (&command[at], &command[at + 1..]);
+    let takes_parameters = ["$0", "$1", "$2", "$@", "$*"].iter().any(|name| script.contains(name));
+    // A whole command that the shell has run may only succeed for what stands behind it.
+    let has_run = script.contains(char::is_whitespace) && command[at..].iter().any(|word| is_operator(word));
+    if takes_parameters || has_run || behind.is_empty() {
+        return Meant { command: [&command[..at], &[expanded(script)], behind].concat(), without: None };
+    }
+    let with =
+        |words: &[String]| [&command[..at], &[expanded(&[slice::from_ref(script), words].concat().join(" "))]].concat();
+    // With a negation, any word too many makes the script succeed.
+    Meant { command: with(behind), without: Some(with(&vec![UNKNOWN.to_owned(); behind.len()])) }
+}
+
+/// Items as words of their own, and with a shell if they have variables or operators.
+fn as_words(command: &[String]) -> Vec<Meant> {
+    // A shell takes the file of a script as one item, too.
+    let is_split = |at: usize, item: &str| at == 0 || at == 1 && is_shell(&command[0]) || is_option_with_value(item);
+    let words = command.iter().enumerate().flat_map(|(at, item)| match is_split(at, item) {
+        true => item.split_whitespace().map(str::to_owned).collect(),
+        false => vec![item.clone()],
+    });
+    let words: Vec<String> = words.collect();
+    let mut meant = vec![Meant { command: words.clone(), without: None }];
+    let has_operator = words.iter().any(|word| is_operator(word));
+    if has_operator || words.iter().any(|word| variable_at(word).is_some()) {
+        let script = |word: fn(&str) -> String| {
+            let words: Vec<String> = words.iter().map(|item| quoted(&word(item))).collect();
+            shell(words.join(" "))
+        };
+        // The variables may be those of awk or Perl, to which a shell leaves nothing of them.
+        let without = (!has_operator).then(|| script(|word| without_variables(&expanded(word))));
+        meant.push(Meant { command: script(expanded), without });
+    }
+    meant
+}
+
+/// Whether an item is an option and its value, or several options; in a header or an address, what stands before the blank is no option.
+fn is_option_with_value(item: &str) -> bool {
+    let Some((option, rest)) = item.split_once(char::is_whitespace) else { return false };
+    let is_name = option.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    let is_options = rest.split_whitespace().all(|word| word.starts_with('-'));
+    let has_header = rest.split_whitespace().any(|word| word.ends_with(':'));
+    option.starts_with('-') && (is_name && !has_header || is_options)
+}
+
+/// Where the first variable of a word begins: `$NAME`, `${NAME}` or `$(NAME)`, and not `$1`.
+fn variable_at(word: &str) -> Option<usize> {
+    let is_name = |c: char| c.is_ascii_alphabetic() || matches!(c, '_' | '{' | '(');
+    word.match_indices('$').map(|(at, _)| at).find(|at| word[at + 1..].starts_with(is_name))
+}
+
+/// A word without its variables, as a shell reads it that has none of them.
+fn without_variables(word: &str) -> String {
+    let Some(at) = variable_at(word) else { return word.to_owned() };
+    let rest = &word[at + 1..];
+    let end = match rest.chars().next() {
+        Some('{') => rest.find('}').map_or(rest.len(), |end| end + 1),
+        // What a command says is no variable.
+        Some('(') => 1,
+        _ => rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len()),
+    };
+    let kept = if rest.starts_with('(') { &word[..at + 2] } else { &word[..at] };
+    format!("{kept}{}", without_variables(&rest[end..]))
 }
 
 fn shell(script: String) -> Vec<String> {
@@ -97,116 +149,6 @@ fn expanded(text: &str) -> String {
         }
     }
     result + rest
-}
-
-/// The programs that a command starts, each once, as far as its text shows them.
-pub(super) fn programs(command: &[String]) -> Vec<String> {
-    let words = match script_at(command) {
-        Some(at) => commands(&command[at]),
-        None => command.first().cloned().into_iter().collect(),
-    };
-    let mut programs: Vec<String> = Vec::new();
-    for word in words {
-        let is_silent =
-            SILENT.contains(&word.as_str()) || word.contains(['$', '*', '?', '"', '\'', '~', '<', '>', '\\']);
-        if !is_silent && !programs.contains(&word) {
-            programs.push(word);
-        }
-    }
-    programs
-}
-
-/// The first word of each command of a script; what stands in double quotes is not read.
-fn commands(script: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    // Whether the next word begins a command, or stands in the head of a loop.
-    let (mut begins, mut in_head) = (true, false);
-    for token in tokens(script) {
-        let token = token.as_str();
-        match token {
-            ";" | "\n" => (begins, in_head) = (true, false),
-            ")" => begins = false,
-            "|" | "&" | "(" | "`" => begins = !in_head,
-            _ if !begins => {}
-            _ if KEYWORDS.contains(&token) || is_assignment(token) || token.starts_with('-') => {}
-            _ if HEADS.contains(&token) => (begins, in_head) = (false, true),
-            _ => {
-                begins = false;
-                found.push(token.to_owned());
-            }
-        }
-    }
-    found
-}
-
-fn is_assignment(word: &str) -> bool {
-    word.split_once('=').is_some_and(|(name, _)| {
-        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-    })
-}
-
-/// Words after which names mean something else, or that have a grammar of their own.
-const CHANGES: [&str; 8] = ["cd", "pushd", ".", "source", "alias", "eval", "function", "case"];
-
-/// Whether a script's programs are found where a search from outside finds them: it changes neither directory, `PATH` nor names, and has
-/// nothing that is read as a program here and is none.
-pub(super) fn is_simple(script: &str) -> bool {
-    let changes = |token: &String| CHANGES.contains(&token.as_str()) || token.starts_with("PATH");
-    !["((", "()", "<<"].iter().any(|sign| script.contains(sign)) && !tokens(script).iter().any(changes)
-}
-
-/// Whether a script may go on without one of its programs: it has several commands, or takes one instead of another.
-pub(super) fn chooses(script: &str) -> bool {
-    let tokens = tokens(script);
-    let ends = tokens.iter().rposition(|token| token != "\n").map_or(0, |last| last + 1);
-    let is_or = tokens.windows(2).any(|pair| pair[0] == "|" && pair[1] == "|");
-    is_or
-        || has_lone_ampersand(script)
-        || tokens[..ends].iter().any(|token| matches!(token.as_str(), "if" | ";" | "\n"))
-}
-
-/// Words with their quotes, and separators, without comments.
-fn tokens(script: &str) -> Vec<String> {
-    let mut tokens = vec![String::new()];
-    let mut quote = None;
-    let mut last = ' ';
-    let mut letters = script.chars();
-    while let Some(mut c) = letters.next() {
-        let is_redirection = c == '&' && matches!(last, '<' | '>');
-        let word = tokens.last_mut().expect("never empty");
-        match (quote, c) {
-            (None | Some('"'), '\\') => match letters.next() {
-                // The line goes on.
-                None | Some('\n') => {}
-                Some(next) => word.extend([c, next]),
-            },
-            (Some(open), _) => {
-                word.push(c);
-                quote = (c != open).then_some(open);
-            }
-            (None, '\'' | '"') => {
-                word.push(c);
-                quote = Some(c);
-            }
-            (None, '#') if word.is_empty() => {
-                // A comment ends with its line.
-                if letters.by_ref().any(|letter| letter == '\n') {
-                    tokens.extend(["\n".to_owned(), String::new()]);
-                }
-                c = '\n';
-            }
-            (None, ';' | '|' | '&' | '\n' | '(' | ')' | '`') if !is_redirection => {
-                // `$(` begins a command as `(` does.
-                tokens.extend([c.to_string(), String::new()]);
-            }
-            (None, c) if c.is_whitespace() => tokens.push(String::new()),
-            (None, c) => word.push(c),
-        }
-        last = c;
-    }
-    tokens.retain(|token| !token.is_empty());
-    tokens
 }
 
 /// A text in which a whole number is replaced by another.
@@ -259,8 +201,14 @@ fn is_of_port(before: &str) -> bool {
     let word = before.rsplit([' ', '\'', '"', '&', '?']).next().unwrap_or_default();
     let option = before.strip_suffix([' ', '=']).and_then(|before| before.rsplit([' ', '&', '?']).next());
     if let Some(host) = word.strip_suffix(':') {
-        // `%{http_code}:` is a format of curl's.
-        return !host.contains("%{");
+        let is_option = |word: &str| word.starts_with('-') && word.to_ascii_lowercase().ends_with("addr");
+        return match host.chars().next_back() {
+            // `%{http_code}:` is a format of curl's, and `"code":` a field of JSON's.
+            Some(c) => {
+                !host.contains("%{") && (c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ']' | '}' | '='))
+            }
+            None => before.strip_suffix(" :").is_some_and(|before| before.rsplit(' ').next().is_some_and(is_option)),
+        };
     }
     matches!(word, "-p" | "-P")
         || option.is_some_and(|option| {
@@ -275,9 +223,8 @@ pub(super) fn sees_refusals(command: &[String]) -> bool {
     let is_fail = |word: &str| {
         word.starts_with("--fail") || word.starts_with('-') && !word.starts_with("--") && word.contains('f')
     };
-    let programs = programs(command);
-    let is_curl = |program: &String| base(program) == "curl";
-    !programs.iter().all(is_curl) || text.split_whitespace().any(is_fail)
+    let is_other = |program: &str| program != "curl" && !is_wrapper(program);
+    programs(command).iter().any(|program| is_other(base(program))) || text.split_whitespace().any(is_fail)
 }
 
 #[cfg(test)]
@@ -294,6 +241,9 @@ mod tests {
     #[case::one_string(&["redis-cli ping"], &["redis-cli", "ping"])]
     #[case::one_string_with_a_pipe(&["redis-cli ping | grep PONG"], &["sh", "-c", "redis-cli ping | grep PONG"])]
     #[case::an_option_with_its_value(&["probe", "-addr=:9000 -tls"], &["probe", "-addr=:9000", "-tls"])]
+    #[case::an_option_with_a_number(&["find", "/tmp", "-maxdepth 0"], &["find", "/tmp", "-maxdepth", "0"])]
+    #[case::a_header(&["curl", "-HHost: a", "-H Host: b"], &[])]
+    #[case::a_variable_of_awk(&["awk", "{ exit $1 }", "status"], &[])]
     #[case::a_variable(&["mysql", "-p$PASSWORD"], &["sh", "-c", "mysql \"-p$PASSWORD\""])]
     #[case::a_variable_of_a_secret(&["mysql", "-p$(PASSWORD)"], &["sh", "-c", "mysql \"-p${PASSWORD}\""])]
     #[case::a_pipe(&["cat", "/up", "|", "grep", "a b"], &["sh", "-c", "cat /up | grep \"a b\""])]
@@ -310,43 +260,19 @@ mod tests {
     #[case::well_written(&["sh", "-c", "test -f $(ls /tmp)"], &[])]
     #[case::a_statement(&["psql", "-c", "SELECT 1"], &[])]
     fn a_command_is_read_as_meant(#[case] command: &[&str], #[case] expected: &[&str]) {
-        assert_eq!(as_meant(&words(command)).concat(), words(expected));
+        let meant: Vec<_> = as_meant(&words(command)).into_iter().flat_map(|meant| meant.command).collect();
+        assert_eq!(meant, words(expected));
     }
 
     #[rstest]
-    #[case(&["/bin/check", "-x"], &["/bin/check"])]
-    #[case(&["sh", "-c", "curl -sf http://a:1/b?c=1 2>&1 | grep -q 'a | b' || exit 1"], &["curl", "grep"])]
-    #[case(&["bash", "-ec", "if ! A=1 pg_isready; then exit 1; fi\nfor x in a b; do echo $x; done"], &["pg_isready", "echo"])]
-    #[case(&["sh", "-c", "[ $(redis-cli ping) = PONG ]"], &["[", "redis-cli"])]
-    #[case::a_line_that_goes_on(&["sh", "-c", "curl -f \\\n  http://a:1/b \\\n  && grep -q \"a \\\" | b\" /up"], &["curl", "grep"])]
-    #[case::a_comment(&["sh", "-c", "# is it up?\ncurl -f http://a:1/#b # or not; who knows"], &["curl"])]
-    #[case::options_of_a_keyword(&["sh", "-c", "command -v curl && exec -l check"], &["curl", "check"])]
-    #[case::a_home(&["sh", "-c", "~/bin/check && >/dev/null check"], &[])]
-    fn programs_are_first_words(#[case] command: &[&str], #[case] expected: &[&str]) {
-        assert_eq!(programs(&words(command)), words(expected));
-    }
-
-    #[rstest]
-    #[case("curl -f http://a/source?path=/cd", true)]
-    #[case("cd /app && ./check", false)]
-    #[case("export PATH=/app:$PATH\ncheck", false)]
-    #[case(". /app/env && check", false)]
-    #[case("check() { curl -f http://a; }\ncheck", false)]
-    #[case("[ $((now - 5)) -lt 3 ]", false)]
-    #[case("case $(cat /up) in\n  ready) exit 0;;\nesac", false)]
-    fn programs_of_a_simple_script_are_found_from_outside(#[case] script: &str, #[case] expected: bool) {
-        assert_eq!(is_simple(script), expected);
-    }
-
-    #[rstest]
-    #[case("curl -f http://a 2>&1 | grep b && test -f c\n", false)]
-    #[case("curl -f http://a & test -f b", true)]
-    #[case("curl -f http://a \\\n  -m 5", false)]
-    #[case("curl -f http://a || exit 1", true)]
-    #[case("curl -f http://a\ntest -f b", true)]
-    #[case("if curl -f http://a; then exit 0; fi", true)]
-    fn a_script_may_go_on_without_a_program(#[case] script: &str, #[case] expected: bool) {
-        assert_eq!(chooses(script), expected);
+    #[case::a_name(&["sh", "-c", "! test -e off", "readiness"], &["sh", "-c", "! test -e off no-program-knows-this-word"])]
+    #[case::a_script_in_parts(&["sh", "-c", "test", "-f", "/up"], &["sh", "-c", "test no-program-knows-this-word no-program-knows-this-word"])]
+    #[case::variables(&["awk", "{ exit $NF }", "${A}$(B)-$C$(d)"], &["sh", "-c", "awk \"{ exit  }\" \"-$(d)\""])]
+    #[case::an_operator_beside_a_variable(&["cat", "$A", "|", "grep", "a"], &[])]
+    fn what_is_meant_is_left_out(#[case] command: &[&str], #[case] expected: &[&str]) {
+        let without: Vec<_> =
+            as_meant(&words(command)).into_iter().filter_map(|meant| meant.without).flatten().collect();
+        assert_eq!(without, words(expected));
     }
 
     #[rstest]
@@ -380,6 +306,8 @@ mod tests {
     #[case(&["sh", "-c", "curl -sf \"http://${HOST}:9000/a\" -w '%{http_code}:200'"], &[9000])]
     #[case(&["mysqladmin", "--port", "3307", "--connect-timeout=100", "ping"], &[3307])]
     #[case(&["grpc_health_probe", "-addr=:9000", "-connect-timeout", "250ms"], &[9000])]
+    #[case(&["grpc_health_probe", "-addr", ":9000"], &[9000])]
+    #[case(&["sh", "-c", "curl -s http://[::1]:8080/a | grep -q '\"code\":503'"], &[8080])]
     fn thresholds_are_no_ports(#[case] command: &[&str], #[case] expected: &[u16]) {
         assert_eq!(ports(&words(command)), expected);
     }
@@ -389,6 +317,7 @@ mod tests {
     #[case(&["curl", "-sf", "http://a:1/b"], true)]
     #[case(&["sh", "-c", "curl --fail-with-body http://a:1/b || exit 1"], true)]
     #[case(&["sh", "-c", "curl -s http://a:1/b | grep -q up"], true)]
+    #[case(&["timeout", "3", "curl", "-s", "http://a:1/b"], false)]
     #[case(&["wget", "-qO-", "http://a:1/b"], true)]
     fn curl_takes_a_refusal_for_a_success(#[case] command: &[&str], #[case] expected: bool) {
         assert_eq!(sees_refusals(&words(command)), expected);

@@ -78,6 +78,32 @@ async fn credentials_of_the_request_that_works_stay_out_of_the_patch() {
     assert!(!serde_json::to_string(&diagnosis).unwrap().contains("c2VjcmV0"));
 }
 
+#[rstest]
+#[case::header("/health", &[("X-Api-Token", "s3cret")], "value: \"<the app's own>\"")]
+#[case::query("/health?token=s3cret", &[], "path: \"/health?token=<hidden>\"")]
+#[tokio::test]
+async fn secrets_of_the_request_that_works_are_not_shown(
+    #[case] target: &str,
+    #[case] headers: &[(&str, &str)],
+    #[case] shown: &str,
+) {
+    let server = Server::start(|r| Reply::status(if r.contains("s3cret") { 200 } else { 403 }, "")).await;
+    let mut case = case(&[], Duration::from_secs(1));
+    case.known.works = Some(WorkingRequest {
+        address: server.address,
+        https: false,
+        host: "localhost:8000".into(),
+        target: target.into(),
+        headers: headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+    });
+    let diagnosis = examine(&case, &[(8000, server.address)]).await;
+    assert_eq!((diagnosis.cause, diagnosis.confidence), (Some(Cause::MissingHeader), Confidence::Proven));
+    assert!(!serde_json::to_string(&diagnosis).unwrap().contains("s3cret"), "{diagnosis:#?}");
+    let fix = diagnosis.fix.unwrap();
+    assert_eq!(fix.verified, Some(true));
+    assert!(fix.patch.unwrap().contains(&format!("{shown} # a placeholder: put your own here")));
+}
+
 /// What is found without a request that works is found with it too, whatever that is.
 #[rstest]
 #[tokio::test]
@@ -161,6 +187,32 @@ async fn a_header_that_is_refused_is_named(#[case] refuses: fn(&Request) -> bool
         of_server(move |request| Reply::status(if refuses(request) { 403 } else { 200 }, "")).await;
     assert_eq!((diagnosis.cause, diagnosis.confirmed), (Some(Cause::HeaderRefused), true));
     assert_eq!(diagnosis.flip.map(|flip| flip.axis), Some(axis));
+    // Nobody can override or remove it in a manifest.
+    let must_accept = diagnosis.fix.unwrap().summary.starts_with("make the app accept `Connection: close`");
+    assert_eq!(must_accept, axis == Axis::Connection);
+}
+
+/// What picks one of two replicas by a client's address accepts some and not others: that is no app which fails at random.
+#[tokio::test]
+async fn other_answers_to_other_clients_do_not_make_an_app_flaky() {
+    let is_served =
+        |client: &str| client == "192.0.2.1" || client.bytes().map(u32::from).sum::<u32>().is_multiple_of(2);
+    let (diagnosis, _server) = of_server(move |request| {
+        Reply::status(if header(request, "X-Forwarded-For").is_some_and(is_served) { 200 } else { 500 }, "")
+    })
+    .await;
+    assert_eq!((diagnosis.success(), diagnosis.cause), (false, None), "{diagnosis:#?}");
+}
+
+#[rstest]
+#[case(502, None)]
+#[case(500, Some(Cause::HostAllowList))]
+#[tokio::test]
+async fn a_gateways_failure_is_no_refusal(#[case] status: u16, #[case] cause: Option<Cause>) {
+    let (diagnosis, _server) =
+        of_server(move |r| Reply::status(if host(r).starts_with("localhost") { 200 } else { status }, "")).await;
+    assert_eq!(diagnosis.cause, cause, "{diagnosis:#?}");
+    assert_eq!(diagnosis.explanation.contains("perhaps from another backend or a cache"), cause.is_none());
 }
 
 #[tokio::test]

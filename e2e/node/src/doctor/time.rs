@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    Found,
+    Found, enough,
     fix::{Change, USUAL_START},
     lab::{Experiment, Lab, PROBE, Sends, exchange},
     protocol::control,
@@ -21,8 +21,12 @@ use crate::{http::Route, probe::Prepared};
 
 /// The pause before the next attempt when nothing listens.
 const PAUSE: Duration = Duration::from_millis(80);
-/// The number of timeouts for which an app must keep answering: a supervisor restarts a crashing one again and again.
+/// The number of timeouts for which an app must keep answering.
 const WATCHED: u32 = 5;
+/// The same for one that has failed for a while, at least and at most: a supervisor restarts a crashing one again and again.
+const WATCHED_AFTER_FAILURES: (u32, u32) = (10, 20);
+/// How many times as long as it has failed it is watched.
+const OUTLASTS: u32 = 4;
 
 impl Lab<'_> {
     /// Sends the probe. After its timeout, keeps waiting for the answer and meanwhile tries again, with some changes. The second
@@ -73,16 +77,15 @@ impl Lab<'_> {
         if self.has_wavered() {
             return None;
         }
-        let timeout = self.timeout().as_secs_f64();
+        let timeout = self.timeout();
         let took = late.total_ms / 1000.0;
         let explanation = format!(
             "the right answer takes {}, but the probe waits only {}",
             seconds(Duration::from_secs_f64(took)),
-            seconds(self.timeout())
+            seconds(timeout)
         );
-        // A margin of half allows for a busier moment; Kubernetes accepts only whole seconds.
-        let enough = (took * 1.5).ceil().max(timeout.floor() + 1.0);
-        let flip = Flip { axis: Axis::Timeout, from: format!("{timeout}s"), to: format!("{enough}s") };
+        let enough = enough(took, timeout);
+        let flip = Flip { axis: Axis::Timeout, from: format!("{}s", timeout.as_secs_f64()), to: format!("{enough}s") };
         let changes = vec![Change::Timeout(Duration::from_secs_f64(enough))];
         Some(Found::of_flip(Cause::TooSlow, flip, explanation, changes))
     }
@@ -197,7 +200,9 @@ impl Lab<'_> {
     async fn keeps_answering(&mut self, failures: usize, mut successes: usize) -> Option<Found> {
         let after = self.begun.elapsed();
         let answering = Instant::now();
-        while answering.elapsed() < self.timeout() * WATCHED {
+        let (least, most) = WATCHED_AFTER_FAILURES;
+        let watched = (after * OUTLASTS).clamp(self.timeout() * least, self.timeout() * most);
+        while answering.elapsed() < watched {
             sleep(PAUSE).await;
             let answer = self.again_later().await;
             if answer.kind == Kind::Refused {
@@ -215,14 +220,27 @@ impl Lab<'_> {
         if failures < STARTED || successes < STARTED {
             return None;
         }
-        let explanation = format!("the app started to answer {} after the doctor's first request", seconds(after));
+        let explanation = format!("the app started to answer within {} of the doctor's first request", seconds(after));
         let flip = Flip { axis: Axis::Time, from: seconds(Duration::ZERO), to: seconds(after) };
         // The start itself is unknown here.
         let changes = vec![Change::Startup(USUAL_START)];
         Some(Found::of_flip(Cause::NotStarted, flip, explanation, changes))
     }
 
-    /// The answer to the probe if only the first attempt failed, and none that follows: an app may pause again and again.
+    /// A proof about an app that may be starting: what answers the changed request may be something else that is up already.
+    pub(super) async fn unless_it_starts_too(&mut self, found: Found) -> Option<Found> {
+        if !self.case.known.may_be_starting || !may_pass(&self.tried[0].first) {
+            return Some(found);
+        }
+        match self.wait_for_start().await {
+            None if self.has_wavered() => None,
+            None => Some(found),
+            started => started,
+        }
+    }
+
+    /// The answer to the probe if only the first attempt failed, and none that follows: an app may pause again and again. The last one
+    /// comes after a period of silence, as a kubelet's do: the answers before may be a cached one.
     pub(super) async fn has_recovered(&mut self) -> Option<Observation> {
         let wavering = self.wavering().await?;
         if !matches!(wavering.pattern, Pattern::Recovered { failures: 1, successes } if successes > 2) {
@@ -235,10 +253,12 @@ impl Lab<'_> {
                 return None;
             }
             if answering.elapsed() >= self.timeout() * WATCHED {
-                return Some(answer);
+                break;
             }
             sleep(PAUSE).await;
         }
+        sleep(self.case.probe.period).await;
+        Some(self.again_later().await).filter(Observation::answered)
     }
 
     /// Equal requests had different outcomes: the app is flaky, or limits the rate.
@@ -314,6 +334,13 @@ impl Lab<'_> {
             ),
         })
     }
+}
+
+/// Whether a failure may be that of an app before it has started: nothing listens or answers yet, or not yet for this path.
+fn may_pass(failure: &Observation) -> bool {
+    let is_absent = matches!(failure.kind, Kind::Refused | Kind::Closed | Kind::Reset);
+    let says_so = matches!(failure.status, Some(404 | 405 | 425 | 500..));
+    is_absent || says_so || matches!(failure.grpc.as_deref(), Some("SERVICE_UNKNOWN" | "NotFound" | "Unimplemented"))
 }
 
 /// The probe, with all remaining time.

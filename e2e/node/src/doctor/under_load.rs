@@ -10,7 +10,7 @@ use futures_util::future::{Either, select};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    Case, Found, concluded,
+    Case, Found, concluded, enough,
     fix::{self, Change},
     lab::exchange,
     seconds, tried,
@@ -125,7 +125,7 @@ impl Busy {
             rest,
             seconds(self.within)
         );
-        let enough = (slowest * 1.5).ceil().max(self.within.as_secs_f64().floor() + 1.0);
+        let enough = enough(slowest, self.within);
         let found = Found {
             cause: Cause::TooSlow,
             flip: Some(Flip { axis: Axis::Load, from: who.to_owned(), to: "no load".to_owned() }),

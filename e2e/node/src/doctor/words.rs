@@ -67,8 +67,14 @@ fn of_observation(observation: &Observation, evidence: &[Trial]) -> String {
         (_, Kind::CannotExec) => "the command cannot be run in the container".to_owned(),
         (_, Kind::Exited) => match observation.exit_code {
             // A shell's exit status for a command that it cannot find or execute (POSIX, Shell Command Language, 2.8.2).
-            Some(127) => "the container lacks the command, or one that it starts".to_owned(),
-            Some(126) => "the command, or one that it starts, is not executable".to_owned(),
+            Some(127) => {
+                "the command ends with exit status 127, which a shell gives for a command that it does not find"
+                    .to_owned()
+            }
+            Some(126) => {
+                "the command ends with exit status 126, which a shell gives for a command that it cannot execute"
+                    .to_owned()
+            }
             Some(code) => format!("the command ends with exit status {code}"),
             None => "the command fails".to_owned(),
         },

@@ -144,6 +144,12 @@ const TRUE: (&str, &str) = ("true", "exit 0");
 const REDIS: (&str, &str) = ("redis-cli", "[ \"$REDISCLI_AUTH\" = s3cret ] || [ \"$*\" = \"-a s3cret ping\" ]");
 /// Answers on port 8000 alone.
 const CHECK: (&str, &str) = ("check", "case \"$*\" in *:8000*) exit 0;; *) exit 7;; esac");
+/// Refuses on port 8080, answers on port 8000 and finds nothing elsewhere.
+const AT_8080: &str = "case \"$*\" in *:8000*) echo up;; *:8080*) exit 22;; *) exit 7;; esac";
+/// Whether the first line has the last argument.
+const GREP: (&str, &str) =
+    ("grep", "read -r line; for last; do :; done; case $line in *\"$last\"*) exit 0;; *) exit 1;; esac");
+const TIMEOUT: (&str, &str) = ("timeout", "shift; exec \"$@\"");
 const PASSWORD: (&str, &str) = ("REDIS_PASSWORD", "s3cret");
 
 #[rstest]
@@ -155,6 +161,9 @@ const PASSWORD: (&str, &str) = ("REDIS_PASSWORD", "s3cret");
 #[case::no_credentials(&["redis-cli", "ping"], &[SH, REDIS], Cause::MissingCredentials, "REDISCLI_AUTH=${REDIS_PASSWORD")]
 #[case::no_credentials_in_a_script(&["sh", "-c", "redis-cli ping || exit 1"], &[SH, REDIS], Cause::MissingCredentials, "redis-cli ping || exit 1\n")]
 #[case::another_port(&["curl", "-f", "http://127.0.0.1:8080/"], &[SH, ("curl", CHECK.1)], Cause::WrongPort, "http://127.0.0.1:8000/\n")]
+#[case::another_port_in_a_script(&["sh", "-c", "timeout 3 curl -f http://127.0.0.1:8080/ 2>&1 || exit 1"], &[SH, ("curl", CHECK.1), TIMEOUT], Cause::WrongPort, "http://127.0.0.1:8000/ 2>&1 || exit 1\n")]
+#[case::a_word_of_bash(&["sh", "-c", "[[ -d /tmp ]] && check :8000"], &[SH, BASH, CHECK], Cause::CommandWithoutShell, "- bash\n")]
+#[case::a_list_of_bash(&["sh", "-c", "ports=(8000) && check :${ports[0]}"], &[SH, BASH, CHECK], Cause::CommandWithoutShell, "- bash\n")]
 #[tokio::test]
 async fn a_command_that_a_change_makes_succeed_is_proven(
     #[case] command: &[&str],
@@ -186,7 +195,29 @@ async fn a_command_that_a_change_makes_succeed_is_proven(
 #[case::a_line_that_goes_on(&["sh", "-c", "check \\\n  http://127.0.0.1:1/"], &[SH, CHECK], None, "exit status 7")]
 #[case::patterns(&["sh", "-c", "case no in\n  ready) exit 0;;\n  alive) exit 0;;\nesac\nexit 3"], &[SH], None, "exit status 3")]
 #[case::a_sum(&["sh", "-c", "now=5 && [ $((now + 1)) -lt 3 ]"], &[SH], None, "exit status 1")]
-#[case::a_program_that_says_127(&["check"], &[SH, ("check", "exit 127")], None, "lacks the command, or one that it starts")]
+#[case::a_program_that_says_127(&["check"], &[SH, ("check", "exit 127")], None, "exit status 127, which a shell gives")]
+#[case::the_program_of_another(&["timeout", "5", "pg_isready"], &[SH, TIMEOUT], Some(Cause::CommandNotFound), "the container lacks pg_isready")]
+#[case::the_shell_itself(&["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/1"], &[SH], Some(Cause::CommandNotFound), "the container lacks bash")]
+#[case::no_program_in_a_pipe_behind_another(&["timeout", "5", "sh", "-c", "pg_isready | grep -q up"], &[SH, TIMEOUT, GREP], Some(Cause::CommandNotFound), "the container lacks pg_isready")]
+#[case::no_program_whose_output_is_compared(&["sh", "-c", "test \"$(pg_isready)\" = up"], &[SH], Some(Cause::CommandNotFound), "the container lacks pg_isready")]
+#[case::no_program_before_another(&["sh", "-c", "pg_isready | grep -q up && check :8000"], &[SH, GREP, CHECK], Some(Cause::CommandNotFound), "the container lacks pg_isready")]
+#[case::no_program_at_the_end(&["sh", "-c", "set -e; up=$(pg_isready)\ncheck :8000"], &[SH, CHECK], Some(Cause::CommandNotFound), "the container lacks pg_isready")]
+#[case::no_program_for_a_document(&["sh", "-c", "grep up <<EOF | pg_isready\nup\nEOF"], &[SH, GREP], Some(Cause::CommandNotFound), "the container lacks pg_isready")]
+#[case::no_program_and_a_list_of_bash(&["bash", "-c", "ports=(8080 9090) && pg_isready ${ports[0]}"], &[SH, BASH], Some(Cause::CommandNotFound), "the container lacks pg_isready")]
+#[case::one_program_that_is_negated(&["sh", "-c", "if ! pg_isready; then exit 1; fi"], &[SH], Some(Cause::CommandNotFound), "the container lacks pg_isready")]
+#[case::no_program_but_a_negation(&["sh", "-c", "! pgrep job && check :1"], &[SH, CHECK], None, "exit status 7")]
+#[case::no_program_but_a_pipe(&["sh", "-c", "pgrep app | echo && check :1"], &[SH, CHECK], None, "exit status 7")]
+#[case::no_program_in_a_variable(&["sh", "-c", "export ME=$(hostname) && check :1"], &[SH, CHECK], None, "exit status 7")]
+#[case::a_question(&["sh", "-c", "! command -v systemctl && check :1"], &[SH, CHECK], None, "exit status 7")]
+#[case::no_program_and_an_exit_status_of_127(&["sh", "-c", "pgrep app | echo && other"], &[SH, ("other", "exit 127")], None, "exit status 127")]
+#[case::no_program_behind_an_exit_status_of_127(&["sh", "-c", "other && jq ."], &[SH, ("other", "exit 127")], None, "exit status 127")]
+#[case::no_bash_for_its_words(&["sh", "-c", "[[ -d /tmp ]] && check :8000"], &[SH, CHECK], None, "exit status 127")]
+#[case::a_list_of_bash(&["bash", "-c", "ports=(8080 9090) && check ${ports[0]}"], &[SH, BASH, CHECK], None, "exit status 7")]
+#[case::a_name_of_a_script(&["sh", "-c", "! test -d /tmp", "readiness"], &[SH], None, "exit status 1")]
+#[case::a_variable_of_another_language(&["sum", "{ exit $NF }"], &[SH, ("sum", "[ \"$1\" = '{ exit  }' ]")], None, "exit status 1")]
+#[case::a_refusal_at_the_port(&["curl", "-f", "http://127.0.0.1:8080/"], &[SH, ("curl", AT_8080)], None, "exit status 22")]
+#[case::a_refusal_that_a_pipe_hides(&["sh", "-c", "curl -f http://127.0.0.1:8080/ | grep -q up"], &[SH, ("curl", AT_8080), GREP], None, "exit status 1")]
+#[case::a_directory(&["/tmp"], &[SH], None, "cannot be run")]
 #[tokio::test]
 async fn a_command_that_no_change_makes_succeed_is_not_proven(
     #[case] command: &[&str],
@@ -203,6 +234,8 @@ async fn a_command_that_no_change_makes_succeed_is_not_proven(
 #[rstest]
 #[case::whatever_comes(&["sh", "-c", "check :1 || true"], &[SH, TRUE, CHECK], "where check cannot be found")]
 #[case::the_last_of_a_pipe(&["sh", "-c", "check :1 | grep -v never; exit 0"], &[SH, CHECK, ("grep", "exit 0")], "where check and grep cannot be found")]
+#[case::a_negation(&["sh", "-c", "! pgrep job"], &[SH, ("pgrep", "exit 1")], "")]
+#[case::a_negation_about_a_port(&["sh", "-c", "! check :8000 -x :9"], &[SH, ("check", "exit 7")], "")]
 #[case::nothing(&["echo", "ok"], &[SH, ("echo", "exit 0")], "asks nothing of the app")]
 #[case::a_script_of_nothing(&["sh", "-c", "exit 0"], &[SH], "asks nothing of the app")]
 #[case::a_port(&["sh", "-c", "check :8000; exit 0"], &[SH, CHECK], "proves nothing about port 8000")]
@@ -261,6 +294,16 @@ async fn a_script_that_cannot_be_executed_is_run_by_a_shell(
     let found = run(&[script.to_str().unwrap(), "-v"], image).await;
     assert_eq!((found.cause, found.confidence), (Some(cause), Confidence::Proven), "{found:#?}");
     assert!(found.explanation.contains(explanation), "{}", found.explanation);
+}
+
+#[tokio::test]
+async fn a_script_of_another_shell_lacks_its_interpreter() {
+    let image = Image::of(&[SH, ("env", "exit 127"), ("check.sh", "")], &[]);
+    let script = image.programs.path().join("check.sh");
+    std::fs::write(&script, format!("#!{}/env bash\n[[ -d /tmp ]]\n", image.programs.path().display())).unwrap();
+    let found = run(&[script.to_str().unwrap()], image).await;
+    assert_eq!((found.cause, found.confirmed), (Some(Cause::CommandNotFound), false), "{found:#?}");
+    assert!(found.explanation.contains("lacks the interpreter"), "{}", found.explanation);
 }
 
 #[tokio::test]

@@ -61,15 +61,15 @@ async fn examine(patient: &Patient) -> (Diagnosis, Vec<String>) {
     let diagnosis = diagnose(&patient.case, &patient.target, &Profile::default()).await;
     let took = start.elapsed();
     let mut faults = Vec::new();
-    // Four seconds are promised, or nine to see an app stay up, or eight to see a limit accept something again, and the machine that runs the test has more to do.
+    // Four seconds are promised, or 25 to see an app stay up, or eight to see a limit accept something again, and the machine that runs the test has more to do.
     let limit = match diagnosis.observation.status {
-        _ if patient.case.known.may_be_starting => second() * 10,
+        _ if patient.case.known.may_be_starting => second() * 26,
         Some(429) => second() * 83 / 10,
         // A body that stays open is waited for again.
         _ if diagnosis.observation.kind == Kind::Truncated => second() * 83 / 10,
         // One that was late at first is watched, too.
         _ if diagnosis.evidence.first().is_some_and(|probe| 0 < probe.succeeded && probe.succeeded < probe.sent) => {
-            second() * 10
+            second() * 12
         }
         _ => second() * 43 / 10,
     };

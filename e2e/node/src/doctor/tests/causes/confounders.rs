@@ -10,6 +10,15 @@ fn is_even(value: &str) -> bool {
     value.bytes().map(u32::from).sum::<u32>().is_multiple_of(2)
 }
 
+/// A redirect to a TLS port of the pod, which replies so.
+async fn redirected_to_tls(reply: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Patient {
+    let secured = Server::speaking(Speaks::Tls, reply).await;
+    let mut patient = Patient::serving(Speaks::Http1, |_| Reply::redirect(301, "https://10.244.0.9:8443/health")).await;
+    patient.target.ports.insert(8443, secured.address);
+    patient.servers.push(secured);
+    patient
+}
+
 /// What must not get a name, and whether the probe succeeds.
 pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
     fixtures! {
@@ -51,6 +60,34 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
                 "app.example" => Reply::status(200, "OK"),
                 _ => Reply::redirect(301, "http://app.example/health"),
             }).await;
+        "a redirect to TLS, where the app does not answer" => false, |words|
+            redirected_to_tls(|_| Reply::ThenNothing(Vec::new())).await;
+        "a redirect to TLS, where the app closes" => false, |words|
+            redirected_to_tls(|_| Reply::Bytes(Vec::new())).await;
+        "502 for every Host but one, whose backend is another" => false, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(host(r).starts_with("localhost"), 502, words)).await;
+        "503 for a User-Agent that is no browser's, which has a cache of its own" => false, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(r.contains("Mozilla"), 503, words)).await;
+        "503 by the client's address, which picks a replica" => false, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(r.peer == Ipv4Addr::new(127, 0, 0, 2), 503, words)).await;
+        "503 without the header of a request that works, which passes a cache" => false, |words| {
+            let patient = Patient::serving(Speaks::Http1, move |r| ok_if(header(r, "Cookie").is_some(), 503, words));
+            patient.await.works_with_header("Cookie", "session=abc")
+        };
+        "404 from a cache, and none for any query" => false, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(path(r).starts_with("/health?"), 404, words)).await
+                .works_with("/health?now=17");
+        "403 from a cache, and none for any query" => false, |words|
+            Patient::serving(Speaks::Http1, move |r| ok_if(path(r).starts_with("/health?"), 403, words)).await
+                .works_with("/health?now=17");
+        "an app that closes each connection, beside a port that works" => false, |words| {
+            let sidecar = Server::start(move |r| ok_if(path(r) == "/health", 404, words)).await;
+            Patient::serving(Speaks::Http1, |_| Reply::Bytes(Vec::new())).await.beside(9000, sidecar, "/health")
+        };
+        "an app that resets each connection, beside a port that answers every path" => false, |words| {
+            let all = Server::start(|_| Reply::status(200, "OK")).await;
+            Patient::serving(Speaks::Http1, |_| Reply::Reset).await.beside(9000, all, "/health")
+        };
         "500 for everyone" => false, |words| Patient::serving(Speaks::Http1, move |_| Reply::status(500, words)).await;
         "400 for everyone, by an app behind TLS that takes a client certificate from those who have one" => false, |words|
             Patient::serving(Speaks::TlsAsksForCertificates, move |r| ok_if(false, if path(r) == "/health" { 400 } else { 404 }, words))
@@ -279,6 +316,9 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
             Patient::serving(Speaks::TlsHttp2, move |_| Reply::status(404, words)).await;
         "a grpc probe of a port that speaks HTTP/2" => false, |words|
             Patient::serving(Speaks::Http2, move |_| Reply::status(404, words)).await.grpc("");
+        "a grpc probe of a server that picks a virtual host by the authority" => false, |words|
+            Patient::serving(Speaks::Grpc, |r| Reply::status(if host(r).starts_with("localhost") { 200 } else { 404 }, ""))
+                .await.grpc("");
         "a tcpSocket probe beside a port that listens" => false, |words| {
             let mut patient = Patient::serving(Speaks::Http1, |_| Reply::status(200, "")).await;
             patient.target.ports.insert(9000, patient.target.ports[&8000]);
@@ -290,6 +330,19 @@ pub(super) fn confounders() -> Vec<(&'static str, bool, Make)> {
             patient.target.ports.insert(9000, all.address);
             patient.servers.push(all);
             patient
+        };
+        "a port of another container" => false, |words| {
+            let sidecar = Server::start(move |r| ok_if(path(r) == "/health", 404, words)).await;
+            let mut patient = Patient::serving(Speaks::Http1, |_| Reply::status(200, "")).await;
+            patient.target.ports.insert(9000, sidecar.address);
+            patient.servers.push(sidecar);
+            patient.known(Known { ports_of_others: vec![9000], ..Known::default() }).dialling(closed_port())
+        };
+        "503 now and again, for seconds" => false, |words| {
+            let start = tokio::time::Instant::now();
+            let is_up = move || (second() * 5 / 2..second() * 17 / 2).contains(&start.elapsed());
+            let patient = Patient::serving(Speaks::Http1, move |_| ok_if(is_up(), 503, words)).await;
+            patient.known(Known { may_be_starting: true, ..Known::default() })
         };
         "an app that starts and ends again and again" => false, |words| comes_and_goes().await;
     }

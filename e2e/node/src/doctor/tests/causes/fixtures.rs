@@ -108,8 +108,6 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
             Patient::serving(Speaks::Http1, move |r| ok_if(header(r, "X-Forwarded-Proto") == Some("https"), 404, words)).await;
         "405 for a User-Agent that is no browser's" => Cause::HeaderRefused, |words|
             Patient::serving(Speaks::Http1, move |r| ok_if(r.contains("Mozilla"), 405, words)).await;
-        "503 for a User-Agent that is no browser's" => Cause::HeaderRefused, |words|
-            Patient::serving(Speaks::Http1, move |r| ok_if(r.contains("Mozilla"), 503, words)).await;
         "500 without Accept-Language" => Cause::MissingHeader, |words|
             Patient::serving(Speaks::Http1, move |r| ok_if(header(r, "Accept-Language").is_some(), 500, words)).await;
         "404 beside the right path" => Cause::MethodOrPath, |words|
@@ -223,6 +221,12 @@ pub(super) fn causes() -> Vec<(&'static str, Cause, Make)> {
             let start = tokio::time::Instant::now();
             let patient = Patient::serving(Speaks::Http1, move |_| ok_if(start.elapsed() > second() * 5 / 2, 404, words)).await;
             patient.known(Known { may_be_starting: true, ..Known::default() })
+        };
+        "404 until the app has been deployed, beside a path that is there at once" => Cause::NotStarted, |words| {
+            let start = tokio::time::Instant::now();
+            let is_up = move |r: &Request| path(r) == "/ready" || path(r) == "/health" && start.elapsed() > second() * 5 / 2;
+            let patient = Patient::serving(Speaks::Http1, move |r| ok_if(is_up(r), 404, words)).await;
+            patient.known(Known { may_be_starting: true, paths: vec!["/ready".into()], ..Known::default() })
         };
         "503 for everyone" => Cause::Unavailable, |words|
             Patient::serving(Speaks::Http1, move |_| Reply::status(503, words)).await;

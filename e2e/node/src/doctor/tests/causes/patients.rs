@@ -14,7 +14,9 @@ pub(super) struct Patient {
 impl Patient {
     pub(super) fn of(server: Server) -> Self {
         let target = Target::new(POD, 8000, server.address);
-        Self { case: case(&[], second()), target, servers: vec![server], _tasks: JoinSet::new() }
+        let mut case = case(&[], second());
+        case.probe.period = second();
+        Self { case, target, servers: vec![server], _tasks: JoinSet::new() }
     }
 
     pub(super) async fn serving(speaks: Speaks, reply: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
@@ -93,6 +95,20 @@ impl Patient {
         })
     }
 
+    /// Beside a request for this path that works at another port, with a server of its own.
+    pub(super) fn beside(mut self, port: u16, server: Server, target: &str) -> Self {
+        let (address, host) = (server.address, format!("localhost:{port}"));
+        let works = WorkingRequest { address, https: false, host, target: target.to_owned(), headers: Vec::new() };
+        self.servers.push(server);
+        self.known(Known { works: Some(works), ..Known::default() })
+    }
+
+    /// The probe goes to another loopback address, with the same port.
+    pub(super) fn dialling_another_address(self) -> Self {
+        let port = self.target.ports[&8000].port();
+        self.dialling(SocketAddr::from(([127, 0, 0, 9], port)))
+    }
+
     /// With the server at the request that works, and nobody at the probe's port.
     pub(super) fn elsewhere(self) -> Self {
         self.dialling(closed_port())
@@ -102,6 +118,13 @@ impl Patient {
         self.target.ports.insert(8000, address);
         self
     }
+}
+
+/// An app that listens on every address of this machine.
+pub(super) async fn on_two_addresses(reply: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Patient {
+    let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    Patient::of(Server::on(listener, Speaks::Http1, reply)).dialling(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
 }
 
 pub(super) async fn now_and_then(words: &'static str, of: u32, which: u32) -> Patient {

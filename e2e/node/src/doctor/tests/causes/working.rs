@@ -1,7 +1,7 @@
 //! The fixtures of the score that have a cause and a request that works. Main function: [`beside_works`].
 
 use super::{
-    patients::{host, ok_if, path},
+    patients::{host, ok_if, on_two_addresses, path},
     *,
 };
 
@@ -48,13 +48,33 @@ pub(super) fn beside_works() -> Vec<(&'static str, Cause, Make)> {
             patient.asking("/of/{db}").works_with("/health")
         };
         "a port and a scheme of their own" => Cause::WrongPort, |words| {
-            let secured = Server::speaking(Speaks::Tls, |_| Reply::status(200, "OK")).await;
+            let secured = Server::speaking(Speaks::Tls, |r| ok_if(path(r) == "/health", 404, "")).await;
             let patient = Patient::serving(Speaks::Http1, move |_| Reply::status(404, words)).await;
             let (host, target) = ("localhost:8443".to_owned(), "/health".to_owned());
             let works = WorkingRequest { address: secured.address, https: true, host, target, headers: Vec::new() };
             let mut patient = patient.known(Known { works: Some(works), ..Known::default() });
             patient.servers.push(secured);
             patient
+        };
+        "400 for the Host, where the request that works goes to another address" => Cause::HostAllowList, |words|
+            on_two_addresses(move |r| ok_if(host(r).starts_with("localhost"), 400, words)).await.works_with("/health")
+                .dialling_another_address();
+        "404 for the path, where the request that works goes to another address" => Cause::MethodOrPath, |words|
+            on_two_addresses(move |r| ok_if(path(r) == "/api/health", 404, words)).await.works_with("/api/health")
+                .dialling_another_address();
+        "404 for the path, where the request that works goes to another port of the app" => Cause::MethodOrPath, |words| {
+            let serves = move |r: &Request| ok_if(path(r) == "/api/health", 404, words);
+            Patient::serving(Speaks::Http1, serves).await.beside(9000, Server::start(serves).await, "/api/health")
+        };
+        "403 without a header, where the request that works goes to another port of the app" => Cause::MissingHeader, |words| {
+            let serves = move |r: &Request| ok_if(header(r, "X-Tenant").is_some(), 403, words);
+            Patient::serving(Speaks::Http1, serves).await.beside(9000, Server::start(serves).await, "/health").changed(|case| {
+                case.known.works.as_mut().unwrap().headers.push(("X-Tenant".to_owned(), "blue".to_owned()));
+            })
+        };
+        "404 for the path, where the request that works goes to a port that answers every path" => Cause::MethodOrPath, |words| {
+            let all = Server::start(|_| Reply::status(200, "OK")).await;
+            Patient::serving(Speaks::Http1, move |r| ok_if(path(r) == "/api", 404, words)).await.beside(9000, all, "/health")
         };
         "TLS where the request that works speaks it" => Cause::PlainToTls, |words| {
             let patient = Patient::serving(Speaks::Tls, |_| Reply::status(200, "OK")).await;
